@@ -1,0 +1,347 @@
+//! What is wrong in a rules file, and where.
+//!
+//! A [`Finding`] says one thing about one place: a stable code, the words, the place, and what would help.
+//! [`Findings`] collects them, so that a reader of a file never stops at the first. This file knows how a
+//! finding is printed; what deserves one is decided by the room that reads the piece of YAML.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde::Serialize;
+
+/// A text that findings point into, with the name it goes by.
+#[derive(Debug)]
+pub struct Source {
+    /// The path as the user gave it.
+    pub path: PathBuf,
+    /// The whole text.
+    pub text: String,
+}
+
+/// A place in a [`Source`]: a range of bytes.
+#[derive(Clone)]
+pub struct Origin {
+    source: Arc<Source>,
+    range: Range<usize>,
+}
+
+impl Origin {
+    /// The place `range` (bytes) of `source`; a range outside the text is clipped to it.
+    pub fn new(source: &Arc<Source>, range: Range<usize>) -> Self {
+        let end = source.text.len();
+        let range = range.start.min(end)..range.end.clamp(range.start.min(end), end);
+        Self {
+            source: Arc::clone(source),
+            range,
+        }
+    }
+
+    /// The line and column, both counted from 1, the column in characters.
+    pub fn line_column(&self) -> (usize, usize) {
+        let before = self.source.text.get(..self.range.start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        (before.matches('\n').count() + 1, column)
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// The range, cut at the end of its first line, so that a caret marks a line and never a page.
+    fn first_line(&self) -> Range<usize> {
+        let text = self.source.text.get(self.range.clone()).unwrap_or_default();
+        let length = text.find('\n').unwrap_or(text.len());
+        let trimmed = text.get(..length).unwrap_or_default().trim_end().len();
+        self.range.start..self.range.start + trimmed.max(1).min(self.source.text.len() - self.range.start)
+    }
+}
+
+impl fmt::Debug for Origin {
+    // Without the text: it may hold a secret, and it is long.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = self.line_column();
+        write!(f, "{}:{line}:{column}", self.source.path.display())
+    }
+}
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The file does not load.
+    Error,
+    /// The file loads; the operator should know.
+    Warning,
+}
+
+/// One thing that is wrong, or doubtful, in one place of the rules file.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// A stable name in kebab case, for machines: `unknown-key`.
+    pub code: &'static str,
+    /// What is wrong: lower case, no full stop, backticks round what the user typed.
+    pub message: String,
+    /// Where; absent when the file could not be read at all.
+    pub origin: Option<Origin>,
+    /// What would help.
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// Something that keeps the file from loading.
+    pub fn error(origin: Origin, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            origin: Some(origin),
+            hint: None,
+        }
+    }
+
+    /// Something that the operator should know and that does not keep the file from loading.
+    pub fn warning(origin: Origin, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(origin, code, message)
+        }
+    }
+
+    /// An error without a place: the file is absent or unreadable.
+    pub fn unplaced(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            origin: None,
+            hint: None,
+        }
+    }
+
+    /// The same finding with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The finding as text, with the line it points at and a caret under the place.
+    pub fn render(&self, colour: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(self.message.as_str());
+        let path = self
+            .origin
+            .as_ref()
+            .map(|origin| origin.path().display().to_string());
+        let mut group = match (&self.origin, &path) {
+            (Some(origin), Some(path)) => title.element(
+                Snippet::source(origin.source.text.as_str())
+                    .path(path.as_str())
+                    .annotation(AnnotationKind::Primary.span(origin.first_line())),
+            ),
+            _ => Group::with_title(title),
+        };
+        if let Some(hint) = &self.hint {
+            group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
+        }
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        renderer.render(&[group])
+    }
+
+    /// The finding as one line without the source: `rules.yaml:14:14: unknown scheme …`.
+    pub fn line(&self) -> String {
+        let place = self
+            .origin
+            .as_ref()
+            .map(|origin| format!("{origin:?}: "))
+            .unwrap_or_default();
+        let hint = self
+            .hint
+            .as_ref()
+            .map(|hint| format!(" ({hint})"))
+            .unwrap_or_default();
+        format!("{place}{}{hint}", self.message)
+    }
+
+    /// The finding as a JSON object: severity, code, message, file, line, column, hint.
+    pub fn to_json(&self) -> serde_json::Value {
+        let place = self.origin.as_ref().map(Origin::line_column);
+        serde_json::json!({
+            "severity": self.severity,
+            "code": self.code,
+            "message": self.message,
+            "file": self.origin.as_ref().map(|origin| origin.path().display().to_string()),
+            "line": place.map(|(line, _)| line),
+            "column": place.map(|(_, column)| column),
+            "hint": self.hint,
+        })
+    }
+}
+
+/// All findings of one reading, in the order in which they were made.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, finding: Finding) {
+        self.list.push(finding);
+    }
+
+    /// Whether any of them keeps the file from loading.
+    pub fn has_errors(&self) -> bool {
+        self.list
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// How many are errors.
+    pub fn errors(&self) -> usize {
+        self.list
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .count()
+    }
+
+    /// In the order of their places in the file.
+    pub fn sorted(mut self) -> Self {
+        self.list
+            .sort_by_key(|finding| finding.origin.as_ref().map_or(0, |origin| origin.range.start));
+        self
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> std::slice::Iter<'_, Finding> {
+        self.list.iter()
+    }
+
+    /// Whether there is none at all.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// All of them as text, each with its place, an empty line between two.
+    pub fn render(&self, colour: bool) -> String {
+        let rendered: Vec<String> = self.list.iter().map(|finding| finding.render(colour)).collect();
+        rendered.join("\n\n")
+    }
+}
+
+impl<'f> IntoIterator for &'f Findings {
+    type Item = &'f Finding;
+    type IntoIter = std::slice::Iter<'f, Finding>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.iter()
+    }
+}
+
+/// The candidate that a mistyped word most likely meant, if any is near enough: at most a third of its letters
+/// differ.
+pub fn did_you_mean<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let bound = (typed.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (edits(&typed.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= bound)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be inserted, removed, replaced or swapped with their neighbour to turn one word into
+/// the other.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    let mut previous_letter = None;
+    for (row, letter) in from.chars().enumerate() {
+        let mut next = vec![row + 1];
+        for (column, other) in to.iter().enumerate() {
+            let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
+            let replaced = at(&last, column) + usize::from(letter != *other);
+            let mut best = replaced.min(at(&last, column + 1) + 1).min(at(&next, column) + 1);
+            let swapped =
+                column > 0 && previous_letter == Some(*other) && to.get(column - 1) == Some(&letter);
+            if swapped && row > 0 {
+                best = best.min(at(&before, column - 1) + 1);
+            }
+            next.push(best);
+        }
+        before = std::mem::replace(&mut last, next);
+        previous_letter = Some(letter);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_word_is_suggested_and_a_far_one_is_not() {
+        let schemes = ["github", "gitlab", "stripe"];
+        assert_eq!(did_you_mean("githbu", schemes), Some("github"));
+        assert_eq!(did_you_mean("Stripe", schemes), Some("stripe"));
+        assert_eq!(did_you_mean("paypal", schemes), None);
+    }
+
+    #[test]
+    fn a_finding_shows_its_line_with_a_caret() {
+        let source = Arc::new(Source {
+            path: "rules.yaml".into(),
+            text: "a: 1\nverify: {githbu: x}\n".into(),
+        });
+        let finding = Finding::error(
+            Origin::new(&source, 14..20),
+            "unknown-scheme",
+            "unknown scheme `githbu`",
+        )
+        .hint("did you mean `github`?");
+        let text = finding.render(false);
+        assert!(text.contains("error: unknown scheme `githbu`"), "{text}");
+        assert!(text.contains("rules.yaml:2:10"), "{text}");
+        assert!(text.contains("^^^^^^"), "{text}");
+        assert!(text.contains("did you mean `github`?"), "{text}");
+        assert_eq!(
+            finding.line(),
+            "rules.yaml:2:10: unknown scheme `githbu` (did you mean `github`?)"
+        );
+    }
+
+    #[test]
+    fn a_place_counts_characters_and_survives_a_range_outside_the_text() {
+        let source = Arc::new(Source {
+            path: "r".into(),
+            text: "é: x".into(),
+        });
+        assert_eq!(Origin::new(&source, 4..5).line_column(), (1, 4));
+        assert_eq!(Origin::new(&source, 40..50).line_column(), (1, 5));
+        assert!(
+            Finding::error(Origin::new(&source, 40..50), "x", "y")
+                .render(false)
+                .contains("error: y")
+        );
+    }
+}

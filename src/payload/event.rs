@@ -1,0 +1,36 @@
+//! A verified arrival: what was received, and what it says.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::verify::Received;
+
+/// How a body was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// JSON, whatever its content type said.
+    Json,
+    /// Fields of a form, as an object of strings (a list where a field repeats).
+    Form,
+    /// Text, or nothing that has a structure: the payload is one string, or null for no body at all.
+    Text,
+}
+
+/// What a body says.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    /// How it was read.
+    pub kind: Kind,
+    /// What it says. Shared, for templates and conditions read it in place.
+    pub value: Arc<Value>,
+}
+
+/// A verified arrival with its decoded payload. The raw body stays in [`Event::received`].
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// What arrived, byte for byte.
+    pub received: Received,
+    /// What it says.
+    pub payload: Payload,
+}

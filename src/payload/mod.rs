@@ -1,0 +1,4 @@
+//! What does it say?
+mod event;
+
+pub use event::{Event, Kind, Payload};

@@ -1,0 +1,264 @@
+//! Secrets: how a rules file names them, how they are read, kept and compared.
+//!
+//! A [`Secret`] is never printed, is wiped when dropped, and is compared in constant time, its length included.
+//! A [`Keyring`] reads the sources `env:NAME`, `file:/path`, `credential:NAME` or the text itself, and remembers
+//! which files it read, so that they can be watched. An empty secret is always a finding.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::diagnostic::Findings;
+use crate::yaml::Node;
+
+/// The largest secret file that is read, in bytes.
+const MAX_SECRET: u64 = 64 << 10;
+
+/// A secret value.
+#[derive(Clone)]
+pub struct Secret {
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Secret {
+    /// Takes the bytes over.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: Zeroizing::new(bytes),
+        }
+    }
+
+    /// The bytes, for keying a MAC or for the one place that must send them.
+    pub fn expose(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether `candidate` is this secret. The time taken depends on the candidate's length alone.
+    pub fn matches(&self, candidate: &[u8]) -> bool {
+        // Digests are compared, for a comparison of the bytes themselves would tell the secret's length.
+        Sha256::digest(self.expose())
+            .ct_eq(&Sha256::digest(candidate))
+            .into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Reads secrets at load.
+#[derive(Debug)]
+pub struct Keyring {
+    environment: BTreeMap<OsString, OsString>,
+    folder: PathBuf,
+    files: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Keyring {
+    /// A keyring over a snapshot of the environment; relative `file:` paths are taken from `folder`, the folder of
+    /// the rules file.
+    pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>, folder: &Path) -> Self {
+        Self {
+            environment: environment.into_iter().collect(),
+            folder: folder.to_owned(),
+            files: Mutex::new(BTreeSet::new()),
+        }
+    }
+
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<&OsString> {
+        self.environment.get(&OsString::from(name))
+    }
+
+    /// The folder of the rules file, from which relative paths are taken.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The files that were read, to be watched.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The secret that `node` names, or a finding. A secret written out in the rules file is a warning.
+    pub fn read(&self, node: Node<'_>, findings: &mut Findings) -> Option<Secret> {
+        let Some(text) = node.as_str() else {
+            findings.push(node.error(
+                "secret",
+                "a secret is text: `env:NAME`, `file:/path` or `credential:NAME`",
+            ));
+            return None;
+        };
+        match self.resolve(text) {
+            Ok((secret, warning)) => {
+                if let Some(warning) = warning {
+                    findings.push(node.warning("secret", warning));
+                }
+                Some(secret)
+            }
+            Err(message) => {
+                findings.push(node.error("secret", message));
+                None
+            }
+        }
+    }
+
+    /// The secret that `text` names, with a warning if there is something doubtful about it. The error never holds
+    /// the secret.
+    pub fn resolve(&self, text: &str) -> Result<(Secret, Option<String>), String> {
+        let (bytes, what, warning) = if let Some(name) = text.strip_prefix("env:") {
+            let value = self
+                .variable(name)
+                .ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
+            (
+                value.clone().into_vec(),
+                format!("the environment variable `{name}`"),
+                None,
+            )
+        } else if let Some(path) = text.strip_prefix("file:") {
+            let path = self.folder.join(path);
+            let (bytes, warning) = self.file(&path)?;
+            (bytes, format!("the file `{}`", path.display()), warning)
+        } else if let Some(name) = text.strip_prefix("credential:") {
+            let folder = self.variable("CREDENTIALS_DIRECTORY").ok_or(
+                "`$CREDENTIALS_DIRECTORY` is not set: systemd sets it where the unit has `LoadCredential=`",
+            )?;
+            if name.contains('/') || name.is_empty() || name.starts_with('.') {
+                return Err(format!("`{name}` is not the name of a credential"));
+            }
+            let path = Path::new(folder).join(name);
+            (self.file(&path)?.0, format!("the credential `{name}`"), None)
+        } else {
+            let warning = "a secret written out in the rules file: prefer `env:`, `file:` or `credential:`";
+            (
+                text.as_bytes().to_vec(),
+                "the secret".to_owned(),
+                Some(warning.to_owned()),
+            )
+        };
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(format!("{what} is empty"));
+        }
+        Ok((Secret::new(bytes), warning))
+    }
+
+    /// The bytes of a secret file without one trailing newline (`\n` or `\r\n`).
+    fn file(&self, path: &Path) -> Result<(Vec<u8>, Option<String>), String> {
+        self.files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(path.to_owned());
+        let unreadable =
+            |error: std::io::Error| format!("cannot read the secret file `{}`: {error}", path.display());
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if !metadata.is_file() || metadata.len() > MAX_SECRET {
+            return Err(format!(
+                "`{}` is not a file of at most {MAX_SECRET} bytes",
+                path.display()
+            ));
+        }
+        let mut bytes = std::fs::read(path).map_err(unreadable)?;
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+            if bytes.last() == Some(&b'\r') {
+                bytes.pop();
+            }
+        }
+        let open = metadata.permissions().mode() & 0o004 != 0;
+        let warning = open.then(|| format!("every user can read `{}`: chmod 0640", path.display()));
+        Ok((bytes, warning))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring(folder: &Path) -> Keyring {
+        let environment = [("SET", "value"), ("EMPTY", ""), ("BLANK", " \n")];
+        Keyring::new(
+            environment.map(|(name, value)| (name.into(), value.into())),
+            folder,
+        )
+    }
+
+    #[test]
+    fn each_source_is_read_and_one_newline_stripped() {
+        let folder = tempfile::tempdir().unwrap();
+        for (content, expected) in [
+            ("k\n", "k"),
+            ("k\r\n", "k"),
+            ("k\n\n", "k\n"),
+            ("k ", "k "),
+            ("k", "k"),
+            ("\nk", "\nk"),
+        ] {
+            std::fs::write(folder.path().join("secret"), content).unwrap();
+            let (secret, _) = keyring(folder.path()).resolve("file:secret").unwrap();
+            assert_eq!(secret.expose(), expected.as_bytes(), "{content:?}");
+        }
+        assert_eq!(
+            keyring(folder.path()).resolve("env:SET").unwrap().0.expose(),
+            b"value"
+        );
+        let (literal, warning) = keyring(folder.path()).resolve("plain").unwrap();
+        assert!(literal.matches(b"plain") && warning.is_some());
+    }
+
+    #[test]
+    fn an_empty_or_missing_secret_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("newline"), "\n").unwrap();
+        for source in [
+            "",
+            " ",
+            "env:EMPTY",
+            "env:BLANK",
+            "env:UNSET",
+            "file:newline",
+            "file:none",
+            "credential:x",
+            "file:.",
+        ] {
+            assert!(keyring(folder.path()).resolve(source).is_err(), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_a_name_and_never_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), "t0k\n").unwrap();
+        let environment = [(
+            "CREDENTIALS_DIRECTORY".into(),
+            folder.path().as_os_str().to_owned(),
+        )];
+        let keyring = Keyring::new(environment, folder.path());
+        assert_eq!(keyring.resolve("credential:token").unwrap().0.expose(), b"t0k");
+        for wrong in [
+            "credential:../token",
+            "credential:",
+            "credential:.",
+            "credential:none",
+        ] {
+            assert!(keyring.resolve(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_printed_and_matches_only_itself() {
+        let secret = Secret::new(b"hunter2".to_vec());
+        assert_eq!(format!("{secret:?}"), "[secret]");
+        assert!(secret.matches(b"hunter2"));
+        assert!(!secret.matches(b"hunter") && !secret.matches(b"") && !secret.matches(b"hunter22"));
+    }
+}

@@ -1,0 +1,1 @@
+//! Remember it until it is done.

@@ -1,0 +1,1 @@
+//! Text with values in it: compiled once, rendered often.

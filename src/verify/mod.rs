@@ -1,0 +1,4 @@
+//! Is it genuine and fresh?
+mod received;
+
+pub use received::{EventId, Received};
