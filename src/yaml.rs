@@ -5,7 +5,7 @@
 //! type and reports **all** that is wrong with it, never the first alone. What the values mean is left to the
 //! room that owns them.
 //!
-//! Bounds: [`MAX_TEXT`], [`MAX_DEPTH`], and serde_yaml's own limit on repeated aliases.
+//! Bounds: [`MAX_TEXT`], [`MAX_DEPTH`], and `serde_yaml`'s own limit on repeated aliases.
 
 use std::collections::HashSet;
 use std::fmt;
