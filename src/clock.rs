@@ -15,6 +15,9 @@ use time::format_description::well_known::Rfc3339;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
     /// The moment `millis` milliseconds after the epoch.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis)

@@ -1,0 +1,115 @@
+//! The command line: one file a command.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 yes, 1 no (findings, no match, refused), 2 could
+//! not find out (bad usage, unreachable).
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where people are spoken to")]
+
+mod check;
+mod explain;
+mod send;
+mod serve;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config;
+
+/// The answer is yes.
+const YES: u8 = 0;
+/// The answer is no: findings, no match, refused.
+const NO: u8 = 1;
+/// There is no answer: bad usage, unreachable.
+const UNKNOWN: u8 = 2;
+
+/// Turns incoming webhooks into actions: verified, durable, explainable.
+///
+/// A YAML rules file says which requests to trust, which events to act on, and what to do. Begin with:
+///
+///   hookyard check rules.yaml     what is wrong with it, if anything
+///   hookyard serve rules.yaml     run it
+///   hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --body push.json
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Serve(serve::Arguments),
+    /// Say everything that is wrong with a rules file; exactly what `serve` would say.
+    Check(check::Arguments),
+    /// Say which rules would take an event, which would not, and why; and what would run.
+    Explain(explain::Arguments),
+    /// Sign a request as a sender would, post it, and print the answer.
+    Send(send::Arguments),
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { UNKNOWN } else { YES };
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    ExitCode::from(match arguments.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Send(arguments) => send::run(&arguments),
+    })
+}
+
+/// The rules file that was named, else `rules.yaml`, else `/etc/hookyard/rules.yaml`.
+fn rules_path(named: Option<&PathBuf>) -> PathBuf {
+    let here = Path::new("rules.yaml");
+    match named {
+        Some(path) => path.clone(),
+        None if here.exists() || !Path::new("/etc/hookyard/rules.yaml").exists() => here.to_owned(),
+        None => PathBuf::from("/etc/hookyard/rules.yaml"),
+    }
+}
+
+/// Whether a stream may be coloured: a terminal, and `NO_COLOR` unset (<https://no-color.org>).
+fn coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && config::variable("NO_COLOR").is_none()
+}
+
+/// The body of a file, of standard input for `-`; what was not named is empty.
+fn body(path: Option<&Path>) -> Result<Vec<u8>, String> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    if path == Path::new("-") {
+        let mut body = Vec::new();
+        let read = std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut body);
+        return read.map(|_| body).map_err(|error| format!("cannot read standard input: {error}"));
+    }
+    std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+}
+
+/// Reads `Name: value`.
+fn header(line: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {
+    let (name, value) = line.split_once(':').ok_or_else(|| format!("`{line}` is not `Name: value`"))?;
+    let name = name.trim().parse().map_err(|_| format!("`{name}` is not the name of a header"))?;
+    let value = value.trim().parse().map_err(|_| format!("the value of `{name}` cannot stand in a header"))?;
+    Ok((name, value))
+}

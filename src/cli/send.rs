@@ -1,0 +1,198 @@
+//! `hookyard send`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http_body_util::{BodyExt, Full, Limited};
+
+use super::{Format, NO, UNKNOWN, YES, body, header as header_line};
+use crate::act::Client;
+use crate::clock::{Clock, Timestamp};
+use crate::config;
+use crate::diagnostic::{Findings, Source};
+use crate::secret::Keyring;
+use crate::verify::{Draft, EventId, EventName, Verification};
+use crate::yaml::Document;
+
+/// How much of an answer is read, in bytes.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// Sign a request as a sender would, post it, and print the answer.
+///
+/// Exit code 0: it was answered with success; 1: it was refused; 2: nobody answered.
+///
+///   hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET \
+///       --event push --body tests/fixtures/github/push.json
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// Where to post it.
+    url: String,
+    /// How to sign: a scheme of the rules file (`github`, `stripe`, `hmac`, `token` …), or `none`; fields may follow
+    /// as YAML: `{hmac: {header: X-Sig}}`.
+    #[arg(long = "as", value_name = "SCHEME")]
+    scheme: String,
+    /// The secret: `env:NAME`, `file:/path`, or the text itself (which other users of this machine can then see).
+    #[arg(long)]
+    secret: Option<String>,
+    /// The event's name, put where the sender puts it.
+    #[arg(long)]
+    event: Option<String>,
+    /// A header to add, `Name: value`; may be given several times.
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// A file with the body; `-` reads standard input [default: `{}`].
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// The method.
+    #[arg(long, default_value = "POST")]
+    method: String,
+    /// Sign as if it were so much earlier: `10m`, to see a stale request refused.
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    age: String,
+    /// How long to wait for the answer.
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    timeout: String,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> u8 {
+    let request = match signed(arguments) {
+        Ok(request) => request,
+        Err(message) => {
+            eprintln!("error: {message}");
+            return UNKNOWN;
+        }
+    };
+    let timeout = match crate::units::Period::parse(&arguments.timeout) {
+        Ok(period) => period.0,
+        Err(message) => {
+            eprintln!("error: {message}");
+            return UNKNOWN;
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let answer = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+        runtime.block_on(post(request, timeout))
+    });
+    match answer {
+        Ok((status, text)) => {
+            match arguments.format {
+                Format::Json => {
+                    let body = serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));
+                    println!("{}", serde_json::json!({"status": status, "body": body}));
+                }
+                Format::Text => println!("{status} {}", text.trim_end()),
+            }
+            if (200..300).contains(&status) { YES } else { NO }
+        }
+        Err(message) => {
+            eprintln!("error: {message}");
+            UNKNOWN
+        }
+    }
+}
+
+/// The request with the headers that its sender would give it.
+fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> {
+    let url: http::Uri = arguments.url.parse().map_err(|error| format!("`{}` is not a URL: {error}", arguments.url))?;
+    if url.host().is_none() || !matches!(url.scheme_str(), Some("http" | "https")) {
+        return Err(format!("`{}` is not a URL like `http://127.0.0.1:9000/github`", arguments.url));
+    }
+    let body = match &arguments.body {
+        Some(path) => body(Some(Path::new(path)))?,
+        None => b"{}".to_vec(),
+    };
+    let method: Method =
+        arguments.method.to_uppercase().parse().map_err(|_| format!("`{}` is not a method", arguments.method))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for line in &arguments.headers {
+        let (name, value) = header_line(line)?;
+        headers.insert(name, value);
+    }
+    let verification = scheme(arguments)?;
+    if let Some(event) = &arguments.event {
+        match verification.event_name() {
+            Some(EventName::Header(name)) => {
+                let value = event.parse().map_err(|_| format!("`{event}` cannot stand in a header"))?;
+                headers.insert(name.clone(), value);
+            }
+            Some(EventName::Payload(path)) => {
+                return Err(format!("this sender's event name stands in the body, at `{path}`: put it there"));
+            }
+            None => return Err(format!("the scheme `{}` has no place for an event name", arguments.scheme)),
+        }
+    }
+    let now = Clock::system().now();
+    let age = crate::units::Period::parse(&arguments.age)?.0;
+    let at = Timestamp::from_millis(now.as_millis().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(0)));
+    let id = format!("msg_{}", EventId::new(now).to_string().replace('-', ""));
+    let draft =
+        Draft { method: &method, url: &arguments.url, headers: &headers, body: &body, at, id: &id };
+    for (name, value) in verification.sign(&draft)? {
+        headers.insert(name, value);
+    }
+    let mut request = Request::new(Full::new(body.into()));
+    *request.method_mut() = method;
+    *request.uri_mut() = url;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The scheme with the secret in it, made as the rules file would make it.
+fn scheme(arguments: &Arguments) -> Result<Verification, String> {
+    let text = match (&arguments.secret, arguments.scheme.as_str()) {
+        (None, "none") => "none".to_owned(),
+        (None, scheme) => scheme.to_owned(),
+        (Some(secret), scheme) if scheme.contains('{') => with_secret(scheme, secret)?,
+        (Some(secret), scheme) => serde_json::json!({scheme: {"secret": secret}}).to_string(),
+    };
+    let mut findings = Findings::new();
+    let keyring = Keyring::new(config::environment(), Path::new("."));
+    let public_url = arguments.url.find("://").and_then(|at| {
+        let rest = arguments.url.get(at + 3..)?;
+        arguments.url.get(..at + 3 + rest.find('/').unwrap_or(rest.len()))
+    });
+    Document::parse(Source { path: "--as".into(), text }, &mut findings)
+        .and_then(|document| Verification::compile(document.root(), &keyring, public_url, &mut findings))
+        .filter(|_| !findings.has_errors())
+        .ok_or_else(|| {
+            let errors = findings.iter().filter(|finding| finding.severity == crate::diagnostic::Severity::Error);
+            errors.map(|finding| finding.message.clone()).collect::<Vec<_>>().join("; ")
+        })
+}
+
+/// `{hmac: {header: X}}` with the secret added.
+fn with_secret(scheme: &str, secret: &str) -> Result<String, String> {
+    let mut value: serde_json::Value = serde_yaml::from_str(scheme).map_err(|error| format!("`--as`: {error}"))?;
+    let fields = value.as_object_mut().and_then(|scheme| scheme.values_mut().next());
+    match fields.and_then(serde_json::Value::as_object_mut) {
+        Some(fields) => {
+            fields.insert("secret".to_owned(), secret.into());
+            Ok(value.to_string())
+        }
+        None => Err(format!("`--as {scheme}` is not a scheme with its fields")),
+    }
+}
+
+/// Posts it; the status and the body of the answer.
+async fn post(request: Request<Full<bytes::Bytes>>, timeout: Duration) -> Result<(u16, String), String> {
+    let place = request.uri().to_string();
+    let client = Client::new()?;
+    let exchange = async {
+        let answer = client.request(request).await?;
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| format!("the answer broke off: {error}"))?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    };
+    match tokio::time::timeout(timeout, exchange).await {
+        Ok(answer) => answer.map_err(|error: String| format!("cannot post to `{place}`: {error}")),
+        Err(_) => Err(format!("`{place}` did not answer within {} s", timeout.as_secs())),
+    }
+}

@@ -1,0 +1,89 @@
+//! From the parsed file to the [`RuleSet`]: sections, endpoints and rules one by one, so that no fault hides another.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::document::RulesFile;
+use super::endpoint::{Draft, Drafts};
+use super::{rule, settings};
+use crate::act::Workshop;
+use crate::diagnostic::Findings;
+use crate::rules::RuleSet;
+use crate::secret::Keyring;
+use crate::template::Templates;
+use crate::yaml::{Document, Node};
+
+/// Compiles a document. What comes out is of use only if `findings` holds no errors.
+pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) -> Option<RuleSet> {
+    let root = document.root();
+    if root.value().is_null() {
+        // An empty file is what a half-written one looks like. It never means "no rules".
+        let finding = root.error("empty", "the file is empty");
+        findings.push(finding.hint("a rules file without rules says so: `rules: []`"));
+        return None;
+    }
+    let _shape: RulesFile = root.read(findings)?;
+    if root.get("rules").is_none() {
+        let finding = root.error("missing-key", "`rules` is missing");
+        findings.push(finding.hint("a rules file without rules says so: `rules: []`"));
+    }
+    let (server, max_body) = settings::server(root.get("server"), findings);
+    let store = settings::store(root.get("store"), keyring, findings);
+    let log = settings::log(root.get("log"), keyring, findings);
+
+    let templates = Templates::new();
+    let workshop = Workshop { keyring, templates: &templates };
+    let mut drafts = Drafts::new(server.public_url.as_deref(), max_body, &workshop);
+    drafts.describe(root.get("endpoints"), findings);
+    rules(root.get("rules"), &mut drafts, findings);
+    templates.seal();
+
+    let endpoints = drafts.finish();
+    let mut routes = matchit::Router::new();
+    let mut names = HashMap::new();
+    for (index, Draft { origin, .. }) in endpoints.iter().enumerate() {
+        let path = &endpoints.get(index)?.path;
+        if let Err(error) = routes.insert(path.to_string(), index) {
+            let message = format!("the endpoint `{path}` cannot be told apart from another: {error}");
+            findings.push(crate::diagnostic::Finding::error(origin.clone(), "endpoint", message));
+        }
+    }
+    let endpoints: Vec<_> = endpoints.into_iter().map(Draft::into_endpoint).collect();
+    for (at, endpoint) in endpoints.iter().enumerate() {
+        for (index, rule) in endpoint.rules.iter().enumerate() {
+            names.insert(Arc::clone(&rule.name), (at, index));
+        }
+    }
+    Some(RuleSet {
+        generation: 0,
+        sha256: String::new(),
+        fingerprint: String::new(),
+        files: BTreeSet::new(),
+        server,
+        store,
+        log,
+        endpoints,
+        routes,
+        names,
+    })
+}
+
+/// `rules:`, each read by itself.
+fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut Findings) {
+    let Some(node) = node else { return };
+    if !node.value().is_sequence() {
+        findings.push(node.error("wrong-value", "`rules` is a list: `rules:`, then `- name: …`"));
+        return;
+    }
+    let mut names: HashMap<&'d str, usize> = HashMap::new();
+    for item in node.items() {
+        if let Some(name) = item.get("name").and_then(|name| name.as_str().map(|text| (name, text))) {
+            let line = name.0.origin().line_column().0;
+            if let Some(first) = names.insert(name.1, line) {
+                let message = format!("a second rule named `{}`; the first is in line {first}", name.1);
+                findings.push(name.0.error("duplicate-rule", message));
+            }
+        }
+        rule::compile(item, drafts, findings);
+    }
+}

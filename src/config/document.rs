@@ -1,0 +1,156 @@
+//! The shape of the rules file: which keys stand where, and of which type.
+//!
+//! Plain serde types without meaning. What belongs to a room (`verify`, `match`, `actions`, `retry`) stays a YAML
+//! value here and is read by that room. `deny_unknown_fields` on every one: a misspelt key never means nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde_yaml::Value;
+
+use crate::payload::Decode;
+use crate::rules::{LogFormat, LogRotation, OnDuplicate};
+use crate::units::{Period, Size};
+
+/// The top of the file.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesFile {
+    pub server: Option<Value>,
+    pub store: Option<Value>,
+    pub log: Option<Value>,
+    pub endpoints: Option<Value>,
+    pub rules: Option<Value>,
+}
+
+/// `server:`.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerShape {
+    pub listen: Option<OneOrMany>,
+    pub public_url: Option<String>,
+    pub max_body: Option<Size>,
+    pub request_timeout: Option<Period>,
+    pub max_connections: Option<u32>,
+    pub stop_grace: Option<Period>,
+}
+
+/// `store:`.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreShape {
+    pub path: Option<String>,
+    pub keep: Option<KeepShape>,
+    pub max_size: Option<Size>,
+}
+
+/// `store.keep:`.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeepShape {
+    pub done: Option<Period>,
+    pub dead: Option<Period>,
+    pub refused: Option<u32>,
+}
+
+/// `log:`.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogShape {
+    pub level: Option<String>,
+    pub format: Option<LogFormat>,
+    pub file: Option<LogFileShape>,
+}
+
+/// `log.file:`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogFileShape {
+    pub path: String,
+    pub rotate: Option<LogRotation>,
+    pub keep: Option<u16>,
+}
+
+/// One of `endpoints:`.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointShape {
+    pub methods: Option<Vec<String>>,
+    pub verify: Option<Value>,
+    pub replay_window: Option<Period>,
+    pub on_duplicate: Option<OnDuplicate>,
+    pub max_body: Option<Size>,
+    pub decode: Option<Decode>,
+    pub respond: Option<RespondShape>,
+}
+
+/// `respond:` of an endpoint or a rule.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RespondShape {
+    pub status: Option<u16>,
+    pub headers: Option<BTreeMap<String, String>>,
+    pub body: Option<String>,
+    pub wait: Option<Wait>,
+}
+
+/// One of `rules:`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleShape {
+    pub name: String,
+    pub endpoint: String,
+    pub verify: Option<Value>,
+    pub replay_window: Option<Period>,
+    pub on_duplicate: Option<OnDuplicate>,
+    #[serde(rename = "match")]
+    pub conditions: Option<Value>,
+    pub actions: Vec<Value>,
+    pub retry: Option<Value>,
+    pub respond: Option<RespondShape>,
+    pub enabled: Option<bool>,
+}
+
+/// A text, or a list of them.
+pub struct OneOrMany(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self(vec![text])),
+            Value::Sequence(items) => items
+                .into_iter()
+                .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| D::Error::custom("expected a list of texts")))
+                .collect::<Result<_, _>>()
+                .map(Self),
+            _ => Err(D::Error::custom("expected a text, or a list of texts")),
+        }
+    }
+}
+
+/// `wait: true`, `wait: false`, or how long: `wait: 20s`.
+pub enum Wait {
+    Switch(bool),
+    AtMost(Period),
+}
+
+impl<'de> Deserialize<'de> for Wait {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Takes a switch or a duration.
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Wait;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false` or how long, such as `20s`")
+            }
+            fn visit_bool<E: Error>(self, on: bool) -> Result<Wait, E> {
+                Ok(Wait::Switch(on))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Wait, E> {
+                Period::parse(text).map(Wait::AtMost).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}

@@ -1,0 +1,109 @@
+//! From a rules file to a [`RuleSet`], or to all that is wrong with it.
+//!
+//! [`load`] is what `serve`, `check`, `explain` and every reload call, so `check` says exactly what `serve` would.
+//! `document` is the file's shape, `compile` its meaning, `reload` what puts the next one in force. This is the
+//! only reader of the environment.
+
+mod compile;
+mod document;
+mod endpoint;
+mod reload;
+mod rule;
+mod settings;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+pub use reload::{Reload, Reloader};
+
+use crate::diagnostic::{Finding, Findings, Source};
+use crate::rules::RuleSet;
+use crate::secret::Keyring;
+use crate::yaml::{Document, MAX_TEXT};
+
+/// A snapshot of the environment.
+pub fn environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
+}
+
+/// A variable of the environment, if it is set to something.
+#[expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A rules file that loaded, with what is doubtful about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The compiled file.
+    pub rules: RuleSet,
+    /// Warnings only.
+    pub warnings: Findings,
+}
+
+/// Reads and compiles the file at `path`. On any error nothing comes out but the findings, all of them, in the
+/// order of the file. The generation is 0 until the set is put in force.
+pub fn load(path: &Path, environment: Vec<(OsString, OsString)>) -> Result<Loaded, Findings> {
+    let mut findings = Findings::new();
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(message) => {
+            findings.push(Finding::unplaced("unreadable", message).hint("name the file: `hookyard serve RULES`"));
+            return Err(findings);
+        }
+    };
+    load_text(path, text, environment)
+}
+
+/// As [`load`], for a text that was read already.
+pub fn load_text(
+    path: &Path,
+    text: String,
+    environment: Vec<(OsString, OsString)>,
+) -> Result<Loaded, Findings> {
+    let mut findings = Findings::new();
+    let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let keyring = Keyring::new(environment, &folder);
+    let source = Source { path: path.to_owned(), text };
+    let compiled = Document::parse(source, &mut findings)
+        .and_then(|document| compile::compile(&document, &keyring, &mut findings));
+    match compiled {
+        Some(mut rules) if !findings.has_errors() => {
+            rules.files = keyring.files();
+            rules.files.insert(path.to_owned());
+            rules.fingerprint = fingerprint(&sha256, &rules.files);
+            rules.sha256 = sha256;
+            Ok(Loaded { rules, warnings: findings.sorted() })
+        }
+        _ => Err(findings.sorted()),
+    }
+}
+
+/// The text of the file, its size bounded before it is read; the error is for the operator.
+pub fn read(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("cannot read `{}`: {error}", path.display());
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(format!("`{}` is not a file", path.display()));
+    }
+    if metadata.len() > MAX_TEXT as u64 {
+        return Err(format!("`{}` has {} bytes; at most {MAX_TEXT} are read", path.display(), metadata.len()));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    String::from_utf8(bytes)
+        .map_err(|error| format!("`{}` is not UTF-8 at byte {}", path.display(), error.utf8_error().valid_up_to()))
+}
+
+/// What the files that a rule set was made from hold, as one digest: the rules' own and that of each secret file.
+pub fn fingerprint<'f>(sha256: &str, files: impl IntoIterator<Item = &'f std::path::PathBuf>) -> String {
+    let mut digest = Sha256::new();
+    digest.update(sha256.as_bytes());
+    for file in files {
+        digest.update(std::fs::read(file).map(|bytes| Sha256::digest(&bytes)).unwrap_or_default());
+    }
+    data_encoding::HEXLOWER.encode(&digest.finalize())
+}

@@ -1,0 +1,183 @@
+//! `server`, `store` and `log`: how the daemon itself is set, with every default by name.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::document::{LogFileShape, LogShape, ServerShape, StoreShape};
+use crate::diagnostic::Findings;
+use crate::rules::{Listen, LogFile, LogSettings, Server, StoreSettings};
+use crate::secret::Keyring;
+use crate::units::{Period, Size};
+use crate::yaml::Node;
+
+/// `server.listen`: this machine alone, until told otherwise.
+const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
+/// `server.max_body`, in bytes.
+pub const DEFAULT_MAX_BODY: Size = Size(1 << 20);
+/// `server.request_timeout`.
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// `server.max_connections`.
+const DEFAULT_MAX_CONNECTIONS: u32 = 1024;
+/// `server.stop_grace`.
+const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(30);
+/// `store.keep.done`.
+const DEFAULT_KEEP_DONE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// `store.keep.dead`.
+const DEFAULT_KEEP_DEAD: Duration = Duration::from_secs(30 * 24 * 3600);
+/// `store.keep.refused`.
+const DEFAULT_KEEP_REFUSED: u32 = 1000;
+/// `store.max_size`, in bytes.
+const DEFAULT_MAX_SIZE: Size = Size(1 << 30);
+/// `log.file.keep`.
+const DEFAULT_KEEP_LOGS: u16 = 14;
+
+/// `server:`, and `server.max_body`, which becomes the endpoints' default.
+pub fn server(node: Option<Node<'_>>, findings: &mut Findings) -> (Server, Size) {
+    let shape: ServerShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
+    let mut listen = Vec::new();
+    for (index, text) in shape.listen.map_or_else(|| vec![DEFAULT_LISTEN.to_owned()], |many| many.0).iter().enumerate() {
+        match parse_listen(text) {
+            Ok(parsed) => listen.push(parsed),
+            Err(message) => at(node, "listen", |listen| {
+                let place = listen.one_or_many().get(index).copied().unwrap_or(listen);
+                findings.push(place.error("listen", message).hint("write `127.0.0.1:9000`, `unix:/run/…` or `systemd`"));
+            }),
+        }
+    }
+    if listen.is_empty() && !findings.has_errors() {
+        at(node, "listen", |listen| findings.push(listen.error("listen", "no address to listen on")));
+    }
+    let public_url = shape.public_url.and_then(|url| match parse_public_url(&url) {
+        Ok(url) => Some(url),
+        Err(message) => {
+            at(node, "public_url", |place| findings.push(place.error("public-url", message)));
+            None
+        }
+    });
+    if shape.max_connections == Some(0) {
+        at(node, "max_connections", |place| findings.push(place.error("max-connections", "at least 1 connection")));
+    }
+    if shape.request_timeout.is_some_and(|period| period.0.is_zero()) {
+        at(node, "request_timeout", |place| findings.push(place.error("request-timeout", "longer than `0s`")));
+    }
+    let server = Server {
+        listen,
+        public_url,
+        request_timeout: period(shape.request_timeout, DEFAULT_REQUEST_TIMEOUT),
+        max_connections: shape.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS) as usize,
+        stop_grace: period(shape.stop_grace, DEFAULT_STOP_GRACE),
+    };
+    (server, shape.max_body.unwrap_or(DEFAULT_MAX_BODY))
+}
+
+/// `store:`.
+pub fn store(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -> StoreSettings {
+    let shape: StoreShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
+    let keep = shape.keep.unwrap_or_default();
+    StoreSettings {
+        path: shape.path.map(|path| keyring.folder().join(path)),
+        keep_done: period(keep.done, DEFAULT_KEEP_DONE),
+        keep_dead: period(keep.dead, DEFAULT_KEEP_DEAD),
+        keep_refused: keep.refused.unwrap_or(DEFAULT_KEEP_REFUSED),
+        max_size: shape.max_size.unwrap_or(DEFAULT_MAX_SIZE).0,
+    }
+}
+
+/// `log:`.
+pub fn log(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -> LogSettings {
+    let shape: LogShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
+    let level = shape.level.unwrap_or_else(|| "info".to_owned());
+    if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&level) {
+        at(node, "level", |place| {
+            let finding = place.error("log-level", format!("invalid level `{level}`: {error}"));
+            findings.push(finding.hint("one of error, warn, info, debug, trace"));
+        });
+    }
+    let file = shape.file.map(|LogFileShape { path, rotate, keep }| LogFile {
+        path: keyring.folder().join(path),
+        rotate: rotate.unwrap_or_default(),
+        keep: usize::from(keep.unwrap_or(DEFAULT_KEEP_LOGS)),
+    });
+    if let Some(file) = &file
+        && !file.path.parent().is_some_and(std::path::Path::is_dir)
+    {
+        at(node, "file", |place| {
+            let message = format!("the folder of `{}` does not exist", file.path.display());
+            findings.push(place.get("path").unwrap_or(place).error("log-file", message));
+        });
+    }
+    LogSettings { level, format: shape.format.unwrap_or_default(), file }
+}
+
+/// Calls `then` with the node under `key`.
+fn at<'d>(node: Option<Node<'d>>, key: &str, then: impl FnOnce(Node<'d>)) {
+    if let Some(node) = node.and_then(|node| node.get(key)) {
+        then(node);
+    }
+}
+
+/// A period, or its default.
+fn period(given: Option<Period>, default: Duration) -> Duration {
+    given.map_or(default, |period| period.0)
+}
+
+/// Reads `host:port`, `unix:/path` or `systemd`.
+fn parse_listen(text: &str) -> Result<Listen, String> {
+    if text == "systemd" {
+        return Ok(Listen::Systemd);
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        // The kernel's bound on the length of a unix socket's path (sun_path) is 108 bytes with its NUL.
+        return if path.starts_with('/') && path.len() < 108 {
+            Ok(Listen::Unix(PathBuf::from(path)))
+        } else {
+            Err(format!("`{text}`: a unix socket needs an absolute path of less than 108 bytes"))
+        };
+    }
+    if text.parse::<SocketAddr>().is_ok() {
+        return Ok(Listen::Tcp(text.to_owned()));
+    }
+    if text.parse::<IpAddr>().is_ok() || text.parse::<u16>().is_ok() {
+        return Err(format!("`{text}` is not host and port"));
+    }
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok() => {
+            Ok(Listen::Tcp(text.to_owned()))
+        }
+        _ => Err(format!("`{text}` is not host and port")),
+    }
+}
+
+/// Reads `https://host[:port][/path]`; the trailing slash is dropped, for endpoints begin with one.
+fn parse_public_url(text: &str) -> Result<String, String> {
+    let uri: http::Uri = text.parse().map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !known || uri.authority().is_none() || uri.query().is_some() {
+        return Err(format!("`{text}` is not a URL like `https://hooks.example.com`"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_slips_are_refused() {
+        for good in ["127.0.0.1:9000", "[::1]:80", "localhost:0", "unix:/run/h.sock", "systemd"] {
+            assert!(parse_listen(good).is_ok(), "{good}");
+        }
+        for wrong in ["9000", "127.0.0.1", "::1", ":9000", "host:x", "unix:relative", "host:99999", ""] {
+            assert!(parse_listen(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_public_url_has_a_scheme_and_a_host() {
+        assert_eq!(parse_public_url("https://h.example/").as_deref(), Ok("https://h.example"));
+        for wrong in ["h.example", "ftp://h.example", "/x", "https://", "https://h/?q"] {
+            assert!(parse_public_url(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Forgets what need not be kept, in small steps that never hold up intake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::report;
+use crate::store::Store;
+
+/// How often the store is swept.
+const EVERY: Duration = Duration::from_secs(60);
+/// The rest between two steps of one sweep.
+const BETWEEN_STEPS: Duration = Duration::from_millis(50);
+
+/// Sweeps until `stop`.
+pub async fn run(store: Arc<dyn Store>, clock: Clock, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let rest = match store.sweep(clock.now()).await {
+            Ok(0) => EVERY,
+            Ok(_) => BETWEEN_STEPS,
+            Err(error) => {
+                report::store_failed("sweep", &error.to_string());
+                EVERY
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Watches the rules file and its secrets, and reloads when they change.
+//!
+//! The **folders** are watched, not the files: an editor, `mv`, git or a ConfigMap puts another file in the place of
+//! the one that was watched, and its watch would die with it. A file system that reports nothing (NFS, some
+//! overlays), a lost watch and an overflowing queue are caught by looking every [`POLL`].
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::event::EventKind;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::supervise;
+use crate::config::{Reload, Reloader};
+use crate::live::Live;
+use crate::rules::RuleSet;
+
+/// How long the files must rest before they are read: a file that is being written is not yet a rules file.
+pub const DEBOUNCE: Duration = Duration::from_millis(200);
+/// The longest that changes without a rest put a reload off.
+const LONGEST_UNREST: Duration = Duration::from_secs(2);
+/// How often the files are looked at although nothing was reported.
+pub const POLL: Duration = Duration::from_secs(5);
+
+/// Reloads on every change and whenever `now` is rung, until `stop`.
+pub async fn run(reloader: Arc<Reloader>, live: Arc<Live<RuleSet>>, now: Arc<Notify>, stop: CancellationToken) {
+    let changed = Arc::new(Notify::new());
+    let mut folders = Folders::new(Arc::clone(&changed));
+    loop {
+        folders.watch(reloader.path(), &live.current());
+        let forced = tokio::select! {
+            () = now.notified() => true,
+            () = changed.notified() => rested(&changed, &now).await,
+            () = tokio::time::sleep(POLL) => false,
+            () = stop.cancelled() => return,
+        };
+        let reloading = Arc::clone(&reloader);
+        match tokio::task::spawn_blocking(move || reloading.reload(forced)).await {
+            Ok(outcome) => report(&outcome),
+            // A panic in the compiler of rules is a bug; the rules in force stay.
+            Err(error) => error!(%error, "reload"),
+        }
+    }
+}
+
+/// Waits until nothing has changed for a while; true if a reload was asked for meanwhile.
+async fn rested(changed: &Notify, now: &Notify) -> bool {
+    let rest = async { while tokio::time::timeout(DEBOUNCE, changed.notified()).await.is_ok() {} };
+    tokio::select! {
+        () = now.notified() => true,
+        _ = tokio::time::timeout(LONGEST_UNREST, rest) => false,
+    }
+}
+
+/// Says what became of a reload.
+fn report(outcome: &Reload) {
+    match outcome {
+        Reload::Unchanged => {}
+        Reload::InForce { rules, warnings, restart } => {
+            for warning in warnings {
+                warn!(code = warning.code, "{}", warning.line());
+            }
+            for key in restart {
+                warn!(key, "changed, and takes effect at the next restart only");
+            }
+            let (generation, sha256) = (rules.generation, &rules.sha256);
+            info!(generation, %sha256, endpoints = rules.endpoints.len(), rules = rules.names.len(), "reloaded");
+            supervise::reloaded(&format!("rules generation {generation}, {} rules", rules.names.len()));
+        }
+        Reload::Kept(findings) => {
+            for finding in findings {
+                error!(code = finding.code, "{}", finding.line());
+            }
+            let count = findings.errors();
+            error!(findings = count, "the rules file does not load; the rules in force stay");
+            supervise::reloaded(&format!("reload failed with {count} findings; the old rules stay in force"));
+        }
+    }
+}
+
+/// The folders under watch.
+struct Folders {
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<(PathBuf, u64)>,
+}
+
+impl Folders {
+    /// Watches nothing yet; changes ring `changed`.
+    fn new(changed: Arc<Notify>) -> Self {
+        let on_event = move |event: notify::Result<notify::Event>| match event {
+            // Reading the files is an event, too; it must not lead to reading them again.
+            Ok(event) if matches!(event.kind, EventKind::Access(_)) => {}
+            // Anything else, an overflow or an error included, is worth a look; an unchanged file costs a digest.
+            _ => changed.notify_one(),
+        };
+        let watcher = notify::recommended_watcher(on_event)
+            .inspect_err(|error| warn!(%error, "files cannot be watched; they are looked at every few seconds"))
+            .ok();
+        Self { watcher, watched: BTreeSet::new() }
+    }
+
+    /// Watches the folders of all files of the rule set: also where a symbolic link leads, and also anew where a
+    /// folder was removed and made again.
+    fn watch(&mut self, path: &Path, rules: &RuleSet) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let mut wanted = BTreeSet::new();
+        for file in rules.files.iter().map(PathBuf::as_path).chain([path]) {
+            wanted.extend(folders(file));
+        }
+        let wanted: BTreeSet<(PathBuf, u64)> =
+            wanted.into_iter().filter_map(|folder| Some((folder.clone(), inode(&folder)?))).collect();
+        for (gone, _) in self.watched.difference(&wanted) {
+            // The kernel has dropped it already where the folder is gone.
+            drop(watcher.unwatch(gone));
+        }
+        let mut watched = BTreeSet::new();
+        for entry in wanted {
+            let known = self.watched.contains(&entry);
+            if known || watcher.watch(&entry.0, RecursiveMode::NonRecursive).is_ok() {
+                watched.insert(entry);
+            }
+        }
+        self.watched = watched;
+    }
+}
+
+/// The folder of a file, and that of what it links to.
+fn folders(file: &Path) -> Vec<PathBuf> {
+    let parent = |path: &Path| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.unwrap_or(Path::new(".")).to_owned()
+    };
+    let mut folders = vec![parent(file)];
+    if let Ok(target) = std::fs::canonicalize(file) {
+        folders.push(parent(&target));
+    }
+    folders
+}
+
+/// Tells a folder from one of the same name that was made later.
+fn inode(folder: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(folder).ok().map(|metadata| metadata.ino())
+}

@@ -1,0 +1,270 @@
+//! From the queue to the workers: lease → act → outcome → settlement → write.
+//!
+//! Every attempt is a task that this room owns and awaits. A panicking action is a failed attempt. At most
+//! [`MAX_RUNNING`] deliveries run at once; all others wait in the store, their bodies on disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::settlement::{Standing, settle};
+use super::waiting::{ActionReport, Waiting};
+use crate::act::{Actor, Occasion, Outcome, Verdict};
+use crate::clock::{Clock, Timestamp};
+use crate::live::Live;
+use crate::payload::{self, Decode, Event};
+use crate::report;
+use crate::rules::{Endpoint, Rule, RuleSet};
+use crate::store::{AttemptRecord, Lease, Settled, Settlement, Store};
+
+/// How many deliveries run at once.
+pub const MAX_RUNNING: usize = 64;
+/// How long dispatch waits before it asks a store again that could not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// The longest that dispatch sleeps without looking: a net under the wake-ups, and under a clock that is set back.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// Runs deliveries.
+pub struct Dispatch {
+    /// Where deliveries wait.
+    pub store: Arc<dyn Store>,
+    /// The rules in force.
+    pub live: Arc<Live<RuleSet>>,
+    /// Runs actions.
+    pub actor: Arc<Actor>,
+    /// The time.
+    pub clock: Clock,
+    /// Rung by intake when a delivery was written down.
+    pub wake: Arc<Notify>,
+    /// Senders that wait.
+    pub waiting: Arc<Waiting>,
+}
+
+impl Dispatch {
+    /// Runs deliveries until `stop`; then leases no more and waits for those that run. `abort` stops those, too:
+    /// their deliveries stay in the store as if the attempt had not begun.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken, abort: CancellationToken) {
+        let mut running = JoinSet::new();
+        while !stop.is_cancelled() {
+            // Registered before looking, so that what comes between looking and sleeping still wakes us.
+            let woken = self.wake.notified();
+            let room = MAX_RUNNING.saturating_sub(running.len());
+            let leased = if room == 0 { Ok(Vec::new()) } else { self.store.lease(room, self.clock.now()).await };
+            let idle = match leased {
+                Ok(leases) => {
+                    let full = leases.len() == room;
+                    for lease in leases {
+                        running.spawn(Arc::clone(&self).deliver(lease, abort.clone()));
+                    }
+                    if full { LONGEST_SLEEP } else { self.until_next_due().await }
+                }
+                Err(error) => {
+                    report::store_failed("lease", &error.to_string());
+                    STORE_PAUSE
+                }
+            };
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep(idle) => {}
+                () = stop.cancelled() => {}
+                Some(ended) = running.join_next() => report_end(ended),
+            }
+            while let Some(ended) = running.try_join_next() {
+                report_end(ended);
+            }
+        }
+        while let Some(ended) = running.join_next().await {
+            report_end(ended);
+        }
+    }
+
+    /// How long until something is due.
+    async fn until_next_due(&self) -> Duration {
+        match self.store.next_due().await {
+            // A clock that was set back would make this very long; the bound makes it look again.
+            Ok(Some(due)) => due.since(self.clock.now()).min(LONGEST_SLEEP),
+            Ok(None) => LONGEST_SLEEP,
+            Err(_) => STORE_PAUSE,
+        }
+    }
+
+    /// One attempt: what was leased is settled, whatever happens in between.
+    async fn deliver(self: Arc<Self>, lease: Lease, abort: CancellationToken) {
+        let rules = self.live.current();
+        let settled = match rules.rule(&lease.rule) {
+            None => Some(self.undeliverable(&lease, format!("the rule `{}` is gone from the rules file", lease.rule))),
+            Some((endpoint, rule)) if lease.action < rule.actions.len() => {
+                self.attempt(&lease, endpoint, rule, &rules, abort).await
+            }
+            Some((_, rule)) => Some(self.undeliverable(
+                &lease,
+                format!("action {} is gone from the rule `{}`", lease.action + 1, rule.name),
+            )),
+        };
+        let Some(settled) = settled else {
+            // The daemon is stopping: the attempt does not count and the delivery waits for the next start.
+            return self.store.release(lease.delivery).await;
+        };
+        let end = match &settled.settlement {
+            Settlement::Done { .. } => Some(true),
+            Settlement::Dead { .. } => Some(false),
+            Settlement::Next { .. } | Settlement::Retry { .. } => None,
+        };
+        if self.write(settled).await
+            && let Some(done) = end
+        {
+            self.waiting.end(lease.received.id, &lease.rule, done);
+        }
+        self.wake.notify_one();
+    }
+
+    /// Runs the action that the delivery has reached.
+    async fn attempt(
+        &self,
+        lease: &Lease,
+        endpoint: &Endpoint,
+        rule: &Rule,
+        rules: &Arc<RuleSet>,
+        abort: CancellationToken,
+    ) -> Option<Settled> {
+        let (action, retry) = (rule.actions.get(lease.action)?, rule.retries.get(lease.action)?);
+        let started = self.clock.now();
+        let outcome = match restored(lease) {
+            Ok(event) => self.perform(lease, event, rules, abort).await,
+            Err(message) => Outcome::dead(message),
+        };
+        let now = self.clock.now();
+        let standing = Standing {
+            action: lease.action,
+            actions: rule.actions.len(),
+            attempt: lease.attempt,
+            retry,
+            awaited: rule.is_awaited(endpoint),
+        };
+        let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, die(lease))?;
+        self.waiting.note(lease.received.id, &lease.rule, lease.action, || ActionReport {
+            action: action.name(),
+            outcome: word(&outcome.verdict),
+            detail: outcome.detail.clone(),
+            stdout: String::from_utf8_lossy(&outcome.output.stdout.bytes()).into_owned(),
+            stderr: String::from_utf8_lossy(&outcome.output.stderr.bytes()).into_owned(),
+        });
+        report::attempt(&report::Attempt {
+            event: lease.received.id,
+            delivery: lease.delivery,
+            rule: &lease.rule,
+            action: action.name(),
+            number: lease.attempt,
+            outcome: word(&outcome.verdict),
+            detail: &outcome.detail,
+            duration: outcome.duration,
+            settlement: &settlement,
+        });
+        let attempt = AttemptRecord {
+            action: lease.action,
+            number: lease.attempt,
+            started,
+            duration: outcome.duration,
+            outcome: word(&outcome.verdict).to_owned(),
+            detail: outcome.detail,
+            stdout: outcome.output.stdout.bytes(),
+            stderr: outcome.output.stderr.bytes(),
+        };
+        Some(Settled { delivery: lease.delivery, attempt: Some(attempt), settlement })
+    }
+
+    /// Performs the action in a task of its own, so that its panic ends nothing but itself.
+    async fn perform(&self, lease: &Lease, event: Event, rules: &Arc<RuleSet>, abort: CancellationToken) -> Outcome {
+        let mut task = JoinSet::new();
+        let (actor, rules, index) = (Arc::clone(&self.actor), Arc::clone(rules), lease.action);
+        let (name, delivery, attempt) = (Arc::clone(&lease.rule), lease.delivery.to_string(), lease.attempt);
+        task.spawn(async move {
+            let Some((endpoint, rule)) = rules.rule(&name) else { return Outcome::dead("the rule is gone") };
+            let Some(action) = rule.actions.get(index) else { return Outcome::dead("the action is gone") };
+            let withheld = &endpoint.credentials;
+            let occasion = Occasion { event: &event, rule: &name, delivery, attempt, withheld };
+            actor.perform(action, &occasion, abort).await
+        });
+        match task.join_next().await {
+            Some(Ok(outcome)) => outcome,
+            _ => Outcome::failed("the action panicked"),
+        }
+    }
+
+    /// A delivery that no attempt can help.
+    fn undeliverable(&self, lease: &Lease, reason: String) -> Settled {
+        report::undeliverable(lease.received.id, &lease.rule, &reason);
+        let settlement = Settlement::Dead { at: self.clock.now(), reason, forget_nonces: false };
+        Settled { delivery: lease.delivery, attempt: None, settlement }
+    }
+
+    /// Writes a settlement down, trying until the store takes it: what was done must not be done again for want of
+    /// a note. Gives up only when the store is closed.
+    async fn write(&self, settled: Settled) -> bool {
+        loop {
+            match self.store.settle(settled.clone()).await {
+                Ok(()) => return true,
+                Err(error) if error.is_final() => {
+                    report::store_failed("settle", &error.to_string());
+                    return false;
+                }
+                Err(error) => {
+                    report::store_failed("settle", &error.to_string());
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// The event as it was taken.
+fn restored(lease: &Lease) -> Result<Event, String> {
+    let received = lease.received.as_ref().clone();
+    let decode = Decode::named(&lease.decode).ok_or_else(|| format!("unknown decoding `{}`", lease.decode))?;
+    let payload = payload::decode(decode, &received.headers, &received.body)
+        .map_err(|error| format!("the stored body cannot be decoded: {error}"))?;
+    Ok(Event { received, payload })
+}
+
+/// A number in 0.0..1.0 for the jitter, from the delivery's id, whose last bits are random.
+fn die(lease: &Lease) -> f64 {
+    let text = lease.delivery.to_string();
+    let spread = text.bytes().fold(u32::from(lease.attempt as u16), |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u32::from(byte))
+    });
+    f64::from(spread % 1000) / 1000.0
+}
+
+/// The one word for a verdict.
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Done => "done",
+        Verdict::Failed { .. } => "failed",
+        Verdict::Dead => "dead",
+        Verdict::Stopped => "stopped",
+    }
+}
+
+/// A worker that panicked outside its action is a bug worth a line, and no reason to stop.
+fn report_end(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        report::worker_failed(&error.to_string());
+    }
+}
+
+/// The moment is told, never asked, in tests of the parts above.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_has_its_word() {
+        assert_eq!(word(&Verdict::Done), "done");
+        assert_eq!(word(&Verdict::Failed { retry_after: None }), "failed");
+        assert_eq!(word(&Verdict::Dead), "dead");
+        assert_eq!(Timestamp::EPOCH.as_millis(), 0);
+    }
+}

@@ -1,0 +1,315 @@
+//! One request to its answer: verify → decode → match → one durable write → answer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::sync::Notify;
+
+use super::answer::Answer;
+use super::waiting::{Ended, Wait, Waiting};
+use crate::act::Occasion;
+use crate::clock::{Clock, Timestamp};
+use crate::payload::{self, Event, Kind};
+use crate::report::{self, Arrival};
+use crate::rules::{Endpoint, OnDuplicate, Respond, Rule};
+use crate::store::{NewDelivery, Refused, State, Store, Taken, Taking};
+use crate::verify::{Proof, Received, Refusal};
+
+/// Takes requests in.
+pub struct Intake {
+    /// Where events are written down.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Clock,
+    /// Wakes dispatch.
+    pub wake: Arc<Notify>,
+    /// Senders that wait.
+    pub waiting: Arc<Waiting>,
+}
+
+/// A rule that takes the event, with what proved it.
+struct Match<'e> {
+    rule: &'e Rule,
+    proof: &'e Proof,
+}
+
+impl Intake {
+    /// Takes one request on `endpoint` to its answer.
+    pub async fn accept(&self, endpoint: &Endpoint, received: Received) -> Answer {
+        let judged = Judged::new(endpoint, &received);
+        if !judged.trusts_any() {
+            return self.refuse(endpoint, &received, &judged);
+        }
+        let payload = match payload::decode(endpoint.decode, &received.headers, &received.body) {
+            Ok(payload) => payload,
+            Err(error) => return invalid(endpoint, &received, &error.to_string()),
+        };
+        let event = Event { received, payload };
+        let trusted = |index: usize| judged.trusts(index);
+        let matched = endpoint.matcher.matching(&event, &trusted);
+        if matched.is_empty() {
+            return self.ignore(endpoint, &event, &judged);
+        }
+        let matched: Vec<Match<'_>> = matched.into_iter().filter_map(|index| judged.matched(index)).collect();
+        self.take(endpoint, event, &matched).await
+    }
+
+    /// One durable write; then the answer.
+    async fn take(&self, endpoint: &Endpoint, event: Event, matched: &[Match<'_>]) -> Answer {
+        let Event { received, payload } = event;
+        let id = received.id;
+        let kept = without_credentials(endpoint, received);
+        let respond = matched.iter().find_map(|one| one.rule.respond.as_ref()).unwrap_or(&endpoint.respond);
+        let awaited = matched.iter().filter(|one| one.rule.is_awaited(endpoint)).count();
+        // Entered before the write: dispatch may have done it all before the write returns to us.
+        let wait = (awaited > 0).then(|| self.waiting.enter(id, awaited));
+        let taking = Taking {
+            received: kept.clone(),
+            decode: endpoint.decode.name().to_owned(),
+            deliveries: matched.iter().map(|one| delivery(one, kept.at)).collect(),
+        };
+        let taken = match self.store.take(taking).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                report::arrival(&Arrival::failed(&kept, &error.to_string()));
+                return Answer::unavailable();
+            }
+        };
+        self.wake.notify_one();
+        let names = |new: bool| {
+            let pairs = matched.iter().zip(&taken);
+            pairs.filter(move |(_, taken)| matches!(taken, Taken::New(_)) == new).map(|(one, _)| &*one.rule.name)
+        };
+        report::arrival(&Arrival::taken(&kept, names(true), names(false)));
+        let event = Event { received: kept, payload };
+        if names(true).next().is_none() {
+            return self.duplicate(endpoint, respond, &event, matched, &taken).await;
+        }
+        let new_awaited = matched
+            .iter()
+            .zip(&taken)
+            .filter(|(one, taken)| matches!(taken, Taken::New(_)) && one.rule.is_awaited(endpoint));
+        match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
+            (Some(wait), deliveries @ 1.., Some(limit)) => outcome(wait, deliveries, limit, respond, &event).await,
+            _ => success(respond, &event, "accepted", &[]),
+        }
+    }
+
+    /// The very event was taken before.
+    async fn duplicate(
+        &self,
+        endpoint: &Endpoint,
+        respond: &Respond,
+        event: &Event,
+        matched: &[Match<'_>],
+        taken: &[Taken],
+    ) -> Answer {
+        for (one, taken) in matched.iter().zip(taken) {
+            if let Taken::Duplicate { of } = taken
+                && one.rule.is_awaited(endpoint)
+            {
+                // The sender's retry while the first is still under way: success would be a promise too many, for
+                // if the first fails nobody would try again.
+                let deliveries = self.store.deliveries(*of).await.unwrap_or_default();
+                let open = |state: State| matches!(state, State::Waiting | State::Leased);
+                if deliveries.iter().any(|known| known.rule == one.rule.name && open(known.state)) {
+                    return Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(*of));
+                }
+            }
+        }
+        if matched.iter().any(|one| one.rule.on_duplicate == OnDuplicate::Reject) {
+            return Answer::new(StatusCode::CONFLICT, "duplicate", Some(event.received.id));
+        }
+        success(respond, event, "duplicate", &[])
+    }
+
+    /// Verified, and no rule wants it.
+    fn ignore(&self, endpoint: &Endpoint, event: &Event, judged: &Judged<'_>) -> Answer {
+        if event.payload.kind == Kind::Text && all_need_structure(endpoint, judged) {
+            let what = if event.received.body.is_empty() { "the body is empty" } else { "the body is text" };
+            return invalid(
+                endpoint,
+                &event.received,
+                &format!("{what}, and every rule reads into it: send `Content-Type: application/json`, or set `decode: json`"),
+            );
+        }
+        if tracing::enabled!(tracing::Level::INFO) {
+            let considered = |index: usize| judged.trusts(index);
+            let nearest = endpoint.matcher.nearest_miss(event, &considered).and_then(|(index, explanation)| {
+                Some((&*endpoint.rules.get(index)?.name, explanation.to_string()))
+            });
+            report::arrival(&Arrival::ignored(&event.received, nearest));
+        }
+        let respond = &endpoint.respond;
+        if respond.body.is_some() {
+            return success(respond, event, "ignored", &[]);
+        }
+        Answer::new(StatusCode::OK, "ignored", Some(event.received.id))
+    }
+
+    /// Not trusted by any rule.
+    fn refuse(&self, endpoint: &Endpoint, received: &Received, judged: &Judged<'_>) -> Answer {
+        let Some(refusal) = judged.refusal() else {
+            // Nothing is verified here because no rule is in force here.
+            return Answer::new(StatusCode::NOT_FOUND, "not found", None);
+        };
+        report::arrival(&Arrival::refused(received, &refusal));
+        self.store.refuse(Refused {
+            at: received.at,
+            endpoint: received.endpoint.to_string(),
+            client: received.client,
+            reason: refusal.to_string(),
+        });
+        if refusal.is_stale() {
+            return Answer::new(StatusCode::BAD_REQUEST, "stale", None);
+        }
+        Answer::refused(endpoint.verifications.iter().find_map(crate::verify::Verification::challenge))
+    }
+}
+
+/// What each verification of an endpoint says of a request, and what follows for each rule.
+struct Judged<'e> {
+    endpoint: &'e Endpoint,
+    proofs: Vec<Result<Proof, Refusal>>,
+    now: Timestamp,
+}
+
+impl<'e> Judged<'e> {
+    /// Each verification is computed once, whatever the number of rules.
+    fn new(endpoint: &'e Endpoint, received: &Received) -> Self {
+        let proofs = endpoint.verifications.iter().map(|verification| verification.prove(received)).collect();
+        Self { endpoint, proofs, now: received.at }
+    }
+
+    /// What proves the request for this rule, or why it does not.
+    fn judge(&self, rule: &Rule) -> Option<Result<&Proof, Cow<'_, Refusal>>> {
+        let proof = match self.proofs.get(rule.verification)? {
+            Ok(proof) => proof,
+            Err(refusal) => return Some(Err(Cow::Borrowed(refusal))),
+        };
+        let fresh = proof.freshness(rule.replay_window, self.now);
+        Some(fresh.map(|()| proof).map_err(Cow::Owned))
+    }
+
+    /// The rule at `index` with its proof, if it is in force and the request is genuine and fresh for it.
+    fn matched(&self, index: usize) -> Option<Match<'_>> {
+        let rule = self.endpoint.rules.get(index).filter(|rule| rule.enabled)?;
+        let proof = self.judge(rule)?.ok()?;
+        Some(Match { rule, proof })
+    }
+
+    /// Whether the rule at `index` is in force and trusts the request.
+    fn trusts(&self, index: usize) -> bool {
+        self.matched(index).is_some()
+    }
+
+    /// Whether anybody trusts it: a rule, or, where no rule is in force, the endpoint's own verification.
+    fn trusts_any(&self) -> bool {
+        if self.endpoint.rules.iter().any(|rule| rule.enabled) {
+            (0..self.endpoint.rules.len()).any(|index| self.trusts(index))
+        } else {
+            self.proofs.iter().any(Result::is_ok)
+        }
+    }
+
+    /// Why it is refused: staleness first, for it says that the sender is genuine.
+    fn refusal(&self) -> Option<Cow<'_, Refusal>> {
+        let rules = self.endpoint.rules.iter().filter(|rule| rule.enabled);
+        let stale = rules.filter_map(|rule| self.judge(rule)?.err()).find(|refusal| refusal.is_stale());
+        stale.or_else(|| self.proofs.iter().find_map(|proof| proof.as_ref().err().map(Cow::Borrowed)))
+    }
+}
+
+/// One event owed to one rule, due now.
+fn delivery(one: &Match<'_>, now: Timestamp) -> NewDelivery {
+    NewDelivery {
+        rule: Arc::clone(&one.rule.name),
+        nonces: one.proof.nonces.clone(),
+        remember_until: now.plus(one.proof.memory(one.rule.replay_window)),
+        run_duplicates: one.rule.on_duplicate == OnDuplicate::Run,
+        due: now,
+    }
+}
+
+/// Whether every rule that trusts the request reads into its payload (and there is one).
+fn all_need_structure(endpoint: &Endpoint, judged: &Judged<'_>) -> bool {
+    let mut trusting = endpoint.rules.iter().enumerate().filter(|(index, _)| judged.trusts(*index)).peekable();
+    trusting.peek().is_some() && trusting.all(|(_, rule)| rule.needs_structure)
+}
+
+/// The received request without what only its verification needed: secrets are not written down.
+fn without_credentials(endpoint: &Endpoint, mut received: Received) -> Received {
+    for name in &endpoint.credentials {
+        received.headers.remove(name);
+    }
+    if !endpoint.credential_queries.is_empty() {
+        let kept = form_urlencoded::parse(received.query.as_bytes())
+            .filter(|(name, _)| !endpoint.credential_queries.iter().any(|secret| secret == name));
+        received.query = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+    }
+    received
+}
+
+/// The longest that any of the rules lets the sender wait.
+fn respond_limit(endpoint: &Endpoint, matched: &[Match<'_>]) -> Option<Duration> {
+    matched.iter().filter_map(|one| one.rule.respond.as_ref().unwrap_or(&endpoint.respond).wait).max()
+}
+
+/// Waits for the outcome of the awaited deliveries, up to the limit.
+async fn outcome(mut wait: Wait, deliveries: usize, limit: Duration, respond: &Respond, event: &Event) -> Answer {
+    let collect = async {
+        let mut ended: Vec<Ended> = Vec::with_capacity(deliveries);
+        while ended.len() < deliveries {
+            let Some(next) = wait.next().await else { break };
+            ended.push(next);
+        }
+        ended
+    };
+    let id = Some(event.received.id);
+    match tokio::time::timeout(limit, collect).await {
+        Err(_) => Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", id),
+        Ok(ended) if ended.len() == deliveries && ended.iter().all(|delivery| delivery.done) => {
+            success(respond, event, "done", &ended)
+        }
+        Ok(ended) => {
+            let mut answer = success(respond, event, "failed", &ended);
+            answer.status = StatusCode::INTERNAL_SERVER_ERROR;
+            answer
+        }
+    }
+}
+
+/// The endpoint's own way of saying yes. A body that cannot be rendered gives way to the plain answer: the event is
+/// taken, and the sender must not be told otherwise.
+fn success(respond: &Respond, event: &Event, word: &str, ended: &[Ended]) -> Answer {
+    let mut answer = Answer::new(respond.status, word, Some(event.received.id));
+    if let Some(body) = &respond.body {
+        let actions: Vec<_> = ended.iter().flat_map(|delivery| &delivery.actions).collect();
+        let occasion = Occasion::for_answer(event);
+        match body.render(&occasion.values_with_actions(&actions)) {
+            Ok(text) => {
+                answer.headers.insert(http::header::CONTENT_TYPE, content_type(&text));
+                answer.body = text.into();
+            }
+            Err(error) => report::unrendered(&event.received, &error.to_string()),
+        }
+    }
+    for (name, value) in &respond.headers {
+        answer.headers.insert(name, value.clone());
+    }
+    answer
+}
+
+/// JSON if it is JSON; else plain text, never something that a browser would run.
+fn content_type(text: &str) -> http::HeaderValue {
+    let json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    http::HeaderValue::from_static(if json { "application/json" } else { "text/plain; charset=utf-8" })
+}
+
+/// Genuine, and the body cannot be read as the rules need it.
+fn invalid(endpoint: &Endpoint, received: &Received, why: &str) -> Answer {
+    report::arrival(&Arrival::invalid(received, endpoint.decode.name(), why));
+    Answer::new(StatusCode::BAD_REQUEST, "invalid payload", None)
+}

@@ -1,0 +1,15 @@
+//! The order of the rooms, written once: how an event walks through them.
+//!
+//! [`Intake`] takes a request to its answer, [`Dispatch`] a delivery to its settlement. Who waits for an outcome
+//! does so in [`Waiting`]. The deciding (`settlement`, `answer`) is pure; time is passed in.
+
+mod answer;
+mod dispatch;
+mod intake;
+mod settlement;
+mod waiting;
+
+pub use answer::Answer;
+pub use dispatch::{Dispatch, MAX_RUNNING};
+pub use intake::Intake;
+pub use waiting::Waiting;

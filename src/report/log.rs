@@ -1,0 +1,75 @@
+//! Where log lines go: stderr, and a rolling file if wished.
+//!
+//! Both are written by threads of their own behind bounded queues, so that a slow disk or a stuck pipe never holds a
+//! request; what does not fit is dropped and counted. The guard flushes at exit.
+
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::rolling::{Builder, Rotation};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::rules::{LogFormat, LogRotation, LogSettings};
+
+/// How many lines wait for a slow destination.
+const MAX_WAITING_LINES: usize = 16_384;
+
+/// Flushes the logs when dropped: keep it to the end.
+#[must_use = "dropping it ends the logging"]
+pub struct LogGuard {
+    _workers: Vec<WorkerGuard>,
+}
+
+/// Starts logging. `journal`: stderr is the journal's, which stamps the lines itself.
+pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> {
+    let filter = || EnvFilter::builder().parse(&settings.level).map_err(|error| error.to_string());
+    let mut workers = Vec::new();
+    let mut writer = |destination: Box<dyn std::io::Write + Send>| {
+        let (writer, worker) =
+            NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING_LINES).finish(destination);
+        workers.push(worker);
+        writer
+    };
+    let stamped = !journal;
+    let stderr = layer(settings.format, stamped, writer(Box::new(std::io::stderr()))).with_filter(filter()?);
+    let file = match &settings.file {
+        None => None,
+        Some(file) => {
+            let rotation = match file.rotate {
+                LogRotation::Hourly => Rotation::HOURLY,
+                LogRotation::Daily => Rotation::DAILY,
+                LogRotation::Never => Rotation::NEVER,
+            };
+            let folder = file.path.parent().unwrap_or(std::path::Path::new("."));
+            let name = file.path.file_name().and_then(|name| name.to_str()).unwrap_or("hookyard.log");
+            let appender = Builder::new()
+                .rotation(rotation)
+                .filename_prefix(name)
+                .max_log_files(file.keep.max(1))
+                .build(folder)
+                .map_err(|error| format!("cannot log to `{}`: {error}", file.path.display()))?;
+            Some(layer(settings.format, true, writer(Box::new(appender))).with_filter(filter()?))
+        }
+    };
+    tracing_subscriber::registry().with(stderr).with(file).try_init().map_err(|error| error.to_string())?;
+    Ok(LogGuard { _workers: workers })
+}
+
+/// A boxed layer of either format.
+fn layer<S>(
+    format: LogFormat,
+    stamped: bool,
+    writer: tracing_appender::non_blocking::NonBlocking,
+) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false).with_ansi(false);
+    match (format, stamped) {
+        (LogFormat::Text, true) => layer.boxed(),
+        (LogFormat::Text, false) => layer.without_time().boxed(),
+        (LogFormat::Json, true) => layer.json().flatten_event(true).boxed(),
+        (LogFormat::Json, false) => layer.json().flatten_event(true).without_time().boxed(),
+    }
+}

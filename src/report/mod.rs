@@ -1,0 +1,160 @@
+//! Say what happened: facts in, log lines out.
+//!
+//! One line per arrival with its outcome, one per attempt. Values that a stranger sent are bounded; a secret or a
+//! payload is in none of them. Where the lines go is decided in `log`.
+
+mod log;
+
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+pub use log::{LogGuard, start};
+
+use crate::store::{DeliveryId, Settlement};
+use crate::verify::{EventId, Received, Refusal};
+
+/// One arrival and what became of it.
+pub struct Arrival<'a> {
+    received: &'a Received,
+    outcome: &'static str,
+    rules: String,
+    why: String,
+}
+
+impl<'a> Arrival<'a> {
+    /// Taken for `new` rules; others had taken it before.
+    pub fn taken<'n>(
+        received: &'a Received,
+        new: impl Iterator<Item = &'n str>,
+        duplicates: impl Iterator<Item = &'n str>,
+    ) -> Self {
+        let (new, duplicates): (Vec<&str>, Vec<&str>) = (new.collect(), duplicates.collect());
+        let outcome = if new.is_empty() { "duplicate" } else { "accepted" };
+        let rules = if new.is_empty() { &duplicates } else { &new };
+        let why = match (new.is_empty(), duplicates.is_empty()) {
+            (false, false) => format!("a duplicate for {}", duplicates.join(", ")),
+            _ => String::new(),
+        };
+        Self { received, outcome, rules: rules.join(", "), why }
+    }
+
+    /// Verified, and no rule wants it; the nearest miss says why.
+    pub fn ignored(received: &'a Received, nearest: Option<(&str, String)>) -> Self {
+        let why = nearest.map_or_else(
+            || "no rule looks at such an event".to_owned(),
+            |(rule, explanation)| format!("nearest rule {rule}: {explanation}"),
+        );
+        Self { received, outcome: "ignored", rules: String::new(), why }
+    }
+
+    /// Not trusted.
+    pub fn refused(received: &'a Received, refusal: &Refusal) -> Self {
+        let outcome = if refusal.is_stale() { "stale" } else { "refused" };
+        Self { received, outcome, rules: String::new(), why: refusal.to_string() }
+    }
+
+    /// Genuine, and its body cannot be read.
+    pub fn invalid(received: &'a Received, decode: &str, why: &str) -> Self {
+        Self { received, outcome: "invalid payload", rules: String::new(), why: format!("decode {decode}: {why}") }
+    }
+
+    /// It could not be written down.
+    pub fn failed(received: &'a Received, why: &str) -> Self {
+        Self { received, outcome: "unavailable", rules: String::new(), why: why.to_owned() }
+    }
+}
+
+/// One line for an arrival.
+pub fn arrival(arrival: &Arrival<'_>) {
+    let received = arrival.received;
+    let client = received.client.map(tracing::field::display);
+    let (rules, why) = (some(&arrival.rules), some(&arrival.why));
+    let (event, endpoint, outcome) = (tracing::field::display(received.id), &*received.endpoint, arrival.outcome);
+    match outcome {
+        "accepted" | "duplicate" | "ignored" => {
+            info!(event, endpoint, client, outcome, rules, why, bytes = received.body.len(), "arrival");
+        }
+        "unavailable" => error!(event, endpoint, client, outcome, why, "arrival"),
+        _ => warn!(event, endpoint, client, outcome, why, bytes = received.body.len(), "arrival"),
+    }
+    debug!(event, body = %bounded(&received.body), "arrival body");
+}
+
+/// A field that is left out when there is nothing to say.
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// How much of a body is logged at debug level, in bytes.
+const MAX_LOGGED_BODY: usize = 4096;
+
+/// The beginning of a body, escaped.
+fn bounded(body: &[u8]) -> String {
+    body.get(..MAX_LOGGED_BODY.min(body.len())).unwrap_or_default().escape_ascii().to_string()
+}
+
+/// A request that never became an arrival: no such endpoint, wrong method, too large, too slow.
+pub fn turned_away(path: &str, client: Option<std::net::IpAddr>, status: u16, why: &str) {
+    let path: String = path.chars().take(200).collect();
+    info!(path, client = client.map(tracing::field::display), status, why, "turned away");
+}
+
+/// One attempt at one action.
+pub struct Attempt<'a> {
+    /// The event.
+    pub event: EventId,
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// The rule's name.
+    pub rule: &'a str,
+    /// The action's kind.
+    pub action: &'static str,
+    /// Which attempt at this action it was, from 1.
+    pub number: u32,
+    /// `done`, `failed` or `dead`.
+    pub outcome: &'static str,
+    /// `exit 3`, `HTTP 503` …
+    pub detail: &'a str,
+    /// How long it took.
+    pub duration: Duration,
+    /// What becomes of the delivery.
+    pub settlement: &'a Settlement,
+}
+
+/// One line for an attempt.
+pub fn attempt(attempt: &Attempt<'_>) {
+    let Attempt { event, delivery, rule, action, number, outcome, detail, .. } = attempt;
+    let milliseconds = attempt.duration.as_millis();
+    let next = match attempt.settlement {
+        Settlement::Next { action, .. } => format!("action {}", action + 1),
+        Settlement::Done { .. } => "done".to_owned(),
+        Settlement::Retry { due } => format!("retry at {due}"),
+        Settlement::Dead { .. } => "dead letter".to_owned(),
+    };
+    if *outcome == "done" {
+        info!(%event, %delivery, rule, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
+    } else {
+        warn!(%event, %delivery, rule, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
+    }
+}
+
+/// A delivery that became a dead letter without an attempt.
+pub fn undeliverable(event: EventId, rule: &str, why: &str) {
+    warn!(%event, rule, why, next = "dead letter", "undeliverable");
+}
+
+/// A body of an answer that could not be rendered.
+pub fn unrendered(received: &Received, why: &str) {
+    warn!(event = %received.id, endpoint = &*received.endpoint, why, "the answer's body could not be rendered");
+}
+
+/// The store could not do what it was asked for.
+pub fn store_failed(what: &str, why: &str) {
+    error!(what, why, "store");
+}
+
+/// A worker ended by a panic outside its action.
+pub fn worker_failed(why: &str) {
+    error!(why, "worker");
+}

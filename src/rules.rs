@@ -1,0 +1,240 @@
+//! The compiled rules file: what a request meets.
+//!
+//! A [`RuleSet`] is made by `config` and never changes afterwards; the daemon swaps it for another as a whole.
+//! A request takes the set in force once and keeps it to its answer, a delivery for one attempt.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use serde::Deserialize;
+
+use crate::act::{Action, Retry};
+use crate::matching::Matcher;
+use crate::payload::Decode;
+use crate::template::Template;
+use crate::verify::Verification;
+
+/// Everything that one rules file says.
+#[derive(Debug)]
+pub struct RuleSet {
+    /// Counts the sets that this daemon has put in force, from 1.
+    pub generation: u64,
+    /// SHA-256 of the rules file, in hex.
+    pub sha256: String,
+    /// SHA-256 of the rules file and the secret files together: a change of either is worth a reload.
+    pub fingerprint: String,
+    /// The files it was made from, secrets included, to be watched.
+    pub files: BTreeSet<PathBuf>,
+    /// Settings of the listeners.
+    pub server: Server,
+    /// Settings of the store.
+    pub store: StoreSettings,
+    /// Settings of the logs.
+    pub log: LogSettings,
+    /// All endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// Which endpoint a path leads to: an index into `endpoints`.
+    pub routes: matchit::Router<usize>,
+    /// Where a rule stands: indices into `endpoints` and its `rules`.
+    pub names: HashMap<Arc<str>, (usize, usize)>,
+}
+
+impl RuleSet {
+    /// The endpoint for a path, with the path's parameters as they came (percent-encoded).
+    pub fn endpoint<'p>(&'p self, path: &'p str) -> Option<(&'p Endpoint, matchit::Params<'p, 'p>)> {
+        let found = self.routes.at(path).ok()?;
+        Some((self.endpoints.get(*found.value)?, found.params))
+    }
+
+    /// The rule of that name, with its endpoint.
+    pub fn rule(&self, name: &str) -> Option<(&Endpoint, &Rule)> {
+        let (endpoint, rule) = self.names.get(name)?;
+        let endpoint = self.endpoints.get(*endpoint)?;
+        Some((endpoint, endpoint.rules.get(*rule)?))
+    }
+}
+
+/// A path on which webhooks arrive.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The path as written, with parameters: `/deploy/{app}`.
+    pub path: Arc<str>,
+    /// The methods that are taken.
+    pub methods: Vec<Method>,
+    /// The largest body, in bytes.
+    pub max_body: u64,
+    /// How bodies are read.
+    pub decode: Decode,
+    /// How it answers.
+    pub respond: Respond,
+    /// The distinct verifications of its rules, each computed once per request.
+    pub verifications: Vec<Verification>,
+    /// Its rules in the order of the file.
+    pub rules: Vec<Rule>,
+    /// The conditions of its rules, indexed.
+    pub matcher: Matcher,
+    /// Headers that carry a sender's signature or secret: not kept, not passed on, not logged.
+    pub credentials: Vec<HeaderName>,
+    /// Query parameters that carry a sender's secret: not kept, not passed on, not logged.
+    pub credential_queries: Vec<String>,
+}
+
+impl Endpoint {
+    /// The methods as the value of an `Allow` header.
+    pub fn allow(&self) -> String {
+        let names: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        format!("{}, OPTIONS", names.join(", "))
+    }
+}
+
+/// "What arrives here, verified so and matching this, gets these actions."
+#[derive(Debug)]
+pub struct Rule {
+    /// Unique in the set.
+    pub name: Arc<str>,
+    /// Whether it is in force.
+    pub enabled: bool,
+    /// Its verification: an index into the endpoint's `verifications`.
+    pub verification: usize,
+    /// How long an event stays fresh and is remembered.
+    pub replay_window: Duration,
+    /// What becomes of an event that was taken before.
+    pub on_duplicate: OnDuplicate,
+    /// Whether its conditions read into a structured payload.
+    pub needs_structure: bool,
+    /// What it does, in order.
+    pub actions: Vec<Action>,
+    /// How often each action is tried: one entry an action.
+    pub retries: Vec<Retry>,
+    /// How the endpoint answers for an event that this rule took; the endpoint's own answer if none.
+    pub respond: Option<Respond>,
+}
+
+impl Rule {
+    /// Whether the sender waits for this rule's outcome, so that the sender's own retries are used.
+    pub fn is_awaited(&self, endpoint: &Endpoint) -> bool {
+        self.respond.as_ref().unwrap_or(&endpoint.respond).wait.is_some()
+    }
+}
+
+/// What becomes of an event that a rule has taken before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDuplicate {
+    /// Answer success and do nothing.
+    #[default]
+    Ignore,
+    /// Answer 409 and do nothing.
+    Reject,
+    /// Take it again.
+    Run,
+}
+
+/// How an endpoint answers a verified event.
+#[derive(Clone, Debug)]
+pub struct Respond {
+    /// The status of success.
+    pub status: StatusCode,
+    /// Headers added to success.
+    pub headers: HeaderMap,
+    /// The body; the status as JSON if none.
+    pub body: Option<Template>,
+    /// How long the answer waits for the actions; none: it does not.
+    pub wait: Option<Duration>,
+}
+
+impl Default for Respond {
+    fn default() -> Self {
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: None, wait: None }
+    }
+}
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address, `host:port`.
+    Tcp(String),
+    /// A unix socket at this path.
+    Unix(PathBuf),
+    /// The sockets that systemd hands over.
+    Systemd,
+}
+
+/// Settings of the listeners.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where to listen; at least one.
+    pub listen: Vec<Listen>,
+    /// The URL under which senders know this server, without a trailing slash.
+    pub public_url: Option<String>,
+    /// How long a request's head may take, and again its body.
+    pub request_timeout: Duration,
+    /// How many connections are open at once; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// How long a stopping daemon waits for what is under way.
+    pub stop_grace: Duration,
+}
+
+/// Settings of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The file; none: `$STATE_DIRECTORY/hookyard.db`, else `./hookyard.db`.
+    pub path: Option<PathBuf>,
+    /// How long done deliveries are kept.
+    pub keep_done: Duration,
+    /// How long dead letters are kept.
+    pub keep_dead: Duration,
+    /// How many refusals are kept.
+    pub keep_refused: u32,
+    /// The size in bytes past which new events are answered 503.
+    pub max_size: u64,
+}
+
+/// Settings of the logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A level, or a filter in the syntax of `tracing-subscriber`'s `EnvFilter`.
+    pub level: String,
+    /// How a line is written.
+    pub format: LogFormat,
+    /// A file beside stderr.
+    pub file: Option<LogFile>,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A log file that is begun anew from time to time (by UTC).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    /// The path of the file; the date is added to its name.
+    pub path: PathBuf,
+    /// When a new one is begun.
+    pub rotate: LogRotation,
+    /// How many are kept.
+    pub keep: usize,
+}
+
+/// When a new log file is begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogRotation {
+    /// Every hour.
+    Hourly,
+    /// Every day.
+    #[default]
+    Daily,
+    /// Never.
+    Never,
+}

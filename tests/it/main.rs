@@ -1,0 +1,8 @@
+//! The daemon as its users meet it: the real binary, real sockets, real files, real processes.
+//!
+//! `scenario` is the stage; every other file is one subject.
+
+mod scenario;
+
+mod imports;
+mod main_job;

@@ -1,0 +1,490 @@
+//! The stage: a folder, a rules file, the daemon, senders and targets.
+//!
+//! ```text
+//! let daemon = Scenario::new().env("SECRET", "s3cret").rules("rules: …").start();
+//! let answer = daemon.post("/github").header("X-GitHub-Event", "push").github("s3cret").body(PUSH).send();
+//! daemon.eventually("the line is appended", || daemon.read("out.jsonl").contains("\"id\""));
+//! ```
+//!
+//! `{dir}` in the rules stands for the scenario's folder. The daemon listens on a free port. Every wait has a bound;
+//! a daemon that outlives its test is killed.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tempfile::TempDir;
+
+/// How long anything may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Seconds since the epoch.
+pub fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+}
+
+/// The hex HMAC-SHA256 of `content`.
+pub fn hmac_hex(secret: &str, content: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&hmac_bytes(secret.as_bytes(), content))
+}
+
+/// The HMAC-SHA256 of `content`.
+pub fn hmac_bytes(secret: &[u8], content: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
+    mac.update(content);
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// A file of `tests/fixtures`.
+pub fn fixture(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A scene that is being set.
+pub struct Scenario {
+    folder: TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+impl Scenario {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), environment: BTreeMap::new() }
+    }
+
+    /// The scenario's folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Sets a variable of the daemon's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Writes a file.
+    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        let path = self.folder().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Writes an executable shell script.
+    pub fn script(self, name: &str, content: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let scenario = self.file(name, format!("#!/bin/sh\n{content}\n"));
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(scenario.folder().join(name), mode).unwrap();
+        scenario
+    }
+
+    /// Writes the rules file. A `server` section that listens on a free port is put before it unless it has one.
+    pub fn rules(self, text: &str) -> Self {
+        let text = rules_text(self.folder(), text);
+        self.file("rules.yaml", text)
+    }
+
+    /// Runs `hookyard` with these arguments to its end.
+    pub fn hookyard(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The command that runs `hookyard` here.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookyard"));
+        command.args(arguments).current_dir(self.folder()).env_clear().envs(&self.environment);
+        command.env("PATH", std::env::var("PATH").unwrap_or_default()).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the daemon and waits until it serves.
+    pub fn start(self) -> Daemon {
+        let mut daemon = Daemon { scenario: self, child: None, address: ([127, 0, 0, 1], 0).into(), starts: 0 };
+        daemon.start();
+        daemon
+    }
+}
+
+/// The rules with `{dir}` filled in and a `server` section on a free port.
+pub fn rules_text(folder: &Path, text: &str) -> String {
+    let text = text.replace("{dir}", folder.to_str().unwrap());
+    if text.lines().any(|line| line.starts_with("server:")) {
+        text
+    } else {
+        format!("server: {{listen: 127.0.0.1:0}}\n{text}")
+    }
+}
+
+/// A running daemon.
+pub struct Daemon {
+    pub scenario: Scenario,
+    child: Option<Child>,
+    pub address: SocketAddr,
+    starts: u32,
+}
+
+impl Daemon {
+    /// Starts it (again), and waits until it serves.
+    #[track_caller]
+    pub fn start(&mut self) {
+        self.starts += 1;
+        let log = std::fs::File::create(self.log_path()).unwrap();
+        let mut command = self.scenario.command(&["serve", "rules.yaml"]);
+        let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let begun = Instant::now();
+        self.address = loop {
+            if let Some(address) = listening(&self.log()) {
+                break address;
+            }
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "the daemon did not start:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        self.child = Some(child);
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Kills it without warning.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            child.wait().unwrap();
+        }
+    }
+
+    /// Stops it in order; its exit code.
+    #[track_caller]
+    pub fn stop(&mut self) -> Option<i32> {
+        self.signal("TERM");
+        let mut child = self.child.take().unwrap();
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code();
+            }
+            if begun.elapsed() > PATIENCE {
+                drop(child.kill());
+                panic!("the daemon did not stop:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.scenario.folder().join(format!("log.{}", self.starts))
+    }
+
+    /// What it has logged since its last start.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    /// The scenario's folder.
+    pub fn folder(&self) -> &Path {
+        self.scenario.folder()
+    }
+
+    /// A file of the scenario's folder; empty if there is none.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder().join(name)).unwrap_or_default()
+    }
+
+    /// How many lines a file has.
+    pub fn lines(&self, name: &str) -> usize {
+        self.read(name).lines().count()
+    }
+
+    /// Waits until `condition` holds; shows the log if it never does.
+    #[track_caller]
+    pub fn eventually(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !condition() {
+            assert!(begun.elapsed() < PATIENCE, "never: {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Writes other rules in place and waits until they are in force.
+    #[track_caller]
+    pub fn rewrite(&self, text: &str) {
+        let reloads = self.log().matches(" reloaded ").count();
+        std::fs::write(self.folder().join("rules.yaml"), rules_text(self.folder(), text)).unwrap();
+        self.eventually("the rules are reloaded", || self.log().matches(" reloaded ").count() > reloads);
+    }
+
+    /// A POST to `path`, to be completed.
+    pub fn post(&self, path: &str) -> Sending {
+        self.request("POST", path)
+    }
+
+    /// A request, to be completed.
+    pub fn request(&self, method: &str, path: &str) -> Sending {
+        Sending {
+            address: self.address,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            headers: vec![("Host".to_owned(), "hooks.test".to_owned())],
+            body: Vec::new(),
+            github: None,
+        }
+    }
+
+    /// A connection of one's own.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log:\n{}", self.log());
+        }
+    }
+}
+
+/// The address in the line that says what is served.
+fn listening(log: &str) -> Option<SocketAddr> {
+    let line = log.lines().find(|line| line.contains("listening="))?;
+    let (_, rest) = line.split_once("http://")?;
+    rest.split(|letter: char| letter == '"' || letter == ',' || letter == ' ').next()?.parse().ok()
+}
+
+/// A request that is being put together.
+#[derive(Clone)]
+pub struct Sending {
+    address: SocketAddr,
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    github: Option<String>,
+}
+
+impl Sending {
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// JSON.
+    pub fn json(self, body: impl AsRef<[u8]>) -> Self {
+        self.header("Content-Type", "application/json").body(body)
+    }
+
+    /// The body, byte for byte.
+    pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = body.as_ref().to_vec();
+        self
+    }
+
+    /// Signs as GitHub does, when it is sent.
+    pub fn github(mut self, secret: &str) -> Self {
+        self.github = Some(secret.to_owned());
+        self
+    }
+
+    /// The bytes on the wire.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some(secret) = &self.github {
+            head.push_str(&format!("X-Hub-Signature-256: sha256={}\r\n", hmac_hex(secret, &self.body)));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
+    /// Sends it on a connection of its own.
+    #[track_caller]
+    pub fn send(&self) -> Answer {
+        self.try_send().unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.path))
+    }
+
+    /// Sends it; an error if the daemon does not answer.
+    pub fn try_send(&self) -> std::io::Result<Answer> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE * 2))?;
+        stream.write_all(&self.bytes())?;
+        Answer::read(&mut stream)
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    /// Reads one answer off a connection.
+    pub fn read(stream: &mut TcpStream) -> std::io::Result<Self> {
+        let broken = |what: &str| std::io::Error::new(std::io::ErrorKind::UnexpectedEof, what.to_owned());
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            if stream.read(&mut byte)? == 0 {
+                return Err(broken("the connection ended before the answer"));
+            }
+            head.push(byte[0]);
+        }
+        let text = String::from_utf8_lossy(&head).into_owned();
+        let mut lines = text.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let status: u16 = status.ok_or_else(|| broken("no status"))?;
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        if status == 100 {
+            return Self::read(stream);
+        }
+        let length = headers.iter().find(|(name, _)| name == "content-length");
+        let length = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body)?;
+        Ok(Self { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name.to_lowercase()).map(|(_, value)| value.as_str())
+    }
+
+    /// The word in the body.
+    pub fn word(&self) -> String {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        body["status"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Status and word, to compare in one line.
+    pub fn outcome(&self) -> (u16, String) {
+        (self.status, self.word())
+    }
+}
+
+/// What a target received.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub line: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name.to_lowercase()).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A target of forwards: answers each request with what `respond` says of its number, from 0.
+pub struct Target {
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Target {
+    pub fn new(respond: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (seen, respond) = (Arc::clone(&requests), Arc::new(respond));
+        // The threads end with the test process; each connection has its own.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (seen, respond) = (Arc::clone(&seen), Arc::clone(&respond));
+                std::thread::spawn(move || answer(stream, &seen, &*respond));
+            }
+        });
+        Self { address, requests }
+    }
+
+    /// A target that always says yes.
+    pub fn ok() -> Self {
+        Self::new(|_| "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned())
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it has received.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// Answers the requests of one connection.
+fn answer(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, respond: &(dyn Fn(usize) -> String + Send + Sync)) {
+    loop {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            if !matches!(stream.read(&mut byte), Ok(1)) {
+                return;
+            }
+            head.push(byte[0]);
+        }
+        let text = String::from_utf8_lossy(&head).into_owned();
+        let headers: Vec<(String, String)> = text
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let length = headers.iter().find(|(name, _)| name == "content-length");
+        let mut body = vec![0; length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)];
+        if stream.read_exact(&mut body).is_err() {
+            return;
+        }
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        let number = {
+            let mut seen = seen.lock().unwrap();
+            seen.push(Request { line, headers, body });
+            seen.len() - 1
+        };
+        if stream.write_all(respond(number).as_bytes()).is_err() {
+            return;
+        }
+    }
+}
