@@ -1,0 +1,113 @@
+//! What the daemon is measured against: the least that could be called a webhook receiver, and a loop that starts a
+//! program.
+//!
+//! `bare serve ADDRESS SECRET` checks GitHub's signature, parses the body as JSON and answers 200: no rules, no
+//! memory, no limits. `bare spawn SECONDS` starts `/bin/true` and waits for it, one after the other, and prints how
+//! many it started a second. `benches/load` runs both beside the daemon.
+
+#![expect(clippy::print_stdout, reason = "the result is what it prints")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it measures real time, and its connections end with it"
+)]
+
+use std::convert::Infallible;
+use std::env;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use data_encoding::HEXLOWER_PERMISSIVE;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use sha2::Sha256;
+use tokio::net::TcpListener;
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["serve", address, secret] => serve(address.parse()?, secret.as_bytes())?,
+        ["spawn", seconds] => println!("{:.1}", spawn(Duration::from_secs(seconds.parse()?))?),
+        _ => {
+            println!("usage: bare serve ADDRESS SECRET | bare spawn SECONDS");
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many times a second `/bin/true` can be started and waited for.
+fn spawn(length: Duration) -> Result<f64, Box<dyn Error>> {
+    let begin = Instant::now();
+    let mut count = 0_u32;
+    while begin.elapsed() < length {
+        if !Command::new("/bin/true").status()?.success() {
+            return Err("/bin/true failed".into());
+        }
+        count += 1;
+    }
+    Ok(f64::from(count) / begin.elapsed().as_secs_f64())
+}
+
+/// Answers until it is stopped.
+#[tokio::main]
+async fn serve(address: SocketAddr, secret: &[u8]) -> Result<(), Box<dyn Error>> {
+    // Keyed once, as the daemon does it: a copy is cheaper than the schedule of a new key.
+    let keyed = Hmac::<Sha256>::new_from_slice(secret)?;
+    let listener = TcpListener::bind(address).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let keyed = keyed.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, keyed.clone()));
+            // A peer that hangs up ends its connection and nothing else.
+            http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+                .ok();
+        });
+    }
+}
+
+/// 200 for what is signed and is JSON, 403 or 400 for the rest.
+async fn answer(
+    request: Request<Incoming>,
+    keyed: Hmac<Sha256>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let signature = request.headers().get("x-hub-signature-256").cloned();
+    let status = match request.into_body().collect().await {
+        Ok(body) => {
+            let body = body.to_bytes();
+            let genuine = signature
+                .as_ref()
+                .and_then(|value| mac(value.as_bytes()))
+                .is_some_and(|mac| keyed.chain_update(&body).verify_slice(&mac).is_ok());
+            if !genuine {
+                StatusCode::FORBIDDEN
+            } else if serde_json::from_slice::<Value>(&body).is_err() {
+                StatusCode::BAD_REQUEST
+            } else {
+                StatusCode::OK
+            }
+        }
+        Err(_) => StatusCode::BAD_REQUEST,
+    };
+    let mut response = Response::new(Full::new(Bytes::from_static(br#"{"status":"ok"}"#)));
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+/// The MAC in the header.
+fn mac(header: &[u8]) -> Option<Vec<u8>> {
+    HEXLOWER_PERMISSIVE.decode(header.strip_prefix(b"sha256=")?).ok()
+}
