@@ -4,5 +4,12 @@
 
 mod scenario;
 
+mod actions;
+mod answers;
+mod cli;
+mod crash;
 mod imports;
+mod logs;
 mod main_job;
+mod reload;
+mod replay;

@@ -276,7 +276,7 @@ impl Drop for Daemon {
 
 /// The address in the line that says what is served.
 fn listening(log: &str) -> Option<SocketAddr> {
-    let line = log.lines().find(|line| line.contains("listening="))?;
+    let line = log.lines().find(|line| line.contains("listening"))?;
     let (_, rest) = line.split_once("http://")?;
     rest.split(|letter: char| letter == '"' || letter == ',' || letter == ' ').next()?.parse().ok()
 }
