@@ -1,0 +1,83 @@
+//! The three answers of a condition, and how they combine (Kleene's strong logic).
+
+/// What a condition says of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It holds.
+    True,
+    /// It does not.
+    False,
+    /// It cannot be said: nothing was selected, or the value has a type that the operator does not know.
+    Unknown,
+}
+
+impl From<bool> for Answer {
+    fn from(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
+}
+
+impl Answer {
+    /// Whether it holds: what is unknown does not.
+    pub(super) fn holds(self) -> bool {
+        self == Self::True
+    }
+
+    /// The opposite; of unknown, unknown.
+    pub(super) fn negated(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+
+    /// False if one is false, else unknown if one is unknown, else true. Stops at the first false.
+    pub(super) fn all(answers: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::True;
+        for answer in answers {
+            match answer {
+                Self::False => return Self::False,
+                Self::Unknown => all = Self::Unknown,
+                Self::True => {}
+            }
+        }
+        all
+    }
+
+    /// True if one is true, else unknown if one is unknown, else false. Stops at the first true.
+    pub(super) fn any(answers: impl IntoIterator<Item = Self>) -> Self {
+        Self::all(answers.into_iter().map(Self::negated)).negated()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Answer::{self, False, True, Unknown};
+
+    #[test]
+    fn the_truth_tables_are_kleenes() {
+        let table = [
+            // left, right, all, any
+            (True, True, True, True),
+            (True, Unknown, Unknown, True),
+            (True, False, False, True),
+            (Unknown, True, Unknown, True),
+            (Unknown, Unknown, Unknown, Unknown),
+            (Unknown, False, False, Unknown),
+            (False, True, False, True),
+            (False, Unknown, False, Unknown),
+            (False, False, False, False),
+        ];
+        for (left, right, all, any) in table {
+            assert_eq!(Answer::all([left, right]), all, "{left:?} and {right:?}");
+            assert_eq!(Answer::any([left, right]), any, "{left:?} or {right:?}");
+        }
+        assert_eq!(
+            [True, False, Unknown].map(Answer::negated),
+            [False, True, Unknown]
+        );
+        assert_eq!((Answer::all([]), Answer::any([])), (True, False));
+        assert_eq!([True, False, Unknown].map(Answer::holds), [true, false, false]);
+    }
+}

@@ -1,0 +1,218 @@
+//! Operators that no value can satisfy together.
+//!
+//! Only what can be seen without guessing: types that exclude each other, bounds that cross, and an exact value
+//! that the operators beside it refuse.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::operator::{Kind, Limit, Operator, Relation, folded, folded_value};
+use super::selector::Found;
+
+/// An operator that must hold, for the same value as the others.
+#[derive(Clone, Copy)]
+pub(super) struct Claim<'c> {
+    pub(super) operator: &'c Operator,
+    pub(super) ignore_case: bool,
+}
+
+/// Which claim cannot hold, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Contradiction {
+    /// The index of the claim at which it shows.
+    pub(super) at: usize,
+    pub(super) message: String,
+    pub(super) hint: Option<&'static str>,
+}
+
+/// The first contradiction among `claims`; `text` names the selector if its values are always text.
+pub(super) fn contradiction(claims: &[Claim<'_>], text: Option<&str>) -> Option<Contradiction> {
+    types(claims, text)
+        .or_else(|| bounds(claims))
+        .or_else(|| lengths(claims))
+        .or_else(|| exact_values(claims))
+}
+
+fn found_at(at: usize, message: impl Into<String>) -> Contradiction {
+    Contradiction {
+        at,
+        message: message.into(),
+        hint: None,
+    }
+}
+
+const ANY: u8 = u8::MAX;
+
+fn bit(kind: Kind) -> u8 {
+    match kind {
+        Kind::String => 1,
+        Kind::Number | Kind::Integer => 2,
+        Kind::Boolean => 4,
+        Kind::Null => 8,
+        Kind::Object => 16,
+        Kind::Array => 32,
+    }
+}
+
+/// The types of the values for which the operator can be true.
+fn accepted(operator: &Operator) -> u8 {
+    let of = |values: &[Value]| values.iter().fold(0, |all, value| all | bit(Kind::of(value)));
+    let string = bit(Kind::String);
+    match operator {
+        Operator::Equals(value) => bit(Kind::of(value)),
+        Operator::In(choices) => of(&choices.values),
+        Operator::Contains(Value::String(_)) => string | bit(Kind::Array),
+        Operator::Contains(_) => bit(Kind::Array),
+        Operator::Compare(_, Limit::Number(_)) => bit(Kind::Number),
+        Operator::Type(kinds) => kinds.iter().fold(0, |all, kind| all | bit(*kind)),
+        Operator::Length(_) => string | bit(Kind::Array) | bit(Kind::Object),
+        Operator::Prefix(_)
+        | Operator::Suffix(_)
+        | Operator::Matches(_)
+        | Operator::Glob(_)
+        | Operator::Compare(_, Limit::Instant(_))
+        | Operator::InCidr(_) => string,
+    }
+}
+
+fn types(claims: &[Claim<'_>], text: Option<&str>) -> Option<Contradiction> {
+    let string = bit(Kind::String);
+    let mut left = if text.is_some() { string } else { ANY };
+    for (at, claim) in claims.iter().enumerate() {
+        let accepted = accepted(claim.operator);
+        left &= accepted;
+        if left != 0 {
+            continue;
+        }
+        return Some(match text {
+            Some(selector) if accepted & string == 0 => Contradiction {
+                hint: Some("text is compared with text: put the value in quotes"),
+                ..found_at(at, format!("`{selector}` is always text, so this can never hold"))
+            },
+            _ => found_at(
+                at,
+                "this can never hold: the operators beside it want a value of another type",
+            ),
+        });
+    }
+    None
+}
+
+fn bounds(claims: &[Claim<'_>]) -> Option<Contradiction> {
+    let mut seen: Vec<(Relation, Limit)> = Vec::new();
+    for (at, claim) in claims.iter().enumerate() {
+        let Operator::Compare(relation, limit) = claim.operator else {
+            continue;
+        };
+        if seen
+            .iter()
+            .any(|(other, bound)| cross(*relation, *other, order(*limit, *bound)))
+        {
+            return Some(found_at(
+                at,
+                "this can never hold: the bounds leave nothing between them",
+            ));
+        }
+        seen.push((*relation, *limit));
+    }
+    None
+}
+
+/// How two limits stand to each other; none if they are of two kinds.
+fn order(left: Limit, right: Limit) -> Option<Ordering> {
+    match (left, right) {
+        (Limit::Number(left), Limit::Number(right)) => Some(left.compare(right)),
+        (Limit::Instant(left), Limit::Instant(right)) => Some(left.cmp(&right)),
+        _ => None,
+    }
+}
+
+/// Whether nothing satisfies both relations, where the limit of `this` stands so to the limit of `other`.
+fn cross(this: Relation, other: Relation, order: Option<Ordering>) -> bool {
+    use Relation::{AtLeast, AtMost, Equal, Greater, Less};
+    let Some(order) = order else { return false };
+    match (this, other) {
+        (AtLeast, AtMost) => order == Ordering::Greater,
+        (Greater, AtMost) | (AtLeast | Greater, Less) => order != Ordering::Less,
+        (AtMost, AtLeast) => order == Ordering::Less,
+        (Less, AtLeast | Greater) | (AtMost, Greater) => order != Ordering::Greater,
+        (Equal, other) => !other.holds(order),
+        (this, Equal) => !this.holds(order.reverse()),
+        (AtLeast | Greater, AtLeast | Greater) | (AtMost | Less, AtMost | Less) => false,
+    }
+}
+
+fn lengths(claims: &[Claim<'_>]) -> Option<Contradiction> {
+    let (mut least, mut most) = (0, u64::MAX);
+    for (at, claim) in claims.iter().enumerate() {
+        let Operator::Length(bounds) = claim.operator else {
+            continue;
+        };
+        for (relation, bound) in bounds {
+            let (low, high) = match relation {
+                Relation::Greater => (bound.checked_add(1), Some(u64::MAX)),
+                Relation::AtLeast => (Some(*bound), Some(u64::MAX)),
+                Relation::Less => (Some(0), bound.checked_sub(1)),
+                Relation::AtMost => (Some(0), Some(*bound)),
+                Relation::Equal => (Some(*bound), Some(*bound)),
+            };
+            let (Some(low), Some(high)) = (low, high) else {
+                return Some(found_at(at, "this can never hold: nothing has such a length"));
+            };
+            least = least.max(low);
+            most = most.min(high);
+        }
+        if least > most {
+            return Some(found_at(
+                at,
+                "this can never hold: no length lies between the bounds",
+            ));
+        }
+    }
+    None
+}
+
+fn exact_values(claims: &[Claim<'_>]) -> Option<Contradiction> {
+    for (at, claim) in claims.iter().enumerate() {
+        let values = match claim.operator {
+            Operator::Equals(value) => std::slice::from_ref(value),
+            Operator::In(choices) => choices.values.as_slice(),
+            _ => continue,
+        };
+        let possible = |value: &Value| {
+            claims
+                .iter()
+                .all(|other| other.may_hold(value, claim.ignore_case))
+        };
+        if values.iter().any(possible) {
+            continue;
+        }
+        return Some(found_at(
+            at,
+            match claim.operator {
+                Operator::Equals(_) => "this can never hold: the operators beside it refuse that value",
+                _ => "this can never hold: the operators beside it refuse every value of the list",
+            },
+        ));
+    }
+    None
+}
+
+impl Claim<'_> {
+    /// Whether it can hold for `value`, or, if `in_any_case`, for a value that differs from it in case.
+    fn may_hold(self, value: &Value, in_any_case: bool) -> bool {
+        match (self.ignore_case && self.operator.folds(), in_any_case) {
+            (true, _) => {
+                let value = match value {
+                    Value::String(text) => Value::String(folded(text)),
+                    other => folded_value(other),
+                };
+                self.operator.test(&Found::Json(&value)).holds()
+            }
+            // Some way to write the value may satisfy it; that is not looked into.
+            (false, true) => true,
+            (false, false) => self.operator.test(&Found::Json(value)).holds(),
+        }
+    }
+}

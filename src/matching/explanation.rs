@@ -1,0 +1,226 @@
+//! Why a rule did or did not match, in words for an operator.
+
+use std::fmt;
+use std::io;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::answer::Answer;
+use super::facts::Facts;
+use super::selector::{Found, Selected};
+use super::term::Term;
+
+/// How many letters of a value are shown.
+const SHOWN: usize = 200;
+/// What is shown of a value that may be a credential.
+const REDACTED: &str = "[redacted]";
+
+/// Why a rule did or did not match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// Whether it did.
+    pub matched: bool,
+    /// The first condition, in the order of the file, that was not true.
+    pub failed: Option<Miss>,
+    /// How many of the rule's conditions held.
+    pub held: usize,
+}
+
+/// A condition that was not true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Miss {
+    /// What it looks at, as the rules file has it; of a group `any` or `not`.
+    pub selector: String,
+    /// What it wants, as JSON.
+    pub expected: String,
+    /// What was there, as JSON, shortened; `nothing` where nothing was.
+    pub found: String,
+    /// Whether it could not be said at all: nothing was there, or a value of the wrong type.
+    pub unknown: bool,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.failed {
+            None => f.write_str("every condition holds"),
+            Some(miss) => miss.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: expected {}, found {}",
+            self.selector, self.expected, self.found
+        )
+    }
+}
+
+impl Explanation {
+    /// Of the terms of one rule.
+    pub(super) fn of(terms: &[Term], facts: &Facts<'_, '_>) -> Self {
+        let mut held = 0;
+        let mut failed = None;
+        for term in terms {
+            match term.answer(facts) {
+                Answer::True => held += 1,
+                answer if failed.is_none() => failed = Some(miss(term, answer, facts)),
+                _ => {}
+            }
+        }
+        Self {
+            matched: failed.is_none(),
+            failed,
+            held,
+        }
+    }
+}
+
+fn miss(term: &Term, answer: Answer, facts: &Facts<'_, '_>) -> Miss {
+    let (selector, written) = match term {
+        Term::Test(test) => {
+            let selector = facts
+                .selector(test.slot)
+                .map(|selector| selector.written.as_str());
+            (selector.unwrap_or_default(), test.written.as_str())
+        }
+        Term::Any(group) => ("any", group.written.as_str()),
+        Term::Not(group) => ("not", group.written.as_str()),
+        Term::All(_) => ("all", ""),
+    };
+    let mut quiet = false;
+    term.each_test(&mut |test| {
+        quiet |= facts
+            .selector(test.slot)
+            .is_some_and(super::selector::Selector::is_quiet)
+    });
+    Miss {
+        selector: selector.to_owned(),
+        expected: if quiet { REDACTED } else { written }.to_owned(),
+        found: found(term, facts),
+        unknown: answer == Answer::Unknown,
+    }
+}
+
+/// What a test found; of a group what each of its tests found, with its selector.
+fn found(term: &Term, facts: &Facts<'_, '_>) -> String {
+    let mut text = Bounded::default();
+    let named = !matches!(term, Term::Test(_));
+    term.each_test(&mut |test| {
+        if text.is_full() {
+            return;
+        }
+        let Some(selector) = facts.selector(test.slot) else {
+            return;
+        };
+        if named {
+            let separator = if text.bytes.is_empty() { "" } else { "; " };
+            text.push(&format!("{separator}{}: ", selector.written));
+        }
+        match facts.found(test.slot) {
+            Selected::Many(values) if !values.is_empty() && selector.is_quiet() => text.push(REDACTED),
+            Selected::One(_) if selector.is_quiet() => text.push(REDACTED),
+            selected => show(selected, &mut text),
+        }
+    });
+    text.finish()
+}
+
+fn show(selected: &Selected<'_>, text: &mut Bounded) {
+    if selected.values().is_empty() {
+        text.push("nothing");
+    }
+    for (place, value) in selected.values().iter().enumerate() {
+        if text.is_full() {
+            break;
+        }
+        if place > 0 {
+            text.push(", ");
+        }
+        match value {
+            Found::Text(value) => text.json(value),
+            Found::Json(value) => text.json(value),
+            Found::Opaque => text.push("bytes that are not UTF-8"),
+        }
+    }
+}
+
+/// A value as JSON, shortened.
+pub(super) fn shortened(value: &Value) -> String {
+    let mut text = Bounded::default();
+    text.json(value);
+    text.finish()
+}
+
+/// Text that takes no more than it will show, so that a large value is never written out whole.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+}
+
+impl Bounded {
+    /// A letter has at most four bytes.
+    const BYTES: usize = 4 * (SHOWN + 1);
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= Self::BYTES
+    }
+
+    fn push(&mut self, text: &str) {
+        let room = Self::BYTES.saturating_sub(self.bytes.len());
+        self.bytes.extend(text.bytes().take(room));
+    }
+
+    fn json<T: Serialize + ?Sized>(&mut self, value: &T) {
+        // It fails when there is no more room, which is the point.
+        serde_json::to_writer(self, value).ok();
+    }
+
+    fn finish(self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let mut shown: String = text.chars().take(SHOWN).collect();
+        if text.chars().count() > SHOWN {
+            shown.pop();
+            shown.push('…');
+        }
+        shown
+    }
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = Self::BYTES.saturating_sub(self.bytes.len()).min(bytes.len());
+        self.bytes.extend(bytes.iter().take(room));
+        // None written is an error to the caller, who then stops.
+        Ok(room)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_shown_shortened() {
+        assert_eq!(shortened(&json!({"a": [1, "é"]})), r#"{"a":[1,"é"]}"#);
+        for long in [
+            json!("é".repeat(100_000)),
+            json!(vec![1; 100_000]),
+            json!("\u{1F600}".repeat(5000)),
+        ] {
+            let shown = shortened(&long);
+            assert_eq!(shown.chars().count(), SHOWN);
+            assert!(shown.ends_with('…'), "{shown}");
+            assert!(!shown.contains('\u{FFFD}'), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,477 @@
+//! From the text of a path to a [`JsonPath`], refusing what could cost seconds and what the RFC forbids.
+
+use jsonpath_rust::parser::model::{
+    Comparable, Comparison as TheirComparison, Filter as TheirFilter, FilterAtom, FnArg, JpQuery, Literal,
+    Segment, Selector, SingularQuery, SingularQuerySegment, Test, TestFunction,
+};
+use jsonpath_rust::parser::parse_json_path;
+use regex::{Regex, RegexBuilder};
+use serde_json::{Number, Value};
+
+use super::{Comparison, Filter, JsonPath, Operand, Pick, Query, Refused, Step};
+
+/// The longest path, in bytes.
+const MAX_TEXT: usize = 2048;
+/// How deep brackets and parentheses may nest: each level multiplies the parser's work.
+const MAX_NESTING: usize = 8;
+/// How often a path may pick the same node, as in `[*,*]`: every repetition multiplies what is selected.
+const MAX_PICKS: usize = 64;
+/// The size of a compiled pattern, in bytes.
+const MAX_PATTERN: usize = 1 << 20;
+
+/// Reads `text`.
+pub(super) fn parse(text: &str) -> Result<JsonPath, Refused> {
+    if text.len() > MAX_TEXT {
+        return Err(invalid(format!("the JSONPath has more than {MAX_TEXT} bytes")));
+    }
+    if nesting(text) > MAX_NESTING {
+        return Err(invalid(format!(
+            "the JSONPath nests more than {MAX_NESTING} brackets"
+        )));
+    }
+    let query = parse_json_path(text).map_err(|error| unparsable(text, &error.to_string()))?;
+    let mut translation = Translation {
+        descends: false,
+        picks: 1,
+    };
+    translation.path(&query.segments)
+}
+
+/// How deep brackets and parentheses nest; those in quotes count too, which only errs on the safe side.
+fn nesting(text: &str) -> usize {
+    let mut depth: usize = 0;
+    let mut deepest = 0;
+    for letter in text.chars() {
+        match letter {
+            '[' | '(' => depth += 1,
+            ']' | ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+fn invalid(message: String) -> Refused {
+    Refused {
+        code: "invalid-jsonpath",
+        message,
+        hint: None,
+    }
+}
+
+fn costly(message: impl Into<String>, hint: &str) -> Refused {
+    Refused {
+        code: "costly-jsonpath",
+        message: message.into(),
+        hint: Some(hint.to_owned()),
+    }
+}
+
+/// The parser's error in our words: where, and what it most likely is.
+fn unparsable(text: &str, error: &str) -> Refused {
+    // pest prints its place as ` --> 1:5`; the other errors have none.
+    let column = error
+        .split_once("--> 1:")
+        .and_then(|(_, rest)| rest.lines().next())
+        .and_then(|column| column.trim().parse::<usize>().ok());
+    let at = column
+        .map(|column| format!(" at its character {column}"))
+        .unwrap_or_default();
+    let stopped = column.and_then(|column| text.chars().nth(column.saturating_sub(1)));
+    let long_number = text
+        .split(|letter: char| !letter.is_ascii_digit())
+        .any(|digits| digits.len() >= 16);
+    let hint = if long_number {
+        "a number in a filter has at most 2^53 - 1; compare a larger one with an operator, which is exact: \
+         `$.id: {equals: …}`"
+    } else if stopped == Some('-') || stopped == Some(' ') {
+        "a name with anything but letters, digits and `_` stands in brackets: `$['content-type']`"
+    } else if text.contains("?(") && text.contains("=~") {
+        "RFC 9535 writes a regular expression `[?search(@.message, 'pattern')]`"
+    } else {
+        "paths are written as RFC 9535 has them: `$.commits[*].modified[*]`, `$['a b'][0]`, `$.items[?@.id == 5]`"
+    };
+    Refused {
+        hint: Some(hint.to_owned()),
+        ..invalid(format!("invalid JSONPath `{text}`: not understood{at}"))
+    }
+}
+
+/// The walk over the parser's tree, with what must be bounded over the whole of it.
+struct Translation {
+    descends: bool,
+    picks: usize,
+}
+
+impl Translation {
+    fn path(&mut self, segments: &[Segment]) -> Result<JsonPath, Refused> {
+        let steps: Result<Vec<Step>, Refused> = segments.iter().map(|segment| self.step(segment)).collect();
+        Ok(JsonPath { steps: steps? })
+    }
+
+    fn step(&mut self, segment: &Segment) -> Result<Step, Refused> {
+        let picks = match segment {
+            Segment::Descendant(below) => {
+                if self.descends {
+                    return Err(costly(
+                        "more than one `..` in a JSONPath: a small payload could make it cost seconds",
+                        "name the way down: `$.a.b[*].c`",
+                    ));
+                }
+                self.descends = true;
+                return Ok(Step {
+                    descends: true,
+                    ..self.step(below)?
+                });
+            }
+            Segment::Selector(selector) => std::slice::from_ref(selector),
+            Segment::Selectors(selectors) => selectors.as_slice(),
+        };
+        self.picks = self.picks.saturating_mul(picks.len().max(1));
+        if self.picks > MAX_PICKS {
+            return Err(costly(
+                format!("the lists of selectors in this JSONPath multiply to more than {MAX_PICKS}"),
+                "select more with `[*]` and compare with `in`",
+            ));
+        }
+        let picks: Result<Vec<Pick>, Refused> = picks.iter().map(|selector| self.pick(selector)).collect();
+        Ok(Step {
+            descends: false,
+            picks: picks?,
+        })
+    }
+
+    fn pick(&mut self, selector: &Selector) -> Result<Pick, Refused> {
+        Ok(match selector {
+            Selector::Name(name) => Pick::Name(name.clone()),
+            Selector::Wildcard => Pick::Wildcard,
+            Selector::Index(index) => Pick::Index(*index),
+            Selector::Slice(start, end, step) => Pick::Slice {
+                start: *start,
+                end: *end,
+                step: step.unwrap_or(1),
+            },
+            Selector::Filter(filter) => Pick::Filter(self.filter(filter)?),
+        })
+    }
+
+    fn filter(&mut self, filter: &TheirFilter) -> Result<Filter, Refused> {
+        let mut each = |filters: &[TheirFilter]| -> Result<Vec<Filter>, Refused> {
+            filters.iter().map(|filter| self.filter(filter)).collect()
+        };
+        match filter {
+            TheirFilter::Or(filters) => Ok(Filter::Any(each(filters)?)),
+            TheirFilter::And(filters) => Ok(Filter::All(each(filters)?)),
+            TheirFilter::Atom(FilterAtom::Filter { expr, not }) => Ok(negated(self.filter(expr)?, *not)),
+            TheirFilter::Atom(FilterAtom::Test { expr, not }) => Ok(negated(self.test(expr)?, *not)),
+            TheirFilter::Atom(FilterAtom::Comparison(comparison)) => self.comparison(comparison),
+        }
+    }
+
+    fn test(&mut self, test: &Test) -> Result<Filter, Refused> {
+        match test {
+            Test::RelQuery(_) | Test::AbsQuery(_) => Ok(Filter::Exists(self.query(test)?)),
+            Test::Function(function) => match function.as_ref() {
+                TestFunction::Match(text, pattern) => self.pattern(text, pattern, "match", true),
+                TestFunction::Search(text, pattern) => self.pattern(text, pattern, "search", false),
+                TestFunction::Length(_) => Err(uncompared("length")),
+                TestFunction::Count(_) => Err(uncompared("count")),
+                TestFunction::Value(_) => Err(uncompared("value")),
+                TestFunction::Custom(name, _) => Err(unknown_function(name)),
+            },
+        }
+    }
+
+    /// A query inside a filter. From the root it is walked again for every item, so it must name one value.
+    fn query(&mut self, test: &Test) -> Result<Query, Refused> {
+        let (from_root, segments) = match test {
+            Test::RelQuery(segments) => (false, segments),
+            Test::AbsQuery(JpQuery { segments }) => (true, segments),
+            Test::Function(function) => {
+                return Err(invalid(format!("`{function}` stands where a JSONPath is needed")));
+            }
+        };
+        let path = self.path(segments)?;
+        if from_root && !path.is_singular() {
+            return Err(costly(
+                "a `$` path in a filter that selects many values is walked again for every item",
+                "inside a filter, `$` paths are of names and single indexes: `$.user.id`",
+            ));
+        }
+        Ok(Query { from_root, path })
+    }
+
+    fn comparison(&mut self, comparison: &TheirComparison) -> Result<Filter, Refused> {
+        let (left, right) = comparison.vals();
+        let how = match comparison {
+            TheirComparison::Eq(..) => Comparison::Equal,
+            TheirComparison::Ne(..) => Comparison::NotEqual,
+            TheirComparison::Gt(..) => Comparison::Greater,
+            TheirComparison::Gte(..) => Comparison::GreaterOrEqual,
+            TheirComparison::Lt(..) => Comparison::Less,
+            TheirComparison::Lte(..) => Comparison::LessOrEqual,
+        };
+        let (left, right) = (self.comparable(left)?, self.comparable(right)?);
+        if left.is_from_root() && right.is_from_root() {
+            return Err(costly(
+                "a comparison of two `$` paths in a filter is made again for every item",
+                "make it a condition of its own",
+            ));
+        }
+        Ok(Filter::Compare(left, how, right))
+    }
+
+    fn comparable(&mut self, comparable: &Comparable) -> Result<Operand, Refused> {
+        match comparable {
+            Comparable::Literal(value) => literal(value),
+            Comparable::Function(function) => self.function(function),
+            Comparable::SingularQuery(query) => {
+                let (from_root, segments) = match query {
+                    SingularQuery::Current(segments) => (false, segments),
+                    SingularQuery::Root(segments) => (true, segments),
+                };
+                let step = |segment: &SingularQuerySegment| Step {
+                    descends: false,
+                    picks: vec![match segment {
+                        SingularQuerySegment::Index(index) => Pick::Index(*index),
+                        SingularQuerySegment::Name(name) => Pick::Name(name.clone()),
+                    }],
+                };
+                let path = JsonPath {
+                    steps: segments.iter().map(step).collect(),
+                };
+                Ok(Operand::Single(Query { from_root, path }))
+            }
+        }
+    }
+
+    /// A function that has a value.
+    fn function(&mut self, function: &TestFunction) -> Result<Operand, Refused> {
+        match function {
+            TestFunction::Length(argument) => Ok(Operand::Length(Box::new(self.value(argument, "length")?))),
+            TestFunction::Count(argument) => Ok(Operand::Count(self.nodes(argument, "count")?)),
+            TestFunction::Value(argument) => Ok(Operand::Single(self.nodes(argument, "value")?)),
+            TestFunction::Match(..) | TestFunction::Search(..) => Err(invalid(format!(
+                "`{function}` is true or false and cannot be compared"
+            ))),
+            TestFunction::Custom(name, _) => Err(unknown_function(name)),
+        }
+    }
+
+    /// An argument that must be one value: RFC 9535, 2.4.3.
+    fn value(&mut self, argument: &FnArg, function: &str) -> Result<Operand, Refused> {
+        let operand = self.any_value(argument, function)?;
+        if operand.is_from_root() {
+            return Err(costly(
+                format!("`{function}()` of a `$` path in a filter is computed again for every item"),
+                "make it a condition of its own",
+            ));
+        }
+        Ok(operand)
+    }
+
+    fn any_value(&mut self, argument: &FnArg, function: &str) -> Result<Operand, Refused> {
+        match argument {
+            FnArg::Literal(value) => literal(value),
+            FnArg::Test(test) => match test.as_ref() {
+                Test::Function(function) => self.function(function),
+                Test::RelQuery(_) | Test::AbsQuery(_) => {
+                    let query = self.query(test)?;
+                    if query.path.is_singular() {
+                        Ok(Operand::Single(query))
+                    } else {
+                        Err(Refused {
+                            hint: Some(format!("`{function}(value(@..x))`, or `count()` of the values")),
+                            ..invalid(format!(
+                                "`{function}()` takes one value, and `{argument}` may be many"
+                            ))
+                        })
+                    }
+                }
+            },
+            FnArg::Filter(_) => Err(invalid(format!("`{function}()` takes a value, not a condition"))),
+        }
+    }
+
+    /// An argument that must be a query.
+    fn nodes(&mut self, argument: &FnArg, function: &str) -> Result<Query, Refused> {
+        match argument {
+            FnArg::Test(test) => self.query(test),
+            FnArg::Literal(_) | FnArg::Filter(_) => Err(invalid(format!(
+                "`{function}()` takes a JSONPath, not `{argument}`"
+            ))),
+        }
+    }
+
+    fn pattern(
+        &mut self,
+        text: &FnArg,
+        pattern: &FnArg,
+        function: &str,
+        whole: bool,
+    ) -> Result<Filter, Refused> {
+        let FnArg::Literal(Literal::String(pattern)) = pattern else {
+            return Err(costly(
+                format!("the pattern of `{function}()` must be a literal: a payload must not choose it"),
+                &format!("write it in quotes: `{function}(@.name, 'v[0-9]+')`"),
+            ));
+        };
+        Ok(Filter::Pattern(
+            self.value(text, function)?,
+            regex(pattern, whole)?,
+        ))
+    }
+}
+
+impl Operand {
+    /// Whether it reads the payload from its root.
+    fn is_from_root(&self) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Single(query) | Self::Count(query) => query.from_root,
+            Self::Length(operand) => operand.is_from_root(),
+        }
+    }
+}
+
+fn negated(filter: Filter, not: bool) -> Filter {
+    if not {
+        Filter::Not(Box::new(filter))
+    } else {
+        filter
+    }
+}
+
+fn uncompared(function: &str) -> Refused {
+    Refused {
+        hint: Some(format!("compare it: `[?{function}(@.items) > 2]`")),
+        ..invalid(format!("`{function}()` is a value and no condition by itself"))
+    }
+}
+
+fn unknown_function(name: &str) -> Refused {
+    Refused {
+        hint: Some("functions are length, count, value, match, search".to_owned()),
+        ..invalid(format!("`{name}()` is no function of RFC 9535"))
+    }
+}
+
+fn literal(literal: &Literal) -> Result<Operand, Refused> {
+    Ok(Operand::Literal(match literal {
+        Literal::Int(number) => Value::from(*number),
+        Literal::Float(number) => Number::from_f64(*number)
+            .map(Value::Number)
+            .ok_or_else(|| invalid(format!("the number `{literal}` is out of range")))?,
+        Literal::String(text) => Value::from(text.as_str()),
+        Literal::Bool(value) => Value::from(*value),
+        Literal::Null => Value::Null,
+    }))
+}
+
+/// An I-Regexp (RFC 9485) as a regex: its `.` matches neither kind of line end.
+fn regex(pattern: &str, whole: bool) -> Result<Regex, Refused> {
+    let mut translated = String::with_capacity(pattern.len());
+    let mut letters = pattern.chars();
+    let mut in_class = false;
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => {
+                translated.push(letter);
+                translated.extend(letters.next());
+                continue;
+            }
+            '.' if !in_class => {
+                translated.push_str(r"[^\n\r]");
+                continue;
+            }
+            '[' => in_class = true,
+            ']' => in_class = false,
+            _ => {}
+        }
+        translated.push(letter);
+    }
+    let build = |pattern: &str| RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build();
+    let alone = build(&translated);
+    // Compiled alone first: `a)|(b` would be valid between the anchor's parentheses.
+    let compiled = match (alone, whole) {
+        (Ok(_), true) => build(&format!(r"\A(?:{translated})\z")),
+        (alone, _) => alone,
+    };
+    compiled.map_err(|error| Refused {
+        code: "invalid-regex",
+        message: format!(
+            "invalid regular expression `{pattern}`: {}",
+            crate::matching::operand::reason(&error)
+        ),
+        hint: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_rfc_forbids_and_what_costs_seconds_is_refused() {
+        let cases = [
+            ("$..*..*", "costly-jsonpath"),
+            ("$..a[?@..b]", "costly-jsonpath"),
+            ("$[?$..a]", "costly-jsonpath"),
+            ("$[?count($.a[*]) > 1]", "costly-jsonpath"),
+            ("$[?match(@.a, $.re)]", "costly-jsonpath"),
+            ("$[?search(@.a, @.b)]", "costly-jsonpath"),
+            ("$[?length($.s) > 3]", "costly-jsonpath"),
+            ("$[?search($.s, 'a')]", "costly-jsonpath"),
+            ("$[?$.s == $.t]", "costly-jsonpath"),
+            ("$[*,*][*,*][*,*][*,*][*,*][*,*][*,*]", "costly-jsonpath"),
+            ("$[?match(@.a, '(')]", "invalid-regex"),
+            ("$[?match(@.a, 'a)|(b')]", "invalid-regex"),
+            ("$[?search(@.a, '\\\\w{1000}\\\\w{1000}')]", "invalid-regex"),
+            ("$[?count(@..*)]", "invalid-jsonpath"),
+            ("$[?length(@.a)]", "invalid-jsonpath"),
+            ("$[?value(@.a)]", "invalid-jsonpath"),
+            ("$[?length(@.*) < 3]", "invalid-jsonpath"),
+            ("$[?length(@..a) < 3]", "invalid-jsonpath"),
+            ("$[?count(1) == 1]", "invalid-jsonpath"),
+            ("$[?value(1) == 1]", "invalid-jsonpath"),
+            ("$[?match(@.*, 'a')]", "invalid-jsonpath"),
+            ("$[?match(@.a, 'a') == true]", "invalid-jsonpath"),
+            ("$[?in(@.a, $.b)]", "invalid-jsonpath"),
+            ("$[?@.a == 1e999]", "invalid-jsonpath"),
+            ("$[?@.id == 9007199254740993]", "invalid-jsonpath"),
+            ("$.content-type", "invalid-jsonpath"),
+            ("$.a[", "invalid-jsonpath"),
+            ("$.", "invalid-jsonpath"),
+            ("$ ", "invalid-jsonpath"),
+        ];
+        for (path, code) in cases {
+            match parse(path) {
+                Ok(_) => panic!("{path} was taken"),
+                Err(refused) => assert_eq!(refused.code, code, "{path}: {}", refused.message),
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_helps() {
+        let refused = parse("$[?@.id == 9007199254740993]").unwrap_err();
+        assert!(refused.hint.unwrap().contains("2^53"));
+        let refused = parse("$.content-type").unwrap_err();
+        assert_eq!(
+            refused.message,
+            "invalid JSONPath `$.content-type`: not understood at its character 10"
+        );
+        assert!(refused.hint.unwrap().contains("$['content-type']"));
+    }
+
+    #[test]
+    fn nested_text_is_refused_before_it_costs_time() {
+        for text in ["length(", "(", "!(", "[?@", "@[?", "count(@["] {
+            for depth in [7, 8, 40, 400] {
+                assert!(parse(&format!("$[?{}", text.repeat(depth))).is_err());
+            }
+        }
+        assert!(parse(&format!("$.{}", "a".repeat(3000))).is_err());
+    }
+}

@@ -1,0 +1,329 @@
+//! From the YAML of an operator to the operator.
+
+use std::net::IpAddr;
+
+use globset::GlobBuilder;
+use ipnet::IpNet;
+use regex::RegexBuilder;
+use serde_json::{Number, Value};
+
+use super::number::Worth;
+use super::operator::{Choices, Kind, Limit, Operator, Relation, folded, folded_value, instant};
+use super::selector::plain;
+use crate::diagnostic::{Finding, Findings};
+use crate::yaml::{Node, unknown};
+
+/// The size of a compiled pattern, in bytes.
+const MAX_PATTERN: usize = 1 << 20;
+/// The longest glob, in bytes.
+const MAX_GLOB: usize = 4096;
+
+/// The words of all operators that ask something of a value.
+pub(super) const OPERATORS: [&str; 14] = [
+    "equals", "in", "prefix", "suffix", "contains", "matches", "glob", "gt", "gte", "lt", "lte", "in_cidr",
+    "type", "length",
+];
+
+impl Operator {
+    /// Reads the operator `name`; `None` if its operand is wrong, which is then a finding.
+    pub(super) fn compile(
+        name: &str,
+        node: Node<'_>,
+        ignore_case: bool,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        let read = match name {
+            "equals" => value(node, ignore_case).map(Self::Equals),
+            "in" => return choices(node, ignore_case, findings).map(Self::In),
+            "prefix" => text(node, name).map(|text| Self::Prefix(fold(text, ignore_case))),
+            "suffix" => text(node, name).map(|text| Self::Suffix(fold(text, ignore_case))),
+            "contains" => value(node, ignore_case).map(Self::Contains),
+            "matches" => text(node, name).and_then(|pattern| matches(node, pattern, ignore_case)),
+            "glob" => text(node, name).and_then(|pattern| glob(node, pattern, ignore_case)),
+            "gt" => limit(node, name).map(|limit| Self::Compare(Relation::Greater, limit)),
+            "gte" => limit(node, name).map(|limit| Self::Compare(Relation::AtLeast, limit)),
+            "lt" => limit(node, name).map(|limit| Self::Compare(Relation::Less, limit)),
+            "lte" => limit(node, name).map(|limit| Self::Compare(Relation::AtMost, limit)),
+            "in_cidr" => return many(node, name, findings, cidr).map(Self::InCidr),
+            "type" => return many(node, name, findings, kind).map(Self::Type),
+            "length" => return length(node, findings).map(Self::Length),
+            _ => Err(unknown_operator(name, node)),
+        };
+        read.map_err(|finding| findings.push(*finding)).ok()
+    }
+}
+
+/// What is read, or what is wrong with it. Boxed: a finding is large.
+type Read<T> = Result<T, Box<Finding>>;
+
+fn unknown_operator(name: &str, node: Node<'_>) -> Box<Finding> {
+    let mut known: Vec<&str> = OPERATORS.to_vec();
+    known.extend(["exists", "every", "none", "ignore_case"]);
+    let finding = unknown(node.key_origin(), "unknown-operator", "operator", name, known);
+    Box::new(match name {
+        "not" | "any" | "all" => finding.hint(format!(
+            "`{name}` stands beside selectors, not below one: `{name}: {}`",
+            if name == "not" {
+                "{$.ref: …}"
+            } else {
+                "[{$.ref: …}, {$.ref: …}]"
+            }
+        )),
+        "regex" | "regexp" => finding.hint("regular expressions are `matches`; it compares the whole value"),
+        "eq" => finding.hint("did you mean `equals`?"),
+        "startswith" | "starts_with" => finding.hint("did you mean `prefix`?"),
+        "endswith" | "ends_with" => finding.hint("did you mean `suffix`?"),
+        _ => finding,
+    })
+}
+
+fn wrong(node: Node<'_>, message: impl Into<String>) -> Box<Finding> {
+    Box::new(node.error("wrong-value", message))
+}
+
+fn fold(text: &str, ignore_case: bool) -> String {
+    if ignore_case {
+        folded(text)
+    } else {
+        text.to_owned()
+    }
+}
+
+fn text<'d>(node: Node<'d>, name: &str) -> Read<&'d str> {
+    node.as_str()
+        .ok_or_else(|| wrong(node, format!("`{name}` wants text; put it in quotes")))
+}
+
+/// The YAML value as JSON; what JSON does not have is `None`.
+pub(super) fn to_json(value: &serde_yaml::Value) -> Option<Value> {
+    Some(match value {
+        serde_yaml::Value::Null => Value::Null,
+        serde_yaml::Value::Bool(value) => Value::Bool(*value),
+        serde_yaml::Value::String(text) => Value::String(text.clone()),
+        serde_yaml::Value::Number(number) => {
+            let whole = number
+                .as_i64()
+                .map(Number::from)
+                .or_else(|| number.as_u64().map(Number::from));
+            Value::Number(match whole {
+                Some(whole) => whole,
+                None => Number::from_f64(number.as_f64()?)?,
+            })
+        }
+        serde_yaml::Value::Sequence(items) => Value::Array(items.iter().map(to_json).collect::<Option<_>>()?),
+        serde_yaml::Value::Mapping(members) => {
+            let member = |(key, value): (&serde_yaml::Value, &serde_yaml::Value)| {
+                Some((key.as_str()?.to_owned(), to_json(value)?))
+            };
+            Value::Object(members.iter().map(member).collect::<Option<_>>()?)
+        }
+        serde_yaml::Value::Tagged(_) => return None,
+    })
+}
+
+fn value(node: Node<'_>, ignore_case: bool) -> Read<Value> {
+    let value = to_json(node.value())
+        .ok_or_else(|| wrong(node, "JSON has no such value, so nothing ever equals it"))?;
+    Ok(if ignore_case { folded_value(&value) } else { value })
+}
+
+/// A list of choices; an empty one can never hold.
+fn choices(node: Node<'_>, ignore_case: bool, findings: &mut Findings) -> Option<Choices> {
+    if !node.value().is_sequence() {
+        findings.push(*wrong(node, "`in` wants a list").hint_boxed("write `in: [a, b]`, or `equals: a`"));
+        return None;
+    }
+    let mut item = |node: Node<'_>| {
+        value(node, ignore_case)
+            .map_err(|finding| findings.push(*finding))
+            .ok()
+    };
+    let values: Vec<Option<Value>> = node.items().into_iter().map(&mut item).collect();
+    if values.is_empty() {
+        findings.push(empty(node, "in"));
+        return None;
+    }
+    values
+        .into_iter()
+        .collect::<Option<Vec<Value>>>()
+        .map(Choices::new)
+}
+
+fn empty(node: Node<'_>, name: &str) -> Finding {
+    node.error("never-holds", format!("an empty `{name}` can never hold"))
+}
+
+/// One or many operands, at least one; everything wrong with them is found.
+fn many<T>(
+    node: Node<'_>,
+    name: &str,
+    findings: &mut Findings,
+    read: impl Fn(Node<'_>) -> Read<T>,
+) -> Option<Vec<T>> {
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
+        findings.push(empty(node, name));
+        return None;
+    }
+    let mut item = |node: Node<'_>| read(node).map_err(|finding| findings.push(*finding)).ok();
+    let items: Vec<Option<T>> = nodes.into_iter().map(&mut item).collect();
+    items.into_iter().collect()
+}
+
+/// The last line of a regex error: the first ones draw the pattern, which the finding shows by itself.
+pub(super) fn reason(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(_) => "it compiles to something too large".to_owned(),
+        other => {
+            let text = other.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            last.trim_start_matches("error: ").to_owned()
+        }
+    }
+}
+
+fn matches(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
+    let build = |pattern: &str| {
+        RegexBuilder::new(pattern)
+            .case_insensitive(ignore_case)
+            .size_limit(MAX_PATTERN)
+            .build()
+    };
+    // Compiled alone first: `a)|(b` would be valid between the anchors' parentheses, and no longer whole.
+    build(pattern)
+        .and_then(|_| build(&format!(r"\A(?:{pattern})\z")))
+        .map(Operator::Matches)
+        .map_err(|error| {
+            let message = format!("invalid regular expression: {}", reason(&error));
+            Box::new(node.error("invalid-regex", message))
+        })
+}
+
+fn glob(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
+    let invalid = |why: String| Box::new(node.error("invalid-glob", format!("invalid glob: {why}")));
+    if pattern.len() > MAX_GLOB {
+        return Err(invalid(format!("longer than {MAX_GLOB} bytes")));
+    }
+    GlobBuilder::new(&fold(pattern, ignore_case))
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build()
+        .map(|glob| Operator::Glob(glob.compile_matcher()))
+        .map_err(|error| invalid(error.kind().to_string()))
+}
+
+fn limit(node: Node<'_>, name: &str) -> Read<Limit> {
+    match to_json(node.value()) {
+        Some(Value::Number(number)) => Ok(Limit::Number(Worth::of(&number))),
+        Some(Value::String(text)) => instant(&text).map(Limit::Instant).ok_or_else(|| {
+            wrong(
+                node,
+                format!("`{name}` wants a number or an RFC 3339 instant, not the text `{text}`"),
+            )
+            .hint_boxed("write `gt: 5`, or `gt: \"2026-01-31T12:00:00Z\"`")
+        }),
+        _ => Err(wrong(
+            node,
+            format!("`{name}` wants a number or an RFC 3339 instant"),
+        )),
+    }
+}
+
+fn cidr(node: Node<'_>) -> Read<IpNet> {
+    let text = text(node, "in_cidr")?;
+    let net = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(|address| IpNet::from(plain(address))));
+    let net = net.map_err(|_| {
+        Box::new(
+            node.error("invalid-cidr", format!("invalid network `{text}`"))
+                .hint("write `10.0.0.0/8`, `2001:db8::/32`, or one address"),
+        )
+    })?;
+    // ::ffff:10.0.0.0/104 is 10.0.0.0/8: addresses are compared as what they really are.
+    let mapped = match net {
+        IpNet::V6(net) if net.prefix_len() >= 96 => net
+            .addr()
+            .to_ipv4_mapped()
+            .map(|address| (address, net.prefix_len() - 96)),
+        _ => None,
+    };
+    Ok(mapped
+        .and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok())
+        .unwrap_or(net))
+}
+
+fn kind(node: Node<'_>) -> Read<Kind> {
+    // A bare `null` is YAML's null, and there is no doubt about what is meant.
+    let name = if node.value().is_null() {
+        "null"
+    } else {
+        text(node, "type")?
+    };
+    Kind::ALL
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, kind)| kind)
+        .ok_or_else(|| {
+            let names = Kind::ALL.map(|(known, _)| known);
+            Box::new(unknown(node.origin(), "unknown-value", "type", name, names))
+        })
+}
+
+fn length(node: Node<'_>, findings: &mut Findings) -> Option<Vec<(Relation, u64)>> {
+    let whole = |node: Node<'_>| {
+        node.value()
+            .as_u64()
+            .ok_or_else(|| wrong(node, "a length is a whole number, 0 or more"))
+    };
+    let bound = |name: &str, node: Node<'_>| {
+        let relation = match name {
+            "gt" => Relation::Greater,
+            "gte" => Relation::AtLeast,
+            "lt" => Relation::Less,
+            "lte" => Relation::AtMost,
+            "equals" => Relation::Equal,
+            _ => {
+                let known = ["gt", "gte", "lt", "lte", "equals"];
+                return Err(Box::new(unknown(
+                    node.key_origin(),
+                    "unknown-operator",
+                    "operator of a length",
+                    name,
+                    known,
+                )));
+            }
+        };
+        Ok((relation, whole(node)?))
+    };
+    if !node.is_mapping() {
+        return whole(node)
+            .map(|length| vec![(Relation::Equal, length)])
+            .map_err(|finding| findings.push(*finding))
+            .ok();
+    }
+    let entries = node.entries();
+    if entries.is_empty() {
+        findings.push(
+            node.error("empty-condition", "`length` asks nothing")
+                .hint("write `length: {gt: 0}`"),
+        );
+        return None;
+    }
+    let mut read =
+        |(name, node): (&str, Node<'_>)| bound(name, node).map_err(|finding| findings.push(*finding)).ok();
+    let bounds: Vec<Option<(Relation, u64)>> = entries.into_iter().map(&mut read).collect();
+    bounds.into_iter().collect()
+}
+
+/// A hint for a boxed finding.
+trait HintBoxed {
+    /// The same finding with a hint.
+    fn hint_boxed(self, hint: &str) -> Self;
+}
+
+impl HintBoxed for Box<Finding> {
+    fn hint_boxed(self, hint: &str) -> Self {
+        Box::new((*self).hint(hint))
+    }
+}

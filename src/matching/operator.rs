@@ -1,0 +1,271 @@
+//! What a condition asks of one value.
+//!
+//! `equals` and `in` know every type: a value of another type is not equal. Every other operator knows its own
+//! types, and of a value of another type it says *unknown*.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::net::IpAddr;
+
+use globset::GlobMatcher;
+use ipnet::IpNet;
+use regex::Regex;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::answer::Answer;
+use super::number::{Worth, same};
+use super::scalar::ByScalar;
+use super::selector::{Found, plain};
+
+/// Several operators that must hold for the same value.
+#[derive(Debug)]
+pub(super) struct Operators {
+    pub(super) list: Vec<Operator>,
+    /// Compared without regard to case; the operands have been folded already.
+    pub(super) ignore_case: bool,
+}
+
+/// One operator with its operand.
+#[derive(Debug)]
+pub(super) enum Operator {
+    Equals(Value),
+    In(Choices),
+    Prefix(String),
+    Suffix(String),
+    Contains(Value),
+    Matches(Regex),
+    Glob(GlobMatcher),
+    Compare(Relation, Limit),
+    InCidr(Vec<IpNet>),
+    Type(Vec<Kind>),
+    Length(Vec<(Relation, u64)>),
+}
+
+/// The operand of `in`.
+#[derive(Debug)]
+pub(super) struct Choices {
+    pub(super) values: Vec<Value>,
+    known: ByScalar<()>,
+}
+
+/// How a value stands to a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    Greater,
+    AtLeast,
+    Less,
+    AtMost,
+    Equal,
+}
+
+/// What a value is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
+    Number(Worth),
+    Instant(OffsetDateTime),
+}
+
+/// The type of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    String,
+    Number,
+    Integer,
+    Boolean,
+    Null,
+    Object,
+    Array,
+}
+
+impl Kind {
+    /// All of them, with their words in the rules file.
+    pub(super) const ALL: [(&'static str, Self); 7] = [
+        ("string", Self::String),
+        ("number", Self::Number),
+        ("integer", Self::Integer),
+        ("boolean", Self::Boolean),
+        ("null", Self::Null),
+        ("object", Self::Object),
+        ("array", Self::Array),
+    ];
+
+    /// The type of `value`; a whole number is a number first.
+    pub(super) fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Boolean,
+            Value::Number(_) => Self::Number,
+            Value::String(_) => Self::String,
+            Value::Array(_) => Self::Array,
+            Value::Object(_) => Self::Object,
+        }
+    }
+
+    fn fits(self, found: &Found<'_>) -> bool {
+        match found {
+            Found::Text(_) => self == Self::String,
+            Found::Json(Value::Number(number)) if self == Self::Integer => {
+                matches!(Worth::of(number), Worth::Whole(_))
+            }
+            Found::Json(value) => self == Self::of(value),
+            Found::Opaque => false,
+        }
+    }
+}
+
+impl Choices {
+    pub(super) fn new(values: Vec<Value>) -> Self {
+        let mut known = ByScalar::default();
+        for value in &values {
+            known.entry(value);
+        }
+        Self { values, known }
+    }
+
+    fn hold(&self, found: &Found<'_>) -> bool {
+        match found {
+            Found::Text(text) => self.known.get_text(text).is_some(),
+            Found::Json(value @ (Value::Array(_) | Value::Object(_))) => {
+                self.values.iter().any(|choice| same(choice, value))
+            }
+            Found::Json(value) => self.known.get(value).is_some(),
+            Found::Opaque => false,
+        }
+    }
+}
+
+impl Relation {
+    pub(super) fn holds(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Greater => ordering == Ordering::Greater,
+            Self::AtLeast => ordering != Ordering::Less,
+            Self::Less => ordering == Ordering::Less,
+            Self::AtMost => ordering != Ordering::Greater,
+            Self::Equal => ordering == Ordering::Equal,
+        }
+    }
+}
+
+/// An RFC 3339 instant, to the nanosecond.
+pub(super) fn instant(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
+}
+
+/// The text letter by letter in lower case. Not `str::to_lowercase`: that writes a Greek sigma differently at the
+/// end of a word, and a part would no longer be found in its whole.
+pub(super) fn folded(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
+/// The value with all its texts folded.
+pub(super) fn folded_value(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(folded(text)),
+        Value::Array(items) => items.iter().map(folded_value).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| (key.clone(), folded_value(value)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+impl Operators {
+    /// Whether all of them hold for `found`.
+    pub(super) fn test(&self, found: &Found<'_>) -> Answer {
+        if !self.ignore_case {
+            return Answer::all(self.list.iter().map(|operator| operator.test(found)));
+        }
+        let value;
+        let low = match found {
+            Found::Text(text) => Found::Text(Cow::Owned(folded(text))),
+            Found::Json(Value::String(text)) => Found::Text(Cow::Owned(folded(text))),
+            Found::Json(original) => {
+                value = folded_value(original);
+                Found::Json(&value)
+            }
+            Found::Opaque => Found::Opaque,
+        };
+        let test = |operator: &Operator| operator.test(if operator.folds() { &low } else { found });
+        Answer::all(self.list.iter().map(test))
+    }
+}
+
+impl Operator {
+    /// Whether `ignore_case` means anything to it and is done by folding the value.
+    pub(super) fn folds(&self) -> bool {
+        match self {
+            Self::Equals(_)
+            | Self::In(_)
+            | Self::Prefix(_)
+            | Self::Suffix(_)
+            | Self::Contains(_)
+            | Self::Glob(_) => true,
+            Self::Matches(_) | Self::Compare(..) | Self::InCidr(_) | Self::Type(_) | Self::Length(_) => false,
+        }
+    }
+
+    /// What it says of `found`.
+    pub(super) fn test(&self, found: &Found<'_>) -> Answer {
+        if matches!(found, Found::Opaque) {
+            return Answer::Unknown;
+        }
+        let of_text =
+            |holds: &dyn Fn(&str) -> bool| found.text().map_or(Answer::Unknown, |text| holds(text).into());
+        match self {
+            Self::Equals(operand) => match found {
+                Found::Json(value) => same(value, operand).into(),
+                found => (found.text() == operand.as_str()).into(),
+            },
+            Self::In(choices) => choices.hold(found).into(),
+            Self::Prefix(prefix) => of_text(&|text| text.starts_with(prefix.as_str())),
+            Self::Suffix(suffix) => of_text(&|text| text.ends_with(suffix.as_str())),
+            Self::Contains(operand) => contains(found, operand),
+            Self::Matches(regex) => of_text(&|text| regex.is_match(text)),
+            Self::Glob(glob) => of_text(&|text| glob.is_match(text)),
+            Self::Compare(relation, Limit::Number(limit)) => match found {
+                Found::Json(Value::Number(number)) => {
+                    relation.holds(Worth::of(number).compare(*limit)).into()
+                }
+                _ => Answer::Unknown,
+            },
+            Self::Compare(relation, Limit::Instant(limit)) => match found.text().and_then(instant) {
+                Some(at) => relation.holds(at.cmp(limit)).into(),
+                None => Answer::Unknown,
+            },
+            Self::InCidr(nets) => match found.text().map(str::parse::<IpAddr>) {
+                Some(Ok(address)) => nets.iter().any(|net| net.contains(&plain(address))).into(),
+                _ => Answer::Unknown,
+            },
+            Self::Type(kinds) => kinds.iter().any(|kind| kind.fits(found)).into(),
+            Self::Length(bounds) => length(found).map_or(Answer::Unknown, |length| {
+                bounds
+                    .iter()
+                    .all(|(relation, bound)| relation.holds(length.cmp(bound)))
+                    .into()
+            }),
+        }
+    }
+}
+
+fn contains(found: &Found<'_>, operand: &Value) -> Answer {
+    match (found, operand) {
+        (Found::Json(Value::Array(items)), operand) => items.iter().any(|item| same(item, operand)).into(),
+        (found, Value::String(part)) => found
+            .text()
+            .map_or(Answer::Unknown, |text| text.contains(part.as_str()).into()),
+        _ => Answer::Unknown,
+    }
+}
+
+/// Letters of a text, items of a list, members of an object.
+fn length(found: &Found<'_>) -> Option<u64> {
+    let length = match found {
+        Found::Json(Value::Array(items)) => items.len(),
+        Found::Json(Value::Object(members)) => members.len(),
+        found => found.text()?.chars().count(),
+    };
+    u64::try_from(length).ok()
+}

@@ -1,0 +1,109 @@
+//! A map keyed by scalar values: `1` and `1.0` are one key, `"1"` is another.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::number::Worth;
+
+/// A map keyed by strings, numbers, booleans and null. Texts are apart, so that looking one up copies nothing.
+#[derive(Debug)]
+pub(super) struct ByScalar<T> {
+    texts: HashMap<Box<str>, T>,
+    others: HashMap<Scalar, T>,
+}
+
+/// A scalar that is not text.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Scalar {
+    Null,
+    Bool(bool),
+    Whole(i128),
+    /// The bits of a number that is not whole: `Worth` has already made zero one.
+    Other(u64),
+}
+
+impl Scalar {
+    fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Null => Some(Self::Null),
+            Value::Bool(value) => Some(Self::Bool(*value)),
+            Value::Number(number) => Some(match Worth::of(number) {
+                Worth::Whole(whole) => Self::Whole(whole),
+                Worth::Other(other) => Self::Other(other.to_bits()),
+            }),
+            Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+}
+
+impl<T> Default for ByScalar<T> {
+    fn default() -> Self {
+        Self {
+            texts: HashMap::new(),
+            others: HashMap::new(),
+        }
+    }
+}
+
+impl<T: Default> ByScalar<T> {
+    /// What stands under `value`, made if need be; `None` if it is no scalar.
+    pub(super) fn entry(&mut self, value: &Value) -> Option<&mut T> {
+        if let Value::String(text) = value {
+            // Not `entry`: it would copy the text for every key that is there already.
+            if !self.texts.contains_key(text.as_str()) {
+                self.texts.insert(text.as_str().into(), T::default());
+            }
+            return self.texts.get_mut(text.as_str());
+        }
+        Some(self.others.entry(Scalar::of(value)?).or_default())
+    }
+}
+
+impl<T> ByScalar<T> {
+    /// What stands under `value`.
+    pub(super) fn get(&self, value: &Value) -> Option<&T> {
+        match value {
+            Value::String(text) => self.get_text(text),
+            other => self.others.get(&Scalar::of(other)?),
+        }
+    }
+
+    /// What stands under the text.
+    pub(super) fn get_text(&self, text: &str) -> Option<&T> {
+        self.texts.get(text)
+    }
+
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.texts.len() + self.others.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_worth_and_a_type() {
+        let mut map: ByScalar<Vec<u8>> = ByScalar::default();
+        for (mark, key) in [json!(1), json!("1"), json!(true), json!(null), json!(0.5)]
+            .iter()
+            .enumerate()
+        {
+            map.entry(key).unwrap().push(u8::try_from(mark).unwrap());
+        }
+        map.entry(&json!(1.0)).unwrap().push(9);
+        assert_eq!(map.get(&json!(1)), Some(&vec![0, 9]));
+        assert_eq!(map.get(&json!("1")), Some(&vec![1]));
+        assert_eq!(map.get_text("1"), Some(&vec![1]));
+        assert_eq!(map.get(&json!(true)), Some(&vec![2]));
+        assert_eq!(map.get(&json!(null)), Some(&vec![3]));
+        assert_eq!(map.get(&json!(0.5)), Some(&vec![4]));
+        assert_eq!(map.get(&json!(9_007_199_254_740_993_u64)), None);
+        assert_eq!(map.len(), 5);
+        assert!(map.entry(&json!([])).is_none());
+    }
+}

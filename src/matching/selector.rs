@@ -1,0 +1,303 @@
+//! What a condition looks at: a JSONPath into the payload, or a part of the request.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::HeaderName;
+use serde_json::Value;
+
+use super::jsonpath::JsonPath;
+use crate::diagnostic::{Finding, Findings, did_you_mean};
+use crate::payload::Event;
+use crate::verify::EventName;
+use crate::yaml::Node;
+
+/// All selectors, as a hint lists them.
+const KNOWN: &str = "a JSONPath such as `$.ref`, `event`, `header.NAME`, `query.NAME`, `path.NAME`, `method`, \
+                     `client.ip`, `body`, and the groups `all`, `any`, `not`";
+
+/// The words a selector's name may hold that make its value one to keep quiet about.
+const QUIET: [&str; 9] = [
+    "authorization",
+    "cookie",
+    "credential",
+    "api-key",
+    "apikey",
+    "passw",
+    "secret",
+    "signature",
+    "token",
+];
+
+/// A selector with its text.
+#[derive(Debug)]
+pub(super) struct Selector {
+    /// As the rules file has it; of two headers the case is the only difference that does not matter.
+    pub(super) written: String,
+    /// What its values are not shown of.
+    quiet: bool,
+    source: Part,
+}
+
+/// Where the values come from.
+#[derive(Debug)]
+enum Part {
+    /// At most one value of the payload.
+    One(JsonPath),
+    /// Any number of values of the payload.
+    Many(JsonPath),
+    Header(HeaderName),
+    Query(String),
+    Path(String),
+    Method,
+    ClientIp,
+    Body,
+}
+
+/// One selected value.
+#[derive(Clone, Debug)]
+pub(super) enum Found<'e> {
+    Text(Cow<'e, str>),
+    Json(&'e Value),
+    /// Bytes that are not UTF-8: they are there, and no operator can say anything about them.
+    Opaque,
+}
+
+/// All that a selector found.
+#[derive(Debug)]
+pub(super) enum Selected<'e> {
+    Nothing,
+    One(Found<'e>),
+    Many(Vec<Found<'e>>),
+}
+
+impl<'e> Selected<'e> {
+    /// The values, in order.
+    pub(super) fn values(&self) -> &[Found<'e>] {
+        match self {
+            Self::Nothing => &[],
+            Self::One(found) => std::slice::from_ref(found),
+            Self::Many(found) => found,
+        }
+    }
+}
+
+impl<'e> FromIterator<Found<'e>> for Selected<'e> {
+    fn from_iter<I: IntoIterator<Item = Found<'e>>>(values: I) -> Self {
+        let mut values = values.into_iter();
+        let Some(first) = values.next() else {
+            return Self::Nothing;
+        };
+        match values.next() {
+            None => Self::One(first),
+            Some(second) => Self::Many([first, second].into_iter().chain(values).collect()),
+        }
+    }
+}
+
+impl Found<'_> {
+    /// The text, if it is text.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Json(value) => value.as_str(),
+            Self::Opaque => None,
+        }
+    }
+}
+
+impl Selector {
+    /// Reads the selector that is the key of `node`.
+    pub(super) fn compile(
+        written: &str,
+        node: Node<'_>,
+        event_name: Option<&EventName>,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        let source = match written.split_once('.') {
+            _ if written.starts_with('$') => json_path(written),
+            Some(("header", name)) => header(name),
+            Some(("query", name)) if !name.is_empty() => Ok(Part::Query(name.to_owned())),
+            Some(("path", name)) if !name.is_empty() => Ok(Part::Path(name.to_owned())),
+            Some(("client", "ip")) => Ok(Part::ClientIp),
+            None if written == "method" => Ok(Part::Method),
+            None if written == "body" => Ok(Part::Body),
+            None if written == "event" => event(event_name),
+            _ => Err(unknown(written)),
+        };
+        match source {
+            Ok(source) => {
+                let name = written.to_ascii_lowercase();
+                Some(Self {
+                    written: written.to_owned(),
+                    quiet: QUIET.iter().any(|word| name.contains(word)),
+                    source,
+                })
+            }
+            Err(Wrong { code, message, hint }) => {
+                let mut finding = Finding::error(node.key_origin(), code, message);
+                finding.hint = hint;
+                findings.push(finding);
+                None
+            }
+        }
+    }
+
+    /// What two selectors share that select the same.
+    pub(super) fn key(&self) -> Cow<'_, str> {
+        match self.source {
+            // Header names have no case.
+            Part::Header(_) => Cow::Owned(self.written.to_ascii_lowercase()),
+            _ => Cow::Borrowed(&self.written),
+        }
+    }
+
+    /// Whether its values are kept out of what is shown.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether its values are always text.
+    pub(super) fn is_text(&self) -> bool {
+        !matches!(self.source, Part::One(_) | Part::Many(_))
+    }
+
+    /// Whether there is never more than one value.
+    pub(super) fn is_single(&self) -> bool {
+        !matches!(self.source, Part::Many(_) | Part::Header(_) | Part::Query(_))
+    }
+
+    /// Whether it is cheap to evaluate for every event: anything but a path that searches the payload.
+    pub(super) fn is_cheap(&self) -> bool {
+        !matches!(self.source, Part::Many(_))
+    }
+
+    /// Whether it looks below the payload's root.
+    pub(super) fn needs_structure(&self) -> bool {
+        match &self.source {
+            Part::One(path) | Part::Many(path) => !path.is_root(),
+            _ => false,
+        }
+    }
+
+    /// What it selects of `event`.
+    pub(super) fn select<'e>(&self, event: &'e Event) -> Selected<'e> {
+        let received = &event.received;
+        match &self.source {
+            Part::One(path) => path
+                .select_one(&event.payload.value)
+                .map(Found::Json)
+                .into_iter()
+                .collect(),
+            Part::Many(path) => Selected::Many(
+                path.select(&event.payload.value)
+                    .into_iter()
+                    .map(Found::Json)
+                    .collect(),
+            ),
+            Part::Header(name) => {
+                let values = received.headers.get_all(name).iter();
+                values.map(|value| bytes(value.as_bytes())).collect()
+            }
+            Part::Query(name) => form_urlencoded::parse(received.query.as_bytes())
+                .filter(|(key, _)| key == name)
+                .map(|(_, value)| Found::Text(value))
+                .collect(),
+            Part::Path(name) => text(received.parameter(name)),
+            Part::Method => text(Some(received.method.as_str())),
+            Part::ClientIp => received
+                .client
+                .map(|client| Found::Text(Cow::Owned(plain(client).to_string())))
+                .into_iter()
+                .collect(),
+            Part::Body => Selected::One(bytes(&received.body)),
+        }
+    }
+}
+
+/// An IPv4 address that came in the clothes of an IPv6 one, as itself.
+pub(super) fn plain(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+fn text(text: Option<&str>) -> Selected<'_> {
+    text.map(|text| Found::Text(Cow::Borrowed(text)))
+        .into_iter()
+        .collect()
+}
+
+fn bytes(bytes: &[u8]) -> Found<'_> {
+    std::str::from_utf8(bytes).map_or(Found::Opaque, |text| Found::Text(Cow::Borrowed(text)))
+}
+
+/// What is wrong with a selector.
+struct Wrong {
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+}
+
+fn json_path(written: &str) -> Result<Part, Wrong> {
+    match JsonPath::parse(written) {
+        Ok(path) if path.is_singular() => Ok(Part::One(path)),
+        Ok(path) => Ok(Part::Many(path)),
+        Err(refused) => Err(Wrong {
+            code: refused.code,
+            message: refused.message,
+            hint: refused.hint,
+        }),
+    }
+}
+
+fn header(name: &str) -> Result<Part, Wrong> {
+    HeaderName::from_bytes(name.as_bytes())
+        .map(Part::Header)
+        .map_err(|_| Wrong {
+            code: "unknown-selector",
+            message: format!("`{name}` is no name of a header"),
+            hint: Some("write `header.X-GitHub-Event`".to_owned()),
+        })
+}
+
+fn event(event_name: Option<&EventName>) -> Result<Part, Wrong> {
+    match event_name {
+        Some(EventName::Header(name)) => Ok(Part::Header(name.clone())),
+        Some(EventName::Payload(path)) => json_path(path),
+        None => Err(Wrong {
+            code: "no-event-name",
+            message:
+                "`event` means nothing here: this verification does not say where the event's name stands"
+                    .to_owned(),
+            hint: Some("name the place: `header.X-Event-Name`, or a JSONPath such as `$.type`".to_owned()),
+        }),
+    }
+}
+
+fn unknown(written: &str) -> Wrong {
+    let (first, rest) = written.split_once('.').unwrap_or((written, ""));
+    let near = match did_you_mean(first, ["header", "query", "path"]) {
+        Some(near) if !rest.is_empty() => Some(format!("{near}.{rest}")),
+        _ => did_you_mean(
+            written,
+            ["event", "method", "body", "client.ip", "all", "any", "not"],
+        )
+        .map(str::to_owned),
+    };
+    let plain = !written.is_empty()
+        && written
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "._[]*".contains(letter));
+    let hint = match (near, written.strip_prefix("payload.")) {
+        (_, Some(path)) => format!("the payload is `$`: did you mean `$.{path}`?"),
+        (Some(near), None) => format!("did you mean `{near}`? known are {KNOWN}"),
+        (None, None) if plain && !matches!(first, "header" | "query" | "path") => {
+            format!("the payload's field is `$.{written}`; known are {KNOWN}")
+        }
+        _ => format!("known are {KNOWN}"),
+    };
+    Wrong {
+        code: "unknown-selector",
+        message: format!("unknown selector `{written}`"),
+        hint: Some(hint),
+    }
+}
