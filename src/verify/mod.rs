@@ -1,13 +1,200 @@
 //! Is it genuine and fresh?
-mod received;
+//!
+//! A [`Verification`] is compiled from the value of `verify:` and judges what was received: [`Proof`] or
+//! [`Refusal`]. It looks at the bytes as they arrived, knows no time (freshness is asked of the proof, with the time
+//! passed in) and remembers nothing (nonces are the store's). Whatever the bytes are, it answers, and does not panic.
+//!
+//! To add a sender, add a row to `scheme/presets.rs`.
 
-pub use received::{EventId, Received};
+mod proof;
+mod received;
+mod refusal;
+mod scheme;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+pub use self::proof::{Nonce, Proof, SentAt};
+pub use self::received::{EventId, Received};
+pub use self::refusal::Refusal;
+use self::scheme::presets::{EventAt, PRESETS};
+use self::scheme::{GENERIC, Scheme, Surroundings};
+use crate::clock::Timestamp;
+use crate::diagnostic::Findings;
+use crate::secret::Keyring;
+use crate::yaml::{Node, unknown};
+
+/// The replay window of a scheme that has no timestamp: how long its nonces are remembered.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A compiled `verify:`.
+pub struct Verification {
+    name: &'static str,
+    scheme: Scheme,
+    event: Option<EventName>,
+    siblings: Vec<HeaderName>,
+}
 
 /// Where a sender's event name stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventName {
     /// In this header.
-    Header(http::HeaderName),
-    /// In the payload, at this JSONPath.
+    Header(HeaderName),
+    /// At this JSONPath of the payload.
     Payload(&'static str),
+}
+
+/// A request that is to be signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'d> {
+    /// The method.
+    pub method: &'d Method,
+    /// The whole URL, as a sender that signs it would write it.
+    pub url: &'d str,
+    /// The headers so far; a content may name one of them.
+    pub headers: &'d HeaderMap,
+    /// The raw body.
+    pub body: &'d [u8],
+    /// When it is sent.
+    pub at: Timestamp,
+    /// Its id, for schemes that have one.
+    pub id: &'d str,
+}
+
+/// The names of all schemes.
+pub fn schemes() -> impl Iterator<Item = &'static str> {
+    let presets = PRESETS.iter().map(|preset| preset.name);
+    presets.chain(GENERIC)
+}
+
+impl Verification {
+    /// Compiles the value of `verify:`: `none`, or a mapping with one scheme. Everything that is wrong with it is
+    /// added to `findings`; what it returns may be used only if they hold no error.
+    pub fn compile(
+        node: Node<'_>,
+        keyring: &Keyring,
+        public_url: Option<&str>,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        if node.as_str() == Some("none") {
+            return Some(Self::new("none", Scheme::None(None)));
+        }
+        let (name, settings) = one_scheme(node, findings)?;
+        let surroundings = Surroundings { keyring, public_url };
+        let scheme = Scheme::compile(name, settings, &surroundings, findings)?;
+        Some(Self::new(name, scheme))
+    }
+
+    fn new(name: &'static str, scheme: Scheme) -> Self {
+        let preset = PRESETS.iter().find(|preset| preset.name == name);
+        let header = |name: &str| HeaderName::from_bytes(name.as_bytes()).ok();
+        let siblings = preset.map_or([].as_slice(), |preset| preset.siblings);
+        Self {
+            name,
+            scheme,
+            event: preset.and_then(|preset| match preset.event.as_ref()? {
+                EventAt::Header(name) => header(name).map(EventName::Header),
+                EventAt::Payload(path) => Some(EventName::Payload(path)),
+            }),
+            siblings: siblings.iter().filter_map(|name| header(name)).collect(),
+        }
+    }
+
+    /// Whether what was received is genuine, and what it then proves. Says nothing about freshness.
+    pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+        self.scheme.prove(received)
+    }
+
+    /// The scheme as it was written: `github`, `hmac`, `none`.
+    pub fn scheme(&self) -> &str {
+        self.name
+    }
+
+    /// Whether nothing is verified.
+    pub fn is_none(&self) -> bool {
+        matches!(self.scheme, Scheme::None(_))
+    }
+
+    /// The scheme's own replay window: the sender's tolerance where there is a timestamp, else a day.
+    pub fn default_window(&self) -> Duration {
+        self.scheme.default_window().unwrap_or(DAY)
+    }
+
+    /// The value of `WWW-Authenticate` for a refusal, where the scheme asks for credentials.
+    pub fn challenge(&self) -> Option<&'static str> {
+        self.scheme.challenge()
+    }
+
+    /// Where the sender's event name stands.
+    pub fn event_name(&self) -> Option<&EventName> {
+        self.event.as_ref()
+    }
+
+    /// The headers that carry the sender's signature or secret: never forwarded, never logged.
+    pub fn credential_headers(&self) -> Vec<HeaderName> {
+        let mut headers = self.scheme.credential_headers();
+        headers.extend(self.siblings.iter().cloned());
+        headers
+    }
+
+    /// Signs a request as the sender would, with the first secret: the headers to add.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+        self.scheme.sign(draft)
+    }
+}
+
+impl fmt::Debug for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verification")
+            .field("name", &self.name)
+            .field("scheme", &self.scheme)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The one scheme that a mapping names, and its settings.
+fn one_scheme<'d>(node: Node<'d>, findings: &mut Findings) -> Option<(&'static str, Node<'d>)> {
+    const EXAMPLE: &str =
+        "write `verify: {github: env:GITHUB_SECRET}`, or `verify: none` to let everybody in";
+    let known = |typed: &str| schemes().find(|name| *name == typed);
+    if let Some(typed) = node.as_str() {
+        findings.push(if known(typed).is_some() {
+            node.error("missing-key", format!("`{typed}` needs a secret"))
+                .hint(format!("write `verify: {{{typed}: env:NAME}}`"))
+        } else {
+            unknown(node.origin(), "unknown-scheme", "scheme", typed, schemes())
+        });
+        return None;
+    }
+    let entries = node.entries();
+    let [(typed, settings)] = entries.as_slice() else {
+        let names: Vec<String> = entries.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let message = if names.is_empty() {
+            "`verify` names no scheme".to_owned()
+        } else {
+            // Two would be an `or`, and the weaker of them would decide.
+            format!(
+                "`verify` names one scheme, not {}: {}",
+                names.len(),
+                names.join(", ")
+            )
+        };
+        findings.push(node.error("one-scheme", message).hint(EXAMPLE));
+        return None;
+    };
+    let Some(name) = known(typed) else {
+        findings.push(unknown(
+            settings.key_origin(),
+            "unknown-scheme",
+            "scheme",
+            typed,
+            schemes(),
+        ));
+        return None;
+    };
+    Some((name, *settings))
 }

@@ -1,0 +1,166 @@
+//! What a verified request proves: when it was sent, and the bytes by which it is recognised again.
+//!
+//! The room only decides. Remembering the nonces is left to the store, and the time is told by the caller.
+
+use std::fmt;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::Refusal;
+use crate::clock::Timestamp;
+
+/// How long nonces are remembered at least where the timestamp is not signed, and protects nothing.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest id that is kept as it is; of a longer one the SHA-256.
+const LONGEST_ID: usize = 64;
+
+/// A request passed its verification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// When it says that it was sent.
+    pub timestamp: Option<SentAt>,
+    /// The bytes by which it is recognised again, any one of which suffices; none if nothing is remembered.
+    pub nonces: Vec<Nonce>,
+}
+
+/// When a request says that it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentAt {
+    /// The moment.
+    pub at: Timestamp,
+    /// Whether the signature covers it. One that it does not cover narrows, and protects from nothing.
+    pub signed: bool,
+}
+
+impl Proof {
+    /// Whether the timestamp, if there is one, lies within `window` of `now`: in either direction, for a request
+    /// made for next year could be replayed until then. A distance of exactly the window is fresh.
+    pub fn freshness(&self, window: Duration, now: Timestamp) -> Result<(), Refusal> {
+        match self.timestamp {
+            Some(SentAt { at, .. }) if at.distance(now) > window => Err(Refusal::Stale { at, now, window }),
+            _ => Ok(()),
+        }
+    }
+
+    /// How long the nonces are remembered, so that a replay is either stale or recognised.
+    pub fn memory(&self, window: Duration) -> Duration {
+        let both_directions = window.saturating_mul(2);
+        match self.timestamp {
+            None => window,
+            Some(SentAt { signed: true, .. }) => both_directions,
+            // Whoever replays it writes a new timestamp on it.
+            Some(SentAt { signed: false, .. }) => both_directions.max(DAY),
+        }
+    }
+}
+
+/// Bytes by which an event is recognised again: at most 65, the first of which says what they are.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nonce(Vec<u8>);
+
+impl Nonce {
+    /// The nonce of an event that has an id.
+    pub fn id(id: &[u8]) -> Self {
+        if id.len() <= LONGEST_ID {
+            Self::of(b'i', id)
+        } else {
+            Self::of(b'h', &Sha256::digest(id))
+        }
+    }
+
+    /// The nonce of an event that is known by its signature (a MAC of at most 64 bytes).
+    pub fn signature(mac: &[u8]) -> Self {
+        Self::of(b's', mac)
+    }
+
+    fn of(kind: u8, bytes: &[u8]) -> Self {
+        let mut nonce = Vec::with_capacity(1 + bytes.len());
+        nonce.push(kind);
+        nonce.extend_from_slice(bytes);
+        Self(nonce)
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Nonce {
+    // Without the bytes: of a signature they are one that would be accepted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.0.first() {
+            Some(b's') => "signature",
+            _ => "id",
+        };
+        write!(f, "Nonce({kind})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(300);
+
+    fn proof(timestamp: Option<(i64, bool)>) -> Proof {
+        Proof {
+            timestamp: timestamp.map(|(seconds, signed)| SentAt {
+                at: Timestamp::from_seconds(seconds),
+                signed,
+            }),
+            nonces: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_window_is_inclusive_in_both_directions() {
+        let now = Timestamp::from_seconds(10_000);
+        for (seconds, fresh) in [
+            (10_000, true),
+            (9_700, true),
+            (10_300, true),
+            (9_699, false),
+            (10_301, false),
+            (0, false),
+            (i64::MAX, false),
+            (i64::MIN, false),
+        ] {
+            for signed in [true, false] {
+                let freshness = proof(Some((seconds, signed))).freshness(WINDOW, now);
+                assert_eq!(freshness.is_ok(), fresh, "{seconds}");
+                assert!(freshness.err().is_none_or(|refusal| refusal.is_stale()));
+            }
+        }
+        assert_eq!(proof(None).freshness(WINDOW, now), Ok(()));
+        let a_millisecond_late = Proof {
+            timestamp: Some(SentAt {
+                at: Timestamp::from_millis(9_699_999),
+                signed: true,
+            }),
+            nonces: Vec::new(),
+        };
+        assert!(a_millisecond_late.freshness(WINDOW, now).is_err());
+    }
+
+    #[test]
+    fn the_memory_outlives_the_window_in_both_directions() {
+        assert_eq!(proof(Some((0, true))).memory(WINDOW), WINDOW * 2);
+        assert_eq!(proof(None).memory(WINDOW), WINDOW);
+        assert_eq!(proof(Some((0, false))).memory(WINDOW), DAY);
+        assert_eq!(proof(Some((0, false))).memory(DAY), DAY * 2);
+        assert_eq!(proof(Some((0, true))).memory(Duration::MAX), Duration::MAX);
+    }
+
+    #[test]
+    fn a_nonce_has_at_most_65_bytes_and_its_kinds_do_not_meet() {
+        assert_eq!(Nonce::id(&[b'x'; 64]).as_bytes().len(), 65);
+        assert_eq!(Nonce::id(&[b'x'; 65]).as_bytes().len(), 33);
+        assert_eq!(Nonce::signature(&[0; 64]).as_bytes().len(), 65);
+        assert_ne!(Nonce::id(&[7; 32]), Nonce::signature(&[7; 32]));
+        assert_ne!(Nonce::id(&Sha256::digest([b'x'; 65])), Nonce::id(&[b'x'; 65]));
+        assert_eq!(format!("{:?}", Nonce::signature(b"mac")), "Nonce(signature)");
+    }
+}

@@ -1,0 +1,208 @@
+//! Why a request is not trusted.
+//!
+//! Each [`Refusal`] says what an operator needs to put it right, and never a secret, an expected signature or the
+//! value of a header that carries one: these words go to the log. A stranger learns a status alone.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::clock::Timestamp;
+
+/// Why a request is not trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A header that the scheme needs is not there.
+    MissingHeader {
+        /// The header.
+        header: HeaderName,
+    },
+    /// A header came in more than one line, and nobody can tell which was meant.
+    RepeatedHeader {
+        /// The header.
+        header: HeaderName,
+    },
+    /// The signature header does not hold what this scheme puts there.
+    MalformedSignature {
+        /// The header.
+        header: HeaderName,
+        /// What is wrong with it, to follow "the header".
+        fault: String,
+    },
+    /// The signature was made with another secret, or over other bytes.
+    BadSignature {
+        /// The header.
+        header: HeaderName,
+    },
+    /// The timestamp is not where the scheme has it.
+    MissingTimestamp {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// The timestamp is there and is not written as its unit demands.
+    MalformedTimestamp {
+        /// Where it stands.
+        place: String,
+        /// What it should have been.
+        expected: &'static str,
+        /// What it was, as far as that may be told.
+        found: String,
+    },
+    /// The id is not where the scheme has it.
+    MissingId {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// The id is there and cannot serve as one.
+    MalformedId {
+        /// Where it stands.
+        place: String,
+        /// What is wrong with it, to follow "the id".
+        fault: String,
+    },
+    /// The body cannot be read as the scheme needs it.
+    UnreadableBody {
+        /// What it should have been.
+        needed: String,
+    },
+    /// The token is not where the scheme has it.
+    MissingToken {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// The token stands more than once, and nobody can tell which was meant.
+    RepeatedToken {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// The token is not the secret.
+    BadToken {
+        /// Where it stands.
+        place: String,
+    },
+    /// The `Authorization` header is not what its scheme demands.
+    MalformedCredentials {
+        /// What it should have been.
+        expected: &'static str,
+    },
+    /// The user or the password is wrong.
+    BadCredentials,
+    /// Genuine, but its timestamp lies outside the replay window.
+    Stale {
+        /// When it says that it was sent.
+        at: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+        /// How far the two may be apart.
+        window: Duration,
+    },
+}
+
+impl Refusal {
+    /// A stable name in kebab case, for logs, metrics and machines.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::MissingHeader { .. } => "missing-header",
+            Self::RepeatedHeader { .. } => "repeated-header",
+            Self::MalformedSignature { .. } => "malformed-signature",
+            Self::BadSignature { .. } => "bad-signature",
+            Self::MissingTimestamp { .. } => "missing-timestamp",
+            Self::MalformedTimestamp { .. } => "malformed-timestamp",
+            Self::MissingId { .. } => "missing-id",
+            Self::MalformedId { .. } => "malformed-id",
+            Self::UnreadableBody { .. } => "unreadable-body",
+            Self::MissingToken { .. } => "missing-token",
+            Self::RepeatedToken { .. } => "repeated-token",
+            Self::BadToken { .. } => "bad-token",
+            Self::MalformedCredentials { .. } => "malformed-credentials",
+            Self::BadCredentials => "bad-credentials",
+            Self::Stale { .. } => "stale",
+        }
+    }
+
+    /// Whether it is genuine, and only too old or too early.
+    pub fn is_stale(&self) -> bool {
+        matches!(self, Self::Stale { .. })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingHeader { header } => write!(f, "the header `{header}` is missing"),
+            Self::RepeatedHeader { header } => write!(f, "the header `{header}` came in more than one line"),
+            Self::MalformedSignature { header, fault } => write!(f, "the header `{header}` {fault}"),
+            Self::BadSignature { header } => write!(
+                f,
+                "the signature in `{header}` does not match: another secret, or other bytes than were signed"
+            ),
+            Self::MissingTimestamp { place } => write!(f, "there is no timestamp in {place}"),
+            Self::MalformedTimestamp {
+                place,
+                expected,
+                found,
+            } => write!(f, "the timestamp in {place} is not {expected}: {found}"),
+            Self::MissingId { place } => write!(f, "there is no id in {place}"),
+            Self::MalformedId { place, fault } => write!(f, "the id in {place} {fault}"),
+            Self::UnreadableBody { needed } => write!(f, "the body is not {needed}"),
+            Self::MissingToken { place } => write!(f, "there is no token in {place}"),
+            Self::RepeatedToken { place } => write!(f, "the token stands more than once in {place}"),
+            Self::BadToken { place } => write!(f, "the token in {place} is wrong"),
+            Self::MalformedCredentials { expected } => {
+                write!(f, "the header `authorization` is not {expected}")
+            }
+            Self::BadCredentials => f.write_str("the user or the password is wrong"),
+            Self::Stale { at, now, window } => {
+                let distance = humantime::format_duration(Duration::from_secs(at.distance(*now).as_secs()));
+                let side = if at > now { "ahead of" } else { "behind" };
+                let window = humantime::format_duration(*window);
+                write!(
+                    f,
+                    "sent at {at}: {distance} {side} the clock, where {window} are allowed"
+                )?;
+                f.write_str(unit_mistaken(*at, *now))
+            }
+        }
+    }
+}
+
+/// A hint where the moment would be near if it had been read in the other unit.
+fn unit_mistaken(at: Timestamp, now: Timestamp) -> &'static str {
+    const NEAR: Duration = Duration::from_secs(7 * 24 * 3600);
+    let as_milliseconds = Timestamp::from_millis(at.as_millis() / 1000);
+    let as_seconds = Timestamp::from_seconds(at.as_millis());
+    if as_milliseconds.distance(now) < NEAR {
+        " (these look like milliseconds: `unit: ms`)"
+    } else if as_seconds.distance(now) < NEAR {
+        " (these look like seconds: `unit: s`)"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_refusal_says_how_far_and_which_unit_was_mistaken() {
+        let now = Timestamp::from_seconds(1_614_265_330);
+        let stale = |at| {
+            Refusal::Stale {
+                at,
+                now,
+                window: Duration::from_secs(300),
+            }
+            .to_string()
+        };
+        assert_eq!(
+            stale(Timestamp::from_seconds(1_614_264_330)),
+            "sent at 2021-02-25T14:45:30.000Z: 16m 40s behind the clock, where 5m are allowed"
+        );
+        assert!(stale(Timestamp::from_seconds(1_614_265_330_000)).contains("`unit: ms`"));
+        assert!(stale(Timestamp::from_millis(1_614_265_330)).contains("`unit: s`"));
+    }
+}

@@ -1,0 +1,271 @@
+//! What a sender signs: a template of bytes such as `{id}.{timestamp}.{body}`.
+//!
+//! It is parsed at load and expanded in one pass, by feeding the MAC piece after piece: nothing in a body is ever
+//! read as a template, and no body is copied. The template also tells whether the place where the id ends can
+//! be moved without the signature noticing.
+
+use http::{HeaderMap, HeaderName};
+
+use super::mac::Mac;
+use super::source::only_line;
+use crate::verify::Refusal;
+
+/// The names that may stand in braces.
+pub const TOKENS: [&str; 6] = ["body", "timestamp", "id", "method", "url", "header:NAME"];
+
+/// One piece of a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// These bytes.
+    Literal(Vec<u8>),
+    /// The raw body.
+    Body,
+    /// The timestamp, as it was received.
+    Timestamp,
+    /// The id, as it was received.
+    Id,
+    /// The method.
+    Method,
+    /// The public URL with path and query.
+    Url,
+    /// The value of a header.
+    Header(HeaderName),
+}
+
+/// A parsed template.
+#[derive(Clone, Debug)]
+pub struct Content {
+    pieces: Vec<Piece>,
+}
+
+/// What fills the template for one request.
+pub struct Filling<'f> {
+    /// The bytes that count as the body.
+    pub body: &'f [u8],
+    /// The timestamp's text.
+    pub timestamp: &'f [u8],
+    /// The id's text.
+    pub id: &'f [u8],
+    /// The method.
+    pub method: &'f str,
+    /// The URL.
+    pub url: &'f str,
+    /// All headers.
+    pub headers: &'f HeaderMap,
+}
+
+/// What is wrong with a template.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A name in braces that is none of [`TOKENS`].
+    Unknown(String),
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl Content {
+    /// Parses a template.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut rest = text;
+        while let Some((literal, after)) = rest.split_once('{') {
+            let (token, after) = after.split_once('}').ok_or_else(|| {
+                Fault::Other("a `{` that no `}` closes: only tokens such as `{body}` have braces".to_owned())
+            })?;
+            push_literal(&mut pieces, literal);
+            let piece = piece(token)?;
+            if pieces.contains(&piece) {
+                return Err(Fault::Other(format!("`{{{token}}}` stands in it twice")));
+            }
+            pieces.push(piece);
+            rest = after;
+        }
+        push_literal(&mut pieces, rest);
+        if pieces.iter().all(|piece| matches!(piece, Piece::Literal(_))) {
+            return Err(Fault::Other(
+                "nothing of the request is in it: the signature of one would be that of all".to_owned(),
+            ));
+        }
+        Ok(Self { pieces })
+    }
+
+    /// Whether `piece` is in it.
+    pub fn covers(&self, piece: &Piece) -> bool {
+        self.pieces.contains(piece)
+    }
+
+    /// Takes `{header:NAME}` for what that header is said to hold: `piece` is the timestamp or the id.
+    pub fn name(&mut self, header: &HeaderName, piece: &Piece) {
+        for named in &mut self.pieces {
+            if matches!(named, Piece::Header(name) if name == header) {
+                *named = piece.clone();
+            }
+        }
+    }
+
+    /// The bytes that an id must not hold, lest its end be moved: `msg.1` + `.` + `2` would sign like `msg` + `.` + `1.2`.
+    /// `None` if nothing marks where the id begins or ends, so that no id could be trusted.
+    pub fn forbidden_in_id(&self) -> Option<Vec<u8>> {
+        let Some(at) = self.pieces.iter().position(|piece| *piece == Piece::Id) else {
+            return Some(Vec::new());
+        };
+        let before = self.pieces.get(..at).unwrap_or_default();
+        let after = self.pieces.get(at + 1..).unwrap_or_default();
+        let mut forbidden = Vec::new();
+        // A timestamp marks its own ends: it has one spelling, and a digit more or less makes it stale.
+        match before {
+            [] | [Piece::Literal(_)] | [.., Piece::Timestamp] => {}
+            [.., Piece::Literal(literal)] => forbidden.extend(literal.last()),
+            _ => return None,
+        }
+        match after {
+            [] | [Piece::Literal(_)] | [Piece::Timestamp, ..] => {}
+            [Piece::Literal(literal), ..] => forbidden.extend(literal.first()),
+            _ => return None,
+        }
+        Some(forbidden)
+    }
+
+    /// Feeds a request's content to a MAC.
+    pub fn feed(&self, mac: &mut Mac, filling: &Filling<'_>) -> Result<(), Refusal> {
+        for piece in &self.pieces {
+            mac.update(match piece {
+                Piece::Literal(bytes) => bytes,
+                Piece::Body => filling.body,
+                Piece::Timestamp => filling.timestamp,
+                Piece::Id => filling.id,
+                Piece::Method => filling.method.as_bytes(),
+                Piece::Url => filling.url.as_bytes(),
+                Piece::Header(header) => {
+                    only_line(filling.headers, header)?.ok_or_else(|| Refusal::MissingHeader {
+                        header: header.clone(),
+                    })?
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The piece that a name in braces stands for.
+fn piece(token: &str) -> Result<Piece, Fault> {
+    match token {
+        "body" => Ok(Piece::Body),
+        "timestamp" => Ok(Piece::Timestamp),
+        "id" => Ok(Piece::Id),
+        "method" => Ok(Piece::Method),
+        "url" => Ok(Piece::Url),
+        _ => {
+            let name = token
+                .strip_prefix("header:")
+                .ok_or_else(|| Fault::Unknown(token.to_owned()))?;
+            let no_name = |_| Fault::Other(format!("`{name}` is not the name of a header"));
+            HeaderName::from_bytes(name.as_bytes())
+                .map(Piece::Header)
+                .map_err(no_name)
+        }
+    }
+}
+
+fn push_literal(pieces: &mut Vec<Piece>, literal: &str) {
+    if !literal.is_empty() {
+        pieces.push(Piece::Literal(literal.as_bytes().to_vec()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::scheme::mac::Algorithm;
+
+    fn expand(template: &str, body: &[u8]) -> Vec<u8> {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-one", "1 {body}".parse().unwrap());
+        let filling = Filling {
+            body,
+            timestamp: b"10",
+            id: b"{timestamp}",
+            method: "POST",
+            url: "https://h/x?{id}",
+            headers: &headers,
+        };
+        let mut mac = Mac::keyed(Algorithm::Sha256, b"k").unwrap();
+        Content::parse(template)
+            .unwrap()
+            .feed(&mut mac, &filling)
+            .unwrap();
+        mac.finish().expose().to_vec()
+    }
+
+    fn plain(content: &[u8]) -> Vec<u8> {
+        let mut mac = Mac::keyed(Algorithm::Sha256, b"k").unwrap();
+        mac.update(content);
+        mac.finish().expose().to_vec()
+    }
+
+    #[test]
+    fn a_content_is_expanded_in_one_pass() {
+        for body in [
+            b"$& $1 \\1 %s {timestamp} {body} {{x}} {".as_slice(),
+            b"nul \0 invalid \xff\xfe \xef\xbb\xbfbom \r\n",
+            b"",
+        ] {
+            assert_eq!(expand("{body}", body), plain(body));
+            assert_eq!(
+                expand("v0:{timestamp}:{body}}", body),
+                plain(&[b"v0:10:", body, b"}"].concat())
+            );
+            assert_eq!(
+                expand("{method}{url}{header:X-One}{id}.{body}", body),
+                plain(&[b"POSThttps://h/x?{id}1 {body}{timestamp}.", body].concat())
+            );
+        }
+    }
+
+    #[test]
+    fn a_template_that_is_none_is_refused() {
+        for (template, unknown) in [
+            ("{bdy}", Some("bdy")),
+            ("{}", Some("")),
+            ("{{body}}", Some("{body")),
+            ("{Body}", Some("Body")),
+            ("{body", None),
+            ("", None),
+            ("v0:", None),
+            ("{body}{body}", None),
+            ("{header:}", None),
+            ("{header:a b}", None),
+        ] {
+            let fault = Content::parse(template).unwrap_err();
+            match unknown {
+                Some(name) => assert_eq!(fault, Fault::Unknown(name.to_owned()), "{template}"),
+                None => assert!(matches!(fault, Fault::Other(_)), "{template}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_ends_of_an_id_are_marked_or_it_is_not_trusted() {
+        for (template, forbidden) in [
+            ("{body}", Some("")),
+            ("{id}.{timestamp}.{body}", Some(".")),
+            ("v1:{id}.{body}", Some(".")),
+            ("{id}{timestamp}{body}", Some("")),
+            ("{timestamp}{id}:{body}", Some(":")),
+            ("{body}.{id}", Some(".")),
+            ("{body}/{id}--{url}", Some("/-")),
+            ("{id}", Some("")),
+            ("{id};", Some("")),
+            ("{id}{body}", None),
+            ("{body}{id}", None),
+            ("{url}{id}.{body}", None),
+        ] {
+            let found = Content::parse(template).unwrap().forbidden_in_id();
+            assert_eq!(
+                found,
+                forbidden.map(|bytes| bytes.as_bytes().to_vec()),
+                "{template}"
+            );
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Senders that log in: `basic` and `bearer`, both in the header `Authorization`.
+
+use data_encoding::BASE64;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::Surroundings;
+use super::presets::PLAIN_ID;
+use super::settings;
+use super::source::{Place, only_line};
+use super::token::{one_of, proof, sensitive, sign_id};
+use crate::diagnostic::Findings;
+use crate::secret::Secret;
+use crate::verify::{Draft, Proof, Received, Refusal};
+use crate::yaml::Node;
+
+/// A compiled `basic` (RFC 7617).
+#[derive(Debug)]
+pub struct Basic {
+    user: Secret,
+    passwords: Vec<Secret>,
+    id: Option<Place>,
+}
+
+/// A compiled `bearer` (RFC 6750).
+#[derive(Debug)]
+pub struct Bearer {
+    secrets: Vec<Secret>,
+    id: Option<Place>,
+}
+
+/// The fields of `basic`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "password and id are read from the node, item by item")]
+struct BasicShape {
+    /// The user's name.
+    user: String,
+    /// Where the password is read from; several while one replaces the other.
+    password: Option<IgnoredAny>,
+    /// Where an id stands by which events are recognised.
+    id: Option<IgnoredAny>,
+}
+
+/// The fields of `bearer`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "both are read from the node, item by item")]
+struct BearerShape {
+    /// Where the token is read from; several while one replaces the other.
+    secret: Option<IgnoredAny>,
+    /// Where an id stands by which events are recognised.
+    id: Option<IgnoredAny>,
+}
+
+impl Basic {
+    /// What a client without credentials is told.
+    pub const CHALLENGE: &'static str = "Basic realm=\"hookyard\", charset=\"UTF-8\"";
+
+    /// Compiles the value of `basic:`.
+    pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
+        if !node.is_mapping() {
+            findings.push(
+                node.error("wrong-value", "`basic` needs a user and a password")
+                    .hint("`{basic: {user: ci, password: env:NAME}}`"),
+            );
+            return None;
+        }
+        let shape = node.read::<BasicShape>(findings);
+        let passwords: Vec<Secret> = settings::secrets(node, "password", surroundings.keyring, findings)
+            .into_iter()
+            .map(|(_, secret)| secret)
+            .collect();
+        let id = settings::unsigned_id(node, PLAIN_ID, findings);
+        let user = shape?.user;
+        if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
+            let at = node.get("user").unwrap_or(node);
+            let message = "the name of a user is not empty and holds no `:` and no control character";
+            findings.push(at.error("wrong-value", message));
+        }
+        (!passwords.is_empty()).then(|| Self {
+            user: Secret::new(user.into_bytes()),
+            passwords,
+            id,
+        })
+    }
+
+    /// Whether user and password are right.
+    pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+        let malformed = || Refusal::MalformedCredentials {
+            expected: "`Basic` and, in base64, user and password",
+        };
+        let encoded = credentials(&received.headers, "basic")?.ok_or_else(malformed)?;
+        let decoded = Secret::new(BASE64.decode(encoded).map_err(|_| malformed())?);
+        let pair = decoded.expose();
+        let colon = pair.iter().position(|byte| *byte == b':').ok_or_else(malformed)?;
+        let user = pair.get(..colon).unwrap_or_default();
+        let password = pair.get(colon + 1..).unwrap_or_default();
+        // Both are compared always, so that the time does not tell whether there is such a user.
+        if self.user.matches(user) & one_of(&self.passwords, password) {
+            proof(self.id.as_ref(), &received.headers, &received.body)
+        } else {
+            Err(Refusal::BadCredentials)
+        }
+    }
+
+    /// The headers that the sender would add.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+        let mut added = sign_id(self.id.as_ref(), draft)?;
+        let password = self.passwords.first().ok_or("there is no password to send")?;
+        let pair = Secret::new([self.user.expose(), b":", password.expose()].concat());
+        let credentials = format!("Basic {}", BASE64.encode(pair.expose()));
+        added.push((AUTHORIZATION, sensitive(credentials.as_bytes())?));
+        Ok(added)
+    }
+}
+
+impl Bearer {
+    /// What a client without credentials is told.
+    pub const CHALLENGE: &'static str = "Bearer realm=\"hookyard\"";
+
+    /// Compiles the value of `bearer:`.
+    pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
+        if node.is_mapping() {
+            node.read::<BearerShape>(findings)?;
+        }
+        let secrets: Vec<Secret> = settings::secrets(node, "secret", surroundings.keyring, findings)
+            .into_iter()
+            .map(|(_, secret)| secret)
+            .collect();
+        let id = settings::unsigned_id(node, PLAIN_ID, findings);
+        (!secrets.is_empty()).then_some(Self { secrets, id })
+    }
+
+    /// Whether the token is right.
+    pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+        let token = credentials(&received.headers, "bearer")?.ok_or(Refusal::MalformedCredentials {
+            expected: "`Bearer` and, after one space, the token",
+        })?;
+        if one_of(&self.secrets, token) {
+            proof(self.id.as_ref(), &received.headers, &received.body)
+        } else {
+            Err(Refusal::BadToken {
+                place: "the header `authorization`".to_owned(),
+            })
+        }
+    }
+
+    /// The headers that the sender would add.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+        let mut added = sign_id(self.id.as_ref(), draft)?;
+        let secret = self.secrets.first().ok_or("there is no secret to send")?;
+        let credentials = Secret::new([b"Bearer ", secret.expose()].concat());
+        added.push((AUTHORIZATION, sensitive(credentials.expose())?));
+        Ok(added)
+    }
+}
+
+/// What follows the scheme's name (in either case) and one space; `None` if the header holds something else.
+fn credentials<'h>(headers: &'h HeaderMap, scheme: &str) -> Result<Option<&'h [u8]>, Refusal> {
+    let line = only_line(headers, &AUTHORIZATION)?.ok_or(Refusal::MissingHeader {
+        header: AUTHORIZATION,
+    })?;
+    let Some((name, rest)) = line.split_at_checked(scheme.len()) else {
+        return Ok(None);
+    };
+    let named = name.eq_ignore_ascii_case(scheme.as_bytes());
+    Ok(rest.strip_prefix(b" ").filter(|rest| named && !rest.is_empty()))
+}

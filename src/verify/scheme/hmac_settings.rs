@@ -1,0 +1,363 @@
+//! From YAML and a row of data to a compiled [`Hmac`].
+//!
+//! What is written replaces what the row has, field by field. What the signature would not cover is said here, at
+//! load: a timestamp or an id that anybody can change protects nothing.
+
+use http::HeaderName;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::Surroundings;
+use super::content::{Content, Fault, Piece, TOKENS};
+use super::hmac::Hmac;
+use super::mac::{Algorithm, Encoding, Mac, SecretEncoding};
+use super::presets::{HmacRow, PLAIN_ID, PLAIN_TIMESTAMP, PlaceRow};
+use super::settings::{self, Said, header_names, row_names};
+use super::source::{Place, TimestampSource, Unit};
+use crate::diagnostic::{Finding, Findings};
+use crate::secret::Secret;
+use crate::yaml::{Node, unknown};
+
+/// The fields of `hmac`, and of the presets of that kind.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "secret, header, timestamp and id are read from the node, item by item"
+)]
+struct Shape {
+    /// Where the secret is read from; several while one replaces the other.
+    secret: Option<IgnoredAny>,
+    /// How the secret is written down.
+    secret_encoding: Option<SecretEncoding>,
+    /// Taken off the secret, where it stands, before it is decoded.
+    strip_prefix: Option<String>,
+    /// The hash function.
+    algorithm: Option<Algorithm>,
+    /// The header with the signature; several names where a sender has several families of headers.
+    header: Option<IgnoredAny>,
+    /// How the signature is written.
+    encoding: Option<Encoding>,
+    /// What the signature must begin with.
+    prefix: Option<String>,
+    /// What splits the header into items, any of which may match.
+    separator: Option<String>,
+    /// What is signed.
+    content: Option<String>,
+    /// Where the timestamp stands.
+    timestamp: Option<IgnoredAny>,
+    /// Where the id stands.
+    id: Option<IgnoredAny>,
+    /// Of a form, the field whose decoded value is signed in place of the raw bytes; it must be the only one.
+    form_field: Option<String>,
+}
+
+/// Compiles the value of `hmac:`, or of a preset of that kind. Reports everything that is wrong with it.
+pub fn compile(
+    node: Node<'_>,
+    row: &HmacRow,
+    surroundings: &Surroundings<'_>,
+    findings: &mut Findings,
+) -> Option<Hmac> {
+    let shape: Shape = if node.is_mapping() {
+        node.read(findings)?
+    } else {
+        Shape::default()
+    };
+    let algorithm = shape.algorithm.unwrap_or(row.algorithm);
+    let decoding = shape.secret_encoding.unwrap_or(row.secret_encoding);
+    let strip = shape.strip_prefix.as_deref().unwrap_or(row.strip_prefix);
+    let secrets = settings::secrets(node, "secret", surroundings.keyring, findings);
+    let mut keys = Vec::with_capacity(secrets.len());
+    for (place, secret) in secrets {
+        match key(&secret, strip, decoding).map(|key| Mac::keyed(algorithm, key.expose())) {
+            Ok(mac) => keys.extend(mac),
+            Err(message) => findings.push(place.error("secret", message)),
+        }
+    }
+
+    let headers = match given(node, "header") {
+        Some(header) => header_names(header, findings),
+        None => Some(row_names(row.header)),
+    };
+    let separator = separator(
+        node,
+        shape.separator.as_deref().unwrap_or(row.separator),
+        findings,
+    );
+    let timestamp = timestamp(node, row, findings);
+    let id = id(node, row, findings);
+    let mut content = content(node, shape.content.as_deref().unwrap_or(row.content), findings)?;
+    if let Some(TimestampSource { place, .. }) = &timestamp {
+        rename(&mut content, place, &Piece::Timestamp);
+    }
+    if let Some(place) = &id {
+        rename(&mut content, place, &Piece::Id);
+    }
+
+    let headers = headers?;
+    let judged = Judged {
+        node,
+        content: &content,
+        headers: &headers,
+        timestamp: timestamp.as_ref(),
+        id: id.as_ref(),
+        has_items: separator.is_some(),
+    };
+    let (timestamp_signed, id_signed) = judged.judge(surroundings, findings);
+    let form_field = shape.form_field.as_deref().or(row.form_field);
+    (!keys.is_empty()).then(|| Hmac {
+        keys,
+        algorithm,
+        encoding: shape.encoding.unwrap_or(row.encoding),
+        prefix: shape.prefix.unwrap_or_else(|| row.prefix.to_owned()),
+        separator,
+        timestamp_signed,
+        id_signed,
+        forbidden_in_id: content.forbidden_in_id().unwrap_or_default(),
+        form_field: form_field.filter(|field| !field.is_empty()).map(str::to_owned),
+        public_url: surroundings
+            .public_url
+            .unwrap_or_default()
+            .trim_end_matches('/')
+            .to_owned(),
+        window: row.window,
+        headers,
+        content,
+        timestamp,
+        id,
+    })
+}
+
+/// The key that a secret's text stands for; the error does not repeat it.
+fn key(secret: &Secret, strip: &str, decoding: SecretEncoding) -> Result<Secret, String> {
+    let text = secret.expose();
+    let stripped = text.strip_prefix(strip.as_bytes()).unwrap_or(text);
+    let key = Secret::new(decoding.decode(stripped)?);
+    if stripped.iter().all(u8::is_ascii_whitespace) || key.expose().is_empty() {
+        return Err(format!("nothing is left of the secret without `{strip}`"));
+    }
+    Ok(key)
+}
+
+/// The field `key`, if it says something.
+fn given<'d>(node: Node<'d>, key: &str) -> Option<Node<'d>> {
+    node.get(key).filter(|field| !field.value().is_null())
+}
+
+/// The place of a finding about `key`: the field's, or the scheme's if the field comes from its row.
+fn at<'d>(node: Node<'d>, key: &str) -> Node<'d> {
+    node.get(key).unwrap_or(node)
+}
+
+fn separator(node: Node<'_>, text: &str, findings: &mut Findings) -> Option<char> {
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (None, _) => None,
+        (Some(letter), None) if letter == ' ' || letter.is_ascii_punctuation() => Some(letter),
+        _ => {
+            let message =
+                format!("`{text}` is no separator: it is one character such as `,`, `;` or a space");
+            findings.push(at(node, "separator").error("wrong-value", message));
+            None
+        }
+    }
+}
+
+fn content(node: Node<'_>, text: &str, findings: &mut Findings) -> Option<Content> {
+    let at = at(node, "content");
+    match Content::parse(text) {
+        Ok(content) => return Some(content),
+        Err(Fault::Unknown(name)) => {
+            findings.push(unknown(at.origin(), "unknown-token", "token", &name, TOKENS))
+        }
+        Err(Fault::Other(message)) => findings.push(at.error("content", message)),
+    }
+    None
+}
+
+fn timestamp(node: Node<'_>, row: &HmacRow, findings: &mut Findings) -> Option<TimestampSource> {
+    let default = row.timestamp.as_ref().map(|default| TimestampSource {
+        place: place(&default.place),
+        unit: default.unit,
+    });
+    match settings::timestamp(node, findings) {
+        Said::Nothing => default,
+        Said::None => None,
+        Said::This(said) => {
+            let default = default.unwrap_or_else(|| TimestampSource {
+                place: Place::Headers(row_names(&[PLAIN_TIMESTAMP])),
+                unit: Unit::S,
+            });
+            Some(TimestampSource {
+                place: said.place.unwrap_or(default.place),
+                unit: said.unit.unwrap_or(default.unit),
+            })
+        }
+    }
+}
+
+fn id(node: Node<'_>, row: &HmacRow, findings: &mut Findings) -> Option<Place> {
+    let default = row.id.as_ref().map(|default| place(&default.place));
+    match settings::id(node, findings) {
+        Said::Nothing => default,
+        Said::None => None,
+        Said::This(said) => said
+            .or(default)
+            .or_else(|| Some(Place::Headers(row_names(&[PLAIN_ID])))),
+    }
+}
+
+fn place(row: &PlaceRow) -> Place {
+    match row {
+        PlaceRow::Header(names) => Place::Headers(row_names(names)),
+        PlaceRow::Item(prefix) => Place::Item((*prefix).to_owned()),
+    }
+}
+
+/// A content that names the timestamp's or the id's header covers the timestamp or the id.
+fn rename(content: &mut Content, place: &Place, piece: &Piece) {
+    if let Place::Headers(names) = place
+        && let [name] = names.as_slice()
+    {
+        content.name(name, piece);
+    }
+}
+
+/// The fields that must fit each other.
+struct Judged<'j> {
+    node: Node<'j>,
+    content: &'j Content,
+    headers: &'j [HeaderName],
+    timestamp: Option<&'j TimestampSource>,
+    id: Option<&'j Place>,
+    has_items: bool,
+}
+
+impl Judged<'_> {
+    /// Adds what does not fit; returns whether the timestamp and the id are signed.
+    fn judge(&self, surroundings: &Surroundings<'_>, findings: &mut Findings) -> (bool, bool) {
+        if self.content.covers(&Piece::Url) && surroundings.public_url.is_none() {
+            findings.push(
+                self.at("content")
+                    .error(
+                        "missing-public-url",
+                        "`{url}` is signed, and `server.public_url` is not set",
+                    )
+                    .hint("the URL is never taken from the request: say which one the sender calls"),
+            );
+        }
+        if !self.content.covers(&Piece::Body) {
+            let message = "the content does not cover the body: one genuine signature lets any body in";
+            findings.push(self.at("content").warning("unsigned-body", message));
+        }
+        self.judge_names(findings);
+        if let Some(TimestampSource {
+            place: Place::Item(_),
+            ..
+        }) = self.timestamp
+            && !self.has_items
+        {
+            let message = "the timestamp is an item of the signature's header, and `separator` is not set";
+            findings.push(self.at("timestamp").error("missing-separator", message));
+        }
+        let timestamp = self.timestamp.map(|source| &source.place);
+        let timestamp_signed = self.judge_place("timestamp", timestamp, &Piece::Timestamp, findings);
+        let id_signed = self.judge_place("id", self.id, &Piece::Id, findings);
+        if id_signed && self.content.forbidden_in_id().is_none() {
+            findings.push(
+                self.at("content")
+                    .warning(
+                        "unmarked-id",
+                        "nothing marks where `{id}` begins or ends, so events are not recognised by it",
+                    )
+                    .hint("the signature itself is remembered instead"),
+            );
+            return (timestamp_signed, false);
+        }
+        (timestamp_signed, id_signed)
+    }
+
+    /// Every family needs its timestamp and its id, or all of them the same.
+    fn judge_names(&self, findings: &mut Findings) {
+        let timestamp = self.timestamp.map(|source| &source.place);
+        for (field, place) in [("timestamp", timestamp), ("id", self.id)] {
+            if let Some(Place::Headers(names)) = place
+                && names.len() != 1
+                && names.len() != self.headers.len()
+            {
+                let message = format!(
+                    "`{field}` has {} headers where `header` has {}",
+                    names.len(),
+                    self.headers.len()
+                );
+                findings.push(self.at(field).error("families", message).hint(format!(
+                    "write one header for `{field}`, or one for each of `header`"
+                )));
+            }
+        }
+    }
+
+    /// Whether the text in `place` is signed; says so if it is not, or if the content wants it from nowhere.
+    fn judge_place(
+        &self,
+        field: &str,
+        place: Option<&Place>,
+        piece: &Piece,
+        findings: &mut Findings,
+    ) -> bool {
+        let covered = self.content.covers(piece);
+        match place {
+            None if covered => {
+                let message =
+                    format!("the content has `{{{field}}}`, and `{field}` does not say where it stands");
+                findings.push(
+                    self.at("content")
+                        .error("missing-key", message)
+                        .hint(format!("add `{field}: {{header: NAME}}`")),
+                );
+                false
+            }
+            None => false,
+            Some(Place::Json(_)) if covered => {
+                let message = format!("`{{{field}}}` cannot be read from a body that is not verified yet");
+                findings.push(
+                    self.at("content")
+                        .error("unverified-body", message)
+                        .hint(format!("leave `{{{field}}}` out: `{{body}}` covers it")),
+                );
+                false
+            }
+            Some(Place::Json(_)) if self.content.covers(&Piece::Body) => true,
+            Some(_) if covered => true,
+            Some(_) => {
+                findings.push(self.unsigned(field));
+                false
+            }
+        }
+    }
+
+    fn unsigned(&self, field: &str) -> Finding {
+        let (message, hint) = if field == "timestamp" {
+            (
+                "the signature does not cover the timestamp: whoever replays an event can write a new one on it",
+                "it narrows what is fresh, and the signature is remembered; where the sender signs it, add `{timestamp}` to `content`",
+            )
+        } else {
+            (
+                "the signature does not cover the id: events are not recognised by it",
+                "the signature itself is remembered instead; where the sender signs the id, add `{id}` to `content`",
+            )
+        };
+        let code = if field == "timestamp" {
+            "unsigned-timestamp"
+        } else {
+            "unsigned-id"
+        };
+        self.at(field).warning(code, message).hint(hint)
+    }
+
+    fn at(&self, key: &str) -> Node<'_> {
+        at(self.node, key)
+    }
+}

@@ -1,0 +1,273 @@
+//! Where a timestamp or an id stands in a request, and how it is written.
+//!
+//! Reading is strict: what is signed is the text as it was received, so only one spelling of a moment counts.
+//! A text is never taken from two places, nor from a header that came twice.
+
+use http::{HeaderMap, HeaderName};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::path::SingularPath;
+use crate::clock::Timestamp;
+use crate::verify::Refusal;
+
+/// Where a text stands in a request.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In a header; several names where a sender has several families of them, in the order of the families.
+    Headers(Vec<HeaderName>),
+    /// Among the items of the signature header: the one that starts so.
+    Item(String),
+    /// In the body.
+    Json(SingularPath),
+}
+
+/// Where the timestamp stands, and its unit.
+#[derive(Clone, Debug)]
+pub struct TimestampSource {
+    /// Where.
+    pub place: Place,
+    /// How it is written.
+    pub unit: Unit,
+}
+
+/// How a timestamp is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Unix seconds.
+    S,
+    /// Unix milliseconds.
+    Ms,
+    /// An RFC 3339 instant.
+    Rfc3339,
+}
+
+impl Unit {
+    /// The moment that `text` says, if it is written exactly so.
+    ///
+    /// A leading zero is refused: where a content has no separator before its timestamp, a zero could be moved
+    /// from what stands before into the timestamp, and the signature and the moment would both hold.
+    pub fn read(self, text: &[u8]) -> Option<Timestamp> {
+        let text = std::str::from_utf8(text).ok()?;
+        match self {
+            Self::S => number(text, 12).map(Timestamp::from_seconds),
+            Self::Ms => number(text, 15).map(Timestamp::from_millis),
+            Self::Rfc3339 => instant(text),
+        }
+    }
+
+    /// A moment in this unit.
+    pub fn write(self, at: Timestamp) -> String {
+        match self {
+            Self::S => at.as_seconds().to_string(),
+            Self::Ms => at.as_millis().to_string(),
+            Self::Rfc3339 => at.to_string(),
+        }
+    }
+
+    /// The refusal of a text that is not in this unit. The text is repeated only if it is made of what moments are
+    /// made of: a place that was named wrongly might hold a secret.
+    pub fn refusal(self, place: String, text: &[u8]) -> Refusal {
+        let harmless = |byte: &u8| byte.is_ascii_digit() || b"-:.+TZ".contains(byte);
+        let found = if (1..=40).contains(&text.len()) && text.iter().all(harmless) {
+            format!("`{}`", text.escape_ascii())
+        } else {
+            format!("{} bytes of something else", text.len())
+        };
+        let expected = match self {
+            Self::S => "Unix seconds",
+            Self::Ms => "Unix milliseconds",
+            Self::Rfc3339 => "an RFC 3339 instant",
+        };
+        Refusal::MalformedTimestamp {
+            place,
+            expected,
+            found,
+        }
+    }
+}
+
+/// A whole number of at most `most` digits and nothing else.
+fn number(text: &str, most: usize) -> Option<i64> {
+    let plain = !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
+    (plain && !text.starts_with('0')).then(|| text.parse().ok())?
+}
+
+/// An RFC 3339 instant in its one canonical form: capital `T` and `Z`, at most nine digits of a second.
+fn instant(text: &str) -> Option<Timestamp> {
+    let like = |text: &str, shape: &str| {
+        let fits = |(byte, shape): (u8, u8)| {
+            if shape == b'0' {
+                byte.is_ascii_digit()
+            } else {
+                byte == shape
+            }
+        };
+        text.len() == shape.len() && text.bytes().zip(shape.bytes()).all(fits)
+    };
+    let (date_time, rest) = text.split_at_checked(19)?;
+    let zone = match rest.strip_prefix('.') {
+        None => rest,
+        Some(fraction) => {
+            let zone = fraction.trim_start_matches(|letter: char| letter.is_ascii_digit());
+            if !(1..=9).contains(&(fraction.len() - zone.len())) {
+                return None;
+            }
+            zone
+        }
+    };
+    let zoned = zone == "Z" || like(zone, "+00:00") || like(zone, "-00:00");
+    (like(date_time, "0000-00-00T00:00:00") && zoned).then(|| Timestamp::parse_rfc3339(text))?
+}
+
+/// The value of a header that may come in one line only.
+pub fn only_line<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Result<Option<&'h [u8]>, Refusal> {
+    let mut lines = headers.get_all(header).iter();
+    let first = lines.next();
+    if lines.next().is_some() {
+        return Err(Refusal::RepeatedHeader {
+            header: header.clone(),
+        });
+    }
+    Ok(first.map(http::HeaderValue::as_bytes))
+}
+
+/// The body as JSON. Asked for only once the bytes are known to be genuine, and by a token that stands in them.
+pub fn json(body: &[u8]) -> Result<Value, Refusal> {
+    // The parser's own words are left out: they could repeat what stands in the body.
+    serde_json::from_slice(body).map_err(|error| Refusal::UnreadableBody {
+        needed: format!(
+            "JSON (it fails in line {}, column {})",
+            error.line(),
+            error.column()
+        ),
+    })
+}
+
+/// What a JSON value says as a text: a string, or a whole number in its digits.
+pub fn text_of(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::String(text) => Some(text.clone().into_bytes()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string().into_bytes()),
+        _ => None,
+    }
+}
+
+/// The id that stands at `path` of a body.
+pub fn id_at(path: &SingularPath, body: &Value) -> Result<Vec<u8>, Refusal> {
+    let place = || format!("`{path}` of the body");
+    let value = path.find(body).filter(|value| !value.is_null());
+    let value = value.ok_or_else(|| Refusal::MissingId { place: place() })?;
+    text_of(value)
+        .filter(|id| !id.is_empty())
+        .ok_or_else(|| Refusal::MalformedId {
+            place: place(),
+            fault: "is neither text nor a whole number".to_owned(),
+        })
+}
+
+/// The id in a header.
+pub fn id_in<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Result<&'h [u8], Refusal> {
+    only_line(headers, header)?
+        .filter(|id| !id.is_empty())
+        .ok_or_else(|| Refusal::MissingId {
+            place: in_header(header),
+        })
+}
+
+/// The words for a place in a header.
+pub fn in_header(header: &HeaderName) -> String {
+    format!("the header `{header}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_has_one_spelling() {
+        let seconds = Timestamp::from_seconds(1_614_265_330);
+        assert_eq!(Unit::S.read(b"1614265330"), Some(seconds));
+        assert_eq!(Unit::Ms.read(b"1614265330000"), Some(seconds));
+        for text in [
+            "2021-02-25T15:02:10Z",
+            "2021-02-25T15:02:10.000000000Z",
+            "2021-02-25T16:02:10+01:00",
+            "2021-02-25T14:02:10.0-01:00",
+        ] {
+            assert_eq!(Unit::Rfc3339.read(text.as_bytes()), Some(seconds), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "-1",
+            "+1",
+            "1.0",
+            "1e9",
+            "1_000",
+            "123abc",
+            " 123",
+            "123 ",
+            "0x10",
+            "01614265330",
+            "0",
+            "NOW.9",
+            "\u{661}\u{662}\u{663}",
+            "9223372036854775808",
+            "1000000000000000000000000000000",
+            "123\0",
+            "1614265330\n",
+            "9999999999999999",
+        ] {
+            for unit in [Unit::S, Unit::Ms, Unit::Rfc3339] {
+                assert_eq!(unit.read(text.as_bytes()), None, "{text:?} {unit:?}");
+            }
+        }
+        assert_eq!(
+            Unit::S.read(b"1614265330000"),
+            None,
+            "thirteen digits are not seconds"
+        );
+        assert_eq!(Unit::S.read(b"\xff\xfe"), None);
+        for text in [
+            "2021-02-25t15:02:10Z",
+            "2021-02-25T15:02:10z",
+            "2021-02-25 15:02:10Z",
+            "2021-02-25T15:02:10",
+            "2021-02-25T15:02Z",
+            "2021-02-25T15:02:10.Z",
+            "2021-02-25T15:02:10.0000000000Z",
+            "2021-13-25T15:02:10Z",
+            "2021-02-30T15:02:10Z",
+            "12021-02-25T15:02:10Z",
+            "2021-02-25T15:02:10+0100",
+            "2021-02-25T15:02:10ZZ",
+            "2021-02-25T15:02:1é",
+        ] {
+            assert_eq!(Unit::Rfc3339.read(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let at = Timestamp::from_millis(1_614_265_330_123);
+        for (unit, read) in [
+            (Unit::S, Timestamp::from_seconds(1_614_265_330)),
+            (Unit::Ms, at),
+            (Unit::Rfc3339, at),
+        ] {
+            assert_eq!(unit.read(unit.write(at).as_bytes()), Some(read));
+        }
+    }
+
+    #[test]
+    fn a_malformed_timestamp_is_repeated_only_if_it_cannot_be_a_secret() {
+        let found = |text: &[u8]| Unit::S.refusal("x".to_owned(), text).to_string();
+        assert_eq!(
+            found(b"16142653300000"),
+            "the timestamp in x is not Unix seconds: `16142653300000`"
+        );
+        assert!(!found(b"hunter2").contains("hunter2"));
+    }
+}
