@@ -14,6 +14,7 @@ use serde::Deserialize;
 use crate::act::{Action, Retry};
 use crate::matching::Matcher;
 use crate::payload::Decode;
+use crate::store::Settings;
 use crate::template::Template;
 use crate::verify::Verification;
 
@@ -183,14 +184,8 @@ pub struct Server {
 pub struct StoreSettings {
     /// The file; none: `$STATE_DIRECTORY/hookyard.db`, else `./hookyard.db`.
     pub path: Option<PathBuf>,
-    /// How long done deliveries are kept.
-    pub keep_done: Duration,
-    /// How long dead letters are kept.
-    pub keep_dead: Duration,
-    /// How many refusals are kept.
-    pub keep_refused: u32,
-    /// The size in bytes past which new events are answered 503.
-    pub max_size: u64,
+    /// What it keeps, and how much.
+    pub settings: Settings,
 }
 
 /// Settings of the logs.

@@ -36,7 +36,6 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     let mut drafts = Drafts::new(server.public_url.as_deref(), max_body, &workshop);
     drafts.describe(root.get("endpoints"), findings);
     rules(root.get("rules"), &mut drafts, findings);
-    templates.seal();
 
     let endpoints = drafts.finish();
     let mut routes = matchit::Router::new();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_yaml::Value;
 
 use super::document::{EndpointShape, RespondShape, Wait};
@@ -12,6 +12,7 @@ use crate::act::Workshop;
 use crate::diagnostic::{Findings, Origin};
 use crate::matching::{Condition, Matcher};
 use crate::rules::{Endpoint, Respond, Rule};
+use crate::template::Scope;
 use crate::units::Size;
 use crate::verify::Verification;
 use crate::yaml::Node;
@@ -246,8 +247,8 @@ pub fn respond(
             }
         }
     }
-    if let Some(body) = &shape.body {
-        respond.body = crate::act::compile_template(body, place("body"), workshop, findings);
+    if let Some(body) = node.get("body") {
+        respond.body = workshop.templates.read(body, Scope::Answer, workshop.keyring, findings);
     }
     respond.wait = match &shape.wait {
         None | Some(Wait::Switch(false)) => None,
@@ -268,7 +269,6 @@ fn header_line(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Str
     Ok((parsed, value))
 }
 
-/// The headers of one mapping, for tests.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,6 +289,5 @@ mod tests {
         for (name, value) in [("Content-Length", "3"), ("transfer-encoding", "chunked"), ("a b", "x"), ("x", "a\nb")] {
             assert!(header_line(name, value).is_err(), "{name}");
         }
-        assert!(HeaderMap::<HeaderValue>::new().is_empty());
     }
 }

@@ -105,7 +105,7 @@ fn restart_needed(old: &RuleSet, new: &RuleSet) -> Vec<&'static str> {
         ("server.request_timeout", before.request_timeout != after.request_timeout),
         ("server.max_connections", before.max_connections != after.max_connections),
         ("server.stop_grace", before.stop_grace != after.stop_grace),
-        ("store", old.store != new.store),
+        ("store.path", old.store.path != new.store.path),
         ("log", old.log != new.log),
     ]
     .into_iter()

@@ -8,6 +8,7 @@ use super::document::{LogFileShape, LogShape, ServerShape, StoreShape};
 use crate::diagnostic::Findings;
 use crate::rules::{Listen, LogFile, LogSettings, Server, StoreSettings};
 use crate::secret::Keyring;
+use crate::store::{Keep, Settings};
 use crate::units::{Period, Size};
 use crate::yaml::Node;
 
@@ -77,10 +78,14 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings)
     let keep = shape.keep.unwrap_or_default();
     StoreSettings {
         path: shape.path.map(|path| keyring.folder().join(path)),
-        keep_done: period(keep.done, DEFAULT_KEEP_DONE),
-        keep_dead: period(keep.dead, DEFAULT_KEEP_DEAD),
-        keep_refused: keep.refused.unwrap_or(DEFAULT_KEEP_REFUSED),
-        max_size: shape.max_size.unwrap_or(DEFAULT_MAX_SIZE).0,
+        settings: Settings {
+            keep: Keep {
+                done: period(keep.done, DEFAULT_KEEP_DONE),
+                dead: period(keep.dead, DEFAULT_KEEP_DEAD),
+                refused: keep.refused.unwrap_or(DEFAULT_KEEP_REFUSED) as usize,
+            },
+            max_size: Some(shape.max_size.unwrap_or(DEFAULT_MAX_SIZE).0),
+        },
     }
 }
 

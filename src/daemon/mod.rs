@@ -28,7 +28,7 @@ use crate::pipeline::{Dispatch, Intake, Waiting};
 use crate::report;
 use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
-use crate::store::sqlite::{self, SqliteStore};
+use crate::store::sqlite::SqliteStore;
 
 /// How long stopped actions get to end after the grace: their own grace runs from TERM to KILL.
 const ABORT_GRACE: Duration = Duration::from_secs(15);
@@ -80,11 +80,11 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
     let stop_leasing = CancellationToken::new();
     let abort = CancellationToken::new();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
-    let shared: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+    let shared: Arc<dyn Store> = store;
     let dispatch = Arc::new(Dispatch {
         store: Arc::clone(&shared),
         live: Arc::clone(&live),
-        actor: Arc::new(Actor::new()?),
+        actor: Arc::new(Actor::new().map_err(|error| format!("cannot make requests: {error}"))?),
         clock: clock.clone(),
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
@@ -101,7 +101,8 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
     answering.spawn(listen::serve(listeners, door, connections, stop_accepting.clone(), grace));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
-    aside.spawn(watch::run(reloader, live, Arc::clone(&reload_now), stop_leasing.clone()));
+    let watch = watch::Watch { reloader, live, store: Arc::clone(&shared), now: Arc::clone(&reload_now) };
+    aside.spawn(watch.run(stop_leasing.clone()));
     aside.spawn(sweep::run(Arc::clone(&shared), clock, stop_leasing.clone()));
     supervise::ready(&addresses);
 
@@ -126,8 +127,7 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
         drop(tokio::time::timeout(ABORT_GRACE, join_all(&mut dispatching)).await);
     }
     aside.shutdown().await;
-    drop(shared);
-    store.close().await.map_err(|error| format!("closing the store: {error}"))?;
+    shared.close().await.map_err(|error| format!("closing the store: {error}"))?;
     info!("stopped");
     Ok(())
 }
@@ -156,13 +156,7 @@ fn open_store(settings: &StoreSettings, clock: &Clock) -> Result<Arc<SqliteStore
     // systemd may hand over several directories, separated by colons.
     let folder = folder.as_deref().and_then(|folders| folders.split(':').next()).map_or(PathBuf::from("."), PathBuf::from);
     let path = settings.path.clone().unwrap_or_else(|| folder.join("hookyard.db"));
-    let settings = sqlite::Settings {
-        keep_done: settings.keep_done,
-        keep_dead: settings.keep_dead,
-        keep_refused: settings.keep_refused,
-        max_size: settings.max_size,
-    };
-    SqliteStore::open(&path, settings, clock.clone())
+    SqliteStore::open(&path, settings.settings, clock.clone())
         .map(Arc::new)
-        .map_err(|error| format!("cannot open the store `{}`: {error}", path.display()))
+        .map_err(|error| format!("cannot open the store: {error}"))
 }

@@ -19,6 +19,7 @@ use super::supervise;
 use crate::config::{Reload, Reloader};
 use crate::live::Live;
 use crate::rules::RuleSet;
+use crate::store::Store;
 
 /// How long the files must rest before they are read: a file that is being written is not yet a rules file.
 pub const DEBOUNCE: Duration = Duration::from_millis(200);
@@ -27,23 +28,44 @@ const LONGEST_UNREST: Duration = Duration::from_secs(2);
 /// How often the files are looked at although nothing was reported.
 pub const POLL: Duration = Duration::from_secs(5);
 
-/// Reloads on every change and whenever `now` is rung, until `stop`.
-pub async fn run(reloader: Arc<Reloader>, live: Arc<Live<RuleSet>>, now: Arc<Notify>, stop: CancellationToken) {
-    let changed = Arc::new(Notify::new());
-    let mut folders = Folders::new(Arc::clone(&changed));
-    loop {
-        folders.watch(reloader.path(), &live.current());
-        let forced = tokio::select! {
-            () = now.notified() => true,
-            () = changed.notified() => rested(&changed, &now).await,
-            () = tokio::time::sleep(POLL) => false,
-            () = stop.cancelled() => return,
-        };
-        let reloading = Arc::clone(&reloader);
-        match tokio::task::spawn_blocking(move || reloading.reload(forced)).await {
-            Ok(outcome) => report(&outcome),
-            // A panic in the compiler of rules is a bug; the rules in force stay.
-            Err(error) => error!(%error, "reload"),
+/// The watch over one rules file.
+pub struct Watch {
+    /// Reloads it.
+    pub reloader: Arc<Reloader>,
+    /// The rules in force.
+    pub live: Arc<Live<RuleSet>>,
+    /// Is told its settings.
+    pub store: Arc<dyn Store>,
+    /// Rung to reload at once.
+    pub now: Arc<Notify>,
+}
+
+impl Watch {
+    /// Reloads on every change and whenever `now` is rung, until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let changed = Arc::new(Notify::new());
+        let mut folders = Folders::new(Arc::clone(&changed));
+        loop {
+            folders.watch(self.reloader.path(), &self.live.current());
+            let forced = tokio::select! {
+                () = self.now.notified() => true,
+                () = changed.notified() => rested(&changed, &self.now).await,
+                () = tokio::time::sleep(POLL) => false,
+                () = stop.cancelled() => return,
+            };
+            let reloading = Arc::clone(&self.reloader);
+            let outcome = match tokio::task::spawn_blocking(move || reloading.reload(forced)).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    // A panic in the compiler of rules is a bug; the rules in force stay.
+                    error!(%error, "reload");
+                    continue;
+                }
+            };
+            if let Reload::InForce { rules, .. } = &outcome {
+                self.store.adopt(rules.store.settings);
+            }
+            report(&outcome);
         }
     }
 }

@@ -28,6 +28,11 @@ pub enum Decode {
 }
 
 impl Decode {
+    /// The decoding of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Auto, Self::Json, Self::Form, Self::Text].into_iter().find(|decode| decode.name() == name)
+    }
+
     /// The word in the rules file.
     pub fn name(self) -> &'static str {
         match self {

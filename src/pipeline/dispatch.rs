@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::settlement::{Standing, settle};
-use super::waiting::{ActionReport, Waiting};
+use super::waiting::Waiting;
 use crate::act::{Actor, Occasion, Outcome, Verdict};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::live::Live;
 use crate::payload::{self, Decode, Event};
 use crate::report;
@@ -106,7 +106,10 @@ impl Dispatch {
         };
         let Some(settled) = settled else {
             // The daemon is stopping: the attempt does not count and the delivery waits for the next start.
-            return self.store.release(lease.delivery).await;
+            if let Err(error) = self.store.release(lease.delivery).await {
+                report::store_failed("release", &error.to_string());
+            }
+            return;
         };
         let end = match &settled.settlement {
             Settlement::Done { .. } => Some(true),
@@ -134,7 +137,7 @@ impl Dispatch {
         let started = self.clock.now();
         let outcome = match restored(lease) {
             Ok(event) => self.perform(lease, event, rules, abort).await,
-            Err(message) => Outcome::dead(message),
+            Err(message) => Outcome::new(Verdict::Dead, message, Duration::ZERO),
         };
         let now = self.clock.now();
         let standing = Standing {
@@ -145,20 +148,14 @@ impl Dispatch {
             awaited: rule.is_awaited(endpoint),
         };
         let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, die(lease))?;
-        self.waiting.note(lease.received.id, &lease.rule, lease.action, || ActionReport {
-            action: action.name(),
-            outcome: word(&outcome.verdict),
-            detail: outcome.detail.clone(),
-            stdout: String::from_utf8_lossy(&outcome.output.stdout.bytes()).into_owned(),
-            stderr: String::from_utf8_lossy(&outcome.output.stderr.bytes()).into_owned(),
-        });
+        self.waiting.note(lease.received.id, &lease.rule, lease.action, (action.name(), &outcome));
         report::attempt(&report::Attempt {
             event: lease.received.id,
             delivery: lease.delivery,
             rule: &lease.rule,
             action: action.name(),
             number: lease.attempt,
-            outcome: word(&outcome.verdict),
+            outcome: outcome.verdict.name(),
             detail: &outcome.detail,
             duration: outcome.duration,
             settlement: &settlement,
@@ -168,7 +165,7 @@ impl Dispatch {
             number: lease.attempt,
             started,
             duration: outcome.duration,
-            outcome: word(&outcome.verdict).to_owned(),
+            outcome: outcome.verdict.name().to_owned(),
             detail: outcome.detail,
             stdout: outcome.output.stdout.bytes(),
             stderr: outcome.output.stderr.bytes(),
@@ -182,15 +179,16 @@ impl Dispatch {
         let (actor, rules, index) = (Arc::clone(&self.actor), Arc::clone(rules), lease.action);
         let (name, delivery, attempt) = (Arc::clone(&lease.rule), lease.delivery.to_string(), lease.attempt);
         task.spawn(async move {
-            let Some((endpoint, rule)) = rules.rule(&name) else { return Outcome::dead("the rule is gone") };
-            let Some(action) = rule.actions.get(index) else { return Outcome::dead("the action is gone") };
+            let (endpoint, rule) = rules.rule(&name)?;
+            let action = rule.actions.get(index)?;
             let withheld = &endpoint.credentials;
             let occasion = Occasion { event: &event, rule: &name, delivery, attempt, withheld };
-            actor.perform(action, &occasion, abort).await
+            Some(actor.perform(action, &occasion, abort).await)
         });
         match task.join_next().await {
-            Some(Ok(outcome)) => outcome,
-            _ => Outcome::failed("the action panicked"),
+            Some(Ok(Some(outcome))) => outcome,
+            // The rule was there when the attempt began, so what is missing here is a panicked task.
+            _ => Outcome::new(Verdict::FAILED, "the action panicked", Duration::ZERO),
         }
     }
 
@@ -207,7 +205,7 @@ impl Dispatch {
         loop {
             match self.store.settle(settled.clone()).await {
                 Ok(()) => return true,
-                Err(error) if error.is_final() => {
+                Err(error) if !error.may_pass() => {
                     report::store_failed("settle", &error.to_string());
                     return false;
                 }
@@ -232,39 +230,15 @@ fn restored(lease: &Lease) -> Result<Event, String> {
 /// A number in 0.0..1.0 for the jitter, from the delivery's id, whose last bits are random.
 fn die(lease: &Lease) -> f64 {
     let text = lease.delivery.to_string();
-    let spread = text.bytes().fold(u32::from(lease.attempt as u16), |sum, byte| {
+    let spread = text.bytes().fold(lease.attempt, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u32::from(byte))
     });
     f64::from(spread % 1000) / 1000.0
-}
-
-/// The one word for a verdict.
-fn word(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Done => "done",
-        Verdict::Failed { .. } => "failed",
-        Verdict::Dead => "dead",
-        Verdict::Stopped => "stopped",
-    }
 }
 
 /// A worker that panicked outside its action is a bug worth a line, and no reason to stop.
 fn report_end(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         report::worker_failed(&error.to_string());
-    }
-}
-
-/// The moment is told, never asked, in tests of the parts above.
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_verdict_has_its_word() {
-        assert_eq!(word(&Verdict::Done), "done");
-        assert_eq!(word(&Verdict::Failed { retry_after: None }), "failed");
-        assert_eq!(word(&Verdict::Dead), "dead");
-        assert_eq!(Timestamp::EPOCH.as_millis(), 0);
     }
 }

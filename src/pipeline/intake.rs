@@ -113,8 +113,8 @@ impl Intake {
                 // The sender's retry while the first is still under way: success would be a promise too many, for
                 // if the first fails nobody would try again.
                 let deliveries = self.store.deliveries(*of).await.unwrap_or_default();
-                let open = |state: State| matches!(state, State::Waiting | State::Leased);
-                if deliveries.iter().any(|known| known.rule == one.rule.name && open(known.state)) {
+                let open = |state: &State| matches!(state, State::Waiting { .. } | State::Leased);
+                if deliveries.iter().any(|known| known.rule == one.rule.name && open(&known.state)) {
                     return Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(*of));
                 }
             }
@@ -158,9 +158,10 @@ impl Intake {
         report::arrival(&Arrival::refused(received, &refusal));
         self.store.refuse(Refused {
             at: received.at,
-            endpoint: received.endpoint.to_string(),
+            endpoint: Arc::clone(&received.endpoint),
             client: received.client,
             reason: refusal.to_string(),
+            headers: names(received),
         });
         if refusal.is_stale() {
             return Answer::new(StatusCode::BAD_REQUEST, "stale", None);
@@ -220,6 +221,12 @@ impl<'e> Judged<'e> {
         let stale = rules.filter_map(|rule| self.judge(rule)?.err()).find(|refusal| refusal.is_stale());
         stale.or_else(|| self.proofs.iter().find_map(|proof| proof.as_ref().err().map(Cow::Borrowed)))
     }
+}
+
+/// The names of the headers that came: enough to see what a sender forgot, and no secret among them.
+fn names(received: &Received) -> String {
+    let names: Vec<&str> = received.headers.keys().map(http::HeaderName::as_str).collect();
+    names.join(", ")
 }
 
 /// One event owed to one rule, due now.
@@ -286,8 +293,10 @@ async fn outcome(mut wait: Wait, deliveries: usize, limit: Duration, respond: &R
 fn success(respond: &Respond, event: &Event, word: &str, ended: &[Ended]) -> Answer {
     let mut answer = Answer::new(respond.status, word, Some(event.received.id));
     if let Some(body) = &respond.body {
-        let actions: Vec<_> = ended.iter().flat_map(|delivery| &delivery.actions).collect();
-        let occasion = Occasion::for_answer(event);
+        let performed = ended.iter().flat_map(|delivery| &delivery.actions);
+        let actions: Vec<_> = performed.map(|(action, outcome)| (*action, outcome)).collect();
+        let rule = ended.first().map_or("", |delivery| &delivery.rule);
+        let occasion = Occasion { event, rule, delivery: String::new(), attempt: 1, withheld: &[] };
         match body.render(&occasion.values_with_actions(&actions)) {
             Ok(text) => {
                 answer.headers.insert(http::header::CONTENT_TYPE, content_type(&text));

@@ -6,25 +6,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::act::Outcome;
 use crate::verify::EventId;
 
-/// How one action went, as templates see it: `{{ actions[0].stdout }}`.
-#[derive(Clone, Debug, Serialize)]
-pub struct ActionReport {
-    /// `run`, `shell`, `forward` or `append`.
-    pub action: &'static str,
-    /// `done`, `failed` or `dead`.
-    pub outcome: &'static str,
-    /// `exit 3`, `HTTP 503` …
-    pub detail: String,
-    /// What the command wrote, or the target answered, up to a bound.
-    pub stdout: String,
-    /// What the command wrote on standard error, up to a bound.
-    pub stderr: String,
-}
+/// An action's name, and how it went.
+pub type Performed = (&'static str, Outcome);
 
 /// The end of one delivery.
 #[derive(Clone, Debug)]
@@ -33,8 +21,8 @@ pub struct Ended {
     pub rule: Arc<str>,
     /// Whether all its actions are done.
     pub done: bool,
-    /// Its attempts, the last one of each action.
-    pub actions: Vec<ActionReport>,
+    /// Its actions and how they went: the last attempt at each.
+    pub actions: Vec<Performed>,
 }
 
 /// Who waits for which event.
@@ -47,7 +35,7 @@ pub struct Waiting {
 #[derive(Debug)]
 struct Entry {
     ended: mpsc::Sender<Ended>,
-    reports: HashMap<Arc<str>, Vec<ActionReport>>,
+    reports: HashMap<Arc<str>, Vec<Performed>>,
 }
 
 /// A place in the waiting room; leaving it (dropping this) ends the waiting.
@@ -68,11 +56,11 @@ impl Waiting {
     }
 
     /// Notes how an attempt at the action at `index` went.
-    pub fn note(&self, event: EventId, rule: &Arc<str>, index: usize, report: impl FnOnce() -> ActionReport) {
+    pub fn note(&self, event: EventId, rule: &Arc<str>, index: usize, performed: (&'static str, &Outcome)) {
         if let Some(entry) = self.lock().get_mut(&event) {
             let reports = entry.reports.entry(Arc::clone(rule)).or_default();
             reports.truncate(index);
-            reports.push(report());
+            reports.push((performed.0, performed.1.clone()));
         }
     }
 

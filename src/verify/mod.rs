@@ -141,6 +141,11 @@ impl Verification {
         headers
     }
 
+    /// The name in the query that carries the sender's secret: not kept, not forwarded, not logged.
+    pub fn credential_query(&self) -> Option<&str> {
+        self.scheme.credential_query()
+    }
+
     /// Signs a request as the sender would, with the first secret: the headers to add.
     pub fn sign(&self, draft: &Draft<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
         self.scheme.sign(draft)

@@ -135,6 +135,14 @@ impl Scheme {
         }
     }
 
+    /// The name in the query that holds the secret.
+    pub fn credential_query(&self) -> Option<&str> {
+        match self {
+            Self::Token(token) => token.query(),
+            _ => None,
+        }
+    }
+
     /// The headers that hold the signature or the secret.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         match self {

@@ -163,6 +163,14 @@ impl Token {
         }
     }
 
+    /// The name in the query that holds the secret.
+    pub fn query(&self) -> Option<&str> {
+        match &self.place {
+            TokenPlace::Query(name) => Some(name),
+            _ => None,
+        }
+    }
+
     fn words(&self) -> String {
         match &self.place {
             TokenPlace::Header(header) => in_header(header),
