@@ -45,7 +45,7 @@ pub struct RuleSet {
 
 impl RuleSet {
     /// The endpoint for a path, with the path's parameters as they came (percent-encoded).
-    pub fn endpoint<'p>(&'p self, path: &'p str) -> Option<(&'p Endpoint, matchit::Params<'p, 'p>)> {
+    pub fn endpoint<'r, 'p>(&'r self, path: &'p str) -> Option<(&'r Endpoint, matchit::Params<'r, 'p>)> {
         let found = self.routes.at(path).ok()?;
         Some((self.endpoints.get(*found.value)?, found.params))
     }

@@ -183,7 +183,7 @@ fn with_secret(scheme: &str, secret: &str) -> Result<String, String> {
 /// Posts it; the status and the body of the answer.
 async fn post(request: Request<Full<bytes::Bytes>>, timeout: Duration) -> Result<(u16, String), String> {
     let place = request.uri().to_string();
-    let client = Client::new()?;
+    let client = Client::new().map_err(|error| error.to_string())?;
     let exchange = async {
         let answer = client.request(request).await?;
         let status = answer.status().as_u16();
