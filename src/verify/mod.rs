@@ -29,7 +29,7 @@ use crate::secret::Keyring;
 use crate::yaml::{Node, unknown};
 
 /// The replay window of a scheme that has no timestamp: how long its nonces are remembered.
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A compiled `verify:`.
 pub struct Verification {
@@ -44,7 +44,7 @@ pub struct Verification {
 pub enum EventName {
     /// In this header.
     Header(HeaderName),
-    /// At this JSONPath of the payload.
+    /// At this `JSONPath` of the payload.
     Payload(&'static str),
 }
 

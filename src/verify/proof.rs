@@ -11,7 +11,7 @@ use super::Refusal;
 use crate::clock::Timestamp;
 
 /// How long nonces are remembered at least where the timestamp is not signed, and protects nothing.
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 /// The longest id that is kept as it is; of a longer one the SHA-256.
 const LONGEST_ID: usize = 64;
@@ -103,7 +103,7 @@ impl fmt::Debug for Nonce {
 mod tests {
     use super::*;
 
-    const WINDOW: Duration = Duration::from_secs(300);
+    const WINDOW: Duration = Duration::from_mins(5);
 
     fn proof(timestamp: Option<(i64, bool)>) -> Proof {
         Proof {

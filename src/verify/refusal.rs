@@ -171,7 +171,7 @@ impl fmt::Display for Refusal {
 
 /// A hint where the moment would be near if it had been read in the other unit.
 fn unit_mistaken(at: Timestamp, now: Timestamp) -> &'static str {
-    const NEAR: Duration = Duration::from_secs(7 * 24 * 3600);
+    const NEAR: Duration = Duration::from_hours(7 * 24);
     let as_milliseconds = Timestamp::from_millis(at.as_millis() / 1000);
     let as_seconds = Timestamp::from_seconds(at.as_millis());
     if as_milliseconds.distance(now) < NEAR {
@@ -194,7 +194,7 @@ mod tests {
             Refusal::Stale {
                 at,
                 now,
-                window: Duration::from_secs(300),
+                window: Duration::from_mins(5),
             }
             .to_string()
         };

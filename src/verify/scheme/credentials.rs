@@ -93,7 +93,7 @@ impl Basic {
             expected: "`Basic` and, in base64, user and password",
         };
         let encoded = credentials(&received.headers, "basic")?.ok_or_else(malformed)?;
-        let decoded = Secret::new(BASE64.decode(encoded).map_err(|_| malformed())?);
+        let decoded = Secret::new(BASE64.decode(encoded).ok().ok_or_else(malformed)?);
         let pair = decoded.expose();
         let colon = pair.iter().position(|byte| *byte == b':').ok_or_else(malformed)?;
         let user = pair.get(..colon).unwrap_or_default();

@@ -4,6 +4,8 @@ mod content;
 mod credentials;
 mod form;
 mod hmac;
+mod hmac_coverage;
+mod hmac_headers;
 mod hmac_settings;
 mod mac;
 mod path;

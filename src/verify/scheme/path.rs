@@ -1,4 +1,4 @@
-//! A JSONPath that selects one value at most: `$.a.b[0]['c']`.
+//! A `JSONPath` that selects one value at most: `$.a.b[0]['c']`.
 //!
 //! Timestamps, ids and tokens are read from bodies by such paths. A path that could select several values is
 //! refused when it is compiled, for which of them would count?
@@ -10,7 +10,7 @@ use serde_json::Value;
 /// How many steps a path may have.
 const MAX_STEPS: usize = 32;
 
-/// A singular JSONPath (RFC 9535, section 2.3.5.1).
+/// A singular `JSONPath` (RFC 9535, section 2.3.5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SingularPath {
     text: String,

@@ -35,7 +35,7 @@ pub enum Row {
 pub enum EventAt {
     /// In this header.
     Header(&'static str),
-    /// At this JSONPath of the payload.
+    /// At this `JSONPath` of the payload.
     Payload(&'static str),
 }
 
@@ -109,7 +109,7 @@ pub const PLAIN: HmacRow = HmacRow {
     timestamp: None,
     id: None,
     form_field: None,
-    window: Duration::from_secs(300),
+    window: Duration::from_mins(5),
 };
 
 /// Where `timestamp` stands if it does not say.

@@ -154,6 +154,12 @@ pub fn text_of(value: &Value) -> Option<Vec<u8>> {
     }
 }
 
+/// What is written at a place of a body: as [`text_of`], or the JSON of anything else; nothing for null.
+pub fn written(value: &Value) -> Option<Vec<u8>> {
+    let json = || Some(value.to_string().into_bytes()).filter(|_| !value.is_null());
+    text_of(value).or_else(json)
+}
+
 /// The id that stands at `path` of a body.
 pub fn id_at(path: &SingularPath, body: &Value) -> Result<Vec<u8>, Refusal> {
     let place = || format!("`{path}` of the body");

@@ -48,7 +48,7 @@ struct Shape {
     header: Option<IgnoredAny>,
     /// The name in the query under which it stands.
     query: Option<String>,
-    /// The JSONPath at which it stands.
+    /// The `JSONPath` at which it stands.
     json: Option<String>,
     /// Where an id stands by which events are recognised.
     id: Option<IgnoredAny>,
@@ -151,7 +151,7 @@ impl Token {
         let query = draft.url.split_once('?').map_or("", |(_, query)| query);
         let query = query.split('#').next().unwrap_or_default();
         self.check(draft.headers, query, draft.body)
-            .map_err(|_| format!("the token stands in {}: write it there", self.words()))?;
+            .map_err(|refusal| format!("{refusal}: write it there"))?;
         Ok(added)
     }
 
@@ -223,8 +223,8 @@ pub fn sign_id(id: Option<&Place>, draft: &Draft<'_>) -> Result<Vec<(HeaderName,
 
 /// A header's value that is a secret.
 pub fn sensitive(bytes: &[u8]) -> Result<HeaderValue, String> {
-    let mut value =
-        HeaderValue::from_bytes(bytes).map_err(|_| "the secret cannot stand in a header".to_owned())?;
+    let mut value = HeaderValue::from_bytes(bytes)
+        .map_err(|error| format!("the secret cannot stand in a header: {error}"))?;
     value.set_sensitive(true);
     Ok(value)
 }

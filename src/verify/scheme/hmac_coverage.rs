@@ -1,0 +1,156 @@
+//! What the signature of a compiled `hmac` covers, and what of it does not fit together.
+//!
+//! A timestamp or an id that anybody can change protects nothing: it is said at load, and never relied on.
+
+use http::HeaderName;
+
+use super::Surroundings;
+use super::content::{Content, Piece};
+use super::hmac_settings::at;
+use super::source::{Place, TimestampSource};
+use crate::diagnostic::{Finding, Findings};
+use crate::yaml::Node;
+
+/// The fields that must fit each other.
+pub struct Judged<'j> {
+    /// The scheme's settings.
+    pub node: Node<'j>,
+    /// What is signed.
+    pub content: &'j Content,
+    /// The signature's header, one for each family.
+    pub headers: &'j [HeaderName],
+    /// Where the timestamp stands.
+    pub timestamp: Option<&'j TimestampSource>,
+    /// Where the id stands.
+    pub id: Option<&'j Place>,
+    /// Whether the signature's header is a list.
+    pub has_items: bool,
+}
+
+impl Judged<'_> {
+    /// Adds what does not fit; returns whether the timestamp and the id are signed.
+    pub fn judge(&self, surroundings: &Surroundings<'_>, findings: &mut Findings) -> (bool, bool) {
+        if self.content.covers(&Piece::Url) && surroundings.public_url.is_none() {
+            findings.push(
+                self.at("content")
+                    .error(
+                        "missing-public-url",
+                        "`{url}` is signed, and `server.public_url` is not set",
+                    )
+                    .hint("the URL is never taken from the request: say which one the sender calls"),
+            );
+        }
+        if !self.content.covers(&Piece::Body) {
+            let message = "the content does not cover the body: one genuine signature lets any body in";
+            findings.push(self.at("content").warning("unsigned-body", message));
+        }
+        self.judge_names(findings);
+        if let Some(TimestampSource {
+            place: Place::Item(_),
+            ..
+        }) = self.timestamp
+            && !self.has_items
+        {
+            let message = "the timestamp is an item of the signature's header, and `separator` is not set";
+            findings.push(self.at("timestamp").error("missing-separator", message));
+        }
+        let timestamp = self.timestamp.map(|source| &source.place);
+        let timestamp_signed = self.judge_place("timestamp", timestamp, &Piece::Timestamp, findings);
+        let id_signed = self.judge_place("id", self.id, &Piece::Id, findings);
+        if id_signed && self.content.forbidden_in_id().is_none() {
+            findings.push(
+                self.at("content")
+                    .warning(
+                        "unmarked-id",
+                        "nothing marks where `{id}` begins or ends, so events are not recognised by it",
+                    )
+                    .hint("the signature itself is remembered instead"),
+            );
+            return (timestamp_signed, false);
+        }
+        (timestamp_signed, id_signed)
+    }
+
+    /// Every family needs its timestamp and its id, or all of them the same.
+    fn judge_names(&self, findings: &mut Findings) {
+        let timestamp = self.timestamp.map(|source| &source.place);
+        for (field, place) in [("timestamp", timestamp), ("id", self.id)] {
+            if let Some(Place::Headers(names)) = place
+                && names.len() != 1
+                && names.len() != self.headers.len()
+            {
+                let message = format!(
+                    "`{field}` has {} headers where `header` has {}",
+                    names.len(),
+                    self.headers.len()
+                );
+                findings.push(self.at(field).error("families", message).hint(format!(
+                    "write one header for `{field}`, or one for each of `header`"
+                )));
+            }
+        }
+    }
+
+    /// Whether the text in `place` is signed; says so if it is not, or if the content wants it from nowhere.
+    fn judge_place(
+        &self,
+        field: &str,
+        place: Option<&Place>,
+        piece: &Piece,
+        findings: &mut Findings,
+    ) -> bool {
+        let covered = self.content.covers(piece);
+        match place {
+            None if covered => {
+                let message =
+                    format!("the content has `{{{field}}}`, and `{field}` does not say where it stands");
+                findings.push(
+                    self.at("content")
+                        .error("missing-key", message)
+                        .hint(format!("add `{field}: {{header: NAME}}`")),
+                );
+                false
+            }
+            None => false,
+            Some(Place::Json(_)) if covered => {
+                let message = format!("`{{{field}}}` cannot be read from a body that is not verified yet");
+                findings.push(
+                    self.at("content")
+                        .error("unverified-body", message)
+                        .hint(format!("leave `{{{field}}}` out: `{{body}}` covers it")),
+                );
+                false
+            }
+            Some(Place::Json(_)) if self.content.covers(&Piece::Body) => true,
+            Some(_) if covered => true,
+            Some(_) => {
+                findings.push(self.unsigned(field));
+                false
+            }
+        }
+    }
+
+    fn unsigned(&self, field: &str) -> Finding {
+        let (message, hint) = if field == "timestamp" {
+            (
+                "the signature does not cover the timestamp: whoever replays an event can write a new one on it",
+                "it narrows what is fresh, and the signature is remembered; where the sender signs it, add `{timestamp}` to `content`",
+            )
+        } else {
+            (
+                "the signature does not cover the id: events are not recognised by it",
+                "the signature itself is remembered instead; where the sender signs the id, add `{id}` to `content`",
+            )
+        };
+        let code = if field == "timestamp" {
+            "unsigned-timestamp"
+        } else {
+            "unsigned-id"
+        };
+        self.at(field).warning(code, message).hint(hint)
+    }
+
+    fn at(&self, key: &str) -> Node<'_> {
+        at(self.node, key)
+    }
+}

@@ -1,0 +1,226 @@
+//! Schemes that sign nothing: tokens, passwords, and no verification at all.
+
+use super::{doubtful, header, outcome, prove, received, sent, sent_as, verification};
+use crate::verify::Nonce;
+
+#[test]
+fn a_token_in_a_header() {
+    let verify = "{gitlab: [env:A, env:B]}";
+    for (headers, expected) in [
+        (vec![("X-Gitlab-Token", "secret-a")], "held"),
+        (vec![("x-gitlab-token", "secret-b")], "held"),
+        (vec![("X-Gitlab-Token", "secret-c")], "bad-token"),
+        (vec![("X-Gitlab-Token", "secret-")], "bad-token"),
+        (vec![("X-Gitlab-Token", "secret-a ")], "bad-token"),
+        (vec![("X-Gitlab-Token", "Secret-a")], "bad-token"),
+        (vec![("X-Gitlab-Token", "")], "bad-token"),
+        (vec![("X-Gitlab-Token", "\u{e9}")], "bad-token"),
+        (vec![], "missing-token"),
+        (
+            vec![("X-Gitlab-Token", "secret-a"), ("X-Gitlab-Token", "x")],
+            "repeated-header",
+        ),
+        (
+            vec![("X-Gitlab-Token", "x"), ("X-Gitlab-Token", "secret-a")],
+            "repeated-header",
+        ),
+    ] {
+        assert_eq!(outcome(verify, &headers, b"{}"), expected, "{headers:?}");
+    }
+    let proof = prove(verify, &[("X-Gitlab-Token", "secret-a")], b"").unwrap();
+    assert_eq!((proof.timestamp, proof.nonces), (None, vec![]));
+    assert_eq!(
+        header(&sent(&verification(verify), b""), "x-gitlab-token"),
+        "secret-a"
+    );
+}
+
+#[test]
+fn a_token_in_the_query_or_the_body() {
+    let verification = verification("{token: {query: token, secret: env:A}}");
+    for (query, expected) in [
+        ("token=secret-a", "held"),
+        ("x=1&token=secret%2Da", "held"),
+        ("token=secret-b", "bad-token"),
+        ("token=", "bad-token"),
+        ("token", "bad-token"),
+        ("Token=secret-a", "missing-token"),
+        ("", "missing-token"),
+        ("token=secret-a&token=x", "repeated-token"),
+        ("token=x&token=secret-a", "repeated-token"),
+        ("token=%ff%", "bad-token"),
+    ] {
+        let mut request = received(&[], b"");
+        request.query = query.to_owned();
+        let outcome = verification
+            .prove(&request)
+            .map_or_else(|refusal| refusal.reason(), |_| "held");
+        assert_eq!(outcome, expected, "{query}");
+    }
+    let verify = "{token: {json: '$.value[0].clientState', secret: env:A}}";
+    for (body, expected) in [
+        (r#"{"value":[{"clientState":"secret-a"}]}"#, "held"),
+        (r#"{"value":[{"clientState":"secret-b"}]}"#, "bad-token"),
+        (r#"{"value":[{"clientState":null}]}"#, "missing-token"),
+        (r#"{"value":[]}"#, "missing-token"),
+        ("[", "unreadable-body"),
+        ("", "unreadable-body"),
+    ] {
+        assert_eq!(outcome(verify, &[], body.as_bytes()), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_token_that_is_no_header_is_written_by_the_caller() {
+    let verification = verification("{token: {query: t, secret: env:A}}");
+    let headers = http::HeaderMap::new();
+    let signed = |url: &str| {
+        verification.sign(&crate::verify::Draft {
+            method: &http::Method::POST,
+            url,
+            headers: &headers,
+            body: b"",
+            at: super::now(),
+            id: "",
+        })
+    };
+    assert_eq!(signed("https://h/x?t=secret-a#top"), Ok(vec![]));
+    assert!(signed("https://h/x").unwrap_err().contains("write it there"));
+}
+
+#[test]
+fn basic_takes_user_and_password_together() {
+    let verify = "{basic: {user: ci, password: env:A}}";
+    let encode = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
+    for (value, expected) in [
+        (format!("Basic {}", encode("ci:secret-a")), "held"),
+        (format!("bAsIc {}", encode("ci:secret-a")), "held"),
+        (format!("Basic {}", encode("ci:secret-b")), "bad-credentials"),
+        (format!("Basic {}", encode("cj:secret-a")), "bad-credentials"),
+        (format!("Basic {}", encode(":secret-a")), "bad-credentials"),
+        (format!("Basic {}", encode("ci:")), "bad-credentials"),
+        (format!("Basic {}", encode("ci:secret-a:")), "bad-credentials"),
+        (format!("Basic {}", encode("ci")), "malformed-credentials"),
+        (
+            format!("Basic  {}", encode("ci:secret-a")),
+            "malformed-credentials",
+        ),
+        (
+            format!("Basic\t{}", encode("ci:secret-a")),
+            "malformed-credentials",
+        ),
+        (
+            format!("Bearer {}", encode("ci:secret-a")),
+            "malformed-credentials",
+        ),
+        (
+            format!("Basic {}!", encode("ci:secret-a")),
+            "malformed-credentials",
+        ),
+        ("Basic".to_owned(), "malformed-credentials"),
+        ("Basic ".to_owned(), "malformed-credentials"),
+        (String::new(), "malformed-credentials"),
+        ("é".to_owned(), "malformed-credentials"),
+    ] {
+        assert_eq!(
+            outcome(verify, &[("Authorization", &value)], b""),
+            expected,
+            "{value}"
+        );
+    }
+    assert_eq!(outcome(verify, &[], b""), "missing-header");
+    let twice = [("Authorization", "Basic x"), ("Authorization", "Basic y")];
+    assert_eq!(outcome(verify, &twice, b""), "repeated-header");
+    let verification = verification(verify);
+    assert_eq!(
+        verification.challenge(),
+        Some("Basic realm=\"hookyard\", charset=\"UTF-8\"")
+    );
+    // A password may hold a colon, and a user cannot.
+    let colon = format!("Basic {}", encode("ci:a:b"));
+    assert_eq!(
+        outcome(
+            "{basic: {user: ci, password: 'a:b'}}",
+            &[("Authorization", &colon)],
+            b""
+        ),
+        "held"
+    );
+}
+
+#[test]
+fn bearer_takes_one_space() {
+    let verify = "{bearer: {secret: [env:A, env:B]}}";
+    for (value, expected) in [
+        ("Bearer secret-a", "held"),
+        ("bearer secret-b", "held"),
+        ("BEARER secret-a", "held"),
+        ("Bearer secret-c", "bad-token"),
+        ("Bearer  secret-a", "bad-token"),
+        ("Bearer secret-a ", "bad-token"),
+        ("Bearer\tsecret-a", "malformed-credentials"),
+        ("Bearer", "malformed-credentials"),
+        ("Bearer ", "malformed-credentials"),
+        ("Bearersecret-a", "malformed-credentials"),
+        ("secret-a", "malformed-credentials"),
+        ("", "malformed-credentials"),
+    ] {
+        assert_eq!(
+            outcome(verify, &[("Authorization", value)], b""),
+            expected,
+            "{value}"
+        );
+    }
+    assert_eq!(
+        verification(verify).challenge(),
+        Some("Bearer realm=\"hookyard\"")
+    );
+    assert_eq!(
+        verification("{bearer: env:A}").credential_headers(),
+        ["authorization"]
+    );
+}
+
+#[test]
+fn none_lets_everybody_in_and_remembers_only_what_it_is_told_to() {
+    for verify in ["none", "{none: {}}", "{none: }"] {
+        let verification = verification(verify);
+        assert!(verification.is_none() && verification.challenge().is_none());
+        assert_eq!(verification.prove(&received(&[], b"\xff")).unwrap().nonces, []);
+    }
+    let verification = verification("{none: {id: {header: X-Delivery}}}");
+    assert!(verification.is_none());
+    let proof = verification
+        .prove(&received(&[("x-delivery", "7")], b""))
+        .unwrap();
+    assert_eq!(proof.nonces, [Nonce::id(b"7")]);
+    assert_eq!(proof.memory(verification.default_window()).as_secs(), 24 * 3600);
+    assert_eq!(
+        verification.prove(&received(&[], b"")).unwrap_err().reason(),
+        "missing-id"
+    );
+    let twice = received(&[("x-delivery", "7"), ("x-delivery", "8")], b"");
+    assert_eq!(
+        verification.prove(&twice).unwrap_err().reason(),
+        "repeated-header"
+    );
+}
+
+#[test]
+fn any_scheme_without_a_signature_may_have_an_id() {
+    for verify in [
+        "{gitlab: {secret: env:A, id: {header: Idempotency-Key}}}",
+        "{token: {secret: env:A, header: X-Token, id: {header: Idempotency-Key}}}",
+        "{basic: {user: ci, password: env:A, id: {header: Idempotency-Key}}}",
+        "{bearer: {secret: env:A, id: {header: Idempotency-Key}}}",
+        "{bearer: {secret: env:A, id: {json: $.id}}}",
+    ] {
+        let verification = doubtful(verify);
+        let request = sent_as(&verification, &[], br#"{"id":"a-1"}"#, "a-1", super::now());
+        assert_eq!(
+            verification.prove(&request).unwrap().nonces,
+            [Nonce::id(b"a-1")],
+            "{verify}"
+        );
+    }
+}

@@ -1,0 +1,242 @@
+//! What is found in `verify:` when it is loaded.
+
+use super::compiled;
+use crate::diagnostic::Finding;
+
+/// The findings as lines, without the name of the file.
+fn lines(text: &str) -> Vec<String> {
+    let (_, findings) = compiled(text, None);
+    findings
+        .iter()
+        .map(|finding| finding.line().replace("r.yaml:", ""))
+        .collect()
+}
+
+/// The codes of the findings.
+fn codes(text: &str) -> Vec<&'static str> {
+    compiled(text, None)
+        .1
+        .iter()
+        .map(|finding| finding.code)
+        .collect()
+}
+
+#[test]
+fn an_unknown_scheme_or_field_is_found_with_what_was_meant() {
+    let first = |text: &str| lines(text).into_iter().next().unwrap();
+    assert!(
+        first("{githbu: env:A}")
+            .starts_with("1:10: unknown scheme `githbu` (did you mean `github`? known here: github, ")
+    );
+    assert!(first("Nnoe").contains("did you mean `none`?"));
+    assert!(
+        first("{github: {secret: env:A, heder: X}}")
+            .contains("1:34: unknown key `heder` (did you mean `header`?")
+    );
+    assert!(first("{gitlab: {secret: env:A, prefix: X}}").contains("unknown key `prefix`"));
+    assert!(first("{hmac: {secret: env:A, timestamp: {heder: X}}}").contains("did you mean `header`?"));
+    assert!(first("{hmac: {secret: env:A, id: {item: x}}}").contains("unknown key `item`"));
+    assert!(first("{none: {secret: x}}").contains("unknown key `secret`"));
+    assert!(first("{hmac: {secret: env:A, algorithm: md5}}").contains("unknown value `md5`"));
+    assert!(
+        first("{hmac: {secret: env:A, content: '{bdy}'}}")
+            .contains("unknown token `bdy` (did you mean `body`?")
+    );
+    assert_eq!(
+        first("github"),
+        "1:9: `github` needs a secret (write `verify: {github: env:NAME}`)"
+    );
+}
+
+#[test]
+fn there_is_one_scheme() {
+    for text in [
+        "{github: env:A, gitlab: env:A}",
+        "{}",
+        "[]",
+        "~",
+        "5",
+        "[{github: env:A}]",
+    ] {
+        assert_eq!(codes(text), ["one-scheme"], "{text}");
+    }
+}
+
+#[test]
+fn a_secret_is_there_and_not_empty_and_in_its_encoding() {
+    for text in [
+        "{github: ''}",
+        "{github: '  '}",
+        "{github: env:EMPTY}",
+        "{github: env:UNSET}",
+        "{github: file:unreadable}",
+        "{github: 5}",
+        "{github: }",
+        "{github: []}",
+        "{github: {secret: [env:A, env:UNSET]}}",
+        "{standard: whsec_}",
+        "{standard: 'whsec_  '}",
+        "{standard: not base64!}",
+        "{standard: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS}",
+        "{hmac: {secret: xyz, secret_encoding: hex}}",
+        "{hmac: {secret: 'whsec_ ', strip_prefix: whsec_}}",
+        "{bearer: }",
+        "{basic: {user: ci, password: ''}}",
+    ] {
+        assert_eq!(codes(text), ["secret"], "{text}");
+    }
+    for text in [
+        "{github: {}}",
+        "{github: {secret: }}",
+        "{bearer: {}}",
+        "{basic: {user: ci}}",
+        "{token: env:A}",
+    ] {
+        assert_eq!(codes(text), ["missing-key"], "{text}");
+    }
+    let (_, findings) = compiled("{standard: hunter2}", None);
+    assert!(
+        findings
+            .iter()
+            .map(Finding::line)
+            .all(|line| !line.contains("hunter2")),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn fields_that_do_not_fit_each_other_are_found() {
+    for (fields, code) in [
+        ("content: '{url}{body}'", "missing-public-url"),
+        ("content: '{timestamp}.{body}'", "missing-key"),
+        ("content: '{id}.{body}'", "missing-key"),
+        (
+            "content: '{timestamp}.{body}', timestamp: {json: $.at}",
+            "unverified-body",
+        ),
+        ("content: '{id}.{body}', id: {json: $.id}", "unverified-body"),
+        ("content: 'v0'", "content"),
+        ("content: '{body'", "content"),
+        (
+            "content: '{body}.{timestamp}', timestamp: {item: 't='}",
+            "missing-separator",
+        ),
+        ("separator: ', '", "wrong-value"),
+        ("separator: a", "wrong-value"),
+        ("header: 'X Y'", "header-name"),
+        ("header: []", "header-name"),
+        ("header: 5", "wrong-value"),
+        (
+            "content: '{timestamp}{body}', timestamp: {header: [A, B]}",
+            "families",
+        ),
+        (
+            "content: '{timestamp}{body}', timestamp: {header: A, item: b}, separator: ' '",
+            "ambiguous-place",
+        ),
+        ("id: {header: A, json: $.b}", "ambiguous-place"),
+        ("id: {json: '$..id'}", "jsonpath"),
+        ("timestamp: {json: '$.a[*]'}", "jsonpath"),
+        ("timestamp: X-Timestamp", "wrong-value"),
+    ] {
+        let text = format!("{{hmac: {{secret: env:A, {fields}}}}}");
+        assert_eq!(codes(&text).first(), Some(&code), "{text}");
+        let (_, findings) = compiled(&text, None);
+        assert!(
+            findings[0].severity == crate::diagnostic::Severity::Error,
+            "{text}"
+        );
+    }
+    for text in [
+        "{token: {secret: env:A}}",
+        "{token: {secret: env:A, header: A, query: b}}",
+        "{token: {secret: env:A, json: a}}",
+        "{basic: {user: 'a:b', password: env:A}}",
+        "{basic: {password: env:A}}",
+        "{basic: env:A}",
+    ] {
+        assert_eq!(codes(text).len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn what_the_signature_does_not_cover_is_a_warning() {
+    for (fields, code) in [
+        ("timestamp: {}", "unsigned-timestamp"),
+        ("timestamp: {header: X-Sent}", "unsigned-timestamp"),
+        ("timestamp: {item: 't='}, separator: ','", "unsigned-timestamp"),
+        ("id: {}", "unsigned-id"),
+        ("timestamp: {}, content: '{timestamp}'", "unsigned-body"),
+        ("id: {}, content: '{id}{body}'", "unmarked-id"),
+    ] {
+        let text = format!("{{hmac: {{secret: env:A, {fields}}}}}");
+        let (verification, findings) = compiled(&text, None);
+        assert_eq!(
+            findings.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+            [code],
+            "{text}"
+        );
+        assert!(findings[0].severity == crate::diagnostic::Severity::Warning && verification.is_some());
+    }
+    // Where the body is not signed neither is what stands in it.
+    let text = "{hmac: {secret: env:A, content: '{method}', id: {json: $.id}}}";
+    assert_eq!(codes(text), ["unsigned-body", "unsigned-id"]);
+}
+
+#[test]
+fn all_faults_are_found_at_once() {
+    let text =
+        "{hmac: {secret: env:UNSET, algorithm: md5, header: 'X Y', timestamp: {unit: h}, colour: red}}";
+    let mut found = codes(text);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            "header-name",
+            "secret",
+            "unknown-key",
+            "unknown-value",
+            "unknown-value"
+        ]
+    );
+}
+
+#[test]
+fn every_row_of_the_presets_compiles_without_a_doubt() {
+    use crate::verify::scheme::presets::{EventAt, PRESETS, Row};
+    for (index, preset) in PRESETS.iter().enumerate() {
+        let header = |name: &&str| http::HeaderName::from_bytes(name.as_bytes()).is_ok();
+        assert!(preset.siblings.iter().all(header), "{}", preset.name);
+        assert!(
+            PRESETS[..index].iter().all(|other| other.name != preset.name),
+            "{}",
+            preset.name
+        );
+        if let Some(EventAt::Header(name)) = preset.event {
+            assert!(header(&name));
+        }
+        if let Row::Hmac(row) = &preset.scheme {
+            assert!(
+                !row.header.is_empty() && row.header.iter().all(header),
+                "{}",
+                preset.name
+            );
+        }
+        // Base64, and text as well.
+        let (verification, findings) = compiled(
+            &format!("{{{}: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}", preset.name),
+            Some("https://h"),
+        );
+        assert!(
+            verification.is_some() && findings.is_empty(),
+            "{} {findings:?}",
+            preset.name
+        );
+    }
+}
+
+#[test]
+fn a_verification_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<crate::verify::Verification>();
+}

@@ -1,0 +1,224 @@
+//! What is proven: timestamps, nonces, several secrets, and timestamps and ids in the body.
+
+use super::{NOW, compiled, header, now, received, sent, sent_as, verification};
+use crate::clock::Timestamp;
+use crate::verify::{EventName, Nonce, schemes};
+
+const BODY: &[u8] =
+    br#"{"id":"evt_1","number":7,"at":1614265330000,"text":"1614265330","iso":"2021-02-25T15:02:10.5Z"}"#;
+
+#[test]
+fn every_preset_signs_what_it_proves_over_any_body() {
+    let bodies: [&[u8]; 6] = [
+        b"",
+        b"$& $1 \\1 %s {timestamp} {body} {{x}}",
+        b"\0",
+        b"\xff\xfe\x80",
+        b"\xef\xbb\xbf{\"a\":1}",
+        b"{\r\n}\r\n",
+    ];
+    for scheme in schemes() {
+        let verification = match scheme {
+            "none" => verification("none"),
+            "token" => verification("{token: {header: X-Token, secret: env:A}}"),
+            "basic" => verification("{basic: {user: ci, password: env:A}}"),
+            "standard" | "svix" => {
+                verification(&format!("{{{scheme}: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}"))
+            }
+            _ => verification(&format!("{{{scheme}: env:A}}")),
+        };
+        assert_eq!(verification.scheme(), scheme);
+        for body in bodies {
+            let request = sent(&verification, body);
+            let proof = verification.prove(&request).unwrap();
+            assert_eq!(
+                proof.freshness(verification.default_window(), now()),
+                Ok(()),
+                "{scheme}"
+            );
+            for header in verification.credential_headers() {
+                assert!(
+                    request
+                        .headers
+                        .get(header)
+                        .is_none_or(http::HeaderValue::is_sensitive),
+                    "{scheme}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_preset_says_where_its_event_name_stands_and_what_is_withheld() {
+    for (scheme, event, withheld) in [
+        (
+            "github",
+            "x-github-event",
+            vec!["x-hub-signature-256", "x-hub-signature"],
+        ),
+        (
+            "github_sha1",
+            "x-github-event",
+            vec!["x-hub-signature", "x-hub-signature-256"],
+        ),
+        (
+            "gitlab",
+            "x-gitlab-event",
+            vec!["x-gitlab-token", "webhook-signature"],
+        ),
+        ("gogs", "x-gogs-event", vec!["x-gogs-signature"]),
+        ("shopify", "x-shopify-topic", vec!["x-shopify-hmac-sha256"]),
+        ("bitbucket", "x-event-key", vec!["x-hub-signature"]),
+    ] {
+        let verification = verification(&format!("{{{scheme}: env:A}}"));
+        assert_eq!(
+            verification.event_name(),
+            Some(&EventName::Header(event.parse().unwrap()))
+        );
+        let headers = verification.credential_headers();
+        assert_eq!(
+            headers.iter().map(http::HeaderName::as_str).collect::<Vec<_>>(),
+            withheld,
+            "{scheme}"
+        );
+    }
+    let stripe = verification("{stripe: env:A}");
+    assert_eq!(stripe.event_name(), Some(&EventName::Payload("$.type")));
+    assert_eq!(verification("{hmac: env:A}").event_name(), None);
+}
+
+#[test]
+fn each_of_several_secrets_holds_and_the_nonces_do_not_tell_which() {
+    let both = verification("{github: [env:A, env:B]}");
+    let swapped = verification("{github: {secret: [env:B, env:A]}}");
+    let old = sent(&verification("{github: env:A}"), b"x");
+    let new = sent(&verification("{github: {secret: env:B}}"), b"x");
+    let nonces = both.prove(&old).unwrap().nonces;
+    assert_eq!(nonces.len(), 2);
+    assert_eq!(both.prove(&new).unwrap().nonces, nonces);
+    assert_eq!(swapped.prove(&old).unwrap().nonces, nonces);
+    // After the rotation the event is still recognised.
+    assert!(nonces.contains(&verification("{github: env:A}").prove(&old).unwrap().nonces[0]));
+    assert_eq!(
+        verification("{github: [env:A, env:A]}")
+            .prove(&old)
+            .unwrap()
+            .nonces
+            .len(),
+        1
+    );
+    let signed = sent(&both, b"x");
+    assert_eq!(
+        header(&signed, "x-hub-signature-256"),
+        header(&old, "x-hub-signature-256")
+    );
+    // An event with a signature for each of two secrets is one event.
+    let stripe = verification("{stripe: [env:A, env:B]}");
+    let first = header(&sent(&verification("{stripe: env:A}"), b"x"), "stripe-signature").to_owned();
+    let second = header(&sent(&verification("{stripe: env:B}"), b"x"), "stripe-signature").to_owned();
+    let of = |value: &str| {
+        stripe
+            .prove(&received(&[("stripe-signature", value)], b"x"))
+            .unwrap()
+            .nonces
+    };
+    let joined = format!("{first},{}", second.split_once(',').unwrap().1);
+    assert_eq!(of(&first), of(&second));
+    assert_eq!(of(&first), of(&joined));
+}
+
+#[test]
+fn a_timestamp_and_an_id_may_stand_in_the_signed_body() {
+    for (timestamp, expected) in [
+        ("{json: $.at, unit: ms}", 1_614_265_330_000),
+        ("{json: $.text}", 1_614_265_330_000),
+        ("{json: $.iso, unit: rfc3339}", 1_614_265_330_500),
+    ] {
+        let verification = verification(&format!(
+            "{{hmac: {{secret: env:A, timestamp: {timestamp}, id: {{json: $.id}}}}}}"
+        ));
+        let proof = verification.prove(&sent(&verification, BODY)).unwrap();
+        let sent = proof.timestamp.unwrap();
+        assert_eq!((sent.at.as_millis(), sent.signed), (expected, true));
+        assert_eq!(proof.nonces, [Nonce::id(b"evt_1")]);
+    }
+    for (field, body, reason) in [
+        ("id: {json: $.id}", "{}", "missing-id"),
+        ("id: {json: $.id}", r#"{"id":null}"#, "missing-id"),
+        ("id: {json: $.id}", r#"{"id":""}"#, "malformed-id"),
+        ("id: {json: $.id}", r#"{"id":[1]}"#, "malformed-id"),
+        ("id: {json: $.id}", r#"{"id":1.5}"#, "malformed-id"),
+        ("id: {json: $.id}", "not JSON", "unreadable-body"),
+        ("id: {json: $.id}", "", "unreadable-body"),
+        ("timestamp: {json: $.at}", "{}", "missing-timestamp"),
+        ("timestamp: {json: $.at}", r#"{"at":-1}"#, "malformed-timestamp"),
+        (
+            "timestamp: {json: $.at}",
+            r#"{"at":1614265330.5}"#,
+            "malformed-timestamp",
+        ),
+        ("timestamp: {json: $.at}", r#"{"at":true}"#, "malformed-timestamp"),
+        ("timestamp: {json: $.at}", "\u{feff}{}", "unreadable-body"),
+    ] {
+        let verify = format!("{{hmac: {{secret: env:A, {field}}}}}");
+        let request = sent(&verification(&verify), body.as_bytes());
+        assert_eq!(
+            verification(&verify).prove(&request).unwrap_err().reason(),
+            reason,
+            "{body}"
+        );
+        // Before the signature has held the body is not read at all.
+        let unsigned = received(&[("x-signature", &"0".repeat(64))], body.as_bytes());
+        assert_eq!(
+            verification(&verify).prove(&unsigned).unwrap_err().reason(),
+            "bad-signature"
+        );
+    }
+    let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let verification = verification("{hmac: {secret: env:A, id: {json: $.id}}}");
+    let refusal = verification
+        .prove(&sent(&verification, nested.as_bytes()))
+        .unwrap_err();
+    assert_eq!(refusal.reason(), "unreadable-body");
+    // A number is an id too.
+    let verification = super::verification("{stripe: {secret: env:A, id: {json: $.number}}}");
+    assert_eq!(
+        verification.prove(&sent(&verification, BODY)).unwrap().nonces,
+        [Nonce::id(b"7")]
+    );
+}
+
+#[test]
+fn an_unsigned_id_is_no_nonce() {
+    let verify = "{github: {secret: env:A, id: {header: X-GitHub-Delivery}}}";
+    let (verification, findings) = compiled(verify, None);
+    assert_eq!(findings[0].code, "unsigned-id");
+    let verification = verification.unwrap();
+    let first = verification
+        .prove(&sent_as(&verification, &[], b"x", "1", now()))
+        .unwrap();
+    let second = verification
+        .prove(&sent_as(&verification, &[], b"x", "2", now()))
+        .unwrap();
+    assert_eq!(first.nonces, second.nonces);
+}
+
+#[test]
+fn retries_with_another_timestamp_and_the_same_id_are_the_same_event() {
+    let verification = verification("{standard: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}");
+    let prove = |at| {
+        verification
+            .prove(&sent_as(&verification, &[], b"x", "msg_1", at))
+            .unwrap()
+    };
+    let later = Timestamp::from_seconds(NOW + 60);
+    assert_eq!(prove(now()).nonces, prove(later).nonces);
+}
+
+#[test]
+fn a_body_that_is_not_signed_is_not_read_for_an_id() {
+    let verification = super::doubtful(r#"{hmac: {secret: env:A, content: "{method}", id: {json: $.id}}}"#);
+    let proof = verification.prove(&sent(&verification, b"not JSON")).unwrap();
+    assert_eq!((proof.nonces.len(), proof.nonces[0].as_bytes().len()), (1, 33));
+}

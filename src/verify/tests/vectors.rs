@@ -1,0 +1,117 @@
+//! Signatures that the senders have published.
+
+use super::{NOW, header, outcome, prove, received, sent_as, verification};
+use crate::clock::Timestamp;
+use crate::verify::Nonce;
+
+const SLACK_BODY: &[u8] = b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
+
+#[test]
+fn github() {
+    let body = b"Hello, World!";
+    for (scheme, name, signature) in [
+        (
+            "github",
+            "X-Hub-Signature-256",
+            "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+        ),
+        (
+            "github_sha1",
+            "X-Hub-Signature",
+            "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59",
+        ),
+        // The same bytes under the same name are SHA-1 at one sender and SHA-256 at the other.
+        (
+            "bitbucket",
+            "X-Hub-Signature",
+            "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+        ),
+    ] {
+        let verify = format!("{{{scheme}: \"It's a Secret to Everybody\"}}");
+        assert_eq!(outcome(&verify, &[(name, signature)], body), "held");
+        assert_eq!(
+            outcome(&verify, &[(name, signature)], b"Hello, World"),
+            "bad-signature"
+        );
+        let request = sent_as(
+            &verification(&verify),
+            &[],
+            body,
+            "",
+            Timestamp::from_seconds(NOW),
+        );
+        assert_eq!(header(&request, name), signature);
+    }
+}
+
+#[test]
+fn standard_webhooks() {
+    let signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+    let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+    let body = br#"{"test": 2432232314}"#;
+    for scheme in ["standard", "svix"] {
+        for family in ["webhook", "svix"] {
+            let name = |what: &str| format!("{family}-{what}");
+            let verify = format!("{{{scheme}: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}");
+            let headers = [
+                (name("id"), id),
+                (name("timestamp"), "1614265330"),
+                (name("signature"), signature),
+            ];
+            let headers: Vec<(&str, &str)> = headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), *value))
+                .collect();
+            let proof = prove(&verify, &headers, body).unwrap();
+            assert_eq!(proof.nonces, [Nonce::id(id.as_bytes())]);
+            let sent = proof.timestamp.unwrap();
+            assert!(sent.signed && sent.at == Timestamp::from_seconds(NOW));
+            let request = sent_as(&verification(&verify), &[], body, id, sent.at);
+            assert_eq!(header(&request, "webhook-signature"), signature);
+        }
+    }
+}
+
+#[test]
+fn slack() {
+    let signature = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
+    let verify = "{slack: 8f742231b10e8888abcd99yyyzzz85a5}";
+    let headers = [
+        ("X-Slack-Request-Timestamp", "1531420618"),
+        ("X-Slack-Signature", signature),
+    ];
+    assert_eq!(outcome(verify, &headers, SLACK_BODY), "held");
+    let at = Timestamp::from_seconds(1_531_420_618);
+    let request = sent_as(&verification(verify), &[], SLACK_BODY, "", at);
+    assert_eq!(header(&request, "X-Slack-Signature"), signature);
+}
+
+#[test]
+fn square_written_out_by_hand() {
+    let verify = r#"{hmac: {secret: asdf1234, header: x-square-hmacsha256-signature, encoding: base64, content: "{url}{body}"}}"#;
+    let (verification, _) = super::compiled(verify, Some("https://example.com"));
+    let signature = "2kRE5qRU2tR+tBGlDwMEw2avJ7QM4ikPYD/PJ3bd9Og=";
+    let mut request = received(
+        &[("x-square-hmacsha256-signature", signature)],
+        br#"{"hello":"world"}"#,
+    );
+    request.path = "/webhook".to_owned();
+    let verification = verification.unwrap();
+    verification.prove(&request).unwrap();
+    // The URL is the configured one, whatever the request says about its host.
+    request.headers.insert("host", "evil.example".parse().unwrap());
+    request
+        .headers
+        .insert("x-forwarded-host", "evil.example".parse().unwrap());
+    verification.prove(&request).unwrap();
+    request.query = "a=1".to_owned();
+    assert_eq!(
+        verification.prove(&request).unwrap_err().reason(),
+        "bad-signature"
+    );
+    (request.query, request.path) = (String::new(), "/webhook/".to_owned());
+    assert_eq!(
+        verification.prove(&request).unwrap_err().reason(),
+        "bad-signature"
+    );
+}
