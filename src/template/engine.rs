@@ -134,6 +134,7 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
     environment.remove_global("debug");
     environment.add_filter("tojson", tojson);
     environment.add_filter("urlencode", urlencode);
+    environment.add_filter("join", join);
     let (secrets, paths) = (resolved.clone(), resolved.clone());
     environment.add_function("secret", move |state: &State<'_, '_>, name: &str| {
         secrets.secret(state, name)
@@ -155,6 +156,20 @@ fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     serde_json::from_str::<serde_json::Value>(&compact)
         .and_then(|value| serde_json::to_string_pretty(&value))
         .map_err(|error| Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error))
+}
+
+/// `| join`: as everywhere what is undefined is an error, and what is not text is written as JSON.
+fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
+    let mut joined = String::new();
+    json::defined(values)?;
+    for (index, value) in values.try_iter()?.enumerate() {
+        json::defined(&value)?;
+        if index > 0 {
+            joined.push_str(between.unwrap_or_default());
+        }
+        joined.push_str(&json::text(&value)?);
+    }
+    Ok(joined)
 }
 
 /// `| urlencode`: marked as safe, so that in a URL it is not encoded twice.

@@ -60,6 +60,7 @@ fn values_render_as_text_or_json() {
         ("{{ 'a' if payload.private }}", ""),
         ("line\n{{ rule }}\n", "line\ndeploy\n"),
         ("{{ attempt }}", "2"),
+        ("{{ [true, none, 1] | join(' ') }}", "true null 1"),
         ("{{ jsonpath('$.commits[0].id') }}", "c1"),
         ("{{ jsonpath('$.commits[*].id') }}", "[\"c1\",\"c2\"]"),
         ("{{ jsonpath('$.owner') }} {{ jsonpath('$.owner').name }}", "{\"name\":\"Zoë\",\"ok\":true} Zoë"),
@@ -88,6 +89,7 @@ fn what_is_undefined_is_an_error_that_names_it() {
         ("{{ payload.gone | urlencode }}", "payload.gone"),
         ("{{ 'a' ~ payload.gone }}", "payload.gone"),
         ("{{ [payload.gone] | join(',') }}", "payload.gone"),
+        ("{{ payload.commits | map(attribute='nope') | join }}", "undefined"),
     ] {
         let error = render(source).unwrap_err();
         assert!(error.contains(name), "{source}: {error}");
