@@ -71,12 +71,14 @@ impl Resolved {
                 format!("the secret `{name}` was not read at load"),
             )
         })?;
-        std::str::from_utf8(secret.expose()).map(Value::from).map_err(|_| {
-            Error::new(
-                ErrorKind::InvalidOperation,
-                format!("the secret `{name}` is not text"),
-            )
-        })
+        std::str::from_utf8(secret.expose())
+            .map(Value::from)
+            .map_err(|_| {
+                Error::new(
+                    ErrorKind::InvalidOperation,
+                    format!("the secret `{name}` is not text"),
+                )
+            })
     }
 
     fn jsonpath(&self, state: &State<'_, '_>, path: &str) -> Result<Value, Error> {
@@ -155,7 +157,9 @@ fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     }
     serde_json::from_str::<serde_json::Value>(&compact)
         .and_then(|value| serde_json::to_string_pretty(&value))
-        .map_err(|error| Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error))
+        .map_err(|error| {
+            Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
+        })
 }
 
 /// `| join`: as everywhere what is undefined is an error, and what is not text is written as JSON.
@@ -175,7 +179,9 @@ fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
 /// `| urlencode`: marked as safe, so that in a URL it is not encoded twice.
 fn urlencode(value: &Value) -> Result<Value, Error> {
     json::defined(value)?;
-    Ok(Value::from_safe_string(json::percent_encoded(&json::text(value)?)))
+    Ok(Value::from_safe_string(json::percent_encoded(&json::text(
+        value,
+    )?)))
 }
 
 /// Compiles a JSONPath of bounded cost.

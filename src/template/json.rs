@@ -160,8 +160,9 @@ pub fn text(value: &Value) -> Result<String, Error> {
 /// A value as JSON, text included. What is undefined is an error inside of a list or an object too.
 pub fn as_json(value: &Value) -> Result<String, Error> {
     defined(value)?;
-    serde_json::to_string(value)
-        .map_err(|error| Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error))
+    serde_json::to_string(value).map_err(|error| {
+        Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
+    })
 }
 
 /// An error that names the undefined value, if this is one or holds one.

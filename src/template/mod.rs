@@ -118,7 +118,10 @@ impl Templates {
         findings: &mut Findings,
     ) -> Option<Template> {
         let Some(source) = node.as_str() else {
-            findings.push(node.error("template", "this must be text").hint("put it in quotes"));
+            findings.push(
+                node.error("template", "this must be text")
+                    .hint("put it in quotes"),
+            );
             return None;
         };
         match self.build(source, scope, keyring) {
@@ -160,7 +163,10 @@ impl Templates {
                 source.len()
             )));
         }
-        let name = format!("{}:{source}", if scope == Scope::Url { json::URL } else { "text" });
+        let name = format!(
+            "{}:{source}",
+            if scope == Scope::Url { json::URL } else { "text" }
+        );
         let found = scan(source);
         self.try_out(source, &name, scope, &found)?;
         let doubts = self.resolve(&found, keyring)?;
@@ -212,8 +218,11 @@ impl Templates {
             return Err(unknown("test", test, COMMON_TESTS));
         }
         if let Some(method) = found.methods.first() {
-            return Err(TemplateError::new(format!("values have no method `{method}`"))
-                .hint(format!("use a filter: `value | {method}`, or a test: `'x' in value`")));
+            return Err(
+                TemplateError::new(format!("values have no method `{method}`")).hint(format!(
+                    "use a filter: `value | {method}`, or a test: `'x' in value`"
+                )),
+            );
         }
         if let Some(function) = found.not_literal.first() {
             return Err(TemplateError::new(format!(
@@ -256,7 +265,11 @@ impl Templates {
             let sourced = ["env:", "file:", "credential:"]
                 .iter()
                 .any(|source| name.starts_with(source));
-            let place = if sourced { name.clone() } else { format!("env:{name}") };
+            let place = if sourced {
+                name.clone()
+            } else {
+                format!("env:{name}")
+            };
             let (secret, doubt) = keyring.resolve(&place).map_err(TemplateError::new)?;
             if std::str::from_utf8(secret.expose()).is_err() {
                 return Err(TemplateError::new(format!("the secret `{name}` is not text")));
@@ -368,12 +381,41 @@ impl std::error::Error for RenderError {}
 
 /// Filters that a mistyped one may have meant.
 const COMMON_FILTERS: [&str; 22] = [
-    "tojson", "urlencode", "default", "lower", "upper", "trim", "replace", "join", "split", "first", "last",
-    "length", "int", "float", "string", "list", "items", "sort", "unique", "map", "select", "indent",
+    "tojson",
+    "urlencode",
+    "default",
+    "lower",
+    "upper",
+    "trim",
+    "replace",
+    "join",
+    "split",
+    "first",
+    "last",
+    "length",
+    "int",
+    "float",
+    "string",
+    "list",
+    "items",
+    "sort",
+    "unique",
+    "map",
+    "select",
+    "indent",
 ];
 /// Tests that a mistyped one may have meant.
 const COMMON_TESTS: [&str; 10] = [
-    "defined", "undefined", "none", "string", "number", "mapping", "sequence", "startingwith", "endingwith", "in",
+    "defined",
+    "undefined",
+    "none",
+    "string",
+    "number",
+    "mapping",
+    "sequence",
+    "startingwith",
+    "endingwith",
+    "in",
 ];
 
 /// "unknown filter `x`", with the nearest that is known.

@@ -156,9 +156,7 @@ fn note(tokens: &[Token], block: bool, found: &mut Scan) {
             }
             Token::Word(name) if RESOLVED_AT_LOAD.contains(&name.as_str()) && !attribute => {
                 match tokens.get(at + 2) {
-                    Some(Token::Text(argument))
-                        if sign(Some(at + 1), '(') && sign(Some(at + 3), ')') =>
-                    {
+                    Some(Token::Text(argument)) if sign(Some(at + 1), '(') && sign(Some(at + 3), ')') => {
                         let list = if name == "secret" {
                             &mut found.secrets
                         } else {
@@ -215,7 +213,19 @@ mod tests {
 
     #[test]
     fn torn_templates_are_read_to_their_end() {
-        for text in ["{{", "{%", "{#", "{{ '", "{{ 'a\\", "{% raw", "{% raw %}", "{", "{{ {", "{{ é|é", "{é"] {
+        for text in [
+            "{{",
+            "{%",
+            "{#",
+            "{{ '",
+            "{{ 'a\\",
+            "{% raw",
+            "{% raw %}",
+            "{",
+            "{{ {",
+            "{{ é|é",
+            "{é",
+        ] {
             let found = scan(text);
             assert!(found.not_literal.is_empty(), "{text}");
         }

@@ -40,22 +40,55 @@ fn values_render_as_text_or_json() {
     for (source, expected) in [
         ("plain } { text", "plain } { text"),
         ("{{ payload.ref }}", "refs/heads/main"),
-        ("{{ payload.private }} {{ payload.none }} {{ payload.owner.ok }}", "false null true"),
-        ("{{ true }} {{ none }} {{ [1, 'a', false] }}", "true null [1,\"a\",false]"),
-        ("{{ payload.id }} {{ payload.big }} {{ payload.rate }}", "9007199254740993 18446744073709551615 1.5"),
+        (
+            "{{ payload.private }} {{ payload.none }} {{ payload.owner.ok }}",
+            "false null true",
+        ),
+        (
+            "{{ true }} {{ none }} {{ [1, 'a', false] }}",
+            "true null [1,\"a\",false]",
+        ),
+        (
+            "{{ payload.id }} {{ payload.big }} {{ payload.rate }}",
+            "9007199254740993 18446744073709551615 1.5",
+        ),
         ("{{ payload.id + 1 }}", "9007199254740994"),
         ("{{ payload.text }}", "a \"b\" <c>"),
         ("{{ payload.text | tojson }}", "\"a \\\"b\\\" <c>\""),
         ("{{ payload.owner }}", "{\"name\":\"Zoë\",\"ok\":true}"),
-        ("{{ payload.commits }}", "[{\"id\":\"c1\",\"n\":[1,2]},{\"id\":\"c2\",\"n\":[]}]"),
-        ("{{ payload.commits[0].id }} {{ payload.commits[-1].id }}", "c1 c2"),
-        ("{{ payload.commits | length }} {{ payload.commits | map(attribute='id') | join(',') }}", "2 c1,c2"),
-        ("{% for c in payload.commits %}{{ c.id }}={{ c.n }};{% endfor %}", "c1=[1,2];c2=[];"),
-        ("{% for k, v in payload.owner | items %}{{ k }}:{{ v }} {% endfor %}", "name:Zoë ok:true "),
+        (
+            "{{ payload.commits }}",
+            "[{\"id\":\"c1\",\"n\":[1,2]},{\"id\":\"c2\",\"n\":[]}]",
+        ),
+        (
+            "{{ payload.commits[0].id }} {{ payload.commits[-1].id }}",
+            "c1 c2",
+        ),
+        (
+            "{{ payload.commits | length }} {{ payload.commits | map(attribute='id') | join(',') }}",
+            "2 c1,c2",
+        ),
+        (
+            "{% for c in payload.commits %}{{ c.id }}={{ c.n }};{% endfor %}",
+            "c1=[1,2];c2=[];",
+        ),
+        (
+            "{% for k, v in payload.owner | items %}{{ k }}:{{ v }} {% endfor %}",
+            "name:Zoë ok:true ",
+        ),
         ("{{ payload.commits[0].n == [1, 2] }}", "true"),
-        ("{{ payload.commits | first | tojson }}", "{\"id\":\"c1\",\"n\":[1,2]}"),
-        ("{{ 'x' in payload.owner }} {{ 'name' in payload.owner }}", "false true"),
-        ("{{ payload.gone | default('d') }}{% if payload.gone is defined %}x{% endif %}", "d"),
+        (
+            "{{ payload.commits | first | tojson }}",
+            "{\"id\":\"c1\",\"n\":[1,2]}",
+        ),
+        (
+            "{{ 'x' in payload.owner }} {{ 'name' in payload.owner }}",
+            "false true",
+        ),
+        (
+            "{{ payload.gone | default('d') }}{% if payload.gone is defined %}x{% endif %}",
+            "d",
+        ),
         ("{{ payload.empty }}", ""),
         ("{{ 'a' if payload.private }}", ""),
         ("line\n{{ rule }}\n", "line\ndeploy\n"),
@@ -63,9 +96,15 @@ fn values_render_as_text_or_json() {
         ("{{ [true, none, 1] | join(' ') }}", "true null 1"),
         ("{{ jsonpath('$.commits[0].id') }}", "c1"),
         ("{{ jsonpath('$.commits[*].id') }}", "[\"c1\",\"c2\"]"),
-        ("{{ jsonpath('$.owner') }} {{ jsonpath('$.owner').name }}", "{\"name\":\"Zoë\",\"ok\":true} Zoë"),
+        (
+            "{{ jsonpath('$.owner') }} {{ jsonpath('$.owner').name }}",
+            "{\"name\":\"Zoë\",\"ok\":true} Zoë",
+        ),
         ("{{ jsonpath('$.gone') | default('none') }}", "none"),
-        ("{{ secret('CI_TOKEN') }} {{ secret('env:CI_TOKEN') }}", "s3cr3t-value s3cr3t-value"),
+        (
+            "{{ secret('CI_TOKEN') }} {{ secret('env:CI_TOKEN') }}",
+            "s3cr3t-value s3cr3t-value",
+        ),
         ("{% raw %}{{.Names}}{% endraw %}", "{{.Names}}"),
     ] {
         assert_eq!(render(source).as_deref(), Ok(expected), "{source}");
@@ -89,7 +128,10 @@ fn what_is_undefined_is_an_error_that_names_it() {
         ("{{ payload.gone | urlencode }}", "payload.gone"),
         ("{{ 'a' ~ payload.gone }}", "payload.gone"),
         ("{{ [payload.gone] | join(',') }}", "payload.gone"),
-        ("{{ payload.commits | map(attribute='nope') | join }}", "undefined"),
+        (
+            "{{ payload.commits | map(attribute='nope') | join }}",
+            "undefined",
+        ),
     ] {
         let error = render(source).unwrap_err();
         assert!(error.contains(name), "{source}: {error}");
@@ -103,17 +145,32 @@ fn faults_are_found_at_load_in_every_branch() {
         ("{{ payload.x", "unexpected end"),
         ("{{.Names}}", "unexpected"),
         ("{{ payload.x | nope }}", "unknown filter `nope`"),
-        ("{% if payload.x %}{{ payload.y | uper }}{% endif %}", "unknown filter `uper`"),
-        ("{% if payload.x %}{{ payload.y is oddd }}{% endif %}", "unknown test `oddd`"),
+        (
+            "{% if payload.x %}{{ payload.y | uper }}{% endif %}",
+            "unknown filter `uper`",
+        ),
+        (
+            "{% if payload.x %}{{ payload.y is oddd }}{% endif %}",
+            "unknown test `oddd`",
+        ),
         ("{{ nope(1) }}", "unknown name `nope`"),
         ("{{ paylod.ref }}", "unknown name `paylod`"),
         ("{{ event.ids }}", "unknown name `event.ids`"),
         ("{{ actions[0] }}", "unknown name `actions`"),
         ("{{ debug() }}", "unknown name `debug`"),
-        ("{{ payload.ref.startswith('x') }}", "values have no method `startswith`"),
+        (
+            "{{ payload.ref.startswith('x') }}",
+            "values have no method `startswith`",
+        ),
         ("{{ secret(payload.x) }}", "`secret` takes one text"),
-        ("{{ secret('UNSET') }}", "the environment variable `UNSET` is not set"),
-        ("{{ secret('EMPTY') }}", "the environment variable `EMPTY` is empty"),
+        (
+            "{{ secret('UNSET') }}",
+            "the environment variable `UNSET` is not set",
+        ),
+        (
+            "{{ secret('EMPTY') }}",
+            "the environment variable `EMPTY` is empty",
+        ),
         ("{{ jsonpath('$.[') }}", "invalid JSONPath `$.[`"),
         ("{{ jsonpath('$..a..b') }}", "invalid JSONPath"),
         ("{% include 'x' %}", "unknown statement"),
@@ -165,9 +222,15 @@ fn in_a_url_values_are_percent_encoded_once() {
             .render(&values())
             .unwrap()
     };
-    assert_eq!(render("/b/{{ payload.ref }}?t=a b"), "/b/refs%2Fheads%2Fmain?t=a b");
+    assert_eq!(
+        render("/b/{{ payload.ref }}?t=a b"),
+        "/b/refs%2Fheads%2Fmain?t=a b"
+    );
     assert_eq!(render("?n={{ payload.owner.name | urlencode }}"), "?n=Zo%C3%AB");
-    assert_eq!(render("?o={{ payload.owner | tojson }}"), "?o=%7B%22name%22%3A%22Zo%C3%AB%22%2C%22ok%22%3Atrue%7D");
+    assert_eq!(
+        render("?o={{ payload.owner | tojson }}"),
+        "?o=%7B%22name%22%3A%22Zo%C3%AB%22%2C%22ok%22%3Atrue%7D"
+    );
     assert_eq!(render("/{{ payload.ref | safe }}"), "/refs/heads/main");
 }
 

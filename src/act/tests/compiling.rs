@@ -1,0 +1,250 @@
+//! What `Action::compile` takes, and what it says of the rest.
+
+use std::time::Duration;
+
+use super::*;
+
+fn faults(yaml: &str) -> Vec<String> {
+    compile_in(Path::new("/tmp"), yaml).unwrap_err()
+}
+
+fn retry(yaml: &str) -> Result<Retry, Vec<String>> {
+    let mut findings = Findings::new();
+    let source = Source {
+        path: "r".into(),
+        text: yaml.to_owned(),
+    };
+    let document = Document::parse(source, &mut findings).unwrap();
+    let retry = Retry::compile(document.root(), &mut findings);
+    retry.ok_or_else(|| findings.iter().map(Finding::line).collect())
+}
+
+#[test]
+fn actions_are_read() {
+    for (yaml, name) in [
+        ("run: [true]".replace("true", "'true'"), "run"),
+        ("{run: [/bin/sh, -c, \"{{ payload.x }}\"], env: {A_1: \"{{ rule }}\"}, cwd: /, stdin: json, timeout: 1m, grace: 0s, exit: {done: [0, 3], retry: [75], dead: [78]}}".into(), "run"),
+        ("shell: |\n  echo ${#A} '{{.Names}}'\nstdin: none".into(), "shell"),
+        ("forward: https://ci.internal/build/{{ payload.ref }}?x={{ rule }}".into(), "forward"),
+        ("{forward: {url: 'http://[::1]:80', method: put, headers: {X-A: \"{{ secret('CI_TOKEN') }}\"}, body: '{}'}, timeout: 5s}".into(), "forward"),
+        ("{append: log.jsonl}".into(), "append"),
+        ("{append: /tmp/log, line: \"{{ payload.ref }}\", sync: true}".into(), "append"),
+    ] {
+        assert_eq!(compile(&yaml).name(), name, "{yaml}");
+    }
+}
+
+#[test]
+fn an_action_is_exactly_one_of_four() {
+    for (yaml, expected) in [
+        (
+            "{}",
+            "r:1:1: an action has one of `run`, `shell`, `forward`, `append`; found nothing",
+        ),
+        (
+            "{cwd: /tmp, env: {}}",
+            "an action has one of `run`, `shell`, `forward`, `append`; found `cwd`, `env`",
+        ),
+        ("{rnu: [x]}", "r:1:2: unknown action `rnu` (did you mean `run`?)"),
+        (
+            "{run: ['true'], append: x}",
+            "one action does one thing; found `run` and `append`",
+        ),
+        ("text", "an action is a mapping"),
+        ("[]", "an action is a mapping"),
+    ] {
+        let faults = faults(yaml);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains(expected), "{faults:?}");
+    }
+}
+
+#[test]
+fn every_fault_of_an_action_is_found_at_once() {
+    let faults = faults(concat!(
+        "run: [no-such-program, '{{ nope }}', 5]\n",
+        "line: json\n",
+        "evn: {}\n",
+        "env: {1A: x, HOOKYARD_X: y, OK: '{{ payload.x | nope }}'}\n",
+        "cwd: /no/such\n",
+        "timeout: 0s\n",
+        "exit: {done: [0], dead: [0]}\n",
+        "user: deploy\n",
+    ));
+    let expected = [
+        "r:1:7: there is no program `no-such-program` in `PATH`",
+        "r:1:24: unknown name `nope` in a template",
+        "r:1:38: this must be text (put it in quotes)",
+        "r:2:1: `line` belongs to `append`, not to `run`",
+        "r:3:1: unknown key `evn` (did you mean `env`?",
+        "r:4:7: `1A` is not the name of a variable",
+        "r:4:14: `HOOKYARD_X` is set by hookyard itself",
+        "r:4:33: unknown filter `nope` in a template",
+        "r:5:6: there is no folder `/no/such`",
+        "r:6:10: `timeout` must be longer than nothing",
+        "r:7:1: exit code 0 stands in two lists",
+        "r:8:1: unknown key `user`",
+    ];
+    assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+    for (fault, expected) in faults.iter().zip(expected) {
+        assert!(fault.starts_with(expected), "{fault} / {expected}");
+    }
+}
+
+#[test]
+fn what_would_not_do_what_its_author_means_is_a_finding() {
+    for (yaml, expected) in [
+        (
+            "run: /bin/deploy --now",
+            "`run` is a list: the program, and its arguments one by one",
+        ),
+        ("run: []", "`run` is a list"),
+        (
+            "run: ['{{ payload.program }}']",
+            "the program is fixed: it may not hold a template",
+        ),
+        ("run: [/no/such]", "there is no program `/no/such`"),
+        ("run: [./deploy.sh]", "there is no program `/tmp/./deploy.sh`"),
+        (
+            "{run: [sh], env: {PATH: '{{ payload.path }}'}}",
+            "`sh` cannot be looked up",
+        ),
+        (
+            "shell: 'git checkout {{ payload.after }}'",
+            "a script is fixed: `{{ payload` would not be filled in",
+        ),
+        ("shell: ''", "`shell` is the text of a script"),
+        ("{run: ['true'], timeout: 10}", "a duration with its unit"),
+        ("{run: ['true'], exit: {done: [256]}}", "expected u8"),
+        ("{run: ['true'], exit: {ok: [0]}}", "unknown key `ok`"),
+        ("{run: ['true'], stdin: file}", "unknown value `file`"),
+        (
+            "{run: ['true'], headers: {}}",
+            "`headers` belongs to `forward`, not to `run`",
+        ),
+        (
+            "{append: log, timeout: 5s}",
+            "`timeout` belongs to `run` and `shell` and `forward`, not to `append`",
+        ),
+        (
+            "forward: https://{{ payload.host }}/x",
+            "scheme, host and port of a URL are fixed",
+        ),
+        (
+            "forward: 'https://ci.{{ rule }}'",
+            "scheme, host and port of a URL are fixed",
+        ),
+        (
+            "forward: 'https://ci:{{ rule }}/x'",
+            "scheme, host and port of a URL are fixed",
+        ),
+        (
+            "forward: '{{ payload.url }}'",
+            "scheme, host and port of a URL are fixed",
+        ),
+        ("forward: ftp://host/x", "neither `http` nor `https`"),
+        ("forward: ci.internal/build", "has no scheme"),
+        ("forward: {method: POST}", "`url` is missing"),
+        ("forward: {url: 'https://h/', boby: x}", "unknown key `boby`"),
+        (
+            "forward: {url: 'https://h/', method: CONNECT}",
+            "`CONNECT` is not a method",
+        ),
+        (
+            "{forward: {url: 'https://h/', headers: {}}, headers: {}}",
+            "`headers` stands both",
+        ),
+        (
+            "{forward: 'https://h/', headers: {Transfer-Encoding: x}}",
+            "is for the connection to say",
+        ),
+        (
+            "{forward: 'https://h/', headers: {'a b': x}}",
+            "`a b` is not the name of a header",
+        ),
+        (
+            "{forward: 'https://h/', headers: {X-A: \"a\\nb\"}}",
+            "a header is one line of text",
+        ),
+        (
+            "{forward: 'https://h/', headers: {X-A: x, x-a: y}}",
+            "`x-a` is written twice",
+        ),
+        (
+            "{forward: 'https://h/', headers: {A: \"{{ secret('UNSET') }}\"}}",
+            "the environment variable `UNSET` is not set",
+        ),
+        (
+            "append: /no/such/folder/log",
+            "there is no folder `/no/such/folder`",
+        ),
+        ("append: /tmp", "`/tmp` is a folder"),
+        ("append: '/tmp/{{ rule }}.log'", "the file to append to is fixed"),
+        ("{append: log, sync: 'yes'}", "wrong type"),
+        ("{append: log, rotate: {size: 1MiB}}", "unknown key `rotate`"),
+    ] {
+        let faults = faults(yaml);
+        assert_eq!(faults.len(), 1, "{yaml}: {faults:#?}");
+        assert!(faults[0].contains(expected), "{yaml}: {faults:?}");
+    }
+}
+
+#[test]
+fn retries_are_read_with_bounds() {
+    let seconds = |list: &[u64]| list.iter().map(|s| Duration::from_secs(*s)).collect::<Vec<_>>();
+    let read = retry("{attempts: 3, backoff: [10s, 60s, 5m]}").unwrap();
+    assert_eq!((read.attempts, read.backoff), (3, seconds(&[10, 60, 300])));
+    let read = retry("{backoff: [1s, 2s, 3s, 4s]}").unwrap();
+    assert_eq!((read.attempts, read.backoff), (4, seconds(&[1, 2, 3, 4])));
+    let read = retry("{attempts: 1}").unwrap();
+    assert_eq!((read.attempts, read.backoff), (1, seconds(&[10, 60, 300])));
+    let read = retry("{attempts: 9, backoff: 5s}").unwrap();
+    assert_eq!(
+        (read.attempts, read.backoff, read.jitter),
+        (9, seconds(&[5]), false)
+    );
+    for wrong in [
+        "{attempts: 0}",
+        "{attempts: 101}",
+        "{attempts: -1}",
+        "{attempts: many}",
+        "{backoff: []}",
+        "{backoff: [10]}",
+        "{tries: 3}",
+        "3",
+    ] {
+        assert_eq!(retry(wrong).map_err(|faults| faults.len()), Err(1), "{wrong}");
+    }
+    assert_eq!(compile("append: log").default_retry(), Retry::for_commands());
+    let requests = compile("forward: https://h/").default_retry();
+    assert_eq!((requests.attempts, requests.jitter), (8, true));
+}
+
+#[test]
+fn what_would_be_done_is_described_without_secrets() {
+    let event = event(serde_json::json!({"ref": "a b"}), &[]);
+    let values = occasion(&event, &[]).values();
+    let described = |yaml: &str| compile(yaml).describe(&values).unwrap();
+    assert_eq!(
+        described("{run: [/bin/sh, '{{ payload.ref }}'], env: {T: \"{{ secret('CI_TOKEN') }}\"}}"),
+        serde_json::json!({"run": ["/bin/sh", "a b"], "env": {"T": "***"}, "cwd": "/tmp/.", "timeout": "10m"})
+    );
+    assert_eq!(
+        described(
+            "{forward: 'https://h/{{ payload.ref }}', headers: {Authorization: \"Bearer {{ secret('CI_TOKEN') }}\"}}"
+        ),
+        serde_json::json!({"forward": {
+            "url": "https://h/a%20b", "method": "POST",
+            "headers": {"authorization": "Bearer ***"}, "body": "(the body as it arrived)",
+        }, "timeout": "15s"})
+    );
+    assert_eq!(
+        described("{append: log, line: '{{ payload.ref }}'}"),
+        serde_json::json!({"append": "/tmp/log", "line": "a b"})
+    );
+    assert!(
+        compile("run: [/bin/sh, '{{ payload.gone }}']")
+            .describe(&values)
+            .is_err()
+    );
+}

@@ -1,0 +1,153 @@
+//! The room as a whole: real processes, real sockets, real files.
+
+mod appending;
+mod compiling;
+mod forwarding;
+mod running;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::diagnostic::{Finding, Source};
+use crate::payload::{Event, Kind, Payload};
+use crate::verify::{EventId, Received};
+use crate::yaml::Document;
+
+/// Compiles one action; all findings as lines if it does not.
+fn compile_in(folder: &Path, yaml: &str) -> Result<Action, Vec<String>> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let environment = [("PATH".into(), path), ("CI_TOKEN".into(), "s3cr3t".into())];
+    let keyring = Keyring::new(environment, folder);
+    let templates = Templates::new();
+    let workshop = Workshop {
+        keyring: &keyring,
+        templates: &templates,
+    };
+    let mut findings = Findings::new();
+    let source = Source {
+        path: "r".into(),
+        text: yaml.to_owned(),
+    };
+    let document = Document::parse(source, &mut findings);
+    let action = document.and_then(|document| Action::compile(document.root(), &workshop, &mut findings));
+    assert_eq!(
+        action.is_some(),
+        !findings.has_errors(),
+        "{}",
+        findings.render(false)
+    );
+    action.ok_or_else(|| findings.sorted().iter().map(Finding::line).collect())
+}
+
+fn compile(yaml: &str) -> Action {
+    compile_in(Path::new("/tmp"), yaml).unwrap()
+}
+
+fn event(payload: serde_json::Value, headers: &[(&str, &str)]) -> Event {
+    let at = Timestamp::from_seconds(1_700_000_000);
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(
+            HeaderName::from_bytes(name.as_bytes()).unwrap(),
+            HeaderValue::from_str(value).unwrap(),
+        );
+    }
+    Event {
+        received: Received {
+            id: EventId::new(at),
+            at,
+            endpoint: "/deploy/{app}".into(),
+            method: Method::POST,
+            path: "/deploy/site".into(),
+            query: "who=me&who=you".into(),
+            parameters: vec![("app".into(), "site".into())],
+            client: Some([192, 0, 2, 1].into()),
+            headers: map,
+            body: Bytes::from(payload.to_string()),
+        },
+        payload: Payload {
+            kind: Kind::Json,
+            value: Arc::new(payload),
+        },
+    }
+}
+
+fn occasion<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> Occasion<'o> {
+    Occasion {
+        event,
+        rule: "deploy-site",
+        delivery: "d-1".into(),
+        attempt: 2,
+        withheld,
+    }
+}
+
+/// Performs one action for a payload.
+async fn perform(yaml: &str, payload: serde_json::Value) -> Outcome {
+    let event = event(payload, &[]);
+    let actor = Actor::new().unwrap();
+    actor
+        .perform(&compile(yaml), &occasion(&event, &[]), CancellationToken::new())
+        .await
+}
+
+#[test]
+fn templates_see_the_event_under_its_names() {
+    let event = event(
+        serde_json::json!({"ref": "main"}),
+        &[("X-GitHub-Event", "push"), ("X-Two", "1")],
+    );
+    let keyring = Keyring::new([], Path::new("/"));
+    let values = occasion(&event, &[]).values();
+    let received = &event.received;
+    for (source, expected) in [
+        ("{{ payload.ref }}", "main".to_owned()),
+        (
+            "{{ headers['X-GitHub-Event'] }} {{ headers.x_github_event }}",
+            "push push".to_owned(),
+        ),
+        (
+            "{{ headers | list | join(' ') }}",
+            "x-github-event x-two".to_owned(),
+        ),
+        (
+            "{{ query.who }} {{ path.app }} {{ path }}",
+            "me site {\"app\":\"site\"}".to_owned(),
+        ),
+        ("{{ body }}", r#"{"ref":"main"}"#.to_owned()),
+        (
+            "{{ event.id }} {{ event.received_at }}",
+            format!("{} {}", received.id, received.at),
+        ),
+        (
+            "{{ rule }} {{ endpoint }} {{ attempt }}",
+            "deploy-site /deploy/{app} 2".to_owned(),
+        ),
+    ] {
+        let template = Templates::new()
+            .compile(source, crate::template::Scope::Action, &keyring)
+            .unwrap();
+        assert_eq!(template.render(&values), Ok(expected), "{source}");
+    }
+}
+
+#[test]
+fn an_answer_sees_what_the_actions_did() {
+    let event = event(serde_json::json!({}), &[]);
+    let mut outcome = Outcome::new(Verdict::Done, "exit 0", std::time::Duration::ZERO);
+    outcome.output.stdout.push(b"built");
+    let values = occasion(&event, &[]).values_with_actions(&[("run", &outcome)]);
+    let template = Templates::new()
+        .compile(
+            "{{ actions[0].stdout }} {{ actions[0].verdict }} {{ actions[0].detail }}",
+            crate::template::Scope::Answer,
+            &Keyring::new([], Path::new("/")),
+        )
+        .unwrap();
+    assert_eq!(template.render(&values).unwrap(), "built done exit 0");
+}
