@@ -1,1 +1,130 @@
-//! Do it.
+//! Do it: run a command, forward the request, append a line.
+//!
+//! [`Action::compile`] reads one action of a rule at load; [`Actor::perform`] does it for one [`Occasion`] and says
+//! how it went in an [`Outcome`]. Every action ends: it has a time limit, what it puts out is kept up to a bound,
+//! and `stop` ends it early. Whether a failed action is tried again is decided elsewhere; [`Retry`] only says how a
+//! rule wishes it.
+
+mod append;
+mod forward;
+mod occasion;
+mod outcome;
+mod record;
+mod retry;
+mod run;
+mod settings;
+
+use minijinja::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::diagnostic::Findings;
+use crate::secret::Keyring;
+use crate::template::{RenderError, Templates};
+use crate::yaml::{Node, unknown};
+
+pub use append::Append;
+pub use forward::Forward;
+pub use occasion::Occasion;
+pub use outcome::{Kept, Outcome, Output, Verdict};
+pub use retry::Retry;
+pub use run::Run;
+
+/// One thing to do, compiled.
+#[derive(Debug)]
+pub enum Action {
+    /// `run` and `shell`.
+    Run(Run),
+    /// `forward`.
+    Forward(Forward),
+    /// `append`.
+    Append(Append),
+}
+
+/// What compiling an action takes.
+#[derive(Clone, Copy)]
+pub struct Workshop<'w> {
+    /// Reads secrets, and knows the folder of the rules file.
+    pub keyring: &'w Keyring,
+    /// The templates of the rule set.
+    pub templates: &'w Templates,
+}
+
+/// Performs actions. One for the whole daemon, for it holds the connections.
+#[derive(Debug)]
+pub struct Actor {
+    client: forward::Client,
+}
+
+impl Action {
+    /// Reads one action, or adds all that is wrong with it to `findings`.
+    pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
+        match settings::kind(node, findings)? {
+            kind @ ("run" | "shell") => Run::compile(node, kind, workshop, findings).map(Self::Run),
+            "forward" => Forward::compile(node, workshop, findings).map(Self::Forward),
+            "append" => Append::compile(node, workshop, findings).map(Self::Append),
+            other => {
+                findings.push(unknown(
+                    node.origin(),
+                    "unknown-action",
+                    "action",
+                    other,
+                    settings::kinds(),
+                ));
+                None
+            }
+        }
+    }
+
+    /// The key under which it is written: `run`, `shell`, `forward`, `append`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Run(run) => run.name(),
+            Self::Forward(_) => "forward",
+            Self::Append(_) => "append",
+        }
+    }
+
+    /// How it is retried where the rule does not say.
+    pub fn default_retry(&self) -> Retry {
+        match self {
+            Self::Run(_) | Self::Append(_) => Retry::for_commands(),
+            Self::Forward(_) => Retry::for_requests(),
+        }
+    }
+
+    /// What it would do with these values, to be shown: secrets are masked.
+    pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
+        match self {
+            Self::Run(run) => run.describe(values),
+            Self::Forward(forward) => forward.describe(values),
+            Self::Append(append) => append.describe(values),
+        }
+    }
+}
+
+impl Actor {
+    /// Reads the system's root certificates. That there are none is told by the first request that needs them.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            client: forward::Client::new()?,
+        })
+    }
+
+    /// Does it, until it has ended, its time is up, or `stop` is cancelled. May be dropped at any point: a command
+    /// is then killed.
+    pub async fn perform(
+        &self,
+        action: &Action,
+        occasion: &Occasion<'_>,
+        stop: CancellationToken,
+    ) -> Outcome {
+        match action {
+            Action::Run(run) => run.perform(occasion, &stop).await,
+            Action::Forward(forward) => forward.perform(&self.client, occasion, &stop).await,
+            Action::Append(append) => append.perform(occasion).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! What an answer means: done, worth another try, or not.
+
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use crate::act::outcome::Verdict;
+use crate::clock::Timestamp;
+
+/// The longest that a target may ask to be left alone.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// The verdict on an answer, and its words.
+pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> (Verdict, String) {
+    let words = format!("HTTP {}", status.as_u16());
+    match status.as_u16() {
+        200..=299 => (Verdict::Done, words),
+        // A redirect could lead anywhere, into the private network too.
+        300..=399 => (Verdict::Dead, format!("{words}: redirects are not followed")),
+        408 | 429 | 500..=599 => {
+            let retry_after = retry_after(headers, now);
+            (Verdict::Failed { retry_after }, words)
+        }
+        _ => (Verdict::Dead, words),
+    }
+}
+
+/// How long the target asks to be left alone: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit mean very long.
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+        Timestamp::from_seconds(date.unix_timestamp()).since(now)
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_judged() {
+        let failed = Verdict::FAILED;
+        for (status, verdict) in [
+            (200, Verdict::Done),
+            (202, Verdict::Done),
+            (204, Verdict::Done),
+            (299, Verdict::Done),
+            (300, Verdict::Dead),
+            (301, Verdict::Dead),
+            (302, Verdict::Dead),
+            (307, Verdict::Dead),
+            (400, Verdict::Dead),
+            (401, Verdict::Dead),
+            (404, Verdict::Dead),
+            (408, failed),
+            (409, Verdict::Dead),
+            (410, Verdict::Dead),
+            (422, Verdict::Dead),
+            (429, failed),
+            (499, Verdict::Dead),
+            (500, failed),
+            (502, failed),
+            (503, failed),
+            (504, failed),
+            (599, failed),
+            (600, Verdict::Dead),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let judged = judge(status, &HeaderMap::new(), Timestamp::from_seconds(0));
+            assert_eq!(judged.0, verdict, "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_and_capped() {
+        // 1994-11-06T08:49:37Z
+        let now = Timestamp::from_seconds(784_111_777);
+        for (text, expected) in [
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("0", Some(0)),
+            ("86400", Some(3600)),
+            ("99999999999999999999999", Some(3600)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
+            ("Wed, 06 Nov 2097 08:49:37 GMT", Some(3600)),
+            ("-5", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            let (verdict, _) = judge(StatusCode::SERVICE_UNAVAILABLE, &headers, now);
+            let retry_after = expected.map(Duration::from_secs);
+            assert_eq!(verdict, Verdict::Failed { retry_after }, "{text}");
+        }
+    }
+}

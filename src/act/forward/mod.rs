@@ -1,0 +1,187 @@
+//! Forward the request over HTTP.
+//!
+//! By default the very bytes that arrived go on, with their content type and the headers that are not the sender's
+//! credentials and not of the connection. The target's host is written in the rules file and never taken from an
+//! event. Redirects are not followed.
+
+mod client;
+mod judge;
+mod request;
+mod target;
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+use minijinja::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use crate::act::{Workshop, settings};
+use crate::diagnostic::{Finding, Findings};
+use crate::template::{RenderError, Scope, Template};
+use crate::units::Period;
+use crate::yaml::Node;
+
+pub use client::Client;
+
+/// How long a request may take, from the connection to the end of the answer, where the rule does not say.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A request to be made.
+#[derive(Debug)]
+pub struct Forward {
+    method: Method,
+    url: Template,
+    headers: Vec<(HeaderName, Template)>,
+    /// Absent: the bytes as they arrived.
+    body: Option<Template>,
+    timeout: Duration,
+}
+
+/// The keys of the action.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    #[serde(rename = "forward")]
+    _forward: IgnoredAny,
+    headers: Option<IgnoredAny>,
+    timeout: Option<Period>,
+}
+
+/// The keys of the mapping under `forward`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    #[serde(rename = "url")]
+    _url: IgnoredAny,
+    method: Option<String>,
+    #[serde(rename = "headers")]
+    _headers: Option<IgnoredAny>,
+    body: Option<IgnoredAny>,
+}
+
+impl Forward {
+    /// Reads `forward` with its fields.
+    pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
+        let before = findings.errors();
+        let fields: Fields = settings::read(node, "forward", findings)?;
+        let what = node.get("forward")?;
+        let request = if what.is_mapping() {
+            Some(what.read::<Request>(findings)?)
+        } else {
+            None
+        };
+        let url = if request.is_some() { what.get("url")? } else { what };
+        let url = target::compile(url, workshop, findings);
+        let beside = fields.headers.and_then(|_| node.get("headers"));
+        let inside = what.get("headers");
+        if let (Some(_), Some(inside)) = (beside, inside) {
+            findings.push(Finding::error(
+                inside.key_origin(),
+                "duplicate-key",
+                "`headers` stands both beside `forward` and in it",
+            ));
+        }
+        let headers = match beside.or(inside) {
+            Some(node) => read_headers(node, workshop, findings),
+            None => Vec::new(),
+        };
+        let method = request.as_ref().and_then(|request| request.method.as_deref());
+        let method = method.map_or(Some(Method::POST), |name| {
+            read_method(name, what.get("method").unwrap_or(what), findings)
+        });
+        let body = request
+            .and_then(|request| request.body)
+            .and_then(|_| what.get("body"));
+        let body = body.map(|node| {
+            workshop
+                .templates
+                .read(node, Scope::Action, workshop.keyring, findings)
+        });
+        let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, findings);
+        let forward = Self {
+            method: method?,
+            url: url?,
+            headers,
+            body: match body {
+                Some(body) => Some(body?),
+                None => None,
+            },
+            timeout,
+        };
+        (findings.errors() == before).then_some(forward)
+    }
+
+    /// What would be sent where.
+    pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
+        let mut headers = serde_json::Map::new();
+        for (name, template) in &self.headers {
+            headers.insert(name.as_str().to_owned(), template.render_masked(values)?.into());
+        }
+        let body = match &self.body {
+            Some(template) => template.render_masked(values)?,
+            None => "(the body as it arrived)".to_owned(),
+        };
+        Ok(json!({
+            "forward": {
+                "url": self.url.render_masked(values)?,
+                "method": self.method.as_str(),
+                "headers": headers,
+                "body": body,
+            },
+            "timeout": Period(self.timeout).to_string(),
+        }))
+    }
+}
+
+/// The method, if a request can have it.
+fn read_method(name: &str, node: Node<'_>, findings: &mut Findings) -> Option<Method> {
+    match Method::from_bytes(name.to_ascii_uppercase().as_bytes()) {
+        Ok(method) if method != Method::CONNECT && method != Method::TRACE => Some(method),
+        _ => {
+            let finding = node.error("wrong-value", format!("`{name}` is not a method to forward with"));
+            findings.push(finding.hint("POST, PUT, PATCH, DELETE or GET"));
+            None
+        }
+    }
+}
+
+/// The mapping of headers.
+fn read_headers(
+    node: Node<'_>,
+    workshop: &Workshop<'_>,
+    findings: &mut Findings,
+) -> Vec<(HeaderName, Template)> {
+    if !node.is_mapping() {
+        findings.push(node.error("wrong-value", "`headers` is a mapping of names to texts"));
+    }
+    let mut headers: Vec<(HeaderName, Template)> = Vec::new();
+    for (name, value) in node.entries() {
+        let fault = match HeaderName::from_bytes(name.as_bytes()) {
+            Err(_) => Some(format!("`{name}` is not the name of a header")),
+            Ok(known) if request::is_of_the_connection(&known) || known == http::header::CONTENT_LENGTH => {
+                Some(format!("`{name}` is for the connection to say, not for a rule"))
+            }
+            Ok(known) if headers.iter().any(|(other, _)| *other == known) => {
+                Some(format!("`{name}` is written twice"))
+            }
+            Ok(_) => None,
+        };
+        if let Some(fault) = fault {
+            findings.push(Finding::error(value.key_origin(), "header", fault));
+        }
+        let template = workshop
+            .templates
+            .read(value, Scope::Action, workshop.keyring, findings);
+        if let Some(text) = template.as_ref().and_then(Template::literal)
+            && HeaderValue::from_str(text).is_err()
+        {
+            findings.push(value.error("header", "a header is one line of text"));
+        }
+        if let (Ok(name), Some(template)) = (HeaderName::from_bytes(name.as_bytes()), template) {
+            headers.push((name, template));
+        }
+    }
+    headers
+}

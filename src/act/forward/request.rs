@@ -1,0 +1,162 @@
+//! The request that goes out: which headers of the sender's go on, which are ours, what the body is.
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST, USER_AGENT,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http_body_util::Full;
+use minijinja::Value;
+
+use crate::act::forward::{Forward, target};
+use crate::act::occasion::Occasion;
+use crate::template::Template;
+
+/// What we call ourselves.
+const AGENT: &str = concat!("hookyard/", env!("CARGO_PKG_VERSION"));
+/// Carries the event's id.
+const EVENT_ID: HeaderName = HeaderName::from_static("x-hookyard-event-id");
+/// Carries the delivery's id, the same for every try, so that the target can tell a second try from a second event.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The headers of one connection (RFC 9110 §7.6.1); another connection has its own.
+const OF_THE_CONNECTION: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// Headers about the body, which do not hold for another one.
+const ABOUT_THE_BODY: [&str; 6] = [
+    "content-type",
+    "content-encoding",
+    "content-language",
+    "content-md5",
+    "content-digest",
+    "digest",
+];
+
+/// Whether a header speaks of the connection rather than of the message.
+pub fn is_of_the_connection(name: &HeaderName) -> bool {
+    OF_THE_CONNECTION.contains(&name.as_str())
+}
+
+impl Forward {
+    /// The request for this occasion; the error says why there can be none.
+    pub fn request(&self, occasion: &Occasion<'_>) -> Result<Request<Full<Bytes>>, String> {
+        let values = if self.holds_templates() {
+            occasion.values()
+        } else {
+            Value::UNDEFINED
+        };
+        let url = self
+            .url
+            .render(&values)
+            .map_err(|error| format!("url: {error}"))?;
+        let uri = target::rendered(&self.url, &url)?;
+        let mut headers = passed_on(occasion);
+        let body = self.content(occasion, &values, &mut headers)?;
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        for (name, value) in [
+            (EVENT_ID, occasion.event.received.id.to_string()),
+            (IDEMPOTENCY_KEY, occasion.delivery.clone()),
+        ] {
+            headers.insert(name.clone(), header(&name, &value)?);
+        }
+        for (name, template) in &self.headers {
+            let value = template
+                .render(&values)
+                .map_err(|error| format!("header `{name}`: {error}"))?;
+            let mut value = header(name, &value)?;
+            // Kept out of any debug output of the client's.
+            value.set_sensitive(template.literal().is_none());
+            headers.insert(name.clone(), value);
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// The body, and in `headers` what is to be said about it.
+    fn content(
+        &self,
+        occasion: &Occasion<'_>,
+        values: &Value,
+        headers: &mut HeaderMap,
+    ) -> Result<Bytes, String> {
+        let bodiless = self.method == Method::GET || self.method == Method::HEAD;
+        if self.body.is_some() || bodiless {
+            for name in ABOUT_THE_BODY {
+                headers.remove(name);
+            }
+        }
+        let Some(template) = &self.body else {
+            return Ok(if bodiless {
+                Bytes::new()
+            } else {
+                occasion.event.received.body.clone()
+            });
+        };
+        let body = template
+            .render(values)
+            .map_err(|error| format!("body: {error}"))?;
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&body).is_ok();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(if is_json {
+                "application/json"
+            } else {
+                "text/plain; charset=utf-8"
+            }),
+        );
+        Ok(Bytes::from(body))
+    }
+
+    fn holds_templates(&self) -> bool {
+        let mut all = self
+            .headers
+            .iter()
+            .map(|(_, template)| template)
+            .chain(&self.body)
+            .chain([&self.url]);
+        all.any(|template: &Template| template.literal().is_none())
+    }
+}
+
+/// The sender's headers that go on.
+fn passed_on(occasion: &Occasion<'_>) -> HeaderMap {
+    let arrived = &occasion.event.received.headers;
+    let named_by_connection: Vec<String> = arrived
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    let mut headers = HeaderMap::with_capacity(arrived.keys_len() + 4);
+    for (name, value) in arrived {
+        let stays = is_of_the_connection(name)
+            || occasion.withholds(name)
+            // The target's answer is kept as it is: it had better be readable.
+            || [HOST, CONTENT_LENGTH, EXPECT, FORWARDED, ACCEPT_ENCODING].contains(name)
+            || name.as_str().starts_with("x-forwarded-")
+            || named_by_connection.iter().any(|named| named == name.as_str());
+        if !stays {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// A header's value; one with a line break would be two headers.
+fn header(name: &HeaderName, value: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_bytes(value.as_bytes())
+        .map_err(|_| format!("header `{name}`: a header is one line of text without control characters"))
+}

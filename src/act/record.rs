@@ -1,0 +1,57 @@
+//! The event record: one JSON object about an event, for `stdin: json` and `line: json`.
+//!
+//! It holds no credential headers. It is one line: JSON has no line break but between its tokens.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::act::occasion::Occasion;
+
+/// The fields, in the order in which they are written.
+#[derive(Serialize)]
+struct Record<'r> {
+    id: String,
+    received_at: String,
+    endpoint: &'r str,
+    rule: &'r str,
+    method: &'r str,
+    path: &'r str,
+    query: &'r str,
+    client: Option<String>,
+    headers: Map<String, Value>,
+    payload: &'r Value,
+}
+
+/// The record as JSON, without a line break.
+pub fn json(occasion: &Occasion<'_>) -> Result<Vec<u8>, serde_json::Error> {
+    let received = &occasion.event.received;
+    serde_json::to_vec(&Record {
+        id: received.id.to_string(),
+        received_at: received.at.to_string(),
+        endpoint: &received.endpoint,
+        rule: occasion.rule,
+        method: received.method.as_str(),
+        path: &received.path,
+        query: &received.query,
+        client: received.client.map(|client| client.to_string()),
+        headers: headers(occasion),
+        payload: &occasion.event.payload.value,
+    })
+}
+
+/// The headers by name; several values of one name are joined as RFC 9110 §5.3 allows.
+fn headers(occasion: &Occasion<'_>) -> Map<String, Value> {
+    let headers = &occasion.event.received.headers;
+    headers
+        .keys()
+        .filter(|name| !occasion.withholds(name))
+        .map(|name| {
+            let values: Vec<_> = headers
+                .get_all(name)
+                .iter()
+                .map(|value| String::from_utf8_lossy(value.as_bytes()))
+                .collect();
+            (name.as_str().to_owned(), Value::from(values.join(", ")))
+        })
+        .collect()
+}

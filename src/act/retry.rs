@@ -1,0 +1,98 @@
+//! How a rule wishes a failed action to be tried again.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::diagnostic::Findings;
+use crate::units::Period;
+use crate::yaml::Node;
+
+/// The most attempts that a rule may ask for.
+pub const MAX_ATTEMPTS: u32 = 100;
+
+/// How often, and after how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How many attempts at one action there are, the first included: 1 to [`MAX_ATTEMPTS`].
+    pub attempts: u32,
+    /// How long to wait after the first failed attempt, the second, and so on; the last holds for all further ones.
+    /// Never empty.
+    pub backoff: Vec<Duration>,
+    /// Whether each wait is varied by a fifth, so that many deliveries do not come back at one moment.
+    pub jitter: bool,
+}
+
+/// The mapping under `retry`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    attempts: Option<u32>,
+    backoff: Option<IgnoredAny>,
+}
+
+impl Retry {
+    /// Reads the value of a rule's `retry`. Without `backoff` the waits are those of commands; without `attempts`
+    /// there are as many as waits.
+    pub fn compile(node: Node<'_>, findings: &mut Findings) -> Option<Self> {
+        let before = findings.errors();
+        if !node.is_mapping() {
+            let finding = node.error("wrong-value", "`retry` is a mapping");
+            findings.push(finding.hint("write `retry: {attempts: 3, backoff: [10s, 60s, 5m]}`"));
+            return None;
+        }
+        let fields: Fields = node.read(findings)?;
+        let backoff = match fields.backoff.and_then(|_| node.get("backoff")) {
+            Some(node) => read_backoff(node, findings),
+            None => Self::for_commands().backoff,
+        };
+        if let (Some(attempts), Some(node)) = (fields.attempts, node.get("attempts"))
+            && !(1..=MAX_ATTEMPTS).contains(&attempts)
+        {
+            let message = format!("`attempts` is {attempts}; it may be 1 to {MAX_ATTEMPTS}");
+            findings.push(node.error("wrong-value", message));
+        }
+        let waits = u32::try_from(backoff.len()).unwrap_or(MAX_ATTEMPTS);
+        (findings.errors() == before).then(|| Self {
+            attempts: fields.attempts.unwrap_or(waits),
+            backoff,
+            jitter: false,
+        })
+    }
+
+    /// The default of `run`, `shell` and `append`.
+    pub fn for_commands() -> Self {
+        Self {
+            attempts: 3,
+            backoff: [10, 60, 300].map(Duration::from_secs).to_vec(),
+            jitter: false,
+        }
+    }
+
+    /// The default of `forward`.
+    pub fn for_requests() -> Self {
+        Self {
+            attempts: 8,
+            backoff: [5, 30, 120, 600, 1800, 7200, 18_000, 36_000]
+                .map(Duration::from_secs)
+                .to_vec(),
+            jitter: true,
+        }
+    }
+}
+
+/// One wait, or a list of them.
+fn read_backoff(node: Node<'_>, findings: &mut Findings) -> Vec<Duration> {
+    let most = usize::try_from(MAX_ATTEMPTS).unwrap_or(usize::MAX);
+    let items = node.one_or_many();
+    if items.is_empty() || items.len() > most {
+        let message = format!("`backoff` has {} waits; it may have 1 to {most}", items.len());
+        findings.push(node.error("wrong-value", message));
+    }
+    items
+        .into_iter()
+        .filter_map(|item| item.read::<Period>(findings))
+        .map(|Period(wait)| wait)
+        .collect()
+}

@@ -1,0 +1,83 @@
+//! The process group of a command: signalled as a whole, so that no grandchild outlives its time.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::process::Child;
+use tokio::time::{sleep, timeout};
+
+/// How often it is looked whether the group has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long the kernel may take to end what was killed; only a process in uninterruptible sleep takes longer.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// A command's process group. Dropped before the command has ended, it is killed: an attempt that nobody waits for
+/// any more must not go on.
+#[derive(Debug)]
+pub struct Group {
+    leader: Option<Pid>,
+    armed: bool,
+}
+
+impl Group {
+    /// The group that this child leads.
+    pub fn of(child: &Child) -> Self {
+        let leader = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        Self { leader, armed: true }
+    }
+
+    /// The leader has ended and is reaped: from now on the group is left alone.
+    pub fn release(&mut self) {
+        self.armed = false;
+    }
+
+    /// TERM, up to `grace` for all of the group to end, KILL. The leader is reaped.
+    pub async fn put_down(&mut self, child: &mut Child, grace: Duration) -> Option<ExitStatus> {
+        self.signal(Signal::TERM);
+        let mut status = None;
+        let waited = timeout(grace, async {
+            status = child.wait().await.ok();
+            // The leader is gone; those that it started may ignore TERM.
+            while self.exists() {
+                sleep(LOOK).await;
+            }
+        })
+        .await;
+        if waited.is_err() {
+            self.signal(Signal::KILL);
+            // A fork that was under way survives the first.
+            sleep(LOOK).await;
+            self.signal(Signal::KILL);
+        }
+        if status.is_none() {
+            status = timeout(KILL_LIMIT, child.wait()).await.ok().and_then(Result::ok);
+        }
+        self.release();
+        status
+    }
+
+    /// Signals all of the group. There may be nobody left, which is as well.
+    fn signal(&self, signal: Signal) {
+        if let Some(leader) = self.leader {
+            kill_process_group(leader, signal).ok();
+        }
+    }
+
+    /// Whether any process of the group is left.
+    fn exists(&self) -> bool {
+        self.leader
+            .is_some_and(|leader| test_kill_process_group(leader).is_ok())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.armed {
+            self.signal(Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! One command, from its start to its end.
+//!
+//! Its input is written and both its outputs are read at the same time, so that no pipe that is full stops it.
+//! It has ended when the command itself has ended: a child that it left behind with the pipes in its hands is given
+//! [`PIPES_LIMIT`], then nobody listens to it any more. When its time is up, or the daemon stops, the whole process
+//! group is ended.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use minijinja::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::act::occasion::Occasion;
+use crate::act::outcome::{Kept, Outcome, Output, Verdict};
+use crate::act::record;
+use crate::act::run::group::Group;
+use crate::act::run::{Run, Stdin};
+
+/// How long the pipes are read on after the command has ended.
+const PIPES_LIMIT: Duration = Duration::from_millis(500);
+/// How much is read from a pipe at once.
+const CHUNK: usize = 16 << 10;
+/// The kernel's "Argument list too long".
+const E2BIG: i32 = 7;
+
+/// How a command came to its end.
+enum End {
+    Exited(io::Result<ExitStatus>),
+    TimedOut,
+    Stopped,
+}
+
+impl Run {
+    /// Runs it.
+    pub async fn perform(&self, occasion: &Occasion<'_>, stop: &CancellationToken) -> Outcome {
+        let started = Instant::now();
+        if stop.is_cancelled() {
+            return Outcome::new(Verdict::Stopped, "stopped", started.elapsed());
+        }
+        let prepared = self
+            .command(occasion)
+            .and_then(|command| Ok((command, self.input(occasion)?)));
+        let (mut command, input) = match prepared {
+            Ok(prepared) => prepared,
+            Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
+        };
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                let (verdict, detail) = self.not_started(&error);
+                return Outcome::new(verdict, detail, started.elapsed());
+            }
+        };
+        let (end, output) = self.attend(child, input, stop).await;
+        let (verdict, detail) = self.judge(&end);
+        Outcome {
+            verdict,
+            detail,
+            output,
+            duration: started.elapsed(),
+        }
+    }
+
+    /// The command with all values filled in.
+    fn command(&self, occasion: &Occasion<'_>) -> Result<Command, String> {
+        let templates = self
+            .arguments
+            .iter()
+            .chain(self.environment.iter().map(|(_, template)| template));
+        let values = if templates.into_iter().all(|template| template.literal().is_some()) {
+            Value::UNDEFINED
+        } else {
+            occasion.values()
+        };
+        let mut command = Command::new(&self.program);
+        for (index, argument) in self.arguments.iter().enumerate() {
+            let text = argument.render(&values).map_err(|error| error.to_string())?;
+            command.arg(without_nul(text, || format!("argument {}", index + 1))?);
+        }
+        command.env_clear();
+        for (name, value) in &self.surroundings {
+            command.env(name, value);
+        }
+        for (name, template) in &self.environment {
+            let text = template
+                .render(&values)
+                .map_err(|error| format!("`{name}`: {error}"))?;
+            command.env(name, without_nul(text, || format!("the variable `{name}`"))?);
+        }
+        let received = &occasion.event.received;
+        command
+            .env("HOOKYARD_EVENT_ID", received.id.to_string())
+            .env("HOOKYARD_RULE", occasion.rule)
+            .env("HOOKYARD_ENDPOINT", &*received.endpoint)
+            .env("HOOKYARD_ATTEMPT", occasion.attempt.to_string())
+            .env("HOOKYARD_DELIVERY_ID", &occasion.delivery)
+            .current_dir(&self.cwd)
+            .stdin(if self.stdin == Stdin::None {
+                Stdio::null()
+            } else {
+                Stdio::piped()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// What the command reads.
+    fn input(&self, occasion: &Occasion<'_>) -> Result<Bytes, String> {
+        match self.stdin {
+            Stdin::Body => Ok(occasion.event.received.body.clone()),
+            Stdin::Json => record::json(occasion)
+                .map(Bytes::from)
+                .map_err(|error| format!("no event record: {error}")),
+            Stdin::None => Ok(Bytes::new()),
+        }
+    }
+
+    /// Why it could not be started, and whether that may change.
+    fn not_started(&self, error: &io::Error) -> (Verdict, String) {
+        if error.raw_os_error() == Some(E2BIG) {
+            let detail = "arguments and environment are too long for the kernel: hand values over on stdin";
+            return (Verdict::Dead, detail.to_owned());
+        }
+        let detail = format!("cannot start `{}`: {error}", self.program.display());
+        (Verdict::FAILED, detail)
+    }
+
+    /// Feeds the command, listens to it, and sees it to its end.
+    async fn attend(&self, mut child: Child, input: Bytes, stop: &CancellationToken) -> (End, Output) {
+        let mut group = Group::of(&child);
+        let mut output = Output::default();
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let end = {
+            let Output {
+                stdout: out,
+                stderr: err,
+            } = &mut output;
+            let mut pipes = pin!(async {
+                tokio::join!(feed(stdin, input), listen(stdout, out), listen(stderr, err));
+            });
+            let mut time_is_up = pin!(sleep(self.timeout));
+            let mut silent = false;
+            let end = loop {
+                tokio::select! {
+                    biased;
+                    status = child.wait() => break End::Exited(status),
+                    () = stop.cancelled() => break End::Stopped,
+                    () = &mut time_is_up => break End::TimedOut,
+                    () = &mut pipes, if !silent => silent = true,
+                }
+            };
+            if matches!(end, End::Exited(_)) {
+                group.release();
+            } else {
+                // It is listened to all the while: what it says on its way out must not block it.
+                let mut put_down = pin!(group.put_down(&mut child, self.grace));
+                loop {
+                    tokio::select! {
+                        _ = &mut put_down => break,
+                        () = &mut pipes, if !silent => silent = true,
+                    }
+                }
+            }
+            if !silent {
+                drop(timeout(PIPES_LIMIT, pipes).await);
+            }
+            end
+        };
+        (end, output)
+    }
+
+    /// What the end means.
+    fn judge(&self, end: &End) -> (Verdict, String) {
+        match end {
+            End::Stopped => (Verdict::Stopped, "stopped".to_owned()),
+            End::TimedOut => (
+                Verdict::FAILED,
+                format!("timed out after {}", humantime::format_duration(self.timeout)),
+            ),
+            End::Exited(Err(error)) => (Verdict::FAILED, format!("cannot be waited for: {error}")),
+            End::Exited(Ok(status)) => match (status.code(), status.signal()) {
+                (Some(code), _) => {
+                    let verdict = u8::try_from(code).map_or(Verdict::FAILED, |code| self.exit.verdict(code));
+                    (verdict, format!("exit {code}"))
+                }
+                (None, signal) => (Verdict::FAILED, format!("killed by {}", signal_name(signal))),
+            },
+        }
+    }
+}
+
+/// The text, if the kernel can take it.
+fn without_nul(text: String, what: impl Fn() -> String) -> Result<String, String> {
+    if text.contains('\0') {
+        return Err(format!("{} holds a NUL byte", what()));
+    }
+    Ok(text)
+}
+
+/// Writes the command's input. One that does not read it, or not to its end, is free to.
+async fn feed(stdin: Option<ChildStdin>, input: Bytes) {
+    if let Some(mut stdin) = stdin
+        && stdin.write_all(&input).await.is_ok()
+    {
+        drop(stdin.shutdown().await);
+    }
+}
+
+/// Reads to the end, keeping what has room.
+async fn listen(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Kept) {
+    let Some(mut pipe) = pipe else { return };
+    let mut chunk = vec![0; CHUNK];
+    while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
+        kept.push(chunk.get(..length).unwrap_or_default());
+    }
+}
+
+/// The name of a signal.
+fn signal_name(signal: Option<i32>) -> String {
+    let Some(signal) = signal else {
+        return "a signal".to_owned();
+    };
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return format!("signal {signal}"),
+    };
+    name.to_owned()
+}

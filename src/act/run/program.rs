@@ -1,0 +1,88 @@
+//! Where a program is.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+
+/// The absolute path of `program`: as it is, below `cwd` if it has a slash, else the first in the folders of
+/// `search`. The error is what is wrong, and what would help.
+pub fn find(program: &str, cwd: &Path, search: Option<&OsStr>) -> Result<PathBuf, (String, String)> {
+    if program.contains('/') {
+        let path = cwd.join(program);
+        return executable(&path).map(|()| path);
+    }
+    let Some(search) = search else {
+        return Err((
+            format!("`{program}` cannot be looked up, for `PATH` depends on the event"),
+            format!("write the program's whole path, such as `/usr/bin/{program}`"),
+        ));
+    };
+    std::env::split_paths(search)
+        // A relative folder in PATH would mean another program in every folder.
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(|path| executable(path).is_ok())
+        .ok_or_else(|| {
+            (
+                format!("there is no program `{program}` in `PATH`"),
+                format!(
+                    "looked in {}; write the program's whole path",
+                    search.to_string_lossy()
+                ),
+            )
+        })
+}
+
+/// Whether a file is there and may be executed.
+fn executable(path: &Path) -> Result<(), (String, String)> {
+    let shown = path.display();
+    match path.metadata() {
+        Err(error) => Err((
+            format!("there is no program `{shown}`: {error}"),
+            "a path is taken from `cwd`, or else from the folder of the rules file".to_owned(),
+        )),
+        Ok(metadata) if !metadata.is_file() => Err((
+            format!("`{shown}` is not a file"),
+            "name the program itself".to_owned(),
+        )),
+        Ok(_) => access(path, Access::EXEC_OK).map_err(|_| {
+            (
+                format!("`{shown}` may not be executed"),
+                format!("chmod +x {shown}"),
+            )
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_where_a_shell_would_find_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let cwd = folder.path();
+        std::fs::write(cwd.join("plain"), "x").unwrap();
+        let path = Some(OsStr::new("relative:/nowhere:/usr/bin:/bin"));
+        assert!(find("true", cwd, path).unwrap().is_absolute());
+        assert_eq!(find("/bin/sh", cwd, None).unwrap(), Path::new("/bin/sh"));
+        std::os::unix::fs::symlink("/bin/sh", cwd.join("link")).unwrap();
+        assert_eq!(find("./link", cwd, path).unwrap(), cwd.join("./link"));
+        for (program, search, message) in [
+            ("/no/such", path, "there is no program `/no/such`"),
+            (
+                "no-such-program",
+                path,
+                "there is no program `no-such-program` in `PATH`",
+            ),
+            ("./plain", path, "may not be executed"),
+            ("/tmp", path, "is not a file"),
+            ("true", None, "cannot be looked up"),
+            ("link", Some(OsStr::new(".")), "there is no program"),
+        ] {
+            let (found, _) = find(program, cwd, search).unwrap_err();
+            assert!(found.contains(message), "{program}: {found}");
+        }
+    }
+}

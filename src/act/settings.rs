@@ -1,0 +1,160 @@
+//! What the actions' pieces of YAML have in common.
+//!
+//! An action is a mapping with exactly one of the keys `run`, `shell`, `forward`, `append`; which further keys it
+//! may have depends on that one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::diagnostic::{Finding, Findings, did_you_mean};
+use crate::secret::Keyring;
+use crate::template::is_template;
+use crate::units::Period;
+use crate::yaml::Node;
+
+/// The keys of a command.
+const COMMAND: &[&str] = &["env", "cwd", "stdin", "timeout", "grace", "exit"];
+/// The kinds of actions, with the further keys of each.
+const KINDS: [(&str, &[&str]); 4] = [
+    ("run", COMMAND),
+    ("shell", COMMAND),
+    ("forward", &["headers", "timeout"]),
+    ("append", &["line", "sync"]),
+];
+
+/// The names of all kinds.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(kind, _)| *kind)
+}
+
+/// Which kind of action this is.
+pub fn kind(node: Node<'_>, findings: &mut Findings) -> Option<&'static str> {
+    let example =
+        "write `- run: [program, argument]`, `- shell: |`, `- forward: https://…` or `- append: file`";
+    if !node.is_mapping() {
+        findings.push(node.error("wrong-action", "an action is a mapping").hint(example));
+        return None;
+    }
+    let found: Vec<&str> = kinds().filter(|kind| node.get(kind).is_some()).collect();
+    match found.as_slice() {
+        [kind] => Some(kind),
+        [] => {
+            let entries = node.entries();
+            let mistyped = entries
+                .iter()
+                .find_map(|(key, value)| Some((key, value, did_you_mean(key, kinds())?)));
+            findings.push(match mistyped {
+                Some((key, value, near)) => Finding::error(
+                    value.key_origin(),
+                    "wrong-action",
+                    format!("unknown action `{key}`"),
+                )
+                .hint(format!("did you mean `{near}`?")),
+                None => {
+                    let keys: Vec<String> = entries.iter().map(|(key, _)| format!("`{key}`")).collect();
+                    let found = if keys.is_empty() {
+                        "nothing".to_owned()
+                    } else {
+                        keys.join(", ")
+                    };
+                    node.error(
+                        "wrong-action",
+                        format!("an action has one of `run`, `shell`, `forward`, `append`; found {found}"),
+                    )
+                    .hint(example)
+                }
+            });
+            None
+        }
+        several => {
+            let names: Vec<String> = several.iter().map(|kind| format!("`{kind}`")).collect();
+            findings.push(
+                node.error(
+                    "wrong-action",
+                    format!("one action does one thing; found {}", names.join(" and ")),
+                )
+                .hint("write one list item for each; they run in order"),
+            );
+            None
+        }
+    }
+}
+
+/// Reads the fields of an action. A key of another kind is reported as such.
+pub fn read<T: DeserializeOwned>(node: Node<'_>, kind: &str, findings: &mut Findings) -> Option<T> {
+    let mut found = Findings::new();
+    let fields = node.read(&mut found);
+    for finding in &found {
+        let key = finding.message.split('`').nth(1).unwrap_or_default();
+        let owners: Vec<String> = KINDS
+            .iter()
+            .filter(|(_, keys)| keys.contains(&key))
+            .map(|(owner, _)| format!("`{owner}`"))
+            .collect();
+        match node.get(key) {
+            Some(value) if finding.code == "unknown-key" && !owners.is_empty() => {
+                findings.push(Finding::error(
+                    value.key_origin(),
+                    "unknown-key",
+                    format!("`{key}` belongs to {}, not to `{kind}`", owners.join(" and ")),
+                ));
+            }
+            _ => findings.push(finding.clone()),
+        }
+    }
+    fields
+}
+
+/// A length of time that must not be nothing.
+pub fn limit(
+    node: Node<'_>,
+    key: &str,
+    given: Option<Period>,
+    default: Duration,
+    findings: &mut Findings,
+) -> Duration {
+    let Some(Period(given)) = given else {
+        return default;
+    };
+    if given.is_zero()
+        && let Some(value) = node.get(key)
+    {
+        findings.push(value.error("wrong-value", format!("`{key}` must be longer than nothing")));
+    }
+    given
+}
+
+/// Text without a template in it, or a finding.
+pub fn fixed<'d>(node: Node<'d>, what: &str, findings: &mut Findings) -> Option<&'d str> {
+    match node.as_str() {
+        None => {
+            let finding = node.error("wrong-value", format!("{what} is text"));
+            findings.push(finding.hint("put it in quotes"));
+            None
+        }
+        Some(text) if is_template(text) => {
+            let message = format!("{what} is fixed: it may not hold a template");
+            findings.push(node.error("template", message));
+            None
+        }
+        Some("") => {
+            findings.push(node.error("wrong-value", format!("{what} is empty")));
+            None
+        }
+        Some(text) => Some(text),
+    }
+}
+
+/// A path as the rules file means it: relative ones are below its folder.
+pub fn located(keyring: &Keyring, path: &str) -> PathBuf {
+    let folder = keyring.folder();
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let path = folder.join(path);
+    std::path::absolute(&path).unwrap_or(path)
+}

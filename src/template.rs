@@ -1,1 +1,0 @@
-//! Text with values in it: compiled once, rendered often.

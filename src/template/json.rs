@@ -1,0 +1,210 @@
+//! JSON as templates see it: read in place, written as JSON.
+//!
+//! A payload is never converted as a whole. A [`Json`] is a place in a shared value; looking something up in it
+//! makes the next place, or the scalar. What a template writes out is JSON for everything but text, for a shell
+//! script that is handed `False` instead of `false` takes the wrong branch.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
+use minijinja::{AutoEscape, Error, ErrorKind, Output, State, Value};
+
+/// The name under which the templates of URLs escape what they write.
+pub const URL: &str = "url";
+
+/// A place in a shared JSON value: an object or a list.
+pub struct Json {
+    root: Arc<serde_json::Value>,
+    path: Vec<Step>,
+}
+
+/// One step down.
+#[derive(Clone)]
+enum Step {
+    Key(Arc<str>),
+    Index(usize),
+}
+
+/// The value for templates; nothing is copied but a scalar.
+pub fn value(root: &Arc<serde_json::Value>) -> Value {
+    convert(root, root, Vec::new())
+}
+
+/// What stands at `path` below `root`, which is `here`.
+fn convert(here: &serde_json::Value, root: &Arc<serde_json::Value>, path: Vec<Step>) -> Value {
+    match here {
+        serde_json::Value::Null => Value::from(()),
+        serde_json::Value::Bool(flag) => Value::from(*flag),
+        serde_json::Value::String(text) => Value::from(text.as_str()),
+        // Whole numbers as such: as a float 2^53 + 1 would become 2^53.
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => Value::from(whole),
+            (None, Some(whole)) => Value::from(whole),
+            (None, None) => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => Value::from_object(Json {
+            root: Arc::clone(root),
+            path,
+        }),
+    }
+}
+
+impl Json {
+    /// The JSON that stands here.
+    fn here(&self) -> &serde_json::Value {
+        let mut here: &serde_json::Value = &self.root;
+        for step in &self.path {
+            let next = match step {
+                Step::Key(key) => here.get(&**key),
+                Step::Index(index) => here.get(index),
+            };
+            let Some(next) = next else {
+                return &serde_json::Value::Null;
+            };
+            here = next;
+        }
+        here
+    }
+
+    /// The whole value, if this is its root.
+    pub fn whole(&self) -> Option<&Arc<serde_json::Value>> {
+        self.path.is_empty().then_some(&self.root)
+    }
+
+    fn below(&self, here: &serde_json::Value, step: Step) -> Value {
+        let mut path = Vec::with_capacity(self.path.len() + 1);
+        path.extend_from_slice(&self.path);
+        path.push(step);
+        convert(here, &self.root, path)
+    }
+}
+
+impl fmt::Debug for Json {
+    // A payload is not printed by accident.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[payload]")
+    }
+}
+
+impl Object for Json {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        if self.here().is_array() {
+            ObjectRepr::Seq
+        } else {
+            ObjectRepr::Map
+        }
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match key.as_str() {
+            Some(key) => self.get_value_by_str(key),
+            None => {
+                let index = key.as_usize()?;
+                let here = self.here().as_array()?.get(index)?;
+                Some(self.below(here, Step::Index(index)))
+            }
+        }
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let here = self.here().as_object()?.get(key)?;
+        Some(self.below(here, Step::Key(Arc::from(key))))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        match self.here() {
+            serde_json::Value::Array(items) => Enumerator::Seq(items.len()),
+            serde_json::Value::Object(fields) => {
+                Enumerator::Values(fields.keys().map(|key| Value::from(key.as_str())).collect())
+            }
+            _ => Enumerator::Empty,
+        }
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        match self.here() {
+            serde_json::Value::Array(items) => Some(items.len()),
+            serde_json::Value::Object(fields) => Some(fields.len()),
+            _ => Some(0),
+        }
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.here(), f)
+    }
+}
+
+/// A value as text: text as it is, everything else as JSON.
+pub fn text(value: &Value) -> Result<String, Error> {
+    if let Some(json) = value.downcast_object_ref::<Json>() {
+        return Ok(json.here().to_string());
+    }
+    match value.kind() {
+        ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
+        ValueKind::Undefined => Ok(String::new()),
+        ValueKind::Bytes => {
+            let bytes = value.as_bytes().unwrap_or_default();
+            std::str::from_utf8(bytes)
+                .map(str::to_owned)
+                .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("not text: {error}")))
+        }
+        ValueKind::Plain | ValueKind::Invalid => Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "this is not a value that can be written",
+        )),
+        _ => as_json(value),
+    }
+}
+
+/// A value as JSON, text included. What is undefined is an error inside of a list or an object too.
+pub fn as_json(value: &Value) -> Result<String, Error> {
+    defined(value)?;
+    serde_json::to_string(value).map_err(|error| {
+        Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
+    })
+}
+
+/// An error that names the undefined value, if this is one or holds one.
+pub fn defined(value: &Value) -> Result<(), Error> {
+    match value.kind() {
+        // Looking into an undefined value makes the error that says where it came from.
+        ValueKind::Undefined => value.get_attr("").map(drop),
+        _ if value.downcast_object_ref::<Json>().is_some() => Ok(()),
+        ValueKind::Seq => value.try_iter()?.try_for_each(|item| defined(&item)),
+        ValueKind::Map => value
+            .try_iter()?
+            .try_for_each(|key| defined(&value.get_item(&key)?)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes what a template puts out.
+pub fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let text = text(value)?;
+    let in_url = matches!(state.auto_escape(), AutoEscape::Custom(name) if name == URL);
+    if in_url && !value.is_safe() {
+        out.write_str(&percent_encoded(&text))?;
+    } else {
+        out.write_str(&text)?;
+    }
+    Ok(())
+}
+
+/// The text with everything but letters, digits and `-_.~` percent-encoded, so that it is one segment of a path,
+/// or one value of a query, whatever it holds.
+pub fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                let digit = char::from_digit(u32::from(digit), 16).unwrap_or('0');
+                encoded.push(digit.to_ascii_uppercase());
+            }
+        }
+    }
+    encoded
+}

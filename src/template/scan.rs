@@ -1,0 +1,233 @@
+//! What a template's text names, seen without rendering it.
+//!
+//! minijinja finds an unknown filter only when a render reaches it, and a branch that no render at load enters
+//! would hide one until the night it is needed. So the text is read once more, as tokens: the filters, tests and
+//! methods it uses, and the arguments of `secret(…)` and `jsonpath(…)`, which must be literal so that they can be
+//! resolved at load. Whatever is overseen here is refused at render, never guessed.
+
+use std::iter::Peekable;
+use std::str::CharIndices;
+
+/// What was found.
+#[derive(Debug, Default, PartialEq)]
+pub struct Scan {
+    /// The arguments of `secret('…')`.
+    pub secrets: Vec<String>,
+    /// The arguments of `jsonpath('…')`.
+    pub paths: Vec<String>,
+    /// The names behind `|`.
+    pub filters: Vec<String>,
+    /// The names behind `is`.
+    pub tests: Vec<String>,
+    /// The names of called methods: `x.name()`.
+    pub methods: Vec<String>,
+    /// Functions whose one argument must be literal text, and is not.
+    pub not_literal: Vec<String>,
+}
+
+/// The functions that are resolved at load.
+const RESOLVED_AT_LOAD: [&str; 2] = ["secret", "jsonpath"];
+
+/// A token inside a tag.
+#[derive(Debug, PartialEq)]
+enum Token {
+    Word(String),
+    Text(String),
+    Sign(char),
+}
+
+/// Whether `text` holds a template at all.
+pub fn is_template(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|opening| text.contains(opening))
+}
+
+/// Reads the text of a template.
+pub fn scan(text: &str) -> Scan {
+    let mut found = Scan::default();
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        let tag = rest.get(at + 1..).unwrap_or_default();
+        let inside = tag.get(1..).unwrap_or_default();
+        rest = match tag.chars().next() {
+            Some('#') => inside
+                .find("#}")
+                .and_then(|end| inside.get(end + 2..))
+                .unwrap_or_default(),
+            Some(kind @ ('{' | '%')) => {
+                let (tokens, behind) = tokens(inside, kind == '%');
+                note(&tokens, kind == '%', &mut found);
+                if kind == '%' && tokens.first() == Some(&Token::Word("raw".into())) {
+                    behind_raw(behind)
+                } else {
+                    behind
+                }
+            }
+            _ => tag,
+        };
+    }
+    found
+}
+
+/// What follows the `{% endraw %}` of a raw block.
+fn behind_raw(text: &str) -> &str {
+    text.find("endraw")
+        .and_then(|at| text.get(at..))
+        .and_then(|end| end.find("%}").and_then(|close| end.get(close + 2..)))
+        .unwrap_or_default()
+}
+
+/// The tokens of a tag, and the text behind it.
+fn tokens(text: &str, block: bool) -> (Vec<Token>, &str) {
+    let mut tokens = Vec::new();
+    let mut braces = 0_usize;
+    let mut letters = text.char_indices().peekable();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '\'' | '"' => tokens.push(Token::Text(quoted(&mut letters, letter))),
+            _ if letter.is_alphanumeric() || letter == '_' => {
+                let mut word = String::from(letter);
+                while let Some((_, letter)) =
+                    letters.next_if(|(_, letter)| letter.is_alphanumeric() || *letter == '_')
+                {
+                    word.push(letter);
+                }
+                tokens.push(Token::Word(word));
+            }
+            '{' => braces += 1,
+            '}' if braces > 0 => braces -= 1,
+            '}' if !block => return (tokens, text.get(at + 2..).unwrap_or_default()),
+            '%' if block && letters.peek().is_some_and(|(_, next)| *next == '}') => {
+                return (tokens, text.get(at + 2..).unwrap_or_default());
+            }
+            _ if letter.is_whitespace() => {}
+            // `{%-` and `{%+` only trim whitespace.
+            '-' | '+' if tokens.is_empty() => {}
+            _ => tokens.push(Token::Sign(letter)),
+        }
+    }
+    (tokens, "")
+}
+
+/// The text of a literal, behind its opening quote.
+fn quoted(letters: &mut Peekable<CharIndices<'_>>, quote: char) -> String {
+    let mut text = String::new();
+    while let Some((_, letter)) = letters.next() {
+        match letter {
+            '\\' => match letters.next() {
+                Some((_, 'n')) => text.push('\n'),
+                Some((_, 't')) => text.push('\t'),
+                Some((_, 'r')) => text.push('\r'),
+                Some((_, escaped)) => text.push(escaped),
+                None => break,
+            },
+            _ if letter == quote => break,
+            _ => text.push(letter),
+        }
+    }
+    text
+}
+
+/// Notes what the tokens of one tag name.
+fn note(tokens: &[Token], block: bool, found: &mut Scan) {
+    let word = |at: usize| match tokens.get(at) {
+        Some(Token::Word(word)) => Some(word.as_str()),
+        _ => None,
+    };
+    let sign = |at: Option<usize>, sign: char| {
+        at.and_then(|at| tokens.get(at))
+            .is_some_and(|token| *token == Token::Sign(sign))
+    };
+    if block && word(0) == Some("filter") {
+        found.filters.extend(word(1).map(str::to_owned));
+    }
+    for (at, token) in tokens.iter().enumerate() {
+        let attribute = sign(at.checked_sub(1), '.');
+        match token {
+            Token::Sign('|') => found.filters.extend(word(at + 1).map(str::to_owned)),
+            Token::Word(name) if attribute && sign(Some(at + 1), '(') => {
+                let of_loop = at.checked_sub(2).and_then(word) == Some("loop");
+                if !of_loop {
+                    found.methods.push(name.clone());
+                }
+            }
+            Token::Word(name) if name == "is" && !attribute => {
+                let negated = usize::from(word(at + 1) == Some("not"));
+                found.tests.extend(word(at + 1 + negated).map(str::to_owned));
+            }
+            Token::Word(name) if RESOLVED_AT_LOAD.contains(&name.as_str()) && !attribute => {
+                match tokens.get(at + 2) {
+                    Some(Token::Text(argument)) if sign(Some(at + 1), '(') && sign(Some(at + 3), ')') => {
+                        let list = if name == "secret" {
+                            &mut found.secrets
+                        } else {
+                            &mut found.paths
+                        };
+                        list.push(argument.clone());
+                    }
+                    _ => found.not_literal.push(name.clone()),
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_every_branch() {
+        let found = scan(
+            "{%- if payload.x is not odd %}{{ payload.y | nope | upper }}{% filter trim %}{% endfilter %}{% endif %}\
+             {{ {'a': {'b': 1}} | tojson }} {{ x.items() }} {{ loop.cycle('a') }}",
+        );
+        assert_eq!(found.filters, ["nope", "upper", "trim", "tojson"]);
+        assert_eq!(found.tests, ["odd"]);
+        assert_eq!(found.methods, ["items"]);
+    }
+
+    #[test]
+    fn literal_arguments_are_found_and_others_named() {
+        let found = scan(
+            r#"{{ secret('A') ~ secret("B") }} {{ jsonpath('$.a[\'b\']') }} {{ secret(payload.x) }} {{ jsonpath }}"#,
+        );
+        assert_eq!(found.secrets, ["A", "B"]);
+        assert_eq!(found.paths, ["$.a['b']"]);
+        assert_eq!(found.not_literal, ["secret", "jsonpath"]);
+    }
+
+    #[test]
+    fn comments_raw_blocks_texts_and_attributes_hold_no_names() {
+        for text in [
+            "{# {{ secret(x) }} #}",
+            "{% raw %}{{ secret(x) | nope }}{% endraw %}",
+            "{{ '}} | nope secret(x)' }}",
+            "{{ payload.secret }}",
+            "secret(x) | nope",
+            "{ secret(x) }",
+        ] {
+            assert_eq!(scan(text), Scan::default(), "{text}");
+        }
+    }
+
+    #[test]
+    fn torn_templates_are_read_to_their_end() {
+        for text in [
+            "{{",
+            "{%",
+            "{#",
+            "{{ '",
+            "{{ 'a\\",
+            "{% raw",
+            "{% raw %}",
+            "{",
+            "{{ {",
+            "{{ é|é",
+            "{é",
+        ] {
+            let found = scan(text);
+            assert!(found.not_literal.is_empty(), "{text}");
+        }
+    }
+}
