@@ -23,7 +23,7 @@ use crate::template::{RenderError, Templates};
 use crate::yaml::{Node, unknown};
 
 pub use append::Append;
-pub use forward::Forward;
+pub use forward::{Client, Forward};
 pub use occasion::Occasion;
 pub use outcome::{Kept, Outcome, Output, Verdict};
 pub use retry::Retry;
@@ -52,7 +52,7 @@ pub struct Workshop<'w> {
 /// Performs actions. One for the whole daemon, for it holds the connections.
 #[derive(Debug)]
 pub struct Actor {
-    client: forward::Client,
+    client: Client,
 }
 
 impl Action {
@@ -106,7 +106,7 @@ impl Actor {
     /// Reads the system's root certificates. That there are none is told by the first request that needs them.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
-            client: forward::Client::new()?,
+            client: Client::new()?,
         })
     }
 

@@ -41,7 +41,7 @@ impl Occasion<'_> {
         self.named(None)
     }
 
-    /// The values that the template of an answer sees: also `actions`, each with `action`, `verdict`, `detail`,
+    /// The values that the template of an answer sees: also `actions`, each with `action`, `outcome`, `detail`,
     /// `stdout` and `stderr`, in the order in which they were performed.
     pub fn values_with_actions(&self, performed: &[(&str, &Outcome)]) -> Value {
         let actions: Vec<Value> = performed
@@ -49,7 +49,7 @@ impl Occasion<'_> {
             .map(|(action, outcome)| {
                 Value::from_pairs([
                     ("action", Value::from(*action)),
-                    ("verdict", Value::from(outcome.verdict.name())),
+                    ("outcome", Value::from(outcome.verdict.name())),
                     ("detail", Value::from(outcome.detail.as_str())),
                     ("stdout", Value::from(outcome.output.stdout.text())),
                     ("stderr", Value::from(outcome.output.stderr.text())),

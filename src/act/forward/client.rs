@@ -79,6 +79,13 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Makes one request that is nobody's action; the error says what went wrong.
+    pub async fn request(&self, request: http::Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
+        self.inner.request(request).await.map_err(|error| chain(&error))
+    }
+}
+
 impl Forward {
     /// Makes the request.
     pub async fn perform(
