@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 use serde_yaml::Value;
 
 use crate::payload::Decode;
@@ -16,12 +16,13 @@ use crate::units::{Period, Size};
 /// The top of the file.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: it is another's, or its place is needed")]
 pub struct RulesFile {
-    pub server: Option<Value>,
-    pub store: Option<Value>,
-    pub log: Option<Value>,
-    pub endpoints: Option<Value>,
-    pub rules: Option<Value>,
+    pub server: Option<IgnoredAny>,
+    pub store: Option<IgnoredAny>,
+    pub log: Option<IgnoredAny>,
+    pub endpoints: Option<IgnoredAny>,
+    pub rules: Option<IgnoredAny>,
 }
 
 /// `server:`.
@@ -75,9 +76,10 @@ pub struct LogFileShape {
 /// One of `endpoints:`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: it is another's, or its place is needed")]
 pub struct EndpointShape {
     pub methods: Option<Vec<String>>,
-    pub verify: Option<Value>,
+    pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,
     pub max_body: Option<Size>,
@@ -88,26 +90,28 @@ pub struct EndpointShape {
 /// `respond:` of an endpoint or a rule.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: it is another's, or its place is needed")]
 pub struct RespondShape {
     pub status: Option<u16>,
     pub headers: Option<BTreeMap<String, String>>,
-    pub body: Option<String>,
+    pub body: Option<IgnoredAny>,
     pub wait: Option<Wait>,
 }
 
 /// One of `rules:`.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: it is another's, or its place is needed")]
 pub struct RuleShape {
     pub name: String,
     pub endpoint: String,
-    pub verify: Option<Value>,
+    pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,
     #[serde(rename = "match")]
-    pub conditions: Option<Value>,
-    pub actions: Vec<Value>,
-    pub retry: Option<Value>,
+    pub conditions: Option<IgnoredAny>,
+    pub actions: IgnoredAny,
+    pub retry: Option<IgnoredAny>,
     pub respond: Option<RespondShape>,
     pub enabled: Option<bool>,
 }

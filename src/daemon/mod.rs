@@ -80,7 +80,7 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
     let stop_leasing = CancellationToken::new();
     let abort = CancellationToken::new();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
-    let shared: Arc<dyn Store> = store;
+    let shared = store;
     let dispatch = Arc::new(Dispatch {
         store: Arc::clone(&shared),
         live: Arc::clone(&live),
@@ -151,12 +151,12 @@ fn announce(rules: &RuleSet, addresses: &[String]) {
 }
 
 /// Opens the store where the rules file, systemd or the working directory says.
-fn open_store(settings: &StoreSettings, clock: &Clock) -> Result<Arc<SqliteStore>, String> {
+fn open_store(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Store>, String> {
     let folder = config::variable("STATE_DIRECTORY");
     // systemd may hand over several directories, separated by colons.
     let folder = folder.as_deref().and_then(|folders| folders.split(':').next()).map_or(PathBuf::from("."), PathBuf::from);
     let path = settings.path.clone().unwrap_or_else(|| folder.join("hookyard.db"));
     SqliteStore::open(&path, settings.settings, clock.clone())
-        .map(Arc::new)
+        .map(|store| Arc::new(store) as Arc<dyn Store>)
         .map_err(|error| format!("cannot open the store: {error}"))
 }

@@ -119,10 +119,17 @@ impl Intake {
                 }
             }
         }
+        // The id of the event that was taken, for it is the one that can be looked up.
+        let first = taken.iter().find_map(|taken| match taken {
+            Taken::Duplicate { of } => Some(*of),
+            Taken::New(_) => None,
+        });
         if matched.iter().any(|one| one.rule.on_duplicate == OnDuplicate::Reject) {
-            return Answer::new(StatusCode::CONFLICT, "duplicate", Some(event.received.id));
+            return Answer::new(StatusCode::CONFLICT, "duplicate", first);
         }
-        success(respond, event, "duplicate", &[])
+        let mut answer = Answer::new(respond.status, "duplicate", first);
+        shape(&mut answer, respond, event, &[]);
+        answer
     }
 
     /// Verified, and no rule wants it.
@@ -292,6 +299,12 @@ async fn outcome(mut wait: Wait, deliveries: usize, limit: Duration, respond: &R
 /// taken, and the sender must not be told otherwise.
 fn success(respond: &Respond, event: &Event, word: &str, ended: &[Ended]) -> Answer {
     let mut answer = Answer::new(respond.status, word, Some(event.received.id));
+    shape(&mut answer, respond, event, ended);
+    answer
+}
+
+/// Gives an answer the body and the headers that the rules file asks for.
+fn shape(answer: &mut Answer, respond: &Respond, event: &Event, ended: &[Ended]) {
     if let Some(body) = &respond.body {
         let performed = ended.iter().flat_map(|delivery| &delivery.actions);
         let actions: Vec<_> = performed.map(|(action, outcome)| (*action, outcome)).collect();
@@ -308,7 +321,6 @@ fn success(respond: &Respond, event: &Event, word: &str, ended: &[Ended]) -> Ans
     for (name, value) in &respond.headers {
         answer.headers.insert(name, value.clone());
     }
-    answer
 }
 
 /// JSON if it is JSON; else plain text, never something that a browser would run.
