@@ -8,6 +8,6 @@ pub use received::{EventId, Received};
 pub enum EventName {
     /// In this header.
     Header(http::HeaderName),
-    /// In the payload, at this JSONPath.
+    /// In the payload, at this `JSONPath`.
     Payload(&'static str),
 }
