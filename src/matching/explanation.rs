@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::facts::Facts;
-use super::selector::{Found, Selected};
+use super::selector::{Found, Selected, Selector};
 use super::term::Term;
 
 /// How many letters of a value are shown.
@@ -93,9 +93,7 @@ fn miss(term: &Term, answer: Answer, facts: &Facts<'_, '_>) -> Miss {
     };
     let mut quiet = false;
     term.each_test(&mut |test| {
-        quiet |= facts
-            .selector(test.slot)
-            .is_some_and(super::selector::Selector::is_quiet)
+        quiet |= facts.selector(test.slot).is_some_and(Selector::is_quiet);
     });
     Miss {
         selector: selector.to_owned(),
@@ -121,8 +119,7 @@ fn found(term: &Term, facts: &Facts<'_, '_>) -> String {
             text.push(&format!("{separator}{}: ", selector.written));
         }
         match facts.found(test.slot) {
-            Selected::Many(values) if !values.is_empty() && selector.is_quiet() => text.push(REDACTED),
-            Selected::One(_) if selector.is_quiet() => text.push(REDACTED),
+            selected if selector.is_quiet() && !selected.values().is_empty() => text.push(REDACTED),
             selected => show(selected, &mut text),
         }
     });

@@ -26,6 +26,8 @@ mod operator;
 mod scalar;
 mod selector;
 mod term;
+#[cfg(test)]
+mod testing;
 
 pub use condition::Condition;
 pub use explanation::{Explanation, Miss};

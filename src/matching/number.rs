@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde_json::{Number, Value};
 
 /// Below this, every whole floating point number is exactly an `i128`.
-const WHOLE_BELOW: f64 = (1_u128 << 100) as f64;
+const WHOLE_BELOW: f64 = 1_267_650_600_228_229_401_496_703_205_376.0; // 2^100
 
 /// The worth of a JSON number.
 #[derive(Clone, Copy, Debug)]

@@ -49,18 +49,18 @@ impl Operator {
             "length" => return length(node, findings).map(Self::Length),
             _ => Err(unknown_operator(name, node)),
         };
-        read.map_err(|finding| findings.push(*finding)).ok()
+        read.map_err(|finding| findings.push(finding)).ok()
     }
 }
 
-/// What is read, or what is wrong with it. Boxed: a finding is large.
-type Read<T> = Result<T, Box<Finding>>;
+/// What is read, or what is wrong with it.
+type Read<T> = Result<T, Finding>;
 
-fn unknown_operator(name: &str, node: Node<'_>) -> Box<Finding> {
+fn unknown_operator(name: &str, node: Node<'_>) -> Finding {
     let mut known: Vec<&str> = OPERATORS.to_vec();
     known.extend(["exists", "every", "none", "ignore_case"]);
     let finding = unknown(node.key_origin(), "unknown-operator", "operator", name, known);
-    Box::new(match name {
+    match name {
         "not" | "any" | "all" => finding.hint(format!(
             "`{name}` stands beside selectors, not below one: `{name}: {}`",
             if name == "not" {
@@ -74,11 +74,11 @@ fn unknown_operator(name: &str, node: Node<'_>) -> Box<Finding> {
         "startswith" | "starts_with" => finding.hint("did you mean `prefix`?"),
         "endswith" | "ends_with" => finding.hint("did you mean `suffix`?"),
         _ => finding,
-    })
+    }
 }
 
-fn wrong(node: Node<'_>, message: impl Into<String>) -> Box<Finding> {
-    Box::new(node.error("wrong-value", message))
+fn wrong(node: Node<'_>, message: impl Into<String>) -> Finding {
+    node.error("wrong-value", message)
 }
 
 fn fold(text: &str, ignore_case: bool) -> String {
@@ -130,12 +130,12 @@ fn value(node: Node<'_>, ignore_case: bool) -> Read<Value> {
 /// A list of choices; an empty one can never hold.
 fn choices(node: Node<'_>, ignore_case: bool, findings: &mut Findings) -> Option<Choices> {
     if !node.value().is_sequence() {
-        findings.push(*wrong(node, "`in` wants a list").hint_boxed("write `in: [a, b]`, or `equals: a`"));
+        findings.push(wrong(node, "`in` wants a list").hint("write `in: [a, b]`, or `equals: a`"));
         return None;
     }
     let mut item = |node: Node<'_>| {
         value(node, ignore_case)
-            .map_err(|finding| findings.push(*finding))
+            .map_err(|finding| findings.push(finding))
             .ok()
     };
     let values: Vec<Option<Value>> = node.items().into_iter().map(&mut item).collect();
@@ -165,7 +165,7 @@ fn many<T>(
         findings.push(empty(node, name));
         return None;
     }
-    let mut item = |node: Node<'_>| read(node).map_err(|finding| findings.push(*finding)).ok();
+    let mut item = |node: Node<'_>| read(node).map_err(|finding| findings.push(finding)).ok();
     let items: Vec<Option<T>> = nodes.into_iter().map(&mut item).collect();
     items.into_iter().collect()
 }
@@ -195,12 +195,12 @@ fn matches(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
         .map(Operator::Matches)
         .map_err(|error| {
             let message = format!("invalid regular expression: {}", reason(&error));
-            Box::new(node.error("invalid-regex", message))
+            node.error("invalid-regex", message)
         })
 }
 
 fn glob(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
-    let invalid = |why: String| Box::new(node.error("invalid-glob", format!("invalid glob: {why}")));
+    let invalid = |why: String| node.error("invalid-glob", format!("invalid glob: {why}"));
     if pattern.len() > MAX_GLOB {
         return Err(invalid(format!("longer than {MAX_GLOB} bytes")));
     }
@@ -220,7 +220,7 @@ fn limit(node: Node<'_>, name: &str) -> Read<Limit> {
                 node,
                 format!("`{name}` wants a number or an RFC 3339 instant, not the text `{text}`"),
             )
-            .hint_boxed("write `gt: 5`, or `gt: \"2026-01-31T12:00:00Z\"`")
+            .hint("write `gt: 5`, or `gt: \"2026-01-31T12:00:00Z\"`")
         }),
         _ => Err(wrong(
             node,
@@ -234,11 +234,9 @@ fn cidr(node: Node<'_>) -> Read<IpNet> {
     let net = text
         .parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(|address| IpNet::from(plain(address))));
-    let net = net.map_err(|_| {
-        Box::new(
-            node.error("invalid-cidr", format!("invalid network `{text}`"))
-                .hint("write `10.0.0.0/8`, `2001:db8::/32`, or one address"),
-        )
+    let net = net.map_err(|_not_an_address| {
+        node.error("invalid-cidr", format!("invalid network `{text}`"))
+            .hint("write `10.0.0.0/8`, `2001:db8::/32`, or one address")
     })?;
     // ::ffff:10.0.0.0/104 is 10.0.0.0/8: addresses are compared as what they really are.
     let mapped = match net {
@@ -266,7 +264,7 @@ fn kind(node: Node<'_>) -> Read<Kind> {
         .map(|(_, kind)| kind)
         .ok_or_else(|| {
             let names = Kind::ALL.map(|(known, _)| known);
-            Box::new(unknown(node.origin(), "unknown-value", "type", name, names))
+            unknown(node.origin(), "unknown-value", "type", name, names)
         })
 }
 
@@ -285,13 +283,13 @@ fn length(node: Node<'_>, findings: &mut Findings) -> Option<Vec<(Relation, u64)
             "equals" => Relation::Equal,
             _ => {
                 let known = ["gt", "gte", "lt", "lte", "equals"];
-                return Err(Box::new(unknown(
+                return Err(unknown(
                     node.key_origin(),
                     "unknown-operator",
                     "operator of a length",
                     name,
                     known,
-                )));
+                ));
             }
         };
         Ok((relation, whole(node)?))
@@ -299,7 +297,7 @@ fn length(node: Node<'_>, findings: &mut Findings) -> Option<Vec<(Relation, u64)
     if !node.is_mapping() {
         return whole(node)
             .map(|length| vec![(Relation::Equal, length)])
-            .map_err(|finding| findings.push(*finding))
+            .map_err(|finding| findings.push(finding))
             .ok();
     }
     let entries = node.entries();
@@ -311,19 +309,7 @@ fn length(node: Node<'_>, findings: &mut Findings) -> Option<Vec<(Relation, u64)
         return None;
     }
     let mut read =
-        |(name, node): (&str, Node<'_>)| bound(name, node).map_err(|finding| findings.push(*finding)).ok();
+        |(name, node): (&str, Node<'_>)| bound(name, node).map_err(|finding| findings.push(finding)).ok();
     let bounds: Vec<Option<(Relation, u64)>> = entries.into_iter().map(&mut read).collect();
     bounds.into_iter().collect()
-}
-
-/// A hint for a boxed finding.
-trait HintBoxed {
-    /// The same finding with a hint.
-    fn hint_boxed(self, hint: &str) -> Self;
-}
-
-impl HintBoxed for Box<Finding> {
-    fn hint_boxed(self, hint: &str) -> Self {
-        Box::new((*self).hint(hint))
-    }
 }

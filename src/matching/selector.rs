@@ -1,4 +1,4 @@
-//! What a condition looks at: a JSONPath into the payload, or a part of the request.
+//! What a condition looks at: a `JSONPath` into the payload, or a part of the request.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -252,7 +252,7 @@ fn json_path(written: &str) -> Result<Part, Wrong> {
 fn header(name: &str) -> Result<Part, Wrong> {
     HeaderName::from_bytes(name.as_bytes())
         .map(Part::Header)
-        .map_err(|_| Wrong {
+        .map_err(|_not_a_name| Wrong {
             code: "unknown-selector",
             message: format!("`{name}` is no name of a header"),
             hint: Some("write `header.X-GitHub-Event`".to_owned()),

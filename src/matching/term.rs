@@ -105,3 +105,270 @@ impl Test {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::answer::Answer::{self, False, True, Unknown};
+    use super::*;
+    use crate::matching::testing::{condition, event};
+    use crate::payload::Event;
+
+    fn answer(text: &str, event: &Event) -> Answer {
+        let condition = condition(text);
+        let facts = Facts::new(event, &condition.selectors);
+        Answer::all(condition.terms.iter().map(|term| term.answer(&facts)))
+    }
+
+    fn check(cases: &[(&str, Answer)], event: &Event) {
+        for (text, expected) in cases {
+            assert_eq!(answer(text, event), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn operators_say_true_false_or_unknown() {
+        let event = event(json!({
+            "s": "refs/tags/v1", "n": 5, "f": 1.0, "big": 1_234_567_890_123_456_789_u64, "t": true, "z": null,
+            "list": ["a", 1, null], "none": [], "o": {"a": 1}, "at": "2026-01-31T12:00:00+01:00",
+            "ip": "192.0.2.7", "ip6": "2001:db8::1", "greek": "ΟΔΟΣ", "one": "1", "lines": "a\nb", "e": "é"
+        }));
+        check(
+            &[
+                // Equality knows every type.
+                ("$.s: refs/tags/v1", True),
+                ("$.s: refs/tags/v", False),
+                ("$.s: {equals: refs/tags/v1}", True),
+                ("$.n: 5", True),
+                ("$.n: 5.0", True),
+                ("$.n: '5'", False),
+                ("$.one: 1", False),
+                ("$.one: '1'", True),
+                ("$.f: 1", True),
+                ("$.t: true", True),
+                ("$.t: 1", False),
+                ("$.z: null", True),
+                ("$.s: null", False),
+                ("$.z: {equals: a}", False),
+                ("$.missing: null", Unknown),
+                ("$.big: 1234567890123456789", True),
+                ("$.big: 1234567890123456788", False),
+                ("$.big: {in: [1234567890123456788, 1234567890123456789]}", True),
+                ("$.list: {equals: [a, 1.0, null]}", True),
+                ("$.o: {equals: {a: 1}}", True),
+                ("$.s: [x, refs/tags/v1]", True),
+                ("$.s: [x, y]", False),
+                ("$.n: [x, 5]", True),
+                ("$.z: [x, null]", True),
+                ("$.o: {in: [1, {a: 1}]}", True),
+                ("$.missing: [x]", Unknown),
+                // Text.
+                ("$.s: {prefix: refs/tags/}", True),
+                ("$.s: {prefix: refs/heads/}", False),
+                ("$.n: {prefix: '5'}", Unknown),
+                ("$.s: {suffix: v1}", True),
+                ("$.s: {suffix: v2}", False),
+                ("$.s: {contains: tags}", True),
+                ("$.s: {contains: x}", False),
+                ("$.s: {contains: 1}", Unknown),
+                ("$.list: {contains: a}", True),
+                ("$.list: {contains: 1.0}", True),
+                ("$.list: {contains: null}", True),
+                ("$.list: {contains: b}", False),
+                ("$.o: {contains: a}", Unknown),
+                // Patterns are of the whole value.
+                ("$.s: {matches: 'refs/tags/v[0-9]'}", True),
+                ("$.s: {matches: refs/tags}", False),
+                ("$.s: {matches: 'x|refs/tags/v1'}", True),
+                ("$.lines: {matches: a}", False),
+                ("$.lines: {matches: '(?m)a$'}", False),
+                ("$.lines: {matches: '(?s)a.b'}", True),
+                ("$.n: {matches: '5'}", Unknown),
+                ("$.s: {glob: 'refs/tags/*'}", True),
+                ("$.s: {glob: 'refs/*'}", False),
+                ("$.s: {glob: 'refs/**'}", True),
+                ("$.s: {glob: '**/v?'}", True),
+                ("$.s: {glob: 'refs/{heads,tags}/v[0-9]'}", True),
+                ("$.n: {glob: '*'}", Unknown),
+                // Order.
+                ("$.n: {gt: 4, lt: 6}", True),
+                ("$.n: {gt: 5}", False),
+                ("$.n: {gte: 5, lte: 5.0}", True),
+                ("$.n: {lt: 4.5}", False),
+                ("$.one: {gt: 0}", Unknown),
+                ("$.big: {gt: 1234567890123456788}", True),
+                ("$.big: {lt: 1234567890123456789}", False),
+                ("$.at: {gt: 2026-01-31T10:59:59Z}", True),
+                (
+                    "$.at: {gte: 2026-01-31T11:00:00Z, lte: 2026-01-31T11:00:00.000Z}",
+                    True,
+                ),
+                ("$.at: {gt: 2026-01-31T11:00:00.000000001Z}", False),
+                ("$.s: {gt: 2026-01-31T11:00:00Z}", Unknown),
+                ("$.at: {gt: 5}", Unknown),
+                // Networks.
+                ("$.ip: {in_cidr: 192.0.2.0/24}", True),
+                ("$.ip: {in_cidr: [10.0.0.0/8, 192.0.2.7]}", True),
+                ("$.ip: {in_cidr: 192.0.2.8}", False),
+                ("$.ip: {in_cidr: '::ffff:192.0.2.0/120'}", True),
+                ("$.ip: {in_cidr: '::/0'}", False),
+                ("$.ip6: {in_cidr: 2001:db8::/32}", True),
+                ("$.ip6: {in_cidr: 2001:db8::2}", False),
+                ("$.s: {in_cidr: 0.0.0.0/0}", Unknown),
+                // Types and lengths.
+                ("$.s: {type: string}", True),
+                ("$.f: {type: integer}", True),
+                ("$.n: {type: [string, number]}", True),
+                ("$.z: {type: 'null'}", True),
+                ("$.t: {type: boolean}", True),
+                ("$.o: {type: object}", True),
+                ("$.list: {type: array}", True),
+                ("$.n: {type: string}", False),
+                ("$.missing: {type: string}", Unknown),
+                ("$.e: {length: 1}", True),
+                ("$.list: {length: {gt: 2, lt: 4}}", True),
+                ("$.o: {length: {gte: 2}}", False),
+                ("$.n: {length: 1}", Unknown),
+                // Case.
+                ("$.s: {prefix: REFS/, ignore_case: true}", True),
+                ("$.s: {prefix: REFS/}", False),
+                ("$.s: {equals: Refs/Tags/V1, ignore_case: true}", True),
+                ("$.s: {in: [X, REFS/TAGS/V1], ignore_case: true}", True),
+                ("$.s: {matches: 'REFS/.*', ignore_case: true}", True),
+                ("$.s: {glob: 'REFS/**', ignore_case: true}", True),
+                ("$.list: {contains: A, ignore_case: true}", True),
+                ("$.greek: {equals: οδοσ, ignore_case: true}", True),
+                ("$.greek: {suffix: ΔΟΣ, ignore_case: true}", True),
+                ("$.e: {glob: É, ignore_case: true}", True),
+                // All operators of a mapping must hold.
+                ("$.s: {prefix: refs/, suffix: v2}", False),
+                // Existence is never unknown.
+                ("$.z: {exists: true}", True),
+                ("$.z: {exists: false}", False),
+                ("$.missing: {exists: false}", True),
+                ("$.missing: {exists: true}", False),
+                ("$.missing: {exists: true, prefix: a}", False),
+            ],
+            &event,
+        );
+    }
+
+    #[test]
+    fn of_several_values_some_every_or_none() {
+        let event = event(json!({
+            "commits": [{"files": ["docs/a", "src/b"]}, {"files": ["docs/c"]}], "none": [], "mixed": [5, "x"]
+        }));
+        check(
+            &[
+                ("$.commits[*].files[*]: {glob: 'docs/**'}", True),
+                ("$.commits[*].files[*]: {glob: 'tests/**'}", False),
+                ("$.commits[*].files[*]: src/b", True),
+                ("$.commits[*].files[*]: [x, docs/c]", True),
+                // For the same value.
+                ("$.commits[*].files[*]: {prefix: docs/, suffix: b}", False),
+                ("$.commits[*].files[*]: {prefix: docs/, suffix: c}", True),
+                ("$.commits[*].files[*]: {every: {glob: 'docs/**'}}", False),
+                ("$.commits[1].files[*]: {every: {glob: 'docs/**'}}", True),
+                ("$.commits[*].files[*]: {every: [docs/a, src/b, docs/c]}", True),
+                ("$.commits[*].files[*]: {none: {glob: 'tests/**'}}", True),
+                ("$.commits[*].files[*]: {none: {glob: 'docs/**'}}", False),
+                ("$.commits[*].files[*]: {none: src/b}", False),
+                (
+                    "$.commits[*].files[*]: {prefix: src/, none: {prefix: tests/}}",
+                    True,
+                ),
+                // Over nothing.
+                ("$.none[*]: x", Unknown),
+                ("$.none[*]: {every: x}", Unknown),
+                ("$.none[*]: {none: x}", Unknown),
+                ("$.none[*]: {exists: false}", True),
+                // A value of the wrong type among others.
+                ("$.mixed[*]: {prefix: x}", True),
+                ("$.mixed[*]: {prefix: y}", Unknown),
+                ("$.mixed[*]: {every: {prefix: x}}", Unknown),
+                ("$.mixed[*]: {none: {prefix: y}}", Unknown),
+                ("$.mixed[*]: {none: {prefix: x}}", False),
+            ],
+            &event,
+        );
+    }
+
+    #[test]
+    fn groups_are_three_valued() {
+        let event = event(json!({"t": "yes"}));
+        // True, false and unknown of the payload.
+        let (t, f, u) = ("$.t: yes", "$.t: no", "$.u: yes");
+        let cases = [
+            (format!("not: {{{t}}}"), False),
+            (format!("not: {{{f}}}"), True),
+            (format!("not: {{{u}}}"), Unknown),
+            (format!("not: {{not: {{{u}}}}}"), Unknown),
+            (format!("any: [{{{f}}}, {{{t}}}, {{{u}}}]"), True),
+            (format!("any: [{{{f}}}, {{{u}}}]"), Unknown),
+            (format!("any: [{{{f}}}, {{{f}}}]"), False),
+            (format!("all: [{{{t}}}, {{{u}}}]"), Unknown),
+            (
+                format!("any: [{{all: [{{{u}}}, {{{f}}}]}}, {{not: {{{f}}}}}]"),
+                True,
+            ),
+            (format!("not: {{any: [{{{f}}}, {{{u}}}]}}"), Unknown),
+            (format!("not: {{{t}, $.v: 1}}"), Unknown),
+            (format!("not: {{{f}, $.v: 1}}"), True),
+            (format!("{{{t}, not: {{$.sender: bot}}}}"), Unknown),
+            (
+                format!("{{{t}, any: [{{$.sender: {{exists: false}}}}, {{not: {{$.sender: bot}}}}]}}"),
+                True,
+            ),
+        ];
+        for (text, expected) in &cases {
+            assert_eq!(answer(text, &event), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_request_is_selected_too() {
+        let mut event = event(json!({"a": 1}));
+        check(
+            &[
+                ("header.X-GitHub-Event: push", True),
+                ("header.x-GITHUB-event: push", True),
+                ("header.X-Many: two", True),
+                ("header.X-Many: {every: {length: 3}}", True),
+                ("header.X-Many: three", False),
+                ("header.X-Missing: a", Unknown),
+                ("header.X-Bytes: a", Unknown),
+                ("header.X-Bytes: {exists: true}", True),
+                ("query.tag: b c", True),
+                ("query.tag: {none: c}", True),
+                ("query.x: c", Unknown),
+                ("path.app: site", True),
+                ("path.x: site", Unknown),
+                ("method: POST", True),
+                ("method: GET", False),
+                ("client.ip: 10.1.2.3", True),
+                ("client.ip: {in_cidr: 10.0.0.0/8}", True),
+                ("body: '{\"a\":1}'", True),
+                ("body: {contains: a}", True),
+                ("$: {type: object}", True),
+            ],
+            &event,
+        );
+        event.received.client = None;
+        event.received.body = bytes::Bytes::from_static(b"\xFF");
+        check(
+            &[
+                ("client.ip: {in_cidr: 0.0.0.0/0}", Unknown),
+                ("body: {contains: a}", Unknown),
+            ],
+            &event,
+        );
+        check(
+            &[
+                ("not: {body: {contains: a}}", Unknown),
+                ("client.ip: {exists: false}", True),
+            ],
+            &event,
+        );
+    }
+}

@@ -173,7 +173,9 @@ mod tests {
         headers
     }
 
-    fn read(how: Decode, content_type: &str, body: &[u8]) -> Result<(Kind, Value), String> {
+    type Read = Result<(Kind, Value), String>;
+
+    fn read(how: Decode, content_type: &str, body: &[u8]) -> Read {
         decode(how, &headers(content_type), &Bytes::copy_from_slice(body))
             .map(|payload| (payload.kind, (*payload.value).clone()))
             .map_err(|error| error.to_string())
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn a_body_is_read_as_its_content_type_says() {
         let object = Ok((Kind::Json, json!({"a": 1})));
-        let cases: &[(&str, &[u8], Result<(Kind, Value), String>)] = &[
+        let cases: &[(&str, &[u8], Read)] = &[
             ("application/json", br#"{"a":1}"#, object.clone()),
             (
                 "Application/JSON; Charset=\"UTF-8\"",

@@ -1,4 +1,4 @@
-//! JSONPath (RFC 9535): what does this path select from that payload?
+//! `JSONPath` (RFC 9535): what does this path select from that payload?
 //!
 //! `jsonpath-rust` parses the text; its tree is walked once, at load, into a [`JsonPath`] of our own, and whatever
 //! could be made to cost seconds by a payload is refused there. The walk over the payload is ours as well, for

@@ -173,8 +173,8 @@ impl Translation {
         match test {
             Test::RelQuery(_) | Test::AbsQuery(_) => Ok(Filter::Exists(self.query(test)?)),
             Test::Function(function) => match function.as_ref() {
-                TestFunction::Match(text, pattern) => self.pattern(text, pattern, "match", true),
-                TestFunction::Search(text, pattern) => self.pattern(text, pattern, "search", false),
+                TestFunction::Match(value, pattern) => self.pattern(value, pattern, "match", true),
+                TestFunction::Search(value, pattern) => self.pattern(value, pattern, "search", false),
                 TestFunction::Length(_) => Err(uncompared("length")),
                 TestFunction::Count(_) => Err(uncompared("count")),
                 TestFunction::Value(_) => Err(uncompared("value")),

@@ -1,0 +1,69 @@
+//! What the tests of this room share.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
+
+use super::Condition;
+use crate::clock::Timestamp;
+use crate::diagnostic::{Findings, Source};
+use crate::payload::{Event, Kind, Payload};
+use crate::verify::{EventId, Received};
+use crate::yaml::Document;
+
+/// The text of a `match:` as a document.
+pub(super) fn document(text: &str) -> Document {
+    let source = Source {
+        path: "m".into(),
+        text: text.to_owned(),
+    };
+    Document::parse(source, &mut Findings::new()).unwrap()
+}
+
+/// The findings of a `match:`, each as `line:column: message (hint)`.
+pub(super) fn findings(text: &str) -> Vec<String> {
+    let mut found = Findings::new();
+    let document = document(text);
+    let condition = Condition::compile(document.root(), None, &mut found);
+    assert_eq!(condition.is_none(), found.has_errors(), "{text}");
+    let line = |finding: &crate::diagnostic::Finding| finding.line().trim_start_matches("m:").to_owned();
+    found.iter().map(line).collect()
+}
+
+/// A `match:` that is right.
+pub(super) fn condition(text: &str) -> Condition {
+    let mut found = Findings::new();
+    let document = document(text);
+    let condition = Condition::compile(document.root(), None, &mut found);
+    condition.unwrap_or_else(|| panic!("{text}: {}", found.render(false)))
+}
+
+/// A push with this payload, and with headers, a query and parameters to look at.
+pub(super) fn event(payload: Value) -> Event {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-github-event", HeaderValue::from_static("push"));
+    headers.append("x-many", HeaderValue::from_static("one"));
+    headers.append("x-many", HeaderValue::from_static("two"));
+    headers.insert("x-bytes", HeaderValue::from_bytes(b"\xFF").unwrap());
+    headers.insert("x-hub-signature-256", HeaderValue::from_static("sha256=00ff"));
+    Event {
+        received: Received {
+            id: EventId::new(Timestamp::from_seconds(0)),
+            at: Timestamp::from_seconds(0),
+            endpoint: Arc::from("/deploy/{app}"),
+            method: Method::POST,
+            path: "/deploy/site".to_owned(),
+            query: "tag=a&tag=b+c&token=t0p".to_owned(),
+            parameters: vec![("app".to_owned(), "site".to_owned())],
+            client: Some("::ffff:10.1.2.3".parse().unwrap()),
+            headers,
+            body: Bytes::from(payload.to_string()),
+        },
+        payload: Payload {
+            kind: Kind::Json,
+            value: Arc::new(payload),
+        },
+    }
+}
