@@ -24,7 +24,7 @@ use crate::template::{RenderError, Scope, Template};
 use crate::yaml::Node;
 
 /// How long a write may take: a network file system that hangs must not hold the delivery for ever.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// The permissions of a new file.
 const MODE: u32 = 0o640;
 

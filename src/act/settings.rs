@@ -24,6 +24,10 @@ const KINDS: [(&str, &[&str]); 4] = [
     ("append", &["line", "sync"]),
 ];
 
+/// What would help who has written no action.
+const EXAMPLE: &str =
+    "write `- run: [program, argument]`, `- shell: |`, `- forward: https://…` or `- append: file`";
+
 /// The names of all kinds.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|(kind, _)| *kind)
@@ -31,55 +35,54 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 
 /// Which kind of action this is.
 pub fn kind(node: Node<'_>, findings: &mut Findings) -> Option<&'static str> {
-    let example =
-        "write `- run: [program, argument]`, `- shell: |`, `- forward: https://…` or `- append: file`";
     if !node.is_mapping() {
-        findings.push(node.error("wrong-action", "an action is a mapping").hint(example));
+        findings.push(node.error("wrong-action", "an action is a mapping").hint(EXAMPLE));
         return None;
     }
     let found: Vec<&str> = kinds().filter(|kind| node.get(kind).is_some()).collect();
     match found.as_slice() {
         [kind] => Some(kind),
         [] => {
-            let entries = node.entries();
-            let mistyped = entries
-                .iter()
-                .find_map(|(key, value)| Some((key, value, did_you_mean(key, kinds())?)));
-            findings.push(match mistyped {
-                Some((key, value, near)) => Finding::error(
-                    value.key_origin(),
-                    "wrong-action",
-                    format!("unknown action `{key}`"),
-                )
-                .hint(format!("did you mean `{near}`?")),
-                None => {
-                    let keys: Vec<String> = entries.iter().map(|(key, _)| format!("`{key}`")).collect();
-                    let found = if keys.is_empty() {
-                        "nothing".to_owned()
-                    } else {
-                        keys.join(", ")
-                    };
-                    node.error(
-                        "wrong-action",
-                        format!("an action has one of `run`, `shell`, `forward`, `append`; found {found}"),
-                    )
-                    .hint(example)
-                }
-            });
+            findings.push(none_of_them(node));
             None
         }
         several => {
-            let names: Vec<String> = several.iter().map(|kind| format!("`{kind}`")).collect();
+            let message = format!(
+                "one action does one thing; found {}",
+                quoted(several).join(" and ")
+            );
             findings.push(
-                node.error(
-                    "wrong-action",
-                    format!("one action does one thing; found {}", names.join(" and ")),
-                )
-                .hint("write one list item for each; they run in order"),
+                node.error("wrong-action", message)
+                    .hint("write one list item for each; they run in order"),
             );
             None
         }
     }
+}
+
+/// A mapping that does nothing: most likely its main key is mistyped.
+fn none_of_them(node: Node<'_>) -> Finding {
+    let entries = node.entries();
+    for (key, value) in &entries {
+        if let Some(near) = did_you_mean(key, kinds()) {
+            let message = format!("unknown action `{key}`");
+            return Finding::error(value.key_origin(), "wrong-action", message)
+                .hint(format!("did you mean `{near}`?"));
+        }
+    }
+    let keys: Vec<&str> = entries.iter().map(|(key, _)| *key).collect();
+    let found = if keys.is_empty() {
+        "nothing".to_owned()
+    } else {
+        quoted(&keys).join(", ")
+    };
+    let message = format!("an action has one of `run`, `shell`, `forward`, `append`; found {found}");
+    node.error("wrong-action", message).hint(EXAMPLE)
+}
+
+/// The names, in backticks.
+fn quoted(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| format!("`{name}`")).collect()
 }
 
 /// Reads the fields of an action. A key of another kind is reported as such.

@@ -80,7 +80,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, sender: mpsc::UnboundedSen
         got.clear();
         match &answer {
             Answer::Bytes(bytes) => stream.write_all(bytes.as_bytes()).await.unwrap(),
-            Answer::Stall => tokio::time::sleep(Duration::from_secs(60)).await,
+            Answer::Stall => tokio::time::sleep(Duration::from_mins(1)).await,
             Answer::Cut => return,
             Answer::Endless => {
                 let head = "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n";
