@@ -142,11 +142,11 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
     environment
 }
 
+/// `| tojson`: plain JSON, so that in a URL it is percent-encoded like any text. `indent` makes it readable.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "minijinja hands options over by value"
 )]
-/// `| tojson`: plain JSON, so that in a URL it is percent-encoded like any text. `indent` makes it readable.
 fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<bool> = options.get("indent")?;
     options.assert_all_used()?;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, program, zero};
+use crate::act::settings::Kind;
 use crate::act::{Workshop, settings};
 use crate::diagnostic::{Finding, Findings};
 use crate::template::{NAMES, Scope, Template};
@@ -45,13 +46,13 @@ impl Run {
     /// Reads `run` or `shell`, whichever `kind` says, with its fields.
     pub fn compile(
         node: Node<'_>,
-        kind: &str,
+        kind: Kind,
         workshop: &Workshop<'_>,
         findings: &mut Findings,
     ) -> Option<Self> {
         let before = findings.errors();
         let fields: Fields = settings::read(node, kind, findings)?;
-        let what = node.get(kind)?;
+        let what = node.get(kind.name())?;
         let cwd = folder(node.get("cwd"), workshop, findings);
         let environment = match node.get("env") {
             Some(node) => variables(node, workshop, findings),
@@ -72,7 +73,7 @@ impl Run {
         let cwd_or_folder = cwd
             .clone()
             .unwrap_or_else(|| settings::located(workshop.keyring, "."));
-        let command = if kind == "shell" {
+        let command = if kind == Kind::Shell {
             script(what, findings).map(|text| {
                 let arguments = ["-eu", "-c", text].map(Template::fixed).to_vec();
                 (PathBuf::from("/bin/sh"), arguments, Some(text.to_owned()))

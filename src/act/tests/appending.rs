@@ -1,14 +1,10 @@
 //! Lines in files.
 
 use std::os::unix::fs::PermissionsExt;
-use std::sync::LazyLock;
 
 use serde_json::json;
 
 use super::*;
-
-/// One for all: reading the system's certificates takes its time.
-static ACTOR: LazyLock<Actor> = LazyLock::new(|| Actor::new().unwrap());
 
 async fn append(action: &Action, payload: serde_json::Value) -> Outcome {
     let event = event(
