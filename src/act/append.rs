@@ -18,13 +18,14 @@ use tokio::time::{Instant, timeout};
 
 use crate::act::occasion::Occasion;
 use crate::act::outcome::{Outcome, Verdict};
+use crate::act::settings::Kind;
 use crate::act::{Workshop, record, settings};
 use crate::diagnostic::Findings;
 use crate::template::{RenderError, Scope, Template};
 use crate::yaml::Node;
 
 /// How long a write may take: a network file system that hangs must not hold the delivery for ever.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// The permissions of a new file.
 const MODE: u32 = 0o640;
 
@@ -59,7 +60,7 @@ impl Append {
     /// Reads `append` with its fields.
     pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
         let before = findings.errors();
-        let fields: Fields = settings::read(node, "append", findings)?;
+        let fields: Fields = settings::read(node, Kind::Append, findings)?;
         let path = node.get("append").and_then(|node| file(node, workshop, findings));
         let line = match fields.line.and_then(|_| node.get("line")) {
             None => Some(Line::Json),

@@ -17,10 +17,11 @@ mod settings;
 use minijinja::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::act::settings::Kind;
 use crate::diagnostic::Findings;
 use crate::secret::Keyring;
 use crate::template::{RenderError, Templates};
-use crate::yaml::{Node, unknown};
+use crate::yaml::Node;
 
 pub use append::Append;
 pub use forward::{Client, Forward};
@@ -59,19 +60,9 @@ impl Action {
     /// Reads one action, or adds all that is wrong with it to `findings`.
     pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
         match settings::kind(node, findings)? {
-            kind @ ("run" | "shell") => Run::compile(node, kind, workshop, findings).map(Self::Run),
-            "forward" => Forward::compile(node, workshop, findings).map(Self::Forward),
-            "append" => Append::compile(node, workshop, findings).map(Self::Append),
-            other => {
-                findings.push(unknown(
-                    node.origin(),
-                    "unknown-action",
-                    "action",
-                    other,
-                    settings::kinds(),
-                ));
-                None
-            }
+            kind @ (Kind::Run | Kind::Shell) => Run::compile(node, kind, workshop, findings).map(Self::Run),
+            Kind::Forward => Forward::compile(node, workshop, findings).map(Self::Forward),
+            Kind::Append => Append::compile(node, workshop, findings).map(Self::Append),
         }
     }
 

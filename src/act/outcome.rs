@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_beginning_and_the_end_are_kept_whatever_the_pieces() {
-        let whole: Vec<u8> = (0..100_000_u32).flat_map(|number| number.to_be_bytes()).collect();
+        let whole: Vec<u8> = (0..100_000_u32).flat_map(u32::to_be_bytes).collect();
         for piece in [1, 7, 4096, HEAD, HEAD + TAIL, whole.len()] {
             let mut kept = Kept::default();
             whole.chunks(piece).for_each(|chunk| kept.push(chunk));

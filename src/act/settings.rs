@@ -16,89 +16,123 @@ use crate::yaml::Node;
 
 /// The keys of a command.
 const COMMAND: &[&str] = &["env", "cwd", "stdin", "timeout", "grace", "exit"];
-/// The kinds of actions, with the further keys of each.
-const KINDS: [(&str, &[&str]); 4] = [
-    ("run", COMMAND),
-    ("shell", COMMAND),
-    ("forward", &["headers", "timeout"]),
-    ("append", &["line", "sync"]),
-];
 
-/// The names of all kinds.
-pub fn kinds() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().map(|(kind, _)| *kind)
+/// The kinds of actions, by the key that makes each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A program with arguments.
+    Run,
+    /// A script.
+    Shell,
+    /// A request.
+    Forward,
+    /// A line in a file.
+    Append,
 }
 
+impl Kind {
+    const ALL: [Self; 4] = [Self::Run, Self::Shell, Self::Forward, Self::Append];
+
+    /// The key.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Shell => "shell",
+            Self::Forward => "forward",
+            Self::Append => "append",
+        }
+    }
+
+    /// The further keys.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Run | Self::Shell => COMMAND,
+            Self::Forward => &["headers", "timeout"],
+            Self::Append => &["line", "sync"],
+        }
+    }
+}
+
+/// What would help who has written no action.
+const EXAMPLE: &str =
+    "write `- run: [program, argument]`, `- shell: |`, `- forward: https://…` or `- append: file`";
+
 /// Which kind of action this is.
-pub fn kind(node: Node<'_>, findings: &mut Findings) -> Option<&'static str> {
-    let example =
-        "write `- run: [program, argument]`, `- shell: |`, `- forward: https://…` or `- append: file`";
+pub fn kind(node: Node<'_>, findings: &mut Findings) -> Option<Kind> {
     if !node.is_mapping() {
-        findings.push(node.error("wrong-action", "an action is a mapping").hint(example));
+        findings.push(node.error("wrong-action", "an action is a mapping").hint(EXAMPLE));
         return None;
     }
-    let found: Vec<&str> = kinds().filter(|kind| node.get(kind).is_some()).collect();
+    let found: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|kind| node.get(kind.name()).is_some())
+        .collect();
     match found.as_slice() {
-        [kind] => Some(kind),
+        [kind] => Some(*kind),
         [] => {
-            let entries = node.entries();
-            let mistyped = entries
-                .iter()
-                .find_map(|(key, value)| Some((key, value, did_you_mean(key, kinds())?)));
-            findings.push(match mistyped {
-                Some((key, value, near)) => Finding::error(
-                    value.key_origin(),
-                    "wrong-action",
-                    format!("unknown action `{key}`"),
-                )
-                .hint(format!("did you mean `{near}`?")),
-                None => {
-                    let keys: Vec<String> = entries.iter().map(|(key, _)| format!("`{key}`")).collect();
-                    let found = if keys.is_empty() {
-                        "nothing".to_owned()
-                    } else {
-                        keys.join(", ")
-                    };
-                    node.error(
-                        "wrong-action",
-                        format!("an action has one of `run`, `shell`, `forward`, `append`; found {found}"),
-                    )
-                    .hint(example)
-                }
-            });
+            findings.push(none_of_them(node));
             None
         }
         several => {
-            let names: Vec<String> = several.iter().map(|kind| format!("`{kind}`")).collect();
+            let message = format!(
+                "one action does one thing; found {}",
+                quoted(several.iter().map(|kind| kind.name())).join(" and ")
+            );
             findings.push(
-                node.error(
-                    "wrong-action",
-                    format!("one action does one thing; found {}", names.join(" and ")),
-                )
-                .hint("write one list item for each; they run in order"),
+                node.error("wrong-action", message)
+                    .hint("write one list item for each; they run in order"),
             );
             None
         }
     }
 }
 
+/// A mapping that does nothing: most likely its main key is mistyped.
+fn none_of_them(node: Node<'_>) -> Finding {
+    let entries = node.entries();
+    for (key, value) in &entries {
+        if let Some(near) = did_you_mean(key, Kind::ALL.map(Kind::name)) {
+            let message = format!("unknown action `{key}`");
+            return Finding::error(value.key_origin(), "wrong-action", message)
+                .hint(format!("did you mean `{near}`?"));
+        }
+    }
+    let found = if entries.is_empty() {
+        "nothing".to_owned()
+    } else {
+        quoted(entries.iter().map(|(key, _)| *key)).join(", ")
+    };
+    let message = format!("an action has one of `run`, `shell`, `forward`, `append`; found {found}");
+    node.error("wrong-action", message).hint(EXAMPLE)
+}
+
+/// The names, in backticks.
+fn quoted<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    names.map(|name| format!("`{name}`")).collect()
+}
+
 /// Reads the fields of an action. A key of another kind is reported as such.
-pub fn read<T: DeserializeOwned>(node: Node<'_>, kind: &str, findings: &mut Findings) -> Option<T> {
+pub fn read<T: DeserializeOwned>(node: Node<'_>, kind: Kind, findings: &mut Findings) -> Option<T> {
     let mut found = Findings::new();
     let fields = node.read(&mut found);
     for finding in &found {
         let key = finding.message.split('`').nth(1).unwrap_or_default();
-        let owners: Vec<String> = KINDS
-            .iter()
-            .filter(|(_, keys)| keys.contains(&key))
-            .map(|(owner, _)| format!("`{owner}`"))
-            .collect();
+        let owners = quoted(
+            Kind::ALL
+                .iter()
+                .filter(|owner| owner.keys().contains(&key))
+                .map(|owner| owner.name()),
+        );
         match node.get(key) {
             Some(value) if finding.code == "unknown-key" && !owners.is_empty() => {
                 findings.push(Finding::error(
                     value.key_origin(),
                     "unknown-key",
-                    format!("`{key}` belongs to {}, not to `{kind}`", owners.join(" and ")),
+                    format!(
+                        "`{key}` belongs to {}, not to `{}`",
+                        owners.join(" and "),
+                        kind.name()
+                    ),
                 ));
             }
             _ => findings.push(finding.clone()),

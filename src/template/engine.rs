@@ -1,6 +1,6 @@
 //! The machine behind all templates of a rule set: what they may call, and how much they may do.
 //!
-//! `secret('NAME')` and `jsonpath('$.…')` look up what was resolved at load. A JSONPath that the evaluator could
+//! `secret('NAME')` and `jsonpath('$.…')` look up what was resolved at load. A `JSONPath` that the evaluator could
 //! be made to spend seconds on is refused there.
 
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ const FUEL: u64 = 100_000;
 pub const MASKED: &str = "secrets are masked";
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
-/// The longest JSONPath in a template.
+/// The longest `JSONPath` in a template.
 const MAX_PATH: usize = 512;
 
 /// What templates look up, resolved at load.
@@ -39,7 +39,7 @@ impl Resolved {
         secrets.insert(name.to_owned(), secret);
     }
 
-    /// Compiles a JSONPath; the error says what is wrong with it.
+    /// Compiles a `JSONPath`; the error says what is wrong with it.
     pub fn add_path(&self, text: &str) -> Result<(), String> {
         let query = compile_path(text)?;
         let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
@@ -71,14 +71,13 @@ impl Resolved {
                 format!("the secret `{name}` was not read at load"),
             )
         })?;
-        std::str::from_utf8(secret.expose())
-            .map(Value::from)
-            .map_err(|_| {
-                Error::new(
-                    ErrorKind::InvalidOperation,
-                    format!("the secret `{name}` is not text"),
-                )
-            })
+        let text = std::str::from_utf8(secret.expose()).ok();
+        text.map(Value::from).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidOperation,
+                format!("the secret `{name}` is not text"),
+            )
+        })
     }
 
     fn jsonpath(&self, state: &State<'_, '_>, path: &str) -> Result<Value, Error> {
@@ -95,15 +94,11 @@ impl Resolved {
         let Some(payload) = state.lookup("payload") else {
             return Ok(Value::UNDEFINED);
         };
-        let scalar;
         let root = match payload.downcast_object_ref::<Json>().and_then(Json::whole) {
-            Some(root) => root,
-            None => {
-                scalar = Arc::new(serde_json::to_value(&payload).unwrap_or_default());
-                &scalar
-            }
+            Some(root) => Arc::clone(root),
+            None => Arc::new(serde_json::to_value(&payload).unwrap_or_default()),
         };
-        let found = js_path_process(&query, &**root)
+        let found = js_path_process(&query, &*root)
             .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("`{path}`: {error}")))?;
         let mut values: Vec<Value> = found
             .into_iter()
@@ -148,6 +143,10 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
 }
 
 /// `| tojson`: plain JSON, so that in a URL it is percent-encoded like any text. `indent` makes it readable.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "minijinja hands options over by value"
+)]
 fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<bool> = options.get("indent")?;
     options.assert_all_used()?;
@@ -184,7 +183,7 @@ fn urlencode(value: &Value) -> Result<Value, Error> {
     )?)))
 }
 
-/// Compiles a JSONPath of bounded cost.
+/// Compiles a `JSONPath` of bounded cost.
 fn compile_path(text: &str) -> Result<JpQuery, String> {
     if text.len() > MAX_PATH {
         return Err(format!("longer than {MAX_PATH} bytes"));
@@ -195,7 +194,7 @@ fn compile_path(text: &str) -> Result<JpQuery, String> {
     parse_json_path(text).map_err(|error| error.to_string())
 }
 
-/// What makes a JSONPath cost more than one walk over the payload.
+/// What makes a `JSONPath` cost more than one walk over the payload.
 fn costly(text: &str) -> Option<&'static str> {
     let bare = without_texts(text);
     let (before_filter, filters) = bare.split_once('?').unwrap_or((&bare, ""));
@@ -212,7 +211,7 @@ fn costly(text: &str) -> Option<&'static str> {
     None
 }
 
-/// A JSONPath with the content of its quoted texts left out.
+/// A `JSONPath` with the content of its quoted texts left out.
 fn without_texts(path: &str) -> String {
     let mut bare = String::with_capacity(path.len());
     let mut quote = None;

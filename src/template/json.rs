@@ -97,14 +97,12 @@ impl Object for Json {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match key.as_str() {
-            Some(key) => self.get_value_by_str(key),
-            None => {
-                let index = key.as_usize()?;
-                let here = self.here().as_array()?.get(index)?;
-                Some(self.below(here, Step::Index(index)))
-            }
+        if let Some(key) = key.as_str() {
+            return self.get_value_by_str(key);
         }
+        let index = key.as_usize()?;
+        let here = self.here().as_array()?.get(index)?;
+        Some(self.below(here, Step::Index(index)))
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {

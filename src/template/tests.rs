@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::secret::Keyring;
 
 fn keyring() -> Keyring {
     let environment = [("CI_TOKEN", "s3cr3t-value"), ("EMPTY", "")];

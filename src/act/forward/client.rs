@@ -24,7 +24,7 @@ use crate::clock::Clock;
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+const IDLE_LIMIT: Duration = Duration::from_mins(1);
 /// How many idle connections to one host are kept.
 const IDLE_PER_HOST: usize = 16;
 /// How much of an answer is read; what is more is left to the target.

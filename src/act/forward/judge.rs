@@ -11,7 +11,7 @@ use crate::act::outcome::Verdict;
 use crate::clock::Timestamp;
 
 /// The longest that a target may ask to be left alone.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// The verdict on an answer, and its words.
 pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> (Verdict, String) {

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
+use crate::act::settings::Kind;
 use crate::act::{Workshop, settings};
 use crate::diagnostic::{Finding, Findings};
 use crate::template::{RenderError, Scope, Template};
@@ -65,7 +66,7 @@ impl Forward {
     /// Reads `forward` with its fields.
     pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
         let before = findings.errors();
-        let fields: Fields = settings::read(node, "forward", findings)?;
+        let fields: Fields = settings::read(node, Kind::Forward, findings)?;
         let what = node.get("forward")?;
         let request = if what.is_mapping() {
             Some(what.read::<Request>(findings)?)

@@ -157,6 +157,7 @@ fn passed_on(occasion: &Occasion<'_>) -> HeaderMap {
 
 /// A header's value; one with a line break would be two headers.
 fn header(name: &HeaderName, value: &str) -> Result<HeaderValue, String> {
-    HeaderValue::from_bytes(value.as_bytes())
-        .map_err(|_| format!("header `{name}`: a header is one line of text without control characters"))
+    HeaderValue::from_bytes(value.as_bytes()).map_err(|error| {
+        format!("header `{name}`: {error}: a header is one line of text without control characters")
+    })
 }

@@ -46,12 +46,11 @@ fn executable(path: &Path) -> Result<(), (String, String)> {
             format!("`{shown}` is not a file"),
             "name the program itself".to_owned(),
         )),
-        Ok(_) => access(path, Access::EXEC_OK).map_err(|_| {
-            (
-                format!("`{shown}` may not be executed"),
-                format!("chmod +x {shown}"),
-            )
-        }),
+        Ok(_) if access(path, Access::EXEC_OK).is_err() => Err((
+            format!("`{shown}` may not be executed"),
+            format!("chmod +x {shown}"),
+        )),
+        Ok(_) => Ok(()),
     }
 }
 

@@ -19,8 +19,7 @@ async fn append(action: &Action, payload: serde_json::Value) -> Outcome {
         ],
     );
     let withheld = [HeaderName::from_static("x-signature")];
-    let actor = Actor::new().unwrap();
-    actor
+    ACTOR
         .perform(action, &occasion(&event, &withheld), CancellationToken::new())
         .await
 }

@@ -227,7 +227,7 @@ fn what_would_be_done_is_described_without_secrets() {
     let described = |yaml: &str| compile(yaml).describe(&values).unwrap();
     assert_eq!(
         described("{run: [/bin/sh, '{{ payload.ref }}'], env: {T: \"{{ secret('CI_TOKEN') }}\"}}"),
-        serde_json::json!({"run": ["/bin/sh", "a b"], "env": {"T": "***"}, "cwd": "/tmp/.", "timeout": "10m"})
+        serde_json::json!({"run": ["/bin/sh", "a b"], "env": {"T": "***"}, "cwd": "/tmp", "timeout": "10m"})
     );
     assert_eq!(
         described(

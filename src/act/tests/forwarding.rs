@@ -80,7 +80,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, sender: mpsc::UnboundedSen
         got.clear();
         match &answer {
             Answer::Bytes(bytes) => stream.write_all(bytes.as_bytes()).await.unwrap(),
-            Answer::Stall => tokio::time::sleep(Duration::from_secs(60)).await,
+            Answer::Stall => tokio::time::sleep(Duration::from_mins(1)).await,
             Answer::Cut => return,
             Answer::Endless => {
                 let head = "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n";
@@ -131,9 +131,8 @@ async fn the_very_bytes_go_on_with_the_senders_headers_but_not_its_credentials()
     );
     event.received.body = Bytes::from_static(b" { \"raw\": \"bytes\" } \n");
     let withheld = [HeaderName::from_static("x-hub-signature-256")];
-    let actor = Actor::new().unwrap();
     let action = compile(&format!("forward: {}/in?x=1", target.address));
-    let outcome = actor
+    let outcome = ACTOR
         .perform(&action, &occasion(&event, &withheld), CancellationToken::new())
         .await;
     assert_eq!(
@@ -350,11 +349,10 @@ async fn an_answer_is_read_up_to_a_bound_and_its_status_counts_whatever_the_body
 #[tokio::test]
 async fn connections_are_kept_and_stopping_is_no_attempt() {
     let mut target = Target::new(status("200 OK", "", "x")).await;
-    let actor = Actor::new().unwrap();
     let event = event(json!({}), &[]);
     let action = compile(&format!("forward: {}", target.address));
     for _ in 0..3 {
-        let outcome = actor
+        let outcome = ACTOR
             .perform(&action, &occasion(&event, &[]), CancellationToken::new())
             .await;
         assert_eq!(outcome.verdict, Verdict::Done);
@@ -364,7 +362,7 @@ async fn connections_are_kept_and_stopping_is_no_attempt() {
     let action = compile(&format!("forward: {}", stalling.address));
     let stop = CancellationToken::new();
     let occasion = occasion(&event, &[]);
-    let (outcome, ()) = tokio::join!(actor.perform(&action, &occasion, stop.clone()), async {
+    let (outcome, ()) = tokio::join!(ACTOR.perform(&action, &occasion, stop.clone()), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         stop.cancel();
     });

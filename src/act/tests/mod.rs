@@ -6,7 +6,7 @@ mod forwarding;
 mod running;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -17,6 +17,9 @@ use crate::diagnostic::{Finding, Source};
 use crate::payload::{Event, Kind, Payload};
 use crate::verify::{EventId, Received};
 use crate::yaml::Document;
+
+/// One for all: reading the system's certificates takes its time.
+static ACTOR: LazyLock<Actor> = LazyLock::new(|| Actor::new().unwrap());
 
 /// Compiles one action; all findings as lines if it does not.
 fn compile_in(folder: &Path, yaml: &str) -> Result<Action, Vec<String>> {
@@ -90,8 +93,7 @@ fn occasion<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> Occasion<'o> {
 /// Performs one action for a payload.
 async fn perform(yaml: &str, payload: serde_json::Value) -> Outcome {
     let event = event(payload, &[]);
-    let actor = Actor::new().unwrap();
-    actor
+    ACTOR
         .perform(&compile(yaml), &occasion(&event, &[]), CancellationToken::new())
         .await
 }

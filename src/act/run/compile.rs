@@ -1,0 +1,276 @@
+//! Reading `run` and `shell`.
+//!
+//! Everything that can be known at load is checked at load: the program is there and may be executed, the folder
+//! is there, the names of variables are names, no template stands in a script.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, program, zero};
+use crate::act::settings::Kind;
+use crate::act::{Workshop, settings};
+use crate::diagnostic::{Finding, Findings};
+use crate::template::{NAMES, Scope, Template};
+use crate::units::Period;
+use crate::yaml::Node;
+
+/// The longest text of a `shell`: the kernel takes no longer argument.
+const MAX_SCRIPT: usize = 128 << 10;
+/// Where programs are looked up if the daemon has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The prefix of the variables that every command gets.
+const RESERVED: &str = "HOOKYARD_";
+
+/// The keys of the action.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    #[serde(rename = "run")]
+    _run: Option<IgnoredAny>,
+    #[serde(rename = "shell")]
+    _shell: Option<IgnoredAny>,
+    #[serde(rename = "env")]
+    _env: Option<IgnoredAny>,
+    #[serde(rename = "cwd")]
+    _cwd: Option<IgnoredAny>,
+    stdin: Option<Stdin>,
+    timeout: Option<Period>,
+    grace: Option<Period>,
+    exit: Option<Exit>,
+}
+
+impl Run {
+    /// Reads `run` or `shell`, whichever `kind` says, with its fields.
+    pub fn compile(
+        node: Node<'_>,
+        kind: Kind,
+        workshop: &Workshop<'_>,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        let before = findings.errors();
+        let fields: Fields = settings::read(node, kind, findings)?;
+        let what = node.get(kind.name())?;
+        let cwd = folder(node.get("cwd"), workshop, findings);
+        let environment = match node.get("env") {
+            Some(node) => variables(node, workshop, findings),
+            None => Vec::new(),
+        };
+        let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, findings);
+        let grace = fields.grace.map_or(DEFAULT_GRACE, |Period(grace)| grace);
+        let exit = fields.exit.unwrap_or(Exit {
+            done: zero(),
+            retry: Vec::new(),
+            dead: Vec::new(),
+        });
+        if let (Some(code), Some(node)) = (exit.ambiguous(), node.get("exit")) {
+            let finding = node.error("wrong-value", format!("exit code {code} stands in two lists"));
+            findings.push(finding.hint("without `done` it is `done: [0]`"));
+        }
+        let surroundings = surroundings(workshop);
+        let cwd_or_folder = cwd
+            .clone()
+            .unwrap_or_else(|| settings::located(workshop.keyring, "."));
+        let command = if kind == Kind::Shell {
+            script(what, findings).map(|text| {
+                let arguments = ["-eu", "-c", text].map(Template::fixed).to_vec();
+                (PathBuf::from("/bin/sh"), arguments, Some(text.to_owned()))
+            })
+        } else {
+            let search = search_path(&environment, &surroundings);
+            arguments(what, &cwd_or_folder, search.as_ref(), workshop, findings)
+                .map(|(program, arguments)| (program, arguments, None))
+        };
+        let (program, arguments, script) = command?;
+        let run = Self {
+            program,
+            arguments,
+            surroundings,
+            environment,
+            cwd: cwd?,
+            stdin: fields.stdin.unwrap_or_default(),
+            timeout,
+            grace,
+            exit,
+            script,
+        };
+        (findings.errors() == before).then_some(run)
+    }
+}
+
+/// The folder in which a command runs: that of the rules file, unless `cwd` says otherwise.
+fn folder(node: Option<Node<'_>>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<PathBuf> {
+    let Some(node) = node else {
+        return Some(settings::located(workshop.keyring, "."));
+    };
+    let path = settings::located(workshop.keyring, settings::fixed(node, "`cwd`", findings)?);
+    if path.is_dir() {
+        return Some(path);
+    }
+    findings.push(node.error("cwd", format!("there is no folder `{}`", path.display())));
+    None
+}
+
+/// What every command finds around it, of the daemon's own environment.
+fn surroundings(workshop: &Workshop<'_>) -> Vec<(&'static str, OsString)> {
+    [("PATH", DEFAULT_PATH), ("HOME", "/"), ("LANG", "C.UTF-8")]
+        .map(|(name, default)| {
+            let own = workshop.keyring.variable(name).filter(|value| !value.is_empty());
+            (name, own.cloned().unwrap_or_else(|| default.into()))
+        })
+        .to_vec()
+}
+
+/// Where the command's programs are looked up; unknown if its `PATH` depends on the event.
+fn search_path(
+    environment: &[(String, Template)],
+    surroundings: &[(&'static str, OsString)],
+) -> Option<OsString> {
+    match environment.iter().find(|(name, _)| name == "PATH") {
+        Some((_, template)) => template.literal().map(OsString::from),
+        None => surroundings
+            .iter()
+            .find(|(name, _)| *name == "PATH")
+            .map(|(_, path)| path.clone()),
+    }
+}
+
+/// The variables under `env`.
+fn variables(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Vec<(String, Template)> {
+    if !node.is_mapping() {
+        findings.push(node.error("wrong-value", "`env` is a mapping of names to texts"));
+    }
+    let mut variables = Vec::new();
+    for (name, value) in node.entries() {
+        let mut letters = name.chars();
+        let begins = letters
+            .next()
+            .is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_');
+        if !begins || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+            let message = format!("`{name}` is not the name of a variable");
+            let finding = Finding::error(value.key_origin(), "env", message);
+            findings.push(finding.hint("letters, digits and `_`, not beginning with a digit"));
+        } else if name.starts_with(RESERVED) {
+            let message = format!("`{name}` is set by hookyard itself");
+            findings.push(Finding::error(value.key_origin(), "env", message));
+        }
+        let template = workshop
+            .templates
+            .read(value, Scope::Action, workshop.keyring, findings);
+        variables.extend(template.map(|template| (name.to_owned(), template)));
+    }
+    variables
+}
+
+/// The program and its arguments.
+fn arguments(
+    node: Node<'_>,
+    cwd: &Path,
+    search: Option<&OsString>,
+    workshop: &Workshop<'_>,
+    findings: &mut Findings,
+) -> Option<(PathBuf, Vec<Template>)> {
+    let items = node.items();
+    let Some((first, rest)) = items.split_first() else {
+        findings.push(
+            node.error(
+                "wrong-value",
+                "`run` is a list: the program, and its arguments one by one",
+            )
+            .hint("write `run: [/path/to/program, \"--option\", \"{{ payload.ref }}\"]`, or use `shell`"),
+        );
+        return None;
+    };
+    let program = settings::fixed(*first, "the program", findings).and_then(|text| {
+        program::find(text, cwd, search.map(OsString::as_os_str))
+            .map_err(|(message, hint)| findings.push(first.error("program", message).hint(hint)))
+            .ok()
+    });
+    let arguments: Vec<Template> = rest
+        .iter()
+        .filter_map(|node| {
+            workshop
+                .templates
+                .read(*node, Scope::Action, workshop.keyring, findings)
+        })
+        .collect();
+    Some((program?, arguments))
+}
+
+/// The text of a `shell`.
+fn script<'d>(node: Node<'d>, findings: &mut Findings) -> Option<&'d str> {
+    let Some(text) = node.as_str().filter(|text| !text.trim().is_empty()) else {
+        findings.push(node.error("wrong-value", "`shell` is the text of a script"));
+        return None;
+    };
+    if text.len() > MAX_SCRIPT {
+        let message = format!(
+            "the script has {} bytes; at most {MAX_SCRIPT} are taken",
+            text.len()
+        );
+        findings.push(
+            node.error("wrong-value", message)
+                .hint("put it in a file and `run` that"),
+        );
+        return None;
+    }
+    if text.contains('\0') {
+        findings.push(node.error("wrong-value", "the script holds a NUL byte"));
+        return None;
+    }
+    if let Some(name) = templated(text) {
+        findings.push(
+            node.error(
+                "template",
+                format!("a script is fixed: `{name}` would not be filled in"),
+            )
+            .hint("values reach a shell through its environment: `env: {COMMIT: \"{{ payload.after }}\"}`, then \"$COMMIT\""),
+        );
+        return None;
+    }
+    Some(text)
+}
+
+/// What looks like a template of ours. Not every brace is one: `docker ps --format '{{.Names}}'` and `${#name}` are
+/// honest scripts.
+fn templated(text: &str) -> Option<String> {
+    if text.contains("{%") {
+        return Some("{%".to_owned());
+    }
+    text.split("{{").skip(1).find_map(|inside| {
+        let inside = inside.trim_start_matches('-').trim_start();
+        let end = inside
+            .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+            .unwrap_or(inside.len());
+        let word = inside.get(..end)?;
+        let ours = NAMES.contains(&word) || ["secret", "jsonpath", "actions"].contains(&word);
+        ours.then(|| format!("{{{{ {word}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_of_ours_are_told_from_honest_braces() {
+        for script in [
+            "echo {{ payload.ref }}",
+            "echo {{- secret('X') }}",
+            "{% if x %}",
+            "{{jsonpath('$')}}",
+        ] {
+            assert!(templated(script).is_some(), "{script}");
+        }
+        for script in [
+            "docker ps --format '{{.Names}}'",
+            "echo ${#name} ${x%%.*}",
+            "{{ json . }}",
+            "{{",
+        ] {
+            assert!(templated(script).is_none(), "{script}");
+        }
+    }
+}

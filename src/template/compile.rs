@@ -1,0 +1,248 @@
+//! Compiling a template: finding at load what minijinja would find only when a render gets there.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use minijinja::{ErrorKind, Value};
+
+use crate::diagnostic::{Findings, did_you_mean};
+use crate::secret::Keyring;
+use crate::template::scan::{Scan, is_template, scan};
+use crate::template::{
+    Compiled, MAX_SOURCE, Masked, NAMES, Scope, Template, TemplateError, Templates, json, words,
+};
+use crate::yaml::Node;
+
+/// What `event` holds.
+const EVENT: [&str; 2] = ["event.id", "event.received_at"];
+/// What templates may call.
+const FUNCTIONS: [&str; 5] = ["jsonpath", "secret", "range", "dict", "namespace"];
+
+/// Filters that a mistyped one may have meant.
+const COMMON_FILTERS: [&str; 22] = [
+    "tojson",
+    "urlencode",
+    "default",
+    "lower",
+    "upper",
+    "trim",
+    "replace",
+    "join",
+    "split",
+    "first",
+    "last",
+    "length",
+    "int",
+    "float",
+    "string",
+    "list",
+    "items",
+    "sort",
+    "unique",
+    "map",
+    "select",
+    "indent",
+];
+/// Tests that a mistyped one may have meant.
+const COMMON_TESTS: [&str; 10] = [
+    "defined",
+    "undefined",
+    "none",
+    "string",
+    "number",
+    "mapping",
+    "sequence",
+    "startingwith",
+    "endingwith",
+    "in",
+];
+
+impl Templates {
+    /// The template that `node` holds, or findings.
+    pub fn read(
+        &self,
+        node: Node<'_>,
+        scope: Scope,
+        keyring: &Keyring,
+        findings: &mut Findings,
+    ) -> Option<Template> {
+        let Some(source) = node.as_str() else {
+            findings.push(
+                node.error("template", "this must be text")
+                    .hint("put it in quotes"),
+            );
+            return None;
+        };
+        match self.build(source, scope, keyring) {
+            Ok((template, doubts)) => {
+                for doubt in doubts {
+                    findings.push(node.warning("secret", doubt));
+                }
+                Some(template)
+            }
+            Err(error) => {
+                let finding = node.error("template", error.message);
+                findings.push(match error.hint {
+                    Some(hint) => finding.hint(hint),
+                    None => finding,
+                });
+                None
+            }
+        }
+    }
+
+    /// Compiles a text and resolves the secrets that it names.
+    pub fn compile(&self, source: &str, scope: Scope, keyring: &Keyring) -> Result<Template, TemplateError> {
+        self.build(source, scope, keyring).map(|(template, _)| template)
+    }
+
+    /// A template, and what is doubtful about its secrets.
+    fn build(
+        &self,
+        source: &str,
+        scope: Scope,
+        keyring: &Keyring,
+    ) -> Result<(Template, Vec<String>), TemplateError> {
+        if !is_template(source) {
+            return Ok((Template::fixed(source), Vec::new()));
+        }
+        if source.len() > MAX_SOURCE {
+            return Err(TemplateError::new(format!(
+                "a template of {} bytes; at most {MAX_SOURCE} are read",
+                source.len()
+            )));
+        }
+        let name = format!(
+            "{}:{source}",
+            if scope == Scope::Url { json::URL } else { "text" }
+        );
+        let found = scan(source);
+        self.try_out(source, &name, scope, &found)?;
+        let doubts = self.resolve(&found, keyring)?;
+        let mut strict = self.shared.strict.write().unwrap_or_else(PoisonError::into_inner);
+        strict
+            .add_template_owned(name.clone(), source.to_owned())
+            .map_err(|error| TemplateError::new(words(&error, source)))?;
+        let compiled = Compiled {
+            shared: Arc::clone(&self.shared),
+            name: Arc::from(name),
+        };
+        let template = Template {
+            source: Arc::from(source),
+            compiled: Some(compiled),
+        };
+        Ok((template, doubts))
+    }
+
+    /// Finds what minijinja would find only when a render gets there.
+    fn try_out(&self, source: &str, name: &str, scope: Scope, found: &Scan) -> Result<(), TemplateError> {
+        let lenient = &self.shared.lenient;
+        let template = lenient.template_from_named_str(name, source).map_err(|error| {
+            TemplateError::new(words(&error, source))
+                .hint("for `{{` as it stands write `{% raw %}…{% endraw %}`")
+        })?;
+        let mut names: BTreeSet<&str> = NAMES.into_iter().chain(FUNCTIONS).collect();
+        if scope == Scope::Answer {
+            names.insert("actions");
+        }
+        for used in template.undeclared_variables(true) {
+            let top = used.split('.').next().unwrap_or_default();
+            if !names.contains(top) {
+                return Err(unknown("name", top, names));
+            }
+            if top == "event" && used != "event" && !EVENT.contains(&used.as_str()) {
+                return Err(unknown("name", &used, EVENT));
+            }
+        }
+        let known = |kind: &str, name: &str| {
+            lenient
+                .compile_expression(&format!("name is {kind}"))
+                .and_then(|expression| expression.eval(Value::from_pairs([("name", name)])))
+                .is_ok_and(|known| known.is_true())
+        };
+        if let Some(filter) = found.filters.iter().find(|name| !known("filter", name)) {
+            return Err(unknown("filter", filter, COMMON_FILTERS));
+        }
+        if let Some(test) = found.tests.iter().find(|name| !known("test", name)) {
+            return Err(unknown("test", test, COMMON_TESTS));
+        }
+        if let Some(method) = found.methods.first() {
+            return Err(
+                TemplateError::new(format!("values have no method `{method}`")).hint(format!(
+                    "use a filter: `value | {method}`, or a test: `'x' in value`"
+                )),
+            );
+        }
+        if let Some(function) = found.not_literal.first() {
+            return Err(TemplateError::new(format!(
+                "`{function}` takes one text, written out, for it is resolved at load"
+            ))
+            .hint(if function == "secret" {
+                "write `secret('NAME')`"
+            } else {
+                "write `jsonpath('$.path')`"
+            }));
+        }
+        match template.render(Value::from_object(Masked(nothing()))) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::UnknownFilter
+                        | ErrorKind::UnknownTest
+                        | ErrorKind::UnknownFunction
+                        | ErrorKind::TooManyArguments
+                        | ErrorKind::MissingArgument
+                ) =>
+            {
+                Err(TemplateError::new(words(&error, source)))
+            }
+            // What else fails against an event without content may go well with one.
+            _ => Ok(()),
+        }
+    }
+
+    /// Resolves what a template names; returns what is doubtful.
+    fn resolve(&self, found: &Scan, keyring: &Keyring) -> Result<Vec<String>, TemplateError> {
+        for path in &found.paths {
+            self.shared
+                .resolved
+                .add_path(path)
+                .map_err(|why| TemplateError::new(format!("invalid JSONPath `{path}`: {why}")))?;
+        }
+        let mut doubts = Vec::new();
+        for name in &found.secrets {
+            let sourced = ["env:", "file:", "credential:"]
+                .iter()
+                .any(|source| name.starts_with(source));
+            let place = if sourced {
+                name.clone()
+            } else {
+                format!("env:{name}")
+            };
+            let (secret, doubt) = keyring.resolve(&place).map_err(TemplateError::new)?;
+            if std::str::from_utf8(secret.expose()).is_err() {
+                return Err(TemplateError::new(format!("the secret `{name}` is not text")));
+            }
+            doubts.extend(doubt);
+            self.shared.resolved.add_secret(name, secret);
+        }
+        Ok(doubts)
+    }
+}
+
+/// "unknown filter `x`", with the nearest that is known.
+fn unknown<'k>(noun: &str, typed: &str, known: impl IntoIterator<Item = &'k str>) -> TemplateError {
+    let known: Vec<&str> = known.into_iter().collect();
+    let list = known.join(", ");
+    TemplateError::new(format!("unknown {noun} `{typed}` in a template")).hint(
+        match did_you_mean(typed, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are {list}"),
+        },
+    )
+}
+
+/// The values of an event that holds nothing.
+fn nothing() -> Value {
+    Value::from_pairs(NAMES.map(|name| (name, Value::UNDEFINED)))
+}
