@@ -149,7 +149,12 @@ pub struct Respond {
 
 impl Default for Respond {
     fn default() -> Self {
-        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: None, wait: None }
+        Self {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: None,
+            wait: None,
+        }
     }
 }
 

@@ -36,7 +36,8 @@ impl Size {
         let size: bytesize::ByteSize = text
             .trim()
             .parse()
-            .map_err(|error| format!("invalid size `{text}`: {error}; write `64KiB`, `1MiB` or `10MB`"))?;
+            // Its own words speak of the parser's insides.
+            .map_err(|_| format!("invalid size `{text}`; write `64KiB`, `1MiB` or `10MB`"))?;
         // A size past this is a slip, and arithmetic with it could wrap to a tiny limit.
         if size.as_u64() > 1 << 50 {
             return Err(format!("invalid size `{text}`: more than 1 PiB"));

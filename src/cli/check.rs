@@ -6,10 +6,7 @@ use super::{Format, NO, YES, coloured, rules_path};
 use crate::config;
 use crate::diagnostic::{Finding, Findings};
 
-/// Say everything that is wrong with a rules file, with file, line, caret and hint.
-///
-/// It loads the file as `serve` would, secrets and programs included, and starts nothing. Exit code 0: it loads (there
-/// may be warnings); 1: it does not.
+/// The arguments of `hookyard check`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The rules file [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].

@@ -14,14 +14,8 @@ use crate::payload::{self, Event};
 use crate::rules::{Endpoint, Rule, RuleSet};
 use crate::verify::{EventId, Received};
 
-/// Say which rules would take an event, which would not and which of their conditions failed; and what would run,
-/// rendered.
-///
-/// Nothing is verified, stored or run: the event is taken to be genuine. Exit code 0: a rule takes it; 1: none does.
-///
-///   hookyard explain rules.yaml --endpoint /github --header 'X-GitHub-Event: push' --body push.json
+/// The arguments of `hookyard explain`.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The rules file.
     rules: PathBuf,
@@ -55,8 +49,10 @@ pub fn run(arguments: &Arguments) -> u8 {
         }
     };
     let event = received(arguments, &rules).and_then(|(endpoint, received)| {
-        let payload = payload::decode(endpoint.decode, &received.headers, &received.body)
-            .map_err(|error| format!("the body cannot be decoded: {error}; the answer would be 400 invalid payload"))?;
+        let payload =
+            payload::decode(endpoint.decode, &received.headers, &received.body).map_err(|error| {
+                format!("the body cannot be decoded: {error}; the answer would be 400 invalid payload")
+            })?;
         Ok((endpoint, Event { received, payload }))
     });
     let (endpoint, event) = match event {
@@ -66,14 +62,21 @@ pub fn run(arguments: &Arguments) -> u8 {
             return UNKNOWN;
         }
     };
-    let explained: Vec<Explained> =
-        endpoint.rules.iter().enumerate().map(|(index, rule)| explain(endpoint, index, rule, &event)).collect();
+    let explained: Vec<Explained> = endpoint
+        .rules
+        .iter()
+        .enumerate()
+        .map(|(index, rule)| explain(endpoint, index, rule, &event))
+        .collect();
     let any = explained.iter().any(|rule| rule.matched);
     match arguments.format {
-        Format::Json => println!("{}", json!({
-            "endpoint": &*endpoint.path,
-            "rules": explained.iter().map(Explained::to_json).collect::<Vec<_>>(),
-        })),
+        Format::Json => println!(
+            "{}",
+            json!({
+                "endpoint": &*endpoint.path,
+                "rules": explained.iter().map(Explained::to_json).collect::<Vec<_>>(),
+            })
+        ),
         Format::Text => explained.iter().for_each(Explained::print),
     }
     if explained.is_empty() {
@@ -103,7 +106,12 @@ impl Explained {
     }
 
     fn print(&self) {
-        println!("{} {}: {}", if self.matched { "yes" } else { "no " }, self.rule, self.why);
+        println!(
+            "{} {}: {}",
+            if self.matched { "yes" } else { "no " },
+            self.rule,
+            self.why
+        );
         for action in &self.actions {
             match action {
                 Ok(action) => println!("      would do {action}"),
@@ -117,7 +125,11 @@ impl Explained {
 fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event) -> Explained {
     let explanation = endpoint.matcher.explain(event, index);
     let matched = explanation.matched && rule.enabled;
-    let why = if rule.enabled { explanation.to_string() } else { "it is not enabled".to_owned() };
+    let why = if rule.enabled {
+        explanation.to_string()
+    } else {
+        "it is not enabled".to_owned()
+    };
     let actions = if matched {
         let occasion = Occasion {
             event,
@@ -127,18 +139,29 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event) -> Exp
             withheld: &endpoint.credentials,
         };
         let values = occasion.values();
-        rule.actions.iter().map(|action| action.describe(&values).map_err(|error| error.to_string())).collect()
+        rule.actions
+            .iter()
+            .map(|action| action.describe(&values).map_err(|error| error.to_string()))
+            .collect()
     } else {
         Vec::new()
     };
     let explanation = serde_json::to_value(&explanation).unwrap_or_default();
-    Explained { rule: Arc::clone(&rule.name), matched, why, explanation, actions }
+    Explained {
+        rule: Arc::clone(&rule.name),
+        matched,
+        why,
+        explanation,
+        actions,
+    }
 }
 
 /// The request as the daemon would have received it.
 fn received<'r>(arguments: &Arguments, rules: &'r RuleSet) -> Result<(&'r Endpoint, Received), String> {
-    let uri: http::Uri =
-        arguments.endpoint.parse().map_err(|error| format!("`{}` is not a path: {error}", arguments.endpoint))?;
+    let uri: http::Uri = arguments
+        .endpoint
+        .parse()
+        .map_err(|error| format!("`{}` is not a path: {error}", arguments.endpoint))?;
     let (endpoint, parameters) = rules.endpoint(uri.path()).ok_or_else(|| {
         let known: Vec<&str> = rules.endpoints.iter().map(|endpoint| &*endpoint.path).collect();
         format!("no endpoint `{}`; there are {}", uri.path(), known.join(", "))
@@ -148,13 +171,20 @@ fn received<'r>(arguments: &Arguments, rules: &'r RuleSet) -> Result<(&'r Endpoi
         let (name, value) = header(line)?;
         headers.append(name, value);
     }
-    let method: Method =
-        arguments.method.to_uppercase().parse().map_err(|_| format!("`{}` is not a method", arguments.method))?;
+    let method: Method = arguments
+        .method
+        .to_uppercase()
+        .parse()
+        .map_err(|_| format!("`{}` is not a method", arguments.method))?;
     if !endpoint.methods.contains(&method) {
         return Err(format!("the endpoint takes {}, not {method}", endpoint.allow()));
     }
     let at = Clock::system().now();
-    let decode = |value: &str| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
+    let decode = |value: &str| {
+        percent_encoding::percent_decode_str(value)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
     let received = Received {
         id: EventId::new(at),
         at,
@@ -162,7 +192,10 @@ fn received<'r>(arguments: &Arguments, rules: &'r RuleSet) -> Result<(&'r Endpoi
         method,
         path: uri.path().to_owned(),
         query: uri.query().unwrap_or_default().to_owned(),
-        parameters: parameters.iter().map(|(name, value)| (name.to_owned(), decode(value))).collect(),
+        parameters: parameters
+            .iter()
+            .map(|(name, value)| (name.to_owned(), decode(value)))
+            .collect(),
         client: arguments.client,
         headers,
         body: body(arguments.body.as_deref().map(Path::new))?.into(),

@@ -3,7 +3,11 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 yes, 1 no (findings, no match, refused), 2 could
 //! not find out (bad usage, unreachable).
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where people are spoken to")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where people are spoken to"
+)]
 
 mod check;
 mod explain;
@@ -43,12 +47,28 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon.
+    ///
+    /// The rules file is reloaded when it changes, and at once on SIGHUP; a broken one changes nothing. SIGTERM stops
+    /// in order: what was taken and is not done stays in the store and goes on at the next start.
     Serve(serve::Arguments),
-    /// Say everything that is wrong with a rules file; exactly what `serve` would say.
+    /// Say everything that is wrong with a rules file, with file, line, caret and hint.
+    ///
+    /// It loads the file as `serve` would, secrets and programs included, and starts nothing. Exit code 0: it loads (there
+    /// may be warnings); 1: it does not.
     Check(check::Arguments),
-    /// Say which rules would take an event, which would not, and why; and what would run.
+    /// Say which rules would take an event, and why; and what would then run, rendered.
+    ///
+    /// Nothing is verified, stored or run: the event is taken to be genuine. Exit code 0: a rule takes it; 1: none does.
+    #[command(
+        after_help = "Example:\n  hookyard explain rules.yaml --endpoint /github --header 'X-GitHub-Event: push' --body push.json"
+    )]
     Explain(explain::Arguments),
     /// Sign a request as a sender would, post it, and print the answer.
+    ///
+    /// Exit code 0: it was answered with success; 1: it was refused; 2: nobody answered.
+    #[command(
+        after_help = "Example:\n  hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --event push --body push.json"
+    )]
     Send(send::Arguments),
 }
 
@@ -101,15 +121,25 @@ fn body(path: Option<&Path>) -> Result<Vec<u8>, String> {
     if path == Path::new("-") {
         let mut body = Vec::new();
         let read = std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut body);
-        return read.map(|_| body).map_err(|error| format!("cannot read standard input: {error}"));
+        return read
+            .map(|_| body)
+            .map_err(|error| format!("cannot read standard input: {error}"));
     }
     std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
 }
 
 /// Reads `Name: value`.
 fn header(line: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {
-    let (name, value) = line.split_once(':').ok_or_else(|| format!("`{line}` is not `Name: value`"))?;
-    let name = name.trim().parse().map_err(|_| format!("`{name}` is not the name of a header"))?;
-    let value = value.trim().parse().map_err(|_| format!("the value of `{name}` cannot stand in a header"))?;
+    let (name, value) = line
+        .split_once(':')
+        .ok_or_else(|| format!("`{line}` is not `Name: value`"))?;
+    let name = name
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{name}` is not the name of a header"))?;
+    let value = value
+        .trim()
+        .parse()
+        .map_err(|_| format!("the value of `{name}` cannot stand in a header"))?;
     Ok((name, value))
 }

@@ -18,14 +18,8 @@ use crate::yaml::Document;
 /// How much of an answer is read, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// Sign a request as a sender would, post it, and print the answer.
-///
-/// Exit code 0: it was answered with success; 1: it was refused; 2: nobody answered.
-///
-///   hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET \
-///       --event push --body tests/fixtures/github/push.json
+/// The arguments of `hookyard send`.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// Where to post it.
     url: String,
@@ -76,9 +70,9 @@ pub fn run(arguments: &Arguments) -> u8 {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let answer = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime.block_on(post(request, timeout))
-    });
+    let answer = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(post(request, timeout)));
     match answer {
         Ok((status, text)) => {
             match arguments.format {
@@ -99,16 +93,25 @@ pub fn run(arguments: &Arguments) -> u8 {
 
 /// The request with the headers that its sender would give it.
 fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> {
-    let url: http::Uri = arguments.url.parse().map_err(|error| format!("`{}` is not a URL: {error}", arguments.url))?;
+    let url: http::Uri = arguments
+        .url
+        .parse()
+        .map_err(|error| format!("`{}` is not a URL: {error}", arguments.url))?;
     if url.host().is_none() || !matches!(url.scheme_str(), Some("http" | "https")) {
-        return Err(format!("`{}` is not a URL like `http://127.0.0.1:9000/github`", arguments.url));
+        return Err(format!(
+            "`{}` is not a URL like `http://127.0.0.1:9000/github`",
+            arguments.url
+        ));
     }
     let body = match &arguments.body {
         Some(path) => body(Some(Path::new(path)))?,
         None => b"{}".to_vec(),
     };
-    let method: Method =
-        arguments.method.to_uppercase().parse().map_err(|_| format!("`{}` is not a method", arguments.method))?;
+    let method: Method = arguments
+        .method
+        .to_uppercase()
+        .parse()
+        .map_err(|_| format!("`{}` is not a method", arguments.method))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     for line in &arguments.headers {
@@ -119,21 +122,39 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
     if let Some(event) = &arguments.event {
         match verification.event_name() {
             Some(EventName::Header(name)) => {
-                let value = event.parse().map_err(|_| format!("`{event}` cannot stand in a header"))?;
+                let value = event
+                    .parse()
+                    .map_err(|_| format!("`{event}` cannot stand in a header"))?;
                 headers.insert(name.clone(), value);
             }
             Some(EventName::Payload(path)) => {
-                return Err(format!("this sender's event name stands in the body, at `{path}`: put it there"));
+                return Err(format!(
+                    "this sender's event name stands in the body, at `{path}`: put it there"
+                ));
             }
-            None => return Err(format!("the scheme `{}` has no place for an event name", arguments.scheme)),
+            None => {
+                return Err(format!(
+                    "the scheme `{}` has no place for an event name",
+                    arguments.scheme
+                ));
+            }
         }
     }
     let now = Clock::system().now();
     let age = crate::units::Period::parse(&arguments.age)?.0;
-    let at = Timestamp::from_millis(now.as_millis().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(0)));
+    let at = Timestamp::from_millis(
+        now.as_millis()
+            .saturating_sub(i64::try_from(age.as_millis()).unwrap_or(0)),
+    );
     let id = format!("msg_{}", EventId::new(now).to_string().replace('-', ""));
-    let draft =
-        Draft { method: &method, url: &arguments.url, headers: &headers, body: &body, at, id: &id };
+    let draft = Draft {
+        method: &method,
+        url: &arguments.url,
+        headers: &headers,
+        body: &body,
+        at,
+        id: &id,
+    };
     for (name, value) in verification.sign(&draft)? {
         headers.insert(name, value);
     }
@@ -158,19 +179,33 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
         let rest = arguments.url.get(at + 3..)?;
         arguments.url.get(..at + 3 + rest.find('/').unwrap_or(rest.len()))
     });
-    Document::parse(Source { path: "--as".into(), text }, &mut findings)
-        .and_then(|document| Verification::compile(document.root(), &keyring, public_url, &mut findings))
-        .filter(|_| !findings.has_errors())
-        .ok_or_else(|| {
-            let errors = findings.iter().filter(|finding| finding.severity == crate::diagnostic::Severity::Error);
-            errors.map(|finding| finding.message.clone()).collect::<Vec<_>>().join("; ")
-        })
+    Document::parse(
+        Source {
+            path: "--as".into(),
+            text,
+        },
+        &mut findings,
+    )
+    .and_then(|document| Verification::compile(document.root(), &keyring, public_url, &mut findings))
+    .filter(|_| !findings.has_errors())
+    .ok_or_else(|| {
+        let errors = findings
+            .iter()
+            .filter(|finding| finding.severity == crate::diagnostic::Severity::Error);
+        errors
+            .map(|finding| finding.message.clone())
+            .collect::<Vec<_>>()
+            .join("; ")
+    })
 }
 
 /// `{hmac: {header: X}}` with the secret added.
 fn with_secret(scheme: &str, secret: &str) -> Result<String, String> {
-    let mut value: serde_json::Value = serde_yaml::from_str(scheme).map_err(|error| format!("`--as`: {error}"))?;
-    let fields = value.as_object_mut().and_then(|scheme| scheme.values_mut().next());
+    let mut value: serde_json::Value =
+        serde_yaml::from_str(scheme).map_err(|error| format!("`--as`: {error}"))?;
+    let fields = value
+        .as_object_mut()
+        .and_then(|scheme| scheme.values_mut().next());
     match fields.and_then(serde_json::Value::as_object_mut) {
         Some(fields) => {
             fields.insert("secret".to_owned(), secret.into());
@@ -188,7 +223,9 @@ async fn post(request: Request<Full<bytes::Bytes>>, timeout: Duration) -> Result
         let answer = client.request(request).await?;
         let status = answer.status().as_u16();
         let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| format!("the answer broke off: {error}"))?.to_bytes();
+        let body = body
+            .map_err(|error| format!("the answer broke off: {error}"))?
+            .to_bytes();
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     };
     match tokio::time::timeout(timeout, exchange).await {

@@ -32,7 +32,10 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     let log = settings::log(root.get("log"), keyring, findings);
 
     let templates = Templates::new();
-    let workshop = Workshop { keyring, templates: &templates };
+    let workshop = Workshop {
+        keyring,
+        templates: &templates,
+    };
     let mut drafts = Drafts::new(server.public_url.as_deref(), max_body, &workshop);
     drafts.describe(root.get("endpoints"), findings);
     rules(root.get("rules"), &mut drafts, findings);
@@ -44,7 +47,11 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
         let path = &endpoints.get(index)?.path;
         if let Err(error) = routes.insert(path.to_string(), index) {
             let message = format!("the endpoint `{path}` cannot be told apart from another: {error}");
-            findings.push(crate::diagnostic::Finding::error(origin.clone(), "endpoint", message));
+            findings.push(crate::diagnostic::Finding::error(
+                origin.clone(),
+                "endpoint",
+                message,
+            ));
         }
     }
     let endpoints: Vec<_> = endpoints.into_iter().map(Draft::into_endpoint).collect();
@@ -76,7 +83,10 @@ fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut
     }
     let mut names: HashMap<&'d str, usize> = HashMap::new();
     for item in node.items() {
-        if let Some(name) = item.get("name").and_then(|name| name.as_str().map(|text| (name, text))) {
+        if let Some(name) = item
+            .get("name")
+            .and_then(|name| name.as_str().map(|text| (name, text)))
+        {
             let line = name.0.origin().line_column().0;
             if let Some(first) = names.insert(name.1, line) {
                 let message = format!("a second rule named `{}`; the first is in line {first}", name.1);

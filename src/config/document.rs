@@ -16,7 +16,10 @@ use crate::units::{Period, Size};
 /// The top of the file.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read from the node: it is another's, or its place is needed")]
+#[expect(
+    dead_code,
+    reason = "read from the node: it is another's, or its place is needed"
+)]
 pub struct RulesFile {
     pub server: Option<IgnoredAny>,
     pub store: Option<IgnoredAny>,
@@ -76,7 +79,10 @@ pub struct LogFileShape {
 /// One of `endpoints:`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read from the node: it is another's, or its place is needed")]
+#[expect(
+    dead_code,
+    reason = "read from the node: it is another's, or its place is needed"
+)]
 pub struct EndpointShape {
     pub methods: Option<Vec<String>>,
     pub verify: Option<IgnoredAny>,
@@ -90,7 +96,10 @@ pub struct EndpointShape {
 /// `respond:` of an endpoint or a rule.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read from the node: it is another's, or its place is needed")]
+#[expect(
+    dead_code,
+    reason = "read from the node: it is another's, or its place is needed"
+)]
 pub struct RespondShape {
     pub status: Option<u16>,
     pub headers: Option<BTreeMap<String, String>>,
@@ -101,7 +110,10 @@ pub struct RespondShape {
 /// One of `rules:`.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read from the node: it is another's, or its place is needed")]
+#[expect(
+    dead_code,
+    reason = "read from the node: it is another's, or its place is needed"
+)]
 pub struct RuleShape {
     pub name: String,
     pub endpoint: String,
@@ -125,7 +137,11 @@ impl<'de> Deserialize<'de> for OneOrMany {
             Value::String(text) => Ok(Self(vec![text])),
             Value::Sequence(items) => items
                 .into_iter()
-                .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| D::Error::custom("expected a list of texts")))
+                .map(|item| {
+                    item.as_str()
+                        .map(str::to_owned)
+                        .ok_or_else(|| D::Error::custom("expected a list of texts"))
+                })
                 .collect::<Result<_, _>>()
                 .map(Self),
             _ => Err(D::Error::custom("expected a text, or a list of texts")),

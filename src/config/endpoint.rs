@@ -55,21 +55,38 @@ pub struct Draft<'d> {
 impl<'d, 'w> Drafts<'d, 'w> {
     /// None yet.
     pub fn new(public_url: Option<&'w str>, max_body: Size, workshop: &'w Workshop<'w>) -> Self {
-        Self { public_url, max_body, workshop, list: Vec::new(), by_path: HashMap::new() }
+        Self {
+            public_url,
+            max_body,
+            workshop,
+            list: Vec::new(),
+            by_path: HashMap::new(),
+        }
     }
 
     /// Reads `endpoints:`.
     pub fn describe(&mut self, node: Option<Node<'d>>, findings: &mut Findings) {
         let Some(node) = node else { return };
         if !node.is_mapping() {
-            findings.push(node.error("wrong-value", "`endpoints` maps paths to settings: `/github: {…}`"));
+            findings.push(node.error(
+                "wrong-value",
+                "`endpoints` maps paths to settings: `/github: {…}`",
+            ));
             return;
         }
         for (path, node) in node.entries() {
-            let shape = if node.value().is_null() { Some(EndpointShape::default()) } else { node.read(findings) };
+            let shape = if node.value().is_null() {
+                Some(EndpointShape::default())
+            } else {
+                node.read(findings)
+            };
             let Some(shape) = shape else { continue };
             if let Err(message) = check_path(path) {
-                findings.push(crate::diagnostic::Finding::error(node.key_origin(), "endpoint", message));
+                findings.push(crate::diagnostic::Finding::error(
+                    node.key_origin(),
+                    "endpoint",
+                    message,
+                ));
                 continue;
             }
             let index = self.add(path, node, shape, findings);
@@ -94,7 +111,12 @@ impl<'d, 'w> Drafts<'d, 'w> {
     }
 
     fn add(&mut self, path: &str, node: Node<'d>, shape: EndpointShape, findings: &mut Findings) -> usize {
-        let respond = respond(shape.respond.as_ref(), node.get("respond"), self.workshop, findings);
+        let respond = respond(
+            shape.respond.as_ref(),
+            node.get("respond"),
+            self.workshop,
+            findings,
+        );
         let draft = Draft {
             path: path.into(),
             origin: node.key_origin(),
@@ -116,7 +138,9 @@ impl<'d, 'w> Drafts<'d, 'w> {
     /// The draft at `index`, with what compiling needs beside it.
     pub fn at(&mut self, index: usize) -> Option<(&mut Draft<'d>, Option<&'w str>, &'w Workshop<'w>)> {
         let (public_url, workshop) = (self.public_url, self.workshop);
-        self.list.get_mut(index).map(|draft| (draft, public_url, workshop))
+        self.list
+            .get_mut(index)
+            .map(|draft| (draft, public_url, workshop))
     }
 
     /// All of them.
@@ -159,11 +183,19 @@ impl<'d> Draft<'d> {
 
     /// The endpoint as requests will meet it.
     pub fn into_endpoint(self) -> Endpoint {
-        let mut credentials: Vec<HeaderName> = vec![header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
-        credentials.extend(self.verifications.iter().flat_map(Verification::credential_headers));
+        let mut credentials: Vec<HeaderName> =
+            vec![header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+        credentials.extend(
+            self.verifications
+                .iter()
+                .flat_map(Verification::credential_headers),
+        );
         credentials.sort_by(|left, right| left.as_str().cmp(right.as_str()));
         credentials.dedup();
-        let queries = self.verifications.iter().filter_map(Verification::credential_query);
+        let queries = self
+            .verifications
+            .iter()
+            .filter_map(Verification::credential_query);
         Endpoint {
             path: self.path,
             methods: self.methods,
@@ -184,8 +216,14 @@ fn check_path(path: &str) -> Result<(), String> {
     if !path.starts_with('/') {
         return Err(format!("the endpoint `{path}` does not begin with `/`"));
     }
-    if path.len() > MAX_PATH || path.bytes().any(|byte| byte <= b' ' || byte == b'?' || byte == b'#' || byte >= 127) {
-        return Err(format!("the endpoint `{path}` is not a path of printable ASCII without `?` and `#`"));
+    if path.len() > MAX_PATH
+        || path
+            .bytes()
+            .any(|byte| byte <= b' ' || byte == b'?' || byte == b'#' || byte >= 127)
+    {
+        return Err(format!(
+            "the endpoint `{path}` is not a path of printable ASCII without `?` and `#`"
+        ));
     }
     matchit::Router::new()
         .insert(path, ())
@@ -194,8 +232,17 @@ fn check_path(path: &str) -> Result<(), String> {
 
 /// `methods:`; POST if none are given.
 fn methods(given: Option<&[String]>, node: Node<'_>, findings: &mut Findings) -> Vec<Method> {
-    let Some(given) = given else { return vec![Method::POST] };
-    let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD];
+    let Some(given) = given else {
+        return vec![Method::POST];
+    };
+    let known = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::HEAD,
+    ];
     let items = node.get("methods").map(|node| node.items()).unwrap_or_default();
     let mut methods = Vec::new();
     for (text, item) in given.iter().zip(items) {
@@ -248,7 +295,9 @@ pub fn respond(
         }
     }
     if let Some(body) = node.get("body") {
-        respond.body = workshop.templates.read(body, Scope::Answer, workshop.keyring, findings);
+        respond.body = workshop
+            .templates
+            .read(body, Scope::Answer, workshop.keyring, findings);
     }
     respond.wait = match &shape.wait {
         None | Some(Wait::Switch(false)) => None,
@@ -260,12 +309,20 @@ pub fn respond(
 
 /// A header of an answer; the error says what is wrong.
 fn header_line(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let parsed: HeaderName = name.parse().map_err(|_| format!("`{name}` is not the name of a header"))?;
-    let framing = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE];
+    let parsed: HeaderName = name
+        .parse()
+        .map_err(|_| format!("`{name}` is not the name of a header"))?;
+    let framing = [
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::UPGRADE,
+    ];
     if framing.contains(&parsed) {
         return Err(format!("`{name}` is set by the server"));
     }
-    let value = HeaderValue::from_str(value).map_err(|_| format!("the value of `{name}` cannot stand in a header"))?;
+    let value = HeaderValue::from_str(value)
+        .map_err(|_| format!("the value of `{name}` cannot stand in a header"))?;
     Ok((parsed, value))
 }
 
@@ -278,7 +335,9 @@ mod tests {
         for good in ["/", "/github", "/deploy/{app}", "/files/{*rest}", "/a-b_c.d~e"] {
             assert_eq!(check_path(good), Ok(()), "{good}");
         }
-        for wrong in ["", "github", "/a b", "/a?b", "/a#b", "/é", "/{", "/{a}{b}", "/{*a}/b"] {
+        for wrong in [
+            "", "github", "/a b", "/a?b", "/a#b", "/é", "/{", "/{a}{b}", "/{*a}/b",
+        ] {
             assert!(check_path(wrong).is_err(), "{wrong}");
         }
     }
@@ -286,7 +345,12 @@ mod tests {
     #[test]
     fn an_answer_sets_no_framing_header() {
         assert!(header_line("X-Note", "thanks").is_ok());
-        for (name, value) in [("Content-Length", "3"), ("transfer-encoding", "chunked"), ("a b", "x"), ("x", "a\nb")] {
+        for (name, value) in [
+            ("Content-Length", "3"),
+            ("transfer-encoding", "chunked"),
+            ("a b", "x"),
+            ("x", "a\nb"),
+        ] {
             assert!(header_line(name, value).is_err(), "{name}");
         }
     }

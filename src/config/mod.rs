@@ -50,7 +50,8 @@ pub fn load(path: &Path, environment: Vec<(OsString, OsString)>) -> Result<Loade
     let text = match read(path) {
         Ok(text) => text,
         Err(message) => {
-            findings.push(Finding::unplaced("unreadable", message).hint("name the file: `hookyard serve RULES`"));
+            findings
+                .push(Finding::unplaced("unreadable", message).hint("name the file: `hookyard serve RULES`"));
             return Err(findings);
         }
     };
@@ -65,10 +66,16 @@ pub fn load_text(
 ) -> Result<Loaded, Findings> {
     let mut findings = Findings::new();
     let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let keyring = Keyring::new(environment, &folder);
-    let source = Source { path: path.to_owned(), text };
+    let source = Source {
+        path: path.to_owned(),
+        text,
+    };
     let compiled = Document::parse(source, &mut findings)
         .and_then(|document| compile::compile(&document, &keyring, &mut findings));
     match compiled {
@@ -77,7 +84,10 @@ pub fn load_text(
             rules.files.insert(path.to_owned());
             rules.fingerprint = fingerprint(&sha256, &rules.files);
             rules.sha256 = sha256;
-            Ok(Loaded { rules, warnings: findings.sorted() })
+            Ok(Loaded {
+                rules,
+                warnings: findings.sorted(),
+            })
         }
         _ => Err(findings.sorted()),
     }
@@ -91,11 +101,20 @@ pub fn read(path: &Path) -> Result<String, String> {
         return Err(format!("`{}` is not a file", path.display()));
     }
     if metadata.len() > MAX_TEXT as u64 {
-        return Err(format!("`{}` has {} bytes; at most {MAX_TEXT} are read", path.display(), metadata.len()));
+        return Err(format!(
+            "`{}` has {} bytes; at most {MAX_TEXT} are read",
+            path.display(),
+            metadata.len()
+        ));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    String::from_utf8(bytes)
-        .map_err(|error| format!("`{}` is not UTF-8 at byte {}", path.display(), error.utf8_error().valid_up_to()))
+    String::from_utf8(bytes).map_err(|error| {
+        format!(
+            "`{}` is not UTF-8 at byte {}",
+            path.display(),
+            error.utf8_error().valid_up_to()
+        )
+    })
 }
 
 /// What the files that a rule set was made from hold, as one digest: the rules' own and that of each secret file.
@@ -103,7 +122,11 @@ pub fn fingerprint<'f>(sha256: &str, files: impl IntoIterator<Item = &'f std::pa
     let mut digest = Sha256::new();
     digest.update(sha256.as_bytes());
     for file in files {
-        digest.update(std::fs::read(file).map(|bytes| Sha256::digest(&bytes)).unwrap_or_default());
+        digest.update(
+            std::fs::read(file)
+                .map(|bytes| Sha256::digest(&bytes))
+                .unwrap_or_default(),
+        );
     }
     data_encoding::HEXLOWER.encode(&digest.finalize())
 }

@@ -41,7 +41,11 @@ pub struct Reloader {
 impl Reloader {
     /// A reloader of the file at `path` into `live`.
     pub fn new(path: &Path, live: Arc<Live<RuleSet>>) -> Self {
-        Self { path: path.to_owned(), live, refused: Mutex::new(None) }
+        Self {
+            path: path.to_owned(),
+            live,
+            refused: Mutex::new(None),
+        }
     }
 
     /// The rules file.
@@ -81,7 +85,11 @@ impl Reloader {
                 let restart = restart_needed(&current, &rules);
                 *refused = None;
                 drop(self.live.replace(rules));
-                Reload::InForce { rules: self.live.current(), warnings: loaded.warnings, restart }
+                Reload::InForce {
+                    rules: self.live.current(),
+                    warnings: loaded.warnings,
+                    restart,
+                }
             }
             Err(findings) => {
                 *refused = Some(seen);
@@ -102,8 +110,14 @@ fn restart_needed(old: &RuleSet, new: &RuleSet) -> Vec<&'static str> {
     let (before, after) = (&old.server, &new.server);
     [
         ("server.listen", before.listen != after.listen),
-        ("server.request_timeout", before.request_timeout != after.request_timeout),
-        ("server.max_connections", before.max_connections != after.max_connections),
+        (
+            "server.request_timeout",
+            before.request_timeout != after.request_timeout,
+        ),
+        (
+            "server.max_connections",
+            before.max_connections != after.max_connections,
+        ),
         ("server.stop_grace", before.stop_grace != after.stop_grace),
         ("store.path", old.store.path != new.store.path),
         ("log", old.log != new.log),

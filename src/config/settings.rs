@@ -37,30 +37,47 @@ const DEFAULT_KEEP_LOGS: u16 = 14;
 pub fn server(node: Option<Node<'_>>, findings: &mut Findings) -> (Server, Size) {
     let shape: ServerShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
     let mut listen = Vec::new();
-    for (index, text) in shape.listen.map_or_else(|| vec![DEFAULT_LISTEN.to_owned()], |many| many.0).iter().enumerate() {
+    for (index, text) in shape
+        .listen
+        .map_or_else(|| vec![DEFAULT_LISTEN.to_owned()], |many| many.0)
+        .iter()
+        .enumerate()
+    {
         match parse_listen(text) {
             Ok(parsed) => listen.push(parsed),
             Err(message) => at(node, "listen", |listen| {
                 let place = listen.one_or_many().get(index).copied().unwrap_or(listen);
-                findings.push(place.error("listen", message).hint("write `127.0.0.1:9000`, `unix:/run/…` or `systemd`"));
+                findings.push(
+                    place
+                        .error("listen", message)
+                        .hint("write `127.0.0.1:9000`, `unix:/run/…` or `systemd`"),
+                );
             }),
         }
     }
     if listen.is_empty() && !findings.has_errors() {
-        at(node, "listen", |listen| findings.push(listen.error("listen", "no address to listen on")));
+        at(node, "listen", |listen| {
+            findings.push(listen.error("listen", "no address to listen on"))
+        });
     }
     let public_url = shape.public_url.and_then(|url| match parse_public_url(&url) {
         Ok(url) => Some(url),
         Err(message) => {
-            at(node, "public_url", |place| findings.push(place.error("public-url", message)));
+            at(node, "public_url", |place| {
+                findings.push(place.error("public-url", message))
+            });
             None
         }
     });
     if shape.max_connections == Some(0) {
-        at(node, "max_connections", |place| findings.push(place.error("max-connections", "at least 1 connection")));
+        at(node, "max_connections", |place| {
+            findings.push(place.error("max-connections", "at least 1 connection"))
+        });
     }
     if shape.request_timeout.is_some_and(|period| period.0.is_zero()) {
-        at(node, "request_timeout", |place| findings.push(place.error("request-timeout", "longer than `0s`")));
+        at(node, "request_timeout", |place| {
+            findings.push(place.error("request-timeout", "longer than `0s`"))
+        });
     }
     let server = Server {
         listen,
@@ -112,7 +129,11 @@ pub fn log(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -
             findings.push(place.get("path").unwrap_or(place).error("log-file", message));
         });
     }
-    LogSettings { level, format: shape.format.unwrap_or_default(), file }
+    LogSettings {
+        level,
+        format: shape.format.unwrap_or_default(),
+        file,
+    }
 }
 
 /// Calls `then` with the node under `key`.
@@ -137,7 +158,9 @@ fn parse_listen(text: &str) -> Result<Listen, String> {
         return if path.starts_with('/') && path.len() < 108 {
             Ok(Listen::Unix(PathBuf::from(path)))
         } else {
-            Err(format!("`{text}`: a unix socket needs an absolute path of less than 108 bytes"))
+            Err(format!(
+                "`{text}`: a unix socket needs an absolute path of less than 108 bytes"
+            ))
         };
     }
     if text.parse::<SocketAddr>().is_ok() {
@@ -156,7 +179,9 @@ fn parse_listen(text: &str) -> Result<Listen, String> {
 
 /// Reads `https://host[:port][/path]`; the trailing slash is dropped, for endpoints begin with one.
 fn parse_public_url(text: &str) -> Result<String, String> {
-    let uri: http::Uri = text.parse().map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    let uri: http::Uri = text
+        .parse()
+        .map_err(|error| format!("`{text}` is not a URL: {error}"))?;
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
     if !known || uri.authority().is_none() || uri.query().is_some() {
         return Err(format!("`{text}` is not a URL like `https://hooks.example.com`"));
@@ -170,17 +195,35 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_slips_are_refused() {
-        for good in ["127.0.0.1:9000", "[::1]:80", "localhost:0", "unix:/run/h.sock", "systemd"] {
+        for good in [
+            "127.0.0.1:9000",
+            "[::1]:80",
+            "localhost:0",
+            "unix:/run/h.sock",
+            "systemd",
+        ] {
             assert!(parse_listen(good).is_ok(), "{good}");
         }
-        for wrong in ["9000", "127.0.0.1", "::1", ":9000", "host:x", "unix:relative", "host:99999", ""] {
+        for wrong in [
+            "9000",
+            "127.0.0.1",
+            "::1",
+            ":9000",
+            "host:x",
+            "unix:relative",
+            "host:99999",
+            "",
+        ] {
             assert!(parse_listen(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn a_public_url_has_a_scheme_and_a_host() {
-        assert_eq!(parse_public_url("https://h.example/").as_deref(), Ok("https://h.example"));
+        assert_eq!(
+            parse_public_url("https://h.example/").as_deref(),
+            Ok("https://h.example")
+        );
         for wrong in ["h.example", "ftp://h.example", "/x", "https://", "https://h/?q"] {
             assert!(parse_public_url(wrong).is_err(), "{wrong}");
         }

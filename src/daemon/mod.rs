@@ -67,7 +67,8 @@ pub fn run(path: &Path) -> Result<(), StartError> {
 
 /// From the store to the last answer.
 async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
-    let mut signals = signals::Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let mut signals =
+        signals::Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let clock = Clock::system();
     let store = open_store(&rules.store, &clock)?;
     let listeners = listen::bind(&rules.server.listen).await?;
@@ -89,19 +90,40 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
     });
-    let intake = Arc::new(Intake { store: Arc::clone(&shared), clock: clock.clone(), wake, waiting });
+    let intake = Arc::new(Intake {
+        store: Arc::clone(&shared),
+        clock: clock.clone(),
+        wake,
+        waiting,
+    });
     let request_timeout = server.request_timeout;
-    let door = Arc::new(Door { live: Arc::clone(&live), intake, clock: clock.clone(), request_timeout });
+    let door = Arc::new(Door {
+        live: Arc::clone(&live),
+        intake,
+        clock: clock.clone(),
+        request_timeout,
+    });
     let reloader = Arc::new(Reloader::new(path, Arc::clone(&live)));
 
     let mut dispatching = JoinSet::new();
     dispatching.spawn(dispatch.run(stop_leasing.clone(), abort.clone()));
     let mut answering = JoinSet::new();
     let (connections, grace) = (server.max_connections, server.stop_grace);
-    answering.spawn(listen::serve(listeners, door, connections, stop_accepting.clone(), grace));
+    answering.spawn(listen::serve(
+        listeners,
+        door,
+        connections,
+        stop_accepting.clone(),
+        grace,
+    ));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
-    let watch = watch::Watch { reloader, live, store: Arc::clone(&shared), now: Arc::clone(&reload_now) };
+    let watch = watch::Watch {
+        reloader,
+        live,
+        store: Arc::clone(&shared),
+        now: Arc::clone(&reload_now),
+    };
     aside.spawn(watch.run(stop_leasing.clone()));
     aside.spawn(sweep::run(Arc::clone(&shared), clock, stop_leasing.clone()));
     supervise::ready(&addresses);
@@ -122,12 +144,18 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
         () = signals.stop() => Err("a second signal came"),
     };
     if let Err(why) = patience {
-        warn!(why, "actions that are still running are stopped; their deliveries stay queued");
+        warn!(
+            why,
+            "actions that are still running are stopped; their deliveries stay queued"
+        );
         abort.cancel();
         drop(tokio::time::timeout(ABORT_GRACE, join_all(&mut dispatching)).await);
     }
     aside.shutdown().await;
-    shared.close().await.map_err(|error| format!("closing the store: {error}"))?;
+    shared
+        .close()
+        .await
+        .map_err(|error| format!("closing the store: {error}"))?;
     info!("stopped");
     Ok(())
 }
@@ -154,8 +182,14 @@ fn announce(rules: &RuleSet, addresses: &[String]) {
 fn open_store(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Store>, String> {
     let folder = config::variable("STATE_DIRECTORY");
     // systemd may hand over several directories, separated by colons.
-    let folder = folder.as_deref().and_then(|folders| folders.split(':').next()).map_or(PathBuf::from("."), PathBuf::from);
-    let path = settings.path.clone().unwrap_or_else(|| folder.join("hookyard.db"));
+    let folder = folder
+        .as_deref()
+        .and_then(|folders| folders.split(':').next())
+        .map_or(PathBuf::from("."), PathBuf::from);
+    let path = settings
+        .path
+        .clone()
+        .unwrap_or_else(|| folder.join("hookyard.db"));
     SqliteStore::open(&path, settings.settings, clock.clone())
         .map(|store| Arc::new(store) as Arc<dyn Store>)
         .map_err(|error| format!("cannot open the store: {error}"))

@@ -83,7 +83,11 @@ async fn rested(changed: &Notify, now: &Notify) -> bool {
 fn report(outcome: &Reload) {
     match outcome {
         Reload::Unchanged => {}
-        Reload::InForce { rules, warnings, restart } => {
+        Reload::InForce {
+            rules,
+            warnings,
+            restart,
+        } => {
             for warning in warnings {
                 warn!(code = warning.code, "{}", warning.line());
             }
@@ -92,15 +96,23 @@ fn report(outcome: &Reload) {
             }
             let (generation, sha256) = (rules.generation, &rules.sha256);
             info!(generation, %sha256, endpoints = rules.endpoints.len(), rules = rules.names.len(), "reloaded");
-            supervise::reloaded(&format!("rules generation {generation}, {} rules", rules.names.len()));
+            supervise::reloaded(&format!(
+                "rules generation {generation}, {} rules",
+                rules.names.len()
+            ));
         }
         Reload::Kept(findings) => {
             for finding in findings {
                 error!(code = finding.code, "{}", finding.line());
             }
             let count = findings.errors();
-            error!(findings = count, "the rules file does not load; the rules in force stay");
-            supervise::reloaded(&format!("reload failed with {count} findings; the old rules stay in force"));
+            error!(
+                findings = count,
+                "the rules file does not load; the rules in force stay"
+            );
+            supervise::reloaded(&format!(
+                "reload failed with {count} findings; the old rules stay in force"
+            ));
         }
     }
 }
@@ -121,9 +133,14 @@ impl Folders {
             _ => changed.notify_one(),
         };
         let watcher = notify::recommended_watcher(on_event)
-            .inspect_err(|error| warn!(%error, "files cannot be watched; they are looked at every few seconds"))
+            .inspect_err(
+                |error| warn!(%error, "files cannot be watched; they are looked at every few seconds"),
+            )
             .ok();
-        Self { watcher, watched: BTreeSet::new() }
+        Self {
+            watcher,
+            watched: BTreeSet::new(),
+        }
     }
 
     /// Watches the folders of all files of the rule set: also where a symbolic link leads, and also anew where a
@@ -134,8 +151,10 @@ impl Folders {
         for file in rules.files.iter().map(PathBuf::as_path).chain([path]) {
             wanted.extend(folders(file));
         }
-        let wanted: BTreeSet<(PathBuf, u64)> =
-            wanted.into_iter().filter_map(|folder| Some((folder.clone(), inode(&folder)?))).collect();
+        let wanted: BTreeSet<(PathBuf, u64)> = wanted
+            .into_iter()
+            .filter_map(|folder| Some((folder.clone(), inode(&folder)?)))
+            .collect();
         for (gone, _) in self.watched.difference(&wanted) {
             // The kernel has dropped it already where the folder is gone.
             drop(watcher.unwatch(gone));

@@ -24,7 +24,9 @@ impl Bound {
     /// Where it listens, as people write it.
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map_or_else(|_| "tcp".into(), |at| format!("http://{at}")),
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|_| "tcp".into(), |at| format!("http://{at}")),
             Self::Unix(_, Some(path)) => format!("unix:{}", path.display()),
             Self::Unix(_, None) => "unix:(systemd)".into(),
         }
@@ -46,13 +48,16 @@ pub async fn bind(addresses: &[Listen]) -> Result<Vec<Bound>, String> {
     for address in addresses {
         match address {
             Listen::Tcp(address) => {
-                let listener =
-                    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on `{address}`: {error}"))?;
+                let listener = TcpListener::bind(address)
+                    .await
+                    .map_err(|error| format!("cannot listen on `{address}`: {error}"))?;
                 bound.push(Bound::Tcp(listener));
             }
-            Listen::Unix(path) => bound.push(unix(path).await.map_err(|error| {
-                format!("cannot listen on `unix:{}`: {error}", path.display())
-            })?),
+            Listen::Unix(path) => bound.push(
+                unix(path)
+                    .await
+                    .map_err(|error| format!("cannot listen on `unix:{}`: {error}", path.display()))?,
+            ),
             Listen::Systemd => bound.extend(inherited()?),
         }
     }
@@ -63,7 +68,10 @@ pub async fn bind(addresses: &[Listen]) -> Result<Vec<Bound>, String> {
 async fn unix(path: &Path) -> io::Result<Bound> {
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
         if UnixStream::connect(path).await.is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there already"));
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "somebody listens there already",
+            ));
         }
         std::fs::remove_file(path)?;
     }
@@ -77,13 +85,17 @@ fn inherited() -> Result<Vec<Bound>, String> {
     let mut handed = listenfd::ListenFd::from_env();
     let mut bound = Vec::new();
     for index in 0..handed.len() {
-        let failed = |error: io::Error| format!("cannot use the socket {index} that systemd handed over: {error}");
+        let failed =
+            |error: io::Error| format!("cannot use the socket {index} that systemd handed over: {error}");
         if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
             listener.set_nonblocking(true).map_err(failed)?;
             bound.push(Bound::Tcp(TcpListener::from_std(listener).map_err(failed)?));
         } else if let Some(listener) = handed.take_unix_listener(index).map_err(failed)? {
             listener.set_nonblocking(true).map_err(failed)?;
-            bound.push(Bound::Unix(UnixListener::from_std(listener).map_err(failed)?, None));
+            bound.push(Bound::Unix(
+                UnixListener::from_std(listener).map_err(failed)?,
+                None,
+            ));
         }
     }
     if bound.is_empty() {

@@ -46,8 +46,12 @@ pub async fn serve(
     while accepting.join_next().await.is_some() {}
     connections.tasks.close();
     drop(accepting);
-    let Some(connections) = Arc::into_inner(connections) else { return };
-    let Some(graceful) = Arc::into_inner(connections.graceful) else { return };
+    let Some(connections) = Arc::into_inner(connections) else {
+        return;
+    };
+    let Some(graceful) = Arc::into_inner(connections.graceful) else {
+        return;
+    };
     // A stalled body would hold the shutdown for ever; the deadline ends it.
     let drained = tokio::time::timeout(grace, graceful.shutdown()).await;
     if drained.is_err() {

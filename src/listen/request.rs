@@ -46,7 +46,9 @@ impl Door {
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
         let nosniff = HeaderValue::from_static("nosniff");
-        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+        response
+            .headers_mut()
+            .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
         Ok(response)
     }
 
@@ -63,7 +65,9 @@ impl Door {
             report::turned_away(path, client, answer.status.as_u16(), why);
             answer
         };
-        let found = rules.endpoint(path).and_then(|(endpoint, parameters)| Some((endpoint, decoded(&parameters)?)));
+        let found = rules
+            .endpoint(path)
+            .and_then(|(endpoint, parameters)| Some((endpoint, decoded(&parameters)?)));
         let Some((endpoint, parameters)) = found else {
             let answer = Answer::new(StatusCode::NOT_FOUND, "not found", None);
             return Err(turn_away(answer, "no such endpoint"));
@@ -87,7 +91,10 @@ impl Door {
             }
             Ok(Err(error)) => {
                 let answer = Answer::new(StatusCode::BAD_REQUEST, "incomplete", None);
-                return Err(turn_away(closing(answer), &format!("the body could not be read: {error}")));
+                return Err(turn_away(
+                    closing(answer),
+                    &format!("the body could not be read: {error}"),
+                ));
             }
             Err(_) => {
                 let answer = Answer::new(StatusCode::REQUEST_TIMEOUT, "too slow", None);
@@ -122,6 +129,8 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
 
 /// An answer given while the body is still coming: the connection cannot be used again.
 fn closing(mut answer: Answer) -> Answer {
-    answer.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+        .headers
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
 }

@@ -30,7 +30,9 @@ pub enum Decode {
 impl Decode {
     /// The decoding of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Auto, Self::Json, Self::Form, Self::Text].into_iter().find(|decode| decode.name() == name)
+        [Self::Auto, Self::Json, Self::Form, Self::Text]
+            .into_iter()
+            .find(|decode| decode.name() == name)
     }
 
     /// The word in the rules file.

@@ -28,15 +28,25 @@ impl Answer {
         };
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Self { status, headers, body: body.into() }
+        Self {
+            status,
+            headers,
+            body: body.into(),
+        }
     }
 
     /// Not trusted. It looks the same whatever the reason; `challenge` asks for credentials (401).
     pub fn refused(challenge: Option<&'static str>) -> Self {
-        let status = if challenge.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+        let status = if challenge.is_some() {
+            StatusCode::UNAUTHORIZED
+        } else {
+            StatusCode::FORBIDDEN
+        };
         let mut answer = Self::new(status, "refused", None);
         if let Some(challenge) = challenge {
-            answer.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            answer
+                .headers
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         answer
     }
@@ -44,7 +54,9 @@ impl Answer {
     /// It cannot be written down now, or the daemon is stopping; the sender may come again.
     pub fn unavailable() -> Self {
         let mut answer = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", None);
-        answer.headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        answer
+            .headers
+            .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         answer
     }
 
@@ -55,7 +67,12 @@ impl Answer {
 
     /// What may be sent here.
     pub fn options(allow: &str) -> Self {
-        Self { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: Bytes::new() }.allowing(allow)
+        Self {
+            status: StatusCode::NO_CONTENT,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+        .allowing(allow)
     }
 
     /// With an `Allow` header.

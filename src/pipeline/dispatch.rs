@@ -52,14 +52,22 @@ impl Dispatch {
             // Registered before looking, so that what comes between looking and sleeping still wakes us.
             let woken = self.wake.notified();
             let room = MAX_RUNNING.saturating_sub(running.len());
-            let leased = if room == 0 { Ok(Vec::new()) } else { self.store.lease(room, self.clock.now()).await };
+            let leased = if room == 0 {
+                Ok(Vec::new())
+            } else {
+                self.store.lease(room, self.clock.now()).await
+            };
             let idle = match leased {
                 Ok(leases) => {
                     let full = leases.len() == room;
                     for lease in leases {
                         running.spawn(Arc::clone(&self).deliver(lease, abort.clone()));
                     }
-                    if full { LONGEST_SLEEP } else { self.until_next_due().await }
+                    if full {
+                        LONGEST_SLEEP
+                    } else {
+                        self.until_next_due().await
+                    }
                 }
                 Err(error) => {
                     report::store_failed("lease", &error.to_string());
@@ -95,13 +103,20 @@ impl Dispatch {
     async fn deliver(self: Arc<Self>, lease: Lease, abort: CancellationToken) {
         let rules = self.live.current();
         let settled = match rules.rule(&lease.rule) {
-            None => Some(self.undeliverable(&lease, format!("the rule `{}` is gone from the rules file", lease.rule))),
+            None => Some(self.undeliverable(
+                &lease,
+                format!("the rule `{}` is gone from the rules file", lease.rule),
+            )),
             Some((endpoint, rule)) if lease.action < rule.actions.len() => {
                 self.attempt(&lease, endpoint, rule, &rules, abort).await
             }
             Some((_, rule)) => Some(self.undeliverable(
                 &lease,
-                format!("action {} is gone from the rule `{}`", lease.action + 1, rule.name),
+                format!(
+                    "action {} is gone from the rule `{}`",
+                    lease.action + 1,
+                    rule.name
+                ),
             )),
         };
         let Some(settled) = settled else {
@@ -148,7 +163,12 @@ impl Dispatch {
             awaited: rule.is_awaited(endpoint),
         };
         let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, die(lease))?;
-        self.waiting.note(lease.received.id, &lease.rule, lease.action, (action.name(), &outcome));
+        self.waiting.note(
+            lease.received.id,
+            &lease.rule,
+            lease.action,
+            (action.name(), &outcome),
+        );
         report::attempt(&report::Attempt {
             event: lease.received.id,
             delivery: lease.delivery,
@@ -170,11 +190,21 @@ impl Dispatch {
             stdout: outcome.output.stdout.bytes(),
             stderr: outcome.output.stderr.bytes(),
         };
-        Some(Settled { delivery: lease.delivery, attempt: Some(attempt), settlement })
+        Some(Settled {
+            delivery: lease.delivery,
+            attempt: Some(attempt),
+            settlement,
+        })
     }
 
     /// Performs the action in a task of its own, so that its panic ends nothing but itself.
-    async fn perform(&self, lease: &Lease, event: Event, rules: &Arc<RuleSet>, abort: CancellationToken) -> Outcome {
+    async fn perform(
+        &self,
+        lease: &Lease,
+        event: Event,
+        rules: &Arc<RuleSet>,
+        abort: CancellationToken,
+    ) -> Outcome {
         let mut task = JoinSet::new();
         let (actor, rules, index) = (Arc::clone(&self.actor), Arc::clone(rules), lease.action);
         let (name, delivery, attempt) = (Arc::clone(&lease.rule), lease.delivery.to_string(), lease.attempt);
@@ -182,7 +212,13 @@ impl Dispatch {
             let (endpoint, rule) = rules.rule(&name)?;
             let action = rule.actions.get(index)?;
             let withheld = &endpoint.credentials;
-            let occasion = Occasion { event: &event, rule: &name, delivery, attempt, withheld };
+            let occasion = Occasion {
+                event: &event,
+                rule: &name,
+                delivery,
+                attempt,
+                withheld,
+            };
             Some(actor.perform(action, &occasion, abort).await)
         });
         match task.join_next().await {
@@ -195,8 +231,16 @@ impl Dispatch {
     /// A delivery that no attempt can help.
     fn undeliverable(&self, lease: &Lease, reason: String) -> Settled {
         report::undeliverable(lease.received.id, &lease.rule, &reason);
-        let settlement = Settlement::Dead { at: self.clock.now(), reason, forget_nonces: false };
-        Settled { delivery: lease.delivery, attempt: None, settlement }
+        let settlement = Settlement::Dead {
+            at: self.clock.now(),
+            reason,
+            forget_nonces: false,
+        };
+        Settled {
+            delivery: lease.delivery,
+            attempt: None,
+            settlement,
+        }
     }
 
     /// Writes a settlement down, trying until the store takes it: what was done must not be done again for want of
@@ -221,7 +265,8 @@ impl Dispatch {
 /// The event as it was taken.
 fn restored(lease: &Lease) -> Result<Event, String> {
     let received = lease.received.as_ref().clone();
-    let decode = Decode::named(&lease.decode).ok_or_else(|| format!("unknown decoding `{}`", lease.decode))?;
+    let decode =
+        Decode::named(&lease.decode).ok_or_else(|| format!("unknown decoding `{}`", lease.decode))?;
     let payload = payload::decode(decode, &received.headers, &received.body)
         .map_err(|error| format!("the stored body cannot be decoded: {error}"))?;
     Ok(Event { received, payload })

@@ -52,7 +52,10 @@ impl Intake {
         if matched.is_empty() {
             return self.ignore(endpoint, &event, &judged);
         }
-        let matched: Vec<Match<'_>> = matched.into_iter().filter_map(|index| judged.matched(index)).collect();
+        let matched: Vec<Match<'_>> = matched
+            .into_iter()
+            .filter_map(|index| judged.matched(index))
+            .collect();
         self.take(endpoint, event, &matched).await
     }
 
@@ -61,7 +64,10 @@ impl Intake {
         let Event { received, payload } = event;
         let id = received.id;
         let kept = without_credentials(endpoint, received);
-        let respond = matched.iter().find_map(|one| one.rule.respond.as_ref()).unwrap_or(&endpoint.respond);
+        let respond = matched
+            .iter()
+            .find_map(|one| one.rule.respond.as_ref())
+            .unwrap_or(&endpoint.respond);
         let awaited = matched.iter().filter(|one| one.rule.is_awaited(endpoint)).count();
         // Entered before the write: dispatch may have done it all before the write returns to us.
         let wait = (awaited > 0).then(|| self.waiting.enter(id, awaited));
@@ -80,10 +86,15 @@ impl Intake {
         self.wake.notify_one();
         let names = |new: bool| {
             let pairs = matched.iter().zip(&taken);
-            pairs.filter(move |(_, taken)| matches!(taken, Taken::New(_)) == new).map(|(one, _)| &*one.rule.name)
+            pairs
+                .filter(move |(_, taken)| matches!(taken, Taken::New(_)) == new)
+                .map(|(one, _)| &*one.rule.name)
         };
         report::arrival(&Arrival::taken(&kept, names(true), names(false)));
-        let event = Event { received: kept, payload };
+        let event = Event {
+            received: kept,
+            payload,
+        };
         if names(true).next().is_none() {
             return self.duplicate(endpoint, respond, &event, matched, &taken).await;
         }
@@ -92,7 +103,9 @@ impl Intake {
             .zip(&taken)
             .filter(|(one, taken)| matches!(taken, Taken::New(_)) && one.rule.is_awaited(endpoint));
         match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
-            (Some(wait), deliveries @ 1.., Some(limit)) => outcome(wait, deliveries, limit, respond, &event).await,
+            (Some(wait), deliveries @ 1.., Some(limit)) => {
+                outcome(wait, deliveries, limit, respond, &event).await
+            }
             _ => success(respond, &event, "accepted", &[]),
         }
     }
@@ -114,7 +127,10 @@ impl Intake {
                 // if the first fails nobody would try again.
                 let deliveries = self.store.deliveries(*of).await.unwrap_or_default();
                 let open = |state: &State| matches!(state, State::Waiting { .. } | State::Leased);
-                if deliveries.iter().any(|known| known.rule == one.rule.name && open(&known.state)) {
+                if deliveries
+                    .iter()
+                    .any(|known| known.rule == one.rule.name && open(&known.state))
+                {
                     return Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(*of));
                 }
             }
@@ -124,7 +140,10 @@ impl Intake {
             Taken::Duplicate { of } => Some(*of),
             Taken::New(_) => None,
         });
-        if matched.iter().any(|one| one.rule.on_duplicate == OnDuplicate::Reject) {
+        if matched
+            .iter()
+            .any(|one| one.rule.on_duplicate == OnDuplicate::Reject)
+        {
             return Answer::new(StatusCode::CONFLICT, "duplicate", first);
         }
         let mut answer = Answer::new(respond.status, "duplicate", first);
@@ -135,18 +154,28 @@ impl Intake {
     /// Verified, and no rule wants it.
     fn ignore(&self, endpoint: &Endpoint, event: &Event, judged: &Judged<'_>) -> Answer {
         if event.payload.kind == Kind::Text && all_need_structure(endpoint, judged) {
-            let what = if event.received.body.is_empty() { "the body is empty" } else { "the body is text" };
+            let what = if event.received.body.is_empty() {
+                "the body is empty"
+            } else {
+                "the body is text"
+            };
             return invalid(
                 endpoint,
                 &event.received,
-                &format!("{what}, and every rule reads into it: send `Content-Type: application/json`, or set `decode: json`"),
+                &format!(
+                    "{what}, and every rule reads into it: send `Content-Type: application/json`, or set `decode: json`"
+                ),
             );
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let considered = |index: usize| judged.trusts(index);
-            let nearest = endpoint.matcher.nearest_miss(event, &considered).and_then(|(index, explanation)| {
-                Some((&*endpoint.rules.get(index)?.name, explanation.to_string()))
-            });
+            let nearest =
+                endpoint
+                    .matcher
+                    .nearest_miss(event, &considered)
+                    .and_then(|(index, explanation)| {
+                        Some((&*endpoint.rules.get(index)?.name, explanation.to_string()))
+                    });
             report::arrival(&Arrival::ignored(&event.received, nearest));
         }
         let respond = &endpoint.respond;
@@ -173,7 +202,12 @@ impl Intake {
         if refusal.is_stale() {
             return Answer::new(StatusCode::BAD_REQUEST, "stale", None);
         }
-        Answer::refused(endpoint.verifications.iter().find_map(crate::verify::Verification::challenge))
+        Answer::refused(
+            endpoint
+                .verifications
+                .iter()
+                .find_map(crate::verify::Verification::challenge),
+        )
     }
 }
 
@@ -187,8 +221,16 @@ struct Judged<'e> {
 impl<'e> Judged<'e> {
     /// Each verification is computed once, whatever the number of rules.
     fn new(endpoint: &'e Endpoint, received: &Received) -> Self {
-        let proofs = endpoint.verifications.iter().map(|verification| verification.prove(received)).collect();
-        Self { endpoint, proofs, now: received.at }
+        let proofs = endpoint
+            .verifications
+            .iter()
+            .map(|verification| verification.prove(received))
+            .collect();
+        Self {
+            endpoint,
+            proofs,
+            now: received.at,
+        }
     }
 
     /// What proves the request for this rule, or why it does not.
@@ -225,8 +267,14 @@ impl<'e> Judged<'e> {
     /// Why it is refused: staleness first, for it says that the sender is genuine.
     fn refusal(&self) -> Option<Cow<'_, Refusal>> {
         let rules = self.endpoint.rules.iter().filter(|rule| rule.enabled);
-        let stale = rules.filter_map(|rule| self.judge(rule)?.err()).find(|refusal| refusal.is_stale());
-        stale.or_else(|| self.proofs.iter().find_map(|proof| proof.as_ref().err().map(Cow::Borrowed)))
+        let stale = rules
+            .filter_map(|rule| self.judge(rule)?.err())
+            .find(|refusal| refusal.is_stale());
+        stale.or_else(|| {
+            self.proofs
+                .iter()
+                .find_map(|proof| proof.as_ref().err().map(Cow::Borrowed))
+        })
     }
 }
 
@@ -249,7 +297,12 @@ fn delivery(one: &Match<'_>, now: Timestamp) -> NewDelivery {
 
 /// Whether every rule that trusts the request reads into its payload (and there is one).
 fn all_need_structure(endpoint: &Endpoint, judged: &Judged<'_>) -> bool {
-    let mut trusting = endpoint.rules.iter().enumerate().filter(|(index, _)| judged.trusts(*index)).peekable();
+    let mut trusting = endpoint
+        .rules
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| judged.trusts(*index))
+        .peekable();
     trusting.peek().is_some() && trusting.all(|(_, rule)| rule.needs_structure)
 }
 
@@ -261,18 +314,29 @@ fn without_credentials(endpoint: &Endpoint, mut received: Received) -> Received 
     if !endpoint.credential_queries.is_empty() {
         let kept = form_urlencoded::parse(received.query.as_bytes())
             .filter(|(name, _)| !endpoint.credential_queries.iter().any(|secret| secret == name));
-        received.query = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+        received.query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(kept)
+            .finish();
     }
     received
 }
 
 /// The longest that any of the rules lets the sender wait.
 fn respond_limit(endpoint: &Endpoint, matched: &[Match<'_>]) -> Option<Duration> {
-    matched.iter().filter_map(|one| one.rule.respond.as_ref().unwrap_or(&endpoint.respond).wait).max()
+    matched
+        .iter()
+        .filter_map(|one| one.rule.respond.as_ref().unwrap_or(&endpoint.respond).wait)
+        .max()
 }
 
 /// Waits for the outcome of the awaited deliveries, up to the limit.
-async fn outcome(mut wait: Wait, deliveries: usize, limit: Duration, respond: &Respond, event: &Event) -> Answer {
+async fn outcome(
+    mut wait: Wait,
+    deliveries: usize,
+    limit: Duration,
+    respond: &Respond,
+    event: &Event,
+) -> Answer {
     let collect = async {
         let mut ended: Vec<Ended> = Vec::with_capacity(deliveries);
         while ended.len() < deliveries {
@@ -309,10 +373,18 @@ fn shape(answer: &mut Answer, respond: &Respond, event: &Event, ended: &[Ended])
         let performed = ended.iter().flat_map(|delivery| &delivery.actions);
         let actions: Vec<_> = performed.map(|(action, outcome)| (*action, outcome)).collect();
         let rule = ended.first().map_or("", |delivery| &delivery.rule);
-        let occasion = Occasion { event, rule, delivery: String::new(), attempt: 1, withheld: &[] };
+        let occasion = Occasion {
+            event,
+            rule,
+            delivery: String::new(),
+            attempt: 1,
+            withheld: &[],
+        };
         match body.render(&occasion.values_with_actions(&actions)) {
             Ok(text) => {
-                answer.headers.insert(http::header::CONTENT_TYPE, content_type(&text));
+                answer
+                    .headers
+                    .insert(http::header::CONTENT_TYPE, content_type(&text));
                 answer.body = text.into();
             }
             Err(error) => report::unrendered(&event.received, &error.to_string()),
@@ -326,7 +398,11 @@ fn shape(answer: &mut Answer, respond: &Respond, event: &Event, ended: &[Ended])
 /// JSON if it is JSON; else plain text, never something that a browser would run.
 fn content_type(text: &str) -> http::HeaderValue {
     let json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-    http::HeaderValue::from_static(if json { "application/json" } else { "text/plain; charset=utf-8" })
+    http::HeaderValue::from_static(if json {
+        "application/json"
+    } else {
+        "text/plain; charset=utf-8"
+    })
 }
 
 /// Genuine, and the body cannot be read as the rules need it.

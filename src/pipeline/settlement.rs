@@ -27,23 +27,38 @@ pub struct Standing<'r> {
 }
 
 /// Decides. `die` lies in 0.0..1.0; `None` if the attempt does not count (the daemon is stopping).
-pub fn settle(standing: Standing<'_>, verdict: &Verdict, detail: &str, now: Timestamp, die: f64) -> Option<Settlement> {
-    let dead = |reason: String| Settlement::Dead { at: now, reason, forget_nonces: standing.awaited };
+pub fn settle(
+    standing: Standing<'_>,
+    verdict: &Verdict,
+    detail: &str,
+    now: Timestamp,
+    die: f64,
+) -> Option<Settlement> {
+    let dead = |reason: String| Settlement::Dead {
+        at: now,
+        reason,
+        forget_nonces: standing.awaited,
+    };
     Some(match verdict {
         Verdict::Stopped => return None,
-        Verdict::Done if standing.action + 1 < standing.actions => {
-            Settlement::Next { action: standing.action + 1, due: now }
-        }
+        Verdict::Done if standing.action + 1 < standing.actions => Settlement::Next {
+            action: standing.action + 1,
+            due: now,
+        },
         Verdict::Done => Settlement::Done { at: now },
         Verdict::Dead => dead(detail.to_owned()),
-        Verdict::Failed { .. } if standing.attempt >= standing.retry.attempts => dead(match standing.attempt {
-            1 => detail.to_owned(),
-            attempts => format!("{detail}, after {attempts} attempts"),
-        }),
+        Verdict::Failed { .. } if standing.attempt >= standing.retry.attempts => {
+            dead(match standing.attempt {
+                1 => detail.to_owned(),
+                attempts => format!("{detail}, after {attempts} attempts"),
+            })
+        }
         Verdict::Failed { retry_after } => {
             let scheduled = delay(standing.retry, standing.attempt, die);
             let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
-            Settlement::Retry { due: now.plus(scheduled.max(asked)) }
+            Settlement::Retry {
+                due: now.plus(scheduled.max(asked)),
+            }
         }
     })
 }
@@ -51,8 +66,17 @@ pub fn settle(standing: Standing<'_>, verdict: &Verdict, detail: &str, now: Time
 /// How long after the given attempt (from 1) the next one is due. The last delay is used for all that follow it.
 fn delay(retry: &Retry, attempt: u32, die: f64) -> Duration {
     let index = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
-    let scheduled = retry.backoff.get(index).or(retry.backoff.last()).copied().unwrap_or_default();
-    if retry.jitter { scheduled.mul_f64(1.0 - JITTER + 2.0 * JITTER * die.clamp(0.0, 1.0)) } else { scheduled }
+    let scheduled = retry
+        .backoff
+        .get(index)
+        .or(retry.backoff.last())
+        .copied()
+        .unwrap_or_default();
+    if retry.jitter {
+        scheduled.mul_f64(1.0 - JITTER + 2.0 * JITTER * die.clamp(0.0, 1.0))
+    } else {
+        scheduled
+    }
 }
 
 #[cfg(test)]
@@ -62,20 +86,42 @@ mod tests {
     const NOW: Timestamp = Timestamp::EPOCH;
 
     fn retry(attempts: u32, jitter: bool) -> Retry {
-        Retry { attempts, backoff: vec![Duration::from_secs(10), Duration::from_secs(60)], jitter }
+        Retry {
+            attempts,
+            backoff: vec![Duration::from_secs(10), Duration::from_secs(60)],
+            jitter,
+        }
     }
 
     fn decide(attempt: u32, retry: &Retry, verdict: &Verdict) -> Option<Settlement> {
-        let standing = Standing { action: 0, actions: 2, attempt, retry, awaited: false };
+        let standing = Standing {
+            action: 0,
+            actions: 2,
+            attempt,
+            retry,
+            awaited: false,
+        };
         settle(standing, verdict, "exit 1", NOW, 0.0)
     }
 
     #[test]
     fn done_goes_on_to_the_next_action_and_ends_after_the_last() {
         let plan = retry(3, false);
-        assert_eq!(decide(1, &plan, &Verdict::Done), Some(Settlement::Next { action: 1, due: NOW }));
-        let last = Standing { action: 1, actions: 2, attempt: 1, retry: &plan, awaited: true };
-        assert_eq!(settle(last, &Verdict::Done, "", NOW, 0.0), Some(Settlement::Done { at: NOW }));
+        assert_eq!(
+            decide(1, &plan, &Verdict::Done),
+            Some(Settlement::Next { action: 1, due: NOW })
+        );
+        let last = Standing {
+            action: 1,
+            actions: 2,
+            attempt: 1,
+            retry: &plan,
+            awaited: true,
+        };
+        assert_eq!(
+            settle(last, &Verdict::Done, "", NOW, 0.0),
+            Some(Settlement::Done { at: NOW })
+        );
     }
 
     #[test]
@@ -84,10 +130,21 @@ mod tests {
         let failed = Verdict::Failed { retry_after: None };
         for (attempt, seconds) in [(1, 10), (2, 60), (3, 60)] {
             let due = NOW.plus(Duration::from_secs(seconds));
-            assert_eq!(decide(attempt, &plan, &failed), Some(Settlement::Retry { due }), "{attempt}");
+            assert_eq!(
+                decide(attempt, &plan, &failed),
+                Some(Settlement::Retry { due }),
+                "{attempt}"
+            );
         }
         let reason = "exit 1, after 4 attempts".to_owned();
-        assert_eq!(decide(4, &plan, &failed), Some(Settlement::Dead { at: NOW, reason, forget_nonces: false }));
+        assert_eq!(
+            decide(4, &plan, &failed),
+            Some(Settlement::Dead {
+                at: NOW,
+                reason,
+                forget_nonces: false
+            })
+        );
     }
 
     #[test]
@@ -96,7 +153,11 @@ mod tests {
         let reason = "exit 1".to_owned();
         assert_eq!(
             decide(1, &plan, &Verdict::Dead),
-            Some(Settlement::Dead { at: NOW, reason, forget_nonces: false })
+            Some(Settlement::Dead {
+                at: NOW,
+                reason,
+                forget_nonces: false
+            })
         );
         assert_eq!(decide(1, &plan, &Verdict::Stopped), None);
     }
@@ -105,9 +166,15 @@ mod tests {
     fn retry_after_only_lengthens_and_is_capped() {
         let plan = retry(4, false);
         for (asked, seconds) in [(1, 10), (30, 30), (999_999, 3600)] {
-            let verdict = Verdict::Failed { retry_after: Some(Duration::from_secs(asked)) };
+            let verdict = Verdict::Failed {
+                retry_after: Some(Duration::from_secs(asked)),
+            };
             let due = NOW.plus(Duration::from_secs(seconds));
-            assert_eq!(decide(1, &plan, &verdict), Some(Settlement::Retry { due }), "{asked}");
+            assert_eq!(
+                decide(1, &plan, &verdict),
+                Some(Settlement::Retry { due }),
+                "{asked}"
+            );
         }
     }
 
@@ -121,8 +188,27 @@ mod tests {
     #[test]
     fn an_awaited_failure_lets_the_senders_retry_in() {
         let plan = retry(1, false);
-        let standing = Standing { action: 0, actions: 1, attempt: 1, retry: &plan, awaited: true };
-        let settled = settle(standing, &Verdict::Failed { retry_after: None }, "exit 1", NOW, 0.0);
-        assert_eq!(settled, Some(Settlement::Dead { at: NOW, reason: "exit 1".into(), forget_nonces: true }));
+        let standing = Standing {
+            action: 0,
+            actions: 1,
+            attempt: 1,
+            retry: &plan,
+            awaited: true,
+        };
+        let settled = settle(
+            standing,
+            &Verdict::Failed { retry_after: None },
+            "exit 1",
+            NOW,
+            0.0,
+        );
+        assert_eq!(
+            settled,
+            Some(Settlement::Dead {
+                at: NOW,
+                reason: "exit 1".into(),
+                forget_nonces: true
+            })
+        );
     }
 }

@@ -50,9 +50,16 @@ impl Waiting {
     /// Enters a sender that waits for at most `deliveries` deliveries of `event`.
     pub fn enter(self: &Arc<Self>, event: EventId, deliveries: usize) -> Wait {
         let (sender, ended) = mpsc::channel(deliveries.max(1));
-        let entry = Entry { ended: sender, reports: HashMap::new() };
+        let entry = Entry {
+            ended: sender,
+            reports: HashMap::new(),
+        };
         self.lock().insert(event, entry);
-        Wait { waiting: Arc::clone(self), event, ended }
+        Wait {
+            waiting: Arc::clone(self),
+            event,
+            ended,
+        }
     }
 
     /// Notes how an attempt at the action at `index` went.
@@ -69,7 +76,11 @@ impl Waiting {
         if let Some(entry) = self.lock().get_mut(&event) {
             let actions = entry.reports.remove(rule).unwrap_or_default();
             // Full or closed means that nobody waits for this one.
-            drop(entry.ended.try_send(Ended { rule: Arc::clone(rule), done, actions }));
+            drop(entry.ended.try_send(Ended {
+                rule: Arc::clone(rule),
+                done,
+                actions,
+            }));
         }
     }
 

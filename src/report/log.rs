@@ -23,11 +23,16 @@ pub struct LogGuard {
 
 /// Starts logging. `journal`: stderr is the journal's, which stamps the lines itself.
 pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> {
-    let filter = || EnvFilter::builder().parse(&settings.level).map_err(|error| error.to_string());
+    let filter = || {
+        EnvFilter::builder()
+            .parse(&settings.level)
+            .map_err(|error| error.to_string())
+    };
     let mut workers = Vec::new();
     let mut writer = |destination: Box<dyn std::io::Write + Send>| {
-        let (writer, worker) =
-            NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING_LINES).finish(destination);
+        let (writer, worker) = NonBlockingBuilder::default()
+            .buffered_lines_limit(MAX_WAITING_LINES)
+            .finish(destination);
         workers.push(worker);
         writer
     };
@@ -42,7 +47,11 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
                 LogRotation::Never => Rotation::NEVER,
             };
             let folder = file.path.parent().unwrap_or(std::path::Path::new("."));
-            let name = file.path.file_name().and_then(|name| name.to_str()).unwrap_or("hookyard.log");
+            let name = file
+                .path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or("hookyard.log");
             let appender = Builder::new()
                 .rotation(rotation)
                 .filename_prefix(name)
@@ -52,7 +61,11 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
             Some(layer(settings.format, true, writer(Box::new(appender))).with_filter(filter()?))
         }
     };
-    tracing_subscriber::registry().with(stderr).with(file).try_init().map_err(|error| error.to_string())?;
+    tracing_subscriber::registry()
+        .with(stderr)
+        .with(file)
+        .try_init()
+        .map_err(|error| error.to_string())?;
     Ok(LogGuard { _workers: workers })
 }
 
@@ -65,7 +78,10 @@ fn layer<S>(
 where
     S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false).with_ansi(false);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_target(false)
+        .with_ansi(false);
     match (format, stamped) {
         (LogFormat::Text, true) => layer.boxed(),
         (LogFormat::Text, false) => layer.without_time().boxed(),

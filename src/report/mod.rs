@@ -36,7 +36,12 @@ impl<'a> Arrival<'a> {
             (false, false) => format!("a duplicate for {}", duplicates.join(", ")),
             _ => String::new(),
         };
-        Self { received, outcome, rules: rules.join(", "), why }
+        Self {
+            received,
+            outcome,
+            rules: rules.join(", "),
+            why,
+        }
     }
 
     /// Verified, and no rule wants it; the nearest miss says why.
@@ -45,23 +50,43 @@ impl<'a> Arrival<'a> {
             || "no rule looks at such an event".to_owned(),
             |(rule, explanation)| format!("nearest rule {rule}: {explanation}"),
         );
-        Self { received, outcome: "ignored", rules: String::new(), why }
+        Self {
+            received,
+            outcome: "ignored",
+            rules: String::new(),
+            why,
+        }
     }
 
     /// Not trusted.
     pub fn refused(received: &'a Received, refusal: &Refusal) -> Self {
         let outcome = if refusal.is_stale() { "stale" } else { "refused" };
-        Self { received, outcome, rules: String::new(), why: refusal.to_string() }
+        Self {
+            received,
+            outcome,
+            rules: String::new(),
+            why: refusal.to_string(),
+        }
     }
 
     /// Genuine, and its body cannot be read.
     pub fn invalid(received: &'a Received, decode: &str, why: &str) -> Self {
-        Self { received, outcome: "invalid payload", rules: String::new(), why: format!("decode {decode}: {why}") }
+        Self {
+            received,
+            outcome: "invalid payload",
+            rules: String::new(),
+            why: format!("decode {decode}: {why}"),
+        }
     }
 
     /// It could not be written down.
     pub fn failed(received: &'a Received, why: &str) -> Self {
-        Self { received, outcome: "unavailable", rules: String::new(), why: why.to_owned() }
+        Self {
+            received,
+            outcome: "unavailable",
+            rules: String::new(),
+            why: why.to_owned(),
+        }
     }
 }
 
@@ -70,13 +95,34 @@ pub fn arrival(arrival: &Arrival<'_>) {
     let received = arrival.received;
     let client = received.client.map(tracing::field::display);
     let (rules, why) = (some(&arrival.rules), some(&arrival.why));
-    let (event, endpoint, outcome) = (tracing::field::display(received.id), &*received.endpoint, arrival.outcome);
+    let (event, endpoint, outcome) = (
+        tracing::field::display(received.id),
+        &*received.endpoint,
+        arrival.outcome,
+    );
     match outcome {
         "accepted" | "duplicate" | "ignored" => {
-            info!(event, endpoint, client, outcome, rules, why, bytes = received.body.len(), "arrival");
+            info!(
+                event,
+                endpoint,
+                client,
+                outcome,
+                rules,
+                why,
+                bytes = received.body.len(),
+                "arrival"
+            );
         }
         "unavailable" => error!(event, endpoint, client, outcome, why, "arrival"),
-        _ => warn!(event, endpoint, client, outcome, why, bytes = received.body.len(), "arrival"),
+        _ => warn!(
+            event,
+            endpoint,
+            client,
+            outcome,
+            why,
+            bytes = received.body.len(),
+            "arrival"
+        ),
     }
     debug!(event, body = %bounded(&received.body), "arrival body");
 }
@@ -91,13 +137,22 @@ const MAX_LOGGED_BODY: usize = 4096;
 
 /// The beginning of a body, escaped.
 fn bounded(body: &[u8]) -> String {
-    body.get(..MAX_LOGGED_BODY.min(body.len())).unwrap_or_default().escape_ascii().to_string()
+    body.get(..MAX_LOGGED_BODY.min(body.len()))
+        .unwrap_or_default()
+        .escape_ascii()
+        .to_string()
 }
 
 /// A request that never became an arrival: no such endpoint, wrong method, too large, too slow.
 pub fn turned_away(path: &str, client: Option<std::net::IpAddr>, status: u16, why: &str) {
     let path: String = path.chars().take(200).collect();
-    info!(path, client = client.map(tracing::field::display), status, why, "turned away");
+    info!(
+        path,
+        client = client.map(tracing::field::display),
+        status,
+        why,
+        "turned away"
+    );
 }
 
 /// One attempt at one action.
@@ -124,7 +179,16 @@ pub struct Attempt<'a> {
 
 /// One line for an attempt.
 pub fn attempt(attempt: &Attempt<'_>) {
-    let Attempt { event, delivery, rule, action, number, outcome, detail, .. } = attempt;
+    let Attempt {
+        event,
+        delivery,
+        rule,
+        action,
+        number,
+        outcome,
+        detail,
+        ..
+    } = attempt;
     let milliseconds = attempt.duration.as_millis();
     let next = match attempt.settlement {
         Settlement::Next { action, .. } => format!("action {}", action + 1),

@@ -11,7 +11,11 @@ fn open(actions: &str, more: &str) -> String {
 }
 
 fn post(daemon: &Daemon) -> u16 {
-    daemon.post("/open").json(fixture("github/push.json")).send().status
+    daemon
+        .post("/open")
+        .json(fixture("github/push.json"))
+        .send()
+        .status
 }
 
 #[test]
@@ -31,7 +35,10 @@ rules:
         )
         .start();
     let value = "$(touch hacked); `touch hacked` && touch hacked #'\"";
-    daemon.post("/open").json(serde_json::json!({ "value": value }).to_string()).send();
+    daemon
+        .post("/open")
+        .json(serde_json::json!({ "value": value }).to_string())
+        .send();
     daemon.eventually("both ran", || daemon.read("argument") == format!("{value}\n"));
     assert_eq!(daemon.read("value"), format!("{value}\n"));
     assert!(!daemon.folder().join("hacked").exists());
@@ -39,7 +46,9 @@ rules:
 
 #[test]
 fn a_missing_value_is_a_dead_letter_and_never_an_empty_argument() {
-    let daemon = Scenario::new().rules(&open(r#"[{run: [/bin/touch, "ran{{ payload.absent }}"]}]"#, "")).start();
+    let daemon = Scenario::new()
+        .rules(&open(r#"[{run: [/bin/touch, "ran{{ payload.absent }}"]}]"#, ""))
+        .start();
     assert_eq!(post(&daemon), 200);
     daemon.eventually("it is dead", || daemon.log().contains("dead letter"));
     assert!(daemon.log().contains("payload.absent"), "{}", daemon.log());
@@ -49,8 +58,14 @@ fn a_missing_value_is_a_dead_letter_and_never_an_empty_argument() {
 #[test]
 fn a_command_is_stopped_at_its_time_limit_with_all_its_children() {
     let daemon = Scenario::new()
-        .script("stubborn", "trap '' TERM\nsleep 300 & echo $! > child\necho $$ > leader\nwait; wait; sleep 300")
-        .rules(&open("[{run: [./stubborn], timeout: 300ms, grace: 300ms}]", ", retry: {attempts: 1}"))
+        .script(
+            "stubborn",
+            "trap '' TERM\nsleep 300 & echo $! > child\necho $$ > leader\nwait; wait; sleep 300",
+        )
+        .rules(&open(
+            "[{run: [./stubborn], timeout: 300ms, grace: 300ms}]",
+            ", retry: {attempts: 1}",
+        ))
         .start();
     assert_eq!(post(&daemon), 200);
     daemon.eventually("it is dead", || daemon.log().contains("dead letter"));
@@ -69,8 +84,14 @@ fn a_command_is_stopped_at_its_time_limit_with_all_its_children() {
 #[test]
 fn a_failure_is_retried_by_schedule_and_counts_its_attempts() {
     let daemon = Scenario::new()
-        .script("flaky", "echo \"$HOOKYARD_ATTEMPT\" >> attempts; test \"$HOOKYARD_ATTEMPT\" = 3")
-        .rules(&open("[{run: [./flaky]}, {append: after.jsonl}]", ", retry: {attempts: 3, backoff: [50ms]}"))
+        .script(
+            "flaky",
+            "echo \"$HOOKYARD_ATTEMPT\" >> attempts; test \"$HOOKYARD_ATTEMPT\" = 3",
+        )
+        .rules(&open(
+            "[{run: [./flaky]}, {append: after.jsonl}]",
+            ", retry: {attempts: 3, backoff: [50ms]}",
+        ))
         .start();
     assert_eq!(post(&daemon), 200);
     daemon.eventually("the action after it runs", || daemon.lines("after.jsonl") == 1);
@@ -80,7 +101,10 @@ fn a_failure_is_retried_by_schedule_and_counts_its_attempts() {
 #[test]
 fn when_the_attempts_are_spent_later_actions_do_not_run() {
     let daemon = Scenario::new()
-        .rules(&open("[{run: [/bin/false]}, {append: after.jsonl}]", ", retry: {attempts: 2, backoff: [50ms]}"))
+        .rules(&open(
+            "[{run: [/bin/false]}, {append: after.jsonl}]",
+            ", retry: {attempts: 2, backoff: [50ms]}",
+        ))
         .start();
     assert_eq!(post(&daemon), 200);
     daemon.eventually("it is dead", || daemon.log().contains("dead letter"));
@@ -90,7 +114,11 @@ fn when_the_attempts_are_spent_later_actions_do_not_run() {
 
 #[test]
 fn exit_codes_say_whether_another_try_can_help() {
-    for (code, word) in [(0, "next=\"done\""), (75, "next=\"retry at"), (78, "next=\"dead letter\"")] {
+    for (code, word) in [
+        (0, "next=\"done\""),
+        (75, "next=\"retry at"),
+        (78, "next=\"dead letter\""),
+    ] {
         let rules = open(
             &format!("[{{run: [/bin/sh, -c, 'exit {code}'], exit: {{done: [0], retry: [75], dead: [78]}}}}]"),
             ", retry: {attempts: 5, backoff: [1h]}",
@@ -108,23 +136,40 @@ fn a_forward_is_judged_by_its_status_and_retried_in_time() {
         1 => "429 Too Many Requests",
         _ => "204 No Content",
     };
-    let target = Target::new(move |number| format!("HTTP/1.1 {}\r\nContent-Length: 0\r\n\r\n", status(number)));
-    let rules = open(&format!("[{{forward: '{}/x'}}]", target.url()), ", retry: {attempts: 5, backoff: [50ms]}");
+    let target =
+        Target::new(move |number| format!("HTTP/1.1 {}\r\nContent-Length: 0\r\n\r\n", status(number)));
+    let rules = open(
+        &format!("[{{forward: '{}/x'}}]", target.url()),
+        ", retry: {attempts: 5, backoff: [50ms]}",
+    );
     let daemon = Scenario::new().rules(&rules).start();
     assert_eq!(post(&daemon), 200);
-    daemon.eventually("the third attempt is taken", || daemon.log().contains("next=\"done\""));
+    daemon.eventually("the third attempt is taken", || {
+        daemon.log().contains("next=\"done\"")
+    });
     let requests = target.requests();
     assert_eq!(requests.len(), 3);
     let key = requests[0].header("idempotency-key").unwrap();
-    assert!(requests.iter().all(|request| request.header("idempotency-key") == Some(key)));
-    assert!(requests.iter().all(|request| request.body == fixture("github/push.json")));
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.header("idempotency-key") == Some(key))
+    );
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.body == fixture("github/push.json"))
+    );
 }
 
 #[test]
 fn a_redirect_is_not_followed_and_a_refusal_is_not_repeated() {
     for status in ["302 Found\r\nLocation: http://169.254.169.254/", "404 Not Found"] {
         let target = Target::new(move |_| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
-        let rules = open(&format!("[{{forward: '{}'}}]", target.url()), ", retry: {attempts: 5, backoff: [10ms]}");
+        let rules = open(
+            &format!("[{{forward: '{}'}}]", target.url()),
+            ", retry: {attempts: 5, backoff: [10ms]}",
+        );
         let daemon = Scenario::new().rules(&rules).start();
         assert_eq!(post(&daemon), 200);
         daemon.eventually("it is dead", || daemon.log().contains("dead letter"));
@@ -134,7 +179,9 @@ fn a_redirect_is_not_followed_and_a_refusal_is_not_repeated() {
 
 #[test]
 fn a_sender_that_gets_its_answer_does_not_wait_for_the_action() {
-    let daemon = Scenario::new().rules(&open("[{run: [/bin/sleep, '3']}]", "")).start();
+    let daemon = Scenario::new()
+        .rules(&open("[{run: [/bin/sleep, '3']}]", ""))
+        .start();
     let begun = Instant::now();
     assert_eq!(post(&daemon), 200);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
@@ -152,14 +199,34 @@ rules:
 ",
         )
         .start();
-    assert_eq!(daemon.post("/shared").json("{\"n\":1}").github("k").send().outcome(), (200, "accepted".into()));
+    assert_eq!(
+        daemon
+            .post("/shared")
+            .json("{\"n\":1}")
+            .github("k")
+            .send()
+            .outcome(),
+        (200, "accepted".into())
+    );
     daemon.eventually("the first ran", || daemon.lines("github.jsonl") == 1);
     assert_eq!(daemon.lines("token.jsonl"), 0);
-    let token = daemon.post("/shared").json("{\"n\":2}").header("X-Token", "t").send();
+    let token = daemon
+        .post("/shared")
+        .json("{\"n\":2}")
+        .header("X-Token", "t")
+        .send();
     assert_eq!(token.outcome(), (200, "accepted".into()));
     daemon.eventually("the second ran", || daemon.lines("token.jsonl") == 1);
     assert_eq!(daemon.lines("github.jsonl"), 1);
-    assert_eq!(daemon.post("/shared").json("{\"n\":3}").github("x").send().outcome(), (403, "refused".into()));
+    assert_eq!(
+        daemon
+            .post("/shared")
+            .json("{\"n\":3}")
+            .github("x")
+            .send()
+            .outcome(),
+        (403, "refused".into())
+    );
     // A secret that came in a header is written down nowhere.
     assert!(!daemon.read("token.jsonl").contains("x-token"));
 }
@@ -167,9 +234,14 @@ rules:
 #[test]
 fn what_is_under_way_at_the_stop_goes_on_after_the_restart_with_the_action_it_had_reached() {
     let rules = "server: {listen: 127.0.0.1:0, stop_grace: 200ms}\n".to_owned()
-        + &open("[{append: first.jsonl}, {run: [./slow]}, {append: last.jsonl}]", "");
-    let mut daemon =
-        Scenario::new().script("slow", "echo x >> begun; test -e ready || exec sleep 60").rules(&rules).start();
+        + &open(
+            "[{append: first.jsonl}, {run: [./slow]}, {append: last.jsonl}]",
+            "",
+        );
+    let mut daemon = Scenario::new()
+        .script("slow", "echo x >> begun; test -e ready || exec sleep 60")
+        .rules(&rules)
+        .start();
     assert_eq!(post(&daemon), 200);
     daemon.eventually("the command runs", || daemon.lines("begun") == 1);
     assert_eq!(daemon.stop(), Some(0));
@@ -181,7 +253,9 @@ fn what_is_under_way_at_the_stop_goes_on_after_the_restart_with_the_action_it_ha
 
 #[test]
 fn stopping_waits_for_a_running_command() {
-    let mut daemon = Scenario::new().rules(&open("[{shell: 'sleep 1; echo x > ended'}]", "")).start();
+    let mut daemon = Scenario::new()
+        .rules(&open("[{shell: 'sleep 1; echo x > ended'}]", ""))
+        .start();
     assert_eq!(post(&daemon), 200);
     daemon.eventually("it runs", || daemon.log().contains("accepted"));
     std::thread::sleep(Duration::from_millis(200));
@@ -199,8 +273,13 @@ fn two_daemons_on_one_store_are_refused() {
 
 #[test]
 fn a_damaged_store_is_said_and_never_replaced() {
-    let scenario = Scenario::new().rules(&open("[append: x.jsonl]", "")).file("hookyard.db", "no database at all");
+    let scenario = Scenario::new()
+        .rules(&open("[append: x.jsonl]", ""))
+        .file("hookyard.db", "no database at all");
     let output = scenario.hookyard(&["serve", "rules.yaml"]);
     assert_eq!(output.status.code(), Some(2));
-    assert_eq!(std::fs::read(scenario.folder().join("hookyard.db")).unwrap(), b"no database at all");
+    assert_eq!(
+        std::fs::read(scenario.folder().join("hookyard.db")).unwrap(),
+        b"no database at all"
+    );
 }

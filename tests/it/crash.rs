@@ -39,8 +39,12 @@ rules:
     let (stop, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let senders: Vec<_> = (0..SENDERS)
         .map(|_| {
-            let (ledger, address, stop, next) =
-                (Arc::clone(&ledger), Arc::clone(&address), Arc::clone(&stop), Arc::clone(&next));
+            let (ledger, address, stop, next) = (
+                Arc::clone(&ledger),
+                Arc::clone(&address),
+                Arc::clone(&stop),
+                Arc::clone(&next),
+            );
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let n = next.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +56,9 @@ rules:
     // A fixed sequence of pauses: from "hardly begun" to "well under way".
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..KILLS {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis(seed >> 33 & 127));
         daemon.kill();
         daemon.start();
@@ -64,12 +70,20 @@ rules:
         sender.join().unwrap();
     }
     let ledger = ledger.lock().unwrap();
-    assert!(ledger.answered.len() > 200, "only {} events were answered", ledger.answered.len());
+    assert!(
+        ledger.answered.len() > 200,
+        "only {} events were answered",
+        ledger.answered.len()
+    );
     let twice: Vec<_> = ledger.accepted.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "accepted more than once: {twice:?}");
     for file in ["first.jsonl", "second.jsonl"] {
         let missing = || {
-            let done: BTreeSet<u64> = daemon.read(file).lines().filter_map(|line| line.parse().ok()).collect();
+            let done: BTreeSet<u64> = daemon
+                .read(file)
+                .lines()
+                .filter_map(|line| line.parse().ok())
+                .collect();
             ledger.answered.difference(&done).count()
         };
         eventually("every answered event was acted upon", || missing() == 0);
@@ -80,7 +94,12 @@ rules:
 fn deliver(n: u64, address: &Mutex<Sending>, ledger: &Mutex<Ledger>, stop: &AtomicBool) {
     let mut replayed = false;
     while !stop.load(Ordering::Relaxed) {
-        let sending = address.lock().unwrap().clone().json(format!("{{\"n\":{n}}}")).github("k");
+        let sending = address
+            .lock()
+            .unwrap()
+            .clone()
+            .json(format!("{{\"n\":{n}}}"))
+            .github("k");
         match sending.try_send() {
             Ok(answer) if answer.status == 200 => {
                 let mut ledger = ledger.lock().unwrap();

@@ -3,7 +3,15 @@
 use std::path::{Path, PathBuf};
 
 /// The ground floor knows only itself.
-const GROUND: &[&str] = &["clock", "diagnostic", "live", "secret", "template", "units", "yaml"];
+const GROUND: &[&str] = &[
+    "clock",
+    "diagnostic",
+    "live",
+    "secret",
+    "template",
+    "units",
+    "yaml",
+];
 
 /// What each room and door may import beside the ground floor.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -14,11 +22,27 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("act", &["verify", "payload"]),
     ("report", &["verify", "store", "rules"]),
     ("rules", &["verify", "payload", "matching", "store", "act"]),
-    ("pipeline", &["verify", "payload", "matching", "store", "act", "report", "rules"]),
-    ("config", &["verify", "payload", "matching", "store", "act", "rules"]),
+    (
+        "pipeline",
+        &["verify", "payload", "matching", "store", "act", "report", "rules"],
+    ),
+    (
+        "config",
+        &["verify", "payload", "matching", "store", "act", "rules"],
+    ),
     ("listen", &["verify", "pipeline", "report", "rules"]),
-    ("daemon", &["verify", "store", "act", "report", "rules", "pipeline", "config", "listen"]),
-    ("cli", &["verify", "payload", "matching", "act", "rules", "config", "daemon"]),
+    (
+        "daemon",
+        &[
+            "verify", "store", "act", "report", "rules", "pipeline", "config", "listen",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "verify", "payload", "matching", "act", "rules", "config", "daemon",
+        ],
+    ),
     ("main", &["cli"]),
     ("lib", &[]),
 ];
@@ -39,7 +63,10 @@ fn imports_point_at_the_ground_floor_or_at_an_earlier_room() {
         for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
             for (at, _) in line.match_indices("crate::") {
                 let rest = &line[at + "crate::".len()..];
-                let named = rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap();
+                let named = rest
+                    .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                    .next()
+                    .unwrap();
                 if !named.is_empty() && named != room && !allowed.contains(&named) {
                     wrong.push(format!("{}: {} knows {named}", inside.display(), room));
                 }

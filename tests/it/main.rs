@@ -2,6 +2,17 @@
 //!
 //! `scenario` is the stage; every other file is one subject.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that goes wrong shall panic"
+)]
+#![expect(clippy::disallowed_methods, reason = "the stage measures real time and passes PATH on")]
+#![expect(clippy::print_stderr, reason = "the daemon's log is shown when a test fails")]
+#![expect(clippy::format_push_string, reason = "a head of HTTP is put together line by line")]
+
 mod scenario;
 
 mod actions;
@@ -11,5 +22,6 @@ mod crash;
 mod imports;
 mod logs;
 mod main_job;
+mod manual;
 mod reload;
 mod replay;

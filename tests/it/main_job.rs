@@ -27,21 +27,33 @@ rules:
     };
     let daemon = Scenario::new()
         .env("GITHUB_SECRET", "It's a Secret to Everybody")
-        .script("deploy.sh", "cat > body.json; echo \"$@\" > arguments; env > environment")
+        .script(
+            "deploy.sh",
+            "cat > body.json; echo \"$@\" > arguments; env > environment",
+        )
         .rules(&rules("main"))
         .start();
     let push = fixture("github/push.json");
-    let sending =
-        daemon.post("/github").header("X-GitHub-Event", "push").json(&push).github("It's a Secret to Everybody");
+    let sending = daemon
+        .post("/github")
+        .header("X-GitHub-Event", "push")
+        .json(&push)
+        .github("It's a Secret to Everybody");
     let answer = sending.send();
     assert_eq!(answer.outcome(), (200, "accepted".into()), "{answer:?}");
 
     daemon.eventually("the line is appended", || daemon.lines("deploys.jsonl") == 1);
     let payload: serde_json::Value = serde_json::from_slice(&push).unwrap();
-    assert_eq!(daemon.read("arguments"), format!("--ref {}\n", payload["after"].as_str().unwrap()));
+    assert_eq!(
+        daemon.read("arguments"),
+        format!("--ref {}\n", payload["after"].as_str().unwrap())
+    );
     assert_eq!(daemon.read("body.json").as_bytes(), push);
     assert!(daemon.read("environment").contains("HOOKYARD_RULE=deploy-site"));
-    assert!(!daemon.read("environment").contains("Everybody"), "the secret is not the command's business");
+    assert!(
+        !daemon.read("environment").contains("Everybody"),
+        "the secret is not the command's business"
+    );
     let forwarded = target.requests();
     assert_eq!(forwarded.len(), 1);
     assert_eq!(forwarded[0].line, "POST /deploys HTTP/1.1");
@@ -57,12 +69,19 @@ rules:
 
     // Edited while running: another branch is wanted now.
     daemon.rewrite(&rules("release"));
-    let other = String::from_utf8(push).unwrap().replace("refs/heads/main", "refs/heads/release");
+    let other = String::from_utf8(push)
+        .unwrap()
+        .replace("refs/heads/main", "refs/heads/release");
     let post = |body: &str| {
         let sending = daemon.post("/github").header("X-GitHub-Event", "push").json(body);
         sending.github("It's a Secret to Everybody").send().outcome()
     };
     assert_eq!(post(&other), (200, "accepted".into()));
-    assert_eq!(post(&other.replace("refs/heads/release", "refs/heads/main")), (200, "ignored".into()));
-    daemon.eventually("the second line is appended", || daemon.lines("deploys.jsonl") == 2);
+    assert_eq!(
+        post(&other.replace("refs/heads/release", "refs/heads/main")),
+        (200, "ignored".into())
+    );
+    daemon.eventually("the second line is appended", || {
+        daemon.lines("deploys.jsonl") == 2
+    });
 }

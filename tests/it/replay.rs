@@ -9,9 +9,15 @@ const SLACK: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 fn slack(daemon: &Daemon, at: i64, body: &[u8]) -> (u16, String) {
     let mut content = format!("v0:{at}:").into_bytes();
     content.extend_from_slice(body);
-    let sending = daemon.post("/slack").header("X-Slack-Request-Timestamp", &at.to_string());
+    let sending = daemon
+        .post("/slack")
+        .header("X-Slack-Request-Timestamp", &at.to_string());
     let sending = sending.header("X-Slack-Signature", &format!("v0={}", hmac_hex(SLACK, &content)));
-    sending.header("Content-Type", "application/x-www-form-urlencoded").body(body).send().outcome()
+    sending
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(body)
+        .send()
+        .outcome()
 }
 
 fn slack_rules(more: &str) -> String {
@@ -34,8 +40,16 @@ fn a_signed_timestamp_is_fresh_within_the_window_in_both_directions() {
         (-1_000_000_000, (400, "stale")),
         (1_000_000_000, (400, "stale")),
     ] {
-        let at = if offset == 0 { now() / 100 * 100 } else { now() + offset };
-        assert_eq!(slack(&daemon, at, &body), (expected.0, expected.1.to_owned()), "{offset}");
+        let at = if offset == 0 {
+            now() / 100 * 100
+        } else {
+            now() + offset
+        };
+        assert_eq!(
+            slack(&daemon, at, &body),
+            (expected.0, expected.1.to_owned()),
+            "{offset}"
+        );
     }
 }
 
@@ -48,7 +62,11 @@ fn one_knob_sets_the_window() {
 
 fn github(daemon: &Daemon, path: &str, delivery: &str) -> (u16, String) {
     let sending = daemon.post(path).header("X-GitHub-Delivery", delivery);
-    sending.json(fixture("github/push.json")).github("k").send().outcome()
+    sending
+        .json(fixture("github/push.json"))
+        .github("k")
+        .send()
+        .outcome()
 }
 
 fn github_rules(more: &str) -> String {
@@ -78,7 +96,9 @@ fn an_event_is_remembered_across_reload_restart_and_crash() {
 
 #[test]
 fn without_a_timestamp_the_event_is_forgotten_after_the_window() {
-    let daemon = Scenario::new().rules(&github_rules(", replay_window: 1s")).start();
+    let daemon = Scenario::new()
+        .rules(&github_rules(", replay_window: 1s"))
+        .start();
     assert_eq!(github(&daemon, "/github", "1").1, "accepted");
     assert_eq!(github(&daemon, "/github", "1").1, "duplicate");
     std::thread::sleep(Duration::from_millis(1100));
@@ -94,7 +114,11 @@ fn on_duplicate_ignores_rejects_or_runs() {
     ] {
         let daemon = Scenario::new().rules(&github_rules(setting)).start();
         assert_eq!(github(&daemon, "/github", "1").1, "accepted");
-        assert_eq!(github(&daemon, "/github", "1"), (expected.0, expected.1.to_owned()), "{setting}");
+        assert_eq!(
+            github(&daemon, "/github", "1"),
+            (expected.0, expected.1.to_owned()),
+            "{setting}"
+        );
         daemon.eventually("the lines are appended", || daemon.lines("push.jsonl") == lines);
     }
 }
@@ -132,7 +156,13 @@ rules:
 ";
     let daemon = Scenario::new().rules(rules).start();
     let post = |signature: &str| {
-        daemon.post("/github").header("X-Id", "7").json("{}").header("X-Signature", signature).send().outcome()
+        daemon
+            .post("/github")
+            .header("X-Id", "7")
+            .json("{}")
+            .header("X-Signature", signature)
+            .send()
+            .outcome()
     };
     assert_eq!(post(&hmac_hex("wrong", b"7.{}")), (403, "refused".into()));
     assert_eq!(post(&hmac_hex("k", b"7.{}")), (200, "accepted".into()));
@@ -154,10 +184,19 @@ rules:
 "#,
         )
         .start();
-    let send = || daemon.post("/github").json(fixture("github/push.json")).github("k").send();
+    let send = || {
+        daemon
+            .post("/github")
+            .json(fixture("github/push.json"))
+            .github("k")
+            .send()
+    };
     let answer = send();
     assert_eq!(answer.status, 500, "{answer:?}");
-    assert!(answer.body.contains("exit 3") && answer.body.contains("not-yet"), "{answer:?}");
+    assert!(
+        answer.body.contains("exit 3") && answer.body.contains("not-yet"),
+        "{answer:?}"
+    );
     std::fs::write(daemon.folder().join("ready"), "").unwrap();
     let answer = send();
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -165,7 +204,12 @@ rules:
     // Once it has succeeded, it is a duplicate like any other.
     let answer = send();
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(daemon.log().matches("outcome=\"accepted\"").count(), 2, "{}", daemon.log());
+    assert_eq!(
+        daemon.log().matches("outcome=\"accepted\"").count(),
+        2,
+        "{}",
+        daemon.log()
+    );
 }
 
 #[test]
@@ -179,7 +223,14 @@ rules:
 ",
         )
         .start();
-    let send = || daemon.post("/github").json(fixture("github/push.json")).github("k").send().outcome();
+    let send = || {
+        daemon
+            .post("/github")
+            .json(fixture("github/push.json"))
+            .github("k")
+            .send()
+            .outcome()
+    };
     assert_eq!(send(), (504, "pending".into()));
     assert_eq!(send(), (504, "pending".into()));
     std::fs::write(daemon.folder().join("ready"), "").unwrap();

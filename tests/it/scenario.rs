@@ -43,7 +43,9 @@ pub fn hmac_bytes(secret: &[u8], content: &[u8]) -> Vec<u8> {
 
 /// A file of `tests/fixtures`.
 pub fn fixture(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -65,7 +67,10 @@ pub struct Scenario {
 
 impl Scenario {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), environment: BTreeMap::new() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            environment: BTreeMap::new(),
+        }
     }
 
     /// The scenario's folder.
@@ -110,14 +115,25 @@ impl Scenario {
     /// The command that runs `hookyard` here.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookyard"));
-        command.args(arguments).current_dir(self.folder()).env_clear().envs(&self.environment);
-        command.env("PATH", std::env::var("PATH").unwrap_or_default()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.folder())
+            .env_clear()
+            .envs(&self.environment);
+        command
+            .env("PATH", std::env::var("PATH").unwrap_or_default())
+            .stdin(Stdio::null());
         command
     }
 
     /// Starts the daemon and waits until it serves.
     pub fn start(self) -> Daemon {
-        let mut daemon = Daemon { scenario: self, child: None, address: ([127, 0, 0, 1], 0).into(), starts: 0 };
+        let mut daemon = Daemon {
+            scenario: self,
+            child: None,
+            address: ([127, 0, 0, 1], 0).into(),
+            starts: 0,
+        };
         daemon.start();
         daemon
     }
@@ -155,7 +171,11 @@ impl Daemon {
                 break address;
             }
             let ended = child.try_wait().unwrap();
-            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "the daemon did not start:\n{}", self.log());
+            assert!(
+                ended.is_none() && begun.elapsed() < PATIENCE,
+                "the daemon did not start:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         };
         self.child = Some(child);
@@ -169,7 +189,13 @@ impl Daemon {
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Kills it without warning.
@@ -237,7 +263,9 @@ impl Daemon {
     pub fn rewrite(&self, text: &str) {
         let reloads = self.log().matches(" reloaded ").count();
         std::fs::write(self.folder().join("rules.yaml"), rules_text(self.folder(), text)).unwrap();
-        self.eventually("the rules are reloaded", || self.log().matches(" reloaded ").count() > reloads);
+        self.eventually("the rules are reloaded", || {
+            self.log().matches(" reloaded ").count() > reloads
+        });
     }
 
     /// A POST to `path`, to be completed.
@@ -278,7 +306,10 @@ impl Drop for Daemon {
 fn listening(log: &str) -> Option<SocketAddr> {
     let line = log.lines().find(|line| line.contains("listening"))?;
     let (_, rest) = line.split_once("http://")?;
-    rest.split(|letter: char| letter == '"' || letter == ',' || letter == ' ').next()?.parse().ok()
+    rest.split(|letter: char| letter == '"' || letter == ',' || letter == ' ')
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// A request that is being put together.
@@ -323,7 +354,10 @@ impl Sending {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         if let Some(secret) = &self.github {
-            head.push_str(&format!("X-Hub-Signature-256: sha256={}\r\n", hmac_hex(secret, &self.body)));
+            head.push_str(&format!(
+                "X-Hub-Signature-256: sha256={}\r\n",
+                hmac_hex(secret, &self.body)
+            ));
         }
         head.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
         let mut bytes = head.into_bytes();
@@ -334,7 +368,8 @@ impl Sending {
     /// Sends it on a connection of its own.
     #[track_caller]
     pub fn send(&self) -> Answer {
-        self.try_send().unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.path))
+        self.try_send()
+            .unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.path))
     }
 
     /// Sends it; an error if the daemon does not answer.
@@ -381,12 +416,19 @@ impl Answer {
         let length = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         stream.read_exact(&mut body)?;
-        Ok(Self { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+        Ok(Self {
+            status,
+            headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        })
     }
 
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| *known == name.to_lowercase()).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| *known == name.to_lowercase())
+            .map(|(_, value)| value.as_str())
     }
 
     /// The word in the body.
@@ -412,7 +454,10 @@ pub struct Request {
 impl Request {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| *known == name.to_lowercase()).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| *known == name.to_lowercase())
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -455,7 +500,11 @@ impl Target {
 }
 
 /// Answers the requests of one connection.
-fn answer(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, respond: &(dyn Fn(usize) -> String + Send + Sync)) {
+fn answer(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<Request>>,
+    respond: &(dyn Fn(usize) -> String + Send + Sync),
+) {
     loop {
         let mut head = Vec::new();
         let mut byte = [0];

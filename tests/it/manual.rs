@@ -1,0 +1,202 @@
+//! The README and the example hold what they say: its commands run, its rules load, every key is shown.
+
+use std::path::Path;
+
+use crate::scenario::{Daemon, Scenario};
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The fenced blocks of one language.
+fn blocks(language: &str) -> Vec<String> {
+    let readme = read("README.md");
+    let fence = format!("```{language}\n");
+    readme
+        .split(&fence)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+/// The example as it stands, but for its port, which another test may have.
+fn example() -> Daemon {
+    let text = read("rules.example.yaml").replace("listen: 127.0.0.1:9000", "listen: 127.0.0.1:0");
+    Scenario::new()
+        .file("rules.yaml", text)
+        .file("hello.json", "{\"name\": \"world\"}\n")
+        .start()
+}
+
+#[test]
+fn the_commands_of_the_readme_do_what_it_says() {
+    let daemon = example();
+    std::fs::copy(
+        daemon.folder().join("rules.yaml"),
+        daemon.folder().join("rules.example.yaml"),
+    )
+    .unwrap();
+    let mut ran = 0;
+    for line in blocks("sh").iter().flat_map(|block| block.lines()) {
+        let Some(command) = line.strip_prefix("cargo run --release -- ") else {
+            let known = [
+                "echo '{\"name\": \"world\"}' > hello.json",
+                "cargo test",
+                "cargo build --release",
+            ];
+            assert!(known.contains(&line), "an untested command: {line}");
+            continue;
+        };
+        if command.starts_with("serve ") {
+            assert_eq!(command, "serve rules.example.yaml");
+            continue;
+        }
+        let command = command.replace("127.0.0.1:9000", &daemon.address.to_string());
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let output = daemon.scenario.hookyard(&arguments);
+        assert!(output.status.success(), "{command}: {output:?}");
+        ran += 1;
+        if arguments[0] == "send" {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(
+                text.starts_with("200 {\"status\":\"accepted\",\"id\":\""),
+                "{text}"
+            );
+            let again = daemon.scenario.hookyard(&arguments);
+            assert!(String::from_utf8_lossy(&again.stdout).starts_with("200 {\"status\":\"duplicate\""));
+            let arguments: Vec<&str> = arguments
+                .iter()
+                .map(|word| if *word == "change-me" { "other" } else { word })
+                .collect();
+            let refused = daemon.scenario.hookyard(&arguments);
+            assert_eq!(
+                String::from_utf8_lossy(&refused.stdout),
+                "403 {\"status\":\"refused\"}\n"
+            );
+        }
+    }
+    assert_eq!(ran, 3);
+    daemon.eventually("the line is appended", || daemon.lines("hello.jsonl") == 1);
+    daemon.eventually("the command ran", || daemon.log().contains("action=\"run\""));
+}
+
+#[test]
+fn the_example_writes_nothing_outside_its_folder_and_shows_every_condition() {
+    let daemon = example();
+    assert!(daemon.folder().join("hookyard.db").exists());
+    let body = r#"{"ref": "refs/heads/main", "repository": {"full_name": "acme/docs"},
+        "commits": [{"modified": ["docs/a/b.md"], "author": {"email": "a@acme.example"}, "message": "x"}],
+        "size": 999, "tag": "V1.0", "branch": "next", "title": "release 1", "version": "v1.2",
+        "approved": true, "reviews": [1, 2], "sender": {"login": "mona"}}"#;
+    let post = |body: &str| {
+        let sending = daemon
+            .post("/conditions/docs")
+            .header("X-Kind", "deploy")
+            .header("X-Token", "change-me");
+        sending.json(body).send().outcome()
+    };
+    assert_eq!(post(body), (200, "accepted".into()), "{}", daemon.log());
+    assert_eq!(post(&body.replace("mona", "dependabot")), (200, "ignored".into()));
+}
+
+#[test]
+fn every_key_stands_in_the_example() {
+    let example = read("rules.example.yaml");
+    let mut missing = Vec::new();
+    for file in [
+        "src/config/document.rs",
+        "src/verify/scheme/hmac_settings.rs",
+        "src/verify/scheme/token.rs",
+        "src/verify/scheme/credentials.rs",
+        "src/act/run/mod.rs",
+        "src/act/forward/mod.rs",
+        "src/act/append.rs",
+        "src/act/retry.rs",
+    ] {
+        let text = read(file);
+        let mut shape = false;
+        let mut renamed = None;
+        for line in text.lines().map(str::trim) {
+            if line.contains("deny_unknown_fields") {
+                shape = true;
+            } else if line == "}" {
+                shape = false;
+            } else if let Some((_, rest)) = line.split_once("rename = \"") {
+                renamed = rest.split('"').next().map(str::to_owned);
+            } else if let Some((name, _)) = line.split_once(": ").filter(|_| shape && !line.starts_with('/'))
+            {
+                let name = renamed
+                    .take()
+                    .unwrap_or_else(|| name.trim_start_matches("pub ").to_owned());
+                if name
+                    .chars()
+                    .all(|letter| letter.is_alphanumeric() || letter == '_')
+                    && !example.contains(&format!("{name}:"))
+                {
+                    missing.push(format!("{name} ({file})"));
+                }
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "not in rules.example.yaml: {}",
+        missing.join(", ")
+    );
+    let operators = [
+        "equals",
+        "in",
+        "prefix",
+        "suffix",
+        "contains",
+        "matches",
+        "glob",
+        "gt",
+        "gte",
+        "lt",
+        "lte",
+        "in_cidr",
+        "exists",
+        "type",
+        "length",
+        "every",
+        "none",
+        "ignore_case",
+        "any",
+        "all",
+        "not",
+        "event",
+    ];
+    for operator in operators {
+        assert!(
+            example.contains(&format!("{operator}: ")) || example.contains(&format!("{operator}:\n")),
+            "{operator}"
+        );
+    }
+}
+
+#[test]
+fn the_rules_of_the_readme_load() {
+    let blocks = blocks("yaml");
+    assert!(blocks.len() >= 4);
+    for block in blocks {
+        let mut scenario = Scenario::new().script("deploy.sh", "true").rules(&block);
+        for part in block.split("env:").skip(1) {
+            let name: String = part
+                .chars()
+                .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
+                .collect();
+            scenario = scenario.env(&name, "a secret");
+        }
+        let output = scenario
+            .env("INTERNAL_TOKEN", "t")
+            .hookyard(&["check", "--format", "json"]);
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(found["loads"], true, "{block}\n{found:#}");
+        assert_eq!(
+            found["findings"].as_array().unwrap().len(),
+            0,
+            "{block}\n{found:#}"
+        );
+    }
+}
