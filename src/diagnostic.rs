@@ -225,6 +225,7 @@ impl Findings {
     }
 
     /// In the order of their places in the file.
+    #[must_use]
     pub fn sorted(mut self) -> Self {
         self.list
             .sort_by_key(|finding| finding.origin.as_ref().map_or(0, |origin| origin.range.start));

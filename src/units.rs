@@ -16,7 +16,7 @@ pub struct Period(pub Duration);
 pub struct Size(pub u64);
 
 /// The longest [`Period`]: ten years, so that sums with a moment stay far from overflow.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+const LONGEST: Duration = Duration::from_hours(87840);
 
 impl Period {
     /// Reads one; the error says what is wrong, to follow "invalid duration".
@@ -37,7 +37,8 @@ impl Size {
             .trim()
             .parse()
             // Its own words speak of the parser's insides.
-            .map_err(|_| format!("invalid size `{text}`; write `64KiB`, `1MiB` or `10MB`"))?;
+            .or(Err(()))
+            .map_err(|()| format!("invalid size `{text}`; write `64KiB`, `1MiB` or `10MB`"))?;
         // A size past this is a slip, and arithmetic with it could wrap to a tiny limit.
         if size.as_u64() > 1 << 50 {
             return Err(format!("invalid size `{text}`: more than 1 PiB"));
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn periods_and_sizes_are_read_as_people_write_them() {
         assert_eq!(Period::parse("90s"), Ok(Period(Duration::from_secs(90))));
-        assert_eq!(Period::parse("24h"), Ok(Period(Duration::from_secs(86_400))));
+        assert_eq!(Period::parse("24h"), Ok(Period(Duration::from_hours(24))));
         assert_eq!(Size::parse("1MiB"), Ok(Size(1 << 20)));
         assert_eq!(Size::parse("25 MiB"), Ok(Size(25 << 20)));
     }

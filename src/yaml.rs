@@ -522,7 +522,7 @@ impl<'s> Walk<'s> {
                     ));
                     return None;
                 }
-                event => root = Some(self.place(event, range, 0, findings).ok()?),
+                event => root = Some(self.place(&event, range, 0, findings).ok()?),
             }
         }
     }
@@ -548,7 +548,7 @@ impl<'s> Walk<'s> {
 
     fn place(
         &mut self,
-        event: Event<'s>,
+        event: &Event<'s>,
         range: Range<usize>,
         depth: usize,
         findings: &mut Findings,
@@ -560,7 +560,7 @@ impl<'s> Walk<'s> {
         }
         if let Event::Scalar(_, _, _, Some(tag))
         | Event::SequenceStart(_, Some(tag))
-        | Event::MappingStart(_, Some(tag)) = &event
+        | Event::MappingStart(_, Some(tag)) = event
             && !tag.is_yaml_core_schema()
         {
             let message = format!("unknown tag `{}{}`", tag.handle, tag.suffix);
@@ -578,7 +578,7 @@ impl<'s> Walk<'s> {
                     if matches!(event, Event::SequenceEnd) {
                         break Children::Sequence(items);
                     }
-                    items.push(self.place(event, range, depth + 1, findings)?);
+                    items.push(self.place(&event, range, depth + 1, findings)?);
                 }
             }
             Event::MappingStart(..) => Children::Mapping(self.entries(depth, findings)?),
@@ -607,7 +607,7 @@ impl<'s> Walk<'s> {
                 }
             };
             let (event, range) = self.next(findings)?;
-            let mut place = self.place(event, range, depth + 1, findings)?;
+            let mut place = self.place(&event, range, depth + 1, findings)?;
             place.key = Some(key_range.clone());
             if seen.insert(key.clone()) {
                 entries.push((key, place));
@@ -621,6 +621,8 @@ impl<'s> Walk<'s> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use serde::Deserialize;
 
     use super::*;
@@ -691,7 +693,7 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let below = format!("*a{},", level - 1).repeat(10);
-            bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+            writeln!(bomb, "a{level}: &a{level} [{below}]").unwrap();
         }
         assert_eq!(lines(&bomb).len(), 1);
     }

@@ -175,7 +175,7 @@ fn received<'r>(arguments: &Arguments, rules: &'r RuleSet) -> Result<(&'r Endpoi
         .method
         .to_uppercase()
         .parse()
-        .map_err(|_| format!("`{}` is not a method", arguments.method))?;
+        .map_err(|error| format!("`{}` is not a method: {error}", arguments.method))?;
     if !endpoint.methods.contains(&method) {
         return Err(format!("the endpoint takes {}, not {method}", endpoint.allow()));
     }

@@ -35,7 +35,7 @@ const UNKNOWN: u8 = 2;
 ///
 ///   hookyard check rules.yaml     what is wrong with it, if anything
 ///   hookyard serve rules.yaml     run it
-///   hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --body push.json
+///   hookyard send <http://127.0.0.1:9000/github> --as github --secret `env:GITHUB_SECRET` --body push.json
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment, arg_required_else_help = true)]
 pub struct Arguments {
@@ -136,10 +136,10 @@ fn header(line: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {
     let name = name
         .trim()
         .parse()
-        .map_err(|_| format!("`{name}` is not the name of a header"))?;
+        .map_err(|error| format!("`{name}` is not the name of a header: {error}"))?;
     let value = value
         .trim()
         .parse()
-        .map_err(|_| format!("the value of `{name}` cannot stand in a header"))?;
+        .map_err(|error| format!("the value of `{name}` cannot stand in a header: {error}"))?;
     Ok((name, value))
 }

@@ -111,7 +111,7 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
         .method
         .to_uppercase()
         .parse()
-        .map_err(|_| format!("`{}` is not a method", arguments.method))?;
+        .map_err(|error| format!("`{}` is not a method: {error}", arguments.method))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     for line in &arguments.headers {
@@ -124,7 +124,7 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
             Some(EventName::Header(name)) => {
                 let value = event
                     .parse()
-                    .map_err(|_| format!("`{event}` cannot stand in a header"))?;
+                    .map_err(|error| format!("`{event}` cannot stand in a header: {error}"))?;
                 headers.insert(name.clone(), value);
             }
             Some(EventName::Payload(path)) => {

@@ -311,7 +311,7 @@ pub fn respond(
 fn header_line(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
     let parsed: HeaderName = name
         .parse()
-        .map_err(|_| format!("`{name}` is not the name of a header"))?;
+        .map_err(|error| format!("`{name}` is not the name of a header: {error}"))?;
     let framing = [
         header::CONTENT_LENGTH,
         header::TRANSFER_ENCODING,
@@ -322,7 +322,7 @@ fn header_line(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Str
         return Err(format!("`{name}` is set by the server"));
     }
     let value = HeaderValue::from_str(value)
-        .map_err(|_| format!("the value of `{name}` cannot stand in a header"))?;
+        .map_err(|error| format!("the value of `{name}` cannot stand in a header: {error}"))?;
     Ok((parsed, value))
 }
 

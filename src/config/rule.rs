@@ -27,21 +27,20 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
         return;
     };
 
-    let verification = match node.get("verify").or(draft.verify) {
-        Some(verify) => draft.verification(verify, public_url, workshop, findings),
-        None => {
-            let finding = node.get("name").unwrap_or(node).error(
-                "unverified",
-                format!(
-                    "no verification covers the rule `{}`: anyone could fire it",
-                    shape.name
-                ),
-            );
-            findings.push(finding.hint(
-                "add `verify: {github: {secret: env:GITHUB_SECRET}}` or another scheme, or say `verify: none`",
-            ));
-            None
-        }
+    let verification = if let Some(verify) = node.get("verify").or(draft.verify) {
+        draft.verification(verify, public_url, workshop, findings)
+    } else {
+        let finding = node.get("name").unwrap_or(node).error(
+            "unverified",
+            format!(
+                "no verification covers the rule `{}`: anyone could fire it",
+                shape.name
+            ),
+        );
+        findings.push(finding.hint(
+            "add `verify: {github: {secret: env:GITHUB_SECRET}}` or another scheme, or say `verify: none`",
+        ));
+        None
     };
     let verified = verification.and_then(|index| draft.verification_at(index));
     let default_window = verified.map(crate::verify::Verification::default_window);

@@ -23,9 +23,9 @@ const DEFAULT_MAX_CONNECTIONS: u32 = 1024;
 /// `server.stop_grace`.
 const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(30);
 /// `store.keep.done`.
-const DEFAULT_KEEP_DONE: Duration = Duration::from_secs(7 * 24 * 3600);
+const DEFAULT_KEEP_DONE: Duration = Duration::from_hours(168);
 /// `store.keep.dead`.
-const DEFAULT_KEEP_DEAD: Duration = Duration::from_secs(30 * 24 * 3600);
+const DEFAULT_KEEP_DEAD: Duration = Duration::from_hours(720);
 /// `store.keep.refused`.
 const DEFAULT_KEEP_REFUSED: u32 = 1000;
 /// `store.max_size`, in bytes.
@@ -57,26 +57,26 @@ pub fn server(node: Option<Node<'_>>, findings: &mut Findings) -> (Server, Size)
     }
     if listen.is_empty() && !findings.has_errors() {
         at(node, "listen", |listen| {
-            findings.push(listen.error("listen", "no address to listen on"))
+            findings.push(listen.error("listen", "no address to listen on"));
         });
     }
     let public_url = shape.public_url.and_then(|url| match parse_public_url(&url) {
         Ok(url) => Some(url),
         Err(message) => {
             at(node, "public_url", |place| {
-                findings.push(place.error("public-url", message))
+                findings.push(place.error("public-url", message));
             });
             None
         }
     });
     if shape.max_connections == Some(0) {
         at(node, "max_connections", |place| {
-            findings.push(place.error("max-connections", "at least 1 connection"))
+            findings.push(place.error("max-connections", "at least 1 connection"));
         });
     }
     if shape.request_timeout.is_some_and(|period| period.0.is_zero()) {
         at(node, "request_timeout", |place| {
-            findings.push(place.error("request-timeout", "longer than `0s`"))
+            findings.push(place.error("request-timeout", "longer than `0s`"));
         });
     }
     let server = Server {

@@ -128,11 +128,8 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
     aside.spawn(sweep::run(Arc::clone(&shared), clock, stop_leasing.clone()));
     supervise::ready(&addresses);
 
-    loop {
-        match signals.next().await {
-            signals::Signal::Reload => reload_now.notify_one(),
-            signals::Signal::Stop => break,
-        }
+    while signals.next().await == signals::Signal::Reload {
+        reload_now.notify_one();
     }
     info!("stopping");
     supervise::stopping();
@@ -140,7 +137,7 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
     while answering.join_next().await.is_some() {}
     stop_leasing.cancel();
     let patience = tokio::select! {
-        ended = tokio::time::timeout(grace, join_all(&mut dispatching)) => ended.map_err(|_| "the grace is over"),
+        ended = tokio::time::timeout(grace, join_all(&mut dispatching)) => ended.or(Err("the grace is over")),
         () = signals.stop() => Err("a second signal came"),
     };
     if let Err(why) = patience {

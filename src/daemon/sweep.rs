@@ -10,7 +10,7 @@ use crate::report;
 use crate::store::Store;
 
 /// How often the store is swept.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 /// The rest between two steps of one sweep.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 

@@ -1,6 +1,6 @@
 //! Watches the rules file and its secrets, and reloads when they change.
 //!
-//! The **folders** are watched, not the files: an editor, `mv`, git or a ConfigMap puts another file in the place of
+//! The **folders** are watched, not the files: an editor, `mv`, git or a `ConfigMap` puts another file in the place of
 //! the one that was watched, and its watch would die with it. A file system that reports nothing (NFS, some
 //! overlays), a lost watch and an overflowing queue are caught by looking every [`POLL`].
 
@@ -159,14 +159,14 @@ impl Folders {
             // The kernel has dropped it already where the folder is gone.
             drop(watcher.unwatch(gone));
         }
-        let mut watched = BTreeSet::new();
+        let mut kept = BTreeSet::new();
         for entry in wanted {
             let known = self.watched.contains(&entry);
             if known || watcher.watch(&entry.0, RecursiveMode::NonRecursive).is_ok() {
-                watched.insert(entry);
+                kept.insert(entry);
             }
         }
-        self.watched = watched;
+        self.watched = kept;
     }
 }
 

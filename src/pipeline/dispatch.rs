@@ -52,12 +52,12 @@ impl Dispatch {
             // Registered before looking, so that what comes between looking and sleeping still wakes us.
             let woken = self.wake.notified();
             let room = MAX_RUNNING.saturating_sub(running.len());
-            let leased = if room == 0 {
+            let due = if room == 0 {
                 Ok(Vec::new())
             } else {
                 self.store.lease(room, self.clock.now()).await
             };
-            let idle = match leased {
+            let idle = match due {
                 Ok(leases) => {
                     let full = leases.len() == room;
                     for lease in leases {

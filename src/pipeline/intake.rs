@@ -50,7 +50,7 @@ impl Intake {
         let trusted = |index: usize| judged.trusts(index);
         let matched = endpoint.matcher.matching(&event, &trusted);
         if matched.is_empty() {
-            return self.ignore(endpoint, &event, &judged);
+            return Self::ignore(endpoint, &event, &judged);
         }
         let matched: Vec<Match<'_>> = matched
             .into_iter()
@@ -152,7 +152,7 @@ impl Intake {
     }
 
     /// Verified, and no rule wants it.
-    fn ignore(&self, endpoint: &Endpoint, event: &Event, judged: &Judged<'_>) -> Answer {
+    fn ignore(endpoint: &Endpoint, event: &Event, judged: &Judged<'_>) -> Answer {
         if event.payload.kind == Kind::Text && all_need_structure(endpoint, judged) {
             let what = if event.received.body.is_empty() {
                 "the body is empty"

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::store::Settlement;
 
 /// The longest that a target's `Retry-After` is heeded.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// How far a delay with jitter may lie from its schedule, either way.
 const JITTER: f64 = 0.2;
 
@@ -88,7 +88,7 @@ mod tests {
     fn retry(attempts: u32, jitter: bool) -> Retry {
         Retry {
             attempts,
-            backoff: vec![Duration::from_secs(10), Duration::from_secs(60)],
+            backoff: vec![Duration::from_secs(10), Duration::from_mins(1)],
             jitter,
         }
     }

@@ -132,7 +132,7 @@ fn the_tutorial_works_to_the_letter() {
     let daemon = Scenario::new()
         .script("work", "test \"$(cat)\" != '{\"fail\":true}'")
         .rules(
-            r#"
+            r"
 rules:
   - name: tutorial
     endpoint: /hook
@@ -140,7 +140,7 @@ rules:
     replay_window: 300s
     actions: [{run: [./work]}]
     respond: {wait: true}
-"#,
+",
         )
         .start();
     let post = |body: &str, at: i64, signature: &str| {

@@ -192,9 +192,8 @@ rules:
     );
 }
 
-#[test]
-fn send_signs_as_each_sender_does() {
-    let rules = r#"
+/// One endpoint for each sender.
+const SENDERS: &str = r"
 rules:
   - {name: github, endpoint: /github, verify: {github: {secret: env:SECRET}}, match: {event: push}, actions: [append: x.jsonl]}
   - {name: github_sha1, endpoint: /github_sha1, verify: {github_sha1: {secret: env:SECRET}}, actions: [append: x.jsonl]}
@@ -209,13 +208,16 @@ rules:
   - {name: bitbucket, endpoint: /bitbucket, verify: {bitbucket: {secret: env:SECRET}}, actions: [append: x.jsonl]}
   - {name: hmac, endpoint: /hmac, verify: {hmac: {secret: env:SECRET}}, actions: [append: x.jsonl]}
   - {name: bearer, endpoint: /bearer, verify: {bearer: {secret: env:SECRET}}, actions: [append: x.jsonl]}
-"#;
+";
+
+#[test]
+fn send_signs_as_each_sender_does() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let daemon = Scenario::new()
         .env("SECRET", "k")
         .env("WHSEC", secret)
         .file("push.json", fixture("github/push.json"))
-        .rules(rules)
+        .rules(SENDERS)
         .start();
     let send = |scheme: &str, more: &[&str]| {
         let url = format!("http://{}/{scheme}", daemon.address);

@@ -9,9 +9,15 @@
     clippy::string_slice,
     reason = "a test that goes wrong shall panic"
 )]
-#![expect(clippy::disallowed_methods, reason = "the stage measures real time and passes PATH on")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the stage measures real time and passes PATH on"
+)]
 #![expect(clippy::print_stderr, reason = "the daemon's log is shown when a test fails")]
-#![expect(clippy::format_push_string, reason = "a head of HTTP is put together line by line")]
+#![expect(
+    clippy::format_push_string,
+    reason = "a head of HTTP is put together line by line"
+)]
 
 mod scenario;
 

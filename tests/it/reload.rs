@@ -84,7 +84,7 @@ fn every_way_of_writing_a_file_is_seen_and_loses_no_request() {
                 .status()
                 .unwrap()
                 .success()
-        )
+        );
     };
     let folder = daemon.folder().display();
     under_load(
@@ -104,7 +104,7 @@ fn every_way_of_writing_a_file_is_seen_and_loses_no_request() {
             ("sed -i", &|number| {
                 sh(format!(
                     "sed -i 's/version\":[0-9]*/version\":{number}/' {folder}/rules.yaml"
-                ))
+                ));
             }),
             ("truncated, and written slowly", &|number| {
                 let text = text(&daemon, number);

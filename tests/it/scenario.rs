@@ -306,10 +306,7 @@ impl Drop for Daemon {
 fn listening(log: &str) -> Option<SocketAddr> {
     let line = log.lines().find(|line| line.contains("listening"))?;
     let (_, rest) = line.split_once("http://")?;
-    rest.split(|letter: char| letter == '"' || letter == ',' || letter == ' ')
-        .next()?
-        .parse()
-        .ok()
+    rest.split(['"', ',', ' ']).next()?.parse().ok()
 }
 
 /// A request that is being put together.
