@@ -18,12 +18,15 @@ use hookyard::yaml::Document;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
+/// How many rules stand on the endpoint.
 const RULES: [usize; 3] = [10, 1_000, 10_000];
 
+/// Someone who commits.
 fn person(name: &str) -> Value {
     json!({"name": name, "email": format!("{name}@example.com"), "username": name, "date": "2026-01-31T12:00:00Z"})
 }
 
+/// One of the push's commits.
 fn commit(number: u32) -> Value {
     let id = format!("{number:040x}");
     json!({
@@ -82,6 +85,7 @@ fn push(repository: &str) -> Value {
     })
 }
 
+/// So many rules, each for a repository of its own.
 fn matcher(rules: usize) -> Matcher {
     let mut text = String::new();
     for rule in 0..rules {
@@ -106,6 +110,7 @@ fn matcher(rules: usize) -> Matcher {
     Matcher::new(conditions)
 }
 
+/// The request that brings `body`.
 fn received(body: Bytes) -> Received {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -131,6 +136,7 @@ fn decoded(event: &mut Event) {
     event.payload = payload.unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// A push to `repository`, not decoded yet.
 fn event(repository: &str) -> Event {
     let body = Bytes::from(push(repository).to_string());
     assert!((6_500..8_500).contains(&body.len()), "{} bytes", body.len());
