@@ -263,6 +263,25 @@ fn event_stands_where_the_verification_says() {
 }
 
 #[test]
+fn rules_of_one_endpoint_may_name_their_events_in_different_places() {
+    let places = [
+        EventName::Header("x-github-event".parse().unwrap()),
+        EventName::Header("x-gitlab-event".parse().unwrap()),
+        EventName::Payload("$.type"),
+    ];
+    let document = document("event: push");
+    let conditions = places
+        .iter()
+        .map(|place| Condition::compile(document.root(), Some(place), &mut Findings::new()).unwrap());
+    let matcher = crate::matching::Matcher::new(conditions.collect());
+    assert_eq!(
+        matcher.matching(&event(json!({"type": "push"})), &|_| true),
+        [0, 2]
+    );
+    assert_eq!(matcher.matching(&event(json!({"type": "ping"})), &|_| true), [0]);
+}
+
+#[test]
 fn structure_is_needed_below_the_root_alone() {
     for (text, needed) in [
         ("$: {type: string}", false),
