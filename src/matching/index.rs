@@ -16,7 +16,7 @@ use super::term::Term;
 use crate::payload::Event;
 
 /// How many rules [`Matcher::nearest_miss`] looks at.
-pub const NEAREST_LOOKED_AT: usize = 64;
+pub const NEAREST_LOOKED_AT: usize = 32;
 
 /// The conditions of all rules of one endpoint.
 pub struct Matcher {
