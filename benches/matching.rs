@@ -18,15 +18,15 @@ use hookyard::yaml::Document;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-/// How many rules there are on the endpoint.
+/// How many rules stand on the endpoint.
 const RULES: [usize; 3] = [10, 1_000, 10_000];
 
-/// Somebody, as GitHub writes people.
+/// Someone who commits.
 fn person(name: &str) -> Value {
     json!({"name": name, "email": format!("{name}@example.com"), "username": name, "date": "2026-01-31T12:00:00Z"})
 }
 
-/// A commit of a push.
+/// One of the push's commits.
 fn commit(number: u32) -> Value {
     let id = format!("{number:040x}");
     json!({
@@ -85,7 +85,7 @@ fn push(repository: &str) -> Value {
     })
 }
 
-/// So many rules that differ in the repository.
+/// So many rules, each for a repository of its own.
 fn matcher(rules: usize) -> Matcher {
     let mut text = String::new();
     for rule in 0..rules {
@@ -110,7 +110,7 @@ fn matcher(rules: usize) -> Matcher {
     Matcher::new(conditions)
 }
 
-/// A push as it arrives.
+/// The request that brings `body`.
 fn received(body: Bytes) -> Received {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -136,7 +136,7 @@ fn decoded(event: &mut Event) {
     event.payload = payload.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// A push of a repository, decoded.
+/// A push to `repository`, not decoded yet.
 fn event(repository: &str) -> Event {
     let body = Bytes::from(push(repository).to_string());
     assert!((6_500..8_500).contains(&body.len()), "{} bytes", body.len());

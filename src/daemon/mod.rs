@@ -70,7 +70,7 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
     let mut signals =
         signals::Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let clock = Clock::system();
-    let store = open_store(&rules.store, &clock)?;
+    let store = open_store(&rules.store)?;
     let listeners = listen::bind(&rules.server.listen).await?;
     let addresses: Vec<String> = listeners.iter().map(listen::Bound::address).collect();
     let server = rules.server.clone();
@@ -176,7 +176,7 @@ fn announce(rules: &RuleSet, addresses: &[String]) {
 }
 
 /// Opens the store where the rules file, systemd or the working directory says.
-fn open_store(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Store>, String> {
+fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, String> {
     let folder = config::variable("STATE_DIRECTORY");
     // systemd may hand over several directories, separated by colons.
     let folder = folder
@@ -187,7 +187,7 @@ fn open_store(settings: &StoreSettings, clock: &Clock) -> Result<Arc<dyn Store>,
         .path
         .clone()
         .unwrap_or_else(|| folder.join("hookyard.db"));
-    SqliteStore::open(&path, settings.settings, clock.clone())
+    SqliteStore::open(&path, settings.settings)
         .map(|store| Arc::new(store) as Arc<dyn Store>)
         .map_err(|error| format!("cannot open the store: {error}"))
 }

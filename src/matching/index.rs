@@ -16,7 +16,7 @@ use super::term::Term;
 use crate::payload::Event;
 
 /// How many rules [`Matcher::nearest_miss`] looks at.
-pub const NEAREST_LOOKED_AT: usize = 64;
+pub const NEAREST_LOOKED_AT: usize = 32;
 
 /// The conditions of all rules of one endpoint.
 pub struct Matcher {
@@ -132,7 +132,7 @@ fn share_selectors(conditions: Vec<Condition>) -> (Vec<Vec<Term>>, Vec<Selector>
     for condition in conditions {
         let mut moved = Vec::with_capacity(condition.selectors.len());
         for selector in condition.selectors {
-            let key = selector.key().into_owned();
+            let key = selector.key().to_owned();
             let place = *places.entry(key).or_insert_with(|| {
                 selectors.push(selector);
                 selectors.len() - 1

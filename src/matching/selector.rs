@@ -32,8 +32,11 @@ const QUIET: [&str; 9] = [
 /// A selector with its text.
 #[derive(Debug)]
 pub(super) struct Selector {
-    /// As the rules file has it; of two headers the case is the only difference that does not matter.
+    /// As the rules file has it.
     pub(super) written: String,
+    /// What two selectors share that select the same and are called the same. Not the text: of headers the case
+    /// does not matter, and `event` stands elsewhere for each way to verify.
+    key: String,
     /// What its values are not shown of.
     quiet: bool,
     source: Part,
@@ -129,6 +132,11 @@ impl Selector {
             Ok(source) => {
                 let name = written.to_ascii_lowercase();
                 Some(Self {
+                    key: match (&source, event_name) {
+                        (Part::Header(_), _) if written != "event" => name.clone(),
+                        (_, Some(place)) if written == "event" => format!("event at {place:?}"),
+                        _ => written.to_owned(),
+                    },
                     written: written.to_owned(),
                     quiet: QUIET.iter().any(|word| name.contains(word)),
                     source,
@@ -143,13 +151,9 @@ impl Selector {
         }
     }
 
-    /// What two selectors share that select the same.
-    pub(super) fn key(&self) -> Cow<'_, str> {
-        match self.source {
-            // Header names have no case.
-            Part::Header(_) => Cow::Owned(self.written.to_ascii_lowercase()),
-            _ => Cow::Borrowed(&self.written),
-        }
+    /// What two selectors share of which one is enough.
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
     /// Whether its values are kept out of what is shown.

@@ -28,8 +28,8 @@ pub enum Decode {
 }
 
 impl Decode {
-    /// The decoding of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
         [Self::Auto, Self::Json, Self::Form, Self::Text]
             .into_iter()
             .find(|decode| decode.name() == name)
@@ -256,7 +256,10 @@ mod tests {
             read(Decode::Text, "application/json", b"{}"),
             Ok((Kind::Text, json!("{}")))
         );
-        assert_eq!(serde_json::from_str::<Decode>("\"json\"").unwrap().name(), "json");
+        for how in [Decode::Auto, Decode::Json, Decode::Form, Decode::Text] {
+            assert_eq!(Decode::from_name(how.name()), Some(how));
+            assert_eq!(serde_json::from_value::<Decode>(json!(how.name())).unwrap(), how);
+        }
     }
 
     #[test]

@@ -266,7 +266,7 @@ impl Dispatch {
 fn restored(lease: &Lease) -> Result<Event, String> {
     let received = lease.received.as_ref().clone();
     let decode =
-        Decode::named(&lease.decode).ok_or_else(|| format!("unknown decoding `{}`", lease.decode))?;
+        Decode::from_name(&lease.decode).ok_or_else(|| format!("unknown decoding `{}`", lease.decode))?;
     let payload = payload::decode(decode, &received.headers, &received.body)
         .map_err(|error| format!("the stored body cannot be decoded: {error}"))?;
     Ok(Event { received, payload })

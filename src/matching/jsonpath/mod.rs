@@ -6,6 +6,8 @@
 //! body of 1 MB with one long key would take 100 GB), regular expressions are compiled once rather than for
 //! every node, and numbers compare exactly. What is selected costs at most a small multiple of the payload's size.
 
+mod operands;
+mod pattern;
 mod translate;
 mod walk;
 

@@ -1,14 +1,12 @@
 //! From the text of a path to a [`JsonPath`], refusing what could cost seconds and what the RFC forbids.
 
 use jsonpath_rust::parser::model::{
-    Comparable, Comparison as TheirComparison, Filter as TheirFilter, FilterAtom, FnArg, JpQuery, Literal,
-    Segment, Selector, SingularQuery, SingularQuerySegment, Test, TestFunction,
+    Comparison as TheirComparison, Filter as TheirFilter, FilterAtom, JpQuery, Segment, Selector, Test,
+    TestFunction,
 };
 use jsonpath_rust::parser::parse_json_path;
-use regex::{Regex, RegexBuilder};
-use serde_json::{Number, Value};
 
-use super::{Comparison, Filter, JsonPath, Operand, Pick, Query, Refused, Step};
+use super::{Comparison, Filter, JsonPath, Pick, Query, Refused, Step};
 
 /// The longest path, in bytes.
 const MAX_TEXT: usize = 2048;
@@ -16,8 +14,6 @@ const MAX_TEXT: usize = 2048;
 const MAX_NESTING: usize = 8;
 /// How often a path may pick the same node, as in `[*,*]`: every repetition multiplies what is selected.
 const MAX_PICKS: usize = 64;
-/// The size of a compiled pattern, in bytes.
-const MAX_PATTERN: usize = 1 << 20;
 
 /// Reads `text`.
 pub(super) fn parse(text: &str) -> Result<JsonPath, Refused> {
@@ -52,7 +48,7 @@ fn nesting(text: &str) -> usize {
     deepest
 }
 
-fn invalid(message: String) -> Refused {
+pub(super) fn invalid(message: String) -> Refused {
     Refused {
         code: "invalid-jsonpath",
         message,
@@ -60,7 +56,7 @@ fn invalid(message: String) -> Refused {
     }
 }
 
-fn costly(message: impl Into<String>, hint: &str) -> Refused {
+pub(super) fn costly(message: impl Into<String>, hint: &str) -> Refused {
     Refused {
         code: "costly-jsonpath",
         message: message.into(),
@@ -99,7 +95,7 @@ fn unparsable(text: &str, error: &str) -> Refused {
 }
 
 /// The walk over the parser's tree, with what must be bounded over the whole of it.
-struct Translation {
+pub(super) struct Translation {
     descends: bool,
     picks: usize,
 }
@@ -184,7 +180,7 @@ impl Translation {
     }
 
     /// A query inside a filter. From the root it is walked again for every item, so it must name one value.
-    fn query(&mut self, test: &Test) -> Result<Query, Refused> {
+    pub(super) fn query(&mut self, test: &Test) -> Result<Query, Refused> {
         let (from_root, segments) = match test {
             Test::RelQuery(segments) => (false, segments),
             Test::AbsQuery(JpQuery { segments }) => (true, segments),
@@ -221,118 +217,6 @@ impl Translation {
         }
         Ok(Filter::Compare(left, how, right))
     }
-
-    fn comparable(&mut self, comparable: &Comparable) -> Result<Operand, Refused> {
-        match comparable {
-            Comparable::Literal(value) => literal(value),
-            Comparable::Function(function) => self.function(function),
-            Comparable::SingularQuery(query) => {
-                let (from_root, segments) = match query {
-                    SingularQuery::Current(segments) => (false, segments),
-                    SingularQuery::Root(segments) => (true, segments),
-                };
-                let step = |segment: &SingularQuerySegment| Step {
-                    descends: false,
-                    picks: vec![match segment {
-                        SingularQuerySegment::Index(index) => Pick::Index(*index),
-                        SingularQuerySegment::Name(name) => Pick::Name(name.clone()),
-                    }],
-                };
-                let path = JsonPath {
-                    steps: segments.iter().map(step).collect(),
-                };
-                Ok(Operand::Single(Query { from_root, path }))
-            }
-        }
-    }
-
-    /// A function that has a value.
-    fn function(&mut self, function: &TestFunction) -> Result<Operand, Refused> {
-        match function {
-            TestFunction::Length(argument) => Ok(Operand::Length(Box::new(self.value(argument, "length")?))),
-            TestFunction::Count(argument) => Ok(Operand::Count(self.nodes(argument, "count")?)),
-            TestFunction::Value(argument) => Ok(Operand::Single(self.nodes(argument, "value")?)),
-            TestFunction::Match(..) | TestFunction::Search(..) => Err(invalid(format!(
-                "`{function}` is true or false and cannot be compared"
-            ))),
-            TestFunction::Custom(name, _) => Err(unknown_function(name)),
-        }
-    }
-
-    /// An argument that must be one value: RFC 9535, 2.4.3.
-    fn value(&mut self, argument: &FnArg, function: &str) -> Result<Operand, Refused> {
-        let operand = self.any_value(argument, function)?;
-        if operand.is_from_root() {
-            return Err(costly(
-                format!("`{function}()` of a `$` path in a filter is computed again for every item"),
-                "make it a condition of its own",
-            ));
-        }
-        Ok(operand)
-    }
-
-    fn any_value(&mut self, argument: &FnArg, function: &str) -> Result<Operand, Refused> {
-        match argument {
-            FnArg::Literal(value) => literal(value),
-            FnArg::Test(test) => match test.as_ref() {
-                Test::Function(function) => self.function(function),
-                Test::RelQuery(_) | Test::AbsQuery(_) => {
-                    let query = self.query(test)?;
-                    if query.path.is_singular() {
-                        Ok(Operand::Single(query))
-                    } else {
-                        Err(Refused {
-                            hint: Some(format!("`{function}(value(@..x))`, or `count()` of the values")),
-                            ..invalid(format!(
-                                "`{function}()` takes one value, and `{argument}` may be many"
-                            ))
-                        })
-                    }
-                }
-            },
-            FnArg::Filter(_) => Err(invalid(format!("`{function}()` takes a value, not a condition"))),
-        }
-    }
-
-    /// An argument that must be a query.
-    fn nodes(&mut self, argument: &FnArg, function: &str) -> Result<Query, Refused> {
-        match argument {
-            FnArg::Test(test) => self.query(test),
-            FnArg::Literal(_) | FnArg::Filter(_) => Err(invalid(format!(
-                "`{function}()` takes a JSONPath, not `{argument}`"
-            ))),
-        }
-    }
-
-    fn pattern(
-        &mut self,
-        text: &FnArg,
-        pattern: &FnArg,
-        function: &str,
-        whole: bool,
-    ) -> Result<Filter, Refused> {
-        let FnArg::Literal(Literal::String(pattern)) = pattern else {
-            return Err(costly(
-                format!("the pattern of `{function}()` must be a literal: a payload must not choose it"),
-                &format!("write it in quotes: `{function}(@.name, 'v[0-9]+')`"),
-            ));
-        };
-        Ok(Filter::Pattern(
-            self.value(text, function)?,
-            regex(pattern, whole)?,
-        ))
-    }
-}
-
-impl Operand {
-    /// Whether it reads the payload from its root.
-    fn is_from_root(&self) -> bool {
-        match self {
-            Self::Literal(_) => false,
-            Self::Single(query) | Self::Count(query) => query.from_root,
-            Self::Length(operand) => operand.is_from_root(),
-        }
-    }
 }
 
 fn negated(filter: Filter, not: bool) -> Filter {
@@ -350,62 +234,11 @@ fn uncompared(function: &str) -> Refused {
     }
 }
 
-fn unknown_function(name: &str) -> Refused {
+pub(super) fn unknown_function(name: &str) -> Refused {
     Refused {
         hint: Some("functions are length, count, value, match, search".to_owned()),
         ..invalid(format!("`{name}()` is no function of RFC 9535"))
     }
-}
-
-fn literal(literal: &Literal) -> Result<Operand, Refused> {
-    Ok(Operand::Literal(match literal {
-        Literal::Int(number) => Value::from(*number),
-        Literal::Float(number) => Number::from_f64(*number)
-            .map(Value::Number)
-            .ok_or_else(|| invalid(format!("the number `{literal}` is out of range")))?,
-        Literal::String(text) => Value::from(text.as_str()),
-        Literal::Bool(value) => Value::from(*value),
-        Literal::Null => Value::Null,
-    }))
-}
-
-/// An I-Regexp (RFC 9485) as a regex: its `.` matches neither kind of line end.
-fn regex(pattern: &str, whole: bool) -> Result<Regex, Refused> {
-    let mut translated = String::with_capacity(pattern.len());
-    let mut letters = pattern.chars();
-    let mut in_class = false;
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => {
-                translated.push(letter);
-                translated.extend(letters.next());
-                continue;
-            }
-            '.' if !in_class => {
-                translated.push_str(r"[^\n\r]");
-                continue;
-            }
-            '[' => in_class = true,
-            ']' => in_class = false,
-            _ => {}
-        }
-        translated.push(letter);
-    }
-    let build = |pattern: &str| RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build();
-    let alone = build(&translated);
-    // Compiled alone first: `a)|(b` would be valid between the anchor's parentheses.
-    let compiled = match (alone, whole) {
-        (Ok(_), true) => build(&format!(r"\A(?:{translated})\z")),
-        (alone, _) => alone,
-    };
-    compiled.map_err(|error| Refused {
-        code: "invalid-regex",
-        message: format!(
-            "invalid regular expression `{pattern}`: {}",
-            crate::matching::operand::reason(&error)
-        ),
-        hint: None,
-    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,264 @@
+//! From the YAML of a `match:` to a condition.
+
+mod test;
+
+use std::fmt;
+
+use super::contradiction::{Claim, contradiction};
+use super::explanation::shortened;
+use super::operand::to_json;
+use super::operator::Operators;
+use super::selector::Selector;
+use super::term::{Group, Term};
+use crate::diagnostic::{Finding, Findings, Origin};
+use crate::verify::EventName;
+use crate::yaml::Node;
+
+/// How deep `all`, `any` and `not` may nest.
+const MAX_NESTING: usize = 16;
+
+/// A compiled `match:`; all of its terms must hold.
+pub struct Condition {
+    pub(super) terms: Vec<Term>,
+    /// What the slots of the terms stand for.
+    pub(super) selectors: Vec<Selector>,
+}
+
+impl fmt::Debug for Condition {
+    // Without its operands: one of them may be a token that a header is compared with.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Condition({} terms)", self.terms.len())
+    }
+}
+
+impl Condition {
+    /// Reads a `match:`. `event_name` is where the endpoint's senders name their events, if the verification knows.
+    /// `None` if anything in it is wrong, which is then in `findings`.
+    pub fn compile(node: Node<'_>, event_name: Option<&EventName>, findings: &mut Findings) -> Option<Self> {
+        let mut compiler = Compiler {
+            event_name,
+            findings,
+            selectors: Vec::new(),
+        };
+        let drafts = compiler.all_of(node, 0)?;
+        let selectors = compiler.selectors;
+        Some(Self {
+            terms: drafts.into_iter().map(|draft| draft.term).collect(),
+            selectors,
+        })
+    }
+
+    /// The condition of a rule that has none: every event.
+    pub fn always() -> Self {
+        Self {
+            terms: Vec::new(),
+            selectors: Vec::new(),
+        }
+    }
+
+    /// Whether it looks into the payload, so that a payload without structure deserves a word.
+    pub fn needs_structure(&self) -> bool {
+        self.selectors.iter().any(Selector::needs_structure)
+    }
+}
+
+/// A term with the places of what it was made of.
+struct Draft {
+    term: Term,
+    /// Of a test, where its `some` operators stand.
+    operators: Vec<Origin>,
+}
+
+impl Draft {
+    /// The operators of a test of the selector at `slot`.
+    fn claims(&self, slot: usize) -> Option<impl Iterator<Item = (Claim<'_>, &Origin)>> {
+        match &self.term {
+            Term::Test(test) if test.slot == slot => {
+                test.some.as_ref().map(|some| claims(some, &self.operators))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Operators as claims, with their places.
+fn claims<'c>(
+    operators: &'c Operators,
+    origins: &'c [Origin],
+) -> impl Iterator<Item = (Claim<'c>, &'c Origin)> {
+    let ignore_case = operators.ignore_case;
+    let claim = move |operator| Claim {
+        operator,
+        ignore_case,
+    };
+    operators.list.iter().map(claim).zip(origins)
+}
+
+impl From<Term> for Draft {
+    fn from(term: Term) -> Self {
+        Self {
+            term,
+            operators: Vec::new(),
+        }
+    }
+}
+
+/// The reading of one `match:`.
+struct Compiler<'c> {
+    event_name: Option<&'c EventName>,
+    findings: &'c mut Findings,
+    selectors: Vec<Selector>,
+}
+
+impl Compiler<'_> {
+    fn fault(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    /// A mapping, all of whose entries must hold; those of an `all` in it among them.
+    fn all_of(&mut self, node: Node<'_>, depth: usize) -> Option<Vec<Draft>> {
+        if !node.is_mapping() {
+            let finding = node.error(
+                "wrong-value",
+                "conditions are a mapping of selectors to what they must be",
+            );
+            self.fault(finding.hint("write `$.ref: refs/heads/main`"));
+            return None;
+        }
+        if depth > MAX_NESTING {
+            self.fault(node.error(
+                "too-deep",
+                format!("conditions nest more than {MAX_NESTING} deep"),
+            ));
+            return None;
+        }
+        let entries = node.entries();
+        if entries.is_empty() {
+            let finding = node.error("empty-condition", "this asks nothing");
+            self.fault(
+                finding.hint("name a selector, or remove it: a rule without `match` takes every event"),
+            );
+            return None;
+        }
+        let faults = self.findings.errors();
+        let mut drafts = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            match key {
+                "all" => {
+                    for branch in self.branches(key, value, depth).unwrap_or_default() {
+                        drafts.extend(branch);
+                    }
+                }
+                "any" => {
+                    let branches = self.branches(key, value, depth).unwrap_or_default();
+                    let terms = branches.into_iter().map(all).collect();
+                    drafts.push(Term::Any(group(terms, value)).into());
+                }
+                "not" => {
+                    let terms = self.negated(value, depth);
+                    drafts.push(Term::Not(group(terms, value)).into());
+                }
+                selector => drafts.extend(self.test(selector, value)),
+            }
+        }
+        if self.findings.errors() > faults {
+            return None;
+        }
+        self.refuse_contradictions(&drafts)?;
+        Some(drafts)
+    }
+
+    /// The list of an `all` or an `any`.
+    fn branches(&mut self, key: &str, node: Node<'_>, depth: usize) -> Option<Vec<Vec<Draft>>> {
+        if !node.value().is_sequence() {
+            let finding = node.error("wrong-value", format!("`{key}` wants a list of conditions"));
+            self.fault(finding.hint(format!("write `{key}: [{{$.a: 1}}, {{$.b: 2}}]`")));
+            return None;
+        }
+        let items = node.items();
+        if items.is_empty() {
+            let finding = match key {
+                "any" => node.error("never-holds", "an empty `any` can never hold"),
+                _ => node.error("empty-condition", format!("an empty `{key}` asks nothing")),
+            };
+            self.fault(finding);
+            return None;
+        }
+        let branches: Vec<_> = items
+            .into_iter()
+            .map(|item| self.all_of(item, depth + 1))
+            .collect();
+        branches.into_iter().collect()
+    }
+
+    fn negated(&mut self, node: Node<'_>, depth: usize) -> Vec<Term> {
+        if node.value().is_sequence() {
+            let finding = node.error("wrong-value", "`not` wants a mapping, not a list");
+            self.fault(finding.hint("write `not: {any: […]}`, or `not: {all: […]}`"));
+            return Vec::new();
+        }
+        let drafts = self.all_of(node, depth + 1).unwrap_or_default();
+        drafts.into_iter().map(|draft| draft.term).collect()
+    }
+
+    /// Conditions that can never hold: within a test, and between the tests of one selector that has one value.
+    fn refuse_contradictions(&mut self, drafts: &[Draft]) -> Option<()> {
+        let mut found = false;
+        for slot in 0..self.selectors.len() {
+            let single = self.selectors.get(slot).is_some_and(Selector::is_single);
+            let mut together: Vec<(Claim<'_>, &Origin)> = Vec::new();
+            for draft in drafts {
+                let Some(claims) = draft.claims(slot) else {
+                    continue;
+                };
+                if !single {
+                    // Each test may be about another value.
+                    together.clear();
+                }
+                together.extend(claims);
+                if self.refuse_contradiction(slot, &together).is_none() {
+                    found = true;
+                    break;
+                }
+            }
+        }
+        (!found).then_some(())
+    }
+
+    /// Operators that no value of the selector can satisfy together.
+    fn refuse_contradiction(&mut self, slot: usize, claims: &[(Claim<'_>, &Origin)]) -> Option<()> {
+        let selector = self.selectors.get(slot)?;
+        let text = selector.is_text().then_some(selector.written.as_str());
+        let together: Vec<Claim<'_>> = claims.iter().map(|(claim, _)| *claim).collect();
+        let Some(found) = contradiction(&together, text) else {
+            return Some(());
+        };
+        let (_, origin) = claims.get(found.at)?;
+        let mut finding = Finding::error((*origin).clone(), "never-holds", found.message);
+        finding.hint = found.hint.map(str::to_owned);
+        self.fault(finding);
+        None
+    }
+}
+
+/// The terms of one branch as one term.
+fn all(branch: Vec<Draft>) -> Term {
+    let mut terms: Vec<Term> = branch.into_iter().map(|draft| draft.term).collect();
+    match terms.pop() {
+        Some(one) if terms.is_empty() => one,
+        last => {
+            terms.extend(last);
+            Term::All(terms)
+        }
+    }
+}
+
+fn group(terms: Vec<Term>, node: Node<'_>) -> Group {
+    Group {
+        terms,
+        written: to_json(node.value()).as_ref().map(shortened).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

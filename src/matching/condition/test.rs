@@ -1,0 +1,178 @@
+//! What is asked of one selector: from its YAML to a test.
+
+use super::{Claim, Compiler, Draft, claims};
+use crate::diagnostic::Origin;
+use crate::matching::explanation::shortened;
+use crate::matching::operand::to_json;
+use crate::matching::operator::{Operator, Operators};
+use crate::matching::selector::Selector;
+use crate::matching::term::{Term, Test};
+use crate::yaml::Node;
+
+/// Operators with the places of their operands.
+struct Placed {
+    operators: Operators,
+    origins: Vec<Origin>,
+}
+
+impl Placed {
+    fn claims(&self) -> Vec<(Claim<'_>, &Origin)> {
+        claims(&self.operators, &self.origins).collect()
+    }
+}
+
+impl Compiler<'_> {
+    /// What is asked of one selector.
+    pub(super) fn test(&mut self, written: &str, node: Node<'_>) -> Option<Draft> {
+        let selector = Selector::compile(written, node, self.event_name, self.findings);
+        let slot = selector.map(|selector| self.slot(selector));
+        let mut test = Test {
+            slot: slot.unwrap_or(usize::MAX),
+            exists: None,
+            some: None,
+            every: None,
+            none: None,
+            written: to_json(node.value()).as_ref().map(shortened).unwrap_or_default(),
+        };
+        let (some, every) = if node.is_mapping() {
+            self.read_test(node, &mut test)?
+        } else {
+            if node.value().is_sequence() {
+                test.written = format!("one of {}", test.written);
+            }
+            (Some(self.short_form(node)?), None)
+        };
+        if let Some(every) = every {
+            self.refuse_contradiction(slot?, &every.claims())?;
+            test.every = Some(every.operators);
+        }
+        let (some, operators) = some.map(|some| (some.operators, some.origins)).unzip();
+        test.some = some;
+        slot?;
+        Some(Draft {
+            term: Term::Test(test),
+            operators: operators.unwrap_or_default(),
+        })
+    }
+
+    /// The selector's place in the table, where each stands once.
+    fn slot(&mut self, selector: Selector) -> usize {
+        let known = self
+            .selectors
+            .iter()
+            .position(|known| known.key() == selector.key());
+        known.unwrap_or_else(|| {
+            self.selectors.push(selector);
+            self.selectors.len() - 1
+        })
+    }
+
+    /// A scalar means `equals`, a list `in`.
+    fn short_form(&mut self, node: Node<'_>) -> Option<Placed> {
+        let name = if node.value().is_sequence() {
+            "in"
+        } else {
+            "equals"
+        };
+        let operator = Operator::compile(name, node, false, self.findings)?;
+        Some(Placed {
+            operators: Operators {
+                list: vec![operator],
+                ignore_case: false,
+            },
+            origins: vec![node.origin()],
+        })
+    }
+
+    /// A mapping of operators: `exists`, `every` and `none` are about all values, the others about one.
+    fn read_test(&mut self, node: Node<'_>, test: &mut Test) -> Option<(Option<Placed>, Option<Placed>)> {
+        let entries = node.entries();
+        if entries.is_empty() {
+            let finding = node.error("empty-condition", "this asks nothing of the value");
+            self.fault(finding.hint("write a value, an operator such as `{prefix: v}`, or `{exists: true}`"));
+            return None;
+        }
+        let faults = self.findings.errors();
+        let (mut some, mut every) = (None, None);
+        let mut asked = Vec::new();
+        for (name, value) in entries {
+            match name {
+                "exists" => test.exists = self.flag(name, value),
+                "every" => every = self.quantified(value),
+                "none" => test.none = self.quantified(value).map(|placed| placed.operators),
+                _ => asked.push((name, value)),
+            }
+        }
+        if !asked.is_empty() {
+            some = self.operators(node, &asked);
+        }
+        if test.exists == Some(false) && (some.is_some() || every.is_some() || test.none.is_some()) {
+            let place = node.get("exists").unwrap_or(node);
+            let finding = place.error(
+                "never-holds",
+                "what does not exist has no value: this can never hold",
+            );
+            self.fault(finding.hint("use `any: [{…: {exists: false}}, {…: …}]`"));
+        }
+        (self.findings.errors() == faults).then_some((some, every))
+    }
+
+    fn flag(&mut self, name: &str, node: Node<'_>) -> Option<bool> {
+        let flag = node.value().as_bool();
+        if flag.is_none() {
+            self.fault(node.error("wrong-value", format!("`{name}` is `true` or `false`")));
+        }
+        flag
+    }
+
+    /// What `every` or `none` of the values must be.
+    fn quantified(&mut self, node: Node<'_>) -> Option<Placed> {
+        if !node.is_mapping() {
+            return self.short_form(node);
+        }
+        let entries = node.entries();
+        if entries.is_empty() {
+            self.fault(node.error("empty-condition", "this asks nothing of the values"));
+            return None;
+        }
+        self.operators(node, &entries)
+    }
+
+    /// Operators for one value, with their modifier.
+    fn operators(&mut self, node: Node<'_>, entries: &[(&str, Node<'_>)]) -> Option<Placed> {
+        let modifier = entries.iter().find(|(name, _)| *name == "ignore_case");
+        let ignore_case = modifier
+            .and_then(|(_, value)| self.flag("ignore_case", *value))
+            .unwrap_or(false);
+        let mut operators = Vec::new();
+        let mut origins = Vec::new();
+        let faults = self.findings.errors();
+        for (name, value) in entries.iter().filter(|(name, _)| *name != "ignore_case") {
+            operators.extend(Operator::compile(name, *value, ignore_case, self.findings));
+            origins.push(value.origin());
+        }
+        if self.findings.errors() > faults {
+            return None;
+        }
+        if operators.is_empty() {
+            self.fault(node.error("empty-condition", "`ignore_case` alone asks nothing of the value"));
+            return None;
+        }
+        if ignore_case
+            && !operators
+                .iter()
+                .any(|operator| operator.folds() || matches!(operator, Operator::Matches(_)))
+            && let Some((_, value)) = modifier
+        {
+            self.findings
+                .push(value.warning("no-effect", "no operator here has regard to case"));
+        }
+        Some(Placed {
+            operators: Operators {
+                list: operators,
+                ignore_case,
+            },
+            origins,
+        })
+    }
+}

@@ -1,0 +1,45 @@
+//! The patterns of `match()` and `search()`: I-Regexp (RFC 9485), compiled at load.
+
+use regex::{Regex, RegexBuilder};
+
+use super::Refused;
+use crate::matching::operand::reason;
+
+/// The size of a compiled pattern, in bytes.
+const MAX_PATTERN: usize = 1 << 20;
+
+/// An I-Regexp (RFC 9485) as a regex: its `.` matches neither kind of line end.
+pub(super) fn regex(pattern: &str, whole: bool) -> Result<Regex, Refused> {
+    let mut translated = String::with_capacity(pattern.len());
+    let mut letters = pattern.chars();
+    let mut in_class = false;
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => {
+                translated.push(letter);
+                translated.extend(letters.next());
+                continue;
+            }
+            '.' if !in_class => {
+                translated.push_str(r"[^\n\r]");
+                continue;
+            }
+            '[' => in_class = true,
+            ']' => in_class = false,
+            _ => {}
+        }
+        translated.push(letter);
+    }
+    let build = |pattern: &str| RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build();
+    let alone = build(&translated);
+    // Compiled alone first: `a)|(b` would be valid between the anchor's parentheses.
+    let compiled = match (alone, whole) {
+        (Ok(_), true) => build(&format!(r"\A(?:{translated})\z")),
+        (alone, _) => alone,
+    };
+    compiled.map_err(|error| Refused {
+        code: "invalid-regex",
+        message: format!("invalid regular expression `{pattern}`: {}", reason(&error)),
+        hint: None,
+    })
+}
