@@ -6,8 +6,8 @@
 //!
 //! **Three answers.** A condition is true, false or *unknown*: the selector finds nothing, or the value has a type
 //! that the operator does not know. Not unknown is unknown; `all` and `any` are Kleene's; only true fires. So a rule
-//! never fires because something is missing, unless it asks with `exists: false`. `equals` and `in` know every
-//! type (`"1"` is simply not `1`, and null is a value); every other operator only its own. `every` and `none` over
+//! never fires because something is missing, unless it asks with `exists: false`. Types are strict: `"1"` beside `1` is
+//! unknown, for `equals`, too; null is a value, which everything can be compared with. `every` and `none` over
 //! nothing are unknown.
 //!
 //! **Cost.** Each selector is evaluated at most once an event, whatever the number of rules, and of the rules that

@@ -1,7 +1,8 @@
 //! What a condition asks of one value.
 //!
-//! `equals` and `in` know every type: a value of another type is not equal. Every other operator knows its own
-//! types, and of a value of another type it says *unknown*.
+//! Every operator knows its own types, and of a value of another type it says *unknown*. So does `equals` of a text
+//! beside a number: were it false, `not: {$.approved: false}` would fire for the text `"false"`. Null is the one
+//! type that every value can be compared with, for it is what stands where a value could.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -215,11 +216,14 @@ impl Operator {
         let of_text =
             |holds: &dyn Fn(&str) -> bool| found.text().map_or(Answer::Unknown, |text| holds(text).into());
         match self {
-            Self::Equals(operand) => match found {
-                Found::Json(value) => same(value, operand).into(),
-                found => (found.text() == operand.as_str()).into(),
-            },
-            Self::In(choices) => choices.hold(found).into(),
+            Self::Equals(operand) => {
+                let equal = match found {
+                    Found::Json(value) => same(value, operand),
+                    found => found.text() == operand.as_str(),
+                };
+                unless_incomparable(equal, found, std::slice::from_ref(operand))
+            }
+            Self::In(choices) => unless_incomparable(choices.hold(found), found, &choices.values),
             Self::Prefix(prefix) => of_text(&|text| text.starts_with(prefix.as_str())),
             Self::Suffix(suffix) => of_text(&|text| text.ends_with(suffix.as_str())),
             Self::Contains(operand) => contains(found, operand),
@@ -247,6 +251,23 @@ impl Operator {
                     .into()
             }),
         }
+    }
+}
+
+/// Whether a value is one of the operands; unknown if it has the type of none of them.
+fn unless_incomparable(equal: bool, found: &Found<'_>, operands: &[Value]) -> Answer {
+    let kind = match found {
+        Found::Json(value) => Kind::of(value),
+        _ => Kind::String,
+    };
+    let comparable = |operand: &Value| {
+        let other = Kind::of(operand);
+        kind == other || kind == Kind::Null || other == Kind::Null
+    };
+    if equal || operands.iter().any(comparable) {
+        equal.into()
+    } else {
+        Answer::Unknown
     }
 }
 
