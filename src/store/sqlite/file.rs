@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,12 +46,13 @@ pub(super) struct StoreFile {
 /// Opens the store at `path`, or creates it if there is nothing.
 pub(super) fn open(path: &Path) -> Result<StoreFile, StoreError> {
     let path = resolve(path)?;
-    // Before the lock, whose file would otherwise be left beside something that is not ours.
+    // Before the lock too, whose file would otherwise be left beside something that is not ours.
     inspect(&path)?;
     let lock = lock(&path)?;
     if !path.try_exists().map_err(|error| unopenable(&path, &error))? {
         create(&path)?;
     }
+    examine(&path)?;
     let connection = connect(&path)?;
     Ok(StoreFile {
         connection,
@@ -278,12 +280,21 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the database, looks whether it is sound, and only then lets SQLite write to it.
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+/// Looks whether the database is sound and ours, through a connection that writes nothing.
+fn examine(path: &Path) -> Result<(), StoreError> {
     let said = |error: rusqlite::Error| meaning(path, &error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(said)?;
-    // Until the file is trusted, closing it must not write the log back into it.
+    let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let has_log = beside(path, "-wal")
+        .try_exists()
+        .map_err(|error| unopenable(path, &error))?;
+    let connection = if has_log {
+        Connection::open_with_flags(path, read_only)
+    } else {
+        // Else SQLite would put a log beside it, to leave it there when the file turns out not to be ours.
+        Connection::open_with_flags(immutable(path), read_only | OpenFlags::SQLITE_OPEN_URI)
+    }
+    .map_err(said)?;
+    // Closing it must not write the log back.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(said)?;
@@ -294,10 +305,28 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
             .map_err(said)
     };
     trusted(path, number("application_id")?, number("user_version")?)?;
-    check(path, &connection)?;
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-        .map_err(said)?;
+    check(path, &connection)
+}
+
+/// The path as a URI that says that nobody else writes to the file, which the lock has made sure of.
+fn immutable(path: &Path) -> OsString {
+    let mut uri = b"file:".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend_from_slice(format!("%{byte:02x}").as_bytes()),
+            _ => uri.push(*byte),
+        }
+    }
+    uri.extend_from_slice(b"?immutable=1");
+    OsString::from_vec(uri)
+}
+
+/// Opens the connection that writes.
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let said = |error: rusqlite::Error| meaning(path, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(said)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(said)?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
         .map_err(said)?;
@@ -330,7 +359,7 @@ fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
         return Ok(());
     }
     let found: String = connection
-        .pragma_query_value(None, "quick_check(1)", |row| row.get(0))
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|error| meaning(path, &error))?;
     if found == "ok" {
         return Ok(());

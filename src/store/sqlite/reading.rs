@@ -11,9 +11,14 @@ use crate::clock::Timestamp;
 use crate::store::{ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, Refused, State};
 use crate::verify::{EventId, Received};
 
-/// By the index `deliveries_due` from one place to the next, whatever lies before it.
-pub(super) const PLACES_AFTER: &str = "SELECT due, seq FROM deliveries \
-     WHERE state = 'waiting' AND (due, seq) > (?1, ?2) ORDER BY due, seq LIMIT ?3";
+/// Those of one due time, after one of them. Together with [`LATER`] this is `(due, seq) > (?1, ?2)`, for which SQLite
+/// would use the index by `due` alone, and walk over all of that due time again and again.
+pub(super) const SAME_DUE: &str = "SELECT due, seq FROM deliveries \
+     WHERE state = 'waiting' AND due = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+
+/// Those of later due times.
+pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
+     WHERE state = 'waiting' AND due > ?1 ORDER BY due, seq LIMIT ?2";
 
 const WAITING: &str = "SELECT id, rule, action, attempt, event FROM deliveries \
      WHERE seq = ?1 AND due = ?2 AND state = 'waiting'";
@@ -28,13 +33,22 @@ const REFUSED: &str = "SELECT at, endpoint, client, reason, headers FROM refused
 
 /// The next places in the queue, at most [`REFILL`] of them.
 pub(super) fn places_after(connection: &Connection, after: Place) -> rusqlite::Result<Vec<Place>> {
-    let mut places = connection.prepare_cached(PLACES_AFTER)?;
-    let limit = i64::try_from(REFILL).unwrap_or(i64::MAX);
-    let read = places.query_map(params![after.due, after.seq, limit], |row| {
+    let place = |row: &Row<'_>| {
         let (due, seq) = (row.get(0)?, row.get(1)?);
         Ok(Place { due, seq })
-    })?;
-    read.collect()
+    };
+    let rows = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut same_due = connection.prepare_cached(SAME_DUE)?;
+    let read = same_due.query_map(params![after.due, after.seq, rows(REFILL)], place)?;
+    let mut places = read.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut later = connection.prepare_cached(LATER)?;
+    for place in later.query_map(
+        params![after.due, rows(REFILL.saturating_sub(places.len()))],
+        place,
+    )? {
+        places.push(place?);
+    }
+    Ok(places)
 }
 
 /// A delivery that waits, as its row has it.
