@@ -1,1 +1,118 @@
 //! Remember it until it is done.
+//!
+//! A [`Store`] keeps what was taken: events, the deliveries owed to rules, their attempts, the nonces by which an
+//! event is recognised again, and a ring of what was refused. This is the promise that every implementation keeps;
+//! `contract.rs` is the promise as tests, and nothing above this room knows how it is kept.
+//!
+//! **Durable.** A call that writes ([`take`](Store::take), [`settle`](Store::settle)) answers `Ok` only when what it
+//! wrote survives `kill -9` and, for a store on disk, the loss of power. It is written whole or not at all: an event
+//! with its nonces and all its deliveries; an attempt with its settlement and the nonces that it forgets.
+//!
+//! **Once only.** A delivery is new only if no nonce of it is remembered for its rule, and then all of them are
+//! remembered in the same write. Of any number of callers that bring one nonce at the same time, one is told
+//! [`Taken::New`]. A nonce is remembered up to and including `remember_until`, measured by the arrival time of the
+//! event that is compared with it; a remembered nonce is never shortened and keeps the event that it came with. A
+//! delivery that runs duplicates is always new. An event all of whose deliveries are duplicates leaves no trace.
+//!
+//! **Order.** Due deliveries are leased by due time, those of one due time in the order in which they were taken.
+//! The deliveries of one event were taken in the order of [`Taking::deliveries`].
+//!
+//! **Leases.** A delivery that is leased is leased to nobody else until it is settled or released. Leases live no
+//! longer than the opened store: after a crash or a reopen every unsettled delivery is waiting again, with the
+//! action, the attempt number and the due time that its last settlement gave it. An action that ran but whose
+//! settlement was not written is therefore run again: at least once, with the same attempt number. Settling a
+//! delivery that is not leased is an error and changes nothing, so no attempt is written down twice.
+//!
+//! **Errors.** After an error nothing of the call is kept: a settlement that failed leaves the lease in place, to
+//! be settled again or released. The one exception is a machine that dies in the very moment of the error: what was
+//! being written may then turn out to be there, whole. An error of one caller is not the error of another, except
+//! where both needed a write that the disk refused. A full disk is an error for as long as it is full; the store
+//! goes on by itself when there is room, without being opened again. Damaged or foreign files are never touched and
+//! never replaced by an empty store.
+//!
+//! **Going away.** A call whose future is dropped after its first poll may still be carried out; a lease handed to
+//! a caller that has gone away is taken back. [`close`](Store::close) carries out what was called before it, and a
+//! store that is dropped without it loses nothing that was answered.
+//!
+//! **Bounds.** Calls wait in a queue of bounded length. Refusals never wait: when there is no room they are
+//! dropped and counted, and their ring is apart, so that strangers cannot push out good history. What waits stays
+//! on disk until it is leased, and one lease call hands out a bounded number of bytes.
+
+#[cfg(test)]
+mod contract;
+mod delivery;
+mod error;
+pub mod memory;
+#[cfg(test)]
+mod model;
+mod once;
+mod settings;
+pub mod sqlite;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::clock::Timestamp;
+use crate::verify::EventId;
+
+pub use delivery::{
+    AttemptRecord, Delivery, DeliveryId, Lease, NewDelivery, Refused, Settled, Settlement, State, Taken,
+    Taking,
+};
+pub use error::StoreError;
+pub use settings::{Counts, Keep, Settings};
+
+/// What a store answers, when it does.
+pub type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;
+
+/// The most attempts that [`Store::attempts`] lists.
+pub const ATTEMPTS_LISTED: usize = 100;
+
+/// The most deliveries that [`Store::deliveries`] lists.
+pub const DELIVERIES_LISTED: usize = 1000;
+
+/// The store. Its promise stands at the head of this file.
+pub trait Store: Send + Sync + 'static {
+    /// Writes an event down with its deliveries; the answer has one item for each of them, in their order.
+    fn take(&self, taking: Taking) -> Answer<'_, Vec<Taken>>;
+
+    /// Leases deliveries that are due at `now`: at most `limit`, and perhaps fewer than are due.
+    fn lease(&self, limit: usize, now: Timestamp) -> Answer<'_, Vec<Lease>>;
+
+    /// Writes down how an attempt went and what becomes of the delivery, and ends its lease.
+    fn settle(&self, settled: Settled) -> Answer<'_, ()>;
+
+    /// Ends a lease without an attempt: the delivery waits again as it did. Nothing happens if it is not leased.
+    fn release(&self, delivery: DeliveryId) -> Answer<'_, ()>;
+
+    /// When the next delivery is due, of those that wait and are not leased; perhaps in the past.
+    fn next_due(&self) -> Answer<'_, Option<Timestamp>>;
+
+    /// Remembers a refusal, soon and perhaps; it never waits and never fails.
+    fn refuse(&self, refused: Refused);
+
+    /// How much of everything there is.
+    fn counts(&self) -> Answer<'_, Counts>;
+
+    /// Forgets one small step of what need not be kept at `now` and says how many nonces and events that were;
+    /// zero means that nothing was left to forget.
+    ///
+    /// An event is forgotten with its deliveries and attempts, when the last of its deliveries ended longer ago than
+    /// [`Keep::done`], or [`Keep::dead`] if one of them is dead.
+    fn sweep(&self, now: Timestamp) -> Answer<'_, usize>;
+
+    /// The deliveries of an event in the order of its [`Taking`], at most the first [`DELIVERIES_LISTED`].
+    fn deliveries(&self, event: EventId) -> Answer<'_, Vec<Delivery>>;
+
+    /// The attempts at a delivery, oldest first, at most the latest [`ATTEMPTS_LISTED`].
+    fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>>;
+
+    /// The latest refusals, newest first.
+    fn refused(&self, limit: usize) -> Answer<'_, Vec<Refused>>;
+
+    /// Puts other settings in force; they hold from the next call on.
+    fn adopt(&self, settings: Settings);
+
+    /// Carries out what was called before, then ends; every later call is answered [`StoreError::Closed`].
+    fn close(&self) -> Answer<'_, ()>;
+}

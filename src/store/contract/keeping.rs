@@ -1,0 +1,200 @@
+//! What is kept and what is forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Subject, after, arrival, done, owed};
+use crate::store::{Keep, NewDelivery, Refused, Settings, Settlement, StoreError, Taken};
+
+/// Done is kept for 100 s, dead for 1000 s, and ten refusals.
+fn settings() -> Settings {
+    Settings {
+        keep: Keep {
+            done: Duration::from_secs(100),
+            dead: Duration::from_secs(1000),
+            refused: 10,
+        },
+        max_size: None,
+    }
+}
+
+fn refused(number: i64) -> Refused {
+    Refused {
+        at: after(number),
+        endpoint: Arc::from("/github"),
+        client: Some([127, 0, 0, 1].into()),
+        reason: format!("bad signature {number}"),
+        headers: "content-type: application/json".to_owned(),
+    }
+}
+
+pub async fn refusals_are_a_ring_that_keeps_the_latest<S: Subject>() {
+    let subject = S::open(settings());
+    for number in 0..25 {
+        subject.store().refuse(refused(number));
+        if number % 10 == 0 {
+            // Not all in one batch.
+            subject.store().counts().await.unwrap();
+        }
+    }
+    let store = subject.store();
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.refused, counts.refused_dropped), (10, 0));
+    let latest: Vec<_> = (15..25).rev().map(refused).collect();
+    assert_eq!(store.refused(99).await, Ok(latest.clone()));
+    assert_eq!(store.refused(3).await, Ok(latest[..3].to_vec()));
+    let subject = subject.restart().await;
+    assert_eq!(subject.store().refused(99).await, Ok(latest));
+    assert_eq!(subject.store().counts().await.unwrap().refused, 10);
+}
+
+pub async fn long_refusals_are_cut<S: Subject>() {
+    let subject = S::open(settings());
+    let long = Refused {
+        reason: "é".repeat(100_000),
+        headers: format!("x{}", "é".repeat(100_000)),
+        client: None,
+        ..refused(0)
+    };
+    subject.store().refuse(long);
+    let kept = &subject.store().refused(1).await.unwrap()[0];
+    assert_eq!(kept.reason, "é".repeat(Refused::REASON_KEPT / 2));
+    assert_eq!(
+        kept.headers,
+        format!("x{}", "é".repeat((Refused::HEADERS_KEPT - 1) / 2))
+    );
+    assert_eq!(kept.client, None);
+}
+
+pub async fn expired_nonces_are_swept_with_some_slack<S: Subject>() {
+    let subject = S::open(settings());
+    let first = arrival(0);
+    subject.take_new(&first, owed("deploy", &["a", "b"])).await;
+    let longer = NewDelivery {
+        remember_until: after(2000),
+        ..owed("deploy", &["c"])
+    };
+    subject.take_new(&arrival(0), longer).await;
+    assert_eq!(subject.sweep_all(after(60_999)).await, 0);
+    assert_eq!(subject.sweep_all(after(61_000)).await, 0);
+    // One that arrived in time but comes late to its turn is a duplicate all the same.
+    let late = subject
+        .take(&arrival(1000), &[owed("deploy", &["a"])])
+        .await
+        .unwrap();
+    assert_eq!(late, [Taken::Duplicate { of: first.id }]);
+    assert_eq!(subject.sweep_all(after(61_001)).await, 2);
+    assert_eq!(subject.crash().store().counts().await.unwrap().nonces, 1);
+}
+
+pub async fn ended_events_are_swept_when_their_time_is_over<S: Subject>() {
+    let subject = S::open(settings());
+    let [well, badly] = [arrival(0), arrival(0)];
+    let first = subject.take_new(&well, owed("deploy", &[])).await;
+    let second = subject.take_new(&badly, owed("deploy", &[])).await;
+    subject.lease_all(after(0)).await;
+    subject.settle(first, done(0)).await;
+    let dead = Settlement::Dead {
+        at: after(0),
+        reason: String::new(),
+        forget_nonces: false,
+    };
+    subject.settle(second, dead).await;
+    let counts = async || {
+        let counts = subject.store().counts().await.unwrap();
+        (counts.events, counts.done, counts.dead)
+    };
+    assert_eq!(
+        (subject.sweep_all(after(100_000)).await, counts().await),
+        (0, (2, 1, 1))
+    );
+    assert_eq!(
+        (subject.sweep_all(after(100_001)).await, counts().await),
+        (1, (1, 0, 1))
+    );
+    assert_eq!(
+        (subject.sweep_all(after(1_000_000)).await, counts().await),
+        (0, (1, 0, 1))
+    );
+    assert_eq!(
+        (subject.sweep_all(after(1_000_001)).await, counts().await),
+        (1, (0, 0, 0))
+    );
+    assert_eq!(subject.store().deliveries(badly.id).await, Ok(Vec::new()));
+    assert_eq!(subject.store().attempts(second).await, Ok(Vec::new()));
+}
+
+pub async fn an_event_is_kept_as_long_as_one_delivery_of_it_is_owed<S: Subject>() {
+    let subject = S::open(settings());
+    let both = [owed("deploy", &[]), owed("record", &[])];
+    subject.take(&arrival(0), &both).await.unwrap();
+    let leased = subject.lease_all(after(0)).await;
+    subject.settle(leased[0], done(0)).await;
+    assert_eq!(subject.sweep_all(after(9_000_000)).await, 0);
+    subject.settle(leased[1], done(9_000_000)).await;
+    assert_eq!(subject.sweep_all(after(9_000_000)).await, 0);
+    assert_eq!(subject.sweep_all(after(9_100_001)).await, 1);
+    let counts = subject.crash().store().counts().await.unwrap();
+    assert_eq!((counts.events, counts.done, counts.waiting), (0, 0, 0));
+}
+
+pub async fn a_nonce_outlives_its_event<S: Subject>() {
+    let subject = S::open(settings());
+    let given = arrival(0);
+    let long = NewDelivery {
+        remember_until: after(999_000),
+        ..owed("deploy", &["a"])
+    };
+    let delivery = subject.take_new(&given, long).await;
+    subject.lease_all(after(0)).await;
+    subject.settle(delivery, done(0)).await;
+    assert_eq!(subject.sweep_all(after(200_000)).await, 1);
+    let taken = subject
+        .take(&arrival(200_000), &[owed("deploy", &["a"])])
+        .await
+        .unwrap();
+    assert_eq!(taken, [Taken::Duplicate { of: given.id }]);
+}
+
+pub async fn a_sweep_goes_in_steps<S: Subject>() {
+    let subject = S::open(settings());
+    let many: Vec<String> = (0..1200).map(|number| number.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    subject.take(&arrival(0), &[owed("deploy", &many)]).await.unwrap();
+    let mut steps = Vec::new();
+    loop {
+        match subject.store().sweep(after(100_000)).await.unwrap() {
+            0 => break,
+            step => steps.push(step),
+        }
+    }
+    assert_eq!(steps, [500, 500, 200]);
+}
+
+pub async fn other_settings_hold_from_the_next_call_on<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let store = subject.store();
+    for number in 0..25 {
+        store.refuse(refused(number));
+    }
+    assert_eq!(store.counts().await.unwrap().refused, 25);
+    store.adopt(Settings {
+        max_size: Some(0),
+        ..settings()
+    });
+    let taken = subject.take(&arrival(0), &[owed("deploy", &[])]).await;
+    assert!(matches!(taken, Err(StoreError::Full { .. })), "{taken:?}");
+    assert_eq!(store.sweep(after(0)).await, Ok(0));
+    assert_eq!(store.counts().await.unwrap().refused, 10);
+}
+
+pub async fn a_closed_store_says_so<S: Subject>() {
+    let subject = S::open(settings());
+    let store = subject.store();
+    store.close().await.unwrap();
+    assert_eq!(store.close().await, Err(StoreError::Closed));
+    assert_eq!(store.next_due().await, Err(StoreError::Closed));
+    let taken = subject.take(&arrival(0), &[owed("deploy", &[])]).await;
+    assert_eq!(taken, Err(StoreError::Closed));
+    store.refuse(refused(0));
+}

@@ -1,0 +1,80 @@
+//! The promise of a store, as tests that every implementation passes.
+//!
+//! An implementation joins by being a [`Subject`] and having its name in the list at the end of this file.
+
+mod keeping;
+mod leasing;
+mod settling;
+mod subject;
+mod taking;
+
+pub(super) use subject::{
+    Memory, Sqlite, Subject, after, arrival, done, nonce, owed, record, retry, taking_of,
+};
+
+/// Runs every promise against every implementation.
+macro_rules! promises {
+    ($($group:ident: $($promise:ident),+;)+) => {
+        mod memory {
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $promise() {
+                    super::$group::$promise::<super::Memory>().await;
+                }
+            )+)+
+        }
+        mod sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $promise() {
+                    super::$group::$promise::<super::Sqlite>().await;
+                }
+            )+)+
+        }
+    };
+}
+
+promises! {
+    taking:
+        what_was_taken_comes_back_byte_for_byte_after_a_crash,
+        what_was_taken_comes_back_after_a_clean_end,
+        a_duplicate_is_recognised_also_after_a_crash,
+        nonces_are_remembered_for_each_rule,
+        any_nonce_of_several_is_enough,
+        a_nonce_is_remembered_up_to_its_last_moment_and_then_taken_again,
+        a_delivery_that_runs_duplicates_is_new_and_its_nonce_stays_the_first_events,
+        a_remembered_nonce_is_never_shortened,
+        two_deliveries_to_one_rule_in_one_taking_are_one_and_its_duplicate,
+        a_taking_of_duplicates_alone_leaves_no_trace,
+        an_id_is_taken_once,
+        of_64_callers_with_one_nonce_one_is_new,
+        past_its_size_no_event_is_taken_and_everything_else_goes_on;
+    leasing:
+        due_deliveries_are_leased_by_due_time_then_by_arrival,
+        nobody_leases_what_is_leased_or_not_due,
+        many_callers_lease_everything_once,
+        a_released_delivery_waits_as_it_did,
+        leases_end_with_a_crash,
+        the_next_due_time_is_that_of_the_first_unleased_delivery,
+        deliveries_of_one_event_share_it;
+    settling:
+        the_next_action_begins_with_its_first_attempt,
+        a_retry_keeps_the_action_and_raises_the_attempt,
+        what_is_done_is_done,
+        what_is_dead_stays_listed,
+        attempts_are_listed_oldest_first_and_the_latest_of_many,
+        what_is_not_leased_is_not_settled,
+        forgetting_the_nonces_lets_the_same_event_in_again,
+        only_the_nonces_of_this_event_and_rule_are_forgotten,
+        everything_is_counted;
+    keeping:
+        refusals_are_a_ring_that_keeps_the_latest,
+        long_refusals_are_cut,
+        expired_nonces_are_swept_with_some_slack,
+        ended_events_are_swept_when_their_time_is_over,
+        an_event_is_kept_as_long_as_one_delivery_of_it_is_owed,
+        a_nonce_outlives_its_event,
+        a_sweep_goes_in_steps,
+        other_settings_hold_from_the_next_call_on,
+        a_closed_store_says_so;
+}

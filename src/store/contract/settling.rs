@@ -1,0 +1,215 @@
+//! What becomes of a delivery.
+
+use super::{Subject, after, arrival, done, owed, record, retry};
+use crate::store::{
+    ATTEMPTS_LISTED, AttemptRecord, Counts, DeliveryId, NewDelivery, Settings, Settled, Settlement, State,
+    StoreError, Taken,
+};
+
+fn settled(delivery: DeliveryId, attempt: AttemptRecord, settlement: Settlement) -> Settled {
+    Settled {
+        delivery,
+        attempt: Some(attempt),
+        settlement,
+    }
+}
+
+fn dead(millis: i64, forget_nonces: bool) -> Settlement {
+    Settlement::Dead {
+        at: after(millis),
+        reason: "exit 3".to_owned(),
+        forget_nonces,
+    }
+}
+
+/// Takes an event, and leases its delivery.
+async fn leased<S: Subject>(subject: &S, delivery: NewDelivery) -> DeliveryId {
+    let delivery = subject.take_new(&arrival(0), delivery).await;
+    assert_eq!(subject.lease_all(after(0)).await, [delivery]);
+    delivery
+}
+
+pub async fn the_next_action_begins_with_its_first_attempt<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let delivery = leased(&subject, owed("deploy", &[])).await;
+    subject.settle(delivery, retry(0)).await;
+    assert_eq!(subject.lease_all(after(0)).await, [delivery]);
+    let next = Settlement::Next {
+        action: 1,
+        due: after(7),
+    };
+    subject
+        .store()
+        .settle(settled(delivery, record(0, 2), next))
+        .await
+        .unwrap();
+    let subject = subject.crash();
+    assert_eq!(subject.lease_all(after(6)).await, []);
+    let leases = subject.store().lease(1, after(7)).await.unwrap();
+    assert_eq!((leases[0].action, leases[0].attempt), (1, 1));
+    assert_eq!(subject.store().attempts(delivery).await, Ok(vec![record(0, 2)]));
+}
+
+pub async fn a_retry_keeps_the_action_and_raises_the_attempt<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let delivery = leased(&subject, owed("deploy", &[])).await;
+    let next = Settlement::Next {
+        action: 2,
+        due: after(0),
+    };
+    subject.settle(delivery, next).await;
+    for attempt in 1..4 {
+        let leases = subject.store().lease(1, after(0)).await.unwrap();
+        assert_eq!((leases[0].action, leases[0].attempt), (2, attempt));
+        subject.settle(delivery, retry(0)).await;
+    }
+    let subject = subject.crash();
+    let leases = subject.store().lease(1, after(0)).await.unwrap();
+    assert_eq!((leases[0].action, leases[0].attempt), (2, 4));
+}
+
+pub async fn what_is_done_is_done<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let given = arrival(0);
+    let delivery = subject.take_new(&given, owed("deploy", &["a"])).await;
+    subject.lease_all(after(0)).await;
+    subject
+        .store()
+        .settle(settled(delivery, record(0, 1), done(9)))
+        .await
+        .unwrap();
+    let subject = subject.crash();
+    assert_eq!(subject.lease_all(after(i64::from(u32::MAX))).await, []);
+    assert_eq!(subject.store().next_due().await, Ok(None));
+    let listed = subject.store().deliveries(given.id).await.unwrap();
+    assert_eq!(
+        (listed.len(), &listed[0].state),
+        (1, &State::Done { at: after(9) })
+    );
+    // And its nonce is still remembered.
+    let again = subject
+        .take(&arrival(0), &[owed("deploy", &["a"])])
+        .await
+        .unwrap();
+    assert_eq!(again, [Taken::Duplicate { of: given.id }]);
+}
+
+pub async fn what_is_dead_stays_listed<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let given = arrival(0);
+    let both = [owed("deploy", &["a"]), owed("record", &["a"])];
+    subject.take(&given, &both).await.unwrap();
+    let leased = subject.lease_all(after(0)).await;
+    subject
+        .store()
+        .settle(settled(leased[0], record(0, 1), dead(4, false)))
+        .await
+        .unwrap();
+    let listed = subject.store().deliveries(given.id).await.unwrap();
+    assert_eq!(listed[1].state, State::Leased);
+    let subject = subject.crash();
+    let listed = subject.store().deliveries(given.id).await.unwrap();
+    let reason = "exit 3".to_owned();
+    assert_eq!(listed[0].state, State::Dead { at: after(4), reason });
+    assert_eq!(listed[1].state, State::Waiting { due: after(0) });
+    assert_eq!(
+        (listed[0].id, &*listed[0].rule, listed[0].event),
+        (leased[0], "deploy", given.id)
+    );
+    let again = subject
+        .take(&arrival(0), &[owed("deploy", &["a"])])
+        .await
+        .unwrap();
+    assert_eq!(again, [Taken::Duplicate { of: given.id }]);
+}
+
+pub async fn attempts_are_listed_oldest_first_and_the_latest_of_many<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let delivery = leased(&subject, owed("deploy", &[])).await;
+    let listed = u32::try_from(ATTEMPTS_LISTED).unwrap();
+    for number in 1..=listed + 5 {
+        let attempt = record(0, number);
+        subject
+            .store()
+            .settle(settled(delivery, attempt, retry(0)))
+            .await
+            .unwrap();
+        subject.lease_all(after(0)).await;
+    }
+    let attempts = subject.store().attempts(delivery).await.unwrap();
+    let expected: Vec<_> = (6..=listed + 5).map(|number| record(0, number)).collect();
+    assert_eq!(attempts, expected);
+}
+
+pub async fn what_is_not_leased_is_not_settled<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let given = arrival(0);
+    let delivery = subject.take_new(&given, owed("deploy", &[])).await;
+    let not_leased = Err(StoreError::NotLeased { delivery });
+    let attempt = || settled(delivery, record(0, 1), done(0));
+    assert_eq!(subject.store().settle(attempt()).await, not_leased);
+    subject.lease_all(after(0)).await;
+    let store = subject.store();
+    let twice = tokio::join!(store.settle(attempt()), store.settle(attempt()));
+    assert!(matches!(twice, (Ok(()), Err(_)) | (Err(_), Ok(()))), "{twice:?}");
+    assert_eq!(subject.store().settle(attempt()).await, not_leased);
+    assert_eq!(subject.store().attempts(delivery).await, Ok(vec![record(0, 1)]));
+    assert_eq!(subject.store().counts().await.unwrap().done, 1);
+}
+
+pub async fn forgetting_the_nonces_lets_the_same_event_in_again<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let delivery = leased(&subject, owed("deploy", &["a", "b"])).await;
+    subject.settle(delivery, dead(0, true)).await;
+    let subject = subject.crash();
+    assert_eq!(subject.store().counts().await.unwrap().nonces, 0);
+    subject.take_new(&arrival(1), owed("deploy", &["b", "a"])).await;
+}
+
+pub async fn only_the_nonces_of_this_event_and_rule_are_forgotten<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = arrival(0);
+    let both = [owed("deploy", &["a"]), owed("record", &["a"])];
+    subject.take(&first, &both).await.unwrap();
+    let again = NewDelivery {
+        run_duplicates: true,
+        ..owed("deploy", &["a", "b"])
+    };
+    let second = subject.take_new(&arrival(1), again).await;
+    subject.lease_all(after(1)).await;
+    subject.settle(second, dead(2, true)).await;
+    // `a` came with the first event, and only `b` with the second.
+    subject.take_new(&arrival(3), owed("deploy", &["b"])).await;
+    for rule in ["deploy", "record"] {
+        let taken = subject.take(&arrival(3), &[owed(rule, &["a"])]).await.unwrap();
+        assert_eq!(taken, [Taken::Duplicate { of: first.id }], "{rule}");
+    }
+}
+
+pub async fn everything_is_counted<S: Subject>() {
+    let subject = S::open(Settings::default());
+    for number in 0..5 {
+        let nonce = number.to_string();
+        let both = [owed("deploy", &[&nonce]), owed("record", &[&nonce])];
+        subject.take(&arrival(0), &both).await.unwrap();
+    }
+    let leases = subject.store().lease(6, after(0)).await.unwrap();
+    for lease in &leases[..2] {
+        subject.settle(lease.delivery, done(0)).await;
+    }
+    subject.settle(leases[2].delivery, dead(0, true)).await;
+    subject.settle(leases[3].delivery, retry(5)).await;
+    let mut expected = Counts {
+        waiting: 5,
+        leased: 2,
+        done: 2,
+        dead: 1,
+        events: 5,
+        nonces: 9,
+        ..Counts::default()
+    };
+    assert_eq!(subject.store().counts().await, Ok(expected));
+    let subject = subject.crash();
+    expected.waiting += std::mem::take(&mut expected.leased);
+    assert_eq!(subject.store().counts().await, Ok(expected));
+}

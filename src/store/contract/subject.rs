@@ -1,0 +1,234 @@
+//! The implementations under test, and what the tests are written with.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use tempfile::TempDir;
+
+use crate::clock::Timestamp;
+use crate::store::memory::MemoryStore;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{
+    AttemptRecord, DeliveryId, NewDelivery, Settings, Settled, Settlement, Store, StoreError, Taken, Taking,
+};
+use crate::verify::{EventId, Nonce, Received};
+
+/// An implementation of [`Store`] that can be opened, ended and opened again.
+pub trait Subject: Sized {
+    /// An empty store.
+    fn open(settings: Settings) -> Self;
+    /// The store.
+    fn store(&self) -> &dyn Store;
+    /// The store for several tasks.
+    fn shared(&self) -> Arc<dyn Store>;
+    /// What a `kill -9` at this moment would leave, opened.
+    fn crash(self) -> Self;
+    /// Closes it and opens it again.
+    async fn restart(self) -> Self;
+
+    /// Takes an event with its deliveries.
+    async fn take(&self, received: &Received, deliveries: &[NewDelivery]) -> Result<Vec<Taken>, StoreError> {
+        self.store().take(taking_of(received, deliveries)).await
+    }
+
+    /// Takes a delivery that is new.
+    async fn take_new(&self, received: &Received, delivery: NewDelivery) -> DeliveryId {
+        match self.take(received, &[delivery]).await.unwrap()[..] {
+            [Taken::New(delivery)] => delivery,
+            ref other => panic!("not new: {other:?}"),
+        }
+    }
+
+    /// Leases all that is due.
+    async fn lease_all(&self, now: Timestamp) -> Vec<DeliveryId> {
+        let leases = self.store().lease(usize::MAX, now).await.unwrap();
+        leases.iter().map(|lease| lease.delivery).collect()
+    }
+
+    /// Settles without an attempt.
+    async fn settle(&self, delivery: DeliveryId, settlement: Settlement) {
+        let attempt = None;
+        let settled = Settled {
+            delivery,
+            attempt,
+            settlement,
+        };
+        self.store().settle(settled).await.unwrap();
+    }
+
+    /// Sweeps until nothing is left to sweep; how much that was.
+    async fn sweep_all(&self, now: Timestamp) -> usize {
+        let mut swept = 0;
+        loop {
+            match self.store().sweep(now).await.unwrap() {
+                0 => return swept,
+                step => swept += step,
+            }
+        }
+    }
+}
+
+/// The store in memory.
+pub struct Memory(Arc<MemoryStore>);
+
+impl Subject for Memory {
+    fn open(settings: Settings) -> Self {
+        Self(Arc::new(MemoryStore::new(settings)))
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.0
+    }
+
+    fn shared(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.0) as Arc<dyn Store>
+    }
+
+    fn crash(self) -> Self {
+        Self(Arc::new(self.0.reopen()))
+    }
+
+    async fn restart(self) -> Self {
+        self.0.close().await.unwrap();
+        self.crash()
+    }
+}
+
+/// The store in a file.
+pub struct Sqlite {
+    store: Arc<SqliteStore>,
+    settings: Settings,
+    folder: TempDir,
+}
+
+impl Sqlite {
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("hookyard.db")
+    }
+
+    fn open_in(folder: TempDir, settings: Settings) -> Self {
+        let store = SqliteStore::open(&folder.path().join("hookyard.db"), settings).unwrap();
+        Self {
+            store: Arc::new(store),
+            settings,
+            folder,
+        }
+    }
+
+    /// The store, for what only a file can do.
+    pub fn sqlite(&self) -> &SqliteStore {
+        &self.store
+    }
+}
+
+impl Subject for Sqlite {
+    fn open(settings: Settings) -> Self {
+        Self::open_in(tempfile::tempdir().unwrap(), settings)
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    fn shared(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    fn crash(self) -> Self {
+        // The files as they are while the store is open: all that a killed process leaves behind.
+        let after = tempfile::tempdir().unwrap();
+        for file in ["hookyard.db", "hookyard.db-wal"] {
+            fs::copy(self.folder.path().join(file), after.path().join(file)).unwrap();
+        }
+        Self::open_in(after, self.settings)
+    }
+
+    async fn restart(self) -> Self {
+        self.store.close().await.unwrap();
+        assert!(
+            !self.folder.path().join("hookyard.db-wal").exists(),
+            "the log was written back"
+        );
+        Self::open_in(self.folder, self.settings)
+    }
+}
+
+/// So many milliseconds after the tests begin.
+pub fn after(millis: i64) -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000 + millis)
+}
+
+/// Something that arrived `millis` after the tests began.
+pub fn arrival(millis: i64) -> Received {
+    let mut headers = HeaderMap::new();
+    headers.append("x-first", HeaderValue::from_static("1"));
+    headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
+    headers.append("x-first", HeaderValue::from_static("2"));
+    Received {
+        id: EventId::new(after(millis)),
+        at: after(millis),
+        endpoint: Arc::from("/deploy/{app}"),
+        method: Method::POST,
+        path: "/deploy/caf%C3%A9".to_owned(),
+        query: "a=1&b=%00".to_owned(),
+        parameters: vec![("app".to_owned(), "café".to_owned())],
+        client: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        headers,
+        body: Bytes::from_static(b"{\"ref\": \"main\"}\x00\xff"),
+    }
+}
+
+/// A nonce.
+pub fn nonce(text: &str) -> Nonce {
+    Nonce::new(text.as_bytes().to_vec())
+}
+
+/// A delivery due at once, whose nonces are remembered for a second.
+pub fn owed(rule: &str, nonces: &[&str]) -> NewDelivery {
+    NewDelivery {
+        rule: Arc::from(rule),
+        nonces: nonces.iter().map(|text| nonce(text)).collect(),
+        remember_until: after(1000),
+        run_duplicates: false,
+        due: after(0),
+    }
+}
+
+/// A taking of these.
+pub fn taking_of(received: &Received, deliveries: &[NewDelivery]) -> Taking {
+    Taking {
+        received: received.clone(),
+        decode: "json".to_owned(),
+        deliveries: deliveries.to_vec(),
+    }
+}
+
+/// An attempt.
+pub fn record(action: usize, number: u32) -> AttemptRecord {
+    AttemptRecord {
+        action,
+        number,
+        started: after(i64::from(number)),
+        duration: Duration::from_millis(1500),
+        outcome: "failed".to_owned(),
+        detail: format!("exit {number}"),
+        stdout: b"out \xff".to_vec(),
+        stderr: b"err".to_vec(),
+    }
+}
+
+/// It is done at `millis`.
+pub fn done(millis: i64) -> Settlement {
+    Settlement::Done { at: after(millis) }
+}
+
+/// It is tried again at `millis`.
+pub fn retry(millis: i64) -> Settlement {
+    Settlement::Retry { due: after(millis) }
+}

@@ -1,0 +1,252 @@
+//! Once only, and never lost.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::{Subject, after, arrival, done, owed, taking_of};
+use crate::store::{NewDelivery, Settings, StoreError, Taken};
+use crate::verify::Received;
+
+async fn comes_back<S: Subject>(subject: S, given: &Received) {
+    let leases = subject.store().lease(10, after(0)).await.unwrap();
+    let [lease] = &leases[..] else {
+        panic!("{leases:?}");
+    };
+    assert_eq!((&*lease.rule, lease.action, lease.attempt), ("deploy", 0, 1));
+    assert_eq!(lease.decode, "json");
+    let names = |received: &Received| {
+        let pairs = received.headers.iter();
+        pairs
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&lease.received), names(given));
+    // All fields, for whoever adds one.
+    assert_eq!(format!("{:?}", lease.received), format!("{given:?}"));
+}
+
+pub async fn what_was_taken_comes_back_byte_for_byte_after_a_crash<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let given = arrival(0);
+    subject.take_new(&given, owed("deploy", &["a"])).await;
+    comes_back(subject.crash().crash(), &given).await;
+}
+
+pub async fn what_was_taken_comes_back_after_a_clean_end<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let given = Received {
+        client: None,
+        parameters: Vec::new(),
+        body: Bytes::new(),
+        ..arrival(0)
+    };
+    subject.take_new(&given, owed("deploy", &[])).await;
+    comes_back(subject.restart().await.restart().await, &given).await;
+}
+
+pub async fn a_duplicate_is_recognised_also_after_a_crash<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = arrival(0);
+    subject.take_new(&first, owed("deploy", &["a"])).await;
+    let duplicate = Ok(vec![Taken::Duplicate { of: first.id }]);
+    assert_eq!(
+        subject.take(&arrival(1), &[owed("deploy", &["a"])]).await,
+        duplicate
+    );
+    let subject = subject.crash();
+    assert_eq!(
+        subject.take(&arrival(2), &[owed("deploy", &["a"])]).await,
+        duplicate
+    );
+    let subject = subject.restart().await;
+    assert_eq!(
+        subject.take(&arrival(3), &[owed("deploy", &["a"])]).await,
+        duplicate
+    );
+}
+
+pub async fn nonces_are_remembered_for_each_rule<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = arrival(0);
+    subject.take_new(&first, owed("deploy", &["a"])).await;
+    let both = [owed("record", &["a"]), owed("deploy", &["a"])];
+    let taken = subject.take(&arrival(1), &both).await.unwrap();
+    assert!(matches!(taken[..], [Taken::New(_), Taken::Duplicate { of }] if of == first.id));
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.events, counts.waiting, counts.nonces), (2, 2, 2));
+}
+
+pub async fn any_nonce_of_several_is_enough<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = arrival(0);
+    subject.take_new(&first, owed("deploy", &["old", "new"])).await;
+    for known in [&["new", "newest"][..], &["oldest", "old"], &["new"]] {
+        let taken = subject.take(&arrival(1), &[owed("deploy", known)]).await.unwrap();
+        assert_eq!(taken, [Taken::Duplicate { of: first.id }], "{known:?}");
+    }
+    subject.take_new(&arrival(2), owed("deploy", &["newest"])).await;
+}
+
+pub async fn a_nonce_is_remembered_up_to_its_last_moment_and_then_taken_again<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = arrival(0);
+    let second = arrival(1001);
+    subject.take_new(&first, owed("deploy", &["a"])).await;
+    let taken = subject
+        .take(&arrival(1000), &[owed("deploy", &["a"])])
+        .await
+        .unwrap();
+    assert_eq!(taken, [Taken::Duplicate { of: first.id }]);
+    let longer = NewDelivery {
+        remember_until: after(2001),
+        ..owed("deploy", &["a"])
+    };
+    subject.take_new(&second, longer).await;
+    let subject = subject.crash();
+    let taken = subject
+        .take(&arrival(2001), &[owed("deploy", &["a"])])
+        .await
+        .unwrap();
+    assert_eq!(taken, [Taken::Duplicate { of: second.id }]);
+    assert_eq!(subject.store().counts().await.unwrap().nonces, 1);
+}
+
+pub async fn a_delivery_that_runs_duplicates_is_new_and_its_nonce_stays_the_first_events<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = arrival(0);
+    subject.take_new(&first, owed("deploy", &["a"])).await;
+    let again = NewDelivery {
+        run_duplicates: true,
+        remember_until: after(3000),
+        ..owed("deploy", &["a"])
+    };
+    subject.take_new(&arrival(1), again).await;
+    let taken = subject
+        .take(&arrival(3000), &[owed("deploy", &["a"])])
+        .await
+        .unwrap();
+    assert_eq!(taken, [Taken::Duplicate { of: first.id }]);
+}
+
+pub async fn a_remembered_nonce_is_never_shortened<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = arrival(0);
+    subject.take_new(&first, owed("deploy", &["a"])).await;
+    let shorter = NewDelivery {
+        run_duplicates: true,
+        remember_until: after(10),
+        ..owed("deploy", &["a"])
+    };
+    subject.take_new(&arrival(1), shorter).await;
+    let taken = subject
+        .take(&arrival(1000), &[owed("deploy", &["a"])])
+        .await
+        .unwrap();
+    assert_eq!(taken, [Taken::Duplicate { of: first.id }]);
+}
+
+pub async fn two_deliveries_to_one_rule_in_one_taking_are_one_and_its_duplicate<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let given = arrival(0);
+    let twice = [owed("deploy", &["a", "a"]), owed("deploy", &["b", "a"])];
+    let taken = subject.take(&given, &twice).await.unwrap();
+    assert!(matches!(taken[..], [Taken::New(_), Taken::Duplicate { of }] if of == given.id));
+}
+
+pub async fn a_taking_of_duplicates_alone_leaves_no_trace<S: Subject>() {
+    let subject = S::open(Settings::default());
+    subject.take_new(&arrival(0), owed("deploy", &["a"])).await;
+    let before = subject.store().counts().await.unwrap();
+    let duplicate = arrival(1);
+    subject
+        .take(&duplicate, &[owed("deploy", &["b", "a"])])
+        .await
+        .unwrap();
+    subject.take(&arrival(2), &[]).await.unwrap();
+    assert_eq!(subject.store().counts().await.unwrap(), before);
+    assert_eq!(subject.store().deliveries(duplicate.id).await, Ok(Vec::new()));
+    // Not even its other nonce is remembered.
+    subject.take_new(&arrival(3), owed("deploy", &["b"])).await;
+}
+
+pub async fn an_id_is_taken_once<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let given = arrival(0);
+    subject.take_new(&given, owed("deploy", &["a"])).await;
+    let before = subject.store().counts().await.unwrap();
+    let again = subject.take(&given, &[owed("deploy", &["b"])]).await;
+    assert_eq!(again, Err(StoreError::IdTaken { event: given.id }));
+    assert_eq!(subject.store().counts().await.unwrap(), before);
+    subject.take_new(&arrival(1), owed("deploy", &["b"])).await;
+}
+
+pub async fn of_64_callers_with_one_nonce_one_is_new<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let mut callers = JoinSet::new();
+    for caller in 0..64 {
+        let store = subject.shared();
+        callers.spawn(async move {
+            store
+                .take(taking_of(&arrival(caller), &[owed("deploy", &["a"])]))
+                .await
+        });
+    }
+    let taken: Vec<_> = callers
+        .join_all()
+        .await
+        .into_iter()
+        .flat_map(Result::unwrap)
+        .collect();
+    let new = taken
+        .iter()
+        .filter(|taken| matches!(taken, Taken::New(_)))
+        .count();
+    assert_eq!((new, taken.len()), (1, 64));
+    let of: Vec<_> = taken
+        .iter()
+        .filter(|taken| matches!(taken, Taken::Duplicate { .. }))
+        .collect();
+    assert!(
+        of.windows(2).all(|pair| pair[0] == pair[1]),
+        "all are duplicates of the one"
+    );
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.events, counts.waiting, counts.nonces), (1, 1, 1));
+}
+
+pub async fn past_its_size_no_event_is_taken_and_everything_else_goes_on<S: Subject>() {
+    let mut settings = Settings {
+        max_size: Some(400_000),
+        ..Settings::default()
+    };
+    settings.keep.done = Duration::ZERO;
+    let subject = S::open(settings);
+    let large = |millis| Received {
+        body: Bytes::from(vec![b'x'; 50_000]),
+        ..arrival(millis)
+    };
+    let mut taken = 0;
+    let error = loop {
+        match subject
+            .take(&large(taken), &[owed("deploy", &[&taken.to_string()])])
+            .await
+        {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(taken < 20, "it is never full");
+    };
+    assert!(
+        matches!(error, StoreError::Full { .. }) && error.may_pass(),
+        "{error}"
+    );
+    let duplicate = subject.take(&large(0), &[owed("deploy", &["0"])]).await.unwrap();
+    assert!(matches!(duplicate[..], [Taken::Duplicate { .. }]));
+    for delivery in subject.lease_all(after(0)).await {
+        subject.settle(delivery, done(1)).await;
+    }
+    subject.sweep_all(after(2)).await;
+    subject.take_new(&large(3), owed("deploy", &["again"])).await;
+}

@@ -1,0 +1,238 @@
+//! What goes into a store and comes out of it: plain values.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::verify::{EventId, Nonce, Received};
+
+/// The id of a delivery: a version 7 UUID, made by the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(Uuid);
+
+impl DeliveryId {
+    /// A new id for a delivery taken at `at`.
+    pub(super) fn new(at: Timestamp) -> Self {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
+        Self(Uuid::new_v7(uuid::Timestamp::from_unix(
+            uuid::NoContext,
+            millis / 1000,
+            nanos,
+        )))
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+/// An event to be written down, and the rules that it is owed to.
+#[derive(Clone, Debug)]
+pub struct Taking {
+    /// What arrived, without the headers that must not be kept.
+    pub received: Received,
+    /// How its body is decoded: the caller's word, given back in each [`Lease`].
+    pub decode: String,
+    /// One delivery for each rule that wants it.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// An event owed to one rule.
+#[derive(Clone, Debug)]
+pub struct NewDelivery {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// What the event is recognised by again, any of them.
+    pub nonces: Vec<Nonce>,
+    /// The last moment at which the nonces are remembered.
+    pub remember_until: Timestamp,
+    /// Whether it is taken even if a nonce of it is remembered.
+    pub run_duplicates: bool,
+    /// When its first action is due.
+    pub due: Timestamp,
+}
+
+/// What became of a [`NewDelivery`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It was written down.
+    New(DeliveryId),
+    /// The rule has had it before.
+    Duplicate {
+        /// The event that it came with the first time.
+        of: EventId,
+    },
+}
+
+/// A delivery that is somebody's to work on.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// The rule that it is owed to.
+    pub rule: Arc<str>,
+    /// The index of the action to be performed.
+    pub action: usize,
+    /// Which try at this action it is, counted from 1.
+    pub attempt: u32,
+    /// What arrived; deliveries of one event that are leased together share it.
+    pub received: Arc<Received>,
+    /// How its body is decoded, as it was given in the [`Taking`].
+    pub decode: String,
+}
+
+/// How a lease ends.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The delivery, which is leased.
+    pub delivery: DeliveryId,
+    /// The attempt that was made, if one was.
+    pub attempt: Option<AttemptRecord>,
+    /// What becomes of the delivery.
+    pub settlement: Settlement,
+}
+
+/// One try at one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// The index of the action.
+    pub action: usize,
+    /// Which try at it this was, counted from 1.
+    pub number: u32,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took; the store keeps milliseconds.
+    pub duration: Duration,
+    /// How it went: `done`, `failed`, `dead`.
+    pub outcome: String,
+    /// How it went in the operator's words: `exit 3`, `HTTP 503`.
+    pub detail: String,
+    /// What the command wrote to its standard output, or the response's body; the caller has bounded it.
+    pub stdout: Vec<u8>,
+    /// What the command wrote to its standard error; the caller has bounded it.
+    pub stderr: Vec<u8>,
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It waits for its next action, whose first attempt is due at `due`.
+    Next {
+        /// The index of that action.
+        action: usize,
+        /// When it is due.
+        due: Timestamp,
+    },
+    /// Its last action is done.
+    Done {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// It waits for the next attempt at the same action.
+    Retry {
+        /// When it is due.
+        due: Timestamp,
+    },
+    /// It is given up on.
+    Dead {
+        /// Since when.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+        /// Whether the nonces that this delivery's event put there for its rule are forgotten, so that the very
+        /// same request is taken again.
+        forget_nonces: bool,
+    },
+}
+
+/// A delivery as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The event that is owed.
+    pub event: EventId,
+    /// The rule that it is owed to.
+    pub rule: Arc<str>,
+    /// The index of the action that it has reached.
+    pub action: usize,
+    /// Which try at that action is next, is under way, or was the last.
+    pub attempt: u32,
+    /// What it is doing.
+    pub state: State,
+}
+
+/// What a delivery is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It waits for its turn.
+    Waiting {
+        /// When it is due.
+        due: Timestamp,
+    },
+    /// Somebody is at work on it.
+    Leased,
+    /// All its actions are done.
+    Done {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// It was given up on.
+    Dead {
+        /// Since when.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A request that was not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// When it arrived.
+    pub at: Timestamp,
+    /// The endpoint that it arrived on.
+    pub endpoint: Arc<str>,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// Why it was refused; cut at [`Refused::REASON_KEPT`] bytes.
+    pub reason: String,
+    /// What its headers said, as far as it may be kept; cut at [`Refused::HEADERS_KEPT`] bytes.
+    pub headers: String,
+}
+
+impl Refused {
+    /// How much of a reason is kept.
+    pub const REASON_KEPT: usize = 1024;
+    /// How much of the headers is kept.
+    pub const HEADERS_KEPT: usize = 4096;
+
+    /// The same with its texts cut: strangers decide how long they are.
+    pub(super) fn bounded(mut self) -> Self {
+        cut(&mut self.reason, Self::REASON_KEPT);
+        cut(&mut self.headers, Self::HEADERS_KEPT);
+        self
+    }
+}
+
+/// Cuts a text at a character boundary.
+fn cut(text: &mut String, bytes: usize) {
+    text.truncate(text.floor_char_boundary(bytes));
+    text.shrink_to_fit();
+}

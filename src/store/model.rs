@@ -1,0 +1,265 @@
+//! The two stores side by side: whatever is done to both, they answer alike.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::contract::{Memory, Sqlite, Subject, after, arrival, nonce, record};
+use super::{DeliveryId, Keep, Lease, NewDelivery, Settings, Settled, Settlement, StoreError, Taken};
+use crate::clock::Timestamp;
+use crate::verify::EventId;
+
+/// Something that is done to both.
+#[derive(Clone, Debug)]
+enum Step {
+    Take(Vec<NewDelivery>),
+    /// The id of an earlier event, again.
+    TakeAgain(usize, NewDelivery),
+    Lease(usize),
+    /// Of one of the deliveries seen so far, leased or not.
+    Settle(usize, Option<u32>, Settlement),
+    Release(usize),
+    Pass(i64),
+    Sweep,
+    Crash,
+    Restart,
+}
+
+fn new_delivery() -> impl Strategy<Value = NewDelivery> {
+    let nonces = prop::collection::vec("[a-f]", 0..3);
+    (
+        0_u8..3,
+        nonces,
+        0_i64..200_000,
+        any::<bool>(),
+        -20_000_i64..20_000,
+    )
+        .prop_map(|(rule, nonces, until, again, due)| NewDelivery {
+            rule: Arc::from(format!("rule-{rule}")),
+            nonces: nonces.iter().map(|text| nonce(text)).collect(),
+            remember_until: after(until),
+            run_duplicates: again && rule == 0,
+            due: after(due),
+        })
+}
+
+fn settlement() -> impl Strategy<Value = Settlement> {
+    let moment = (0_i64..300_000).prop_map(after);
+    prop_oneof![
+        (0_usize..4, moment.clone()).prop_map(|(action, due)| Settlement::Next { action, due }),
+        moment.clone().prop_map(|at| Settlement::Done { at }),
+        moment.clone().prop_map(|due| Settlement::Retry { due }),
+        (moment, any::<bool>()).prop_map(|(at, forget_nonces)| Settlement::Dead {
+            at,
+            reason: "exit 3".to_owned(),
+            forget_nonces,
+        }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop::collection::vec(new_delivery(), 0..4).prop_map(Step::Take),
+        1 => (any::<usize>(), new_delivery()).prop_map(|(event, delivery)| Step::TakeAgain(event, delivery)),
+        4 => (0_usize..5).prop_map(Step::Lease),
+        6 => (any::<usize>(), any::<Option<u32>>(), settlement())
+            .prop_map(|(delivery, attempt, settlement)| Step::Settle(delivery, attempt, settlement)),
+        1 => any::<usize>().prop_map(Step::Release),
+        3 => (0_i64..60_000).prop_map(Step::Pass),
+        2 => Just(Step::Sweep),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// Both stores, and what is known under which name in each: they make their own delivery ids.
+struct Pair {
+    memory: Memory,
+    sqlite: Sqlite,
+    now: i64,
+    events: Vec<EventId>,
+    deliveries: Vec<[DeliveryId; 2]>,
+}
+
+/// A lease or a delivery by the number of the delivery, for comparison.
+type Numbered = (usize, String);
+
+impl Pair {
+    async fn step(mut self, step: Step) -> Self {
+        match step {
+            Step::Take(deliveries) => {
+                let received = arrival(self.now);
+                self.events.push(received.id);
+                self.take(&received, &deliveries).await;
+            }
+            Step::TakeAgain(event, delivery) => {
+                if !self.events.is_empty() {
+                    let mut received = arrival(self.now);
+                    received.id = self.events[event % self.events.len()];
+                    self.take(&received, &[delivery]).await;
+                }
+            }
+            Step::Lease(limit) => self.lease(limit).await,
+            Step::Settle(delivery, attempt, settlement) => self.settle(delivery, attempt, &settlement).await,
+            Step::Release(delivery) => {
+                if let Some([memory, sqlite]) = self.delivery(delivery) {
+                    self.memory.store().release(memory).await.unwrap();
+                    self.sqlite.store().release(sqlite).await.unwrap();
+                }
+            }
+            Step::Pass(millis) => self.now += millis,
+            Step::Sweep => {
+                let now = self.now();
+                assert_eq!(self.memory.sweep_all(now).await, self.sqlite.sweep_all(now).await);
+            }
+            Step::Crash => {
+                self.memory = self.memory.crash();
+                self.sqlite = self.sqlite.crash();
+            }
+            Step::Restart => {
+                self.memory = self.memory.restart().await;
+                self.sqlite = self.sqlite.restart().await;
+            }
+        }
+        self.compare().await;
+        self
+    }
+
+    fn now(&self) -> Timestamp {
+        after(self.now)
+    }
+
+    fn delivery(&self, index: usize) -> Option<[DeliveryId; 2]> {
+        let number = index.checked_rem(self.deliveries.len())?;
+        self.deliveries.get(number).copied()
+    }
+
+    async fn take(&mut self, received: &crate::verify::Received, deliveries: &[NewDelivery]) {
+        let memory = self.memory.take(received, deliveries).await;
+        let sqlite = self.sqlite.take(received, deliveries).await;
+        let (Ok(memory), Ok(sqlite)) = (&memory, &sqlite) else {
+            assert_eq!(memory, sqlite);
+            return;
+        };
+        assert_eq!(memory.len(), sqlite.len());
+        for pair in memory.iter().zip(sqlite) {
+            match pair {
+                (Taken::New(memory), Taken::New(sqlite)) => self.deliveries.push([*memory, *sqlite]),
+                (memory, sqlite) => assert_eq!(memory, sqlite),
+            }
+        }
+    }
+
+    async fn lease(&self, limit: usize) {
+        let numbered = |store: usize, leases: Vec<Lease>| {
+            let numbered = leases.into_iter().map(|lease| {
+                let Lease {
+                    rule,
+                    action,
+                    attempt,
+                    ..
+                } = &lease;
+                let event = lease.received.id;
+                (
+                    self.number(store, lease.delivery),
+                    format!("{rule} {action} {attempt} {event}"),
+                )
+            });
+            numbered.collect::<Vec<Numbered>>()
+        };
+        let memory = self.memory.store().lease(limit, self.now()).await.unwrap();
+        let sqlite = self.sqlite.store().lease(limit, self.now()).await.unwrap();
+        assert_eq!(numbered(0, memory), numbered(1, sqlite));
+    }
+
+    async fn settle(&self, delivery: usize, attempt: Option<u32>, settlement: &Settlement) {
+        let Some([memory, sqlite]) = self.delivery(delivery) else {
+            return;
+        };
+        let settled = |delivery| Settled {
+            delivery,
+            attempt: attempt.map(|number| record(0, number)),
+            settlement: settlement.clone(),
+        };
+        let both = [
+            self.memory.store().settle(settled(memory)).await,
+            self.sqlite.store().settle(settled(sqlite)).await,
+        ];
+        match both {
+            [Ok(()), Ok(())] => {}
+            [
+                Err(StoreError::NotLeased { .. }),
+                Err(StoreError::NotLeased { .. }),
+            ] => {}
+            both => panic!("{both:?}"),
+        }
+    }
+
+    /// Everything that can be asked is answered alike.
+    async fn compare(&self) {
+        let (memory, sqlite) = (self.memory.store(), self.sqlite.store());
+        assert_eq!(memory.counts().await, sqlite.counts().await);
+        assert_eq!(memory.next_due().await, sqlite.next_due().await);
+        for event in &self.events {
+            let numbered = async |store: usize, of: &dyn super::Store| {
+                let listed = of.deliveries(*event).await.unwrap();
+                let numbered = listed.into_iter().map(|delivery| {
+                    let number = self.number(store, delivery.id);
+                    let super::Delivery {
+                        event,
+                        rule,
+                        action,
+                        attempt,
+                        state,
+                        ..
+                    } = delivery;
+                    (number, format!("{event} {rule} {action} {attempt} {state:?}"))
+                });
+                numbered.collect::<Vec<Numbered>>()
+            };
+            assert_eq!(numbered(0, memory).await, numbered(1, sqlite).await);
+        }
+        for [in_memory, in_sqlite] in &self.deliveries {
+            assert_eq!(
+                memory.attempts(*in_memory).await,
+                sqlite.attempts(*in_sqlite).await
+            );
+        }
+    }
+
+    fn number(&self, store: usize, delivery: DeliveryId) -> usize {
+        let mut all = self.deliveries.iter();
+        all.position(|pair| pair[store] == delivery)
+            .expect("every delivery has been taken")
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_stores_answer_alike(steps in prop::collection::vec(step(), 1..40)) {
+        let settings = Settings {
+            keep: Keep {
+                done: Duration::from_secs(60),
+                dead: Duration::from_secs(120),
+                refused: 10,
+            },
+            max_size: None,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut pair = Pair {
+                memory: Memory::open(settings),
+                sqlite: Sqlite::open(settings),
+                now: 0,
+                events: Vec::new(),
+                deliveries: Vec::new(),
+            };
+            for step in steps {
+                pair = pair.step(step).await;
+            }
+        });
+    }
+}

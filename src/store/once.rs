@@ -1,0 +1,70 @@
+//! Is it new? The one place that decides, for every store.
+//!
+//! It is told what is remembered and writes nothing; the store remembers in the same write.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::Taking;
+use crate::clock::Timestamp;
+use crate::verify::{EventId, Nonce};
+
+/// Whether a delivery is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Novelty {
+    /// It is to be written down.
+    New,
+    /// Its rule has had it with this event.
+    Duplicate(EventId),
+}
+
+/// Whether a nonce remembered until `until` still counts against something that arrives at `at`. The last moment
+/// counts: an event is fresh up to and including the end of its window.
+pub(super) fn is_remembered(until: Timestamp, at: Timestamp) -> bool {
+    until >= at
+}
+
+/// How much longer than promised a nonce is kept: an arrival is compared by its own time, and may have waited a
+/// little when its turn comes.
+const SLACK: Duration = Duration::from_secs(60);
+
+/// The moment before which a nonce must have expired to be forgotten at `now`.
+pub(super) fn forgotten_before(now: Timestamp) -> Timestamp {
+    Timestamp::from_millis(
+        now.as_millis()
+            .saturating_sub(i64::try_from(SLACK.as_millis()).unwrap_or(i64::MAX)),
+    )
+}
+
+/// Decides for each delivery of a taking. `remembered` looks a nonce up, for a rule and at a time, and says with which
+/// event it came.
+pub(super) fn novelty<E>(
+    taking: &Taking,
+    mut remembered: impl FnMut(&str, &Nonce, Timestamp) -> Result<Option<EventId>, E>,
+) -> Result<Vec<Novelty>, E> {
+    // Two deliveries to one rule in one taking are one delivery and its duplicate.
+    let mut taken_here: HashSet<(&str, &[u8])> = HashSet::new();
+    let several = taking.deliveries.len() > 1;
+    let mut decided = Vec::with_capacity(taking.deliveries.len());
+    for delivery in &taking.deliveries {
+        let mut novelty = Novelty::New;
+        if !delivery.run_duplicates {
+            for nonce in &delivery.nonces {
+                if let Some(event) = remembered(&delivery.rule, nonce, taking.received.at)? {
+                    novelty = Novelty::Duplicate(event);
+                    break;
+                }
+                if taken_here.contains(&(&*delivery.rule, nonce.as_bytes())) {
+                    novelty = Novelty::Duplicate(taking.received.id);
+                    break;
+                }
+            }
+        }
+        if several && novelty == Novelty::New {
+            let nonces = delivery.nonces.iter();
+            taken_here.extend(nonces.map(|nonce| (&*delivery.rule, nonce.as_bytes())));
+        }
+        decided.push(novelty);
+    }
+    Ok(decided)
+}

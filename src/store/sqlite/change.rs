@@ -1,0 +1,126 @@
+//! A write and its answer: carried out in a batch, answered after the commit.
+
+use std::collections::HashSet;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::queue::{Place, Queue};
+use super::tally::Tally;
+use crate::store::{DeliveryId, Settings, StoreError};
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// One transaction under way. What is in memory follows only after its commit.
+pub(super) struct Batch<'w> {
+    /// The connection, inside the transaction.
+    pub connection: &'w Connection,
+    /// The queue as it was before.
+    pub queue: &'w Queue,
+    /// The settings in force.
+    pub settings: Settings,
+    /// Why no new event may be written, if none may.
+    pub full: Option<StoreError>,
+    /// How the counts change.
+    pub tally: Tally,
+    /// Places at which deliveries wait from now on.
+    pub waiting: Vec<Place>,
+    /// Leases that end.
+    pub ended: HashSet<DeliveryId>,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// For a reason of its own, and it has written nothing: the batch goes on.
+    Own(StoreError),
+    /// A statement failed, and may have been the second of several: the transaction cannot be committed.
+    Statement(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Statement(error)
+    }
+}
+
+/// Something to be written, as often as it takes: a batch that failed is tried again one by one.
+pub(super) trait Change: Send {
+    /// What the caller is told.
+    type Said: Send;
+
+    /// Writes it.
+    fn make(&self, batch: &mut Batch<'_>) -> Result<Self::Said, Failure>;
+
+    /// How many bytes it writes, roughly.
+    fn size(&self) -> usize {
+        0
+    }
+
+    /// What a failure of a statement means to the caller, where it means something else than usual.
+    fn meaning(&self, _error: &rusqlite::Error) -> Option<StoreError> {
+        None
+    }
+}
+
+/// A change with somebody who waits for it.
+pub(super) trait Call: Send {
+    /// Makes the change and keeps what is to be said.
+    fn make(&mut self, batch: &mut Batch<'_>) -> Result<(), rusqlite::Error>;
+    /// See [`Change::size`].
+    fn size(&self) -> usize;
+    /// See [`Change::meaning`].
+    fn meaning(&self, error: &rusqlite::Error) -> Option<StoreError>;
+    /// Says it, or why not.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+/// A [`Change`], and where its answer goes.
+pub(super) struct Called<C: Change> {
+    change: C,
+    said: Option<Result<C::Said, StoreError>>,
+    reply: Reply<C::Said>,
+}
+
+impl<C: Change> Called<C> {
+    /// A change that is to be made.
+    pub fn new(change: C, reply: Reply<C::Said>) -> Self {
+        let said = None;
+        Self { change, said, reply }
+    }
+}
+
+impl<C: Change> Call for Called<C> {
+    fn make(&mut self, batch: &mut Batch<'_>) -> Result<(), rusqlite::Error> {
+        self.said = Some(match self.change.make(batch) {
+            Ok(said) => Ok(said),
+            Err(Failure::Own(error)) => Err(error),
+            Err(Failure::Statement(error)) => return Err(error),
+        });
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        self.change.size()
+    }
+
+    fn meaning(&self, error: &rusqlite::Error) -> Option<StoreError> {
+        self.change.meaning(error)
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let said = match (committed, self.said) {
+            (Err(error), _) => Err(error),
+            (Ok(()), Some(said)) => said,
+            // The writer commits only what it has made.
+            (Ok(()), None) => Err(StoreError::Closed),
+        };
+        reply(self.reply, said);
+    }
+}
+
+/// Answers a caller, who may have gone away: what was asked is done all the same.
+pub(super) fn reply<T>(reply: Reply<T>, said: Result<T, StoreError>) {
+    drop(reply.send(said));
+}

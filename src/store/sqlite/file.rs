@@ -1,0 +1,368 @@
+//! The file: found, locked, created, looked at before it is trusted.
+//!
+//! Nothing is written to a file that is not a sound store of a version that is known here. A new store is built under
+//! another name and put in place whole, so that an empty file at its place is damage and never a beginning.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::schema::{self, APPLICATION_ID, STEPS};
+use crate::store::StoreError;
+
+/// How long the writer waits for another program, such as `sqlite3`, to end its write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The size up to which a file is checked from end to end when it is opened. A larger one would hold up the start.
+const CHECKED_WHOLE: u64 = 64 << 20;
+
+/// The size to which the write-ahead log is cut back when it has grown, as under a reader that stays long.
+const LOG_KEPT: u32 = 64 << 20;
+
+/// The page cache, in KiB.
+const CACHE: i32 = 8 * 1024;
+
+/// Prepared statements kept: more than there are.
+const STATEMENTS: usize = 64;
+
+/// An open store file, locked against other daemons.
+#[derive(Debug)]
+pub(super) struct StoreFile {
+    /// The one connection that writes. Declared before the lock, so that it is closed before the lock is let go.
+    pub connection: Connection,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Held as long as this lives; the kernel lets it go if the process dies.
+    _lock: File,
+}
+
+/// Opens the store at `path`, or creates it if there is nothing.
+pub(super) fn open(path: &Path) -> Result<StoreFile, StoreError> {
+    let path = resolve(path)?;
+    // Before the lock too, whose file would otherwise be left beside something that is not ours.
+    inspect(&path)?;
+    let lock = lock(&path)?;
+    if !path.try_exists().map_err(|error| unopenable(&path, &error))? {
+        create(&path)?;
+    }
+    examine(&path)?;
+    let connection = connect(&path)?;
+    Ok(StoreFile {
+        connection,
+        path,
+        _lock: lock,
+    })
+}
+
+/// What an error of SQLite means to the caller of a store.
+pub(super) fn meaning(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let detail = error.to_string();
+    let path = path.to_path_buf();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full { detail },
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path, detail },
+        Some(ErrorCode::NotADatabase) => StoreError::NotAStore { path, detail },
+        Some(
+            ErrorCode::SystemIoFailure
+            | ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::CannotOpen
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::OutOfMemory,
+        ) => StoreError::Unavailable { detail },
+        _ => StoreError::Unexpected { detail },
+    }
+}
+
+/// The file beside `path` whose name ends in `suffix`.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn unopenable(path: &Path, error: &dyn std::error::Error) -> StoreError {
+    StoreError::Unopenable {
+        path: path.to_path_buf(),
+        detail: error.to_string(),
+    }
+}
+
+/// The path with its links followed: two names of one file must meet at one lock.
+fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+    match path.canonicalize() {
+        Ok(path) => return Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {}
+        Err(error) => return Err(unopenable(path, &error)),
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(unopenable(path, &io::Error::from(io::ErrorKind::InvalidFilename)));
+    };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    match folder.canonicalize() {
+        Ok(folder) => Ok(folder.join(name)),
+        Err(error) => Err(StoreError::Unopenable {
+            path: path.to_path_buf(),
+            detail: format!("its folder: {error}"),
+        }),
+    }
+}
+
+/// Looks at the first bytes, which is all that can be done without SQLite writing beside the file.
+fn inspect(path: &Path) -> Result<(), StoreError> {
+    let mut head = Vec::with_capacity(100);
+    match File::open(path) {
+        Ok(file) => file
+            .take(100)
+            .read_to_end(&mut head)
+            .map_err(|error| unopenable(path, &error))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return look_for_orphans(path),
+        Err(error) => return Err(unopenable(path, &error)),
+    };
+    if head.is_empty() {
+        return Err(damaged(path, "it is empty".to_owned()));
+    }
+    let word = |at: usize| Some(u32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?));
+    // Offsets of the user version and the application id (https://www.sqlite.org/fileformat2.html#the_database_header).
+    let (Some(version), Some(application), true) =
+        (word(60), word(68), head.starts_with(b"SQLite format 3\0"))
+    else {
+        return Err(not_a_store(path, "it does not begin as an SQLite database does"));
+    };
+    trusted(path, i64::from(application), i64::from(version))
+}
+
+/// A log without its database is what is left of a store, not a place for a new one.
+fn look_for_orphans(path: &Path) -> Result<(), StoreError> {
+    let log = beside(path, "-wal");
+    if log.metadata().is_ok_and(|log| log.len() > 0) {
+        return Err(damaged(
+            path,
+            format!(
+                "it is missing, but its write-ahead log `{}` is there",
+                log.display()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn damaged(path: &Path, detail: String) -> StoreError {
+    StoreError::Damaged {
+        path: path.to_path_buf(),
+        detail,
+    }
+}
+
+fn not_a_store(path: &Path, detail: &str) -> StoreError {
+    StoreError::NotAStore {
+        path: path.to_path_buf(),
+        detail: detail.to_owned(),
+    }
+}
+
+/// Whether a database of this application id and version is ours to open.
+fn trusted(path: &Path, application: i64, version: i64) -> Result<(), StoreError> {
+    if application != i64::from(APPLICATION_ID) {
+        return Err(not_a_store(path, "it is a database of another program"));
+    }
+    let known = schema::version(STEPS);
+    if version > known {
+        return Err(StoreError::Newer {
+            path: path.to_path_buf(),
+            found: version,
+            known,
+        });
+    }
+    Ok(())
+}
+
+/// Locks out other daemons. `sqlite3` knows nothing of this lock and may read.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let file = beside(path, ".lock");
+    let mut lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&file)
+        .map_err(|error| unopenable(&file, &error))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let holder = fs::read_to_string(&file).ok();
+            return Err(StoreError::InUse {
+                path: path.to_path_buf(),
+                by: holder.and_then(|holder| holder.trim().parse().ok()),
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(unopenable(&file, &error)),
+    }
+    // For the words of the error above alone: a lock that cannot be signed still locks.
+    let signed = lock
+        .set_len(0)
+        .and_then(|()| writeln!(lock, "{}", std::process::id()));
+    if let Err(error) = signed {
+        tracing::debug!(%error, file = %file.display(), "cannot write the process id into the lock");
+    }
+    Ok(lock)
+}
+
+/// Builds an empty store under another name and puts it in place whole.
+fn create(path: &Path) -> Result<(), StoreError> {
+    look_for_orphans(path)?;
+    let draft = beside(path, ".new");
+    let built = build(&draft);
+    let placed = built.and_then(|()| {
+        fs::rename(&draft, path)
+            .and_then(|()| sync_folder(path))
+            .map_err(|error| unopenable(path, &error))
+    });
+    if placed.is_err() {
+        discard(&draft);
+    }
+    placed
+}
+
+/// Builds an empty store at `draft`.
+fn build(draft: &Path) -> Result<(), StoreError> {
+    // What a crash has left of an earlier attempt.
+    discard(draft);
+    // SQLite gives its log the mode of the database: nobody else reads what arrived.
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(draft)
+        .map_err(|error| unopenable(draft, &error))?;
+    let written = || {
+        let mut connection = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        schema::migrate(&mut connection, STEPS)?;
+        connection.close().map_err(|(_, error)| error)
+    };
+    written().map_err(|error| meaning(draft, &error))?;
+    file.sync_all().map_err(|error| unopenable(draft, &error))
+}
+
+/// Removes a draft and what SQLite may have put beside it.
+fn discard(draft: &Path) {
+    for suffix in ["", "-journal"] {
+        let leftover = beside(draft, suffix);
+        if let Err(error) = fs::remove_file(&leftover)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(%error, file = %leftover.display(), "cannot remove a draft");
+        }
+    }
+}
+
+/// Makes the name of a new file survive the loss of power.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Looks whether the database is sound and ours, through a connection that writes nothing.
+fn examine(path: &Path) -> Result<(), StoreError> {
+    let said = |error: rusqlite::Error| meaning(path, &error);
+    let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let has_log = beside(path, "-wal")
+        .try_exists()
+        .map_err(|error| unopenable(path, &error))?;
+    let connection = if has_log {
+        Connection::open_with_flags(path, read_only)
+    } else {
+        // Else SQLite would put a log beside it, to leave it there when the file turns out not to be ours.
+        Connection::open_with_flags(immutable(path), read_only | OpenFlags::SQLITE_OPEN_URI)
+    }
+    .map_err(said)?;
+    // Closing it must not write the log back.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(said)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(said)?;
+    let number = |name: &str| {
+        connection
+            .pragma_query_value(None, name, |row| row.get(0))
+            .map_err(said)
+    };
+    trusted(path, number("application_id")?, number("user_version")?)?;
+    check(path, &connection)
+}
+
+/// The path as a URI that says that nobody else writes to the file, which the lock has made sure of.
+fn immutable(path: &Path) -> OsString {
+    let mut uri = b"file:".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend_from_slice(format!("%{byte:02x}").as_bytes()),
+            _ => uri.push(*byte),
+        }
+    }
+    uri.extend_from_slice(b"?immutable=1");
+    OsString::from_vec(uri)
+}
+
+/// Opens the connection that writes.
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let said = |error: rusqlite::Error| meaning(path, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(said)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(said)?;
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(said)?;
+    if mode != "wal" {
+        return Err(StoreError::Unopenable {
+            path: path.to_path_buf(),
+            detail: "its filesystem cannot hold a write-ahead log".to_owned(),
+        });
+    }
+    let settled = || {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.pragma_update(None, "cache_size", -CACHE)?;
+        connection.pragma_update(None, "journal_size_limit", LOG_KEPT)?;
+        // The writer does it between two batches, when nobody waits for an answer.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)
+    };
+    settled().map_err(said)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    schema::migrate(&mut connection, STEPS).map_err(said)?;
+    Ok(connection)
+}
+
+/// Reads a small file from end to end; of a large one SQLite checks what it reads.
+fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let size = path.metadata().map_err(|error| unopenable(path, &error))?.len();
+    if size > CHECKED_WHOLE {
+        return Ok(());
+    }
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| meaning(path, &error))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(damaged(path, found.replace('\n', " ")))
+}

@@ -1,0 +1,224 @@
+//! The store in a file: SQLite with a write-ahead log, synced before every answer.
+//!
+//! Anyone may read it with `sqlite3` while the daemon runs; a second daemon is turned away. [`SqliteStore`] is the
+//! door: it makes a call of each question and sends it to the one thread that owns the connection (`writer.rs`).
+
+mod change;
+mod file;
+mod leasing;
+mod queue;
+mod reading;
+mod refusals;
+mod rows;
+mod schema;
+mod settling;
+mod sweeping;
+mod taking;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::{mpsc, oneshot};
+
+use self::change::{Called, Change, reply};
+use self::leasing::Offer;
+use self::refusals::Refusals;
+use self::settling::Settle;
+use self::sweeping::Sweep;
+use self::taking::Take;
+use self::writer::{CALLS, Command, Writer};
+use super::{
+    Answer, AttemptRecord, Counts, Delivery, DeliveryId, Lease, Refused, Settings, Settled, Store,
+    StoreError, Taken, Taking,
+};
+use crate::clock::Timestamp;
+use crate::live::Live;
+use crate::verify::EventId;
+
+/// A store in a file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// Gone when the store is dropped, which ends the thread.
+    calls: Option<mpsc::Sender<Command>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    settings: Arc<Live<Settings>>,
+    refusals: Arc<Refusals>,
+    returned: Arc<Mutex<Vec<DeliveryId>>>,
+}
+
+impl SqliteStore {
+    /// Opens the store at `path`, or creates it if there is nothing. It blocks while it looks at the file.
+    pub fn open(path: &Path, settings: Settings) -> Result<Self, StoreError> {
+        let settings = Arc::new(Live::new(settings));
+        let refusals = Arc::new(Refusals::default());
+        let returned = Arc::default();
+        let file = file::open(path)?;
+        let path = file.path.clone();
+        let writer = Writer::new(
+            file,
+            Arc::clone(&settings),
+            Arc::clone(&refusals),
+            Arc::clone(&returned),
+        )
+        .map_err(|error| file::meaning(&path, &error))?;
+        let (calls, commands) = mpsc::channel(CALLS);
+        let thread = thread::Builder::new()
+            .name("hookyard-store".to_owned())
+            .spawn(move || writer.run(commands))
+            .map_err(|error| StoreError::Unavailable {
+                detail: format!("cannot start its thread: {error}"),
+            })?;
+        Ok(Self {
+            calls: Some(calls),
+            thread: Mutex::new(Some(thread)),
+            settings,
+            refusals,
+            returned,
+        })
+    }
+
+    /// Sends a command and waits for its answer.
+    async fn call<T>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let calls = self.calls.as_ref().ok_or(StoreError::Closed)?;
+        if calls.send(command).await.is_err() {
+            return Err(StoreError::Closed);
+        }
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Has a change written.
+    fn write<C: Change + 'static>(&self, change: impl FnOnce() -> C + Send + 'static) -> Answer<'_, C::Said> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let call = Called::new(change(), reply);
+            self.call(Command::Write(Box::new(call)), answer).await
+        })
+    }
+
+    /// Has something looked at.
+    fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let read = move |writer: &mut Writer| reply(answer, look(writer));
+            self.call(Command::Read(Box::new(read)), answered).await
+        })
+    }
+
+    /// Waits for the thread, which has nothing left to do.
+    fn join(&self) {
+        let thread = held(&self.thread).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the store's thread has panicked");
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn take(&self, taking: Taking) -> Answer<'_, Vec<Taken>> {
+        self.write(move || Take::new(taking))
+    }
+
+    fn lease(&self, limit: usize, now: Timestamp) -> Answer<'_, Vec<Lease>> {
+        let returned = Arc::clone(&self.returned);
+        let offer = self.read(move |writer| Ok(Offer::new(writer.lease(limit, now)?, returned)));
+        Box::pin(async move { Ok(offer.await?.accept()) })
+    }
+
+    fn settle(&self, settled: Settled) -> Answer<'_, ()> {
+        self.write(move || Settle(settled))
+    }
+
+    fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
+        self.read(move |writer| {
+            writer.queue.release(delivery);
+            Ok(())
+        })
+    }
+
+    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
+        self.read(|writer| {
+            let first = writer.look_round().and_then(|()| writer.first());
+            let first = first.map_err(|error| writer.meaning(&error))?;
+            Ok(first.map(|place| Timestamp::from_millis(place.due)))
+        })
+    }
+
+    fn refuse(&self, refused: Refused) {
+        if self.refusals.add(refused)
+            && let Some(calls) = &self.calls
+        {
+            // Where the queue of calls is full, the writer sees the refusal after one of them; where it is closed,
+            // it is too late for it.
+            drop(calls.try_send(Command::Wake));
+        }
+    }
+
+    fn counts(&self) -> Answer<'_, Counts> {
+        self.read(|writer| writer.counts().map_err(|error| writer.meaning(&error)))
+    }
+
+    fn sweep(&self, now: Timestamp) -> Answer<'_, usize> {
+        self.write(move || Sweep(now))
+    }
+
+    fn deliveries(&self, event: EventId) -> Answer<'_, Vec<Delivery>> {
+        self.read(move |writer| {
+            let is_leased = |delivery| writer.queue.leased(delivery).is_some();
+            reading::deliveries(&writer.file.connection, event, is_leased).map_err(unreadable)
+        })
+    }
+
+    fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>> {
+        self.read(move |writer| {
+            let attempts = reading::attempts(&writer.file.connection, delivery);
+            attempts.map_err(|error| writer.meaning(&error))
+        })
+    }
+
+    fn refused(&self, limit: usize) -> Answer<'_, Vec<Refused>> {
+        self.read(move |writer| reading::refused(&writer.file.connection, limit).map_err(unreadable))
+    }
+
+    fn adopt(&self, settings: Settings) {
+        self.settings.replace(settings);
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            self.call(Command::Close(reply), answer).await?;
+            // It has said its last word; this takes no longer than its return.
+            self.join();
+            Ok(())
+        })
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        // The thread carries out what waits and ends; waiting for it lets go of the file before anybody opens it again.
+        self.calls = None;
+        self.join();
+    }
+}
+
+/// What is behind a lock that nobody holds for long, and that a panic elsewhere has not spoilt.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unreadable(rows::Unreadable(detail): rows::Unreadable) -> StoreError {
+    StoreError::Unexpected { detail }
+}

@@ -1,0 +1,175 @@
+//! Reads what is on disk: the queue, what is leased, and the lists.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::queue::{Place, REFILL};
+use super::rows::{self, RECEIVED, Unreadable, parsed};
+use crate::clock::Timestamp;
+use crate::store::{ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, Refused, State};
+use crate::verify::{EventId, Received};
+
+/// Those of one due time, after one of them. Together with [`LATER`] this is `(due, seq) > (?1, ?2)`, for which SQLite
+/// would use the index by `due` alone, and walk over all of that due time again and again.
+pub(super) const SAME_DUE: &str = "SELECT due, seq FROM deliveries \
+     WHERE state = 'waiting' AND due = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+
+/// Those of later due times.
+pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
+     WHERE state = 'waiting' AND due > ?1 ORDER BY due, seq LIMIT ?2";
+
+const WAITING: &str = "SELECT id, rule, action, attempt, event FROM deliveries \
+     WHERE seq = ?1 AND due = ?2 AND state = 'waiting'";
+
+const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason FROM deliveries \
+     WHERE event = (SELECT seq FROM events WHERE id = ?1) ORDER BY seq LIMIT ?2";
+
+const ATTEMPTS: &str = "SELECT action, number, started_at, duration, outcome, detail, stdout, stderr FROM attempts \
+     WHERE delivery = (SELECT seq FROM deliveries WHERE id = ?1) ORDER BY seq DESC LIMIT ?2";
+
+const REFUSED: &str = "SELECT at, endpoint, client, reason, headers FROM refused ORDER BY seq DESC LIMIT ?1";
+
+/// The next places in the queue, at most [`REFILL`] of them.
+pub(super) fn places_after(connection: &Connection, after: Place) -> rusqlite::Result<Vec<Place>> {
+    let place = |row: &Row<'_>| {
+        let (due, seq) = (row.get(0)?, row.get(1)?);
+        Ok(Place { due, seq })
+    };
+    let rows = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut same_due = connection.prepare_cached(SAME_DUE)?;
+    let read = same_due.query_map(params![after.due, after.seq, rows(REFILL)], place)?;
+    let mut places = read.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut later = connection.prepare_cached(LATER)?;
+    for place in later.query_map(
+        params![after.due, rows(REFILL.saturating_sub(places.len()))],
+        place,
+    )? {
+        places.push(place?);
+    }
+    Ok(places)
+}
+
+/// A delivery that waits, as its row has it.
+pub(super) struct Waiting {
+    /// Its id.
+    pub id: String,
+    /// Its rule.
+    pub rule: String,
+    /// The action that it has reached.
+    pub action: usize,
+    /// Which try at it is next.
+    pub attempt: u32,
+    /// The row of its event.
+    pub event: i64,
+}
+
+/// The delivery that waits at a place; none if somebody else has written to the file.
+pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result<Option<Waiting>> {
+    let mut waiting = connection.prepare_cached(WAITING)?;
+    let row = waiting.query_row(params![place.seq, place.due], |row| {
+        Ok(Waiting {
+            id: row.get(0)?,
+            rule: row.get(1)?,
+            action: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX),
+            attempt: row.get(3)?,
+            event: row.get(4)?,
+        })
+    });
+    row.optional()
+}
+
+/// An event with its body and how it is decoded. Errors of the disk are the outer ones.
+pub(super) fn event(
+    connection: &Connection,
+    event: i64,
+) -> rusqlite::Result<Result<(Arc<Received>, String), Unreadable>> {
+    let sql = format!(
+        "SELECT {RECEIVED}, e.decode FROM events e JOIN bodies b ON b.event = e.seq WHERE e.seq = ?1"
+    );
+    connection.prepare_cached(&sql)?.query_row([event], |row| {
+        let decode: String = row.get(10)?;
+        Ok(rows::received(row).map(|received| (Arc::new(received), decode)))
+    })
+}
+
+/// The deliveries of an event; which of those that wait are leased is not on disk.
+pub(super) fn deliveries(
+    connection: &Connection,
+    event: EventId,
+    is_leased: impl Fn(DeliveryId) -> bool,
+) -> Result<Vec<Delivery>, Unreadable> {
+    let mut listed = Vec::new();
+    let mut deliveries = connection.prepare_cached(DELIVERIES)?;
+    let limit = i64::try_from(DELIVERIES_LISTED).unwrap_or(i64::MAX);
+    let mut rows = deliveries.query(params![event.to_string(), limit])?;
+    while let Some(row) = rows.next()? {
+        let id = parsed("id", &row.get::<_, String>(0)?)?;
+        listed.push(Delivery {
+            id,
+            event,
+            rule: Arc::from(row.get::<_, String>(1)?),
+            action: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX),
+            attempt: row.get(3)?,
+            state: if is_leased(id) { State::Leased } else { state(row)? },
+        });
+    }
+    Ok(listed)
+}
+
+fn state(row: &Row<'_>) -> rusqlite::Result<State> {
+    let at = Timestamp::from_millis(row.get::<_, Option<i64>>(6)?.unwrap_or(0));
+    Ok(match row.get::<_, String>(4)?.as_str() {
+        "done" => State::Done { at },
+        "dead" => {
+            let reason = row.get::<_, Option<String>>(7)?.unwrap_or_default();
+            State::Dead { at, reason }
+        }
+        _ => State::Waiting {
+            due: Timestamp::from_millis(row.get(5)?),
+        },
+    })
+}
+
+/// The latest attempts at a delivery, oldest first.
+pub(super) fn attempts(
+    connection: &Connection,
+    delivery: DeliveryId,
+) -> rusqlite::Result<Vec<AttemptRecord>> {
+    let mut attempts = connection.prepare_cached(ATTEMPTS)?;
+    let limit = i64::try_from(ATTEMPTS_LISTED).unwrap_or(i64::MAX);
+    let read = attempts.query_map(params![delivery.to_string(), limit], |row| {
+        Ok(AttemptRecord {
+            action: usize::try_from(row.get::<_, i64>(0)?).unwrap_or(usize::MAX),
+            number: row.get(1)?,
+            started: Timestamp::from_millis(row.get(2)?),
+            duration: Duration::from_millis(u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0)),
+            outcome: row.get(4)?,
+            detail: row.get(5)?,
+            stdout: row.get(6)?,
+            stderr: row.get(7)?,
+        })
+    })?;
+    let mut listed = read.collect::<rusqlite::Result<Vec<_>>>()?;
+    listed.reverse();
+    Ok(listed)
+}
+
+/// The latest refusals, newest first.
+pub(super) fn refused(connection: &Connection, limit: usize) -> Result<Vec<Refused>, Unreadable> {
+    let mut listed = Vec::new();
+    let mut refused = connection.prepare_cached(REFUSED)?;
+    let mut rows = refused.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    while let Some(row) = rows.next()? {
+        let client: Option<String> = row.get(2)?;
+        listed.push(Refused {
+            at: Timestamp::from_millis(row.get(0)?),
+            endpoint: Arc::from(row.get::<_, String>(1)?),
+            client: client.map(|client| parsed("client", &client)).transpose()?,
+            reason: row.get(3)?,
+            headers: row.get(4)?,
+        });
+    }
+    Ok(listed)
+}

@@ -1,0 +1,141 @@
+//! What arrived, as columns and back.
+//!
+//! Bytes that are no UTF-8 are kept as they are: a header's value is JSON text where it is text, else base64.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use data_encoding::BASE64;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use rusqlite::Row;
+use serde_json::{Value, json};
+
+use crate::clock::Timestamp;
+use crate::verify::Received;
+
+/// The columns that [`received`] reads, in its order.
+pub(super) const RECEIVED: &str = "e.id, e.received_at, e.endpoint, e.method, e.path, e.query, e.parameters, \
+                                   e.client, e.headers, b.body";
+
+/// The headers as a column.
+pub(super) fn headers_column(headers: &HeaderMap) -> String {
+    let pairs = headers.iter().map(|(name, value)| {
+        let value = match str::from_utf8(value.as_bytes()) {
+            Ok(text) => Value::from(text),
+            Err(_) => json!({ "base64": BASE64.encode(value.as_bytes()) }),
+        };
+        json!([name.as_str(), value])
+    });
+    Value::Array(pairs.collect()).to_string()
+}
+
+/// The path parameters as a column.
+pub(super) fn parameters_column(parameters: &[(String, String)]) -> String {
+    Value::Array(
+        parameters
+            .iter()
+            .map(|(name, value)| json!([name, value]))
+            .collect(),
+    )
+    .to_string()
+}
+
+/// A column that does not hold what was written there.
+#[derive(Debug)]
+pub(super) struct Unreadable(pub String);
+
+impl From<rusqlite::Error> for Unreadable {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What arrived, of a row of the columns [`RECEIVED`].
+pub(super) fn received(row: &Row<'_>) -> Result<Received, Unreadable> {
+    let client: Option<String> = row.get(7)?;
+    Ok(Received {
+        id: parsed("id", &row.get::<_, String>(0)?)?,
+        at: Timestamp::from_millis(row.get(1)?),
+        endpoint: Arc::from(row.get::<_, String>(2)?),
+        method: parsed::<Method>("method", &row.get::<_, String>(3)?)?,
+        path: row.get(4)?,
+        query: row.get(5)?,
+        parameters: parameters(&row.get::<_, String>(6)?)?,
+        client: client
+            .map(|client| parsed::<IpAddr>("client", &client))
+            .transpose()?,
+        headers: headers(&row.get::<_, String>(8)?)?,
+        body: Bytes::from(row.get::<_, Vec<u8>>(9)?),
+    })
+}
+
+/// Reads a value that is kept as text.
+pub(super) fn parsed<T: std::str::FromStr>(column: &str, text: &str) -> Result<T, Unreadable> {
+    text.parse()
+        .map_err(|_| Unreadable(format!("the column `{column}` holds `{}`", text.escape_debug())))
+}
+
+fn parameters(column: &str) -> Result<Vec<(String, String)>, Unreadable> {
+    serde_json::from_str(column).map_err(|error| Unreadable(format!("the column `parameters`: {error}")))
+}
+
+fn headers(column: &str) -> Result<HeaderMap, Unreadable> {
+    let pairs: Vec<(String, Value)> =
+        serde_json::from_str(column).map_err(|error| Unreadable(format!("the column `headers`: {error}")))?;
+    let mut headers = HeaderMap::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        let bytes = match &value {
+            Value::String(text) => Some(text.as_bytes().to_vec()),
+            other => other
+                .get("base64")
+                .and_then(Value::as_str)
+                .and_then(|text| BASE64.decode(text.as_bytes()).ok()),
+        };
+        let value = bytes.and_then(|bytes| HeaderValue::from_maybe_shared(Bytes::from(bytes)).ok());
+        let (Some(value), Ok(name)) = (value, HeaderName::from_bytes(name.as_bytes())) else {
+            return Err(Unreadable("the column `headers` holds something else".to_owned()));
+        };
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_come_back_with_their_order_repetitions_and_bytes() {
+        let mut given = HeaderMap::new();
+        for (name, value) in [
+            ("x-b", &b"plain"[..]),
+            ("x-a", b"caf\xc3\xa9"),
+            ("x-a", b"caf\xe9"),
+            ("x-b", b""),
+            ("x-c", br#"{"base64":"AA=="}"#),
+        ] {
+            given.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        let column = headers_column(&given);
+        assert_eq!(
+            column,
+            r#"[["x-b","plain"],["x-b",""],["x-a","café"],["x-a",{"base64":"Y2Fm6Q=="}],["x-c","{\"base64\":\"AA==\"}"]]"#
+        );
+        assert_eq!(headers(&column).unwrap(), given);
+    }
+
+    #[test]
+    fn a_column_that_holds_something_else_is_unreadable_and_no_panic() {
+        for column in [
+            "",
+            "7",
+            "[[1,2]]",
+            r#"[["a b","x"]]"#,
+            r#"[["a","x\ny"]]"#,
+            r#"[["a",{"base64":"*"}]]"#,
+        ] {
+            assert!(headers(column).is_err(), "{column}");
+        }
+    }
+}

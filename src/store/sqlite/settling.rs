@@ -1,0 +1,136 @@
+//! Writes down how an attempt went and what becomes of its delivery, in one transaction.
+
+use rusqlite::params;
+
+use super::change::{Batch, Change, Failure};
+use super::queue::Place;
+use crate::store::{AttemptRecord, Settled, Settlement, StoreError};
+
+const NEXT: &str =
+    "UPDATE deliveries SET action = ?2, attempt = 1, due = ?3 WHERE seq = ?1 AND state = 'waiting'";
+
+const RETRY: &str =
+    "UPDATE deliveries SET attempt = attempt + 1, due = ?2 WHERE seq = ?1 AND state = 'waiting'";
+
+const END: &str =
+    "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4 WHERE seq = ?1 AND state = 'waiting'";
+
+const EVENT_OWES_LESS: &str = "UPDATE events SET owed = owed - 1, dead = max(dead, ?2), \
+     ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
+
+const FORGET_NONCES: &str = "DELETE FROM nonces WHERE (event, rule) = \
+     (SELECT e.id, d.rule FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.seq = ?1)";
+
+const ATTEMPT: &str = "INSERT INTO attempts \
+     (delivery, action, number, started_at, duration, outcome, detail, stdout, stderr) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
+/// A settlement to be written down.
+pub(super) struct Settle(pub Settled);
+
+impl Change for Settle {
+    type Said = ();
+
+    fn make(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+        let delivery = self.0.delivery;
+        let leased = batch
+            .queue
+            .leased(delivery)
+            .filter(|_| !batch.ended.contains(&delivery));
+        let Some(Place { seq, .. }) = leased else {
+            return Err(Failure::Own(StoreError::NotLeased { delivery }));
+        };
+        let found = match &self.0.settlement {
+            Settlement::Next { action, due } => {
+                let due = due.as_millis();
+                batch.waiting.push(Place { due, seq });
+                batch
+                    .connection
+                    .prepare_cached(NEXT)?
+                    .execute(params![seq, number(*action), due])?
+            }
+            Settlement::Retry { due } => {
+                let due = due.as_millis();
+                batch.waiting.push(Place { due, seq });
+                batch
+                    .connection
+                    .prepare_cached(RETRY)?
+                    .execute(params![seq, due])?
+            }
+            Settlement::Done { at } => {
+                batch.tally.done += 1;
+                end(batch, seq, "done", at.as_millis(), None)?
+            }
+            Settlement::Dead {
+                at,
+                reason,
+                forget_nonces,
+            } => {
+                batch.tally.dead += 1;
+                if *forget_nonces {
+                    let mut forget = batch.connection.prepare_cached(FORGET_NONCES)?;
+                    batch.tally.nonces -= number(forget.execute([seq])?);
+                }
+                end(batch, seq, "dead", at.as_millis(), Some(reason))?
+            }
+        };
+        if found == 0 {
+            // Somebody else has written to the file and taken it away; nothing that is half done may stay.
+            return Err(Failure::Statement(rusqlite::Error::StatementChangedRows(0)));
+        }
+        if let Some(attempt) = &self.0.attempt {
+            write_attempt(batch, seq, attempt)?;
+        }
+        batch.ended.insert(delivery);
+        Ok(())
+    }
+
+    fn meaning(&self, error: &rusqlite::Error) -> Option<StoreError> {
+        let delivery = self.0.delivery;
+        let gone = matches!(error, rusqlite::Error::StatementChangedRows(_));
+        gone.then_some(StoreError::NotLeased { delivery })
+    }
+
+    fn size(&self) -> usize {
+        let attempt = self.0.attempt.as_ref();
+        attempt.map_or(0, |attempt| attempt.stdout.len() + attempt.stderr.len())
+    }
+}
+
+/// Ends a delivery, and the event's debt to its rule; how many deliveries that were.
+fn end(
+    batch: &mut Batch<'_>,
+    seq: i64,
+    state: &str,
+    at: i64,
+    reason: Option<&str>,
+) -> rusqlite::Result<usize> {
+    batch.tally.owed -= 1;
+    let dead = state == "dead";
+    batch
+        .connection
+        .prepare_cached(EVENT_OWES_LESS)?
+        .execute(params![seq, dead, at])?;
+    batch
+        .connection
+        .prepare_cached(END)?
+        .execute(params![seq, state, at, reason])
+}
+
+fn write_attempt(batch: &Batch<'_>, seq: i64, attempt: &AttemptRecord) -> rusqlite::Result<usize> {
+    batch.connection.prepare_cached(ATTEMPT)?.execute(params![
+        seq,
+        number(attempt.action),
+        attempt.number,
+        attempt.started.as_millis(),
+        i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX),
+        attempt.outcome,
+        attempt.detail,
+        attempt.stdout,
+        attempt.stderr,
+    ])
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,126 @@
+//! Forgets what need not be kept, a small step at a time: a step never holds up intake for long.
+
+use rusqlite::{Connection, params};
+
+use super::change::{Batch, Change, Failure};
+use super::tally::Tally;
+use crate::clock::Timestamp;
+use crate::store::once;
+
+/// How many nonces one step forgets, and how many events and deliveries.
+const ROWS: usize = 500;
+
+/// How many bytes of bodies one step forgets: each page of a body is visited.
+const BYTES: i64 = 8 << 20;
+
+/// How many free pages one step gives back to the filesystem.
+const PAGES: i64 = 256;
+
+const EXPIRED_NONCES: &str = "DELETE FROM nonces WHERE (rule, nonce) IN \
+     (SELECT rule, nonce FROM nonces INDEXED BY nonces_until WHERE remember_until < ?1 LIMIT ?2)";
+
+const PAST_EVENTS: &str = "SELECT seq, size FROM events INDEXED BY events_ended \
+     WHERE owed = 0 AND dead = ?1 AND ended_at < ?2 ORDER BY ended_at LIMIT ?3";
+
+const DELIVERIES_OF: &str = "SELECT count(*) FILTER (WHERE state = 'done'), count(*) FILTER (WHERE state = 'dead') \
+     FROM deliveries WHERE event = ?1";
+
+/// Takes its body, its deliveries and their attempts with it.
+const FORGET_EVENT: &str = "DELETE FROM events WHERE seq = ?1";
+
+const TRIM_REFUSED: &str = "DELETE FROM refused WHERE seq <= (SELECT max(seq) FROM refused) - ?1";
+
+/// One step, at a moment.
+pub(super) struct Sweep(pub Timestamp);
+
+impl Change for Sweep {
+    type Said = usize;
+
+    fn make(&self, batch: &mut Batch<'_>) -> Result<usize, Failure> {
+        let before = once::forgotten_before(self.0).as_millis();
+        let mut expired = batch.connection.prepare_cached(EXPIRED_NONCES)?;
+        let nonces = expired.execute(params![before, number(ROWS)])?;
+        batch.tally.nonces -= number(nonces);
+        let mut room = Room {
+            rows: ROWS,
+            bytes: BYTES,
+        };
+        let keep = batch.settings.keep;
+        let mut events = 0;
+        for (dead, keep) in [(false, keep.done), (true, keep.dead)] {
+            let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+            events += forget_events(batch, dead, self.0.as_millis().saturating_sub(keep), &mut room)?;
+        }
+        trim_refused(batch)?;
+        if nonces + events == 0 {
+            give_back(batch.connection)?;
+        }
+        Ok(nonces + events)
+    }
+}
+
+/// What one step may still forget.
+struct Room {
+    rows: usize,
+    bytes: i64,
+}
+
+/// Forgets events that ended before a moment; how many.
+fn forget_events(batch: &mut Batch<'_>, dead: bool, before: i64, room: &mut Room) -> rusqlite::Result<usize> {
+    let mut past = batch.connection.prepare_cached(PAST_EVENTS)?;
+    let mut rows = past.query(params![dead, before, number(room.rows)])?;
+    let mut forgotten = 0;
+    let mut events: Vec<i64> = Vec::new();
+    while let Some(row) = rows.next()? {
+        // One event fits always, however large it is: else it would stay for ever.
+        if room.rows == 0 || room.bytes <= 0 {
+            break;
+        }
+        let event: i64 = row.get(0)?;
+        let (done, dead): (i64, i64) = batch
+            .connection
+            .prepare_cached(DELIVERIES_OF)?
+            .query_row([event], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        room.rows = room
+            .rows
+            .saturating_sub(usize::try_from(done + dead).unwrap_or(ROWS).max(1));
+        room.bytes -= row.get::<_, i64>(1)?;
+        batch.tally.change(Tally {
+            events: -1,
+            done: -done,
+            dead: -dead,
+            ..Tally::default()
+        });
+        events.push(event);
+    }
+    for event in events {
+        forgotten += batch.connection.prepare_cached(FORGET_EVENT)?.execute([event])?;
+    }
+    Ok(forgotten)
+}
+
+/// Lets the oldest refusals go when there are too many.
+pub(super) fn trim_refused(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
+    let kept = number(batch.settings.keep.refused);
+    let gone = batch.connection.prepare_cached(TRIM_REFUSED)?.execute([kept])?;
+    batch.tally.refused -= number(gone);
+    Ok(())
+}
+
+/// Gives free pages back when they are more than a quarter of the file; fewer will be wanted again.
+fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+    let pragma = |sql: &str| {
+        connection
+            .prepare_cached(sql)?
+            .query_row([], |row| row.get::<_, i64>(0))
+    };
+    let free = pragma("PRAGMA freelist_count")?;
+    if free > PAGES && free > pragma("PRAGMA page_count")? / 4 {
+        connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+    }
+    Ok(())
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,163 @@
+//! Writes an event down: nonces, event and deliveries, in one transaction.
+
+use rusqlite::{ErrorCode, OptionalExtension, params};
+
+use super::change::{Batch, Change, Failure};
+use super::queue::Place;
+use super::rows;
+use crate::clock::Timestamp;
+use crate::store::once::{self, Novelty};
+use crate::store::{DeliveryId, NewDelivery, StoreError, Taken, Taking};
+use crate::verify::{EventId, Nonce};
+
+const NONCE_KNOWN: &str = "SELECT event FROM nonces WHERE rule = ?1 AND nonce = ?2 AND remember_until >= ?3";
+
+const NONCE_NEW: &str =
+    "INSERT OR IGNORE INTO nonces (rule, nonce, event, remember_until) VALUES (?1, ?2, ?3, ?4)";
+
+/// For one that is there: it is expired, or its delivery runs duplicates.
+const NONCE_AGAIN: &str = "UPDATE nonces SET \
+     event = iif(remember_until >= ?5, event, ?3), \
+     remember_until = iif(remember_until >= ?5, max(remember_until, ?4), ?4) \
+     WHERE rule = ?1 AND nonce = ?2";
+
+const EVENT: &str = "INSERT INTO events \
+     (id, received_at, endpoint, method, path, query, parameters, client, headers, decode, size, owed) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+
+const BODY: &str = "INSERT INTO bodies (event, body) VALUES (?1, ?2)";
+
+const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due) \
+     VALUES (?1, ?2, ?3, 'waiting', 0, 1, ?4)";
+
+/// An event to be written down, with its columns ready: that is done where the event came in, not by the one writer.
+pub(super) struct Take {
+    taking: Taking,
+    id: String,
+    parameters: String,
+    headers: String,
+    client: Option<String>,
+}
+
+impl Take {
+    /// Makes the columns.
+    pub fn new(taking: Taking) -> Self {
+        let received = &taking.received;
+        Self {
+            id: received.id.to_string(),
+            parameters: rows::parameters_column(&received.parameters),
+            headers: rows::headers_column(&received.headers),
+            client: received.client.map(|client| client.to_string()),
+            taking,
+        }
+    }
+
+    /// Writes the event and its body; its row.
+    fn write_event(&self, batch: &Batch<'_>, owed: usize) -> rusqlite::Result<i64> {
+        let received = &self.taking.received;
+        batch.connection.prepare_cached(EVENT)?.execute(params![
+            self.id,
+            received.at.as_millis(),
+            received.endpoint,
+            received.method.as_str(),
+            received.path,
+            received.query,
+            self.parameters,
+            self.client,
+            self.headers,
+            self.taking.decode,
+            i64::try_from(received.body.len()).unwrap_or(i64::MAX),
+            i64::try_from(owed).unwrap_or(i64::MAX),
+        ])?;
+        let event = batch.connection.last_insert_rowid();
+        batch
+            .connection
+            .prepare_cached(BODY)?
+            .execute(params![event, &*received.body])?;
+        Ok(event)
+    }
+
+    /// Remembers the nonces of a new delivery; how many were not there.
+    fn remember(&self, batch: &Batch<'_>, delivery: &NewDelivery) -> rusqlite::Result<i64> {
+        let mut new = 0;
+        for nonce in &delivery.nonces {
+            let (nonce, until) = (nonce.as_bytes(), delivery.remember_until.as_millis());
+            let mut insert = batch.connection.prepare_cached(NONCE_NEW)?;
+            if insert.execute(params![delivery.rule, nonce, self.id, until])? == 1 {
+                new += 1;
+                continue;
+            }
+            let at = self.taking.received.at.as_millis();
+            let mut update = batch.connection.prepare_cached(NONCE_AGAIN)?;
+            update.execute(params![delivery.rule, nonce, self.id, until, at])?;
+        }
+        Ok(new)
+    }
+}
+
+impl Change for Take {
+    type Said = Vec<Taken>;
+
+    fn make(&self, batch: &mut Batch<'_>) -> Result<Vec<Taken>, Failure> {
+        let novelties = once::novelty(&self.taking, |rule, nonce, at| remembered(batch, rule, nonce, at))?;
+        let new = novelties
+            .iter()
+            .filter(|novelty| **novelty == Novelty::New)
+            .count();
+        let event = match &batch.full {
+            _ if new == 0 => 0,
+            Some(full) => return Err(Failure::Own(full.clone())),
+            None => self.write_event(batch, new)?,
+        };
+        let mut taken = Vec::with_capacity(novelties.len());
+        for (delivery, novelty) in self.taking.deliveries.iter().zip(novelties) {
+            if let Novelty::Duplicate(of) = novelty {
+                taken.push(Taken::Duplicate { of });
+                continue;
+            }
+            batch.tally.nonces += self.remember(batch, delivery)?;
+            let id = DeliveryId::new(self.taking.received.at);
+            let due = delivery.due.as_millis();
+            batch.connection.prepare_cached(DELIVERY)?.execute(params![
+                id.to_string(),
+                event,
+                delivery.rule,
+                due
+            ])?;
+            let seq = batch.connection.last_insert_rowid();
+            batch.waiting.push(Place { due, seq });
+            taken.push(Taken::New(id));
+        }
+        batch.tally.owed += i64::try_from(new).unwrap_or(i64::MAX);
+        batch.tally.events += i64::from(new > 0);
+        Ok(taken)
+    }
+
+    fn size(&self) -> usize {
+        self.taking.received.body.len() + self.headers.len()
+    }
+
+    fn meaning(&self, error: &rusqlite::Error) -> Option<StoreError> {
+        let event = self.taking.received.id;
+        let there_already = error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation);
+        there_already.then_some(StoreError::IdTaken { event })
+    }
+}
+
+/// The event that a remembered nonce came with.
+fn remembered(
+    batch: &Batch<'_>,
+    rule: &str,
+    nonce: &Nonce,
+    at: Timestamp,
+) -> Result<Option<EventId>, Failure> {
+    let found: Option<String> = batch
+        .connection
+        .prepare_cached(NONCE_KNOWN)?
+        .query_row(params![rule, nonce.as_bytes(), at.as_millis()], |row| row.get(0))
+        .optional()?;
+    let event = found
+        .map(|event| rows::parsed::<EventId>("event", &event))
+        .transpose();
+    event.map_err(|rows::Unreadable(detail)| Failure::Own(StoreError::Unexpected { detail }))
+}

@@ -1,0 +1,51 @@
+//! How many rows of each kind there are, kept up to date: counting a million of them would hold up intake.
+
+use rusqlite::Connection;
+
+/// Numbers of rows, or how they change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Deliveries that are neither done nor dead.
+    pub owed: i64,
+    /// Deliveries that are done.
+    pub done: i64,
+    /// Deliveries that are dead.
+    pub dead: i64,
+    /// Events.
+    pub events: i64,
+    /// Nonces.
+    pub nonces: i64,
+    /// Refusals.
+    pub refused: i64,
+}
+
+impl Tally {
+    /// Counts everything, as far as possible in the smallest index.
+    pub fn count(connection: &Connection) -> rusqlite::Result<Self> {
+        let number = |sql: &str| {
+            connection
+                .prepare_cached(sql)?
+                .query_row([], |row| row.get::<_, i64>(0))
+        };
+        let owed = number("SELECT count(*) FROM deliveries WHERE state = 'waiting'")?;
+        let dead = number("SELECT count(*) FROM deliveries WHERE state = 'dead'")?;
+        Ok(Self {
+            owed,
+            done: number("SELECT count(*) FROM deliveries")? - owed - dead,
+            dead,
+            events: number("SELECT count(*) FROM events")?,
+            nonces: number("SELECT count(*) FROM nonces")?,
+            refused: number("SELECT count(*) FROM refused")?,
+        })
+    }
+
+    /// Changes by `by`.
+    pub fn change(&mut self, by: Self) {
+        self.owed += by.owed;
+        self.done += by.done;
+        self.dead += by.dead;
+        self.events += by.events;
+        self.nonces += by.nonces;
+        self.refused += by.refused;
+    }
+}

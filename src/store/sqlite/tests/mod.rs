@@ -1,0 +1,5 @@
+//! What only a store in a file can do wrong.
+
+mod crashing;
+mod opening;
+mod writing;

@@ -1,0 +1,243 @@
+//! The one writer: batches, a full disk, other programs' hands in the file.
+
+use std::pin::pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use rusqlite::{Connection, params_from_iter};
+
+use super::super::reading::{LATER, SAME_DUE};
+use super::super::writer::Writer;
+use crate::clock::Timestamp;
+use crate::store::contract::{Sqlite, Subject, after, arrival, done, owed, record, retry, taking_of};
+use crate::store::{Settings, Settled, State, StoreError, Taken};
+use crate::verify::Received;
+
+/// Does something with the connection, in the writer's thread.
+async fn in_writer<T: Send + 'static>(
+    subject: &Sqlite,
+    work: impl FnOnce(&mut Writer) -> rusqlite::Result<T> + Send + 'static,
+) -> T {
+    let done = subject.sqlite().read(move |writer| Ok(work(writer).unwrap()));
+    done.await.unwrap()
+}
+
+/// Lets the database grow by no more than `pages`.
+async fn let_grow_by(subject: &Sqlite, pages: i64) {
+    in_writer(subject, move |writer| {
+        let now: i64 = writer
+            .file
+            .connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))?;
+        let most = now + pages;
+        let mut limit = writer
+            .file
+            .connection
+            .prepare(&format!("PRAGMA max_page_count = {most}"))?;
+        limit.query_row([], |_| Ok(()))
+    })
+    .await;
+}
+
+fn large(millis: i64) -> Received {
+    Received {
+        body: Bytes::from(vec![b'x'; 40_000]),
+        ..arrival(millis)
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
+    let subject = Sqlite::open(Settings::default());
+    let delivery = subject.take_new(&arrival(0), owed("deploy", &["a"])).await;
+    subject.lease_all(after(0)).await;
+    let before = subject.store().counts().await.unwrap();
+    let_grow_by(&subject, 2).await;
+    let taken = subject
+        .take(&large(1), &[owed("deploy", &["b"])])
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(taken, StoreError::Full { .. }) && taken.may_pass(),
+        "{taken}"
+    );
+    let mut attempt = record(0, 1);
+    attempt.stdout = vec![b'x'; 40_000];
+    let settled = Settled {
+        delivery,
+        attempt: Some(attempt),
+        settlement: done(2),
+    };
+    let error = subject.store().settle(settled.clone()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    assert_eq!(subject.store().counts().await, Ok(before));
+    let_grow_by(&subject, 1000).await;
+    // The lease is where it was, and the nonce of what was not taken is not burnt.
+    subject.store().settle(settled).await.unwrap();
+    subject.take_new(&large(3), owed("deploy", &["b"])).await;
+    let subject = subject.crash();
+    assert_eq!(subject.store().attempts(delivery).await.unwrap().len(), 1);
+    assert_eq!(subject.store().counts().await.unwrap().events, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_call_in_a_batch_fails_alone() {
+    let subject = Sqlite::open(Settings::default());
+    let known = arrival(0);
+    subject.take_new(&known, owed("deploy", &["a"])).await;
+    // Holds the writer until all calls wait, so that they come in one batch.
+    let (go, held) = mpsc::channel::<()>();
+    let hold = in_writer(&subject, move |_| {
+        held.recv().unwrap();
+        Ok(())
+    });
+    let store = subject.store();
+    let calls = async {
+        let fresh = arrival(1);
+        let takes = [
+            (&fresh, "b"),
+            (&known, "c"),
+            (&arrival(2), "b"),
+            (&arrival(3), "d"),
+        ];
+        let takes =
+            takes.map(|(received, nonce)| store.take(taking_of(received, &[owed("deploy", &[nonce])])));
+        let [mut first, mut second, mut third, mut fourth] = takes;
+        let mut context = Context::from_waker(Waker::noop());
+        for take in [&mut first, &mut second, &mut third, &mut fourth] {
+            assert!(take.as_mut().poll(&mut context).is_pending());
+        }
+        go.send(()).unwrap();
+        (first.await, second.await, third.await, fourth.await, fresh.id)
+    };
+    let ((), (first, second, third, fourth, fresh)) = tokio::join!(hold, calls);
+    assert!(matches!(first.unwrap()[..], [Taken::New(_)]));
+    assert_eq!(second, Err(StoreError::IdTaken { event: known.id }));
+    assert_eq!(third, Ok(vec![Taken::Duplicate { of: fresh }]));
+    assert!(matches!(fourth.unwrap()[..], [Taken::New(_)]));
+    let before = store.counts().await.unwrap();
+    assert_eq!((before.events, before.waiting, before.nonces), (3, 3, 3));
+    assert_eq!(subject.lease_all(after(0)).await.len(), 3);
+    let after_crash = subject.crash().store().counts().await.unwrap();
+    assert_eq!(
+        (after_crash.events, after_crash.waiting, after_crash.nonces),
+        (3, 3, 3)
+    );
+}
+
+#[tokio::test]
+async fn leases_whose_taker_has_gone_away_are_taken_back() {
+    let subject = Sqlite::open(Settings::default());
+    let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    {
+        let mut lease = pin!(subject.store().lease(1, after(0)));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(matches!(lease.as_mut().poll(&mut context), Poll::Pending));
+        // Carried out, and its answer is on the way.
+        in_writer(&subject, |_| Ok(())).await;
+    }
+    assert_eq!(subject.store().next_due().await, Ok(Some(after(0))));
+    assert_eq!(subject.lease_all(after(0)).await, [delivery]);
+}
+
+#[tokio::test]
+async fn what_another_program_writes_is_noticed() {
+    let subject = Sqlite::open(Settings::default());
+    let first = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    let second = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    assert_eq!(subject.lease_all(after(0)).await, [first, second]);
+    subject.settle(first, retry(500)).await;
+    let other = Connection::open(subject.path()).unwrap();
+    other.execute("UPDATE deliveries SET due = 7", []).unwrap();
+    assert_eq!(
+        subject.store().next_due().await,
+        Ok(Some(Timestamp::from_millis(7)))
+    );
+    assert_eq!(subject.lease_all(after(0)).await, [first]);
+    other.execute("DELETE FROM events", []).unwrap();
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.events, counts.waiting), (0, 0));
+    let settled = Settled {
+        delivery: second,
+        attempt: None,
+        settlement: done(0),
+    };
+    let error = subject.store().settle(settled).await;
+    assert_eq!(error, Err(StoreError::NotLeased { delivery: second }));
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_back_is_a_dead_letter_and_holds_nobody_up() {
+    let subject = Sqlite::open(Settings::default());
+    let broken = arrival(0);
+    subject.take_new(&broken, owed("deploy", &[])).await;
+    let sound = subject.take_new(&arrival(1), owed("deploy", &[])).await;
+    let other = Connection::open(subject.path()).unwrap();
+    let harm = "UPDATE events SET headers = 'x' WHERE id = ?1";
+    other.execute(harm, [broken.id.to_string()]).unwrap();
+    assert_eq!(subject.lease_all(after(0)).await, [sound]);
+    let listed = subject.store().deliveries(broken.id).await.unwrap();
+    let reason =
+        "the event cannot be read back: the column `headers`: expected value at line 1 column 1".to_owned();
+    assert_eq!(listed[0].state, State::Dead { at: after(0), reason });
+    assert_eq!(subject.store().counts().await.unwrap().dead, 1);
+}
+
+#[tokio::test]
+async fn refusals_that_find_no_room_are_dropped_and_counted() {
+    let subject = Sqlite::open(Settings::default());
+    let (go, held) = mpsc::channel::<()>();
+    let hold = in_writer(&subject, move |_| {
+        held.recv().unwrap();
+        Ok(())
+    });
+    let refuse = async {
+        for number in 0..300 {
+            subject.store().refuse(crate::store::Refused {
+                at: after(number),
+                endpoint: "/".into(),
+                client: None,
+                reason: String::new(),
+                headers: String::new(),
+            });
+        }
+        go.send(()).unwrap();
+    };
+    tokio::join!(hold, refuse);
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.refused, counts.refused_dropped), (256, 44));
+}
+
+#[tokio::test]
+async fn the_queue_is_read_by_its_index_from_where_it_is_read_on() {
+    let subject = Sqlite::open(Settings::default());
+    for (sql, by) in [(SAME_DUE, "due=? AND seq>?"), (LATER, "due>?")] {
+        let plan = in_writer(&subject, move |writer| {
+            let mut plan = writer
+                .file
+                .connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let unbound = vec![0; plan.parameter_count()];
+            let steps = plan.query_map(params_from_iter(unbound), |row| row.get::<_, String>(3))?;
+            steps.collect::<rusqlite::Result<Vec<_>>>()
+        })
+        .await;
+        assert_eq!(
+            plan,
+            [format!(
+                "SEARCH deliveries USING COVERING INDEX deliveries_due ({by})"
+            )]
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_written_back_and_does_not_grow_for_ever() {
+    let subject = Sqlite::open(Settings::default());
+    for number in 0..600 {
+        subject.take_new(&large(number), owed("deploy", &[])).await;
+    }
+    let log = subject.path().with_extension("db-wal").metadata().unwrap().len();
+    assert!(log < 12 << 20, "{log}");
+}

@@ -1,0 +1,294 @@
+//! The one thread that owns the connection.
+//!
+//! It takes all calls that wait, writes their changes in one transaction, and answers when the commit is on disk: the
+//! cost of a sync is shared by all who wait for it. What only reads comes after the writes of its round, so that
+//! whoever was answered sees what was written for him. Between two rounds it writes the log back into the database.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+use tokio::sync::mpsc;
+
+use super::change::{Batch, Call, Reply, reply};
+use super::file::{self, StoreFile};
+use super::queue::Queue;
+use super::refusals::Refusals;
+use super::sweeping;
+use super::tally::Tally;
+use crate::live::Live;
+use crate::store::{Counts, DeliveryId, Refused, Settings, StoreError};
+
+/// How many calls wait for the writer at most; who comes later waits to wait.
+pub(super) const CALLS: usize = 1024;
+
+/// How many calls are taken in one round.
+const ROUND: usize = 256;
+
+/// How many bytes one transaction writes, roughly: one larger call is a transaction of its own.
+const TRANSACTION: usize = 16 << 20;
+
+/// How many pages of the log are written back at once, rather earlier than late: nobody is answered meanwhile.
+const LOG_PAGES: i64 = 2000;
+
+const REFUSED: &str =
+    "INSERT INTO refused (at, endpoint, client, reason, headers) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+/// What the writer is asked to do.
+pub(super) enum Command {
+    /// To write, and answer after the commit.
+    Write(Box<dyn Call>),
+    /// To look, and answer.
+    Read(Box<dyn FnOnce(&mut Writer) + Send>),
+    /// To see that a refusal waits.
+    Wake,
+    /// To end when everything before is done.
+    Close(Reply<()>),
+}
+
+/// What the thread owns.
+pub(super) struct Writer {
+    /// The file; gone when it is closed.
+    pub file: StoreFile,
+    /// The queue.
+    pub queue: Queue,
+    tally: Tally,
+    settings: Arc<Live<Settings>>,
+    refusals: Arc<Refusals>,
+    /// Leases whose takers have gone away.
+    returned: Arc<Mutex<Vec<DeliveryId>>>,
+    /// Changes when another program has written to the file.
+    data_version: i64,
+}
+
+impl Writer {
+    /// A writer for an open file.
+    pub fn new(
+        file: StoreFile,
+        settings: Arc<Live<Settings>>,
+        refusals: Arc<Refusals>,
+        returned: Arc<Mutex<Vec<DeliveryId>>>,
+    ) -> rusqlite::Result<Self> {
+        Ok(Self {
+            tally: Tally::count(&file.connection)?,
+            data_version: pragma(&file.connection, "PRAGMA data_version")?,
+            file,
+            queue: Queue::new(),
+            settings,
+            refusals,
+            returned,
+        })
+    }
+
+    /// Works until it is told to close, or nobody is left to tell it anything.
+    pub fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut round = Vec::with_capacity(ROUND);
+        let mut closing = Vec::new();
+        while commands.blocking_recv_many(&mut round, ROUND) > 0 {
+            let mut writes = Vec::new();
+            let mut reads = Vec::new();
+            for command in round.drain(..) {
+                match command {
+                    Command::Write(call) => writes.push(call),
+                    Command::Read(read) => reads.push(read),
+                    Command::Wake => {}
+                    Command::Close(reply) => {
+                        // What waits is still carried out; nothing more comes in.
+                        commands.close();
+                        closing.push(reply);
+                    }
+                }
+            }
+            self.write(writes);
+            for read in reads {
+                read(&mut self);
+            }
+            self.write_back("PASSIVE", LOG_PAGES);
+        }
+        self.write(Vec::new());
+        self.write_back("TRUNCATE", 0);
+        drop(self);
+        for closed in closing {
+            reply(closed, Ok(()));
+        }
+    }
+
+    /// What an error of SQLite means to the caller.
+    pub fn meaning(&self, error: &rusqlite::Error) -> StoreError {
+        file::meaning(&self.file.path, error)
+    }
+
+    /// How much of everything there is.
+    pub fn counts(&mut self) -> rusqlite::Result<Counts> {
+        self.look_round()?;
+        let leased = self.queue.leases() as u64;
+        let number = |count: i64| u64::try_from(count).unwrap_or(0);
+        Ok(Counts {
+            waiting: number(self.tally.owed).saturating_sub(leased),
+            leased,
+            done: number(self.tally.done),
+            dead: number(self.tally.dead),
+            events: number(self.tally.events),
+            nonces: number(self.tally.nonces),
+            refused: number(self.tally.refused),
+            refused_dropped: self.refusals.dropped(),
+        })
+    }
+
+    /// Takes back leases that nobody got, and notices when another program has written to the file.
+    pub fn look_round(&mut self) -> rusqlite::Result<()> {
+        let returned = std::mem::take(&mut *super::held(&self.returned));
+        for delivery in returned {
+            self.queue.release(delivery);
+        }
+        let data_version = pragma(&self.file.connection, "PRAGMA data_version")?;
+        if data_version != self.data_version {
+            self.tally = Tally::count(&self.file.connection)?;
+            self.queue.look_again();
+            self.data_version = data_version;
+        }
+        Ok(())
+    }
+
+    /// Writes all that waits and answers.
+    pub fn write(&mut self, mut calls: Vec<Box<dyn Call>>) {
+        let mut refusals = self.refusals.take();
+        while !calls.is_empty() || !refusals.is_empty() {
+            let mut size = 0;
+            let fitting = calls.iter().take_while(|call| {
+                size += call.size();
+                size <= TRANSACTION
+            });
+            let many = fitting.count().max(1).min(calls.len());
+            let rest = calls.split_off(many);
+            self.write_together(std::mem::replace(&mut calls, rest), std::mem::take(&mut refusals));
+        }
+    }
+
+    /// Writes in one transaction; if it is the fault of one of them, each in its own.
+    fn write_together(&mut self, mut calls: Vec<Box<dyn Call>>, refusals: Vec<Refused>) {
+        let error = match self.transact(&mut calls, &refusals) {
+            Ok(()) => {
+                for call in calls {
+                    call.answer(Ok(()));
+                }
+                return;
+            }
+            Err(error) => error,
+        };
+        if !is_own_fault(&error) || calls.len() + usize::from(!refusals.is_empty()) <= 1 {
+            self.refusals.drop_also(refusals.len());
+            let meaning = self.meaning(&error);
+            if calls.is_empty() {
+                tracing::warn!(error = %meaning, "cannot write refusals down");
+            }
+            for call in calls {
+                let own = call.meaning(&error).filter(|_| is_own_fault(&error));
+                call.answer(Err(own.unwrap_or_else(|| meaning.clone())));
+            }
+            return;
+        }
+        for call in calls {
+            self.write_together(vec![call], Vec::new());
+        }
+        if !refusals.is_empty() {
+            self.write_together(Vec::new(), refusals);
+        }
+    }
+
+    /// Makes the changes in one transaction, and lets memory follow when it is on disk.
+    fn transact(&mut self, calls: &mut [Box<dyn Call>], refusals: &[Refused]) -> rusqlite::Result<()> {
+        let settings = *self.settings.current();
+        let connection = &mut self.file.connection;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut batch = Batch {
+            connection: &transaction,
+            queue: &self.queue,
+            settings,
+            full: full(&transaction, settings.max_size)?,
+            tally: Tally::default(),
+            waiting: Vec::new(),
+            ended: HashSet::new(),
+        };
+        for call in calls {
+            call.make(&mut batch)?;
+        }
+        if !refusals.is_empty() {
+            write_refusals(&mut batch, refusals)?;
+        }
+        let Batch {
+            tally,
+            waiting,
+            ended,
+            ..
+        } = batch;
+        transaction.commit()?;
+        self.tally.change(tally);
+        for delivery in ended {
+            self.queue.end(delivery);
+        }
+        for place in waiting {
+            self.queue.wait(place);
+        }
+        Ok(())
+    }
+
+    /// Writes the log back into the database when `pages` of it wait for that.
+    fn write_back(&mut self, how: &str, pages: i64) {
+        let connection = &self.file.connection;
+        let log = |how: &str| {
+            let mut checkpoint = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({how})"))?;
+            checkpoint.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+        };
+        // Asking only for the sizes.
+        let result = log("NOOP").and_then(|waiting| if waiting >= pages { log(how) } else { Ok(0) });
+        if let Err(error) = result {
+            // Nothing is lost: the log has it.
+            tracing::warn!(%error, "cannot write the store's log back into it");
+        }
+    }
+}
+
+/// Whether an error is about what was to be written, rather than about the disk.
+fn is_own_fault(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        None => true,
+        Some(code) => matches!(
+            code,
+            ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch | ErrorCode::Unknown
+        ),
+    }
+}
+
+/// Why no new event may be written, if the store is as large as it may be.
+fn full(connection: &Connection, max_size: Option<u64>) -> rusqlite::Result<Option<StoreError>> {
+    let Some(max_size) = max_size else {
+        return Ok(None);
+    };
+    let pages = pragma(connection, "PRAGMA page_count")? - pragma(connection, "PRAGMA freelist_count")?;
+    let size = pages.saturating_mul(pragma(connection, "PRAGMA page_size")?);
+    let full = u64::try_from(size).is_ok_and(|size| size >= max_size);
+    Ok(full.then(|| StoreError::Full {
+        detail: format!("it holds {size} bytes, and its limit is {max_size}"),
+    }))
+}
+
+/// Writes refusals down, as many of the latest as the ring holds.
+fn write_refusals(batch: &mut Batch<'_>, refusals: &[Refused]) -> rusqlite::Result<()> {
+    let older = refusals.len().saturating_sub(batch.settings.keep.refused);
+    for refused in refusals.iter().skip(older) {
+        batch.connection.prepare_cached(REFUSED)?.execute(params![
+            refused.at.as_millis(),
+            refused.endpoint,
+            refused.client.map(|client| client.to_string()),
+            refused.reason,
+            refused.headers,
+        ])?;
+        batch.tally.refused += 1;
+    }
+    sweeping::trim_refused(batch)
+}
+
+fn pragma(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+}
