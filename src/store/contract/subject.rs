@@ -186,7 +186,7 @@ pub fn arrival(millis: i64) -> Received {
 
 /// A nonce.
 pub fn nonce(text: &str) -> Nonce {
-    Nonce::new(text.as_bytes().to_vec())
+    Nonce::id(text.as_bytes())
 }
 
 /// A delivery due at once, whose nonces are remembered for a second.

@@ -85,11 +85,11 @@ impl Writer {
                 self.queue.take_first();
                 continue;
             };
-            if !events.contains_key(&waiting.event) {
+            if let std::collections::hash_map::Entry::Vacant(e) = events.entry(waiting.event) {
                 match reading::event(connection, waiting.event)? {
                     Ok(event) => {
                         bytes += event.0.body.len();
-                        events.insert(waiting.event, event);
+                        e.insert(event);
                     }
                     Err(unreadable) => {
                         self.queue.take_first();

@@ -88,7 +88,7 @@ async fn one_bad_call_in_a_batch_fails_alone() {
     subject.take_new(&known, owed("deploy", &["a"])).await;
     // Holds the writer until all calls wait, so that they come in one batch.
     let (go, held) = mpsc::channel::<()>();
-    let hold = in_writer(&subject, move |_| {
+    let holding = in_writer(&subject, move |_| {
         held.recv().unwrap();
         Ok(())
     });
@@ -111,7 +111,7 @@ async fn one_bad_call_in_a_batch_fails_alone() {
         go.send(()).unwrap();
         (first.await, second.await, third.await, fourth.await, fresh.id)
     };
-    let ((), (first, second, third, fourth, fresh)) = tokio::join!(hold, calls);
+    let ((), (first, second, third, fourth, fresh)) = tokio::join!(holding, calls);
     assert!(matches!(first.unwrap()[..], [Taken::New(_)]));
     assert_eq!(second, Err(StoreError::IdTaken { event: known.id }));
     assert_eq!(third, Ok(vec![Taken::Duplicate { of: fresh }]));
@@ -188,7 +188,7 @@ async fn an_event_that_cannot_be_read_back_is_a_dead_letter_and_holds_nobody_up(
 async fn refusals_that_find_no_room_are_dropped_and_counted() {
     let subject = Sqlite::open(Settings::default());
     let (go, held) = mpsc::channel::<()>();
-    let hold = in_writer(&subject, move |_| {
+    let holding = in_writer(&subject, move |_| {
         held.recv().unwrap();
         Ok(())
     });
@@ -204,7 +204,7 @@ async fn refusals_that_find_no_room_are_dropped_and_counted() {
         }
         go.send(()).unwrap();
     };
-    tokio::join!(hold, refuse);
+    tokio::join!(holding, refuse);
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.refused, counts.refused_dropped), (256, 44));
 }
