@@ -187,8 +187,8 @@ impl Pair {
             self.sqlite.store().settle(settled(sqlite)).await,
         ];
         match both {
-            [Ok(()), Ok(())] => {}
-            [
+            [Ok(()), Ok(())]
+            | [
                 Err(StoreError::NotLeased { .. }),
                 Err(StoreError::NotLeased { .. }),
             ] => {}
@@ -242,8 +242,8 @@ proptest! {
     fn both_stores_answer_alike(steps in prop::collection::vec(step(), 1..40)) {
         let settings = Settings {
             keep: Keep {
-                done: Duration::from_secs(60),
-                dead: Duration::from_secs(120),
+                done: Duration::from_mins(1),
+                dead: Duration::from_mins(2),
                 refused: 10,
             },
             max_size: None,

@@ -26,7 +26,7 @@ pub(super) fn is_remembered(until: Timestamp, at: Timestamp) -> bool {
 
 /// How much longer than promised a nonce is kept: an arrival is compared by its own time, and may have waited a
 /// little when its turn comes.
-const SLACK: Duration = Duration::from_secs(60);
+const SLACK: Duration = Duration::from_mins(1);
 
 /// The moment before which a nonce must have expired to be forgotten at `now`.
 pub(super) fn forgotten_before(now: Timestamp) -> Timestamp {

@@ -23,7 +23,7 @@ pub struct Keep {
 }
 
 /// One day.
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 impl Default for Settings {
     fn default() -> Self {

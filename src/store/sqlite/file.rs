@@ -61,7 +61,7 @@ pub(super) fn open(path: &Path) -> Result<StoreFile, StoreError> {
     })
 }
 
-/// What an error of SQLite means to the caller of a store.
+/// What an error of `SQLite` means to the caller of a store.
 pub(super) fn meaning(path: &Path, error: &rusqlite::Error) -> StoreError {
     let detail = error.to_string();
     let path = path.to_path_buf();
@@ -121,7 +121,7 @@ fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// Looks at the first bytes, which is all that can be done without SQLite writing beside the file.
+/// Looks at the first bytes, which is all that can be done without `SQLite` writing beside the file.
 fn inspect(path: &Path) -> Result<(), StoreError> {
     let mut head = Vec::with_capacity(100);
     match File::open(path) {
@@ -260,7 +260,7 @@ fn build(draft: &Path) -> Result<(), StoreError> {
     file.sync_all().map_err(|error| unopenable(draft, &error))
 }
 
-/// Removes a draft and what SQLite may have put beside it.
+/// Removes a draft and what `SQLite` may have put beside it.
 fn discard(draft: &Path) {
     for suffix in ["", "-journal"] {
         let leftover = beside(draft, suffix);
@@ -352,7 +352,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Reads a small file from end to end; of a large one SQLite checks what it reads.
+/// Reads a small file from end to end; of a large one `SQLite` checks what it reads.
 fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let size = path.metadata().map_err(|error| unopenable(path, &error))?.len();
     if size > CHECKED_WHOLE {

@@ -1,4 +1,4 @@
-//! The store in a file: SQLite with a write-ahead log, synced before every answer.
+//! The store in a file: `SQLite` with a write-ahead log, synced before every answer.
 //!
 //! Anyone may read it with `sqlite3` while the daemon runs; a second daemon is turned away. [`SqliteStore`] is the
 //! door: it makes a call of each question and sends it to the one thread that owns the connection (`writer.rs`).

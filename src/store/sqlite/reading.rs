@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::store::{ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, Refused, State};
 use crate::verify::{EventId, Received};
 
-/// Those of one due time, after one of them. Together with [`LATER`] this is `(due, seq) > (?1, ?2)`, for which SQLite
+/// Those of one due time, after one of them. Together with [`LATER`] this is `(due, seq) > (?1, ?2)`, for which `SQLite`
 /// would use the index by `due` alone, and walk over all of that due time again and again.
 pub(super) const SAME_DUE: &str = "SELECT due, seq FROM deliveries \
      WHERE state = 'waiting' AND due = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";

@@ -113,7 +113,7 @@ impl Writer {
         }
     }
 
-    /// What an error of SQLite means to the caller.
+    /// What an error of `SQLite` means to the caller.
     pub fn meaning(&self, error: &rusqlite::Error) -> StoreError {
         file::meaning(&self.file.path, error)
     }
