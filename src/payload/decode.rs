@@ -111,7 +111,12 @@ fn json(content_type: &ContentType, body: &[u8]) -> Result<Payload, Undecodable>
     if body.trim_ascii().is_empty() {
         return Err(Undecodable::Empty);
     }
-    serde_json::from_slice(body)
+    // Checked as a whole it is UTF-8 in one quick pass; the parser would check string by string.
+    let parsed = match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(body),
+    };
+    parsed
         .map(|value| payload(Kind::Json, value))
         .map_err(|error| Undecodable::Json(error.to_string()))
 }

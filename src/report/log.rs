@@ -3,6 +3,9 @@
 //! Both are written by threads of their own behind bounded queues, so that a slow disk or a stuck pipe never holds a
 //! request; what does not fit is dropped and counted. The guard flushes at exit.
 
+use std::io::{self, BufWriter, Write};
+use std::time::Duration;
+
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{Builder, Rotation};
 use tracing_subscriber::EnvFilter;
@@ -14,6 +17,27 @@ use crate::rules::{LogFormat, LogRotation, LogSettings};
 
 /// How many lines wait for a slow destination.
 const MAX_WAITING_LINES: usize = 16_384;
+
+/// How many bytes of lines are written at once.
+const BATCH: usize = 64 << 10;
+/// How long the writer rests when it has written all there was.
+const REST: Duration = Duration::from_millis(2);
+
+/// Writes lines in batches. To wake the writing thread for every line would cost a request more than the line; so
+/// after each flush, which comes when no line is left, the thread rests a moment while lines gather.
+struct Batches<W: Write>(BufWriter<W>);
+
+impl<W: Write> Write for Batches<W> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.0.write(lines)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        std::thread::sleep(REST);
+        Ok(())
+    }
+}
 
 /// Flushes the logs when dropped: keep it to the end.
 #[must_use = "dropping it ends the logging"]
@@ -29,7 +53,8 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
             .map_err(|error| error.to_string())
     };
     let mut workers = Vec::new();
-    let mut writer = |destination: Box<dyn std::io::Write + Send>| {
+    let mut writer = |destination: Box<dyn Write + Send>| {
+        let destination = Batches(BufWriter::with_capacity(BATCH, destination));
         let (writer, worker) = NonBlockingBuilder::default()
             .buffered_lines_limit(MAX_WAITING_LINES)
             .finish(destination);

@@ -187,8 +187,8 @@ impl Pair {
             self.sqlite.store().settle(settled(sqlite)).await,
         ];
         match both {
-            [Ok(()), Ok(())] => {}
-            [
+            [Ok(()), Ok(())]
+            | [
                 Err(StoreError::NotLeased { .. }),
                 Err(StoreError::NotLeased { .. }),
             ] => {}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::change::Called;
 use super::queue::Place;
-use super::reading::{self, Waiting};
+use super::reading;
 use super::rows::{Unreadable, parsed};
 use super::settling::Settle;
 use super::writer::Writer;
@@ -85,6 +85,7 @@ impl Writer {
                 self.queue.take_first();
                 continue;
             };
+<<<<<<< HEAD
             if let std::collections::hash_map::Entry::Vacant(e) = events.entry(waiting.event) {
                 match reading::event(connection, waiting.event)? {
                     Ok(event) => {
@@ -98,34 +99,47 @@ impl Writer {
                     }
                 }
             }
+=======
+            let event = match events.get(&waiting.event) {
+                Some(event) => Ok(event.clone()),
+                None => reading::event(connection, waiting.event)?,
+            };
+>>>>>>> store
             self.queue.take_first();
-            if let Some((received, decode)) = events.get(&waiting.event)
-                && let Ok(delivery) = parsed::<DeliveryId>("id", &waiting.id)
+            let delivery = parsed::<DeliveryId>("id", &waiting.id);
+            let ((received, decode), delivery) = match (event, delivery) {
+                (Ok(event), Ok(delivery)) => (event, delivery),
+                (Err(unreadable), Ok(delivery)) => {
+                    self.give_up(delivery, place, now, &unreadable);
+                    continue;
+                }
+                (_, Err(Unreadable(reason))) => {
+                    tracing::error!(delivery = waiting.id, reason, "a delivery has an id that is none");
+                    continue;
+                }
+            };
+            if events
+                .insert(waiting.event, (Arc::clone(&received), decode.clone()))
+                .is_none()
             {
-                self.queue.lease(delivery, place);
-                leases.push(Lease {
-                    delivery,
-                    rule: Arc::from(waiting.rule),
-                    action: waiting.action,
-                    attempt: waiting.attempt,
-                    received: Arc::clone(received),
-                    decode: decode.clone(),
-                });
+                bytes += received.body.len();
             }
+            self.queue.lease(delivery, place);
+            leases.push(Lease {
+                delivery,
+                rule: Arc::from(waiting.rule),
+                action: waiting.action,
+                attempt: waiting.attempt,
+                received,
+                decode,
+            });
         }
         Ok(())
     }
 
     /// Makes a dead letter of what cannot be read, so that it does not stand in the way of the others for ever.
-    fn give_up(&mut self, waiting: &Waiting, place: Place, now: Timestamp, unreadable: &Unreadable) {
-        tracing::error!(
-            delivery = waiting.id,
-            reason = unreadable.0,
-            "an event cannot be read back"
-        );
-        let Ok(delivery) = parsed::<DeliveryId>("id", &waiting.id) else {
-            return;
-        };
+    fn give_up(&mut self, delivery: DeliveryId, place: Place, now: Timestamp, unreadable: &Unreadable) {
+        tracing::error!(%delivery, reason = unreadable.0, "an event cannot be read back");
         self.queue.lease(delivery, place);
         let settlement = Settlement::Dead {
             at: now,

@@ -2,7 +2,9 @@
 //!
 //! Bytes that are no UTF-8 are kept as they are: a header's value is JSON text where it is text, else base64.
 
+use std::fmt::Display;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -71,9 +73,9 @@ pub(super) fn received(row: &Row<'_>) -> Result<Received, Unreadable> {
 }
 
 /// Reads a value that is kept as text.
-pub(super) fn parsed<T: std::str::FromStr>(column: &str, text: &str) -> Result<T, Unreadable> {
+pub(super) fn parsed<T: FromStr<Err: Display>>(column: &str, text: &str) -> Result<T, Unreadable> {
     text.parse()
-        .map_err(|_| Unreadable(format!("the column `{column}` holds `{}`", text.escape_debug())))
+        .map_err(|error| Unreadable(format!("the column `{column}`: {error}")))
 }
 
 fn parameters(column: &str) -> Result<Vec<(String, String)>, Unreadable> {

@@ -1,8 +1,7 @@
 //! The one writer: batches, a full disk, other programs' hands in the file.
 
-use std::pin::pin;
 use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use rusqlite::{Connection, params_from_iter};
@@ -11,7 +10,7 @@ use super::super::reading::{LATER, SAME_DUE};
 use super::super::writer::Writer;
 use crate::clock::Timestamp;
 use crate::store::contract::{Sqlite, Subject, after, arrival, done, owed, record, retry, taking_of};
-use crate::store::{Settings, Settled, State, StoreError, Taken};
+use crate::store::{Answer, Refused, Settings, Settled, State, StoreError, Taken};
 use crate::verify::Received;
 
 /// Does something with the connection, in the writer's thread.
@@ -21,6 +20,26 @@ async fn in_writer<T: Send + 'static>(
 ) -> T {
     let done = subject.sqlite().read(move |writer| Ok(work(writer).unwrap()));
     done.await.unwrap()
+}
+
+/// Holds the writer, so that what is called meanwhile comes to it at once; it goes on when the sender is used.
+fn hold(subject: &Sqlite) -> (mpsc::Sender<()>, Answer<'_, ()>) {
+    let (began, beginning) = mpsc::channel();
+    let (go, going) = mpsc::channel();
+    let mut answer = subject.sqlite().read(move |_| {
+        began.send(()).unwrap();
+        going.recv().unwrap();
+        Ok(())
+    });
+    assert!(is_pending(&mut answer));
+    beginning.recv().unwrap();
+    (go, answer)
+}
+
+/// Begins a call, or looks after it.
+fn is_pending<T>(answer: &mut Answer<'_, T>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    answer.as_mut().poll(&mut context).is_pending()
 }
 
 /// Lets the database grow by no more than `pages`.
@@ -86,35 +105,30 @@ async fn one_bad_call_in_a_batch_fails_alone() {
     let subject = Sqlite::open(Settings::default());
     let known = arrival(0);
     subject.take_new(&known, owed("deploy", &["a"])).await;
-    // Holds the writer until all calls wait, so that they come in one batch.
-    let (go, held) = mpsc::channel::<()>();
-    let holding = in_writer(&subject, move |_| {
-        held.recv().unwrap();
-        Ok(())
-    });
+    let (go, going) = hold(&subject);
     let store = subject.store();
-    let calls = async {
-        let fresh = arrival(1);
-        let takes = [
-            (&fresh, "b"),
-            (&known, "c"),
-            (&arrival(2), "b"),
-            (&arrival(3), "d"),
-        ];
-        let takes =
-            takes.map(|(received, nonce)| store.take(taking_of(received, &[owed("deploy", &[nonce])])));
-        let [mut first, mut second, mut third, mut fourth] = takes;
-        let mut context = Context::from_waker(Waker::noop());
-        for take in [&mut first, &mut second, &mut third, &mut fourth] {
-            assert!(take.as_mut().poll(&mut context).is_pending());
-        }
-        go.send(()).unwrap();
-        (first.await, second.await, third.await, fourth.await, fresh.id)
-    };
-    let ((), (first, second, third, fourth, fresh)) = tokio::join!(holding, calls);
+    let fresh = arrival(1);
+    let takes = [
+        (&fresh, "b"),
+        (&known, "c"),
+        (&arrival(2), "b"),
+        (&arrival(3), "d"),
+    ];
+    let mut takes: Vec<_> = takes
+        .iter()
+        .map(|(received, nonce)| store.take(taking_of(received, &[owed("deploy", &[nonce])])))
+        .collect();
+    assert!(takes.iter_mut().all(is_pending));
+    go.send(()).unwrap();
+    going.await.unwrap();
+    let mut answers = Vec::new();
+    for take in takes {
+        answers.push(take.await);
+    }
+    let [first, second, third, fourth] = <[_; 4]>::try_from(answers).unwrap();
     assert!(matches!(first.unwrap()[..], [Taken::New(_)]));
     assert_eq!(second, Err(StoreError::IdTaken { event: known.id }));
-    assert_eq!(third, Ok(vec![Taken::Duplicate { of: fresh }]));
+    assert_eq!(third, Ok(vec![Taken::Duplicate { of: fresh.id }]));
     assert!(matches!(fourth.unwrap()[..], [Taken::New(_)]));
     let before = store.counts().await.unwrap();
     assert_eq!((before.events, before.waiting, before.nonces), (3, 3, 3));
@@ -130,13 +144,11 @@ async fn one_bad_call_in_a_batch_fails_alone() {
 async fn leases_whose_taker_has_gone_away_are_taken_back() {
     let subject = Sqlite::open(Settings::default());
     let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
-    {
-        let mut lease = pin!(subject.store().lease(1, after(0)));
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(matches!(lease.as_mut().poll(&mut context), Poll::Pending));
-        // Carried out, and its answer is on the way.
-        in_writer(&subject, |_| Ok(())).await;
-    }
+    let mut lease = subject.store().lease(1, after(0));
+    assert!(is_pending(&mut lease));
+    // Carried out, and its answer is on the way.
+    in_writer(&subject, |_| Ok(())).await;
+    drop(lease);
     assert_eq!(subject.store().next_due().await, Ok(Some(after(0))));
     assert_eq!(subject.lease_all(after(0)).await, [delivery]);
 }
@@ -187,24 +199,18 @@ async fn an_event_that_cannot_be_read_back_is_a_dead_letter_and_holds_nobody_up(
 #[tokio::test]
 async fn refusals_that_find_no_room_are_dropped_and_counted() {
     let subject = Sqlite::open(Settings::default());
-    let (go, held) = mpsc::channel::<()>();
-    let holding = in_writer(&subject, move |_| {
-        held.recv().unwrap();
-        Ok(())
-    });
-    let refuse = async {
-        for number in 0..300 {
-            subject.store().refuse(crate::store::Refused {
-                at: after(number),
-                endpoint: "/".into(),
-                client: None,
-                reason: String::new(),
-                headers: String::new(),
-            });
-        }
-        go.send(()).unwrap();
-    };
-    tokio::join!(holding, refuse);
+    let (go, going) = hold(&subject);
+    for number in 0..300 {
+        subject.store().refuse(Refused {
+            at: after(number),
+            endpoint: "/".into(),
+            client: None,
+            reason: String::new(),
+            headers: String::new(),
+        });
+    }
+    go.send(()).unwrap();
+    going.await.unwrap();
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.refused, counts.refused_dropped), (256, 44));
 }
