@@ -85,26 +85,10 @@ impl Writer {
                 self.queue.take_first();
                 continue;
             };
-<<<<<<< HEAD
-            if let std::collections::hash_map::Entry::Vacant(e) = events.entry(waiting.event) {
-                match reading::event(connection, waiting.event)? {
-                    Ok(event) => {
-                        bytes += event.0.body.len();
-                        e.insert(event);
-                    }
-                    Err(unreadable) => {
-                        self.queue.take_first();
-                        self.give_up(&waiting, place, now, &unreadable);
-                        continue;
-                    }
-                }
-            }
-=======
             let event = match events.get(&waiting.event) {
                 Some(event) => Ok(event.clone()),
                 None => reading::event(connection, waiting.event)?,
             };
->>>>>>> store
             self.queue.take_first();
             let delivery = parsed::<DeliveryId>("id", &waiting.id);
             let ((received, decode), delivery) = match (event, delivery) {
