@@ -143,7 +143,7 @@ fn event(repository: &str) -> Event {
     let received = received(body);
     let payload = decode(Decode::Text, &received.headers, &Bytes::new());
     Event {
-        received,
+        received: received.into(),
         payload: payload.unwrap_or_else(|error| panic!("{error}")),
     }
 }

@@ -3,9 +3,11 @@
 //! It holds no credential headers. It is one line: JSON has no line break but between its tokens.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::act::occasion::Occasion;
+use crate::payload::{Event, Kind};
 
 /// The fields, in the order in which they are written.
 #[derive(Serialize)]
@@ -19,7 +21,32 @@ struct Record<'r> {
     query: &'r str,
     client: Option<String>,
     headers: Map<String, Value>,
-    payload: &'r Value,
+    payload: Payload<'r>,
+}
+
+/// What the event says.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Payload<'r> {
+    /// As it was sent, where that is one line of JSON: every digit of it, and without writing it anew.
+    Sent(&'r RawValue),
+    /// As it was read.
+    Read(&'r Value),
+}
+
+impl<'r> Payload<'r> {
+    fn of(event: &'r Event) -> Self {
+        let body = event.received.body.trim_ascii();
+        // A form that holds JSON does not begin like this.
+        let json = event.payload.kind == Kind::Json && matches!(body.first(), Some(b'{' | b'['));
+        if json
+            && !body.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+            && let Ok(sent) = serde_json::from_slice(body)
+        {
+            return Self::Sent(sent);
+        }
+        Self::Read(&event.payload.value)
+    }
 }
 
 /// The record as JSON, without a line break.
@@ -35,7 +62,7 @@ pub fn json(occasion: &Occasion<'_>) -> Result<Vec<u8>, serde_json::Error> {
         query: &received.query,
         client: received.client.map(|client| client.to_string()),
         headers: headers(occasion),
-        payload: &occasion.event.payload.value,
+        payload: Payload::of(occasion.event),
     })
 }
 

@@ -53,7 +53,13 @@ pub fn run(arguments: &Arguments) -> u8 {
             payload::decode(endpoint.decode, &received.headers, &received.body).map_err(|error| {
                 format!("the body cannot be decoded: {error}; the answer would be 400 invalid payload")
             })?;
-        Ok((endpoint, Event { received, payload }))
+        Ok((
+            endpoint,
+            Event {
+                received: Arc::new(received),
+                payload,
+            },
+        ))
     });
     let (endpoint, event) = match event {
         Ok(event) => event,

@@ -24,7 +24,7 @@ use crate::config::{self, Loaded, Reloader};
 use crate::diagnostic::Findings;
 use crate::listen::{self, Door};
 use crate::live::Live;
-use crate::pipeline::{Dispatch, Intake, Waiting};
+use crate::pipeline::{Dispatch, Fresh, Intake, Waiting};
 use crate::report;
 use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
@@ -81,6 +81,7 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
     let stop_leasing = CancellationToken::new();
     let abort = CancellationToken::new();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
+    let fresh = Arc::new(Fresh::default());
     let shared = store;
     let dispatch = Arc::new(Dispatch {
         store: Arc::clone(&shared),
@@ -89,12 +90,14 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
         clock: clock.clone(),
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
+        fresh: Arc::clone(&fresh),
     });
     let intake = Arc::new(Intake {
         store: Arc::clone(&shared),
         clock: clock.clone(),
         wake,
         waiting,
+        fresh,
     });
     let request_timeout = server.request_timeout;
     let door = Arc::new(Door {

@@ -49,7 +49,7 @@ pub(super) fn event(payload: Value) -> Event {
     headers.insert("x-bytes", HeaderValue::from_bytes(b"\xFF").unwrap());
     headers.insert("x-hub-signature-256", HeaderValue::from_static("sha256=00ff"));
     Event {
-        received: Received {
+        received: Arc::new(Received {
             id: EventId::new(Timestamp::from_seconds(0)),
             at: Timestamp::from_seconds(0),
             endpoint: Arc::from("/deploy/{app}"),
@@ -60,7 +60,7 @@ pub(super) fn event(payload: Value) -> Event {
             client: Some("::ffff:10.1.2.3".parse().unwrap()),
             headers,
             body: Bytes::from(payload.to_string()),
-        },
+        }),
         payload: Payload {
             kind: Kind::Json,
             value: Arc::new(payload),

@@ -30,7 +30,7 @@ pub struct Payload {
 #[derive(Clone, Debug)]
 pub struct Event {
     /// What arrived, byte for byte.
-    pub received: Received,
+    pub received: Arc<Received>,
     /// What it says.
     pub payload: Payload,
 }

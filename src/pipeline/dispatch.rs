@@ -3,16 +3,21 @@
 //! Every attempt is a task that this room owns and awaits. A panicking action is a failed attempt. At most
 //! [`MAX_RUNNING`] deliveries run at once; all others wait in the store, their bodies on disk.
 
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::fresh::Fresh;
 use super::settlement::{Standing, settle};
 use super::waiting::Waiting;
-use crate::act::{Actor, Occasion, Outcome, Verdict};
+use crate::act::{Action, Actor, Occasion, Outcome, Verdict};
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::payload::{self, Decode, Event};
@@ -41,6 +46,8 @@ pub struct Dispatch {
     pub wake: Arc<Notify>,
     /// Senders that wait.
     pub waiting: Arc<Waiting>,
+    /// What was taken last, decoded.
+    pub fresh: Arc<Fresh>,
 }
 
 impl Dispatch {
@@ -108,7 +115,7 @@ impl Dispatch {
                 format!("the rule `{}` is gone from the rules file", lease.rule),
             )),
             Some((endpoint, rule)) if lease.action < rule.actions.len() => {
-                self.attempt(&lease, endpoint, rule, &rules, abort).await
+                self.attempt(&lease, endpoint, rule, abort).await
             }
             Some((_, rule)) => Some(self.undeliverable(
                 &lease,
@@ -135,6 +142,7 @@ impl Dispatch {
             && let Some(done) = end
         {
             self.waiting.end(lease.received.id, &lease.rule, done);
+            self.fresh.remove(lease.received.id);
         }
         self.wake.notify_one();
     }
@@ -145,13 +153,12 @@ impl Dispatch {
         lease: &Lease,
         endpoint: &Endpoint,
         rule: &Rule,
-        rules: &Arc<RuleSet>,
         abort: CancellationToken,
     ) -> Option<Settled> {
         let (action, retry) = (rule.actions.get(lease.action)?, rule.retries.get(lease.action)?);
         let started = self.clock.now();
-        let outcome = match restored(lease) {
-            Ok(event) => self.perform(lease, event, rules, abort).await,
+        let outcome = match self.event(lease) {
+            Ok(event) => self.perform(lease, &event, endpoint, action, abort).await,
             Err(message) => Outcome::new(Verdict::Dead, message, Duration::ZERO),
         };
         let now = self.clock.now();
@@ -197,35 +204,48 @@ impl Dispatch {
         })
     }
 
-    /// Performs the action in a task of its own, so that its panic ends nothing but itself.
+    /// Performs the action; its panic ends nothing but itself.
     async fn perform(
         &self,
         lease: &Lease,
-        event: Event,
-        rules: &Arc<RuleSet>,
+        event: &Event,
+        endpoint: &Endpoint,
+        action: &Action,
         abort: CancellationToken,
     ) -> Outcome {
-        let mut task = JoinSet::new();
-        let (actor, rules, index) = (Arc::clone(&self.actor), Arc::clone(rules), lease.action);
-        let (name, delivery, attempt) = (Arc::clone(&lease.rule), lease.delivery.to_string(), lease.attempt);
-        task.spawn(async move {
-            let (endpoint, rule) = rules.rule(&name)?;
-            let action = rule.actions.get(index)?;
-            let withheld = &endpoint.credentials;
-            let occasion = Occasion {
-                event: &event,
-                rule: &name,
-                delivery,
-                attempt,
-                withheld,
-            };
-            Some(actor.perform(action, &occasion, abort).await)
+        let occasion = Occasion {
+            event,
+            rule: &lease.rule,
+            delivery: lease.delivery.to_string(),
+            attempt: lease.attempt,
+            withheld: &endpoint.credentials,
+        };
+        let mut performing = pin!(self.actor.perform(action, &occasion, abort));
+        let guarded = poll_fn(|context| {
+            // What the action had in hand is dropped with it; what it shares with others is behind locks.
+            let poll = AssertUnwindSafe(|| performing.as_mut().poll(context));
+            catch_unwind(poll).unwrap_or_else(|_| {
+                Poll::Ready(Outcome::new(
+                    Verdict::FAILED,
+                    "the action panicked",
+                    Duration::ZERO,
+                ))
+            })
         });
-        match task.join_next().await {
-            Some(Ok(Some(outcome))) => outcome,
-            // The rule was there when the attempt began, so what is missing here is a panicked task.
-            _ => Outcome::new(Verdict::FAILED, "the action panicked", Duration::ZERO),
+        guarded.await
+    }
+
+    /// The event as it was taken.
+    fn event(&self, lease: &Lease) -> Result<Event, String> {
+        let received = Arc::clone(&lease.received);
+        if let Some(payload) = self.fresh.payload(received.id) {
+            return Ok(Event { received, payload });
         }
+        let decode =
+            Decode::from_name(&lease.decode).ok_or_else(|| format!("unknown decoding `{}`", lease.decode))?;
+        let payload = payload::decode(decode, &received.headers, &received.body)
+            .map_err(|error| format!("the stored body cannot be decoded: {error}"))?;
+        Ok(Event { received, payload })
     }
 
     /// A delivery that no attempt can help.
@@ -260,16 +280,6 @@ impl Dispatch {
             }
         }
     }
-}
-
-/// The event as it was taken.
-fn restored(lease: &Lease) -> Result<Event, String> {
-    let received = lease.received.as_ref().clone();
-    let decode =
-        Decode::from_name(&lease.decode).ok_or_else(|| format!("unknown decoding `{}`", lease.decode))?;
-    let payload = payload::decode(decode, &received.headers, &received.body)
-        .map_err(|error| format!("the stored body cannot be decoded: {error}"))?;
-    Ok(Event { received, payload })
 }
 
 /// A number in 0.0..1.0 for the jitter, from the delivery's id, whose last bits are random.

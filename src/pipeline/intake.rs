@@ -8,6 +8,7 @@ use http::StatusCode;
 use tokio::sync::Notify;
 
 use super::answer::Answer;
+use super::fresh::Fresh;
 use super::waiting::{Ended, Wait, Waiting};
 use crate::act::Occasion;
 use crate::clock::{Clock, Timestamp};
@@ -27,6 +28,8 @@ pub struct Intake {
     pub wake: Arc<Notify>,
     /// Senders that wait.
     pub waiting: Arc<Waiting>,
+    /// What was taken last, decoded.
+    pub fresh: Arc<Fresh>,
 }
 
 /// A rule that takes the event, with what proved it.
@@ -46,7 +49,10 @@ impl Intake {
             Ok(payload) => payload,
             Err(error) => return invalid(endpoint, &received, &error.to_string()),
         };
-        let event = Event { received, payload };
+        let event = Event {
+            received: Arc::new(received),
+            payload,
+        };
         let trusted = |index: usize| judged.trusts(index);
         let matched = endpoint.matcher.matching(&event, &trusted);
         if matched.is_empty() {
@@ -63,16 +69,22 @@ impl Intake {
     async fn take(&self, endpoint: &Endpoint, event: Event, matched: &[Match<'_>]) -> Answer {
         let Event { received, payload } = event;
         let id = received.id;
-        let kept = without_credentials(endpoint, received);
+        // Nobody else holds it, so nothing is copied.
+        let kept = Arc::new(without_credentials(endpoint, Arc::unwrap_or_clone(received)));
+        let event = Event {
+            received: Arc::clone(&kept),
+            payload,
+        };
         let respond = matched
             .iter()
             .find_map(|one| one.rule.respond.as_ref())
             .unwrap_or(&endpoint.respond);
         let awaited = matched.iter().filter(|one| one.rule.is_awaited(endpoint)).count();
-        // Entered before the write: dispatch may have done it all before the write returns to us.
+        // Both before the write: dispatch may have done it all before the write returns to us.
         let wait = (awaited > 0).then(|| self.waiting.enter(id, awaited));
+        self.fresh.add(&event);
         let taking = Taking {
-            received: kept.clone(),
+            received: Arc::clone(&kept),
             decode: endpoint.decode.name().to_owned(),
             deliveries: matched.iter().map(|one| delivery(one, kept.at)).collect(),
         };
@@ -91,10 +103,6 @@ impl Intake {
                 .map(|(one, _)| &*one.rule.name)
         };
         report::arrival(&Arrival::taken(&kept, names(true), names(false)));
-        let event = Event {
-            received: kept,
-            payload,
-        };
         if names(true).next().is_none() {
             return self.duplicate(endpoint, respond, &event, matched, &taken).await;
         }

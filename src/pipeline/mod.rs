@@ -5,11 +5,13 @@
 
 mod answer;
 mod dispatch;
+mod fresh;
 mod intake;
 mod settlement;
 mod waiting;
 
 pub use answer::Answer;
 pub use dispatch::{Dispatch, MAX_RUNNING};
+pub use fresh::Fresh;
 pub use intake::Intake;
 pub use waiting::Waiting;

@@ -62,7 +62,7 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
         writer
     };
     let stamped = !journal;
-    let stderr = layer(settings.format, stamped, writer(Box::new(std::io::stderr()))).with_filter(filter()?);
+    let stderr = layer(settings.format, stamped, writer(Box::new(io::stderr()))).with_filter(filter()?);
     let file = match &settings.file {
         None => None,
         Some(file) => {

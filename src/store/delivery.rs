@@ -46,7 +46,7 @@ impl FromStr for DeliveryId {
 #[derive(Clone, Debug)]
 pub struct Taking {
     /// What arrived, without the headers that must not be kept.
-    pub received: Received,
+    pub received: Arc<Received>,
     /// How its body is decoded: the caller's word, given back in each [`Lease`].
     pub decode: String,
     /// One delivery for each rule that wants it.

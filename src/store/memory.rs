@@ -215,7 +215,7 @@ impl Contents {
             });
         }
         if taken.iter().any(|taken| matches!(taken, Taken::New(_))) {
-            let received = Arc::new(taking.received);
+            let received = taking.received;
             let decode = taking.decode;
             self.events.insert(event, KeptEvent { received, decode });
         }

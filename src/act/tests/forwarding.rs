@@ -129,7 +129,7 @@ async fn the_very_bytes_go_on_with_the_senders_headers_but_not_its_credentials()
             ("Idempotency-Key", "sender"),
         ],
     );
-    event.received.body = Bytes::from_static(b" { \"raw\": \"bytes\" } \n");
+    Arc::make_mut(&mut event.received).body = Bytes::from_static(b" { \"raw\": \"bytes\" } \n");
     let withheld = [HeaderName::from_static("x-hub-signature-256")];
     let action = compile(&format!("forward: {}/in?x=1", target.address));
     let outcome = ACTOR

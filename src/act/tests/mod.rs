@@ -61,7 +61,7 @@ fn event(payload: serde_json::Value, headers: &[(&str, &str)]) -> Event {
         );
     }
     Event {
-        received: Received {
+        received: Arc::new(Received {
             id: EventId::new(at),
             at,
             endpoint: "/deploy/{app}".into(),
@@ -72,7 +72,7 @@ fn event(payload: serde_json::Value, headers: &[(&str, &str)]) -> Event {
             client: Some([192, 0, 2, 1].into()),
             headers: map,
             body: Bytes::from(payload.to_string()),
-        },
+        }),
         payload: Payload {
             kind: Kind::Json,
             value: Arc::new(payload),

@@ -203,7 +203,7 @@ pub fn owed(rule: &str, nonces: &[&str]) -> NewDelivery {
 /// A taking of these.
 pub fn taking_of(received: &Received, deliveries: &[NewDelivery]) -> Taking {
     Taking {
-        received: received.clone(),
+        received: Arc::new(received.clone()),
         decode: "json".to_owned(),
         deliveries: deliveries.to_vec(),
     }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::fresh::Fresh;
 use super::queue::{Place, Queue};
 use super::tally::Tally;
 use crate::store::{DeliveryId, Settings, StoreError};
@@ -26,6 +27,8 @@ pub(super) struct Batch<'w> {
     pub tally: Tally,
     /// Places at which deliveries wait from now on.
     pub waiting: Vec<Place>,
+    /// What was written for the first time, by its row: it may be leased before it has to be read.
+    pub fresh: Vec<(i64, Fresh)>,
     /// Leases that end.
     pub ended: HashSet<DeliveryId>,
 }

@@ -79,6 +79,20 @@ impl Writer {
             let Some(place) = self.first()?.filter(|place| place.due <= now.as_millis()) else {
                 break;
             };
+            if let Some(fresh) = self.fresh.take(place.seq) {
+                self.queue.take_first();
+                self.queue.lease(fresh.delivery, place);
+                bytes += fresh.received.body.len();
+                leases.push(Lease {
+                    delivery: fresh.delivery,
+                    rule: fresh.rule,
+                    action: 0,
+                    attempt: 1,
+                    received: fresh.received,
+                    decode: fresh.decode,
+                });
+                continue;
+            }
             // Taken out of the queue only when everything about it has been read.
             let connection = &self.file.connection;
             let Some(waiting) = reading::waiting(connection, place)? else {

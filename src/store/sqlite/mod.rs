@@ -5,6 +5,7 @@
 
 mod change;
 mod file;
+mod fresh;
 mod leasing;
 mod queue;
 mod reading;

@@ -1,8 +1,11 @@
 //! Writes an event down: nonces, event and deliveries, in one transaction.
 
+use std::sync::Arc;
+
 use rusqlite::{ErrorCode, OptionalExtension, params};
 
 use super::change::{Batch, Change, Failure};
+use super::fresh::Fresh;
 use super::queue::Place;
 use super::rows;
 use crate::clock::Timestamp;
@@ -33,6 +36,8 @@ const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, 
 /// An event to be written down, with its columns ready: that is done where the event came in, not by the one writer.
 pub(super) struct Take {
     taking: Taking,
+    /// One for each delivery.
+    deliveries: Vec<DeliveryId>,
     id: String,
     parameters: String,
     headers: String,
@@ -48,6 +53,11 @@ impl Take {
             parameters: rows::parameters_column(&received.parameters),
             headers: rows::headers_column(&received.headers),
             client: received.client.map(|client| client.to_string()),
+            deliveries: taking
+                .deliveries
+                .iter()
+                .map(|_| DeliveryId::new(received.at))
+                .collect(),
             taking,
         }
     }
@@ -110,13 +120,13 @@ impl Change for Take {
             None => self.write_event(batch, new)?,
         };
         let mut taken = Vec::with_capacity(novelties.len());
-        for (delivery, novelty) in self.taking.deliveries.iter().zip(novelties) {
+        let deliveries = self.taking.deliveries.iter().zip(&self.deliveries);
+        for ((delivery, &id), novelty) in deliveries.zip(novelties) {
             if let Novelty::Duplicate(of) = novelty {
                 taken.push(Taken::Duplicate { of });
                 continue;
             }
             batch.tally.nonces += self.remember(batch, delivery)?;
-            let id = DeliveryId::new(self.taking.received.at);
             let due = delivery.due.as_millis();
             batch.connection.prepare_cached(DELIVERY)?.execute(params![
                 id.to_string(),
@@ -126,6 +136,13 @@ impl Change for Take {
             ])?;
             let seq = batch.connection.last_insert_rowid();
             batch.waiting.push(Place { due, seq });
+            let fresh = Fresh {
+                delivery: id,
+                rule: Arc::clone(&delivery.rule),
+                received: Arc::clone(&self.taking.received),
+                decode: self.taking.decode.clone(),
+            };
+            batch.fresh.push((seq, fresh));
             taken.push(Taken::New(id));
         }
         batch.tally.owed += i64::try_from(new).unwrap_or(i64::MAX);

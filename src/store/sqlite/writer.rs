@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::change::{Batch, Call, Reply, reply};
 use super::file::{self, StoreFile};
+use super::fresh::FreshOnes;
 use super::queue::Queue;
 use super::refusals::Refusals;
 use super::sweeping;
@@ -52,6 +53,8 @@ pub(super) struct Writer {
     pub file: StoreFile,
     /// The queue.
     pub queue: Queue,
+    /// What was taken last, in memory.
+    pub fresh: FreshOnes,
     tally: Tally,
     settings: Arc<Live<Settings>>,
     refusals: Arc<Refusals>,
@@ -74,6 +77,7 @@ impl Writer {
             data_version: pragma(&file.connection, "PRAGMA data_version")?,
             file,
             queue: Queue::new(),
+            fresh: FreshOnes::default(),
             settings,
             refusals,
             returned,
@@ -145,6 +149,7 @@ impl Writer {
         if data_version != self.data_version {
             self.tally = Tally::count(&self.file.connection)?;
             self.queue.look_again();
+            self.fresh = FreshOnes::default();
             self.data_version = data_version;
         }
         Ok(())
@@ -208,6 +213,7 @@ impl Writer {
             full: full(&transaction, settings.max_size)?,
             tally: Tally::default(),
             waiting: Vec::new(),
+            fresh: Vec::new(),
             ended: HashSet::new(),
         };
         for call in calls {
@@ -219,6 +225,7 @@ impl Writer {
         let Batch {
             tally,
             waiting,
+            fresh,
             ended,
             ..
         } = batch;
@@ -229,6 +236,9 @@ impl Writer {
         }
         for place in waiting {
             self.queue.wait(place);
+        }
+        for (seq, fresh) in fresh {
+            self.fresh.add(seq, fresh);
         }
         Ok(())
     }

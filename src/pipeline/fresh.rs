@@ -1,0 +1,73 @@
+//! What was taken last, decoded: most deliveries begin a moment after their event was written down, and its body need
+//! not be decoded a second time for that.
+//!
+//! Bounded in number and in bytes of bodies; what is not here is decoded from the store's bytes, to the same end.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use crate::payload::{Event, Payload};
+use crate::verify::EventId;
+
+/// How many payloads are kept.
+const PAYLOADS: usize = 256;
+/// How many bytes the bodies of all of them may have; decoded they take several times as much.
+const BYTES: usize = 2 << 20;
+
+/// The payloads of the latest events.
+#[derive(Debug, Default)]
+pub struct Fresh {
+    latest: Mutex<Latest>,
+}
+
+/// Payloads by event, and the order in which they came.
+#[derive(Debug, Default)]
+struct Latest {
+    payloads: HashMap<EventId, (Payload, usize)>,
+    order: VecDeque<EventId>,
+    bytes: usize,
+}
+
+impl Fresh {
+    /// Keeps an event's payload; the oldest go when there are too many.
+    pub fn add(&self, event: &Event) {
+        let bytes = event.received.body.len();
+        if bytes > BYTES {
+            return;
+        }
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.bytes += bytes;
+        latest
+            .payloads
+            .insert(event.received.id, (event.payload.clone(), bytes));
+        latest.order.push_back(event.received.id);
+        while latest.order.len() > PAYLOADS || latest.bytes > BYTES {
+            let Some(oldest) = latest.order.pop_front() else {
+                break;
+            };
+            latest.remove(oldest);
+        }
+    }
+
+    /// An event's payload, if it is still here.
+    pub fn payload(&self, event: EventId) -> Option<Payload> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.payloads.get(&event).map(|(payload, _)| payload.clone())
+    }
+
+    /// Forgets an event's payload: a delivery of it has ended, and few have more than one.
+    pub fn remove(&self, event: EventId) {
+        self.latest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(event);
+    }
+}
+
+impl Latest {
+    fn remove(&mut self, event: EventId) {
+        if let Some((_, bytes)) = self.payloads.remove(&event) {
+            self.bytes -= bytes;
+        }
+    }
+}

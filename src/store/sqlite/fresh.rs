@@ -1,0 +1,58 @@
+//! What was taken last, in memory: most deliveries are leased a moment later, and need not be read back for that.
+//!
+//! Bounded in number and in bytes; what does not fit, or was waiting before the start, is read from the disk.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::store::DeliveryId;
+use crate::verify::Received;
+
+/// How many deliveries are kept.
+const DELIVERIES: usize = 512;
+/// How many bytes of bodies are kept.
+const BYTES: usize = 4 << 20;
+
+/// A delivery whose first attempt at its first action is still to be made.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    /// Its id.
+    pub delivery: DeliveryId,
+    /// Its rule.
+    pub rule: Arc<str>,
+    /// The event.
+    pub received: Arc<Received>,
+    /// How its body is decoded.
+    pub decode: String,
+}
+
+/// The latest of them, by row.
+#[derive(Debug, Default)]
+pub(super) struct FreshOnes {
+    by_row: HashMap<i64, Fresh>,
+    /// In the order of arrival; rows that were taken out are skipped.
+    order: VecDeque<i64>,
+    bytes: usize,
+}
+
+impl FreshOnes {
+    /// Keeps one more; the oldest go when there are too many.
+    pub fn add(&mut self, row: i64, fresh: Fresh) {
+        self.bytes += fresh.received.body.len();
+        self.by_row.insert(row, fresh);
+        self.order.push_back(row);
+        while self.order.len() > DELIVERIES || self.bytes > BYTES {
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
+            drop(self.take(oldest));
+        }
+    }
+
+    /// Takes one out.
+    pub fn take(&mut self, row: i64) -> Option<Fresh> {
+        let fresh = self.by_row.remove(&row)?;
+        self.bytes -= fresh.received.body.len();
+        Some(fresh)
+    }
+}
