@@ -29,13 +29,14 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The place `range` (bytes) of `source`; a range outside the text is clipped to it.
+    /// The place `range` (bytes) of `source`; a range outside the text, or inside a letter, is fitted to it.
     pub fn new(source: &Arc<Source>, range: Range<usize>) -> Self {
-        let end = source.text.len();
-        let range = range.start.min(end)..range.end.clamp(range.start.min(end), end);
+        let text = source.text.as_str();
+        let start = text.floor_char_boundary(range.start);
+        let end = text.ceil_char_boundary(range.end.clamp(start, text.len().max(start)));
         Self {
             source: Arc::clone(source),
-            range,
+            range: start..end,
         }
     }
 
@@ -52,12 +53,20 @@ impl Origin {
         &self.source.path
     }
 
-    /// The range, cut at the end of its first line, so that a caret marks a line and never a page.
+    /// The range, cut at the end of its first line, so that a caret marks a line and never a page; one letter at
+    /// least, if there is one.
     fn first_line(&self) -> Range<usize> {
-        let text = self.source.text.get(self.range.clone()).unwrap_or_default();
-        let length = text.find('\n').unwrap_or(text.len());
-        let trimmed = text.get(..length).unwrap_or_default().trim_end().len();
-        self.range.start..self.range.start + trimmed.max(1).min(self.source.text.len() - self.range.start)
+        let rest = self.source.text.get(self.range.start..).unwrap_or_default();
+        let line = rest.lines().next().unwrap_or_default();
+        let wanted = line
+            .get(..self.range.len().min(line.len()))
+            .unwrap_or(line)
+            .trim_end();
+        let length = match wanted.len() {
+            0 => line.chars().next().map_or(0, char::len_utf8),
+            length => length,
+        };
+        self.range.start..self.range.start + length
     }
 }
 
@@ -339,6 +348,13 @@ mod tests {
         });
         assert_eq!(Origin::new(&source, 4..5).line_column(), (1, 4));
         assert_eq!(Origin::new(&source, 40..50).line_column(), (1, 5));
+        for range in [0..1, 1..2, 1..1, 0..0, 4..5, 5..5] {
+            assert!(
+                Finding::error(Origin::new(&source, range), "x", "y")
+                    .render(false)
+                    .contains("error: y")
+            );
+        }
         assert!(
             Finding::error(Origin::new(&source, 40..50), "x", "y")
                 .render(false)

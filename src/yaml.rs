@@ -24,6 +24,9 @@ pub const MAX_TEXT: usize = 16 << 20;
 /// How deep mappings and sequences may nest.
 pub const MAX_DEPTH: usize = 64;
 
+/// How many faults of one piece are reported, as each costs another reading of the piece.
+const MAX_FAULTS: usize = 64;
+
 /// A parsed text.
 #[derive(Debug)]
 pub struct Document {
@@ -252,6 +255,10 @@ impl<'d> Node<'d> {
                 findings.push(self.at(&original).fault(&message));
             }
             if !remove(&mut rest, &path) {
+                return None;
+            }
+            if taken_out.paths.len() >= MAX_FAULTS {
+                findings.push(self.error("more", "more is wrong here; it is said when this is mended"));
                 return None;
             }
             taken_out.paths.push(original);
@@ -696,6 +703,12 @@ mod tests {
             writeln!(bomb, "a{level}: &a{level} [{below}]").unwrap();
         }
         assert_eq!(lines(&bomb).len(), 1);
+    }
+
+    #[test]
+    fn the_faults_of_one_piece_are_bounded() {
+        let text = format!("name: x\nlist: [{}]\n", "x, ".repeat(100_000));
+        assert_eq!(lines(&text).len(), MAX_FAULTS + 2);
     }
 
     #[test]

@@ -29,5 +29,6 @@ mod imports;
 mod logs;
 mod main_job;
 mod manual;
+mod properties;
 mod reload;
 mod replay;
