@@ -12,6 +12,11 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
+/// The longest line that is shown, in bytes.
+const MAX_LINE: usize = 1000;
+/// How many findings are kept; more than anybody mends before asking again.
+pub const MAX_FINDINGS: usize = 1000;
+
 /// A text that findings point into, with the name it goes by.
 #[derive(Debug)]
 pub struct Source {
@@ -53,21 +58,46 @@ impl Origin {
         &self.source.path
     }
 
-    /// The range, cut at the end of its first line, so that a caret marks a line and never a page; one letter at
-    /// least, if there is one.
-    fn first_line(&self) -> Range<usize> {
-        let rest = self.source.text.get(self.range.start..).unwrap_or_default();
-        let line = rest.lines().next().unwrap_or_default();
-        let wanted = line
-            .get(..self.range.len().min(line.len()))
-            .unwrap_or(line)
+    /// What is shown of it: its line, with the range in it cut at the line's end, so that a caret marks a line and never
+    /// a page, and one letter at least if there is one. A very long line is not shown.
+    fn shown(&self) -> Shown {
+        let text = self.source.text.as_str();
+        let (line, column) = self.line_column();
+        let before = text.get(..self.range.start).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let whole = text
+            .get(start..)
+            .unwrap_or_default()
+            .lines()
+            .next()
+            .unwrap_or_default();
+        let rest = whole.get(self.range.start - start..).unwrap_or_default();
+        let wanted = rest
+            .get(..self.range.len().min(rest.len()))
+            .unwrap_or(rest)
             .trim_end();
         let length = match wanted.len() {
-            0 => line.chars().next().map_or(0, char::len_utf8),
+            0 => rest.chars().next().map_or(0, char::len_utf8),
             length => length,
         };
-        self.range.start..self.range.start + length
+        let at = (self.range.start - start).min(whole.len());
+        let shown = (whole.len() <= MAX_LINE).then(|| (whole.to_owned(), at..at + length));
+        Shown {
+            path: self.source.path.display().to_string(),
+            line,
+            column,
+            text: shown,
+        }
     }
+}
+
+/// What a finding shows of its place.
+struct Shown {
+    path: String,
+    line: usize,
+    column: usize,
+    /// The line, and the range in it.
+    text: Option<(String, Range<usize>)>,
 }
 
 impl fmt::Debug for Origin {
@@ -148,17 +178,30 @@ impl Finding {
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(self.message.as_str());
-        let path = self
-            .origin
-            .as_ref()
-            .map(|origin| origin.path().display().to_string());
-        let mut group = match (&self.origin, &path) {
-            (Some(origin), Some(path)) => title.element(
-                Snippet::source(origin.source.text.as_str())
+        let shown = self.origin.as_ref().map(Origin::shown);
+        let mut group = match &shown {
+            Some(Shown {
+                path,
+                line,
+                text: Some((text, range)),
+                ..
+            }) => title.element(
+                Snippet::source(text.as_str())
                     .path(path.as_str())
-                    .annotation(AnnotationKind::Primary.span(origin.first_line())),
+                    .line_start(*line)
+                    .annotation(AnnotationKind::Primary.span(range.clone())),
             ),
-            _ => Group::with_title(title),
+            Some(Shown {
+                path,
+                line,
+                column,
+                text: None,
+            }) => title.element(
+                annotate_snippets::Origin::path(path.as_str())
+                    .line(*line)
+                    .char_column(*column),
+            ),
+            None => Group::with_title(title),
         };
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
@@ -205,6 +248,8 @@ impl Finding {
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     list: Vec<Finding>,
+    /// Errors beyond [`MAX_FINDINGS`].
+    left_out: usize,
 }
 
 impl Findings {
@@ -213,24 +258,27 @@ impl Findings {
         Self::default()
     }
 
-    /// Adds one.
+    /// Adds one; beyond [`MAX_FINDINGS`] it is only counted.
     pub fn push(&mut self, finding: Finding) {
-        self.list.push(finding);
+        if self.list.len() < MAX_FINDINGS {
+            self.list.push(finding);
+        } else if finding.severity == Severity::Error {
+            self.left_out += 1;
+        }
     }
 
     /// Whether any of them keeps the file from loading.
     pub fn has_errors(&self) -> bool {
-        self.list
-            .iter()
-            .any(|finding| finding.severity == Severity::Error)
+        self.errors() > 0
     }
 
     /// How many are errors.
     pub fn errors(&self) -> usize {
-        self.list
+        let kept = self
+            .list
             .iter()
-            .filter(|finding| finding.severity == Severity::Error)
-            .count()
+            .filter(|finding| finding.severity == Severity::Error);
+        kept.count() + self.left_out
     }
 
     /// In the order of their places in the file.
@@ -253,7 +301,10 @@ impl Findings {
 
     /// All of them as text, each with its place, an empty line between two.
     pub fn render(&self, colour: bool) -> String {
-        let rendered: Vec<String> = self.list.iter().map(|finding| finding.render(colour)).collect();
+        let mut rendered: Vec<String> = self.list.iter().map(|finding| finding.render(colour)).collect();
+        if self.left_out > 0 {
+            rendered.push(format!("and {} more errors", self.left_out));
+        }
         rendered.join("\n\n")
     }
 }

@@ -81,17 +81,15 @@ fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut
         findings.push(node.error("wrong-value", "`rules` is a list: `rules:`, then `- name: …`"));
         return;
     }
-    let mut names: HashMap<&'d str, usize> = HashMap::new();
+    let mut names: HashMap<&'d str, Node<'d>> = HashMap::new();
     for item in node.items() {
-        if let Some(name) = item
-            .get("name")
-            .and_then(|name| name.as_str().map(|text| (name, text)))
+        let name = item.get("name").and_then(|place| Some((place, place.as_str()?)));
+        if let Some((place, name)) = name
+            && let Some(first) = names.insert(name, place)
         {
-            let line = name.0.origin().line_column().0;
-            if let Some(first) = names.insert(name.1, line) {
-                let message = format!("a second rule named `{}`; the first is in line {first}", name.1);
-                findings.push(name.0.error("duplicate-rule", message));
-            }
+            let line = first.origin().line_column().0;
+            let message = format!("a second rule named `{name}`; the first is in line {line}");
+            findings.push(place.error("duplicate-rule", message));
         }
         rule::compile(item, drafts, findings);
     }
