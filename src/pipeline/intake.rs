@@ -161,19 +161,8 @@ impl Intake {
 
     /// Verified, and no rule wants it.
     fn ignore(endpoint: &Endpoint, event: &Event, judged: &Judged<'_>) -> Answer {
-        if event.payload.kind == Kind::Text && all_need_structure(endpoint, judged) {
-            let what = if event.received.body.is_empty() {
-                "the body is empty"
-            } else {
-                "the body is text"
-            };
-            return invalid(
-                endpoint,
-                &event.received,
-                &format!(
-                    "{what}, and every rule reads into it: send `Content-Type: application/json`, or set `decode: json`"
-                ),
-            );
+        if let Some(why) = unstructured(endpoint, event, &|index| judged.trusts(index)) {
+            return invalid(endpoint, &event.received, &why);
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let considered = |index: usize| judged.trusts(index);
@@ -186,11 +175,7 @@ impl Intake {
                     });
             report::arrival(&Arrival::ignored(&event.received, nearest));
         }
-        let respond = &endpoint.respond;
-        if respond.body.is_some() {
-            return success(respond, event, "ignored", &[]);
-        }
-        Answer::new(StatusCode::OK, "ignored", Some(event.received.id))
+        success(&endpoint.respond, event, "ignored", &[])
     }
 
     /// Not trusted by any rule.
@@ -210,12 +195,10 @@ impl Intake {
         if refusal.is_stale() {
             return Answer::new(StatusCode::BAD_REQUEST, "stale", None);
         }
-        Answer::refused(
-            endpoint
-                .verifications
-                .iter()
-                .find_map(crate::verify::Verification::challenge),
-        )
+        // Of rules that are in force: another's challenge would ask for what lets nobody in.
+        let enabled = endpoint.rules.iter().filter(|rule| rule.enabled);
+        let mut asked = enabled.filter_map(|rule| endpoint.verifications.get(rule.verification)?.challenge());
+        Answer::refused(asked.next())
     }
 }
 
@@ -303,19 +286,30 @@ fn delivery(one: &Match<'_>, now: Timestamp) -> NewDelivery {
     }
 }
 
-/// Whether every rule that trusts the request reads into its payload (and there is one).
-fn all_need_structure(endpoint: &Endpoint, judged: &Judged<'_>) -> bool {
+/// Why no rule could have wanted the event: its body is text, and every rule that trusts it reads into its payload.
+pub fn unstructured(endpoint: &Endpoint, event: &Event, trusted: &dyn Fn(usize) -> bool) -> Option<String> {
+    if event.payload.kind != Kind::Text {
+        return None;
+    }
     let mut trusting = endpoint
         .rules
         .iter()
         .enumerate()
-        .filter(|(index, _)| judged.trusts(*index))
+        .filter(|(index, _)| trusted(*index))
         .peekable();
-    trusting.peek().is_some() && trusting.all(|(_, rule)| rule.needs_structure)
+    trusting.peek()?;
+    let what = if event.received.body.is_empty() {
+        "the body is empty"
+    } else {
+        "the body is text"
+    };
+    trusting.all(|(_, rule)| rule.needs_structure).then(|| {
+        format!("{what}, and every rule reads into it: send `Content-Type: application/json`, or set `decode: json`")
+    })
 }
 
 /// The received request without what only its verification needed: secrets are not written down.
-fn without_credentials(endpoint: &Endpoint, mut received: Received) -> Received {
+pub fn without_credentials(endpoint: &Endpoint, mut received: Received) -> Received {
     for name in &endpoint.credentials {
         received.headers.remove(name);
     }

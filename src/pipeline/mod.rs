@@ -13,5 +13,5 @@ mod waiting;
 pub use answer::Answer;
 pub use dispatch::{Dispatch, MAX_RUNNING};
 pub use fresh::Fresh;
-pub use intake::Intake;
+pub use intake::{Intake, unstructured, without_credentials};
 pub use waiting::Waiting;
