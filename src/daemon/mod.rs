@@ -1,22 +1,25 @@
 //! The daemon: lights on in order, off in reverse.
 //!
-//! On: rules → logs → store → sockets → dispatch → answers → "ready". Off: accept no more → answer what is in flight
-//! → lease no more → wait for running actions up to the grace → stop what still runs → close the store → flush the
-//! logs. What remains is on disk.
+//! On: signals → rules → logs → store → sockets → dispatch → answers → "ready". Off: as `stop` says, then close the
+//! store and flush the logs. What remains is on disk.
 
 mod signals;
+mod stop;
 mod supervise;
 mod sweep;
 mod watch;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+use self::signals::{Signal, Signals};
+use self::stop::Stopping;
 
 use crate::act::Actor;
 use crate::clock::Clock;
@@ -30,8 +33,8 @@ use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
-/// How long stopped actions get to end after the grace: their own grace runs from TERM to KILL.
-const ABORT_GRACE: Duration = Duration::from_secs(15);
+/// How long work on threads that nobody awaits any more may hold up the end.
+const LEFTOVERS_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not start.
 #[derive(Debug)]
@@ -44,6 +47,15 @@ pub enum StartError {
 
 /// Runs the daemon on the rules file at `path` until a signal ends it.
 pub fn run(path: &Path) -> Result<(), StartError> {
+    let failed = |what: &str, error: &io::Error| StartError::Other(format!("cannot {what}: {error}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed("start the runtime", &error))?;
+    // Before anything that takes time: a HUP that nobody listens for is the end of a process.
+    let signals = runtime
+        .block_on(async { Signals::listen() })
+        .map_err(|error| failed("listen for signals", &error))?;
     let Loaded { mut rules, warnings } =
         config::load(path, config::environment()).map_err(StartError::Rules)?;
     rules.generation = 1;
@@ -53,12 +65,8 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     for warning in &warnings {
         warn!(code = warning.code, "{}", warning.line());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| StartError::Other(format!("cannot start the runtime: {error}")))?;
-    let served = runtime.block_on(serve(path, rules));
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    let served = runtime.block_on(serve(path, rules, signals));
+    runtime.shutdown_timeout(LEFTOVERS_LIMIT);
     served.map_err(|message| {
         tracing::error!("{message}");
         StartError::Other(message)
@@ -66,9 +74,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
 }
 
 /// From the store to the last answer.
-async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
-    let mut signals =
-        signals::Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), String> {
     let clock = Clock::system();
     let store = open_store(&rules.store)?;
     let listeners = listen::bind(&rules.server.listen).await?;
@@ -77,9 +83,7 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
     let live = Arc::new(Live::new(rules));
     announce(&live.current(), &addresses);
 
-    let stop_accepting = CancellationToken::new();
-    let stop_leasing = CancellationToken::new();
-    let abort = CancellationToken::new();
+    let stopping = Stopping::default();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
     let fresh = Arc::new(Fresh::default());
     let shared = store;
@@ -98,6 +102,7 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
         wake,
         waiting,
         fresh,
+        closing: stopping.waiting.clone(),
     });
     let request_timeout = server.request_timeout;
     let door = Arc::new(Door {
@@ -105,20 +110,15 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
         intake,
         clock: clock.clone(),
         request_timeout,
+        closing: stopping.accepting.clone(),
     });
     let reloader = Arc::new(Reloader::new(path, Arc::clone(&live)));
 
     let mut dispatching = JoinSet::new();
-    dispatching.spawn(dispatch.run(stop_leasing.clone(), abort.clone()));
+    dispatching.spawn(dispatch.run(stopping.leasing.clone(), stopping.running.clone()));
     let mut answering = JoinSet::new();
-    let (connections, grace) = (server.max_connections, server.stop_grace);
-    answering.spawn(listen::serve(
-        listeners,
-        door,
-        connections,
-        stop_accepting.clone(),
-        grace,
-    ));
+    let (connections, over) = (server.max_connections, stopping.answering.clone());
+    answering.spawn(listen::serve(listeners, door, connections, over));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
     let watch = watch::Watch {
@@ -127,30 +127,18 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
         store: Arc::clone(&shared),
         now: Arc::clone(&reload_now),
     };
-    aside.spawn(watch.run(stop_leasing.clone()));
-    aside.spawn(sweep::run(Arc::clone(&shared), clock, stop_leasing.clone()));
+    aside.spawn(watch.run(stopping.leasing.clone()));
+    aside.spawn(sweep::run(Arc::clone(&shared), clock, stopping.leasing.clone()));
     supervise::ready(&addresses);
 
-    while signals.next().await == signals::Signal::Reload {
+    while signals.next().await == Signal::Reload {
         reload_now.notify_one();
     }
     info!("stopping");
     supervise::stopping();
-    stop_accepting.cancel();
-    while answering.join_next().await.is_some() {}
-    stop_leasing.cancel();
-    let patience = tokio::select! {
-        ended = tokio::time::timeout(grace, join_all(&mut dispatching)) => ended.or(Err("the grace is over")),
-        () = signals.stop() => Err("a second signal came"),
-    };
-    if let Err(why) = patience {
-        warn!(
-            why,
-            "actions that are still running are stopped; their deliveries stay queued"
-        );
-        abort.cancel();
-        drop(tokio::time::timeout(ABORT_GRACE, join_all(&mut dispatching)).await);
-    }
+    stopping
+        .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
+        .await;
     aside.shutdown().await;
     shared
         .close()
@@ -158,11 +146,6 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
         .map_err(|error| format!("closing the store: {error}"))?;
     info!("stopped");
     Ok(())
-}
-
-/// Waits for every task of a set.
-async fn join_all(tasks: &mut JoinSet<()>) {
-    while tasks.join_next().await.is_some() {}
 }
 
 /// Says what is in force.

@@ -1,138 +1,113 @@
-//! Connections: accepted up to a bound, timed from the first byte, ended in order.
+//! One connection: timed from the first byte to the last, ended in order.
+//!
+//! What hyper refuses itself never meets the door; it is noted here.
 
-use std::io;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::bind::Bound;
+use super::patience::Patient;
 use super::request::Door;
+use crate::pipeline::Answer;
+use crate::report;
 
 /// How large a request's head may be, in bytes; a larger one is answered 431.
 const MAX_HEAD: usize = 64 << 10;
-/// How long accepting rests when the machine has no file descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What stands for the path of a request whose head was not understood.
+const NO_PATH: &str = "(unread)";
 
-/// Serves all listeners until `stop`; then accepts no more, answers what is in flight for at most `grace`, and
-/// returns.
-pub async fn serve(
-    listeners: Vec<Bound>,
-    door: Arc<Door>,
-    max_connections: usize,
-    stop: CancellationToken,
-    grace: Duration,
-) {
-    let connections = Connections {
-        door,
-        room: Arc::new(Semaphore::new(max_connections)),
-        tasks: TaskTracker::new(),
-        graceful: Arc::new(GracefulShutdown::new()),
+/// Serves one connection to its end. Once the door is closing it is ended after the request that is in flight.
+pub async fn converse<S>(stream: S, client: Option<IpAddr>, door: Arc<Door>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (closing, timeout) = (door.closing.clone(), door.request_timeout);
+    let service = service_fn(move |request| {
+        let door = Arc::clone(&door);
+        async move { door.answer(request, client).await }
+    });
+    let stream = Patient::new(stream, timeout);
+    let owed = stream.owed();
+    let stream = TokioIo::new(stream);
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(timeout)
+        .max_header_size(MAX_HEAD)
+        .serve_connection(stream, service);
+    let ended = tokio::select! {
+        // In this order, for a request that has just come is read before its connection is taken for idle.
+        biased;
+        ended = &mut connection => Some(ended),
+        () = closing.cancelled() => None,
     };
-    let connections = Arc::new(connections);
-    let mut accepting = JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(accept(listener, Arc::clone(&connections), stop.clone()));
-    }
-    while accepting.join_next().await.is_some() {}
-    connections.tasks.close();
-    drop(accepting);
-    let Some(connections) = Arc::into_inner(connections) else {
-        return;
-    };
-    let Some(graceful) = Arc::into_inner(connections.graceful) else {
-        return;
-    };
-    // A stalled body would hold the shutdown for ever; the deadline ends it.
-    let drained = tokio::time::timeout(grace, graceful.shutdown()).await;
-    if drained.is_err() {
-        tracing::warn!("requests were still under way when the grace was over");
-    }
-}
-
-/// What all connections share.
-struct Connections {
-    door: Arc<Door>,
-    room: Arc<Semaphore>,
-    tasks: TaskTracker,
-    graceful: Arc<GracefulShutdown>,
-}
-
-/// Accepts on one listener. Where there is no room, further peers wait in the kernel's queue.
-async fn accept(listener: Bound, connections: Arc<Connections>, stop: CancellationToken) {
-    loop {
-        let permit = tokio::select! {
-            permit = Arc::clone(&connections.room).acquire_owned() => permit,
-            () = stop.cancelled() => return,
-        };
-        let Ok(permit) = permit else { return };
-        let accepted = tokio::select! {
-            accepted = next(&listener) => accepted,
-            () = stop.cancelled() => return,
-        };
-        match accepted {
-            Ok(Stream::Tcp(stream, client)) => connections.open(TokioIo::new(stream), Some(client), permit),
-            Ok(Stream::Unix(stream)) => connections.open(TokioIo::new(stream), None, permit),
-            Err(error) => {
-                tracing::warn!(%error, "accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        let mut asked = false;
+        poll_fn(|context| {
+            loop {
+                let polled = Pin::new(&mut connection).poll(context);
+                // hyper takes half a head on a kept connection for idleness, and would close without a word.
+                if polled.is_ready() || asked || owed.load(Ordering::Relaxed) {
+                    return polled;
+                }
+                Pin::new(&mut connection).graceful_shutdown();
+                asked = true;
             }
-        }
+        })
+        .await
+    };
+    let Err(error) = ended else { return };
+    let parts = connection.into_parts();
+    if let Some(status) = refusal(&error, &parts.read_buf) {
+        report::turned_away(NO_PATH, client, status.as_u16(), &error.to_string());
+    } else {
+        // What else a peer does wrong on its connection ends the connection and concerns nobody else.
+        tracing::debug!(%error, client = client.map(tracing::field::display), "connection");
+    }
+    if error.is_timeout() && !parts.read_buf.is_empty() {
+        too_slow(parts.io.into_inner()).await;
     }
 }
 
-/// An accepted peer.
-enum Stream {
-    Tcp(tokio::net::TcpStream, IpAddr),
-    Unix(tokio::net::UnixStream),
-}
-
-/// The next peer.
-async fn next(listener: &Bound) -> io::Result<Stream> {
-    match listener {
-        Bound::Tcp(listener) => {
-            let (stream, peer) = listener.accept().await?;
-            // Answers are one small write: waiting to fill a packet would only delay them.
-            stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream, peer.ip().to_canonical()))
-        }
-        Bound::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+/// The status that a request is refused with before it meets the door; `None` if there was no request. `unread` is
+/// what had come of it.
+fn refusal(error: &hyper::Error, unread: &Bytes) -> Option<StatusCode> {
+    if error.is_timeout() {
+        // A silent connection is not a slow request: it is closed without a word.
+        (!unread.is_empty()).then_some(StatusCode::REQUEST_TIMEOUT)
+    } else if error.is_parse_too_large() {
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else {
+        error.is_parse().then_some(StatusCode::BAD_REQUEST)
     }
 }
 
-impl Connections {
-    /// Serves one connection in a task of its own.
-    fn open<S>(&self, stream: TokioIo<S>, client: Option<IpAddr>, permit: OwnedSemaphorePermit)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let door = Arc::clone(&self.door);
-        let timeout = door.request_timeout;
-        let service = service_fn(move |request| {
-            let door = Arc::clone(&door);
-            async move { door.answer(request, client).await }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(timeout)
-            .max_header_size(MAX_HEAD)
-            .serve_connection(stream, service);
-        let watched = self.graceful.watch(connection);
-        self.tasks.spawn(async move {
-            // What a peer does wrong on its connection ends the connection and concerns nobody else.
-            if let Err(error) = watched.await {
-                tracing::debug!(%error, client = client.map(tracing::field::display), "connection");
-            }
-            drop(permit);
-        });
+/// Answers 408 to a head that does not come to its end, which hyper would close without a word.
+async fn too_slow<S: AsyncRead + AsyncWrite + Unpin>(mut stream: Patient<S>) {
+    if stream.is_stuck() {
+        // An answer is half written: another after it would not be understood.
+        return;
+    }
+    let Answer { status, body, .. } = Answer::new(StatusCode::REQUEST_TIMEOUT, "too slow", None);
+    let mut bytes = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(&body);
+    // Who is gone does not need it.
+    if stream.write_all(&bytes).await.is_ok() {
+        stream.shutdown().await.ok();
     }
 }

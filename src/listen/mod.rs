@@ -1,12 +1,14 @@
 //! The door to the network: bind or take systemd's sockets, hold the limits, send the answers, drain.
 //!
-//! Nothing a stranger sends can hold a connection longer than the request timeout, make the daemon keep more than
-//! an endpoint's `max_body`, or learn more than a status and a word.
+//! Nothing a stranger sends, or leaves unread, can hold a connection longer than the request timeout, make the daemon
+//! keep more than an endpoint's `max_body`, or learn more than a status and a word.
 
+mod accept;
 mod bind;
 mod connection;
+mod patience;
 mod request;
 
+pub use accept::serve;
 pub use bind::{Bound, bind};
-pub use connection::serve;
 pub use request::Door;

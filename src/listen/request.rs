@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::live::Live;
@@ -16,6 +18,9 @@ use crate::pipeline::{Answer, Intake};
 use crate::report;
 use crate::rules::{Endpoint, RuleSet};
 use crate::verify::{EventId, Received};
+
+/// After this answer the connection is ended.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// What a request meets first.
 pub struct Door {
@@ -25,8 +30,10 @@ pub struct Door {
     pub intake: Arc<Intake>,
     /// The time.
     pub clock: Clock,
-    /// How long a request's head may take, and again its body.
+    /// How long a request's head may take, again its body, and again a peer that does not read its answer.
     pub request_timeout: Duration,
+    /// Nothing new is taken: the daemon is stopping.
+    pub closing: CancellationToken,
 }
 
 impl Door {
@@ -49,6 +56,9 @@ impl Door {
         response
             .headers_mut()
             .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+        if self.closing.is_cancelled() {
+            response.headers_mut().insert(header::CONNECTION, CLOSE);
+        }
         Ok(response)
     }
 
@@ -65,6 +75,20 @@ impl Door {
             report::turned_away(path, client, answer.status.as_u16(), why);
             answer
         };
+        if let Some(why) = malformed(&head) {
+            let answer = Answer::new(StatusCode::BAD_REQUEST, "bad request", None);
+            return Err(turn_away(closing(answer), why));
+        }
+        if self.closing.is_cancelled() {
+            return Err(turn_away(
+                closing(Answer::unavailable()),
+                "the daemon is stopping",
+            ));
+        }
+        if path == "*" && head.method == Method::OPTIONS {
+            // Asked of the server rather than of an endpoint (RFC 9110 §9.3.7): it is there.
+            return Err(Answer::options(Method::OPTIONS.as_str()));
+        }
         let found = rules
             .endpoint(path)
             .and_then(|(endpoint, parameters)| Some((endpoint, decoded(&parameters)?)));
@@ -118,6 +142,15 @@ impl Door {
     }
 }
 
+/// What is wrong with a head that a proxy and a server might understand differently (RFC 9112 §3.2).
+fn malformed(head: &Parts) -> Option<&'static str> {
+    match head.headers.get_all(header::HOST).iter().count() {
+        0 if head.version >= Version::HTTP_11 => Some("no Host"),
+        0 | 1 => None,
+        _ => Some("more than one Host"),
+    }
+}
+
 /// The parameters of a path, percent-decoded. One that is not UTF-8 names nothing that could exist.
 fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>> {
     let decode = |(name, value): (&str, &str)| {
@@ -129,8 +162,6 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
 
 /// An answer given while the body is still coming: the connection cannot be used again.
 fn closing(mut answer: Answer) -> Answer {
-    answer
-        .headers
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer.headers.insert(header::CONNECTION, CLOSE);
     answer
 }

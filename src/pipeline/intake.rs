@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::fresh::Fresh;
@@ -30,6 +31,8 @@ pub struct Intake {
     pub waiting: Arc<Waiting>,
     /// What was taken last, decoded.
     pub fresh: Arc<Fresh>,
+    /// The daemon is about to end: who waits for an outcome is answered now.
+    pub closing: CancellationToken,
 }
 
 /// A rule that takes the event, with what proved it.
@@ -112,7 +115,7 @@ impl Intake {
             .filter(|(one, taken)| matches!(taken, Taken::New(_)) && one.rule.is_awaited(endpoint));
         match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
             (Some(wait), deliveries @ 1.., Some(limit)) => {
-                outcome(wait, deliveries, limit, respond, &event).await
+                outcome(wait, deliveries, limit, &self.closing, respond, &event).await
             }
             _ => success(respond, &event, "accepted", &[]),
         }
@@ -331,11 +334,12 @@ fn respond_limit(endpoint: &Endpoint, matched: &[Match<'_>]) -> Option<Duration>
         .max()
 }
 
-/// Waits for the outcome of the awaited deliveries, up to the limit.
+/// Waits for the outcome of the awaited deliveries, up to the limit or the daemon's end.
 async fn outcome(
     mut wait: Wait,
     deliveries: usize,
     limit: Duration,
+    closing: &CancellationToken,
     respond: &Respond,
     event: &Event,
 ) -> Answer {
@@ -348,12 +352,16 @@ async fn outcome(
         ended
     };
     let id = Some(event.received.id);
-    match tokio::time::timeout(limit, collect).await {
-        Err(_) => Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", id),
-        Ok(ended) if ended.len() == deliveries && ended.iter().all(|delivery| delivery.done) => {
+    let waited = tokio::select! {
+        waited = tokio::time::timeout(limit, collect) => waited.ok(),
+        () = closing.cancelled() => None,
+    };
+    match waited {
+        None => Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", id),
+        Some(ended) if ended.len() == deliveries && ended.iter().all(|delivery| delivery.done) => {
             success(respond, event, "done", &ended)
         }
-        Ok(ended) => {
+        Some(ended) => {
             let mut answer = success(respond, event, "failed", &ended);
             answer.status = StatusCode::INTERNAL_SERVER_ERROR;
             answer

@@ -25,6 +25,7 @@ mod actions;
 mod answers;
 mod cli;
 mod crash;
+mod edge;
 mod imports;
 mod logs;
 mod main_job;

@@ -1,0 +1,101 @@
+//! Stopping: one grace for all that is under way, and a second signal that cuts it short.
+//!
+//! Accept no more → answer what is in flight → lease no more → wait for running actions, all within `stop_grace`.
+//! Shortly before it is over, senders that wait for an outcome are answered that it is pending. What runs then is
+//! stopped, its deliveries stay queued, and [`ABORT_GRACE`] bounds the rest.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::signals::Signals;
+
+/// How long stopped actions get to end after the grace. Their own `grace`, 10 s by default, runs from TERM to KILL.
+/// Together with `stop_grace` and what closing the store takes, it must stay below the unit's `TimeoutStopSec=`.
+const ABORT_GRACE: Duration = Duration::from_secs(12);
+/// How long before the end those who wait are answered, and how long answers may take once the daemon is in a hurry.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What can be asked to end, each by its token.
+#[derive(Debug, Default)]
+pub struct Stopping {
+    /// Taking requests.
+    pub accepting: CancellationToken,
+    /// Waiting for outcomes on behalf of senders.
+    pub waiting: CancellationToken,
+    /// Connections, whatever is under way on them.
+    pub answering: CancellationToken,
+    /// Taking deliveries from the queue.
+    pub leasing: CancellationToken,
+    /// Running actions.
+    pub running: CancellationToken,
+}
+
+impl Stopping {
+    /// Ends answering and dispatching: in order within `grace`, at once on a second signal, and without waiting for
+    /// anything on a third.
+    pub async fn stop(
+        &self,
+        answering: &mut JoinSet<()>,
+        dispatching: &mut JoinSet<()>,
+        signals: &mut Signals,
+        grace: Duration,
+    ) {
+        let end = Instant::now() + grace;
+        let margin = LAST_WORDS.min(grace / 4);
+        let ended = tokio::select! {
+            in_time = self.in_order(answering, dispatching, end, margin) => in_time.then_some(()).ok_or("the grace is over"),
+            () = signals.stop() => Err("a second signal came"),
+        };
+        let Err(why) = ended else { return };
+        warn!(
+            why,
+            "what is still under way is stopped; its deliveries stay queued"
+        );
+        self.leasing.cancel();
+        self.running.cancel();
+        self.waiting.cancel();
+        let hurry = async {
+            let last_words = async {
+                drop(timeout(LAST_WORDS, join_all(answering)).await);
+                self.answering.cancel();
+                join_all(answering).await;
+            };
+            tokio::join!(last_words, join_all(dispatching));
+        };
+        tokio::select! {
+            // What is left then is dropped with the runtime, which kills it.
+            _ = timeout(ABORT_GRACE, hurry) => {}
+            () = signals.stop() => warn!("another signal came: nothing is waited for any more"),
+        }
+    }
+
+    /// Lets everything come to its end; false if it does not by `end`. Who waits is answered `margin` before.
+    async fn in_order(
+        &self,
+        answering: &mut JoinSet<()>,
+        dispatching: &mut JoinSet<()>,
+        end: Instant,
+        margin: Duration,
+    ) -> bool {
+        self.accepting.cancel();
+        let last_call = end.checked_sub(margin).unwrap_or(end);
+        // Leasing goes on: what a sender waits for may still be in the queue.
+        if timeout_at(last_call, join_all(answering)).await.is_err() {
+            self.waiting.cancel();
+            if timeout_at(end, join_all(answering)).await.is_err() {
+                return false;
+            }
+        }
+        self.leasing.cancel();
+        timeout_at(end, join_all(dispatching)).await.is_ok()
+    }
+}
+
+/// Waits for every task of a set.
+async fn join_all(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}

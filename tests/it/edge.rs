@@ -1,0 +1,352 @@
+//! What peers and operators do at the edge of good manners: answers that nobody reads, heads that never end, signals
+//! at the wrong moment, a machine without file descriptors.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::scenario::{Answer, Daemon, PATIENCE, Scenario, eventually};
+
+/// One open endpoint, and these settings of the server.
+fn open(server: &str) -> String {
+    format!(
+        "server: {{listen: 127.0.0.1:0, {server}}}\nrules: [{{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}}]\n"
+    )
+}
+
+/// One endpoint whose sender waits for `script`, and these settings of the server.
+fn waited(server: &str, wait: &str) -> String {
+    format!(
+        "server: {{listen: 127.0.0.1:0, {server}}}\nrules:\n  - {{name: work, endpoint: /work, verify: none, respond: {{wait: {wait}}}, actions: [{{run: [./work]}}]}}\n  - {{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}}\n"
+    )
+}
+
+/// Everything until the peer closes.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    drop(stream.read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What one write to a connection of its own is answered, to the connection's end.
+fn exchange(daemon: &Daemon, text: &str) -> String {
+    let mut stream = daemon.connect();
+    stream.write_all(text.as_bytes()).unwrap();
+    rest(&mut stream)
+}
+
+/// The status and the body of the only answer in a text.
+fn only(text: &str) -> (&str, &str) {
+    assert_eq!(text.matches("HTTP/1.").count(), 1, "{text}");
+    (&text[9..12], text.split_once("\r\n\r\n").unwrap().1)
+}
+
+/// Waits for a process to end; its exit code.
+fn end(child: &mut Child) -> Option<i32> {
+    let mut status = None;
+    eventually("the process ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    status.unwrap().code()
+}
+
+/// How long the daemon takes to end by itself.
+fn gone(daemon: &Daemon, since: Instant) -> Duration {
+    let closed = || daemon.log().contains(" stopped");
+    daemon.eventually("the daemon has stopped", closed);
+    since.elapsed()
+}
+
+#[test]
+fn a_peer_that_reads_no_answer_is_given_up() {
+    let server = "max_connections: 1, request_timeout: 1s";
+    let rules = format!(
+        "endpoints: {{/open: {{methods: [GET, POST], respond: {{headers: {{X-Long: {}}}}}}}}}\n{}",
+        "x".repeat(8000),
+        open(server)
+    );
+    let daemon = Scenario::new().rules(&rules).start();
+    let mut hog = narrow(&daemon);
+    hog.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let many = b"GET /open HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2000);
+    // The daemon takes no more when its own answers do not go out.
+    let refused = (0..500).find(|_| hog.write_all(&many).is_err());
+    assert!(refused.is_some(), "it took everything");
+    let begun = Instant::now();
+    assert_eq!(daemon.post("/open").json("{}").send().status, 200);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    drop(hog);
+}
+
+/// A connection that takes in as little as the kernel lets it.
+fn narrow(daemon: &Daemon) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(2048).unwrap();
+        let stream = socket.connect(daemon.address).await.unwrap().into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream
+    })
+}
+
+#[test]
+fn a_slow_reader_gets_all_of_its_answers() {
+    let daemon = Scenario::new().rules(&open("request_timeout: 1s")).start();
+    let mut slow = narrow(&daemon);
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut sending = slow.try_clone().unwrap();
+    let many = b"GET /none HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3000);
+    let writer = std::thread::spawn(move || sending.write_all(&many).unwrap());
+    for number in 0..3000 {
+        if number % 500 == 0 {
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        assert_eq!(Answer::read(&mut slow).unwrap().status, 404, "{number}");
+    }
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_slow_head_is_answered_408_and_silence_is_not() {
+    let daemon = Scenario::new().rules(&open("request_timeout: 1s")).start();
+    let text = exchange(&daemon, "POST /open HTTP/1.1\r\nHost:");
+    assert_eq!(only(&text), ("408", "{\"status\":\"too slow\"}\n"));
+    assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
+    assert_eq!(exchange(&daemon, ""), "");
+    // The second request of a connection, too.
+    let text = exchange(&daemon, "GET /none HTTP/1.1\r\nHost: h\r\n\r\nPOST /open HT");
+    let statuses: Vec<&str> = text.split("HTTP/1.1 ").skip(1).map(|one| &one[..3]).collect();
+    assert_eq!(statuses, ["404", "408"], "{text}");
+    daemon.eventually("both are noted", || {
+        daemon.log().matches("status=408").count() == 2
+    });
+    assert_eq!(daemon.log().matches("turned away").count(), 3, "{}", daemon.log());
+}
+
+#[test]
+fn what_is_refused_before_it_is_understood_is_noted() {
+    let daemon = Scenario::new().rules(&open("request_timeout: 1s")).start();
+    let text = exchange(&daemon, "POST /o pen HTTP/1.1\r\n\r\n");
+    assert_eq!(only(&text).0, "400");
+    let large = daemon.post("/open").header("X-Long", &"a".repeat(70_000));
+    assert_eq!(large.try_send().unwrap().status, 431);
+    for status in [400, 431] {
+        daemon.eventually("the refusal is noted", || {
+            daemon.log().lines().any(|line| {
+                line.contains("INFO")
+                    && line.contains("turned away")
+                    && line.contains(&format!("status={status}"))
+            })
+        });
+    }
+}
+
+#[test]
+fn a_request_names_one_host_or_is_bad() {
+    let daemon = Scenario::new().rules(&open("request_timeout: 5s")).start();
+    let post = |version: &str, headers: &str| {
+        let text =
+            format!("POST /open HTTP/{version}\r\n{headers}Connection: close\r\nContent-Length: 0\r\n\r\n");
+        let text = exchange(&daemon, &text);
+        let (status, body) = only(&text);
+        (status.to_owned(), body.to_owned())
+    };
+    let bad = ("400".to_owned(), "{\"status\":\"bad request\"}\n".to_owned());
+    assert_eq!(post("1.1", ""), bad);
+    assert_eq!(post("1.1", "Host: a\r\nHost: a\r\n"), bad);
+    assert_eq!(post("1.0", "Host: a\r\nHost: b\r\n"), bad);
+    assert_eq!(post("1.1", "Host:\r\n").0, "200");
+    assert_eq!(post("1.0", "").0, "200");
+}
+
+#[test]
+fn options_of_the_server_itself_is_answered() {
+    let daemon = Scenario::new().rules(&open("request_timeout: 5s")).start();
+    let answer = daemon.request("OPTIONS", "*").send();
+    assert_eq!((answer.status, answer.header("allow")), (204, Some("OPTIONS")));
+}
+
+#[test]
+fn a_hangup_during_start_up_reloads() {
+    // The log file is a pipe: starting waits in the middle until somebody reads it.
+    let rules = "log: {file: {path: slow.log, rotate: never}}\nrules: [{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}]\n";
+    let scenario = Scenario::new().rules(rules);
+    let pipe = scenario.folder().join("slow.log");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let log = scenario.folder().join("stderr");
+    let mut command = scenario.command(&["serve", "rules.yaml"]);
+    command
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    let begun = Instant::now();
+    while !heeds_hangup(child.id()) && begun.elapsed() < Duration::from_secs(3) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    signal(&child, "HUP");
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(child.try_wait().unwrap(), None, "the signal ended it");
+    let said = || std::fs::read_to_string(&log).unwrap();
+    assert!(!said().contains("listening"), "it was still starting: {}", said());
+    std::thread::spawn(move || drop(std::fs::read(pipe)));
+    eventually("it serves, and has reloaded", || {
+        said().contains("listening") && said().contains(" reloaded ")
+    });
+    signal(&child, "TERM");
+    assert_eq!(end(&mut child), Some(0));
+}
+
+/// Whether the process catches HUP.
+fn heeds_hangup(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1)
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[test]
+fn who_waits_is_told_before_the_daemon_goes_and_draining_and_actions_share_one_grace() {
+    let daemon = Scenario::new()
+        .script("work", "echo begun >> begun; exec sleep 60")
+        .rules(&waited("stop_grace: 3s", "50s"))
+        .start();
+    let mut waiting = daemon.connect();
+    waiting
+        .write_all(&daemon.post("/work").json("{}").bytes())
+        .unwrap();
+    daemon.eventually("it runs", || daemon.lines("begun") == 1);
+    let stopped = Instant::now();
+    daemon.signal("TERM");
+    let answer = Answer::read(&mut waiting).unwrap();
+    assert_eq!(answer.outcome(), (504, "pending".into()));
+    assert!(answer.body.contains("\"id\""), "{answer:?}");
+    assert!(
+        stopped.elapsed() > Duration::from_secs(2),
+        "{:?}",
+        stopped.elapsed()
+    );
+    let took = gone(&daemon, stopped);
+    assert!(
+        took > Duration::from_millis(2900) && took < Duration::from_millis(5500),
+        "{took:?}"
+    );
+}
+
+#[test]
+fn a_second_signal_is_heard_while_requests_drain() {
+    let daemon = Scenario::new()
+        .script("work", "echo begun >> begun; exec sleep 60")
+        .rules(&waited("stop_grace: 60s", "50s"))
+        .start();
+    let mut waiting = daemon.connect();
+    waiting
+        .write_all(&daemon.post("/work").json("{}").bytes())
+        .unwrap();
+    daemon.eventually("it runs", || daemon.lines("begun") == 1);
+    daemon.signal("TERM");
+    daemon.eventually("it stops", || daemon.log().contains("stopping"));
+    let urged = Instant::now();
+    daemon.signal("TERM");
+    assert_eq!(
+        Answer::read(&mut waiting).unwrap().outcome(),
+        (504, "pending".into())
+    );
+    let took = gone(&daemon, urged);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_third_signal_waits_for_nothing() {
+    let mut daemon = Scenario::new()
+        .script(
+            "work",
+            "trap '' TERM; echo $$ >> begun; while :; do sleep 1; done",
+        )
+        .rules(&waited("stop_grace: 60s", "50s"))
+        .start();
+    let mut waiting = daemon.connect();
+    waiting
+        .write_all(&daemon.post("/work").json("{}").bytes())
+        .unwrap();
+    daemon.eventually("it runs", || daemon.lines("begun") == 1);
+    daemon.signal("TERM");
+    daemon.eventually("it stops", || daemon.log().contains("stopping"));
+    daemon.signal("TERM");
+    daemon.eventually("it hurries", || daemon.log().contains("second signal"));
+    let urged = Instant::now();
+    assert_eq!(daemon.stop(), Some(0));
+    assert!(urged.elapsed() < Duration::from_secs(5), "{:?}", urged.elapsed());
+    let command = format!("/proc/{}", daemon.read("begun").trim());
+    eventually("the command was killed", || {
+        !std::path::Path::new(&command).exists()
+    });
+}
+
+#[test]
+fn a_request_that_comes_while_the_daemon_stops_is_sent_away() {
+    let daemon = Scenario::new()
+        .script("work", "echo begun >> begun; exec sleep 60")
+        .rules(&waited("stop_grace: 60s, request_timeout: 20s", "50s"))
+        .start();
+    let mut waiting = daemon.connect();
+    waiting
+        .write_all(&daemon.post("/work").json("{}").bytes())
+        .unwrap();
+    let mut kept = daemon.connect();
+    kept.write_all(&daemon.post("/open").json("{}").bytes()).unwrap();
+    assert_eq!(Answer::read(&mut kept).unwrap().status, 200);
+    kept.write_all(b"POST /open HTTP/1.1\r\n").unwrap();
+    daemon.eventually("it runs", || daemon.lines("begun") == 1);
+    std::thread::sleep(Duration::from_millis(200));
+    daemon.signal("TERM");
+    daemon.eventually("it stops", || daemon.log().contains("stopping"));
+    kept.write_all(b"Host: h\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+    let answer = Answer::read(&mut kept).unwrap();
+    assert_eq!(answer.outcome(), (503, "unavailable".into()));
+    assert_eq!(
+        (answer.header("retry-after"), answer.header("connection")),
+        (Some("30"), Some("close"))
+    );
+    daemon.signal("TERM");
+}
+
+#[test]
+fn a_machine_without_descriptors_is_complained_of_once_a_second() {
+    let daemon = Scenario::new().rules(&open("request_timeout: 20s")).start();
+    let pid = daemon.pid();
+    let open_files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let limit = |files: usize| {
+        let limit = format!("--nofile={files}:{}", 1024);
+        let done = Command::new("prlimit")
+            .args(["--pid", &pid.to_string(), &limit])
+            .status();
+        assert!(done.unwrap().success());
+    };
+    limit(open_files + 3);
+    let held: Vec<TcpStream> = (0..10).map(|_| daemon.connect()).collect();
+    let complaints = || daemon.log().matches("could not be accepted").count();
+    daemon.eventually("it complains", || complaints() > 0);
+    std::thread::sleep(Duration::from_millis(2500));
+    let heard = complaints();
+    assert!((2..=4).contains(&heard), "{heard}:\n{}", daemon.log());
+    assert!(daemon.log().contains("left_out="), "{}", daemon.log());
+    drop(held);
+    limit(1024);
+    assert_eq!(daemon.post("/open").json("{}").send().status, 200);
+}
