@@ -350,3 +350,20 @@ fn a_machine_without_descriptors_is_complained_of_once_a_second() {
     limit(1024);
     assert_eq!(daemon.post("/open").json("{}").send().status, 200);
 }
+
+#[test]
+fn a_request_with_two_lengths_is_the_last_of_its_connection() {
+    // A proxy that goes by the length would take what follows the chunks for a part of the body (RFC 9112 §6.3).
+    let daemon = Scenario::new().rules(&open("request_timeout: 5s")).start();
+    let (length, chunked) = ("Content-Length: 50\r\n", "Transfer-Encoding: chunked\r\n");
+    for headers in [[length, chunked], [chunked, length]].map(|lines| lines.concat()) {
+        let smuggled = "POST /smuggled HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+        let text = format!("POST /open HTTP/1.1\r\nHost: h\r\n{headers}\r\n0\r\n\r\n{smuggled}");
+        let text = exchange(&daemon, &text);
+        assert_eq!(only(&text).0, "200");
+        assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
+    }
+    let twice = "POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}";
+    assert_eq!(only(&exchange(&daemon, twice)).0, "400");
+    assert!(!daemon.log().contains("smuggled"), "{}", daemon.log());
+}
