@@ -26,6 +26,10 @@ const CHECKED_WHOLE: u64 = 64 << 20;
 /// The size to which the write-ahead log is cut back when it has grown, as under a reader that stays long.
 const LOG_KEPT: u32 = 64 << 20;
 
+/// The size of a page: the usual 7 KiB push fits one, which costs a quarter less of the writer's time than two of half
+/// the size.
+const PAGE: u32 = 8192;
+
 /// The page cache, in KiB.
 const CACHE: i32 = 8 * 1024;
 
@@ -251,6 +255,7 @@ fn build(draft: &Path) -> Result<(), StoreError> {
         .map_err(|error| unopenable(draft, &error))?;
     let written = || {
         let mut connection = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "page_size", PAGE)?;
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         schema::migrate(&mut connection, STEPS)?;
