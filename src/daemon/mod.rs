@@ -10,12 +10,13 @@ mod sweep;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::act::Actor;
@@ -82,6 +83,7 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
     let abort = CancellationToken::new();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
     let fresh = Arc::new(Fresh::default());
+    let tracker = TaskTracker::new();
     let shared = store;
     let dispatch = Arc::new(Dispatch {
         store: Arc::clone(&shared),
@@ -91,6 +93,7 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
         fresh: Arc::clone(&fresh),
+        begun: Mutex::default(),
     });
     let intake = Arc::new(Intake {
         store: Arc::clone(&shared),
@@ -98,6 +101,7 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
         wake,
         waiting,
         fresh,
+        writing: tracker.clone(),
     });
     let request_timeout = server.request_timeout;
     let door = Arc::new(Door {
@@ -138,6 +142,9 @@ async fn serve(path: &Path, rules: RuleSet) -> Result<(), String> {
     supervise::stopping();
     stop_accepting.cancel();
     while answering.join_next().await.is_some() {}
+    // Events whose senders have hung up are still being written down.
+    tracker.close();
+    tracker.wait().await;
     stop_leasing.cancel();
     let patience = tokio::select! {
         ended = tokio::time::timeout(grace, join_all(&mut dispatching)) => ended.or(Err("the grace is over")),

@@ -3,10 +3,11 @@
 //! Every attempt is a task that this room owns and awaits. A panicking action is a failed attempt. At most
 //! [`MAX_RUNNING`] deliveries run at once; all others wait in the store, their bodies on disk.
 
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::live::Live;
 use crate::payload::{self, Decode, Event};
 use crate::report;
 use crate::rules::{Endpoint, Rule, RuleSet};
-use crate::store::{AttemptRecord, Lease, Settled, Settlement, Store};
+use crate::store::{AttemptRecord, DeliveryId, Lease, Settled, Settlement, Store};
 
 /// How many deliveries run at once.
 pub const MAX_RUNNING: usize = 64;
@@ -48,6 +49,8 @@ pub struct Dispatch {
     pub waiting: Arc<Waiting>,
     /// What was taken last, decoded.
     pub fresh: Arc<Fresh>,
+    /// The rules of deliveries that are between two of their actions.
+    pub begun: Mutex<HashMap<DeliveryId, Arc<RuleSet>>>,
 }
 
 impl Dispatch {
@@ -108,7 +111,7 @@ impl Dispatch {
 
     /// One attempt: what was leased is settled, whatever happens in between.
     async fn deliver(self: Arc<Self>, lease: Lease, abort: CancellationToken) {
-        let rules = self.live.current();
+        let rules = self.rules_for(&lease);
         let settled = match rules.rule(&lease.rule) {
             None => Some(self.undeliverable(
                 &lease,
@@ -138,6 +141,10 @@ impl Dispatch {
             Settlement::Dead { .. } => Some(false),
             Settlement::Next { .. } | Settlement::Retry { .. } => None,
         };
+        if matches!(settled.settlement, Settlement::Next { .. }) {
+            // Before the write: it may be leased again before the write returns.
+            self.begun().insert(lease.delivery, Arc::clone(&rules));
+        }
         if self.write(settled).await
             && let Some(done) = end
         {
@@ -145,6 +152,18 @@ impl Dispatch {
             self.fresh.remove(lease.received.id);
         }
         self.wake.notify_one();
+    }
+
+    /// The rules that a delivery goes by: those in force when it began, as long as it goes on from action to action. One
+    /// that waited for another attempt, or for a restart, goes by those in force now: they may have been mended for it.
+    fn rules_for(&self, lease: &Lease) -> Arc<RuleSet> {
+        self.begun()
+            .remove(&lease.delivery)
+            .unwrap_or_else(|| self.live.current())
+    }
+
+    fn begun(&self) -> MutexGuard<'_, HashMap<DeliveryId, Arc<RuleSet>>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs the action that the delivery has reached.
@@ -254,6 +273,7 @@ impl Dispatch {
         let settlement = Settlement::Dead {
             at: self.clock.now(),
             reason,
+            // The rule that would say whether its sender waits is gone; a retry that is let in finds no rule either.
             forget_nonces: false,
         };
         Settled {
