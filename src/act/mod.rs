@@ -7,6 +7,7 @@
 
 mod append;
 mod forward;
+mod lines;
 mod occasion;
 mod outcome;
 mod record;

@@ -11,7 +11,7 @@ mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -20,7 +20,6 @@ use tracing::{info, warn};
 
 use self::signals::{Signal, Signals};
 use self::stop::Stopping;
-
 use crate::act::Actor;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Reloader};
@@ -95,6 +94,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
         fresh: Arc::clone(&fresh),
+        begun: Mutex::default(),
     });
     let intake = Arc::new(Intake {
         store: Arc::clone(&shared),
@@ -103,6 +103,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         waiting,
         fresh,
         closing: stopping.waiting.clone(),
+        writing: stopping.writing.clone(),
     });
     let request_timeout = server.request_timeout;
     let door = Arc::new(Door {

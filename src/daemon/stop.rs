@@ -1,14 +1,15 @@
 //! Stopping: one grace for all that is under way, and a second signal that cuts it short.
 //!
-//! Accept no more → answer what is in flight → lease no more → wait for running actions, all within `stop_grace`.
-//! Shortly before it is over, senders that wait for an outcome are answered that it is pending. What runs then is
-//! stopped, its deliveries stay queued, and [`ABORT_GRACE`] bounds the rest.
+//! Accept no more → answer what is in flight, write down what is taken → lease no more → wait for running actions, all
+//! within `stop_grace`. Shortly before it is over, senders that wait for an outcome are answered that it is pending.
+//! What runs then is stopped, its deliveries stay queued, and [`ABORT_GRACE`] bounds the rest.
 
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::signals::Signals;
@@ -28,6 +29,8 @@ pub struct Stopping {
     pub waiting: CancellationToken,
     /// Connections, whatever is under way on them.
     pub answering: CancellationToken,
+    /// Events that are being written down, also where their senders have hung up: waited for, never ended.
+    pub writing: TaskTracker,
     /// Taking deliveries from the queue.
     pub leasing: CancellationToken,
     /// Running actions.
@@ -63,6 +66,7 @@ impl Stopping {
                 drop(timeout(LAST_WORDS, join_all(answering)).await);
                 self.answering.cancel();
                 join_all(answering).await;
+                self.written().await;
             };
             tokio::join!(last_words, join_all(dispatching));
         };
@@ -90,8 +94,17 @@ impl Stopping {
                 return false;
             }
         }
+        if timeout_at(end, self.written()).await.is_err() {
+            return false;
+        }
         self.leasing.cancel();
         timeout_at(end, join_all(dispatching)).await.is_ok()
+    }
+
+    /// Waits until every event that was taken is written down.
+    async fn written(&self) {
+        self.writing.close();
+        self.writing.wait().await;
     }
 }
 

@@ -3,10 +3,11 @@
 //! Every attempt is a task that this room owns and awaits. A panicking action is a failed attempt. At most
 //! [`MAX_RUNNING`] deliveries run at once; all others wait in the store, their bodies on disk.
 
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,12 +24,14 @@ use crate::live::Live;
 use crate::payload::{self, Decode, Event};
 use crate::report;
 use crate::rules::{Endpoint, Rule, RuleSet};
-use crate::store::{AttemptRecord, Lease, Settled, Settlement, Store};
+use crate::store::{AttemptRecord, DeliveryId, Lease, Settled, Settlement, Store};
 
 /// How many deliveries run at once.
 pub const MAX_RUNNING: usize = 64;
 /// How long dispatch waits before it asks a store again that could not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How soon dispatch looks again after it has leased something: for more of it, or for what is due next.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The longest that dispatch sleeps without looking: a net under the wake-ups, and under a clock that is set back.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -48,6 +51,8 @@ pub struct Dispatch {
     pub waiting: Arc<Waiting>,
     /// What was taken last, decoded.
     pub fresh: Arc<Fresh>,
+    /// The rules of deliveries that are between two of their actions.
+    pub begun: Mutex<HashMap<DeliveryId, Arc<RuleSet>>>,
 }
 
 impl Dispatch {
@@ -57,35 +62,24 @@ impl Dispatch {
         let mut running = JoinSet::new();
         while !stop.is_cancelled() {
             // Registered before looking, so that what comes between looking and sleeping still wakes us.
-            let woken = self.wake.notified();
-            let room = MAX_RUNNING.saturating_sub(running.len());
-            let due = if room == 0 {
-                Ok(Vec::new())
-            } else {
-                self.store.lease(room, self.clock.now()).await
-            };
-            let idle = match due {
-                Ok(leases) => {
-                    let full = leases.len() == room;
-                    for lease in leases {
-                        running.spawn(Arc::clone(&self).deliver(lease, abort.clone()));
-                    }
-                    if full {
-                        LONGEST_SLEEP
-                    } else {
-                        self.until_next_due().await
+            let mut woken = pin!(self.wake.notified());
+            woken.as_mut().enable();
+            let idle = self.lease_into(&mut running, &abort).await;
+            let full = running.len() >= MAX_RUNNING;
+            let mut idle = pin!(tokio::time::sleep(idle));
+            loop {
+                tokio::select! {
+                    () = &mut woken => break,
+                    () = &mut idle => break,
+                    () = stop.cancelled() => break,
+                    Some(ended) = running.join_next() => {
+                        report_end(ended);
+                        // What has ended makes room. Whether anything is due does not depend on it.
+                        if full {
+                            break;
+                        }
                     }
                 }
-                Err(error) => {
-                    report::store_failed("lease", &error.to_string());
-                    STORE_PAUSE
-                }
-            };
-            tokio::select! {
-                () = woken => {}
-                () = tokio::time::sleep(idle) => {}
-                () = stop.cancelled() => {}
-                Some(ended) = running.join_next() => report_end(ended),
             }
             while let Some(ended) = running.try_join_next() {
                 report_end(ended);
@@ -93,6 +87,28 @@ impl Dispatch {
         }
         while let Some(ended) = running.join_next().await {
             report_end(ended);
+        }
+    }
+
+    /// Leases what is due and there is room for; how long to wait before looking again.
+    async fn lease_into(self: &Arc<Self>, running: &mut JoinSet<()>, abort: &CancellationToken) -> Duration {
+        let room = MAX_RUNNING.saturating_sub(running.len());
+        if room == 0 {
+            return LONGEST_SLEEP;
+        }
+        match self.store.lease(room, self.clock.now()).await {
+            Ok(leases) if leases.is_empty() => self.until_next_due().await,
+            Ok(leases) => {
+                for lease in leases {
+                    running.spawn(Arc::clone(self).deliver(lease, abort.clone()));
+                }
+                // Most often something else wakes us before, and then one question is saved.
+                LOOK_AGAIN
+            }
+            Err(error) => {
+                report::store_failed("lease", &error.to_string());
+                STORE_PAUSE
+            }
         }
     }
 
@@ -108,7 +124,7 @@ impl Dispatch {
 
     /// One attempt: what was leased is settled, whatever happens in between.
     async fn deliver(self: Arc<Self>, lease: Lease, abort: CancellationToken) {
-        let rules = self.live.current();
+        let rules = self.rules_for(&lease);
         let settled = match rules.rule(&lease.rule) {
             None => Some(self.undeliverable(
                 &lease,
@@ -138,13 +154,32 @@ impl Dispatch {
             Settlement::Dead { .. } => Some(false),
             Settlement::Next { .. } | Settlement::Retry { .. } => None,
         };
+        if matches!(settled.settlement, Settlement::Next { .. }) {
+            // Before the write: it may be leased again before the write returns.
+            self.begun().insert(lease.delivery, Arc::clone(&rules));
+        }
         if self.write(settled).await
             && let Some(done) = end
         {
             self.waiting.end(lease.received.id, &lease.rule, done);
             self.fresh.remove(lease.received.id);
         }
-        self.wake.notify_one();
+        if end.is_none() {
+            // It waits again, perhaps for sooner than anybody sleeps.
+            self.wake.notify_one();
+        }
+    }
+
+    /// The rules that a delivery goes by: those in force when it began, as long as it goes on from action to action. One
+    /// that waited for another attempt, or for a restart, goes by those in force now: they may have been mended for it.
+    fn rules_for(&self, lease: &Lease) -> Arc<RuleSet> {
+        self.begun()
+            .remove(&lease.delivery)
+            .unwrap_or_else(|| self.live.current())
+    }
+
+    fn begun(&self) -> MutexGuard<'_, HashMap<DeliveryId, Arc<RuleSet>>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs the action that the delivery has reached.
@@ -254,6 +289,7 @@ impl Dispatch {
         let settlement = Settlement::Dead {
             at: self.clock.now(),
             reason,
+            // The rule that would say whether its sender waits is gone; a retry that is let in finds no rule either.
             forget_nonces: false,
         };
         Settled {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::answer::Answer;
 use super::fresh::Fresh;
@@ -33,6 +34,8 @@ pub struct Intake {
     pub fresh: Arc<Fresh>,
     /// The daemon is about to end: who waits for an outcome is answered now.
     pub closing: CancellationToken,
+    /// Events that are being written down; whoever stops waits for them.
+    pub writing: TaskTracker,
 }
 
 /// A rule that takes the event, with what proved it.
@@ -91,22 +94,11 @@ impl Intake {
             decode: endpoint.decode.name().to_owned(),
             deliveries: matched.iter().map(|one| delivery(one, kept.at)).collect(),
         };
-        let taken = match self.store.take(taking).await {
-            Ok(taken) => taken,
-            Err(error) => {
-                report::arrival(&Arrival::failed(&kept, &error.to_string()));
-                return Answer::unavailable();
-            }
+        let Some(taken) = self.write_down(&kept, taking).await else {
+            return Answer::unavailable();
         };
-        self.wake.notify_one();
-        let names = |new: bool| {
-            let pairs = matched.iter().zip(&taken);
-            pairs
-                .filter(move |(_, taken)| matches!(taken, Taken::New(_)) == new)
-                .map(|(one, _)| &*one.rule.name)
-        };
-        report::arrival(&Arrival::taken(&kept, names(true), names(false)));
-        if names(true).next().is_none() {
+        if !taken.iter().any(|taken| matches!(taken, Taken::New(_))) {
+            self.fresh.remove(id);
             return self.duplicate(endpoint, respond, &event, matched, &taken).await;
         }
         let new_awaited = matched
@@ -119,6 +111,38 @@ impl Intake {
             }
             _ => success(respond, &event, "accepted", &[]),
         }
+    }
+
+    /// Writes the event down, wakes dispatch and says so; `None` if it cannot be written.
+    ///
+    /// In a task of its own: a sender that hangs up takes its request's task along, and would leave an event behind
+    /// that nobody was woken for and no line tells of.
+    async fn write_down(&self, kept: &Arc<Received>, taking: Taking) -> Option<Vec<Taken>> {
+        let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
+        let written = self.writing.spawn(async move {
+            let rules: Vec<Arc<str>> = taking
+                .deliveries
+                .iter()
+                .map(|delivery| Arc::clone(&delivery.rule))
+                .collect();
+            let taken = match store.take(taking).await {
+                Ok(taken) => taken,
+                Err(error) => {
+                    report::arrival(&Arrival::failed(&kept, &error.to_string()));
+                    return None;
+                }
+            };
+            wake.notify_one();
+            let named = |new: bool| {
+                let pairs = rules.iter().zip(&taken);
+                pairs
+                    .filter(move |(_, taken)| matches!(taken, Taken::New(_)) == new)
+                    .map(|(rule, _)| &**rule)
+            };
+            report::arrival(&Arrival::taken(&kept, named(true), named(false)));
+            Some(taken)
+        });
+        written.await.ok().flatten()
     }
 
     /// The very event was taken before.

@@ -2,7 +2,7 @@
 //!
 //! A [`Store`] keeps what was taken: events, the deliveries owed to rules, their attempts, the nonces by which an
 //! event is recognised again, and a ring of what was refused. This is the promise that every implementation keeps;
-//! `contract.rs` is the promise as tests, and nothing above this room knows how it is kept.
+//! `contract/` is the promise as tests, and nothing above this room knows how it is kept.
 //!
 //! **Durable.** A call that writes ([`take`](Store::take), [`settle`](Store::settle)) answers `Ok` only when what it
 //! wrote survives `kill -9` and, for a store on disk, the loss of power. It is written whole or not at all: an event

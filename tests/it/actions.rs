@@ -283,3 +283,54 @@ fn a_damaged_store_is_said_and_never_replaced() {
         b"no database at all"
     );
 }
+
+#[test]
+fn a_sender_that_hangs_up_leaves_no_event_that_nobody_runs() {
+    use std::io::Write;
+    let daemon = Scenario::new().rules(&open("[append: x.jsonl]", "")).start();
+    let begun = Instant::now();
+    for _ in 0..50 {
+        let mut stream = daemon.connect();
+        stream
+            .write_all(&daemon.post("/open").json("{}").bytes())
+            .unwrap();
+        drop(stream);
+    }
+    let stored = || daemon.log().matches("outcome=\"accepted\"").count();
+    daemon.eventually("some of them are stored", || stored() > 0);
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.eventually("each stored event has its line and its action", || {
+        daemon.lines("x.jsonl") == stored()
+    });
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "and none of them waits for a later wake-up"
+    );
+}
+
+#[test]
+fn a_delivery_under_way_keeps_the_rules_that_it_began_with() {
+    let rules = |second: &str| {
+        open(
+            &format!("[{{run: [./slow]}}, {{append: out.txt, line: {second}}}]"),
+            "",
+        )
+    };
+    let daemon = Scenario::new()
+        .script(
+            "slow",
+            "echo x >> begun; while ! test -e ready; do sleep 0.05; done",
+        )
+        .rules(&rules("old"))
+        .start();
+    assert_eq!(post(&daemon), 200);
+    daemon.eventually("the first action runs", || daemon.lines("begun") == 1);
+    daemon.rewrite(&rules("new"));
+    std::fs::write(daemon.folder().join("ready"), "").unwrap();
+    daemon.eventually("the second action is done", || daemon.lines("out.txt") == 1);
+    assert_eq!(daemon.read("out.txt"), "old\n");
+    assert_eq!(post(&daemon), 200);
+    daemon.eventually("the next delivery goes by the new rules", || {
+        daemon.read("out.txt") == "old\nnew\n"
+    });
+}

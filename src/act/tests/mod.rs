@@ -146,7 +146,7 @@ fn an_answer_sees_what_the_actions_did() {
     let values = occasion(&event, &[]).values_with_actions(&[("run", &outcome)]);
     let template = Templates::new()
         .compile(
-            "{{ actions[0].stdout }} {{ actions[0].verdict }} {{ actions[0].detail }}",
+            "{{ actions[0].stdout }} {{ actions[0].outcome }} {{ actions[0].detail }}",
             crate::template::Scope::Answer,
             &Keyring::new([], Path::new("/")),
         )

@@ -4,6 +4,7 @@
 //! door: it makes a call of each question and sends it to the one thread that owns the connection (`writer.rs`).
 
 mod change;
+mod examine;
 mod file;
 mod fresh;
 mod leasing;

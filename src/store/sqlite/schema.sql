@@ -58,14 +58,16 @@ CREATE TABLE attempts (
 
 CREATE INDEX attempts_delivery ON attempts (delivery);
 
--- A nonce may outlive the event that it came with, and names it by its id.
+-- A nonce may outlive the event that it came with, and names it by its id. Its order is chance, so that each one
+-- touches a page of its own; hence an index that holds no more than it must, and not a table in that order.
 CREATE TABLE nonces (
+    seq         INTEGER PRIMARY KEY,
     rule        TEXT    NOT NULL,
     nonce       BLOB    NOT NULL,
     event       TEXT    NOT NULL,
     remember_until INTEGER NOT NULL,
-    PRIMARY KEY (rule, nonce)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (nonce, rule)
+) STRICT;
 
 CREATE INDEX nonces_until ON nonces (remember_until);
 CREATE INDEX nonces_event ON nonces (event);

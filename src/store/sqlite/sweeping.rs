@@ -16,8 +16,8 @@ const BYTES: i64 = 8 << 20;
 /// How many free pages one step gives back to the filesystem.
 const PAGES: i64 = 256;
 
-const EXPIRED_NONCES: &str = "DELETE FROM nonces WHERE (rule, nonce) IN \
-     (SELECT rule, nonce FROM nonces INDEXED BY nonces_until WHERE remember_until < ?1 LIMIT ?2)";
+const EXPIRED_NONCES: &str = "DELETE FROM nonces WHERE seq IN \
+     (SELECT seq FROM nonces INDEXED BY nonces_until WHERE remember_until < ?1 LIMIT ?2)";
 
 const PAST_EVENTS: &str = "SELECT seq, size FROM events INDEXED BY events_ended \
      WHERE owed = 0 AND dead = ?1 AND ended_at < ?2 ORDER BY ended_at LIMIT ?3";

@@ -29,7 +29,7 @@ const ROUND: usize = 256;
 /// How many bytes one transaction writes, roughly: one larger call is a transaction of its own.
 const TRANSACTION: usize = 16 << 20;
 
-/// How many pages of the log are written back at once, rather earlier than late: nobody is answered meanwhile.
+/// How many pages of the log wait to be written back: fewer are written more often, more hold up answers for longer.
 const LOG_PAGES: i64 = 2000;
 
 const REFUSED: &str =

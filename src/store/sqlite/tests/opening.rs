@@ -48,7 +48,7 @@ fn refused(path: &Path) -> StoreError {
 async fn a_damaged_file_is_refused_and_left_as_it_is() {
     let (_folder, path) = sound().await;
     let sound = fs::read(&path).unwrap();
-    let page = 4096;
+    let page = 8192;
     for damage in [page + 3, 5 * page, 9 * page + 1] {
         let mut bytes = sound.clone();
         bytes[damage..damage + 64].fill(0xa5);
@@ -90,7 +90,7 @@ async fn a_file_that_is_something_else_is_refused() {
     let (_folder, path) = sound().await;
     let sound = fs::read(&path).unwrap();
     let mut zeroed = sound.clone();
-    zeroed[..4096].fill(0);
+    zeroed[..8192].fill(0);
     for bytes in [&b"hello"[..], &[0; 5000], &zeroed, b"SQLite format 3\0"] {
         fs::write(&path, bytes).unwrap();
         let error = refused(&path);

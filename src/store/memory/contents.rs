@@ -1,196 +1,69 @@
-//! A store that remembers as long as the process lives: for tests.
-//!
-//! It keeps the whole promise but for the disk, in the plainest way: one lock, and every question walks over
-//! everything. [`MemoryStore::reopen`] plays the crash.
+//! All that a store in memory remembers, and what is done to it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use super::once::{self, Novelty};
-use super::{
-    ATTEMPTS_LISTED, Answer, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId, Lease,
-    NewDelivery, Refused, Settings, Settled, Settlement, State, Store, StoreError, Taken, Taking,
-};
 use crate::clock::Timestamp;
+use crate::store::once::{self, Novelty};
+use crate::store::{
+    AttemptRecord, Counts, Delivery, DeliveryId, Lease, NewDelivery, Refused, Settings, Settled, Settlement,
+    State, StoreError, Taken, Taking,
+};
 use crate::verify::{EventId, Received};
 
 /// The most nonces, and the most events, that one sweep forgets.
 const SWEPT_AT_ONCE: usize = 500;
 
-/// A store in memory.
-#[derive(Debug, Default)]
-pub struct MemoryStore {
-    contents: Mutex<Contents>,
-}
-
 /// All that is remembered.
 #[derive(Clone, Debug, Default)]
-struct Contents {
-    settings: Settings,
-    events: BTreeMap<EventId, KeptEvent>,
+pub(super) struct Contents {
+    /// The settings in force.
+    pub settings: Settings,
+    /// The events, by id and so by time.
+    pub events: BTreeMap<EventId, KeptEvent>,
     /// In the order in which they were taken.
-    deliveries: Vec<Kept>,
-    nonces: HashMap<(Arc<str>, Vec<u8>), Remembered>,
-    refused: VecDeque<Refused>,
-    closed: bool,
+    pub deliveries: Vec<Kept>,
+    /// What is remembered, for each rule.
+    pub nonces: HashMap<(Arc<str>, Vec<u8>), Remembered>,
+    /// The ring, oldest first.
+    pub refused: VecDeque<Refused>,
+    /// Whether nothing more is answered.
+    pub closed: bool,
 }
 
 /// An event.
 #[derive(Clone, Debug)]
-struct KeptEvent {
-    received: Arc<Received>,
-    decode: String,
+pub(super) struct KeptEvent {
+    /// What arrived.
+    pub received: Arc<Received>,
+    /// How its body is decoded.
+    pub decode: String,
 }
 
 /// A delivery with its attempts.
 #[derive(Clone, Debug)]
-struct Kept {
-    delivery: Delivery,
+pub(super) struct Kept {
+    /// The delivery as it is listed.
+    pub delivery: Delivery,
     /// When it was due before it was leased.
-    due: Timestamp,
-    attempts: Vec<AttemptRecord>,
+    pub due: Timestamp,
+    /// The attempts made, oldest first.
+    pub attempts: Vec<AttemptRecord>,
 }
 
 /// What is known of a nonce.
 #[derive(Clone, Copy, Debug)]
-struct Remembered {
-    event: EventId,
-    until: Timestamp,
-}
-
-impl MemoryStore {
-    /// An empty store.
-    pub fn new(settings: Settings) -> Self {
-        Self {
-            contents: Mutex::new(Contents {
-                settings,
-                ..Contents::default()
-            }),
-        }
-    }
-
-    /// The store as it would be after a crash: all that was written, and no lease.
-    #[must_use]
-    pub fn reopen(&self) -> Self {
-        let mut contents = self.contents().clone();
-        contents.closed = false;
-        for kept in &mut contents.deliveries {
-            kept.release();
-        }
-        Self {
-            contents: Mutex::new(contents),
-        }
-    }
-
-    /// The contents; a test that panicked with the lock in its hand has spoilt nothing.
-    fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Answers with what `work` makes of the contents, unless the store is closed.
-    fn answer<'s, T: Send + 's>(
-        &'s self,
-        work: impl FnOnce(&mut Contents) -> Result<T, StoreError> + Send + 's,
-    ) -> Answer<'s, T> {
-        Box::pin(async move {
-            let mut contents = self.contents();
-            if contents.closed {
-                return Err(StoreError::Closed);
-            }
-            work(&mut contents)
-        })
-    }
-}
-
-impl Store for MemoryStore {
-    fn take(&self, taking: Taking) -> Answer<'_, Vec<Taken>> {
-        self.answer(move |contents| contents.take(taking))
-    }
-
-    fn lease(&self, limit: usize, now: Timestamp) -> Answer<'_, Vec<Lease>> {
-        self.answer(move |contents| Ok(contents.lease(limit, now)))
-    }
-
-    fn settle(&self, settled: Settled) -> Answer<'_, ()> {
-        self.answer(move |contents| contents.settle(settled))
-    }
-
-    fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
-        self.answer(move |contents| {
-            if let Some(kept) = contents
-                .deliveries
-                .iter_mut()
-                .find(|kept| kept.delivery.id == delivery)
-            {
-                kept.release();
-            }
-            Ok(())
-        })
-    }
-
-    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
-        self.answer(|contents| Ok(contents.deliveries.iter().filter_map(Kept::waits_for).min()))
-    }
-
-    fn refuse(&self, refused: Refused) {
-        let mut contents = self.contents();
-        if !contents.closed {
-            contents.refused.push_back(refused.bounded());
-            contents.trim();
-        }
-    }
-
-    fn counts(&self) -> Answer<'_, Counts> {
-        self.answer(|contents| Ok(contents.counts()))
-    }
-
-    fn sweep(&self, now: Timestamp) -> Answer<'_, usize> {
-        self.answer(move |contents| Ok(contents.sweep(now)))
-    }
-
-    fn deliveries(&self, event: EventId) -> Answer<'_, Vec<Delivery>> {
-        self.answer(move |contents| {
-            let all = contents.deliveries.iter().map(|kept| &kept.delivery);
-            Ok(all
-                .filter(|delivery| delivery.event == event)
-                .take(DELIVERIES_LISTED)
-                .cloned()
-                .collect())
-        })
-    }
-
-    fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>> {
-        self.answer(move |contents| {
-            let kept = contents
-                .deliveries
-                .iter()
-                .find(|kept| kept.delivery.id == delivery);
-            let attempts = kept.map(|kept| kept.attempts.as_slice()).unwrap_or_default();
-            let older = attempts.len().saturating_sub(ATTEMPTS_LISTED);
-            Ok(attempts.iter().skip(older).cloned().collect())
-        })
-    }
-
-    fn refused(&self, limit: usize) -> Answer<'_, Vec<Refused>> {
-        self.answer(move |contents| Ok(contents.refused.iter().rev().take(limit).cloned().collect()))
-    }
-
-    fn adopt(&self, settings: Settings) {
-        let mut contents = self.contents();
-        contents.settings = settings;
-    }
-
-    fn close(&self) -> Answer<'_, ()> {
-        self.answer(|contents| {
-            contents.closed = true;
-            Ok(())
-        })
-    }
+pub(super) struct Remembered {
+    /// The event that it came with.
+    pub event: EventId,
+    /// Its last moment.
+    pub until: Timestamp,
 }
 
 impl Contents {
-    fn take(&mut self, taking: Taking) -> Result<Vec<Taken>, StoreError> {
+    /// Writes an event down, or finds that it was.
+    pub fn take(&mut self, taking: Taking) -> Result<Vec<Taken>, StoreError> {
         let novelties = match once::novelty(&taking, |rule, nonce, at| {
             let known = self.nonces.get(&(Arc::from(rule), nonce.as_bytes().to_vec()));
             let known = known.filter(|known| once::is_remembered(known.until, at));
@@ -268,7 +141,8 @@ impl Contents {
         id
     }
 
-    fn lease(&mut self, limit: usize, now: Timestamp) -> Vec<Lease> {
+    /// Leases what is due, in order.
+    pub fn lease(&mut self, limit: usize, now: Timestamp) -> Vec<Lease> {
         let mut due: Vec<&mut Kept> = self.deliveries.iter_mut().collect();
         due.retain(|kept| kept.waits_for().is_some_and(|due| due <= now));
         // A stable sort: those of one due time stay in the order in which they were taken.
@@ -291,7 +165,8 @@ impl Contents {
         leases
     }
 
-    fn settle(&mut self, settled: Settled) -> Result<(), StoreError> {
+    /// Ends a lease with what becomes of the delivery.
+    pub fn settle(&mut self, settled: Settled) -> Result<(), StoreError> {
         let id = settled.delivery;
         let mut leased = self.deliveries.iter_mut();
         let Some(kept) =
@@ -327,13 +202,15 @@ impl Contents {
         Ok(())
     }
 
-    fn trim(&mut self) {
+    /// Lets the oldest refusals go when there are too many.
+    pub fn trim(&mut self) {
         while self.refused.len() > self.settings.keep.refused {
             self.refused.pop_front();
         }
     }
 
-    fn counts(&self) -> Counts {
+    /// How much of everything there is.
+    pub fn counts(&self) -> Counts {
         let mut counts = Counts {
             events: self.events.len() as u64,
             nonces: self.nonces.len() as u64,
@@ -351,7 +228,8 @@ impl Contents {
         counts
     }
 
-    fn sweep(&mut self, now: Timestamp) -> usize {
+    /// Forgets a step of what need not be kept; how much.
+    pub fn sweep(&mut self, now: Timestamp) -> usize {
         let before = once::forgotten_before(now);
         let mut expired: Vec<_> = self.nonces.iter().collect();
         expired.retain(|(_, known)| known.until < before);
@@ -393,19 +271,21 @@ impl Contents {
 
 impl Kept {
     /// When it is due, if it waits.
-    fn waits_for(&self) -> Option<Timestamp> {
+    pub fn waits_for(&self) -> Option<Timestamp> {
         match self.delivery.state {
             State::Waiting { due } => Some(due),
             _ => None,
         }
     }
 
-    fn wait(&mut self, due: Timestamp) {
+    /// It waits from now on.
+    pub fn wait(&mut self, due: Timestamp) {
         self.due = due;
         self.delivery.state = State::Waiting { due };
     }
 
-    fn release(&mut self) {
+    /// Ends a lease, if there is one.
+    pub fn release(&mut self) {
         if matches!(self.delivery.state, State::Leased) {
             self.wait(self.due);
         }

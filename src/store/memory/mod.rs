@@ -1,0 +1,152 @@
+//! A store that remembers as long as the process lives: for tests.
+//!
+//! It keeps the whole promise but for the disk, in the plainest way: one lock, and every question walks over
+//! everything. [`MemoryStore::reopen`] plays the crash.
+
+mod contents;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use self::contents::{Contents, Kept};
+use super::{
+    ATTEMPTS_LISTED, Answer, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId, Lease, Refused,
+    Settings, Settled, Store, StoreError, Taken, Taking,
+};
+use crate::clock::Timestamp;
+use crate::verify::EventId;
+
+/// A store in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    contents: Mutex<Contents>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            contents: Mutex::new(Contents {
+                settings,
+                ..Contents::default()
+            }),
+        }
+    }
+
+    /// The store as it would be after a crash: all that was written, and no lease.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        let mut contents = self.contents().clone();
+        contents.closed = false;
+        for kept in &mut contents.deliveries {
+            kept.release();
+        }
+        Self {
+            contents: Mutex::new(contents),
+        }
+    }
+
+    /// The contents; a test that panicked with the lock in its hand has spoilt nothing.
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers with what `work` makes of the contents, unless the store is closed.
+    fn answer<'s, T: Send + 's>(
+        &'s self,
+        work: impl FnOnce(&mut Contents) -> Result<T, StoreError> + Send + 's,
+    ) -> Answer<'s, T> {
+        Box::pin(async move {
+            let mut contents = self.contents();
+            if contents.closed {
+                return Err(StoreError::Closed);
+            }
+            work(&mut contents)
+        })
+    }
+}
+
+impl Store for MemoryStore {
+    fn take(&self, taking: Taking) -> Answer<'_, Vec<Taken>> {
+        self.answer(move |contents| contents.take(taking))
+    }
+
+    fn lease(&self, limit: usize, now: Timestamp) -> Answer<'_, Vec<Lease>> {
+        self.answer(move |contents| Ok(contents.lease(limit, now)))
+    }
+
+    fn settle(&self, settled: Settled) -> Answer<'_, ()> {
+        self.answer(move |contents| contents.settle(settled))
+    }
+
+    fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
+        self.answer(move |contents| {
+            if let Some(kept) = contents
+                .deliveries
+                .iter_mut()
+                .find(|kept| kept.delivery.id == delivery)
+            {
+                kept.release();
+            }
+            Ok(())
+        })
+    }
+
+    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
+        self.answer(|contents| Ok(contents.deliveries.iter().filter_map(Kept::waits_for).min()))
+    }
+
+    fn refuse(&self, refused: Refused) {
+        let mut contents = self.contents();
+        if !contents.closed {
+            contents.refused.push_back(refused.bounded());
+            contents.trim();
+        }
+    }
+
+    fn counts(&self) -> Answer<'_, Counts> {
+        self.answer(|contents| Ok(contents.counts()))
+    }
+
+    fn sweep(&self, now: Timestamp) -> Answer<'_, usize> {
+        self.answer(move |contents| Ok(contents.sweep(now)))
+    }
+
+    fn deliveries(&self, event: EventId) -> Answer<'_, Vec<Delivery>> {
+        self.answer(move |contents| {
+            let all = contents.deliveries.iter().map(|kept| &kept.delivery);
+            Ok(all
+                .filter(|delivery| delivery.event == event)
+                .take(DELIVERIES_LISTED)
+                .cloned()
+                .collect())
+        })
+    }
+
+    fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>> {
+        self.answer(move |contents| {
+            let kept = contents
+                .deliveries
+                .iter()
+                .find(|kept| kept.delivery.id == delivery);
+            let attempts = kept.map(|kept| kept.attempts.as_slice()).unwrap_or_default();
+            let older = attempts.len().saturating_sub(ATTEMPTS_LISTED);
+            Ok(attempts.iter().skip(older).cloned().collect())
+        })
+    }
+
+    fn refused(&self, limit: usize) -> Answer<'_, Vec<Refused>> {
+        self.answer(move |contents| Ok(contents.refused.iter().rev().take(limit).cloned().collect()))
+    }
+
+    fn adopt(&self, settings: Settings) {
+        let mut contents = self.contents();
+        contents.settings = settings;
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.answer(|contents| {
+            contents.closed = true;
+            Ok(())
+        })
+    }
+}
