@@ -15,7 +15,7 @@ pub const MAX_ATTEMPTS: u32 = 100;
 /// How often, and after how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// How many attempts at one action there are, the first included: 1 to [`MAX_ATTEMPTS`].
+    /// How many attempts at one action there are, the first included: 1 to `MAX_ATTEMPTS`.
     pub attempts: u32,
     /// How long to wait after the first failed attempt, the second, and so on; the last holds for all further ones.
     /// Never empty.

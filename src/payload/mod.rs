@@ -1,6 +1,6 @@
 //! What does it say?
 //!
-//! [`decode`] reads a verified body as JSON, as the fields of a form, or as text. It is pure, never panics, and
+//! [`decode()`] reads a verified body as JSON, as the fields of a form, or as text. It is pure, never panics, and
 //! says in the operator's words why a body cannot be read. The raw bytes stay what they are; whoever needs them
 //! finds them in [`Event::received`].
 //!
