@@ -132,9 +132,16 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     aside.spawn(sweep::run(Arc::clone(&shared), clock, stopping.leasing.clone()));
     supervise::ready(&addresses);
 
-    while signals.next().await == Signal::Reload {
-        reload_now.notify_one();
-    }
+    let orderly = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Reload => reload_now.notify_one(),
+                Signal::Stop => break Ok(()),
+            },
+            // Without a store nothing can be taken or done. Whoever supervises us can start anew; we cannot.
+            _ = dispatching.join_next() => break Err("the store has ended by itself".to_owned()),
+        }
+    };
     info!("stopping");
     supervise::stopping();
     stopping
@@ -146,7 +153,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         .await
         .map_err(|error| format!("closing the store: {error}"))?;
     info!("stopped");
-    Ok(())
+    orderly
 }
 
 /// Says what is in force.

@@ -56,7 +56,7 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Runs deliveries until `stop`; then leases no more and waits for those that run. `abort` stops those, too:
+    /// Runs deliveries until `stop`, or until the store has ended by itself; then leases no more and waits for those that run. `abort` stops those, too:
     /// their deliveries stay in the store as if the attempt had not begun.
     pub async fn run(self: Arc<Self>, stop: CancellationToken, abort: CancellationToken) {
         let mut running = JoinSet::new();
@@ -64,7 +64,9 @@ impl Dispatch {
             // Registered before looking, so that what comes between looking and sleeping still wakes us.
             let mut woken = pin!(self.wake.notified());
             woken.as_mut().enable();
-            let idle = self.lease_into(&mut running, &abort).await;
+            let Some(idle) = self.lease_into(&mut running, &abort).await else {
+                break;
+            };
             let full = running.len() >= MAX_RUNNING;
             let mut idle = pin!(tokio::time::sleep(idle));
             loop {
@@ -90,13 +92,17 @@ impl Dispatch {
         }
     }
 
-    /// Leases what is due and there is room for; how long to wait before looking again.
-    async fn lease_into(self: &Arc<Self>, running: &mut JoinSet<()>, abort: &CancellationToken) -> Duration {
+    /// Leases what is due and there is room for; how long to wait before looking again, `None` if the store has ended.
+    async fn lease_into(
+        self: &Arc<Self>,
+        running: &mut JoinSet<()>,
+        abort: &CancellationToken,
+    ) -> Option<Duration> {
         let room = MAX_RUNNING.saturating_sub(running.len());
         if room == 0 {
-            return LONGEST_SLEEP;
+            return Some(LONGEST_SLEEP);
         }
-        match self.store.lease(room, self.clock.now()).await {
+        Some(match self.store.lease(room, self.clock.now()).await {
             Ok(leases) if leases.is_empty() => self.until_next_due().await,
             Ok(leases) => {
                 for lease in leases {
@@ -107,9 +113,12 @@ impl Dispatch {
             }
             Err(error) => {
                 report::store_failed("lease", &error.to_string());
+                if !error.may_pass() {
+                    return None;
+                }
                 STORE_PAUSE
             }
-        }
+        })
     }
 
     /// How long until something is due.
