@@ -32,3 +32,4 @@ mod manual;
 mod properties;
 mod reload;
 mod replay;
+mod words;
