@@ -91,7 +91,7 @@ fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) ->
     files.insert(path.to_owned());
     let outcome = match compiled {
         Some(mut rules) if !findings.has_errors() => {
-            rules.files = files.clone();
+            rules.files.clone_from(&files);
             rules.fingerprint = fingerprint(&sha256, &files);
             rules.sha256 = sha256;
             Ok(Loaded {
