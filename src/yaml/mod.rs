@@ -66,8 +66,8 @@ impl Document {
     /// `findings`; `None` if nothing could be read.
     pub fn parse(mut source: Source, findings: &mut Findings) -> Option<Self> {
         // Some editors begin a file with a byte order mark; it is no part of the text.
-        if let Some(rest) = source.text.strip_prefix('\u{feff}') {
-            source.text = rest.to_owned();
+        if source.text.starts_with('\u{feff}') {
+            source.text.remove(0);
         }
         let source = Arc::new(source);
         if source.text.len() > MAX_TEXT {

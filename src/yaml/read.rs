@@ -91,7 +91,7 @@ struct Mending<'d> {
     faults: usize,
 }
 
-impl<'d> Mending<'d> {
+impl Mending<'_> {
     /// Reports a fault and takes its cause out of the copy; false if there is no going on.
     fn mend(&mut self, error: &Error<serde_yaml::Error>, findings: &mut Findings) -> bool {
         let path: Vec<Segment> = error.path().iter().cloned().collect();
