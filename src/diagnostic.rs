@@ -268,11 +268,16 @@ impl Findings {
 
     /// Adds one; beyond [`MAX_FINDINGS`] it is only counted.
     pub fn push(&mut self, finding: Finding) {
-        if self.list.len() < MAX_FINDINGS {
+        if !self.is_full() {
             self.list.push(finding);
         } else if finding.severity == Severity::Error {
             self.left_out += 1;
         }
+    }
+
+    /// Whether a further one would only be counted; to say where something stands takes a look at the whole file.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_FINDINGS
     }
 
     /// Adds those that there are.

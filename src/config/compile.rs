@@ -86,7 +86,11 @@ fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut
         if let Some((place, name)) = name
             && let Some(first) = names.insert(name, place)
         {
-            let line = first.origin().line_column().0;
+            let line = if findings.is_full() {
+                0
+            } else {
+                first.origin().line_column().0
+            };
             let message = format!("a second rule named `{name}`; the first is in line {line}");
             findings.push(place.error("duplicate-rule", message));
         }
