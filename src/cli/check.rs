@@ -1,10 +1,10 @@
 //! `hookyard check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Format, NO, YES, coloured, rules_path};
+use super::{Format, NO, YES, coloured, rules_path, say};
 use crate::config;
-use crate::diagnostic::{Finding, Findings};
+use crate::diagnostic::{Finding, Findings, counted};
 
 /// The arguments of `hookyard check`.
 #[derive(Debug, clap::Args)]
@@ -26,23 +26,30 @@ pub fn run(arguments: &Arguments) -> u8 {
         }
         Err(findings) => (findings, None),
     };
-    match arguments.format {
-        Format::Json => println!("{}", json(&findings, summary)),
-        Format::Text => {
-            if !findings.is_empty() {
-                println!("{}\n", findings.render(coloured(&std::io::stdout())));
-            }
-            match summary {
-                Some((endpoints, rules)) => println!(
-                    "{} loads: {endpoints} endpoints, {rules} rules, {} warnings",
-                    path.display(),
-                    findings.iter().count()
-                ),
-                None => println!("{} does not load: {} errors", path.display(), findings.errors()),
-            }
-        }
+    let code = if summary.is_some() { YES } else { NO };
+    let text = match arguments.format {
+        Format::Json => json(&findings, summary).to_string(),
+        Format::Text => text(&path, &findings, summary),
+    };
+    say(&text, code)
+}
+
+/// The result for people.
+fn text(path: &Path, findings: &Findings, summary: Option<(usize, usize)>) -> String {
+    let mut text = String::new();
+    if !findings.is_empty() {
+        text = format!("{}\n\n", findings.render(coloured(&std::io::stdout())));
     }
-    if summary.is_some() { YES } else { NO }
+    let path = path.display();
+    text + &match summary {
+        Some((endpoints, rules)) => format!(
+            "{path} loads: {}, {}, {}",
+            counted(endpoints, "endpoint"),
+            counted(rules, "rule"),
+            counted(findings.iter().count(), "warning")
+        ),
+        None => format!("{path} does not load: {}", counted(findings.errors(), "error")),
+    }
 }
 
 /// The result as one JSON object.

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Format, NO, UNKNOWN, YES, body, coloured, header};
+use super::{Format, NO, UNKNOWN, YES, body, coloured, complain, fail, header, say};
 use crate::act::Occasion;
 use crate::clock::Clock;
 use crate::config;
 use crate::payload::{self, Event};
+use crate::pipeline::{unstructured, without_credentials};
 use crate::rules::{Endpoint, Rule, RuleSet};
 use crate::verify::{EventId, Received};
 
@@ -44,51 +45,82 @@ pub fn run(arguments: &Arguments) -> u8 {
     let rules = match config::load(&arguments.rules, config::environment()) {
         Ok(loaded) => loaded.rules,
         Err(findings) => {
-            eprintln!("{}", findings.render(coloured(&std::io::stderr())));
+            complain(&findings.render(coloured(&std::io::stderr())));
             return UNKNOWN;
         }
     };
-    let event = received(arguments, &rules).and_then(|(endpoint, received)| {
-        let payload =
-            payload::decode(endpoint.decode, &received.headers, &received.body).map_err(|error| {
-                format!("the body cannot be decoded: {error}; the answer would be 400 invalid payload")
-            })?;
-        Ok((
-            endpoint,
-            Event {
-                received: Arc::new(received),
-                payload,
-            },
-        ))
-    });
-    let (endpoint, event) = match event {
-        Ok(event) => event,
-        Err(message) => {
-            eprintln!("error: {message}");
-            return UNKNOWN;
-        }
+    let request = match Request::new(arguments, &rules) {
+        Ok(request) => request,
+        Err(message) => return fail(&message),
     };
-    let explained: Vec<Explained> = endpoint
-        .rules
-        .iter()
-        .enumerate()
-        .map(|(index, rule)| explain(endpoint, index, rule, &event))
-        .collect();
+    let endpoint = request.endpoint;
+    let (explained, refused) = match request.event() {
+        Ok(event) => explain_all(endpoint, &event),
+        Err(refused) => (Vec::new(), Some(refused)),
+    };
     let any = explained.iter().any(|rule| rule.matched);
-    match arguments.format {
-        Format::Json => println!(
-            "{}",
-            json!({
-                "endpoint": &*endpoint.path,
-                "rules": explained.iter().map(Explained::to_json).collect::<Vec<_>>(),
-            })
-        ),
-        Format::Text => explained.iter().for_each(Explained::print),
+    let text = match arguments.format {
+        Format::Json => json(endpoint, &explained, refused.as_ref()).to_string(),
+        Format::Text => text(endpoint, &explained, refused.as_ref()),
+    };
+    say(&text, if any { YES } else { NO })
+}
+
+/// Why `serve` would not take a genuine request, and what it would answer.
+struct Refused {
+    status: StatusCode,
+    word: &'static str,
+    why: String,
+}
+
+impl Refused {
+    fn new(status: StatusCode, word: &'static str, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { status, word, why }
     }
-    if explained.is_empty() {
-        eprintln!("no rule names the endpoint `{}`", endpoint.path);
+}
+
+/// The result for programs.
+fn json(endpoint: &Endpoint, explained: &[Explained], refused: Option<&Refused>) -> Value {
+    let refused = refused
+        .map(|Refused { status, word, why }| json!({"status": status.as_u16(), "word": word, "why": why}));
+    json!({
+        "endpoint": &*endpoint.path,
+        "rules": explained.iter().map(Explained::to_json).collect::<Vec<_>>(),
+        "refused": refused,
+    })
+}
+
+/// The result for people.
+fn text(endpoint: &Endpoint, explained: &[Explained], refused: Option<&Refused>) -> String {
+    let mut lines: Vec<String> = explained.iter().flat_map(Explained::lines).collect();
+    if let Some(Refused { status, word, why }) = refused {
+        lines.push(format!("the answer would be {} {word}: {why}", status.as_u16()));
+    } else if explained.is_empty() {
+        lines.push(format!("no rule names the endpoint `{}`", endpoint.path));
     }
-    if any { YES } else { NO }
+    lines.join("\n")
+}
+
+/// Explains all rules of the endpoint; and why a genuine request would be refused if none of them takes it.
+fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>, Option<Refused>) {
+    // What `serve` hands on is not all that it looks at.
+    let kept = Event {
+        received: Arc::new(without_credentials(endpoint, Received::clone(&event.received))),
+        payload: event.payload.clone(),
+    };
+    let rules = endpoint.rules.iter().enumerate();
+    let explained: Vec<Explained> = rules
+        .map(|(index, rule)| explain(endpoint, index, rule, event, &kept))
+        .collect();
+    let in_force = |index: usize| endpoint.rules.get(index).is_some_and(|rule| rule.enabled);
+    let refused = if explained.iter().any(|rule| rule.matched) {
+        None
+    } else {
+        unstructured(endpoint, event, &in_force)
+    };
+    let refused = refused.map(|why| Refused::new(StatusCode::BAD_REQUEST, "invalid payload", why));
+    (explained, refused)
 }
 
 /// What became of one rule.
@@ -111,24 +143,19 @@ impl Explained {
         json!({"rule": &*self.rule, "matched": self.matched, "explanation": self.explanation, "actions": actions})
     }
 
-    fn print(&self) {
-        println!(
-            "{} {}: {}",
-            if self.matched { "yes" } else { "no " },
-            self.rule,
-            self.why
-        );
-        for action in &self.actions {
-            match action {
-                Ok(action) => println!("      would do {action}"),
-                Err(error) => println!("      would fail: {error}"),
-            }
-        }
+    fn lines(&self) -> Vec<String> {
+        let word = if self.matched { "yes" } else { "no " };
+        let mut lines = vec![format!("{word} {}: {}", self.rule, self.why)];
+        lines.extend(self.actions.iter().map(|action| match action {
+            Ok(action) => format!("      would do {action}"),
+            Err(error) => format!("      would fail: {error}"),
+        }));
+        lines
     }
 }
 
-/// Explains one rule.
-fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event) -> Explained {
+/// Explains one rule: conditions look at the `event`, actions at what is `kept` of it.
+fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: &Event) -> Explained {
     let explanation = endpoint.matcher.explain(event, index);
     let matched = explanation.matched && rule.enabled;
     let why = if rule.enabled {
@@ -138,7 +165,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event) -> Exp
     };
     let actions = if matched {
         let occasion = Occasion {
-            event,
+            event: kept,
             rule: &rule.name,
             delivery: "00000000-0000-0000-0000-000000000000".to_owned(),
             attempt: 1,
@@ -162,49 +189,99 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event) -> Exp
     }
 }
 
-/// The request as the daemon would have received it.
-fn received<'r>(arguments: &Arguments, rules: &'r RuleSet) -> Result<(&'r Endpoint, Received), String> {
-    let uri: http::Uri = arguments
-        .endpoint
-        .parse()
-        .map_err(|error| format!("`{}` is not a path: {error}", arguments.endpoint))?;
-    let (endpoint, parameters) = rules.endpoint(uri.path()).ok_or_else(|| {
-        let known: Vec<&str> = rules.endpoints.iter().map(|endpoint| &*endpoint.path).collect();
-        format!("no endpoint `{}`; there are {}", uri.path(), known.join(", "))
-    })?;
-    let mut headers = HeaderMap::new();
-    for line in &arguments.headers {
-        let (name, value) = header(line)?;
-        headers.append(name, value);
-    }
-    let method: Method = arguments
-        .method
-        .to_uppercase()
-        .parse()
-        .map_err(|error| format!("`{}` is not a method: {error}", arguments.method))?;
-    if !endpoint.methods.contains(&method) {
-        return Err(format!("the endpoint takes {}, not {method}", endpoint.allow()));
-    }
-    let at = Clock::system().now();
-    let decode = |value: &str| {
-        percent_encoding::percent_decode_str(value)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    let received = Received {
-        id: EventId::new(at),
-        at,
-        endpoint: Arc::clone(&endpoint.path),
-        method,
-        path: uri.path().to_owned(),
-        query: uri.query().unwrap_or_default().to_owned(),
-        parameters: parameters
+/// A request to an endpoint that there is.
+struct Request<'r> {
+    endpoint: &'r Endpoint,
+    received: Received,
+    /// Whether all parameters of its path can be read.
+    readable: bool,
+}
+
+impl<'r> Request<'r> {
+    /// The request that the arguments describe; an error if they describe none.
+    fn new(arguments: &Arguments, rules: &'r RuleSet) -> Result<Self, String> {
+        let typed = arguments.endpoint.as_str();
+        let unknown = |why: &str| {
+            let known: Vec<&str> = rules.endpoints.iter().map(|endpoint| &*endpoint.path).collect();
+            format!("no endpoint `{typed}`{why}; there are {}", known.join(", "))
+        };
+        if !typed.starts_with('/') {
+            return Err(unknown(": it begins with `/`"));
+        }
+        let uri: http::Uri = typed
+            .parse()
+            .map_err(|error| format!("`{typed}` is not a path: {error}"))?;
+        let (endpoint, parameters) = rules.endpoint(uri.path()).ok_or_else(|| unknown(""))?;
+        let mut headers = HeaderMap::new();
+        for line in &arguments.headers {
+            let (name, value) = header(line)?;
+            headers.append(name, value);
+        }
+        let method: Method = arguments
+            .method
+            .to_uppercase()
+            .parse()
+            .map_err(|error| format!("`{}` is not a method: {error}", arguments.method))?;
+        let mut readable = true;
+        let mut decode = |value: &str| {
+            let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
+            readable &= decoded.is_ok();
+            decoded.unwrap_or_default().into_owned()
+        };
+        let parameters = parameters
             .iter()
             .map(|(name, value)| (name.to_owned(), decode(value)))
-            .collect(),
-        client: arguments.client,
-        headers,
-        body: body(arguments.body.as_deref().map(Path::new))?.into(),
-    };
-    Ok((endpoint, received))
+            .collect();
+        let at = Clock::system().now();
+        let received = Received {
+            id: EventId::new(at),
+            at,
+            endpoint: Arc::clone(&endpoint.path),
+            method,
+            path: uri.path().to_owned(),
+            query: uri.query().unwrap_or_default().to_owned(),
+            parameters,
+            client: arguments.client,
+            headers,
+            body: body(arguments.body.as_deref().map(Path::new))?.into(),
+        };
+        Ok(Self {
+            endpoint,
+            received,
+            readable,
+        })
+    }
+
+    /// The event, unless `serve` would turn the request away; judged in the order of `serve`.
+    fn event(self) -> Result<Event, Refused> {
+        let Self {
+            endpoint, received, ..
+        } = self;
+        if !self.readable {
+            let why = "a parameter of the path is not UTF-8";
+            return Err(Refused::new(StatusCode::NOT_FOUND, "not found", why));
+        }
+        if !endpoint.methods.contains(&received.method) {
+            let why = format!("the endpoint takes {}, not {}", endpoint.allow(), received.method);
+            return Err(Refused::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method not allowed",
+                why,
+            ));
+        }
+        let size = received.body.len() as u64;
+        if size > endpoint.max_body {
+            let why = format!(
+                "the body has {size} bytes, and `max_body` is {}",
+                endpoint.max_body
+            );
+            return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "too large", why));
+        }
+        let payload = payload::decode(endpoint.decode, &received.headers, &received.body)
+            .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, "invalid payload", error.to_string()))?;
+        Ok(Event {
+            received: Arc::new(received),
+            payload,
+        })
+    }
 }

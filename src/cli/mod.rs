@@ -3,18 +3,12 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 yes, 1 no (findings, no match, refused), 2 could
 //! not find out (bad usage, unreachable).
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where people are spoken to"
-)]
-
 mod check;
 mod explain;
 mod send;
 mod serve;
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -29,15 +23,24 @@ const NO: u8 = 1;
 /// There is no answer: bad usage, unreachable.
 const UNKNOWN: u8 = 2;
 
-/// Turns incoming webhooks into actions: verified, durable, explainable.
-///
-/// A YAML rules file says which requests to trust, which events to act on, and what to do. Begin with:
-///
-///   hookyard check rules.yaml     what is wrong with it, if anything
-///   hookyard serve rules.yaml     run it
-///   hookyard send <http://127.0.0.1:9000/github> --as github --secret `env:GITHUB_SECRET` --body push.json
+/// What `hookyard --help` begins with. No doc comment: rustdoc would have its URL and its secret marked up.
+const ABOUT: &str = "\
+Turns incoming webhooks into actions: verified, durable, explainable.
+
+A YAML rules file says which requests to trust, which events to act on, and what to do. Begin with:
+
+  hookyard check rules.yaml     what is wrong with it, if anything
+  hookyard serve rules.yaml     run it
+  hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --body push.json";
+
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(version, verbatim_doc_comment, arg_required_else_help = true)]
+#[command(
+    version,
+    about = "Turns incoming webhooks into actions: verified, durable, explainable",
+    long_about = ABOUT,
+    arg_required_else_help = true
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -98,6 +101,31 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
     })
+}
+
+/// Writes a result to stdout; the exit code is `code`, unless it cannot be written. Who closes the pipe has read
+/// enough (`hookyard explain … | head`), and that is no failure.
+fn say(text: &str, code: u8) -> u8 {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Ok(()) => code,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => code,
+        Err(error) => {
+            complain(&format!("error: cannot write to standard output: {error}"));
+            UNKNOWN
+        }
+    }
+}
+
+/// Writes to stderr; where nobody listens there is nobody to tell.
+fn complain(text: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+/// There is no answer, and this is why.
+fn fail(message: &str) -> u8 {
+    complain(&format!("error: {message}"));
+    UNKNOWN
 }
 
 /// The rules file that was named, else `rules.yaml`, else `/etc/hookyard/rules.yaml`.

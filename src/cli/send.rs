@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 
-use super::{Format, NO, UNKNOWN, YES, body, header as header_line};
+use super::{Format, NO, YES, body, fail, header as header_line, say};
 use crate::act::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
@@ -45,6 +45,9 @@ pub struct Arguments {
     /// Sign as if it were so much earlier: `10m`, to see a stale request refused.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     age: String,
+    /// Sign as if it were so much later: `10m`, to see an event from the future refused.
+    #[arg(long, value_name = "DURATION", default_value = "0s", conflicts_with = "age")]
+    ahead: String,
     /// How long to wait for the answer.
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     timeout: String,
@@ -57,17 +60,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> u8 {
     let request = match signed(arguments) {
         Ok(request) => request,
-        Err(message) => {
-            eprintln!("error: {message}");
-            return UNKNOWN;
-        }
+        Err(message) => return fail(&message),
     };
     let timeout = match crate::units::Period::parse(&arguments.timeout) {
         Ok(period) => period.0,
-        Err(message) => {
-            eprintln!("error: {message}");
-            return UNKNOWN;
-        }
+        Err(message) => return fail(&message),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answer = runtime
@@ -75,19 +72,17 @@ pub fn run(arguments: &Arguments) -> u8 {
         .and_then(|runtime| runtime.block_on(post(request, timeout)));
     match answer {
         Ok((status, text)) => {
-            match arguments.format {
+            let code = if (200..300).contains(&status) { YES } else { NO };
+            let text = match arguments.format {
                 Format::Json => {
                     let body = serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));
-                    println!("{}", serde_json::json!({"status": status, "body": body}));
+                    serde_json::json!({"status": status, "body": body}).to_string()
                 }
-                Format::Text => println!("{status} {}", text.trim_end()),
-            }
-            if (200..300).contains(&status) { YES } else { NO }
+                Format::Text => format!("{status} {}", text.trim_end()),
+            };
+            say(&text, code)
         }
-        Err(message) => {
-            eprintln!("error: {message}");
-            UNKNOWN
-        }
+        Err(message) => fail(&message),
     }
 }
 
@@ -141,11 +136,11 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
         }
     }
     let now = Clock::system().now();
-    let age = crate::units::Period::parse(&arguments.age)?.0;
-    let at = Timestamp::from_millis(
-        now.as_millis()
-            .saturating_sub(i64::try_from(age.as_millis()).unwrap_or(0)),
-    );
+    if let Some(later) = arguments.age.strip_prefix('-') {
+        return Err(format!("an age is not negative; the future is `--ahead {later}`"));
+    }
+    let at = now.as_millis() - millis(&arguments.age)? + millis(&arguments.ahead)?;
+    let at = Timestamp::from_millis(at);
     let id = format!("msg_{}", EventId::new(now).to_string().replace('-', ""));
     let draft = Draft {
         method: &method,
@@ -163,6 +158,12 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
     *request.uri_mut() = url;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// A duration in milliseconds; ten years at most, so sums are far from overflow.
+fn millis(text: &str) -> Result<i64, String> {
+    let period = crate::units::Period::parse(text)?.0;
+    i64::try_from(period.as_millis()).map_err(|error| error.to_string())
 }
 
 /// The scheme with the secret in it, made as the rules file would make it.
@@ -193,7 +194,10 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
             .iter()
             .filter(|finding| finding.severity == crate::diagnostic::Severity::Error);
         errors
-            .map(|finding| finding.message.clone())
+            .map(|finding| match &finding.hint {
+                Some(hint) => format!("{} ({hint})", finding.message),
+                None => finding.message.clone(),
+            })
             .collect::<Vec<_>>()
             .join("; ")
     })
@@ -203,15 +207,14 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
 fn with_secret(scheme: &str, secret: &str) -> Result<String, String> {
     let mut value: serde_json::Value =
         serde_yaml::from_str(scheme).map_err(|error| format!("`--as`: {error}"))?;
-    let fields = value
-        .as_object_mut()
-        .and_then(|scheme| scheme.values_mut().next());
-    match fields.and_then(serde_json::Value::as_object_mut) {
-        Some(fields) => {
-            fields.insert("secret".to_owned(), secret.into());
+    let scheme_and_fields = value.as_object_mut().and_then(|scheme| scheme.iter_mut().next());
+    match scheme_and_fields {
+        Some((name, serde_json::Value::Object(fields))) => {
+            let key = if name == "basic" { "password" } else { "secret" };
+            fields.insert(key.to_owned(), secret.into());
             Ok(value.to_string())
         }
-        None => Err(format!("`--as {scheme}` is not a scheme with its fields")),
+        _ => Err(format!("`--as {scheme}` is not a scheme with its fields")),
     }
 }
 

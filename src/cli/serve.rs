@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{NO, UNKNOWN, YES, coloured, rules_path};
+use super::{NO, UNKNOWN, YES, coloured, complain, fail, rules_path};
 use crate::daemon::{self, StartError};
+use crate::diagnostic::counted;
 
 /// The arguments of `hookyard serve`.
 #[derive(Debug, clap::Args)]
@@ -18,17 +19,18 @@ pub fn run(arguments: &Arguments) -> u8 {
     match daemon::run(&path) {
         Ok(()) => YES,
         Err(StartError::Rules(findings)) => {
-            eprintln!("{}\n", findings.render(coloured(&std::io::stderr())));
-            eprintln!(
-                "`{}` does not load: {} findings; nothing was started",
+            complain(&format!(
+                "{}\n\n`{}` does not load: {}; nothing was started",
+                findings.render(coloured(&std::io::stderr())),
                 path.display(),
-                findings.errors()
-            );
+                counted(findings.errors(), "error")
+            ));
             NO
         }
-        Err(StartError::Other(message)) => {
-            eprintln!("error: {message}");
+        // The log goes to stderr, too: where it has started it has said so already.
+        Err(StartError::Other(_)) if tracing::enabled!(target: "hookyard::daemon", tracing::Level::ERROR) => {
             UNKNOWN
         }
+        Err(StartError::Other(message)) => fail(&message),
     }
 }

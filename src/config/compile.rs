@@ -23,13 +23,12 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
         return None;
     }
     let _shape: RulesFile = root.read(findings)?;
-    if root.get("rules").is_none() {
-        let finding = root.error("missing-key", "`rules` is missing");
+    if let Some(finding) = root.missing("rules") {
         findings.push(finding.hint("a rules file without rules says so: `rules: []`"));
     }
-    let (server, max_body) = settings::server(root.get("server"), findings);
-    let store = settings::store(root.get("store"), keyring, findings);
-    let log = settings::log(root.get("log"), keyring, findings);
+    let (server, max_body) = settings::server(root.given("server"), findings);
+    let store = settings::store(root.given("store"), keyring, findings);
+    let log = settings::log(root.given("log"), keyring, findings);
 
     let templates = Templates::new();
     let workshop = Workshop {
@@ -37,8 +36,8 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
         templates: &templates,
     };
     let mut drafts = Drafts::new(server.public_url.as_deref(), max_body, &workshop);
-    drafts.describe(root.get("endpoints"), findings);
-    rules(root.get("rules"), &mut drafts, findings);
+    drafts.describe(root.given("endpoints"), findings);
+    rules(root.given("rules"), &mut drafts, findings);
 
     let endpoints = drafts.finish();
     let mut routes = matchit::Router::new();
@@ -87,7 +86,11 @@ fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut
         if let Some((place, name)) = name
             && let Some(first) = names.insert(name, place)
         {
-            let line = first.origin().line_column().0;
+            let line = if findings.is_full() {
+                0
+            } else {
+                first.origin().line_column().0
+            };
             let message = format!("a second rule named `{name}`; the first is in line {line}");
             findings.push(place.error("duplicate-rule", message));
         }

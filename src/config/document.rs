@@ -1,13 +1,13 @@
 //! The shape of the rules file: which keys stand where, and of which type.
 //!
 //! Plain serde types without meaning. What belongs to a room (`verify`, `match`, `actions`, `retry`) stays a YAML
-//! value here and is read by that room. `deny_unknown_fields` on every one: a misspelt key never means nothing.
+//! value here and is read by that room; so does a shape within a shape, which is read from its own node, and whatever
+//! has items, which are read one by one. `deny_unknown_fields` on every one: a misspelt key never means nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
-use serde_yaml::Value;
 
 use crate::payload::Decode;
 use crate::rules::{LogFormat, LogRotation, OnDuplicate};
@@ -31,8 +31,12 @@ pub struct RulesFile {
 /// `server:`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "read from the node: it is another's, or its place is needed"
+)]
 pub struct ServerShape {
-    pub listen: Option<OneOrMany>,
+    pub listen: Option<IgnoredAny>,
     pub public_url: Option<String>,
     pub max_body: Option<Size>,
     pub request_timeout: Option<Period>,
@@ -43,9 +47,13 @@ pub struct ServerShape {
 /// `store:`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "read from the node: it is another's, or its place is needed"
+)]
 pub struct StoreShape {
     pub path: Option<String>,
-    pub keep: Option<KeepShape>,
+    pub keep: Option<IgnoredAny>,
     pub max_size: Option<Size>,
 }
 
@@ -61,10 +69,14 @@ pub struct KeepShape {
 /// `log:`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "read from the node: it is another's, or its place is needed"
+)]
 pub struct LogShape {
     pub level: Option<String>,
     pub format: Option<LogFormat>,
-    pub file: Option<LogFileShape>,
+    pub file: Option<IgnoredAny>,
 }
 
 /// `log.file:`.
@@ -84,13 +96,13 @@ pub struct LogFileShape {
     reason = "read from the node: it is another's, or its place is needed"
 )]
 pub struct EndpointShape {
-    pub methods: Option<Vec<String>>,
+    pub methods: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,
     pub max_body: Option<Size>,
     pub decode: Option<Decode>,
-    pub respond: Option<RespondShape>,
+    pub respond: Option<IgnoredAny>,
 }
 
 /// `respond:` of an endpoint or a rule.
@@ -107,46 +119,25 @@ pub struct RespondShape {
     pub wait: Option<Wait>,
 }
 
-/// One of `rules:`.
-#[derive(serde::Deserialize)]
+/// One of `rules:`. Nothing is required here: what is missing is said, and the rest is read all the same.
+#[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "read from the node: it is another's, or its place is needed"
 )]
 pub struct RuleShape {
-    pub name: String,
-    pub endpoint: String,
+    pub name: Option<String>,
+    pub endpoint: Option<String>,
     pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,
     #[serde(rename = "match")]
     pub conditions: Option<IgnoredAny>,
-    pub actions: IgnoredAny,
+    pub actions: Option<IgnoredAny>,
     pub retry: Option<IgnoredAny>,
-    pub respond: Option<RespondShape>,
+    pub respond: Option<IgnoredAny>,
     pub enabled: Option<bool>,
-}
-
-/// A text, or a list of them.
-pub struct OneOrMany(pub Vec<String>);
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(text) => Ok(Self(vec![text])),
-            Value::Sequence(items) => items
-                .into_iter()
-                .map(|item| {
-                    item.as_str()
-                        .map(str::to_owned)
-                        .ok_or_else(|| D::Error::custom("expected a list of texts"))
-                })
-                .collect::<Result<_, _>>()
-                .map(Self),
-            _ => Err(D::Error::custom("expected a text, or a list of texts")),
-        }
-    }
 }
 
 /// `wait: true`, `wait: false`, or how long: `wait: 20s`.

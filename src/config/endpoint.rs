@@ -9,7 +9,7 @@ use serde_yaml::Value;
 
 use super::document::{EndpointShape, RespondShape, Wait};
 use crate::act::Workshop;
-use crate::diagnostic::{Findings, Origin};
+use crate::diagnostic::{Finding, Findings, Origin};
 use crate::matching::{Condition, Matcher};
 use crate::rules::{Endpoint, Respond, Rule};
 use crate::template::Scope;
@@ -24,7 +24,8 @@ const MAX_PATH: usize = 1024;
 
 /// All endpoints while they are being read.
 pub struct Drafts<'d, 'w> {
-    public_url: Option<&'w str>,
+    /// The URL under which senders know this server.
+    pub public_url: Option<&'w str>,
     max_body: Size,
     /// What actions and templates are made with.
     pub workshop: &'w Workshop<'w>,
@@ -76,24 +77,19 @@ impl<'d, 'w> Drafts<'d, 'w> {
         }
         for (path, node) in node.entries() {
             let shape = if node.value().is_null() {
-                Some(EndpointShape::default())
+                EndpointShape::default()
             } else {
-                node.read(findings)
+                // What is wrong with it is said; its rules are read all the same.
+                node.read(findings).unwrap_or_default()
             };
-            let Some(shape) = shape else { continue };
-            if let Err(message) = check_path(path) {
-                findings.push(crate::diagnostic::Finding::error(
-                    node.key_origin(),
-                    "endpoint",
-                    message,
-                ));
-                continue;
+            let (public_url, workshop) = (self.public_url, self.workshop);
+            let mut draft = self.draft(path, node, shape, findings);
+            if let Some(verify) = draft.verify {
+                draft.verification(verify, public_url, workshop, findings);
             }
-            let index = self.add(path, node, shape, findings);
-            if let Some(draft) = self.list.get_mut(index)
-                && let Some(verify) = draft.verify
-            {
-                draft.verification(verify, self.public_url, self.workshop, findings);
+            match check_path(path) {
+                Ok(()) => self.add(draft),
+                Err(message) => findings.push(Finding::error(node.key_origin(), "endpoint", message)),
             }
         }
     }
@@ -107,40 +103,55 @@ impl<'d, 'w> Drafts<'d, 'w> {
             findings.push(node.error("endpoint", message));
             return None;
         }
-        Some(self.add(path, node, EndpointShape::default(), findings))
+        let draft = self.draft(path, node, EndpointShape::default(), findings);
+        self.add(draft);
+        self.by_path.get(path).copied()
     }
 
-    fn add(&mut self, path: &str, node: Node<'d>, shape: EndpointShape, findings: &mut Findings) -> usize {
-        let respond = respond(
-            shape.respond.as_ref(),
-            node.get("respond"),
-            self.workshop,
-            findings,
-        );
-        let draft = Draft {
-            path: path.into(),
-            origin: node.key_origin(),
-            verify: node.get("verify").filter(|_| node.is_mapping()),
-            methods: methods(shape.methods.as_deref(), node, findings),
-            max_body: shape.max_body.unwrap_or(self.max_body),
-            respond: respond.unwrap_or_default(),
-            shape,
+    /// An endpoint for a rule that names none that could be: the rest of the rule is read against it, and it is
+    /// thrown away.
+    pub fn nowhere(&self, node: Node<'d>) -> Draft<'d> {
+        Draft {
+            path: "".into(),
+            origin: node.origin(),
+            shape: EndpointShape::default(),
+            verify: None,
+            respond: Respond::default(),
+            methods: Vec::new(),
+            max_body: self.max_body,
             seen: HashMap::new(),
             verifications: Vec::new(),
             rules: Vec::new(),
             conditions: Vec::new(),
-        };
-        self.by_path.insert(path.to_owned(), self.list.len());
-        self.list.push(draft);
-        self.list.len() - 1
+        }
     }
 
-    /// The draft at `index`, with what compiling needs beside it.
-    pub fn at(&mut self, index: usize) -> Option<(&mut Draft<'d>, Option<&'w str>, &'w Workshop<'w>)> {
-        let (public_url, workshop) = (self.public_url, self.workshop);
-        self.list
-            .get_mut(index)
-            .map(|draft| (draft, public_url, workshop))
+    fn draft(&self, path: &str, node: Node<'d>, shape: EndpointShape, findings: &mut Findings) -> Draft<'d> {
+        // Of a rule's `endpoint` the node is the path itself, and has no keys.
+        let respond = respond(node.given("respond"), self.workshop, findings);
+        if let Some(place) = node.get("max_body") {
+            super::settings::not_nothing(shape.max_body, place, findings);
+        }
+        Draft {
+            path: path.into(),
+            origin: node.key_origin(),
+            verify: node.given("verify"),
+            methods: methods(node.given("methods"), findings),
+            max_body: shape.max_body.unwrap_or(self.max_body),
+            respond: respond.unwrap_or_default(),
+            shape,
+            ..self.nowhere(node)
+        }
+    }
+
+    fn add(&mut self, draft: Draft<'d>) {
+        self.by_path.insert(draft.path.to_string(), self.list.len());
+        self.list.push(draft);
+    }
+
+    /// The draft at `index`.
+    pub fn at(&mut self, index: usize) -> Option<&mut Draft<'d>> {
+        self.list.get_mut(index)
     }
 
     /// All of them.
@@ -173,6 +184,25 @@ impl<'d> Draft<'d> {
     /// The verification at `index`.
     pub fn verification_at(&self, index: usize) -> Option<&Verification> {
         self.verifications.get(index)
+    }
+
+    /// The names of the parameters in its path: `app` of `/deploy/{app}`.
+    pub fn parameters(&self) -> Vec<&str> {
+        // `{{` and `}}` stand for the braces themselves.
+        let mut names = Vec::new();
+        let mut rest = &*self.path;
+        while let Some((_, after)) = rest.split_once('{') {
+            if let Some(escaped) = after.strip_prefix('{') {
+                rest = escaped;
+                continue;
+            }
+            let Some((name, next)) = after.split_once('}') else {
+                break;
+            };
+            names.push(name.trim_start_matches('*'));
+            rest = next;
+        }
+        names
     }
 
     /// Adds a rule with its conditions.
@@ -231,8 +261,8 @@ fn check_path(path: &str) -> Result<(), String> {
 }
 
 /// `methods:`; POST if none are given.
-fn methods(given: Option<&[String]>, node: Node<'_>, findings: &mut Findings) -> Vec<Method> {
-    let Some(given) = given else {
+fn methods(node: Option<Node<'_>>, findings: &mut Findings) -> Vec<Method> {
+    let Some(node) = node else {
         return vec![Method::POST];
     };
     let known = [
@@ -243,9 +273,21 @@ fn methods(given: Option<&[String]>, node: Node<'_>, findings: &mut Findings) ->
         Method::DELETE,
         Method::HEAD,
     ];
-    let items = node.get("methods").map(|node| node.items()).unwrap_or_default();
+    if !node.value().is_sequence() {
+        let finding = node.error("wrong-value", "`methods` is a list");
+        findings.push(finding.hint("write `methods: [POST]`"));
+        return Vec::new();
+    }
+    let items = node.items();
+    if items.is_empty() {
+        findings.push(node.error("methods", "no method: nothing could ever arrive"));
+    }
     let mut methods = Vec::new();
-    for (text, item) in given.iter().zip(items) {
+    for item in items {
+        let Some(text) = item.as_str() else {
+            findings.push(item.error("unknown-method", "a method is a word, such as `POST`"));
+            continue;
+        };
         match known.iter().find(|method| method.as_str() == text) {
             Some(method) => methods.push(method.clone()),
             None => findings.push(crate::yaml::unknown(
@@ -257,20 +299,13 @@ fn methods(given: Option<&[String]>, node: Node<'_>, findings: &mut Findings) ->
             )),
         }
     }
-    if given.is_empty() {
-        findings.push(node.error("methods", "no method: nothing could ever arrive"));
-    }
     methods
 }
 
 /// `respond:` of an endpoint or a rule.
-pub fn respond(
-    shape: Option<&RespondShape>,
-    node: Option<Node<'_>>,
-    workshop: &Workshop<'_>,
-    findings: &mut Findings,
-) -> Option<Respond> {
-    let (shape, node) = (shape?, node?);
+pub fn respond(node: Option<Node<'_>>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Respond> {
+    let node = node?;
+    let shape: RespondShape = node.read(findings)?;
     let mut respond = Respond::default();
     let place = |key: &str| node.get(key).unwrap_or(node);
     if let Some(status) = shape.status {
@@ -294,7 +329,7 @@ pub fn respond(
             }
         }
     }
-    if let Some(body) = node.get("body") {
+    if let Some(body) = node.given("body") {
         respond.body = workshop
             .templates
             .read(body, Scope::Answer, workshop.keyring, findings);

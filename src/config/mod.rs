@@ -11,12 +11,13 @@ mod reload;
 mod rule;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-pub use reload::{Reload, Reloader};
+pub use reload::{Cause, Reload, Reloader};
 
 use crate::diagnostic::{Finding, Findings, Source};
 use crate::rules::RuleSet;
@@ -46,15 +47,11 @@ pub struct Loaded {
 /// Reads and compiles the file at `path`. On any error nothing comes out but the findings, all of them, in the
 /// order of the file. The generation is 0 until the set is put in force.
 pub fn load(path: &Path, environment: Vec<(OsString, OsString)>) -> Result<Loaded, Findings> {
-    let mut findings = Findings::new();
-    let text = match read(path) {
-        Ok(text) => text,
-        Err(message) => {
-            findings
-                .push(Finding::unplaced("unreadable", message).hint("name the file: `hookyard serve RULES`"));
-            return Err(findings);
-        }
-    };
+    let text = read(path).map_err(|finding| {
+        let mut findings = Findings::new();
+        findings.push(finding);
+        findings
+    })?;
     load_text(path, text, environment)
 }
 
@@ -64,8 +61,20 @@ pub fn load_text(
     text: String,
     environment: Vec<(OsString, OsString)>,
 ) -> Result<Loaded, Findings> {
+    attempt(path, text, environment).outcome
+}
+
+/// What came of a text, and the files that were looked at: those of a text that does not load, too, for the one that
+/// is missing may be what keeps it from loading.
+struct Attempt {
+    outcome: Result<Loaded, Findings>,
+    files: BTreeSet<PathBuf>,
+}
+
+/// As [`load_text`], and says which files were looked at.
+fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> Attempt {
     let mut findings = Findings::new();
-    let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
+    let sha256 = sha256(&text);
     let folder = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -78,11 +87,12 @@ pub fn load_text(
     };
     let compiled = Document::parse(source, &mut findings)
         .and_then(|document| compile::compile(&document, &keyring, &mut findings));
-    match compiled {
+    let mut files = keyring.files();
+    files.insert(path.to_owned());
+    let outcome = match compiled {
         Some(mut rules) if !findings.has_errors() => {
-            rules.files = keyring.files();
-            rules.files.insert(path.to_owned());
-            rules.fingerprint = fingerprint(&sha256, &rules.files);
+            rules.files.clone_from(&files);
+            rules.fingerprint = fingerprint(&sha256, &files);
             rules.sha256 = sha256;
             Ok(Loaded {
                 rules,
@@ -90,43 +100,56 @@ pub fn load_text(
             })
         }
         _ => Err(findings.sorted()),
-    }
+    };
+    Attempt { outcome, files }
 }
 
-/// The text of the file, its size bounded before it is read; the error is for the operator.
-pub fn read(path: &Path) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("cannot read `{}`: {error}", path.display());
+/// The text of the file, its size bounded before it is read.
+pub fn read(path: &Path) -> Result<String, Finding> {
+    let shown = path.display();
+    let unreadable = |error: std::io::Error| {
+        let finding = Finding::unplaced("unreadable", format!("cannot read `{shown}`: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::NotFound => finding.hint("name the file: `hookyard serve RULES`"),
+            _ => finding,
+        }
+    };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(format!("`{}` is not a file", path.display()));
+        return Err(Finding::unplaced(
+            "unreadable",
+            format!("`{shown}` is not a file"),
+        ));
     }
     if metadata.len() > MAX_TEXT as u64 {
-        return Err(format!(
-            "`{}` has {} bytes; at most {MAX_TEXT} are read",
-            path.display(),
+        let message = format!(
+            "`{shown}` has {} bytes; at most {MAX_TEXT} are read",
             metadata.len()
-        ));
+        );
+        return Err(Finding::unplaced("too-large", message));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
     String::from_utf8(bytes).map_err(|error| {
-        format!(
-            "`{}` is not UTF-8 at byte {}",
-            path.display(),
-            error.utf8_error().valid_up_to()
-        )
+        let at = error.utf8_error().valid_up_to();
+        Finding::unplaced("unreadable", format!("`{shown}` is not UTF-8 at byte {at}"))
     })
 }
 
+/// The digest of a text, in hex.
+fn sha256(text: &str) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
+}
+
 /// What the files that a rule set was made from hold, as one digest: the rules' own and that of each secret file.
-pub fn fingerprint<'f>(sha256: &str, files: impl IntoIterator<Item = &'f std::path::PathBuf>) -> String {
+fn fingerprint<'f>(sha256: &str, files: impl IntoIterator<Item = &'f PathBuf>) -> String {
     let mut digest = Sha256::new();
     digest.update(sha256.as_bytes());
     for file in files {
-        digest.update(
-            std::fs::read(file)
-                .map(|bytes| Sha256::digest(&bytes))
-                .unwrap_or_default(),
-        );
+        // What was refused may name anything: a pipe would never end, and a disk hardly.
+        let small = std::fs::metadata(file)
+            .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_TEXT as u64);
+        let bytes = if small { std::fs::read(file).ok() } else { None };
+        digest.update(bytes.map(|bytes| Sha256::digest(&bytes)).unwrap_or_default());
     }
     data_encoding::HEXLOWER.encode(&digest.finalize())
 }

@@ -1,12 +1,14 @@
 //! Puts the next rule set in force, or keeps the one that is.
 //!
 //! The new file is loaded whole, validated and compiled; then it is swapped in one step. On any finding nothing
-//! changes. Two reloads never run at once.
+//! changes, and what was refused is tried again: what it lacks may be a secret file, a program or a folder that comes
+//! later. Two reloads never run at once.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{environment, fingerprint, load_text, read};
+use super::{Attempt, attempt, environment, fingerprint, read, sha256};
 use crate::diagnostic::{Finding, Findings};
 use crate::live::Live;
 use crate::rules::RuleSet;
@@ -29,13 +31,36 @@ pub enum Reload {
     Kept(Findings),
 }
 
+/// Why the files are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Something has changed in one of their folders.
+    Change,
+    /// Time has passed. What was refused is tried again although its files are what they were, for a program or a
+    /// folder that was missing may be there by now.
+    Time,
+    /// The operator asks, and is answered whatever there is to say.
+    Operator,
+}
+
 /// Reloads one rules file.
 #[derive(Debug)]
 pub struct Reloader {
     path: PathBuf,
     live: Arc<Live<RuleSet>>,
-    /// Held while a reload runs: the fingerprint of what was last refused, so that it is reported once.
-    refused: Mutex<Option<String>>,
+    /// Held while a reload runs.
+    refused: Mutex<Option<Refused>>,
+}
+
+/// What was last refused.
+#[derive(Debug)]
+struct Refused {
+    /// What its files held.
+    fingerprint: String,
+    /// The files that were looked at.
+    files: BTreeSet<PathBuf>,
+    /// What was said, to be said once.
+    said: Vec<String>,
 }
 
 impl Reloader {
@@ -48,37 +73,49 @@ impl Reloader {
         }
     }
 
-    /// The rules file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The rules file, and the files that were looked at when it was last refused.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = BTreeSet::from([self.path.clone()]);
+        files.extend(refused.iter().flat_map(|refused| refused.files.iter().cloned()));
+        files
     }
 
-    /// Reads the files again. Unless `forced`, files that hold what they held are left alone. It reads files and
-    /// compiles: not for an async worker.
-    pub fn reload(&self, forced: bool) -> Reload {
+    /// Reads the files again. Files that hold what they held are left alone, unless `cause` says otherwise. It reads
+    /// files and compiles: not for an async worker.
+    pub fn reload(&self, cause: Cause) -> Reload {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.live.current();
+        let asked = cause == Cause::Operator;
         let text = match read(&self.path) {
             Ok(text) => text,
-            Err(message) => {
-                if !forced && refused.as_deref() == Some(message.as_str()) {
-                    return Reload::Unchanged;
-                }
+            Err(mut finding) => {
+                // The daemon has a name for it already.
+                finding.hint = None;
                 let mut findings = Findings::new();
-                findings.push(Finding::unplaced("unreadable", message.clone()));
-                *refused = Some(message);
-                return Reload::Kept(findings);
+                findings.push(finding);
+                let now = Refused {
+                    fingerprint: String::new(),
+                    files: BTreeSet::new(),
+                    said: said(&findings),
+                };
+                return keep(&mut refused, now, findings, asked);
             }
         };
-        let seen = fingerprint(&sha256_of(&text), &current.files);
-        if !forced && (seen == current.fingerprint || refused.as_ref() == Some(&seen)) {
+        let sha256 = sha256(&text);
+        if !asked && fingerprint(&sha256, &current.files) == current.fingerprint {
             // A file that was put back as it was is no longer the refused one.
-            if seen == current.fingerprint {
-                *refused = None;
-            }
+            *refused = None;
             return Reload::Unchanged;
         }
-        match load_text(&self.path, text, environment()) {
+        if cause == Cause::Change
+            && let Some(refused) = &*refused
+            && fingerprint(&sha256, &refused.files) == refused.fingerprint
+        {
+            return Reload::Unchanged;
+        }
+        let Attempt { outcome, files } = attempt(&self.path, text, environment());
+        match outcome {
             Ok(loaded) => {
                 let mut rules = loaded.rules;
                 rules.generation = current.generation + 1;
@@ -92,17 +129,31 @@ impl Reloader {
                 }
             }
             Err(findings) => {
-                *refused = Some(seen);
-                Reload::Kept(findings)
+                let now = Refused {
+                    fingerprint: fingerprint(&sha256, &files),
+                    files,
+                    said: said(&findings),
+                };
+                keep(&mut refused, now, findings, asked)
             }
         }
     }
 }
 
-/// The digest of a text as a [`RuleSet`] names it.
-fn sha256_of(text: &str) -> String {
-    use sha2::{Digest, Sha256};
-    data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
+/// The old set stays; it is said again only to who asks.
+fn keep(refused: &mut Option<Refused>, now: Refused, findings: Findings, asked: bool) -> Reload {
+    let known = refused.as_ref().is_some_and(|before| before.said == now.said);
+    *refused = Some(now);
+    if known && !asked {
+        Reload::Unchanged
+    } else {
+        Reload::Kept(findings)
+    }
+}
+
+/// The findings as lines.
+fn said(findings: &Findings) -> Vec<String> {
+    findings.iter().map(Finding::line).collect()
 }
 
 /// The keys whose change takes effect at the next start only.

@@ -1,11 +1,12 @@
 //! One of `rules:`.
 
 use super::document::RuleShape;
-use super::endpoint::{Drafts, respond};
+use super::endpoint::{Draft, Drafts, respond};
 use crate::act::{Action, Retry};
-use crate::diagnostic::Findings;
+use crate::diagnostic::{Finding, Findings, did_you_mean};
 use crate::matching::Condition;
 use crate::rules::Rule;
+use crate::verify::{EventName, Verification};
 use crate::yaml::Node;
 
 /// The longest name of a rule, in bytes.
@@ -15,44 +16,53 @@ const MAX_ACTIONS: usize = 64;
 
 /// Reads a rule and adds it to its endpoint. All that is wrong with it is found, whatever part is wrong.
 pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut Findings) {
-    let Some(shape) = node.read::<RuleShape>(findings) else {
+    if !node.is_mapping() {
+        let finding = node.error("wrong-value", "a rule is a mapping");
+        findings.push(finding.hint("write `- name: …`, and its other keys below `name`"));
         return;
-    };
-    check_name(&shape.name, node.get("name").unwrap_or(node), findings);
+    }
+    let shape: RuleShape = node.read(findings).unwrap_or_default();
+    for key in ["name", "endpoint", "actions"] {
+        findings.extend(node.missing(key));
+    }
+    if let (Some(name), Some(place)) = (&shape.name, node.get("name")) {
+        check_name(name, place, findings);
+    }
     let place = node.get("endpoint").unwrap_or(node);
-    let Some(index) = drafts.named(&shape.endpoint, place, findings) else {
-        return;
-    };
-    let Some((draft, public_url, workshop)) = drafts.at(index) else {
-        return;
-    };
+    let index = shape
+        .endpoint
+        .as_deref()
+        .and_then(|endpoint| drafts.named(endpoint, place, findings));
+    let (public_url, workshop) = (drafts.public_url, drafts.workshop);
+    let mut nowhere = drafts.nowhere(node);
+    let draft = index.and_then(|index| drafts.at(index));
+    let somewhere = draft.is_some();
+    let draft = draft.unwrap_or(&mut nowhere);
 
-    let verification = if let Some(verify) = node.get("verify").or(draft.verify) {
-        draft.verification(verify, public_url, workshop, findings)
-    } else {
-        let finding = node.get("name").unwrap_or(node).error(
-            "unverified",
-            format!(
-                "no verification covers the rule `{}`: anyone could fire it",
-                shape.name
-            ),
-        );
-        findings.push(finding.hint(
-            "add `verify: {github: {secret: env:GITHUB_SECRET}}` or another scheme, or say `verify: none`",
-        ));
-        None
-    };
+    let verify = node.given("verify").or(draft.verify);
+    // An endpoint that could not be found might have had one.
+    if verify.is_none() && somewhere && node.missing("verify").is_some() {
+        findings.push(unverified(node, shape.name.as_deref().unwrap_or_default()));
+    }
+    let verification = verify.and_then(|verify| draft.verification(verify, public_url, workshop, findings));
     let verified = verification.and_then(|index| draft.verification_at(index));
-    let default_window = verified.map(crate::verify::Verification::default_window);
-    let condition = match node.get("match") {
-        Some(conditions) => Condition::compile(
-            conditions,
-            verified.and_then(|verified| verified.event_name()),
-            findings,
-        ),
+    let default_window = verified.map(Verification::default_window);
+    // Whether a verification that is wrong would have known the event's name is not to be held against the condition.
+    let guessed = EventName::Payload("$.event");
+    let event_name = match verified {
+        Some(verified) => verified.event_name(),
+        None => Some(&guessed),
+    };
+    let condition = match node.given("match") {
+        Some(conditions) => {
+            if somewhere {
+                parameters(conditions, draft, findings);
+            }
+            Condition::compile(conditions, event_name, findings)
+        }
         None => Some(Condition::always()),
     };
-    let rule_respond = respond(shape.respond.as_ref(), node.get("respond"), workshop, findings);
+    let rule_respond = respond(node.given("respond"), workshop, findings);
     let awaited = rule_respond.as_ref().unwrap_or(&draft.respond).wait.is_some();
     let (actions, retries) = actions(node, awaited, workshop, findings);
     let window = shape.replay_window.or(draft.shape.replay_window);
@@ -60,13 +70,13 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
         let place = node.get("replay_window").unwrap_or(node);
         findings.push(place.error("replay-window", "a window of `0s` would call every event stale"));
     }
-    let (Some(verification), Some(condition), Some(default_window)) =
-        (verification, condition, default_window)
+    let (Some(name), Some(verification), Some(condition), Some(default_window)) =
+        (shape.name, verification, condition, default_window)
     else {
         return;
     };
     let rule = Rule {
-        name: shape.name.into(),
+        name: name.into(),
         enabled: shape.enabled.unwrap_or(true),
         verification,
         replay_window: window.map_or(default_window, |window| window.0),
@@ -82,6 +92,45 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
     draft.add(rule, condition);
 }
 
+/// No verification covers a rule.
+fn unverified(node: Node<'_>, name: &str) -> Finding {
+    let message = format!("no verification covers the rule `{name}`: anyone could fire it");
+    let finding = node.get("name").unwrap_or(node).error("unverified", message);
+    finding
+        .hint("add `verify: {github: {secret: env:GITHUB_SECRET}}` or another scheme, or say `verify: none`")
+}
+
+/// Finds `path.NAME` where the endpoint has no parameter of that name: it would be unknown for every event.
+fn parameters(conditions: Node<'_>, draft: &Draft<'_>, findings: &mut Findings) {
+    for (key, value) in conditions.entries() {
+        match key {
+            "all" | "any" | "not" => {
+                for branch in value.one_or_many() {
+                    parameters(branch, draft, findings);
+                }
+            }
+            _ => {
+                let known = draft.parameters();
+                if let Some(name) = key.strip_prefix("path.")
+                    && !name.is_empty()
+                    && !known.contains(&name)
+                {
+                    let message = format!("the endpoint `{}` has no parameter `{name}`", draft.path);
+                    let hint = match did_you_mean(name, known.iter().copied()) {
+                        Some(near) => format!("did you mean `path.{near}`?"),
+                        None if known.is_empty() => {
+                            "a parameter is written in the endpoint: `/deploy/{app}`".to_owned()
+                        }
+                        None => format!("known here: {}", known.join(", ")),
+                    };
+                    findings
+                        .push(Finding::error(value.key_origin(), "unknown-parameter", message).hint(hint));
+                }
+            }
+        }
+    }
+}
+
 /// `actions:`, each with how often it is tried.
 fn actions(
     node: Node<'_>,
@@ -89,7 +138,15 @@ fn actions(
     workshop: &crate::act::Workshop<'_>,
     findings: &mut Findings,
 ) -> (Vec<Action>, Vec<Retry>) {
-    let list = node.get("actions").unwrap_or(node);
+    let retry = node.given("retry").map(|retry| Retry::compile(retry, findings));
+    let Some(list) = node.given("actions") else {
+        return (Vec::new(), Vec::new());
+    };
+    if !list.value().is_sequence() {
+        let finding = list.error("actions", "`actions` is a list");
+        findings.push(finding.hint("write `actions:`, then `- run: [program, argument]`"));
+        return (Vec::new(), Vec::new());
+    }
     let items = list.items();
     if items.is_empty() || items.len() > MAX_ACTIONS {
         let message = format!(
@@ -98,7 +155,6 @@ fn actions(
         );
         findings.push(list.error("actions", message));
     }
-    let retry = node.get("retry").map(|retry| Retry::compile(retry, findings));
     let mut actions = Vec::new();
     let mut retries = Vec::new();
     for item in items {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::document::{LogFileShape, LogShape, ServerShape, StoreShape};
+use super::document::{KeepShape, LogFileShape, LogShape, ServerShape, StoreShape};
 use crate::diagnostic::Findings;
 use crate::rules::{Listen, LogFile, LogSettings, Server, StoreSettings};
 use crate::secret::Keyring;
@@ -36,30 +36,10 @@ const DEFAULT_KEEP_LOGS: u16 = 14;
 /// `server:`, and `server.max_body`, which becomes the endpoints' default.
 pub fn server(node: Option<Node<'_>>, findings: &mut Findings) -> (Server, Size) {
     let shape: ServerShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
-    let mut listen = Vec::new();
-    for (index, text) in shape
-        .listen
-        .map_or_else(|| vec![DEFAULT_LISTEN.to_owned()], |many| many.0)
-        .iter()
-        .enumerate()
-    {
-        match parse_listen(text) {
-            Ok(parsed) => listen.push(parsed),
-            Err(message) => at(node, "listen", |listen| {
-                let place = listen.one_or_many().get(index).copied().unwrap_or(listen);
-                findings.push(
-                    place
-                        .error("listen", message)
-                        .hint("write `127.0.0.1:9000`, `unix:/run/…` or `systemd`"),
-                );
-            }),
-        }
-    }
-    if listen.is_empty() && !findings.has_errors() {
-        at(node, "listen", |listen| {
-            findings.push(listen.error("listen", "no address to listen on"));
-        });
-    }
+    let listen = match node.and_then(|node| node.given("listen")) {
+        Some(listen) => addresses(listen, findings),
+        None => parse_listen(DEFAULT_LISTEN).into_iter().collect(),
+    };
     let public_url = shape.public_url.and_then(|url| match parse_public_url(&url) {
         Ok(url) => Some(url),
         Err(message) => {
@@ -86,13 +66,50 @@ pub fn server(node: Option<Node<'_>>, findings: &mut Findings) -> (Server, Size)
         max_connections: shape.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS) as usize,
         stop_grace: period(shape.stop_grace, DEFAULT_STOP_GRACE),
     };
+    at(node, "max_body", |place| {
+        not_nothing(shape.max_body, place, findings);
+    });
     (server, shape.max_body.unwrap_or(DEFAULT_MAX_BODY))
+}
+
+/// `server.listen`: one address, or a list of them, each with its own finding.
+fn addresses(node: Node<'_>, findings: &mut Findings) -> Vec<Listen> {
+    let items = node.one_or_many();
+    if items.is_empty() {
+        findings.push(node.error("listen", "no address to listen on"));
+    }
+    let mut addresses = Vec::with_capacity(items.len());
+    for item in items {
+        let parsed = match item.as_str() {
+            Some(text) => parse_listen(text),
+            None => Err("an address to listen on is text".to_owned()),
+        };
+        match parsed {
+            Ok(address) => addresses.push(address),
+            Err(message) => {
+                let finding = item.error("listen", message);
+                findings.push(finding.hint("write `127.0.0.1:9000`, `unix:/run/…` or `systemd`"));
+            }
+        }
+    }
+    addresses
+}
+
+/// A limit of `0` lets nothing through.
+pub fn not_nothing(size: Option<Size>, node: Node<'_>, findings: &mut Findings) {
+    if size == Some(Size(0)) {
+        findings.push(node.error("limit", "with a limit of 0 nothing could ever be taken"));
+    }
 }
 
 /// `store:`.
 pub fn store(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -> StoreSettings {
     let shape: StoreShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
-    let keep = shape.keep.unwrap_or_default();
+    let keep = node.and_then(|node| node.given("keep"));
+    let keep: KeepShape = keep.and_then(|keep| keep.read(findings)).unwrap_or_default();
+    at(node, "max_size", |place| {
+        not_nothing(shape.max_size, place, findings);
+    });
     StoreSettings {
         path: shape.path.map(|path| keyring.folder().join(path)),
         settings: Settings {
@@ -116,7 +133,9 @@ pub fn log(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -
             findings.push(finding.hint("one of error, warn, info, debug, trace"));
         });
     }
-    let file = shape.file.map(|LogFileShape { path, rotate, keep }| LogFile {
+    let file = node.and_then(|node| node.given("file"));
+    let file = file.and_then(|file| file.read(findings));
+    let file = file.map(|LogFileShape { path, rotate, keep }| LogFile {
         path: keyring.folder().join(path),
         rotate: rotate.unwrap_or_default(),
         keep: usize::from(keep.unwrap_or(DEFAULT_KEEP_LOGS)),

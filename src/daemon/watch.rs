@@ -12,11 +12,13 @@ use std::time::Duration;
 use notify::event::EventKind;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::supervise;
-use crate::config::{Reload, Reloader};
+use crate::config::{Cause, Reload, Reloader};
+use crate::diagnostic::Severity;
 use crate::live::Live;
 use crate::rules::RuleSet;
 use crate::store::Store;
@@ -45,16 +47,21 @@ impl Watch {
     pub async fn run(self, stop: CancellationToken) {
         let changed = Arc::new(Notify::new());
         let mut folders = Folders::new(Arc::clone(&changed));
+        // Of its own pace: changes that never end must not put off the look.
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            folders.watch(self.reloader.path(), &self.live.current());
-            let forced = tokio::select! {
-                () = self.now.notified() => true,
+            let mut files = self.reloader.files();
+            files.extend(self.live.current().files.iter().cloned());
+            folders.watch(&files);
+            let cause = tokio::select! {
+                () = self.now.notified() => Cause::Operator,
+                _ = poll.tick() => Cause::Time,
                 () = changed.notified() => rested(&changed, &self.now).await,
-                () = tokio::time::sleep(POLL) => false,
                 () = stop.cancelled() => return,
             };
             let reloading = Arc::clone(&self.reloader);
-            let outcome = match tokio::task::spawn_blocking(move || reloading.reload(forced)).await {
+            let outcome = match tokio::task::spawn_blocking(move || reloading.reload(cause)).await {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     // A panic in the compiler of rules is a bug; the rules in force stay.
@@ -70,12 +77,12 @@ impl Watch {
     }
 }
 
-/// Waits until nothing has changed for a while; true if a reload was asked for meanwhile.
-async fn rested(changed: &Notify, now: &Notify) -> bool {
+/// Waits until nothing has changed for a while, or until a reload is asked for.
+async fn rested(changed: &Notify, now: &Notify) -> Cause {
     let rest = async { while tokio::time::timeout(DEBOUNCE, changed.notified()).await.is_ok() {} };
     tokio::select! {
-        () = now.notified() => true,
-        _ = tokio::time::timeout(LONGEST_UNREST, rest) => false,
+        () = now.notified() => Cause::Operator,
+        _ = tokio::time::timeout(LONGEST_UNREST, rest) => Cause::Change,
     }
 }
 
@@ -103,7 +110,10 @@ fn report(outcome: &Reload) {
         }
         Reload::Kept(findings) => {
             for finding in findings {
-                error!(code = finding.code, "{}", finding.line());
+                match finding.severity {
+                    Severity::Error => error!(code = finding.code, "{}", finding.line()),
+                    Severity::Warning => warn!(code = finding.code, "{}", finding.line()),
+                }
             }
             let count = findings.errors();
             error!(
@@ -143,16 +153,13 @@ impl Folders {
         }
     }
 
-    /// Watches the folders of all files of the rule set: also where a symbolic link leads, and also anew where a
-    /// folder was removed and made again.
-    fn watch(&mut self, path: &Path, rules: &RuleSet) {
+    /// Watches the folders of the files: also where a symbolic link leads, and also anew where a folder was removed and
+    /// made again.
+    fn watch(&mut self, files: &BTreeSet<PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
-        let mut wanted = BTreeSet::new();
-        for file in rules.files.iter().map(PathBuf::as_path).chain([path]) {
-            wanted.extend(folders(file));
-        }
-        let wanted: BTreeSet<(PathBuf, u64)> = wanted
-            .into_iter()
+        let wanted: BTreeSet<(PathBuf, u64)> = files
+            .iter()
+            .flat_map(|file| folders(file))
             .filter_map(|folder| Some((folder.clone(), inode(&folder)?)))
             .collect();
         for (gone, _) in self.watched.difference(&wanted) {

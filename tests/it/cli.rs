@@ -111,7 +111,7 @@ fn check_of_good_rules_says_so_and_never_shows_a_secret() {
     let (stdout, _) = text(&output);
     assert_eq!(output.status.code(), Some(0), "{stdout}");
     assert!(
-        stdout.contains("warning: ") && stdout.contains("1 endpoints, 2 rules"),
+        stdout.contains("warning: ") && stdout.contains("1 endpoint, 2 rules"),
         "{stdout}"
     );
     let output = scenario.hookyard(&["check", "--format", "json"]);

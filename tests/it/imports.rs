@@ -40,7 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "verify", "payload", "matching", "act", "rules", "config", "daemon",
+            "verify", "payload", "matching", "act", "rules", "pipeline", "config", "daemon",
         ],
     ),
     ("main", &["cli"]),

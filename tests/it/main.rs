@@ -33,3 +33,4 @@ mod manual;
 mod properties;
 mod reload;
 mod replay;
+mod words;

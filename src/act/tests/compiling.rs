@@ -115,7 +115,10 @@ fn what_would_not_do_what_its_author_means_is_a_finding() {
         ),
         ("shell: ''", "`shell` is the text of a script"),
         ("{run: ['true'], timeout: 10}", "a duration with its unit"),
-        ("{run: ['true'], exit: {done: [256]}}", "expected u8"),
+        (
+            "{run: ['true'], exit: {done: [256]}}",
+            "expected a whole number from 0 to 255",
+        ),
         ("{run: ['true'], exit: {ok: [0]}}", "unknown key `ok`"),
         ("{run: ['true'], stdin: file}", "unknown value `file`"),
         (

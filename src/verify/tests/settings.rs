@@ -87,13 +87,13 @@ fn a_secret_is_there_and_not_empty_and_in_its_encoding() {
     }
     for text in [
         "{github: {}}",
-        "{github: {secret: }}",
         "{bearer: {}}",
         "{basic: {user: ci}}",
         "{token: env:A}",
     ] {
         assert_eq!(codes(text), ["missing-key"], "{text}");
     }
+    assert_eq!(codes("{github: {secret: }}"), ["null-value", "missing-key"]);
     let (_, findings) = compiled("{standard: hunter2}", None);
     assert!(
         findings

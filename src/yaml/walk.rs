@@ -1,0 +1,231 @@
+//! The events of a text: where everything stands, and what is wrong with its form.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Parser};
+
+use super::{Children, MAX_DEPTH, Place};
+use crate::diagnostic::{Finding, Findings, Origin, Source};
+
+/// The walk over the events of a text.
+pub(super) struct Walk<'s> {
+    source: &'s Arc<Source>,
+    /// Where the parser's character counts stand in bytes; empty for ASCII, where the two agree.
+    offsets: Vec<usize>,
+    parser: Parser<'s, saphyr_parser::StrInput<'s>>,
+}
+
+/// The walk cannot go on; the finding has been made.
+struct Stop;
+
+impl<'s> Walk<'s> {
+    pub(super) fn new(source: &'s Arc<Source>) -> Self {
+        let text = source.text.as_str();
+        let offsets = if text.is_ascii() {
+            Vec::new()
+        } else {
+            text.char_indices().map(|(offset, _)| offset).collect()
+        };
+        Self {
+            source,
+            offsets,
+            parser: Parser::new_from_str(text),
+        }
+    }
+
+    fn origin(&self, range: &Range<usize>) -> Origin {
+        Origin::new(self.source, range.clone())
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        if self.offsets.is_empty() {
+            character
+        } else {
+            self.offsets
+                .get(character)
+                .copied()
+                .unwrap_or(self.source.text.len())
+        }
+    }
+
+    pub(super) fn read(mut self, findings: &mut Findings) -> Option<Place> {
+        if let Some((at, letter)) = self
+            .source
+            .text
+            .char_indices()
+            .find(|(_, letter)| !may_stand(*letter))
+        {
+            let message = format!("the character U+{:04X} may not stand in YAML", u32::from(letter));
+            findings.push(
+                Finding::error(self.origin(&(at..at + letter.len_utf8())), "syntax", message)
+                    .hint("remove it; between double quotes it can be written as `\\u` and four hex digits"),
+            );
+            return None;
+        }
+        let mut root = None;
+        loop {
+            let (event, range) = self.next(findings).ok()?;
+            match event {
+                Event::StreamEnd => return Some(root.unwrap_or_default()),
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                _ if root.is_some() => {
+                    findings.push(Finding::error(
+                        self.origin(&range),
+                        "syntax",
+                        "a second document in one file",
+                    ));
+                    return None;
+                }
+                event => root = Some(self.place(&event, range, 0, findings).ok()?),
+            }
+        }
+    }
+
+    fn next(&mut self, findings: &mut Findings) -> Result<(Event<'s>, Range<usize>), Stop> {
+        match self.parser.next() {
+            Some(Ok((event, span))) => {
+                Ok((event, self.byte(span.start.index())..self.byte(span.end.index())))
+            }
+            Some(Err(error)) => {
+                let at = self.byte(error.marker().index());
+                findings.push(self.syntax(at, error.info()));
+                Err(Stop)
+            }
+            None => Ok((Event::StreamEnd, 0..0)),
+        }
+    }
+
+    /// A tag says what a value is, and a rules file needs none: one that says what the value is anyway is let be.
+    fn tag(&self, event: &Event<'s>, range: &Range<usize>, findings: &mut Findings) -> Result<(), Stop> {
+        let (Event::Scalar(_, _, _, Some(tag))
+        | Event::SequenceStart(_, Some(tag))
+        | Event::MappingStart(_, Some(tag))) = event
+        else {
+            return Ok(());
+        };
+        let core = tag.is_yaml_core_schema();
+        let own = match event {
+            Event::Scalar(..) => "str",
+            Event::SequenceStart(..) => "seq",
+            _ => "map",
+        };
+        if core && tag.suffix == own {
+            return Ok(());
+        }
+        let message = if core {
+            format!("the tag `!!{}` changes what the value is", tag.suffix)
+        } else {
+            format!("unknown tag `{}{}`", tag.handle, tag.suffix)
+        };
+        findings.push(
+            Finding::error(self.origin(range), "unknown-tag", message)
+                .hint("quote the value, or remove the tag"),
+        );
+        // The reader of the values knows the core's tags; at another it would stop with less to say.
+        if core { Ok(()) } else { Err(Stop) }
+    }
+
+    /// What is wrong with the form at the byte `at`, with what most often helps there.
+    fn syntax(&self, at: usize, message: &str) -> Finding {
+        let text = self.source.text.as_str();
+        let at = text.floor_char_boundary(at);
+        let (before, after) = text.split_at(at);
+        let tab = match (before.ends_with('\t'), after.starts_with('\t')) {
+            (true, _) => Some(at - 1),
+            (_, true) => Some(at),
+            _ => None,
+        };
+        if let Some(at) = tab {
+            let origin = self.origin(&(at..at + 1));
+            return Finding::error(origin, "syntax", "a tab where YAML wants spaces")
+                .hint("write spaces in its place");
+        }
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = text
+            .get(start..)
+            .and_then(|rest| rest.lines().next())
+            .unwrap_or_default();
+        let flow = line.contains(['{', '}']) || message.contains("flow");
+        let hint = if flow && line.contains('$') && line.contains(['[', '*']) {
+            "between `{` and `}` a selector with `[` or `*` needs quotes: `{\"$.commits[*].id\": …}`"
+        } else {
+            "a value with `: `, ` #`, a leading `*`, `&`, `!`, `%`, `@` or `{` needs quotes"
+        };
+        Finding::error(self.origin(&(at..at + 1)), "syntax", message.to_owned()).hint(hint)
+    }
+
+    fn place(
+        &mut self,
+        event: &Event<'s>,
+        range: Range<usize>,
+        depth: usize,
+        findings: &mut Findings,
+    ) -> Result<Place, Stop> {
+        if depth > MAX_DEPTH {
+            let message = format!("nested more than {MAX_DEPTH} levels deep");
+            findings.push(Finding::error(self.origin(&range), "too-deep", message));
+            return Err(Stop);
+        }
+        self.tag(event, &range, findings)?;
+        let children = match event {
+            Event::SequenceStart(..) => {
+                let mut items = Vec::new();
+                loop {
+                    let (event, range) = self.next(findings)?;
+                    if matches!(event, Event::SequenceEnd) {
+                        break Children::Sequence(items);
+                    }
+                    items.push(self.place(&event, range, depth + 1, findings)?);
+                }
+            }
+            Event::MappingStart(..) => Children::Mapping(self.entries(depth, findings)?),
+            _ => Children::None,
+        };
+        Ok(Place {
+            range,
+            key: None,
+            children,
+        })
+    }
+
+    fn entries(&mut self, depth: usize, findings: &mut Findings) -> Result<Vec<(String, Place)>, Stop> {
+        let mut entries = Vec::new();
+        let mut seen = HashSet::new();
+        loop {
+            let (event, key_range) = self.next(findings)?;
+            let key = match event {
+                Event::MappingEnd => return Ok(entries),
+                Event::Scalar(ref text, ..) => {
+                    self.tag(&event, &key_range, findings)?;
+                    text.to_string()
+                }
+                _ => {
+                    let finding =
+                        Finding::error(self.origin(&key_range), "syntax", "a key must be plain text");
+                    findings.push(finding.hint("a template needs quotes: \"{{ payload.ref }}\""));
+                    return Err(Stop);
+                }
+            };
+            let (event, range) = self.next(findings)?;
+            let mut place = self.place(&event, range, depth + 1, findings)?;
+            place.key = Some(key_range.clone());
+            if seen.insert(key.clone()) {
+                entries.push((key, place));
+            } else {
+                let message = format!("duplicate key `{key}`");
+                findings.push(Finding::error(self.origin(&key_range), "duplicate-key", message));
+            }
+        }
+    }
+}
+
+/// Whether YAML lets a character stand in a text.
+fn may_stand(letter: char) -> bool {
+    match letter {
+        '\t' | '\n' | '\r' | '\u{85}' => true,
+        '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
+        letter => !letter.is_control(),
+    }
+}
