@@ -4,12 +4,13 @@
 //! the one that was watched, and its watch would die with it. A file system that reports nothing (NFS, some
 //! overlays), a lost watch and an overflowing queue are caught by looking every [`POLL`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use notify::event::EventKind;
+use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
@@ -130,15 +131,23 @@ fn report(outcome: &Reload) {
 /// The folders under watch.
 struct Folders {
     watcher: Option<RecommendedWatcher>,
+    /// The names of the files that matter.
+    names: Arc<Mutex<HashSet<OsString>>>,
     watched: BTreeSet<(PathBuf, u64)>,
 }
 
 impl Folders {
     /// Watches nothing yet; changes ring `changed`.
     fn new(changed: Arc<Notify>) -> Self {
+        let names = Arc::<Mutex<HashSet<OsString>>>::default();
+        let known = Arc::clone(&names);
         let on_event = move |event: notify::Result<notify::Event>| match event {
             // Reading the files is an event, too; it must not lead to reading them again.
             Ok(event) if matches!(event.kind, EventKind::Access(_)) => {}
+            // Lines that actions append to a file beside the rules are no change of the rules.
+            Ok(event)
+                if matches!(event.kind, EventKind::Modify(ModifyKind::Data(_)))
+                    && !event.paths.iter().any(|path| is_known(&known, path)) => {}
             // Anything else, an overflow or an error included, is worth a look; an unchanged file costs a digest.
             _ => changed.notify_one(),
         };
@@ -149,6 +158,7 @@ impl Folders {
             .ok();
         Self {
             watcher,
+            names,
             watched: BTreeSet::new(),
         }
     }
@@ -157,6 +167,12 @@ impl Folders {
     /// made again.
     fn watch(&mut self, files: &BTreeSet<PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
+        let names = files
+            .iter()
+            .flat_map(|file| [file.clone(), std::fs::canonicalize(file).unwrap_or_default()]);
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names
+            .filter_map(|file| file.file_name().map(OsStr::to_owned))
+            .collect();
         let wanted: BTreeSet<(PathBuf, u64)> = files
             .iter()
             .flat_map(|file| folders(file))
@@ -175,6 +191,12 @@ impl Folders {
         }
         self.watched = kept;
     }
+}
+
+/// Whether a path ends in the name of a file that matters.
+fn is_known(names: &Mutex<HashSet<OsString>>, path: &Path) -> bool {
+    let names = names.lock().unwrap_or_else(PoisonError::into_inner);
+    path.file_name().is_some_and(|name| names.contains(name))
 }
 
 /// The folder of a file, and that of what it links to.
