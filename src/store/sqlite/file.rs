@@ -214,6 +214,11 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Opens the connection that writes.
+/// A second connection to an open store, for the one who writes its log back.
+pub(super) fn connect_aside(path: &Path) -> Result<Connection, StoreError> {
+    connect(path)
+}
+
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let said = |error: rusqlite::Error| meaning(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

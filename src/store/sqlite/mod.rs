@@ -19,6 +19,7 @@ mod taking;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod write_back;
 mod writer;
 
 use std::path::Path;

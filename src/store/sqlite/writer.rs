@@ -2,7 +2,7 @@
 //!
 //! It takes all calls that wait, writes their changes in one transaction, and answers when the commit is on disk: the
 //! cost of a sync is shared by all who wait for it. What only reads comes after the writes of its round, so that
-//! whoever was answered sees what was written for him. Between two rounds it writes the log back into the database.
+//! whoever was answered sees what was written for him. The log is written back aside: `write_back`.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -17,6 +17,7 @@ use super::queue::Queue;
 use super::refusals::Refusals;
 use super::sweeping;
 use super::tally::Tally;
+use super::write_back::{self, WriteBack};
 use crate::live::Live;
 use crate::store::{Counts, DeliveryId, Refused, Settings, StoreError};
 
@@ -49,6 +50,8 @@ pub(super) enum Command {
 
 /// What the thread owns.
 pub(super) struct Writer {
+    /// Writes the log back; ends before the file is closed.
+    log: WriteBack,
     /// The file; gone when it is closed.
     pub file: StoreFile,
     /// The queue.
@@ -73,6 +76,7 @@ impl Writer {
         returned: Arc<Mutex<Vec<DeliveryId>>>,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
+            log: WriteBack::start(&file.path),
             tally: Tally::count(&file.connection)?,
             data_version: pragma(&file.connection, "PRAGMA data_version")?,
             file,
@@ -107,11 +111,15 @@ impl Writer {
             for read in reads {
                 read(&mut self);
             }
-            self.write_back("PASSIVE", LOG_PAGES);
+            self.see_to_the_log();
         }
         self.write(Vec::new());
-        self.write_back("TRUNCATE", 0);
-        drop(self);
+        let Self { file, log, .. } = self;
+        drop(log);
+        if let Err(error) = write_back::checkpoint(&file.connection, "TRUNCATE") {
+            tracing::warn!(%error, "cannot write the store's log back into it");
+        }
+        drop(file);
         for closed in closing {
             reply(closed, Ok(()));
         }
@@ -243,16 +251,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the log back into the database when `pages` of it wait for that.
-    fn write_back(&mut self, how: &str, pages: i64) {
+    /// Sees to it that the log is written back into the database.
+    fn see_to_the_log(&mut self) {
         let connection = &self.file.connection;
-        let log = |how: &str| {
-            let mut checkpoint = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({how})"))?;
-            checkpoint.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
-        };
-        // Asking only for the sizes.
-        let result = log("NOOP").and_then(|waiting| if waiting >= pages { log(how) } else { Ok(0) });
-        if let Err(error) = result {
+        let seen = write_back::waiting(connection)
+            .and_then(|waiting| self.log.see_to(connection, waiting, LOG_PAGES));
+        if let Err(error) = seen {
             // Nothing is lost: the log has it.
             tracing::warn!(%error, "cannot write the store's log back into it");
         }

@@ -1,0 +1,109 @@
+//! Writes the log back into the database, aside: to copy some megabytes and to sync them takes as long as a hundred
+//! answers, and nobody shall wait for it.
+//!
+//! A thread with a connection of its own copies what is in the log while the writer goes on writing. What has come
+//! meanwhile, a small rest, the writer copies itself; with nothing left to copy the log begins anew from its start.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::Connection;
+
+use super::file;
+
+/// The thread that copies, and what it is doing.
+#[derive(Debug)]
+pub(super) struct WriteBack {
+    /// Gone when it ends.
+    orders: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+    at_work: Arc<AtomicBool>,
+    /// Whether it has copied something since the writer copied the rest.
+    rest: bool,
+}
+
+impl WriteBack {
+    /// Starts the thread. Where it cannot be had, the writer copies everything itself.
+    pub(super) fn start(path: &Path) -> Self {
+        let at_work = Arc::new(AtomicBool::new(false));
+        let thread = file::connect_aside(path).ok().and_then(|connection| {
+            let (orders, ordered) = sync_channel(1);
+            let done = Arc::clone(&at_work);
+            let named = thread::Builder::new().name("hookyard-log".to_owned());
+            let thread = named.spawn(move || copy(&connection, &ordered, &done)).ok()?;
+            Some((orders, thread))
+        });
+        let (orders, thread) = thread.unzip();
+        Self {
+            orders,
+            thread,
+            at_work,
+            rest: false,
+        }
+    }
+
+    /// Sees to the log, of which `waiting` pages are not in the database yet, when that are at least `pages`.
+    pub(super) fn see_to(
+        &mut self,
+        connection: &Connection,
+        waiting: i64,
+        pages: i64,
+    ) -> rusqlite::Result<()> {
+        if self.at_work.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.rest) {
+            return checkpoint(connection, "PASSIVE");
+        }
+        if waiting < pages {
+            return Ok(());
+        }
+        self.at_work.store(true, Ordering::Release);
+        if self
+            .orders
+            .as_ref()
+            .is_some_and(|orders| orders.try_send(()).is_ok())
+        {
+            self.rest = true;
+            return Ok(());
+        }
+        self.at_work.store(false, Ordering::Release);
+        checkpoint(connection, "PASSIVE")
+    }
+}
+
+impl Drop for WriteBack {
+    fn drop(&mut self) {
+        // Its connection must be closed before the writer's: the last one tidies up.
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Copies whenever it is ordered to, until nobody can order any more.
+fn copy(connection: &Connection, orders: &Receiver<()>, at_work: &AtomicBool) {
+    while orders.recv().is_ok() {
+        if let Err(error) = checkpoint(connection, "PASSIVE") {
+            // Nothing is lost: the log has it.
+            tracing::warn!(%error, "cannot write the store's log back into it");
+        }
+        at_work.store(false, Ordering::Release);
+    }
+}
+
+/// Copies as much as can be copied in this way.
+pub(super) fn checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<()> {
+    let mut checkpoint = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({how})"))?;
+    checkpoint.query_row([], |_| Ok(()))
+}
+
+/// How many pages of the log are not in the database yet.
+pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut sizes = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+    sizes.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+}
