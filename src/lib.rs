@@ -10,7 +10,7 @@
 //!   genuine and      what does        which rules     remembered       do it     say what
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
-//!              ground floor: diagnostic yaml units secret clock template live
+//!              ground floor: diagnostic yaml units secret clock id template live
 //! ```
 //!
 //! Data flows one way. A request becomes a [`verify::Received`]; a verification proves it or refuses it; decoded it
@@ -37,6 +37,7 @@
 
 pub mod clock;
 pub mod diagnostic;
+pub mod id;
 pub mod live;
 pub mod secret;
 pub mod template;

@@ -1,6 +1,5 @@
 //! One request to its answer: verify → decode → match → one durable write → answer.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +10,15 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::Answer;
 use super::fresh::Fresh;
+use super::judged::{Judged, Match};
 use super::waiting::{Ended, Wait, Waiting};
 use crate::act::Occasion;
 use crate::clock::{Clock, Timestamp};
 use crate::payload::{self, Event, Kind};
 use crate::report::{self, Arrival};
-use crate::rules::{Endpoint, OnDuplicate, Respond, Rule};
+use crate::rules::{Endpoint, OnDuplicate, Respond};
 use crate::store::{NewDelivery, Refused, State, Store, Taken, Taking};
-use crate::verify::{Proof, Received, Refusal};
+use crate::verify::Received;
 
 /// Takes requests in.
 pub struct Intake {
@@ -36,12 +36,6 @@ pub struct Intake {
     pub closing: CancellationToken,
     /// Events that are being written down; whoever stops waits for them.
     pub writing: TaskTracker,
-}
-
-/// A rule that takes the event, with what proved it.
-struct Match<'e> {
-    rule: &'e Rule,
-    proof: &'e Proof,
 }
 
 impl Intake {
@@ -226,73 +220,6 @@ impl Intake {
         let enabled = endpoint.rules.iter().filter(|rule| rule.enabled);
         let mut asked = enabled.filter_map(|rule| endpoint.verifications.get(rule.verification)?.challenge());
         Answer::refused(asked.next())
-    }
-}
-
-/// What each verification of an endpoint says of a request, and what follows for each rule.
-struct Judged<'e> {
-    endpoint: &'e Endpoint,
-    proofs: Vec<Result<Proof, Refusal>>,
-    now: Timestamp,
-}
-
-impl<'e> Judged<'e> {
-    /// Each verification is computed once, whatever the number of rules.
-    fn new(endpoint: &'e Endpoint, received: &Received) -> Self {
-        let proofs = endpoint
-            .verifications
-            .iter()
-            .map(|verification| verification.prove(received))
-            .collect();
-        Self {
-            endpoint,
-            proofs,
-            now: received.at,
-        }
-    }
-
-    /// What proves the request for this rule, or why it does not.
-    fn judge(&self, rule: &Rule) -> Option<Result<&Proof, Cow<'_, Refusal>>> {
-        let proof = match self.proofs.get(rule.verification)? {
-            Ok(proof) => proof,
-            Err(refusal) => return Some(Err(Cow::Borrowed(refusal))),
-        };
-        let fresh = proof.freshness(rule.replay_window, self.now);
-        Some(fresh.map(|()| proof).map_err(Cow::Owned))
-    }
-
-    /// The rule at `index` with its proof, if it is in force and the request is genuine and fresh for it.
-    fn matched(&self, index: usize) -> Option<Match<'_>> {
-        let rule = self.endpoint.rules.get(index).filter(|rule| rule.enabled)?;
-        let proof = self.judge(rule)?.ok()?;
-        Some(Match { rule, proof })
-    }
-
-    /// Whether the rule at `index` is in force and trusts the request.
-    fn trusts(&self, index: usize) -> bool {
-        self.matched(index).is_some()
-    }
-
-    /// Whether anybody trusts it: a rule, or, where no rule is in force, the endpoint's own verification.
-    fn trusts_any(&self) -> bool {
-        if self.endpoint.rules.iter().any(|rule| rule.enabled) {
-            (0..self.endpoint.rules.len()).any(|index| self.trusts(index))
-        } else {
-            self.proofs.iter().any(Result::is_ok)
-        }
-    }
-
-    /// Why it is refused: staleness first, for it says that the sender is genuine.
-    fn refusal(&self) -> Option<Cow<'_, Refusal>> {
-        let rules = self.endpoint.rules.iter().filter(|rule| rule.enabled);
-        let stale = rules
-            .filter_map(|rule| self.judge(rule)?.err())
-            .find(|refusal| refusal.is_stale());
-        stale.or_else(|| {
-            self.proofs
-                .iter()
-                .find_map(|proof| proof.as_ref().err().map(Cow::Borrowed))
-        })
     }
 }
 

@@ -7,6 +7,7 @@ mod answer;
 mod dispatch;
 mod fresh;
 mod intake;
+mod judged;
 mod settlement;
 mod waiting;
 

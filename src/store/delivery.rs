@@ -9,6 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::id::id_at;
 use crate::verify::{EventId, Nonce, Received};
 
 /// The id of a delivery: a version 7 UUID, made by the store.
@@ -18,13 +19,7 @@ pub struct DeliveryId(Uuid);
 impl DeliveryId {
     /// A new id for a delivery taken at `at`.
     pub(super) fn new(at: Timestamp) -> Self {
-        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
-        let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
-        Self(Uuid::new_v7(uuid::Timestamp::from_unix(
-            uuid::NoContext,
-            millis / 1000,
-            nanos,
-        )))
+        Self(id_at(at))
     }
 }
 

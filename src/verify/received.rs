@@ -12,6 +12,7 @@ use http::{HeaderMap, Method};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::id::id_at;
 
 /// The id of an arrival: a version 7 UUID (RFC 9562), so that ids sort by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,13 +21,7 @@ pub struct EventId(Uuid);
 impl EventId {
     /// A new id for something that arrived at `at`.
     pub fn new(at: Timestamp) -> Self {
-        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
-        let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
-        Self(Uuid::new_v7(uuid::Timestamp::from_unix(
-            uuid::NoContext,
-            millis / 1000,
-            nanos,
-        )))
+        Self(id_at(at))
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 const GROUND: &[&str] = &[
     "clock",
     "diagnostic",
+    "id",
     "live",
     "secret",
     "template",

@@ -1,0 +1,80 @@
+//! Which rules of an endpoint trust a request: each verification computed once, freshness by each rule's own window.
+
+use std::borrow::Cow;
+
+use crate::clock::Timestamp;
+use crate::rules::{Endpoint, Rule};
+use crate::verify::{Proof, Received, Refusal};
+
+/// A rule that takes the event, with what proved it.
+pub(super) struct Match<'e> {
+    pub(super) rule: &'e Rule,
+    pub(super) proof: &'e Proof,
+}
+
+/// What each verification of an endpoint says of a request, and what follows for each rule.
+pub(super) struct Judged<'e> {
+    endpoint: &'e Endpoint,
+    proofs: Vec<Result<Proof, Refusal>>,
+    now: Timestamp,
+}
+
+impl<'e> Judged<'e> {
+    /// Each verification is computed once, whatever the number of rules.
+    pub(super) fn new(endpoint: &'e Endpoint, received: &Received) -> Self {
+        let proofs = endpoint
+            .verifications
+            .iter()
+            .map(|verification| verification.prove(received))
+            .collect();
+        Self {
+            endpoint,
+            proofs,
+            now: received.at,
+        }
+    }
+
+    /// What proves the request for this rule, or why it does not.
+    fn judge(&self, rule: &Rule) -> Option<Result<&Proof, Cow<'_, Refusal>>> {
+        let proof = match self.proofs.get(rule.verification)? {
+            Ok(proof) => proof,
+            Err(refusal) => return Some(Err(Cow::Borrowed(refusal))),
+        };
+        let fresh = proof.freshness(rule.replay_window, self.now);
+        Some(fresh.map(|()| proof).map_err(Cow::Owned))
+    }
+
+    /// The rule at `index` with its proof, if it is in force and the request is genuine and fresh for it.
+    pub(super) fn matched(&self, index: usize) -> Option<Match<'_>> {
+        let rule = self.endpoint.rules.get(index).filter(|rule| rule.enabled)?;
+        let proof = self.judge(rule)?.ok()?;
+        Some(Match { rule, proof })
+    }
+
+    /// Whether the rule at `index` is in force and trusts the request.
+    pub(super) fn trusts(&self, index: usize) -> bool {
+        self.matched(index).is_some()
+    }
+
+    /// Whether anybody trusts it: a rule, or, where no rule is in force, the endpoint's own verification.
+    pub(super) fn trusts_any(&self) -> bool {
+        if self.endpoint.rules.iter().any(|rule| rule.enabled) {
+            (0..self.endpoint.rules.len()).any(|index| self.trusts(index))
+        } else {
+            self.proofs.iter().any(Result::is_ok)
+        }
+    }
+
+    /// Why it is refused: staleness first, for it says that the sender is genuine.
+    pub(super) fn refusal(&self) -> Option<Cow<'_, Refusal>> {
+        let rules = self.endpoint.rules.iter().filter(|rule| rule.enabled);
+        let stale = rules
+            .filter_map(|rule| self.judge(rule)?.err())
+            .find(|refusal| refusal.is_stale());
+        stale.or_else(|| {
+            self.proofs
+                .iter()
+                .find_map(|proof| proof.as_ref().err().map(Cow::Borrowed))
+        })
+    }
+}
