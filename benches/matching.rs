@@ -1,10 +1,11 @@
 //! What does an event cost on an endpoint with 10, 1,000 and 10,000 rules?
 //!
-//! A push of about 7 KB is decoded and matched against rules that differ in their repository. To hold: 10,000 rules
+//! A signed push of about 7 KB is verified, decoded and matched against rules that differ in their repository. To hold: 10,000 rules
 //! cost at most 1.5 times what 10 cost. Run with `cargo bench --bench matching`.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +14,8 @@ use hookyard::clock::Timestamp;
 use hookyard::diagnostic::{Findings, Source};
 use hookyard::matching::{Condition, Matcher};
 use hookyard::payload::{Decode, Event, decode};
-use hookyard::verify::{EventId, EventName, Received};
+use hookyard::secret::Keyring;
+use hookyard::verify::{Draft, EventId, EventName, Received, Verification};
 use hookyard::yaml::Document;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
@@ -130,6 +132,34 @@ fn received(body: Bytes) -> Received {
     }
 }
 
+/// How GitHub signs.
+fn github() -> Verification {
+    let mut findings = Findings::new();
+    let source = Source {
+        path: "verify".into(),
+        text: "{github: a secret for the benchmark}".to_owned(),
+    };
+    let keyring = Keyring::new([], Path::new("."));
+    Document::parse(source, &mut findings)
+        .and_then(|document| Verification::compile(document.root(), &keyring, None, &mut findings))
+        .unwrap_or_else(|| panic!("{}", findings.render(false)))
+}
+
+/// The request with its signature.
+fn signed(mut received: Received) -> Received {
+    let draft = Draft {
+        method: &received.method,
+        url: "http://127.0.0.1/github",
+        headers: &received.headers,
+        body: &received.body,
+        at: received.at,
+        id: "",
+    };
+    let added = github().sign(&draft).unwrap_or_else(|error| panic!("{error}"));
+    received.headers.extend(added);
+    received
+}
+
 /// Decodes the event's body anew.
 fn decoded(event: &mut Event) {
     let payload = decode(Decode::Auto, &event.received.headers, &event.received.body);
@@ -140,7 +170,7 @@ fn decoded(event: &mut Event) {
 fn event(repository: &str) -> Event {
     let body = Bytes::from(push(repository).to_string());
     assert!((6_500..8_500).contains(&body.len()), "{} bytes", body.len());
-    let received = received(body);
+    let received = signed(received(body));
     let payload = decode(Decode::Text, &received.headers, &Bytes::new());
     Event {
         received: received.into(),
@@ -150,12 +180,14 @@ fn event(repository: &str) -> Event {
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let mut wanted = criterion.benchmark_group("decode and match a push that one rule wants");
+    let github = github();
+    let mut wanted = criterion.benchmark_group("verify, decode and match a push that one rule wants");
     for rules in RULES {
         let matcher = matcher(rules);
         let mut event = event("r5");
         wanted.bench_function(BenchmarkId::from_parameter(rules), |bencher| {
             bencher.iter(|| {
+                assert!(github.prove(black_box(&event.received)).is_ok());
                 decoded(&mut event);
                 let matching = matcher.matching(black_box(&event), &|_| true);
                 assert_eq!(matching, [5]);
@@ -163,12 +195,14 @@ fn main() {
         });
     }
     wanted.finish();
-    let mut unwanted = criterion.benchmark_group("decode, match and explain a push that no rule wants");
+    let mut unwanted =
+        criterion.benchmark_group("verify, decode, match and explain a push that no rule wants");
     for rules in RULES {
         let matcher = matcher(rules);
         let mut event = event("unknown");
         unwanted.bench_function(BenchmarkId::from_parameter(rules), |bencher| {
             bencher.iter(|| {
+                assert!(github.prove(black_box(&event.received)).is_ok());
                 decoded(&mut event);
                 assert!(matcher.matching(black_box(&event), &|_| true).is_empty());
                 black_box(matcher.nearest_miss(&event, &|_| true));
@@ -186,4 +220,8 @@ fn main() {
         });
     }
     matching.finish();
+    let event = event("r5");
+    criterion.bench_function("verify alone", |bencher| {
+        bencher.iter(|| github.prove(black_box(&event.received)));
+    });
 }
