@@ -144,8 +144,12 @@ async fn one_bad_call_in_a_batch_fails_alone() {
 async fn leases_whose_taker_has_gone_away_are_taken_back() {
     let subject = Sqlite::open(Settings::default());
     let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    // Held, for else the answer may be there before it was asked for a second time.
+    let (go, going) = hold(&subject);
     let mut lease = subject.store().lease(1, after(0));
     assert!(is_pending(&mut lease));
+    go.send(()).unwrap();
+    going.await.unwrap();
     // Carried out, and its answer is on the way.
     in_writer(&subject, |_| Ok(())).await;
     drop(lease);
