@@ -25,7 +25,7 @@ use crate::template::{RenderError, Templates};
 use crate::yaml::Node;
 
 pub use append::Append;
-pub use forward::{Client, Forward};
+pub use forward::{Client, Forward, MAX_RETRY_AFTER};
 pub use occasion::Occasion;
 pub use outcome::{Kept, Outcome, Output, Verdict};
 pub use retry::Retry;

@@ -98,7 +98,6 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     });
     let intake = Arc::new(Intake {
         store: Arc::clone(&shared),
-        clock: clock.clone(),
         wake,
         waiting,
         fresh,

@@ -13,7 +13,7 @@ use super::fresh::Fresh;
 use super::judged::{Judged, Match};
 use super::waiting::{Ended, Wait, Waiting};
 use crate::act::Occasion;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Timestamp;
 use crate::payload::{self, Event, Kind};
 use crate::report::{self, Arrival};
 use crate::rules::{Endpoint, OnDuplicate, Respond};
@@ -24,8 +24,6 @@ use crate::verify::Received;
 pub struct Intake {
     /// Where events are written down.
     pub store: Arc<dyn Store>,
-    /// The time.
-    pub clock: Clock,
     /// Wakes dispatch.
     pub wake: Arc<Notify>,
     /// Senders that wait.

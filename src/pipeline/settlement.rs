@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use crate::act::{Retry, Verdict};
+use crate::act::{MAX_RETRY_AFTER, Retry, Verdict};
 use crate::clock::Timestamp;
 use crate::store::Settlement;
 
-/// The longest that a target's `Retry-After` is heeded.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// How far a delay with jitter may lie from its schedule, either way.
 const JITTER: f64 = 0.2;
 

@@ -25,6 +25,7 @@ use crate::units::Period;
 use crate::yaml::Node;
 
 pub use client::Client;
+pub use judge::MAX_RETRY_AFTER;
 
 /// How long a request may take, from the connection to the end of the answer, where the rule does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
