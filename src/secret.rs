@@ -180,6 +180,12 @@ impl Keyring {
     }
 }
 
+/// The source that a text names, `env:NAME` and its kin; none if the text is the secret itself.
+pub fn source_of(text: &str) -> Option<&str> {
+    let named = ["env:", "file:", "credential:"];
+    named.iter().any(|kind| text.starts_with(kind)).then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::diagnostic::{Findings, Source};
 use crate::secret::Keyring;
-use crate::verify::{Draft, EventId, EventName, Verification};
+use crate::verify::{Draft, EventId, EventName, Surroundings, Verification};
 use crate::yaml::Document;
 
 /// How much of an answer is read, in bytes.
@@ -149,11 +149,17 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
         body: &body,
         at,
         id: &id,
+        restamp: true,
     };
-    for (name, value) in verification.sign(&draft)? {
+    let signed = verification.sign(&draft)?;
+    let url = signed.url(&arguments.url);
+    let url = url
+        .parse()
+        .map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+    for (name, value) in signed.headers {
         headers.insert(name, value);
     }
-    let mut request = Request::new(Full::new(body.into()));
+    let mut request = Request::new(Full::new(signed.body.unwrap_or(body).into()));
     *request.method_mut() = method;
     *request.uri_mut() = url;
     *request.headers_mut() = headers;
@@ -187,7 +193,14 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
         },
         &mut findings,
     )
-    .and_then(|document| Verification::compile(document.root(), &keyring, public_url, &mut findings))
+    .and_then(|document| {
+        let surroundings = Surroundings {
+            keyring: &keyring,
+            public_url,
+            max_body: u64::MAX,
+        };
+        Verification::compile(document.root(), &surroundings, &mut findings)
+    })
     .filter(|_| !findings.has_errors())
     .ok_or_else(|| {
         let errors = findings

@@ -14,7 +14,7 @@ use crate::matching::{Condition, Matcher};
 use crate::rules::{Endpoint, Respond, Rule};
 use crate::template::Scope;
 use crate::units::Size;
-use crate::verify::Verification;
+use crate::verify::{Surroundings, Verification};
 use crate::yaml::Node;
 
 /// How long `respond: {wait: true}` waits.
@@ -172,7 +172,12 @@ impl<'d> Draft<'d> {
         if let Some(index) = self.seen.get(node.value()) {
             return *index;
         }
-        let compiled = Verification::compile(node, workshop.keyring, public_url, findings);
+        let surroundings = Surroundings {
+            keyring: workshop.keyring,
+            public_url,
+            max_body: self.max_body.0,
+        };
+        let compiled = Verification::compile(node, &surroundings, findings);
         let index = compiled.map(|verification| {
             self.verifications.push(verification);
             self.verifications.len() - 1

@@ -17,15 +17,16 @@ use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub use self::proof::{Nonce, Proof, SentAt};
 pub use self::received::{EventId, Received};
 pub use self::refusal::Refusal;
-use self::scheme::presets::{EventAt, PRESETS};
-use self::scheme::{GENERIC, Scheme, Surroundings};
+pub use self::scheme::Surroundings;
+use self::scheme::presets::{EventAt, PRESETS, Preset};
+use self::scheme::{GENERIC, Scheme};
 use crate::clock::Timestamp;
 use crate::diagnostic::Findings;
-use crate::secret::Keyring;
 use crate::yaml::{Node, unknown};
 
 /// The replay window of a scheme that has no timestamp: how long its nonces are remembered.
@@ -63,6 +64,39 @@ pub struct Draft<'d> {
     pub at: Timestamp,
     /// Its id, for schemes that have one.
     pub id: &'d str,
+    /// Whether a timestamp that stands in the body already is written anew.
+    pub restamp: bool,
+}
+
+/// What a sender would add to a [`Draft`].
+#[derive(Debug, Default)]
+pub struct Signed {
+    /// Headers, each in place of what the draft has under its name.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Parameters, at the end of the query.
+    pub query: Vec<(String, String)>,
+    /// Another body, where something of the proof stands in it.
+    pub body: Option<Vec<u8>>,
+}
+
+impl Signed {
+    /// The draft's URL with what is added to its query.
+    pub fn url(&self, url: &str) -> String {
+        let (url, fragment) = url
+            .split_once('#')
+            .map_or((url, None), |(url, rest)| (url, Some(rest)));
+        let mut whole = url.to_owned();
+        for (name, value) in &self.query {
+            whole.push(if whole.contains('?') { '&' } else { '?' });
+            let escaped = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+            whole.push_str(&format!("{}={}", escaped(name), escaped(value)));
+        }
+        if let Some(fragment) = fragment {
+            whole.push('#');
+            whole.push_str(fragment);
+        }
+        whole
+    }
 }
 
 /// The names of all schemes.
@@ -74,23 +108,17 @@ pub fn schemes() -> impl Iterator<Item = &'static str> {
 impl Verification {
     /// Compiles the value of `verify:`: `none`, or a mapping with one scheme. Everything that is wrong with it is
     /// added to `findings`; what it returns may be used only if they hold no error.
-    pub fn compile(
-        node: Node<'_>,
-        keyring: &Keyring,
-        public_url: Option<&str>,
-        findings: &mut Findings,
-    ) -> Option<Self> {
+    pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
         if node.as_str() == Some("none") {
-            return Some(Self::new("none", Scheme::None(None)));
+            return Some(Self::new("none", Scheme::None(None, surroundings.max_body)));
         }
         let (name, settings) = one_scheme(node, findings)?;
-        let surroundings = Surroundings { keyring, public_url };
-        let scheme = Scheme::compile(name, settings, &surroundings, findings)?;
+        let scheme = Scheme::compile(name, settings, surroundings, findings)?;
         Some(Self::new(name, scheme))
     }
 
     fn new(name: &'static str, scheme: Scheme) -> Self {
-        let preset = PRESETS.iter().find(|preset| preset.name == name);
+        let preset = Preset::named(name);
         let header = |name: &str| HeaderName::from_bytes(name.as_bytes()).ok();
         let siblings = preset.map_or([].as_slice(), |preset| preset.siblings);
         Self {
@@ -116,7 +144,7 @@ impl Verification {
 
     /// Whether nothing is verified.
     pub fn is_none(&self) -> bool {
-        matches!(self.scheme, Scheme::None(_))
+        matches!(self.scheme, Scheme::None(..))
     }
 
     /// The scheme's own replay window: the sender's tolerance where there is a timestamp, else a day.
@@ -146,8 +174,8 @@ impl Verification {
         self.scheme.credential_query()
     }
 
-    /// Signs a request as the sender would, with the first secret: the headers to add.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    /// Signs a request as the sender would, with the first secret: what to add to it.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
         self.scheme.sign(draft)
     }
 }

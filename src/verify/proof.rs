@@ -3,6 +3,7 @@
 //! The room only decides. Remembering the nonces is left to the store, and the time is told by the caller.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -23,6 +24,8 @@ pub struct Proof {
     pub timestamp: Option<SentAt>,
     /// The bytes by which it is recognised again, any one of which suffices; none if nothing is remembered.
     pub nonces: Vec<Nonce>,
+    /// The source of the secret that it was, as the rules file names it; none where nothing is verified.
+    pub secret: Option<Arc<str>>,
 }
 
 /// When a request says that it was sent.
@@ -112,6 +115,7 @@ mod tests {
                 signed,
             }),
             nonces: Vec::new(),
+            secret: None,
         }
     }
 
@@ -141,6 +145,7 @@ mod tests {
                 signed: true,
             }),
             nonces: Vec::new(),
+            secret: None,
         };
         assert!(a_millisecond_late.freshness(WINDOW, now).is_err());
     }

@@ -4,6 +4,7 @@
 //! value of a header that carries one: these words go to the log. A stranger learns a status alone.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -23,17 +24,34 @@ pub enum Refusal {
         /// The header.
         header: HeaderName,
     },
-    /// The signature header does not hold what this scheme puts there.
+    /// The signature is not where the scheme has it.
+    MissingSignature {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// The signature stands more than once, and nobody can tell which was meant.
+    RepeatedSignature {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// Where the signature stands there is not what this scheme puts there.
     MalformedSignature {
-        /// The header.
-        header: HeaderName,
-        /// What is wrong with it, to follow "the header".
+        /// Where it stands.
+        place: String,
+        /// What is wrong with it, to follow the place.
         fault: String,
     },
     /// The signature was made with another secret, or over other bytes.
     BadSignature {
-        /// The header.
-        header: HeaderName,
+        /// Where it stands.
+        place: String,
+    },
+    /// It is genuine by a secret that does not count any more.
+    ExpiredSecret {
+        /// The source of the secret, as the rules file names it.
+        secret: Arc<str>,
+        /// Until when it counted.
+        not_after: Timestamp,
     },
     /// The timestamp is not where the scheme has it.
     MissingTimestamp {
@@ -105,6 +123,9 @@ impl Refusal {
         match self {
             Self::MissingHeader { .. } => "missing-header",
             Self::RepeatedHeader { .. } => "repeated-header",
+            Self::MissingSignature { .. } => "missing-signature",
+            Self::RepeatedSignature { .. } => "repeated-signature",
+            Self::ExpiredSecret { .. } => "expired-secret",
             Self::MalformedSignature { .. } => "malformed-signature",
             Self::BadSignature { .. } => "bad-signature",
             Self::MissingTimestamp { .. } => "missing-timestamp",
@@ -134,11 +155,16 @@ impl fmt::Display for Refusal {
         match self {
             Self::MissingHeader { header } => write!(f, "the header `{header}` is missing"),
             Self::RepeatedHeader { header } => write!(f, "the header `{header}` came in more than one line"),
-            Self::MalformedSignature { header, fault } => write!(f, "the header `{header}` {fault}"),
-            Self::BadSignature { header } => write!(
+            Self::MissingSignature { place } => write!(f, "there is no signature in {place}"),
+            Self::RepeatedSignature { place } => write!(f, "the signature stands more than once in {place}"),
+            Self::MalformedSignature { place, fault } => write!(f, "{place} {fault}"),
+            Self::BadSignature { place } => write!(
                 f,
-                "the signature in `{header}` does not match: another secret, or other bytes than were signed"
+                "the signature in {place} does not match: another secret, or other bytes than were signed"
             ),
+            Self::ExpiredSecret { secret, not_after } => {
+                write!(f, "the secret `{secret}` counted until {not_after} and no longer")
+            }
             Self::MissingTimestamp { place } => write!(f, "there is no timestamp in {place}"),
             Self::MalformedTimestamp {
                 place,

@@ -1,34 +1,39 @@
 //! Senders that log in: `basic` and `bearer`, both in the header `Authorization`.
 
 use data_encoding::BASE64;
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::Surroundings;
 use super::presets::PLAIN_ID;
 use super::settings;
+use super::signature::keys::Held;
 use super::source::{Place, only_line};
-use super::token::{one_of, proof, sensitive, sign_id};
+use super::token::{held, proof, sensitive, sign_id, which};
 use crate::diagnostic::Findings;
 use crate::secret::Secret;
-use crate::verify::{Draft, Proof, Received, Refusal};
+use crate::verify::{Draft, Proof, Received, Refusal, Signed};
 use crate::yaml::Node;
 
 /// A compiled `basic` (RFC 7617).
 #[derive(Debug)]
 pub struct Basic {
     user: Secret,
-    passwords: Vec<Secret>,
+    /// What the password may be.
+    pub passwords: Vec<Held<Secret>>,
     id: Option<Place>,
+    max_body: u64,
 }
 
 /// A compiled `bearer` (RFC 6750).
 #[derive(Debug)]
 pub struct Bearer {
-    secrets: Vec<Secret>,
+    /// What the token may be.
+    pub secrets: Vec<Held<Secret>>,
     id: Option<Place>,
+    max_body: u64,
 }
 
 /// The fields of `basic`.
@@ -69,10 +74,7 @@ impl Basic {
             return None;
         }
         let shape = node.read::<BasicShape>(findings);
-        let passwords: Vec<Secret> = settings::secrets(node, "password", surroundings.keyring, findings)
-            .into_iter()
-            .map(|(_, secret)| secret)
-            .collect();
+        let passwords = held(node, "password", surroundings, findings);
         let id = settings::unsigned_id(node, PLAIN_ID, findings);
         let user = shape?.user;
         if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
@@ -84,6 +86,7 @@ impl Basic {
             user: Secret::new(user.into_bytes()),
             passwords,
             id,
+            max_body: surroundings.max_body,
         })
     }
 
@@ -99,21 +102,23 @@ impl Basic {
         let user = pair.get(..colon).unwrap_or_default();
         let password = pair.get(colon + 1..).unwrap_or_default();
         // Both are compared always, so that the time does not tell whether there is such a user.
-        if self.user.matches(user) & one_of(&self.passwords, password) {
-            proof(self.id.as_ref(), &received.headers, &received.body)
-        } else {
-            Err(Refusal::BadCredentials)
+        let named = self.user.matches(user);
+        let source = which(&self.passwords, password, received.at, || Refusal::BadCredentials);
+        if !named {
+            return Err(Refusal::BadCredentials);
         }
+        proof(self.id.as_ref(), received, self.max_body, Some(source?))
     }
 
-    /// The headers that the sender would add.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
-        let mut added = sign_id(self.id.as_ref(), draft)?;
+    /// What the sender would add.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+        let mut signed = sign_id(self.id.as_ref(), draft)?;
         let password = self.passwords.first().ok_or("there is no password to send")?;
-        let pair = Secret::new([self.user.expose(), b":", password.expose()].concat());
+        let pair = Secret::new([self.user.expose(), b":", password.key.expose()].concat());
         let credentials = format!("Basic {}", BASE64.encode(pair.expose()));
-        added.push((AUTHORIZATION, sensitive(credentials.as_bytes())?));
-        Ok(added)
+        let line = sensitive(credentials.as_bytes())?;
+        signed.headers.push((AUTHORIZATION, line));
+        Ok(signed)
     }
 }
 
@@ -126,12 +131,13 @@ impl Bearer {
         if node.is_mapping() {
             node.read::<BearerShape>(findings)?;
         }
-        let secrets: Vec<Secret> = settings::secrets(node, "secret", surroundings.keyring, findings)
-            .into_iter()
-            .map(|(_, secret)| secret)
-            .collect();
+        let secrets = held(node, "secret", surroundings, findings);
         let id = settings::unsigned_id(node, PLAIN_ID, findings);
-        (!secrets.is_empty()).then_some(Self { secrets, id })
+        (!secrets.is_empty()).then_some(Self {
+            secrets,
+            id,
+            max_body: surroundings.max_body,
+        })
     }
 
     /// Whether the token is right.
@@ -139,22 +145,20 @@ impl Bearer {
         let token = credentials(&received.headers, "bearer")?.ok_or(Refusal::MalformedCredentials {
             expected: "`Bearer` and, after one space, the token",
         })?;
-        if one_of(&self.secrets, token) {
-            proof(self.id.as_ref(), &received.headers, &received.body)
-        } else {
-            Err(Refusal::BadToken {
-                place: "the header `authorization`".to_owned(),
-            })
-        }
+        let source = which(&self.secrets, token, received.at, || Refusal::BadToken {
+            place: "the header `authorization`".to_owned(),
+        })?;
+        proof(self.id.as_ref(), received, self.max_body, Some(source))
     }
 
-    /// The headers that the sender would add.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
-        let mut added = sign_id(self.id.as_ref(), draft)?;
+    /// What the sender would add.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+        let mut signed = sign_id(self.id.as_ref(), draft)?;
         let secret = self.secrets.first().ok_or("there is no secret to send")?;
-        let credentials = Secret::new([b"Bearer ", secret.expose()].concat());
-        added.push((AUTHORIZATION, sensitive(credentials.expose())?));
-        Ok(added)
+        let credentials = Secret::new([b"Bearer ", secret.key.expose()].concat());
+        let line = sensitive(credentials.expose())?;
+        signed.headers.push((AUTHORIZATION, line));
+        Ok(signed)
     }
 }
 

@@ -1,60 +1,73 @@
 //! How senders prove that they are who they are: one file a family, the known senders as data in [`presets`].
 
-mod content;
+mod adyen;
 mod credentials;
-mod form;
-mod hmac;
-mod hmac_coverage;
-mod hmac_headers;
-mod hmac_settings;
-mod mac;
 mod path;
 pub mod presets;
 mod settings;
+mod sign_body;
+mod signature;
 mod source;
 mod token;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use self::adyen::Adyen;
 use self::credentials::{Basic, Bearer};
-use self::hmac::Hmac;
-use self::presets::{PLAIN, PLAIN_ID, PRESETS, Row};
+use self::presets::{PLAIN, PLAIN_ED25519, PLAIN_ID, PLAIN_P256, Preset, Row};
+use self::signature::Signature;
+use self::signature::keys::sources;
 use self::source::Place;
 use self::token::Token;
-use super::{Draft, Proof, Received, Refusal};
+use super::{Draft, Proof, Received, Refusal, Signed};
+use crate::clock::Timestamp;
 use crate::diagnostic::Findings;
 use crate::secret::Keyring;
 use crate::yaml::Node;
 
 /// The schemes that are no presets.
-pub const GENERIC: [&str; 5] = ["hmac", "token", "basic", "bearer", "none"];
+pub const GENERIC: [&str; 7] = [
+    "hmac",
+    "ed25519",
+    "ecdsa_p256",
+    "token",
+    "basic",
+    "bearer",
+    "none",
+];
 
 /// What a scheme is compiled with.
+#[derive(Clone, Copy)]
 pub struct Surroundings<'s> {
     /// Reads the secrets.
     pub keyring: &'s Keyring,
     /// The URL at which senders call, for those that sign it.
     pub public_url: Option<&'s str>,
+    /// The largest body that is read for what stands in it, in bytes.
+    pub max_body: u64,
 }
 
 /// A compiled scheme.
 #[derive(Debug)]
 pub enum Scheme {
-    /// A signature by a shared secret.
-    Hmac(Box<Hmac>),
+    /// A signature by a shared secret or a private key.
+    Signature(Box<Signature>),
     /// The secret itself.
     Token(Token),
     /// User and password.
     Basic(Basic),
     /// A bearer token.
     Bearer(Bearer),
-    /// Nothing at all; perhaps with an id by which events are recognised.
-    None(Option<Place>),
+    /// A signature in each item of the body.
+    Adyen(Adyen),
+    /// Nothing at all; perhaps with an id by which events are recognised, read from bodies of at most so many bytes.
+    None(Option<Place>, u64),
 }
 
 /// The fields of `none`.
@@ -67,21 +80,30 @@ struct NoneShape {
 }
 
 impl Scheme {
-    /// Compiles the settings of the scheme called `name`, one of [`GENERIC`] or [`PRESETS`].
+    /// Compiles the settings of the scheme called `name`, one of [`GENERIC`] or [`presets::PRESETS`].
     pub fn compile(
         name: &str,
         node: Node<'_>,
         surroundings: &Surroundings<'_>,
         findings: &mut Findings,
     ) -> Option<Self> {
-        if let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) {
+        let signature = |row, findings: &mut Findings| {
+            let compiled = signature::settings::compile(node, row, surroundings, findings);
+            compiled.map(|signature| Self::Signature(Box::new(signature)))
+        };
+        if let Some(preset) = Preset::named(name) {
             return match &preset.scheme {
-                Row::Hmac(row) => hmac_settings::compile(node, row, surroundings, findings).map(Self::hmac),
+                Row::Signature(row) => signature(row, findings),
                 Row::Token(row) => token::compile(node, Some(row), surroundings, findings).map(Self::Token),
+                Row::Basic => Basic::compile(node, surroundings, findings).map(Self::Basic),
+                Row::Bearer => Bearer::compile(node, surroundings, findings).map(Self::Bearer),
+                Row::Adyen => Adyen::compile(node, surroundings, findings).map(Self::Adyen),
             };
         }
         match name {
-            "hmac" => hmac_settings::compile(node, &PLAIN, surroundings, findings).map(Self::hmac),
+            "hmac" => signature(&PLAIN, findings),
+            "ed25519" => signature(&PLAIN_ED25519, findings),
+            "ecdsa_p256" => signature(&PLAIN_P256, findings),
             "token" => token::compile(node, None, surroundings, findings).map(Self::Token),
             "basic" => Basic::compile(node, surroundings, findings).map(Self::Basic),
             "bearer" => Bearer::compile(node, surroundings, findings).map(Self::Bearer),
@@ -89,42 +111,53 @@ impl Scheme {
                 if !node.value().is_null() {
                     node.read::<NoneShape>(findings)?;
                 }
-                Some(Self::None(settings::unsigned_id(node, PLAIN_ID, findings)))
+                let id = settings::unsigned_id(node, PLAIN_ID, findings);
+                Some(Self::None(id, surroundings.max_body))
             }
         }
-    }
-
-    fn hmac(hmac: Hmac) -> Self {
-        Self::Hmac(Box::new(hmac))
     }
 
     /// Whether the request is genuine.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         match self {
-            Self::Hmac(hmac) => hmac.prove(received),
+            Self::Signature(signature) => signature.prove(received),
             Self::Token(token) => token.prove(received),
             Self::Basic(basic) => basic.prove(received),
             Self::Bearer(bearer) => bearer.prove(received),
-            Self::None(id) => token::proof(id.as_ref(), &received.headers, &received.body),
+            Self::Adyen(adyen) => adyen.prove(received),
+            Self::None(id, max_body) => token::proof(id.as_ref(), received, *max_body, None),
         }
     }
 
-    /// The headers that the sender would add.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    /// What the sender would add.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
         match self {
-            Self::Hmac(hmac) => hmac.sign(draft),
+            Self::Signature(signature) => signature.sign(draft),
             Self::Token(token) => token.sign(draft),
             Self::Basic(basic) => basic.sign(draft),
             Self::Bearer(bearer) => bearer.sign(draft),
-            Self::None(id) => token::sign_id(id.as_ref(), draft),
+            Self::Adyen(adyen) => adyen.sign(draft),
+            Self::None(id, _) => token::sign_id(id.as_ref(), draft),
         }
     }
 
     /// The window of a scheme that has a timestamp.
     pub fn default_window(&self) -> Option<Duration> {
         match self {
-            Self::Hmac(hmac) => hmac.default_window(),
+            Self::Signature(signature) => signature.default_window(),
             _ => None,
+        }
+    }
+
+    /// Where each of its secrets comes from, and until when it counts.
+    pub fn secrets(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
+        match self {
+            Self::Signature(signature) => signature.keys.sources(),
+            Self::Token(token) => sources(&token.secrets),
+            Self::Basic(basic) => sources(&basic.passwords),
+            Self::Bearer(bearer) => sources(&bearer.secrets),
+            Self::Adyen(adyen) => sources(&adyen.keys),
+            Self::None(..) => Vec::new(),
         }
     }
 
@@ -137,9 +170,10 @@ impl Scheme {
         }
     }
 
-    /// The name in the query that holds the secret.
+    /// The name in the query that holds the secret or the signature.
     pub fn credential_query(&self) -> Option<&str> {
         match self {
+            Self::Signature(signature) => signature.credential_query(),
             Self::Token(token) => token.query(),
             _ => None,
         }
@@ -148,10 +182,10 @@ impl Scheme {
     /// The headers that hold the signature or the secret.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         match self {
-            Self::Hmac(hmac) => hmac.headers.clone(),
+            Self::Signature(signature) => signature.credential_headers(),
             Self::Token(token) => token.header().cloned().into_iter().collect(),
             Self::Basic(_) | Self::Bearer(_) => vec![AUTHORIZATION],
-            Self::None(_) => Vec::new(),
+            Self::Adyen(_) | Self::None(..) => Vec::new(),
         }
     }
 }

@@ -66,6 +66,32 @@ impl SingularPath {
     }
 }
 
+impl SingularPath {
+    /// Puts a value where the path leads; objects that are missing on the way are made. False if something else stands
+    /// in the way.
+    pub fn put(&self, value: &mut Value, new: Value) -> bool {
+        let mut place = value;
+        for step in &self.steps {
+            if place.is_null() && matches!(step, Step::Name(_)) {
+                *place = Value::Object(serde_json::Map::new());
+            }
+            let next = match (step, place) {
+                (Step::Name(name), Value::Object(members)) => {
+                    Some(members.entry(name.clone()).or_insert(Value::Null))
+                }
+                (Step::Index(index), Value::Array(elements)) => usize::try_from(*index)
+                    .ok()
+                    .and_then(|index| elements.get_mut(index)),
+                _ => None,
+            };
+            let Some(next) = next else { return false };
+            place = next;
+        }
+        *place = new;
+        true
+    }
+}
+
 impl fmt::Display for SingularPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -152,6 +178,27 @@ mod tests {
                 expected.as_ref(),
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn a_value_is_put_where_the_path_leads() {
+        for (before, path, after) in [
+            (json!({}), "$.a.b", Some(json!({"a": {"b": 7}}))),
+            (
+                json!({"a": {"c": 1}}),
+                "$.a.b",
+                Some(json!({"a": {"b": 7, "c": 1}})),
+            ),
+            (json!({"a": {"b": 1}}), "$.a.b", Some(json!({"a": {"b": 7}}))),
+            (json!([{}]), "$[0].x", Some(json!([{"x": 7}]))),
+            (json!([]), "$[0].x", None),
+            (json!({"a": "text"}), "$.a.b", None),
+            (json!("text"), "$.a", None),
+        ] {
+            let mut value = before.clone();
+            let put = SingularPath::parse(path).unwrap().put(&mut value, json!(7));
+            assert_eq!(put.then_some(value), after, "{before} {path}");
         }
     }
 

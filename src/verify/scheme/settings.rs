@@ -1,17 +1,22 @@
 //! From YAML to a compiled scheme: what the schemes' settings have in common.
 //!
-//! Secrets, names of headers, and the places of timestamps and ids are read here, item by item, so that each fault
-//! is found at its own place.
+//! Secrets, names of headers, and the places of signatures, timestamps and ids are read here, item by item, so that each
+//! fault is found at its own place.
+
+use std::sync::Arc;
 
 use http::HeaderName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::path::SingularPath;
+use super::presets::PlaceRow;
+use super::signature::keys::Held;
 use super::source::{Place, Unit};
+use crate::clock::Timestamp;
 use crate::diagnostic::Findings;
-use crate::secret::{Keyring, Secret};
-use crate::yaml::Node;
+use crate::secret::{Keyring, Secret, source_of};
+use crate::yaml::{Node, unknown};
 
 /// How many secrets a scheme may have: each costs every request a MAC.
 const MAX_SECRETS: usize = 16;
@@ -24,6 +29,7 @@ const MAX_FAMILIES: usize = 8;
 struct TimestampShape {
     header: Option<IgnoredAny>,
     item: Option<String>,
+    query: Option<String>,
     json: Option<String>,
     unit: Option<Unit>,
 }
@@ -33,6 +39,8 @@ struct TimestampShape {
 #[serde(deny_unknown_fields)]
 struct IdShape {
     header: Option<IgnoredAny>,
+    item: Option<String>,
+    query: Option<String>,
     json: Option<String>,
 }
 
@@ -54,13 +62,41 @@ pub struct TimestampField {
     pub unit: Option<Unit>,
 }
 
-/// The secrets under `key` of a mapping, or those that `node` itself is.
+/// The secrets under `key` of a mapping, or those that `node` itself is; each with its own place.
 pub fn secrets<'d>(
     node: Node<'d>,
     key: &str,
     keyring: &Keyring,
     findings: &mut Findings,
-) -> Vec<(Node<'d>, Secret)> {
+) -> Vec<(Node<'d>, Held<Secret>)> {
+    read_held(node, key, findings, |item, findings| keyring.read(item, findings))
+}
+
+/// As [`secrets`], for keys that are none: nothing is said of one that is written out or that everybody may read.
+pub fn public_keys<'d>(
+    node: Node<'d>,
+    key: &str,
+    keyring: &Keyring,
+    findings: &mut Findings,
+) -> Vec<(Node<'d>, Held<Secret>)> {
+    read_held(node, key, findings, |item, findings| {
+        let text = item.as_str();
+        let read = text.map_or_else(
+            || Err("a key is text: `file:/path`, `env:NAME` or the key itself".to_owned()),
+            |text| keyring.resolve(text),
+        );
+        read.map(|(key, _)| key)
+            .map_err(|message| findings.push(item.error("public-key", message)))
+            .ok()
+    })
+}
+
+fn read_held<'d>(
+    node: Node<'d>,
+    key: &str,
+    findings: &mut Findings,
+    read: impl Fn(Node<'d>, &mut Findings) -> Option<Secret>,
+) -> Vec<(Node<'d>, Held<Secret>)> {
     let holder = if node.is_mapping() {
         match node.get(key) {
             Some(holder) if !holder.value().is_null() => holder,
@@ -81,8 +117,62 @@ pub fn secrets<'d>(
         findings.push(holder.error("secret", message));
         return Vec::new();
     }
-    let read = |item: Node<'d>| keyring.read(item, findings).map(|secret| (item, secret));
-    items.into_iter().filter_map(read).collect()
+    let mut all = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        let (text, not_after) = if item.is_mapping() {
+            dated(item, key, findings)
+        } else {
+            (Some(item), None)
+        };
+        let Some(text) = text else { continue };
+        if let Some(secret) = read(text, findings) {
+            let source = text.as_str().and_then(source_of);
+            let source = source.map_or_else(
+                || format!("no. {} in the rules file", index + 1).into(),
+                Arc::from,
+            );
+            let held = Held {
+                key: secret,
+                source,
+                not_after,
+            };
+            all.push((text, held));
+        }
+    }
+    all
+}
+
+/// A secret with the end of its time: `{secret: env:OLD, not_after: 2026-12-31}`.
+fn dated<'d>(item: Node<'d>, key: &str, findings: &mut Findings) -> (Option<Node<'d>>, Option<Timestamp>) {
+    let known = [key, "not_after"];
+    for (name, node) in item.entries() {
+        if !known.contains(&name) {
+            findings.push(unknown(node.key_origin(), "unknown-key", "key", name, known));
+        }
+    }
+    let text = item.given(key);
+    if text.is_none() {
+        findings.push(item.error("missing-key", format!("`{key}` is missing")));
+    }
+    let not_after = item.given("not_after").and_then(|node| {
+        let end = node.as_str().and_then(end_of);
+        if end.is_none() {
+            let message =
+                "`not_after` is a date or an RFC 3339 instant: `2026-12-31`, `2026-12-31T12:00:00Z`";
+            findings.push(node.error("wrong-value", message));
+        }
+        end
+    });
+    (text, not_after)
+}
+
+/// The last moment of a date (by UTC), or an instant.
+fn end_of(text: &str) -> Option<Timestamp> {
+    let date = text.len() == 10 && !text.contains('T');
+    if date {
+        return Timestamp::parse_rfc3339(&format!("{text}T23:59:59.999Z"));
+    }
+    Timestamp::parse_rfc3339(text)
 }
 
 /// The names of headers that a field holds: one, or a list.
@@ -109,15 +199,6 @@ pub fn header_names(node: Node<'_>, findings: &mut Findings) -> Option<Vec<Heade
     (names.len() == items.len()).then_some(names)
 }
 
-/// One name of a header.
-pub fn header_name(node: Node<'_>, findings: &mut Findings) -> Option<HeaderName> {
-    if node.value().is_sequence() {
-        findings.push(node.error("wrong-value", "wrong type: one header is taken here"));
-        return None;
-    }
-    header_names(node, findings)?.into_iter().next()
-}
-
 /// The names that a row of data holds.
 pub fn row_names(names: &[&str]) -> Vec<HeaderName> {
     let parsed = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
@@ -141,24 +222,17 @@ pub fn timestamp(scheme: Node<'_>, findings: &mut Findings) -> Said<TimestampFie
     let Some(shape) = node.read::<TimestampShape>(findings) else {
         return Said::Nothing;
     };
-    let given = [shape.header.is_some(), shape.item.is_some(), shape.json.is_some()];
-    if given.iter().filter(|given| **given).count() > 1 {
-        findings.push(node.error(
-            "ambiguous-place",
-            "`timestamp` stands in one place: `header`, `item` or `json`",
-        ));
-    }
-    let place = if let Some(prefix) = shape.item {
-        if prefix.is_empty() {
-            findings.push(node.error(
-                "wrong-value",
-                "`item` is what the timestamp's item begins with: `t=`",
-            ));
-        }
-        Some(Place::Item(prefix))
-    } else {
-        header_or_json(node, shape.json.as_deref(), findings)
-    };
+    let place = place(
+        node,
+        "timestamp",
+        &[
+            ("header", shape.header.is_some()),
+            ("item", shape.item.is_some()),
+            ("query", shape.query.is_some()),
+            ("json", shape.json.is_some()),
+        ],
+        findings,
+    );
     Said::This(TimestampField {
         place,
         unit: shape.unit,
@@ -175,10 +249,13 @@ pub fn id(scheme: Node<'_>, findings: &mut Findings) -> Said<Option<Place>> {
     let Some(shape) = node.read::<IdShape>(findings) else {
         return Said::Nothing;
     };
-    if shape.header.is_some() && shape.json.is_some() {
-        findings.push(node.error("ambiguous-place", "`id` stands in one place: `header` or `json`"));
-    }
-    Said::This(header_or_json(node, shape.json.as_deref(), findings))
+    let given = [
+        ("header", shape.header.is_some()),
+        ("item", shape.item.is_some()),
+        ("query", shape.query.is_some()),
+        ("json", shape.json.is_some()),
+    ];
+    Said::This(place(node, "id", &given, findings))
 }
 
 /// The id of a scheme that signs nothing; `plain` is the header if the field does not say.
@@ -205,12 +282,47 @@ fn field<'d>(scheme: Node<'d>, key: &str, findings: &mut Findings) -> Said<Node<
     Said::This(node)
 }
 
-/// The place that `header` or `json` names.
-fn header_or_json(node: Node<'_>, json: Option<&str>, findings: &mut Findings) -> Option<Place> {
-    if let Some(text) = json {
-        let at = node.get("json").unwrap_or(node);
-        return path(at, text, findings).map(Place::Json);
+/// The one place that `field` names by one of the keys that are given; none if it names none.
+pub fn place(
+    node: Node<'_>,
+    field: &str,
+    given: &[(&'static str, bool)],
+    findings: &mut Findings,
+) -> Option<Place> {
+    let mut keys = given.iter().filter(|(_, given)| *given).map(|(key, _)| *key);
+    let key = keys.next()?;
+    if keys.next().is_some() {
+        let all: Vec<String> = given.iter().map(|(key, _)| format!("`{key}`")).collect();
+        let message = format!("`{field}` stands in one place: {}", all.join(" or "));
+        findings.push(node.error("ambiguous-place", message));
     }
-    let header = node.get("header").filter(|header| !header.value().is_null())?;
-    header_names(header, findings).map(Place::Headers)
+    let at = node.given(key)?;
+    let text = at.as_str().unwrap_or_default();
+    if key == "header" {
+        return header_names(at, findings).map(Place::Headers);
+    }
+    if text.is_empty() {
+        let message = match key {
+            "item" => "`item` is what the item begins with: `t=`",
+            "query" => "`query` is a name in the query",
+            _ => "`json` is the JSONPath of one value: `$.id`",
+        };
+        findings.push(at.error("wrong-value", message));
+        return None;
+    }
+    match key {
+        "item" => Some(Place::Item(text.to_owned())),
+        "query" => Some(Place::Query(text.to_owned())),
+        _ => path(at, text, findings).map(Place::Json),
+    }
+}
+
+/// The place that a row of data names.
+pub fn row_place(row: &PlaceRow) -> Option<Place> {
+    match row {
+        PlaceRow::Header(names) => Some(Place::Headers(row_names(names))),
+        PlaceRow::Item(prefix) => Some(Place::Item((*prefix).to_owned())),
+        PlaceRow::Query(name) => Some(Place::Query((*name).to_owned())),
+        PlaceRow::Json(text) => SingularPath::parse(text).ok().map(Place::Json),
+    }
 }

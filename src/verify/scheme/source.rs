@@ -16,10 +16,34 @@ use crate::verify::Refusal;
 pub enum Place {
     /// In a header; several names where a sender has several families of them, in the order of the families.
     Headers(Vec<HeaderName>),
-    /// Among the items of the signature header: the one that starts so.
+    /// Among the items of the signature's place: the one that starts so.
     Item(String),
+    /// In the query, under this name.
+    Query(String),
     /// In the body.
     Json(SingularPath),
+}
+
+impl Place {
+    /// Whether it must be looked for in the body.
+    pub fn is_in_body(&self) -> bool {
+        matches!(self, Self::Json(_))
+    }
+
+    /// The words for it in a request that has the family of headers at `index`.
+    pub fn words(&self, index: usize) -> String {
+        match self {
+            Self::Headers(names) => of_family(names, index).map(in_header).unwrap_or_default(),
+            Self::Item(prefix) => format!("the item `{prefix}`"),
+            Self::Query(name) => format!("`{name}` of the query"),
+            Self::Json(path) => format!("`{path}` of the body"),
+        }
+    }
+}
+
+/// The header of one family; one name alone serves all of them.
+pub fn of_family(names: &[HeaderName], index: usize) -> Option<&HeaderName> {
+    names.get(index).or(names.first())
 }
 
 /// Where the timestamp stands, and its unit.
@@ -133,8 +157,22 @@ pub fn only_line<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Result<Opti
     Ok(first.map(http::HeaderValue::as_bytes))
 }
 
-/// The body as JSON. Asked for only once the bytes are known to be genuine, and by a token that stands in them.
-pub fn json(body: &[u8]) -> Result<Value, Refusal> {
+/// The value under a name of the query, which may stand there only once.
+pub fn only_query(
+    query: &str,
+    name: &str,
+    repeated: impl FnOnce() -> Refusal,
+) -> Result<Option<String>, Refusal> {
+    let mut named = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+    let first = named.next();
+    if named.next().is_some() {
+        return Err(repeated());
+    }
+    Ok(first.map(|(_, value)| value.into_owned()))
+}
+
+/// The body as JSON. Asked for only once the bytes are known to be genuine, or where the proof itself stands in them.
+pub fn json(_headers: &HeaderMap, body: &[u8], _max_body: u64) -> Result<Value, Refusal> {
     // The parser's own words are left out: they could repeat what stands in the body.
     serde_json::from_slice(body).map_err(|error| Refusal::UnreadableBody {
         needed: format!(

@@ -3,38 +3,33 @@
 //! Nothing is signed, so nothing is remembered, unless the rules file says where an id stands.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::Surroundings;
-use super::path::SingularPath;
 use super::presets::{PLAIN_ID, TokenRow};
-use super::settings;
-use super::source::{self, Place, in_header, only_line};
+use super::settings::{self, row_place};
+use super::sign_body::Body;
+use super::signature::keys::{Held, decide};
+use super::source::{self, Place, only_line, only_query};
+use crate::clock::Timestamp;
 use crate::diagnostic::Findings;
 use crate::secret::Secret;
-use crate::verify::{Draft, Nonce, Proof, Received, Refusal};
+use crate::verify::{Draft, Nonce, Proof, Received, Refusal, Signed};
 use crate::yaml::Node;
 
 /// A compiled `token`, or a preset of that kind.
 #[derive(Debug)]
 pub struct Token {
-    place: TokenPlace,
-    secrets: Vec<Secret>,
+    /// Where it stands. A body is parsed before anything is known about it, bounded by `max_body`.
+    place: Place,
+    /// What it may be.
+    pub secrets: Vec<Held<Secret>>,
     id: Option<Place>,
-}
-
-/// Where the token stands.
-#[derive(Debug)]
-enum TokenPlace {
-    /// In a header, which holds nothing else.
-    Header(HeaderName),
-    /// In the query.
-    Query(String),
-    /// In the body. It is parsed before anything is known about it, bounded by the endpoint's `max_body`.
-    Json(SingularPath),
+    max_body: u64,
 }
 
 /// The fields of `token`.
@@ -47,9 +42,9 @@ struct Shape {
     /// The header that holds the token.
     header: Option<IgnoredAny>,
     /// The name in the query under which it stands.
-    query: Option<String>,
+    query: Option<IgnoredAny>,
     /// The `JSONPath` at which it stands.
-    json: Option<String>,
+    json: Option<IgnoredAny>,
     /// Where an id stands by which events are recognised.
     id: Option<IgnoredAny>,
 }
@@ -61,43 +56,43 @@ pub fn compile(
     surroundings: &Surroundings<'_>,
     findings: &mut Findings,
 ) -> Option<Token> {
-    let row_place = row.and_then(|row| HeaderName::from_bytes(row.header.as_bytes()).ok());
-    let mut place = row_place.map(TokenPlace::Header);
     if node.is_mapping() {
-        let shape: Shape = node.read(findings)?;
-        let given = [
-            shape.header.is_some(),
-            shape.query.is_some(),
-            shape.json.is_some(),
-        ];
-        if given.iter().filter(|given| **given).count() > 1 {
-            let message = "a token stands in one place: `header`, `query` or `json`";
-            findings.push(node.error("ambiguous-place", message));
-        }
-        if let Some(query) = shape.query {
-            place = Some(TokenPlace::Query(query));
-        } else if let (Some(text), Some(at)) = (&shape.json, node.get("json")) {
-            place = settings::path(at, text, findings).map(TokenPlace::Json).or(place);
-        } else if let (Some(_), Some(at)) = (shape.header, node.get("header")) {
-            place = settings::header_name(at, findings)
-                .map(TokenPlace::Header)
-                .or(place);
-        } else if place.is_none() {
+        node.read::<Shape>(findings)?;
+    }
+    let given = ["header", "query", "json"].map(|key| (key, node.given(key).is_some()));
+    let place = if given.iter().any(|(_, given)| *given) {
+        settings::place(node, "the token", &given, findings)
+    } else {
+        let place = row.and_then(|row| row_place(&row.place));
+        if place.is_none() {
             findings.push(nowhere(node));
         }
-    } else if place.is_none() {
-        findings.push(nowhere(node));
+        place
+    };
+    if let (Some(Place::Headers(names)), Some(at)) = (&place, node.given("header"))
+        && names.len() > 1
+    {
+        findings.push(at.error("wrong-value", "wrong type: one header is taken here"));
     }
-    let secrets: Vec<Secret> = settings::secrets(node, "secret", surroundings.keyring, findings)
-        .into_iter()
-        .map(|(_, secret)| secret)
-        .collect();
+    let secrets: Vec<Held<Secret>> = held(node, "secret", surroundings, findings);
     let id = settings::unsigned_id(node, PLAIN_ID, findings);
     (!secrets.is_empty()).then_some(Token {
         place: place?,
         secrets,
         id,
+        max_body: surroundings.max_body,
     })
+}
+
+/// The secrets under `key`.
+pub fn held(
+    node: Node<'_>,
+    key: &str,
+    surroundings: &Surroundings<'_>,
+    findings: &mut Findings,
+) -> Vec<Held<Secret>> {
+    let secrets = settings::secrets(node, key, surroundings.keyring, findings);
+    secrets.into_iter().map(|(_, held)| held).collect()
 }
 
 fn nowhere(node: Node<'_>) -> crate::diagnostic::Finding {
@@ -108,57 +103,65 @@ fn nowhere(node: Node<'_>) -> crate::diagnostic::Finding {
 impl Token {
     /// Whether the token is one of the secrets.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
-        self.check(&received.headers, &received.query, &received.body)?;
-        proof(self.id.as_ref(), &received.headers, &received.body)
+        let token = self.token(received)?;
+        let wrong = || Refusal::BadToken {
+            place: self.place.words(0),
+        };
+        let source = which(&self.secrets, &token, received.at, wrong)?;
+        proof(self.id.as_ref(), received, self.max_body, Some(source))
     }
 
-    fn check(&self, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<(), Refusal> {
-        let token = self.token(headers, query, body)?;
-        if one_of(&self.secrets, &token) {
-            Ok(())
-        } else {
-            Err(Refusal::BadToken { place: self.words() })
-        }
-    }
-
-    fn token<'r>(&self, headers: &'r HeaderMap, query: &str, body: &[u8]) -> Result<Cow<'r, [u8]>, Refusal> {
+    fn token<'r>(&self, received: &'r Received) -> Result<Cow<'r, [u8]>, Refusal> {
+        let place = || self.place.words(0);
         let found = match &self.place {
-            TokenPlace::Header(header) => only_line(headers, header)?.map(Cow::Borrowed),
-            TokenPlace::Query(name) => {
-                let mut named = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
-                let first = named.next();
-                if named.next().is_some() {
-                    return Err(Refusal::RepeatedToken { place: self.words() });
-                }
-                first.map(|(_, token)| Cow::Owned(token.into_owned().into_bytes()))
+            Place::Headers(names) => match names.first() {
+                Some(header) => only_line(&received.headers, header)?.map(Cow::Borrowed),
+                None => None,
+            },
+            Place::Query(name) => {
+                let repeated = || Refusal::RepeatedToken { place: place() };
+                only_query(&received.query, name, repeated)?.map(|token| Cow::Owned(token.into_bytes()))
             }
-            TokenPlace::Json(path) => {
-                let json = source::json(body)?;
+            Place::Json(path) => {
+                let json = source::json(&received.headers, &received.body, self.max_body)?;
                 path.find(&json).and_then(source::text_of).map(Cow::Owned)
             }
+            Place::Item(_) => None,
         };
-        found.ok_or_else(|| Refusal::MissingToken { place: self.words() })
+        found.ok_or_else(|| Refusal::MissingToken { place: place() })
     }
 
-    /// The headers that the sender would add. A token in the query or in the body is the caller's to write there.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
-        let mut added = sign_id(self.id.as_ref(), draft)?;
-        if let TokenPlace::Header(header) = &self.place {
-            let secret = self.secrets.first().ok_or("there is no secret to send")?;
-            added.push((header.clone(), sensitive(secret.expose())?));
-            return Ok(added);
+    /// What the sender would add.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+        let mut signed = sign_id(self.id.as_ref(), draft)?;
+        let secret = self.secrets.first().ok_or("there is no secret to send")?;
+        let text = || {
+            let text = std::str::from_utf8(secret.key.expose());
+            text.map_err(|_| "the secret is no text".to_owned())
+                .map(str::to_owned)
+        };
+        match &self.place {
+            Place::Headers(names) => {
+                let header = names.first().ok_or("the scheme names no header")?;
+                signed
+                    .headers
+                    .push((header.clone(), sensitive(secret.key.expose())?));
+            }
+            Place::Query(name) => signed.query.push((name.clone(), text()?)),
+            Place::Json(path) => {
+                let mut body = Body::new(draft);
+                body.put(path, serde_json::Value::String(text()?))?;
+                signed.body = body.changed();
+            }
+            Place::Item(_) => {}
         }
-        let query = draft.url.split_once('?').map_or("", |(_, query)| query);
-        let query = query.split('#').next().unwrap_or_default();
-        self.check(draft.headers, query, draft.body)
-            .map_err(|refusal| format!("{refusal}: write it there"))?;
-        Ok(added)
+        Ok(signed)
     }
 
     /// The header that holds the secret.
     pub fn header(&self) -> Option<&HeaderName> {
         match &self.place {
-            TokenPlace::Header(header) => Some(header),
+            Place::Headers(names) => names.first(),
             _ => None,
         }
     }
@@ -166,31 +169,36 @@ impl Token {
     /// The name in the query that holds the secret.
     pub fn query(&self) -> Option<&str> {
         match &self.place {
-            TokenPlace::Query(name) => Some(name),
+            Place::Query(name) => Some(name),
             _ => None,
         }
     }
-
-    fn words(&self) -> String {
-        match &self.place {
-            TokenPlace::Header(header) => in_header(header),
-            TokenPlace::Query(name) => format!("`{name}` of the query"),
-            TokenPlace::Json(path) => format!("`{path}` of the body"),
-        }
-    }
 }
 
-/// Whether `candidate` is one of the secrets. All are compared, so that the time does not tell which it was.
-pub fn one_of(secrets: &[Secret], candidate: &[u8]) -> bool {
-    secrets
-        .iter()
-        .fold(false, |found, secret| found | secret.matches(candidate))
+/// The source of the secret that `candidate` is. All are compared, so that the time does not tell which it was.
+pub fn which(
+    secrets: &[Held<Secret>],
+    candidate: &[u8],
+    now: Timestamp,
+    wrong: impl FnOnce() -> Refusal,
+) -> Result<Arc<str>, Refusal> {
+    let compared: Vec<bool> = secrets.iter().map(|held| held.key.matches(candidate)).collect();
+    decide(secrets.iter().zip(compared), now, wrong)
 }
 
 /// What a request proves that signs nothing: its id, if the rules file says where one stands.
-pub fn proof(id: Option<&Place>, headers: &HeaderMap, body: &[u8]) -> Result<Proof, Refusal> {
+pub fn proof(
+    id: Option<&Place>,
+    received: &Received,
+    max_body: u64,
+    secret: Option<Arc<str>>,
+) -> Result<Proof, Refusal> {
+    let headers = &received.headers;
     let nonces = match id {
-        Some(Place::Json(path)) => vec![Nonce::id(&source::id_at(path, &source::json(body)?)?)],
+        Some(Place::Json(path)) => {
+            let json = source::json(headers, &received.body, max_body)?;
+            vec![Nonce::id(&source::id_at(path, &json)?)]
+        }
         Some(Place::Headers(names)) => {
             let sent = names.iter().find(|name| headers.contains_key(*name));
             match sent.or(names.first()) {
@@ -198,27 +206,40 @@ pub fn proof(id: Option<&Place>, headers: &HeaderMap, body: &[u8]) -> Result<Pro
                 None => Vec::new(),
             }
         }
+        Some(place @ Place::Query(name)) => {
+            let repeated = || Refusal::MalformedId {
+                place: place.words(0),
+                fault: "stands more than once".to_owned(),
+            };
+            let found = only_query(&received.query, name, repeated)?;
+            let id = found.filter(|id| !id.is_empty());
+            let missing = || Refusal::MissingId {
+                place: place.words(0),
+            };
+            vec![Nonce::id(id.ok_or_else(missing)?.as_bytes())]
+        }
         Some(Place::Item(_)) | None => Vec::new(),
     };
     Ok(Proof {
         timestamp: None,
         nonces,
+        secret,
     })
 }
 
-/// The header with the id that such a sender would add.
-pub fn sign_id(id: Option<&Place>, draft: &Draft<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+/// The header or the parameter with the id that such a sender would add; one in the body is the body's owner's to write.
+pub fn sign_id(id: Option<&Place>, draft: &Draft<'_>) -> Result<Signed, String> {
+    let mut signed = Signed::default();
     match id {
         Some(Place::Headers(names)) => {
             let value = HeaderValue::from_str(draft.id).map_err(|error| format!("the id: {error}"))?;
-            Ok(names
-                .first()
-                .map(|name| (name.clone(), value))
-                .into_iter()
-                .collect())
+            let name = names.first().cloned();
+            signed.headers.extend(name.map(|name| (name, value)));
         }
-        _ => Ok(Vec::new()),
+        Some(Place::Query(name)) => signed.query.push((name.clone(), draft.id.to_owned())),
+        _ => {}
     }
+    Ok(signed)
 }
 
 /// A header's value that is a secret.

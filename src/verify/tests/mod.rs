@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Draft, EventId, Proof, Received, Refusal, Verification};
+use super::{Draft, EventId, Proof, Received, Refusal, Surroundings, Verification};
 use crate::clock::Timestamp;
 use crate::diagnostic::{Finding, Findings, Source};
 use crate::secret::Keyring;
@@ -45,12 +45,62 @@ fn compiled(text: &str, public_url: Option<&str>) -> (Option<Verification>, Vec<
     let document = Document::parse(source, &mut findings);
     let verification = document.and_then(|document| {
         let node = document.root().get("verify").unwrap();
-        Verification::compile(node, &keyring, public_url, &mut findings)
+        let surroundings = Surroundings {
+            keyring: &keyring,
+            public_url,
+            max_body: 1 << 20,
+        };
+        Verification::compile(node, &surroundings, &mut findings)
     });
     let written_out = |finding: &Finding| finding.message.starts_with("a secret written out");
     let findings = findings.iter().filter(|finding| !written_out(finding)).cloned();
     (verification, findings.collect())
 }
+
+/// The value of `verify` that makes a scheme work, and sign; in base64, in hex and as text the secret is one.
+fn working(scheme: &str) -> String {
+    const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    match scheme {
+        "none" => "none".to_owned(),
+        "token" => format!("{{token: {{header: X-Token, secret: {HEX}}}}}"),
+        "basic" | "azure_devops" => format!("{{{scheme}: {{user: ci, password: {HEX}}}}}"),
+        "discord" | "ed25519" => format!("{{{scheme}: {{private_key: '{HEX}'}}}}"),
+        "standard_v1a" => {
+            "{standard_v1a: {private_key: whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=}}".to_owned()
+        }
+        "sendgrid" | "ecdsa_p256" => format!("{{{scheme}: {{private_key: {}}}}}", p256()),
+        _ => format!("{{{scheme}: '{HEX}'}}"),
+    }
+}
+
+/// The same, with another secret.
+fn working_with_another(scheme: &str) -> String {
+    working(scheme)
+        .replace("000102", "ff0102")
+        .replace("AAEC", "/wEC")
+        .replace(p256(), another_p256())
+}
+
+/// A private key of P-256 in base64 PKCS#8, made once.
+fn p256() -> &'static str {
+    static KEY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    KEY.get_or_init(generated)
+}
+
+/// Another one.
+fn another_p256() -> &'static str {
+    static KEY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    KEY.get_or_init(generated)
+}
+
+fn generated() -> String {
+    let pair =
+        aws_lc_rs::signature::EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING);
+    data_encoding::BASE64.encode(pair.unwrap().to_pkcs8v1().unwrap().as_ref())
+}
+
+/// A body in which every scheme finds what it signs.
+const SUITABLE: &[u8] = br#"{"value":[{}],"notificationItems":[{"NotificationRequestItem":{"pspReference":"p","amount":{"value":1130,"currency":"EUR"},"success":"true"}}],"id":"evt_1"}"#;
 
 /// A verification that has nothing wrong with it.
 fn verification(text: &str) -> Verification {
@@ -117,9 +167,17 @@ fn sent_as(
         body,
         at,
         id,
+        restamp: true,
     };
-    for (name, value) in verification.sign(&draft).unwrap() {
+    let signed = verification.sign(&draft).unwrap();
+    if let Some((_, query)) = signed.url("https://h").split_once('?') {
+        query.clone_into(&mut request.query);
+    }
+    for (name, value) in signed.headers {
         request.headers.append(name, value);
+    }
+    if let Some(body) = signed.body {
+        request.body = body.into();
     }
     request
 }

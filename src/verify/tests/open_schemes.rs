@@ -71,21 +71,33 @@ fn a_token_in_the_query_or_the_body() {
 }
 
 #[test]
-fn a_token_that_is_no_header_is_written_by_the_caller() {
-    let verification = verification("{token: {query: t, secret: env:A}}");
-    let headers = http::HeaderMap::new();
-    let signed = |url: &str| {
-        verification.sign(&crate::verify::Draft {
+fn a_token_is_written_where_it_stands() {
+    let signed = |verify: &str, url: &str, body: &[u8]| {
+        verification(verify).sign(&crate::verify::Draft {
             method: &http::Method::POST,
             url,
-            headers: &headers,
-            body: b"",
+            headers: &http::HeaderMap::new(),
+            body,
             at: super::now(),
             id: "",
+            restamp: true,
         })
     };
-    assert_eq!(signed("https://h/x?t=secret-a#top"), Ok(vec![]));
-    assert!(signed("https://h/x").unwrap_err().contains("write it there"));
+    let in_query = signed("{token: {query: t, secret: 'a b&c'}}", "https://h/x?y=1#top", b"").unwrap();
+    assert_eq!(
+        in_query.url("https://h/x?y=1#top"),
+        "https://h/x?y=1&t=a%20b%26c#top"
+    );
+    assert!(in_query.headers.is_empty() && in_query.body.is_none());
+    let graph = "{microsoft_graph: env:A}";
+    let in_body = signed(graph, "https://h/x", br#"{"value":[{"id":1}]}"#).unwrap();
+    assert_eq!(
+        in_body.body.as_deref(),
+        Some(br#"{"value":[{"clientState":"secret-a","id":1}]}"#.as_slice())
+    );
+    let error = |body| signed(graph, "https://h/x", body).unwrap_err();
+    assert_eq!(error(b"{}"), "the body has no place for `$.value[0].clientState`");
+    assert!(error(b"x").contains("which is not JSON"));
 }
 
 #[test]

@@ -115,3 +115,111 @@ fn square_written_out_by_hand() {
         "bad-signature"
     );
 }
+
+/// The parameters of Twilio's own test.
+const TWILIO_FORM: &[u8] =
+    b"CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309&To=%2B18005551212";
+
+fn twilio(public_url: &str, query: &str, content_type: &str, body: &[u8], signature: &str) -> &'static str {
+    let (verification, _) = super::compiled("{twilio: '12345'}", Some(public_url));
+    let headers = [("X-Twilio-Signature", signature), ("Content-Type", content_type)];
+    let mut request = received(&headers, body);
+    "/myapp.php".clone_into(&mut request.path);
+    query.clone_into(&mut request.query);
+    let proof = verification.unwrap().prove(&request);
+    proof.map_or_else(|refusal| refusal.reason(), |_| "held")
+}
+
+#[test]
+fn twilio_of_a_form_with_and_without_its_port() {
+    let form = "application/x-www-form-urlencoded; charset=utf-8";
+    let query = "foo=1&bar=2";
+    let (plain, with_443) = ("RSOYDt4T1cUTdK1PDd93/VVr8B8=", "kvajT1Ptam85bY51eRf/AJRuM3w=");
+    let (with_80, with_1234) = ("0ZXoZLH/DfblKGATFgpif+LLRf4=", "Zmvh+3yNM1Phv2jhDCwEM3q5ebU=");
+    for (url, signature, outcome) in [
+        ("https://mycompany.com", plain, "held"),
+        ("https://mycompany.com", with_443, "held"),
+        ("https://mycompany.com:443", plain, "held"),
+        ("https://mycompany.com:443", with_443, "held"),
+        ("http://mycompany.com", with_80, "held"),
+        ("http://mycompany.com:1234", with_1234, "held"),
+        ("https://mycompany.com", with_1234, "bad-signature"),
+        ("https://mycompany.com", with_80, "bad-signature"),
+        ("https://other.com", plain, "bad-signature"),
+    ] {
+        assert_eq!(
+            twilio(url, query, form, TWILIO_FORM, signature),
+            outcome,
+            "{url} {signature}"
+        );
+    }
+    let url = "https://mycompany.com";
+    // The order of the fields does not count, nor what repeats; every name and value does.
+    let mut fields: Vec<&[u8]> = TWILIO_FORM.split(|byte| *byte == b'&').collect();
+    fields.reverse();
+    fields.push(b"Digits=1234");
+    assert_eq!(twilio(url, query, form, &fields.join(&b'&'), plain), "held");
+    for altered in [
+        [TWILIO_FORM, b"&x=1"].concat(),
+        [TWILIO_FORM, b"&Digits=12345"].concat(),
+        TWILIO_FORM[..TWILIO_FORM.len() - 1].to_vec(),
+        Vec::new(),
+    ] {
+        assert_eq!(twilio(url, query, form, &altered, plain), "bad-signature");
+    }
+    assert_eq!(
+        twilio(url, "bar=2&foo=1", form, TWILIO_FORM, plain),
+        "bad-signature"
+    );
+    // Signed as a form it is nothing else.
+    assert_eq!(
+        twilio(url, query, "application/json", TWILIO_FORM, plain),
+        "bad-signature"
+    );
+}
+
+#[test]
+fn twilio_of_json_by_its_digest_in_the_url() {
+    let url = "https://mycompany.com";
+    let digest = "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620";
+    let query = format!("foo=1&bar=2&bodySHA256={digest}");
+    let signature = "a9nBmqA0ju/hNViExpshrM61xv4=";
+    let body: &[u8] = br#"{"property": "value", "boolean": true}"#;
+    let json = "application/json";
+    assert_eq!(twilio(url, &query, json, body, signature), "held");
+    assert_eq!(twilio(url, &query, json, b"{}", signature), "bad-signature");
+    // A URL that says nothing of the body lets no body in.
+    let plain = sent_as(
+        &verification("{twilio: '12345'}"),
+        &[("Content-Type", "application/json")],
+        b"",
+        "",
+        Timestamp::from_seconds(NOW),
+    );
+    let mut request = plain.clone();
+    let verification = verification("{twilio: '12345'}");
+    assert!(verification.prove(&request).is_ok());
+    request.body = body.to_vec().into();
+    assert_eq!(
+        verification.prove(&request).unwrap_err().reason(),
+        "missing-signature"
+    );
+}
+
+#[test]
+fn square() {
+    let (verification, _) = super::compiled("{square: asdf1234}", Some("https://example.com"));
+    let signature = "2kRE5qRU2tR+tBGlDwMEw2avJ7QM4ikPYD/PJ3bd9Og=";
+    let mut request = received(
+        &[("x-square-hmacsha256-signature", signature)],
+        br#"{"hello":"world"}"#,
+    );
+    "/webhook".clone_into(&mut request.path);
+    let verification = verification.unwrap();
+    assert!(verification.prove(&request).is_ok());
+    "/webhook/".clone_into(&mut request.path);
+    assert_eq!(
+        verification.prove(&request).unwrap_err().reason(),
+        "bad-signature"
+    );
+}

@@ -1,17 +1,30 @@
 //! What a sender signs: a template of bytes such as `{id}.{timestamp}.{body}`.
 //!
-//! It is parsed at load and expanded in one pass, by feeding the MAC piece after piece: nothing in a body is ever
-//! read as a template, and no body is copied. The template also tells whether the place where the id ends can
+//! It is parsed at load and expanded in one pass, by feeding the key piece after piece: nothing in a body is ever
+//! read as a template, and for a MAC no body is copied. The template also tells whether the place where the id ends can
 //! be moved without the signature noticing.
+
+use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName};
 
-use super::mac::Mac;
-use super::source::only_line;
+use super::{twilio, url};
 use crate::verify::Refusal;
+use crate::verify::scheme::source::only_line;
 
 /// The names that may stand in braces.
-pub const TOKENS: [&str; 6] = ["body", "timestamp", "id", "method", "url", "header:NAME"];
+pub const TOKENS: [&str; 7] = [
+    "body",
+    "timestamp",
+    "id",
+    "method",
+    "url",
+    "decoded_url",
+    "header:NAME",
+];
+
+/// The word for what Twilio signs, which no template says: the URL, and the fields of a form in their order.
+pub const TWILIO: &str = "twilio";
 
 /// One piece of a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +41,10 @@ pub enum Piece {
     Method,
     /// The public URL with path and query.
     Url,
+    /// The same with the escapes undone that `HubSpot` undoes.
+    DecodedUrl,
+    /// The fields of a form as Twilio signs them; of any other body nothing, for its digest stands in the URL.
+    Fields,
     /// The value of a header.
     Header(HeaderName),
 }
@@ -54,6 +71,13 @@ pub struct Filling<'f> {
     pub headers: &'f HeaderMap,
 }
 
+impl Filling<'_> {
+    /// The same request at another URL.
+    pub fn at<'u>(&'u self, url: &'u str) -> Filling<'u> {
+        Filling { url, ..*self }
+    }
+}
+
 /// What is wrong with a template.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -64,8 +88,13 @@ pub enum Fault {
 }
 
 impl Content {
-    /// Parses a template.
+    /// Parses a template, or the word [`TWILIO`].
     pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text == TWILIO {
+            return Ok(Self {
+                pieces: vec![Piece::Url, Piece::Fields],
+            });
+        }
         let mut pieces: Vec<Piece> = Vec::new();
         let mut rest = text;
         while let Some((literal, after)) = rest.split_once('{') {
@@ -92,6 +121,16 @@ impl Content {
     /// Whether `piece` is in it.
     pub fn covers(&self, piece: &Piece) -> bool {
         self.pieces.contains(piece)
+    }
+
+    /// Whether a signature over it holds for one body alone.
+    pub fn covers_body(&self) -> bool {
+        self.covers(&Piece::Body) || self.covers(&Piece::Fields)
+    }
+
+    /// Whether it holds the URL in any form.
+    pub fn covers_url(&self) -> bool {
+        self.covers(&Piece::Url) || self.covers(&Piece::DecodedUrl)
     }
 
     /// Takes `{header:NAME}` for what that header is said to hold: `piece` is the timestamp or the id.
@@ -126,24 +165,37 @@ impl Content {
         Some(forbidden)
     }
 
-    /// Feeds a request's content to a MAC.
-    pub fn feed(&self, mac: &mut Mac, filling: &Filling<'_>) -> Result<(), Refusal> {
+    /// Feeds a request's content to `take`, piece after piece.
+    pub fn feed(&self, filling: &Filling<'_>, mut take: impl FnMut(&[u8])) -> Result<(), Refusal> {
         for piece in &self.pieces {
-            mac.update(match piece {
-                Piece::Literal(bytes) => bytes,
-                Piece::Body => filling.body,
-                Piece::Timestamp => filling.timestamp,
-                Piece::Id => filling.id,
-                Piece::Method => filling.method.as_bytes(),
-                Piece::Url => filling.url.as_bytes(),
+            match piece {
+                Piece::Literal(bytes) => take(bytes),
+                Piece::Body => take(filling.body),
+                Piece::Timestamp => take(filling.timestamp),
+                Piece::Id => take(filling.id),
+                Piece::Method => take(filling.method.as_bytes()),
+                Piece::Url => take(filling.url.as_bytes()),
+                Piece::DecodedUrl => take(&url::decoded(filling.url)),
+                Piece::Fields => twilio::feed_fields(filling.headers, filling.body, &mut take)?,
                 Piece::Header(header) => {
-                    only_line(filling.headers, header)?.ok_or_else(|| Refusal::MissingHeader {
+                    let line = only_line(filling.headers, header)?;
+                    take(line.ok_or_else(|| Refusal::MissingHeader {
                         header: header.clone(),
-                    })?
+                    })?);
                 }
-            });
+            }
         }
         Ok(())
+    }
+
+    /// A request's content in one piece; borrowed where it is the body alone.
+    pub fn whole<'f>(&self, filling: &Filling<'f>) -> Result<Cow<'f, [u8]>, Refusal> {
+        if self.pieces == [Piece::Body] {
+            return Ok(Cow::Borrowed(filling.body));
+        }
+        let mut whole = Vec::with_capacity(filling.body.len() + 128);
+        self.feed(filling, |bytes| whole.extend_from_slice(bytes))?;
+        Ok(Cow::Owned(whole))
     }
 }
 
@@ -155,6 +207,7 @@ fn piece(token: &str) -> Result<Piece, Fault> {
         "id" => Ok(Piece::Id),
         "method" => Ok(Piece::Method),
         "url" => Ok(Piece::Url),
+        "decoded_url" => Ok(Piece::DecodedUrl),
         _ => {
             let name = token
                 .strip_prefix("header:")
@@ -176,7 +229,6 @@ fn push_literal(pieces: &mut Vec<Piece>, literal: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::scheme::mac::Algorithm;
 
     fn expand(template: &str, body: &[u8]) -> Vec<u8> {
         let mut headers = HeaderMap::new();
@@ -189,18 +241,13 @@ mod tests {
             url: "https://h/x?{id}",
             headers: &headers,
         };
-        let mut mac = Mac::keyed(Algorithm::Sha256, b"k").unwrap();
-        Content::parse(template)
-            .unwrap()
-            .feed(&mut mac, &filling)
+        let content = Content::parse(template).unwrap();
+        let mut fed = Vec::new();
+        content
+            .feed(&filling, |bytes| fed.extend_from_slice(bytes))
             .unwrap();
-        mac.finish().expose().to_vec()
-    }
-
-    fn plain(content: &[u8]) -> Vec<u8> {
-        let mut mac = Mac::keyed(Algorithm::Sha256, b"k").unwrap();
-        mac.update(content);
-        mac.finish().expose().to_vec()
+        assert_eq!(content.whole(&filling).unwrap(), fed);
+        fed
     }
 
     #[test]
@@ -210,14 +257,14 @@ mod tests {
             b"nul \0 invalid \xff\xfe \xef\xbb\xbfbom \r\n",
             b"",
         ] {
-            assert_eq!(expand("{body}", body), plain(body));
+            assert_eq!(expand("{body}", body), body);
             assert_eq!(
                 expand("v0:{timestamp}:{body}}", body),
-                plain(&[b"v0:10:", body, b"}"].concat())
+                [b"v0:10:", body, b"}"].concat()
             );
             assert_eq!(
                 expand("{method}{url}{header:X-One}{id}.{body}", body),
-                plain(&[b"POSThttps://h/x?{id}1 {body}{timestamp}.", body].concat())
+                [b"POSThttps://h/x?{id}1 {body}{timestamp}.", body].concat()
             );
         }
     }

@@ -1,10 +1,10 @@
-//! The arithmetic of signatures: keyed MACs, how they are written down, and how they are compared.
+//! The arithmetic of shared secrets: keyed MACs, how signatures are written down, and how they are compared.
 //!
 //! A [`Mac`] is keyed once at load and cloned for each request; contents are fed to it piece by piece.
 
 use std::fmt;
 
-use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, KeyInit, Mac as _};
 use serde::Deserialize;
 use sha1::Sha1;
@@ -115,58 +115,81 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Writes a MAC.
-    pub fn encode(self, mac: &[u8]) -> String {
+    /// Writes a signature.
+    pub fn encode(self, signature: &[u8]) -> String {
         match self {
-            Self::Hex => HEXLOWER.encode(mac),
-            Self::Base64 => BASE64.encode(mac),
+            Self::Hex => HEXLOWER.encode(signature),
+            Self::Base64 => BASE64.encode(signature),
         }
     }
 
-    /// Reads a MAC of `length` bytes; the error says what is wrong, to follow "the header", and does not repeat
-    /// the text.
-    pub fn decode(self, text: &[u8], length: usize) -> Result<Vec<u8>, String> {
-        let (needed, name, decoder) = match self {
-            Self::Hex => (length * 2, "hex digits", &HEXLOWER_PERMISSIVE),
-            Self::Base64 => (length.div_ceil(3) * 4, "characters of base64", &BASE64),
+    /// Reads a signature; the error says what is wrong, to follow the place, and does not repeat the text.
+    pub fn decode(self, text: &[u8], length: Length) -> Result<Vec<u8>, String> {
+        let (name, decoder) = match self {
+            Self::Hex => ("hex digits", &HEXLOWER_PERMISSIVE),
+            Self::Base64 => ("characters of base64", &BASE64),
+        };
+        let written = |bytes: usize| match self {
+            Self::Hex => bytes * 2,
+            Self::Base64 => bytes.div_ceil(3) * 4,
+        };
+        let needed = match length {
+            Length::Exactly(bytes) => format!("{} {name}", written(bytes)),
+            Length::AtMost(bytes) => format!("1 to {} {name}", written(bytes)),
         };
         // Looked at first: what comes from a stranger may be 64 KiB long.
-        if text.len() != needed {
+        let fits = match length {
+            Length::Exactly(bytes) => text.len() == written(bytes),
+            Length::AtMost(bytes) => (1..=written(bytes)).contains(&text.len()),
+        };
+        if !fits {
             return Err(format!(
-                "holds a signature of {} bytes, not of {needed} {name}",
+                "holds a signature of {} bytes, not of {needed}",
                 text.len()
             ));
         }
-        match decoder.decode(text) {
-            Ok(mac) if mac.len() == length => Ok(mac),
-            _ => Err(format!("holds a signature that is not {needed} {name}")),
+        match (decoder.decode(text), length) {
+            (Ok(signature), Length::AtMost(_)) => Ok(signature),
+            (Ok(signature), Length::Exactly(bytes)) if signature.len() == bytes => Ok(signature),
+            _ => Err(format!("holds a signature that is not {needed}")),
         }
     }
 }
 
-/// How a secret is written down.
+/// How many bytes a signature has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// So many.
+    Exactly(usize),
+    /// So many at most.
+    AtMost(usize),
+}
+
+/// How a key is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SecretEncoding {
+pub enum KeyEncoding {
     /// As it is.
     Utf8,
-    /// Base64, the standard alphabet, padded.
+    /// Base64, the standard alphabet, padded or not.
     Base64,
     /// Hexadecimal, in either case.
     Hex,
 }
 
-impl SecretEncoding {
+impl KeyEncoding {
     /// The key; the error does not repeat the secret.
     pub fn decode(self, text: &[u8]) -> Result<Vec<u8>, &'static str> {
         match self {
             Self::Utf8 => Some(text.to_vec()),
-            Self::Base64 => BASE64.decode(text).ok(),
+            // The senders' own libraries take unpadded secrets, and some consoles show them so.
+            Self::Base64 if text.ends_with(b"=") => BASE64.decode(text).ok(),
+            Self::Base64 => BASE64_NOPAD.decode(text).ok(),
             Self::Hex => HEXLOWER_PERMISSIVE.decode(text).ok(),
         }
         .ok_or(match self {
-            Self::Hex => "the secret is not hex",
-            _ => "the secret is not base64 (standard alphabet, padded)",
+            Self::Hex => "it is not hex",
+            _ => "it is not base64 (standard alphabet)",
         })
     }
 }
@@ -207,7 +230,7 @@ mod tests {
 
     #[test]
     fn hex_is_read_in_either_case_and_nothing_else_is() {
-        let decode = |text: &str| Encoding::Hex.decode(text.as_bytes(), 2);
+        let decode = |text: &str| Encoding::Hex.decode(text.as_bytes(), Length::Exactly(2));
         for right in ["abcd", "ABCD", "aBCd"] {
             assert_eq!(decode(right).unwrap(), [0xab, 0xcd], "{right}");
         }
@@ -220,7 +243,7 @@ mod tests {
 
     #[test]
     fn base64_is_strict() {
-        let decode = |text: &str| Encoding::Base64.decode(text.as_bytes(), 4);
+        let decode = |text: &str| Encoding::Base64.decode(text.as_bytes(), Length::Exactly(4));
         assert_eq!(decode("+/8AAA==").unwrap(), [0xfb, 0xff, 0, 0]);
         // Unpadded, URL-safe, with noise, with set trailing bits, with a newline, two chunks.
         for wrong in [
@@ -235,5 +258,8 @@ mod tests {
         ] {
             assert!(decode(wrong).is_err(), "{wrong}");
         }
+        let bounded = |text: &str| Encoding::Base64.decode(text.as_bytes(), Length::AtMost(4));
+        assert_eq!(bounded("+/8=").unwrap(), [0xfb, 0xff]);
+        assert!(bounded("").is_err() && bounded("+/8AAAAAAAA=").is_err());
     }
 }

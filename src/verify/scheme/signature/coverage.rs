@@ -1,14 +1,12 @@
-//! What the signature of a compiled `hmac` covers, and what of it does not fit together.
+//! What the signature of a compiled scheme covers, and what of it does not fit together.
 //!
 //! A timestamp or an id that anybody can change protects nothing: it is said at load, and never relied on.
 
-use http::HeaderName;
-
-use super::Surroundings;
 use super::content::{Content, Piece};
-use super::hmac_settings::at;
-use super::source::{Place, TimestampSource};
+use super::settings::at;
 use crate::diagnostic::{Finding, Findings};
+use crate::verify::scheme::Surroundings;
+use crate::verify::scheme::source::{Place, TimestampSource};
 use crate::yaml::Node;
 
 /// The fields that must fit each other.
@@ -17,30 +15,33 @@ pub struct Judged<'j> {
     pub node: Node<'j>,
     /// What is signed.
     pub content: &'j Content,
-    /// The signature's header, one for each family.
-    pub headers: &'j [HeaderName],
+    /// Where the signature stands; of headers one for each family.
+    pub signature: &'j Place,
     /// Where the timestamp stands.
     pub timestamp: Option<&'j TimestampSource>,
     /// Where the id stands.
     pub id: Option<&'j Place>,
-    /// Whether the signature's header is a list.
+    /// Whether the signature stands in a list.
     pub has_items: bool,
 }
 
 impl Judged<'_> {
     /// Adds what does not fit; returns whether the timestamp and the id are signed.
     pub fn judge(&self, surroundings: &Surroundings<'_>, findings: &mut Findings) -> (bool, bool) {
-        if self.content.covers(&Piece::Url) && surroundings.public_url.is_none() {
+        if self.content.covers_url() && surroundings.public_url.is_none() {
             findings.push(
                 self.at("content")
                     .error(
                         "missing-public-url",
-                        "`{url}` is signed, and `server.public_url` is not set",
+                        "the URL is signed, and `server.public_url` is not set",
                     )
                     .hint("the URL is never taken from the request: say which one the sender calls"),
             );
         }
-        if !self.content.covers(&Piece::Body) {
+        if self.content.covers_body() && self.signature.is_in_body() {
+            let message = "the signature stands in the body, so it cannot have been made over it";
+            findings.push(self.at("content").error("unverified-body", message));
+        } else if !self.content.covers_body() {
             let message = "the content does not cover the body: one genuine signature lets any body in";
             findings.push(self.at("content").warning("unsigned-body", message));
         }
@@ -51,7 +52,7 @@ impl Judged<'_> {
         }) = self.timestamp
             && !self.has_items
         {
-            let message = "the timestamp is an item of the signature's header, and `separator` is not set";
+            let message = "the timestamp is an item beside the signature, and `separator` is not set";
             findings.push(self.at("timestamp").error("missing-separator", message));
         }
         let timestamp = self.timestamp.map(|source| &source.place);
@@ -73,16 +74,19 @@ impl Judged<'_> {
 
     /// Every family needs its timestamp and its id, or all of them the same.
     fn judge_names(&self, findings: &mut Findings) {
+        let families = match self.signature {
+            Place::Headers(names) => names.len(),
+            _ => 1,
+        };
         let timestamp = self.timestamp.map(|source| &source.place);
         for (field, place) in [("timestamp", timestamp), ("id", self.id)] {
             if let Some(Place::Headers(names)) = place
                 && names.len() != 1
-                && names.len() != self.headers.len()
+                && names.len() != families
             {
                 let message = format!(
-                    "`{field}` has {} headers where `header` has {}",
-                    names.len(),
-                    self.headers.len()
+                    "`{field}` has {} headers where `header` has {families}",
+                    names.len()
                 );
                 findings.push(self.at(field).error("families", message).hint(format!(
                     "write one header for `{field}`, or one for each of `header`"
@@ -112,7 +116,8 @@ impl Judged<'_> {
                 false
             }
             None => false,
-            Some(Place::Json(_)) if covered => {
+            // What a signature covers that stands beside it in the body must be read from there.
+            Some(Place::Json(_)) if covered && self.content.covers_body() => {
                 let message = format!("`{{{field}}}` cannot be read from a body that is not verified yet");
                 findings.push(
                     self.at("content")
@@ -121,7 +126,7 @@ impl Judged<'_> {
                 );
                 false
             }
-            Some(Place::Json(_)) if self.content.covers(&Piece::Body) => true,
+            Some(Place::Json(_)) if self.content.covers_body() => true,
             Some(_) if covered => true,
             Some(_) => {
                 findings.push(self.unsigned(field));

@@ -8,15 +8,12 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use super::source::only_line;
 use crate::verify::Refusal;
+use crate::verify::scheme::source::only_line;
 
 /// What the sender signed as the body: of a form the decoded value of `field`, else the body.
 pub fn signed_body<'b>(field: &str, headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Refusal> {
-    let essence = only_line(headers, &CONTENT_TYPE)?
-        .and_then(|line| line.split(|byte| *byte == b';').next())
-        .map(<[u8]>::trim_ascii);
-    if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")) {
+    if !is_form(headers)? {
         return Ok(Cow::Borrowed(body));
     }
     let mut pairs = body.split(|byte| *byte == b'&');
@@ -26,6 +23,14 @@ pub fn signed_body<'b>(field: &str, headers: &HeaderMap, body: &'b [u8]) -> Resu
             needed: format!("a form with the one field `{field}`"),
         }),
     }
+}
+
+/// Whether the body is a form by its content type.
+pub fn is_form(headers: &HeaderMap) -> Result<bool, Refusal> {
+    let essence = only_line(headers, &CONTENT_TYPE)?
+        .and_then(|line| line.split(|byte| *byte == b';').next())
+        .map(<[u8]>::trim_ascii);
+    Ok(essence.is_some_and(|essence| essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")))
 }
 
 /// Name and value of one field.

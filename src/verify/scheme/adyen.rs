@@ -1,0 +1,154 @@
+//! Adyen's payment notifications: a signature in every item of the body, over eight fields of that item.
+//!
+//! Source: @adyen/api-library, `hmacValidator`; <https://docs.adyen.com/development-resources/webhooks/verify-hmac-signatures>.
+//! The key is hex. Whatever else stands in the body is signed by nobody. Every item must be genuine, and every
+//! item's MAC is a nonce: items of several notifications put together into one are a duplicate.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::path::SingularPath;
+use super::settings;
+use super::sign_body::Body;
+use super::signature::keys::{Held, decide};
+use super::signature::mac::{Algorithm, Encoding, KeyEncoding, Length, Mac, Tag};
+use super::{Surroundings, source};
+use crate::diagnostic::Findings;
+use crate::verify::{Draft, Nonce, Proof, Received, Refusal, Signed};
+use crate::yaml::Node;
+
+/// How many items are looked at; Adyen sends one.
+const MAX_ITEMS: usize = 16;
+/// The fields that are signed, in their order, joined by [`SEPARATOR`]; what is missing is empty.
+const FIELDS: [&[&str]; 8] = [
+    &["pspReference"],
+    &["originalReference"],
+    &["merchantAccountCode"],
+    &["merchantReference"],
+    &["amount", "value"],
+    &["amount", "currency"],
+    &["eventCode"],
+    &["success"],
+];
+/// Stands between the fields.
+const SEPARATOR: &[u8] = b":";
+/// Where the items stand, for messages.
+const PLACE: &str =
+    "`$.notificationItems[*].NotificationRequestItem.additionalData.hmacSignature` of the body";
+
+/// A compiled `adyen_payments`.
+#[derive(Debug)]
+pub struct Adyen {
+    /// One for each secret; the first one signs.
+    pub keys: Vec<Held<Mac>>,
+    max_body: u64,
+}
+
+/// The fields of `adyen_payments`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it is read from the node, item by item")]
+struct AdyenShape {
+    /// Where the key is read from, which is hex; several while one replaces the other.
+    secret: Option<IgnoredAny>,
+}
+
+impl Adyen {
+    /// Compiles the value of `adyen_payments:`.
+    pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
+        if node.is_mapping() {
+            node.read::<AdyenShape>(findings)?;
+        }
+        let mut keys = Vec::new();
+        for (place, held) in settings::secrets(node, "secret", surroundings.keyring, findings) {
+            match KeyEncoding::Hex.decode(held.key.expose()) {
+                Ok(key) => keys.extend(Mac::keyed(Algorithm::Sha256, &key).map(|mac| held.with(mac))),
+                Err(fault) => findings.push(place.error("secret", format!("the key of Adyen: {fault}"))),
+            }
+        }
+        (!keys.is_empty()).then_some(Self {
+            keys,
+            max_body: surroundings.max_body,
+        })
+    }
+
+    /// Whether every item is genuine.
+    pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+        let body = source::json(&received.headers, &received.body, self.max_body)?;
+        let missing = || Refusal::MissingSignature {
+            place: PLACE.to_owned(),
+        };
+        let items = body.get("notificationItems").and_then(Value::as_array);
+        let items = items.filter(|items| !items.is_empty()).ok_or_else(missing)?;
+        if items.len() > MAX_ITEMS {
+            return Err(Refusal::UnreadableBody {
+                needed: format!("a notification of at most {MAX_ITEMS} items"),
+            });
+        }
+        let mut nonces = Vec::new();
+        let mut secret = None;
+        for item in items {
+            let item = item.get("NotificationRequestItem").ok_or_else(missing)?;
+            let text = item
+                .get("additionalData")
+                .and_then(|data| data.get("hmacSignature"));
+            let text = text.and_then(Value::as_str).ok_or_else(missing)?;
+            let claimed = Encoding::Base64
+                .decode(text.as_bytes(), Length::Exactly(Algorithm::Sha256.length()))
+                .map_err(|fault| Refusal::MalformedSignature {
+                    place: PLACE.to_owned(),
+                    fault,
+                })?;
+            let tags: Vec<Tag> = self.keys.iter().map(|held| tag(&held.key, item)).collect();
+            let compared: Vec<bool> = tags.iter().map(|tag| tag.is(&claimed)).collect();
+            let wrong = || Refusal::BadSignature {
+                place: PLACE.to_owned(),
+            };
+            secret = Some(decide(self.keys.iter().zip(compared), received.at, wrong)?);
+            nonces.extend(tags.iter().map(|tag| Nonce::signature(tag.expose())));
+        }
+        Ok(Proof {
+            timestamp: None,
+            nonces,
+            secret,
+        })
+    }
+
+    /// What Adyen would write into the body: the signature of its first and only item.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+        let held = self.keys.first().ok_or("there is no secret to sign with")?;
+        let body: Value = serde_json::from_slice(draft.body)
+            .map_err(|error| format!("Adyen signs items of a JSON body: {error}"))?;
+        let items = body.get("notificationItems").and_then(Value::as_array);
+        let item = match items.map(Vec::as_slice) {
+            Some([item]) => item.get("NotificationRequestItem"),
+            _ => None,
+        };
+        let item =
+            item.ok_or("the body has no `$.notificationItems[0].NotificationRequestItem`, or more than one")?;
+        let signature = Encoding::Base64.encode(tag(&held.key, item).expose());
+        let path = SingularPath::parse(
+            "$.notificationItems[0].NotificationRequestItem.additionalData.hmacSignature",
+        )?;
+        let mut changed = Body::new(draft);
+        changed.put(&path, Value::String(signature))?;
+        Ok(Signed {
+            body: changed.changed(),
+            ..Signed::default()
+        })
+    }
+}
+
+/// The MAC of one item.
+fn tag(key: &Mac, item: &Value) -> Tag {
+    let mut mac = key.clone();
+    for (index, field) in FIELDS.iter().enumerate() {
+        if index > 0 {
+            mac.update(SEPARATOR);
+        }
+        let value = field.iter().try_fold(item, |value, name| value.get(name));
+        mac.update(&value.and_then(source::written).unwrap_or_default());
+    }
+    mac.finish()
+}

@@ -1,0 +1,750 @@
+//! One row for each sender. **To add a sender, add a row**: its source, and how good that source is, stand in the comment
+//! above it.
+//!
+//! Grades: *P* official documents or official source code; *E* an excerpt of the official page; *S* secondary.
+
+use std::time::Duration;
+
+use super::super::signature::mac::{Algorithm, Encoding, KeyEncoding};
+use super::super::source::Unit;
+use super::{
+    EventAt, Kind, PLAIN, PLAIN_ED25519, PLAIN_P256, PlaceRow, Preset, Row, SignatureRow, TimestampRow,
+    TokenRow,
+};
+use EventAt::{Header, Payload};
+
+/// What most senders have.
+const SENDER: Preset = Preset {
+    name: "",
+    sender: "",
+    scheme: Row::Bearer,
+    event: None,
+    siblings: &[],
+    unauthorized: false,
+    note: "",
+};
+
+/// `sha256=` and the hex HMAC-SHA256 of the body.
+const SHA256_HEX: SignatureRow = SignatureRow {
+    prefix: "sha256=",
+    ..PLAIN
+};
+
+/// The base64 HMAC-SHA256 of something.
+const BASE64: SignatureRow = SignatureRow {
+    encoding: Encoding::Base64,
+    ..PLAIN
+};
+
+/// HMAC-SHA1, of senders that know no better.
+const SHA1: SignatureRow = SignatureRow {
+    kind: Kind::Hmac(Algorithm::Sha1),
+    ..PLAIN
+};
+
+/// Slack's scheme, which Zoom has taken over.
+const V0: SignatureRow = SignatureRow {
+    prefix: "v0=",
+    content: "v0:{timestamp}:{body}",
+    ..PLAIN
+};
+
+/// Gitea and its kin: of a form the decoded `payload` is signed.
+const GITEA: SignatureRow = SignatureRow {
+    form_field: Some("payload"),
+    ..PLAIN
+};
+
+/// Standard Webhooks, and Svix v1, which it grew out of.
+const STANDARD: SignatureRow = SignatureRow {
+    key_encoding: KeyEncoding::Base64,
+    strip_prefix: "whsec_",
+    signature: PlaceRow::Header(&["webhook-signature", "svix-signature"]),
+    prefix: "v1,",
+    separator: " ",
+    content: "{id}.{timestamp}.{body}",
+    timestamp: seconds(PlaceRow::Header(&["webhook-timestamp", "svix-timestamp"])),
+    id: Some(PlaceRow::Header(&["webhook-id", "svix-id"])),
+    ..BASE64
+};
+
+/// Twilio: the URL and the fields of a form, or a digest of the body in the URL.
+const TWILIO: SignatureRow = SignatureRow {
+    signature: PlaceRow::Header(&["X-Twilio-Signature"]),
+    content: "twilio",
+    ..BASE64
+};
+
+/// A timestamp in Unix seconds.
+const fn seconds(place: PlaceRow) -> Option<TimestampRow> {
+    Some(TimestampRow { place, unit: Unit::S })
+}
+
+/// All of them.
+pub static PRESETS: &[Preset] = &[
+    // P: docs.github.com, "Validating webhook deliveries". `X-GitHub-Delivery` is not signed, so it is no id.
+    Preset {
+        name: "github",
+        sender: "GitHub",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Hub-Signature-256"]),
+            ..SHA256_HEX
+        }),
+        event: Some(Header("X-GitHub-Event")),
+        siblings: &["X-Hub-Signature"],
+        ..SENDER
+    },
+    // P: the same page; the legacy signature, for GitHub Enterprise Servers that send no other.
+    Preset {
+        name: "github_sha1",
+        sender: "GitHub Enterprise, legacy",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Hub-Signature"]),
+            prefix: "sha1=",
+            ..SHA1
+        }),
+        event: Some(Header("X-GitHub-Event")),
+        siblings: &["X-Hub-Signature-256"],
+        ..SENDER
+    },
+    // P: gitlabhq, app/services/web_hook_service.rb. The secret token.
+    Preset {
+        name: "gitlab",
+        sender: "GitLab, secret token",
+        scheme: Row::Token(TokenRow {
+            place: PlaceRow::Header(&["X-Gitlab-Token"]),
+        }),
+        event: Some(Header("X-Gitlab-Event")),
+        siblings: &["webhook-signature"],
+        note: "add `id: {header: Idempotency-Key}` to recognise retries; from version 19 prefer `gitlab_signing`",
+        ..SENDER
+    },
+    // P/E: GitLab merge request 230944; docs.gitlab.com, "Signing tokens". The other headers of Standard Webhooks come on every
+    // delivery, the signature only where a signing token is set; the token is never looked at here.
+    Preset {
+        name: "gitlab_signing",
+        sender: "GitLab 19+, signing token",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["webhook-signature"]),
+            timestamp: seconds(PlaceRow::Header(&["webhook-timestamp"])),
+            id: Some(PlaceRow::Header(&["webhook-id"])),
+            ..STANDARD
+        }),
+        event: Some(Header("X-Gitlab-Event")),
+        siblings: &["X-Gitlab-Token"],
+        ..SENDER
+    },
+    // P: go-gitea, services/webhook/deliver.go. Of a form it signs the decoded `payload`.
+    Preset {
+        name: "gitea",
+        sender: "Gitea",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Gitea-Signature"]),
+            ..GITEA
+        }),
+        event: Some(Header("X-Gitea-Event")),
+        siblings: &["X-Gogs-Signature", "X-Hub-Signature", "X-Hub-Signature-256"],
+        ..SENDER
+    },
+    // P/E: forgejo.org/docs and Forgejo's source; Gitea's headers are sent beside its own.
+    Preset {
+        name: "forgejo",
+        sender: "Forgejo",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Forgejo-Signature"]),
+            ..GITEA
+        }),
+        event: Some(Header("X-Forgejo-Event")),
+        siblings: &[
+            "X-Gitea-Signature",
+            "X-Gogs-Signature",
+            "X-Hub-Signature",
+            "X-Hub-Signature-256",
+        ],
+        ..SENDER
+    },
+    // P: gogs, internal/database/webhook.go.
+    Preset {
+        name: "gogs",
+        sender: "Gogs",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Gogs-Signature"]),
+            ..GITEA
+        }),
+        event: Some(Header("X-Gogs-Event")),
+        ..SENDER
+    },
+    // E: bitbucket.org/blog, "Enhanced webhook security". SHA-256, in the header that holds SHA-1 elsewhere.
+    Preset {
+        name: "bitbucket",
+        sender: "Bitbucket Cloud",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Hub-Signature"]),
+            ..SHA256_HEX
+        }),
+        event: Some(Header("X-Event-Key")),
+        ..SENDER
+    },
+    // S: Atlassian's event payload page, as quoted by @coderabbitai/bitbucket.
+    Preset {
+        name: "bitbucket_server",
+        sender: "Bitbucket Server, Data Center",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Hub-Signature"]),
+            ..SHA256_HEX
+        }),
+        event: Some(Header("X-Event-Key")),
+        ..SENDER
+    },
+    // P: learn.microsoft.com, azure-devops-docs, service-hooks/services/webhooks.md.
+    Preset {
+        name: "azure_devops",
+        sender: "Azure DevOps",
+        scheme: Row::Basic,
+        event: Some(Payload("$.eventType")),
+        note: "user and password of the service hook: `{user: …, password: …}`",
+        ..SENDER
+    },
+    // P: stripe-python, _webhook.py, and stripe-node, Webhooks.js. The secret is the whole `whsec_…` text. While a secret is
+    // rolled, `v1=` repeats. A retry has a new timestamp; `id: {json: $.id}` recognises it as the same event.
+    Preset {
+        name: "stripe",
+        sender: "Stripe",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["Stripe-Signature"]),
+            prefix: "v1=",
+            separator: ",",
+            content: "{timestamp}.{body}",
+            timestamp: seconds(PlaceRow::Item("t=")),
+            ..PLAIN
+        }),
+        event: Some(Payload("$.type")),
+        note: "add `id: {json: $.id}` to recognise retries",
+        ..SENDER
+    },
+    // P: slack_sdk, signature/__init__.py. The event name is that of the Events API; commands and interactions have none.
+    Preset {
+        name: "slack",
+        sender: "Slack",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Slack-Signature"]),
+            timestamp: seconds(PlaceRow::Header(&["X-Slack-Request-Timestamp"])),
+            ..V0
+        }),
+        event: Some(Payload("$.event.type")),
+        ..SENDER
+    },
+    // P: @shopify/shopify-api: two families of headers, "webhooks" and "events". Times and ids are not signed.
+    Preset {
+        name: "shopify",
+        sender: "Shopify",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Shopify-Hmac-Sha256", "shopify-hmac-sha256"]),
+            ..BASE64
+        }),
+        event: Some(Header("X-Shopify-Topic")),
+        ..SENDER
+    },
+    // P: twilio-python, request_validator.py. SHA-1, which the request has no say in.
+    Preset {
+        name: "twilio",
+        sender: "Twilio",
+        scheme: Row::Signature(SignatureRow {
+            kind: Kind::Hmac(Algorithm::Sha1),
+            ..TWILIO
+        }),
+        note: "signs the URL: set `server.public_url`",
+        ..SENDER
+    },
+    // P: the same. For accounts whose requests say `algorithm=HMAC_SHA256`.
+    Preset {
+        name: "twilio_sha256",
+        sender: "Twilio, with a key of its own",
+        scheme: Row::Signature(TWILIO),
+        note: "signs the URL: set `server.public_url`",
+        ..SENDER
+    },
+    // P: sendgrid-python, eventwebhook; @sendgrid/eventwebhook. The key is the base64 of a DER SPKI.
+    Preset {
+        name: "sendgrid",
+        sender: "Twilio SendGrid",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Twilio-Email-Event-Webhook-Signature"]),
+            content: "{timestamp}{body}",
+            timestamp: seconds(PlaceRow::Header(&["X-Twilio-Email-Event-Webhook-Timestamp"])),
+            ..PLAIN_P256
+        }),
+        event: Some(Payload("$[0].event")),
+        ..SENDER
+    },
+    // P: mailgun (PyPI), security.py: 900 seconds either way. Time and token alone are signed.
+    Preset {
+        name: "mailgun",
+        sender: "Mailgun",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Json("$.signature.signature"),
+            content: "{timestamp}{id}",
+            timestamp: seconds(PlaceRow::Json("$.signature.timestamp")),
+            id: Some(PlaceRow::Json("$.signature.token")),
+            window: Duration::from_mins(15),
+            ..PLAIN
+        }),
+        event: Some(Payload("$['event-data'].event")),
+        note: "does not sign the rest of the body",
+        ..SENDER
+    },
+    // P: discord-api-docs, "Security and authorization". Discord probes with bad signatures, and wants 401.
+    Preset {
+        name: "discord",
+        sender: "Discord",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Signature-Ed25519"]),
+            content: "{timestamp}{body}",
+            timestamp: seconds(PlaceRow::Header(&["X-Signature-Timestamp"])),
+            ..PLAIN_ED25519
+        }),
+        event: Some(Payload("$.event.type")),
+        unauthorized: true,
+        ..SENDER
+    },
+    // P: the specification and its libraries, github.com/standard-webhooks.
+    Preset {
+        name: "standard",
+        sender: "Standard Webhooks v1",
+        scheme: Row::Signature(STANDARD),
+        event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // P: docs.svix.com; the same scheme under the name that its users know.
+    Preset {
+        name: "svix",
+        sender: "Svix (Clerk, Resend, OpenAI …)",
+        scheme: Row::Signature(STANDARD),
+        event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // P: the specification; svix-server, worker.rs.
+    Preset {
+        name: "standard_v1a",
+        sender: "Standard Webhooks v1a",
+        scheme: Row::Signature(SignatureRow {
+            kind: PLAIN_ED25519.kind,
+            strip_prefix: "whpk_",
+            private_prefix: "whsk_",
+            prefix: "v1a,",
+            ..STANDARD
+        }),
+        event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // P: @linear/sdk, webhooks. The header `linear-timestamp` is not signed; the one in the body is.
+    Preset {
+        name: "linear",
+        sender: "Linear",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["Linear-Signature"]),
+            timestamp: Some(TimestampRow {
+                place: PlaceRow::Json("$.webhookTimestamp"),
+                unit: Unit::Ms,
+            }),
+            window: Duration::from_mins(1),
+            ..PLAIN
+        }),
+        event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // P: sentry, app_platform_event.py. `Sentry-Hook-Timestamp` is not signed.
+    Preset {
+        name: "sentry",
+        sender: "Sentry",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["Sentry-Hook-Signature"]),
+            ..PLAIN
+        }),
+        event: Some(Header("Sentry-Hook-Resource")),
+        ..SENDER
+    },
+    // P: twitch-cli, forward_event.go; dev.twitch.tv, "Handling webhook events". Ten minutes are its documents' (S).
+    Preset {
+        name: "twitch",
+        sender: "Twitch EventSub",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["Twitch-Eventsub-Message-Signature"]),
+            content: "{id}{timestamp}{body}",
+            timestamp: Some(TimestampRow {
+                place: PlaceRow::Header(&["Twitch-Eventsub-Message-Timestamp"]),
+                unit: Unit::Rfc3339,
+            }),
+            id: Some(PlaceRow::Header(&["Twitch-Eventsub-Message-Id"])),
+            window: Duration::from_mins(10),
+            ..SHA256_HEX
+        }),
+        event: Some(Header("Twitch-Eventsub-Subscription-Type")),
+        ..SENDER
+    },
+    // P/E: @zoom/rivet; developers.zoom.us, "Using webhooks". It sets no tolerance.
+    Preset {
+        name: "zoom",
+        sender: "Zoom",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["x-zm-signature"]),
+            timestamp: seconds(PlaceRow::Header(&["x-zm-request-timestamp"])),
+            ..V0
+        }),
+        event: Some(Payload("$.event")),
+        ..SENDER
+    },
+    // E/S: developers.facebook.com, "Getting started with webhooks".
+    Preset {
+        name: "meta",
+        sender: "Meta (Messenger, WhatsApp, Instagram)",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Hub-Signature-256"]),
+            ..SHA256_HEX
+        }),
+        event: Some(Payload("$.object")),
+        siblings: &["X-Hub-Signature"],
+        note: "set `verify_token` to pass its handshake",
+        ..SENDER
+    },
+    // S: dropbox.com/developers, "Webhooks", and published examples.
+    Preset {
+        name: "dropbox",
+        sender: "Dropbox",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Dropbox-Signature"]),
+            ..PLAIN
+        }),
+        ..SENDER
+    },
+    // P: PagerDuty/developer-docs, 04-Signatures.md.
+    Preset {
+        name: "pagerduty",
+        sender: "PagerDuty v3",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-PagerDuty-Signature"]),
+            prefix: "v1=",
+            separator: ",",
+            ..PLAIN
+        }),
+        event: Some(Payload("$.event.event_type")),
+        ..SENDER
+    },
+    // P: harbor, webhook_job.go; goharbor.io. The policy's auth header is sent as it is written there.
+    Preset {
+        name: "harbor",
+        sender: "Harbor",
+        scheme: Row::Token(TokenRow {
+            place: PlaceRow::Header(&["Authorization"]),
+        }),
+        event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // E: developer.atlassian.com/cloud/jira/platform/webhooks. The webhooks of Connect and OAuth apps are not signed so.
+    Preset {
+        name: "jira",
+        sender: "Jira Cloud, admin webhooks",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Hub-Signature"]),
+            ..SHA256_HEX
+        }),
+        event: Some(Payload("$.webhookEvent")),
+        ..SENDER
+    },
+    // P: circleci-docs, webhooks.adoc.
+    Preset {
+        name: "circleci",
+        sender: "CircleCI",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["circleci-signature"]),
+            prefix: "v1=",
+            separator: ",",
+            ..PLAIN
+        }),
+        event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // E/S: vercel.com/docs, "Securing webhooks". SHA-1, without a prefix.
+    Preset {
+        name: "vercel",
+        sender: "Vercel",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["x-vercel-signature"]),
+            ..SHA1
+        }),
+        event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // P: grafana/alerting, http/hmac.go. The timestamp's header is configured there, and here.
+    Preset {
+        name: "grafana",
+        sender: "Grafana alerting 12+",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Grafana-Alerting-Signature"]),
+            stamped_content: Some("{timestamp}:{body}"),
+            ..PLAIN
+        }),
+        event: Some(Payload("$.status")),
+        note: "if Grafana is given a timestamp header, add `timestamp: {header: NAME}`",
+        ..SENDER
+    },
+    // P: alertmanager, docs/configuration.md, `http_config`.
+    Preset {
+        name: "alertmanager",
+        sender: "Prometheus Alertmanager",
+        scheme: Row::Bearer,
+        event: Some(Payload("$.status")),
+        ..SENDER
+    },
+    // E/S: docs.sonarsource.com, "Webhooks".
+    Preset {
+        name: "sonarqube",
+        sender: "SonarQube, SonarCloud",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Sonar-Webhook-HMAC-SHA256"]),
+            ..PLAIN
+        }),
+        event: Some(Payload("$.status")),
+        ..SENDER
+    },
+    // P: @paddle/paddle-node-sdk, paddle-python-sdk. The secret is the whole `pdl_ntfset_…` text. They allow five seconds.
+    Preset {
+        name: "paddle",
+        sender: "Paddle Billing",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["Paddle-Signature"]),
+            prefix: "h1=",
+            separator: ";",
+            content: "{timestamp}:{body}",
+            timestamp: seconds(PlaceRow::Item("ts=")),
+            window: Duration::from_secs(5),
+            ..PLAIN
+        }),
+        event: Some(Payload("$.event_type")),
+        ..SENDER
+    },
+    // P: square, WebhooksHelper; its vector.
+    Preset {
+        name: "square",
+        sender: "Square",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["x-square-hmacsha256-signature"]),
+            content: "{url}{body}",
+            ..BASE64
+        }),
+        event: Some(Payload("$.type")),
+        note: "signs the URL: set `server.public_url`",
+        ..SENDER
+    },
+    // P: @adyen/api-library, hmacValidator.
+    Preset {
+        name: "adyen_payments",
+        sender: "Adyen payments",
+        scheme: Row::Adyen,
+        event: Some(Payload(
+            "$.notificationItems[0].NotificationRequestItem.eventCode",
+        )),
+        note: "signs eight fields of each item, not the rest of the body",
+        ..SENDER
+    },
+    // P: the same. The header's name is S.
+    Preset {
+        name: "adyen_platform",
+        sender: "Adyen for Platforms, banking",
+        scheme: Row::Signature(SignatureRow {
+            key_encoding: KeyEncoding::Hex,
+            signature: PlaceRow::Header(&["HmacSignature"]),
+            ..BASE64
+        }),
+        event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // P: @line/bot-sdk.
+    Preset {
+        name: "line",
+        sender: "LINE",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Line-Signature"]),
+            ..BASE64
+        }),
+        event: Some(Payload("$.events[0].type")),
+        ..SENDER
+    },
+    // E: core.telegram.org/bots/api#setwebhook.
+    Preset {
+        name: "telegram",
+        sender: "Telegram bots",
+        scheme: Row::Token(TokenRow {
+            place: PlaceRow::Header(&["X-Telegram-Bot-Api-Secret-Token"]),
+        }),
+        note: "add `id: {json: $.update_id}` to recognise retries",
+        ..SENDER
+    },
+    // S: hookdeck, which links the official page.
+    Preset {
+        name: "intercom",
+        sender: "Intercom",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Hub-Signature"]),
+            prefix: "sha1=",
+            ..SHA1
+        }),
+        event: Some(Payload("$.topic")),
+        ..SENDER
+    },
+    // P/E: @hubspot/api-client; developers.hubspot.com, "Validating requests", which has the escapes that are undone.
+    Preset {
+        name: "hubspot",
+        sender: "HubSpot, signature v3",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-HubSpot-Signature-v3"]),
+            content: "{method}{decoded_url}{body}{timestamp}",
+            timestamp: Some(TimestampRow {
+                place: PlaceRow::Header(&["X-HubSpot-Request-Timestamp"]),
+                unit: Unit::Ms,
+            }),
+            ..BASE64
+        }),
+        event: Some(Payload("$[0].subscriptionType")),
+        siblings: &["X-HubSpot-Signature"],
+        note: "signs the URL: set `server.public_url`",
+        ..SENDER
+    },
+    // E: developer.zendesk.com, "Verifying webhook authenticity". The timestamp's form is S.
+    Preset {
+        name: "zendesk",
+        sender: "Zendesk",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Zendesk-Webhook-Signature"]),
+            content: "{timestamp}{body}",
+            timestamp: Some(TimestampRow {
+                place: PlaceRow::Header(&["X-Zendesk-Webhook-Signature-Timestamp"]),
+                unit: Unit::Rfc3339,
+            }),
+            ..BASE64
+        }),
+        event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // E/S: typeform.com/developers, "Secure your webhooks".
+    Preset {
+        name: "typeform",
+        sender: "Typeform",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["Typeform-Signature"]),
+            prefix: "sha256=",
+            ..BASE64
+        }),
+        event: Some(Payload("$.event_type")),
+        ..SENDER
+    },
+    // E: developer.calendly.com, "Webhook signatures". Three minutes are those of its sample (S).
+    Preset {
+        name: "calendly",
+        sender: "Calendly",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["Calendly-Webhook-Signature"]),
+            prefix: "v1=",
+            separator: ",",
+            content: "{timestamp}.{body}",
+            timestamp: seconds(PlaceRow::Item("t=")),
+            window: Duration::from_mins(3),
+            ..PLAIN
+        }),
+        event: Some(Payload("$.event")),
+        ..SENDER
+    },
+    // E: developers.asana.com, "Webhooks". The secret is received in the handshake.
+    Preset {
+        name: "asana",
+        sender: "Asana",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Hook-Signature"]),
+            ..PLAIN
+        }),
+        event: Some(Payload("$.events[0].action")),
+        note: "`learn: FILE` keeps the secret that its handshake brings",
+        ..SENDER
+    },
+    // E: developer.atlassian.com/cloud/trello, "Webhooks".
+    Preset {
+        name: "trello",
+        sender: "Trello",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Trello-Webhook"]),
+            encoding: Encoding::Base64,
+            content: "{body}{url}",
+            ..SHA1
+        }),
+        event: Some(Payload("$.action.type")),
+        note: "signs the URL: set `server.public_url`",
+        ..SENDER
+    },
+    // P: pyairtable, models/webhook.py. The secret is `macSecretBase64`.
+    Preset {
+        name: "airtable",
+        sender: "Airtable",
+        scheme: Row::Signature(SignatureRow {
+            key_encoding: KeyEncoding::Base64,
+            signature: PlaceRow::Header(&["X-Airtable-Content-MAC"]),
+            prefix: "hmac-sha256=",
+            ..PLAIN
+        }),
+        ..SENDER
+    },
+    // P: @notionhq/client, webhooks.js. The secret is the `verification_token` of its first POST.
+    Preset {
+        name: "notion",
+        sender: "Notion",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["X-Notion-Signature"]),
+            ..SHA256_HEX
+        }),
+        event: Some(Payload("$.type")),
+        note: "`learn: FILE` keeps the secret that its handshake brings",
+        ..SENDER
+    },
+    // P: microsoft-graph-docs, "Receive change notifications through webhooks". `clientState` is the secret.
+    Preset {
+        name: "microsoft_graph",
+        sender: "Microsoft Graph",
+        scheme: Row::Token(TokenRow {
+            place: PlaceRow::Json("$.value[0].clientState"),
+        }),
+        event: Some(Payload("$.value[0].changeType")),
+        ..SENDER
+    },
+    // P: cloudevents/spec, http-webhook.md. In the binary mode the name stands in a header.
+    Preset {
+        name: "cloudevents",
+        sender: "CloudEvents webhooks",
+        scheme: Row::Bearer,
+        event: Some(Header("ce-type")),
+        note: "for `?access_token=` write `token: {query: access_token, handshake: cloudevents}`",
+        ..SENDER
+    },
+    // E: learn.microsoft.com, "Create an outgoing webhook". The security token is base64.
+    Preset {
+        name: "teams",
+        sender: "Microsoft Teams, outgoing webhooks",
+        scheme: Row::Signature(SignatureRow {
+            key_encoding: KeyEncoding::Base64,
+            signature: PlaceRow::Header(&["Authorization"]),
+            prefix: "HMAC ",
+            ..BASE64
+        }),
+        event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // E/S: developer.x.com, "Securing webhooks". The same secret answers the handshake.
+    Preset {
+        name: "x",
+        sender: "X (Twitter)",
+        scheme: Row::Signature(SignatureRow {
+            signature: PlaceRow::Header(&["x-twitter-webhooks-signature"]),
+            prefix: "sha256=",
+            ..BASE64
+        }),
+        ..SENDER
+    },
+];

@@ -1,0 +1,250 @@
+//! What a request claims, before any of it is believed: its signatures, its timestamp and its id.
+//!
+//! Everything is read strictly: a line too many, an item too many, a letter out of place is a refusal, never a guess.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName};
+use serde_json::Value;
+
+use super::Signature;
+use super::content::Piece;
+use crate::verify::scheme::source::{self, Place, TimestampSource, only_line, only_query};
+use crate::verify::{Received, Refusal};
+
+/// How many items of a list of signatures are looked at.
+const MAX_ITEMS: usize = 16;
+
+/// A text of a request.
+pub(super) type Text<'r> = Cow<'r, [u8]>;
+
+/// The signatures of one request.
+pub(super) struct Claim<'r> {
+    /// Which of the families of headers it has.
+    pub index: usize,
+    /// The items of the place where signatures stand.
+    pub items: Vec<Text<'r>>,
+}
+
+impl Signature {
+    /// The items of the place where signatures stand. Of several families of headers it is the one whose signature is there;
+    /// other headers of a family are no sign of it: some senders add ids and timestamps to requests that they do not
+    /// sign.
+    pub(super) fn claim<'r>(
+        &self,
+        received: &'r Received,
+        early: Option<&Value>,
+    ) -> Result<Claim<'r>, Refusal> {
+        let missing = || Refusal::MissingSignature {
+            place: self.signature.words(0),
+        };
+        let (index, items) = match &self.signature {
+            Place::Headers(names) => {
+                let (index, header) = family(names, &received.headers)?;
+                (index, self.lines(&received.headers, header)?)
+            }
+            Place::Query(name) => {
+                let repeated = || Refusal::RepeatedSignature {
+                    place: self.signature.words(0),
+                };
+                let text = only_query(&received.query, name, repeated)?.ok_or_else(missing)?;
+                (0, self.owned_items(text.as_bytes()))
+            }
+            Place::Json(path) => {
+                let text = early.and_then(|json| path.find(json)).and_then(Value::as_str);
+                (0, self.owned_items(text.ok_or_else(missing)?.as_bytes()))
+            }
+            Place::Item(_) => return Err(missing()),
+        };
+        if items.len() > MAX_ITEMS {
+            return Err(Refusal::MalformedSignature {
+                place: self.signature.words(index),
+                fault: format!("holds more than {MAX_ITEMS} items"),
+            });
+        }
+        Ok(Claim { index, items })
+    }
+
+    /// The items of a header: one, or those of a list, which may be spread over several lines (RFC 9110 §5.3).
+    fn lines<'r>(&self, headers: &'r HeaderMap, header: &HeaderName) -> Result<Vec<Text<'r>>, Refusal> {
+        Ok(match self.separator {
+            None => only_line(headers, header)?
+                .map(Cow::Borrowed)
+                .into_iter()
+                .collect(),
+            Some(separator) => {
+                let lines = headers.get_all(header).iter();
+                let split = lines.flat_map(|line| split(line.as_bytes(), separator));
+                split.take(MAX_ITEMS + 1).map(Cow::Borrowed).collect()
+            }
+        })
+    }
+
+    fn owned_items(&self, text: &[u8]) -> Vec<Text<'static>> {
+        let owned = |item: &[u8]| Cow::Owned(item.to_vec());
+        match self.separator {
+            None => vec![owned(text)],
+            Some(separator) => split(text, separator).take(MAX_ITEMS + 1).map(owned).collect(),
+        }
+    }
+
+    /// The signatures that the request claims to have; at least one.
+    pub(super) fn claimed(&self, claim: &Claim<'_>) -> Result<Vec<Vec<u8>>, Refusal> {
+        let length = self.keys.length();
+        let mut claimed = Vec::with_capacity(1);
+        let mut fault = None;
+        for item in &claim.items {
+            let Some(text) = item.strip_prefix(self.prefix.as_bytes()) else {
+                continue;
+            };
+            match self.encoding.decode(text, length) {
+                Ok(signature) => claimed.push(signature),
+                Err(wrong) => fault = fault.or(Some(wrong)),
+            }
+        }
+        if !claimed.is_empty() {
+            return Ok(claimed);
+        }
+        let fault = fault.unwrap_or_else(|| match self.separator {
+            None => format!("does not begin with `{}`", self.prefix),
+            Some(_) => format!("holds no item that begins with `{}`", self.prefix),
+        });
+        Err(Refusal::MalformedSignature {
+            place: self.signature.words(claim.index),
+            fault,
+        })
+    }
+
+    /// The timestamp as it was received, already known to be well written; none if it stands in a body that is read only
+    /// once it is known to be genuine.
+    pub(super) fn timestamp_text<'r>(
+        &self,
+        received: &'r Received,
+        claim: &Claim<'r>,
+        early: Option<&Value>,
+    ) -> Result<Option<Text<'r>>, Refusal> {
+        let Some(TimestampSource { place, unit }) = &self.timestamp else {
+            return Ok(None);
+        };
+        let words = || self.words(place, claim);
+        let repeated = || Refusal::MalformedTimestamp {
+            place: words(),
+            expected: "the only one",
+            found: "it stands more than once".to_owned(),
+        };
+        let text = match (place, early) {
+            (Place::Json(_), None) => return Ok(None),
+            (Place::Json(path), Some(json)) => path.find(json).and_then(source::written).map(Cow::Owned),
+            (Place::Headers(names), _) => match source::of_family(names, claim.index) {
+                Some(name) => only_line(&received.headers, name)?.map(Cow::Borrowed),
+                None => None,
+            },
+            (Place::Query(name), _) => {
+                only_query(&received.query, name, repeated)?.map(|text| Cow::Owned(text.into_bytes()))
+            }
+            (Place::Item(prefix), _) => {
+                let mut texts = claim
+                    .items
+                    .iter()
+                    .filter_map(|item| after(item, prefix.as_bytes()));
+                let text = texts.next();
+                if texts.next().is_some() {
+                    return Err(repeated());
+                }
+                text
+            }
+        };
+        let text = text.ok_or_else(|| Refusal::MissingTimestamp { place: words() })?;
+        match unit.read(&text) {
+            Some(_) => Ok(Some(text)),
+            None => Err(unit.refusal(words(), &text)),
+        }
+    }
+
+    /// The id as it was received, if the content needs it.
+    pub(super) fn id_text<'r>(
+        &self,
+        received: &'r Received,
+        claim: &Claim<'r>,
+        early: Option<&Value>,
+    ) -> Result<Option<Text<'r>>, Refusal> {
+        let (Some(place), true) = (&self.id, self.content.covers(&Piece::Id)) else {
+            return Ok(None);
+        };
+        let words = || self.words(place, claim);
+        let missing = || Refusal::MissingId { place: words() };
+        let repeated = || Refusal::MalformedId {
+            place: words(),
+            fault: "stands more than once".to_owned(),
+        };
+        let id: Text<'r> = match place {
+            Place::Headers(names) => match source::of_family(names, claim.index) {
+                Some(name) => Cow::Borrowed(source::id_in(&received.headers, name)?),
+                None => return Err(missing()),
+            },
+            Place::Query(name) => {
+                let text = only_query(&received.query, name, repeated)?;
+                Cow::Owned(text.ok_or_else(missing)?.into_bytes())
+            }
+            Place::Item(prefix) => {
+                let mut items = claim.items.iter();
+                let found = items.find_map(|item| after(item, prefix.as_bytes()));
+                found.ok_or_else(missing)?
+            }
+            Place::Json(path) => Cow::Owned(source::id_at(path, early.ok_or_else(missing)?)?),
+        };
+        self.check_id(words, &id)?;
+        Ok(Some(id))
+    }
+
+    /// Whether an id leaves no doubt about where it ends.
+    pub(super) fn check_id(&self, place: impl FnOnce() -> String, id: &[u8]) -> Result<(), Refusal> {
+        let fault = match id.iter().find(|byte| self.forbidden_in_id.contains(byte)) {
+            _ if id.is_empty() => "is empty".to_owned(),
+            Some(byte) => format!(
+                "holds `{}`, which is what ends it in the signed content",
+                byte.escape_ascii()
+            ),
+            None => return Ok(()),
+        };
+        Err(Refusal::MalformedId {
+            place: place(),
+            fault,
+        })
+    }
+
+    /// The words for a place in one request.
+    pub(super) fn words(&self, place: &Place, claim: &Claim<'_>) -> String {
+        match place {
+            Place::Item(prefix) => format!("the item `{prefix}` of {}", self.signature.words(claim.index)),
+            place => place.words(claim.index),
+        }
+    }
+}
+
+/// The family whose signature header is there.
+fn family<'n>(names: &'n [HeaderName], headers: &HeaderMap) -> Result<(usize, &'n HeaderName), Refusal> {
+    let mut families = names.iter().enumerate();
+    let found = families.find(|(_, header)| headers.contains_key(*header));
+    found.ok_or_else(|| match names.first() {
+        Some(header) => Refusal::MissingHeader {
+            header: header.clone(),
+        },
+        // Not compiled; if it were, nobody would get in.
+        None => Refusal::BadCredentials,
+    })
+}
+
+/// The items of a text that are not empty.
+fn split(text: &[u8], separator: char) -> impl Iterator<Item = &[u8]> {
+    let items = text.split(move |byte| char::from(*byte) == separator);
+    items.map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
+}
+
+/// What stands behind the prefix, if the item begins with it.
+fn after<'r>(item: &Text<'r>, prefix: &[u8]) -> Option<Text<'r>> {
+    match item {
+        Cow::Borrowed(item) => item.strip_prefix(prefix).map(Cow::Borrowed),
+        Cow::Owned(item) => item.strip_prefix(prefix).map(|rest| Cow::Owned(rest.to_vec())),
+    }
+}

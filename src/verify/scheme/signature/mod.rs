@@ -1,0 +1,210 @@
+//! Senders that sign: with a shared secret (`hmac`) or with a private key (`ed25519`, `ecdsa_p256`).
+//!
+//! [`Signature::prove`] reads what the request claims, fills the content with what was received, and compares every
+//! signature with every key. Only when one of them holds is the body read for a timestamp or an id, unless the sender
+//! has put the signature itself there. [`Signature::sign`] does what the sender would do.
+
+mod claim;
+mod content;
+mod coverage;
+mod form;
+pub mod keys;
+pub mod mac;
+pub mod settings;
+mod sign;
+mod signer;
+mod twilio;
+mod url;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+
+use self::claim::Claim;
+use self::content::{Content, Filling, Piece};
+use self::keys::{Compared, Keys};
+use self::mac::Encoding;
+use super::source::{self, Place, TimestampSource};
+use crate::verify::{Nonce, Proof, Received, Refusal, SentAt};
+
+/// A compiled `hmac`, `ed25519`, `ecdsa_p256`, or a preset of that kind.
+#[derive(Debug)]
+pub struct Signature {
+    /// What signatures are compared with.
+    pub keys: Keys,
+    /// Where signatures stand; of headers one for each family.
+    pub signature: Place,
+    /// How a signature is written.
+    pub encoding: Encoding,
+    /// What an item must begin with.
+    pub prefix: String,
+    /// What splits the place into items; without it there is one item.
+    pub separator: Option<char>,
+    /// What is signed.
+    pub content: Content,
+    /// Where the timestamp stands.
+    pub timestamp: Option<TimestampSource>,
+    /// Whether the content covers it.
+    pub timestamp_signed: bool,
+    /// Where the id stands.
+    pub id: Option<Place>,
+    /// Whether the content covers it, and its ends are marked.
+    pub id_signed: bool,
+    /// The bytes that an id must not hold.
+    pub forbidden_in_id: Vec<u8>,
+    /// The field of a form that is signed in the body's place.
+    pub form_field: Option<String>,
+    /// The public URL, without a slash at its end.
+    pub public_url: String,
+    /// The sender's own tolerance.
+    pub window: Duration,
+    /// The largest body that is read for what stands in it, in bytes.
+    pub max_body: u64,
+}
+
+impl Signature {
+    /// Whether the signature holds, and what it then proves.
+    pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+        let early = if self.reads_unverified() {
+            Some(source::json(&received.headers, &received.body, self.max_body)?)
+        } else {
+            None
+        };
+        let claim = self.claim(received, early.as_ref())?;
+        let claimed = self.claimed(&claim)?;
+        let stamp = self.timestamp_text(received, &claim, early.as_ref())?;
+        let id = self.id_text(received, &claim, early.as_ref())?;
+        let body = self.signed_body(&received.headers, &received.body)?;
+        let (url, other_url) = self.urls_of(received);
+        let filling = Filling {
+            body: &body,
+            timestamp: stamp.as_deref().unwrap_or_default(),
+            id: id.as_deref().unwrap_or_default(),
+            method: received.method.as_str(),
+            url: &url,
+            headers: &received.headers,
+        };
+        let wrong = || Refusal::BadSignature {
+            place: self.signature.words(claim.index),
+        };
+        let now = received.at;
+        let compared = match &other_url {
+            None => {
+                let one = std::slice::from_ref(&filling);
+                self.keys.compare(&self.content, one, &claimed, now, wrong)?
+            }
+            Some(other) => {
+                let both = [filling.at(&url), filling.at(other)];
+                self.keys.compare(&self.content, &both, &claimed, now, wrong)?
+            }
+        };
+        if self.content.covers(&Piece::Fields) {
+            twilio::check_body(&received.headers, &received.query, &received.body)?;
+        }
+        self.proof(received, &filling, &claim, early, compared)
+    }
+
+    /// What a genuine request proves.
+    fn proof(
+        &self,
+        received: &Received,
+        filling: &Filling<'_>,
+        claim: &Claim<'_>,
+        early: Option<serde_json::Value>,
+        compared: Compared,
+    ) -> Result<Proof, Refusal> {
+        let timestamp = self.timestamp.as_ref();
+        let reads_body = timestamp.is_some_and(|source| source.place.is_in_body())
+            || (self.id_signed && self.id.as_ref().is_some_and(Place::is_in_body));
+        let json = match early {
+            None if reads_body => Some(source::json(&received.headers, filling.body, self.max_body)?),
+            early => early,
+        };
+        let timestamp = match timestamp {
+            None => None,
+            Some(source) => {
+                let place = || self.words(&source.place, claim);
+                let text = match (&source.place, &json) {
+                    (Place::Json(path), Some(json)) => {
+                        path.find(json).and_then(source::written).map(Cow::Owned)
+                    }
+                    _ => Some(Cow::Borrowed(filling.timestamp)),
+                };
+                let text = text.ok_or_else(|| Refusal::MissingTimestamp { place: place() })?;
+                let at = source.unit.read(&text);
+                Some(SentAt {
+                    at: at.ok_or_else(|| source.unit.refusal(place(), &text))?,
+                    signed: self.timestamp_signed,
+                })
+            }
+        };
+        let nonces = match (&self.id, &json) {
+            (Some(Place::Json(path)), Some(json)) if self.id_signed => {
+                vec![Nonce::id(&source::id_at(path, json)?)]
+            }
+            (Some(_), _) if self.id_signed => vec![Nonce::id(filling.id)],
+            _ => compared.nonces,
+        };
+        Ok(Proof {
+            timestamp,
+            nonces,
+            secret: Some(compared.source),
+        })
+    }
+
+    /// The replay window of its own.
+    pub fn default_window(&self) -> Option<Duration> {
+        self.timestamp.as_ref().map(|_| self.window)
+    }
+
+    /// The headers that hold signatures.
+    pub fn credential_headers(&self) -> Vec<HeaderName> {
+        match &self.signature {
+            Place::Headers(names) => names.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The name in the query that holds the signature.
+    pub fn credential_query(&self) -> Option<&str> {
+        match &self.signature {
+            Place::Query(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether the body must be read before it is known to be genuine: the signature stands in it, or signs what does.
+    fn reads_unverified(&self) -> bool {
+        let signs = |piece: &Piece, place: Option<&Place>| {
+            place.is_some_and(Place::is_in_body) && self.content.covers(piece)
+        };
+        self.signature.is_in_body()
+            || signs(
+                &Piece::Timestamp,
+                self.timestamp.as_ref().map(|source| &source.place),
+            )
+            || signs(&Piece::Id, self.id.as_ref())
+    }
+
+    fn signed_body<'b>(&self, headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Refusal> {
+        match &self.form_field {
+            Some(field) => form::signed_body(field, headers, body),
+            None => Ok(Cow::Borrowed(body)),
+        }
+    }
+
+    /// The URL at which the sender believes to be calling, if the content needs it; and the other one that it may be.
+    fn urls_of(&self, received: &Received) -> (String, Option<String>) {
+        if !self.content.covers_url() {
+            return (String::new(), None);
+        }
+        let url = url::of(&self.public_url, &received.path, &received.query);
+        let other = if self.content.covers(&Piece::Fields) {
+            url::other_port(&url)
+        } else {
+            None
+        };
+        (url, other)
+    }
+}

@@ -1,0 +1,393 @@
+//! From YAML and a row of data to a compiled [`Signature`].
+//!
+//! What is written replaces what the row has, field by field. Whether the fields fit each other is left to
+//! [`Judged`].
+
+use rustls::pki_types::pem::{PemObject, SectionKind};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::Signature;
+use super::content::{Content, Fault, Piece, TOKENS};
+use super::coverage::Judged;
+use super::keys::Keys;
+use super::mac::{Algorithm, Encoding, KeyEncoding, Mac};
+use super::signer::Signer;
+use crate::diagnostic::Findings;
+use crate::secret::Secret;
+use crate::verify::scheme::Surroundings;
+use crate::verify::scheme::presets::{Kind, PLAIN_ID, PLAIN_TIMESTAMP, SignatureRow};
+use crate::verify::scheme::settings::{self, Said, row_names, row_place};
+use crate::verify::scheme::source::{Place, TimestampSource, Unit};
+use crate::yaml::{Node, unknown};
+
+/// The fields of `hmac`, and of the presets of that kind.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "most are read from the node, item by item")]
+struct Shape {
+    /// Where the secret is read from; several while one replaces the other.
+    secret: Option<IgnoredAny>,
+    /// How the secret is written down.
+    secret_encoding: Option<KeyEncoding>,
+    /// Taken off the secret, where it stands, before it is decoded.
+    strip_prefix: Option<String>,
+    /// The hash function.
+    algorithm: Option<Algorithm>,
+    /// The header with the signature; several names where a sender has several families of headers.
+    header: Option<IgnoredAny>,
+    /// The name in the query under which the signature stands instead.
+    query: Option<IgnoredAny>,
+    /// The `JSONPath` at which the signature stands instead.
+    json: Option<IgnoredAny>,
+    /// How the signature is written.
+    encoding: Option<Encoding>,
+    /// What the signature must begin with.
+    prefix: Option<String>,
+    /// What splits the header into items, any of which may match.
+    separator: Option<String>,
+    /// What is signed.
+    content: Option<String>,
+    /// Where the timestamp stands.
+    timestamp: Option<IgnoredAny>,
+    /// Where the id stands.
+    id: Option<IgnoredAny>,
+    /// Of a form, the field whose decoded value is signed in place of the raw bytes; it must be the only one.
+    form_field: Option<String>,
+}
+
+/// The fields of `ed25519` and `ecdsa_p256`, and of the presets of these kinds.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "most are read from the node, item by item")]
+struct PublicShape {
+    /// Where the public key is read from; several while one replaces the other.
+    public_key: Option<IgnoredAny>,
+    /// Where the private key is read from, for signing; the public one is then made from it.
+    private_key: Option<IgnoredAny>,
+    /// How the keys are written down; one in PEM is recognised.
+    key_encoding: Option<KeyEncoding>,
+    /// Taken off the key, where it stands, before it is decoded.
+    strip_prefix: Option<String>,
+    /// The header with the signature; several names where a sender has several families of headers.
+    header: Option<IgnoredAny>,
+    /// The name in the query under which the signature stands instead.
+    query: Option<IgnoredAny>,
+    /// The `JSONPath` at which the signature stands instead.
+    json: Option<IgnoredAny>,
+    /// How the signature is written.
+    encoding: Option<Encoding>,
+    /// What the signature must begin with.
+    prefix: Option<String>,
+    /// What splits the header into items, any of which may match.
+    separator: Option<String>,
+    /// What is signed.
+    content: Option<String>,
+    /// Where the timestamp stands.
+    timestamp: Option<IgnoredAny>,
+    /// Where the id stands.
+    id: Option<IgnoredAny>,
+}
+
+/// What both shapes have, and what becomes of the keys.
+struct Fields {
+    strip_prefix: Option<String>,
+    encoding: Option<Encoding>,
+    prefix: Option<String>,
+    separator: Option<String>,
+    content: Option<String>,
+    form_field: Option<String>,
+    algorithm: Option<Algorithm>,
+    key_encoding: Option<KeyEncoding>,
+}
+
+/// Compiles the value of `hmac:` and its kin, or of a preset. Reports everything that is wrong with it.
+pub fn compile(
+    node: Node<'_>,
+    row: &SignatureRow,
+    surroundings: &Surroundings<'_>,
+    findings: &mut Findings,
+) -> Option<Signature> {
+    let fields = fields(node, row, findings)?;
+    let keys = keys(node, row, &fields, surroundings, findings);
+    let given = ["header", "query", "json"].map(|key| (key, node.given(key).is_some()));
+    let signature = if given.iter().any(|(_, given)| *given) {
+        settings::place(node, "the signature", &given, findings)
+    } else {
+        row_place(&row.signature)
+    };
+    let separator = separator(
+        node,
+        fields.separator.as_deref().unwrap_or(row.separator),
+        findings,
+    );
+    let timestamp = timestamp(node, row, findings);
+    let id = id(node, row, findings);
+    let stamped = row
+        .stamped_content
+        .filter(|_| timestamp.is_some() && row.timestamp.is_none());
+    let text = fields.content.as_deref().or(stamped).unwrap_or(row.content);
+    let mut content = content(node, text, findings)?;
+    if let Some(TimestampSource { place, .. }) = &timestamp {
+        rename(&mut content, place, &Piece::Timestamp);
+    }
+    if let Some(place) = &id {
+        rename(&mut content, place, &Piece::Id);
+    }
+
+    let signature = signature?;
+    let judged = Judged {
+        node,
+        content: &content,
+        signature: &signature,
+        timestamp: timestamp.as_ref(),
+        id: id.as_ref(),
+        has_items: separator.is_some(),
+    };
+    let (timestamp_signed, id_signed) = judged.judge(surroundings, findings);
+    let form_field = fields.form_field.as_deref().or(row.form_field);
+    Some(Signature {
+        keys: keys?,
+        signature,
+        encoding: fields.encoding.unwrap_or(row.encoding),
+        prefix: fields.prefix.unwrap_or_else(|| row.prefix.to_owned()),
+        separator,
+        timestamp_signed,
+        id_signed,
+        forbidden_in_id: content.forbidden_in_id().unwrap_or_default(),
+        form_field: form_field.filter(|field| !field.is_empty()).map(str::to_owned),
+        public_url: surroundings
+            .public_url
+            .unwrap_or_default()
+            .trim_end_matches('/')
+            .to_owned(),
+        window: row.window,
+        max_body: surroundings.max_body,
+        content,
+        timestamp,
+        id,
+    })
+}
+
+/// Reads the fields as the row's kind has them.
+fn fields(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Option<Fields> {
+    let is_mapping = node.is_mapping();
+    Some(match row.kind {
+        Kind::Hmac(_) => {
+            let shape: Shape = if is_mapping {
+                node.read(findings)?
+            } else {
+                Shape::default()
+            };
+            Fields {
+                strip_prefix: shape.strip_prefix,
+                encoding: shape.encoding,
+                prefix: shape.prefix,
+                separator: shape.separator,
+                content: shape.content,
+                form_field: shape.form_field,
+                algorithm: shape.algorithm,
+                key_encoding: shape.secret_encoding,
+            }
+        }
+        Kind::Public(_) => {
+            let shape: PublicShape = if is_mapping {
+                node.read(findings)?
+            } else {
+                PublicShape::default()
+            };
+            Fields {
+                strip_prefix: shape.strip_prefix,
+                encoding: shape.encoding,
+                prefix: shape.prefix,
+                separator: shape.separator,
+                content: shape.content,
+                form_field: None,
+                algorithm: None,
+                key_encoding: shape.key_encoding,
+            }
+        }
+    })
+}
+
+/// The keys; none if nothing could be read.
+fn keys(
+    node: Node<'_>,
+    row: &SignatureRow,
+    fields: &Fields,
+    surroundings: &Surroundings<'_>,
+    findings: &mut Findings,
+) -> Option<Keys> {
+    let decoding = fields.key_encoding.unwrap_or(row.key_encoding);
+    let strip = fields.strip_prefix.as_deref().unwrap_or(row.strip_prefix);
+    let keyring = surroundings.keyring;
+    match row.kind {
+        Kind::Hmac(algorithm) => {
+            let algorithm = fields.algorithm.unwrap_or(algorithm);
+            let mut keys = Vec::new();
+            for (place, held) in settings::secrets(node, "secret", keyring, findings) {
+                match key(&held.key, &[strip], decoding).map(|key| Mac::keyed(algorithm, key.expose())) {
+                    Ok(mac) => keys.extend(mac.map(|mac| held.with(mac))),
+                    Err(message) => findings.push(place.error("secret", message)),
+                }
+            }
+            (!keys.is_empty()).then_some(Keys::Shared(algorithm, keys))
+        }
+        Kind::Public(curve) => {
+            let signer = node.given("private_key").and_then(|place| {
+                let secret = keyring.read(place, findings)?;
+                let strips = [strip, row.private_prefix];
+                let bytes = key_or_pem(&secret, &strips, decoding, "PRIVATE KEY");
+                let signer = bytes.and_then(|bytes| {
+                    Signer::new(curve, bytes.expose())
+                        .ok_or_else(|| "the private key is none of this kind".to_owned())
+                });
+                signer
+                    .map_err(|message| findings.push(place.error("private-key", message)))
+                    .ok()
+            });
+            if node.given("private_key").is_some() && node.given("public_key").is_none() {
+                let place = node.given("private_key")?;
+                let source = place
+                    .as_str()
+                    .and_then(crate::secret::source_of)
+                    .unwrap_or("private_key");
+                let held = super::keys::Held {
+                    key: signer.as_ref()?.public_key()?,
+                    source: source.into(),
+                    not_after: None,
+                };
+                return Some(Keys::Public(curve, vec![held], signer));
+            }
+            let mut keys = Vec::new();
+            for (place, held) in settings::public_keys(node, "public_key", keyring, findings) {
+                let bytes = key_or_pem(&held.key, &[strip], decoding, "PUBLIC KEY");
+                let key = bytes.and_then(|bytes| {
+                    curve
+                        .public_key(bytes.expose())
+                        .ok_or_else(|| "the public key is none of this kind".to_owned())
+                });
+                match key {
+                    Ok(key) => keys.push(held.with(key)),
+                    Err(message) => findings.push(place.error("public-key", message)),
+                }
+            }
+            (!keys.is_empty()).then_some(Keys::Public(curve, keys, signer))
+        }
+    }
+}
+
+/// The key that a secret's text stands for; the error does not repeat it.
+fn key(secret: &Secret, strips: &[&str], decoding: KeyEncoding) -> Result<Secret, String> {
+    let text = secret.expose();
+    let strip = strips
+        .iter()
+        .find(|strip| !strip.is_empty() && text.starts_with(strip.as_bytes()))
+        .copied()
+        .unwrap_or_default();
+    let stripped = text.strip_prefix(strip.as_bytes()).unwrap_or(text);
+    let key = Secret::new(decoding.decode(stripped)?);
+    if stripped.iter().all(u8::is_ascii_whitespace) || key.expose().is_empty() {
+        return Err(format!("nothing is left of the secret without `{strip}`"));
+    }
+    Ok(key)
+}
+
+/// As [`key()`]; a text in PEM is read as that (RFC 7468).
+fn key_or_pem(
+    secret: &Secret,
+    strips: &[&str],
+    decoding: KeyEncoding,
+    label: &str,
+) -> Result<Secret, String> {
+    let text = secret.expose();
+    if !text.trim_ascii_start().starts_with(b"-----BEGIN ") {
+        return match decoding {
+            KeyEncoding::Utf8 => Err("a key is written in hex, in base64 or in PEM".to_owned()),
+            decoding => key(secret, strips, decoding),
+        };
+    }
+    let wanted = |kind: SectionKind| match kind {
+        SectionKind::PublicKey => label == "PUBLIC KEY",
+        SectionKind::PrivateKey | SectionKind::EcPrivateKey => label == "PRIVATE KEY",
+        _ => false,
+    };
+    match <(SectionKind, Vec<u8>)>::from_pem_slice(text) {
+        Ok((kind, der)) if wanted(kind) => Ok(Secret::new(der)),
+        _ => Err(format!("the PEM holds no `{label}`")),
+    }
+}
+
+/// The place of a finding about `key`: the field's, or the scheme's if the field comes from its row.
+pub fn at<'d>(node: Node<'d>, key: &str) -> Node<'d> {
+    node.get(key).unwrap_or(node)
+}
+
+fn separator(node: Node<'_>, text: &str, findings: &mut Findings) -> Option<char> {
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (None, _) => None,
+        (Some(letter), None) if letter == ' ' || letter.is_ascii_punctuation() => Some(letter),
+        _ => {
+            let message =
+                format!("`{text}` is no separator: it is one character such as `,`, `;` or a space");
+            findings.push(at(node, "separator").error("wrong-value", message));
+            None
+        }
+    }
+}
+
+fn content(node: Node<'_>, text: &str, findings: &mut Findings) -> Option<Content> {
+    let at = at(node, "content");
+    match Content::parse(text) {
+        Ok(content) => return Some(content),
+        Err(Fault::Unknown(name)) => {
+            findings.push(unknown(at.origin(), "unknown-token", "token", &name, TOKENS));
+        }
+        Err(Fault::Other(message)) => findings.push(at.error("content", message)),
+    }
+    None
+}
+
+fn timestamp(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Option<TimestampSource> {
+    let default = row.timestamp.as_ref().and_then(|default| {
+        Some(TimestampSource {
+            place: row_place(&default.place)?,
+            unit: default.unit,
+        })
+    });
+    match settings::timestamp(node, findings) {
+        Said::Nothing => default,
+        Said::None => None,
+        Said::This(said) => {
+            let default = default.unwrap_or_else(|| TimestampSource {
+                place: Place::Headers(row_names(&[PLAIN_TIMESTAMP])),
+                unit: Unit::S,
+            });
+            Some(TimestampSource {
+                place: said.place.unwrap_or(default.place),
+                unit: said.unit.unwrap_or(default.unit),
+            })
+        }
+    }
+}
+
+fn id(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Option<Place> {
+    let default = row.id.as_ref().and_then(row_place);
+    match settings::id(node, findings) {
+        Said::Nothing => default,
+        Said::None => None,
+        Said::This(said) => said
+            .or(default)
+            .or_else(|| Some(Place::Headers(row_names(&[PLAIN_ID])))),
+    }
+}
+
+/// A content that names the timestamp's or the id's header covers the timestamp or the id.
+fn rename(content: &mut Content, place: &Place, piece: &Piece) {
+    if let Place::Headers(names) = place
+        && let [name] = names.as_slice()
+    {
+        content.name(name, piece);
+    }
+}

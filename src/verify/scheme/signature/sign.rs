@@ -1,0 +1,177 @@
+//! Signing as the sender does: the headers, the parameters of the query and the parts of the body that it would add.
+
+use http::{HeaderName, HeaderValue};
+use serde_json::Value;
+
+use super::content::{Filling, Piece};
+use super::keys::{Keys, tag};
+use super::{Signature, form, twilio};
+use crate::verify::scheme::sign_body::Body;
+use crate::verify::scheme::source::{Place, TimestampSource, Unit};
+use crate::verify::{Draft, Refusal, Signed};
+
+impl Signature {
+    /// What the sender would add.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+        let mut signed = Signed::default();
+        let mut body = Body::new(draft);
+        let stamp = self.stamp(draft, &mut signed, &mut body)?;
+        let id = self.write_id(draft, &mut signed, &mut body)?;
+        let is_form = form::is_form(draft.headers).map_err(words)?;
+        if self.content.covers(&Piece::Fields) && !is_form && !body.bytes().is_empty() {
+            let digest = twilio::digest(&body.bytes());
+            signed.query.push((twilio::BODY_DIGEST.to_owned(), digest));
+        }
+        let url = signed.url(draft.url);
+        let bytes = body.bytes().into_owned();
+        let filling = Filling {
+            body: &self.signed_body(draft.headers, &bytes).map_err(words)?,
+            timestamp: stamp.as_bytes(),
+            id: &id,
+            method: draft.method.as_str(),
+            url: &url,
+            headers: draft.headers,
+        };
+        let signature = format!(
+            "{}{}",
+            self.prefix,
+            self.encoding.encode(&self.signature(&filling)?)
+        );
+        self.write_signature(signature, &stamp, &mut signed, &mut body)?;
+        signed.body = body.changed();
+        Ok(signed)
+    }
+
+    /// The raw signature.
+    fn signature(&self, filling: &Filling<'_>) -> Result<Vec<u8>, String> {
+        match &self.keys {
+            Keys::Shared(_, keys) => {
+                let held = keys.first().ok_or("there is no secret to sign with")?;
+                let tag = tag(&held.key, &self.content, filling).map_err(words)?;
+                Ok(tag.expose().to_vec())
+            }
+            Keys::Public(_, _, signer) => {
+                let content = self.content.whole(filling).map_err(words)?;
+                let signer = signer
+                    .as_ref()
+                    .ok_or("a public key cannot sign: it takes a `private_key`")?;
+                signer
+                    .sign(&content)
+                    .ok_or_else(|| "the private key cannot sign".to_owned())
+            }
+        }
+    }
+
+    /// Writes the timestamp where it stands, unless it is an item of the signature's place; its text.
+    fn stamp(&self, draft: &Draft<'_>, signed: &mut Signed, body: &mut Body<'_>) -> Result<String, String> {
+        let Some(TimestampSource { place, unit }) = &self.timestamp else {
+            return Ok(String::new());
+        };
+        let stamp = unit.write(draft.at);
+        if unit.read(stamp.as_bytes()).is_none() {
+            return Err(format!(
+                "{} cannot be written as a timestamp of this scheme",
+                draft.at
+            ));
+        }
+        match place {
+            Place::Headers(names) => signed.headers.push((first(names)?, value(&stamp)?)),
+            Place::Query(name) => signed.query.push((name.clone(), stamp.clone())),
+            Place::Item(_) => {}
+            Place::Json(path) => {
+                if let Some(found) = body.text_at(path).filter(|_| !draft.restamp) {
+                    return Ok(found);
+                }
+                body.put(path, json_stamp(*unit, &stamp))?;
+            }
+        }
+        Ok(stamp)
+    }
+
+    /// Writes the id where it stands; its text.
+    fn write_id(
+        &self,
+        draft: &Draft<'_>,
+        signed: &mut Signed,
+        body: &mut Body<'_>,
+    ) -> Result<Vec<u8>, String> {
+        let Some(place) = &self.id else {
+            return Ok(Vec::new());
+        };
+        let mut id = draft.id.to_owned();
+        match place {
+            Place::Headers(names) => signed.headers.push((first(names)?, value(&id)?)),
+            Place::Query(name) => signed.query.push((name.clone(), id.clone())),
+            Place::Json(path) => match body.text_at(path) {
+                Some(found) => id = found,
+                None if self.content.covers(&Piece::Id) => body.put(path, Value::String(id.clone()))?,
+                // A body without its id is for its owner to complete.
+                None => return Ok(Vec::new()),
+            },
+            Place::Item(_) => {
+                return Err("an id among the items of a signature can be verified, not signed".to_owned());
+            }
+        }
+        self.check_id(|| place.words(0), id.as_bytes()).map_err(words)?;
+        Ok(id.into_bytes())
+    }
+
+    /// Writes the signature where it stands.
+    fn write_signature(
+        &self,
+        mut signature: String,
+        stamp: &str,
+        signed: &mut Signed,
+        body: &mut Body<'_>,
+    ) -> Result<(), String> {
+        if let (
+            Some(TimestampSource {
+                place: Place::Item(item),
+                ..
+            }),
+            Some(separator),
+        ) = (&self.timestamp, self.separator)
+        {
+            signature = format!("{item}{stamp}{separator}{signature}");
+        }
+        match &self.signature {
+            Place::Headers(names) => {
+                let mut line = value(&signature)?;
+                line.set_sensitive(true);
+                signed.headers.push((first(names)?, line));
+            }
+            Place::Query(name) => signed.query.push((name.clone(), signature)),
+            Place::Json(path) => body.put(path, Value::String(signature))?,
+            Place::Item(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// A timestamp as it stands in JSON: a number where its unit is one.
+fn json_stamp(unit: Unit, stamp: &str) -> Value {
+    match unit {
+        Unit::Rfc3339 => Value::String(stamp.to_owned()),
+        Unit::S | Unit::Ms => stamp.parse::<i64>().map_or(Value::Null, Value::from),
+    }
+}
+
+/// The header that the sender uses: that of the first family.
+fn first(headers: &[HeaderName]) -> Result<HeaderName, String> {
+    headers
+        .first()
+        .cloned()
+        .ok_or_else(|| "the scheme names no header".to_owned())
+}
+
+/// A header's value.
+fn value(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text)
+        .map_err(|error| format!("what is to be sent cannot stand in a header: {error}"))
+}
+
+/// A refusal of what we would have sent.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+fn words(refusal: Refusal) -> String {
+    refusal.to_string()
+}
