@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Format, NO, YES, coloured, rules_path, say};
 use crate::config;
 use crate::diagnostic::{Finding, Findings, counted};
+use crate::verify;
 
 /// The arguments of `hookyard check`.
 #[derive(Debug, clap::Args)]
@@ -14,10 +15,20 @@ pub struct Arguments {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Read no rules file: list the schemes that `verify` can name, and what each verifies.
+    #[arg(long, conflicts_with = "rules")]
+    list_schemes: bool,
 }
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
+    if arguments.list_schemes {
+        let text = match arguments.format {
+            Format::Json => schemes_as_json().to_string(),
+            Format::Text => verify::table(),
+        };
+        return say(&text, YES);
+    }
     let path = rules_path(arguments.rules.as_ref());
     let (findings, summary) = match config::load(&path, config::environment()) {
         Ok(loaded) => {
@@ -32,6 +43,22 @@ pub fn run(arguments: &Arguments) -> u8 {
         Format::Text => text(&path, &findings, summary),
     };
     say(&text, code)
+}
+
+/// The schemes for programs.
+fn schemes_as_json() -> serde_json::Value {
+    let entries = verify::catalogue().into_iter().map(|entry| {
+        serde_json::json!({
+            "name": entry.name,
+            "sender": entry.sender,
+            "proof": entry.proof,
+            "place": entry.place,
+            "event": entry.event,
+            "fresh_seconds": entry.window.map(|window| window.as_secs()),
+            "note": entry.note,
+        })
+    });
+    entries.collect()
 }
 
 /// The result for people.

@@ -23,11 +23,12 @@ const MAX_ANSWER: usize = 1 << 20;
 pub struct Arguments {
     /// Where to post it.
     url: String,
-    /// How to sign: a scheme of the rules file (`github`, `stripe`, `hmac`, `token` …), or `none`; fields may follow
-    /// as YAML: `{hmac: {header: X-Sig}}`.
+    /// How to sign: a scheme of the rules file (`github`, `stripe`, `hmac`, `token` …; `check --list-schemes` has all), or
+    /// `none`; fields may follow as YAML: `{hmac: {header: X-Sig}}`.
     #[arg(long = "as", value_name = "SCHEME")]
     scheme: String,
-    /// The secret: `env:NAME`, `file:/path`, or the text itself (which other users of this machine can then see).
+    /// The secret, the password or the private key: `env:NAME`, `file:/path`, or the text itself (which other users of
+    /// this machine can then see).
     #[arg(long)]
     secret: Option<String>,
     /// The event's name, put where the sender puts it.
@@ -178,7 +179,7 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
         (None, "none") => "none".to_owned(),
         (None, scheme) => scheme.to_owned(),
         (Some(secret), scheme) if scheme.contains('{') => with_secret(scheme, secret)?,
-        (Some(secret), scheme) => serde_json::json!({scheme: {"secret": secret}}).to_string(),
+        (Some(secret), scheme) => serde_json::json!({scheme: {secret_key(scheme): secret}}).to_string(),
     };
     let mut findings = Findings::new();
     let keyring = Keyring::new(config::environment(), Path::new("."));
@@ -216,6 +217,17 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
     })
 }
 
+/// The key under which a scheme takes what it signs with.
+fn secret_key(scheme: &str) -> &'static str {
+    match crate::verify::catalogue()
+        .iter()
+        .find(|entry| entry.name == scheme)
+    {
+        Some(entry) => entry.secret,
+        None => "secret",
+    }
+}
+
 /// `{hmac: {header: X}}` with the secret added.
 fn with_secret(scheme: &str, secret: &str) -> Result<String, String> {
     let mut value: serde_json::Value =
@@ -223,8 +235,7 @@ fn with_secret(scheme: &str, secret: &str) -> Result<String, String> {
     let scheme_and_fields = value.as_object_mut().and_then(|scheme| scheme.iter_mut().next());
     match scheme_and_fields {
         Some((name, serde_json::Value::Object(fields))) => {
-            let key = if name == "basic" { "password" } else { "secret" };
-            fields.insert(key.to_owned(), secret.into());
+            fields.insert(secret_key(name).to_owned(), secret.into());
             Ok(value.to_string())
         }
         _ => Err(format!("`--as {scheme}` is not a scheme with its fields")),

@@ -4,8 +4,9 @@
 //! [`Refusal`]. It looks at the bytes as they arrived, knows no time (freshness is asked of the proof, with the time
 //! passed in) and remembers nothing (nonces are the store's). Whatever the bytes are, it answers, and does not panic.
 //!
-//! To add a sender, add a row to `scheme/presets.rs`.
+//! To add a sender, add a row to `scheme/presets/rows.rs`.
 
+mod catalogue;
 mod proof;
 mod received;
 mod refusal;
@@ -14,11 +15,13 @@ mod scheme;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+pub use self::catalogue::{Entry, catalogue, table};
 pub use self::proof::{Nonce, Proof, SentAt};
 pub use self::received::{EventId, Received};
 pub use self::refusal::Refusal;
@@ -38,6 +41,7 @@ pub struct Verification {
     scheme: Scheme,
     event: Option<EventName>,
     siblings: Vec<HeaderName>,
+    unauthorized: bool,
 }
 
 /// Where a sender's event name stands.
@@ -128,6 +132,7 @@ impl Verification {
                 EventAt::Header(name) => header(name).map(EventName::Header),
                 EventAt::Payload(path) => Some(EventName::Payload(path)),
             }),
+            unauthorized: preset.is_some_and(|preset| preset.unauthorized),
             siblings: siblings.iter().filter_map(|name| header(name)).collect(),
         }
     }
@@ -135,6 +140,11 @@ impl Verification {
     /// Whether what was received is genuine, and what it then proves. Says nothing about freshness.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         self.scheme.prove(received)
+    }
+
+    /// Where each of its secrets comes from, as the rules file names it, and until when it counts.
+    pub fn secrets(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
+        self.scheme.secrets()
     }
 
     /// The scheme as it was written: `github`, `hmac`, `none`.
@@ -154,7 +164,10 @@ impl Verification {
 
     /// The value of `WWW-Authenticate` for a refusal, where the scheme asks for credentials.
     pub fn challenge(&self) -> Option<&'static str> {
-        self.scheme.challenge()
+        // RFC 9110 §15.5.2: a 401 says what is asked for.
+        self.scheme
+            .challenge()
+            .or(self.unauthorized.then_some("Signature"))
     }
 
     /// Where the sender's event name stands.
@@ -172,6 +185,11 @@ impl Verification {
     /// The name in the query that carries the sender's secret: not kept, not forwarded, not logged.
     pub fn credential_query(&self) -> Option<&str> {
         self.scheme.credential_query()
+    }
+
+    /// Whether it can sign, and not only verify.
+    pub fn can_sign(&self) -> bool {
+        self.scheme.can_sign()
     }
 
     /// Signs a request as the sender would, with the first secret: what to add to it.

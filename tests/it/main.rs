@@ -33,4 +33,5 @@ mod manual;
 mod properties;
 mod reload;
 mod replay;
+mod signing;
 mod words;

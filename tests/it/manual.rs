@@ -105,7 +105,8 @@ fn every_key_stands_in_the_example() {
     let mut missing = Vec::new();
     for file in [
         "src/config/document.rs",
-        "src/verify/scheme/hmac_settings.rs",
+        "src/verify/scheme/signature/settings.rs",
+        "src/verify/scheme/adyen.rs",
         "src/verify/scheme/token.rs",
         "src/verify/scheme/credentials.rs",
         "src/act/run/mod.rs",
@@ -176,6 +177,18 @@ fn every_key_stands_in_the_example() {
 }
 
 #[test]
+fn the_table_of_senders_is_what_the_binary_prints() {
+    let output = Scenario::new().hookyard(&["check", "--list-schemes"]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    let readme = read("README.md");
+    let (_, rest) = readme
+        .split_once("<!-- hookyard check --list-schemes -->\n\n")
+        .unwrap();
+    let (found, _) = rest.split_once("\n\n<!-- end -->").unwrap();
+    assert_eq!(found, table.trim_end());
+}
+
+#[test]
 fn the_rules_of_the_readme_load() {
     let blocks = blocks("yaml");
     assert!(blocks.len() >= 4);
@@ -186,7 +199,7 @@ fn the_rules_of_the_readme_load() {
                 .chars()
                 .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
                 .collect();
-            scenario = scenario.env(&name, "a secret");
+            scenario = scenario.env(&name, "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0");
         }
         let output = scenario
             .env("INTERNAL_TOKEN", "t")

@@ -95,7 +95,7 @@ impl Forward {
         stop: &CancellationToken,
     ) -> Outcome {
         let started = Instant::now();
-        let request = match self.request(occasion) {
+        let request = match self.request(occasion, client.clock.now()) {
             Ok(request) => request,
             Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
         };

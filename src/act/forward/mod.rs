@@ -22,6 +22,7 @@ use crate::act::{Workshop, settings};
 use crate::diagnostic::{Finding, Findings};
 use crate::template::{RenderError, Scope, Template};
 use crate::units::Period;
+use crate::verify::{Surroundings, Verification};
 use crate::yaml::Node;
 
 pub use client::Client;
@@ -38,6 +39,8 @@ pub struct Forward {
     headers: Vec<(HeaderName, Template)>,
     /// Absent: the bytes as they arrived.
     body: Option<Template>,
+    /// Signs what goes out.
+    sign: Option<Verification>,
     timeout: Duration,
 }
 
@@ -48,6 +51,8 @@ struct Fields {
     #[serde(rename = "forward")]
     _forward: IgnoredAny,
     headers: Option<IgnoredAny>,
+    #[serde(rename = "sign")]
+    _sign: Option<IgnoredAny>,
     timeout: Option<Period>,
 }
 
@@ -101,6 +106,7 @@ impl Forward {
                 .templates
                 .read(node, Scope::Action, workshop.keyring, findings)
         });
+        let sign = node.given("sign").map(|sign| read_sign(sign, workshop, findings));
         let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, findings);
         let forward = Self {
             method: method?,
@@ -110,6 +116,7 @@ impl Forward {
                 Some(body) => Some(body?),
                 None => None,
             },
+            sign: sign.flatten(),
             timeout,
         };
         (findings.errors() == before).then_some(forward)
@@ -132,9 +139,38 @@ impl Forward {
                 "headers": headers,
                 "body": body,
             },
+            "sign": self.sign.as_ref().map(Verification::scheme),
             "timeout": Period(self.timeout).to_string(),
         }))
     }
+}
+
+/// The scheme by which what goes out is signed.
+fn read_sign(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Verification> {
+    let surroundings = Surroundings {
+        keyring: workshop.keyring,
+        // What is signed is the target's URL, which the action names.
+        public_url: Some(""),
+        max_body: u64::MAX,
+    };
+    let scheme = Verification::compile(node, &surroundings, findings)?;
+    if scheme.is_none() {
+        let finding = node.error("sign", "`none` signs nothing");
+        findings.push(finding.hint("leave `sign` out"));
+        return None;
+    }
+    if !scheme.can_sign() {
+        let message = format!(
+            "`{}` verifies with a public key, and signs with a private one",
+            scheme.scheme()
+        );
+        findings.push(
+            node.error("sign", message)
+                .hint("give it `private_key: file:/path`"),
+        );
+        return None;
+    }
+    Some(scheme)
 }
 
 /// The method, if a request can have it.

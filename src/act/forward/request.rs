@@ -10,7 +10,9 @@ use minijinja::Value;
 
 use crate::act::forward::{Forward, target};
 use crate::act::occasion::Occasion;
+use crate::clock::Timestamp;
 use crate::template::Template;
+use crate::verify::Draft;
 
 /// What we call ourselves.
 const AGENT: &str = concat!("hookyard/", env!("CARGO_PKG_VERSION"));
@@ -48,7 +50,7 @@ pub fn is_of_the_connection(name: &HeaderName) -> bool {
 
 impl Forward {
     /// The request for this occasion; the error says why there can be none.
-    pub fn request(&self, occasion: &Occasion<'_>) -> Result<Request<Full<Bytes>>, String> {
+    pub fn request(&self, occasion: &Occasion<'_>, now: Timestamp) -> Result<Request<Full<Bytes>>, String> {
         let values = if self.holds_templates() {
             occasion.values()
         } else {
@@ -58,9 +60,9 @@ impl Forward {
             .url
             .render(&values)
             .map_err(|error| format!("url: {error}"))?;
-        let uri = target::rendered(&self.url, &url)?;
+        let mut uri = target::rendered(&self.url, &url)?;
         let mut headers = passed_on(occasion);
-        let body = self.content(occasion, &values, &mut headers)?;
+        let mut body = self.content(occasion, &values, &mut headers)?;
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         for (name, value) in [
             (EVENT_ID, occasion.event.received.id.to_string()),
@@ -76,6 +78,25 @@ impl Forward {
             // Kept out of any debug output of the client's.
             value.set_sensitive(template.literal().is_none());
             headers.insert(name.clone(), value);
+        }
+        // Last, for it covers all that goes out. The id is the delivery's: a second try is no second event.
+        if let Some(scheme) = &self.sign {
+            let signed = scheme
+                .sign(&Draft {
+                    method: &self.method,
+                    url: &url,
+                    headers: &headers,
+                    body: &body,
+                    at: now,
+                    id: &occasion.delivery,
+                    restamp: false,
+                })
+                .map_err(|error| format!("sign: {error}"))?;
+            uri = target::rendered(&self.url, &signed.url(&url))?;
+            for (name, value) in signed.headers {
+                headers.insert(name, value);
+            }
+            body = signed.body.map_or(body, Bytes::from);
         }
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = self.method.clone();

@@ -64,7 +64,7 @@ impl Adyen {
         for (place, held) in settings::secrets(node, "secret", surroundings.keyring, findings) {
             match KeyEncoding::Hex.decode(held.key.expose()) {
                 Ok(key) => keys.extend(Mac::keyed(Algorithm::Sha256, &key).map(|mac| held.with(mac))),
-                Err(fault) => findings.push(place.error("secret", format!("the key of Adyen: {fault}"))),
+                Err(fault) => findings.push(place.error("secret", format!("the key of Adyen is {fault}"))),
             }
         }
         (!keys.is_empty()).then_some(Self {

@@ -6,7 +6,7 @@ mod path;
 pub mod presets;
 mod settings;
 mod sign_body;
-mod signature;
+pub mod signature;
 mod source;
 mod token;
 
@@ -138,6 +138,14 @@ impl Scheme {
             Self::Bearer(bearer) => bearer.sign(draft),
             Self::Adyen(adyen) => adyen.sign(draft),
             Self::None(id, _) => token::sign_id(id.as_ref(), draft),
+        }
+    }
+
+    /// Whether the sender's part can be played with what is configured.
+    pub fn can_sign(&self) -> bool {
+        match self {
+            Self::Signature(signature) => signature.keys.can_sign(),
+            _ => true,
         }
     }
 

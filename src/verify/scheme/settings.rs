@@ -322,7 +322,6 @@ pub fn row_place(row: &PlaceRow) -> Option<Place> {
     match row {
         PlaceRow::Header(names) => Some(Place::Headers(row_names(names))),
         PlaceRow::Item(prefix) => Some(Place::Item((*prefix).to_owned())),
-        PlaceRow::Query(name) => Some(Place::Query((*name).to_owned())),
         PlaceRow::Json(text) => SingularPath::parse(text).ok().map(Place::Json),
     }
 }

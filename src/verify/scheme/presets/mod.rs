@@ -110,8 +110,6 @@ pub enum PlaceRow {
     Header(&'static [&'static str]),
     /// `item`: the item beside the signature that starts so.
     Item(&'static str),
-    /// `query`.
-    Query(&'static str),
     /// `json`.
     Json(&'static str),
 }

@@ -151,6 +151,11 @@ impl Keys {
         }
     }
 
+    /// Whether one of them can sign.
+    pub fn can_sign(&self) -> bool {
+        !matches!(self, Self::Public(_, _, None))
+    }
+
     /// Where each key comes from, and until when it counts.
     pub fn sources(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
         match self {

@@ -188,8 +188,8 @@ impl KeyEncoding {
             Self::Hex => HEXLOWER_PERMISSIVE.decode(text).ok(),
         }
         .ok_or(match self {
-            Self::Hex => "it is not hex",
-            _ => "it is not base64 (standard alphabet)",
+            Self::Hex => "not hex",
+            _ => "not base64 (standard alphabet)",
         })
     }
 }

@@ -226,7 +226,9 @@ fn keys(
             let algorithm = fields.algorithm.unwrap_or(algorithm);
             let mut keys = Vec::new();
             for (place, held) in settings::secrets(node, "secret", keyring, findings) {
-                match key(&held.key, &[strip], decoding).map(|key| Mac::keyed(algorithm, key.expose())) {
+                match key(&held.key, &[strip], decoding, "secret")
+                    .map(|key| Mac::keyed(algorithm, key.expose()))
+                {
                     Ok(mac) => keys.extend(mac.map(|mac| held.with(mac))),
                     Err(message) => findings.push(place.error("secret", message)),
                 }
@@ -278,7 +280,7 @@ fn keys(
 }
 
 /// The key that a secret's text stands for; the error does not repeat it.
-fn key(secret: &Secret, strips: &[&str], decoding: KeyEncoding) -> Result<Secret, String> {
+fn key(secret: &Secret, strips: &[&str], decoding: KeyEncoding, what: &str) -> Result<Secret, String> {
     let text = secret.expose();
     let strip = strips
         .iter()
@@ -286,9 +288,10 @@ fn key(secret: &Secret, strips: &[&str], decoding: KeyEncoding) -> Result<Secret
         .copied()
         .unwrap_or_default();
     let stripped = text.strip_prefix(strip.as_bytes()).unwrap_or(text);
-    let key = Secret::new(decoding.decode(stripped)?);
+    let key = decoding.decode(stripped);
+    let key = Secret::new(key.map_err(|fault| format!("the {what} is {fault}"))?);
     if stripped.iter().all(u8::is_ascii_whitespace) || key.expose().is_empty() {
-        return Err(format!("nothing is left of the secret without `{strip}`"));
+        return Err(format!("nothing is left of the {what} without `{strip}`"));
     }
     Ok(key)
 }
@@ -304,7 +307,7 @@ fn key_or_pem(
     if !text.trim_ascii_start().starts_with(b"-----BEGIN ") {
         return match decoding {
             KeyEncoding::Utf8 => Err("a key is written in hex, in base64 or in PEM".to_owned()),
-            decoding => key(secret, strips, decoding),
+            decoding => key(secret, strips, decoding, &label.to_ascii_lowercase()),
         };
     }
     let wanted = |kind: SectionKind| match kind {

@@ -1,0 +1,222 @@
+//! Which schemes are there, and what does each of them verify?
+//!
+//! [`catalogue`] tells it from the very rows that verify, so that no document can say otherwise: `hookyard check
+//! --list-schemes` prints it, and the README's table is what that prints.
+
+use std::time::Duration;
+
+use super::scheme::presets::{
+    EventAt, Kind, PLAIN, PLAIN_ED25519, PLAIN_P256, PRESETS, PlaceRow, Preset, Row, SignatureRow,
+};
+use super::scheme::signature::keys::Curve;
+use super::scheme::signature::mac::{Algorithm, Encoding};
+
+/// One scheme, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the rules file.
+    pub name: &'static str,
+    /// Who sends so.
+    pub sender: &'static str,
+    /// The key of its mapping under which it takes what it signs with: `secret`, `password` or `private_key`.
+    pub secret: &'static str,
+    /// What is signed, and how.
+    pub proof: String,
+    /// Where the proof stands.
+    pub place: String,
+    /// Where the event's name stands; empty if there is none.
+    pub event: String,
+    /// How long an event is fresh; none if no timestamp is signed.
+    pub window: Option<Duration>,
+    /// What its user should know; empty if nothing.
+    pub note: &'static str,
+}
+
+/// All schemes: the senders in the order of their names, and then the generic ones.
+pub fn catalogue() -> Vec<Entry> {
+    let mut entries: Vec<Entry> = PRESETS.iter().map(of_preset).collect();
+    entries.sort_by_key(|entry| entry.name);
+    entries.extend([
+        of_signature("hmac", &PLAIN, "whoever signs: every field can be set"),
+        of_signature("ed25519", &PLAIN_ED25519, "likewise"),
+        of_signature("ecdsa_p256", &PLAIN_P256, "likewise"),
+        generic(
+            "token",
+            "secret",
+            "the secret itself",
+            "any header, name in the query or JSONPath",
+        ),
+        generic(
+            "basic",
+            "password",
+            "user and password (RFC 7617)",
+            "`Authorization`",
+        ),
+        generic(
+            "bearer",
+            "secret",
+            "the secret itself (RFC 6750)",
+            "`Authorization`",
+        ),
+        generic("none", "secret", "nothing: anybody is let in", ""),
+    ]);
+    entries
+}
+
+/// The catalogue as a table in Markdown, which is as readable in a terminal.
+pub fn table() -> String {
+    let heads = [
+        "name",
+        "sender",
+        "what is verified",
+        "where it stands",
+        "event name",
+        "fresh",
+        "note",
+    ];
+    let mut rows = vec![heads.map(str::to_owned)];
+    rows.extend(catalogue().into_iter().map(|entry| {
+        let fresh = entry
+            .window
+            .map(|window| humantime::format_duration(window).to_string());
+        [
+            format!("`{}`", entry.name),
+            entry.sender.to_owned(),
+            entry.proof,
+            entry.place,
+            entry.event,
+            fresh.unwrap_or_default(),
+            entry.note.to_owned(),
+        ]
+    }));
+    let mut widths = [0; 7];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &[String; 7]| {
+        let padded = cells
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!(" {cell:width$} "));
+        format!("|{}|", padded.collect::<Vec<_>>().join("|"))
+    };
+    let rule = widths.map(|width| "-".repeat(width));
+    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    lines.insert(1, line(&rule));
+    lines.join("\n")
+}
+
+fn generic(name: &'static str, secret: &'static str, proof: &str, place: &str) -> Entry {
+    Entry {
+        name,
+        sender: "",
+        secret,
+        proof: proof.to_owned(),
+        place: place.to_owned(),
+        event: String::new(),
+        window: None,
+        note: "",
+    }
+}
+
+fn of_preset(preset: &Preset) -> Entry {
+    let mut entry = match &preset.scheme {
+        Row::Signature(row) => of_signature(preset.name, row, preset.note),
+        Row::Token(row) => generic(preset.name, "secret", "the secret itself", &place(&row.place)),
+        Row::Basic => generic(preset.name, "password", "user and password", "`Authorization`"),
+        Row::Bearer => generic(
+            preset.name,
+            "secret",
+            "the secret itself, as a bearer token",
+            "`Authorization`",
+        ),
+        Row::Adyen => generic(
+            preset.name,
+            "secret",
+            "eight fields of each item: HMAC-SHA256, base64",
+            "`$.notificationItems[*].NotificationRequestItem.additionalData.hmacSignature`",
+        ),
+    };
+    entry.sender = preset.sender;
+    entry.note = preset.note;
+    entry.event = match preset.event {
+        None => String::new(),
+        Some(EventAt::Header(name) | EventAt::Payload(name)) => format!("`{name}`"),
+    };
+    entry
+}
+
+fn of_signature(name: &'static str, row: &SignatureRow, note: &'static str) -> Entry {
+    let kind = match row.kind {
+        Kind::Hmac(Algorithm::Sha1) => "HMAC-SHA1",
+        Kind::Hmac(Algorithm::Sha256) => "HMAC-SHA256",
+        Kind::Hmac(Algorithm::Sha384) => "HMAC-SHA384",
+        Kind::Hmac(Algorithm::Sha512) => "HMAC-SHA512",
+        Kind::Public(Curve::Ed25519) => "Ed25519",
+        Kind::Public(Curve::P256) => "ECDSA P-256",
+    };
+    let encoding = match row.encoding {
+        Encoding::Hex => "hex",
+        Encoding::Base64 => "base64",
+    };
+    let content = match row.content {
+        "twilio" => "the URL, and the fields of a form or a digest of the body".to_owned(),
+        content => format!("`{content}`"),
+    };
+    let prefix = if row.prefix.is_empty() {
+        String::new()
+    } else {
+        format!(", after `{}`", row.prefix)
+    };
+    Entry {
+        name,
+        sender: "",
+        secret: match row.kind {
+            Kind::Hmac(_) => "secret",
+            Kind::Public(_) => "private_key",
+        },
+        proof: format!("{content}: {kind}, {encoding}"),
+        place: format!("{}{prefix}", place(&row.signature)),
+        event: String::new(),
+        window: row.timestamp.as_ref().map(|_| row.window),
+        note,
+    }
+}
+
+fn place(place: &PlaceRow) -> String {
+    match place {
+        PlaceRow::Header(names) => names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(" or "),
+        PlaceRow::Item(text) | PlaceRow::Json(text) => format!("`{text}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scheme_has_its_entry_and_the_table_is_one() {
+        let entries = catalogue();
+        for scheme in crate::verify::schemes() {
+            assert!(entries.iter().any(|entry| entry.name == scheme), "{scheme}");
+        }
+        assert_eq!(entries.len(), crate::verify::schemes().count());
+        let table = table();
+        let lengths: Vec<usize> = table.lines().map(|line| line.chars().count()).collect();
+        assert!(lengths.iter().all(|length| *length == lengths[0]));
+        assert!(
+            table.lines().all(|line| line.matches('|').count() == 8),
+            "{table}"
+        );
+        let stripe = entries.iter().find(|entry| entry.name == "stripe").unwrap();
+        assert_eq!(stripe.proof, "`{timestamp}.{body}`: HMAC-SHA256, hex");
+        assert_eq!(stripe.place, "`Stripe-Signature`, after `v1=`");
+        assert_eq!(stripe.window, Some(Duration::from_mins(5)));
+    }
+}
