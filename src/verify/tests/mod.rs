@@ -2,6 +2,7 @@
 
 mod fields;
 mod malformed;
+mod mistakes;
 mod open_schemes;
 mod properties;
 mod refused;

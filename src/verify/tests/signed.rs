@@ -337,7 +337,7 @@ fn retries_with_another_timestamp_and_the_same_id_are_the_same_event() {
 
 #[test]
 fn a_body_that_is_not_signed_is_not_read_for_an_id() {
-    let verification = super::doubtful(r#"{hmac: {secret: env:A, content: "{method}", id: {json: $.id}}}"#);
+    let verification = doubtful(r#"{hmac: {secret: env:A, content: "{method}", id: {json: $.id}}}"#);
     let proof = verification.prove(&sent(&verification, b"not JSON")).unwrap();
     assert_eq!((proof.nonces.len(), proof.nonces[0].as_bytes().len()), (1, 33));
 }
