@@ -4,8 +4,9 @@
 //! [`Refusal`]. It looks at the bytes as they arrived, knows no time (freshness is asked of the proof, with the time
 //! passed in) and remembers nothing (nonces are the store's). Whatever the bytes are, it answers, and does not panic.
 //!
-//! To add a sender, add a row to `scheme/presets.rs`.
+//! To add a sender, add a row to `scheme/presets.rs`; to add a handshake, one to `handshake/rows.rs`.
 
+mod handshake;
 mod proof;
 mod received;
 mod refusal;
@@ -18,10 +19,12 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use self::handshake::Handshake;
+pub use self::handshake::{Greeting, Lesson};
 pub use self::proof::{Nonce, Proof, SentAt};
 pub use self::received::{EventId, Received};
 pub use self::refusal::Refusal;
-use self::scheme::presets::{EventAt, PRESETS};
+use self::scheme::presets::{EventAt, PRESETS, Preset};
 use self::scheme::{GENERIC, Scheme, Surroundings};
 use crate::clock::Timestamp;
 use crate::diagnostic::Findings;
@@ -37,6 +40,7 @@ pub struct Verification {
     scheme: Scheme,
     event: Option<EventName>,
     siblings: Vec<HeaderName>,
+    handshake: Option<Handshake>,
 }
 
 /// Where a sender's event name stands.
@@ -85,12 +89,18 @@ impl Verification {
         }
         let (name, settings) = one_scheme(node, findings)?;
         let surroundings = Surroundings { keyring, public_url };
-        let scheme = Scheme::compile(name, settings, &surroundings, findings)?;
-        Some(Self::new(name, scheme))
+        let scheme = Scheme::compile(name, settings, &surroundings, findings);
+        let by_default = preset(name).and_then(|preset| preset.handshake);
+        // Also where the scheme is at fault, so that all faults are found at once.
+        let handshake = handshake::compile(settings, by_default, scheme.as_ref(), keyring, findings);
+        Some(Self {
+            handshake,
+            ..Self::new(name, scheme?)
+        })
     }
 
     fn new(name: &'static str, scheme: Scheme) -> Self {
-        let preset = PRESETS.iter().find(|preset| preset.name == name);
+        let preset = preset(name);
         let header = |name: &str| HeaderName::from_bytes(name.as_bytes()).ok();
         let siblings = preset.map_or([].as_slice(), |preset| preset.siblings);
         Self {
@@ -101,11 +111,15 @@ impl Verification {
                 EventAt::Payload(path) => Some(EventName::Payload(path)),
             }),
             siblings: siblings.iter().filter_map(|name| header(name)).collect(),
+            handshake: None,
         }
     }
 
     /// Whether what was received is genuine, and what it then proves. Says nothing about freshness.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+        if let Some(handshake) = &self.handshake {
+            handshake.admit(received)?;
+        }
         self.scheme.prove(received)
     }
 
@@ -124,9 +138,13 @@ impl Verification {
         self.scheme.default_window().unwrap_or(DAY)
     }
 
-    /// The value of `WWW-Authenticate` for a refusal, where the scheme asks for credentials.
+    /// The value of `WWW-Authenticate` for a refusal, where the scheme asks for credentials or the sender wants to see
+    /// that its bad signatures are refused by 401.
     pub fn challenge(&self) -> Option<&'static str> {
-        self.scheme.challenge()
+        let handshake = self.handshake.as_ref();
+        self.scheme
+            .challenge()
+            .or_else(|| handshake.and_then(Handshake::challenge))
     }
 
     /// Where the sender's event name stands.
@@ -159,6 +177,11 @@ impl fmt::Debug for Verification {
             .field("scheme", &self.scheme)
             .finish_non_exhaustive()
     }
+}
+
+/// The row of a sender.
+fn preset(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name)
 }
 
 /// The one scheme that a mapping names, and its settings.

@@ -54,6 +54,16 @@ pub struct Hmac {
 impl Hmac {
     /// Whether the signature holds, and what it then proves.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+        self.prove_under(&self.keys, received)
+    }
+
+    /// The key under which a request is signed; none if its signature does not hold.
+    pub fn key_of(&self, received: &Received) -> Option<&Mac> {
+        let signed = |key: &&Mac| self.prove_under(std::slice::from_ref(*key), received).is_ok();
+        self.keys.iter().find(signed)
+    }
+
+    fn prove_under(&self, keys: &[Mac], received: &Received) -> Result<Proof, Refusal> {
         let headers = &received.headers;
         let family = self.family(headers)?;
         let claimed = self.claimed(&family)?;
@@ -69,8 +79,8 @@ impl Hmac {
             url: &url,
             headers,
         };
-        let mut tags = Vec::with_capacity(self.keys.len());
-        for key in &self.keys {
+        let mut tags = Vec::with_capacity(keys.len());
+        for key in keys {
             tags.push(self.tag(key, &filling)?);
         }
         // Every signature is compared with every MAC, so that the time does not tell which secret it was.

@@ -16,6 +16,7 @@ use super::settings::{self, Said, header_names, row_names};
 use super::source::{Place, TimestampSource, Unit};
 use crate::diagnostic::Findings;
 use crate::secret::Secret;
+use crate::verify::handshake;
 use crate::yaml::{Node, unknown};
 
 /// The fields of `hmac`, and of the presets of that kind.
@@ -23,7 +24,7 @@ use crate::yaml::{Node, unknown};
 #[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
-    reason = "secret, header, timestamp and id are read from the node, item by item"
+    reason = "secret, header, timestamp, id and what concerns handshakes are read from the node, item by item"
 )]
 struct Shape {
     /// Where the secret is read from; several while one replaces the other.
@@ -50,6 +51,12 @@ struct Shape {
     id: Option<IgnoredAny>,
     /// Of a form, the field whose decoded value is signed in place of the raw bytes; it must be the only one.
     form_field: Option<String>,
+    /// The handshake that is answered; the sender's own by default.
+    handshake: Option<IgnoredAny>,
+    /// What the sender of a handshake must know.
+    verify_token: Option<IgnoredAny>,
+    /// The file in which the secret is kept that comes with a handshake.
+    learn: Option<IgnoredAny>,
 }
 
 /// Compiles the value of `hmac:`, or of a preset of that kind. Reports everything that is wrong with it.
@@ -67,7 +74,12 @@ pub fn compile(
     let algorithm = shape.algorithm.unwrap_or(row.algorithm);
     let decoding = shape.secret_encoding.unwrap_or(row.secret_encoding);
     let strip = shape.strip_prefix.as_deref().unwrap_or(row.strip_prefix);
-    let secrets = settings::secrets(node, "secret", surroundings.keyring, findings);
+    let learnt = handshake::learnt(node, surroundings.keyring);
+    let to_be_learnt = learnt.is_some();
+    let secrets = match learnt {
+        Some(learnt) => learnt.into_iter().map(|secret| (node, secret)).collect(),
+        None => settings::secrets(node, "secret", surroundings.keyring, findings),
+    };
     let mut keys = Vec::with_capacity(secrets.len());
     for (place, secret) in secrets {
         match key(&secret, strip, decoding).map(|key| Mac::keyed(algorithm, key.expose())) {
@@ -106,7 +118,7 @@ pub fn compile(
     };
     let (timestamp_signed, id_signed) = judged.judge(surroundings, findings);
     let form_field = shape.form_field.as_deref().or(row.form_field);
-    (!keys.is_empty()).then(|| Hmac {
+    (to_be_learnt || !keys.is_empty()).then(|| Hmac {
         keys,
         algorithm,
         encoding: shape.encoding.unwrap_or(row.encoding),

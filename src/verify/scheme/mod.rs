@@ -7,11 +7,11 @@ mod hmac;
 mod hmac_coverage;
 mod hmac_headers;
 mod hmac_settings;
-mod mac;
+pub mod mac;
 mod path;
 pub mod presets;
-mod settings;
-mod source;
+pub mod settings;
+pub mod source;
 mod token;
 
 use std::time::Duration;
@@ -23,6 +23,7 @@ use serde::de::IgnoredAny;
 
 use self::credentials::{Basic, Bearer};
 use self::hmac::Hmac;
+use self::mac::Mac;
 use self::presets::{PLAIN, PLAIN_ID, PRESETS, Row};
 use self::source::Place;
 use self::token::Token;
@@ -126,6 +127,25 @@ impl Scheme {
             Self::Hmac(hmac) => hmac.default_window(),
             _ => None,
         }
+    }
+
+    /// Whether it signs with a secret, so that there are keys for MACs.
+    pub fn is_keyed(&self) -> bool {
+        matches!(self, Self::Hmac(_))
+    }
+
+    /// The key for the MAC of something else than an event: that under which `signed` is signed, else the first.
+    pub fn mac_key(&self, signed: Option<&Received>) -> Option<&Mac> {
+        let Self::Hmac(hmac) = self else { return None };
+        match signed {
+            Some(received) => hmac.key_of(received),
+            None => hmac.keys.first(),
+        }
+    }
+
+    /// Whether what is signed is the raw body and nothing else.
+    pub fn signs_body_alone(&self) -> bool {
+        matches!(self, Self::Hmac(hmac) if hmac.content.is_body_alone() && hmac.form_field.is_none())
     }
 
     /// What a client that is refused is asked for.

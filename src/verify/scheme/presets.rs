@@ -21,6 +21,8 @@ pub struct Preset {
     pub event: Option<EventAt>,
     /// More headers in which it sends signatures by the same secret; they are withheld like the one that is verified.
     pub siblings: &'static [&'static str],
+    /// Its handshake: a row of `verify/handshake/rows.rs`.
+    pub handshake: Option<&'static str>,
 }
 
 /// How a sender proves itself.
@@ -148,6 +150,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(EventAt::Header("X-GitHub-Event")),
         siblings: &["X-Hub-Signature"],
+        handshake: None,
     },
     // P: the same page; the legacy signature, for GitHub Enterprise Servers that send no other.
     Preset {
@@ -160,6 +163,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(EventAt::Header("X-GitHub-Event")),
         siblings: &["X-Hub-Signature-256"],
+        handshake: None,
     },
     // P: gitlabhq, app/services/web_hook_service.rb. The secret token; for a signing token write `standard`.
     Preset {
@@ -169,6 +173,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(EventAt::Header("X-Gitlab-Event")),
         siblings: &["webhook-signature"],
+        handshake: None,
     },
     // P: go-gitea, services/webhook/deliver.go. Of a form it signs the decoded `payload`.
     Preset {
@@ -180,6 +185,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(EventAt::Header("X-Gitea-Event")),
         siblings: &["X-Gogs-Signature", "X-Hub-Signature", "X-Hub-Signature-256"],
+        handshake: None,
     },
     // P/E: forgejo.org/docs and Forgejo's source; Gitea's headers are sent beside its own.
     Preset {
@@ -196,6 +202,7 @@ pub static PRESETS: &[Preset] = &[
             "X-Hub-Signature",
             "X-Hub-Signature-256",
         ],
+        handshake: None,
     },
     // P: gogs, internal/database/webhook.go.
     Preset {
@@ -207,6 +214,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(EventAt::Header("X-Gogs-Event")),
         siblings: &[],
+        handshake: None,
     },
     // P: slack_sdk, signature/__init__.py. The event name is that of the Events API; commands and interactions have none.
     Preset {
@@ -223,6 +231,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(EventAt::Payload("$.event.type")),
         siblings: &[],
+        handshake: Some("slack"),
     },
     // P: stripe-python, _webhook.py, and stripe-node, Webhooks.js. The secret is the whole `whsec_…` text. While a secret is
     // rolled, `v1=` repeats. A retry has a new timestamp; `id: {json: $.id}` recognises it as the same event.
@@ -241,6 +250,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(EventAt::Payload("$.type")),
         siblings: &[],
+        handshake: None,
     },
     // P: @shopify/shopify-api. `X-Shopify-Triggered-At` and the ids are not signed.
     Preset {
@@ -252,6 +262,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(EventAt::Header("X-Shopify-Topic")),
         siblings: &[],
+        handshake: None,
     },
     // P: the specification and its libraries, github.com/standard-webhooks.
     Preset {
@@ -259,6 +270,7 @@ pub static PRESETS: &[Preset] = &[
         scheme: Row::Hmac(STANDARD),
         event: Some(EventAt::Payload("$.type")),
         siblings: &[],
+        handshake: None,
     },
     // P: docs.svix.com; the same scheme under the name that its users know.
     Preset {
@@ -266,6 +278,7 @@ pub static PRESETS: &[Preset] = &[
         scheme: Row::Hmac(STANDARD),
         event: Some(EventAt::Payload("$.type")),
         siblings: &[],
+        handshake: None,
     },
     // E: bitbucket.org/blog, "Enhanced webhook security". SHA-256, in the header that holds SHA-1 elsewhere.
     Preset {
@@ -277,5 +290,117 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(EventAt::Header("X-Event-Key")),
         siblings: &[],
+        handshake: None,
+    },
+    // E: developers.facebook.com, "Webhooks": Messenger, WhatsApp, Instagram.
+    Preset {
+        name: "meta",
+        scheme: Row::Hmac(HmacRow {
+            header: &["X-Hub-Signature-256"],
+            prefix: "sha256=",
+            ..PLAIN
+        }),
+        event: Some(EventAt::Payload("$.object")),
+        siblings: &["X-Hub-Signature"],
+        handshake: Some("meta"),
+    },
+    // P: twitch-cli, forward_event.go. Id and timestamp are signed.
+    Preset {
+        name: "twitch",
+        scheme: Row::Hmac(HmacRow {
+            header: &["Twitch-Eventsub-Message-Signature"],
+            prefix: "sha256=",
+            content: "{id}{timestamp}{body}",
+            timestamp: Some(TimestampRow {
+                place: PlaceRow::Header(&["Twitch-Eventsub-Message-Timestamp"]),
+                unit: Unit::Rfc3339,
+            }),
+            id: Some(IdRow {
+                place: PlaceRow::Header(&["Twitch-Eventsub-Message-Id"]),
+            }),
+            window: Duration::from_mins(10),
+            ..PLAIN
+        }),
+        event: Some(EventAt::Header("Twitch-Eventsub-Subscription-Type")),
+        siblings: &[],
+        handshake: Some("twitch"),
+    },
+    // E: developers.zoom.us, "Verify webhook events".
+    Preset {
+        name: "zoom",
+        scheme: Row::Hmac(HmacRow {
+            header: &["x-zm-signature"],
+            prefix: "v0=",
+            content: "v0:{timestamp}:{body}",
+            timestamp: Some(TimestampRow {
+                place: PlaceRow::Header(&["x-zm-request-timestamp"]),
+                unit: Unit::S,
+            }),
+            ..PLAIN
+        }),
+        event: Some(EventAt::Payload("$.event")),
+        siblings: &[],
+        handshake: Some("zoom"),
+    },
+    // S: dropbox.com/developers/reference/webhooks, as several libraries have it.
+    Preset {
+        name: "dropbox",
+        scheme: Row::Hmac(HmacRow {
+            header: &["X-Dropbox-Signature"],
+            ..PLAIN
+        }),
+        event: None,
+        siblings: &[],
+        handshake: Some("dropbox"),
+    },
+    // E: developers.asana.com, "Webhooks". The secret comes with the handshake.
+    Preset {
+        name: "asana",
+        scheme: Row::Hmac(HmacRow {
+            header: &["X-Hook-Signature"],
+            ..PLAIN
+        }),
+        event: None,
+        siblings: &[],
+        handshake: Some("asana"),
+    },
+    // E: developer.atlassian.com/cloud/trello, "Webhooks".
+    Preset {
+        name: "trello",
+        scheme: Row::Hmac(HmacRow {
+            algorithm: Algorithm::Sha1,
+            header: &["X-Trello-Webhook"],
+            encoding: Encoding::Base64,
+            content: "{body}{url}",
+            ..PLAIN
+        }),
+        event: Some(EventAt::Payload("$.action.type")),
+        siblings: &[],
+        handshake: Some("trello"),
+    },
+    // P: @notionhq/client, webhooks.js. The secret, which Notion calls the verification token, comes with the handshake.
+    Preset {
+        name: "notion",
+        scheme: Row::Hmac(HmacRow {
+            header: &["X-Notion-Signature"],
+            prefix: "sha256=",
+            ..PLAIN
+        }),
+        event: Some(EventAt::Payload("$.type")),
+        siblings: &[],
+        handshake: Some("notion"),
+    },
+    // P: docs.x.com/x-api/webhooks/quickstart.
+    Preset {
+        name: "x",
+        scheme: Row::Hmac(HmacRow {
+            header: &["x-twitter-webhooks-signature"],
+            prefix: "sha256=",
+            encoding: Encoding::Base64,
+            ..PLAIN
+        }),
+        event: None,
+        siblings: &[],
+        handshake: Some("x"),
     },
 ];
