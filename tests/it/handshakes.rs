@@ -489,3 +489,62 @@ fn events_of_all_senders_still_come_in() {
     }
     daemon.eventually("all actions ran", || daemon.lines("ran.jsonl") == events.len());
 }
+
+#[test]
+fn explain_says_that_it_is_a_handshake_and_send_passes_one() {
+    let daemon = daemon();
+    let scenario = &daemon.scenario;
+    std::fs::write(daemon.folder().join("challenge.json"), CHALLENGE).unwrap();
+    let said = |arguments: &[&str]| {
+        let output = scenario.hookyard(arguments);
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
+        )
+    };
+    let explain = ["explain", "rules.yaml", "--endpoint"];
+    assert_eq!(
+        said(&[&explain[..], &["/slack", "--body", "challenge.json"]].concat()),
+        (
+            Some(0),
+            "this is the handshake `slack`: if it is genuine, it is answered 200 and no rule is asked"
+                .to_owned()
+        )
+    );
+    let (code, json) = said(&[&explain[..], &["/trello", "--method", "HEAD", "--format", "json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (code, &json["handshake"], &json["rules"]),
+        (
+            Some(0),
+            &serde_json::json!({"name": "trello", "status": 200}),
+            &serde_json::json!([])
+        )
+    );
+    let target = "/meta?hub.mode=subscribe&hub.challenge=1&hub.verify_token=vu";
+    let (code, text) = said(&[&explain[..], &[target, "--method", "GET"]].concat());
+    assert_eq!(code, Some(1));
+    assert!(
+        text.starts_with("the answer would be 403 refused: the handshake `meta`: "),
+        "{text}"
+    );
+    let (code, text) = said(&[&explain[..], &["/meta", "--method", "GET"]].concat());
+    assert!(
+        code == Some(1) && text.starts_with("the answer would be 405 "),
+        "{text}"
+    );
+    let url = format!("http://{}/slack", daemon.address);
+    assert_eq!(
+        said(&[
+            "send",
+            &url,
+            "--as",
+            "slack",
+            "--secret",
+            "k",
+            "--body",
+            "challenge.json"
+        ]),
+        (Some(0), "200 3eZbrw1a".to_owned())
+    );
+}
