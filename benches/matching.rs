@@ -15,7 +15,7 @@ use hookyard::diagnostic::{Findings, Source};
 use hookyard::matching::{Condition, Matcher};
 use hookyard::payload::{Decode, Event, decode};
 use hookyard::secret::Keyring;
-use hookyard::verify::{Draft, EventId, EventName, Received, Verification};
+use hookyard::verify::{Draft, EventId, EventName, Received, Surroundings, Verification};
 use hookyard::yaml::Document;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
@@ -140,8 +140,13 @@ fn github() -> Verification {
         text: "{github: a secret for the benchmark}".to_owned(),
     };
     let keyring = Keyring::new([], Path::new("."));
+    let surroundings = Surroundings {
+        keyring: &keyring,
+        public_url: None,
+        max_body: 1 << 20,
+    };
     Document::parse(source, &mut findings)
-        .and_then(|document| Verification::compile(document.root(), &keyring, None, &mut findings))
+        .and_then(|document| Verification::compile(document.root(), &surroundings, &mut findings))
         .unwrap_or_else(|| panic!("{}", findings.render(false)))
 }
 
@@ -154,9 +159,10 @@ fn signed(mut received: Received) -> Received {
         body: &received.body,
         at: received.at,
         id: "",
+        restamp: true,
     };
     let added = github().sign(&draft).unwrap_or_else(|error| panic!("{error}"));
-    received.headers.extend(added);
+    received.headers.extend(added.headers);
     received
 }
 

@@ -16,7 +16,7 @@ use crate::matching::Matcher;
 use crate::payload::Decode;
 use crate::store::Settings;
 use crate::template::Template;
-use crate::verify::Verification;
+use crate::verify::{Greeting, Refusal, Verification};
 
 /// Everything that one rules file says.
 #[derive(Debug)]
@@ -81,6 +81,8 @@ pub struct Endpoint {
     pub credentials: Vec<HeaderName>,
     /// Query parameters that carry a sender's secret: not kept, not passed on, not logged.
     pub credential_queries: Vec<String>,
+    /// Who answers handshakes.
+    pub greeters: Greeters,
 }
 
 impl Endpoint {
@@ -88,6 +90,60 @@ impl Endpoint {
     pub fn allow(&self) -> String {
         let names: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
         format!("{}, OPTIONS", names.join(", "))
+    }
+
+    /// Whether the method is let in: as one of events, or of a handshake.
+    pub fn admits(&self, method: &Method) -> bool {
+        self.methods.contains(method) || self.greeters.methods.contains(&method)
+    }
+
+    /// What is answered to a handshake, each of the verifications being asked: what the first says that greets, else
+    /// what the first says that knows the handshake and refuses it. `None` if none knows it.
+    pub fn greeting(
+        &self,
+        ask: impl Fn(&Verification) -> Option<Result<Greeting, Refusal>>,
+    ) -> Option<Result<Greeting, Refusal>> {
+        let indices = self.greeters.indices.iter();
+        let asked = indices.filter_map(|index| self.verifications.get(*index));
+        let mut answers = asked.filter_map(ask);
+        let first = answers.next()?;
+        Some(first.or_else(|refusal| answers.find_map(Result::ok).ok_or(refusal)))
+    }
+}
+
+/// The verifications of an endpoint that know a handshake.
+#[derive(Debug)]
+pub struct Greeters {
+    /// Indices into the endpoint's `verifications`.
+    indices: Vec<usize>,
+    /// The methods by which their handshakes come.
+    methods: Vec<&'static Method>,
+}
+
+impl Greeters {
+    /// Those that know one. As with events, what counts are the verifications of rules that are in force, or all of
+    /// them where no rule is.
+    pub fn new(verifications: &[Verification], rules: &[Rule]) -> Self {
+        let mut in_force = rules.iter().filter(|rule| rule.enabled).peekable();
+        let all = in_force.peek().is_none();
+        let used: BTreeSet<usize> = in_force.map(|rule| rule.verification).collect();
+        let mut greeters = Self {
+            indices: Vec::new(),
+            methods: Vec::new(),
+        };
+        for (index, verification) in verifications.iter().enumerate() {
+            let mut methods = verification.handshake_methods().peekable();
+            if methods.peek().is_some() && (all || used.contains(&index)) {
+                greeters.indices.push(index);
+                greeters.methods.extend(methods);
+            }
+        }
+        greeters
+    }
+
+    /// Whether there are none, so that every request is an event.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
     }
 }
 

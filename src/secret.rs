@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -152,32 +153,60 @@ impl Keyring {
         Ok((Secret::new(bytes), warning))
     }
 
-    /// The bytes of a secret file without one trailing newline (`\n` or `\r\n`).
+    /// The bytes of a secret file, which is watched from now on.
     fn file(&self, path: &Path) -> Result<(Vec<u8>, Option<String>), String> {
-        self.files
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(path.to_owned());
-        let unreadable =
-            |error: std::io::Error| format!("cannot read the secret file `{}`: {error}", path.display());
-        let metadata = std::fs::metadata(path).map_err(unreadable)?;
-        if !metadata.is_file() || metadata.len() > MAX_SECRET {
-            return Err(format!(
-                "`{}` is not a file of at most {MAX_SECRET} bytes",
-                path.display()
-            ));
-        }
-        let mut bytes = std::fs::read(path).map_err(unreadable)?;
-        if bytes.last() == Some(&b'\n') {
-            bytes.pop();
-            if bytes.last() == Some(&b'\r') {
-                bytes.pop();
-            }
-        }
-        let open = metadata.permissions().mode() & 0o004 != 0;
-        let warning = open.then(|| format!("every user can read `{}`: chmod 0640", path.display()));
-        Ok((bytes, warning))
+        self.watch(path);
+        read(path)
     }
+
+    /// The file, relative to the folder of the rules file, in which a secret is kept that may be yet to come; with
+    /// what it holds, and what is doubtful about that.
+    pub fn learnt(&self, path: &str) -> Result<(PathBuf, Option<Secret>, Option<String>), String> {
+        let path = self.folder.join(path);
+        self.watch(&path);
+        match kept(&path)? {
+            Some((secret, warning)) => Ok((path, Some(secret), warning)),
+            None => Ok((path, None, None)),
+        }
+    }
+
+    fn watch(&self, path: &Path) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.insert(path.to_owned());
+    }
+}
+
+/// The secret that a file keeps, and what is doubtful about it; nothing if the file is missing or empty.
+pub fn kept(path: &Path) -> Result<Option<(Secret, Option<String>)>, String> {
+    if std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let (bytes, warning) = read(path)?;
+    let blank = bytes.iter().all(u8::is_ascii_whitespace);
+    Ok((!blank).then(|| (Secret::new(bytes), warning)))
+}
+
+/// The bytes of a secret file without one trailing newline (`\n` or `\r\n`), and what is doubtful about it.
+fn read(path: &Path) -> Result<(Vec<u8>, Option<String>), String> {
+    let unreadable =
+        |error: std::io::Error| format!("cannot read the secret file `{}`: {error}", path.display());
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() || metadata.len() > MAX_SECRET {
+        return Err(format!(
+            "`{}` is not a file of at most {MAX_SECRET} bytes",
+            path.display()
+        ));
+    }
+    let mut bytes = std::fs::read(path).map_err(unreadable)?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    let open = metadata.permissions().mode() & 0o004 != 0;
+    let warning = open.then(|| format!("every user can read `{}`: chmod 0640", path.display()));
+    Ok((bytes, warning))
 }
 
 /// The source that a text names, `env:NAME` and its kin; none if the text is the secret itself.

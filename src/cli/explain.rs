@@ -13,7 +13,7 @@ use crate::config;
 use crate::payload::{self, Event};
 use crate::pipeline::{unstructured, without_credentials};
 use crate::rules::{Endpoint, Rule, RuleSet};
-use crate::verify::{EventId, Received};
+use crate::verify::{EventId, Greeting, Received, Refusal};
 
 /// The arguments of `hookyard explain`.
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,12 @@ pub fn run(arguments: &Arguments) -> u8 {
         Err(message) => return fail(&message),
     };
     let endpoint = request.endpoint;
-    let (explained, refused) = match request.event() {
+    // Signatures are not looked at here, those of handshakes no more than those of events.
+    let greeting = endpoint.greeting(|known| known.handshake_if_genuine(&request.received));
+    if let Some(Ok(greeting)) = &greeting {
+        return say(&greeted(endpoint, greeting, arguments.format), YES);
+    }
+    let (explained, refused) = match request.event(greeting.and_then(Result::err)) {
         Ok(event) => explain_all(endpoint, &event),
         Err(refused) => (Vec::new(), Some(refused)),
     };
@@ -77,6 +82,25 @@ impl Refused {
     fn new(status: StatusCode, word: &'static str, why: impl Into<String>) -> Self {
         let why = why.into();
         Self { status, word, why }
+    }
+}
+
+/// The result for a handshake.
+fn greeted(endpoint: &Endpoint, greeting: &Greeting, format: Format) -> String {
+    let (name, status) = (greeting.handshake, greeting.status.as_u16());
+    match format {
+        Format::Json => {
+            let mut result = json(endpoint, &[], None);
+            if let Some(result) = result.as_object_mut() {
+                result.insert("handshake".to_owned(), json!({"name": name, "status": status}));
+            }
+            result.to_string()
+        }
+        Format::Text => {
+            format!(
+                "this is the handshake `{name}`: if it is genuine, it is answered {status} and no rule is asked"
+            )
+        }
     }
 }
 
@@ -252,14 +276,23 @@ impl<'r> Request<'r> {
         })
     }
 
-    /// The event, unless `serve` would turn the request away; judged in the order of `serve`.
-    fn event(self) -> Result<Event, Refused> {
+    /// The event, unless `serve` would turn the request away; judged in the order of `serve`. `refusal` is why a
+    /// handshake would not be answered.
+    fn event(self, refusal: Option<Refusal>) -> Result<Event, Refused> {
         let Self {
             endpoint, received, ..
         } = self;
         if !self.readable {
             let why = "a parameter of the path is not UTF-8";
             return Err(Refused::new(StatusCode::NOT_FOUND, "not found", why));
+        }
+        if let Some(refusal) = refusal {
+            let (status, word) = if refusal.is_malformed() {
+                (StatusCode::BAD_REQUEST, "bad request")
+            } else {
+                (StatusCode::FORBIDDEN, "refused")
+            };
+            return Err(Refused::new(status, word, refusal.to_string()));
         }
         if !endpoint.methods.contains(&received.method) {
             let why = format!("the endpoint takes {}, not {}", endpoint.allow(), received.method);

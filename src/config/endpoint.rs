@@ -11,7 +11,7 @@ use super::document::{EndpointShape, RespondShape, Wait};
 use crate::act::Workshop;
 use crate::diagnostic::{Finding, Findings, Origin};
 use crate::matching::{Condition, Matcher};
-use crate::rules::{Endpoint, Respond, Rule};
+use crate::rules::{Endpoint, Greeters, Respond, Rule};
 use crate::template::Scope;
 use crate::units::Size;
 use crate::verify::{Surroundings, Verification};
@@ -238,6 +238,7 @@ impl<'d> Draft<'d> {
             decode: self.shape.decode.unwrap_or_default(),
             respond: self.respond,
             credential_queries: queries.map(str::to_owned).collect(),
+            greeters: Greeters::new(&self.verifications, &self.rules),
             verifications: self.verifications,
             rules: self.rules,
             matcher: Matcher::new(self.conditions),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -26,7 +26,7 @@ use crate::config::{self, Loaded, Reloader};
 use crate::diagnostic::Findings;
 use crate::listen::{self, Door};
 use crate::live::Live;
-use crate::pipeline::{Dispatch, Fresh, Intake, Waiting};
+use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Waiting};
 use crate::report;
 use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
@@ -96,6 +96,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         fresh: Arc::clone(&fresh),
         begun: Mutex::default(),
     });
+    let (relearn, learnt) = mpsc::channel(1);
     let intake = Arc::new(Intake {
         store: Arc::clone(&shared),
         wake,
@@ -103,6 +104,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         fresh,
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
+        learning: Learning::new(relearn),
     });
     let request_timeout = server.request_timeout;
     let door = Arc::new(Door {
@@ -126,6 +128,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         live,
         store: Arc::clone(&shared),
         now: Arc::clone(&reload_now),
+        learnt,
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
     aside.spawn(sweep::run(Arc::clone(&shared), clock, stopping.leasing.clone()));

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -21,6 +21,7 @@ use super::supervise;
 use crate::config::{Cause, Reload, Reloader};
 use crate::diagnostic::Severity;
 use crate::live::Live;
+use crate::pipeline::Relearn;
 use crate::rules::RuleSet;
 use crate::store::Store;
 
@@ -41,11 +42,13 @@ pub struct Watch {
     pub store: Arc<dyn Store>,
     /// Rung to reload at once.
     pub now: Arc<Notify>,
+    /// A secret was learnt: its sender waits for it to be in force.
+    pub learnt: mpsc::Receiver<Relearn>,
 }
 
 impl Watch {
     /// Reloads on every change and whenever `now` is rung, until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let changed = Arc::new(Notify::new());
         let mut folders = Folders::new(Arc::clone(&changed));
         // Of its own pace: changes that never end must not put off the look.
@@ -55,10 +58,11 @@ impl Watch {
             let mut files = self.reloader.files();
             files.extend(self.live.current().files.iter().cloned());
             folders.watch(&files);
-            let cause = tokio::select! {
-                () = self.now.notified() => Cause::Operator,
-                _ = poll.tick() => Cause::Time,
-                () = changed.notified() => rested(&changed, &self.now).await,
+            let (cause, sender) = tokio::select! {
+                Some(sender) = self.learnt.recv() => (Cause::Change, Some(sender)),
+                () = self.now.notified() => (Cause::Operator, None),
+                _ = poll.tick() => (Cause::Time, None),
+                () = changed.notified() => rested(&changed, &self.now, &mut self.learnt).await,
                 () = stop.cancelled() => return,
             };
             let reloading = Arc::clone(&self.reloader);
@@ -74,16 +78,23 @@ impl Watch {
                 self.store.adopt(rules.store.settings);
             }
             report(&outcome);
+            // Who waits for the end of the reload learns of it so.
+            drop(sender);
         }
     }
 }
 
 /// Waits until nothing has changed for a while, or until a reload is asked for.
-async fn rested(changed: &Notify, now: &Notify) -> Cause {
+async fn rested(
+    changed: &Notify,
+    now: &Notify,
+    learnt: &mut mpsc::Receiver<Relearn>,
+) -> (Cause, Option<Relearn>) {
     let rest = async { while tokio::time::timeout(DEBOUNCE, changed.notified()).await.is_ok() {} };
     tokio::select! {
-        () = now.notified() => Cause::Operator,
-        _ = tokio::time::timeout(LONGEST_UNREST, rest) => Cause::Change,
+        Some(sender) = learnt.recv() => (Cause::Change, Some(sender)),
+        () = now.notified() => (Cause::Operator, None),
+        _ = tokio::time::timeout(LONGEST_UNREST, rest) => (Cause::Change, None),
     }
 }
 

@@ -96,11 +96,12 @@ impl Door {
             let answer = Answer::new(StatusCode::NOT_FOUND, "not found", None);
             return Err(turn_away(answer, "no such endpoint"));
         };
-        if !endpoint.methods.contains(&head.method) {
+        if !endpoint.admits(&head.method) {
+            let answer = Answer::other_method(&head.method, &endpoint.allow());
             if head.method == Method::OPTIONS {
-                return Err(Answer::options(&endpoint.allow()));
+                return Err(answer);
             }
-            return Err(turn_away(Answer::wrong_method(&endpoint.allow()), "wrong method"));
+            return Err(turn_away(answer, "wrong method"));
         }
         let too_large = || Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "too large", None);
         if body.size_hint().lower() > endpoint.max_body {

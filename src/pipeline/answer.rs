@@ -1,7 +1,7 @@
 //! What the sender is told: a status and one word.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::verify::EventId;
 
@@ -60,8 +60,11 @@ impl Answer {
         answer
     }
 
-    /// The method is not one of the endpoint's.
-    pub fn wrong_method(allow: &str) -> Self {
+    /// The method is not one of the endpoint's: `OPTIONS` asks which ones are, any other is wrong.
+    pub fn other_method(method: &Method, allow: &str) -> Self {
+        if method == Method::OPTIONS {
+            return Self::options(allow);
+        }
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", None).allowing(allow)
     }
 

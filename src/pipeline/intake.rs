@@ -1,4 +1,5 @@
-//! One request to its answer: verify → decode → match → one durable write → answer.
+//! One request to its answer: verify → decode → match → one durable write → answer. A handshake is answered before
+//! (`greet`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::answer::Answer;
 use super::fresh::Fresh;
 use super::judged::{Judged, Match};
+use super::learn::Learning;
 use super::waiting::{Ended, Wait, Waiting};
 use crate::act::Occasion;
 use crate::clock::Timestamp;
@@ -18,7 +20,7 @@ use crate::payload::{self, Event, Kind};
 use crate::report::{self, Arrival};
 use crate::rules::{Endpoint, OnDuplicate, Respond};
 use crate::store::{NewDelivery, Refused, State, Store, Taken, Taking};
-use crate::verify::Received;
+use crate::verify::{Received, Refusal};
 
 /// Takes requests in.
 pub struct Intake {
@@ -34,11 +36,18 @@ pub struct Intake {
     pub closing: CancellationToken,
     /// Events that are being written down; whoever stops waits for them.
     pub writing: TaskTracker,
+    /// Keeps the secrets that come with handshakes.
+    pub learning: Learning,
 }
 
 impl Intake {
     /// Takes one request on `endpoint` to its answer.
     pub async fn accept(&self, endpoint: &Endpoint, received: Received) -> Answer {
+        if !endpoint.greeters.is_empty()
+            && let Some(answer) = self.greet(endpoint, &received).await
+        {
+            return answer;
+        }
         let judged = Judged::new(endpoint, &received);
         if !judged.trusts_any() {
             return self.refuse(endpoint, &received, &judged);
@@ -203,7 +212,12 @@ impl Intake {
             // Nothing is verified here because no rule is in force here.
             return Answer::new(StatusCode::NOT_FOUND, "not found", None);
         };
-        report::arrival(&Arrival::refused(received, &refusal));
+        self.turn_down(endpoint, received, &refusal)
+    }
+
+    /// Says why it is refused, but not to the sender.
+    pub(super) fn turn_down(&self, endpoint: &Endpoint, received: &Received, refusal: &Refusal) -> Answer {
+        report::arrival(&Arrival::refused(received, refusal));
         self.store.refuse(Refused {
             at: received.at,
             endpoint: Arc::clone(&received.endpoint),
@@ -213,6 +227,9 @@ impl Intake {
         });
         if refusal.is_stale() {
             return Answer::new(StatusCode::BAD_REQUEST, "stale", None);
+        }
+        if refusal.is_malformed() {
+            return Answer::new(StatusCode::BAD_REQUEST, "bad request", None);
         }
         // Of rules that are in force: another's challenge would ask for what lets nobody in.
         let enabled = endpoint.rules.iter().filter(|rule| rule.enabled);

@@ -6,8 +6,10 @@
 mod answer;
 mod dispatch;
 mod fresh;
+mod greet;
 mod intake;
 mod judged;
+mod learn;
 mod settlement;
 mod waiting;
 
@@ -15,4 +17,5 @@ pub use answer::Answer;
 pub use dispatch::{Dispatch, MAX_RUNNING};
 pub use fresh::Fresh;
 pub use intake::{Intake, unstructured, without_credentials};
+pub use learn::{Learning, Relearn};
 pub use waiting::Waiting;

@@ -19,7 +19,10 @@ pub struct Arrival<'a> {
     received: &'a Received,
     outcome: &'static str,
     rules: String,
+    handshake: Option<&'static str>,
     why: String,
+    /// Whether the body may hold a secret.
+    withheld: bool,
 }
 
 impl<'a> Arrival<'a> {
@@ -37,10 +40,9 @@ impl<'a> Arrival<'a> {
             _ => String::new(),
         };
         Self {
-            received,
-            outcome,
             rules: rules.join(", "),
             why,
+            ..Self::new(received, outcome)
         }
     }
 
@@ -51,10 +53,8 @@ impl<'a> Arrival<'a> {
             |(rule, explanation)| format!("nearest rule {rule}: {explanation}"),
         );
         Self {
-            received,
-            outcome: "ignored",
-            rules: String::new(),
             why,
+            ..Self::new(received, "ignored")
         }
     }
 
@@ -62,30 +62,55 @@ impl<'a> Arrival<'a> {
     pub fn refused(received: &'a Received, refusal: &Refusal) -> Self {
         let outcome = if refusal.is_stale() { "stale" } else { "refused" };
         Self {
-            received,
-            outcome,
-            rules: String::new(),
             why: refusal.to_string(),
+            withheld: refusal.handshake().is_some(),
+            ..Self::new(received, outcome)
         }
     }
 
     /// Genuine, and its body cannot be read.
     pub fn invalid(received: &'a Received, decode: &str, why: &str) -> Self {
         Self {
-            received,
-            outcome: "invalid payload",
-            rules: String::new(),
             why: format!("decode {decode}: {why}"),
+            ..Self::new(received, "invalid payload")
         }
     }
 
     /// It could not be written down.
     pub fn failed(received: &'a Received, why: &str) -> Self {
         Self {
-            received,
-            outcome: "unavailable",
-            rules: String::new(),
             why: why.to_owned(),
+            ..Self::new(received, "unavailable")
+        }
+    }
+
+    /// A handshake that was answered; `why` says what else came of it.
+    pub fn greeted(received: &'a Received, handshake: &'static str, why: String) -> Self {
+        Self {
+            handshake: Some(handshake),
+            why,
+            withheld: true,
+            ..Self::new(received, "handshake")
+        }
+    }
+
+    /// The same without the body, which may hold a secret.
+    #[must_use]
+    pub fn withheld(self) -> Self {
+        Self {
+            withheld: true,
+            ..self
+        }
+    }
+
+    fn new(received: &'a Received, outcome: &'static str) -> Self {
+        Self {
+            received,
+            outcome,
+            rules: String::new(),
+            handshake: None,
+            why: String::new(),
+            withheld: false,
         }
     }
 }
@@ -101,13 +126,14 @@ pub fn arrival(arrival: &Arrival<'_>) {
         arrival.outcome,
     );
     match outcome {
-        "accepted" | "duplicate" | "ignored" => {
+        "accepted" | "duplicate" | "ignored" | "handshake" => {
             info!(
                 event,
                 endpoint,
                 client,
                 outcome,
                 rules,
+                handshake = arrival.handshake,
                 why,
                 bytes = received.body.len(),
                 "arrival"
@@ -124,7 +150,9 @@ pub fn arrival(arrival: &Arrival<'_>) {
             "arrival"
         ),
     }
-    debug!(event, body = %bounded(&received.body), "arrival body");
+    if !arrival.withheld {
+        debug!(event, body = %bounded(&received.body), "arrival body");
+    }
 }
 
 /// A field that is left out when there is nothing to say.

@@ -4,9 +4,10 @@
 //! [`Refusal`]. It looks at the bytes as they arrived, knows no time (freshness is asked of the proof, with the time
 //! passed in) and remembers nothing (nonces are the store's). Whatever the bytes are, it answers, and does not panic.
 //!
-//! To add a sender, add a row to `scheme/presets/rows.rs`.
+//! To add a sender, add a row to `scheme/presets/rows.rs`; to add a handshake, one to `handshake/rows.rs`.
 
 mod catalogue;
+mod handshake;
 mod proof;
 mod received;
 mod refusal;
@@ -22,6 +23,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub use self::catalogue::{Entry, catalogue, table};
+use self::handshake::Handshake;
+pub use self::handshake::{Greeting, Lesson};
 pub use self::proof::{Nonce, Proof, SentAt};
 pub use self::received::{EventId, Received};
 pub use self::refusal::Refusal;
@@ -41,7 +44,7 @@ pub struct Verification {
     scheme: Scheme,
     event: Option<EventName>,
     siblings: Vec<HeaderName>,
-    unauthorized: bool,
+    handshake: Option<Handshake>,
 }
 
 /// Where a sender's event name stands.
@@ -117,8 +120,20 @@ impl Verification {
             return Some(Self::new("none", Scheme::None(None, surroundings.max_body)));
         }
         let (name, settings) = one_scheme(node, findings)?;
-        let scheme = Scheme::compile(name, settings, surroundings, findings)?;
-        Some(Self::new(name, scheme))
+        let scheme = Scheme::compile(name, settings, surroundings, findings);
+        let by_default = Preset::named(name).and_then(|preset| preset.handshake);
+        // Also where the scheme is at fault, so that all faults are found at once.
+        let handshake = handshake::compile(
+            settings,
+            by_default,
+            scheme.as_ref(),
+            surroundings.keyring,
+            findings,
+        );
+        Some(Self {
+            handshake,
+            ..Self::new(name, scheme?)
+        })
     }
 
     fn new(name: &'static str, scheme: Scheme) -> Self {
@@ -132,13 +147,16 @@ impl Verification {
                 EventAt::Header(name) => header(name).map(EventName::Header),
                 EventAt::Payload(path) => Some(EventName::Payload(path)),
             }),
-            unauthorized: preset.is_some_and(|preset| preset.unauthorized),
             siblings: siblings.iter().filter_map(|name| header(name)).collect(),
+            handshake: None,
         }
     }
 
     /// Whether what was received is genuine, and what it then proves. Says nothing about freshness.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+        if let Some(handshake) = &self.handshake {
+            handshake.admit(received)?;
+        }
         self.scheme.prove(received)
     }
 
@@ -162,12 +180,13 @@ impl Verification {
         self.scheme.default_window().unwrap_or(DAY)
     }
 
-    /// The value of `WWW-Authenticate` for a refusal, where the scheme asks for credentials.
+    /// The value of `WWW-Authenticate` for a refusal, where the scheme asks for credentials or the sender wants to see
+    /// that its bad signatures are refused by 401.
     pub fn challenge(&self) -> Option<&'static str> {
-        // RFC 9110 §15.5.2: a 401 says what is asked for.
+        let handshake = self.handshake.as_ref();
         self.scheme
             .challenge()
-            .or(self.unauthorized.then_some("Signature"))
+            .or_else(|| handshake.and_then(Handshake::challenge))
     }
 
     /// Where the sender's event name stands.

@@ -106,6 +106,32 @@ pub enum Refusal {
     },
     /// The user or the password is wrong.
     BadCredentials,
+    /// The sender's secret comes with its handshake, and has not come yet.
+    NothingLearnt {
+        /// The handshake.
+        handshake: &'static str,
+        /// Where the secret will be kept.
+        file: String,
+    },
+    /// The signature holds for a text whose signature is told to whoever asks.
+    ForgeableBody {
+        /// The handshake that tells it.
+        handshake: &'static str,
+    },
+    /// A handshake that is not written as it should be.
+    MalformedHandshake {
+        /// The handshake.
+        handshake: &'static str,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// A handshake that is not answered.
+    RefusedHandshake {
+        /// The handshake.
+        handshake: &'static str,
+        /// Why, and what would help.
+        why: String,
+    },
     /// Genuine, but its timestamp lies outside the replay window.
     Stale {
         /// When it says that it was sent.
@@ -138,6 +164,10 @@ impl Refusal {
             Self::BadToken { .. } => "bad-token",
             Self::MalformedCredentials { .. } => "malformed-credentials",
             Self::BadCredentials => "bad-credentials",
+            Self::NothingLearnt { .. } => "nothing-learnt",
+            Self::ForgeableBody { .. } => "forgeable-body",
+            Self::MalformedHandshake { .. } => "malformed-handshake",
+            Self::RefusedHandshake { .. } => "refused-handshake",
             Self::Stale { .. } => "stale",
         }
     }
@@ -145,6 +175,21 @@ impl Refusal {
     /// Whether it is genuine, and only too old or too early.
     pub fn is_stale(&self) -> bool {
         matches!(self, Self::Stale { .. })
+    }
+
+    /// The handshake that it is about, if it is about one: its body may hold a secret, and is never logged.
+    pub fn handshake(&self) -> Option<&'static str> {
+        match self {
+            Self::MalformedHandshake { handshake, .. } | Self::RefusedHandshake { handshake, .. } => {
+                Some(handshake)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is nothing that a sender could have meant.
+    pub fn is_malformed(&self) -> bool {
+        matches!(self, Self::MalformedHandshake { .. })
     }
 }
 
@@ -181,6 +226,18 @@ impl fmt::Display for Refusal {
                 write!(f, "the header `authorization` is not {expected}")
             }
             Self::BadCredentials => f.write_str("the user or the password is wrong"),
+            Self::NothingLearnt { handshake, file } => write!(
+                f,
+                "the secret comes with the handshake `{handshake}`, and nothing is learnt yet: `{file}` is missing or empty"
+            ),
+            Self::ForgeableBody { handshake } => write!(
+                f,
+                "the body could be a token, whose signature the handshake `{handshake}` tells to whoever asks"
+            ),
+            Self::MalformedHandshake { handshake, fault } => {
+                write!(f, "the handshake `{handshake}`: {fault}")
+            }
+            Self::RefusedHandshake { handshake, why } => write!(f, "the handshake `{handshake}`: {why}"),
             Self::Stale { at, now, window } => {
                 let distance = humantime::format_duration(Duration::from_secs(at.distance(*now).as_secs()));
                 let side = if at > now { "ahead of" } else { "behind" };

@@ -132,16 +132,19 @@ impl Forward {
             Some(template) => template.render_masked(values)?,
             None => "(the body as it arrived)".to_owned(),
         };
-        Ok(json!({
+        let mut described = json!({
             "forward": {
                 "url": self.url.render_masked(values)?,
                 "method": self.method.as_str(),
                 "headers": headers,
                 "body": body,
             },
-            "sign": self.sign.as_ref().map(Verification::scheme),
             "timeout": Period(self.timeout).to_string(),
-        }))
+        });
+        if let (Some(sign), Some(members)) = (&self.sign, described.as_object_mut()) {
+            members.insert("sign".to_owned(), sign.scheme().into());
+        }
+        Ok(described)
     }
 }
 

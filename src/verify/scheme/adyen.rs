@@ -52,6 +52,12 @@ pub struct Adyen {
 struct AdyenShape {
     /// Where the key is read from, which is hex; several while one replaces the other.
     secret: Option<IgnoredAny>,
+    /// The handshake that is answered; none by default.
+    handshake: Option<IgnoredAny>,
+    /// What the sender of a handshake must know.
+    verify_token: Option<IgnoredAny>,
+    /// The file in which the secret is kept that comes with a handshake.
+    learn: Option<IgnoredAny>,
 }
 
 impl Adyen {

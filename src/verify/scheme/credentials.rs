@@ -39,7 +39,10 @@ pub struct Bearer {
 /// The fields of `basic`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "password and id are read from the node, item by item")]
+#[expect(
+    dead_code,
+    reason = "password, id and what concerns handshakes are read from the node, item by item"
+)]
 struct BasicShape {
     /// The user's name.
     user: String,
@@ -47,17 +50,29 @@ struct BasicShape {
     password: Option<IgnoredAny>,
     /// Where an id stands by which events are recognised.
     id: Option<IgnoredAny>,
+    /// The handshake that is answered; none by default.
+    handshake: Option<IgnoredAny>,
+    /// What the sender of a handshake must know.
+    verify_token: Option<IgnoredAny>,
+    /// Of no use here, and said to be.
+    learn: Option<IgnoredAny>,
 }
 
 /// The fields of `bearer`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "both are read from the node, item by item")]
+#[expect(dead_code, reason = "all are read from the node, item by item")]
 struct BearerShape {
     /// Where the token is read from; several while one replaces the other.
     secret: Option<IgnoredAny>,
     /// Where an id stands by which events are recognised.
     id: Option<IgnoredAny>,
+    /// The handshake that is answered; none by default.
+    handshake: Option<IgnoredAny>,
+    /// What the sender of a handshake must know.
+    verify_token: Option<IgnoredAny>,
+    /// Of no use here, and said to be.
+    learn: Option<IgnoredAny>,
 }
 
 impl Basic {

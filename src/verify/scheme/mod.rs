@@ -4,10 +4,10 @@ mod adyen;
 mod credentials;
 mod path;
 pub mod presets;
-mod settings;
+pub mod settings;
 mod sign_body;
 pub mod signature;
-mod source;
+pub mod source;
 mod token;
 
 use std::sync::Arc;
@@ -22,7 +22,8 @@ use self::adyen::Adyen;
 use self::credentials::{Basic, Bearer};
 use self::presets::{PLAIN, PLAIN_ED25519, PLAIN_ID, PLAIN_P256, Preset, Row};
 use self::signature::Signature;
-use self::signature::keys::sources;
+use self::signature::keys::{Keys, sources};
+use self::signature::mac::Mac;
 use self::source::Place;
 use self::token::Token;
 use super::{Draft, Proof, Received, Refusal, Signed};
@@ -167,6 +168,28 @@ impl Scheme {
             Self::Adyen(adyen) => sources(&adyen.keys),
             Self::None(..) => Vec::new(),
         }
+    }
+
+    /// Whether it signs with a shared secret, so that there are keys for MACs.
+    pub fn is_keyed(&self) -> bool {
+        matches!(self, Self::Signature(signature) if matches!(signature.keys, Keys::Shared(..)))
+    }
+
+    /// The key for the MAC of something else than an event: that of this source, else the first.
+    pub fn mac_key(&self, source: Option<&str>) -> Option<&Mac> {
+        let Self::Signature(signature) = self else {
+            return None;
+        };
+        let Keys::Shared(_, keys) = &signature.keys else {
+            return None;
+        };
+        let named = keys.iter().find(|held| Some(&*held.source) == source);
+        named.or(keys.first()).map(|held| &held.key)
+    }
+
+    /// Whether what is signed is the raw body and nothing else.
+    pub fn signs_body_alone(&self) -> bool {
+        matches!(self, Self::Signature(signature) if signature.signs_body_alone())
     }
 
     /// What a client that is refused is asked for.

@@ -35,7 +35,10 @@ pub struct Token {
 /// The fields of `token`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "secret and id are read from the node, item by item")]
+#[expect(
+    dead_code,
+    reason = "secret, id and what concerns handshakes are read from the node, item by item"
+)]
 struct Shape {
     /// Where the secret is read from; several while one replaces the other.
     secret: Option<IgnoredAny>,
@@ -47,6 +50,12 @@ struct Shape {
     json: Option<IgnoredAny>,
     /// Where an id stands by which events are recognised.
     id: Option<IgnoredAny>,
+    /// The handshake that is answered; none by default.
+    handshake: Option<IgnoredAny>,
+    /// What the sender of a handshake must know.
+    verify_token: Option<IgnoredAny>,
+    /// Of no use here, and said to be.
+    learn: Option<IgnoredAny>,
 }
 
 /// Compiles the value of `token:` (no row), or of a preset of that kind.

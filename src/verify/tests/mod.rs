@@ -1,8 +1,11 @@
 //! What the room promises, tried through its door: settings as they are written, requests as they arrive.
 
 mod fields;
+mod handshake_settings;
+mod handshakes;
 mod malformed;
 mod mistakes;
+mod open_handshakes;
 mod open_schemes;
 mod properties;
 mod refused;

@@ -4,6 +4,7 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::{compiled, doubtful, now, received, sent, sent_as, verification, working};
+use crate::verify::handshake::{HANDSHAKES, MAX_ECHO};
 use crate::verify::{Verification, schemes};
 
 /// All schemes that sign, each with its signature's header.
@@ -41,8 +42,53 @@ fn all() -> Vec<Verification> {
     settings.map(|settings| doubtful(&settings)).collect()
 }
 
+/// Every handshake there is, on a scheme that anybody can sign for.
+fn handshakes() -> Vec<Verification> {
+    let rows = HANDSHAKES.iter().map(|row| match row.name {
+        "zoom" | "x" => format!("{{hmac: {{secret: x, handshake: {}}}}}", row.name),
+        "meta" => "{token: {query: t, secret: x, handshake: meta, verify_token: x}}".to_owned(),
+        "asana" | "notion" => format!("{{{}: {{learn: /nowhere/learnt}}}}", row.name),
+        name => format!("{{token: {{query: t, secret: x, handshake: {name}}}}}"),
+    });
+    rows.map(|settings| doubtful(&settings)).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn whatever_is_asked_the_answer_is_bounded_and_can_be_sent(
+        method in prop::sample::select(vec!["GET", "POST", "HEAD", "OPTIONS"]),
+        name in prop::sample::select(vec!["challenge", "hub.challenge", "validationToken", "crc_token"]),
+        value in "[ -~]{0,20}|(%[0-9a-f]{2}){0,8}|x{0,5000}",
+        key in prop::sample::select(vec!["type", "event", "verification_token", "challenge"]),
+        text in "url_verification|endpoint.url_validation|[ -~é\\n]{0,20}",
+        header in "[!-~]{0,20}|x{0,300}",
+        raw in proptest::collection::vec(any::<u8>(), 0..60),
+        is_raw in any::<bool>(),
+    ) {
+        let headers = [
+            ("x-hook-secret", header.as_str()),
+            ("webhook-request-origin", header.as_str()),
+            ("twitch-eventsub-message-type", "webhook_callback_verification"),
+        ];
+        let json = serde_json::json!({key: text, "challenge": text, "payload": {"plainToken": text}});
+        let body = if is_raw { raw } else { json.to_string().into_bytes() };
+        let mut request = received(&headers, &body);
+        request.method = method.parse().unwrap();
+        request.query = format!("t=x&hub.mode=subscribe&hub.verify_token=x&{name}={value}");
+        request.headers.extend(sent(&verification("{hmac: x}"), &body).headers);
+        for verification in handshakes() {
+            if let Some(Ok(greeting)) = verification.handshake(&request) {
+                prop_assert!(greeting.status.is_success());
+                prop_assert!(greeting.body.len() <= MAX_ECHO);
+                let kind = greeting.headers.get("content-type").map(HeaderValue::as_bytes);
+                prop_assert!(matches!(kind, None | Some(b"text/plain; charset=utf-8" | b"application/json")));
+                let shown = std::str::from_utf8(&greeting.body).unwrap();
+                prop_assert!(!shown.chars().any(char::is_control), "{shown:?}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_signed_is_proven_and_no_byte_may_change(

@@ -25,8 +25,8 @@ pub struct Preset {
     pub event: Option<EventAt>,
     /// More headers in which it sends signatures by the same secret; they are withheld like the one that is verified.
     pub siblings: &'static [&'static str],
-    /// Whether it wants 401 rather than 403 for what is refused.
-    pub unauthorized: bool,
+    /// Its handshake: a row of `verify/handshake/rows.rs`.
+    pub handshake: Option<&'static str>,
     /// What its user should know, in one sentence or none.
     pub note: &'static str,
 }

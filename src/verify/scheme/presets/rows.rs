@@ -20,7 +20,7 @@ const SENDER: Preset = Preset {
     scheme: Row::Bearer,
     event: None,
     siblings: &[],
-    unauthorized: false,
+    handshake: None,
     note: "",
 };
 
@@ -232,6 +232,7 @@ pub static PRESETS: &[Preset] = &[
             ..V0
         }),
         event: Some(Payload("$.event.type")),
+        handshake: Some("slack"),
         ..SENDER
     },
     // P: @shopify/shopify-api: two families of headers, "webhooks" and "events". Times and ids are not signed.
@@ -304,7 +305,7 @@ pub static PRESETS: &[Preset] = &[
             ..PLAIN_ED25519
         }),
         event: Some(Payload("$.event.type")),
-        unauthorized: true,
+        handshake: Some("discord"),
         ..SENDER
     },
     // P: the specification and its libraries, github.com/standard-webhooks.
@@ -380,6 +381,7 @@ pub static PRESETS: &[Preset] = &[
             ..SHA256_HEX
         }),
         event: Some(Header("Twitch-Eventsub-Subscription-Type")),
+        handshake: Some("twitch"),
         ..SENDER
     },
     // P/E: @zoom/rivet; developers.zoom.us, "Using webhooks". It sets no tolerance.
@@ -392,6 +394,7 @@ pub static PRESETS: &[Preset] = &[
             ..V0
         }),
         event: Some(Payload("$.event")),
+        handshake: Some("zoom"),
         ..SENDER
     },
     // E/S: developers.facebook.com, "Getting started with webhooks".
@@ -405,6 +408,7 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$.object")),
         siblings: &["X-Hub-Signature"],
         note: "set `verify_token` to pass its handshake",
+        handshake: Some("meta"),
         ..SENDER
     },
     // S: dropbox.com/developers, "Webhooks", and published examples.
@@ -415,6 +419,7 @@ pub static PRESETS: &[Preset] = &[
             signature: PlaceRow::Header(&["X-Dropbox-Signature"]),
             ..PLAIN
         }),
+        handshake: Some("dropbox"),
         ..SENDER
     },
     // P: PagerDuty/developer-docs, 04-Signatures.md.
@@ -664,6 +669,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(Payload("$.events[0].action")),
         note: "`learn: FILE` keeps the secret that its handshake brings",
+        handshake: Some("asana"),
         ..SENDER
     },
     // E: developer.atlassian.com/cloud/trello, "Webhooks".
@@ -678,6 +684,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(Payload("$.action.type")),
         note: "signs the URL: set `server.public_url`",
+        handshake: Some("trello"),
         ..SENDER
     },
     // P: pyairtable, models/webhook.py. The secret is `macSecretBase64`.
@@ -702,6 +709,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(Payload("$.type")),
         note: "`learn: FILE` keeps the secret that its handshake brings",
+        handshake: Some("notion"),
         ..SENDER
     },
     // P: microsoft-graph-docs, "Receive change notifications through webhooks". `clientState` is the secret.
@@ -712,6 +720,7 @@ pub static PRESETS: &[Preset] = &[
             place: PlaceRow::Json("$.value[0].clientState"),
         }),
         event: Some(Payload("$.value[0].changeType")),
+        handshake: Some("microsoft_graph"),
         ..SENDER
     },
     // P: cloudevents/spec, http-webhook.md. In the binary mode the name stands in a header.
@@ -721,6 +730,7 @@ pub static PRESETS: &[Preset] = &[
         scheme: Row::Bearer,
         event: Some(Header("ce-type")),
         note: "for `?access_token=` write `token: {query: access_token, handshake: cloudevents}`",
+        handshake: Some("cloudevents"),
         ..SENDER
     },
     // E: learn.microsoft.com, "Create an outgoing webhook". The security token is base64.
@@ -745,6 +755,7 @@ pub static PRESETS: &[Preset] = &[
             prefix: "sha256=",
             ..BASE64
         }),
+        handshake: Some("x"),
         ..SENDER
     },
 ];

@@ -133,6 +133,11 @@ impl Content {
         self.covers(&Piece::Url) || self.covers(&Piece::DecodedUrl)
     }
 
+    /// Whether it is the body and nothing else.
+    pub fn is_body_alone(&self) -> bool {
+        self.pieces == [Piece::Body]
+    }
+
     /// Takes `{header:NAME}` for what that header is said to hold: `piece` is the timestamp or the id.
     pub fn name(&mut self, header: &HeaderName, piece: &Piece) {
         for named in &mut self.pieces {

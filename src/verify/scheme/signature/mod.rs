@@ -153,6 +153,11 @@ impl Signature {
         })
     }
 
+    /// Whether what is signed is the raw body and nothing else.
+    pub fn signs_body_alone(&self) -> bool {
+        self.content.is_body_alone() && self.form_field.is_none()
+    }
+
     /// The replay window of its own.
     pub fn default_window(&self) -> Option<Duration> {
         self.timestamp.as_ref().map(|_| self.window)

@@ -15,6 +15,7 @@ use super::mac::{Algorithm, Encoding, KeyEncoding, Mac};
 use super::signer::Signer;
 use crate::diagnostic::Findings;
 use crate::secret::Secret;
+use crate::verify::handshake;
 use crate::verify::scheme::Surroundings;
 use crate::verify::scheme::presets::{Kind, PLAIN_ID, PLAIN_TIMESTAMP, SignatureRow};
 use crate::verify::scheme::settings::{self, Said, row_names, row_place};
@@ -54,6 +55,12 @@ struct Shape {
     id: Option<IgnoredAny>,
     /// Of a form, the field whose decoded value is signed in place of the raw bytes; it must be the only one.
     form_field: Option<String>,
+    /// The handshake that is answered; the sender's own by default.
+    handshake: Option<IgnoredAny>,
+    /// What the sender of a handshake must know.
+    verify_token: Option<IgnoredAny>,
+    /// The file in which the secret is kept that comes with a handshake.
+    learn: Option<IgnoredAny>,
 }
 
 /// The fields of `ed25519` and `ecdsa_p256`, and of the presets of these kinds.
@@ -87,6 +94,12 @@ struct PublicShape {
     timestamp: Option<IgnoredAny>,
     /// Where the id stands.
     id: Option<IgnoredAny>,
+    /// The handshake that is answered; the sender's own by default.
+    handshake: Option<IgnoredAny>,
+    /// What the sender of a handshake must know.
+    verify_token: Option<IgnoredAny>,
+    /// The file in which the secret is kept that comes with a handshake.
+    learn: Option<IgnoredAny>,
 }
 
 /// What both shapes have, and what becomes of the keys.
@@ -224,8 +237,14 @@ fn keys(
     match row.kind {
         Kind::Hmac(algorithm) => {
             let algorithm = fields.algorithm.unwrap_or(algorithm);
+            let learnt = handshake::learnt(node, keyring);
+            let to_be_learnt = learnt.is_some();
+            let secrets = match learnt {
+                Some(learnt) => learnt.into_iter().map(|secret| (node, secret)).collect(),
+                None => settings::secrets(node, "secret", keyring, findings),
+            };
             let mut keys = Vec::new();
-            for (place, held) in settings::secrets(node, "secret", keyring, findings) {
+            for (place, held) in secrets {
                 match key(&held.key, &[strip], decoding, "secret")
                     .map(|key| Mac::keyed(algorithm, key.expose()))
                 {
@@ -233,7 +252,7 @@ fn keys(
                     Err(message) => findings.push(place.error("secret", message)),
                 }
             }
-            (!keys.is_empty()).then_some(Keys::Shared(algorithm, keys))
+            (to_be_learnt || !keys.is_empty()).then_some(Keys::Shared(algorithm, keys))
         }
         Kind::Public(curve) => {
             let signer = node.given("private_key").and_then(|place| {

@@ -1,0 +1,58 @@
+//! A sender's handshake to its answer: no event is made of it, and no action runs.
+
+use http::Method;
+
+use super::answer::Answer;
+use super::intake::Intake;
+use super::learn::Learnt;
+use crate::report::{self, Arrival};
+use crate::rules::Endpoint;
+use crate::verify::{Greeting, Received};
+
+impl Intake {
+    /// The answer to a handshake. `None` if the request is none and goes on as an event.
+    pub(super) async fn greet(&self, endpoint: &Endpoint, received: &Received) -> Option<Answer> {
+        match endpoint.greeting(|verification| verification.handshake(received)) {
+            Some(Ok(greeting)) => Some(self.answer(endpoint, received, greeting).await),
+            Some(Err(refusal)) => Some(self.turn_down(endpoint, received, &refusal)),
+            None if endpoint.methods.contains(&received.method) => None,
+            // Its method was let in for the sake of handshakes alone.
+            None => {
+                let answer = Answer::other_method(&received.method, &endpoint.allow());
+                if received.method != Method::OPTIONS {
+                    let status = answer.status.as_u16();
+                    report::turned_away(&received.path, received.client, status, "wrong method");
+                }
+                Some(answer)
+            }
+        }
+    }
+
+    /// The greeting, once what it teaches is learnt.
+    async fn answer(&self, endpoint: &Endpoint, received: &Received, greeting: Greeting) -> Answer {
+        let mut news = String::new();
+        if let Some(lesson) = &greeting.lesson {
+            match self.learning.learn(lesson, &self.writing).await {
+                Learnt::Now => {
+                    news = format!("its secret is learnt, and kept in `{}`", lesson.file.display());
+                }
+                Learnt::Before => {}
+                Learnt::Another => return self.turn_down(endpoint, received, &lesson.contradicted()),
+                Learnt::Failed(why) => {
+                    let why = format!(
+                        "the handshake `{}`: its secret is not learnt: {why}",
+                        lesson.handshake
+                    );
+                    report::arrival(&Arrival::failed(received, &why).withheld());
+                    return Answer::unavailable();
+                }
+            }
+        }
+        report::arrival(&Arrival::greeted(received, greeting.handshake, news));
+        Answer {
+            status: greeting.status,
+            headers: greeting.headers,
+            body: greeting.body,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Secrets that senders tell: written down once, and in force before the sender is answered.
+//!
+//! Whoever comes first is believed, and nobody after: the file is made in one step that fails if there is one, so of
+//! two who race one wins, whole. Who is believed is answered only when the rules have been read again with what was
+//! learnt, so that the event that follows finds its secret.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::secret::{Secret, kept};
+use crate::verify::Lesson;
+
+/// How long an answer waits until what was learnt is in force.
+const IN_FORCE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Asks for the rules to be read again; what is in it is dropped when they have been.
+pub type Relearn = oneshot::Sender<()>;
+
+/// Learns secrets, one at a time.
+#[derive(Debug)]
+pub struct Learning {
+    one_at_a_time: Arc<Mutex<()>>,
+    relearn: mpsc::Sender<Relearn>,
+}
+
+/// What became of a secret that was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Learnt {
+    /// It is written down.
+    Now,
+    /// It had been written down before.
+    Before,
+    /// Another one had been.
+    Another,
+    /// It cannot be written down; in words.
+    Failed(String),
+}
+
+impl Learning {
+    /// Rings `relearn` for every secret that is learnt.
+    pub fn new(relearn: mpsc::Sender<Relearn>) -> Self {
+        Self {
+            one_at_a_time: Arc::default(),
+            relearn,
+        }
+    }
+
+    /// Writes the secret down unless there is one already, and waits until it is in force. Whoever stops waits for
+    /// `writing`: a sender that hangs up does not leave half a file.
+    pub(super) async fn learn(&self, lesson: &Lesson, writing: &TaskTracker) -> Learnt {
+        let alone = Arc::clone(&self.one_at_a_time).lock_owned().await;
+        let (secret, file) = (lesson.secret.clone(), lesson.file.clone());
+        let written = writing.spawn_blocking(move || {
+            let learnt = write_once(&secret, &file);
+            drop(alone);
+            learnt
+        });
+        let learnt = match written.await {
+            Ok(Ok(learnt)) => learnt,
+            Ok(Err(why)) => Learnt::Failed(why),
+            Err(error) => Learnt::Failed(error.to_string()),
+        };
+        if learnt == Learnt::Now {
+            let (asking, over) = oneshot::channel();
+            let in_force = async {
+                if self.relearn.send(asking).await.is_ok() {
+                    over.await.ok();
+                }
+            };
+            // Should it last longer, the file is seen all the same.
+            tokio::time::timeout(IN_FORCE_LIMIT, in_force).await.ok();
+        }
+        learnt
+    }
+}
+
+/// Writes the secret to the file unless that holds one.
+fn write_once(secret: &Secret, file: &Path) -> Result<Learnt, String> {
+    if let Some(learnt) = compare(secret, file)? {
+        return Ok(learnt);
+    }
+    let beside = beside(file);
+    let written = make(secret, file, &beside);
+    std::fs::remove_file(&beside).ok();
+    match written {
+        Ok(()) => Ok(Learnt::Now),
+        // Somebody else's daemon was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            compare(secret, file)?.ok_or_else(|| format!("`{}` cannot be written: {error}", file.display()))
+        }
+        Err(error) => Err(format!("`{}` cannot be written: {error}", file.display())),
+    }
+}
+
+/// How the secret compares with the one in the file; `None` if there is none.
+fn compare(secret: &Secret, file: &Path) -> Result<Option<Learnt>, String> {
+    let known = kept(file)?;
+    Ok(known.map(|(known, _)| {
+        if known.matches(secret.expose()) {
+            Learnt::Before
+        } else {
+            Learnt::Another
+        }
+    }))
+}
+
+/// Makes the file, whole and on the disk, or fails if there is one that is not empty.
+fn make(secret: &Secret, file: &Path, beside: &Path) -> io::Result<()> {
+    // One that was left behind by a daemon of our number, which did not live to remove it.
+    std::fs::remove_file(beside).ok();
+    let mut options = OpenOptions::new();
+    let mut new = options.write(true).create_new(true).mode(0o600).open(beside)?;
+    new.write_all(secret.expose())?;
+    new.write_all(b"\n")?;
+    new.sync_all()?;
+    if file.exists() {
+        // Empty, as we have just seen, and nobody else here writes to it.
+        std::fs::rename(beside, file)?;
+    } else {
+        std::fs::hard_link(beside, file)?;
+    }
+    File::open(folder(file))?.sync_all()
+}
+
+/// Where the file is written before it gets its name: in the same folder, out of the way.
+fn beside(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    folder(file).join(format!(".{name}.{}.new", std::process::id()))
+}
+
+fn folder(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn write(secret: &str, file: &Path) -> Result<Learnt, String> {
+        write_once(&Secret::new(secret.as_bytes().to_vec()), file)
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let name = |entry: io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        entries.map(name).collect()
+    }
+
+    #[test]
+    fn the_first_secret_is_kept_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("asana");
+        assert_eq!(write("first", &file), Ok(Learnt::Now));
+        assert_eq!(write("first", &file), Ok(Learnt::Before));
+        assert_eq!(write("second", &file), Ok(Learnt::Another));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "first\n");
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(names(folder.path()), ["asana"]);
+    }
+
+    #[test]
+    fn an_empty_file_is_no_secret_and_a_leftover_is_no_obstacle() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notion");
+        std::fs::write(&file, " \n").unwrap();
+        std::fs::write(beside(&file), "half a sec").unwrap();
+        assert_eq!(write("secret_1", &file), Ok(Learnt::Now));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "secret_1\n");
+        assert_eq!(names(folder.path()), ["notion"]);
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_nothing_is_learnt() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write("s", &folder.path().join("none/asana")).unwrap_err();
+        assert!(
+            error.contains("none/asana` cannot be written: No such file"),
+            "{error}"
+        );
+        std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
+        assert!(write("s", &folder.path().join("link")).is_err());
+        assert!(write("s", folder.path()).is_err());
+        assert_eq!(names(folder.path()), ["link"]);
+    }
+
+    #[test]
+    fn of_many_who_race_one_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("asana");
+        let (relearn, mut asked) = mpsc::channel(1);
+        let learning = Learning::new(relearn);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let learnt: Vec<Learnt> = runtime.block_on(async {
+            let tracker = TaskTracker::new();
+            let lesson = |number: usize| Lesson {
+                handshake: "asana",
+                secret: Secret::new(format!("secret-{number}").into_bytes()),
+                file: file.clone(),
+            };
+            let lessons: Vec<Lesson> = (0..20).map(lesson).collect();
+            let reloading = async { drop(asked.recv().await) };
+            let racing = async {
+                let mut racing = tokio::task::JoinSet::new();
+                let learning = Arc::new(learning);
+                for lesson in lessons {
+                    let (learning, tracker) = (Arc::clone(&learning), tracker.clone());
+                    racing.spawn(async move { learning.learn(&lesson, &tracker).await });
+                }
+                racing.join_all().await
+            };
+            tokio::join!(racing, reloading).0
+        });
+        let count = |what: &Learnt| learnt.iter().filter(|learnt| *learnt == what).count();
+        assert_eq!(
+            (count(&Learnt::Now), count(&Learnt::Another)),
+            (1, 19),
+            "{learnt:?}"
+        );
+    }
+}

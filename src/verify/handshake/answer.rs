@@ -1,0 +1,190 @@
+//! What a handshake is answered, once it is known to be one.
+//!
+//! Whatever is sent back is plain text, or JSON of our own making; a challenge that is a page of HTML comes back as
+//! its text.
+
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Map, Value};
+
+use super::row::{Reply, Text};
+use super::text::query_values;
+use super::token::is_token;
+use super::{Greeting, Handshake, Learning, Lesson, contradicted};
+use crate::secret::Secret;
+use crate::verify::scheme::signature::keys::Held;
+use crate::verify::scheme::signature::mac::{Encoding, Mac};
+use crate::verify::scheme::source::only_line;
+use crate::verify::{Received, Refusal};
+
+/// The longest secret that is learnt, in bytes.
+const LONGEST_SECRET: usize = 256;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const POST: HeaderValue = HeaderValue::from_static("POST");
+const ANY: HeaderValue = HeaderValue::from_static("*");
+const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
+const ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate");
+
+/// A request that is a handshake.
+pub(super) struct Question<'q> {
+    pub(super) handshake: &'q Handshake,
+    pub(super) reply: &'q Reply,
+    pub(super) received: &'q Received,
+    /// The body, where it had to be read.
+    pub(super) json: Option<Value>,
+}
+
+impl Question<'_> {
+    /// The answer; `key` is the scheme's, if it has one.
+    pub(super) fn answer(&self, key: Option<&Mac>) -> Result<Greeting, Refusal> {
+        self.check_verify_token()?;
+        match self.reply {
+            Reply::Echo(text) => Ok(self.greeting(StatusCode::OK, Some(TEXT), self.text(text)?)),
+            Reply::Fixed(status, None) => Ok(self.greeting(*status, None, String::new())),
+            Reply::Fixed(status, Some(json)) => Ok(self.greeting(*status, Some(JSON), (*json).to_owned())),
+            Reply::Mac {
+                of,
+                repeated,
+                name,
+                prefix,
+                encoding,
+            } => {
+                let token = self.text(of)?;
+                if !is_token(token.as_bytes()) {
+                    return Err(self.malformed("its token is not 1 to 256 of `A-Za-z0-9+/=_-`".to_owned()));
+                }
+                // Without a key the rules do not load.
+                let key = key.ok_or_else(|| self.refused("there is no secret to answer with".to_owned()))?;
+                let mut object = Map::new();
+                if let Some(repeated) = repeated {
+                    object.insert((*repeated).to_owned(), token.clone().into());
+                }
+                let mac = format!("{prefix}{}", mac(key, &token, *encoding));
+                object.insert((*name).to_owned(), mac.into());
+                let body = Value::Object(object).to_string();
+                Ok(self.greeting(StatusCode::OK, Some(JSON), body))
+            }
+            Reply::Allow(origin, rate) => self.allowance(origin, rate),
+            Reply::Learn(text) => self.lesson(text),
+        }
+    }
+
+    /// Whether the sender knows the verify token, where the handshake has one.
+    fn check_verify_token(&self) -> Result<(), Refusal> {
+        let Some(name) = self.handshake.row.verify_token else {
+            return Ok(());
+        };
+        let tokens = &self.handshake.verify_tokens;
+        if tokens.is_empty() {
+            let why = format!("write as `verify_token` what the sender was told to send in `{name}`");
+            return Err(self.refused(why));
+        }
+        let sent: Vec<Vec<u8>> = query_values(&self.received.query, name).collect();
+        match sent.as_slice() {
+            [sent] => {
+                // All are compared, so that the time does not tell which it was.
+                let known = |known: bool, token: &Held<Secret>| {
+                    known | (token.key.matches(sent) & token.counts(self.received.at))
+                };
+                if tokens.iter().fold(false, known) {
+                    Ok(())
+                } else {
+                    Err(self.refused(format!("`{name}` of the query is not `verify_token`")))
+                }
+            }
+            [] => Err(self.refused(format!("`{name}` of the query is missing"))),
+            _ => Err(self.malformed(format!("`{name}` of the query stands there more than once"))),
+        }
+    }
+
+    /// The headers by which a sender may send. A rate that is asked for is granted.
+    fn allowance(&self, origin: &'static str, rate: &'static str) -> Result<Greeting, Refusal> {
+        let origin = self.text(&Text::Header(origin))?;
+        let origin = HeaderValue::from_str(&origin)
+            .ok()
+            .ok_or_else(|| self.malformed("the origin cannot stand in a header".to_owned()))?;
+        let rate = only_line(&self.received.headers, &HeaderName::from_static(rate))
+            .ok()
+            .flatten();
+        let positive = |rate: &&[u8]| {
+            (1..=10).contains(&rate.len()) && rate.iter().all(u8::is_ascii_digit) && !rate.starts_with(b"0")
+        };
+        let number = rate.filter(positive);
+        let rate = number.and_then(|number| HeaderValue::from_bytes(number).ok());
+        let mut greeting = self.greeting(StatusCode::OK, None, String::new());
+        greeting.headers.insert(ALLOWED_ORIGIN, origin);
+        greeting.headers.insert(ALLOWED_RATE, rate.unwrap_or(ANY));
+        greeting.headers.insert(ALLOW, POST);
+        Ok(greeting)
+    }
+
+    /// A secret is told: kept, if the operator has said where and none was told before.
+    fn lesson(&self, text: &Text) -> Result<Greeting, Refusal> {
+        let secret = self.text(text)?;
+        if secret.len() > LONGEST_SECRET || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let fault = format!("its secret is not 1 to {LONGEST_SECRET} printable characters of ASCII");
+            return Err(self.malformed(fault));
+        }
+        let Some(Learning { file, learnt }) = &self.handshake.learning else {
+            let why = "a secret is learnt only where the rules say so: `learn: FILE` in place of `secret`";
+            return Err(self.refused(why.to_owned()));
+        };
+        let mut greeting = self.greeting(StatusCode::OK, None, String::new());
+        if let (Some(header), Ok(mut value)) = (text.header(), HeaderValue::from_str(&secret)) {
+            value.set_sensitive(true);
+            greeting.headers.insert(header, value);
+        }
+        let secret = Secret::new(secret.into_bytes());
+        match learnt {
+            Some(learnt) if learnt.matches(secret.expose()) => {}
+            Some(_) => return Err(contradicted(self.handshake.row.name, file)),
+            None => {
+                greeting.lesson = Some(Lesson {
+                    handshake: self.handshake.row.name,
+                    secret,
+                    file: file.clone(),
+                });
+            }
+        }
+        Ok(greeting)
+    }
+
+    fn text(&self, text: &Text) -> Result<String, Refusal> {
+        text.read(self.received, self.json.as_ref())
+            .map_err(|fault| self.malformed(fault))
+    }
+
+    fn greeting(&self, status: StatusCode, content_type: Option<HeaderValue>, body: String) -> Greeting {
+        let headers = content_type.map(|content_type| (CONTENT_TYPE, content_type));
+        Greeting {
+            handshake: self.handshake.row.name,
+            status,
+            headers: HeaderMap::from_iter(headers),
+            body: body.into(),
+            lesson: None,
+        }
+    }
+
+    fn malformed(&self, fault: String) -> Refusal {
+        Refusal::MalformedHandshake {
+            handshake: self.handshake.row.name,
+            fault,
+        }
+    }
+
+    fn refused(&self, why: String) -> Refusal {
+        Refusal::RefusedHandshake {
+            handshake: self.handshake.row.name,
+            why,
+        }
+    }
+}
+
+/// The MAC of a token, written down.
+fn mac(key: &Mac, token: &str, encoding: Encoding) -> String {
+    let mut mac = key.clone();
+    mac.update(token.as_bytes());
+    encoding.encode(mac.finish().expose())
+}

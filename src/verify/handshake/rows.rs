@@ -1,0 +1,247 @@
+//! The handshakes that are known by name, as data.
+//!
+//! **To add a handshake, add a row**: its source, and how good that source is, stand in the comment above it.
+//!
+//! Grades: *P* official documents or official source code; *S* secondary.
+
+use http::{Method, StatusCode};
+
+use super::row::{Form, Is, Mark, Reply, Row, Text};
+use crate::verify::scheme::signature::mac::Encoding;
+
+/// All of them.
+pub static HANDSHAKES: &[Row] = &[
+    // P: docs.slack.dev, events/url_verification: "verify the request's authenticity and then respond in plaintext with the
+    // challenge attribute value".
+    Row {
+        name: "slack",
+        signed: true,
+        verify_token: None,
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::POST,
+            mark: Mark::Json {
+                at: "/type",
+                is: Is::Text("url_verification"),
+                without: None,
+            },
+            reply: Reply::Echo(Text::Json("/challenge")),
+        }],
+    },
+    // P: developers.facebook.com, "Create a webhook endpoint" (WhatsApp, Messenger, Instagram alike). Not signed: who knows
+    // the verify token is the sender.
+    Row {
+        name: "meta",
+        signed: false,
+        verify_token: Some("hub.verify_token"),
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::GET,
+            mark: Mark::QueryIs("hub.mode", "subscribe"),
+            reply: Reply::Echo(Text::Query("hub.challenge")),
+        }],
+    },
+    // P: dev.twitch.tv, "Getting events using webhook callbacks", and twitch-cli, subscription_verify.go: text/plain, any
+    // 2xx. The header that marks it is not signed; the challenge is, so turning an event into a handshake gains a 400.
+    Row {
+        name: "twitch",
+        signed: true,
+        verify_token: None,
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::POST,
+            mark: Mark::HeaderIs("twitch-eventsub-message-type", "webhook_callback_verification"),
+            reply: Reply::Echo(Text::Json("/challenge")),
+        }],
+    },
+    // P: developers.zoom.us, "Validate your webhook endpoint". Repeated every 72 hours. A plain token has no `:`, and what
+    // signs an event has one, so the MAC of the one never serves as that of the other.
+    Row {
+        name: "zoom",
+        signed: true,
+        verify_token: None,
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::POST,
+            mark: Mark::Json {
+                at: "/event",
+                is: Is::Text("endpoint.url_validation"),
+                without: None,
+            },
+            reply: Reply::Mac {
+                of: Text::Json("/payload/plainToken"),
+                repeated: Some("plainToken"),
+                name: "encryptedToken",
+                prefix: "",
+                encoding: Encoding::Hex,
+            },
+        }],
+    },
+    // P: docs.discord.com, "Interactions overview" and "Webhook events". An interaction of type 1 is a PING; a webhook event
+    // of type 1 is an event, and has an `event`; there the PING is type 0. Requests with wrong signatures are sent on
+    // purpose, and must be answered 401. The scheme's name is hookyard's own: RFC 9110 wants one beside a 401.
+    Row {
+        name: "discord",
+        signed: true,
+        verify_token: None,
+        unauthorized: Some("Signature"),
+        forms: &[
+            Form {
+                method: Method::POST,
+                mark: Mark::Json {
+                    at: "/type",
+                    is: Is::Number(1),
+                    without: Some("/event"),
+                },
+                reply: Reply::Fixed(StatusCode::OK, Some("{\"type\":1}")),
+            },
+            Form {
+                method: Method::POST,
+                mark: Mark::Json {
+                    at: "/type",
+                    is: Is::Number(0),
+                    without: Some("/event"),
+                },
+                reply: Reply::Fixed(StatusCode::NO_CONTENT, None),
+            },
+        ],
+    },
+    // P: dropbox.com/developers/reference/webhooks: echo `challenge` as text/plain with nosniff. Not signed.
+    Row {
+        name: "dropbox",
+        signed: false,
+        verify_token: None,
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::GET,
+            mark: Mark::Query("challenge"),
+            reply: Reply::Echo(Text::Query("challenge")),
+        }],
+    },
+    // P: learn.microsoft.com/graph, "Receive change notifications through webhooks": the token URL-decoded, as text/plain,
+    // within 10 seconds. Not signed.
+    Row {
+        name: "microsoft_graph",
+        signed: false,
+        verify_token: None,
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::POST,
+            mark: Mark::Query("validationToken"),
+            reply: Reply::Echo(Text::Query("validationToken")),
+        }],
+    },
+    // P: developers.asana.com, "Establish a webhook": 200 or 204 "and a matching X-Hook-Secret header". Every webhook has a
+    // secret of its own, so every webhook needs an endpoint and a file of its own.
+    Row {
+        name: "asana",
+        signed: false,
+        verify_token: None,
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::POST,
+            mark: Mark::Header("x-hook-secret"),
+            reply: Reply::Learn(Text::Header("x-hook-secret")),
+        }],
+    },
+    // P: developer.atlassian.com/cloud/trello, "Webhooks": HEAD must be answered 200, or the webhook is not created.
+    Row {
+        name: "trello",
+        signed: false,
+        verify_token: None,
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::HEAD,
+            mark: Mark::Method,
+            reply: Reply::Fixed(StatusCode::OK, None),
+        }],
+    },
+    // P: cloudevents/spec, http-webhook.md, section 4 (Azure Event Grid follows it). Without the header it is a plain OPTIONS.
+    Row {
+        name: "cloudevents",
+        signed: false,
+        verify_token: None,
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::OPTIONS,
+            mark: Mark::Header("webhook-request-origin"),
+            reply: Reply::Allow("webhook-request-origin", "webhook-request-rate"),
+        }],
+    },
+    // P: docs.x.com/x-api/webhooks/quickstart, "The CRC check": hourly, answered within 3 seconds. Not signed, so anybody
+    // may ask for the MAC of a token; what keeps that from forging events stands in `token.rs`.
+    Row {
+        name: "x",
+        signed: false,
+        verify_token: None,
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::GET,
+            mark: Mark::Query("crc_token"),
+            reply: Reply::Mac {
+                of: Text::Query("crc_token"),
+                repeated: None,
+                name: "response_token",
+                prefix: "sha256=",
+                encoding: Encoding::Base64,
+            },
+        }],
+    },
+    // P: developers.notion.com/reference/webhooks, "Verifying the subscription". The operator then pastes the token into
+    // Notion's settings. S: it may come with or without `X-Notion-Signature`, so the body alone tells.
+    Row {
+        name: "notion",
+        signed: false,
+        verify_token: None,
+        unauthorized: None,
+        forms: &[Form {
+            method: Method::POST,
+            mark: Mark::Json {
+                at: "/verification_token",
+                is: Is::AnyText,
+                without: Some("/type"),
+            },
+            reply: Reply::Learn(Text::Json("/verification_token")),
+        }],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::scheme::presets::PRESETS;
+
+    #[test]
+    fn every_row_is_well_written_and_every_preset_names_one() {
+        let lower = |name: &str| !name.bytes().any(|byte| byte.is_ascii_uppercase());
+        for (index, row) in HANDSHAKES.iter().enumerate() {
+            assert!(!row.forms.is_empty() && row.name != "none");
+            assert!(
+                HANDSHAKES[..index].iter().all(|other| other.name != row.name),
+                "{}",
+                row.name
+            );
+            for form in row.forms {
+                // A header in upper case would be a panic at the first request.
+                if let Mark::Header(name) | Mark::HeaderIs(name, _) = form.mark {
+                    assert!(lower(name), "{name}");
+                }
+                match &form.reply {
+                    Reply::Echo(Text::Header(name)) | Reply::Learn(Text::Header(name)) => {
+                        assert!(lower(name));
+                    }
+                    Reply::Allow(origin, rate) => assert!(lower(origin) && lower(rate)),
+                    Reply::Fixed(_, Some(json)) => {
+                        serde_json::from_str::<serde_json::Value>(json).unwrap();
+                    }
+                    _ => {}
+                }
+                // What is not signed is read into only where there is nothing but a secret to be learnt.
+                assert!(row.signed || !form.reads_body() || row.learns(), "{}", row.name);
+            }
+        }
+        for name in PRESETS.iter().filter_map(|preset| preset.handshake) {
+            assert!(HANDSHAKES.iter().any(|row| row.name == name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! From YAML to a compiled [`Handshake`]: the keys `handshake`, `verify_token` and `learn` of a scheme.
+//!
+//! This is their only reader; the schemes merely let them stand in their mappings.
+
+use super::row::Row;
+use super::rows::HANDSHAKES;
+use super::{Handshake, Learning};
+use crate::diagnostic::Findings;
+use crate::secret::{Keyring, Secret};
+use crate::verify::scheme::signature::keys::Held;
+use crate::verify::scheme::{Scheme, settings};
+use crate::yaml::{Node, unknown};
+
+/// Compiles the handshake of a scheme: the one that `node`, its settings, names, else that of its sender, which is
+/// called `by_default`. What does not fit, the `scheme` included, is added to `findings`.
+pub fn compile(
+    node: Node<'_>,
+    by_default: Option<&str>,
+    scheme: Option<&Scheme>,
+    keyring: &Keyring,
+    findings: &mut Findings,
+) -> Option<Handshake> {
+    let row = row(node, by_default, findings);
+    let takes_token = row.is_some_and(|row| row.verify_token.is_some());
+    let verify_tokens = match node.given("verify_token") {
+        Some(token) if takes_token => settings::secrets(token, "verify_token", keyring, findings)
+            .into_iter()
+            .map(|(_, held)| held)
+            .collect(),
+        Some(token) => {
+            no_use(
+                token,
+                "verify_token",
+                row,
+                |row| row.verify_token.is_some(),
+                findings,
+            );
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    let learning = node.given("learn").and_then(|learn| {
+        if !row.is_some_and(Row::learns) {
+            no_use(learn, "learn", row, Row::learns, findings);
+            return None;
+        }
+        learning(node, learn, scheme, keyring, findings)
+    });
+    let row = row?;
+    if let Some(scheme) = scheme {
+        check(node, row, scheme, findings);
+    }
+    Some(Handshake {
+        row,
+        verify_tokens,
+        learning,
+    })
+}
+
+/// The secrets that the scheme has by `learn` in place of `secret`: none while nothing is learnt. `None` if it has no
+/// `learn`. What is wrong with the file is said by [`compile`].
+pub fn learnt(node: Node<'_>, keyring: &Keyring) -> Option<Vec<Held<Secret>>> {
+    let learn = node.given("learn")?;
+    if node.given("secret").is_some() {
+        return None;
+    }
+    let stored = learn.as_str().and_then(|file| keyring.learnt(file).ok());
+    let held = stored.and_then(|(_, stored, _)| stored).map(|key| Held {
+        key,
+        source: "learn".into(),
+        not_after: None,
+    });
+    Some(held.into_iter().collect())
+}
+
+/// The row that is meant.
+fn row(node: Node<'_>, by_default: Option<&str>, findings: &mut Findings) -> Option<&'static Row> {
+    let named = |name: &str| HANDSHAKES.iter().find(|row| row.name == name);
+    let Some(written) = node.given("handshake") else {
+        return by_default.and_then(named);
+    };
+    match written.as_str() {
+        None => {
+            let message = "`handshake` is a name, or `none`";
+            findings.push(written.error("wrong-value", message));
+            None
+        }
+        Some("none") => None,
+        Some(name) => {
+            let found = named(name);
+            if found.is_none() {
+                let known = HANDSHAKES.iter().map(|row| row.name).chain(["none"]);
+                findings.push(unknown(
+                    written.origin(),
+                    "unknown-handshake",
+                    "handshake",
+                    name,
+                    known,
+                ));
+            }
+            found
+        }
+    }
+}
+
+/// A key that this handshake does not ask for.
+fn no_use(node: Node<'_>, key: &str, row: Option<&Row>, asks: fn(&Row) -> bool, findings: &mut Findings) {
+    let message = match row {
+        Some(row) => format!(
+            "`{key}` is of no use: the handshake `{}` does not ask for it",
+            row.name
+        ),
+        None => format!("`{key}` is of no use without a handshake"),
+    };
+    let asking: Vec<&str> = HANDSHAKES
+        .iter()
+        .filter(|row| asks(row))
+        .map(|row| row.name)
+        .collect();
+    let finding = node.error("handshake", message);
+    findings.push(finding.hint(format!("it belongs to the handshake {}", asking.join(" or "))));
+}
+
+/// The file in which a secret is kept, with what stands in it already.
+fn learning(
+    node: Node<'_>,
+    learn: Node<'_>,
+    scheme: Option<&Scheme>,
+    keyring: &Keyring,
+    findings: &mut Findings,
+) -> Option<Learning> {
+    if scheme.is_some_and(|scheme| !scheme.is_keyed()) {
+        let message = "`learn` needs a scheme that signs with a secret, such as `hmac`";
+        findings.push(learn.error("handshake", message));
+        return None;
+    }
+    if node.given("secret").is_some() {
+        let message = "`secret` and `learn` exclude each other: the secret that is learnt would be another";
+        findings.push(learn.error("handshake", message));
+        return None;
+    }
+    let Some(written) = learn.as_str().filter(|written| !written.is_empty()) else {
+        findings.push(learn.error("wrong-value", "`learn` is the path of a file"));
+        return None;
+    };
+    if let Some((prefix @ ("env" | "file" | "credential"), _)) = written.split_once(':') {
+        let message = format!("`learn` is the path of a file, without `{prefix}:`");
+        findings.push(learn.error("wrong-value", message));
+        return None;
+    }
+    match keyring.learnt(written) {
+        Ok((file, learnt, warning)) => {
+            if learnt.is_none() {
+                let folder = file.parent().unwrap_or(&file);
+                let message = if folder.is_dir() {
+                    format!(
+                        "nothing is learnt yet: until `{written}` is written, nobody is let in but the handshake"
+                    )
+                } else {
+                    format!("the folder of `{written}` does not exist, and nothing can be learnt")
+                };
+                findings.push(learn.warning("nothing-learnt", message));
+            }
+            findings.extend(warning.map(|warning| learn.warning("secret", warning)));
+            Some(Learning { file, learnt })
+        }
+        Err(message) => {
+            findings.push(learn.error("secret", message));
+            None
+        }
+    }
+}
+
+/// Whether the scheme has what the handshake is answered with, and whether the answers would give it away.
+fn check(node: Node<'_>, row: &Row, scheme: &Scheme, findings: &mut Findings) {
+    let at = node.get("handshake").unwrap_or(node);
+    let name = row.name;
+    if row.tells_macs() && !scheme.is_keyed() {
+        let message =
+            format!("the handshake `{name}` is answered with an HMAC, and this scheme has no secret for one");
+        findings.push(at.error("handshake", message));
+    } else if row.tells_macs_to_strangers() && !scheme.signs_body_alone() {
+        let message = format!(
+            "the handshake `{name}` tells strangers HMACs under the secret: with another content than `{{body}}` they could sign with them"
+        );
+        findings.push(at.error("handshake", message));
+    }
+}
