@@ -7,6 +7,7 @@ mod hmac;
 mod hmac_coverage;
 mod hmac_headers;
 mod hmac_settings;
+mod jwt;
 mod mac;
 mod path;
 pub mod presets;
@@ -23,6 +24,7 @@ use serde::de::IgnoredAny;
 
 use self::credentials::{Basic, Bearer};
 use self::hmac::Hmac;
+use self::jwt::Jwt;
 use self::presets::{PLAIN, PLAIN_ID, PRESETS, Row};
 use self::source::Place;
 use self::token::Token;
@@ -32,7 +34,7 @@ use crate::secret::Keyring;
 use crate::yaml::Node;
 
 /// The schemes that are no presets.
-pub const GENERIC: [&str; 5] = ["hmac", "token", "basic", "bearer", "none"];
+pub const GENERIC: [&str; 6] = ["hmac", "token", "basic", "bearer", "jwt", "none"];
 
 /// What a scheme is compiled with.
 pub struct Surroundings<'s> {
@@ -53,6 +55,8 @@ pub enum Scheme {
     Basic(Basic),
     /// A bearer token.
     Bearer(Bearer),
+    /// A signed token.
+    Jwt(Box<Jwt>),
     /// Nothing at all; perhaps with an id by which events are recognised.
     None(Option<Place>),
 }
@@ -78,6 +82,9 @@ impl Scheme {
             return match &preset.scheme {
                 Row::Hmac(row) => hmac_settings::compile(node, row, surroundings, findings).map(Self::hmac),
                 Row::Token(row) => token::compile(node, Some(row), surroundings, findings).map(Self::Token),
+                Row::Jwt(row) => {
+                    jwt::settings::compile(node, Some(row), surroundings, findings).map(Self::jwt)
+                }
             };
         }
         match name {
@@ -85,6 +92,7 @@ impl Scheme {
             "token" => token::compile(node, None, surroundings, findings).map(Self::Token),
             "basic" => Basic::compile(node, surroundings, findings).map(Self::Basic),
             "bearer" => Bearer::compile(node, surroundings, findings).map(Self::Bearer),
+            "jwt" => jwt::settings::compile(node, None, surroundings, findings).map(Self::jwt),
             _ => {
                 if !node.value().is_null() {
                     node.read::<NoneShape>(findings)?;
@@ -98,6 +106,10 @@ impl Scheme {
         Self::Hmac(Box::new(hmac))
     }
 
+    fn jwt(jwt: Jwt) -> Self {
+        Self::Jwt(Box::new(jwt))
+    }
+
     /// Whether the request is genuine.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         match self {
@@ -105,6 +117,7 @@ impl Scheme {
             Self::Token(token) => token.prove(received),
             Self::Basic(basic) => basic.prove(received),
             Self::Bearer(bearer) => bearer.prove(received),
+            Self::Jwt(jwt) => jwt.prove(received),
             Self::None(id) => token::proof(id.as_ref(), &received.headers, &received.body),
         }
     }
@@ -116,6 +129,7 @@ impl Scheme {
             Self::Token(token) => token.sign(draft),
             Self::Basic(basic) => basic.sign(draft),
             Self::Bearer(bearer) => bearer.sign(draft),
+            Self::Jwt(jwt) => jwt.sign(draft),
             Self::None(id) => token::sign_id(id.as_ref(), draft),
         }
     }
@@ -124,6 +138,7 @@ impl Scheme {
     pub fn default_window(&self) -> Option<Duration> {
         match self {
             Self::Hmac(hmac) => hmac.default_window(),
+            Self::Jwt(jwt) => jwt.default_window(),
             _ => None,
         }
     }
@@ -133,6 +148,7 @@ impl Scheme {
         match self {
             Self::Basic(_) => Some(Basic::CHALLENGE),
             Self::Bearer(_) => Some(Bearer::CHALLENGE),
+            Self::Jwt(jwt) => jwt.challenge(),
             _ => None,
         }
     }
@@ -141,6 +157,7 @@ impl Scheme {
     pub fn credential_query(&self) -> Option<&str> {
         match self {
             Self::Token(token) => token.query(),
+            Self::Jwt(jwt) => jwt.query(),
             _ => None,
         }
     }
@@ -150,6 +167,7 @@ impl Scheme {
         match self {
             Self::Hmac(hmac) => hmac.headers.clone(),
             Self::Token(token) => token.header().cloned().into_iter().collect(),
+            Self::Jwt(jwt) => jwt.header().cloned().into_iter().collect(),
             Self::Basic(_) | Self::Bearer(_) => vec![AUTHORIZATION],
             Self::None(_) => Vec::new(),
         }

@@ -1,6 +1,6 @@
 //! The senders that are known by name, as data.
 //!
-//! A row holds the fields of the generic schemes `hmac` and `token`; whoever writes the same fields by hand gets the
+//! A row holds the fields of the generic schemes `hmac`, `token` and `jwt`; whoever writes the same fields by hand gets the
 //! same verification, and a field written in a preset's mapping replaces the row's. **To add a sender, add a
 //! row**: its source, and how good that source is, stand in the comment above it.
 //!
@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use super::jwt;
 use super::mac::{Algorithm, Encoding, SecretEncoding};
 use super::source::Unit;
 
@@ -29,6 +30,8 @@ pub enum Row {
     Hmac(HmacRow),
     /// By a token in a header.
     Token(TokenRow),
+    /// By a signed token.
+    Jwt(JwtRow),
 }
 
 /// Where a sender's event name stands.
@@ -94,6 +97,18 @@ pub enum PlaceRow {
 pub struct TokenRow {
     /// `header`.
     pub header: &'static str,
+}
+
+/// The fields of `jwt`. A row's sender signs the body, and not when it was sent.
+pub struct JwtRow {
+    /// `algorithms`.
+    pub algorithms: &'static [jwt::Algorithm],
+    /// `header`, which holds the token and nothing else.
+    pub header: &'static str,
+    /// `issuer`.
+    pub issuer: &'static str,
+    /// `body_hash`.
+    pub body_hash: &'static str,
 }
 
 /// The defaults of `hmac`: the plain scheme of the tutorials.
@@ -276,6 +291,18 @@ pub static PRESETS: &[Preset] = &[
             ..PLAIN
         }),
         event: Some(EventAt::Header("X-Event-Key")),
+        siblings: &[],
+    },
+    // E/S: docs.netlify.com, "Payload signature". The token's claims are `iss` and `sha256`, no more.
+    Preset {
+        name: "netlify",
+        scheme: Row::Jwt(JwtRow {
+            algorithms: &[jwt::Algorithm::Hs256],
+            header: "X-Webhook-Signature",
+            issuer: "netlify",
+            body_hash: "sha256",
+        }),
+        event: Some(EventAt::Header("X-Netlify-Event")),
         siblings: &[],
     },
 ];

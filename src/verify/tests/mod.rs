@@ -1,6 +1,7 @@
 //! What the room promises, tried through its door: settings as they are written, requests as they arrive.
 
 mod fields;
+mod jwt;
 mod malformed;
 mod open_schemes;
 mod properties;

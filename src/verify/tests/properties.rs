@@ -22,6 +22,7 @@ fn signing() -> Vec<(Verification, &'static str)> {
         ("svix", "webhook-signature"),
         ("bitbucket", "x-hub-signature"),
         ("hmac", "x-signature"),
+        ("netlify", "x-webhook-signature"),
     ]
     .into_iter()
     .map(|(scheme, header)| (verification(&format!("{{{scheme}: {secret}}}")), header))
@@ -37,6 +38,7 @@ fn all() -> Vec<Verification> {
         "none" => "{none: {id: {json: $.id}}}".to_owned(),
         "token" => "{token: {json: $.t, secret: x}}".to_owned(),
         "basic" => "{basic: {user: ci, password: x}}".to_owned(),
+        "jwt" => "{jwt: {algorithms: [HS256], secret: x, body_hash: h, id: {json: $.id}}}".to_owned(),
         _ => format!("{{{scheme}: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}"),
     });
     settings.map(|settings| verification(&settings)).collect()

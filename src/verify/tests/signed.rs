@@ -22,6 +22,7 @@ fn every_preset_signs_what_it_proves_over_any_body() {
             "none" => verification("none"),
             "token" => verification("{token: {header: X-Token, secret: env:A}}"),
             "basic" => verification("{basic: {user: ci, password: env:A}}"),
+            "jwt" => verification("{jwt: {algorithms: [HS384], secret: env:A, body_hash: sha256}}"),
             "standard" | "svix" => {
                 verification(&format!("{{{scheme}: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}"))
             }
