@@ -27,6 +27,7 @@ mod cli;
 mod crash;
 mod edge;
 mod imports;
+mod jwt;
 mod logs;
 mod main_job;
 mod manual;
