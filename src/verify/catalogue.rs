@@ -58,6 +58,12 @@ pub fn catalogue() -> Vec<Entry> {
             "the secret itself (RFC 6750)",
             "`Authorization`",
         ),
+        generic(
+            "jwt",
+            "secret",
+            "a signed token (RFC 7519), with or without a digest of the body",
+            "`Authorization`, any other header or name in the query",
+        ),
         generic("none", "secret", "nothing: anybody is let in", ""),
     ]);
     entries
@@ -125,6 +131,19 @@ fn of_preset(preset: &Preset) -> Entry {
     let mut entry = match &preset.scheme {
         Row::Signature(row) => of_signature(preset.name, row, preset.note),
         Row::Token(row) => generic(preset.name, "secret", "the secret itself", &place(&row.place)),
+        Row::Jwt(row) => generic(
+            preset.name,
+            "secret",
+            &format!(
+                "a signed token ({}) with the SHA-256 of the body",
+                row.algorithms
+                    .iter()
+                    .map(|algorithm| algorithm.name())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            &format!("`{}`", row.header),
+        ),
         Row::Basic => generic(preset.name, "password", "user and password", "`Authorization`"),
         Row::Bearer => generic(
             preset.name,

@@ -99,6 +99,46 @@ pub enum Refusal {
         /// Where it stands.
         place: String,
     },
+    /// The signed token is not written as one, or not where it should begin.
+    MalformedToken {
+        /// Where it stands.
+        place: String,
+        /// What is wrong with it, to follow "the token in …".
+        fault: String,
+    },
+    /// The token was signed by an algorithm, or with a key, that the rules file does not let in.
+    ForeignToken {
+        /// Where it stands.
+        place: String,
+        /// What it was signed by, to follow "the token in …".
+        fault: String,
+    },
+    /// The token's signature is none that our keys can have made.
+    ForgedToken {
+        /// Where it stands.
+        place: String,
+    },
+    /// The token is genuine, and its `exp` is past.
+    ExpiredToken {
+        /// Until when it was good.
+        at: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+    },
+    /// The token is genuine, and its `nbf` has not come.
+    PrematureToken {
+        /// From when on it is good.
+        at: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+    },
+    /// The token is genuine, and claims something else than the rules file demands.
+    BadClaim {
+        /// The claim.
+        claim: String,
+        /// What is wrong with it, to follow "the claim".
+        fault: String,
+    },
     /// The `Authorization` header is not what its scheme demands.
     MalformedCredentials {
         /// What it should have been.
@@ -162,6 +202,12 @@ impl Refusal {
             Self::MissingToken { .. } => "missing-token",
             Self::RepeatedToken { .. } => "repeated-token",
             Self::BadToken { .. } => "bad-token",
+            Self::MalformedToken { .. } => "malformed-token",
+            Self::ForeignToken { .. } => "foreign-token",
+            Self::ForgedToken { .. } => "forged-token",
+            Self::ExpiredToken { .. } => "expired-token",
+            Self::PrematureToken { .. } => "premature-token",
+            Self::BadClaim { .. } => "bad-claim",
             Self::MalformedCredentials { .. } => "malformed-credentials",
             Self::BadCredentials => "bad-credentials",
             Self::NothingLearnt { .. } => "nothing-learnt",
@@ -222,6 +268,16 @@ impl fmt::Display for Refusal {
             Self::MissingToken { place } => write!(f, "there is no token in {place}"),
             Self::RepeatedToken { place } => write!(f, "the token stands more than once in {place}"),
             Self::BadToken { place } => write!(f, "the token in {place} is wrong"),
+            Self::MalformedToken { place, fault } | Self::ForeignToken { place, fault } => {
+                write!(f, "the token in {place} {fault}")
+            }
+            Self::ForgedToken { place } => write!(
+                f,
+                "the signature of the token in {place} does not match: another key, or another token than was signed"
+            ),
+            Self::ExpiredToken { at, now } => write!(f, "the token expired at {at}, and it is {now}"),
+            Self::PrematureToken { at, now } => write!(f, "the token is good from {at} on, and it is {now}"),
+            Self::BadClaim { claim, fault } => write!(f, "the claim `{claim}` {fault}"),
             Self::MalformedCredentials { expected } => {
                 write!(f, "the header `authorization` is not {expected}")
             }

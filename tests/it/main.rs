@@ -28,6 +28,7 @@ mod crash;
 mod edge;
 mod handshakes;
 mod imports;
+mod jwt;
 mod learning;
 mod logs;
 mod main_job;

@@ -109,6 +109,7 @@ fn every_key_stands_in_the_example() {
         "src/verify/scheme/adyen.rs",
         "src/verify/scheme/token.rs",
         "src/verify/scheme/credentials.rs",
+        "src/verify/scheme/jwt/settings.rs",
         "src/act/run/mod.rs",
         "src/act/forward/mod.rs",
         "src/act/append.rs",
@@ -200,6 +201,13 @@ fn the_rules_of_the_readme_load() {
                 .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
                 .collect();
             scenario = scenario.env(&name, "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0");
+        }
+        for part in block.split("jwks: file:").skip(1) {
+            let name = part
+                .split(|letter: char| ", }\n".contains(letter))
+                .next()
+                .unwrap();
+            scenario = scenario.file(name, crate::jwt::key_set());
         }
         let output = scenario
             .env("INTERNAL_TOKEN", "t")

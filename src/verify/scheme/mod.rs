@@ -2,6 +2,7 @@
 
 mod adyen;
 mod credentials;
+mod jwt;
 mod path;
 pub mod presets;
 pub mod settings;
@@ -20,6 +21,7 @@ use serde::de::IgnoredAny;
 
 use self::adyen::Adyen;
 use self::credentials::{Basic, Bearer};
+use self::jwt::Jwt;
 use self::presets::{PLAIN, PLAIN_ED25519, PLAIN_ID, PLAIN_P256, Preset, Row};
 use self::signature::Signature;
 use self::signature::keys::{Keys, sources};
@@ -33,13 +35,14 @@ use crate::secret::Keyring;
 use crate::yaml::Node;
 
 /// The schemes that are no presets.
-pub const GENERIC: [&str; 7] = [
+pub const GENERIC: [&str; 8] = [
     "hmac",
     "ed25519",
     "ecdsa_p256",
     "token",
     "basic",
     "bearer",
+    "jwt",
     "none",
 ];
 
@@ -65,6 +68,8 @@ pub enum Scheme {
     Basic(Basic),
     /// A bearer token.
     Bearer(Bearer),
+    /// A signed token.
+    Jwt(Box<Jwt>),
     /// A signature in each item of the body.
     Adyen(Adyen),
     /// Nothing at all; perhaps with an id by which events are recognised, read from bodies of at most so many bytes.
@@ -99,6 +104,9 @@ impl Scheme {
                 Row::Basic => Basic::compile(node, surroundings, findings).map(Self::Basic),
                 Row::Bearer => Bearer::compile(node, surroundings, findings).map(Self::Bearer),
                 Row::Adyen => Adyen::compile(node, surroundings, findings).map(Self::Adyen),
+                Row::Jwt(row) => {
+                    jwt::settings::compile(node, Some(row), surroundings, findings).map(Self::jwt)
+                }
             };
         }
         match name {
@@ -108,6 +116,7 @@ impl Scheme {
             "token" => token::compile(node, None, surroundings, findings).map(Self::Token),
             "basic" => Basic::compile(node, surroundings, findings).map(Self::Basic),
             "bearer" => Bearer::compile(node, surroundings, findings).map(Self::Bearer),
+            "jwt" => jwt::settings::compile(node, None, surroundings, findings).map(Self::jwt),
             _ => {
                 if !node.value().is_null() {
                     node.read::<NoneShape>(findings)?;
@@ -118,6 +127,10 @@ impl Scheme {
         }
     }
 
+    fn jwt(jwt: Jwt) -> Self {
+        Self::Jwt(Box::new(jwt))
+    }
+
     /// Whether the request is genuine.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         match self {
@@ -125,6 +138,7 @@ impl Scheme {
             Self::Token(token) => token.prove(received),
             Self::Basic(basic) => basic.prove(received),
             Self::Bearer(bearer) => bearer.prove(received),
+            Self::Jwt(jwt) => jwt.prove(received),
             Self::Adyen(adyen) => adyen.prove(received),
             Self::None(id, max_body) => token::proof(id.as_ref(), received, *max_body, None),
         }
@@ -137,6 +151,7 @@ impl Scheme {
             Self::Token(token) => token.sign(draft),
             Self::Basic(basic) => basic.sign(draft),
             Self::Bearer(bearer) => bearer.sign(draft),
+            Self::Jwt(jwt) => jwt.sign(draft),
             Self::Adyen(adyen) => adyen.sign(draft),
             Self::None(id, _) => token::sign_id(id.as_ref(), draft),
         }
@@ -146,6 +161,7 @@ impl Scheme {
     pub fn can_sign(&self) -> bool {
         match self {
             Self::Signature(signature) => signature.keys.can_sign(),
+            Self::Jwt(jwt) => jwt.can_sign(),
             _ => true,
         }
     }
@@ -154,6 +170,7 @@ impl Scheme {
     pub fn default_window(&self) -> Option<Duration> {
         match self {
             Self::Signature(signature) => signature.default_window(),
+            Self::Jwt(jwt) => jwt.default_window(),
             _ => None,
         }
     }
@@ -165,6 +182,7 @@ impl Scheme {
             Self::Token(token) => sources(&token.secrets),
             Self::Basic(basic) => sources(&basic.passwords),
             Self::Bearer(bearer) => sources(&bearer.secrets),
+            Self::Jwt(jwt) => sources(&jwt.keys),
             Self::Adyen(adyen) => sources(&adyen.keys),
             Self::None(..) => Vec::new(),
         }
@@ -197,6 +215,7 @@ impl Scheme {
         match self {
             Self::Basic(_) => Some(Basic::CHALLENGE),
             Self::Bearer(_) => Some(Bearer::CHALLENGE),
+            Self::Jwt(jwt) => jwt.challenge(),
             _ => None,
         }
     }
@@ -206,6 +225,7 @@ impl Scheme {
         match self {
             Self::Signature(signature) => signature.credential_query(),
             Self::Token(token) => token.query(),
+            Self::Jwt(jwt) => jwt.query(),
             _ => None,
         }
     }
@@ -215,6 +235,7 @@ impl Scheme {
         match self {
             Self::Signature(signature) => signature.credential_headers(),
             Self::Token(token) => token.header().cloned().into_iter().collect(),
+            Self::Jwt(jwt) => jwt.header().cloned().into_iter().collect(),
             Self::Basic(_) | Self::Bearer(_) => vec![AUTHORIZATION],
             Self::Adyen(_) | Self::None(..) => Vec::new(),
         }

@@ -69,7 +69,9 @@ pub fn secrets<'d>(
     keyring: &Keyring,
     findings: &mut Findings,
 ) -> Vec<(Node<'d>, Held<Secret>)> {
-    read_held(node, key, findings, |item, findings| keyring.read(item, findings))
+    read_held(node, key, "secret", findings, |item, findings| {
+        keyring.read(item, findings)
+    })
 }
 
 /// As [`secrets`], for keys that are none: nothing is said of one that is written out or that everybody may read.
@@ -79,14 +81,15 @@ pub fn public_keys<'d>(
     keyring: &Keyring,
     findings: &mut Findings,
 ) -> Vec<(Node<'d>, Held<Secret>)> {
-    read_held(node, key, findings, |item, findings| {
-        let text = item.as_str();
-        let read = text.map_or_else(
-            || Err("a key is text: `file:/path`, `env:NAME` or the key itself".to_owned()),
-            |text| keyring.resolve(text),
-        );
+    read_held(node, key, "key", findings, |item, findings| {
+        let Some(text) = item.as_str() else {
+            let message = "wrong type: a key is text, `file:/path` or the key itself";
+            findings.push(item.error("wrong-value", message));
+            return None;
+        };
+        let read = keyring.resolve(text);
         read.map(|(key, _)| key)
-            .map_err(|message| findings.push(item.error("public-key", message)))
+            .map_err(|message| findings.push(item.error("key", message)))
             .ok()
     })
 }
@@ -94,6 +97,7 @@ pub fn public_keys<'d>(
 fn read_held<'d>(
     node: Node<'d>,
     key: &str,
+    what: &'static str,
     findings: &mut Findings,
     read: impl Fn(Node<'d>, &mut Findings) -> Option<Secret>,
 ) -> Vec<(Node<'d>, Held<Secret>)> {
@@ -113,8 +117,8 @@ fn read_held<'d>(
     };
     let items = holder.one_or_many();
     if items.is_empty() || items.len() > MAX_SECRETS {
-        let message = format!("{} secrets: from 1 to {MAX_SECRETS} are taken", items.len());
-        findings.push(holder.error("secret", message));
+        let message = format!("{} {what}s: from 1 to {MAX_SECRETS} are taken", items.len());
+        findings.push(holder.error(what, message));
         return Vec::new();
     }
     let mut all = Vec::with_capacity(items.len());

@@ -495,7 +495,7 @@ fn mistake_16_and_17_an_empty_secret_is_one_and_a_newline_is_kept() {
             assert!(
                 findings
                     .iter()
-                    .any(|finding| finding.code == "secret" || finding.code == "public-key"),
+                    .any(|finding| finding.code == "secret" || finding.code == "key"),
                 "{verify} {findings:?}"
             );
         }

@@ -3,6 +3,7 @@
 mod fields;
 mod handshake_settings;
 mod handshakes;
+mod jwt;
 mod malformed;
 mod mistakes;
 mod open_handshakes;
@@ -67,6 +68,11 @@ fn working(scheme: &str) -> String {
     match scheme {
         "none" => "none".to_owned(),
         "token" => format!("{{token: {{header: X-Token, secret: {HEX}}}}}"),
+        "jwt" => {
+            format!(
+                "{{jwt: {{algorithms: [HS384], secret: '{HEX}', body_hash: sha256, query: token, timestamp: none}}}}"
+            )
+        }
         "basic" | "azure_devops" => format!("{{{scheme}: {{user: ci, password: {HEX}}}}}"),
         "discord" | "ed25519" => format!("{{{scheme}: {{private_key: '{HEX}'}}}}"),
         "standard_v1a" => {

@@ -23,6 +23,7 @@ fn signing() -> Vec<(Verification, &'static str)> {
         ("svix", "webhook-signature"),
         ("bitbucket", "x-hub-signature"),
         ("hmac", "x-signature"),
+        ("netlify", "x-webhook-signature"),
     ]
     .into_iter()
     .map(|(scheme, header)| (verification(&format!("{{{scheme}: {secret}}}")), header))

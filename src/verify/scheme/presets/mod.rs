@@ -9,6 +9,7 @@ mod rows;
 use std::time::Duration;
 
 pub use self::rows::PRESETS;
+use super::jwt;
 use super::signature::keys::Curve;
 use super::signature::mac::{Algorithm, Encoding, KeyEncoding};
 use super::source::Unit;
@@ -41,6 +42,8 @@ pub enum Row {
     Basic,
     /// By a bearer token.
     Bearer,
+    /// By a signed token.
+    Jwt(JwtRow),
     /// By a signature for each item of the body, as Adyen does it.
     Adyen,
 }
@@ -118,6 +121,18 @@ pub enum PlaceRow {
 pub struct TokenRow {
     /// `header`, `query` or `json`.
     pub place: PlaceRow,
+}
+
+/// The fields of `jwt`. A row's sender signs the body, and not when it was sent.
+pub struct JwtRow {
+    /// `algorithms`.
+    pub algorithms: &'static [jwt::Algorithm],
+    /// `header`, which holds the token and nothing else.
+    pub header: &'static str,
+    /// `issuer`.
+    pub issuer: &'static str,
+    /// `body_hash`.
+    pub body_hash: &'static str,
 }
 
 /// The defaults of `hmac`: the plain scheme of the tutorials.

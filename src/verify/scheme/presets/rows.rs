@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use super::super::jwt;
 use super::super::signature::mac::{Algorithm, Encoding, KeyEncoding};
 use super::super::source::Unit;
 use super::{
-    EventAt, Kind, PLAIN, PLAIN_ED25519, PLAIN_P256, PlaceRow, Preset, Row, SignatureRow, TimestampRow,
-    TokenRow,
+    EventAt, JwtRow, Kind, PLAIN, PLAIN_ED25519, PLAIN_P256, PlaceRow, Preset, Row, SignatureRow,
+    TimestampRow, TokenRow,
 };
 use EventAt::{Header, Payload};
 
@@ -478,6 +479,19 @@ pub static PRESETS: &[Preset] = &[
             ..SHA1
         }),
         event: Some(Payload("$.type")),
+        ..SENDER
+    },
+    // E/S: docs.netlify.com, "Payload signature". The token's claims are `iss` and `sha256`, no more.
+    Preset {
+        name: "netlify",
+        sender: "Netlify",
+        scheme: Row::Jwt(JwtRow {
+            algorithms: &[jwt::Algorithm::Hs256],
+            header: "X-Webhook-Signature",
+            issuer: "netlify",
+            body_hash: "sha256",
+        }),
+        event: Some(Header("X-Netlify-Event")),
         ..SENDER
     },
     // P: grafana/alerting, http/hmac.go. The timestamp's header is configured there, and here.

@@ -264,7 +264,7 @@ fn keys(
                         .ok_or_else(|| "the private key is none of this kind".to_owned())
                 });
                 signer
-                    .map_err(|message| findings.push(place.error("private-key", message)))
+                    .map_err(|message| findings.push(place.error("key", message)))
                     .ok()
             });
             if node.given("private_key").is_some() && node.given("public_key").is_none() {
@@ -290,7 +290,7 @@ fn keys(
                 });
                 match key {
                     Ok(key) => keys.push(held.with(key)),
-                    Err(message) => findings.push(place.error("public-key", message)),
+                    Err(message) => findings.push(place.error("key", message)),
                 }
             }
             (!keys.is_empty()).then_some(Keys::Public(curve, keys, signer))

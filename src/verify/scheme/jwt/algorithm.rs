@@ -1,0 +1,135 @@
+//! The algorithms by which tokens are signed: RFC 7518, section 3, and RFC 8037 for `EdDSA`.
+//!
+//! They come from the rules file; a token only says which of them it was signed by. Either all of a verification's
+//! algorithms take a shared secret, or none of them does: a public key can never be mistaken for a secret.
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, VerificationAlgorithm,
+};
+
+use crate::verify::scheme::signature::mac;
+
+/// One of the names that may stand in `alg`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSA PKCS #1 v1.5 with SHA-256.
+    Rs256,
+    /// RSA PKCS #1 v1.5 with SHA-384.
+    Rs384,
+    /// RSA PKCS #1 v1.5 with SHA-512.
+    Rs512,
+    /// RSA PSS with SHA-256.
+    Ps256,
+    /// RSA PSS with SHA-384.
+    Ps384,
+    /// RSA PSS with SHA-512.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+}
+
+/// What an algorithm works with.
+pub enum Method {
+    /// A secret that both sides have, and this hash function.
+    Secret(mac::Algorithm),
+    /// The public key of whoever signs.
+    PublicKey(&'static dyn VerificationAlgorithm),
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    /// Its registered name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// The one of this name, letter for letter.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// What it works with. RSA keys have from 2048 to 8192 bits.
+    pub fn method(self) -> Method {
+        match self {
+            Self::Hs256 => Method::Secret(mac::Algorithm::Sha256),
+            Self::Hs384 => Method::Secret(mac::Algorithm::Sha384),
+            Self::Hs512 => Method::Secret(mac::Algorithm::Sha512),
+            Self::Rs256 => Method::PublicKey(&RSA_PKCS1_2048_8192_SHA256),
+            Self::Rs384 => Method::PublicKey(&RSA_PKCS1_2048_8192_SHA384),
+            Self::Rs512 => Method::PublicKey(&RSA_PKCS1_2048_8192_SHA512),
+            Self::Ps256 => Method::PublicKey(&RSA_PSS_2048_8192_SHA256),
+            Self::Ps384 => Method::PublicKey(&RSA_PSS_2048_8192_SHA384),
+            Self::Ps512 => Method::PublicKey(&RSA_PSS_2048_8192_SHA512),
+            Self::Es256 => Method::PublicKey(&ECDSA_P256_SHA256_FIXED),
+            Self::Es384 => Method::PublicKey(&ECDSA_P384_SHA384_FIXED),
+            Self::EdDsa => Method::PublicKey(&ED25519),
+        }
+    }
+
+    /// Whether it takes a shared secret.
+    pub fn takes_secret(self) -> bool {
+        matches!(self.method(), Method::Secret(_))
+    }
+
+    /// The `kty` and the `crv` of a JWK that it can use; none of a shared secret.
+    pub fn key_type(self) -> Option<(&'static str, Option<&'static str>)> {
+        match self {
+            Self::Hs256 | Self::Hs384 | Self::Hs512 => None,
+            Self::Rs256 | Self::Rs384 | Self::Rs512 | Self::Ps256 | Self::Ps384 | Self::Ps512 => {
+                Some(("RSA", None))
+            }
+            Self::Es256 => Some(("EC", Some("P-256"))),
+            Self::Es384 => Some(("EC", Some("P-384"))),
+            Self::EdDsa => Some(("OKP", Some("Ed25519"))),
+        }
+    }
+}
+
+/// Several of them in words.
+pub fn names(algorithms: &[Algorithm]) -> String {
+    let names: Vec<String> = algorithms
+        .iter()
+        .map(|algorithm| format!("`{}`", algorithm.name()))
+        .collect();
+    names.join(", ")
+}

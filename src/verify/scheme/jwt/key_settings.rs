@@ -1,0 +1,176 @@
+//! The algorithms and the keys of a `jwt`, out of its settings.
+//!
+//! The algorithms say which field has the keys: `secret` for an HMAC, `public_key` or `jwks` for everything else, never both.
+
+use super::algorithm::{Algorithm, names};
+use super::keys::{self, Key};
+use super::settings::Reading;
+use crate::diagnostic::Findings;
+use crate::verify::scheme::presets::JwtRow;
+use crate::verify::scheme::settings;
+use crate::verify::scheme::signature::keys::Held;
+use crate::yaml::unknown;
+
+/// How many keys a verification may have: a token that names none is tried with each.
+const MAX_KEYS: usize = 16;
+
+impl Reading<'_> {
+    /// The algorithms; none if what is written does not do.
+    pub fn algorithms(&self, row: Option<&JwtRow>, findings: &mut Findings) -> Vec<Algorithm> {
+        let Some(node) = self.node.given("algorithms") else {
+            if let Some(row) = row {
+                return row.algorithms.to_vec();
+            }
+            let missing = self.node.missing("algorithms");
+            findings.extend(missing.map(|finding| finding.hint("`algorithms: [ES256]`")));
+            return Vec::new();
+        };
+        let items = node.one_or_many();
+        if items.is_empty() {
+            findings.push(node.error("algorithm", "no algorithm is let in"));
+        }
+        let mut algorithms = Vec::new();
+        for item in &items {
+            let Some(name) = item.as_str() else {
+                findings.push(item.error("wrong-value", "wrong type: an algorithm is text, such as `ES256`"));
+                continue;
+            };
+            match Algorithm::named(name) {
+                Some(algorithm) if algorithms.contains(&algorithm) => {
+                    findings.push(item.error("algorithm", format!("`{name}` stands in it twice")));
+                }
+                Some(algorithm) => algorithms.push(algorithm),
+                None if name.eq_ignore_ascii_case("none") => {
+                    let message = "`none` is no signature: anybody could write such a token";
+                    findings.push(item.error("unknown-algorithm", message));
+                }
+                None => {
+                    let known = Algorithm::ALL.into_iter().map(Algorithm::name);
+                    findings.push(unknown(
+                        item.origin(),
+                        "unknown-algorithm",
+                        "algorithm",
+                        name,
+                        known,
+                    ));
+                }
+            }
+        }
+        let secret = algorithms.iter().find(|algorithm| algorithm.takes_secret());
+        let public = algorithms.iter().find(|algorithm| !algorithm.takes_secret());
+        if let (Some(secret), Some(public)) = (secret, public) {
+            // A public key, which everybody has, would be taken for the secret of an HMAC.
+            let message = format!(
+                "`{}` takes a shared secret and `{}` a public key: a verification takes one or the other",
+                secret.name(),
+                public.name()
+            );
+            findings.push(node.error("mixed-algorithms", message));
+            return Vec::new();
+        }
+        algorithms
+    }
+
+    /// The keys, out of the one field that fits the algorithms.
+    pub fn keys(&self, algorithms: &[Algorithm], findings: &mut Findings) -> Vec<Held<Key>> {
+        const FIELDS: [&str; 3] = ["secret", "public_key", "jwks"];
+        let given: Vec<&str> = FIELDS
+            .into_iter()
+            .filter(|field| self.node.given(field).is_some())
+            .collect();
+        if given.len() > 1 {
+            let message = "the keys stand in one place: `secret`, `public_key` or `jwks`";
+            findings.push(self.node.error("ambiguous-place", message));
+        }
+        // Where no algorithm is known the keys are read all the same, to find what is wrong with them.
+        let takes_secret = match algorithms.first() {
+            Some(algorithm) => algorithm.takes_secret(),
+            None => given.first() == Some(&"secret") || !self.node.is_mapping(),
+        };
+        let mut assumed = Algorithm::ALL.to_vec();
+        assumed.retain(|algorithm| algorithm.takes_secret() == takes_secret);
+        let usable = if algorithms.is_empty() {
+            &assumed
+        } else {
+            algorithms
+        };
+        if takes_secret {
+            if let [field @ ("public_key" | "jwks")] = given.as_slice() {
+                let message = format!("{} takes a shared secret: `secret`, not `{field}`", names(usable));
+                findings.push(self.at(field).error("key-kind", message));
+                return Vec::new();
+            }
+            return self.secrets(usable, findings);
+        }
+        match given.first() {
+            None => {
+                if let (Some(finding), Some(_)) = (self.node.missing("jwks"), self.node.missing("public_key"))
+                {
+                    findings
+                        .push(finding.hint(
+                            "`jwks: file:/etc/hookyard/jwks.json`, or `public_key: file:/path` in PEM",
+                        ));
+                }
+                Vec::new()
+            }
+            Some(&"secret") => {
+                let message = format!(
+                    "{} takes a public key: `public_key` or `jwks`, not `secret`",
+                    names(usable)
+                );
+                findings.push(self.at("secret").error("key-kind", message));
+                Vec::new()
+            }
+            Some(field) => self.public_keys(field, usable, findings),
+        }
+    }
+
+    /// The shared secrets.
+    fn secrets(&self, algorithms: &[Algorithm], findings: &mut Findings) -> Vec<Held<Key>> {
+        let secrets = settings::secrets(self.node, "secret", self.keyring, findings);
+        let mut keys = Vec::with_capacity(secrets.len());
+        for (place, held) in secrets {
+            let secret = &held.key;
+            // A public key in its place: whoever has read it could sign.
+            if secret.expose().trim_ascii_start().starts_with(b"-----BEGIN") {
+                let message = "the secret is a key in PEM, which is none to sign an HMAC with";
+                findings.push(
+                    place
+                        .error("key-kind", message)
+                        .hint("a public key stands under `public_key`, beside an algorithm such as `RS256`"),
+                );
+            }
+            keys.push(held.with(Key::secret(secret, algorithms)));
+        }
+        keys
+    }
+
+    /// The public keys under `public_key` or `jwks`. They are no secrets: that everybody may read them is no warning.
+    fn public_keys(&self, field: &str, algorithms: &[Algorithm], findings: &mut Findings) -> Vec<Held<Key>> {
+        let holder = self.at(field);
+        let mut all = Vec::new();
+        for (item, held) in settings::public_keys(self.node, field, self.keyring, findings) {
+            let text = held.key.expose();
+            let read = if field == "jwks" {
+                keys::of_jwks(text, algorithms).map_err(|message| (message, None))
+            } else {
+                keys::of_pem(text, algorithms).map_err(|(message, hint)| (message, Some(hint)))
+            };
+            match read {
+                Ok(keys) => all.extend(keys.into_iter().map(|key| held.with(key))),
+                Err((message, hint)) => {
+                    let finding = item.error("key", message);
+                    findings.push(match hint {
+                        Some(hint) => finding.hint(hint),
+                        None => finding,
+                    });
+                }
+            }
+        }
+        if all.len() > MAX_KEYS {
+            let message = format!("{} keys: from 1 to {MAX_KEYS} are taken", all.len());
+            findings.push(holder.error("key", message));
+        }
+        all
+    }
+}

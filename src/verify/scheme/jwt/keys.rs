@@ -1,0 +1,256 @@
+//! The keys with which tokens are verified: shared secrets, public keys in PEM, and sets of JWKs (RFC 7517).
+//!
+//! A key is parsed once, at load, for each of the algorithms that can use it: one that nobody could verify with is a
+//! finding and no surprise. No fault repeats what stands in a key.
+
+use std::fmt;
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa::PublicEncryptingKey;
+use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
+use data_encoding::BASE64URL_NOPAD;
+use rustls::pki_types::pem::{PemObject, SectionKind};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::algorithm::{Algorithm, Method, names};
+use crate::secret::Secret;
+use crate::verify::scheme::signature::mac::Mac;
+
+/// A key.
+pub struct Key {
+    /// Its name in a set; one without a name may have signed any token.
+    kid: Option<String>,
+    /// The algorithms that can use it.
+    uses: Vec<(Algorithm, Prepared)>,
+}
+
+/// A key as one algorithm uses it.
+enum Prepared {
+    Secret(Box<Mac>),
+    PublicKey(ParsedPublicKey),
+}
+
+impl Key {
+    /// A shared secret.
+    pub fn secret(secret: &Secret, algorithms: &[Algorithm]) -> Self {
+        let prepared = |algorithm: &Algorithm| match algorithm.method() {
+            Method::Secret(hash) => {
+                let mac = Mac::keyed(hash, secret.expose())?;
+                Some((*algorithm, Prepared::Secret(Box::new(mac))))
+            }
+            Method::PublicKey(_) => None,
+        };
+        Self {
+            kid: None,
+            uses: algorithms.iter().filter_map(prepared).collect(),
+        }
+    }
+
+    /// A public key: `bytes` are a `SubjectPublicKeyInfo`, the point of a curve, or the 32 bytes of Ed25519. `None` if none of
+    /// the algorithms can use it.
+    fn public(kid: Option<String>, bytes: &[u8], algorithms: &[Algorithm]) -> Option<Self> {
+        let prepared = |algorithm: &Algorithm| match algorithm.method() {
+            Method::Secret(_) => None,
+            Method::PublicKey(parameters) => {
+                // The size of an RSA key is looked at by `ParsedPublicKey` only when it verifies.
+                if algorithm.key_type() == Some(("RSA", None)) {
+                    PublicEncryptingKey::from_der(bytes).ok()?;
+                }
+                let key = ParsedPublicKey::new(parameters, bytes).ok()?;
+                Some((*algorithm, Prepared::PublicKey(key)))
+            }
+        };
+        let uses: Vec<(Algorithm, Prepared)> = algorithms.iter().filter_map(prepared).collect();
+        (!uses.is_empty()).then_some(Self { kid, uses })
+    }
+
+    /// Its name in a set.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Whether a token that names the key `kid` may mean it.
+    pub fn answers_to(&self, kid: Option<&str>) -> bool {
+        match (self.kid(), kid) {
+            (Some(own), Some(kid)) => own == kid,
+            _ => true,
+        }
+    }
+
+    /// Whether this algorithm can use it.
+    pub fn serves(&self, algorithm: Algorithm) -> bool {
+        self.prepared(algorithm).is_some()
+    }
+
+    /// Whether `signature` is one by this algorithm over `signed`.
+    pub fn holds(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
+        match self.prepared(algorithm) {
+            Some(Prepared::Secret(mac)) => {
+                let mut mac = Mac::clone(mac);
+                mac.update(signed);
+                mac.finish().is(signature)
+            }
+            Some(Prepared::PublicKey(key)) => key.verify_sig(signed, signature).is_ok(),
+            None => false,
+        }
+    }
+
+    /// The signature over `signed`; none by a public key, with which nobody can sign.
+    pub fn sign(&self, algorithm: Algorithm, signed: &[u8]) -> Option<Vec<u8>> {
+        let Prepared::Secret(mac) = self.prepared(algorithm)? else {
+            return None;
+        };
+        let mut mac = Mac::clone(mac);
+        mac.update(signed);
+        Some(mac.finish().expose().to_vec())
+    }
+
+    fn prepared(&self, algorithm: Algorithm) -> Option<&Prepared> {
+        let mut uses = self.uses.iter();
+        uses.find(|(usable, _)| *usable == algorithm)
+            .map(|(_, prepared)| prepared)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[key]")
+    }
+}
+
+/// The public keys of a PEM text (RFC 7468): its sections `PUBLIC KEY`. The error says what is wrong, and what would help.
+pub fn of_pem(text: &[u8], algorithms: &[Algorithm]) -> Result<Vec<Key>, (String, &'static str)> {
+    const PUBLIC: &str = "a public key begins with `-----BEGIN PUBLIC KEY-----`";
+    let mut keys = Vec::new();
+    let mut other = None;
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
+        let (kind, der) = section
+            .ok()
+            .ok_or_else(|| ("the PEM cannot be read".to_owned(), PUBLIC))?;
+        if kind != SectionKind::PublicKey {
+            other = other.or(Some(kind));
+            continue;
+        }
+        let key = Key::public(None, &der, algorithms);
+        keys.push(key.ok_or_else(|| {
+            let message = format!("it is no key that {} can use", names(algorithms));
+            (
+                message,
+                "`ES256` takes P-256, `ES384` P-384, `EdDSA` Ed25519, the others RSA of 2048 to 8192 bits",
+            )
+        })?);
+    }
+    if !keys.is_empty() {
+        return Ok(keys);
+    }
+    Err(match other {
+        Some(SectionKind::Certificate) => (
+            "it is a certificate, not a public key".to_owned(),
+            "`openssl x509 -in cert.pem -noout -pubkey` writes the public key out of it",
+        ),
+        Some(SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey) => (
+            "it is a private key, which nobody but the sender needs".to_owned(),
+            "`openssl pkey -in private.pem -pubout` writes the public key out of it",
+        ),
+        _ => ("it holds no public key in PEM".to_owned(), PUBLIC),
+    })
+}
+
+/// One key of a set, as far as it is read (RFC 7517, section 4; RFC 7518, section 6; RFC 8037, section 2).
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    kid: Option<String>,
+    alg: Option<String>,
+    #[serde(rename = "use")]
+    usage: Option<String>,
+    key_ops: Option<Vec<String>>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    d: Option<IgnoredAny>,
+}
+
+/// The keys of a JWK set, or of one JWK alone, that the algorithms can use. Keys for another purpose, of another kind or for another
+/// algorithm are passed over; one that should be usable and is not is an error.
+pub fn of_jwks(text: &[u8], algorithms: &[Algorithm]) -> Result<Vec<Key>, String> {
+    let set = serde_json::from_slice(text).unwrap_or(Value::Null);
+    let members = match set.get("keys") {
+        Some(Value::Array(members)) => members.as_slice(),
+        None if set.get("kty").is_some() => std::slice::from_ref(&set),
+        _ => return Err("it is no JWK set: JSON with a list `keys`".to_owned()),
+    };
+    let mut keys = Vec::new();
+    for (index, member) in members.iter().enumerate() {
+        let jwk = Jwk::deserialize(member).ok();
+        let jwk = jwk.ok_or_else(|| format!("key {} of the set is no JWK", index + 1))?;
+        let usable = jwk.usable(algorithms);
+        if usable.is_empty() {
+            continue;
+        }
+        let name = || match &jwk.kid {
+            Some(kid) => format!("key {} of the set (`{}`)", index + 1, kid.escape_debug()),
+            None => format!("key {} of the set", index + 1),
+        };
+        if jwk.d.is_some() {
+            return Err(format!(
+                "{} is a private key, which nobody but the sender needs",
+                name()
+            ));
+        }
+        let key = jwk
+            .bytes()
+            .and_then(|bytes| Key::public(jwk.kid.clone(), &bytes, &usable));
+        keys.push(key.ok_or_else(|| format!("{} is no key that {} can use", name(), names(&usable)))?);
+    }
+    if keys.is_empty() {
+        return Err(format!("it holds no key that {} can use", names(algorithms)));
+    }
+    Ok(keys)
+}
+
+impl Jwk {
+    /// The algorithms that may use it.
+    fn usable(&self, algorithms: &[Algorithm]) -> Vec<Algorithm> {
+        let for_signatures = self.usage.as_deref().is_none_or(|usage| usage == "sig")
+            && self
+                .key_ops
+                .as_ref()
+                .is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+        let mut usable = algorithms.to_vec();
+        usable.retain(|algorithm| {
+            for_signatures
+                && algorithm.key_type() == Some((&self.kty, self.crv.as_deref()))
+                && self.alg.as_deref().is_none_or(|alg| alg == algorithm.name())
+        });
+        usable
+    }
+
+    /// The key in a form that [`Key::public`] reads.
+    fn bytes(&self) -> Option<Vec<u8>> {
+        let decoded = |text: &Option<String>| BASE64URL_NOPAD.decode(text.as_ref()?.as_bytes()).ok();
+        match (self.kty.as_str(), self.crv.as_deref()) {
+            ("RSA", _) => {
+                let (n, e) = (decoded(&self.n)?, decoded(&self.e)?);
+                // Some write a zero before a number whose highest bit is set, as ASN.1 does.
+                let number = |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
+                let components = RsaPublicKeyComponents::<Vec<u8>> {
+                    n: number(&n),
+                    e: number(&e),
+                };
+                components.as_der().ok().map(|der| der.as_ref().to_vec())
+            }
+            ("EC", Some(curve)) => {
+                let length = if curve == "P-256" { 32 } else { 48 };
+                let (x, y) = (decoded(&self.x)?, decoded(&self.y)?);
+                // SEC 1, section 2.3.3: a point, uncompressed.
+                (x.len() == length && y.len() == length).then(|| [&[4], x.as_slice(), y.as_slice()].concat())
+            }
+            _ => decoded(&self.x).filter(|x| x.len() == 32),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a genuine token proves: when it was sent, and by what it is recognised again.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{BODY, NOW, doubtful, prove, received, sender};
+use crate::clock::Timestamp;
+use crate::verify::{Nonce, SentAt};
+
+/// The claims of a token over [`BODY`].
+fn hashed(more: &Value) -> Value {
+    let mut claims = more.clone();
+    claims["h"] = json!(data_encoding::HEXLOWER.encode(&Sha256::digest(BODY)));
+    claims
+}
+
+#[test]
+fn a_token_that_covers_the_body_is_fresh_for_five_minutes_and_known_by_what_was_signed() {
+    let sender = sender("ES256");
+    let settings = sender.settings("body_hash: h");
+    let claims = hashed(&json!({"iat": NOW - 100}));
+    let proof = prove(&settings, &sender.token(&claims)).unwrap();
+    assert_eq!(
+        proof.timestamp,
+        Some(SentAt {
+            at: Timestamp::from_seconds(NOW - 100),
+            signed: true
+        })
+    );
+    assert_eq!(doubtful(&settings).default_window().as_secs(), 300);
+    // Every signature of ECDSA is another, and all of them say the same.
+    let again = sender.token(&claims);
+    assert_ne!(again, sender.token(&claims));
+    assert_eq!(prove(&settings, &again).unwrap().nonces, proof.nonces);
+    let signed = again.rsplit_once('.').unwrap().0;
+    assert_eq!(proof.nonces, [Nonce::signature(&Sha256::digest(signed))]);
+    // Another moment is another event.
+    let later = prove(&settings, &sender.token(&hashed(&json!({"iat": NOW})))).unwrap();
+    assert_ne!(later.nonces, proof.nonces);
+}
+
+#[test]
+fn an_event_is_known_by_an_id_that_is_signed() {
+    let sender = sender("HS256");
+    let claims = hashed(&json!({"iat": NOW, "jti": "x-7", "n": 7}));
+    let token = sender.token(&claims);
+    let nonces = |fields: &str| prove(&sender.settings(fields), &token).unwrap().nonces;
+    assert_eq!(nonces("body_hash: h, id: {claim: jti}"), [Nonce::id(b"x-7")]);
+    assert_eq!(nonces("body_hash: h, id: {claim: n}"), [Nonce::id(b"7")]);
+    assert_eq!(nonces("body_hash: none, id: {claim: jti}"), [Nonce::id(b"x-7")]);
+    assert_eq!(nonces("body_hash: h, id: {json: $.id}"), [Nonce::id(b"a-1")]);
+    // A header is signed by nothing.
+    let verification = doubtful(&sender.settings("body_hash: h, id: {header: X-Id}"));
+    let request = received(&[("X-Token", &token), ("X-Id", "x")], BODY);
+    let signed = Sha256::digest(token.rsplit_once('.').unwrap().0);
+    assert_eq!(
+        verification.prove(&request).unwrap().nonces,
+        [Nonce::signature(&signed)]
+    );
+    for (fields, expected) in [
+        ("body_hash: h, id: {claim: none}", "missing-id"),
+        ("body_hash: h, id: {json: $.none}", "missing-id"),
+    ] {
+        let refusal = prove(&sender.settings(fields), &token).unwrap_err();
+        assert_eq!(refusal.reason(), expected, "{fields}");
+    }
+    for id in [json!(""), json!(null), json!(1.5), json!([])] {
+        let token = sender.token(&hashed(&json!({"iat": NOW, "jti": id})));
+        let refusal = prove(&sender.settings("body_hash: h, id: {claim: jti}"), &token).unwrap_err();
+        assert_eq!(refusal.reason(), "malformed-id", "{id}");
+    }
+}
+
+#[test]
+fn a_token_that_does_not_cover_the_body_is_no_nonce() {
+    let sender = sender("RS256");
+    let token = sender.token(&json!({"aud": "a", "iat": NOW - 3000, "exp": NOW + 600}));
+    let settings = sender.settings("audience: a, body_hash: none");
+    let proof = prove(&settings, &token).unwrap();
+    assert_eq!((proof.timestamp, proof.nonces), (None, vec![]));
+    assert_eq!(doubtful(&settings).default_window().as_secs(), 24 * 3600);
+    let request = received(&[("X-Token", &token), ("X-Id", "x-1")], BODY);
+    for (id, expected) in [
+        ("{header: X-Id}", Nonce::id(b"x-1")),
+        ("{json: $.id}", Nonce::id(b"a-1")),
+    ] {
+        let verification = doubtful(&sender.settings(&format!("audience: a, body_hash: none, id: {id}")));
+        let proof = verification.prove(&request).unwrap();
+        assert_eq!(proof.nonces, [expected]);
+        assert_eq!(proof.memory(verification.default_window()).as_secs(), 24 * 3600);
+    }
+    let verification = doubtful(&sender.settings("audience: a, body_hash: none, id: {header: X-Other}"));
+    assert_eq!(verification.prove(&request).unwrap_err().reason(), "missing-id");
+}
+
+#[test]
+fn a_body_that_is_no_json_is_looked_at_only_for_an_id() {
+    let sender = sender("HS256");
+    let body = b"\xff not JSON";
+    let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(body));
+    let token = sender.token(&json!({"iat": NOW, "h": hash}));
+    let request = received(&[("X-Token", &token)], body);
+    assert!(doubtful(&sender.settings("body_hash: h")).prove(&request).is_ok());
+    let verification = doubtful(&sender.settings("body_hash: h, id: {json: $.id}"));
+    assert_eq!(
+        verification.prove(&request).unwrap_err().reason(),
+        "unreadable-body"
+    );
+}
