@@ -126,16 +126,21 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Fault> {
 /// One member after another, as `cat a.gz b.gz` makes them (RFC 1952 §2.2).
 fn gzip(body: &[u8], limit: u64) -> Result<Vec<u8>, Fault> {
     const NAME: &str = "gzip";
+    const BEGINNING: &[u8] = b"\x1F\x8B";
     let (mut plain, mut rest) = (Vec::new(), body);
-    for _ in 0..MAX_MEMBERS {
+    for number in 0..MAX_MEMBERS {
+        if !rest.starts_with(BEGINNING) && !BEGINNING.starts_with(rest) {
+            return Err(if number == 0 {
+                Fault::Damaged(NAME)
+            } else {
+                Fault::Trailing(NAME)
+            });
+        }
         let mut member = GzDecoder::new(rest);
         drain(NAME, &mut member, limit, &mut plain)?;
         rest = member.into_inner();
         if rest.is_empty() {
             return Ok(plain);
-        }
-        if !rest.starts_with(b"\x1F\x8B") {
-            return Err(Fault::Trailing(NAME));
         }
     }
     Err(Fault::Damaged(NAME))

@@ -70,10 +70,10 @@ impl<'a> Arrival<'a> {
     }
 
     /// Genuine, and its body cannot be read.
-    pub fn invalid(received: &'a Received, decode: &str, why: &str) -> Self {
+    pub fn unread(received: &'a Received, outcome: &'static str, decode: &str, why: &str) -> Self {
         Self {
             received,
-            outcome: "invalid payload",
+            outcome,
             rules: String::new(),
             why: format!("decode {decode}: {why}"),
         }
