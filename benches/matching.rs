@@ -168,7 +168,12 @@ fn signed(mut received: Received) -> Received {
 
 /// Decodes the event's body anew.
 fn decoded(event: &mut Event) {
-    let payload = decode(Decode::Auto, &event.received.headers, &event.received.body);
+    let payload = decode(
+        Decode::Auto,
+        &event.received.headers,
+        &event.received.body,
+        u64::MAX,
+    );
     event.payload = payload.unwrap_or_else(|error| panic!("{error}"));
 }
 
@@ -177,7 +182,7 @@ fn event(repository: &str) -> Event {
     let body = Bytes::from(push(repository).to_string());
     assert!((6_500..8_500).contains(&body.len()), "{} bytes", body.len());
     let received = signed(received(body));
-    let payload = decode(Decode::Text, &received.headers, &Bytes::new());
+    let payload = decode(Decode::Text, &received.headers, &Bytes::new(), 0);
     Event {
         received: received.into(),
         payload: payload.unwrap_or_else(|error| panic!("{error}")),

@@ -10,7 +10,7 @@
 //!   genuine and      what does        which rules     remembered       do it     say what
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
-//!              ground floor: diagnostic yaml units secret clock id template live
+//!              ground floor: diagnostic yaml units secret clock id coding template live
 //! ```
 //!
 //! Data flows one way. A request becomes a [`verify::Received`]; a verification proves it or refuses it; decoded it
@@ -37,6 +37,7 @@
 //! | a key of the rules file | its shape in `config/document.rs`, its meaning beside it |
 
 pub mod clock;
+pub mod coding;
 pub mod diagnostic;
 pub mod id;
 pub mod live;

@@ -65,7 +65,7 @@ pub struct Endpoint {
     pub path: Arc<str>,
     /// The methods that are taken.
     pub methods: Vec<Method>,
-    /// The largest body, in bytes.
+    /// The largest body, in bytes: as it was sent, and again decompressed.
     pub max_body: u64,
     /// How bodies are read.
     pub decode: Decode,

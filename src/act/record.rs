@@ -37,9 +37,7 @@ enum Payload<'r> {
 impl<'r> Payload<'r> {
     fn of(event: &'r Event) -> Self {
         let body = event.received.body.trim_ascii();
-        // A form that holds JSON does not begin like this.
-        let json = event.payload.kind == Kind::Json && matches!(body.first(), Some(b'{' | b'['));
-        if json
+        if event.payload.kind == Kind::Json
             && !body.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
             && let Ok(sent) = serde_json::from_slice(body)
         {

@@ -11,7 +11,7 @@ use crate::act::Occasion;
 use crate::clock::Clock;
 use crate::config;
 use crate::payload::{self, Event};
-use crate::pipeline::{unstructured, without_credentials};
+use crate::pipeline::{INVALID, undecodable, unstructured, without_credentials};
 use crate::rules::{Endpoint, Rule, RuleSet};
 use crate::verify::{EventId, Greeting, Received, Refusal};
 
@@ -79,7 +79,7 @@ struct Refused {
 }
 
 impl Refused {
-    fn new(status: StatusCode, word: &'static str, why: impl Into<String>) -> Self {
+    fn new((status, word): (StatusCode, &'static str), why: impl Into<String>) -> Self {
         let why = why.into();
         Self { status, word, why }
     }
@@ -143,7 +143,7 @@ fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>, Option<Re
     } else {
         unstructured(endpoint, event, &in_force)
     };
-    let refused = refused.map(|why| Refused::new(StatusCode::BAD_REQUEST, "invalid payload", why));
+    let refused = refused.map(|why| Refused::new(INVALID, why));
     (explained, refused)
 }
 
@@ -284,23 +284,20 @@ impl<'r> Request<'r> {
         } = self;
         if !self.readable {
             let why = "a parameter of the path is not UTF-8";
-            return Err(Refused::new(StatusCode::NOT_FOUND, "not found", why));
+            return Err(Refused::new((StatusCode::NOT_FOUND, "not found"), why));
         }
         if let Some(refusal) = refusal {
-            let (status, word) = if refusal.is_malformed() {
+            let answer = if refusal.is_malformed() {
                 (StatusCode::BAD_REQUEST, "bad request")
             } else {
                 (StatusCode::FORBIDDEN, "refused")
             };
-            return Err(Refused::new(status, word, refusal.to_string()));
+            return Err(Refused::new(answer, refusal.to_string()));
         }
         if !endpoint.methods.contains(&received.method) {
             let why = format!("the endpoint takes {}, not {}", endpoint.allow(), received.method);
-            return Err(Refused::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method not allowed",
-                why,
-            ));
+            let answer = (StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+            return Err(Refused::new(answer, why));
         }
         let size = received.body.len() as u64;
         if size > endpoint.max_body {
@@ -308,10 +305,11 @@ impl<'r> Request<'r> {
                 "the body has {size} bytes, and `max_body` is {}",
                 endpoint.max_body
             );
-            return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "too large", why));
+            return Err(Refused::new((StatusCode::PAYLOAD_TOO_LARGE, "too large"), why));
         }
-        let payload = payload::decode(endpoint.decode, &received.headers, &received.body)
-            .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, "invalid payload", error.to_string()))?;
+        let limit = endpoint.max_body;
+        let payload = payload::decode(endpoint.decode, &received.headers, &received.body, limit)
+            .map_err(|error| Refused::new(undecodable(&error), error.to_string()))?;
         Ok(Event {
             received: Arc::new(received),
             payload,

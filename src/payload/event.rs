@@ -9,10 +9,16 @@ use crate::verify::Received;
 /// How a body was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// JSON, whatever its content type said.
+    /// JSON, whatever its content type said: the body as it was sent is its text.
     Json,
+    /// JSON that stood in something else: in a field of a form, a content coding, a charset other than UTF-8.
+    InnerJson,
     /// Fields of a form, as an object of strings (a list where a field repeats).
     Form,
+    /// Parts of a form, as an object of strings and descriptions of files (a list where a name repeats).
+    Multipart,
+    /// XML, as an object that holds its root.
+    Xml,
     /// Text, or nothing that has a structure: the payload is one string, or null for no body at all.
     Text,
 }

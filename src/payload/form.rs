@@ -1,26 +1,60 @@
 //! The fields of an `application/x-www-form-urlencoded` body.
 
+use std::borrow::Cow;
+
+use encoding_rs::Encoding;
+use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
+
+use super::object;
+use super::undecodable::Undecodable;
 
 /// How many fields a form may have.
 pub(super) const MAX_FIELDS: usize = 10_000;
 
-/// The fields as an object of strings, a list where a field repeats; `None` if there are more than
-/// [`MAX_FIELDS`].
-pub(super) fn fields(body: &[u8]) -> Option<Map<String, Value>> {
-    let mut fields = Map::new();
-    for (count, (name, value)) in form_urlencoded::parse(body).enumerate() {
+/// The fields as an object of strings, a list where a field repeats.
+pub(super) fn fields(charset: &'static Encoding, body: &[u8]) -> Result<Map<String, Value>, Undecodable> {
+    let mut found = Map::new();
+    let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+    for (count, pair) in pairs.enumerate() {
         if count == MAX_FIELDS {
-            return None;
+            return Err(Undecodable::TooManyFields);
         }
-        let value = Value::String(value.into_owned());
-        match fields.get_mut(name.as_ref()) {
-            Some(Value::Array(values)) => values.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-            None => {
-                fields.insert(name.into_owned(), value);
+        let mut halves = pair.splitn(2, |byte| *byte == b'=');
+        let mut half = || text(charset, halves.next().unwrap_or_default());
+        let name = half();
+        object::add(&mut found, name, Value::String(half()));
+    }
+    Ok(found)
+}
+
+/// A name or a value as it was before it was encoded.
+fn text(charset: &'static Encoding, encoded: &[u8]) -> String {
+    let spaced: Vec<u8> = encoded
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    let bytes: Cow<'_, [u8]> = percent_decode(&spaced).into();
+    charset.decode_without_bom_handling(&bytes).0.into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use encoding_rs::UTF_8;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn forms_in_utf_8_are_read_as_the_url_standard_reads_them(
+            body in "(a|b|=|&|%|\\+|%C3%A9|%FF|é){0,60}",
+        ) {
+            let mut expected = Map::new();
+            for (name, value) in form_urlencoded::parse(body.as_bytes()) {
+                object::add(&mut expected, name.into_owned(), value.into_owned().into());
             }
+            prop_assert_eq!(fields(UTF_8, body.as_bytes()), Ok(expected));
         }
     }
-    Some(fields)
 }

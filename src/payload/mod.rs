@@ -1,16 +1,28 @@
 //! What does it say?
 //!
-//! [`decode()`] reads a verified body as JSON, as the fields of a form, or as text. It is pure, never panics, and
-//! says in the operator's words why a body cannot be read. The raw bytes stay what they are; whoever needs them
-//! finds them in [`Event::received`].
+//! [`decode()`] reads a verified body: its content coding is undone, within a limit, and then it is read as JSON, as the
+//! fields or the parts of a form, as XML, or as text, in its charset. It is pure, never panics, and says in the
+//! operator's words why a body cannot be read. The raw bytes stay what they are; whoever needs them finds them in
+//! [`Event::received`].
 //!
 //! JSON is read as `serde_json` reads it: 128 levels deep at most, of duplicate keys the last wins, and integers
-//! outside 64 bits become floating point. Text that is not UTF-8 has its wrong bytes replaced by U+FFFD.
+//! outside 64 bits become floating point. Text that is not in its charset has its wrong bytes replaced by U+FFFD; JSON
+//! and XML that are not are refused. What XML becomes is written in `xml`, what a form in parts becomes in `multipart`.
 
+mod charset;
 mod content_type;
 mod decode;
 mod event;
 mod form;
+mod multipart;
+mod object;
+mod parameter;
+mod undecodable;
+mod xml;
 
-pub use decode::{Decode, Undecodable, decode};
+pub use decode::{Decode, decode};
 pub use event::{Event, Kind, Payload};
+pub use undecodable::Undecodable;
+
+#[cfg(test)]
+mod tests;

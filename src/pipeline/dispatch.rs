@@ -287,7 +287,8 @@ impl Dispatch {
         }
         let decode =
             Decode::from_name(&lease.decode).ok_or_else(|| format!("unknown decoding `{}`", lease.decode))?;
-        let payload = payload::decode(decode, &received.headers, &received.body)
+        // It was within `max_body` when it was taken; one that was lowered since does not make a dead letter of it.
+        let payload = payload::decode(decode, &received.headers, &received.body, u64::MAX)
             .map_err(|error| format!("the stored body cannot be decoded: {error}"))?;
         Ok(Event { received, payload })
     }

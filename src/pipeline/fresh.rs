@@ -1,10 +1,13 @@
 //! What was taken last, decoded: most deliveries begin a moment after their event was written down, and its body need
 //! not be decoded a second time for that.
 //!
-//! Bounded in number and in bytes of bodies; what is not here is decoded from the store's bytes, to the same end.
+//! Bounded in number and in bytes of bodies; what is not here is decoded from the store's bytes, to the same end. So is
+//! what came compressed, for its bytes say nothing of how much it takes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+
+use http::header::CONTENT_ENCODING;
 
 use crate::payload::{Event, Payload};
 use crate::verify::EventId;
@@ -32,7 +35,7 @@ impl Fresh {
     /// Keeps an event's payload; the oldest go when there are too many.
     pub fn add(&self, event: &Event) {
         let bytes = event.received.body.len();
-        if bytes > BYTES {
+        if bytes > BYTES || event.received.headers.contains_key(CONTENT_ENCODING) {
             return;
         }
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,7 +16,7 @@ use super::learn::Learning;
 use super::waiting::{Ended, Wait, Waiting};
 use crate::act::Occasion;
 use crate::clock::Timestamp;
-use crate::payload::{self, Event, Kind};
+use crate::payload::{self, Event, Kind, Undecodable};
 use crate::report::{self, Arrival};
 use crate::rules::{Endpoint, OnDuplicate, Respond};
 use crate::store::{NewDelivery, Refused, State, Store, Taken, Taking};
@@ -52,9 +52,10 @@ impl Intake {
         if !judged.trusts_any() {
             return self.refuse(endpoint, &received, &judged);
         }
-        let payload = match payload::decode(endpoint.decode, &received.headers, &received.body) {
+        let limit = endpoint.max_body;
+        let payload = match payload::decode(endpoint.decode, &received.headers, &received.body, limit) {
             Ok(payload) => payload,
-            Err(error) => return invalid(endpoint, &received, &error.to_string()),
+            Err(error) => return unread(endpoint, &received, undecodable(&error), &error.to_string()),
         };
         let event = Event {
             received: Arc::new(received),
@@ -190,7 +191,7 @@ impl Intake {
     /// Verified, and no rule wants it.
     fn ignore(endpoint: &Endpoint, event: &Event, judged: &Judged<'_>) -> Answer {
         if let Some(why) = unstructured(endpoint, event, &|index| judged.trusts(index)) {
-            return invalid(endpoint, &event.received, &why);
+            return unread(endpoint, &event.received, INVALID, &why);
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let considered = |index: usize| judged.trusts(index);
@@ -381,8 +382,25 @@ fn content_type(text: &str) -> http::HeaderValue {
     })
 }
 
-/// Genuine, and the body cannot be read as the rules need it.
-fn invalid(endpoint: &Endpoint, received: &Received, why: &str) -> Answer {
-    report::arrival(&Arrival::invalid(received, endpoint.decode.name(), why));
-    Answer::new(StatusCode::BAD_REQUEST, "invalid payload", None)
+/// What a genuine sender is told whose body cannot be read as the rules need it.
+pub const INVALID: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "invalid payload");
+
+/// What a genuine sender is told whose body cannot be decoded.
+pub fn undecodable(error: &Undecodable) -> (StatusCode, &'static str) {
+    if error.is_too_large() {
+        (StatusCode::PAYLOAD_TOO_LARGE, "too large")
+    } else {
+        INVALID
+    }
+}
+
+/// Genuine, and the body cannot be read.
+fn unread(
+    endpoint: &Endpoint,
+    received: &Received,
+    (status, word): (StatusCode, &'static str),
+    why: &str,
+) -> Answer {
+    report::arrival(&Arrival::unread(received, word, endpoint.decode.name(), why));
+    Answer::new(status, word, None)
 }

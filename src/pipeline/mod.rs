@@ -16,6 +16,6 @@ mod waiting;
 pub use answer::Answer;
 pub use dispatch::{Dispatch, MAX_RUNNING};
 pub use fresh::Fresh;
-pub use intake::{Intake, unstructured, without_credentials};
+pub use intake::{INVALID, Intake, undecodable, unstructured, without_credentials};
 pub use learn::{Learning, Relearn};
 pub use waiting::Waiting;

@@ -69,10 +69,10 @@ impl<'a> Arrival<'a> {
     }
 
     /// Genuine, and its body cannot be read.
-    pub fn invalid(received: &'a Received, decode: &str, why: &str) -> Self {
+    pub fn unread(received: &'a Received, outcome: &'static str, decode: &str, why: &str) -> Self {
         Self {
             why: format!("decode {decode}: {why}"),
-            ..Self::new(received, "invalid payload")
+            ..Self::new(received, outcome)
         }
     }
 

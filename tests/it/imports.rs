@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 /// The ground floor knows only itself.
 const GROUND: &[&str] = &[
     "clock",
+    "coding",
     "diagnostic",
     "id",
     "live",

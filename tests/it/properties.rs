@@ -187,6 +187,10 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
             "application/json",
             "application/x-www-form-urlencoded",
             "application/json; charset=utf-16",
+            "multipart/form-data; boundary=b",
+            "application/xml",
+            "gzip",
+            "br",
             "text/plain",
             "999999999999999999999",
             "-1",
@@ -199,6 +203,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(any::<u8>(), 0..300),
         "(\\{|\\}|\\[|\\]|\"|:|,|a|b|1|-|\\.|e|\\\\u|d8|null|token| ){0,200}".prop_map(String::into_bytes),
         "(payload=|%7B|%|&|=|\\+|a){0,100}".prop_map(String::into_bytes),
+        "(<a|<|/|>|&|;|'|=|--b|\r\n|: |name=a|content-disposition){0,60}".prop_map(String::into_bytes),
     ];
     (
         path,

@@ -3,12 +3,14 @@
 //! Reading is strict: what is signed is the text as it was received, so only one spelling of a moment counts.
 //! A text is never taken from two places, nor from a header that came twice.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::path::SingularPath;
 use crate::clock::Timestamp;
+use crate::coding;
 use crate::verify::Refusal;
 
 /// Where a text stands in a request.
@@ -171,10 +173,19 @@ pub fn only_query(
     Ok(first.map(|(_, value)| value.into_owned()))
 }
 
-/// The body as JSON. Asked for only once the bytes are known to be genuine, or where the proof itself stands in them.
-pub fn json(_headers: &HeaderMap, body: &[u8], _max_body: u64) -> Result<Value, Refusal> {
+/// The body as JSON, without the content coding that it may have. Asked for only once the bytes are known to be genuine,
+/// or where the proof itself stands in them; of neither form are more than `max_body` bytes looked at.
+pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Value, Refusal> {
+    let body = coding::decoded(headers, body, max_body);
+    parsed(&body.map_err(|fault| Refusal::UnreadableBody {
+        needed: format!("readable: {fault}"),
+    })?)
+}
+
+/// A text as JSON.
+pub fn parsed(text: &[u8]) -> Result<Value, Refusal> {
     // The parser's own words are left out: they could repeat what stands in the body.
-    serde_json::from_slice(body).map_err(|error| Refusal::UnreadableBody {
+    serde_json::from_slice(text).map_err(|error| Refusal::UnreadableBody {
         needed: format!(
             "JSON (it fails in line {}, column {})",
             error.line(),

@@ -162,3 +162,25 @@ fn one_field_of_a_preset_may_be_altered() {
     assert_eq!(header(&request, "x-slack-request-timestamp"), format!("{NOW}000"));
     millis.prove(&request).unwrap();
 }
+
+#[test]
+fn what_stands_in_a_compressed_body_is_read_once_its_bytes_are_genuine() {
+    // `{"id":"evt_1","webhookTimestamp":1614265330000}` by gzip.
+    let body = data_encoding::BASE64
+        .decode(b"H4sIAAAAAAACA6tWykxRslJKLSuJN1TSUSpPTcrIz88OycxNLS5JzC1QsjI0MzQxMjM1NjYAgloA9JwDXS8AAAA=")
+        .unwrap();
+    let plain = verification("{hmac: {secret: env:A, header: Linear-Signature}}");
+    let verification = verification("{linear: {secret: env:A, id: {json: $.id}}}");
+    let mut request = sent(&plain, &body);
+    request
+        .headers
+        .insert("content-encoding", "gzip".parse().unwrap());
+    let proof = verification.prove(&request).unwrap();
+    assert_eq!(proof.nonces, [crate::verify::Nonce::id(b"evt_1")]);
+    assert_eq!(proof.timestamp.unwrap().at, now());
+    request.headers.remove("content-encoding");
+    assert_eq!(
+        verification.prove(&request).unwrap_err().reason(),
+        "unreadable-body"
+    );
+}

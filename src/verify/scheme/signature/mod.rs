@@ -102,30 +102,30 @@ impl Signature {
         if self.content.covers(&Piece::Fields) {
             twilio::check_body(&received.headers, &received.query, &received.body)?;
         }
-        self.proof(received, &filling, &claim, early, compared)
+        let json = match early {
+            None if self.reads_body() => Some(match &body {
+                Cow::Borrowed(_) => source::json(&received.headers, &received.body, self.max_body)?,
+                // Out of a form: the body's coding is not its.
+                Cow::Owned(text) => source::parsed(text)?,
+            }),
+            early => early,
+        };
+        self.proof(&filling, &claim, json.as_ref(), compared)
     }
 
     /// What a genuine request proves.
     fn proof(
         &self,
-        received: &Received,
         filling: &Filling<'_>,
         claim: &Claim<'_>,
-        early: Option<serde_json::Value>,
+        json: Option<&serde_json::Value>,
         compared: Compared,
     ) -> Result<Proof, Refusal> {
-        let timestamp = self.timestamp.as_ref();
-        let reads_body = timestamp.is_some_and(|source| source.place.is_in_body())
-            || (self.id_signed && self.id.as_ref().is_some_and(Place::is_in_body));
-        let json = match early {
-            None if reads_body => Some(source::json(&received.headers, filling.body, self.max_body)?),
-            early => early,
-        };
-        let timestamp = match timestamp {
+        let timestamp = match &self.timestamp {
             None => None,
             Some(source) => {
                 let place = || self.words(&source.place, claim);
-                let text = match (&source.place, &json) {
+                let text = match (&source.place, json) {
                     (Place::Json(path), Some(json)) => {
                         path.find(json).and_then(source::written).map(Cow::Owned)
                     }
@@ -139,7 +139,7 @@ impl Signature {
                 })
             }
         };
-        let nonces = match (&self.id, &json) {
+        let nonces = match (&self.id, json) {
             (Some(Place::Json(path)), Some(json)) if self.id_signed => {
                 vec![Nonce::id(&source::id_at(path, json)?)]
             }
@@ -177,6 +177,13 @@ impl Signature {
             Place::Query(name) => Some(name),
             _ => None,
         }
+    }
+
+    /// Whether something of the proof stands in the body.
+    fn reads_body(&self) -> bool {
+        let timestamp = self.timestamp.as_ref();
+        timestamp.is_some_and(|source| source.place.is_in_body())
+            || (self.id_signed && self.id.as_ref().is_some_and(Place::is_in_body))
     }
 
     /// Whether the body must be read before it is known to be genuine: the signature stands in it, or signs what does.

@@ -1,0 +1,198 @@
+//! The parts of a `multipart/form-data` body (RFC 7578): its fields, and its files by name, size and content type.
+//!
+//! Read here rather than by a crate: the body is in memory, whole, and those that are well kept read streams and copy
+//! what they read. This is one pass over the bytes that copies the texts alone. It is strict: what two readers might
+//! understand differently is refused.
+
+use std::borrow::Cow;
+
+use memchr::memmem::{self, Finder};
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+use super::charset;
+use super::content_type::ContentType;
+use super::object;
+use super::parameter::parameters;
+use super::undecodable::{Undecodable, shown};
+
+/// How many parts a form may have.
+pub(super) const MAX_PARTS: usize = 1000;
+/// How many bytes the headers of a part may have.
+const MAX_PART_HEAD: usize = 8 * 1024;
+const LINE_END: &[u8] = b"\r\n";
+
+/// The parts as an object: of a text its text, of a file `filename`, `size` and `content_type`; a list where a name
+/// repeats.
+pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, Value>, Undecodable> {
+    let Some(boundary) = boundary.filter(|boundary| !boundary.is_empty()) else {
+        return Err(fault("the content type names no boundary"));
+    };
+    let line = format!("\r\n--{boundary}");
+    let delimiter = Finder::new(&line);
+    let mut found = Map::new();
+    let mut rest = first(&delimiter, body)?;
+    let mut count = 0;
+    while !rest.starts_with(b"--") {
+        if count == MAX_PARTS {
+            return Err(Undecodable::TooManyParts);
+        }
+        count += 1;
+        let padding = rest
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'\t'))
+            .count();
+        let after = rest.get(padding..).unwrap_or_default();
+        let Some(part) = after.strip_prefix(LINE_END) else {
+            return Err(fault(if after.len() < LINE_END.len() {
+                ENDS
+            } else {
+                UNCLEAR
+            }));
+        };
+        let (head, tail) = head(part)?;
+        // The line end that closes the headers may be that of the next boundary.
+        let (content, next) = delimiter
+            .find(tail)
+            .map(|at| tail.split_at(at))
+            .ok_or_else(|| fault(ENDS))?;
+        let content = content.strip_prefix(LINE_END).unwrap_or_default();
+        let (name, value) = Part::new(head, count)?.read(content)?;
+        object::add(&mut found, name, value);
+        rest = next.get(line.len()..).unwrap_or_default();
+    }
+    Ok(found)
+}
+
+const ENDS: &str = "it ends before its last boundary";
+const UNCLEAR: &str = "its boundary stands where none can be";
+
+fn fault(what: impl Into<String>) -> Undecodable {
+    Undecodable::Multipart(what.into())
+}
+
+/// What follows the first boundary. What stands before it says nothing.
+fn first<'b>(delimiter: &Finder<'_>, body: &'b [u8]) -> Result<&'b [u8], Undecodable> {
+    let line = delimiter.needle();
+    // At the very beginning it has no line end before it.
+    let bare = line.get(LINE_END.len()..).unwrap_or_default();
+    if let Some(rest) = body.strip_prefix(bare) {
+        return Ok(rest);
+    }
+    let at = delimiter.find(body);
+    at.and_then(|at| body.get(at + line.len()..))
+        .ok_or_else(|| fault("it does not hold the boundary that its content type names"))
+}
+
+/// The headers of a part, and what follows them, from the end of the last one's line on.
+fn head(part: &[u8]) -> Result<(&[u8], &[u8]), Undecodable> {
+    if part.starts_with(LINE_END) {
+        return Ok((&[], part));
+    }
+    let beginning = part.get(..MAX_PART_HEAD).unwrap_or(part);
+    match memmem::find(beginning, b"\r\n\r\n") {
+        Some(end) => Ok((
+            part.get(..end).unwrap_or_default(),
+            part.get(end + LINE_END.len()..).unwrap_or_default(),
+        )),
+        None if beginning.len() < part.len() => Err(fault(format!(
+            "the headers of a part have more than {MAX_PART_HEAD} bytes"
+        ))),
+        None => Err(fault(ENDS)),
+    }
+}
+
+/// What the headers of a part say.
+struct Part {
+    name: String,
+    filename: Option<String>,
+    content_type: Option<String>,
+}
+
+impl Part {
+    /// Reads the headers of the part with this number.
+    fn new(head: &[u8], number: usize) -> Result<Self, Undecodable> {
+        let unclear = |what: &str| fault(format!("part {number} has {what}"));
+        let (mut disposition, mut content_type) = (None, None);
+        // Names of fields and files are UTF-8, as browsers send them.
+        let head = String::from_utf8_lossy(head);
+        for line in head.split("\r\n").filter(|line| !line.is_empty()) {
+            let Some((name, value)) = header(line) else {
+                return Err(unclear("a header that cannot be read"));
+            };
+            match name.to_ascii_lowercase().as_str() {
+                "content-disposition" if disposition.is_none() => disposition = Some(value),
+                "content-type" if content_type.is_none() => content_type = Some(value),
+                "content-disposition" | "content-type" => return Err(unclear("a header twice")),
+                "content-transfer-encoding" if !is_plain(value) => {
+                    let value = shown(value, 40);
+                    return Err(unclear(&format!("the transfer encoding `{value}`")));
+                }
+                _ => {}
+            }
+        }
+        let (mut name, mut filename, mut extended) = (None, None, None);
+        for (parameter, value) in parameters(disposition.unwrap_or_default()) {
+            let place = match parameter.as_str() {
+                "name" => &mut name,
+                "filename" => &mut filename,
+                "filename*" => &mut extended,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(unclear("two names"));
+            }
+        }
+        if let Some(extended) = extended {
+            let known = from_extended(&extended);
+            filename = Some(known.ok_or_else(|| unclear("a file name that cannot be read"))?);
+        }
+        Ok(Self {
+            name: name.ok_or_else(|| unclear("no name"))?,
+            filename,
+            content_type: content_type.map(str::to_owned),
+        })
+    }
+
+    /// The part's name, and what its content is to the payload.
+    fn read(self, content: &[u8]) -> Result<(String, Value), Undecodable> {
+        let Some(filename) = self.filename else {
+            let content_type = ContentType::parse(&self.content_type.unwrap_or_default());
+            let charset = charset::named(content_type.charset.as_deref())?;
+            let (text, _) = charset.decode_without_bom_handling(content);
+            return Ok((self.name, Value::String(text.into_owned())));
+        };
+        let mut file = Map::new();
+        file.insert("filename".to_owned(), filename.into());
+        file.insert("size".to_owned(), content.len().into());
+        if let Some(content_type) = self.content_type {
+            file.insert("content_type".to_owned(), content_type.into());
+        }
+        Ok((self.name, Value::Object(file)))
+    }
+}
+
+/// A header's name and value. A line that goes on the one before is none, and neither is a boundary.
+fn header(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once(':')?;
+    let is_name = !name.starts_with('-') && name.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_text = !value.contains(|letter: char| letter.is_control() && letter != '\t');
+    (is_name && is_text).then_some((name, value.trim()))
+}
+
+/// Whether a transfer encoding leaves the content as it is.
+fn is_plain(encoding: &str) -> bool {
+    ["7bit", "8bit", "binary"]
+        .iter()
+        .any(|plain| encoding.eq_ignore_ascii_case(plain))
+}
+
+/// The value of a parameter whose charset is named in it, such as `UTF-8''na%C3%AFve.txt` (RFC 8187). A form's parts should
+/// not have any, and some senders give them to files whose names are not ASCII.
+fn from_extended(value: &str) -> Option<String> {
+    let (label, rest) = value.split_once('\'')?;
+    let (_language, encoded) = rest.split_once('\'')?;
+    let charset = charset::named(Some(label)).ok()?;
+    let bytes: Cow<'_, [u8]> = percent_decode_str(encoded).into();
+    Some(charset.decode_without_bom_handling(&bytes).0.into_owned())
+}

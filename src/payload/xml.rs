@@ -1,0 +1,245 @@
+//! XML as an object: `<order id="7"><item>tea</item></order>` is `{"order": {"@id": "7", "item": "tea"}}`.
+//!
+//! The root stands under its name. An element without attributes and children is its text; any other is an object with
+//! its attributes as `@name`, its children by name, a list where a name repeats, and, if there is any, its text as `#text`.
+//! Text is trimmed, and concatenated where children stand between; CDATA is text; comments and processing instructions
+//! are dropped. Names keep their prefixes as written. Values stay strings.
+//!
+//! Nothing is fetched and nothing expands: a document type is refused, and with it every entity but the five of XML
+//! itself.
+
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use memchr::{memchr_iter, memmem};
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
+use quick_xml::{Error, Reader, XmlVersion};
+use serde_json::{Map, Value};
+
+use super::charset;
+use super::object;
+use super::undecodable::{Undecodable, shown};
+
+/// How deep elements may be nested.
+const MAX_DEPTH: usize = 64;
+/// How long an XML declaration may be, in bytes.
+const MAX_DECLARATION: usize = 256;
+/// What XML counts as space.
+const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// The document as an object with one key, its root.
+pub(super) fn document(label: Option<&str>, body: &[u8]) -> Result<Value, Undecodable> {
+    let text = charset::text(charset_of(label, body)?, body)?;
+    let text = text.trim_matches(SPACE);
+    if text.is_empty() {
+        return Err(Undecodable::Empty("XML"));
+    }
+    let mut reader = Reader::from_str(text);
+    let mut document = Document::default();
+    loop {
+        let begun = reader.buffer_position();
+        let read = match reader.read_event() {
+            Ok(Event::Eof) => return document.end().map_err(|what| at(text, begun, &what)),
+            Ok(event) => document.take(event).map_err(|what| (begun, what)),
+            Err(error) => Err((reader.error_position(), words(&error))),
+        };
+        read.map_err(|(position, what)| at(text, position, &what))?;
+    }
+}
+
+/// The charset: the byte order mark's, the content type's, the declaration's, else UTF-8 (RFC 7303 §3).
+fn charset_of(label: Option<&str>, body: &[u8]) -> Result<&'static Encoding, Undecodable> {
+    if label.is_some() || Encoding::for_bom(body).is_some() {
+        return charset::of(label, body);
+    }
+    match body {
+        [b'<', 0, ..] => return Ok(UTF_16LE),
+        [0, b'<', ..] => return Ok(UTF_16BE),
+        _ => {}
+    }
+    let declared = charset::named(declared(body).as_deref())?;
+    // A declaration that could be read byte by byte is not in UTF-16; .NET likes to say so of a string.
+    Ok(if declared == UTF_16LE || declared == UTF_16BE {
+        UTF_8
+    } else {
+        declared
+    })
+}
+
+/// The charset that the XML declaration names.
+fn declared(body: &[u8]) -> Option<String> {
+    let body = body.trim_ascii_start().strip_prefix(b"<?")?;
+    let beginning = body.get(..MAX_DECLARATION).unwrap_or(body);
+    let declaration = std::str::from_utf8(body.get(..memmem::find(beginning, b"?>")?)?).ok()?;
+    let name = "xml";
+    declaration.strip_prefix(name)?;
+    let declaration = BytesDecl::from_start(BytesStart::from_content(declaration, name.len()));
+    Some(declaration.encoding()?.ok()?.into_owned())
+}
+
+/// What has been read of a document.
+#[derive(Default)]
+struct Document {
+    version: XmlVersion,
+    /// The elements that have begun and not ended, the root first.
+    open: Vec<Element>,
+    root: Option<Element>,
+}
+
+/// An element, as far as it has been read.
+struct Element {
+    name: String,
+    fields: Map<String, Value>,
+    text: String,
+}
+
+impl Document {
+    /// Takes the next piece; the error says what is wrong with it.
+    fn take(&mut self, event: Event<'_>) -> Result<(), String> {
+        match event {
+            Event::Start(start) => {
+                let element = self.element(&start)?;
+                self.open.push(element);
+                Ok(())
+            }
+            Event::Empty(start) => {
+                let element = self.element(&start)?;
+                self.close(element);
+                Ok(())
+            }
+            Event::End(_) => {
+                // The reader has seen to it that the names agree.
+                if let Some(element) = self.open.pop() {
+                    self.close(element);
+                }
+                Ok(())
+            }
+            Event::Text(text) => self.text(&text.xml_content(self.version)),
+            Event::CData(text) => self.text(&text.xml_content(self.version)),
+            Event::GeneralRef(reference) => self.text(&resolved(&reference)?),
+            Event::Decl(declaration) if self.open.is_empty() && self.root.is_none() => {
+                self.version = declaration.xml_version().map_err(|error| words(&error))?;
+                Ok(())
+            }
+            Event::Decl(_) => Err("an XML declaration stands not at the beginning".to_owned()),
+            Event::DocType(_) => Err("a document type (`<!DOCTYPE`) is not taken".to_owned()),
+            Event::Comment(_) | Event::PI(_) | Event::Eof => Ok(()),
+        }
+    }
+
+    /// The element that begins with this tag.
+    fn element(&self, start: &BytesStart<'_>) -> Result<Element, String> {
+        if self.open.is_empty() && self.root.is_some() {
+            return Err("there is a second root element".to_owned());
+        }
+        if self.open.len() == MAX_DEPTH {
+            return Err(format!("elements are nested more than {MAX_DEPTH} deep"));
+        }
+        let mut fields = Map::new();
+        // Their names are compared here, where they are gathered.
+        for attribute in start.attributes().with_checks(false) {
+            let attribute = attribute.map_err(|error| words(&error.into()))?;
+            let name = attribute.key.as_ref();
+            let value = attribute
+                .normalized_value(self.version)
+                .map_err(|error| words(&error))?;
+            if fields
+                .insert(format!("@{}", named(name)?), value.into())
+                .is_some()
+            {
+                return Err(format!("the attribute `{name}` stands twice"));
+            }
+        }
+        Ok(Element {
+            name: named(start.name().as_ref())?.to_owned(),
+            fields,
+            text: String::new(),
+        })
+    }
+
+    /// Puts an element that has ended where it belongs.
+    fn close(&mut self, element: Element) {
+        match self.open.last_mut() {
+            Some(parent) => {
+                let (name, value) = element.into_field();
+                object::add(&mut parent.fields, name, value);
+            }
+            None => self.root = Some(element),
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), String> {
+        match self.open.last_mut() {
+            Some(element) => element.text.push_str(text),
+            None if text.trim_matches(SPACE).is_empty() => {}
+            None => return Err("text stands outside of the root element".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<Value, String> {
+        if let Some(open) = self.open.last() {
+            return Err(format!("the element `{}` does not end", open.name));
+        }
+        let root = self.root.ok_or("there is no element")?;
+        Ok(Value::Object(Map::from_iter([root.into_field()])))
+    }
+}
+
+impl Element {
+    /// Its name, and what it is to the element around it.
+    fn into_field(self) -> (String, Value) {
+        let Self {
+            name,
+            mut fields,
+            text,
+        } = self;
+        let text = text.trim_matches(SPACE);
+        if fields.is_empty() {
+            return (name, text.into());
+        }
+        if !text.is_empty() {
+            fields.insert("#text".to_owned(), text.into());
+        }
+        (name, Value::Object(fields))
+    }
+}
+
+/// What a reference in text stands for.
+fn resolved(reference: &BytesRef<'_>) -> Result<String, String> {
+    if let Some(letter) = reference.resolve_char_ref().map_err(|error| words(&error))? {
+        return Ok(letter.into());
+    }
+    let known = resolve_predefined_entity(reference).map(str::to_owned);
+    known.ok_or_else(|| format!("the entity `{}` is not known", &**reference))
+}
+
+/// The name, if it is one: the reader takes whatever stands there, `@` and `#` too, which mean something to the payload.
+fn named(name: &str) -> Result<&str, String> {
+    let begins =
+        |letter: char| letter.is_ascii_alphabetic() || matches!(letter, '_' | ':') || !letter.is_ascii();
+    let goes_on = |letter: char| begins(letter) || letter.is_ascii_digit() || matches!(letter, '-' | '.');
+    if name.starts_with(begins) && name.chars().all(goes_on) {
+        Ok(name)
+    } else {
+        Err(format!("`{name}` is not a name"))
+    }
+}
+
+/// The reader's words, without those that only say whose they are.
+fn words(error: &Error) -> String {
+    match error {
+        Error::Syntax(error) => error.to_string(),
+        Error::IllFormed(error) => error.to_string(),
+        error => error.to_string(),
+    }
+}
+
+/// What is wrong, and where.
+fn at(text: &str, position: u64, what: &str) -> Undecodable {
+    let position = usize::try_from(position).unwrap_or(usize::MAX);
+    let before = text.as_bytes().get(..position).unwrap_or(text.as_bytes());
+    let line = memchr_iter(b'\n', before).count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    // The words may be the sender's.
+    Undecodable::Xml(format!("line {line} column {column}: {}", shown(what, 200)))
+}
