@@ -1,7 +1,7 @@
 """main.py HOOKYARD_BINARY BRIDGE_MJS: what real senders sign is taken, once, and nothing else is.
 
-A scheme of the binary's for which there is no sender here is a failure, and so is a sender whose rule the binary does not
-load: nothing is passed over in silence.
+And what `hookyard send` signs as they do, their own libraries take. A scheme of the binary's for which there is no
+sender here is a failure, and so is a sender whose rule the binary does not load: nothing is passed over in silence.
 """
 
 import sys
@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import send_back
 from daemon import Daemon, check, known_schemes
 from node import Node
 from scenario import ask_libraries, post
@@ -89,6 +90,7 @@ def main() -> int:
                 code = daemon.stop()
             tally.equal("the daemon's exit code", code, 0)
             check_log(daemon, senders, tally)
+            sent = send_back.try_all(binary, senders, Path(folder), tally)
             if tally.failed:
                 print(
                     "the end of the daemon's log:",
@@ -97,7 +99,7 @@ def main() -> int:
                 )
     finally:
         node.stop()
-    print(f"{requests} requests of {len(senders)} senders")
+    print(f"{requests} requests of {len(senders)} senders, and {sent} by `hookyard send`")
     print(f"{tally.passed} passed, {tally.failed} failed")
     return 1 if tally.failed else 0
 
