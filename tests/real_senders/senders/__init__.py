@@ -11,6 +11,7 @@ from senders import (
     code_hosts,
     generic,
     github,
+    jwts,
     messages,
     operations,
     payments,
@@ -36,6 +37,7 @@ SUBJECTS = [
     standard,
     tokens,
     generic,
+    jwts,
 ]
 
 
