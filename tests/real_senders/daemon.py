@@ -1,84 +1,118 @@
 """The daemon under test: its rules, its start, its end, and a plain way to post bytes to it."""
 
 import http.client
+import json
 import os
+import re
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-from signers import SECRETS, Request
-
-# What each rule asks of an event, beside being genuine.
-MATCH = {
-    "github": "header.X-GitHub-Event: {exists: true}",
-    "github_sha1": "header.X-GitHub-Event: push",
-    "gitlab": "$.object_kind: push",
-    "gitea": "$.repository.full_name: acme/site",
-    "forgejo": "$.repository.full_name: acme/site",
-    "gogs": "$.repository.full_name: acme/site",
-    "bitbucket": "$.repository.full_name: acme/site",
-    "shopify": "$.id: 820982911946154508",
-    "stripe": "$.type: payment_intent.succeeded",
-    "slack": "$.command: /webhook-collect",
-    "standard": "$.data.id: {exists: true}",
-    "svix": "$.data.id: {exists: true}",
-    "plain": "$.id: {exists: true}",
-}
+from request import PUBLIC, Sent
+from sender import Sender
 
 
-def verify(rule: str) -> str:
-    """The `verify:` of a rule; secrets come from the environment, several where one is being rolled."""
-    names = [f"env:{rule.upper()}_{which.upper()}" for which in ("secret", "rotated") if which in SECRETS[rule]]
-    secret = names[0] if len(names) == 1 else f"[{', '.join(names)}]"
-    if rule == "plain":
-        return f"{{hmac: {{secret: {secret}, timestamp: {{header: X-Timestamp, unit: s}}}}}}"
-    preset = "standard" if rule == "svix" else rule
-    return f"{{{preset}: {{secret: {secret}}}}}"
+def variables(sender: Sender) -> dict[str, str]:
+    """Its keys, by the names of the variables of the environment, or of the files, in which they stand."""
+    return {f"{sender.rule.upper()}_{number}": key for number, key in enumerate(sender.keys.daemon)}
 
 
-def rules(address: str, folder: Path) -> str:
-    lines = [f"server: {{listen: '{address}'}}", f"store: {{path: {folder}/hookyard.db}}", "endpoints:"]
-    lines += [f"  /{rule}: {{verify: {verify(rule)}}}" for rule in SECRETS]
-    lines.append("rules:")
-    for rule in SECRETS:
-        lines += [
-            f"  - name: {rule}",
-            f"    endpoint: /{rule}",
-            f"    match: {{{MATCH[rule]}}}" if "{" not in MATCH[rule] else f"    match:\n      {MATCH[rule]}",
-            "    actions:",
-            f"      - append: {folder}/seen",
-            '        line: "{{ rule }} {{ event.id }}"',
-        ]
-    return "\n".join(lines) + "\n"
+def environment(senders: list[Sender]) -> dict[str, str]:
+    """PATH, and the keys that stand in the environment."""
+    keys = {name: key for sender in senders if not sender.in_file for name, key in variables(sender).items()}
+    return {"PATH": os.environ["PATH"]} | keys
+
+
+def verify(sender: Sender, folder: Path) -> dict:
+    """The `verify:` of its rule: short, where one key is all that there is to say."""
+    names = [f"file:{folder}/{name}" if sender.in_file else f"env:{name}" for name in variables(sender)]
+    names = names[0] if len(names) == 1 else names
+    if not sender.fields and sender.key_field == "secret" and isinstance(names, str):
+        return {sender.scheme: names}
+    keys = {sender.key_field: names} if sender.key_field else {}
+    return {sender.scheme: keys | sender.fields}
+
+
+def rules(senders: list[Sender], address: str, folder: Path) -> str:
+    """JSON, which is YAML."""
+
+    def rule(sender: Sender) -> dict:
+        event = {"event": {"exists": True} if sender.event == "*" else sender.event} if sender.event else {}
+        match = {"match": event | sender.match} if event | sender.match else {}
+        action = {"append": f"{folder}/seen", "line": "{{ rule }} {{ event.id }}"}
+        return {"name": sender.rule, "endpoint": sender.path, **match, "actions": [action]}
+
+    document = {
+        "server": {"listen": address, "public_url": PUBLIC},
+        "store": {"path": f"{folder}/hookyard.db"},
+        "endpoints": {sender.path: {"verify": verify(sender, folder)} for sender in senders},
+        "rules": [rule(sender) for sender in senders],
+    }
+    return json.dumps(document, indent=1)
+
+
+def write(senders: list[Sender], address: str, folder: Path) -> Path:
+    """Writes the rules file, and the keys that stand in files."""
+    for sender in senders:
+        if sender.in_file:
+            for name, key in variables(sender).items():
+                (folder / name).write_text(key)
+    path = folder / "rules.yaml"
+    path.write_text(rules(senders, address, folder))
+    return path
+
+
+def check(binary: str, senders: list[Sender], folder: Path) -> str | None:
+    """What `hookyard check` finds wrong with the rules of these senders."""
+    done = run_check(binary, write(senders, "127.0.0.1:9000", folder), environment(senders))
+    return None if done.returncode == 0 else (done.stdout + done.stderr).strip()
+
+
+def run_check(binary: str, path: Path, variables: dict[str, str]) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [binary, "check", path], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=variables, timeout=30
+    )
+
+
+def known_schemes(binary: str, folder: Path) -> set[str]:
+    """The names of all schemes, which the daemon tells to whoever names none of them."""
+    path = folder / "rules.yaml"
+    path.write_text('{"endpoints": {"/x": {"verify": {"no such scheme": "env:X"}}}, "rules": []}')
+    done = run_check(binary, path, environment([]))
+    known = re.search(r"known here: (.*)", done.stdout + done.stderr)
+    if not known:
+        raise SystemExit(f"the daemon does not say which schemes it knows:\n{done.stdout + done.stderr}")
+    return set(known[1].split(", "))
 
 
 class Daemon:
     """The running binary, stopped by its own id."""
 
-    def __init__(self, binary: str, folder: Path):
+    def __init__(self, binary: str, senders: list[Sender], folder: Path):
         self.folder = folder
         self.seen = folder / "seen"
         self.log = folder / "log"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        (folder / "rules.yaml").write_text(rules(f"127.0.0.1:{self.port}", folder))
-        environment = {"PATH": os.environ["PATH"]}
-        for rule, secrets in SECRETS.items():
-            for which in ("secret", "rotated"):
-                if which in secrets:
-                    environment[f"{rule.upper()}_{which.upper()}"] = secrets[which]
+        path = write(senders, f"127.0.0.1:{self.port}", folder)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [binary, "serve", str(folder / "rules.yaml")],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=folder,
+                [binary, "serve", path],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment(senders),
+                cwd=folder,
             )
 
     def wait_until_listening(self) -> None:
         for _ in range(200):
             if self.process.poll() is not None:
-                raise SystemExit(f"the daemon ended with {self.process.returncode} at its start:\n{self.log.read_text()}")
+                raise SystemExit(
+                    f"the daemon ended with {self.process.returncode} at its start:\n{self.log.read_text()}"
+                )
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
@@ -86,16 +120,11 @@ class Daemon:
                 time.sleep(0.05)
         raise SystemExit(f"the daemon does not listen:\n{self.log.read_text()}")
 
-    def post(self, request: Request, headers: dict | None = None, body: bytes | None = None) -> tuple[int, bytes]:
+    def post(self, sender: Sender, sent: Sent) -> tuple[int, bytes]:
         """Status and body of the answer to exactly these bytes."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(
-                "POST",
-                f"/{request.rule}",
-                body=request.body if body is None else body,
-                headers=request.headers if headers is None else headers,
-            )
+            connection.request("POST", sent.target or sender.path, body=sent.body, headers=sent.headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

@@ -1,79 +1,54 @@
-"""main.py HOOKYARD_BINARY SIGN_MJS: what real senders sign is taken, once, and nothing else is."""
+"""main.py HOOKYARD_BINARY BRIDGE_MJS: what real senders sign is taken, once, and nothing else is.
 
-import json
+And what `hookyard send` signs as they do, their own libraries take. A scheme of the binary's for which there is no
+sender here is a failure, and so is a sender whose rule the binary does not load: nothing is passed over in silence.
+"""
+
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-import signers
-from daemon import Daemon
-from signers import SECRETS, Request
+import send_back
+from daemon import Daemon, check, known_schemes
+from node import Node
+from scenario import ask_libraries, post
+from sender import Sender
+from senders import everyone
+from tally import Tally
 
 
-class Tally:
-    """Counts, and says what failed."""
-
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, what: str, holds: bool, found: object = "") -> None:
-        if holds:
-            self.passed += 1
-        else:
-            self.failed += 1
-            print(f"FAILED {what}: {found}", flush=True)
-
-
-def status_of(answer: tuple[int, bytes]) -> tuple[int, object]:
-    code, body = answer
-    try:
-        return code, json.loads(body).get("status")
-    except (ValueError, AttributeError):
-        return code, body
+def loadable(binary: str, senders: list[Sender], folder: Path, tally: Tally) -> list[Sender]:
+    """Those whose rules load. All should."""
+    covered = {sender.scheme for sender in senders} | {"none"}
+    missing = sorted(known_schemes(binary, folder) - covered)
+    tally.check("every scheme has a sender here", not missing, ", ".join(missing))
+    if check(binary, senders, folder) is None:
+        return senders
+    loaded = []
+    for sender in senders:
+        found = check(binary, [sender], folder)
+        tally.check(f"{sender.rule}: its rule loads", found is None, f"SKIPPED, for {found}")
+        if found is None:
+            loaded.append(sender)
+    return loaded
 
 
-def changed(body: bytes) -> bytes:
-    """The body with one bit of one byte in its middle changed, so that it is still as long."""
-    middle = len(body) // 2
-    return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
-
-
-def without_proof(headers: dict) -> dict:
-    return {name: value for name, value in headers.items() if "signature" not in name.lower() and "token" not in name.lower() and "hmac" not in name.lower()}
-
-
-def scenario(daemon: Daemon, request: Request, tally: Tally) -> str | None:
-    """All that is tried with one request; the id under which the daemon took it."""
-
-    def expect(what: str, wanted: tuple[int, str], **sent) -> None:
-        found = status_of(daemon.post(request, **sent))
-        tally.check(f"{request.rule}: {request.name}: {what}", found == wanted, f"{found}, not {wanted}")
-
-    refused = (403, "refused")
-    # Before the genuine one, so that none of these may be answered out of the replay memory.
-    expect("signed with another secret", refused, headers=request.forged)
-    expect("without its signature", refused, headers=without_proof(request.headers))
-    if request.covers_body:
-        expect("with one byte changed", refused, body=changed(request.body))
-        expect("with a byte more", refused, body=request.body + b" ")
-    for headers in request.stale:
-        expect("stale", (400, "stale"), headers=headers)
-
-    answer = daemon.post(request)
-    tally.check(f"{request.rule}: {request.name}: as sent", status_of(answer) == (200, "accepted"), answer)
-    # A token signs nothing by which an event could be recognised again.
-    if request.covers_body:
-        expect("sent again", (200, "duplicate"))
-        for headers in request.same_event:
-            expect("the same event, signed otherwise", (200, "duplicate"), headers=headers)
-        expect("with one byte changed, after it was taken", refused, body=changed(request.body))
-    try:
-        return f"{request.rule} {json.loads(answer[1])['id']}"
-    except (ValueError, KeyError, TypeError):
-        return None
+def post_all(daemon: Daemon, senders: list[Sender], tally: Tally) -> int:
+    """How many requests were made; every event that was taken is acted on once."""
+    taken, count = [], 0
+    for sender in senders:
+        of_this = 0
+        for request in sender.requests(sender):
+            ask_libraries(sender, request, tally)
+            taken += post(daemon, sender, request, tally)
+            of_this += 1
+        by = f"library: {', '.join(sender.packages)}" if sender.packages else "document"
+        print(f"{sender.rule:17} {of_this:4} signed and judged by {by}", flush=True)
+        count += of_this
+    check_actions(daemon, taken, tally)
+    return count
 
 
 def check_actions(daemon: Daemon, taken: list[str], tally: Tally) -> None:
@@ -85,34 +60,46 @@ def check_actions(daemon: Daemon, taken: list[str], tally: Tally) -> None:
             break
         time.sleep(0.1)
     missing, extra = Counter(taken) - Counter(seen), Counter(seen) - Counter(taken)
-    tally.check(f"{len(taken)} events taken, each acted on once", not missing and not extra, f"missing {missing}, extra {extra}")
+    tally.check(
+        f"{len(taken)} events taken, each acted on once", not missing and not extra, f"missing {missing}, extra {extra}"
+    )
 
 
-def check_log(daemon: Daemon, tally: Tally) -> None:
+def check_log(daemon: Daemon, senders: list[Sender], tally: Tally) -> None:
     """No secret, the senders' or another, is in the log."""
     log = daemon.log.read_text(errors="replace")
-    for rule, secrets in SECRETS.items():
-        for which, secret in secrets.items():
-            tally.check(f"{rule}: the {which} secret is not in the log", secret not in log)
+    for sender in senders:
+        keys = sender.keys
+        for secret in {keys.sign, keys.other, *(keys.daemon if keys.secret else ())}:
+            tally.check(f"{sender.rule}: a secret is not in the log", secret not in log)
 
 
 def main() -> int:
-    binary, script = sys.argv[1:]
-    requests = signers.node(script) + signers.python()
+    binary, bridge = sys.argv[1:]
     tally = Tally()
-    with tempfile.TemporaryDirectory(prefix="hookyard-senders-") as folder:
-        daemon = Daemon(binary, Path(folder))
-        try:
-            daemon.wait_until_listening()
-            taken = [scenario(daemon, request, tally) for request in requests]
-            check_actions(daemon, [line for line in taken if line], tally)
-        finally:
-            code = daemon.stop()
-        tally.check("the daemon stops cleanly", code == 0, f"exit {code}")
-        check_log(daemon, tally)
-        if tally.failed:
-            print("the end of the daemon's log:", *daemon.log.read_text(errors="replace").splitlines()[-30:], sep="\n  ")
-    print(f"{len(requests)} requests of {len(SECRETS)} senders")
+    node = Node(bridge)
+    try:
+        senders = everyone(node)
+        with tempfile.TemporaryDirectory(prefix="hookyard-senders-") as folder:
+            senders = loadable(binary, senders, Path(folder), tally)
+            daemon = Daemon(binary, senders, Path(folder))
+            try:
+                daemon.wait_until_listening()
+                requests = post_all(daemon, senders, tally)
+            finally:
+                code = daemon.stop()
+            tally.equal("the daemon's exit code", code, 0)
+            check_log(daemon, senders, tally)
+            sent = send_back.try_all(binary, senders, Path(folder), tally)
+            if tally.failed:
+                print(
+                    "the end of the daemon's log:",
+                    *daemon.log.read_text(errors="replace").splitlines()[-30:],
+                    sep="\n  ",
+                )
+    finally:
+        node.stop()
+    print(f"{requests} requests of {len(senders)} senders, and {sent} by `hookyard send`")
     print(f"{tally.passed} passed, {tally.failed} failed")
     return 1 if tally.failed else 0
 
