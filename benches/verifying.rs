@@ -2,10 +2,6 @@
 //!
 //! `cargo bench --bench verifying`. A body of 1 KB and one of 25 KB, the size of GitHub's largest. "bare" is the keyed HMAC
 //! over the body and the comparison, with nothing read from a request. At 25 KB a scheme is to reach 0.9 of it.
-#![expect(
-    missing_docs,
-    reason = "criterion's macros and a benchmark's functions explain themselves"
-)]
 
 use std::hint::black_box;
 use std::path::Path;

@@ -24,6 +24,8 @@ pub struct Occasion<'o> {
     pub delivery: String,
     /// Which try this is, from 1.
     pub attempt: u32,
+    /// Whether the event was verified for this rule; false only in observe mode.
+    pub verified: bool,
     /// Headers that carry the sender's secret or signature: never forwarded, never written down.
     pub withheld: &'o [HeaderName],
 }
@@ -69,6 +71,7 @@ impl Occasion<'_> {
             event: Arc::new(self.event.clone()),
             rule: Arc::from(self.rule),
             attempt: self.attempt,
+            verified: self.verified,
             actions,
         })
     }
@@ -79,6 +82,7 @@ struct Names {
     event: Arc<Event>,
     rule: Arc<str>,
     attempt: u32,
+    verified: bool,
     actions: Option<Value>,
 }
 
@@ -110,6 +114,7 @@ impl Object for Names {
             "rule" => Value::from(&*self.rule),
             "endpoint" => Value::from(&*received.endpoint),
             "attempt" => Value::from(self.attempt),
+            "verified" => Value::from(self.verified),
             "actions" => self.actions.clone()?,
             _ => return None,
         })

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Format, NO, YES, coloured, rules_path, say};
+use super::{Format, NO, YES, coloured, complain, rules_path, say, secrets};
 use crate::config;
 use crate::diagnostic::{Finding, Findings, counted};
 use crate::verify;
@@ -15,6 +15,10 @@ pub struct Arguments {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// If it loads, show its secrets in place of the summary: until when each counts, and when it last matched, by the
+    /// store that the rules name. A daemon may be running on it.
+    #[arg(long, conflicts_with = "list_schemes")]
+    secrets: bool,
     /// Read no rules file: list the schemes that `verify` can name, and what each verifies.
     #[arg(long, conflicts_with = "rules")]
     list_schemes: bool,
@@ -31,6 +35,12 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
     let path = rules_path(arguments.rules.as_ref());
     let (findings, summary) = match config::load(&path, config::environment()) {
+        Ok(loaded) if arguments.secrets => {
+            if !loaded.warnings.is_empty() {
+                complain(&loaded.warnings.render(coloured(&std::io::stderr())));
+            }
+            return secrets::run(&loaded.rules, arguments.format, YES);
+        }
         Ok(loaded) => {
             let (endpoints, rules) = (loaded.rules.endpoints.len(), loaded.rules.names.len());
             (loaded.warnings, Some((endpoints, rules)))

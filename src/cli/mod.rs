@@ -5,6 +5,7 @@
 
 mod check;
 mod explain;
+mod secrets;
 mod send;
 mod serve;
 

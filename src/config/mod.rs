@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 pub use reload::{Cause, Reload, Reloader};
 
 use crate::diagnostic::{Finding, Findings, Source};
-use crate::rules::RuleSet;
+use crate::rules::{RuleSet, StoreSettings};
 use crate::secret::Keyring;
 use crate::yaml::{Document, MAX_TEXT};
 
@@ -33,6 +33,20 @@ pub fn environment() -> Vec<(OsString, OsString)> {
 #[expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where the store is: where the rules file, systemd or else the working directory says.
+pub fn store_path(settings: &StoreSettings) -> PathBuf {
+    let folder = variable("STATE_DIRECTORY");
+    // systemd may hand over several directories, separated by colons.
+    let folder = folder
+        .as_deref()
+        .and_then(|folders| folders.split(':').next())
+        .map_or(PathBuf::from("."), PathBuf::from);
+    settings
+        .path
+        .clone()
+        .unwrap_or_else(|| folder.join("hookyard.db"))
 }
 
 /// A rules file that loaded, with what is doubtful about it.

@@ -7,10 +7,11 @@ mod signals;
 mod stop;
 mod supervise;
 mod sweep;
+mod usage;
 mod watch;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::config::{self, Loaded, Reloader};
 use crate::diagnostic::Findings;
 use crate::listen::{self, Door};
 use crate::live::Live;
-use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Waiting};
+use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Usage, Waiting};
 use crate::report;
 use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
@@ -96,6 +97,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         fresh: Arc::clone(&fresh),
         begun: Mutex::default(),
     });
+    let usage = Arc::new(Usage::default());
     let (relearn, learnt) = mpsc::channel(1);
     let intake = Arc::new(Intake {
         store: Arc::clone(&shared),
@@ -105,6 +107,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
         learning: Learning::new(relearn),
+        usage: Arc::clone(&usage),
     });
     let request_timeout = server.request_timeout;
     let door = Arc::new(Door {
@@ -132,6 +135,11 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
     aside.spawn(sweep::run(Arc::clone(&shared), clock, stopping.leasing.clone()));
+    aside.spawn(usage::run(
+        Arc::clone(&usage),
+        Arc::clone(&shared),
+        stopping.leasing.clone(),
+    ));
     supervise::ready(&addresses);
 
     let orderly = loop {
@@ -150,6 +158,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
         .await;
     aside.shutdown().await;
+    usage.write_down(&*shared).await;
     shared
         .close()
         .await
@@ -171,19 +180,9 @@ fn announce(rules: &RuleSet, addresses: &[String]) {
     );
 }
 
-/// Opens the store where the rules file, systemd or the working directory says.
+/// Opens the store.
 fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, String> {
-    let folder = config::variable("STATE_DIRECTORY");
-    // systemd may hand over several directories, separated by colons.
-    let folder = folder
-        .as_deref()
-        .and_then(|folders| folders.split(':').next())
-        .map_or(PathBuf::from("."), PathBuf::from);
-    let path = settings
-        .path
-        .clone()
-        .unwrap_or_else(|| folder.join("hookyard.db"));
-    SqliteStore::open(&path, settings.settings)
+    SqliteStore::open(&config::store_path(settings), settings.settings)
         .map(|store| Arc::new(store) as Arc<dyn Store>)
         .map_err(|error| format!("cannot open the store: {error}"))
 }

@@ -262,6 +262,7 @@ impl Dispatch {
             rule: &lease.rule,
             delivery: lease.delivery.to_string(),
             attempt: lease.attempt,
+            verified: lease.unverified.is_none(),
             withheld: &endpoint.credentials,
         };
         let mut performing = pin!(self.actor.perform(action, &occasion, abort));

@@ -13,6 +13,7 @@ use super::answer::Answer;
 use super::fresh::Fresh;
 use super::judged::{Judged, Match};
 use super::learn::Learning;
+use super::usage::Usage;
 use super::waiting::{Ended, Wait, Waiting};
 use crate::act::Occasion;
 use crate::clock::Timestamp;
@@ -38,6 +39,8 @@ pub struct Intake {
     pub writing: TaskTracker,
     /// Keeps the secrets that come with handshakes.
     pub learning: Learning,
+    /// Which secrets are in use.
+    pub usage: Arc<Usage>,
 }
 
 impl Intake {
@@ -49,6 +52,7 @@ impl Intake {
             return answer;
         }
         let judged = Judged::new(endpoint, &received);
+        judged.note(&self.usage);
         if !judged.trusts_any() {
             return self.refuse(endpoint, &received, &judged);
         }
@@ -127,6 +131,11 @@ impl Intake {
                 .iter()
                 .map(|delivery| Arc::clone(&delivery.rule))
                 .collect();
+            let mut unverified = taking.deliveries.iter().filter_map(|delivery| {
+                let why = delivery.unverified.as_ref()?;
+                Some((Arc::clone(&delivery.rule), Arc::clone(why)))
+            });
+            let unverified = unverified.next();
             let taken = match store.take(taking).await {
                 Ok(taken) => taken,
                 Err(error) => {
@@ -141,7 +150,11 @@ impl Intake {
                     .filter(move |(_, taken)| matches!(taken, Taken::New(_)) == new)
                     .map(|(rule, _)| &**rule)
             };
-            report::arrival(&Arrival::taken(&kept, named(true), named(false)));
+            let arrival = Arrival::taken(&kept, named(true), named(false));
+            report::arrival(&match &unverified {
+                Some((rule, why)) => arrival.unverified(rule, why),
+                None => arrival,
+            });
             Some(taken)
         });
         written.await.ok().flatten()
@@ -253,7 +266,19 @@ fn delivery(one: &Match<'_>, now: Timestamp) -> NewDelivery {
         remember_until: now.plus(one.proof.memory(one.rule.replay_window)),
         run_duplicates: one.rule.on_duplicate == OnDuplicate::Run,
         due: now,
+        unverified: one
+            .unverified
+            .as_ref()
+            .map(|refusal| bounded(&refusal.to_string())),
     }
+}
+
+/// How much is kept of why an event was not verified, in bytes.
+const MAX_REASON: usize = 1024;
+
+fn bounded(reason: &str) -> Arc<str> {
+    let end = reason.floor_char_boundary(MAX_REASON);
+    reason.get(..end).unwrap_or_default().into()
 }
 
 /// Why no rule could have wanted the event: its body is text, and every rule that trusts it reads into its payload.
@@ -355,6 +380,7 @@ fn shape(answer: &mut Answer, respond: &Respond, event: &Event, ended: &[Ended])
             rule,
             delivery: String::new(),
             attempt: 1,
+            verified: true,
             withheld: &[],
         };
         match body.render(&occasion.values_with_actions(&actions)) {

@@ -2,14 +2,24 @@
 
 use std::borrow::Cow;
 
+use super::usage::Usage;
 use crate::clock::Timestamp;
 use crate::rules::{Endpoint, Rule};
 use crate::verify::{Proof, Received, Refusal};
+
+/// What a request proves that was refused, and is taken all the same.
+static NOTHING: Proof = Proof {
+    timestamp: None,
+    nonces: Vec::new(),
+    secret: None,
+};
 
 /// A rule that takes the event, with what proved it.
 pub(super) struct Match<'e> {
     pub(super) rule: &'e Rule,
     pub(super) proof: &'e Proof,
+    /// Why it was refused, where the rule takes it all the same (`mode: observe`).
+    pub(super) unverified: Option<Cow<'e, Refusal>>,
 }
 
 /// What each verification of an endpoint says of a request, and what follows for each rule.
@@ -34,6 +44,18 @@ impl<'e> Judged<'e> {
         }
     }
 
+    /// Notes which secrets it was that held.
+    pub(super) fn note(&self, usage: &Usage) {
+        for (verification, proof) in self.endpoint.verifications.iter().zip(&self.proofs) {
+            if let Ok(Proof {
+                secret: Some(source), ..
+            }) = proof
+            {
+                usage.note(&self.endpoint.path, verification.scheme(), source, self.now);
+            }
+        }
+    }
+
     /// What proves the request for this rule, or why it does not.
     fn judge(&self, rule: &Rule) -> Option<Result<&Proof, Cow<'_, Refusal>>> {
         let proof = match self.proofs.get(rule.verification)? {
@@ -44,19 +66,33 @@ impl<'e> Judged<'e> {
         Some(fresh.map(|()| proof).map_err(Cow::Owned))
     }
 
-    /// The rule at `index` with its proof, if it is in force and the request is genuine and fresh for it.
+    /// The rule at `index` with its proof, if it is in force and takes the request: because it is genuine and fresh for
+    /// it, or because its verification only observes.
     pub(super) fn matched(&self, index: usize) -> Option<Match<'_>> {
         let rule = self.endpoint.rules.get(index).filter(|rule| rule.enabled)?;
-        let proof = self.judge(rule)?.ok()?;
-        Some(Match { rule, proof })
+        let (proof, unverified) = match self.judge(rule)? {
+            Ok(proof) => (proof, None),
+            Err(refusal) => {
+                let verification = self.endpoint.verifications.get(rule.verification)?;
+                if !verification.observes() {
+                    return None;
+                }
+                (&NOTHING, Some(refusal))
+            }
+        };
+        Some(Match {
+            rule,
+            proof,
+            unverified,
+        })
     }
 
-    /// Whether the rule at `index` is in force and trusts the request.
+    /// Whether the rule at `index` is in force and takes the request.
     pub(super) fn trusts(&self, index: usize) -> bool {
         self.matched(index).is_some()
     }
 
-    /// Whether anybody trusts it: a rule, or, where no rule is in force, the endpoint's own verification.
+    /// Whether anybody takes it: a rule, or, where no rule is in force, the endpoint's own verification.
     pub(super) fn trusts_any(&self) -> bool {
         if self.endpoint.rules.iter().any(|rule| rule.enabled) {
             (0..self.endpoint.rules.len()).any(|index| self.trusts(index))

@@ -11,6 +11,7 @@ mod intake;
 mod judged;
 mod learn;
 mod settlement;
+mod usage;
 mod waiting;
 
 pub use answer::Answer;
@@ -18,4 +19,5 @@ pub use dispatch::{Dispatch, MAX_RUNNING};
 pub use fresh::Fresh;
 pub use intake::{INVALID, Intake, undecodable, unstructured, without_credentials};
 pub use learn::{Learning, Relearn};
+pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};
 pub use waiting::Waiting;

@@ -20,6 +20,8 @@ pub struct Arrival<'a> {
     outcome: &'static str,
     rules: String,
     handshake: Option<&'static str>,
+    /// A rule that takes it although it is not verified, and why it is not.
+    unverified: String,
     why: String,
     /// Whether the body may hold a secret.
     withheld: bool,
@@ -94,6 +96,15 @@ impl<'a> Arrival<'a> {
         }
     }
 
+    /// The same, taken by `rule` although it is not verified.
+    #[must_use]
+    pub fn unverified(self, rule: &str, why: &str) -> Self {
+        Self {
+            unverified: format!("rule {rule} only observes: {why}"),
+            ..self
+        }
+    }
+
     /// The same without the body, which may hold a secret.
     #[must_use]
     pub fn withheld(self) -> Self {
@@ -109,6 +120,7 @@ impl<'a> Arrival<'a> {
             outcome,
             rules: String::new(),
             handshake: None,
+            unverified: String::new(),
             why: String::new(),
             withheld: false,
         }
@@ -120,12 +132,24 @@ pub fn arrival(arrival: &Arrival<'_>) {
     let received = arrival.received;
     let client = received.client.map(tracing::field::display);
     let (rules, why) = (some(&arrival.rules), some(&arrival.why));
+    let unverified = some(&arrival.unverified);
     let (event, endpoint, outcome) = (
         tracing::field::display(received.id),
         &*received.endpoint,
         arrival.outcome,
     );
     match outcome {
+        _ if unverified.is_some() => warn!(
+            event,
+            endpoint,
+            client,
+            outcome,
+            rules,
+            unverified,
+            why,
+            bytes = received.body.len(),
+            "arrival"
+        ),
         "accepted" | "duplicate" | "ignored" | "handshake" => {
             info!(
                 event,

@@ -61,6 +61,21 @@ pub struct NewDelivery {
     pub run_duplicates: bool,
     /// When its first action is due.
     pub due: Timestamp,
+    /// Why it is owed although the event was not verified for its rule; none: it was.
+    pub unverified: Option<Arc<str>>,
+}
+
+/// When a secret last matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretUse {
+    /// The endpoint on which it matched.
+    pub endpoint: Arc<str>,
+    /// The scheme that it is the secret of.
+    pub scheme: Arc<str>,
+    /// Where it comes from, as the rules file names it: `env:NAME`. Never the secret.
+    pub source: Arc<str>,
+    /// When an event that it verified arrived last.
+    pub last_matched: Timestamp,
 }
 
 /// What became of a [`NewDelivery`].
@@ -90,6 +105,8 @@ pub struct Lease {
     pub received: Arc<Received>,
     /// How its body is decoded, as it was given in the [`Taking`].
     pub decode: String,
+    /// Why it is owed although the event was not verified, as it was given in the [`NewDelivery`].
+    pub unverified: Option<Arc<str>>,
 }
 
 /// How a lease ends.
@@ -171,6 +188,8 @@ pub struct Delivery {
     pub attempt: u32,
     /// What it is doing.
     pub state: State,
+    /// Why it is owed although the event was not verified.
+    pub unverified: Option<Arc<str>>,
 }
 
 /// What a delivery is doing.

@@ -23,6 +23,9 @@
 //! settlement was not written is therefore run again: at least once, with the same attempt number. Settling a
 //! delivery that is not leased is an error and changes nothing, so no attempt is written down twice.
 //!
+//! **Secrets in use.** [`note_secrets`](Store::note_secrets) keeps, for each endpoint, scheme and source, the latest moment that it
+//! was told; an earlier one changes nothing. At most [`SECRETS_KEPT`] are kept, those that matched last.
+//!
 //! **Errors.** After an error nothing of the call is kept: a settlement that failed leaves the lease in place, to
 //! be settled again or released. The one exception is a machine that dies in the very moment of the error: what was
 //! being written may then turn out to be there, whole. An error of one caller is not the error of another, except
@@ -56,8 +59,8 @@ use crate::clock::Timestamp;
 use crate::verify::EventId;
 
 pub use delivery::{
-    AttemptRecord, Delivery, DeliveryId, Lease, NewDelivery, Refused, Settled, Settlement, State, Taken,
-    Taking,
+    AttemptRecord, Delivery, DeliveryId, Lease, NewDelivery, Refused, SecretUse, Settled, Settlement, State,
+    Taken, Taking,
 };
 pub use error::StoreError;
 pub use settings::{Counts, Keep, Settings};
@@ -67,6 +70,9 @@ pub type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 
 /// The most attempts that [`Store::attempts`] lists.
 pub const ATTEMPTS_LISTED: usize = 100;
+
+/// The most secrets of which it is kept when they last matched.
+pub const SECRETS_KEPT: usize = 1000;
 
 /// The most deliveries that [`Store::deliveries`] lists.
 pub const DELIVERIES_LISTED: usize = 1000;
@@ -109,6 +115,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The latest refusals, newest first.
     fn refused(&self, limit: usize) -> Answer<'_, Vec<Refused>>;
+
+    /// Keeps when secrets last matched.
+    fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()>;
+
+    /// When secrets last matched, in the order of endpoint, scheme and source.
+    fn secrets(&self) -> Answer<'_, Vec<SecretUse>>;
 
     /// Puts other settings in force; they hold from the next call on.
     fn adopt(&self, settings: Settings);

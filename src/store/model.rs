@@ -6,7 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::contract::{Memory, Sqlite, Subject, after, arrival, nonce, record};
-use super::{DeliveryId, Keep, Lease, NewDelivery, Settings, Settled, Settlement, StoreError, Taken};
+use super::{
+    DeliveryId, Keep, Lease, NewDelivery, SecretUse, Settings, Settled, Settlement, StoreError, Taken,
+};
 use crate::clock::Timestamp;
 use crate::verify::EventId;
 
@@ -22,6 +24,7 @@ enum Step {
     Release(usize),
     Pass(i64),
     Sweep,
+    NoteSecrets(Vec<SecretUse>),
     Crash,
     Restart,
 }
@@ -41,6 +44,7 @@ fn new_delivery() -> impl Strategy<Value = NewDelivery> {
             remember_until: after(until),
             run_duplicates: again && rule == 0,
             due: after(due),
+            unverified: (rule == 2).then(|| Arc::from("the signature does not match")),
         })
 }
 
@@ -68,9 +72,19 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(Step::Release),
         3 => (0_i64..60_000).prop_map(Step::Pass),
         2 => Just(Step::Sweep),
+        1 => prop::collection::vec(secret_use(), 0..4).prop_map(Step::NoteSecrets),
         1 => Just(Step::Crash),
         1 => Just(Step::Restart),
     ]
+}
+
+fn secret_use() -> impl Strategy<Value = SecretUse> {
+    ("[ab]", "[ab]", "[ab]", 0_i64..1000).prop_map(|(endpoint, scheme, source, at)| SecretUse {
+        endpoint: endpoint.into(),
+        scheme: scheme.into(),
+        source: source.into(),
+        last_matched: after(at),
+    })
 }
 
 /// Both stores, and what is known under which name in each: they make their own delivery ids.
@@ -112,6 +126,10 @@ impl Pair {
             Step::Sweep => {
                 let now = self.now();
                 assert_eq!(self.memory.sweep_all(now).await, self.sqlite.sweep_all(now).await);
+            }
+            Step::NoteSecrets(uses) => {
+                self.memory.store().note_secrets(uses.clone()).await.unwrap();
+                self.sqlite.store().note_secrets(uses).await.unwrap();
             }
             Step::Crash => {
                 self.memory = self.memory.crash();
@@ -158,12 +176,13 @@ impl Pair {
                     rule,
                     action,
                     attempt,
+                    unverified,
                     ..
                 } = &lease;
                 let event = lease.received.id;
                 (
                     self.number(store, lease.delivery),
-                    format!("{rule} {action} {attempt} {event}"),
+                    format!("{rule} {action} {attempt} {event} {unverified:?}"),
                 )
             });
             numbered.collect::<Vec<Numbered>>()
@@ -201,6 +220,7 @@ impl Pair {
         let (memory, sqlite) = (self.memory.store(), self.sqlite.store());
         assert_eq!(memory.counts().await, sqlite.counts().await);
         assert_eq!(memory.next_due().await, sqlite.next_due().await);
+        assert_eq!(memory.secrets().await, sqlite.secrets().await);
         for event in &self.events {
             let numbered = async |store: usize, of: &dyn super::Store| {
                 let listed = of.deliveries(*event).await.unwrap();
@@ -212,9 +232,13 @@ impl Pair {
                         action,
                         attempt,
                         state,
+                        unverified,
                         ..
                     } = delivery;
-                    (number, format!("{event} {rule} {action} {attempt} {state:?}"))
+                    (
+                        number,
+                        format!("{event} {rule} {action} {attempt} {state:?} {unverified:?}"),
+                    )
                 });
                 numbered.collect::<Vec<Numbered>>()
             };

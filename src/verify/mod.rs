@@ -8,6 +8,7 @@
 
 mod catalogue;
 mod handshake;
+mod mode;
 mod proof;
 mod received;
 mod refusal;
@@ -25,6 +26,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 pub use self::catalogue::{Entry, catalogue, table};
 use self::handshake::Handshake;
 pub use self::handshake::{Greeting, Lesson};
+use self::mode::{Beside, Mode};
 pub use self::proof::{Nonce, Proof, SentAt};
 pub use self::received::{EventId, Received};
 pub use self::refusal::Refusal;
@@ -45,6 +47,7 @@ pub struct Verification {
     event: Option<EventName>,
     siblings: Vec<HeaderName>,
     handshake: Option<Handshake>,
+    mode: Mode,
 }
 
 /// Where a sender's event name stands.
@@ -113,13 +116,14 @@ pub fn schemes() -> impl Iterator<Item = &'static str> {
 }
 
 impl Verification {
-    /// Compiles the value of `verify:`: `none`, or a mapping with one scheme. Everything that is wrong with it is
-    /// added to `findings`; what it returns may be used only if they hold no error.
+    /// Compiles the value of `verify:`: `none`, or a mapping with one scheme and perhaps a `mode`. Everything that is wrong
+    /// with it is added to `findings`; what it returns may be used only if they hold no error.
     pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
         if node.as_str() == Some("none") {
             return Some(Self::new("none", Scheme::None(None, surroundings.max_body)));
         }
-        let (name, settings) = one_scheme(node, findings)?;
+        let Beside { schemes, mode } = Beside::read(node, findings);
+        let (name, settings) = one_scheme(node, &schemes, findings)?;
         let scheme = Scheme::compile(name, settings, surroundings, findings);
         let by_default = Preset::named(name).and_then(|preset| preset.handshake);
         // Also where the scheme is at fault, so that all faults are found at once.
@@ -132,6 +136,7 @@ impl Verification {
         );
         Some(Self {
             handshake,
+            mode,
             ..Self::new(name, scheme?)
         })
     }
@@ -149,6 +154,7 @@ impl Verification {
             }),
             siblings: siblings.iter().filter_map(|name| header(name)).collect(),
             handshake: None,
+            mode: Mode::default(),
         }
     }
 
@@ -166,8 +172,13 @@ impl Verification {
     }
 
     /// The scheme as it was written: `github`, `hmac`, `none`.
-    pub fn scheme(&self) -> &str {
+    pub fn scheme(&self) -> &'static str {
         self.name
+    }
+
+    /// Whether what it refuses is let in all the same, and marked (`mode: observe`).
+    pub fn observes(&self) -> bool {
+        self.mode == Mode::Observe
     }
 
     /// Whether nothing is verified.
@@ -227,7 +238,11 @@ impl fmt::Debug for Verification {
 }
 
 /// The one scheme that a mapping names, and its settings.
-fn one_scheme<'d>(node: Node<'d>, findings: &mut Findings) -> Option<(&'static str, Node<'d>)> {
+fn one_scheme<'d>(
+    node: Node<'d>,
+    entries: &[(&'d str, Node<'d>)],
+    findings: &mut Findings,
+) -> Option<(&'static str, Node<'d>)> {
     const EXAMPLE: &str =
         "write `verify: {github: env:GITHUB_SECRET}`, or `verify: none` to let everybody in";
     let known = |typed: &str| schemes().find(|name| *name == typed);
@@ -240,8 +255,7 @@ fn one_scheme<'d>(node: Node<'d>, findings: &mut Findings) -> Option<(&'static s
         });
         return None;
     }
-    let entries = node.entries();
-    let [(typed, settings)] = entries.as_slice() else {
+    let [(typed, settings)] = entries else {
         let names: Vec<String> = entries.iter().map(|(name, _)| format!("`{name}`")).collect();
         let message = if names.is_empty() {
             "`verify` names no scheme".to_owned()

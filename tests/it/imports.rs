@@ -42,7 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "verify", "payload", "matching", "act", "rules", "pipeline", "config", "daemon",
+            "verify", "payload", "matching", "store", "act", "rules", "pipeline", "config", "daemon",
         ],
     ),
     ("main", &["cli"]),

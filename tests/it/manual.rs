@@ -168,6 +168,8 @@ fn every_key_stands_in_the_example() {
         "all",
         "not",
         "event",
+        "not_after",
+        "mode",
     ];
     for operator in operators {
         assert!(

@@ -18,6 +18,10 @@ use crate::verify::Draft;
 const AGENT: &str = concat!("hookyard/", env!("CARGO_PKG_VERSION"));
 /// Carries the event's id.
 const EVENT_ID: HeaderName = HeaderName::from_static("x-hookyard-event-id");
+/// Says that the sender was not verified; left out where it was.
+const VERIFIED: HeaderName = HeaderName::from_static("x-hookyard-verified");
+/// What headers of ours begin with: nobody else's of that name go on.
+const OURS: &str = "x-hookyard-";
 /// Carries the delivery's id, the same for every try, so that the target can tell a second try from a second event.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -69,6 +73,9 @@ impl Forward {
             (IDEMPOTENCY_KEY, occasion.delivery.clone()),
         ] {
             headers.insert(name.clone(), header(&name, &value)?);
+        }
+        if !occasion.verified {
+            headers.insert(VERIFIED, HeaderValue::from_static("false"));
         }
         for (name, template) in &self.headers {
             let value = template
@@ -168,6 +175,7 @@ fn passed_on(occasion: &Occasion<'_>) -> HeaderMap {
             // The target's answer is kept as it is: it had better be readable.
             || [HOST, CONTENT_LENGTH, EXPECT, FORWARDED, ACCEPT_ENCODING].contains(name)
             || name.as_str().starts_with("x-forwarded-")
+            || name.as_str().starts_with(OURS)
             || named_by_connection.iter().any(|named| named == name.as_str());
         if !stays {
             headers.append(name.clone(), value.clone());

@@ -45,7 +45,7 @@ async fn the_record_is_one_line_without_credentials() {
         record,
         json!({
             "id": id, "received_at": "2023-11-14T22:13:20.000Z", "endpoint": "/deploy/{app}", "rule": "deploy-site",
-            "method": "POST", "path": "/deploy/site", "query": "who=me&who=you", "client": "192.0.2.1",
+            "verified": true, "method": "POST", "path": "/deploy/site", "query": "who=me&who=you", "client": "192.0.2.1",
             "headers": {"x-github-event": "push", "x-many": "a, b"},
             "payload": {"message": "two\nlines", "id": 9_007_199_254_740_993_i64},
         })

@@ -86,6 +86,7 @@ fn occasion<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> Occasion<'o> {
         rule: "deploy-site",
         delivery: "d-1".into(),
         attempt: 2,
+        verified: true,
         withheld,
     }
 }

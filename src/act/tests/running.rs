@@ -56,6 +56,7 @@ async fn the_environment_is_clean() {
             "HOOKYARD_ENDPOINT",
             "HOOKYARD_EVENT_ID",
             "HOOKYARD_RULE",
+            "HOOKYARD_VERIFIED",
             "LANG",
             "OWN",
             "PATH"

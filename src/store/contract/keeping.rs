@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Subject, after, arrival, done, owed};
-use crate::store::{Keep, NewDelivery, Refused, Settings, Settlement, StoreError, Taken};
+use crate::store::{
+    Keep, NewDelivery, Refused, SECRETS_KEPT, SecretUse, Settings, Settlement, StoreError, Taken,
+};
 
 /// Done is kept for 100 s, dead for 1000 s, and ten refusals.
 fn settings() -> Settings {
@@ -188,12 +190,47 @@ pub async fn other_settings_hold_from_the_next_call_on<S: Subject>() {
     assert_eq!(store.counts().await.unwrap().refused, 10);
 }
 
+fn used(source: &str, millis: i64) -> SecretUse {
+    SecretUse {
+        endpoint: "/github".into(),
+        scheme: "github".into(),
+        source: source.into(),
+        last_matched: after(millis),
+    }
+}
+
+pub async fn the_latest_match_of_each_secret_is_kept_also_after_a_crash<S: Subject>() {
+    let subject = S::open(settings());
+    let store = subject.store();
+    assert_eq!(store.secrets().await, Ok(vec![]));
+    let first = vec![used("env:OLD", 5), used("env:NEW", 3), used("env:NEW", 9)];
+    store.note_secrets(first).await.unwrap();
+    let earlier = vec![used("env:OLD", 4), used("env:NEW", 10)];
+    store.note_secrets(earlier).await.unwrap();
+    store.note_secrets(Vec::new()).await.unwrap();
+    let expected = Ok(vec![used("env:NEW", 10), used("env:OLD", 5)]);
+    assert_eq!(store.secrets().await, expected);
+    assert_eq!(subject.crash().restart().await.store().secrets().await, expected);
+}
+
+pub async fn of_too_many_secrets_those_that_matched_last_are_kept<S: Subject>() {
+    let subject = S::open(settings());
+    let store = subject.store();
+    let most = i64::try_from(SECRETS_KEPT).unwrap();
+    let uses = (0..most + 3).map(|number| used(&format!("no. {number:05}"), number));
+    store.note_secrets(uses.collect()).await.unwrap();
+    let kept = store.secrets().await.unwrap();
+    assert_eq!(kept.len(), SECRETS_KEPT);
+    assert_eq!(kept[0].last_matched, after(3));
+}
+
 pub async fn a_closed_store_says_so<S: Subject>() {
     let subject = S::open(settings());
     let store = subject.store();
     store.close().await.unwrap();
     assert_eq!(store.close().await, Err(StoreError::Closed));
     assert_eq!(store.next_due().await, Err(StoreError::Closed));
+    assert_eq!(store.secrets().await, Err(StoreError::Closed));
     let taken = subject.take(&arrival(0), &[owed("deploy", &[])]).await;
     assert_eq!(taken, Err(StoreError::Closed));
     store.refuse(refused(0));

@@ -122,3 +122,28 @@ pub async fn deliveries_of_one_event_share_it<S: Subject>() {
     );
     assert!(Arc::ptr_eq(&leases[0].received, &leases[1].received));
 }
+
+pub async fn why_a_delivery_is_not_verified_comes_back_with_it<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let why: Option<Arc<str>> = Some("the header `x` is missing".into());
+    let unverified = NewDelivery {
+        unverified: why.clone(),
+        ..owed("observing", &[])
+    };
+    let received = arrival(0);
+    subject
+        .take(&received, &[unverified, owed("enforcing", &[])])
+        .await
+        .unwrap();
+    // Leased from memory, and read back from the disk.
+    let leases = subject.store().lease(2, after(0)).await.unwrap();
+    let marks: Vec<_> = leases.iter().map(|lease| lease.unverified.clone()).collect();
+    assert_eq!(marks, [why.clone(), None]);
+    let subject = subject.crash();
+    let leases = subject.store().lease(2, after(0)).await.unwrap();
+    let marks: Vec<_> = leases.iter().map(|lease| lease.unverified.clone()).collect();
+    assert_eq!(marks, [why.clone(), None]);
+    let listed = subject.store().deliveries(received.id).await.unwrap();
+    let marks: Vec<_> = listed.into_iter().map(|delivery| delivery.unverified).collect();
+    assert_eq!(marks, [why, None]);
+}

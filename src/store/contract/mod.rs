@@ -56,7 +56,8 @@ promises! {
         a_released_delivery_waits_as_it_did,
         leases_end_with_a_crash,
         the_next_due_time_is_that_of_the_first_unleased_delivery,
-        deliveries_of_one_event_share_it;
+        deliveries_of_one_event_share_it,
+        why_a_delivery_is_not_verified_comes_back_with_it;
     settling:
         the_next_action_begins_with_its_first_attempt,
         a_retry_keeps_the_action_and_raises_the_attempt,
@@ -76,5 +77,7 @@ promises! {
         a_nonce_outlives_its_event,
         a_sweep_goes_in_steps,
         other_settings_hold_from_the_next_call_on,
+        the_latest_match_of_each_secret_is_kept_also_after_a_crash,
+        of_too_many_secrets_those_that_matched_last_are_kept,
         a_closed_store_says_so;
 }

@@ -197,6 +197,7 @@ pub fn owed(rule: &str, nonces: &[&str]) -> NewDelivery {
         remember_until: after(1000),
         run_duplicates: false,
         due: after(0),
+        unverified: None,
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::store::once::{self, Novelty};
 use crate::store::{
-    AttemptRecord, Counts, Delivery, DeliveryId, Lease, NewDelivery, Refused, Settings, Settled, Settlement,
-    State, StoreError, Taken, Taking,
+    AttemptRecord, Counts, Delivery, DeliveryId, Lease, NewDelivery, Refused, SECRETS_KEPT, SecretUse,
+    Settings, Settled, Settlement, State, StoreError, Taken, Taking,
 };
 use crate::verify::{EventId, Received};
 
@@ -28,6 +28,8 @@ pub(super) struct Contents {
     pub nonces: HashMap<(Arc<str>, Vec<u8>), Remembered>,
     /// The ring, oldest first.
     pub refused: VecDeque<Refused>,
+    /// When secrets last matched, by endpoint, scheme and source.
+    pub secrets: BTreeMap<[Arc<str>; 3], Timestamp>,
     /// Whether nothing more is answered.
     pub closed: bool,
 }
@@ -134,6 +136,7 @@ impl Contents {
                 action: 0,
                 attempt: 1,
                 state: State::Waiting { due },
+                unverified: delivery.unverified,
             },
             due,
             attempts: Vec::new(),
@@ -160,6 +163,7 @@ impl Contents {
                 attempt: kept.delivery.attempt,
                 received: Arc::clone(&event.received),
                 decode: event.decode.clone(),
+                unverified: kept.delivery.unverified.clone(),
             });
         }
         leases
@@ -207,6 +211,36 @@ impl Contents {
         while self.refused.len() > self.settings.keep.refused {
             self.refused.pop_front();
         }
+    }
+
+    /// Keeps when secrets last matched.
+    pub fn note_secrets(&mut self, uses: Vec<SecretUse>) {
+        for used in uses {
+            let key = [used.endpoint, used.scheme, used.source];
+            let known = self.secrets.entry(key).or_insert(used.last_matched);
+            *known = (*known).max(used.last_matched);
+        }
+        let mut latest: Vec<_> = self.secrets.iter().collect();
+        latest.sort_by_key(|(key, at)| (std::cmp::Reverse(**at), (*key).clone()));
+        let gone: Vec<_> = latest.into_iter().skip(SECRETS_KEPT).collect();
+        let gone: Vec<_> = gone.into_iter().map(|(key, _)| key.clone()).collect();
+        for key in gone {
+            self.secrets.remove(&key);
+        }
+    }
+
+    /// When secrets last matched.
+    pub fn secrets(&self) -> Vec<SecretUse> {
+        let listed = self.secrets.iter().map(|(key, at)| {
+            let [endpoint, scheme, source] = key.clone();
+            SecretUse {
+                endpoint,
+                scheme,
+                source,
+                last_matched: *at,
+            }
+        });
+        listed.collect()
     }
 
     /// How much of everything there is.

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use self::contents::{Contents, Kept};
 use super::{
     ATTEMPTS_LISTED, Answer, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId, Lease, Refused,
-    Settings, Settled, Store, StoreError, Taken, Taking,
+    SecretUse, Settings, Settled, Store, StoreError, Taken, Taking,
 };
 use crate::clock::Timestamp;
 use crate::verify::EventId;
@@ -136,6 +136,17 @@ impl Store for MemoryStore {
 
     fn refused(&self, limit: usize) -> Answer<'_, Vec<Refused>> {
         self.answer(move |contents| Ok(contents.refused.iter().rev().take(limit).cloned().collect()))
+    }
+
+    fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()> {
+        self.answer(move |contents| {
+            contents.note_secrets(uses);
+            Ok(())
+        })
+    }
+
+    fn secrets(&self) -> Answer<'_, Vec<SecretUse>> {
+        self.answer(|contents| Ok(contents.secrets()))
     }
 
     fn adopt(&self, settings: Settings) {

@@ -87,6 +87,18 @@ fn trusted(path: &Path, application: i64, version: i64) -> Result<(), StoreError
 
 /// Looks whether the database is sound and ours, through a connection that writes nothing.
 pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
+    let connection = read_only(path)?;
+    let number = |name: &str| {
+        connection
+            .pragma_query_value(None, name, |row| row.get(0))
+            .map_err(|error| meaning(path, &error))
+    };
+    trusted(path, number("application_id")?, number("user_version")?)?;
+    check(path, &connection)
+}
+
+/// A connection that writes nothing, and leaves nothing beside the file.
+pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
     let said = |error: rusqlite::Error| meaning(path, &error);
     let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let has_log = beside(path, "-wal")
@@ -104,13 +116,7 @@ pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(said)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(said)?;
-    let number = |name: &str| {
-        connection
-            .pragma_query_value(None, name, |row| row.get(0))
-            .map_err(said)
-    };
-    trusted(path, number("application_id")?, number("user_version")?)?;
-    check(path, &connection)
+    Ok(connection)
 }
 
 /// The path as a URI that says that nobody else writes to the file, which the lock has made sure of.

@@ -24,6 +24,8 @@ pub(super) struct Fresh {
     pub received: Arc<Received>,
     /// How its body is decoded.
     pub decode: String,
+    /// Why it is owed although the event was not verified.
+    pub unverified: Option<Arc<str>>,
 }
 
 /// The latest of them, by row.

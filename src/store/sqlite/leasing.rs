@@ -90,6 +90,7 @@ impl Writer {
                     attempt: 1,
                     received: fresh.received,
                     decode: fresh.decode,
+                    unverified: fresh.unverified,
                 });
                 continue;
             }
@@ -130,6 +131,7 @@ impl Writer {
                 attempt: waiting.attempt,
                 received,
                 decode,
+                unverified: waiting.unverified.map(Arc::from),
             });
         }
         Ok(())

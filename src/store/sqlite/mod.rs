@@ -13,6 +13,7 @@ mod reading;
 mod refusals;
 mod rows;
 mod schema;
+mod secrets;
 mod settling;
 mod sweeping;
 mod taking;
@@ -31,12 +32,14 @@ use tokio::sync::{mpsc, oneshot};
 use self::change::{Called, Change, reply};
 use self::leasing::Offer;
 use self::refusals::Refusals;
+use self::secrets::NoteSecrets;
+pub use self::secrets::read as read_secrets;
 use self::settling::Settle;
 use self::sweeping::Sweep;
 use self::taking::Take;
 use self::writer::{CALLS, Command, Writer};
 use super::{
-    Answer, AttemptRecord, Counts, Delivery, DeliveryId, Lease, Refused, Settings, Settled, Store,
+    Answer, AttemptRecord, Counts, Delivery, DeliveryId, Lease, Refused, SecretUse, Settings, Settled, Store,
     StoreError, Taken, Taking,
 };
 use crate::clock::Timestamp;
@@ -192,6 +195,17 @@ impl Store for SqliteStore {
 
     fn refused(&self, limit: usize) -> Answer<'_, Vec<Refused>> {
         self.read(move |writer| reading::refused(&writer.file.connection, limit).map_err(unreadable))
+    }
+
+    fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()> {
+        self.write(move || NoteSecrets(uses))
+    }
+
+    fn secrets(&self) -> Answer<'_, Vec<SecretUse>> {
+        self.read(|writer| {
+            let listed = secrets::list(&writer.file.connection);
+            listed.map_err(|error| writer.meaning(&error))
+        })
     }
 
     fn adopt(&self, settings: Settings) {

@@ -20,10 +20,10 @@ pub(super) const SAME_DUE: &str = "SELECT due, seq FROM deliveries \
 pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
      WHERE state = 'waiting' AND due > ?1 ORDER BY due, seq LIMIT ?2";
 
-const WAITING: &str = "SELECT id, rule, action, attempt, event FROM deliveries \
+const WAITING: &str = "SELECT id, rule, action, attempt, event, unverified FROM deliveries \
      WHERE seq = ?1 AND due = ?2 AND state = 'waiting'";
 
-const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason FROM deliveries \
+const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason, unverified FROM deliveries \
      WHERE event = (SELECT seq FROM events WHERE id = ?1) ORDER BY seq LIMIT ?2";
 
 const ATTEMPTS: &str = "SELECT action, number, started_at, duration, outcome, detail, stdout, stderr FROM attempts \
@@ -63,6 +63,8 @@ pub(super) struct Waiting {
     pub attempt: u32,
     /// The row of its event.
     pub event: i64,
+    /// Why it is owed although the event was not verified.
+    pub unverified: Option<String>,
 }
 
 /// The delivery that waits at a place; none if somebody else has written to the file.
@@ -75,6 +77,7 @@ pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result
             action: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX),
             attempt: row.get(3)?,
             event: row.get(4)?,
+            unverified: row.get(5)?,
         })
     });
     row.optional()
@@ -113,6 +116,7 @@ pub(super) fn deliveries(
             action: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX),
             attempt: row.get(3)?,
             state: if is_leased(id) { State::Leased } else { state(row)? },
+            unverified: row.get::<_, Option<String>>(8)?.map(Arc::from),
         });
     }
     Ok(listed)

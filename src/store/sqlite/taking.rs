@@ -30,8 +30,8 @@ const EVENT: &str = "INSERT INTO events \
 
 const BODY: &str = "INSERT INTO bodies (event, body) VALUES (?1, ?2)";
 
-const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due) \
-     VALUES (?1, ?2, ?3, 'waiting', 0, 1, ?4)";
+const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified) \
+     VALUES (?1, ?2, ?3, 'waiting', 0, 1, ?4, ?5)";
 
 /// An event to be written down, with its columns ready: that is done where the event came in, not by the one writer.
 pub(super) struct Take {
@@ -132,7 +132,8 @@ impl Change for Take {
                 id.to_string(),
                 event,
                 delivery.rule,
-                due
+                due,
+                delivery.unverified
             ])?;
             let seq = batch.connection.last_insert_rowid();
             batch.waiting.push(Place { due, seq });
@@ -141,6 +142,7 @@ impl Change for Take {
                 rule: Arc::clone(&delivery.rule),
                 received: Arc::clone(&self.taking.received),
                 decode: self.taking.decode.clone(),
+                unverified: delivery.unverified.clone(),
             };
             batch.fresh.push((seq, fresh));
             taken.push(Taken::New(id));

@@ -237,3 +237,80 @@ fn a_verification_is_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<crate::verify::Verification>();
 }
+
+#[test]
+fn a_mode_stands_beside_the_scheme_and_enforces_unless_it_observes() {
+    for (text, observes) in [
+        ("{github: env:A}", false),
+        ("{github: env:A, mode: enforce}", false),
+        ("{mode: observe, github: {secret: env:A}}", true),
+        ("{token: {header: X-Token, secret: env:A}, mode: observe}", true),
+    ] {
+        let (verification, findings) = compiled(text, None);
+        let codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(codes == ["observe"], observes, "{text}: {findings:?}");
+        assert_eq!(verification.unwrap().observes(), observes, "{text}");
+    }
+}
+
+#[test]
+fn a_mode_that_is_none_is_found_once_and_hides_nothing() {
+    for (text, expected) in [
+        (
+            "{github: env:A, mode: obsreve}",
+            "1:31: unknown mode `obsreve` (did you mean `observe`? known here: enforce, observe)",
+        ),
+        (
+            "{github: env:A, mode: [observe]}",
+            "1:25: `mode` is one of enforce, observe",
+        ),
+        (
+            "{github: env:A, mode: }",
+            "1:29: `mode` is one of enforce, observe",
+        ),
+        (
+            "{github: env:A, mdoe: observe}",
+            "1:25: unknown key `mdoe` (did you mean `mode`? known here: mode)",
+        ),
+        (
+            "{none: , mode: observe}",
+            "1:18: with `none` nothing is verified, and `mode` has no meaning",
+        ),
+        (
+            "{github: env:A, gitlab: env:B, mode: observe}",
+            "1:1: `verify` names one scheme, not 2: `github`, `gitlab` (write `verify: {github: env:GITHUB_SECRET}`, or \
+             `verify: none` to let everybody in)",
+        ),
+    ] {
+        assert_eq!(lines(text), [expected], "{text}");
+    }
+    assert_eq!(codes("{mode: observe}"), ["one-scheme"]);
+    assert_eq!(
+        codes("{github: env:UNSET, mode: obsreve}"),
+        ["unknown-value", "secret"]
+    );
+}
+
+#[test]
+fn every_secret_is_named_by_its_source_with_its_end() {
+    let verification = compiled(
+        "{hmac: {secret: [env:B, {secret: env:A, not_after: 2026-12-31}, written out]}}",
+        None,
+    )
+    .0
+    .unwrap();
+    let named: Vec<String> = verification
+        .secrets()
+        .iter()
+        .map(|(source, end)| format!("{source} {}", end.map(|end| end.to_string()).unwrap_or_default()))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            "env:B ",
+            "env:A 2026-12-31T23:59:59.999Z",
+            "no. 3 in the rules file "
+        ]
+    );
+    assert_eq!(compiled("none", None).0.unwrap().secrets(), []);
+}

@@ -1,0 +1,132 @@
+//! `hookyard check --secrets`: which secrets there are, until when they count, and when each last matched.
+
+use std::time::Duration;
+
+use super::{Format, fail, say};
+use crate::clock::{Clock, Timestamp};
+use crate::config;
+use crate::rules::RuleSet;
+use crate::store::SecretUse;
+use crate::store::sqlite::read_secrets;
+
+/// One secret of one verification.
+struct Row {
+    endpoint: String,
+    scheme: &'static str,
+    source: String,
+    not_after: Option<Timestamp>,
+    last_matched: Option<Timestamp>,
+}
+
+/// Prints the secrets of a rules file that loads; the exit code is `code`, unless the store cannot be read.
+pub fn run(rules: &RuleSet, format: Format, code: u8) -> u8 {
+    let path = config::store_path(&rules.store);
+    let uses = match read_secrets(&path) {
+        Ok(uses) => uses,
+        Err(error) => return fail(&format!("cannot read the store: {error}")),
+    };
+    let now = Clock::system().now();
+    let rows = rows(rules, uses.as_deref().unwrap_or_default());
+    let text = match format {
+        Format::Json => json(&rows, now).to_string(),
+        Format::Text => {
+            let mut text = table(&rows, now);
+            if uses.is_none() {
+                let store = path.display();
+                text.push_str(&format!(
+                    "\nno store at `{store}` yet: nothing has matched anything"
+                ));
+            }
+            text
+        }
+    };
+    say(&text, code)
+}
+
+/// Every secret, in the order of the rules file.
+fn rows(rules: &RuleSet, uses: &[SecretUse]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for endpoint in &rules.endpoints {
+        for verification in &endpoint.verifications {
+            for (source, not_after) in verification.secrets() {
+                let mut used = uses.iter().filter(|used| {
+                    used.endpoint == endpoint.path
+                        && *used.scheme == *verification.scheme()
+                        && used.source == source
+                });
+                rows.push(Row {
+                    endpoint: endpoint.path.to_string(),
+                    scheme: verification.scheme(),
+                    source: source.to_string(),
+                    not_after,
+                    last_matched: used.next().map(|used| used.last_matched),
+                });
+            }
+        }
+    }
+    rows
+}
+
+/// For people.
+fn table(rows: &[Row], now: Timestamp) -> String {
+    let heads = ["endpoint", "scheme", "secret", "not after", "last matched"];
+    let mut lines = vec![heads.map(str::to_owned)];
+    lines.extend(rows.iter().map(|row| {
+        [
+            row.endpoint.clone(),
+            row.scheme.to_owned(),
+            row.source.clone(),
+            match row.not_after {
+                None => "-".to_owned(),
+                Some(end) if end < now => format!("{end} (expired: it can be removed)"),
+                Some(end) => format!("{end} (in {})", about(end.since(now))),
+            },
+            match row.last_matched {
+                None => "never seen".to_owned(),
+                Some(at) => format!("{at} ({} ago)", about(now.since(at))),
+            },
+        ]
+    }));
+    let mut widths = [0; 5];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let padded = lines.iter().map(|line| {
+        let cells: Vec<String> = line
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        cells.join("  ").trim_end().to_owned()
+    });
+    padded.collect::<Vec<_>>().join("\n")
+}
+
+/// A duration by its largest unit.
+fn about(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "s"),
+        120..7200 => (seconds / 60, "min"),
+        7200..172_800 => (seconds / 3600, "h"),
+        _ => (seconds / 86_400, "days"),
+    };
+    format!("{count} {unit}")
+}
+
+/// For programs.
+fn json(rows: &[Row], now: Timestamp) -> serde_json::Value {
+    let secrets = rows.iter().map(|row| {
+        serde_json::json!({
+            "endpoint": row.endpoint,
+            "scheme": row.scheme,
+            "secret": row.source,
+            "not_after": row.not_after.map(|end| end.to_string()),
+            "expired": row.not_after.is_some_and(|end| end < now),
+            "last_matched": row.last_matched.map(|at| at.to_string()),
+        })
+    });
+    serde_json::json!({"secrets": secrets.collect::<Vec<_>>()})
+}

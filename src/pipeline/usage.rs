@@ -1,0 +1,89 @@
+//! When did each secret last match? Noted in memory as requests come, written to the store now and then.
+//!
+//! It serves an operator who replaces a secret and wonders whether anybody still uses the old one. Nothing is decided by
+//! it, so a crash may lose the last [`EVERY`] of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::report;
+use crate::store::{SECRETS_KEPT, SecretUse, Store};
+
+/// How often what was noted is written down.
+pub const EVERY: Duration = Duration::from_secs(10);
+
+/// An endpoint, a scheme, and the source of a secret.
+type Key = (Arc<str>, &'static str, Arc<str>);
+
+/// What is noted; at most [`SECRETS_KEPT`] entries at once.
+#[derive(Debug, Default)]
+pub struct Usage {
+    latest: Mutex<HashMap<Key, Timestamp>>,
+}
+
+impl Usage {
+    /// Notes that a secret has verified what arrived `at` on an endpoint.
+    pub fn note(&self, endpoint: &Arc<str>, scheme: &'static str, source: &Arc<str>, at: Timestamp) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = latest.len() < SECRETS_KEPT;
+        let key = (Arc::clone(endpoint), scheme, Arc::clone(source));
+        if let Some(known) = latest.get_mut(&key) {
+            *known = (*known).max(at);
+        } else if room {
+            latest.insert(key, at);
+        }
+    }
+
+    /// Writes down what was noted since the last time; what cannot be written is noted again.
+    pub async fn write_down(&self, store: &dyn Store) {
+        let noted = std::mem::take(&mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner));
+        if noted.is_empty() {
+            return;
+        }
+        let uses = noted.iter().map(|((endpoint, scheme, source), at)| SecretUse {
+            endpoint: Arc::clone(endpoint),
+            scheme: Arc::from(*scheme),
+            source: Arc::clone(source),
+            last_matched: *at,
+        });
+        if let Err(error) = store.note_secrets(uses.collect()).await {
+            report::store_failed("note which secrets are in use", &error.to_string());
+            for ((endpoint, scheme, source), at) in noted {
+                self.note(&endpoint, scheme, &source, at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Settings;
+    use crate::store::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn the_latest_match_of_each_secret_is_written_down_once() {
+        let (usage, store) = (Usage::default(), MemoryStore::new(Settings::default()));
+        let (path, a, b): (Arc<str>, Arc<str>, Arc<str>) = ("/in".into(), "env:A".into(), "env:B".into());
+        let at = Timestamp::from_seconds;
+        for (source, seconds) in [(&a, 7), (&b, 3), (&a, 9), (&a, 8)] {
+            usage.note(&path, "github", source, at(seconds));
+        }
+        usage.write_down(&store).await;
+        let noted = |uses: Vec<SecretUse>| -> Vec<(String, i64)> {
+            uses.iter()
+                .map(|used| (used.source.to_string(), used.last_matched.as_seconds()))
+                .collect()
+        };
+        let expected = [("env:A".to_owned(), 9), ("env:B".to_owned(), 3)];
+        assert_eq!(noted(store.secrets().await.unwrap()), expected);
+        assert!(usage.latest.lock().unwrap().is_empty());
+        // What the store did not take is tried again with the next.
+        store.close().await.unwrap();
+        usage.note(&path, "github", &b, at(11));
+        usage.write_down(&store).await;
+        assert_eq!(usage.latest.lock().unwrap().len(), 1);
+    }
+}

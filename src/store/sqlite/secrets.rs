@@ -1,0 +1,70 @@
+//! When each secret last matched.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+
+use super::change::{Batch, Change, Failure};
+use super::examine::{inspect, read_only};
+use super::file::meaning;
+use crate::clock::Timestamp;
+use crate::store::{SECRETS_KEPT, SecretUse, StoreError};
+
+const NOTE: &str = "INSERT INTO secrets (endpoint, scheme, source, last_matched) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT DO UPDATE SET last_matched = max(last_matched, excluded.last_matched)";
+
+/// Those that have not matched for longest go first.
+const TRIM: &str = "DELETE FROM secrets WHERE (endpoint, scheme, source) IN \
+     (SELECT endpoint, scheme, source FROM secrets \
+      ORDER BY last_matched DESC, endpoint, scheme, source LIMIT -1 OFFSET ?1)";
+
+const LIST: &str =
+    "SELECT endpoint, scheme, source, last_matched FROM secrets ORDER BY endpoint, scheme, source";
+
+/// Uses to be noted.
+pub(super) struct NoteSecrets(pub Vec<SecretUse>);
+
+impl Change for NoteSecrets {
+    type Said = ();
+
+    fn make(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+        let mut note = batch.connection.prepare_cached(NOTE)?;
+        for used in &self.0 {
+            let at = used.last_matched.as_millis();
+            note.execute(params![used.endpoint, used.scheme, used.source, at])?;
+        }
+        let kept = i64::try_from(SECRETS_KEPT).unwrap_or(i64::MAX);
+        batch.connection.prepare_cached(TRIM)?.execute([kept])?;
+        Ok(())
+    }
+}
+
+/// All of them, of a store that a daemon may have open; none if there is no such file, or it is older than the table.
+pub fn read(path: &Path) -> Result<Option<Vec<SecretUse>>, StoreError> {
+    inspect(path)?;
+    if !path.exists() {
+        return Ok(None);
+    }
+    let connection = read_only(path)?;
+    let said = |error: rusqlite::Error| meaning(path, &error);
+    let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'secrets'";
+    let known: i64 = connection.query_row(known, [], |row| row.get(0)).map_err(said)?;
+    if known == 0 {
+        return Ok(None);
+    }
+    list(&connection).map(Some).map_err(said)
+}
+
+/// All of them.
+pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<SecretUse>> {
+    let mut list = connection.prepare_cached(LIST)?;
+    let read = list.query_map([], |row| {
+        Ok(SecretUse {
+            endpoint: row.get::<_, String>(0)?.into(),
+            scheme: row.get::<_, String>(1)?.into(),
+            source: row.get::<_, String>(2)?.into(),
+            last_matched: Timestamp::from_millis(row.get(3)?),
+        })
+    })?;
+    read.collect()
+}
