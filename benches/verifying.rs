@@ -43,6 +43,7 @@ const SCHEMES: [&str; 18] = [
     "netlify",
 ];
 
+/// The scheme, with a secret that serves any of them.
 fn verification(scheme: &str) -> Verification {
     let text = match scheme {
         "discord" => format!("{{discord: {{private_key: '{SECRET}'}}}}"),
@@ -75,6 +76,7 @@ fn body(size: usize) -> Bytes {
     ))
 }
 
+/// A genuine request.
 fn request(verification: &Verification, body: Bytes) -> Received {
     let at = Timestamp::from_seconds(1_795_000_000);
     let mut headers = HeaderMap::new();

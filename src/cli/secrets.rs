@@ -30,26 +30,25 @@ pub fn run(rules: &RuleSet, format: Format, code: u8) -> u8 {
     let text = match format {
         Format::Json => json(&rows, now).to_string(),
         Format::Text => {
-            let mut text = table(&rows, now);
-            if uses.is_none() {
+            let table = table(&rows, now);
+            if uses.is_some() {
+                table
+            } else {
                 let store = path.display();
-                text.push_str(&format!(
-                    "\nno store at `{store}` yet: nothing has matched anything"
-                ));
+                format!("{table}\nno store at `{store}` yet: nothing has matched anything")
             }
-            text
         }
     };
     say(&text, code)
 }
 
 /// Every secret, in the order of the rules file.
-fn rows(rules: &RuleSet, uses: &[SecretUse]) -> Vec<Row> {
+fn rows(rules: &RuleSet, noted: &[SecretUse]) -> Vec<Row> {
     let mut rows = Vec::new();
     for endpoint in &rules.endpoints {
         for verification in &endpoint.verifications {
             for (source, not_after) in verification.secrets() {
-                let mut used = uses.iter().filter(|used| {
+                let matched = noted.iter().find(|used| {
                     used.endpoint == endpoint.path
                         && *used.scheme == *verification.scheme()
                         && used.source == source
@@ -59,7 +58,7 @@ fn rows(rules: &RuleSet, uses: &[SecretUse]) -> Vec<Row> {
                     scheme: verification.scheme(),
                     source: source.to_string(),
                     not_after,
-                    last_matched: used.next().map(|used| used.last_matched),
+                    last_matched: matched.map(|used| used.last_matched),
                 });
             }
         }

@@ -99,7 +99,9 @@ impl Signed {
         for (name, value) in &self.query {
             whole.push(if whole.contains('?') { '&' } else { '?' });
             let escaped = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            whole.push_str(&format!("{}={}", escaped(name), escaped(value)));
+            whole.push_str(&escaped(name));
+            whole.push('=');
+            whole.push_str(&escaped(value));
         }
         if let Some(fragment) = fragment {
             whole.push('#');

@@ -28,12 +28,11 @@ impl<'d> Body<'d> {
     /// The text or the number at a path.
     pub fn text_at(&self, path: &SingularPath) -> Option<String> {
         let parsed;
-        let value = match &self.changed {
-            Some(value) => value,
-            None => {
-                parsed = serde_json::from_slice(self.original).ok()?;
-                &parsed
-            }
+        let value = if let Some(value) = &self.changed {
+            value
+        } else {
+            parsed = serde_json::from_slice(self.original).ok()?;
+            &parsed
         };
         let written = text_of(path.find(value)?)?;
         String::from_utf8(written).ok()

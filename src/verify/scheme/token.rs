@@ -146,7 +146,7 @@ impl Token {
         let secret = self.secrets.first().ok_or("there is no secret to send")?;
         let text = || {
             let text = std::str::from_utf8(secret.key.expose());
-            text.map_err(|_| "the secret is no text".to_owned())
+            text.map_err(|error| format!("the secret is no text: {error}"))
                 .map(str::to_owned)
         };
         match &self.place {

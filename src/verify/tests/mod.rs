@@ -12,6 +12,7 @@ mod properties;
 mod refused;
 mod settings;
 mod signed;
+mod tampered;
 mod vectors;
 
 use std::path::Path;

@@ -1,9 +1,6 @@
 //! What is proven: timestamps, nonces, several secrets, and timestamps and ids in the body.
 
-use super::{
-    NOW, SUITABLE, compiled, doubtful, header, now, received, sent, sent_as, verification, working,
-    working_with_another,
-};
+use super::{NOW, SUITABLE, compiled, doubtful, header, now, received, sent, sent_as, verification, working};
 use crate::clock::Timestamp;
 use crate::verify::{EventName, Nonce, schemes};
 
@@ -48,115 +45,6 @@ fn every_preset_signs_what_it_proves_over_any_body() {
             }
         }
     }
-}
-
-/// Every part of a request that the sender signs: altered, the request is refused.
-#[test]
-fn of_every_scheme_each_signed_part_is_protected() {
-    let mut parts = 0;
-    for scheme in schemes().filter(|scheme| *scheme != "none") {
-        let verification = doubtful(&working(scheme));
-        let request = sent(&verification, SUITABLE);
-        let altered = |what: &str, alter: &dyn Fn(&mut crate::verify::Received)| {
-            let mut request = request.clone();
-            alter(&mut request);
-            let proof = verification.prove(&request);
-            assert!(proof.is_err(), "{scheme}: {what} was altered and it held");
-        };
-        let other = doubtful(&working_with_another(scheme));
-        assert!(other.prove(&request).is_err(), "{scheme}: another secret");
-        let tokens = [
-            "gitlab",
-            "harbor",
-            "telegram",
-            "microsoft_graph",
-            "token",
-            "basic",
-            "bearer",
-            "azure_devops",
-            "alertmanager",
-            "cloudevents",
-        ];
-        for header in verification.credential_headers() {
-            if !request.headers.contains_key(&header) {
-                continue;
-            }
-            parts += 1;
-            altered("the signature", &|request| {
-                let mut bytes = request.headers[&header].as_bytes().to_vec();
-                // In the middle: the last letters of base64 may hold bits that count for nothing.
-                let at = bytes.len() - 9;
-                bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
-                request
-                    .headers
-                    .insert(&header, http::HeaderValue::from_bytes(&bytes).unwrap());
-            });
-            altered("the signature left out", &|request| {
-                drop(request.headers.remove(&header))
-            });
-        }
-        if tokens.contains(&scheme) {
-            continue;
-        }
-        if scheme != "mailgun" && scheme != "adyen_payments" {
-            parts += 1;
-            altered("the body", &|request| {
-                let mut body = request.body.to_vec();
-                let at = body.len() - 4;
-                body[at] ^= 1;
-                request.body = body.into();
-            });
-            altered("a byte more", &|request| {
-                request.body = [&request.body, b"\n".as_slice()].concat().into()
-            });
-        }
-        for header in ["timestamp", "id"] {
-            let names: Vec<http::HeaderName> = request
-                .headers
-                .keys()
-                .filter(|name| name.as_str().ends_with(header))
-                .cloned()
-                .collect();
-            for name in names {
-                parts += 1;
-                altered(header, &|request| {
-                    let text = request.headers[&name].to_str().unwrap();
-                    let changed = text.replacen(['1', '2'], "3", 1);
-                    request.headers.insert(&name, changed.parse().unwrap());
-                });
-            }
-        }
-        if ["twilio", "twilio_sha256", "square", "hubspot", "trello"].contains(&scheme) {
-            parts += 1;
-            altered("the path", &|request| request.path.push('x'));
-            altered("the query", &|request| request.query.push_str("&x=1"));
-        }
-        if scheme == "hubspot" {
-            altered("the method", &|request| request.method = http::Method::PUT);
-        }
-        for (in_body, path) in [
-            ("mailgun", "timestamp"),
-            ("mailgun", "token"),
-            ("mailgun", "signature"),
-            ("adyen_payments", "pspReference"),
-            ("adyen_payments", "value"),
-            ("adyen_payments", "currency"),
-            ("adyen_payments", "success"),
-            ("adyen_payments", "hmacSignature"),
-        ] {
-            if in_body == scheme {
-                parts += 1;
-                altered(path, &|request| {
-                    let text = std::str::from_utf8(&request.body).unwrap();
-                    let at = text.rfind(&format!("\"{path}\":")).unwrap() + path.len() + 7;
-                    let mut body = request.body.to_vec();
-                    body[at] = if body[at] == b'1' { b'2' } else { b'1' };
-                    request.body = body.into();
-                });
-            }
-        }
-    }
-    assert!(parts > 100, "{parts}");
 }
 
 #[test]

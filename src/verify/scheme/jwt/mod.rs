@@ -207,8 +207,8 @@ impl Jwt {
             return Err("there is no key to sign with".to_owned());
         };
         let encode = |json: Value| BASE64URL_NOPAD.encode(json.to_string().as_bytes());
-        let head = encode(json!({"alg": algorithm.name(), "typ": "JWT"}));
-        let signed = format!("{head}.{}", encode(self.claims_of(draft)));
+        let first = encode(json!({"alg": algorithm.name(), "typ": "JWT"}));
+        let signed = format!("{first}.{}", encode(self.claims_of(draft)));
         let signature = held.key.sign(*algorithm, signed.as_bytes()).ok_or_else(|| {
             format!(
                 "a private key is needed to sign by `{}`, and a verification has the public key alone",

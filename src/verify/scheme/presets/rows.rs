@@ -64,7 +64,10 @@ const STANDARD: SignatureRow = SignatureRow {
     prefix: "v1,",
     separator: " ",
     content: "{id}.{timestamp}.{body}",
-    timestamp: seconds(PlaceRow::Header(&["webhook-timestamp", "svix-timestamp"])),
+    timestamp: Some(seconds(PlaceRow::Header(&[
+        "webhook-timestamp",
+        "svix-timestamp",
+    ]))),
     id: Some(PlaceRow::Header(&["webhook-id", "svix-id"])),
     ..BASE64
 };
@@ -77,8 +80,8 @@ const TWILIO: SignatureRow = SignatureRow {
 };
 
 /// A timestamp in Unix seconds.
-const fn seconds(place: PlaceRow) -> Option<TimestampRow> {
-    Some(TimestampRow { place, unit: Unit::S })
+const fn seconds(place: PlaceRow) -> TimestampRow {
+    TimestampRow { place, unit: Unit::S }
 }
 
 /// All of them.
@@ -127,7 +130,7 @@ pub static PRESETS: &[Preset] = &[
         sender: "GitLab 19+, signing token",
         scheme: Row::Signature(SignatureRow {
             signature: PlaceRow::Header(&["webhook-signature"]),
-            timestamp: seconds(PlaceRow::Header(&["webhook-timestamp"])),
+            timestamp: Some(seconds(PlaceRow::Header(&["webhook-timestamp"]))),
             id: Some(PlaceRow::Header(&["webhook-id"])),
             ..STANDARD
         }),
@@ -216,7 +219,7 @@ pub static PRESETS: &[Preset] = &[
             prefix: "v1=",
             separator: ",",
             content: "{timestamp}.{body}",
-            timestamp: seconds(PlaceRow::Item("t=")),
+            timestamp: Some(seconds(PlaceRow::Item("t="))),
             ..PLAIN
         }),
         event: Some(Payload("$.type")),
@@ -229,7 +232,7 @@ pub static PRESETS: &[Preset] = &[
         sender: "Slack",
         scheme: Row::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Slack-Signature"]),
-            timestamp: seconds(PlaceRow::Header(&["X-Slack-Request-Timestamp"])),
+            timestamp: Some(seconds(PlaceRow::Header(&["X-Slack-Request-Timestamp"]))),
             ..V0
         }),
         event: Some(Payload("$.event.type")),
@@ -273,7 +276,9 @@ pub static PRESETS: &[Preset] = &[
         scheme: Row::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Twilio-Email-Event-Webhook-Signature"]),
             content: "{timestamp}{body}",
-            timestamp: seconds(PlaceRow::Header(&["X-Twilio-Email-Event-Webhook-Timestamp"])),
+            timestamp: Some(seconds(PlaceRow::Header(&[
+                "X-Twilio-Email-Event-Webhook-Timestamp",
+            ]))),
             ..PLAIN_P256
         }),
         event: Some(Payload("$[0].event")),
@@ -286,7 +291,7 @@ pub static PRESETS: &[Preset] = &[
         scheme: Row::Signature(SignatureRow {
             signature: PlaceRow::Json("$.signature.signature"),
             content: "{timestamp}{id}",
-            timestamp: seconds(PlaceRow::Json("$.signature.timestamp")),
+            timestamp: Some(seconds(PlaceRow::Json("$.signature.timestamp"))),
             id: Some(PlaceRow::Json("$.signature.token")),
             window: Duration::from_mins(15),
             ..PLAIN
@@ -302,7 +307,7 @@ pub static PRESETS: &[Preset] = &[
         scheme: Row::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Signature-Ed25519"]),
             content: "{timestamp}{body}",
-            timestamp: seconds(PlaceRow::Header(&["X-Signature-Timestamp"])),
+            timestamp: Some(seconds(PlaceRow::Header(&["X-Signature-Timestamp"]))),
             ..PLAIN_ED25519
         }),
         event: Some(Payload("$.event.type")),
@@ -391,7 +396,7 @@ pub static PRESETS: &[Preset] = &[
         sender: "Zoom",
         scheme: Row::Signature(SignatureRow {
             signature: PlaceRow::Header(&["x-zm-signature"]),
-            timestamp: seconds(PlaceRow::Header(&["x-zm-request-timestamp"])),
+            timestamp: Some(seconds(PlaceRow::Header(&["x-zm-request-timestamp"]))),
             ..V0
         }),
         event: Some(Payload("$.event")),
@@ -410,7 +415,6 @@ pub static PRESETS: &[Preset] = &[
         siblings: &["X-Hub-Signature"],
         note: "set `verify_token` to pass its handshake",
         handshake: Some("meta"),
-        ..SENDER
     },
     // S: dropbox.com/developers, "Webhooks", and published examples.
     Preset {
@@ -535,7 +539,7 @@ pub static PRESETS: &[Preset] = &[
             prefix: "h1=",
             separator: ";",
             content: "{timestamp}:{body}",
-            timestamp: seconds(PlaceRow::Item("ts=")),
+            timestamp: Some(seconds(PlaceRow::Item("ts="))),
             window: Duration::from_secs(5),
             ..PLAIN
         }),
@@ -666,7 +670,7 @@ pub static PRESETS: &[Preset] = &[
             prefix: "v1=",
             separator: ",",
             content: "{timestamp}.{body}",
-            timestamp: seconds(PlaceRow::Item("t=")),
+            timestamp: Some(seconds(PlaceRow::Item("t="))),
             window: Duration::from_mins(3),
             ..PLAIN
         }),

@@ -36,16 +36,16 @@ impl Signature {
         early: Option<&Value>,
     ) -> Result<Claim<'r>, Refusal> {
         let missing = || Refusal::MissingSignature {
-            place: self.signature.words(0),
+            place: self.place.words(0),
         };
-        let (index, items) = match &self.signature {
+        let (index, items) = match &self.place {
             Place::Headers(names) => {
                 let (index, header) = family(names, &received.headers)?;
                 (index, self.lines(&received.headers, header)?)
             }
             Place::Query(name) => {
                 let repeated = || Refusal::RepeatedSignature {
-                    place: self.signature.words(0),
+                    place: self.place.words(0),
                 };
                 let text = only_query(&received.query, name, repeated)?.ok_or_else(missing)?;
                 (0, self.owned_items(text.as_bytes()))
@@ -58,7 +58,7 @@ impl Signature {
         };
         if items.len() > MAX_ITEMS {
             return Err(Refusal::MalformedSignature {
-                place: self.signature.words(index),
+                place: self.place.words(index),
                 fault: format!("holds more than {MAX_ITEMS} items"),
             });
         }
@@ -110,7 +110,7 @@ impl Signature {
             Some(_) => format!("holds no item that begins with `{}`", self.prefix),
         });
         Err(Refusal::MalformedSignature {
-            place: self.signature.words(claim.index),
+            place: self.place.words(claim.index),
             fault,
         })
     }
@@ -216,7 +216,7 @@ impl Signature {
     /// The words for a place in one request.
     pub(super) fn words(&self, place: &Place, claim: &Claim<'_>) -> String {
         match place {
-            Place::Item(prefix) => format!("the item `{prefix}` of {}", self.signature.words(claim.index)),
+            Place::Item(prefix) => format!("the item `{prefix}` of {}", self.place.words(claim.index)),
             place => place.words(claim.index),
         }
     }

@@ -8,6 +8,7 @@ mod claim;
 mod content;
 mod coverage;
 mod form;
+mod key_settings;
 pub mod keys;
 pub mod mac;
 pub mod settings;
@@ -34,7 +35,7 @@ pub struct Signature {
     /// What signatures are compared with.
     pub keys: Keys,
     /// Where signatures stand; of headers one for each family.
-    pub signature: Place,
+    pub place: Place,
     /// How a signature is written.
     pub encoding: Encoding,
     /// What an item must begin with.
@@ -86,7 +87,7 @@ impl Signature {
             headers: &received.headers,
         };
         let wrong = || Refusal::BadSignature {
-            place: self.signature.words(claim.index),
+            place: self.place.words(claim.index),
         };
         let now = received.at;
         let compared = match &other_url {
@@ -165,7 +166,7 @@ impl Signature {
 
     /// The headers that hold signatures.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
-        match &self.signature {
+        match &self.place {
             Place::Headers(names) => names.clone(),
             _ => Vec::new(),
         }
@@ -173,7 +174,7 @@ impl Signature {
 
     /// The name in the query that holds the signature.
     pub fn credential_query(&self) -> Option<&str> {
-        match &self.signature {
+        match &self.place {
             Place::Query(name) => Some(name),
             _ => None,
         }
@@ -191,7 +192,7 @@ impl Signature {
         let signs = |piece: &Piece, place: Option<&Place>| {
             place.is_some_and(Place::is_in_body) && self.content.covers(piece)
         };
-        self.signature.is_in_body()
+        self.place.is_in_body()
             || signs(
                 &Piece::Timestamp,
                 self.timestamp.as_ref().map(|source| &source.place),

@@ -134,7 +134,7 @@ impl Signature {
         {
             signature = format!("{item}{stamp}{separator}{signature}");
         }
-        match &self.signature {
+        match &self.place {
             Place::Headers(names) => {
                 let mut line = value(&signature)?;
                 line.set_sensitive(true);

@@ -1,0 +1,131 @@
+//! The keys of a signature, out of its settings: shared secrets, or public keys and the private one that signs.
+//!
+//! A key is written as text, in hex, in base64 or in PEM (RFC 7468). No fault repeats it.
+
+use rustls::pki_types::pem::{PemObject, SectionKind};
+
+use super::keys::{Held, Keys};
+use super::mac::{KeyEncoding, Mac};
+use super::settings::Fields;
+use super::signer::Signer;
+use crate::diagnostic::Findings;
+use crate::secret::{Secret, source_of};
+use crate::verify::handshake;
+use crate::verify::scheme::Surroundings;
+use crate::verify::scheme::presets::{Kind, SignatureRow};
+use crate::verify::scheme::settings;
+use crate::yaml::Node;
+
+/// The keys; none if nothing could be read.
+pub(super) fn keys(
+    node: Node<'_>,
+    row: &SignatureRow,
+    fields: &Fields,
+    surroundings: &Surroundings<'_>,
+    findings: &mut Findings,
+) -> Option<Keys> {
+    let decoding = fields.key_encoding.unwrap_or(row.key_encoding);
+    let strip = fields.strip_prefix.as_deref().unwrap_or(row.strip_prefix);
+    let keyring = surroundings.keyring;
+    match row.kind {
+        Kind::Hmac(algorithm) => {
+            let algorithm = fields.algorithm.unwrap_or(algorithm);
+            let learnt = handshake::learnt(node, keyring);
+            let to_be_learnt = learnt.is_some();
+            let secrets = match learnt {
+                Some(learnt) => learnt.into_iter().map(|secret| (node, secret)).collect(),
+                None => settings::secrets(node, "secret", keyring, findings),
+            };
+            let mut keys = Vec::new();
+            for (place, held) in secrets {
+                match key(&held.key, &[strip], decoding, "secret")
+                    .map(|key| Mac::keyed(algorithm, key.expose()))
+                {
+                    Ok(mac) => keys.extend(mac.map(|mac| held.with(mac))),
+                    Err(message) => findings.push(place.error("secret", message)),
+                }
+            }
+            (to_be_learnt || !keys.is_empty()).then_some(Keys::Shared(algorithm, keys))
+        }
+        Kind::Public(curve) => {
+            let signer = node.given("private_key").and_then(|place| {
+                let secret = keyring.read(place, findings)?;
+                let strips = [strip, row.private_prefix];
+                let bytes = key_or_pem(&secret, &strips, decoding, "PRIVATE KEY");
+                let signer = bytes.and_then(|bytes| {
+                    Signer::new(curve, bytes.expose())
+                        .ok_or_else(|| "the private key is none of this kind".to_owned())
+                });
+                signer
+                    .map_err(|message| findings.push(place.error("key", message)))
+                    .ok()
+            });
+            if node.given("private_key").is_some() && node.given("public_key").is_none() {
+                let place = node.given("private_key")?;
+                let source = place.as_str().and_then(source_of).unwrap_or("private_key");
+                let held = Held {
+                    key: signer.as_ref()?.public_key()?,
+                    source: source.into(),
+                    not_after: None,
+                };
+                return Some(Keys::Public(curve, vec![held], signer));
+            }
+            let mut keys = Vec::new();
+            for (place, held) in settings::public_keys(node, "public_key", keyring, findings) {
+                let bytes = key_or_pem(&held.key, &[strip], decoding, "PUBLIC KEY");
+                let key = bytes.and_then(|bytes| {
+                    curve
+                        .public_key(bytes.expose())
+                        .ok_or_else(|| "the public key is none of this kind".to_owned())
+                });
+                match key {
+                    Ok(key) => keys.push(held.with(key)),
+                    Err(message) => findings.push(place.error("key", message)),
+                }
+            }
+            (!keys.is_empty()).then_some(Keys::Public(curve, keys, signer))
+        }
+    }
+}
+
+/// The key that a secret's text stands for; the error does not repeat it.
+fn key(secret: &Secret, strips: &[&str], decoding: KeyEncoding, what: &str) -> Result<Secret, String> {
+    let text = secret.expose();
+    let strip = strips
+        .iter()
+        .find(|strip| !strip.is_empty() && text.starts_with(strip.as_bytes()))
+        .copied()
+        .unwrap_or_default();
+    let stripped = text.strip_prefix(strip.as_bytes()).unwrap_or(text);
+    let key = decoding.decode(stripped);
+    let key = Secret::new(key.map_err(|fault| format!("the {what} is {fault}"))?);
+    if stripped.iter().all(u8::is_ascii_whitespace) || key.expose().is_empty() {
+        return Err(format!("nothing is left of the {what} without `{strip}`"));
+    }
+    Ok(key)
+}
+
+/// As [`key()`]; a text in PEM is read as that (RFC 7468).
+fn key_or_pem(
+    secret: &Secret,
+    strips: &[&str],
+    decoding: KeyEncoding,
+    label: &str,
+) -> Result<Secret, String> {
+    let text = secret.expose();
+    if !text.trim_ascii_start().starts_with(b"-----BEGIN ") {
+        return match decoding {
+            KeyEncoding::Utf8 => Err("a key is written in hex, in base64 or in PEM".to_owned()),
+            decoding => key(secret, strips, decoding, &label.to_ascii_lowercase()),
+        };
+    }
+    let wanted = |kind: SectionKind| match kind {
+        SectionKind::PublicKey => label == "PUBLIC KEY",
+        SectionKind::PrivateKey | SectionKind::EcPrivateKey => label == "PRIVATE KEY",
+        _ => false,
+    };
+    match <(SectionKind, Vec<u8>)>::from_pem_slice(text) {
+        Ok((kind, der)) if wanted(kind) => Ok(Secret::new(der)),
+        _ => Err(format!("the PEM holds no `{label}`")),
+    }
+}
