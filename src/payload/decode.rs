@@ -91,6 +91,18 @@ pub fn decode(decode: Decode, headers: &HeaderMap, body: &Bytes, limit: u64) -> 
     })
 }
 
+/// What [`decode`] would say, of a body that was read as JSON already; `None` if it would read it in another way.
+pub fn known(decode: Decode, headers: &HeaderMap, json: &Arc<Value>) -> Option<Payload> {
+    let content_type = ContentType::of(headers);
+    let as_json = decode == Decode::Json || (decode == Decode::Auto && content_type.media == Media::Json);
+    let plainly = charset::named(content_type.charset.as_deref()) == Ok(UTF_8)
+        && !headers.contains_key(http::header::CONTENT_ENCODING);
+    (as_json && plainly).then(|| Payload {
+        kind: Kind::Json,
+        value: Arc::clone(json),
+    })
+}
+
 fn json(charset: &'static Encoding, body: &[u8]) -> Result<(Kind, Value), Undecodable> {
     let transcribed;
     let (kind, body) = if charset == UTF_8 {

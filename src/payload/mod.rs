@@ -20,7 +20,7 @@ mod parameter;
 mod undecodable;
 mod xml;
 
-pub use decode::{Decode, decode};
+pub use decode::{Decode, decode, known};
 pub use event::{Event, Kind, Payload};
 pub use undecodable::Undecodable;
 

@@ -57,7 +57,11 @@ impl Intake {
             return self.refuse(endpoint, &received, &judged);
         }
         let limit = endpoint.max_body;
-        let payload = match payload::decode(endpoint.decode, &received.headers, &received.body, limit) {
+        let known = judged
+            .read()
+            .and_then(|json| payload::known(endpoint.decode, &received.headers, json));
+        let decode = || payload::decode(endpoint.decode, &received.headers, &received.body, limit);
+        let payload = match known.map_or_else(decode, Ok) {
             Ok(payload) => payload,
             Err(error) => return unread(endpoint, &received, undecodable(&error), &error.to_string()),
         };

@@ -1,6 +1,9 @@
 //! Which rules of an endpoint trust a request: each verification computed once, freshness by each rule's own window.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::usage::Usage;
 use crate::clock::Timestamp;
@@ -12,6 +15,7 @@ static NOTHING: Proof = Proof {
     timestamp: None,
     nonces: Vec::new(),
     secret: None,
+    read: None,
 };
 
 /// A rule that takes the event, with what proved it.
@@ -54,6 +58,13 @@ impl<'e> Judged<'e> {
                 usage.note(&self.endpoint.path, verification.scheme(), source, self.now);
             }
         }
+    }
+
+    /// The body as JSON, if a verification had to read it.
+    pub(super) fn read(&self) -> Option<&Arc<Value>> {
+        self.proofs
+            .iter()
+            .find_map(|proof| proof.as_ref().ok()?.read.as_ref())
     }
 
     /// What proves the request for this rule, or why it does not.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Refusal;
@@ -26,6 +27,8 @@ pub struct Proof {
     pub nonces: Vec<Nonce>,
     /// The source of the secret that it was, as the rules file names it; none where nothing is verified.
     pub secret: Option<Arc<str>>,
+    /// The whole body as JSON, where it had to be read for the proof, so that nobody reads it a second time.
+    pub read: Option<Arc<Value>>,
 }
 
 /// When a request says that it was sent.
@@ -116,6 +119,7 @@ mod tests {
             }),
             nonces: Vec::new(),
             secret: None,
+            read: None,
         }
     }
 
@@ -146,6 +150,7 @@ mod tests {
             }),
             nonces: Vec::new(),
             secret: None,
+            read: None,
         };
         assert!(a_millisecond_late.freshness(WINDOW, now).is_err());
     }

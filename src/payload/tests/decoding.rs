@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::payload::form::MAX_FIELDS;
+use crate::payload::known;
 
 #[test]
 fn a_body_is_read_as_its_content_type_says() {
@@ -319,6 +320,40 @@ proptest! {
                 headers.insert(CONTENT_ENCODING, HeaderValue::from_str(&coding).unwrap());
                 drop(read_with(how, &headers, &body));
             }
+        }
+    }
+}
+
+#[test]
+fn what_was_read_as_json_already_is_what_decoding_would_say_or_nothing() {
+    let body = Bytes::from_static(br#"{"a":[1,"x"]}"#);
+    let json = std::sync::Arc::new(serde_json::from_slice(&body).unwrap());
+    for (content_type, coding, same) in [
+        ("application/json", "", true),
+        ("application/vnd.x+json; charset=UTF-8", "", true),
+        ("application/json; charset=utf-16le", "", false),
+        ("application/json", "gzip", false),
+        ("text/plain", "", false),
+        ("", "", false),
+    ] {
+        let mut headers = headers(content_type);
+        if !coding.is_empty() {
+            headers.insert("content-encoding", coding.parse().unwrap());
+        }
+        for how in Decode::ALL {
+            let Some(known) = known(how, &headers, &json) else {
+                assert!(
+                    !same || !matches!(how, Decode::Auto | Decode::Json),
+                    "{content_type}"
+                );
+                continue;
+            };
+            let decoded = decode(how, &headers, &body, 1 << 20).unwrap();
+            assert_eq!(
+                (known.kind, &known.value),
+                (decoded.kind, &decoded.value),
+                "{content_type} {how:?}"
+            );
         }
     }
 }

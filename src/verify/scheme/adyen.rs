@@ -4,6 +4,8 @@
 //! The key is hex. Whatever else stands in the body is signed by nobody. Every item must be genuine, and every
 //! item's MAC is a nonce: items of several notifications put together into one are a duplicate.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -118,6 +120,7 @@ impl Adyen {
             timestamp: None,
             nonces,
             secret,
+            read: Some(Arc::new(body)),
         })
     }
 

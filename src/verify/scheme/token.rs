@@ -203,10 +203,11 @@ pub fn proof(
     secret: Option<Arc<str>>,
 ) -> Result<Proof, Refusal> {
     let headers = &received.headers;
+    let mut read = None;
     let nonces = match id {
         Some(Place::Json(path)) => {
-            let json = source::json(headers, &received.body, max_body)?;
-            vec![Nonce::id(&source::id_at(path, &json)?)]
+            let json = read.insert(Arc::new(source::json(headers, &received.body, max_body)?));
+            vec![Nonce::id(&source::id_at(path, json)?)]
         }
         Some(Place::Headers(names)) => {
             let sent = names.iter().find(|name| headers.contains_key(*name));
@@ -233,6 +234,7 @@ pub fn proof(
         timestamp: None,
         nonces,
         secret,
+        read,
     })
 }
 

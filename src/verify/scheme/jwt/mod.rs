@@ -191,6 +191,7 @@ impl Jwt {
             timestamp,
             nonces,
             secret: Some(secret),
+            read: None,
         })
     }
 

@@ -18,6 +18,7 @@ mod twilio;
 mod url;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
@@ -104,14 +105,18 @@ impl Signature {
             twilio::check_body(&received.headers, &received.query, &received.body)?;
         }
         let json = match early {
-            None if self.reads_body() => Some(match &body {
+            None if self.reads_body() => Some(Arc::new(match &body {
                 Cow::Borrowed(_) => source::json(&received.headers, &received.body, self.max_body)?,
                 // Out of a form: the body's coding is not its.
                 Cow::Owned(text) => source::parsed(text)?,
-            }),
-            early => early,
+            })),
+            early => early.map(Arc::new),
         };
-        self.proof(&filling, &claim, json.as_ref(), compared)
+        let proof = self.proof(&filling, &claim, json.as_deref(), compared)?;
+        Ok(Proof {
+            read: json.filter(|_| matches!(body, Cow::Borrowed(_))),
+            ..proof
+        })
     }
 
     /// What a genuine request proves.
@@ -151,6 +156,7 @@ impl Signature {
             timestamp,
             nonces,
             secret: Some(compared.source),
+            read: None,
         })
     }
 
