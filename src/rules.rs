@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::act::{Action, Retry};
 use crate::matching::Matcher;
 use crate::payload::Decode;
-use crate::store::Settings;
+use crate::store::{Overlap, Settings};
 use crate::template::Template;
 use crate::verify::{Greeting, Refusal, Verification};
 
@@ -166,6 +166,8 @@ pub struct Rule {
     pub actions: Vec<Action>,
     /// How often each action is tried: one entry an action.
     pub retries: Vec<Retry>,
+    /// How many of its deliveries are under way at once; none: as many as there is room for.
+    pub concurrency: Option<Concurrency>,
     /// How the endpoint answers for an event that this rule took; the endpoint's own answer if none.
     pub respond: Option<Respond>,
 }
@@ -175,6 +177,17 @@ impl Rule {
     pub fn is_awaited(&self, endpoint: &Endpoint) -> bool {
         self.respond.as_ref().unwrap_or(&endpoint.respond).wait.is_some()
     }
+}
+
+/// How many deliveries of a group are under way at once.
+#[derive(Debug)]
+pub struct Concurrency {
+    /// The group, which rules may share; the rule's name if none.
+    pub group: Option<Template>,
+    /// How many of it.
+    pub limit: u32,
+    /// What becomes of one that comes while the group is busy.
+    pub overlap: Overlap,
 }
 
 /// What becomes of an event that a rule has taken before.

@@ -136,6 +136,7 @@ pub struct RuleShape {
     pub conditions: Option<IgnoredAny>,
     pub actions: Option<IgnoredAny>,
     pub retry: Option<IgnoredAny>,
+    pub concurrency: Option<IgnoredAny>,
     pub respond: Option<IgnoredAny>,
     pub enabled: Option<bool>,
 }

@@ -5,6 +5,7 @@
 //! only reader of the environment.
 
 mod compile;
+mod concurrency;
 mod document;
 mod endpoint;
 mod reload;

@@ -1,5 +1,6 @@
 //! One of `rules:`.
 
+use super::concurrency;
 use super::document::RuleShape;
 use super::endpoint::{Draft, Drafts, respond};
 use crate::act::{Action, Retry};
@@ -65,6 +66,9 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
     let rule_respond = respond(node.given("respond"), workshop, findings);
     let awaited = rule_respond.as_ref().unwrap_or(&draft.respond).wait.is_some();
     let (actions, retries) = actions(node, awaited, workshop, findings);
+    let concurrency = node
+        .given("concurrency")
+        .and_then(|node| concurrency::compile(node, awaited, workshop, findings));
     let window = shape.replay_window.or(draft.shape.replay_window);
     if window.is_some_and(|window| window.0.is_zero()) {
         let place = node.get("replay_window").unwrap_or(node);
@@ -87,6 +91,7 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
         needs_structure: condition.needs_structure(),
         actions,
         retries,
+        concurrency,
         respond: rule_respond,
     };
     draft.add(rule, condition);

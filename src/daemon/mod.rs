@@ -27,7 +27,7 @@ use crate::config::{self, Loaded, Reloader};
 use crate::diagnostic::Findings;
 use crate::listen::{self, Door};
 use crate::live::Live;
-use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Usage, Waiting};
+use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
 use crate::report;
 use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
@@ -87,6 +87,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
     let fresh = Arc::new(Fresh::default());
     let shared = store;
+    let under_way = Arc::new(Running::default());
     let dispatch = Arc::new(Dispatch {
         store: Arc::clone(&shared),
         live: Arc::clone(&live),
@@ -95,6 +96,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
         fresh: Arc::clone(&fresh),
+        running: Arc::clone(&under_way),
         begun: Mutex::default(),
     });
     let usage = Arc::new(Usage::default());
@@ -107,6 +109,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
         learning: Learning::new(relearn),
+        running: under_way,
         usage: Arc::clone(&usage),
     });
     let request_timeout = server.request_timeout;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::fresh::Fresh;
+use super::running::{Attempting, Running};
 use super::settlement::{Standing, settle};
 use super::waiting::Waiting;
 use crate::act::{Action, Actor, Occasion, Outcome, Verdict};
@@ -24,6 +25,7 @@ use crate::live::Live;
 use crate::payload::{self, Decode, Event};
 use crate::report;
 use crate::rules::{Endpoint, Rule, RuleSet};
+use crate::store::lane::reason;
 use crate::store::{AttemptRecord, DeliveryId, Lease, Settled, Settlement, Store};
 
 /// How many deliveries run at once.
@@ -51,6 +53,8 @@ pub struct Dispatch {
     pub waiting: Arc<Waiting>,
     /// What was taken last, decoded.
     pub fresh: Arc<Fresh>,
+    /// What is under way.
+    pub running: Arc<Running>,
     /// The rules of deliveries that are between two of their actions.
     pub begun: Mutex<HashMap<DeliveryId, Arc<RuleSet>>>,
 }
@@ -106,7 +110,8 @@ impl Dispatch {
             Ok(leases) if leases.is_empty() => self.until_next_due().await,
             Ok(leases) => {
                 for lease in leases {
-                    running.spawn(Arc::clone(self).deliver(lease, abort.clone()));
+                    let attempting = self.running.begin(lease.delivery, abort);
+                    running.spawn(Arc::clone(self).deliver(lease, attempting));
                 }
                 // Most often something else wakes us before, and then one question is saved.
                 LOOK_AGAIN
@@ -132,15 +137,16 @@ impl Dispatch {
     }
 
     /// One attempt: what was leased is settled, whatever happens in between.
-    async fn deliver(self: Arc<Self>, lease: Lease, abort: CancellationToken) {
+    async fn deliver(self: Arc<Self>, lease: Lease, attempting: Attempting) {
         let rules = self.rules_for(&lease);
         let settled = match rules.rule(&lease.rule) {
+            _ if lease.superseded.is_some() => Some(self.superseded(&lease)),
             None => Some(self.undeliverable(
                 &lease,
                 format!("the rule `{}` is gone from the rules file", lease.rule),
             )),
             Some((endpoint, rule)) if lease.action < rule.actions.len() => {
-                self.attempt(&lease, endpoint, rule, abort).await
+                self.attempt(&lease, endpoint, rule, &attempting).await
             }
             Some((_, rule)) => Some(self.undeliverable(
                 &lease,
@@ -159,7 +165,7 @@ impl Dispatch {
             return;
         };
         let end = match &settled.settlement {
-            Settlement::Done { .. } => Some(true),
+            Settlement::Done { .. } | Settlement::Superseded { .. } => Some(true),
             Settlement::Dead { .. } => Some(false),
             Settlement::Next { .. } | Settlement::Retry { .. } => None,
         };
@@ -173,8 +179,8 @@ impl Dispatch {
             self.waiting.end(lease.received.id, &lease.rule, done);
             self.fresh.remove(lease.received.id);
         }
-        if end.is_none() {
-            // It waits again, perhaps for sooner than anybody sleeps.
+        if end.is_none() || lease.in_lane {
+            // It waits again, perhaps for sooner than anybody sleeps; or another's turn has come.
             self.wake.notify_one();
         }
     }
@@ -197,12 +203,15 @@ impl Dispatch {
         lease: &Lease,
         endpoint: &Endpoint,
         rule: &Rule,
-        abort: CancellationToken,
+        attempting: &Attempting,
     ) -> Option<Settled> {
         let (action, retry) = (rule.actions.get(lease.action)?, rule.retries.get(lease.action)?);
         let started = self.clock.now();
         let outcome = match self.event(lease) {
-            Ok(event) => self.perform(lease, &event, endpoint, action, abort).await,
+            Ok(event) => {
+                let stop = attempting.stop.clone();
+                self.perform(lease, &event, endpoint, action, stop).await
+            }
             Err(message) => Outcome::new(Verdict::Dead, message, Duration::ZERO),
         };
         let now = self.clock.now();
@@ -213,7 +222,15 @@ impl Dispatch {
             retry,
             awaited: rule.is_awaited(endpoint),
         };
-        let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, die(lease))?;
+        let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, die(lease));
+        let settlement = match settlement {
+            // Stopped, and not because the daemon stops.
+            None if attempting.is_replaced() => Settlement::Superseded {
+                at: now,
+                reason: reason::REPLACED.to_owned(),
+            },
+            settlement => settlement?,
+        };
         self.waiting.note(
             lease.received.id,
             &lease.rule,
@@ -292,6 +309,20 @@ impl Dispatch {
         let payload = payload::decode(decode, &received.headers, &received.body, u64::MAX)
             .map_err(|error| format!("the stored body cannot be decoded: {error}"))?;
         Ok(Event { received, payload })
+    }
+
+    /// A delivery that another has replaced while it was not under way.
+    fn superseded(&self, lease: &Lease) -> Settled {
+        let reason = lease.superseded.clone().unwrap_or_default();
+        report::superseded(lease.received.id, &lease.rule, &reason);
+        Settled {
+            delivery: lease.delivery,
+            attempt: None,
+            settlement: Settlement::Superseded {
+                at: self.clock.now(),
+                reason,
+            },
+        }
     }
 
     /// A delivery that no attempt can help.

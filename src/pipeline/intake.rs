@@ -13,14 +13,14 @@ use super::answer::Answer;
 use super::fresh::Fresh;
 use super::judged::{Judged, Match};
 use super::learn::Learning;
+use super::running::Running;
 use super::usage::Usage;
 use super::waiting::{Ended, Wait, Waiting};
 use crate::act::Occasion;
-use crate::clock::Timestamp;
 use crate::payload::{self, Event, Kind, Undecodable};
 use crate::report::{self, Arrival};
-use crate::rules::{Endpoint, OnDuplicate, Respond};
-use crate::store::{NewDelivery, Refused, State, Store, Taken, Taking};
+use crate::rules::{Concurrency, Endpoint, OnDuplicate, Respond};
+use crate::store::{Lane, NewDelivery, Refused, State, Store, Taken, Taking};
 use crate::verify::{Received, Refusal};
 
 /// Takes requests in.
@@ -39,6 +39,8 @@ pub struct Intake {
     pub writing: TaskTracker,
     /// Keeps the secrets that come with handshakes.
     pub learning: Learning,
+    /// What is under way, and may have to be stopped for what comes.
+    pub running: Arc<Running>,
     /// Which secrets are in use.
     pub usage: Arc<Usage>,
 }
@@ -102,19 +104,19 @@ impl Intake {
         let taking = Taking {
             received: Arc::clone(&kept),
             decode: endpoint.decode.name().to_owned(),
-            deliveries: matched.iter().map(|one| delivery(one, kept.at)).collect(),
+            deliveries: matched.iter().map(|one| delivery(one, &event)).collect(),
         };
         let Some(taken) = self.write_down(&kept, taking).await else {
             return Answer::unavailable();
         };
-        if !taken.iter().any(|taken| matches!(taken, Taken::New(_))) {
+        if !taken.iter().any(Taken::is_new) {
             self.fresh.remove(id);
             return self.duplicate(endpoint, respond, &event, matched, &taken).await;
         }
         let new_awaited = matched
             .iter()
             .zip(&taken)
-            .filter(|(one, taken)| matches!(taken, Taken::New(_)) && one.rule.is_awaited(endpoint));
+            .filter(|(one, taken)| taken.is_new() && one.rule.is_awaited(endpoint));
         match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
             (Some(wait), deliveries @ 1.., Some(limit)) => {
                 outcome(wait, deliveries, limit, &self.closing, respond, &event).await
@@ -129,6 +131,7 @@ impl Intake {
     /// that nobody was woken for and no line tells of.
     async fn write_down(&self, kept: &Arc<Received>, taking: Taking) -> Option<Vec<Taken>> {
         let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
+        let running = Arc::clone(&self.running);
         let written = self.writing.spawn(async move {
             let rules: Vec<Arc<str>> = taking
                 .deliveries
@@ -147,11 +150,16 @@ impl Intake {
                     return None;
                 }
             };
+            for taken in &taken {
+                if let Taken::Replacing(_, stop) = taken {
+                    stop.iter().for_each(|delivery| running.stop(*delivery));
+                }
+            }
             wake.notify_one();
             let named = |new: bool| {
                 let pairs = rules.iter().zip(&taken);
                 pairs
-                    .filter(move |(_, taken)| matches!(taken, Taken::New(_)) == new)
+                    .filter(move |(_, taken)| taken.is_new() == new)
                     .map(|(rule, _)| &**rule)
             };
             let arrival = Arrival::taken(&kept, named(true), named(false));
@@ -192,7 +200,7 @@ impl Intake {
         // The id of the event that was taken, for it is the one that can be looked up.
         let first = taken.iter().find_map(|taken| match taken {
             Taken::Duplicate { of } => Some(*of),
-            Taken::New(_) => None,
+            _ => None,
         });
         if matched
             .iter()
@@ -263,8 +271,14 @@ fn names(received: &Received) -> String {
 }
 
 /// One event owed to one rule, due now.
-fn delivery(one: &Match<'_>, now: Timestamp) -> NewDelivery {
+fn delivery(one: &Match<'_>, event: &Event) -> NewDelivery {
+    let now = event.received.at;
     NewDelivery {
+        lane: one
+            .rule
+            .concurrency
+            .as_ref()
+            .map(|concurrency| lane(one, concurrency, event)),
         rule: Arc::clone(&one.rule.name),
         nonces: one.proof.nonces.clone(),
         remember_until: now.plus(one.proof.memory(one.rule.replay_window)),
@@ -274,6 +288,47 @@ fn delivery(one: &Match<'_>, now: Timestamp) -> NewDelivery {
             .unverified
             .as_ref()
             .map(|refusal| bounded(&refusal.to_string())),
+    }
+}
+
+/// The longest name of a group, in bytes.
+const MAX_GROUP: usize = 256;
+
+/// The lane in which a delivery goes. Where the name of its group cannot be told it goes by itself with the rule's others,
+/// rather than beside something that it must not overlap.
+fn lane(one: &Match<'_>, concurrency: &Concurrency, event: &Event) -> Lane {
+    let named = concurrency.group.as_ref().map(|group| {
+        let occasion = Occasion {
+            event,
+            rule: &one.rule.name,
+            delivery: String::new(),
+            attempt: 1,
+            verified: one.unverified.is_none(),
+            withheld: &[],
+        };
+        let name = group
+            .render(&occasion.values())
+            .map_err(|error| error.to_string())?;
+        if name.is_empty() || name.len() > MAX_GROUP {
+            return Err(format!(
+                "the name of a group has 1 to {MAX_GROUP} bytes, this one has {}",
+                name.len()
+            ));
+        }
+        Ok(Arc::from(name))
+    });
+    let name = match named {
+        None => Arc::clone(&one.rule.name),
+        Some(Ok(name)) => name,
+        Some(Err(why)) => {
+            report::groupless(&event.received, &one.rule.name, &why);
+            Arc::clone(&one.rule.name)
+        }
+    };
+    Lane {
+        name,
+        limit: concurrency.limit,
+        overlap: concurrency.overlap,
     }
 }
 

@@ -245,6 +245,7 @@ pub fn attempt(attempt: &Attempt<'_>) {
     let next = match attempt.settlement {
         Settlement::Next { action, .. } => format!("action {}", action + 1),
         Settlement::Done { .. } => "done".to_owned(),
+        Settlement::Superseded { .. } => "superseded".to_owned(),
         Settlement::Retry { due } => format!("retry at {due}"),
         Settlement::Dead { .. } => "dead letter".to_owned(),
     };
@@ -253,6 +254,16 @@ pub fn attempt(attempt: &Attempt<'_>) {
     } else {
         warn!(%event, %delivery, rule, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
     }
+}
+
+/// The group of a delivery could not be told.
+pub fn groupless(received: &Received, rule: &str, why: &str) {
+    warn!(event = %received.id, rule, why, "the group of its deliveries is taken to be the rule's own");
+}
+
+/// A delivery that another has replaced before it began.
+pub fn superseded(event: EventId, rule: &str, why: &str) {
+    info!(%event, rule, why, next = "superseded", "superseded");
 }
 
 /// A delivery that became a dead letter without an attempt.

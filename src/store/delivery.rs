@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::id::id_at;
+use crate::store::Lane;
 use crate::verify::{EventId, Nonce, Received};
 
 /// The id of a delivery: a version 7 UUID, made by the store.
@@ -63,6 +64,8 @@ pub struct NewDelivery {
     pub due: Timestamp,
     /// Why it is owed although the event was not verified for its rule; none: it was.
     pub unverified: Option<Arc<str>>,
+    /// The lane in which it goes; none: it waits for nobody.
+    pub lane: Option<Lane>,
 }
 
 /// When a secret last matched.
@@ -79,15 +82,34 @@ pub struct SecretUse {
 }
 
 /// What became of a [`NewDelivery`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// It was written down.
     New(DeliveryId),
+    /// It was written down, and those of its lane that are under way are to be stopped for it.
+    Replacing(DeliveryId, Vec<DeliveryId>),
+    /// It was written down and has ended at once: its lane was busy.
+    Skipped(DeliveryId),
     /// The rule has had it before.
     Duplicate {
         /// The event that it came with the first time.
         of: EventId,
     },
+}
+
+impl Taken {
+    /// Whether it was not taken before.
+    pub fn is_new(&self) -> bool {
+        !matches!(self, Self::Duplicate { .. })
+    }
+
+    /// The same, with what must be stopped for it.
+    pub(super) fn stopping(self, stop: Vec<DeliveryId>) -> Self {
+        match self {
+            Self::New(delivery) if !stop.is_empty() => Self::Replacing(delivery, stop),
+            other => other,
+        }
+    }
 }
 
 /// A delivery that is somebody's to work on.
@@ -107,6 +129,10 @@ pub struct Lease {
     pub decode: String,
     /// Why it is owed although the event was not verified, as it was given in the [`NewDelivery`].
     pub unverified: Option<Arc<str>>,
+    /// Whether it goes in a lane, in which others may wait for its end.
+    pub in_lane: bool,
+    /// Why it is to be settled as superseded rather than performed: another has replaced it while it was under way.
+    pub superseded: Option<String>,
 }
 
 /// How a lease ends.
@@ -155,6 +181,13 @@ pub enum Settlement {
     Done {
         /// Since when.
         at: Timestamp,
+    },
+    /// It ends without being performed to its end, for another took its place.
+    Superseded {
+        /// Since when.
+        at: Timestamp,
+        /// Why.
+        reason: String,
     },
     /// It waits for the next attempt at the same action.
     Retry {
@@ -206,6 +239,13 @@ pub enum State {
     Done {
         /// Since when.
         at: Timestamp,
+    },
+    /// It ended without being performed to its end.
+    Superseded {
+        /// Since when.
+        at: Timestamp,
+        /// Why.
+        reason: String,
     },
     /// It was given up on.
     Dead {

@@ -45,6 +45,7 @@
 mod contract;
 mod delivery;
 mod error;
+pub mod lane;
 pub mod memory;
 #[cfg(test)]
 mod model;
@@ -63,6 +64,7 @@ pub use delivery::{
     Taken, Taking,
 };
 pub use error::StoreError;
+pub use lane::{Lane, Overlap};
 pub use settings::{Counts, Keep, Settings};
 
 /// What a store answers, when it does.

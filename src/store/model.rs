@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::contract::{Memory, Sqlite, Subject, after, arrival, nonce, record};
 use super::{
-    DeliveryId, Keep, Lease, NewDelivery, SecretUse, Settings, Settled, Settlement, StoreError, Taken,
+    DeliveryId, Keep, Lane, Lease, NewDelivery, Overlap, SecretUse, Settings, Settled, Settlement,
+    StoreError, Taken,
 };
 use crate::clock::Timestamp;
 use crate::verify::EventId;
@@ -31,20 +32,33 @@ enum Step {
 
 fn new_delivery() -> impl Strategy<Value = NewDelivery> {
     let nonces = prop::collection::vec("[a-f]", 0..3);
+    let overlap = prop_oneof![
+        Just(Overlap::Queue),
+        Just(Overlap::Skip),
+        Just(Overlap::Replace),
+        Just(Overlap::Coalesce),
+    ];
+    let lane = prop::option::of(("[xy]", 1_u32..3, overlap));
     (
+        lane,
         0_u8..3,
         nonces,
         0_i64..200_000,
         any::<bool>(),
         -20_000_i64..20_000,
     )
-        .prop_map(|(rule, nonces, until, again, due)| NewDelivery {
+        .prop_map(|(lane, rule, nonces, until, again, due)| NewDelivery {
             rule: Arc::from(format!("rule-{rule}")),
             nonces: nonces.iter().map(|text| nonce(text)).collect(),
             remember_until: after(until),
             run_duplicates: again && rule == 0,
             due: after(due),
             unverified: (rule == 2).then(|| Arc::from("the signature does not match")),
+            lane: lane.map(|(name, limit, overlap)| Lane {
+                name: name.into(),
+                limit,
+                overlap,
+            }),
         })
 }
 
@@ -54,6 +68,10 @@ fn settlement() -> impl Strategy<Value = Settlement> {
         (0_usize..4, moment.clone()).prop_map(|(action, due)| Settlement::Next { action, due }),
         moment.clone().prop_map(|at| Settlement::Done { at }),
         moment.clone().prop_map(|due| Settlement::Retry { due }),
+        moment.clone().prop_map(|at| Settlement::Superseded {
+            at,
+            reason: "superseded".to_owned(),
+        }),
         (moment, any::<bool>()).prop_map(|(at, forget_nonces)| Settlement::Dead {
             at,
             reason: "exit 3".to_owned(),
@@ -163,7 +181,19 @@ impl Pair {
         assert_eq!(memory.len(), sqlite.len());
         for pair in memory.iter().zip(sqlite) {
             match pair {
-                (Taken::New(memory), Taken::New(sqlite)) => self.deliveries.push([*memory, *sqlite]),
+                (Taken::New(memory), Taken::New(sqlite))
+                | (Taken::Skipped(memory), Taken::Skipped(sqlite)) => {
+                    self.deliveries.push([*memory, *sqlite]);
+                }
+                (Taken::Replacing(memory, stop), Taken::Replacing(sqlite, stop_too)) => {
+                    let numbers = |store: usize, stop: &[DeliveryId]| -> Vec<usize> {
+                        stop.iter()
+                            .map(|delivery| self.number(store, *delivery))
+                            .collect()
+                    };
+                    assert_eq!(numbers(0, stop), numbers(1, stop_too));
+                    self.deliveries.push([*memory, *sqlite]);
+                }
                 (memory, sqlite) => assert_eq!(memory, sqlite),
             }
         }
@@ -177,12 +207,14 @@ impl Pair {
                     action,
                     attempt,
                     unverified,
+                    in_lane,
+                    superseded,
                     ..
                 } = &lease;
                 let event = lease.received.id;
                 (
                     self.number(store, lease.delivery),
-                    format!("{rule} {action} {attempt} {event} {unverified:?}"),
+                    format!("{rule} {action} {attempt} {event} {unverified:?} {in_lane} {superseded:?}"),
                 )
             });
             numbered.collect::<Vec<Numbered>>()

@@ -3,6 +3,7 @@
 //! An implementation joins by being a [`Subject`] and having its name in the list at the end of this file.
 
 mod keeping;
+mod lanes;
 mod leasing;
 mod settling;
 mod subject;
@@ -58,6 +59,14 @@ promises! {
         the_next_due_time_is_that_of_the_first_unleased_delivery,
         deliveries_of_one_event_share_it,
         why_a_delivery_is_not_verified_comes_back_with_it;
+    lanes:
+        of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival,
+        what_waits_for_another_attempt_keeps_its_turn_also_after_a_crash,
+        what_comes_to_a_busy_lane_is_skipped_where_it_says_so,
+        of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce,
+        what_is_under_way_is_to_be_stopped_where_it_is_replaced,
+        what_was_to_be_stopped_and_was_done_before_is_done,
+        lanes_of_other_names_do_not_wait_for_each_other;
     settling:
         the_next_action_begins_with_its_first_attempt,
         a_retry_keeps_the_action_and_raises_the_attempt,

@@ -198,6 +198,7 @@ pub fn owed(rule: &str, nonces: &[&str]) -> NewDelivery {
         run_duplicates: false,
         due: after(0),
         unverified: None,
+        lane: None,
     }
 }
 

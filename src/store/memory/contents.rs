@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use super::lanes::Turn;
 use crate::clock::Timestamp;
+use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
 use crate::store::{
-    AttemptRecord, Counts, Delivery, DeliveryId, Lease, NewDelivery, Refused, SECRETS_KEPT, SecretUse,
+    AttemptRecord, Counts, Delivery, DeliveryId, Lane, Lease, NewDelivery, Refused, SECRETS_KEPT, SecretUse,
     Settings, Settled, Settlement, State, StoreError, Taken, Taking,
 };
 use crate::verify::{EventId, Received};
@@ -52,6 +54,12 @@ pub(super) struct Kept {
     pub due: Timestamp,
     /// The attempts made, oldest first.
     pub attempts: Vec<AttemptRecord>,
+    /// The lane in which it goes.
+    pub lane: Option<Lane>,
+    /// Whether its turn in the lane is still to come.
+    pub held: bool,
+    /// Why it is not to be performed any more.
+    pub superseded: Option<String>,
 }
 
 /// What is known of a nonce.
@@ -85,11 +93,11 @@ impl Contents {
                 Novelty::Duplicate(of) => Taken::Duplicate { of },
                 Novelty::New => {
                     self.remember(&delivery, event, at);
-                    Taken::New(self.owe(delivery, event, at))
+                    self.owe(delivery, event, at)
                 }
             });
         }
-        if taken.iter().any(|taken| matches!(taken, Taken::New(_))) {
+        if taken.iter().any(Taken::is_new) {
             let received = taking.received;
             let decode = taking.decode;
             self.events.insert(event, KeptEvent { received, decode });
@@ -125,9 +133,14 @@ impl Contents {
         }
     }
 
-    fn owe(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> DeliveryId {
+    fn owe(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Taken {
         let id = DeliveryId::new(at);
         let due = delivery.due;
+        let mut stop = Vec::new();
+        let turn = match &delivery.lane {
+            Some(lane) => self.enter(lane, at, &mut stop),
+            None => Turn::Begins,
+        };
         self.deliveries.push(Kept {
             delivery: Delivery {
                 id,
@@ -140,8 +153,15 @@ impl Contents {
             },
             due,
             attempts: Vec::new(),
+            lane: delivery.lane,
+            held: matches!(turn, Turn::Held),
+            superseded: None,
         });
-        id
+        if let (Turn::Skipped, Some(kept)) = (turn, self.deliveries.last_mut()) {
+            kept.withdraw(at, reason::SKIPPED);
+            return Taken::Skipped(id);
+        }
+        Taken::New(id).stopping(stop)
     }
 
     /// Leases what is due, in order.
@@ -164,6 +184,8 @@ impl Contents {
                 received: Arc::clone(&event.received),
                 decode: event.decode.clone(),
                 unverified: kept.delivery.unverified.clone(),
+                in_lane: kept.lane.is_some(),
+                superseded: kept.superseded.clone(),
             });
         }
         leases
@@ -179,6 +201,12 @@ impl Contents {
             return Err(StoreError::NotLeased { delivery: id });
         };
         kept.attempts.extend(settled.attempt);
+        let ends = !matches!(
+            settled.settlement,
+            Settlement::Next { .. } | Settlement::Retry { .. }
+        );
+        let lane = kept.lane.as_ref().map(|lane| Arc::clone(&lane.name));
+        let ended_lane = lane.filter(|_| ends);
         match settled.settlement {
             Settlement::Next { action, due } => {
                 kept.delivery.action = action;
@@ -190,6 +218,7 @@ impl Contents {
                 kept.wait(due);
             }
             Settlement::Done { at } => kept.delivery.state = State::Done { at },
+            Settlement::Superseded { at, reason } => kept.delivery.state = State::Superseded { at, reason },
             Settlement::Dead {
                 at,
                 reason,
@@ -202,6 +231,9 @@ impl Contents {
                         .retain(|(of, _), known| *of != rule || known.event != event);
                 }
             }
+        }
+        if let Some(lane) = ended_lane {
+            self.leave(&lane);
         }
         Ok(())
     }
@@ -255,7 +287,7 @@ impl Contents {
             *match kept.delivery.state {
                 State::Waiting { .. } => &mut counts.waiting,
                 State::Leased => &mut counts.leased,
-                State::Done { .. } => &mut counts.done,
+                State::Done { .. } | State::Superseded { .. } => &mut counts.done,
                 State::Dead { .. } => &mut counts.dead,
             } += 1;
         }
@@ -292,7 +324,7 @@ impl Contents {
         for kept in self.deliveries.iter().filter(|kept| kept.delivery.event == event) {
             match kept.delivery.state {
                 State::Waiting { .. } | State::Leased => return false,
-                State::Done { at } => last = last.max(at),
+                State::Done { at } | State::Superseded { at, .. } => last = last.max(at),
                 State::Dead { at, .. } => {
                     last = last.max(at);
                     keep = self.settings.keep.dead;
@@ -307,7 +339,7 @@ impl Kept {
     /// When it is due, if it waits.
     pub fn waits_for(&self) -> Option<Timestamp> {
         match self.delivery.state {
-            State::Waiting { due } => Some(due),
+            State::Waiting { due } if !self.held => Some(due),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 //! everything. [`MemoryStore::reopen`] plays the crash.
 
 mod contents;
+mod lanes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

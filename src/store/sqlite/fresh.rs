@@ -26,6 +26,8 @@ pub(super) struct Fresh {
     pub decode: String,
     /// Why it is owed although the event was not verified.
     pub unverified: Option<Arc<str>>,
+    /// Whether it goes in a lane.
+    pub in_lane: bool,
 }
 
 /// The latest of them, by row.

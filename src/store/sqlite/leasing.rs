@@ -91,6 +91,8 @@ impl Writer {
                     received: fresh.received,
                     decode: fresh.decode,
                     unverified: fresh.unverified,
+                    in_lane: fresh.in_lane,
+                    superseded: None,
                 });
                 continue;
             }
@@ -132,6 +134,8 @@ impl Writer {
                 received,
                 decode,
                 unverified: waiting.unverified.map(Arc::from),
+                in_lane: waiting.in_lane,
+                superseded: waiting.superseded,
             });
         }
         Ok(())

@@ -7,6 +7,7 @@ mod change;
 mod examine;
 mod file;
 mod fresh;
+mod lanes;
 mod leasing;
 mod queue;
 mod reading;

@@ -14,14 +14,14 @@ use crate::verify::{EventId, Received};
 /// Those of one due time, after one of them. Together with [`LATER`] this is `(due, seq) > (?1, ?2)`, for which `SQLite`
 /// would use the index by `due` alone, and walk over all of that due time again and again.
 pub(super) const SAME_DUE: &str = "SELECT due, seq FROM deliveries \
-     WHERE state = 'waiting' AND due = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+     WHERE state = 'waiting' AND held = 0 AND due = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
 
 /// Those of later due times.
 pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
-     WHERE state = 'waiting' AND due > ?1 ORDER BY due, seq LIMIT ?2";
+     WHERE state = 'waiting' AND held = 0 AND due > ?1 ORDER BY due, seq LIMIT ?2";
 
-const WAITING: &str = "SELECT id, rule, action, attempt, event, unverified FROM deliveries \
-     WHERE seq = ?1 AND due = ?2 AND state = 'waiting'";
+const WAITING: &str = "SELECT id, rule, action, attempt, event, unverified, reason, lane IS NOT NULL FROM deliveries \
+     WHERE seq = ?1 AND due = ?2 AND held = 0 AND state = 'waiting'";
 
 const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason, unverified FROM deliveries \
      WHERE event = (SELECT seq FROM events WHERE id = ?1) ORDER BY seq LIMIT ?2";
@@ -65,6 +65,10 @@ pub(super) struct Waiting {
     pub event: i64,
     /// Why it is owed although the event was not verified.
     pub unverified: Option<String>,
+    /// Whether it goes in a lane.
+    pub in_lane: bool,
+    /// Why it is not to be performed any more.
+    pub superseded: Option<String>,
 }
 
 /// The delivery that waits at a place; none if somebody else has written to the file.
@@ -78,6 +82,8 @@ pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result
             attempt: row.get(3)?,
             event: row.get(4)?,
             unverified: row.get(5)?,
+            superseded: row.get(6)?,
+            in_lane: row.get(7)?,
         })
     });
     row.optional()
@@ -125,7 +131,10 @@ pub(super) fn deliveries(
 fn state(row: &Row<'_>) -> rusqlite::Result<State> {
     let at = Timestamp::from_millis(row.get::<_, Option<i64>>(6)?.unwrap_or(0));
     Ok(match row.get::<_, String>(4)?.as_str() {
-        "done" => State::Done { at },
+        "done" => match row.get(7)? {
+            None => State::Done { at },
+            Some(reason) => State::Superseded { at, reason },
+        },
         "dead" => {
             let reason = row.get::<_, Option<String>>(7)?.unwrap_or_default();
             State::Dead { at, reason }

@@ -1,8 +1,9 @@
 //! Writes down how an attempt went and what becomes of its delivery, in one transaction.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::change::{Batch, Change, Failure};
+use super::lanes::leave;
 use super::queue::Place;
 use crate::store::{AttemptRecord, Settled, Settlement, StoreError};
 
@@ -12,8 +13,8 @@ const NEXT: &str =
 const RETRY: &str =
     "UPDATE deliveries SET attempt = attempt + 1, due = ?2 WHERE seq = ?1 AND state = 'waiting'";
 
-const END: &str =
-    "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4 WHERE seq = ?1 AND state = 'waiting'";
+const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, held = 0 \
+     WHERE seq = ?1 AND state = 'waiting' RETURNING lane";
 
 const EVENT_OWES_LESS: &str = "UPDATE events SET owed = owed - 1, dead = max(dead, ?2), \
      ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
@@ -59,7 +60,11 @@ impl Change for Settle {
             }
             Settlement::Done { at } => {
                 batch.tally.done += 1;
-                end(batch, seq, "done", at.as_millis(), None)?
+                settle_end(batch, seq, "done", at.as_millis(), None)?
+            }
+            Settlement::Superseded { at, reason } => {
+                batch.tally.done += 1;
+                settle_end(batch, seq, "done", at.as_millis(), Some(reason))?
             }
             Settlement::Dead {
                 at,
@@ -71,7 +76,7 @@ impl Change for Settle {
                     let mut forget = batch.connection.prepare_cached(FORGET_NONCES)?;
                     batch.tally.nonces -= number(forget.execute([seq])?);
                 }
-                end(batch, seq, "dead", at.as_millis(), Some(reason))?
+                settle_end(batch, seq, "dead", at.as_millis(), Some(reason))?
             }
         };
         if found == 0 {
@@ -97,14 +102,31 @@ impl Change for Settle {
     }
 }
 
-/// Ends a delivery, and the event's debt to its rule; how many deliveries that were.
-fn end(
+/// Ends a delivery, and lets the next of its lane begin; how many deliveries that were.
+fn settle_end(
     batch: &mut Batch<'_>,
     seq: i64,
     state: &str,
     at: i64,
     reason: Option<&str>,
 ) -> rusqlite::Result<usize> {
+    let Some(lane) = end(batch, seq, state, at, reason)? else {
+        return Ok(0);
+    };
+    if let Some(lane) = lane {
+        leave(batch, &lane)?;
+    }
+    Ok(1)
+}
+
+/// Ends a delivery, and the event's debt to its rule; its lane, `None` if there was no such delivery.
+pub(super) fn end(
+    batch: &mut Batch<'_>,
+    seq: i64,
+    state: &str,
+    at: i64,
+    reason: Option<&str>,
+) -> rusqlite::Result<Option<Option<String>>> {
     batch.tally.owed -= 1;
     let dead = state == "dead";
     batch
@@ -114,7 +136,8 @@ fn end(
     batch
         .connection
         .prepare_cached(END)?
-        .execute(params![seq, state, at, reason])
+        .query_row(params![seq, state, at, reason], |row| row.get(0))
+        .optional()
 }
 
 fn write_attempt(batch: &Batch<'_>, seq: i64, attempt: &AttemptRecord) -> rusqlite::Result<usize> {

@@ -6,9 +6,12 @@ use rusqlite::{ErrorCode, OptionalExtension, params};
 
 use super::change::{Batch, Change, Failure};
 use super::fresh::Fresh;
+use super::lanes::{self, Turn};
 use super::queue::Place;
 use super::rows;
+use super::settling::end;
 use crate::clock::Timestamp;
+use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
 use crate::store::{DeliveryId, NewDelivery, StoreError, Taken, Taking};
 use crate::verify::{EventId, Nonce};
@@ -30,8 +33,8 @@ const EVENT: &str = "INSERT INTO events \
 
 const BODY: &str = "INSERT INTO bodies (event, body) VALUES (?1, ?2)";
 
-const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified) \
-     VALUES (?1, ?2, ?3, 'waiting', 0, 1, ?4, ?5)";
+const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, lane, lane_limit, held) \
+     VALUES (?1, ?2, ?3, 'waiting', 0, 1, ?4, ?5, ?6, ?7, ?8)";
 
 /// An event to be written down, with its columns ready: that is done where the event came in, not by the one writer.
 pub(super) struct Take {
@@ -128,26 +131,48 @@ impl Change for Take {
             }
             batch.tally.nonces += self.remember(batch, delivery)?;
             let due = delivery.due.as_millis();
+            let mut stop = Vec::new();
+            let turn = match &delivery.lane {
+                Some(lane) => lanes::enter(batch, lane, self.taking.received.at, &mut stop)?,
+                None => Turn::Begins,
+            };
             batch.connection.prepare_cached(DELIVERY)?.execute(params![
                 id.to_string(),
                 event,
                 delivery.rule,
                 due,
-                delivery.unverified
+                delivery.unverified,
+                delivery.lane.as_ref().map(|lane| &lane.name),
+                delivery.lane.as_ref().map_or(0, |lane| lane.limit),
+                matches!(turn, Turn::Held),
             ])?;
             let seq = batch.connection.last_insert_rowid();
-            batch.waiting.push(Place { due, seq });
+            batch.tally.owed += 1;
+            match turn {
+                Turn::Begins => batch.waiting.push(Place { due, seq }),
+                Turn::Held => {
+                    taken.push(Taken::New(id).stopping(stop));
+                    continue;
+                }
+                Turn::Skipped => {
+                    let at = self.taking.received.at.as_millis();
+                    batch.tally.done += 1;
+                    end(batch, seq, "done", at, Some(reason::SKIPPED))?;
+                    taken.push(Taken::Skipped(id));
+                    continue;
+                }
+            }
             let fresh = Fresh {
                 delivery: id,
                 rule: Arc::clone(&delivery.rule),
                 received: Arc::clone(&self.taking.received),
                 decode: self.taking.decode.clone(),
                 unverified: delivery.unverified.clone(),
+                in_lane: delivery.lane.is_some(),
             };
             batch.fresh.push((seq, fresh));
-            taken.push(Taken::New(id));
+            taken.push(Taken::New(id).stopping(stop));
         }
-        batch.tally.owed += i64::try_from(new).unwrap_or(i64::MAX);
         batch.tally.events += i64::from(new > 0);
         Ok(taken)
     }

@@ -222,6 +222,7 @@ impl Writer {
             tally: Tally::default(),
             waiting: Vec::new(),
             fresh: Vec::new(),
+            withdrawn: Vec::new(),
             ended: HashSet::new(),
         };
         for call in calls {
@@ -234,6 +235,7 @@ impl Writer {
             tally,
             waiting,
             fresh,
+            withdrawn,
             ended,
             ..
         } = batch;
@@ -247,6 +249,9 @@ impl Writer {
         }
         for (seq, fresh) in fresh {
             self.fresh.add(seq, fresh);
+        }
+        for seq in withdrawn {
+            drop(self.fresh.take(seq));
         }
         Ok(())
     }

@@ -1,0 +1,205 @@
+//! Whose turn it is.
+
+use std::sync::Arc;
+
+use super::{Subject, after, arrival, done, owed, retry};
+use crate::store::lane::reason;
+use crate::store::{DeliveryId, Lane, NewDelivery, Overlap, Settings, Settlement, State, Taken};
+
+fn in_lane(limit: u32, overlap: Overlap) -> NewDelivery {
+    NewDelivery {
+        lane: Some(Lane {
+            name: Arc::from("site"),
+            limit,
+            overlap,
+        }),
+        ..owed("deploy", &[])
+    }
+}
+
+/// Takes an event in the lane.
+async fn take<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> Taken {
+    let taken = subject.take(&arrival(0), &[in_lane(limit, overlap)]).await;
+    taken.unwrap().remove(0)
+}
+
+/// Takes one that waits or begins, and stops nobody.
+async fn taken<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> DeliveryId {
+    match take(subject, limit, overlap).await {
+        Taken::New(delivery) => delivery,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub async fn of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        all.push(taken(&subject, 2, Overlap::Queue).await);
+    }
+    let beside = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    assert_eq!(subject.lease_all(after(0)).await, [all[0], all[1], beside]);
+    assert_eq!(subject.lease_all(after(9)).await, []);
+    subject.settle(all[1], done(0)).await;
+    assert_eq!(subject.lease_all(after(0)).await, [all[2]]);
+    // Whatever the end, the next one's turn comes.
+    let dead = Settlement::Dead {
+        at: after(0),
+        reason: "exit 1".to_owned(),
+        forget_nonces: false,
+    };
+    subject.settle(all[0], dead).await;
+    assert_eq!(subject.lease_all(after(0)).await, [all[3]]);
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.waiting, counts.leased), (1, 3));
+}
+
+pub async fn what_waits_for_another_attempt_keeps_its_turn_also_after_a_crash<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = taken(&subject, 1, Overlap::Queue).await;
+    let second = taken(&subject, 1, Overlap::Queue).await;
+    assert_eq!(subject.lease_all(after(0)).await, [first]);
+    subject.settle(first, retry(500)).await;
+    assert_eq!(subject.lease_all(after(499)).await, []);
+    assert_eq!(subject.store().next_due().await, Ok(Some(after(500))));
+    let subject = subject.crash();
+    assert_eq!(subject.lease_all(after(499)).await, []);
+    assert_eq!(subject.lease_all(after(500)).await, [first]);
+    let next = Settlement::Next {
+        action: 1,
+        due: after(0),
+    };
+    subject.settle(first, next).await;
+    let subject = subject.restart().await;
+    assert_eq!(subject.lease_all(after(500)).await, [first]);
+    subject.settle(first, done(600)).await;
+    assert_eq!(subject.lease_all(after(600)).await, [second]);
+    subject.settle(second, done(600)).await;
+    assert_eq!(subject.store().next_due().await, Ok(None));
+}
+
+pub async fn what_comes_to_a_busy_lane_is_skipped_where_it_says_so<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = taken(&subject, 1, Overlap::Skip).await;
+    let received = arrival(5);
+    let skipped = subject.take(&received, &[in_lane(1, Overlap::Skip)]).await;
+    assert!(matches!(skipped.unwrap()[..], [Taken::Skipped(_)]));
+    assert_eq!(subject.lease_all(after(9)).await, [first]);
+    let listed = subject.store().deliveries(received.id).await.unwrap();
+    let expected = State::Superseded {
+        at: after(5),
+        reason: reason::SKIPPED.to_owned(),
+    };
+    assert_eq!(listed[0].state, expected);
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.done, counts.leased, counts.waiting), (1, 1, 0));
+    subject.settle(first, done(0)).await;
+    let second = taken(&subject, 1, Overlap::Skip).await;
+    assert_eq!(subject.lease_all(after(9)).await, [second]);
+}
+
+pub async fn of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = taken(&subject, 1, Overlap::Coalesce).await;
+    assert_eq!(subject.lease_all(after(0)).await, [first]);
+    let received = arrival(3);
+    let old = subject.take(&received, &[in_lane(1, Overlap::Coalesce)]).await;
+    assert!(matches!(old.unwrap()[..], [Taken::New(_)]));
+    taken(&subject, 1, Overlap::Coalesce).await;
+    let newest = taken(&subject, 1, Overlap::Coalesce).await;
+    let listed = subject.store().deliveries(received.id).await.unwrap();
+    assert!(
+        matches!(&listed[0].state, State::Superseded { reason, .. } if reason == reason::COALESCED),
+        "{listed:?}"
+    );
+    let subject = subject.crash();
+    assert_eq!(subject.lease_all(after(9)).await, [first]);
+    subject.settle(first, done(9)).await;
+    assert_eq!(subject.lease_all(after(9)).await, [newest]);
+    subject.settle(newest, done(9)).await;
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.done, counts.waiting), (4, 0));
+}
+
+pub async fn what_is_under_way_is_to_be_stopped_where_it_is_replaced<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = taken(&subject, 1, Overlap::Replace).await;
+    assert_eq!(subject.lease_all(after(0)).await, [first]);
+    let second = match take(&subject, 1, Overlap::Replace).await {
+        Taken::Replacing(delivery, stop) if stop == [first] => delivery,
+        other => panic!("{other:?}"),
+    };
+    // It waits until the first has really ended; a third takes its place meanwhile.
+    assert_eq!(subject.lease_all(after(0)).await, []);
+    let third = match take(&subject, 1, Overlap::Replace).await {
+        Taken::Replacing(delivery, stop) if stop == [first] => delivery,
+        other => panic!("{other:?}"),
+    };
+    // If nobody lived to stop it, nobody begins it anew.
+    let subject = subject.crash();
+    let leases = subject.store().lease(9, after(0)).await.unwrap();
+    assert_eq!(leases.len(), 1);
+    assert_eq!(leases[0].delivery, first);
+    assert_eq!(leases[0].superseded.as_deref(), Some(reason::REPLACED));
+    let superseded = Settlement::Superseded {
+        at: after(1),
+        reason: reason::REPLACED.to_owned(),
+    };
+    subject.settle(first, superseded).await;
+    assert_eq!(subject.lease_all(after(1)).await, [third]);
+    assert_ne!(second, third);
+    // One that waits for another attempt is under way for nobody: it ends at once.
+    subject.settle(third, retry(1000)).await;
+    let fourth = taken(&subject, 1, Overlap::Replace).await;
+    assert_eq!(subject.lease_all(after(2000)).await, [fourth]);
+    subject.settle(fourth, done(2000)).await;
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.done, counts.waiting, counts.leased), (4, 0, 0));
+}
+
+pub async fn what_was_to_be_stopped_and_was_done_before_is_done<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let received = arrival(0);
+    let first = subject.take_new(&received, in_lane(1, Overlap::Replace)).await;
+    assert_eq!(subject.lease_all(after(0)).await, [first]);
+    assert!(matches!(
+        take(&subject, 1, Overlap::Replace).await,
+        Taken::Replacing(..)
+    ));
+    subject.settle(first, done(3)).await;
+    let listed = subject.store().deliveries(received.id).await.unwrap();
+    assert_eq!(listed[0].state, State::Done { at: after(3) });
+    assert_eq!(subject.lease_all(after(3)).await.len(), 1);
+}
+
+pub async fn lanes_of_other_names_do_not_wait_for_each_other<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let named = |name: &str| NewDelivery {
+        lane: Some(Lane {
+            name: Arc::from(name),
+            limit: 1,
+            overlap: Overlap::Queue,
+        }),
+        ..owed(name, &[])
+    };
+    // Of one event, and of several rules that share a lane.
+    let both = subject
+        .take(&arrival(0), &[named("a"), named("b")])
+        .await
+        .unwrap();
+    assert!(both.iter().all(Taken::is_new));
+    assert_eq!(subject.lease_all(after(0)).await.len(), 2);
+    let shared = [
+        NewDelivery {
+            rule: Arc::from("x"),
+            ..named("c")
+        },
+        NewDelivery {
+            rule: Arc::from("y"),
+            ..named("c")
+        },
+    ];
+    let taken = subject.take(&arrival(1), &shared).await.unwrap();
+    assert!(matches!(taken[..], [Taken::New(_), Taken::New(_)]));
+    assert_eq!(subject.lease_all(after(1)).await.len(), 1);
+}

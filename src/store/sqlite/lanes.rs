@@ -1,0 +1,133 @@
+//! Whose turn it is in a lane, decided in the transaction in which a delivery comes or ends.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::change::Batch;
+use super::queue::Place;
+use super::rows::parsed;
+use super::settling::end;
+use crate::clock::Timestamp;
+use crate::store::lane::reason;
+use crate::store::{DeliveryId, Lane, Overlap};
+
+const BEGUN: &str = "SELECT count(*) FROM deliveries WHERE lane = ?1 AND state = 'waiting' AND held = 0";
+
+const MEMBERS: &str = "SELECT seq, id, held FROM deliveries \
+     WHERE lane = ?1 AND state = 'waiting' AND held IN (0, 1) ORDER BY held, seq";
+
+const NEXT_HELD: &str = "SELECT seq, due, lane_limit FROM deliveries \
+     WHERE lane = ?1 AND state = 'waiting' AND held = 1 ORDER BY seq LIMIT 1";
+
+const BEGIN: &str = "UPDATE deliveries SET held = 0 WHERE seq = ?1";
+
+/// It is under way; whoever performs it is to stop, and if nobody does, nobody is to begin.
+const DOOM: &str = "UPDATE deliveries SET reason = ?2 WHERE seq = ?1";
+
+/// What becomes of a delivery that comes.
+pub(super) enum Turn {
+    /// It may begin.
+    Begins,
+    /// It waits for its turn.
+    Held,
+    /// It ends at once.
+    Skipped,
+}
+
+/// One that is not over yet.
+struct Member {
+    seq: i64,
+    id: String,
+    held: bool,
+}
+
+/// Decides for a delivery that comes at `at`. Adds to `stop` those that are under way and must be stopped for it.
+pub(super) fn enter(
+    batch: &mut Batch<'_>,
+    lane: &Lane,
+    at: Timestamp,
+    stop: &mut Vec<DeliveryId>,
+) -> rusqlite::Result<Turn> {
+    let mut begun = batch.connection.prepare_cached(BEGUN)?;
+    let begun: i64 = begun.query_row([&lane.name], |row| row.get(0))?;
+    let next = next_held(batch, &lane.name)?;
+    if begun < i64::from(lane.limit) && next.is_none() {
+        return Ok(Turn::Begins);
+    }
+    match lane.overlap {
+        Overlap::Queue => Ok(Turn::Held),
+        Overlap::Skip => Ok(Turn::Skipped),
+        Overlap::Coalesce => {
+            for member in members(batch, &lane.name)?.iter().filter(|member| member.held) {
+                withdraw(batch, member, at, reason::COALESCED)?;
+            }
+            Ok(Turn::Held)
+        }
+        Overlap::Replace => {
+            let mut left = 0;
+            for member in &members(batch, &lane.name)? {
+                let delivery: Option<DeliveryId> = parsed("id", &member.id).ok();
+                let leased = delivery.filter(|delivery| {
+                    batch.queue.leased(*delivery).is_some() && !batch.ended.contains(delivery)
+                });
+                if let Some(delivery) = leased {
+                    let mut doom = batch.connection.prepare_cached(DOOM)?;
+                    doom.execute(params![member.seq, reason::REPLACED])?;
+                    stop.push(delivery);
+                    left += 1;
+                } else {
+                    withdraw(batch, member, at, reason::REPLACED)?;
+                }
+            }
+            Ok(if left < lane.limit {
+                Turn::Begins
+            } else {
+                Turn::Held
+            })
+        }
+    }
+}
+
+/// Lets those begin whose turn has come because one of their lane has ended.
+pub(super) fn leave(batch: &mut Batch<'_>, lane: &str) -> rusqlite::Result<()> {
+    while let Some((place, limit)) = next_held(batch, lane)? {
+        let mut begun = batch.connection.prepare_cached(BEGUN)?;
+        let begun: i64 = begun.query_row([lane], |row| row.get(0))?;
+        if begun >= limit.max(1) {
+            break;
+        }
+        batch.connection.prepare_cached(BEGIN)?.execute([place.seq])?;
+        batch.waiting.push(place);
+    }
+    Ok(())
+}
+
+/// The first that is held, and how many may be under way before it.
+fn next_held(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Option<(Place, i64)>> {
+    let mut next = batch.connection.prepare_cached(NEXT_HELD)?;
+    let row = next.query_row([lane], |row| {
+        let (seq, due) = (row.get(0)?, row.get(1)?);
+        Ok((Place { due, seq }, row.get(2)?))
+    });
+    row.optional()
+}
+
+/// All that are not over, those under way first.
+fn members(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Vec<Member>> {
+    let mut members = batch.connection.prepare_cached(MEMBERS)?;
+    let read = members.query_map([lane], |row| {
+        Ok(Member {
+            seq: row.get(0)?,
+            id: row.get(1)?,
+            held: row.get(2)?,
+        })
+    })?;
+    read.collect()
+}
+
+/// Ends one that nobody has leased.
+fn withdraw(batch: &mut Batch<'_>, member: &Member, at: Timestamp, why: &str) -> rusqlite::Result<()> {
+    batch.tally.done += 1;
+    end(batch, member.seq, "done", at.as_millis(), Some(why))?;
+    batch.withdrawn.push(member.seq);
+    Ok(())
+}
