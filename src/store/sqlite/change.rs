@@ -29,8 +29,8 @@ pub(super) struct Batch<'w> {
     pub waiting: Vec<Place>,
     /// What was written for the first time, by its row: it may be leased before it has to be read.
     pub fresh: Vec<(i64, Fresh)>,
-    /// Rows that ended without having been leased: what is in memory of them goes.
-    pub withdrawn: Vec<i64>,
+    /// Places of those that ended without having been leased: what is in memory of them goes.
+    pub withdrawn: Vec<Place>,
     /// Leases that end.
     pub ended: HashSet<DeliveryId>,
 }

@@ -12,7 +12,7 @@ use crate::store::{DeliveryId, Lane, Overlap};
 
 const BEGUN: &str = "SELECT count(*) FROM deliveries WHERE lane = ?1 AND state = 'waiting' AND held = 0";
 
-const MEMBERS: &str = "SELECT seq, id, held FROM deliveries \
+const MEMBERS: &str = "SELECT seq, id, held, due FROM deliveries \
      WHERE lane = ?1 AND state = 'waiting' AND held IN (0, 1) ORDER BY held, seq";
 
 const NEXT_HELD: &str = "SELECT seq, due, lane_limit FROM deliveries \
@@ -35,7 +35,7 @@ pub(super) enum Turn {
 
 /// One that is not over yet.
 struct Member {
-    seq: i64,
+    place: Place,
     id: String,
     held: bool,
 }
@@ -71,7 +71,7 @@ pub(super) fn enter(
                 });
                 if let Some(delivery) = leased {
                     let mut doom = batch.connection.prepare_cached(DOOM)?;
-                    doom.execute(params![member.seq, reason::REPLACED])?;
+                    doom.execute(params![member.place.seq, reason::REPLACED])?;
                     stop.push(delivery);
                     left += 1;
                 } else {
@@ -115,8 +115,9 @@ fn next_held(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Option<(Place, i
 fn members(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Vec<Member>> {
     let mut members = batch.connection.prepare_cached(MEMBERS)?;
     let read = members.query_map([lane], |row| {
+        let (seq, due) = (row.get(0)?, row.get(3)?);
         Ok(Member {
-            seq: row.get(0)?,
+            place: Place { due, seq },
             id: row.get(1)?,
             held: row.get(2)?,
         })
@@ -127,7 +128,7 @@ fn members(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Vec<Member>> {
 /// Ends one that nobody has leased.
 fn withdraw(batch: &mut Batch<'_>, member: &Member, at: Timestamp, why: &str) -> rusqlite::Result<()> {
     batch.tally.done += 1;
-    end(batch, member.seq, "done", at.as_millis(), Some(why))?;
-    batch.withdrawn.push(member.seq);
+    end(batch, member.place.seq, "done", at.as_millis(), Some(why))?;
+    batch.withdrawn.push(member.place);
     Ok(())
 }

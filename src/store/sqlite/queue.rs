@@ -78,6 +78,11 @@ impl Queue {
         }
     }
 
+    /// Nobody waits at `place` any longer, on disk either.
+    pub fn forget(&mut self, place: Place) {
+        self.head.remove(&place);
+    }
+
     /// The first place; none if the head is empty.
     pub fn first(&self) -> Option<Place> {
         self.head.first().copied()

@@ -250,8 +250,9 @@ impl Writer {
         for (seq, fresh) in fresh {
             self.fresh.add(seq, fresh);
         }
-        for seq in withdrawn {
-            drop(self.fresh.take(seq));
+        for place in withdrawn {
+            self.queue.forget(place);
+            drop(self.fresh.take(place.seq));
         }
         Ok(())
     }
