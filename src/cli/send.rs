@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answer = runtime
         .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(post(request, timeout)));
+        .and_then(|runtime| runtime.block_on(post(request, &arguments.url, timeout)));
     match answer {
         Ok((status, text)) => {
             let code = if (200..300).contains(&status) { YES } else { NO };
@@ -116,7 +116,12 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
     }
     let verification = scheme(arguments)?;
     if let Some(event) = &arguments.event {
-        match verification.event_name() {
+        // Of several places a sender writes the first.
+        let place = match verification.event_name() {
+            Some(EventName::Either(places)) => places.first(),
+            place => place,
+        };
+        match place {
             Some(EventName::Header(name)) => {
                 let value = event
                     .parse()
@@ -128,7 +133,7 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
                     "this sender's event name stands in the body, at `{path}`: put it there"
                 ));
             }
-            None => {
+            Some(EventName::Either(_)) | None => {
                 return Err(format!(
                     "the scheme `{}` has no place for an event name",
                     arguments.scheme
@@ -242,9 +247,12 @@ fn with_secret(scheme: &str, secret: &str) -> Result<String, String> {
     }
 }
 
-/// Posts it; the status and the body of the answer.
-async fn post(request: Request<Full<bytes::Bytes>>, timeout: Duration) -> Result<(u16, String), String> {
-    let place = request.uri().to_string();
+/// Posts it; the status and the body of the answer. `place` is the URL as it was typed, without what was signed into it.
+async fn post(
+    request: Request<Full<bytes::Bytes>>,
+    place: &str,
+    timeout: Duration,
+) -> Result<(u16, String), String> {
     let client = Client::new().map_err(|error| error.to_string())?;
     let exchange = async {
         let answer = client.request(request).await?;

@@ -231,6 +231,21 @@ impl<'d> Draft<'d> {
             .verifications
             .iter()
             .filter_map(Verification::credential_query);
+        let mut conditions = self.conditions;
+        let secret = |written: &str| match written.split_once('.') {
+            Some(("header", name)) => credentials.iter().any(|header| header.as_str() == name),
+            Some(("query", name)) => {
+                let mut queries = self
+                    .verifications
+                    .iter()
+                    .filter_map(Verification::credential_query);
+                queries.any(|query| query.eq_ignore_ascii_case(name))
+            }
+            _ => false,
+        };
+        for condition in &mut conditions {
+            condition.quieten(secret);
+        }
         Endpoint {
             path: self.path,
             methods: self.methods,
@@ -241,7 +256,7 @@ impl<'d> Draft<'d> {
             greeters: Greeters::new(&self.verifications, &self.rules),
             verifications: self.verifications,
             rules: self.rules,
-            matcher: Matcher::new(self.conditions),
+            matcher: Matcher::new(conditions),
             credentials,
         }
     }

@@ -55,6 +55,8 @@ enum Part {
     Method,
     ClientIp,
     Body,
+    /// What the first of these selects that selects anything.
+    First(Vec<Self>),
 }
 
 /// One selected value.
@@ -163,12 +165,15 @@ impl Selector {
 
     /// Whether its values are always text.
     pub(super) fn is_text(&self) -> bool {
-        !matches!(self.source, Part::One(_) | Part::Many(_))
+        self.source.is_text()
     }
 
     /// Whether there is never more than one value.
     pub(super) fn is_single(&self) -> bool {
-        !matches!(self.source, Part::Many(_) | Part::Header(_) | Part::Query(_))
+        !matches!(
+            self.source,
+            Part::Many(_) | Part::Header(_) | Part::Query(_) | Part::First(_)
+        )
     }
 
     /// Whether it is cheap to evaluate for every event: anything but a path that searches the payload.
@@ -184,10 +189,35 @@ impl Selector {
         }
     }
 
+    /// Its values are kept out of what is shown, whatever its name.
+    pub(super) fn quieten(&mut self) {
+        self.quiet = true;
+    }
+
     /// What it selects of `event`.
     pub(super) fn select<'e>(&self, event: &'e Event) -> Selected<'e> {
+        self.source.select(event)
+    }
+}
+
+impl Part {
+    /// Whether its values are always text.
+    fn is_text(&self) -> bool {
+        match self {
+            Self::One(_) | Self::Many(_) => false,
+            Self::First(parts) => parts.iter().all(Self::is_text),
+            _ => true,
+        }
+    }
+
+    fn select<'e>(&self, event: &'e Event) -> Selected<'e> {
         let received = &event.received;
-        match &self.source {
+        match self {
+            Part::First(parts) => {
+                let mut selected = parts.iter().map(|part| part.select(event));
+                let found = selected.find(|selected| !selected.values().is_empty());
+                found.unwrap_or(Selected::Nothing)
+            }
             Part::One(path) => path
                 .select_one(&event.payload.value)
                 .map(Found::Json)
@@ -267,6 +297,10 @@ fn event(event_name: Option<&EventName>) -> Result<Part, Wrong> {
     match event_name {
         Some(EventName::Header(name)) => Ok(Part::Header(name.clone())),
         Some(EventName::Payload(path)) => json_path(path),
+        Some(EventName::Either(places)) => {
+            let parts: Result<Vec<Part>, Wrong> = places.iter().map(|place| event(Some(place))).collect();
+            parts.map(Part::First)
+        }
         None => Err(Wrong {
             code: "no-event-name",
             message:

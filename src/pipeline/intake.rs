@@ -13,13 +13,14 @@ use super::answer::Answer;
 use super::fresh::Fresh;
 use super::judged::{Judged, Match};
 use super::learn::Learning;
+use super::reply::{Reply, outcome};
 use super::running::Running;
 use super::usage::Usage;
-use super::waiting::{Ended, Wait, Waiting};
+use super::waiting::Waiting;
 use crate::act::Occasion;
 use crate::payload::{self, Event, Kind, Undecodable};
 use crate::report::{self, Arrival};
-use crate::rules::{Concurrency, Endpoint, OnDuplicate, Respond};
+use crate::rules::{Concurrency, Endpoint, OnDuplicate};
 use crate::store::{Lane, NewDelivery, Refused, State, Store, Taken, Taking};
 use crate::verify::{Received, Refusal};
 
@@ -109,9 +110,14 @@ impl Intake {
         let Some(taken) = self.write_down(&kept, taking).await else {
             return Answer::unavailable();
         };
+        let reply = Reply {
+            respond,
+            event: &event,
+            verified: matched.iter().all(|one| one.unverified.is_none()),
+        };
         if !taken.iter().any(Taken::is_new) {
             self.fresh.remove(id);
-            return self.duplicate(endpoint, respond, &event, matched, &taken).await;
+            return self.duplicate(endpoint, &reply, matched, &taken).await;
         }
         let new_awaited = matched
             .iter()
@@ -119,9 +125,9 @@ impl Intake {
             .filter(|(one, taken)| taken.is_new() && one.rule.is_awaited(endpoint));
         match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
             (Some(wait), deliveries @ 1.., Some(limit)) => {
-                outcome(wait, deliveries, limit, &self.closing, respond, &event).await
+                outcome(wait, deliveries, limit, &self.closing, &reply).await
             }
-            _ => success(respond, &event, "accepted", &[]),
+            _ => reply.success("accepted", &[]),
         }
     }
 
@@ -176,8 +182,7 @@ impl Intake {
     async fn duplicate(
         &self,
         endpoint: &Endpoint,
-        respond: &Respond,
-        event: &Event,
+        reply: &Reply<'_>,
         matched: &[Match<'_>],
         taken: &[Taken],
     ) -> Answer {
@@ -208,8 +213,8 @@ impl Intake {
         {
             return Answer::new(StatusCode::CONFLICT, "duplicate", first);
         }
-        let mut answer = Answer::new(respond.status, "duplicate", first);
-        shape(&mut answer, respond, event, &[]);
+        let mut answer = Answer::new(reply.respond.status, "duplicate", first);
+        reply.shape(&mut answer, &[]);
         answer
     }
 
@@ -229,7 +234,12 @@ impl Intake {
                     });
             report::arrival(&Arrival::ignored(&event.received, nearest));
         }
-        success(&endpoint.respond, event, "ignored", &[])
+        let reply = Reply {
+            respond: &endpoint.respond,
+            event,
+            verified: judged.is_genuine(),
+        };
+        reply.success("ignored", &[])
     }
 
     /// Not trusted by any rule.
@@ -243,6 +253,10 @@ impl Intake {
 
     /// Says why it is refused, but not to the sender.
     pub(super) fn turn_down(&self, endpoint: &Endpoint, received: &Received, refusal: &Refusal) -> Answer {
+        if let Some(too_large) = refusal.is_unreadable() {
+            let answer = if too_large { TOO_LARGE } else { INVALID };
+            return unread(endpoint, received, answer, &refusal.to_string());
+        }
         report::arrival(&Arrival::refused(received, refusal));
         self.store.refuse(Refused {
             at: received.at,
@@ -315,18 +329,20 @@ fn lane(one: &Match<'_>, concurrency: &Concurrency, event: &Event) -> Lane {
                 name.len()
             ));
         }
-        Ok(Arc::from(name))
+        Ok(name)
     });
+    // A group that an event names is never another rule's own.
+    let own = || format!("rule:{}", one.rule.name);
     let name = match named {
-        None => Arc::clone(&one.rule.name),
-        Some(Ok(name)) => name,
+        None => own(),
+        Some(Ok(name)) => format!("group:{name}"),
         Some(Err(why)) => {
             report::groupless(&event.received, &one.rule.name, &why);
-            Arc::clone(&one.rule.name)
+            own()
         }
     };
     Lane {
-        name,
+        name: name.into(),
         limit: concurrency.limit,
         overlap: concurrency.overlap,
     }
@@ -385,98 +401,15 @@ fn respond_limit(endpoint: &Endpoint, matched: &[Match<'_>]) -> Option<Duration>
         .max()
 }
 
-/// Waits for the outcome of the awaited deliveries, up to the limit or the daemon's end.
-async fn outcome(
-    mut wait: Wait,
-    deliveries: usize,
-    limit: Duration,
-    closing: &CancellationToken,
-    respond: &Respond,
-    event: &Event,
-) -> Answer {
-    let collect = async {
-        let mut ended: Vec<Ended> = Vec::with_capacity(deliveries);
-        while ended.len() < deliveries {
-            let Some(next) = wait.next().await else { break };
-            ended.push(next);
-        }
-        ended
-    };
-    let id = Some(event.received.id);
-    let waited = tokio::select! {
-        waited = tokio::time::timeout(limit, collect) => waited.ok(),
-        () = closing.cancelled() => None,
-    };
-    match waited {
-        None => Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", id),
-        Some(ended) if ended.len() == deliveries && ended.iter().all(|delivery| delivery.done) => {
-            success(respond, event, "done", &ended)
-        }
-        Some(ended) => {
-            let mut answer = success(respond, event, "failed", &ended);
-            answer.status = StatusCode::INTERNAL_SERVER_ERROR;
-            answer
-        }
-    }
-}
-
-/// The endpoint's own way of saying yes. A body that cannot be rendered gives way to the plain answer: the event is
-/// taken, and the sender must not be told otherwise.
-fn success(respond: &Respond, event: &Event, word: &str, ended: &[Ended]) -> Answer {
-    let mut answer = Answer::new(respond.status, word, Some(event.received.id));
-    shape(&mut answer, respond, event, ended);
-    answer
-}
-
-/// Gives an answer the body and the headers that the rules file asks for.
-fn shape(answer: &mut Answer, respond: &Respond, event: &Event, ended: &[Ended]) {
-    if let Some(body) = &respond.body {
-        let performed = ended.iter().flat_map(|delivery| &delivery.actions);
-        let actions: Vec<_> = performed.map(|(action, outcome)| (*action, outcome)).collect();
-        let rule = ended.first().map_or("", |delivery| &delivery.rule);
-        let occasion = Occasion {
-            event,
-            rule,
-            delivery: String::new(),
-            attempt: 1,
-            verified: true,
-            withheld: &[],
-        };
-        match body.render(&occasion.values_with_actions(&actions)) {
-            Ok(text) => {
-                answer
-                    .headers
-                    .insert(http::header::CONTENT_TYPE, content_type(&text));
-                answer.body = text.into();
-            }
-            Err(error) => report::unrendered(&event.received, &error.to_string()),
-        }
-    }
-    for (name, value) in &respond.headers {
-        answer.headers.insert(name, value.clone());
-    }
-}
-
-/// JSON if it is JSON; else plain text, never something that a browser would run.
-fn content_type(text: &str) -> http::HeaderValue {
-    let json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-    http::HeaderValue::from_static(if json {
-        "application/json"
-    } else {
-        "text/plain; charset=utf-8"
-    })
-}
-
 /// What a genuine sender is told whose body cannot be read as the rules need it.
 pub const INVALID: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "invalid payload");
 
+/// What a genuine sender is told whose body is too large once it is decompressed.
+const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "too large");
+
 /// What a genuine sender is told whose body cannot be decoded.
 pub fn undecodable(error: &Undecodable) -> (StatusCode, &'static str) {
-    if error.is_too_large() {
-        (StatusCode::PAYLOAD_TOO_LARGE, "too large")
-    } else {
-        INVALID
-    }
+    if error.is_too_large() { TOO_LARGE } else { INVALID }
 }
 
 /// Genuine, and the body cannot be read.

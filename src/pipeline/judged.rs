@@ -60,6 +60,11 @@ impl<'e> Judged<'e> {
         }
     }
 
+    /// Whether a verification of the endpoint holds.
+    pub(super) fn is_genuine(&self) -> bool {
+        self.proofs.iter().any(Result::is_ok)
+    }
+
     /// The body as JSON, if a verification had to read it.
     pub(super) fn read(&self) -> Option<&Arc<Value>> {
         self.proofs
@@ -112,12 +117,12 @@ impl<'e> Judged<'e> {
         }
     }
 
-    /// Why it is refused: staleness first, for it says that the sender is genuine.
+    /// Why it is refused: first what says that the sender is genuine, that it is stale or cannot be read.
     pub(super) fn refusal(&self) -> Option<Cow<'_, Refusal>> {
         let rules = self.endpoint.rules.iter().filter(|rule| rule.enabled);
         let stale = rules
             .filter_map(|rule| self.judge(rule)?.err())
-            .find(|refusal| refusal.is_stale());
+            .find(|refusal| refusal.is_stale() || refusal.is_unreadable().is_some());
         stale.or_else(|| {
             self.proofs
                 .iter()

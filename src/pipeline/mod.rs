@@ -10,6 +10,7 @@ mod greet;
 mod intake;
 mod judged;
 mod learn;
+mod reply;
 mod running;
 mod settlement;
 mod usage;

@@ -19,7 +19,7 @@ pub struct DeliveryId(Uuid);
 
 impl DeliveryId {
     /// A new id for a delivery taken at `at`.
-    pub(super) fn new(at: Timestamp) -> Self {
+    pub fn new(at: Timestamp) -> Self {
         Self(id_at(at))
     }
 }

@@ -160,11 +160,15 @@ fn of_preset(preset: &Preset) -> Entry {
     };
     entry.sender = preset.sender;
     entry.note = preset.note;
-    entry.event = match preset.event {
-        None => String::new(),
-        Some(EventAt::Header(name) | EventAt::Payload(name)) => format!("`{name}`"),
-    };
+    entry.event = preset.event.as_ref().map(event).unwrap_or_default();
     entry
+}
+
+fn event(at: &EventAt) -> String {
+    match at {
+        EventAt::Header(name) | EventAt::Payload(name) => format!("`{name}`"),
+        EventAt::Either(places) => places.iter().map(event).collect::<Vec<_>>().join(" or "),
+    }
 }
 
 fn of_signature(name: &'static str, row: &SignatureRow, note: &'static str) -> Entry {

@@ -57,6 +57,19 @@ pub enum EventName {
     Header(HeaderName),
     /// At this `JSONPath` of the payload.
     Payload(&'static str),
+    /// At the first of these places where there is anything.
+    Either(Vec<Self>),
+}
+
+impl EventName {
+    /// Out of a row of data.
+    fn of(at: &EventAt) -> Option<Self> {
+        match at {
+            EventAt::Header(name) => HeaderName::from_bytes(name.as_bytes()).ok().map(Self::Header),
+            EventAt::Payload(path) => Some(Self::Payload(path)),
+            EventAt::Either(places) => Some(Self::Either(places.iter().filter_map(Self::of).collect())),
+        }
+    }
 }
 
 /// A request that is to be signed.
@@ -150,10 +163,7 @@ impl Verification {
         Self {
             name,
             scheme,
-            event: preset.and_then(|preset| match preset.event.as_ref()? {
-                EventAt::Header(name) => header(name).map(EventName::Header),
-                EventAt::Payload(path) => Some(EventName::Payload(path)),
-            }),
+            event: preset.and_then(|preset| EventName::of(preset.event.as_ref()?)),
             siblings: siblings.iter().filter_map(|name| header(name)).collect(),
             handshake: None,
             mode: Mode::default(),
@@ -211,6 +221,14 @@ impl Verification {
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         let mut headers = self.scheme.credential_headers();
         headers.extend(self.siblings.iter().cloned());
+        headers
+    }
+
+    /// All headers in which this sender says something about its signature: those of [`Self::credential_headers`], and those of
+    /// timestamps and ids.
+    pub fn own_headers(&self) -> Vec<HeaderName> {
+        let mut headers = self.credential_headers();
+        headers.extend(self.scheme.stamp_headers());
         headers
     }
 

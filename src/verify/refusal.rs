@@ -83,6 +83,15 @@ pub enum Refusal {
     UnreadableBody {
         /// What it should have been.
         needed: String,
+        /// Whether it is too large for that.
+        too_large: bool,
+    },
+    /// It is genuine, and what stands in its body cannot be read.
+    Unreadable {
+        /// What the body should have been.
+        needed: String,
+        /// Whether it is too large for that.
+        too_large: bool,
     },
     /// The token is not where the scheme has it.
     MissingToken {
@@ -198,7 +207,7 @@ impl Refusal {
             Self::MalformedTimestamp { .. } => "malformed-timestamp",
             Self::MissingId { .. } => "missing-id",
             Self::MalformedId { .. } => "malformed-id",
-            Self::UnreadableBody { .. } => "unreadable-body",
+            Self::UnreadableBody { .. } | Self::Unreadable { .. } => "unreadable-body",
             Self::MissingToken { .. } => "missing-token",
             Self::RepeatedToken { .. } => "repeated-token",
             Self::BadToken { .. } => "bad-token",
@@ -239,6 +248,24 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Whether it is genuine and cannot be read, and if so, whether because it is too large.
+    pub fn is_unreadable(&self) -> Option<bool> {
+        match self {
+            Self::Unreadable { too_large, .. } => Some(*too_large),
+            _ => None,
+        }
+    }
+
+    /// The same of a request that is known to be genuine.
+    pub(super) fn genuinely(self) -> Self {
+        match self {
+            Self::UnreadableBody { needed, too_large } => Self::Unreadable { needed, too_large },
+            other => other,
+        }
+    }
+}
+
 impl std::error::Error for Refusal {}
 
 impl fmt::Display for Refusal {
@@ -264,7 +291,9 @@ impl fmt::Display for Refusal {
             } => write!(f, "the timestamp in {place} is not {expected}: {found}"),
             Self::MissingId { place } => write!(f, "there is no id in {place}"),
             Self::MalformedId { place, fault } => write!(f, "the id in {place} {fault}"),
-            Self::UnreadableBody { needed } => write!(f, "the body is not {needed}"),
+            Self::UnreadableBody { needed, .. } | Self::Unreadable { needed, .. } => {
+                write!(f, "the body is not {needed}")
+            }
             Self::MissingToken { place } => write!(f, "there is no token in {place}"),
             Self::RepeatedToken { place } => write!(f, "the token stands more than once in {place}"),
             Self::BadToken { place } => write!(f, "the token in {place} is wrong"),

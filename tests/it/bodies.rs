@@ -218,6 +218,37 @@ fn a_bomb_is_told_so_once_it_is_verified_and_nothing_before() {
 }
 
 #[test]
+fn a_body_that_is_read_for_its_id_is_answered_as_one_that_is_read_for_its_conditions() {
+    let rules = RULES.replacen(
+        "hmac: {secret: k}}\n    match: {$.ref",
+        "hmac: {secret: k, id: {json: $.id}}}\n    match: {$.ref",
+        1,
+    );
+    assert_ne!(rules, RULES);
+    let daemon = Scenario::new().rules(&rules).start();
+    let bomb = gzipped(&vec![b' '; 10_000_000]);
+    let sending = signed(&daemon, "/push", "application/json", &bomb).header("Content-Encoding", "gzip");
+    assert_eq!(sending.send().outcome(), said(413, "too large"));
+    let broken = signed(&daemon, "/push", "application/json", b"{\"id\": ");
+    assert_eq!(broken.send().outcome(), said(400, "invalid payload"));
+    // Genuine, readable and without an id: it cannot be told from its repetition.
+    let without = signed(&daemon, "/push", "application/json", b"{\"ref\": \"main\"}");
+    assert_eq!(without.send().status, 403);
+    let unsigned = daemon
+        .post("/push")
+        .json(&bomb)
+        .header("Content-Encoding", "gzip");
+    assert_eq!(unsigned.send().outcome(), said(403, "refused"));
+    let whole = signed(
+        &daemon,
+        "/push",
+        "application/json",
+        b"{\"id\": 1, \"ref\": \"main\"}",
+    );
+    assert_eq!(whole.send().status, 200);
+}
+
+#[test]
 fn explain_says_what_a_compressed_body_would_be_answered() {
     let daemon = daemon();
     let bomb = gzipped(&vec![b' '; 10_000_000]);

@@ -25,6 +25,7 @@ mod actions;
 mod answers;
 mod bodies;
 mod cli;
+mod concurrency;
 mod crash;
 mod edge;
 mod handshakes;

@@ -140,3 +140,25 @@ fn it_is_loud_in_check_and_at_the_start() {
         "{log}"
     );
 }
+
+#[test]
+fn an_answer_does_not_say_verified_of_what_is_not_and_a_handshake_runs_no_action() {
+    let daemon = Scenario::new()
+        .rules(
+            r#"
+rules:
+  - name: observing
+    endpoint: /in
+    verify: {slack: {secret: k}, mode: observe}
+    respond: {wait: 5s, body: "{{ verified }} {{ actions[0].outcome }}"}
+    actions: [append: out.jsonl]
+"#,
+        )
+        .start();
+    let answer = daemon.post("/in").json(r#"{"type":"event_callback"}"#).send();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "false done"));
+    let handshake = r#"{"type":"url_verification","challenge":"abc"}"#;
+    let answer = daemon.post("/in").json(handshake).send();
+    assert_eq!(answer.outcome(), (403, "refused".into()));
+    assert_eq!(daemon.lines("out.jsonl"), 1);
+}

@@ -162,15 +162,24 @@ fn read_sign(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -
         findings.push(finding.hint("leave `sign` out"));
         return None;
     }
+    if scheme.observes() {
+        findings.push(node.error("sign", "`mode` is about what arrives, and this goes out"));
+        return None;
+    }
     if !scheme.can_sign() {
-        let message = format!(
-            "`{}` verifies with a public key, and signs with a private one",
-            scheme.scheme()
-        );
-        findings.push(
-            node.error("sign", message)
-                .hint("give it `private_key: file:/path`"),
-        );
+        let name = scheme.scheme();
+        let (message, hint) = if name == "jwt" {
+            (
+                "`jwt` signs with a shared secret, and not with the keys that it verifies by".to_owned(),
+                "`algorithms: [HS256]` and a `secret`",
+            )
+        } else {
+            (
+                format!("`{name}` verifies with a public key, and signs with a private one"),
+                "give it `private_key: file:/path`",
+            )
+        };
+        findings.push(node.error("sign", message).hint(hint));
         return None;
     }
     Some(scheme)

@@ -96,9 +96,14 @@ impl Forward {
                     body: &body,
                     at: now,
                     id: &occasion.delivery,
-                    restamp: false,
+                    // A target believes a fresh timestamp alone, and this may be the last of many tries.
+                    restamp: true,
                 })
                 .map_err(|error| format!("sign: {error}"))?;
+            // What the sender has said under these names was not said by us.
+            for name in scheme.own_headers() {
+                headers.remove(name);
+            }
             uri = target::rendered(&self.url, &signed.url(&url))?;
             for (name, value) in signed.headers {
                 headers.insert(name, value);

@@ -56,6 +56,15 @@ impl Condition {
         }
     }
 
+    /// Keeps out of what is shown the values of selectors, as they are written, that `is_secret`.
+    pub fn quieten(&mut self, is_secret: impl Fn(&str) -> bool) {
+        for selector in &mut self.selectors {
+            if is_secret(&selector.written.to_ascii_lowercase()) {
+                selector.quieten();
+            }
+        }
+    }
+
     /// Whether it looks into the payload, so that a payload without structure deserves a word.
     pub fn needs_structure(&self) -> bool {
         self.selectors.iter().any(Selector::needs_structure)

@@ -19,6 +19,13 @@ use crate::store::StoreError;
 /// How long the writer waits for another program, such as `sqlite3`, to end its write.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often a lock that another holds is tried again, for a second in all: a process that a killed daemon was just
+/// starting holds the lock until it has become its program.
+const LOCK_TRIES: u32 = 100;
+
+/// How long it waits between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// The size to which the write-ahead log is cut back when it has grown, as under a reader that stays long.
 const LOG_KEPT: u32 = 64 << 20;
 
@@ -133,7 +140,15 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .open(&file)
         .map_err(|error| unopenable(&file, &error))?;
-    match lock.try_lock() {
+    let mut taken = lock.try_lock();
+    for _ in 0..LOCK_TRIES {
+        if !matches!(taken, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(LOCK_PAUSE);
+        taken = lock.try_lock();
+    }
+    match taken {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let holder = fs::read_to_string(&file).ok();

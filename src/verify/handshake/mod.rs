@@ -85,7 +85,14 @@ impl Verification {
         // First what costs nothing, for nearly all requests are events.
         handshake.row.forms.iter().find(|form| form.may_be(received))?;
         let proof = if handshake.row.signed {
-            Some(self.scheme.prove(received).ok()?)
+            match self.scheme.prove(received) {
+                Ok(proof) => Some(proof),
+                // Where everything is taken it would be taken for an event, and a handshake runs no action.
+                Err(refusal) if self.observes() && handshake.question(received).is_some() => {
+                    return Some(Err(refusal));
+                }
+                Err(_) => return None,
+            }
         } else {
             None
         };
@@ -94,7 +101,7 @@ impl Verification {
             proof.freshness(self.default_window(), received.at)
         });
         let secret = proof.as_ref().and_then(|proof| proof.secret.as_deref());
-        let key = || self.scheme.mac_key(secret);
+        let key = || self.scheme.mac_key(secret, received.at);
         // A stale one is refused here, lest a longer window of a rule make an event of it.
         Some(fresh.and_then(|()| question.answer(key())))
     }
@@ -102,7 +109,7 @@ impl Verification {
     /// As [`Verification::handshake`], for a request that is taken to be genuine.
     pub fn handshake_if_genuine(&self, received: &Received) -> Option<Result<Greeting, Refusal>> {
         let question = self.handshake.as_ref()?.question(received)?;
-        Some(question.answer(self.scheme.mac_key(None)))
+        Some(question.answer(self.scheme.mac_key(None, received.at)))
     }
 
     /// The methods by which handshakes come; none if there is no handshake.

@@ -129,8 +129,9 @@ fn learning(
     keyring: &Keyring,
     findings: &mut Findings,
 ) -> Option<Learning> {
-    if scheme.is_some_and(|scheme| !scheme.is_keyed()) {
-        let message = "`learn` needs a scheme that signs with a secret, such as `hmac`";
+    if scheme.is_some_and(|scheme| !scheme.takes_any_secret()) {
+        // One that could not be decoded would keep the rules from loading, and strangers may send what they like.
+        let message = "`learn` needs a scheme that signs with a secret of any text, such as `hmac` with `secret_encoding: utf8`";
         findings.push(learn.error("handshake", message));
         return None;
     }

@@ -92,6 +92,7 @@ impl Adyen {
         if items.len() > MAX_ITEMS {
             return Err(Refusal::UnreadableBody {
                 needed: format!("a notification of at most {MAX_ITEMS} items"),
+                too_large: false,
             });
         }
         let mut nonces = Vec::new();
@@ -141,7 +142,7 @@ impl Adyen {
             "$.notificationItems[0].NotificationRequestItem.additionalData.hmacSignature",
         )?;
         let mut changed = Body::new(draft);
-        changed.put(&path, Value::String(signature))?;
+        changed.put(&path, &Value::String(signature))?;
         Ok(Signed {
             body: changed.changed(),
             ..Signed::default()

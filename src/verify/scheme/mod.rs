@@ -193,8 +193,13 @@ impl Scheme {
         matches!(self, Self::Signature(signature) if matches!(signature.keys, Keys::Shared(..)))
     }
 
-    /// The key for the MAC of something else than an event: that of this source, else the first.
-    pub fn mac_key(&self, source: Option<&str>) -> Option<&Mac> {
+    /// Whether any text can be its secret, so that one may be learnt.
+    pub fn takes_any_secret(&self) -> bool {
+        matches!(self, Self::Signature(signature) if self.is_keyed() && signature.takes_any_secret)
+    }
+
+    /// The key for the MAC of something else than an event: that of this source, else the first that counts.
+    pub fn mac_key(&self, source: Option<&str>, now: Timestamp) -> Option<&Mac> {
         let Self::Signature(signature) = self else {
             return None;
         };
@@ -202,7 +207,8 @@ impl Scheme {
             return None;
         };
         let named = keys.iter().find(|held| Some(&*held.source) == source);
-        named.or(keys.first()).map(|held| &held.key)
+        let counting = || keys.iter().find(|held| held.counts(now));
+        named.or_else(counting).map(|held| &held.key)
     }
 
     /// Whether what is signed is the raw body and nothing else.
@@ -227,6 +233,14 @@ impl Scheme {
             Self::Token(token) => token.query(),
             Self::Jwt(jwt) => jwt.query(),
             _ => None,
+        }
+    }
+
+    /// The headers that hold timestamps and ids.
+    pub fn stamp_headers(&self) -> Vec<HeaderName> {
+        match self {
+            Self::Signature(signature) => signature.stamp_headers(),
+            _ => Vec::new(),
         }
     }
 

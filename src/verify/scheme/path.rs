@@ -5,7 +5,9 @@
 
 use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// How many steps a path may have.
 const MAX_STEPS: usize = 32;
@@ -67,28 +69,79 @@ impl SingularPath {
 }
 
 impl SingularPath {
-    /// Puts a value where the path leads; objects that are missing on the way are made. False if something else stands
-    /// in the way.
-    pub fn put(&self, value: &mut Value, new: Value) -> bool {
-        let mut place = value;
-        for step in &self.steps {
-            if place.is_null() && matches!(step, Step::Name(_)) {
-                *place = Value::Object(serde_json::Map::new());
+    /// The JSON `text` with `new`, which is JSON too, where the path leads; objects that are missing on the way are made.
+    /// Everything else stays as it is written, every digit of it. `None` if something else stands in the way.
+    pub fn splice(&self, text: &str, new: &str) -> Option<String> {
+        spliced(text, &self.steps, new)
+    }
+}
+
+/// The members of an object as they are written.
+struct Members<'t>(Vec<(String, &'t RawValue)>);
+
+impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Keeps their order, and what repeats.
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
             }
-            let next = match (step, place) {
-                (Step::Name(name), Value::Object(members)) => {
-                    Some(members.entry(name.clone()).or_insert(Value::Null))
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
                 }
-                (Step::Index(index), Value::Array(elements)) => usize::try_from(*index)
-                    .ok()
-                    .and_then(|index| elements.get_mut(index)),
-                _ => None,
-            };
-            let Some(next) = next else { return false };
-            place = next;
+                Ok(Members(members))
+            }
         }
-        *place = new;
-        true
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+fn spliced(text: &str, steps: &[Step], new: &str) -> Option<String> {
+    let Some((step, rest)) = steps.split_first() else {
+        return Some(new.to_owned());
+    };
+    match step {
+        Step::Name(name) => {
+            let Members(members) = if text.trim() == "null" {
+                Members(Vec::new())
+            } else {
+                serde_json::from_str(text).ok()?
+            };
+            let mut written = Vec::with_capacity(members.len() + 1);
+            let mut found = false;
+            for (key, value) in members {
+                let here = key == *name;
+                found |= here;
+                let value = if here {
+                    spliced(value.get(), rest, new)?
+                } else {
+                    value.get().to_owned()
+                };
+                written.push(format!("{}:{value}", Value::String(key)));
+            }
+            if !found {
+                let value = spliced("null", rest, new)?;
+                written.push(format!("{}:{value}", Value::String(name.clone())));
+            }
+            Some(format!("{{{}}}", written.join(",")))
+        }
+        Step::Index(index) => {
+            let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            let index = usize::try_from(*index).ok()?;
+            let value = spliced(elements.get(index)?.get(), rest, new)?;
+            let written = elements.iter().enumerate().map(|(at, element)| {
+                if at == index {
+                    value.as_str()
+                } else {
+                    element.get()
+                }
+            });
+            Some(format!("[{}]", written.collect::<Vec<_>>().join(",")))
+        }
     }
 }
 
@@ -182,23 +235,29 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_put_where_the_path_leads() {
+    fn a_value_is_written_where_the_path_leads_and_the_rest_stays() {
         for (before, path, after) in [
-            (json!({}), "$.a.b", Some(json!({"a": {"b": 7}}))),
+            ("{}", "$.a.b", Some(r#"{"a":{"b":7}}"#)),
             (
-                json!({"a": {"c": 1}}),
+                r#"{"z": 1.10,"a": {"c": 1e2 }}"#,
                 "$.a.b",
-                Some(json!({"a": {"b": 7, "c": 1}})),
+                Some(r#"{"z":1.10,"a":{"c":1e2,"b":7}}"#),
             ),
-            (json!({"a": {"b": 1}}), "$.a.b", Some(json!({"a": {"b": 7}}))),
-            (json!([{}]), "$[0].x", Some(json!([{"x": 7}]))),
-            (json!([]), "$[0].x", None),
-            (json!({"a": "text"}), "$.a.b", None),
-            (json!("text"), "$.a", None),
+            (
+                r#"{"n":12345678901234567890123,"a":{"b":1},"é":"\u00e9"}"#,
+                "$.a.b",
+                Some(r#"{"n":12345678901234567890123,"a":{"b":7},"é":"\u00e9"}"#),
+            ),
+            (r#"[{"y":0.10}, 2]"#, "$[0].x", Some(r#"[{"y":0.10,"x":7},2]"#)),
+            (r#"{"a":null}"#, "$.a.b", Some(r#"{"a":{"b":7}}"#)),
+            ("[]", "$[0].x", None),
+            (r#"{"a":"text"}"#, "$.a.b", None),
+            ("\"text\"", "$.a", None),
+            ("{", "$.a", None),
+            ("", "$.a", None),
         ] {
-            let mut value = before.clone();
-            let put = SingularPath::parse(path).unwrap().put(&mut value, json!(7));
-            assert_eq!(put.then_some(value), after, "{before} {path}");
+            let spliced = SingularPath::parse(path).unwrap().splice(before, "7");
+            assert_eq!(spliced.as_deref(), after, "{before} {path}");
         }
     }
 

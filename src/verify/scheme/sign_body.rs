@@ -1,6 +1,6 @@
 //! A body into which a sender writes something before it sends it: a timestamp, a token, the signature itself.
 //!
-//! The bytes stay what they are until something is put into them; then they are JSON, written anew.
+//! The bytes stay what they are until something is put into them, and then all but that stays as it is written.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::verify::Draft;
 /// A body to which something may be added.
 pub struct Body<'d> {
     original: &'d [u8],
-    changed: Option<Value>,
+    changed: Option<String>,
 }
 
 impl<'d> Body<'d> {
@@ -27,43 +27,32 @@ impl<'d> Body<'d> {
 
     /// The text or the number at a path.
     pub fn text_at(&self, path: &SingularPath) -> Option<String> {
-        let parsed;
-        let value = if let Some(value) = &self.changed {
-            value
-        } else {
-            parsed = serde_json::from_slice(self.original).ok()?;
-            &parsed
-        };
-        let written = text_of(path.find(value)?)?;
-        String::from_utf8(written).ok()
+        let json: Value = serde_json::from_slice(&self.bytes()).ok()?;
+        String::from_utf8(text_of(path.find(&json)?)?).ok()
     }
 
     /// Puts a value at a path; the body must be JSON.
-    pub fn put(&mut self, path: &SingularPath, value: Value) -> Result<(), String> {
-        if self.changed.is_none() {
-            let parsed = serde_json::from_slice(self.original).map_err(|error| {
-                format!("this sender writes `{path}` into the body, which is not JSON: {error}")
-            })?;
-            self.changed = Some(parsed);
-        }
-        let put = self.changed.as_mut().is_some_and(|body| path.put(body, value));
-        if put {
-            Ok(())
-        } else {
-            Err(format!("the body has no place for `{path}`"))
-        }
+    pub fn put(&mut self, path: &SingularPath, value: &Value) -> Result<(), String> {
+        let bytes = self.bytes();
+        serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(|error| {
+            format!("this sender writes `{path}` into the body, which is not JSON: {error}")
+        })?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| format!("the body is not UTF-8: {error}"))?;
+        let spliced = path.splice(text, &value.to_string());
+        self.changed = Some(spliced.ok_or_else(|| format!("the body has no place for `{path}`"))?);
+        Ok(())
     }
 
     /// The bytes as they are now.
     pub fn bytes(&self) -> Cow<'d, [u8]> {
         match &self.changed {
-            Some(value) => Cow::Owned(value.to_string().into_bytes()),
+            Some(text) => Cow::Owned(text.clone().into_bytes()),
             None => Cow::Borrowed(self.original),
         }
     }
 
     /// The other body, if something was put into it.
     pub fn changed(self) -> Option<Vec<u8>> {
-        self.changed.map(|value| value.to_string().into_bytes())
+        self.changed.map(String::into_bytes)
     }
 }

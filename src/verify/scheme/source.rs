@@ -178,12 +178,14 @@ pub fn only_query(
 pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Value, Refusal> {
     let body = coding::decoded(headers, body, max_body);
     parsed(&body.map_err(|fault| Refusal::UnreadableBody {
+        too_large: matches!(fault, coding::Fault::TooLarge(_)),
         needed: format!("readable: {fault}"),
     })?)
 }
 
-/// A text as JSON.
+/// A text as JSON; a byte order mark before it is no part of it.
 pub fn parsed(text: &[u8]) -> Result<Value, Refusal> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     // The parser's own words are left out: they could repeat what stands in the body.
     serde_json::from_slice(text).map_err(|error| Refusal::UnreadableBody {
         needed: format!(
@@ -191,6 +193,7 @@ pub fn parsed(text: &[u8]) -> Result<Value, Refusal> {
             error.line(),
             error.column()
         ),
+        too_large: false,
     })
 }
 

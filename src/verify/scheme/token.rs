@@ -159,7 +159,7 @@ impl Token {
             Place::Query(name) => signed.query.push((name.clone(), text()?)),
             Place::Json(path) => {
                 let mut body = Body::new(draft);
-                body.put(path, serde_json::Value::String(text()?))?;
+                body.put(path, &serde_json::Value::String(text()?))?;
                 signed.body = body.changed();
             }
             Place::Item(_) => {}
@@ -206,7 +206,9 @@ pub fn proof(
     let mut read = None;
     let nonces = match id {
         Some(Place::Json(path)) => {
-            let json = read.insert(Arc::new(source::json(headers, &received.body, max_body)?));
+            let json = read.insert(Arc::new(
+                source::json(headers, &received.body, max_body).map_err(Refusal::genuinely)?,
+            ));
             vec![Nonce::id(&source::id_at(path, json)?)]
         }
         Some(Place::Headers(names)) => {

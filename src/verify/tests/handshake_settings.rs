@@ -131,3 +131,20 @@ fn a_secret_that_is_yet_to_be_learnt_is_a_warning_and_the_file_is_watched() {
         lines(&format!("{{asana: {{learn: '{}'}}}}", folder.path().display()))[0].contains("is not a file")
     );
 }
+
+#[test]
+fn a_secret_that_could_not_be_any_text_is_not_learnt() {
+    for text in [
+        "{standard: {learn: x, handshake: asana}}",
+        "{hmac: {learn: x, handshake: asana, secret_encoding: hex}}",
+        "{hmac: {learn: x, handshake: asana, strip_prefix: whsec_}}",
+    ] {
+        let (_, findings) = compiled(text, None);
+        assert!(
+            findings
+                .iter()
+                .any(|finding| finding.code == "handshake" && finding.message.contains("any text")),
+            "{text} {findings:?}"
+        );
+    }
+}

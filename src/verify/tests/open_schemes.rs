@@ -93,7 +93,7 @@ fn a_token_is_written_where_it_stands() {
     let in_body = signed(graph, "https://h/x", br#"{"value":[{"id":1}]}"#).unwrap();
     assert_eq!(
         in_body.body.as_deref(),
-        Some(br#"{"value":[{"clientState":"secret-a","id":1}]}"#.as_slice())
+        Some(br#"{"value":[{"id":1,"clientState":"secret-a"}]}"#.as_slice())
     );
     let error = |body| signed(graph, "https://h/x", body).unwrap_err();
     assert_eq!(error(b"{}"), "the body has no place for `$.value[0].clientState`");

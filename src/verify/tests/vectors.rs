@@ -188,6 +188,18 @@ fn twilio_of_json_by_its_digest_in_the_url() {
     let json = "application/json";
     assert_eq!(twilio(url, &query, json, body, signature), "held");
     assert_eq!(twilio(url, &query, json, b"{}", signature), "bad-signature");
+    // Nor is no body the body that the URL speaks of, nor a form without a field.
+    let form = "application/x-www-form-urlencoded";
+    for (content_type, other) in [
+        (json, b"".as_slice()),
+        (form, b""),
+        (form, b"&&&"),
+        (form, b"="),
+        (form, body),
+    ] {
+        let outcome = twilio(url, &query, content_type, other, signature);
+        assert_eq!(outcome, "bad-signature", "{content_type} {other:?}");
+    }
     // A URL that says nothing of the body lets no body in.
     let plain = sent_as(
         &verification("{twilio: '12345'}"),
@@ -222,4 +234,18 @@ fn square() {
         verification.prove(&request).unwrap_err().reason(),
         "bad-signature"
     );
+}
+
+#[test]
+fn twilio_of_too_many_fields_is_not_sorted() {
+    let form = "application/x-www-form-urlencoded";
+    let body = "a=1&".repeat(200_000);
+    let outcome = twilio(
+        "https://h",
+        "",
+        form,
+        body.as_bytes(),
+        &format!("{}=", "A".repeat(27)),
+    );
+    assert_eq!(outcome, "unreadable-body");
 }

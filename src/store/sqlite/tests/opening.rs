@@ -136,6 +136,24 @@ async fn a_newer_version_is_refused_also_while_it_is_only_in_the_log() {
     assert_eq!((fs::read(&copy).unwrap(), fs::read(log(&copy)).unwrap()), before);
 }
 
+#[test]
+fn a_lock_that_is_about_to_be_let_go_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    drop(SqliteStore::open(&path, Settings::default()).unwrap());
+    let lock = fs::OpenOptions::new()
+        .write(true)
+        .open(folder.path().join("store.db.lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    let holder = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(lock);
+    });
+    drop(SqliteStore::open(&path, Settings::default()).unwrap());
+    holder.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_second_daemon_is_turned_away_by_whatever_name_and_a_reader_is_not() {
     let subject = Sqlite::open(Settings::default());

@@ -55,6 +55,8 @@ pub enum EventAt {
     Header(&'static str),
     /// At this `JSONPath` of the payload.
     Payload(&'static str),
+    /// At the first of these places where there is anything.
+    Either(&'static [Self]),
 }
 
 /// What signatures are made with.

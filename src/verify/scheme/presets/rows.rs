@@ -12,7 +12,7 @@ use super::{
     EventAt, JwtRow, Kind, PLAIN, PLAIN_ED25519, PLAIN_P256, PlaceRow, Preset, Row, SignatureRow,
     TimestampRow, TokenRow,
 };
-use EventAt::{Header, Payload};
+use EventAt::{Either, Header, Payload};
 
 /// What most senders have.
 const SENDER: Preset = Preset {
@@ -247,7 +247,7 @@ pub static PRESETS: &[Preset] = &[
             signature: PlaceRow::Header(&["X-Shopify-Hmac-Sha256", "shopify-hmac-sha256"]),
             ..BASE64
         }),
-        event: Some(Header("X-Shopify-Topic")),
+        event: Some(Either(&[Header("X-Shopify-Topic"), Header("shopify-topic")])),
         ..SENDER
     },
     // P: twilio-python, request_validator.py. SHA-1, which the request has no say in.
@@ -741,12 +741,12 @@ pub static PRESETS: &[Preset] = &[
         handshake: Some("microsoft_graph"),
         ..SENDER
     },
-    // P: cloudevents/spec, http-webhook.md. In the binary mode the name stands in a header.
+    // P: cloudevents/spec, http-webhook.md. In the binary mode the name stands in a header, in the structured one in the body.
     Preset {
         name: "cloudevents",
         sender: "CloudEvents webhooks",
         scheme: Row::Bearer,
-        event: Some(Header("ce-type")),
+        event: Some(Either(&[Header("ce-type"), Payload("$.type")])),
         note: "for `?access_token=` write `token: {query: access_token, handshake: cloudevents}`",
         handshake: Some("cloudevents"),
         ..SENDER

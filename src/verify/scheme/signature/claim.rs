@@ -15,6 +15,9 @@ use crate::verify::{Received, Refusal};
 /// How many items of a list of signatures are looked at.
 const MAX_ITEMS: usize = 16;
 
+/// The longest id where nothing marks its end, in bytes.
+const LONGEST_ID: usize = 128;
+
 /// A text of a request.
 pub(super) type Text<'r> = Cow<'r, [u8]>;
 
@@ -199,8 +202,13 @@ impl Signature {
 
     /// Whether an id leaves no doubt about where it ends.
     pub(super) fn check_id(&self, place: impl FnOnce() -> String, id: &[u8]) -> Result<(), Refusal> {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:=+/-".contains(byte);
         let fault = match id.iter().find(|byte| self.forbidden_in_id.contains(byte)) {
             _ if id.is_empty() => "is empty".to_owned(),
+            // Else it could hold a timestamp and the beginning of a body.
+            _ if self.content.runs_together() && !(id.len() <= LONGEST_ID && id.iter().all(plain)) => {
+                format!("is not 1 to {LONGEST_ID} of letters, digits and `._:=+/-`")
+            }
             Some(byte) => format!(
                 "holds `{}`, which is what ends it in the signed content",
                 byte.escape_ascii()

@@ -21,6 +21,7 @@ pub fn signed_body<'b>(field: &str, headers: &HeaderMap, body: &'b [u8]) -> Resu
         (Some((name, value)), None) if decoded(name) == field.as_bytes() => Ok(Cow::Owned(decoded(value))),
         _ => Err(Refusal::UnreadableBody {
             needed: format!("a form with the one field `{field}`"),
+            too_large: false,
         }),
     }
 }

@@ -57,6 +57,8 @@ pub struct Signature {
     pub forbidden_in_id: Vec<u8>,
     /// The field of a form that is signed in the body's place.
     pub form_field: Option<String>,
+    /// Whether the secret is the text itself, whatever it is.
+    pub takes_any_secret: bool,
     /// The public URL, without a slash at its end.
     pub public_url: String,
     /// The sender's own tolerance.
@@ -79,7 +81,13 @@ impl Signature {
         let id = self.id_text(received, &claim, early.as_ref())?;
         let body = self.signed_body(&received.headers, &received.body)?;
         let (url, other_url) = self.urls_of(received);
+        let fields = if self.content.covers(&Piece::Fields) {
+            twilio::fields(&received.headers, &received.body)?
+        } else {
+            Vec::new()
+        };
         let filling = Filling {
+            fields: &fields,
             body: &body,
             timestamp: stamp.as_deref().unwrap_or_default(),
             id: id.as_deref().unwrap_or_default(),
@@ -102,14 +110,17 @@ impl Signature {
             }
         };
         if self.content.covers(&Piece::Fields) {
-            twilio::check_body(&received.headers, &received.query, &received.body)?;
+            twilio::check_body(&received.query, &received.body, &fields)?;
         }
         let json = match early {
-            None if self.reads_body() => Some(Arc::new(match &body {
-                Cow::Borrowed(_) => source::json(&received.headers, &received.body, self.max_body)?,
-                // Out of a form: the body's coding is not its.
-                Cow::Owned(text) => source::parsed(text)?,
-            })),
+            None if self.reads_body() => Some(Arc::new(
+                match &body {
+                    Cow::Borrowed(_) => source::json(&received.headers, &received.body, self.max_body),
+                    // Out of a form: the body's coding is not its.
+                    Cow::Owned(text) => source::parsed(text),
+                }
+                .map_err(Refusal::genuinely)?,
+            )),
             early => early.map(Arc::new),
         };
         let proof = self.proof(&filling, &claim, json.as_deref(), compared)?;
@@ -150,7 +161,13 @@ impl Signature {
                 vec![Nonce::id(&source::id_at(path, json)?)]
             }
             (Some(_), _) if self.id_signed => vec![Nonce::id(filling.id)],
-            _ => compared.nonces,
+            _ => Vec::new(),
+        };
+        // By its id alone a request would not be known again whose pieces were divided in another way.
+        let nonces = if nonces.is_empty() || self.content.runs_together() {
+            [nonces, compared.nonces].concat()
+        } else {
+            nonces
         };
         Ok(Proof {
             timestamp,
@@ -176,6 +193,19 @@ impl Signature {
             Place::Headers(names) => names.clone(),
             _ => Vec::new(),
         }
+    }
+
+    /// The headers that hold timestamps and ids.
+    pub fn stamp_headers(&self) -> Vec<HeaderName> {
+        let places = [
+            self.timestamp.as_ref().map(|source| &source.place),
+            self.id.as_ref(),
+        ];
+        let names = places.into_iter().flatten().map(|place| match place {
+            Place::Headers(names) => names.clone(),
+            _ => Vec::new(),
+        });
+        names.flatten().collect()
     }
 
     /// The name in the query that holds the signature.

@@ -113,6 +113,14 @@ pub(super) struct Fields {
     pub key_encoding: Option<KeyEncoding>,
 }
 
+impl Fields {
+    /// Whether any text can be the secret.
+    fn takes_any_secret(&self, row: &SignatureRow) -> bool {
+        let strip = self.strip_prefix.as_deref().unwrap_or(row.strip_prefix);
+        self.key_encoding.unwrap_or(row.key_encoding) == KeyEncoding::Utf8 && strip.is_empty()
+    }
+}
+
 /// Compiles the value of `hmac:` and its kin, or of a preset. Reports everything that is wrong with it.
 pub fn compile(
     node: Node<'_>,
@@ -157,6 +165,7 @@ pub fn compile(
         has_items: separator.is_some(),
     };
     let (timestamp_signed, id_signed) = judged.judge(surroundings, findings);
+    let takes_any_secret = fields.takes_any_secret(row);
     let form_field = fields.form_field.as_deref().or(row.form_field);
     Some(Signature {
         keys: keys?,
@@ -166,6 +175,7 @@ pub fn compile(
         separator,
         timestamp_signed,
         id_signed,
+        takes_any_secret,
         forbidden_in_id: content.forbidden_in_id().unwrap_or_default(),
         form_field: form_field.filter(|field| !field.is_empty()).map(str::to_owned),
         public_url: surroundings

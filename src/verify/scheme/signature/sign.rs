@@ -24,7 +24,13 @@ impl Signature {
         }
         let url = signed.url(draft.url);
         let bytes = body.bytes().into_owned();
+        let fields = if self.content.covers(&Piece::Fields) {
+            twilio::fields(draft.headers, &bytes).map_err(words)?
+        } else {
+            Vec::new()
+        };
         let filling = Filling {
+            fields: &fields,
             body: &self.signed_body(draft.headers, &bytes).map_err(words)?,
             timestamp: stamp.as_bytes(),
             id: &id,
@@ -82,7 +88,7 @@ impl Signature {
                 if let Some(found) = body.text_at(path).filter(|_| !draft.restamp) {
                     return Ok(found);
                 }
-                body.put(path, json_stamp(*unit, &stamp))?;
+                body.put(path, &json_stamp(*unit, &stamp))?;
             }
         }
         Ok(stamp)
@@ -104,7 +110,7 @@ impl Signature {
             Place::Query(name) => signed.query.push((name.clone(), id.clone())),
             Place::Json(path) => match body.text_at(path) {
                 Some(found) => id = found,
-                None if self.content.covers(&Piece::Id) => body.put(path, Value::String(id.clone()))?,
+                None if self.content.covers(&Piece::Id) => body.put(path, &Value::String(id.clone()))?,
                 // A body without its id is for its owner to complete.
                 None => return Ok(Vec::new()),
             },
@@ -141,7 +147,7 @@ impl Signature {
                 signed.headers.push((first(names)?, line));
             }
             Place::Query(name) => signed.query.push((name.clone(), signature)),
-            Place::Json(path) => body.put(path, Value::String(signature))?,
+            Place::Json(path) => body.put(path, &Value::String(signature))?,
             Place::Item(_) => {}
         }
         Ok(())

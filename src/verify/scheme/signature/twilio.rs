@@ -3,7 +3,7 @@
 //!
 //! Source: twilio-python, `request_validator.py`; <https://www.twilio.com/docs/usage/webhooks/webhooks-security>.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use http::HeaderMap;
 use sha2::{Digest, Sha256};
@@ -17,33 +17,46 @@ use crate::verify::scheme::source::only_query;
 /// The name in the query under which the digest of the body stands.
 pub const BODY_DIGEST: &str = "bodySHA256";
 
-/// The fields of a form: sorted by name and by value, name and value one behind the other, what repeats once.
-pub fn feed_fields(headers: &HeaderMap, body: &[u8], take: &mut impl FnMut(&[u8])) -> Result<(), Refusal> {
+/// How many fields a form may have: Twilio's have some dozens, and they are sorted before anything is known of them.
+const MAX_FIELDS: usize = 1000;
+
+/// The fields of a form: sorted by name and by value, name and value one behind the other, what repeats once. Empty if
+/// the body is none.
+pub fn fields(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Refusal> {
     if !is_form(headers)? {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let mut fields: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for (name, value) in form_urlencoded::parse(body) {
-        fields.entry(name).or_default().insert(value);
-    }
-    for (name, values) in &fields {
-        for value in values {
-            take(name.as_bytes());
-            take(value.as_bytes());
+    let mut fields: BTreeSet<_> = BTreeSet::new();
+    for (count, field) in form_urlencoded::parse(body).enumerate() {
+        if count == MAX_FIELDS {
+            return Err(Refusal::UnreadableBody {
+                needed: format!("a form of at most {MAX_FIELDS} fields"),
+                too_large: false,
+            });
         }
+        fields.insert(field);
     }
-    Ok(())
+    let mut joined = Vec::with_capacity(body.len());
+    for (name, value) in &fields {
+        joined.extend_from_slice(name.as_bytes());
+        joined.extend_from_slice(value.as_bytes());
+    }
+    Ok(joined)
 }
 
-/// Whether the body is the one that the signed URL speaks of. A form is signed field by field; no body needs no digest.
-pub fn check_body(headers: &HeaderMap, query: &str, body: &[u8]) -> Result<(), Refusal> {
-    if body.is_empty() || is_form(headers)? {
+/// Whether the body is the one that the signed URL speaks of. Fields of a form are signed themselves; where there are none
+/// and no body either, the URL may be silent.
+pub fn check_body(query: &str, body: &[u8], fields: &[u8]) -> Result<(), Refusal> {
+    if !fields.is_empty() {
         return Ok(());
     }
     let place = || format!("`{BODY_DIGEST}` of the query");
     let repeated = || Refusal::RepeatedSignature { place: place() };
     let missing = || Refusal::MissingSignature { place: place() };
-    let text = only_query(query, BODY_DIGEST, repeated)?.ok_or_else(missing)?;
+    let text = match only_query(query, BODY_DIGEST, repeated)? {
+        None if body.is_empty() => return Ok(()),
+        text => text.ok_or_else(missing)?,
+    };
     let claimed = Encoding::Hex
         .decode(text.as_bytes(), Length::Exactly(32))
         .map_err(|fault| Refusal::MalformedSignature {

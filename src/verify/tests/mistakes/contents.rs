@@ -243,3 +243,36 @@ fn mistake_27_the_url_is_what_the_request_says_it_is() {
         );
     }
 }
+
+#[test]
+fn mistake_24_a_request_is_divided_elsewhere_where_its_body_holds_a_second_timestamp() {
+    let body = br#"{"text":"x","created_at":"2021-02-25T15:02:10.5Z","evil":1}"#;
+    for verify in [
+        "{twitch: env:A}".to_owned(),
+        "{hmac: {secret: env:A, content: '{id}{timestamp}.{body}', id: {header: X-Id}, timestamp: {unit: rfc3339}}}"
+            .to_owned(),
+    ] {
+        let verification = doubtful(&verify);
+        let genuine = sent_as(&verification, &[], body, "msg_1", now());
+        let proof = verification.prove(&genuine).unwrap();
+        assert_eq!(judged(&verification, &genuine), "held");
+        let names = ["twitch-eventsub-message-", "x-"];
+        let family = names.iter().find(|name| genuine.headers.contains_key(format!("{name}id"))).unwrap();
+        let (id, stamp) = (format!("{family}id"), format!("{family}timestamp"));
+        let text = std::str::from_utf8(body).unwrap();
+        let at = text.find("2021").unwrap();
+        let before = |name: &str| genuine.headers[name].to_str().unwrap().to_owned();
+        let dot = if verify.contains("}.{") { "." } else { "" };
+        let mut divided = genuine.clone();
+        let long = format!("{}{}{dot}{}", before(&id), before(&stamp), &text.split_at(at).0);
+        divided.headers.insert(id.parse::<http::HeaderName>().unwrap(), long.parse().unwrap());
+        let second = "2021-02-25T15:02:10.5Z".parse().unwrap();
+        divided.headers.insert(stamp.parse::<http::HeaderName>().unwrap(), second);
+        divided.body = text.split_at(at + 22).1.as_bytes().to_vec().into();
+        assert_eq!(judged(&verification, &divided), "malformed-id", "{verify}");
+        // And were an id as plain as that, the signature would be remembered.
+        assert_eq!(proof.nonces.len(), 2, "{verify}");
+    }
+    let dotted = doubtful("{standard: MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}");
+    assert_eq!(dotted.prove(&sent(&dotted, body)).unwrap().nonces.len(), 1);
+}

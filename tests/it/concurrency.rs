@@ -1,0 +1,193 @@
+//! Deliveries of one group: how many are under way at once, in what order, and what becomes of one too many.
+
+use std::time::Duration;
+
+use crate::scenario::{Daemon, Scenario};
+
+/// A rule whose command writes when it begins and ends, stays for as long as the payload says, and fails once where the
+/// payload says so.
+fn rule(name: &str, concurrency: &str) -> String {
+    format!(
+        r#"
+  - name: {name}
+    endpoint: /{name}
+    verify: none
+    concurrency: {concurrency}
+    actions:
+      - shell: |
+          echo "begin $N" >> {name}.txt
+          if [ "$FAIL" = yes ] && [ ! -e "failed-$N" ]; then touch "failed-$N"; echo "fail $N" >> {name}.txt; exit 1; fi
+          i=0
+          while [ ! -e go ] && [ $i -lt 1000 ]; do sleep 0.02; i=$((i+1)); done
+          echo "end $N" >> {name}.txt
+        env: {{N: "{{{{ payload.n }}}}", FAIL: "{{{{ payload.fail | default('') }}}}"}}
+        grace: 100ms
+    retry: {{attempts: 3, backoff: [300ms]}}
+"#
+    )
+}
+
+fn daemon(rules: &[String]) -> Daemon {
+    Scenario::new()
+        .rules(&format!("rules:{}", rules.concat()))
+        .start()
+}
+
+fn send(daemon: &Daemon, path: &str, payload: &str) {
+    let answer = daemon.post(path).json(payload).send();
+    assert_eq!(answer.outcome(), (200, "accepted".to_owned()), "{payload}");
+}
+
+/// Lets whatever waits go on.
+fn go(daemon: &Daemon) {
+    std::fs::write(daemon.folder().join("go"), "").unwrap();
+}
+
+fn written(daemon: &Daemon, file: &str) -> Vec<String> {
+    let path = daemon.folder().join(file);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn until(daemon: &Daemon, file: &str, lines: &[&str]) {
+    daemon.eventually(&format!("{lines:?}"), || written(daemon, file) == lines);
+}
+
+#[track_caller]
+fn until_logged(daemon: &Daemon, words: &str) {
+    daemon.eventually(words, || daemon.log().contains(words));
+}
+
+#[test]
+fn one_after_the_other_in_the_order_of_arrival_also_across_a_retry_and_a_crash() {
+    let mut daemon = daemon(&[rule("deploy", "{}")]);
+    send(&daemon, "/deploy", r#"{"n": 1, "fail": "yes"}"#);
+    for n in 2..=4 {
+        send(&daemon, "/deploy", &format!(r#"{{"n": {n}}}"#));
+    }
+    // The first has failed once, and keeps its turn.
+    until(&daemon, "deploy.txt", &["begin 1", "fail 1", "begin 1"]);
+    daemon.kill();
+    daemon.start();
+    go(&daemon);
+    daemon.eventually("the last ends", || {
+        written(&daemon, "deploy.txt")
+            .last()
+            .is_some_and(|line| line == "end 4")
+    });
+    let lines = written(&daemon, "deploy.txt");
+    // What was killed is tried again, its command may have gone on; of the others none began before the one before ended.
+    let first: Vec<_> = lines.iter().filter(|line| line.ends_with('1')).collect();
+    let others: Vec<_> = lines.iter().filter(|line| !line.ends_with('1')).collect();
+    assert!(first.len() >= 4, "{lines:?}");
+    assert_eq!(
+        others,
+        ["begin 2", "end 2", "begin 3", "end 3", "begin 4", "end 4"]
+    );
+    let second = lines.iter().position(|line| line == "begin 2").unwrap();
+    assert!(lines[..second].iter().any(|line| line == "end 1"), "{lines:?}");
+}
+
+#[test]
+fn what_comes_while_the_group_is_busy_may_be_skipped() {
+    let daemon = daemon(&[rule("backup", "{overlap: skip}")]);
+    send(&daemon, "/backup", r#"{"n": 1}"#);
+    until(&daemon, "backup.txt", &["begin 1"]);
+    send(&daemon, "/backup", r#"{"n": 2}"#);
+    go(&daemon);
+    until(&daemon, "backup.txt", &["begin 1", "end 1"]);
+    daemon.eventually("the first is settled", || daemon.log().contains(r#"next="done""#));
+    send(&daemon, "/backup", r#"{"n": 3}"#);
+    until(&daemon, "backup.txt", &["begin 1", "end 1", "begin 3", "end 3"]);
+}
+
+#[test]
+fn what_is_under_way_is_stopped_for_the_newest() {
+    let daemon = daemon(&[rule("preview", "{overlap: replace}")]);
+    send(&daemon, "/preview", r#"{"n": 1}"#);
+    until(&daemon, "preview.txt", &["begin 1"]);
+    send(&daemon, "/preview", r#"{"n": 2}"#);
+    until(&daemon, "preview.txt", &["begin 1", "begin 2"]);
+    until_logged(&daemon, r#"next="superseded""#);
+    go(&daemon);
+    until(&daemon, "preview.txt", &["begin 1", "begin 2", "end 2"]);
+    // It was ended, so it is not tried again.
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(written(&daemon, "preview.txt"), ["begin 1", "begin 2", "end 2"]);
+}
+
+#[test]
+fn a_stampede_ends_in_the_first_and_the_newest() {
+    let daemon = daemon(&[rule("site", "{overlap: coalesce}")]);
+    send(&daemon, "/site", r#"{"n": 0}"#);
+    until(&daemon, "site.txt", &["begin 0"]);
+    for n in 1..=50 {
+        send(&daemon, "/site", &format!(r#"{{"n": {n}}}"#));
+    }
+    go(&daemon);
+    until(&daemon, "site.txt", &["begin 0", "end 0", "begin 50", "end 50"]);
+}
+
+#[test]
+fn rules_may_share_a_group_and_a_group_may_come_from_the_payload() {
+    let by_branch = "{group: \"{{ payload.branch }}\"}";
+    let daemon = daemon(&[rule("build", by_branch), rule("test", by_branch)]);
+    send(&daemon, "/build", r#"{"n": 1, "branch": "main"}"#);
+    until(&daemon, "build.txt", &["begin 1"]);
+    // Another branch goes at once, also one with the name of a rule; the same branch waits, in whatever rule.
+    send(&daemon, "/test", r#"{"n": 2, "branch": "main"}"#);
+    send(&daemon, "/test", r#"{"n": 3, "branch": "next"}"#);
+    until(&daemon, "test.txt", &["begin 3"]);
+    // A group that nobody can name is the rule's own.
+    send(&daemon, "/build", r#"{"n": 4, "branch": ""}"#);
+    until(&daemon, "build.txt", &["begin 1", "begin 4"]);
+    until_logged(&daemon, "the name of a group has 1 to 256 bytes, this one has 0");
+    send(&daemon, "/build", r#"{"n": 5, "branch": ""}"#);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(written(&daemon, "build.txt"), ["begin 1", "begin 4"]);
+    go(&daemon);
+    daemon.eventually("all end", || {
+        let ended = |file| {
+            written(&daemon, file)
+                .iter()
+                .filter(|line| line.starts_with("end"))
+                .count()
+        };
+        ended("build.txt") == 3 && ended("test.txt") == 2
+    });
+}
+
+#[test]
+fn as_many_go_together_as_the_limit_says() {
+    let daemon = daemon(&[rule("pair", "{limit: 2}")]);
+    for n in 1..=3 {
+        send(&daemon, "/pair", &format!(r#"{{"n": {n}}}"#));
+    }
+    daemon.eventually("two begin", || written(&daemon, "pair.txt").len() == 2);
+    std::thread::sleep(Duration::from_millis(200));
+    let mut begun = written(&daemon, "pair.txt");
+    begun.sort();
+    assert_eq!(begun, ["begin 1", "begin 2"]);
+    go(&daemon);
+    daemon.eventually("all end", || written(&daemon, "pair.txt").len() == 6);
+}
+
+#[test]
+fn check_says_what_is_wrong_with_it() {
+    for (concurrency, words) in [
+        ("{limit: 0}", "`limit` is 0; it may be 1 to 64"),
+        ("{limit: 65}", "`limit` is 65; it may be 1 to 64"),
+        ("{overlap: drop}", "unknown value `drop`"),
+        ("3", "`concurrency` is a mapping"),
+        ("{group: '{{ nothing }}'}", "nothing"),
+        ("{overlap: skip}\n    respond: {wait: true}", "would wait in vain"),
+    ] {
+        let scenario = Scenario::new().rules(&format!("rules:{}", rule("a", concurrency)));
+        let output = scenario.hookyard(&["check"]);
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(words), "{concurrency}: {text}");
+        assert_ne!(output.status.code(), Some(0), "{concurrency}");
+    }
+}
