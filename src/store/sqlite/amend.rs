@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
+use super::examine::examine;
 use super::file::{BUSY_TIMEOUT, meaning};
 use super::history;
 use crate::clock::Timestamp;
@@ -151,8 +152,9 @@ fn amend(
 
 /// A connection that writes, to a store that is there and sound as far as one can see.
 fn open(path: &Path) -> Result<Connection, StoreError> {
-    // It is looked at through a connection that writes nothing.
+    // It is looked at through a connection that writes nothing, as a daemon does that opens it.
     drop(history::open(path)?);
+    examine(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = || {
         let connection = Connection::open_with_flags(path, flags)?;

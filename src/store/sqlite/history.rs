@@ -146,6 +146,13 @@ impl History {
         listed.map_err(|unreadable| self.damaged(unreadable))
     }
 
+    /// The row of the newest delivery; 0 if there is none.
+    pub fn last_row(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT coalesce(max(seq), 0) FROM deliveries";
+        let last = self.connection.query_row(sql, [], |row| row.get(0));
+        last.map_err(|error| self.meaning(&error))
+    }
+
     /// An event with its body; none if there is none of this id.
     pub fn event(&self, event: EventId) -> Result<Option<Kept>, StoreError> {
         let row: rusqlite::Result<Option<i64>> = self

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::Connection;
 
@@ -119,7 +119,7 @@ pub fn back_up(path: &Path, target: &Path) -> Result<(), StoreError> {
 }
 
 /// Writes the copy, down to the disk.
-fn copy(connection: &Connection, path: &Path, draft: &PathBuf) -> Result<(), StoreError> {
+fn copy(connection: &Connection, path: &Path, draft: &Path) -> Result<(), StoreError> {
     let Some(name) = draft.to_str() else {
         return Err(unopenable(draft, &io::Error::other("its name is not UTF-8")));
     };

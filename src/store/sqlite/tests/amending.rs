@@ -126,7 +126,7 @@ async fn the_beginning_of_an_id_is_enough_where_it_is_one_events() {
     let find = |prefix: &str| history.find(prefix).unwrap();
     let event = Lookup::Found(Named::Event(first.id));
     assert_eq!(find(&first.id.to_string()), event);
-    assert_eq!(find(&first.id.to_string()[..13]), event);
+    assert_eq!(find(first.id.to_string().get(..13).unwrap()), event);
     assert_eq!(find(&first.id.to_string().to_uppercase()), event);
     let delivery = Named::Delivery {
         id: ids[1],
