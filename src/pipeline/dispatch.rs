@@ -266,6 +266,7 @@ impl Dispatch {
             delivery: lease.delivery.to_string(),
             attempt: lease.attempt,
             verified: lease.unverified.is_none(),
+            replays: lease.replays,
             withheld: &endpoint.credentials,
         };
         let mut performing = pin!(self.actor.perform(action, &occasion, abort));

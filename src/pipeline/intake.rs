@@ -385,6 +385,7 @@ fn shape(answer: &mut Answer, respond: &Respond, event: &Event, ended: &[Ended])
             delivery: String::new(),
             attempt: 1,
             verified: true,
+            replays: 0,
             withheld: &[],
         };
         match body.render(&occasion.values_with_actions(&actions)) {

@@ -107,6 +107,8 @@ pub struct Lease {
     pub decode: String,
     /// Why it is owed although the event was not verified, as it was given in the [`NewDelivery`].
     pub unverified: Option<Arc<str>>,
+    /// How often the operator has had it done again.
+    pub replays: u32,
 }
 
 /// How a lease ends.

@@ -92,7 +92,7 @@ pub fn wrong(findings: &Findings) -> u8 {
     UNKNOWN
 }
 
-/// What stands over the columns of [`line`].
+/// What stands over the columns of [`line()`].
 pub const HEADS: [&str; 8] = [
     "id",
     "received at",

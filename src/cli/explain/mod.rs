@@ -202,6 +202,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
             delivery: "00000000-0000-0000-0000-000000000000".to_owned(),
             attempt: 1,
             verified: true,
+            replays: 0,
             withheld: &endpoint.credentials,
         };
         let values = occasion.values();
