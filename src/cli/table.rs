@@ -33,19 +33,27 @@ pub fn in_columns<const N: usize>(widths: &[usize; N], lines: &[[String; N]]) ->
 
 /// A text as it may be printed: what would control the terminal is written out. Line breaks and tabs stay.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let controls = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
     if !text.contains(controls) {
         return Cow::Borrowed(text);
     }
     let mut printable = String::with_capacity(text.len());
     for letter in text.chars() {
         if controls(letter) {
-            printable.extend(letter.escape_default());
+            printable.extend(letter.escape_unicode());
         } else {
             printable.push(letter);
         }
     }
     Cow::Owned(printable)
+}
+
+/// Whether a letter moves the cursor, changes colours, or has what follows run the other way.
+fn controls(letter: char) -> bool {
+    match letter {
+        '\n' | '\t' => false,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        other => other.is_control(),
+    }
 }
 
 /// A text on one line, cut after `most` letters.
@@ -71,7 +79,7 @@ mod tests {
     #[test]
     fn what_a_stranger_wrote_does_not_control_the_terminal() {
         assert_eq!(printable("plain\n\ttext é"), "plain\n\ttext é");
-        assert_eq!(printable("\u{1b}[2J\r\u{7f}"), "\\u{1b}[2J\\r\\u{7f}");
+        assert_eq!(printable("\u{1b}[2J\r\u{202e}"), "\\u{1b}[2J\\u{d}\\u{202e}");
         assert_eq!(one_line("a\n b\u{1b}", 9), "a b\\u{1b}");
         assert_eq!(one_line("äbcd", 3), "äbc…");
     }

@@ -14,6 +14,9 @@ use crate::clock::Clock;
 use crate::store::sqlite::{self, Entry, Named};
 use crate::store::{DeliveryId, StoreError};
 
+/// How many deliveries are meant at most by their state alone.
+const AT_ONCE: usize = 10_000;
+
 /// The arguments of `hookyard events replay` and `hookyard events drop`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -96,9 +99,9 @@ fn choose(path: &Path, arguments: &Arguments) -> Result<Vec<Entry>, u8> {
     let history = look(path)?;
     let mut chosen = Vec::new();
     if arguments.ids.is_empty() {
-        let found = search.newest(&history, usize::MAX).map_err(failed)?;
-        if found.cut {
-            complain("there are older ones, which were not read");
+        let found = search.newest(&history, AT_ONCE).map_err(failed)?;
+        if found.cut || found.entries.len() >= AT_ONCE {
+            complain("only the latest are taken at once; there may be older ones");
         }
         chosen = found.entries;
     }

@@ -1,7 +1,9 @@
 //! The store in a file: `SQLite` with a write-ahead log, synced before every answer.
 //!
-//! Anyone may read it with `sqlite3` while the daemon runs; a second daemon is turned away. [`SqliteStore`] is the
-//! door: it makes a call of each question and sends it to the one thread that owns the connection (`writer.rs`).
+//! Anyone may read it with `sqlite3` while the daemon runs; a second daemon is turned away. The operator's commands
+//! read it (`history.rs`), write to it (`amend.rs`) and look after it (`upkeep.rs`) from processes of their own.
+//! [`SqliteStore`] is the door: it makes a call of each question and sends it to the one thread that owns the
+//! connection (`writer.rs`).
 
 mod amend;
 mod change;
