@@ -41,7 +41,7 @@ impl Place {
 /// The store cannot be read or written; the exit code.
 pub fn unusable(path: &Path, error: &StoreError) -> u8 {
     let code = fail(&error.to_string());
-    if matches!(error, StoreError::Unopenable { .. }) && !path.exists() {
+    if matches!(error, StoreError::Unopenable { .. }) && matches!(path.try_exists(), Ok(false)) {
         complain("name the store with `--store FILE`, or the rules that name it with `--rules RULES`");
     }
     code

@@ -133,7 +133,7 @@ pub struct AttemptRecord {
     pub started: Timestamp,
     /// How long it took; the store keeps milliseconds.
     pub duration: Duration,
-    /// How it went: `done`, `failed`, `dead`.
+    /// How it went: `done`, `failed`, `dead`; `replayed` or `dropped` where it is no try but the operator's doing.
     pub outcome: String,
     /// How it went in the operator's words: `exit 3`, `HTTP 503`.
     pub detail: String,

@@ -70,7 +70,7 @@ pub enum StoreError {
         /// The event.
         event: EventId,
     },
-    /// The delivery is not leased, so there is nothing to settle.
+    /// The delivery is not leased, or was dropped since, so there is nothing to settle.
     NotLeased {
         /// The delivery.
         delivery: DeliveryId,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::scenario::{Daemon, Scenario};
+use crate::scenario::{Daemon, Scenario, rules_text};
 
 /// A rule whose program fails until there is a file `mended`.
 const RULES: &str = r#"
@@ -116,30 +116,31 @@ fn a_dead_letter_is_replayed_while_the_daemon_runs_once_its_cause_is_mended() {
 }
 
 #[test]
-fn a_dead_letter_is_replayed_while_the_daemon_is_stopped_by_the_rules_of_the_next_start() {
-    let (mut daemon, _) = with_dead_letter();
-    assert_eq!(daemon.stop(), Some(0));
+fn a_dead_letter_is_replayed_while_the_daemon_is_stopped_or_killed_by_the_rules_of_the_next_start() {
     let mended = "
 rules:
   - {name: deploy, endpoint: /in, verify: none, actions: [append: mended.jsonl]}
 ";
-    std::fs::write(
-        daemon.folder().join("rules.yaml"),
-        format!("server: {{listen: '127.0.0.1:0'}}\n{mended}"),
-    )
-    .unwrap();
-    let output = daemon
-        .scenario
-        .hookyard(&["events", "replay", "--dead", "--rule", "deploy", "--since", "1h"]);
-    let (code, stdout, stderr) = text(&output);
-    assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    assert!(stdout.ends_with("\n\n1 delivery replayed\n"), "{stdout}");
-    assert_eq!(
-        listed(&daemon.scenario, &["--state", "waiting"]),
-        [row("deploy", "waiting", 1)]
-    );
-    daemon.start();
-    daemon.eventually("it is done", || daemon.lines("mended.jsonl") == 1);
+    for killed in [false, true] {
+        let (mut daemon, _) = with_dead_letter();
+        if killed {
+            daemon.kill();
+        } else {
+            assert_eq!(daemon.stop(), Some(0));
+        }
+        let text_of_rules = rules_text(daemon.folder(), mended);
+        std::fs::write(daemon.folder().join("rules.yaml"), text_of_rules).unwrap();
+        let arguments = ["events", "replay", "--dead", "--rule", "deploy", "--since", "1h"];
+        let (code, stdout, stderr) = text(&daemon.scenario.hookyard(&arguments));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        assert!(stdout.ends_with("\n\n1 delivery replayed\n"), "{stdout}");
+        assert_eq!(
+            listed(&daemon.scenario, &["--state", "waiting"]),
+            [row("deploy", "waiting", 1)]
+        );
+        daemon.start();
+        daemon.eventually("it is done", || daemon.lines("mended.jsonl") == 1);
+    }
 }
 
 #[test]
