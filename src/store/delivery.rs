@@ -107,6 +107,8 @@ pub struct Lease {
     pub decode: String,
     /// Why it is owed although the event was not verified, as it was given in the [`NewDelivery`].
     pub unverified: Option<Arc<str>>,
+    /// How often the operator has had it done again.
+    pub replays: u32,
 }
 
 /// How a lease ends.
@@ -131,7 +133,7 @@ pub struct AttemptRecord {
     pub started: Timestamp,
     /// How long it took; the store keeps milliseconds.
     pub duration: Duration,
-    /// How it went: `done`, `failed`, `dead`.
+    /// How it went: `done`, `failed`, `dead`; `replayed` or `dropped` where it is no try but the operator's doing.
     pub outcome: String,
     /// How it went in the operator's words: `exit 3`, `HTTP 503`.
     pub detail: String,

@@ -164,6 +164,7 @@ impl Contents {
                 received: Arc::clone(&event.received),
                 decode: event.decode.clone(),
                 unverified: kept.delivery.unverified.clone(),
+                replays: 0,
             });
         }
         leases

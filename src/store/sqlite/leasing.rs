@@ -91,6 +91,7 @@ impl Writer {
                     received: fresh.received,
                     decode: fresh.decode,
                     unverified: fresh.unverified,
+                    replays: 0,
                 });
                 continue;
             }
@@ -132,6 +133,7 @@ impl Writer {
                 received,
                 decode,
                 unverified: waiting.unverified.map(Arc::from),
+                replays: waiting.replays,
             });
         }
         Ok(())

@@ -20,7 +20,7 @@ pub(super) const SAME_DUE: &str = "SELECT due, seq FROM deliveries \
 pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
      WHERE state = 'waiting' AND due > ?1 ORDER BY due, seq LIMIT ?2";
 
-const WAITING: &str = "SELECT id, rule, action, attempt, event, unverified FROM deliveries \
+const WAITING: &str = "SELECT id, rule, action, attempt, event, unverified, replays FROM deliveries \
      WHERE seq = ?1 AND due = ?2 AND state = 'waiting'";
 
 const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason, unverified FROM deliveries \
@@ -65,6 +65,8 @@ pub(super) struct Waiting {
     pub event: i64,
     /// Why it is owed although the event was not verified.
     pub unverified: Option<String>,
+    /// How often it was replayed.
+    pub replays: u32,
 }
 
 /// The delivery that waits at a place; none if somebody else has written to the file.
@@ -78,6 +80,7 @@ pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result
             attempt: row.get(3)?,
             event: row.get(4)?,
             unverified: row.get(5)?,
+            replays: row.get(6)?,
         })
     });
     row.optional()

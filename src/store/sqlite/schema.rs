@@ -9,7 +9,11 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: u32 = 0x686b_7964;
 
 /// The steps; the first leads from an empty database to version 1.
-pub(super) const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_replays.sql"),
+];
 
 /// The version that a store has when all of `steps` are taken.
 pub(super) fn version(steps: &[&str]) -> i64 {

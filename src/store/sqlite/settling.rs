@@ -6,14 +6,14 @@ use super::change::{Batch, Change, Failure};
 use super::queue::Place;
 use crate::store::{AttemptRecord, Settled, Settlement, StoreError};
 
-const NEXT: &str =
-    "UPDATE deliveries SET action = ?2, attempt = 1, due = ?3 WHERE seq = ?1 AND state = 'waiting'";
+// Each asks whether the delivery still waits where it was leased: it may have been dropped since, and even replayed.
+
+const NEXT: &str = "UPDATE deliveries SET action = ?2, attempt = 1, due = ?3 WHERE seq = ?1 AND state = 'waiting' AND due = ?4";
 
 const RETRY: &str =
-    "UPDATE deliveries SET attempt = attempt + 1, due = ?2 WHERE seq = ?1 AND state = 'waiting'";
+    "UPDATE deliveries SET attempt = attempt + 1, due = ?2 WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
 
-const END: &str =
-    "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4 WHERE seq = ?1 AND state = 'waiting'";
+const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4 WHERE seq = ?1 AND state = 'waiting' AND due = ?5";
 
 const EVENT_OWES_LESS: &str = "UPDATE events SET owed = owed - 1, dead = max(dead, ?2), \
      ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
@@ -37,17 +37,19 @@ impl Change for Settle {
             .queue
             .leased(delivery)
             .filter(|_| !batch.ended.contains(&delivery));
-        let Some(Place { seq, .. }) = leased else {
+        let Some(place @ Place { seq, .. }) = leased else {
             return Err(Failure::Own(StoreError::NotLeased { delivery }));
         };
         let found = match &self.0.settlement {
             Settlement::Next { action, due } => {
                 let due = due.as_millis();
                 batch.waiting.push(Place { due, seq });
-                batch
-                    .connection
-                    .prepare_cached(NEXT)?
-                    .execute(params![seq, number(*action), due])?
+                batch.connection.prepare_cached(NEXT)?.execute(params![
+                    seq,
+                    number(*action),
+                    due,
+                    place.due
+                ])?
             }
             Settlement::Retry { due } => {
                 let due = due.as_millis();
@@ -55,11 +57,11 @@ impl Change for Settle {
                 batch
                     .connection
                     .prepare_cached(RETRY)?
-                    .execute(params![seq, due])?
+                    .execute(params![seq, due, place.due])?
             }
             Settlement::Done { at } => {
                 batch.tally.done += 1;
-                end(batch, seq, "done", at.as_millis(), None)?
+                end(batch, place, "done", at.as_millis(), None)?
             }
             Settlement::Dead {
                 at,
@@ -71,7 +73,7 @@ impl Change for Settle {
                     let mut forget = batch.connection.prepare_cached(FORGET_NONCES)?;
                     batch.tally.nonces -= number(forget.execute([seq])?);
                 }
-                end(batch, seq, "dead", at.as_millis(), Some(reason))?
+                end(batch, place, "dead", at.as_millis(), Some(reason))?
             }
         };
         if found == 0 {
@@ -100,7 +102,7 @@ impl Change for Settle {
 /// Ends a delivery, and the event's debt to its rule; how many deliveries that were.
 fn end(
     batch: &mut Batch<'_>,
-    seq: i64,
+    Place { due, seq }: Place,
     state: &str,
     at: i64,
     reason: Option<&str>,
@@ -114,7 +116,7 @@ fn end(
     batch
         .connection
         .prepare_cached(END)?
-        .execute(params![seq, state, at, reason])
+        .execute(params![seq, state, at, reason, due])
 }
 
 fn write_attempt(batch: &Batch<'_>, seq: i64, attempt: &AttemptRecord) -> rusqlite::Result<usize> {
