@@ -26,6 +26,8 @@ pub struct Occasion<'o> {
     pub attempt: u32,
     /// Whether the event was verified for this rule; false only in observe mode.
     pub verified: bool,
+    /// How often the operator has had the delivery done again.
+    pub replays: u32,
     /// Headers that carry the sender's secret or signature: never forwarded, never written down.
     pub withheld: &'o [HeaderName],
 }
@@ -72,6 +74,7 @@ impl Occasion<'_> {
             rule: Arc::from(self.rule),
             attempt: self.attempt,
             verified: self.verified,
+            replays: self.replays,
             actions,
         })
     }
@@ -83,6 +86,7 @@ struct Names {
     rule: Arc<str>,
     attempt: u32,
     verified: bool,
+    replays: u32,
     actions: Option<Value>,
 }
 
@@ -115,6 +119,7 @@ impl Object for Names {
             "endpoint" => Value::from(&*received.endpoint),
             "attempt" => Value::from(self.attempt),
             "verified" => Value::from(self.verified),
+            "replay" => Value::from(self.replays),
             "actions" => self.actions.clone()?,
             _ => return None,
         })

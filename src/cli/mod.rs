@@ -4,10 +4,14 @@
 //! not find out (bad usage, unreachable).
 
 mod check;
+mod events;
 mod explain;
+mod place;
 mod secrets;
 mod send;
 mod serve;
+mod store;
+mod table;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -74,6 +78,18 @@ enum Command {
         after_help = "Example:\n  hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --event push --body push.json"
     )]
     Send(send::Arguments),
+    /// See what arrived and what became of it; deliver it again, or drop it.
+    ///
+    /// It looks at the store itself, with a daemon running on it or not. Exit code 0: there was something to tell or to do;
+    /// 1: nothing; 2: the store cannot be read.
+    #[command(
+        after_help = "Examples:\n  hookyard events list --state dead --since 1d\n  hookyard events show 01a20988-20c9\n  hookyard events replay --dead --rule payments --dry-run"
+    )]
+    Events(events::Arguments),
+    /// Look after the store: check it, back it up, make it smaller.
+    ///
+    /// Exit code 0: it is sound, or it is done; 1: it is not, or not while a daemon runs; 2: the store cannot be read.
+    Store(store::Arguments),
 }
 
 /// How a result is printed.
@@ -101,6 +117,8 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
+        Command::Events(arguments) => events::run(&arguments),
+        Command::Store(arguments) => store::run(&arguments),
     })
 }
 

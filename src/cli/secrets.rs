@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::table::aligned;
 use super::{Format, fail, say};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
@@ -86,21 +87,7 @@ fn table(rows: &[Row], now: Timestamp) -> String {
             },
         ]
     }));
-    let mut widths = [0; 5];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let padded = lines.iter().map(|line| {
-        let cells: Vec<String> = line
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        cells.join("  ").trim_end().to_owned()
-    });
-    padded.collect::<Vec<_>>().join("\n")
+    aligned(&lines)
 }
 
 /// A duration by its largest unit.

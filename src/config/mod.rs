@@ -11,6 +11,7 @@ mod endpoint;
 mod reload;
 mod rule;
 mod settings;
+mod whereabouts;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 pub use reload::{Cause, Reload, Reloader};
+pub use whereabouts::store_of;
 
 use crate::diagnostic::{Finding, Findings, Source};
 use crate::rules::{RuleSet, StoreSettings};
@@ -90,12 +92,7 @@ struct Attempt {
 fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> Attempt {
     let mut findings = Findings::new();
     let sha256 = sha256(&text);
-    let folder = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let keyring = Keyring::new(environment, &folder);
+    let keyring = Keyring::new(environment, &folder_of(path));
     let source = Source {
         path: path.to_owned(),
         text,
@@ -117,6 +114,15 @@ fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) ->
         _ => Err(findings.sorted()),
     };
     Attempt { outcome, files }
+}
+
+/// The folder of a rules file, to which its paths are relative.
+fn folder_of(path: &Path) -> PathBuf {
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 /// The text of the file, its size bounded before it is read.

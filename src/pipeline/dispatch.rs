@@ -26,7 +26,7 @@ use crate::payload::{self, Decode, Event};
 use crate::report;
 use crate::rules::{Endpoint, Rule, RuleSet};
 use crate::store::lane::reason;
-use crate::store::{AttemptRecord, DeliveryId, Lease, Settled, Settlement, Store};
+use crate::store::{AttemptRecord, DeliveryId, Lease, Settled, Settlement, Store, StoreError};
 
 /// How many deliveries run at once.
 pub const MAX_RUNNING: usize = 64;
@@ -34,8 +34,9 @@ pub const MAX_RUNNING: usize = 64;
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How soon dispatch looks again after it has leased something: for more of it, or for what is due next.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// The longest that dispatch sleeps without looking: a net under the wake-ups, and under a clock that is set back.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// The longest that dispatch sleeps without looking: a net under the wake-ups and under a clock that is set back, and how
+/// soon it sees what another program has written, such as `hookyard events replay`. A look in vain takes microseconds.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// Runs deliveries.
 pub struct Dispatch {
@@ -188,8 +189,10 @@ impl Dispatch {
     /// The rules that a delivery goes by: those in force when it began, as long as it goes on from action to action. One
     /// that waited for another attempt, or for a restart, goes by those in force now: they may have been mended for it.
     fn rules_for(&self, lease: &Lease) -> Arc<RuleSet> {
-        self.begun()
-            .remove(&lease.delivery)
+        let begun = self.begun().remove(&lease.delivery);
+        // One that stands at its first action has not begun, or begins anew.
+        begun
+            .filter(|_| lease.action > 0)
             .unwrap_or_else(|| self.live.current())
     }
 
@@ -280,6 +283,7 @@ impl Dispatch {
             delivery: lease.delivery.to_string(),
             attempt: lease.attempt,
             verified: lease.unverified.is_none(),
+            replays: lease.replays,
             withheld: &endpoint.credentials,
         };
         let mut performing = pin!(self.actor.perform(action, &occasion, abort));
@@ -347,6 +351,14 @@ impl Dispatch {
         loop {
             match self.store.settle(settled.clone()).await {
                 Ok(()) => return true,
+                Err(StoreError::NotLeased { delivery }) => {
+                    report::overtaken(delivery);
+                    // What the store still holds for us is out of date.
+                    if let Err(error) = self.store.release(delivery).await {
+                        report::store_failed("release", &error.to_string());
+                    }
+                    return false;
+                }
                 Err(error) if !error.may_pass() => {
                     report::store_failed("settle", &error.to_string());
                     return false;

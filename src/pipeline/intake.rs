@@ -158,7 +158,9 @@ impl Intake {
             };
             for taken in &taken {
                 if let Taken::Replacing(_, stop) = taken {
-                    stop.iter().for_each(|delivery| running.stop(*delivery));
+                    for delivery in stop {
+                        running.stop(*delivery);
+                    }
                 }
             }
             wake.notify_one();
@@ -317,6 +319,7 @@ fn lane(one: &Match<'_>, concurrency: &Concurrency, event: &Event) -> Lane {
             rule: &one.rule.name,
             delivery: String::new(),
             attempt: 1,
+            replays: 0,
             verified: one.unverified.is_none(),
             withheld: &[],
         };

@@ -76,6 +76,7 @@ impl Reply<'_> {
                 rule,
                 delivery: String::new(),
                 attempt: 1,
+                replays: 0,
                 withheld: &[],
                 verified: self.verified,
             };

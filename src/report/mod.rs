@@ -276,6 +276,11 @@ pub fn unrendered(received: &Received, why: &str) {
     warn!(event = %received.id, endpoint = &*received.endpoint, why, "the answer's body could not be rendered");
 }
 
+/// An attempt has ended at a delivery that was dropped meanwhile.
+pub fn overtaken(delivery: DeliveryId) {
+    warn!(%delivery, "the delivery was dropped meanwhile: how its attempt went is not kept");
+}
+
 /// The store could not do what it was asked for.
 pub fn store_failed(what: &str, why: &str) {
     error!(what, why, "store");

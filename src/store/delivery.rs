@@ -133,6 +133,8 @@ pub struct Lease {
     pub in_lane: bool,
     /// Why it is to be settled as superseded rather than performed: another has replaced it while it was under way.
     pub superseded: Option<String>,
+    /// How often the operator has had it done again.
+    pub replays: u32,
 }
 
 /// How a lease ends.
@@ -157,7 +159,7 @@ pub struct AttemptRecord {
     pub started: Timestamp,
     /// How long it took; the store keeps milliseconds.
     pub duration: Duration,
-    /// How it went: `done`, `failed`, `dead`.
+    /// How it went: `done`, `failed`, `dead`; `replayed` or `dropped` where it is no try but the operator's doing.
     pub outcome: String,
     /// How it went in the operator's words: `exit 3`, `HTTP 503`.
     pub detail: String,

@@ -42,6 +42,15 @@ pub enum StoreError {
         /// The latest version that this hookyard knows.
         known: i64,
     },
+    /// An earlier hookyard has written the file: the daemon brings it up to date when it starts.
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The version of its schema.
+        found: i64,
+        /// The version that this hookyard works on.
+        known: i64,
+    },
     /// Another daemon has it open: stop that one, or name another path.
     InUse {
         /// The file.
@@ -61,7 +70,7 @@ pub enum StoreError {
         /// The event.
         event: EventId,
     },
-    /// The delivery is not leased, so there is nothing to settle.
+    /// The delivery is not leased, or was dropped since, so there is nothing to settle.
     NotLeased {
         /// The delivery.
         delivery: DeliveryId,
@@ -102,6 +111,12 @@ impl fmt::Display for StoreError {
                 f,
                 "the store `{}` was written by a later hookyard: its schema has version {found}, this one knows \
                  versions up to {known}; it was left as it is",
+                path.display()
+            ),
+            Self::Older { path, found, known } => write!(
+                f,
+                "the store `{}` was written by an earlier hookyard: its schema has version {found}, this one works on \
+                 version {known}; `hookyard serve` brings it there when it starts",
                 path.display()
             ),
             Self::InUse {

@@ -27,8 +27,9 @@ pub const MAX_RENDERED: usize = 1 << 20;
 /// The largest source of a template, in bytes.
 pub const MAX_SOURCE: usize = 64 << 10;
 /// The names of the values in every template.
-pub const NAMES: [&str; 10] = [
-    "payload", "headers", "query", "path", "body", "event", "rule", "endpoint", "attempt", "verified",
+pub const NAMES: [&str; 11] = [
+    "payload", "headers", "query", "path", "body", "event", "rule", "endpoint", "attempt", "replay",
+    "verified",
 ];
 
 /// What a template is for.

@@ -310,7 +310,7 @@ fn bad_usage_is_2_and_help_teaches() {
         scenario.hookyard(&["check", "absent.yaml"]).status.code(),
         Some(1)
     );
-    for command in ["serve", "check", "explain", "send"] {
+    for command in ["serve", "check", "explain", "send", "events", "store"] {
         let output = scenario.hookyard(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         assert!(output.stdout.len() > 250, "{command}");

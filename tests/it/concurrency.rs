@@ -191,3 +191,79 @@ fn check_says_what_is_wrong_with_it() {
         assert_ne!(output.status.code(), Some(0), "{concurrency}");
     }
 }
+
+/// The words of `hookyard events list`, newest first: state, and what there is to say about it.
+fn states(daemon: &Daemon) -> Vec<String> {
+    let output = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = json["deliveries"].as_array().unwrap();
+    let state = |row: &serde_json::Value| {
+        let words = ["state", "reason"].map(|key| row[key].as_str().unwrap_or("").to_owned());
+        words.join(" ").trim_end().to_owned()
+    };
+    rows.iter().map(state).collect()
+}
+
+/// The id of the delivery of this place in the list.
+fn delivery(daemon: &Daemon, place: usize) -> String {
+    let output = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    json["deliveries"][place]["delivery"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_operator_sees_what_was_superseded_and_whose_turn_it_is_after_a_drop_and_a_replay() {
+    let daemon = daemon(&[rule("backup", "{overlap: skip}"), rule("deploy", "{}")]);
+    send(&daemon, "/backup", r#"{"n": 1}"#);
+    until(&daemon, "backup.txt", &["begin 1"]);
+    send(&daemon, "/backup", r#"{"n": 2}"#);
+    assert_eq!(
+        states(&daemon),
+        ["superseded skipped: its group was busy", "waiting"]
+    );
+    // A replay waits for its turn like everything else.
+    let skipped = delivery(&daemon, 0);
+    let output = daemon.scenario.hookyard(&["events", "replay", &skipped]);
+    assert!(output.status.success(), "{output:?}");
+
+    send(&daemon, "/deploy", r#"{"n": 3}"#);
+    until(&daemon, "deploy.txt", &["begin 3"]);
+    for n in 4..=5 {
+        send(&daemon, "/deploy", &format!(r#"{{"n": {n}}}"#));
+    }
+    // Of those that wait for their turn one is dropped, and then the one that has it.
+    for place in [1, 2] {
+        let output = daemon
+            .scenario
+            .hookyard(&["events", "drop", &delivery(&daemon, place)]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    until(&daemon, "deploy.txt", &["begin 3", "begin 5"]);
+    assert_eq!(written(&daemon, "backup.txt"), ["begin 1"]);
+    go(&daemon);
+    until(&daemon, "backup.txt", &["begin 1", "end 1", "begin 2", "end 2"]);
+    daemon.eventually("all have ended", || {
+        !states(&daemon).contains(&"waiting".to_owned())
+    });
+    let dropped = "dead dropped by the operator";
+    assert_eq!(states(&daemon), ["done", dropped, dropped, "done", "done"]);
+}
+
+#[test]
+fn what_waited_for_one_that_was_dropped_begins_at_the_next_start() {
+    let mut daemon = daemon(&[rule("deploy", "{}")]);
+    for n in 1..=2 {
+        send(&daemon, "/deploy", &format!(r#"{{"n": {n}}}"#));
+    }
+    until(&daemon, "deploy.txt", &["begin 1"]);
+    daemon.kill();
+    let output = daemon
+        .scenario
+        .hookyard(&["events", "drop", &delivery(&daemon, 1)]);
+    assert!(output.status.success(), "{output:?}");
+    go(&daemon);
+    daemon.start();
+    daemon.eventually("the second ends", || {
+        written(&daemon, "deploy.txt").contains(&"end 2".to_owned())
+    });
+}

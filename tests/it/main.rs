@@ -28,6 +28,7 @@ mod cli;
 mod concurrency;
 mod crash;
 mod edge;
+mod events;
 mod handshakes;
 mod imports;
 mod jwt;

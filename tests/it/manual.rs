@@ -75,7 +75,7 @@ fn the_commands_of_the_readme_do_what_it_says() {
             );
         }
     }
-    assert_eq!(ran, 3);
+    assert_eq!(ran, 4);
     daemon.eventually("the line is appended", || daemon.lines("hello.jsonl") == 1);
     daemon.eventually("the command ran", || daemon.log().contains("action=\"run\""));
 }

@@ -102,6 +102,7 @@ impl Run {
             .env("HOOKYARD_ENDPOINT", &*received.endpoint)
             .env("HOOKYARD_ATTEMPT", occasion.attempt.to_string())
             .env("HOOKYARD_DELIVERY_ID", &occasion.delivery)
+            .env("HOOKYARD_REPLAY", occasion.replays.to_string())
             .env("HOOKYARD_VERIFIED", occasion.verified.to_string())
             .current_dir(&self.cwd)
             .stdin(if self.stdin == Stdin::None {

@@ -87,6 +87,7 @@ fn occasion<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> Occasion<'o> {
         delivery: "d-1".into(),
         attempt: 2,
         verified: true,
+        replays: 0,
         withheld,
     }
 }

@@ -55,6 +55,7 @@ async fn the_environment_is_clean() {
             "HOOKYARD_DELIVERY_ID",
             "HOOKYARD_ENDPOINT",
             "HOOKYARD_EVENT_ID",
+            "HOOKYARD_REPLAY",
             "HOOKYARD_RULE",
             "HOOKYARD_VERIFIED",
             "LANG",

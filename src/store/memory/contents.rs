@@ -186,6 +186,7 @@ impl Contents {
                 unverified: kept.delivery.unverified.clone(),
                 in_lane: kept.lane.is_some(),
                 superseded: kept.superseded.clone(),
+                replays: 0,
             });
         }
         leases

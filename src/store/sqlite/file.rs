@@ -221,7 +221,7 @@ fn discard(draft: &Path) {
 }
 
 /// Makes the name of a new file survive the loss of power.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),

@@ -1,6 +1,6 @@
 //! Whose turn it is in a lane, decided in the transaction in which a delivery comes or ends.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::change::Batch;
 use super::queue::Place;
@@ -17,6 +17,9 @@ const MEMBERS: &str = "SELECT seq, id, held, due FROM deliveries \
 
 const NEXT_HELD: &str = "SELECT seq, due, lane_limit FROM deliveries \
      WHERE lane = ?1 AND state = 'waiting' AND held = 1 ORDER BY seq LIMIT 1";
+
+const HELD: &str =
+    "SELECT DISTINCT lane FROM deliveries WHERE lane IS NOT NULL AND state = 'waiting' AND held = 1";
 
 const BEGIN: &str = "UPDATE deliveries SET held = 0 WHERE seq = ?1";
 
@@ -49,7 +52,7 @@ pub(super) fn enter(
 ) -> rusqlite::Result<Turn> {
     let mut begun = batch.connection.prepare_cached(BEGUN)?;
     let begun: i64 = begun.query_row([&lane.name], |row| row.get(0))?;
-    let next = next_held(batch, &lane.name)?;
+    let next = next_held(batch.connection, &lane.name)?;
     if begun < i64::from(lane.limit) && next.is_none() {
         return Ok(Turn::Begins);
     }
@@ -89,21 +92,43 @@ pub(super) fn enter(
 
 /// Lets those begin whose turn has come because one of their lane has ended.
 pub(super) fn leave(batch: &mut Batch<'_>, lane: &str) -> rusqlite::Result<()> {
-    while let Some((place, limit)) = next_held(batch, lane)? {
-        let mut begun = batch.connection.prepare_cached(BEGUN)?;
+    let begins = begin_next(batch.connection, lane)?;
+    batch.waiting.extend(begins);
+    Ok(())
+}
+
+/// The same in all lanes, after another program has written to the file.
+pub(super) fn look_again(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let lanes: Vec<String> = {
+        let mut held = transaction.prepare_cached(HELD)?;
+        let read = held.query_map([], |row| row.get(0))?;
+        read.collect::<rusqlite::Result<_>>()?
+    };
+    for lane in lanes {
+        begin_next(&transaction, &lane)?;
+    }
+    transaction.commit()
+}
+
+/// Lets as many begin as there is room for; their places.
+fn begin_next(connection: &Connection, lane: &str) -> rusqlite::Result<Vec<Place>> {
+    let mut begins = Vec::new();
+    while let Some((place, limit)) = next_held(connection, lane)? {
+        let mut begun = connection.prepare_cached(BEGUN)?;
         let begun: i64 = begun.query_row([lane], |row| row.get(0))?;
         if begun >= limit.max(1) {
             break;
         }
-        batch.connection.prepare_cached(BEGIN)?.execute([place.seq])?;
-        batch.waiting.push(place);
+        connection.prepare_cached(BEGIN)?.execute([place.seq])?;
+        begins.push(place);
     }
-    Ok(())
+    Ok(begins)
 }
 
 /// The first that is held, and how many may be under way before it.
-fn next_held(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Option<(Place, i64)>> {
-    let mut next = batch.connection.prepare_cached(NEXT_HELD)?;
+fn next_held(connection: &Connection, lane: &str) -> rusqlite::Result<Option<(Place, i64)>> {
+    let mut next = connection.prepare_cached(NEXT_HELD)?;
     let row = next.query_row([lane], |row| {
         let (seq, due) = (row.get(0)?, row.get(1)?);
         Ok((Place { due, seq }, row.get(2)?))
@@ -128,7 +153,7 @@ fn members(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Vec<Member>> {
 /// Ends one that nobody has leased.
 fn withdraw(batch: &mut Batch<'_>, member: &Member, at: Timestamp, why: &str) -> rusqlite::Result<()> {
     batch.tally.done += 1;
-    end(batch, member.place.seq, "done", at.as_millis(), Some(why))?;
+    end(batch, member.place, "done", at.as_millis(), Some(why))?;
     batch.withdrawn.push(member.place);
     Ok(())
 }

@@ -93,6 +93,7 @@ impl Writer {
                     unverified: fresh.unverified,
                     in_lane: fresh.in_lane,
                     superseded: None,
+                    replays: 0,
                 });
                 continue;
             }
@@ -136,6 +137,7 @@ impl Writer {
                 unverified: waiting.unverified.map(Arc::from),
                 in_lane: waiting.in_lane,
                 superseded: waiting.superseded,
+                replays: waiting.replays,
             });
         }
         Ok(())

@@ -1,12 +1,16 @@
 //! The store in a file: `SQLite` with a write-ahead log, synced before every answer.
 //!
-//! Anyone may read it with `sqlite3` while the daemon runs; a second daemon is turned away. [`SqliteStore`] is the
-//! door: it makes a call of each question and sends it to the one thread that owns the connection (`writer.rs`).
+//! Anyone may read it with `sqlite3` while the daemon runs; a second daemon is turned away. The operator's commands
+//! read it (`history.rs`), write to it (`amend.rs`) and look after it (`upkeep.rs`) from processes of their own.
+//! [`SqliteStore`] is the door: it makes a call of each question and sends it to the one thread that owns the
+//! connection (`writer.rs`).
 
+mod amend;
 mod change;
 mod examine;
 mod file;
 mod fresh;
+mod history;
 mod lanes;
 mod leasing;
 mod queue;
@@ -21,6 +25,7 @@ mod taking;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod write_back;
 mod writer;
 
@@ -30,7 +35,9 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::amend::{Dropped, drop_deliveries, replay};
 use self::change::{Called, Change, reply};
+pub use self::history::{Entry, Filter, History, Kept, Lookup, Named};
 use self::leasing::Offer;
 use self::refusals::Refusals;
 use self::secrets::NoteSecrets;
@@ -38,6 +45,7 @@ pub use self::secrets::read as read_secrets;
 use self::settling::Settle;
 use self::sweeping::Sweep;
 use self::taking::Take;
+pub use self::upkeep::{Soundness, Vacuumed, back_up, check, vacuum};
 use self::writer::{CALLS, Command, Writer};
 use super::{
     Answer, AttemptRecord, Counts, Delivery, DeliveryId, Lease, Refused, SecretUse, Settings, Settled, Store,
@@ -150,6 +158,8 @@ impl Store for SqliteStore {
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
         self.read(move |writer| {
             writer.queue.release(delivery);
+            // The file may have it at another place by now, which was passed over while it was leased.
+            writer.queue.look_again();
             Ok(())
         })
     }

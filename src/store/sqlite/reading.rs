@@ -20,8 +20,8 @@ pub(super) const SAME_DUE: &str = "SELECT due, seq FROM deliveries \
 pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
      WHERE state = 'waiting' AND held = 0 AND due > ?1 ORDER BY due, seq LIMIT ?2";
 
-const WAITING: &str = "SELECT id, rule, action, attempt, event, unverified, reason, lane IS NOT NULL FROM deliveries \
-     WHERE seq = ?1 AND due = ?2 AND held = 0 AND state = 'waiting'";
+const WAITING: &str = "SELECT id, rule, action, attempt, event, unverified, reason, lane IS NOT NULL, replays \
+     FROM deliveries WHERE seq = ?1 AND due = ?2 AND held = 0 AND state = 'waiting'";
 
 const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason, unverified FROM deliveries \
      WHERE event = (SELECT seq FROM events WHERE id = ?1) ORDER BY seq LIMIT ?2";
@@ -69,6 +69,8 @@ pub(super) struct Waiting {
     pub in_lane: bool,
     /// Why it is not to be performed any more.
     pub superseded: Option<String>,
+    /// How often it was replayed.
+    pub replays: u32,
 }
 
 /// The delivery that waits at a place; none if somebody else has written to the file.
@@ -84,6 +86,7 @@ pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result
             unverified: row.get(5)?,
             superseded: row.get(6)?,
             in_lane: row.get(7)?,
+            replays: row.get(8)?,
         })
     });
     row.optional()

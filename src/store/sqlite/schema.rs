@@ -12,6 +12,7 @@ pub(super) const APPLICATION_ID: u32 = 0x686b_7964;
 pub(super) const STEPS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("schema_2.sql"),
+    include_str!("schema_replays.sql"),
     include_str!("schema_lanes.sql"),
 ];
 

@@ -7,14 +7,15 @@ use super::lanes::leave;
 use super::queue::Place;
 use crate::store::{AttemptRecord, Settled, Settlement, StoreError};
 
-const NEXT: &str =
-    "UPDATE deliveries SET action = ?2, attempt = 1, due = ?3 WHERE seq = ?1 AND state = 'waiting'";
+// Each asks whether the delivery still waits where it was leased: it may have been dropped since, and even replayed.
+
+const NEXT: &str = "UPDATE deliveries SET action = ?2, attempt = 1, due = ?3 WHERE seq = ?1 AND state = 'waiting' AND due = ?4";
 
 const RETRY: &str =
-    "UPDATE deliveries SET attempt = attempt + 1, due = ?2 WHERE seq = ?1 AND state = 'waiting'";
+    "UPDATE deliveries SET attempt = attempt + 1, due = ?2 WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
 
 const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, held = 0 \
-     WHERE seq = ?1 AND state = 'waiting' RETURNING lane";
+     WHERE seq = ?1 AND state = 'waiting' AND due = ?5 RETURNING lane";
 
 const EVENT_OWES_LESS: &str = "UPDATE events SET owed = owed - 1, dead = max(dead, ?2), \
      ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
@@ -38,17 +39,19 @@ impl Change for Settle {
             .queue
             .leased(delivery)
             .filter(|_| !batch.ended.contains(&delivery));
-        let Some(Place { seq, .. }) = leased else {
+        let Some(place @ Place { seq, .. }) = leased else {
             return Err(Failure::Own(StoreError::NotLeased { delivery }));
         };
         let found = match &self.0.settlement {
             Settlement::Next { action, due } => {
                 let due = due.as_millis();
                 batch.waiting.push(Place { due, seq });
-                batch
-                    .connection
-                    .prepare_cached(NEXT)?
-                    .execute(params![seq, number(*action), due])?
+                batch.connection.prepare_cached(NEXT)?.execute(params![
+                    seq,
+                    number(*action),
+                    due,
+                    place.due
+                ])?
             }
             Settlement::Retry { due } => {
                 let due = due.as_millis();
@@ -56,15 +59,15 @@ impl Change for Settle {
                 batch
                     .connection
                     .prepare_cached(RETRY)?
-                    .execute(params![seq, due])?
+                    .execute(params![seq, due, place.due])?
             }
             Settlement::Done { at } => {
                 batch.tally.done += 1;
-                settle_end(batch, seq, "done", at.as_millis(), None)?
+                settle_end(batch, place, "done", at.as_millis(), None)?
             }
             Settlement::Superseded { at, reason } => {
                 batch.tally.done += 1;
-                settle_end(batch, seq, "done", at.as_millis(), Some(reason))?
+                settle_end(batch, place, "done", at.as_millis(), Some(reason))?
             }
             Settlement::Dead {
                 at,
@@ -76,7 +79,7 @@ impl Change for Settle {
                     let mut forget = batch.connection.prepare_cached(FORGET_NONCES)?;
                     batch.tally.nonces -= number(forget.execute([seq])?);
                 }
-                settle_end(batch, seq, "dead", at.as_millis(), Some(reason))?
+                settle_end(batch, place, "dead", at.as_millis(), Some(reason))?
             }
         };
         if found == 0 {
@@ -105,12 +108,12 @@ impl Change for Settle {
 /// Ends a delivery, and lets the next of its lane begin; how many deliveries that were.
 fn settle_end(
     batch: &mut Batch<'_>,
-    seq: i64,
+    place: Place,
     state: &str,
     at: i64,
     reason: Option<&str>,
 ) -> rusqlite::Result<usize> {
-    let Some(lane) = end(batch, seq, state, at, reason)? else {
+    let Some(Ended { lane }) = end(batch, place, state, at, reason)? else {
         return Ok(0);
     };
     if let Some(lane) = lane {
@@ -119,14 +122,20 @@ fn settle_end(
     Ok(1)
 }
 
-/// Ends a delivery, and the event's debt to its rule; its lane, `None` if there was no such delivery.
+/// A delivery that has ended.
+pub(super) struct Ended {
+    /// The lane in which it went.
+    lane: Option<String>,
+}
+
+/// Ends a delivery, and the event's debt to its rule; `None` if there was no such delivery.
 pub(super) fn end(
     batch: &mut Batch<'_>,
-    seq: i64,
+    Place { due, seq }: Place,
     state: &str,
     at: i64,
     reason: Option<&str>,
-) -> rusqlite::Result<Option<Option<String>>> {
+) -> rusqlite::Result<Option<Ended>> {
     batch.tally.owed -= 1;
     let dead = state == "dead";
     batch
@@ -136,7 +145,9 @@ pub(super) fn end(
     batch
         .connection
         .prepare_cached(END)?
-        .query_row(params![seq, state, at, reason], |row| row.get(0))
+        .query_row(params![seq, state, at, reason, due], |row| {
+            Ok(Ended { lane: row.get(0)? })
+        })
         .optional()
 }
 

@@ -157,7 +157,7 @@ impl Change for Take {
                 Turn::Skipped => {
                     let at = self.taking.received.at.as_millis();
                     batch.tally.done += 1;
-                    end(batch, seq, "done", at, Some(reason::SKIPPED))?;
+                    end(batch, Place { due, seq }, "done", at, Some(reason::SKIPPED))?;
                     taken.push(Taken::Skipped(id));
                     continue;
                 }

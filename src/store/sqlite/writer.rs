@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::change::{Batch, Call, Reply, reply};
 use super::file::{self, StoreFile};
 use super::fresh::FreshOnes;
+use super::lanes;
 use super::queue::Queue;
 use super::refusals::Refusals;
 use super::sweeping;
@@ -70,11 +71,13 @@ pub(super) struct Writer {
 impl Writer {
     /// A writer for an open file.
     pub fn new(
-        file: StoreFile,
+        mut file: StoreFile,
         settings: Arc<Live<Settings>>,
         refusals: Arc<Refusals>,
         returned: Arc<Mutex<Vec<DeliveryId>>>,
     ) -> rusqlite::Result<Self> {
+        // Somebody may have dropped what others waited for while no daemon ran.
+        lanes::look_again(&mut file.connection)?;
         Ok(Self {
             log: WriteBack::start(&file.path),
             tally: Tally::count(&file.connection)?,
@@ -155,6 +158,7 @@ impl Writer {
         }
         let data_version = pragma(&self.file.connection, "PRAGMA data_version")?;
         if data_version != self.data_version {
+            lanes::look_again(&mut self.file.connection)?;
             self.tally = Tally::count(&self.file.connection)?;
             self.queue.look_again();
             self.fresh = FreshOnes::default();

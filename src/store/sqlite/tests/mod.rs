@@ -1,5 +1,6 @@
 //! What only a store in a file can do wrong.
 
+mod amending;
 mod crashing;
 mod opening;
 mod writing;

@@ -127,7 +127,7 @@ async fn a_newer_version_is_refused_also_while_it_is_only_in_the_log() {
     let newer = |path: &Path| StoreError::Newer {
         path: path.canonicalize().unwrap(),
         found: 7,
-        known: 3,
+        known: 4,
     };
     assert_eq!(refused(&path), newer(&path));
     let before = (fs::read(&copy).unwrap(), fs::read(log(&copy)).unwrap());

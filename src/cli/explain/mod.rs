@@ -1,19 +1,22 @@
 //! `hookyard explain`.
 
-use std::path::{Path, PathBuf};
+mod captured;
+mod request;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Format, NO, UNKNOWN, YES, body, coloured, complain, fail, header, say};
+use self::request::Request;
+use super::{Format, NO, UNKNOWN, YES, coloured, complain, fail, say};
 use crate::act::Occasion;
-use crate::clock::Clock;
 use crate::config;
-use crate::payload::{self, Event};
-use crate::pipeline::{INVALID, undecodable, unstructured, without_credentials};
-use crate::rules::{Endpoint, Rule, RuleSet};
-use crate::verify::{EventId, Greeting, Received, Refusal};
+use crate::payload::Event;
+use crate::pipeline::{INVALID, unstructured, without_credentials};
+use crate::rules::{Endpoint, Rule};
+use crate::verify::{Greeting, Received};
 
 /// The arguments of `hookyard explain`.
 #[derive(Debug, clap::Args)]
@@ -21,8 +24,11 @@ pub struct Arguments {
     /// The rules file.
     rules: PathBuf,
     /// The path, with a query if wanted: `/deploy/site?dry=1`.
-    #[arg(long)]
-    endpoint: String,
+    #[arg(long, required_unless_present = "captured")]
+    endpoint: Option<String>,
+    /// A request that `hookyard events capture --format json` has written, in place of all others.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "headers", "body", "method", "client"])]
+    captured: Option<PathBuf>,
     /// A header of the request, `Name: value`; may be given several times.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -72,7 +78,7 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 /// Why `serve` would not take a genuine request, and what it would answer.
-struct Refused {
+pub(super) struct Refused {
     status: StatusCode,
     word: &'static str,
     why: String,
@@ -127,7 +133,7 @@ fn text(endpoint: &Endpoint, explained: &[Explained], refused: Option<&Refused>)
 }
 
 /// Explains all rules of the endpoint; and why a genuine request would be refused if none of them takes it.
-fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>, Option<Refused>) {
+pub(super) fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>, Option<Refused>) {
     // What `serve` hands on is not all that it looks at.
     let kept = Event {
         received: Arc::new(without_credentials(endpoint, Received::clone(&event.received))),
@@ -148,7 +154,7 @@ fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>, Option<Re
 }
 
 /// What became of one rule.
-struct Explained {
+pub(super) struct Explained {
     rule: Arc<str>,
     matched: bool,
     /// In words.
@@ -158,7 +164,8 @@ struct Explained {
 }
 
 impl Explained {
-    fn to_json(&self) -> Value {
+    /// For programs.
+    pub(super) fn to_json(&self) -> Value {
         let actions: Vec<Value> = self
             .actions
             .iter()
@@ -167,7 +174,8 @@ impl Explained {
         json!({"rule": &*self.rule, "matched": self.matched, "explanation": self.explanation, "actions": actions})
     }
 
-    fn lines(&self) -> Vec<String> {
+    /// For people.
+    pub(super) fn lines(&self) -> Vec<String> {
         let word = if self.matched { "yes" } else { "no " };
         let mut lines = vec![format!("{word} {}: {}", self.rule, self.why)];
         lines.extend(self.actions.iter().map(|action| match action {
@@ -194,6 +202,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
             delivery: "00000000-0000-0000-0000-000000000000".to_owned(),
             attempt: 1,
             verified: true,
+            replays: 0,
             withheld: &endpoint.credentials,
         };
         let values = occasion.values();
@@ -211,109 +220,5 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
         why,
         explanation,
         actions,
-    }
-}
-
-/// A request to an endpoint that there is.
-struct Request<'r> {
-    endpoint: &'r Endpoint,
-    received: Received,
-    /// Whether all parameters of its path can be read.
-    readable: bool,
-}
-
-impl<'r> Request<'r> {
-    /// The request that the arguments describe; an error if they describe none.
-    fn new(arguments: &Arguments, rules: &'r RuleSet) -> Result<Self, String> {
-        let typed = arguments.endpoint.as_str();
-        let unknown = |why: &str| {
-            let known: Vec<&str> = rules.endpoints.iter().map(|endpoint| &*endpoint.path).collect();
-            format!("no endpoint `{typed}`{why}; there are {}", known.join(", "))
-        };
-        if !typed.starts_with('/') {
-            return Err(unknown(": it begins with `/`"));
-        }
-        let uri: http::Uri = typed
-            .parse()
-            .map_err(|error| format!("`{typed}` is not a path: {error}"))?;
-        let (endpoint, parameters) = rules.endpoint(uri.path()).ok_or_else(|| unknown(""))?;
-        let mut headers = HeaderMap::new();
-        for line in &arguments.headers {
-            let (name, value) = header(line)?;
-            headers.append(name, value);
-        }
-        let method: Method = arguments
-            .method
-            .to_uppercase()
-            .parse()
-            .map_err(|error| format!("`{}` is not a method: {error}", arguments.method))?;
-        let mut readable = true;
-        let mut decode = |value: &str| {
-            let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
-            readable &= decoded.is_ok();
-            decoded.unwrap_or_default().into_owned()
-        };
-        let parameters = parameters
-            .iter()
-            .map(|(name, value)| (name.to_owned(), decode(value)))
-            .collect();
-        let at = Clock::system().now();
-        let received = Received {
-            id: EventId::new(at),
-            at,
-            endpoint: Arc::clone(&endpoint.path),
-            method,
-            path: uri.path().to_owned(),
-            query: uri.query().unwrap_or_default().to_owned(),
-            parameters,
-            client: arguments.client,
-            headers,
-            body: body(arguments.body.as_deref().map(Path::new))?.into(),
-        };
-        Ok(Self {
-            endpoint,
-            received,
-            readable,
-        })
-    }
-
-    /// The event, unless `serve` would turn the request away; judged in the order of `serve`. `refusal` is why a
-    /// handshake would not be answered.
-    fn event(self, refusal: Option<Refusal>) -> Result<Event, Refused> {
-        let Self {
-            endpoint, received, ..
-        } = self;
-        if !self.readable {
-            let why = "a parameter of the path is not UTF-8";
-            return Err(Refused::new((StatusCode::NOT_FOUND, "not found"), why));
-        }
-        if let Some(refusal) = refusal {
-            let answer = if refusal.is_malformed() {
-                (StatusCode::BAD_REQUEST, "bad request")
-            } else {
-                (StatusCode::FORBIDDEN, "refused")
-            };
-            return Err(Refused::new(answer, refusal.to_string()));
-        }
-        if !endpoint.methods.contains(&received.method) {
-            let why = format!("the endpoint takes {}, not {}", endpoint.allow(), received.method);
-            let answer = (StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
-            return Err(Refused::new(answer, why));
-        }
-        let size = received.body.len() as u64;
-        if size > endpoint.max_body {
-            let why = format!(
-                "the body has {size} bytes, and `max_body` is {}",
-                endpoint.max_body
-            );
-            return Err(Refused::new((StatusCode::PAYLOAD_TOO_LARGE, "too large"), why));
-        }
-        let limit = endpoint.max_body;
-        let payload = payload::decode(endpoint.decode, &received.headers, &received.body, limit)
-            .map_err(|error| Refused::new(undecodable(&error), error.to_string()))?;
-        Ok(Event {
-            received: Arc::new(received),
-            payload,
-        })
     }
 }

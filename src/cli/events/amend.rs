@@ -1,0 +1,165 @@
+//! `hookyard events replay` and `hookyard events drop`.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::list::{HEADS, as_json, line, wrong};
+use super::select::{Selection, state_of};
+use super::{find, look};
+use crate::cli::place::unusable;
+use crate::cli::table::aligned;
+use crate::cli::{Format, NO, YES, complain, fail, say};
+use crate::clock::Clock;
+use crate::store::sqlite::{self, Entry, Named};
+use crate::store::{DeliveryId, StoreError};
+
+/// How many deliveries are meant at most by their state alone.
+const AT_ONCE: usize = 10_000;
+
+/// The arguments of `hookyard events replay` and `hookyard events drop`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Deliveries; of an event, all its deliveries. The beginning of an id is enough if it is the only one. Without any,
+    /// `--dead` or `--state` must say which are meant.
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// Only dead letters.
+    #[arg(long, conflicts_with = "state")]
+    dead: bool,
+    /// Only those in this state.
+    #[arg(long, value_enum)]
+    state: Option<Standing>,
+    #[command(flatten)]
+    selection: Selection,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What a delivery is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Standing {
+    /// It waits for its turn, or is under way.
+    Waiting,
+    /// All its actions are done.
+    Done,
+    /// Another took its place, or was before it.
+    Superseded,
+    /// It was given up on.
+    Dead,
+}
+
+/// Replays.
+pub fn replay(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
+    let mut chosen = choose(path, arguments)?;
+    let waiting = chosen.iter().filter(|entry| state_of(entry) == "waiting").count();
+    if waiting > 0 {
+        chosen.retain(|entry| state_of(entry) != "waiting");
+        let what = match waiting {
+            1 => "1 delivery waits or is under way, and cannot be replayed".to_owned(),
+            _ => format!("{waiting} deliveries wait or are under way, and cannot be replayed"),
+        };
+        complain(&what);
+    }
+    act(path, arguments, &chosen, "replayed", |ids| {
+        sqlite::replay(path, ids, Clock::system().now())
+    })
+}
+
+/// Drops.
+pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
+    let chosen = choose(path, arguments)?;
+    act(path, arguments, &chosen, "dropped", |ids| {
+        let dropped = sqlite::drop_deliveries(path, ids, Clock::system().now())?;
+        Ok(dropped.given_up + dropped.forgotten)
+    })
+}
+
+/// The deliveries that are meant, oldest first.
+fn choose(path: &Path, arguments: &Arguments) -> Result<Vec<Entry>, u8> {
+    let failed = |error: StoreError| unusable(path, &error);
+    let state = match arguments.state {
+        _ if arguments.dead => Some("dead"),
+        Some(Standing::Waiting) => Some("waiting"),
+        Some(Standing::Done) => Some("done"),
+        Some(Standing::Superseded) => Some("superseded"),
+        Some(Standing::Dead) => Some("dead"),
+        None => None,
+    };
+    if arguments.ids.is_empty() && state.is_none() {
+        return Err(fail(
+            "which ones? name their ids, or say `--dead` or `--state STATE`",
+        ));
+    }
+    let mut search = arguments
+        .selection
+        .search(state)
+        .map_err(|findings| wrong(&findings))?;
+    let history = look(path)?;
+    let mut chosen = Vec::new();
+    if arguments.ids.is_empty() {
+        let found = search.newest(&history, AT_ONCE).map_err(failed)?;
+        if found.cut || found.entries.len() >= AT_ONCE {
+            complain("only the latest are taken at once; there may be older ones");
+        }
+        chosen = found.entries;
+    }
+    for id in &arguments.ids {
+        let (event, only) = match find(path, &history, id)? {
+            Named::Event(event) => (event, None),
+            Named::Delivery { id, event } => (event, Some(id)),
+        };
+        for entry in history.of_event(event).map_err(failed)? {
+            if only.is_none_or(|only| only == entry.delivery.id)
+                && search.wants(&history, &entry).map_err(failed)?
+            {
+                chosen.push(entry);
+            }
+        }
+    }
+    chosen.sort_by_key(|entry| entry.row);
+    chosen.dedup_by_key(|entry| entry.row);
+    Ok(chosen)
+}
+
+/// Does it, unless it is only to be told, and tells it.
+fn act(
+    path: &Path,
+    arguments: &Arguments,
+    chosen: &[Entry],
+    word: &str,
+    perform: impl FnOnce(&[DeliveryId]) -> Result<usize, StoreError>,
+) -> Result<u8, u8> {
+    let ids: Vec<DeliveryId> = chosen.iter().map(|entry| entry.delivery.id).collect();
+    let number = if arguments.dry_run || ids.is_empty() {
+        ids.len()
+    } else {
+        perform(&ids).map_err(|error| unusable(path, &error))?
+    };
+    let text = match arguments.format {
+        Format::Json => json!({
+            word: number,
+            "dry_run": arguments.dry_run,
+            // As they stood before.
+            "deliveries": chosen.iter().map(as_json).collect::<Vec<_>>(),
+        })
+        .to_string(),
+        Format::Text => {
+            let would = if arguments.dry_run { "would be " } else { "" };
+            let deliveries = if number == 1 { "delivery" } else { "deliveries" };
+            let sum = format!("{number} {deliveries} {would}{word}");
+            if chosen.is_empty() {
+                sum
+            } else {
+                let heads = HEADS.map(str::to_owned);
+                let lines: Vec<_> = [heads].into_iter().chain(chosen.iter().map(line)).collect();
+                format!("{}\n\n{sum}", aligned(&lines))
+            }
+        }
+    };
+    Ok(say(&text, if number > 0 { YES } else { NO }))
+}

@@ -1,0 +1,110 @@
+//! `hookyard events capture`.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use data_encoding::BASE64;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use serde_json::{Value, json};
+
+use super::{find, look};
+use crate::cli::place::unusable;
+use crate::cli::{Format, NO, YES, complain, fail};
+use crate::store::sqlite::Named;
+use crate::verify::{EventId, Received};
+
+/// The arguments of `hookyard events capture`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The event, or a delivery of it. The beginning of an id is enough if it is the only one.
+    id: String,
+    /// A file to write to, in place of standard output; what is there is written over.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The body alone, or the whole request as JSON.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Runs it.
+pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
+    let history = look(path)?;
+    let id = event_of(find(path, &history, &arguments.id)?);
+    let kept = history.event(id).map_err(|error| unusable(path, &error))?;
+    let Some(kept) = kept else {
+        complain(&format!("the event `{id}` is gone"));
+        return Ok(NO);
+    };
+    let bytes = match arguments.format {
+        Format::Text => kept.received.body.to_vec(),
+        Format::Json => format!("{:#}\n", request(&kept.received)).into_bytes(),
+    };
+    write(arguments.output.as_deref(), &bytes).map_err(|message| fail(&message))?;
+    Ok(YES)
+}
+
+/// Writes to a file, else to standard output; who closes that has read enough.
+fn write(output: Option<&Path>, bytes: &[u8]) -> Result<(), String> {
+    if let Some(output) = output {
+        // What arrived is nobody else's to read.
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(output);
+        return file
+            .and_then(|mut file| file.write_all(bytes))
+            .map_err(|error| format!("cannot write `{}`: {error}", output.display()));
+    }
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The event of what an id stands for.
+pub fn event_of(named: Named) -> EventId {
+    match named {
+        Named::Event(event) | Named::Delivery { event, .. } => event,
+    }
+}
+
+/// A request as JSON: text as it is, other bytes as `{"base64": …}`.
+pub fn request(received: &Received) -> Value {
+    json!({
+        "id": received.id.to_string(),
+        "received_at": received.at.to_string(),
+        "endpoint": &*received.endpoint,
+        "method": received.method.as_str(),
+        "path": received.path,
+        "query": received.query,
+        "client": received.client.map(|client| client.to_string()),
+        "headers": headers(received),
+        "body": text_or_bytes(&received.body),
+    })
+}
+
+/// The headers in their order, without what lets somebody in.
+pub fn headers(received: &Received) -> Vec<(&str, Value)> {
+    let shown = received
+        .headers
+        .iter()
+        .filter(|(name, _)| ![&AUTHORIZATION, &PROXY_AUTHORIZATION, &COOKIE].contains(name));
+    shown
+        .map(|(name, value)| (name.as_str(), text_or_bytes(value.as_bytes())))
+        .collect()
+}
+
+/// Text as it is, other bytes as `{"base64": …}`.
+pub fn text_or_bytes(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Value::from(text),
+        Err(_) => json!({"base64": BASE64.encode(bytes)}),
+    }
+}

@@ -1,0 +1,232 @@
+//! `hookyard events list`, and deliveries as lines.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::look;
+use super::select::{Selection, state_of};
+use crate::cli::place::unusable;
+use crate::cli::table::{aligned, one_line};
+use crate::cli::{Format, NO, UNKNOWN, YES, coloured, complain, fail, say};
+use crate::diagnostic::Findings;
+use crate::store::sqlite::{Entry, History};
+use crate::store::{Refused, State};
+
+/// How much of a reason a line shows, in letters.
+const REASON: usize = 80;
+/// How many refusals are read: more than are kept by default.
+const REFUSALS: usize = 100_000;
+
+/// The arguments of `hookyard events list`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// In this state; `refused` lists the latest requests that were not let in.
+    #[arg(long, value_enum)]
+    state: Option<Listed>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50, value_name = "NUMBER")]
+    limit: usize,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What a listed delivery is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Listed {
+    /// It waits for its turn, or is under way.
+    Waiting,
+    /// All its actions are done.
+    Done,
+    /// Another took its place, or was before it.
+    Superseded,
+    /// It was given up on.
+    Dead,
+    /// It was not let in.
+    Refused,
+}
+
+/// Runs it.
+pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
+    let history = look(path)?;
+    let selection = &arguments.selection;
+    let state = match arguments.state {
+        Some(Listed::Refused) => return refused(path, &history, arguments),
+        Some(Listed::Waiting) => Some("waiting"),
+        Some(Listed::Done) => Some("done"),
+        Some(Listed::Superseded) => Some("superseded"),
+        Some(Listed::Dead) => Some("dead"),
+        None => None,
+    };
+    let mut search = selection.search(state).map_err(|findings| wrong(&findings))?;
+    let found = search
+        .newest(&history, arguments.limit)
+        .map_err(|error| unusable(path, &error))?;
+    if found.cut {
+        complain("there are older ones, which were not read");
+    }
+    if found.entries.is_empty() && arguments.format == Format::Text {
+        complain("nothing of the kind");
+        return Ok(NO);
+    }
+    let text = match arguments.format {
+        Format::Json => {
+            json!({"deliveries": found.entries.iter().map(as_json).collect::<Vec<_>>()}).to_string()
+        }
+        Format::Text => {
+            let lines = found.entries.iter().map(line);
+            aligned(
+                &[HEADS.map(str::to_owned)]
+                    .into_iter()
+                    .chain(lines)
+                    .collect::<Vec<_>>(),
+            )
+        }
+    };
+    Ok(say(&text, if found.entries.is_empty() { NO } else { YES }))
+}
+
+/// A condition that is wrong; the exit code.
+pub fn wrong(findings: &Findings) -> u8 {
+    complain(&findings.render(coloured(&std::io::stderr())));
+    UNKNOWN
+}
+
+/// What stands over the columns of [`line()`].
+pub const HEADS: [&str; 8] = [
+    "id",
+    "received at",
+    "endpoint",
+    "rule",
+    "state",
+    "action",
+    "attempt",
+    "reason",
+];
+
+/// A delivery as a line.
+pub fn line(entry: &Entry) -> [String; 8] {
+    let delivery = &entry.delivery;
+    [
+        delivery.id.to_string(),
+        entry.received_at.to_string(),
+        one_line(&entry.endpoint, REASON),
+        delivery.rule.to_string(),
+        state_of(entry).to_owned(),
+        delivery.action.saturating_add(1).to_string(),
+        delivery.attempt.to_string(),
+        one_line(&reason(entry), REASON),
+    ]
+}
+
+/// What there is to say about where a delivery stands.
+pub fn reason(entry: &Entry) -> String {
+    let mut said = Vec::new();
+    match &entry.delivery.state {
+        State::Dead { reason, .. } | State::Superseded { reason, .. } => said.push(reason.clone()),
+        // The first attempt is due at once.
+        State::Waiting { due } if *due > entry.received_at => said.push(format!("due {due}")),
+        _ => {}
+    }
+    match entry.replays {
+        0 => {}
+        1 => said.push("replayed once".to_owned()),
+        times => said.push(format!("replayed {times} times")),
+    }
+    if let Some(why) = &entry.delivery.unverified {
+        said.push(format!("not verified: {why}"));
+    }
+    said.join("; ")
+}
+
+/// A delivery for programs.
+pub fn as_json(entry: &Entry) -> Value {
+    let delivery = &entry.delivery;
+    let (due, ended, reason) = match &delivery.state {
+        State::Waiting { due } => (Some(due.to_string()), None, None),
+        State::Leased => (None, None, None),
+        State::Done { at } => (None, Some(at.to_string()), None),
+        State::Dead { at, reason } | State::Superseded { at, reason } => {
+            (None, Some(at.to_string()), Some(reason))
+        }
+    };
+    json!({
+        "delivery": delivery.id.to_string(),
+        "event": delivery.event.to_string(),
+        "received_at": entry.received_at.to_string(),
+        "endpoint": entry.endpoint,
+        "rule": &*delivery.rule,
+        "state": state_of(entry),
+        "action": delivery.action.saturating_add(1),
+        "attempt": delivery.attempt,
+        "due": due,
+        "ended_at": ended,
+        "reason": reason,
+        "replays": entry.replays,
+        "unverified": delivery.unverified.as_deref(),
+    })
+}
+
+/// Lists the latest refusals.
+fn refused(path: &Path, history: &History, arguments: &Arguments) -> Result<u8, u8> {
+    let selection = &arguments.selection;
+    if selection.rule.is_some() || selection.condition.is_some() {
+        return Err(fail(
+            "what was refused has no rule, and its body is not kept: leave `--rule` and `--where` out",
+        ));
+    }
+    let filter = selection
+        .search(None)
+        .map_err(|findings| wrong(&findings))?
+        .filter;
+    let mut refused = history
+        .refused(REFUSALS)
+        .map_err(|error| unusable(path, &error))?;
+    refused.retain(|refused| {
+        filter.since.is_none_or(|since| refused.at >= since)
+            && filter
+                .endpoint
+                .as_ref()
+                .is_none_or(|endpoint| **endpoint == *refused.endpoint)
+    });
+    refused.truncate(arguments.limit);
+    let code = if refused.is_empty() { NO } else { YES };
+    let text = match arguments.format {
+        Format::Json => {
+            json!({"refused": refused.iter().map(refused_as_json).collect::<Vec<_>>()}).to_string()
+        }
+        Format::Text if refused.is_empty() => {
+            complain("nothing of the kind");
+            return Ok(NO);
+        }
+        Format::Text => {
+            let heads = ["received at", "endpoint", "client", "reason"].map(str::to_owned);
+            let lines = refused.iter().map(|refused| {
+                [
+                    refused.at.to_string(),
+                    one_line(&refused.endpoint, REASON),
+                    refused
+                        .client
+                        .map_or_else(|| "-".to_owned(), |client| client.to_string()),
+                    one_line(&refused.reason, 2 * REASON),
+                ]
+            });
+            aligned(&[heads].into_iter().chain(lines).collect::<Vec<_>>())
+        }
+    };
+    Ok(say(&text, code))
+}
+
+fn refused_as_json(refused: &Refused) -> Value {
+    json!({
+        "received_at": refused.at.to_string(),
+        "endpoint": &*refused.endpoint,
+        "client": refused.client.map(|client| client.to_string()),
+        "state": "refused",
+        "reason": refused.reason,
+        "headers": refused.headers,
+    })
+}

@@ -1,0 +1,179 @@
+//! Which deliveries are meant: by rule, endpoint, state and time, which the store knows; and by a condition on what
+//! they say, for which each has to be read.
+
+use std::sync::Arc;
+
+use crate::clock::{Clock, Timestamp};
+use crate::diagnostic::{Findings, Source};
+use crate::matching::{Condition, Matcher};
+use crate::payload::{self, Decode, Event};
+use crate::store::sqlite::{Entry, Filter, History, Kept};
+use crate::store::{State, StoreError};
+use crate::units::Period;
+use crate::verify::EventId;
+use crate::yaml::Document;
+
+/// How many deliveries are read for a condition.
+const READ: usize = 10_000;
+/// How many of them at once.
+const PAGE: usize = 200;
+
+/// Which deliveries are meant; all of it must hold.
+#[derive(Debug, Default, clap::Args)]
+pub struct Selection {
+    /// Of this rule.
+    #[arg(long, value_name = "NAME")]
+    pub rule: Option<String>,
+    /// Of this endpoint, as the rules file writes it.
+    #[arg(long, value_name = "PATH")]
+    pub endpoint: Option<String>,
+    /// That arrived no longer ago than this: `90s`, `1h`, `7d`.
+    #[arg(long, value_name = "PERIOD", value_parser = Period::parse)]
+    pub since: Option<Period>,
+    /// Whose event meets a condition, written as `match` is in the rules: `'{$.ref: refs/heads/main}'`. It is read from the
+    /// latest 10000 of those that the other filters leave.
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub condition: Option<String>,
+}
+
+impl Selection {
+    /// What it asks for, with a state; on an error, what is wrong with the condition.
+    pub fn search(&self, state: Option<&'static str>) -> Result<Search, Findings> {
+        let now = Clock::system().now();
+        let since = self.since.map(|Period(period)| {
+            let period = i64::try_from(period.as_millis()).unwrap_or(i64::MAX);
+            Timestamp::from_millis(now.as_millis().saturating_sub(period))
+        });
+        let condition = self.condition.as_deref().map(condition).transpose()?;
+        Ok(Search {
+            filter: Filter {
+                rule: self.rule.clone(),
+                endpoint: self.endpoint.clone(),
+                state,
+                since,
+            },
+            condition,
+            last: None,
+        })
+    }
+}
+
+/// Reads a condition.
+fn condition(text: &str) -> Result<Matcher, Findings> {
+    let mut findings = Findings::new();
+    let source = Source {
+        path: "--where".into(),
+        text: text.to_owned(),
+    };
+    Document::parse(source, &mut findings)
+        .and_then(|document| Condition::compile(document.root(), None, &mut findings))
+        .map(|condition| Matcher::new(vec![condition]))
+        .ok_or(findings)
+}
+
+/// A search under way.
+#[derive(Debug)]
+pub struct Search {
+    /// What the store is asked.
+    pub filter: Filter,
+    condition: Option<Matcher>,
+    /// The event that was read last, and whether it is wanted: its deliveries stand together.
+    last: Option<(EventId, bool)>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found {
+    /// The deliveries.
+    pub entries: Vec<Entry>,
+    /// Whether there are older ones that were not read.
+    pub cut: bool,
+}
+
+impl Search {
+    /// At most `limit` deliveries, newest first.
+    pub fn newest(&mut self, history: &History, limit: usize) -> Result<Found, StoreError> {
+        if self.condition.is_none() {
+            let entries = history.before(&self.filter, i64::MAX, limit)?;
+            return Ok(Found { entries, cut: false });
+        }
+        let mut found = Found {
+            entries: Vec::new(),
+            cut: false,
+        };
+        let (mut before, mut read) = (i64::MAX, 0);
+        while found.entries.len() < limit {
+            if read >= READ {
+                found.cut = true;
+                break;
+            }
+            let page = history.before(&self.filter, before, PAGE)?;
+            let Some(oldest) = page.last() else { break };
+            (before, read) = (oldest.row, read + page.len());
+            for entry in page {
+                if found.entries.len() < limit && self.reads(history, &entry)? {
+                    found.entries.push(entry);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a delivery is meant.
+    pub fn wants(&mut self, history: &History, entry: &Entry) -> Result<bool, StoreError> {
+        let Filter {
+            rule,
+            endpoint,
+            state,
+            since,
+        } = &self.filter;
+        let wanted = rule.as_ref().is_none_or(|rule| **rule == *entry.delivery.rule)
+            && endpoint
+                .as_ref()
+                .is_none_or(|endpoint| *endpoint == entry.endpoint)
+            && state.is_none_or(|state| state == state_of(entry))
+            && since.is_none_or(|since| entry.received_at >= since);
+        Ok(wanted && self.reads(history, entry)?)
+    }
+
+    /// Whether what a delivery says is what is asked for.
+    pub fn reads(&mut self, history: &History, entry: &Entry) -> Result<bool, StoreError> {
+        let Some(condition) = &self.condition else {
+            return Ok(true);
+        };
+        let id = entry.delivery.event;
+        if let Some((last, wanted)) = self.last
+            && last == id
+        {
+            return Ok(wanted);
+        }
+        let event = history.event(id)?.and_then(|kept| event(&kept).ok());
+        let wanted = event.is_some_and(|event| !condition.matching(&event, &|_| true).is_empty());
+        self.last = Some((id, wanted));
+        Ok(wanted)
+    }
+}
+
+/// An event with its payload; or why it cannot be decoded.
+pub fn event(kept: &Kept) -> Result<Event, String> {
+    let decode =
+        Decode::from_name(&kept.decode).ok_or_else(|| format!("unknown decoding `{}`", kept.decode))?;
+    let received = &kept.received;
+    // It was within its limit when it was taken.
+    let payload = payload::decode(decode, &received.headers, &received.body, u64::MAX)
+        .map_err(|error| error.to_string())?;
+    Ok(Event {
+        received: Arc::clone(received),
+        payload,
+    })
+}
+
+/// The word for what a delivery is doing.
+pub fn state_of(entry: &Entry) -> &'static str {
+    match entry.delivery.state {
+        State::Waiting { .. } | State::Leased => "waiting",
+        State::Done { .. } => "done",
+        State::Superseded { .. } => "superseded",
+        State::Dead { .. } => "dead",
+    }
+}

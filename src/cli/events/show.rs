@@ -1,0 +1,255 @@
+//! `hookyard events show`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::capture::{event_of, request, text_or_bytes};
+use super::list::{as_json, reason};
+use super::select::{event, state_of};
+use super::{find, look};
+use crate::cli::explain::{self, Explained};
+use crate::cli::place::unusable;
+use crate::cli::table::printable;
+use crate::cli::{Format, NO, YES, complain, say};
+use crate::config;
+use crate::diagnostic::counted;
+use crate::payload::{Event, Kind};
+use crate::store::sqlite::{Entry, History, Kept, Named};
+use crate::store::{AttemptRecord, StoreError};
+
+/// How much of a payload is shown, in bytes.
+const PAYLOAD: usize = 16 << 10;
+
+/// The arguments of `hookyard events show`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The event, with all its deliveries; or one delivery. The beginning of an id is enough if it is the only one.
+    id: String,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What there is to show.
+struct Shown {
+    kept: Kept,
+    /// With its payload, or why it has none.
+    event: Result<Event, String>,
+    deliveries: Vec<(Entry, Vec<AttemptRecord>)>,
+    /// What each rule makes of it today, or why that cannot be told; `None` without a rules file.
+    explained: Option<Result<Vec<Explained>, String>>,
+}
+
+/// Runs it.
+pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u8, u8> {
+    let history = look(path)?;
+    let named = find(path, &history, &arguments.id)?;
+    let shown = read(&history, rules, named).map_err(|error| unusable(path, &error))?;
+    let Some(shown) = shown else {
+        complain(&format!("the event `{}` is gone", event_of(named)));
+        return Ok(NO);
+    };
+    let text = match arguments.format {
+        Format::Json => shown.to_json().to_string(),
+        Format::Text => printable(&shown.to_text()).into_owned(),
+    };
+    Ok(say(&text, YES))
+}
+
+/// Reads all of it.
+fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<Shown>, StoreError> {
+    let id = event_of(named);
+    let Some(kept) = history.event(id)? else {
+        return Ok(None);
+    };
+    let mut deliveries = Vec::new();
+    for entry in history.of_event(id)? {
+        let meant = match named {
+            Named::Event(_) => true,
+            Named::Delivery { id, .. } => entry.delivery.id == id,
+        };
+        if meant {
+            let attempts = history.attempts(entry.delivery.id)?;
+            deliveries.push((entry, attempts));
+        }
+    }
+    let event = event(&kept);
+    let explained = match (&event, rules) {
+        (Ok(event), Some(rules)) => Some(explain(rules, event)),
+        _ => None,
+    };
+    Ok(Some(Shown {
+        kept,
+        event,
+        deliveries,
+        explained,
+    }))
+}
+
+/// What each rule of the endpoint makes of the event, by the rules file as it is now.
+fn explain(rules: &Path, event: &Event) -> Result<Vec<Explained>, String> {
+    let shown = rules.display();
+    let loaded = config::load(rules, config::environment()).map_err(|findings| {
+        let errors = counted(findings.errors(), "error");
+        format!("`{shown}` does not load here: {errors}; `hookyard check {shown}` says which")
+    })?;
+    let path = &event.received.endpoint;
+    let mut endpoints = loaded.rules.endpoints.iter();
+    let endpoint = endpoints
+        .find(|endpoint| endpoint.path == *path)
+        .ok_or_else(|| format!("`{shown}` has no endpoint `{path}`"))?;
+    Ok(explain::explain_all(endpoint, event).0)
+}
+
+impl Shown {
+    /// For people. Nothing in it is escaped yet.
+    fn to_text(&self) -> String {
+        let received = &self.kept.received;
+        let query = if received.query.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", received.query)
+        };
+        let client = received
+            .client
+            .map_or_else(String::new, |client| format!(" from {client}"));
+        let mut lines = vec![
+            format!("event {}", received.id),
+            format!("received {}{client}", received.at),
+            format!("endpoint {}", received.endpoint),
+            String::new(),
+            format!("{} {}{query}", received.method, received.path),
+        ];
+        lines.extend(
+            super::capture::headers(received)
+                .into_iter()
+                .map(|(name, value)| {
+                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    format!("{name}: {value}")
+                }),
+        );
+        lines.push(String::new());
+        lines.push(self.payload());
+        for (entry, attempts) in &self.deliveries {
+            lines.push(String::new());
+            lines.extend(delivery(entry, attempts));
+        }
+        match &self.explained {
+            None => {}
+            Some(Err(why)) => lines.extend([String::new(), format!("no explanation: {why}")]),
+            Some(Ok(explained)) => {
+                lines.extend([String::new(), "by the rules as they are now:".to_owned()]);
+                lines.extend(explained.iter().flat_map(Explained::lines));
+            }
+        }
+        lines.join("\n")
+    }
+
+    /// The payload, pretty and cut.
+    fn payload(&self) -> String {
+        let received = &self.kept.received;
+        let size = received.body.len();
+        if size == 0 {
+            return "the body is empty".to_owned();
+        }
+        let (note, mut text) = match &self.event {
+            Ok(event) if event.payload.kind == Kind::Text => (
+                String::new(),
+                String::from_utf8_lossy(&received.body).into_owned(),
+            ),
+            Ok(event) => (String::new(), format!("{:#}", event.payload.value)),
+            Err(why) => (
+                format!("it cannot be decoded: {why}\n"),
+                String::from_utf8_lossy(&received.body).into_owned(),
+            ),
+        };
+        if text.len() > PAYLOAD {
+            text.truncate(text.floor_char_boundary(PAYLOAD));
+            text.push_str(&format_cut(size, received.id));
+        }
+        format!("{note}{}", text.trim_end())
+    }
+
+    /// For programs.
+    fn to_json(&self) -> Value {
+        let deliveries = self.deliveries.iter().map(|(entry, attempts)| {
+            let mut delivery = as_json(entry);
+            if let Some(delivery) = delivery.as_object_mut() {
+                let attempts: Vec<Value> = attempts.iter().map(attempt_as_json).collect();
+                delivery.insert("attempts".to_owned(), attempts.into());
+            }
+            delivery
+        });
+        let explanation = self.explained.as_ref().map(|explained| match explained {
+            Ok(explained) => explained.iter().map(Explained::to_json).collect::<Value>(),
+            Err(why) => json!({"error": why}),
+        });
+        let payload = match &self.event {
+            Ok(event) => json!(event.payload.value),
+            Err(_) => Value::Null,
+        };
+        json!({
+            "event": request(&self.kept.received),
+            "decode": self.kept.decode,
+            "payload": payload,
+            "undecodable": self.event.as_ref().err(),
+            "deliveries": deliveries.collect::<Vec<_>>(),
+            "rules": explanation,
+        })
+    }
+}
+
+/// What follows a payload that was cut.
+fn format_cut(size: usize, event: crate::verify::EventId) -> String {
+    format!("\n… cut; `hookyard events capture {event}` writes out all {size} bytes")
+}
+
+/// A delivery with its attempts.
+fn delivery(entry: &Entry, attempts: &[AttemptRecord]) -> Vec<String> {
+    let delivery = &entry.delivery;
+    let reason = reason(entry);
+    let separator = if reason.is_empty() { "" } else { ": " };
+    let mut lines = vec![
+        format!("delivery {} to {}", delivery.id, delivery.rule),
+        format!(
+            "{}, at action {}, attempt {}{separator}{reason}",
+            state_of(entry),
+            delivery.action.saturating_add(1),
+            delivery.attempt
+        ),
+    ];
+    for attempt in attempts {
+        lines.push(match attempt.outcome.as_str() {
+            // Not tries of an action: the operator's hand.
+            "replayed" | "dropped" => format!("  {} {} {}", attempt.started, attempt.outcome, attempt.detail),
+            outcome => format!(
+                "  {} action {}, attempt {}: {outcome}, {}, in {} ms",
+                attempt.started,
+                attempt.action.saturating_add(1),
+                attempt.number,
+                attempt.detail,
+                attempt.duration.as_millis()
+            ),
+        });
+        for (name, output) in [("stdout", &attempt.stdout), ("stderr", &attempt.stderr)] {
+            let text = String::from_utf8_lossy(output);
+            lines.extend(text.lines().map(|line| format!("    {name} | {line}")));
+        }
+    }
+    lines
+}
+
+/// An attempt for programs.
+fn attempt_as_json(attempt: &AttemptRecord) -> Value {
+    json!({
+        "action": attempt.action.saturating_add(1),
+        "attempt": attempt.number,
+        "started_at": attempt.started.to_string(),
+        "milliseconds": u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+        "outcome": attempt.outcome,
+        "detail": attempt.detail,
+        "stdout": text_or_bytes(&attempt.stdout),
+        "stderr": text_or_bytes(&attempt.stderr),
+    })
+}

@@ -1,0 +1,156 @@
+//! The request that is explained: as the arguments describe it, or as it was captured.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, StatusCode};
+
+use super::{Arguments, Refused, captured};
+use crate::cli::{body, header};
+use crate::clock::Clock;
+use crate::payload::{self, Event};
+use crate::pipeline::undecodable;
+use crate::rules::{Endpoint, RuleSet};
+use crate::verify::{EventId, Received, Refusal};
+
+/// A request as it is described.
+pub(super) struct Described {
+    /// Path and query.
+    pub(super) target: String,
+    /// The method.
+    pub(super) method: String,
+    /// The headers.
+    pub(super) headers: HeaderMap,
+    /// The client's address.
+    pub(super) client: Option<IpAddr>,
+    /// The body.
+    pub(super) body: Vec<u8>,
+}
+
+impl Described {
+    /// By the arguments one by one.
+    fn by(arguments: &Arguments) -> Result<Self, String> {
+        let mut headers = HeaderMap::new();
+        for line in &arguments.headers {
+            let (name, value) = header(line)?;
+            headers.append(name, value);
+        }
+        Ok(Self {
+            target: arguments.endpoint.clone().unwrap_or_default(),
+            method: arguments.method.clone(),
+            headers,
+            client: arguments.client,
+            body: body(arguments.body.as_deref().map(Path::new))?,
+        })
+    }
+}
+
+/// A request to an endpoint that there is.
+pub(super) struct Request<'r> {
+    /// The endpoint.
+    pub(super) endpoint: &'r Endpoint,
+    /// What would have arrived.
+    pub(super) received: Received,
+    /// Whether all parameters of its path can be read.
+    readable: bool,
+}
+
+impl<'r> Request<'r> {
+    /// The request that the arguments describe; an error if they describe none.
+    pub(super) fn new(arguments: &Arguments, rules: &'r RuleSet) -> Result<Self, String> {
+        let Described {
+            target,
+            method,
+            headers,
+            client,
+            body,
+        } = match &arguments.captured {
+            Some(captured) => captured::read(captured)?,
+            None => Described::by(arguments)?,
+        };
+        let unknown = |why: &str| {
+            let known: Vec<&str> = rules.endpoints.iter().map(|endpoint| &*endpoint.path).collect();
+            format!("no endpoint `{target}`{why}; there are {}", known.join(", "))
+        };
+        if !target.starts_with('/') {
+            return Err(unknown(": it begins with `/`"));
+        }
+        let uri: http::Uri = target
+            .parse()
+            .map_err(|error| format!("`{target}` is not a path: {error}"))?;
+        let (endpoint, parameters) = rules.endpoint(uri.path()).ok_or_else(|| unknown(""))?;
+        let method: Method = method
+            .to_uppercase()
+            .parse()
+            .map_err(|error| format!("`{method}` is not a method: {error}"))?;
+        let mut readable = true;
+        let mut decode = |value: &str| {
+            let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
+            readable &= decoded.is_ok();
+            decoded.unwrap_or_default().into_owned()
+        };
+        let parameters = parameters
+            .iter()
+            .map(|(name, value)| (name.to_owned(), decode(value)))
+            .collect();
+        let at = Clock::system().now();
+        let received = Received {
+            id: EventId::new(at),
+            at,
+            endpoint: Arc::clone(&endpoint.path),
+            method,
+            path: uri.path().to_owned(),
+            query: uri.query().unwrap_or_default().to_owned(),
+            parameters,
+            client,
+            headers,
+            body: body.into(),
+        };
+        Ok(Self {
+            endpoint,
+            received,
+            readable,
+        })
+    }
+
+    /// The event, unless `serve` would turn the request away; judged in the order of `serve`. `refusal` is why a
+    /// handshake would not be answered.
+    pub(super) fn event(self, refusal: Option<Refusal>) -> Result<Event, Refused> {
+        let Self {
+            endpoint, received, ..
+        } = self;
+        if !self.readable {
+            let why = "a parameter of the path is not UTF-8";
+            return Err(Refused::new((StatusCode::NOT_FOUND, "not found"), why));
+        }
+        if let Some(refusal) = refusal {
+            let answer = if refusal.is_malformed() {
+                (StatusCode::BAD_REQUEST, "bad request")
+            } else {
+                (StatusCode::FORBIDDEN, "refused")
+            };
+            return Err(Refused::new(answer, refusal.to_string()));
+        }
+        if !endpoint.methods.contains(&received.method) {
+            let why = format!("the endpoint takes {}, not {}", endpoint.allow(), received.method);
+            let answer = (StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+            return Err(Refused::new(answer, why));
+        }
+        let size = received.body.len() as u64;
+        if size > endpoint.max_body {
+            let why = format!(
+                "the body has {size} bytes, and `max_body` is {}",
+                endpoint.max_body
+            );
+            return Err(Refused::new((StatusCode::PAYLOAD_TOO_LARGE, "too large"), why));
+        }
+        let limit = endpoint.max_body;
+        let payload = payload::decode(endpoint.decode, &received.headers, &received.body, limit)
+            .map_err(|error| Refused::new(undecodable(&error), error.to_string()))?;
+        Ok(Event {
+            received: Arc::new(received),
+            payload,
+        })
+    }
+}
