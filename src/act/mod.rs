@@ -7,11 +7,13 @@
 
 mod append;
 mod forward;
+mod held;
 mod lines;
 mod occasion;
 mod outcome;
 mod record;
 mod retry;
+mod rotate;
 mod run;
 mod settings;
 

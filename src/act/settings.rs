@@ -48,7 +48,7 @@ impl Kind {
         match self {
             Self::Run | Self::Shell => COMMAND,
             Self::Forward => &["headers", "sign", "timeout"],
-            Self::Append => &["line", "sync"],
+            Self::Append => &["line", "rotate", "sync"],
         }
     }
 }

@@ -23,6 +23,7 @@ mod scenario;
 
 mod actions;
 mod answers;
+mod appending;
 mod bodies;
 mod cli;
 mod crash;

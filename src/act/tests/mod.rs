@@ -3,6 +3,7 @@
 mod appending;
 mod compiling;
 mod forwarding;
+mod rotating;
 mod running;
 
 use std::path::Path;
