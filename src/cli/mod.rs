@@ -4,6 +4,7 @@
 //! not find out (bad usage, unreachable).
 
 mod check;
+mod exec;
 mod explain;
 mod secrets;
 mod send;
@@ -74,6 +75,9 @@ enum Command {
         after_help = "Example:\n  hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --event push --body push.json"
     )]
     Send(send::Arguments),
+    /// Become a command; for the daemon's own use.
+    #[command(name = crate::act::exec::COMMAND, hide = true)]
+    Exec(exec::Arguments),
 }
 
 /// How a result is printed.
@@ -101,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
+        Command::Exec(arguments) => exec::run(&arguments),
     })
 }
 

@@ -26,6 +26,7 @@ mod answers;
 mod appending;
 mod bodies;
 mod cli;
+mod commands;
 mod crash;
 mod edge;
 mod handshakes;

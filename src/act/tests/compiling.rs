@@ -69,7 +69,7 @@ fn every_fault_of_an_action_is_found_at_once() {
         "cwd: /no/such\n",
         "timeout: 0s\n",
         "exit: {done: [0], dead: [0]}\n",
-        "user: deploy\n",
+        "user: no-such-user\n",
     ));
     let expected = [
         "r:1:7: there is no program `no-such-program` in `PATH`",
@@ -83,7 +83,7 @@ fn every_fault_of_an_action_is_found_at_once() {
         "r:5:6: there is no folder `/no/such`",
         "r:6:10: `timeout` must be longer than nothing",
         "r:7:1: exit code 0 stands in two lists",
-        "r:8:1: unknown key `user`",
+        "r:8:7: there is no user `no-such-user`",
     ];
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");
     for (fault, expected) in faults.iter().zip(expected) {

@@ -2,6 +2,7 @@
 
 mod appending;
 mod compiling;
+mod confining;
 mod forwarding;
 mod rotating;
 mod running;
