@@ -153,6 +153,24 @@ fn a_group_of_its_own_is_all_a_command_has() {
 }
 
 #[test]
+fn a_user_has_no_more_processes_than_its_limit() {
+    // Of a user who runs nothing else; who is not root shares with what it runs already, which is more than one.
+    let user = if is_root() {
+        "user: 54323, group: 54323, limits: {processes: 2}"
+    } else {
+        "limits: {processes: 1}"
+    };
+    let script = "exec 2> said; sleep 1 & sleep 1 & sleep 1 & wait; echo x > ran";
+    let daemon = shared()
+        .rules(&open(&format!("{{shell: '{script}', {user}}}")))
+        .start();
+    post(&daemon, "{}");
+    daemon.eventually("it is dead", || daemon.log().contains("dead letter"));
+    assert!(daemon.read("said").contains("fork"), "{}", daemon.read("said"));
+    assert_eq!(daemon.lines("ran"), 0);
+}
+
+#[test]
 fn what_cannot_be_set_is_said_and_the_command_does_not_run() {
     let scenario = Scenario::new();
     let touch = scenario.folder().join("ran").to_str().unwrap().to_owned();

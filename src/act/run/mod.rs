@@ -1,7 +1,7 @@
 //! Run a command: `run` (a list of arguments, no shell) and `shell` (a fixed text for `/bin/sh -eu`).
 //!
 //! Values reach a program as arguments and a shell through its environment alone: text that a stranger sent is
-//! never part of a script.
+//! never part of a script. What a rule says of another user, of niceness or of limits is `confinement`'s business.
 
 mod compile;
 mod confinement;
