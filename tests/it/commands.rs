@@ -205,6 +205,20 @@ fn what_cannot_be_set_is_said_and_the_command_does_not_run() {
 }
 
 #[test]
+fn the_variables_of_a_command_mean_nothing_to_what_becomes_it() {
+    let mut command = Scenario::new().command(&["__exec", "--cwd=/", "--", "/usr/bin/env"]);
+    command
+        .env("__exec_LD_LIBRARY_PATH", "/x")
+        .env("__exec___exec_A", "b");
+    let output = command.current_dir("/").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    // Not a variable of its own besides: its `PATH` is not the command's.
+    assert_eq!(lines, ["LD_LIBRARY_PATH=/x", "__exec_A=b"]);
+}
+
+#[test]
 fn a_folder_that_the_user_may_not_enter_is_said() {
     let scenario = stage(0o700).rules(&open("{shell: 'true', user: nobody}"));
     if !is_root() {
