@@ -1,6 +1,7 @@
 //! Append a line to a file.
 //!
-//! What the line holds is decided here; how it gets into the file is `lines`' business.
+//! What the line holds is decided here; how it gets into the file is `lines`' business, and when the file makes room
+//! for the next is that of `rotate`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use crate::act::lines::Lines;
+use crate::act::lines::{Lines, Written};
 use crate::act::occasion::Occasion;
 use crate::act::outcome::{Outcome, Verdict};
+use crate::act::rotate::Rotate;
 use crate::act::settings::Kind;
 use crate::act::{Workshop, record, settings};
 use crate::diagnostic::Findings;
@@ -47,6 +49,8 @@ struct Fields {
     #[serde(rename = "append")]
     _append: IgnoredAny,
     line: Option<IgnoredAny>,
+    #[serde(rename = "rotate")]
+    _rotate: Option<IgnoredAny>,
     sync: Option<bool>,
 }
 
@@ -64,8 +68,11 @@ impl Append {
                 .read(node, Scope::Action, workshop.keyring, findings)
                 .map(Line::Template),
         };
+        let rotate = node
+            .get("rotate")
+            .and_then(|node| Rotate::compile(node, findings));
         let append = Self {
-            lines: Arc::new(Lines::new(path?, fields.sync.unwrap_or(false))),
+            lines: Arc::new(Lines::new(path?, fields.sync.unwrap_or(false), rotate)),
             line: line?,
         };
         (findings.errors() == before).then_some(append)
@@ -89,7 +96,11 @@ impl Append {
         };
         line.push(b'\n');
         let (verdict, detail) = match timeout(LIMIT, self.lines.append(line)).await {
-            Ok(Ok(length)) => (Verdict::Done, format!("{length} bytes appended")),
+            Ok(Ok(Written { length, not_rotated })) => {
+                let problem = not_rotated.map(|error| format!("; the file cannot be rotated: {error}"));
+                let detail = format!("{length} bytes appended{}", problem.unwrap_or_default());
+                (Verdict::Done, detail)
+            }
             Ok(Err(error)) => (
                 Verdict::FAILED,
                 format!("cannot append to `{}`: {error}", self.lines.path().display()),

@@ -7,11 +7,13 @@
 
 mod append;
 mod forward;
+mod held;
 mod lines;
 mod occasion;
 mod outcome;
 mod record;
 mod retry;
+mod rotate;
 mod run;
 mod settings;
 
@@ -29,7 +31,7 @@ pub use forward::{Client, Forward, MAX_RETRY_AFTER};
 pub use occasion::Occasion;
 pub use outcome::{Kept, Outcome, Output, Verdict};
 pub use retry::Retry;
-pub use run::Run;
+pub use run::{Run, exec};
 
 /// One thing to do, compiled.
 #[derive(Debug)]

@@ -15,7 +15,9 @@ use crate::units::Period;
 use crate::yaml::Node;
 
 /// The keys of a command.
-const COMMAND: &[&str] = &["env", "cwd", "stdin", "timeout", "grace", "exit"];
+const COMMAND: &[&str] = &[
+    "env", "cwd", "stdin", "timeout", "grace", "exit", "user", "group", "nice", "limits",
+];
 
 /// The kinds of actions, by the key that makes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ impl Kind {
         match self {
             Self::Run | Self::Shell => COMMAND,
             Self::Forward => &["headers", "sign", "timeout"],
-            Self::Append => &["line", "sync"],
+            Self::Append => &["line", "rotate", "sync"],
         }
     }
 }

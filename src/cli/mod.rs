@@ -5,6 +5,7 @@
 
 mod check;
 mod events;
+mod exec;
 mod explain;
 mod place;
 mod secrets;
@@ -90,6 +91,9 @@ enum Command {
     ///
     /// Exit code 0: it is sound, or it is done; 1: it is not, or not while a daemon runs; 2: the store cannot be read.
     Store(store::Arguments),
+    /// Become a command; for the daemon's own use.
+    #[command(name = crate::act::exec::COMMAND, hide = true)]
+    Exec(exec::Arguments),
 }
 
 /// How a result is printed.
@@ -119,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Send(arguments) => send::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
+        Command::Exec(arguments) => exec::run(&arguments),
     })
 }
 

@@ -23,8 +23,10 @@ mod scenario;
 
 mod actions;
 mod answers;
+mod appending;
 mod bodies;
 mod cli;
+mod commands;
 mod concurrency;
 mod crash;
 mod edge;

@@ -111,8 +111,11 @@ fn every_key_stands_in_the_example() {
         "src/verify/scheme/credentials.rs",
         "src/verify/scheme/jwt/settings.rs",
         "src/act/run/mod.rs",
+        "src/act/run/compile.rs",
+        "src/act/run/limits.rs",
         "src/act/forward/mod.rs",
         "src/act/append.rs",
+        "src/act/rotate.rs",
         "src/act/retry.rs",
     ] {
         let text = read(file);
@@ -215,6 +218,13 @@ fn the_rules_of_the_readme_load() {
             .env("INTERNAL_TOKEN", "t")
             .hookyard(&["check", "--format", "json"]);
         let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        if block.contains("user: nobody") && !rustix::process::geteuid().is_root() {
+            // Who is not root cannot become another, and is told so; that is all there is to say.
+            let findings = found["findings"].as_array().unwrap();
+            assert_eq!(findings.len(), 1, "{block}\n{found:#}");
+            assert_eq!(findings[0]["code"], "user", "{block}\n{found:#}");
+            continue;
+        }
         assert_eq!(found["loads"], true, "{block}\n{found:#}");
         assert_eq!(
             found["findings"].as_array().unwrap().len(),

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::act::run::confinement::Confinement;
+use crate::act::run::identity::Who;
 use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, program, zero};
 use crate::act::settings::Kind;
 use crate::act::{Workshop, settings};
@@ -40,6 +42,13 @@ struct Fields {
     timeout: Option<Period>,
     grace: Option<Period>,
     exit: Option<Exit>,
+    #[serde(rename = "user")]
+    _user: Option<IgnoredAny>,
+    #[serde(rename = "group")]
+    _group: Option<IgnoredAny>,
+    nice: Option<u8>,
+    #[serde(rename = "limits")]
+    _limits: Option<IgnoredAny>,
 }
 
 impl Run {
@@ -69,7 +78,9 @@ impl Run {
             let finding = node.error("wrong-value", format!("exit code {code} stands in two lists"));
             findings.push(finding.hint("without `done` it is `done: [0]`"));
         }
-        let surroundings = surroundings(workshop);
+        let who = Who::compile(node.get("user"), node.get("group"), findings).unwrap_or_default();
+        let confinement = Confinement::compile(node, fields.nice, &who, findings);
+        let surroundings = surroundings(workshop, who);
         let cwd_or_folder = cwd
             .clone()
             .unwrap_or_else(|| settings::located(workshop.keyring, "."));
@@ -94,6 +105,7 @@ impl Run {
             timeout,
             grace,
             exit,
+            confinement,
             script,
         };
         (findings.errors() == before).then_some(run)
@@ -113,14 +125,17 @@ fn folder(node: Option<Node<'_>>, workshop: &Workshop<'_>, findings: &mut Findin
     None
 }
 
-/// What every command finds around it, of the daemon's own environment.
-fn surroundings(workshop: &Workshop<'_>) -> Vec<(&'static str, OsString)> {
-    [("PATH", DEFAULT_PATH), ("HOME", "/"), ("LANG", "C.UTF-8")]
+/// What every command finds around it, of the daemon's own environment and of its user's account.
+fn surroundings(workshop: &Workshop<'_>, who: Who) -> Vec<(&'static str, OsString)> {
+    let mut surroundings = [("PATH", DEFAULT_PATH), ("HOME", "/"), ("LANG", "C.UTF-8")]
         .map(|(name, default)| {
             let own = workshop.keyring.variable(name).filter(|value| !value.is_empty());
             (name, own.cloned().unwrap_or_else(|| default.into()))
         })
-        .to_vec()
+        .to_vec();
+    surroundings.retain(|(name, _)| who.variables.iter().all(|(other, _)| name != other));
+    surroundings.extend(who.variables);
+    surroundings
 }
 
 /// Where the command's programs are looked up; unknown if its `PATH` depends on the event.

@@ -1,10 +1,13 @@
 //! Run a command: `run` (a list of arguments, no shell) and `shell` (a fixed text for `/bin/sh -eu`).
 //!
 //! Values reach a program as arguments and a shell through its environment alone: text that a stranger sent is
-//! never part of a script.
+//! never part of a script. What a rule says of another user, of niceness or of limits is `confinement`'s business.
 
 mod compile;
+mod confinement;
 mod group;
+mod identity;
+mod limits;
 mod perform;
 mod program;
 
@@ -17,8 +20,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::act::outcome::Verdict;
+use crate::act::run::confinement::Confinement;
 use crate::template::{RenderError, Template};
 use crate::units::Period;
+
+/// What the daemon and [`exec::COMMAND`] say to each other.
+pub mod exec {
+    pub use super::confinement::{COMMAND, COMPLAINT, NOT_SET, NOT_STARTED, PREFIX};
+}
 
 /// How long a command may take where the rule does not say. Deploys take minutes; one that hangs is noticed today.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
@@ -39,6 +48,7 @@ pub struct Run {
     timeout: Duration,
     grace: Duration,
     exit: Exit,
+    confinement: Option<Confinement>,
     /// The text, if this is a `shell`.
     script: Option<String>,
 }
@@ -122,12 +132,15 @@ impl Run {
             }
             json!(words)
         };
-        Ok(json!({
-            self.name(): what,
-            "env": environment,
-            "cwd": self.cwd.display().to_string(),
-            "timeout": Period(self.timeout).to_string(),
-        }))
+        let mut described = serde_json::Map::new();
+        described.insert(self.name().to_owned(), what);
+        described.insert("env".to_owned(), environment.into());
+        described.insert("cwd".to_owned(), self.cwd.display().to_string().into());
+        described.insert("timeout".to_owned(), Period(self.timeout).to_string().into());
+        if let Some(confinement) = &self.confinement {
+            confinement.describe(&mut described);
+        }
+        Ok(described.into())
     }
 }
 

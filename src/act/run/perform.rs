@@ -5,6 +5,7 @@
 //! [`PIPES_LIMIT`], then nobody listens to it any more. When its time is up, or the daemon stops, the whole process
 //! group is ended.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::occasion::Occasion;
 use crate::act::outcome::{Kept, Outcome, Output, Verdict};
 use crate::act::record;
+use crate::act::run::confinement::{failure, variable};
 use crate::act::run::group::Group;
 use crate::act::run::{Run, Stdin};
 
@@ -60,7 +62,7 @@ impl Run {
             }
         };
         let (end, output) = self.attend(child, input, stop).await;
-        let (verdict, detail) = self.judge(&end);
+        let (verdict, detail) = self.judge(&end, &output);
         Outcome {
             verdict,
             detail,
@@ -80,31 +82,41 @@ impl Run {
         } else {
             occasion.values()
         };
-        let mut command = Command::new(&self.program);
+        let confinement = self.confinement.as_ref();
+        let mut command = if let Some(confinement) = confinement {
+            confinement.command(&self.program, &self.cwd)
+        } else {
+            let mut command = Command::new(&self.program);
+            command.current_dir(&self.cwd);
+            command
+        };
         for (index, argument) in self.arguments.iter().enumerate() {
             let text = argument.render(&values).map_err(|error| error.to_string())?;
             command.arg(without_nul(text, || format!("argument {}", index + 1))?);
         }
         command.env_clear();
+        let mut set = |name: &str, value: &OsStr| {
+            command.env(&*variable(name, confinement), value);
+        };
         for (name, value) in &self.surroundings {
-            command.env(name, value);
+            set(name, value);
         }
         for (name, template) in &self.environment {
             let text = template
                 .render(&values)
                 .map_err(|error| format!("`{name}`: {error}"))?;
-            command.env(name, without_nul(text, || format!("the variable `{name}`"))?);
+            let text = without_nul(text, || format!("the variable `{name}`"))?;
+            set(name, text.as_ref());
         }
         let received = &occasion.event.received;
+        set("HOOKYARD_EVENT_ID", received.id.to_string().as_ref());
+        set("HOOKYARD_RULE", occasion.rule.as_ref());
+        set("HOOKYARD_ENDPOINT", (*received.endpoint).as_ref());
+        set("HOOKYARD_ATTEMPT", occasion.attempt.to_string().as_ref());
+        set("HOOKYARD_DELIVERY_ID", occasion.delivery.as_ref());
+        set("HOOKYARD_REPLAY", occasion.replays.to_string().as_ref());
+        set("HOOKYARD_VERIFIED", occasion.verified.to_string().as_ref());
         command
-            .env("HOOKYARD_EVENT_ID", received.id.to_string())
-            .env("HOOKYARD_RULE", occasion.rule)
-            .env("HOOKYARD_ENDPOINT", &*received.endpoint)
-            .env("HOOKYARD_ATTEMPT", occasion.attempt.to_string())
-            .env("HOOKYARD_DELIVERY_ID", &occasion.delivery)
-            .env("HOOKYARD_REPLAY", occasion.replays.to_string())
-            .env("HOOKYARD_VERIFIED", occasion.verified.to_string())
-            .current_dir(&self.cwd)
             .stdin(if self.stdin == Stdin::None {
                 Stdio::null()
             } else {
@@ -183,7 +195,7 @@ impl Run {
     }
 
     /// What the end means.
-    fn judge(&self, end: &End) -> (Verdict, String) {
+    fn judge(&self, end: &End, output: &Output) -> (Verdict, String) {
         match end {
             End::Stopped => (Verdict::Stopped, "stopped".to_owned()),
             End::TimedOut => (
@@ -193,6 +205,10 @@ impl Run {
             End::Exited(Err(error)) => (Verdict::FAILED, format!("cannot be waited for: {error}")),
             End::Exited(Ok(status)) => match (status.code(), status.signal()) {
                 (Some(code), _) => {
+                    let wrapped = self.confinement.is_some();
+                    if let (true, Some(failure)) = (wrapped, failure(code, &output.stderr.bytes())) {
+                        return failure;
+                    }
                     let verdict = u8::try_from(code).map_or(Verdict::FAILED, |code| self.exit.verdict(code));
                     (verdict, format!("exit {code}"))
                 }

@@ -69,7 +69,7 @@ fn every_fault_of_an_action_is_found_at_once() {
         "cwd: /no/such\n",
         "timeout: 0s\n",
         "exit: {done: [0], dead: [0]}\n",
-        "user: deploy\n",
+        "user: no-such-user\n",
     ));
     let expected = [
         "r:1:7: there is no program `no-such-program` in `PATH`",
@@ -83,7 +83,7 @@ fn every_fault_of_an_action_is_found_at_once() {
         "r:5:6: there is no folder `/no/such`",
         "r:6:10: `timeout` must be longer than nothing",
         "r:7:1: exit code 0 stands in two lists",
-        "r:8:1: unknown key `user`",
+        "r:8:7: there is no user `no-such-user`",
     ];
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");
     for (fault, expected) in faults.iter().zip(expected) {
@@ -184,11 +184,48 @@ fn what_would_not_do_what_its_author_means_is_a_finding() {
         ("append: /tmp", "`/tmp` is a folder"),
         ("append: '/tmp/{{ rule }}.log'", "the file to append to is fixed"),
         ("{append: log, sync: 'yes'}", "wrong type"),
-        ("{append: log, rotate: {size: 1MiB}}", "unknown key `rotate`"),
     ] {
         let faults = faults(yaml);
         assert_eq!(faults.len(), 1, "{yaml}: {faults:#?}");
         assert!(faults[0].contains(expected), "{yaml}: {faults:?}");
+    }
+}
+
+#[test]
+fn a_rotation_that_would_not_happen_is_a_finding() {
+    for (yaml, expected) in [
+        ("{append: log, rotate: {}}", "says neither `size` nor `every`"),
+        (
+            "{append: log, rotate: {keep: 3}}",
+            "says neither `size` nor `every`",
+        ),
+        ("{append: log, rotate: {size: 0}}", "more than nothing"),
+        ("{append: log, rotate: {size: big}}", "invalid size `big`"),
+        ("{append: log, rotate: {every: hour}}", "unknown value `hour`"),
+        (
+            "{append: log, rotate: {every: day, keep: 0}}",
+            "`keep` is 1 to 1000",
+        ),
+        (
+            "{append: log, rotate: {every: day, keep: 1001}}",
+            "`keep` is 1 to 1000",
+        ),
+        ("{append: log, rotate: {daily: true}}", "unknown key `daily`"),
+        (
+            "{run: ['true'], rotate: {every: day}}",
+            "`rotate` belongs to `append`",
+        ),
+    ] {
+        let faults = faults(yaml);
+        assert_eq!(faults.len(), 1, "{yaml}: {faults:#?}");
+        assert!(faults[0].contains(expected), "{yaml}: {faults:?}");
+    }
+    for yaml in [
+        "{size: 1MiB}",
+        "{every: day}",
+        "{size: 512, every: day, keep: 1000}",
+    ] {
+        compile(&format!("{{append: log, rotate: {yaml}}}"));
     }
 }
 

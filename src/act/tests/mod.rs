@@ -2,7 +2,9 @@
 
 mod appending;
 mod compiling;
+mod confining;
 mod forwarding;
+mod rotating;
 mod running;
 
 use std::path::Path;

@@ -1,0 +1,76 @@
+//! What is said about commands that are to run as another user or with limits; how they run is seen in `tests/it`.
+
+use serde_json::json;
+
+use super::*;
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn a_user_or_a_limit_that_cannot_be_is_a_finding() {
+    for (fields, expected) in [
+        ("user: no-such-user", "there is no user `no-such-user`"),
+        ("group: no-such-group", "there is no group `no-such-group`"),
+        ("user: 4294967295", "`user` is a name or a number"),
+        ("user: '4294967295'", "`user` is a name or a number"),
+        ("user: -1", "`user` is a name or a number"),
+        ("user: 4294967296", "`user` is a name or a number"),
+        ("group: 4294967295", "`group` is a name or a number"),
+        ("user: '{{ payload.user }}'", "`user` is a name or a number"),
+        ("user: ''", "`user` is a name or a number"),
+        ("user: [root]", "`user` is a name or a number"),
+        ("user: 3999999999", "there is no account for the user 3999999999"),
+        ("nice: 20", "`nice` is 0 to 19"),
+        ("nice: -1", "wrong value: `-1`"),
+        ("limits: {cpu: 0s}", "`cpu` is 1s at least"),
+        ("limits: {memory: 1MiB}", "`memory` is 16MiB at least"),
+        ("limits: {files: 3}", "`files` is 16 at least"),
+        ("limits: {processes: 0}", "`processes` is 1 at least"),
+        ("limits: {cpu: 60}", "a duration with its unit"),
+        ("limits: {time: 60s}", "unknown key `time`"),
+    ] {
+        let faults = compile_in(Path::new("/tmp"), &format!("{{run: ['true'], {fields}}}")).unwrap_err();
+        assert_eq!(faults.len(), 1, "{fields}: {faults:#?}");
+        assert!(faults[0].contains(expected), "{fields}: {faults:?}");
+    }
+}
+
+#[test]
+fn only_who_may_become_another_user_loads_one() {
+    for fields in ["user: nobody", "user: 65534, group: 65534", "group: nogroup"] {
+        let compiled = compile_in(Path::new("/tmp"), &format!("{{shell: 'true', {fields}}}"));
+        if is_root() {
+            compiled.unwrap();
+        } else {
+            let faults = compiled.unwrap_err();
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            let needs = "needs hookyard to run as root, or with CAP_SETUID, CAP_SETGID and CAP_KILL";
+            assert!(faults[0].contains(needs), "{faults:?}");
+        }
+    }
+    // Everybody may be who he is.
+    let own = rustix::process::geteuid().as_raw();
+    let group = rustix::process::getegid().as_raw();
+    compile(&format!("{{run: ['true'], user: {own}, group: {group}}}"));
+}
+
+#[test]
+fn what_confines_a_command_is_described() {
+    let event = event(json!({}), &[]);
+    let values = occasion(&event, &[]).values();
+    let yaml = "{run: [/bin/sh], nice: 3, limits: {cpu: 1500ms, memory: 32MiB}}";
+    assert_eq!(
+        compile(yaml).describe(&values).unwrap(),
+        json!({"run": ["/bin/sh"], "env": {}, "cwd": "/tmp", "timeout": "10m",
+            "nice": 3, "limits": {"cpu": "2s", "memory": 32 << 20}})
+    );
+    if is_root() {
+        let described = compile("{run: [/bin/sh], user: 65534, group: 60001}")
+            .describe(&values)
+            .unwrap();
+        assert_eq!(described["user"]["uid"], 65534);
+        assert_eq!(described["user"]["gid"], 60001);
+    }
+}
