@@ -112,6 +112,7 @@ fn every_key_stands_in_the_example() {
         "src/verify/scheme/jwt/settings.rs",
         "src/act/run/mod.rs",
         "src/act/forward/mod.rs",
+        "src/act/forward/tls.rs",
         "src/act/append.rs",
         "src/act/retry.rs",
     ] {
@@ -211,6 +212,9 @@ fn the_rules_of_the_readme_load() {
                 .unwrap();
             scenario = scenario.file(name, crate::jwt::key_set());
         }
+        if block.contains("tls:") {
+            scenario = certified(scenario);
+        }
         let output = scenario
             .env("INTERNAL_TOKEN", "t")
             .hookyard(&["check", "--format", "json"]);
@@ -222,4 +226,17 @@ fn the_rules_of_the_readme_load() {
             "{block}\n{found:#}"
         );
     }
+}
+
+/// With the certificates that the README names.
+fn certified(scenario: Scenario) -> Scenario {
+    use std::os::unix::fs::PermissionsExt;
+    let made = rcgen::generate_simple_self_signed(["ledger.internal".to_owned()]).unwrap();
+    let scenario = scenario
+        .file("internal-ca.pem", made.cert.pem())
+        .file("hookyard.pem", made.cert.pem())
+        .file("hookyard.key", made.signing_key.serialize_pem());
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(scenario.folder().join("hookyard.key"), mode).unwrap();
+    scenario
 }

@@ -6,8 +6,11 @@
 
 mod client;
 mod judge;
+mod perform;
 mod request;
+mod route;
 mod target;
+mod tls;
 
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
+use crate::act::forward::route::Route;
+use crate::act::forward::tls::Tls;
 use crate::act::settings::Kind;
 use crate::act::{Workshop, settings};
 use crate::diagnostic::{Finding, Findings};
@@ -27,6 +32,7 @@ use crate::yaml::Node;
 
 pub use client::Client;
 pub use judge::MAX_RETRY_AFTER;
+pub use perform::Courier;
 
 /// How long a request may take, from the connection to the end of the answer, where the rule does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,6 +47,7 @@ pub struct Forward {
     body: Option<Template>,
     /// Signs what goes out.
     sign: Option<Verification>,
+    route: Route,
     timeout: Duration,
 }
 
@@ -53,6 +60,8 @@ struct Fields {
     headers: Option<IgnoredAny>,
     #[serde(rename = "sign")]
     _sign: Option<IgnoredAny>,
+    #[serde(rename = "tls")]
+    _tls: Option<IgnoredAny>,
     timeout: Option<Period>,
 }
 
@@ -107,6 +116,16 @@ impl Forward {
                 .read(node, Scope::Action, workshop.keyring, findings)
         });
         let sign = node.given("sign").map(|sign| read_sign(sign, workshop, findings));
+        let tls = node.given("tls").map(|tls| {
+            if url
+                .as_ref()
+                .is_some_and(|url| !url.source().starts_with("https:"))
+            {
+                let message = "`tls` is about `https`, and the URL is none";
+                findings.push(Finding::error(tls.key_origin(), "tls", message));
+            }
+            Tls::compile(tls, workshop, findings)
+        });
         let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, findings);
         let forward = Self {
             method: method?,
@@ -117,6 +136,7 @@ impl Forward {
                 None => None,
             },
             sign: sign.flatten(),
+            route: Route { tls: tls.flatten() },
             timeout,
         };
         (findings.errors() == before).then_some(forward)

@@ -4,6 +4,7 @@ mod appending;
 mod compiling;
 mod forwarding;
 mod running;
+mod securing;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
