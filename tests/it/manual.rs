@@ -231,11 +231,11 @@ fn the_rules_of_the_readme_load() {
 /// With the certificates that the README names.
 fn certified(scenario: Scenario) -> Scenario {
     use std::os::unix::fs::PermissionsExt;
-    let made = rcgen::generate_simple_self_signed(["ledger.internal".to_owned()]).unwrap();
+    let issued = rcgen::generate_simple_self_signed(["ledger.internal".to_owned()]).unwrap();
     let scenario = scenario
-        .file("internal-ca.pem", made.cert.pem())
-        .file("hookyard.pem", made.cert.pem())
-        .file("hookyard.key", made.signing_key.serialize_pem());
+        .file("internal-ca.pem", issued.cert.pem())
+        .file("hookyard.pem", issued.cert.pem())
+        .file("hookyard.key", issued.signing_key.serialize_pem());
     let mode = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(scenario.folder().join("hookyard.key"), mode).unwrap();
     scenario

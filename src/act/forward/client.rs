@@ -7,15 +7,20 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
+use http::header::PROXY_AUTHORIZATION;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::client::WantsClientCert;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
+use crate::act::forward::dial::{Dial, Resolver};
+use crate::act::forward::guard::NotPublic;
+use crate::act::forward::proxy::Proxy;
 use crate::act::forward::route::Route;
 
 /// How long a connection may take to come about.
@@ -30,9 +35,19 @@ const MAX_CLIENTS: usize = 32;
 /// Makes requests by one route.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    inner: hyper_util::client::legacy::Client<HttpsConnector<Dial>, Full<Bytes>>,
+    proxy: Proxy,
     /// Why no certificate can be trusted, if none can.
     no_roots: Option<Arc<str>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// It did not come about, which may pass.
+    Failed(String),
+    /// It would have gone where it must not go.
+    Refused(String),
 }
 
 /// The clients of all routes.
@@ -93,15 +108,21 @@ impl System {
             Some(identity) => trusting.with_client_cert_resolver(Arc::clone(identity) as _),
             None => trusting.with_no_client_auth(),
         };
-        let mut http = HttpConnector::new();
+        let guarded = route.guarded;
+        let mut http = HttpConnector::new_with_resolver(Resolver {
+            system: GaiResolver::new(),
+            guarded,
+        });
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT_LIMIT));
+        let proxy = route.proxy.clone();
+        let dial = Dial { http, proxy, guarded };
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(http);
+            .wrap_connector(dial);
         let inner = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             // Without a timer idle connections are never closed.
             .pool_timer(TokioTimer::new())
@@ -110,6 +131,7 @@ impl System {
             .build(connector);
         Client {
             inner,
+            proxy: route.proxy.clone(),
             no_roots: self.no_roots.clone().filter(|_| roots.is_none()),
         }
     }
@@ -146,30 +168,54 @@ impl Client {
         Ok(System::new()?.client(&Route::default()))
     }
 
-    /// Makes one request; the error says what went wrong.
-    pub async fn request(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
+    /// Makes one request.
+    pub async fn request(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Unanswered> {
         let is_https = request.uri().scheme_str() == Some("https");
+        // Of a tunnel the proxy is told it when the tunnel is made; the target never.
+        if !is_https
+            && let Some(proxy) = self.proxy.to(request.uri())
+            && let Some(authorization) = proxy.basic_auth()
+        {
+            let headers = request.headers_mut();
+            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
         let error = match self.inner.request(request).await {
             Ok(answer) => return Ok(answer),
-            Err(error) => chain(&error),
+            Err(error) => error,
         };
-        Err(match self.no_roots.as_ref().filter(|_| is_https) {
-            Some(why) => format!("{error}: no certificate can be trusted on this machine ({why})"),
-            None => error,
-        })
+        if let Some(refused) = causes(&error).find_map(|cause| cause.downcast_ref::<NotPublic>()) {
+            return Err(Unanswered::Refused(refused.to_string()));
+        }
+        let words = chain(&error);
+        Err(Unanswered::Failed(match &self.no_roots {
+            Some(why) if is_https => {
+                format!("{words}: no certificate can be trusted on this machine ({why})")
+            }
+            _ => words,
+        }))
     }
 }
 
-/// An error with its causes, for the innermost says what happened.
-fn chain(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !words.contains(&next) {
-            words = format!("{words}: {next}");
-        }
-        cause = error.source();
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Failed(words) | Self::Refused(words)) = self;
+        f.write_str(words)
     }
-    words
+}
+
+/// What an error comes from, itself first.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// An error with its causes, for the innermost says what happened.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    causes(error).fold(String::new(), |words, cause| {
+        let next = cause.to_string();
+        match words.as_str() {
+            "" => next,
+            _ if words.contains(&next) => words,
+            _ => format!("{words}: {next}"),
+        }
+    })
 }

@@ -1,12 +1,15 @@
 //! Forward the request over HTTP.
 //!
 //! By default the very bytes that arrived go on, with their content type and the headers that are not the sender's
-//! credentials and not of the connection. The target's host is written in the rules file and never taken from an
-//! event. Redirects are not followed.
+//! credentials and not of the connection. Where an event names the target's host, only public addresses are reached.
+//! Redirects are not followed.
 
 mod client;
+mod dial;
+mod guard;
 mod judge;
 mod perform;
+mod proxy;
 mod request;
 mod route;
 mod target;
@@ -20,6 +23,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
+use crate::act::forward::proxy::Proxy;
 use crate::act::forward::route::Route;
 use crate::act::forward::tls::Tls;
 use crate::act::settings::Kind;
@@ -47,7 +51,7 @@ pub struct Forward {
     body: Option<Template>,
     /// Signs what goes out.
     sign: Option<Verification>,
-    route: Route,
+    route: Box<Route>,
     timeout: Duration,
 }
 
@@ -62,6 +66,8 @@ struct Fields {
     _sign: Option<IgnoredAny>,
     #[serde(rename = "tls")]
     _tls: Option<IgnoredAny>,
+    #[serde(rename = "proxy")]
+    _proxy: Option<IgnoredAny>,
     timeout: Option<Period>,
 }
 
@@ -103,6 +109,14 @@ impl Forward {
             Some(node) => read_headers(node, workshop, findings),
             None => Vec::new(),
         };
+        let is_secret = |(_, value): &(HeaderName, Template)| value.source().contains("secret(");
+        let of_the_event = url.as_ref().is_some_and(|url| target::is_of_the_event(url.source()));
+        if of_the_event
+            && headers.iter().any(is_secret)
+            && let Some(node) = beside.or(inside)
+        {
+            findings.push(node.warning("secret", "a secret goes to a host that the event names"));
+        }
         let method = request.as_ref().and_then(|request| request.method.as_deref());
         let method = method.map_or(Some(Method::POST), |name| {
             read_method(name, what.get("method").unwrap_or(what), findings)
@@ -116,16 +130,7 @@ impl Forward {
                 .read(node, Scope::Action, workshop.keyring, findings)
         });
         let sign = node.given("sign").map(|sign| read_sign(sign, workshop, findings));
-        let tls = node.given("tls").map(|tls| {
-            if url
-                .as_ref()
-                .is_some_and(|url| !url.source().starts_with("https:"))
-            {
-                let message = "`tls` is about `https`, and the URL is none";
-                findings.push(Finding::error(tls.key_origin(), "tls", message));
-            }
-            Tls::compile(tls, workshop, findings)
-        });
+        let route = read_route(node, url.as_ref(), workshop, findings);
         let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, findings);
         let forward = Self {
             method: method?,
@@ -136,7 +141,7 @@ impl Forward {
                 None => None,
             },
             sign: sign.flatten(),
-            route: Route { tls: tls.flatten() },
+            route: Box::new(route?),
             timeout,
         };
         (findings.errors() == before).then_some(forward)
@@ -166,6 +171,38 @@ impl Forward {
         }
         Ok(described)
     }
+}
+
+/// The way to the target.
+fn read_route(
+    node: Node<'_>,
+    url: Option<&Template>,
+    workshop: &Workshop<'_>,
+    findings: &mut Findings,
+) -> Option<Route> {
+    let guarded = url.is_some_and(|url| target::is_of_the_event(url.source()));
+    let tls = node.given("tls").map(|tls| {
+        if url.is_some_and(|url| url.source().starts_with("http:")) {
+            let message = "`tls` is about `https`, and the URL is none";
+            findings.push(Finding::error(tls.key_origin(), "tls", message));
+        }
+        Tls::compile(tls, workshop, findings)
+    });
+    let proxy = Proxy::compile(node, workshop, findings);
+    if guarded && proxy.as_ref().is_some_and(|proxy| !proxy.is_none()) {
+        let message =
+            "the host comes from the event, and through a proxy nobody sees whether its address is public";
+        let place = node.given("proxy").unwrap_or(node);
+        findings.push(place.error("proxy", message).hint("write `proxy: none`"));
+    }
+    Some(Route {
+        tls: match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        },
+        proxy: proxy?,
+        guarded,
+    })
 }
 
 /// The scheme by which what goes out is signed.

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::act::forward::client::Clients;
+use crate::act::forward::client::{Clients, Unanswered};
 use crate::act::forward::{Forward, judge};
 use crate::act::occasion::Occasion;
 use crate::act::outcome::{HEAD, Kept, Outcome, Output, TAIL, Verdict};
@@ -64,7 +64,8 @@ impl Forward {
                 Verdict::FAILED,
                 format!("timed out after {}", humantime::format_duration(self.timeout)),
             ),
-            Ok(Err(error)) => (Verdict::FAILED, error),
+            Ok(Err(Unanswered::Failed(why))) => (Verdict::FAILED, why),
+            Ok(Err(Unanswered::Refused(why))) => (Verdict::Dead, why),
             Ok(Ok(answer)) => {
                 let judged = judge::judge(answer.status(), answer.headers(), courier.clock.now());
                 let patience = deadline

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::act::forward::proxy::Proxy;
 use crate::act::forward::tls::Tls;
 
 /// The way to a target.
@@ -9,6 +10,10 @@ use crate::act::forward::tls::Tls;
 pub struct Route {
     /// Whom it trusts and as whom it presents itself; absent: as the system has it.
     pub tls: Option<Tls>,
+    /// What stands between.
+    pub proxy: Proxy,
+    /// Whether it leads to public addresses only.
+    pub guarded: bool,
 }
 
 impl Route {
@@ -16,6 +21,8 @@ impl Route {
     pub fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         digest.update(self.tls.as_ref().map(Tls::digest).unwrap_or_default());
+        digest.update(self.proxy.digest());
+        digest.update([u8::from(self.guarded)]);
         digest.finalize().into()
     }
 }

@@ -15,10 +15,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub type Authority = CertifiedIssuer<'static, KeyPair>;
 
 /// Somebody who signs certificates.
-fn authority(name: &str) -> Authority {
+pub fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -44,7 +44,9 @@ pub struct Server {
 impl Server {
     pub async fn new(authority: &Authority, clients: Option<&Authority>) -> Self {
         let key = KeyPair::generate().unwrap();
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let names = ["localhost", "127.0.0.1", "ci.internal"]
+            .map(str::to_owned)
+            .to_vec();
         let certificate = CertificateParams::new(names)
             .unwrap()
             .signed_by(&key, authority)
@@ -103,7 +105,7 @@ impl Server {
 }
 
 /// A folder with these files in it.
-fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
