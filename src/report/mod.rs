@@ -11,6 +11,7 @@ use tracing::{debug, error, info, warn};
 
 pub use log::{LogGuard, start};
 
+use crate::clock::Timestamp;
 use crate::store::{DeliveryId, Settlement};
 use crate::verify::{EventId, Received, Refusal};
 
@@ -246,6 +247,7 @@ pub fn attempt(attempt: &Attempt<'_>) {
         Settlement::Next { action, .. } => format!("action {}", action + 1),
         Settlement::Done { .. } => "done".to_owned(),
         Settlement::Retry { due } => format!("retry at {due}"),
+        Settlement::Wait { due } => format!("put off to {due}"),
         Settlement::Dead { .. } => "dead letter".to_owned(),
     };
     if *outcome == "done" {
@@ -253,6 +255,11 @@ pub fn attempt(attempt: &Attempt<'_>) {
     } else {
         warn!(%event, %delivery, rule, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
     }
+}
+
+/// A delivery that waits, for no attempt could be made at its action.
+pub fn put_off(event: EventId, delivery: DeliveryId, rule: &str, why: &str, due: Timestamp) {
+    debug!(%event, %delivery, rule, why, %due, "put off");
 }
 
 /// A delivery that became a dead letter without an attempt.

@@ -54,6 +54,7 @@ fn settlement() -> impl Strategy<Value = Settlement> {
         (0_usize..4, moment.clone()).prop_map(|(action, due)| Settlement::Next { action, due }),
         moment.clone().prop_map(|at| Settlement::Done { at }),
         moment.clone().prop_map(|due| Settlement::Retry { due }),
+        moment.clone().prop_map(|due| Settlement::Wait { due }),
         (moment, any::<bool>()).prop_map(|(at, forget_nonces)| Settlement::Dead {
             at,
             reason: "exit 3".to_owned(),

@@ -189,6 +189,7 @@ impl Contents {
                 kept.delivery.attempt = kept.delivery.attempt.saturating_add(1);
                 kept.wait(due);
             }
+            Settlement::Wait { due } => kept.wait(due),
             Settlement::Done { at } => kept.delivery.state = State::Done { at },
             Settlement::Dead {
                 at,

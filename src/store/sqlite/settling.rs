@@ -12,6 +12,8 @@ const NEXT: &str =
 const RETRY: &str =
     "UPDATE deliveries SET attempt = attempt + 1, due = ?2 WHERE seq = ?1 AND state = 'waiting'";
 
+const WAIT: &str = "UPDATE deliveries SET due = ?2 WHERE seq = ?1 AND state = 'waiting'";
+
 const END: &str =
     "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4 WHERE seq = ?1 AND state = 'waiting'";
 
@@ -56,6 +58,12 @@ impl Change for Settle {
                     .connection
                     .prepare_cached(RETRY)?
                     .execute(params![seq, due])?
+            }
+            Settlement::Wait { due } => {
+                let due = due.as_millis();
+                batch.waiting.push(Place { due, seq });
+                let mut wait = batch.connection.prepare_cached(WAIT)?;
+                wait.execute(params![seq, due])?
             }
             Settlement::Done { at } => {
                 batch.tally.done += 1;
