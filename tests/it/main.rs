@@ -27,6 +27,7 @@ mod bodies;
 mod cli;
 mod crash;
 mod edge;
+mod forwards;
 mod handshakes;
 mod imports;
 mod jwt;

@@ -4,15 +4,18 @@
 //! credentials and not of the connection. Where an event names the target's host, only public addresses are reached.
 //! Redirects are not followed.
 
+mod circuit;
 mod client;
 mod dial;
 mod guard;
 mod judge;
 mod perform;
 mod proxy;
+mod rate;
 mod request;
 mod route;
 mod target;
+mod targets;
 mod tls;
 
 use std::time::Duration;
@@ -24,6 +27,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::act::forward::proxy::Proxy;
+use crate::act::forward::rate::Rate;
 use crate::act::forward::route::Route;
 use crate::act::forward::tls::Tls;
 use crate::act::settings::Kind;
@@ -50,8 +54,10 @@ pub struct Forward {
     /// Absent: the bytes as they arrived.
     body: Option<Template>,
     /// Signs what goes out.
-    sign: Option<Verification>,
+    sign: Option<Box<Verification>>,
     route: Box<Route>,
+    /// How often its target is called.
+    rate: Option<Rate>,
     timeout: Duration,
 }
 
@@ -68,6 +74,8 @@ struct Fields {
     _tls: Option<IgnoredAny>,
     #[serde(rename = "proxy")]
     _proxy: Option<IgnoredAny>,
+    #[serde(rename = "rate")]
+    _rate: Option<IgnoredAny>,
     timeout: Option<Period>,
 }
 
@@ -110,7 +118,9 @@ impl Forward {
             None => Vec::new(),
         };
         let is_secret = |(_, value): &(HeaderName, Template)| value.source().contains("secret(");
-        let of_the_event = url.as_ref().is_some_and(|url| target::is_of_the_event(url.source()));
+        let of_the_event = url
+            .as_ref()
+            .is_some_and(|url| target::is_of_the_event(url.source()));
         if of_the_event
             && headers.iter().any(is_secret)
             && let Some(node) = beside.or(inside)
@@ -131,6 +141,7 @@ impl Forward {
         });
         let sign = node.given("sign").map(|sign| read_sign(sign, workshop, findings));
         let route = read_route(node, url.as_ref(), workshop, findings);
+        let rate = node.given("rate").map(|rate| Rate::compile(rate, findings));
         let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, findings);
         let forward = Self {
             method: method?,
@@ -140,8 +151,9 @@ impl Forward {
                 Some(body) => Some(body?),
                 None => None,
             },
-            sign: sign.flatten(),
+            sign: sign.flatten().map(Box::new),
             route: Box::new(route?),
+            rate: rate.flatten(),
             timeout,
         };
         (findings.errors() == before).then_some(forward)

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use http::Response;
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::act::forward::circuit::End;
 use crate::act::forward::client::{Clients, Unanswered};
-use crate::act::forward::{Forward, judge};
+use crate::act::forward::targets::{Passage, Targets};
+use crate::act::forward::{Forward, judge, target};
 use crate::act::occasion::Occasion;
 use crate::act::outcome::{HEAD, Kept, Outcome, Output, TAIL, Verdict};
 use crate::clock::Clock;
@@ -23,6 +26,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Courier {
     clients: Clients,
+    targets: Targets,
     clock: Clock,
 }
 
@@ -31,13 +35,14 @@ impl Courier {
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             clients: Clients::new()?,
+            targets: Targets::default(),
             clock: Clock::system(),
         })
     }
 }
 
 impl Forward {
-    /// Makes the request.
+    /// Makes the request, unless its target is to be left alone for now.
     pub async fn perform(
         &self,
         courier: &Courier,
@@ -45,19 +50,35 @@ impl Forward {
         stop: &CancellationToken,
     ) -> Outcome {
         let started = Instant::now();
+        let stopped = || Outcome::new(Verdict::Stopped, "stopped", started.elapsed());
         let request = match self.request(occasion, courier.clock.now()) {
             Ok(request) => request,
             Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
         };
-        let client = courier.clients.by(&self.route);
+        let leave = tokio::select! {
+            biased;
+            () = stop.cancelled() => return stopped(),
+            leave = self.leave(courier, &request, &occasion.delivery) => leave,
+        };
+        let passage = match leave {
+            Ok(passage) => passage,
+            Err((after, why)) => return Outcome::new(Verdict::Later { after }, why, started.elapsed()),
+        };
+        let started = Instant::now();
         let deadline = started + self.timeout;
+        let client = courier.clients.by(&self.route);
         let answered = tokio::select! {
             biased;
-            () = stop.cancelled() => {
-                return Outcome::new(Verdict::Stopped, "stopped", started.elapsed());
-            }
+            () = stop.cancelled() => return stopped(),
             answered = timeout_at(deadline, client.request(request)) => answered,
         };
+        passage.end(match &answered {
+            Ok(Ok(answer)) if is_unwell(answer.status()) => End::Failed,
+            Ok(Ok(_)) => End::Answered,
+            // What the rules forbid tells nothing of the target.
+            Ok(Err(Unanswered::Refused(_))) => End::Unknown,
+            Ok(Err(Unanswered::Failed(_))) | Err(_) => End::Failed,
+        });
         let mut output = Output::default();
         let (verdict, detail) = match answered {
             Err(_) => (
@@ -87,6 +108,32 @@ impl Forward {
             duration: started.elapsed(),
         }
     }
+
+    /// Waits for leave to call the target, if that is not long; else says after how long to ask again, and why.
+    async fn leave<'c>(
+        &self,
+        courier: &'c Courier,
+        request: &Request<Full<Bytes>>,
+        delivery: &str,
+    ) -> Result<Passage<'c>, (Duration, &'static str)> {
+        let url = request.uri().to_string();
+        let target = target::base(&url);
+        let passage = courier
+            .targets
+            .admit(target, self.route.digest())
+            .map_err(|after| (after, "the circuit is open"))?;
+        if let Some(rate) = self.rate {
+            let turn = courier.targets.turn(target, delivery, rate);
+            let wait = turn.map_err(|after| (after, "the rate is reached"))?;
+            sleep(wait).await;
+        }
+        Ok(passage)
+    }
+}
+
+/// Whether an answer says that its target had better be left alone.
+fn is_unwell(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 /// Reads an answer's body up to [`ANSWER`].

@@ -63,7 +63,7 @@ pub fn is_of_the_event(url: &str) -> bool {
 }
 
 /// Scheme, host and port.
-fn base(url: &str) -> &str {
+pub fn base(url: &str) -> &str {
     let behind_scheme = url.find("://").map_or(0, |at| at + 3);
     let rest = url.get(behind_scheme..).unwrap_or_default();
     let length = rest.find(['/', '?', '#']).unwrap_or(rest.len());

@@ -133,6 +133,15 @@ fn what_would_not_do_what_its_author_means_is_a_finding() {
             "{append: log, timeout: 5s}",
             "`timeout` belongs to `run` and `shell` and `forward`, not to `append`",
         ),
+        (
+            "{forward: 'https://h/', rate: 10}",
+            "`rate` is how many requests, 1 to 1000000, in a second, minute or hour",
+        ),
+        ("{forward: 'https://h/', rate: 10/d}", "write `rate: 10/s`"),
+        (
+            "{append: log, rate: 10/s}",
+            "`rate` belongs to `forward`, not to `append`",
+        ),
         ("forward: ftp://host/x", "neither `http` nor `https`"),
         ("forward: ci.internal/build", "has no scheme"),
         ("forward: {method: POST}", "`url` is missing"),

@@ -4,6 +4,7 @@ mod appending;
 mod compiling;
 mod forwarding;
 mod guarding;
+mod pacing;
 mod proxying;
 mod running;
 mod securing;
