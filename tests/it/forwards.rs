@@ -90,3 +90,32 @@ fn a_certificate_that_comes_later_or_is_renewed_is_in_force_without_a_restart() 
         });
     }
 }
+
+#[test]
+fn an_event_that_names_a_host_of_ours_is_a_dead_letter_and_a_secret_on_that_way_a_warning() {
+    let target = Target::ok();
+    let rules = open(
+        "forward: 'http://{{ payload.host | safe }}/', headers: {X-Key: \"{{ secret('KEY') }}\"}",
+        "",
+    );
+    let daemon = Scenario::new().env("KEY", "hunter2").rules(&rules).start();
+    let port = target.address.port();
+    for (number, host) in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f.1"]
+        .iter()
+        .enumerate()
+    {
+        let body = format!("{{\"host\": \"{host}:{port}\"}}");
+        assert_eq!(daemon.post("/open").json(body).send().status, 200);
+        daemon.eventually("it is dead", || {
+            daemon.log().matches("dead letter").count() == number + 1
+        });
+    }
+    assert!(target.requests().is_empty());
+    let log = daemon.log();
+    assert!(log.contains("which is not a public address"), "{log}");
+    assert!(
+        log.contains("a secret goes to a host that the event names"),
+        "{log}"
+    );
+    assert!(!log.contains("hunter2"), "{log}");
+}

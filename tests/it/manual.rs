@@ -111,7 +111,7 @@ fn every_key_stands_in_the_example() {
         "src/verify/scheme/credentials.rs",
         "src/verify/scheme/jwt/settings.rs",
         "src/act/run/mod.rs",
-        "src/act/forward/mod.rs",
+        "src/act/forward/compile.rs",
         "src/act/forward/tls.rs",
         "src/act/append.rs",
         "src/act/retry.rs",

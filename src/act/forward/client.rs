@@ -149,10 +149,11 @@ impl Clients {
     /// The client of a route; one that was used lately still has its connections.
     pub fn by(&self, route: &Route) -> Client {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = made.iter().position(|(digest, _)| *digest == route.digest());
+        let digest = route.digest();
+        let known = made.iter().position(|(known, _)| *known == digest);
         let entry = known
             .and_then(|at| made.remove(at))
-            .unwrap_or_else(|| (route.digest(), self.system.client(route)));
+            .unwrap_or_else(|| (digest, self.system.client(route)));
         let client = entry.1.clone();
         made.push_back(entry);
         if made.len() > MAX_CLIENTS {
