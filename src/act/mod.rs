@@ -27,7 +27,7 @@ use crate::template::{RenderError, Templates};
 use crate::yaml::Node;
 
 pub use append::Append;
-pub use forward::{Client, Forward, MAX_RETRY_AFTER};
+pub use forward::{Client, Courier, Forward, MAX_RETRY_AFTER};
 pub use occasion::Occasion;
 pub use outcome::{Kept, Outcome, Output, Verdict};
 pub use retry::Retry;
@@ -56,7 +56,7 @@ pub struct Workshop<'w> {
 /// Performs actions. One for the whole daemon, for it holds the connections.
 #[derive(Debug)]
 pub struct Actor {
-    client: Client,
+    courier: Courier,
 }
 
 impl Action {
@@ -100,7 +100,7 @@ impl Actor {
     /// Reads the system's root certificates. That there are none is told by the first request that needs them.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
-            client: Client::new()?,
+            courier: Courier::new()?,
         })
     }
 
@@ -114,7 +114,7 @@ impl Actor {
     ) -> Outcome {
         match action {
             Action::Run(run) => run.perform(occasion, &stop).await,
-            Action::Forward(forward) => forward.perform(&self.client, occasion, &stop).await,
+            Action::Forward(forward) => forward.perform(&self.courier, occasion, &stop).await,
             Action::Append(append) => append.perform(occasion).await,
         }
     }

@@ -36,6 +36,11 @@ pub enum Verdict {
     },
     /// It failed, and another try cannot help.
     Dead,
+    /// The target is not to be called yet: this was no attempt.
+    Later {
+        /// When it may be.
+        after: Duration,
+    },
     /// The daemon is stopping: this was no attempt.
     Stopped,
 }
@@ -73,12 +78,13 @@ impl Verdict {
     /// Failed, and the target did not say for how long.
     pub const FAILED: Self = Self::Failed { retry_after: None };
 
-    /// Its name, as records have it: `done`, `failed`, `dead`, `stopped`.
+    /// Its name, as records have it: `done`, `failed`, `dead`, `later`, `stopped`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Failed { .. } => "failed",
             Self::Dead => "dead",
+            Self::Later { .. } => "later",
             Self::Stopped => "stopped",
         }
     }

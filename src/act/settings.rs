@@ -49,7 +49,7 @@ impl Kind {
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Run | Self::Shell => COMMAND,
-            Self::Forward => &["headers", "sign", "timeout"],
+            Self::Forward => &["headers", "sign", "tls", "proxy", "rate", "timeout"],
             Self::Append => &["line", "rotate", "sync"],
         }
     }

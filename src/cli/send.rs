@@ -255,7 +255,7 @@ async fn post(
 ) -> Result<(u16, String), String> {
     let client = Client::new().map_err(|error| error.to_string())?;
     let exchange = async {
-        let answer = client.request(request).await?;
+        let answer = client.request(request).await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
         let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
         let body = body

@@ -168,7 +168,7 @@ impl Dispatch {
         let end = match &settled.settlement {
             Settlement::Done { .. } | Settlement::Superseded { .. } => Some(true),
             Settlement::Dead { .. } => Some(false),
-            Settlement::Next { .. } | Settlement::Retry { .. } => None,
+            Settlement::Next { .. } | Settlement::Retry { .. } | Settlement::Wait { .. } => None,
         };
         if matches!(settled.settlement, Settlement::Next { .. }) {
             // Before the write: it may be leased again before the write returns.
@@ -234,6 +234,20 @@ impl Dispatch {
             },
             settlement => settlement?,
         };
+        if let Settlement::Wait { due } = settlement {
+            report::put_off(
+                lease.received.id,
+                lease.delivery,
+                &lease.rule,
+                &outcome.detail,
+                due,
+            );
+            return Some(Settled {
+                delivery: lease.delivery,
+                attempt: None,
+                settlement,
+            });
+        }
         self.waiting.note(
             lease.received.id,
             &lease.rule,

@@ -39,6 +39,9 @@ pub fn settle(
     };
     Some(match verdict {
         Verdict::Stopped => return None,
+        Verdict::Later { after } => Settlement::Wait {
+            due: now.plus(*after),
+        },
         Verdict::Done if standing.action + 1 < standing.actions => Settlement::Next {
             action: standing.action + 1,
             due: now,
@@ -158,6 +161,18 @@ mod tests {
             })
         );
         assert_eq!(decide(1, &plan, &Verdict::Stopped), None);
+    }
+
+    #[test]
+    fn what_could_not_be_tried_yet_waits_whatever_attempt_it_would_have_been() {
+        let plan = retry(2, true);
+        for attempt in [1, 2] {
+            let after = Duration::from_secs(30);
+            assert_eq!(
+                decide(attempt, &plan, &Verdict::Later { after }),
+                Some(Settlement::Wait { due: NOW.plus(after) })
+            );
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tracing::{debug, error, info, warn};
 
 pub use log::{LogGuard, start};
 
+use crate::clock::Timestamp;
 use crate::store::{DeliveryId, Settlement};
 use crate::verify::{EventId, Received, Refusal};
 
@@ -247,6 +248,7 @@ pub fn attempt(attempt: &Attempt<'_>) {
         Settlement::Done { .. } => "done".to_owned(),
         Settlement::Superseded { .. } => "superseded".to_owned(),
         Settlement::Retry { due } => format!("retry at {due}"),
+        Settlement::Wait { due } => format!("put off to {due}"),
         Settlement::Dead { .. } => "dead letter".to_owned(),
     };
     if *outcome == "done" {
@@ -264,6 +266,11 @@ pub fn groupless(received: &Received, rule: &str, why: &str) {
 /// A delivery that another has replaced before it began.
 pub fn superseded(event: EventId, rule: &str, why: &str) {
     info!(%event, rule, why, next = "superseded", "superseded");
+}
+
+/// A delivery that waits, for no attempt could be made at its action.
+pub fn put_off(event: EventId, delivery: DeliveryId, rule: &str, why: &str, due: Timestamp) {
+    debug!(%event, %delivery, rule, why, %due, "put off");
 }
 
 /// A delivery that became a dead letter without an attempt.

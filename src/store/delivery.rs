@@ -196,6 +196,11 @@ pub enum Settlement {
         /// When it is due.
         due: Timestamp,
     },
+    /// It waits for the same attempt at the same action: none was made.
+    Wait {
+        /// When it is due.
+        due: Timestamp,
+    },
     /// It is given up on.
     Dead {
         /// Since when.

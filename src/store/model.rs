@@ -72,6 +72,7 @@ fn settlement() -> impl Strategy<Value = Settlement> {
             at,
             reason: "superseded".to_owned(),
         }),
+        moment.clone().prop_map(|due| Settlement::Wait { due }),
         (moment, any::<bool>()).prop_map(|(at, forget_nonces)| Settlement::Dead {
             at,
             reason: "exit 3".to_owned(),

@@ -113,7 +113,8 @@ fn every_key_stands_in_the_example() {
         "src/act/run/mod.rs",
         "src/act/run/compile.rs",
         "src/act/run/limits.rs",
-        "src/act/forward/mod.rs",
+        "src/act/forward/compile.rs",
+        "src/act/forward/tls.rs",
         "src/act/append.rs",
         "src/act/rotate.rs",
         "src/act/retry.rs",
@@ -214,6 +215,9 @@ fn the_rules_of_the_readme_load() {
                 .unwrap();
             scenario = scenario.file(name, crate::jwt::key_set());
         }
+        if block.contains("tls:") {
+            scenario = certified(scenario);
+        }
         let output = scenario
             .env("INTERNAL_TOKEN", "t")
             .hookyard(&["check", "--format", "json"]);
@@ -232,4 +236,17 @@ fn the_rules_of_the_readme_load() {
             "{block}\n{found:#}"
         );
     }
+}
+
+/// With the certificates that the README names.
+fn certified(scenario: Scenario) -> Scenario {
+    use std::os::unix::fs::PermissionsExt;
+    let issued = rcgen::generate_simple_self_signed(["ledger.internal".to_owned()]).unwrap();
+    let scenario = scenario
+        .file("internal-ca.pem", issued.cert.pem())
+        .file("hookyard.pem", issued.cert.pem())
+        .file("hookyard.key", issued.signing_key.serialize_pem());
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(scenario.folder().join("hookyard.key"), mode).unwrap();
+    scenario
 }

@@ -1,35 +1,39 @@
 //! Forward the request over HTTP.
 //!
 //! By default the very bytes that arrived go on, with their content type and the headers that are not the sender's
-//! credentials and not of the connection. The target's host is written in the rules file and never taken from an
-//! event. Redirects are not followed.
+//! credentials and not of the connection. Where an event names the target's host, only public addresses are reached.
+//! Redirects are not followed.
 
+mod circuit;
 mod client;
+mod compile;
+mod dial;
+mod guard;
 mod judge;
+mod perform;
+mod proxy;
+mod rate;
 mod request;
+mod route;
 mod target;
+mod targets;
+mod tls;
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 use minijinja::Value;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::json;
 
-use crate::act::settings::Kind;
-use crate::act::{Workshop, settings};
-use crate::diagnostic::{Finding, Findings};
-use crate::template::{RenderError, Scope, Template};
+use crate::act::forward::rate::Rate;
+use crate::act::forward::route::Route;
+use crate::template::{RenderError, Template};
 use crate::units::Period;
-use crate::verify::{Surroundings, Verification};
-use crate::yaml::Node;
+use crate::verify::Verification;
 
 pub use client::Client;
 pub use judge::MAX_RETRY_AFTER;
-
-/// How long a request may take, from the connection to the end of the answer, where the rule does not say.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
+pub use perform::Courier;
 
 /// A request to be made.
 #[derive(Debug)]
@@ -40,88 +44,14 @@ pub struct Forward {
     /// Absent: the bytes as they arrived.
     body: Option<Template>,
     /// Signs what goes out.
-    sign: Option<Verification>,
+    sign: Option<Box<Verification>>,
+    route: Box<Route>,
+    /// How often its target is called.
+    rate: Option<Rate>,
     timeout: Duration,
 }
 
-/// The keys of the action.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fields {
-    #[serde(rename = "forward")]
-    _forward: IgnoredAny,
-    headers: Option<IgnoredAny>,
-    #[serde(rename = "sign")]
-    _sign: Option<IgnoredAny>,
-    timeout: Option<Period>,
-}
-
-/// The keys of the mapping under `forward`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    #[serde(rename = "url")]
-    _url: IgnoredAny,
-    method: Option<String>,
-    #[serde(rename = "headers")]
-    _headers: Option<IgnoredAny>,
-    body: Option<IgnoredAny>,
-}
-
 impl Forward {
-    /// Reads `forward` with its fields.
-    pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
-        let before = findings.errors();
-        let fields: Fields = settings::read(node, Kind::Forward, findings)?;
-        let what = node.get("forward")?;
-        let request = if what.is_mapping() {
-            Some(what.read::<Request>(findings)?)
-        } else {
-            None
-        };
-        let url = if request.is_some() { what.get("url")? } else { what };
-        let url = target::compile(url, workshop, findings);
-        let beside = fields.headers.and_then(|_| node.get("headers"));
-        let inside = what.get("headers");
-        if let (Some(_), Some(inside)) = (beside, inside) {
-            findings.push(Finding::error(
-                inside.key_origin(),
-                "duplicate-key",
-                "`headers` stands both beside `forward` and in it",
-            ));
-        }
-        let headers = match beside.or(inside) {
-            Some(node) => read_headers(node, workshop, findings),
-            None => Vec::new(),
-        };
-        let method = request.as_ref().and_then(|request| request.method.as_deref());
-        let method = method.map_or(Some(Method::POST), |name| {
-            read_method(name, what.get("method").unwrap_or(what), findings)
-        });
-        let body = request
-            .and_then(|request| request.body)
-            .and_then(|_| what.get("body"));
-        let body = body.map(|node| {
-            workshop
-                .templates
-                .read(node, Scope::Action, workshop.keyring, findings)
-        });
-        let sign = node.given("sign").map(|sign| read_sign(sign, workshop, findings));
-        let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, findings);
-        let forward = Self {
-            method: method?,
-            url: url?,
-            headers,
-            body: match body {
-                Some(body) => Some(body?),
-                None => None,
-            },
-            sign: sign.flatten(),
-            timeout,
-        };
-        (findings.errors() == before).then_some(forward)
-    }
-
     /// What would be sent where.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         let mut headers = serde_json::Map::new();
@@ -146,92 +76,4 @@ impl Forward {
         }
         Ok(described)
     }
-}
-
-/// The scheme by which what goes out is signed.
-fn read_sign(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Verification> {
-    let surroundings = Surroundings {
-        keyring: workshop.keyring,
-        // What is signed is the target's URL, which the action names.
-        public_url: Some(""),
-        max_body: u64::MAX,
-    };
-    let scheme = Verification::compile(node, &surroundings, findings)?;
-    if scheme.is_none() {
-        let finding = node.error("sign", "`none` signs nothing");
-        findings.push(finding.hint("leave `sign` out"));
-        return None;
-    }
-    if scheme.observes() {
-        findings.push(node.error("sign", "`mode` is about what arrives, and this goes out"));
-        return None;
-    }
-    if !scheme.can_sign() {
-        let name = scheme.scheme();
-        let (message, hint) = if name == "jwt" {
-            (
-                "`jwt` signs with a shared secret, and not with the keys that it verifies by".to_owned(),
-                "`algorithms: [HS256]` and a `secret`",
-            )
-        } else {
-            (
-                format!("`{name}` verifies with a public key, and signs with a private one"),
-                "give it `private_key: file:/path`",
-            )
-        };
-        findings.push(node.error("sign", message).hint(hint));
-        return None;
-    }
-    Some(scheme)
-}
-
-/// The method, if a request can have it.
-fn read_method(name: &str, node: Node<'_>, findings: &mut Findings) -> Option<Method> {
-    match Method::from_bytes(name.to_ascii_uppercase().as_bytes()) {
-        Ok(method) if method != Method::CONNECT && method != Method::TRACE => Some(method),
-        _ => {
-            let finding = node.error("wrong-value", format!("`{name}` is not a method to forward with"));
-            findings.push(finding.hint("POST, PUT, PATCH, DELETE or GET"));
-            None
-        }
-    }
-}
-
-/// The mapping of headers.
-fn read_headers(
-    node: Node<'_>,
-    workshop: &Workshop<'_>,
-    findings: &mut Findings,
-) -> Vec<(HeaderName, Template)> {
-    if !node.is_mapping() {
-        findings.push(node.error("wrong-value", "`headers` is a mapping of names to texts"));
-    }
-    let mut headers: Vec<(HeaderName, Template)> = Vec::new();
-    for (name, value) in node.entries() {
-        let fault = match HeaderName::from_bytes(name.as_bytes()) {
-            Err(_) => Some(format!("`{name}` is not the name of a header")),
-            Ok(known) if request::is_of_the_connection(&known) || known == http::header::CONTENT_LENGTH => {
-                Some(format!("`{name}` is for the connection to say, not for a rule"))
-            }
-            Ok(known) if headers.iter().any(|(other, _)| *other == known) => {
-                Some(format!("`{name}` is written twice"))
-            }
-            Ok(_) => None,
-        };
-        if let Some(fault) = fault {
-            findings.push(Finding::error(value.key_origin(), "header", fault));
-        }
-        let template = workshop
-            .templates
-            .read(value, Scope::Action, workshop.keyring, findings);
-        if let Some(text) = template.as_ref().and_then(Template::literal)
-            && HeaderValue::from_str(text).is_err()
-        {
-            findings.push(value.error("header", "a header is one line of text"));
-        }
-        if let (Ok(name), Some(template)) = (HeaderName::from_bytes(name.as_bytes()), template) {
-            headers.push((name, template));
-        }
-    }
-    headers
 }

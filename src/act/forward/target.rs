@@ -1,8 +1,10 @@
 //! Where a request goes.
 //!
-//! Scheme, host and port are written out in the rules file, for a host that an event could choose would let any
-//! sender reach into the private network. Path and query may hold templates; what they write is percent-encoded,
-//! so that a value stays one segment or one query value, unless it is marked `| safe`.
+//! Path and query may hold templates; what they write is percent-encoded, so that a value stays one segment or one
+//! query value, unless it is marked `| safe`. So may scheme, host and port; then the event chooses whom it is sent to,
+//! and only public addresses are reached (see `guard`), for any sender could reach into the private network otherwise.
+
+use std::net::Ipv4Addr;
 
 use http::Uri;
 
@@ -19,20 +21,17 @@ pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings)
         return None;
     };
     let fixed = base(text);
-    if is_template(fixed) {
-        findings.push(
-            node.error(
-                "url",
-                "scheme, host and port of a URL are fixed: a template may stand behind them only",
-            )
-            .hint("an event must not choose the host that it is sent to; write one rule for each"),
-        );
-        return None;
-    }
-    let checked = if is_template(text) { fixed } else { text };
-    if let Err((message, hint)) = check(checked) {
-        findings.push(node.error("url", message).hint(hint));
-        return None;
+    // What an event yields is checked when it is there.
+    if !is_template(fixed) {
+        let checked = if is_template(text) { fixed } else { text };
+        if let Err(fault) = check(checked) {
+            let message = match fault {
+                Fault::Password => "a URL with a password in it".to_owned(),
+                _ => format!("`{checked}` {}", fault.words()),
+            };
+            findings.push(node.error("url", message).hint(fault.hint()));
+            return None;
+        }
     }
     workshop
         .templates
@@ -46,15 +45,25 @@ pub fn rendered(source: &Template, text: &str) -> Result<Uri, String> {
     if source.literal().is_none() && path.split('/').any(is_dots) {
         return Err("the rendered URL has a segment `.` or `..`".to_owned());
     }
-    if base(text) != base(source.source()) {
+    if is_of_the_event(source.source()) {
+        // Its text is the event's, and stays out of what is said.
+        check(text)
+            .and_then(|()| check_host(text))
+            .map_err(|fault| format!("the rendered URL {}", fault.words()))?;
+    } else if base(text) != base(source.source()) {
         return Err("the rendered URL has another host".to_owned());
     }
     text.parse()
         .map_err(|error| format!("the rendered URL is none: {error}"))
 }
 
+/// Whether an event has a say in scheme, host and port.
+pub fn is_of_the_event(url: &str) -> bool {
+    is_template(base(url))
+}
+
 /// Scheme, host and port.
-fn base(url: &str) -> &str {
+pub fn base(url: &str) -> &str {
     let behind_scheme = url.find("://").map_or(0, |at| at + 3);
     let rest = url.get(behind_scheme..).unwrap_or_default();
     let length = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -67,36 +76,81 @@ fn is_dots(segment: &str) -> bool {
     decoded == "." || decoded == ".."
 }
 
-/// What is wrong with a URL without templates, and what would help.
-fn check(text: &str) -> Result<(), (String, &'static str)> {
-    let example = "write it out: `https://host/path`";
-    if !text.contains("://") {
-        return Err((format!("`{text}` has no scheme"), example));
+/// What is wrong with a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Schemeless,
+    NoUrl,
+    OtherScheme,
+    Hostless,
+    Password,
+    Port,
+    Number,
+}
+
+impl Fault {
+    /// To follow the URL.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Schemeless => "has no scheme",
+            Self::NoUrl => "is not a URL",
+            Self::OtherScheme => "is neither `http` nor `https`",
+            Self::Hostless => "has no host",
+            Self::Password => "has a user or a password in it",
+            Self::Port => "has no valid port",
+            Self::Number => "has a host that is neither a name nor a plain address",
+        }
     }
-    let uri: Uri = text.parse().map_err(|error| {
-        (
-            format!("`{text}` is not a URL: {error}"),
-            "spaces and letters beyond ASCII are percent-encoded, hosts written as `xn--…`",
-        )
-    })?;
+
+    /// What would help.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::NoUrl => "spaces and letters beyond ASCII are percent-encoded, hosts written as `xn--…`",
+            Self::Password => "write `headers: {Authorization: …}` with `{{ secret('NAME') }}`",
+            _ => "write it out: `https://host/path`",
+        }
+    }
+}
+
+/// Checks a URL without templates.
+fn check(text: &str) -> Result<(), Fault> {
+    if !text.contains("://") {
+        return Err(Fault::Schemeless);
+    }
+    let uri: Uri = text.parse().or(Err(Fault::NoUrl))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err((format!("`{text}` is neither `http` nor `https`"), example));
+        return Err(Fault::OtherScheme);
     }
     let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
-        return Err((format!("`{text}` has no host"), example));
+        return Err(Fault::Hostless);
     };
     if authority.as_str().contains('@') {
-        return Err((
-            "a URL with a password in it".to_owned(),
-            "write `headers: {Authorization: …}` with `{{ secret('NAME') }}`",
-        ));
+        return Err(Fault::Password);
     }
-    let port = authority
-        .as_str()
-        .strip_prefix(authority.host())
-        .unwrap_or_default();
+    let host = authority.host();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._:[]".contains(letter);
+    if !host.chars().all(plain) {
+        return Err(Fault::NoUrl);
+    }
+    let port = authority.as_str().strip_prefix(host).unwrap_or_default();
     if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
-        return Err((format!("`{text}` has no valid port"), example));
+        return Err(Fault::Port);
+    }
+    Ok(())
+}
+
+/// Checks the host that an event yields: a number that the system would take for an address is none of ours.
+fn check_host(text: &str) -> Result<(), Fault> {
+    let uri: Uri = text.parse().or(Err(Fault::NoUrl))?;
+    let host = uri.host().unwrap_or_default();
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let digits = last.strip_prefix("0x").or(last.strip_prefix("0X"));
+    let is_number = match digits {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => last.bytes().all(|byte| byte.is_ascii_digit()),
+    };
+    if is_number && host.parse::<Ipv4Addr>().is_err() {
+        return Err(Fault::Number);
     }
     Ok(())
 }
@@ -126,9 +180,35 @@ mod tests {
             "http://host:0/",
             "https://host/a b",
             "https://höst/",
+            "https://a%2eb/",
+            "https://user@host/",
             "",
         ] {
             assert!(check(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_place_of_an_address_is_refused() {
+        for right in [
+            "http://127.0.0.1/",
+            "http://[::1]:1/",
+            "http://1.example/",
+            "http://a1/",
+            "http://0xg/",
+        ] {
+            assert_eq!(check_host(right), Ok(()), "{right}");
+        }
+        for wrong in [
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://0X7F000001/",
+            "http://0177.0.0.1:8/",
+            "http://127.1/",
+            "http://127.0.0.1./",
+            "http://a.0x/",
+        ] {
+            assert_eq!(check_host(wrong), Err(Fault::Number), "{wrong}");
         }
     }
 

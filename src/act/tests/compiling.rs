@@ -27,6 +27,10 @@ fn actions_are_read() {
         ("shell: |\n  echo ${#A} '{{.Names}}'\nstdin: none".into(), "shell"),
         ("forward: https://ci.internal/build/{{ payload.ref }}?x={{ rule }}".into(), "forward"),
         ("{forward: {url: 'http://[::1]:80', method: put, headers: {X-A: \"{{ secret('CI_TOKEN') }}\"}, body: '{}'}, timeout: 5s}".into(), "forward"),
+        ("forward: https://{{ payload.host }}/x".into(), "forward"),
+        ("forward: '{{ payload.url | safe }}'".into(), "forward"),
+        ("{forward: 'https://h/', proxy: none}".into(), "forward"),
+        ("{forward: 'https://h/', proxy: 'http://proxy:3128'}".into(), "forward"),
         ("{append: log.jsonl}".into(), "append"),
         ("{append: /tmp/log, line: \"{{ payload.ref }}\", sync: true}".into(), "append"),
     ] {
@@ -130,20 +134,13 @@ fn what_would_not_do_what_its_author_means_is_a_finding() {
             "`timeout` belongs to `run` and `shell` and `forward`, not to `append`",
         ),
         (
-            "forward: https://{{ payload.host }}/x",
-            "scheme, host and port of a URL are fixed",
+            "{forward: 'https://h/', rate: 10}",
+            "`rate` is how many requests, 1 to 1000000, in a second, minute or hour",
         ),
+        ("{forward: 'https://h/', rate: 10/d}", "write `rate: 10/s`"),
         (
-            "forward: 'https://ci.{{ rule }}'",
-            "scheme, host and port of a URL are fixed",
-        ),
-        (
-            "forward: 'https://ci:{{ rule }}/x'",
-            "scheme, host and port of a URL are fixed",
-        ),
-        (
-            "forward: '{{ payload.url }}'",
-            "scheme, host and port of a URL are fixed",
+            "{append: log, rate: 10/s}",
+            "`rate` belongs to `forward`, not to `append`",
         ),
         ("forward: ftp://host/x", "neither `http` nor `https`"),
         ("forward: ci.internal/build", "has no scheme"),

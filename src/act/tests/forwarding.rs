@@ -13,7 +13,7 @@ use super::*;
 
 /// What the target does with a request.
 #[derive(Clone)]
-enum Answer {
+pub enum Answer {
     /// Writes these bytes and keeps the connection open.
     Bytes(String),
     /// Never answers.
@@ -22,17 +22,19 @@ enum Answer {
     Cut,
     /// Writes without end.
     Endless,
+    /// Writes without end, a byte at a time.
+    Dripping,
 }
 
 /// A target: its address, the requests that it got, as text, and its task.
-struct Target {
-    address: String,
-    requests: mpsc::UnboundedReceiver<String>,
+pub struct Target {
+    pub address: String,
+    pub requests: mpsc::UnboundedReceiver<String>,
     _tasks: JoinSet<()>,
 }
 
 impl Target {
-    async fn new(answer: Answer) -> Self {
+    pub async fn new(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (sender, requests) = mpsc::unbounded_channel();
@@ -87,11 +89,18 @@ async fn serve(mut stream: TcpStream, answer: Answer, sender: mpsc::UnboundedSen
                 stream.write_all(head.as_bytes()).await.unwrap();
                 while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
             }
+            Answer::Dripping => {
+                let head = "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n";
+                stream.write_all(head.as_bytes()).await.unwrap();
+                while stream.write_all(b"1\r\nx\r\n").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
         }
     }
 }
 
-fn status(line: &str, headers: &str, body: &str) -> Answer {
+pub fn status(line: &str, headers: &str, body: &str) -> Answer {
     Answer::Bytes(format!(
         "HTTP/1.1 {line}\r\nContent-Length: {}\r\n{headers}\r\n{body}",
         body.len()
@@ -331,6 +340,15 @@ async fn an_answer_is_read_up_to_a_bound_and_its_status_counts_whatever_the_body
     assert_eq!(outcome.verdict, Verdict::Done);
     assert!(outcome.output.stdout.bytes().len() < 20_000);
     assert!(outcome.output.stdout.total() < 200_000);
+    let dripping = Target::new(Answer::Dripping).await;
+    let started = Instant::now();
+    let outcome = perform(&format!("forward: {}", dripping.address), json!({})).await;
+    assert_eq!(
+        (outcome.verdict, outcome.detail.as_str()),
+        (Verdict::FAILED, "HTTP 503")
+    );
+    assert!(outcome.output.stdout.bytes().starts_with(b"xx"));
+    assert!(started.elapsed() < Duration::from_secs(5));
     let torn = Answer::Bytes("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".into());
     let stalling = Target::new(torn).await;
     let started = Instant::now();

@@ -4,8 +4,12 @@ mod appending;
 mod compiling;
 mod confining;
 mod forwarding;
+mod guarding;
+mod pacing;
+mod proxying;
 mod rotating;
 mod running;
+mod securing;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -25,8 +29,14 @@ static ACTOR: LazyLock<Actor> = LazyLock::new(|| Actor::new().unwrap());
 
 /// Compiles one action; all findings as lines if it does not.
 fn compile_in(folder: &Path, yaml: &str) -> Result<Action, Vec<String>> {
+    compile_with(folder, &[], yaml)
+}
+
+/// As [`compile_in`], with more in the environment.
+fn compile_with(folder: &Path, more: &[(&str, &str)], yaml: &str) -> Result<Action, Vec<String>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let environment = [("PATH".into(), path), ("CI_TOKEN".into(), "s3cr3t".into())];
+    let mut environment = vec![("PATH".into(), path), ("CI_TOKEN".into(), "s3cr3t".into())];
+    environment.extend(more.iter().map(|(name, value)| (name.into(), value.into())));
     let keyring = Keyring::new(environment, folder);
     let templates = Templates::new();
     let workshop = Workshop {

@@ -70,6 +70,7 @@ promises! {
     settling:
         the_next_action_begins_with_its_first_attempt,
         a_retry_keeps_the_action_and_raises_the_attempt,
+        what_is_put_off_keeps_its_attempt_also_after_a_crash,
         what_is_done_is_done,
         what_is_dead_stays_listed,
         attempts_are_listed_oldest_first_and_the_latest_of_many,

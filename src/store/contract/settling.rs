@@ -68,6 +68,30 @@ pub async fn a_retry_keeps_the_action_and_raises_the_attempt<S: Subject>() {
     assert_eq!((leases[0].action, leases[0].attempt), (2, 4));
 }
 
+pub async fn what_is_put_off_keeps_its_attempt_also_after_a_crash<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let delivery = leased(&subject, owed("deploy", &[])).await;
+    let next = Settlement::Next {
+        action: 1,
+        due: after(0),
+    };
+    subject.settle(delivery, next).await;
+    assert_eq!(subject.lease_all(after(0)).await, [delivery]);
+    subject.settle(delivery, retry(0)).await;
+    for due in [5, 9] {
+        assert_eq!(subject.lease_all(after(due - 1)).await, [delivery]);
+        subject
+            .settle(delivery, Settlement::Wait { due: after(due) })
+            .await;
+        assert_eq!(subject.lease_all(after(due - 1)).await, []);
+        assert_eq!(subject.store().next_due().await, Ok(Some(after(due))));
+    }
+    let subject = subject.crash();
+    assert_eq!(subject.lease_all(after(8)).await, []);
+    let leases = subject.store().lease(1, after(9)).await.unwrap();
+    assert_eq!((leases[0].action, leases[0].attempt), (1, 2));
+}
+
 pub async fn what_is_done_is_done<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);

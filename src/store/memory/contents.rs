@@ -218,6 +218,7 @@ impl Contents {
                 kept.delivery.attempt = kept.delivery.attempt.saturating_add(1);
                 kept.wait(due);
             }
+            Settlement::Wait { due } => kept.wait(due),
             Settlement::Done { at } => kept.delivery.state = State::Done { at },
             Settlement::Superseded { at, reason } => kept.delivery.state = State::Superseded { at, reason },
             Settlement::Dead {

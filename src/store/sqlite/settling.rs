@@ -14,6 +14,8 @@ const NEXT: &str = "UPDATE deliveries SET action = ?2, attempt = 1, due = ?3 WHE
 const RETRY: &str =
     "UPDATE deliveries SET attempt = attempt + 1, due = ?2 WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
 
+const WAIT: &str = "UPDATE deliveries SET due = ?2 WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
+
 const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, held = 0 \
      WHERE seq = ?1 AND state = 'waiting' AND due = ?5 RETURNING lane";
 
@@ -60,6 +62,12 @@ impl Change for Settle {
                     .connection
                     .prepare_cached(RETRY)?
                     .execute(params![seq, due, place.due])?
+            }
+            Settlement::Wait { due } => {
+                let due = due.as_millis();
+                batch.waiting.push(Place { due, seq });
+                let mut wait = batch.connection.prepare_cached(WAIT)?;
+                wait.execute(params![seq, due, place.due])?
             }
             Settlement::Done { at } => {
                 batch.tally.done += 1;

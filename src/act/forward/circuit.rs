@@ -1,0 +1,251 @@
+//! Whether a target that keeps failing is left alone for a while.
+//!
+//! Pure: told the time and how requests end, it only decides. After [`FAILURES`] failures in a row nothing is sent for
+//! [`FIRST_PAUSE`]; then one request goes as a probe. It closes the circuit again, or doubles the pause.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How many failures in a row open the circuit.
+pub const FAILURES: u32 = 5;
+/// How long it stays open the first time.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest that it stays open between two probes.
+pub const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// How long the others wait before they ask again while a probe is under way.
+pub const PROBING: Duration = Duration::from_secs(5);
+
+/// What is known of a target.
+#[derive(Debug, Default)]
+pub struct Circuit {
+    state: State,
+    /// Counts the changes of state, for what began before one says nothing about the time after it.
+    era: u64,
+}
+
+/// Whether requests go.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// They do; so many have failed in a row.
+    Closed { failures: u32 },
+    /// None does.
+    Open { until: Instant, pause: Duration },
+    /// One does.
+    Probing { pause: Duration },
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Closed { failures: 0 }
+    }
+}
+
+/// Leave to make one request. How it ends is to be told.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    era: u64,
+}
+
+/// How a request ended, as far as it tells of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The target is there.
+    Answered,
+    /// It is not, or not well.
+    Failed,
+    /// Nobody knows: the request was not made, or not seen to its end.
+    Unknown,
+}
+
+/// What an end has changed, where it is worth a line in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The target is left alone.
+    Opened,
+    /// It is called again.
+    Closed,
+}
+
+impl Circuit {
+    /// Lets a request go, or says after how long to ask again.
+    pub fn admit(&mut self, now: Instant) -> Result<Pass, Duration> {
+        match self.state {
+            State::Closed { .. } => {}
+            State::Open { until, .. } if now < until => return Err(until - now),
+            State::Open { pause, .. } => self.turn(State::Probing { pause }),
+            State::Probing { .. } => return Err(PROBING),
+        }
+        Ok(Pass { era: self.era })
+    }
+
+    /// Learns how a request ended that was let go.
+    pub fn end(&mut self, pass: Pass, end: End, now: Instant) -> Option<Change> {
+        if pass.era != self.era {
+            return None;
+        }
+        match (&mut self.state, end) {
+            (State::Closed { failures }, End::Answered) => *failures = 0,
+            (State::Closed { failures }, End::Failed) => {
+                *failures += 1;
+                if *failures >= FAILURES {
+                    self.open(FIRST_PAUSE, now);
+                    return Some(Change::Opened);
+                }
+            }
+            (State::Probing { .. }, End::Answered) => {
+                self.turn(State::default());
+                return Some(Change::Closed);
+            }
+            (State::Probing { pause }, End::Failed) => {
+                let pause = (*pause * 2).min(LONGEST_PAUSE);
+                self.open(pause, now);
+            }
+            // The next one is the probe.
+            (State::Probing { pause }, End::Unknown) => {
+                let pause = *pause;
+                self.turn(State::Open { until: now, pause });
+            }
+            (State::Closed { .. }, End::Unknown) | (State::Open { .. }, _) => {}
+        }
+        None
+    }
+
+    /// Whether there is nothing to be remembered.
+    pub fn is_untroubled(&self) -> bool {
+        self.state == State::default()
+    }
+
+    fn open(&mut self, pause: Duration, now: Instant) {
+        let until = now + pause;
+        self.turn(State::Open { until, pause });
+    }
+
+    fn turn(&mut self, state: State) {
+        self.state = state;
+        self.era += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A circuit that has just opened.
+    fn opened(now: Instant) -> Circuit {
+        let mut circuit = Circuit::default();
+        for number in 1..=FAILURES {
+            let pass = circuit.admit(now).unwrap();
+            let change = circuit.end(pass, End::Failed, now);
+            assert_eq!(change, (number == FAILURES).then_some(Change::Opened));
+        }
+        circuit
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_an_answer_between_begins_anew() {
+        let now = Instant::now();
+        let mut circuit = Circuit::default();
+        for end in [End::Failed, End::Failed, End::Failed, End::Failed, End::Answered] {
+            let pass = circuit.admit(now).unwrap();
+            assert_eq!(circuit.end(pass, end, now), None);
+        }
+        assert!(circuit.is_untroubled());
+        assert_eq!(opened(now).admit(now).unwrap_err(), FIRST_PAUSE);
+    }
+
+    #[test]
+    fn one_probe_goes_and_closes_it() {
+        let now = Instant::now();
+        let mut circuit = opened(now);
+        let now = now + FIRST_PAUSE;
+        let probe = circuit.admit(now).unwrap();
+        assert_eq!(circuit.admit(now).unwrap_err(), PROBING);
+        assert_eq!(circuit.end(probe, End::Answered, now), Some(Change::Closed));
+        assert!(circuit.is_untroubled() && circuit.admit(now).is_ok());
+    }
+
+    #[test]
+    fn a_probe_that_fails_doubles_the_pause_up_to_the_longest() {
+        let mut now = Instant::now();
+        let mut circuit = opened(now);
+        for seconds in [30, 60, 120, 240, 300, 300] {
+            let pause = Duration::from_secs(seconds);
+            assert_eq!(circuit.admit(now).unwrap_err(), pause);
+            now += pause;
+            let probe = circuit.admit(now).unwrap();
+            assert_eq!(circuit.end(probe, End::Failed, now), None);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_was_not_made_leaves_room_for_the_next() {
+        let now = Instant::now();
+        let mut circuit = opened(now);
+        let now = now + FIRST_PAUSE;
+        let probe = circuit.admit(now).unwrap();
+        assert_eq!(circuit.end(probe, End::Unknown, now), None);
+        assert!(circuit.admit(now).is_ok());
+        assert!(circuit.admit(now).is_err());
+    }
+
+    #[test]
+    fn what_began_before_a_change_tells_nothing_of_the_time_after_it() {
+        let now = Instant::now();
+        let mut circuit = Circuit::default();
+        let early = circuit.admit(now).unwrap();
+        for _ in 0..FAILURES {
+            let pass = circuit.admit(now).unwrap();
+            circuit.end(pass, End::Failed, now);
+        }
+        assert_eq!(circuit.end(early, End::Answered, now), None);
+        assert!(circuit.admit(now).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever happens, at most one probe is under way while the target is left alone, and a target that answers
+        /// is called again.
+        #[test]
+        fn it_never_lets_two_probes_go_and_never_stays_open_for_good(
+            steps in prop::collection::vec((0_u64..400, 0_usize..4, 0_u8..4), 1..200),
+        ) {
+            let mut now = Instant::now();
+            let mut circuit = Circuit::default();
+            let mut under_way: Vec<Pass> = Vec::new();
+            for (seconds, which, what) in steps {
+                now += Duration::from_secs(seconds);
+                let end = match what {
+                    0 => End::Answered,
+                    1 => End::Failed,
+                    2 => End::Unknown,
+                    _ => {
+                        match circuit.admit(now) {
+                            Ok(pass) => under_way.push(pass),
+                            Err(after) => prop_assert!(!after.is_zero() && after <= LONGEST_PAUSE),
+                        }
+                        if matches!(circuit.state, State::Probing { .. }) {
+                            let probes = under_way.iter().filter(|pass| pass.era == circuit.era);
+                            prop_assert!(probes.count() <= 1);
+                        }
+                        continue;
+                    }
+                };
+                if which < under_way.len() {
+                    let pass = under_way.remove(which);
+                    circuit.end(pass, end, now);
+                }
+            }
+            for pass in under_way {
+                circuit.end(pass, End::Unknown, now);
+            }
+            now += LONGEST_PAUSE;
+            let pass = circuit.admit(now).expect("nothing is under way, and the longest pause is over");
+            circuit.end(pass, End::Answered, now);
+            prop_assert!(circuit.is_untroubled());
+        }
+    }
+}

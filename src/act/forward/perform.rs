@@ -1,0 +1,150 @@
+//! One attempt: the request, its answer, the verdict.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::act::forward::circuit::End;
+use crate::act::forward::client::{Clients, Unanswered};
+use crate::act::forward::targets::{Passage, Targets};
+use crate::act::forward::{Forward, judge, target};
+use crate::act::occasion::Occasion;
+use crate::act::outcome::{HEAD, Kept, Outcome, Output, TAIL, Verdict};
+use crate::clock::Clock;
+
+/// How much of an answer is read; what is more is left to the target.
+const ANSWER: u64 = (HEAD + TAIL) as u64;
+/// How long the body of an answer is waited for. The status is known by then: it decides.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// Makes the requests of all forwards.
+#[derive(Debug)]
+pub struct Courier {
+    clients: Clients,
+    targets: Targets,
+    clock: Clock,
+}
+
+impl Courier {
+    /// Reads the system's root certificates. That there are none is told by the first request that needs them.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            clients: Clients::new()?,
+            targets: Targets::default(),
+            clock: Clock::system(),
+        })
+    }
+}
+
+impl Forward {
+    /// Makes the request, unless its target is to be left alone for now.
+    pub async fn perform(
+        &self,
+        courier: &Courier,
+        occasion: &Occasion<'_>,
+        stop: &CancellationToken,
+    ) -> Outcome {
+        let started = Instant::now();
+        let stopped = || Outcome::new(Verdict::Stopped, "stopped", started.elapsed());
+        let request = match self.request(occasion, courier.clock.now()) {
+            Ok(request) => request,
+            Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
+        };
+        let leave = tokio::select! {
+            biased;
+            () = stop.cancelled() => return stopped(),
+            leave = self.leave(courier, &request, &occasion.delivery) => leave,
+        };
+        let passage = match leave {
+            Ok(passage) => passage,
+            Err((after, why)) => return Outcome::new(Verdict::Later { after }, why, started.elapsed()),
+        };
+        let started = Instant::now();
+        let deadline = started + self.timeout;
+        let client = courier.clients.by(&self.route);
+        let answered = tokio::select! {
+            biased;
+            () = stop.cancelled() => return stopped(),
+            answered = timeout_at(deadline, client.request(request)) => answered,
+        };
+        passage.end(match &answered {
+            Ok(Ok(answer)) if is_unwell(answer.status()) => End::Failed,
+            Ok(Ok(_)) => End::Answered,
+            // What the rules forbid tells nothing of the target.
+            Ok(Err(Unanswered::Refused(_))) => End::Unknown,
+            Ok(Err(Unanswered::Failed(_))) | Err(_) => End::Failed,
+        });
+        let mut output = Output::default();
+        let (verdict, detail) = match answered {
+            Err(_) => (
+                Verdict::FAILED,
+                format!("timed out after {}", humantime::format_duration(self.timeout)),
+            ),
+            Ok(Err(Unanswered::Failed(why))) => (Verdict::FAILED, why),
+            Ok(Err(Unanswered::Refused(why))) => (Verdict::Dead, why),
+            Ok(Ok(answer)) => {
+                let judged = judge::judge(answer.status(), answer.headers(), courier.clock.now());
+                let patience = deadline
+                    .saturating_duration_since(Instant::now())
+                    .min(ANSWER_LIMIT);
+                // Whether the body comes or not: the status has been given.
+                let reading = timeout(patience, read(answer, &mut output.stdout));
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    _ = reading => {}
+                }
+                judged
+            }
+        };
+        Outcome {
+            verdict,
+            detail,
+            output,
+            duration: started.elapsed(),
+        }
+    }
+
+    /// Waits for leave to call the target, if that is not long; else says after how long to ask again, and why.
+    async fn leave<'c>(
+        &self,
+        courier: &'c Courier,
+        request: &Request<Full<Bytes>>,
+        delivery: &str,
+    ) -> Result<Passage<'c>, (Duration, &'static str)> {
+        let url = request.uri().to_string();
+        let target = target::base(&url);
+        let passage = courier
+            .targets
+            .admit(target, self.route.digest())
+            .map_err(|after| (after, "the circuit is open"))?;
+        if let Some(rate) = self.rate {
+            let turn = courier.targets.turn(target, delivery, rate);
+            let wait = turn.map_err(|after| (after, "the rate is reached"))?;
+            sleep(wait).await;
+        }
+        Ok(passage)
+    }
+}
+
+/// Whether an answer says that its target had better be left alone.
+fn is_unwell(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// Reads an answer's body up to [`ANSWER`].
+async fn read(answer: Response<Incoming>, kept: &mut Kept) {
+    let mut body = answer.into_body();
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Some(data) = frame.data_ref() {
+            kept.push(data);
+        }
+        if kept.total() > ANSWER {
+            return;
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! How often a target is called: evenly, one request an interval.
+//!
+//! Pure: told the time, it only decides whose turn is when. A delivery that must wait long keeps the turn that it was
+//! given, so that of many that wait each comes back once, in order. One that comes too late for its turn gets another:
+//! what was missed is not made up for, so no two requests are ever closer than the interval.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::diagnostic::Findings;
+use crate::yaml::Node;
+
+/// How long a delivery waits in its action for its turn; one whose turn is later waits in the store.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+/// How much before its turn a delivery comes back, for the way through the store takes its time.
+const EARLY: Duration = Duration::from_millis(250);
+/// The most requests in the unit of a rate.
+const MOST: u32 = 1_000_000;
+/// How many turns are kept for deliveries that wait; one beyond them comes back when the last of these has gone.
+const MAX_TURNS: usize = 10_000;
+
+/// How often a target may be called: `10/s`, `60/m`, `500/h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    interval: Duration,
+}
+
+impl Rate {
+    /// Reads `rate`.
+    pub fn compile(node: Node<'_>, findings: &mut Findings) -> Option<Self> {
+        let rate = node.as_str().and_then(Self::parse);
+        if rate.is_none() {
+            let message = format!("`rate` is how many requests, 1 to {MOST}, in a second, minute or hour");
+            let finding = node.error("wrong-value", message);
+            findings.push(finding.hint("write `rate: 10/s`, `rate: 60/m` or `rate: 500/h`"));
+        }
+        rate
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (count, unit) = text.split_once('/')?;
+        let unit = match unit.trim() {
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return None,
+        };
+        let count = count
+            .trim()
+            .parse()
+            .ok()
+            .filter(|count| (1..=MOST).contains(count))?;
+        Some(Self {
+            interval: unit / count,
+        })
+    }
+}
+
+/// The turns at one target.
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// The first turn that is nobody's.
+    free: Option<Instant>,
+    /// Whose turn is when, of those that wait in the store.
+    given: HashMap<String, Instant>,
+}
+
+impl Turns {
+    /// How long until the request of `delivery` is to be made, its turn being taken; or, as an error, after how long it
+    /// is to come back for it.
+    pub fn take(&mut self, delivery: &str, rate: Rate, now: Instant) -> Result<Duration, Duration> {
+        let kept = self.given.remove(delivery).filter(|turn| now <= *turn);
+        let turn = kept.unwrap_or_else(|| self.free.map_or(now, |free| free.max(now)));
+        let wait = turn.saturating_duration_since(now);
+        if wait <= PATIENCE || self.keep(delivery, turn, now) {
+            let after = turn + rate.interval;
+            self.free = Some(self.free.map_or(after, |free| free.max(after)));
+        }
+        if wait <= PATIENCE {
+            Ok(wait)
+        } else {
+            Err(wait.saturating_sub(EARLY))
+        }
+    }
+
+    /// Keeps a turn, if there is room for it.
+    fn keep(&mut self, delivery: &str, turn: Instant, now: Instant) -> bool {
+        if self.given.len() >= MAX_TURNS {
+            // Of deliveries that will not come back any more.
+            self.given.retain(|_, turn| now <= *turn);
+        }
+        let room = self.given.len() < MAX_TURNS;
+        if room {
+            self.given.insert(delivery.to_owned(), turn);
+        }
+        room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rate(text: &str) -> Rate {
+        Rate::parse(text).unwrap()
+    }
+
+    #[test]
+    fn rates_are_read_with_their_unit() {
+        for (text, millis) in [
+            ("10/s", 100),
+            ("1/s", 1000),
+            ("60/m", 1000),
+            (" 120 / h ", 30_000),
+        ] {
+            assert_eq!(rate(text).interval, Duration::from_millis(millis), "{text}");
+        }
+        for wrong in [
+            "",
+            "10",
+            "10/d",
+            "0/s",
+            "-1/s",
+            "1.5/s",
+            "/s",
+            "1000001/s",
+            "10/s/s",
+        ] {
+            assert_eq!(Rate::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    /// Takes a turn, whenever it is.
+    fn ask(turns: &mut Turns, delivery: &str, rate: Rate, now: Instant) -> Duration {
+        turns.take(delivery, rate, now).unwrap_or_else(|after| after)
+    }
+
+    const fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn of_many_each_comes_back_once_and_in_order() {
+        let start = Instant::now();
+        let (mut turns, rate) = (Turns::default(), rate("2/s"));
+        let waits: Vec<_> = (0..6).map(|n| turns.take(&n.to_string(), rate, start)).collect();
+        assert_eq!(waits[..3], [0, 500, 1000].map(|wait| Ok(millis(wait))));
+        assert_eq!(waits[3..], [1250, 1750, 2250].map(|wait| Err(millis(wait))));
+        assert_eq!(turns.take("3", rate, start + millis(1250)), Ok(millis(250)));
+        assert_eq!(turns.take("4", rate, start + millis(1800)), Ok(millis(200)));
+        // Who is new stands behind those who wait.
+        assert_eq!(turns.take("new", rate, start + millis(2000)), Ok(millis(1000)));
+        assert_eq!(turns.take("5", rate, start + millis(2250)), Ok(millis(250)));
+        assert!(turns.given.is_empty());
+    }
+
+    #[test]
+    fn what_was_missed_is_not_made_up_for() {
+        let start = Instant::now();
+        let (mut turns, rate) = (Turns::default(), rate("1/s"));
+        for delivery in ["a", "b", "c", "d", "e"] {
+            ask(&mut turns, delivery, rate, start);
+        }
+        // All that wait come an hour late.
+        let late = start + Duration::from_hours(1);
+        let waits = ["c", "d", "e"].map(|delivery| turns.take(delivery, rate, late));
+        assert_eq!(waits, [Ok(millis(0)), Ok(millis(1000)), Err(millis(1750))]);
+    }
+
+    #[test]
+    fn turns_of_deliveries_that_never_come_back_make_room() {
+        let start = Instant::now();
+        let (mut turns, rate) = (Turns::default(), rate("1000/s"));
+        for delivery in 0..MAX_TURNS + 2000 {
+            ask(&mut turns, &delivery.to_string(), rate, start);
+        }
+        assert_eq!(turns.given.len(), MAX_TURNS);
+        let later = start + Duration::from_mins(1);
+        assert_eq!(turns.take("new", rate, later), Ok(Duration::ZERO));
+        turns.free = Some(later + Duration::from_mins(1));
+        assert!(turns.take("other", rate, later).is_err());
+        assert_eq!(turns.given.len(), 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_two_requests_are_closer_than_the_interval(
+            calls in prop::collection::vec((0_u8..20, 0_u64..3000), 1..200),
+            count in 1_u32..20,
+        ) {
+            let (mut turns, rate) = (Turns::default(), rate(&format!("{count}/s")));
+            let mut now = Instant::now();
+            let mut made = Vec::new();
+            for (delivery, pass) in calls {
+                now += Duration::from_millis(pass);
+                if let Ok(wait) = turns.take(&delivery.to_string(), rate, now) {
+                    made.push(now + wait);
+                }
+            }
+            made.sort_unstable();
+            for pair in made.windows(2) {
+                prop_assert!(pair[1] >= pair[0] + rate.interval);
+            }
+        }
+
+        #[test]
+        fn who_comes_back_when_told_is_let_go(others in 1_usize..200, count in 1_u32..50) {
+            let (mut turns, rate) = (Turns::default(), rate(&format!("{count}/s")));
+            let start = Instant::now();
+            for other in 0..others {
+                ask(&mut turns, &other.to_string(), rate, start);
+            }
+            if let Err(after) = turns.take("mine", rate, start) {
+                prop_assert_eq!(turns.take("mine", rate, start + after), Ok(EARLY));
+            }
+        }
+    }
+}

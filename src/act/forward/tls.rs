@@ -1,0 +1,183 @@
+//! Whom a forward trusts, and as whom it presents itself.
+//!
+//! `tls: {ca: …, cert: …, key: …}` is read at load, so that a file that is not there, one without a certificate in it
+//! and a key that does not fit are findings and no failed attempts. The files are watched like secrets: a renewed
+//! certificate is in force with the reload that it causes. With `ca` nothing is trusted but what it has signed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use sha2::{Digest, Sha256};
+
+use crate::act::{Workshop, settings};
+use crate::diagnostic::{Finding, Findings};
+use crate::secret::{Secret, source_of};
+use crate::yaml::Node;
+
+/// The keys of `tls`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    ca: Option<IgnoredAny>,
+    cert: Option<IgnoredAny>,
+    key: Option<IgnoredAny>,
+}
+
+/// How connections to a target are secured, beside what is so for all.
+#[derive(Default)]
+pub struct Tls {
+    /// The only ones that are trusted; absent: those of the system.
+    pub roots: Option<Arc<RootCertStore>>,
+    /// What is presented to a target that asks for it.
+    pub identity: Option<Arc<SingleCertAndKey>>,
+    /// Tells one setting from another.
+    digest: Sha256,
+}
+
+impl Tls {
+    /// Reads `tls`.
+    pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
+        if !node.is_mapping() {
+            let finding = node.error("wrong-value", "`tls` is a mapping");
+            findings.push(
+                finding.hint("write `tls: {ca: ca.pem}` or `tls: {cert: client.pem, key: client.key}`"),
+            );
+            return None;
+        }
+        let before = findings.errors();
+        let fields: Fields = node.read(findings)?;
+        let given = |field: &Option<IgnoredAny>, key| field.as_ref().and_then(|_| node.get(key));
+        let (ca, cert, key) = (
+            given(&fields.ca, "ca"),
+            given(&fields.cert, "cert"),
+            given(&fields.key, "key"),
+        );
+        let alone = match (cert, key) {
+            (Some(cert), None) => Some((cert, "key")),
+            (None, Some(key)) => Some((key, "cert")),
+            _ => None,
+        };
+        if let Some((node, missing)) = alone {
+            let message = format!("`{missing}` is missing: a client certificate is `cert` with its `key`");
+            findings.push(Finding::error(node.key_origin(), "tls", message));
+        }
+        if ca.is_none() && cert.is_none() && key.is_none() && findings.errors() == before {
+            findings.push(node.error("tls", "`tls` holds neither `ca` nor `cert` and `key`"));
+        }
+        let mut tls = Self::default();
+        // Read one and all, that no fault hides another.
+        let ca = ca.map(|node| (node, tls.read(node, b"ca", workshop, findings)));
+        let cert = cert.map(|node| (node, tls.read(node, b"cert", workshop, findings)));
+        let key = key.map(|node| (node, tls.read(node, b"key", workshop, findings)));
+        if let Some((node, Some(pem))) = ca {
+            tls.roots = roots(node, &pem, findings).map(Arc::new);
+        }
+        if let (Some((node, Some(chain))), Some((at_key, Some(key)))) = (cert, key) {
+            tls.identity = identity((node, &chain), (at_key, &key), findings).map(Arc::new);
+        }
+        (findings.errors() == before).then_some(tls)
+    }
+
+    /// What tells this setting from another.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest.clone().finalize().into()
+    }
+
+    /// The bytes of a file: `file.pem`, or as a secret is named.
+    fn read(
+        &mut self,
+        node: Node<'_>,
+        label: &[u8],
+        workshop: &Workshop<'_>,
+        findings: &mut Findings,
+    ) -> Option<Secret> {
+        let text = settings::fixed(node, "the name of a PEM file", findings)?;
+        let source = source_of(text).map_or_else(|| format!("file:{text}"), str::to_owned);
+        match workshop.keyring.resolve(&source) {
+            Ok((pem, warning)) => {
+                // Of the three only the key is nobody's business.
+                if let Some(warning) = warning.filter(|_| label == b"key") {
+                    findings.push(node.warning("secret", warning));
+                }
+                self.digest.update(label);
+                self.digest.update(Sha256::digest(pem.expose()));
+                Some(pem)
+            }
+            Err(message) => {
+                findings.push(node.error("tls", message));
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("roots", &self.roots.is_some())
+            .field("identity", &self.identity.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The certificates of a PEM text, one at least.
+fn certificates(
+    node: Node<'_>,
+    pem: &Secret,
+    findings: &mut Findings,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose()).collect();
+    let message = match found {
+        Ok(found) if !found.is_empty() => return Some(found),
+        Ok(_) => "there is no certificate in it".to_owned(),
+        Err(error) => format!("it is not PEM: {error}"),
+    };
+    let finding = node.error("tls", message);
+    findings.push(finding.hint("PEM: `-----BEGIN CERTIFICATE-----` and so on"));
+    None
+}
+
+/// Those that are trusted.
+fn roots(node: Node<'_>, pem: &Secret, findings: &mut Findings) -> Option<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(node, pem, findings)? {
+        if let Err(error) = roots.add(certificate) {
+            let message = format!("a certificate in it cannot be used: {error}");
+            findings.push(node.error("tls", message));
+            return None;
+        }
+    }
+    Some(roots)
+}
+
+/// The client's certificate with its key.
+fn identity(
+    (at_cert, chain): (Node<'_>, &Secret),
+    (at_key, key): (Node<'_>, &Secret),
+    findings: &mut Findings,
+) -> Option<SingleCertAndKey> {
+    let chain = certificates(at_cert, chain, findings);
+    let Ok(key) = PrivateKeyDer::from_pem_slice(key.expose()) else {
+        let finding = at_key.error("tls", "there is no private key in it");
+        findings.push(finding.hint("PEM, not encrypted: `-----BEGIN PRIVATE KEY-----` and so on"));
+        return None;
+    };
+    match CertifiedKey::from_der(chain?, key, &default_provider()) {
+        Ok(identity) => Some(SingleCertAndKey::from(identity)),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            findings.push(at_key.error("tls", "the key does not fit the certificate in `cert`"));
+            None
+        }
+        Err(error) => {
+            findings.push(at_key.error("tls", format!("the key cannot be used: {error}")));
+            None
+        }
+    }
+}
