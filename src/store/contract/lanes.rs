@@ -78,6 +78,20 @@ pub async fn what_waits_for_another_attempt_keeps_its_turn_also_after_a_crash<S:
     assert_eq!(subject.store().next_due().await, Ok(None));
 }
 
+pub async fn what_has_the_wider_limit_does_not_wait_for_what_it_ended<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let first = taken(&subject, 1, Overlap::Queue).await;
+    let narrow = taken(&subject, 1, Overlap::Queue).await;
+    let wide = taken(&subject, 2, Overlap::Coalesce).await;
+    assert_eq!(subject.lease_all(after(0)).await, [first, wide]);
+    let subject = subject.restart().await;
+    assert_eq!(subject.lease_all(after(0)).await, [first, wide]);
+    subject.settle(first, done(0)).await;
+    subject.settle(wide, done(0)).await;
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.waiting, counts.leased), (0, 0), "{narrow}");
+}
+
 pub async fn what_comes_to_a_busy_lane_is_skipped_where_it_says_so<S: Subject>() {
     let subject = S::open(Settings::default());
     let first = taken(&subject, 1, Overlap::Skip).await;

@@ -62,6 +62,7 @@ promises! {
     lanes:
         of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival,
         what_waits_for_another_attempt_keeps_its_turn_also_after_a_crash,
+        what_has_the_wider_limit_does_not_wait_for_what_it_ended,
         what_comes_to_a_busy_lane_is_skipped_where_it_says_so,
         of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce,
         what_is_under_way_is_to_be_stopped_where_it_is_replaced,

@@ -30,7 +30,12 @@ impl Contents {
                 for kept in self.members(&lane.name).filter(|kept| kept.held) {
                     kept.withdraw(at, reason::COALESCED);
                 }
-                Turn::Held
+                // What waited may have waited for a narrower limit.
+                if begun < lane.limit as usize {
+                    Turn::Begins
+                } else {
+                    Turn::Held
+                }
             }
             Overlap::Replace => {
                 let mut left = 0;

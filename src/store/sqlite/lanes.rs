@@ -63,7 +63,12 @@ pub(super) fn enter(
             for member in members(batch, &lane.name)?.iter().filter(|member| member.held) {
                 withdraw(batch, member, at, reason::COALESCED)?;
             }
-            Ok(Turn::Held)
+            // What waited may have waited for a narrower limit.
+            Ok(if begun < i64::from(lane.limit) {
+                Turn::Begins
+            } else {
+                Turn::Held
+            })
         }
         Overlap::Replace => {
             let mut left = 0;
