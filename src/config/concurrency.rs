@@ -52,9 +52,13 @@ pub fn compile(
         );
     }
     let group = node.given("group").and_then(|group| {
-        workshop
+        let template = workshop
             .templates
-            .read(group, Scope::Action, workshop.keyring, findings)
+            .read(group, Scope::Action, workshop.keyring, findings)?;
+        if template.source().contains("secret(") {
+            findings.push(group.error("secret", "the name of a group is kept in the store, and shown"));
+        }
+        Some(template)
     });
     Some(Concurrency {
         group,

@@ -166,8 +166,9 @@ impl Dispatch {
             return;
         };
         let end = match &settled.settlement {
-            Settlement::Done { .. } | Settlement::Superseded { .. } => Some(true),
-            Settlement::Dead { .. } => Some(false),
+            Settlement::Done { .. } => Some(true),
+            // A sender that waits is told that it was not done.
+            Settlement::Superseded { .. } | Settlement::Dead { .. } => Some(false),
             Settlement::Next { .. } | Settlement::Retry { .. } | Settlement::Wait { .. } => None,
         };
         if matches!(settled.settlement, Settlement::Next { .. }) {
@@ -229,6 +230,11 @@ impl Dispatch {
         let settlement = match settlement {
             // Stopped, and not because the daemon stops.
             None if attempting.is_replaced() => Settlement::Superseded {
+                at: now,
+                reason: reason::REPLACED.to_owned(),
+            },
+            // It has failed by itself just before it was stopped.
+            Some(again) if attempting.is_replaced() && !again.is_end() => Settlement::Superseded {
                 at: now,
                 reason: reason::REPLACED.to_owned(),
             },

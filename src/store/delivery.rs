@@ -213,6 +213,16 @@ pub enum Settlement {
     },
 }
 
+impl Settlement {
+    /// Whether it is over with it.
+    pub fn is_end(&self) -> bool {
+        match self {
+            Self::Done { .. } | Self::Superseded { .. } | Self::Dead { .. } => true,
+            Self::Next { .. } | Self::Retry { .. } | Self::Wait { .. } => false,
+        }
+    }
+}
+
 /// A delivery as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {

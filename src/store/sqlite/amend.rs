@@ -34,8 +34,9 @@ const REPLAY: &str = "UPDATE deliveries SET state = 'waiting', action = 0, attem
      due = iif(due = ?2, ?2 + 1, ?2), ended_at = NULL, reason = NULL, replays = replays + 1, held = lane IS NOT NULL \
      WHERE seq = ?1";
 
-const GIVE_UP: &str =
-    "UPDATE deliveries SET state = 'dead', ended_at = ?2, reason = ?3, held = 0 WHERE seq = ?1";
+/// It may be under way, and keeps its turn in its lane until the daemon knows better.
+const GIVE_UP: &str = "UPDATE deliveries SET state = 'dead', ended_at = ?2, reason = ?3, \
+     held = iif(lane IS NOT NULL AND held = 0, 2, 0) WHERE seq = ?1";
 
 /// Takes its attempts with it.
 const FORGET: &str = "DELETE FROM deliveries WHERE seq = ?1";

@@ -3,14 +3,21 @@
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::change::Batch;
-use super::queue::Place;
+use super::queue::{Place, Queue};
 use super::rows::parsed;
 use super::settling::end;
 use crate::clock::Timestamp;
 use crate::store::lane::reason;
 use crate::store::{DeliveryId, Lane, Overlap};
 
-const BEGUN: &str = "SELECT count(*) FROM deliveries WHERE lane = ?1 AND state = 'waiting' AND held = 0";
+const BEGUN: &str = "SELECT \
+     (SELECT count(*) FROM deliveries WHERE lane = ?1 AND state = 'waiting' AND held = 0) \
+     + (SELECT count(*) FROM deliveries WHERE lane = ?1 AND held = 2)";
+
+/// Dropped by the operator, and perhaps under way.
+const DROPPED: &str = "SELECT seq FROM deliveries WHERE held = 2";
+
+const DROPPED_OF: &str = "SELECT count(*) FROM deliveries WHERE lane = ?1 AND held = 2";
 
 const MEMBERS: &str = "SELECT seq, id, held, due FROM deliveries \
      WHERE lane = ?1 AND state = 'waiting' AND held IN (0, 1) ORDER BY held, seq";
@@ -71,7 +78,8 @@ pub(super) fn enter(
             })
         }
         Overlap::Replace => {
-            let mut left = 0;
+            let mut dropped = batch.connection.prepare_cached(DROPPED_OF)?;
+            let mut left: u32 = dropped.query_row([&lane.name], |row| row.get(0))?;
             for member in &members(batch, &lane.name)? {
                 let delivery: Option<DeliveryId> = parsed("id", &member.id).ok();
                 let leased = delivery.filter(|delivery| {
@@ -102,9 +110,19 @@ pub(super) fn leave(batch: &mut Batch<'_>, lane: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The same in all lanes, after another program has written to the file.
-pub(super) fn look_again(connection: &mut Connection) -> rusqlite::Result<()> {
+/// The same in all lanes, after another program has written to the file, or the attempt at what it dropped is over.
+pub(super) fn look_again(connection: &mut Connection, queue: &Queue) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let dropped: Vec<i64> = {
+        let mut dropped = transaction.prepare_cached(DROPPED)?;
+        let read = dropped.query_map([], |row| row.get(0))?;
+        read.collect::<rusqlite::Result<_>>()?
+    };
+    for seq in dropped {
+        if !queue.is_leased(seq) {
+            transaction.prepare_cached(BEGIN)?.execute([seq])?;
+        }
+    }
     let lanes: Vec<String> = {
         let mut held = transaction.prepare_cached(HELD)?;
         let read = held.query_map([], |row| row.get(0))?;

@@ -160,7 +160,8 @@ impl Store for SqliteStore {
             writer.queue.release(delivery);
             // The file may have it at another place by now, which was passed over while it was leased.
             writer.queue.look_again();
-            Ok(())
+            let looked = lanes::look_again(&mut writer.file.connection, &writer.queue);
+            looked.map_err(|error| writer.meaning(&error))
         })
     }
 

@@ -119,6 +119,11 @@ impl Queue {
         self.leases.get(&delivery).copied()
     }
 
+    /// Whether the delivery of this row is leased.
+    pub fn is_leased(&self, seq: i64) -> bool {
+        self.leased.contains(&seq)
+    }
+
     /// Ends a lease; the place at which the delivery waited.
     pub fn end(&mut self, delivery: DeliveryId) -> Option<Place> {
         let place = self.leases.remove(&delivery)?;

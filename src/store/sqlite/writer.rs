@@ -77,13 +77,14 @@ impl Writer {
         returned: Arc<Mutex<Vec<DeliveryId>>>,
     ) -> rusqlite::Result<Self> {
         // Somebody may have dropped what others waited for while no daemon ran.
-        lanes::look_again(&mut file.connection)?;
+        let queue = Queue::new();
+        lanes::look_again(&mut file.connection, &queue)?;
         Ok(Self {
             log: WriteBack::start(&file.path),
             tally: Tally::count(&file.connection)?,
             data_version: pragma(&file.connection, "PRAGMA data_version")?,
             file,
-            queue: Queue::new(),
+            queue,
             fresh: FreshOnes::default(),
             settings,
             refusals,
@@ -158,7 +159,7 @@ impl Writer {
         }
         let data_version = pragma(&self.file.connection, "PRAGMA data_version")?;
         if data_version != self.data_version {
-            lanes::look_again(&mut self.file.connection)?;
+            lanes::look_again(&mut self.file.connection, &self.queue)?;
             self.tally = Tally::count(&self.file.connection)?;
             self.queue.look_again();
             self.fresh = FreshOnes::default();
