@@ -119,3 +119,24 @@ fn an_event_that_names_a_host_of_ours_is_a_dead_letter_and_a_secret_on_that_way_
     );
     assert!(!log.contains("hunter2"), "{log}");
 }
+
+#[test]
+fn a_secret_is_no_part_of_a_host_which_the_log_shows() {
+    let text = |url: &str| {
+        let rules = format!(
+            "rules:\n  - {{name: a, endpoint: /a, verify: none, actions: [{{forward: \"{url}\"}}]}}\n"
+        );
+        let output = Scenario::new().rules(&rules).hookyard(&["check"]);
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        )
+    };
+    let (loads, said) = text("http://{{ secret('PATH') | safe }}.example/x");
+    assert!(
+        !loads && said.contains("a host is shown in the log, and this one holds a secret"),
+        "{said}"
+    );
+    let (loads, said) = text("http://hooks.example/{{ secret('PATH') }}");
+    assert!(loads, "{said}");
+}

@@ -33,6 +33,19 @@ pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings)
             return None;
         }
     }
+    // Of a target the log shows scheme, host and port.
+    if fixed
+        .split_once("://")
+        .is_some_and(|(_, host)| host.contains("secret("))
+    {
+        let finding = node.error(
+            "secret",
+            "a host is shown in the log, and this one holds a secret",
+        );
+        findings
+            .push(finding.hint("write the host out; a secret may stand in the path, the query or a header"));
+        return None;
+    }
     workshop
         .templates
         .read(node, Scope::Url, workshop.keyring, findings)
