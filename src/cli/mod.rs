@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config;
+use crate::diagnostic::Findings;
 
 /// The answer is yes.
 const YES: u8 = 0;
@@ -144,6 +145,12 @@ fn say(text: &str, code: u8) -> u8 {
 /// Writes to stderr; where nobody listens there is nobody to tell.
 fn complain(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+/// Prints what is wrong with the rules, or a condition, to standard error; the exit code.
+fn wrong(findings: &Findings) -> u8 {
+    complain(&findings.render(coloured(&std::io::stderr())));
+    UNKNOWN
 }
 
 /// There is no answer, and this is why.

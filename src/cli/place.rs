@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{UNKNOWN, coloured, complain, fail, rules_path};
+use super::{complain, fail, rules_path, wrong};
 use crate::config;
 use crate::store::StoreError;
 
@@ -25,9 +25,9 @@ impl Place {
             return Ok(store.clone());
         }
         config::store_of(&rules_path(self.rules.as_ref())).map_err(|findings| {
-            complain(&findings.render(coloured(&std::io::stderr())));
+            let code = wrong(&findings);
             complain("\nname the store with `--store FILE`, or the rules with `--rules RULES`");
-            UNKNOWN
+            code
         })
     }
 

@@ -227,18 +227,15 @@ impl Dispatch {
             awaited: rule.is_awaited(endpoint),
         };
         let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, die(lease));
-        let settlement = match settlement {
-            // Stopped, and not because the daemon stops.
-            None if attempting.is_replaced() => Settlement::Superseded {
+        // Stopped, and not because the daemon stops; or it has failed by itself just before.
+        let is_over = settlement.as_ref().is_some_and(Settlement::is_end);
+        let settlement = if attempting.is_replaced() && !is_over {
+            Settlement::Superseded {
                 at: now,
                 reason: reason::REPLACED.to_owned(),
-            },
-            // It has failed by itself just before it was stopped.
-            Some(again) if attempting.is_replaced() && !again.is_end() => Settlement::Superseded {
-                at: now,
-                reason: reason::REPLACED.to_owned(),
-            },
-            settlement => settlement?,
+            }
+        } else {
+            settlement?
         };
         if let Settlement::Wait { due } = settlement {
             report::put_off(

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::list::{HEADS, as_json, line, wrong};
+use super::list::{HEADS, as_json, line};
 use super::select::{Selection, state_of};
 use super::{find, look};
 use crate::cli::place::unusable;
 use crate::cli::table::aligned;
-use crate::cli::{Format, NO, YES, complain, fail, say};
+use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::clock::Clock;
 use crate::store::sqlite::{self, Entry, Named};
 use crate::store::{DeliveryId, StoreError};

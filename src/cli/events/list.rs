@@ -8,8 +8,7 @@ use super::look;
 use super::select::{Selection, state_of};
 use crate::cli::place::unusable;
 use crate::cli::table::{aligned, one_line};
-use crate::cli::{Format, NO, UNKNOWN, YES, coloured, complain, fail, say};
-use crate::diagnostic::Findings;
+use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::store::sqlite::{Entry, History};
 use crate::store::{Refused, State};
 
@@ -87,12 +86,6 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         }
     };
     Ok(say(&text, if found.entries.is_empty() { NO } else { YES }))
-}
-
-/// A condition that is wrong; the exit code.
-pub fn wrong(findings: &Findings) -> u8 {
-    complain(&findings.render(coloured(&std::io::stderr())));
-    UNKNOWN
 }
 
 /// What stands over the columns of [`line()`].

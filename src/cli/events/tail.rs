@@ -6,12 +6,12 @@ use std::slice;
 use std::thread;
 use std::time::Duration;
 
-use super::list::{HEADS, as_json, line, wrong};
+use super::list::{HEADS, as_json, line};
 use super::look;
 use super::select::Selection;
 use crate::cli::place::unusable;
 use crate::cli::table::{in_columns, widen};
-use crate::cli::{Format, YES, fail};
+use crate::cli::{Format, YES, fail, wrong};
 use crate::store::StoreError;
 use crate::store::sqlite::{Entry, History};
 

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use self::request::Request;
-use super::{Format, NO, UNKNOWN, YES, coloured, complain, fail, say};
+use super::{Format, NO, YES, fail, say, wrong};
 use crate::act::Occasion;
 use crate::config;
 use crate::payload::Event;
@@ -50,10 +50,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> u8 {
     let rules = match config::load(&arguments.rules, config::environment()) {
         Ok(loaded) => loaded.rules,
-        Err(findings) => {
-            complain(&findings.render(coloured(&std::io::stderr())));
-            return UNKNOWN;
-        }
+        Err(findings) => return wrong(&findings),
     };
     let request = match Request::new(arguments, &rules) {
         Ok(request) => request,
