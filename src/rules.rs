@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::act::{Action, Retry};
 use crate::matching::Matcher;
 use crate::payload::Decode;
-use crate::store::{Overlap, Settings};
+use crate::store::{Overlap, Room, Settings};
 use crate::template::Template;
 use crate::verify::{Greeting, Refusal, Verification};
 
@@ -33,6 +33,8 @@ pub struct RuleSet {
     pub server: Server,
     /// Settings of the store.
     pub store: StoreSettings,
+    /// How many deliveries are under way at once.
+    pub room: Room,
     /// Settings of the logs.
     pub log: LogSettings,
     /// All endpoints.

@@ -28,6 +28,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     }
     let (server, max_body) = settings::server(root.given("server"), findings);
     let store = settings::store(root.given("store"), keyring, findings);
+    let deliveries = settings::deliveries(root.given("deliveries"), findings);
     let log = settings::log(root.given("log"), keyring, findings);
 
     let templates = Templates::new();
@@ -35,7 +36,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
         keyring,
         templates: &templates,
     };
-    let mut drafts = Drafts::new(server.public_url.as_deref(), max_body, &workshop);
+    let mut drafts = Drafts::new(server.public_url.as_deref(), max_body, deliveries, &workshop);
     drafts.describe(root.given("endpoints"), findings);
     rules(root.given("rules"), &mut drafts, findings);
 
@@ -66,6 +67,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
         files: BTreeSet::new(),
         server,
         store,
+        room: deliveries,
         log,
         endpoints,
         routes,

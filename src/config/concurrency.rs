@@ -3,15 +3,13 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::settings::MAX_DELIVERIES;
 use crate::act::Workshop;
 use crate::diagnostic::Findings;
 use crate::rules::Concurrency;
-use crate::store::Overlap;
+use crate::store::{Overlap, Room};
 use crate::template::Scope;
 use crate::yaml::Node;
-
-/// The most that a rule may ask for: more are never under way at once.
-const MAX_LIMIT: u32 = 64;
 
 /// The mapping under `concurrency`.
 #[derive(Deserialize)]
@@ -23,10 +21,12 @@ struct Fields {
     overlap: Option<Overlap>,
 }
 
-/// Reads the value of a rule's `concurrency`; `awaited` says whether the rule's sender waits for its outcome.
+/// Reads the value of a rule's `concurrency`; `awaited` says whether the rule's sender waits for its outcome, `room` how
+/// many are under way at once whatever a rule says.
 pub fn compile(
     node: Node<'_>,
     awaited: bool,
+    room: Room,
     workshop: &Workshop<'_>,
     findings: &mut Findings,
 ) -> Option<Concurrency> {
@@ -37,10 +37,19 @@ pub fn compile(
     }
     let fields: Fields = node.read(findings)?;
     let limit = fields.limit.unwrap_or(1);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let at = node.get("limit").unwrap_or(node);
-        let message = format!("`limit` is {limit}; it may be 1 to {MAX_LIMIT}");
+    let at = node.get("limit").unwrap_or(node);
+    if !(1..=MAX_DELIVERIES).contains(&limit) {
+        let message = format!("`limit` is {limit}; it may be 1 to {MAX_DELIVERIES}");
         findings.push(at.error("wrong-value", message));
+    } else if node.get("group").is_none() && limit as usize > most_of_one_rule(room) {
+        let most = most_of_one_rule(room);
+        let message =
+            format!("`limit` is {limit}, and no more than {most} of one rule are ever under way at once");
+        let finding = at.warning("limit", message);
+        findings.push(
+            finding
+                .hint("raise `deliveries: {limit: …, per_rule: …}`: a rule gets half of the slots at most"),
+        );
     }
     let overlap = fields.overlap.unwrap_or_default();
     if awaited && overlap != Overlap::Queue {
@@ -65,4 +74,9 @@ pub fn compile(
         limit,
         overlap,
     })
+}
+
+/// How many of one rule are under way at once at most: see [`Room`].
+fn most_of_one_rule(room: Room) -> usize {
+    room.per_rule.min(room.slots.div_ceil(2))
 }

@@ -23,6 +23,7 @@ use crate::units::{Period, Size};
 pub struct RulesFile {
     pub server: Option<IgnoredAny>,
     pub store: Option<IgnoredAny>,
+    pub deliveries: Option<IgnoredAny>,
     pub log: Option<IgnoredAny>,
     pub endpoints: Option<IgnoredAny>,
     pub rules: Option<IgnoredAny>,
@@ -55,6 +56,14 @@ pub struct StoreShape {
     pub path: Option<String>,
     pub keep: Option<IgnoredAny>,
     pub max_size: Option<Size>,
+}
+
+/// `deliveries:`.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliveriesShape {
+    pub limit: Option<u32>,
+    pub per_rule: Option<u32>,
 }
 
 /// `store.keep:`.

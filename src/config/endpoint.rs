@@ -12,6 +12,7 @@ use crate::act::Workshop;
 use crate::diagnostic::{Finding, Findings, Origin};
 use crate::matching::{Condition, Matcher};
 use crate::rules::{Endpoint, Greeters, Respond, Rule};
+use crate::store::Room;
 use crate::template::Scope;
 use crate::units::Size;
 use crate::verify::{Surroundings, Verification};
@@ -27,6 +28,8 @@ pub struct Drafts<'d, 'w> {
     /// The URL under which senders know this server.
     pub public_url: Option<&'w str>,
     max_body: Size,
+    /// How many deliveries are under way at once.
+    pub room: Room,
     /// What actions and templates are made with.
     pub workshop: &'w Workshop<'w>,
     list: Vec<Draft<'d>>,
@@ -55,10 +58,11 @@ pub struct Draft<'d> {
 
 impl<'d, 'w> Drafts<'d, 'w> {
     /// None yet.
-    pub fn new(public_url: Option<&'w str>, max_body: Size, workshop: &'w Workshop<'w>) -> Self {
+    pub fn new(public_url: Option<&'w str>, max_body: Size, room: Room, workshop: &'w Workshop<'w>) -> Self {
         Self {
             public_url,
             max_body,
+            room,
             workshop,
             list: Vec::new(),
             by_path: HashMap::new(),

@@ -34,7 +34,7 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
         .endpoint
         .as_deref()
         .and_then(|endpoint| drafts.named(endpoint, place, findings));
-    let (public_url, workshop) = (drafts.public_url, drafts.workshop);
+    let (public_url, room, workshop) = (drafts.public_url, drafts.room, drafts.workshop);
     let mut nowhere = drafts.nowhere(node);
     let draft = index.and_then(|index| drafts.at(index));
     let somewhere = draft.is_some();
@@ -68,7 +68,7 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
     let (actions, retries) = actions(node, awaited, workshop, findings);
     let concurrency = node
         .given("concurrency")
-        .and_then(|node| concurrency::compile(node, awaited, workshop, findings));
+        .and_then(|node| concurrency::compile(node, awaited, room, workshop, findings));
     let window = shape.replay_window.or(draft.shape.replay_window);
     if window.is_some_and(|window| window.0.is_zero()) {
         let place = node.get("replay_window").unwrap_or(node);

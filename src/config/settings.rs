@@ -1,14 +1,14 @@
-//! `server`, `store` and `log`: how the daemon itself is set, with every default by name.
+//! `server`, `store`, `deliveries` and `log`: how the daemon itself is set, with every default by name.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::document::{KeepShape, LogFileShape, LogShape, ServerShape, StoreShape};
+use super::document::{DeliveriesShape, KeepShape, LogFileShape, LogShape, ServerShape, StoreShape};
 use crate::diagnostic::Findings;
 use crate::rules::{Listen, LogFile, LogSettings, Server, StoreSettings};
 use crate::secret::Keyring;
-use crate::store::{Keep, Settings};
+use crate::store::{Keep, Room, Settings};
 use crate::units::{Period, Size};
 use crate::yaml::Node;
 
@@ -30,6 +30,12 @@ const DEFAULT_KEEP_DEAD: Duration = Duration::from_hours(720);
 const DEFAULT_KEEP_REFUSED: u32 = 1000;
 /// `store.max_size`, in bytes.
 const DEFAULT_MAX_SIZE: Size = Size(1 << 30);
+/// `deliveries.limit`.
+const DEFAULT_DELIVERIES: u32 = 64;
+/// `deliveries.per_rule`.
+const DEFAULT_PER_RULE: u32 = 32;
+/// The most that either may be: each may be a process, or a connection.
+pub const MAX_DELIVERIES: u32 = 1024;
 /// `log.file.keep`.
 const DEFAULT_KEEP_LOGS: u16 = 14;
 
@@ -120,6 +126,23 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings)
             },
             max_size: Some(shape.max_size.unwrap_or(DEFAULT_MAX_SIZE).0),
         },
+    }
+}
+
+/// `deliveries:`, how many are under way at once.
+pub fn deliveries(node: Option<Node<'_>>, findings: &mut Findings) -> Room {
+    let shape: DeliveriesShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
+    for (key, given) in [("limit", shape.limit), ("per_rule", shape.per_rule)] {
+        at(node, key, |place| {
+            if given.is_some_and(|count| !(1..=MAX_DELIVERIES).contains(&count)) {
+                let message = format!("`{key}` may be 1 to {MAX_DELIVERIES}");
+                findings.push(place.error("limit", message));
+            }
+        });
+    }
+    Room {
+        slots: shape.limit.unwrap_or(DEFAULT_DELIVERIES) as usize,
+        per_rule: shape.per_rule.unwrap_or(DEFAULT_PER_RULE) as usize,
     }
 }
 

@@ -4,6 +4,7 @@
 //! does so in [`Waiting`]. The deciding (`settlement`, `answer`) is pure; time is passed in.
 
 mod answer;
+mod attempt;
 mod dispatch;
 mod fresh;
 mod greet;
@@ -17,7 +18,7 @@ mod usage;
 mod waiting;
 
 pub use answer::Answer;
-pub use dispatch::{Dispatch, MAX_RUNNING};
+pub use dispatch::Dispatch;
 pub use fresh::Fresh;
 pub use intake::{INVALID, Intake, undecodable, unstructured, without_credentials};
 pub use learn::{Learning, Relearn};

@@ -112,6 +112,27 @@ impl Taken {
     }
 }
 
+/// For how many leases there is room.
+///
+/// A rule may have another leased only while it has fewer than are free: alone it gets half of them, two get a third
+/// each, and what comes for one that has none finds room until as many rules as there are slots are at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// How many deliveries may be leased at once.
+    pub slots: usize,
+    /// How many of one rule, at most.
+    pub per_rule: usize,
+}
+
+/// What a call leases.
+#[derive(Clone, Debug, Default)]
+pub struct Leased {
+    /// The leases, in order.
+    pub leases: Vec<Lease>,
+    /// Whether more is due that there was no room for, so that the end of a lease may make room for it.
+    pub held_back: bool,
+}
+
 /// A delivery that is somebody's to work on.
 #[derive(Clone, Debug)]
 pub struct Lease {

@@ -14,8 +14,11 @@
 //! event that is compared with it; a remembered nonce is never shortened and keeps the event that it came with. A
 //! delivery that runs duplicates is always new. An event all of whose deliveries are duplicates leaves no trace.
 //!
-//! **Order.** Due deliveries are leased by due time, those of one due time in the order in which they were taken.
-//! The deliveries of one event were taken in the order of [`Taking::deliveries`].
+//! **Order.** Due deliveries of a rule are leased by due time, those of one due time in the order in which they were taken;
+//! so are those of all rules that may have another leased ([`Room`]). The deliveries of one event were taken in the order
+//! of [`Taking::deliveries`].
+//!
+//! **Fairness.** What waits for a rule that has no room stands in nobody else's way, however much it is.
 //!
 //! **Leases.** A delivery that is leased is leased to nobody else until it is settled or released. Leases live no
 //! longer than the opened store: after a crash or a reopen every unsettled delivery is waiting again, with the
@@ -60,8 +63,8 @@ use crate::clock::Timestamp;
 use crate::verify::EventId;
 
 pub use delivery::{
-    AttemptRecord, Delivery, DeliveryId, Lease, NewDelivery, Refused, SecretUse, Settled, Settlement, State,
-    Taken, Taking,
+    AttemptRecord, Delivery, DeliveryId, Lease, Leased, NewDelivery, Refused, Room, SecretUse, Settled,
+    Settlement, State, Taken, Taking,
 };
 pub use error::StoreError;
 pub use lane::{Lane, Overlap};
@@ -84,8 +87,8 @@ pub trait Store: Send + Sync + 'static {
     /// Writes an event down with its deliveries; the answer has one item for each of them, in their order.
     fn take(&self, taking: Taking) -> Answer<'_, Vec<Taken>>;
 
-    /// Leases deliveries that are due at `now`: at most `limit`, and perhaps fewer than are due.
-    fn lease(&self, limit: usize, now: Timestamp) -> Answer<'_, Vec<Lease>>;
+    /// Leases deliveries that are due at `now`: as many as there is room for, and perhaps fewer.
+    fn lease(&self, room: Room, now: Timestamp) -> Answer<'_, Leased>;
 
     /// Writes down how an attempt went and what becomes of the delivery, and ends its lease.
     fn settle(&self, settled: Settled) -> Answer<'_, ()>;
@@ -93,8 +96,8 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a lease without an attempt: the delivery waits again as it did. Nothing happens if it is not leased.
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()>;
 
-    /// When the next delivery is due, of those that wait and are not leased; perhaps in the past.
-    fn next_due(&self) -> Answer<'_, Option<Timestamp>>;
+    /// When the next delivery is due, of those that wait and for which there is room; perhaps in the past.
+    fn next_due(&self, room: Room) -> Answer<'_, Option<Timestamp>>;
 
     /// Remembers a refusal, soon and perhaps; it never waits and never fails.
     fn refuse(&self, refused: Refused);

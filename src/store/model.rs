@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::contract::{Memory, Sqlite, Subject, after, arrival, nonce, record};
+use super::contract::{Memory, ROOM, Sqlite, Subject, after, arrival, nonce, record};
 use super::{
-    DeliveryId, Keep, Lane, Lease, NewDelivery, Overlap, SecretUse, Settings, Settled, Settlement,
-    StoreError, Taken,
+    DeliveryId, Keep, Lane, Lease, Leased, NewDelivery, Overlap, Room, SecretUse, Settings, Settled,
+    Settlement, StoreError, Taken,
 };
 use crate::clock::Timestamp;
 use crate::verify::EventId;
@@ -19,7 +19,7 @@ enum Step {
     Take(Vec<NewDelivery>),
     /// The id of an earlier event, again.
     TakeAgain(usize, NewDelivery),
-    Lease(usize),
+    Lease(Room),
     /// Of one of the deliveries seen so far, leased or not.
     Settle(usize, Option<u32>, Settlement),
     Release(usize),
@@ -85,7 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::vec(new_delivery(), 0..4).prop_map(Step::Take),
         1 => (any::<usize>(), new_delivery()).prop_map(|(event, delivery)| Step::TakeAgain(event, delivery)),
-        4 => (0_usize..5).prop_map(Step::Lease),
+        4 => (0_usize..6, 1_usize..4).prop_map(|(slots, per_rule)| Step::Lease(Room { slots, per_rule })),
         6 => (any::<usize>(), any::<Option<u32>>(), settlement())
             .prop_map(|(delivery, attempt, settlement)| Step::Settle(delivery, attempt, settlement)),
         1 => any::<usize>().prop_map(Step::Release),
@@ -133,7 +133,7 @@ impl Pair {
                     self.take(&received, &[delivery]).await;
                 }
             }
-            Step::Lease(limit) => self.lease(limit).await,
+            Step::Lease(room) => self.lease(room).await,
             Step::Settle(delivery, attempt, settlement) => self.settle(delivery, attempt, &settlement).await,
             Step::Release(delivery) => {
                 if let Some([memory, sqlite]) = self.delivery(delivery) {
@@ -200,9 +200,9 @@ impl Pair {
         }
     }
 
-    async fn lease(&self, limit: usize) {
-        let numbered = |store: usize, leases: Vec<Lease>| {
-            let numbered = leases.into_iter().map(|lease| {
+    async fn lease(&self, room: Room) {
+        let numbered = |store: usize, leased: Leased| {
+            let numbered = leased.leases.into_iter().map(|lease| {
                 let Lease {
                     rule,
                     action,
@@ -218,10 +218,10 @@ impl Pair {
                     format!("{rule} {action} {attempt} {event} {unverified:?} {in_lane} {superseded:?}"),
                 )
             });
-            numbered.collect::<Vec<Numbered>>()
+            (numbered.collect::<Vec<Numbered>>(), leased.held_back)
         };
-        let memory = self.memory.store().lease(limit, self.now()).await.unwrap();
-        let sqlite = self.sqlite.store().lease(limit, self.now()).await.unwrap();
+        let memory = self.memory.store().lease(room, self.now()).await.unwrap();
+        let sqlite = self.sqlite.store().lease(room, self.now()).await.unwrap();
         assert_eq!(numbered(0, memory), numbered(1, sqlite));
     }
 
@@ -252,7 +252,15 @@ impl Pair {
     async fn compare(&self) {
         let (memory, sqlite) = (self.memory.store(), self.sqlite.store());
         assert_eq!(memory.counts().await, sqlite.counts().await);
-        assert_eq!(memory.next_due().await, sqlite.next_due().await);
+        for room in [
+            ROOM,
+            Room {
+                slots: 4,
+                per_rule: 2,
+            },
+        ] {
+            assert_eq!(memory.next_due(room).await, sqlite.next_due(room).await);
+        }
         assert_eq!(memory.secrets().await, sqlite.secrets().await);
         for event in &self.events {
             let numbered = async |store: usize, of: &dyn super::Store| {

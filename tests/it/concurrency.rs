@@ -223,8 +223,8 @@ fn as_many_go_together_as_the_limit_says() {
 #[test]
 fn check_says_what_is_wrong_with_it() {
     for (concurrency, words) in [
-        ("{limit: 0}", "`limit` is 0; it may be 1 to 64"),
-        ("{limit: 65}", "`limit` is 65; it may be 1 to 64"),
+        ("{limit: 0}", "`limit` is 0; it may be 1 to 1024"),
+        ("{limit: 1025}", "`limit` is 1025; it may be 1 to 1024"),
         ("{overlap: drop}", "unknown value `drop`"),
         ("3", "`concurrency` is a mapping"),
         ("{group: '{{ nothing }}'}", "nothing"),
@@ -320,4 +320,51 @@ fn what_waited_for_one_that_was_dropped_begins_at_the_next_start() {
     daemon.eventually("the second ends", || {
         written(&daemon, "deploy.txt").contains(&"end 2".to_owned())
     });
+}
+
+#[test]
+fn a_rule_that_hangs_does_not_hold_up_another_however_much_waits_for_it() {
+    let record = "
+  - name: record
+    endpoint: /record
+    verify: none
+    actions: [{append: record.txt, line: \"{{ payload.n }}\"}]
+";
+    let slow = rule("slow", "{limit: 3}").replace("    concurrency: {limit: 3}\n", "");
+    let text = format!("deliveries: {{limit: 8, per_rule: 5}}\nrules:{slow}{record}");
+    let daemon = Scenario::new().rules(&text).start();
+    for n in 0..200 {
+        send(&daemon, "/slow", &format!(r#"{{"n": {n}}}"#));
+    }
+    // As many as it leaves free.
+    daemon.eventually("four begin", || written(&daemon, "slow.txt").len() == 4);
+    for n in 0..20 {
+        send(&daemon, "/record", &format!(r#"{{"n": {n}}}"#));
+        daemon.eventually("it is recorded", || written(&daemon, "record.txt").len() == n + 1);
+    }
+    assert_eq!(written(&daemon, "slow.txt").len(), 4);
+    // More, as soon as the file says so.
+    daemon.rewrite(&text.replace("limit: 8", "limit: 64"));
+    daemon.eventually("five begin", || written(&daemon, "slow.txt").len() == 5);
+    go(&daemon);
+    daemon.eventually("all have ended", || written(&daemon, "slow.txt").len() == 400);
+}
+
+#[test]
+fn check_warns_of_a_limit_that_is_never_reached() {
+    let words = "no more than 32 of one rule are ever under way at once";
+    for (limit, warned) in [(33, true), (32, false)] {
+        let rules = format!("rules:{}", rule("a", &format!("{{limit: {limit}}}")));
+        let output = Scenario::new().rules(&rules).hookyard(&["check"]);
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text.contains(words), warned, "{text}");
+    }
+    let rules = "deliveries: {limit: 0, per_rule: 1025}\nrules: []\n";
+    let output = Scenario::new().rules(rules).hookyard(&["check"]);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    for words in ["`limit` may be 1 to 1024", "`per_rule` may be 1 to 1024"] {
+        assert!(text.contains(words), "{text}");
+    }
 }

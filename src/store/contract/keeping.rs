@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Subject, after, arrival, done, owed};
+use super::{ROOM, Subject, after, arrival, done, owed};
 use crate::store::{
     Keep, NewDelivery, Refused, SECRETS_KEPT, SecretUse, Settings, Settlement, StoreError, Taken,
 };
@@ -229,7 +229,7 @@ pub async fn a_closed_store_says_so<S: Subject>() {
     let store = subject.store();
     store.close().await.unwrap();
     assert_eq!(store.close().await, Err(StoreError::Closed));
-    assert_eq!(store.next_due().await, Err(StoreError::Closed));
+    assert_eq!(store.next_due(ROOM).await, Err(StoreError::Closed));
     assert_eq!(store.secrets().await, Err(StoreError::Closed));
     let taken = subject.take(&arrival(0), &[owed("deploy", &[])]).await;
     assert_eq!(taken, Err(StoreError::Closed));

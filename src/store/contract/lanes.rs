@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Subject, after, arrival, done, owed, retry};
+use super::{ROOM, Subject, after, arrival, done, owed, retry};
 use crate::store::lane::reason;
 use crate::store::{DeliveryId, Lane, NewDelivery, Overlap, Settings, Settlement, State, Taken};
 
@@ -61,7 +61,7 @@ pub async fn what_waits_for_another_attempt_keeps_its_turn_also_after_a_crash<S:
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     subject.settle(first, retry(500)).await;
     assert_eq!(subject.lease_all(after(499)).await, []);
-    assert_eq!(subject.store().next_due().await, Ok(Some(after(500))));
+    assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(500))));
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(499)).await, []);
     assert_eq!(subject.lease_all(after(500)).await, [first]);
@@ -75,7 +75,7 @@ pub async fn what_waits_for_another_attempt_keeps_its_turn_also_after_a_crash<S:
     subject.settle(first, done(600)).await;
     assert_eq!(subject.lease_all(after(600)).await, [second]);
     subject.settle(second, done(600)).await;
-    assert_eq!(subject.store().next_due().await, Ok(None));
+    assert_eq!(subject.store().next_due(ROOM).await, Ok(None));
 }
 
 pub async fn what_has_the_wider_limit_does_not_wait_for_what_it_ended<S: Subject>() {
@@ -151,7 +151,7 @@ pub async fn what_is_under_way_is_to_be_stopped_where_it_is_replaced<S: Subject>
     };
     // If nobody lived to stop it, nobody begins it anew.
     let subject = subject.crash();
-    let leases = subject.store().lease(9, after(0)).await.unwrap();
+    let leases = subject.leases(after(0)).await;
     assert_eq!(leases.len(), 1);
     assert_eq!(leases[0].delivery, first);
     assert_eq!(leases[0].superseded.as_deref(), Some(reason::REPLACED));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{Subject, after, arrival, done, owed, retry};
-use crate::store::{NewDelivery, Settings, State};
+use super::{ROOM, Subject, after, arrival, done, owed, retry};
+use crate::store::{NewDelivery, Room, Settings, State};
 
 fn due_at(millis: i64) -> NewDelivery {
     NewDelivery {
@@ -23,8 +23,14 @@ pub async fn due_deliveries_are_leased_by_due_time_then_by_arrival<S: Subject>()
     }
     let order = [4, 1, 3, 0, 2].map(|index| taken[index]);
     let subject = subject.crash();
-    let first = subject.store().lease(2, after(20)).await.unwrap();
-    let mut leased: Vec<_> = first.iter().map(|lease| lease.delivery).collect();
+    let mut leased = Vec::new();
+    for slots in [1, 3] {
+        let room = Room { slots, ..ROOM };
+        let first = subject.store().lease(room, after(20)).await.unwrap();
+        leased.extend(first.leases.iter().map(|lease| lease.delivery));
+        assert!(first.held_back);
+    }
+    assert_eq!(leased.len(), 2);
     leased.extend(subject.lease_all(after(20)).await);
     assert_eq!(leased, order);
     // One that is tried again is behind those that were due before it, and before those that come after it.
@@ -37,7 +43,9 @@ pub async fn nobody_leases_what_is_leased_or_not_due<S: Subject>() {
     let subject = S::open(Settings::default());
     let delivery = subject.take_new(&arrival(0), due_at(10)).await;
     assert_eq!(subject.lease_all(after(9)).await, []);
-    assert!(subject.store().lease(0, after(10)).await.unwrap().is_empty());
+    let none = Room { slots: 0, ..ROOM };
+    let leased = subject.store().lease(none, after(10)).await.unwrap();
+    assert!(leased.leases.is_empty() && leased.held_back);
     assert_eq!(subject.lease_all(after(10)).await, [delivery]);
     assert_eq!(subject.lease_all(after(10)).await, []);
 }
@@ -49,9 +57,13 @@ pub async fn many_callers_lease_everything_once<S: Subject>() {
         all.insert(subject.take_new(&arrival(0), due_at(0)).await);
     }
     let mut callers = JoinSet::new();
-    for _ in 0..20 {
+    for slots in (0..=200).step_by(10) {
         let store = subject.shared();
-        callers.spawn(async move { store.lease(15, after(0)).await.unwrap() });
+        let room = Room {
+            per_rule: slots,
+            ..ROOM
+        };
+        callers.spawn(async move { store.lease(room, after(0)).await.unwrap().leases });
     }
     let leased: Vec<_> = callers.join_all().await.into_iter().flatten().collect();
     assert_eq!(leased.len(), 200);
@@ -87,7 +99,7 @@ pub async fn leases_end_with_a_crash<S: Subject>() {
     subject.settle(ended, done(0)).await;
     assert_eq!(subject.lease_all(after(1)).await, [tried]);
     let subject = subject.crash();
-    let leases = subject.store().lease(9, after(1)).await.unwrap();
+    let leases = subject.leases(after(1)).await;
     assert_eq!(
         (leases.len(), leases[0].delivery, leases[0].attempt),
         (1, tried, 2)
@@ -97,25 +109,25 @@ pub async fn leases_end_with_a_crash<S: Subject>() {
 pub async fn the_next_due_time_is_that_of_the_first_unleased_delivery<S: Subject>() {
     let subject = S::open(Settings::default());
     let store = subject.store();
-    assert_eq!(store.next_due().await, Ok(None));
+    assert_eq!(store.next_due(ROOM).await, Ok(None));
     subject.take_new(&arrival(0), due_at(50)).await;
     let first = subject.take_new(&arrival(0), due_at(40)).await;
-    assert_eq!(store.next_due().await, Ok(Some(after(40))));
+    assert_eq!(store.next_due(ROOM).await, Ok(Some(after(40))));
     assert_eq!(subject.lease_all(after(40)).await, [first]);
-    assert_eq!(store.next_due().await, Ok(Some(after(50))));
+    assert_eq!(store.next_due(ROOM).await, Ok(Some(after(50))));
     subject.settle(first, retry(45)).await;
-    assert_eq!(store.next_due().await, Ok(Some(after(45))));
+    assert_eq!(store.next_due(ROOM).await, Ok(Some(after(45))));
     subject.lease_all(after(50)).await;
-    assert_eq!(store.next_due().await, Ok(None));
+    assert_eq!(store.next_due(ROOM).await, Ok(None));
     let subject = subject.crash();
-    assert_eq!(subject.store().next_due().await, Ok(Some(after(45))));
+    assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(45))));
 }
 
 pub async fn deliveries_of_one_event_share_it<S: Subject>() {
     let subject = S::open(Settings::default());
     let both = [owed("deploy", &["a"]), owed("record", &["a"])];
     subject.take(&arrival(0), &both).await.unwrap();
-    let leases = subject.store().lease(9, after(0)).await.unwrap();
+    let leases = subject.leases(after(0)).await;
     assert_eq!(
         leases.iter().map(|lease| &*lease.rule).collect::<Vec<_>>(),
         ["deploy", "record"]
@@ -136,14 +148,89 @@ pub async fn why_a_delivery_is_not_verified_comes_back_with_it<S: Subject>() {
         .await
         .unwrap();
     // Leased from memory, and read back from the disk.
-    let leases = subject.store().lease(2, after(0)).await.unwrap();
+    let leases = subject.leases(after(0)).await;
     let marks: Vec<_> = leases.iter().map(|lease| lease.unverified.clone()).collect();
     assert_eq!(marks, [why.clone(), None]);
     let subject = subject.crash();
-    let leases = subject.store().lease(2, after(0)).await.unwrap();
+    let leases = subject.leases(after(0)).await;
     let marks: Vec<_> = leases.iter().map(|lease| lease.unverified.clone()).collect();
     assert_eq!(marks, [why.clone(), None]);
     let listed = subject.store().deliveries(received.id).await.unwrap();
     let marks: Vec<_> = listed.into_iter().map(|delivery| delivery.unverified).collect();
     assert_eq!(marks, [why, None]);
+}
+
+pub async fn a_slow_rule_does_not_hold_up_another_however_much_waits_for_it<S: Subject>() {
+    let subject = S::open(Settings::default());
+    for _ in 0..300 {
+        subject.take_new(&arrival(0), owed("slow", &[])).await;
+    }
+    let room = Room {
+        slots: 8,
+        per_rule: 64,
+    };
+    let store = subject.store();
+    let leased = store.lease(room, after(0)).await.unwrap();
+    assert_eq!((leased.leases.len(), leased.held_back), (4, true));
+    let again = store.lease(room, after(0)).await.unwrap();
+    assert!(again.leases.is_empty() && again.held_back);
+    // Nothing is due for which there is room, and then that which comes later than all of it.
+    assert_eq!(store.next_due(room).await, Ok(None));
+    subject
+        .take_new(
+            &arrival(0),
+            NewDelivery {
+                due: after(9),
+                ..owed("other", &[])
+            },
+        )
+        .await;
+    assert_eq!(store.next_due(room).await, Ok(Some(after(9))));
+    let other = store.lease(room, after(9)).await.unwrap();
+    let rules: Vec<&str> = other.leases.iter().map(|lease| &*lease.rule).collect();
+    assert_eq!((rules, other.held_back), (vec!["other"], true));
+    // The end of one makes room for the next of the slow one, in order.
+    subject.settle(leased.leases[0].delivery, done(9)).await;
+    let next = store.lease(room, after(9)).await.unwrap();
+    assert_eq!((next.leases.len(), next.held_back), (1, true));
+    let subject = subject.crash();
+    let leased = subject.store().lease(room, after(9)).await.unwrap();
+    assert_eq!((leased.leases.len(), leased.held_back), (5, true));
+}
+
+pub async fn slots_are_shared_and_what_comes_new_finds_room<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let room = Room {
+        slots: 12,
+        per_rule: 64,
+    };
+    let mut found = Vec::new();
+    for rule in ["a", "b", "c", "d", "e", "f"] {
+        for _ in 0..20 {
+            subject.take_new(&arrival(0), owed(rule, &[])).await;
+        }
+        found.push(subject.store().lease(room, after(0)).await.unwrap().leases.len());
+    }
+    // Each gets as many as it leaves free, rounded up; even the last gets one.
+    assert_eq!(found, [6, 3, 2, 1, 0, 0]);
+    assert_eq!(found.iter().sum::<usize>(), 12);
+}
+
+pub async fn of_one_rule_no_more_are_leased_than_there_may_be<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        all.push(subject.take_new(&arrival(0), owed("deploy", &[])).await);
+    }
+    let room = Room {
+        slots: 64,
+        per_rule: 2,
+    };
+    let two = subject.store().lease(room, after(0)).await.unwrap();
+    assert_eq!((two.leases.len(), two.held_back), (2, true));
+    // A rule that waits for another attempt has given its slot back.
+    subject.settle(all[0], retry(50)).await;
+    let third = subject.store().lease(room, after(0)).await.unwrap();
+    assert_eq!(third.leases.len(), 1);
+    assert_eq!(third.leases[0].delivery, all[2]);
 }

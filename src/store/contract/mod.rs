@@ -10,7 +10,7 @@ mod subject;
 mod taking;
 
 pub(super) use subject::{
-    Memory, Sqlite, Subject, after, arrival, done, nonce, owed, record, retry, taking_of,
+    Memory, ROOM, Sqlite, Subject, after, arrival, done, nonce, owed, record, retry, taking_of,
 };
 
 /// Runs every promise against every implementation.
@@ -57,6 +57,9 @@ promises! {
         a_released_delivery_waits_as_it_did,
         leases_end_with_a_crash,
         the_next_due_time_is_that_of_the_first_unleased_delivery,
+        a_slow_rule_does_not_hold_up_another_however_much_waits_for_it,
+        slots_are_shared_and_what_comes_new_finds_room,
+        of_one_rule_no_more_are_leased_than_there_may_be,
         deliveries_of_one_event_share_it,
         why_a_delivery_is_not_verified_comes_back_with_it;
     lanes:

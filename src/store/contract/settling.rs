@@ -1,9 +1,9 @@
 //! What becomes of a delivery.
 
-use super::{Subject, after, arrival, done, owed, record, retry};
+use super::{ROOM, Subject, after, arrival, done, owed, record, retry};
 use crate::store::{
-    ATTEMPTS_LISTED, AttemptRecord, Counts, DeliveryId, NewDelivery, Settings, Settled, Settlement, State,
-    StoreError, Taken,
+    ATTEMPTS_LISTED, AttemptRecord, Counts, DeliveryId, NewDelivery, Room, Settings, Settled, Settlement,
+    State, StoreError, Taken,
 };
 
 fn settled(delivery: DeliveryId, attempt: AttemptRecord, settlement: Settlement) -> Settled {
@@ -45,7 +45,7 @@ pub async fn the_next_action_begins_with_its_first_attempt<S: Subject>() {
         .unwrap();
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(6)).await, []);
-    let leases = subject.store().lease(1, after(7)).await.unwrap();
+    let leases = subject.leases(after(7)).await;
     assert_eq!((leases[0].action, leases[0].attempt), (1, 1));
     assert_eq!(subject.store().attempts(delivery).await, Ok(vec![record(0, 2)]));
 }
@@ -59,12 +59,12 @@ pub async fn a_retry_keeps_the_action_and_raises_the_attempt<S: Subject>() {
     };
     subject.settle(delivery, next).await;
     for attempt in 1..4 {
-        let leases = subject.store().lease(1, after(0)).await.unwrap();
+        let leases = subject.leases(after(0)).await;
         assert_eq!((leases[0].action, leases[0].attempt), (2, attempt));
         subject.settle(delivery, retry(0)).await;
     }
     let subject = subject.crash();
-    let leases = subject.store().lease(1, after(0)).await.unwrap();
+    let leases = subject.leases(after(0)).await;
     assert_eq!((leases[0].action, leases[0].attempt), (2, 4));
 }
 
@@ -84,11 +84,11 @@ pub async fn what_is_put_off_keeps_its_attempt_also_after_a_crash<S: Subject>() 
             .settle(delivery, Settlement::Wait { due: after(due) })
             .await;
         assert_eq!(subject.lease_all(after(due - 1)).await, []);
-        assert_eq!(subject.store().next_due().await, Ok(Some(after(due))));
+        assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(due))));
     }
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(8)).await, []);
-    let leases = subject.store().lease(1, after(9)).await.unwrap();
+    let leases = subject.leases(after(9)).await;
     assert_eq!((leases[0].action, leases[0].attempt), (1, 2));
 }
 
@@ -104,7 +104,7 @@ pub async fn what_is_done_is_done<S: Subject>() {
         .unwrap();
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(i64::from(u32::MAX))).await, []);
-    assert_eq!(subject.store().next_due().await, Ok(None));
+    assert_eq!(subject.store().next_due(ROOM).await, Ok(None));
     let listed = subject.store().deliveries(given.id).await.unwrap();
     assert_eq!(
         (listed.len(), &listed[0].state),
@@ -217,7 +217,8 @@ pub async fn everything_is_counted<S: Subject>() {
         let both = [owed("deploy", &[&nonce]), owed("record", &[&nonce])];
         subject.take(&arrival(0), &both).await.unwrap();
     }
-    let leases = subject.store().lease(6, after(0)).await.unwrap();
+    let room = Room { per_rule: 3, ..ROOM };
+    let leases = subject.store().lease(room, after(0)).await.unwrap().leases;
     for lease in &leases[..2] {
         subject.settle(lease.delivery, done(0)).await;
     }

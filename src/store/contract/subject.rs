@@ -14,9 +14,16 @@ use crate::clock::Timestamp;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    AttemptRecord, DeliveryId, NewDelivery, Settings, Settled, Settlement, Store, StoreError, Taken, Taking,
+    AttemptRecord, DeliveryId, Lease, NewDelivery, Room, Settings, Settled, Settlement, Store, StoreError,
+    Taken, Taking,
 };
 use crate::verify::{EventId, Nonce, Received};
+
+/// Room for everything.
+pub const ROOM: Room = Room {
+    slots: usize::MAX,
+    per_rule: usize::MAX,
+};
 
 /// An implementation of [`Store`] that can be opened, ended and opened again.
 pub trait Subject: Sized {
@@ -46,8 +53,13 @@ pub trait Subject: Sized {
 
     /// Leases all that is due.
     async fn lease_all(&self, now: Timestamp) -> Vec<DeliveryId> {
-        let leases = self.store().lease(usize::MAX, now).await.unwrap();
+        let leases = self.leases(now).await;
         leases.iter().map(|lease| lease.delivery).collect()
+    }
+
+    /// Leases all that is due, and says all of it.
+    async fn leases(&self, now: Timestamp) -> Vec<Lease> {
+        self.store().lease(ROOM, now).await.unwrap().leases
     }
 
     /// Settles without an attempt.

@@ -10,7 +10,7 @@ use crate::store::{NewDelivery, Settings, StoreError, Taken};
 use crate::verify::Received;
 
 async fn comes_back<S: Subject>(subject: S, given: &Received) {
-    let leases = subject.store().lease(10, after(0)).await.unwrap();
+    let leases = subject.leases(after(0)).await;
     let [lease] = &leases[..] else {
         panic!("{leases:?}");
     };

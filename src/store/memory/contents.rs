@@ -9,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
 use crate::store::{
-    AttemptRecord, Counts, Delivery, DeliveryId, Lane, Lease, NewDelivery, Refused, SECRETS_KEPT, SecretUse,
-    Settings, Settled, Settlement, State, StoreError, Taken, Taking,
+    AttemptRecord, Counts, Delivery, DeliveryId, Lane, Lease, Leased, NewDelivery, Refused, Room,
+    SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, State, StoreError, Taken, Taking,
 };
 use crate::verify::{EventId, Received};
 
@@ -165,17 +165,23 @@ impl Contents {
     }
 
     /// Leases what is due, in order.
-    pub fn lease(&mut self, limit: usize, now: Timestamp) -> Vec<Lease> {
-        let mut due: Vec<&mut Kept> = self.deliveries.iter_mut().collect();
-        due.retain(|kept| kept.waits_for().is_some_and(|due| due <= now));
-        // A stable sort: those of one due time stay in the order in which they were taken.
-        due.sort_by_key(|kept| kept.due);
+    pub fn lease(&mut self, room: Room, now: Timestamp) -> Leased {
         let mut leases = Vec::new();
-        for kept in due.into_iter().take(limit) {
+        let mut under_way = self.under_way();
+        let due = |kept: &Kept| kept.waits_for().filter(|due| *due <= now);
+        loop {
+            let waiting = self.deliveries.iter().enumerate();
+            let with_room = waiting.filter(|(_, kept)| under_way.leave(room, &kept.delivery.rule));
+            // Those of one due time in the order in which they were taken.
+            let first = with_room.filter_map(|(at, kept)| Some((due(kept)?, at))).min();
+            let Some(kept) = first.and_then(|(_, at)| self.deliveries.get_mut(at)) else {
+                break;
+            };
             let Some(event) = self.events.get(&kept.delivery.event) else {
-                continue;
+                break;
             };
             kept.delivery.state = State::Leased;
+            under_way.add(&kept.delivery.rule);
             leases.push(Lease {
                 delivery: kept.delivery.id,
                 rule: Arc::clone(&kept.delivery.rule),
@@ -189,7 +195,26 @@ impl Contents {
                 replays: 0,
             });
         }
-        leases
+        let held_back = self.deliveries.iter().any(|kept| due(kept).is_some());
+        Leased { leases, held_back }
+    }
+
+    /// When the next of those is due for which there is room.
+    pub fn next_due(&self, room: Room) -> Option<Timestamp> {
+        let under_way = self.under_way();
+        let waiting = self.deliveries.iter();
+        let with_room = waiting.filter(|kept| under_way.leave(room, &kept.delivery.rule));
+        with_room.filter_map(Kept::waits_for).min()
+    }
+
+    fn under_way(&self) -> UnderWay {
+        let mut under_way = UnderWay::default();
+        for kept in &self.deliveries {
+            if matches!(kept.delivery.state, State::Leased) {
+                under_way.add(&kept.delivery.rule);
+            }
+        }
+        under_way
     }
 
     /// Ends a lease with what becomes of the delivery.
@@ -334,6 +359,26 @@ impl Contents {
             }
         }
         now.since(last) > keep
+    }
+}
+
+/// How many deliveries are leased.
+#[derive(Default)]
+struct UnderWay {
+    all: usize,
+    of: HashMap<Arc<str>, usize>,
+}
+
+impl UnderWay {
+    fn add(&mut self, rule: &Arc<str>) {
+        self.all += 1;
+        *self.of.entry(Arc::clone(rule)).or_default() += 1;
+    }
+
+    /// Whether they leave room for another of a rule.
+    fn leave(&self, room: Room, rule: &str) -> bool {
+        let free = room.slots.saturating_sub(self.all);
+        self.of.get(rule).copied().unwrap_or(0) < room.per_rule.min(free)
     }
 }
 

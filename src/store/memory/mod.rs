@@ -8,10 +8,10 @@ mod lanes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::contents::{Contents, Kept};
+use self::contents::Contents;
 use super::{
-    ATTEMPTS_LISTED, Answer, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId, Lease, Refused,
-    SecretUse, Settings, Settled, Store, StoreError, Taken, Taking,
+    ATTEMPTS_LISTED, Answer, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId, Leased, Refused,
+    Room, SecretUse, Settings, Settled, Store, StoreError, Taken, Taking,
 };
 use crate::clock::Timestamp;
 use crate::verify::EventId;
@@ -71,8 +71,8 @@ impl Store for MemoryStore {
         self.answer(move |contents| contents.take(taking))
     }
 
-    fn lease(&self, limit: usize, now: Timestamp) -> Answer<'_, Vec<Lease>> {
-        self.answer(move |contents| Ok(contents.lease(limit, now)))
+    fn lease(&self, room: Room, now: Timestamp) -> Answer<'_, Leased> {
+        self.answer(move |contents| Ok(contents.lease(room, now)))
     }
 
     fn settle(&self, settled: Settled) -> Answer<'_, ()> {
@@ -92,8 +92,8 @@ impl Store for MemoryStore {
         })
     }
 
-    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
-        self.answer(|contents| Ok(contents.deliveries.iter().filter_map(Kept::waits_for).min()))
+    fn next_due(&self, room: Room) -> Answer<'_, Option<Timestamp>> {
+        self.answer(move |contents| Ok(contents.next_due(room)))
     }
 
     fn refuse(&self, refused: Refused) {

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::fresh::Fresh;
-use super::queue::{Place, Queue};
+use super::queue::{Queue, Waits};
 use super::tally::Tally;
 use crate::store::{DeliveryId, Settings, StoreError};
 
@@ -25,12 +25,12 @@ pub(super) struct Batch<'w> {
     pub full: Option<StoreError>,
     /// How the counts change.
     pub tally: Tally,
-    /// Places at which deliveries wait from now on.
-    pub waiting: Vec<Place>,
+    /// Where deliveries wait from now on.
+    pub waiting: Vec<Waits>,
     /// What was written for the first time, by its row: it may be leased before it has to be read.
     pub fresh: Vec<(i64, Fresh)>,
-    /// Places of those that ended without having been leased: what is in memory of them goes.
-    pub withdrawn: Vec<Place>,
+    /// Where those waited that ended without having been leased: what is in memory of them goes.
+    pub withdrawn: Vec<Waits>,
     /// Leases that end.
     pub ended: HashSet<DeliveryId>,
 }

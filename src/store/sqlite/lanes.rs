@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::change::Batch;
-use super::queue::{Place, Queue};
+use super::queue::{Place, Queue, Waits};
 use super::rows::parsed;
 use super::settling::end;
 use crate::clock::Timestamp;
@@ -19,10 +19,10 @@ const DROPPED: &str = "SELECT seq FROM deliveries WHERE held = 2";
 
 const DROPPED_OF: &str = "SELECT count(*) FROM deliveries WHERE lane = ?1 AND held = 2";
 
-const MEMBERS: &str = "SELECT seq, id, held, due FROM deliveries \
+const MEMBERS: &str = "SELECT seq, id, held, due, rule FROM deliveries \
      WHERE lane = ?1 AND state = 'waiting' AND held IN (0, 1) ORDER BY held, seq";
 
-const NEXT_HELD: &str = "SELECT seq, due, lane_limit FROM deliveries \
+const NEXT_HELD: &str = "SELECT seq, due, lane_limit, rule FROM deliveries \
      WHERE lane = ?1 AND state = 'waiting' AND held = 1 ORDER BY seq LIMIT 1";
 
 const HELD: &str =
@@ -45,7 +45,7 @@ pub(super) enum Turn {
 
 /// One that is not over yet.
 struct Member {
-    place: Place,
+    waits: Waits,
     id: String,
     held: bool,
 }
@@ -87,7 +87,7 @@ pub(super) fn enter(
                 });
                 if let Some(delivery) = leased {
                     let mut doom = batch.connection.prepare_cached(DOOM)?;
-                    doom.execute(params![member.place.seq, reason::REPLACED])?;
+                    doom.execute(params![member.waits.place.seq, reason::REPLACED])?;
                     stop.push(delivery);
                     left += 1;
                 } else {
@@ -134,27 +134,28 @@ pub(super) fn look_again(connection: &mut Connection, queue: &Queue) -> rusqlite
     transaction.commit()
 }
 
-/// Lets as many begin as there is room for; their places.
-fn begin_next(connection: &Connection, lane: &str) -> rusqlite::Result<Vec<Place>> {
+/// Lets as many begin as there is room for; where they wait.
+fn begin_next(connection: &Connection, lane: &str) -> rusqlite::Result<Vec<Waits>> {
     let mut begins = Vec::new();
-    while let Some((place, limit)) = next_held(connection, lane)? {
+    while let Some((waits, limit)) = next_held(connection, lane)? {
         let mut begun = connection.prepare_cached(BEGUN)?;
         let begun: i64 = begun.query_row([lane], |row| row.get(0))?;
         if begun >= limit.max(1) {
             break;
         }
-        connection.prepare_cached(BEGIN)?.execute([place.seq])?;
-        begins.push(place);
+        connection.prepare_cached(BEGIN)?.execute([waits.place.seq])?;
+        begins.push(waits);
     }
     Ok(begins)
 }
 
 /// The first that is held, and how many may be under way before it.
-fn next_held(connection: &Connection, lane: &str) -> rusqlite::Result<Option<(Place, i64)>> {
+fn next_held(connection: &Connection, lane: &str) -> rusqlite::Result<Option<(Waits, i64)>> {
     let mut next = connection.prepare_cached(NEXT_HELD)?;
     let row = next.query_row([lane], |row| {
         let (seq, due) = (row.get(0)?, row.get(1)?);
-        Ok((Place { due, seq }, row.get(2)?))
+        let (rule, place) = (row.get(3)?, Place { due, seq });
+        Ok((Waits { rule, place }, row.get(2)?))
     });
     row.optional()
 }
@@ -164,8 +165,9 @@ fn members(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Vec<Member>> {
     let mut members = batch.connection.prepare_cached(MEMBERS)?;
     let read = members.query_map([lane], |row| {
         let (seq, due) = (row.get(0)?, row.get(3)?);
+        let (rule, place) = (row.get(4)?, Place { due, seq });
         Ok(Member {
-            place: Place { due, seq },
+            waits: Waits { rule, place },
             id: row.get(1)?,
             held: row.get(2)?,
         })
@@ -176,7 +178,7 @@ fn members(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Vec<Member>> {
 /// Ends one that nobody has leased.
 fn withdraw(batch: &mut Batch<'_>, member: &Member, at: Timestamp, why: &str) -> rusqlite::Result<()> {
     batch.tally.done += 1;
-    end(batch, member.place, "done", at.as_millis(), Some(why))?;
-    batch.withdrawn.push(member.place);
+    end(batch, member.waits.place, "done", at.as_millis(), Some(why))?;
+    batch.withdrawn.push(member.waits.clone());
     Ok(())
 }

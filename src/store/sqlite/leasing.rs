@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::change::Called;
-use super::queue::Place;
+use super::queue::Waits;
 use super::reading;
 use super::rows::{Unreadable, parsed};
 use super::settling::Settle;
 use super::writer::Writer;
 use crate::clock::Timestamp;
-use crate::store::{DeliveryId, Lease, Settled, Settlement, StoreError};
+use crate::store::{DeliveryId, Lease, Leased, Room, Settled, Settlement, StoreError};
 use crate::verify::Received;
 
 /// How many bytes of bodies one call hands out, or one body if that is larger.
@@ -18,50 +18,53 @@ const BYTES: usize = 16 << 20;
 
 /// Leases on their way to whoever asked. Dropped unread, they are given back.
 pub(super) struct Offer {
-    leases: Vec<Lease>,
+    leased: Leased,
     returned: Arc<Mutex<Vec<DeliveryId>>>,
 }
 
 impl Offer {
     /// Leases, and where they go if nobody accepts them.
-    pub fn new(leases: Vec<Lease>, returned: Arc<Mutex<Vec<DeliveryId>>>) -> Self {
-        Self { leases, returned }
+    pub fn new(leased: Leased, returned: Arc<Mutex<Vec<DeliveryId>>>) -> Self {
+        Self { leased, returned }
     }
 
     /// They are the caller's now.
-    pub fn accept(mut self) -> Vec<Lease> {
-        std::mem::take(&mut self.leases)
+    pub fn accept(mut self) -> Leased {
+        std::mem::take(&mut self.leased)
     }
 }
 
 impl Drop for Offer {
     fn drop(&mut self) {
-        if !self.leases.is_empty() {
-            let leased = self.leases.iter().map(|lease| lease.delivery);
+        if !self.leased.leases.is_empty() {
+            let leased = self.leased.leases.iter().map(|lease| lease.delivery);
             super::held(&self.returned).extend(leased);
         }
     }
 }
 
 impl Writer {
-    /// The first place in the queue, read on from the disk if need be.
-    pub fn first(&mut self) -> rusqlite::Result<Option<Place>> {
-        while self.queue.first().is_none() {
-            let Some(after) = self.queue.read_on_after() else {
-                return Ok(None);
-            };
-            let read = reading::places_after(&self.file.connection, after)?;
-            self.queue.refill(&read, super::queue::REFILL);
+    /// The first in the queues of rules that may have another leased, read on from the disk if need be.
+    pub fn first(&mut self, room: Room) -> rusqlite::Result<Option<Waits>> {
+        let connection = &self.file.connection;
+        if !self.queue.is_complete() {
+            self.queue.begin(reading::rules_that_wait(connection)?);
         }
-        Ok(self.queue.first())
+        while let Some((rule, after, count)) = self.queue.dry() {
+            let read = reading::places_after(connection, &rule, after, count)?;
+            self.queue.refill(&rule, &read, count);
+        }
+        Ok(self.queue.first(room))
     }
 
     /// Leases what is due, in order.
-    pub fn lease(&mut self, limit: usize, now: Timestamp) -> Result<Vec<Lease>, StoreError> {
+    pub fn lease(&mut self, room: Room, now: Timestamp) -> Result<Leased, StoreError> {
         let mut leases = Vec::new();
-        let result = self.lease_into(&mut leases, limit, now);
-        match result {
-            Ok(()) => Ok(leases),
+        match self.lease_into(&mut leases, room, now) {
+            Ok(()) => {
+                let held_back = self.queue.is_due(now.as_millis());
+                Ok(Leased { leases, held_back })
+            }
             Err(error) => {
                 for lease in leases {
                     self.queue.release(lease.delivery);
@@ -71,17 +74,17 @@ impl Writer {
         }
     }
 
-    fn lease_into(&mut self, leases: &mut Vec<Lease>, limit: usize, now: Timestamp) -> rusqlite::Result<()> {
+    fn lease_into(&mut self, leases: &mut Vec<Lease>, room: Room, now: Timestamp) -> rusqlite::Result<()> {
         self.look_round()?;
         let mut events: HashMap<i64, (Arc<Received>, String)> = HashMap::new();
         let mut bytes = 0;
-        while leases.len() < limit && bytes < BYTES {
-            let Some(place) = self.first()?.filter(|place| place.due <= now.as_millis()) else {
+        while bytes < BYTES {
+            let first = self.first(room)?;
+            let Some(waits) = first.filter(|waits| waits.place.due <= now.as_millis()) else {
                 break;
             };
-            if let Some(fresh) = self.fresh.take(place.seq) {
-                self.queue.take_first();
-                self.queue.lease(fresh.delivery, place);
+            if let Some(fresh) = self.fresh.take(waits.place.seq) {
+                self.queue.lease(fresh.delivery, waits);
                 bytes += fresh.received.body.len();
                 leases.push(Lease {
                     delivery: fresh.delivery,
@@ -99,23 +102,23 @@ impl Writer {
             }
             // Taken out of the queue only when everything about it has been read.
             let connection = &self.file.connection;
-            let Some(waiting) = reading::waiting(connection, place)? else {
-                self.queue.take_first();
+            let Some(waiting) = reading::waiting(connection, waits.place)? else {
+                self.queue.forget(&waits);
                 continue;
             };
             let event = match events.get(&waiting.event) {
                 Some(event) => Ok(event.clone()),
                 None => reading::event(connection, waiting.event)?,
             };
-            self.queue.take_first();
             let delivery = parsed::<DeliveryId>("id", &waiting.id);
             let ((received, decode), delivery) = match (event, delivery) {
                 (Ok(event), Ok(delivery)) => (event, delivery),
                 (Err(unreadable), Ok(delivery)) => {
-                    self.give_up(delivery, place, now, &unreadable);
+                    self.give_up(delivery, waits, now, &unreadable);
                     continue;
                 }
                 (_, Err(Unreadable(reason))) => {
+                    self.queue.forget(&waits);
                     tracing::error!(delivery = waiting.id, reason, "a delivery has an id that is none");
                     continue;
                 }
@@ -126,10 +129,11 @@ impl Writer {
             {
                 bytes += received.body.len();
             }
-            self.queue.lease(delivery, place);
+            let rule = Arc::clone(&waits.rule);
+            self.queue.lease(delivery, waits);
             leases.push(Lease {
                 delivery,
-                rule: Arc::from(waiting.rule),
+                rule,
                 action: waiting.action,
                 attempt: waiting.attempt,
                 received,
@@ -144,9 +148,9 @@ impl Writer {
     }
 
     /// Makes a dead letter of what cannot be read, so that it does not stand in the way of the others for ever.
-    fn give_up(&mut self, delivery: DeliveryId, place: Place, now: Timestamp, unreadable: &Unreadable) {
+    fn give_up(&mut self, delivery: DeliveryId, waits: Waits, now: Timestamp, unreadable: &Unreadable) {
         tracing::error!(%delivery, reason = unreadable.0, "an event cannot be read back");
-        self.queue.lease(delivery, place);
+        self.queue.lease(delivery, waits);
         let settlement = Settlement::Dead {
             at: now,
             reason: format!("the event cannot be read back: {}", unreadable.0),

@@ -48,8 +48,8 @@ use self::taking::Take;
 pub use self::upkeep::{Soundness, Vacuumed, back_up, check, vacuum};
 use self::writer::{CALLS, Command, Writer};
 use super::{
-    Answer, AttemptRecord, Counts, Delivery, DeliveryId, Lease, Refused, SecretUse, Settings, Settled, Store,
-    StoreError, Taken, Taking,
+    Answer, AttemptRecord, Counts, Delivery, DeliveryId, Leased, Refused, Room, SecretUse, Settings, Settled,
+    Store, StoreError, Taken, Taking,
 };
 use crate::clock::Timestamp;
 use crate::live::Live;
@@ -145,9 +145,9 @@ impl Store for SqliteStore {
         self.write(move || Take::new(taking))
     }
 
-    fn lease(&self, limit: usize, now: Timestamp) -> Answer<'_, Vec<Lease>> {
+    fn lease(&self, room: Room, now: Timestamp) -> Answer<'_, Leased> {
         let returned = Arc::clone(&self.returned);
-        let offer = self.read(move |writer| Ok(Offer::new(writer.lease(limit, now)?, returned)));
+        let offer = self.read(move |writer| Ok(Offer::new(writer.lease(room, now)?, returned)));
         Box::pin(async move { Ok(offer.await?.accept()) })
     }
 
@@ -165,11 +165,11 @@ impl Store for SqliteStore {
         })
     }
 
-    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
-        self.read(|writer| {
-            let first = writer.look_round().and_then(|()| writer.first());
+    fn next_due(&self, room: Room) -> Answer<'_, Option<Timestamp>> {
+        self.read(move |writer| {
+            let first = writer.look_round().and_then(|()| writer.first(room));
             let first = first.map_err(|error| writer.meaning(&error))?;
-            Ok(first.map(|place| Timestamp::from_millis(place.due)))
+            Ok(first.map(|waits| Timestamp::from_millis(waits.place.due)))
         })
     }
 

@@ -1,14 +1,15 @@
-//! Who is next: the head of the queue, and the leases, in memory; the queue itself is on disk.
+//! Who is next: a queue for each rule, of which the heads, and the leases, are in memory; the queues themselves are on disk.
 //!
-//! The head holds every delivery that waits and is not leased up to a horizon, in order; what lies beyond it is read
-//! from the index when the head runs out. So a lease never looks at what is leased, and a million waiting deliveries
-//! take no more memory than a thousand.
+//! The head of a rule's queue holds every delivery of it that waits and is not leased up to a horizon, in order; what
+//! lies beyond is read from the index when the head runs out. So a lease never looks at what is leased, nor at what
+//! waits for a rule that has no room, and a million waiting deliveries take no more memory than a thousand.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use crate::store::DeliveryId;
+use crate::store::{DeliveryId, Room};
 
-/// A place in the queue: by due time, then in the order of arrival.
+/// A place in the queue of its rule: by due time, then in the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     /// When it is due, in milliseconds.
@@ -30,93 +31,164 @@ impl Place {
     };
 }
 
-/// How many places the head holds at most; past it the later half is left to the disk.
-const HEAD: usize = 8192;
+/// A place in the queue of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waits {
+    /// The rule.
+    pub rule: Arc<str>,
+    /// Where in its queue.
+    pub place: Place,
+}
 
-/// How many places are read from the disk at once.
+/// How many places all heads hold together, roughly; past its share of them the later half of a head is left to the disk.
+const PLACES: usize = 8192;
+
+/// The share of a head, however many there are.
+const LEAST: usize = 32;
+
+/// How many places are read from the disk at once, at most.
 pub(super) const REFILL: usize = 1024;
 
-/// The head of the queue, and the leases.
-#[derive(Debug)]
+/// The queues, and the leases.
+#[derive(Debug, Default)]
 pub(super) struct Queue {
-    head: BTreeSet<Place>,
+    heads: HashMap<Arc<str>, Head>,
+    /// The first place of each head that has one.
+    fronts: BTreeMap<Place, Arc<str>>,
+    /// Heads that have run out, with more of them on disk.
+    dry: HashSet<Arc<str>>,
+    /// Whether every rule that something waits for has a head.
+    complete: bool,
+    leases: HashMap<DeliveryId, Waits>,
+    leased: HashSet<i64>,
+    under_way: HashMap<Arc<str>, usize>,
+}
+
+/// The head of one rule's queue.
+#[derive(Debug)]
+struct Head {
+    places: BTreeSet<Place>,
     /// Everything up to here that waits is in the head.
     horizon: Place,
-    leases: HashMap<DeliveryId, Place>,
-    leased: HashSet<i64>,
 }
 
 impl Queue {
-    /// A queue of which nothing is known yet.
+    /// Queues of which nothing is known yet.
     pub fn new() -> Self {
-        Self {
-            head: BTreeSet::new(),
-            horizon: Place::FIRST,
-            leases: HashMap::new(),
-            leased: HashSet::new(),
-        }
+        Self::default()
     }
 
-    /// Forgets the head but not the leases: somebody else has written to the file.
+    /// Forgets the heads but not the leases: somebody else has written to the file.
     pub fn look_again(&mut self) {
-        self.head.clear();
-        self.horizon = Place::FIRST;
+        self.heads.clear();
+        self.fronts.clear();
+        self.dry.clear();
+        self.complete = false;
     }
 
-    /// A delivery waits at `place`, on disk too.
-    pub fn wait(&mut self, place: Place) {
-        if place > self.horizon {
+    /// Whether it is known for which rules something waits; if not, they are to be [`begin`](Self::begin)ned with.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// These are the rules for which something waits, on disk.
+    pub fn begin(&mut self, rules: Vec<Arc<str>>) {
+        self.look_again();
+        for rule in rules {
+            let places = BTreeSet::new();
+            let horizon = Place::FIRST;
+            self.heads.insert(Arc::clone(&rule), Head { places, horizon });
+            self.dry.insert(rule);
+        }
+        self.complete = true;
+    }
+
+    /// A delivery waits, on disk too.
+    pub fn wait(&mut self, Waits { rule, place }: Waits) {
+        if !self.complete {
             return;
         }
-        self.head.insert(place);
-        if self.head.len() > HEAD {
-            let kept = self.head.iter().nth(HEAD / 2).copied();
+        let share = self.share();
+        let head = self.heads.entry(Arc::clone(&rule)).or_insert_with(|| Head {
+            places: BTreeSet::new(),
+            horizon: Place::LAST,
+        });
+        if place > head.horizon {
+            return;
+        }
+        let front = head.places.first().copied();
+        head.places.insert(place);
+        if head.places.len() > share {
+            let kept = head.places.iter().nth(share / 2).copied();
             if let Some(first_left) = kept {
-                drop(self.head.split_off(&first_left));
-                self.horizon = self.head.last().copied().unwrap_or(Place::FIRST);
+                drop(head.places.split_off(&first_left));
+                head.horizon = head.places.last().copied().unwrap_or(Place::FIRST);
             }
+        }
+        self.put_in_front(&rule, front);
+    }
+
+    /// Nobody waits there any longer, on disk either.
+    pub fn forget(&mut self, Waits { rule, place }: &Waits) {
+        if let Some(head) = self.heads.get_mut(rule) {
+            let front = head.places.first().copied();
+            head.places.remove(place);
+            self.put_in_front(rule, front);
         }
     }
 
-    /// Nobody waits at `place` any longer, on disk either.
-    pub fn forget(&mut self, place: Place) {
-        self.head.remove(&place);
+    /// The first of those whose rule may have another leased; none if there is no such in the heads.
+    pub fn first(&self, room: Room) -> Option<Waits> {
+        let free = room.slots.saturating_sub(self.leases.len());
+        let most = room.per_rule.min(free);
+        let mut fronts = self.fronts.iter();
+        let (place, rule) = fronts.find(|(_, rule)| self.under_way(rule) < most)?;
+        Some(Waits {
+            rule: Arc::clone(rule),
+            place: *place,
+        })
     }
 
-    /// The first place; none if the head is empty.
-    pub fn first(&self) -> Option<Place> {
-        self.head.first().copied()
+    /// Whether anything in the heads is due.
+    pub fn is_due(&self, now: i64) -> bool {
+        self.fronts
+            .first_key_value()
+            .is_some_and(|(place, _)| place.due <= now)
     }
 
-    /// Takes the first place away.
-    pub fn take_first(&mut self) -> Option<Place> {
-        self.head.pop_first()
+    /// A rule whose head has run out, the place after which to read on, and how many.
+    pub fn dry(&self) -> Option<(Arc<str>, Place, usize)> {
+        let rule = self.dry.iter().next()?;
+        let after = self.heads.get(rule)?.horizon;
+        Some((Arc::clone(rule), after, (self.share() / 2).min(REFILL)))
     }
 
-    /// The place after which to read on, unless everything is known.
-    pub fn read_on_after(&self) -> Option<Place> {
-        (self.horizon < Place::LAST).then_some(self.horizon)
-    }
-
-    /// The places read after the horizon, in order; fewer than were asked for are the last there are.
-    pub fn refill(&mut self, read: &[Place], asked: usize) {
+    /// The places read after the horizon of a rule, in order; fewer than were asked for are the last there are.
+    pub fn refill(&mut self, rule: &Arc<str>, read: &[Place], asked: usize) {
+        let Some(head) = self.heads.get_mut(rule) else {
+            return;
+        };
+        let front = head.places.first().copied();
         let fresh = read.iter().filter(|place| !self.leased.contains(&place.seq));
-        self.head.extend(fresh);
-        self.horizon = match read.last() {
+        head.places.extend(fresh);
+        head.horizon = match read.last() {
             Some(last) if read.len() >= asked => *last,
             _ => Place::LAST,
         };
+        self.put_in_front(rule, front);
     }
 
-    /// Somebody leases the delivery at a place that has been taken away.
-    pub fn lease(&mut self, delivery: DeliveryId, place: Place) {
-        self.leases.insert(delivery, place);
-        self.leased.insert(place.seq);
+    /// Somebody leases a delivery, which waits no longer.
+    pub fn lease(&mut self, delivery: DeliveryId, waits: Waits) {
+        self.forget(&waits);
+        *self.under_way.entry(Arc::clone(&waits.rule)).or_default() += 1;
+        self.leased.insert(waits.place.seq);
+        self.leases.insert(delivery, waits);
     }
 
-    /// The place at which a leased delivery waited.
-    pub fn leased(&self, delivery: DeliveryId) -> Option<Place> {
-        self.leases.get(&delivery).copied()
+    /// Where a leased delivery waited.
+    pub fn leased(&self, delivery: DeliveryId) -> Option<&Waits> {
+        self.leases.get(&delivery)
     }
 
     /// Whether the delivery of this row is leased.
@@ -124,23 +196,67 @@ impl Queue {
         self.leased.contains(&seq)
     }
 
-    /// Ends a lease; the place at which the delivery waited.
-    pub fn end(&mut self, delivery: DeliveryId) -> Option<Place> {
-        let place = self.leases.remove(&delivery)?;
-        self.leased.remove(&place.seq);
-        Some(place)
+    /// Ends a lease; where the delivery waited.
+    pub fn end(&mut self, delivery: DeliveryId) -> Option<Waits> {
+        let waits = self.leases.remove(&delivery)?;
+        self.leased.remove(&waits.place.seq);
+        if let Some(count) = self.under_way.get_mut(&waits.rule) {
+            *count -= 1;
+            if *count == 0 {
+                self.under_way.remove(&waits.rule);
+            }
+        }
+        Some(waits)
     }
 
     /// Ends a lease without a change: the delivery waits where it did.
     pub fn release(&mut self, delivery: DeliveryId) {
-        if let Some(place) = self.end(delivery) {
-            self.wait(place);
+        if let Some(waits) = self.end(delivery) {
+            self.wait(waits);
         }
     }
 
     /// How many deliveries are leased.
     pub fn leases(&self) -> usize {
         self.leases.len()
+    }
+
+    /// How many deliveries of a rule are leased.
+    fn under_way(&self, rule: &str) -> usize {
+        self.under_way.get(rule).copied().unwrap_or(0)
+    }
+
+    /// How many places one head may hold.
+    fn share(&self) -> usize {
+        (PLACES / self.heads.len().max(1)).max(LEAST)
+    }
+
+    /// The head of a rule has changed, whose first place was `before`.
+    fn put_in_front(&mut self, rule: &Arc<str>, before: Option<Place>) {
+        let Some(head) = self.heads.get(rule) else {
+            return;
+        };
+        let first = head.places.first().copied();
+        if first != before {
+            if let Some(before) = before {
+                self.fronts.remove(&before);
+            }
+            if let Some(first) = first {
+                self.fronts.insert(first, Arc::clone(rule));
+            }
+        }
+        match first {
+            Some(_) => {
+                self.dry.remove(rule);
+            }
+            None if head.horizon < Place::LAST => {
+                self.dry.insert(Arc::clone(rule));
+            }
+            None => {
+                self.dry.remove(rule);
+                self.heads.remove(rule);
+            }
+        }
     }
 }
 
@@ -149,23 +265,48 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
 
+    const ALL: Room = Room {
+        slots: usize::MAX,
+        per_rule: usize::MAX,
+    };
+
     fn place(due: i64, seq: i64) -> Place {
         Place { due, seq }
     }
 
-    /// Reads on from a disk, as the store does.
+    fn rule(name: &str) -> Arc<str> {
+        Arc::from(name)
+    }
+
+    fn waits(name: &str, due: i64, seq: i64) -> Waits {
+        let rule = rule(name);
+        Waits {
+            rule,
+            place: place(due, seq),
+        }
+    }
+
+    fn delivery(number: i64) -> DeliveryId {
+        DeliveryId::new(Timestamp::from_millis(number))
+    }
+
+    /// Reads on from a disk, as the store does, on which all is of one rule.
     fn next(queue: &mut Queue, disk: &BTreeSet<Place>) -> Option<Place> {
-        while queue.first().is_none() {
-            let after = queue.read_on_after()?;
+        if !queue.is_complete() {
+            queue.begin(vec![rule("one")]);
+        }
+        while let Some((rule, after, count)) = queue.dry() {
             let read: Vec<_> = disk
                 .iter()
                 .copied()
                 .filter(|place| *place > after)
-                .take(REFILL)
+                .take(count)
                 .collect();
-            queue.refill(&read, REFILL);
+            queue.refill(&rule, &read, count);
         }
-        queue.take_first()
+        let first = queue.first(ALL)?;
+        queue.forget(&first);
+        Some(first.place)
     }
 
     #[test]
@@ -176,14 +317,14 @@ mod tests {
         // Everything is known, so all of them come into the head, until it is full.
         for seq in 0..20_000 {
             disk.insert(place(7, seq));
-            queue.wait(place(7, seq));
-            assert!(queue.head.len() <= HEAD);
+            queue.wait(waits("one", 7, seq));
+            assert!(queue.heads["one"].places.len() <= PLACES);
         }
         let mut leases = Vec::new();
         for seq in 0..20_000 {
             assert_eq!(next(&mut queue, &disk), Some(place(7, seq)));
-            let delivery = DeliveryId::new(Timestamp::from_millis(seq));
-            queue.lease(delivery, place(7, seq));
+            let delivery = delivery(seq);
+            queue.lease(delivery, waits("one", 7, seq));
             leases.push(delivery);
         }
         // All are leased, so none is found again, though all are on disk.
@@ -201,7 +342,7 @@ mod tests {
         assert_eq!(next(&mut queue, &disk), Some(place(0, 0)));
         for new in [place(5, 4000), place(2000, 4001)] {
             disk.insert(new);
-            queue.wait(new);
+            queue.wait(waits("one", new.due, new.seq));
         }
         disk.remove(&place(0, 0));
         let mut seen = Vec::new();
@@ -209,5 +350,50 @@ mod tests {
             seen.push(place);
         }
         assert_eq!(seen, disk.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn many_rules_share_what_one_may_hold() {
+        let mut queue = Queue::new();
+        queue.begin(Vec::new());
+        let held = |queue: &Queue| queue.heads.values().map(|head| head.places.len()).sum::<usize>();
+        for seq in 0..1000 {
+            for rule in 0..100 {
+                queue.wait(waits(&rule.to_string(), seq, seq * 100 + rule));
+            }
+        }
+        assert!(held(&queue) <= PLACES + LEAST * 100, "{}", held(&queue));
+        assert_eq!(queue.fronts.len(), 100);
+        assert_eq!(queue.first(ALL), Some(waits("0", 0, 0)));
+    }
+
+    #[test]
+    fn a_rule_is_passed_over_while_it_has_as_much_as_is_left() {
+        let mut queue = Queue::new();
+        queue.begin(Vec::new());
+        for seq in 0..20 {
+            queue.wait(waits("slow", 0, seq));
+        }
+        queue.wait(waits("other", 5, 20));
+        let mut room = Room {
+            slots: 8,
+            per_rule: 64,
+        };
+        let lease = |queue: &mut Queue, room| {
+            let first = queue.first(room)?;
+            queue.lease(delivery(first.place.seq), first.clone());
+            Some(first.rule.to_string())
+        };
+        // Half of the slots; then the other comes, however much waits before it.
+        for _ in 0..4 {
+            assert_eq!(lease(&mut queue, room).as_deref(), Some("slow"));
+        }
+        assert_eq!(lease(&mut queue, room).as_deref(), Some("other"));
+        assert_eq!(lease(&mut queue, room), None);
+        assert!(queue.is_due(0));
+        room.slots = 100;
+        room.per_rule = 5;
+        assert_eq!(lease(&mut queue, room).as_deref(), Some("slow"));
+        assert_eq!(lease(&mut queue, room), None);
     }
 }

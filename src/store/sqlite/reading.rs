@@ -5,22 +5,26 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::queue::{Place, REFILL};
+use super::queue::Place;
 use super::rows::{self, RECEIVED, Unreadable, parsed};
 use crate::clock::Timestamp;
 use crate::store::{ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, Refused, State};
 use crate::verify::{EventId, Received};
 
-/// Those of one due time, after one of them. Together with [`LATER`] this is `(due, seq) > (?1, ?2)`, for which `SQLite`
-/// would use the index by `due` alone, and walk over all of that due time again and again.
+/// Those of a rule and of one due time, after one of them. Together with [`LATER`] this is `(due, seq) > (?2, ?3)`, for which
+/// `SQLite` would use the index by `due` alone, and walk over all of that due time again and again.
 pub(super) const SAME_DUE: &str = "SELECT due, seq FROM deliveries \
-     WHERE state = 'waiting' AND held = 0 AND due = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+     WHERE state = 'waiting' AND held = 0 AND rule = ?1 AND due = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4";
 
-/// Those of later due times.
+/// Those of a rule, of later due times.
 pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
-     WHERE state = 'waiting' AND held = 0 AND due > ?1 ORDER BY due, seq LIMIT ?2";
+     WHERE state = 'waiting' AND held = 0 AND rule = ?1 AND due > ?2 ORDER BY due, seq LIMIT ?3";
 
-const WAITING: &str = "SELECT id, rule, action, attempt, event, unverified, reason, lane IS NOT NULL, replays \
+/// The first rule, by name, for which something waits, of those after one.
+pub(super) const NEXT_RULE: &str = "SELECT rule FROM deliveries \
+     WHERE state = 'waiting' AND held = 0 AND rule > ?1 ORDER BY rule LIMIT 1";
+
+const WAITING: &str = "SELECT id, action, attempt, event, unverified, reason, lane IS NOT NULL, replays \
      FROM deliveries WHERE seq = ?1 AND due = ?2 AND held = 0 AND state = 'waiting'";
 
 const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason, unverified FROM deliveries \
@@ -31,21 +35,41 @@ const ATTEMPTS: &str = "SELECT action, number, started_at, duration, outcome, de
 
 const REFUSED: &str = "SELECT at, endpoint, client, reason, headers FROM refused ORDER BY seq DESC LIMIT ?1";
 
-/// The next places in the queue, at most [`REFILL`] of them.
-pub(super) fn places_after(connection: &Connection, after: Place) -> rusqlite::Result<Vec<Place>> {
+/// The rules for which something waits. Each is found by a step in the index: what waits is not walked over.
+pub(super) fn rules_that_wait(connection: &Connection) -> rusqlite::Result<Vec<Arc<str>>> {
+    let mut next = connection.prepare_cached(NEXT_RULE)?;
+    let mut rules: Vec<Arc<str>> = Vec::new();
+    loop {
+        // No rule's name is empty.
+        let last = rules.last().map_or("", |rule| &**rule);
+        match next
+            .query_row([last], |row| row.get::<_, Arc<str>>(0))
+            .optional()?
+        {
+            Some(rule) => rules.push(rule),
+            None => return Ok(rules),
+        }
+    }
+}
+
+/// The next places in the queue of a rule, at most so many.
+pub(super) fn places_after(
+    connection: &Connection,
+    rule: &str,
+    after: Place,
+    count: usize,
+) -> rusqlite::Result<Vec<Place>> {
     let place = |row: &Row<'_>| {
         let (due, seq) = (row.get(0)?, row.get(1)?);
         Ok(Place { due, seq })
     };
     let rows = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let mut same_due = connection.prepare_cached(SAME_DUE)?;
-    let read = same_due.query_map(params![after.due, after.seq, rows(REFILL)], place)?;
+    let read = same_due.query_map(params![rule, after.due, after.seq, rows(count)], place)?;
     let mut places = read.collect::<rusqlite::Result<Vec<_>>>()?;
     let mut later = connection.prepare_cached(LATER)?;
-    for place in later.query_map(
-        params![after.due, rows(REFILL.saturating_sub(places.len()))],
-        place,
-    )? {
+    let left = rows(count.saturating_sub(places.len()));
+    for place in later.query_map(params![rule, after.due, left], place)? {
         places.push(place?);
     }
     Ok(places)
@@ -55,8 +79,6 @@ pub(super) fn places_after(connection: &Connection, after: Place) -> rusqlite::R
 pub(super) struct Waiting {
     /// Its id.
     pub id: String,
-    /// Its rule.
-    pub rule: String,
     /// The action that it has reached.
     pub action: usize,
     /// Which try at it is next.
@@ -79,14 +101,13 @@ pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result
     let row = waiting.query_row(params![place.seq, place.due], |row| {
         Ok(Waiting {
             id: row.get(0)?,
-            rule: row.get(1)?,
-            action: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX),
-            attempt: row.get(3)?,
-            event: row.get(4)?,
-            unverified: row.get(5)?,
-            superseded: row.get(6)?,
-            in_lane: row.get(7)?,
-            replays: row.get(8)?,
+            action: usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX),
+            attempt: row.get(2)?,
+            event: row.get(3)?,
+            unverified: row.get(4)?,
+            superseded: row.get(5)?,
+            in_lane: row.get(6)?,
+            replays: row.get(7)?,
         })
     });
     row.optional()

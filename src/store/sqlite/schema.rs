@@ -14,6 +14,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("schema_2.sql"),
     include_str!("schema_replays.sql"),
     include_str!("schema_lanes.sql"),
+    include_str!("schema_queues.sql"),
 ];
 
 /// The version that a store has when all of `steps` are taken.

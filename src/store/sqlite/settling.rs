@@ -1,10 +1,13 @@
 //! Writes down how an attempt went and what becomes of its delivery, in one transaction.
 
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::change::{Batch, Change, Failure};
 use super::lanes::leave;
-use super::queue::Place;
+use super::queue::{Place, Waits};
+use crate::clock::Timestamp;
 use crate::store::{AttemptRecord, Settled, Settlement, StoreError};
 
 // Each asks whether the delivery still waits where it was leased: it may have been dropped since, and even replayed.
@@ -41,13 +44,21 @@ impl Change for Settle {
             .queue
             .leased(delivery)
             .filter(|_| !batch.ended.contains(&delivery));
-        let Some(place @ Place { seq, .. }) = leased else {
+        let Some(Waits { rule, place }) = leased else {
             return Err(Failure::Own(StoreError::NotLeased { delivery }));
+        };
+        let (place, seq) = (*place, place.seq);
+        let again = |due: Timestamp| Waits {
+            rule: Arc::clone(rule),
+            place: Place {
+                due: due.as_millis(),
+                seq,
+            },
         };
         let found = match &self.0.settlement {
             Settlement::Next { action, due } => {
+                batch.waiting.push(again(*due));
                 let due = due.as_millis();
-                batch.waiting.push(Place { due, seq });
                 batch.connection.prepare_cached(NEXT)?.execute(params![
                     seq,
                     number(*action),
@@ -56,16 +67,16 @@ impl Change for Settle {
                 ])?
             }
             Settlement::Retry { due } => {
+                batch.waiting.push(again(*due));
                 let due = due.as_millis();
-                batch.waiting.push(Place { due, seq });
                 batch
                     .connection
                     .prepare_cached(RETRY)?
                     .execute(params![seq, due, place.due])?
             }
             Settlement::Wait { due } => {
+                batch.waiting.push(again(*due));
                 let due = due.as_millis();
-                batch.waiting.push(Place { due, seq });
                 let mut wait = batch.connection.prepare_cached(WAIT)?;
                 wait.execute(params![seq, due, place.due])?
             }

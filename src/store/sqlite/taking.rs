@@ -7,7 +7,7 @@ use rusqlite::{ErrorCode, OptionalExtension, params};
 use super::change::{Batch, Change, Failure};
 use super::fresh::Fresh;
 use super::lanes::{self, Turn};
-use super::queue::Place;
+use super::queue::{Place, Waits};
 use super::rows;
 use super::settling::end;
 use crate::clock::Timestamp;
@@ -149,7 +149,10 @@ impl Change for Take {
             let seq = batch.connection.last_insert_rowid();
             batch.tally.owed += 1;
             match turn {
-                Turn::Begins => batch.waiting.push(Place { due, seq }),
+                Turn::Begins => batch.waiting.push(Waits {
+                    rule: Arc::clone(&delivery.rule),
+                    place: Place { due, seq },
+                }),
                 Turn::Held => {
                     taken.push(Taken::New(id).stopping(stop));
                     continue;

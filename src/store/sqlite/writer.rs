@@ -249,15 +249,15 @@ impl Writer {
         for delivery in ended {
             self.queue.end(delivery);
         }
-        for place in waiting {
-            self.queue.wait(place);
+        for waits in waiting {
+            self.queue.wait(waits);
         }
         for (seq, fresh) in fresh {
             self.fresh.add(seq, fresh);
         }
-        for place in withdrawn {
-            self.queue.forget(place);
-            drop(self.fresh.take(place.seq));
+        for waits in withdrawn {
+            self.queue.forget(&waits);
+            drop(self.fresh.take(waits.place.seq));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::super::{
     Dropped, Filter, History, Lookup, Named, SqliteStore, back_up, check, drop_deliveries, replay, vacuum,
 };
-use crate::store::contract::{Sqlite, Subject, after, arrival, done, owed, record};
+use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, owed, record};
 use crate::store::{Settings, Settled, Settlement, State, Store, StoreError};
 
 fn dead(millis: i64) -> Settlement {
@@ -45,7 +45,7 @@ async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded(
 
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.waiting, counts.dead), (1, 0));
-    let leases = subject.store().lease(9, after(10)).await.unwrap();
+    let leases = subject.leases(after(10)).await;
     let lease = &leases[0];
     assert_eq!((lease.delivery, lease.action, lease.attempt), (id, 0, 1));
     let attempts = subject.store().attempts(id).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_backup_is_a_store_and_writes_over_nothing() {
     assert!(matches!(again, StoreError::Unopenable { .. }), "{again}");
     assert!(!target.with_file_name("copy.db.part").exists());
     let copy = SqliteStore::open(&target, Settings::default()).unwrap();
-    let leases = copy.lease(9, after(1)).await.unwrap();
+    let leases = copy.lease(ROOM, after(1)).await.unwrap().leases;
     assert_eq!(leases[0].delivery, id);
 }
 

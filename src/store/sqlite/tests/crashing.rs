@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::super::SqliteStore;
-use crate::store::contract::{Sqlite, Subject, after, arrival, done, owed, taking_of};
+use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, owed, taking_of};
 use crate::store::{Settings, Store, Taken};
 use crate::verify::EventId;
 
@@ -52,7 +52,7 @@ async fn whatever_was_answered_is_there_after_a_kill_in_the_midst_of_work() {
         let before: Vec<_> = answered.lock().unwrap().iter().copied().collect();
         let (_folder, path) = killed(&subject).await;
         let store = SqliteStore::open(&path, Settings::default()).unwrap();
-        let leases = store.lease(usize::MAX, after(0)).await.unwrap();
+        let leases = store.lease(ROOM, after(0)).await.unwrap().leases;
         let found: HashSet<_> = leases.iter().map(|lease| lease.received.id).collect();
         assert!(before.iter().all(|event| found.contains(event)));
         assert_eq!(found.len(), leases.len());
@@ -71,7 +71,7 @@ async fn a_log_cut_anywhere_holds_whole_events_and_no_half_ones() {
         order.insert(received.id.to_string(), number);
         let both = [owed("deploy", &[&nonce]), owed("record", &[&nonce])];
         subject.take(&received, &both).await.unwrap();
-        let leases = subject.store().lease(1, after(0)).await.unwrap();
+        let leases = subject.leases(after(0)).await;
         subject.settle(leases[0].delivery, done(0)).await;
     }
     let (_folder, path) = killed(&subject).await;

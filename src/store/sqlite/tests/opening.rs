@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::super::SqliteStore;
-use crate::store::contract::{Sqlite, Subject, after, arrival, owed, taking_of};
+use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, owed, taking_of};
 use crate::store::{Settings, Store, StoreError};
 
 /// A sound store of some pages, closed.
@@ -127,7 +127,7 @@ async fn a_newer_version_is_refused_also_while_it_is_only_in_the_log() {
     let newer = |path: &Path| StoreError::Newer {
         path: path.canonicalize().unwrap(),
         found: 7,
-        known: 4,
+        known: 5,
     };
     assert_eq!(refused(&path), newer(&path));
     let before = (fs::read(&copy).unwrap(), fs::read(log(&copy)).unwrap());
@@ -206,9 +206,9 @@ async fn a_draft_that_a_crash_has_left_is_no_hindrance() {
     let path = folder.path().join("hookyard.db");
     fs::write(path.with_extension("db.new"), "half").unwrap();
     let store = SqliteStore::open(&path, Settings::default()).unwrap();
-    assert_eq!(store.next_due().await, Ok(None));
+    assert_eq!(store.next_due(ROOM).await, Ok(None));
     assert!(!path.with_extension("db.new").exists());
     drop(store);
     let again = SqliteStore::open(&path, Settings::default()).unwrap();
-    assert!(again.lease(1, after(0)).await.unwrap().is_empty());
+    assert!(again.lease(ROOM, after(0)).await.unwrap().leases.is_empty());
 }

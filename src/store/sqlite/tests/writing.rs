@@ -6,10 +6,10 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use rusqlite::{Connection, params_from_iter};
 
-use super::super::reading::{LATER, SAME_DUE};
+use super::super::reading::{LATER, NEXT_RULE, SAME_DUE};
 use super::super::writer::Writer;
 use crate::clock::Timestamp;
-use crate::store::contract::{Sqlite, Subject, after, arrival, done, owed, record, retry, taking_of};
+use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, owed, record, retry, taking_of};
 use crate::store::{Answer, Refused, Settings, Settled, State, StoreError, Taken};
 use crate::verify::Received;
 
@@ -146,14 +146,14 @@ async fn leases_whose_taker_has_gone_away_are_taken_back() {
     let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
     // Held, for else the answer may be there before it was asked for a second time.
     let (go, going) = hold(&subject);
-    let mut lease = subject.store().lease(1, after(0));
+    let mut lease = subject.store().lease(ROOM, after(0));
     assert!(is_pending(&mut lease));
     go.send(()).unwrap();
     going.await.unwrap();
     // Carried out, and its answer is on the way.
     in_writer(&subject, |_| Ok(())).await;
     drop(lease);
-    assert_eq!(subject.store().next_due().await, Ok(Some(after(0))));
+    assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(0))));
     assert_eq!(subject.lease_all(after(0)).await, [delivery]);
 }
 
@@ -167,7 +167,7 @@ async fn what_another_program_writes_is_noticed() {
     let other = Connection::open(subject.path()).unwrap();
     other.execute("UPDATE deliveries SET due = 7", []).unwrap();
     assert_eq!(
-        subject.store().next_due().await,
+        subject.store().next_due(ROOM).await,
         Ok(Some(Timestamp::from_millis(7)))
     );
     assert_eq!(subject.lease_all(after(0)).await, [first]);
@@ -222,7 +222,11 @@ async fn refusals_that_find_no_room_are_dropped_and_counted() {
 #[tokio::test]
 async fn the_queue_is_read_by_its_index_from_where_it_is_read_on() {
     let subject = Sqlite::open(Settings::default());
-    for (sql, by) in [(SAME_DUE, "due=? AND seq>?"), (LATER, "due>?")] {
+    for (sql, by) in [
+        (SAME_DUE, "rule=? AND due=? AND seq>?"),
+        (LATER, "rule=? AND due>?"),
+        (NEXT_RULE, "rule>?"),
+    ] {
         let plan = in_writer(&subject, move |writer| {
             let mut plan = writer
                 .file
