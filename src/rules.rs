@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::act::{Action, Retry};
 use crate::matching::Matcher;
 use crate::payload::Decode;
-use crate::store::{Overlap, Room, Settings};
+use crate::store::{Debounce, Overlap, Room, Settings};
 use crate::template::Template;
 use crate::verify::{Greeting, Refusal, Verification};
 
@@ -170,6 +170,8 @@ pub struct Rule {
     pub retries: Vec<Retry>,
     /// How many of its deliveries are under way at once; none: as many as there is room for.
     pub concurrency: Option<Concurrency>,
+    /// How its deliveries wait for quiet; none: they do not.
+    pub debounce: Option<Debounce>,
     /// How the endpoint answers for an event that this rule took; the endpoint's own answer if none.
     pub respond: Option<Respond>,
 }

@@ -146,6 +146,7 @@ pub struct RuleShape {
     pub actions: Option<IgnoredAny>,
     pub retry: Option<IgnoredAny>,
     pub concurrency: Option<IgnoredAny>,
+    pub debounce: Option<IgnoredAny>,
     pub respond: Option<IgnoredAny>,
     pub enabled: Option<bool>,
 }

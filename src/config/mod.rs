@@ -6,6 +6,7 @@
 
 mod compile;
 mod concurrency;
+mod debounce;
 mod document;
 mod endpoint;
 mod reload;

@@ -1,6 +1,7 @@
 //! One of `rules:`.
 
 use super::concurrency;
+use super::debounce;
 use super::document::RuleShape;
 use super::endpoint::{Draft, Drafts, respond};
 use crate::act::{Action, Retry};
@@ -69,6 +70,9 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
     let concurrency = node
         .given("concurrency")
         .and_then(|node| concurrency::compile(node, awaited, room, workshop, findings));
+    let debounce = node
+        .given("debounce")
+        .and_then(|node| debounce::compile(node, awaited, findings));
     let window = shape.replay_window.or(draft.shape.replay_window);
     if window.is_some_and(|window| window.0.is_zero()) {
         let place = node.get("replay_window").unwrap_or(node);
@@ -92,6 +96,7 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
         actions,
         retries,
         concurrency,
+        debounce,
         respond: rule_respond,
     };
     draft.add(rule, condition);

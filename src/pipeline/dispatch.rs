@@ -100,7 +100,11 @@ impl Dispatch {
             return Some(Pause::for_room(LONGEST_SLEEP));
         }
         Some(match self.store.lease(room, self.clock.now()).await {
-            Ok(Leased { leases, held_back }) => {
+            Ok(Leased {
+                leases,
+                held_back,
+                stop,
+            }) => {
                 // Most often something else wakes us before, and then one question is saved.
                 let at_most = if leases.is_empty() {
                     self.until_next_due(room).await
@@ -110,6 +114,9 @@ impl Dispatch {
                 for lease in leases {
                     let attempting = self.running.begin(lease.delivery, abort);
                     running.spawn(Arc::clone(self).deliver(lease, attempting));
+                }
+                for delivery in stop {
+                    self.running.stop(delivery);
                 }
                 Pause {
                     at_most,

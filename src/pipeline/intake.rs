@@ -299,6 +299,7 @@ fn delivery(one: &Match<'_>, event: &Event) -> NewDelivery {
         nonces: one.proof.nonces.clone(),
         remember_until: now.plus(one.proof.memory(one.rule.replay_window)),
         run_duplicates: one.rule.on_duplicate == OnDuplicate::Run,
+        debounce: one.rule.debounce,
         due: now,
         unverified: one
             .unverified

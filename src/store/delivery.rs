@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::id::id_at;
-use crate::store::Lane;
+use crate::store::{Debounce, Lane};
 use crate::verify::{EventId, Nonce, Received};
 
 /// The id of a delivery: a version 7 UUID, made by the store.
@@ -66,6 +66,8 @@ pub struct NewDelivery {
     pub unverified: Option<Arc<str>>,
     /// The lane in which it goes; none: it waits for nobody.
     pub lane: Option<Lane>,
+    /// How it waits for quiet before it is due; none: it does not.
+    pub debounce: Option<Debounce>,
 }
 
 /// When a secret last matched.
@@ -131,6 +133,8 @@ pub struct Leased {
     pub leases: Vec<Lease>,
     /// Whether more is due that there was no room for, so that the end of a lease may make room for it.
     pub held_back: bool,
+    /// Those under way that are to be stopped for one whose wait for quiet is over.
+    pub stop: Vec<DeliveryId>,
 }
 
 /// A delivery that is somebody's to work on.

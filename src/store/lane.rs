@@ -1,8 +1,11 @@
-//! Lanes: groups of deliveries of which only so many are under way at once.
+//! Lanes: groups of deliveries of which only so many are under way at once; and the wait before one enters its lane.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
+
+use crate::clock::Timestamp;
 
 /// The lane of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,44 @@ pub enum Overlap {
     Coalesce,
 }
 
+impl Overlap {
+    /// All of them.
+    const ALL: [Self; 4] = [Self::Queue, Self::Skip, Self::Replace, Self::Coalesce];
+
+    /// Its name, as the rules file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Skip => "skip",
+            Self::Replace => "replace",
+            Self::Coalesce => "coalesce",
+        }
+    }
+
+    /// The one of that name; [`Self::Queue`] if there is none, which loses nothing.
+    pub fn from_name(name: &str) -> Self {
+        let named = Self::ALL.into_iter().find(|overlap| overlap.name() == name);
+        named.unwrap_or_default()
+    }
+}
+
+/// How a delivery waits until its rule has been left alone for a while. Of those that wait so, for one rule and in one
+/// lane, the newest alone is kept; it enters its lane when its wait is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Debounce {
+    /// How long nothing may come.
+    pub quiet: Duration,
+    /// How long the first of those that it stands for may have waited: then it is due, quiet or not.
+    pub at_most: Duration,
+}
+
+impl Debounce {
+    /// When one is due that came at `at`, and stands for others of which the first came at `since`.
+    pub fn due(self, at: Timestamp, since: Timestamp) -> Timestamp {
+        at.plus(self.quiet).min(since.plus(self.at_most)).max(at)
+    }
+}
+
 /// Why a delivery ended without being performed, as it is written down.
 pub mod reason {
     /// By [`Overlap::Skip`](super::Overlap::Skip).
@@ -38,4 +79,6 @@ pub mod reason {
     pub const REPLACED: &str = "superseded: a newer one has replaced it";
     /// By [`Overlap::Coalesce`](super::Overlap::Coalesce).
     pub const COALESCED: &str = "superseded: a newer one waits in its place";
+    /// By a [`Debounce`](super::Debounce).
+    pub const DEBOUNCED: &str = "superseded: a newer one came while it waited for quiet";
 }

@@ -67,7 +67,7 @@ pub use delivery::{
     Settlement, State, Taken, Taking,
 };
 pub use error::StoreError;
-pub use lane::{Lane, Overlap};
+pub use lane::{Debounce, Lane, Overlap};
 pub use settings::{Counts, Keep, Settings};
 
 /// What a store answers, when it does.

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::contract::{Memory, ROOM, Sqlite, Subject, after, arrival, nonce, record};
 use super::{
-    DeliveryId, Keep, Lane, Lease, Leased, NewDelivery, Overlap, Room, SecretUse, Settings, Settled,
-    Settlement, StoreError, Taken,
+    Debounce, DeliveryId, Keep, Lane, Lease, Leased, NewDelivery, Overlap, Room, SecretUse, Settings,
+    Settled, Settlement, StoreError, Taken,
 };
 use crate::clock::Timestamp;
 use crate::verify::EventId;
@@ -39,27 +39,34 @@ fn new_delivery() -> impl Strategy<Value = NewDelivery> {
         Just(Overlap::Coalesce),
     ];
     let lane = prop::option::of(("[xy]", 1_u32..3, overlap));
+    let debounce = prop::option::weighted(0.3, (0_u64..5000, 1_u64..3));
     (
-        lane,
+        (lane, debounce),
         0_u8..3,
         nonces,
         0_i64..200_000,
         any::<bool>(),
         -20_000_i64..20_000,
     )
-        .prop_map(|(lane, rule, nonces, until, again, due)| NewDelivery {
-            rule: Arc::from(format!("rule-{rule}")),
-            nonces: nonces.iter().map(|text| nonce(text)).collect(),
-            remember_until: after(until),
-            run_duplicates: again && rule == 0,
-            due: after(due),
-            unverified: (rule == 2).then(|| Arc::from("the signature does not match")),
-            lane: lane.map(|(name, limit, overlap)| Lane {
-                name: name.into(),
-                limit,
-                overlap,
-            }),
-        })
+        .prop_map(
+            |((lane, debounce), rule, nonces, until, again, due)| NewDelivery {
+                rule: Arc::from(format!("rule-{rule}")),
+                nonces: nonces.iter().map(|text| nonce(text)).collect(),
+                remember_until: after(until),
+                run_duplicates: again && rule == 0,
+                due: after(due),
+                unverified: (rule == 2).then(|| Arc::from("the signature does not match")),
+                lane: lane.map(|(name, limit, overlap)| Lane {
+                    name: name.into(),
+                    limit,
+                    overlap,
+                }),
+                debounce: debounce.map(|(quiet, times)| Debounce {
+                    quiet: Duration::from_millis(quiet),
+                    at_most: Duration::from_millis(quiet * times),
+                }),
+            },
+        )
 }
 
 fn settlement() -> impl Strategy<Value = Settlement> {
@@ -218,7 +225,12 @@ impl Pair {
                     format!("{rule} {action} {attempt} {event} {unverified:?} {in_lane} {superseded:?}"),
                 )
             });
-            (numbered.collect::<Vec<Numbered>>(), leased.held_back)
+            let stop = leased.stop.iter().map(|delivery| self.number(store, *delivery));
+            (
+                numbered.collect::<Vec<Numbered>>(),
+                leased.held_back,
+                stop.collect::<Vec<_>>(),
+            )
         };
         let memory = self.memory.store().lease(room, self.now()).await.unwrap();
         let sqlite = self.sqlite.store().lease(room, self.now()).await.unwrap();

@@ -29,6 +29,7 @@ mod cli;
 mod commands;
 mod concurrency;
 mod crash;
+mod debounce;
 mod edge;
 mod events;
 mod forwards;

@@ -2,6 +2,7 @@
 //!
 //! An implementation joins by being a [`Subject`] and having its name in the list at the end of this file.
 
+mod debounce;
 mod keeping;
 mod lanes;
 mod leasing;
@@ -71,6 +72,12 @@ promises! {
         what_is_under_way_is_to_be_stopped_where_it_is_replaced,
         what_was_to_be_stopped_and_was_done_before_is_done,
         lanes_of_other_names_do_not_wait_for_each_other;
+    debounce:
+        the_newest_is_due_when_nothing_has_come_for_a_while,
+        what_never_comes_to_rest_is_due_all_the_same,
+        each_rule_and_each_lane_waits_by_itself,
+        one_enters_its_lane_when_its_wait_is_over,
+        one_whose_lane_is_busy_then_waits_or_is_skipped_as_its_overlap_says;
     settling:
         the_next_action_begins_with_its_first_attempt,
         a_retry_keeps_the_action_and_raises_the_attempt,

@@ -211,6 +211,7 @@ pub fn owed(rule: &str, nonces: &[&str]) -> NewDelivery {
         due: after(0),
         unverified: None,
         lane: None,
+        debounce: None,
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) struct Kept {
     pub held: bool,
     /// Why it is not to be performed any more.
     pub superseded: Option<String>,
+    /// Of one that waits for quiet, and is in no lane yet: when the first came that it stands for.
+    pub debounced_since: Option<Timestamp>,
 }
 
 /// What is known of a nonce.
@@ -135,11 +137,15 @@ impl Contents {
 
     fn owe(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Taken {
         let id = DeliveryId::new(at);
-        let due = delivery.due;
+        let debounced_since = delivery.debounce.map(|_| self.stand_for(&delivery, at));
+        let due = match (delivery.debounce, debounced_since) {
+            (Some(debounce), Some(since)) => debounce.due(at, since),
+            _ => delivery.due,
+        };
         let mut stop = Vec::new();
         let turn = match &delivery.lane {
-            Some(lane) => self.enter(lane, at, &mut stop),
-            None => Turn::Begins,
+            Some(lane) if debounced_since.is_none() => self.enter(lane, at, &mut stop),
+            _ => Turn::Begins,
         };
         self.deliveries.push(Kept {
             delivery: Delivery {
@@ -156,6 +162,7 @@ impl Contents {
             lane: delivery.lane,
             held: matches!(turn, Turn::Held),
             superseded: None,
+            debounced_since,
         });
         if let (Turn::Skipped, Some(kept)) = (turn, self.deliveries.last_mut()) {
             kept.withdraw(at, reason::SKIPPED);
@@ -166,7 +173,7 @@ impl Contents {
 
     /// Leases what is due, in order.
     pub fn lease(&mut self, room: Room, now: Timestamp) -> Leased {
-        let mut leases = Vec::new();
+        let (mut leases, mut stop) = (Vec::new(), Vec::new());
         let mut under_way = self.under_way();
         let due = |kept: &Kept| kept.waits_for().filter(|due| *due <= now);
         loop {
@@ -174,7 +181,11 @@ impl Contents {
             let with_room = waiting.filter(|(_, kept)| under_way.leave(room, &kept.delivery.rule));
             // Those of one due time in the order in which they were taken.
             let first = with_room.filter_map(|(at, kept)| Some((due(kept)?, at))).min();
-            let Some(kept) = first.and_then(|(_, at)| self.deliveries.get_mut(at)) else {
+            let Some((_, at)) = first else { break };
+            if self.end_debounce(at, now, &mut stop) {
+                continue;
+            }
+            let Some(kept) = self.deliveries.get_mut(at) else {
                 break;
             };
             let Some(event) = self.events.get(&kept.delivery.event) else {
@@ -196,7 +207,11 @@ impl Contents {
             });
         }
         let held_back = self.deliveries.iter().any(|kept| due(kept).is_some());
-        Leased { leases, held_back }
+        Leased {
+            leases,
+            held_back,
+            stop,
+        }
     }
 
     /// When the next of those is due for which there is room.

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::store::DeliveryId;
+use crate::store::{DeliveryId, Lease};
 use crate::verify::Received;
 
 /// How many deliveries are kept.
@@ -28,6 +28,24 @@ pub(super) struct Fresh {
     pub unverified: Option<Arc<str>>,
     /// Whether it goes in a lane.
     pub in_lane: bool,
+}
+
+impl Fresh {
+    /// The lease of it.
+    pub fn lease(self) -> Lease {
+        Lease {
+            delivery: self.delivery,
+            rule: self.rule,
+            action: 0,
+            attempt: 1,
+            received: self.received,
+            decode: self.decode,
+            unverified: self.unverified,
+            in_lane: self.in_lane,
+            superseded: None,
+            replays: 0,
+        }
+    }
 }
 
 /// The latest of them, by row.

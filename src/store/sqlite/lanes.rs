@@ -11,7 +11,7 @@ use crate::store::lane::reason;
 use crate::store::{DeliveryId, Lane, Overlap};
 
 const BEGUN: &str = "SELECT \
-     (SELECT count(*) FROM deliveries WHERE lane = ?1 AND state = 'waiting' AND held = 0) \
+     (SELECT count(*) FROM deliveries WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 0) \
      + (SELECT count(*) FROM deliveries WHERE lane = ?1 AND held = 2)";
 
 /// Dropped by the operator, and perhaps under way.
@@ -20,13 +20,13 @@ const DROPPED: &str = "SELECT seq FROM deliveries WHERE held = 2";
 const DROPPED_OF: &str = "SELECT count(*) FROM deliveries WHERE lane = ?1 AND held = 2";
 
 const MEMBERS: &str = "SELECT seq, id, held, due, rule FROM deliveries \
-     WHERE lane = ?1 AND state = 'waiting' AND held IN (0, 1) ORDER BY held, seq";
+     WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held IN (0, 1) ORDER BY held, seq";
 
 const NEXT_HELD: &str = "SELECT seq, due, lane_limit, rule FROM deliveries \
-     WHERE lane = ?1 AND state = 'waiting' AND held = 1 ORDER BY seq LIMIT 1";
+     WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 1 ORDER BY seq LIMIT 1";
 
-const HELD: &str =
-    "SELECT DISTINCT lane FROM deliveries WHERE lane IS NOT NULL AND state = 'waiting' AND held = 1";
+const HELD: &str = "SELECT DISTINCT lane FROM deliveries \
+     WHERE lane IS NOT NULL AND state = 'waiting' AND debounced_since IS NULL AND held = 1";
 
 const BEGIN: &str = "UPDATE deliveries SET held = 0 WHERE seq = ?1";
 
@@ -67,8 +67,11 @@ pub(super) fn enter(
         Overlap::Queue => Ok(Turn::Held),
         Overlap::Skip => Ok(Turn::Skipped),
         Overlap::Coalesce => {
-            for member in members(batch, &lane.name)?.iter().filter(|member| member.held) {
-                withdraw(batch, member, at, reason::COALESCED)?;
+            for member in members(batch, &lane.name)?
+                .into_iter()
+                .filter(|member| member.held)
+            {
+                withdraw(batch, member.waits, at, reason::COALESCED)?;
             }
             // What waited may have waited for a narrower limit.
             Ok(if begun < i64::from(lane.limit) {
@@ -80,7 +83,7 @@ pub(super) fn enter(
         Overlap::Replace => {
             let mut dropped = batch.connection.prepare_cached(DROPPED_OF)?;
             let mut left: u32 = dropped.query_row([&lane.name], |row| row.get(0))?;
-            for member in &members(batch, &lane.name)? {
+            for member in members(batch, &lane.name)? {
                 let delivery: Option<DeliveryId> = parsed("id", &member.id).ok();
                 let leased = delivery.filter(|delivery| {
                     batch.queue.leased(*delivery).is_some() && !batch.ended.contains(delivery)
@@ -91,7 +94,7 @@ pub(super) fn enter(
                     stop.push(delivery);
                     left += 1;
                 } else {
-                    withdraw(batch, member, at, reason::REPLACED)?;
+                    withdraw(batch, member.waits, at, reason::REPLACED)?;
                 }
             }
             Ok(if left < lane.limit {
@@ -176,9 +179,14 @@ fn members(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Vec<Member>> {
 }
 
 /// Ends one that nobody has leased.
-fn withdraw(batch: &mut Batch<'_>, member: &Member, at: Timestamp, why: &str) -> rusqlite::Result<()> {
+pub(super) fn withdraw(
+    batch: &mut Batch<'_>,
+    waits: Waits,
+    at: Timestamp,
+    why: &str,
+) -> rusqlite::Result<()> {
     batch.tally.done += 1;
-    end(batch, member.waits.place, "done", at.as_millis(), Some(why))?;
-    batch.withdrawn.push(member.waits.clone());
+    end(batch, waits.place, "done", at.as_millis(), Some(why))?;
+    batch.withdrawn.push(waits);
     Ok(())
 }

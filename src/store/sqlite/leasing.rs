@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::oneshot;
+
 use super::change::Called;
+use super::debounce::Over;
 use super::queue::Waits;
 use super::reading;
 use super::rows::{Unreadable, parsed};
@@ -12,6 +15,21 @@ use super::writer::Writer;
 use crate::clock::Timestamp;
 use crate::store::{DeliveryId, Lease, Leased, Room, Settled, Settlement, StoreError};
 use crate::verify::Received;
+
+/// Events that were read for a call, by their rows.
+type Events = HashMap<i64, (Arc<Received>, String)>;
+
+/// What waits at a place.
+enum Found {
+    /// What can be leased, and how many bytes were read for it.
+    Lease(Box<Lease>, usize),
+    /// Nothing any more.
+    Nothing,
+    /// What cannot be read back.
+    Unreadable(DeliveryId, Unreadable),
+    /// What has waited for quiet.
+    Debounced,
+}
 
 /// How many bytes of bodies one call hands out, or one body if that is larger.
 const BYTES: usize = 16 << 20;
@@ -59,92 +77,113 @@ impl Writer {
 
     /// Leases what is due, in order.
     pub fn lease(&mut self, room: Room, now: Timestamp) -> Result<Leased, StoreError> {
-        let mut leases = Vec::new();
-        match self.lease_into(&mut leases, room, now) {
+        let mut leased = Leased::default();
+        match self.lease_into(&mut leased, room, now) {
             Ok(()) => {
-                let held_back = self.queue.is_due(now.as_millis());
-                Ok(Leased { leases, held_back })
+                leased.held_back = self.queue.is_due(now.as_millis());
+                Ok(leased)
             }
             Err(error) => {
-                for lease in leases {
+                for lease in leased.leases {
                     self.queue.release(lease.delivery);
                 }
-                Err(self.meaning(&error))
+                Err(error)
             }
         }
     }
 
-    fn lease_into(&mut self, leases: &mut Vec<Lease>, room: Room, now: Timestamp) -> rusqlite::Result<()> {
-        self.look_round()?;
-        let mut events: HashMap<i64, (Arc<Received>, String)> = HashMap::new();
+    fn lease_into(&mut self, leased: &mut Leased, room: Room, now: Timestamp) -> Result<(), StoreError> {
+        self.look_round().map_err(|error| self.meaning(&error))?;
+        let mut events = Events::new();
         let mut bytes = 0;
         while bytes < BYTES {
-            let first = self.first(room)?;
+            let first = self.first(room).map_err(|error| self.meaning(&error))?;
             let Some(waits) = first.filter(|waits| waits.place.due <= now.as_millis()) else {
                 break;
             };
-            if let Some(fresh) = self.fresh.take(waits.place.seq) {
-                self.queue.lease(fresh.delivery, waits);
-                bytes += fresh.received.body.len();
-                leases.push(Lease {
-                    delivery: fresh.delivery,
-                    rule: fresh.rule,
-                    action: 0,
-                    attempt: 1,
-                    received: fresh.received,
-                    decode: fresh.decode,
-                    unverified: fresh.unverified,
-                    in_lane: fresh.in_lane,
-                    superseded: None,
-                    replays: 0,
-                });
-                continue;
-            }
-            // Taken out of the queue only when everything about it has been read.
-            let connection = &self.file.connection;
-            let Some(waiting) = reading::waiting(connection, waits.place)? else {
-                self.queue.forget(&waits);
-                continue;
-            };
-            let event = match events.get(&waiting.event) {
-                Some(event) => Ok(event.clone()),
-                None => reading::event(connection, waiting.event)?,
-            };
-            let delivery = parsed::<DeliveryId>("id", &waiting.id);
-            let ((received, decode), delivery) = match (event, delivery) {
-                (Ok(event), Ok(delivery)) => (event, delivery),
-                (Err(unreadable), Ok(delivery)) => {
-                    self.give_up(delivery, waits, now, &unreadable);
-                    continue;
+            let lease = match self.fresh.take(waits.place.seq) {
+                Some(fresh) => {
+                    bytes += fresh.received.body.len();
+                    fresh.lease()
                 }
-                (_, Err(Unreadable(reason))) => {
-                    self.queue.forget(&waits);
-                    tracing::error!(delivery = waiting.id, reason, "a delivery has an id that is none");
-                    continue;
-                }
+                // Taken out of the queue only when everything about it has been read.
+                None => match self
+                    .read(&waits, &mut events)
+                    .map_err(|error| self.meaning(&error))?
+                {
+                    Found::Lease(lease, read) => {
+                        bytes += read;
+                        *lease
+                    }
+                    Found::Nothing => {
+                        self.queue.forget(&waits);
+                        continue;
+                    }
+                    Found::Unreadable(delivery, unreadable) => {
+                        self.give_up(delivery, waits, now, &unreadable);
+                        continue;
+                    }
+                    Found::Debounced => {
+                        leased.stop.extend(self.end_debounce(waits, now)?);
+                        continue;
+                    }
+                },
             };
-            if events
-                .insert(waiting.event, (Arc::clone(&received), decode.clone()))
-                .is_none()
-            {
-                bytes += received.body.len();
-            }
-            let rule = Arc::clone(&waits.rule);
-            self.queue.lease(delivery, waits);
-            leases.push(Lease {
-                delivery,
-                rule,
-                action: waiting.action,
-                attempt: waiting.attempt,
-                received,
-                decode,
-                unverified: waiting.unverified.map(Arc::from),
-                in_lane: waiting.in_lane,
-                superseded: waiting.superseded,
-                replays: waiting.replays,
-            });
+            self.queue.lease(lease.delivery, waits);
+            leased.leases.push(lease);
         }
         Ok(())
+    }
+
+    /// Reads what waits at a place.
+    fn read(&self, waits: &Waits, events: &mut Events) -> rusqlite::Result<Found> {
+        let connection = &self.file.connection;
+        let Some(waiting) = reading::waiting(connection, waits.place)? else {
+            return Ok(Found::Nothing);
+        };
+        if waiting.debounced {
+            return Ok(Found::Debounced);
+        }
+        let delivery = match parsed::<DeliveryId>("id", &waiting.id) {
+            Ok(delivery) => delivery,
+            Err(Unreadable(reason)) => {
+                tracing::error!(delivery = waiting.id, reason, "a delivery has an id that is none");
+                return Ok(Found::Nothing);
+            }
+        };
+        let mut bytes = 0;
+        let (received, decode) = match events.get(&waiting.event) {
+            Some(event) => event.clone(),
+            None => match reading::event(connection, waiting.event)? {
+                Ok(event) => {
+                    bytes = event.0.body.len();
+                    events.insert(waiting.event, event.clone());
+                    event
+                }
+                Err(unreadable) => return Ok(Found::Unreadable(delivery, unreadable)),
+            },
+        };
+        let lease = Lease {
+            delivery,
+            rule: Arc::clone(&waits.rule),
+            action: waiting.action,
+            attempt: waiting.attempt,
+            received,
+            decode,
+            unverified: waiting.unverified.map(Arc::from),
+            in_lane: waiting.in_lane,
+            superseded: waiting.superseded,
+            replays: waiting.replays,
+        };
+        Ok(Found::Lease(Box::new(lease), bytes))
+    }
+
+    /// The wait for quiet of a delivery is over: it may be leased next, or waits for its turn, or ends. Those are said
+    /// that are to be stopped for it.
+    fn end_debounce(&mut self, waits: Waits, at: Timestamp) -> Result<Vec<DeliveryId>, StoreError> {
+        let (reply, mut answer) = oneshot::channel();
+        self.write(vec![Box::new(Called::new(Over { waits, at }, reply))]);
+        answer.try_recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Makes a dead letter of what cannot be read, so that it does not stand in the way of the others for ever.
@@ -162,7 +201,7 @@ impl Writer {
             settlement,
         };
         // Nobody waits for the answer; where it fails, the delivery is looked at again after the next start.
-        let (reply, _) = tokio::sync::oneshot::channel();
+        let (reply, _) = oneshot::channel();
         self.write(vec![Box::new(Called::new(Settle(settled), reply))]);
     }
 }

@@ -7,6 +7,7 @@
 
 mod amend;
 mod change;
+mod debounce;
 mod examine;
 mod file;
 mod fresh;

@@ -24,7 +24,8 @@ pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
 pub(super) const NEXT_RULE: &str = "SELECT rule FROM deliveries \
      WHERE state = 'waiting' AND held = 0 AND rule > ?1 ORDER BY rule LIMIT 1";
 
-const WAITING: &str = "SELECT id, action, attempt, event, unverified, reason, lane IS NOT NULL, replays \
+const WAITING: &str = "SELECT id, action, attempt, event, unverified, reason, lane IS NOT NULL, replays, \
+     debounced_since IS NOT NULL \
      FROM deliveries WHERE seq = ?1 AND due = ?2 AND held = 0 AND state = 'waiting'";
 
 const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason, unverified FROM deliveries \
@@ -93,6 +94,8 @@ pub(super) struct Waiting {
     pub superseded: Option<String>,
     /// How often it was replayed.
     pub replays: u32,
+    /// Whether it waits for quiet, and is in no lane yet.
+    pub debounced: bool,
 }
 
 /// The delivery that waits at a place; none if somebody else has written to the file.
@@ -108,6 +111,7 @@ pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result
             superseded: row.get(5)?,
             in_lane: row.get(6)?,
             replays: row.get(7)?,
+            debounced: row.get(8)?,
         })
     });
     row.optional()

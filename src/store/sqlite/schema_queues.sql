@@ -5,6 +5,8 @@ CREATE INDEX deliveries_due ON deliveries (rule, due, seq) WHERE state = 'waitin
 -- Of a delivery that waits until its rule has been left alone for a while: when the first of those came that it stands
 -- for. It is in no lane yet. Null: its wait is over, or it had none.
 ALTER TABLE deliveries ADD COLUMN debounced_since INTEGER;
+-- What becomes of it if its lane is busy when its wait is over.
+ALTER TABLE deliveries ADD COLUMN lane_overlap TEXT;
 CREATE INDEX deliveries_debounced ON deliveries (rule, lane) WHERE state = 'waiting' AND debounced_since IS NOT NULL;
 DROP INDEX deliveries_lane;
 CREATE INDEX deliveries_lane ON deliveries (lane, held, seq)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::{ErrorCode, OptionalExtension, params};
 
 use super::change::{Batch, Change, Failure};
+use super::debounce;
 use super::fresh::Fresh;
 use super::lanes::{self, Turn};
 use super::queue::{Place, Waits};
@@ -33,8 +34,8 @@ const EVENT: &str = "INSERT INTO events \
 
 const BODY: &str = "INSERT INTO bodies (event, body) VALUES (?1, ?2)";
 
-const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, lane, lane_limit, held) \
-     VALUES (?1, ?2, ?3, 'waiting', 0, 1, ?4, ?5, ?6, ?7, ?8)";
+const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, lane, lane_limit, held, lane_overlap, debounced_since) \
+     VALUES (?1, ?2, ?3, 'waiting', 0, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 /// An event to be written down, with its columns ready: that is done where the event came in, not by the one writer.
 pub(super) struct Take {
@@ -130,11 +131,13 @@ impl Change for Take {
                 continue;
             }
             batch.tally.nonces += self.remember(batch, delivery)?;
-            let due = delivery.due.as_millis();
+            let at = self.taking.received.at;
+            let (due, debounced_since) = debounce::due(batch, delivery, at)?;
+            let due = due.as_millis();
             let mut stop = Vec::new();
             let turn = match &delivery.lane {
-                Some(lane) => lanes::enter(batch, lane, self.taking.received.at, &mut stop)?,
-                None => Turn::Begins,
+                Some(lane) if debounced_since.is_none() => lanes::enter(batch, lane, at, &mut stop)?,
+                _ => Turn::Begins,
             };
             batch.connection.prepare_cached(DELIVERY)?.execute(params![
                 id.to_string(),
@@ -145,6 +148,8 @@ impl Change for Take {
                 delivery.lane.as_ref().map(|lane| &lane.name),
                 delivery.lane.as_ref().map_or(0, |lane| lane.limit),
                 matches!(turn, Turn::Held),
+                debounced_since.and(delivery.lane.as_ref().map(|lane| lane.overlap.name())),
+                debounced_since.map(Timestamp::as_millis),
             ])?;
             let seq = batch.connection.last_insert_rowid();
             batch.tally.owed += 1;
@@ -158,12 +163,22 @@ impl Change for Take {
                     continue;
                 }
                 Turn::Skipped => {
-                    let at = self.taking.received.at.as_millis();
                     batch.tally.done += 1;
-                    end(batch, Place { due, seq }, "done", at, Some(reason::SKIPPED))?;
+                    end(
+                        batch,
+                        Place { due, seq },
+                        "done",
+                        at.as_millis(),
+                        Some(reason::SKIPPED),
+                    )?;
                     taken.push(Taken::Skipped(id));
                     continue;
                 }
+            }
+            if debounced_since.is_some() {
+                // What becomes of it is decided when it is due.
+                taken.push(Taken::New(id));
+                continue;
             }
             let fresh = Fresh {
                 delivery: id,

@@ -1,0 +1,169 @@
+//! Waiting for quiet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{ROOM, Subject, after, arrival, done, owed, retry};
+use crate::store::lane::reason;
+use crate::store::{Debounce, DeliveryId, Lane, NewDelivery, Overlap, Settings, State, Taken};
+use crate::verify::EventId;
+
+/// Quiet for 100 ms, or 250 ms after the first.
+fn debounced() -> NewDelivery {
+    NewDelivery {
+        debounce: Some(Debounce {
+            quiet: Duration::from_millis(100),
+            at_most: Duration::from_millis(250),
+        }),
+        ..owed("deploy", &[])
+    }
+}
+
+fn in_lane(delivery: NewDelivery, name: &str, overlap: Overlap) -> NewDelivery {
+    let lane = Lane {
+        name: Arc::from(name),
+        limit: 1,
+        overlap,
+    };
+    NewDelivery {
+        lane: Some(lane),
+        ..delivery
+    }
+}
+
+/// Takes one that comes at `millis`.
+async fn take<S: Subject>(subject: &S, millis: i64, delivery: NewDelivery) -> (EventId, DeliveryId) {
+    let received = arrival(millis);
+    let delivery = subject.take_new(&received, delivery).await;
+    (received.id, delivery)
+}
+
+/// What became of the one delivery of an event.
+async fn state<S: Subject>(subject: &S, event: EventId) -> State {
+    subject.store().deliveries(event).await.unwrap().remove(0).state
+}
+
+pub async fn the_newest_is_due_when_nothing_has_come_for_a_while<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let (first, _) = take(&subject, 0, debounced()).await;
+    let (second, _) = take(&subject, 60, debounced()).await;
+    assert_eq!(subject.lease_all(after(159)).await, []);
+    assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(160))));
+    let subject = subject.crash();
+    let (third, newest) = take(&subject, 120, debounced()).await;
+    for (event, at) in [(first, 60), (second, 120)] {
+        let reason = reason::DEBOUNCED.to_owned();
+        assert_eq!(
+            state(&subject, event).await,
+            State::Superseded {
+                at: after(at),
+                reason
+            }
+        );
+    }
+    assert_eq!(state(&subject, third).await, State::Waiting { due: after(220) });
+    assert_eq!(subject.lease_all(after(219)).await, []);
+    assert_eq!(subject.lease_all(after(220)).await, [newest]);
+    // It has begun: what comes now is another's business, also when it waits for another attempt.
+    let (_, fourth) = take(&subject, 225, debounced()).await;
+    subject.settle(newest, retry(300)).await;
+    let subject = subject.crash();
+    let (_, fifth) = take(&subject, 230, debounced()).await;
+    assert_ne!(fourth, fifth);
+    assert_eq!(subject.lease_all(after(400)).await, [newest, fifth]);
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.leased, counts.waiting, counts.done), (2, 0, 3));
+}
+
+pub async fn what_never_comes_to_rest_is_due_all_the_same<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let mut newest = None;
+    for millis in [0, 80, 160, 240] {
+        newest = Some(take(&subject, millis, debounced()).await.1);
+    }
+    assert_eq!(subject.lease_all(after(249)).await, []);
+    assert_eq!(
+        subject.lease_all(after(250)).await,
+        newest.into_iter().collect::<Vec<_>>()
+    );
+    // And then from the beginning.
+    let (event, _) = take(&subject, 260, debounced()).await;
+    assert_eq!(state(&subject, event).await, State::Waiting { due: after(360) });
+}
+
+pub async fn each_rule_and_each_lane_waits_by_itself<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let other = NewDelivery {
+        rule: Arc::from("other"),
+        ..debounced()
+    };
+    let all = [
+        debounced(),
+        other,
+        in_lane(debounced(), "a", Overlap::Queue),
+        in_lane(debounced(), "b", Overlap::Queue),
+        owed("deploy", &[]),
+    ];
+    let mut expected = Vec::new();
+    for delivery in all {
+        expected.push(take(&subject, 0, delivery).await.1);
+    }
+    // What does not wait for quiet is due at once, and does not end those that do.
+    assert_eq!(subject.lease_all(after(0)).await, expected.split_off(4));
+    assert_eq!(subject.lease_all(after(100)).await, expected);
+}
+
+pub async fn one_enters_its_lane_when_its_wait_is_over<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let queued = |overlap| in_lane(owed("other", &[]), "site", overlap);
+    let (_, waits) = take(&subject, 0, in_lane(debounced(), "site", Overlap::Replace)).await;
+    // The lane is free until then.
+    let (_, first) = take(&subject, 10, queued(Overlap::Queue)).await;
+    assert_eq!(subject.lease_all(after(10)).await, [first]);
+    let (second_event, _) = take(&subject, 20, queued(Overlap::Queue)).await;
+    // Then it takes the place of the one under way, which is to be stopped.
+    let leased = subject.store().lease(ROOM, after(100)).await.unwrap();
+    assert!(leased.leases.is_empty());
+    assert_eq!(leased.stop, [first]);
+    assert!(matches!(
+        state(&subject, second_event).await,
+        State::Superseded { .. }
+    ));
+    let subject = subject.restart().await;
+    let leases = subject.leases(after(100)).await;
+    assert_eq!(leases.len(), 1);
+    assert_eq!(
+        (leases[0].delivery, leases[0].superseded.is_some()),
+        (first, true)
+    );
+    subject.settle(first, done(110)).await;
+    assert_eq!(subject.lease_all(after(110)).await, [waits]);
+}
+
+pub async fn one_whose_lane_is_busy_then_waits_or_is_skipped_as_its_overlap_says<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let (_, busy) = take(&subject, 0, in_lane(owed("other", &[]), "site", Overlap::Queue)).await;
+    assert_eq!(subject.lease_all(after(0)).await, [busy]);
+    let (_, queued) = take(&subject, 0, in_lane(debounced(), "site", Overlap::Queue)).await;
+    let skipping = NewDelivery {
+        rule: Arc::from("skipping"),
+        ..in_lane(debounced(), "site", Overlap::Skip)
+    };
+    let received = arrival(0);
+    let taken = subject.take(&received, &[skipping]).await.unwrap();
+    assert!(matches!(taken[..], [Taken::New(_)]));
+    assert_eq!(subject.lease_all(after(100)).await, []);
+    let reason = reason::SKIPPED.to_owned();
+    assert_eq!(
+        state(&subject, received.id).await,
+        State::Superseded {
+            at: after(100),
+            reason
+        }
+    );
+    assert_eq!(subject.store().next_due(ROOM).await, Ok(None));
+    let subject = subject.crash();
+    assert_eq!(subject.lease_all(after(100)).await, [busy]);
+    subject.settle(busy, done(200)).await;
+    assert_eq!(subject.lease_all(after(200)).await, [queued]);
+}

@@ -1,0 +1,114 @@
+//! Waiting for quiet: of the deliveries of a rule that wait so, in one lane, the newest alone is kept.
+//!
+//! Whether one still waits so is on disk, and changes before it is leased: one that has begun is never superseded by
+//! what comes later.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::change::{Batch, Change, Failure};
+use super::lanes::{self, Turn, withdraw};
+use super::queue::{Place, Waits};
+use crate::clock::Timestamp;
+use crate::store::lane::reason;
+use crate::store::{Debounce, DeliveryId, Lane, NewDelivery, Overlap};
+
+/// Those that wait for quiet.
+const QUIET: &str = "SELECT seq, due, debounced_since FROM deliveries \
+     WHERE rule = ?1 AND lane IS ?2 AND state = 'waiting' AND debounced_since IS NOT NULL ORDER BY seq";
+
+const OVER: &str = "SELECT lane, lane_limit, lane_overlap FROM deliveries \
+     WHERE seq = ?1 AND due = ?2 AND state = 'waiting' AND debounced_since IS NOT NULL";
+
+const BEGIN: &str = "UPDATE deliveries SET debounced_since = NULL, held = ?2 WHERE seq = ?1";
+
+/// Ends those that wait for quiet, for one that comes at `at`; since when it stands for them.
+pub(super) fn stand_for(
+    batch: &mut Batch<'_>,
+    delivery: &NewDelivery,
+    at: Timestamp,
+) -> rusqlite::Result<Timestamp> {
+    let mut since = at;
+    let lane = delivery.lane.as_ref().map(|lane| &lane.name);
+    let waiting: Vec<(Place, i64)> = {
+        let mut quiet = batch.connection.prepare_cached(QUIET)?;
+        let read = quiet.query_map(params![delivery.rule, lane], |row| {
+            let (seq, due) = (row.get(0)?, row.get(1)?);
+            Ok((Place { due, seq }, row.get(2)?))
+        })?;
+        read.collect::<rusqlite::Result<_>>()?
+    };
+    for (place, first) in waiting {
+        since = since.min(Timestamp::from_millis(first));
+        let rule = Arc::clone(&delivery.rule);
+        withdraw(batch, Waits { rule, place }, at, reason::DEBOUNCED)?;
+    }
+    Ok(since)
+}
+
+/// When a delivery is due, and since when it waits for quiet, if it does.
+pub(super) fn due(
+    batch: &mut Batch<'_>,
+    delivery: &NewDelivery,
+    at: Timestamp,
+) -> rusqlite::Result<(Timestamp, Option<Timestamp>)> {
+    let Some(debounce): Option<Debounce> = delivery.debounce else {
+        return Ok((delivery.due, None));
+    };
+    let since = stand_for(batch, delivery, at)?;
+    Ok((debounce.due(at, since), Some(since)))
+}
+
+/// The wait of a delivery is over: it enters its lane. Says which of those under way are to be stopped for it.
+pub(super) struct Over {
+    /// Where it waits.
+    pub waits: Waits,
+    /// When its wait was over.
+    pub at: Timestamp,
+}
+
+impl Change for Over {
+    type Said = Vec<DeliveryId>;
+
+    fn make(&self, batch: &mut Batch<'_>) -> Result<Vec<DeliveryId>, Failure> {
+        let Place { due, seq } = self.waits.place;
+        let found = batch
+            .connection
+            .prepare_cached(OVER)?
+            .query_row(params![seq, due], |row| {
+                let lane: Option<Arc<str>> = row.get(0)?;
+                Ok((lane, row.get(1)?, row.get::<_, Option<String>>(2)?))
+            })
+            .optional()?;
+        let Some((name, limit, overlap)) = found else {
+            return Ok(Vec::new());
+        };
+        let mut stop = Vec::new();
+        let overlap = Overlap::from_name(&overlap.unwrap_or_default());
+        let lane = name.map(|name| Lane { name, limit, overlap });
+        let turn = match &lane {
+            Some(lane) => lanes::enter(batch, lane, self.at, &mut stop)?,
+            None => Turn::Begins,
+        };
+        let held = matches!(turn, Turn::Held);
+        batch
+            .connection
+            .prepare_cached(BEGIN)?
+            .execute(params![seq, held])?;
+        match turn {
+            Turn::Begins => {}
+            Turn::Held => {
+                // It may have come before those that are held, and have the wider limit.
+                if let Some(lane) = &lane {
+                    lanes::leave(batch, &lane.name)?;
+                }
+                if !batch.waiting.contains(&self.waits) {
+                    batch.withdrawn.push(self.waits.clone());
+                }
+            }
+            Turn::Skipped => withdraw(batch, self.waits.clone(), self.at, reason::SKIPPED)?,
+        }
+        Ok(stop)
+    }
+}
