@@ -94,6 +94,7 @@ fn start(runtime: &Runtime, actor: &Actor, action: &Action) {
         replays: 0,
         verified: true,
         withheld: &[],
+        failure: None,
     };
     let outcome = runtime.block_on(actor.perform(action, &occasion, CancellationToken::new()));
     assert_eq!(outcome.verdict, Verdict::Done, "{}", outcome.detail);

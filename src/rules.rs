@@ -168,6 +168,8 @@ pub struct Rule {
     pub actions: Vec<Action>,
     /// How often each action is tried: one entry an action.
     pub retries: Vec<Retry>,
+    /// What it does when a delivery is given up on, in order, each with how often it is tried.
+    pub on_failure: Vec<(Action, Retry)>,
     /// How many of its deliveries are under way at once; none: as many as there is room for.
     pub concurrency: Option<Concurrency>,
     /// How its deliveries wait for quiet; none: they do not.
@@ -177,6 +179,25 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// The action at an index, of those for a failure or of those for the event, and how often it is tried.
+    pub fn step(&self, for_failure: bool, index: usize) -> Option<(&Action, &Retry)> {
+        if for_failure {
+            let (action, retry) = self.on_failure.get(index)?;
+            Some((action, retry))
+        } else {
+            Some((self.actions.get(index)?, self.retries.get(index)?))
+        }
+    }
+
+    /// How many of them there are.
+    pub fn steps(&self, for_failure: bool) -> usize {
+        if for_failure {
+            self.on_failure.len()
+        } else {
+            self.actions.len()
+        }
+    }
+
     /// Whether the sender waits for this rule's outcome, so that the sender's own retries are used.
     pub fn is_awaited(&self, endpoint: &Endpoint) -> bool {
         self.respond.as_ref().unwrap_or(&endpoint.respond).wait.is_some()

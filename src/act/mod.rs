@@ -28,7 +28,7 @@ use crate::yaml::Node;
 
 pub use append::Append;
 pub use forward::{Client, Courier, Forward, MAX_RETRY_AFTER};
-pub use occasion::Occasion;
+pub use occasion::{Failure, Occasion};
 pub use outcome::{Kept, Outcome, Output, Verdict};
 pub use retry::Retry;
 pub use run::{Run, exec};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
+use serde::Serialize;
 
 use crate::act::outcome::Outcome;
 use crate::payload::Event;
@@ -30,6 +31,19 @@ pub struct Occasion<'o> {
     pub replays: u32,
     /// Headers that carry the sender's secret or signature: never forwarded, never written down.
     pub withheld: &'o [HeaderName],
+    /// The failure for whose sake it is performed (`on_failure`); none: for the event's.
+    pub failure: Option<Failure<'o>>,
+}
+
+/// How a delivery failed, for the actions of `on_failure`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Failure<'o> {
+    /// The action that failed, by the key under which it is written: `run`.
+    pub action: &'o str,
+    /// Why the delivery was given up on: `exit 3, after 3 attempts`.
+    pub reason: &'o str,
+    /// What the last attempt put out, both streams, each bounded as in an [`Outcome`].
+    pub output: &'o str,
 }
 
 /// Headers that are credentials whatever the rule verifies.
@@ -76,6 +90,13 @@ impl Occasion<'_> {
             verified: self.verified,
             replays: self.replays,
             actions,
+            failure: self.failure.map(|failure| {
+                Value::from_pairs([
+                    ("action", failure.action),
+                    ("reason", failure.reason),
+                    ("output", failure.output),
+                ])
+            }),
         })
     }
 }
@@ -88,6 +109,7 @@ struct Names {
     verified: bool,
     replays: u32,
     actions: Option<Value>,
+    failure: Option<Value>,
 }
 
 impl fmt::Debug for Names {
@@ -121,6 +143,7 @@ impl Object for Names {
             "verified" => Value::from(self.verified),
             "replay" => Value::from(self.replays),
             "actions" => self.actions.clone()?,
+            "failure" => self.failure.clone()?,
             _ => return None,
         })
     }

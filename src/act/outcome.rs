@@ -74,6 +74,19 @@ impl Outcome {
     }
 }
 
+impl Output {
+    /// Both streams as text, one after the other.
+    pub fn text(&self) -> String {
+        let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+        let between = if stdout.is_empty() || stderr.is_empty() || stdout.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        format!("{stdout}{between}{stderr}")
+    }
+}
+
 impl Verdict {
     /// Failed, and the target did not say for how long.
     pub const FAILED: Self = Self::Failed { retry_after: None };

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::act::occasion::Occasion;
+use crate::act::occasion::{Failure, Occasion};
 use crate::payload::{Event, Kind};
 
 /// The fields, in the order in which they are written.
@@ -23,6 +23,8 @@ struct Record<'r> {
     client: Option<String>,
     headers: Map<String, Value>,
     payload: Payload<'r>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure<'r>>,
 }
 
 /// What the event says.
@@ -63,6 +65,7 @@ pub fn json(occasion: &Occasion<'_>) -> Result<Vec<u8>, serde_json::Error> {
         client: received.client.map(|client| client.to_string()),
         headers: headers(occasion),
         payload: Payload::of(occasion.event),
+        failure: occasion.failure,
     })
 }
 

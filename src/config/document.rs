@@ -144,6 +144,7 @@ pub struct RuleShape {
     #[serde(rename = "match")]
     pub conditions: Option<IgnoredAny>,
     pub actions: Option<IgnoredAny>,
+    pub on_failure: Option<IgnoredAny>,
     pub retry: Option<IgnoredAny>,
     pub concurrency: Option<IgnoredAny>,
     pub debounce: Option<IgnoredAny>,

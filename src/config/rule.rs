@@ -67,6 +67,7 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
     let rule_respond = respond(node.given("respond"), workshop, findings);
     let awaited = rule_respond.as_ref().unwrap_or(&draft.respond).wait.is_some();
     let (actions, retries) = actions(node, awaited, workshop, findings);
+    let on_failure = on_failure(node, workshop, findings);
     let concurrency = node
         .given("concurrency")
         .and_then(|node| concurrency::compile(node, awaited, room, workshop, findings));
@@ -95,6 +96,7 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
         needs_structure: condition.needs_structure(),
         actions,
         retries,
+        on_failure,
         concurrency,
         debounce,
         respond: rule_respond,
@@ -149,28 +151,9 @@ fn actions(
     findings: &mut Findings,
 ) -> (Vec<Action>, Vec<Retry>) {
     let retry = node.given("retry").map(|retry| Retry::compile(retry, findings));
-    let Some(list) = node.given("actions") else {
-        return (Vec::new(), Vec::new());
-    };
-    if !list.value().is_sequence() {
-        let finding = list.error("actions", "`actions` is a list");
-        findings.push(finding.hint("write `actions:`, then `- run: [program, argument]`"));
-        return (Vec::new(), Vec::new());
-    }
-    let items = list.items();
-    if items.is_empty() || items.len() > MAX_ACTIONS {
-        let message = format!(
-            "a rule has 1 to {MAX_ACTIONS} actions, this one has {}",
-            items.len()
-        );
-        findings.push(list.error("actions", message));
-    }
-    let mut actions = Vec::new();
+    let actions = list(node, "actions", workshop, findings);
     let mut retries = Vec::new();
-    for item in items {
-        let Some(action) = Action::compile(item, workshop, findings) else {
-            continue;
-        };
+    for action in &actions {
         retries.push(match &retry {
             Some(Some(retry)) => retry.clone(),
             // The sender waits and tries again itself: one attempt, unless the rule says otherwise.
@@ -180,9 +163,56 @@ fn actions(
             },
             _ => action.default_retry(),
         });
-        actions.push(action);
     }
     (actions, retries)
+}
+
+/// `on_failure:`, each with how often it is tried: as its kind is by default, for the rule's `retry` is about its actions.
+fn on_failure(
+    node: Node<'_>,
+    workshop: &crate::act::Workshop<'_>,
+    findings: &mut Findings,
+) -> Vec<(Action, Retry)> {
+    let workshop = crate::act::Workshop {
+        templates: &workshop.templates.for_failures(),
+        ..*workshop
+    };
+    let actions = list(node, "on_failure", &workshop, findings).into_iter();
+    actions
+        .map(|action| {
+            let retry = action.default_retry();
+            (action, retry)
+        })
+        .collect()
+}
+
+/// A list of actions; none if there is no such key.
+fn list(
+    node: Node<'_>,
+    key: &'static str,
+    workshop: &crate::act::Workshop<'_>,
+    findings: &mut Findings,
+) -> Vec<Action> {
+    let Some(list) = node.given(key) else {
+        return Vec::new();
+    };
+    if !list.value().is_sequence() {
+        let finding = list.error("actions", format!("`{key}` is a list"));
+        findings.push(finding.hint(format!("write `{key}:`, then `- run: [program, argument]`")));
+        return Vec::new();
+    }
+    let items = list.items();
+    if items.is_empty() || items.len() > MAX_ACTIONS {
+        let message = format!(
+            "a rule has 1 to {MAX_ACTIONS} {key}, this one has {}",
+            items.len()
+        );
+        findings.push(list.error("actions", message));
+    }
+    let compiled = items
+        .into_iter()
+        .filter_map(|item| Action::compile(item, workshop, findings));
+    compiled.collect()
 }
 
 /// Letters, digits, `-`, `_`, `.`.

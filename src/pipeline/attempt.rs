@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 use super::dispatch::{Dispatch, STORE_PAUSE};
 use super::running::Attempting;
 use super::settlement::{Standing, settle};
-use crate::act::{Action, Occasion, Outcome, Verdict};
+use crate::act::{self, Action, Occasion, Outcome, Verdict};
 use crate::payload::{self, Decode, Event};
 use crate::report;
 use crate::rules::{Endpoint, Rule, RuleSet};
 use crate::store::lane::reason;
-use crate::store::{AttemptRecord, DeliveryId, Lease, Settled, Settlement, StoreError};
+use crate::store::{AttemptRecord, DeliveryId, Failure, Lease, Settled, Settlement, StoreError};
 
 impl Dispatch {
     /// One attempt: what was leased is settled, whatever happens in between.
@@ -32,17 +32,22 @@ impl Dispatch {
                 &lease,
                 format!("the rule `{}` is gone from the rules file", lease.rule),
             )),
-            Some((endpoint, rule)) if lease.action < rule.actions.len() => {
+            Some((endpoint, rule)) if lease.action < rule.steps(lease.failure.is_some()) => {
                 self.attempt(&lease, endpoint, rule, &attempting).await
             }
-            Some((_, rule)) => Some(self.undeliverable(
-                &lease,
-                format!(
-                    "action {} is gone from the rule `{}`",
+            Some((_, rule)) => {
+                let of = if lease.failure.is_some() {
+                    "on_failure of the"
+                } else {
+                    "the"
+                };
+                let reason = format!(
+                    "action {} is gone from {of} rule `{}`",
                     lease.action + 1,
                     rule.name
-                ),
-            )),
+                );
+                Some(self.undeliverable(&lease, reason))
+            }
         };
         let Some(settled) = settled else {
             // The daemon is stopping: the attempt does not count and the delivery waits for the next start.
@@ -63,12 +68,14 @@ impl Dispatch {
         }
         if self.write(settled).await
             && let Some(done) = end
+            && lease.failure.is_none()
         {
             self.waiting.end(lease.received.id, &lease.rule, done);
             self.fresh.remove(lease.received.id);
         }
-        if end.is_none() || lease.in_lane {
-            // It waits again, perhaps for sooner than anybody sleeps; or another's turn has come.
+        if end != Some(true) || lease.in_lane {
+            // It waits again, perhaps for sooner than anybody sleeps; or another's turn has come, or another was made for
+            // its failure.
             self.wake.notify_one();
         }
     }
@@ -95,7 +102,8 @@ impl Dispatch {
         rule: &Rule,
         attempting: &Attempting,
     ) -> Option<Settled> {
-        let (action, retry) = (rule.actions.get(lease.action)?, rule.retries.get(lease.action)?);
+        let for_failure = lease.failure.is_some();
+        let (action, retry) = rule.step(for_failure, lease.action)?;
         let started = self.clock.now();
         let outcome = match self.event(lease) {
             Ok(event) => {
@@ -107,10 +115,10 @@ impl Dispatch {
         let now = self.clock.now();
         let standing = Standing {
             action: lease.action,
-            actions: rule.actions.len(),
+            actions: rule.steps(for_failure),
             attempt: lease.attempt,
             retry,
-            awaited: rule.is_awaited(endpoint),
+            awaited: !for_failure && rule.is_awaited(endpoint),
         };
         let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, die(lease));
         // Stopped, and not because the daemon stops; or it has failed by itself just before.
@@ -137,12 +145,32 @@ impl Dispatch {
                 settlement,
             });
         }
-        self.waiting.note(
-            lease.received.id,
-            &lease.rule,
-            lease.action,
-            (action.name(), &outcome),
-        );
+        if !for_failure {
+            self.waiting.note(
+                lease.received.id,
+                &lease.rule,
+                lease.action,
+                (action.name(), &outcome),
+            );
+        }
+        let settlement = match settlement {
+            Settlement::Dead {
+                at,
+                reason,
+                forget_nonces,
+                ..
+            } if !for_failure && !rule.on_failure.is_empty() => Settlement::Dead {
+                failure: Some(Box::new(Failure {
+                    action: action.name().to_owned(),
+                    reason: reason.clone(),
+                    output: outcome.output.text(),
+                })),
+                at,
+                reason,
+                forget_nonces,
+            },
+            other => other,
+        };
         report::attempt(&report::Attempt {
             event: lease.received.id,
             delivery: lease.delivery,
@@ -153,6 +181,7 @@ impl Dispatch {
             detail: &outcome.detail,
             duration: outcome.duration,
             settlement: &settlement,
+            for_failure,
         });
         let attempt = AttemptRecord {
             action: lease.action,
@@ -188,6 +217,11 @@ impl Dispatch {
             verified: lease.unverified.is_none(),
             replays: lease.replays,
             withheld: &endpoint.credentials,
+            failure: lease.failure.as_ref().map(|failure| act::Failure {
+                action: &failure.action,
+                reason: &failure.reason,
+                output: &failure.output,
+            }),
         };
         let mut performing = pin!(self.actor.perform(action, &occasion, abort));
         let guarded = poll_fn(|context| {
@@ -240,6 +274,7 @@ impl Dispatch {
             reason,
             // The rule that would say whether its sender waits is gone; a retry that is let in finds no rule either.
             forget_nonces: false,
+            failure: None,
         };
         Settled {
             delivery: lease.delivery,

@@ -323,6 +323,7 @@ fn lane(one: &Match<'_>, concurrency: &Concurrency, event: &Event) -> Lane {
             replays: 0,
             verified: one.unverified.is_none(),
             withheld: &[],
+            failure: None,
         };
         let name = group
             .render(&occasion.values())

@@ -78,6 +78,7 @@ impl Reply<'_> {
                 attempt: 1,
                 replays: 0,
                 withheld: &[],
+                failure: None,
                 verified: self.verified,
             };
             match body.render(&occasion.values_with_actions(&actions)) {

@@ -36,6 +36,7 @@ pub fn settle(
         at: now,
         reason,
         forget_nonces: standing.awaited,
+        failure: None,
     };
     Some(match verdict {
         Verdict::Stopped => return None,
@@ -143,7 +144,8 @@ mod tests {
             Some(Settlement::Dead {
                 at: NOW,
                 reason,
-                forget_nonces: false
+                forget_nonces: false,
+                failure: None,
             })
         );
     }
@@ -157,7 +159,8 @@ mod tests {
             Some(Settlement::Dead {
                 at: NOW,
                 reason,
-                forget_nonces: false
+                forget_nonces: false,
+                failure: None,
             })
         );
         assert_eq!(decide(1, &plan, &Verdict::Stopped), None);
@@ -220,7 +223,8 @@ mod tests {
             Some(Settlement::Dead {
                 at: NOW,
                 reason: "exit 1".into(),
-                forget_nonces: true
+                forget_nonces: true,
+                failure: None,
             })
         );
     }

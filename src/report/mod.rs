@@ -228,6 +228,8 @@ pub struct Attempt<'a> {
     pub duration: Duration,
     /// What becomes of the delivery.
     pub settlement: &'a Settlement,
+    /// Whether it was made for the failure of another delivery (`on_failure`).
+    pub for_failure: bool,
 }
 
 /// One line for an attempt.
@@ -249,12 +251,15 @@ pub fn attempt(attempt: &Attempt<'_>) {
         Settlement::Superseded { .. } => "superseded".to_owned(),
         Settlement::Retry { due } => format!("retry at {due}"),
         Settlement::Wait { due } => format!("put off to {due}"),
+        Settlement::Dead { .. } if attempt.for_failure => "given up".to_owned(),
+        Settlement::Dead { failure: Some(_), .. } => "dead letter, on_failure".to_owned(),
         Settlement::Dead { .. } => "dead letter".to_owned(),
     };
+    let on_failure = attempt.for_failure.then_some(true);
     if *outcome == "done" {
-        info!(%event, %delivery, rule, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
+        info!(%event, %delivery, rule, on_failure, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
     } else {
-        warn!(%event, %delivery, rule, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
+        warn!(%event, %delivery, rule, on_failure, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
     }
 }
 

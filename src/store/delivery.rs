@@ -160,6 +160,19 @@ pub struct Lease {
     pub superseded: Option<String>,
     /// How often the operator has had it done again.
     pub replays: u32,
+    /// The failure of another delivery that it was made for; none: it is owed for its event.
+    pub failure: Option<Arc<Failure>>,
+}
+
+/// How a delivery failed, for the one that is made for its failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// The name of the action that failed.
+    pub action: String,
+    /// Why the delivery was given up on.
+    pub reason: String,
+    /// What the last attempt put out; the caller has bounded it.
+    pub output: String,
 }
 
 /// How a lease ends.
@@ -235,6 +248,9 @@ pub enum Settlement {
         /// Whether the nonces that this delivery's event put there for its rule are forgotten, so that the very
         /// same request is taken again.
         forget_nonces: bool,
+        /// The failure for which another delivery of the same event to the same rule is made, in no lane and at this one's
+        /// place in the queue. Such a one ends without being counted as a dead letter, and none is made for it in turn.
+        failure: Option<Box<Failure>>,
     },
 }
 
@@ -265,6 +281,8 @@ pub struct Delivery {
     pub state: State,
     /// Why it is owed although the event was not verified.
     pub unverified: Option<Arc<str>>,
+    /// The delivery for whose failure it was made.
+    pub failure_of: Option<DeliveryId>,
 }
 
 /// What a delivery is doing.

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::contract::{Memory, ROOM, Sqlite, Subject, after, arrival, nonce, record};
 use super::{
-    Debounce, DeliveryId, Keep, Lane, Lease, Leased, NewDelivery, Overlap, Room, SecretUse, Settings,
-    Settled, Settlement, StoreError, Taken,
+    Debounce, DeliveryId, Failure, Keep, Lane, Lease, Leased, NewDelivery, Overlap, Room, SecretUse,
+    Settings, Settled, Settlement, StoreError, Taken,
 };
 use crate::clock::Timestamp;
 use crate::verify::EventId;
@@ -80,10 +80,15 @@ fn settlement() -> impl Strategy<Value = Settlement> {
             reason: "superseded".to_owned(),
         }),
         moment.clone().prop_map(|due| Settlement::Wait { due }),
-        (moment, any::<bool>()).prop_map(|(at, forget_nonces)| Settlement::Dead {
+        (moment, any::<bool>(), any::<bool>()).prop_map(|(at, forget_nonces, failed)| Settlement::Dead {
             at,
             reason: "exit 3".to_owned(),
             forget_nonces,
+            failure: failed.then(|| Box::new(Failure {
+                action: "run".to_owned(),
+                reason: "exit 3".to_owned(),
+                output: "no space".to_owned(),
+            })),
         }),
     ]
 }
@@ -141,7 +146,10 @@ impl Pair {
                 }
             }
             Step::Lease(room) => self.lease(room).await,
-            Step::Settle(delivery, attempt, settlement) => self.settle(delivery, attempt, &settlement).await,
+            Step::Settle(delivery, attempt, settlement) => {
+                self.settle(delivery, attempt, &settlement).await;
+                self.meet_those_made().await;
+            }
             Step::Release(delivery) => {
                 if let Some([memory, sqlite]) = self.delivery(delivery) {
                     self.memory.store().release(memory).await.unwrap();
@@ -217,12 +225,13 @@ impl Pair {
                     unverified,
                     in_lane,
                     superseded,
+                    failure,
                     ..
                 } = &lease;
                 let event = lease.received.id;
                 (
                     self.number(store, lease.delivery),
-                    format!("{rule} {action} {attempt} {event} {unverified:?} {in_lane} {superseded:?}"),
+                    format!("{rule} {action} {attempt} {event} {unverified:?} {in_lane} {superseded:?} {failure:?}"),
                 )
             });
             let stop = leased.stop.iter().map(|delivery| self.number(store, *delivery));
@@ -260,6 +269,19 @@ impl Pair {
         }
     }
 
+    /// Gets to know the deliveries that were made for the failure of another.
+    async fn meet_those_made(&mut self) {
+        for event in &self.events {
+            let memory = self.memory.store().deliveries(*event).await.unwrap();
+            let sqlite = self.sqlite.store().deliveries(*event).await.unwrap();
+            for (memory, sqlite) in memory.iter().zip(sqlite) {
+                if self.deliveries.iter().all(|known| known[0] != memory.id) {
+                    self.deliveries.push([memory.id, sqlite.id]);
+                }
+            }
+        }
+    }
+
     /// Everything that can be asked is answered alike.
     async fn compare(&self) {
         let (memory, sqlite) = (self.memory.store(), self.sqlite.store());
@@ -286,11 +308,13 @@ impl Pair {
                         attempt,
                         state,
                         unverified,
+                        failure_of,
                         ..
                     } = delivery;
+                    let failure_of = failure_of.map(|failed| self.number(store, failed));
                     (
                         number,
-                        format!("{event} {rule} {action} {attempt} {state:?} {unverified:?}"),
+                        format!("{event} {rule} {action} {attempt} {state:?} {unverified:?} {failure_of:?}"),
                     )
                 });
                 numbered.collect::<Vec<Numbered>>()

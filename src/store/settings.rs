@@ -51,7 +51,7 @@ pub struct Counts {
     pub waiting: u64,
     /// Deliveries that somebody is at work on.
     pub leased: u64,
-    /// Deliveries that are done.
+    /// Deliveries that are done, or ended otherwise and are no dead letters.
     pub done: u64,
     /// Deliveries that were given up on.
     pub dead: u64,

@@ -15,6 +15,8 @@ use crate::yaml::Node;
 
 /// What `event` holds.
 const EVENT: [&str; 2] = ["event.id", "event.received_at"];
+/// What `failure` holds.
+const FAILURE: [&str; 3] = ["failure.action", "failure.reason", "failure.output"];
 /// What templates may call.
 const FUNCTIONS: [&str; 5] = ["jsonpath", "secret", "range", "dict", "namespace"];
 
@@ -145,13 +147,22 @@ impl Templates {
         if scope == Scope::Answer {
             names.insert("actions");
         }
+        if self.of_failures {
+            names.insert("failure");
+        }
         for used in template.undeclared_variables(true) {
             let top = used.split('.').next().unwrap_or_default();
+            if top == "failure" && !self.of_failures {
+                let error = TemplateError::new("there is no `failure` here");
+                return Err(error.hint("the actions of `on_failure` know it"));
+            }
             if !names.contains(top) {
                 return Err(unknown("name", top, names));
             }
-            if top == "event" && used != "event" && !EVENT.contains(&used.as_str()) {
-                return Err(unknown("name", &used, EVENT));
+            for (of, fields) in [("event", &EVENT[..]), ("failure", &FAILURE[..])] {
+                if top == of && used != of && !fields.contains(&used.as_str()) {
+                    return Err(unknown("name", &used, fields.iter().copied()));
+                }
             }
         }
         let known = |kind: &str, name: &str| {
@@ -244,5 +255,6 @@ fn unknown<'k>(noun: &str, typed: &str, known: impl IntoIterator<Item = &'k str>
 
 /// The values of an event that holds nothing.
 fn nothing() -> Value {
-    Value::from_pairs(NAMES.map(|name| (name, Value::UNDEFINED)))
+    let names = NAMES.into_iter().chain(["failure"]);
+    names.map(|name| (name, Value::UNDEFINED)).collect()
 }

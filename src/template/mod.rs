@@ -48,6 +48,8 @@ pub enum Scope {
 #[derive(Clone)]
 pub struct Templates {
     shared: Arc<Shared>,
+    /// Whether those that are compiled next see `failure` too.
+    of_failures: bool,
 }
 
 /// What all templates of a rule set share.
@@ -99,6 +101,16 @@ impl Templates {
                 lenient: environment(&resolved, UndefinedBehavior::Chainable),
                 resolved,
             }),
+            of_failures: false,
+        }
+    }
+
+    /// The same, for templates that see `failure` too: those of `on_failure`.
+    #[must_use]
+    pub fn for_failures(&self) -> Self {
+        Self {
+            of_failures: true,
+            ..self.clone()
         }
     }
 }

@@ -41,6 +41,7 @@ mod logs;
 mod main_job;
 mod manual;
 mod observe;
+mod on_failure;
 mod properties;
 mod reload;
 mod replay;

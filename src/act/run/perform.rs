@@ -116,6 +116,13 @@ impl Run {
         set("HOOKYARD_DELIVERY_ID", occasion.delivery.as_ref());
         set("HOOKYARD_REPLAY", occasion.replays.to_string().as_ref());
         set("HOOKYARD_VERIFIED", occasion.verified.to_string().as_ref());
+        if let Some(failure) = occasion.failure {
+            set("HOOKYARD_FAILURE_ACTION", failure.action.as_ref());
+            set(
+                "HOOKYARD_FAILURE_REASON",
+                without_nul(failure.reason.to_owned(), || "the reason".to_owned())?.as_ref(),
+            );
+        }
         command
             .stdin(if self.stdin == Stdin::None {
                 Stdio::null()

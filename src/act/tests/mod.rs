@@ -101,6 +101,7 @@ fn occasion<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> Occasion<'o> {
         verified: true,
         replays: 0,
         withheld,
+        failure: None,
     }
 }
 

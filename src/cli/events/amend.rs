@@ -55,7 +55,8 @@ enum Standing {
 
 /// Replays.
 pub fn replay(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
-    let mut chosen = choose(path, arguments)?;
+    // What was done for a failure is not done again with what has failed, which may be done this time.
+    let mut chosen = choose(path, arguments, false)?;
     let waiting = chosen.iter().filter(|entry| state_of(entry) == "waiting").count();
     if waiting > 0 {
         chosen.retain(|entry| state_of(entry) != "waiting");
@@ -72,15 +73,16 @@ pub fn replay(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
 
 /// Drops.
 pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
-    let chosen = choose(path, arguments)?;
+    let chosen = choose(path, arguments, true)?;
     act(path, arguments, &chosen, "dropped", |ids| {
         let dropped = sqlite::drop_deliveries(path, ids, Clock::system().now())?;
         Ok(dropped.given_up + dropped.forgotten)
     })
 }
 
-/// The deliveries that are meant, oldest first.
-fn choose(path: &Path, arguments: &Arguments) -> Result<Vec<Entry>, u8> {
+/// The deliveries that are meant, oldest first; `made` says whether those are that were made for the failure of another
+/// and are not named themselves.
+fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<Entry>, u8> {
     let failed = |error: StoreError| unusable(path, &error);
     let state = match arguments.state {
         _ if arguments.dead => Some("dead"),
@@ -107,6 +109,7 @@ fn choose(path: &Path, arguments: &Arguments) -> Result<Vec<Entry>, u8> {
             complain("only the latest are taken at once; there may be older ones");
         }
         chosen = found.entries;
+        chosen.retain(|entry| made || entry.delivery.failure_of.is_none());
     }
     for id in &arguments.ids {
         let (event, only) = match find(path, &history, id)? {
@@ -114,8 +117,9 @@ fn choose(path: &Path, arguments: &Arguments) -> Result<Vec<Entry>, u8> {
             Named::Delivery { id, event } => (event, Some(id)),
         };
         for entry in history.of_event(event).map_err(failed)? {
-            if only.is_none_or(|only| only == entry.delivery.id)
-                && search.wants(&history, &entry).map_err(failed)?
+            if only.map_or(made || entry.delivery.failure_of.is_none(), |only| {
+                only == entry.delivery.id
+            }) && search.wants(&history, &entry).map_err(failed)?
             {
                 chosen.push(entry);
             }

@@ -118,6 +118,9 @@ pub fn line(entry: &Entry) -> [String; 8] {
 /// What there is to say about where a delivery stands.
 pub fn reason(entry: &Entry) -> String {
     let mut said = Vec::new();
+    if let Some(failed) = &entry.delivery.failure_of {
+        said.push(format!("on_failure of {failed}"));
+    }
     match &entry.delivery.state {
         State::Dead { reason, .. } | State::Superseded { reason, .. } => said.push(reason.clone()),
         // The first attempt is due at once.
@@ -160,6 +163,7 @@ pub fn as_json(entry: &Entry) -> Value {
         "reason": reason,
         "replays": entry.replays,
         "unverified": delivery.unverified.as_deref(),
+        "failure_of": delivery.failure_of.map(|failed| failed.to_string()),
     })
 }
 

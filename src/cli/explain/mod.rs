@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use self::request::Request;
 use super::{Format, NO, YES, fail, say, wrong};
-use crate::act::Occasion;
+use crate::act::{Action, Failure, Occasion};
 use crate::config;
 use crate::payload::Event;
 use crate::pipeline::{INVALID, unstructured, without_credentials};
@@ -158,17 +158,26 @@ pub(super) struct Explained {
     why: String,
     explanation: Value,
     actions: Vec<Result<Value, String>>,
+    /// If they fail.
+    on_failure: Vec<Result<Value, String>>,
 }
 
 impl Explained {
     /// For programs.
     pub(super) fn to_json(&self) -> Value {
-        let actions: Vec<Value> = self
-            .actions
-            .iter()
-            .map(|action| action.clone().unwrap_or_else(|error| json!({"error": error})))
-            .collect();
-        json!({"rule": &*self.rule, "matched": self.matched, "explanation": self.explanation, "actions": actions})
+        let listed = |actions: &[Result<Value, String>]| -> Vec<Value> {
+            let actions = actions.iter().cloned();
+            actions
+                .map(|action| action.unwrap_or_else(|error| json!({"error": error})))
+                .collect()
+        };
+        json!({
+            "rule": &*self.rule,
+            "matched": self.matched,
+            "explanation": self.explanation,
+            "actions": listed(&self.actions),
+            "on_failure": listed(&self.on_failure),
+        })
     }
 
     /// For people.
@@ -178,6 +187,10 @@ impl Explained {
         lines.extend(self.actions.iter().map(|action| match action {
             Ok(action) => format!("      would do {action}"),
             Err(error) => format!("      would fail: {error}"),
+        }));
+        lines.extend(self.on_failure.iter().map(|action| match action {
+            Ok(action) => format!("      on failure would do {action}"),
+            Err(error) => format!("      on failure would fail: {error}"),
         }));
         lines
     }
@@ -192,7 +205,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
     } else {
         "it is not enabled".to_owned()
     };
-    let actions = if matched {
+    let (actions, on_failure) = if matched {
         let occasion = Occasion {
             event: kept,
             rule: &rule.name,
@@ -201,14 +214,18 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
             verified: true,
             replays: 0,
             withheld: &endpoint.credentials,
+            failure: None,
         };
-        let values = occasion.values();
-        rule.actions
-            .iter()
-            .map(|action| action.describe(&values).map_err(|error| error.to_string()))
-            .collect()
+        let failed = Occasion {
+            failure: Some(FAILURE),
+            ..occasion.clone()
+        };
+        (
+            described(rule.actions.iter(), &occasion.values()),
+            described(rule.on_failure.iter().map(|(action, _)| action), &failed.values()),
+        )
     } else {
-        Vec::new()
+        (Vec::new(), Vec::new())
     };
     let explanation = serde_json::to_value(&explanation).unwrap_or_default();
     Explained {
@@ -217,5 +234,23 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
         why,
         explanation,
         actions,
+        on_failure,
     }
+}
+
+/// Stands for what is not known before something fails.
+const FAILURE: Failure<'_> = Failure {
+    action: "<action>",
+    reason: "<reason>",
+    output: "<output>",
+};
+
+/// What actions would do.
+fn described<'a>(
+    actions: impl Iterator<Item = &'a Action>,
+    values: &minijinja::Value,
+) -> Vec<Result<Value, String>> {
+    actions
+        .map(|action| action.describe(values).map_err(|error| error.to_string()))
+        .collect()
 }

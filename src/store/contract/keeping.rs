@@ -100,6 +100,7 @@ pub async fn ended_events_are_swept_when_their_time_is_over<S: Subject>() {
         at: after(0),
         reason: String::new(),
         forget_nonces: false,
+        failure: None,
     };
     subject.settle(second, dead).await;
     let counts = async || {

@@ -47,6 +47,7 @@ pub async fn of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival<S: Sub
         at: after(0),
         reason: "exit 1".to_owned(),
         forget_nonces: false,
+        failure: None,
     };
     subject.settle(all[0], dead).await;
     assert_eq!(subject.lease_all(after(0)).await, [all[3]]);

@@ -3,6 +3,7 @@
 //! An implementation joins by being a [`Subject`] and having its name in the list at the end of this file.
 
 mod debounce;
+mod failing;
 mod keeping;
 mod lanes;
 mod leasing;
@@ -78,6 +79,10 @@ promises! {
         each_rule_and_each_lane_waits_by_itself,
         one_enters_its_lane_when_its_wait_is_over,
         one_whose_lane_is_busy_then_waits_or_is_skipped_as_its_overlap_says;
+    failing:
+        one_is_made_for_a_failure_once_and_survives_a_crash,
+        what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it,
+        it_waits_for_no_lane_and_behind_nobody;
     settling:
         the_next_action_begins_with_its_first_attempt,
         a_retry_keeps_the_action_and_raises_the_attempt,

@@ -19,6 +19,7 @@ fn dead(millis: i64, forget_nonces: bool) -> Settlement {
         at: after(millis),
         reason: "exit 3".to_owned(),
         forget_nonces,
+        failure: None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
 use crate::store::{
-    AttemptRecord, Counts, Delivery, DeliveryId, Lane, Lease, Leased, NewDelivery, Refused, Room,
+    AttemptRecord, Counts, Delivery, DeliveryId, Failure, Lane, Lease, Leased, NewDelivery, Refused, Room,
     SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, State, StoreError, Taken, Taking,
 };
 use crate::verify::{EventId, Received};
@@ -62,6 +62,8 @@ pub(super) struct Kept {
     pub superseded: Option<String>,
     /// Of one that waits for quiet, and is in no lane yet: when the first came that it stands for.
     pub debounced_since: Option<Timestamp>,
+    /// The failure of another that it was made for.
+    pub failure: Option<Arc<Failure>>,
 }
 
 /// What is known of a nonce.
@@ -156,6 +158,7 @@ impl Contents {
                 attempt: 1,
                 state: State::Waiting { due },
                 unverified: delivery.unverified,
+                failure_of: None,
             },
             due,
             attempts: Vec::new(),
@@ -163,6 +166,7 @@ impl Contents {
             held: matches!(turn, Turn::Held),
             superseded: None,
             debounced_since,
+            failure: None,
         });
         if let (Turn::Skipped, Some(kept)) = (turn, self.deliveries.last_mut()) {
             kept.withdraw(at, reason::SKIPPED);
@@ -204,6 +208,7 @@ impl Contents {
                 in_lane: kept.lane.is_some(),
                 superseded: kept.superseded.clone(),
                 replays: 0,
+                failure: kept.failure.clone(),
             });
         }
         let held_back = self.deliveries.iter().any(|kept| due(kept).is_some());
@@ -248,6 +253,7 @@ impl Contents {
         );
         let lane = kept.lane.as_ref().map(|lane| Arc::clone(&lane.name));
         let ended_lane = lane.filter(|_| ends);
+        let mut made = None;
         match settled.settlement {
             Settlement::Next { action, due } => {
                 kept.delivery.action = action;
@@ -265,7 +271,11 @@ impl Contents {
                 at,
                 reason,
                 forget_nonces,
+                failure,
             } => {
+                if let Some(failure) = failure.filter(|_| kept.failure.is_none()) {
+                    made = Some(kept.make_for_failure(*failure, at));
+                }
                 kept.delivery.state = State::Dead { at, reason };
                 if forget_nonces {
                     let Delivery { event, rule, .. } = kept.delivery.clone();
@@ -277,6 +287,7 @@ impl Contents {
         if let Some(lane) = ended_lane {
             self.leave(&lane);
         }
+        self.deliveries.extend(made);
         Ok(())
     }
 
@@ -330,6 +341,7 @@ impl Contents {
                 State::Waiting { .. } => &mut counts.waiting,
                 State::Leased => &mut counts.leased,
                 State::Done { .. } | State::Superseded { .. } => &mut counts.done,
+                State::Dead { .. } if kept.failure.is_some() => &mut counts.done,
                 State::Dead { .. } => &mut counts.dead,
             } += 1;
         }
@@ -367,6 +379,7 @@ impl Contents {
             match kept.delivery.state {
                 State::Waiting { .. } | State::Leased => return false,
                 State::Done { at } | State::Superseded { at, .. } => last = last.max(at),
+                State::Dead { at, .. } if kept.failure.is_some() => last = last.max(at),
                 State::Dead { at, .. } => {
                     last = last.max(at);
                     keep = self.settings.keep.dead;
@@ -398,6 +411,28 @@ impl UnderWay {
 }
 
 impl Kept {
+    /// The delivery that is made for the failure of this one.
+    fn make_for_failure(&self, failure: Failure, at: Timestamp) -> Self {
+        let due = self.due.min(at);
+        Self {
+            delivery: Delivery {
+                id: DeliveryId::new(at),
+                action: 0,
+                attempt: 1,
+                state: State::Waiting { due },
+                failure_of: Some(self.delivery.id),
+                ..self.delivery.clone()
+            },
+            due,
+            attempts: Vec::new(),
+            lane: None,
+            held: false,
+            superseded: None,
+            debounced_since: None,
+            failure: Some(Arc::new(failure)),
+        }
+    }
+
     /// When it is due, if it waits.
     pub fn waits_for(&self) -> Option<Timestamp> {
         match self.delivery.state {

@@ -39,8 +39,9 @@ const REPLAY: &str = "UPDATE deliveries SET state = 'waiting', action = 0, attem
 const GIVE_UP: &str = "UPDATE deliveries SET state = 'dead', ended_at = ?2, reason = ?3, \
      held = iif(lane IS NOT NULL AND held = 0 AND debounced_since IS NULL, 2, 0) WHERE seq = ?1";
 
-/// Takes its attempts with it.
-const FORGET: &str = "DELETE FROM deliveries WHERE seq = ?1";
+/// Takes its attempts with it, and what was made for its failure.
+const FORGET: &str = "DELETE FROM deliveries WHERE seq = ?1 OR (event = ?2 AND state <> 'waiting' \
+     AND failure_of = (SELECT id FROM deliveries WHERE seq = ?1))";
 
 /// Takes its body with it.
 const FORGET_EVENT: &str = "DELETE FROM events WHERE seq = ?1 \
@@ -48,7 +49,7 @@ const FORGET_EVENT: &str = "DELETE FROM events WHERE seq = ?1 \
 
 const RECKON: &str = "UPDATE events SET \
      owed = (SELECT count(*) FROM deliveries WHERE event = ?1 AND state = 'waiting'), \
-     dead = EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND state = 'dead'), \
+     dead = EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND state = 'dead' AND failure_of IS NULL), \
      ended_at = (SELECT max(ended_at) FROM deliveries WHERE event = ?1) WHERE seq = ?1";
 
 /// How many deliveries were dropped.
@@ -96,7 +97,8 @@ pub fn drop_deliveries(
                 .prepare_cached(GIVE_UP)?
                 .execute(params![seq, now, DROPPED])?;
         } else {
-            dropped.forgotten += connection.prepare_cached(FORGET)?.execute([seq])?;
+            let mut forget = connection.prepare_cached(FORGET)?;
+            dropped.forgotten += forget.execute([seq, delivery.event])?;
             connection
                 .prepare_cached(FORGET_EVENT)?
                 .execute([delivery.event])?;

@@ -44,6 +44,7 @@ impl Fresh {
             in_lane: self.in_lane,
             superseded: None,
             replays: 0,
+            failure: None,
         }
     }
 }

@@ -19,11 +19,12 @@ use crate::verify::{EventId, Received};
 
 /// The columns that [`entry`] reads, in its order.
 const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.state, d.due, \
-     d.ended_at, d.reason, d.unverified, d.replays FROM deliveries d JOIN events e ON e.seq = d.event ";
+     d.ended_at, d.reason, d.unverified, d.replays, d.failure_of FROM deliveries d JOIN events e ON e.seq = d.event ";
 
 /// What a [`Filter`] asks.
 const WANTED: &str = "(?1 IS NULL OR d.rule = ?1) AND (?2 IS NULL OR e.endpoint = ?2) \
-     AND (?3 IS NULL OR iif(d.state = 'done' AND d.reason IS NOT NULL, 'superseded', d.state) = ?3) AND (?4 IS NULL OR e.received_at >= ?4) ";
+     AND (?3 IS NULL OR (iif(d.state = 'done' AND d.reason IS NOT NULL, 'superseded', d.state) = ?3 \
+     AND (?3 <> 'dead' OR d.failure_of IS NULL))) AND (?4 IS NULL OR e.received_at >= ?4) ";
 
 /// How many ids of one beginning are looked at.
 const NAMESAKES: i64 = 1001;
@@ -42,7 +43,8 @@ pub struct Filter {
     pub rule: Option<String>,
     /// Those that arrived on this endpoint.
     pub endpoint: Option<String>,
-    /// Those of this state: `waiting`, `done`, `superseded` or `dead`.
+    /// Those of this state: `waiting`, `done`, `superseded` or `dead`; of the dead, dead letters alone, and not what was made
+    /// for the failure of one and failed in turn.
     pub state: Option<&'static str>,
     /// Those that arrived then or later.
     pub since: Option<Timestamp>,
@@ -286,6 +288,7 @@ fn entry(row: &Row<'_>) -> Result<Entry, Unreadable> {
         attempt: row.get(7)?,
         state,
         unverified: row.get::<_, Option<String>>(12)?.map(Arc::from),
+        failure_of: reading::failure_of(row.get(14)?)?,
     };
     Ok(Entry {
         row: row.get(0)?,

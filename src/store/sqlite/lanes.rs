@@ -185,7 +185,6 @@ pub(super) fn withdraw(
     at: Timestamp,
     why: &str,
 ) -> rusqlite::Result<()> {
-    batch.tally.done += 1;
     end(batch, waits.place, "done", at.as_millis(), Some(why))?;
     batch.withdrawn.push(waits);
     Ok(())

@@ -174,6 +174,7 @@ impl Writer {
             in_lane: waiting.in_lane,
             superseded: waiting.superseded,
             replays: waiting.replays,
+            failure: waiting.failure.map(Arc::new),
         };
         Ok(Found::Lease(Box::new(lease), bytes))
     }
@@ -194,6 +195,7 @@ impl Writer {
             at: now,
             reason: format!("the event cannot be read back: {}", unreadable.0),
             forget_nonces: false,
+            failure: None,
         };
         let settled = Settled {
             delivery,

@@ -9,6 +9,7 @@ mod amend;
 mod change;
 mod debounce;
 mod examine;
+mod failures;
 mod file;
 mod fresh;
 mod history;

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::failures;
 use super::queue::Place;
 use super::rows::{self, RECEIVED, Unreadable, parsed};
 use crate::clock::Timestamp;
-use crate::store::{ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, Refused, State};
+use crate::store::{
+    ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, Failure, Refused, State,
+};
 use crate::verify::{EventId, Received};
 
 /// Those of a rule and of one due time, after one of them. Together with [`LATER`] this is `(due, seq) > (?2, ?3)`, for which
@@ -25,10 +28,10 @@ pub(super) const NEXT_RULE: &str = "SELECT rule FROM deliveries \
      WHERE state = 'waiting' AND held = 0 AND rule > ?1 ORDER BY rule LIMIT 1";
 
 const WAITING: &str = "SELECT id, action, attempt, event, unverified, reason, lane IS NOT NULL, replays, \
-     debounced_since IS NOT NULL \
+     debounced_since IS NOT NULL, failure_of IS NOT NULL \
      FROM deliveries WHERE seq = ?1 AND due = ?2 AND held = 0 AND state = 'waiting'";
 
-const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason, unverified FROM deliveries \
+const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason, unverified, failure_of FROM deliveries \
      WHERE event = (SELECT seq FROM events WHERE id = ?1) ORDER BY seq LIMIT ?2";
 
 const ATTEMPTS: &str = "SELECT action, number, started_at, duration, outcome, detail, stdout, stderr FROM attempts \
@@ -96,12 +99,17 @@ pub(super) struct Waiting {
     pub replays: u32,
     /// Whether it waits for quiet, and is in no lane yet.
     pub debounced: bool,
+    /// The failure that it was made for.
+    pub failure: Option<Failure>,
 }
 
 /// The delivery that waits at a place; none if somebody else has written to the file.
 pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result<Option<Waiting>> {
     let mut waiting = connection.prepare_cached(WAITING)?;
     let row = waiting.query_row(params![place.seq, place.due], |row| {
+        let failed: bool = row.get(9)?;
+        let failure = failed.then(|| failures::told(connection, place.seq));
+        let failure = failure.transpose()?;
         Ok(Waiting {
             id: row.get(0)?,
             action: usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX),
@@ -112,6 +120,7 @@ pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result
             in_lane: row.get(6)?,
             replays: row.get(7)?,
             debounced: row.get(8)?,
+            failure,
         })
     });
     row.optional()
@@ -151,9 +160,15 @@ pub(super) fn deliveries(
             attempt: row.get(3)?,
             state: if is_leased(id) { State::Leased } else { state(row)? },
             unverified: row.get::<_, Option<String>>(8)?.map(Arc::from),
+            failure_of: failure_of(row.get(9)?)?,
         });
     }
     Ok(listed)
+}
+
+/// The delivery for whose failure one was made.
+pub(super) fn failure_of(column: Option<String>) -> Result<Option<DeliveryId>, Unreadable> {
+    column.map(|id| parsed("failure_of", &id)).transpose()
 }
 
 fn state(row: &Row<'_>) -> rusqlite::Result<State> {

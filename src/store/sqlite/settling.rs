@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 
 use super::change::{Batch, Change, Failure};
+use super::failures;
 use super::lanes::leave;
 use super::queue::{Place, Waits};
 use crate::clock::Timestamp;
@@ -20,9 +21,11 @@ const RETRY: &str =
 const WAIT: &str = "UPDATE deliveries SET due = ?2 WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
 
 const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, held = 0 \
-     WHERE seq = ?1 AND state = 'waiting' AND due = ?5 RETURNING lane";
+     WHERE seq = ?1 AND state = 'waiting' AND due = ?5 RETURNING lane, failure_of IS NOT NULL";
 
-const EVENT_OWES_LESS: &str = "UPDATE events SET owed = owed - 1, dead = max(dead, ?2), \
+/// One that was made for the failure of another does not make the event dead.
+const EVENT_OWES_LESS: &str = "UPDATE events SET owed = owed - 1, \
+     dead = max(dead, ?2 AND (SELECT failure_of IS NULL FROM deliveries WHERE seq = ?1)), \
      ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
 
 const FORGET_NONCES: &str = "DELETE FROM nonces WHERE (event, rule) = \
@@ -80,25 +83,30 @@ impl Change for Settle {
                 let mut wait = batch.connection.prepare_cached(WAIT)?;
                 wait.execute(params![seq, due, place.due])?
             }
-            Settlement::Done { at } => {
-                batch.tally.done += 1;
-                settle_end(batch, place, "done", at.as_millis(), None)?
-            }
+            Settlement::Done { at } => settle_end(batch, place, "done", at.as_millis(), None)?,
             Settlement::Superseded { at, reason } => {
-                batch.tally.done += 1;
                 settle_end(batch, place, "done", at.as_millis(), Some(reason))?
             }
             Settlement::Dead {
                 at,
                 reason,
                 forget_nonces,
+                failure,
             } => {
-                batch.tally.dead += 1;
                 if *forget_nonces {
                     let mut forget = batch.connection.prepare_cached(FORGET_NONCES)?;
                     batch.tally.nonces -= number(forget.execute([seq])?);
                 }
-                settle_end(batch, place, "dead", at.as_millis(), Some(reason))?
+                let ended = settle_end(batch, place, "dead", at.as_millis(), Some(reason))?;
+                if let Some(failure) = failure.as_deref().filter(|_| ended > 0) {
+                    failures::make(
+                        batch,
+                        &again(Timestamp::from_millis(place.due).min(*at)),
+                        failure,
+                        *at,
+                    )?;
+                }
+                ended
             }
         };
         if found == 0 {
@@ -155,19 +163,25 @@ pub(super) fn end(
     at: i64,
     reason: Option<&str>,
 ) -> rusqlite::Result<Option<Ended>> {
-    batch.tally.owed -= 1;
     let dead = state == "dead";
     batch
         .connection
         .prepare_cached(EVENT_OWES_LESS)?
         .execute(params![seq, dead, at])?;
-    batch
-        .connection
-        .prepare_cached(END)?
-        .query_row(params![seq, state, at, reason, due], |row| {
-            Ok(Ended { lane: row.get(0)? })
-        })
-        .optional()
+    let mut end = batch.connection.prepare_cached(END)?;
+    let found = end.query_row(params![seq, state, at, reason, due], |row| {
+        Ok((row.get(0)?, row.get::<_, bool>(1)?))
+    });
+    let Some((lane, made_for_failure)) = found.optional()? else {
+        return Ok(None);
+    };
+    batch.tally.owed -= 1;
+    if dead && !made_for_failure {
+        batch.tally.dead += 1;
+    } else {
+        batch.tally.done += 1;
+    }
+    Ok(Some(Ended { lane }))
 }
 
 fn write_attempt(batch: &Batch<'_>, seq: i64, attempt: &AttemptRecord) -> rusqlite::Result<usize> {

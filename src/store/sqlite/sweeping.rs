@@ -22,8 +22,8 @@ const EXPIRED_NONCES: &str = "DELETE FROM nonces WHERE seq IN \
 const PAST_EVENTS: &str = "SELECT seq, size FROM events INDEXED BY events_ended \
      WHERE owed = 0 AND dead = ?1 AND ended_at < ?2 ORDER BY ended_at LIMIT ?3";
 
-const DELIVERIES_OF: &str = "SELECT count(*) FILTER (WHERE state = 'done'), count(*) FILTER (WHERE state = 'dead') \
-     FROM deliveries WHERE event = ?1";
+const DELIVERIES_OF: &str = "SELECT count(*) FILTER (WHERE state = 'done' OR failure_of IS NOT NULL), \
+     count(*) FILTER (WHERE state = 'dead' AND failure_of IS NULL) FROM deliveries WHERE event = ?1";
 
 /// Takes its body, its deliveries and their attempts with it.
 const FORGET_EVENT: &str = "DELETE FROM events WHERE seq = ?1";

@@ -163,7 +163,6 @@ impl Change for Take {
                     continue;
                 }
                 Turn::Skipped => {
-                    batch.tally.done += 1;
                     end(
                         batch,
                         Place { due, seq },

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 pub(super) struct Tally {
     /// Deliveries that are neither done nor dead.
     pub owed: i64,
-    /// Deliveries that are done.
+    /// Deliveries that have ended and are no dead letters.
     pub done: i64,
     /// Deliveries that are dead.
     pub dead: i64,
@@ -28,7 +28,7 @@ impl Tally {
                 .query_row([], |row| row.get::<_, i64>(0))
         };
         let owed = number("SELECT count(*) FROM deliveries WHERE state = 'waiting'")?;
-        let dead = number("SELECT count(*) FROM deliveries WHERE state = 'dead'")?;
+        let dead = number("SELECT count(*) FROM deliveries WHERE state = 'dead' AND failure_of IS NULL")?;
         Ok(Self {
             owed,
             done: number("SELECT count(*) FROM deliveries")? - owed - dead,

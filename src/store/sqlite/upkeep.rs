@@ -18,7 +18,7 @@ const FAULTS: i64 = 20;
 /// Events whose sums do not agree with their deliveries.
 const MISCOUNTED: &str = "SELECT count(*) FROM events e WHERE \
      owed <> (SELECT count(*) FROM deliveries WHERE event = e.seq AND state = 'waiting') \
-     OR (dead = 0 AND EXISTS (SELECT 1 FROM deliveries WHERE event = e.seq AND state = 'dead'))";
+     OR (dead = 0 AND EXISTS (SELECT 1 FROM deliveries WHERE event = e.seq AND state = 'dead' AND failure_of IS NULL))";
 
 /// What a look at the whole file has found.
 #[derive(Clone, Debug)]

@@ -16,6 +16,7 @@ fn dead(millis: i64) -> Settlement {
         at: after(millis),
         reason: "exit 3".to_owned(),
         forget_nonces: false,
+        failure: None,
     }
 }
 

@@ -1,0 +1,124 @@
+//! What is made for the failure of a delivery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{ROOM, Subject, after, arrival, done, owed, retry};
+use crate::store::{Failure, Keep, Lane, NewDelivery, Overlap, Room, Settings, Settlement, State};
+
+fn failure() -> Failure {
+    Failure {
+        action: "run".to_owned(),
+        reason: "exit 3, after 2 attempts".to_owned(),
+        output: "no space\nleft".to_owned(),
+    }
+}
+
+/// Dead at `millis`, and another is to be made for it.
+fn dead(millis: i64) -> Settlement {
+    Settlement::Dead {
+        at: after(millis),
+        reason: "exit 3".to_owned(),
+        forget_nonces: false,
+        failure: Some(Box::new(failure())),
+    }
+}
+
+pub async fn one_is_made_for_a_failure_once_and_survives_a_crash<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let received = arrival(0);
+    let failed = subject.take_new(&received, owed("deploy", &["n"])).await;
+    assert_eq!(subject.lease_all(after(0)).await, [failed]);
+    subject.settle(failed, dead(5)).await;
+    let subject = subject.crash();
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.dead, counts.waiting, counts.done), (1, 1, 0));
+    let leases = subject.leases(after(5)).await;
+    let [lease] = &leases[..] else {
+        panic!("{leases:?}");
+    };
+    assert_ne!(lease.delivery, failed);
+    assert_eq!(lease.failure.as_deref(), Some(&failure()));
+    assert_eq!((&*lease.rule, lease.action, lease.attempt), ("deploy", 0, 1));
+    assert_eq!(lease.received.id, received.id);
+    // It is tried again like any other, and told the same.
+    subject.settle(lease.delivery, retry(9)).await;
+    let again = subject.leases(after(9)).await;
+    assert_eq!((again[0].delivery, again[0].attempt), (lease.delivery, 2));
+    assert_eq!(again[0].failure.as_deref(), Some(&failure()));
+    subject.settle(lease.delivery, done(9)).await;
+    let listed = subject.store().deliveries(received.id).await.unwrap();
+    assert_eq!(listed[1].failure_of, Some(failed));
+    assert_eq!(listed[1].state, State::Done { at: after(9) });
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.dead, counts.waiting, counts.done), (1, 0, 1));
+}
+
+pub async fn what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it<S: Subject>() {
+    let keep = Keep {
+        done: Duration::from_secs(1),
+        dead: Duration::from_secs(9),
+        refused: 1,
+    };
+    let subject = S::open(Settings {
+        keep,
+        ..Settings::default()
+    });
+    let received = arrival(0);
+    let failed = subject.take_new(&received, owed("deploy", &[])).await;
+    subject.lease_all(after(0)).await;
+    subject.settle(failed, dead(0)).await;
+    let made = subject.lease_all(after(0)).await;
+    // The event stays as long as it is owed.
+    assert_eq!(subject.sweep_all(after(60_000)).await, 0);
+    subject.settle(made[0], dead(60_000)).await;
+    assert_eq!(subject.lease_all(after(70_000)).await, []);
+    let listed = subject.store().deliveries(received.id).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    assert!(matches!(listed[1].state, State::Dead { .. }));
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.dead, counts.done), (1, 1));
+    let subject = subject.restart().await;
+    assert_eq!(subject.store().counts().await.unwrap(), counts);
+    assert_eq!(subject.sweep_all(after(68_999)).await, 0);
+    assert_eq!(subject.sweep_all(after(69_001)).await, 1);
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.dead, counts.done, counts.events), (0, 0, 0));
+}
+
+pub async fn it_waits_for_no_lane_and_behind_nobody<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let in_lane = || NewDelivery {
+        lane: Some(Lane {
+            name: Arc::from("site"),
+            limit: 1,
+            overlap: Overlap::Queue,
+        }),
+        ..owed("deploy", &[])
+    };
+    let failed = subject.take_new(&arrival(0), in_lane()).await;
+    let next = subject.take_new(&arrival(0), in_lane()).await;
+    for _ in 0..5 {
+        subject
+            .take_new(
+                &arrival(0),
+                NewDelivery {
+                    due: after(1),
+                    ..owed("deploy", &[])
+                },
+            )
+            .await;
+    }
+    let one = Room { per_rule: 1, ..ROOM };
+    let leased = subject.store().lease(one, after(9)).await.unwrap().leases;
+    assert_eq!(leased[0].delivery, failed);
+    subject.settle(failed, dead(9)).await;
+    let two = Room { per_rule: 2, ..ROOM };
+    let leased = subject.store().lease(two, after(9)).await.unwrap().leases;
+    let failures: Vec<_> = leased
+        .iter()
+        .map(|lease| (lease.delivery == next, lease.failure.is_some()))
+        .collect();
+    assert_eq!(failures, [(true, false), (false, true)]);
+    assert!(!leased[1].in_lane);
+}

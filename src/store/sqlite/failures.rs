@@ -1,0 +1,62 @@
+//! Deliveries that are made for the failure of another, and what they are told of it.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use super::change::Batch;
+use super::queue::{Place, Waits};
+use crate::clock::Timestamp;
+use crate::store::{DeliveryId, Failure};
+
+/// None is made for one that was made so itself.
+const MAKE: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, failure_of) \
+     SELECT ?2, event, rule, 'waiting', 0, 1, ?3, unverified, id FROM deliveries WHERE seq = ?1 AND failure_of IS NULL";
+
+const TELL: &str = "INSERT INTO failures (delivery, action, reason, output) VALUES (?1, ?2, ?3, ?4)";
+
+const EVENT_OWES_MORE: &str =
+    "UPDATE events SET owed = owed + 1 WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
+
+const TOLD: &str = "SELECT action, reason, output FROM failures WHERE delivery = ?1";
+
+/// Makes one for the delivery that has failed at `at` and would wait at `of`; it takes that place.
+pub(super) fn make(
+    batch: &mut Batch<'_>,
+    of: &Waits,
+    failure: &Failure,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    let Place { due, seq } = of.place;
+    let id = DeliveryId::new(at).to_string();
+    let mut make = batch.connection.prepare_cached(MAKE)?;
+    if make.execute(params![seq, id, due])? == 0 {
+        return Ok(());
+    }
+    let seq = batch.connection.last_insert_rowid();
+    batch.connection.prepare_cached(TELL)?.execute(params![
+        seq,
+        failure.action,
+        failure.reason,
+        failure.output
+    ])?;
+    batch.connection.prepare_cached(EVENT_OWES_MORE)?.execute([seq])?;
+    batch.tally.owed += 1;
+    batch.waiting.push(Waits {
+        rule: Arc::clone(&of.rule),
+        place: Place { due, seq },
+    });
+    Ok(())
+}
+
+/// What the one at `seq` is told.
+pub(super) fn told(connection: &Connection, seq: i64) -> rusqlite::Result<Failure> {
+    let mut told = connection.prepare_cached(TOLD)?;
+    told.query_row([seq], |row| {
+        Ok(Failure {
+            action: row.get(0)?,
+            reason: row.get(1)?,
+            output: row.get(2)?,
+        })
+    })
+}
