@@ -15,6 +15,8 @@ mod record;
 mod retry;
 mod rotate;
 mod run;
+#[cfg(test)]
+mod script;
 mod settings;
 
 use minijinja::Value;
@@ -57,6 +59,9 @@ pub struct Workshop<'w> {
 #[derive(Debug)]
 pub struct Actor {
     courier: Courier,
+    /// Performs them in its place: in a test whose time is moved by hand no command can be waited for.
+    #[cfg(test)]
+    script: Option<script::Script>,
 }
 
 impl Action {
@@ -101,6 +106,8 @@ impl Actor {
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             courier: Courier::new()?,
+            #[cfg(test)]
+            script: None,
         })
     }
 
@@ -112,6 +119,10 @@ impl Actor {
         occasion: &Occasion<'_>,
         stop: CancellationToken,
     ) -> Outcome {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return script.perform(occasion, stop).await;
+        }
         match action {
             Action::Run(run) => run.perform(occasion, &stop).await,
             Action::Forward(forward) => forward.perform(&self.courier, occasion, &stop).await,

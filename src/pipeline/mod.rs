@@ -14,6 +14,8 @@ mod learn;
 mod reply;
 mod running;
 mod settlement;
+#[cfg(test)]
+mod tests;
 mod usage;
 mod waiting;
 

@@ -1,0 +1,253 @@
+//! One daemon without a door: what a test does to it, and what it sees of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::act::{Actor, Occasion, Outcome, Verdict};
+use crate::clock::{Clock, Timestamp};
+use crate::config;
+use crate::live::Live;
+use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
+use crate::rules::RuleSet;
+use crate::store::memory::MemoryStore;
+use crate::store::{Settings, Store};
+use crate::verify::{EventId, Received};
+
+/// An attempt that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    pub rule: String,
+    pub group: u64,
+    pub event: EventId,
+    pub for_failure: bool,
+    /// Ends it; gone when it has ended.
+    end: Option<oneshot::Sender<Verdict>>,
+}
+
+impl Begun {
+    /// Whether it is under way.
+    pub fn goes_on(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| !end.is_closed())
+    }
+}
+
+/// An event that was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub rule: usize,
+    pub group: u64,
+    pub event: EventId,
+}
+
+/// The daemon.
+pub struct World {
+    pub live: Arc<Live<RuleSet>>,
+    pub store: Arc<MemoryStore>,
+    pub clock: Clock,
+    /// All attempts that have begun, oldest first.
+    begun: Arc<Mutex<Vec<Begun>>>,
+    pub sent: Vec<Sent>,
+    life: Life,
+}
+
+/// What a kill ends.
+struct Life {
+    intake: Intake,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    abort: CancellationToken,
+    dispatching: JoinSet<()>,
+}
+
+impl World {
+    /// A daemon with these rules and nothing in its store.
+    pub fn new(rules: &str) -> Self {
+        let loaded = config::load_text(Path::new("/tmp/rules.yaml"), rules.to_owned(), Vec::new());
+        let rules = loaded.map_err(|findings| findings.render(false)).unwrap().rules;
+        let live = Arc::new(Live::new(rules));
+        let store = Arc::new(MemoryStore::new(Settings::default()));
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        let begun = Arc::default();
+        let running = Life::new(&live, &store, &clock, &begun);
+        Self {
+            live,
+            store,
+            clock,
+            begun,
+            sent: Vec::new(),
+            life: running,
+        }
+    }
+
+    /// Sends an event to the rule at an index, whose endpoint bears its name.
+    pub async fn send(&mut self, rule: usize, group: u64) {
+        let now = self.clock.now();
+        let rules = self.live.current();
+        let endpoint = &rules.endpoints[rule];
+        let received = Received {
+            id: EventId::new(now),
+            at: now,
+            endpoint: Arc::clone(&endpoint.path),
+            method: Method::POST,
+            path: endpoint.path.to_string(),
+            query: String::new(),
+            parameters: Vec::new(),
+            client: None,
+            headers: HeaderMap::new(),
+            body: Bytes::from(format!("{{\"group\": {group}}}")),
+        };
+        let event = received.id;
+        let answer = self.life.intake.accept(endpoint, received).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        self.sent.push(Sent { rule, group, event });
+        self.rest().await;
+    }
+
+    /// Ends one of the attempts under way.
+    pub async fn end(&self, index: usize, verdict: Verdict) {
+        let end = {
+            let mut begun = self.begun();
+            let mut going: Vec<&mut Begun> = begun.iter_mut().filter(|begun| begun.goes_on()).collect();
+            let count = going.len().max(1);
+            let chosen = going.get_mut(index % count);
+            chosen.and_then(|begun| begun.end.take())
+        };
+        if let Some(end) = end {
+            end.send(verdict).unwrap();
+        }
+        self.rest().await;
+    }
+
+    /// Lets time pass.
+    pub async fn pass(&self, duration: Duration) {
+        self.clock.advance(duration);
+        self.rest().await;
+    }
+
+    /// `kill -9`, and a start.
+    pub async fn kill(&mut self) {
+        self.life.dispatching.shutdown().await;
+        self.store = Arc::new(self.store.reopen());
+        self.begin();
+        self.rest().await;
+    }
+
+    /// SIGTERM with no grace, and a start.
+    pub async fn restart(&mut self) {
+        self.life.stop.cancel();
+        self.life.abort.cancel();
+        while self.life.dispatching.join_next().await.is_some() {}
+        self.store.close().await.unwrap();
+        self.store = Arc::new(self.store.reopen());
+        self.begin();
+        self.rest().await;
+    }
+
+    fn begin(&mut self) {
+        self.life = Life::new(&self.live, &self.store, &self.clock, &self.begun);
+    }
+
+    /// Waits until everything waits for somebody else.
+    pub async fn rest(&self) {
+        for _ in 0..4 {
+            self.life.wake.notify_one();
+            for _ in 0..16 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// The attempts that have begun.
+    pub fn begun(&self) -> MutexGuard<'_, Vec<Begun>> {
+        self.begun.lock().unwrap()
+    }
+
+    /// How many attempts go on, by rule and group; those that were made for a failure are apart.
+    pub fn going(&self) -> BTreeMap<(String, u64, bool), usize> {
+        let mut going = BTreeMap::new();
+        for begun in self.begun().iter().filter(|begun| begun.goes_on()) {
+            let key = (begun.rule.clone(), begun.group, begun.for_failure);
+            *going.entry(key).or_default() += 1;
+        }
+        going
+    }
+}
+
+impl Life {
+    fn new(
+        live: &Arc<Live<RuleSet>>,
+        store: &Arc<MemoryStore>,
+        clock: &Clock,
+        begun: &Arc<Mutex<Vec<Begun>>>,
+    ) -> Self {
+        let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
+        let (fresh, running) = (Arc::new(Fresh::default()), Arc::new(Running::default()));
+        let store = Arc::clone(store) as Arc<dyn Store>;
+        let list = Arc::clone(begun);
+        let actor = Actor::scripted(move |occasion, stop| perform(&list, occasion, stop)).unwrap();
+        let dispatch = Arc::new(Dispatch {
+            store: Arc::clone(&store),
+            live: Arc::clone(live),
+            actor: Arc::new(actor),
+            clock: clock.clone(),
+            wake: Arc::clone(&wake),
+            waiting: Arc::clone(&waiting),
+            fresh: Arc::clone(&fresh),
+            running: Arc::clone(&running),
+            begun: Mutex::default(),
+        });
+        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        let mut dispatching = JoinSet::new();
+        dispatching.spawn(dispatch.run(stop.clone(), abort.clone()));
+        let intake = Intake {
+            store,
+            wake: Arc::clone(&wake),
+            waiting,
+            fresh,
+            closing: CancellationToken::new(),
+            writing: TaskTracker::new(),
+            learning: Learning::new(mpsc::channel(1).0),
+            running,
+            usage: Arc::new(Usage::default()),
+        };
+        Self {
+            intake,
+            wake,
+            stop,
+            abort,
+            dispatching,
+        }
+    }
+}
+
+/// An action that ends as it is told, or when it is stopped.
+fn perform(
+    begun: &Mutex<Vec<Begun>>,
+    occasion: &Occasion<'_>,
+    stop: CancellationToken,
+) -> std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>> {
+    let (end, ended) = oneshot::channel();
+    begun.lock().unwrap().push(Begun {
+        rule: occasion.rule.to_owned(),
+        group: occasion.event.payload.value["group"].as_u64().unwrap(),
+        event: occasion.event.received.id,
+        for_failure: occasion.failure.is_some(),
+        end: Some(end),
+    });
+    Box::pin(async move {
+        let verdict = tokio::select! {
+            verdict = ended => verdict.unwrap_or(Verdict::Stopped),
+            () = stop.cancelled() => Verdict::Stopped,
+        };
+        Outcome::new(verdict, verdict.name(), Duration::ZERO)
+    })
+}
