@@ -55,6 +55,7 @@ pub struct StoreShape {
     pub path: Option<String>,
     pub keep: Option<IgnoredAny>,
     pub max_size: Option<Size>,
+    pub min_free: Option<Size>,
 }
 
 /// `store.keep:`.

@@ -30,6 +30,8 @@ const DEFAULT_KEEP_DEAD: Duration = Duration::from_hours(720);
 const DEFAULT_KEEP_REFUSED: u32 = 1000;
 /// `store.max_size`, in bytes.
 const DEFAULT_MAX_SIZE: Size = Size(1 << 30);
+/// `store.min_free`, in bytes.
+const DEFAULT_MIN_FREE: Size = Size(64 << 20);
 /// `log.file.keep`.
 const DEFAULT_KEEP_LOGS: u16 = 14;
 
@@ -119,6 +121,7 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings)
                 refused: keep.refused.unwrap_or(DEFAULT_KEEP_REFUSED) as usize,
             },
             max_size: Some(shape.max_size.unwrap_or(DEFAULT_MAX_SIZE).0),
+            min_free: shape.min_free.unwrap_or(DEFAULT_MIN_FREE).0,
         },
     }
 }

@@ -17,6 +17,7 @@ fn settings() -> Settings {
             refused: 10,
         },
         max_size: None,
+        min_free: 0,
     }
 }
 

@@ -49,7 +49,8 @@ promises! {
         a_taking_of_duplicates_alone_leaves_no_trace,
         an_id_is_taken_once,
         of_64_callers_with_one_nonce_one_is_new,
-        past_its_size_no_event_is_taken_and_everything_else_goes_on;
+        past_its_size_no_event_is_taken_and_everything_else_goes_on,
+        where_too_little_is_free_no_event_is_taken_and_everything_else_goes_on;
     leasing:
         due_deliveries_are_leased_by_due_time_then_by_arrival,
         nobody_leases_what_is_leased_or_not_due,
