@@ -31,6 +31,7 @@ mod concurrency;
 mod crash;
 mod edge;
 mod events;
+mod failing;
 mod forwards;
 mod handshakes;
 mod imports;
