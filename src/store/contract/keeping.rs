@@ -92,6 +92,18 @@ pub async fn expired_nonces_are_swept_with_some_slack<S: Subject>() {
     assert_eq!(subject.crash().store().counts().await.unwrap().nonces, 1);
 }
 
+pub async fn a_clock_that_is_ahead_for_an_hour_forgets_no_event<S: Subject>() {
+    let subject = S::open(settings());
+    let hour = 3_600_000;
+    let known = arrival(0);
+    subject.take_new(&known, owed("deploy", &["a"])).await;
+    subject.take_new(&arrival(hour), owed("deploy", &["b"])).await;
+    subject.sweep_all(after(hour + 60_000)).await;
+    // The clock is put right.
+    let again = subject.take(&arrival(900), &[owed("deploy", &["a"])]).await;
+    assert_eq!(again, Ok(vec![Taken::Duplicate { of: known.id }]));
+}
+
 pub async fn ended_events_are_swept_when_their_time_is_over<S: Subject>() {
     let subject = S::open(settings());
     let [well, badly] = [arrival(0), arrival(0)];

@@ -58,6 +58,7 @@ promises! {
         a_released_delivery_waits_as_it_did,
         leases_end_with_a_crash,
         the_next_due_time_is_that_of_the_first_unleased_delivery,
+        by_a_steady_clock_nothing_waits_longer_because_the_machines_is_set_back,
         deliveries_of_one_event_share_it,
         why_a_delivery_is_not_verified_comes_back_with_it;
     lanes:
@@ -84,6 +85,7 @@ promises! {
         refusals_are_a_ring_that_keeps_the_latest,
         long_refusals_are_cut,
         expired_nonces_are_swept_with_some_slack,
+        a_clock_that_is_ahead_for_an_hour_forgets_no_event,
         ended_events_are_swept_when_their_time_is_over,
         an_event_is_kept_as_long_as_one_delivery_of_it_is_owed,
         a_nonce_outlives_its_event,
