@@ -48,7 +48,7 @@ fn without_descriptors_accepting_rests_and_actions_are_tried_again() {
         std::thread::sleep(Duration::from_millis(10));
         let is_open =
             |number: &u32| std::fs::symlink_metadata(format!("/proc/{}/fd/{number}", daemon.pid())).is_ok();
-        (0..).find(|number| !is_open(number)).unwrap()
+        (0..1024).find(|number| !is_open(number)).unwrap()
     };
     let free = (0..30).map(lowest_free).min().unwrap();
     daemon.limit("nofile", &free.to_string());
