@@ -1,11 +1,17 @@
 //! The only door to the time of day.
 //!
 //! Deciders are told the time; performers ask a [`Clock`]. A test holds a clock that it moves by hand.
+//!
+//! Whoever compares with the time of others (signatures, `Retry-After`) asks the machine's clock, right or wrong.
+//! Whoever waits asks a [steady](Clock::steady) one: a machine whose clock is set back an hour must not let everything
+//! wait an hour longer. A steady clock never goes back; it goes at half its pace until the machine's has caught up, so
+//! that a wait takes at most twice as long. Where the machine's clock leaps ahead the steady one leaps with it, and
+//! waits end early. It begins anew with the process: what waits across a restart waits by the machine's clock.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -100,6 +106,35 @@ enum Reading {
     System,
     /// A hand that a test moves.
     Manual(Arc<AtomicI64>),
+    /// Another's, made steady.
+    Steady(Arc<Steady>),
+}
+
+/// A clock that never goes back.
+#[derive(Debug)]
+struct Steady {
+    wall: Clock,
+    started: Instant,
+    anchor: Mutex<Anchor>,
+}
+
+/// The latest moment that was read off the wall.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    moment: Timestamp,
+    /// When that was, since the clock was started.
+    at: Duration,
+}
+
+impl Anchor {
+    /// The time, when the wall says `wall` at `at`.
+    fn read(&mut self, wall: Timestamp, at: Duration) -> Timestamp {
+        let least = self.moment.plus(at.saturating_sub(self.at) / 2);
+        if wall >= least {
+            *self = Self { moment: wall, at };
+        }
+        wall.max(least)
+    }
 }
 
 impl Clock {
@@ -117,6 +152,24 @@ impl Clock {
         }
     }
 
+    /// A clock that follows `wall` but never goes back, for whoever waits.
+    pub fn steady(wall: Self) -> Self {
+        let anchor = Anchor {
+            moment: wall.now(),
+            at: Duration::ZERO,
+        };
+        #[expect(clippy::disallowed_methods, reason = "this is the door")]
+        let started = Instant::now();
+        let anchor = Mutex::new(anchor);
+        let steady = Steady {
+            wall,
+            started,
+            anchor,
+        };
+        let source = Reading::Steady(Arc::new(steady));
+        Self { source }
+    }
+
     /// The time now.
     pub fn now(&self) -> Timestamp {
         match &self.source {
@@ -126,6 +179,10 @@ impl Clock {
                 Timestamp(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
             }
             Reading::Manual(at) => Timestamp(at.load(Ordering::Relaxed)),
+            Reading::Steady(steady) => {
+                let mut anchor = steady.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+                anchor.read(steady.wall.now(), steady.started.elapsed())
+            }
         }
     }
 
@@ -136,6 +193,13 @@ impl Clock {
                 Timestamp(at.load(Ordering::Relaxed)).plus(duration).0,
                 Ordering::Relaxed,
             );
+        }
+    }
+
+    /// Sets a manual clock to a moment; the machine's clock is not set.
+    pub fn set(&self, moment: Timestamp) {
+        if let Reading::Manual(at) = &self.source {
+            at.store(moment.0, Ordering::Relaxed);
         }
     }
 }
@@ -165,6 +229,40 @@ mod tests {
             Duration::from_millis(u64::MAX)
         );
         assert_eq!(Timestamp::from_seconds(i64::MAX), end);
+    }
+
+    #[test]
+    fn a_steady_clock_goes_at_half_its_pace_while_the_machines_is_behind() {
+        let mut anchor = Anchor {
+            moment: Timestamp::from_seconds(10_000),
+            at: Duration::ZERO,
+        };
+        let mut read = |wall: i64, at: u64| {
+            let now = anchor.read(Timestamp::from_seconds(wall), Duration::from_secs(at));
+            now.as_seconds()
+        };
+        assert_eq!(read(10_001, 1), 10_001);
+        // Set back by an hour.
+        assert_eq!(read(6_402, 2), 10_001);
+        assert_eq!(read(6_501, 101), 10_051);
+        // However often it is asked.
+        assert_eq!(read(6_503, 103), 10_052);
+        // Two hours later the machine's clock has caught up.
+        assert_eq!(read(13_600, 7_200), 13_600);
+        assert_eq!(read(13_601, 7_201), 13_601);
+        // An hour ahead at once, and back: no wait ends later than at twice its length.
+        assert_eq!(read(17_202, 7_202), 17_202);
+        assert_eq!(read(13_612, 7_212), 17_207);
+    }
+
+    #[test]
+    fn a_steady_clock_follows_a_hand_forward_and_not_back() {
+        let wall = Clock::manual(Timestamp::from_seconds(10_000));
+        let steady = Clock::steady(wall.clone());
+        wall.set(Timestamp::from_seconds(6_400));
+        assert!(steady.now() >= Timestamp::from_seconds(10_000));
+        wall.set(Timestamp::from_seconds(20_000));
+        assert_eq!(steady.now(), Timestamp::from_seconds(20_000));
     }
 
     #[test]

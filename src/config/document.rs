@@ -56,6 +56,7 @@ pub struct StoreShape {
     pub path: Option<String>,
     pub keep: Option<IgnoredAny>,
     pub max_size: Option<Size>,
+    pub min_free: Option<Size>,
 }
 
 /// `deliveries:`.

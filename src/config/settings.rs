@@ -36,6 +36,8 @@ const DEFAULT_DELIVERIES: u32 = 64;
 const DEFAULT_PER_RULE: u32 = 32;
 /// The most that either may be: each may be a process, or a connection.
 pub const MAX_DELIVERIES: u32 = 1024;
+/// `store.min_free`, in bytes.
+const DEFAULT_MIN_FREE: Size = Size(64 << 20);
 /// `log.file.keep`.
 const DEFAULT_KEEP_LOGS: u16 = 14;
 
@@ -125,6 +127,7 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings)
                 refused: keep.refused.unwrap_or(DEFAULT_KEEP_REFUSED) as usize,
             },
             max_size: Some(shape.max_size.unwrap_or(DEFAULT_MAX_SIZE).0),
+            min_free: shape.min_free.unwrap_or(DEFAULT_MIN_FREE).0,
         },
     }
 }

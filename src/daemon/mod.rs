@@ -36,6 +36,10 @@ use crate::store::sqlite::SqliteStore;
 /// How long work on threads that nobody awaits any more may hold up the end.
 const LEFTOVERS_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long a thread for what blocks (files, names) is kept when it has nothing to do: as long as the daemon lives. Where
+/// none is left and the machine has no more, asking for one is a panic; as it is, what blocks waits for one.
+const THREADS_KEPT: Duration = Duration::from_hours(10 * 365 * 24);
+
 /// Why the daemon did not start.
 #[derive(Debug)]
 pub enum StartError {
@@ -50,12 +54,17 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let failed = |what: &str, error: &io::Error| StartError::Other(format!("cannot {what}: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_keep_alive(THREADS_KEPT)
         .build()
         .map_err(|error| failed("start the runtime", &error))?;
     // Before anything that takes time: a HUP that nobody listens for is the end of a process.
     let signals = runtime
         .block_on(async { Signals::listen() })
         .map_err(|error| failed("listen for signals", &error))?;
+    let first = runtime.spawn_blocking(|| ());
+    runtime
+        .block_on(first)
+        .map_err(|error| StartError::Other(format!("cannot start a thread: {error}")))?;
     let Loaded { mut rules, warnings } =
         config::load(path, config::environment()).map_err(StartError::Rules)?;
     rules.generation = 1;
@@ -92,7 +101,8 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         store: Arc::clone(&shared),
         live: Arc::clone(&live),
         actor: Arc::new(Actor::new().map_err(|error| format!("cannot make requests: {error}"))?),
-        clock: clock.clone(),
+        // What waits for another attempt is not to wait longer because the machine's clock is set back.
+        clock: Clock::steady(clock.clone()),
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
         fresh: Arc::clone(&fresh),

@@ -1,8 +1,11 @@
-//! Stopping: one grace for all that is under way, and a second signal that cuts it short.
+//! Stopping: one grace for all that is under way, and a second signal that ends it at once.
 //!
 //! Accept no more → answer what is in flight, write down what is taken → lease no more → wait for running actions, all
 //! within `stop_grace`. Shortly before it is over, senders that wait for an outcome are answered that it is pending.
 //! What runs then is stopped, its deliveries stay queued, and [`ABORT_GRACE`] bounds the rest.
+//!
+//! A second signal leaves [`HURRY`] for answers and for what is being written; then everything is dropped, and commands
+//! are killed with it, each with its process group. Their deliveries are owed after the next start.
 
 use std::time::Duration;
 
@@ -19,6 +22,9 @@ use super::signals::Signals;
 const ABORT_GRACE: Duration = Duration::from_secs(12);
 /// How long before the end those who wait are answered, and how long answers may take once the daemon is in a hurry.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long anything may take after a second signal.
+const HURRY: Duration = Duration::from_secs(2);
 
 /// What can be asked to end, each by its token.
 #[derive(Debug, Default)]
@@ -38,8 +44,8 @@ pub struct Stopping {
 }
 
 impl Stopping {
-    /// Ends answering and dispatching: in order within `grace`, at once on a second signal, and without waiting for
-    /// anything on a third.
+    /// Ends answering and dispatching: in order within `grace`, at once on a second signal, and without a last word on
+    /// a third.
     pub async fn stop(
         &self,
         answering: &mut JoinSet<()>,
@@ -50,10 +56,10 @@ impl Stopping {
         let end = Instant::now() + grace;
         let margin = LAST_WORDS.min(grace / 4);
         let ended = tokio::select! {
-            in_time = self.in_order(answering, dispatching, end, margin) => in_time.then_some(()).ok_or("the grace is over"),
-            () = signals.stop() => Err("a second signal came"),
+            in_time = self.in_order(answering, dispatching, end, margin) => in_time.then_some(()).ok_or(("the grace is over", ABORT_GRACE)),
+            () = signals.stop() => Err(("a second signal came", HURRY)),
         };
-        let Err(why) = ended else { return };
+        let Err((why, limit)) = ended else { return };
         warn!(
             why,
             "what is still under way is stopped; its deliveries stay queued"
@@ -72,7 +78,7 @@ impl Stopping {
         };
         tokio::select! {
             // What is left then is dropped with the runtime, which kills it.
-            _ = timeout(ABORT_GRACE, hurry) => {}
+            _ = timeout(limit, hurry) => {}
             () = signals.stop() => warn!("another signal came: nothing is waited for any more"),
         }
     }
@@ -111,4 +117,25 @@ impl Stopping {
 /// Waits for every task of a set.
 async fn join_all(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands after `key` in a file, up to the next blank.
+    fn value(text: &str, key: &str) -> Duration {
+        let (_, rest) = text.split_once(key).unwrap();
+        humantime::parse_duration(rest.split_whitespace().next().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn systemd_waits_longer_than_the_daemon_does() {
+        let unit = include_str!("../../systemd/hookyard.service");
+        let example = include_str!("../../rules.example.yaml");
+        let closing = Duration::from_secs(2);
+        let longest = value(example, "  stop_grace: ") + ABORT_GRACE + closing;
+        let limit = value(unit, "\nTimeoutStopSec=");
+        assert!(limit >= longest, "{limit:?} is less than {longest:?}");
+    }
 }

@@ -163,6 +163,7 @@ impl Folders {
             _ => changed.notify_one(),
         };
         let watcher = notify::recommended_watcher(on_event)
+            .and_then(alive)
             .inspect_err(
                 |error| warn!(%error, "files cannot be watched; they are looked at every few seconds"),
             )
@@ -201,6 +202,18 @@ impl Folders {
             }
         }
         self.watched = kept;
+    }
+}
+
+/// The watcher, if the thread behind it could be started: that it could not is told by the first use alone, by a panic
+/// but for this one, and by another when it is dropped.
+fn alive(mut watcher: RecommendedWatcher) -> notify::Result<RecommendedWatcher> {
+    match watcher.configure(notify::Config::default()) {
+        Ok(_) => Ok(watcher),
+        Err(error) => {
+            std::mem::forget(watcher);
+            Err(error)
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Dispatch {
     pub live: Arc<Live<RuleSet>>,
     /// Runs actions.
     pub actor: Arc<Actor>,
-    /// The time.
+    /// The time; steady, or what waits would wait longer when the machine's clock is set back.
     pub clock: Clock,
     /// Rung by intake when a delivery was written down.
     pub wake: Arc<Notify>,

@@ -42,7 +42,8 @@
 //!
 //! **Bounds.** Calls wait in a queue of bounded length. Refusals never wait: when there is no room they are
 //! dropped and counted, and their ring is apart, so that strangers cannot push out good history. What waits stays
-//! on disk until it is leased, and one lease call hands out a bounded number of bytes.
+//! on disk until it is leased, and one lease call hands out a bounded number of bytes. Past [`Settings::max_size`], and
+//! with less than [`Settings::min_free`] left, no new event is taken; what was taken goes on, and nothing is dropped.
 
 #[cfg(test)]
 mod contract;

@@ -348,6 +348,7 @@ proptest! {
                 refused: 10,
             },
             max_size: None,
+            min_free: 0,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {

@@ -24,9 +24,10 @@ pub(super) fn is_remembered(until: Timestamp, at: Timestamp) -> bool {
     until >= at
 }
 
-/// How much longer than promised a nonce is kept: an arrival is compared by its own time, and may have waited a
-/// little when its turn comes.
-const SLACK: Duration = Duration::from_mins(1);
+/// How much longer than promised a nonce is kept. An arrival is compared by its own time, and may have waited a little
+/// when its turn comes. And a clock that is an hour ahead for a while (a wrong time zone, a virtual machine that was
+/// moved) must not have everything forgotten that is to be remembered when it is put right.
+const SLACK: Duration = Duration::from_hours(2);
 
 /// The moment before which a nonce must have expired to be forgotten at `now`.
 pub(super) fn forgotten_before(now: Timestamp) -> Timestamp {

@@ -7,8 +7,12 @@ use std::time::Duration;
 pub struct Settings {
     /// How long what has ended is kept.
     pub keep: Keep,
-    /// The size past which new events are not taken; everything else goes on.
+    /// The size, in bytes, past which new events are not taken; everything else goes on, and nothing is dropped. It is
+    /// that of what is kept: room that was freed and will be used again does not count.
     pub max_size: Option<u64>,
+    /// How many bytes of the store's disk are to stay free: with less, new events are not taken, and everything else
+    /// goes on. 0: the disk may fill up.
+    pub min_free: u64,
 }
 
 /// How long what has ended is kept.
@@ -30,6 +34,7 @@ impl Default for Settings {
         Self {
             keep: Keep::default(),
             max_size: Some(1 << 30),
+            min_free: 64 << 20,
         }
     }
 }

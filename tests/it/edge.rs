@@ -272,33 +272,6 @@ fn a_second_signal_is_heard_while_requests_drain() {
 }
 
 #[test]
-fn a_third_signal_waits_for_nothing() {
-    let mut daemon = Scenario::new()
-        .script(
-            "work",
-            "trap '' TERM; echo $$ >> begun; while :; do sleep 1; done",
-        )
-        .rules(&waited("stop_grace: 60s", "50s"))
-        .start();
-    let mut waiting = daemon.connect();
-    waiting
-        .write_all(&daemon.post("/work").json("{}").bytes())
-        .unwrap();
-    daemon.eventually("it runs", || daemon.lines("begun") == 1);
-    daemon.signal("TERM");
-    daemon.eventually("it stops", || daemon.log().contains("stopping"));
-    daemon.signal("TERM");
-    daemon.eventually("it hurries", || daemon.log().contains("second signal"));
-    let urged = Instant::now();
-    assert_eq!(daemon.stop(), Some(0));
-    assert!(urged.elapsed() < Duration::from_secs(5), "{:?}", urged.elapsed());
-    let command = format!("/proc/{}", daemon.read("begun").trim());
-    eventually("the command was killed", || {
-        !std::path::Path::new(&command).exists()
-    });
-}
-
-#[test]
 fn a_request_that_comes_while_the_daemon_stops_is_sent_away() {
     let daemon = Scenario::new()
         .script("work", "echo begun >> begun; exec sleep 60")

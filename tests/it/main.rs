@@ -32,6 +32,7 @@ mod crash;
 mod debounce;
 mod edge;
 mod events;
+mod failing;
 mod forwards;
 mod handshakes;
 mod imports;

@@ -63,6 +63,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 pub struct Scenario {
     folder: TempDir,
     environment: BTreeMap<String, String>,
+    through: Vec<String>,
 }
 
 impl Scenario {
@@ -70,6 +71,7 @@ impl Scenario {
         Self {
             folder: tempfile::tempdir().unwrap(),
             environment: BTreeMap::new(),
+            through: Vec::new(),
         }
     }
 
@@ -81,6 +83,12 @@ impl Scenario {
     /// Sets a variable of the daemon's environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Starts the daemon through a program that becomes it.
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.through = program.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -114,7 +122,15 @@ impl Scenario {
 
     /// The command that runs `hookyard` here.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookyard"));
+        let binary = env!("CARGO_BIN_EXE_hookyard");
+        let mut command = match self.through.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary);
+                command
+            }
+            None => Command::new(binary),
+        };
         command
             .args(arguments)
             .current_dir(self.folder())
@@ -196,6 +212,13 @@ impl Daemon {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// Sets a limit of its (`prlimit --nofile=64`), of which only the soft half.
+    pub fn limit(&self, what: &str, most: &str) {
+        let (pid, limit) = (self.pid().to_string(), format!("--{what}={most}:"));
+        let done = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(done.unwrap().success());
     }
 
     /// Kills it without warning.

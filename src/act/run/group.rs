@@ -3,7 +3,7 @@
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
@@ -42,8 +42,10 @@ impl Group {
         let waited = timeout(grace, async {
             status = child.wait().await.ok();
             // The leader is gone; those that it started may ignore TERM.
+            self.reap();
             while self.exists() {
                 sleep(LOOK).await;
+                self.reap();
             }
         })
         .await;
@@ -65,6 +67,15 @@ impl Group {
         if let Some(leader) = self.leader {
             kill_process_group(leader, signal).ok();
         }
+    }
+
+    /// Reaps those of the group that have become our children because theirs had no parent left: where we are process 1
+    /// nobody else does, and a dead process that is not reaped still counts as one of its group. The leader is reaped
+    /// already, so that nobody is robbed of its status.
+    fn reap(&self) {
+        while let Some(leader) = self.leader
+            && let Ok(Some(_)) = waitpgid(leader, WaitOptions::NOHANG)
+        {}
     }
 
     /// Whether any process of the group is left.

@@ -17,6 +17,7 @@ fn settings() -> Settings {
             refused: 10,
         },
         max_size: None,
+        min_free: 0,
     }
 }
 
@@ -77,16 +78,30 @@ pub async fn expired_nonces_are_swept_with_some_slack<S: Subject>() {
         ..owed("deploy", &["c"])
     };
     subject.take_new(&arrival(0), longer).await;
-    assert_eq!(subject.sweep_all(after(60_999)).await, 0);
-    assert_eq!(subject.sweep_all(after(61_000)).await, 0);
-    // One that arrived in time but comes late to its turn is a duplicate all the same.
+    let two_hours = 7_200_000;
+    assert_eq!(subject.sweep_all(after(two_hours + 999)).await, 0);
+    assert_eq!(subject.sweep_all(after(two_hours + 1000)).await, 0);
+    // One that arrived in time but comes late to its turn, or after a clock that was ahead is put right, is a duplicate
+    // all the same.
     let late = subject
         .take(&arrival(1000), &[owed("deploy", &["a"])])
         .await
         .unwrap();
     assert_eq!(late, [Taken::Duplicate { of: first.id }]);
-    assert_eq!(subject.sweep_all(after(61_001)).await, 2);
+    assert_eq!(subject.sweep_all(after(two_hours + 1001)).await, 2);
     assert_eq!(subject.crash().store().counts().await.unwrap().nonces, 1);
+}
+
+pub async fn a_clock_that_is_ahead_for_an_hour_forgets_no_event<S: Subject>() {
+    let subject = S::open(settings());
+    let hour = 3_600_000;
+    let known = arrival(0);
+    subject.take_new(&known, owed("deploy", &["a"])).await;
+    subject.take_new(&arrival(hour), owed("deploy", &["b"])).await;
+    subject.sweep_all(after(hour + 60_000)).await;
+    // The clock is put right.
+    let again = subject.take(&arrival(900), &[owed("deploy", &["a"])]).await;
+    assert_eq!(again, Ok(vec![Taken::Duplicate { of: known.id }]));
 }
 
 pub async fn ended_events_are_swept_when_their_time_is_over<S: Subject>() {
@@ -166,7 +181,7 @@ pub async fn a_sweep_goes_in_steps<S: Subject>() {
     subject.take(&arrival(0), &[owed("deploy", &many)]).await.unwrap();
     let mut steps = Vec::new();
     loop {
-        match subject.store().sweep(after(100_000)).await.unwrap() {
+        match subject.store().sweep(after(7_300_000)).await.unwrap() {
             0 => break,
             step => steps.push(step),
         }

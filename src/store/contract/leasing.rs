@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::{ROOM, Subject, after, arrival, done, owed, retry};
-use crate::store::{NewDelivery, Room, Settings, State};
+use crate::clock::Clock;
+use crate::store::{NewDelivery, Room, Settings, Settlement, State};
 
 fn due_at(millis: i64) -> NewDelivery {
     NewDelivery {
@@ -233,4 +235,28 @@ pub async fn of_one_rule_no_more_are_leased_than_there_may_be<S: Subject>() {
     let third = subject.store().lease(room, after(0)).await.unwrap();
     assert_eq!(third.leases.len(), 1);
     assert_eq!(third.leases[0].delivery, all[2]);
+}
+
+pub async fn by_a_steady_clock_nothing_waits_longer_because_the_machines_is_set_back<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let machine = Clock::manual(after(0));
+    let steady = Clock::steady(machine.clone());
+    let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    assert_eq!(subject.lease_all(steady.now()).await, [delivery]);
+    let due = steady.now().plus(Duration::from_millis(100));
+    subject.settle(delivery, Settlement::Retry { due }).await;
+    machine.set(after(-3_600_000));
+    assert_eq!(subject.lease_all(steady.now()).await, []);
+    let waited = async {
+        while subject.lease_all(steady.now()).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // Twice as long as it was to wait, and ample time for a busy machine.
+    tokio::time::timeout(Duration::from_secs(20), waited)
+        .await
+        .unwrap();
+    // What comes now comes by the machine's clock, and is due at once.
+    let new = subject.take_new(&arrival(-3_600_000), due_at(-3_600_000)).await;
+    assert_eq!(subject.lease_all(steady.now()).await, [new]);
 }

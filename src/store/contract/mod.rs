@@ -51,7 +51,8 @@ promises! {
         a_taking_of_duplicates_alone_leaves_no_trace,
         an_id_is_taken_once,
         of_64_callers_with_one_nonce_one_is_new,
-        past_its_size_no_event_is_taken_and_everything_else_goes_on;
+        past_its_size_no_event_is_taken_and_everything_else_goes_on,
+        where_too_little_is_free_no_event_is_taken_and_everything_else_goes_on;
     leasing:
         due_deliveries_are_leased_by_due_time_then_by_arrival,
         nobody_leases_what_is_leased_or_not_due,
@@ -62,6 +63,7 @@ promises! {
         a_slow_rule_does_not_hold_up_another_however_much_waits_for_it,
         slots_are_shared_and_what_comes_new_finds_room,
         of_one_rule_no_more_are_leased_than_there_may_be,
+        by_a_steady_clock_nothing_waits_longer_because_the_machines_is_set_back,
         deliveries_of_one_event_share_it,
         why_a_delivery_is_not_verified_comes_back_with_it;
     lanes:
@@ -98,6 +100,7 @@ promises! {
         refusals_are_a_ring_that_keeps_the_latest,
         long_refusals_are_cut,
         expired_nonces_are_swept_with_some_slack,
+        a_clock_that_is_ahead_for_an_hour_forgets_no_event,
         ended_events_are_swept_when_their_time_is_over,
         an_event_is_kept_as_long_as_one_delivery_of_it_is_owed,
         a_nonce_outlives_its_event,

@@ -250,3 +250,30 @@ pub async fn past_its_size_no_event_is_taken_and_everything_else_goes_on<S: Subj
     subject.sweep_all(after(2)).await;
     subject.take_new(&large(3), owed("deploy", &["again"])).await;
 }
+
+pub async fn where_too_little_is_free_no_event_is_taken_and_everything_else_goes_on<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let known = arrival(0);
+    let delivery = subject.take_new(&known, owed("deploy", &["a"])).await;
+    // No disk has that much.
+    subject.store().adopt(Settings {
+        min_free: u64::MAX,
+        ..Settings::default()
+    });
+    let taken = subject.take(&arrival(1), &[owed("deploy", &["b"])]).await;
+    let error = taken.unwrap_err();
+    assert!(
+        matches!(error, StoreError::Full { .. }) && error.may_pass(),
+        "{error}"
+    );
+    let duplicate = subject.take(&arrival(2), &[owed("deploy", &["a"])]).await;
+    assert_eq!(duplicate, Ok(vec![Taken::Duplicate { of: known.id }]));
+    assert_eq!(subject.lease_all(after(0)).await, [delivery]);
+    subject.settle(delivery, done(1)).await;
+    subject.store().adopt(Settings {
+        min_free: 0,
+        ..Settings::default()
+    });
+    // Its nonce was not burnt.
+    subject.take_new(&arrival(3), owed("deploy", &["b"])).await;
+}

@@ -118,6 +118,14 @@ impl Contents {
                 detail: format!("it holds {size} bytes, and its limit is {max_size}"),
             });
         }
+        // There is no disk: all the room that there can be, less what is held.
+        let free = u64::MAX - size;
+        let min_free = self.settings.min_free;
+        if free < min_free {
+            return Err(StoreError::Full {
+                detail: format!("{free} bytes are free, and {min_free} are to stay free"),
+            });
+        }
         if self.events.contains_key(&event) {
             return Err(StoreError::IdTaken { event });
         }

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::{Connection, params_from_iter};
@@ -254,4 +255,25 @@ async fn the_log_is_written_back_and_does_not_grow_for_ever() {
     }
     let log = subject.path().with_extension("db-wal").metadata().unwrap().len();
     assert!(log < 24 << 20, "{log}");
+}
+
+#[tokio::test]
+async fn a_sweep_forgets_a_few_large_events_at_a_time() {
+    let mut settings = Settings::default();
+    settings.keep.done = Duration::ZERO;
+    let subject = Sqlite::open(settings);
+    for number in 0..5 {
+        let large = Received {
+            body: Bytes::from(vec![b'x'; 3 << 20]),
+            ..arrival(number)
+        };
+        let delivery = subject.take_new(&large, owed("deploy", &[])).await;
+        subject.lease_all(after(number)).await;
+        subject.settle(delivery, done(number)).await;
+    }
+    let mut steps = Vec::new();
+    while let step @ 1.. = subject.store().sweep(after(1000)).await.unwrap() {
+        steps.push(step);
+    }
+    assert_eq!(steps, [3, 2]);
 }
