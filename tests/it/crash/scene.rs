@@ -71,12 +71,12 @@ echo "end $N $HOOKYARD_ATTEMPT $PPID $LIFE $$" >> "$1.txt"
 exit "$2"
 "#;
 
-/// Never ends by itself, nor does what it starts.
+/// Does not end by itself while anybody looks, nor does what it starts; but a test that fails leaves nothing for ever.
 const HANGING: &str = "
 trap '' TERM
 echo begin >> hanging.txt
-sleep 600 &
-sleep 600
+sleep 120 &
+sleep 120
 ";
 
 /// A target that answers 503 now and then, and hangs up at other times; never so often in a row that it would be taken
