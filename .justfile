@@ -46,6 +46,6 @@ senders binary="target/debug/hookyard":
 bench:
     cargo bench --locked
 
-# The daemon beside a bare server, under load (needs wrk).
+# The daemon beside a bare server, and by itself, under load (needs wrk).
 load *phases:
-    benches/load {{ phases }}
+    python3 benches/load {{ phases }}

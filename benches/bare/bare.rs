@@ -1,9 +1,11 @@
-//! What the daemon is measured against: the least that could be called a webhook receiver, and a loop that starts a
-//! program.
+//! What the daemon is measured against and with: the least that could be called a webhook receiver, a loop that starts a
+//! program, and a sender of events that are all different.
 //!
 //! `bare serve ADDRESS SECRET` checks GitHub's signature, parses the body as JSON and answers 200: no rules, no
 //! memory, no limits. `bare spawn SECONDS` starts `/bin/true` and waits for it, one after the other, and prints how
-//! many it started a second. `benches/load` runs both beside the daemon.
+//! many it started a second. `bare send ADDRESS SECRET BODY CONNECTIONS SECONDS [RATE [FILE]]` sends to the daemon and
+//! prints, as JSON, how soon it was answered and how soon a line of each event stood in `FILE`; `RATE` 0 is as fast as can
+//! be. `benches/load` runs them beside the daemon.
 
 #![expect(clippy::print_stdout, reason = "the result is what it prints")]
 #![expect(
@@ -11,10 +13,13 @@
     reason = "it measures real time, and its connections end with it"
 )]
 
+mod send;
+
 use std::convert::Infallible;
 use std::env;
 use std::error::Error;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -31,14 +36,34 @@ use serde_json::Value;
 use sha2::Sha256;
 use tokio::net::TcpListener;
 
+use send::Course;
+
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["serve", address, secret] => serve(address.parse()?, secret.as_bytes())?,
         ["spawn", seconds] => println!("{:.1}", spawn(Duration::from_secs(seconds.parse()?))?),
+        ["send", address, secret, body, connections, seconds, more @ ..] => {
+            let rate: f64 = more.first().map_or(Ok(0.0), |rate| rate.parse())?;
+            println!(
+                "{}",
+                send::send(Course {
+                    address: address.parse()?,
+                    secret: (*secret).to_owned(),
+                    body: body.into(),
+                    connections: connections.parse()?,
+                    length: Duration::from_secs_f64(seconds.parse()?),
+                    rate: (rate > 0.0).then_some(rate),
+                    watched: more.get(1).map(PathBuf::from),
+                })?
+            );
+        }
         _ => {
-            println!("usage: bare serve ADDRESS SECRET | bare spawn SECONDS");
+            println!(
+                "usage: bare serve ADDRESS SECRET | bare spawn SECONDS\n       \
+                 bare send ADDRESS SECRET BODY CONNECTIONS SECONDS [RATE [FILE]]"
+            );
             return Ok(ExitCode::from(2));
         }
     }

@@ -18,6 +18,9 @@ pub struct Signals {
     hangup: Stream,
     terminate: Stream,
     interrupt: Stream,
+    /// Never asked: that it is listened to makes a write beyond the limit of a file's size (`LimitFSIZE=`) an error like that of
+    /// a full disk, not the end of the daemon. Commands get the default back.
+    _too_large: Stream,
 }
 
 impl Signals {
@@ -27,6 +30,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

@@ -273,12 +273,25 @@ impl Daemon {
 
     /// Waits until `condition` holds; shows the log if it never does.
     #[track_caller]
-    pub fn eventually(&self, what: &str, mut condition: impl FnMut() -> bool) {
+    pub fn eventually(&self, what: &str, condition: impl FnMut() -> bool) {
+        self.within(PATIENCE, what, condition);
+    }
+
+    /// Waits until `condition` holds, for so long.
+    #[track_caller]
+    pub fn within(&self, limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !condition() {
-            assert!(begun.elapsed() < PATIENCE, "never: {what}\n{}", self.log());
+            assert!(begun.elapsed() < limit, "never: {what}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// It has not ended by itself.
+    #[track_caller]
+    pub fn still_runs(&mut self) {
+        let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+        assert_eq!(ended, None, "the daemon has ended by itself:\n{}", self.log());
     }
 
     /// Writes other rules in place and waits until they are in force.
@@ -298,14 +311,7 @@ impl Daemon {
 
     /// A request, to be completed.
     pub fn request(&self, method: &str, path: &str) -> Sending {
-        Sending {
-            address: self.address,
-            method: method.to_owned(),
-            path: path.to_owned(),
-            headers: vec![("Host".to_owned(), "hooks.test".to_owned())],
-            body: Vec::new(),
-            github: None,
-        }
+        Sending::to(self.address, method, path)
     }
 
     /// A connection of one's own.
@@ -344,6 +350,18 @@ pub struct Sending {
 }
 
 impl Sending {
+    /// A request to a daemon at this address, to be completed.
+    pub fn to(address: SocketAddr, method: &str, path: &str) -> Self {
+        Self {
+            address,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            headers: vec![("Host".to_owned(), "hooks.test".to_owned())],
+            body: Vec::new(),
+            github: None,
+        }
+    }
+
     /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -552,7 +570,10 @@ fn answer(
             seen.push(Request { line, headers, body });
             seen.len() - 1
         };
-        if stream.write_all(respond(number).as_bytes()).is_err() {
+        let response = respond(number);
+        // No response at all: the target hangs up.
+        let over = response.is_empty() || response.contains("Connection: close\r\n");
+        if stream.write_all(response.as_bytes()).is_err() || over {
             return;
         }
     }

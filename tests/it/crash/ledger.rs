@@ -1,0 +1,251 @@
+//! What the actions left behind and what the store says, held against what the senders were told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::Value;
+
+use super::befall::Befallen;
+use super::scene::{Kind, attempts};
+use super::senders::Told;
+use super::stored::{self, Delivery, number};
+use super::turns::{self, Line};
+use crate::scenario::{Daemon, Scenario, Target};
+
+/// What is left of everything.
+pub struct Ledger {
+    /// The deliveries of each stored event, one list for every time that it was stored.
+    stored: BTreeMap<u64, Vec<Vec<Delivery>>>,
+    /// What the commands wrote, by the name of their rule.
+    commands: BTreeMap<&'static str, Vec<Line>>,
+    /// Which events each place has seen: files of lines, and the target.
+    seen: BTreeMap<&'static str, Vec<u64>>,
+    /// Lines that nobody should have written.
+    odd: Vec<String>,
+    killed: BTreeSet<(usize, i32)>,
+}
+
+/// How much there was.
+pub struct Figures {
+    stored: usize,
+    deliveries: usize,
+    attempts: usize,
+    dead: usize,
+    begun: usize,
+    again: usize,
+    requests: usize,
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            stored,
+            deliveries,
+            attempts,
+            dead,
+            begun,
+            again,
+            requests,
+        } = self;
+        write!(
+            out,
+            "ledger: {stored} events stored with {deliveries} deliveries and {attempts} attempts, {dead} of them dead \
+             letters; {begun} commands begun, of which {again} for an attempt that a crash had cut off; {requests} requests \
+             at the target"
+        )
+    }
+}
+
+impl Ledger {
+    /// Reads it all; no daemon runs.
+    pub fn read(daemon: &Daemon, target: &Target, befallen: &Befallen) -> Self {
+        let mut ledger = Self {
+            stored: stored::everything(daemon.folder()),
+            commands: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            odd: Vec::new(),
+            killed: befallen.killed.clone(),
+        };
+        for kind in [Kind::Run, Kind::Turns, Kind::Failing] {
+            let text = daemon.read(&format!("{}.txt", kind.name()));
+            let lines = text.lines().filter_map(|line| {
+                let read = Line::read(line, &befallen.lives);
+                if read.is_none() {
+                    ledger.odd.push(format!("{}: {line:?}", kind.name()));
+                }
+                read
+            });
+            let lines: Vec<Line> = lines.collect();
+            let begun = lines.iter().filter(|line| line.begins).map(|line| line.n);
+            ledger.seen.insert(kind.name(), begun.collect());
+            ledger.commands.insert(kind.name(), lines);
+        }
+        for (place, file) in [("first", "first.txt"), ("second", "second.txt")] {
+            let text = daemon.read(file);
+            let numbers = text.lines().filter_map(|line| {
+                let number = line.parse().ok();
+                if number.is_none() {
+                    ledger.odd.push(format!("{file}: {line:?}"));
+                }
+                number
+            });
+            ledger.seen.insert(place, numbers.collect());
+        }
+        let requests = target.requests();
+        let numbers = requests.iter().filter_map(|request| number(&request.body));
+        ledger.seen.insert("forward", numbers.collect());
+        ledger
+    }
+
+    /// Everything that must hold.
+    pub fn hold_against(&self, told: &Told, scenario: &Scenario) -> Figures {
+        let mut wrong = told.wrong.clone();
+        wrong.extend(self.odd.iter().cloned());
+        self.every_answered_event_was_acted_on(told, &mut wrong);
+        self.no_event_was_taken_twice(told, &mut wrong);
+        self.no_attempt_is_beyond_its_policy(&mut wrong);
+        if let Some(lines) = self.commands.get(Kind::Turns.name()) {
+            turns::one_at_a_time(lines, &self.killed, &mut wrong);
+            turns::one_after_the_other(lines, &told.answered, &mut wrong);
+        }
+        self.the_command_line_agrees(scenario, &mut wrong);
+        let many = wrong.len();
+        wrong.truncate(40);
+        assert!(wrong.is_empty(), "{many} things are wrong:\n{}", wrong.join("\n"));
+        self.figures()
+    }
+
+    fn every_answered_event_was_acted_on(&self, told: &Told, wrong: &mut Vec<String>) {
+        let seen: BTreeMap<&str, BTreeSet<u64>> = self
+            .seen
+            .iter()
+            .map(|(place, numbers)| (*place, numbers.iter().copied().collect()))
+            .collect();
+        for (n, kind) in told.answered.iter().flatten() {
+            let places = ["first", "second"]
+                .into_iter()
+                .chain((*kind != Kind::Record).then_some(kind.name()));
+            for place in places {
+                if !seen[place].contains(n) {
+                    wrong.push(format!("{n} was answered, and `{place}` has not seen it"));
+                }
+            }
+            if !self.stored.contains_key(n) {
+                wrong.push(format!("{n} was answered and is not in the store"));
+            }
+        }
+    }
+
+    fn no_event_was_taken_twice(&self, told: &Told, wrong: &mut Vec<String>) {
+        for (n, times) in told.accepted.iter().filter(|(_, times)| **times > 1) {
+            wrong.push(format!("{n} was answered `accepted` {times} times"));
+        }
+        for (n, events) in self.stored.iter().filter(|(_, events)| events.len() > 1) {
+            wrong.push(format!("{n} is stored {} times", events.len()));
+        }
+        for (n, deliveries) in self.deliveries() {
+            let mut rules: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.rule).collect();
+            rules.sort_unstable();
+            rules.dedup();
+            if rules.len() != deliveries.len() {
+                wrong.push(format!("{n} is owed to one rule more than once"));
+            }
+        }
+        for (rule, lines) in &self.commands {
+            let mut begun = BTreeSet::new();
+            for line in lines.iter().filter(|line| line.begins && line.life.is_some()) {
+                if !begun.insert((line.n, line.attempt, line.life)) {
+                    wrong.push(format!("{rule}: one daemon began {line:?} twice"));
+                }
+            }
+        }
+    }
+
+    fn no_attempt_is_beyond_its_policy(&self, wrong: &mut Vec<String>) {
+        for (n, deliveries) in self.deliveries() {
+            for delivery in deliveries {
+                let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == delivery.rule) else {
+                    continue;
+                };
+                let (rule, state) = (&delivery.rule, &delivery.state);
+                let mut next: BTreeMap<u32, u32> = BTreeMap::new();
+                for (action, number) in &delivery.attempts {
+                    let expected = next.entry(*action).or_insert(1);
+                    if number != expected || *number > attempts(kind) {
+                        wrong.push(format!(
+                            "{n}, {rule}: attempt {number} is written where {expected} is due"
+                        ));
+                    }
+                    *expected = number + 1;
+                }
+                let should = if kind == Kind::Failing { "dead" } else { "done" };
+                let spent = next.get(&0) == Some(&(attempts(Kind::Failing) + 1));
+                if state != should || (kind == Kind::Failing && !spent) {
+                    wrong.push(format!(
+                        "{n}, {rule}: is {state} ({}) after {:?}",
+                        delivery.reason, delivery.attempts
+                    ));
+                }
+            }
+        }
+        for kind in [Kind::Run, Kind::Turns, Kind::Failing] {
+            let lines = self.commands.get(kind.name()).into_iter().flatten();
+            for line in lines.filter(|line| line.attempt > attempts(kind)) {
+                wrong.push(format!("{}: {line:?} is beyond its policy", kind.name()));
+            }
+        }
+    }
+
+    /// `events list` and `store check` read the same store.
+    fn the_command_line_agrees(&self, scenario: &Scenario, wrong: &mut Vec<String>) {
+        let check = scenario.hookyard(&["store", "check"]);
+        if check.status.code() != Some(0) {
+            wrong.push(format!("`store check` says {check:?}"));
+        }
+        let list = ["events", "list", "--rule", "failing", "--state", "dead"];
+        let list = scenario.hookyard(&[&list[..], &["--limit", "100000", "--format", "json"]].concat());
+        let json: Value = serde_json::from_slice(&list.stdout).unwrap_or_default();
+        let rows = json["deliveries"].as_array().map_or(&[][..], Vec::as_slice);
+        let dead = self
+            .deliveries()
+            .flat_map(|(_, deliveries)| deliveries)
+            .filter(|delivery| delivery.rule == "failing")
+            .count();
+        let spent = rows
+            .iter()
+            .filter(|row| row["attempt"] == attempts(Kind::Failing))
+            .count();
+        if (rows.len(), spent) != (dead, dead) {
+            wrong.push(format!(
+                "`events list` lists {} dead letters, {spent} of them after the last attempt, the store has {dead}",
+                rows.len()
+            ));
+        }
+    }
+
+    fn deliveries(&self) -> impl Iterator<Item = (u64, &Vec<Delivery>)> {
+        let pairs = self.stored.iter();
+        pairs.flat_map(|(n, events)| events.iter().map(|deliveries| (*n, deliveries)))
+    }
+
+    fn figures(&self) -> Figures {
+        let all = || self.deliveries().flat_map(|(_, deliveries)| deliveries);
+        let begun: Vec<_> = self
+            .commands
+            .iter()
+            .flat_map(|(rule, lines)| lines.iter().map(move |line| (rule, line)))
+            .filter(|(_, line)| line.begins)
+            .map(|(rule, line)| (rule, line.n, line.attempt))
+            .collect();
+        let different: BTreeSet<_> = begun.iter().collect();
+        Figures {
+            stored: self.stored.len(),
+            deliveries: all().count(),
+            attempts: all().map(|delivery| delivery.attempts.len()).sum(),
+            dead: all().filter(|delivery| delivery.state == "dead").count(),
+            begun: begun.len(),
+            again: begun.len() - different.len(),
+            requests: self.seen["forward"].len(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Never lost, never twice, always bounded: a daemon that is killed again and again, its commands with it, whose rules
+//! are rewritten and broken and whose disk is full now and then, while senders go on sending, retrying and replaying.
+//!
+//! Afterwards a ledger is held against what the senders were told, what the actions left behind and what the store says.
+//! Chance comes from one seed, which is printed. To run it long by hand, with its figures:
+//!
+//! ```sh
+//! HOOKYARD_CRASH_KILLS=2000 cargo test --locked --test it crash -- --nocapture
+//! ```
+//!
+//! `HOOKYARD_CRASH_SEED=…` makes the same choices again; when they meet the daemon is still up to the machine.
+
+mod befall;
+mod dice;
+mod ledger;
+mod processes;
+mod scene;
+mod senders;
+mod stored;
+mod turns;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::scenario::{Daemon, eventually};
+use befall::Befallen;
+use dice::Dice;
+use ledger::Ledger;
+use senders::Senders;
+
+/// How often the daemon is killed, unless the environment says otherwise.
+const KILLS: u64 = 200;
+/// How many events are answered at least; the last life goes on until they are.
+const ANSWERED: usize = 500;
+/// How long the last life may take for all that is left to do.
+const LAST_LIFE: Duration = Duration::from_mins(4);
+/// How many descriptors more than a fresh daemon one may have that has done much and is idle again.
+const DESCRIPTORS: usize = 6;
+
+#[test]
+fn kills_reloads_and_full_disks_lose_nothing_and_take_nothing_twice() {
+    let seed = number("HOOKYARD_CRASH_SEED").unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        u64::from(now.subsec_nanos()) ^ now.as_secs()
+    });
+    let kills = number("HOOKYARD_CRASH_KILLS").unwrap_or(KILLS);
+    eprintln!("HOOKYARD_CRASH_SEED={seed} HOOKYARD_CRASH_KILLS={kills}");
+
+    let begun = Instant::now();
+    let target = scene::target();
+    let mut daemon = scene::start(&target);
+    let senders = Senders::start(daemon.address, seed);
+    let mut befallen = Befallen::new(&daemon, &target, Dice::new(seed, 0));
+    while befallen.figures.kills < kills {
+        befallen.one_life(&mut daemon, &senders);
+    }
+    let course = begun.elapsed();
+    let told = last_life(&daemon, senders);
+    let settled = begun.elapsed();
+    eprintln!("{course:.0?} until the last kill, {settled:.0?} until all was settled");
+    let idle = processes::idle_descriptors(daemon.pid());
+    befall::nothing_outlives_a_stop(&mut daemon);
+
+    // The ledger reads the store while no daemon has it.
+    let ledger = Ledger::read(&daemon, &target, &befallen);
+    let figures = ledger.hold_against(&told, &daemon.scenario);
+    eprintln!("{}\n{}\n{figures}", befallen.figures, told.figures);
+
+    // What never ends by itself would begin again.
+    let dropped = daemon
+        .scenario
+        .hookyard(&["events", "drop", "--state", "waiting"]);
+    assert_eq!(dropped.status.code(), Some(0), "{dropped:?}");
+    daemon.start();
+    let fresh = processes::idle_descriptors(daemon.pid());
+    eprintln!("descriptors: {fresh} of a fresh daemon, {idle} of one that has done much");
+    assert!(
+        idle <= fresh + DESCRIPTORS,
+        "{idle} descriptors are open, {fresh} are at a fresh start"
+    );
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+/// Lets the senders go on undisturbed until enough was answered, stops them, and waits until nothing is left to do.
+fn last_life(daemon: &Daemon, senders: Senders) -> senders::Told {
+    daemon.within(LAST_LIFE, "enough is answered", || senders.answered() >= ANSWERED);
+    let told = senders.stop();
+    daemon.within(LAST_LIFE, "everything is settled", || {
+        stored::waiting(daemon.folder()) == 0
+    });
+    // What a killed daemon had started goes on to its own end; all of it is short.
+    eventually("what the killed daemons had started has ended", || {
+        processes::marked(daemon.folder()).is_empty()
+    });
+    told
+}
+
+/// A number in the environment.
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+    )
+}

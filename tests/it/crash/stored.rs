@@ -1,0 +1,75 @@
+//! What the store says, read as anyone may who has `sqlite3`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+
+/// A delivery in the store.
+pub struct Delivery {
+    pub rule: String,
+    pub state: String,
+    pub reason: String,
+    /// Its attempts: action and number.
+    pub attempts: Vec<(u32, u32)>,
+}
+
+/// How many deliveries wait, or are under way, while the daemon runs.
+pub fn waiting(folder: &Path) -> i64 {
+    open(folder)
+        .query_row(
+            "SELECT count(*) FROM deliveries WHERE state = 'waiting'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap()
+}
+
+fn open(folder: &Path) -> Connection {
+    Connection::open_with_flags(folder.join("hookyard.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
+/// The number of an event, in its body.
+pub fn number(body: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Value>(body).ok()?["n"].as_u64()
+}
+
+/// Everything in the store. Events of the course alone: their numbers are large.
+pub fn everything(folder: &Path) -> BTreeMap<u64, Vec<Vec<Delivery>>> {
+    let store = open(folder);
+    let mut attempts: BTreeMap<i64, Vec<(u32, u32)>> = BTreeMap::new();
+    let mut statement = store
+        .prepare("SELECT delivery, action, number FROM attempts ORDER BY seq")
+        .unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let of = attempts.entry(row.get_unwrap(0)).or_default();
+        of.push((row.get_unwrap(1), row.get_unwrap(2)));
+    }
+    let mut deliveries: BTreeMap<i64, Vec<Delivery>> = BTreeMap::new();
+    let mut statement = store
+        .prepare("SELECT seq, event, rule, state, coalesce(reason, '') FROM deliveries ORDER BY seq")
+        .unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let delivery = Delivery {
+            rule: row.get_unwrap(2),
+            state: row.get_unwrap(3),
+            reason: row.get_unwrap(4),
+            attempts: attempts.remove(&row.get_unwrap::<_, i64>(0)).unwrap_or_default(),
+        };
+        deliveries.entry(row.get_unwrap(1)).or_default().push(delivery);
+    }
+    let mut events: BTreeMap<u64, Vec<Vec<Delivery>>> = BTreeMap::new();
+    let mut statement = store.prepare("SELECT event, body FROM bodies").unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let of = deliveries
+            .remove(&row.get_unwrap::<_, i64>(0))
+            .unwrap_or_default();
+        let n = number(&row.get_unwrap::<_, Vec<u8>>(1)).unwrap();
+        events.entry(n).or_default().push(of);
+    }
+    events
+}
