@@ -434,9 +434,11 @@ impl Answer {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
-            if stream.read(&mut byte)? == 0 {
-                return Err(broken("the connection ended before the answer"));
-            }
+            // A read that a stopped and continued test leaves interrupted is begun again by `read_exact` alone.
+            stream.read_exact(&mut byte).map_err(|error| match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => broken("the connection ended before the answer"),
+                _ => error,
+            })?;
             head.push(byte[0]);
         }
         let text = String::from_utf8_lossy(&head).into_owned();
