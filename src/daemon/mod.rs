@@ -7,6 +7,8 @@ mod signals;
 mod stop;
 mod supervise;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod usage;
 mod watch;
 

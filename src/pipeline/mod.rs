@@ -14,8 +14,6 @@ mod learn;
 mod reply;
 mod running;
 mod settlement;
-#[cfg(test)]
-mod tests;
 mod usage;
 mod waiting;
 
