@@ -1,7 +1,7 @@
 //! hookyard turns incoming webhooks into actions. This is the map of the house.
 //!
 //! ```text
-//!            listen ──────────────► pipeline ◄──────────────── daemon, config, cli
+//!            listen ──────────────► pipeline ◄──────────────── daemon, config, admin, cli
 //!        (bytes → Received)     (the order of the rooms)        (the other doors)
 //!                                      │
 //!      ┌───────────────┬───────────────┼────────────────┬────────────────┐
@@ -56,6 +56,7 @@ pub mod verify;
 pub mod pipeline;
 pub mod rules;
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -4,6 +4,7 @@
 //! A request takes the set in force once and keeps it to its answer, a delivery for one attempt.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct RuleSet {
     pub store: StoreSettings,
     /// How many deliveries are under way at once.
     pub room: Room,
+    /// Where the operator's door is.
+    pub admin: Admin,
     /// Settings of the logs.
     pub log: LogSettings,
     /// All endpoints.
@@ -58,6 +61,15 @@ impl RuleSet {
         let endpoint = self.endpoints.get(*endpoint)?;
         Some((endpoint, endpoint.rules.get(*rule)?))
     }
+}
+
+/// Where the operator's door is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// The unix socket, or that there is none; not said: its usual place.
+    pub socket: Option<Option<PathBuf>>,
+    /// A TCP address, which tells less.
+    pub listen: Option<SocketAddr>,
 }
 
 /// A path on which webhooks arrive.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::document::RulesFile;
 use super::endpoint::{Draft, Drafts};
-use super::{rule, settings};
+use super::{admin, rule, settings};
 use crate::act::Workshop;
 use crate::diagnostic::Findings;
 use crate::rules::RuleSet;
@@ -29,6 +29,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     let (server, max_body) = settings::server(root.given("server"), findings);
     let store = settings::store(root.given("store"), keyring, findings);
     let deliveries = settings::deliveries(root.given("deliveries"), findings);
+    let admin = admin::compile(root.given("admin"), keyring.folder(), findings);
     let log = settings::log(root.given("log"), keyring, findings);
 
     let templates = Templates::new();
@@ -68,6 +69,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
         server,
         store,
         room: deliveries,
+        admin,
         log,
         endpoints,
         routes,

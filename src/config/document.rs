@@ -24,6 +24,7 @@ pub struct RulesFile {
     pub server: Option<IgnoredAny>,
     pub store: Option<IgnoredAny>,
     pub deliveries: Option<IgnoredAny>,
+    pub admin: Option<IgnoredAny>,
     pub log: Option<IgnoredAny>,
     pub endpoints: Option<IgnoredAny>,
     pub rules: Option<IgnoredAny>,

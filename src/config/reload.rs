@@ -81,6 +81,12 @@ impl Reloader {
         files
     }
 
+    /// Whether the file as it was last read is not in force.
+    pub fn is_refused(&self) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.is_some()
+    }
+
     /// Reads the files again. Files that hold what they held are left alone, unless `cause` says otherwise. It reads
     /// files and compiles: not for an async worker.
     pub fn reload(&self, cause: Cause) -> Reload {

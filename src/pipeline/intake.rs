@@ -19,7 +19,7 @@ use super::usage::Usage;
 use super::waiting::Waiting;
 use crate::act::Occasion;
 use crate::payload::{self, Event, Kind, Undecodable};
-use crate::report::{self, Arrival};
+use crate::report::{self, Arrival, metrics};
 use crate::rules::{Concurrency, Endpoint, OnDuplicate};
 use crate::store::{Lane, NewDelivery, Refused, State, Store, Taken, Taking};
 use crate::verify::{Received, Refusal};
@@ -156,7 +156,10 @@ impl Intake {
                     return None;
                 }
             };
-            for taken in &taken {
+            for (rule, taken) in rules.iter().zip(&taken) {
+                if taken.is_new() {
+                    metrics::given(rule, kept.at);
+                }
                 if let Taken::Replacing(_, stop) = taken {
                     for delivery in stop {
                         running.stop(*delivery);
@@ -235,6 +238,8 @@ impl Intake {
                         Some((&*endpoint.rules.get(index)?.name, explanation.to_string()))
                     });
             report::arrival(&Arrival::ignored(&event.received, nearest));
+        } else {
+            metrics::arrived(&event.received.endpoint, "ignored");
         }
         let reply = Reply {
             respond: &endpoint.respond,

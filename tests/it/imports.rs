@@ -32,17 +32,18 @@ const ROOMS: &[(&str, &[&str])] = &[
         "config",
         &["verify", "payload", "matching", "store", "act", "rules"],
     ),
+    ("admin", &["store", "report", "rules"]),
     ("listen", &["verify", "pipeline", "report", "rules"]),
     (
         "daemon",
         &[
-            "verify", "store", "act", "report", "rules", "pipeline", "config", "listen",
+            "verify", "store", "act", "report", "rules", "pipeline", "config", "admin", "listen",
         ],
     ),
     (
         "cli",
         &[
-            "verify", "payload", "matching", "store", "act", "rules", "pipeline", "config", "daemon",
+            "verify", "payload", "matching", "store", "act", "rules", "pipeline", "config", "admin", "daemon",
         ],
     ),
     ("main", &["cli"]),
