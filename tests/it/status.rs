@@ -210,7 +210,7 @@ fn what_happens_is_counted_and_every_series_is_documented() {
         "counter" => format!("{name}_total"),
         _ => name.to_owned(),
     };
-    let text = metrics();
+    let text = text + &metrics();
     let declared = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let declared: BTreeSet<String> = declared
         .map(|line| {
