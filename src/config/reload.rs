@@ -81,6 +81,12 @@ impl Reloader {
         files
     }
 
+    /// Whether the files, as they were read last, do not load.
+    pub fn refuses(&self) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.is_some()
+    }
+
     /// Reads the files again. Files that hold what they held are left alone, unless `cause` says otherwise. It reads
     /// files and compiles: not for an async worker.
     pub fn reload(&self, cause: Cause) -> Reload {

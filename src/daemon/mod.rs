@@ -11,6 +11,7 @@ mod sweep;
 mod tests;
 mod usage;
 mod watch;
+mod watchdog;
 
 use std::io;
 use std::path::Path;
@@ -19,10 +20,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::signals::{Signal, Signals};
 use self::stop::Stopping;
+use self::supervise::Supervised;
 use crate::act::Actor;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Reloader};
@@ -30,6 +33,7 @@ use crate::diagnostic::Findings;
 use crate::listen::{self, Door};
 use crate::live::Live;
 use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
+use crate::pulse::Pulse;
 use crate::report;
 use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
@@ -93,6 +97,8 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let server = rules.server.clone();
     let live = Arc::new(Live::new(rules));
     announce(&live.current(), &addresses);
+    let supervised = Arc::new(Supervised::new(&live.current(), &addresses));
+    let dispatching_pulse = Pulse::of("dispatch");
 
     let stopping = Stopping::default();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
@@ -110,6 +116,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         fresh: Arc::clone(&fresh),
         running: Arc::clone(&under_way),
         begun: Mutex::default(),
+        pulse: Arc::clone(&dispatching_pulse),
     });
     let usage = Arc::new(Usage::default());
     let (relearn, learnt) = mpsc::channel(1);
@@ -134,11 +141,15 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     });
     let reloader = Arc::new(Reloader::new(path, Arc::clone(&live)));
 
+    let doors = with_pulses(listeners);
+    let mut pulses = vec![dispatching_pulse];
+    pulses.extend(doors.iter().map(|(_, pulse)| Arc::clone(pulse)));
+
     let mut dispatching = JoinSet::new();
     dispatching.spawn(dispatch.run(stopping.leasing.clone(), stopping.running.clone()));
     let mut answering = JoinSet::new();
     let (connections, over) = (server.max_connections, stopping.answering.clone());
-    answering.spawn(listen::serve(listeners, door, connections, over));
+    answering.spawn(listen::serve(doors, door, connections, over));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
     let watch = watch::Watch {
@@ -147,6 +158,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         store: Arc::clone(&shared),
         now: Arc::clone(&reload_now),
         learnt,
+        supervised: Arc::clone(&supervised),
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
     aside.spawn(sweep::run(Arc::clone(&shared), clock, stopping.leasing.clone()));
@@ -155,7 +167,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         Arc::clone(&shared),
         stopping.leasing.clone(),
     ));
-    supervise::ready(&addresses);
+    report_to_supervisor(&mut aside, supervised, &shared, pulses, &stopping.accepting);
 
     let orderly = loop {
         tokio::select! {
@@ -193,6 +205,34 @@ fn announce(rules: &RuleSet, addresses: &[String]) {
         listening = addresses.join(", "),
         "serving"
     );
+}
+
+/// Each listener with a pulse of its own.
+fn with_pulses(listeners: Vec<listen::Bound>) -> Vec<(listen::Bound, Arc<Pulse>)> {
+    listeners
+        .into_iter()
+        .map(|listener| {
+            let pulse = Pulse::of(listener.address());
+            (listener, pulse)
+        })
+        .collect()
+}
+
+/// Tells the supervisor that the daemon is ready, and from then on how it is, until it stops.
+fn report_to_supervisor(
+    aside: &mut JoinSet<()>,
+    supervised: Arc<Supervised>,
+    store: &Arc<dyn Store>,
+    mut pulses: Vec<Arc<Pulse>>,
+    stop: &CancellationToken,
+) {
+    supervised.ready();
+    let writing = Pulse::of("the store");
+    pulses.push(Arc::clone(&writing));
+    aside.spawn(supervised.watch_queue(Arc::clone(store), writing, stop.clone()));
+    if let Some(limit) = supervise::watchdog_limit() {
+        aside.spawn(watchdog::run(pulses, limit, stop.clone()));
+    }
 }
 
 /// Opens the store.

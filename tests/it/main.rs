@@ -48,4 +48,5 @@ mod reload;
 mod replay;
 mod rotation;
 mod signing;
+mod supervised;
 mod words;
