@@ -11,6 +11,7 @@ mod sweep;
 mod tests;
 mod usage;
 mod watch;
+mod watchdog;
 
 use std::io;
 use std::path::Path;
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 
 use self::signals::{Signal, Signals};
 use self::stop::Stopping;
+use self::supervise::Supervised;
 use crate::act::Actor;
 use crate::admin::{self, Desk};
 use crate::clock::Clock;
@@ -32,6 +34,7 @@ use crate::diagnostic::Findings;
 use crate::listen::{self, Door};
 use crate::live::Live;
 use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
+use crate::pulse::Pulse;
 use crate::report::{self, metrics};
 use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
@@ -99,6 +102,8 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let live = Arc::new(Live::new(rules));
     announce(&live.current(), &addresses);
     metrics::keep_to(&live.current());
+    let supervised = Arc::new(Supervised::new(&live.current(), &addresses));
+    let dispatching_pulse = Pulse::of("dispatch");
 
     let stopping = Stopping::default();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
@@ -114,6 +119,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         fresh: Arc::clone(&fresh),
         running: Arc::clone(&under_way),
         begun: Mutex::default(),
+        pulse: Arc::clone(&dispatching_pulse),
     });
     let usage = Arc::new(Usage::default());
     let (relearn, learnt) = mpsc::channel(1);
@@ -135,6 +141,10 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         request_timeout: server.request_timeout,
         closing: stopping.accepting.clone(),
     });
+
+    let listeners = with_pulses(listeners);
+    let mut pulses = vec![dispatching_pulse];
+    pulses.extend(listeners.iter().map(|(_, pulse)| Arc::clone(pulse)));
 
     let mut dispatching = JoinSet::new();
     dispatching.spawn(dispatch.run(stopping.leasing.clone(), stopping.running.clone()));
@@ -165,15 +175,11 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         store: Arc::clone(&shared),
         now: Arc::clone(&reload_now),
         learnt,
+        supervised: Arc::clone(&supervised),
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
-    aside.spawn(sweep::run(Arc::clone(&shared), clock, stopping.leasing.clone()));
-    aside.spawn(usage::run(
-        Arc::clone(&usage),
-        Arc::clone(&shared),
-        stopping.leasing.clone(),
-    ));
-    supervise::ready(&addresses);
+    keep_house(&mut aside, &shared, &usage, clock, &stopping.leasing);
+    report_to_supervisor(&mut aside, supervised, &shared, pulses, &stopping.accepting);
 
     let orderly = until_told(&mut signals, &mut dispatching, &reload_now).await;
     info!("stopping");
@@ -183,13 +189,28 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         .await;
     asking.cancel();
     aside.shutdown().await;
-    usage.write_down(&*shared).await;
-    shared
-        .close()
-        .await
-        .map_err(|error| format!("closing the store: {error}"))?;
+    close(&usage, &*shared).await?;
     info!("stopped");
     orderly
+}
+
+/// Writes down what is not yet, and closes the store.
+async fn close(usage: &Usage, store: &dyn Store) -> Result<(), String> {
+    usage.write_down(store).await;
+    let closed = store.close().await;
+    closed.map_err(|error| format!("closing the store: {error}"))
+}
+
+/// Starts what is done now and then.
+fn keep_house(
+    aside: &mut JoinSet<()>,
+    store: &Arc<dyn Store>,
+    usage: &Arc<Usage>,
+    clock: Clock,
+    stop: &CancellationToken,
+) {
+    aside.spawn(sweep::run(Arc::clone(store), clock, stop.clone()));
+    aside.spawn(usage::run(Arc::clone(usage), Arc::clone(store), stop.clone()));
 }
 
 /// Waits until the daemon is to stop; an error says why it has to.
@@ -231,6 +252,34 @@ fn announce(rules: &RuleSet, addresses: &[String]) {
         listening = addresses.join(", "),
         "serving"
     );
+}
+
+/// Each listener with a pulse of its own.
+fn with_pulses(listeners: Vec<listen::Bound>) -> Vec<(listen::Bound, Arc<Pulse>)> {
+    listeners
+        .into_iter()
+        .map(|listener| {
+            let pulse = Pulse::of(listener.address());
+            (listener, pulse)
+        })
+        .collect()
+}
+
+/// Tells the supervisor that the daemon is ready, and from then on how it is, until it stops.
+fn report_to_supervisor(
+    aside: &mut JoinSet<()>,
+    supervised: Arc<Supervised>,
+    store: &Arc<dyn Store>,
+    mut pulses: Vec<Arc<Pulse>>,
+    stop: &CancellationToken,
+) {
+    supervised.ready();
+    let writing = Pulse::of("the store");
+    pulses.push(Arc::clone(&writing));
+    aside.spawn(supervised.watch_queue(Arc::clone(store), writing, stop.clone()));
+    if let Some(limit) = supervise::watchdog_limit() {
+        aside.spawn(watchdog::run(pulses, limit, stop.clone()));
+    }
 }
 
 /// Opens the store.

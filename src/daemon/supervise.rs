@@ -1,28 +1,208 @@
-//! What systemd is told (`sd_notify(3)`): ready when listening, stopping, and one line of status.
+//! What systemd is told (`sd_notify(3)`): ready, reloading, stopping, alive; and one line of what is going on, which
+//! `systemctl status` shows.
 //!
 //! Without systemd (`NOTIFY_SOCKET` unset) all of it is nothing.
 
-use sd_notify::NotifyState;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-/// Sockets are bound and requests are answered.
-pub fn ready(addresses: &[String]) {
-    let status = format!("listening on {}", addresses.join(", "));
-    tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Reload;
+use crate::pulse::Pulse;
+use crate::rules::RuleSet;
+use crate::store::{Counts, Store};
+
+/// How often it is looked how long the queue is.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What the line of status tells.
+#[derive(Debug)]
+pub struct Supervised {
+    facts: Mutex<Facts>,
 }
 
-/// A reload has ended so.
-pub fn reloaded(status: &str) {
-    tell(&[NotifyState::Status(status)]);
+/// What is going on.
+#[derive(Debug)]
+struct Facts {
+    addresses: String,
+    rules: usize,
+    generation: u64,
+    /// How many findings the rules file has that was refused last, while the rules before it are in force.
+    findings: usize,
+    /// None where the store could not tell.
+    queue: Option<Counts>,
+    /// The line that was told last.
+    told: String,
+}
+
+impl Supervised {
+    /// What is known at the start.
+    pub fn new(rules: &RuleSet, addresses: &[String]) -> Self {
+        Self {
+            facts: Mutex::new(Facts {
+                addresses: addresses.join(", "),
+                rules: rules.names.len(),
+                generation: rules.generation,
+                findings: 0,
+                queue: Some(Counts::default()),
+                told: String::new(),
+            }),
+        }
+    }
+
+    /// Sockets are bound and requests are answered.
+    pub fn ready(&self) {
+        self.tell_with(|_| (), Some(NotifyState::Ready));
+    }
+
+    /// A reload has ended so; whether the files are `refused` now, and whether somebody `asked` for it: he waits to hear
+    /// that it is over, also where nothing has changed.
+    pub fn reloaded(&self, outcome: &Reload, refused: bool, asked: bool) {
+        let change = |facts: &mut Facts| match outcome {
+            // Files that were refused may have been put back as they were.
+            Reload::Unchanged if !refused => facts.findings = 0,
+            Reload::Unchanged => {}
+            Reload::InForce { rules, .. } => {
+                facts.rules = rules.names.len();
+                facts.generation = rules.generation;
+                facts.findings = 0;
+            }
+            Reload::Kept(findings) => facts.findings = findings.errors(),
+        };
+        self.tell_with(change, asked.then_some(NotifyState::Ready));
+    }
+
+    /// Looks how long the queue is until `stop`. That the store answers, were it with an error, is its sign of life.
+    pub async fn watch_queue(
+        self: Arc<Self>,
+        store: Arc<dyn Store>,
+        pulse: Arc<Pulse>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let counted = tokio::select! {
+                counted = store.counts() => counted,
+                () = stop.cancelled() => return,
+            };
+            pulse.beat();
+            self.tell_with(|facts| facts.queue = counted.ok(), None);
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Changes what is known, and tells the line if it is another, with a state if there is one.
+    fn tell_with(&self, change: impl FnOnce(&mut Facts), state: Option<NotifyState<'_>>) {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut facts);
+        let line = facts.line();
+        let changed = (line != facts.told).then_some(NotifyState::Status(&line));
+        let states: Vec<NotifyState<'_>> = state.into_iter().chain(changed).collect();
+        if !states.is_empty() {
+            tell(&states);
+        }
+        facts.told = line;
+    }
+}
+
+impl Facts {
+    /// The line: what is wrong first, for `systemctl status` cuts it at the terminal's edge.
+    fn line(&self) -> String {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let refused = if self.findings == 0 {
+            String::new()
+        } else {
+            let findings = self.findings;
+            let many = plural(findings);
+            format!(
+                "the rules file does not load ({findings} finding{many}), the rules before it are in force: "
+            )
+        };
+        let queue = self.queue.map_or_else(
+            || "the store does not answer".to_owned(),
+            |Counts {
+                 waiting,
+                 leased,
+                 dead,
+                 ..
+             }| { format!("queue: {waiting} waiting, {leased} under way, {dead} dead") },
+        );
+        format!(
+            "{refused}{} rule{}, generation {}; {queue}; listening on {}",
+            self.rules,
+            plural(self.rules),
+            self.generation,
+            self.addresses
+        )
+    }
+}
+
+/// A reload has begun that somebody asked for.
+pub fn reloading() {
+    // With the moment, by which systemd tells this reload from one that had begun before it asked (`notify-reload`).
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read"),
+    }
 }
 
 /// Nothing new is taken.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status("stopping: what is under way comes to its end"),
+    ]);
+}
+
+/// Every part lives.
+pub fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+/// How soon the supervisor takes the daemon for dead, if it does.
+pub fn watchdog_limit() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
 }
 
 /// Sends the states; a supervisor that does not listen is no reason to stop serving.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd could not be notified");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_tells_what_is_wrong_first() {
+        let mut facts = Facts {
+            addresses: "http://127.0.0.1:9000, unix:/run/h".into(),
+            rules: 1,
+            generation: 3,
+            findings: 0,
+            queue: Some(Counts {
+                waiting: 4,
+                leased: 2,
+                dead: 1,
+                ..Counts::default()
+            }),
+            told: String::new(),
+        };
+        assert_eq!(
+            facts.line(),
+            "1 rule, generation 3; queue: 4 waiting, 2 under way, 1 dead; listening on http://127.0.0.1:9000, unix:/run/h"
+        );
+        facts.findings = 2;
+        facts.queue = None;
+        assert_eq!(
+            facts.line(),
+            "the rules file does not load (2 findings), the rules before it are in force: 1 rule, generation 3; the store does not answer; listening on http://127.0.0.1:9000, unix:/run/h"
+        );
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::supervise;
+use super::supervise::{self, Supervised};
 use crate::admin::LastReload;
 use crate::clock::Clock;
 use crate::config::{Cause, Reload, Reloader};
@@ -51,6 +51,8 @@ pub struct Watch {
     pub clock: Clock,
     /// A secret was learnt: its sender waits for it to be in force.
     pub learnt: mpsc::Receiver<Relearn>,
+    /// Is told what became of it.
+    pub supervised: Arc<Supervised>,
 }
 
 impl Watch {
@@ -72,12 +74,19 @@ impl Watch {
                 () = changed.notified() => rested(&changed, &self.now, &mut self.learnt).await,
                 () = stop.cancelled() => return,
             };
+            let asked = cause == Cause::Operator;
+            // Not for what a changed file brings: nobody waits for that, and most often nothing has changed that matters.
+            if asked {
+                supervise::reloading();
+            }
             let reloading = Arc::clone(&self.reloader);
             let outcome = match tokio::task::spawn_blocking(move || reloading.reload(cause)).await {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     // A panic in the compiler of rules is a bug; the rules in force stay.
                     error!(%error, "reload");
+                    self.supervised
+                        .reloaded(&Reload::Unchanged, self.reloader.is_refused(), asked);
                     continue;
                 }
             };
@@ -86,6 +95,8 @@ impl Watch {
             }
             report(&outcome);
             self.remember(&outcome);
+            self.supervised
+                .reloaded(&outcome, self.reloader.is_refused(), asked);
             // Who waits for the end of the reload learns of it so.
             drop(sender);
         }
@@ -157,10 +168,6 @@ fn report(outcome: &Reload) {
             }
             let (generation, sha256) = (rules.generation, &rules.sha256);
             info!(generation, %sha256, endpoints = rules.endpoints.len(), rules = rules.names.len(), "reloaded");
-            supervise::reloaded(&format!(
-                "rules generation {generation}, {} rules",
-                rules.names.len()
-            ));
         }
         Reload::Kept(findings) => {
             for finding in findings {
@@ -174,9 +181,6 @@ fn report(outcome: &Reload) {
                 findings = count,
                 "the rules file does not load; the rules in force stay"
             );
-            supervise::reloaded(&format!(
-                "reload failed with {count} findings; the old rules stay in force"
-            ));
         }
     }
 }

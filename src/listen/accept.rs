@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::bind::Bound;
 use super::connection::converse;
 use super::request::Door;
+use crate::pulse::Pulse;
 
 /// How long accepting rests when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -22,8 +23,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const COMPLAINT_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves all listeners until the door is `closing`; then accepts no more and returns when what is in flight is
-/// answered. `over` ends what is still under way.
-pub async fn serve(listeners: Vec<Bound>, door: Arc<Door>, max_connections: usize, over: CancellationToken) {
+/// answered. `over` ends what is still under way. Each listener has a pulse, which beats while it accepts.
+pub async fn serve(
+    listeners: Vec<(Bound, Arc<Pulse>)>,
+    door: Arc<Door>,
+    max_connections: usize,
+    over: CancellationToken,
+) {
     let peers = Peers {
         room: Arc::new(Semaphore::new(max_connections)),
         connections: TaskTracker::new(),
@@ -32,8 +38,8 @@ pub async fn serve(listeners: Vec<Bound>, door: Arc<Door>, max_connections: usiz
     };
     let peers = Arc::new(peers);
     let mut accepting = JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(accept(listener, Arc::clone(&peers)));
+    for (listener, pulse) in listeners {
+        accepting.spawn(accept(listener, pulse, Arc::clone(&peers)));
     }
     while accepting.join_next().await.is_some() {}
     peers.connections.close();
@@ -69,17 +75,17 @@ impl Peers {
 }
 
 /// Accepts on one listener. Where there is no room, further peers wait in the kernel's queue.
-async fn accept(listener: Bound, peers: Arc<Peers>) {
+async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
     let closing = peers.door.closing.clone();
     let mut complaints = Complaints::default();
     loop {
         let place = tokio::select! {
-            place = Arc::clone(&peers.room).acquire_owned() => place,
+            place = pulse.beating(Arc::clone(&peers.room).acquire_owned()) => place,
             () = closing.cancelled() => return,
         };
         let Ok(place) = place else { return };
         let accepted = tokio::select! {
-            accepted = next(&listener) => accepted,
+            accepted = pulse.beating(next(&listener)) => accepted,
             () = closing.cancelled() => return,
         };
         match accepted {

@@ -19,6 +19,7 @@ use super::waiting::Waiting;
 use crate::act::Actor;
 use crate::clock::Clock;
 use crate::live::Live;
+use crate::pulse::Pulse;
 use crate::report;
 use crate::rules::RuleSet;
 use crate::store::{DeliveryId, Leased, Room, Store};
@@ -51,6 +52,8 @@ pub struct Dispatch {
     pub running: Arc<Running>,
     /// The rules of deliveries that are between two of their actions.
     pub begun: Mutex<HashMap<DeliveryId, Arc<RuleSet>>>,
+    /// Beats with every look at the queue.
+    pub pulse: Arc<Pulse>,
 }
 
 impl Dispatch {
@@ -59,6 +62,7 @@ impl Dispatch {
     pub async fn run(self: Arc<Self>, stop: CancellationToken, abort: CancellationToken) {
         let mut running = JoinSet::new();
         while !stop.is_cancelled() {
+            self.pulse.beat();
             // Registered before looking, so that what comes between looking and sleeping still wakes us.
             let mut woken = pin!(self.wake.notified());
             woken.as_mut().enable();

@@ -9,6 +9,7 @@ const GROUND: &[&str] = &[
     "diagnostic",
     "id",
     "live",
+    "pulse",
     "secret",
     "template",
     "units",

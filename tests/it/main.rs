@@ -49,4 +49,5 @@ mod replay;
 mod rotation;
 mod signing;
 mod status;
+mod supervised;
 mod words;

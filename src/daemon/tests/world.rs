@@ -17,6 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::live::Live;
 use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
+use crate::pulse::Pulse;
 use crate::rules::RuleSet;
 use crate::store::memory::MemoryStore;
 use crate::store::{Settings, Store};
@@ -204,6 +205,7 @@ impl Life {
             fresh: Arc::clone(&fresh),
             running: Arc::clone(&running),
             begun: Mutex::default(),
+            pulse: Pulse::of("dispatch"),
         });
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let mut dispatching = JoinSet::new();

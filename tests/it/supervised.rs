@@ -1,0 +1,261 @@
+//! What a supervisor sees and gives: the daemon's notifications, its watchdog, the sockets that it hands over.
+
+use std::io::ErrorKind;
+use std::net::{Ipv6Addr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::scenario::{Answer, Daemon, PATIENCE, Scenario, Sending, eventually};
+
+const RULES: &str = "rules:\n  - {name: a, endpoint: /a, verify: none, actions: [append: a.jsonl]}\n  \
+     - {name: b, endpoint: /b, verify: none, actions: [run: [./wait.sh]]}\n";
+
+/// The socket on which the daemon's notifications arrive.
+struct Supervisor(UnixDatagram);
+
+impl Supervisor {
+    /// A supervisor, and the scenario whose daemon it supervises.
+    fn of(scenario: Scenario) -> (Self, Scenario) {
+        let path = scenario.folder().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let scenario = scenario.env("NOTIFY_SOCKET", path.to_str().unwrap());
+        (Self(socket), scenario)
+    }
+
+    /// The next notification; none if it does not come within the limit.
+    fn next(&self, limit: Duration) -> Option<String> {
+        let until = Instant::now() + limit;
+        let mut bytes = [0; 4096];
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            self.0
+                .set_read_timeout(Some(left.max(Duration::from_millis(1))))
+                .unwrap();
+            match self.0.recv(&mut bytes) {
+                Ok(length) => return Some(String::from_utf8_lossy(&bytes[..length]).into_owned()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock && left.is_zero() => return None,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// The next notification that holds this text.
+    #[track_caller]
+    fn hears(&self, text: &str) -> String {
+        let begun = Instant::now();
+        let mut heard = Vec::new();
+        while begun.elapsed() < PATIENCE {
+            if let Some(told) = self.next(PATIENCE) {
+                if told.contains(text) {
+                    return told;
+                }
+                heard.push(told);
+            }
+        }
+        panic!("never told: {text}; but: {heard:#?}");
+    }
+
+    /// How often the watchdog is fed for so long.
+    fn feeds(&self, limit: Duration) -> usize {
+        let until = Instant::now() + limit;
+        let mut feeds = 0;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return feeds;
+            }
+            feeds += usize::from(self.next(left).is_some_and(|told| told == "WATCHDOG=1\n"));
+        }
+    }
+}
+
+fn write(daemon: &Daemon, text: &str) {
+    std::fs::write(daemon.folder().join("rules.yaml"), text).unwrap();
+}
+
+#[test]
+fn a_supervisor_hears_of_every_turn_and_of_what_is_in_force() {
+    let scenario = Scenario::new().script("wait.sh", "true").rules(RULES);
+    let (supervisor, scenario) = Supervisor::of(scenario);
+    let mut daemon = scenario.start();
+    let address = daemon.address;
+    let line = |generation: u64| {
+        format!(
+            "STATUS=2 rules, generation {generation}; queue: 0 waiting, 0 under way, 0 dead; listening on http://{address}\n"
+        )
+    };
+    assert_eq!(supervisor.hears("READY=1"), format!("READY=1\n{}", line(1)));
+
+    daemon.signal("HUP");
+    let told = supervisor.hears("RELOADING=1");
+    let moment = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+    assert!(moment.trim_end().parse::<u64>().unwrap() > 0, "{told}");
+    assert_eq!(supervisor.hears("READY=1"), format!("READY=1\n{}", line(2)));
+
+    let good = daemon.read("rules.yaml");
+    write(&daemon, &good.replace("verify: none", "verify: nobody"));
+    let refused = "STATUS=the rules file does not load (2 findings), the rules before it are in force: 2 rules, generation 2;";
+    assert!(supervisor.hears("STATUS=").starts_with(refused));
+    daemon.signal("HUP");
+    supervisor.hears("RELOADING=1");
+    assert_eq!(
+        supervisor.hears("READY=1"),
+        "READY=1\n",
+        "and the line is as it was"
+    );
+    write(&daemon, &good);
+    assert_eq!(supervisor.hears("STATUS="), line(2), "what was refused is gone");
+
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!(
+        supervisor.hears("STOPPING=1"),
+        "STOPPING=1\nSTATUS=stopping: what is under way comes to its end\n"
+    );
+    assert_eq!(
+        supervisor.next(Duration::from_millis(1)),
+        None,
+        "and nothing after it"
+    );
+}
+
+#[test]
+fn the_line_of_status_follows_the_queue() {
+    let wait = "touch begun; while [ ! -e go ]; do sleep 0.05; done";
+    let scenario = Scenario::new().script("wait.sh", wait).rules(RULES);
+    let (supervisor, scenario) = Supervisor::of(scenario);
+    let daemon = scenario.start();
+    assert_eq!(daemon.post("/b").json("{}").send().status, 200);
+    supervisor.hears("queue: 0 waiting, 1 under way, 0 dead");
+    std::fs::write(daemon.folder().join("go"), "").unwrap();
+    supervisor.hears("queue: 0 waiting, 0 under way, 0 dead");
+}
+
+#[test]
+fn the_watchdog_is_fed_while_the_store_is_locked_and_not_while_the_process_is_stopped() {
+    let scenario = Scenario::new()
+        .script("wait.sh", "true")
+        .env("WATCHDOG_USEC", "400000")
+        .rules(RULES);
+    let (supervisor, scenario) = Supervisor::of(scenario);
+    let daemon = scenario.start();
+    supervisor.hears("WATCHDOG=1");
+
+    // Longer than the watchdog's limit by far, and than the store waits for a lock.
+    let other = rusqlite::Connection::open(daemon.folder().join("hookyard.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let event = daemon.post("/a").json("{}");
+    let sent_away = std::thread::spawn(move || event.send());
+    assert!(supervisor.feeds(Duration::from_secs(7)) > 20, "{}", daemon.log());
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(sent_away.join().unwrap().status, 503);
+
+    daemon.signal("STOP");
+    // What was on its way.
+    supervisor.feeds(Duration::from_millis(200));
+    assert_eq!(supervisor.feeds(Duration::from_secs(1)), 0);
+    daemon.signal("CONT");
+    supervisor.hears("WATCHDOG=1");
+}
+
+#[test]
+fn a_watchdog_that_is_not_ours_is_not_fed() {
+    for environment in [None, Some(("WATCHDOG_USEC", "100000"))] {
+        let scenario = Scenario::new().script("wait.sh", "true").rules(RULES);
+        let (supervisor, mut scenario) = Supervisor::of(scenario);
+        if let Some((name, value)) = environment {
+            scenario = scenario.env(name, value).env("WATCHDOG_PID", "1");
+        }
+        let daemon = scenario.start();
+        supervisor.hears("READY=1");
+        assert_eq!(
+            supervisor.feeds(Duration::from_millis(500)),
+            0,
+            "{}",
+            daemon.log()
+        );
+    }
+}
+
+#[test]
+fn all_sockets_that_are_handed_over_are_served_and_no_command_gets_them() {
+    let rules = "server: {listen: systemd}\nrules:\n  - {name: fds, endpoint: /, verify: none, actions: [run: [./fds.sh]]}\n";
+    let scenario = Scenario::new()
+        .script("fds.sh", "ls -l /proc/$$/fd > fds.new; mv fds.new fds")
+        .rules(rules);
+    let folder = scenario.folder().to_owned();
+    let tcp = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
+    // A machine without IPv6 has the other.
+    let tcp = tcp.or_else(|_| TcpListener::bind("127.0.0.1:0")).unwrap();
+    let unix = UnixListener::bind(folder.join("http.sock")).unwrap();
+    let address = tcp.local_addr().unwrap();
+    // They stay open here, as they do with systemd, and arrive as the descriptors 3 and 4.
+    let handed = |socket: OwnedFd| Stdio::from(socket);
+    let give = "exec env LISTEN_FDS=2 LISTEN_PID=$$ \"$@\" 3<&0 4<&1 </dev/null >/dev/null";
+    let start = |log: &str| {
+        let daemon = Scenario::new()
+            .through(&["sh", "-c", give, "sh"])
+            .command(&["serve", "rules.yaml"])
+            .current_dir(&folder)
+            .stdin(handed(tcp.try_clone().unwrap().into()))
+            .stdout(handed(unix.try_clone().unwrap().into()))
+            .stderr(std::fs::File::create(folder.join(log)).unwrap())
+            .spawn();
+        Handed(daemon.unwrap())
+    };
+    let daemon = start("log.1");
+    let over_unix = || {
+        let mut stream = UnixStream::connect(folder.join("http.sock"))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        std::io::Write::write_all(&mut stream, &Sending::to(address, "POST", "/").json("{}").bytes())?;
+        let mut head = [0; 12];
+        std::io::Read::read_exact(&mut stream, &mut head)?;
+        std::io::Result::Ok(String::from_utf8_lossy(&head).into_owned())
+    };
+    let post = || Sending::to(address, "POST", "/").json("{}").send();
+    assert_eq!(post().outcome(), (200, "accepted".into()));
+    assert_eq!(over_unix().unwrap(), "HTTP/1.1 200");
+    eventually("the command ran", || folder.join("fds").exists());
+    let fds = std::fs::read_to_string(folder.join("fds")).unwrap();
+    assert!(fds.contains(" 0 -> "), "{fds}");
+    assert_eq!(fds.matches("socket:").count(), 0, "{fds}");
+
+    // Between two daemons nobody is refused: who comes then waits.
+    daemon.stop();
+    let waiting: Vec<std::thread::JoinHandle<Answer>> = (0..20)
+        .map(|_| std::thread::spawn(move || Sending::to(address, "POST", "/").json("{}").send()))
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    let daemon = start("log.2");
+    for answer in waiting {
+        assert_eq!(answer.join().unwrap().outcome(), (200, "accepted".into()));
+    }
+    assert_eq!(
+        over_unix().unwrap(),
+        "HTTP/1.1 200",
+        "the file of a socket stays its owner's"
+    );
+    daemon.stop();
+}
+
+/// A daemon that was handed its sockets; killed if its test does not stop it.
+struct Handed(std::process::Child);
+
+impl Handed {
+    /// Stops it in order.
+    fn stop(mut self) {
+        let pid = self.0.id().to_string();
+        let kill = std::process::Command::new("kill").arg(&pid).status();
+        assert!(kill.unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
