@@ -9,6 +9,7 @@ const GROUND: &[&str] = &[
     "diagnostic",
     "id",
     "live",
+    "network",
     "secret",
     "template",
     "units",
