@@ -40,6 +40,7 @@ pub struct RulesFile {
 pub struct ServerShape {
     pub listen: Option<IgnoredAny>,
     pub public_url: Option<String>,
+    pub trusted_proxies: Option<IgnoredAny>,
     pub max_body: Option<Size>,
     pub request_timeout: Option<Period>,
     pub max_connections: Option<u32>,
@@ -108,6 +109,7 @@ pub struct LogFileShape {
 )]
 pub struct EndpointShape {
     pub methods: Option<IgnoredAny>,
+    pub allow: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,
@@ -140,6 +142,7 @@ pub struct RespondShape {
 pub struct RuleShape {
     pub name: Option<String>,
     pub endpoint: Option<String>,
+    pub allow: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,

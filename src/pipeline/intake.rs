@@ -84,6 +84,12 @@ impl Intake {
         self.take(endpoint, event, &matched).await
     }
 
+    /// Refuses what comes from where the endpoint takes nothing from. Its body need not have been read.
+    pub fn bar(&self, endpoint: &Endpoint, received: &Received) -> Answer {
+        let client = received.client;
+        self.turn_down(endpoint, received, &Refusal::AddressNotAllowed { client })
+    }
+
     /// One durable write; then the answer.
     async fn take(&self, endpoint: &Endpoint, event: Event, matched: &[Match<'_>]) -> Answer {
         let Event { received, payload } = event;

@@ -10,6 +10,7 @@ const GROUND: &[&str] = &[
     "id",
     "live",
     "pulse",
+    "network",
     "secret",
     "template",
     "units",

@@ -26,6 +26,7 @@ mod answers;
 mod appending;
 mod bodies;
 mod cli;
+mod clients;
 mod commands;
 mod concurrency;
 mod crash;
