@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::agreement::Agreements;
 use super::document::RulesFile;
 use super::endpoint::{Draft, Drafts};
 use super::{admin, rule, settings};
@@ -85,6 +86,7 @@ fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut
         return;
     }
     let mut names: HashMap<&'d str, Node<'d>> = HashMap::new();
+    let mut agreements = Agreements::default();
     for item in node.items() {
         let name = item.get("name").and_then(|place| Some((place, place.as_str()?)));
         if let Some((place, name)) = name
@@ -98,6 +100,7 @@ fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut
             let message = format!("a second rule named `{name}`; the first is in line {line}");
             findings.push(place.error("duplicate-rule", message));
         }
-        rule::compile(item, drafts, findings);
+        rule::compile(item, drafts, &mut agreements, findings);
     }
+    agreements.finish(findings);
 }

@@ -5,6 +5,7 @@
 //! only reader of the environment.
 
 mod admin;
+mod agreement;
 mod compile;
 mod concurrency;
 mod debounce;

@@ -176,6 +176,7 @@ fn restart_needed(old: &RuleSet, new: &RuleSet) -> Vec<&'static str> {
             before.max_connections != after.max_connections,
         ),
         ("server.stop_grace", before.stop_grace != after.stop_grace),
+        ("admin", old.admin != new.admin),
         ("store.path", old.store.path != new.store.path),
         ("log", old.log != new.log),
     ]

@@ -1,5 +1,6 @@
 //! One of `rules:`.
 
+use super::agreement::Agreements;
 use super::concurrency;
 use super::debounce;
 use super::document::RuleShape;
@@ -18,7 +19,12 @@ const MAX_NAME: usize = 128;
 const MAX_ACTIONS: usize = 64;
 
 /// Reads a rule and adds it to its endpoint. All that is wrong with it is found, whatever part is wrong.
-pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut Findings) {
+pub fn compile<'d>(
+    node: Node<'d>,
+    drafts: &mut Drafts<'d, '_>,
+    agreements: &mut Agreements,
+    findings: &mut Findings,
+) {
     if !node.is_mapping() {
         let finding = node.error("wrong-value", "a rule is a mapping");
         findings.push(finding.hint("write `- name: …`, and its other keys below `name`"));
@@ -104,6 +110,7 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
         debounce,
         respond: rule_respond,
     };
+    agreements.look_at(&rule, node, findings);
     draft.add(rule, condition);
 }
 
