@@ -33,7 +33,7 @@ use crate::config::{self, Loaded, Reloader};
 use crate::diagnostic::Findings;
 use crate::listen::{self, Door};
 use crate::live::Live;
-use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
+use crate::pipeline::{Aftermath, Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
 use crate::pulse::Pulse;
 use crate::report::{self, metrics};
 use crate::rules::{RuleSet, StoreSettings};
@@ -101,23 +101,25 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let server = rules.server.clone();
     let live = Arc::new(Live::new(rules));
     announce(&live.current(), &addresses);
-    metrics::keep_to(&live.current());
     let supervised = Arc::new(Supervised::new(&live.current(), &addresses));
     let dispatching_pulse = Pulse::of("dispatch");
 
     let stopping = Stopping::default();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
     let (fresh, under_way) = (Arc::new(Fresh::default()), Arc::new(Running::default()));
+    let actor = Arc::new(Actor::new().map_err(|error| format!("cannot make requests: {error}"))?);
+    let aftermath = Aftermath::new(&under_way, &waiting, &fresh, &actor);
     let dispatch = Arc::new(Dispatch {
         store: Arc::clone(&shared),
         live: Arc::clone(&live),
-        actor: Arc::new(Actor::new().map_err(|error| format!("cannot make requests: {error}"))?),
+        actor,
         // What waits for another attempt is not to wait longer because the machine's clock is set back.
         clock: Clock::steady(clock.clone()),
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
         fresh: Arc::clone(&fresh),
-        running: Arc::clone(&under_way),
+        running: under_way,
+        aftermath: aftermath.clone(),
         begun: Mutex::default(),
         pulse: Arc::clone(&dispatching_pulse),
     });
@@ -131,7 +133,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
         learning: Learning::new(relearn),
-        running: under_way,
+        aftermath,
         usage: Arc::clone(&usage),
     });
     let door = Arc::new(Door {
@@ -241,8 +243,9 @@ async fn open_doors(rules: &RuleSet, store: &Path) -> Result<admin::Doors, Strin
     Ok(doors)
 }
 
-/// Says what is in force.
+/// Says what is in force, and counts by its names.
 fn announce(rules: &RuleSet, addresses: &[String]) {
+    metrics::keep_to(rules);
     info!(
         version = env!("CARGO_PKG_VERSION"),
         generation = rules.generation,

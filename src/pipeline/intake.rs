@@ -9,18 +9,19 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::aftermath::Aftermath;
 use super::answer::Answer;
 use super::fresh::Fresh;
 use super::judged::{Judged, Match};
 use super::learn::Learning;
 use super::reply::{Reply, outcome};
-use super::running::Running;
 use super::usage::Usage;
 use super::waiting::Waiting;
 use crate::act::Occasion;
 use crate::payload::{self, Event, Kind, Undecodable};
 use crate::report::{self, Arrival, metrics};
 use crate::rules::{Concurrency, Endpoint, OnDuplicate};
+use crate::store::lane::reason;
 use crate::store::{Lane, NewDelivery, Refused, State, Store, Taken, Taking};
 use crate::verify::{Received, Refusal};
 
@@ -40,8 +41,8 @@ pub struct Intake {
     pub writing: TaskTracker,
     /// Keeps the secrets that come with handshakes.
     pub learning: Learning,
-    /// What is under way, and may have to be stopped for what comes.
-    pub running: Arc<Running>,
+    /// Sees to what gives way to what comes.
+    pub aftermath: Aftermath,
     /// Which secrets are in use.
     pub usage: Arc<Usage>,
 }
@@ -143,7 +144,7 @@ impl Intake {
     /// that nobody was woken for and no line tells of.
     async fn write_down(&self, kept: &Arc<Received>, taking: Taking) -> Option<Vec<Taken>> {
         let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
-        let running = Arc::clone(&self.running);
+        let aftermath = self.aftermath.clone();
         let written = self.writing.spawn(async move {
             let rules: Vec<Arc<str>> = taking
                 .deliveries
@@ -166,10 +167,10 @@ impl Intake {
                 if taken.is_new() {
                     metrics::given(rule, kept.at);
                 }
-                if let Taken::Replacing(_, stop) = taken {
-                    for delivery in stop {
-                        running.stop(*delivery);
-                    }
+                match taken {
+                    Taken::InPlaceOf(_, displaced) => aftermath.of(displaced),
+                    Taken::Skipped(_) => report::superseded(kept.id, rule, reason::SKIPPED),
+                    Taken::New(_) | Taken::Duplicate { .. } => {}
                 }
             }
             wake.notify_one();

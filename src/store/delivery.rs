@@ -88,8 +88,8 @@ pub struct SecretUse {
 pub enum Taken {
     /// It was written down.
     New(DeliveryId),
-    /// It was written down, and those of its lane that are under way are to be stopped for it.
-    Replacing(DeliveryId, Vec<DeliveryId>),
+    /// It was written down, and others have given way to it.
+    InPlaceOf(DeliveryId, Displaced),
     /// It was written down and has ended at once: its lane was busy.
     Skipped(DeliveryId),
     /// The rule has had it before.
@@ -105,13 +105,36 @@ impl Taken {
         !matches!(self, Self::Duplicate { .. })
     }
 
-    /// The same, with what must be stopped for it.
-    pub(super) fn stopping(self, stop: Vec<DeliveryId>) -> Self {
-        match self {
-            Self::New(delivery) if !stop.is_empty() => Self::Replacing(delivery, stop),
-            other => other,
+    /// It was written down, and `displaced` has given way to it, if anything has.
+    pub(super) fn in_place_of(delivery: DeliveryId, displaced: Displaced) -> Self {
+        if displaced == Displaced::default() {
+            Self::New(delivery)
+        } else {
+            Self::InPlaceOf(delivery, displaced)
         }
     }
+}
+
+/// What gives way to a delivery that comes, or whose wait for quiet is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Displaced {
+    /// Those under way, which are to be stopped.
+    pub stop: Vec<DeliveryId>,
+    /// Those that have ended, and were not under way.
+    pub ended: Vec<Superseded>,
+}
+
+/// A delivery that has ended before it was performed to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Superseded {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// The event that was owed.
+    pub event: EventId,
+    /// The rule that it was owed to.
+    pub rule: Arc<str>,
+    /// Why: one of [`reason`](super::lane::reason).
+    pub reason: &'static str,
 }
 
 /// For how many leases there is room.
@@ -133,8 +156,8 @@ pub struct Leased {
     pub leases: Vec<Lease>,
     /// Whether more is due that there was no room for, so that the end of a lease may make room for it.
     pub held_back: bool,
-    /// Those under way that are to be stopped for one whose wait for quiet is over.
-    pub stop: Vec<DeliveryId>,
+    /// What has given way to one whose wait for quiet is over; itself, if it was skipped.
+    pub displaced: Displaced,
 }
 
 /// A delivery that is somebody's to work on.

@@ -64,8 +64,8 @@ use crate::clock::Timestamp;
 use crate::verify::EventId;
 
 pub use delivery::{
-    AttemptRecord, Delivery, DeliveryId, Failure, Lease, Leased, NewDelivery, Refused, Room, SecretUse,
-    Settled, Settlement, State, Taken, Taking,
+    AttemptRecord, Delivery, DeliveryId, Displaced, Failure, Lease, Leased, NewDelivery, Refused, Room,
+    SecretUse, Settled, Settlement, State, Superseded, Taken, Taking,
 };
 pub use error::StoreError;
 pub use lane::{Debounce, Lane, Overlap};

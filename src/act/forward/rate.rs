@@ -63,18 +63,19 @@ impl Rate {
 pub struct Turns {
     /// The first turn that is nobody's.
     free: Option<Instant>,
-    /// Whose turn is when, of those that wait in the store.
-    given: HashMap<String, Instant>,
+    /// Whose turn is when and how long, of those that wait in the store.
+    given: HashMap<String, (Instant, Duration)>,
 }
 
 impl Turns {
     /// How long until the request of `delivery` is to be made, its turn being taken; or, as an error, after how long it
     /// is to come back for it.
     pub fn take(&mut self, delivery: &str, rate: Rate, now: Instant) -> Result<Duration, Duration> {
-        let kept = self.given.remove(delivery).filter(|turn| now <= *turn);
+        let kept = self.given.remove(delivery).map(|(turn, _)| turn);
+        let kept = kept.filter(|turn| now <= *turn);
         let turn = kept.unwrap_or_else(|| self.free.map_or(now, |free| free.max(now)));
         let wait = turn.saturating_duration_since(now);
-        if wait <= PATIENCE || self.keep(delivery, turn, now) {
+        if wait <= PATIENCE || self.keep(delivery, (turn, rate.interval), now) {
             let after = turn + rate.interval;
             self.free = Some(self.free.map_or(after, |free| free.max(after)));
         }
@@ -85,11 +86,21 @@ impl Turns {
         }
     }
 
+    /// A delivery will not come back for its turn. Where it was the last, the next one gets it.
+    pub fn give_back(&mut self, delivery: &str) {
+        let Some((turn, interval)) = self.given.remove(delivery) else {
+            return;
+        };
+        if self.free == Some(turn + interval) {
+            self.free = Some(turn);
+        }
+    }
+
     /// Keeps a turn, if there is room for it.
-    fn keep(&mut self, delivery: &str, turn: Instant, now: Instant) -> bool {
+    fn keep(&mut self, delivery: &str, turn: (Instant, Duration), now: Instant) -> bool {
         if self.given.len() >= MAX_TURNS {
             // Of deliveries that will not come back any more.
-            self.given.retain(|_, turn| now <= *turn);
+            self.given.retain(|_, (turn, _)| now <= *turn);
         }
         let room = self.given.len() < MAX_TURNS;
         if room {
@@ -156,6 +167,21 @@ mod tests {
         assert_eq!(turns.take("new", rate, start + millis(2000)), Ok(millis(1000)));
         assert_eq!(turns.take("5", rate, start + millis(2250)), Ok(millis(250)));
         assert!(turns.given.is_empty());
+    }
+
+    #[test]
+    fn the_last_turn_is_the_next_ones_if_it_is_given_back() {
+        let start = Instant::now();
+        let (mut turns, rate) = (Turns::default(), rate("1/m"));
+        assert_eq!(turns.take("first", rate, start), Ok(millis(0)));
+        // Each replaces the one before, and the turn does not move away from them.
+        for delivery in ["a", "b", "c", "d"] {
+            assert_eq!(turns.take(delivery, rate, start), Err(millis(59_750)));
+            turns.give_back(delivery);
+        }
+        assert_eq!(turns.take("e", rate, start + millis(60_000)), Ok(millis(0)));
+        turns.give_back("nobody");
+        assert_eq!(turns.take("f", rate, start + millis(60_000)), Err(millis(59_750)));
     }
 
     #[test]

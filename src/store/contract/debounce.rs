@@ -124,7 +124,7 @@ pub async fn one_enters_its_lane_when_its_wait_is_over<S: Subject>() {
     // Then it takes the place of the one under way, which is to be stopped.
     let leased = subject.store().lease(ROOM, after(100)).await.unwrap();
     assert!(leased.leases.is_empty());
-    assert_eq!(leased.stop, [first]);
+    assert_eq!(leased.displaced.stop, [first]);
     assert!(matches!(
         state(&subject, second_event).await,
         State::Superseded { .. }

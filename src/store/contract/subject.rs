@@ -46,7 +46,7 @@ pub trait Subject: Sized {
     /// Takes a delivery that is new.
     async fn take_new(&self, received: &Received, delivery: NewDelivery) -> DeliveryId {
         match self.take(received, &[delivery]).await.unwrap()[..] {
-            [Taken::New(delivery)] => delivery,
+            [Taken::New(delivery) | Taken::InPlaceOf(delivery, _)] => delivery,
             ref other => panic!("not new: {other:?}"),
         }
     }

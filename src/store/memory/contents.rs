@@ -9,8 +9,9 @@ use crate::clock::Timestamp;
 use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
 use crate::store::{
-    AttemptRecord, Condition, Counts, Delivery, DeliveryId, Failure, Lane, Lease, Leased, NewDelivery,
-    Refused, Room, SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, State, StoreError, Taken, Taking,
+    AttemptRecord, Condition, Counts, Delivery, DeliveryId, Displaced, Failure, Lane, Lease, Leased,
+    NewDelivery, Refused, Room, SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, State, StoreError,
+    Taken, Taking,
 };
 use crate::verify::{EventId, Received};
 
@@ -161,14 +162,16 @@ impl Contents {
 
     fn owe(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Taken {
         let id = DeliveryId::new(at);
-        let debounced_since = delivery.debounce.map(|_| self.stand_for(&delivery, at));
+        let mut displaced = Displaced::default();
+        let debounced_since = delivery
+            .debounce
+            .map(|_| self.stand_for(&delivery, at, &mut displaced));
         let due = match (delivery.debounce, debounced_since) {
             (Some(debounce), Some(since)) => debounce.due(at, since),
             _ => delivery.due,
         };
-        let mut stop = Vec::new();
         let turn = match &delivery.lane {
-            Some(lane) if debounced_since.is_none() => self.enter(lane, at, &mut stop),
+            Some(lane) if debounced_since.is_none() => self.enter(lane, at, &mut displaced),
             _ => Turn::Begins,
         };
         self.deliveries.push(Kept {
@@ -191,15 +194,15 @@ impl Contents {
             failure: None,
         });
         if let (Turn::Skipped, Some(kept)) = (turn, self.deliveries.last_mut()) {
-            kept.withdraw(at, reason::SKIPPED);
+            drop(kept.withdraw(at, reason::SKIPPED));
             return Taken::Skipped(id);
         }
-        Taken::New(id).stopping(stop)
+        Taken::in_place_of(id, displaced)
     }
 
     /// Leases what is due, in order.
     pub fn lease(&mut self, room: Room, now: Timestamp) -> Leased {
-        let (mut leases, mut stop) = (Vec::new(), Vec::new());
+        let (mut leases, mut displaced) = (Vec::new(), Displaced::default());
         let mut under_way = self.under_way();
         let due = |kept: &Kept| kept.waits_for().filter(|due| *due <= now);
         loop {
@@ -208,7 +211,7 @@ impl Contents {
             // Those of one due time in the order in which they were taken.
             let first = with_room.filter_map(|(at, kept)| Some((due(kept)?, at))).min();
             let Some((_, at)) = first else { break };
-            if self.end_debounce(at, now, &mut stop) {
+            if self.end_debounce(at, now, &mut displaced) {
                 continue;
             }
             let Some(kept) = self.deliveries.get_mut(at) else {
@@ -237,7 +240,7 @@ impl Contents {
         Leased {
             leases,
             held_back,
-            stop,
+            displaced,
         }
     }
 

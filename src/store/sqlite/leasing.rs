@@ -13,7 +13,7 @@ use super::rows::{Unreadable, parsed};
 use super::settling::Settle;
 use super::writer::Writer;
 use crate::clock::Timestamp;
-use crate::store::{DeliveryId, Lease, Leased, Room, Settled, Settlement, StoreError};
+use crate::store::{DeliveryId, Displaced, Lease, Leased, Room, Settled, Settlement, StoreError};
 use crate::verify::Received;
 
 /// Events that were read for a call, by their rows.
@@ -124,7 +124,9 @@ impl Writer {
                         continue;
                     }
                     Found::Debounced => {
-                        leased.stop.extend(self.end_debounce(waits, now)?);
+                        let Displaced { stop, ended } = self.end_debounce(waits, now)?;
+                        leased.displaced.stop.extend(stop);
+                        leased.displaced.ended.extend(ended);
                         continue;
                     }
                 },
@@ -179,9 +181,9 @@ impl Writer {
         Ok(Found::Lease(Box::new(lease), bytes))
     }
 
-    /// The wait for quiet of a delivery is over: it may be leased next, or waits for its turn, or ends. Those are said
-    /// that are to be stopped for it.
-    fn end_debounce(&mut self, waits: Waits, at: Timestamp) -> Result<Vec<DeliveryId>, StoreError> {
+    /// The wait for quiet of a delivery is over: it may be leased next, or waits for its turn, or ends. Says what gives way
+    /// to it.
+    fn end_debounce(&mut self, waits: Waits, at: Timestamp) -> Result<Displaced, StoreError> {
         let (reply, mut answer) = oneshot::channel();
         self.write(vec![Box::new(Called::new(Over { waits, at }, reply))]);
         answer.try_recv().unwrap_or(Err(StoreError::Closed))
