@@ -71,6 +71,8 @@ pub struct Endpoint {
     pub methods: Vec<Method>,
     /// Whose requests are taken; none: everybody's.
     pub allow: Option<Networks>,
+    /// How often it may be called.
+    pub limits: Limits,
     /// The largest body, in bytes: as it was sent, and again decompressed.
     pub max_body: u64,
     /// How bodies are read.
@@ -130,6 +132,24 @@ impl Endpoint {
         let first = answers.next()?;
         Some(first.or_else(|refusal| answers.find_map(Result::ok).ok_or(refusal)))
     }
+}
+
+/// How often an endpoint may be called; absent: as often as anybody likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// By everybody together.
+    pub total: Option<Pace>,
+    /// By each client.
+    pub per_client: Option<Pace>,
+}
+
+/// So many requests at once, and then one an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// From one request to the next.
+    pub interval: Duration,
+    /// How many at once, 1 at least.
+    pub burst: u32,
 }
 
 /// The verifications of an endpoint that know a handshake.

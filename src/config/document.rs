@@ -109,6 +109,7 @@ pub struct LogFileShape {
 pub struct EndpointShape {
     pub methods: Option<IgnoredAny>,
     pub allow: Option<IgnoredAny>,
+    pub rate_limit: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,

@@ -9,6 +9,7 @@ mod concurrency;
 mod debounce;
 mod document;
 mod endpoint;
+mod limit;
 mod reload;
 mod rule;
 mod settings;

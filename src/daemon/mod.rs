@@ -128,6 +128,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let door = Arc::new(Door {
         live: Arc::clone(&live),
         intake,
+        limiter: listen::Limiter::new(tokio::time::Instant::now()),
         clock: clock.clone(),
         request_timeout,
         closing: stopping.accepting.clone(),

@@ -10,9 +10,11 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::forwarded;
+use super::limit::Limiter;
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::pipeline::{Answer, Intake};
@@ -29,6 +31,8 @@ pub struct Door {
     pub live: Arc<Live<RuleSet>>,
     /// Takes it from there.
     pub intake: Arc<Intake>,
+    /// How often what is called.
+    pub limiter: Limiter,
     /// The time.
     pub clock: Clock,
     /// How long a request's head may take, again its body, and again a peer that does not read its answer.
@@ -75,11 +79,19 @@ impl Door {
         let (endpoint, mut received) = self.route(rules, head, client).map_err(|answer| *answer)?;
         if !endpoint.lets_in(client) {
             let answer = self.intake.bar(endpoint, &received);
-            return Err(if body.is_end_stream() {
-                answer
-            } else {
-                closing(answer)
-            });
+            return Err(before(&body, answer));
+        }
+        let now = Instant::now();
+        if let Err(after) = self.limiter.admit(rules, endpoint, client, now) {
+            let answer = Answer::too_often(after);
+            if let Some(left_out) = self.limiter.note(now) {
+                let why = match left_out {
+                    0 => "rate limit".to_owned(),
+                    more => format!("rate limit; so were {more} others since the last such line"),
+                };
+                report::turned_away(&received.path, client, answer.status.as_u16(), &why);
+            }
+            return Err(before(&body, answer));
         }
         received.body = self
             .read(body, endpoint.max_body)
@@ -194,6 +206,15 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
         Some((name.to_owned(), value.into_owned()))
     };
     parameters.iter().map(decode).collect()
+}
+
+/// An answer that is given before the body is read.
+fn before(body: &Incoming, answer: Answer) -> Answer {
+    if body.is_end_stream() {
+        answer
+    } else {
+        closing(answer)
+    }
 }
 
 /// An answer given while the body is still coming: the connection cannot be used again.

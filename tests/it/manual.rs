@@ -105,6 +105,7 @@ fn every_key_stands_in_the_example() {
     let mut missing = Vec::new();
     for file in [
         "src/config/document.rs",
+        "src/config/limit.rs",
         "src/verify/scheme/signature/settings.rs",
         "src/verify/scheme/adyen.rs",
         "src/verify/scheme/token.rs",
