@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
+use rustls::ServerConfig;
 use serde::Deserialize;
 
 use crate::act::{Action, Retry};
@@ -306,16 +307,43 @@ impl Default for Respond {
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// A TCP address, `host:port`.
-    Tcp(String),
+    /// A TCP address.
+    Tcp {
+        /// `host:port`.
+        address: String,
+        /// Whether it is served with TLS.
+        tls: bool,
+    },
     /// A unix socket at this path.
     Unix(PathBuf),
     /// The sockets that systemd hands over.
-    Systemd,
+    Systemd {
+        /// Whether those of TCP are served with TLS.
+        tls: bool,
+    },
+}
+
+impl Listen {
+    /// Whether it is served with TLS.
+    pub fn has_tls(&self) -> bool {
+        match self {
+            Self::Tcp { tls, .. } | Self::Systemd { tls } => *tls,
+            Self::Unix(_) => false,
+        }
+    }
+}
+
+/// How connections are secured.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The certificate, the versions, and what else rustls asks for.
+    pub config: Arc<ServerConfig>,
+    /// Whether clients are asked for certificates.
+    pub asks_for_certificates: bool,
 }
 
 /// Settings of the listeners.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Server {
     /// Where to listen; at least one.
     pub listen: Vec<Listen>,
@@ -329,6 +357,8 @@ pub struct Server {
     pub max_connections: usize,
     /// How long a stopping daemon waits for what is under way.
     pub stop_grace: Duration,
+    /// How connections are secured; none: not at all.
+    pub tls: Option<Tls>,
 }
 
 /// Settings of the store.

@@ -44,6 +44,7 @@ pub struct ServerShape {
     pub request_timeout: Option<Period>,
     pub max_connections: Option<u32>,
     pub stop_grace: Option<Period>,
+    pub tls: Option<IgnoredAny>,
 }
 
 /// `store:`.

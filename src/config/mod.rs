@@ -10,9 +10,11 @@ mod debounce;
 mod document;
 mod endpoint;
 mod limit;
+mod listen;
 mod reload;
 mod rule;
 mod settings;
+mod tls;
 mod whereabouts;
 
 use std::collections::BTreeSet;

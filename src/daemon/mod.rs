@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -128,6 +128,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let door = Arc::new(Door {
         live: Arc::clone(&live),
         intake,
+        room: Semaphore::new(server.max_connections),
         limiter: listen::Limiter::new(tokio::time::Instant::now()),
         clock: clock.clone(),
         request_timeout,

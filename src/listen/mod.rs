@@ -10,6 +10,8 @@ mod forwarded;
 mod limit;
 mod patience;
 mod request;
+mod second;
+mod secure;
 
 pub use accept::serve;
 pub use bind::{Bound, bind};

@@ -10,6 +10,7 @@ const GROUND: &[&str] = &[
     "id",
     "live",
     "network",
+    "pem",
     "secret",
     "template",
     "units",

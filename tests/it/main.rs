@@ -49,4 +49,5 @@ mod reload;
 mod replay;
 mod rotation;
 mod signing;
+mod tls;
 mod words;
