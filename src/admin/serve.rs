@@ -15,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::answer::answer;
 use super::desk::Desk;
@@ -76,13 +75,12 @@ fn unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers until `stop`.
-pub async fn serve(doors: Doors, desk: Arc<Desk>, stop: CancellationToken) {
+/// Answers until it is dropped, and connections with it.
+pub async fn serve(doors: Doors, desk: Arc<Desk>) {
     let mut connections = JoinSet::new();
     loop {
         let room = connections.len() < CONNECTIONS;
         tokio::select! {
-            () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = accept_unix(&doors), if room => match accepted {
                 Ok(stream) => drop(connections.spawn(converse(stream, Arc::clone(&desk), true))),
@@ -94,7 +92,6 @@ pub async fn serve(doors: Doors, desk: Arc<Desk>, stop: CancellationToken) {
             },
         }
     }
-    connections.shutdown().await;
 }
 
 async fn accept_unix(doors: &Doors) -> io::Result<tokio::net::UnixStream> {

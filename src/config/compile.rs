@@ -27,7 +27,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     if let Some(finding) = root.missing("rules") {
         findings.push(finding.hint("a rules file without rules says so: `rules: []`"));
     }
-    let (server, max_body) = settings::server(root.given("server"), findings);
+    let (server, max_body) = settings::server(root.given("server"), keyring, findings);
     let store = settings::store(root.given("store"), keyring, findings);
     let deliveries = settings::deliveries(root.given("deliveries"), findings);
     let admin = admin::compile(root.given("admin"), keyring.folder(), findings);

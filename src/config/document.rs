@@ -45,6 +45,7 @@ pub struct ServerShape {
     pub request_timeout: Option<Period>,
     pub max_connections: Option<u32>,
     pub stop_grace: Option<Period>,
+    pub tls: Option<IgnoredAny>,
 }
 
 /// `store:`.
@@ -110,6 +111,7 @@ pub struct LogFileShape {
 pub struct EndpointShape {
     pub methods: Option<IgnoredAny>,
     pub allow: Option<IgnoredAny>,
+    pub rate_limit: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,

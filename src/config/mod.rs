@@ -11,9 +11,12 @@ mod concurrency;
 mod debounce;
 mod document;
 mod endpoint;
+mod limit;
+mod listen;
 mod reload;
 mod rule;
 mod settings;
+mod tls;
 mod whereabouts;
 
 use std::collections::BTreeSet;

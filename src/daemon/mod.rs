@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -139,6 +139,8 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let door = Arc::new(Door {
         live: Arc::clone(&live),
         intake,
+        room: Semaphore::new(server.max_connections),
+        limiter: listen::Limiter::new(tokio::time::Instant::now()),
         clock: clock.clone(),
         request_timeout: server.request_timeout,
         closing: stopping.accepting.clone(),
@@ -167,8 +169,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         listening: addresses.clone(),
         stopping: stopping.accepting.clone(),
     });
-    let asking = CancellationToken::new();
-    aside.spawn(admin::serve(doors, desk, asking.clone()));
+    aside.spawn(admin::serve(doors, desk));
     let watch = watch::Watch {
         reloader: Arc::new(Reloader::new(path, Arc::clone(&live))),
         live,
@@ -189,7 +190,6 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     stopping
         .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
         .await;
-    asking.cancel();
     aside.shutdown().await;
     close(&usage, &*shared).await?;
     info!("stopped");

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use rustls::ServerConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::bind::Bound;
 use super::connection::converse;
 use super::request::Door;
+use super::secure;
 use crate::pulse::Pulse;
 
 /// How long accepting rests when the machine has no file descriptor left.
@@ -34,8 +35,11 @@ pub async fn serve(
         room: Arc::new(Semaphore::new(max_connections)),
         connections: TaskTracker::new(),
         door,
+        security: Mutex::default(),
         over,
     };
+    // From the beginning, for the rules may be others when the first peer comes.
+    peers.security();
     let peers = Arc::new(peers);
     let mut accepting = JoinSet::new();
     for (listener, pulse) in listeners {
@@ -51,19 +55,30 @@ struct Peers {
     room: Arc<Semaphore>,
     connections: TaskTracker,
     door: Arc<Door>,
+    security: Mutex<Option<Arc<ServerConfig>>>,
     over: CancellationToken,
 }
 
 impl Peers {
     /// Serves one connection in a task of its own, which keeps its place until it ends.
-    fn admit<S>(&self, stream: S, client: Option<IpAddr>, place: OwnedSemaphorePermit)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    fn admit(&self, peer: Peer, tls: bool, place: OwnedSemaphorePermit) {
         let (door, over) = (Arc::clone(&self.door), self.over.clone());
+        let secured = tls.then(|| self.security());
         self.connections.spawn(async move {
+            let client = peer.address();
+            let conversation = async {
+                match (peer, secured) {
+                    (Peer::Unix(stream), _) => converse(stream, None, door).await,
+                    (Peer::Tcp(stream, _), None) => converse(stream, client, door).await,
+                    // Its certificate is gone, which no reload brings about.
+                    (Peer::Tcp(..), Some(None)) => {}
+                    (Peer::Tcp(stream, _), Some(Some(config))) => {
+                        secure::converse(stream, client, config, door).await;
+                    }
+                }
+            };
             tokio::select! {
-                () = converse(stream, client, door) => {}
+                () = conversation => {}
                 () = over.cancelled() => tracing::warn!(
                     client = client.map(tracing::field::display),
                     "a connection was still under way when the daemon stopped"
@@ -71,6 +86,18 @@ impl Peers {
             }
             drop(place);
         });
+    }
+}
+
+impl Peers {
+    /// How connections are secured now: as the rules in force say, or as those before them said if they are not to any more,
+    /// which takes effect at the next start.
+    fn security(&self) -> Option<Arc<ServerConfig>> {
+        let mut last = self.security.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = &self.door.live.current().server.tls {
+            *last = Some(Arc::clone(&tls.config));
+        }
+        last.clone()
     }
 }
 
@@ -89,8 +116,7 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
             () = closing.cancelled() => return,
         };
         match accepted {
-            Ok(Peer::Tcp(stream, client)) => peers.admit(stream, Some(client), place),
-            Ok(Peer::Unix(stream)) => peers.admit(stream, None, place),
+            Ok(peer) => peers.admit(peer, matches!(listener, Bound::Tcp(_, true)), place),
             Err(error) => {
                 complaints.hear(&listener, &error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -105,10 +131,20 @@ enum Peer {
     Unix(tokio::net::UnixStream),
 }
 
+impl Peer {
+    /// Its address, if it has one.
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// The next peer.
 async fn next(listener: &Bound) -> io::Result<Peer> {
     match listener {
-        Bound::Tcp(listener) => {
+        Bound::Tcp(listener, _) => {
             let (stream, peer) = listener.accept().await?;
             // Answers are one small write: waiting to fill a packet would only delay them.
             stream.set_nodelay(true)?;

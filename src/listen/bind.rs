@@ -14,8 +14,8 @@ const SOCKET_MODE: u32 = 0o660;
 /// A socket that is being listened on.
 #[derive(Debug)]
 pub enum Bound {
-    /// TCP.
-    Tcp(TcpListener),
+    /// TCP, and whether it is served with TLS.
+    Tcp(TcpListener, bool),
     /// A unix socket, with its path if it is ours to remove.
     Unix(UnixListener, Option<PathBuf>),
 }
@@ -24,9 +24,12 @@ impl Bound {
     /// Where it listens, as people write it.
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener
-                .local_addr()
-                .map_or_else(|_| "tcp".into(), |at| format!("http://{at}")),
+            Self::Tcp(listener, tls) => {
+                let scheme = if *tls { "https" } else { "http" };
+                listener
+                    .local_addr()
+                    .map_or_else(|_| "tcp".into(), |at| format!("{scheme}://{at}"))
+            }
             Self::Unix(_, Some(path)) => format!("unix:{}", path.display()),
             Self::Unix(_, None) => "unix:(systemd)".into(),
         }
@@ -47,18 +50,18 @@ pub async fn bind(addresses: &[Listen]) -> Result<Vec<Bound>, String> {
     let mut bound = Vec::new();
     for address in addresses {
         match address {
-            Listen::Tcp(address) => {
+            Listen::Tcp { address, tls } => {
                 let listener = TcpListener::bind(address)
                     .await
                     .map_err(|error| format!("cannot listen on `{address}`: {error}"))?;
-                bound.push(Bound::Tcp(listener));
+                bound.push(Bound::Tcp(listener, *tls));
             }
             Listen::Unix(path) => bound.push(
                 unix(path)
                     .await
                     .map_err(|error| format!("cannot listen on `unix:{}`: {error}", path.display()))?,
             ),
-            Listen::Systemd => bound.extend(inherited()?),
+            Listen::Systemd { tls } => bound.extend(inherited(*tls)?),
         }
     }
     Ok(bound)
@@ -81,7 +84,7 @@ async fn unix(path: &Path) -> io::Result<Bound> {
 }
 
 /// The sockets that systemd hands over (`sd_listen_fds(3)`).
-fn inherited() -> Result<Vec<Bound>, String> {
+fn inherited(tls: bool) -> Result<Vec<Bound>, String> {
     let mut handed = listenfd::ListenFd::from_env();
     let mut bound = Vec::new();
     for index in 0..handed.len() {
@@ -89,7 +92,8 @@ fn inherited() -> Result<Vec<Bound>, String> {
             |error: io::Error| format!("cannot use the socket {index} that systemd handed over: {error}");
         if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
             listener.set_nonblocking(true).map_err(failed)?;
-            bound.push(Bound::Tcp(TcpListener::from_std(listener).map_err(failed)?));
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            bound.push(Bound::Tcp(listener, tls));
         } else if let Some(listener) = handed.take_unix_listener(index).map_err(failed)? {
             listener.set_nonblocking(true).map_err(failed)?;
             bound.push(Bound::Unix(

@@ -21,7 +21,7 @@ use crate::pipeline::Answer;
 use crate::report;
 
 /// How large a request's head may be, in bytes; a larger one is answered 431.
-const MAX_HEAD: usize = 64 << 10;
+pub const MAX_HEAD: usize = 64 << 10;
 /// What stands for the path of a request whose head was not understood.
 const NO_PATH: &str = "(unread)";
 

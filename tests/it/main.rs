@@ -51,4 +51,5 @@ mod rotation;
 mod signing;
 mod status;
 mod supervised;
+mod tls;
 mod words;

@@ -9,54 +9,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::diagnostic::Findings;
-use crate::yaml::Node;
+pub use crate::units::Rate;
 
 /// How long a delivery waits in its action for its turn; one whose turn is later waits in the store.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 /// How much before its turn a delivery comes back, for the way through the store takes its time.
 const EARLY: Duration = Duration::from_millis(250);
-/// The most requests in the unit of a rate.
-const MOST: u32 = 1_000_000;
 /// How many turns are kept for deliveries that wait; one beyond them comes back when the last of these has gone.
 const MAX_TURNS: usize = 10_000;
-
-/// How often a target may be called: `10/s`, `60/m`, `500/h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    interval: Duration,
-}
-
-impl Rate {
-    /// Reads `rate`.
-    pub fn compile(node: Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let rate = node.as_str().and_then(Self::parse);
-        if rate.is_none() {
-            let message = format!("`rate` is how many requests, 1 to {MOST}, in a second, minute or hour");
-            let finding = node.error("wrong-value", message);
-            findings.push(finding.hint("write `rate: 10/s`, `rate: 60/m` or `rate: 500/h`"));
-        }
-        rate
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (count, unit) = text.split_once('/')?;
-        let unit = match unit.trim() {
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_mins(1),
-            "h" => Duration::from_hours(1),
-            _ => return None,
-        };
-        let count = count
-            .trim()
-            .parse()
-            .ok()
-            .filter(|count| (1..=MOST).contains(count))?;
-        Some(Self {
-            interval: unit / count,
-        })
-    }
-}
 
 /// The turns at one target.
 #[derive(Debug, Default)]
@@ -75,8 +35,8 @@ impl Turns {
         let kept = kept.filter(|turn| now <= *turn);
         let turn = kept.unwrap_or_else(|| self.free.map_or(now, |free| free.max(now)));
         let wait = turn.saturating_duration_since(now);
-        if wait <= PATIENCE || self.keep(delivery, (turn, rate.interval), now) {
-            let after = turn + rate.interval;
+        if wait <= PATIENCE || self.keep(delivery, (turn, rate.interval()), now) {
+            let after = turn + rate.interval();
             self.free = Some(self.free.map_or(after, |free| free.max(after)));
         }
         if wait <= PATIENCE {
@@ -118,31 +78,6 @@ mod tests {
 
     fn rate(text: &str) -> Rate {
         Rate::parse(text).unwrap()
-    }
-
-    #[test]
-    fn rates_are_read_with_their_unit() {
-        for (text, millis) in [
-            ("10/s", 100),
-            ("1/s", 1000),
-            ("60/m", 1000),
-            (" 120 / h ", 30_000),
-        ] {
-            assert_eq!(rate(text).interval, Duration::from_millis(millis), "{text}");
-        }
-        for wrong in [
-            "",
-            "10",
-            "10/d",
-            "0/s",
-            "-1/s",
-            "1.5/s",
-            "/s",
-            "1000001/s",
-            "10/s/s",
-        ] {
-            assert_eq!(Rate::parse(wrong), None, "{wrong}");
-        }
     }
 
     /// Takes a turn, whenever it is.
@@ -231,7 +166,7 @@ mod tests {
             }
             made.sort_unstable();
             for pair in made.windows(2) {
-                prop_assert!(pair[1] >= pair[0] + rate.interval);
+                prop_assert!(pair[1] >= pair[0] + rate.interval());
             }
         }
 
