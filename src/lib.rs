@@ -1,7 +1,7 @@
 //! hookyard turns incoming webhooks into actions. This is the map of the house.
 //!
 //! ```text
-//!            listen ──────────────► pipeline ◄──────────────── daemon, config, cli
+//!            listen ──────────────► pipeline ◄──────────────── daemon, config, admin, cli
 //!        (bytes → Received)     (the order of the rooms)        (the other doors)
 //!                                      │
 //!      ┌───────────────┬───────────────┼────────────────┬────────────────┐
@@ -10,7 +10,7 @@
 //!   genuine and      what does        which rules     remembered       do it     say what
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
-//!              ground floor: diagnostic yaml units secret clock id coding template live pulse
+//!              ground floor: diagnostic yaml units secret clock id coding network template live pulse
 //! ```
 //!
 //! Data flows one way. A request becomes a [`verify::Received`]; a verification proves it or refuses it; decoded it
@@ -41,6 +41,7 @@ pub mod coding;
 pub mod diagnostic;
 pub mod id;
 pub mod live;
+pub mod network;
 pub mod pulse;
 pub mod secret;
 pub mod template;
@@ -57,6 +58,7 @@ pub mod verify;
 pub mod pipeline;
 pub mod rules;
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod daemon;

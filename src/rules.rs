@@ -4,6 +4,7 @@
 //! A request takes the set in force once and keeps it to its answer, a delivery for one attempt.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 use crate::act::{Action, Retry};
 use crate::matching::Matcher;
+use crate::network::{Networks, Peers};
 use crate::payload::Decode;
 use crate::store::{Debounce, Overlap, Room, Settings};
 use crate::template::Template;
@@ -35,6 +37,8 @@ pub struct RuleSet {
     pub store: StoreSettings,
     /// How many deliveries are under way at once.
     pub room: Room,
+    /// Where the operator's door is.
+    pub admin: Admin,
     /// Settings of the logs.
     pub log: LogSettings,
     /// All endpoints.
@@ -60,6 +64,15 @@ impl RuleSet {
     }
 }
 
+/// Where the operator's door is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// The unix socket, or that there is none; not said: its usual place.
+    pub socket: Option<Option<PathBuf>>,
+    /// A TCP address, which tells less.
+    pub listen: Option<SocketAddr>,
+}
+
 /// A path on which webhooks arrive.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -67,6 +80,8 @@ pub struct Endpoint {
     pub path: Arc<str>,
     /// The methods that are taken.
     pub methods: Vec<Method>,
+    /// Whose requests are taken; none: everybody's.
+    pub allow: Option<Networks>,
     /// The largest body, in bytes: as it was sent, and again decompressed.
     pub max_body: u64,
     /// How bodies are read.
@@ -89,7 +104,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// The methods as the value of an `Allow` header.
-    pub fn allow(&self) -> String {
+    pub fn allowed_methods(&self) -> String {
         let names: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
         format!("{}, OPTIONS", names.join(", "))
     }
@@ -99,13 +114,28 @@ impl Endpoint {
         self.methods.contains(method) || self.greeters.methods.contains(&method)
     }
 
-    /// What is answered to a handshake, each of the verifications being asked: what the first says that greets, else
-    /// what the first says that knows the handshake and refuses it. `None` if none knows it.
+    /// Whether a rule could take what comes from this address: the endpoint lets it in, and so does one of its rules that
+    /// are in force, where there are any.
+    pub fn lets_in(&self, client: Option<IpAddr>) -> bool {
+        is_allowed(self.allow.as_ref(), client) && self.some_rule_lets_in(client, |_| true)
+    }
+
+    /// Whether one of the rules that are in force and of interest takes what comes from this address, or no rule is in
+    /// force.
+    fn some_rule_lets_in(&self, client: Option<IpAddr>, of_interest: impl Fn(&Rule) -> bool) -> bool {
+        let mut in_force = self.rules.iter().filter(|rule| rule.enabled).peekable();
+        in_force.peek().is_none() || in_force.any(|rule| of_interest(rule) && rule.lets_in(client))
+    }
+
+    /// What is answered to a handshake that comes from `client`, each of the verifications being asked: what the first
+    /// says that greets, else what the first says that knows the handshake and refuses it. `None` if none knows it.
     pub fn greeting(
         &self,
+        client: Option<IpAddr>,
         ask: impl Fn(&Verification) -> Option<Result<Greeting, Refusal>>,
     ) -> Option<Result<Greeting, Refusal>> {
-        let indices = self.greeters.indices.iter();
+        let open = |index: &&usize| self.some_rule_lets_in(client, |rule| rule.verification == **index);
+        let indices = self.greeters.indices.iter().filter(open);
         let asked = indices.filter_map(|index| self.verifications.get(*index));
         let mut answers = asked.filter_map(ask);
         let first = answers.next()?;
@@ -149,6 +179,11 @@ impl Greeters {
     }
 }
 
+/// Whether a list lets in what comes from this address: one that is not known is in no list.
+fn is_allowed(list: Option<&Networks>, client: Option<IpAddr>) -> bool {
+    list.is_none_or(|list| client.is_some_and(|client| list.contains(client)))
+}
+
 /// "What arrives here, verified so and matching this, gets these actions."
 #[derive(Debug)]
 pub struct Rule {
@@ -156,6 +191,8 @@ pub struct Rule {
     pub name: Arc<str>,
     /// Whether it is in force.
     pub enabled: bool,
+    /// Whose requests it takes, of those that the endpoint lets in; none: everybody's.
+    pub allow: Option<Networks>,
     /// Its verification: an index into the endpoint's `verifications`.
     pub verification: usize,
     /// How long an event stays fresh and is remembered.
@@ -179,6 +216,11 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether it takes what comes from this address.
+    pub fn lets_in(&self, client: Option<IpAddr>) -> bool {
+        is_allowed(self.allow.as_ref(), client)
+    }
+
     /// The action at an index, of those for a failure or of those for the event, and how often it is tried.
     pub fn step(&self, for_failure: bool, index: usize) -> Option<(&Action, &Retry)> {
         if for_failure {
@@ -270,6 +312,8 @@ pub struct Server {
     pub listen: Vec<Listen>,
     /// The URL under which senders know this server, without a trailing slash.
     pub public_url: Option<String>,
+    /// Whose word is believed on where a request comes from.
+    pub trusted_proxies: Peers,
     /// How long a request's head may take, and again its body.
     pub request_timeout: Duration,
     /// How many connections are open at once; more wait in the kernel's queue.

@@ -3,7 +3,7 @@
 //! What the line holds is decided here; how it gets into the file is `lines`' business, and when the file makes room
 //! for the next is that of `rotate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +55,11 @@ struct Fields {
 }
 
 impl Append {
+    /// The file, and how it is rotated.
+    pub(super) fn file(&self) -> (&Path, Option<Rotate>) {
+        (self.lines.path(), self.lines.rotate())
+    }
+
     /// Reads `append` with its fields.
     pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
         let before = findings.errors();

@@ -49,6 +49,11 @@ struct Line {
 }
 
 impl Lines {
+    /// How it is rotated, if it is.
+    pub(super) fn rotate(&self) -> Option<Rotate> {
+        self.rotate
+    }
+
     /// The lines of the file at `path`.
     pub(super) fn new(path: PathBuf, sync: bool, rotate: Option<Rotate>) -> Self {
         Self {

@@ -19,6 +19,8 @@ mod run;
 mod script;
 mod settings;
 
+use std::path::Path;
+
 use minijinja::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,7 @@ pub use forward::{Client, Courier, Forward, MAX_RETRY_AFTER};
 pub use occasion::{Failure, Occasion};
 pub use outcome::{Kept, Outcome, Output, Verdict};
 pub use retry::Retry;
+pub use rotate::Rotate;
 pub use run::{Run, exec};
 
 /// One thing to do, compiled.
@@ -80,6 +83,14 @@ impl Action {
             Self::Run(run) => run.name(),
             Self::Forward(_) => "forward",
             Self::Append(_) => "append",
+        }
+    }
+
+    /// The file that it appends to, and how that is rotated.
+    pub fn appends_to(&self) -> Option<(&Path, Option<Rotate>)> {
+        match self {
+            Self::Append(append) => Some(append.file()),
+            Self::Run(_) | Self::Forward(_) => None,
         }
     }
 

@@ -24,7 +24,7 @@ const DAY: i64 = 86_400;
 
 /// When a file is rotated, and how many old ones are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rotate {
+pub struct Rotate {
     /// Before it would grow past this.
     size: Option<u64>,
     /// Before the first line of a day (UTC).
@@ -49,6 +49,11 @@ enum Every {
 }
 
 impl Rotate {
+    /// How many old files are kept.
+    pub fn keep(self) -> u32 {
+        self.keep
+    }
+
     /// Reads `rotate`.
     pub(super) fn compile(node: Node<'_>, findings: &mut Findings) -> Option<Self> {
         let before = findings.errors();

@@ -13,6 +13,7 @@ mod place;
 mod secrets;
 mod send;
 mod serve;
+mod status;
 mod store;
 mod table;
 
@@ -90,6 +91,11 @@ enum Command {
         after_help = "Examples:\n  hookyard events list --state dead --since 1d\n  hookyard events show 01a20988-20c9\n  hookyard events replay --dead --rule payments --dry-run"
     )]
     Events(events::Arguments),
+    /// Say how the daemon is: rules in force, queue, store, last reload, last arrivals.
+    ///
+    /// It asks by the daemon's socket, which the daemon's user and group may use. Exit code 0: it answers, and with `--check` it
+    /// is well; 1: it is not; 2: nobody answers.
+    Status(status::Arguments),
     /// Look after the store: check it, back it up, make it smaller.
     ///
     /// Exit code 0: it is sound, or it is done; 1: it is not, or not while a daemon runs; 2: the store cannot be read.
@@ -133,6 +139,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),

@@ -31,6 +31,11 @@ impl Place {
         })
     }
 
+    /// Whether a store, or rules that say which, were named.
+    pub fn is_named(&self) -> bool {
+        self.store.is_some() || self.rules.is_some()
+    }
+
     /// The rules file: the one that was named, or the usual one if it is there.
     pub fn rules(&self) -> Option<PathBuf> {
         let path = rules_path(self.rules.as_ref());

@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::agreement::Agreements;
 use super::document::RulesFile;
 use super::endpoint::{Draft, Drafts};
-use super::{rule, settings};
+use super::{admin, rule, settings};
 use crate::act::Workshop;
 use crate::diagnostic::Findings;
 use crate::rules::RuleSet;
@@ -29,6 +30,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     let (server, max_body) = settings::server(root.given("server"), findings);
     let store = settings::store(root.given("store"), keyring, findings);
     let deliveries = settings::deliveries(root.given("deliveries"), findings);
+    let admin = admin::compile(root.given("admin"), keyring.folder(), findings);
     let log = settings::log(root.given("log"), keyring, findings);
 
     let templates = Templates::new();
@@ -68,6 +70,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
         server,
         store,
         room: deliveries,
+        admin,
         log,
         endpoints,
         routes,
@@ -83,6 +86,7 @@ fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut
         return;
     }
     let mut names: HashMap<&'d str, Node<'d>> = HashMap::new();
+    let mut agreements = Agreements::default();
     for item in node.items() {
         let name = item.get("name").and_then(|place| Some((place, place.as_str()?)));
         if let Some((place, name)) = name
@@ -96,6 +100,7 @@ fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut
             let message = format!("a second rule named `{name}`; the first is in line {line}");
             findings.push(place.error("duplicate-rule", message));
         }
-        rule::compile(item, drafts, findings);
+        rule::compile(item, drafts, &mut agreements, findings);
     }
+    agreements.finish(findings);
 }

@@ -24,6 +24,7 @@ pub struct RulesFile {
     pub server: Option<IgnoredAny>,
     pub store: Option<IgnoredAny>,
     pub deliveries: Option<IgnoredAny>,
+    pub admin: Option<IgnoredAny>,
     pub log: Option<IgnoredAny>,
     pub endpoints: Option<IgnoredAny>,
     pub rules: Option<IgnoredAny>,
@@ -39,6 +40,7 @@ pub struct RulesFile {
 pub struct ServerShape {
     pub listen: Option<IgnoredAny>,
     pub public_url: Option<String>,
+    pub trusted_proxies: Option<IgnoredAny>,
     pub max_body: Option<Size>,
     pub request_timeout: Option<Period>,
     pub max_connections: Option<u32>,
@@ -107,6 +109,7 @@ pub struct LogFileShape {
 )]
 pub struct EndpointShape {
     pub methods: Option<IgnoredAny>,
+    pub allow: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,
@@ -139,6 +142,7 @@ pub struct RespondShape {
 pub struct RuleShape {
     pub name: Option<String>,
     pub endpoint: Option<String>,
+    pub allow: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,

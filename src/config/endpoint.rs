@@ -11,6 +11,7 @@ use super::document::{EndpointShape, RespondShape, Wait};
 use crate::act::Workshop;
 use crate::diagnostic::{Finding, Findings, Origin};
 use crate::matching::{Condition, Matcher};
+use crate::network::Networks;
 use crate::rules::{Endpoint, Greeters, Respond, Rule};
 use crate::store::Room;
 use crate::template::Scope;
@@ -49,6 +50,8 @@ pub struct Draft<'d> {
     /// How it answers.
     pub respond: Respond,
     methods: Vec<Method>,
+    /// Whose requests it takes.
+    pub allow: Option<Networks>,
     max_body: Size,
     seen: HashMap<&'d Value, Option<usize>>,
     verifications: Vec<Verification>,
@@ -122,6 +125,7 @@ impl<'d, 'w> Drafts<'d, 'w> {
             verify: None,
             respond: Respond::default(),
             methods: Vec::new(),
+            allow: None,
             max_body: self.max_body,
             seen: HashMap::new(),
             verifications: Vec::new(),
@@ -141,6 +145,9 @@ impl<'d, 'w> Drafts<'d, 'w> {
             origin: node.key_origin(),
             verify: node.given("verify"),
             methods: methods(node.given("methods"), findings),
+            allow: node
+                .given("allow")
+                .and_then(|node| Networks::compile(node, "allow", findings)),
             max_body: shape.max_body.unwrap_or(self.max_body),
             respond: respond.unwrap_or_default(),
             shape,
@@ -253,6 +260,7 @@ impl<'d> Draft<'d> {
         Endpoint {
             path: self.path,
             methods: self.methods,
+            allow: self.allow,
             max_body: self.max_body.0,
             decode: self.shape.decode.unwrap_or_default(),
             respond: self.respond,

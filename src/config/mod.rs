@@ -4,6 +4,8 @@
 //! `document` is the file's shape, `compile` its meaning, `reload` what puts the next one in force. This is the
 //! only reader of the environment.
 
+mod admin;
+mod agreement;
 mod compile;
 mod concurrency;
 mod debounce;
@@ -20,8 +22,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+pub use admin::{beside as socket_beside, socket_path};
 pub use reload::{Cause, Reload, Reloader};
-pub use whereabouts::store_of;
+pub use whereabouts::{socket_of, store_of};
 
 use crate::diagnostic::{Finding, Findings, Source};
 use crate::rules::{RuleSet, StoreSettings};

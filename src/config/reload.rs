@@ -81,8 +81,8 @@ impl Reloader {
         files
     }
 
-    /// Whether the files, as they were read last, do not load.
-    pub fn refuses(&self) -> bool {
+    /// Whether the file as it was last read is not in force.
+    pub fn is_refused(&self) -> bool {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.is_some()
     }
@@ -176,6 +176,7 @@ fn restart_needed(old: &RuleSet, new: &RuleSet) -> Vec<&'static str> {
             before.max_connections != after.max_connections,
         ),
         ("server.stop_grace", before.stop_grace != after.stop_grace),
+        ("admin", old.admin != new.admin),
         ("store.path", old.store.path != new.store.path),
         ("log", old.log != new.log),
     ]

@@ -1,5 +1,6 @@
 //! One of `rules:`.
 
+use super::agreement::Agreements;
 use super::concurrency;
 use super::debounce;
 use super::document::RuleShape;
@@ -7,6 +8,7 @@ use super::endpoint::{Draft, Drafts, respond};
 use crate::act::{Action, Retry};
 use crate::diagnostic::{Finding, Findings, did_you_mean};
 use crate::matching::Condition;
+use crate::network::Networks;
 use crate::rules::Rule;
 use crate::verify::{EventName, Verification};
 use crate::yaml::Node;
@@ -17,7 +19,12 @@ const MAX_NAME: usize = 128;
 const MAX_ACTIONS: usize = 64;
 
 /// Reads a rule and adds it to its endpoint. All that is wrong with it is found, whatever part is wrong.
-pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut Findings) {
+pub fn compile<'d>(
+    node: Node<'d>,
+    drafts: &mut Drafts<'d, '_>,
+    agreements: &mut Agreements,
+    findings: &mut Findings,
+) {
     if !node.is_mapping() {
         let finding = node.error("wrong-value", "a rule is a mapping");
         findings.push(finding.hint("write `- name: …`, and its other keys below `name`"));
@@ -64,6 +71,7 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
         }
         None => Some(Condition::always()),
     };
+    let allow = node.given("allow").and_then(|node| allow(node, draft, findings));
     let rule_respond = respond(node.given("respond"), workshop, findings);
     let awaited = rule_respond.as_ref().unwrap_or(&draft.respond).wait.is_some();
     let (actions, retries) = actions(node, awaited, workshop, findings);
@@ -87,6 +95,7 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
     let rule = Rule {
         name: name.into(),
         enabled: shape.enabled.unwrap_or(true),
+        allow,
         verification,
         replay_window: window.map_or(default_window, |window| window.0),
         on_duplicate: shape
@@ -101,6 +110,7 @@ pub fn compile<'d>(node: Node<'d>, drafts: &mut Drafts<'d, '_>, findings: &mut F
         debounce,
         respond: rule_respond,
     };
+    agreements.look_at(&rule, node, findings);
     draft.add(rule, condition);
 }
 
@@ -110,6 +120,17 @@ fn unverified(node: Node<'_>, name: &str) -> Finding {
     let finding = node.get("name").unwrap_or(node).error("unverified", message);
     finding
         .hint("add `verify: {github: {secret: env:GITHUB_SECRET}}` or another scheme, or say `verify: none`")
+}
+
+/// Whose requests the rule takes, of those that its endpoint lets in.
+fn allow(node: Node<'_>, draft: &Draft<'_>, findings: &mut Findings) -> Option<Networks> {
+    let own = Networks::compile(node, "allow", findings)?;
+    if draft.allow.as_ref().is_some_and(|outer| !outer.meets(&own)) {
+        let message = format!("the endpoint `{}` lets none of these in", draft.path);
+        let finding = node.error("never-holds", message);
+        findings.push(finding.hint("a rule's `allow` narrows that of its endpoint"));
+    }
+    Some(own)
 }
 
 /// Finds `path.NAME` where the endpoint has no parameter of that name: it would be unknown for every event.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::document::{DeliveriesShape, KeepShape, LogFileShape, LogShape, ServerShape, StoreShape};
 use crate::diagnostic::Findings;
+use crate::network::Peers;
 use crate::rules::{Listen, LogFile, LogSettings, Server, StoreSettings};
 use crate::secret::Keyring;
 use crate::store::{Keep, Room, Settings};
@@ -67,9 +68,13 @@ pub fn server(node: Option<Node<'_>>, findings: &mut Findings) -> (Server, Size)
             findings.push(place.error("request-timeout", "longer than `0s`"));
         });
     }
+    let trusted_proxies = node.and_then(|node| node.given("trusted_proxies"));
     let server = Server {
         listen,
         public_url,
+        trusted_proxies: trusted_proxies
+            .map(|node| Peers::compile(node, findings))
+            .unwrap_or_default(),
         request_timeout: period(shape.request_timeout, DEFAULT_REQUEST_TIMEOUT),
         max_connections: shape.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS) as usize,
         stop_grace: period(shape.stop_grace, DEFAULT_STOP_GRACE),

@@ -8,6 +8,20 @@ use crate::rules::StoreSettings;
 use crate::store::Settings;
 use crate::yaml::Document;
 
+/// The socket that the rules file at `path` names; the inner `None` if it says that there is none, the outer if it says
+/// nothing or cannot be read.
+pub fn socket_of(path: &Path) -> Option<Option<PathBuf>> {
+    let mut findings = Findings::new();
+    let source = Source {
+        path: path.to_owned(),
+        text: read(path).ok()?,
+    };
+    let document = Document::parse(source, &mut findings)?;
+    let admin = document.root().given("admin")?;
+    let named = admin.given("socket")?.as_str()?;
+    Some((named != "none").then(|| folder_of(path).join(named)))
+}
+
 /// Where the store of the rules file at `path` is; on an error, all that keeps it from being told.
 pub fn store_of(path: &Path) -> Result<PathBuf, Findings> {
     let mut findings = Findings::new();

@@ -27,6 +27,7 @@ use self::signals::{Signal, Signals};
 use self::stop::Stopping;
 use self::supervise::Supervised;
 use crate::act::Actor;
+use crate::admin::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Reloader};
 use crate::diagnostic::Findings;
@@ -34,7 +35,7 @@ use crate::listen::{self, Door};
 use crate::live::Live;
 use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
 use crate::pulse::Pulse;
-use crate::report;
+use crate::report::{self, metrics};
 use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
@@ -91,20 +92,22 @@ pub fn run(path: &Path) -> Result<(), StartError> {
 /// From the store to the last answer.
 async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), String> {
     let clock = Clock::system();
-    let store = open_store(&rules.store)?;
+    let started = clock.now();
+    let shared = open_store(&rules.store)?;
+    let store_path = config::store_path(&rules.store);
+    let doors = open_doors(&rules, &store_path).await?;
     let listeners = listen::bind(&rules.server.listen).await?;
     let addresses: Vec<String> = listeners.iter().map(listen::Bound::address).collect();
     let server = rules.server.clone();
     let live = Arc::new(Live::new(rules));
     announce(&live.current(), &addresses);
+    metrics::keep_to(&live.current());
     let supervised = Arc::new(Supervised::new(&live.current(), &addresses));
     let dispatching_pulse = Pulse::of("dispatch");
 
     let stopping = Stopping::default();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
-    let fresh = Arc::new(Fresh::default());
-    let shared = store;
-    let under_way = Arc::new(Running::default());
+    let (fresh, under_way) = (Arc::new(Fresh::default()), Arc::new(Running::default()));
     let dispatch = Arc::new(Dispatch {
         store: Arc::clone(&shared),
         live: Arc::clone(&live),
@@ -131,67 +134,111 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         running: under_way,
         usage: Arc::clone(&usage),
     });
-    let request_timeout = server.request_timeout;
     let door = Arc::new(Door {
         live: Arc::clone(&live),
         intake,
         clock: clock.clone(),
-        request_timeout,
+        request_timeout: server.request_timeout,
         closing: stopping.accepting.clone(),
     });
-    let reloader = Arc::new(Reloader::new(path, Arc::clone(&live)));
 
-    let doors = with_pulses(listeners);
+    let listeners = with_pulses(listeners);
     let mut pulses = vec![dispatching_pulse];
-    pulses.extend(doors.iter().map(|(_, pulse)| Arc::clone(pulse)));
+    pulses.extend(listeners.iter().map(|(_, pulse)| Arc::clone(pulse)));
 
     let mut dispatching = JoinSet::new();
     dispatching.spawn(dispatch.run(stopping.leasing.clone(), stopping.running.clone()));
     let mut answering = JoinSet::new();
     let (connections, over) = (server.max_connections, stopping.answering.clone());
-    answering.spawn(listen::serve(doors, door, connections, over));
+    answering.spawn(listen::serve(listeners, door, connections, over));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
+    let reloads = Arc::new(Live::new(None));
+    let desk = Arc::new(Desk {
+        path: path.to_owned(),
+        live: Arc::clone(&live),
+        reloads: Arc::clone(&reloads),
+        store: Arc::clone(&shared),
+        store_path,
+        clock: clock.clone(),
+        started,
+        listening: addresses.clone(),
+        stopping: stopping.accepting.clone(),
+    });
+    let asking = CancellationToken::new();
+    aside.spawn(admin::serve(doors, desk, asking.clone()));
     let watch = watch::Watch {
-        reloader,
+        reloader: Arc::new(Reloader::new(path, Arc::clone(&live))),
         live,
+        reloads,
+        clock: clock.clone(),
         store: Arc::clone(&shared),
         now: Arc::clone(&reload_now),
         learnt,
         supervised: Arc::clone(&supervised),
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
-    aside.spawn(sweep::run(Arc::clone(&shared), clock, stopping.leasing.clone()));
-    aside.spawn(usage::run(
-        Arc::clone(&usage),
-        Arc::clone(&shared),
-        stopping.leasing.clone(),
-    ));
+    keep_house(&mut aside, &shared, &usage, clock, &stopping.leasing);
     report_to_supervisor(&mut aside, supervised, &shared, pulses, &stopping.accepting);
 
-    let orderly = loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::Reload => reload_now.notify_one(),
-                Signal::Stop => break Ok(()),
-            },
-            // Without a store nothing can be taken or done. Whoever supervises us can start anew; we cannot.
-            _ = dispatching.join_next() => break Err("the store has ended by itself".to_owned()),
-        }
-    };
+    let orderly = until_told(&mut signals, &mut dispatching, &reload_now).await;
     info!("stopping");
     supervise::stopping();
     stopping
         .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
         .await;
+    asking.cancel();
     aside.shutdown().await;
-    usage.write_down(&*shared).await;
-    shared
-        .close()
-        .await
-        .map_err(|error| format!("closing the store: {error}"))?;
+    close(&usage, &*shared).await?;
     info!("stopped");
     orderly
+}
+
+/// Writes down what is not yet, and closes the store.
+async fn close(usage: &Usage, store: &dyn Store) -> Result<(), String> {
+    usage.write_down(store).await;
+    let closed = store.close().await;
+    closed.map_err(|error| format!("closing the store: {error}"))
+}
+
+/// Starts what is done now and then.
+fn keep_house(
+    aside: &mut JoinSet<()>,
+    store: &Arc<dyn Store>,
+    usage: &Arc<Usage>,
+    clock: Clock,
+    stop: &CancellationToken,
+) {
+    aside.spawn(sweep::run(Arc::clone(store), clock, stop.clone()));
+    aside.spawn(usage::run(Arc::clone(usage), Arc::clone(store), stop.clone()));
+}
+
+/// Waits until the daemon is to stop; an error says why it has to.
+async fn until_told(
+    signals: &mut Signals,
+    dispatching: &mut JoinSet<()>,
+    reload_now: &Notify,
+) -> Result<(), String> {
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Reload => reload_now.notify_one(),
+                Signal::Stop => return Ok(()),
+            },
+            // Without a store nothing can be taken or done. Whoever supervises us can start anew; we cannot.
+            _ = dispatching.join_next() => return Err("the store has ended by itself".to_owned()),
+        }
+    }
+}
+
+/// Binds the operator's door. Without its socket the daemon does its work all the same.
+async fn open_doors(rules: &RuleSet, store: &Path) -> Result<admin::Doors, String> {
+    let socket = config::socket_path(&rules.admin, store);
+    let (doors, failed) = admin::bind(&rules.admin, socket.as_deref()).await?;
+    if let Some(why) = failed {
+        warn!(why, "`hookyard status` will not work");
+    }
+    Ok(doors)
 }
 
 /// Says what is in force.

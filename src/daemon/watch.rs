@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::supervise::{self, Supervised};
+use crate::admin::LastReload;
+use crate::clock::Clock;
 use crate::config::{Cause, Reload, Reloader};
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Finding, Findings, Severity};
 use crate::live::Live;
 use crate::pipeline::Relearn;
+use crate::report::metrics;
 use crate::rules::RuleSet;
 use crate::store::Store;
 
@@ -42,6 +45,10 @@ pub struct Watch {
     pub store: Arc<dyn Store>,
     /// Rung to reload at once.
     pub now: Arc<Notify>,
+    /// Is told what became of the last reload.
+    pub reloads: Arc<Live<Option<LastReload>>>,
+    /// The time.
+    pub clock: Clock,
     /// A secret was learnt: its sender waits for it to be in force.
     pub learnt: mpsc::Receiver<Relearn>,
     /// Is told what became of it.
@@ -79,7 +86,7 @@ impl Watch {
                     // A panic in the compiler of rules is a bug; the rules in force stay.
                     error!(%error, "reload");
                     self.supervised
-                        .reloaded(&Reload::Unchanged, self.reloader.refuses(), asked);
+                        .reloaded(&Reload::Unchanged, self.reloader.is_refused(), asked);
                     continue;
                 }
             };
@@ -87,10 +94,46 @@ impl Watch {
                 self.store.adopt(rules.store.settings);
             }
             report(&outcome);
-            self.supervised.reloaded(&outcome, self.reloader.refuses(), asked);
+            self.remember(&outcome);
+            self.supervised
+                .reloaded(&outcome, self.reloader.is_refused(), asked);
             // Who waits for the end of the reload learns of it so.
             drop(sender);
         }
+    }
+}
+
+impl Watch {
+    /// Remembers what became of a reload, if it had something to do.
+    fn remember(&self, outcome: &Reload) {
+        let none = Findings::new();
+        let (in_force, findings) = match outcome {
+            Reload::Unchanged => {
+                let was_kept = (*self.reloads.current())
+                    .as_ref()
+                    .is_some_and(|last| !last.in_force);
+                if !was_kept || self.reloader.is_refused() {
+                    return;
+                }
+                // The file was put back as it was.
+                (true, &none)
+            }
+            Reload::InForce { rules, warnings, .. } => {
+                metrics::reloaded("in force");
+                metrics::keep_to(rules);
+                (true, warnings)
+            }
+            Reload::Kept(findings) => {
+                metrics::reloaded("kept");
+                (false, findings)
+            }
+        };
+        let lines = findings.into_iter().take(LastReload::FINDINGS);
+        drop(self.reloads.replace(Some(LastReload {
+            at: self.clock.now(),
+            in_force,
+            findings: lines.map(Finding::line).collect(),
+        })));
     }
 }
 

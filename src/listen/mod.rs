@@ -6,6 +6,7 @@
 mod accept;
 mod bind;
 mod connection;
+mod forwarded;
 mod patience;
 mod request;
 

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use tokio_util::sync::CancellationToken;
 
+use super::forwarded;
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::pipeline::{Answer, Intake};
@@ -37,15 +38,15 @@ pub struct Door {
 }
 
 impl Door {
-    /// Answers one request. It never fails: whatever goes wrong is an answer.
+    /// Answers one request that came from `peer`. It never fails: whatever goes wrong is an answer.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
-        client: Option<IpAddr>,
+        peer: Option<IpAddr>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         // Taken once: a reload in between does not mix two sets in one request.
         let rules = self.live.current();
-        let answer = match self.receive(&rules, request, client).await {
+        let answer = match self.receive(&rules, request, peer).await {
             Ok((endpoint, received)) => self.intake.accept(endpoint, received).await,
             Err(answer) => answer,
         };
@@ -62,18 +63,47 @@ impl Door {
         Ok(response)
     }
 
-    /// Finds the endpoint and reads the body within its bounds.
+    /// Finds the endpoint, asks whether it takes anything from there, and reads the body within its bounds.
     async fn receive<'r>(
         &self,
         rules: &'r RuleSet,
         request: Request<Incoming>,
-        client: Option<IpAddr>,
+        peer: Option<IpAddr>,
     ) -> Result<(&'r Endpoint, Received), Answer> {
         let (head, body) = request.into_parts();
+        let client = forwarded::client(peer, &head.headers, &rules.server.trusted_proxies);
+        let (endpoint, mut received) = self.route(rules, head, client).map_err(|answer| *answer)?;
+        if !endpoint.lets_in(client) {
+            let answer = self.intake.bar(endpoint, &received);
+            return Err(if body.is_end_stream() {
+                answer
+            } else {
+                closing(answer)
+            });
+        }
+        received.body = self
+            .read(body, endpoint.max_body)
+            .await
+            .map_err(|(answer, why)| {
+                report::turned_away(&received.path, client, answer.status.as_u16(), &why);
+                closing(answer)
+            })?;
+        received.at = self.clock.now();
+        received.id = EventId::new(received.at);
+        Ok((endpoint, received))
+    }
+
+    /// The endpoint that a request is for, and what there is of it before its body.
+    fn route<'r>(
+        &self,
+        rules: &'r RuleSet,
+        head: Parts,
+        client: Option<IpAddr>,
+    ) -> Result<(&'r Endpoint, Received), Box<Answer>> {
         let path = head.uri.path();
         let turn_away = |answer: Answer, why: &str| {
             report::turned_away(path, client, answer.status.as_u16(), why);
-            answer
+            Box::new(answer)
         };
         if let Some(why) = malformed(&head) {
             let answer = Answer::new(StatusCode::BAD_REQUEST, "bad request", None);
@@ -87,7 +117,7 @@ impl Door {
         }
         if path == "*" && head.method == Method::OPTIONS {
             // Asked of the server rather than of an endpoint (RFC 9110 §9.3.7): it is there.
-            return Err(Answer::options(Method::OPTIONS.as_str()));
+            return Err(Box::new(Answer::options(Method::OPTIONS.as_str())));
         }
         let found = rules
             .endpoint(path)
@@ -97,35 +127,12 @@ impl Door {
             return Err(turn_away(answer, "no such endpoint"));
         };
         if !endpoint.admits(&head.method) {
-            let answer = Answer::other_method(&head.method, &endpoint.allow());
+            let answer = Answer::other_method(&head.method, &endpoint.allowed_methods());
             if head.method == Method::OPTIONS {
-                return Err(answer);
+                return Err(Box::new(answer));
             }
             return Err(turn_away(answer, "wrong method"));
         }
-        let too_large = || Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "too large", None);
-        if body.size_hint().lower() > endpoint.max_body {
-            return Err(turn_away(closing(too_large()), "too large"));
-        }
-        let limit = usize::try_from(endpoint.max_body).unwrap_or(usize::MAX);
-        let reading = tokio::time::timeout(self.request_timeout, Limited::new(body, limit).collect());
-        let body = match reading.await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return Err(turn_away(closing(too_large()), "too large"));
-            }
-            Ok(Err(error)) => {
-                let answer = Answer::new(StatusCode::BAD_REQUEST, "incomplete", None);
-                return Err(turn_away(
-                    closing(answer),
-                    &format!("the body could not be read: {error}"),
-                ));
-            }
-            Err(_) => {
-                let answer = Answer::new(StatusCode::REQUEST_TIMEOUT, "too slow", None);
-                return Err(turn_away(closing(answer), "too slow"));
-            }
-        };
         let at = self.clock.now();
         let received = Received {
             id: EventId::new(at),
@@ -137,9 +144,37 @@ impl Door {
             client,
             method: head.method,
             headers: head.headers,
-            body,
+            body: Bytes::new(),
         };
         Ok((endpoint, received))
+    }
+
+    /// Reads a body of at most `limit` bytes. The error is what is answered, and why.
+    async fn read(&self, body: Incoming, limit: u64) -> Result<Bytes, (Answer, String)> {
+        let refused = |status, word| Answer::new(status, word, None);
+        let too_large = || {
+            (
+                refused(StatusCode::PAYLOAD_TOO_LARGE, "too large"),
+                "too large".to_owned(),
+            )
+        };
+        if body.size_hint().lower() > limit {
+            return Err(too_large());
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let reading = tokio::time::timeout(self.request_timeout, Limited::new(body, limit).collect());
+        match reading.await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(error)) => {
+                let why = format!("the body could not be read: {error}");
+                Err((refused(StatusCode::BAD_REQUEST, "incomplete"), why))
+            }
+            Err(_) => {
+                let answer = refused(StatusCode::REQUEST_TIMEOUT, "too slow");
+                Err((answer, "too slow".to_owned()))
+            }
+        }
     }
 }
 

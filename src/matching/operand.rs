@@ -1,7 +1,5 @@
 //! From the YAML of an operator to the operator.
 
-use std::net::IpAddr;
-
 use globset::GlobBuilder;
 use ipnet::IpNet;
 use regex::RegexBuilder;
@@ -9,8 +7,8 @@ use serde_json::{Number, Value};
 
 use super::number::Worth;
 use super::operator::{Choices, Kind, Limit, Operator, Relation, folded, folded_value, instant};
-use super::selector::plain;
 use crate::diagnostic::{Finding, Findings};
+use crate::network;
 use crate::yaml::{Node, unknown};
 
 /// The size of a compiled pattern, in bytes.
@@ -230,25 +228,7 @@ fn limit(node: Node<'_>, name: &str) -> Read<Limit> {
 }
 
 fn cidr(node: Node<'_>) -> Read<IpNet> {
-    let text = text(node, "in_cidr")?;
-    let net = text
-        .parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(|address| IpNet::from(plain(address))));
-    let net = net.map_err(|_not_an_address| {
-        node.error("invalid-cidr", format!("invalid network `{text}`"))
-            .hint("write `10.0.0.0/8`, `2001:db8::/32`, or one address")
-    })?;
-    // ::ffff:10.0.0.0/104 is 10.0.0.0/8: addresses are compared as what they really are.
-    let mapped = match net {
-        IpNet::V6(net) if net.prefix_len() >= 96 => net
-            .addr()
-            .to_ipv4_mapped()
-            .map(|address| (address, net.prefix_len() - 96)),
-        _ => None,
-    };
-    Ok(mapped
-        .and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok())
-        .unwrap_or(net))
+    network::parse(text(node, "in_cidr")?).ok_or_else(|| network::invalid(node))
 }
 
 fn kind(node: Node<'_>) -> Read<Kind> {

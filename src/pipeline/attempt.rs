@@ -22,6 +22,11 @@ use crate::rules::{Endpoint, Rule, RuleSet};
 use crate::store::lane::reason;
 use crate::store::{AttemptRecord, DeliveryId, Failure, Lease, Settled, Settlement, StoreError};
 
+/// How many deliveries between two of their actions are remembered with the rules that they began with.
+const BEGUN_KEPT: usize = 1024;
+/// How much is kept of how an attempt went in words, in bytes.
+const DETAIL_KEPT: usize = 1024;
+
 impl Dispatch {
     /// One attempt: what was leased is settled, whatever happens in between.
     pub(super) async fn deliver(self: Arc<Self>, lease: Lease, attempting: Attempting) {
@@ -64,7 +69,13 @@ impl Dispatch {
         };
         if matches!(settled.settlement, Settlement::Next { .. }) {
             // Before the write: it may be leased again before the write returns.
-            self.begun().insert(lease.delivery, Arc::clone(&rules));
+            let mut begun = self.begun();
+            if begun.len() >= BEGUN_KEPT {
+                // Some were dropped between two actions and come no more. Whoever is forgotten with them goes by the rules
+                // in force.
+                begun.clear();
+            }
+            begun.insert(lease.delivery, Arc::clone(&rules));
         }
         if self.write(settled).await
             && let Some(done) = end
@@ -105,13 +116,14 @@ impl Dispatch {
         let for_failure = lease.failure.is_some();
         let (action, retry) = rule.step(for_failure, lease.action)?;
         let started = self.clock.now();
-        let outcome = match self.event(lease) {
+        let mut outcome = match self.event(lease) {
             Ok(event) => {
                 let stop = attempting.stop.clone();
                 self.perform(lease, &event, endpoint, action, stop).await
             }
             Err(message) => Outcome::new(Verdict::Dead, message, Duration::ZERO),
         };
+        outcome.detail = bounded(outcome.detail);
         let now = self.clock.now();
         let standing = Standing {
             action: lease.action,
@@ -308,6 +320,12 @@ impl Dispatch {
             }
         }
     }
+}
+
+/// The beginning of what is said of an attempt.
+fn bounded(mut detail: String) -> String {
+    detail.truncate(detail.floor_char_boundary(DETAIL_KEPT));
+    detail
 }
 
 /// A number in 0.0..1.0 for the jitter, from the delivery's id, whose last bits are random.

@@ -12,13 +12,13 @@ use crate::verify::{Greeting, Received};
 impl Intake {
     /// The answer to a handshake. `None` if the request is none and goes on as an event.
     pub(super) async fn greet(&self, endpoint: &Endpoint, received: &Received) -> Option<Answer> {
-        match endpoint.greeting(|verification| verification.handshake(received)) {
+        match endpoint.greeting(received.client, |verification| verification.handshake(received)) {
             Some(Ok(greeting)) => Some(self.answer(endpoint, received, greeting).await),
             Some(Err(refusal)) => Some(self.turn_down(endpoint, received, &refusal)),
             None if endpoint.methods.contains(&received.method) => None,
             // Its method was let in for the sake of handshakes alone.
             None => {
-                let answer = Answer::other_method(&received.method, &endpoint.allow());
+                let answer = Answer::other_method(&received.method, &endpoint.allowed_methods());
                 if received.method != Method::OPTIONS {
                     let status = answer.status.as_u16();
                     report::turned_away(&received.path, received.client, status, "wrong method");

@@ -19,7 +19,7 @@ use super::usage::Usage;
 use super::waiting::Waiting;
 use crate::act::Occasion;
 use crate::payload::{self, Event, Kind, Undecodable};
-use crate::report::{self, Arrival};
+use crate::report::{self, Arrival, metrics};
 use crate::rules::{Concurrency, Endpoint, OnDuplicate};
 use crate::store::{Lane, NewDelivery, Refused, State, Store, Taken, Taking};
 use crate::verify::{Received, Refusal};
@@ -82,6 +82,12 @@ impl Intake {
             .filter_map(|index| judged.matched(index))
             .collect();
         self.take(endpoint, event, &matched).await
+    }
+
+    /// Refuses what comes from where the endpoint takes nothing from. Its body need not have been read.
+    pub fn bar(&self, endpoint: &Endpoint, received: &Received) -> Answer {
+        let client = received.client;
+        self.turn_down(endpoint, received, &Refusal::AddressNotAllowed { client })
     }
 
     /// One durable write; then the answer.
@@ -156,7 +162,10 @@ impl Intake {
                     return None;
                 }
             };
-            for taken in &taken {
+            for (rule, taken) in rules.iter().zip(&taken) {
+                if taken.is_new() {
+                    metrics::given(rule, kept.at);
+                }
                 if let Taken::Replacing(_, stop) = taken {
                     for delivery in stop {
                         running.stop(*delivery);
@@ -235,6 +244,8 @@ impl Intake {
                         Some((&*endpoint.rules.get(index)?.name, explanation.to_string()))
                     });
             report::arrival(&Arrival::ignored(&event.received, nearest));
+        } else {
+            metrics::arrived(&event.received.endpoint, "ignored");
         }
         let reply = Reply {
             respond: &endpoint.respond,

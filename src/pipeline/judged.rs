@@ -1,6 +1,7 @@
 //! Which rules of an endpoint trust a request: each verification computed once, freshness by each rule's own window.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -30,6 +31,7 @@ pub(super) struct Match<'e> {
 pub(super) struct Judged<'e> {
     endpoint: &'e Endpoint,
     proofs: Vec<Result<Proof, Refusal>>,
+    client: Option<IpAddr>,
     now: Timestamp,
 }
 
@@ -44,6 +46,7 @@ impl<'e> Judged<'e> {
         Self {
             endpoint,
             proofs,
+            client: received.client,
             now: received.at,
         }
     }
@@ -74,6 +77,11 @@ impl<'e> Judged<'e> {
 
     /// What proves the request for this rule, or why it does not.
     fn judge(&self, rule: &Rule) -> Option<Result<&Proof, Cow<'_, Refusal>>> {
+        // First, for whom a rule does not take from shall not learn that he is genuine and late.
+        if !rule.lets_in(self.client) {
+            let client = self.client;
+            return Some(Err(Cow::Owned(Refusal::AddressNotAllowed { client })));
+        }
         let proof = match self.proofs.get(rule.verification)? {
             Ok(proof) => proof,
             Err(refusal) => return Some(Err(Cow::Borrowed(refusal))),
@@ -90,7 +98,8 @@ impl<'e> Judged<'e> {
             Ok(proof) => (proof, None),
             Err(refusal) => {
                 let verification = self.endpoint.verifications.get(rule.verification)?;
-                if !verification.observes() {
+                // What is only observed is the proof, not the list of whom it is taken from.
+                if !verification.observes() || !rule.lets_in(self.client) {
                     return None;
                 }
                 (&NOTHING, Some(refusal))
@@ -119,14 +128,20 @@ impl<'e> Judged<'e> {
 
     /// Why it is refused: first what says that the sender is genuine, that it is stale or cannot be read.
     pub(super) fn refusal(&self) -> Option<Cow<'_, Refusal>> {
-        let rules = self.endpoint.rules.iter().filter(|rule| rule.enabled);
-        let stale = rules
+        let rules = || self.endpoint.rules.iter().filter(|rule| rule.enabled);
+        let stale = rules()
             .filter_map(|rule| self.judge(rule)?.err())
             .find(|refusal| refusal.is_stale() || refusal.is_unreadable().is_some());
-        stale.or_else(|| {
-            self.proofs
-                .iter()
-                .find_map(|proof| proof.as_ref().err().map(Cow::Borrowed))
-        })
+        stale
+            .or_else(|| {
+                // For a rule that would have taken it, had it come.
+                let mut open = rules().filter(|rule| rule.lets_in(self.client));
+                open.find_map(|rule| self.judge(rule)?.err())
+            })
+            .or_else(|| rules().find_map(|rule| self.judge(rule)?.err()))
+            .or_else(|| {
+                let mut proofs = self.proofs.iter();
+                proofs.find_map(|proof| proof.as_ref().err().map(Cow::Borrowed))
+            })
     }
 }

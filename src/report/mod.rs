@@ -4,7 +4,9 @@
 //! payload is in none of them. Where the lines go is decided in `log`.
 
 mod log;
+pub mod metrics;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
@@ -63,6 +65,7 @@ impl<'a> Arrival<'a> {
 
     /// Not trusted.
     pub fn refused(received: &'a Received, refusal: &Refusal) -> Self {
+        metrics::refused(&received.endpoint, refusal.reason());
         let outcome = if refusal.is_stale() { "stale" } else { "refused" };
         Self {
             why: refusal.to_string(),
@@ -131,6 +134,7 @@ impl<'a> Arrival<'a> {
 /// One line for an arrival.
 pub fn arrival(arrival: &Arrival<'_>) {
     let received = arrival.received;
+    metrics::arrived(&received.endpoint, arrival.outcome);
     let client = received.client.map(tracing::field::display);
     let (rules, why) = (some(&arrival.rules), some(&arrival.why));
     let unverified = some(&arrival.unverified);
@@ -198,6 +202,7 @@ fn bounded(body: &[u8]) -> String {
 
 /// A request that never became an arrival: no such endpoint, wrong method, too large, too slow.
 pub fn turned_away(path: &str, client: Option<std::net::IpAddr>, status: u16, why: &str) {
+    metrics::turned_away(status);
     let path: String = path.chars().take(200).collect();
     info!(
         path,
@@ -215,7 +220,7 @@ pub struct Attempt<'a> {
     /// The delivery.
     pub delivery: DeliveryId,
     /// The rule's name.
-    pub rule: &'a str,
+    pub rule: &'a Arc<str>,
     /// The action's kind.
     pub action: &'static str,
     /// Which attempt at this action it was, from 1.
@@ -244,6 +249,7 @@ pub fn attempt(attempt: &Attempt<'_>) {
         detail,
         ..
     } = attempt;
+    metrics::attempted(rule, action, outcome, attempt.duration);
     let milliseconds = attempt.duration.as_millis();
     let next = match attempt.settlement {
         Settlement::Next { action, .. } => format!("action {}", action + 1),
@@ -256,6 +262,14 @@ pub fn attempt(attempt: &Attempt<'_>) {
         Settlement::Dead { .. } => "dead letter".to_owned(),
     };
     let on_failure = attempt.for_failure.then_some(true);
+    match attempt.settlement {
+        _ if attempt.for_failure => {}
+        Settlement::Done { .. } => metrics::ended(rule, "done"),
+        Settlement::Superseded { .. } => metrics::ended(rule, "superseded"),
+        Settlement::Dead { .. } => metrics::ended(rule, "dead"),
+        Settlement::Next { .. } | Settlement::Retry { .. } | Settlement::Wait { .. } => {}
+    }
+    let rule = &***rule;
     if *outcome == "done" {
         info!(%event, %delivery, rule, on_failure, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
     } else {
@@ -269,8 +283,9 @@ pub fn groupless(received: &Received, rule: &str, why: &str) {
 }
 
 /// A delivery that another has replaced before it began.
-pub fn superseded(event: EventId, rule: &str, why: &str) {
-    info!(%event, rule, why, next = "superseded", "superseded");
+pub fn superseded(event: EventId, rule: &Arc<str>, why: &str) {
+    metrics::ended(rule, "superseded");
+    info!(%event, rule = &**rule, why, next = "superseded", "superseded");
 }
 
 /// A delivery that waits, for no attempt could be made at its action.
@@ -279,8 +294,9 @@ pub fn put_off(event: EventId, delivery: DeliveryId, rule: &str, why: &str, due:
 }
 
 /// A delivery that became a dead letter without an attempt.
-pub fn undeliverable(event: EventId, rule: &str, why: &str) {
-    warn!(%event, rule, why, next = "dead letter", "undeliverable");
+pub fn undeliverable(event: EventId, rule: &Arc<str>, why: &str) {
+    metrics::ended(rule, "dead");
+    warn!(%event, rule = &**rule, why, next = "dead letter", "undeliverable");
 }
 
 /// A body of an answer that could not be rendered.

@@ -69,7 +69,7 @@ pub use delivery::{
 };
 pub use error::StoreError;
 pub use lane::{Debounce, Lane, Overlap};
-pub use settings::{Counts, Keep, Settings};
+pub use settings::{Condition, Counts, Keep, Settings};
 
 /// What a store answers, when it does.
 pub type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;
@@ -105,6 +105,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How much of everything there is.
     fn counts(&self) -> Answer<'_, Counts>;
+
+    /// How the store is.
+    fn condition(&self) -> Answer<'_, Condition>;
 
     /// Forgets one small step of what need not be kept at `now` and says how many nonces and events that were;
     /// zero means that nothing was left to forget.

@@ -49,6 +49,21 @@ impl Default for Keep {
     }
 }
 
+/// How a store is, beside what it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// How many bytes it takes, without what is free in its file.
+    pub size: u64,
+    /// Why it takes no new events now, if it does not.
+    pub full: Option<String>,
+    /// How many transactions it has written since it was opened.
+    pub commits: u64,
+    /// How many calls they carried out.
+    pub calls: u64,
+    /// How long they took, from their beginning until they were on the disk.
+    pub commit_time: Duration,
+}
+
 /// How much of everything there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

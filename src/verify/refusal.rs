@@ -4,6 +4,7 @@
 //! value of a header that carries one: these words go to the log. A stranger learns a status alone.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ use crate::clock::Timestamp;
 /// Why a request is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// It comes from where nothing is taken from.
+    AddressNotAllowed {
+        /// The client's address, if it is known.
+        client: Option<IpAddr>,
+    },
     /// A header that the scheme needs is not there.
     MissingHeader {
         /// The header.
@@ -196,6 +202,7 @@ impl Refusal {
     /// A stable name in kebab case, for logs, metrics and machines.
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::AddressNotAllowed { .. } => "address-not-allowed",
             Self::MissingHeader { .. } => "missing-header",
             Self::RepeatedHeader { .. } => "repeated-header",
             Self::MissingSignature { .. } => "missing-signature",
@@ -271,6 +278,10 @@ impl std::error::Error for Refusal {}
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AddressNotAllowed { client: Some(client) } => write!(f, "`allow` does not let {client} in"),
+            Self::AddressNotAllowed { client: None } => {
+                f.write_str("`allow` lets nobody in whose address is not known")
+            }
             Self::MissingHeader { header } => write!(f, "the header `{header}` is missing"),
             Self::RepeatedHeader { header } => write!(f, "the header `{header}` came in more than one line"),
             Self::MissingSignature { place } => write!(f, "there is no signature in {place}"),

@@ -368,3 +368,46 @@ fn check_warns_of_a_limit_that_is_never_reached() {
         assert!(text.contains(words), "{text}");
     }
 }
+
+#[test]
+fn check_warns_of_rules_that_do_not_agree_on_what_they_share() {
+    let check = |rules: &str| {
+        let output = Scenario::new().rules(rules).hookyard(&["check"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (
+            text + &String::from_utf8_lossy(&output.stderr),
+            output.status.code(),
+        )
+    };
+    let group = |settings: &str| format!("{{group: site, {settings}}}");
+    let rules = |settings: [&str; 2]| {
+        let [first, second] = settings.map(group);
+        format!("rules:{}{}", rule("a", &first), rule("b", &second))
+    };
+    let words = "the rule `a` has this group with limit 1 and overlap queue, this one with 2 and queue";
+    let (text, code) = check(&rules(["limit: 1", "limit: 2"]));
+    assert!(text.contains(words) && code == Some(0), "{text}");
+    assert!(
+        !check(&rules(["limit: 2", "limit: 2"]))
+            .0
+            .contains("has this group")
+    );
+    let append = |name: &str, file: &str, rotate: &str| {
+        format!(
+            "\n  - {{name: {name}, endpoint: /{name}, verify: none, actions: [{{append: {file}{rotate}}}]}}"
+        )
+    };
+    let rotated = append("a", "x.log", ", rotate: {size: 1KiB, keep: 3}");
+    let (text, code) = check(&format!("rules:{rotated}{}", append("b", "x.log", "")));
+    assert!(
+        text.contains("and rotates it otherwise") && code == Some(0),
+        "{text}"
+    );
+    let (text, code) = check(&format!("rules:{rotated}{}", append("b", "x.log.3", "")));
+    assert!(
+        text.contains("becomes when it is rotated") && code == Some(1),
+        "{text}"
+    );
+    let (text, code) = check(&format!("rules:{rotated}{}", append("b", "x.log.4", "")));
+    assert_eq!(code, Some(0), "{text}");
+}

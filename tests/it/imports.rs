@@ -10,6 +10,7 @@ const GROUND: &[&str] = &[
     "id",
     "live",
     "pulse",
+    "network",
     "secret",
     "template",
     "units",
@@ -33,17 +34,18 @@ const ROOMS: &[(&str, &[&str])] = &[
         "config",
         &["verify", "payload", "matching", "store", "act", "rules"],
     ),
+    ("admin", &["store", "report", "rules"]),
     ("listen", &["verify", "pipeline", "report", "rules"]),
     (
         "daemon",
         &[
-            "verify", "store", "act", "report", "rules", "pipeline", "config", "listen",
+            "verify", "store", "act", "report", "rules", "pipeline", "config", "admin", "listen",
         ],
     ),
     (
         "cli",
         &[
-            "verify", "payload", "matching", "store", "act", "rules", "pipeline", "config", "daemon",
+            "verify", "payload", "matching", "store", "act", "rules", "pipeline", "config", "admin", "daemon",
         ],
     ),
     ("main", &["cli"]),

@@ -58,7 +58,9 @@ pub fn run(arguments: &Arguments) -> u8 {
     };
     let endpoint = request.endpoint;
     // Signatures are not looked at here, those of handshakes no more than those of events.
-    let greeting = endpoint.greeting(|known| known.handshake_if_genuine(&request.received));
+    let greeting = endpoint.greeting(request.received.client, |known| {
+        known.handshake_if_genuine(&request.received)
+    });
     if let Some(Ok(greeting)) = &greeting {
         return say(&greeted(endpoint, greeting, arguments.format), YES);
     }
@@ -199,11 +201,14 @@ impl Explained {
 /// Explains one rule: conditions look at the `event`, actions at what is `kept` of it.
 fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: &Event) -> Explained {
     let explanation = endpoint.matcher.explain(event, index);
-    let matched = explanation.matched && rule.enabled;
-    let why = if rule.enabled {
-        explanation.to_string()
-    } else {
-        "it is not enabled".to_owned()
+    let client = event.received.client;
+    // An address that was not named is not held against the request.
+    let barred = client.filter(|_| !endpoint.lets_in(client) || !rule.lets_in(client));
+    let matched = explanation.matched && rule.enabled && barred.is_none();
+    let why = match barred {
+        _ if !rule.enabled => "it is not enabled".to_owned(),
+        Some(client) => format!("`allow` does not let {client} in"),
+        None => explanation.to_string(),
     };
     let (actions, on_failure) = if matched {
         let occasion = Occasion {

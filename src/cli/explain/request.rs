@@ -133,7 +133,11 @@ impl<'r> Request<'r> {
             return Err(Refused::new(answer, refusal.to_string()));
         }
         if !endpoint.methods.contains(&received.method) {
-            let why = format!("the endpoint takes {}, not {}", endpoint.allow(), received.method);
+            let why = format!(
+                "the endpoint takes {}, not {}",
+                endpoint.allowed_methods(),
+                received.method
+            );
             let answer = (StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
             return Err(Refused::new(answer, why));
         }

@@ -9,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
 use crate::store::{
-    AttemptRecord, Counts, Delivery, DeliveryId, Failure, Lane, Lease, Leased, NewDelivery, Refused, Room,
-    SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, State, StoreError, Taken, Taking,
+    AttemptRecord, Condition, Counts, Delivery, DeliveryId, Failure, Lane, Lease, Leased, NewDelivery,
+    Refused, Room, SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, State, StoreError, Taken, Taking,
 };
 use crate::verify::{EventId, Received};
 
@@ -111,8 +111,7 @@ impl Contents {
 
     /// Whether another event may be written down.
     fn make_room(&self, event: EventId) -> Result<(), StoreError> {
-        let sizes = self.events.values().map(|event| event.received.body.len() as u64);
-        let size: u64 = sizes.sum();
+        let size = self.size();
         if let Some(max_size) = self.settings.max_size.filter(|max_size| size >= *max_size) {
             return Err(StoreError::Full {
                 detail: format!("it holds {size} bytes, and its limit is {max_size}"),
@@ -130,6 +129,21 @@ impl Contents {
             return Err(StoreError::IdTaken { event });
         }
         Ok(())
+    }
+
+    fn size(&self) -> u64 {
+        let sizes = self.events.values().map(|event| event.received.body.len() as u64);
+        sizes.sum()
+    }
+
+    /// How the store is.
+    pub fn condition(&self) -> Condition {
+        let new = EventId::new(Timestamp::from_millis(0));
+        Condition {
+            size: self.size(),
+            full: self.make_room(new).err().map(|full| full.to_string()),
+            ..Condition::default()
+        }
     }
 
     fn remember(&mut self, delivery: &NewDelivery, event: EventId, at: Timestamp) {

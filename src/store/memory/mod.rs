@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::contents::Contents;
 use super::{
-    ATTEMPTS_LISTED, Answer, AttemptRecord, Counts, DELIVERIES_LISTED, Delivery, DeliveryId, Leased, Refused,
-    Room, SecretUse, Settings, Settled, Store, StoreError, Taken, Taking,
+    ATTEMPTS_LISTED, Answer, AttemptRecord, Condition, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
+    Leased, Refused, Room, SecretUse, Settings, Settled, Store, StoreError, Taken, Taking,
 };
 use crate::clock::Timestamp;
 use crate::verify::EventId;
@@ -106,6 +106,10 @@ impl Store for MemoryStore {
 
     fn counts(&self) -> Answer<'_, Counts> {
         self.answer(|contents| Ok(contents.counts()))
+    }
+
+    fn condition(&self) -> Answer<'_, Condition> {
+        self.answer(|contents| Ok(contents.condition()))
     }
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, usize> {

@@ -50,8 +50,8 @@ use self::taking::Take;
 pub use self::upkeep::{Soundness, Vacuumed, back_up, check, vacuum};
 use self::writer::{CALLS, Command, Writer};
 use super::{
-    Answer, AttemptRecord, Counts, Delivery, DeliveryId, Leased, Refused, Room, SecretUse, Settings, Settled,
-    Store, StoreError, Taken, Taking,
+    Answer, AttemptRecord, Condition, Counts, Delivery, DeliveryId, Leased, Refused, Room, SecretUse,
+    Settings, Settled, Store, StoreError, Taken, Taking,
 };
 use crate::clock::Timestamp;
 use crate::live::Live;
@@ -187,6 +187,10 @@ impl Store for SqliteStore {
 
     fn counts(&self) -> Answer<'_, Counts> {
         self.read(|writer| writer.counts().map_err(|error| writer.meaning(&error)))
+    }
+
+    fn condition(&self) -> Answer<'_, Condition> {
+        self.read(|writer| writer.condition().map_err(|error| writer.meaning(&error)))
     }
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, usize> {

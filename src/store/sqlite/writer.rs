@@ -7,9 +7,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::change::{Batch, Call, Reply, reply};
 use super::file::{self, StoreFile};
@@ -21,7 +23,7 @@ use super::sweeping;
 use super::tally::Tally;
 use super::write_back::{self, WriteBack};
 use crate::live::Live;
-use crate::store::{Counts, DeliveryId, Refused, Settings, StoreError};
+use crate::store::{Condition, Counts, DeliveryId, Refused, Settings, StoreError};
 
 /// How many calls wait for the writer at most; who comes later waits to wait.
 pub(super) const CALLS: usize = 1024;
@@ -50,6 +52,14 @@ pub(super) enum Command {
     Close(Reply<()>),
 }
 
+/// What has been written since the store was opened.
+#[derive(Debug, Default)]
+struct Commits {
+    number: u64,
+    calls: u64,
+    time: Duration,
+}
+
 /// What the thread owns.
 pub(super) struct Writer {
     /// Writes the log back; ends before the file is closed.
@@ -61,6 +71,7 @@ pub(super) struct Writer {
     /// What was taken last, in memory.
     pub fresh: FreshOnes,
     tally: Tally,
+    commits: Commits,
     settings: Arc<Live<Settings>>,
     refusals: Arc<Refusals>,
     /// Leases whose takers have gone away.
@@ -83,6 +94,7 @@ impl Writer {
         Ok(Self {
             log: WriteBack::start(&file.path),
             tally: Tally::count(&file.connection)?,
+            commits: Commits::default(),
             data_version: pragma(&file.connection, "PRAGMA data_version")?,
             file,
             queue,
@@ -152,6 +164,20 @@ impl Writer {
         })
     }
 
+    /// How the store is.
+    pub fn condition(&self) -> rusqlite::Result<Condition> {
+        let connection = &self.file.connection;
+        let settings = *self.settings.current();
+        let full = full(connection, &self.file.path, settings)?;
+        Ok(Condition {
+            size: used(connection)?,
+            full: full.map(|full| full.to_string()),
+            commits: self.commits.number,
+            calls: self.commits.calls,
+            commit_time: self.commits.time,
+        })
+    }
+
     /// Takes back leases that nobody got, and notices when another program has written to the file.
     pub fn look_round(&mut self) -> rusqlite::Result<()> {
         let returned = std::mem::take(&mut *super::held(&self.returned));
@@ -217,6 +243,8 @@ impl Writer {
 
     /// Makes the changes in one transaction, and lets memory follow when it is on disk.
     fn transact(&mut self, calls: &mut [Box<dyn Call>], refusals: &[Refused]) -> rusqlite::Result<()> {
+        let begun = Instant::now();
+        let number = calls.len() as u64;
         let settings = *self.settings.current();
         let connection = &mut self.file.connection;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -246,6 +274,9 @@ impl Writer {
             ..
         } = batch;
         transaction.commit()?;
+        self.commits.number += 1;
+        self.commits.calls += number;
+        self.commits.time += begun.elapsed();
         self.tally.change(tally);
         for delivery in ended {
             self.queue.end(delivery);
@@ -311,12 +342,17 @@ fn too_large(connection: &Connection, max_size: Option<u64>) -> rusqlite::Result
     let Some(max_size) = max_size else {
         return Ok(None);
     };
-    let pages = pragma(connection, "PRAGMA page_count")? - pragma(connection, "PRAGMA freelist_count")?;
-    let size = pages.saturating_mul(pragma(connection, "PRAGMA page_size")?);
-    let full = u64::try_from(size).is_ok_and(|size| size >= max_size);
-    Ok(full.then(|| StoreError::Full {
+    let size = used(connection)?;
+    Ok((size >= max_size).then(|| StoreError::Full {
         detail: format!("it holds {size} bytes, and its limit is {max_size}"),
     }))
+}
+
+/// How many bytes are in use.
+fn used(connection: &Connection) -> rusqlite::Result<u64> {
+    let pages = pragma(connection, "PRAGMA page_count")? - pragma(connection, "PRAGMA freelist_count")?;
+    let size = pages.saturating_mul(pragma(connection, "PRAGMA page_size")?);
+    Ok(u64::try_from(size).unwrap_or(0))
 }
 
 /// Writes refusals down, as many of the latest as the ring holds.

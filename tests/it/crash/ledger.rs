@@ -196,7 +196,7 @@ impl Ledger {
         }
     }
 
-    /// `events list` and `store check` read the same store.
+    /// `store check`, `events list` and `events show` read the same store.
     fn the_command_line_agrees(&self, scenario: &Scenario, wrong: &mut Vec<String>) {
         let check = scenario.hookyard(&["store", "check"]);
         if check.status.code() != Some(0) {
@@ -215,11 +215,29 @@ impl Ledger {
             .iter()
             .filter(|row| row["attempt"] == attempts(Kind::Failing))
             .count();
+        if let Some(delivery) = rows.first().and_then(|row| row["delivery"].as_str()) {
+            Self::shown(scenario, delivery, wrong);
+        }
         if (rows.len(), spent) != (dead, dead) {
             wrong.push(format!(
                 "`events list` lists {} dead letters, {spent} of them after the last attempt, the store has {dead}",
                 rows.len()
             ));
+        }
+    }
+
+    /// What `events show` says of the attempts at one dead letter.
+    fn shown(scenario: &Scenario, delivery: &str, wrong: &mut Vec<String>) {
+        let show = scenario.hookyard(&["events", "show", delivery, "--format", "json"]);
+        let json: Value = serde_json::from_slice(&show.stdout).unwrap_or_default();
+        let attempts = json["deliveries"][0]["attempts"].as_array();
+        let shown: Vec<_> = attempts
+            .into_iter()
+            .flatten()
+            .map(|attempt| (attempt["attempt"].as_u64(), attempt["outcome"].as_str()))
+            .collect();
+        if shown != [1, 2, 3].map(|number| (Some(number), Some("failed"))) {
+            wrong.push(format!("`events show {delivery}` shows {json}"));
         }
     }
 

@@ -1,0 +1,59 @@
+//! One question, one answer.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+
+use super::desk::Desk;
+use crate::report::metrics;
+
+/// Answers a request. `inside`: it came by the unix socket, and may see everything.
+pub async fn answer<B>(desk: &Desk, request: &Request<B>, inside: bool) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+        let allow = HeaderValue::from_static("GET, HEAD");
+        response.headers_mut().insert(header::ALLOW, allow);
+        return response;
+    }
+    match request.uri().path() {
+        "/status" if inside => match serde_json::to_vec(&desk.status().await) {
+            Ok(json) => typed(StatusCode::OK, "application/json", json),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
+        "/metrics" => match desk.metrics().await {
+            Ok(written) => typed(StatusCode::OK, metrics::CONTENT_TYPE, written),
+            Err(why) => unwell(inside, &why),
+        },
+        "/healthz" => match desk.unhealthy().await {
+            None => text(StatusCode::OK, "ok"),
+            Some(why) => unwell(inside, &why),
+        },
+        "/readyz" => match desk.unready().await {
+            None => text(StatusCode::OK, "ok"),
+            Some(why) => unwell(inside, &why),
+        },
+        _ => text(StatusCode::NOT_FOUND, "not found"),
+    }
+}
+
+/// 503, and why to those inside.
+fn unwell(inside: bool, why: &str) -> Response<Full<Bytes>> {
+    text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        if inside { why } else { "unavailable" },
+    )
+}
+
+fn text(status: StatusCode, words: &str) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", format!("{words}\n"))
+}
+
+fn typed(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}

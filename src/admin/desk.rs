@@ -1,0 +1,231 @@
+//! Who is asked: gathers how the daemon is from those who know.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::STORE_LIMIT;
+use super::process::figures;
+use super::status::{Deliveries, Reload, Rules, Status, Store as StoreStatus};
+use crate::clock::{Clock, Timestamp};
+use crate::live::Live;
+use crate::report::metrics::{self, Moment};
+use crate::rules::RuleSet;
+use crate::store::{Condition, Counts, Room, Store};
+
+/// For how long the first delivery in the queue may have been due before that is a problem: a minute of work for others
+/// is nothing, but not to be reached at all is.
+const OVERDUE_LIMIT: Duration = Duration::from_mins(5);
+
+/// What became of a reload.
+#[derive(Clone, Debug)]
+pub struct LastReload {
+    /// When.
+    pub at: Timestamp,
+    /// Whether its rules are in force.
+    pub in_force: bool,
+    /// What was found, a line each; at most [`LastReload::FINDINGS`].
+    pub findings: Vec<String>,
+}
+
+impl LastReload {
+    /// How many findings are told; `hookyard check` tells all.
+    pub const FINDINGS: usize = 20;
+}
+
+/// Knows who is to be asked.
+pub struct Desk {
+    /// The rules file.
+    pub path: PathBuf,
+    /// The rules in force.
+    pub live: Arc<Live<RuleSet>>,
+    /// The last reload.
+    pub reloads: Arc<Live<Option<LastReload>>>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its file.
+    pub store_path: PathBuf,
+    /// The time.
+    pub clock: Clock,
+    /// When the daemon started.
+    pub started: Timestamp,
+    /// Where it listens.
+    pub listening: Vec<String>,
+    /// It is stopping.
+    pub stopping: CancellationToken,
+}
+
+/// What the store says.
+struct Asked {
+    counts: Counts,
+    condition: Condition,
+    overdue: Duration,
+}
+
+impl Desk {
+    /// How the daemon is.
+    pub async fn status(&self) -> Status {
+        let rules = self.live.current();
+        let asked = self.ask().await;
+        let now = self.clock.now();
+        let last_reload = (*self.reloads.current()).clone();
+        let problems = self.problems(asked.as_ref(), last_reload.as_ref());
+        let full = asked.as_ref().ok().and_then(|asked| asked.condition.full.clone());
+        let ready = asked.is_ok() && full.is_none() && !self.stopping.is_cancelled();
+        let (deliveries, store) = match &asked {
+            Ok(asked) => (Some(deliveries(asked)), Some(self.store_status(asked, &rules))),
+            Err(_) => (None, None),
+        };
+        let arrivals = metrics::last_arrivals().into_iter();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: self.started.to_string(),
+            uptime: now.since(self.started).as_secs(),
+            problems,
+            ready,
+            rules: Rules {
+                path: self.path.display().to_string(),
+                generation: rules.generation,
+                sha256: rules.sha256.clone(),
+                count: rules.names.len(),
+                endpoints: rules.endpoints.len(),
+            },
+            last_reload: last_reload.map(|reload| Reload {
+                at: reload.at.to_string(),
+                in_force: reload.in_force,
+                findings: reload.findings,
+            }),
+            listening: self.listening.clone(),
+            deliveries,
+            store,
+            resident_bytes: figures().resident,
+            last_arrivals: arrivals
+                .map(|(rule, at)| (rule.to_string(), at.to_string()))
+                .collect(),
+        }
+    }
+
+    /// What has been counted, as text.
+    pub async fn metrics(&self) -> Result<String, String> {
+        let Asked {
+            counts,
+            condition,
+            overdue,
+        } = self.ask().await?;
+        let figures = figures();
+        Ok(metrics::render(&Moment {
+            counts,
+            condition,
+            overdue,
+            generation: self.live.current().generation,
+            resident: figures.resident,
+            descriptors: figures.descriptors,
+            cpu: figures.cpu,
+            started: self.started,
+        }))
+    }
+
+    /// Why no new events are taken, if none are.
+    pub async fn unready(&self) -> Option<String> {
+        if self.stopping.is_cancelled() {
+            return Some("stopping".to_owned());
+        }
+        match self.ask().await {
+            Ok(asked) => asked.condition.full,
+            Err(why) => Some(why),
+        }
+    }
+
+    /// Why the daemon is not alive, if it is not: its store does not answer.
+    pub async fn unhealthy(&self) -> Option<String> {
+        self.ask().await.err()
+    }
+
+    /// Asks the store, within a bound.
+    async fn ask(&self) -> Result<Asked, String> {
+        let everything = Room {
+            slots: usize::MAX,
+            per_rule: usize::MAX,
+        };
+        let asking = async {
+            let counts = self.store.counts().await?;
+            let condition = self.store.condition().await?;
+            let due = self.store.next_due(everything).await?;
+            let overdue = due.map_or(Duration::ZERO, |due| self.clock.now().since(due));
+            Ok(Asked {
+                counts,
+                condition,
+                overdue,
+            })
+        };
+        match timeout(STORE_LIMIT, asking).await {
+            Ok(Ok(asked)) => Ok(asked),
+            Ok(Err(error)) => {
+                let error: crate::store::StoreError = error;
+                Err(format!("the store: {error}"))
+            }
+            Err(_) => Err(format!(
+                "the store has not answered within {} s",
+                STORE_LIMIT.as_secs()
+            )),
+        }
+    }
+
+    /// What is wrong.
+    fn problems(&self, asked: Result<&Asked, &String>, reload: Option<&LastReload>) -> Vec<String> {
+        let mut problems = Vec::new();
+        match asked {
+            Err(why) => problems.push(why.clone()),
+            Ok(asked) => {
+                problems.extend(asked.condition.full.clone());
+                if asked.overdue > OVERDUE_LIMIT {
+                    let minutes = asked.overdue.as_secs() / 60;
+                    problems.push(format!(
+                        "the first delivery in the queue has been due for {minutes} min"
+                    ));
+                }
+            }
+        }
+        if let Some(reload) = reload.filter(|reload| !reload.in_force) {
+            problems.push(format!(
+                "the rules file has not loaded since {}; the rules of generation {} are in force",
+                reload.at,
+                self.live.current().generation
+            ));
+        }
+        if self.stopping.is_cancelled() {
+            problems.push("it is stopping".to_owned());
+        }
+        problems
+    }
+
+    fn store_status(&self, asked: &Asked, rules: &RuleSet) -> StoreStatus {
+        let Asked {
+            counts, condition, ..
+        } = asked;
+        StoreStatus {
+            path: self.store_path.display().to_string(),
+            bytes: condition.size,
+            max_bytes: rules.store.settings.max_size,
+            full: condition.full.clone(),
+            events: counts.events,
+            nonces: counts.nonces,
+            refusals: counts.refused,
+        }
+    }
+}
+
+fn deliveries(asked: &Asked) -> Deliveries {
+    let counts = asked.counts;
+    Deliveries {
+        waiting: counts.waiting,
+        running: counts.leased,
+        ended: counts.done,
+        dead: counts.dead,
+        overdue: asked.overdue.as_secs_f64(),
+    }
+}

@@ -1,0 +1,25 @@
+//! The operator's door, on listeners of its own: how the daemon is, and what it has counted.
+//!
+//! On a unix socket that the daemon's user and group may use: `GET /status` (JSON, what `hookyard status` prints),
+//! `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. On TCP, if the rules file says so, the same without `/status`, which
+//! names files and rules. Nothing here changes anything. Bounded: [`CONNECTIONS`] at once, a request of
+//! [`REQUEST_LIMIT`], an answer within [`STORE_LIMIT`] of the store.
+
+mod answer;
+mod desk;
+mod process;
+mod serve;
+mod status;
+
+use std::time::Duration;
+
+pub use desk::{Desk, LastReload};
+pub use serve::{Doors, bind, serve};
+pub use status::Status;
+
+/// How many connections are served at once; more wait.
+const CONNECTIONS: usize = 16;
+/// How long a request's head may take, and an answer that is not read.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// How long the store may take to answer before it is called unwell.
+const STORE_LIMIT: Duration = Duration::from_secs(5);

@@ -1,0 +1,129 @@
+//! The listeners of the operator's door.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::answer;
+use super::desk::Desk;
+use super::{CONNECTIONS, REQUEST_LIMIT, STORE_LIMIT};
+use crate::rules::Admin;
+
+/// Who may connect to the socket: the daemon's user and group.
+const SOCKET_MODE: u32 = 0o660;
+/// The longest that a connection lives; a kept one is opened anew.
+const CONNECTION_LIMIT: Duration = Duration::from_mins(5);
+/// How long accepting rests after it has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What is listened on.
+#[derive(Debug, Default)]
+pub struct Doors {
+    unix: Option<(UnixListener, PathBuf)>,
+    tcp: Option<TcpListener>,
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        if let Some((_, path)) = &self.unix {
+            drop(fs::remove_file(path));
+        }
+    }
+}
+
+/// Binds what the rules file asks for. That the unix socket cannot be had is the error beside the doors: the daemon does its
+/// work without. A TCP address that cannot be had is an error, for somebody relies on it.
+pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option<String>), String> {
+    let mut doors = Doors::default();
+    let mut failed = None;
+    if let Some(path) = socket {
+        match unix(path) {
+            Ok(listener) => doors.unix = Some((listener, path.to_owned())),
+            Err(error) => failed = Some(format!("no socket at `{}`: {error}", path.display())),
+        }
+    }
+    if let Some(address) = &admin.listen {
+        let bound = TcpListener::bind(address).await;
+        doors.tcp =
+            Some(bound.map_err(|error| format!("cannot listen on `{address}` (`admin.listen`): {error}"))?);
+    }
+    Ok((doors, failed))
+}
+
+/// Binds the socket. The daemon holds the lock of its store, so that one that is there is a dead daemon's.
+fn unix(path: &Path) -> io::Result<UnixListener> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.file_type().is_socket() => fs::remove_file(path)?,
+        Ok(_) => return Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
+    Ok(listener)
+}
+
+/// Answers until `stop`.
+pub async fn serve(doors: Doors, desk: Arc<Desk>, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        let room = connections.len() < CONNECTIONS;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = accept_unix(&doors), if room => match accepted {
+                Ok(stream) => drop(connections.spawn(converse(stream, Arc::clone(&desk), true))),
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
+            accepted = accept_tcp(&doors), if room => match accepted {
+                Ok(stream) => drop(connections.spawn(converse(stream, Arc::clone(&desk), false))),
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn accept_unix(doors: &Doors) -> io::Result<tokio::net::UnixStream> {
+    match &doors.unix {
+        Some((listener, _)) => Ok(listener.accept().await?.0),
+        None => std::future::pending().await,
+    }
+}
+
+async fn accept_tcp(doors: &Doors) -> io::Result<tokio::net::TcpStream> {
+    match &doors.tcp {
+        Some(listener) => Ok(listener.accept().await?.0),
+        None => std::future::pending().await,
+    }
+}
+
+/// Serves one connection to its end.
+async fn converse<S>(stream: S, desk: Arc<Desk>, inside: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let desk = Arc::clone(&desk);
+        async move { Ok::<_, Infallible>(answer(&desk, &request, inside).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_LIMIT)
+        .serve_connection(TokioIo::new(stream), service);
+    // A peer that does not read its answer is left when the time of all is up.
+    drop(timeout(CONNECTION_LIMIT.max(STORE_LIMIT), connection).await);
+}

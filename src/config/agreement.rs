@@ -1,0 +1,127 @@
+//! What rules share, and must agree on: files that they append to, and groups.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::act::{Action, Rotate};
+use crate::diagnostic::{Finding, Findings, Origin};
+use crate::rules::Rule;
+use crate::store::Overlap;
+use crate::yaml::Node;
+
+/// What the rules have said so far.
+#[derive(Default)]
+pub struct Agreements {
+    groups: HashMap<String, Group>,
+    files: HashMap<PathBuf, Appended>,
+}
+
+/// How the first rule that named a group would have it.
+struct Group {
+    rule: String,
+    limit: u32,
+    overlap: Overlap,
+}
+
+/// How the first rule that appends to a file would have it.
+struct Appended {
+    rule: String,
+    origin: Origin,
+    rotate: Option<Rotate>,
+}
+
+impl Agreements {
+    /// Looks at one more rule, whose mapping is `node`.
+    pub fn look_at(&mut self, rule: &Rule, node: Node<'_>, findings: &mut Findings) {
+        self.group(rule, node, findings);
+        let on_failure = rule.on_failure.iter().map(|(action, _)| action);
+        for action in rule.actions.iter().chain(on_failure) {
+            self.file(rule, action, node, findings);
+        }
+    }
+
+    /// A group with two limits has neither: each delivery goes by the rule that it came to.
+    fn group(&mut self, rule: &Rule, node: Node<'_>, findings: &mut Findings) {
+        let Some(concurrency) = &rule.concurrency else {
+            return;
+        };
+        let Some(group) = &concurrency.group else { return };
+        let (limit, overlap) = (concurrency.limit, concurrency.overlap);
+        let Some(first) = self.groups.get(group.source()) else {
+            let rule = rule.name.to_string();
+            let group = group.source().to_owned();
+            self.groups.insert(group, Group { rule, limit, overlap });
+            return;
+        };
+        if (first.limit, first.overlap) != (limit, overlap) {
+            let message = format!(
+                "the rule `{}` has this group with limit {} and overlap {}, this one with {limit} and {}",
+                first.rule,
+                first.limit,
+                first.overlap.name(),
+                overlap.name()
+            );
+            let place = node.get("concurrency").unwrap_or(node);
+            let finding = place.warning("group", message);
+            findings.push(
+                finding.hint("let all rules of a group say the same: each event goes by its own rule's"),
+            );
+        }
+    }
+
+    fn file(&mut self, rule: &Rule, action: &Action, node: Node<'_>, findings: &mut Findings) {
+        let Some((path, rotate)) = action.appends_to() else {
+            return;
+        };
+        let place = node.get("name").unwrap_or(node);
+        match self.files.get(path) {
+            None => {
+                let appended = Appended {
+                    rule: rule.name.to_string(),
+                    origin: place.origin(),
+                    rotate,
+                };
+                self.files.insert(path.to_owned(), appended);
+            }
+            Some(first) if first.rotate != rotate => {
+                let message = format!(
+                    "the rule `{}` appends to `{}`, too, and rotates it otherwise",
+                    first.rule,
+                    path.display()
+                );
+                findings.push(
+                    place
+                        .warning("rotate", message)
+                        .hint("let both say the same `rotate`"),
+                );
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Finds files that are appended to and would be rotated away as old ones of another.
+    pub fn finish(self, findings: &mut Findings) {
+        for (path, appended) in &self.files {
+            let keep = appended.rotate.map_or(0, Rotate::keep);
+            for (number, other) in
+                (1..=keep).filter_map(|number| Some((number, self.files.get(&old(path, number))?)))
+            {
+                let message = format!(
+                    "the rule `{}` appends to `{}`, which is what `{}` of the rule `{}` becomes when it is rotated",
+                    other.rule,
+                    old(path, number).display(),
+                    path.display(),
+                    appended.rule
+                );
+                findings.push(Finding::error(other.origin.clone(), "rotate", message));
+            }
+        }
+    }
+}
+
+/// The name of a file that was rotated.
+fn old(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}

@@ -1,0 +1,382 @@
+//! What happened, in numbers: counted where it is reported, written out when somebody asks.
+//!
+//! The text is `OpenMetrics` 1.0, which Prometheus reads
+//! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>). Every label has a bound: it is the name of an endpoint or a
+//! rule in the rules file, or one of a few words. What is of names that the file does not have any more is forgotten when
+//! it is reloaded. `docs/metrics.md` lists every series.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::clock::Timestamp;
+use crate::rules::RuleSet;
+use crate::store::{Condition, Counts};
+
+/// The media type of what [`render`] writes.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The upper bounds of an attempt's duration, in seconds.
+const DURATIONS: [f64; 11] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
+/// A name in the rules file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Name(Arc<str>);
+
+impl EncodeLabelValue for Name {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&&*self.0, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Arrived {
+    endpoint: Name,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    endpoint: Name,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Attempted {
+    rule: Name,
+    action: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Action {
+    action: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    rule: Name,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rule {
+    rule: Name,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
+/// Everything that is counted.
+struct Metrics {
+    registry: Registry,
+    arrivals: Family<Arrived, Counter>,
+    refusals: Family<Refused, Counter>,
+    turned_away: Family<Status, Counter>,
+    attempts: Family<Attempted, Counter>,
+    durations: Family<Action, Histogram, fn() -> Histogram>,
+    ended: Family<Ended, Counter>,
+    reloads: Family<Outcome, Counter>,
+    /// When each rule was last given an event.
+    latest: Mutex<BTreeMap<Arc<str>, Timestamp>>,
+    /// The endpoints of the rules in force.
+    endpoints: Mutex<BTreeSet<Arc<str>>>,
+}
+
+/// What is true at the moment of asking.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// How much the store holds.
+    pub counts: Counts,
+    /// How it is.
+    pub condition: Condition,
+    /// For how long the first delivery in the queue has been due.
+    pub overdue: Duration,
+    /// The generation of the rules in force.
+    pub generation: u64,
+    /// Resident memory of the process, in bytes.
+    pub resident: u64,
+    /// Its open descriptors.
+    pub descriptors: u64,
+    /// Its processor time.
+    pub cpu: Duration,
+    /// When it started.
+    pub started: Timestamp,
+}
+
+static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+impl Metrics {
+    fn new() -> Self {
+        let mut registry = Registry::with_prefix("hookyard");
+        let metrics = Self {
+            arrivals: Family::default(),
+            refusals: Family::default(),
+            turned_away: Family::default(),
+            attempts: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
+            ended: Family::default(),
+            reloads: Family::default(),
+            latest: Mutex::default(),
+            endpoints: Mutex::default(),
+            registry: Registry::default(),
+        };
+        registry.register(
+            "arrivals",
+            "Requests on an endpoint, by what became of them",
+            metrics.arrivals.clone(),
+        );
+        registry.register(
+            "refusals",
+            "Requests that were not trusted, by why",
+            metrics.refusals.clone(),
+        );
+        registry.register(
+            "turned_away",
+            "Requests that met no endpoint, or were too large or too slow, by status",
+            metrics.turned_away.clone(),
+        );
+        registry.register(
+            "attempts",
+            "Attempts at actions, by how they went",
+            metrics.attempts.clone(),
+        );
+        registry.register(
+            "attempt_duration_seconds",
+            "How long attempts took",
+            metrics.durations.clone(),
+        );
+        registry.register(
+            "deliveries_ended",
+            "Deliveries that ended, by how",
+            metrics.ended.clone(),
+        );
+        registry.register(
+            "reloads",
+            "Reloads of the rules, by what became of them",
+            metrics.reloads.clone(),
+        );
+        let build = Family::<Build, Gauge>::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&Build { version }).set(1);
+        registry.register("build_info", "The version", build);
+        Self { registry, ..metrics }
+    }
+
+    fn latest(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Timestamp>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request on an endpoint has been answered.
+pub fn arrived(endpoint: &Arc<str>, outcome: &'static str) {
+    let endpoint = Name(Arc::clone(endpoint));
+    let arrived = Arrived { endpoint, outcome };
+    METRICS.arrivals.get_or_create(&arrived).inc();
+}
+
+/// A request was not trusted.
+pub(super) fn refused(endpoint: &Arc<str>, reason: &'static str) {
+    let endpoint = Name(Arc::clone(endpoint));
+    METRICS
+        .refusals
+        .get_or_create(&Refused { endpoint, reason })
+        .inc();
+}
+
+/// A request was turned away before it was an arrival.
+pub(super) fn turned_away(status: u16) {
+    METRICS.turned_away.get_or_create(&Status { status }).inc();
+}
+
+/// A rule was given an event.
+pub fn given(rule: &Arc<str>, at: Timestamp) {
+    METRICS.latest().insert(Arc::clone(rule), at);
+}
+
+/// An attempt has ended.
+pub(super) fn attempted(rule: &Arc<str>, action: &'static str, outcome: &'static str, duration: Duration) {
+    let rule = Name(Arc::clone(rule));
+    let attempted = Attempted {
+        rule,
+        action,
+        outcome,
+    };
+    METRICS.attempts.get_or_create(&attempted).inc();
+    let durations = METRICS.durations.get_or_create(&Action { action });
+    durations.observe(duration.as_secs_f64());
+}
+
+/// A delivery has ended as `done`, `superseded` or `dead`.
+pub(super) fn ended(rule: &Arc<str>, state: &'static str) {
+    let rule = Name(Arc::clone(rule));
+    METRICS.ended.get_or_create(&Ended { rule, state }).inc();
+}
+
+/// The rules were read again: `in force` or `kept`.
+pub fn reloaded(outcome: &'static str) {
+    METRICS.reloads.get_or_create(&Outcome { outcome }).inc();
+}
+
+/// Forgets what is of names that the rules do not have. A family forgets as a whole: its counters begin anew, which
+/// whoever reads them takes for a restart.
+pub fn keep_to(rules: &RuleSet) {
+    let mut latest = METRICS.latest();
+    let before = latest.len();
+    latest.retain(|rule, _| rules.names.contains_key(rule));
+    if latest.len() < before {
+        METRICS.attempts.clear();
+        METRICS.ended.clear();
+    }
+    drop(latest);
+    let endpoints = rules.endpoints.iter().map(|endpoint| Arc::clone(&endpoint.path));
+    let endpoints: BTreeSet<Arc<str>> = endpoints.collect();
+    let mut known = METRICS.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+    if !known.is_subset(&endpoints) {
+        METRICS.arrivals.clear();
+        METRICS.refusals.clear();
+    }
+    *known = endpoints;
+}
+
+/// When rules were last given an event, since the start.
+pub fn last_arrivals() -> BTreeMap<Arc<str>, Timestamp> {
+    METRICS.latest().clone()
+}
+
+/// Everything, as text.
+pub fn render(moment: &Moment) -> String {
+    let mut written = String::new();
+    let now = now(moment);
+    let process = process(moment);
+    let done = text::encode_registry(&mut written, &METRICS.registry)
+        .and_then(|()| text::encode_registry(&mut written, &now))
+        .and_then(|()| text::encode_registry(&mut written, &process))
+        .and_then(|()| text::encode_eof(&mut written));
+    // Writing into memory cannot fail.
+    debug_assert!(done.is_ok(), "{done:?}");
+    written
+}
+
+/// What is true now.
+fn now(moment: &Moment) -> Registry {
+    let Moment {
+        counts,
+        condition,
+        overdue,
+        generation,
+        ..
+    } = moment;
+    let mut registry = Registry::with_prefix("hookyard");
+    let deliveries = Family::<State, Gauge>::default();
+    for (state, count) in [
+        ("waiting", counts.waiting),
+        ("running", counts.leased),
+        ("ended", counts.done),
+        ("dead", counts.dead),
+    ] {
+        deliveries
+            .get_or_create(&State { state })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    registry.register("deliveries", "Deliveries in the store, by state", deliveries);
+    let latest = Family::<Rule, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    for (rule, at) in last_arrivals() {
+        latest.get_or_create(&Rule { rule: Name(rule) }).set(seconds(at));
+    }
+    registry.register(
+        "last_arrival_timestamp_seconds",
+        "When a rule was last given an event",
+        latest,
+    );
+    let mut gauge =
+        |name: &str, help: &str, value: f64| registry.register(name, help, ConstGauge::new(value));
+    gauge(
+        "overdue_seconds",
+        "For how long the first delivery in the queue has been due",
+        overdue.as_secs_f64(),
+    );
+    gauge(
+        "rules_generation",
+        "Generation of the rules in force",
+        float(*generation),
+    );
+    gauge("store_events", "Events in the store", float(counts.events));
+    gauge("store_nonces", "Nonces that are remembered", float(counts.nonces));
+    gauge("store_refusals", "Refusals in the ring", float(counts.refused));
+    gauge("store_bytes", "Bytes in use in the store", float(condition.size));
+    let full = if condition.full.is_some() { 1.0 } else { 0.0 };
+    gauge("store_full", "1 while the store takes no new events", full);
+    let mut counter =
+        |name: &str, help: &str, value: f64| registry.register(name, help, ConstCounter::new(value));
+    counter(
+        "store_refusals_dropped",
+        "Refusals that were not kept, for want of room",
+        float(counts.refused_dropped),
+    );
+    counter("store_commits", "Transactions written", float(condition.commits));
+    counter(
+        "store_commit_calls",
+        "Calls that transactions carried out: by the number of transactions it is the size of a batch",
+        float(condition.calls),
+    );
+    counter(
+        "store_commit_seconds",
+        "How long transactions took: by their number it is the latency of one",
+        condition.commit_time.as_secs_f64(),
+    );
+    registry
+}
+
+/// What is told of every process.
+fn process(moment: &Moment) -> Registry {
+    let mut registry = Registry::with_prefix("process");
+    let mut gauge =
+        |name: &str, help: &str, value: f64| registry.register(name, help, ConstGauge::new(value));
+    gauge("resident_memory_bytes", "Resident memory", float(moment.resident));
+    gauge("open_fds", "Open descriptors", float(moment.descriptors));
+    gauge("start_time_seconds", "When it started", seconds(moment.started));
+    registry.register(
+        "cpu_seconds",
+        "Processor time",
+        ConstCounter::new(moment.cpu.as_secs_f64()),
+    );
+    registry
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact up to 2^53, and read as a float anyway"
+)]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds are exact up to 2^53")]
+fn seconds(at: Timestamp) -> f64 {
+    at.as_millis() as f64 / 1000.0
+}

@@ -1,0 +1,175 @@
+//! Whose request it is, and from whom one is taken: trusted proxies and lists of networks.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use crate::scenario::{Answer, Daemon, Scenario};
+
+/// Behind a proxy on this machine, and by a unix socket.
+const RULES: &str = "
+server: {listen: [127.0.0.1:0, 'unix:{dir}/sock'], trusted_proxies: [127.0.0.1, 10.0.0.0/8]}
+endpoints:
+  /few: {allow: [192.0.2.0/24, '2001:db8::/32']}
+rules:
+  - {name: few, endpoint: /few, verify: none, actions: [append: few.jsonl]}
+  - {name: near, endpoint: /rules, allow: 192.0.2.7, verify: {hmac: {secret: s, content: '{body}'}}, actions: [append: near.jsonl]}
+  - {name: far, endpoint: /rules, allow: [198.51.100.0/24], verify: {hmac: {secret: s}, mode: observe}, actions: [append: far.jsonl]}
+";
+
+fn refused() -> (u16, String) {
+    (403, "refused".into())
+}
+
+fn accepted() -> (u16, String) {
+    (200, "accepted".into())
+}
+
+fn from(daemon: &Daemon, path: &str, list: &str) -> (u16, String) {
+    let sending = daemon.post(path).header("X-Forwarded-For", list);
+    sending.json("{}").send().outcome()
+}
+
+/// What a request by the unix socket is answered.
+fn by_socket(daemon: &Daemon, headers: &str) -> String {
+    let mut stream = UnixStream::connect(daemon.folder().join("sock")).unwrap();
+    let request = format!(
+        "POST /few HTTP/1.1\r\nHost: h\r\n{headers}Connection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text[9..12].to_owned()
+}
+
+#[test]
+fn an_endpoint_takes_only_from_the_networks_that_it_lists() {
+    let daemon = Scenario::new().rules(RULES).start();
+    for inside in [
+        "192.0.2.1",
+        "1.1.1.1, 192.0.2.1, 10.1.2.3",
+        "::ffff:192.0.2.1",
+        "[2001:db8::1]:4711",
+    ] {
+        assert_eq!(from(&daemon, "/few", inside), accepted(), "{inside}");
+    }
+    for outside in [
+        "192.0.3.1",
+        "192.0.2.1, 198.51.100.1",
+        "unknown",
+        "192.0.2.1, junk",
+    ] {
+        assert_eq!(from(&daemon, "/few", outside), refused(), "{outside}");
+    }
+    assert_eq!(daemon.post("/few").json("{}").send().outcome(), refused());
+    daemon.eventually("the log says why, and the sender does not learn it", || {
+        let log = daemon.log();
+        log.contains("`allow` does not let 198.51.100.1 in")
+            && log.contains("`allow` does not let 127.0.0.1 in")
+            && log.contains("`allow` lets nobody in whose address is not known")
+    });
+    let listed =
+        daemon
+            .scenario
+            .hookyard(&["events", "list", "--state", "refused", "--store", "hookyard.db"]);
+    assert!(
+        String::from_utf8_lossy(&listed.stdout).contains("198.51.100.1"),
+        "{listed:?}"
+    );
+}
+
+#[test]
+fn who_is_not_let_in_is_refused_before_the_body_is_read() {
+    let daemon = Scenario::new().rules(RULES).start();
+    let mut stream = daemon.connect();
+    stream
+        .write_all(b"POST /few HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n")
+        .unwrap();
+    let answer = Answer::read(&mut stream).unwrap();
+    assert_eq!(
+        (answer.outcome(), answer.header("connection")),
+        (refused(), Some("close"))
+    );
+}
+
+#[test]
+fn a_rule_takes_only_from_the_networks_that_it_lists() {
+    let daemon = Scenario::new().rules(RULES).start();
+    let signed = |client: &str, body: &str| {
+        let signature = crate::scenario::hmac_hex("s", body.as_bytes());
+        let sending = daemon.post("/rules").header("X-Forwarded-For", client);
+        sending
+            .header("X-Signature", &signature)
+            .json(body)
+            .send()
+            .outcome()
+    };
+    assert_eq!(signed("192.0.2.7", "{\"n\": 1}"), accepted());
+    daemon.eventually("one rule took it", || daemon.lines("near.jsonl") == 1);
+    assert_eq!(signed("198.51.100.7", "{\"n\": 2}"), accepted());
+    daemon.eventually("the other took it", || daemon.lines("far.jsonl") == 1);
+    assert_eq!((daemon.lines("near.jsonl"), daemon.lines("far.jsonl")), (1, 1));
+    // Genuine, and from elsewhere.
+    assert_eq!(signed("203.0.113.7", "{\"n\": 3}"), refused());
+    // A rule that only observes the proof lets nobody in whom its list does not.
+    assert_eq!(from(&daemon, "/rules", "203.0.113.7"), refused());
+    assert_eq!(from(&daemon, "/rules", "192.0.2.7"), refused());
+    assert_eq!(from(&daemon, "/rules", "198.51.100.7"), accepted());
+    daemon.eventually("it is taken and marked", || {
+        daemon.log().contains("only observes")
+    });
+}
+
+#[test]
+fn a_unix_socket_is_believed_where_the_list_says_so() {
+    let list = "X-Forwarded-For: 192.0.2.1\r\n";
+    let daemon = Scenario::new().rules(RULES).start();
+    assert_eq!([by_socket(&daemon, ""), by_socket(&daemon, list)], ["403", "403"]);
+    daemon.rewrite(&RULES.replace("[127.0.0.1, 10.0.0.0/8]", "[unix]"));
+    assert_eq!([by_socket(&daemon, ""), by_socket(&daemon, list)], ["403", "200"]);
+    // TCP peers are believed no longer.
+    assert_eq!(from(&daemon, "/few", "192.0.2.1"), refused());
+}
+
+#[test]
+fn lists_that_cannot_be_meant_are_found() {
+    let rules = "
+server: {trusted_proxies: [0.0.0.0/0, 10.0.0.0/40]}
+endpoints: {/a: {allow: []}, /b: {allow: [10.0.0.0/8]}}
+rules:
+  - {name: a, endpoint: /a, allow: [localhost, 5], verify: none, actions: [append: a]}
+  - {name: b, endpoint: /b, allow: 192.0.2.7, verify: none, actions: [append: b]}
+";
+    let output = Scenario::new().rules(rules).hookyard(&["check", "rules.yaml"]);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    for expected in [
+        "everybody is believed",
+        "invalid network `10.0.0.0/40`",
+        "an empty `allow` lets nobody in",
+        "invalid network `localhost`",
+        "a network is text",
+        "the endpoint `/b` lets none of these in",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn explain_says_who_is_not_let_in() {
+    let scenario = Scenario::new().rules(RULES);
+    let explained = |client: &str| {
+        let output = scenario.hookyard(&["explain", "rules.yaml", "--endpoint", "/few", "--client", client]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(
+        explained("192.0.2.9").starts_with("yes few"),
+        "{}",
+        explained("192.0.2.9")
+    );
+    let outside = explained("192.0.3.9");
+    assert!(
+        outside.starts_with("no  few: `allow` does not let 192.0.3.9 in"),
+        "{outside}"
+    );
+}
