@@ -4,9 +4,11 @@
 //! not find out (bad usage, unreachable).
 
 mod check;
+mod completions;
 mod events;
 mod exec;
 mod explain;
+mod man;
 mod place;
 mod secrets;
 mod send;
@@ -98,6 +100,14 @@ enum Command {
     ///
     /// Exit code 0: it is sound, or it is done; 1: it is not, or not while a daemon runs; 2: the store cannot be read.
     Store(store::Arguments),
+    /// Print what completes hookyard's command line in a shell.
+    #[command(
+        after_help = "Example:\n  hookyard completions bash > ~/.local/share/bash-completion/completions/hookyard"
+    )]
+    Completions(completions::Arguments),
+    /// Write the manual pages into a folder; for who makes a package of it.
+    #[command(hide = true)]
+    Man(man::Arguments),
     /// Become a command; for the daemon's own use.
     #[command(name = crate::act::exec::COMMAND, hide = true)]
     Exec(exec::Arguments),
@@ -131,6 +141,8 @@ pub fn run() -> ExitCode {
         Command::Events(arguments) => events::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
         Command::Exec(arguments) => exec::run(&arguments),
     })
 }

@@ -318,3 +318,47 @@ fn bad_usage_is_2_and_help_teaches() {
     let version = scenario.hookyard(&["--version"]);
     assert!(text(&version).0.starts_with("hookyard "));
 }
+
+#[test]
+fn completions_and_manual_pages_know_every_command_that_is_shown_and_none_that_is_not() {
+    let scenario = Scenario::new().file("man/here", "");
+    let (help, _) = text(&scenario.hookyard(&["--help"]));
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands: Vec<&str> = commands
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "help")
+        .collect();
+    assert!(
+        commands.contains(&"serve") && commands.contains(&"completions"),
+        "{help}"
+    );
+    assert!(!commands.contains(&"man"), "{help}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = scenario.hookyard(&["completions", shell]);
+        assert!(output.status.success(), "{output:?}");
+        let (script, _) = text(&output);
+        for command in &commands {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+        assert!(!script.contains("__exec"), "{shell}");
+        assert!(!script.contains("Write the manual pages"), "{shell}");
+    }
+    assert_eq!(scenario.hookyard(&["completions", "tcsh"]).status.code(), Some(2));
+
+    assert!(scenario.hookyard(&["man", "man"]).status.success());
+    let page = |name: &str| std::fs::read_to_string(scenario.folder().join("man").join(name));
+    for command in &commands {
+        let page = page(&format!("hookyard-{command}.1")).unwrap();
+        assert!(page.contains(".TH hookyard-"), "{page}");
+    }
+    assert!(page("hookyard-man.1").is_err() && page("hookyard-__exec.1").is_err());
+    let nowhere = scenario.hookyard(&["man", "nowhere"]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(
+        text(&nowhere)
+            .1
+            .starts_with("error: cannot write into `nowhere`: ")
+    );
+}

@@ -241,6 +241,40 @@ fn the_rules_of_the_readme_load() {
     }
 }
 
+#[test]
+fn the_rules_of_the_package_let_nobody_in_and_their_example_loads() {
+    let text = read("systemd/debian/rules.yaml");
+    let check = |text: &str| {
+        let scenario = Scenario::new().env("GITHUB_SECRET", "k").file("rules.yaml", text);
+        let output = scenario.hookyard(&["check", "--format", "json"]);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let found = check(&text);
+    assert_eq!(
+        (&found["loads"], &found["rules"]),
+        (&true.into(), &0.into()),
+        "{found:#}"
+    );
+    assert_eq!(found["findings"], serde_json::json!([]), "{found:#}");
+
+    let (before, example) = text.split_once("rules: []\n").unwrap();
+    let (_, example) = example.split_once("# rules:\n").unwrap();
+    let lines: Vec<&str> = example
+        .lines()
+        .map(|line| line.strip_prefix("# ").unwrap())
+        .collect();
+    let example = lines.join("\n");
+    // The script of the example is not on this machine.
+    let example = example.replace("/srv/site/deploy.sh", "/bin/true");
+    let found = check(&format!("{before}rules:\n{example}"));
+    assert_eq!(
+        (&found["loads"], &found["rules"]),
+        (&true.into(), &1.into()),
+        "{found:#}"
+    );
+    assert_eq!(found["findings"], serde_json::json!([]), "{found:#}");
+}
+
 /// With the certificates that the README names.
 fn certified(scenario: Scenario) -> Scenario {
     use std::os::unix::fs::PermissionsExt;
