@@ -139,14 +139,38 @@ pub struct Superseded {
 
 /// For how many leases there is room.
 ///
-/// A rule may have another leased only while it has fewer than are free: alone it gets half of them, two get a third
-/// each, and what comes for one that has none finds room until as many rules as there are slots are at work.
+/// A rule that has none leased may have one while any slot is free. Another it may have only while it has fewer than are
+/// free beside an eighth that is kept for those that have none: alone it gets nearly half of the slots, and what comes for
+/// others finds room. Where all slots are taken by more rules than that, each waits for one turn of theirs, not for what
+/// waits behind them: of the rules that may have another, that one gets it which has the fewest, then that which has had
+/// none for the longest time, then that whose delivery has been due for longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// How many deliveries may be leased at once.
     pub slots: usize,
     /// How many of one rule, at most.
     pub per_rule: usize,
+}
+
+impl Room {
+    /// Whether a rule that has `of_rule` leased may have another, when `all` are leased.
+    pub fn admits(self, of_rule: usize, all: usize) -> bool {
+        let free = self.slots.saturating_sub(all);
+        if of_rule == 0 {
+            return free > 0 && self.per_rule > 0;
+        }
+        of_rule < self.per_rule.min(free.saturating_sub(self.kept()))
+    }
+
+    /// How many of one rule are leased at once at most, when nothing else is.
+    pub fn most_of_one_rule(self) -> usize {
+        self.per_rule.min((self.slots - self.kept()).div_ceil(2).max(1))
+    }
+
+    /// How many slots are kept for rules that have none.
+    fn kept(self) -> usize {
+        self.slots / 8
+    }
 }
 
 /// What a call leases.

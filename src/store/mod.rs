@@ -14,9 +14,8 @@
 //! event that is compared with it; a remembered nonce is never shortened and keeps the event that it came with. A
 //! delivery that runs duplicates is always new. An event all of whose deliveries are duplicates leaves no trace.
 //!
-//! **Order.** Due deliveries of a rule are leased by due time, those of one due time in the order in which they were taken;
-//! so are those of all rules that may have another leased ([`Room`]). The deliveries of one event were taken in the order
-//! of [`Taking::deliveries`].
+//! **Order.** Due deliveries of a rule are leased by due time, those of one due time in the order in which they were taken.
+//! Rules take turns, as [`Room`] says. The deliveries of one event were taken in the order of [`Taking::deliveries`].
 //!
 //! **Fairness.** What waits for a rule that has no room stands in nobody else's way, however much it is.
 //!

@@ -33,6 +33,10 @@ pub(super) struct Contents {
     pub refused: VecDeque<Refused>,
     /// When secrets last matched, by endpoint, scheme and source.
     pub secrets: BTreeMap<[Arc<str>; 3], Timestamp>,
+    /// When each rule had its last turn, counted in turns; of this life.
+    pub turns: HashMap<Arc<str>, u64>,
+    /// How many turns there were.
+    pub turn: u64,
     /// Whether nothing more is answered.
     pub closed: bool,
 }
@@ -163,9 +167,9 @@ impl Contents {
     fn owe(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Taken {
         let id = DeliveryId::new(at);
         let mut displaced = Displaced::default();
-        let debounced_since = delivery
-            .debounce
-            .map(|_| self.stand_for(&delivery, at, &mut displaced));
+        // Also for one that does not wait itself, for the rules have changed meanwhile: an older one never comes after it.
+        let since = self.stand_for(&delivery, at, &mut displaced);
+        let debounced_since = delivery.debounce.map(|_| since);
         let due = match (delivery.debounce, debounced_since) {
             (Some(debounce), Some(since)) => debounce.due(at, since),
             _ => delivery.due,
@@ -208,9 +212,13 @@ impl Contents {
         loop {
             let waiting = self.deliveries.iter().enumerate();
             let with_room = waiting.filter(|(_, kept)| under_way.leave(room, &kept.delivery.rule));
-            // Those of one due time in the order in which they were taken.
-            let first = with_room.filter_map(|(at, kept)| Some((due(kept)?, at))).min();
-            let Some((_, at)) = first else { break };
+            let first = with_room.filter_map(|(at, kept)| {
+                let rule = &kept.delivery.rule;
+                let turn = self.turns.get(rule).copied().unwrap_or(0);
+                Some((under_way.of(rule), turn, due(kept)?, at))
+            });
+            // A rule's own by due time; rules by whose turn it is.
+            let Some((.., at)) = first.min() else { break };
             if self.end_debounce(at, now, &mut displaced) {
                 continue;
             }
@@ -222,6 +230,8 @@ impl Contents {
             };
             kept.delivery.state = State::Leased;
             under_way.add(&kept.delivery.rule);
+            self.turn += 1;
+            self.turns.insert(Arc::clone(&kept.delivery.rule), self.turn);
             leases.push(Lease {
                 delivery: kept.delivery.id,
                 rule: Arc::clone(&kept.delivery.rule),
@@ -428,10 +438,14 @@ impl UnderWay {
         *self.of.entry(Arc::clone(rule)).or_default() += 1;
     }
 
+    /// How many of a rule.
+    fn of(&self, rule: &str) -> usize {
+        self.of.get(rule).copied().unwrap_or(0)
+    }
+
     /// Whether they leave room for another of a rule.
     fn leave(&self, room: Room, rule: &str) -> bool {
-        let free = room.slots.saturating_sub(self.all);
-        self.of.get(rule).copied().unwrap_or(0) < room.per_rule.min(free)
+        room.admits(self.of(rule), self.all)
     }
 }
 

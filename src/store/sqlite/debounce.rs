@@ -52,6 +52,7 @@ pub(super) fn stand_for(
     };
     for (member, first) in waiting {
         since = since.min(Timestamp::from_millis(first));
+        batch.tally.quiet -= 1;
         withdraw(batch, member, at, reason::DEBOUNCED, displaced)?;
     }
     Ok(since)
@@ -64,10 +65,16 @@ pub(super) fn due(
     at: Timestamp,
     displaced: &mut Displaced,
 ) -> rusqlite::Result<(Timestamp, Option<Timestamp>)> {
+    // Also for one that does not wait itself, for the rules have changed meanwhile: an older one never comes after it.
+    let since = if batch.quiet() > 0 {
+        stand_for(batch, delivery, at, displaced)?
+    } else {
+        at
+    };
     let Some(debounce): Option<Debounce> = delivery.debounce else {
         return Ok((delivery.due, None));
     };
-    let since = stand_for(batch, delivery, at, displaced)?;
+    batch.tally.quiet += 1;
     Ok((debounce.due(at, since), Some(since)))
 }
 
@@ -91,12 +98,14 @@ impl Change for Over {
                 let lane: Option<Arc<str>> = row.get(0)?;
                 let overlap: Option<String> = row.get(2)?;
                 let ids: (String, String) = (row.get(3)?, row.get(4)?);
-                Ok((lane, row.get(1)?, overlap, ids))
+                let limit: i64 = row.get(1)?;
+                Ok((lane, u32::try_from(limit).unwrap_or(1).max(1), overlap, ids))
             })
             .optional()?;
         let Some((name, limit, overlap, (id, event))) = found else {
             return Ok(Displaced::default());
         };
+        batch.tally.quiet -= 1;
         let mut displaced = Displaced::default();
         let overlap = Overlap::from_name(&overlap.unwrap_or_default());
         let lane = name.map(|name| Lane { name, limit, overlap });

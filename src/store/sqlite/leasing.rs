@@ -62,8 +62,14 @@ impl Drop for Offer {
 }
 
 impl Writer {
-    /// The first in the queues of rules that may have another leased, read on from the disk if need be.
+    /// The first to be due of rules that may have another leased.
     pub fn first(&mut self, room: Room) -> rusqlite::Result<Option<Waits>> {
+        self.read_on()?;
+        Ok(self.queue.first(room))
+    }
+
+    /// Sees to it that the heads of all queues hold what comes first, read on from the disk if need be.
+    fn read_on(&mut self) -> rusqlite::Result<()> {
         let connection = &self.file.connection;
         if !self.queue.is_complete() {
             self.queue.begin(reading::rules_that_wait(connection)?);
@@ -72,7 +78,7 @@ impl Writer {
             let read = reading::places_after(connection, &rule, after, count)?;
             self.queue.refill(&rule, &read, count);
         }
-        Ok(self.queue.first(room))
+        Ok(())
     }
 
     /// Leases what is due, in order.
@@ -81,6 +87,11 @@ impl Writer {
         match self.lease_into(&mut leased, room, now) {
             Ok(()) => {
                 leased.held_back = self.queue.is_due(now.as_millis());
+                Ok(leased)
+            }
+            // What has given way has done so: whoever asks must learn of it.
+            Err(error) if leased.displaced != Displaced::default() => {
+                tracing::warn!(%error, "not all that is due could be leased");
                 Ok(leased)
             }
             Err(error) => {
@@ -97,8 +108,8 @@ impl Writer {
         let mut events = Events::new();
         let mut bytes = 0;
         while bytes < BYTES {
-            let first = self.first(room).map_err(|error| self.meaning(&error))?;
-            let Some(waits) = first.filter(|waits| waits.place.due <= now.as_millis()) else {
+            self.read_on().map_err(|error| self.meaning(&error))?;
+            let Some(waits) = self.queue.next(room, now.as_millis()) else {
                 break;
             };
             let lease = match self.fresh.take(waits.place.seq) {
