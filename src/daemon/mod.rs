@@ -90,6 +90,10 @@ pub fn run(path: &Path) -> Result<(), StartError> {
 }
 
 /// From the store to the last answer.
+#[expect(
+    clippy::too_many_lines,
+    reason = "the lights go on one after the other, to be read in one place"
+)]
 async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), String> {
     let clock = Clock::system();
     let started = clock.now();
@@ -108,13 +112,14 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
     let (fresh, under_way) = (Arc::new(Fresh::default()), Arc::new(Running::default()));
     let actor = Arc::new(Actor::new().map_err(|error| format!("cannot make requests: {error}"))?);
+    // What waits is not to wait longer because the machine's clock is set back.
+    let steady = Clock::steady(clock.clone());
     let aftermath = Aftermath::new(&under_way, &waiting, &fresh, &actor);
     let dispatch = Arc::new(Dispatch {
         store: Arc::clone(&shared),
         live: Arc::clone(&live),
         actor,
-        // What waits for another attempt is not to wait longer because the machine's clock is set back.
-        clock: Clock::steady(clock.clone()),
+        clock: steady.clone(),
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
         fresh: Arc::clone(&fresh),
@@ -134,6 +139,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         writing: stopping.writing.clone(),
         learning: Learning::new(relearn),
         aftermath,
+        clock: steady,
         usage: Arc::clone(&usage),
     });
     let door = Arc::new(Door {

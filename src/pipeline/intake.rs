@@ -18,6 +18,7 @@ use super::reply::{Reply, outcome};
 use super::usage::Usage;
 use super::waiting::Waiting;
 use crate::act::Occasion;
+use crate::clock::{Clock, Timestamp};
 use crate::payload::{self, Event, Kind, Undecodable};
 use crate::report::{self, Arrival, metrics};
 use crate::rules::{Concurrency, Endpoint, OnDuplicate};
@@ -43,6 +44,8 @@ pub struct Intake {
     pub learning: Learning,
     /// Sees to what gives way to what comes.
     pub aftermath: Aftermath,
+    /// The time by which deliveries are leased.
+    pub clock: Clock,
     /// Which secrets are in use.
     pub usage: Arc<Usage>,
 }
@@ -109,10 +112,12 @@ impl Intake {
         // Both before the write: dispatch may have done it all before the write returns to us.
         let wait = (awaited > 0).then(|| self.waiting.enter(id, awaited));
         self.fresh.add(&event);
+        let now = self.clock.now();
         let taking = Taking {
             received: Arc::clone(&kept),
             decode: endpoint.decode.name().to_owned(),
-            deliveries: matched.iter().map(|one| delivery(one, &event)).collect(),
+            deliveries: matched.iter().map(|one| delivery(one, &event, now)).collect(),
+            now,
         };
         let Some(taken) = self.write_down(&kept, taking).await else {
             return Answer::unavailable();
@@ -299,8 +304,8 @@ fn names(received: &Received) -> String {
 }
 
 /// One event owed to one rule, due now.
-fn delivery(one: &Match<'_>, event: &Event) -> NewDelivery {
-    let now = event.received.at;
+fn delivery(one: &Match<'_>, event: &Event, now: Timestamp) -> NewDelivery {
+    let at = event.received.at;
     NewDelivery {
         lane: one
             .rule
@@ -309,7 +314,7 @@ fn delivery(one: &Match<'_>, event: &Event) -> NewDelivery {
             .map(|concurrency| lane(one, concurrency, event)),
         rule: Arc::clone(&one.rule.name),
         nonces: one.proof.nonces.clone(),
-        remember_until: now.plus(one.proof.memory(one.rule.replay_window)),
+        remember_until: at.plus(one.proof.memory(one.rule.replay_window)),
         run_duplicates: one.rule.on_duplicate == OnDuplicate::Run,
         debounce: one.rule.debounce,
         due: now,

@@ -47,6 +47,8 @@ pub struct Taking {
     pub decode: String,
     /// One delivery for each rule that wants it.
     pub deliveries: Vec<NewDelivery>,
+    /// Now, by the clock by which deliveries are leased; it is not that of the arrival where the machine's clock was set.
+    pub now: Timestamp,
 }
 
 /// An event owed to one rule.

@@ -222,6 +222,7 @@ impl Life {
             writing: TaskTracker::new(),
             learning: Learning::new(mpsc::channel(1).0),
             aftermath,
+            clock: clock.clone(),
             usage: Arc::new(Usage::default()),
         };
         Self {

@@ -221,6 +221,7 @@ pub fn taking_of(received: &Received, deliveries: &[NewDelivery]) -> Taking {
         received: Arc::new(received.clone()),
         decode: "json".to_owned(),
         deliveries: deliveries.to_vec(),
+        now: received.at,
     }
 }
 

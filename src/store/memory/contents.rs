@@ -95,14 +95,14 @@ impl Contents {
             self.make_room(taking.received.id)?;
         }
         let event = taking.received.id;
-        let at = taking.received.at;
+        let (at, now) = (taking.received.at, taking.now);
         let mut taken = Vec::with_capacity(novelties.len());
         for (delivery, novelty) in taking.deliveries.into_iter().zip(novelties) {
             taken.push(match novelty {
                 Novelty::Duplicate(of) => Taken::Duplicate { of },
                 Novelty::New => {
                     self.remember(&delivery, event, at);
-                    self.owe(delivery, event, at)
+                    self.owe(delivery, event, now)
                 }
             });
         }

@@ -131,7 +131,7 @@ impl Change for Take {
                 continue;
             }
             batch.tally.nonces += self.remember(batch, delivery)?;
-            let at = self.taking.received.at;
+            let at = self.taking.now;
             let mut displaced = Displaced::default();
             let (due, debounced_since) = debounce::due(batch, delivery, at, &mut displaced)?;
             let due = due.as_millis();
