@@ -351,6 +351,8 @@ pub struct Server {
     pub public_url: Option<String>,
     /// Whose word is believed on where a request comes from.
     pub trusted_proxies: Peers,
+    /// Who speaks the PROXY protocol, and must.
+    pub proxy_protocol: Peers,
     /// How long a request's head may take, and again its body.
     pub request_timeout: Duration,
     /// How many connections are open at once; more wait in the kernel's queue.
