@@ -314,13 +314,26 @@ pub enum Listen {
         /// Whether it is served with TLS.
         tls: bool,
     },
-    /// A unix socket at this path.
-    Unix(PathBuf),
+    /// A unix socket.
+    Unix(Socket),
     /// The sockets that systemd hands over.
     Systemd {
         /// Whether those of TCP are served with TLS.
         tls: bool,
     },
+}
+
+/// A unix socket, and who may connect to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its permissions: whoever may write may connect.
+    pub mode: u32,
+    /// Its owner; none: the daemon's user.
+    pub user: Option<u32>,
+    /// Its group; none: the daemon's group.
+    pub group: Option<u32>,
 }
 
 impl Listen {
