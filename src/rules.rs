@@ -325,13 +325,26 @@ pub enum Listen {
         /// Whether it is served with TLS.
         tls: bool,
     },
-    /// A unix socket at this path.
-    Unix(PathBuf),
+    /// A unix socket.
+    Unix(Socket),
     /// The sockets that systemd hands over.
     Systemd {
         /// Whether those of TCP are served with TLS.
         tls: bool,
     },
+}
+
+/// A unix socket, and who may connect to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its permissions: whoever may write may connect.
+    pub mode: u32,
+    /// Its owner; none: the daemon's user.
+    pub user: Option<u32>,
+    /// Its group; none: the daemon's group.
+    pub group: Option<u32>,
 }
 
 impl Listen {
@@ -362,6 +375,8 @@ pub struct Server {
     pub public_url: Option<String>,
     /// Whose word is believed on where a request comes from.
     pub trusted_proxies: Peers,
+    /// Who speaks the PROXY protocol, and must.
+    pub proxy_protocol: Peers,
     /// How long a request's head may take, and again its body.
     pub request_timeout: Duration,
     /// How many connections are open at once; more wait in the kernel's queue.

@@ -41,6 +41,7 @@ pub struct ServerShape {
     pub listen: Option<IgnoredAny>,
     pub public_url: Option<String>,
     pub trusted_proxies: Option<IgnoredAny>,
+    pub proxy_protocol: Option<IgnoredAny>,
     pub max_body: Option<Size>,
     pub request_timeout: Option<Period>,
     pub max_connections: Option<u32>,

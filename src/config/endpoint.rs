@@ -204,6 +204,11 @@ impl<'d> Draft<'d> {
         index
     }
 
+    /// Whether something of it is verified by this scheme.
+    pub fn verifies_by(&self, scheme: &str) -> bool {
+        self.verifications.iter().any(|known| known.scheme() == scheme)
+    }
+
     /// The verification at `index`.
     pub fn verification_at(&self, index: usize) -> Option<&Verification> {
         self.verifications.get(index)

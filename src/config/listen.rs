@@ -3,21 +3,31 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use nix::unistd::{Group, User};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::diagnostic::Findings;
-use crate::rules::Listen;
+use crate::rules::{Listen, Socket};
 use crate::yaml::Node;
 
 /// `server.listen`: this machine alone, until told otherwise.
 const DEFAULT: &str = "127.0.0.1:9000";
 
+/// Who may connect to a unix socket, until told otherwise: the daemon's user and group.
+const SOCKET_MODE: u32 = 0o660;
+
 /// One of `server.listen`, as a mapping.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: its place is needed")]
 struct Fields {
-    address: String,
+    address: Option<String>,
+    unix: Option<String>,
     tls: Option<bool>,
+    mode: Option<IgnoredAny>,
+    user: Option<IgnoredAny>,
+    group: Option<IgnoredAny>,
 }
 
 /// Reads `server.listen`: one address, or a list of them, each with its own finding. `tls` says whether the daemon has
@@ -38,13 +48,23 @@ pub fn compile(node: Option<Node<'_>>, tls: bool, findings: &mut Findings) -> Ve
 }
 
 fn one(node: Node<'_>, tls: bool, findings: &mut Findings) -> Option<Listen> {
+    const HINT: &str = "write `127.0.0.1:9000`, `unix:/run/…` or `systemd`";
     let (text, place, own) = if node.is_mapping() {
         let fields: Fields = node.read(findings)?;
-        let place = node.get("address").unwrap_or(node);
-        (fields.address, place, fields.tls)
+        let (key, text) = match (fields.address, fields.unix) {
+            (Some(address), None) => ("address", address),
+            (None, Some(path)) => ("unix", format!("unix:{path}")),
+            _ => {
+                let finding = node.error("listen", "either `address` or `unix` says where");
+                findings
+                    .push(finding.hint("write `{address: 0.0.0.0:443}` or `{unix: /run/…, mode: \"0660\"}`"));
+                return None;
+            }
+        };
+        (text, node.get(key).unwrap_or(node), fields.tls)
     } else {
         let Some(text) = node.as_str() else {
-            findings.push(node.error("listen", "an address to listen on is text"));
+            findings.push(node.error("listen", "an address to listen on is text").hint(HINT));
             return None;
         };
         (text.to_owned(), node, None)
@@ -54,19 +74,86 @@ fn one(node: Node<'_>, tls: bool, findings: &mut Findings) -> Option<Listen> {
         let finding = place.error("listen", "there is no certificate to serve it with");
         findings.push(finding.hint("set `server.tls: {cert: …, key: …}`"));
     }
-    match parse(&text, own.unwrap_or(tls)) {
-        Ok(Listen::Unix(_)) if own.is_some() => {
-            let place = node.get("tls").unwrap_or(node);
-            findings.push(place.error("listen", "a unix socket is never served with TLS"));
-            None
-        }
-        Ok(address) => Some(address),
+    let listen = match parse(&text, own.unwrap_or(tls)) {
+        Ok(listen) => listen,
         Err(message) => {
-            let finding = place.error("listen", message);
-            findings.push(finding.hint("write `127.0.0.1:9000`, `unix:/run/…` or `systemd`"));
-            None
+            findings.push(place.error("listen", message).hint(HINT));
+            return None;
         }
+    };
+    let Listen::Unix(socket) = listen else {
+        for key in ["mode", "user", "group"] {
+            if let Some(place) = node.get(key) {
+                findings.push(place.error("listen", format!("`{key}` is that of a unix socket")));
+            }
+        }
+        return Some(listen);
+    };
+    if let Some(place) = own.and_then(|_| node.get("tls")) {
+        findings.push(place.error("listen", "a unix socket is never served with TLS"));
     }
+    Some(Listen::Unix(Socket {
+        mode: match node.given("mode") {
+            Some(node) => mode(node, findings)?,
+            None => socket.mode,
+        },
+        user: match node.given("user") {
+            Some(node) => Some(number(node, "user", user_number, findings)?),
+            None => None,
+        },
+        group: match node.given("group") {
+            Some(node) => Some(number(node, "group", group_number, findings)?),
+            None => None,
+        },
+        ..socket
+    }))
+}
+
+/// Reads permissions, in octal digits.
+fn mode(node: Node<'_>, findings: &mut Findings) -> Option<u32> {
+    // As a number nobody could tell `0660` from 660.
+    let mode = node.as_str().and_then(|text| u32::from_str_radix(text, 8).ok());
+    let mode = mode.filter(|mode| *mode <= 0o777);
+    if mode.is_none() {
+        let finding = node.error("listen", "a mode is octal digits in quotes, `000` to `0777`");
+        findings.push(finding.hint("write `mode: \"0660\"`"));
+    }
+    mode
+}
+
+/// Reads a user or a group, by name or number.
+fn number(
+    node: Node<'_>,
+    what: &str,
+    named: fn(&str) -> nix::Result<Option<u32>>,
+    findings: &mut Findings,
+) -> Option<u32> {
+    let written = node
+        .value()
+        .as_u64()
+        .and_then(|number| u32::try_from(number).ok());
+    if written.is_some() {
+        return written;
+    }
+    let Some(name) = node.as_str() else {
+        findings.push(node.error("listen", format!("a {what} is a name or a number")));
+        return None;
+    };
+    let message = match named(name) {
+        Ok(Some(number)) => return Some(number),
+        Ok(None) => format!("there is no {what} `{name}`"),
+        Err(error) => format!("the {what} `{name}` cannot be looked up: {error}"),
+    };
+    findings.push(node.error("listen", message));
+    None
+}
+
+fn user_number(name: &str) -> nix::Result<Option<u32>> {
+    Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
+}
+
+fn group_number(name: &str) -> nix::Result<Option<u32>> {
+    Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
 }
 
 /// Reads `host:port`, `unix:/path` or `systemd`.
@@ -77,7 +164,12 @@ fn parse(text: &str, tls: bool) -> Result<Listen, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         // The kernel's bound on the length of a unix socket's path (sun_path) is 108 bytes with its NUL.
         return if path.starts_with('/') && path.len() < 108 {
-            Ok(Listen::Unix(PathBuf::from(path)))
+            Ok(Listen::Unix(Socket {
+                path: PathBuf::from(path),
+                mode: SOCKET_MODE,
+                user: None,
+                group: None,
+            }))
         } else {
             Err(format!(
                 "`{text}`: a unix socket needs an absolute path of less than 108 bytes"

@@ -75,6 +75,9 @@ pub fn server(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings
         trusted_proxies: given("trusted_proxies")
             .map(|node| Peers::compile(node, findings))
             .unwrap_or_default(),
+        proxy_protocol: given("proxy_protocol")
+            .map(|node| Peers::compile(node, findings))
+            .unwrap_or_default(),
         request_timeout: period(shape.request_timeout, DEFAULT_REQUEST_TIMEOUT),
         max_connections: shape.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS) as usize,
         stop_grace: period(shape.stop_grace, DEFAULT_STOP_GRACE),

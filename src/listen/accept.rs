@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bind::Bound;
-use super::connection::converse;
-use super::request::Door;
-use super::secure;
+use super::request::{self, Door};
+use super::{connection, proxied, secure};
 use crate::pulse::Pulse;
 
 /// How long accepting rests when the machine has no file descriptor left.
@@ -63,18 +63,17 @@ impl Peers {
     /// Serves one connection in a task of its own, which keeps its place until it ends.
     fn admit(&self, peer: Peer, tls: bool, place: OwnedSemaphorePermit) {
         let (door, over) = (Arc::clone(&self.door), self.over.clone());
-        let secured = tls.then(|| self.security());
+        let secured = if tls { self.security() } else { None };
+        if tls && secured.is_none() {
+            // Never in the clear what is to be served with TLS; no reload brings it about.
+            return;
+        }
         self.connections.spawn(async move {
             let client = peer.address();
             let conversation = async {
-                match (peer, secured) {
-                    (Peer::Unix(stream), _) => converse(stream, None, door).await,
-                    (Peer::Tcp(stream, _), None) => converse(stream, client, door).await,
-                    // Its certificate is gone, which no reload brings about.
-                    (Peer::Tcp(..), Some(None)) => {}
-                    (Peer::Tcp(stream, _), Some(Some(config))) => {
-                        secure::converse(stream, client, config, door).await;
-                    }
+                match peer {
+                    Peer::Unix(stream) => converse(stream, None, None, door).await,
+                    Peer::Tcp(stream, address) => converse(stream, Some(address), secured, door).await,
                 }
             };
             tokio::select! {
@@ -86,6 +85,37 @@ impl Peers {
             }
             drop(place);
         });
+    }
+}
+
+/// Serves one connection of a peer at this address: first, where it is listed for that, it says whose it is.
+async fn converse<S>(
+    mut stream: S,
+    address: Option<IpAddr>,
+    secured: Option<Arc<ServerConfig>>,
+    door: Arc<Door>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut peer = request::Peer {
+        address,
+        certificate: None,
+    };
+    if door.live.current().server.proxy_protocol.holds(address) {
+        let told = tokio::select! {
+            told = timeout(door.request_timeout, proxied::read(&mut stream, address)) => told,
+            () = door.closing.cancelled() => return,
+        };
+        let client = address.map(tracing::field::display);
+        peer.address = match told {
+            Ok(Ok(told)) => told,
+            Ok(Err(error)) => return tracing::info!(%error, client, "PROXY protocol"),
+            Err(_) => return tracing::info!(client, "PROXY protocol: too slow"),
+        };
+    }
+    match secured {
+        None => connection::converse(stream, peer, door).await,
+        Some(config) => secure::converse(stream, peer.address, config, door).await,
     }
 }
 

@@ -9,6 +9,7 @@ mod connection;
 mod forwarded;
 mod limit;
 mod patience;
+mod proxied;
 mod request;
 mod second;
 mod secure;

@@ -21,10 +21,19 @@ use crate::live::Live;
 use crate::pipeline::{Answer, Intake};
 use crate::report;
 use crate::rules::{Endpoint, RuleSet};
-use crate::verify::{EventId, Received};
+use crate::verify::{Certificate, EventId, Received};
 
 /// After this answer the connection is ended.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// The other end of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Its address, if it has one.
+    pub address: Option<IpAddr>,
+    /// The certificate that it has presented, if it has, and that holds.
+    pub certificate: Option<Arc<Certificate>>,
+}
 
 /// What a request meets first.
 pub struct Door {
@@ -49,7 +58,7 @@ impl Door {
     pub async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: Peer,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         // Taken once: a reload in between does not mix two sets in one request.
         let rules = self.live.current();
@@ -72,7 +81,7 @@ impl Door {
     pub async fn answer_in_turn(
         &self,
         request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: Peer,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         match tokio::time::timeout(self.request_timeout, self.room.acquire()).await {
             Ok(Ok(_place)) => self.answer(request, peer).await,
@@ -85,11 +94,12 @@ impl Door {
         &self,
         rules: &'r RuleSet,
         request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: Peer,
     ) -> Result<(&'r Endpoint, Received), Answer> {
         let (head, body) = request.into_parts();
-        let client = forwarded::client(peer, &head.headers, &rules.server.trusted_proxies);
+        let client = forwarded::client(peer.address, &head.headers, &rules.server.trusted_proxies);
         let (endpoint, mut received) = self.route(rules, head, client).map_err(|answer| *answer)?;
+        received.certificate = peer.certificate;
         if !endpoint.lets_in(client) {
             let answer = self.intake.bar(endpoint, &received);
             return Err(before(&body, answer));
@@ -168,6 +178,7 @@ impl Door {
             query: head.uri.query().unwrap_or_default().to_owned(),
             parameters,
             client,
+            certificate: None,
             method: head.method,
             headers: head.headers,
             body: Bytes::new(),

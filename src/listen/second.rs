@@ -5,7 +5,6 @@
 //! asked for longer than the request timeout is ended, however busily its peer pings, and so is one that takes no answers;
 //! and of all connections together no more requests are under way than HTTP/1 could have.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::MAX_HEAD;
-use super::request::Door;
+use super::request::{Door, Peer};
 
 /// How many requests may be under way on a connection; RFC 9113 §6.5.2 asks for no fewer than 100.
 const MAX_STREAMS: u32 = 100;
@@ -50,10 +49,11 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
 }
 
 /// Serves one connection to its end, as [`super::connection::converse`] does.
-pub async fn converse<S>(stream: S, client: Option<IpAddr>, door: Arc<Door>)
+pub async fn converse<S>(stream: S, peer: Peer, door: Arc<Door>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let client = peer.address;
     let (closing, limit) = (door.closing.clone(), door.request_timeout);
     let streams = Streams {
         tasks: TaskTracker::new(),
@@ -63,10 +63,10 @@ where
     let _ends = streams.over.clone().drop_guard();
     let (under_way, mut busy) = watch::channel(0_usize);
     let service = service_fn(move |request| {
-        let door = Arc::clone(&door);
+        let (door, peer) = (Arc::clone(&door), peer.clone());
         let counted = Counted::new(under_way.clone());
         async move {
-            let answer = door.answer_in_turn(request, client).await;
+            let answer = door.answer_in_turn(request, peer).await;
             drop(counted);
             answer
         }

@@ -39,6 +39,7 @@ mod handshakes;
 mod imports;
 mod jwt;
 mod learning;
+mod listening;
 mod logs;
 mod main_job;
 mod manual;

@@ -111,6 +111,7 @@ fn every_key_stands_in_the_example() {
         "src/verify/scheme/signature/settings.rs",
         "src/verify/scheme/adyen.rs",
         "src/verify/scheme/token.rs",
+        "src/verify/scheme/client_cert.rs",
         "src/verify/scheme/credentials.rs",
         "src/verify/scheme/jwt/settings.rs",
         "src/act/run/mod.rs",
@@ -281,6 +282,7 @@ fn certified(scenario: Scenario) -> Scenario {
     let issued = rcgen::generate_simple_self_signed(["ledger.internal".to_owned()]).unwrap();
     let scenario = scenario
         .file("internal-ca.pem", issued.cert.pem())
+        .file("clients.pem", issued.cert.pem())
         .file("fullchain.pem", issued.cert.pem())
         .file("privkey.pem", issued.signing_key.serialize_pem())
         .file("hookyard.pem", issued.cert.pem())

@@ -13,7 +13,8 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use tokio::task::JoinSet;
 
@@ -335,6 +336,112 @@ fn what_is_wrong_with_a_certificate_is_found() {
             "{tls}: {status:?} {said}"
         );
     }
+}
+
+/// What a client of this name presents.
+fn presenting(ca: &Authority, clients: &Authority, name: &str) -> ClientConfig {
+    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let own = signed(clients, &params);
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.der().clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_protocol_versions(rustls::ALL_VERSIONS).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+    builder
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![own.der], key)
+        .unwrap()
+}
+
+#[test]
+fn a_sender_is_known_by_its_certificate() {
+    let [ca, clients, others] = [authority(), authority(), authority()];
+    let rules = "
+server: {listen: 127.0.0.1:0, tls: {cert: cert.pem, key: key.pem, client_ca: clients.pem}}
+rules:
+  - {name: ci, endpoint: /ci, verify: {client_cert: {san: ci.internal}}, actions: [append: ci.jsonl]}
+  - {name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}
+";
+    let daemon = scene(&pair(&ca), rules)
+        .file("clients.pem", clients.pem())
+        .start();
+    let mut known = connect(&daemon, presenting(&ca, &clients, "ci.internal")).unwrap();
+    assert_eq!(post(&mut known, "/ci"), "200");
+    let mut other = connect(&daemon, presenting(&ca, &clients, "web.internal")).unwrap();
+    assert_eq!(
+        (post(&mut other, "/ci"), post(&mut other, "/open")),
+        ("403".into(), "200".into())
+    );
+    let mut without = connect(&daemon, any(&ca)).unwrap();
+    assert_eq!(
+        (post(&mut without, "/ci"), post(&mut without, "/open")),
+        ("403".into(), "200".into())
+    );
+    // Signed by nobody that is trusted: the handshake fails, with TLS 1.3 at the first answer.
+    let stranger = connect(&daemon, presenting(&ca, &others, "ci.internal"));
+    let sent = stranger.and_then(|mut stream| {
+        stream.write_all(b"POST /ci HTTP/1.1\r\nHost: h\r\n\r\n")?;
+        stream.read(&mut [0; 1])
+    });
+    assert!(sent.is_err() || matches!(sent, Ok(0)), "{sent:?}");
+    daemon.eventually("the log says why", || {
+        let log = daemon.log();
+        log.contains("the certificate of the client is not asked for")
+            && log.contains("the client has presented no certificate")
+            && log.contains("TLS handshake")
+    });
+    // Without an authority nobody could ever present one.
+    let alone = rules.replace(", client_ca: clients.pem", "");
+    let output = scene(&pair(&ca), &alone).hookyard(&["check", "rules.yaml"]);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("nobody is asked for the certificate that `/ci` wants"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_proxy_protocol_comes_before_tls() {
+    let ca = authority();
+    let rules =
+        open("request_timeout: 2s, proxy_protocol: 127.0.0.1") + "endpoints: {/open: {allow: 192.0.2.7}}\n";
+    let daemon = scene(&pair(&ca), &rules).start();
+    let through = |head: &[u8]| {
+        let mut socket = daemon.connect();
+        socket.write_all(head).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut session = ClientConnection::new(Arc::new(any(&ca)), name).unwrap();
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        Ok::<_, std::io::Error>(post(&mut StreamOwned::new(session, socket), "/open"))
+    };
+    assert_eq!(
+        through(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n").unwrap(),
+        "200"
+    );
+    assert_eq!(
+        through(b"PROXY TCP4 192.0.2.8 198.51.100.1 4711 443\r\n").unwrap(),
+        "403"
+    );
+    let second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb";
+    assert_eq!(through(second).unwrap(), "200");
+    // Who must speak it and does not, or only begins to, is cut off.
+    assert!(through(b"").is_err());
+    let begun = Instant::now();
+    let mut half = daemon.connect();
+    half.write_all(b"PROXY TCP4 192.").unwrap();
+    let mut rest = Vec::new();
+    drop(half.read_to_end(&mut rest));
+    assert!(rest.is_empty() && begun.elapsed() < Duration::from_secs(15));
+    daemon.eventually("the log says so", || {
+        daemon.log().matches("PROXY protocol").count() >= 2
+    });
+    // Of anybody else it is no request, nor is it believed.
+    daemon.rewrite(&rules.replace("proxy_protocol: 127.0.0.1", "proxy_protocol: 192.0.2.1"));
+    assert!(through(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n").is_err());
+    assert_eq!(through(b"").unwrap(), "403");
 }
 
 /// Somebody who speaks HTTP/2.

@@ -103,6 +103,7 @@ impl World {
             query: String::new(),
             parameters: Vec::new(),
             client: None,
+            certificate: None,
             headers: HeaderMap::new(),
             body: Bytes::from(format!("{{\"group\": {group}}}")),
         };

@@ -191,6 +191,7 @@ pub fn arrival(millis: i64) -> Received {
         query: "a=1&b=%00".to_owned(),
         parameters: vec![("app".to_owned(), "café".to_owned())],
         client: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        certificate: None,
         headers,
         body: Bytes::from_static(b"{\"ref\": \"main\"}\x00\xff"),
     }
