@@ -150,6 +150,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         clock: clock.clone(),
         request_timeout: server.request_timeout,
         closing: stopping.accepting.clone(),
+        over: stopping.leasing.clone(),
     });
 
     let listeners = with_pulses(listeners);

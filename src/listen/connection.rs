@@ -3,9 +3,10 @@
 //! What hyper refuses itself never meets the door; it is noted here.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -21,10 +22,13 @@ use crate::report;
 
 /// How large a request's head may be, in bytes; a larger one is answered 431.
 pub const MAX_HEAD: usize = 64 << 10;
+/// How long a peer that was let in before the daemon began to stop, and has said nothing yet, may take to begin.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 /// What stands for the path of a request whose head was not understood.
 const NO_PATH: &str = "(unread)";
 
-/// Serves one connection to its end. Once the door is closing it is ended after the request that is in flight.
+/// Serves one connection to its end. Once the door is closing it is ended after the request that is in flight, or
+/// about to be.
 pub async fn converse<S>(stream: S, peer: Peer, door: Arc<Door>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -36,7 +40,7 @@ where
         async move { door.answer(request, peer).await }
     });
     let stream = Patient::new(stream, timeout);
-    let owed = stream.owed();
+    let (owed, heard) = (stream.owed(), stream.heard());
     let stream = TokioIo::new(stream);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -53,11 +57,16 @@ where
         ended
     } else {
         let mut asked = false;
+        let mut silent = pin!(tokio::time::sleep(FIRST_WORD));
         poll_fn(|context| {
             loop {
                 let polled = Pin::new(&mut connection).poll(context);
                 // hyper takes half a head on a kept connection for idleness, and would close without a word.
                 if polled.is_ready() || asked || owed.load(Ordering::Relaxed) {
+                    return polled;
+                }
+                // Its request is on its way, and hyper would close without a word here, too.
+                if !heard.load(Ordering::Relaxed) && silent.as_mut().poll(context).is_pending() {
                     return polled;
                 }
                 Pin::new(&mut connection).graceful_shutdown();

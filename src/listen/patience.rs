@@ -20,6 +20,7 @@ pub struct Patient<S> {
     stream: S,
     limit: Duration,
     owed: Arc<AtomicBool>,
+    heard: Arc<AtomicBool>,
     /// Runs while something is to be written that the peer does not take.
     stuck: Option<Pin<Box<Sleep>>>,
 }
@@ -31,6 +32,7 @@ impl<S> Patient<S> {
             stream,
             limit,
             owed: Arc::default(),
+            heard: Arc::default(),
             stuck: None,
         }
     }
@@ -38,6 +40,11 @@ impl<S> Patient<S> {
     /// Whether the peer has said something since it was last answered.
     pub fn owed(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.owed)
+    }
+
+    /// Whether the peer has said anything at all.
+    pub fn heard(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.heard)
     }
 
     /// Whether something was to be written that has not been taken yet.
@@ -73,6 +80,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
             self.owed.store(true, Ordering::Relaxed);
+            self.heard.store(true, Ordering::Relaxed);
         }
         read
     }

@@ -49,8 +49,10 @@ pub struct Door {
     pub request_timeout: Duration,
     /// Room for requests of HTTP/2, of which one connection may bring many.
     pub room: Semaphore,
-    /// Nothing new is taken: the daemon is stopping.
+    /// No connection is accepted any more, and none kept beyond its request: the daemon is stopping.
     pub closing: CancellationToken,
+    /// Nothing new is taken: the grace of stopping is over.
+    pub over: CancellationToken,
 }
 
 impl Door {
@@ -145,7 +147,8 @@ impl Door {
             let answer = Answer::new(StatusCode::BAD_REQUEST, "bad request", None);
             return Err(turn_away(closing(answer), why));
         }
-        if self.closing.is_cancelled() {
+        // Before that, what comes on a connection that was accepted is taken: some senders come once and never again.
+        if self.over.is_cancelled() {
             return Err(turn_away(
                 closing(Answer::unavailable()),
                 "the daemon is stopping",
