@@ -142,11 +142,10 @@ fn a_store_that_cannot_be_written_is_told_as_soon_as_it_is_known() {
     let other = rusqlite::Connection::open(daemon.folder().join("hookyard.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(send(&daemon, 0).status, 503);
+    // Or it is about to write something else, and does not answer.
     let (text, code) = status(&daemon, &["--check"]);
-    assert!(
-        text.contains("the last write failed") && code == Some(1),
-        "{text}"
-    );
+    let told = text.contains("the last write failed") || text.contains("the store has not answered");
+    assert!(told && code == Some(1), "{text}");
     assert_eq!(ask(&daemon, "/readyz").0, 503);
     other.execute_batch("ROLLBACK").unwrap();
     daemon.eventually("it is taken", || send(&daemon, 0).status == 200);
