@@ -42,6 +42,11 @@ senders binary="target/debug/hookyard":
     cargo build --locked
     tests/real_senders/run {{ binary }}
 
+# TLS and HTTP/2 as OpenSSL, curl and nghttp2 see them (needs openssl, curl and nghttp2-client).
+edge binary="target/debug/hookyard":
+    cargo build --locked
+    .ci/edge {{ binary }}
+
 # Micro-benchmarks: verify, decode, match.
 bench:
     cargo bench --locked

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bind::Bound;
-use super::request::{self, Door};
+use super::places::{Places, Taken};
+use super::request::{Door, Peer};
 use super::{connection, proxied, secure};
 use crate::pulse::Pulse;
 
@@ -32,7 +32,7 @@ pub async fn serve(
     over: CancellationToken,
 ) {
     let peers = Peers {
-        room: Arc::new(Semaphore::new(max_connections)),
+        places: Places::new(max_connections),
         connections: TaskTracker::new(),
         door,
         security: Mutex::default(),
@@ -52,7 +52,7 @@ pub async fn serve(
 
 /// What all connections share.
 struct Peers {
-    room: Arc<Semaphore>,
+    places: Places,
     connections: TaskTracker,
     door: Arc<Door>,
     security: Mutex<Option<Arc<ServerConfig>>>,
@@ -61,7 +61,7 @@ struct Peers {
 
 impl Peers {
     /// Serves one connection in a task of its own, which keeps its place until it ends.
-    fn admit(&self, peer: Peer, tls: bool, place: OwnedSemaphorePermit) {
+    fn admit(&self, accepted: Accepted, tls: bool, taken: Taken) {
         let (door, over) = (Arc::clone(&self.door), self.over.clone());
         let secured = if tls { self.security() } else { None };
         if tls && secured.is_none() {
@@ -69,57 +69,29 @@ impl Peers {
             return;
         }
         self.connections.spawn(async move {
-            let client = peer.address();
+            let client = accepted.address();
+            let peer = Peer {
+                address: client,
+                certificate: None,
+                place: Arc::clone(&taken.place),
+            };
             let conversation = async {
-                match peer {
-                    Peer::Unix(stream) => converse(stream, None, None, door).await,
-                    Peer::Tcp(stream, address) => converse(stream, Some(address), secured, door).await,
+                match accepted {
+                    Accepted::Unix(stream) => converse(stream, peer, None, door).await,
+                    Accepted::Tcp(stream, _) => converse(stream, peer, secured, door).await,
                 }
             };
+            let client = client.map(tracing::field::display);
             tokio::select! {
                 () = conversation => {}
-                () = over.cancelled() => tracing::warn!(
-                    client = client.map(tracing::field::display),
-                    "a connection was still under way when the daemon stopped"
-                ),
+                () = taken.place.wanted() => tracing::debug!(client, "an idle connection has made room"),
+                () = over.cancelled() => {
+                    tracing::warn!(client, "a connection was still under way when the daemon stopped");
+                }
             }
-            drop(place);
         });
     }
-}
 
-/// Serves one connection of a peer at this address: first, where it is listed for that, it says whose it is.
-async fn converse<S>(
-    mut stream: S,
-    address: Option<IpAddr>,
-    secured: Option<Arc<ServerConfig>>,
-    door: Arc<Door>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut peer = request::Peer {
-        address,
-        certificate: None,
-    };
-    if door.live.current().server.proxy_protocol.holds(address) {
-        let told = tokio::select! {
-            told = timeout(door.request_timeout, proxied::read(&mut stream, address)) => told,
-            () = door.closing.cancelled() => return,
-        };
-        let client = address.map(tracing::field::display);
-        peer.address = match told {
-            Ok(Ok(told)) => told,
-            Ok(Err(error)) => return tracing::info!(%error, client, "PROXY protocol"),
-            Err(_) => return tracing::info!(client, "PROXY protocol: too slow"),
-        };
-    }
-    match secured {
-        None => connection::converse(stream, peer, door).await,
-        Some(config) => secure::converse(stream, peer.address, config, door).await,
-    }
-}
-
-impl Peers {
     /// How connections are secured now: as the rules in force say, or as those before them said if they are not to any more,
     /// which takes effect at the next start.
     fn security(&self) -> Option<Arc<ServerConfig>> {
@@ -131,38 +103,76 @@ impl Peers {
     }
 }
 
-/// Accepts on one listener. Where there is no room, further peers wait in the kernel's queue.
+/// Serves one connection: first, where its peer is listed for that, it says whose it is.
+async fn converse<S>(mut stream: S, mut peer: Peer, secured: Option<Arc<ServerConfig>>, door: Arc<Door>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if door.live.current().server.proxy_protocol.holds(peer.address) {
+        let told = tokio::select! {
+            told = timeout(door.request_timeout, proxied::read(&mut stream, peer.address)) => told,
+            () = door.closing.cancelled() => return,
+        };
+        let client = peer.address.map(tracing::field::display);
+        peer.address = match told {
+            Ok(Ok(told)) => told,
+            Ok(Err(error)) => return tracing::info!(%error, client, "PROXY protocol"),
+            Err(_) => return tracing::info!(client, "PROXY protocol: too slow"),
+        };
+    }
+    match secured {
+        None => connection::converse(stream, peer, door).await,
+        Some(config) => secure::converse(stream, peer, config, door).await,
+    }
+}
+
+/// Accepts on one listener. Where everybody is at work, further peers wait, all but the first in the kernel's queue.
 async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
     let closing = peers.door.closing.clone();
-    let mut complaints = Complaints::default();
+    let (mut failures, mut crowds) = (Complaints::default(), Complaints::default());
     loop {
-        let place = tokio::select! {
-            place = pulse.beating(Arc::clone(&peers.room).acquire_owned()) => place,
-            () = closing.cancelled() => return,
-        };
-        let Ok(place) = place else { return };
         let accepted = tokio::select! {
             accepted = pulse.beating(next(&listener)) => accepted,
             () = closing.cancelled() => return,
         };
-        match accepted {
-            Ok(peer) => peers.admit(peer, matches!(listener, Bound::Tcp(_, true)), place),
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
-                complaints.hear(&listener, &error);
+                if let Some(left_out) = failures.hear() {
+                    let at = listener.address();
+                    tracing::warn!(%error, at, left_out, "a connection could not be accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
             }
+        };
+        let taken = tokio::select! {
+            // In this order: who was accepted is served if there is a place, also when the daemon stops just now.
+            biased;
+            taken = pulse.beating(peers.places.take()) => taken,
+            () = closing.cancelled() => return,
+        };
+        let Some((taken, crowded)) = taken else { return };
+        if crowded && let Some(left_out) = crowds.hear() {
+            let at = listener.address();
+            tracing::warn!(
+                at,
+                left_out,
+                "there are `max_connections`: the one that was idle longest has made room"
+            );
         }
+        peers.admit(accepted, matches!(listener, Bound::Tcp(_, true)), taken);
     }
 }
 
-/// An accepted peer.
-enum Peer {
+/// An accepted connection.
+enum Accepted {
     Tcp(tokio::net::TcpStream, IpAddr),
     Unix(tokio::net::UnixStream),
 }
 
-impl Peer {
-    /// Its address, if it has one.
+impl Accepted {
+    /// Its peer's address, if it has one.
     fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(_, address) => Some(*address),
@@ -171,21 +181,20 @@ impl Peer {
     }
 }
 
-/// The next peer.
-async fn next(listener: &Bound) -> io::Result<Peer> {
+/// The next connection.
+async fn next(listener: &Bound) -> io::Result<Accepted> {
     match listener {
         Bound::Tcp(listener, _) => {
             let (stream, peer) = listener.accept().await?;
             // Answers are one small write: waiting to fill a packet would only delay them.
             stream.set_nodelay(true)?;
-            Ok(Peer::Tcp(stream, peer.ip().to_canonical()))
+            Ok(Accepted::Tcp(stream, peer.ip().to_canonical()))
         }
-        Bound::Unix(listener, _) => Ok(Peer::Unix(listener.accept().await?.0)),
+        Bound::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0)),
     }
 }
 
-/// What one listener has to complain of. A machine without file descriptors fails many times a second; its log must
-/// not fill the disk on top.
+/// What one listener has to complain of. What happens many times a second must not fill the disk with the log on top.
 #[derive(Default)]
 struct Complaints {
     last: Option<Instant>,
@@ -193,15 +202,13 @@ struct Complaints {
 }
 
 impl Complaints {
-    /// Says that accepting failed, unless it was said just now.
-    fn hear(&mut self, listener: &Bound, error: &io::Error) {
+    /// Whether to say it, unless it was said just now; and of how many times it was not said since.
+    fn hear(&mut self) -> Option<u32> {
         if self.last.is_some_and(|last| last.elapsed() < COMPLAINT_EVERY) {
             self.left_out = self.left_out.saturating_add(1);
-            return;
+            return None;
         }
         self.last = Some(Instant::now());
-        let left_out = (self.left_out > 0).then_some(self.left_out);
-        tracing::warn!(%error, at = listener.address(), left_out, "a connection could not be accepted");
-        self.left_out = 0;
+        Some(std::mem::take(&mut self.left_out))
     }
 }

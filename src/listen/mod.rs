@@ -9,6 +9,7 @@ mod connection;
 mod forwarded;
 mod limit;
 mod patience;
+mod places;
 mod proxied;
 mod request;
 mod second;

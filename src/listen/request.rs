@@ -10,12 +10,13 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::forwarded;
 use super::limit::Limiter;
+use super::places::Place;
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::pipeline::{Answer, Intake};
@@ -33,6 +34,8 @@ pub struct Peer {
     pub address: Option<IpAddr>,
     /// The certificate that it has presented, if it has, and that holds.
     pub certificate: Option<Arc<Certificate>>,
+    /// The place that its connection has.
+    pub place: Arc<Place>,
 }
 
 /// What a request meets first.
@@ -64,9 +67,12 @@ impl Door {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         // Taken once: a reload in between does not mix two sets in one request.
         let rules = self.live.current();
-        let version = request.version();
+        let (version, place) = (request.version(), Arc::clone(&peer.place));
         let answer = match self.receive(&rules, request, peer).await {
-            Ok((endpoint, received)) => self.intake.accept(endpoint, received).await,
+            Ok((endpoint, received, _room)) => {
+                let _working = place.work();
+                self.intake.accept(endpoint, received).await
+            }
             Err(answer) => answer,
         };
         let mut response = response(answer);
@@ -79,26 +85,15 @@ impl Door {
         Ok(response)
     }
 
-    /// As [`Door::answer`], once there is room for it.
-    pub async fn answer_in_turn(
-        &self,
-        request: Request<Incoming>,
-        peer: Peer,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
-        match tokio::time::timeout(self.request_timeout, self.room.acquire()).await {
-            Ok(Ok(_place)) => self.answer(request, peer).await,
-            _ => Ok(response(Answer::unavailable())),
-        }
-    }
-
     /// Finds the endpoint, asks whether it takes anything from there, and reads the body within its bounds.
     async fn receive<'r>(
-        &self,
+        &'r self,
         rules: &'r RuleSet,
         request: Request<Incoming>,
         peer: Peer,
-    ) -> Result<(&'r Endpoint, Received), Answer> {
+    ) -> Result<(&'r Endpoint, Received, Option<SemaphorePermit<'r>>), Answer> {
         let (head, body) = request.into_parts();
+        let many = head.version == Version::HTTP_2;
         let client = forwarded::client(peer.address, &head.headers, &rules.server.trusted_proxies);
         let (endpoint, mut received) = self.route(rules, head, client).map_err(|answer| *answer)?;
         received.certificate = peer.certificate;
@@ -118,6 +113,7 @@ impl Door {
             }
             return Err(before(&body, answer));
         }
+        let room = if many { Some(self.room().await?) } else { None };
         received.body = self
             .read(body, endpoint.max_body)
             .await
@@ -127,7 +123,15 @@ impl Door {
             })?;
         received.at = self.clock.now();
         received.id = EventId::new(received.at);
-        Ok((endpoint, received))
+        Ok((endpoint, received, room))
+    }
+
+    /// Room for one more request of those that come many on a connection.
+    async fn room(&self) -> Result<SemaphorePermit<'_>, Answer> {
+        match tokio::time::timeout(self.request_timeout, self.room.acquire()).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => Err(Answer::unavailable()),
+        }
     }
 
     /// The endpoint that a request is for, and what there is of it before its body.

@@ -66,7 +66,7 @@ where
         let (door, peer) = (Arc::clone(&door), peer.clone());
         let counted = Counted::new(under_way.clone());
         async move {
-            let answer = door.answer_in_turn(request, peer).await;
+            let answer = door.answer(request, peer).await;
             drop(counted);
             answer
         }

@@ -1,7 +1,6 @@
 //! TLS: the handshake, within the time of a request's head, and then the protocol that was agreed on (ALPN, RFC 7301).
 
 use std::io::ErrorKind;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -16,7 +15,7 @@ use super::second;
 use crate::verify::Certificate;
 
 /// Serves one connection to its end.
-pub async fn converse<S>(stream: S, address: Option<IpAddr>, config: Arc<ServerConfig>, door: Arc<Door>)
+pub async fn converse<S>(stream: S, mut peer: Peer, config: Arc<ServerConfig>, door: Arc<Door>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -28,7 +27,7 @@ where
         // Nothing has been asked yet.
         () = door.closing.cancelled() => return,
     };
-    let client = address.map(tracing::field::display);
+    let client = peer.address.map(tracing::field::display);
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
         // Whoever looks whether somebody listens, every minute of the day.
@@ -45,10 +44,7 @@ where
     };
     let (_, session) = stream.get_ref();
     let chain = session.peer_certificates().unwrap_or_default();
-    let peer = Peer {
-        address,
-        certificate: chain.first().and_then(|leaf| Certificate::of(leaf)).map(Arc::new),
-    };
+    peer.certificate = chain.first().and_then(|leaf| Certificate::of(leaf)).map(Arc::new);
     if session.alpn_protocol() == Some(b"h2") {
         second::converse(stream, peer, door).await;
     } else {

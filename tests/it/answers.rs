@@ -317,19 +317,31 @@ fn a_connection_is_kept_alive_and_pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn connections_beyond_the_bound_wait_for_room() {
+fn connections_beyond_the_bound_wait_while_all_are_at_work() {
     let rules = "
-server: {listen: 127.0.0.1:0, max_connections: 2, request_timeout: 1s}
-rules: [{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}]
+server: {listen: 127.0.0.1:0, max_connections: 2, request_timeout: 60s}
+rules:
+  - {name: work, endpoint: /work, verify: none, respond: {wait: 20s}, actions: [run: [./work]]}
+  - {name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}
 ";
-    let daemon = Scenario::new().rules(rules).start();
-    let _held = [daemon.connect(), daemon.connect()];
+    let scenario = Scenario::new().script("work", "echo >> begun; sleep 1");
+    let daemon = scenario.rules(rules).start();
+    let mut waiting = [daemon.connect(), daemon.connect()];
+    for stream in &mut waiting {
+        stream
+            .write_all(&daemon.post("/work").json("{}").bytes())
+            .unwrap();
+    }
+    daemon.eventually("both run", || daemon.lines("begun") == 2);
     let begun = Instant::now();
     assert_eq!(daemon.post("/open").json("{}").send().status, 200);
     assert!(
-        begun.elapsed() > Duration::from_millis(500),
-        "it waited until the silent ones were cut off"
+        begun.elapsed() > Duration::from_millis(300),
+        "it waited until one of them had its answer"
     );
+    for stream in &mut waiting {
+        assert_eq!(Answer::read(stream).unwrap().status, 200);
+    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod debounce;
 mod edge;
 mod events;
 mod failing;
+mod flood;
 mod forwards;
 mod handshakes;
 mod imports;

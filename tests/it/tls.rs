@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::scenario::{Daemon, PATIENCE, Scenario};
 
 pub type Authority = CertifiedIssuer<'static, KeyPair>;
-type Stream = StreamOwned<ClientConnection, TcpStream>;
+pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// Somebody who signs certificates.
 pub fn authority() -> Authority {

@@ -1,0 +1,257 @@
+//! Connections by the thousand that ask nothing, or never come to an end of it: honest requests are answered all the while,
+//! and memory stays within bounds.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::scenario::{Daemon, Scenario};
+use crate::tls::{self, Authority};
+
+/// The most memory that an idle connection may cost, in bytes: the kernel's buffers aside.
+const PER_CONNECTION: usize = 64 << 10;
+
+fn rules(server: &str) -> String {
+    format!(
+        "server: {{listen: 127.0.0.1:0, {server}}}\nrules: [{{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}}]\n"
+    )
+}
+
+/// How many connections this machine lets a process have, of those that are wanted.
+fn affordable(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let mut raised = limit;
+    raised.current = limit.maximum;
+    setrlimit(Resource::Nofile, raised).ok();
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // Other tests have files open, too.
+    let affordable = usize::try_from(files.saturating_sub(1500) / 2)
+        .unwrap_or(wanted)
+        .min(wanted);
+    if affordable < wanted {
+        eprintln!("{affordable} connections instead of {wanted}: no more files may be open here");
+    }
+    affordable
+}
+
+/// The memory that the daemon has, in bytes.
+fn memory(daemon: &Daemon) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+/// Connections that are of no good: silent ones, such as stop in the head, and such as stop in the body.
+fn idlers(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
+    let says: [&[u8]; 4] = [
+        b"",
+        b"POST /op",
+        b"POST /open HTTP/1.1\r\nHost: h\r\nX-Slow: ",
+        b"POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{",
+    ];
+    let connect = |index: usize| {
+        let mut stream = daemon.connect();
+        // One that has been closed already is of no good, either.
+        stream.write_all(says[index % says.len()]).ok();
+        stream
+    };
+    (0..count).map(connect).collect()
+}
+
+/// Honest requests, one after the other; how long the slowest took.
+fn honest(daemon: &Daemon, count: usize) -> Duration {
+    let times = (0..count).map(|number| {
+        let begun = Instant::now();
+        let sending = daemon.post("/open").json(format!("{{\"n\": {number}}}"));
+        assert_eq!(sending.send().outcome(), (200, "accepted".into()));
+        begun.elapsed()
+    });
+    times.max().unwrap()
+}
+
+#[test]
+fn five_thousand_idle_connections_keep_nobody_out_and_cost_little() {
+    let daemon = Scenario::new()
+        .rules(&rules("max_connections: 6000, request_timeout: 2m"))
+        .start();
+    honest(&daemon, 20);
+    let before = memory(&daemon);
+    let idlers = idlers(&daemon, affordable(5000));
+    daemon.eventually("all are let in", || {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
+        open.count() > idlers.len()
+    });
+    let slowest = honest(&daemon, 50);
+    let grown = memory(&daemon).saturating_sub(before);
+    eprintln!(
+        "{} idle connections: {} KiB each, slowest honest request {slowest:?}",
+        idlers.len(),
+        (grown >> 10) / idlers.len()
+    );
+    assert!(
+        grown < idlers.len() * PER_CONNECTION,
+        "{} bytes each",
+        grown / idlers.len()
+    );
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+}
+
+#[test]
+fn who_takes_all_places_and_does_nothing_makes_room() {
+    // Four times as many as there are places, for far longer than the test takes.
+    let daemon = Scenario::new()
+        .rules(&rules("max_connections: 200, request_timeout: 2m"))
+        .start();
+    let idlers = idlers(&daemon, 800);
+    let slowest = honest(&daemon, 50);
+    eprintln!("with all places taken: slowest honest request {slowest:?}");
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid()))
+        .unwrap()
+        .count();
+    assert!(open < 200 + 60, "{open}");
+    daemon.eventually("the log says so, and not a hundred times", || {
+        let said = daemon.log().matches("has made room").count();
+        (1..100).contains(&said)
+    });
+    drop(idlers);
+}
+
+#[test]
+fn who_is_at_work_makes_room_for_nobody() {
+    let rules = "
+server: {listen: 127.0.0.1:0, max_connections: 3, request_timeout: 2m}
+rules:
+  - {name: work, endpoint: /work, verify: none, respond: {wait: 20s}, actions: [run: [./work]]}
+  - {name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}
+";
+    let daemon = Scenario::new()
+        .rules(rules)
+        .script("work", "echo >> begun; sleep 2")
+        .start();
+    let mut waiting = daemon.connect();
+    waiting
+        .write_all(&daemon.post("/work").json("{}").bytes())
+        .unwrap();
+    daemon.eventually("it runs", || daemon.lines("begun") == 1);
+    let idlers = idlers(&daemon, 30);
+    honest(&daemon, 5);
+    assert_eq!(
+        crate::scenario::Answer::read(&mut waiting).unwrap().outcome(),
+        (200, "done".into())
+    );
+    drop(idlers);
+}
+
+#[test]
+fn slow_senders_are_cut_off() {
+    let daemon = Scenario::new().rules(&rules("request_timeout: 1s")).start();
+    let mut slow = idlers(&daemon, 200);
+    let begun = Instant::now();
+    // A byte now and then keeps none of them alive.
+    while begun.elapsed() < Duration::from_millis(1500) {
+        for stream in &mut slow {
+            stream.write_all(b"a").ok();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    for stream in &mut slow {
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut rest = Vec::new();
+        let ended = stream.read_to_end(&mut rest);
+        assert!(
+            ended.is_ok() || ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset),
+            "it is still open"
+        );
+    }
+    honest(&daemon, 5);
+}
+
+#[test]
+fn half_a_handshake_by_the_thousand_keeps_nobody_out() {
+    let ca = tls::authority();
+    let server = "max_connections: 200, request_timeout: 2m";
+    let daemon = tls::scene(&tls::pair(&ca), &tls::open(server)).start();
+    let mut idlers = Vec::new();
+    for index in 0..1000 {
+        let mut stream = daemon.connect();
+        if index % 2 == 0 {
+            stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1]).ok();
+        }
+        idlers.push(stream);
+    }
+    for _ in 0..10 {
+        let config = tls::client(&ca, rustls::ALL_VERSIONS, &[]);
+        let mut stream = tls::connect(&daemon, config).unwrap();
+        assert_eq!(tls::post(&mut stream, "/open"), "200");
+    }
+    drop(idlers);
+}
+
+/// The beginning of a connection of HTTP/2, and frames of any sort after it.
+fn second(daemon: &Daemon, ca: &Authority) -> tls::Stream {
+    let mut stream = tls::connect(daemon, tls::client(ca, rustls::ALL_VERSIONS, &["h2"])).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream.write_all(&frame(4, 0, 0, &[])).unwrap();
+    stream
+}
+
+/// A frame (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head, payload].concat()
+}
+
+/// The head of `GET https://h/` (RFC 7541, by the static table).
+const HEAD: &[u8] = b"\x82\x87\x84\x41\x01h";
+
+/// Writes what `next` says until the daemon has enough of it, a number of times at most; whether it had.
+fn had_enough(stream: &mut tls::Stream, times: u32, mut next: impl FnMut(u32) -> Vec<u8>) -> bool {
+    stream
+        .sock
+        .set_write_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    (0..times).any(|number| stream.write_all(&next(number)).is_err())
+}
+
+#[test]
+fn a_head_that_never_ends_is_cut_off() {
+    let ca = tls::authority();
+    let daemon = tls::scene(&tls::pair(&ca), &tls::open("request_timeout: 2m")).start();
+    let mut stream = second(&daemon, &ca);
+    let before = memory(&daemon);
+    // Of a header without an end, in CONTINUATION frames.
+    let begun = [HEAD, &[0x00, 0x01, b'a', 0x7f, 0xff, 0xff, 0xff, 0x7f]].concat();
+    stream.write_all(&frame(1, 0, 1, &begun)).unwrap();
+    assert!(had_enough(&mut stream, 4000, |_| frame(9, 0, 1, &[b'a'; 16_000])));
+    let grown = memory(&daemon).saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown}");
+}
+
+#[test]
+fn requests_that_are_taken_back_by_the_thousand_harm_nobody() {
+    let ca = tls::authority();
+    let daemon = tls::scene(&tls::pair(&ca), &tls::open("request_timeout: 2m")).start();
+    let before = memory(&daemon);
+    let mut reset = second(&daemon, &ca);
+    let mut reading = reset.sock.try_clone().unwrap();
+    // What it is answered is not left to fill the way back.
+    let reader = std::thread::spawn(move || drop(std::io::copy(&mut reading, &mut std::io::sink())));
+    had_enough(&mut reset, 20_000, |number| {
+        let stream = 2 * number + 1;
+        [frame(1, 5, stream, HEAD), frame(3, 0, stream, &[0, 0, 0, 8])].concat()
+    });
+    let mut honest = tls::connect(&daemon, tls::client(&ca, rustls::ALL_VERSIONS, &[])).unwrap();
+    assert_eq!(tls::post(&mut honest, "/open"), "200");
+    let grown = memory(&daemon).saturating_sub(before);
+    eprintln!("20,000 requests taken back: {} KiB", grown >> 10);
+    assert!(grown < 64 << 20, "{grown}");
+    reset.sock.shutdown(std::net::Shutdown::Both).ok();
+    reader.join().unwrap();
+}
