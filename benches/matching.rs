@@ -127,6 +127,7 @@ fn received(body: Bytes) -> Received {
         query: String::new(),
         parameters: Vec::new(),
         client: None,
+        certificate: None,
         headers,
         body,
     }

@@ -129,6 +129,7 @@ fn event() -> Event {
             query: String::new(),
             parameters: Vec::new(),
             client: None,
+            certificate: None,
             headers: HeaderMap::new(),
             body: Bytes::new(),
         }),

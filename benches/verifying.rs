@@ -105,6 +105,7 @@ fn request(verification: &Verification, body: Bytes) -> Received {
         query,
         parameters: Vec::new(),
         client: None,
+        certificate: None,
         headers,
         body,
     }

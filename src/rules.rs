@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
+use rustls::ServerConfig;
 use serde::Deserialize;
 
 use crate::act::{Action, Retry};
@@ -82,6 +83,8 @@ pub struct Endpoint {
     pub methods: Vec<Method>,
     /// Whose requests are taken; none: everybody's.
     pub allow: Option<Networks>,
+    /// How often it may be called.
+    pub limits: Limits,
     /// The largest body, in bytes: as it was sent, and again decompressed.
     pub max_body: u64,
     /// How bodies are read.
@@ -141,6 +144,24 @@ impl Endpoint {
         let first = answers.next()?;
         Some(first.or_else(|refusal| answers.find_map(Result::ok).ok_or(refusal)))
     }
+}
+
+/// How often an endpoint may be called; absent: as often as anybody likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// By everybody together.
+    pub total: Option<Pace>,
+    /// By each client.
+    pub per_client: Option<Pace>,
+}
+
+/// So many requests at once, and then one an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// From one request to the next.
+    pub interval: Duration,
+    /// How many at once, 1 at least.
+    pub burst: u32,
 }
 
 /// The verifications of an endpoint that know a handshake.
@@ -297,16 +318,56 @@ impl Default for Respond {
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// A TCP address, `host:port`.
-    Tcp(String),
-    /// A unix socket at this path.
-    Unix(PathBuf),
+    /// A TCP address.
+    Tcp {
+        /// `host:port`.
+        address: String,
+        /// Whether it is served with TLS.
+        tls: bool,
+    },
+    /// A unix socket.
+    Unix(Socket),
     /// The sockets that systemd hands over.
-    Systemd,
+    Systemd {
+        /// Whether those of TCP are served with TLS.
+        tls: bool,
+    },
+}
+
+/// A unix socket, and who may connect to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its permissions: whoever may write may connect.
+    pub mode: u32,
+    /// Its owner; none: the daemon's user.
+    pub user: Option<u32>,
+    /// Its group; none: the daemon's group.
+    pub group: Option<u32>,
+}
+
+impl Listen {
+    /// Whether it is served with TLS.
+    pub fn has_tls(&self) -> bool {
+        match self {
+            Self::Tcp { tls, .. } | Self::Systemd { tls } => *tls,
+            Self::Unix(_) => false,
+        }
+    }
+}
+
+/// How connections are secured.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The certificate, the versions, and what else rustls asks for.
+    pub config: Arc<ServerConfig>,
+    /// Whether clients are asked for certificates.
+    pub asks_for_certificates: bool,
 }
 
 /// Settings of the listeners.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Server {
     /// Where to listen; at least one.
     pub listen: Vec<Listen>,
@@ -314,12 +375,16 @@ pub struct Server {
     pub public_url: Option<String>,
     /// Whose word is believed on where a request comes from.
     pub trusted_proxies: Peers,
+    /// Who speaks the PROXY protocol, and must.
+    pub proxy_protocol: Peers,
     /// How long a request's head may take, and again its body.
     pub request_timeout: Duration,
     /// How many connections are open at once; more wait in the kernel's queue.
     pub max_connections: usize,
     /// How long a stopping daemon waits for what is under way.
     pub stop_grace: Duration,
+    /// How connections are secured; none: not at all.
+    pub tls: Option<Tls>,
 }
 
 /// Settings of the store.

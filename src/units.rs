@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: `90s`, `10m`, `24h`, `1MiB`.
+//! Durations, sizes and rates as people write them: `90s`, `10m`, `24h`, `1MiB`, `10/s`.
 //!
 //! A bare number is refused, for nobody can tell its unit; so is a size that does not fit.
 
@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+use crate::diagnostic::Findings;
+use crate::yaml::Node;
+
 /// A length of time, written `90s`, `10m`, `1h 30m`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
@@ -14,6 +17,18 @@ pub struct Period(pub Duration);
 /// A number of bytes, written `512`, `64KiB`, `1MiB`, `10MB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
+
+/// How often something may be done, written `10/s`, `60/m`, `500/h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many times,
+    pub count: u32,
+    /// in how long.
+    pub unit: Duration,
+}
+
+/// The most times in the unit of a [`Rate`].
+const MOST: u32 = 1_000_000;
 
 /// The longest [`Period`]: ten years, so that sums with a moment stay far from overflow.
 const LONGEST: Duration = Duration::from_hours(87840);
@@ -44,6 +59,37 @@ impl Size {
             return Err(format!("invalid size `{text}`: more than 1 PiB"));
         }
         Ok(Self(size.as_u64()))
+    }
+}
+
+impl Rate {
+    /// Reads one under `key`; a finding if it is none.
+    pub fn compile(node: Node<'_>, key: &str, findings: &mut Findings) -> Option<Self> {
+        let rate = node.as_str().and_then(Self::parse);
+        if rate.is_none() {
+            let message = format!("`{key}` is how many requests, 1 to {MOST}, in a second, minute or hour");
+            let finding = node.error("wrong-value", message);
+            findings.push(finding.hint(format!("write `{key}: 10/s`, `{key}: 60/m` or `{key}: 500/h`")));
+        }
+        rate
+    }
+
+    /// Reads one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (count, unit) = text.split_once('/')?;
+        let unit = match unit.trim() {
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return None,
+        };
+        let count = count.trim().parse().ok()?;
+        (1..=MOST).contains(&count).then_some(Self { count, unit })
+    }
+
+    /// How long from one time to the next.
+    pub fn interval(self) -> Duration {
+        self.unit / self.count
     }
 }
 
@@ -100,6 +146,32 @@ mod tests {
         assert_eq!(Period::parse("24h"), Ok(Period(Duration::from_hours(24))));
         assert_eq!(Size::parse("1MiB"), Ok(Size(1 << 20)));
         assert_eq!(Size::parse("25 MiB"), Ok(Size(25 << 20)));
+    }
+
+    #[test]
+    fn rates_are_read_with_their_unit() {
+        for (text, millis) in [
+            ("10/s", 100),
+            ("1/s", 1000),
+            ("60/m", 1000),
+            (" 120 / h ", 30_000),
+        ] {
+            let interval = Rate::parse(text).unwrap().interval();
+            assert_eq!(interval, Duration::from_millis(millis), "{text}");
+        }
+        for wrong in [
+            "",
+            "10",
+            "10/d",
+            "0/s",
+            "-1/s",
+            "1.5/s",
+            "/s",
+            "1000001/s",
+            "10/s/s",
+        ] {
+            assert_eq!(Rate::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

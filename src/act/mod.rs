@@ -122,6 +122,11 @@ impl Actor {
         })
     }
 
+    /// A delivery will not come back: whatever turn it was given at a target is another's.
+    pub fn forget(&self, delivery: &str) {
+        self.courier.forget(delivery);
+    }
+
     /// Does it, until it has ended, its time is up, or `stop` is cancelled. May be dropped at any point: a command
     /// is then killed.
     pub async fn perform(

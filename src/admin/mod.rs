@@ -2,7 +2,7 @@
 //!
 //! On a unix socket that the daemon's user and group may use: `GET /status` (JSON, what `hookyard status` prints),
 //! `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. On TCP, if the rules file says so, the same without `/status`, which
-//! names files and rules. Nothing here changes anything. Bounded: [`CONNECTIONS`] at once, a request of
+//! names files and rules. Nothing here changes anything. Bounded: [`CONNECTIONS`] at once by either way, one question each, a request of
 //! [`REQUEST_LIMIT`], an answer within [`STORE_LIMIT`] of the store.
 
 mod answer;

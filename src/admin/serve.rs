@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::answer::answer;
 use super::desk::Desk;
@@ -24,21 +23,22 @@ use crate::rules::Admin;
 
 /// Who may connect to the socket: the daemon's user and group.
 const SOCKET_MODE: u32 = 0o660;
-/// The longest that a connection lives; a kept one is opened anew.
-const CONNECTION_LIMIT: Duration = Duration::from_mins(5);
 /// How long accepting rests after it has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What is listened on.
 #[derive(Debug, Default)]
 pub struct Doors {
-    unix: Option<(UnixListener, PathBuf)>,
+    /// With its path, and what tells its file from one of the same name.
+    unix: Option<(UnixListener, PathBuf, u64)>,
     tcp: Option<TcpListener>,
 }
 
 impl Drop for Doors {
     fn drop(&mut self) {
-        if let Some((_, path)) = &self.unix {
+        if let Some((_, path, inode)) = &self.unix
+            && fs::symlink_metadata(path).is_ok_and(|there| there.ino() == *inode)
+        {
             drop(fs::remove_file(path));
         }
     }
@@ -51,7 +51,7 @@ pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option
     let mut failed = None;
     if let Some(path) = socket {
         match unix(path) {
-            Ok(listener) => doors.unix = Some((listener, path.to_owned())),
+            Ok((listener, inode)) => doors.unix = Some((listener, path.to_owned(), inode)),
             Err(error) => failed = Some(format!("no socket at `{}`: {error}", path.display())),
         }
     }
@@ -63,43 +63,50 @@ pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option
     Ok((doors, failed))
 }
 
-/// Binds the socket. The daemon holds the lock of its store, so that one that is there is a dead daemon's.
-fn unix(path: &Path) -> io::Result<UnixListener> {
+/// Binds the socket. A file that a daemon has left behind is replaced; one that somebody listens on is not.
+fn unix(path: &Path) -> io::Result<(UnixListener, u64)> {
     match fs::symlink_metadata(path) {
-        Ok(there) if there.file_type().is_socket() => fs::remove_file(path)?,
+        Ok(there) if there.file_type().is_socket() => {
+            // Of this machine, and answered by the kernel at once.
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    "another daemon listens there",
+                ));
+            }
+            fs::remove_file(path)?;
+        }
         Ok(_) => return Err(io::Error::from(io::ErrorKind::AlreadyExists)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
-    Ok(listener)
+    Ok((listener, fs::symlink_metadata(path)?.ino()))
 }
 
-/// Answers until `stop`.
-pub async fn serve(doors: Doors, desk: Arc<Desk>, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
+/// Answers until it is dropped, and connections with it. Those by TCP take no place of those by the socket.
+pub async fn serve(doors: Doors, desk: Arc<Desk>) {
+    let (mut inside, mut outside) = (JoinSet::new(), JoinSet::new());
     loop {
-        let room = connections.len() < CONNECTIONS;
         tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = accept_unix(&doors), if room => match accepted {
-                Ok(stream) => drop(connections.spawn(converse(stream, Arc::clone(&desk), true))),
+            Some(_) = inside.join_next() => {}
+            Some(_) = outside.join_next() => {}
+            accepted = accept_unix(&doors), if inside.len() < CONNECTIONS => match accepted {
+                Ok(stream) => drop(inside.spawn(converse(stream, Arc::clone(&desk), true))),
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
-            accepted = accept_tcp(&doors), if room => match accepted {
-                Ok(stream) => drop(connections.spawn(converse(stream, Arc::clone(&desk), false))),
+            accepted = accept_tcp(&doors), if outside.len() < CONNECTIONS => match accepted {
+                Ok(stream) => drop(outside.spawn(converse(stream, Arc::clone(&desk), false))),
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
         }
     }
-    connections.shutdown().await;
 }
 
 async fn accept_unix(doors: &Doors) -> io::Result<tokio::net::UnixStream> {
     match &doors.unix {
-        Some((listener, _)) => Ok(listener.accept().await?.0),
+        Some((listener, ..)) => Ok(listener.accept().await?.0),
         None => std::future::pending().await,
     }
 }
@@ -111,7 +118,7 @@ async fn accept_tcp(doors: &Doors) -> io::Result<tokio::net::TcpStream> {
     }
 }
 
-/// Serves one connection to its end.
+/// Answers one question. Who asks again connects again: nobody holds a place.
 async fn converse<S>(stream: S, desk: Arc<Desk>, inside: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -123,7 +130,8 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_LIMIT)
+        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    // A peer that does not read its answer is left when the time of all is up.
-    drop(timeout(CONNECTION_LIMIT.max(STORE_LIMIT), connection).await);
+    // Its head, the store's answer, and a peer that does not read: each has its time.
+    drop(timeout(REQUEST_LIMIT * 2 + STORE_LIMIT, connection).await);
 }

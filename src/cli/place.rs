@@ -31,6 +31,11 @@ impl Place {
         })
     }
 
+    /// The store, if it was named itself.
+    pub fn named_store(&self) -> Option<&Path> {
+        self.store.as_deref()
+    }
+
     /// Whether a store, or rules that say which, were named.
     pub fn is_named(&self) -> bool {
         self.store.is_some() || self.rules.is_some()

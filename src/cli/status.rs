@@ -9,7 +9,7 @@ use super::place::Place;
 use super::{Format, NO, UNKNOWN, YES, complain, fail, say};
 use crate::admin::Status;
 use crate::cli::table::printable;
-use crate::config;
+use crate::config::{self, Socket};
 
 /// How long the daemon may take to answer; it is itself bounded by less.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -17,6 +17,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 const MAX_ANSWER: u64 = 16 << 20;
 /// Where the daemon of the service has its socket.
 const SERVICE: &str = "/run/hookyard/admin.sock";
+
+/// Where it is where neither the rules nor systemd say otherwise.
+const USUAL: &str = "hookyard.db.sock";
 
 /// The arguments of `hookyard status`.
 #[derive(Debug, clap::Args)]
@@ -52,30 +55,36 @@ pub fn run(arguments: &Arguments) -> u8 {
     code
 }
 
-/// Where the socket may be, the likeliest first.
+/// Where the socket may be, the likeliest first. Also by rules that cannot be read, for that is when one asks.
 fn sockets(arguments: &Arguments) -> Result<Vec<PathBuf>, u8> {
     if let Some(socket) = &arguments.socket {
         return Ok(vec![socket.clone()]);
     }
+    let place = &arguments.place;
     let mut sockets = Vec::new();
-    let rules = arguments.place.rules();
-    if let Some(rules) = &rules {
-        match config::socket_of(rules) {
-            Some(Some(socket)) => return Ok(vec![socket]),
-            Some(None) => {
+    if let Some(rules) = place.rules() {
+        match config::socket_of(&rules) {
+            Socket::At(socket) => sockets.push(socket),
+            Socket::None if place.is_named() => {
                 return Err(fail(
                     "the rules say `admin: {socket: none}`: the daemon has no socket",
                 ));
             }
-            None => {}
+            Socket::Unreadable => {
+                complain(
+                    "the rules file cannot be read, and does not say where the socket is: it is looked for in the usual places",
+                );
+                sockets.extend(rules.parent().map(|folder| folder.join(USUAL)));
+            }
+            Socket::None | Socket::NotSaid => {}
+        }
+        if let Ok(store) = config::store_of(&rules) {
+            sockets.push(config::socket_beside(&store));
         }
     }
-    if !arguments.place.is_named() {
-        sockets.push(PathBuf::from(SERVICE));
-    }
-    if rules.is_some() || arguments.place.is_named() {
-        sockets.insert(0, config::socket_beside(&arguments.place.store()?));
-    }
+    sockets.extend(place.named_store().map(config::socket_beside));
+    sockets.push(PathBuf::from(SERVICE));
+    sockets.dedup();
     Ok(sockets)
 }
 

@@ -8,7 +8,7 @@ use super::document::RulesFile;
 use super::endpoint::{Draft, Drafts};
 use super::{admin, rule, settings};
 use crate::act::Workshop;
-use crate::diagnostic::Findings;
+use crate::diagnostic::{Finding, Findings};
 use crate::rules::RuleSet;
 use crate::secret::Keyring;
 use crate::template::Templates;
@@ -27,7 +27,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     if let Some(finding) = root.missing("rules") {
         findings.push(finding.hint("a rules file without rules says so: `rules: []`"));
     }
-    let (server, max_body) = settings::server(root.given("server"), findings);
+    let (server, max_body) = settings::server(root.given("server"), keyring, findings);
     let store = settings::store(root.given("store"), keyring, findings);
     let deliveries = settings::deliveries(root.given("deliveries"), findings);
     let admin = admin::compile(root.given("admin"), keyring.folder(), findings);
@@ -43,17 +43,21 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     rules(root.given("rules"), &mut drafts, findings);
 
     let endpoints = drafts.finish();
+    let tls = root.given("server").and_then(|server| server.given("tls"));
+    if tls.is_none_or(|tls| tls.get("client_ca").is_none()) {
+        for draft in endpoints.iter().filter(|draft| draft.verifies_by("client_cert")) {
+            let message = format!("nobody is asked for the certificate that `{}` wants", draft.path);
+            let finding = Finding::error(draft.origin.clone(), "client-cert", message);
+            findings.push(finding.hint("set `server.tls.client_ca` to the authority that signs them"));
+        }
+    }
     let mut routes = matchit::Router::new();
     let mut names = HashMap::new();
     for (index, Draft { origin, .. }) in endpoints.iter().enumerate() {
         let path = &endpoints.get(index)?.path;
         if let Err(error) = routes.insert(path.to_string(), index) {
             let message = format!("the endpoint `{path}` cannot be told apart from another: {error}");
-            findings.push(crate::diagnostic::Finding::error(
-                origin.clone(),
-                "endpoint",
-                message,
-            ));
+            findings.push(Finding::error(origin.clone(), "endpoint", message));
         }
     }
     let endpoints: Vec<_> = endpoints.into_iter().map(Draft::into_endpoint).collect();

@@ -41,15 +41,15 @@ pub fn compile(
     if !(1..=MAX_DELIVERIES).contains(&limit) {
         let message = format!("`limit` is {limit}; it may be 1 to {MAX_DELIVERIES}");
         findings.push(at.error("wrong-value", message));
-    } else if node.get("group").is_none() && limit as usize > most_of_one_rule(room) {
-        let most = most_of_one_rule(room);
+    } else if node.get("group").is_none() && limit as usize > room.most_of_one_rule() {
+        let most = room.most_of_one_rule();
         let message =
             format!("`limit` is {limit}, and no more than {most} of one rule are ever under way at once");
         let finding = at.warning("limit", message);
-        findings.push(
-            finding
-                .hint("raise `deliveries: {limit: …, per_rule: …}`: a rule gets half of the slots at most"),
-        );
+        findings
+            .push(finding.hint(
+                "raise `deliveries: {limit: …, per_rule: …}`: a rule gets less than half of the slots",
+            ));
     }
     let overlap = fields.overlap.unwrap_or_default();
     if awaited && overlap != Overlap::Queue {
@@ -74,9 +74,4 @@ pub fn compile(
         limit,
         overlap,
     })
-}
-
-/// How many of one rule are under way at once at most: see [`Room`].
-fn most_of_one_rule(room: Room) -> usize {
-    room.per_rule.min(room.slots.div_ceil(2))
 }

@@ -41,10 +41,12 @@ pub struct ServerShape {
     pub listen: Option<IgnoredAny>,
     pub public_url: Option<String>,
     pub trusted_proxies: Option<IgnoredAny>,
+    pub proxy_protocol: Option<IgnoredAny>,
     pub max_body: Option<Size>,
     pub request_timeout: Option<Period>,
     pub max_connections: Option<u32>,
     pub stop_grace: Option<Period>,
+    pub tls: Option<IgnoredAny>,
 }
 
 /// `store:`.
@@ -110,6 +112,7 @@ pub struct LogFileShape {
 pub struct EndpointShape {
     pub methods: Option<IgnoredAny>,
     pub allow: Option<IgnoredAny>,
+    pub rate_limit: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
     pub replay_window: Option<Period>,
     pub on_duplicate: Option<OnDuplicate>,

@@ -8,11 +8,12 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_yaml::Value;
 
 use super::document::{EndpointShape, RespondShape, Wait};
+use super::limit;
 use crate::act::Workshop;
 use crate::diagnostic::{Finding, Findings, Origin};
 use crate::matching::{Condition, Matcher};
 use crate::network::Networks;
-use crate::rules::{Endpoint, Greeters, Respond, Rule};
+use crate::rules::{Endpoint, Greeters, Limits, Respond, Rule};
 use crate::store::Room;
 use crate::template::Scope;
 use crate::units::Size;
@@ -52,6 +53,7 @@ pub struct Draft<'d> {
     methods: Vec<Method>,
     /// Whose requests it takes.
     pub allow: Option<Networks>,
+    limits: Limits,
     max_body: Size,
     seen: HashMap<&'d Value, Option<usize>>,
     verifications: Vec<Verification>,
@@ -126,6 +128,7 @@ impl<'d, 'w> Drafts<'d, 'w> {
             respond: Respond::default(),
             methods: Vec::new(),
             allow: None,
+            limits: Limits::default(),
             max_body: self.max_body,
             seen: HashMap::new(),
             verifications: Vec::new(),
@@ -148,6 +151,10 @@ impl<'d, 'w> Drafts<'d, 'w> {
             allow: node
                 .given("allow")
                 .and_then(|node| Networks::compile(node, "allow", findings)),
+            limits: node
+                .given("rate_limit")
+                .map(|node| limit::compile(node, findings))
+                .unwrap_or_default(),
             max_body: shape.max_body.unwrap_or(self.max_body),
             respond: respond.unwrap_or_default(),
             shape,
@@ -195,6 +202,11 @@ impl<'d> Draft<'d> {
         });
         self.seen.insert(node.value(), index);
         index
+    }
+
+    /// Whether something of it is verified by this scheme.
+    pub fn verifies_by(&self, scheme: &str) -> bool {
+        self.verifications.iter().any(|known| known.scheme() == scheme)
     }
 
     /// The verification at `index`.
@@ -261,6 +273,7 @@ impl<'d> Draft<'d> {
             path: self.path,
             methods: self.methods,
             allow: self.allow,
+            limits: self.limits,
             max_body: self.max_body.0,
             decode: self.shape.decode.unwrap_or_default(),
             respond: self.respond,

@@ -11,9 +11,12 @@ mod concurrency;
 mod debounce;
 mod document;
 mod endpoint;
+mod limit;
+mod listen;
 mod reload;
 mod rule;
 mod settings;
+mod tls;
 mod whereabouts;
 
 use std::collections::BTreeSet;
@@ -24,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 pub use admin::{beside as socket_beside, socket_path};
 pub use reload::{Cause, Reload, Reloader};
-pub use whereabouts::{socket_of, store_of};
+pub use whereabouts::{Socket, socket_of, store_of};
 
 use crate::diagnostic::{Finding, Findings, Source};
 use crate::rules::{RuleSet, StoreSettings};

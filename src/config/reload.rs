@@ -167,6 +167,7 @@ fn restart_needed(old: &RuleSet, new: &RuleSet) -> Vec<&'static str> {
     let (before, after) = (&old.server, &new.server);
     [
         ("server.listen", before.listen != after.listen),
+        ("server.tls", before.tls.is_some() != after.tls.is_some()),
         (
             "server.request_timeout",
             before.request_timeout != after.request_timeout,

@@ -1,20 +1,17 @@
 //! `server`, `store`, `deliveries` and `log`: how the daemon itself is set, with every default by name.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::document::{DeliveriesShape, KeepShape, LogFileShape, LogShape, ServerShape, StoreShape};
+use super::{listen, tls};
 use crate::diagnostic::Findings;
 use crate::network::Peers;
-use crate::rules::{Listen, LogFile, LogSettings, Server, StoreSettings};
+use crate::rules::{LogFile, LogSettings, Server, StoreSettings};
 use crate::secret::Keyring;
 use crate::store::{Keep, Room, Settings};
 use crate::units::{Period, Size};
 use crate::yaml::Node;
 
-/// `server.listen`: this machine alone, until told otherwise.
-const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
 /// `server.max_body`, in bytes.
 pub const DEFAULT_MAX_BODY: Size = Size(1 << 20);
 /// `server.request_timeout`.
@@ -43,12 +40,16 @@ const DEFAULT_MIN_FREE: Size = Size(64 << 20);
 const DEFAULT_KEEP_LOGS: u16 = 14;
 
 /// `server:`, and `server.max_body`, which becomes the endpoints' default.
-pub fn server(node: Option<Node<'_>>, findings: &mut Findings) -> (Server, Size) {
+pub fn server(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -> (Server, Size) {
     let shape: ServerShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
-    let listen = match node.and_then(|node| node.given("listen")) {
-        Some(listen) => addresses(listen, findings),
-        None => parse_listen(DEFAULT_LISTEN).into_iter().collect(),
-    };
+    let given = |key: &str| node.and_then(|node| node.given(key));
+    let listen = listen::compile(given("listen"), given("tls").is_some(), findings);
+    let tls = given("tls").and_then(|node| {
+        if listen.iter().all(|address| !address.has_tls()) {
+            findings.push(node.warning("tls", "no address is served with it"));
+        }
+        tls::compile(node, keyring, findings)
+    });
     let public_url = shape.public_url.and_then(|url| match parse_public_url(&url) {
         Ok(url) => Some(url),
         Err(message) => {
@@ -68,44 +69,24 @@ pub fn server(node: Option<Node<'_>>, findings: &mut Findings) -> (Server, Size)
             findings.push(place.error("request-timeout", "longer than `0s`"));
         });
     }
-    let trusted_proxies = node.and_then(|node| node.given("trusted_proxies"));
     let server = Server {
         listen,
         public_url,
-        trusted_proxies: trusted_proxies
+        trusted_proxies: given("trusted_proxies")
+            .map(|node| Peers::compile(node, findings))
+            .unwrap_or_default(),
+        proxy_protocol: given("proxy_protocol")
             .map(|node| Peers::compile(node, findings))
             .unwrap_or_default(),
         request_timeout: period(shape.request_timeout, DEFAULT_REQUEST_TIMEOUT),
         max_connections: shape.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS) as usize,
         stop_grace: period(shape.stop_grace, DEFAULT_STOP_GRACE),
+        tls,
     };
     at(node, "max_body", |place| {
         not_nothing(shape.max_body, place, findings);
     });
     (server, shape.max_body.unwrap_or(DEFAULT_MAX_BODY))
-}
-
-/// `server.listen`: one address, or a list of them, each with its own finding.
-fn addresses(node: Node<'_>, findings: &mut Findings) -> Vec<Listen> {
-    let items = node.one_or_many();
-    if items.is_empty() {
-        findings.push(node.error("listen", "no address to listen on"));
-    }
-    let mut addresses = Vec::with_capacity(items.len());
-    for item in items {
-        let parsed = match item.as_str() {
-            Some(text) => parse_listen(text),
-            None => Err("an address to listen on is text".to_owned()),
-        };
-        match parsed {
-            Ok(address) => addresses.push(address),
-            Err(message) => {
-                let finding = item.error("listen", message);
-                findings.push(finding.hint("write `127.0.0.1:9000`, `unix:/run/…` or `systemd`"));
-            }
-        }
-    }
-    addresses
 }
 
 /// A limit of `0` lets nothing through.
@@ -198,35 +179,6 @@ fn period(given: Option<Period>, default: Duration) -> Duration {
     given.map_or(default, |period| period.0)
 }
 
-/// Reads `host:port`, `unix:/path` or `systemd`.
-fn parse_listen(text: &str) -> Result<Listen, String> {
-    if text == "systemd" {
-        return Ok(Listen::Systemd);
-    }
-    if let Some(path) = text.strip_prefix("unix:") {
-        // The kernel's bound on the length of a unix socket's path (sun_path) is 108 bytes with its NUL.
-        return if path.starts_with('/') && path.len() < 108 {
-            Ok(Listen::Unix(PathBuf::from(path)))
-        } else {
-            Err(format!(
-                "`{text}`: a unix socket needs an absolute path of less than 108 bytes"
-            ))
-        };
-    }
-    if text.parse::<SocketAddr>().is_ok() {
-        return Ok(Listen::Tcp(text.to_owned()));
-    }
-    if text.parse::<IpAddr>().is_ok() || text.parse::<u16>().is_ok() {
-        return Err(format!("`{text}` is not host and port"));
-    }
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok() => {
-            Ok(Listen::Tcp(text.to_owned()))
-        }
-        _ => Err(format!("`{text}` is not host and port")),
-    }
-}
-
 /// Reads `https://host[:port][/path]`; the trailing slash is dropped, for endpoints begin with one.
 fn parse_public_url(text: &str) -> Result<String, String> {
     let uri: http::Uri = text
@@ -242,31 +194,6 @@ fn parse_public_url(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_read_and_slips_are_refused() {
-        for good in [
-            "127.0.0.1:9000",
-            "[::1]:80",
-            "localhost:0",
-            "unix:/run/h.sock",
-            "systemd",
-        ] {
-            assert!(parse_listen(good).is_ok(), "{good}");
-        }
-        for wrong in [
-            "9000",
-            "127.0.0.1",
-            "::1",
-            ":9000",
-            "host:x",
-            "unix:relative",
-            "host:99999",
-            "",
-        ] {
-            assert!(parse_listen(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_public_url_has_a_scheme_and_a_host() {

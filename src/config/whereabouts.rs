@@ -8,18 +8,37 @@ use crate::rules::StoreSettings;
 use crate::store::Settings;
 use crate::yaml::Document;
 
-/// The socket that the rules file at `path` names; the inner `None` if it says that there is none, the outer if it says
-/// nothing or cannot be read.
-pub fn socket_of(path: &Path) -> Option<Option<PathBuf>> {
+/// What a rules file says of the daemon's socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// It cannot be read.
+    Unreadable,
+    /// Nothing: it is in its usual place.
+    NotSaid,
+    /// That there is none.
+    None,
+    /// Where it is.
+    At(PathBuf),
+}
+
+/// What the rules file at `path` says of the daemon's socket.
+pub fn socket_of(path: &Path) -> Socket {
     let mut findings = Findings::new();
-    let source = Source {
-        path: path.to_owned(),
-        text: read(path).ok()?,
+    let Ok(text) = read(path) else {
+        return Socket::Unreadable;
     };
-    let document = Document::parse(source, &mut findings)?;
-    let admin = document.root().given("admin")?;
-    let named = admin.given("socket")?.as_str()?;
-    Some((named != "none").then(|| folder_of(path).join(named)))
+    let path_of = path.to_owned();
+    let source = Source { path: path_of, text };
+    let Some(document) = Document::parse(source, &mut findings) else {
+        return Socket::Unreadable;
+    };
+    let admin = document.root().given("admin");
+    let named = admin.and_then(|admin| admin.given("socket"));
+    match named.and_then(|named| named.as_str()) {
+        None => Socket::NotSaid,
+        Some("none") => Socket::None,
+        Some(named) => Socket::At(folder_of(path).join(named)),
+    }
 }
 
 /// Where the store of the rules file at `path` is; on an error, all that keeps it from being told.

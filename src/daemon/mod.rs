@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -33,7 +33,7 @@ use crate::config::{self, Loaded, Reloader};
 use crate::diagnostic::Findings;
 use crate::listen::{self, Door};
 use crate::live::Live;
-use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
+use crate::pipeline::{Aftermath, Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
 use crate::pulse::Pulse;
 use crate::report::{self, metrics};
 use crate::rules::{RuleSet, StoreSettings};
@@ -90,6 +90,10 @@ pub fn run(path: &Path) -> Result<(), StartError> {
 }
 
 /// From the store to the last answer.
+#[expect(
+    clippy::too_many_lines,
+    reason = "the lights go on one after the other, to be read in one place"
+)]
 async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), String> {
     let clock = Clock::system();
     let started = clock.now();
@@ -101,23 +105,26 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let server = rules.server.clone();
     let live = Arc::new(Live::new(rules));
     announce(&live.current(), &addresses);
-    metrics::keep_to(&live.current());
     let supervised = Arc::new(Supervised::new(&live.current(), &addresses));
     let dispatching_pulse = Pulse::of("dispatch");
 
     let stopping = Stopping::default();
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
     let (fresh, under_way) = (Arc::new(Fresh::default()), Arc::new(Running::default()));
+    let actor = Arc::new(Actor::new().map_err(|error| format!("cannot make requests: {error}"))?);
+    // What waits is not to wait longer because the machine's clock is set back.
+    let steady = Clock::steady(clock.clone());
+    let aftermath = Aftermath::new(&under_way, &waiting, &fresh, &actor);
     let dispatch = Arc::new(Dispatch {
         store: Arc::clone(&shared),
         live: Arc::clone(&live),
-        actor: Arc::new(Actor::new().map_err(|error| format!("cannot make requests: {error}"))?),
-        // What waits for another attempt is not to wait longer because the machine's clock is set back.
-        clock: Clock::steady(clock.clone()),
+        actor,
+        clock: steady.clone(),
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
         fresh: Arc::clone(&fresh),
-        running: Arc::clone(&under_way),
+        running: under_way,
+        aftermath: aftermath.clone(),
         begun: Mutex::default(),
         pulse: Arc::clone(&dispatching_pulse),
     });
@@ -131,12 +138,15 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
         learning: Learning::new(relearn),
-        running: under_way,
+        aftermath,
+        clock: steady,
         usage: Arc::clone(&usage),
     });
     let door = Arc::new(Door {
         live: Arc::clone(&live),
         intake,
+        room: Semaphore::new(server.max_connections),
+        limiter: listen::Limiter::new(tokio::time::Instant::now()),
         clock: clock.clone(),
         request_timeout: server.request_timeout,
         closing: stopping.accepting.clone(),
@@ -166,8 +176,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         listening: addresses.clone(),
         stopping: stopping.accepting.clone(),
     });
-    let asking = CancellationToken::new();
-    aside.spawn(admin::serve(doors, desk, asking.clone()));
+    aside.spawn(admin::serve(doors, desk));
     let watch = watch::Watch {
         reloader: Arc::new(Reloader::new(path, Arc::clone(&live))),
         live,
@@ -188,7 +197,6 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     stopping
         .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
         .await;
-    asking.cancel();
     aside.shutdown().await;
     close(&usage, &*shared).await?;
     info!("stopped");
@@ -242,8 +250,9 @@ async fn open_doors(rules: &RuleSet, store: &Path) -> Result<admin::Doors, Strin
     Ok(doors)
 }
 
-/// Says what is in force.
+/// Says what is in force, and counts by its names.
 fn announce(rules: &RuleSet, addresses: &[String]) {
+    metrics::keep_to(rules);
     info!(
         version = env!("CARGO_PKG_VERSION"),
         generation = rules.generation,

@@ -2,19 +2,20 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bind::Bound;
-use super::connection::converse;
-use super::request::Door;
+use super::request::{self, Door};
+use super::{connection, proxied, secure};
 use crate::pulse::Pulse;
 
 /// How long accepting rests when the machine has no file descriptor left.
@@ -34,8 +35,11 @@ pub async fn serve(
         room: Arc::new(Semaphore::new(max_connections)),
         connections: TaskTracker::new(),
         door,
+        security: Mutex::default(),
         over,
     };
+    // From the beginning, for the rules may be others when the first peer comes.
+    peers.security();
     let peers = Arc::new(peers);
     let mut accepting = JoinSet::new();
     for (listener, pulse) in listeners {
@@ -51,19 +55,29 @@ struct Peers {
     room: Arc<Semaphore>,
     connections: TaskTracker,
     door: Arc<Door>,
+    security: Mutex<Option<Arc<ServerConfig>>>,
     over: CancellationToken,
 }
 
 impl Peers {
     /// Serves one connection in a task of its own, which keeps its place until it ends.
-    fn admit<S>(&self, stream: S, client: Option<IpAddr>, place: OwnedSemaphorePermit)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    fn admit(&self, peer: Peer, tls: bool, place: OwnedSemaphorePermit) {
         let (door, over) = (Arc::clone(&self.door), self.over.clone());
+        let secured = if tls { self.security() } else { None };
+        if tls && secured.is_none() {
+            // Never in the clear what is to be served with TLS; no reload brings it about.
+            return;
+        }
         self.connections.spawn(async move {
+            let client = peer.address();
+            let conversation = async {
+                match peer {
+                    Peer::Unix(stream) => converse(stream, None, None, door).await,
+                    Peer::Tcp(stream, address) => converse(stream, Some(address), secured, door).await,
+                }
+            };
             tokio::select! {
-                () = converse(stream, client, door) => {}
+                () = conversation => {}
                 () = over.cancelled() => tracing::warn!(
                     client = client.map(tracing::field::display),
                     "a connection was still under way when the daemon stopped"
@@ -71,6 +85,49 @@ impl Peers {
             }
             drop(place);
         });
+    }
+}
+
+/// Serves one connection of a peer at this address: first, where it is listed for that, it says whose it is.
+async fn converse<S>(
+    mut stream: S,
+    address: Option<IpAddr>,
+    secured: Option<Arc<ServerConfig>>,
+    door: Arc<Door>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut peer = request::Peer {
+        address,
+        certificate: None,
+    };
+    if door.live.current().server.proxy_protocol.holds(address) {
+        let told = tokio::select! {
+            told = timeout(door.request_timeout, proxied::read(&mut stream, address)) => told,
+            () = door.closing.cancelled() => return,
+        };
+        let client = address.map(tracing::field::display);
+        peer.address = match told {
+            Ok(Ok(told)) => told,
+            Ok(Err(error)) => return tracing::info!(%error, client, "PROXY protocol"),
+            Err(_) => return tracing::info!(client, "PROXY protocol: too slow"),
+        };
+    }
+    match secured {
+        None => connection::converse(stream, peer, door).await,
+        Some(config) => secure::converse(stream, peer.address, config, door).await,
+    }
+}
+
+impl Peers {
+    /// How connections are secured now: as the rules in force say, or as those before them said if they are not to any more,
+    /// which takes effect at the next start.
+    fn security(&self) -> Option<Arc<ServerConfig>> {
+        let mut last = self.security.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = &self.door.live.current().server.tls {
+            *last = Some(Arc::clone(&tls.config));
+        }
+        last.clone()
     }
 }
 
@@ -89,8 +146,7 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
             () = closing.cancelled() => return,
         };
         match accepted {
-            Ok(Peer::Tcp(stream, client)) => peers.admit(stream, Some(client), place),
-            Ok(Peer::Unix(stream)) => peers.admit(stream, None, place),
+            Ok(peer) => peers.admit(peer, matches!(listener, Bound::Tcp(_, true)), place),
             Err(error) => {
                 complaints.hear(&listener, &error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -105,10 +161,20 @@ enum Peer {
     Unix(tokio::net::UnixStream),
 }
 
+impl Peer {
+    /// Its address, if it has one.
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// The next peer.
 async fn next(listener: &Bound) -> io::Result<Peer> {
     match listener {
-        Bound::Tcp(listener) => {
+        Bound::Tcp(listener, _) => {
             let (stream, peer) = listener.accept().await?;
             // Answers are one small write: waiting to fill a packet would only delay them.
             stream.set_nodelay(true)?;

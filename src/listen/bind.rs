@@ -1,21 +1,22 @@
 //! Sockets: TCP, unix, or those that systemd hands over.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
 
-use crate::rules::Listen;
+use crate::rules::{Listen, Socket};
 
-/// Who may connect to a unix socket: the daemon's user and group.
-const SOCKET_MODE: u32 = 0o660;
+/// How many peers the kernel keeps waiting for a socket of ours.
+const BACKLOG: u32 = 1024;
 
 /// A socket that is being listened on.
 #[derive(Debug)]
 pub enum Bound {
-    /// TCP.
-    Tcp(TcpListener),
+    /// TCP, and whether it is served with TLS.
+    Tcp(TcpListener, bool),
     /// A unix socket, with its path if it is ours to remove.
     Unix(UnixListener, Option<PathBuf>),
 }
@@ -24,9 +25,12 @@ impl Bound {
     /// Where it listens, as people write it.
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener
-                .local_addr()
-                .map_or_else(|_| "tcp".into(), |at| format!("http://{at}")),
+            Self::Tcp(listener, tls) => {
+                let scheme = if *tls { "https" } else { "http" };
+                listener
+                    .local_addr()
+                    .map_or_else(|_| "tcp".into(), |at| format!("{scheme}://{at}"))
+            }
             Self::Unix(_, Some(path)) => format!("unix:{}", path.display()),
             Self::Unix(_, None) => "unix:(systemd)".into(),
         }
@@ -47,25 +51,49 @@ pub async fn bind(addresses: &[Listen]) -> Result<Vec<Bound>, String> {
     let mut bound = Vec::new();
     for address in addresses {
         match address {
-            Listen::Tcp(address) => {
-                let listener = TcpListener::bind(address)
-                    .await
-                    .map_err(|error| format!("cannot listen on `{address}`: {error}"))?;
-                bound.push(Bound::Tcp(listener));
+            Listen::Tcp { address, tls } => {
+                let bound_anew = match address.parse() {
+                    Ok(SocketAddr::V6(own)) if own.ip().is_unspecified() && beside_v4(own, addresses) => {
+                        v6_alone(own)
+                    }
+                    _ => TcpListener::bind(address).await,
+                };
+                let listener =
+                    bound_anew.map_err(|error| format!("cannot listen on `{address}`: {error}"))?;
+                bound.push(Bound::Tcp(listener, *tls));
             }
-            Listen::Unix(path) => bound.push(
-                unix(path)
+            Listen::Unix(socket) => bound.push(
+                unix(socket)
                     .await
-                    .map_err(|error| format!("cannot listen on `unix:{}`: {error}", path.display()))?,
+                    .map_err(|error| format!("cannot listen on `unix:{}`: {error}", socket.path.display()))?,
             ),
-            Listen::Systemd => bound.extend(inherited()?),
+            Listen::Systemd { tls } => bound.extend(inherited(*tls)?),
         }
     }
     Ok(bound)
 }
 
+/// Whether the same port is to be bound on all IPv4 addresses, too.
+fn beside_v4(own: SocketAddrV6, addresses: &[Listen]) -> bool {
+    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, own.port()));
+    own.port() != 0
+        && addresses.iter().any(
+            |listen| matches!(listen, Listen::Tcp { address, .. } if address.parse::<SocketAddr>() == Ok(v4)),
+        )
+}
+
+/// Binds all IPv6 addresses and leaves those of IPv4 to another socket; `[::]` alone takes both.
+fn v6_alone(address: SocketAddrV6) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address.into())?;
+    socket.listen(BACKLOG)
+}
+
 /// Binds a unix socket. A file that a daemon left behind is replaced; one that somebody listens on is not.
-async fn unix(path: &Path) -> io::Result<Bound> {
+async fn unix(socket: &Socket) -> io::Result<Bound> {
+    let path = &socket.path;
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
         if UnixStream::connect(path).await.is_ok() {
             return Err(io::Error::new(
@@ -75,13 +103,15 @@ async fn unix(path: &Path) -> io::Result<Bound> {
         }
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
-    Ok(Bound::Unix(listener, Some(path.to_owned())))
+    let listener = Bound::Unix(UnixListener::bind(path)?, Some(path.clone()));
+    // The owner first: to change it takes bits from the mode. Whatever fails, the socket goes again.
+    std::os::unix::fs::chown(path, socket.user, socket.group)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(socket.mode))?;
+    Ok(listener)
 }
 
 /// The sockets that systemd hands over (`sd_listen_fds(3)`).
-fn inherited() -> Result<Vec<Bound>, String> {
+fn inherited(tls: bool) -> Result<Vec<Bound>, String> {
     let mut handed = listenfd::ListenFd::from_env();
     let mut bound = Vec::new();
     for index in 0..handed.len() {
@@ -89,7 +119,8 @@ fn inherited() -> Result<Vec<Bound>, String> {
             |error: io::Error| format!("cannot use the socket {index} that systemd handed over: {error}");
         if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
             listener.set_nonblocking(true).map_err(failed)?;
-            bound.push(Bound::Tcp(TcpListener::from_std(listener).map_err(failed)?));
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            bound.push(Bound::Tcp(listener, tls));
         } else if let Some(listener) = handed.take_unix_listener(index).map_err(failed)? {
             listener.set_nonblocking(true).map_err(failed)?;
             bound.push(Bound::Unix(

@@ -3,7 +3,6 @@
 //! What hyper refuses itself never meets the door; it is noted here.
 
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,12 +16,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::patience::Patient;
-use super::request::Door;
+use super::request::{Door, Peer};
 use crate::pipeline::Answer;
 use crate::report;
 
 /// How large a request's head may be, in bytes; a larger one is answered 431.
-const MAX_HEAD: usize = 64 << 10;
+pub const MAX_HEAD: usize = 64 << 10;
 /// How long a peer that was let in before the daemon began to stop, and has said nothing yet, may take to begin.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 /// What stands for the path of a request whose head was not understood.
@@ -30,14 +29,15 @@ const NO_PATH: &str = "(unread)";
 
 /// Serves one connection to its end. Once the door is closing it is ended after the request that is in flight, or
 /// about to be.
-pub async fn converse<S>(stream: S, client: Option<IpAddr>, door: Arc<Door>)
+pub async fn converse<S>(stream: S, peer: Peer, door: Arc<Door>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let client = peer.address;
     let (closing, timeout) = (door.closing.clone(), door.request_timeout);
     let service = service_fn(move |request| {
-        let door = Arc::clone(&door);
-        async move { door.answer(request, client).await }
+        let (door, peer) = (Arc::clone(&door), peer.clone());
+        async move { door.answer(request, peer).await }
     });
     let stream = Patient::new(stream, timeout);
     let (owed, heard) = (stream.owed(), stream.heard());

@@ -7,9 +7,14 @@ mod accept;
 mod bind;
 mod connection;
 mod forwarded;
+mod limit;
 mod patience;
+mod proxied;
 mod request;
+mod second;
+mod secure;
 
 pub use accept::serve;
 pub use bind::{Bound, bind};
+pub use limit::Limiter;
 pub use request::Door;

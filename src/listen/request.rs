@@ -10,18 +10,30 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::forwarded;
+use super::limit::Limiter;
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::pipeline::{Answer, Intake};
 use crate::report;
 use crate::rules::{Endpoint, RuleSet};
-use crate::verify::{EventId, Received};
+use crate::verify::{Certificate, EventId, Received};
 
 /// After this answer the connection is ended.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// The other end of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Its address, if it has one.
+    pub address: Option<IpAddr>,
+    /// The certificate that it has presented, if it has, and that holds.
+    pub certificate: Option<Arc<Certificate>>,
+}
 
 /// What a request meets first.
 pub struct Door {
@@ -29,10 +41,14 @@ pub struct Door {
     pub live: Arc<Live<RuleSet>>,
     /// Takes it from there.
     pub intake: Arc<Intake>,
+    /// How often what is called.
+    pub limiter: Limiter,
     /// The time.
     pub clock: Clock,
     /// How long a request's head may take, again its body, and again a peer that does not read its answer.
     pub request_timeout: Duration,
+    /// Room for requests of HTTP/2, of which one connection may bring many.
+    pub room: Semaphore,
     /// No connection is accepted any more, and none kept beyond its request: the daemon is stopping.
     pub closing: CancellationToken,
     /// Nothing new is taken: the grace of stopping is over.
@@ -44,25 +60,35 @@ impl Door {
     pub async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: Peer,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         // Taken once: a reload in between does not mix two sets in one request.
         let rules = self.live.current();
+        let version = request.version();
         let answer = match self.receive(&rules, request, peer).await {
             Ok((endpoint, received)) => self.intake.accept(endpoint, received).await,
             Err(answer) => answer,
         };
-        let mut response = Response::new(Full::new(answer.body));
-        *response.status_mut() = answer.status;
-        *response.headers_mut() = answer.headers;
-        let nosniff = HeaderValue::from_static("nosniff");
-        response
-            .headers_mut()
-            .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-        if self.closing.is_cancelled() {
+        let mut response = response(answer);
+        if version == Version::HTTP_2 {
+            // A connection of many requests does not end with one (RFC 9113 §8.2.2).
+            response.headers_mut().remove(header::CONNECTION);
+        } else if self.closing.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }
         Ok(response)
+    }
+
+    /// As [`Door::answer`], once there is room for it.
+    pub async fn answer_in_turn(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        match tokio::time::timeout(self.request_timeout, self.room.acquire()).await {
+            Ok(Ok(_place)) => self.answer(request, peer).await,
+            _ => Ok(response(Answer::unavailable())),
+        }
     }
 
     /// Finds the endpoint, asks whether it takes anything from there, and reads the body within its bounds.
@@ -70,18 +96,27 @@ impl Door {
         &self,
         rules: &'r RuleSet,
         request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: Peer,
     ) -> Result<(&'r Endpoint, Received), Answer> {
         let (head, body) = request.into_parts();
-        let client = forwarded::client(peer, &head.headers, &rules.server.trusted_proxies);
+        let client = forwarded::client(peer.address, &head.headers, &rules.server.trusted_proxies);
         let (endpoint, mut received) = self.route(rules, head, client).map_err(|answer| *answer)?;
+        received.certificate = peer.certificate;
         if !endpoint.lets_in(client) {
             let answer = self.intake.bar(endpoint, &received);
-            return Err(if body.is_end_stream() {
-                answer
-            } else {
-                closing(answer)
-            });
+            return Err(before(&body, answer));
+        }
+        let now = Instant::now();
+        if let Err(after) = self.limiter.admit(rules, endpoint, client, now) {
+            let answer = Answer::too_often(after);
+            if let Some(left_out) = self.limiter.note(now) {
+                let why = match left_out {
+                    0 => "rate limit".to_owned(),
+                    more => format!("rate limit; so were {more} others since the last such line"),
+                };
+                report::turned_away(&received.path, client, answer.status.as_u16(), &why);
+            }
+            return Err(before(&body, answer));
         }
         received.body = self
             .read(body, endpoint.max_body)
@@ -99,15 +134,16 @@ impl Door {
     fn route<'r>(
         &self,
         rules: &'r RuleSet,
-        head: Parts,
+        mut head: Parts,
         client: Option<IpAddr>,
     ) -> Result<(&'r Endpoint, Received), Box<Answer>> {
+        let malformed = host(&mut head).err();
         let path = head.uri.path();
         let turn_away = |answer: Answer, why: &str| {
             report::turned_away(path, client, answer.status.as_u16(), why);
             Box::new(answer)
         };
-        if let Some(why) = malformed(&head) {
+        if let Some(why) = malformed {
             let answer = Answer::new(StatusCode::BAD_REQUEST, "bad request", None);
             return Err(turn_away(closing(answer), why));
         }
@@ -145,6 +181,7 @@ impl Door {
             query: head.uri.query().unwrap_or_default().to_owned(),
             parameters,
             client,
+            certificate: None,
             method: head.method,
             headers: head.headers,
             body: Bytes::new(),
@@ -181,12 +218,39 @@ impl Door {
     }
 }
 
-/// What is wrong with a head that a proxy and a server might understand differently (RFC 9112 §3.2).
-fn malformed(head: &Parts) -> Option<&'static str> {
-    match head.headers.get_all(header::HOST).iter().count() {
-        0 if head.version >= Version::HTTP_11 => Some("no Host"),
-        0 | 1 => None,
-        _ => Some("more than one Host"),
+/// An answer as it is sent.
+fn response(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    let nosniff = HeaderValue::from_static("nosniff");
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}
+
+/// Sees to it that there is one `Host`. The error is what is wrong with a head that a proxy and a server might understand
+/// differently (RFC 9112 §3.2).
+fn host(head: &mut Parts) -> Result<(), &'static str> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let (first, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
+        return Err("more than one Host");
+    }
+    // Of HTTP/2 `:authority` stands for it, and they must not differ (RFC 9113 §8.3.1).
+    let authority = head.uri.authority().filter(|_| head.version == Version::HTTP_2);
+    match (first, authority) {
+        (Some(host), Some(authority)) if host.as_bytes() != authority.as_str().as_bytes() => {
+            Err("Host is not :authority")
+        }
+        (None, Some(authority)) => {
+            let host = HeaderValue::from_str(authority.as_str()).or(Err("no Host"))?;
+            head.headers.insert(header::HOST, host);
+            Ok(())
+        }
+        (None, None) if head.version >= Version::HTTP_11 => Err("no Host"),
+        _ => Ok(()),
     }
 }
 
@@ -197,6 +261,15 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
         Some((name.to_owned(), value.into_owned()))
     };
     parameters.iter().map(decode).collect()
+}
+
+/// An answer that is given before the body is read.
+fn before(body: &Incoming, answer: Answer) -> Answer {
+    if body.is_end_stream() {
+        answer
+    } else {
+        closing(answer)
+    }
 }
 
 /// An answer given while the body is still coming: the connection cannot be used again.

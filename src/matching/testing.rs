@@ -58,6 +58,7 @@ pub(super) fn event(payload: Value) -> Event {
             query: "tag=a&tag=b+c&token=t0p".to_owned(),
             parameters: vec![("app".to_owned(), "site".to_owned())],
             client: Some("::ffff:10.1.2.3".parse().unwrap()),
+            certificate: None,
             headers,
             body: Bytes::from(payload.to_string()),
         }),

@@ -1,5 +1,7 @@
 //! What the sender is told: a status and one word.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
@@ -57,6 +59,17 @@ impl Answer {
         answer
             .headers
             .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        answer
+    }
+
+    /// The client comes too often; it may come again after so long.
+    pub fn too_often(after: Duration) -> Self {
+        let mut answer = Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", None);
+        // In whole seconds, and none too early.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        answer
+            .headers
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         answer
     }
 

@@ -36,6 +36,7 @@ impl Dispatch {
             None => Some(self.undeliverable(
                 &lease,
                 format!("the rule `{}` is gone from the rules file", lease.rule),
+                false,
             )),
             Some((endpoint, rule)) if lease.action < rule.steps(lease.failure.is_some()) => {
                 self.attempt(&lease, endpoint, rule, &attempting).await
@@ -51,7 +52,7 @@ impl Dispatch {
                     lease.action + 1,
                     rule.name
                 );
-                Some(self.undeliverable(&lease, reason))
+                Some(self.undeliverable(&lease, reason, !rule.on_failure.is_empty()))
             }
         };
         let Some(settled) = settled else {
@@ -278,15 +279,23 @@ impl Dispatch {
         }
     }
 
-    /// A delivery that no attempt can help.
-    fn undeliverable(&self, lease: &Lease, reason: String) -> Settled {
+    /// A delivery that no attempt can help; `alarm` says whether its rule does something then.
+    fn undeliverable(&self, lease: &Lease, reason: String, alarm: bool) -> Settled {
         report::undeliverable(lease.received.id, &lease.rule, &reason);
+        let alarm = alarm && lease.failure.is_none();
+        let failure = alarm.then(|| {
+            Box::new(Failure {
+                action: format!("action {}", lease.action + 1),
+                reason: reason.clone(),
+                output: String::new(),
+            })
+        });
         let settlement = Settlement::Dead {
             at: self.clock.now(),
             reason,
             // The rule that would say whether its sender waits is gone; a retry that is let in finds no rule either.
             forget_nonces: false,
-            failure: None,
+            failure,
         };
         Settled {
             delivery: lease.delivery,

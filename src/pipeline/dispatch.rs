@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::aftermath::Aftermath;
 use super::fresh::Fresh;
 use super::running::Running;
 use super::waiting::Waiting;
@@ -50,6 +51,8 @@ pub struct Dispatch {
     pub fresh: Arc<Fresh>,
     /// What is under way.
     pub running: Arc<Running>,
+    /// Sees to what gives way to what has waited for quiet.
+    pub aftermath: Aftermath,
     /// The rules of deliveries that are between two of their actions.
     pub begun: Mutex<HashMap<DeliveryId, Arc<RuleSet>>>,
     /// Beats with every look at the queue.
@@ -107,7 +110,7 @@ impl Dispatch {
             Ok(Leased {
                 leases,
                 held_back,
-                stop,
+                displaced,
             }) => {
                 // Most often something else wakes us before, and then one question is saved.
                 let at_most = if leases.is_empty() {
@@ -119,9 +122,7 @@ impl Dispatch {
                     let attempting = self.running.begin(lease.delivery, abort);
                     running.spawn(Arc::clone(self).deliver(lease, attempting));
                 }
-                for delivery in stop {
-                    self.running.stop(delivery);
-                }
+                self.aftermath.of(&displaced);
                 Pause {
                     at_most,
                     for_room: held_back,

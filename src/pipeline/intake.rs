@@ -9,18 +9,20 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::aftermath::Aftermath;
 use super::answer::Answer;
 use super::fresh::Fresh;
 use super::judged::{Judged, Match};
 use super::learn::Learning;
 use super::reply::{Reply, outcome};
-use super::running::Running;
 use super::usage::Usage;
 use super::waiting::Waiting;
 use crate::act::Occasion;
+use crate::clock::{Clock, Timestamp};
 use crate::payload::{self, Event, Kind, Undecodable};
 use crate::report::{self, Arrival, metrics};
 use crate::rules::{Concurrency, Endpoint, OnDuplicate};
+use crate::store::lane::reason;
 use crate::store::{Lane, NewDelivery, Refused, State, Store, Taken, Taking};
 use crate::verify::{Received, Refusal};
 
@@ -40,8 +42,10 @@ pub struct Intake {
     pub writing: TaskTracker,
     /// Keeps the secrets that come with handshakes.
     pub learning: Learning,
-    /// What is under way, and may have to be stopped for what comes.
-    pub running: Arc<Running>,
+    /// Sees to what gives way to what comes.
+    pub aftermath: Aftermath,
+    /// The time by which deliveries are leased.
+    pub clock: Clock,
     /// Which secrets are in use.
     pub usage: Arc<Usage>,
 }
@@ -108,10 +112,12 @@ impl Intake {
         // Both before the write: dispatch may have done it all before the write returns to us.
         let wait = (awaited > 0).then(|| self.waiting.enter(id, awaited));
         self.fresh.add(&event);
+        let now = self.clock.now();
         let taking = Taking {
             received: Arc::clone(&kept),
             decode: endpoint.decode.name().to_owned(),
-            deliveries: matched.iter().map(|one| delivery(one, &event)).collect(),
+            deliveries: matched.iter().map(|one| delivery(one, &event, now)).collect(),
+            now,
         };
         let Some(taken) = self.write_down(&kept, taking).await else {
             return Answer::unavailable();
@@ -143,7 +149,7 @@ impl Intake {
     /// that nobody was woken for and no line tells of.
     async fn write_down(&self, kept: &Arc<Received>, taking: Taking) -> Option<Vec<Taken>> {
         let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
-        let running = Arc::clone(&self.running);
+        let aftermath = self.aftermath.clone();
         let written = self.writing.spawn(async move {
             let rules: Vec<Arc<str>> = taking
                 .deliveries
@@ -166,10 +172,10 @@ impl Intake {
                 if taken.is_new() {
                     metrics::given(rule, kept.at);
                 }
-                if let Taken::Replacing(_, stop) = taken {
-                    for delivery in stop {
-                        running.stop(*delivery);
-                    }
+                match taken {
+                    Taken::InPlaceOf(_, displaced) => aftermath.of(displaced),
+                    Taken::Skipped(_) => report::superseded(kept.id, rule, reason::SKIPPED),
+                    Taken::New(_) | Taken::Duplicate { .. } => {}
                 }
             }
             wake.notify_one();
@@ -298,8 +304,8 @@ fn names(received: &Received) -> String {
 }
 
 /// One event owed to one rule, due now.
-fn delivery(one: &Match<'_>, event: &Event) -> NewDelivery {
-    let now = event.received.at;
+fn delivery(one: &Match<'_>, event: &Event, now: Timestamp) -> NewDelivery {
+    let at = event.received.at;
     NewDelivery {
         lane: one
             .rule
@@ -308,7 +314,7 @@ fn delivery(one: &Match<'_>, event: &Event) -> NewDelivery {
             .map(|concurrency| lane(one, concurrency, event)),
         rule: Arc::clone(&one.rule.name),
         nonces: one.proof.nonces.clone(),
-        remember_until: now.plus(one.proof.memory(one.rule.replay_window)),
+        remember_until: at.plus(one.proof.memory(one.rule.replay_window)),
         run_duplicates: one.rule.on_duplicate == OnDuplicate::Run,
         debounce: one.rule.debounce,
         due: now,

@@ -3,6 +3,7 @@
 //! [`Intake`] takes a request to its answer, [`Dispatch`] a delivery to its settlement. Who waits for an outcome
 //! does so in [`Waiting`]. The deciding (`settlement`, `answer`) is pure; time is passed in.
 
+mod aftermath;
 mod answer;
 mod attempt;
 mod dispatch;
@@ -17,6 +18,7 @@ mod settlement;
 mod usage;
 mod waiting;
 
+pub use aftermath::Aftermath;
 pub use answer::Answer;
 pub use dispatch::Dispatch;
 pub use fresh::Fresh;

@@ -103,7 +103,9 @@ struct Metrics {
     reloads: Family<Outcome, Counter>,
     /// When each rule was last given an event.
     latest: Mutex<BTreeMap<Arc<str>, Timestamp>>,
-    /// The endpoints of the rules in force.
+    /// The names of the rules in force.
+    rules: Mutex<BTreeSet<Arc<str>>>,
+    /// Their endpoints.
     endpoints: Mutex<BTreeSet<Arc<str>>>,
 }
 
@@ -142,6 +144,7 @@ impl Metrics {
             ended: Family::default(),
             reloads: Family::default(),
             latest: Mutex::default(),
+            rules: Mutex::default(),
             endpoints: Mutex::default(),
             registry: Registry::default(),
         };
@@ -245,14 +248,15 @@ pub fn reloaded(outcome: &'static str) {
 /// Forgets what is of names that the rules do not have. A family forgets as a whole: its counters begin anew, which
 /// whoever reads them takes for a restart.
 pub fn keep_to(rules: &RuleSet) {
-    let mut latest = METRICS.latest();
-    let before = latest.len();
-    latest.retain(|rule, _| rules.names.contains_key(rule));
-    if latest.len() < before {
+    METRICS.latest().retain(|rule, _| rules.names.contains_key(rule));
+    let names: BTreeSet<Arc<str>> = rules.names.keys().cloned().collect();
+    let mut known = METRICS.rules.lock().unwrap_or_else(PoisonError::into_inner);
+    if !known.is_subset(&names) {
         METRICS.attempts.clear();
         METRICS.ended.clear();
     }
-    drop(latest);
+    *known = names;
+    drop(known);
     let endpoints = rules.endpoints.iter().map(|endpoint| Arc::clone(&endpoint.path));
     let endpoints: BTreeSet<Arc<str>> = endpoints.collect();
     let mut known = METRICS.endpoints.lock().unwrap_or_else(PoisonError::into_inner);

@@ -47,6 +47,8 @@ pub struct Taking {
     pub decode: String,
     /// One delivery for each rule that wants it.
     pub deliveries: Vec<NewDelivery>,
+    /// Now, by the clock by which deliveries are leased; it is not that of the arrival where the machine's clock was set.
+    pub now: Timestamp,
 }
 
 /// An event owed to one rule.
@@ -88,8 +90,8 @@ pub struct SecretUse {
 pub enum Taken {
     /// It was written down.
     New(DeliveryId),
-    /// It was written down, and those of its lane that are under way are to be stopped for it.
-    Replacing(DeliveryId, Vec<DeliveryId>),
+    /// It was written down, and others have given way to it.
+    InPlaceOf(DeliveryId, Displaced),
     /// It was written down and has ended at once: its lane was busy.
     Skipped(DeliveryId),
     /// The rule has had it before.
@@ -105,25 +107,72 @@ impl Taken {
         !matches!(self, Self::Duplicate { .. })
     }
 
-    /// The same, with what must be stopped for it.
-    pub(super) fn stopping(self, stop: Vec<DeliveryId>) -> Self {
-        match self {
-            Self::New(delivery) if !stop.is_empty() => Self::Replacing(delivery, stop),
-            other => other,
+    /// It was written down, and `displaced` has given way to it, if anything has.
+    pub(super) fn in_place_of(delivery: DeliveryId, displaced: Displaced) -> Self {
+        if displaced == Displaced::default() {
+            Self::New(delivery)
+        } else {
+            Self::InPlaceOf(delivery, displaced)
         }
     }
 }
 
+/// What gives way to a delivery that comes, or whose wait for quiet is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Displaced {
+    /// Those under way, which are to be stopped.
+    pub stop: Vec<DeliveryId>,
+    /// Those that have ended, and were not under way.
+    pub ended: Vec<Superseded>,
+}
+
+/// A delivery that has ended before it was performed to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Superseded {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// The event that was owed.
+    pub event: EventId,
+    /// The rule that it was owed to.
+    pub rule: Arc<str>,
+    /// Why: one of [`reason`](super::lane::reason).
+    pub reason: &'static str,
+}
+
 /// For how many leases there is room.
 ///
-/// A rule may have another leased only while it has fewer than are free: alone it gets half of them, two get a third
-/// each, and what comes for one that has none finds room until as many rules as there are slots are at work.
+/// A rule that has none leased may have one while any slot is free. Another it may have only while it has fewer than are
+/// free beside an eighth that is kept for those that have none: alone it gets nearly half of the slots, and what comes for
+/// others finds room. Where all slots are taken by more rules than that, each waits for one turn of theirs, not for what
+/// waits behind them: of the rules that may have another, that one gets it which has the fewest, then that which has had
+/// none for the longest time, then that whose delivery has been due for longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// How many deliveries may be leased at once.
     pub slots: usize,
     /// How many of one rule, at most.
     pub per_rule: usize,
+}
+
+impl Room {
+    /// Whether a rule that has `of_rule` leased may have another, when `all` are leased.
+    pub fn admits(self, of_rule: usize, all: usize) -> bool {
+        let free = self.slots.saturating_sub(all);
+        if of_rule == 0 {
+            return free > 0 && self.per_rule > 0;
+        }
+        of_rule < self.per_rule.min(free.saturating_sub(self.kept()))
+    }
+
+    /// How many of one rule are leased at once at most, when nothing else is.
+    pub fn most_of_one_rule(self) -> usize {
+        self.per_rule.min((self.slots - self.kept()).div_ceil(2).max(1))
+    }
+
+    /// How many slots are kept for rules that have none.
+    fn kept(self) -> usize {
+        self.slots / 8
+    }
 }
 
 /// What a call leases.
@@ -133,8 +182,8 @@ pub struct Leased {
     pub leases: Vec<Lease>,
     /// Whether more is due that there was no room for, so that the end of a lease may make room for it.
     pub held_back: bool,
-    /// Those under way that are to be stopped for one whose wait for quiet is over.
-    pub stop: Vec<DeliveryId>,
+    /// What has given way to one whose wait for quiet is over; itself, if it was skipped.
+    pub displaced: Displaced,
 }
 
 /// A delivery that is somebody's to work on.

@@ -65,9 +65,10 @@ pub struct Debounce {
 }
 
 impl Debounce {
-    /// When one is due that came at `at`, and stands for others of which the first came at `since`.
+    /// When one is due that came at `at`, and stands for others of which the first came at `since`. It may have been due
+    /// before it came: then it has the place of those that it stands for, before what came after them.
     pub fn due(self, at: Timestamp, since: Timestamp) -> Timestamp {
-        at.plus(self.quiet).min(since.plus(self.at_most)).max(at)
+        at.plus(self.quiet).min(since.plus(self.at_most))
     }
 }
 

@@ -14,9 +14,8 @@
 //! event that is compared with it; a remembered nonce is never shortened and keeps the event that it came with. A
 //! delivery that runs duplicates is always new. An event all of whose deliveries are duplicates leaves no trace.
 //!
-//! **Order.** Due deliveries of a rule are leased by due time, those of one due time in the order in which they were taken;
-//! so are those of all rules that may have another leased ([`Room`]). The deliveries of one event were taken in the order
-//! of [`Taking::deliveries`].
+//! **Order.** Due deliveries of a rule are leased by due time, those of one due time in the order in which they were taken.
+//! Rules take turns, as [`Room`] says. The deliveries of one event were taken in the order of [`Taking::deliveries`].
 //!
 //! **Fairness.** What waits for a rule that has no room stands in nobody else's way, however much it is.
 //!
@@ -64,8 +63,8 @@ use crate::clock::Timestamp;
 use crate::verify::EventId;
 
 pub use delivery::{
-    AttemptRecord, Delivery, DeliveryId, Failure, Lease, Leased, NewDelivery, Refused, Room, SecretUse,
-    Settled, Settlement, State, Taken, Taking,
+    AttemptRecord, Delivery, DeliveryId, Displaced, Failure, Lease, Leased, NewDelivery, Refused, Room,
+    SecretUse, Settled, Settlement, State, Superseded, Taken, Taking,
 };
 pub use error::StoreError;
 pub use lane::{Debounce, Lane, Overlap};

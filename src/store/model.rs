@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::contract::{Memory, ROOM, Sqlite, Subject, after, arrival, nonce, record};
 use super::{
-    Debounce, DeliveryId, Failure, Keep, Lane, Lease, Leased, NewDelivery, Overlap, Room, SecretUse,
-    Settings, Settled, Settlement, StoreError, Taken,
+    Debounce, DeliveryId, Displaced, Failure, Keep, Lane, Lease, Leased, NewDelivery, Overlap, Room,
+    SecretUse, Settings, Settled, Settlement, StoreError, Superseded, Taken,
 };
 use crate::clock::Timestamp;
 use crate::verify::EventId;
@@ -201,13 +201,8 @@ impl Pair {
                 | (Taken::Skipped(memory), Taken::Skipped(sqlite)) => {
                     self.deliveries.push([*memory, *sqlite]);
                 }
-                (Taken::Replacing(memory, stop), Taken::Replacing(sqlite, stop_too)) => {
-                    let numbers = |store: usize, stop: &[DeliveryId]| -> Vec<usize> {
-                        stop.iter()
-                            .map(|delivery| self.number(store, *delivery))
-                            .collect()
-                    };
-                    assert_eq!(numbers(0, stop), numbers(1, stop_too));
+                (Taken::InPlaceOf(memory, of), Taken::InPlaceOf(sqlite, of_too)) => {
+                    assert_eq!(self.displaced(0, of), self.displaced(1, of_too));
                     self.deliveries.push([*memory, *sqlite]);
                 }
                 (memory, sqlite) => assert_eq!(memory, sqlite),
@@ -234,11 +229,10 @@ impl Pair {
                     format!("{rule} {action} {attempt} {event} {unverified:?} {in_lane} {superseded:?} {failure:?}"),
                 )
             });
-            let stop = leased.stop.iter().map(|delivery| self.number(store, *delivery));
             (
                 numbered.collect::<Vec<Numbered>>(),
                 leased.held_back,
-                stop.collect::<Vec<_>>(),
+                self.displaced(store, &leased.displaced),
             )
         };
         let memory = self.memory.store().lease(room, self.now()).await.unwrap();
@@ -327,6 +321,27 @@ impl Pair {
                 sqlite.attempts(*in_sqlite).await
             );
         }
+    }
+
+    /// What has given way, in any order: a store may come upon them by their rows or by their turns.
+    fn displaced(&self, store: usize, displaced: &Displaced) -> (Vec<usize>, Vec<Numbered>) {
+        let stop = displaced
+            .stop
+            .iter()
+            .map(|delivery| self.number(store, *delivery));
+        let ended = displaced.ended.iter().map(|ended| {
+            let Superseded {
+                delivery,
+                event,
+                rule,
+                reason,
+            } = ended;
+            (self.number(store, *delivery), format!("{event} {rule} {reason}"))
+        });
+        let (mut stop, mut ended): (Vec<_>, Vec<_>) = (stop.collect(), ended.collect());
+        stop.sort_unstable();
+        ended.sort_unstable();
+        (stop, ended)
     }
 
     fn number(&self, store: usize, delivery: DeliveryId) -> usize {

@@ -54,7 +54,7 @@ impl Default for Keep {
 pub struct Condition {
     /// How many bytes it takes, without what is free in its file.
     pub size: u64,
-    /// Why it takes no new events now, if it does not.
+    /// Why it takes no new events now, as far as is known: it is full, or the last write has failed.
     pub full: Option<String>,
     /// How many transactions it has written since it was opened.
     pub commits: u64,

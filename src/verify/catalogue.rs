@@ -64,6 +64,15 @@ pub fn catalogue() -> Vec<Entry> {
             "a signed token (RFC 7519), with or without a digest of the body",
             "`Authorization`, any other header or name in the query",
         ),
+        Entry {
+            note: "needs `server.tls.client_ca`",
+            ..generic(
+                "client_cert",
+                "secret",
+                "a certificate: its subject, a name or its fingerprint",
+                "the TLS handshake",
+            )
+        },
         generic("none", "secret", "nothing: anybody is let in", ""),
     ]);
     entries

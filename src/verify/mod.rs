@@ -7,6 +7,7 @@
 //! To add a sender, add a row to `scheme/presets/rows.rs`; to add a handshake, one to `handshake/rows.rs`.
 
 mod catalogue;
+mod certificate;
 mod handshake;
 mod mode;
 mod proof;
@@ -24,6 +25,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub use self::catalogue::{Entry, catalogue, table};
+pub use self::certificate::Certificate;
 use self::handshake::Handshake;
 pub use self::handshake::{Greeting, Lesson};
 use self::mode::{Beside, Mode};

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use uuid::Uuid;
 
+use super::certificate::Certificate;
 use crate::clock::Timestamp;
 use crate::id::id_at;
 
@@ -58,6 +59,8 @@ pub struct Received {
     pub parameters: Vec<(String, String)>,
     /// The client's address; none behind a unix socket.
     pub client: Option<IpAddr>,
+    /// The certificate that the client has presented on this connection, and that holds. It is not kept with the event.
+    pub certificate: Option<Arc<Certificate>>,
     /// The headers; values may hold any bytes.
     pub headers: HeaderMap,
     /// The raw body, byte for byte.

@@ -20,6 +20,13 @@ pub enum Refusal {
         /// The client's address, if it is known.
         client: Option<IpAddr>,
     },
+    /// The client has presented no certificate.
+    MissingCertificate,
+    /// The client's certificate holds, and is not one of those that are asked for.
+    ForeignCertificate {
+        /// Whose it is.
+        certificate: String,
+    },
     /// A header that the scheme needs is not there.
     MissingHeader {
         /// The header.
@@ -203,6 +210,8 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::AddressNotAllowed { .. } => "address-not-allowed",
+            Self::MissingCertificate => "missing-certificate",
+            Self::ForeignCertificate { .. } => "foreign-certificate",
             Self::MissingHeader { .. } => "missing-header",
             Self::RepeatedHeader { .. } => "repeated-header",
             Self::MissingSignature { .. } => "missing-signature",
@@ -281,6 +290,10 @@ impl fmt::Display for Refusal {
             Self::AddressNotAllowed { client: Some(client) } => write!(f, "`allow` does not let {client} in"),
             Self::AddressNotAllowed { client: None } => {
                 f.write_str("`allow` lets nobody in whose address is not known")
+            }
+            Self::MissingCertificate => f.write_str("the client has presented no certificate"),
+            Self::ForeignCertificate { certificate } => {
+                write!(f, "the certificate of the client is not asked for: {certificate}")
             }
             Self::MissingHeader { header } => write!(f, "the header `{header}` is missing"),
             Self::RepeatedHeader { header } => write!(f, "the header `{header}` came in more than one line"),

@@ -67,14 +67,11 @@ fn an_endpoint_takes_only_from_the_networks_that_it_lists() {
             && log.contains("`allow` does not let 127.0.0.1 in")
             && log.contains("`allow` lets nobody in whose address is not known")
     });
-    let listed =
-        daemon
-            .scenario
-            .hookyard(&["events", "list", "--state", "refused", "--store", "hookyard.db"]);
-    assert!(
-        String::from_utf8_lossy(&listed.stdout).contains("198.51.100.1"),
-        "{listed:?}"
-    );
+    let arguments = ["events", "list", "--state", "refused", "--store", "hookyard.db"];
+    daemon.eventually("it is listed among what was refused", || {
+        let listed = daemon.scenario.hookyard(&arguments);
+        String::from_utf8_lossy(&listed.stdout).contains("198.51.100.1")
+    });
 }
 
 #[test]
@@ -172,4 +169,101 @@ fn explain_says_who_is_not_let_in() {
         outside.starts_with("no  few: `allow` does not let 192.0.3.9 in"),
         "{outside}"
     );
+}
+
+#[test]
+fn who_comes_too_often_is_told_when_to_come_again() {
+    let rules = "
+server: {listen: 127.0.0.1:0, trusted_proxies: 127.0.0.1}
+endpoints:
+  /each: {rate_limit: {rate: 1/h, burst: 2, per: client}}
+  /all: {rate_limit: [3/h, {rate: 2/h, per: client}]}
+rules:
+  - {name: each, endpoint: /each, verify: none, actions: [append: each.jsonl]}
+  - {name: all, endpoint: /all, verify: none, actions: [append: all.jsonl]}
+";
+    let daemon = Scenario::new().rules(rules).start();
+    let statuses = |path: &str, clients: &[&str]| -> Vec<u16> {
+        clients
+            .iter()
+            .map(|client| from(&daemon, path, client).0)
+            .collect()
+    };
+    let clients = [
+        "192.0.2.1",
+        "192.0.2.1",
+        "::ffff:192.0.2.1",
+        "192.0.2.2",
+        "2001:db8::1",
+        "2001:db8::2",
+        "2001:db8::3",
+    ];
+    assert_eq!(statuses("/each", &clients), [200, 200, 429, 200, 200, 200, 429]);
+    // Who comes too often uses up nothing of what is there for all.
+    let clients = [
+        "192.0.2.1",
+        "192.0.2.1",
+        "192.0.2.1",
+        "192.0.2.1",
+        "192.0.2.2",
+        "192.0.2.3",
+    ];
+    assert_eq!(statuses("/all", &clients), [200, 200, 429, 429, 200, 429]);
+    let answer = daemon.post("/each").header("X-Forwarded-For", "192.0.2.1").send();
+    assert_eq!(answer.outcome(), (429, "too many requests".into()));
+    let after: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((3000..=3600).contains(&after), "{after}");
+    // A reload forgets nobody.
+    daemon.rewrite(&format!(
+        "{rules}  - {{name: more, endpoint: /more, verify: none, actions: [append: more.jsonl]}}\n"
+    ));
+    assert_eq!(statuses("/each", &["192.0.2.1"]), [429]);
+    assert_eq!(statuses("/all", &["192.0.2.9"]), [429]);
+    let lines = daemon.log().matches("status=429").count();
+    assert!((1..9).contains(&lines), "{}", daemon.log());
+}
+
+#[test]
+fn who_comes_too_often_is_refused_before_the_body_is_read() {
+    let rules = "
+endpoints: {/slow: {rate_limit: 1/h}}
+rules: [{name: slow, endpoint: /slow, verify: none, actions: [append: slow.jsonl]}]
+";
+    let daemon = Scenario::new().rules(rules).start();
+    assert_eq!(daemon.post("/slow").json("{}").send().status, 200);
+    let mut stream = daemon.connect();
+    stream
+        .write_all(b"POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n")
+        .unwrap();
+    assert_eq!(Answer::read(&mut stream).unwrap().status, 429);
+}
+
+#[test]
+fn limits_that_cannot_be_meant_are_found() {
+    let rules = "
+endpoints:
+  /a: {rate_limit: 10}
+  /b: {rate_limit: {rate: 10/d, burst: 5}}
+  /c: {rate_limit: {rate: 10/s, burst: 0, per: address}}
+  /d: {rate_limit: {burst: 5}}
+  /e: {rate_limit: [10/s, 5/s]}
+  /f: {rate_limit: {rate: 10/s, burst: 0}}
+rules: []
+";
+    let output = Scenario::new().rules(rules).hookyard(&["check", "rules.yaml"]);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        said.matches("`rate_limit` is how many requests").count(),
+        2,
+        "{said}"
+    );
+    for expected in [
+        "address",
+        "`rate` is missing",
+        "a second limit per endpoint",
+        "`burst` may be 1 to",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
 }

@@ -95,6 +95,7 @@ fn what_comes_while_the_group_is_busy_may_be_skipped() {
     send(&daemon, "/backup", r#"{"n": 1}"#);
     until(&daemon, "backup.txt", &["begin 1"]);
     send(&daemon, "/backup", r#"{"n": 2}"#);
+    until_logged(&daemon, "skipped: its group was busy");
     go(&daemon);
     until(&daemon, "backup.txt", &["begin 1", "end 1"]);
     daemon.eventually("the first is settled", || daemon.log().contains(r#"next="done""#));
@@ -165,6 +166,29 @@ fn a_sender_that_waits_is_told_that_another_rule_of_its_group_has_replaced_it() 
 }
 
 #[test]
+fn a_sender_that_waits_for_its_turn_is_told_at_once_that_it_will_not_come() {
+    let waiting =
+        rule("slow", "{group: g}").replace("    concurrency", "    respond: {wait: 5m}\n    concurrency");
+    let daemon = daemon(&[
+        waiting,
+        rule("fast", "{group: g, overlap: replace}"),
+        rule("first", "{group: g}"),
+    ]);
+    send(&daemon, "/first", r#"{"n": 0}"#);
+    until(&daemon, "first.txt", &["begin 0"]);
+    let answer = std::thread::scope(|scope| {
+        let slow = scope.spawn(|| daemon.post("/slow").json(r#"{"n": 1}"#).send());
+        until_logged(&daemon, "endpoint=\"/slow\"");
+        send(&daemon, "/fast", r#"{"n": 2}"#);
+        slow.join().unwrap()
+    });
+    assert_eq!(answer.outcome(), (500, "failed".to_owned()));
+    go(&daemon);
+    until(&daemon, "fast.txt", &["begin 2", "end 2"]);
+    assert!(!daemon.folder().join("slow.txt").exists());
+}
+
+#[test]
 fn a_stampede_ends_in_the_first_and_the_newest() {
     let daemon = daemon(&[rule("site", "{overlap: coalesce}")]);
     send(&daemon, "/site", r#"{"n": 0}"#);
@@ -174,6 +198,14 @@ fn a_stampede_ends_in_the_first_and_the_newest() {
     }
     go(&daemon);
     until(&daemon, "site.txt", &["begin 0", "end 0", "begin 50", "end 50"]);
+    // The log says what became of the others.
+    assert_eq!(
+        daemon
+            .log()
+            .matches("superseded: a newer one waits in its place")
+            .count(),
+        49
+    );
 }
 
 #[test]
@@ -352,8 +384,8 @@ fn a_rule_that_hangs_does_not_hold_up_another_however_much_waits_for_it() {
 
 #[test]
 fn check_warns_of_a_limit_that_is_never_reached() {
-    let words = "no more than 32 of one rule are ever under way at once";
-    for (limit, warned) in [(33, true), (32, false)] {
+    let words = "no more than 28 of one rule are ever under way at once";
+    for (limit, warned) in [(29, true), (28, false)] {
         let rules = format!("rules:{}", rule("a", &format!("{{limit: {limit}}}")));
         let output = Scenario::new().rules(&rules).hookyard(&["check"]);
         let text =

@@ -45,6 +45,7 @@ fn of_a_stampede_the_newest_is_delivered_when_it_is_quiet() {
         let lines = |word| listed.lines().filter(|line| line.contains(word)).count();
         lines("superseded") == 4 && lines(" done ") == 1
     });
+    assert_eq!(daemon.log().matches("while it waited for quiet").count(), 4);
     // And begins anew.
     send(&daemon, 6);
     daemon.eventually("the next is delivered", || daemon.read("deploy.txt") == "5\n6\n");

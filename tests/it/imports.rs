@@ -11,6 +11,7 @@ const GROUND: &[&str] = &[
     "live",
     "pulse",
     "network",
+    "pem",
     "secret",
     "template",
     "units",

@@ -105,9 +105,13 @@ fn every_key_stands_in_the_example() {
     let mut missing = Vec::new();
     for file in [
         "src/config/document.rs",
+        "src/config/limit.rs",
+        "src/config/listen.rs",
+        "src/config/tls.rs",
         "src/verify/scheme/signature/settings.rs",
         "src/verify/scheme/adyen.rs",
         "src/verify/scheme/token.rs",
+        "src/verify/scheme/client_cert.rs",
         "src/verify/scheme/credentials.rs",
         "src/verify/scheme/jwt/settings.rs",
         "src/act/run/mod.rs",
@@ -278,9 +282,14 @@ fn certified(scenario: Scenario) -> Scenario {
     let issued = rcgen::generate_simple_self_signed(["ledger.internal".to_owned()]).unwrap();
     let scenario = scenario
         .file("internal-ca.pem", issued.cert.pem())
+        .file("clients.pem", issued.cert.pem())
+        .file("fullchain.pem", issued.cert.pem())
+        .file("privkey.pem", issued.signing_key.serialize_pem())
         .file("hookyard.pem", issued.cert.pem())
         .file("hookyard.key", issued.signing_key.serialize_pem());
     let mode = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(scenario.folder().join("hookyard.key"), mode).unwrap();
+    for key in ["hookyard.key", "privkey.pem"] {
+        std::fs::set_permissions(scenario.folder().join(key), mode.clone()).unwrap();
+    }
     scenario
 }

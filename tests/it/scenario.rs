@@ -334,7 +334,7 @@ impl Drop for Daemon {
 /// The address in the line that says what is served.
 fn listening(log: &str) -> Option<SocketAddr> {
     let line = log.lines().find(|line| line.contains("listening"))?;
-    let (_, rest) = line.split_once("http://")?;
+    let (_, rest) = line.split_once("://")?;
     rest.split(['"', ',', ' ']).next()?.parse().ok()
 }
 

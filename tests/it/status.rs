@@ -98,6 +98,14 @@ fn the_operator_sees_how_it_is_and_when_it_is_not_well() {
     assert!(text.contains("the rules file has not loaded since"), "{text}");
     let (text, _) = status(&daemon, &["--socket", "hookyard.db.sock"]);
     assert!(text.contains("refused") && text.contains("endpont"), "{text}");
+    // Also where it is no YAML at all, and does not say where the socket is.
+    std::fs::write(daemon.folder().join("rules.yaml"), "rules: [\n").unwrap();
+    daemon.eventually("it says so", || {
+        let (text, code) = status(&daemon, &[]);
+        code == Some(0)
+            && text.contains("it is looked for in the usual places")
+            && text.contains("has not loaded since")
+    });
     std::fs::write(daemon.folder().join("rules.yaml"), sound).unwrap();
     daemon.eventually("it is well again", || status(&daemon, &["--check"]).1 == Some(0));
     // Nobody else of this machine may ask.
@@ -126,6 +134,45 @@ fn a_store_that_takes_nothing_is_told_by_every_door() {
     assert!(text.contains("its limit is 1"), "{text}");
     assert_eq!(code, Some(1));
     assert!(ask(&daemon, "/metrics").1.contains("\nhookyard_store_full 1"));
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_told_as_soon_as_it_is_known() {
+    let daemon = started(RULES);
+    let other = rusqlite::Connection::open(daemon.folder().join("hookyard.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(send(&daemon, 0).status, 503);
+    let (text, code) = status(&daemon, &["--check"]);
+    assert!(
+        text.contains("the last write failed") && code == Some(1),
+        "{text}"
+    );
+    assert_eq!(ask(&daemon, "/readyz").0, 503);
+    other.execute_batch("ROLLBACK").unwrap();
+    daemon.eventually("it is taken", || send(&daemon, 0).status == 200);
+    assert_eq!(status(&daemon, &["--check"]), ("well\n".to_owned(), Some(0)));
+}
+
+#[test]
+fn who_holds_all_places_by_tcp_holds_none_of_the_operators_and_a_socket_is_nobody_elses() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let daemon = started(&format!("admin: {{socket: one.sock, listen: '{port}'}}\n{RULES}"));
+    let held: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(port).unwrap()).collect();
+    assert_eq!(status(&daemon, &["--check"]), ("well\n".to_owned(), Some(0)));
+    drop(held);
+    // A second daemon with a store of its own, and the same name for its socket.
+    let socket = daemon.folder().join("one.sock");
+    let mut second = started(&format!("admin: {{socket: '{}'}}\n{RULES}", socket.display()));
+    assert!(
+        second.log().contains("another daemon listens there"),
+        "{}",
+        second.log()
+    );
+    second.stop();
+    assert_eq!(status(&daemon, &["--check"]), ("well\n".to_owned(), Some(0)));
 }
 
 /// The value of a series.

@@ -95,7 +95,9 @@ impl Forward {
         });
         let sign = node.given("sign").map(|sign| read_sign(sign, workshop, findings));
         let route = read_route(node, url.as_ref(), workshop, findings);
-        let rate = node.given("rate").map(|rate| Rate::compile(rate, findings));
+        let rate = node
+            .given("rate")
+            .map(|rate| Rate::compile(rate, "rate", findings));
         let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, findings);
         let forward = Self {
             method: method?,

@@ -39,6 +39,11 @@ impl Courier {
             clock: Clock::system(),
         })
     }
+
+    /// A delivery will not come back for its turn.
+    pub(in crate::act) fn forget(&self, delivery: &str) {
+        self.targets.forget(delivery);
+    }
 }
 
 impl Forward {

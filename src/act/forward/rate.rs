@@ -9,73 +9,34 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::diagnostic::Findings;
-use crate::yaml::Node;
+pub use crate::units::Rate;
 
 /// How long a delivery waits in its action for its turn; one whose turn is later waits in the store.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 /// How much before its turn a delivery comes back, for the way through the store takes its time.
 const EARLY: Duration = Duration::from_millis(250);
-/// The most requests in the unit of a rate.
-const MOST: u32 = 1_000_000;
 /// How many turns are kept for deliveries that wait; one beyond them comes back when the last of these has gone.
 const MAX_TURNS: usize = 10_000;
-
-/// How often a target may be called: `10/s`, `60/m`, `500/h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    interval: Duration,
-}
-
-impl Rate {
-    /// Reads `rate`.
-    pub fn compile(node: Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let rate = node.as_str().and_then(Self::parse);
-        if rate.is_none() {
-            let message = format!("`rate` is how many requests, 1 to {MOST}, in a second, minute or hour");
-            let finding = node.error("wrong-value", message);
-            findings.push(finding.hint("write `rate: 10/s`, `rate: 60/m` or `rate: 500/h`"));
-        }
-        rate
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (count, unit) = text.split_once('/')?;
-        let unit = match unit.trim() {
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_mins(1),
-            "h" => Duration::from_hours(1),
-            _ => return None,
-        };
-        let count = count
-            .trim()
-            .parse()
-            .ok()
-            .filter(|count| (1..=MOST).contains(count))?;
-        Some(Self {
-            interval: unit / count,
-        })
-    }
-}
 
 /// The turns at one target.
 #[derive(Debug, Default)]
 pub struct Turns {
     /// The first turn that is nobody's.
     free: Option<Instant>,
-    /// Whose turn is when, of those that wait in the store.
-    given: HashMap<String, Instant>,
+    /// Whose turn is when and how long, of those that wait in the store.
+    given: HashMap<String, (Instant, Duration)>,
 }
 
 impl Turns {
     /// How long until the request of `delivery` is to be made, its turn being taken; or, as an error, after how long it
     /// is to come back for it.
     pub fn take(&mut self, delivery: &str, rate: Rate, now: Instant) -> Result<Duration, Duration> {
-        let kept = self.given.remove(delivery).filter(|turn| now <= *turn);
+        let kept = self.given.remove(delivery).map(|(turn, _)| turn);
+        let kept = kept.filter(|turn| now <= *turn);
         let turn = kept.unwrap_or_else(|| self.free.map_or(now, |free| free.max(now)));
         let wait = turn.saturating_duration_since(now);
-        if wait <= PATIENCE || self.keep(delivery, turn, now) {
-            let after = turn + rate.interval;
+        if wait <= PATIENCE || self.keep(delivery, (turn, rate.interval()), now) {
+            let after = turn + rate.interval();
             self.free = Some(self.free.map_or(after, |free| free.max(after)));
         }
         if wait <= PATIENCE {
@@ -85,11 +46,21 @@ impl Turns {
         }
     }
 
+    /// A delivery will not come back for its turn. Where it was the last, the next one gets it.
+    pub fn give_back(&mut self, delivery: &str) {
+        let Some((turn, interval)) = self.given.remove(delivery) else {
+            return;
+        };
+        if self.free == Some(turn + interval) {
+            self.free = Some(turn);
+        }
+    }
+
     /// Keeps a turn, if there is room for it.
-    fn keep(&mut self, delivery: &str, turn: Instant, now: Instant) -> bool {
+    fn keep(&mut self, delivery: &str, turn: (Instant, Duration), now: Instant) -> bool {
         if self.given.len() >= MAX_TURNS {
             // Of deliveries that will not come back any more.
-            self.given.retain(|_, turn| now <= *turn);
+            self.given.retain(|_, (turn, _)| now <= *turn);
         }
         let room = self.given.len() < MAX_TURNS;
         if room {
@@ -107,31 +78,6 @@ mod tests {
 
     fn rate(text: &str) -> Rate {
         Rate::parse(text).unwrap()
-    }
-
-    #[test]
-    fn rates_are_read_with_their_unit() {
-        for (text, millis) in [
-            ("10/s", 100),
-            ("1/s", 1000),
-            ("60/m", 1000),
-            (" 120 / h ", 30_000),
-        ] {
-            assert_eq!(rate(text).interval, Duration::from_millis(millis), "{text}");
-        }
-        for wrong in [
-            "",
-            "10",
-            "10/d",
-            "0/s",
-            "-1/s",
-            "1.5/s",
-            "/s",
-            "1000001/s",
-            "10/s/s",
-        ] {
-            assert_eq!(Rate::parse(wrong), None, "{wrong}");
-        }
     }
 
     /// Takes a turn, whenever it is.
@@ -156,6 +102,21 @@ mod tests {
         assert_eq!(turns.take("new", rate, start + millis(2000)), Ok(millis(1000)));
         assert_eq!(turns.take("5", rate, start + millis(2250)), Ok(millis(250)));
         assert!(turns.given.is_empty());
+    }
+
+    #[test]
+    fn the_last_turn_is_the_next_ones_if_it_is_given_back() {
+        let start = Instant::now();
+        let (mut turns, rate) = (Turns::default(), rate("1/m"));
+        assert_eq!(turns.take("first", rate, start), Ok(millis(0)));
+        // Each replaces the one before, and the turn does not move away from them.
+        for delivery in ["a", "b", "c", "d"] {
+            assert_eq!(turns.take(delivery, rate, start), Err(millis(59_750)));
+            turns.give_back(delivery);
+        }
+        assert_eq!(turns.take("e", rate, start + millis(60_000)), Ok(millis(0)));
+        turns.give_back("nobody");
+        assert_eq!(turns.take("f", rate, start + millis(60_000)), Err(millis(59_750)));
     }
 
     #[test]
@@ -205,7 +166,7 @@ mod tests {
             }
             made.sort_unstable();
             for pair in made.windows(2) {
-                prop_assert!(pair[1] >= pair[0] + rate.interval);
+                prop_assert!(pair[1] >= pair[0] + rate.interval());
             }
         }
 

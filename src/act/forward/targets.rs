@@ -61,6 +61,15 @@ impl Targets {
     }
 }
 
+impl Targets {
+    /// A delivery will not come back for its turn, wherever it has one.
+    pub fn forget(&self, delivery: &str) {
+        for (_, turns) in lock(&self.turns).entries.values_mut() {
+            turns.give_back(delivery);
+        }
+    }
+}
+
 impl Passage<'_> {
     /// Says how the request ended.
     pub fn end(mut self, end: End) {

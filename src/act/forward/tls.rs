@@ -8,17 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::SingleCertAndKey;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 use crate::act::{Workshop, settings};
 use crate::diagnostic::{Finding, Findings};
-use crate::secret::{Secret, source_of};
+use crate::pem;
+use crate::secret::Secret;
 use crate::yaml::Node;
 
 /// The keys of `tls`.
@@ -77,10 +75,11 @@ impl Tls {
         let cert = cert.map(|node| (node, tls.read(node, b"cert", workshop, findings)));
         let key = key.map(|node| (node, tls.read(node, b"key", workshop, findings)));
         if let Some((node, Some(pem))) = ca {
-            tls.roots = roots(node, &pem, findings).map(Arc::new);
+            tls.roots = pem::roots(node, &pem, findings).map(Arc::new);
         }
         if let (Some((node, Some(chain))), Some((at_key, Some(key)))) = (cert, key) {
-            tls.identity = identity((node, &chain), (at_key, &key), findings).map(Arc::new);
+            let identity = pem::identity((node, &chain), (at_key, &key), findings);
+            tls.identity = identity.map(|identity| Arc::new(identity.into()));
         }
         (findings.errors() == before).then_some(tls)
     }
@@ -90,7 +89,7 @@ impl Tls {
         self.digest.clone().finalize().into()
     }
 
-    /// The bytes of a file: `file.pem`, or as a secret is named.
+    /// The bytes of a file, of which the key's alone are nobody's business.
     fn read(
         &mut self,
         node: Node<'_>,
@@ -98,23 +97,11 @@ impl Tls {
         workshop: &Workshop<'_>,
         findings: &mut Findings,
     ) -> Option<Secret> {
-        let text = settings::fixed(node, "the name of a PEM file", findings)?;
-        let source = source_of(text).map_or_else(|| format!("file:{text}"), str::to_owned);
-        match workshop.keyring.resolve(&source) {
-            Ok((pem, warning)) => {
-                // Of the three only the key is nobody's business.
-                if let Some(warning) = warning.filter(|_| label == b"key") {
-                    findings.push(node.warning("secret", warning));
-                }
-                self.digest.update(label);
-                self.digest.update(Sha256::digest(pem.expose()));
-                Some(pem)
-            }
-            Err(message) => {
-                findings.push(node.error("tls", message));
-                None
-            }
-        }
+        settings::fixed(node, "the name of a PEM file", findings)?;
+        let pem = pem::file(node, label == b"key", workshop.keyring, findings)?;
+        self.digest.update(label);
+        self.digest.update(Sha256::digest(pem.expose()));
+        Some(pem)
     }
 }
 
@@ -124,60 +111,5 @@ impl fmt::Debug for Tls {
             .field("roots", &self.roots.is_some())
             .field("identity", &self.identity.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-/// The certificates of a PEM text, one at least.
-fn certificates(
-    node: Node<'_>,
-    pem: &Secret,
-    findings: &mut Findings,
-) -> Option<Vec<CertificateDer<'static>>> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose()).collect();
-    let message = match found {
-        Ok(found) if !found.is_empty() => return Some(found),
-        Ok(_) => "there is no certificate in it".to_owned(),
-        Err(error) => format!("it is not PEM: {error}"),
-    };
-    let finding = node.error("tls", message);
-    findings.push(finding.hint("PEM: `-----BEGIN CERTIFICATE-----` and so on"));
-    None
-}
-
-/// Those that are trusted.
-fn roots(node: Node<'_>, pem: &Secret, findings: &mut Findings) -> Option<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(node, pem, findings)? {
-        if let Err(error) = roots.add(certificate) {
-            let message = format!("a certificate in it cannot be used: {error}");
-            findings.push(node.error("tls", message));
-            return None;
-        }
-    }
-    Some(roots)
-}
-
-/// The client's certificate with its key.
-fn identity(
-    (at_cert, chain): (Node<'_>, &Secret),
-    (at_key, key): (Node<'_>, &Secret),
-    findings: &mut Findings,
-) -> Option<SingleCertAndKey> {
-    let chain = certificates(at_cert, chain, findings);
-    let Ok(key) = PrivateKeyDer::from_pem_slice(key.expose()) else {
-        let finding = at_key.error("tls", "there is no private key in it");
-        findings.push(finding.hint("PEM, not encrypted: `-----BEGIN PRIVATE KEY-----` and so on"));
-        return None;
-    };
-    match CertifiedKey::from_der(chain?, key, &default_provider()) {
-        Ok(identity) => Some(SingleCertAndKey::from(identity)),
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            findings.push(at_key.error("tls", "the key does not fit the certificate in `cert`"));
-            None
-        }
-        Err(error) => {
-            findings.push(at_key.error("tls", format!("the key cannot be used: {error}")));
-            None
-        }
     }
 }

@@ -260,7 +260,7 @@ fn templated(text: &str) -> Option<String> {
             .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
             .unwrap_or(inside.len());
         let word = inside.get(..end)?;
-        let ours = NAMES.contains(&word) || ["secret", "jsonpath", "actions"].contains(&word);
+        let ours = NAMES.contains(&word) || ["secret", "jsonpath", "actions", "failure"].contains(&word);
         ours.then(|| format!("{{{{ {word}"))
     })
 }
@@ -273,6 +273,7 @@ mod tests {
     fn templates_of_ours_are_told_from_honest_braces() {
         for script in [
             "echo {{ payload.ref }}",
+            "echo {{ failure.reason }}",
             "echo {{- secret('X') }}",
             "{% if x %}",
             "{{jsonpath('$')}}",

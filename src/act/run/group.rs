@@ -1,5 +1,6 @@
 //! The process group of a command: signalled as a whole, so that no grandchild outlives its time.
 
+use std::fs;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ impl Group {
             status = child.wait().await.ok();
             // The leader is gone; those that it started may ignore TERM.
             self.reap();
-            while self.exists() {
+            while self.exists() && !self.is_dead() {
                 sleep(LOOK).await;
                 self.reap();
             }
@@ -78,6 +79,26 @@ impl Group {
         {}
     }
 
+    /// Whether all that is left of the group are dead processes that nobody has reaped: where the process that is to do
+    /// it is slow, or does not, they would be waited for until the grace is over.
+    fn is_dead(&self) -> bool {
+        let Some(leader) = self.leader else { return true };
+        let group = leader.as_raw_nonzero().to_string();
+        let Ok(processes) = fs::read_dir("/proc") else {
+            return false;
+        };
+        let mut of_group = processes.filter_map(|process| {
+            let stat = fs::read_to_string(process.ok()?.path().join("stat")).ok()?;
+            let (state, of) = state_and_group(&stat)?;
+            (of == group).then(|| state.to_owned())
+        });
+        // Where others' processes are hidden, none may be seen: then nothing is known.
+        let Some(first) = of_group.next() else {
+            return false;
+        };
+        first == "Z" && of_group.all(|state| state == "Z")
+    }
+
     /// Whether any process of the group is left.
     fn exists(&self) -> bool {
         self.leader
@@ -85,10 +106,54 @@ impl Group {
     }
 }
 
+/// The state and the process group in a line of `/proc/PID/stat` (`proc_pid_stat(5)`). The name of the process, in
+/// parentheses, may hold anything.
+fn state_and_group(stat: &str) -> Option<(&str, &str)> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    Some((state, fields.nth(1)?))
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
         if self.armed {
             self.signal(Signal::KILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+
+    use super::*;
+
+    #[test]
+    fn state_and_group_are_found_whatever_the_process_is_called() {
+        let stat = "7 (a) Z 9) S 1 42 42 0 -1 4194304";
+        assert_eq!(state_and_group(stat), Some(("S", "42")));
+        assert_eq!(state_and_group("7 (cut"), None);
+    }
+
+    #[test]
+    fn a_group_of_dead_processes_that_nobody_reaps_is_dead() {
+        let start = |program: &str, argument: &str| {
+            let mut command = std::process::Command::new(program);
+            let child = command.arg(argument).process_group(0).spawn().unwrap();
+            let leader = Pid::from_raw(i32::try_from(child.id()).unwrap());
+            let group = Group { leader, armed: false };
+            (child, group)
+        };
+        let (mut living, group) = start("sleep", "60");
+        assert!(group.exists() && !group.is_dead());
+        living.kill().unwrap();
+        // Dead, and not waited for yet.
+        while !group.is_dead() {
+            std::thread::sleep(LOOK);
+        }
+        assert!(group.exists());
+        living.wait().unwrap();
+        assert!(!group.exists());
     }
 }

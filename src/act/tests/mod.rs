@@ -82,6 +82,7 @@ fn event(payload: serde_json::Value, headers: &[(&str, &str)]) -> Event {
             query: "who=me&who=you".into(),
             parameters: vec![("app".into(), "site".into())],
             client: Some([192, 0, 2, 1].into()),
+            certificate: None,
             headers: map,
             body: Bytes::from(payload.to_string()),
         }),

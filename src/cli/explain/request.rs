@@ -104,6 +104,7 @@ impl<'r> Request<'r> {
             query: uri.query().unwrap_or_default().to_owned(),
             parameters,
             client,
+            certificate: None,
             headers,
             body: body.into(),
         };

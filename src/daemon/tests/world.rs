@@ -16,7 +16,7 @@ use crate::act::{Actor, Occasion, Outcome, Verdict};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::live::Live;
-use crate::pipeline::{Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
+use crate::pipeline::{Aftermath, Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
 use crate::pulse::Pulse;
 use crate::rules::RuleSet;
 use crate::store::memory::MemoryStore;
@@ -103,6 +103,7 @@ impl World {
             query: String::new(),
             parameters: Vec::new(),
             client: None,
+            certificate: None,
             headers: HeaderMap::new(),
             body: Bytes::from(format!("{{\"group\": {group}}}")),
         };
@@ -195,15 +196,18 @@ impl Life {
         let store = Arc::clone(store) as Arc<dyn Store>;
         let list = Arc::clone(begun);
         let actor = Actor::scripted(move |occasion, stop| perform(&list, occasion, stop)).unwrap();
+        let actor = Arc::new(actor);
+        let aftermath = Aftermath::new(&running, &waiting, &fresh, &actor);
         let dispatch = Arc::new(Dispatch {
             store: Arc::clone(&store),
             live: Arc::clone(live),
-            actor: Arc::new(actor),
+            actor,
             clock: clock.clone(),
             wake: Arc::clone(&wake),
             waiting: Arc::clone(&waiting),
             fresh: Arc::clone(&fresh),
-            running: Arc::clone(&running),
+            running,
+            aftermath: aftermath.clone(),
             begun: Mutex::default(),
             pulse: Pulse::of("dispatch"),
         });
@@ -218,7 +222,8 @@ impl Life {
             closing: CancellationToken::new(),
             writing: TaskTracker::new(),
             learning: Learning::new(mpsc::channel(1).0),
-            running,
+            aftermath,
+            clock: clock.clone(),
             usage: Arc::new(Usage::default()),
         };
         Self {

@@ -108,9 +108,37 @@ pub async fn each_rule_and_each_lane_waits_by_itself<S: Subject>() {
     for delivery in all {
         expected.push(take(&subject, 0, delivery).await.1);
     }
-    // What does not wait for quiet is due at once, and does not end those that do.
+    // What does not wait for quiet is due at once, and ends those of its rule and lane that do.
     assert_eq!(subject.lease_all(after(0)).await, expected.split_off(4));
-    assert_eq!(subject.lease_all(after(100)).await, expected);
+    assert_eq!(subject.lease_all(after(100)).await, expected.split_off(1));
+}
+
+pub async fn none_comes_after_a_newer_one_that_does_not_wait<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let (event, _) = take(&subject, 0, debounced()).await;
+    // The rule has lost its debounce meanwhile.
+    let subject = subject.crash();
+    let (_, newer) = take(&subject, 50, owed("deploy", &[])).await;
+    assert!(matches!(state(&subject, event).await, State::Superseded { .. }));
+    assert_eq!(subject.lease_all(after(900)).await, [newer]);
+}
+
+pub async fn what_is_overdue_keeps_its_place<S: Subject>() {
+    let subject = S::open(Settings::default());
+    take(&subject, 0, in_lane(debounced(), "hot", Overlap::Queue)).await;
+    let (_, other) = take(
+        &subject,
+        250,
+        NewDelivery {
+            due: after(255),
+            ..owed("deploy", &[])
+        },
+    )
+    .await;
+    // Nobody had time for it; a newer one takes its place, and does not go to the end of the queue.
+    let (_, hot) = take(&subject, 300, in_lane(debounced(), "hot", Overlap::Queue)).await;
+    assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(250))));
+    assert_eq!(subject.lease_all(after(300)).await, [hot, other]);
 }
 
 pub async fn one_enters_its_lane_when_its_wait_is_over<S: Subject>() {
@@ -124,7 +152,7 @@ pub async fn one_enters_its_lane_when_its_wait_is_over<S: Subject>() {
     // Then it takes the place of the one under way, which is to be stopped.
     let leased = subject.store().lease(ROOM, after(100)).await.unwrap();
     assert!(leased.leases.is_empty());
-    assert_eq!(leased.stop, [first]);
+    assert_eq!(leased.displaced.stop, [first]);
     assert!(matches!(
         state(&subject, second_event).await,
         State::Superseded { .. }

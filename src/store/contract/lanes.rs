@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{ROOM, Subject, after, arrival, done, owed, retry};
 use crate::store::lane::reason;
-use crate::store::{DeliveryId, Lane, NewDelivery, Overlap, Settings, Settlement, State, Taken};
+use crate::store::{DeliveryId, Displaced, Lane, NewDelivery, Overlap, Settings, Settlement, State, Taken};
 
 fn in_lane(limit: u32, overlap: Overlap) -> NewDelivery {
     NewDelivery {
@@ -27,6 +27,7 @@ async fn take<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> Taken {
 async fn taken<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> DeliveryId {
     match take(subject, limit, overlap).await {
         Taken::New(delivery) => delivery,
+        Taken::InPlaceOf(delivery, Displaced { stop, .. }) if stop.is_empty() => delivery,
         other => panic!("{other:?}"),
     }
 }
@@ -120,8 +121,22 @@ pub async fn of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce<S: 
     let received = arrival(3);
     let old = subject.take(&received, &[in_lane(1, Overlap::Coalesce)]).await;
     assert!(matches!(old.unwrap()[..], [Taken::New(_)]));
-    taken(&subject, 1, Overlap::Coalesce).await;
-    let newest = taken(&subject, 1, Overlap::Coalesce).await;
+    let Taken::InPlaceOf(second, displaced) = take(&subject, 1, Overlap::Coalesce).await else {
+        panic!("nothing gave way");
+    };
+    let ended: Vec<_> = displaced
+        .ended
+        .iter()
+        .map(|ended| (ended.event, ended.reason))
+        .collect();
+    assert_eq!(ended, [(received.id, reason::COALESCED)]);
+    let Taken::InPlaceOf(newest, displaced) = take(&subject, 1, Overlap::Coalesce).await else {
+        panic!("nothing gave way");
+    };
+    assert_eq!(
+        (displaced.ended[0].delivery, &*displaced.ended[0].rule),
+        (second, "deploy")
+    );
     let listed = subject.store().deliveries(received.id).await.unwrap();
     assert!(
         matches!(&listed[0].state, State::Superseded { reason, .. } if reason == reason::COALESCED),
@@ -141,13 +156,13 @@ pub async fn what_is_under_way_is_to_be_stopped_where_it_is_replaced<S: Subject>
     let first = taken(&subject, 1, Overlap::Replace).await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     let second = match take(&subject, 1, Overlap::Replace).await {
-        Taken::Replacing(delivery, stop) if stop == [first] => delivery,
+        Taken::InPlaceOf(delivery, displaced) if displaced.stop == [first] => delivery,
         other => panic!("{other:?}"),
     };
     // It waits until the first has really ended; a third takes its place meanwhile.
     assert_eq!(subject.lease_all(after(0)).await, []);
     let third = match take(&subject, 1, Overlap::Replace).await {
-        Taken::Replacing(delivery, stop) if stop == [first] => delivery,
+        Taken::InPlaceOf(delivery, displaced) if displaced.stop == [first] => delivery,
         other => panic!("{other:?}"),
     };
     // If nobody lived to stop it, nobody begins it anew.
@@ -179,7 +194,7 @@ pub async fn what_was_to_be_stopped_and_was_done_before_is_done<S: Subject>() {
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     assert!(matches!(
         take(&subject, 1, Overlap::Replace).await,
-        Taken::Replacing(..)
+        Taken::InPlaceOf(..)
     ));
     subject.settle(first, done(3)).await;
     let listed = subject.store().deliveries(received.id).await.unwrap();

@@ -63,6 +63,7 @@ promises! {
         a_slow_rule_does_not_hold_up_another_however_much_waits_for_it,
         slots_are_shared_and_what_comes_new_finds_room,
         of_one_rule_no_more_are_leased_than_there_may_be,
+        where_all_slots_are_taken_rules_take_turns,
         by_a_steady_clock_nothing_waits_longer_because_the_machines_is_set_back,
         deliveries_of_one_event_share_it,
         why_a_delivery_is_not_verified_comes_back_with_it;
@@ -79,6 +80,8 @@ promises! {
         the_newest_is_due_when_nothing_has_come_for_a_while,
         what_never_comes_to_rest_is_due_all_the_same,
         each_rule_and_each_lane_waits_by_itself,
+        none_comes_after_a_newer_one_that_does_not_wait,
+        what_is_overdue_keeps_its_place,
         one_enters_its_lane_when_its_wait_is_over,
         one_whose_lane_is_busy_then_waits_or_is_skipped_as_its_overlap_says;
     failing:

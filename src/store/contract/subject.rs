@@ -46,7 +46,7 @@ pub trait Subject: Sized {
     /// Takes a delivery that is new.
     async fn take_new(&self, received: &Received, delivery: NewDelivery) -> DeliveryId {
         match self.take(received, &[delivery]).await.unwrap()[..] {
-            [Taken::New(delivery)] => delivery,
+            [Taken::New(delivery) | Taken::InPlaceOf(delivery, _)] => delivery,
             ref other => panic!("not new: {other:?}"),
         }
     }
@@ -191,6 +191,7 @@ pub fn arrival(millis: i64) -> Received {
         query: "a=1&b=%00".to_owned(),
         parameters: vec![("app".to_owned(), "café".to_owned())],
         client: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        certificate: None,
         headers,
         body: Bytes::from_static(b"{\"ref\": \"main\"}\x00\xff"),
     }
@@ -221,6 +222,7 @@ pub fn taking_of(received: &Received, deliveries: &[NewDelivery]) -> Taking {
         received: Arc::new(received.clone()),
         decode: "json".to_owned(),
         deliveries: deliveries.to_vec(),
+        now: received.at,
     }
 }
 

@@ -38,6 +38,7 @@ pub async fn what_was_taken_comes_back_after_a_clean_end<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = Received {
         client: None,
+        certificate: None,
         parameters: Vec::new(),
         body: Bytes::new(),
         ..arrival(0)

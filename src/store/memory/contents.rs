@@ -9,8 +9,9 @@ use crate::clock::Timestamp;
 use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
 use crate::store::{
-    AttemptRecord, Condition, Counts, Delivery, DeliveryId, Failure, Lane, Lease, Leased, NewDelivery,
-    Refused, Room, SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, State, StoreError, Taken, Taking,
+    AttemptRecord, Condition, Counts, Delivery, DeliveryId, Displaced, Failure, Lane, Lease, Leased,
+    NewDelivery, Refused, Room, SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, State, StoreError,
+    Taken, Taking,
 };
 use crate::verify::{EventId, Received};
 
@@ -32,6 +33,10 @@ pub(super) struct Contents {
     pub refused: VecDeque<Refused>,
     /// When secrets last matched, by endpoint, scheme and source.
     pub secrets: BTreeMap<[Arc<str>; 3], Timestamp>,
+    /// When each rule had its last turn, counted in turns; of this life.
+    pub turns: HashMap<Arc<str>, u64>,
+    /// How many turns there were.
+    pub turn: u64,
     /// Whether nothing more is answered.
     pub closed: bool,
 }
@@ -90,14 +95,14 @@ impl Contents {
             self.make_room(taking.received.id)?;
         }
         let event = taking.received.id;
-        let at = taking.received.at;
+        let (at, now) = (taking.received.at, taking.now);
         let mut taken = Vec::with_capacity(novelties.len());
         for (delivery, novelty) in taking.deliveries.into_iter().zip(novelties) {
             taken.push(match novelty {
                 Novelty::Duplicate(of) => Taken::Duplicate { of },
                 Novelty::New => {
                     self.remember(&delivery, event, at);
-                    self.owe(delivery, event, at)
+                    self.owe(delivery, event, now)
                 }
             });
         }
@@ -161,14 +166,16 @@ impl Contents {
 
     fn owe(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Taken {
         let id = DeliveryId::new(at);
-        let debounced_since = delivery.debounce.map(|_| self.stand_for(&delivery, at));
+        let mut displaced = Displaced::default();
+        // Also for one that does not wait itself, for the rules have changed meanwhile: an older one never comes after it.
+        let since = self.stand_for(&delivery, at, &mut displaced);
+        let debounced_since = delivery.debounce.map(|_| since);
         let due = match (delivery.debounce, debounced_since) {
             (Some(debounce), Some(since)) => debounce.due(at, since),
             _ => delivery.due,
         };
-        let mut stop = Vec::new();
         let turn = match &delivery.lane {
-            Some(lane) if debounced_since.is_none() => self.enter(lane, at, &mut stop),
+            Some(lane) if debounced_since.is_none() => self.enter(lane, at, &mut displaced),
             _ => Turn::Begins,
         };
         self.deliveries.push(Kept {
@@ -191,24 +198,28 @@ impl Contents {
             failure: None,
         });
         if let (Turn::Skipped, Some(kept)) = (turn, self.deliveries.last_mut()) {
-            kept.withdraw(at, reason::SKIPPED);
+            drop(kept.withdraw(at, reason::SKIPPED));
             return Taken::Skipped(id);
         }
-        Taken::New(id).stopping(stop)
+        Taken::in_place_of(id, displaced)
     }
 
     /// Leases what is due, in order.
     pub fn lease(&mut self, room: Room, now: Timestamp) -> Leased {
-        let (mut leases, mut stop) = (Vec::new(), Vec::new());
+        let (mut leases, mut displaced) = (Vec::new(), Displaced::default());
         let mut under_way = self.under_way();
         let due = |kept: &Kept| kept.waits_for().filter(|due| *due <= now);
         loop {
             let waiting = self.deliveries.iter().enumerate();
             let with_room = waiting.filter(|(_, kept)| under_way.leave(room, &kept.delivery.rule));
-            // Those of one due time in the order in which they were taken.
-            let first = with_room.filter_map(|(at, kept)| Some((due(kept)?, at))).min();
-            let Some((_, at)) = first else { break };
-            if self.end_debounce(at, now, &mut stop) {
+            let first = with_room.filter_map(|(at, kept)| {
+                let rule = &kept.delivery.rule;
+                let turn = self.turns.get(rule).copied().unwrap_or(0);
+                Some((under_way.of(rule), turn, due(kept)?, at))
+            });
+            // A rule's own by due time; rules by whose turn it is.
+            let Some((.., at)) = first.min() else { break };
+            if self.end_debounce(at, now, &mut displaced) {
                 continue;
             }
             let Some(kept) = self.deliveries.get_mut(at) else {
@@ -219,6 +230,8 @@ impl Contents {
             };
             kept.delivery.state = State::Leased;
             under_way.add(&kept.delivery.rule);
+            self.turn += 1;
+            self.turns.insert(Arc::clone(&kept.delivery.rule), self.turn);
             leases.push(Lease {
                 delivery: kept.delivery.id,
                 rule: Arc::clone(&kept.delivery.rule),
@@ -237,7 +250,7 @@ impl Contents {
         Leased {
             leases,
             held_back,
-            stop,
+            displaced,
         }
     }
 
@@ -425,10 +438,14 @@ impl UnderWay {
         *self.of.entry(Arc::clone(rule)).or_default() += 1;
     }
 
+    /// How many of a rule.
+    fn of(&self, rule: &str) -> usize {
+        self.of.get(rule).copied().unwrap_or(0)
+    }
+
     /// Whether they leave room for another of a rule.
     fn leave(&self, room: Room, rule: &str) -> bool {
-        let free = room.slots.saturating_sub(self.all);
-        self.of.get(rule).copied().unwrap_or(0) < room.per_rule.min(free)
+        room.admits(self.of(rule), self.all)
     }
 }
 

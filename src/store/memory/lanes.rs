@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::contents::{Contents, Kept};
 use crate::clock::Timestamp;
 use crate::store::lane::reason;
-use crate::store::{DeliveryId, Lane, NewDelivery, Overlap, State};
+use crate::store::{Displaced, Lane, NewDelivery, Overlap, State, Superseded};
 
 /// What becomes of a delivery that comes.
 pub(super) enum Turn {
@@ -18,8 +18,8 @@ pub(super) enum Turn {
 }
 
 impl Contents {
-    /// Decides for a delivery that comes at `at`. Adds to `stop` those that are under way and must be stopped for it.
-    pub(super) fn enter(&mut self, lane: &Lane, at: Timestamp, stop: &mut Vec<DeliveryId>) -> Turn {
+    /// Decides for a delivery that comes at `at`. Adds to `displaced` those that give way to it.
+    pub(super) fn enter(&mut self, lane: &Lane, at: Timestamp, displaced: &mut Displaced) -> Turn {
         let begun = self.members(&lane.name).filter(|kept| !kept.held).count();
         let held = self.members(&lane.name).any(|kept| kept.held);
         if begun < lane.limit as usize && !held {
@@ -30,7 +30,7 @@ impl Contents {
             Overlap::Skip => Turn::Skipped,
             Overlap::Coalesce => {
                 for kept in self.members(&lane.name).filter(|kept| kept.held) {
-                    kept.withdraw(at, reason::COALESCED);
+                    displaced.ended.push(kept.withdraw(at, reason::COALESCED));
                 }
                 // What waited may have waited for a narrower limit.
                 if begun < lane.limit as usize {
@@ -44,10 +44,10 @@ impl Contents {
                 for kept in self.members(&lane.name) {
                     if matches!(kept.delivery.state, State::Leased) {
                         kept.superseded = Some(reason::REPLACED.to_owned());
-                        stop.push(kept.delivery.id);
+                        displaced.stop.push(kept.delivery.id);
                         left += 1;
                     } else {
-                        kept.withdraw(at, reason::REPLACED);
+                        displaced.ended.push(kept.withdraw(at, reason::REPLACED));
                     }
                 }
                 if left < lane.limit {
@@ -75,22 +75,26 @@ impl Contents {
     }
 
     /// Ends those that wait for quiet, for a delivery that comes at `at`; since when it stands for them.
-    pub(super) fn stand_for(&mut self, delivery: &NewDelivery, at: Timestamp) -> Timestamp {
+    pub(super) fn stand_for(
+        &mut self,
+        delivery: &NewDelivery,
+        at: Timestamp,
+        displaced: &mut Displaced,
+    ) -> Timestamp {
         let lane = |lane: &Option<Lane>| lane.as_ref().map(|lane| Arc::clone(&lane.name));
         let mut since = at;
         for kept in &mut self.deliveries {
             let same = kept.delivery.rule == delivery.rule && lane(&kept.lane) == lane(&delivery.lane);
             if let Some(first) = kept.debounced_since.filter(|_| same && kept.is_owed()) {
                 since = since.min(first);
-                kept.withdraw(at, reason::DEBOUNCED);
+                displaced.ended.push(kept.withdraw(at, reason::DEBOUNCED));
             }
         }
         since
     }
 
-    /// If the delivery at that index has waited for quiet, it enters its lane. Adds to `stop` those that are to be stopped
-    /// for it.
-    pub(super) fn end_debounce(&mut self, index: usize, at: Timestamp, stop: &mut Vec<DeliveryId>) -> bool {
+    /// If the delivery at that index has waited for quiet, it enters its lane. Adds to `displaced` what gives way to it.
+    pub(super) fn end_debounce(&mut self, index: usize, at: Timestamp, displaced: &mut Displaced) -> bool {
         let Some(kept) = self.deliveries.get(index) else {
             return false;
         };
@@ -99,14 +103,14 @@ impl Contents {
         }
         let lane = kept.lane.clone();
         let turn = match &lane {
-            Some(lane) => self.enter(lane, at, stop),
+            Some(lane) => self.enter(lane, at, displaced),
             None => Turn::Begins,
         };
         if let Some(kept) = self.deliveries.get_mut(index) {
             kept.debounced_since = None;
             kept.held = matches!(turn, Turn::Held);
             if matches!(turn, Turn::Skipped) {
-                kept.withdraw(at, reason::SKIPPED);
+                displaced.ended.push(kept.withdraw(at, reason::SKIPPED));
             }
         }
         if let Some(lane) = lane {
@@ -133,11 +137,17 @@ impl Kept {
     }
 
     /// Ends one that nobody has leased.
-    pub(super) fn withdraw(&mut self, at: Timestamp, why: &str) {
+    pub(super) fn withdraw(&mut self, at: Timestamp, reason: &'static str) -> Superseded {
         self.held = false;
         self.delivery.state = State::Superseded {
             at,
-            reason: why.to_owned(),
+            reason: reason.to_owned(),
         };
+        Superseded {
+            delivery: self.delivery.id,
+            event: self.delivery.event,
+            rule: Arc::clone(&self.delivery.rule),
+            reason,
+        }
     }
 }

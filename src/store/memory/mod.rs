@@ -38,6 +38,8 @@ impl MemoryStore {
     pub fn reopen(&self) -> Self {
         let mut contents = self.contents().clone();
         contents.closed = false;
+        contents.turns.clear();
+        contents.turn = 0;
         for kept in &mut contents.deliveries {
             kept.release();
         }

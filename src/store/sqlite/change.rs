@@ -25,6 +25,8 @@ pub(super) struct Batch<'w> {
     pub full: Option<StoreError>,
     /// How the counts change.
     pub tally: Tally,
+    /// How many deliveries waited for quiet before it.
+    pub quiet_before: i64,
     /// Where deliveries wait from now on.
     pub waiting: Vec<Waits>,
     /// What was written for the first time, by its row: it may be leased before it has to be read.
@@ -33,6 +35,13 @@ pub(super) struct Batch<'w> {
     pub withdrawn: Vec<Waits>,
     /// Leases that end.
     pub ended: HashSet<DeliveryId>,
+}
+
+impl Batch<'_> {
+    /// How many deliveries wait for quiet by now.
+    pub fn quiet(&self) -> i64 {
+        self.quiet_before + self.tally.quiet
+    }
 }
 
 /// Why a change was not made.

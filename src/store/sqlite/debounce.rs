@@ -8,17 +8,17 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 
 use super::change::{Batch, Change, Failure};
-use super::lanes::{self, Turn, withdraw};
+use super::lanes::{self, Member, Turn, withdraw};
 use super::queue::{Place, Waits};
 use crate::clock::Timestamp;
 use crate::store::lane::reason;
-use crate::store::{Debounce, DeliveryId, Lane, NewDelivery, Overlap};
+use crate::store::{Debounce, Displaced, Lane, NewDelivery, Overlap};
 
 /// Those that wait for quiet.
-const QUIET: &str = "SELECT seq, due, debounced_since FROM deliveries \
+const QUIET: &str = "SELECT seq, due, debounced_since, id, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
      WHERE rule = ?1 AND lane IS ?2 AND state = 'waiting' AND debounced_since IS NOT NULL ORDER BY seq";
 
-const OVER: &str = "SELECT lane, lane_limit, lane_overlap FROM deliveries \
+const OVER: &str = "SELECT lane, lane_limit, lane_overlap, id, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
      WHERE seq = ?1 AND due = ?2 AND state = 'waiting' AND debounced_since IS NOT NULL";
 
 const BEGIN: &str = "UPDATE deliveries SET debounced_since = NULL, held = ?2 WHERE seq = ?1";
@@ -28,21 +28,32 @@ pub(super) fn stand_for(
     batch: &mut Batch<'_>,
     delivery: &NewDelivery,
     at: Timestamp,
+    displaced: &mut Displaced,
 ) -> rusqlite::Result<Timestamp> {
     let mut since = at;
     let lane = delivery.lane.as_ref().map(|lane| &lane.name);
-    let waiting: Vec<(Place, i64)> = {
+    let waiting: Vec<(Member, i64)> = {
         let mut quiet = batch.connection.prepare_cached(QUIET)?;
         let read = quiet.query_map(params![delivery.rule, lane], |row| {
             let (seq, due) = (row.get(0)?, row.get(1)?);
-            Ok((Place { due, seq }, row.get(2)?))
+            let waits = Waits {
+                rule: Arc::clone(&delivery.rule),
+                place: Place { due, seq },
+            };
+            let member = Member {
+                waits,
+                id: row.get(3)?,
+                event: row.get(4)?,
+                held: false,
+            };
+            Ok((member, row.get(2)?))
         })?;
         read.collect::<rusqlite::Result<_>>()?
     };
-    for (place, first) in waiting {
+    for (member, first) in waiting {
         since = since.min(Timestamp::from_millis(first));
-        let rule = Arc::clone(&delivery.rule);
-        withdraw(batch, Waits { rule, place }, at, reason::DEBOUNCED)?;
+        batch.tally.quiet -= 1;
+        withdraw(batch, member, at, reason::DEBOUNCED, displaced)?;
     }
     Ok(since)
 }
@@ -52,15 +63,22 @@ pub(super) fn due(
     batch: &mut Batch<'_>,
     delivery: &NewDelivery,
     at: Timestamp,
+    displaced: &mut Displaced,
 ) -> rusqlite::Result<(Timestamp, Option<Timestamp>)> {
+    // Also for one that does not wait itself, for the rules have changed meanwhile: an older one never comes after it.
+    let since = if batch.quiet() > 0 {
+        stand_for(batch, delivery, at, displaced)?
+    } else {
+        at
+    };
     let Some(debounce): Option<Debounce> = delivery.debounce else {
         return Ok((delivery.due, None));
     };
-    let since = stand_for(batch, delivery, at)?;
+    batch.tally.quiet += 1;
     Ok((debounce.due(at, since), Some(since)))
 }
 
-/// The wait of a delivery is over: it enters its lane. Says which of those under way are to be stopped for it.
+/// The wait of a delivery is over: it enters its lane. Says what gives way to it.
 pub(super) struct Over {
     /// Where it waits.
     pub waits: Waits,
@@ -69,26 +87,30 @@ pub(super) struct Over {
 }
 
 impl Change for Over {
-    type Said = Vec<DeliveryId>;
+    type Said = Displaced;
 
-    fn make(&self, batch: &mut Batch<'_>) -> Result<Vec<DeliveryId>, Failure> {
+    fn make(&self, batch: &mut Batch<'_>) -> Result<Displaced, Failure> {
         let Place { due, seq } = self.waits.place;
         let found = batch
             .connection
             .prepare_cached(OVER)?
             .query_row(params![seq, due], |row| {
                 let lane: Option<Arc<str>> = row.get(0)?;
-                Ok((lane, row.get(1)?, row.get::<_, Option<String>>(2)?))
+                let overlap: Option<String> = row.get(2)?;
+                let ids: (String, String) = (row.get(3)?, row.get(4)?);
+                let limit: i64 = row.get(1)?;
+                Ok((lane, u32::try_from(limit).unwrap_or(1).max(1), overlap, ids))
             })
             .optional()?;
-        let Some((name, limit, overlap)) = found else {
-            return Ok(Vec::new());
+        let Some((name, limit, overlap, (id, event))) = found else {
+            return Ok(Displaced::default());
         };
-        let mut stop = Vec::new();
+        batch.tally.quiet -= 1;
+        let mut displaced = Displaced::default();
         let overlap = Overlap::from_name(&overlap.unwrap_or_default());
         let lane = name.map(|name| Lane { name, limit, overlap });
         let turn = match &lane {
-            Some(lane) => lanes::enter(batch, lane, self.at, &mut stop)?,
+            Some(lane) => lanes::enter(batch, lane, self.at, &mut displaced)?,
             None => Turn::Begins,
         };
         let held = matches!(turn, Turn::Held);
@@ -107,8 +129,16 @@ impl Change for Over {
                     batch.withdrawn.push(self.waits.clone());
                 }
             }
-            Turn::Skipped => withdraw(batch, self.waits.clone(), self.at, reason::SKIPPED)?,
+            Turn::Skipped => {
+                let member = Member {
+                    waits: self.waits.clone(),
+                    id,
+                    event,
+                    held: false,
+                };
+                withdraw(batch, member, self.at, reason::SKIPPED, &mut displaced)?;
+            }
         }
-        Ok(stop)
+        Ok(displaced)
     }
 }

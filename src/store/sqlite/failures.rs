@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::Batch;
 use super::queue::{Place, Waits};
@@ -52,11 +52,13 @@ pub(super) fn make(
 /// What the one at `seq` is told.
 pub(super) fn told(connection: &Connection, seq: i64) -> rusqlite::Result<Failure> {
     let mut told = connection.prepare_cached(TOLD)?;
-    told.query_row([seq], |row| {
+    let told = told.query_row([seq], |row| {
         Ok(Failure {
             action: row.get(0)?,
             reason: row.get(1)?,
             output: row.get(2)?,
         })
-    })
+    });
+    // Somebody else has taken the row away: it is done all the same, with less to tell.
+    Ok(told.optional()?.unwrap_or_default())
 }

@@ -1,5 +1,7 @@
 //! Whose turn it is in a lane, decided in the transaction in which a delivery comes or ends.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::change::Batch;
@@ -8,7 +10,7 @@ use super::rows::parsed;
 use super::settling::end;
 use crate::clock::Timestamp;
 use crate::store::lane::reason;
-use crate::store::{DeliveryId, Lane, Overlap};
+use crate::store::{DeliveryId, Displaced, Lane, Overlap, Superseded};
 
 const BEGUN: &str = "SELECT \
      (SELECT count(*) FROM deliveries WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 0) \
@@ -19,7 +21,7 @@ const DROPPED: &str = "SELECT seq FROM deliveries WHERE held = 2";
 
 const DROPPED_OF: &str = "SELECT count(*) FROM deliveries WHERE lane = ?1 AND held = 2";
 
-const MEMBERS: &str = "SELECT seq, id, held, due, rule FROM deliveries \
+const MEMBERS: &str = "SELECT seq, id, held, due, rule, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
      WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held IN (0, 1) ORDER BY held, seq";
 
 const NEXT_HELD: &str = "SELECT seq, due, lane_limit, rule FROM deliveries \
@@ -50,18 +52,20 @@ pub(super) enum Turn {
 }
 
 /// One that is not over yet.
-struct Member {
-    waits: Waits,
-    id: String,
-    held: bool,
+pub(super) struct Member {
+    pub waits: Waits,
+    /// Its id, and that of its event.
+    pub id: String,
+    pub event: String,
+    pub held: bool,
 }
 
-/// Decides for a delivery that comes at `at`. Adds to `stop` those that are under way and must be stopped for it.
+/// Decides for a delivery that comes at `at`. Adds to `displaced` those that give way to it.
 pub(super) fn enter(
     batch: &mut Batch<'_>,
     lane: &Lane,
     at: Timestamp,
-    stop: &mut Vec<DeliveryId>,
+    displaced: &mut Displaced,
 ) -> rusqlite::Result<Turn> {
     let mut begun = batch.connection.prepare_cached(BEGUN)?;
     let begun: i64 = begun.query_row([&lane.name], |row| row.get(0))?;
@@ -77,7 +81,7 @@ pub(super) fn enter(
                 .into_iter()
                 .filter(|member| member.held)
             {
-                withdraw(batch, member.waits, at, reason::COALESCED)?;
+                withdraw(batch, member, at, reason::COALESCED, displaced)?;
             }
             // What waited may have waited for a narrower limit.
             Ok(if begun < i64::from(lane.limit) {
@@ -97,10 +101,10 @@ pub(super) fn enter(
                 if let Some(delivery) = leased {
                     let mut doom = batch.connection.prepare_cached(DOOM)?;
                     doom.execute(params![member.waits.place.seq, reason::REPLACED])?;
-                    stop.push(delivery);
+                    displaced.stop.push(delivery);
                     left += 1;
                 } else {
-                    withdraw(batch, member.waits, at, reason::REPLACED)?;
+                    withdraw(batch, member, at, reason::REPLACED, displaced)?;
                 }
             }
             Ok(if left < lane.limit {
@@ -178,6 +182,7 @@ fn members(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Vec<Member>> {
         Ok(Member {
             waits: Waits { rule, place },
             id: row.get(1)?,
+            event: row.get(5)?,
             held: row.get(2)?,
         })
     })?;
@@ -187,11 +192,22 @@ fn members(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Vec<Member>> {
 /// Ends one that nobody has leased.
 pub(super) fn withdraw(
     batch: &mut Batch<'_>,
-    waits: Waits,
+    member: Member,
     at: Timestamp,
-    why: &str,
+    reason: &'static str,
+    displaced: &mut Displaced,
 ) -> rusqlite::Result<()> {
-    end(batch, waits.place, "done", at.as_millis(), Some(why))?;
+    let Member { waits, id, event, .. } = member;
+    end(batch, waits.place, "done", at.as_millis(), Some(reason))?;
+    if let (Ok(delivery), Ok(event)) = (parsed("id", &id), parsed("id", &event)) {
+        let rule = Arc::clone(&waits.rule);
+        displaced.ended.push(Superseded {
+            delivery,
+            event,
+            rule,
+            reason,
+        });
+    }
     batch.withdrawn.push(waits);
     Ok(())
 }

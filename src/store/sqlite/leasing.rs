@@ -13,7 +13,7 @@ use super::rows::{Unreadable, parsed};
 use super::settling::Settle;
 use super::writer::Writer;
 use crate::clock::Timestamp;
-use crate::store::{DeliveryId, Lease, Leased, Room, Settled, Settlement, StoreError};
+use crate::store::{DeliveryId, Displaced, Lease, Leased, Room, Settled, Settlement, StoreError};
 use crate::verify::Received;
 
 /// Events that were read for a call, by their rows.
@@ -62,8 +62,14 @@ impl Drop for Offer {
 }
 
 impl Writer {
-    /// The first in the queues of rules that may have another leased, read on from the disk if need be.
+    /// The first to be due of rules that may have another leased.
     pub fn first(&mut self, room: Room) -> rusqlite::Result<Option<Waits>> {
+        self.read_on()?;
+        Ok(self.queue.first(room))
+    }
+
+    /// Sees to it that the heads of all queues hold what comes first, read on from the disk if need be.
+    fn read_on(&mut self) -> rusqlite::Result<()> {
         let connection = &self.file.connection;
         if !self.queue.is_complete() {
             self.queue.begin(reading::rules_that_wait(connection)?);
@@ -72,7 +78,7 @@ impl Writer {
             let read = reading::places_after(connection, &rule, after, count)?;
             self.queue.refill(&rule, &read, count);
         }
-        Ok(self.queue.first(room))
+        Ok(())
     }
 
     /// Leases what is due, in order.
@@ -81,6 +87,11 @@ impl Writer {
         match self.lease_into(&mut leased, room, now) {
             Ok(()) => {
                 leased.held_back = self.queue.is_due(now.as_millis());
+                Ok(leased)
+            }
+            // What has given way has done so: whoever asks must learn of it.
+            Err(error) if leased.displaced != Displaced::default() => {
+                tracing::warn!(%error, "not all that is due could be leased");
                 Ok(leased)
             }
             Err(error) => {
@@ -97,8 +108,8 @@ impl Writer {
         let mut events = Events::new();
         let mut bytes = 0;
         while bytes < BYTES {
-            let first = self.first(room).map_err(|error| self.meaning(&error))?;
-            let Some(waits) = first.filter(|waits| waits.place.due <= now.as_millis()) else {
+            self.read_on().map_err(|error| self.meaning(&error))?;
+            let Some(waits) = self.queue.next(room, now.as_millis()) else {
                 break;
             };
             let lease = match self.fresh.take(waits.place.seq) {
@@ -124,7 +135,9 @@ impl Writer {
                         continue;
                     }
                     Found::Debounced => {
-                        leased.stop.extend(self.end_debounce(waits, now)?);
+                        let Displaced { stop, ended } = self.end_debounce(waits, now)?;
+                        leased.displaced.stop.extend(stop);
+                        leased.displaced.ended.extend(ended);
                         continue;
                     }
                 },
@@ -179,9 +192,9 @@ impl Writer {
         Ok(Found::Lease(Box::new(lease), bytes))
     }
 
-    /// The wait for quiet of a delivery is over: it may be leased next, or waits for its turn, or ends. Those are said
-    /// that are to be stopped for it.
-    fn end_debounce(&mut self, waits: Waits, at: Timestamp) -> Result<Vec<DeliveryId>, StoreError> {
+    /// The wait for quiet of a delivery is over: it may be leased next, or waits for its turn, or ends. Says what gives way
+    /// to it.
+    fn end_debounce(&mut self, waits: Waits, at: Timestamp) -> Result<Displaced, StoreError> {
         let (reply, mut answer) = oneshot::channel();
         self.write(vec![Box::new(Called::new(Over { waits, at }, reply))]);
         answer.try_recv().unwrap_or(Err(StoreError::Closed))

@@ -62,7 +62,13 @@ pub(super) struct Queue {
     leases: HashMap<DeliveryId, Waits>,
     leased: HashSet<i64>,
     under_way: HashMap<Arc<str>, usize>,
+    /// When each rule had its last turn, counted in turns.
+    turns: HashMap<Arc<str>, u64>,
+    turn: u64,
 }
+
+/// Of how many rules it is remembered when they had their last turn; then all begin anew.
+const TURNS_KEPT: usize = 16_384;
 
 /// The head of one rule's queue.
 #[derive(Debug)]
@@ -137,16 +143,33 @@ impl Queue {
         }
     }
 
-    /// The first of those whose rule may have another leased; none if there is no such in the heads.
+    /// The first to be due of those whose rule may have another leased; none if there is no such in the heads.
     pub fn first(&self, room: Room) -> Option<Waits> {
-        let free = room.slots.saturating_sub(self.leases.len());
-        let most = room.per_rule.min(free);
         let mut fronts = self.fronts.iter();
-        let (place, rule) = fronts.find(|(_, rule)| self.under_way(rule) < most)?;
-        Some(Waits {
+        let found = fronts.find(|(_, rule)| self.has_room(room, rule))?;
+        Some(Self::waits(found))
+    }
+
+    /// Whose turn it is of those that are due at `now`.
+    pub fn next(&self, room: Room, now: i64) -> Option<Waits> {
+        let due = self.fronts.iter().take_while(|(place, _)| place.due <= now);
+        let with_room = due.filter(|(_, rule)| self.has_room(room, rule));
+        let found = with_room.min_by_key(|(place, rule)| {
+            let turn = self.turns.get(*rule).copied().unwrap_or(0);
+            (self.under_way(rule), turn, **place)
+        })?;
+        Some(Self::waits(found))
+    }
+
+    fn waits((place, rule): (&Place, &Arc<str>)) -> Waits {
+        Waits {
             rule: Arc::clone(rule),
             place: *place,
-        })
+        }
+    }
+
+    fn has_room(&self, room: Room, rule: &str) -> bool {
+        room.admits(self.under_way(rule), self.leases.len())
     }
 
     /// Whether anything in the heads is due.
@@ -181,6 +204,11 @@ impl Queue {
     /// Somebody leases a delivery, which waits no longer.
     pub fn lease(&mut self, delivery: DeliveryId, waits: Waits) {
         self.forget(&waits);
+        if self.turns.len() >= TURNS_KEPT {
+            self.turns.clear();
+        }
+        self.turn += 1;
+        self.turns.insert(Arc::clone(&waits.rule), self.turn);
         *self.under_way.entry(Arc::clone(&waits.rule)).or_default() += 1;
         self.leased.insert(waits.place.seq);
         self.leases.insert(delivery, waits);
@@ -380,19 +408,19 @@ mod tests {
             per_rule: 64,
         };
         let lease = |queue: &mut Queue, room| {
-            let first = queue.first(room)?;
+            let first = queue.next(room, 9)?;
             queue.lease(delivery(first.place.seq), first.clone());
             Some(first.rule.to_string())
         };
-        // Half of the slots; then the other comes, however much waits before it.
-        for _ in 0..4 {
-            assert_eq!(lease(&mut queue, room).as_deref(), Some("slow"));
+        // The other has its turn, however much waits before it; then as many as are left beside the one that is kept.
+        for rule in ["slow", "other", "slow", "slow"] {
+            assert_eq!(lease(&mut queue, room).as_deref(), Some(rule));
         }
-        assert_eq!(lease(&mut queue, room).as_deref(), Some("other"));
         assert_eq!(lease(&mut queue, room), None);
         assert!(queue.is_due(0));
         room.slots = 100;
         room.per_rule = 5;
+        assert_eq!(lease(&mut queue, room).as_deref(), Some("slow"));
         assert_eq!(lease(&mut queue, room).as_deref(), Some("slow"));
         assert_eq!(lease(&mut queue, room), None);
     }

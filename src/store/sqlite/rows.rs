@@ -67,6 +67,7 @@ pub(super) fn received(row: &Row<'_>) -> Result<Received, Unreadable> {
         client: client
             .map(|client| parsed::<IpAddr>("client", &client))
             .transpose()?,
+        certificate: None,
         headers: headers(&row.get::<_, String>(8)?)?,
         body: Bytes::from(row.get::<_, Vec<u8>>(9)?),
     })

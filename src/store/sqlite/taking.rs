@@ -14,7 +14,7 @@ use super::settling::end;
 use crate::clock::Timestamp;
 use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
-use crate::store::{DeliveryId, NewDelivery, StoreError, Taken, Taking};
+use crate::store::{DeliveryId, Displaced, NewDelivery, StoreError, Taken, Taking};
 use crate::verify::{EventId, Nonce};
 
 const NONCE_KNOWN: &str = "SELECT event FROM nonces WHERE rule = ?1 AND nonce = ?2 AND remember_until >= ?3";
@@ -131,12 +131,12 @@ impl Change for Take {
                 continue;
             }
             batch.tally.nonces += self.remember(batch, delivery)?;
-            let at = self.taking.received.at;
-            let (due, debounced_since) = debounce::due(batch, delivery, at)?;
+            let at = self.taking.now;
+            let mut displaced = Displaced::default();
+            let (due, debounced_since) = debounce::due(batch, delivery, at, &mut displaced)?;
             let due = due.as_millis();
-            let mut stop = Vec::new();
             let turn = match &delivery.lane {
-                Some(lane) if debounced_since.is_none() => lanes::enter(batch, lane, at, &mut stop)?,
+                Some(lane) if debounced_since.is_none() => lanes::enter(batch, lane, at, &mut displaced)?,
                 _ => Turn::Begins,
             };
             batch.connection.prepare_cached(DELIVERY)?.execute(params![
@@ -159,7 +159,7 @@ impl Change for Take {
                     place: Place { due, seq },
                 }),
                 Turn::Held => {
-                    taken.push(Taken::New(id).stopping(stop));
+                    taken.push(Taken::in_place_of(id, displaced));
                     continue;
                 }
                 Turn::Skipped => {
@@ -176,7 +176,7 @@ impl Change for Take {
             }
             if debounced_since.is_some() {
                 // What becomes of it is decided when it is due.
-                taken.push(Taken::New(id));
+                taken.push(Taken::in_place_of(id, displaced));
                 continue;
             }
             let fresh = Fresh {
@@ -188,7 +188,7 @@ impl Change for Take {
                 in_lane: delivery.lane.is_some(),
             };
             batch.fresh.push((seq, fresh));
-            taken.push(Taken::New(id).stopping(stop));
+            taken.push(Taken::in_place_of(id, displaced));
         }
         batch.tally.events += i64::from(new > 0);
         Ok(taken)

@@ -17,6 +17,8 @@ pub(super) struct Tally {
     pub nonces: i64,
     /// Refusals.
     pub refused: i64,
+    /// Deliveries that wait for quiet, of those that are owed.
+    pub quiet: i64,
 }
 
 impl Tally {
@@ -36,6 +38,9 @@ impl Tally {
             events: number("SELECT count(*) FROM events")?,
             nonces: number("SELECT count(*) FROM nonces")?,
             refused: number("SELECT count(*) FROM refused")?,
+            quiet: number(
+                "SELECT count(*) FROM deliveries WHERE state = 'waiting' AND debounced_since IS NOT NULL",
+            )?,
         })
     }
 
@@ -47,5 +52,6 @@ impl Tally {
         self.events += by.events;
         self.nonces += by.nonces;
         self.refused += by.refused;
+        self.quiet += by.quiet;
     }
 }

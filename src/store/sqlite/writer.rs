@@ -72,6 +72,8 @@ pub(super) struct Writer {
     pub fresh: FreshOnes,
     tally: Tally,
     commits: Commits,
+    /// Why the last transaction could not be written, if it was the fault of the disk.
+    failing: Option<String>,
     settings: Arc<Live<Settings>>,
     refusals: Arc<Refusals>,
     /// Leases whose takers have gone away.
@@ -95,6 +97,7 @@ impl Writer {
             log: WriteBack::start(&file.path),
             tally: Tally::count(&file.connection)?,
             commits: Commits::default(),
+            failing: None,
             data_version: pragma(&file.connection, "PRAGMA data_version")?,
             file,
             queue,
@@ -171,7 +174,7 @@ impl Writer {
         let full = full(connection, &self.file.path, settings)?;
         Ok(Condition {
             size: used(connection)?,
-            full: full.map(|full| full.to_string()),
+            full: full.map(|full| full.to_string()).or_else(|| self.failing.clone()),
             commits: self.commits.number,
             calls: self.commits.calls,
             commit_time: self.commits.time,
@@ -224,6 +227,9 @@ impl Writer {
         if !is_own_fault(&error) || calls.len() + usize::from(!refusals.is_empty()) <= 1 {
             self.refusals.drop_also(refusals.len());
             let meaning = self.meaning(&error);
+            if !is_own_fault(&error) {
+                self.failing = Some(format!("the last write failed: {meaning}"));
+            }
             if calls.is_empty() {
                 tracing::warn!(error = %meaning, "cannot write refusals down");
             }
@@ -254,6 +260,7 @@ impl Writer {
             settings,
             full: full(&transaction, &self.file.path, settings)?,
             tally: Tally::default(),
+            quiet_before: self.tally.quiet,
             waiting: Vec::new(),
             fresh: Vec::new(),
             withdrawn: Vec::new(),
@@ -274,6 +281,7 @@ impl Writer {
             ..
         } = batch;
         transaction.commit()?;
+        self.failing = None;
         self.commits.number += 1;
         self.commits.calls += number;
         self.commits.time += begun.elapsed();

@@ -1,6 +1,7 @@
 //! How senders prove that they are who they are: one file a family, the known senders as data in [`presets`].
 
 mod adyen;
+mod client_cert;
 mod credentials;
 mod jwt;
 mod path;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use self::adyen::Adyen;
+use self::client_cert::ClientCert;
 use self::credentials::{Basic, Bearer};
 use self::jwt::Jwt;
 use self::presets::{PLAIN, PLAIN_ED25519, PLAIN_ID, PLAIN_P256, Preset, Row};
@@ -35,7 +37,7 @@ use crate::secret::Keyring;
 use crate::yaml::Node;
 
 /// The schemes that are no presets.
-pub const GENERIC: [&str; 8] = [
+pub const GENERIC: [&str; 9] = [
     "hmac",
     "ed25519",
     "ecdsa_p256",
@@ -43,6 +45,7 @@ pub const GENERIC: [&str; 8] = [
     "basic",
     "bearer",
     "jwt",
+    "client_cert",
     "none",
 ];
 
@@ -70,6 +73,8 @@ pub enum Scheme {
     Bearer(Bearer),
     /// A signed token.
     Jwt(Box<Jwt>),
+    /// A certificate on the connection.
+    ClientCert(ClientCert),
     /// A signature in each item of the body.
     Adyen(Adyen),
     /// Nothing at all; perhaps with an id by which events are recognised, read from bodies of at most so many bytes.
@@ -116,6 +121,7 @@ impl Scheme {
             "token" => token::compile(node, None, surroundings, findings).map(Self::Token),
             "basic" => Basic::compile(node, surroundings, findings).map(Self::Basic),
             "bearer" => Bearer::compile(node, surroundings, findings).map(Self::Bearer),
+            "client_cert" => ClientCert::compile(node, surroundings, findings).map(Self::ClientCert),
             "jwt" => jwt::settings::compile(node, None, surroundings, findings).map(Self::jwt),
             _ => {
                 if !node.value().is_null() {
@@ -140,6 +146,7 @@ impl Scheme {
             Self::Bearer(bearer) => bearer.prove(received),
             Self::Jwt(jwt) => jwt.prove(received),
             Self::Adyen(adyen) => adyen.prove(received),
+            Self::ClientCert(asked) => asked.prove(received),
             Self::None(id, max_body) => token::proof(id.as_ref(), received, *max_body, None),
         }
     }
@@ -153,6 +160,7 @@ impl Scheme {
             Self::Bearer(bearer) => bearer.sign(draft),
             Self::Jwt(jwt) => jwt.sign(draft),
             Self::Adyen(adyen) => adyen.sign(draft),
+            Self::ClientCert(_) => Err("a certificate is no part of a request".to_owned()),
             Self::None(id, _) => token::sign_id(id.as_ref(), draft),
         }
     }
@@ -162,6 +170,7 @@ impl Scheme {
         match self {
             Self::Signature(signature) => signature.keys.can_sign(),
             Self::Jwt(jwt) => jwt.can_sign(),
+            Self::ClientCert(_) => false,
             _ => true,
         }
     }
@@ -184,7 +193,7 @@ impl Scheme {
             Self::Bearer(bearer) => sources(&bearer.secrets),
             Self::Jwt(jwt) => sources(&jwt.keys),
             Self::Adyen(adyen) => sources(&adyen.keys),
-            Self::None(..) => Vec::new(),
+            Self::ClientCert(_) | Self::None(..) => Vec::new(),
         }
     }
 
@@ -251,7 +260,7 @@ impl Scheme {
             Self::Token(token) => token.header().cloned().into_iter().collect(),
             Self::Jwt(jwt) => jwt.header().cloned().into_iter().collect(),
             Self::Basic(_) | Self::Bearer(_) => vec![AUTHORIZATION],
-            Self::Adyen(_) | Self::None(..) => Vec::new(),
+            Self::Adyen(_) | Self::ClientCert(_) | Self::None(..) => Vec::new(),
         }
     }
 }

@@ -74,6 +74,7 @@ fn working(scheme: &str) -> String {
                 "{{jwt: {{algorithms: [HS384], secret: '{HEX}', body_hash: sha256, query: token, timestamp: none}}}}"
             )
         }
+        "client_cert" => format!("{{client_cert: {{fingerprint: '{HEX}'}}}}"),
         "basic" | "azure_devops" => format!("{{{scheme}: {{user: ci, password: {HEX}}}}}"),
         "discord" | "ed25519" => format!("{{{scheme}: {{private_key: '{HEX}'}}}}"),
         "standard_v1a" => {
@@ -143,6 +144,7 @@ fn received(headers: &[(&str, &str)], body: &[u8]) -> Received {
         query: String::new(),
         parameters: Vec::new(),
         client: None,
+        certificate: None,
         headers: map,
         body: Bytes::copy_from_slice(body),
     }

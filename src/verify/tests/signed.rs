@@ -17,7 +17,8 @@ fn every_preset_signs_what_it_proves_over_any_body() {
         b"\xef\xbb\xbf{\"a\":1}",
         b"{\r\n}\r\n",
     ];
-    for scheme in schemes() {
+    // A certificate is no part of a request.
+    for scheme in schemes().filter(|scheme| *scheme != "client_cert") {
         let verification = doubtful(&working(scheme));
         assert_eq!(verification.scheme(), scheme);
         for body in bodies.into_iter().chain([SUITABLE]) {

@@ -119,7 +119,7 @@ fn other(byte: u8) -> u8 {
 #[test]
 fn of_every_scheme_each_signed_part_is_protected() {
     let mut parts = 0;
-    for scheme in schemes().filter(|scheme| *scheme != "none") {
+    for scheme in schemes().filter(|scheme| !["none", "client_cert"].contains(scheme)) {
         let verification = doubtful(&working(scheme));
         let request = sent(&verification, SUITABLE);
         let another = doubtful(&working_with_another(scheme));

@@ -1,0 +1,225 @@
+//! `server.listen`: where to listen, and how.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use nix::unistd::{Group, User};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::diagnostic::Findings;
+use crate::rules::{Listen, Socket};
+use crate::yaml::Node;
+
+/// `server.listen`: this machine alone, until told otherwise.
+const DEFAULT: &str = "127.0.0.1:9000";
+
+/// Who may connect to a unix socket, until told otherwise: the daemon's user and group.
+const SOCKET_MODE: u32 = 0o660;
+
+/// One of `server.listen`, as a mapping.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: its place is needed")]
+struct Fields {
+    address: Option<String>,
+    unix: Option<String>,
+    tls: Option<bool>,
+    mode: Option<IgnoredAny>,
+    user: Option<IgnoredAny>,
+    group: Option<IgnoredAny>,
+}
+
+/// Reads `server.listen`: one address, or a list of them, each with its own finding. `tls` says whether the daemon has
+/// a certificate, with which all but unix sockets are then served, unless they say otherwise.
+pub fn compile(node: Option<Node<'_>>, tls: bool, findings: &mut Findings) -> Vec<Listen> {
+    let Some(node) = node else {
+        return parse(DEFAULT, tls).into_iter().collect();
+    };
+    let items = node.one_or_many();
+    if items.is_empty() {
+        findings.push(node.error("listen", "no address to listen on"));
+    }
+    let mut addresses = Vec::with_capacity(items.len());
+    for item in items {
+        addresses.extend(one(item, tls, findings));
+    }
+    addresses
+}
+
+fn one(node: Node<'_>, tls: bool, findings: &mut Findings) -> Option<Listen> {
+    const HINT: &str = "write `127.0.0.1:9000`, `unix:/run/…` or `systemd`";
+    let (text, place, own) = if node.is_mapping() {
+        let fields: Fields = node.read(findings)?;
+        let (key, text) = match (fields.address, fields.unix) {
+            (Some(address), None) => ("address", address),
+            (None, Some(path)) => ("unix", format!("unix:{path}")),
+            _ => {
+                let finding = node.error("listen", "either `address` or `unix` says where");
+                findings
+                    .push(finding.hint("write `{address: 0.0.0.0:443}` or `{unix: /run/…, mode: \"0660\"}`"));
+                return None;
+            }
+        };
+        (text, node.get(key).unwrap_or(node), fields.tls)
+    } else {
+        let Some(text) = node.as_str() else {
+            findings.push(node.error("listen", "an address to listen on is text").hint(HINT));
+            return None;
+        };
+        (text.to_owned(), node, None)
+    };
+    if own == Some(true) && !tls {
+        let place = node.get("tls").unwrap_or(node);
+        let finding = place.error("listen", "there is no certificate to serve it with");
+        findings.push(finding.hint("set `server.tls: {cert: …, key: …}`"));
+    }
+    let listen = match parse(&text, own.unwrap_or(tls)) {
+        Ok(listen) => listen,
+        Err(message) => {
+            findings.push(place.error("listen", message).hint(HINT));
+            return None;
+        }
+    };
+    let Listen::Unix(socket) = listen else {
+        for key in ["mode", "user", "group"] {
+            if let Some(place) = node.get(key) {
+                findings.push(place.error("listen", format!("`{key}` is that of a unix socket")));
+            }
+        }
+        return Some(listen);
+    };
+    if let Some(place) = own.and_then(|_| node.get("tls")) {
+        findings.push(place.error("listen", "a unix socket is never served with TLS"));
+    }
+    Some(Listen::Unix(Socket {
+        mode: match node.given("mode") {
+            Some(node) => mode(node, findings)?,
+            None => socket.mode,
+        },
+        user: match node.given("user") {
+            Some(node) => Some(number(node, "user", user_number, findings)?),
+            None => None,
+        },
+        group: match node.given("group") {
+            Some(node) => Some(number(node, "group", group_number, findings)?),
+            None => None,
+        },
+        ..socket
+    }))
+}
+
+/// Reads permissions, in octal digits.
+fn mode(node: Node<'_>, findings: &mut Findings) -> Option<u32> {
+    // As a number nobody could tell `0660` from 660.
+    let mode = node.as_str().and_then(|text| u32::from_str_radix(text, 8).ok());
+    let mode = mode.filter(|mode| *mode <= 0o777);
+    if mode.is_none() {
+        let finding = node.error("listen", "a mode is octal digits in quotes, `000` to `0777`");
+        findings.push(finding.hint("write `mode: \"0660\"`"));
+    }
+    mode
+}
+
+/// Reads a user or a group, by name or number.
+fn number(
+    node: Node<'_>,
+    what: &str,
+    named: fn(&str) -> nix::Result<Option<u32>>,
+    findings: &mut Findings,
+) -> Option<u32> {
+    let written = node
+        .value()
+        .as_u64()
+        .and_then(|number| u32::try_from(number).ok());
+    if written.is_some() {
+        return written;
+    }
+    let Some(name) = node.as_str() else {
+        findings.push(node.error("listen", format!("a {what} is a name or a number")));
+        return None;
+    };
+    let message = match named(name) {
+        Ok(Some(number)) => return Some(number),
+        Ok(None) => format!("there is no {what} `{name}`"),
+        Err(error) => format!("the {what} `{name}` cannot be looked up: {error}"),
+    };
+    findings.push(node.error("listen", message));
+    None
+}
+
+fn user_number(name: &str) -> nix::Result<Option<u32>> {
+    Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
+}
+
+fn group_number(name: &str) -> nix::Result<Option<u32>> {
+    Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
+}
+
+/// Reads `host:port`, `unix:/path` or `systemd`.
+fn parse(text: &str, tls: bool) -> Result<Listen, String> {
+    if text == "systemd" {
+        return Ok(Listen::Systemd { tls });
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        // The kernel's bound on the length of a unix socket's path (sun_path) is 108 bytes with its NUL.
+        return if path.starts_with('/') && path.len() < 108 {
+            Ok(Listen::Unix(Socket {
+                path: PathBuf::from(path),
+                mode: SOCKET_MODE,
+                user: None,
+                group: None,
+            }))
+        } else {
+            Err(format!(
+                "`{text}`: a unix socket needs an absolute path of less than 108 bytes"
+            ))
+        };
+    }
+    let address = || Listen::Tcp {
+        address: text.to_owned(),
+        tls,
+    };
+    if text.parse::<SocketAddr>().is_ok() {
+        return Ok(address());
+    }
+    if text.parse::<IpAddr>().is_ok() || text.parse::<u16>().is_ok() {
+        return Err(format!("`{text}` is not host and port"));
+    }
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok() => {
+            Ok(address())
+        }
+        _ => Err(format!("`{text}` is not host and port")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_slips_are_refused() {
+        for good in [
+            "127.0.0.1:9000",
+            "[::1]:80",
+            "localhost:0",
+            "unix:/run/h.sock",
+            "systemd",
+        ] {
+            assert!(parse(good, false).is_ok(), "{good}");
+        }
+        for wrong in [
+            "9000",
+            "127.0.0.1",
+            "::1",
+            ":9000",
+            "host:x",
+            "unix:relative",
+            "host:99999",
+            "",
+        ] {
+            assert!(parse(wrong, false).is_err(), "{wrong}");
+        }
+    }
+}

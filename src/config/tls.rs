@@ -1,0 +1,123 @@
+//! `server.tls`: as whom the daemon presents itself, and whose certificates it takes.
+//!
+//! The files are read at load and watched like secrets. A renewed pair is in force with the reload that it causes, for the
+//! connections that come then; one that does not load, or whose halves do not belong together, keeps the old one in force
+//! together with the old rules, and the findings say why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use x509_parser::parse_x509_certificate;
+
+use crate::clock::{Clock, Timestamp};
+use crate::diagnostic::Findings;
+use crate::pem;
+use crate::rules::Tls;
+use crate::secret::Keyring;
+use crate::yaml::Node;
+
+/// How long before its end a certificate is spoken of, unless it lives for less than three times as long.
+const SOON: Duration = Duration::from_hours(14 * 24);
+
+/// The mapping under `server.tls`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: its place is needed")]
+struct Fields {
+    cert: Option<IgnoredAny>,
+    key: Option<IgnoredAny>,
+    client_ca: Option<IgnoredAny>,
+}
+
+/// Reads `server.tls`.
+pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option<Tls> {
+    if !node.is_mapping() {
+        let finding = node.error("wrong-value", "`tls` is a mapping");
+        findings.push(finding.hint("write `tls: {cert: fullchain.pem, key: privkey.pem}`"));
+        return None;
+    }
+    let _shape: Fields = node.read(findings)?;
+    for key in ["cert", "key"] {
+        findings.extend(node.missing(key));
+    }
+    // One and all, that no fault hides another.
+    let mut read = |key: &str| {
+        let node = node.given(key)?;
+        Some((node, pem::file(node, key == "key", keyring, findings)?))
+    };
+    let (cert, key, client_ca) = (read("cert"), read("key"), read("client_ca"));
+    let wants_clients = node.given("client_ca").is_some();
+    let clients = client_ca.and_then(|(node, ca)| {
+        let roots = pem::roots(node, &ca, findings)?;
+        let built =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
+                // Whether one must be there is for each rule to say: `verify: {client_cert: …}`.
+                .allow_unauthenticated()
+                .build();
+        built
+            .map_err(|error| findings.push(node.error("tls", format!("it cannot be used: {error}"))))
+            .ok()
+    });
+    let ((at_cert, chain), (at_key, key)) = (cert?, key?);
+    let identity = pem::identity((at_cert, &chain), (at_key, &key), findings)?;
+    if let Some(leaf) = identity.cert.first() {
+        lifetime(at_cert, leaf, Clock::system().now(), findings);
+    }
+    if wants_clients && clients.is_none() {
+        return None;
+    }
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12]);
+    let builder = match builder {
+        Ok(builder) => builder,
+        Err(error) => {
+            findings.push(node.error("tls", error.to_string()));
+            return None;
+        }
+    };
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Some(Tls {
+        config: Arc::new(config),
+        asks_for_certificates: wants_clients,
+    })
+}
+
+/// Warns of a certificate that is not valid, or not for long any more.
+fn lifetime(node: Node<'_>, certificate: &CertificateDer<'_>, now: Timestamp, findings: &mut Findings) {
+    let Ok((_, parsed)) = parse_x509_certificate(certificate) else {
+        findings.push(node.error("tls", "the certificate in it cannot be read"));
+        return;
+    };
+    let validity = parsed.validity();
+    let (from, until) = (
+        Timestamp::from_seconds(validity.not_before.timestamp()),
+        Timestamp::from_seconds(validity.not_after.timestamp()),
+    );
+    let soon = SOON.min(until.since(from) / 3);
+    let message = if until < now {
+        format!("the certificate expired at {until}")
+    } else if from > now {
+        format!("the certificate is not valid before {from}")
+    } else if until.since(now) < soon {
+        format!("the certificate expires at {until}")
+    } else {
+        return;
+    };
+    findings.push(
+        node.warning("certificate", message)
+            .hint("a renewed one is taken up without a restart"),
+    );
+}

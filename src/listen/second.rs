@@ -1,0 +1,158 @@
+//! HTTP/2, for whoever asks for it by ALPN: within the same bounds as HTTP/1.
+//!
+//! What hyper and h2 bound themselves (streams that are reset without end, frames, header lists) is left to them, with
+//! numbers of our own where theirs are generous. What nobody bounds is bounded here: a connection on which nothing is
+//! asked for longer than the request timeout is ended, however busily its peer pings, and so is one that takes no answers;
+//! and of all connections together no more requests are under way than HTTP/1 could have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::MAX_HEAD;
+use super::request::{Door, Peer};
+
+/// How many requests may be under way on a connection; RFC 9113 §6.5.2 asks for no fewer than 100.
+const MAX_STREAMS: u32 = 100;
+/// How much of a request's body may come before it is asked for, in bytes, and of all of a connection together.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// How long answers may take to leave once nothing is under way any more.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The tasks of one connection: they end with it.
+#[derive(Clone)]
+struct Streams {
+    tasks: TaskTracker,
+    over: CancellationToken,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let over = self.over.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                _ = stream => {}
+                () = over.cancelled() => {}
+            }
+        });
+    }
+}
+
+/// Serves one connection to its end, as [`super::connection::converse`] does.
+pub async fn converse<S>(stream: S, peer: Peer, door: Arc<Door>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let client = peer.address;
+    let (closing, limit) = (door.closing.clone(), door.request_timeout);
+    let streams = Streams {
+        tasks: TaskTracker::new(),
+        over: CancellationToken::new(),
+    };
+    // However this ends, and be it by being dropped.
+    let _ends = streams.over.clone().drop_guard();
+    let (under_way, mut busy) = watch::channel(0_usize);
+    let service = service_fn(move |request| {
+        let (door, peer) = (Arc::clone(&door), peer.clone());
+        let counted = Counted::new(under_way.clone());
+        async move {
+            let answer = door.answer_in_turn(request, peer).await;
+            drop(counted);
+            answer
+        }
+    });
+    let mut connection = std::pin::pin!(
+        http2::Builder::new(streams.clone())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let ended = tokio::select! {
+        biased;
+        ended = &mut connection => Some(ended),
+        () = closing.cancelled() => None,
+        () = idle(&mut busy, limit) => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = &mut connection => ended,
+            // Its peer may keep it open, and answers that it does not take unsent.
+            () = idle(&mut busy, LINGER) => Ok(()),
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, client = client.map(tracing::field::display), "connection");
+    }
+}
+
+/// Returns when nothing was under way for the limit.
+async fn idle(busy: &mut watch::Receiver<usize>, limit: Duration) {
+    loop {
+        let quiet = *busy.borrow_and_update() == 0;
+        let changed = busy.changed();
+        let over = if quiet {
+            timeout(limit, changed).await.is_err()
+        } else {
+            changed.await.is_err()
+        };
+        if over {
+            return;
+        }
+    }
+}
+
+/// Counts a request for as long as it is under way.
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(under_way: watch::Sender<usize>) -> Self {
+        under_way.send_modify(|count| *count += 1);
+        Self(under_way)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_idle_when_nothing_was_under_way_for_the_limit() {
+        let (under_way, mut busy) = watch::channel(0);
+        let limit = Duration::from_millis(200);
+        let begun = tokio::time::Instant::now();
+        let asking = async {
+            sleep(limit / 2).await;
+            let counted = Counted::new(under_way.clone());
+            sleep(3 * limit).await;
+            drop(counted);
+            // Between two looks at it.
+            drop(Counted::new(under_way.clone()));
+        };
+        tokio::join!(idle(&mut busy, limit), asking);
+        assert!(begun.elapsed() >= limit / 2 + 3 * limit + limit);
+    }
+}

@@ -1,0 +1,57 @@
+//! TLS: the handshake, within the time of a request's head, and then the protocol that was agreed on (ALPN, RFC 7301).
+
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection;
+use super::patience::Patient;
+use super::request::{Door, Peer};
+use super::second;
+use crate::verify::Certificate;
+
+/// Serves one connection to its end.
+pub async fn converse<S>(stream: S, address: Option<IpAddr>, config: Arc<ServerConfig>, door: Arc<Door>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // Below the encryption, which writes for itself, when it is flushed.
+    let stream = Patient::new(stream, door.request_timeout);
+    let handshake = timeout(door.request_timeout, TlsAcceptor::from(config).accept(stream));
+    let handshake = tokio::select! {
+        handshake = handshake => handshake,
+        // Nothing has been asked yet.
+        () = door.closing.cancelled() => return,
+    };
+    let client = address.map(tracing::field::display);
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        // Whoever looks whether somebody listens, every minute of the day.
+        Ok(Err(error))
+            if matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+            ) =>
+        {
+            return tracing::debug!(%error, client, "TLS handshake");
+        }
+        Ok(Err(error)) => return tracing::info!(%error, client, "TLS handshake"),
+        Err(_) => return tracing::debug!(client, "TLS handshake: too slow"),
+    };
+    let (_, session) = stream.get_ref();
+    let chain = session.peer_certificates().unwrap_or_default();
+    let peer = Peer {
+        address,
+        certificate: chain.first().and_then(|leaf| Certificate::of(leaf)).map(Arc::new),
+    };
+    if session.alpn_protocol() == Some(b"h2") {
+        second::converse(stream, peer, door).await;
+    } else {
+        connection::converse(stream, peer, door).await;
+    }
+}

@@ -1,0 +1,134 @@
+//! Where the daemon listens: several addresses at once, of both families, and unix sockets with an owner.
+
+use std::io::{Read, Write};
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use crate::scenario::{Scenario, Sending};
+
+const OPEN: &str = "rules: [{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}]\n";
+
+fn scene(listen: &str) -> Scenario {
+    Scenario::new().rules(&format!("server: {{listen: {listen}}}\n{OPEN}"))
+}
+
+fn by_socket(path: &Path) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream
+        .write_all(b"POST /open HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text[9..12].to_owned()
+}
+
+#[test]
+fn a_unix_socket_has_its_mode_and_its_owner() {
+    let (uid, gid) = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    let listen = format!(
+        "[127.0.0.1:0, 'unix:{{dir}}/plain', {{unix: '{{dir}}/own', mode: '0602', user: {uid}, group: {gid}}}]"
+    );
+    let mut daemon = scene(&listen).start();
+    let metadata = |name: &str| std::fs::metadata(daemon.folder().join(name)).unwrap();
+    let of = |name: &str| {
+        (
+            metadata(name).permissions().mode() & 0o777,
+            metadata(name).uid(),
+            metadata(name).gid(),
+        )
+    };
+    assert_eq!(of("plain"), (0o660, uid, gid));
+    assert_eq!(of("own"), (0o602, uid, gid));
+    for name in ["plain", "own"] {
+        assert_eq!(by_socket(&daemon.folder().join(name)), "200");
+    }
+    if uid == 0 {
+        // Only root can give it to somebody else.
+        assert_eq!(daemon.stop(), Some(0));
+        let listen = "[127.0.0.1:0, {unix: '{dir}/theirs', mode: '0600', user: nobody, group: 12345}]";
+        let other = scene(listen).start();
+        let metadata = std::fs::metadata(other.folder().join("theirs")).unwrap();
+        assert_ne!(metadata.uid(), 0);
+        assert_eq!(
+            (metadata.gid(), metadata.permissions().mode() & 0o777),
+            (12345, 0o600)
+        );
+    }
+}
+
+#[test]
+fn both_families_are_served_on_one_port() {
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        // A machine without IPv6.
+        return;
+    }
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    for listen in [
+        format!("[0.0.0.0:{free}, '[::]:{free}']"),
+        format!("'[::]:{free}'"),
+    ] {
+        let rules = format!(
+            "server: {{listen: {listen}}}\nendpoints: {{/v4: {{allow: 127.0.0.1}}, /v6: {{allow: '::1'}}}}\nrules: [{{name: v4, endpoint: /v4, verify: none, actions: [append: a]}}, {{name: v6, endpoint: /v6, verify: none, actions: [append: a]}}]\n"
+        );
+        let mut daemon = Scenario::new().rules(&rules).start();
+        let status = |address: &str, path: &str| {
+            let address = format!("{address}:{free}").parse().unwrap();
+            assert!(TcpStream::connect(address).is_ok());
+            Sending::to(address, "POST", path).json("{}").send().status
+        };
+        assert_eq!(
+            [status("127.0.0.1", "/v4"), status("127.0.0.1", "/v6")],
+            [200, 403],
+            "{listen}"
+        );
+        assert_eq!(
+            [status("[::1]", "/v4"), status("[::1]", "/v6")],
+            [403, 200],
+            "{listen}"
+        );
+        assert_eq!(daemon.stop(), Some(0));
+    }
+}
+
+#[test]
+fn listeners_that_cannot_be_meant_are_found() {
+    for (listen, expected) in [
+        ("{unix: /run/x, mode: '0999'}", "a mode is octal digits"),
+        ("{unix: /run/x, mode: 432}", "a mode is octal digits"),
+        ("{unix: /run/x, mode: '4755'}", "a mode is octal digits"),
+        ("{unix: relative}", "needs an absolute path"),
+        (
+            "{unix: /run/x, group: no-such-group-here}",
+            "there is no group `no-such-group-here`",
+        ),
+        ("{unix: /run/x, user: [a]}", "a user is a name or a number"),
+        (
+            "{unix: /run/x, address: '127.0.0.1:0'}",
+            "either `address` or `unix`",
+        ),
+        ("{mode: '0660'}", "either `address` or `unix`"),
+        (
+            "{address: '127.0.0.1:0', mode: '0660'}",
+            "`mode` is that of a unix socket",
+        ),
+        ("{address: 9000}", "wrong type"),
+        ("[]", "no address to listen on"),
+    ] {
+        let output = scene(listen).hookyard(&["check", "rules.yaml"]);
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains(expected) && output.status.code() == Some(1),
+            "{listen}: {said}"
+        );
+    }
+}

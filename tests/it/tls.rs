@@ -1,0 +1,616 @@
+//! TLS and HTTP/2 by the daemon itself: who it says it is, in which versions, and what becomes of a renewed certificate.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use tokio::task::JoinSet;
+
+use crate::scenario::{Daemon, PATIENCE, Scenario};
+
+pub type Authority = CertifiedIssuer<'static, KeyPair>;
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// Somebody who signs certificates.
+pub fn authority() -> Authority {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// A certificate and its key.
+pub struct Pair {
+    pub cert: String,
+    pub key: String,
+    pub der: CertificateDer<'static>,
+}
+
+/// A certificate for `localhost`.
+pub fn pair(authority: &Authority) -> Pair {
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    signed(authority, &params)
+}
+
+pub fn signed(authority: &Authority, params: &CertificateParams) -> Pair {
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, authority).unwrap();
+    Pair {
+        cert: certificate.pem(),
+        key: key.serialize_pem(),
+        der: certificate.der().clone(),
+    }
+}
+
+/// A scene with a certificate.
+pub fn scene(pair: &Pair, rules: &str) -> Scenario {
+    let scenario = Scenario::new()
+        .file("cert.pem", &pair.cert)
+        .file("key.pem", &pair.key);
+    scenario.rules(rules)
+}
+
+/// One open endpoint, and these settings of the server.
+pub fn open(server: &str) -> String {
+    format!(
+        "server: {{listen: 127.0.0.1:0, tls: {{cert: cert.pem, key: key.pem}}, {server}}}\nrules: [{{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}}]\n"
+    )
+}
+
+/// What a client trusts and speaks.
+pub fn client(
+    authority: &Authority,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&str],
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_protocol_versions(versions).unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config
+}
+
+/// A connection of one's own, its handshake done.
+pub fn connect(daemon: &Daemon, config: ClientConfig) -> std::io::Result<Stream> {
+    let mut socket = daemon.connect();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
+    while session.is_handshaking() {
+        session.complete_io(&mut socket)?;
+    }
+    Ok(StreamOwned::new(session, socket))
+}
+
+fn any(authority: &Authority) -> ClientConfig {
+    client(authority, rustls::ALL_VERSIONS, &[])
+}
+
+/// The status that a request on the connection is answered with.
+pub fn post(stream: &mut Stream, path: &str) -> String {
+    let request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{{}}");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let mut piece = [0; 1024];
+    while !answer.ends_with(b"}\n") {
+        let count = stream.read(&mut piece).unwrap();
+        assert_ne!(count, 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&piece[..count]);
+    }
+    String::from_utf8_lossy(&answer)[9..12].to_owned()
+}
+
+/// The certificate that the daemon presents.
+fn presented(daemon: &Daemon, authority: &Authority) -> CertificateDer<'static> {
+    let stream = connect(daemon, any(authority)).unwrap();
+    stream.conn.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+#[test]
+fn it_speaks_tls_1_2_and_1_3_and_http_1_1() {
+    let (ca, rules) = (authority(), open("request_timeout: 20s"));
+    let daemon = scene(&pair(&ca), &rules).start();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for alpn in [&[][..], &["http/1.1"]] {
+            let mut stream = connect(&daemon, client(&ca, &[version], alpn)).unwrap();
+            assert_eq!(stream.conn.protocol_version(), Some(version.version));
+            assert_eq!(post(&mut stream, "/open"), "200");
+            assert_eq!(post(&mut stream, "/none"), "404");
+        }
+    }
+    // Nothing in common.
+    assert!(connect(&daemon, client(&ca, rustls::ALL_VERSIONS, &["smtp"])).is_err());
+    // Somebody else.
+    assert!(connect(&daemon, any(&authority())).is_err());
+}
+
+#[test]
+fn older_versions_are_refused_by_their_alert() {
+    let daemon = scene(&pair(&authority()), &open("request_timeout: 20s")).start();
+    // A ClientHello (RFC 5246 §7.4.1.2) of SSL 3, TLS 1.0 and TLS 1.1, with two suites of their time.
+    for minor in [0, 1, 2] {
+        let mut hello = vec![3, minor];
+        hello.extend_from_slice(&[7; 32]);
+        hello.extend_from_slice(&[0, 0, 4, 0xc0, 0x13, 0x00, 0x2f, 1, 0]);
+        let length = u8::try_from(hello.len()).unwrap();
+        let mut record = vec![22, 3, 1, 0, length + 4, 1, 0, 0, length];
+        record.extend_from_slice(&hello);
+        let mut stream = daemon.connect();
+        stream.write_all(&record).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        // An alert, fatal: protocol_version or handshake_failure.
+        assert_eq!((answer[0], answer[5]), (21, 2), "{minor}: {answer:?}");
+        assert!([70, 40].contains(&answer[6]), "{minor}: {answer:?}");
+    }
+}
+
+#[test]
+fn who_does_not_shake_hands_is_cut_off() {
+    let ca = authority();
+    let daemon = scene(&pair(&ca), &open("request_timeout: 1s, max_connections: 2")).start();
+    let begun = Instant::now();
+    let mut silent = daemon.connect();
+    let mut half = daemon.connect();
+    half.write_all(&[22, 3, 1, 0, 200, 1, 0]).unwrap();
+    for stream in [&mut silent, &mut half] {
+        let mut rest = Vec::new();
+        drop(stream.read_to_end(&mut rest));
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+    let mut plain = daemon.connect();
+    plain
+        .write_all(b"POST /open HTTP/1.1\r\nHost: h\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    drop(plain.read_to_end(&mut answer));
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    assert_eq!(post(&mut connect(&daemon, any(&ca)).unwrap(), "/open"), "200");
+    daemon.eventually("what is no handshake is noted", || {
+        daemon.log().contains("TLS handshake")
+    });
+}
+
+/// Points a link elsewhere, as certbot does.
+fn relink(folder: &Path, name: &str, target: &str) {
+    let fresh = folder.join(format!("{name}.new"));
+    std::os::unix::fs::symlink(target, &fresh).unwrap();
+    std::fs::rename(fresh, folder.join(name)).unwrap();
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_up_and_a_bad_one_is_not() {
+    let ca = authority();
+    let [first, second, third] = [pair(&ca), pair(&ca), pair(&ca)];
+    let rules = open("request_timeout: 20s")
+        .replace("cert: ", "cert: live/")
+        .replace("key: ", "key: live/");
+    let scenario = Scenario::new()
+        .file("archive/cert1.pem", &first.cert)
+        .file("archive/key1.pem", &first.key)
+        .file("archive/cert2.pem", &second.cert)
+        .file("archive/key2.pem", &second.key)
+        .rules(&rules);
+    let live = scenario.folder().join("live");
+    std::fs::create_dir(&live).unwrap();
+    relink(&live, "cert.pem", "../archive/cert1.pem");
+    relink(&live, "key.pem", "../archive/key1.pem");
+    let daemon = scenario.start();
+    assert_eq!(presented(&daemon, &ca), first.der);
+    let mut kept = connect(&daemon, any(&ca)).unwrap();
+    assert_eq!(post(&mut kept, "/open"), "200");
+    // By the links, one after the other.
+    relink(&live, "cert.pem", "../archive/cert2.pem");
+    relink(&live, "key.pem", "../archive/key2.pem");
+    daemon.eventually("the second is presented", || {
+        presented(&daemon, &ca) == second.der
+    });
+    assert_eq!(post(&mut kept, "/open"), "200");
+    // One that does not belong to its key.
+    std::fs::write(daemon.folder().join("archive/cert2.pem"), &third.cert).unwrap();
+    daemon.eventually("it is refused", || {
+        let log = daemon.log();
+        log.contains("the key does not fit the certificate in `cert`")
+            && log.contains("the rules in force stay")
+    });
+    assert_eq!(presented(&daemon, &ca), second.der);
+    std::fs::write(daemon.folder().join("archive/cert2.pem"), "-----BEGIN CERT").unwrap();
+    daemon.eventually("it is refused", || daemon.log().contains("it is not PEM"));
+    assert_eq!(presented(&daemon, &ca), second.der);
+    // And then one that does, in place.
+    std::fs::write(daemon.folder().join("archive/cert2.pem"), &third.cert).unwrap();
+    std::fs::write(daemon.folder().join("archive/key2.pem"), &third.key).unwrap();
+    daemon.eventually("the third is presented", || presented(&daemon, &ca) == third.der);
+    assert_eq!(post(&mut kept, "/open"), "200");
+}
+
+#[test]
+fn an_address_may_do_without_and_leaving_tls_takes_a_restart() {
+    let ca = authority();
+    let rules = open("request_timeout: 20s").replace(
+        "listen: 127.0.0.1:0",
+        "listen: [127.0.0.1:0, {address: '127.0.0.1:0', tls: false}]",
+    );
+    let daemon = scene(&pair(&ca), &rules).start();
+    let log = daemon.log();
+    let (_, plain) = log.split_once("http://").unwrap();
+    let plain = plain.split('"').next().unwrap().parse().unwrap();
+    let sending = crate::scenario::Sending::to(plain, "POST", "/open");
+    assert_eq!(sending.json("{}").send().status, 200);
+    assert_eq!(post(&mut connect(&daemon, any(&ca)).unwrap(), "/open"), "200");
+    daemon.rewrite("server: {listen: 127.0.0.1:0}\nrules: [{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}]\n");
+    assert_eq!(post(&mut connect(&daemon, any(&ca)).unwrap(), "/open"), "200");
+    daemon.eventually("it says so", || {
+        daemon.log().contains("key=\"server.tls\"") && daemon.log().contains("at the next restart only")
+    });
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_found() {
+    let ca = authority();
+    let [one, other] = [pair(&ca), pair(&ca)];
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let expired = signed(&ca, &params);
+    let found = |tls: &str| {
+        let rules = format!("server: {{{tls}}}\nrules: []\n");
+        let scenario = Scenario::new()
+            .file("cert.pem", &one.cert)
+            .file("key.pem", &one.key)
+            .file("other.key", &other.key)
+            .file("old.pem", &expired.cert)
+            .file("old.key", &expired.key)
+            .file("empty.pem", "\n# nothing\n")
+            .rules(&rules);
+        let output = scenario.hookyard(&["check", "rules.yaml"]);
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    for (tls, code, expected) in [
+        (
+            "tls: {cert: cert.pem, key: other.key}",
+            1,
+            "the key does not fit the certificate",
+        ),
+        ("tls: {cert: cert.pem}", 1, "`key` is missing"),
+        ("tls: {cert: none.pem, key: key.pem}", 1, "cannot read"),
+        (
+            "tls: {cert: empty.pem, key: key.pem}",
+            1,
+            "there is no certificate in it",
+        ),
+        (
+            "tls: {cert: cert.pem, key: empty.pem}",
+            1,
+            "there is no private key in it",
+        ),
+        (
+            "tls: {cert: cert.pem, key: key.pem, client_ca: empty.pem}",
+            1,
+            "there is no certificate in it",
+        ),
+        (
+            "tls: {cert: cert.pem, key: key.pem, ciphers: x}",
+            1,
+            "unknown key `ciphers`",
+        ),
+        ("tls: yes", 1, "`tls` is a mapping"),
+        (
+            "tls: {cert: old.pem, key: old.key}",
+            0,
+            "the certificate expired at 2020-01-01",
+        ),
+        (
+            "tls: {cert: cert.pem, key: key.pem}, listen: 'unix:/run/x'",
+            0,
+            "no address is served with it",
+        ),
+        (
+            "listen: {address: '127.0.0.1:0', tls: true}",
+            1,
+            "there is no certificate to serve it with",
+        ),
+        (
+            "listen: {address: 'unix:/run/x', tls: false}",
+            1,
+            "a unix socket is never served with TLS",
+        ),
+    ] {
+        let (status, said) = found(tls);
+        assert!(
+            said.contains(expected) && status == Some(code),
+            "{tls}: {status:?} {said}"
+        );
+    }
+}
+
+/// What a client of this name presents.
+fn presenting(ca: &Authority, clients: &Authority, name: &str) -> ClientConfig {
+    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let own = signed(clients, &params);
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.der().clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_protocol_versions(rustls::ALL_VERSIONS).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+    builder
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![own.der], key)
+        .unwrap()
+}
+
+#[test]
+fn a_sender_is_known_by_its_certificate() {
+    let [ca, clients, others] = [authority(), authority(), authority()];
+    let rules = "
+server: {listen: 127.0.0.1:0, tls: {cert: cert.pem, key: key.pem, client_ca: clients.pem}}
+rules:
+  - {name: ci, endpoint: /ci, verify: {client_cert: {san: ci.internal}}, actions: [append: ci.jsonl]}
+  - {name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}
+";
+    let daemon = scene(&pair(&ca), rules)
+        .file("clients.pem", clients.pem())
+        .start();
+    let mut known = connect(&daemon, presenting(&ca, &clients, "ci.internal")).unwrap();
+    assert_eq!(post(&mut known, "/ci"), "200");
+    let mut other = connect(&daemon, presenting(&ca, &clients, "web.internal")).unwrap();
+    assert_eq!(
+        (post(&mut other, "/ci"), post(&mut other, "/open")),
+        ("403".into(), "200".into())
+    );
+    let mut without = connect(&daemon, any(&ca)).unwrap();
+    assert_eq!(
+        (post(&mut without, "/ci"), post(&mut without, "/open")),
+        ("403".into(), "200".into())
+    );
+    // Signed by nobody that is trusted: the handshake fails, with TLS 1.3 at the first answer.
+    let stranger = connect(&daemon, presenting(&ca, &others, "ci.internal"));
+    let sent = stranger.and_then(|mut stream| {
+        stream.write_all(b"POST /ci HTTP/1.1\r\nHost: h\r\n\r\n")?;
+        stream.read(&mut [0; 1])
+    });
+    assert!(sent.is_err() || matches!(sent, Ok(0)), "{sent:?}");
+    daemon.eventually("the log says why", || {
+        let log = daemon.log();
+        log.contains("the certificate of the client is not asked for")
+            && log.contains("the client has presented no certificate")
+            && log.contains("TLS handshake")
+    });
+    // Without an authority nobody could ever present one.
+    let alone = rules.replace(", client_ca: clients.pem", "");
+    let output = scene(&pair(&ca), &alone).hookyard(&["check", "rules.yaml"]);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("nobody is asked for the certificate that `/ci` wants"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_proxy_protocol_comes_before_tls() {
+    let ca = authority();
+    let rules =
+        open("request_timeout: 2s, proxy_protocol: 127.0.0.1") + "endpoints: {/open: {allow: 192.0.2.7}}\n";
+    let daemon = scene(&pair(&ca), &rules).start();
+    let through = |head: &[u8]| {
+        let mut socket = daemon.connect();
+        socket.write_all(head).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut session = ClientConnection::new(Arc::new(any(&ca)), name).unwrap();
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        Ok::<_, std::io::Error>(post(&mut StreamOwned::new(session, socket), "/open"))
+    };
+    assert_eq!(
+        through(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n").unwrap(),
+        "200"
+    );
+    assert_eq!(
+        through(b"PROXY TCP4 192.0.2.8 198.51.100.1 4711 443\r\n").unwrap(),
+        "403"
+    );
+    let second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb";
+    assert_eq!(through(second).unwrap(), "200");
+    // Who must speak it and does not, or only begins to, is cut off.
+    assert!(through(b"").is_err());
+    let begun = Instant::now();
+    let mut half = daemon.connect();
+    half.write_all(b"PROXY TCP4 192.").unwrap();
+    let mut rest = Vec::new();
+    drop(half.read_to_end(&mut rest));
+    assert!(rest.is_empty() && begun.elapsed() < Duration::from_secs(15));
+    daemon.eventually("the log says so", || {
+        daemon.log().matches("PROXY protocol").count() >= 2
+    });
+    // Of anybody else it is no request, nor is it believed.
+    daemon.rewrite(&rules.replace("proxy_protocol: 127.0.0.1", "proxy_protocol: 192.0.2.1"));
+    assert!(through(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n").is_err());
+    assert_eq!(through(b"").unwrap(), "403");
+}
+
+/// Somebody who speaks HTTP/2.
+struct Second {
+    runtime: tokio::runtime::Runtime,
+    sender: http2::SendRequest<Full<Bytes>>,
+    connection: JoinSet<hyper::Result<()>>,
+}
+
+impl Second {
+    fn new(daemon: &Daemon, authority: &Authority) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let config = Arc::new(client(authority, rustls::ALL_VERSIONS, &["h2", "http/1.1"]));
+        let (sender, connection) = runtime.block_on(async {
+            let socket = tokio::net::TcpStream::connect(daemon.address).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            let stream = tokio_rustls::TlsConnector::from(config)
+                .connect(name, socket)
+                .await
+                .unwrap();
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.max_header_list_size(1 << 20);
+            let (sender, driven) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+            let mut connection = JoinSet::new();
+            connection.spawn(driven);
+            (sender, connection)
+        });
+        Self {
+            runtime,
+            sender,
+            connection,
+        }
+    }
+
+    /// What a request is answered: its status, its word, its headers.
+    fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(u16, String, http::HeaderMap), hyper::Error> {
+        let sending = self.sender.send_request(request);
+        self.runtime.block_on(async {
+            let answer = sending.await?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await?.to_bytes();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            let word = body["status"].as_str().unwrap_or_default().to_owned();
+            Ok((head.status.as_u16(), word, head.headers))
+        })
+    }
+
+    fn post(&mut self, path: &str, body: impl Into<Bytes>) -> (u16, String) {
+        let (status, word, _) = self
+            .send(second_post(path).body(Full::new(body.into())).unwrap())
+            .unwrap();
+        (status, word)
+    }
+
+    /// How long until the daemon ends the connection.
+    fn ended(&mut self) -> Duration {
+        let begun = Instant::now();
+        let ending = async { tokio::time::timeout(PATIENCE, self.connection.join_next()).await };
+        let ended = self.runtime.block_on(ending);
+        assert!(ended.is_ok(), "it is still open");
+        begun.elapsed()
+    }
+}
+
+fn second_post(path: &str) -> http::request::Builder {
+    Request::post(format!("https://localhost{path}")).header("content-type", "application/json")
+}
+
+#[test]
+fn it_speaks_http_2_within_the_same_bounds() {
+    let ca = authority();
+    let daemon = scene(&pair(&ca), &open("request_timeout: 20s, max_body: 1KiB")).start();
+    let mut second = Second::new(&daemon, &ca);
+    assert_eq!(second.post("/open", "{}"), (200, "accepted".into()));
+    assert_eq!(second.post("/none", "{}").0, 404);
+    // Also where its length is not said before.
+    let large = second.post("/open", vec![b'x'; 2000]);
+    assert_eq!(large, (413, "too large".into()));
+    let (status, _, headers) = second
+        .send(
+            Request::get("https://localhost/open")
+                .body(Full::default())
+                .unwrap(),
+        )
+        .unwrap();
+    assert_eq!(
+        (status, headers["allow"].to_str().unwrap()),
+        (405, "POST, OPTIONS")
+    );
+    assert!(!headers.contains_key("connection"));
+    // A head of any size that HTTP/1 takes, and none larger.
+    let long = |size: usize| {
+        second_post("/open")
+            .header("x-long", "a".repeat(size))
+            .body(Full::new(Bytes::from("{}")))
+            .unwrap()
+    };
+    assert_eq!(second.send(long(50_000)).unwrap().0, 200);
+    assert_eq!(second.send(long(70_000)).map_or(431, |answer| answer.0), 431);
+    // `Host` may stand beside `:authority`, and says the same.
+    let mut second = Second::new(&daemon, &ca);
+    let mut beside = |host: &str| {
+        second
+            .send(
+                second_post("/open")
+                    .header("host", host)
+                    .body(Full::new(Bytes::from("{}")))
+                    .unwrap(),
+            )
+            .unwrap()
+            .0
+    };
+    assert_eq!([beside("localhost"), beside("other")], [200, 400]);
+    daemon.eventually("they are taken", || daemon.lines("open.jsonl") >= 3);
+    // What arrives has a `Host`, whatever brought it.
+    assert!(
+        daemon
+            .read("open.jsonl")
+            .lines()
+            .next()
+            .unwrap()
+            .contains("\"host\":\"localhost\""),
+        "{}",
+        daemon.read("open.jsonl")
+    );
+}
+
+#[test]
+fn an_idle_connection_of_http_2_is_ended() {
+    let ca = authority();
+    let daemon = scene(&pair(&ca), &open("request_timeout: 1s, max_connections: 1")).start();
+    let mut second = Second::new(&daemon, &ca);
+    assert_eq!(second.post("/open", "{}").0, 200);
+    assert!(second.ended() < Duration::from_secs(15));
+    // Its place is free again.
+    assert_eq!(post(&mut connect(&daemon, any(&ca)).unwrap(), "/open"), "200");
+}
+
+#[test]
+fn requests_of_http_2_are_answered_while_the_daemon_stops() {
+    let ca = authority();
+    let rules = open("request_timeout: 20s, stop_grace: 20s").replace(
+        "actions: [append: open.jsonl]",
+        "respond: {wait: 20s}, actions: [run: [./work]]",
+    );
+    let mut daemon = scene(&pair(&ca), &rules)
+        .script("work", "echo >> begun; sleep 2")
+        .start();
+    let mut second = Second::new(&daemon, &ca);
+    let sending = second
+        .sender
+        .send_request(second_post("/open").body(Full::new(Bytes::from("{}"))).unwrap());
+    let answer = second.runtime.spawn(sending);
+    // Until it has left.
+    second.runtime.block_on(async {
+        while daemon.lines("begun") == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    daemon.signal("TERM");
+    let answer = second.runtime.block_on(answer).unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(second.ended() < Duration::from_secs(15));
+    assert_eq!(daemon.stop(), Some(0));
+}
