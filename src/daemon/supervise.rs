@@ -110,7 +110,8 @@ impl Supervised {
 }
 
 impl Facts {
-    /// The line: what is wrong first, for `systemctl status` cuts it at the terminal's edge.
+    /// The line: what is wrong first, for `systemctl status` cuts it at the terminal's edge. The package's `postinst` goes
+    /// by how that begins.
     fn line(&self) -> String {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let refused = if self.findings == 0 {
@@ -178,6 +179,23 @@ fn tell(states: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upgrade_knows_the_line_that_tells_of_refused_rules() {
+        let script = include_str!("../../systemd/debian/postinst");
+        let line = Facts {
+            addresses: String::new(),
+            rules: 0,
+            generation: 1,
+            findings: 1,
+            queue: None,
+            told: String::new(),
+        }
+        .line();
+        let (_, rest) = script.split_once("*:\"").unwrap();
+        let (beginning, _) = rest.split_once("\"*)").unwrap();
+        assert!(line.starts_with(beginning), "{line}");
+    }
 
     #[test]
     fn the_line_tells_what_is_wrong_first() {

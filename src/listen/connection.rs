@@ -46,6 +46,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)
         .max_header_size(MAX_HEAD)
+        // Who has said all he had to say may have gone: his event is taken all the same, for he may never come again.
+        .half_close(true)
         .serve_connection(stream, service);
     let ended = tokio::select! {
         // In this order, for a request that has just come is read before its connection is taken for idle.

@@ -181,9 +181,9 @@ fn a_watchdog_that_is_not_ours_is_not_fed() {
 
 #[test]
 fn all_sockets_that_are_handed_over_are_served_and_no_command_gets_them() {
-    let rules = "server: {listen: systemd}\nrules:\n  - {name: fds, endpoint: /, verify: none, actions: [run: [./fds.sh]]}\n";
+    let rules = "server: {listen: systemd}\nrules:\n  - {name: fds, endpoint: /, verify: none, actions: [run: [./fds.sh], append: done]}\n";
     let scenario = Scenario::new()
-        .script("fds.sh", "ls -l /proc/$$/fd > fds.new; mv fds.new fds")
+        .script("fds.sh", "ls -l /proc/$$/fd > fds.$$; mv fds.$$ fds")
         .rules(rules);
     let folder = scenario.folder().to_owned();
     let tcp = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
@@ -227,6 +227,13 @@ fn all_sockets_that_are_handed_over_are_served_and_no_command_gets_them() {
     let waiting: Vec<std::thread::JoinHandle<Answer>> = (0..20)
         .map(|_| std::thread::spawn(move || Sending::to(address, "POST", "/").json("{}").send()))
         .collect();
+    // And who has given up by then has not come in vain.
+    let large = format!("{{\"x\": \"{}\"}}", "y".repeat(100_000));
+    for _ in 0..20 {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let event = Sending::to(address, "POST", "/").json(&large).bytes();
+        std::io::Write::write_all(&mut stream, &event).unwrap();
+    }
     std::thread::sleep(Duration::from_millis(300));
     let daemon = start("log.2");
     for answer in waiting {
@@ -237,6 +244,8 @@ fn all_sockets_that_are_handed_over_are_served_and_no_command_gets_them() {
         "HTTP/1.1 200",
         "the file of a socket stays its owner's"
     );
+    let done = || std::fs::read_to_string(folder.join("done")).map_or(0, |done| done.lines().count());
+    eventually("all is done, once", || done() == 2 + 20 + 20 + 1);
     daemon.stop();
 }
 
