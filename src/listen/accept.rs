@@ -111,7 +111,7 @@ where
     if door.live.current().server.proxy_protocol.holds(peer.address) {
         let told = tokio::select! {
             told = timeout(door.request_timeout, proxied::read(&mut stream, peer.address)) => told,
-            () = door.closing.cancelled() => return,
+            () = door.last_call() => return,
         };
         let client = peer.address.map(tracing::field::display);
         peer.address = match told {

@@ -23,7 +23,7 @@ use crate::report;
 /// How large a request's head may be, in bytes; a larger one is answered 431.
 pub const MAX_HEAD: usize = 64 << 10;
 /// How long a peer that was let in before the daemon began to stop, and has said nothing yet, may take to begin.
-const FIRST_WORD: Duration = Duration::from_secs(1);
+pub const FIRST_WORD: Duration = Duration::from_secs(1);
 /// What stands for the path of a request whose head was not understood.
 const NO_PATH: &str = "(unread)";
 

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::connection::FIRST_WORD;
 use super::forwarded;
 use super::limit::Limiter;
 use super::places::Place;
@@ -59,6 +60,12 @@ pub struct Door {
 }
 
 impl Door {
+    /// Returns when the daemon is stopping and whoever was let in has had the time to begin.
+    pub async fn last_call(&self) {
+        self.closing.cancelled().await;
+        tokio::time::sleep(FIRST_WORD).await;
+    }
+
     /// Answers one request that came from `peer`. It never fails: whatever goes wrong is an answer.
     pub async fn answer(
         &self,

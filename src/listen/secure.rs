@@ -24,8 +24,8 @@ where
     let handshake = timeout(door.request_timeout, TlsAcceptor::from(config).accept(stream));
     let handshake = tokio::select! {
         handshake = handshake => handshake,
-        // Nothing has been asked yet.
-        () = door.closing.cancelled() => return,
+        // Nothing has been asked yet, and what is about to be has its moment.
+        () = door.last_call() => return,
     };
     let client = peer.address.map(tracing::field::display);
     let stream = match handshake {

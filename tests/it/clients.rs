@@ -267,3 +267,23 @@ rules: []
         assert!(said.contains(expected), "{expected}: {said}");
     }
 }
+
+#[test]
+fn a_handshake_is_answered_to_whom_its_rule_takes_from() {
+    let rules = "
+server: {listen: 127.0.0.1:0, trusted_proxies: 127.0.0.1}
+rules:
+  - {name: files, endpoint: /in, allow: 192.0.2.7, verify: {dropbox: s}, actions: [append: a]}
+  - {name: other, endpoint: /in, allow: 192.0.2.8, verify: {bearer: s}, actions: [append: b]}
+";
+    let daemon = Scenario::new().rules(rules).start();
+    let greeted = |client: &str| {
+        let asking = daemon.request("GET", "/in?challenge=abc");
+        let answer = asking.header("X-Forwarded-For", client).send();
+        (answer.status, answer.body)
+    };
+    assert_eq!(greeted("192.0.2.7"), (200, "abc".into()));
+    // Another rule of the endpoint lets this one in, and knows no handshake.
+    assert_eq!(greeted("192.0.2.8").0, 405);
+    assert_eq!(greeted("192.0.2.9").0, 401);
+}

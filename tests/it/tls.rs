@@ -588,6 +588,28 @@ fn an_idle_connection_of_http_2_is_ended() {
 }
 
 #[test]
+fn a_handshake_that_is_under_way_comes_to_its_request_while_the_daemon_stops() {
+    let ca = authority();
+    let daemon = scene(&pair(&ca), &open("request_timeout: 20s, stop_grace: 20s")).start();
+    let mut socket = daemon.connect();
+    let mut session =
+        ClientConnection::new(Arc::new(any(&ca)), ServerName::try_from("localhost").unwrap()).unwrap();
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).unwrap();
+    let (first, rest) = hello.split_at(20);
+    socket.write_all(first).unwrap();
+    // Until it is let in.
+    std::thread::sleep(Duration::from_millis(300));
+    daemon.signal("TERM");
+    daemon.eventually("it stops", || daemon.log().contains("stopping"));
+    socket.write_all(rest).unwrap();
+    while session.is_handshaking() {
+        session.complete_io(&mut socket).unwrap();
+    }
+    assert_eq!(post(&mut StreamOwned::new(session, socket), "/open"), "200");
+}
+
+#[test]
 fn requests_of_http_2_are_answered_while_the_daemon_stops() {
     let ca = authority();
     let rules = open("request_timeout: 20s, stop_grace: 20s").replace(
