@@ -104,7 +104,7 @@ async fn converse<S>(
     if door.live.current().server.proxy_protocol.holds(address) {
         let told = tokio::select! {
             told = timeout(door.request_timeout, proxied::read(&mut stream, address)) => told,
-            () = door.closing.cancelled() => return,
+            () = connection::given_up(&door.closing) => return,
         };
         let client = address.map(tracing::field::display);
         peer.address = match told {

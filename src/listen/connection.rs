@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 use super::patience::Patient;
 use super::request::{Door, Peer};
@@ -26,6 +27,13 @@ pub const MAX_HEAD: usize = 64 << 10;
 const FIRST_WORD: Duration = Duration::from_secs(1);
 /// What stands for the path of a request whose head was not understood.
 const NO_PATH: &str = "(unread)";
+
+/// Returns when a peer that has not come to its request yet is given up: the daemon has begun to stop, and this peer had its
+/// time to go on.
+pub async fn given_up(closing: &CancellationToken) {
+    closing.cancelled().await;
+    tokio::time::sleep(FIRST_WORD).await;
+}
 
 /// Serves one connection to its end. Once the door is closing it is ended after the request that is in flight, or
 /// about to be.

@@ -25,8 +25,7 @@ where
     let handshake = timeout(door.request_timeout, TlsAcceptor::from(config).accept(stream));
     let handshake = tokio::select! {
         handshake = handshake => handshake,
-        // Nothing has been asked yet.
-        () = door.closing.cancelled() => return,
+        () = connection::given_up(&door.closing) => return,
     };
     let client = address.map(tracing::field::display);
     let stream = match handshake {
