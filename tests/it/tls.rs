@@ -444,6 +444,45 @@ fn the_proxy_protocol_comes_before_tls() {
     assert_eq!(through(b"").unwrap(), "403");
 }
 
+#[test]
+fn a_peer_that_was_let_in_before_the_daemon_stops_comes_to_its_request() {
+    // There is a second for it: a machine that is too busy to keep it gets another try.
+    let statuses = (0..5).find_map(|_| finished_late().ok()).unwrap();
+    assert_eq!(statuses, ["200", "200"]);
+}
+
+/// What is answered to who has told half of whose connection it is, or has not begun its handshake, when the daemon begins to
+/// stop.
+fn finished_late() -> std::io::Result<[String; 2]> {
+    let ca = authority();
+    let daemon = scene(
+        &pair(&ca),
+        &open("request_timeout: 20s, proxy_protocol: 127.0.0.1"),
+    )
+    .start();
+    let (begun, rest) = ("PROXY TCP4 192.0.2.7 ", "198.51.100.1 4711 443\r\n");
+    let (mut half, mut whole) = (daemon.connect(), daemon.connect());
+    half.write_all(begun.as_bytes())?;
+    whole.write_all(format!("{begun}{rest}").as_bytes())?;
+    std::thread::sleep(Duration::from_millis(300));
+    daemon.signal("TERM");
+    daemon.eventually("it stops", || daemon.log().contains("stopping"));
+    half.write_all(rest.as_bytes())?;
+    let status = |mut socket: TcpStream| {
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut session = ClientConnection::new(Arc::new(any(&ca)), name).unwrap();
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        let mut stream = StreamOwned::new(session, socket);
+        stream.write_all(b"POST /open HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        std::io::Result::Ok(String::from_utf8_lossy(&head[9..]).into_owned())
+    };
+    Ok([status(half)?, status(whole)?])
+}
+
 /// Somebody who speaks HTTP/2.
 struct Second {
     runtime: tokio::runtime::Runtime,
