@@ -29,9 +29,9 @@ const DEFAULT_KEEP_REFUSED: u32 = 1000;
 /// `store.max_size`, in bytes.
 const DEFAULT_MAX_SIZE: Size = Size(1 << 30);
 /// `deliveries.limit`.
-const DEFAULT_DELIVERIES: u32 = 64;
+const DEFAULT_DELIVERIES: u32 = 128;
 /// `deliveries.per_rule`.
-const DEFAULT_PER_RULE: u32 = 32;
+const DEFAULT_PER_RULE: u32 = 64;
 /// The most that either may be: each may be a process, or a connection.
 pub const MAX_DELIVERIES: u32 = 1024;
 /// `store.min_free`, in bytes.

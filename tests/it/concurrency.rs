@@ -384,8 +384,8 @@ fn a_rule_that_hangs_does_not_hold_up_another_however_much_waits_for_it() {
 
 #[test]
 fn check_warns_of_a_limit_that_is_never_reached() {
-    let words = "no more than 28 of one rule are ever under way at once";
-    for (limit, warned) in [(29, true), (28, false)] {
+    let words = "no more than 56 of one rule are ever under way at once";
+    for (limit, warned) in [(57, true), (56, false)] {
         let rules = format!("rules:{}", rule("a", &format!("{{limit: {limit}}}")));
         let output = Scenario::new().rules(&rules).hookyard(&["check"]);
         let text =
