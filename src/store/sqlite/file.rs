@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::examine::{examine, inspect, look_for_orphans};
@@ -228,12 +229,12 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the connection that writes.
 /// A second connection to an open store, for the one who writes its log back.
 pub(super) fn connect_aside(path: &Path) -> Result<Connection, StoreError> {
     connect(path)
 }
 
+/// Opens the connection that writes.
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let said = |error: rusqlite::Error| meaning(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -255,6 +256,9 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "cache_size", -CACHE)?;
         connection.pragma_update(None, "journal_size_limit", LOG_KEPT)?;
+        // A plan never depends on what is bound: every statement with a parameter that a partial index, a join or a limit
+        // might be chosen by would be compiled anew each time it is used.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         // The writer does it between two batches, when nobody waits for an answer.
         connection.pragma_update(None, "wal_autocheckpoint", 0)
     };

@@ -24,7 +24,7 @@ const DROPPED_OF: &str = "SELECT count(*) FROM deliveries WHERE lane = ?1 AND he
 const MEMBERS: &str = "SELECT seq, id, held, due, rule, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
      WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held IN (0, 1) ORDER BY held, seq";
 
-const NEXT_HELD: &str = "SELECT seq, due, lane_limit, rule FROM deliveries \
+pub(super) const NEXT_HELD: &str = "SELECT seq, due, lane_limit, rule FROM deliveries \
      WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 1 ORDER BY seq LIMIT 1";
 
 /// The lanes in which one is held although there is room for it. Of a lane one row is looked up; to ask of each by

@@ -37,7 +37,8 @@ const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at
 const ATTEMPTS: &str = "SELECT action, number, started_at, duration, outcome, detail, stdout, stderr FROM attempts \
      WHERE delivery = (SELECT seq FROM deliveries WHERE id = ?1) ORDER BY seq DESC LIMIT ?2";
 
-const REFUSED: &str = "SELECT at, endpoint, client, reason, headers FROM refused ORDER BY seq DESC LIMIT ?1";
+pub(super) const REFUSED: &str =
+    "SELECT at, endpoint, client, reason, headers FROM refused ORDER BY seq DESC LIMIT ?1";
 
 /// The rules for which something waits. Each is found by a step in the index: what waits is not walked over.
 pub(super) fn rules_that_wait(connection: &Connection) -> rusqlite::Result<Vec<Arc<str>>> {

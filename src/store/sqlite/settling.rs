@@ -28,7 +28,7 @@ const EVENT_OWES_LESS: &str = "UPDATE events SET owed = owed - 1, \
      dead = max(dead, ?2 AND (SELECT failure_of IS NULL FROM deliveries WHERE seq = ?1)), \
      ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
 
-const FORGET_NONCES: &str = "DELETE FROM nonces WHERE (event, rule) = \
+pub(super) const FORGET_NONCES: &str = "DELETE FROM nonces WHERE (event, rule) = \
      (SELECT e.id, d.rule FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.seq = ?1)";
 
 const ATTEMPT: &str = "INSERT INTO attempts \

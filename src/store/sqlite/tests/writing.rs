@@ -5,9 +5,11 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, StatementStatus, params_from_iter};
 
-use super::super::reading::{LATER, NEXT_RULE, SAME_DUE};
+use super::super::lanes::NEXT_HELD;
+use super::super::reading::{LATER, NEXT_RULE, REFUSED, SAME_DUE};
+use super::super::settling::FORGET_NONCES;
 use super::super::writer::Writer;
 use crate::clock::Timestamp;
 use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, owed, record, retry, taking_of};
@@ -218,6 +220,32 @@ async fn refusals_that_find_no_room_are_dropped_and_counted() {
     going.await.unwrap();
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.refused, counts.refused_dropped), (256, 44));
+}
+
+#[tokio::test]
+async fn no_statement_is_compiled_anew_for_what_is_bound_to_it() {
+    let subject = Sqlite::open(Settings::default());
+    let compiled = in_writer(&subject, |writer| {
+        let connection = &writer.file.connection;
+        // By a partial index, by a join, and up to a limit.
+        let sqls = [NEXT_HELD, FORGET_NONCES, REFUSED];
+        for value in 0..9 {
+            for sql in sqls {
+                let mut statement = connection.prepare_cached(sql)?;
+                let unbound = vec![value; statement.parameter_count()];
+                let mut rows = statement.query(params_from_iter(unbound))?;
+                while rows.next()?.is_some() {}
+            }
+        }
+        let again = |sql| {
+            Ok(connection
+                .prepare_cached(sql)?
+                .get_status(StatementStatus::RePrepare))
+        };
+        sqls.into_iter().map(again).collect::<rusqlite::Result<Vec<_>>>()
+    })
+    .await;
+    assert_eq!(compiled, [0, 0, 0]);
 }
 
 #[tokio::test]
