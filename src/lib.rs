@@ -10,7 +10,7 @@
 //!   genuine and      what does        which rules     remembered       do it     say what
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
-//!              ground floor: diagnostic yaml units secret clock id coding network pem template live pulse
+//!              ground floor: diagnostic yaml units secret clock id coding network pem template live pulse socket
 //! ```
 //!
 //! Data flows one way. A request becomes a [`verify::Received`]; a verification proves it or refuses it; decoded it
@@ -45,6 +45,7 @@ pub mod network;
 pub mod pem;
 pub mod pulse;
 pub mod secret;
+pub mod socket;
 pub mod template;
 pub mod units;
 pub mod yaml;

@@ -17,6 +17,7 @@ use crate::act::{Action, Retry};
 use crate::matching::Matcher;
 use crate::network::{Networks, Peers};
 use crate::payload::Decode;
+use crate::socket::Access;
 use crate::store::{Debounce, Overlap, Room, Settings};
 use crate::template::Template;
 use crate::verify::{Greeting, Refusal, Verification};
@@ -325,8 +326,8 @@ pub enum Listen {
         /// Whether it is served with TLS.
         tls: bool,
     },
-    /// A unix socket.
-    Unix(Socket),
+    /// A unix socket, and who may connect to it.
+    Unix(PathBuf, Access),
     /// The sockets that systemd hands over.
     Systemd {
         /// Whether those of TCP are served with TLS.
@@ -334,25 +335,12 @@ pub enum Listen {
     },
 }
 
-/// A unix socket, and who may connect to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Socket {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its permissions: whoever may write may connect.
-    pub mode: u32,
-    /// Its owner; none: the daemon's user.
-    pub user: Option<u32>,
-    /// Its group; none: the daemon's group.
-    pub group: Option<u32>,
-}
-
 impl Listen {
     /// Whether it is served with TLS.
     pub fn has_tls(&self) -> bool {
         match self {
             Self::Tcp { tls, .. } | Self::Systemd { tls } => *tls,
-            Self::Unix(_) => false,
+            Self::Unix(..) => false,
         }
     }
 }

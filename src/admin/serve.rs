@@ -1,10 +1,8 @@
 //! The listeners of the operator's door.
 
 use std::convert::Infallible;
-use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -20,28 +18,16 @@ use super::answer::answer;
 use super::desk::Desk;
 use super::{CONNECTIONS, REQUEST_LIMIT, STORE_LIMIT};
 use crate::rules::Admin;
+use crate::socket::{Access, OwnSocket};
 
-/// Who may connect to the socket: the daemon's user and group.
-const SOCKET_MODE: u32 = 0o660;
 /// How long accepting rests after it has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What is listened on.
 #[derive(Debug, Default)]
 pub struct Doors {
-    /// With its path, and what tells its file from one of the same name.
-    unix: Option<(UnixListener, PathBuf, u64)>,
+    unix: Option<OwnSocket>,
     tcp: Option<TcpListener>,
-}
-
-impl Drop for Doors {
-    fn drop(&mut self) {
-        if let Some((_, path, inode)) = &self.unix
-            && fs::symlink_metadata(path).is_ok_and(|there| there.ino() == *inode)
-        {
-            drop(fs::remove_file(path));
-        }
-    }
 }
 
 /// Binds what the rules file asks for. That the unix socket cannot be had is the error beside the doors: the daemon does its
@@ -50,8 +36,8 @@ pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option
     let mut doors = Doors::default();
     let mut failed = None;
     if let Some(path) = socket {
-        match unix(path) {
-            Ok((listener, inode)) => doors.unix = Some((listener, path.to_owned(), inode)),
+        match OwnSocket::bind(path, Access::default()) {
+            Ok(own) => doors.unix = Some(own),
             Err(error) => failed = Some(format!("no socket at `{}`: {error}", path.display())),
         }
     }
@@ -61,28 +47,6 @@ pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option
             Some(bound.map_err(|error| format!("cannot listen on `{address}` (`admin.listen`): {error}"))?);
     }
     Ok((doors, failed))
-}
-
-/// Binds the socket. A file that a daemon has left behind is replaced; one that somebody listens on is not.
-fn unix(path: &Path) -> io::Result<(UnixListener, u64)> {
-    match fs::symlink_metadata(path) {
-        Ok(there) if there.file_type().is_socket() => {
-            // Of this machine, and answered by the kernel at once.
-            if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                return Err(io::Error::new(
-                    io::ErrorKind::AddrInUse,
-                    "another daemon listens there",
-                ));
-            }
-            fs::remove_file(path)?;
-        }
-        Ok(_) => return Err(io::Error::from(io::ErrorKind::AlreadyExists)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
-    Ok((listener, fs::symlink_metadata(path)?.ino()))
 }
 
 /// Answers until it is dropped, and connections with it. Those by TCP take no place of those by the socket.
@@ -106,7 +70,7 @@ pub async fn serve(doors: Doors, desk: Arc<Desk>) {
 
 async fn accept_unix(doors: &Doors) -> io::Result<tokio::net::UnixStream> {
     match &doors.unix {
-        Some((listener, ..)) => Ok(listener.accept().await?.0),
+        Some(own) => Ok(own.listener.accept().await?.0),
         None => std::future::pending().await,
     }
 }

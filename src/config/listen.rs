@@ -8,14 +8,12 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::diagnostic::Findings;
-use crate::rules::{Listen, Socket};
+use crate::rules::Listen;
+use crate::socket::Access;
 use crate::yaml::Node;
 
 /// `server.listen`: this machine alone, until told otherwise.
 const DEFAULT: &str = "127.0.0.1:9000";
-
-/// Who may connect to a unix socket, until told otherwise: the daemon's user and group.
-const SOCKET_MODE: u32 = 0o660;
 
 /// One of `server.listen`, as a mapping.
 #[derive(Deserialize)]
@@ -81,7 +79,7 @@ fn one(node: Node<'_>, tls: bool, findings: &mut Findings) -> Option<Listen> {
             return None;
         }
     };
-    let Listen::Unix(socket) = listen else {
+    let Listen::Unix(path, access) = listen else {
         for key in ["mode", "user", "group"] {
             if let Some(place) = node.get(key) {
                 findings.push(place.error("listen", format!("`{key}` is that of a unix socket")));
@@ -92,10 +90,10 @@ fn one(node: Node<'_>, tls: bool, findings: &mut Findings) -> Option<Listen> {
     if let Some(place) = own.and_then(|_| node.get("tls")) {
         findings.push(place.error("listen", "a unix socket is never served with TLS"));
     }
-    Some(Listen::Unix(Socket {
+    let access = Access {
         mode: match node.given("mode") {
             Some(node) => mode(node, findings)?,
-            None => socket.mode,
+            None => access.mode,
         },
         user: match node.given("user") {
             Some(node) => Some(number(node, "user", user_number, findings)?),
@@ -105,8 +103,8 @@ fn one(node: Node<'_>, tls: bool, findings: &mut Findings) -> Option<Listen> {
             Some(node) => Some(number(node, "group", group_number, findings)?),
             None => None,
         },
-        ..socket
-    }))
+    };
+    Some(Listen::Unix(path, access))
 }
 
 /// Reads permissions, in octal digits.
@@ -164,12 +162,7 @@ fn parse(text: &str, tls: bool) -> Result<Listen, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         // The kernel's bound on the length of a unix socket's path (sun_path) is 108 bytes with its NUL.
         return if path.starts_with('/') && path.len() < 108 {
-            Ok(Listen::Unix(Socket {
-                path: PathBuf::from(path),
-                mode: SOCKET_MODE,
-                user: None,
-                group: None,
-            }))
+            Ok(Listen::Unix(PathBuf::from(path), Access::default()))
         } else {
             Err(format!(
                 "`{text}`: a unix socket needs an absolute path of less than 108 bytes"

@@ -17,6 +17,7 @@ use super::places::{Places, Taken};
 use super::request::{Door, Peer};
 use super::{connection, proxied, secure};
 use crate::pulse::Pulse;
+use crate::socket::OwnSocket;
 
 /// How long accepting rests when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -190,7 +191,9 @@ async fn next(listener: &Bound) -> io::Result<Accepted> {
             stream.set_nodelay(true)?;
             Ok(Accepted::Tcp(stream, peer.ip().to_canonical()))
         }
-        Bound::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0)),
+        Bound::Unix(OwnSocket { listener, .. }) | Bound::Inherited(listener) => {
+            Ok(Accepted::Unix(listener.accept().await?.0))
+        }
     }
 }
 

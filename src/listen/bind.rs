@@ -2,12 +2,11 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::PathBuf;
 
-use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-use crate::rules::{Listen, Socket};
+use crate::rules::Listen;
+use crate::socket::OwnSocket;
 
 /// How many peers the kernel keeps waiting for a socket of ours.
 const BACKLOG: u32 = 1024;
@@ -17,8 +16,10 @@ const BACKLOG: u32 = 1024;
 pub enum Bound {
     /// TCP, and whether it is served with TLS.
     Tcp(TcpListener, bool),
-    /// A unix socket, with its path if it is ours to remove.
-    Unix(UnixListener, Option<PathBuf>),
+    /// A unix socket of ours.
+    Unix(OwnSocket),
+    /// A unix socket that systemd has handed over.
+    Inherited(UnixListener),
 }
 
 impl Bound {
@@ -31,17 +32,8 @@ impl Bound {
                     .local_addr()
                     .map_or_else(|_| "tcp".into(), |at| format!("{scheme}://{at}"))
             }
-            Self::Unix(_, Some(path)) => format!("unix:{}", path.display()),
-            Self::Unix(_, None) => "unix:(systemd)".into(),
-        }
-    }
-}
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        if let Self::Unix(_, Some(path)) = self {
-            // The daemon is going: a socket file that nobody answers would only puzzle.
-            drop(std::fs::remove_file(path));
+            Self::Unix(socket) => format!("unix:{}", socket.path().display()),
+            Self::Inherited(_) => "unix:(systemd)".into(),
         }
     }
 }
@@ -62,11 +54,10 @@ pub async fn bind(addresses: &[Listen]) -> Result<Vec<Bound>, String> {
                     bound_anew.map_err(|error| format!("cannot listen on `{address}`: {error}"))?;
                 bound.push(Bound::Tcp(listener, *tls));
             }
-            Listen::Unix(socket) => bound.push(
-                unix(socket)
-                    .await
-                    .map_err(|error| format!("cannot listen on `unix:{}`: {error}", socket.path.display()))?,
-            ),
+            Listen::Unix(path, access) => bound
+                .push(Bound::Unix(OwnSocket::bind(path, *access).map_err(|error| {
+                    format!("cannot listen on `unix:{}`: {error}", path.display())
+                })?)),
             Listen::Systemd { tls } => bound.extend(inherited(*tls)?),
         }
     }
@@ -91,25 +82,6 @@ fn v6_alone(address: SocketAddrV6) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Binds a unix socket. A file that a daemon left behind is replaced; one that somebody listens on is not.
-async fn unix(socket: &Socket) -> io::Result<Bound> {
-    let path = &socket.path;
-    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
-        if UnixStream::connect(path).await.is_ok() {
-            return Err(io::Error::new(
-                io::ErrorKind::AddrInUse,
-                "somebody listens there already",
-            ));
-        }
-        std::fs::remove_file(path)?;
-    }
-    let listener = Bound::Unix(UnixListener::bind(path)?, Some(path.clone()));
-    // The owner first: to change it takes bits from the mode. Whatever fails, the socket goes again.
-    std::os::unix::fs::chown(path, socket.user, socket.group)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(socket.mode))?;
-    Ok(listener)
-}
-
 /// The sockets that systemd hands over (`sd_listen_fds(3)`).
 fn inherited(tls: bool) -> Result<Vec<Bound>, String> {
     let mut handed = listenfd::ListenFd::from_env();
@@ -123,9 +95,8 @@ fn inherited(tls: bool) -> Result<Vec<Bound>, String> {
             bound.push(Bound::Tcp(listener, tls));
         } else if let Some(listener) = handed.take_unix_listener(index).map_err(failed)? {
             listener.set_nonblocking(true).map_err(failed)?;
-            bound.push(Bound::Unix(
+            bound.push(Bound::Inherited(
                 UnixListener::from_std(listener).map_err(failed)?,
-                None,
             ));
         }
     }

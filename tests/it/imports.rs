@@ -13,6 +13,7 @@ const GROUND: &[&str] = &[
     "network",
     "pem",
     "secret",
+    "socket",
     "template",
     "units",
     "yaml",
