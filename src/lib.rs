@@ -10,7 +10,8 @@
 //!   genuine and      what does        which rules     remembered       do it     say what
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
-//!              ground floor: diagnostic yaml units secret clock id coding network pem template live pulse socket
+//!              ground floor: diagnostic yaml units secret clock id coding template live
+//!                            account network pem pulse socket
 //! ```
 //!
 //! Data flows one way. A request becomes a [`verify::Received`]; a verification proves it or refuses it; decoded it
@@ -36,6 +37,7 @@
 //! | a command | a file in `cli/` and an arm in `cli/mod.rs` |
 //! | a key of the rules file | its shape in `config/document.rs`, its meaning beside it |
 
+pub mod account;
 pub mod clock;
 pub mod coding;
 pub mod diagnostic;

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use nix::unistd::{Group, User};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::account::{group_number, user_number};
 use crate::diagnostic::Findings;
 use crate::rules::Listen;
 use crate::socket::Access;
@@ -96,11 +96,11 @@ fn one(node: Node<'_>, tls: bool, findings: &mut Findings) -> Option<Listen> {
             None => access.mode,
         },
         user: match node.given("user") {
-            Some(node) => Some(number(node, "user", user_number, findings)?),
+            Some(node) => Some(user_number(node, "a user", "listen", findings)?),
             None => None,
         },
         group: match node.given("group") {
-            Some(node) => Some(number(node, "group", group_number, findings)?),
+            Some(node) => Some(group_number(node, "a group", "listen", findings)?),
             None => None,
         },
     };
@@ -117,41 +117,6 @@ fn mode(node: Node<'_>, findings: &mut Findings) -> Option<u32> {
         findings.push(finding.hint("write `mode: \"0660\"`"));
     }
     mode
-}
-
-/// Reads a user or a group, by name or number.
-fn number(
-    node: Node<'_>,
-    what: &str,
-    named: fn(&str) -> nix::Result<Option<u32>>,
-    findings: &mut Findings,
-) -> Option<u32> {
-    let written = node
-        .value()
-        .as_u64()
-        .and_then(|number| u32::try_from(number).ok());
-    if written.is_some() {
-        return written;
-    }
-    let Some(name) = node.as_str() else {
-        findings.push(node.error("listen", format!("a {what} is a name or a number")));
-        return None;
-    };
-    let message = match named(name) {
-        Ok(Some(number)) => return Some(number),
-        Ok(None) => format!("there is no {what} `{name}`"),
-        Err(error) => format!("the {what} `{name}` cannot be looked up: {error}"),
-    };
-    findings.push(node.error("listen", message));
-    None
-}
-
-fn user_number(name: &str) -> nix::Result<Option<u32>> {
-    Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
-}
-
-fn group_number(name: &str) -> nix::Result<Option<u32>> {
-    Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
 }
 
 /// Reads `host:port`, `unix:/path` or `systemd`.

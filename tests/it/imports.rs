@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The ground floor knows only itself.
 const GROUND: &[&str] = &[
+    "account",
     "clock",
     "coding",
     "diagnostic",

@@ -111,6 +111,7 @@ fn listeners_that_cannot_be_meant_are_found() {
             "there is no group `no-such-group-here`",
         ),
         ("{unix: /run/x, user: [a]}", "a user is a name or a number"),
+        ("{unix: /run/x, user: 4294967295}", "a user is a name or a number"),
         (
             "{unix: /run/x, address: '127.0.0.1:0'}",
             "either `address` or `unix`",

@@ -5,10 +5,11 @@
 
 use std::ffi::{CString, OsString};
 
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use nix::unistd::{Gid, Uid, User, getgrouplist};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
+use crate::account::{Written, group_number, written};
 use crate::diagnostic::Findings;
 use crate::yaml::Node;
 
@@ -39,13 +40,6 @@ struct Account {
     variables: Vec<(&'static str, OsString)>,
 }
 
-/// How a user or a group is written.
-#[derive(Clone, Copy)]
-enum Written<'d> {
-    Name(&'d str),
-    Number(u32),
-}
-
 impl Who {
     /// Reads `user` and `group`.
     pub(super) fn compile(
@@ -61,7 +55,7 @@ impl Who {
             None => Some(Account::own()),
         };
         let group = match group {
-            Some(node) => Some(group_number(node, findings)?),
+            Some(node) => Some(group_number(node, "`group`", "user", findings)?),
             None => None,
         };
         let account = account?;
@@ -145,7 +139,7 @@ impl From<User> for Account {
 
 /// The account that `user` names.
 fn account(node: Node<'_>, findings: &mut Findings) -> Option<Account> {
-    let written = written(node, "user", findings)?;
+    let written = written(node, "`user`", "user", findings)?;
     let found = match written {
         Written::Name(name) => User::from_name(name),
         Written::Number(uid) => User::from_uid(Uid::from_raw(uid)),
@@ -167,43 +161,6 @@ fn account(node: Node<'_>, findings: &mut Findings) -> Option<Account> {
             None
         }
     }
-}
-
-/// The number of the group that `group` names.
-fn group_number(node: Node<'_>, findings: &mut Findings) -> Option<u32> {
-    match written(node, "group", findings)? {
-        Written::Number(gid) => Some(gid),
-        Written::Name(name) => match Group::from_name(name) {
-            Ok(Some(group)) => Some(group.gid.as_raw()),
-            Ok(None) => {
-                findings.push(node.error("user", format!("there is no group `{name}`")));
-                None
-            }
-            Err(error) => {
-                findings.push(node.error("user", format!("cannot look up the group `{name}`: {error}")));
-                None
-            }
-        },
-    }
-}
-
-/// A name or a number. The highest number is none: to the kernel it means "as it is", which is whoever the daemon is.
-fn written<'d>(node: Node<'d>, key: &str, findings: &mut Findings) -> Option<Written<'d>> {
-    let number = match node.as_str() {
-        Some(name) if name.is_empty() || name.contains(['\0', '{', ':', '/']) => None,
-        Some(name) => match name.parse::<u64>() {
-            Ok(number) => Some(number),
-            Err(_) => return Some(Written::Name(name)),
-        },
-        None => node.value().as_u64(),
-    };
-    let number = number
-        .and_then(|number| u32::try_from(number).ok())
-        .filter(|number| *number != u32::MAX);
-    if number.is_none() {
-        findings.push(node.error("user", format!("`{key}` is a name or a number, and fixed")));
-    }
-    number.map(Written::Number)
 }
 
 /// Whether commands may be started as another user, and ended.
