@@ -10,6 +10,8 @@ use tokio::time::{sleep, timeout};
 
 /// How often it is looked whether the group has ended.
 const LOOK: Duration = Duration::from_millis(20);
+/// How many such looks come to one search through all processes of the machine for those of the group.
+const LOOKS_PER_SEARCH: u32 = 10;
 /// How long the kernel may take to end what was killed; only a process in uninterruptible sleep takes longer.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
@@ -44,7 +46,10 @@ impl Group {
             status = child.wait().await.ok();
             // The leader is gone; those that it started may ignore TERM.
             self.reap();
-            while self.exists() && !self.is_dead() {
+            for look in 1_u32.. {
+                if !self.exists() || (look % LOOKS_PER_SEARCH == 0 && self.is_dead()) {
+                    break;
+                }
                 sleep(LOOK).await;
                 self.reap();
             }
