@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Decode;
 use crate::verify::Received;
 
 /// How a body was read.
@@ -39,4 +40,15 @@ pub struct Event {
     pub received: Arc<Received>,
     /// What it says.
     pub payload: Payload,
+}
+
+impl Event {
+    /// One that was taken before, with its body decoded anew, in the way of this name; or why it cannot be.
+    pub fn kept(received: Arc<Received>, decode: &str) -> Result<Self, String> {
+        let known = Decode::from_name(decode).ok_or_else(|| format!("unknown decoding `{decode}`"))?;
+        // It was within `max_body` when it was taken; one that was lowered since does not make it unreadable.
+        let payload = super::decode(known, &received.headers, &received.body, u64::MAX)
+            .map_err(|error| error.to_string())?;
+        Ok(Self { received, payload })
+    }
 }

@@ -16,7 +16,7 @@ use super::dispatch::{Dispatch, STORE_PAUSE};
 use super::running::Attempting;
 use super::settlement::{Standing, settle};
 use crate::act::{self, Action, Occasion, Outcome, Verdict};
-use crate::payload::{self, Decode, Event};
+use crate::payload::Event;
 use crate::report;
 use crate::rules::{Endpoint, Rule, RuleSet};
 use crate::store::lane::reason;
@@ -257,12 +257,8 @@ impl Dispatch {
         if let Some(payload) = self.fresh.payload(received.id) {
             return Ok(Event { received, payload });
         }
-        let decode =
-            Decode::from_name(&lease.decode).ok_or_else(|| format!("unknown decoding `{}`", lease.decode))?;
-        // It was within `max_body` when it was taken; one that was lowered since does not make a dead letter of it.
-        let payload = payload::decode(decode, &received.headers, &received.body, u64::MAX)
-            .map_err(|error| format!("the stored body cannot be decoded: {error}"))?;
-        Ok(Event { received, payload })
+        Event::kept(received, &lease.decode)
+            .map_err(|error| format!("the stored body cannot be decoded: {error}"))
     }
 
     /// A delivery that another has replaced while it was not under way.

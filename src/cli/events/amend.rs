@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::list::{HEADS, as_json, line};
-use super::select::{Selection, state_of};
+use super::select::{Selection, Standing};
 use super::{find, look};
 use crate::cli::place::unusable;
 use crate::cli::table::aligned;
@@ -40,26 +40,14 @@ pub struct Arguments {
     format: Format,
 }
 
-/// What a delivery is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Standing {
-    /// It waits for its turn, or is under way.
-    Waiting,
-    /// All its actions are done.
-    Done,
-    /// Another took its place, or was before it.
-    Superseded,
-    /// It was given up on.
-    Dead,
-}
-
 /// Replays.
 pub fn replay(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     // What was done for a failure is not done again with what has failed, which may be done this time.
     let mut chosen = choose(path, arguments, false)?;
-    let waiting = chosen.iter().filter(|entry| state_of(entry) == "waiting").count();
+    let waits = |entry: &Entry| Standing::of(entry) == Standing::Waiting;
+    let waiting = chosen.iter().filter(|entry| waits(entry)).count();
     if waiting > 0 {
-        chosen.retain(|entry| state_of(entry) != "waiting");
+        chosen.retain(|entry| !waits(entry));
         let what = match waiting {
             1 => "1 delivery waits or is under way, and cannot be replayed".to_owned(),
             _ => format!("{waiting} deliveries wait or are under way, and cannot be replayed"),
@@ -84,14 +72,8 @@ pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
 /// and are not named themselves.
 fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<Entry>, u8> {
     let failed = |error: StoreError| unusable(path, &error);
-    let state = match arguments.state {
-        _ if arguments.dead => Some("dead"),
-        Some(Standing::Waiting) => Some("waiting"),
-        Some(Standing::Done) => Some("done"),
-        Some(Standing::Superseded) => Some("superseded"),
-        Some(Standing::Dead) => Some("dead"),
-        None => None,
-    };
+    let dead = arguments.dead.then_some(Standing::Dead);
+    let state = dead.or(arguments.state).map(Standing::name);
     if arguments.ids.is_empty() && state.is_none() {
         return Err(fail(
             "which ones? name their ids, or say `--dead` or `--state STATE`",

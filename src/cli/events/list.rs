@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use serde_json::{Value, json};
 
 use super::look;
-use super::select::{Selection, state_of};
+use super::select::{Selection, Standing};
 use crate::cli::place::unusable;
 use crate::cli::table::{aligned, one_line};
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
@@ -33,19 +35,32 @@ pub struct Arguments {
     format: Format,
 }
 
-/// What a listed delivery is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listed {
-    /// It waits for its turn, or is under way.
-    Waiting,
-    /// All its actions are done.
-    Done,
-    /// Another took its place, or was before it.
-    Superseded,
-    /// It was given up on.
-    Dead,
-    /// It was not let in.
+    /// Deliveries that are doing this.
+    Deliveries(Standing),
+    /// Requests that were not let in.
     Refused,
+}
+
+impl ValueEnum for Listed {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Deliveries(Standing::Waiting),
+            Self::Deliveries(Standing::Done),
+            Self::Deliveries(Standing::Superseded),
+            Self::Deliveries(Standing::Dead),
+            Self::Refused,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Deliveries(standing) => standing.to_possible_value(),
+            Self::Refused => Some(PossibleValue::new("refused").help("It was not let in")),
+        }
+    }
 }
 
 /// Runs it.
@@ -54,10 +69,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let selection = &arguments.selection;
     let state = match arguments.state {
         Some(Listed::Refused) => return refused(path, &history, arguments),
-        Some(Listed::Waiting) => Some("waiting"),
-        Some(Listed::Done) => Some("done"),
-        Some(Listed::Superseded) => Some("superseded"),
-        Some(Listed::Dead) => Some("dead"),
+        Some(Listed::Deliveries(standing)) => Some(standing.name()),
         None => None,
     };
     let mut search = selection.search(state).map_err(|findings| wrong(&findings))?;
@@ -108,7 +120,7 @@ pub fn line(entry: &Entry) -> [String; 8] {
         entry.received_at.to_string(),
         one_line(&entry.endpoint, REASON),
         delivery.rule.to_string(),
-        state_of(entry).to_owned(),
+        Standing::of(entry).name().to_owned(),
         delivery.action.saturating_add(1).to_string(),
         delivery.attempt.to_string(),
         one_line(&reason(entry), REASON),
@@ -155,7 +167,7 @@ pub fn as_json(entry: &Entry) -> Value {
         "received_at": entry.received_at.to_string(),
         "endpoint": entry.endpoint,
         "rule": &*delivery.rule,
-        "state": state_of(entry),
+        "state": Standing::of(entry).name(),
         "action": delivery.action.saturating_add(1),
         "attempt": delivery.attempt,
         "due": due,

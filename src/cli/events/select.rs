@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, Timestamp};
 use crate::diagnostic::{Findings, Source};
 use crate::matching::{Condition, Matcher};
-use crate::payload::{self, Decode, Event};
+use crate::payload::Event;
 use crate::store::sqlite::{Entry, Filter, History, Kept};
 use crate::store::{State, StoreError};
 use crate::units::Period;
@@ -131,7 +131,7 @@ impl Search {
             && endpoint
                 .as_ref()
                 .is_none_or(|endpoint| *endpoint == entry.endpoint)
-            && state.is_none_or(|state| state == state_of(entry))
+            && state.is_none_or(|state| state == Standing::of(entry).name())
             && since.is_none_or(|since| entry.received_at >= since);
         Ok(wanted && self.reads(history, entry)?)
     }
@@ -156,24 +156,40 @@ impl Search {
 
 /// An event with its payload; or why it cannot be decoded.
 pub fn event(kept: &Kept) -> Result<Event, String> {
-    let decode =
-        Decode::from_name(&kept.decode).ok_or_else(|| format!("unknown decoding `{}`", kept.decode))?;
-    let received = &kept.received;
-    // It was within its limit when it was taken.
-    let payload = payload::decode(decode, &received.headers, &received.body, u64::MAX)
-        .map_err(|error| error.to_string())?;
-    Ok(Event {
-        received: Arc::clone(received),
-        payload,
-    })
+    Event::kept(Arc::clone(&kept.received), &kept.decode)
 }
 
-/// The word for what a delivery is doing.
-pub fn state_of(entry: &Entry) -> &'static str {
-    match entry.delivery.state {
-        State::Waiting { .. } | State::Leased => "waiting",
-        State::Done { .. } => "done",
-        State::Superseded { .. } => "superseded",
-        State::Dead { .. } => "dead",
+/// What a delivery is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Standing {
+    /// It waits for its turn, or is under way.
+    Waiting,
+    /// All its actions are done.
+    Done,
+    /// Another took its place, or was before it.
+    Superseded,
+    /// It was given up on.
+    Dead,
+}
+
+impl Standing {
+    /// What this one is doing.
+    pub fn of(entry: &Entry) -> Self {
+        match entry.delivery.state {
+            State::Waiting { .. } | State::Leased => Self::Waiting,
+            State::Done { .. } => Self::Done,
+            State::Superseded { .. } => Self::Superseded,
+            State::Dead { .. } => Self::Dead,
+        }
+    }
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::Superseded => "superseded",
+            Self::Dead => "dead",
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::capture::{event_of, request, text_or_bytes};
 use super::list::{as_json, reason};
-use super::select::{event, state_of};
+use super::select::{Standing, event};
 use super::{find, look};
 use crate::cli::explain::{self, Explained};
 use crate::cli::place::unusable;
@@ -214,7 +214,7 @@ fn delivery(entry: &Entry, attempts: &[AttemptRecord]) -> Vec<String> {
         format!("delivery {} to {}", delivery.id, delivery.rule),
         format!(
             "{}, at action {}, attempt {}{separator}{reason}",
-            state_of(entry),
+            Standing::of(entry).name(),
             delivery.action.saturating_add(1),
             delivery.attempt
         ),
