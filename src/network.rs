@@ -14,7 +14,7 @@ use crate::yaml::Node;
 /// A set of addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks {
-    /// First and last of each range, ascending, none touching another.
+    /// First and last of each range, ascending, none overlapping another.
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
 }

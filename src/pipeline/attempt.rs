@@ -152,11 +152,7 @@ impl Dispatch {
                 &outcome.detail,
                 due,
             );
-            return Some(Settled {
-                delivery: lease.delivery,
-                attempt: None,
-                settlement,
-            });
+            return Some(Settled::unattempted(lease.delivery, settlement));
         }
         if !for_failure {
             self.waiting.note(
@@ -265,14 +261,13 @@ impl Dispatch {
     fn superseded(&self, lease: &Lease) -> Settled {
         let reason = lease.superseded.clone().unwrap_or_default();
         report::superseded(lease.received.id, &lease.rule, &reason);
-        Settled {
-            delivery: lease.delivery,
-            attempt: None,
-            settlement: Settlement::Superseded {
+        Settled::unattempted(
+            lease.delivery,
+            Settlement::Superseded {
                 at: self.clock.now(),
                 reason,
             },
-        }
+        )
     }
 
     /// A delivery that no attempt can help; `alarm` says whether its rule does something then.
@@ -293,11 +288,7 @@ impl Dispatch {
             forget_nonces: false,
             failure,
         };
-        Settled {
-            delivery: lease.delivery,
-            attempt: None,
-            settlement,
-        }
+        Settled::unattempted(lease.delivery, settlement)
     }
 
     /// Writes a settlement down, trying until the store takes it: what was done must not be done again for want of

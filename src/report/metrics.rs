@@ -249,22 +249,24 @@ pub fn reloaded(outcome: &'static str) {
 /// whoever reads them takes for a restart.
 pub fn keep_to(rules: &RuleSet) {
     METRICS.latest().retain(|rule, _| rules.names.contains_key(rule));
-    let names: BTreeSet<Arc<str>> = rules.names.keys().cloned().collect();
-    let mut known = METRICS.rules.lock().unwrap_or_else(PoisonError::into_inner);
-    if !known.is_subset(&names) {
+    if lost_any(&METRICS.rules, rules.names.keys()) {
         METRICS.attempts.clear();
         METRICS.ended.clear();
     }
-    *known = names;
-    drop(known);
-    let endpoints = rules.endpoints.iter().map(|endpoint| Arc::clone(&endpoint.path));
-    let endpoints: BTreeSet<Arc<str>> = endpoints.collect();
-    let mut known = METRICS.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-    if !known.is_subset(&endpoints) {
+    let endpoints = rules.endpoints.iter().map(|endpoint| &endpoint.path);
+    if lost_any(&METRICS.endpoints, endpoints) {
         METRICS.arrivals.clear();
         METRICS.refusals.clear();
     }
-    *known = endpoints;
+}
+
+/// Puts the names that there are now in place of those that were known; whether one of these is gone.
+fn lost_any<'n>(known: &Mutex<BTreeSet<Arc<str>>>, now: impl Iterator<Item = &'n Arc<str>>) -> bool {
+    let now: BTreeSet<Arc<str>> = now.cloned().collect();
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    let lost = !known.is_subset(&now);
+    *known = now;
+    lost
 }
 
 /// When rules were last given an event, since the start.

@@ -235,6 +235,17 @@ pub struct Settled {
     pub settlement: Settlement,
 }
 
+impl Settled {
+    /// One without an attempt.
+    pub fn unattempted(delivery: DeliveryId, settlement: Settlement) -> Self {
+        Self {
+            delivery,
+            attempt: None,
+            settlement,
+        }
+    }
+}
+
 /// One try at one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRecord {

@@ -64,12 +64,7 @@ pub trait Subject: Sized {
 
     /// Settles without an attempt.
     async fn settle(&self, delivery: DeliveryId, settlement: Settlement) {
-        let attempt = None;
-        let settled = Settled {
-            delivery,
-            attempt,
-            settlement,
-        };
+        let settled = Settled::unattempted(delivery, settlement);
         self.store().settle(settled).await.unwrap();
     }
 

@@ -210,11 +210,7 @@ impl Writer {
             forget_nonces: false,
             failure: None,
         };
-        let settled = Settled {
-            delivery,
-            attempt: None,
-            settlement,
-        };
+        let settled = Settled::unattempted(delivery, settlement);
         // Nobody waits for the answer; where it fails, the delivery is looked at again after the next start.
         let (reply, _) = oneshot::channel();
         self.write(vec![Box::new(Called::new(Settle(settled), reply))]);

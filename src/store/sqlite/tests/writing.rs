@@ -177,11 +177,7 @@ async fn what_another_program_writes_is_noticed() {
     other.execute("DELETE FROM events", []).unwrap();
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.events, counts.waiting), (0, 0));
-    let settled = Settled {
-        delivery: second,
-        attempt: None,
-        settlement: done(0),
-    };
+    let settled = Settled::unattempted(second, done(0));
     let error = subject.store().settle(settled).await;
     assert_eq!(error, Err(StoreError::NotLeased { delivery: second }));
 }
