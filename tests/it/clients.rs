@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use crate::scenario::{Answer, Daemon, Scenario};
+use crate::scenario::{Answer, Daemon, Scenario, said};
 
 /// Behind a proxy on this machine, and by a unix socket.
 const RULES: &str = "
@@ -137,8 +137,7 @@ rules:
   - {name: b, endpoint: /b, allow: 192.0.2.7, verify: none, actions: [append: b]}
 ";
     let output = Scenario::new().rules(rules).hookyard(&["check", "rules.yaml"]);
-    let said =
-        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let said = said(&output);
     for expected in [
         "everybody is believed",
         "invalid network `10.0.0.0/40`",
@@ -251,8 +250,7 @@ endpoints:
 rules: []
 ";
     let output = Scenario::new().rules(rules).hookyard(&["check", "rules.yaml"]);
-    let said =
-        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let said = said(&output);
     assert_eq!(
         said.matches("`rate_limit` is how many requests").count(),
         2,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::{Daemon, Scenario};
+use crate::scenario::{Daemon, Scenario, said};
 
 /// A rule whose command writes when it begins and ends, stays for as long as the payload says, and fails once where the
 /// payload says so.
@@ -268,8 +268,7 @@ fn check_says_what_is_wrong_with_it() {
     ] {
         let scenario = Scenario::new().rules(&format!("rules:{}", rule("a", concurrency)));
         let output = scenario.hookyard(&["check"]);
-        let text =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text = said(&output);
         assert!(text.contains(words), "{concurrency}: {text}");
         assert_ne!(output.status.code(), Some(0), "{concurrency}");
     }
@@ -388,14 +387,12 @@ fn check_warns_of_a_limit_that_is_never_reached() {
     for (limit, warned) in [(57, true), (56, false)] {
         let rules = format!("rules:{}", rule("a", &format!("{{limit: {limit}}}")));
         let output = Scenario::new().rules(&rules).hookyard(&["check"]);
-        let text =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text = said(&output);
         assert_eq!(text.contains(words), warned, "{text}");
     }
     let rules = "deliveries: {limit: 0, per_rule: 1025}\nrules: []\n";
     let output = Scenario::new().rules(rules).hookyard(&["check"]);
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = said(&output);
     for words in ["`limit` may be 1 to 1024", "`per_rule` may be 1 to 1024"] {
         assert!(text.contains(words), "{text}");
     }
@@ -405,11 +402,7 @@ fn check_warns_of_a_limit_that_is_never_reached() {
 fn check_warns_of_rules_that_do_not_agree_on_what_they_share() {
     let check = |rules: &str| {
         let output = Scenario::new().rules(rules).hookyard(&["check"]);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        (
-            text + &String::from_utf8_lossy(&output.stderr),
-            output.status.code(),
-        )
+        (said(&output), output.status.code())
     };
     let group = |settings: &str| format!("{{group: site, {settings}}}");
     let rules = |settings: [&str; 2]| {

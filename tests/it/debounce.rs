@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::{Daemon, Scenario};
+use crate::scenario::{Daemon, Scenario, said};
 
 fn rules(debounce: &str, more: &str) -> String {
     format!(
@@ -103,8 +103,7 @@ fn check_says_what_is_wrong_with_it() {
         ("1s\n    respond: {wait: true}", "would wait in vain"),
     ] {
         let output = Scenario::new().rules(&rules(debounce, "")).hookyard(&["check"]);
-        let text =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text = said(&output);
         assert!(text.contains(words), "{debounce}: {text}");
         assert_eq!(output.status.code(), Some(1), "{debounce}");
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use crate::scenario::{Scenario, Sending};
+use crate::scenario::{Scenario, Sending, said};
 
 const OPEN: &str = "rules: [{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}]\n";
 
@@ -125,8 +125,7 @@ fn listeners_that_cannot_be_meant_are_found() {
         ("[]", "no address to listen on"),
     ] {
         let output = scene(listen).hookyard(&["check", "rules.yaml"]);
-        let said =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let said = said(&output);
         assert!(
             said.contains(expected) && output.status.code() == Some(1),
             "{listen}: {said}"

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::scenario::{Daemon, Scenario, Target};
+use crate::scenario::{Daemon, Scenario, Target, said};
 
 /// Fails with some output until there is a file `well`.
 const BREAK: &str = "
@@ -193,8 +193,7 @@ fn check_knows_its_names_and_explain_shows_it() {
         ),
     ] {
         let output = Scenario::new().rules(&rules(more)).hookyard(&["check"]);
-        let text =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text = said(&output);
         assert!(text.contains(words), "{more}: {text}");
         assert_eq!(output.status.code(), Some(1), "{more}");
     }

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::Value;
 
-use crate::scenario::{Answer, Daemon, Scenario};
+use crate::scenario::{Answer, Daemon, Scenario, said};
 
 const RULES: &str = "
 store: {path: hookyard.db}
@@ -314,7 +314,7 @@ fn on_tcp_less_is_told_and_there_may_be_no_socket_at_all() {
     let wrong = Scenario::new()
         .rules("admin: {listen: everywhere}\nrules: []\n")
         .hookyard(&["check"]);
-    let text = String::from_utf8_lossy(&wrong.stdout).into_owned() + &String::from_utf8_lossy(&wrong.stderr);
+    let text = said(&wrong);
     assert!(
         text.contains("`everywhere` is not an address and a port"),
         "{text}"

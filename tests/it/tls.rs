@@ -18,7 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use tokio::task::JoinSet;
 
-use crate::scenario::{Daemon, PATIENCE, Scenario};
+use crate::scenario::{Daemon, PATIENCE, Scenario, said};
 
 pub type Authority = CertifiedIssuer<'static, KeyPair>;
 pub type Stream = StreamOwned<ClientConnection, TcpStream>;
@@ -275,10 +275,7 @@ fn what_is_wrong_with_a_certificate_is_found() {
             .file("empty.pem", "\n# nothing\n")
             .rules(&rules);
         let output = scenario.hookyard(&["check", "rules.yaml"]);
-        (
-            output.status.code(),
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
-        )
+        (output.status.code(), said(&output))
     };
     for (tls, code, expected) in [
         (
@@ -393,8 +390,7 @@ rules:
     // Without an authority nobody could ever present one.
     let alone = rules.replace(", client_ca: clients.pem", "");
     let output = scene(&pair(&ca), &alone).hookyard(&["check", "rules.yaml"]);
-    let said =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said = said(&output);
     assert!(
         said.contains("nobody is asked for the certificate that `/ci` wants"),
         "{said}"
