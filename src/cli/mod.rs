@@ -206,6 +206,12 @@ fn body(path: Option<&Path>) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
 }
 
+/// Reads a method, however it is written.
+fn method(text: &str) -> Result<http::Method, String> {
+    let method = text.to_uppercase().parse();
+    method.map_err(|error| format!("`{text}` is not a method: {error}"))
+}
+
 /// Reads `Name: value`.
 fn header(line: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {
     let (name, value) = line

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 
-use super::{Format, NO, YES, body, fail, header as header_line, say};
+use super::{Format, NO, YES, body, fail, header as header_line, method, say};
 use crate::act::Client;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
@@ -103,11 +103,7 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
         Some(path) => body(Some(Path::new(path)))?,
         None => b"{}".to_vec(),
     };
-    let method: Method = arguments
-        .method
-        .to_uppercase()
-        .parse()
-        .map_err(|error| format!("`{}` is not a method: {error}", arguments.method))?;
+    let method = method(&arguments.method)?;
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     for line in &arguments.headers {

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use super::{Arguments, Refused, captured};
-use crate::cli::{body, header};
+use crate::cli::{body, header, method as method_of};
 use crate::clock::Clock;
 use crate::payload::{self, Event};
 use crate::pipeline::undecodable;
@@ -80,10 +80,7 @@ impl<'r> Request<'r> {
             .parse()
             .map_err(|error| format!("`{target}` is not a path: {error}"))?;
         let (endpoint, parameters) = rules.endpoint(uri.path()).ok_or_else(|| unknown(""))?;
-        let method: Method = method
-            .to_uppercase()
-            .parse()
-            .map_err(|error| format!("`{method}` is not a method: {error}"))?;
+        let method = method_of(&method)?;
         let mut readable = true;
         let mut decode = |value: &str| {
             let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
