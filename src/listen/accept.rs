@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bind::Bound;
+use super::complaints::Complaints;
 use super::places::{Places, Taken};
 use super::request::{Door, Peer};
 use super::{connection, proxied, secure};
@@ -21,8 +22,6 @@ use crate::socket::OwnSocket;
 
 /// How long accepting rests when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often a listener that cannot accept says so.
-const COMPLAINT_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves all listeners until the door is `closing`; then accepts no more and returns when what is in flight is
 /// answered. `over` ends what is still under way. Each listener has a pulse, which beats while it accepts.
@@ -139,7 +138,7 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                if let Some(left_out) = failures.hear() {
+                if let Some(left_out) = failures.hear(Instant::now()) {
                     let at = listener.address();
                     tracing::warn!(%error, at, left_out, "a connection could not be accepted");
                 }
@@ -154,7 +153,7 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
             () = closing.cancelled() => return,
         };
         let Some((taken, crowded)) = taken else { return };
-        if crowded && let Some(left_out) = crowds.hear() {
+        if crowded && let Some(left_out) = crowds.hear(Instant::now()) {
             let at = listener.address();
             tracing::warn!(
                 at,
@@ -194,24 +193,5 @@ async fn next(listener: &Bound) -> io::Result<Accepted> {
         Bound::Unix(OwnSocket { listener, .. }) | Bound::Inherited(listener) => {
             Ok(Accepted::Unix(listener.accept().await?.0))
         }
-    }
-}
-
-/// What one listener has to complain of. What happens many times a second must not fill the disk with the log on top.
-#[derive(Default)]
-struct Complaints {
-    last: Option<Instant>,
-    left_out: u32,
-}
-
-impl Complaints {
-    /// Whether to say it, unless it was said just now; and of how many times it was not said since.
-    fn hear(&mut self) -> Option<u32> {
-        if self.last.is_some_and(|last| last.elapsed() < COMPLAINT_EVERY) {
-            self.left_out = self.left_out.saturating_add(1);
-            return None;
-        }
-        self.last = Some(Instant::now());
-        Some(std::mem::take(&mut self.left_out))
     }
 }

@@ -18,14 +18,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::complaints::Complaints;
 use crate::rules::{Endpoint, Pace, RuleSet};
 
 /// How many sets the clients' table has.
 const SETS: usize = 4096;
 /// How many clients a set holds.
 const WAYS: usize = 16;
-/// How often it is said that somebody comes too often: a flood must not fill the log as well.
-const SAID_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of how often endpoints are called. It outlives the rules.
 pub struct Limiter {
@@ -33,14 +32,7 @@ pub struct Limiter {
     /// What all callers of an endpoint owe together.
     totals: Mutex<HashMap<Arc<str>, u64>>,
     clients: OnceLock<Clients>,
-    said: Mutex<Said>,
-}
-
-/// When it was last said that somebody comes too often, and how many were not spoken of since.
-#[derive(Default)]
-struct Said {
-    last: Option<Instant>,
-    left_out: u32,
+    said: Mutex<Complaints>,
 }
 
 impl Limiter {
@@ -84,15 +76,7 @@ impl Limiter {
     /// Whether to say so that somebody came too often, and if so, of how many it was not said since the last time.
     pub fn note(&self, now: Instant) -> Option<u32> {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said
-            .last
-            .is_some_and(|last| now.duration_since(last) < SAID_EVERY)
-        {
-            said.left_out = said.left_out.saturating_add(1);
-            return None;
-        }
-        said.last = Some(now);
-        Some(std::mem::take(&mut said.left_out))
+        said.hear(now)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod accept;
 mod bind;
+mod complaints;
 mod connection;
 mod forwarded;
 mod limit;
