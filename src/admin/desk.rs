@@ -29,6 +29,8 @@ pub struct LastReload {
     pub in_force: bool,
     /// What was found, a line each; at most [`LastReload::FINDINGS`].
     pub findings: Vec<String>,
+    /// How many of all findings are errors, for which the file does not load.
+    pub errors: usize,
 }
 
 impl LastReload {

@@ -105,7 +105,8 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let server = rules.server.clone();
     let live = Arc::new(Live::new(rules));
     announce(&live.current(), &addresses);
-    let supervised = Arc::new(Supervised::new(&live.current(), &addresses));
+    let reloads = Arc::new(Live::new(None));
+    let supervised = Arc::new(Supervised::new(&live, &reloads, &addresses));
     let dispatching_pulse = Pulse::of("dispatch");
 
     let stopping = Stopping::default();
@@ -164,7 +165,6 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     answering.spawn(listen::serve(listeners, door, connections, over));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
-    let reloads = Arc::new(Live::new(None));
     let desk = Arc::new(Desk {
         path: path.to_owned(),
         live: Arc::clone(&live),

@@ -9,7 +9,8 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Reload;
+use crate::admin::LastReload;
+use crate::live::Live;
 use crate::pulse::Pulse;
 use crate::rules::RuleSet;
 use crate::store::{Counts, Store};
@@ -17,37 +18,39 @@ use crate::store::{Counts, Store};
 /// How often it is looked how long the queue is.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What the line of status tells.
+/// Tells the line of status.
 #[derive(Debug)]
 pub struct Supervised {
-    facts: Mutex<Facts>,
+    addresses: String,
+    /// The rules in force.
+    live: Arc<Live<RuleSet>>,
+    /// The last reload.
+    reloads: Arc<Live<Option<LastReload>>>,
+    told: Mutex<Told>,
 }
 
-/// What is going on.
+/// What was told last.
 #[derive(Debug)]
-struct Facts {
-    addresses: String,
-    rules: usize,
-    generation: u64,
-    /// How many findings the rules file has that was refused last, while the rules before it are in force.
-    findings: usize,
-    /// None where the store could not tell.
+struct Told {
+    /// The queue; none where the store could not tell.
     queue: Option<Counts>,
-    /// The line that was told last.
-    told: String,
+    line: String,
 }
 
 impl Supervised {
     /// What is known at the start.
-    pub fn new(rules: &RuleSet, addresses: &[String]) -> Self {
+    pub fn new(
+        live: &Arc<Live<RuleSet>>,
+        reloads: &Arc<Live<Option<LastReload>>>,
+        addresses: &[String],
+    ) -> Self {
         Self {
-            facts: Mutex::new(Facts {
-                addresses: addresses.join(", "),
-                rules: rules.names.len(),
-                generation: rules.generation,
-                findings: 0,
+            addresses: addresses.join(", "),
+            live: Arc::clone(live),
+            reloads: Arc::clone(reloads),
+            told: Mutex::new(Told {
                 queue: Some(Counts::default()),
-                told: String::new(),
+                line: String::new(),
             }),
         }
     }
@@ -57,21 +60,10 @@ impl Supervised {
         self.tell_with(|_| (), Some(NotifyState::Ready));
     }
 
-    /// A reload has ended so; whether the files are `refused` now, and whether somebody `asked` for it: he waits to hear
-    /// that it is over, also where nothing has changed.
-    pub fn reloaded(&self, outcome: &Reload, refused: bool, asked: bool) {
-        let change = |facts: &mut Facts| match outcome {
-            // Files that were refused may have been put back as they were.
-            Reload::Unchanged if !refused => facts.findings = 0,
-            Reload::Unchanged => {}
-            Reload::InForce { rules, .. } => {
-                facts.rules = rules.names.len();
-                facts.generation = rules.generation;
-                facts.findings = 0;
-            }
-            Reload::Kept(findings) => facts.findings = findings.errors(),
-        };
-        self.tell_with(change, asked.then_some(NotifyState::Ready));
+    /// A reload has ended; whether somebody `asked` for it: he waits to hear that it is over, also where nothing has
+    /// changed.
+    pub fn reloaded(&self, asked: bool) {
+        self.tell_with(|_| (), asked.then_some(NotifyState::Ready));
     }
 
     /// Looks how long the queue is until `stop`. That the store answers, were it with an error, is its sign of life.
@@ -87,7 +79,7 @@ impl Supervised {
                 () = stop.cancelled() => return,
             };
             pulse.beat();
-            self.tell_with(|facts| facts.queue = counted.ok(), None);
+            self.tell_with(|told| told.queue = counted.ok(), None);
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => return,
@@ -96,20 +88,40 @@ impl Supervised {
     }
 
     /// Changes what is known, and tells the line if it is another, with a state if there is one.
-    fn tell_with(&self, change: impl FnOnce(&mut Facts), state: Option<NotifyState<'_>>) {
-        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut facts);
-        let line = facts.line();
-        let changed = (line != facts.told).then_some(NotifyState::Status(&line));
+    fn tell_with(&self, change: impl FnOnce(&mut Told), state: Option<NotifyState<'_>>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut told);
+        let (rules, last) = (self.live.current(), self.reloads.current());
+        let refused = (*last).as_ref().filter(|last| !last.in_force);
+        let line = Facts {
+            addresses: &self.addresses,
+            rules: rules.names.len(),
+            generation: rules.generation,
+            findings: refused.map_or(0, |last| last.errors),
+            queue: told.queue,
+        }
+        .line();
+        let changed = (line != told.line).then_some(NotifyState::Status(&line));
         let states: Vec<NotifyState<'_>> = state.into_iter().chain(changed).collect();
         if !states.is_empty() {
             tell(&states);
         }
-        facts.told = line;
+        told.line = line;
     }
 }
 
-impl Facts {
+/// What is going on.
+struct Facts<'f> {
+    addresses: &'f str,
+    rules: usize,
+    generation: u64,
+    /// How many findings the rules file has that was refused last, while the rules before it are in force.
+    findings: usize,
+    /// None where the store could not tell.
+    queue: Option<Counts>,
+}
+
+impl Facts<'_> {
     /// The line: what is wrong first, for `systemctl status` cuts it at the terminal's edge. The package's `postinst` goes
     /// by how that begins.
     fn line(&self) -> String {
@@ -184,12 +196,11 @@ mod tests {
     fn an_upgrade_knows_the_line_that_tells_of_refused_rules() {
         let script = include_str!("../../systemd/debian/postinst");
         let line = Facts {
-            addresses: String::new(),
+            addresses: "",
             rules: 0,
             generation: 1,
             findings: 1,
             queue: None,
-            told: String::new(),
         }
         .line();
         let (_, rest) = script.split_once("*:\"").unwrap();
@@ -200,7 +211,7 @@ mod tests {
     #[test]
     fn the_line_tells_what_is_wrong_first() {
         let mut facts = Facts {
-            addresses: "http://127.0.0.1:9000, unix:/run/h".into(),
+            addresses: "http://127.0.0.1:9000, unix:/run/h",
             rules: 1,
             generation: 3,
             findings: 0,
@@ -210,7 +221,6 @@ mod tests {
                 dead: 1,
                 ..Counts::default()
             }),
-            told: String::new(),
         };
         assert_eq!(
             facts.line(),

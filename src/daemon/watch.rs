@@ -85,8 +85,7 @@ impl Watch {
                 Err(error) => {
                     // A panic in the compiler of rules is a bug; the rules in force stay.
                     error!(%error, "reload");
-                    self.supervised
-                        .reloaded(&Reload::Unchanged, self.reloader.is_refused(), asked);
+                    self.supervised.reloaded(asked);
                     continue;
                 }
             };
@@ -95,8 +94,7 @@ impl Watch {
             }
             report(&outcome);
             self.remember(&outcome);
-            self.supervised
-                .reloaded(&outcome, self.reloader.is_refused(), asked);
+            self.supervised.reloaded(asked);
             // Who waits for the end of the reload learns of it so.
             drop(sender);
         }
@@ -133,6 +131,7 @@ impl Watch {
             at: self.clock.now(),
             in_force,
             findings: lines.map(Finding::line).collect(),
+            errors: findings.errors(),
         })));
     }
 }
