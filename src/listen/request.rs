@@ -25,6 +25,9 @@ use crate::report;
 use crate::rules::{Endpoint, RuleSet};
 use crate::verify::{Certificate, EventId, Received};
 
+/// How much of a body that nobody wants is taken off the wire before it is answered, in bytes, and for how long.
+const DRAIN: usize = 4 << 20;
+const DRAIN_FOR: Duration = Duration::from_secs(1);
 /// After this answer the connection is ended.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
@@ -75,12 +78,16 @@ impl Door {
         // Taken once: a reload in between does not mix two sets in one request.
         let rules = self.live.current();
         let (version, place) = (request.version(), Arc::clone(&peer.place));
-        let answer = match self.receive(&rules, request, peer).await {
+        let (head, mut body) = request.into_parts();
+        let waits = head.headers.contains_key(header::EXPECT);
+        let answer = match self.receive(&rules, head, &mut body, peer).await {
             Ok((endpoint, received, _room)) => {
                 let _working = place.work();
                 self.intake.accept(endpoint, received).await
             }
-            Err(answer) => answer,
+            // Who waits to be asked for a body sends none.
+            Err(answer) if body.is_end_stream() || !waits && drain(&mut body).await => answer,
+            Err(answer) => closing(answer),
         };
         let mut response = response(answer);
         if version == Version::HTTP_2 {
@@ -96,17 +103,16 @@ impl Door {
     async fn receive<'r>(
         &'r self,
         rules: &'r RuleSet,
-        request: Request<Incoming>,
+        head: Parts,
+        body: &mut Incoming,
         peer: Peer,
     ) -> Result<(&'r Endpoint, Received, Option<SemaphorePermit<'r>>), Answer> {
-        let (head, body) = request.into_parts();
         let many = head.version == Version::HTTP_2;
         let client = forwarded::client(peer.address, &head.headers, &rules.server.trusted_proxies);
         let (endpoint, mut received) = self.route(rules, head, client).map_err(|answer| *answer)?;
         received.certificate = peer.certificate;
         if !endpoint.lets_in(client) {
-            let answer = self.intake.bar(endpoint, &received);
-            return Err(before(&body, answer));
+            return Err(self.intake.bar(endpoint, &received));
         }
         let now = Instant::now();
         if let Err(after) = self.limiter.admit(rules, endpoint, client, now) {
@@ -118,7 +124,7 @@ impl Door {
                 };
                 report::turned_away(&received.path, client, answer.status.as_u16(), &why);
             }
-            return Err(before(&body, answer));
+            return Err(answer);
         }
         let room = if many { Some(self.room().await?) } else { None };
         received.body = self
@@ -126,7 +132,7 @@ impl Door {
             .await
             .map_err(|(answer, why)| {
                 report::turned_away(&received.path, client, answer.status.as_u16(), &why);
-                closing(answer)
+                answer
             })?;
         received.at = self.clock.now();
         received.id = EventId::new(received.at);
@@ -201,7 +207,7 @@ impl Door {
     }
 
     /// Reads a body of at most `limit` bytes. The error is what is answered, and why.
-    async fn read(&self, body: Incoming, limit: u64) -> Result<Bytes, (Answer, String)> {
+    async fn read(&self, body: &mut Incoming, limit: u64) -> Result<Bytes, (Answer, String)> {
         let refused = |status, word| Answer::new(status, word, None);
         let too_large = || {
             (
@@ -274,13 +280,19 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
     parameters.iter().map(decode).collect()
 }
 
-/// An answer that is given before the body is read.
-fn before(body: &Incoming, answer: Answer) -> Answer {
-    if body.is_end_stream() {
-        answer
-    } else {
-        closing(answer)
-    }
+/// Takes the rest of a body off the wire, within bounds; says whether that was all of it. What is closed, or of HTTP/2
+/// reset, with unread bytes in it takes an answer along that its peer has not read yet (RFC 9112 §9.6, RFC 9113 §8.1).
+async fn drain(body: &mut Incoming) -> bool {
+    let mut rest = std::pin::pin!(Limited::new(body, DRAIN));
+    let taken = async {
+        while let Some(frame) = rest.frame().await {
+            if frame.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(DRAIN_FOR, taken).await.unwrap_or(false)
 }
 
 /// An answer given while the body is still coming: the connection cannot be used again.

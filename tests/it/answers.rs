@@ -229,6 +229,29 @@ fn expect_100_continue_is_honoured_and_a_refused_length_is_not_awaited() {
 }
 
 #[test]
+fn a_body_that_nobody_wants_is_taken_off_the_wire_and_its_answer_is_heard() {
+    let daemon = daemon();
+    let post = |path: &str, length: usize, sent: usize| {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
+        [head.into_bytes(), vec![b'x'; sent]].concat()
+    };
+    let mut stream = daemon.connect();
+    for (path, status) in [("/none", 404), ("/open", 413), ("/none", 404)] {
+        stream.write_all(&post(path, 2_000_000, 2_000_000)).unwrap();
+        let answer = Answer::read(&mut stream).unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (status, None));
+    }
+    // Within bounds: of this the last byte is one too many.
+    stream
+        .write_all(&post("/none", 20_000_000, (4 << 20) + 1))
+        .unwrap();
+    assert_eq!(
+        Answer::read(&mut stream).unwrap().header("connection"),
+        Some("close")
+    );
+}
+
+#[test]
 fn a_chunked_body_is_bounded_and_verified_as_it_came() {
     let daemon = daemon();
     let body = r#"{"a":1}"#;

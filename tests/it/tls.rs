@@ -1,14 +1,19 @@
 //! TLS and HTTP/2 by the daemon itself: who it says it is, in which versions, and what becomes of a renewed certificate.
 
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::{Body, Frame};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -479,10 +484,30 @@ fn finished_late() -> std::io::Result<[String; 2]> {
     Ok([status(half)?, status(whole)?])
 }
 
+/// A body in chunks, and how many of them are left; each is as large as what may be sent of a body unasked.
+struct Chunks(Arc<AtomicUsize>);
+
+impl Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let left = self.0.load(Ordering::Relaxed);
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        self.0.store(left - 1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![b'x'; 256 << 10])))))
+    }
+}
+
 /// Somebody who speaks HTTP/2.
 struct Second {
     runtime: tokio::runtime::Runtime,
-    sender: http2::SendRequest<Full<Bytes>>,
+    sender: http2::SendRequest<Either<Full<Bytes>, Chunks>>,
     connection: JoinSet<hyper::Result<()>>,
 }
 
@@ -520,7 +545,7 @@ impl Second {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<(u16, String, http::HeaderMap), hyper::Error> {
-        let sending = self.sender.send_request(request);
+        let sending = self.sender.send_request(request.map(Either::Left));
         self.runtime.block_on(async {
             let answer = sending.await?;
             let (head, body) = answer.into_parts();
@@ -536,6 +561,16 @@ impl Second {
             .send(second_post(path).body(Full::new(body.into())).unwrap())
             .unwrap();
         (status, word)
+    }
+
+    /// The status of a request with a body that is not wanted, all of which is taken all the same.
+    fn waved_off(&mut self, path: &str) -> u16 {
+        let left = Arc::new(AtomicUsize::new(8));
+        let body = Either::Right(Chunks(Arc::clone(&left)));
+        let sending = self.sender.send_request(second_post(path).body(body).unwrap());
+        let answer = self.runtime.block_on(sending).unwrap();
+        assert_eq!(left.load(Ordering::Relaxed), 0, "{path}: chunks not taken");
+        answer.status().as_u16()
     }
 
     /// How long until the daemon ends the connection.
@@ -562,6 +597,8 @@ fn it_speaks_http_2_within_the_same_bounds() {
     // Also where its length is not said before.
     let large = second.post("/open", vec![b'x'; 2000]);
     assert_eq!(large, (413, "too large".into()));
+    assert_eq!(second.waved_off("/none"), 404);
+    assert_eq!(second.waved_off("/open"), 413);
     let (status, _, headers) = second
         .send(
             Request::get("https://localhost/open")
@@ -655,9 +692,11 @@ fn requests_of_http_2_are_answered_while_the_daemon_stops() {
         .script("work", "echo >> begun; sleep 2")
         .start();
     let mut second = Second::new(&daemon, &ca);
-    let sending = second
-        .sender
-        .send_request(second_post("/open").body(Full::new(Bytes::from("{}"))).unwrap());
+    let sending = second.sender.send_request(
+        second_post("/open")
+            .body(Either::Left(Full::new(Bytes::from("{}"))))
+            .unwrap(),
+    );
     let answer = second.runtime.spawn(sending);
     // Until it has left.
     second.runtime.block_on(async {
