@@ -22,17 +22,16 @@ pub struct Networks {
 impl Networks {
     /// The set of all these.
     pub fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for net in nets {
-            match plain(net) {
-                IpNet::V4(net) => v4.push((net.network().to_bits(), net.broadcast().to_bits())),
-                IpNet::V6(net) => v6.push((net.network().to_bits(), net.broadcast().to_bits())),
+        let nets: Vec<IpNet> = nets.into_iter().map(plain).collect();
+        let mut set = Self::default();
+        // Ascending within each family, and two halves are one whole.
+        for net in IpNet::aggregate(&nets) {
+            match net {
+                IpNet::V4(net) => set.v4.push((net.network().to_bits(), net.broadcast().to_bits())),
+                IpNet::V6(net) => set.v6.push((net.network().to_bits(), net.broadcast().to_bits())),
             }
         }
-        Self {
-            v4: merged(v4),
-            v6: merged(v6),
-        }
+        set
     }
 
     /// Reads a list of networks, or a single one.
@@ -148,19 +147,6 @@ fn plain(net: IpNet) -> IpNet {
         .unwrap_or(net)
 }
 
-/// Ranges in order, those that overlap made one.
-fn merged<T: Ord + Copy>(mut ranges: Vec<(T, T)>) -> Vec<(T, T)> {
-    ranges.sort_unstable();
-    let mut merged: Vec<(T, T)> = Vec::with_capacity(ranges.len());
-    for (first, last) in ranges {
-        match merged.last_mut() {
-            Some(before) if first <= before.1 => before.1 = before.1.max(last),
-            _ => merged.push((first, last)),
-        }
-    }
-    merged
-}
-
 /// Whether one of the ranges holds it.
 fn within<T: Ord + Copy>(ranges: &[(T, T)], at: T) -> bool {
     let after = ranges.partition_point(|(first, _)| *first <= at);
@@ -244,6 +230,25 @@ mod tests {
             " 10.0.0.1",
         ] {
             assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn everywhere_is_everywhere_however_it_is_written() {
+        for everywhere in [
+            &["0.0.0.0/0"][..],
+            &["128.0.0.0/1", "10.0.0.0/8", "0.0.0.0/1"],
+            &["8000::/1", "::/2", "4000::/2"],
+        ] {
+            assert!(networks(everywhere).is_everywhere(), "{everywhere:?}");
+        }
+        for less in [
+            &["0.0.0.0/1", "128.0.0.0/2"][..],
+            &["::/1"],
+            &["::ffff:0.0.0.0/97"],
+            &[],
+        ] {
+            assert!(!networks(less).is_everywhere(), "{less:?}");
         }
     }
 

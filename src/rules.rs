@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use serde::Deserialize;
 
 use crate::act::{Action, Retry};
+use crate::clock::Timestamp;
 use crate::matching::Matcher;
 use crate::network::{Networks, Peers};
 use crate::payload::Decode;
@@ -352,6 +353,37 @@ pub struct Tls {
     pub config: Arc<ServerConfig>,
     /// Whether clients are asked for certificates.
     pub asks_for_certificates: bool,
+    /// When the certificate is valid.
+    pub validity: Validity,
+}
+
+/// When a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// From then on.
+    pub from: Timestamp,
+    /// Until then.
+    pub until: Timestamp,
+}
+
+impl Validity {
+    /// How long before its end a certificate is spoken of, unless it lives for less than three times as long.
+    const SOON: Duration = Duration::from_hours(14 * 24);
+
+    /// What is wrong with it at `now`: not yet valid, not any more, or not for long.
+    pub fn problem(&self, now: Timestamp) -> Option<String> {
+        let Self { from, until } = *self;
+        let soon = Self::SOON.min(until.since(from) / 3);
+        if until < now {
+            Some(format!("the certificate expired at {until}"))
+        } else if from > now {
+            Some(format!("the certificate is not valid before {from}"))
+        } else if until.since(now) < soon {
+            Some(format!("the certificate expires at {until}"))
+        } else {
+            None
+        }
+    }
 }
 
 /// Settings of the listeners.

@@ -74,7 +74,9 @@ impl Desk {
         let asked = self.ask().await;
         let now = self.clock.now();
         let last_reload = (*self.reloads.current()).clone();
-        let problems = self.problems(asked.as_ref(), last_reload.as_ref());
+        let mut problems = self.problems(asked.as_ref(), last_reload.as_ref());
+        let validity = rules.server.tls.as_ref().map(|tls| tls.validity);
+        problems.extend(validity.and_then(|validity| validity.problem(now)));
         let full = asked.as_ref().ok().and_then(|asked| asked.condition.full.clone());
         let ready = asked.is_ok() && full.is_none() && !self.stopping.is_cancelled();
         let (deliveries, store) = match &asked {
@@ -102,6 +104,7 @@ impl Desk {
                 findings: reload.findings,
             }),
             listening: self.listening.clone(),
+            certificate_until: validity.map(|validity| validity.until.to_string()),
             deliveries,
             store,
             resident_bytes: figures().resident,
@@ -119,11 +122,13 @@ impl Desk {
             overdue,
         } = self.ask().await?;
         let figures = figures();
+        let rules = self.live.current();
         Ok(metrics::render(&Moment {
             counts,
             condition,
             overdue,
-            generation: self.live.current().generation,
+            generation: rules.generation,
+            certificate_until: rules.server.tls.as_ref().map(|tls| tls.validity.until),
             resident: figures.resident,
             descriptors: figures.descriptors,
             cpu: figures.cpu,

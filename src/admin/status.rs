@@ -25,6 +25,8 @@ pub struct Status {
     pub last_reload: Option<Reload>,
     /// Where it listens.
     pub listening: Vec<String>,
+    /// Until when the certificate is valid; none: there is no TLS.
+    pub certificate_until: Option<String>,
     /// What waits, and what has ended; none: the store does not answer.
     pub deliveries: Option<Deliveries>,
     /// The store; none: it does not answer.

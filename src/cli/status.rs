@@ -150,6 +150,9 @@ fn text(status: &Status) -> String {
         lines.extend(reload.findings.iter().map(|finding| format!("  {finding}")));
     }
     lines.push(format!("listening: {}", status.listening.join(", ")));
+    if let Some(until) = &status.certificate_until {
+        lines.push(format!("certificate: valid until {until}"));
+    }
     if let Some(deliveries) = &status.deliveries {
         let overdue = if deliveries.overdue > 1.0 {
             format!("; the first has been due for {:.0} s", deliveries.overdue)

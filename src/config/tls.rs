@@ -5,7 +5,6 @@
 //! together with the old rules, and the findings say why.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -20,12 +19,9 @@ use x509_parser::parse_x509_certificate;
 use crate::clock::{Clock, Timestamp};
 use crate::diagnostic::Findings;
 use crate::pem;
-use crate::rules::Tls;
+use crate::rules::{Tls, Validity};
 use crate::secret::Keyring;
 use crate::yaml::Node;
-
-/// How long before its end a certificate is spoken of, unless it lives for less than three times as long.
-const SOON: Duration = Duration::from_hours(14 * 24);
 
 /// The mapping under `server.tls`.
 #[derive(Deserialize)]
@@ -68,9 +64,7 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
     });
     let ((at_cert, chain), (at_key, key)) = (cert?, key?);
     let identity = pem::identity((at_cert, &chain), (at_key, &key), findings)?;
-    if let Some(leaf) = identity.cert.first() {
-        lifetime(at_cert, leaf, Clock::system().now(), findings);
-    }
+    let validity = validity(at_cert, identity.cert.first()?, findings)?;
     if wants_clients && clients.is_none() {
         return None;
     }
@@ -92,32 +86,24 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
     Some(Tls {
         config: Arc::new(config),
         asks_for_certificates: wants_clients,
+        validity,
     })
 }
 
-/// Warns of a certificate that is not valid, or not for long any more.
-fn lifetime(node: Node<'_>, certificate: &CertificateDer<'_>, now: Timestamp, findings: &mut Findings) {
+/// When the certificate is valid; a warning where it is not, or not for long any more.
+fn validity(node: Node<'_>, certificate: &CertificateDer<'_>, findings: &mut Findings) -> Option<Validity> {
     let Ok((_, parsed)) = parse_x509_certificate(certificate) else {
         findings.push(node.error("tls", "the certificate in it cannot be read"));
-        return;
+        return None;
     };
     let validity = parsed.validity();
-    let (from, until) = (
-        Timestamp::from_seconds(validity.not_before.timestamp()),
-        Timestamp::from_seconds(validity.not_after.timestamp()),
-    );
-    let soon = SOON.min(until.since(from) / 3);
-    let message = if until < now {
-        format!("the certificate expired at {until}")
-    } else if from > now {
-        format!("the certificate is not valid before {from}")
-    } else if until.since(now) < soon {
-        format!("the certificate expires at {until}")
-    } else {
-        return;
+    let validity = Validity {
+        from: Timestamp::from_seconds(validity.not_before.timestamp()),
+        until: Timestamp::from_seconds(validity.not_after.timestamp()),
     };
-    findings.push(
-        node.warning("certificate", message)
-            .hint("a renewed one is taken up without a restart"),
-    );
+    if let Some(problem) = validity.problem(Clock::system().now()) {
+        let finding = node.warning("certificate", problem);
+        findings.push(finding.hint("a renewed one is taken up without a restart"));
+    }
+    Some(validity)
 }

@@ -3,6 +3,7 @@
 //! On: signals → rules → logs → store → sockets → dispatch → answers → "ready". Off: as `stop` says, then close the
 //! store and flush the logs. What remains is on disk.
 
+mod certificate;
 mod signals;
 mod stop;
 mod supervise;
@@ -148,6 +149,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         intake,
         room: Semaphore::new(server.max_connections),
         limiter: listen::Limiter::new(tokio::time::Instant::now()),
+        complaints: listen::Complaints::default(),
         clock: clock.clone(),
         request_timeout: server.request_timeout,
         closing: stopping.accepting.clone(),
@@ -179,7 +181,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     aside.spawn(admin::serve(doors, desk));
     let watch = watch::Watch {
         reloader: Arc::new(Reloader::new(path, Arc::clone(&live))),
-        live,
+        live: Arc::clone(&live),
         reloads,
         clock: clock.clone(),
         store: Arc::clone(&shared),
@@ -188,7 +190,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         supervised: Arc::clone(&supervised),
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
-    keep_house(&mut aside, &shared, &usage, clock, &stopping.leasing);
+    keep_house(&mut aside, &shared, &usage, live, clock, &stopping.leasing);
     report_to_supervisor(&mut aside, supervised, &shared, pulses, &stopping.accepting);
 
     let orderly = until_told(&mut signals, &mut dispatching, &reload_now).await;
@@ -215,9 +217,11 @@ fn keep_house(
     aside: &mut JoinSet<()>,
     store: &Arc<dyn Store>,
     usage: &Arc<Usage>,
+    live: Arc<Live<RuleSet>>,
     clock: Clock,
     stop: &CancellationToken,
 ) {
+    aside.spawn(certificate::run(live, clock.clone(), stop.clone()));
     aside.spawn(sweep::run(Arc::clone(store), clock, stop.clone()));
     aside.spawn(usage::run(Arc::clone(usage), Arc::clone(store), stop.clone()));
 }

@@ -113,11 +113,10 @@ where
             told = timeout(door.request_timeout, proxied::read(&mut stream, peer.address)) => told,
             () = door.last_call() => return,
         };
-        let client = peer.address.map(tracing::field::display);
         peer.address = match told {
             Ok(Ok(told)) => told,
-            Ok(Err(error)) => return tracing::info!(%error, client, "PROXY protocol"),
-            Err(_) => return tracing::info!(client, "PROXY protocol: too slow"),
+            Ok(Err(error)) => return door.complain("PROXY protocol", &error, peer.address),
+            Err(_) => return door.complain("PROXY protocol", &"too slow", peer.address),
         };
     }
     match secured {
@@ -129,7 +128,7 @@ where
 /// Accepts on one listener. Where everybody is at work, further peers wait, all but the first in the kernel's queue.
 async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
     let closing = peers.door.closing.clone();
-    let (mut failures, mut crowds) = (Complaints::default(), Complaints::default());
+    let (failures, crowds) = (Complaints::default(), Complaints::default());
     loop {
         let accepted = tokio::select! {
             accepted = pulse.beating(next(&listener)) => accepted,

@@ -32,7 +32,8 @@ pub struct Limiter {
     /// What all callers of an endpoint owe together.
     totals: Mutex<HashMap<Arc<str>, u64>>,
     clients: OnceLock<Clients>,
-    said: Mutex<Complaints>,
+    /// That somebody came too often.
+    pub complaints: Complaints,
 }
 
 impl Limiter {
@@ -42,7 +43,7 @@ impl Limiter {
             begun: now,
             totals: Mutex::default(),
             clients: OnceLock::new(),
-            said: Mutex::default(),
+            complaints: Complaints::default(),
         }
     }
 
@@ -71,12 +72,6 @@ impl Limiter {
         let owed = totals.entry(Arc::clone(&endpoint.path)).or_default();
         *owed = taken(*owed, pace, now)?;
         Ok(())
-    }
-
-    /// Whether to say so that somebody came too often, and if so, of how many it was not said since the last time.
-    pub fn note(&self, now: Instant) -> Option<u32> {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.hear(now)
     }
 }
 
@@ -225,14 +220,6 @@ mod tests {
     fn the_table_is_as_large_as_it_says() {
         assert_eq!(size_of::<Client>() * WAYS * SETS, 3 << 19);
         assert!(size_of::<Mutex<[Client; WAYS]>>() <= size_of::<Client>() * WAYS + 8);
-    }
-
-    #[test]
-    fn a_flood_is_spoken_of_once_a_second() {
-        let start = Instant::now();
-        let limiter = Limiter::new(start);
-        let said = [0, 10, 999, 1000, 1500, 2000].map(|at| limiter.note(start + Duration::from_millis(at)));
-        assert_eq!(said, [Some(0), None, None, Some(2), None, Some(1)]);
     }
 
     proptest! {

@@ -18,5 +18,6 @@ mod secure;
 
 pub use accept::serve;
 pub use bind::{Bound, bind};
+pub use complaints::Complaints;
 pub use limit::Limiter;
 pub use request::Door;

@@ -1,6 +1,7 @@
 //! From a request on the wire to what was received: route, method, size and time before anything else.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::complaints::Complaints;
 use super::connection::FIRST_WORD;
 use super::forwarded;
 use super::limit::Limiter;
@@ -50,6 +52,8 @@ pub struct Door {
     pub intake: Arc<Intake>,
     /// How often what is called.
     pub limiter: Limiter,
+    /// That somebody does not speak as is to be spoken before the first request.
+    pub complaints: Complaints,
     /// The time.
     pub clock: Clock,
     /// How long a request's head may take, again its body, and again a peer that does not read its answer.
@@ -67,6 +71,14 @@ impl Door {
     pub async fn last_call(&self) {
         self.closing.cancelled().await;
         tokio::time::sleep(FIRST_WORD).await;
+    }
+
+    /// Says what is wrong with what came of `client` before its first request; not of everybody, where they are many.
+    pub fn complain(&self, about: &'static str, error: &dyn Display, client: Option<IpAddr>) {
+        if let Some(left_out) = self.complaints.hear(Instant::now()) {
+            let client = client.map(tracing::field::display);
+            tracing::info!(%error, client, left_out, "{about}");
+        }
     }
 
     /// Answers one request that came from `peer`. It never fails: whatever goes wrong is an answer.
@@ -117,13 +129,8 @@ impl Door {
         let now = Instant::now();
         if let Err(after) = self.limiter.admit(rules, endpoint, client, now) {
             let answer = Answer::too_often(after);
-            if let Some(left_out) = self.limiter.note(now) {
-                let why = match left_out {
-                    0 => "rate limit".to_owned(),
-                    more => format!("rate limit; so were {more} others since the last such line"),
-                };
-                report::turned_away(&received.path, client, answer.status.as_u16(), &why);
-            }
+            let left_out = self.limiter.complaints.hear(now);
+            report::too_often(&received.path, client, answer.status.as_u16(), left_out);
             return Err(answer);
         }
         let room = if many { Some(self.room().await?) } else { None };

@@ -39,7 +39,7 @@ where
         {
             return tracing::debug!(%error, client, "TLS handshake");
         }
-        Ok(Err(error)) => return tracing::info!(%error, client, "TLS handshake"),
+        Ok(Err(error)) => return door.complain("TLS handshake", &error, peer.address),
         Err(_) => return tracing::debug!(client, "TLS handshake: too slow"),
     };
     let (_, session) = stream.get_ref();

@@ -120,6 +120,8 @@ pub struct Moment {
     pub overdue: Duration,
     /// The generation of the rules in force.
     pub generation: u64,
+    /// Until when the certificate is valid, where there is one.
+    pub certificate_until: Option<Timestamp>,
     /// Resident memory of the process, in bytes.
     pub resident: u64,
     /// Its open descriptors.
@@ -295,6 +297,7 @@ fn now(moment: &Moment) -> Registry {
         condition,
         overdue,
         generation,
+        certificate_until,
         ..
     } = moment;
     let mut registry = Registry::with_prefix("hookyard");
@@ -331,6 +334,13 @@ fn now(moment: &Moment) -> Registry {
         "Generation of the rules in force",
         float(*generation),
     );
+    if let Some(until) = certificate_until {
+        gauge(
+            "certificate_expiry_timestamp_seconds",
+            "Until when the certificate is valid",
+            seconds(*until),
+        );
+    }
     gauge("store_events", "Events in the store", float(counts.events));
     gauge("store_nonces", "Nonces that are remembered", float(counts.nonces));
     gauge("store_refusals", "Refusals in the ring", float(counts.refused));

@@ -213,6 +213,19 @@ pub fn turned_away(path: &str, client: Option<std::net::IpAddr>, status: u16, wh
     );
 }
 
+/// A request that came too often. It is counted; in the log it stands unless `left_out` is none, which is of how many others
+/// nothing was said since the last such line.
+pub fn too_often(path: &str, client: Option<std::net::IpAddr>, status: u16, left_out: Option<u32>) {
+    match left_out {
+        None => metrics::turned_away(status),
+        Some(0) => turned_away(path, client, status, "rate limit"),
+        Some(more) => {
+            let why = format!("rate limit; so were {more} others since the last such line");
+            turned_away(path, client, status, &why);
+        }
+    }
+}
+
 /// One attempt at one action.
 pub struct Attempt<'a> {
     /// The event.

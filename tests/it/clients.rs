@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use crate::scenario::{Answer, Daemon, Scenario, said};
+use crate::status::metrics;
 
 /// Behind a proxy on this machine, and by a unix socket.
 const RULES: &str = "
@@ -220,6 +221,12 @@ rules:
     assert_eq!(statuses("/all", &["192.0.2.9"]), [429]);
     let lines = daemon.log().matches("status=429").count();
     assert!((1..9).contains(&lines), "{}", daemon.log());
+    // They are all counted.
+    let metrics = metrics(&daemon);
+    assert!(
+        metrics.contains("\nhookyard_turned_away_total{status=\"429\"} 8\n"),
+        "{metrics}"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use serde_json::Value;
 
 use crate::scenario::{Answer, Daemon, Scenario, said};
+use crate::tls;
 
 const RULES: &str = "
 store: {path: hookyard.db}
@@ -35,6 +36,11 @@ fn ask(daemon: &Daemon, path: &str) -> (u16, String) {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// What it has counted.
+pub fn metrics(daemon: &Daemon) -> String {
+    ask(daemon, "/metrics").1
 }
 
 /// What `hookyard status` says, and its exit code.
@@ -198,7 +204,7 @@ fn what_happens_is_counted_and_every_series_is_documented() {
         403
     );
     assert_eq!(daemon.post("/nowhere").send().status, 404);
-    let metrics = || ask(&daemon, "/metrics").1;
+    let metrics = || metrics(&daemon);
     daemon.eventually("the attempts are counted", || {
         let metrics = metrics();
         metrics.contains("outcome=\"done\"") && metrics.contains("outcome=\"failed\"")
@@ -256,7 +262,8 @@ fn what_happens_is_counted_and_every_series_is_documented() {
         "counter" => format!("{name}_total"),
         _ => name.to_owned(),
     };
-    let text = text + &metrics();
+    let secured = tls::scene(&tls::pair(&tls::authority()), &tls::open("request_timeout: 20s")).start();
+    let text = text + &metrics() + &self::metrics(&secured);
     let declared = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let declared: BTreeSet<String> = declared
         .map(|line| {

@@ -175,17 +175,57 @@ fn who_does_not_shake_hands_is_cut_off() {
         drop(stream.read_to_end(&mut rest));
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
-    let mut plain = daemon.connect();
-    plain
-        .write_all(b"POST /open HTTP/1.1\r\nHost: h\r\n\r\n")
-        .unwrap();
-    let mut answer = Vec::new();
-    drop(plain.read_to_end(&mut answer));
-    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    for _ in 0..20 {
+        let mut plain = daemon.connect();
+        plain
+            .write_all(b"POST /open HTTP/1.1\r\nHost: h\r\n\r\n")
+            .unwrap();
+        let mut answer = Vec::new();
+        drop(plain.read_to_end(&mut answer));
+        assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    }
     assert_eq!(post(&mut connect(&daemon, any(&ca)).unwrap(), "/open"), "200");
     daemon.eventually("what is no handshake is noted", || {
         daemon.log().contains("TLS handshake")
     });
+    let lines = daemon.log().matches("TLS handshake").count();
+    assert!(lines < 20, "and not each for itself: {}", daemon.log());
+}
+
+#[test]
+fn the_operator_sees_until_when_the_certificate_is_valid() {
+    let ca = authority();
+    let daemon = scene(&pair(&ca), &open("request_timeout: 20s")).start();
+    let check = |arguments: &[&str]| {
+        let output = daemon.scenario.hookyard(&[&["status"], arguments].concat());
+        (output.status.code(), said(&output))
+    };
+    let rules = ["--rules", "rules.yaml"];
+    let (_, text) = check(&rules);
+    assert!(text.contains("certificate: valid until 4096-01-01T"), "{text}");
+    assert_eq!(
+        check(&["--rules", "rules.yaml", "--check"]),
+        (Some(0), "well\n".into())
+    );
+    // One for three months that ends in a week.
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let now = time::OffsetDateTime::now_utc();
+    (params.not_before, params.not_after) = (now - time::Duration::days(83), now + time::Duration::days(7));
+    let ending = signed(&ca, &params);
+    std::fs::write(daemon.folder().join("key.pem"), &ending.key).unwrap();
+    std::fs::write(daemon.folder().join("cert.pem"), &ending.cert).unwrap();
+    daemon.eventually("it is in force, and not well", || {
+        let (code, text) = check(&["--rules", "rules.yaml", "--check"]);
+        code == Some(1) && text.contains("the certificate expires at ")
+    });
+    let metrics = crate::status::metrics(&daemon);
+    let until = params.not_after.unix_timestamp();
+    assert!(
+        metrics.contains(&format!(
+            "\nhookyard_certificate_expiry_timestamp_seconds {until}.0\n"
+        )),
+        "{metrics}"
+    );
 }
 
 /// Points a link elsewhere, as certbot does.

@@ -1,0 +1,97 @@
+//! Says aloud, day by day, that the certificate is about to expire: it is told at the start and at a reload, and between
+//! them may be months.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::clock::{Clock, Timestamp};
+use crate::live::Live;
+use crate::rules::RuleSet;
+
+/// How often it is said.
+const EVERY: Duration = Duration::from_hours(24);
+
+/// Looks until `stop`.
+pub async fn run(live: Arc<Live<RuleSet>>, clock: Clock, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+        look(&live.current(), clock.now());
+    }
+}
+
+/// Says what is wrong with the certificate at `now`.
+fn look(rules: &RuleSet, now: Timestamp) {
+    let validity = rules.server.tls.as_ref().map(|tls| tls.validity);
+    if let Some(problem) = validity.and_then(|validity| validity.problem(now)) {
+        warn!(key = "server.tls.cert", "{problem}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+    use crate::config;
+    use crate::rules::Validity;
+
+    /// A log in memory.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Log {
+        fn lines(&self) -> usize {
+            let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            String::from_utf8_lossy(&said)
+                .matches("the certificate expires at")
+                .count()
+        }
+    }
+
+    fn rules(folder: &std::path::Path) -> RuleSet {
+        let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(folder.join("cert.pem"), pair.cert.pem()).unwrap();
+        std::fs::write(folder.join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+        let rules = "server: {tls: {cert: cert.pem, key: key.pem}}\nrules: []\n".to_owned();
+        config::load_text(&folder.join("rules.yaml"), rules, Vec::new())
+            .unwrap()
+            .rules
+    }
+
+    #[test]
+    fn it_is_spoken_of_from_two_weeks_before_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rules = rules(folder.path());
+        let day = Duration::from_hours(24);
+        let from = Timestamp::EPOCH;
+        let until = from.plus(90 * day);
+        rules.server.tls.as_mut().unwrap().validity = Validity { from, until };
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        let _here = tracing::subscriber::set_default(subscriber.finish());
+        let said = [75, 76, 77, 78].map(|days| {
+            look(&rules, from.plus(days * day));
+            log.lines()
+        });
+        assert_eq!(said, [0, 0, 1, 2]);
+    }
+}
