@@ -1,13 +1,15 @@
 //! What a supervisor sees and gives: the daemon's notifications, its watchdog, the sockets that it hands over.
 
-use std::io::ErrorKind;
-use std::net::{Ipv6Addr, TcpListener};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::scenario::{Answer, Daemon, PATIENCE, Scenario, Sending, eventually};
+use crate::tls;
 
 const RULES: &str = "rules:\n  - {name: a, endpoint: /a, verify: none, actions: [append: a.jsonl]}\n  \
      - {name: b, endpoint: /b, verify: none, actions: [run: [./wait.sh]]}\n";
@@ -191,29 +193,9 @@ fn all_sockets_that_are_handed_over_are_served_and_no_command_gets_them() {
     let tcp = tcp.or_else(|_| TcpListener::bind("127.0.0.1:0")).unwrap();
     let unix = UnixListener::bind(folder.join("http.sock")).unwrap();
     let address = tcp.local_addr().unwrap();
-    // They stay open here, as they do with systemd, and arrive as the descriptors 3 and 4.
-    let handed = |socket: OwnedFd| Stdio::from(socket);
-    let give = "exec env LISTEN_FDS=2 LISTEN_PID=$$ \"$@\" 3<&0 4<&1 </dev/null >/dev/null";
-    let start = |log: &str| {
-        let daemon = Scenario::new()
-            .through(&["sh", "-c", give, "sh"])
-            .command(&["serve", "rules.yaml"])
-            .current_dir(&folder)
-            .stdin(handed(tcp.try_clone().unwrap().into()))
-            .stdout(handed(unix.try_clone().unwrap().into()))
-            .stderr(std::fs::File::create(folder.join(log)).unwrap())
-            .spawn();
-        Handed(daemon.unwrap())
-    };
+    let start = |log: &str| Handed::start(&folder, &tcp, &unix, log);
     let daemon = start("log.1");
-    let over_unix = || {
-        let mut stream = UnixStream::connect(folder.join("http.sock"))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        std::io::Write::write_all(&mut stream, &Sending::to(address, "POST", "/").json("{}").bytes())?;
-        let mut head = [0; 12];
-        std::io::Read::read_exact(&mut stream, &mut head)?;
-        std::io::Result::Ok(String::from_utf8_lossy(&head).into_owned())
-    };
+    let over_unix = || over_unix(&folder.join("http.sock"));
     let post = || Sending::to(address, "POST", "/").json("{}").send();
     assert_eq!(post().outcome(), (200, "accepted".into()));
     assert_eq!(over_unix().unwrap(), "HTTP/1.1 200");
@@ -230,9 +212,9 @@ fn all_sockets_that_are_handed_over_are_served_and_no_command_gets_them() {
     // And who has given up by then has not come in vain.
     let large = format!("{{\"x\": \"{}\"}}", "y".repeat(100_000));
     for _ in 0..20 {
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
         let event = Sending::to(address, "POST", "/").json(&large).bytes();
-        std::io::Write::write_all(&mut stream, &event).unwrap();
+        stream.write_all(&event).unwrap();
     }
     std::thread::sleep(Duration::from_millis(300));
     let daemon = start("log.2");
@@ -249,10 +231,63 @@ fn all_sockets_that_are_handed_over_are_served_and_no_command_gets_them() {
     daemon.stop();
 }
 
+#[test]
+fn of_the_sockets_that_are_handed_over_tcp_is_served_with_tls() {
+    let authority = tls::authority();
+    let rules = "server: {listen: systemd, tls: {cert: cert.pem, key: key.pem}}\nrules: [{name: all, endpoint: /, verify: none, actions: [append: done]}]\n";
+    let scenario = tls::scene(&tls::pair(&authority), rules);
+    let folder = scenario.folder().to_owned();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let unix = UnixListener::bind(folder.join("http.sock")).unwrap();
+    let daemon = Handed::start(&folder, &tcp, &unix, "log");
+    let socket = || {
+        let socket = TcpStream::connect(tcp.local_addr().unwrap()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    };
+    let mut secured = tls::secured(socket(), tls::any(&authority)).unwrap();
+    assert_eq!(tls::post(&mut secured, "/"), "200");
+    let mut plain = socket();
+    let event = Sending::to(tcp.local_addr().unwrap(), "POST", "/").json("{}");
+    plain.write_all(&event.bytes()).unwrap();
+    let mut answer = Vec::new();
+    drop(plain.read_to_end(&mut answer));
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    assert_eq!(over_unix(&folder.join("http.sock")).unwrap(), "HTTP/1.1 200");
+    daemon.stop();
+}
+
+/// How a request by the unix socket is answered.
+fn over_unix(socket: &Path) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let event = Sending::to(([127, 0, 0, 1], 0).into(), "POST", "/").json("{}");
+    stream.write_all(&event.bytes())?;
+    let mut head = [0; 12];
+    stream.read_exact(&mut head)?;
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
 /// A daemon that was handed its sockets; killed if its test does not stop it.
 struct Handed(std::process::Child);
 
 impl Handed {
+    /// Starts one on the rules in `folder`. The sockets stay open here, as they do with systemd, and arrive as the
+    /// descriptors 3 and 4.
+    fn start(folder: &Path, tcp: &TcpListener, unix: &UnixListener, log: &str) -> Self {
+        let handed = |socket: OwnedFd| Stdio::from(socket);
+        let give = "exec env LISTEN_FDS=2 LISTEN_PID=$$ \"$@\" 3<&0 4<&1 </dev/null >/dev/null";
+        let daemon = Scenario::new()
+            .through(&["sh", "-c", give, "sh"])
+            .command(&["serve", "rules.yaml"])
+            .current_dir(folder)
+            .stdin(handed(tcp.try_clone().unwrap().into()))
+            .stdout(handed(unix.try_clone().unwrap().into()))
+            .stderr(std::fs::File::create(folder.join(log)).unwrap())
+            .spawn();
+        Self(daemon.unwrap())
+    }
+
     /// Stops it in order.
     fn stop(mut self) {
         let pid = self.0.id().to_string();
