@@ -14,6 +14,8 @@
 //!                            account network pem pulse socket
 //! ```
 //!
+//! [`acme`] stands aside: it sees to the certificate that `listen` shows.
+//!
 //! Data flows one way. A request becomes a [`verify::Received`]; a verification proves it or refuses it; decoded it
 //! is a [`payload::Event`]; [`matching`] says which rules want it; [`store`] writes event, replay memory and
 //! deliveries in one durable transaction, and then the sender is answered. From the queue, [`pipeline::Dispatch`]
@@ -52,6 +54,7 @@ pub mod template;
 pub mod units;
 pub mod yaml;
 
+pub mod acme;
 pub mod act;
 pub mod matching;
 pub mod payload;

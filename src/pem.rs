@@ -1,14 +1,62 @@
 //! Certificates and keys as PEM files hold them, read at load, so that what is wrong with a file is a finding.
 
+use std::time::Duration;
+
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use x509_parser::parse_x509_certificate;
 
+use crate::clock::Timestamp;
 use crate::diagnostic::Findings;
 use crate::secret::{Keyring, Secret, source_of};
 use crate::yaml::Node;
+
+/// When a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// From then on.
+    pub from: Timestamp,
+    /// Until then.
+    pub until: Timestamp,
+}
+
+impl Validity {
+    /// How long before its end a certificate is spoken of, unless it lives for less than six times as long.
+    const SOON: Duration = Duration::from_hours(14 * 24);
+
+    /// When this certificate is valid; none if it cannot be read.
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let (_, parsed) = parse_x509_certificate(certificate).ok()?;
+        let validity = parsed.validity();
+        Some(Self {
+            from: Timestamp::from_seconds(validity.not_before.timestamp()),
+            until: Timestamp::from_seconds(validity.not_after.timestamp()),
+        })
+    }
+
+    /// For how long in all.
+    pub fn lifetime(&self) -> Duration {
+        self.until.since(self.from)
+    }
+
+    /// What is wrong with it at `now`: not yet valid, not any more, or not for long.
+    pub fn problem(&self, now: Timestamp) -> Option<String> {
+        let Self { from, until } = *self;
+        let soon = Self::SOON.min(self.lifetime() / 6);
+        if until < now {
+            Some(format!("the certificate expired at {until}"))
+        } else if from > now {
+            Some(format!("the certificate is not valid before {from}"))
+        } else if until.since(now) < soon {
+            Some(format!("the certificate expires at {until}"))
+        } else {
+            None
+        }
+    }
+}
 
 /// The bytes of the file that a node names: `file.pem`, or as a secret is named. The file is watched from now on.
 /// `private` says whether it is anybody's business.

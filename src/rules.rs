@@ -13,11 +13,13 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 use rustls::ServerConfig;
 use serde::Deserialize;
 
+use crate::acme::Acme;
 use crate::act::{Action, Retry};
 use crate::clock::Timestamp;
 use crate::matching::Matcher;
 use crate::network::{Networks, Peers};
 use crate::payload::Decode;
+use crate::pem::Validity;
 use crate::socket::Access;
 use crate::store::{Debounce, Overlap, Room, Settings};
 use crate::template::Template;
@@ -353,35 +355,49 @@ pub struct Tls {
     pub config: Arc<ServerConfig>,
     /// Whether clients are asked for certificates.
     pub asks_for_certificates: bool,
-    /// When the certificate is valid.
-    pub validity: Validity,
+    /// Where the certificate comes from.
+    pub origin: Origin,
 }
 
-/// When a certificate is valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    /// From then on.
-    pub from: Timestamp,
-    /// Until then.
-    pub until: Timestamp,
+/// Where a certificate comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// From files; and when it is valid.
+    Files(Validity),
+    /// An authority issues it.
+    Acme(Acme),
 }
 
-impl Validity {
-    /// How long before its end a certificate is spoken of, unless it lives for less than three times as long.
-    const SOON: Duration = Duration::from_hours(14 * 24);
+impl Tls {
+    /// What says how the authority is asked, if one is.
+    pub fn acme(&self) -> Option<&Acme> {
+        match &self.origin {
+            Origin::Files(_) => None,
+            Origin::Acme(acme) => Some(acme),
+        }
+    }
 
-    /// What is wrong with it at `now`: not yet valid, not any more, or not for long.
+    /// Until when the certificate is valid; none: there is none yet.
+    pub fn until(&self) -> Option<Timestamp> {
+        match &self.origin {
+            Origin::Files(validity) => Some(validity.until),
+            Origin::Acme(acme) => acme.issued.validity().map(|validity| validity.until),
+        }
+    }
+
+    /// What is wrong with the certificate at `now`.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
-        let Self { from, until } = *self;
-        let soon = Self::SOON.min(until.since(from) / 3);
-        if until < now {
-            Some(format!("the certificate expired at {until}"))
-        } else if from > now {
-            Some(format!("the certificate is not valid before {from}"))
-        } else if until.since(now) < soon {
-            Some(format!("the certificate expires at {until}"))
-        } else {
-            None
+        match &self.origin {
+            Origin::Files(validity) => validity.problem(now),
+            Origin::Acme(acme) => acme.issued.problem(now),
+        }
+    }
+
+    /// Goes on with what was issued under the rules before.
+    pub fn succeed(&mut self, before: &Self) {
+        if let (Origin::Acme(acme), Some(before)) = (&mut self.origin, before.acme()) {
+            acme.issued = Arc::clone(&before.issued);
+            Arc::make_mut(&mut self.config).cert_resolver = Arc::clone(&before.issued) as _;
         }
     }
 }

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::STORE_LIMIT;
 use super::process::figures;
-use super::status::{Deliveries, Reload, Rules, Status, Store as StoreStatus};
+use super::status::{Certificate, Deliveries, Reload, Rules, Status, Store as StoreStatus};
 use crate::clock::{Clock, Timestamp};
 use crate::live::Live;
 use crate::report::metrics::{self, Moment};
-use crate::rules::RuleSet;
+use crate::rules::{RuleSet, Tls};
 use crate::store::{Condition, Counts, Room, Store};
 
 /// For how long the first delivery in the queue may have been due before that is a problem: a minute of work for others
@@ -75,8 +75,8 @@ impl Desk {
         let now = self.clock.now();
         let last_reload = (*self.reloads.current()).clone();
         let mut problems = self.problems(asked.as_ref(), last_reload.as_ref());
-        let validity = rules.server.tls.as_ref().map(|tls| tls.validity);
-        problems.extend(validity.and_then(|validity| validity.problem(now)));
+        let tls = rules.server.tls.as_ref();
+        problems.extend(tls.and_then(|tls| tls.problem(now)));
         let full = asked.as_ref().ok().and_then(|asked| asked.condition.full.clone());
         let ready = asked.is_ok() && full.is_none() && !self.stopping.is_cancelled();
         let (deliveries, store) = match &asked {
@@ -104,7 +104,7 @@ impl Desk {
                 findings: reload.findings,
             }),
             listening: self.listening.clone(),
-            certificate_until: validity.map(|validity| validity.until.to_string()),
+            certificate: tls.map(certificate),
             deliveries,
             store,
             resident_bytes: figures().resident,
@@ -123,12 +123,14 @@ impl Desk {
         } = self.ask().await?;
         let figures = figures();
         let rules = self.live.current();
+        let acme = rules.server.tls.as_ref().and_then(Tls::acme);
         Ok(metrics::render(&Moment {
             counts,
             condition,
             overdue,
             generation: rules.generation,
-            certificate_until: rules.server.tls.as_ref().map(|tls| tls.validity.until),
+            certificate_until: rules.server.tls.as_ref().and_then(Tls::until),
+            certificates: acme.map(|acme| acme.issued.standing()),
             resident: figures.resident,
             descriptors: figures.descriptors,
             cpu: figures.cpu,
@@ -223,6 +225,18 @@ impl Desk {
             nonces: counts.nonces,
             refusals: counts.refused,
         }
+    }
+}
+
+fn certificate(tls: &Tls) -> Certificate {
+    let standing = tls.acme().map(|acme| acme.issued.standing());
+    Certificate {
+        until: tls.until().map(|until| until.to_string()),
+        renewal: standing
+            .as_ref()
+            .and_then(|standing| standing.next)
+            .map(|next| next.to_string()),
+        failure: standing.and_then(|standing| standing.failure),
     }
 }
 

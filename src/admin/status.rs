@@ -25,8 +25,8 @@ pub struct Status {
     pub last_reload: Option<Reload>,
     /// Where it listens.
     pub listening: Vec<String>,
-    /// Until when the certificate is valid; none: there is no TLS.
-    pub certificate_until: Option<String>,
+    /// The certificate; none: there is no TLS.
+    pub certificate: Option<Certificate>,
     /// What waits, and what has ended; none: the store does not answer.
     pub deliveries: Option<Deliveries>,
     /// The store; none: it does not answer.
@@ -50,6 +50,17 @@ pub struct Rules {
     pub count: usize,
     /// On how many endpoints.
     pub endpoints: usize,
+}
+
+/// The certificate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Until when it is valid; none: there is none yet.
+    pub until: Option<String>,
+    /// When an authority is asked for the next; none: it is being asked, or the certificate comes from files.
+    pub renewal: Option<String>,
+    /// Why that was in vain the last time, if it was.
+    pub failure: Option<String>,
 }
 
 /// A reload.

@@ -150,8 +150,16 @@ fn text(status: &Status) -> String {
         lines.extend(reload.findings.iter().map(|finding| format!("  {finding}")));
     }
     lines.push(format!("listening: {}", status.listening.join(", ")));
-    if let Some(until) = &status.certificate_until {
-        lines.push(format!("certificate: valid until {until}"));
+    if let Some(certificate) = &status.certificate {
+        let until = &certificate.until;
+        let valid = until
+            .as_ref()
+            .map_or_else(|| "none yet".to_owned(), |until| format!("valid until {until}"));
+        lines.push(format!("certificate: {valid}"));
+        let renewal = certificate.renewal.iter();
+        lines.extend(renewal.map(|at| format!("  the authority is asked at {at}")));
+        let failure = certificate.failure.iter();
+        lines.extend(failure.map(|why| format!("  it was asked in vain: {why}")));
     }
     if let Some(deliveries) = &status.deliveries {
         let overdue = if deliveries.overdue > 1.0 {

@@ -4,6 +4,7 @@
 //! `document` is the file's shape, `compile` its meaning, `reload` what puts the next one in force. This is the
 //! only reader of the environment.
 
+mod acme;
 mod admin;
 mod agreement;
 mod compile;

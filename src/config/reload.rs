@@ -125,6 +125,9 @@ impl Reloader {
             Ok(loaded) => {
                 let mut rules = loaded.rules;
                 rules.generation = current.generation + 1;
+                if let (Some(tls), Some(before)) = (&mut rules.server.tls, &current.server.tls) {
+                    tls.succeed(before);
+                }
                 let restart = restart_needed(&current, &rules);
                 *refused = None;
                 drop(self.live.replace(rules));

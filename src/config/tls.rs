@@ -2,24 +2,24 @@
 //!
 //! The files are read at load and watched like secrets. A renewed pair is in force with the reload that it causes, for the
 //! connections that come then; one that does not load, or whose halves do not belong together, keeps the old one in force
-//! together with the old rules, and the findings say why.
+//! together with the old rules, and the findings say why. Or an authority issues the certificate: `acme`.
 
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use x509_parser::parse_x509_certificate;
 
-use crate::clock::{Clock, Timestamp};
+use crate::acme;
+use crate::clock::Clock;
 use crate::diagnostic::Findings;
-use crate::pem;
-use crate::rules::{Tls, Validity};
+use crate::pem::{self, Validity};
+use crate::rules::{Origin, Tls};
 use crate::secret::Keyring;
 use crate::yaml::Node;
 
@@ -31,6 +31,7 @@ struct Fields {
     cert: Option<IgnoredAny>,
     key: Option<IgnoredAny>,
     client_ca: Option<IgnoredAny>,
+    acme: Option<IgnoredAny>,
 }
 
 /// Reads `server.tls`.
@@ -41,15 +42,11 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
         return None;
     }
     let _shape: Fields = node.read(findings)?;
-    for key in ["cert", "key"] {
-        findings.extend(node.missing(key));
-    }
     // One and all, that no fault hides another.
-    let mut read = |key: &str| {
-        let node = node.given(key)?;
-        Some((node, pem::file(node, key == "key", keyring, findings)?))
-    };
-    let (cert, key, client_ca) = (read("cert"), read("key"), read("client_ca"));
+    let certified = certified(node, keyring, findings);
+    let client_ca = node
+        .given("client_ca")
+        .and_then(|node| Some((node, pem::file(node, false, keyring, findings)?)));
     let wants_clients = node.given("client_ca").is_some();
     let clients = client_ca.and_then(|(node, ca)| {
         let roots = pem::roots(node, &ca, findings)?;
@@ -62,9 +59,7 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
             .map_err(|error| findings.push(node.error("tls", format!("it cannot be used: {error}"))))
             .ok()
     });
-    let ((at_cert, chain), (at_key, key)) = (cert?, key?);
-    let identity = pem::identity((at_cert, &chain), (at_key, &key), findings)?;
-    let validity = validity(at_cert, identity.cert.first()?, findings)?;
+    let (resolver, origin) = certified?;
     if wants_clients && clients.is_none() {
         return None;
     }
@@ -81,25 +76,56 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
         Some(clients) => builder.with_client_cert_verifier(clients),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    let mut config = builder.with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if matches!(origin, Origin::Acme(_)) {
+        // Last: who speaks anything else besides is no authority.
+        config.alpn_protocols.push(acme::PROTOCOL.to_vec());
+    }
     Some(Tls {
         config: Arc::new(config),
         asks_for_certificates: wants_clients,
-        validity,
+        origin,
     })
+}
+
+/// Where the certificate comes from: `cert` with its `key`, or `acme`.
+fn certified(
+    node: Node<'_>,
+    keyring: &Keyring,
+    findings: &mut Findings,
+) -> Option<(Arc<dyn ResolvesServerCert>, Origin)> {
+    if let Some(at_acme) = node.given("acme") {
+        for key in ["cert", "key"] {
+            if let Some(place) = node.get(key) {
+                findings.push(place.error("tls", format!("either `acme` or `{key}`")));
+            }
+        }
+        let acme = super::acme::compile(at_acme, keyring, findings)?;
+        return Some((Arc::clone(&acme.issued) as _, Origin::Acme(acme)));
+    }
+    for key in ["cert", "key"] {
+        findings.extend(node.missing(key));
+    }
+    let mut read = |key: &str| {
+        let node = node.given(key)?;
+        Some((node, pem::file(node, key == "key", keyring, findings)?))
+    };
+    let (cert, key) = (read("cert"), read("key"));
+    let ((at_cert, chain), (at_key, key)) = (cert?, key?);
+    let identity = pem::identity((at_cert, &chain), (at_key, &key), findings)?;
+    let validity = validity(at_cert, identity.cert.first()?, findings)?;
+    Some((
+        Arc::new(SingleCertAndKey::from(identity)),
+        Origin::Files(validity),
+    ))
 }
 
 /// When the certificate is valid; a warning where it is not, or not for long any more.
 fn validity(node: Node<'_>, certificate: &CertificateDer<'_>, findings: &mut Findings) -> Option<Validity> {
-    let Ok((_, parsed)) = parse_x509_certificate(certificate) else {
+    let Some(validity) = Validity::of(certificate) else {
         findings.push(node.error("tls", "the certificate in it cannot be read"));
         return None;
-    };
-    let validity = parsed.validity();
-    let validity = Validity {
-        from: Timestamp::from_seconds(validity.not_before.timestamp()),
-        until: Timestamp::from_seconds(validity.not_after.timestamp()),
     };
     if let Some(problem) = validity.problem(Clock::system().now()) {
         let finding = node.warning("certificate", problem);

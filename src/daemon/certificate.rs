@@ -27,9 +27,8 @@ pub async fn run(live: Arc<Live<RuleSet>>, clock: Clock, stop: CancellationToken
 
 /// Says what is wrong with the certificate at `now`.
 fn look(rules: &RuleSet, now: Timestamp) {
-    let validity = rules.server.tls.as_ref().map(|tls| tls.validity);
-    if let Some(problem) = validity.and_then(|validity| validity.problem(now)) {
-        warn!(key = "server.tls.cert", "{problem}");
+    if let Some(problem) = rules.server.tls.as_ref().and_then(|tls| tls.problem(now)) {
+        warn!(key = "server.tls", "{problem}");
     }
 }
 
@@ -40,7 +39,8 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::rules::Validity;
+    use crate::pem::Validity;
+    use crate::rules::Origin;
 
     /// A log in memory.
     #[derive(Clone, Default)]
@@ -83,7 +83,7 @@ mod tests {
         let day = Duration::from_hours(24);
         let from = Timestamp::EPOCH;
         let until = from.plus(90 * day);
-        rules.server.tls.as_mut().unwrap().validity = Validity { from, until };
+        rules.server.tls.as_mut().unwrap().origin = Origin::Files(Validity { from, until });
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());

@@ -27,6 +27,7 @@ use tracing::{info, warn};
 use self::signals::{Signal, Signals};
 use self::stop::Stopping;
 use self::supervise::Supervised;
+use crate::acme::{Bell, Keeper};
 use crate::act::Actor;
 use crate::admin::{self, Desk};
 use crate::clock::Clock;
@@ -37,7 +38,7 @@ use crate::live::Live;
 use crate::pipeline::{Aftermath, Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
 use crate::pulse::Pulse;
 use crate::report::{self, metrics};
-use crate::rules::{RuleSet, StoreSettings};
+use crate::rules::{RuleSet, StoreSettings, Tls};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
@@ -167,6 +168,13 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     answering.spawn(listen::serve(listeners, door, connections, over));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
+    let renewing = Arc::new(Bell::default());
+    let folder = store_path.parent().unwrap_or(Path::new("")).join("acme");
+    let (keeper, rules) = (
+        Keeper::new(folder, clock.clone(), Arc::clone(&renewing)),
+        Arc::clone(&live),
+    );
+    aside.spawn(keeper.run(move || rules.current().server.tls.as_ref().and_then(Tls::acme).cloned()));
     let desk = Arc::new(Desk {
         path: path.to_owned(),
         live: Arc::clone(&live),
@@ -188,6 +196,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
         now: Arc::clone(&reload_now),
         learnt,
         supervised: Arc::clone(&supervised),
+        renewing,
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
     keep_house(&mut aside, &shared, &usage, live, clock, &stopping.leasing);

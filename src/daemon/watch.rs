@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::supervise::{self, Supervised};
+use crate::acme::Bell;
 use crate::admin::LastReload;
 use crate::clock::Clock;
 use crate::config::{Cause, Reload, Reloader};
@@ -53,6 +54,8 @@ pub struct Watch {
     pub learnt: mpsc::Receiver<Relearn>,
     /// Is told what became of it.
     pub supervised: Arc<Supervised>,
+    /// Rung when the rules are others: for the certificate, too, others may be asked for.
+    pub renewing: Arc<Bell>,
 }
 
 impl Watch {
@@ -91,6 +94,7 @@ impl Watch {
             };
             if let Reload::InForce { rules, .. } = &outcome {
                 self.store.adopt(rules.store.settings);
+                self.renewing.ring(asked);
             }
             report(&outcome);
             self.remember(&outcome);

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -12,6 +12,7 @@ use super::connection;
 use super::patience::Patient;
 use super::request::{Door, Peer};
 use super::second;
+use crate::acme::PROTOCOL;
 use crate::verify::Certificate;
 
 /// Serves one connection to its end.
@@ -28,7 +29,7 @@ where
         () = door.last_call() => return,
     };
     let client = peer.address.map(tracing::field::display);
-    let stream = match handshake {
+    let mut stream = match handshake {
         Ok(Ok(stream)) => stream,
         // Whoever looks whether somebody listens, every minute of the day.
         Ok(Err(error))
@@ -43,6 +44,11 @@ where
         Err(_) => return tracing::debug!(client, "TLS handshake: too slow"),
     };
     let (_, session) = stream.get_ref();
+    if session.alpn_protocol() == Some(PROTOCOL) {
+        // It has seen what it came for (RFC 8737 §3): nothing is said on that connection.
+        stream.shutdown().await.ok();
+        return;
+    }
     let chain = session.peer_certificates().unwrap_or_default();
     peer.certificate = chain.first().and_then(|leaf| Certificate::of(leaf)).map(Arc::new);
     if session.alpn_protocol() == Some(b"h2") {

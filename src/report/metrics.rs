@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::acme::Standing;
 use crate::clock::Timestamp;
 use crate::rules::RuleSet;
 use crate::store::{Condition, Counts};
@@ -122,6 +123,8 @@ pub struct Moment {
     pub generation: u64,
     /// Until when the certificate is valid, where there is one.
     pub certificate_until: Option<Timestamp>,
+    /// How it stands with an authority, where one is asked.
+    pub certificates: Option<Standing>,
     /// Resident memory of the process, in bytes.
     pub resident: u64,
     /// Its open descriptors.
@@ -298,6 +301,7 @@ fn now(moment: &Moment) -> Registry {
         overdue,
         generation,
         certificate_until,
+        certificates,
         ..
     } = moment;
     let mut registry = Registry::with_prefix("hookyard");
@@ -322,6 +326,13 @@ fn now(moment: &Moment) -> Registry {
         "When a rule was last given an event",
         latest,
     );
+    if let Some(standing) = certificates {
+        let orders = Family::<Outcome, Counter>::default();
+        for (outcome, count) in [("issued", standing.issued), ("failed", standing.failed)] {
+            orders.get_or_create(&Outcome { outcome }).inc_by(count);
+        }
+        registry.register("certificate_orders", "Certificates asked for, by outcome", orders);
+    }
     let mut gauge =
         |name: &str, help: &str, value: f64| registry.register(name, help, ConstGauge::new(value));
     gauge(

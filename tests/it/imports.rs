@@ -27,22 +27,26 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("matching", &["verify", "payload"]),
     ("store", &["verify"]),
     ("act", &["verify", "payload"]),
-    ("report", &["verify", "store", "rules"]),
-    ("rules", &["verify", "payload", "matching", "store", "act"]),
+    ("acme", &["verify", "act"]),
+    ("report", &["verify", "store", "acme", "rules"]),
+    (
+        "rules",
+        &["verify", "payload", "matching", "store", "act", "acme"],
+    ),
     (
         "pipeline",
         &["verify", "payload", "matching", "store", "act", "report", "rules"],
     ),
     (
         "config",
-        &["verify", "payload", "matching", "store", "act", "rules"],
+        &["verify", "payload", "matching", "store", "act", "acme", "rules"],
     ),
     ("admin", &["store", "report", "rules"]),
-    ("listen", &["verify", "pipeline", "report", "rules"]),
+    ("listen", &["verify", "acme", "pipeline", "report", "rules"]),
     (
         "daemon",
         &[
-            "verify", "store", "act", "report", "rules", "pipeline", "config", "admin", "listen",
+            "verify", "store", "act", "acme", "report", "rules", "pipeline", "config", "admin", "listen",
         ],
     ),
     (

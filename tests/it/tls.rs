@@ -198,6 +198,73 @@ fn who_does_not_shake_hands_is_cut_off() {
 }
 
 #[test]
+fn what_cannot_be_asked_of_an_authority_is_found() {
+    let found = |acme: &str| {
+        let rules = format!("server: {{tls: {acme}}}\nrules: []\n");
+        let output = Scenario::new().rules(&rules).hookyard(&["check", "rules.yaml"]);
+        (output.status.code(), said(&output))
+    };
+    for (acme, expected) in [
+        ("{acme: yes please}", "`acme` is a mapping"),
+        ("{acme: {agree_tos: true}}", "`domains` is missing"),
+        (
+            "{acme: {domains: [], agree_tos: true}}",
+            "a certificate is for 1 to 100 names",
+        ),
+        (
+            "{acme: {domains: a.test}}",
+            "the authority issues nothing unless its terms are agreed to",
+        ),
+        (
+            "{acme: {domains: a.test, agree_tos: false}}",
+            "write `agree_tos: true`",
+        ),
+        (
+            "{acme: {domains: '*.a.test', agree_tos: true}}",
+            "a wildcard cannot be proved",
+        ),
+        (
+            "{acme: {domains: 192.0.2.7, agree_tos: true}}",
+            "a name, not an address",
+        ),
+        (
+            "{acme: {domains: a.test, agree_tos: true, contact: ops}}",
+            "a contact is an address of mail",
+        ),
+        (
+            "{acme: {domains: a.test, agree_tos: true, directory: 'http://a.test'}}",
+            "an `https` URL",
+        ),
+        (
+            "{acme: {domains: a.test, agree_tos: true, ca: none.pem}}",
+            "cannot read",
+        ),
+        (
+            "{acme: {domains: a.test, agree_tos: true, eab: {kid: x}}}",
+            "`key` is missing",
+        ),
+        (
+            "{acme: {domains: a.test, agree_tos: true, eab: {kid: x, key: '???'}}}",
+            "the key is not base64url",
+        ),
+        (
+            "{acme: {domains: a.test, agree_tos: true, domain: b.test}}",
+            "did you mean `domains`",
+        ),
+        (
+            "{cert: cert.pem, acme: {domains: a.test, agree_tos: true}}",
+            "either `acme` or `cert`",
+        ),
+    ] {
+        let (code, text) = found(acme);
+        assert!(code == Some(1) && text.contains(expected), "{acme}: {text}");
+        assert!(text.contains("rules.yaml:1:"), "{text}");
+    }
+    let (code, text) = found("{acme: {domains: [a.test, A.test], agree_tos: true}}");
+    assert!(code == Some(0) && text.contains("stands there twice"), "{text}");
+}
+
+#[test]
 fn the_operator_sees_until_when_the_certificate_is_valid() {
     let ca = authority();
     let daemon = scene(&pair(&ca), &open("request_timeout: 20s")).start();

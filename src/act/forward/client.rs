@@ -22,6 +22,7 @@ use crate::act::forward::dial::{Dial, Resolver};
 use crate::act::forward::guard::NotPublic;
 use crate::act::forward::proxy::Proxy;
 use crate::act::forward::route::Route;
+use crate::act::forward::tls::Tls;
 
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -167,6 +168,15 @@ impl Client {
     /// A client that goes straight to its target and trusts what the system trusts.
     pub fn new() -> io::Result<Self> {
         Ok(System::new()?.client(&Route::default()))
+    }
+
+    /// A client that goes straight to its target and trusts these roots alone; or as [`Self::new`], if there are none.
+    pub fn trusting(roots: Option<Arc<RootCertStore>>) -> io::Result<Self> {
+        let route = Route {
+            tls: roots.map(Tls::trusting),
+            ..Route::default()
+        };
+        Ok(System::new()?.client(&route))
     }
 
     /// Makes one request.

@@ -1,0 +1,148 @@
+//! What handshakes are answered with: the certificate in use, and, to the authority, the answers to its questions.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::PROTOCOL;
+use crate::clock::Timestamp;
+use crate::live::Live;
+use crate::pem::Validity;
+
+/// What was issued. It outlives the rules, and every configuration of the listeners looks here.
+#[derive(Debug)]
+pub struct Issued {
+    held: Live<Option<Held>>,
+    answers: Mutex<HashMap<String, Arc<CertifiedKey>>>,
+    standing: Mutex<Standing>,
+}
+
+/// A certificate in use.
+#[derive(Clone)]
+pub struct Held {
+    /// The chain, with its key.
+    pub key: Arc<CertifiedKey>,
+    /// When it is valid.
+    pub validity: Validity,
+    /// The names that it is for.
+    pub names: BTreeSet<String>,
+    /// Under which name it is kept: whose it is, and what for.
+    pub kept_as: String,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held")
+            .field("names", &self.names)
+            .field("validity", &self.validity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How it stands with asking.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// When the authority is asked next; none: it is being asked.
+    pub next: Option<Timestamp>,
+    /// Why it was in vain the last time, if it was.
+    pub failure: Option<String>,
+    /// How many certificates were issued since the start.
+    pub issued: u64,
+    /// How many attempts at that were in vain.
+    pub failed: u64,
+}
+
+impl Default for Issued {
+    fn default() -> Self {
+        Self {
+            held: Live::new(None),
+            answers: Mutex::default(),
+            standing: Mutex::default(),
+        }
+    }
+}
+
+impl Issued {
+    /// The certificate in use.
+    pub fn held(&self) -> Arc<Option<Held>> {
+        self.held.current()
+    }
+
+    /// When that is valid.
+    pub fn validity(&self) -> Option<Validity> {
+        self.held.current().as_ref().as_ref().map(|held| held.validity)
+    }
+
+    /// How it stands with asking for one.
+    pub fn standing(&self) -> Standing {
+        self.stand().clone()
+    }
+
+    /// What is wrong at `now`.
+    pub fn problem(&self, now: Timestamp) -> Option<String> {
+        let problem = match self.validity() {
+            None => "there is no certificate yet".to_owned(),
+            Some(validity) => validity.problem(now)?,
+        };
+        Some(match &self.stand().failure {
+            Some(failure) => format!("{problem}: {failure}"),
+            None => problem,
+        })
+    }
+
+    /// Puts a certificate in use, for the handshakes that come then.
+    pub(super) fn put(&self, held: Held) {
+        drop(self.held.replace(Some(held)));
+    }
+
+    /// Changes how it stands.
+    pub(super) fn note(&self, change: impl FnOnce(&mut Standing)) {
+        change(&mut self.stand());
+    }
+
+    /// Answers the authority's question about `name` for as long as what is returned lives.
+    pub(super) fn answer(&self, name: &str, answer: CertifiedKey) -> Answering<'_> {
+        self.answers().insert(name.to_owned(), Arc::new(answer));
+        Answering {
+            issued: self,
+            name: name.to_owned(),
+        }
+    }
+
+    fn stand(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, HashMap<String, Arc<CertifiedKey>>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ResolvesServerCert for Issued {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Who offers that protocol and no other is the authority (RFC 8737 §3).
+        let mut protocols = hello.alpn().into_iter().flatten();
+        if protocols.next() == Some(PROTOCOL) && protocols.next().is_none() {
+            let name = hello.server_name()?.to_ascii_lowercase();
+            return self.answers().get(&name).cloned();
+        }
+        let held = self.held.current();
+        held.as_ref().as_ref().map(|held| Arc::clone(&held.key))
+    }
+}
+
+/// An answer, while it is given.
+#[derive(Debug)]
+pub(super) struct Answering<'i> {
+    issued: &'i Issued,
+    name: String,
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.issued.answers().remove(&self.name);
+    }
+}

@@ -1,0 +1,99 @@
+//! When the authority is asked: early enough, not all daemons at once, and not again and again where it is in vain.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::clock::Timestamp;
+use crate::pem::Validity;
+
+/// How long after an attempt that the authority did not hear of another follows; twice as long after every further one.
+const PAUSE: Duration = Duration::from_mins(1);
+/// The same where the authority has refused: of those it hears five an hour (Let's Encrypt's "failed authorizations").
+const REFUSED_PAUSE: Duration = Duration::from_mins(15);
+/// The longest pause.
+const MAX_PAUSE: Duration = Duration::from_hours(6);
+/// The longest that an authority may ask to be left alone.
+const MAX_RESPITE: Duration = Duration::from_hours(24);
+
+/// A number from 0 to 1 that is always the same for this certificate and different for another: who asks at another time
+/// after each start never asks at the same time as all others.
+pub(super) fn fraction(certificate: &[u8]) -> f64 {
+    let digest = Sha256::digest(certificate);
+    let (high, low) = (digest.first().copied(), digest.get(1).copied());
+    (f64::from(high.unwrap_or_default()) * 256.0 + f64::from(low.unwrap_or_default())) / 65536.0
+}
+
+/// When to renew if the authority does not say: when a third of the lifetime is left, or up to a thirtieth before.
+pub(super) fn usual(validity: Validity, fraction: f64) -> Timestamp {
+    let lifetime = validity.lifetime();
+    validity
+        .from
+        .plus((lifetime * 2 / 3).saturating_sub((lifetime / 30).mul_f64(fraction)))
+}
+
+/// When to renew within the window that the authority has suggested (RFC 9773 §4.2), and not in the last tenth of the lifetime.
+pub(super) fn suggested(
+    validity: Validity,
+    (start, end): (Timestamp, Timestamp),
+    fraction: f64,
+) -> Timestamp {
+    let latest = validity.from.plus(validity.lifetime() * 9 / 10);
+    start.plus(end.since(start).mul_f64(fraction)).min(latest)
+}
+
+/// How long to wait after so many attempts in vain: one at least.
+pub(super) fn pause(failures: u32, refused: bool, respite: Option<Duration>) -> Duration {
+    let first = if refused { REFUSED_PAUSE } else { PAUSE };
+    let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    let pause = first.saturating_mul(doubled).min(MAX_PAUSE);
+    pause.max(respite.unwrap_or_default().min(MAX_RESPITE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn days(days: u32) -> Timestamp {
+        Timestamp::EPOCH.plus(DAY * days)
+    }
+
+    #[test]
+    fn it_is_renewed_when_a_third_of_its_life_is_left_or_a_little_earlier() {
+        let validity = Validity {
+            from: days(0),
+            until: days(90),
+        };
+        assert_eq!(usual(validity, 0.0), days(60));
+        assert_eq!(usual(validity, 1.0), days(57));
+        let window = (days(50), days(52));
+        assert_eq!(suggested(validity, window, 0.5), days(51));
+        // Nonsense is not believed.
+        assert_eq!(suggested(validity, (days(200), days(300)), 0.5), days(81));
+        assert_eq!(suggested(validity, (days(52), days(50)), 0.5), days(52));
+    }
+
+    #[test]
+    fn a_certificate_has_its_own_fraction() {
+        let all: Vec<f64> = (0..100_u8).map(|number| fraction(&[number])).collect();
+        assert!(
+            all.iter().all(|fraction| (0.0..1.0).contains(fraction)),
+            "{all:?}"
+        );
+        assert!(all.iter().any(|fraction| *fraction < 0.2) && all.iter().any(|fraction| *fraction > 0.8));
+    }
+
+    #[test]
+    fn attempts_in_vain_become_rare() {
+        let minutes = |failures, refused| pause(failures, refused, None).as_secs() / 60;
+        assert_eq!(
+            [1, 2, 3, 9, 40].map(|failures| minutes(failures, false)),
+            [1, 2, 4, 256, 360]
+        );
+        assert_eq!([1, 2, 6].map(|failures| minutes(failures, true)), [15, 30, 360]);
+        let asked = |hours| pause(1, true, Some(Duration::from_hours(hours))).as_secs() / 3600;
+        assert_eq!((asked(2), asked(1000)), (2, 24));
+    }
+}

@@ -1,0 +1,235 @@
+//! `server.tls.acme`: which authority is asked for a certificate, for what, and as whom.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use http::Uri;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use sha2::{Digest, Sha256};
+
+use crate::acme::{Acme, Eab, Issued, Settings};
+use crate::diagnostic::Findings;
+use crate::pem;
+use crate::secret::{Keyring, Secret};
+use crate::yaml::Node;
+
+/// `directory`: Let's Encrypt (<https://letsencrypt.org/docs/acme-protocol-updates/>).
+const DEFAULT_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+/// How many names a certificate may have; Let's Encrypt's bound.
+const MAX_DOMAINS: usize = 100;
+
+/// The mapping under `acme`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: its place is needed")]
+struct Fields {
+    domains: Option<IgnoredAny>,
+    agree_tos: Option<bool>,
+    contact: Option<IgnoredAny>,
+    directory: Option<String>,
+    ca: Option<IgnoredAny>,
+    eab: Option<IgnoredAny>,
+}
+
+/// The mapping under `eab`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: its place is needed")]
+struct EabFields {
+    kid: Option<String>,
+    key: Option<IgnoredAny>,
+}
+
+/// Reads `acme`.
+pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option<Acme> {
+    if !node.is_mapping() {
+        let finding = node.error("acme", "`acme` is a mapping");
+        findings.push(finding.hint("write `acme: {domains: [hooks.example.org], agree_tos: true}`"));
+        return None;
+    }
+    let fields: Fields = node.read(findings)?;
+    let before = findings.errors();
+    let mut digest = Sha256::new();
+    let domains = domains(node, findings);
+    if fields.agree_tos != Some(true) {
+        let place = node.get("agree_tos").unwrap_or(node);
+        let finding = place.error(
+            "acme",
+            "the authority issues nothing unless its terms are agreed to",
+        );
+        findings.push(finding.hint("read them, and write `agree_tos: true`"));
+    }
+    let mut contact = Vec::new();
+    for item in node
+        .given("contact")
+        .map(|list| list.one_or_many())
+        .unwrap_or_default()
+    {
+        match item.as_str().map(address) {
+            Some(Some(address)) => contact.push(address),
+            _ => findings.push(item.error("acme", "a contact is an address of mail, `ops@example.org`")),
+        }
+    }
+    let directory = fields.directory.unwrap_or_else(|| DEFAULT_DIRECTORY.to_owned());
+    let is_https = |uri: &Uri| uri.scheme_str() == Some("https") && uri.host().is_some();
+    if !directory.parse().is_ok_and(|uri| is_https(&uri)) {
+        let place = node.get("directory").unwrap_or(node);
+        findings.push(place.error("acme", "a directory is an `https` URL"));
+    }
+    let roots = node.given("ca").and_then(|ca| {
+        let file = pem::file(ca, false, keyring, findings)?;
+        digest.update(Sha256::digest(file.expose()));
+        pem::roots(ca, &file, findings).map(Arc::new)
+    });
+    let eab = node.given("eab").and_then(|eab| binding(eab, keyring, findings));
+    if findings.errors() > before {
+        return None;
+    }
+    for text in domains.iter().chain(&contact).chain([&directory]) {
+        digest.update(Sha256::digest(text));
+    }
+    if let Some(eab) = &eab {
+        digest.update(Sha256::digest(&eab.kid));
+        digest.update(Sha256::digest(eab.key.expose()));
+    }
+    Some(Acme {
+        settings: Arc::new(Settings {
+            directory,
+            domains,
+            contact,
+            roots,
+            eab,
+            digest: digest.finalize().into(),
+        }),
+        issued: Arc::new(Issued::default()),
+    })
+}
+
+/// Reads `domains`.
+fn domains(node: Node<'_>, findings: &mut Findings) -> BTreeSet<String> {
+    let Some(list) = node.given("domains") else {
+        findings.extend(node.missing("domains"));
+        return BTreeSet::new();
+    };
+    let items = list.one_or_many();
+    if items.is_empty() || items.len() > MAX_DOMAINS {
+        findings.push(list.error("acme", format!("a certificate is for 1 to {MAX_DOMAINS} names")));
+    }
+    let mut domains = BTreeSet::new();
+    for item in items {
+        match item.as_str().ok_or("a name is text").and_then(domain) {
+            Ok(domain) => {
+                if !domains.insert(domain) {
+                    findings.push(item.warning("acme", "this name stands there twice"));
+                }
+            }
+            Err(message) => findings.push(item.error("acme", message)),
+        }
+    }
+    domains
+}
+
+/// A name as a certificate holds it: in lower case, and in ASCII (RFC 8555 §7.1.4).
+fn domain(text: &str) -> Result<String, &'static str> {
+    if text.contains('*') {
+        return Err("a wildcard cannot be proved by tls-alpn-01: name each host");
+    }
+    if text.parse::<IpAddr>().is_ok() {
+        return Err("a name, not an address");
+    }
+    if !text.is_ascii() {
+        return Err("a name in ASCII: `xn--…` for others");
+    }
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        let plain = bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+        plain && (1..=63).contains(&bytes.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if text.len() <= 253 && text.contains('.') && text.split('.').all(is_label) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("it is no name of a host, like `hooks.example.org`")
+    }
+}
+
+/// An address of mail as a URL (RFC 6068), if it is one.
+fn address(text: &str) -> Option<String> {
+    let text = text.strip_prefix("mailto:").unwrap_or(text);
+    let (name, host) = text.split_once('@')?;
+    let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic());
+    let plain = is_plain(name) && is_plain(host) && !host.contains('@') && !text.contains([',', '?', '%']);
+    plain.then(|| format!("mailto:{text}"))
+}
+
+/// Reads `eab`.
+fn binding(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option<Eab> {
+    if !node.is_mapping() {
+        let finding = node.error("acme", "`eab` is a mapping");
+        findings.push(finding.hint("write `eab: {kid: …, key: env:EAB_KEY}`, both as the authority says"));
+        return None;
+    }
+    let fields: EabFields = node.read(findings)?;
+    for key in ["kid", "key"] {
+        findings.extend(node.missing(key));
+    }
+    let place = node.given("key")?;
+    let text = keyring.read(place, findings)?;
+    // Some authorities show it with padding.
+    let text = text.expose().trim_ascii();
+    let end = text
+        .iter()
+        .rposition(|byte| *byte != b'=')
+        .map_or(0, |last| last + 1);
+    let key = text.get(..end).and_then(|text| BASE64URL_NOPAD.decode(text).ok());
+    let Some(key) = key.filter(|key| !key.is_empty()) else {
+        findings.push(place.error("acme", "the key is not base64url"));
+        return None;
+    };
+    Some(Eab {
+        kid: fields.kid?,
+        key: Secret::new(key),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_that_a_certificate_can_be_for() {
+        assert_eq!(domain("Hooks.Example.ORG").as_deref(), Ok("hooks.example.org"));
+        for wrong in [
+            "*.example.org",
+            "192.0.2.7",
+            "::1",
+            "localhost",
+            "example.org.",
+            "a..b",
+            "-a.b",
+            "a_b.c",
+            "bücher.example",
+            "example.org:443",
+            "https://example.org",
+            "",
+        ] {
+            assert!(domain(wrong).is_err(), "{wrong}");
+        }
+        let long = format!("{}.org", "a".repeat(64));
+        assert!(domain(&long).is_err());
+    }
+
+    #[test]
+    fn a_contact_is_an_address_of_mail() {
+        for good in ["ops@example.org", "mailto:ops@example.org"] {
+            assert_eq!(address(good).as_deref(), Some("mailto:ops@example.org"));
+        }
+        for wrong in ["ops", "@x", "a@", "a b@c", "a@b@c", "a@b?bcc=c", "a@b,c@d"] {
+            assert_eq!(address(wrong), None, "{wrong}");
+        }
+    }
+}
