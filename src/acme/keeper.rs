@@ -25,6 +25,9 @@ const LOOK_EVERY: Duration = Duration::from_hours(1);
 /// How often the authority is asked when it would have the certificate renewed, at most and at least.
 const ASK_EVERY: (Duration, Duration) = (Duration::from_hours(1), Duration::from_hours(24));
 
+/// How much is told of what an authority says, in characters.
+const MAX_MESSAGE: usize = 1000;
+
 /// Rung when the rules are others.
 #[derive(Debug, Default)]
 pub struct Bell {
@@ -97,7 +100,7 @@ impl Keeper {
     }
 
     /// Does what is to be done now; says how long to rest.
-    async fn look(&mut self, acme: &Acme) -> Duration {
+    pub(super) async fn look(&mut self, acme: &Acme) -> Duration {
         let Acme { settings, issued } = acme;
         if self.digest != settings.digest {
             self.digest = settings.digest;
@@ -192,7 +195,10 @@ impl Keeper {
     }
 
     /// Remembers that an attempt was in vain.
-    fn in_vain(&mut self, acme: &Acme, failure: Failure) {
+    fn in_vain(&mut self, acme: &Acme, mut failure: Failure) {
+        if let Some((end, _)) = failure.message.char_indices().nth(MAX_MESSAGE) {
+            failure.message.truncate(end);
+        }
         self.failures = self.failures.saturating_add(1);
         let pause = pause(self.failures, failure.refused, failure.respite);
         let next = self.clock.now().plus(pause);

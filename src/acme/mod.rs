@@ -10,6 +10,8 @@ mod keeper;
 mod order;
 mod schedule;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod vault;
 mod way;
 

@@ -1,0 +1,321 @@
+//! What the keeper does about what an authority says; real ones are met by `.ci/acme`.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use time::OffsetDateTime;
+
+use super::vault::Vault;
+use super::{Acme, Bell, Issued, Keeper, Settings};
+use crate::clock::{Clock, Timestamp};
+
+const DAY: Duration = Duration::from_hours(24);
+
+type Signer = CertifiedIssuer<'static, KeyPair>;
+
+/// An authority that knows an account, says when to renew, and issues nothing.
+struct Authority {
+    directory: String,
+    signer: Signer,
+    /// What was asked: path and, of what was signed, the payload.
+    asked: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+/// What it answers to an order, and whether it says when to renew.
+#[derive(Clone)]
+struct Manner {
+    order: &'static str,
+    window: Option<(Timestamp, Timestamp)>,
+}
+
+impl Authority {
+    fn new(manner: Manner) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let signer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let own = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let own = own.signed_by(&key, &signer).unwrap();
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.der().clone()], der)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("https://{}", listener.local_addr().unwrap());
+        let asked = Arc::<Mutex<Vec<(String, Value)>>>::default();
+        let (directory, heard, config) = (format!("{base}/dir"), Arc::clone(&asked), Arc::new(config));
+        std::thread::spawn(move || {
+            for socket in listener.incoming() {
+                let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+                let mut stream = StreamOwned::new(session, socket.unwrap());
+                // A client that is gone is no fault of the test.
+                drop(converse(&mut stream, &base, &manner, &heard));
+            }
+        });
+        Self {
+            directory,
+            signer,
+            asked,
+        }
+    }
+
+    /// The paths that were asked for, and the payload of the last order.
+    fn asked(&self) -> (Vec<String>, Value) {
+        let asked = self.asked.lock().unwrap();
+        let mut orders = asked.iter().rev().filter(|(path, _)| path == "/order");
+        let last = orders.next().map(|(_, payload)| payload.clone());
+        let paths = asked.iter().map(|(path, _)| path.clone()).collect();
+        (paths, last.unwrap_or_default())
+    }
+}
+
+/// One request and its answer.
+fn converse(
+    stream: &mut StreamOwned<ServerConnection, std::net::TcpStream>,
+    base: &str,
+    manner: &Manner,
+    heard: &Mutex<Vec<(String, Value)>>,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(&mut *stream);
+    let (mut line, mut length) = (String::new(), 0);
+    reader.read_line(&mut line)?;
+    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    loop {
+        line.clear();
+        reader.read_line(&mut line)?;
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let signed: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let payload = signed["payload"].as_str().unwrap_or_default();
+    let payload = BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap();
+    let payload = serde_json::from_slice(&payload).unwrap_or_default();
+    heard.lock().unwrap().push((path.clone(), payload));
+    let (status, body) = match path.as_str() {
+        "/dir" => {
+            let mut directory = json!({
+                "newNonce": format!("{base}/nonce"), "newAccount": format!("{base}/account"),
+                "newOrder": format!("{base}/order"), "revokeCert": format!("{base}/revoke"),
+                "keyChange": format!("{base}/key"),
+            });
+            if manner.window.is_some() {
+                directory["renewalInfo"] = format!("{base}/renewal").into();
+            }
+            ("200 OK", directory.to_string())
+        }
+        "/nonce" => ("200 OK", String::new()),
+        "/account" => ("201 Created", json!({"status": "valid"}).to_string()),
+        "/order" => manner
+            .order
+            .split_once('\n')
+            .map(|(status, body)| (status, body.to_owned()))
+            .unwrap(),
+        path if path.starts_with("/renewal/") => {
+            let (start, end) = manner.window.unwrap();
+            let window = json!({"start": start.to_string(), "end": end.to_string()});
+            ("200 OK", json!({"suggestedWindow": window}).to_string())
+        }
+        _ => ("404 Not Found", String::new()),
+    };
+    let kind = if body.starts_with('{') {
+        "application/json"
+    } else {
+        "text/html"
+    };
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nReplay-Nonce: bm9uY2U\r\nRetry-After: 7200\r\nLocation: {base}/account/1\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )?;
+    stream.flush()?;
+    stream.conn.send_close_notify();
+    stream.flush()
+}
+
+const REFUSED: &str = "403 Forbidden\n{\"type\": \"urn:ietf:params:acme:error:rejectedIdentifier\", \"detail\": \"not for you\"}";
+
+/// A daemon's keeper with a certificate of 90 days in its vault, that many days after it was issued.
+struct Scene {
+    authority: Authority,
+    keeper: Keeper,
+    acme: Acme,
+    clock: Clock,
+    /// When the certificate was issued.
+    issued: Timestamp,
+    folder: TempDir,
+}
+
+impl Scene {
+    fn new(order: &'static str, window: Option<(u32, u32)>, age: u32) -> Self {
+        let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
+        let issued = Timestamp::from_seconds(now.unix_timestamp());
+        let window = window.map(|(start, end)| (issued.plus(DAY * start), issued.plus(DAY * end)));
+        let authority = Authority::new(Manner { order, window });
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.signer.der().clone()).unwrap();
+        let settings = Settings {
+            directory: authority.directory.clone(),
+            domains: BTreeSet::from(["a.test".to_owned()]),
+            contact: Vec::new(),
+            roots: Some(Arc::new(roots)),
+            eab: None,
+            digest: [1; 32],
+        };
+        let mut params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (now, now + time::Duration::days(90));
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &authority.signer).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let pem = format!("{}{}", key.serialize_pem(), certificate.pem());
+        let inside = folder.path().join("acme");
+        Vault::new(inside.clone())
+            .keep_certificate(&settings, &pem)
+            .unwrap();
+        let clock = Clock::manual(issued.plus(DAY * age));
+        Self {
+            keeper: Keeper::new(inside, clock.clone(), Arc::new(Bell::default())),
+            acme: Acme {
+                settings: Arc::new(settings),
+                issued: Arc::new(Issued::default()),
+            },
+            authority,
+            clock,
+            issued,
+            folder,
+        }
+    }
+
+    /// In how many days from when it was issued the authority is asked next.
+    fn next(&self) -> f64 {
+        let next = self.acme.issued.standing().next.unwrap();
+        next.since(self.issued).as_secs_f64() / DAY.as_secs_f64()
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_is_in_force_at_once_and_renewed_when_the_authority_says_so() {
+    let mut scene = Scene::new(REFUSED, Some((20, 22)), 1);
+    scene.keeper.look(&scene.acme).await;
+    assert_eq!(scene.acme.issued.problem(scene.clock.now()), None);
+    assert!((20.0..22.0).contains(&scene.next()), "{}", scene.next());
+    // It is not asked again at every look.
+    let asked = scene.authority.asked().0.len();
+    scene.keeper.look(&scene.acme).await;
+    assert_eq!(scene.authority.asked().0.len(), asked);
+    // Then it is told which certificate the new one takes the place of, but not twice.
+    scene.clock.advance(21 * DAY);
+    scene.keeper.look(&scene.acme).await;
+    let (_, order) = scene.authority.asked();
+    assert_eq!(order["identifiers"], json!([{"type": "dns", "value": "a.test"}]));
+    assert!(order["replaces"].as_str().unwrap().contains('.'), "{order}");
+    scene.clock.advance(DAY);
+    scene.keeper.look(&scene.acme).await;
+    let (_, order) = scene.authority.asked();
+    assert_eq!(
+        (&order["replaces"], scene.acme.issued.standing().failed),
+        (&Value::Null, 2)
+    );
+}
+
+#[tokio::test]
+async fn where_it_does_not_say_so_a_third_of_the_life_is_left() {
+    let mut scene = Scene::new(REFUSED, None, 1);
+    scene.keeper.look(&scene.acme).await;
+    assert!((57.0..=60.0).contains(&scene.next()), "{}", scene.next());
+    scene.clock.advance(60 * DAY);
+    scene.keeper.look(&scene.acme).await;
+    let standing = scene.acme.issued.standing();
+    let failure = standing.failure.unwrap();
+    assert!(failure.contains("not for you"), "{failure}");
+    // It is still in force, and no problem yet; in its last days it is.
+    let problem = |days: u32| scene.acme.issued.problem(scene.issued.plus(DAY * days));
+    assert_eq!(problem(70), None);
+    assert!(problem(80).unwrap().contains("expires at") && problem(80).unwrap().contains("not for you"));
+}
+
+#[tokio::test]
+async fn an_authority_that_would_be_left_alone_is() {
+    let mut scene = Scene::new("503 Busy\n<html>later</html>", None, 61);
+    scene.keeper.look(&scene.acme).await;
+    scene.keeper.look(&scene.acme).await;
+    let standing = scene.acme.issued.standing();
+    let failure = standing.failure.unwrap();
+    assert!(failure.ends_with("/order: HTTP 503"), "{failure}");
+    // It said two hours; of itself it would be a minute.
+    let next = standing.next.unwrap();
+    assert_eq!(next.since(scene.clock.now()), Duration::from_hours(2));
+    assert_eq!(standing.failed, 1);
+    // Other settings are tried at once.
+    let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
+    settings.digest = [2; 32];
+    scene.keeper.look(&scene.acme).await;
+    assert_eq!(scene.acme.issued.standing().failed, 2);
+}
+
+#[tokio::test]
+async fn a_kept_certificate_for_other_names_is_not_taken() {
+    let mut scene = Scene::new(REFUSED, None, 1);
+    let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
+    settings.domains.insert("b.test".to_owned());
+    scene.keeper.look(&scene.acme).await;
+    let problem = scene.acme.issued.problem(scene.clock.now()).unwrap();
+    assert!(
+        problem.starts_with("there is no certificate yet: ") && problem.contains("not for you"),
+        "{problem}"
+    );
+    let (_, order) = scene.authority.asked();
+    assert_eq!(order["identifiers"][1]["value"], "b.test");
+}
+
+#[tokio::test]
+async fn half_a_file_is_no_certificate_and_nobody_is_shown_what_stands_there() {
+    let scene = Scene::new(REFUSED, None, 1);
+    let Scene { acme, .. } = &scene;
+    let vault = Vault::new(scene.folder.path().join("acme"));
+    let kept = std::fs::read_dir(scene.folder.path().join("acme"))
+        .unwrap()
+        .next()
+        .unwrap();
+    let path = kept.unwrap().path();
+    let whole = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    for end in [
+        0,
+        100,
+        whole.find("-----BEGIN CERTIFICATE").unwrap(),
+        whole.len() - 100,
+    ] {
+        std::fs::write(&path, whole.get(..end).unwrap()).unwrap();
+        let error = vault.certificate(&acme.settings).unwrap_err().to_string();
+        assert!(
+            error.starts_with("it is not PEM") || error.starts_with("there is no "),
+            "{error}"
+        );
+    }
+    std::fs::write(&path, whole).unwrap();
+    assert!(vault.certificate(&acme.settings).unwrap().is_some());
+}
