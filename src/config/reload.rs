@@ -5,13 +5,19 @@
 //! later. Two reloads never run at once.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Attempt, attempt, environment, fingerprint, read, sha256};
+use crate::clock::{Clock, Timestamp};
 use crate::diagnostic::{Finding, Findings};
 use crate::live::Live;
 use crate::rules::RuleSet;
+
+/// How long a file must not have been written to before it is read because time has passed: an editor writes it in pieces.
+const REST: Duration = Duration::from_millis(200);
 
 /// What became of a reload.
 #[derive(Debug)]
@@ -91,6 +97,9 @@ impl Reloader {
     /// files and compiles: not for an async worker.
     pub fn reload(&self, cause: Cause) -> Reload {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if cause == Cause::Time && is_being_written(&self.path) {
+            return Reload::Unchanged;
+        }
         let current = self.live.current();
         let asked = cause == Cause::Operator;
         let text = match read(&self.path) {
@@ -149,6 +158,16 @@ impl Reloader {
     }
 }
 
+/// Whether somebody may be in the middle of writing the file: then it is looked at later, or because it changes again.
+fn is_being_written(path: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(path) else {
+        return false;
+    };
+    let seconds = Timestamp::from_seconds(metadata.mtime());
+    let fraction = Duration::from_nanos(u64::try_from(metadata.mtime_nsec()).unwrap_or_default());
+    Clock::system().now().distance(seconds.plus(fraction)) < REST
+}
+
 /// The old set stays; it is said again only to who asks.
 fn keep(refused: &mut Option<Refused>, now: Refused, findings: Findings, asked: bool) -> Reload {
     let known = refused.as_ref().is_some_and(|before| before.said == now.said);
@@ -187,4 +206,26 @@ fn restart_needed(old: &RuleSet, new: &RuleSet) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(key, changed)| changed.then_some(key))
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load;
+
+    #[test]
+    fn what_is_being_written_is_not_read_because_time_has_passed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.yaml");
+        std::fs::write(&path, "rules: []\n").unwrap();
+        let rules = load(&path, environment()).unwrap().rules;
+        let reloader = Reloader::new(&path, Arc::new(Live::new(rules)));
+        // As an editor leaves it for a moment.
+        std::fs::write(&path, "").unwrap();
+        assert!(matches!(reloader.reload(Cause::Time), Reload::Unchanged));
+        assert!(matches!(reloader.reload(Cause::Operator), Reload::Kept(_)));
+        std::fs::write(&path, "server: {max_body: 1KiB}\nrules: []\n").unwrap();
+        std::thread::sleep(REST * 2);
+        assert!(matches!(reloader.reload(Cause::Time), Reload::InForce { .. }));
+    }
 }
