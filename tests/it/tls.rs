@@ -18,8 +18,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use tokio::task::JoinSet;
 
@@ -450,68 +449,6 @@ fn what_is_wrong_with_a_certificate_is_found() {
             "{tls}: {status:?} {said}"
         );
     }
-}
-
-/// What a client of this name presents.
-fn presenting(ca: &Authority, clients: &Authority, name: &str) -> ClientConfig {
-    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    let own = signed(clients, &params);
-    let mut roots = RootCertStore::empty();
-    roots.add(ca.der().clone()).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let builder = builder.with_protocol_versions(rustls::ALL_VERSIONS).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
-    builder
-        .with_root_certificates(roots)
-        .with_client_auth_cert(vec![own.der], key)
-        .unwrap()
-}
-
-#[test]
-fn a_sender_is_known_by_its_certificate() {
-    let [ca, clients, others] = [authority(), authority(), authority()];
-    let rules = "
-server: {listen: 127.0.0.1:0, tls: {cert: cert.pem, key: key.pem, client_ca: clients.pem}}
-rules:
-  - {name: ci, endpoint: /ci, verify: {client_cert: {san: ci.internal}}, actions: [append: ci.jsonl]}
-  - {name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}
-";
-    let daemon = scene(&pair(&ca), rules)
-        .file("clients.pem", clients.pem())
-        .start();
-    let mut known = connect(&daemon, presenting(&ca, &clients, "ci.internal")).unwrap();
-    assert_eq!(post(&mut known, "/ci"), "200");
-    let mut other = connect(&daemon, presenting(&ca, &clients, "web.internal")).unwrap();
-    assert_eq!(
-        (post(&mut other, "/ci"), post(&mut other, "/open")),
-        ("403".into(), "200".into())
-    );
-    let mut without = connect(&daemon, any(&ca)).unwrap();
-    assert_eq!(
-        (post(&mut without, "/ci"), post(&mut without, "/open")),
-        ("403".into(), "200".into())
-    );
-    // Signed by nobody that is trusted: the handshake fails, with TLS 1.3 at the first answer.
-    let stranger = connect(&daemon, presenting(&ca, &others, "ci.internal"));
-    let sent = stranger.and_then(|mut stream| {
-        stream.write_all(b"POST /ci HTTP/1.1\r\nHost: h\r\n\r\n")?;
-        stream.read(&mut [0; 1])
-    });
-    assert!(sent.is_err() || matches!(sent, Ok(0)), "{sent:?}");
-    daemon.eventually("the log says why", || {
-        let log = daemon.log();
-        log.contains("the certificate of the client is not asked for")
-            && log.contains("the client has presented no certificate")
-            && log.contains("TLS handshake")
-    });
-    // Without an authority nobody could ever present one.
-    let alone = rules.replace(", client_ca: clients.pem", "");
-    let output = scene(&pair(&ca), &alone).hookyard(&["check", "rules.yaml"]);
-    let said = said(&output);
-    assert!(
-        said.contains("nobody is asked for the certificate that `/ci` wants"),
-        "{said}"
-    );
 }
 
 #[test]
