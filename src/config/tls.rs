@@ -139,7 +139,7 @@ fn certified(
     ))
 }
 
-/// When the certificate is valid; a warning where it is not, or not for long any more.
+/// When the certificate is valid; a warning where it is not, or not for long any more, or not for servers at all.
 fn validity(node: Node<'_>, certificate: &CertificateDer<'_>, findings: &mut Findings) -> Option<Validity> {
     let Some(validity) = Validity::of(certificate) else {
         findings.push(node.error("tls", "the certificate in it cannot be read"));
@@ -148,6 +148,11 @@ fn validity(node: Node<'_>, certificate: &CertificateDer<'_>, findings: &mut Fin
     if let Some(problem) = validity.problem(Clock::system().now()) {
         let finding = node.warning("certificate", problem);
         findings.push(finding.hint("a renewed one is taken up without a restart"));
+    }
+    if !pem::is_for_servers(certificate) {
+        let message = "the certificate is not for servers: its extended key usage leaves out `serverAuth`";
+        let finding = node.warning("certificate", message);
+        findings.push(finding.hint("senders refuse it; ask the authority for one of a server"));
     }
     Some(validity)
 }

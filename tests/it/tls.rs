@@ -451,6 +451,81 @@ fn what_is_wrong_with_a_certificate_is_found() {
     }
 }
 
+/// A key of a kind that nobody here understands, by `openssl genpkey -algorithm ed448`.
+const ED448: &str = "-----BEGIN PRIVATE KEY-----\n\
+MEcCAQAwBQYDK2VxBDsEOeZf6yjj6fAOVZrEu5mohe0Al+MAGndCas4t0rJiX2kI\n\
+gFaYdN4VYzSlONubZ7aAh8WomKlbh8MSEw==\n\
+-----END PRIVATE KEY-----\n\n";
+
+#[test]
+fn a_certificate_in_another_form_or_order_is_told_what_would_help() {
+    let ca = authority();
+    let one = pair(&ca);
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "a client");
+    let (root, other) = (ca.pem(), signed(&ca, &params));
+    let found = |tls: &str| {
+        let scenario = Scenario::new()
+            .file("cert.pem", &one.cert)
+            .file("key.pem", &one.key)
+            .file("other.pem", &other.cert)
+            .file("other.key", &other.key)
+            .file("chain.pem", format!("{}{root}", one.cert))
+            .file("turned.pem", format!("{root}{}", one.cert))
+            .file("broken.pem", format!("{}{}{root}", one.cert, other.cert))
+            .file("mark.pem", format!("\u{feff}{}", one.cert))
+            .file("mark.key", format!("\u{feff}{}", one.key))
+            .file("ed448.key", ED448)
+            .file("locked.key", one.key.replace("PRIVATE", "ENCRYPTED PRIVATE"))
+            .rules(&format!("server: {{tls: {tls}}}\nrules: []\n"));
+        std::fs::write(scenario.folder().join("cert.der"), &one.der).unwrap();
+        let output = scenario.hookyard(&["check", "rules.yaml"]);
+        (output.status.code(), said(&output))
+    };
+    // One of them is that everybody can read the key.
+    let fine = "rules.yaml loads: 0 endpoints, 0 rules, 1 warning\n";
+    for (tls, code, expected) in [
+        ("{cert: chain.pem, key: key.pem}", 0, fine),
+        ("{cert: mark.pem, key: mark.key, client_ca: mark.pem}", 0, fine),
+        (
+            "{cert: turned.pem, key: key.pem}",
+            1,
+            "it fits certificate 2 in that file",
+        ),
+        (
+            "{cert: broken.pem, key: key.pem}",
+            0,
+            "the chain in it breaks off: certificate 1 was signed by",
+        ),
+        (
+            "{cert: other.pem, key: other.key}",
+            0,
+            "the certificate is not for servers",
+        ),
+        ("{cert: cert.der, key: key.pem}", 1, "it is DER, not PEM"),
+        (
+            "{cert: cert.pem, key: key.pem, client_ca: cert.der}",
+            1,
+            "openssl x509 -inform der",
+        ),
+        (
+            "{cert: cert.pem, key: locked.key}",
+            1,
+            "the private key in it is encrypted",
+        ),
+        ("{cert: cert.pem, key: ed448.key}", 1, "RSA of 2048 to 8192 bits"),
+    ] {
+        let (status, said) = found(tls);
+        assert!(
+            said.contains(expected) && status == Some(code),
+            "{tls}: {status:?} {said}"
+        );
+    }
+}
+
 #[test]
 fn the_proxy_protocol_comes_before_tls() {
     let ca = authority();
