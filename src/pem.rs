@@ -1,12 +1,13 @@
 //! Certificates and keys as PEM files hold them, read at load, so that what is wrong with a file is a finding.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys, RootCertStore};
 use x509_parser::parse_x509_certificate;
 
 use crate::clock::Timestamp;
@@ -80,21 +81,31 @@ pub fn file(node: Node<'_>, private: bool, keyring: &Keyring, findings: &mut Fin
     }
 }
 
+/// What a file holds, without the byte order mark that some editors of Windows put before it.
+fn text(pem: &Secret) -> &[u8] {
+    let bytes = pem.expose();
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 /// The certificates of a PEM text, one at least.
 pub fn certificates(
     node: Node<'_>,
     pem: &Secret,
     findings: &mut Findings,
 ) -> Option<Vec<CertificateDer<'static>>> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose()).collect();
-    let message = match found {
+    const PEM: &str = "PEM: `-----BEGIN CERTIFICATE-----` and so on";
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text(pem)).collect();
+    let (message, hint) = match found {
         Ok(found) if !found.is_empty() => return Some(found),
-        Ok(_) => "there is no certificate in it".to_owned(),
+        Ok(_) if parse_x509_certificate(text(pem)).is_ok() => (
+            "it is DER, not PEM",
+            "convert it: `openssl x509 -inform der -in … -out …`",
+        ),
+        Ok(_) => ("there is no certificate in it", PEM),
         // The error would show what stands there, which may be anything.
-        Err(_) => "it is not PEM".to_owned(),
+        Err(_) => ("it is not PEM", PEM),
     };
-    let finding = node.error("tls", message);
-    findings.push(finding.hint("PEM: `-----BEGIN CERTIFICATE-----` and so on"));
+    findings.push(node.error("tls", message).hint(hint));
     None
 }
 
@@ -111,6 +122,31 @@ pub fn roots(node: Node<'_>, pem: &Secret, findings: &mut Findings) -> Option<Ro
     Some(roots)
 }
 
+/// The private key of a PEM text.
+fn private_key(node: Node<'_>, pem: &Secret, findings: &mut Findings) -> Option<PrivateKeyDer<'static>> {
+    const PEM: &str = "PEM, not encrypted: `-----BEGIN PRIVATE KEY-----` and so on";
+    // In a header of its own, or in the label (RFC 1421 §4.6.1.1, RFC 7468 §11).
+    const ENCRYPTED: &[u8] = b"ENCRYPTED";
+    let text = text(pem);
+    let (message, hint) = if let Ok(key) = PrivateKeyDer::from_pem_slice(text) {
+        return Some(key);
+    } else if text.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED) {
+        (
+            "the private key in it is encrypted",
+            "nobody is there to type its password: `openssl pkey -in … -out …`, readable for the daemon alone",
+        )
+    } else if PrivateKeyDer::try_from(text).is_ok() {
+        (
+            "it is DER, not PEM",
+            "convert it: `openssl pkey -inform der -in … -out …`",
+        )
+    } else {
+        ("there is no private key in it", PEM)
+    };
+    findings.push(node.error("tls", message).hint(hint));
+    None
+}
+
 /// A certificate with its key, which fits it.
 pub fn identity(
     (at_cert, chain): (Node<'_>, &Secret),
@@ -118,20 +154,74 @@ pub fn identity(
     findings: &mut Findings,
 ) -> Option<CertifiedKey> {
     let chain = certificates(at_cert, chain, findings);
-    let Ok(key) = PrivateKeyDer::from_pem_slice(key.expose()) else {
-        let finding = at_key.error("tls", "there is no private key in it");
-        findings.push(finding.hint("PEM, not encrypted: `-----BEGIN PRIVATE KEY-----` and so on"));
+    let key = private_key(at_key, key, findings)?;
+    // The error says no more than that it did not work.
+    let Ok(key) = default_provider().key_provider.load_private_key(key) else {
+        let message = "the key cannot be used: it is damaged, or of a kind that is not understood";
+        let finding = at_key.error("tls", message);
+        findings.push(
+            finding.hint("understood are RSA of 2048 to 8192 bits, ECDSA P-256, P-384 and P-521, Ed25519"),
+        );
         return None;
     };
-    match CertifiedKey::from_der(chain?, key, &default_provider()) {
-        Ok(identity) => Some(identity),
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            findings.push(at_key.error("tls", "the key does not fit the certificate in `cert`"));
-            None
+    let chain = chain?;
+    let fits = |certificate: &CertificateDer<'static>| {
+        let alone = CertifiedKey::new(vec![certificate.clone()], Arc::clone(&key));
+        alone.keys_match()
+    };
+    match fits(chain.first()?) {
+        // Some keys do not tell.
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(Error::InconsistentKeys(_)) => {
+            let finding = at_key.error("tls", "the key does not fit the certificate in `cert`");
+            let place = chain.iter().position(|certificate| fits(certificate).is_ok());
+            findings.push(match place {
+                Some(place) => finding.hint(format!(
+                    "it fits certificate {} in that file: its own certificate comes first, then who has signed it",
+                    place + 1
+                )),
+                None => finding,
+            });
+            return None;
         }
         Err(error) => {
-            findings.push(at_key.error("tls", format!("the key cannot be used: {error}")));
-            None
+            findings.push(at_cert.error("tls", format!("the certificate in it cannot be used: {error}")));
+            return None;
         }
     }
+    if let Some(message) = gap(&chain) {
+        let finding = at_cert.warning("certificate", message);
+        findings.push(finding.hint(
+            "after a certificate comes the one of who has signed it; that of the root need not be there",
+        ));
+    }
+    Some(CertifiedKey::new(chain, key))
+}
+
+/// Where a chain breaks off: a certificate is followed by another than that of who has signed it (RFC 8446 §4.4.2), so that
+/// others may not find the way from it to an authority that they trust. Of the last one nobody can tell.
+fn gap(chain: &[CertificateDer<'_>]) -> Option<String> {
+    let pairs = chain.iter().zip(chain.iter().skip(1));
+    for (number, (signed, next)) in pairs.enumerate() {
+        let (_, signed) = parse_x509_certificate(signed).ok()?;
+        let (_, next) = parse_x509_certificate(next).ok()?;
+        if signed.issuer().as_raw() != next.subject().as_raw() {
+            return Some(format!(
+                "the chain in it breaks off: certificate {} was signed by `{}`, and the next is that of `{}`",
+                number + 1,
+                signed.issuer(),
+                next.subject()
+            ));
+        }
+    }
+    None
+}
+
+/// Whether a certificate may be shown by a server (RFC 5280 §4.2.1.12); one that cannot be read may.
+pub fn is_for_servers(certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, parsed)) = parse_x509_certificate(certificate) else {
+        return true;
+    };
+    let usage = parsed.extended_key_usage().ok().flatten();
+    usage.is_none_or(|usage| usage.value.server_auth || usage.value.any)
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use serde::Deserialize;
 
 use crate::acme::Acme;
@@ -353,10 +355,31 @@ impl Listen {
 pub struct Tls {
     /// The certificate, the versions, and what else rustls asks for.
     pub config: Arc<ServerConfig>,
-    /// Whether clients are asked for certificates.
-    pub asks_for_certificates: bool,
+    /// Whose word is taken on who a client is; none: no client is asked for a certificate.
+    pub clients: Option<Clients>,
     /// Where the certificate comes from.
     pub origin: Origin,
+}
+
+/// Whose word is taken on who a client is: `client_ca`.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Asks whether a chain leads to it.
+    pub verifier: Arc<dyn ClientCertVerifier>,
+    /// SHA-256 over the certificates that are trusted.
+    pub digest: [u8; 32],
+}
+
+impl Clients {
+    /// Whether a chain, whose first certificate is the client's own, holds at `now`.
+    pub fn vouch_for(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
+        let Some((own, rest)) = chain.split_first() else {
+            return false;
+        };
+        let now = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or_default());
+        let now = UnixTime::since_unix_epoch(now);
+        self.verifier.verify_client_cert(own, rest, now).is_ok()
+    }
 }
 
 /// Where a certificate comes from.

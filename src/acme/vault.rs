@@ -109,11 +109,7 @@ pub(super) fn held(settings: &Settings, pem: &str) -> Result<Held, String> {
     let leaf = chain.first().ok_or("there is no certificate in it")?;
     let unreadable = "the certificate cannot be read";
     let validity = Validity::of(leaf).ok_or(unreadable)?;
-    let names = Certificate::of(leaf)
-        .ok_or(unreadable)?
-        .names
-        .into_iter()
-        .collect();
+    let names = Certificate::of(leaf).ok_or(unreadable)?.hosts().collect();
     if !settings.domains.is_subset(&names) {
         return Err("the certificate is not for all names".to_owned());
     }

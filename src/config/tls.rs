@@ -9,17 +9,18 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
-use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use sha2::{Digest, Sha256};
 
 use crate::acme;
 use crate::clock::Clock;
 use crate::diagnostic::Findings;
 use crate::pem::{self, Validity};
-use crate::rules::{Origin, Tls};
+use crate::rules::{Clients, Origin, Tls};
 use crate::secret::Keyring;
 use crate::yaml::Node;
 
@@ -44,25 +45,13 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
     let _shape: Fields = node.read(findings)?;
     // One and all, that no fault hides another.
     let certified = certified(node, keyring, findings);
-    let client_ca = node
-        .given("client_ca")
-        .and_then(|node| Some((node, pem::file(node, false, keyring, findings)?)));
-    let wants_clients = node.given("client_ca").is_some();
-    let clients = client_ca.and_then(|(node, ca)| {
-        let roots = pem::roots(node, &ca, findings)?;
-        let built =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
-                // Whether one must be there is for each rule to say: `verify: {client_cert: …}`.
-                .allow_unauthenticated()
-                .build();
-        built
-            .map_err(|error| findings.push(node.error("tls", format!("it cannot be used: {error}"))))
-            .ok()
-    });
+    let wants_clients = node.given("client_ca");
+    let clients = wants_clients.map(|node| clients(node, keyring, findings));
     let (resolver, origin) = certified?;
-    if wants_clients && clients.is_none() {
-        return None;
-    }
+    let clients = match clients {
+        Some(clients) => Some(clients?),
+        None => None,
+    };
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12]);
     let builder = match builder {
@@ -72,11 +61,16 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
             return None;
         }
     };
-    let builder = match clients {
-        Some(clients) => builder.with_client_cert_verifier(clients),
+    let builder = match &clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(resolver);
+    if clients.is_some() {
+        // With a session that is resumed its certificate is taken up unverified, however long ago it has expired.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     if matches!(origin, Origin::Acme(_)) {
         // Last: who speaks anything else besides is no authority.
@@ -84,9 +78,33 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
     }
     Some(Tls {
         config: Arc::new(config),
-        asks_for_certificates: wants_clients,
+        clients,
         origin,
     })
+}
+
+/// Whose certificates are taken: `client_ca`.
+fn clients(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option<Clients> {
+    let pem = pem::file(node, false, keyring, findings)?;
+    let mut digest = Sha256::new();
+    for certificate in pem::certificates(node, &pem, findings)? {
+        digest.update(Sha256::digest(&certificate));
+    }
+    let roots = Arc::new(pem::roots(node, &pem, findings)?);
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::new(default_provider()))
+        // Whether one must be there is for each rule to say: `verify: {client_cert: …}`.
+        .allow_unauthenticated()
+        .build();
+    match verifier {
+        Ok(verifier) => Some(Clients {
+            verifier,
+            digest: digest.finalize().into(),
+        }),
+        Err(error) => {
+            findings.push(node.error("tls", format!("it cannot be used: {error}")));
+            None
+        }
+    }
 }
 
 /// Where the certificate comes from: `cert` with its `key`, or `acme`.
@@ -121,7 +139,7 @@ fn certified(
     ))
 }
 
-/// When the certificate is valid; a warning where it is not, or not for long any more.
+/// When the certificate is valid; a warning where it is not, or not for long any more, or not for servers at all.
 fn validity(node: Node<'_>, certificate: &CertificateDer<'_>, findings: &mut Findings) -> Option<Validity> {
     let Some(validity) = Validity::of(certificate) else {
         findings.push(node.error("tls", "the certificate in it cannot be read"));
@@ -130,6 +148,11 @@ fn validity(node: Node<'_>, certificate: &CertificateDer<'_>, findings: &mut Fin
     if let Some(problem) = validity.problem(Clock::system().now()) {
         let finding = node.warning("certificate", problem);
         findings.push(finding.hint("a renewed one is taken up without a restart"));
+    }
+    if !pem::is_for_servers(certificate) {
+        let message = "the certificate is not for servers: its extended key usage leaves out `serverAuth`";
+        let finding = node.warning("certificate", message);
+        findings.push(finding.hint("senders refuse it; ask the authority for one of a server"));
     }
     Some(validity)
 }

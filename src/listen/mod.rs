@@ -11,6 +11,7 @@ mod forwarded;
 mod limit;
 mod patience;
 mod places;
+mod presented;
 mod proxied;
 mod request;
 mod second;

@@ -20,12 +20,13 @@ use super::connection::FIRST_WORD;
 use super::forwarded;
 use super::limit::Limiter;
 use super::places::Place;
+use super::presented::Presented;
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::pipeline::{Answer, Intake};
 use crate::report;
 use crate::rules::{Endpoint, RuleSet};
-use crate::verify::{Certificate, EventId, Received};
+use crate::verify::{EventId, Received};
 
 /// How much of a body that nobody wants is taken off the wire before it is answered, in bytes, and for how long.
 const DRAIN: usize = 4 << 20;
@@ -38,8 +39,8 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 pub struct Peer {
     /// Its address, if it has one.
     pub address: Option<IpAddr>,
-    /// The certificate that it has presented, if it has, and that holds.
-    pub certificate: Option<Arc<Certificate>>,
+    /// The certificate that it has presented, if it has, and that held.
+    pub certificate: Option<Arc<Presented>>,
     /// The place that its connection has.
     pub place: Arc<Place>,
 }
@@ -85,10 +86,15 @@ impl Door {
     pub async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: Peer,
+        mut peer: Peer,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         // Taken once: a reload in between does not mix two sets in one request.
         let rules = self.live.current();
+        let disowned = peer.disown(rules.server.tls.as_ref(), self.clock.now());
+        if disowned {
+            let why = "no authority in force vouches for it any more";
+            self.complain("client certificate", &why, peer.address);
+        }
         let (version, place) = (request.version(), Arc::clone(&peer.place));
         let (head, mut body) = request.into_parts();
         let waits = head.headers.contains_key(header::EXPECT);
@@ -105,7 +111,7 @@ impl Door {
         if version == Version::HTTP_2 {
             // A connection of many requests does not end with one (RFC 9113 §8.2.2).
             response.headers_mut().remove(header::CONNECTION);
-        } else if self.closing.is_cancelled() {
+        } else if disowned || self.closing.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }
         Ok(response)
@@ -122,7 +128,9 @@ impl Door {
         let many = head.version == Version::HTTP_2;
         let client = forwarded::client(peer.address, &head.headers, &rules.server.trusted_proxies);
         let (endpoint, mut received) = self.route(rules, head, client).map_err(|answer| *answer)?;
-        received.certificate = peer.certificate;
+        received.certificate = peer
+            .certificate
+            .map(|presented| Arc::clone(&presented.certificate));
         if !endpoint.lets_in(client) {
             return Err(self.intake.bar(endpoint, &received));
         }

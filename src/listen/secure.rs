@@ -10,10 +10,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection;
 use super::patience::Patient;
+use super::presented::Presented;
 use super::request::{Door, Peer};
 use super::second;
 use crate::acme::PROTOCOL;
-use crate::verify::Certificate;
 
 /// Serves one connection to its end.
 pub async fn converse<S>(stream: S, mut peer: Peer, config: Arc<ServerConfig>, door: Arc<Door>)
@@ -22,7 +22,8 @@ where
 {
     // Below the encryption, which writes for itself, when it is flushed.
     let stream = Patient::new(stream, door.request_timeout);
-    let handshake = timeout(door.request_timeout, TlsAcceptor::from(config).accept(stream));
+    let acceptor = TlsAcceptor::from(Arc::clone(&config));
+    let handshake = timeout(door.request_timeout, acceptor.accept(stream));
     let handshake = tokio::select! {
         handshake = handshake => handshake,
         // Nothing has been asked yet, and what is about to be has its moment.
@@ -50,7 +51,16 @@ where
         return;
     }
     let chain = session.peer_certificates().unwrap_or_default();
-    peer.certificate = chain.first().and_then(|leaf| Certificate::of(leaf)).map(Arc::new);
+    if !chain.is_empty() {
+        let rules = door.live.current();
+        // Not of others that a reload has put in force meanwhile.
+        let tls = rules.server.tls.as_ref();
+        let tls = tls.filter(|tls| Arc::ptr_eq(&tls.config, &config));
+        peer.certificate = Presented::new(chain, tls).map(Arc::new);
+        if peer.certificate.is_none() {
+            door.complain("client certificate", &"it cannot be read", peer.address);
+        }
+    }
     if session.alpn_protocol() == Some(b"h2") {
         second::converse(stream, peer, door).await;
     } else {

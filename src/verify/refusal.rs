@@ -22,6 +22,13 @@ pub enum Refusal {
     },
     /// The client has presented no certificate.
     MissingCertificate,
+    /// The client's certificate was good at the handshake, and its time is over.
+    ExpiredCertificate {
+        /// Until when it was good.
+        at: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+    },
     /// The client's certificate holds, and is not one of those that are asked for.
     ForeignCertificate {
         /// Whose it is.
@@ -211,6 +218,7 @@ impl Refusal {
         match self {
             Self::AddressNotAllowed { .. } => "address-not-allowed",
             Self::MissingCertificate => "missing-certificate",
+            Self::ExpiredCertificate { .. } => "expired-certificate",
             Self::ForeignCertificate { .. } => "foreign-certificate",
             Self::MissingHeader { .. } => "missing-header",
             Self::RepeatedHeader { .. } => "repeated-header",
@@ -292,6 +300,12 @@ impl fmt::Display for Refusal {
                 f.write_str("`allow` lets nobody in whose address is not known")
             }
             Self::MissingCertificate => f.write_str("the client has presented no certificate"),
+            Self::ExpiredCertificate { at, now } => {
+                write!(
+                    f,
+                    "the certificate of the client expired at {at}, and it is {now}"
+                )
+            }
             Self::ForeignCertificate { certificate } => {
                 write!(f, "the certificate of the client is not asked for: {certificate}")
             }

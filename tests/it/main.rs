@@ -25,6 +25,7 @@ mod actions;
 mod answers;
 mod appending;
 mod bodies;
+mod certificates;
 mod cli;
 mod clients;
 mod commands;

@@ -18,8 +18,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use tokio::task::JoinSet;
 
@@ -452,66 +451,79 @@ fn what_is_wrong_with_a_certificate_is_found() {
     }
 }
 
-/// What a client of this name presents.
-fn presenting(ca: &Authority, clients: &Authority, name: &str) -> ClientConfig {
-    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    let own = signed(clients, &params);
-    let mut roots = RootCertStore::empty();
-    roots.add(ca.der().clone()).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let builder = builder.with_protocol_versions(rustls::ALL_VERSIONS).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
-    builder
-        .with_root_certificates(roots)
-        .with_client_auth_cert(vec![own.der], key)
-        .unwrap()
-}
+/// A key of a kind that nobody here understands, by `openssl genpkey -algorithm ed448`.
+const ED448: &str = "-----BEGIN PRIVATE KEY-----\n\
+MEcCAQAwBQYDK2VxBDsEOeZf6yjj6fAOVZrEu5mohe0Al+MAGndCas4t0rJiX2kI\n\
+gFaYdN4VYzSlONubZ7aAh8WomKlbh8MSEw==\n\
+-----END PRIVATE KEY-----\n\n";
 
 #[test]
-fn a_sender_is_known_by_its_certificate() {
-    let [ca, clients, others] = [authority(), authority(), authority()];
-    let rules = "
-server: {listen: 127.0.0.1:0, tls: {cert: cert.pem, key: key.pem, client_ca: clients.pem}}
-rules:
-  - {name: ci, endpoint: /ci, verify: {client_cert: {san: ci.internal}}, actions: [append: ci.jsonl]}
-  - {name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}
-";
-    let daemon = scene(&pair(&ca), rules)
-        .file("clients.pem", clients.pem())
-        .start();
-    let mut known = connect(&daemon, presenting(&ca, &clients, "ci.internal")).unwrap();
-    assert_eq!(post(&mut known, "/ci"), "200");
-    let mut other = connect(&daemon, presenting(&ca, &clients, "web.internal")).unwrap();
-    assert_eq!(
-        (post(&mut other, "/ci"), post(&mut other, "/open")),
-        ("403".into(), "200".into())
-    );
-    let mut without = connect(&daemon, any(&ca)).unwrap();
-    assert_eq!(
-        (post(&mut without, "/ci"), post(&mut without, "/open")),
-        ("403".into(), "200".into())
-    );
-    // Signed by nobody that is trusted: the handshake fails, with TLS 1.3 at the first answer.
-    let stranger = connect(&daemon, presenting(&ca, &others, "ci.internal"));
-    let sent = stranger.and_then(|mut stream| {
-        stream.write_all(b"POST /ci HTTP/1.1\r\nHost: h\r\n\r\n")?;
-        stream.read(&mut [0; 1])
-    });
-    assert!(sent.is_err() || matches!(sent, Ok(0)), "{sent:?}");
-    daemon.eventually("the log says why", || {
-        let log = daemon.log();
-        log.contains("the certificate of the client is not asked for")
-            && log.contains("the client has presented no certificate")
-            && log.contains("TLS handshake")
-    });
-    // Without an authority nobody could ever present one.
-    let alone = rules.replace(", client_ca: clients.pem", "");
-    let output = scene(&pair(&ca), &alone).hookyard(&["check", "rules.yaml"]);
-    let said = said(&output);
-    assert!(
-        said.contains("nobody is asked for the certificate that `/ci` wants"),
-        "{said}"
-    );
+fn a_certificate_in_another_form_or_order_is_told_what_would_help() {
+    let ca = authority();
+    let one = pair(&ca);
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "a client");
+    let (root, other) = (ca.pem(), signed(&ca, &params));
+    let found = |tls: &str| {
+        let scenario = Scenario::new()
+            .file("cert.pem", &one.cert)
+            .file("key.pem", &one.key)
+            .file("other.pem", &other.cert)
+            .file("other.key", &other.key)
+            .file("chain.pem", format!("{}{root}", one.cert))
+            .file("turned.pem", format!("{root}{}", one.cert))
+            .file("broken.pem", format!("{}{}{root}", one.cert, other.cert))
+            .file("mark.pem", format!("\u{feff}{}", one.cert))
+            .file("mark.key", format!("\u{feff}{}", one.key))
+            .file("ed448.key", ED448)
+            .file("locked.key", one.key.replace("PRIVATE", "ENCRYPTED PRIVATE"))
+            .rules(&format!("server: {{tls: {tls}}}\nrules: []\n"));
+        std::fs::write(scenario.folder().join("cert.der"), &one.der).unwrap();
+        let output = scenario.hookyard(&["check", "rules.yaml"]);
+        (output.status.code(), said(&output))
+    };
+    // One of them is that everybody can read the key.
+    let fine = "rules.yaml loads: 0 endpoints, 0 rules, 1 warning\n";
+    for (tls, code, expected) in [
+        ("{cert: chain.pem, key: key.pem}", 0, fine),
+        ("{cert: mark.pem, key: mark.key, client_ca: mark.pem}", 0, fine),
+        (
+            "{cert: turned.pem, key: key.pem}",
+            1,
+            "it fits certificate 2 in that file",
+        ),
+        (
+            "{cert: broken.pem, key: key.pem}",
+            0,
+            "the chain in it breaks off: certificate 1 was signed by",
+        ),
+        (
+            "{cert: other.pem, key: other.key}",
+            0,
+            "the certificate is not for servers",
+        ),
+        ("{cert: cert.der, key: key.pem}", 1, "it is DER, not PEM"),
+        (
+            "{cert: cert.pem, key: key.pem, client_ca: cert.der}",
+            1,
+            "openssl x509 -inform der",
+        ),
+        (
+            "{cert: cert.pem, key: locked.key}",
+            1,
+            "the private key in it is encrypted",
+        ),
+        ("{cert: cert.pem, key: ed448.key}", 1, "RSA of 2048 to 8192 bits"),
+    ] {
+        let (status, said) = found(tls);
+        assert!(
+            said.contains(expected) && status == Some(code),
+            "{tls}: {status:?} {said}"
+        );
+    }
 }
 
 #[test]

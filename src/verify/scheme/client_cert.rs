@@ -2,7 +2,7 @@
 //!
 //! That it is genuine is TLS' business (`server.tls.client_ca`); here is asked whose it is.
 
-use data_encoding::HEXLOWER;
+use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -11,15 +11,16 @@ use super::presets::PLAIN_ID;
 use super::settings;
 use super::source::Place;
 use super::token::proof;
-use crate::diagnostic::Findings;
+use crate::diagnostic::{Finding, Findings};
+use crate::verify::certificate::{Name, Slip, Subject, attribute_names};
 use crate::verify::{Certificate, Proof, Received, Refusal};
-use crate::yaml::Node;
+use crate::yaml::{Node, unknown};
 
 /// A compiled `client_cert`. Of each list that is given one must be right.
 #[derive(Debug)]
 pub struct ClientCert {
-    subjects: Vec<Vec<(String, String)>>,
-    names: Vec<String>,
+    subjects: Vec<Subject>,
+    names: Vec<Name>,
     fingerprints: Vec<[u8; 32]>,
     id: Option<Place>,
     max_body: u64,
@@ -51,16 +52,9 @@ impl ClientCert {
         }
         let before = findings.errors();
         node.read::<Shape>(findings)?;
-        let subjects = list(
-            node,
-            "subject",
-            "a subject is written `CN=ci,O=Acme`",
-            subject,
-            findings,
-        );
-        let names = list(node, "san", "a name is text", name, findings);
-        let message = "a fingerprint is 64 hexadecimal digits, the SHA-256 of the certificate";
-        let fingerprints = list(node, "fingerprint", message, fingerprint, findings);
+        let subjects = list(node, "subject", subject, findings);
+        let names = list(node, "san", name, findings);
+        let fingerprints = list(node, "fingerprint", fingerprint, findings);
         if findings.errors() == before && subjects.is_empty() && names.is_empty() && fingerprints.is_empty() {
             let finding = node.error(
                 "missing-key",
@@ -84,6 +78,13 @@ impl ClientCert {
             .certificate
             .as_deref()
             .ok_or(Refusal::MissingCertificate)?;
+        // The handshake has asked, too, but it may be long ago.
+        if certificate.has_expired(received.at) {
+            return Err(Refusal::ExpiredCertificate {
+                at: certificate.until,
+                now: received.at,
+            });
+        }
         if !self.asks_for(certificate) {
             return Err(Refusal::ForeignCertificate {
                 certificate: certificate.to_string(),
@@ -93,11 +94,8 @@ impl ClientCert {
     }
 
     fn asks_for(&self, certificate: &Certificate) -> bool {
-        let subject = self.subjects.is_empty()
-            || self.subjects.iter().any(|subject| {
-                // RFC 4514 writes the last part first, and most tools do not.
-                subject.iter().eq(&certificate.subject) || subject.iter().rev().eq(&certificate.subject)
-            });
+        let subject =
+            self.subjects.is_empty() || self.subjects.iter().any(|one| one.is(&certificate.subject));
         let name = self.names.is_empty() || self.names.iter().any(|name| certificate.names.contains(name));
         let fingerprint =
             self.fingerprints.is_empty() || self.fingerprints.contains(&certificate.fingerprint);
@@ -109,8 +107,7 @@ impl ClientCert {
 fn list<T>(
     node: Node<'_>,
     key: &str,
-    message: &str,
-    read: fn(&str) -> Option<T>,
+    read: fn(Node<'_>) -> Result<T, Finding>,
     findings: &mut Findings,
 ) -> Vec<T> {
     let Some(node) = node.given(key) else {
@@ -122,88 +119,94 @@ fn list<T>(
     }
     let mut list = Vec::new();
     for item in items {
-        match item.as_str().and_then(read) {
-            Some(one) => list.push(one),
-            None => findings.push(item.error("wrong-value", message)),
+        match read(item) {
+            Ok(one) => list.push(one),
+            Err(finding) => findings.push(finding),
         }
     }
     list
 }
 
-/// The parts of `CN=ci,O=Acme`; a comma within a part is written `\,`, and a backslash `\\`.
-fn subject(text: &str) -> Option<Vec<(String, String)>> {
-    let mut parts = vec![String::new()];
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        let part = parts.last_mut()?;
-        match letter {
-            ',' => parts.push(String::new()),
-            '\\' => part.push(letters.next()?),
-            _ => part.push(letter),
-        }
-    }
-    let parts = parts.iter().map(|part| {
-        let (name, value) = part.split_once('=')?;
-        let (name, value) = (name.trim(), value.trim());
-        (!name.is_empty() && !value.is_empty()).then(|| (name.to_owned(), value.to_owned()))
-    });
-    parts.collect()
-}
-
-fn name(text: &str) -> Option<String> {
-    let known = text.trim();
-    // Of a URI and an address of mail letters count as they are.
-    let plain = !known.contains([':', '@']);
-    (!known.is_empty()).then(|| {
-        if plain {
-            known.to_lowercase()
-        } else {
-            known.to_owned()
-        }
+fn subject(node: Node<'_>) -> Result<Subject, Finding> {
+    let wrong = || node.error("wrong-value", "a subject is written `CN=ci,O=Acme`");
+    let text = node.as_str().ok_or_else(wrong)?;
+    Subject::parse(text).map_err(|slip| match slip {
+        Slip::Malformed(help) => wrong().hint(help),
+        Slip::UnknownType(typed) => unknown(
+            node.origin(),
+            "unknown-attribute",
+            "attribute",
+            &typed,
+            attribute_names(),
+        ),
     })
 }
 
-fn fingerprint(text: &str) -> Option<[u8; 32]> {
+fn name(node: Node<'_>) -> Result<Name, Finding> {
+    node.as_str().and_then(Name::parse).ok_or_else(|| {
+        let finding = node.error("wrong-value", "no certificate can hold this name");
+        finding
+            .hint("write `ci.example.com` (in ASCII, without a port), `192.0.2.7`, `ci@example.com` or a URI")
+    })
+}
+
+fn fingerprint(node: Node<'_>) -> Result<[u8; 32], Finding> {
+    node.as_str().and_then(digest).ok_or_else(|| {
+        let message = "a fingerprint is 64 hexadecimal digits, the SHA-256 of the certificate";
+        node.error("wrong-value", message)
+    })
+}
+
+fn digest(text: &str) -> Option<[u8; 32]> {
     let digits: String = text.chars().filter(|letter| *letter != ':').collect();
-    HEXLOWER
-        .decode(digits.to_lowercase().as_bytes())
-        .ok()?
-        .try_into()
-        .ok()
+    let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
+    bytes.try_into().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+    use rcgen::{CertificateParams, CustomExtension, DnType, DnValue, KeyPair, SanType};
 
     use super::*;
 
+    /// Signed by itself, with this subject.
+    fn signed(params: &mut CertificateParams, subject: Vec<(DnType, DnValue)>) -> Certificate {
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for (kind, value) in subject {
+            params.distinguished_name.push(kind, value);
+        }
+        let signed = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        Certificate::of(signed.der()).unwrap()
+    }
+
     fn certificate(common_name: &str) -> (Certificate, String) {
         let mut params =
-            CertificateParams::new(vec!["CI.example.com".to_owned(), "192.0.2.7".to_owned()]).unwrap();
-        params
-            .subject_alt_names
-            .push(SanType::URI("spiffe://acme/ci".try_into().unwrap()));
-        params
-            .subject_alt_names
-            .push(SanType::Rfc822Name("ci@acme.example".try_into().unwrap()));
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, "Acme");
-        params.distinguished_name.push(DnType::CommonName, common_name);
-        let signed = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let certificate = Certificate::of(signed.der()).unwrap();
-        let hex = HEXLOWER.encode(&certificate.fingerprint);
+            CertificateParams::new(vec!["CI.example.com".to_owned(), "2001:db8::7".to_owned()]).unwrap();
+        for name in [
+            SanType::URI("spiffe://acme/ci".try_into().unwrap()),
+            SanType::Rfc822Name("ci@Acme.example".try_into().unwrap()),
+            SanType::DnsName("spiffe://acme/sly".try_into().unwrap()),
+            SanType::DnsName("192.0.2.7".try_into().unwrap()),
+        ] {
+            params.subject_alt_names.push(name);
+        }
+        let subject = vec![
+            (DnType::OrganizationName, "Acme".into()),
+            (DnType::CommonName, common_name.into()),
+        ];
+        let certificate = signed(&mut params, subject);
+        let hex = HEXLOWER_PERMISSIVE.encode(&certificate.fingerprint);
         (certificate, hex)
     }
 
     fn asked(subjects: &[&str], names: &[&str], fingerprints: &[&str]) -> ClientCert {
         ClientCert {
-            subjects: subjects.iter().map(|text| subject(text).unwrap()).collect(),
-            names: names.iter().map(|text| name(text).unwrap()).collect(),
-            fingerprints: fingerprints
+            subjects: subjects
                 .iter()
-                .map(|text| fingerprint(text).unwrap())
+                .map(|text| Subject::parse(text).unwrap())
                 .collect(),
+            names: names.iter().map(|text| Name::parse(text).unwrap()).collect(),
+            fingerprints: fingerprints.iter().map(|text| digest(text).unwrap()).collect(),
             id: None,
             max_body: 0,
         }
@@ -221,10 +224,13 @@ mod tests {
             (&["CN=CI,O=Acme"], &[], &[], false),
             (&["CN=ci,O=Acme,O=Acme"], &[], &[], false),
             (&[], &["ci.EXAMPLE.com"], &[], true),
-            (&[], &["192.0.2.7"], &[], true),
+            (&[], &["2001:0DB8:0::7"], &[], true),
+            (&[], &["192.0.2.7"], &[], false),
+            (&[], &["spiffe://acme/sly"], &[], false),
             (&[], &["other", "spiffe://acme/ci"], &[], true),
             (&[], &["spiffe://acme/CI"], &[], false),
-            (&[], &["ci@acme.example"], &[], true),
+            (&[], &["ci@ACME.example"], &[], true),
+            (&[], &["CI@acme.example"], &[], false),
             (&[], &["example.com"], &[], false),
             (&[], &["*.example.com"], &[], false),
             (&[], &[], &[upper.as_str()], true),
@@ -244,12 +250,38 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_of_a_certificate_takes_nothing_else_along() {
+        // An address of three bytes, beside a host.
+        let names = [&b"\x30\x14\x87\x03\xc0\0\x02\x82\x0d"[..], b"ci.acme.local"].concat();
+        let names = CustomExtension::from_oid_content(&[2, 5, 29, 17], names);
+        let mut params = CertificateParams::default();
+        params.custom_extensions.push(names);
+        let subject = vec![
+            (
+                DnType::OrganizationName,
+                DnValue::BmpString("Acmé".try_into().unwrap()),
+            ),
+            (
+                DnType::CommonName,
+                DnValue::TeletexString("ci".try_into().unwrap()),
+            ),
+        ];
+        let certificate = signed(&mut params, subject);
+        let hex = HEXLOWER_PERMISSIVE.encode(&certificate.fingerprint);
+        assert!(asked(&["CN=ci,O=Acmé"], &["ci.acme.local"], &[&hex]).asks_for(&certificate));
+        // Names that are none at all.
+        let mut params = CertificateParams::default();
+        let names = CustomExtension::from_oid_content(&[2, 5, 29, 17], b"\x04\0".to_vec());
+        params.custom_extensions.push(names);
+        let certificate = signed(&mut params, vec![(DnType::CommonName, "ci".into())]);
+        assert!(asked(&["CN=ci"], &[], &[]).asks_for(&certificate));
+        assert!(!asked(&["CN=ci"], &["ci.acme.local"], &[]).asks_for(&certificate));
+    }
+
+    #[test]
     fn slips_are_none() {
-        for wrong in ["", "ci", "CN=", "=ci", "CN=ci,", "CN=ci\\"] {
-            assert_eq!(subject(wrong), None, "{wrong}");
-        }
         for wrong in ["", "abcd", &"g".repeat(64), &"a".repeat(66)] {
-            assert_eq!(fingerprint(wrong), None, "{wrong}");
+            assert_eq!(digest(wrong), None, "{wrong}");
         }
     }
 }
