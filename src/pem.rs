@@ -38,6 +38,11 @@ impl Validity {
         })
     }
 
+    /// Whether it is valid at `now`.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.from <= now && now <= self.until
+    }
+
     /// For how long in all.
     pub fn lifetime(&self) -> Duration {
         self.until.since(self.from)

@@ -57,6 +57,11 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
+    /// How an authority is asked for a certificate, if one is.
+    pub fn acme(&self) -> Option<&Acme> {
+        self.server.tls.as_ref().and_then(Tls::acme)
+    }
+
     /// The endpoint for a path, with the path's parameters as they came (percent-encoded).
     pub fn endpoint<'r, 'p>(&'r self, path: &'p str) -> Option<(&'r Endpoint, matchit::Params<'r, 'p>)> {
         let found = self.routes.at(path).ok()?;

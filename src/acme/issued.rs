@@ -49,6 +49,10 @@ pub struct Standing {
     pub next: Option<Timestamp>,
     /// Why it was in vain the last time, if it was.
     pub failure: Option<String>,
+    /// The names that the certificate in use is not for.
+    pub missing: BTreeSet<String>,
+    /// Why what was issued is not on the disk, if it is not.
+    pub unkept: Option<String>,
     /// How many certificates were issued since the start.
     pub issued: u64,
     /// How many attempts at that were in vain.
@@ -83,11 +87,23 @@ impl Issued {
 
     /// What is wrong at `now`.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
+        let standing = self.stand();
         let problem = match self.validity() {
             None => "there is no certificate yet".to_owned(),
-            Some(validity) => validity.problem(now)?,
+            Some(validity) => match validity.problem(now) {
+                Some(problem) => problem,
+                // While it is asked for them nothing is wrong.
+                None if standing.failure.is_some() && !standing.missing.is_empty() => {
+                    let missing: Vec<&str> = standing.missing.iter().map(String::as_str).collect();
+                    format!("there is no certificate for {} yet", missing.join(", "))
+                }
+                None => {
+                    let why = standing.unkept.as_ref()?;
+                    return Some(format!("the certificate cannot be kept: {why}"));
+                }
+            },
         };
-        Some(match &self.stand().failure {
+        Some(match &standing.failure {
             Some(failure) => format!("{problem}: {failure}"),
             None => problem,
         })

@@ -1,21 +1,22 @@
 //! Sees to it that there is a certificate: takes what is kept, asks the authority in time, and tells how it stands.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use instant_acme::{Account, CertificateIdentifier};
+use data_encoding::HEXLOWER;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use super::Acme;
 use super::issued::Held;
-use super::order::{self, Failure, respite_of};
-use super::schedule::{fraction, pause, suggested, usual};
-use super::vault::{Vault, held};
+use super::order::{Asking, Failure, identifier};
+use super::schedule::{fraction, pause, pause_after, suggested, usual};
+use super::vault::{Pause, Vault, held};
 use super::way::Respite;
-use super::{Acme, Settings};
 use crate::clock::{Clock, Timestamp};
 
 /// How long one attempt may take.
@@ -24,37 +25,85 @@ const ATTEMPT_LIMIT: Duration = Duration::from_mins(15);
 const LOOK_EVERY: Duration = Duration::from_hours(1);
 /// How often the authority is asked when it would have the certificate renewed, at most and at least.
 const ASK_EVERY: (Duration, Duration) = (Duration::from_hours(1), Duration::from_hours(24));
-
+/// The same after it could not be asked.
+const ASK_AGAIN: Duration = Duration::from_hours(6);
+/// How often an operator may have it asked before its time within an hour: Let's Encrypt counts five refusals.
+const EARLY: usize = 4;
 /// How much is told of what an authority says, in characters.
 const MAX_MESSAGE: usize = 1000;
 
-/// Rung when the rules are others.
-#[derive(Debug, Default)]
-pub struct Bell {
+/// What is kept, and the bell that is rung when the rules are others.
+#[derive(Debug)]
+pub struct Renewing {
+    vault: Vault,
+    clock: Clock,
     rung: Notify,
-    at_once: AtomicBool,
+    asked: AtomicBool,
 }
 
-impl Bell {
-    /// Rings. `at_once`: somebody asks for it, so that an attempt is not to wait for its time.
-    pub fn ring(&self, at_once: bool) {
-        self.at_once.fetch_or(at_once, Ordering::Relaxed);
+impl Renewing {
+    /// Keeps in `folder`, which need not be there yet.
+    pub fn new(folder: PathBuf, clock: Clock) -> Self {
+        Self {
+            vault: Vault::new(folder),
+            clock,
+            rung: Notify::new(),
+            asked: AtomicBool::new(false),
+        }
+    }
+
+    /// Puts in use what is kept, and rings: the rules are others, or `asked`: somebody would not have an attempt wait for its time.
+    pub fn changed(&self, acme: Option<&Acme>, asked: bool) {
+        if let Some(acme) = acme {
+            self.take(acme);
+        }
+        self.asked.fetch_or(asked, Ordering::Relaxed);
         self.rung.notify_one();
+    }
+
+    /// The certificate for these settings, if there is one. It is put in use, unless it has expired and another has not.
+    pub fn take(&self, acme: &Acme) -> Option<Held> {
+        let Acme { settings, issued } = acme;
+        let current = issued.held();
+        let fits = |held: &&Held| held.kept_as == settings.certificate_name();
+        let mut fitting = (*current).as_ref().filter(fits).cloned();
+        if fitting.is_none() {
+            fitting = self.vault.certificate(settings).unwrap_or_else(|error| {
+                warn!(%error, "the certificate that is kept cannot be used");
+                None
+            });
+            let now = self.clock.now();
+            let is_better = |kept: &Held| {
+                kept.validity.holds(now) || !issued.validity().is_some_and(|current| current.holds(now))
+            };
+            if let Some(kept) = fitting.clone().filter(is_better) {
+                issued.put(kept);
+                issued.note(|standing| standing.failure = None);
+            }
+        }
+        let current = issued.held();
+        issued.note(|standing| {
+            let names = (*current).as_ref().map(|held| &held.names);
+            let missing = settings.domains.iter();
+            let missing = missing.filter(|domain| !names.is_some_and(|names| names.contains(*domain)));
+            standing.missing = missing.cloned().collect();
+        });
+        fitting
     }
 }
 
 /// Keeps the certificate.
 #[derive(Debug)]
 pub struct Keeper {
-    vault: Vault,
-    clock: Clock,
-    bell: Arc<Bell>,
+    renewing: Arc<Renewing>,
     /// What the settings were that the rest is about.
     digest: [u8; 32],
     /// How many attempts in a row were in vain.
     failures: u32,
-    /// Not before then.
-    not_before: Option<Timestamp>,
+    /// For how long nothing is asked.
+    pause: Option<Pause>,
+    /// When somebody had it asked before its time, within the last hour.
+    early: Vec<Timestamp>,
     /// When the authority would have the certificate renewed.
     suggestion: Option<Suggestion>,
 }
@@ -71,31 +120,54 @@ struct Suggestion {
 }
 
 impl Keeper {
-    /// Keeps in `folder`.
-    pub fn new(folder: PathBuf, clock: Clock, bell: Arc<Bell>) -> Self {
+    /// Keeps what `renewing` says.
+    pub fn new(renewing: Arc<Renewing>) -> Self {
         Self {
-            vault: Vault::new(folder),
-            clock,
-            bell,
+            renewing,
             digest: [0; 32],
             failures: 0,
-            not_before: None,
+            pause: None,
+            early: Vec::new(),
             suggestion: None,
         }
     }
 
     /// Keeps for as long as it is let. `current` says what the rules in force say.
     pub async fn run(mut self, current: impl Fn() -> Option<Acme>) {
+        let renewing = Arc::clone(&self.renewing);
         loop {
             let rest = match current() {
-                Some(acme) => self.look(&acme).await,
                 None => LOOK_EVERY,
+                Some(acme) => {
+                    let mut looking = std::pin::pin!(self.look(&acme));
+                    loop {
+                        tokio::select! {
+                            rest = &mut looking => break rest,
+                            () = renewing.rung.notified() => {}
+                        }
+                        // What is asked for under other rules is of no use any more.
+                        if !current().is_some_and(|now| now.is(&acme)) {
+                            break Duration::ZERO;
+                        }
+                    }
+                }
             };
-            // An error is that the time is over.
-            timeout(rest, self.bell.rung.notified()).await.ok();
-            if self.bell.at_once.swap(false, Ordering::Relaxed) {
-                self.not_before = None;
+            if !renewing.asked.load(Ordering::Relaxed) {
+                // An error is that the time is over.
+                timeout(rest, renewing.rung.notified()).await.ok();
             }
+            if renewing.asked.swap(false, Ordering::Relaxed) {
+                self.hurry();
+            }
+        }
+    }
+
+    /// Somebody would not wait: within bounds.
+    pub(super) fn hurry(&mut self) {
+        let now = self.renewing.clock.now();
+        self.early.retain(|at| now.since(*at) < Duration::from_hours(1));
+        if self.early.len() < EARLY && self.pause.take_if(|pause| !pause.firm).is_some() {
+            self.early.push(now);
         }
     }
 
@@ -104,105 +176,129 @@ impl Keeper {
         let Acme { settings, issued } = acme;
         if self.digest != settings.digest {
             self.digest = settings.digest;
-            (self.failures, self.not_before) = (0, None);
+            // What an earlier daemon was told counts for this one.
+            self.pause = self.renewing.vault.pause(settings).unwrap_or_default();
+            self.failures = self.pause.as_ref().map_or(0, |pause| pause.failures);
         }
-        let fitting = |held: &Option<Held>| {
-            let fits = |held: &&Held| held.kept_as == settings.certificate_name();
-            held.as_ref().filter(fits).cloned()
+        let kept = self.renewing.take(acme);
+        let due = match &kept {
+            Some(held) => self.renewal(acme, held).await,
+            None => self.renewing.clock.now(),
         };
-        let mut held = fitting(&issued.held());
-        if held.is_none() {
-            held = match self.vault.certificate(settings) {
-                Ok(kept) => kept.inspect(|kept| issued.put(kept.clone())),
-                Err(error) => {
-                    warn!(%error, "the certificate that is kept cannot be used");
-                    None
-                }
-            };
-        }
-        let due = match &held {
-            Some(held) => self.renewal(settings, held).await,
-            None => self.clock.now(),
-        };
-        let due = self.not_before.map_or(due, |not_before| due.max(not_before));
-        let now = self.clock.now();
+        let now = self.renewing.clock.now();
+        let due = self.paused(now).map_or(due, |paused| due.max(paused));
         if due > now {
             issued.note(|standing| standing.next = Some(due));
             return due.since(now).min(LOOK_EVERY);
         }
         issued.note(|standing| standing.next = None);
-        match timeout(ATTEMPT_LIMIT, self.attempt(acme, held.as_ref())).await {
-            Ok(Ok(held)) => {
-                // Also of an authority whose certificates are old when they are issued not one after the other.
-                let left = held.validity.until.since(self.clock.now());
-                let not_before = self.clock.now().plus((left / 2).min(LOOK_EVERY));
-                (self.failures, self.not_before) = (0, Some(not_before));
+        match self.attempt(acme, kept.as_ref()).await {
+            Ok((held, unkept)) => {
                 let names: Vec<&str> = held.names.iter().map(String::as_str).collect();
                 info!(names = names.join(", "), until = %held.validity.until, "a certificate was issued");
+                self.failures = 0;
+                self.wait(pause_after(held.validity), true, true);
                 issued.put(held);
                 issued.note(|standing| {
                     standing.issued += 1;
                     standing.failure = None;
+                    standing.missing.clear();
+                    standing.unkept = unkept;
                 });
             }
-            Ok(Err(failure)) => self.in_vain(acme, failure),
-            Err(_) => {
-                let minutes = ATTEMPT_LIMIT.as_secs() / 60;
-                self.in_vain(acme, Failure::from(format!("it took longer than {minutes} min")));
-            }
+            Err((failure, respite)) => self.in_vain(acme, failure, respite),
         }
         Duration::ZERO
     }
 
-    /// Has a certificate issued, and keeps it.
-    async fn attempt(&self, acme: &Acme, old: Option<&Held>) -> Result<Held, Failure> {
-        let respite = Respite::default();
-        let mut attempted = self.order(acme, old, &respite).await;
-        if let Err(failure) = &attempted
-            && failure.no_account
-            && self.vault.forget_account(&acme.settings).is_ok()
-        {
-            info!("the authority does not know the account any more: another is made");
-            attempted = self.order(acme, old, &respite).await;
+    /// Until when nothing is asked, if anything is to wait.
+    fn paused(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let pause = self.pause.as_mut()?;
+        if now.as_millis() < pause.since {
+            // The clock was ahead when it began; nobody waits for the difference.
+            pause.since = now.as_millis();
         }
-        attempted.map_err(|failure| Failure {
-            respite: respite_of(&respite),
-            ..failure
+        Some(Timestamp::from_millis(pause.since).plus(Duration::from_secs(pause.seconds)))
+    }
+
+    /// Asks nothing for a while. `firm`: whoever asks for it; `kept`: also not after a restart.
+    fn wait(&mut self, pause: Duration, firm: bool, kept: bool) {
+        let pause = Pause {
+            settings: HEXLOWER.encode(&self.digest),
+            since: self.renewing.clock.now().as_millis(),
+            seconds: pause.as_secs(),
+            failures: self.failures,
+            firm,
+        };
+        if kept && let Err(error) = self.renewing.vault.keep_pause(&pause) {
+            debug!(%error, "the pause cannot be kept");
+        }
+        self.pause = Some(pause);
+    }
+
+    /// Has a certificate issued, and keeps it; says why it could not be kept. An error comes with how long the authority wants to be
+    /// left alone.
+    async fn attempt(
+        &self,
+        acme: &Acme,
+        old: Option<&Held>,
+    ) -> Result<(Held, Option<String>), (Failure, Option<Duration>)> {
+        let asking = self.asking(acme);
+        let respite = Arc::clone(&asking.respite);
+        // Only an authority that has said when it would have a certificate renewed wants to know which one this is.
+        let suggestion = self.suggestion.as_ref();
+        let suggested = suggestion.is_some_and(|suggestion| suggestion.at.is_some());
+        let replaces = old.filter(|_| suggested && self.failures == 0).cloned();
+        let attempted = guarded(async move {
+            let mut pem = asking.certificate(replaces.as_ref()).await;
+            if pem.as_ref().is_err_and(|failure| failure.no_account) {
+                asking.retire_account("the authority does not know it")?;
+                pem = asking.certificate(replaces.as_ref()).await;
+            }
+            let (pem, settings) = (pem?, &asking.settings);
+            let expired = |held: &Held| {
+                let until = held.validity.until;
+                (until <= asking.clock.now()).then(|| format!("it expired at {until}"))
+            };
+            let fit = held(settings, &pem).and_then(|held| expired(&held).map_or(Ok(held), Err));
+            let held = fit.map_err(|error| {
+                asking.vault.forget_order(settings).ok();
+                Failure::refused(format!("what was issued: {error}"))
+            })?;
+            let kept = asking.vault.keep_certificate(settings, &pem);
+            let unkept = kept.err().map(|error| error.to_string());
+            if let Some(error) = &unkept {
+                warn!(error, "the certificate cannot be kept");
+            }
+            Ok((held, unkept))
+        });
+        attempted.await.map_err(|failure| {
+            let respite = respite.lock().unwrap_or_else(PoisonError::into_inner).take();
+            (failure, respite)
         })
     }
 
-    async fn order(&self, acme: &Acme, old: Option<&Held>, respite: &Respite) -> Result<Held, Failure> {
-        let Acme { settings, issued } = acme;
-        let account = order::account(settings, &self.vault, respite).await?;
-        // Only an authority that has said when it would have a certificate renewed wants to know which one this is.
-        let suggested = self
-            .suggestion
-            .as_ref()
-            .is_some_and(|suggestion| suggestion.at.is_some());
-        let replaces = old
-            .filter(|_| suggested && self.failures == 0)
-            .and_then(identifier);
-        let pem = order::certificate(&account, settings, issued, replaces).await?;
-        let unfit = |error: String| Failure::refused(format!("what was issued: {error}"));
-        let held = held(settings, &pem).map_err(unfit)?;
-        if held.validity.until <= self.clock.now() {
-            return Err(unfit(format!("it expired at {}", held.validity.until)));
+    fn asking(&self, acme: &Acme) -> Asking {
+        Asking {
+            settings: Arc::clone(&acme.settings),
+            issued: Arc::clone(&acme.issued),
+            vault: self.renewing.vault.clone(),
+            clock: self.renewing.clock.clone(),
+            respite: Respite::default(),
         }
-        if let Err(error) = self.vault.keep_certificate(settings, &pem) {
-            warn!(%error, "the certificate cannot be kept: the next start has to ask for another");
-        }
-        Ok(held)
     }
 
     /// Remembers that an attempt was in vain.
-    fn in_vain(&mut self, acme: &Acme, mut failure: Failure) {
+    fn in_vain(&mut self, acme: &Acme, mut failure: Failure, respite: Option<Duration>) {
+        // It may come from anybody, and is shown in lines.
+        failure.message = failure.message.replace(char::is_control, " ");
         if let Some((end, _)) = failure.message.char_indices().nth(MAX_MESSAGE) {
             failure.message.truncate(end);
         }
         self.failures = self.failures.saturating_add(1);
-        let pause = pause(self.failures, failure.refused, failure.respite);
-        let next = self.clock.now().plus(pause);
-        self.not_before = Some(next);
+        let pause = pause(self.failures, failure.refused, respite);
+        self.wait(pause, respite.is_some(), failure.refused || respite.is_some());
+        let next = self.renewing.clock.now().plus(pause);
         let directory = &acme.settings.directory;
         warn!(directory, error = failure.message, %next, "no certificate was issued");
         acme.issued.note(|standing| {
@@ -212,54 +308,73 @@ impl Keeper {
     }
 
     /// When a certificate is to be renewed: when the authority says so, if it does.
-    async fn renewal(&mut self, settings: &Settings, held: &Held) -> Timestamp {
+    async fn renewal(&mut self, acme: &Acme, held: &Held) -> Timestamp {
         let leaf = held.key.cert.first().map_or(&[][..], |leaf| leaf.as_ref());
         let fraction = fraction(leaf);
-        let now = self.clock.now();
-        let known = self
-            .suggestion
-            .as_ref()
-            .filter(|suggestion| suggestion.of == leaf && suggestion.again > now);
-        if known.is_none() {
-            let (at, again) = match self.window(settings, held).await {
-                Ok((window, again)) => (
-                    Some(suggested(held.validity, window, fraction)),
-                    again.clamp(ASK_EVERY.0, ASK_EVERY.1),
-                ),
+        let now = self.renewing.clock.now();
+        let before = self.suggestion.take().filter(|suggestion| suggestion.of == leaf);
+        let suggestion = match before {
+            Some(known) if known.again > now => known,
+            before => match self.window(acme, held).await {
+                Ok((window, again)) => Suggestion {
+                    of: leaf.to_owned(),
+                    at: Some(suggested(held.validity, window, fraction)),
+                    again: now.plus(again.clamp(ASK_EVERY.0, ASK_EVERY.1)),
+                },
                 Err(failure) => {
                     debug!(
                         error = failure.message,
                         "the authority does not say when to renew"
                     );
-                    (None, ASK_EVERY.1)
+                    Suggestion {
+                        of: leaf.to_owned(),
+                        // What it said before it may still mean.
+                        at: before.and_then(|before| before.at),
+                        again: now.plus(ASK_AGAIN),
+                    }
                 }
-            };
-            self.suggestion = Some(Suggestion {
-                of: leaf.to_owned(),
-                at,
-                again: now.plus(again),
-            });
-        }
-        let at = self.suggestion.as_ref().and_then(|suggestion| suggestion.at);
+            },
+        };
+        let at = suggestion.at;
+        self.suggestion = Some(suggestion);
         at.unwrap_or_else(|| usual(held.validity, fraction))
     }
 
     /// The window that the authority suggests (RFC 9773), and for how long that is to be believed.
-    async fn window(
-        &self,
-        settings: &Settings,
-        held: &Held,
-    ) -> Result<((Timestamp, Timestamp), Duration), Failure> {
-        let account: Account = order::account(settings, &self.vault, &Respite::default()).await?;
+    async fn window(&self, acme: &Acme, held: &Held) -> Result<((Timestamp, Timestamp), Duration), Failure> {
         let identifier = identifier(held).ok_or_else(|| Failure::from("it has no identifier".to_owned()))?;
-        let (info, again) = account.renewal_info(&identifier).await?;
-        let window = info.suggested_window;
-        let moment = |at: time::OffsetDateTime| Timestamp::from_seconds(at.unix_timestamp());
-        Ok(((moment(window.start), moment(window.end)), again))
+        let asking = self.asking(acme);
+        guarded(async move {
+            let account = asking.account().await?;
+            let (info, again) = account.renewal_info(&identifier).await?;
+            let window = info.suggested_window;
+            let moment = |at: time::OffsetDateTime| Timestamp::from_seconds(at.unix_timestamp());
+            Ok(((moment(window.start), moment(window.end)), again))
+        })
+        .await
     }
 }
 
-/// What the authority calls a certificate.
-fn identifier(held: &Held) -> Option<CertificateIdentifier<'static>> {
-    CertificateIdentifier::try_from(held.key.cert.first()?).ok()
+/// Does it in a task of its own, within a limit, which ends with whoever waits for it: what goes wrong with what an authority says, a
+/// panic in a library included, is an attempt in vain and no more.
+async fn guarded<T: Send + 'static>(
+    attempt: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    // Ends what is in it when it is dropped.
+    let mut task = JoinSet::new();
+    task.spawn(attempt);
+    match timeout(ATTEMPT_LIMIT, task.join_next()).await {
+        Ok(Some(Ok(done))) => done,
+        Ok(ended) => {
+            let error = ended.and_then(Result::err);
+            let error = error.map_or_else(String::new, |error| error.to_string());
+            Err(Failure::refused(format!(
+                "what the authority says is not understood: {error}"
+            )))
+        }
+        Err(_) => {
+            let minutes = ATTEMPT_LIMIT.as_secs() / 60;
+            Err(Failure::from(format!("it took longer than {minutes} min")))
+        }
+    }
 }

@@ -18,7 +18,7 @@ mod way;
 use std::sync::Arc;
 
 pub use issued::{Issued, Standing};
-pub use keeper::{Bell, Keeper};
+pub use keeper::{Keeper, Renewing};
 pub use settings::{Eab, Settings};
 
 /// The protocol of the authority's handshakes (RFC 8737 §6.2).
@@ -31,4 +31,11 @@ pub struct Acme {
     pub settings: Arc<Settings>,
     /// What came of it.
     pub issued: Arc<Issued>,
+}
+
+impl Acme {
+    /// Whether it is the same authority, asked for the same, with the same thing coming of it.
+    fn is(&self, other: &Self) -> bool {
+        self.settings.digest == other.settings.digest && Arc::ptr_eq(&self.issued, &other.issued)
+    }
 }

@@ -1,25 +1,33 @@
 //! One order, from the account to the certificate (RFC 8555 §7.1).
 
-use std::sync::PoisonError;
+use std::sync::Arc;
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error,
-    ExternalAccountKey, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AccountBuilder, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeType,
+    Error, ExternalAccountKey, Identifier, NewAccount, NewOrder, Order, OrderStatus,
 };
-use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
+use tokio::time::Instant;
+use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::issued::{Answering, Issued};
+use super::issued::{Answering, Held, Issued};
 use super::settings::Settings;
-use super::vault::Vault;
+use super::vault::{Proved, Vault};
 use super::way::{Respite, Way};
+use crate::clock::Clock;
 
 /// How long the authority may take to look at the answers, and again to issue.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// How soon it is looked at an order again, at first and in the end.
+const FIRST_GAP: Duration = Duration::from_millis(250);
+const MAX_GAP: Duration = Duration::from_secs(10);
+/// For how long answers stand when one of them was not liked.
+const LINGER: Duration = Duration::from_secs(5);
 /// What the authority says of an account that it does not know (RFC 8555 §6.7).
 const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
@@ -32,8 +40,6 @@ pub(super) struct Failure {
     pub(super) refused: bool,
     /// Whether it does not know the account.
     pub(super) no_account: bool,
-    /// How long it wants to be left alone.
-    pub(super) respite: Option<Duration>,
 }
 
 impl Failure {
@@ -52,7 +58,6 @@ impl From<String> for Failure {
             message,
             refused: false,
             no_account: false,
-            respite: None,
         }
     }
 }
@@ -60,7 +65,10 @@ impl From<String> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let Error::Api(problem) = &error else {
-            return Self::from(error.to_string());
+            return Self::from(match &error {
+                Error::Json(error) => format!("what the authority says is not understood: {error}"),
+                error => error.to_string(),
+            });
         };
         Self {
             no_account: problem.r#type.as_deref() == Some(NO_ACCOUNT),
@@ -75,96 +83,235 @@ impl From<rcgen::Error> for Failure {
     }
 }
 
-/// The account: the one that is kept, or a new one, which is kept before anything is done with it.
-pub(super) async fn account(
-    settings: &Settings,
-    vault: &Vault,
-    respite: &Respite,
-) -> Result<Account, Failure> {
-    let way = Way::new(settings, Respite::clone(respite)).map_err(Failure::from)?;
-    let builder = Account::builder_with_http(Box::new(way));
-    let kept = vault.account(settings).map_err(|error| unkept(&error))?;
-    let kept = kept.and_then(|kept| serde_json::from_str::<AccountCredentials>(&kept).ok());
-    if let Some(kept) = kept {
-        return Ok(builder.from_credentials(kept).await?);
+/// Who asks, and where what comes of it is kept.
+pub(super) struct Asking {
+    /// Whom, and for what.
+    pub(super) settings: Arc<Settings>,
+    /// What answers the authority.
+    pub(super) issued: Arc<Issued>,
+    /// Where it is kept.
+    pub(super) vault: Vault,
+    /// The time.
+    pub(super) clock: Clock,
+    /// How long the authority wants to be left alone.
+    pub(super) respite: Respite,
+}
+
+impl Asking {
+    /// The account: the one that is kept, or a new one, which is kept before anything is done with it.
+    pub(super) async fn account(&self) -> Result<Account, Failure> {
+        if let Some(kept) = self.kept_account()? {
+            match self.builder()?.from_credentials(kept).await {
+                Err(Error::KeyRejected | Error::Crypto) => self.retire_account("its key cannot be used")?,
+                account => return Ok(account?),
+            }
+        }
+        // Not before it is sure that it is not for nothing: an authority gives only so many.
+        self.vault.probe().map_err(|error| unkept(&error))?;
+        let settings = &self.settings;
+        let contact: Vec<&str> = settings.contact.iter().map(String::as_str).collect();
+        let new = NewAccount {
+            contact: &contact,
+            terms_of_service_agreed: true,
+            only_return_existing: false,
+        };
+        let eab = settings.eab.as_ref();
+        let eab = eab.map(|eab| ExternalAccountKey::new(eab.kid.clone(), eab.key.expose()));
+        let builder = self.builder()?;
+        let (account, credentials) = builder
+            .create(&new, settings.directory.clone(), eab.as_ref())
+            .await?;
+        let text = serde_json::to_string(&credentials).map_err(|error| Failure::from(error.to_string()))?;
+        let kept = self.vault.keep_account(settings, &Zeroizing::new(text));
+        kept.map_err(|error| unkept(&error))?;
+        Ok(account)
     }
-    let contact: Vec<&str> = settings.contact.iter().map(String::as_str).collect();
-    let new = NewAccount {
-        contact: &contact,
-        terms_of_service_agreed: true,
-        only_return_existing: false,
-    };
-    let eab = settings.eab.as_ref();
-    let eab = eab.map(|eab| ExternalAccountKey::new(eab.kid.clone(), eab.key.expose()));
-    let (account, credentials) = builder
-        .create(&new, settings.directory.clone(), eab.as_ref())
+
+    /// Has a certificate issued: key and chain, as PEM. `replaces` says which one it takes the place of.
+    pub(super) async fn certificate(&self, replaces: Option<&Held>) -> Result<Zeroizing<String>, Failure> {
+        let account = self.account().await?;
+        let settings = &self.settings;
+        let proved = self.vault.order(settings).map_err(|error| unkept(&error))?;
+        if let Some(proved) = proved {
+            match self.resume(&account, &proved).await {
+                Err(failure) if failure.refused => {
+                    debug!(
+                        error = failure.message,
+                        "an order of before is of no use any more"
+                    );
+                    self.vault
+                        .forget_order(settings)
+                        .map_err(|error| unkept(&error))?;
+                }
+                resumed => return resumed,
+            }
+        }
+        let names: Vec<Identifier> = settings.domains.iter().cloned().map(Identifier::Dns).collect();
+        let mut new = NewOrder::new(&names);
+        if let Some(replaces) = replaces.and_then(identifier) {
+            new = new.replaces(replaces);
+        }
+        let mut order = account.new_order(&new).await?;
+        self.prove(&mut order).await?;
+        let key = KeyPair::generate()?;
+        let proved = Proved {
+            url: order.url().to_owned(),
+            key: key.serialize_pem(),
+        };
+        self.vault
+            .keep_order(settings, &proved)
+            .map_err(|error| unkept(&error))?;
+        self.finish(&mut order, &key).await
+    }
+
+    /// Ends an order that was proved by an earlier attempt, or an earlier daemon.
+    async fn resume(&self, account: &Account, proved: &Proved) -> Result<Zeroizing<String>, Failure> {
+        let key = KeyPair::from_pem(&proved.key).map_err(|error| Failure::refused(error.to_string()))?;
+        let mut order = account.order(proved.url.clone()).await?;
+        self.finish(&mut order, &key).await
+    }
+
+    /// From the proof to the certificate.
+    async fn finish(&self, order: &mut Order, key: &KeyPair) -> Result<Zeroizing<String>, Failure> {
+        if matches!(order.state().status, OrderStatus::Ready) {
+            let names: Vec<String> = self.settings.domains.iter().cloned().collect();
+            let mut params = CertificateParams::new(names)?;
+            params.distinguished_name = DistinguishedName::new();
+            order.finalize_csr(params.serialize_request(key)?.der()).await?;
+        }
+        let status = settled(order, |status| {
+            matches!(status, OrderStatus::Ready | OrderStatus::Processing)
+        })
         .await?;
-    let text = serde_json::to_string(&credentials).map_err(|error| Failure::from(error.to_string()))?;
-    let text = Zeroizing::new(text);
-    vault
-        .keep_account(settings, &text)
-        .map_err(|error| unkept(&error))?;
-    Ok(account)
+        if !matches!(status, OrderStatus::Valid) {
+            return Err(Failure::refused(format!("the order is {status:?}")));
+        }
+        let chain = order.certificate().await?;
+        let chain = chain.ok_or_else(|| Failure::from("the order holds no certificate".to_owned()))?;
+        Ok(Zeroizing::new(format!(
+            "{}{chain}",
+            *Zeroizing::new(key.serialize_pem())
+        )))
+    }
+
+    /// Proves that the names lead here.
+    async fn prove(&self, order: &mut Order) -> Result<(), Failure> {
+        // All answers first: the authority hears that there is one to be had only where all are.
+        let answering = self.answers(order).await?;
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization?;
+            if matches!(authorization.status, AuthorizationStatus::Pending)
+                && let Some(mut challenge) = authorization.challenge(ChallengeType::TlsAlpn01)
+            {
+                challenge.set_ready().await?;
+            }
+        }
+        let ready = settled(order, |status| matches!(status, OrderStatus::Pending)).await;
+        if matches!(ready, Ok(OrderStatus::Ready | OrderStatus::Valid)) {
+            // Not before: an authority looks from several places, and not from all of them at once.
+            drop(answering);
+            return Ok(());
+        }
+        let failure = match ready {
+            Err(failure) if !failure.refused => failure,
+            ready => why_refused(order, ready).await,
+        };
+        // It may still be looking for other names, and what it does not find it holds against us.
+        tokio::time::sleep(LINGER).await;
+        drop(answering);
+        Err(failure)
+    }
+
+    /// The answers to all questions of an order.
+    async fn answers(&self, order: &mut Order) -> Result<Vec<Answering<'_>>, Failure> {
+        let mut answering = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization?;
+            let name = authorization.identifier().to_string().to_ascii_lowercase();
+            match authorization.status {
+                AuthorizationStatus::Valid => continue,
+                AuthorizationStatus::Pending => {}
+                status => {
+                    let message = format!("the authorization for `{name}` is {status:?}");
+                    return Err(Failure::refused(message));
+                }
+            }
+            let Some(challenge) = authorization.challenge(ChallengeType::TlsAlpn01) else {
+                let message = format!("the authority does not offer tls-alpn-01 for `{name}`");
+                return Err(Failure::refused(message));
+            };
+            let digest = challenge.key_authorization().digest();
+            answering.push(self.issued.answer(&name, identified(&name, digest.as_ref())?));
+        }
+        Ok(answering)
+    }
+
+    /// The account as it is kept; one that is broken, or of another authority, is put aside.
+    fn kept_account(&self) -> Result<Option<AccountCredentials>, Failure> {
+        let kept = self
+            .vault
+            .account(&self.settings)
+            .map_err(|error| unkept(&error))?;
+        let Some(kept) = kept else { return Ok(None) };
+        let directory = serde_json::from_str::<serde_json::Value>(&kept).ok();
+        let directory = directory
+            .as_ref()
+            .and_then(|account| account.get("directory")?.as_str());
+        match serde_json::from_str(&kept) {
+            Ok(account) if directory == Some(&self.settings.directory) => Ok(Some(account)),
+            _ => {
+                self.retire_account("it cannot be used")?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Puts the account aside.
+    pub(super) fn retire_account(&self, why: &str) -> Result<(), Failure> {
+        warn!(why, "the account is put aside, and another is made");
+        self.vault
+            .retire_account(&self.settings)
+            .map_err(|error| unkept(&error))
+    }
+
+    fn builder(&self) -> Result<AccountBuilder, Failure> {
+        let way = Way::new(&self.settings, self.clock.clone(), Arc::clone(&self.respite))?;
+        Ok(Account::builder_with_http(Box::new(way)))
+    }
 }
 
 fn unkept(error: &std::io::Error) -> Failure {
-    Failure::from(format!("the account cannot be kept: {error}"))
+    Failure::from(format!("the folder of `acme` cannot be used: {error}"))
 }
 
-/// Has a certificate issued: key and chain, as PEM. `replaces` says which one it takes the place of.
-pub(super) async fn certificate(
-    account: &Account,
-    settings: &Settings,
-    issued: &Issued,
-    replaces: Option<CertificateIdentifier<'_>>,
-) -> Result<Zeroizing<String>, Failure> {
-    let names: Vec<Identifier> = settings.domains.iter().cloned().map(Identifier::Dns).collect();
-    let mut new = NewOrder::new(&names);
-    if let Some(replaces) = replaces {
-        new = new.replaces(replaces);
-    }
-    let mut order = account.new_order(&new).await?;
-    let answering = answer(&mut order, issued).await?;
-    let patience = RetryPolicy::new().timeout(PATIENCE);
-    let ready = order.poll_ready(&patience).await;
-    // Not before: an authority looks from several places, and not from all of them at once.
-    drop(answering);
-    match ready {
-        Ok(OrderStatus::Ready) => {}
-        Ok(_) | Err(Error::Api(_)) => return Err(why_refused(&mut order, ready).await),
-        Err(error) => return Err(error.into()),
-    }
-    let key = Zeroizing::new(order.finalize().await?);
-    let chain = order.poll_certificate(&patience).await?;
-    Ok(Zeroizing::new(format!("{}{chain}", *key)))
+/// What the authority calls a certificate.
+pub(super) fn identifier(held: &Held) -> Option<CertificateIdentifier<'static>> {
+    CertificateIdentifier::try_from(held.key.cert.first()?).ok()
 }
 
-/// Answers every question of an order.
-async fn answer<'i>(order: &mut Order, issued: &'i Issued) -> Result<Vec<Answering<'i>>, Failure> {
-    let mut answering = Vec::new();
-    let mut authorizations = order.authorizations();
-    while let Some(authorization) = authorizations.next().await {
-        let mut authorization = authorization?;
-        let name = authorization.identifier().to_string();
-        match authorization.status {
-            AuthorizationStatus::Valid => continue,
-            AuthorizationStatus::Pending => {}
-            status => {
-                return Err(Failure::refused(format!(
-                    "the authorization for `{name}` is {status:?}"
-                )));
-            }
+/// Looks at an order until it is not as `unsettled` says any more.
+async fn settled(order: &mut Order, unsettled: impl Fn(OrderStatus) -> bool) -> Result<OrderStatus, Failure> {
+    let until = Instant::now() + PATIENCE;
+    let mut gap = FIRST_GAP;
+    loop {
+        let state = order.refresh().await?;
+        if let Some(problem) = &state.error {
+            return Err(Error::Api(problem.clone()).into());
         }
-        let Some(mut challenge) = authorization.challenge(ChallengeType::TlsAlpn01) else {
-            return Err(Failure::refused(format!(
-                "the authority does not offer tls-alpn-01 for `{name}`"
+        if !unsettled(state.status) {
+            return Ok(state.status);
+        }
+        if Instant::now() >= until {
+            let minutes = PATIENCE.as_secs() / 60;
+            return Err(Failure::from(format!(
+                "the order is not done after {minutes} min"
             )));
-        };
-        let digest = challenge.key_authorization().digest();
-        answering.push(issued.answer(&name, identified(&name, digest.as_ref())?));
-        challenge.set_ready().await?;
+        }
+        tokio::time::sleep(gap).await;
+        gap = (gap * 2).min(MAX_GAP);
     }
-    Ok(answering)
 }
 
 /// The certificate that answers a question (RFC 8737 §3). Its extension is critical and known to nobody else, so rustls would
@@ -181,7 +328,7 @@ fn identified(name: &str, digest: &[u8]) -> Result<CertifiedKey, Failure> {
 }
 
 /// What the authority says of the answers that it did not like.
-async fn why_refused(order: &mut Order, ready: Result<OrderStatus, Error>) -> Failure {
+async fn why_refused(order: &mut Order, ready: Result<OrderStatus, Failure>) -> Failure {
     let mut said = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(Ok(authorization)) = authorizations.next().await {
@@ -195,13 +342,8 @@ async fn why_refused(order: &mut Order, ready: Result<OrderStatus, Error>) -> Fa
     if said.is_empty() {
         said.push(match ready {
             Ok(status) => format!("the order is {status:?}"),
-            Err(error) => error.to_string(),
+            Err(failure) => failure.message,
         });
     }
     Failure::refused(said.join("; "))
-}
-
-/// What the authority has said last of how long it wants to be left alone.
-pub(super) fn respite_of(respite: &Respite) -> Option<Duration> {
-    respite.lock().unwrap_or_else(PoisonError::into_inner).take()
 }

@@ -13,8 +13,8 @@ const PAUSE: Duration = Duration::from_mins(1);
 const REFUSED_PAUSE: Duration = Duration::from_mins(15);
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_hours(6);
-/// The longest that an authority may ask to be left alone.
-const MAX_RESPITE: Duration = Duration::from_hours(24);
+/// The shortest pause after a certificate was issued, however short it lives.
+const ISSUED_PAUSE: Duration = Duration::from_mins(1);
 
 /// A number from 0 to 1 that is always the same for this certificate and different for another: who asks at another time
 /// after each start never asks at the same time as all others.
@@ -47,7 +47,12 @@ pub(super) fn pause(failures: u32, refused: bool, respite: Option<Duration>) -> 
     let first = if refused { REFUSED_PAUSE } else { PAUSE };
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     let pause = first.saturating_mul(doubled).min(MAX_PAUSE);
-    pause.max(respite.unwrap_or_default().min(MAX_RESPITE))
+    pause.max(respite.unwrap_or_default())
+}
+
+/// How long to wait after a certificate was issued, whatever the authority or the clock says of when it is to be renewed.
+pub(super) fn pause_after(validity: Validity) -> Duration {
+    ISSUED_PAUSE.max(validity.lifetime() / 10)
 }
 
 #[cfg(test)]
@@ -93,7 +98,6 @@ mod tests {
             [1, 2, 4, 256, 360]
         );
         assert_eq!([1, 2, 6].map(|failures| minutes(failures, true)), [15, 30, 360]);
-        let asked = |hours| pause(1, true, Some(Duration::from_hours(hours))).as_secs() / 3600;
-        assert_eq!((asked(2), asked(1000)), (2, 24));
+        assert_eq!(pause(1, true, Some(DAY)), DAY);
     }
 }

@@ -45,6 +45,11 @@ impl Settings {
         format!("account-{}", short(digest))
     }
 
+    /// Names the order, as the certificate.
+    pub fn order_name(&self) -> String {
+        self.certificate_name().replace("certificate", "order")
+    }
+
     /// Names the certificate: another for other names, and of another authority.
     pub fn certificate_name(&self) -> String {
         let mut digest = Sha256::new();

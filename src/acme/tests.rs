@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
-use super::vault::Vault;
-use super::{Acme, Bell, Issued, Keeper, Settings};
+use super::issued::Held;
+use super::vault::{Vault, held};
+use super::{Acme, Issued, Keeper, Renewing, Settings};
 use crate::clock::{Clock, Timestamp};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -35,6 +36,8 @@ struct Authority {
 /// What it answers to an order, and whether it says when to renew.
 #[derive(Clone)]
 struct Manner {
+    /// Where it says that nonces are to be had.
+    nonce: Option<&'static str>,
     order: &'static str,
     window: Option<(Timestamp, Timestamp)>,
 }
@@ -71,6 +74,17 @@ impl Authority {
             signer,
             asked,
         }
+    }
+
+    /// A certificate of so many days with its key.
+    fn pem(&self, names: &[&str], from: OffsetDateTime, days: i64) -> String {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        (params.not_before, params.not_after) = (from, from + time::Duration::days(days));
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.signer).unwrap();
+        format!("{}{}", key.serialize_pem(), certificate.pem())
     }
 
     /// The paths that were asked for, and the payload of the last order.
@@ -114,7 +128,7 @@ fn converse(
     let (status, body) = match path.as_str() {
         "/dir" => {
             let mut directory = json!({
-                "newNonce": format!("{base}/nonce"), "newAccount": format!("{base}/account"),
+                "newNonce": manner.nonce.map_or(format!("{base}/nonce"), str::to_owned), "newAccount": format!("{base}/account"),
                 "newOrder": format!("{base}/order"), "revokeCert": format!("{base}/revoke"),
                 "keyChange": format!("{base}/key"),
             });
@@ -142,9 +156,14 @@ fn converse(
     } else {
         "text/html"
     };
+    let respite = if body.contains("plainly") {
+        ""
+    } else {
+        "Retry-After: 7200\r\n"
+    };
     write!(
         stream,
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nReplay-Nonce: bm9uY2U\r\nRetry-After: 7200\r\nLocation: {base}/account/1\r\nConnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nReplay-Nonce: bm9uY2U\r\n{respite}Location: {base}/account/1\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )?;
     stream.flush()?;
@@ -154,10 +173,15 @@ fn converse(
 
 const REFUSED: &str = "403 Forbidden\n{\"type\": \"urn:ietf:params:acme:error:rejectedIdentifier\", \"detail\": \"not for you\"}";
 
+/// The same, of an authority that does not say how long it would be left alone.
+const REFUSED_PLAINLY: &str =
+    "403 Forbidden\n{\"type\": \"urn:ietf:params:acme:error:unauthorized\", \"detail\": \"plainly\"}";
+
 /// A daemon's keeper with a certificate of 90 days in its vault, that many days after it was issued.
 struct Scene {
     authority: Authority,
     keeper: Keeper,
+    renewing: Arc<Renewing>,
     acme: Acme,
     clock: Clock,
     /// When the certificate was issued.
@@ -167,10 +191,14 @@ struct Scene {
 
 impl Scene {
     fn new(order: &'static str, window: Option<(u32, u32)>, age: u32) -> Self {
+        Self::with(order, window, age, None)
+    }
+
+    fn with(order: &'static str, window: Option<(u32, u32)>, age: u32, nonce: Option<&'static str>) -> Self {
         let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
         let issued = Timestamp::from_seconds(now.unix_timestamp());
         let window = window.map(|(start, end)| (issued.plus(DAY * start), issued.plus(DAY * end)));
-        let authority = Authority::new(Manner { order, window });
+        let authority = Authority::new(Manner { nonce, order, window });
         let mut roots = RootCertStore::empty();
         roots.add(authority.signer.der().clone()).unwrap();
         let settings = Settings {
@@ -181,20 +209,17 @@ impl Scene {
             eab: None,
             digest: [1; 32],
         };
-        let mut params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
-        (params.not_before, params.not_after) = (now, now + time::Duration::days(90));
-        params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &authority.signer).unwrap();
+        let pem = authority.pem(&["a.test"], now, 90);
         let folder = tempfile::tempdir().unwrap();
-        let pem = format!("{}{}", key.serialize_pem(), certificate.pem());
         let inside = folder.path().join("acme");
         Vault::new(inside.clone())
             .keep_certificate(&settings, &pem)
             .unwrap();
         let clock = Clock::manual(issued.plus(DAY * age));
+        let renewing = Arc::new(Renewing::new(inside, clock.clone()));
         Self {
-            keeper: Keeper::new(inside, clock.clone(), Arc::new(Bell::default())),
+            keeper: Keeper::new(Arc::clone(&renewing)),
+            renewing,
             acme: Acme {
                 settings: Arc::new(settings),
                 issued: Arc::new(Issued::default()),
@@ -266,6 +291,12 @@ async fn an_authority_that_would_be_left_alone_is() {
     let next = standing.next.unwrap();
     assert_eq!(next.since(scene.clock.now()), Duration::from_hours(2));
     assert_eq!(standing.failed, 1);
+    // Nobody may cut that short, nor does a restart.
+    scene.keeper.hurry();
+    scene.keeper.look(&scene.acme).await;
+    scene.keeper = Keeper::new(Arc::clone(&scene.renewing));
+    scene.keeper.look(&scene.acme).await;
+    assert_eq!(scene.acme.issued.standing().failed, 1);
     // Other settings are tried at once.
     let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
     settings.digest = [2; 32];
@@ -318,4 +349,93 @@ async fn half_a_file_is_no_certificate_and_nobody_is_shown_what_stands_there() {
     }
     std::fs::write(&path, whole).unwrap();
     assert!(vault.certificate(&acme.settings).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_operator_need_not_wait_and_cannot_ask_without_end() {
+    let mut scene = Scene::new(REFUSED_PLAINLY, None, 61);
+    scene.keeper.look(&scene.acme).await;
+    assert_eq!(scene.acme.issued.standing().failed, 1);
+    for _ in 0..10 {
+        scene.keeper.hurry();
+        scene.keeper.look(&scene.acme).await;
+    }
+    assert_eq!(scene.acme.issued.standing().failed, 5);
+    scene.clock.advance(Duration::from_hours(2));
+    scene.keeper.hurry();
+    scene.keeper.look(&scene.acme).await;
+    assert_eq!(scene.acme.issued.standing().failed, 6);
+    // A clock that was ahead has nobody wait for the difference.
+    scene.clock.set(scene.issued.plus(DAY * 61));
+    scene.keeper.look(&scene.acme).await;
+    let next = scene.acme.issued.standing().next.unwrap();
+    assert_eq!(next.since(scene.clock.now()), Duration::from_hours(6));
+}
+
+#[tokio::test]
+async fn what_a_library_does_not_survive_is_an_attempt_in_vain() {
+    let mut scene = Scene::with(REFUSED, None, 61, Some(""));
+    scene.keeper.look(&scene.acme).await;
+    let standing = scene.acme.issued.standing();
+    let failure = standing.failure.unwrap();
+    assert!(
+        failure.starts_with("what the authority says is not understood"),
+        "{failure}"
+    );
+    // And is told in one line, whatever was said.
+    assert!(!failure.contains(char::is_control), "{failure:?}");
+    scene.clock.advance(DAY);
+    scene.keeper.look(&scene.acme).await;
+    assert_eq!(scene.acme.issued.standing().failed, 2);
+    // Nor is it followed where anybody on the way could answer.
+    let mut scene = Scene::with(REFUSED, None, 61, Some("http://127.0.0.1:9/nonce"));
+    scene.keeper.look(&scene.acme).await;
+    let failure = scene.acme.issued.standing().failure.unwrap();
+    assert!(failure.contains("is no `https` URL"), "{failure}");
+}
+
+#[tokio::test]
+async fn what_is_kept_and_has_expired_is_not_put_in_place_of_what_has_not() {
+    let mut scene = Scene::new(REFUSED, None, 100);
+    let now = OffsetDateTime::from_unix_timestamp(scene.clock.now().as_seconds()).unwrap();
+    let pem = scene
+        .authority
+        .pem(&["a.test", "b.test"], now - time::Duration::days(1), 90);
+    let valid = held(&scene.acme.settings, &pem).unwrap();
+    let valid = Held {
+        kept_as: "other".to_owned(),
+        ..valid
+    };
+    scene.acme.issued.put(valid);
+    scene.keeper.look(&scene.acme).await;
+    let in_use = scene.acme.issued.held();
+    assert!((*in_use).as_ref().unwrap().names.contains("b.test"));
+    // Another is asked for all the same; and the expired one is better than none.
+    assert_eq!(scene.acme.issued.standing().failed, 1);
+    scene.acme.issued = Arc::new(Issued::default());
+    assert!(scene.renewing.take(&scene.acme).is_some());
+    assert!(scene.acme.issued.validity().is_some());
+}
+
+#[tokio::test]
+async fn a_name_without_a_certificate_is_a_problem_once_it_was_asked_in_vain() {
+    let mut scene = Scene::new(REFUSED, None, 1);
+    assert!(scene.renewing.take(&scene.acme).is_some());
+    let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
+    settings.domains.insert("b.test".to_owned());
+    settings.digest = [2; 32];
+    let problem = |scene: &Scene| scene.acme.issued.problem(scene.clock.now());
+    scene.renewing.changed(Some(&scene.acme), false);
+    assert_eq!(problem(&scene), None);
+    scene.keeper.look(&scene.acme).await;
+    let told = problem(&scene).unwrap();
+    assert!(
+        told.starts_with("there is no certificate for b.test yet: "),
+        "{told}"
+    );
+    // Without that name all is well again.
+    let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
+    settings.domains.remove("b.test");
+    scene.acme.issued.note(|standing| standing.missing.clear());
+    assert_eq!(problem(&scene), None);
 }

@@ -1,4 +1,5 @@
-//! What is kept on the disk: the account and the certificate, each with its key, for the daemon's user alone.
+//! What is kept on the disk, for the daemon's user alone: account, order and certificate, each with its key, and for how long the
+//! authority is to be left alone.
 //!
 //! One file each, put in place whole: there is never half a pair.
 
@@ -8,11 +9,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use zeroize::Zeroizing;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::issued::Held;
 use super::settings::Settings;
@@ -21,6 +24,39 @@ use crate::verify::Certificate;
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
+
+/// The name of a pause.
+const PAUSE: &str = "pause.json";
+
+/// An order that the authority may issue a certificate for.
+#[derive(Deserialize, Serialize)]
+pub(super) struct Proved {
+    /// Where it is found (RFC 8555 §7.4).
+    pub(super) url: String,
+    /// The key of the certificate, as PEM.
+    pub(super) key: String,
+}
+
+impl Drop for Proved {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+/// For how long nothing is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct Pause {
+    /// With which settings, by their digest.
+    pub(super) settings: String,
+    /// Since when, in milliseconds since 1970.
+    pub(super) since: i64,
+    /// For how many seconds.
+    pub(super) seconds: u64,
+    /// After how many attempts in vain.
+    pub(super) failures: u32,
+    /// Whether nobody may cut it short.
+    pub(super) firm: bool,
+}
 
 /// A folder.
 #[derive(Clone, Debug)]
@@ -34,6 +70,12 @@ impl Vault {
         Self { folder }
     }
 
+    /// Whether anything can be kept at all, before the authority does something about it.
+    pub(super) fn probe(&self) -> io::Result<()> {
+        self.write(".probe", "")?;
+        fs::remove_file(self.folder.join(".probe"))
+    }
+
     /// The account, as it was kept.
     pub(super) fn account(&self, settings: &Settings) -> io::Result<Option<Zeroizing<String>>> {
         self.read(&format!("{}.json", settings.account_name()))
@@ -44,9 +86,10 @@ impl Vault {
         self.write(&format!("{}.json", settings.account_name()), account)
     }
 
-    /// Forgets the account: the authority does not know it.
-    pub(super) fn forget_account(&self, settings: &Settings) -> io::Result<()> {
-        fs::remove_file(self.folder.join(format!("{}.json", settings.account_name())))
+    /// Puts the account aside: it is of no use any more.
+    pub(super) fn retire_account(&self, settings: &Settings) -> io::Result<()> {
+        let path = |end: &str| self.folder.join(format!("{}.{end}", settings.account_name()));
+        fs::rename(path("json"), path("json.old"))
     }
 
     /// The certificate for these settings, if there is one that can be used.
@@ -57,9 +100,42 @@ impl Vault {
         held(settings, &pem).map(Some).map_err(io::Error::other)
     }
 
-    /// Keeps the certificate.
+    /// Keeps the certificate, of which the order is then done.
     pub(super) fn keep_certificate(&self, settings: &Settings, pem: &str) -> io::Result<()> {
-        self.write(&format!("{}.pem", settings.certificate_name()), pem)
+        self.write(&format!("{}.pem", settings.certificate_name()), pem)?;
+        self.forget_order(settings)
+    }
+
+    /// The order that was proved, and not yet ended.
+    pub(super) fn order(&self, settings: &Settings) -> io::Result<Option<Proved>> {
+        let text = self.read(&format!("{}.json", settings.order_name()))?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Keeps an order, before the authority issues anything for it: what it has issued is not lost.
+    pub(super) fn keep_order(&self, settings: &Settings, order: &Proved) -> io::Result<()> {
+        let text = Zeroizing::new(serde_json::to_string(order)?);
+        self.write(&format!("{}.json", settings.order_name()), &text)
+    }
+
+    /// Forgets the order.
+    pub(super) fn forget_order(&self, settings: &Settings) -> io::Result<()> {
+        match fs::remove_file(self.folder.join(format!("{}.json", settings.order_name()))) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Until when nothing is to be asked with these settings, as an earlier daemon has found.
+    pub(super) fn pause(&self, settings: &Settings) -> io::Result<Option<Pause>> {
+        let text = self.read(PAUSE)?;
+        let kept = text.and_then(|text| serde_json::from_str::<Pause>(&text).ok());
+        Ok(kept.filter(|kept| kept.settings == HEXLOWER.encode(&settings.digest)))
+    }
+
+    /// Keeps that.
+    pub(super) fn keep_pause(&self, pause: &Pause) -> io::Result<()> {
+        self.write(PAUSE, &serde_json::to_string(pause)?)
     }
 
     fn read(&self, name: &str) -> io::Result<Option<Zeroizing<String>>> {

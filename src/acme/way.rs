@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
-use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use tokio::time::timeout;
 
 use super::settings::Settings;
-use crate::act::Client;
+use crate::act::{Client, retry_after};
+use crate::clock::{Clock, Timestamp};
 
 /// How long one request may take, its answer included.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
+
+/// The longest that an authority may ask to be left alone.
+const MAX_RESPITE: Duration = Duration::from_hours(24);
 
 /// How long the authority wants to be left alone, as it said last.
 pub(super) type Respite = Arc<Mutex<Option<Duration>>>;
@@ -25,14 +29,19 @@ pub(super) type Respite = Arc<Mutex<Option<Duration>>>;
 /// Makes requests.
 pub(super) struct Way {
     client: Client,
+    clock: Clock,
     respite: Respite,
 }
 
 impl Way {
     /// A way to the authority of these settings; the error is why there is none.
-    pub(super) fn new(settings: &Settings, respite: Respite) -> Result<Self, String> {
+    pub(super) fn new(settings: &Settings, clock: Clock, respite: Respite) -> Result<Self, String> {
         let client = Client::trusting(settings.roots.clone()).map_err(|error| error.to_string())?;
-        Ok(Self { client, respite })
+        Ok(Self {
+            client,
+            clock,
+            respite,
+        })
     }
 }
 
@@ -41,12 +50,17 @@ impl HttpClient for Way {
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let (client, respite) = (self.client.clone(), Arc::clone(&self.respite));
+        let (client, now, respite) = (self.client.clone(), self.clock.now(), Arc::clone(&self.respite));
         Box::pin(async move {
-            match timeout(REQUEST_LIMIT, exchange(&client, request, &respite)).await {
-                Ok(answer) => answer,
+            let url = request.uri().clone();
+            // Also where the directory says otherwise (RFC 8555 §6.1).
+            if url.scheme_str() != Some("https") {
+                return Err(other(format!("`{url}` is no `https` URL")));
+            }
+            match timeout(REQUEST_LIMIT, exchange(&client, request, now, &respite)).await {
+                Ok(answer) => answer.map_err(|error| other(format!("{url}: {error}"))),
                 Err(_) => Err(other(format!(
-                    "the authority has not answered within {} s",
+                    "{url}: no answer within {} s",
                     REQUEST_LIMIT.as_secs()
                 ))),
             }
@@ -54,45 +68,45 @@ impl HttpClient for Way {
     }
 }
 
+/// Asks, and is answered. What is no answer of an authority is an error.
 async fn exchange(
     client: &Client,
     request: Request<BodyWrapper<Bytes>>,
+    now: Timestamp,
     respite: &Respite,
-) -> Result<BytesResponse, Error> {
+) -> Result<BytesResponse, String> {
     let (head, body) = request.into_parts();
-    let url = head.uri.clone();
+    let is_signed = head.method == Method::POST;
     let body = match body.collect().await {
         Ok(body) => body.to_bytes(),
         Err(never) => match never {},
     };
     let answer = client.request(Request::from_parts(head, Full::new(body))).await;
-    let (head, body) = answer
-        .map_err(|error| other(format!("{url}: {error}")))?
-        .into_parts();
-    let body = Limited::new(body, MAX_ANSWER)
-        .collect()
-        .await
-        .map_err(Error::Other)?;
+    let (mut head, body) = answer.map_err(|error| error.to_string())?.into_parts();
+    let body = Limited::new(body, MAX_ANSWER).collect().await;
+    let body = body.map_err(|error| error.to_string())?.to_bytes();
+    if let Some(asked) = retry_after(&head.headers, now) {
+        let asked = asked.min(MAX_RESPITE);
+        // Whoever reads it next adds it to the time of day.
+        head.headers.insert(RETRY_AFTER, asked.as_secs().into());
+        if !head.status.is_success() {
+            *respite.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        }
+    }
     if !head.status.is_success() {
-        let seconds = head
-            .headers
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        *respite.lock().unwrap_or_else(PoisonError::into_inner) = seconds.map(Duration::from_secs);
         let kind = head
             .headers
             .get(CONTENT_TYPE)
-            .map_or(&b""[..], |kind| kind.as_bytes());
+            .map_or(&b""[..], HeaderValue::as_bytes);
         let told = kind.starts_with(b"application/problem+json") || kind.starts_with(b"application/json");
-        if !told {
-            // The page of a proxy, or of somebody else altogether.
-            return Err(other(format!("{url}: HTTP {}", head.status.as_u16())));
+        let detail = serde_json::from_slice::<Problem>(&body).ok().filter(|_| told);
+        // What is told of a signed request is for who has signed it; else it may be a page of anybody's.
+        if !is_signed || detail.is_none() {
+            let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
+            return Err(format!("HTTP {}{detail}", head.status.as_u16()));
         }
     }
-    Ok(BytesResponse::from(Response::from_parts(
-        head,
-        Full::new(body.to_bytes()),
-    )))
+    Ok(BytesResponse::from(Response::from_parts(head, Full::new(body))))
 }
 
 fn other(message: String) -> Error {

@@ -31,7 +31,7 @@ use crate::template::{RenderError, Templates};
 use crate::yaml::Node;
 
 pub use append::Append;
-pub use forward::{Client, Courier, Forward, MAX_RETRY_AFTER};
+pub use forward::{Client, Courier, Forward, MAX_RETRY_AFTER, retry_after};
 pub use occasion::{Failure, Occasion};
 pub use outcome::{Kept, Outcome, Output, Verdict};
 pub use retry::Retry;

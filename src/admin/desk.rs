@@ -123,7 +123,7 @@ impl Desk {
         } = self.ask().await?;
         let figures = figures();
         let rules = self.live.current();
-        let acme = rules.server.tls.as_ref().and_then(Tls::acme);
+        let acme = rules.acme();
         Ok(metrics::render(&Moment {
             counts,
             condition,

@@ -74,8 +74,13 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
         }
     }
     let directory = fields.directory.unwrap_or_else(|| DEFAULT_DIRECTORY.to_owned());
-    let is_https = |uri: &Uri| uri.scheme_str() == Some("https") && uri.host().is_some();
-    if !directory.parse().is_ok_and(|uri| is_https(&uri)) {
+    let is_plain = |uri: &Uri| {
+        let authority = uri
+            .authority()
+            .is_some_and(|authority| !authority.as_str().contains('@'));
+        uri.scheme_str() == Some("https") && authority && !directory.contains('#')
+    };
+    if !directory.parse().is_ok_and(|uri| is_plain(&uri)) {
         let place = node.get("directory").unwrap_or(node);
         findings.push(place.error("acme", "a directory is an `https` URL"));
     }
@@ -150,7 +155,10 @@ fn domain(text: &str) -> Result<String, &'static str> {
             .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
         plain && (1..=63).contains(&bytes.len()) && !label.starts_with('-') && !label.ends_with('-')
     };
-    if text.len() <= 253 && text.contains('.') && text.split('.').all(is_label) {
+    // The last label of a name is never a number (RFC 3696 §2).
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = text.rsplit_once('.').is_some_and(|(_, last)| !is_number(last));
+    if text.len() <= 253 && is_name && text.split('.').all(is_label) {
         Ok(text.to_ascii_lowercase())
     } else {
         Err("it is no name of a host, like `hooks.example.org`")
@@ -208,6 +216,8 @@ mod tests {
             "192.0.2.7",
             "::1",
             "localhost",
+            "1.2.3",
+            "999.1.1.1",
             "example.org.",
             "a..b",
             "-a.b",

@@ -27,7 +27,7 @@ use tracing::{info, warn};
 use self::signals::{Signal, Signals};
 use self::stop::Stopping;
 use self::supervise::Supervised;
-use crate::acme::{Bell, Keeper};
+use crate::acme::{Keeper, Renewing};
 use crate::act::Actor;
 use crate::admin::{self, Desk};
 use crate::clock::Clock;
@@ -38,7 +38,7 @@ use crate::live::Live;
 use crate::pipeline::{Aftermath, Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
 use crate::pulse::Pulse;
 use crate::report::{self, metrics};
-use crate::rules::{RuleSet, StoreSettings, Tls};
+use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
@@ -161,6 +161,10 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let mut pulses = vec![dispatching_pulse];
     pulses.extend(listeners.iter().map(|(_, pulse)| Arc::clone(pulse)));
 
+    let folder = store_path.parent().unwrap_or(Path::new("")).join("acme");
+    let renewing = Arc::new(Renewing::new(folder, clock.clone()));
+    // Before the first handshake.
+    renewing.changed(live.current().acme(), false);
     let mut dispatching = JoinSet::new();
     dispatching.spawn(dispatch.run(stopping.leasing.clone(), stopping.running.clone()));
     let mut answering = JoinSet::new();
@@ -168,13 +172,8 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     answering.spawn(listen::serve(listeners, door, connections, over));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
-    let renewing = Arc::new(Bell::default());
-    let folder = store_path.parent().unwrap_or(Path::new("")).join("acme");
-    let (keeper, rules) = (
-        Keeper::new(folder, clock.clone(), Arc::clone(&renewing)),
-        Arc::clone(&live),
-    );
-    aside.spawn(keeper.run(move || rules.current().server.tls.as_ref().and_then(Tls::acme).cloned()));
+    let (keeper, rules) = (Keeper::new(Arc::clone(&renewing)), Arc::clone(&live));
+    aside.spawn(keeper.run(move || rules.current().acme().cloned()));
     let desk = Arc::new(Desk {
         path: path.to_owned(),
         live: Arc::clone(&live),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::supervise::{self, Supervised};
-use crate::acme::Bell;
+use crate::acme::Renewing;
 use crate::admin::LastReload;
 use crate::clock::Clock;
 use crate::config::{Cause, Reload, Reloader};
@@ -54,8 +54,8 @@ pub struct Watch {
     pub learnt: mpsc::Receiver<Relearn>,
     /// Is told what became of it.
     pub supervised: Arc<Supervised>,
-    /// Rung when the rules are others: for the certificate, too, others may be asked for.
-    pub renewing: Arc<Bell>,
+    /// Is told that the rules are others: it may be another certificate that is to be asked for.
+    pub renewing: Arc<Renewing>,
 }
 
 impl Watch {
@@ -94,7 +94,7 @@ impl Watch {
             };
             if let Reload::InForce { rules, .. } = &outcome {
                 self.store.adopt(rules.store.settings);
-                self.renewing.ring(asked);
+                self.renewing.changed(rules.acme(), asked);
             }
             report(&outcome);
             self.remember(&outcome);

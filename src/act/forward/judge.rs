@@ -21,15 +21,15 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> (Verdic
         // A redirect could lead anywhere, into the private network too.
         300..=399 => (Verdict::Dead, format!("{words}: redirects are not followed")),
         408 | 429 | 500..=599 => {
-            let retry_after = retry_after(headers, now);
+            let retry_after = retry_after(headers, now).map(|wait| wait.min(MAX_RETRY_AFTER));
             (Verdict::Failed { retry_after }, words)
         }
         _ => (Verdict::Dead, words),
     }
 }
 
-/// How long the target asks to be left alone: seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+/// How long the other side asks to be left alone: seconds, or a date (RFC 9110 §10.2.3). It may be anything.
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit mean very long.
@@ -38,7 +38,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
         Timestamp::from_seconds(date.unix_timestamp()).since(now)
     };
-    Some(wait.min(MAX_RETRY_AFTER))
+    Some(wait)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ use crate::units::Period;
 use crate::verify::Verification;
 
 pub use client::Client;
-pub use judge::MAX_RETRY_AFTER;
+pub use judge::{MAX_RETRY_AFTER, retry_after};
 pub use perform::Courier;
 
 /// A request to be made.
