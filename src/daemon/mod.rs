@@ -60,6 +60,8 @@ pub enum StartError {
 
 /// Runs the daemon on the rules file at `path` until a signal ends it.
 pub fn run(path: &Path) -> Result<(), StartError> {
+    // Before there is a second thread, which could start something that would inherit them.
+    let handed = listen::Handed::take(config::variable).map_err(StartError::Other)?;
     let failed = |what: &str, error: &io::Error| StartError::Other(format!("cannot {what}: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -83,7 +85,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     for warning in &warnings {
         warn!(code = warning.code, "{}", warning.line());
     }
-    let served = runtime.block_on(serve(path, rules, signals));
+    let served = runtime.block_on(serve(path, rules, handed, signals));
     runtime.shutdown_timeout(LEFTOVERS_LIMIT);
     served.map_err(|message| {
         tracing::error!("{message}");
@@ -96,13 +98,18 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     clippy::too_many_lines,
     reason = "the lights go on one after the other, to be read in one place"
 )]
-async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), String> {
+async fn serve(
+    path: &Path,
+    rules: RuleSet,
+    handed: listen::Handed,
+    mut signals: Signals,
+) -> Result<(), String> {
     let clock = Clock::system();
     let started = clock.now();
     let shared = open_store(&rules.store)?;
     let store_path = config::store_path(&rules.store);
     let doors = open_doors(&rules, &store_path).await?;
-    let listeners = listen::bind(&rules.server.listen).await?;
+    let listeners = listen::bind(&rules.server.listen, handed).await?;
     let addresses: Vec<String> = listeners.iter().map(listen::Bound::address).collect();
     let server = rules.server.clone();
     let live = Arc::new(Live::new(rules));
