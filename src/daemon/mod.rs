@@ -32,6 +32,7 @@ use crate::act::Actor;
 use crate::admin::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Reloader};
+use crate::descriptors;
 use crate::diagnostic::Findings;
 use crate::listen::{self, Door};
 use crate::live::Live;
@@ -112,6 +113,7 @@ async fn serve(
     let listeners = listen::bind(&rules.server.listen, handed).await?;
     let addresses: Vec<String> = listeners.iter().map(listen::Bound::address).collect();
     let server = rules.server.clone();
+    let places = places(&rules);
     let live = Arc::new(Live::new(rules));
     announce(&live.current(), &addresses);
     let reloads = Arc::new(Live::new(None));
@@ -171,8 +173,8 @@ async fn serve(
     let mut dispatching = JoinSet::new();
     dispatching.spawn(dispatch.run(stopping.leasing.clone(), stopping.running.clone()));
     let mut answering = JoinSet::new();
-    let (connections, over) = (server.max_connections, stopping.answering.clone());
-    answering.spawn(listen::serve(listeners, door, connections, over));
+    let over = stopping.answering.clone();
+    answering.spawn(listen::serve(listeners, door, places, over));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
     let renewing = Arc::new(Bell::default());
@@ -258,6 +260,21 @@ async fn until_told(
             _ = dispatching.join_next() => return Err("the store has ended by itself".to_owned()),
         }
     }
+}
+
+/// How many connections there are at once: as many as may be, or as fit beside what they bring about.
+fn places(rules: &RuleSet) -> usize {
+    let (wished, deliveries) = (rules.server.max_connections, rules.room.slots);
+    let descriptors::Room { connections, limit } = descriptors::raise(wished, deliveries);
+    if connections < wished {
+        warn!(
+            limit,
+            max_connections = wished,
+            places = connections,
+            "the limit of open files is too low for `max_connections`: raise it (`LimitNOFILE=`, `ulimit -n`)"
+        );
+    }
+    connections
 }
 
 /// Binds the operator's door. Without its socket the daemon does its work all the same.

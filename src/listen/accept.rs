@@ -22,6 +22,8 @@ use crate::socket::OwnSocket;
 
 /// How long accepting rests when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long it rests where one who does nothing has been asked to go, and will give his descriptor back.
+const LEAVING: Duration = Duration::from_millis(10);
 
 /// Serves all listeners until the door is `closing`; then accepts no more and returns when what is in flight is
 /// answered. `over` ends what is still under way. Each listener has a pulse, which beats while it accepts.
@@ -141,7 +143,8 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
                     let at = listener.address();
                     tracing::warn!(%error, at, left_out, "a connection could not be accepted");
                 }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                let leaves = is_without_descriptors(&error) && peers.places.want_one();
+                tokio::time::sleep(if leaves { LEAVING } else { ACCEPT_PAUSE }).await;
                 continue;
             }
         };
@@ -162,6 +165,12 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
         }
         peers.admit(accepted, matches!(listener, Bound::Tcp(_, true)), taken);
     }
+}
+
+/// Whether a connection was not accepted because there are too many open files, in this process or on this machine.
+fn is_without_descriptors(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }
 
 /// An accepted connection.
