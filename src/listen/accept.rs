@@ -15,8 +15,9 @@ use tokio_util::task::TaskTracker;
 use super::bind::Bound;
 use super::complaints::Complaints;
 use super::places::{Places, Taken};
+use super::proxied::{self, Told};
 use super::request::{Door, Peer};
-use super::{connection, proxied, secure};
+use super::{connection, secure};
 use crate::pulse::Pulse;
 use crate::socket::OwnSocket;
 
@@ -74,6 +75,7 @@ impl Peers {
             let client = accepted.address();
             let peer = Peer {
                 address: client,
+                nameless: false,
                 certificate: None,
                 place: Arc::clone(&taken.place),
             };
@@ -112,14 +114,16 @@ where
 {
     if door.live.current().server.proxy_protocol.holds(peer.address) {
         let told = tokio::select! {
-            told = timeout(door.request_timeout, proxied::read(&mut stream, peer.address)) => told,
+            told = timeout(door.request_timeout, proxied::read(&mut stream)) => told,
             () = door.last_call() => return,
         };
-        peer.address = match told {
-            Ok(Ok(told)) => told,
+        match told {
+            Ok(Ok(Told::Proxy)) => {}
+            Ok(Ok(Told::Client(address))) => peer.address = Some(address),
+            Ok(Ok(Told::Nobody)) => (peer.address, peer.nameless) = (None, true),
             Ok(Err(error)) => return door.complain("PROXY protocol", &error, peer.address),
             Err(_) => return door.complain("PROXY protocol", &"too slow", peer.address),
-        };
+        }
     }
     match secured {
         None => connection::converse(stream, peer, door).await,

@@ -100,6 +100,49 @@ fn both_families_are_served_on_one_port() {
 }
 
 #[test]
+fn who_came_to_a_balancer_by_a_unix_socket_did_not_come_by_ours() {
+    let rules = "server: {listen: '127.0.0.1:0', proxy_protocol: [127.0.0.1], trusted_proxies: [unix]}\n\
+                 endpoints: {/open: {allow: [127.0.0.1, 192.0.2.7]}}\n";
+    let daemon = Scenario::new().rules(&format!("{rules}{OPEN}")).start();
+    let head = |command: u8, family: u8, length: u8| {
+        let mut head = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
+        head.extend([command, family, 0, length]);
+        head.extend(vec![0; usize::from(length)]);
+        head
+    };
+    let forwarded = "POST /open HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.7\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+    let plain = forwarded.replace("X-Forwarded-For: 192.0.2.7\r\n", "");
+    let status = |head: &[u8], request: &str| {
+        let mut stream = daemon.connect();
+        stream.write_all(&[head, request.as_bytes()].concat()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text[9..12].to_owned()
+    };
+    let unknown = b"PROXY UNKNOWN\r\n";
+    // The balancer itself, which the list lets in, and whose header counts for nothing.
+    for own in [head(0x20, 0, 0), head(0x21, 0, 0), unknown.to_vec()] {
+        assert_eq!(
+            [status(&own, forwarded), status(&own, &plain)],
+            ["200", "200"],
+            "{own:?}"
+        );
+    }
+    // Nobody: no list lets him in, whatever he says.
+    let by_unix = head(0x21, 0x31, 216);
+    assert_eq!(
+        [status(&by_unix, forwarded), status(&by_unix, &plain)],
+        ["403", "403"]
+    );
+    assert_eq!(
+        daemon.log().matches("client=192.0.2.7").count(),
+        0,
+        "{}",
+        daemon.log()
+    );
+}
+
+#[test]
 fn listeners_that_cannot_be_meant_are_found() {
     for (listen, expected) in [
         ("{unix: /run/x, mode: '0999'}", "a mode is octal digits"),
