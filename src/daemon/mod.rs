@@ -7,6 +7,7 @@ mod certificate;
 mod signals;
 mod stop;
 mod supervise;
+mod supervisor;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -209,11 +210,11 @@ async fn serve(
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
     keep_house(&mut aside, &shared, &usage, live, clock, &stopping.leasing);
-    report_to_supervisor(&mut aside, supervised, &shared, pulses, &stopping.accepting);
+    report_to_supervisor(&mut aside, &supervised, &shared, pulses, &stopping.accepting);
 
     let orderly = until_told(&mut signals, &mut dispatching, &reload_now).await;
     info!("stopping");
-    supervise::stopping();
+    supervised.stopping();
     stopping
         .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
         .await;
@@ -315,7 +316,7 @@ fn with_pulses(listeners: Vec<listen::Bound>) -> Vec<(listen::Bound, Arc<Pulse>)
 /// Tells the supervisor that the daemon is ready, and from then on how it is, until it stops.
 fn report_to_supervisor(
     aside: &mut JoinSet<()>,
-    supervised: Arc<Supervised>,
+    supervised: &Arc<Supervised>,
     store: &Arc<dyn Store>,
     mut pulses: Vec<Arc<Pulse>>,
     stop: &CancellationToken,
@@ -323,9 +324,9 @@ fn report_to_supervisor(
     supervised.ready();
     let writing = Pulse::of("the store");
     pulses.push(Arc::clone(&writing));
-    aside.spawn(supervised.watch_queue(Arc::clone(store), writing, stop.clone()));
-    if let Some(limit) = supervise::watchdog_limit() {
-        aside.spawn(watchdog::run(pulses, limit, stop.clone()));
+    aside.spawn(Arc::clone(supervised).watch_queue(Arc::clone(store), writing, stop.clone()));
+    if let Some(limit) = supervisor::watchdog_limit(config::variable) {
+        aside.spawn(watchdog::run(Arc::clone(supervised), pulses, limit, stop.clone()));
     }
 }
 

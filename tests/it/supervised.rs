@@ -124,6 +124,52 @@ fn a_supervisor_hears_of_every_turn_and_of_what_is_in_force() {
 }
 
 #[test]
+fn what_takes_a_restart_is_told_until_it_is_as_it_was() {
+    let scenario = Scenario::new().script("wait.sh", "true").rules(RULES);
+    let (supervisor, scenario) = Supervisor::of(scenario);
+    let daemon = scenario.start();
+    supervisor.hears("READY=1");
+    let good = daemon.read("rules.yaml");
+    write(&daemon, &good.replace("127.0.0.1:0", "127.0.0.2:0"));
+    let needed = "STATUS=a restart is needed for server.listen: 2 rules, generation 2;";
+    assert!(supervisor.hears("STATUS=").starts_with(needed));
+    // And still, when something else changes.
+    write(
+        &daemon,
+        &good
+            .replace("127.0.0.1:0", "127.0.0.2:0")
+            .replace("name: b", "name: c"),
+    );
+    assert!(
+        supervisor
+            .hears("STATUS=")
+            .starts_with(&needed.replace("generation 2", "generation 3"))
+    );
+    write(&daemon, &good);
+    assert!(
+        supervisor
+            .hears("STATUS=")
+            .starts_with("STATUS=2 rules, generation 4;")
+    );
+}
+
+#[test]
+fn a_supervisor_that_does_not_listen_is_complained_of_once() {
+    let scenario = Scenario::new()
+        .script("wait.sh", "true")
+        .env("WATCHDOG_USEC", "40000")
+        .rules(RULES);
+    let (supervisor, scenario) = Supervisor::of(scenario);
+    drop(supervisor);
+    let daemon = scenario.start();
+    daemon.eventually("it complains", || {
+        daemon.log().contains("systemd could not be notified")
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(daemon.log().matches("notified").count(), 1, "{}", daemon.log());
+}
+
+#[test]
 fn the_line_of_status_follows_the_queue() {
     let wait = "touch begun; while [ ! -e go ]; do sleep 0.05; done";
     let scenario = Scenario::new().script("wait.sh", wait).rules(RULES);
@@ -145,12 +191,12 @@ fn the_watchdog_is_fed_while_the_store_is_locked_and_not_while_the_process_is_st
     let daemon = scenario.start();
     supervisor.hears("WATCHDOG=1");
 
-    // Longer than the watchdog's limit by far, and than the store waits for a lock.
+    // Longer than the watchdog's limit by far, and than the store waits for a lock, also behind its sweep at the start.
     let other = rusqlite::Connection::open(daemon.folder().join("hookyard.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let event = daemon.post("/a").json("{}");
     let sent_away = std::thread::spawn(move || event.send());
-    assert!(supervisor.feeds(Duration::from_secs(7)) > 20, "{}", daemon.log());
+    assert!(supervisor.feeds(Duration::from_secs(11)) > 20, "{}", daemon.log());
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(sent_away.join().unwrap().status, 503);
 
