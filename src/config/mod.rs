@@ -14,6 +14,7 @@ mod document;
 mod endpoint;
 mod limit;
 mod listen;
+mod overlap;
 mod reload;
 mod rule;
 mod settings;

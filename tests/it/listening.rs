@@ -166,6 +166,38 @@ fn listeners_that_cannot_be_meant_are_found() {
         ),
         ("{address: 9000}", "wrong type"),
         ("[]", "no address to listen on"),
+        ("['*:9470']", "`*` is no host: all addresses are `[::]:9470`"),
+        (
+            "['127.0.0.1:9470', '127.0.0.1:9470']",
+            "`127.0.0.1:9470` stands here twice",
+        ),
+        (
+            "['127.0.0.1:9470', {address: '[::ffff:127.0.0.1]:9470', tls: false}]",
+            "`[::ffff:127.0.0.1]:9470` stands here twice",
+        ),
+        (
+            "['localhost:9470', 'localhost:9470']",
+            "`localhost:9470` stands here twice",
+        ),
+        (
+            "['0.0.0.0:9470', '127.0.0.1:9470']",
+            "`127.0.0.1:9470` is among the addresses of `0.0.0.0:9470`",
+        ),
+        (
+            "['127.0.0.1:9470', '[::]:9470']",
+            "`127.0.0.1:9470` is among the addresses of `[::]:9470`",
+        ),
+        (
+            "['[::]:9470', '0.0.0.0:9470', '[::1]:9470']",
+            "`[::1]:9470` is among the addresses of `[::]:9470`",
+        ),
+        ("[systemd, systemd]", "`systemd` stands here twice"),
+        (
+            "['unix:/run/x', {unix: /run/x, mode: '0600'}]",
+            "`unix:/run/x` stands here twice",
+        ),
+        ("'unix:{dir}/none/x'", "there is no folder `"),
+        ("'unix:{dir}/rules.yaml/x'", "there is no folder `"),
     ] {
         let output = scene(listen).hookyard(&["check", "rules.yaml"]);
         let said = said(&output);
@@ -174,4 +206,42 @@ fn listeners_that_cannot_be_meant_are_found() {
             "{listen}: {said}"
         );
     }
+}
+
+#[test]
+fn listeners_that_can_be_had_beside_each_other_are_left_alone() {
+    for (listen, warnings) in [
+        ("['0.0.0.0:9470', '[::]:9470']", 0),
+        ("['[::]:9470', '0.0.0.0:9471', '127.0.0.1:9472']", 0),
+        ("['127.0.0.1:9470', '127.0.0.2:9470', '[::1]:9470', systemd]", 0),
+        (
+            "['127.0.0.1:0', '127.0.0.1:0', '0.0.0.0:0', 'localhost:0', 'localhost:0']",
+            0,
+        ),
+        ("['unix:{dir}/a', 'unix:{dir}/b']", 0),
+        // systemd makes it when the service starts.
+        ("'unix:/run/hookyard-is-not-there/x'", 1),
+    ] {
+        let output = scene(listen).hookyard(&["check", "rules.yaml"]);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(0), "{listen}: {said}");
+        assert_eq!(
+            said.matches("there is no folder").count(),
+            warnings,
+            "{listen}: {said}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_listened_on_is_told_with_what_helps() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = free.local_addr().unwrap().to_string();
+    let output = scene(&listen).hookyard(&["serve", "rules.yaml"]);
+    let said = said(&output);
+    assert!(
+        said.contains("Address already in use (os error 98); `ss -tlnp` shows who has it")
+            && output.status.code() == Some(2),
+        "{said}"
+    );
 }
