@@ -11,7 +11,7 @@
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
 //!              ground floor: diagnostic yaml units secret clock id coding template live
-//!                            account network pem pulse socket
+//!                            account network pem pulse socket descriptors
 //! ```
 //!
 //! [`acme`] stands aside: it sees to the certificate that `listen` shows.
@@ -42,6 +42,7 @@
 pub mod account;
 pub mod clock;
 pub mod coding;
+pub mod descriptors;
 pub mod diagnostic;
 pub mod id;
 pub mod live;

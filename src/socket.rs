@@ -3,9 +3,10 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tokio::net::UnixListener;
 
 /// A unix socket that is listened on, and whose file goes when it is dropped.
@@ -14,8 +15,8 @@ pub struct OwnSocket {
     /// What is listened on.
     pub listener: UnixListener,
     path: PathBuf,
-    /// Tells the file from one that another has put in its place.
-    inode: u64,
+    /// Tells the file from one that another has put in its place: its device and inode.
+    identity: (u64, u64),
 }
 
 /// Who may connect to a socket.
@@ -44,24 +45,22 @@ impl OwnSocket {
     /// Binds a socket. A file that a daemon has left behind is replaced; one that somebody listens on is not, nor one that
     /// is no socket.
     pub fn bind(path: &Path, access: Access) -> io::Result<Self> {
-        if fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket()) {
-            // Of this machine, and answered by the kernel at once.
-            if UnixStream::connect(path).is_ok() {
-                return Err(io::Error::new(
-                    io::ErrorKind::AddrInUse,
-                    "another daemon listens there already",
-                ));
+        if fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket())
+            && is_left_behind(path)?
+        {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
-            fs::remove_file(path)?;
         }
         let listener = UnixListener::bind(path)?;
         let socket = Self {
             listener,
             path: path.to_owned(),
-            inode: fs::symlink_metadata(path)?.ino(),
+            identity: identity(&fs::symlink_metadata(path)?),
         };
         // The owner first: to change it takes bits from the mode. Whatever fails, the socket goes again.
-        chown(path, access.user, access.group)?;
+        chown(path, access.user, access.group).map_err(not_given)?;
         fs::set_permissions(path, fs::Permissions::from_mode(access.mode))?;
         Ok(socket)
     }
@@ -75,8 +74,121 @@ impl OwnSocket {
 impl Drop for OwnSocket {
     fn drop(&mut self) {
         // A socket file that nobody answers would only puzzle.
-        if fs::symlink_metadata(&self.path).is_ok_and(|there| there.ino() == self.inode) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|there| identity(&there) == self.identity) {
             drop(fs::remove_file(&self.path));
         }
+    }
+}
+
+/// Tells one file from every other.
+fn identity(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+/// Whether nobody has the socket at `path` any more. Everything but the kernel's own word for that means that somebody
+/// has: his queue is full, his socket is of another type, or we may not knock at all. It never waits: a queue that is
+/// full, and that nobody empties, would hold the start up for ever.
+fn is_left_behind(path: &Path) -> io::Result<bool> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        // Gone, or gone meanwhile.
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(true),
+        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Err(taken("")),
+        Err(error) => Err(taken(&format!(" ({})", io::Error::from(error)))),
+    }
+}
+
+fn taken(why: &str) -> io::Error {
+    let message = format!("something else listens there already{why}");
+    io::Error::new(io::ErrorKind::AddrInUse, message)
+}
+
+/// The socket cannot be given to its `user` and `group`.
+fn not_given(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    let message = format!(
+        "its `user` or `group` cannot be set: {error}: only root gives a socket to another user, and to a group whoever is \
+         in it (under systemd: `SupplementaryGroups=`)"
+    );
+    io::Error::new(error.kind(), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::{UnixDatagram, UnixListener as StdListener};
+
+    use rustix::net::{bind, listen};
+
+    use super::*;
+
+    /// A socket of this type that is bound there, and listens if it can, with room for one in its queue.
+    fn other(path: &Path, kind: SocketType) -> OwnedFd {
+        let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
+        bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        if kind != SocketType::DGRAM {
+            listen(&socket, 0).unwrap();
+        }
+        socket
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_somebody_has_is_left_alone_whatever_its_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        for kind in [SocketType::STREAM, SocketType::SEQPACKET, SocketType::DGRAM] {
+            let living = other(&path, kind);
+            let before = identity(&fs::symlink_metadata(&path).unwrap());
+            let error = OwnSocket::bind(&path, Access::default()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("something else listens there already"),
+                "{error}"
+            );
+            assert_eq!(identity(&fs::symlink_metadata(&path).unwrap()), before);
+            // And what is dead is replaced, whatever it was.
+            drop(living);
+            drop(OwnSocket::bind(&path, Access::default()).unwrap());
+            assert!(!path.exists());
+        }
+        fs::write(&path, "a file").unwrap();
+        assert!(OwnSocket::bind(&path, Access::default()).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a file");
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _living = other(&path, SocketType::STREAM);
+        let knock = || {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+            connect(&socket, &SocketAddrUnix::new(&path).unwrap()).map(|()| socket)
+        };
+        let mut waiting = Vec::new();
+        while let Ok(socket) = knock() {
+            waiting.push(socket);
+        }
+        let error = OwnSocket::bind(&path, Access::default()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_another_has_put_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let own = OwnSocket::bind(&path, Access::default()).unwrap();
+        fs::remove_file(&path).unwrap();
+        // Beside the first, lest it get its number.
+        let _first = StdListener::bind(folder.path().join("first")).unwrap();
+        let _theirs = UnixDatagram::bind(&path).unwrap();
+        drop(own);
+        assert!(path.exists());
     }
 }

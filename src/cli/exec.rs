@@ -58,6 +58,9 @@ pub struct Arguments {
     /// Open files.
     #[arg(long)]
     files: Option<u64>,
+    /// Open files that it is told it may have, but may have more of; `files` comes before it.
+    #[arg(long)]
+    descriptors: Option<u64>,
     /// Processes of the user.
     #[arg(long)]
     processes: Option<u64>,
@@ -105,6 +108,11 @@ fn become_command(arguments: &Arguments) -> Result<Infallible, Failure> {
         if let Some(name) = name.into_vec().strip_prefix(PREFIX.as_bytes()) {
             command.env(OsStr::from_bytes(name), value);
         }
+    }
+    if let Some(soft) = arguments.descriptors {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = Some(soft);
+        setrlimit(Resource::Nofile, Rlimit { current, maximum }).map_err(not_set("the open files"))?;
     }
     let limits = [
         (Resource::Nproc, arguments.processes, 0, "`processes`"),

@@ -1,11 +1,13 @@
 //! `server.listen`: where to listen, and how.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::overlap;
 use crate::account::{group_number, user_number};
 use crate::diagnostic::Findings;
 use crate::rules::Listen;
@@ -38,14 +40,16 @@ pub fn compile(node: Option<Node<'_>>, tls: bool, findings: &mut Findings) -> Ve
     if items.is_empty() {
         findings.push(node.error("listen", "no address to listen on"));
     }
-    let mut addresses = Vec::with_capacity(items.len());
+    let mut entries = Vec::with_capacity(items.len());
     for item in items {
-        addresses.extend(one(item, tls, findings));
+        entries.extend(one(item, tls, findings));
     }
-    addresses
+    overlap::find(&entries, findings);
+    entries.into_iter().map(|(_, listen)| listen).collect()
 }
 
-fn one(node: Node<'_>, tls: bool, findings: &mut Findings) -> Option<Listen> {
+/// One of them, and where it says its address.
+fn one<'n>(node: Node<'n>, tls: bool, findings: &mut Findings) -> Option<(Node<'n>, Listen)> {
     const HINT: &str = "write `127.0.0.1:9000`, `unix:/run/…` or `systemd`";
     let (text, place, own) = if node.is_mapping() {
         let fields: Fields = node.read(findings)?;
@@ -85,11 +89,12 @@ fn one(node: Node<'_>, tls: bool, findings: &mut Findings) -> Option<Listen> {
                 findings.push(place.error("listen", format!("`{key}` is that of a unix socket")));
             }
         }
-        return Some(listen);
+        return Some((place, listen));
     };
     if let Some(place) = own.and_then(|_| node.get("tls")) {
         findings.push(place.error("listen", "a unix socket is never served with TLS"));
     }
+    folder(&path, place, findings);
     let access = Access {
         mode: match node.given("mode") {
             Some(node) => mode(node, findings)?,
@@ -104,7 +109,31 @@ fn one(node: Node<'_>, tls: bool, findings: &mut Findings) -> Option<Listen> {
             None => None,
         },
     };
-    Some(Listen::Unix(path, access))
+    Some((place, Listen::Unix(path, access)))
+}
+
+/// Looks for the folder of a unix socket. Below `/run` it may come with the service, before the daemon starts.
+fn folder(path: &Path, place: Node<'_>, findings: &mut Findings) {
+    let Some(folder) = path.parent() else { return };
+    let missing = match std::fs::metadata(folder) {
+        Ok(found) => !found.is_dir(),
+        // Where this user may not look, the daemon's may.
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    };
+    if !missing {
+        return;
+    }
+    let message = format!("there is no folder `{}`", folder.display());
+    if ["/run", "/var/run"].iter().any(|comes| folder.starts_with(comes)) {
+        let finding = place.warning("listen", format!("{message} at the moment"));
+        findings.push(finding.hint("the service needs it at its start (`RuntimeDirectory=`)"));
+    } else {
+        findings.push(
+            place
+                .error("listen", message)
+                .hint("make it, or write `unix:/run/…`"),
+        );
+    }
 }
 
 /// Reads permissions, in octal digits.
@@ -145,6 +174,9 @@ fn parse(text: &str, tls: bool) -> Result<Listen, String> {
         return Err(format!("`{text}` is not host and port"));
     }
     match text.rsplit_once(':') {
+        Some(("*", port)) => Err(format!(
+            "`*` is no host: all addresses are `[::]:{port}`, those of IPv4 alone `0.0.0.0:{port}`"
+        )),
         Some((host, port)) if !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok() => {
             Ok(address())
         }
@@ -175,6 +207,7 @@ mod tests {
             "host:x",
             "unix:relative",
             "host:99999",
+            "*:9470",
             "",
         ] {
             assert!(parse(wrong, false).is_err(), "{wrong}");

@@ -185,7 +185,7 @@ fn said(findings: &Findings) -> Vec<String> {
 }
 
 /// The keys whose change takes effect at the next start only.
-fn restart_needed(old: &RuleSet, new: &RuleSet) -> Vec<&'static str> {
+pub fn restart_needed(old: &RuleSet, new: &RuleSet) -> Vec<&'static str> {
     let (before, after) = (&old.server, &new.server);
     [
         ("server.listen", before.listen != after.listen),

@@ -7,6 +7,7 @@ mod certificate;
 mod signals;
 mod stop;
 mod supervise;
+mod supervisor;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::act::Actor;
 use crate::admin::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Reloader};
+use crate::descriptors;
 use crate::diagnostic::Findings;
 use crate::listen::{self, Door};
 use crate::live::Live;
@@ -60,6 +62,8 @@ pub enum StartError {
 
 /// Runs the daemon on the rules file at `path` until a signal ends it.
 pub fn run(path: &Path) -> Result<(), StartError> {
+    // Before there is a second thread, which could start something that would inherit them.
+    let handed = listen::Handed::take(config::variable).map_err(StartError::Other)?;
     let failed = |what: &str, error: &io::Error| StartError::Other(format!("cannot {what}: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -83,7 +87,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     for warning in &warnings {
         warn!(code = warning.code, "{}", warning.line());
     }
-    let served = runtime.block_on(serve(path, rules, signals));
+    let served = runtime.block_on(serve(path, rules, handed, signals));
     runtime.shutdown_timeout(LEFTOVERS_LIMIT);
     served.map_err(|message| {
         tracing::error!("{message}");
@@ -96,15 +100,21 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     clippy::too_many_lines,
     reason = "the lights go on one after the other, to be read in one place"
 )]
-async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), String> {
+async fn serve(
+    path: &Path,
+    rules: RuleSet,
+    handed: listen::Handed,
+    mut signals: Signals,
+) -> Result<(), String> {
     let clock = Clock::system();
     let started = clock.now();
     let shared = open_store(&rules.store)?;
     let store_path = config::store_path(&rules.store);
     let doors = open_doors(&rules, &store_path).await?;
-    let listeners = listen::bind(&rules.server.listen).await?;
+    let listeners = listen::bind(&rules.server.listen, handed).await?;
     let addresses: Vec<String> = listeners.iter().map(listen::Bound::address).collect();
     let server = rules.server.clone();
+    let places = places(&rules);
     let live = Arc::new(Live::new(rules));
     announce(&live.current(), &addresses);
     let reloads = Arc::new(Live::new(None));
@@ -168,8 +178,8 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let mut dispatching = JoinSet::new();
     dispatching.spawn(dispatch.run(stopping.leasing.clone(), stopping.running.clone()));
     let mut answering = JoinSet::new();
-    let (connections, over) = (server.max_connections, stopping.answering.clone());
-    answering.spawn(listen::serve(listeners, door, connections, over));
+    let over = stopping.answering.clone();
+    answering.spawn(listen::serve(listeners, door, places, over));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
     let (keeper, rules) = (Keeper::new(Arc::clone(&renewing)), Arc::clone(&live));
@@ -199,11 +209,11 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
     keep_house(&mut aside, &shared, &usage, live, clock, &stopping.leasing);
-    report_to_supervisor(&mut aside, supervised, &shared, pulses, &stopping.accepting);
+    report_to_supervisor(&mut aside, &supervised, &shared, pulses, &stopping.accepting);
 
     let orderly = until_told(&mut signals, &mut dispatching, &reload_now).await;
     info!("stopping");
-    supervise::stopping();
+    supervised.stopping();
     stopping
         .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
         .await;
@@ -252,6 +262,21 @@ async fn until_told(
     }
 }
 
+/// How many connections there are at once: as many as may be, or as fit beside what they bring about.
+fn places(rules: &RuleSet) -> usize {
+    let (wished, deliveries) = (rules.server.max_connections, rules.room.slots);
+    let descriptors::Room { connections, limit } = descriptors::raise(wished, deliveries);
+    if connections < wished {
+        warn!(
+            limit,
+            max_connections = wished,
+            places = connections,
+            "the limit of open files is too low for `max_connections`: raise it (`LimitNOFILE=`, `ulimit -n`)"
+        );
+    }
+    connections
+}
+
 /// Binds the operator's door. Without its socket the daemon does its work all the same.
 async fn open_doors(rules: &RuleSet, store: &Path) -> Result<admin::Doors, String> {
     let socket = config::socket_path(&rules.admin, store);
@@ -290,7 +315,7 @@ fn with_pulses(listeners: Vec<listen::Bound>) -> Vec<(listen::Bound, Arc<Pulse>)
 /// Tells the supervisor that the daemon is ready, and from then on how it is, until it stops.
 fn report_to_supervisor(
     aside: &mut JoinSet<()>,
-    supervised: Arc<Supervised>,
+    supervised: &Arc<Supervised>,
     store: &Arc<dyn Store>,
     mut pulses: Vec<Arc<Pulse>>,
     stop: &CancellationToken,
@@ -298,9 +323,9 @@ fn report_to_supervisor(
     supervised.ready();
     let writing = Pulse::of("the store");
     pulses.push(Arc::clone(&writing));
-    aside.spawn(supervised.watch_queue(Arc::clone(store), writing, stop.clone()));
-    if let Some(limit) = supervise::watchdog_limit() {
-        aside.spawn(watchdog::run(pulses, limit, stop.clone()));
+    aside.spawn(Arc::clone(supervised).watch_queue(Arc::clone(store), writing, stop.clone()));
+    if let Some(limit) = supervisor::watchdog_limit(config::variable) {
+        aside.spawn(watchdog::run(Arc::clone(supervised), pulses, limit, stop.clone()));
     }
 }
 

@@ -1,15 +1,15 @@
-//! What systemd is told (`sd_notify(3)`): ready, reloading, stopping, alive; and one line of what is going on, which
-//! `systemctl status` shows.
-//!
-//! Without systemd (`NOTIFY_SOCKET` unset) all of it is nothing.
+//! What systemd is told: ready, reloading, stopping, alive; and one line of what is going on, which `systemctl status`
+//! shows. Without systemd all of it is nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sd_notify::NotifyState;
+use rustix::time::{ClockId, clock_gettime};
 use tokio_util::sync::CancellationToken;
 
+use super::supervisor::Supervisor;
 use crate::admin::LastReload;
+use crate::config;
 use crate::live::Live;
 use crate::pulse::Pulse;
 use crate::rules::RuleSet;
@@ -18,10 +18,16 @@ use crate::store::{Counts, Store};
 /// How often it is looked how long the queue is.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// Sockets are bound, the rules are in force.
+const READY: &str = "READY=1";
+
 /// Tells the line of status.
 #[derive(Debug)]
 pub struct Supervised {
+    supervisor: Supervisor,
     addresses: String,
+    /// The rules that the daemon has started with: some of what they say is in force until it ends.
+    started: Arc<RuleSet>,
     /// The rules in force.
     live: Arc<Live<RuleSet>>,
     /// The last reload.
@@ -45,7 +51,9 @@ impl Supervised {
         addresses: &[String],
     ) -> Self {
         Self {
+            supervisor: Supervisor::new(config::variable),
             addresses: addresses.join(", "),
+            started: live.current(),
             live: Arc::clone(live),
             reloads: Arc::clone(reloads),
             told: Mutex::new(Told {
@@ -57,13 +65,33 @@ impl Supervised {
 
     /// Sockets are bound and requests are answered.
     pub fn ready(&self) {
-        self.tell_with(|_| (), Some(NotifyState::Ready));
+        self.tell_with(|_| (), Some(READY));
     }
 
     /// A reload has ended; whether somebody `asked` for it: he waits to hear that it is over, also where nothing has
     /// changed.
     pub fn reloaded(&self, asked: bool) {
-        self.tell_with(|_| (), asked.then_some(NotifyState::Ready));
+        self.tell_with(|_| (), asked.then_some(READY));
+    }
+
+    /// A reload has begun that somebody asked for.
+    pub fn reloading(&self) {
+        // With the moment, by which systemd tells this reload from one that had begun before it asked (`notify-reload`).
+        let now = clock_gettime(ClockId::Monotonic);
+        let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+        self.supervisor
+            .tell(&["RELOADING=1", &format!("MONOTONIC_USEC={micros}")]);
+    }
+
+    /// Nothing new is taken.
+    pub fn stopping(&self) {
+        let line = "STATUS=stopping: what is under way comes to its end";
+        self.supervisor.tell(&["STOPPING=1", line]);
+    }
+
+    /// Every part lives.
+    pub fn alive(&self) {
+        self.supervisor.tell(&["WATCHDOG=1"]);
     }
 
     /// Looks how long the queue is until `stop`. That the store answers, were it with an error, is its sign of life.
@@ -88,7 +116,7 @@ impl Supervised {
     }
 
     /// Changes what is known, and tells the line if it is another, with a state if there is one.
-    fn tell_with(&self, change: impl FnOnce(&mut Told), state: Option<NotifyState<'_>>) {
+    fn tell_with(&self, change: impl FnOnce(&mut Told), state: Option<&str>) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut told);
         let (rules, last) = (self.live.current(), self.reloads.current());
@@ -98,13 +126,14 @@ impl Supervised {
             rules: rules.names.len(),
             generation: rules.generation,
             findings: refused.map_or(0, |last| last.errors),
+            restart: &config::restart_needed(&self.started, &rules),
             queue: told.queue,
         }
         .line();
-        let changed = (line != told.line).then_some(NotifyState::Status(&line));
-        let states: Vec<NotifyState<'_>> = state.into_iter().chain(changed).collect();
+        let changed = (line != told.line).then(|| format!("STATUS={line}"));
+        let states: Vec<&str> = state.into_iter().chain(changed.as_deref()).collect();
         if !states.is_empty() {
-            tell(&states);
+            self.supervisor.tell(&states);
         }
         told.line = line;
     }
@@ -117,6 +146,8 @@ struct Facts<'f> {
     generation: u64,
     /// How many findings the rules file has that was refused last, while the rules before it are in force.
     findings: usize,
+    /// What the rules say that takes effect at the next start only.
+    restart: &'f [&'static str],
     /// None where the store could not tell.
     queue: Option<Counts>,
 }
@@ -135,6 +166,11 @@ impl Facts<'_> {
                 "the rules file does not load ({findings} finding{many}), the rules before it are in force: "
             )
         };
+        let restart = if self.restart.is_empty() {
+            String::new()
+        } else {
+            format!("a restart is needed for {}: ", self.restart.join(", "))
+        };
         let queue = self.queue.map_or_else(
             || "the store does not answer".to_owned(),
             |Counts {
@@ -145,46 +181,12 @@ impl Facts<'_> {
              }| { format!("queue: {waiting} waiting, {leased} under way, {dead} dead") },
         );
         format!(
-            "{refused}{} rule{}, generation {}; {queue}; listening on {}",
+            "{refused}{restart}{} rule{}, generation {}; {queue}; listening on {}",
             self.rules,
             plural(self.rules),
             self.generation,
             self.addresses
         )
-    }
-}
-
-/// A reload has begun that somebody asked for.
-pub fn reloading() {
-    // With the moment, by which systemd tells this reload from one that had begun before it asked (`notify-reload`).
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read"),
-    }
-}
-
-/// Nothing new is taken.
-pub fn stopping() {
-    tell(&[
-        NotifyState::Stopping,
-        NotifyState::Status("stopping: what is under way comes to its end"),
-    ]);
-}
-
-/// Every part lives.
-pub fn alive() {
-    tell(&[NotifyState::Watchdog]);
-}
-
-/// How soon the supervisor takes the daemon for dead, if it does.
-pub fn watchdog_limit() -> Option<Duration> {
-    sd_notify::watchdog_enabled()
-}
-
-/// Sends the states; a supervisor that does not listen is no reason to stop serving.
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "systemd could not be notified");
     }
 }
 
@@ -200,6 +202,7 @@ mod tests {
             rules: 0,
             generation: 1,
             findings: 1,
+            restart: &[],
             queue: None,
         }
         .line();
@@ -215,6 +218,7 @@ mod tests {
             rules: 1,
             generation: 3,
             findings: 0,
+            restart: &[],
             queue: Some(Counts {
                 waiting: 4,
                 leased: 2,
@@ -226,6 +230,15 @@ mod tests {
             facts.line(),
             "1 rule, generation 3; queue: 4 waiting, 2 under way, 1 dead; listening on http://127.0.0.1:9000, unix:/run/h"
         );
+        facts.restart = &["server.listen", "log"];
+        assert!(
+            facts
+                .line()
+                .starts_with("a restart is needed for server.listen, log: 1 rule, generation 3;"),
+            "{}",
+            facts.line()
+        );
+        facts.restart = &[];
         facts.findings = 2;
         facts.queue = None;
         assert_eq!(

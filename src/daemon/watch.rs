@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::supervise::{self, Supervised};
+use super::supervise::Supervised;
 use crate::acme::Renewing;
 use crate::admin::LastReload;
 use crate::clock::Clock;
@@ -80,7 +80,7 @@ impl Watch {
             let asked = cause == Cause::Operator;
             // Not for what a changed file brings: nobody waits for that, and most often nothing has changed that matters.
             if asked {
-                supervise::reloading();
+                self.supervised.reloading();
             }
             let reloading = Arc::clone(&self.reloader);
             let outcome = match tokio::task::spawn_blocking(move || reloading.reload(cause)).await {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::supervise;
+use super::supervise::Supervised;
 use crate::pulse::Pulse;
 
 /// How long a part may give no sign of life. Where another program locks the store, each of its rounds takes five
@@ -21,7 +21,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const TIMES: u32 = 4;
 
 /// Feeds a watchdog of this limit until `stop`.
-pub async fn run(pulses: Vec<Arc<Pulse>>, limit: Duration, stop: CancellationToken) {
+pub async fn run(
+    supervised: Arc<Supervised>,
+    pulses: Vec<Arc<Pulse>>,
+    limit: Duration,
+    stop: CancellationToken,
+) {
     // Zero is no interval. Who asks for a shorter one than the machine can keep is killed for it either way.
     let mut tick = tokio::time::interval((limit / TIMES).max(Duration::from_millis(1)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -33,7 +38,7 @@ pub async fn run(pulses: Vec<Arc<Pulse>>, limit: Duration, stop: CancellationTok
         }
         match silent(&pulses, Instant::now()) {
             None => {
-                supervise::alive();
+                supervised.alive();
                 complained = false;
             }
             Some(pulse) if !complained => {

@@ -15,13 +15,16 @@ use tokio_util::task::TaskTracker;
 use super::bind::Bound;
 use super::complaints::Complaints;
 use super::places::{Places, Taken};
+use super::proxied::{self, Told};
 use super::request::{Door, Peer};
-use super::{connection, proxied, secure};
+use super::{connection, secure};
 use crate::pulse::Pulse;
 use crate::socket::OwnSocket;
 
 /// How long accepting rests when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long it rests where one who does nothing has been asked to go, and will give his descriptor back.
+const LEAVING: Duration = Duration::from_millis(10);
 
 /// Serves all listeners until the door is `closing`; then accepts no more and returns when what is in flight is
 /// answered. `over` ends what is still under way. Each listener has a pulse, which beats while it accepts.
@@ -72,6 +75,7 @@ impl Peers {
             let client = accepted.address();
             let peer = Peer {
                 address: client,
+                nameless: false,
                 certificate: None,
                 place: Arc::clone(&taken.place),
             };
@@ -110,14 +114,16 @@ where
 {
     if door.live.current().server.proxy_protocol.holds(peer.address) {
         let told = tokio::select! {
-            told = timeout(door.request_timeout, proxied::read(&mut stream, peer.address)) => told,
+            told = timeout(door.request_timeout, proxied::read(&mut stream)) => told,
             () = door.last_call() => return,
         };
-        peer.address = match told {
-            Ok(Ok(told)) => told,
+        match told {
+            Ok(Ok(Told::Proxy)) => {}
+            Ok(Ok(Told::Client(address))) => peer.address = Some(address),
+            Ok(Ok(Told::Nobody)) => (peer.address, peer.nameless) = (None, true),
             Ok(Err(error)) => return door.complain("PROXY protocol", &error, peer.address),
             Err(_) => return door.complain("PROXY protocol", &"too slow", peer.address),
-        };
+        }
     }
     match secured {
         None => connection::converse(stream, peer, door).await,
@@ -141,7 +147,8 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
                     let at = listener.address();
                     tracing::warn!(%error, at, left_out, "a connection could not be accepted");
                 }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                let leaves = is_without_descriptors(&error) && peers.places.want_one();
+                tokio::time::sleep(if leaves { LEAVING } else { ACCEPT_PAUSE }).await;
                 continue;
             }
         };
@@ -162,6 +169,12 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
         }
         peers.admit(accepted, matches!(listener, Bound::Tcp(_, true)), taken);
     }
+}
+
+/// Whether a connection was not accepted because there are too many open files, in this process or on this machine.
+fn is_without_descriptors(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }
 
 /// An accepted connection.

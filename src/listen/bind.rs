@@ -1,15 +1,19 @@
 //! Sockets: TCP, unix, or those that systemd hands over.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
+use super::handed::{Handed, Socket, unix_address};
 use crate::rules::Listen;
-use crate::socket::OwnSocket;
+use crate::socket::{Access, OwnSocket};
 
 /// How many peers the kernel keeps waiting for a socket of ours.
 const BACKLOG: u32 = 1024;
+
+/// The first port that anybody may bind, unless the machine says otherwise (`net.ipv4.ip_unprivileged_port_start`).
+const UNPRIVILEGED: u16 = 1024;
 
 /// A socket that is being listened on.
 #[derive(Debug)]
@@ -33,35 +37,118 @@ impl Bound {
                     .map_or_else(|_| "tcp".into(), |at| format!("{scheme}://{at}"))
             }
             Self::Unix(socket) => format!("unix:{}", socket.path().display()),
-            Self::Inherited(_) => "unix:(systemd)".into(),
+            Self::Inherited(listener) => {
+                let own = listener
+                    .local_addr()
+                    .ok()
+                    .map(std::os::unix::net::SocketAddr::from);
+                unix_address(own.as_ref())
+            }
         }
     }
 }
 
-/// Binds every address; the error says which one cannot be bound.
-pub async fn bind(addresses: &[Listen]) -> Result<Vec<Bound>, String> {
-    let mut bound = Vec::new();
+/// Binds every address, or takes the socket of that address that systemd has `handed` over; the error says which one cannot
+/// be bound.
+pub async fn bind(addresses: &[Listen], mut handed: Handed) -> Result<Vec<Bound>, String> {
+    // Before `systemd` gets the rest, wherever that stands in the list.
+    let mut named = Vec::with_capacity(addresses.len());
     for address in addresses {
-        match address {
-            Listen::Tcp { address, tls } => {
-                let bound_anew = match address.parse() {
-                    Ok(SocketAddr::V6(own)) if own.ip().is_unspecified() && beside_v4(own, addresses) => {
-                        v6_alone(own)
-                    }
-                    _ => TcpListener::bind(address).await,
-                };
-                let listener =
-                    bound_anew.map_err(|error| format!("cannot listen on `{address}`: {error}"))?;
-                bound.push(Bound::Tcp(listener, *tls));
+        named.push(handed.named(address).await);
+    }
+    let mut bound = Vec::with_capacity(addresses.len());
+    for (address, named) in addresses.iter().zip(named) {
+        match (address, named) {
+            (_, Some(socket)) => bound.push(adopt(socket, address)?),
+            (Listen::Systemd { .. }, None) => {
+                if handed.addresses.is_empty() {
+                    return Err(
+                        "`listen: systemd`, and systemd handed over no socket: `systemctl status hookyard.socket` says why, \
+                         or that there is no socket unit"
+                            .to_owned(),
+                    );
+                }
+                for socket in handed.rest() {
+                    bound.push(adopt(socket, address)?);
+                }
             }
-            Listen::Unix(path, access) => bound
-                .push(Bound::Unix(OwnSocket::bind(path, *access).map_err(|error| {
-                    format!("cannot listen on `unix:{}`: {error}", path.display())
-                })?)),
-            Listen::Systemd { tls } => bound.extend(inherited(*tls)?),
+            (Listen::Tcp { address, tls }, None) => {
+                let listener = bind_tcp(address, addresses).await;
+                let failed = |error| not_bound(address, &error, &handed);
+                bound.push(Bound::Tcp(listener.map_err(failed)?, *tls));
+            }
+            (Listen::Unix(path, access), None) => {
+                let failed = |error| format!("cannot listen on `unix:{}`: {error}", path.display());
+                bound.push(Bound::Unix(OwnSocket::bind(path, *access).map_err(failed)?));
+            }
         }
     }
+    for socket in handed.rest() {
+        tracing::warn!(
+            "systemd holds {}, on which the rules do not listen, and whoever comes there waits in vain: `systemctl mask --now \
+             hookyard.socket`, or `listen: systemd`",
+            socket.address()
+        );
+    }
     Ok(bound)
+}
+
+/// A socket that was handed over, served as `listen` says.
+fn adopt(socket: Socket, listen: &Listen) -> Result<Bound, String> {
+    let at = socket.address();
+    let failed = |error: io::Error| format!("cannot use {at}, which systemd handed over: {error}");
+    match socket {
+        Socket::Tcp(listener) => {
+            listener.set_nonblocking(true).map_err(failed)?;
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            Ok(Bound::Tcp(listener, listen.has_tls()))
+        }
+        Socket::Unix(listener) => {
+            if let Listen::Unix(_, access) = listen
+                && *access != Access::default()
+            {
+                tracing::warn!(
+                    at,
+                    "systemd holds this socket: who may connect is for the socket unit to say (`SocketMode=`, `SocketUser=`, `SocketGroup=`)"
+                );
+            }
+            listener.set_nonblocking(true).map_err(failed)?;
+            Ok(Bound::Inherited(
+                UnixListener::from_std(listener).map_err(failed)?,
+            ))
+        }
+    }
+}
+
+/// Binds one address of TCP. All IPv6 addresses are those of IPv4, too, whatever the machine's own setting
+/// (`net.ipv6.bindv6only`) is, unless another of our listeners has those.
+async fn bind_tcp(address: &str, addresses: &[Listen]) -> io::Result<TcpListener> {
+    match address.parse() {
+        Ok(SocketAddr::V6(own)) if own.ip().is_unspecified() => bind_all(own, beside_v4(own, addresses)),
+        _ => TcpListener::bind(address).await,
+    }
+}
+
+/// Why an address cannot be had, and what helps.
+fn not_bound(address: &str, error: &io::Error, handed: &Handed) -> String {
+    let port = address
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse::<u16>().ok());
+    let hint = match (error.kind(), port) {
+        (ErrorKind::AddrInUse, _) if !handed.addresses.is_empty() => format!(
+            "; systemd has handed over {}: write exactly that, or `listen: systemd`",
+            handed.addresses.join(", ")
+        ),
+        (ErrorKind::AddrInUse, _) => {
+            "; `ss -tlnp` shows who has it: where that is systemd, `systemctl mask --now hookyard.socket`"
+                .to_owned()
+        }
+        (ErrorKind::PermissionDenied, Some(port)) if port < UNPRIVILEGED => format!(
+            "; a port below {UNPRIVILEGED} takes CAP_NET_BIND_SERVICE (`AmbientCapabilities=`), or hookyard.socket and `listen: systemd`"
+        ),
+        _ => String::new(),
+    };
+    format!("cannot listen on `{address}`: {error}{hint}")
 }
 
 /// Whether the same port is to be bound on all IPv4 addresses, too.
@@ -73,35 +160,11 @@ fn beside_v4(own: SocketAddrV6, addresses: &[Listen]) -> bool {
         )
 }
 
-/// Binds all IPv6 addresses and leaves those of IPv4 to another socket; `[::]` alone takes both.
-fn v6_alone(address: SocketAddrV6) -> io::Result<TcpListener> {
+/// Binds all IPv6 addresses, and `alone` leaves those of IPv4 to another socket.
+fn bind_all(address: SocketAddrV6, alone: bool) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v6()?;
-    rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+    rustix::net::sockopt::set_ipv6_v6only(&socket, alone)?;
     socket.set_reuseaddr(true)?;
     socket.bind(address.into())?;
     socket.listen(BACKLOG)
-}
-
-/// The sockets that systemd hands over (`sd_listen_fds(3)`).
-fn inherited(tls: bool) -> Result<Vec<Bound>, String> {
-    let mut handed = listenfd::ListenFd::from_env();
-    let mut bound = Vec::new();
-    for index in 0..handed.len() {
-        let failed =
-            |error: io::Error| format!("cannot use the socket {index} that systemd handed over: {error}");
-        if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
-            listener.set_nonblocking(true).map_err(failed)?;
-            let listener = TcpListener::from_std(listener).map_err(failed)?;
-            bound.push(Bound::Tcp(listener, tls));
-        } else if let Some(listener) = handed.take_unix_listener(index).map_err(failed)? {
-            listener.set_nonblocking(true).map_err(failed)?;
-            bound.push(Bound::Inherited(
-                UnixListener::from_std(listener).map_err(failed)?,
-            ));
-        }
-    }
-    if bound.is_empty() {
-        return Err("`listen: systemd`, and systemd handed over no socket: is there a socket unit?".into());
-    }
-    Ok(bound)
 }

@@ -81,7 +81,7 @@ impl Places {
     }
 
     /// Asks for the place of the connection that has done nothing for longest; false if all are at work.
-    fn want_one(&self) -> bool {
+    pub fn want_one(&self) -> bool {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let resting = taken.values().filter(|place| place.is_resting());
         let longest = resting.min_by_key(|place| place.since.load(Ordering::Relaxed));

@@ -15,18 +15,26 @@ const MAX_LINE: usize = 107;
 /// The most that version 2 may say after its first 16 bytes; what goes beyond the addresses is passed over.
 const MAX_REST: usize = 4096;
 
-/// The address that the proxy tells, `own` being its own: that is what counts where it speaks for itself. Nothing beyond
-/// its head is read.
-pub async fn read<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    own: Option<IpAddr>,
-) -> Result<Option<IpAddr>, Error> {
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// That of the client at this address.
+    Client(IpAddr),
+    /// The proxy speaks for itself (`LOCAL`), or does not know for whom (`UNKNOWN`, `AF_UNSPEC`): then the connection is
+    /// what it is without its word (§2.1, §2.2).
+    Proxy,
+    /// It came to the proxy by a unix socket: the client has no address, and it is no socket of ours that it came by.
+    Nobody,
+}
+
+/// What the proxy tells. Nothing beyond its head is read.
+pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Told, Error> {
     let mut begin = [0; SIGNATURE.len()];
     stream.read_exact(&mut begin).await?;
     if begin == SIGNATURE {
-        binary(stream, own).await
+        binary(stream).await
     } else if begin.starts_with(b"PROXY ") {
-        line(stream, begin.to_vec(), own).await
+        line(stream, begin.to_vec()).await
     } else {
         Err(wrong("it does not begin with the PROXY protocol"))
     }
@@ -37,11 +45,7 @@ fn wrong(why: &str) -> Error {
 }
 
 /// Version 1: `PROXY TCP4 192.0.2.7 198.51.100.1 4711 443`.
-async fn line<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    mut line: Vec<u8>,
-    own: Option<IpAddr>,
-) -> Result<Option<IpAddr>, Error> {
+async fn line<S: AsyncRead + Unpin>(stream: &mut S, mut line: Vec<u8>) -> Result<Told, Error> {
     while !line.ends_with(b"\r\n") {
         if line.len() >= MAX_LINE {
             return Err(wrong("the line of the PROXY protocol is too long"));
@@ -50,9 +54,11 @@ async fn line<S: AsyncRead + Unpin>(
     }
     let text = std::str::from_utf8(&line).or(Err(wrong("the line of the PROXY protocol is no text")))?;
     let words: Vec<&str> = text.trim_end_matches("\r\n").split(' ').collect();
-    let port = |text: &str| text.parse::<u16>().is_ok();
+    // Digits alone: to Rust `+1` is a number, too.
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let port = |text: &str| digits(text) && text.parse::<u16>().is_ok();
     let found = match words.as_slice() {
-        ["PROXY", "UNKNOWN", ..] => return Ok(own),
+        ["PROXY", "UNKNOWN", ..] => return Ok(Told::Proxy),
         ["PROXY", "TCP4", from, to, from_port, to_port] if port(from_port) && port(to_port) => {
             let both = from.parse::<Ipv4Addr>().ok().zip(to.parse::<Ipv4Addr>().ok());
             both.map(|(from, _)| IpAddr::V4(from))
@@ -64,11 +70,11 @@ async fn line<S: AsyncRead + Unpin>(
         _ => None,
     };
     let found = found.ok_or_else(|| wrong("the line of the PROXY protocol is malformed"))?;
-    Ok(Some(found.to_canonical()))
+    Ok(Told::Client(found.to_canonical()))
 }
 
 /// Version 2, after its signature.
-async fn binary<S: AsyncRead + Unpin>(stream: &mut S, own: Option<IpAddr>) -> Result<Option<IpAddr>, Error> {
+async fn binary<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Told, Error> {
     let mut head = [0; 4];
     stream.read_exact(&mut head).await?;
     let [command, family, high, low] = head;
@@ -79,19 +85,18 @@ async fn binary<S: AsyncRead + Unpin>(stream: &mut S, own: Option<IpAddr>) -> Re
     let mut rest = vec![0; length];
     stream.read_exact(&mut rest).await?;
     match (command, family) {
-        // LOCAL: the proxy itself, which looks whether anybody is there.
-        (0x20, _) => Ok(own),
+        // LOCAL: the proxy itself, which looks whether anybody is there. And UNSPEC, which is UNKNOWN.
+        (0x20, _) | (0x21, 0x00) => Ok(Told::Proxy),
         (0x21, 0x11) => match rest.get(..12) {
-            Some([a, b, c, d, ..]) => Ok(Some(Ipv4Addr::from([*a, *b, *c, *d]).into())),
+            Some([a, b, c, d, ..]) => Ok(Told::Client(Ipv4Addr::from([*a, *b, *c, *d]).into())),
             _ => Err(wrong("the head of the PROXY protocol is too short")),
         },
         (0x21, 0x21) => {
             let from = rest.get(..36).and_then(|both| both.first_chunk::<16>());
             let from = from.ok_or_else(|| wrong("the head of the PROXY protocol is too short"))?;
-            Ok(Some(IpAddr::V6(Ipv6Addr::from(*from)).to_canonical()))
+            Ok(Told::Client(IpAddr::V6(Ipv6Addr::from(*from)).to_canonical()))
         }
-        // By a unix socket, or by something that has no name: nobody knows.
-        (0x21, 0x00 | 0x31) => Ok(None),
+        (0x21, 0x31) => Ok(Told::Nobody),
         _ => Err(wrong("the head of the PROXY protocol is malformed")),
     }
 }
@@ -101,12 +106,14 @@ mod tests {
     use super::*;
 
     /// What is read, and what is left for TLS or HTTP.
-    async fn told(bytes: &[u8]) -> (Result<Option<String>, ErrorKind>, Vec<u8>) {
+    async fn told(bytes: &[u8]) -> (Result<Told, ErrorKind>, Vec<u8>) {
         let mut stream = bytes;
-        let own = Some(IpAddr::from([127, 0, 0, 1]));
-        let read = read(&mut stream, own).await;
-        let read = read.map(|address| address.map(|address| address.to_string()));
+        let read = read(&mut stream).await;
         (read.map_err(|error| error.kind()), stream.to_vec())
+    }
+
+    fn client(address: &str) -> Told {
+        Told::Client(address.parse().unwrap())
     }
 
     fn second(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
@@ -117,24 +124,31 @@ mod tests {
     #[tokio::test]
     async fn a_line_tells_whose_connection_it_is() {
         for (line, expected) in [
-            ("PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n", "192.0.2.7"),
-            ("PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n", "2001:db8::7"),
-            ("PROXY TCP6 ::ffff:192.0.2.7 ::1 4711 443\r\n", "192.0.2.7"),
-            ("PROXY UNKNOWN\r\n", "127.0.0.1"),
-            ("PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", "127.0.0.1"),
+            (
+                "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n",
+                client("192.0.2.7"),
+            ),
+            (
+                "PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n",
+                client("2001:db8::7"),
+            ),
+            (
+                "PROXY TCP6 ::ffff:192.0.2.7 ::1 4711 443\r\n",
+                client("192.0.2.7"),
+            ),
+            ("PROXY UNKNOWN\r\n", Told::Proxy),
+            ("PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", Told::Proxy),
         ] {
             let (read, left) = told(format!("{line}GET /").as_bytes()).await;
-            assert_eq!(
-                (read, &left[..]),
-                (Ok(Some(expected.to_owned())), &b"GET /"[..]),
-                "{line}"
-            );
+            assert_eq!((read, &left[..]), (Ok(expected), &b"GET /"[..]), "{line}");
         }
         let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(100));
         for wrong in [
             "PROXY TCP4 192.0.2.7 198.51.100.1 4711\r\n",
             "PROXY TCP4 2001:db8::7 2001:db8::1 4711 443\r\n",
             "PROXY TCP4 192.0.2.7 198.51.100.1 4711 99999\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 +1 443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 1 +443\r\n",
             "PROXY TCP5 192.0.2.7 198.51.100.1 4711 443\r\n",
             "PROXY  TCP4 192.0.2.7 198.51.100.1 4711 443\r\n",
             "POST /open HTTP/1.1\r\n",
@@ -159,13 +173,13 @@ mod tests {
         six[..2].copy_from_slice(&[0x20, 0x01]);
         let with_more = [&four[..], &[4, 0, 1, 9]].concat();
         for (bytes, expected) in [
-            (second(0x21, 0x11, &four), Ok(Some("192.0.2.7"))),
-            (second(0x21, 0x11, &with_more), Ok(Some("192.0.2.7"))),
-            (second(0x21, 0x21, &six), Ok(Some("2001::"))),
-            (second(0x20, 0x00, &[]), Ok(Some("127.0.0.1"))),
-            (second(0x20, 0x11, &four), Ok(Some("127.0.0.1"))),
-            (second(0x21, 0x00, &[]), Ok(None)),
-            (second(0x21, 0x31, &[0; 216]), Ok(None)),
+            (second(0x21, 0x11, &four), Ok(client("192.0.2.7"))),
+            (second(0x21, 0x11, &with_more), Ok(client("192.0.2.7"))),
+            (second(0x21, 0x21, &six), Ok(client("2001::"))),
+            (second(0x20, 0x00, &[]), Ok(Told::Proxy)),
+            (second(0x20, 0x11, &four), Ok(Told::Proxy)),
+            (second(0x21, 0x00, &[]), Ok(Told::Proxy)),
+            (second(0x21, 0x31, &[0; 216]), Ok(Told::Nobody)),
             (second(0x21, 0x11, &four[..11]), Err(ErrorKind::InvalidData)),
             (second(0x21, 0x21, &four), Err(ErrorKind::InvalidData)),
             (second(0x21, 0x12, &four), Err(ErrorKind::InvalidData)),
@@ -174,7 +188,6 @@ mod tests {
             (second(0x21, 0x11, &[0; 5000]), Err(ErrorKind::InvalidData)),
             (SIGNATURE.to_vec(), Err(ErrorKind::UnexpectedEof)),
         ] {
-            let expected = expected.map(|address| address.map(str::to_owned));
             assert_eq!(told(&bytes).await.0, expected, "{bytes:?}");
         }
         let (_, left) = told(&[&second(0x21, 0x11, &four)[..], b"GET /"].concat()).await;

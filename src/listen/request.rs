@@ -39,6 +39,8 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 pub struct Peer {
     /// Its address, if it has one.
     pub address: Option<IpAddr>,
+    /// A proxy of connections says that it has none: it did not come by a unix socket of ours.
+    pub nameless: bool,
     /// The certificate that it has presented, if it has, and that held.
     pub certificate: Option<Arc<Presented>>,
     /// The place that its connection has.
@@ -126,7 +128,9 @@ impl Door {
         peer: Peer,
     ) -> Result<(&'r Endpoint, Received, Option<SemaphorePermit<'r>>), Answer> {
         let many = head.version == Version::HTTP_2;
-        let client = forwarded::client(peer.address, &head.headers, &rules.server.trusted_proxies);
+        let trusted = &rules.server.trusted_proxies;
+        let told = (!peer.nameless).then(|| forwarded::client(peer.address, &head.headers, trusted));
+        let client = told.flatten();
         let (endpoint, mut received) = self.route(rules, head, client).map_err(|answer| *answer)?;
         received.certificate = peer
             .certificate

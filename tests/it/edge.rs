@@ -350,17 +350,20 @@ fn late_request() -> std::io::Result<Answer> {
 
 #[test]
 fn a_machine_without_descriptors_is_complained_of_once_a_second() {
-    let daemon = Scenario::new().rules(&open("request_timeout: 20s")).start();
-    let pid = daemon.pid();
-    let open_files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    let limit = |files: usize| {
-        let limit = format!("--nofile={files}:{}", 1024);
-        let done = Command::new("prlimit")
-            .args(["--pid", &pid.to_string(), &limit])
-            .status();
-        assert!(done.unwrap().success());
-    };
-    limit(open_files + 3);
+    let daemon = Scenario::new()
+        .script(
+            "work",
+            "echo begun >> begun; while [ ! -e go ]; do sleep 0.1; done",
+        )
+        .rules(&waited("request_timeout: 20s", "50s"))
+        .start();
+    // The only connection is at work, and nobody makes room.
+    let mut waiting = daemon.connect();
+    waiting
+        .write_all(&daemon.post("/work").json("{}").bytes())
+        .unwrap();
+    daemon.eventually("it runs", || daemon.lines("begun") == 1);
+    daemon.limit("nofile", "5");
     let held: Vec<TcpStream> = (0..10).map(|_| daemon.connect()).collect();
     let complaints = || daemon.log().matches("could not be accepted").count();
     daemon.eventually("it complains", || complaints() > 0);
@@ -369,8 +372,89 @@ fn a_machine_without_descriptors_is_complained_of_once_a_second() {
     assert!((2..=4).contains(&heard), "{heard}:\n{}", daemon.log());
     assert!(daemon.log().contains("left_out="), "{}", daemon.log());
     drop(held);
-    limit(1024);
+    daemon.limit("nofile", "1024");
     assert_eq!(daemon.post("/open").json("{}").send().status, 200);
+    std::fs::write(daemon.folder().join("go"), "").unwrap();
+    assert_eq!(
+        Answer::read(&mut waiting).unwrap().outcome(),
+        (200, "done".into())
+    );
+}
+
+#[test]
+fn who_does_nothing_makes_room_where_no_descriptor_is_left() {
+    let daemon = Scenario::new().rules(&open("request_timeout: 20s")).start();
+    let open_files = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid()))
+        .unwrap()
+        .count();
+    daemon.limit("nofile", &(open_files + 5).to_string());
+    let held: Vec<TcpStream> = (0..20).map(|_| daemon.connect()).collect();
+    let begun = Instant::now();
+    let mut last = daemon.connect();
+    last.write_all(&daemon.post("/none").json("{}").bytes()).unwrap();
+    assert_eq!(Answer::read(&mut last).unwrap().status, 404);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    drop(held);
+}
+
+#[test]
+fn idle_connections_leave_descriptors_for_commands() {
+    let rules = "rules: [{name: work, endpoint: /work, verify: none, respond: {wait: 10s}, actions: [{run: [./work]}]}]\n";
+    let daemon = Scenario::new()
+        .script("work", "exit 0")
+        .through(&["sh", "-c", "ulimit -n 128; exec \"$@\"", "sh"])
+        .rules(rules)
+        .start();
+    assert!(
+        daemon.log().contains("too low for `max_connections`") && daemon.log().contains("places=64"),
+        "{}",
+        daemon.log()
+    );
+    let held: Vec<TcpStream> = (0..150).map(|_| daemon.connect()).collect();
+    for _ in 0..3 {
+        let answer = daemon.post("/work").json("{}").send();
+        assert_eq!(answer.outcome(), (200, "done".into()), "{}", daemon.log());
+    }
+    assert!(!daemon.log().contains("Too many open files"), "{}", daemon.log());
+    drop(held);
+}
+
+#[test]
+fn a_low_limit_is_raised_and_commands_have_it_as_it_was() {
+    let rules = "server: {listen: 127.0.0.1:0, max_connections: 100}\nrules:\n  - {name: plain, endpoint: /plain, verify: none, respond: {wait: 10s}, actions: [{run: [./plain]}]}\n  \
+         - {name: nice, endpoint: /nice, verify: none, respond: {wait: 10s}, actions: [{run: [./nice], nice: 1}]}\n  \
+         - {name: more, endpoint: /more, verify: none, respond: {wait: 10s}, actions: [{run: [./more], limits: {files: 300}}]}\n";
+    let note = |file: &str| format!("echo $(ulimit -S -n) $(ulimit -H -n) > {file}.limit");
+    let daemon = Scenario::new()
+        // It gets its limit a moment after its start.
+        .script("plain", &format!("sleep 0.5; {}", note("plain")))
+        .script("nice", &note("nice"))
+        .script("more", &note("more"))
+        .through(&[
+            "sh",
+            "-c",
+            "ulimit -S -n 200; ulimit -H -n 4000; exec \"$@\"",
+            "sh",
+        ])
+        .rules(rules)
+        .start();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let numbers: Vec<&str> = files.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers, ["1380", "4000"], "100 + 256 + 8 × 128");
+    assert!(!daemon.log().contains(" WARN "), "{}", daemon.log());
+    for (name, expected) in [
+        ("plain", "200 4000\n"),
+        ("nice", "200 4000\n"),
+        ("more", "300 300\n"),
+    ] {
+        let answer = daemon.post(&format!("/{name}")).json("{}").send();
+        assert_eq!(answer.outcome(), (200, "done".into()), "{}", daemon.log());
+        assert_eq!(daemon.read(&format!("{name}.limit")), expected, "{name}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ const GROUND: &[&str] = &[
     "account",
     "clock",
     "coding",
+    "descriptors",
     "diagnostic",
     "id",
     "live",

@@ -100,6 +100,49 @@ fn both_families_are_served_on_one_port() {
 }
 
 #[test]
+fn who_came_to_a_balancer_by_a_unix_socket_did_not_come_by_ours() {
+    let rules = "server: {listen: '127.0.0.1:0', proxy_protocol: [127.0.0.1], trusted_proxies: [unix]}\n\
+                 endpoints: {/open: {allow: [127.0.0.1, 192.0.2.7]}}\n";
+    let daemon = Scenario::new().rules(&format!("{rules}{OPEN}")).start();
+    let head = |command: u8, family: u8, length: u8| {
+        let mut head = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
+        head.extend([command, family, 0, length]);
+        head.extend(vec![0; usize::from(length)]);
+        head
+    };
+    let forwarded = "POST /open HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.7\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+    let plain = forwarded.replace("X-Forwarded-For: 192.0.2.7\r\n", "");
+    let status = |head: &[u8], request: &str| {
+        let mut stream = daemon.connect();
+        stream.write_all(&[head, request.as_bytes()].concat()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text[9..12].to_owned()
+    };
+    let unknown = b"PROXY UNKNOWN\r\n";
+    // The balancer itself, which the list lets in, and whose header counts for nothing.
+    for own in [head(0x20, 0, 0), head(0x21, 0, 0), unknown.to_vec()] {
+        assert_eq!(
+            [status(&own, forwarded), status(&own, &plain)],
+            ["200", "200"],
+            "{own:?}"
+        );
+    }
+    // Nobody: no list lets him in, whatever he says.
+    let by_unix = head(0x21, 0x31, 216);
+    assert_eq!(
+        [status(&by_unix, forwarded), status(&by_unix, &plain)],
+        ["403", "403"]
+    );
+    assert_eq!(
+        daemon.log().matches("client=192.0.2.7").count(),
+        0,
+        "{}",
+        daemon.log()
+    );
+}
+
+#[test]
 fn listeners_that_cannot_be_meant_are_found() {
     for (listen, expected) in [
         ("{unix: /run/x, mode: '0999'}", "a mode is octal digits"),
@@ -123,6 +166,38 @@ fn listeners_that_cannot_be_meant_are_found() {
         ),
         ("{address: 9000}", "wrong type"),
         ("[]", "no address to listen on"),
+        ("['*:9470']", "`*` is no host: all addresses are `[::]:9470`"),
+        (
+            "['127.0.0.1:9470', '127.0.0.1:9470']",
+            "`127.0.0.1:9470` stands here twice",
+        ),
+        (
+            "['127.0.0.1:9470', {address: '[::ffff:127.0.0.1]:9470', tls: false}]",
+            "`[::ffff:127.0.0.1]:9470` stands here twice",
+        ),
+        (
+            "['localhost:9470', 'localhost:9470']",
+            "`localhost:9470` stands here twice",
+        ),
+        (
+            "['0.0.0.0:9470', '127.0.0.1:9470']",
+            "`127.0.0.1:9470` is among the addresses of `0.0.0.0:9470`",
+        ),
+        (
+            "['127.0.0.1:9470', '[::]:9470']",
+            "`127.0.0.1:9470` is among the addresses of `[::]:9470`",
+        ),
+        (
+            "['[::]:9470', '0.0.0.0:9470', '[::1]:9470']",
+            "`[::1]:9470` is among the addresses of `[::]:9470`",
+        ),
+        ("[systemd, systemd]", "`systemd` stands here twice"),
+        (
+            "['unix:/run/x', {unix: /run/x, mode: '0600'}]",
+            "`unix:/run/x` stands here twice",
+        ),
+        ("'unix:{dir}/none/x'", "there is no folder `"),
+        ("'unix:{dir}/rules.yaml/x'", "there is no folder `"),
     ] {
         let output = scene(listen).hookyard(&["check", "rules.yaml"]);
         let said = said(&output);
@@ -131,4 +206,42 @@ fn listeners_that_cannot_be_meant_are_found() {
             "{listen}: {said}"
         );
     }
+}
+
+#[test]
+fn listeners_that_can_be_had_beside_each_other_are_left_alone() {
+    for (listen, warnings) in [
+        ("['0.0.0.0:9470', '[::]:9470']", 0),
+        ("['[::]:9470', '0.0.0.0:9471', '127.0.0.1:9472']", 0),
+        ("['127.0.0.1:9470', '127.0.0.2:9470', '[::1]:9470', systemd]", 0),
+        (
+            "['127.0.0.1:0', '127.0.0.1:0', '0.0.0.0:0', 'localhost:0', 'localhost:0']",
+            0,
+        ),
+        ("['unix:{dir}/a', 'unix:{dir}/b']", 0),
+        // systemd makes it when the service starts.
+        ("'unix:/run/hookyard-is-not-there/x'", 1),
+    ] {
+        let output = scene(listen).hookyard(&["check", "rules.yaml"]);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(0), "{listen}: {said}");
+        assert_eq!(
+            said.matches("there is no folder").count(),
+            warnings,
+            "{listen}: {said}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_listened_on_is_told_with_what_helps() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = free.local_addr().unwrap().to_string();
+    let output = scene(&listen).hookyard(&["serve", "rules.yaml"]);
+    let said = said(&output);
+    assert!(
+        said.contains("Address already in use (os error 98); `ss -tlnp` shows who has it")
+            && output.status.code() == Some(2),
+        "{said}"
+    );
 }

@@ -172,7 +172,7 @@ fn who_holds_all_places_by_tcp_holds_none_of_the_operators_and_a_socket_is_nobod
     let socket = daemon.folder().join("one.sock");
     let mut second = started(&format!("admin: {{socket: '{}'}}\n{RULES}", socket.display()));
     assert!(
-        second.log().contains("another daemon listens there"),
+        second.log().contains("something else listens there"),
         "{}",
         second.log()
     );

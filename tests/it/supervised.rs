@@ -124,6 +124,52 @@ fn a_supervisor_hears_of_every_turn_and_of_what_is_in_force() {
 }
 
 #[test]
+fn what_takes_a_restart_is_told_until_it_is_as_it_was() {
+    let scenario = Scenario::new().script("wait.sh", "true").rules(RULES);
+    let (supervisor, scenario) = Supervisor::of(scenario);
+    let daemon = scenario.start();
+    supervisor.hears("READY=1");
+    let good = daemon.read("rules.yaml");
+    write(&daemon, &good.replace("127.0.0.1:0", "127.0.0.2:0"));
+    let needed = "STATUS=a restart is needed for server.listen: 2 rules, generation 2;";
+    assert!(supervisor.hears("STATUS=").starts_with(needed));
+    // And still, when something else changes.
+    write(
+        &daemon,
+        &good
+            .replace("127.0.0.1:0", "127.0.0.2:0")
+            .replace("name: b", "name: c"),
+    );
+    assert!(
+        supervisor
+            .hears("STATUS=")
+            .starts_with(&needed.replace("generation 2", "generation 3"))
+    );
+    write(&daemon, &good);
+    assert!(
+        supervisor
+            .hears("STATUS=")
+            .starts_with("STATUS=2 rules, generation 4;")
+    );
+}
+
+#[test]
+fn a_supervisor_that_does_not_listen_is_complained_of_once() {
+    let scenario = Scenario::new()
+        .script("wait.sh", "true")
+        .env("WATCHDOG_USEC", "40000")
+        .rules(RULES);
+    let (supervisor, scenario) = Supervisor::of(scenario);
+    drop(supervisor);
+    let daemon = scenario.start();
+    daemon.eventually("it complains", || {
+        daemon.log().contains("systemd could not be notified")
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(daemon.log().matches("notified").count(), 1, "{}", daemon.log());
+}
+
+#[test]
 fn the_line_of_status_follows_the_queue() {
     let wait = "touch begun; while [ ! -e go ]; do sleep 0.05; done";
     let scenario = Scenario::new().script("wait.sh", wait).rules(RULES);
@@ -145,12 +191,12 @@ fn the_watchdog_is_fed_while_the_store_is_locked_and_not_while_the_process_is_st
     let daemon = scenario.start();
     supervisor.hears("WATCHDOG=1");
 
-    // Longer than the watchdog's limit by far, and than the store waits for a lock.
+    // Longer than the watchdog's limit by far, and than the store waits for a lock, also behind its sweep at the start.
     let other = rusqlite::Connection::open(daemon.folder().join("hookyard.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let event = daemon.post("/a").json("{}");
     let sent_away = std::thread::spawn(move || event.send());
-    assert!(supervisor.feeds(Duration::from_secs(7)) > 20, "{}", daemon.log());
+    assert!(supervisor.feeds(Duration::from_secs(11)) > 20, "{}", daemon.log());
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(sent_away.join().unwrap().status, 503);
 
@@ -257,6 +303,124 @@ fn of_the_sockets_that_are_handed_over_tcp_is_served_with_tls() {
     daemon.stop();
 }
 
+/// A scene whose command notes its descriptors, and the sockets that are handed over to its daemon.
+fn handing_over(listen: &str) -> (Scenario, TcpListener, UnixListener) {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = listen.replace("{tcp}", &tcp.local_addr().unwrap().to_string());
+    let scenario = Scenario::new()
+        .script("fds.sh", "ls -l /proc/$$/fd > fds.$$; mv fds.$$ fds")
+        .rules(&format!(
+            "server: {{listen: {listen}}}\nrules:\n  - {{name: fds, endpoint: /, verify: none, actions: [run: [./fds.sh]]}}\n"
+        ));
+    let unix = UnixListener::bind(scenario.folder().join("http.sock")).unwrap();
+    (scenario, tcp, unix)
+}
+
+#[test]
+fn sockets_that_no_rule_asks_for_are_told_and_no_command_gets_them() {
+    let (scenario, tcp, unix) = handing_over("'unix:{dir}/own.sock'");
+    let folder = scenario.folder().to_owned();
+    let daemon = Handed::start(&folder, &tcp, &unix, "log");
+    let log = || std::fs::read_to_string(folder.join("log")).unwrap();
+    eventually("it serves", || log().contains(" serving "));
+    assert_eq!(over_unix(&folder.join("own.sock")).unwrap(), "HTTP/1.1 200");
+    eventually("the command ran", || folder.join("fds").exists());
+    let fds = std::fs::read_to_string(folder.join("fds")).unwrap();
+    assert!(fds.contains(" 0 -> "), "{fds}");
+    assert_eq!(fds.matches("socket:").count(), 0, "{fds}");
+    let http = format!("unix:{}", folder.join("http.sock").display());
+    for held in [tcp.local_addr().unwrap().to_string(), http] {
+        let told = format!("WARN systemd holds {held}, on which the rules do not listen");
+        assert!(log().contains(&told), "{}", log());
+    }
+    daemon.stop();
+    assert!(folder.join("http.sock").exists(), "systemd's file");
+}
+
+#[test]
+fn an_address_of_the_rules_is_the_socket_that_systemd_holds_there() {
+    for listen in [
+        "['{tcp}', 'unix:{dir}/http.sock']",
+        "[systemd, '{tcp}']",
+        "['unix:{dir}/http.sock', systemd]",
+    ] {
+        let (scenario, tcp, unix) = handing_over(listen);
+        let folder = scenario.folder().to_owned();
+        let address = tcp.local_addr().unwrap();
+        for log in ["log.1", "log.2"] {
+            let daemon = Handed::start(&folder, &tcp, &unix, log);
+            let answer = Sending::to(address, "POST", "/").json("{}").send();
+            assert_eq!(answer.outcome(), (200, "accepted".into()), "{listen}");
+            assert_eq!(over_unix(&folder.join("http.sock")).unwrap(), "HTTP/1.1 200");
+            daemon.stop();
+            let said = std::fs::read_to_string(folder.join(log)).unwrap();
+            assert!(!said.contains(" WARN "), "{said}");
+            assert!(
+                said.contains("/http.sock") && said.contains(&format!("http://{address}")),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_systemd_hands_over_must_listen_and_be_named_exactly() {
+    let (scenario, tcp, unix) = handing_over("'0.0.0.0:{port}'");
+    let folder = scenario.folder().to_owned();
+    let rules = scenario.folder().join("rules.yaml");
+    let text = std::fs::read_to_string(&rules).unwrap();
+    let address = tcp.local_addr().unwrap();
+    std::fs::write(&rules, text.replace("{port}", &address.port().to_string())).unwrap();
+    let failure = |log: &str, tcp: &OwnedFd, environment: &str| {
+        let mut daemon = Handed::with(&folder, tcp.try_clone().unwrap(), &unix, log, environment);
+        assert_eq!(daemon.0.wait().unwrap().code(), Some(2));
+        std::fs::read_to_string(folder.join(log)).unwrap()
+    };
+    let said = failure(
+        "log.1",
+        &tcp.try_clone().unwrap().into(),
+        "LISTEN_FDS=2 LISTEN_PID=$$",
+    );
+    let expected = format!("Address already in use (os error 98); systemd has handed over {address}, unix:");
+    assert!(said.contains(&expected), "{said}");
+
+    let idle = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::STREAM,
+        None,
+    )
+    .unwrap();
+    rustix::net::bind(&idle, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let said = failure("log.2", &idle, "LISTEN_FDS=2 LISTEN_PID=$$");
+    assert!(
+        said.contains("cannot use the socket 0 that systemd handed over: it is bound to 127.0.0.1:"),
+        "{said}"
+    );
+    let datagram = UnixDatagram::unbound().unwrap().into();
+    let said = failure("log.3", &datagram, "LISTEN_FDS=2 LISTEN_PID=$$");
+    assert!(
+        said.contains("the socket 0 that systemd handed over: it is no stream socket"),
+        "{said}"
+    );
+    let said = failure("log.4", &idle, "LISTEN_FDS=2000000000 LISTEN_PID=$$");
+    assert!(
+        said.contains("LISTEN_FDS=2000000000: at most 256 sockets"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_socket_that_systemd_does_not_hold_is_asked_for_in_vain() {
+    let scenario = Scenario::new().rules(
+        "server: {listen: systemd}\nrules: [{name: a, endpoint: /a, verify: none, actions: [append: a]}]\n",
+    );
+    let said = crate::scenario::said(&scenario.hookyard(&["serve", "rules.yaml"]));
+    assert!(
+        said.contains("systemd handed over no socket: `systemctl status hookyard.socket` says why"),
+        "{said}"
+    );
+}
+
 /// How a request by the unix socket is answered.
 fn over_unix(socket: &Path) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
@@ -275,14 +439,19 @@ impl Handed {
     /// Starts one on the rules in `folder`. The sockets stay open here, as they do with systemd, and arrive as the
     /// descriptors 3 and 4.
     fn start(folder: &Path, tcp: &TcpListener, unix: &UnixListener, log: &str) -> Self {
-        let handed = |socket: OwnedFd| Stdio::from(socket);
-        let give = "exec env LISTEN_FDS=2 LISTEN_PID=$$ \"$@\" 3<&0 4<&1 </dev/null >/dev/null";
+        let tcp = tcp.try_clone().unwrap().into();
+        Self::with(folder, tcp, unix, log, "LISTEN_FDS=2 LISTEN_PID=$$")
+    }
+
+    /// Starts one that finds this in its environment.
+    fn with(folder: &Path, tcp: OwnedFd, unix: &UnixListener, log: &str, environment: &str) -> Self {
+        let give = format!("exec env {environment} \"$@\" 3<&0 4<&1 </dev/null >/dev/null");
         let daemon = Scenario::new()
-            .through(&["sh", "-c", give, "sh"])
+            .through(&["sh", "-c", &give, "sh"])
             .command(&["serve", "rules.yaml"])
             .current_dir(folder)
-            .stdin(handed(tcp.try_clone().unwrap().into()))
-            .stdout(handed(unix.try_clone().unwrap().into()))
+            .stdin(Stdio::from(tcp))
+            .stdout(Stdio::from(OwnedFd::from(unix.try_clone().unwrap())))
             .stderr(std::fs::File::create(folder.join(log)).unwrap())
             .spawn();
         Self(daemon.unwrap())

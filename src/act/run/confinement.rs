@@ -15,6 +15,7 @@ use tokio::process::Command;
 use crate::act::outcome::Verdict;
 use crate::act::run::identity::{Identity, Who};
 use crate::act::run::limits::Limits;
+use crate::descriptors;
 use crate::diagnostic::Findings;
 use crate::yaml::Node;
 
@@ -82,6 +83,9 @@ impl Confinement {
         }
         for (name, value) in self.limits.each() {
             command.arg(format!("--{name}={value}"));
+        }
+        if let Some(descriptors) = descriptors::of_commands() {
+            command.arg(format!("--descriptors={descriptors}"));
         }
         // It goes there as the user that it becomes.
         let mut folder = OsString::from("--cwd=");

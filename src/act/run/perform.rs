@@ -25,6 +25,7 @@ use crate::act::record;
 use crate::act::run::confinement::{failure, variable};
 use crate::act::run::group::Group;
 use crate::act::run::{Run, Stdin};
+use crate::descriptors;
 
 /// How long the pipes are read on after the command has ended.
 const PIPES_LIMIT: Duration = Duration::from_millis(500);
@@ -55,7 +56,13 @@ impl Run {
             Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
         };
         let child = match command.spawn() {
-            Ok(child) => child,
+            Ok(child) => {
+                // One that is confined sees to it itself.
+                if self.confinement.is_none() {
+                    descriptors::give_back(child.id());
+                }
+                child
+            }
             Err(error) => {
                 let (verdict, detail) = self.not_started(&error);
                 return Outcome::new(verdict, detail, started.elapsed());

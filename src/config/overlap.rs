@@ -1,0 +1,76 @@
+//! `server.listen`, taken together: what cannot be had beside an earlier entry is found here, and not by the next start.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::diagnostic::Findings;
+use crate::rules::Listen;
+use crate::yaml::Node;
+
+/// Finds every entry that one before it leaves no room for; each has its place.
+pub fn find(entries: &[(Node<'_>, Listen)], findings: &mut Findings) {
+    for (index, (place, listen)) in entries.iter().enumerate() {
+        let mut before = entries.iter().take(index);
+        let clash = before.find_map(|(_, other)| clash(other, listen, |port| splits(entries, port)));
+        if let Some((message, hint)) = clash {
+            findings.push(place.error("listen", message).hint(hint));
+        }
+    }
+}
+
+/// Whether all IPv4 addresses of a port have an entry of their own, so that `[::]` leaves them to that.
+fn splits(entries: &[(Node<'_>, Listen)], port: u16) -> bool {
+    let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    entries.iter().any(|(_, listen)| address(listen) == Some(all))
+}
+
+/// Why both cannot be had, and what helps.
+fn clash(one: &Listen, other: &Listen, splits: impl Fn(u16) -> bool) -> Option<(String, &'static str)> {
+    const ONCE: &str = "once is enough";
+    const PART: &str = "leave it out, or name each address instead of all";
+    match (one, other) {
+        (Listen::Systemd { .. }, Listen::Systemd { .. }) => Some((
+            "`systemd` stands here twice".to_owned(),
+            "once gets all its sockets",
+        )),
+        (Listen::Unix(one, _), Listen::Unix(other, _)) => {
+            (one == other).then(|| (format!("`unix:{}` stands here twice", one.display()), ONCE))
+        }
+        (Listen::Tcp { address: text, .. }, Listen::Tcp { address: again, .. }) => {
+            let (Some(one), Some(other)) = (address(one), address(other)) else {
+                // Names: nobody knows here what they stand for.
+                let twice = text == again && !text.ends_with(":0");
+                return twice.then(|| (format!("`{text}` stands here twice"), ONCE));
+            };
+            if one.port() != other.port() || one.port() == 0 {
+                return None;
+            }
+            if one == other {
+                return Some((format!("`{again}` stands here twice"), ONCE));
+            }
+            let split = splits(one.port());
+            let part = |all: &SocketAddr, one: &SocketAddr| match (all.ip(), one.ip()) {
+                (IpAddr::V4(all), IpAddr::V4(_)) => all.is_unspecified(),
+                (IpAddr::V6(all), IpAddr::V6(_)) => all.is_unspecified(),
+                (IpAddr::V6(all), IpAddr::V4(_)) => all.is_unspecified() && !split,
+                (IpAddr::V4(_), IpAddr::V6(_)) => false,
+            };
+            let within =
+                |part: &str, all: &str| (format!("`{part}` is among the addresses of `{all}`"), PART);
+            if part(&one, &other) {
+                Some(within(again, text))
+            } else {
+                part(&other, &one).then(|| within(text, again))
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The address, if it is one of TCP that names no host.
+fn address(listen: &Listen) -> Option<SocketAddr> {
+    let Listen::Tcp { address, .. } = listen else {
+        return None;
+    };
+    let address: SocketAddr = address.parse().ok()?;
+    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
