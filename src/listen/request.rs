@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -254,28 +255,50 @@ fn response(answer: Answer) -> Response<Full<Bytes>> {
     response
 }
 
-/// Sees to it that there is one `Host`. The error is what is wrong with a head that a proxy and a server might understand
-/// differently (RFC 9112 §3.2).
+/// Sees to it that there is one `Host`, and that it is one. The error is what is wrong with a head that a proxy and a server
+/// might understand differently (RFC 9112 §3.2).
 fn host(head: &mut Parts) -> Result<(), &'static str> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, more) = (hosts.next(), hosts.next());
     if more.is_some() {
         return Err("more than one Host");
     }
-    // Of HTTP/2 `:authority` stands for it, and they must not differ (RFC 9113 §8.3.1).
-    let authority = head.uri.authority().filter(|_| head.version == Version::HTTP_2);
-    match (first, authority) {
-        (Some(host), Some(authority)) if host.as_bytes() != authority.as_str().as_bytes() => {
-            Err("Host is not :authority")
+    // Where the target has an authority (`:authority` of HTTP/2, and the absolute form of HTTP/1) they must not differ (RFC 9113
+    // §8.3.1, RFC 9112 §3.2.2).
+    match (first, head.uri.authority()) {
+        (None, None) if head.version >= Version::HTTP_11 => Err("no Host"),
+        (None, Some(_)) if head.version == Version::HTTP_11 => Err("no Host"),
+        (None, None) => Ok(()),
+        // It may be empty, where the target has none (RFC 9112 §3.2).
+        (Some(host), None) if host.is_empty() => Ok(()),
+        (Some(host), None) => match Authority::try_from(host.as_bytes()) {
+            Ok(authority) if is_host(&authority) => Ok(()),
+            _ => Err("Host is not a host"),
+        },
+        (_, Some(authority)) if !is_host(authority) => Err("the authority is not a host"),
+        (Some(host), Some(authority)) => {
+            if host
+                .as_bytes()
+                .eq_ignore_ascii_case(authority.as_str().as_bytes())
+            {
+                Ok(())
+            } else {
+                Err("Host is not the authority of the target")
+            }
         }
         (None, Some(authority)) => {
             let host = HeaderValue::from_str(authority.as_str()).or(Err("no Host"))?;
             head.headers.insert(header::HOST, host);
             Ok(())
         }
-        (None, None) if head.version >= Version::HTTP_11 => Err("no Host"),
-        _ => Ok(()),
     }
+}
+
+/// Whether it is a host and perhaps a port, and names no user (RFC 9110 §4.2.4 and §7.2).
+fn is_host(authority: &Authority) -> bool {
+    let host = authority.host();
+    let port = authority.as_str().strip_prefix(host);
+    !host.is_empty() && port.is_some_and(|port| matches!(port, "" | ":") || authority.port_u16().is_some())
 }
 
 /// The parameters of a path, percent-decoded. One that is not UTF-8 names nothing that could exist.

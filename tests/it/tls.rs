@@ -745,7 +745,10 @@ fn it_speaks_http_2_within_the_same_bounds() {
             .unwrap()
             .0
     };
-    assert_eq!([beside("localhost"), beside("other")], [200, 400]);
+    assert_eq!(
+        [beside("localhost"), beside("LocalHost"), beside("other")],
+        [200, 200, 400]
+    );
     daemon.eventually("they are taken", || daemon.lines("open.jsonl") >= 3);
     // What arrives has a `Host`, whatever brought it.
     assert!(
