@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -148,7 +148,7 @@ async fn serve(path: &Path, rules: RuleSet, mut signals: Signals) -> Result<(), 
     let door = Arc::new(Door {
         live: Arc::clone(&live),
         intake,
-        room: Semaphore::new(server.max_connections),
+        room: listen::Places::for_requests(server.max_connections),
         limiter: listen::Limiter::new(tokio::time::Instant::now()),
         complaints: listen::Complaints::default(),
         clock: clock.clone(),

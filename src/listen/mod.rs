@@ -20,4 +20,5 @@ pub use accept::serve;
 pub use bind::{Bound, bind};
 pub use complaints::Complaints;
 pub use limit::Limiter;
+pub use places::Places;
 pub use request::Door;

@@ -12,7 +12,6 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +19,7 @@ use super::complaints::Complaints;
 use super::connection::FIRST_WORD;
 use super::forwarded;
 use super::limit::Limiter;
-use super::places::Place;
+use super::places::{Place, Places, Taken, Working};
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::pipeline::{Answer, Intake};
@@ -35,7 +34,7 @@ const DRAIN_FOR: Duration = Duration::from_secs(1);
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// The other end of a connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Its address, if it has one.
     pub address: Option<IpAddr>,
@@ -44,6 +43,11 @@ pub struct Peer {
     /// The place that its connection has.
     pub place: Arc<Place>,
 }
+
+/// What a request of HTTP/2 has while it is worked on.
+type Room = (Working, Taken);
+/// What is answered where a body was not read, and why it was not.
+type Unread = (Answer, String);
 
 /// What a request meets first.
 pub struct Door {
@@ -59,8 +63,8 @@ pub struct Door {
     pub clock: Clock,
     /// How long a request's head may take, again its body, and again a peer that does not read its answer.
     pub request_timeout: Duration,
-    /// Room for requests of HTTP/2, of which one connection may bring many.
-    pub room: Semaphore,
+    /// Room for requests of HTTP/2, of which one connection may bring many: for as many as HTTP/1 could have.
+    pub room: Places,
     /// No connection is accepted any more, and none kept beyond its request: the daemon is stopping.
     pub closing: CancellationToken,
     /// Nothing new is taken: the grace of stopping is over.
@@ -98,18 +102,28 @@ impl Door {
                 let _working = place.work();
                 self.intake.accept(endpoint, received).await
             }
-            // Who waits to be asked for a body sends none.
-            Err(answer) if body.is_end_stream() || !waits && drain(&mut body).await => answer,
-            Err(answer) => closing(answer),
+            Err(answer) => unwanted(answer, &mut body, waits).await,
         };
-        let mut response = response(answer);
+        Ok(self.response(answer, version))
+    }
+
+    /// An answer as it is sent.
+    fn response(&self, answer: Answer, version: Version) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(answer.body));
+        *response.status_mut() = answer.status;
+        let headers = response.headers_mut();
+        *headers = answer.headers;
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
         if version == Version::HTTP_2 {
             // A connection of many requests does not end with one (RFC 9113 §8.2.2).
-            response.headers_mut().remove(header::CONNECTION);
+            headers.remove(header::CONNECTION);
         } else if self.closing.is_cancelled() {
-            response.headers_mut().insert(header::CONNECTION, CLOSE);
+            headers.insert(header::CONNECTION, CLOSE);
         }
-        Ok(response)
+        response
     }
 
     /// Finds the endpoint, asks whether it takes anything from there, and reads the body within its bounds.
@@ -119,7 +133,7 @@ impl Door {
         head: Parts,
         body: &mut Incoming,
         peer: Peer,
-    ) -> Result<(&'r Endpoint, Received, Option<SemaphorePermit<'r>>), Answer> {
+    ) -> Result<(&'r Endpoint, Received, Option<Room>), Answer> {
         let many = head.version == Version::HTTP_2;
         let client = forwarded::client(peer.address, &head.headers, &rules.server.trusted_proxies);
         let (endpoint, mut received) = self.route(rules, head, client).map_err(|answer| *answer)?;
@@ -134,25 +148,50 @@ impl Door {
             report::too_often(&received.path, client, answer.status.as_u16(), left_out);
             return Err(answer);
         }
-        let room = if many { Some(self.room().await?) } else { None };
-        received.body = self
-            .read(body, endpoint.max_body)
-            .await
-            .map_err(|(answer, why)| {
-                report::turned_away(&received.path, client, answer.status.as_u16(), &why);
-                answer
-            })?;
+        let read = if many {
+            self.read_in_turn(body, endpoint.max_body, &peer.place).await
+        } else {
+            let read = self.read(body, endpoint.max_body).await;
+            read.map(|body| (body, None))
+        };
+        let (body, room) = read.map_err(|(answer, why)| {
+            report::turned_away(&received.path, client, answer.status.as_u16(), &why);
+            answer
+        })?;
+        received.body = body;
         received.at = self.clock.now();
         received.id = EventId::new(received.at);
         Ok((endpoint, received, room))
     }
 
-    /// Room for one more request of those that come many on a connection.
-    async fn room(&self) -> Result<SemaphorePermit<'_>, Answer> {
-        match tokio::time::timeout(self.request_timeout, self.room.acquire()).await {
-            Ok(Ok(room)) => Ok(room),
-            _ => Err(Answer::unavailable()),
+    /// Reads the body of one of those requests that come many on a connection, once there is room, and while none of the
+    /// others needs it more.
+    async fn read_in_turn(
+        &self,
+        body: &mut Incoming,
+        limit: u64,
+        connection: &Place,
+    ) -> Result<(Bytes, Option<Room>), Unread> {
+        let unavailable = |why: &str| (Answer::unavailable(), why.to_owned());
+        let taking = self.room.take(Some(connection.holder()));
+        let taken = tokio::time::timeout(self.request_timeout, taking).await;
+        let Ok((taken, crowded)) = taken else {
+            return Err(unavailable("there is no room"));
+        };
+        if let Some(left_out) = crowded {
+            tracing::warn!(
+                left_out,
+                "there are `max_connections` requests over HTTP/2: an idle one has made room"
+            );
         }
+        let made_room = || unavailable("it was idle, and has made room");
+        let body = tokio::select! {
+            biased;
+            read = self.read(body, limit) => read?,
+            () = taken.place.wanted() => return Err(made_room()),
+        };
+        let working = taken.place.work().ok_or_else(made_room)?;
+        Ok((body, Some((working, taken))))
     }
 
     /// The endpoint that a request is for, and what there is of it before its body.
@@ -215,7 +254,7 @@ impl Door {
     }
 
     /// Reads a body of at most `limit` bytes. The error is what is answered, and why.
-    async fn read(&self, body: &mut Incoming, limit: u64) -> Result<Bytes, (Answer, String)> {
+    async fn read(&self, body: &mut Incoming, limit: u64) -> Result<Bytes, Unread> {
         let refused = |status, word| Answer::new(status, word, None);
         let too_large = || {
             (
@@ -241,18 +280,6 @@ impl Door {
             }
         }
     }
-}
-
-/// An answer as it is sent.
-fn response(answer: Answer) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(answer.body));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
-    let nosniff = HeaderValue::from_static("nosniff");
-    response
-        .headers_mut()
-        .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-    response
 }
 
 /// Sees to it that there is one `Host`, and that it is one. The error is what is wrong with a head that a proxy and a server
@@ -308,6 +335,15 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
         Some((name.to_owned(), value.into_owned()))
     };
     parameters.iter().map(decode).collect()
+}
+
+/// What is answered to a request whose body nobody wants, or no more of it. `waits`: who waits to be asked for it sends none.
+async fn unwanted(answer: Answer, body: &mut Incoming, waits: bool) -> Answer {
+    if body.is_end_stream() || !waits && drain(body).await {
+        answer
+    } else {
+        closing(answer)
+    }
 }
 
 /// Takes the rest of a body off the wire, within bounds; says whether that was all of it. What is closed, or of HTTP/2
