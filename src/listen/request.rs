@@ -107,6 +107,16 @@ impl Door {
         Ok(self.response(answer, version))
     }
 
+    /// Answers a request of HTTP/2 whose head alone is reason enough.
+    pub async fn refuse(
+        &self,
+        mut body: Incoming,
+        answer: Answer,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let answer = unwanted(answer, &mut body, false).await;
+        Ok(self.response(answer, Version::HTTP_2))
+    }
+
     /// An answer as it is sent.
     fn response(&self, answer: Answer, version: Version) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(answer.body));

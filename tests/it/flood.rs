@@ -395,6 +395,35 @@ fn honest_second(daemon: &Daemon, ca: &Authority) -> Duration {
 }
 
 #[test]
+fn heads_that_swell_when_they_are_read_take_little_memory() {
+    let ca = tls::authority();
+    let daemon = tls::scene(&tls::pair(&ca), &tls::open("request_timeout: 2m")).start();
+    honest_second(&daemon, &ca);
+    for (times, allowed) in [(1700, 48 << 20), (95, 48 << 20)] {
+        let before = memory(&daemon);
+        let mut sent = 0;
+        let mut bombs: Vec<_> = (0..20).map(|_| bomb(&daemon, &ca, times, &mut sent)).collect();
+        let slowest = honest_second(&daemon, &ca);
+        std::thread::sleep(Duration::from_millis(500));
+        let grown = memory(&daemon).saturating_sub(before);
+        eprintln!(
+            "{} KiB of heads of {times} fields: {} KiB, honest {slowest:?}",
+            sent >> 10,
+            grown >> 10
+        );
+        assert!(grown < allowed, "{grown}");
+        assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+        if times > 100 {
+            // All of them are answered, and none of them taken.
+            for stream in &mut bombs {
+                frames_of(stream, 1, 99);
+            }
+            daemon.eventually("the log says why", || daemon.log().contains("too many fields"));
+        }
+    }
+}
+
+#[test]
 fn requests_of_http_2_that_never_come_to_their_end_keep_nobody_out() {
     let ca = tls::authority();
     let server = "max_connections: 100, request_timeout: 2m";
