@@ -1,12 +1,13 @@
 //! From a request on the wire to what was received: route, method, size and time before anything else.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -276,9 +277,9 @@ impl Door {
             return Err(too_large());
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let reading = tokio::time::timeout(self.request_timeout, Limited::new(body, limit).collect());
-        match reading.await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
+        let reading = gather(Limited::new(body, limit));
+        match tokio::time::timeout(self.request_timeout, reading).await {
+            Ok(Ok(body)) => Ok(body),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(error)) => {
                 let why = format!("the body could not be read: {error}");
@@ -345,6 +346,28 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
         Some((name.to_owned(), value.into_owned()))
     };
     parameters.iter().map(decode).collect()
+}
+
+/// All of a body in one piece. A piece of one byte would take forty if it were kept as it came; and so would its trailers if
+/// they were kept at all.
+async fn gather(body: Limited<&mut Incoming>) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
+    let mut body = std::pin::pin!(body);
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame?.into_data() else { continue };
+        if first.is_empty() && all.is_empty() {
+            // Most come in one, which is not copied.
+            first = piece;
+            continue;
+        }
+        if all.is_empty() {
+            let rest = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+            all.reserve(first.len() + piece.len() + rest);
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&piece);
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 /// What is answered to a request whose body nobody wants, or no more of it. `waits`: who waits to be asked for it sends none.

@@ -40,11 +40,17 @@ fn affordable(wanted: usize) -> usize {
 
 /// The memory that the daemon has, in bytes.
 fn memory(daemon: &Daemon) -> usize {
+    of_memory(daemon, "VmRSS:")
+}
+
+/// The most memory that it had.
+fn most_memory(daemon: &Daemon) -> usize {
+    of_memory(daemon, "VmHWM:")
+}
+
+fn of_memory(daemon: &Daemon, which: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
@@ -148,6 +154,26 @@ rules:
         (200, "done".into())
     );
     drop(idlers);
+}
+
+#[test]
+fn a_body_in_the_smallest_of_pieces_takes_what_it_has() {
+    let daemon = Scenario::new().rules(&rules("request_timeout: 2m")).start();
+    honest(&daemon, 5);
+    let before = memory(&daemon);
+    let head = "POST /open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let text = [head, &"1\r\nx\r\n".repeat(300_000)].concat();
+    let mut senders: Vec<TcpStream> = (0..4).map(|_| daemon.connect()).collect();
+    for stream in &mut senders {
+        stream.write_all(text.as_bytes()).unwrap();
+    }
+    for stream in &mut senders {
+        stream.write_all(b"0\r\n\r\n").unwrap();
+        assert_eq!(Answer::read(stream).unwrap().outcome(), (200, "accepted".into()));
+    }
+    let grown = most_memory(&daemon).saturating_sub(before);
+    eprintln!("4 bodies of 300,000 pieces: {} KiB", grown >> 10);
+    assert!(grown < 16 << 20, "{grown}");
 }
 
 #[test]
