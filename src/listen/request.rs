@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::complaints::Complaints;
 use super::connection::FIRST_WORD;
 use super::forwarded;
+use super::heads::Heads;
 use super::limit::Limiter;
 use super::places::{Place, Places, Taken, Working};
 use crate::clock::Clock;
@@ -45,6 +46,14 @@ pub struct Peer {
     pub place: Arc<Place>,
 }
 
+/// The rest of a body that nobody wants.
+pub struct Rest {
+    /// What has not been read of it.
+    pub body: Incoming,
+    /// Whether its sender waits to be asked for it.
+    pub waits: bool,
+}
+
 /// What a request of HTTP/2 has while it is worked on.
 type Room = (Working, Taken);
 /// What is answered where a body was not read, and why it was not.
@@ -66,6 +75,8 @@ pub struct Door {
     pub request_timeout: Duration,
     /// Room for requests of HTTP/2, of which one connection may bring many: for as many as HTTP/1 could have.
     pub room: Places,
+    /// What the heads of all requests of HTTP/2 may take.
+    pub heads: Arc<Heads>,
     /// No connection is accepted any more, and none kept beyond its request: the daemon is stopping.
     pub closing: CancellationToken,
     /// Nothing new is taken: the grace of stopping is over.
@@ -93,33 +104,41 @@ impl Door {
         request: Request<Incoming>,
         peer: Peer,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let version = request.version();
+        let (answer, rest) = self.attend(request, peer).await;
+        self.respond(answer, rest, version).await
+    }
+
+    /// Does what a request asks for. What is answered, and the rest of its body if it was not taken.
+    pub async fn attend(&self, request: Request<Incoming>, peer: Peer) -> (Answer, Option<Rest>) {
         // Taken once: a reload in between does not mix two sets in one request.
         let rules = self.live.current();
-        let (version, place) = (request.version(), Arc::clone(&peer.place));
+        let place = Arc::clone(&peer.place);
         let (head, mut body) = request.into_parts();
         let waits = head.headers.contains_key(header::EXPECT);
-        let answer = match self.receive(&rules, head, &mut body, peer).await {
+        match self.receive(&rules, head, &mut body, peer).await {
             Ok((endpoint, received, _room)) => {
                 let _working = place.work();
-                self.intake.accept(endpoint, received).await
+                (self.intake.accept(endpoint, received).await, None)
             }
-            Err(answer) => unwanted(answer, &mut body, waits).await,
-        };
-        Ok(self.response(answer, version))
+            Err(answer) => (answer, Some(Rest { body, waits })),
+        }
     }
 
-    /// Answers a request of HTTP/2 whose head alone is reason enough.
-    pub async fn refuse(
+    /// An answer as it is sent, once the rest of the body is off the wire.
+    pub async fn respond(
         &self,
-        mut body: Incoming,
-        answer: Answer,
+        mut answer: Answer,
+        rest: Option<Rest>,
+        version: Version,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let answer = unwanted(answer, &mut body, false).await;
-        Ok(self.response(answer, Version::HTTP_2))
-    }
-
-    /// An answer as it is sent.
-    fn response(&self, answer: Answer, version: Version) -> Response<Full<Bytes>> {
+        if let Some(Rest { mut body, waits }) = rest
+            && !body.is_end_stream()
+            // Who waits to be asked for a body sends none.
+            && (waits || !drain(&mut body).await)
+        {
+            answer = closing(answer);
+        }
         let mut response = Response::new(Full::new(answer.body));
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
@@ -134,7 +153,7 @@ impl Door {
         } else if self.closing.is_cancelled() {
             headers.insert(header::CONNECTION, CLOSE);
         }
-        response
+        Ok(response)
     }
 
     /// Finds the endpoint, asks whether it takes anything from there, and reads the body within its bounds.
@@ -368,15 +387,6 @@ async fn gather(body: Limited<&mut Incoming>) -> Result<Bytes, Box<dyn Error + S
         all.extend_from_slice(&piece);
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
-}
-
-/// What is answered to a request whose body nobody wants, or no more of it. `waits`: who waits to be asked for it sends none.
-async fn unwanted(answer: Answer, body: &mut Incoming, waits: bool) -> Answer {
-    if body.is_end_stream() || !waits && drain(body).await {
-        answer
-    } else {
-        closing(answer)
-    }
 }
 
 /// Takes the rest of a body off the wire, within bounds; says whether that was all of it. What is closed, or of HTTP/2

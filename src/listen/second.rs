@@ -6,10 +6,9 @@
 //! and of all connections together no more requests are under way than HTTP/1 could have.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::{Request, Version, header};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -22,20 +21,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::MAX_HEAD;
-use super::request::{Door, Peer};
-use crate::pipeline::Answer;
+use super::heads::{Head, Heads};
+use super::request::{Door, Peer, Rest};
 use crate::report;
 
 /// How many requests may be under way on a connection; RFC 9113 §6.5.2 asks for no fewer than 100.
 const MAX_STREAMS: u32 = 100;
-/// How many fields a request's head may have: what hyper takes of HTTP/1. h2 bounds their size only, and a reference of one
-/// byte brings a field that takes a hundred.
-const MAX_FIELDS: usize = 100;
-/// What the heads of a connection's requests that are under way may take in memory together, in bytes: a hundred of 5 KiB, or
-/// seven of the largest. Who has more of them at once is told to come again.
-const MAX_HEADS: usize = 512 << 10;
-/// What a field takes beside its letters, in bytes.
-const FIELD: usize = 128;
+/// What a connection's requests that are under way may take beside their bodies, in bytes: as many as there may be with heads of
+/// 6 KiB, or a dozen with the largest. Who has more of them at once is told to come again.
+const MAX_HEADS: usize = 1 << 20;
 /// How much of a request's body may come before it is asked for, in bytes, and of all of a connection together.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
@@ -75,25 +69,32 @@ where
     // However this ends, and be it by being dropped.
     let _ends = streams.over.clone().drop_guard();
     let (under_way, mut busy) = watch::channel(0_usize);
-    let heads = Arc::new(AtomicUsize::new(0));
+    let heads = Arc::new(Heads::of_one(MAX_HEADS));
     let service = service_fn(move |request: Request<Incoming>| {
         let (door, peer) = (Arc::clone(&door), peer.clone());
         let counted = Counted::new(under_way.clone());
         // Here, and not in the task that is made of it: thousands of them may wait for their first turn.
-        let request = match Head::new(&request, &heads) {
+        let request = match Head::new(&request, &heads, &door.heads) {
             Ok(head) => Ok((head, request)),
             Err((answer, why)) => {
                 report::turned_away(request.uri().path(), client, answer.status.as_u16(), why);
-                Err((answer, request.into_body()))
+                let waits = request.headers().contains_key(header::EXPECT);
+                let body = request.into_body();
+                Err((*answer, Some(Rest { body, waits })))
             }
         };
         async move {
-            let answer = match request {
-                Ok((_head, request)) => door.answer(request, peer).await,
-                Err((answer, body)) => door.refuse(body, *answer).await,
+            let (answer, rest) = match request {
+                Ok((_head, request)) => {
+                    // Apart: it is large, and what only has the rest of its body taken off the wire does without.
+                    let attending = Box::pin(door.attend(request, peer));
+                    attending.await
+                }
+                Err(refused) => refused,
             };
+            let response = door.respond(answer, rest, Version::HTTP_2).await;
             drop(counted);
-            answer
+            response
         }
     });
     let mut connection = std::pin::pin!(
@@ -139,47 +140,6 @@ async fn idle(busy: &mut watch::Receiver<usize>, limit: Duration) {
         if over {
             return;
         }
-    }
-}
-
-/// The head of a request that is under way: counts what it takes.
-struct Head {
-    takes: usize,
-    all: Arc<AtomicUsize>,
-}
-
-impl Head {
-    /// Takes it on, unless it is too large, or all heads of its connection together are; then the answer, and why.
-    fn new<B>(request: &Request<B>, all: &Arc<AtomicUsize>) -> Result<Self, (Box<Answer>, &'static str)> {
-        let (headers, uri) = (request.headers(), request.uri());
-        if headers.len() > MAX_FIELDS {
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            let answer = Answer::new(status, "too large", None);
-            return Err((Box::new(answer), "the head has too many fields"));
-        }
-        let fields = headers
-            .iter()
-            .map(|(name, value)| FIELD + name.as_str().len() + value.len());
-        let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
-        let target = uri.path().len() + uri.query().map_or(0, str::len) + authority;
-        let takes = FIELD + target + fields.sum::<usize>();
-        let head = Self {
-            takes,
-            all: Arc::clone(all),
-        };
-        if all.fetch_add(takes, Ordering::Relaxed) + takes > MAX_HEADS {
-            return Err((
-                Box::new(Answer::unavailable()),
-                "too much is under way on its connection",
-            ));
-        }
-        Ok(head)
-    }
-}
-
-impl Drop for Head {
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.takes, Ordering::Relaxed);
     }
 }
 
