@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -158,7 +158,8 @@ async fn serve(
     let door = Arc::new(Door {
         live: Arc::clone(&live),
         intake,
-        room: Semaphore::new(server.max_connections),
+        room: listen::Places::for_requests(server.max_connections),
+        heads: Arc::new(listen::Heads::of_all(server.max_connections)),
         limiter: listen::Limiter::new(tokio::time::Instant::now()),
         complaints: listen::Complaints::default(),
         clock: clock.clone(),

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::bind::Bound;
 use super::complaints::Complaints;
-use super::places::{Places, Taken};
+use super::places::{Holder, Places, Taken};
 use super::proxied::{self, Told};
 use super::request::{Door, Peer};
 use super::{connection, secure};
@@ -35,7 +35,7 @@ pub async fn serve(
     over: CancellationToken,
 ) {
     let peers = Peers {
-        places: Places::new(max_connections),
+        places: Places::for_connections(max_connections),
         connections: TaskTracker::new(),
         door,
         security: Mutex::default(),
@@ -124,6 +124,9 @@ where
             Ok(Err(error)) => return door.complain("PROXY protocol", &error, peer.address),
             Err(_) => return door.complain("PROXY protocol", &"too slow", peer.address),
         }
+        if let Some(holder) = holder(&door, peer.address) {
+            peer.place.belongs_to(holder);
+        }
     }
     match secured {
         None => connection::converse(stream, peer, door).await,
@@ -131,10 +134,20 @@ where
     }
 }
 
+/// Who holds the connections of an address. None where each stands for itself: by one that is listed as a proxy many clients
+/// come, and by a unix socket nobody knows who.
+fn holder(door: &Door, address: Option<IpAddr>) -> Option<Holder> {
+    let address = address?;
+    let server = &door.live.current().server;
+    let proxies = [&server.proxy_protocol, &server.trusted_proxies];
+    let many = proxies.iter().any(|listed| listed.holds(Some(address)));
+    (!many).then(|| Holder::of(address))
+}
+
 /// Accepts on one listener. Where everybody is at work, further peers wait, all but the first in the kernel's queue.
 async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
     let closing = peers.door.closing.clone();
-    let (failures, crowds) = (Complaints::default(), Complaints::default());
+    let failures = Complaints::default();
     loop {
         let accepted = tokio::select! {
             accepted = pulse.beating(next(&listener)) => accepted,
@@ -152,19 +165,19 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
                 continue;
             }
         };
-        let taken = tokio::select! {
+        let holder = holder(&peers.door, accepted.address());
+        let (taken, crowded) = tokio::select! {
             // In this order: who was accepted is served if there is a place, also when the daemon stops just now.
             biased;
-            taken = pulse.beating(peers.places.take()) => taken,
+            taken = pulse.beating(peers.places.take(holder)) => taken,
             () = closing.cancelled() => return,
         };
-        let Some((taken, crowded)) = taken else { return };
-        if crowded && let Some(left_out) = crowds.hear(Instant::now()) {
+        if let Some(left_out) = crowded {
             let at = listener.address();
             tracing::warn!(
                 at,
                 left_out,
-                "there are `max_connections`: the one that was idle longest has made room"
+                "there are `max_connections`: an idle one has made room"
             );
         }
         peers.admit(accepted, matches!(listener, Bound::Tcp(_, true)), taken);

@@ -94,7 +94,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 /// What tells one client from another. Those that are not known are one.
-fn prefix(client: Option<IpAddr>) -> (u8, u64) {
+pub fn prefix(client: Option<IpAddr>) -> (u8, u64) {
     match client.map(|client| client.to_canonical()) {
         None => (0, 0),
         Some(IpAddr::V4(address)) => (4, address.to_bits().into()),

@@ -1,25 +1,27 @@
 //! From a request on the wire to what was received: route, method, size and time before anything else.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::complaints::Complaints;
 use super::connection::FIRST_WORD;
 use super::forwarded;
+use super::heads::Heads;
 use super::limit::Limiter;
-use super::places::Place;
+use super::places::{Place, Places, Taken, Working};
 use super::presented::Presented;
 use crate::clock::Clock;
 use crate::live::Live;
@@ -35,7 +37,7 @@ const DRAIN_FOR: Duration = Duration::from_secs(1);
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// The other end of a connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Its address, if it has one.
     pub address: Option<IpAddr>,
@@ -46,6 +48,19 @@ pub struct Peer {
     /// The place that its connection has.
     pub place: Arc<Place>,
 }
+
+/// The rest of a body that nobody wants.
+pub struct Rest {
+    /// What has not been read of it.
+    pub body: Incoming,
+    /// Whether its sender waits to be asked for it.
+    pub waits: bool,
+}
+
+/// What a request of HTTP/2 has while it is worked on.
+type Room = (Working, Taken);
+/// What is answered where a body was not read, and why it was not.
+type Unread = (Answer, String);
 
 /// What a request meets first.
 pub struct Door {
@@ -61,8 +76,10 @@ pub struct Door {
     pub clock: Clock,
     /// How long a request's head may take, again its body, and again a peer that does not read its answer.
     pub request_timeout: Duration,
-    /// Room for requests of HTTP/2, of which one connection may bring many.
-    pub room: Semaphore,
+    /// Room for requests of HTTP/2, of which one connection may bring many: for as many as HTTP/1 could have.
+    pub room: Places,
+    /// What the heads of all requests of HTTP/2 may take.
+    pub heads: Arc<Heads>,
     /// No connection is accepted any more, and none kept beyond its request: the daemon is stopping.
     pub closing: CancellationToken,
     /// Nothing new is taken: the grace of stopping is over.
@@ -88,8 +105,15 @@ impl Door {
     pub async fn answer(
         &self,
         request: Request<Incoming>,
-        mut peer: Peer,
+        peer: Peer,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let version = request.version();
+        let (answer, rest) = self.attend(request, peer).await;
+        self.respond(answer, rest, version).await
+    }
+
+    /// Does what a request asks for. What is answered, and the rest of its body if it was not taken.
+    pub async fn attend(&self, request: Request<Incoming>, mut peer: Peer) -> (Answer, Option<Rest>) {
         // Taken once: a reload in between does not mix two sets in one request.
         let rules = self.live.current();
         let disowned = peer.disown(rules.server.tls.as_ref(), self.clock.now());
@@ -97,24 +121,49 @@ impl Door {
             let why = "no authority in force vouches for it any more";
             self.complain("client certificate", &why, peer.address);
         }
-        let (version, place) = (request.version(), Arc::clone(&peer.place));
+        let place = Arc::clone(&peer.place);
         let (head, mut body) = request.into_parts();
         let waits = head.headers.contains_key(header::EXPECT);
-        let answer = match self.receive(&rules, head, &mut body, peer).await {
+        let (mut answer, rest) = match self.receive(&rules, head, &mut body, peer).await {
             Ok((endpoint, received, _room)) => {
                 let _working = place.work();
-                self.intake.accept(endpoint, received).await
+                (self.intake.accept(endpoint, received).await, None)
             }
-            // Who waits to be asked for a body sends none.
-            Err(answer) if body.is_end_stream() || !waits && drain(&mut body).await => answer,
-            Err(answer) => closing(answer),
+            Err(answer) => (answer, Some(Rest { body, waits })),
         };
-        let mut response = response(answer);
+        if disowned {
+            answer = closing(answer);
+        }
+        (answer, rest)
+    }
+
+    /// An answer as it is sent, once the rest of the body is off the wire.
+    pub async fn respond(
+        &self,
+        mut answer: Answer,
+        rest: Option<Rest>,
+        version: Version,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        if let Some(Rest { mut body, waits }) = rest
+            && !body.is_end_stream()
+            // Who waits to be asked for a body sends none.
+            && (waits || !drain(&mut body).await)
+        {
+            answer = closing(answer);
+        }
+        let mut response = Response::new(Full::new(answer.body));
+        *response.status_mut() = answer.status;
+        let headers = response.headers_mut();
+        *headers = answer.headers;
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
         if version == Version::HTTP_2 {
             // A connection of many requests does not end with one (RFC 9113 §8.2.2).
-            response.headers_mut().remove(header::CONNECTION);
-        } else if disowned || self.closing.is_cancelled() {
-            response.headers_mut().insert(header::CONNECTION, CLOSE);
+            headers.remove(header::CONNECTION);
+        } else if self.closing.is_cancelled() {
+            headers.insert(header::CONNECTION, CLOSE);
         }
         Ok(response)
     }
@@ -126,7 +175,7 @@ impl Door {
         head: Parts,
         body: &mut Incoming,
         peer: Peer,
-    ) -> Result<(&'r Endpoint, Received, Option<SemaphorePermit<'r>>), Answer> {
+    ) -> Result<(&'r Endpoint, Received, Option<Room>), Answer> {
         let many = head.version == Version::HTTP_2;
         let trusted = &rules.server.trusted_proxies;
         let told = (!peer.nameless).then(|| forwarded::client(peer.address, &head.headers, trusted));
@@ -145,25 +194,50 @@ impl Door {
             report::too_often(&received.path, client, answer.status.as_u16(), left_out);
             return Err(answer);
         }
-        let room = if many { Some(self.room().await?) } else { None };
-        received.body = self
-            .read(body, endpoint.max_body)
-            .await
-            .map_err(|(answer, why)| {
-                report::turned_away(&received.path, client, answer.status.as_u16(), &why);
-                answer
-            })?;
+        let read = if many {
+            self.read_in_turn(body, endpoint.max_body, &peer.place).await
+        } else {
+            let read = self.read(body, endpoint.max_body).await;
+            read.map(|body| (body, None))
+        };
+        let (body, room) = read.map_err(|(answer, why)| {
+            report::turned_away(&received.path, client, answer.status.as_u16(), &why);
+            answer
+        })?;
+        received.body = body;
         received.at = self.clock.now();
         received.id = EventId::new(received.at);
         Ok((endpoint, received, room))
     }
 
-    /// Room for one more request of those that come many on a connection.
-    async fn room(&self) -> Result<SemaphorePermit<'_>, Answer> {
-        match tokio::time::timeout(self.request_timeout, self.room.acquire()).await {
-            Ok(Ok(room)) => Ok(room),
-            _ => Err(Answer::unavailable()),
+    /// Reads the body of one of those requests that come many on a connection, once there is room, and while none of the
+    /// others needs it more.
+    async fn read_in_turn(
+        &self,
+        body: &mut Incoming,
+        limit: u64,
+        connection: &Place,
+    ) -> Result<(Bytes, Option<Room>), Unread> {
+        let unavailable = |why: &str| (Answer::unavailable(), why.to_owned());
+        let taking = self.room.take(Some(connection.holder()));
+        let taken = tokio::time::timeout(self.request_timeout, taking).await;
+        let Ok((taken, crowded)) = taken else {
+            return Err(unavailable("there is no room"));
+        };
+        if let Some(left_out) = crowded {
+            tracing::warn!(
+                left_out,
+                "there are `max_connections` requests over HTTP/2: an idle one has made room"
+            );
         }
+        let made_room = || unavailable("it was idle, and has made room");
+        let body = tokio::select! {
+            biased;
+            read = self.read(body, limit) => read?,
+            () = taken.place.wanted() => return Err(made_room()),
+        };
+        let working = taken.place.work().ok_or_else(made_room)?;
+        Ok((body, Some((working, taken))))
     }
 
     /// The endpoint that a request is for, and what there is of it before its body.
@@ -226,7 +300,7 @@ impl Door {
     }
 
     /// Reads a body of at most `limit` bytes. The error is what is answered, and why.
-    async fn read(&self, body: &mut Incoming, limit: u64) -> Result<Bytes, (Answer, String)> {
+    async fn read(&self, body: &mut Incoming, limit: u64) -> Result<Bytes, Unread> {
         let refused = |status, word| Answer::new(status, word, None);
         let too_large = || {
             (
@@ -238,9 +312,9 @@ impl Door {
             return Err(too_large());
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let reading = tokio::time::timeout(self.request_timeout, Limited::new(body, limit).collect());
-        match reading.await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
+        let reading = gather(Limited::new(body, limit));
+        match tokio::time::timeout(self.request_timeout, reading).await {
+            Ok(Ok(body)) => Ok(body),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(error)) => {
                 let why = format!("the body could not be read: {error}");
@@ -254,40 +328,50 @@ impl Door {
     }
 }
 
-/// An answer as it is sent.
-fn response(answer: Answer) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(answer.body));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
-    let nosniff = HeaderValue::from_static("nosniff");
-    response
-        .headers_mut()
-        .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-    response
-}
-
-/// Sees to it that there is one `Host`. The error is what is wrong with a head that a proxy and a server might understand
-/// differently (RFC 9112 §3.2).
+/// Sees to it that there is one `Host`, and that it is one. The error is what is wrong with a head that a proxy and a server
+/// might understand differently (RFC 9112 §3.2).
 fn host(head: &mut Parts) -> Result<(), &'static str> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, more) = (hosts.next(), hosts.next());
     if more.is_some() {
         return Err("more than one Host");
     }
-    // Of HTTP/2 `:authority` stands for it, and they must not differ (RFC 9113 §8.3.1).
-    let authority = head.uri.authority().filter(|_| head.version == Version::HTTP_2);
-    match (first, authority) {
-        (Some(host), Some(authority)) if host.as_bytes() != authority.as_str().as_bytes() => {
-            Err("Host is not :authority")
+    // Where the target has an authority (`:authority` of HTTP/2, and the absolute form of HTTP/1) they must not differ (RFC 9113
+    // §8.3.1, RFC 9112 §3.2.2).
+    match (first, head.uri.authority()) {
+        (None, None) if head.version >= Version::HTTP_11 => Err("no Host"),
+        (None, Some(_)) if head.version == Version::HTTP_11 => Err("no Host"),
+        (None, None) => Ok(()),
+        // It may be empty, where the target has none (RFC 9112 §3.2).
+        (Some(host), None) if host.is_empty() => Ok(()),
+        (Some(host), None) => match Authority::try_from(host.as_bytes()) {
+            Ok(authority) if is_host(&authority) => Ok(()),
+            _ => Err("Host is not a host"),
+        },
+        (_, Some(authority)) if !is_host(authority) => Err("the authority is not a host"),
+        (Some(host), Some(authority)) => {
+            if host
+                .as_bytes()
+                .eq_ignore_ascii_case(authority.as_str().as_bytes())
+            {
+                Ok(())
+            } else {
+                Err("Host is not the authority of the target")
+            }
         }
         (None, Some(authority)) => {
             let host = HeaderValue::from_str(authority.as_str()).or(Err("no Host"))?;
             head.headers.insert(header::HOST, host);
             Ok(())
         }
-        (None, None) if head.version >= Version::HTTP_11 => Err("no Host"),
-        _ => Ok(()),
     }
+}
+
+/// Whether it is a host and perhaps a port, and names no user (RFC 9110 §4.2.4 and §7.2).
+fn is_host(authority: &Authority) -> bool {
+    let host = authority.host();
+    let port = authority.as_str().strip_prefix(host);
+    !host.is_empty() && port.is_some_and(|port| matches!(port, "" | ":") || authority.port_u16().is_some())
 }
 
 /// The parameters of a path, percent-decoded. One that is not UTF-8 names nothing that could exist.
@@ -297,6 +381,28 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
         Some((name.to_owned(), value.into_owned()))
     };
     parameters.iter().map(decode).collect()
+}
+
+/// All of a body in one piece. A piece of one byte would take forty if it were kept as it came; and so would its trailers if
+/// they were kept at all.
+async fn gather(body: Limited<&mut Incoming>) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
+    let mut body = std::pin::pin!(body);
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame?.into_data() else { continue };
+        if first.is_empty() && all.is_empty() {
+            // Most come in one, which is not copied.
+            first = piece;
+            continue;
+        }
+        if all.is_empty() {
+            let rest = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+            all.reserve(first.len() + piece.len() + rest);
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&piece);
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 /// Takes the rest of a body off the wire, within bounds; says whether that was all of it. What is closed, or of HTTP/2

@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Version, header};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -19,10 +21,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::MAX_HEAD;
-use super::request::{Door, Peer};
+use super::heads::{Head, Heads};
+use super::request::{Door, Peer, Rest};
+use crate::report;
 
 /// How many requests may be under way on a connection; RFC 9113 §6.5.2 asks for no fewer than 100.
 const MAX_STREAMS: u32 = 100;
+/// What a connection's requests that are under way may take beside their bodies, in bytes: as many as there may be with heads of
+/// 6 KiB, or a dozen with the largest. Who has more of them at once is told to come again.
+const MAX_HEADS: usize = 1 << 20;
 /// How much of a request's body may come before it is asked for, in bytes, and of all of a connection together.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
@@ -62,13 +69,32 @@ where
     // However this ends, and be it by being dropped.
     let _ends = streams.over.clone().drop_guard();
     let (under_way, mut busy) = watch::channel(0_usize);
-    let service = service_fn(move |request| {
+    let heads = Arc::new(Heads::of_one(MAX_HEADS));
+    let service = service_fn(move |request: Request<Incoming>| {
         let (door, peer) = (Arc::clone(&door), peer.clone());
         let counted = Counted::new(under_way.clone());
+        // Here, and not in the task that is made of it: thousands of them may wait for their first turn.
+        let request = match Head::new(&request, &heads, &door.heads) {
+            Ok(head) => Ok((head, request)),
+            Err((answer, why)) => {
+                report::turned_away(request.uri().path(), client, answer.status.as_u16(), why);
+                let waits = request.headers().contains_key(header::EXPECT);
+                let body = request.into_body();
+                Err((*answer, Some(Rest { body, waits })))
+            }
+        };
         async move {
-            let answer = door.answer(request, peer).await;
+            let (answer, rest) = match request {
+                Ok((_head, request)) => {
+                    // Apart: it is large, and what only has the rest of its body taken off the wire does without.
+                    let attending = Box::pin(door.attend(request, peer));
+                    attending.await
+                }
+                Err(refused) => refused,
+            };
+            let response = door.respond(answer, rest, Version::HTTP_2).await;
             drop(counted);
-            answer
+            response
         }
     });
     let mut connection = std::pin::pin!(

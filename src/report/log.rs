@@ -10,6 +10,7 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{Builder, Rotation};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -22,6 +23,9 @@ const MAX_WAITING_LINES: usize = 16_384;
 const BATCH: usize = 64 << 10;
 /// How long the writer rests when it has written all there was.
 const REST: Duration = Duration::from_millis(2);
+
+/// The target of what the implementation of HTTP/2 says itself.
+const HTTP_2: &str = "h2";
 
 /// Writes lines in batches. To wake the writing thread for every line would cost a request more than the line; so
 /// after each flush, which comes when no line is left, the thread rests a moment while lines gather.
@@ -47,11 +51,7 @@ pub struct LogGuard {
 
 /// Starts logging. `journal`: stderr is the journal's, which stamps the lines itself.
 pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> {
-    let filter = || {
-        EnvFilter::builder()
-            .parse(&settings.level)
-            .map_err(|error| error.to_string())
-    };
+    let filter = || filter(&settings.level);
     let mut workers = Vec::new();
     let mut writer = |destination: Box<dyn Write + Send>| {
         let destination = Batches(BufWriter::with_capacity(BATCH, destination));
@@ -94,6 +94,22 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
     Ok(LogGuard { _workers: workers })
 }
 
+/// What is logged: what `level` says, and of HTTP/2's own only errors unless it speaks of that. It warns of every connection
+/// that it ends for misbehaving, as often as a stranger likes.
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    let filter = EnvFilter::builder()
+        .parse(level)
+        .map_err(|error| error.to_string())?;
+    let spoken_of = level
+        .split(',')
+        .any(|directive| directive.trim_start().starts_with(HTTP_2));
+    if spoken_of || filter.max_level_hint() < Some(LevelFilter::WARN) {
+        return Ok(filter);
+    }
+    let quiet = format!("{HTTP_2}=error").parse();
+    Ok(filter.add_directive(quiet.map_err(|error: ParseError| error.to_string())?))
+}
+
 /// A boxed layer of either format.
 fn layer<S>(
     format: LogFormat,
@@ -112,5 +128,25 @@ where
         (LogFormat::Text, false) => layer.without_time().boxed(),
         (LogFormat::Json, true) => layer.json().flatten_event(true).boxed(),
         (LogFormat::Json, false) => layer.json().flatten_event(true).without_time().boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_2_is_quiet_unless_spoken_of() {
+        for (level, expected) in [
+            ("info", "h2=error,info"),
+            ("hookyard=debug", "hookyard=debug,h2=error"),
+            ("info,h2=debug", "h2=debug,info"),
+            ("h2::proto=trace", "h2::proto=trace"),
+            ("error", "error"),
+            ("off", "off"),
+        ] {
+            assert_eq!(filter(level).unwrap().to_string(), expected, "{level}");
+        }
+        assert!(filter("h2=loud").is_err());
     }
 }

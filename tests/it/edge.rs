@@ -163,6 +163,45 @@ fn a_request_names_one_host_or_is_bad() {
     assert_eq!(post("1.0", "Host: a\r\nHost: b\r\n"), bad);
     assert_eq!(post("1.1", "Host:\r\n").0, "200");
     assert_eq!(post("1.0", "").0, "200");
+    for host in [
+        "a b", "a b/c@", "user@a", "a/b", "a:b", "a:1:2", ":80", "[::1", "a?b",
+    ] {
+        assert_eq!(post("1.1", &format!("Host: {host}\r\n")), bad, "{host}");
+    }
+    for host in [
+        "a",
+        "a.test:8443",
+        "my_service:80",
+        "192.0.2.7",
+        "[2001:db8::7]:80",
+        "a:",
+    ] {
+        assert_eq!(post("1.1", &format!("Host: {host}\r\n")).0, "200", "{host}");
+    }
+}
+
+#[test]
+fn a_target_with_a_host_of_its_own_names_the_same() {
+    let daemon = Scenario::new().rules(&open("request_timeout: 5s")).start();
+    let post = |target: &str, version: &str, headers: &str| {
+        let text = format!(
+            "POST {target} HTTP/{version}\r\n{headers}Connection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        only(&exchange(&daemon, &text)).0.to_owned()
+    };
+    for (target, host) in [
+        ("http://evil/open", "Host: x\r\n"),
+        ("http://x:81/open", "Host: x\r\n"),
+        ("http://x/open", "Host:\r\n"),
+        ("http://x/open", ""),
+        ("http://user@x/open", "Host: user@x\r\n"),
+        ("http://user@x/open", "Host: x\r\n"),
+    ] {
+        assert_eq!(post(target, "1.1", host), "400", "{target} {host}");
+    }
+    assert_eq!(post("http://x/open", "1.1", "Host: x\r\n"), "200");
+    assert_eq!(post("http://X.test:80/open", "1.1", "Host: x.test:80\r\n"), "200");
+    assert_eq!(post("http://x/open", "1.0", ""), "200");
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Connections by the thousand that ask nothing, or never come to an end of it: honest requests are answered all the while,
 //! and memory stays within bounds.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::scenario::{Daemon, Scenario};
+use crate::scenario::{Answer, Daemon, PATIENCE, Scenario};
 use crate::tls::{self, Authority};
 
 /// The most memory that an idle connection may cost, in bytes: the kernel's buffers aside.
@@ -38,11 +40,17 @@ fn affordable(wanted: usize) -> usize {
 
 /// The memory that the daemon has, in bytes.
 fn memory(daemon: &Daemon) -> usize {
+    of_memory(daemon, "VmRSS:")
+}
+
+/// The most memory that it had.
+fn most_memory(daemon: &Daemon) -> usize {
+    of_memory(daemon, "VmHWM:")
+}
+
+fn of_memory(daemon: &Daemon, which: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
@@ -142,10 +150,30 @@ rules:
     let idlers = idlers(&daemon, 30);
     honest(&daemon, 5);
     assert_eq!(
-        crate::scenario::Answer::read(&mut waiting).unwrap().outcome(),
+        Answer::read(&mut waiting).unwrap().outcome(),
         (200, "done".into())
     );
     drop(idlers);
+}
+
+#[test]
+fn a_body_in_the_smallest_of_pieces_takes_what_it_has() {
+    let daemon = Scenario::new().rules(&rules("request_timeout: 2m")).start();
+    honest(&daemon, 5);
+    let before = memory(&daemon);
+    let head = "POST /open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let text = [head, &"1\r\nx\r\n".repeat(300_000)].concat();
+    let mut senders: Vec<TcpStream> = (0..4).map(|_| daemon.connect()).collect();
+    for stream in &mut senders {
+        stream.write_all(text.as_bytes()).unwrap();
+    }
+    for stream in &mut senders {
+        stream.write_all(b"0\r\n\r\n").unwrap();
+        assert_eq!(Answer::read(stream).unwrap().outcome(), (200, "accepted".into()));
+    }
+    let grown = most_memory(&daemon).saturating_sub(before);
+    eprintln!("4 bodies of 300,000 pieces: {} KiB", grown >> 10);
+    assert!(grown < 16 << 20, "{grown}");
 }
 
 #[test]
@@ -170,6 +198,86 @@ fn slow_senders_are_cut_off() {
         );
     }
     honest(&daemon, 5);
+}
+
+/// A connection of somebody who has this address.
+fn connect_from(daemon: &Daemon, source: [u8; 4]) -> std::io::Result<TcpStream> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        let stream = socket.connect(daemon.address).await?.into_std()?;
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    })
+}
+
+#[test]
+fn who_opens_connections_without_end_cuts_off_nobody_else() {
+    let daemon = Scenario::new()
+        .rules(&rules("max_connections: 64, request_timeout: 2m"))
+        .start();
+    let (over, opened) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut held = VecDeque::new();
+            while !over.load(Ordering::Relaxed) {
+                held.extend(connect_from(&daemon, [127, 0, 0, 2]));
+                opened.fetch_add(1, Ordering::Relaxed);
+                if held.len() > 300 {
+                    held.pop_front();
+                }
+            }
+        });
+        daemon.eventually("all places are taken", || opened.load(Ordering::Relaxed) > 300);
+        let answers: Vec<_> = (0..5)
+            .map(|_| {
+                let mut stream = connect_from(&daemon, [127, 0, 0, 1])?;
+                let pause = Duration::from_millis(200);
+                for part in [
+                    "POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n",
+                    "{}",
+                ] {
+                    std::thread::sleep(pause);
+                    stream.write_all(part.as_bytes())?;
+                }
+                Answer::read(&mut stream).map(|answer| answer.status)
+            })
+            .collect();
+        over.store(true, Ordering::Relaxed);
+        eprintln!(
+            "{} connections were opened meanwhile",
+            opened.load(Ordering::Relaxed)
+        );
+        let answers: Vec<u16> = answers.into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers, [200; 5]);
+    });
+}
+
+#[test]
+fn a_proxy_is_not_one_client_that_holds_too_much() {
+    let server = "max_connections: 40, request_timeout: 2m, trusted_proxies: 127.0.0.3";
+    let daemon = Scenario::new().rules(&rules(server)).start();
+    let many = |source, count| -> Vec<TcpStream> {
+        (0..count)
+            .map(|_| connect_from(&daemon, source).unwrap())
+            .collect()
+    };
+    let proxied = many([127, 0, 0, 3], 30);
+    let strangers = many([127, 0, 0, 2], 10);
+    honest(&daemon, 8);
+    let open = |streams: &[TcpStream]| {
+        let ended = |mut stream: &TcpStream| {
+            stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+            stream.read(&mut [0]).is_ok()
+        };
+        streams.iter().filter(|stream| !ended(stream)).count()
+    };
+    assert_eq!(open(&proxied), 30);
+    assert!(open(&strangers) < 10);
 }
 
 #[test]
@@ -254,4 +362,110 @@ fn requests_that_are_taken_back_by_the_thousand_harm_nobody() {
     assert!(grown < 64 << 20, "{grown}");
     reset.sock.shutdown(std::net::Shutdown::Both).ok();
     reader.join().unwrap();
+}
+
+/// A field that the peer is to remember (RFC 7541 §6.2.1): an empty one.
+fn remembered(name: &str) -> Vec<u8> {
+    [&[0x40, u8::try_from(name.len()).unwrap()], name.as_bytes(), &[0]].concat()
+}
+
+/// Opens a connection with as many requests as there may be, each with `times` fields that were brought by the first and are
+/// repeated in one byte each, and no body, which is said to come. What was sent, in bytes, goes to `sent`.
+fn bomb(daemon: &Daemon, ca: &Authority, times: usize, sent: &mut usize) -> tls::Stream {
+    let post: &[u8] = b"\x83\x87\x04\x05/open\x01\x01h";
+    let mut stream = second(daemon, ca);
+    let names = (0..64).map(|number| remembered(&format!("{number:03x}")));
+    let first: Vec<u8> = names.flatten().collect();
+    let mut frames = frame(1, 4, 1, &[post, &first].concat());
+    // The youngest of what is remembered is 62.
+    let again: Vec<u8> = (0..times)
+        .map(|index| 0x80 | (62 + u8::try_from(index % 64).unwrap()))
+        .collect();
+    for number in 1..100 {
+        frames.extend(frame(1, 4, 2 * number + 1, &[post, &again].concat()));
+    }
+    stream.write_all(&frames).unwrap();
+    *sent += frames.len();
+    stream
+}
+
+/// The frames of a sort, as their stream and the payload, until there are so many.
+fn frames_of(stream: &mut tls::Stream, kind: u8, count: usize) -> Vec<(u32, Vec<u8>)> {
+    let mut found = Vec::new();
+    while found.len() < count {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).unwrap();
+        let [_, high, middle, low, this, _, ..] = [&[0], &head[..]].concat()[..] else {
+            unreachable!()
+        };
+        let length = u32::from_be_bytes([0, high, middle, low]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).unwrap();
+        if this == kind {
+            let [a, b, c, d] = head[5..] else { unreachable!() };
+            found.push((u32::from_be_bytes([a, b, c, d]), payload));
+        }
+    }
+    found
+}
+
+/// How long an honest request of HTTP/2 takes, with its connection.
+fn honest_second(daemon: &Daemon, ca: &Authority) -> Duration {
+    let begun = Instant::now();
+    let mut stream = second(daemon, ca);
+    let post = frame(1, 4, 1, b"\x83\x87\x04\x05/open\x01\x01h");
+    stream.write_all(&[post, frame(0, 1, 1, b"{}")].concat()).unwrap();
+    let answers = frames_of(&mut stream, 1, 1);
+    assert_eq!((answers[0].0, answers[0].1[0]), (1, 0x88), "`:status: 200`");
+    begun.elapsed()
+}
+
+#[test]
+fn heads_that_swell_when_they_are_read_take_little_memory() {
+    let ca = tls::authority();
+    let daemon = tls::scene(&tls::pair(&ca), &tls::open("request_timeout: 2m")).start();
+    honest_second(&daemon, &ca);
+    for (times, allowed) in [(1700, 48 << 20), (95, 48 << 20)] {
+        let before = memory(&daemon);
+        let mut sent = 0;
+        let mut bombs: Vec<_> = (0..20).map(|_| bomb(&daemon, &ca, times, &mut sent)).collect();
+        let slowest = honest_second(&daemon, &ca);
+        std::thread::sleep(Duration::from_millis(500));
+        let grown = memory(&daemon).saturating_sub(before);
+        eprintln!(
+            "{} KiB of heads of {times} fields: {} KiB, honest {slowest:?}",
+            sent >> 10,
+            grown >> 10
+        );
+        assert!(grown < allowed, "{grown}");
+        assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+        if times > 100 {
+            // All of them are answered, and none of them taken.
+            for stream in &mut bombs {
+                frames_of(stream, 1, 99);
+            }
+            daemon.eventually("the log says why", || daemon.log().contains("too many fields"));
+        }
+    }
+}
+
+#[test]
+fn requests_of_http_2_that_never_come_to_their_end_keep_nobody_out() {
+    let ca = tls::authority();
+    let server = "max_connections: 100, request_timeout: 2m";
+    let daemon = tls::scene(&tls::pair(&ca), &tls::open(server)).start();
+    let mut sent = 0;
+    let idlers: Vec<_> = (0..50).map(|_| bomb(&daemon, &ca, 0, &mut sent)).collect();
+    let times: Vec<Duration> = (0..10).map(|_| honest_second(&daemon, &ca)).collect();
+    let slowest = *times.iter().max().unwrap();
+    eprintln!("with 5000 requests that rest: honest ones took {times:?}");
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    daemon.eventually("the log says so, and not a hundred times", || {
+        let said = daemon
+            .log()
+            .matches("over HTTP/2: an idle one has made room")
+            .count();
+        (1..100).contains(&said)
+    });
+    drop(idlers);
 }

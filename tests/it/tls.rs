@@ -757,7 +757,21 @@ fn it_speaks_http_2_within_the_same_bounds() {
             .unwrap()
             .0
     };
-    assert_eq!([beside("localhost"), beside("other")], [200, 400]);
+    assert_eq!(
+        [beside("localhost"), beside("LocalHost"), beside("other")],
+        [200, 200, 400]
+    );
+    // As many fields as HTTP/1 takes, and no more.
+    let fields = |count: usize| {
+        let request = second_post("/open");
+        let request = (1..count).fold(request, |request, number| {
+            request.header(format!("x-{number}"), "y")
+        });
+        request.body(Full::new(Bytes::from("{}"))).unwrap()
+    };
+    let too_many = second.send(fields(101)).unwrap();
+    assert_eq!((too_many.0, too_many.1.as_str()), (431, "too large"));
+    assert_eq!(second.send(fields(99)).unwrap().0, 200);
     daemon.eventually("they are taken", || daemon.lines("open.jsonl") >= 3);
     // What arrives has a `Host`, whatever brought it.
     assert!(
