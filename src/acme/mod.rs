@@ -8,6 +8,7 @@
 mod issued;
 mod keeper;
 mod order;
+mod renewing;
 mod schedule;
 mod settings;
 #[cfg(test)]
@@ -18,7 +19,8 @@ mod way;
 use std::sync::Arc;
 
 pub use issued::{Issued, Standing};
-pub use keeper::{Keeper, Renewing};
+pub use keeper::Keeper;
+pub use renewing::Renewing;
 pub use settings::{Eab, Settings};
 
 /// The protocol of the authority's handshakes (RFC 8737 §6.2).
