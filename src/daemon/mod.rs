@@ -158,8 +158,8 @@ async fn serve(
     let door = Arc::new(Door {
         live: Arc::clone(&live),
         intake,
-        room: listen::Places::for_requests(server.max_connections),
-        heads: Arc::new(listen::Heads::of_all(server.max_connections)),
+        room: listen::Places::for_requests(places),
+        heads: Arc::new(listen::Heads::of_all(places)),
         limiter: listen::Limiter::new(tokio::time::Instant::now()),
         complaints: listen::Complaints::default(),
         clock: clock.clone(),

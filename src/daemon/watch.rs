@@ -94,6 +94,8 @@ impl Watch {
             };
             if let Reload::InForce { rules, .. } = &outcome {
                 self.store.adopt(rules.store.settings);
+                // More deliveries may be under way now, which take descriptors; those of connections are as at the start.
+                super::places(rules);
                 self.renewing.changed(rules.acme(), asked);
             }
             report(&outcome);

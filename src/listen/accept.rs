@@ -124,9 +124,7 @@ where
             Ok(Err(error)) => return door.complain("PROXY protocol", &error, peer.address),
             Err(_) => return door.complain("PROXY protocol", &"too slow", peer.address),
         }
-        if let Some(holder) = holder(&door, peer.address) {
-            peer.place.belongs_to(holder);
-        }
+        peer.place.belongs_to(holder(&door, peer.address));
     }
     match secured {
         None => connection::converse(stream, peer, door).await,
@@ -165,7 +163,15 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
                 continue;
             }
         };
-        let holder = holder(&peers.door, accepted.address());
+        let untold = |address: &IpAddr| {
+            let server = &peers.door.live.current().server;
+            server.proxy_protocol.networks.contains(*address)
+        };
+        // What a balancer brings counts as its own until it has said whose it is.
+        let holder = match accepted.address().filter(untold) {
+            Some(balancer) => Some(Holder::of(balancer)),
+            None => holder(&peers.door, accepted.address()),
+        };
         let (taken, crowded) = tokio::select! {
             // In this order: who was accepted is served if there is a place, also when the daemon stops just now.
             biased;

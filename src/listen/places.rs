@@ -69,6 +69,8 @@ struct Entry {
     holder: Holder,
     /// When it was last at work, else when it came.
     since: u64,
+    /// When the work on a request of its ended last: the answer to it may still be on its way out.
+    ended: Option<Instant>,
     /// How many of its requests are being worked on.
     at_work: usize,
     wanted: CancellationToken,
@@ -185,6 +187,7 @@ impl Table {
         let entry = Entry {
             holder,
             since: number,
+            ended: None,
             at_work: 0,
             wanted: wanted.clone(),
         };
@@ -259,8 +262,9 @@ impl Place {
         entry.map_or(Holder::Connection(self.number), |entry| entry.holder)
     }
 
-    /// It turns out to be somebody else's than it seemed.
-    pub fn belongs_to(&self, holder: Holder) {
+    /// It turns out to be somebody else's than it seemed; nobody's: it stands for itself.
+    pub fn belongs_to(&self, holder: Option<Holder>) {
+        let holder = holder.unwrap_or(Holder::Connection(self.number));
         let mut table = self.table.lock();
         let Some(entry) = table.taken.get_mut(&self.number) else {
             return;
@@ -280,22 +284,20 @@ impl Place {
     /// Returns when it is to be given up.
     pub async fn wanted(&self) {
         self.wanted.cancelled().await;
-        // It may have begun to work when it was already asked for.
-        while self.is_at_work() {
-            while self.is_at_work() {
-                sleep(PATIENCE).await;
-            }
-            // For its answer to leave.
+        // It may have begun to work when it was already asked for, or just have ended.
+        while self.is_busy() {
             sleep(PATIENCE).await;
         }
     }
 
-    fn is_at_work(&self) -> bool {
+    /// Whether it is at work, or was a moment ago: over HTTP/2 an answer leaves by another task than it is made by.
+    fn is_busy(&self) -> bool {
         let table = self.table.lock();
-        table
-            .taken
-            .get(&self.number)
-            .is_some_and(|entry| entry.at_work > 0)
+        let is_busy = |entry: &Entry| {
+            let just_ended = |ended: Instant| ended.elapsed() < PATIENCE;
+            entry.at_work > 0 || entry.ended.is_some_and(just_ended)
+        };
+        table.taken.get(&self.number).is_some_and(is_busy)
     }
 }
 
@@ -332,6 +334,7 @@ impl Drop for Working {
             return;
         };
         entry.since = now;
+        entry.ended = Some(Instant::now());
         entry.at_work -= 1;
         if entry.at_work == 0 && !entry.wanted.is_cancelled() {
             let (holder, number) = (entry.holder, self.0.number);
@@ -350,6 +353,17 @@ mod tests {
 
     fn client(text: &str) -> Holder {
         Holder::of(text.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_has_just_ended_work_makes_room_when_his_answer_has_had_the_time_to_leave() {
+        let places = Places::for_connections(1);
+        let (taken, _) = places.take(None).await;
+        let begun = Instant::now();
+        drop(taken.place.work());
+        assert!(places.want_one());
+        taken.place.wanted().await;
+        assert!(begun.elapsed() >= PATIENCE, "{:?}", begun.elapsed());
     }
 
     #[tokio::test]
@@ -401,7 +415,7 @@ mod tests {
         assert!(asked(&honest) && !asked(&alone) && !asked(&second));
         // Whose it was is told late.
         let (told, _) = places.take(None).await;
-        told.place.belongs_to(client("2001:db8::3"));
+        told.place.belongs_to(Some(client("2001:db8::3")));
         assert_eq!(told.place.holder(), client("2001:db8::4"));
         assert!(places.want_one());
         assert!(asked(&second) && !asked(&alone));

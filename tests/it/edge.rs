@@ -477,13 +477,14 @@ fn a_low_limit_is_raised_and_commands_have_it_as_it_was() {
         ])
         .rules(rules)
         .start();
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
-    let files = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"))
-        .unwrap();
-    let numbers: Vec<&str> = files.split_whitespace().skip(3).take(2).collect();
-    assert_eq!(numbers, ["1380", "4000"], "100 + 256 + 8 × 128");
+    let files = || {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+        let mut lines = limits.lines();
+        let files = lines.find(|line| line.starts_with("Max open files")).unwrap();
+        let numbers: Vec<&str> = files.split_whitespace().skip(3).take(2).collect();
+        numbers.join(" ")
+    };
+    assert_eq!(files(), "1380 4000", "100 + 256 + 8 × 128");
     assert!(!daemon.log().contains(" WARN "), "{}", daemon.log());
     for (name, expected) in [
         ("plain", "200 4000\n"),
@@ -494,6 +495,14 @@ fn a_low_limit_is_raised_and_commands_have_it_as_it_was() {
         assert_eq!(answer.outcome(), (200, "done".into()), "{}", daemon.log());
         assert_eq!(daemon.read(&format!("{name}.limit")), expected, "{name}");
     }
+    // A reload that has more deliveries under way raises it further.
+    daemon.rewrite(&format!("deliveries: {{limit: 200}}\n{rules}"));
+    assert_eq!(files(), "1956 4000", "100 + 256 + 8 × 200");
+    assert_eq!(
+        daemon.post("/plain").json("[]").send().outcome(),
+        (200, "done".into())
+    );
+    assert_eq!(daemon.read("plain.limit"), "200 4000\n");
 }
 
 #[test]
