@@ -73,6 +73,8 @@ struct Entry {
     ended: Option<Instant>,
     /// How many of its requests are being worked on.
     at_work: usize,
+    /// It gives its place up now, and begins no work any more.
+    leaving: bool,
     wanted: CancellationToken,
 }
 
@@ -189,6 +191,7 @@ impl Table {
             since: number,
             ended: None,
             at_work: 0,
+            leaving: false,
             wanted: wanted.clone(),
         };
         self.taken.insert(number, entry);
@@ -243,10 +246,13 @@ impl Table {
 }
 
 impl Place {
-    /// From now until what is returned is dropped it is at work. None if it is not its own any more.
+    /// From now until what is returned is dropped it is at work. None if it is not its own any more, or about not to be.
     pub fn work(self: &Arc<Self>) -> Option<Working> {
         let mut table = self.table.lock();
         let entry = table.taken.get_mut(&self.number)?;
+        if entry.leaving {
+            return None;
+        }
         entry.at_work += 1;
         let (holder, since) = (entry.holder, entry.since);
         if entry.at_work == 1 {
@@ -285,19 +291,21 @@ impl Place {
     pub async fn wanted(&self) {
         self.wanted.cancelled().await;
         // It may have begun to work when it was already asked for, or just have ended.
-        while self.is_busy() {
+        while !self.leaves() {
             sleep(PATIENCE).await;
         }
     }
 
-    /// Whether it is at work, or was a moment ago: over HTTP/2 an answer leaves by another task than it is made by.
-    fn is_busy(&self) -> bool {
-        let table = self.table.lock();
-        let is_busy = |entry: &Entry| {
-            let just_ended = |ended: Instant| ended.elapsed() < PATIENCE;
-            entry.at_work > 0 || entry.ended.is_some_and(just_ended)
+    /// Whether it leaves now: not while it is at work, nor a moment later, for over HTTP/2 an answer leaves by another task than it
+    /// is made by.
+    fn leaves(&self) -> bool {
+        let mut table = self.table.lock();
+        let Some(entry) = table.taken.get_mut(&self.number) else {
+            return true;
         };
-        table.taken.get(&self.number).is_some_and(is_busy)
+        let just_ended = |ended: Instant| ended.elapsed() < PATIENCE;
+        entry.leaving = entry.at_work == 0 && !entry.ended.is_some_and(just_ended);
+        entry.leaving
     }
 }
 
@@ -364,6 +372,8 @@ mod tests {
         assert!(places.want_one());
         taken.place.wanted().await;
         assert!(begun.elapsed() >= PATIENCE, "{:?}", begun.elapsed());
+        // From then on nothing is begun that could not be answered.
+        assert!(taken.place.work().is_none());
     }
 
     #[tokio::test]

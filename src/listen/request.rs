@@ -126,7 +126,10 @@ impl Door {
         let waits = head.headers.contains_key(header::EXPECT);
         let (mut answer, rest) = match self.receive(&rules, head, &mut body, peer).await {
             Ok((endpoint, received, _room)) => {
-                let _working = place.work();
+                // Its connection makes room just now: nobody would hear the answer, and it is not taken.
+                let Some(_working) = place.work() else {
+                    return (closing(Answer::unavailable()), None);
+                };
                 (self.intake.accept(endpoint, received).await, None)
             }
             Err(answer) => (answer, Some(Rest { body, waits })),
