@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
-use std::io::ErrorKind;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -178,7 +179,7 @@ impl Keyring {
 
 /// The secret that a file keeps, and what is doubtful about it; nothing if the file is missing or empty.
 pub fn kept(path: &Path) -> Result<Option<(Secret, Option<String>)>, String> {
-    if std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+    if fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(None);
     }
     let (bytes, warning) = read(path)?;
@@ -186,18 +187,56 @@ pub fn kept(path: &Path) -> Result<Option<(Secret, Option<String>)>, String> {
     Ok((!blank).then(|| (Secret::new(bytes), warning)))
 }
 
+/// Writes a file that is its owner's alone: whole and on the disk before `name` gives it its name. Until then it stands beside that,
+/// out of the way, and if anything fails nothing is left of it.
+pub fn write_private(
+    file: &Path,
+    parts: &[&[u8]],
+    name: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let beside = beside(file);
+    // One that was left behind by a daemon of our number, which did not live to remove it.
+    fs::remove_file(&beside).ok();
+    let written = put(&beside, parts).and_then(|()| name(&beside, file));
+    fs::remove_file(&beside).ok();
+    written?;
+    File::open(folder_of(file))?.sync_all()
+}
+
+/// Where such a file stands until it has its name.
+pub fn beside(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    folder_of(file).join(format!(".{name}.{}.new", std::process::id()))
+}
+
+fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+fn put(file: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut new = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)?;
+    for part in parts {
+        new.write_all(part)?;
+    }
+    new.sync_all()
+}
+
 /// The bytes of a secret file without one trailing newline (`\n` or `\r\n`), and what is doubtful about it.
 fn read(path: &Path) -> Result<(Vec<u8>, Option<String>), String> {
-    let unreadable =
-        |error: std::io::Error| format!("cannot read the secret file `{}`: {error}", path.display());
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    let unreadable = |error: io::Error| format!("cannot read the secret file `{}`: {error}", path.display());
+    let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > MAX_SECRET {
         return Err(format!(
             "`{}` is not a file of at most {MAX_SECRET} bytes",
             path.display()
         ));
     }
-    let mut bytes = std::fs::read(path).map_err(unreadable)?;
+    let mut bytes = fs::read(path).map_err(unreadable)?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {
@@ -238,7 +277,7 @@ mod tests {
             ("k", "k"),
             ("\nk", "\nk"),
         ] {
-            std::fs::write(folder.path().join("secret"), content).unwrap();
+            fs::write(folder.path().join("secret"), content).unwrap();
             let (secret, _) = keyring(folder.path()).resolve("file:secret").unwrap();
             assert_eq!(secret.expose(), expected.as_bytes(), "{content:?}");
         }
@@ -253,7 +292,7 @@ mod tests {
     #[test]
     fn an_empty_or_missing_secret_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("newline"), "\n").unwrap();
+        fs::write(folder.path().join("newline"), "\n").unwrap();
         for source in [
             "",
             " ",
@@ -272,7 +311,7 @@ mod tests {
     #[test]
     fn a_credential_is_a_name_and_never_a_path() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("token"), "t0k\n").unwrap();
+        fs::write(folder.path().join("token"), "t0k\n").unwrap();
         let environment = [(
             "CREDENTIALS_DIRECTORY".into(),
             folder.path().as_os_str().to_owned(),

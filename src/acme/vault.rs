@@ -3,10 +3,10 @@
 //!
 //! One file each, put in place whole: there is never half a pair.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
@@ -20,6 +20,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::issued::Held;
 use super::settings::Settings;
 use crate::pem::Validity;
+use crate::secret::write_private;
 use crate::verify::Certificate;
 
 /// The largest file that is read, in bytes.
@@ -155,24 +156,10 @@ impl Vault {
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)?;
-        let beside = self.folder.join(format!(".{name}.{}.new", std::process::id()));
-        let written = written(&beside, &self.folder.join(name), text);
-        if written.is_err() {
-            fs::remove_file(&beside).ok();
-        }
-        written?;
-        File::open(&self.folder)?.sync_all()
+        write_private(&self.folder.join(name), &[text.as_bytes()], |beside, file| {
+            fs::rename(beside, file)
+        })
     }
-}
-
-fn written(beside: &Path, name: &Path, text: &str) -> io::Result<()> {
-    // One that was left behind by a daemon of our number.
-    fs::remove_file(beside).ok();
-    let mut options = OpenOptions::new();
-    let mut new = options.write(true).create_new(true).mode(0o600).open(beside)?;
-    new.write_all(text.as_bytes())?;
-    new.sync_all()?;
-    fs::rename(beside, name)
 }
 
 /// The certificate in a PEM text: its key, the chain; for no less than the names that are asked for.

@@ -4,17 +4,15 @@
 //! two who race one wins, whole. Who is believed is answered only when the rules have been read again with what was
 //! learnt, so that the event that follows finds its secret.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::secret::{Secret, kept};
+use crate::secret::{Secret, kept, write_private};
 use crate::verify::Lesson;
 
 /// How long an answer waits until what was learnt is in force.
@@ -86,10 +84,7 @@ fn write_once(secret: &Secret, file: &Path) -> Result<Learnt, String> {
     if let Some(learnt) = compare(secret, file)? {
         return Ok(learnt);
     }
-    let beside = beside(file);
-    let written = make(secret, file, &beside);
-    std::fs::remove_file(&beside).ok();
-    match written {
+    match make(secret, file) {
         Ok(()) => Ok(Learnt::Now),
         // Somebody else's daemon was faster.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -111,33 +106,16 @@ fn compare(secret: &Secret, file: &Path) -> Result<Option<Learnt>, String> {
     }))
 }
 
-/// Makes the file, whole and on the disk, or fails if there is one that is not empty.
-fn make(secret: &Secret, file: &Path, beside: &Path) -> io::Result<()> {
-    // One that was left behind by a daemon of our number, which did not live to remove it.
-    std::fs::remove_file(beside).ok();
-    let mut options = OpenOptions::new();
-    let mut new = options.write(true).create_new(true).mode(0o600).open(beside)?;
-    new.write_all(secret.expose())?;
-    new.write_all(b"\n")?;
-    new.sync_all()?;
-    if file.exists() {
-        // Empty, as we have just seen, and nobody else here writes to it.
-        std::fs::rename(beside, file)?;
-    } else {
-        std::fs::hard_link(beside, file)?;
-    }
-    File::open(folder(file))?.sync_all()
-}
-
-/// Where the file is written before it gets its name: in the same folder, out of the way.
-fn beside(file: &Path) -> PathBuf {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    folder(file).join(format!(".{name}.{}.new", std::process::id()))
-}
-
-fn folder(file: &Path) -> &Path {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
+/// Makes the file, or fails if there is one that is not empty.
+fn make(secret: &Secret, file: &Path) -> io::Result<()> {
+    write_private(file, &[secret.expose(), b"\n"], |beside, file| {
+        if file.exists() {
+            // Empty, as we have just seen, and nobody else here writes to it.
+            std::fs::rename(beside, file)
+        } else {
+            std::fs::hard_link(beside, file)
+        }
+    })
 }
 
 #[cfg(test)]
@@ -145,6 +123,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::secret::beside;
 
     fn write(secret: &str, file: &Path) -> Result<Learnt, String> {
         write_once(&Secret::new(secret.as_bytes().to_vec()), file)
