@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 pub use admin::{beside as socket_beside, socket_path};
-pub use reload::{Cause, Reload, Reloader, restart_needed};
+pub use reload::{Cause, REST, Reload, Reloader, restart_needed};
 pub use whereabouts::{Socket, socket_of, store_of};
 
 use crate::diagnostic::{Finding, Findings, Source};

@@ -16,8 +16,8 @@ use crate::diagnostic::{Finding, Findings};
 use crate::live::Live;
 use crate::rules::RuleSet;
 
-/// How long a file must not have been written to before it is read because time has passed: an editor writes it in pieces.
-const REST: Duration = Duration::from_millis(200);
+/// How long the files must rest before they are read: a file that is being written is not yet a rules file.
+pub const REST: Duration = Duration::from_millis(200);
 
 /// What became of a reload.
 #[derive(Debug)]

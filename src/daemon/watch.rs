@@ -21,7 +21,7 @@ use super::supervise::Supervised;
 use crate::acme::Renewing;
 use crate::admin::LastReload;
 use crate::clock::Clock;
-use crate::config::{Cause, Reload, Reloader};
+use crate::config::{Cause, REST, Reload, Reloader};
 use crate::diagnostic::{Finding, Findings, Severity};
 use crate::live::Live;
 use crate::pipeline::Relearn;
@@ -29,8 +29,6 @@ use crate::report::metrics;
 use crate::rules::RuleSet;
 use crate::store::Store;
 
-/// How long the files must rest before they are read: a file that is being written is not yet a rules file.
-pub const DEBOUNCE: Duration = Duration::from_millis(200);
 /// The longest that changes without a rest put a reload off.
 const LONGEST_UNREST: Duration = Duration::from_secs(2);
 /// How often the files are looked at although nothing was reported.
@@ -148,7 +146,7 @@ async fn rested(
     now: &Notify,
     learnt: &mut mpsc::Receiver<Relearn>,
 ) -> (Cause, Option<Relearn>) {
-    let rest = async { while tokio::time::timeout(DEBOUNCE, changed.notified()).await.is_ok() {} };
+    let rest = async { while tokio::time::timeout(REST, changed.notified()).await.is_ok() {} };
     tokio::select! {
         Some(sender) = learnt.recv() => (Cause::Change, Some(sender)),
         () = now.notified() => (Cause::Operator, None),
