@@ -4,7 +4,7 @@
 //! A request takes the set in force once and keeps it to its answer, a delivery for one attempt.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -346,6 +346,20 @@ pub enum Listen {
 }
 
 impl Listen {
+    /// The address, if it is one of TCP that names no host.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        let Self::Tcp { address, .. } = self else {
+            return None;
+        };
+        let address: SocketAddr = address.parse().ok()?;
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+
+    /// Whether it is all IPv4 addresses of a port: then `[::]` of that port leaves them to it.
+    pub fn is_all_v4(&self, port: u16) -> bool {
+        self.tcp() == Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+    }
+
     /// Whether it is served with TLS.
     pub fn has_tls(&self) -> bool {
         match self {

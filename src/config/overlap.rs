@@ -1,6 +1,6 @@
 //! `server.listen`, taken together: what cannot be had beside an earlier entry is found here, and not by the next start.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::diagnostic::Findings;
 use crate::rules::Listen;
@@ -8,19 +8,14 @@ use crate::yaml::Node;
 
 /// Finds every entry that one before it leaves no room for; each has its place.
 pub fn find(entries: &[(Node<'_>, Listen)], findings: &mut Findings) {
+    let splits = |port| entries.iter().any(|(_, listen)| listen.is_all_v4(port));
     for (index, (place, listen)) in entries.iter().enumerate() {
         let mut before = entries.iter().take(index);
-        let clash = before.find_map(|(_, other)| clash(other, listen, |port| splits(entries, port)));
+        let clash = before.find_map(|(_, other)| clash(other, listen, splits));
         if let Some((message, hint)) = clash {
             findings.push(place.error("listen", message).hint(hint));
         }
     }
-}
-
-/// Whether all IPv4 addresses of a port have an entry of their own, so that `[::]` leaves them to that.
-fn splits(entries: &[(Node<'_>, Listen)], port: u16) -> bool {
-    let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    entries.iter().any(|(_, listen)| address(listen) == Some(all))
 }
 
 /// Why both cannot be had, and what helps.
@@ -36,7 +31,7 @@ fn clash(one: &Listen, other: &Listen, splits: impl Fn(u16) -> bool) -> Option<(
             (one == other).then(|| (format!("`unix:{}` stands here twice", one.display()), ONCE))
         }
         (Listen::Tcp { address: text, .. }, Listen::Tcp { address: again, .. }) => {
-            let (Some(one), Some(other)) = (address(one), address(other)) else {
+            let (Some(one), Some(other)) = (one.tcp(), other.tcp()) else {
                 // Names: nobody knows here what they stand for.
                 let twice = text == again && !text.ends_with(":0");
                 return twice.then(|| (format!("`{text}` stands here twice"), ONCE));
@@ -64,13 +59,4 @@ fn clash(one: &Listen, other: &Listen, splits: impl Fn(u16) -> bool) -> Option<(
         }
         _ => None,
     }
-}
-
-/// The address, if it is one of TCP that names no host.
-fn address(listen: &Listen) -> Option<SocketAddr> {
-    let Listen::Tcp { address, .. } = listen else {
-        return None;
-    };
-    let address: SocketAddr = address.parse().ok()?;
-    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }

@@ -1,7 +1,7 @@
 //! Sockets: TCP, unix, or those that systemd hands over.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{SocketAddr, SocketAddrV6};
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
@@ -124,7 +124,10 @@ fn adopt(socket: Socket, listen: &Listen) -> Result<Bound, String> {
 /// (`net.ipv6.bindv6only`) is, unless another of our listeners has those.
 async fn bind_tcp(address: &str, addresses: &[Listen]) -> io::Result<TcpListener> {
     match address.parse() {
-        Ok(SocketAddr::V6(own)) if own.ip().is_unspecified() => bind_all(own, beside_v4(own, addresses)),
+        Ok(SocketAddr::V6(own)) if own.ip().is_unspecified() => {
+            let others = |listen: &Listen| listen.is_all_v4(own.port());
+            bind_all(own, own.port() != 0 && addresses.iter().any(others))
+        }
         _ => TcpListener::bind(address).await,
     }
 }
@@ -149,15 +152,6 @@ fn not_bound(address: &str, error: &io::Error, handed: &Handed) -> String {
         _ => String::new(),
     };
     format!("cannot listen on `{address}`: {error}{hint}")
-}
-
-/// Whether the same port is to be bound on all IPv4 addresses, too.
-fn beside_v4(own: SocketAddrV6, addresses: &[Listen]) -> bool {
-    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, own.port()));
-    own.port() != 0
-        && addresses.iter().any(
-            |listen| matches!(listen, Listen::Tcp { address, .. } if address.parse::<SocketAddr>() == Ok(v4)),
-        )
 }
 
 /// Binds all IPv6 addresses, and `alone` leaves those of IPv4 to another socket.
