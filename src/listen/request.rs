@@ -57,8 +57,10 @@ pub struct Rest {
     pub waits: bool,
 }
 
-/// What a request of HTTP/2 has while it is worked on.
+/// What a request of HTTP/2 has while it is worked on, beside its connection's place.
 type Room = (Working, Taken);
+/// What a request has while it is worked on.
+type AtWork = (Working, Option<Room>);
 /// What is answered where a body was not read, and why it was not.
 type Unread = (Answer, String);
 
@@ -121,17 +123,10 @@ impl Door {
             let why = "no authority in force vouches for it any more";
             self.complain("client certificate", &why, peer.address);
         }
-        let place = Arc::clone(&peer.place);
         let (head, mut body) = request.into_parts();
         let waits = head.headers.contains_key(header::EXPECT);
         let (mut answer, rest) = match self.receive(&rules, head, &mut body, peer).await {
-            Ok((endpoint, received, _room)) => {
-                // Its connection makes room just now: nobody would hear the answer, and it is not taken.
-                let Some(_working) = place.work() else {
-                    return (closing(Answer::unavailable()), None);
-                };
-                (self.intake.accept(endpoint, received).await, None)
-            }
+            Ok((endpoint, received, _working)) => (self.intake.accept(endpoint, received).await, None),
             Err(answer) => (answer, Some(Rest { body, waits })),
         };
         if disowned {
@@ -178,7 +173,7 @@ impl Door {
         head: Parts,
         body: &mut Incoming,
         peer: Peer,
-    ) -> Result<(&'r Endpoint, Received, Option<Room>), Answer> {
+    ) -> Result<(&'r Endpoint, Received, AtWork), Answer> {
         let many = head.version == Version::HTTP_2;
         let trusted = &rules.server.trusted_proxies;
         let told = (!peer.nameless).then(|| forwarded::client(peer.address, &head.headers, trusted));
@@ -203,14 +198,22 @@ impl Door {
             let read = self.read(body, endpoint.max_body).await;
             read.map(|body| (body, None))
         };
-        let (body, room) = read.map_err(|(answer, why)| {
+        // Nobody would hear the answer where its connection makes room just now: then it is not taken.
+        let begun = match read {
+            Ok((body, room)) => {
+                let working = peer.place.work().ok_or_else(made_room);
+                working.map(|working| (body, (working, room)))
+            }
+            Err(unread) => Err(unread),
+        };
+        let (body, working) = begun.map_err(|(answer, why)| {
             report::turned_away(&received.path, client, answer.status.as_u16(), &why);
             answer
         })?;
         received.body = body;
         received.at = self.clock.now();
         received.id = EventId::new(received.at);
-        Ok((endpoint, received, room))
+        Ok((endpoint, received, working))
     }
 
     /// Reads the body of one of those requests that come many on a connection, once there is room, and while none of the
@@ -221,11 +224,10 @@ impl Door {
         limit: u64,
         connection: &Place,
     ) -> Result<(Bytes, Option<Room>), Unread> {
-        let unavailable = |why: &str| (Answer::unavailable(), why.to_owned());
         let taking = self.room.take(Some(connection.holder()));
         let taken = tokio::time::timeout(self.request_timeout, taking).await;
         let Ok((taken, crowded)) = taken else {
-            return Err(unavailable("there is no room"));
+            return Err((Answer::unavailable(), "there is no room".to_owned()));
         };
         if let Some(left_out) = crowded {
             tracing::warn!(
@@ -233,7 +235,6 @@ impl Door {
                 "there are `max_connections` requests over HTTP/2: an idle one has made room"
             );
         }
-        let made_room = || unavailable("it was idle, and has made room");
         let body = tokio::select! {
             biased;
             read = self.read(body, limit) => read?,
@@ -421,6 +422,11 @@ async fn drain(body: &mut Incoming) -> bool {
         true
     };
     tokio::time::timeout(DRAIN_FOR, taken).await.unwrap_or(false)
+}
+
+/// Whoever rests makes room, and is worked on no more.
+fn made_room() -> Unread {
+    (Answer::unavailable(), "it was idle, and has made room".to_owned())
 }
 
 /// An answer given while the body is still coming: the connection cannot be used again.
