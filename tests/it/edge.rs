@@ -265,11 +265,7 @@ fn who_waits_is_told_before_the_daemon_goes_and_draining_and_actions_share_one_g
         .script("work", "echo begun >> begun; exec sleep 60")
         .rules(&waited("stop_grace: 3s", "50s"))
         .start();
-    let mut waiting = daemon.connect();
-    waiting
-        .write_all(&daemon.post("/work").json("{}").bytes())
-        .unwrap();
-    daemon.eventually("it runs", || daemon.lines("begun") == 1);
+    let mut waiting = daemon.at_work();
     let stopped = Instant::now();
     daemon.signal("TERM");
     let answer = Answer::read(&mut waiting).unwrap();
@@ -293,11 +289,7 @@ fn a_second_signal_is_heard_while_requests_drain() {
         .script("work", "echo begun >> begun; exec sleep 60")
         .rules(&waited("stop_grace: 60s", "50s"))
         .start();
-    let mut waiting = daemon.connect();
-    waiting
-        .write_all(&daemon.post("/work").json("{}").bytes())
-        .unwrap();
-    daemon.eventually("it runs", || daemon.lines("begun") == 1);
+    let mut waiting = daemon.at_work();
     daemon.signal("TERM");
     daemon.eventually("it stops", || daemon.log().contains("stopping"));
     let urged = Instant::now();
@@ -316,15 +308,11 @@ fn a_request_that_comes_while_the_daemon_stops_is_taken_on_a_connection_that_was
         .script("work", "echo begun >> begun; exec sleep 3")
         .rules(&waited("stop_grace: 60s, request_timeout: 20s", "50s"))
         .start();
-    let mut waiting = daemon.connect();
-    waiting
-        .write_all(&daemon.post("/work").json("{}").bytes())
-        .unwrap();
+    let mut waiting = daemon.at_work();
     let mut kept = daemon.connect();
     kept.write_all(&daemon.post("/open").json("{}").bytes()).unwrap();
     assert_eq!(Answer::read(&mut kept).unwrap().status, 200);
     kept.write_all(b"POST /open HTTP/1.1\r\n").unwrap();
-    daemon.eventually("it runs", || daemon.lines("begun") == 1);
     // Let in just before, and about to speak; and one that never does.
     let (mut fresh, mut silent) = (daemon.connect(), daemon.connect());
     std::thread::sleep(Duration::from_millis(200));
@@ -369,15 +357,11 @@ fn late_request() -> std::io::Result<Answer> {
         )
         .rules(&waited("stop_grace: 60s, request_timeout: 20s", "50s"))
         .start();
-    let mut waiting = daemon.connect();
-    waiting
-        .write_all(&daemon.post("/work").json("{}").bytes())
-        .unwrap();
+    let _waiting = daemon.at_work();
     let mut kept = daemon.connect();
     kept.write_all(&daemon.post("/open").json("{}").bytes()).unwrap();
     assert_eq!(Answer::read(&mut kept).unwrap().status, 200);
     kept.write_all(b"POST /open HTTP/1.1\r\n").unwrap();
-    daemon.eventually("it runs", || daemon.lines("begun") == 1);
     std::thread::sleep(Duration::from_millis(200));
     daemon.signal("TERM");
     daemon.eventually("it stops", || daemon.log().contains("stopping"));
@@ -397,11 +381,7 @@ fn a_machine_without_descriptors_is_complained_of_once_a_second() {
         .rules(&waited("request_timeout: 20s", "50s"))
         .start();
     // The only connection is at work, and nobody makes room.
-    let mut waiting = daemon.connect();
-    waiting
-        .write_all(&daemon.post("/work").json("{}").bytes())
-        .unwrap();
-    daemon.eventually("it runs", || daemon.lines("begun") == 1);
+    let mut waiting = daemon.at_work();
     daemon.limit("nofile", "5");
     let held: Vec<TcpStream> = (0..10).map(|_| daemon.connect()).collect();
     let complaints = || daemon.log().matches("could not be accepted").count();

@@ -142,11 +142,7 @@ rules:
         .rules(rules)
         .script("work", "echo >> begun; sleep 2")
         .start();
-    let mut waiting = daemon.connect();
-    waiting
-        .write_all(&daemon.post("/work").json("{}").bytes())
-        .unwrap();
-    daemon.eventually("it runs", || daemon.lines("begun") == 1);
+    let mut waiting = daemon.at_work();
     let idlers = idlers(&daemon, 30);
     honest(&daemon, 5);
     assert_eq!(

@@ -320,6 +320,14 @@ impl Daemon {
         Sending::to(self.address, method, path)
     }
 
+    /// A connection with a request to `/work`, whose command has noted in `begun` that it runs.
+    pub fn at_work(&self) -> TcpStream {
+        let mut stream = self.connect();
+        stream.write_all(&self.post("/work").json("{}").bytes()).unwrap();
+        self.eventually("it runs", || self.lines("begun") == 1);
+        stream
+    }
+
     /// A connection of one's own.
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
