@@ -10,7 +10,7 @@
 //!   genuine and      what does        which rules     remembered       do it     say what
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
-//!              ground floor: diagnostic yaml units secret clock id coding template live
+//!              ground floor: diagnostic yaml units secret clock id coding jsonpath template live
 //!                            account network pem pulse socket descriptors
 //! ```
 //!
@@ -45,6 +45,7 @@ pub mod coding;
 pub mod descriptors;
 pub mod diagnostic;
 pub mod id;
+pub mod jsonpath;
 pub mod live;
 pub mod network;
 pub mod pem;

@@ -19,10 +19,10 @@ mod contradiction;
 mod explanation;
 mod facts;
 mod index;
-mod jsonpath;
-mod number;
 mod operand;
 mod operator;
+#[cfg(test)]
+mod rfc9535;
 mod scalar;
 mod selector;
 mod term;

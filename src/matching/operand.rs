@@ -5,9 +5,9 @@ use ipnet::IpNet;
 use regex::RegexBuilder;
 use serde_json::{Number, Value};
 
-use super::number::Worth;
 use super::operator::{Choices, Kind, Limit, Operator, Relation, folded, folded_value, instant};
 use crate::diagnostic::{Finding, Findings};
+use crate::jsonpath::{Worth, reason};
 use crate::network;
 use crate::yaml::{Node, unknown};
 
@@ -166,18 +166,6 @@ fn many<T>(
     let mut item = |node: Node<'_>| read(node).map_err(|finding| findings.push(finding)).ok();
     let items: Vec<Option<T>> = nodes.into_iter().map(&mut item).collect();
     items.into_iter().collect()
-}
-
-/// The last line of a regex error: the first ones draw the pattern, which the finding shows by itself.
-pub(super) fn reason(error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(_) => "it compiles to something too large".to_owned(),
-        other => {
-            let text = other.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            last.trim_start_matches("error: ").to_owned()
-        }
-    }
 }
 
 fn matches(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {

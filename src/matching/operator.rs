@@ -16,9 +16,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::answer::Answer;
-use super::number::{Worth, same};
 use super::scalar::ByScalar;
 use super::selector::{Found, plain};
+use crate::jsonpath::{Worth, same};
 
 /// Several operators that must hold for the same value.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::number::Worth;
+use crate::jsonpath::Worth;
 
 /// A map keyed by strings, numbers, booleans and null. Texts are apart, so that looking one up copies nothing.
 #[derive(Debug)]

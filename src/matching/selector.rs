@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use http::HeaderName;
 use serde_json::Value;
 
-use super::jsonpath::JsonPath;
 use crate::diagnostic::{Finding, Findings, did_you_mean};
+use crate::jsonpath::JsonPath;
 use crate::payload::Event;
 use crate::verify::EventName;
 use crate::yaml::Node;
@@ -219,12 +219,12 @@ impl Part {
                 found.unwrap_or(Selected::Nothing)
             }
             Part::One(path) => path
-                .select_one(&event.payload.value)
+                .select_one(&*event.payload.value)
                 .map(Found::Json)
                 .into_iter()
                 .collect(),
             Part::Many(path) => Selected::Many(
-                path.select(&event.payload.value)
+                path.select(&*event.payload.value)
                     .into_iter()
                     .map(Found::Json)
                     .collect(),

@@ -83,7 +83,7 @@ impl Templates {
                 Some(template)
             }
             Err(error) => {
-                let finding = node.error("template", error.message);
+                let finding = node.error(error.code, error.message);
                 findings.push(match error.hint {
                     Some(hint) => finding.hint(hint),
                     None => finding,
@@ -218,7 +218,11 @@ impl Templates {
             self.shared
                 .resolved
                 .add_path(path)
-                .map_err(|why| TemplateError::new(format!("invalid JSONPath `{path}`: {why}")))?;
+                .map_err(|refused| TemplateError {
+                    code: refused.code,
+                    message: refused.message,
+                    hint: refused.hint,
+                })?;
         }
         let mut doubts = Vec::new();
         for name in &found.secrets {

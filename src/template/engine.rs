@@ -1,18 +1,16 @@
 //! The machine behind all templates of a rule set: what they may call, and how much they may do.
 //!
-//! `secret('NAME')` and `jsonpath('$.…')` look up what was resolved at load. A `JSONPath` that the evaluator could
-//! be made to spend seconds on is refused there.
+//! `secret('NAME')` and `jsonpath('$.…')` look up what was resolved at load. A `JSONPath` that a payload could make
+//! cost seconds is refused there.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use jsonpath_rust::parser::model::JpQuery;
-use jsonpath_rust::parser::parse_json_path;
-use jsonpath_rust::query::js_path_process;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Kwargs;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 
+use crate::jsonpath::{JsonPath, Refused};
 use crate::secret::Secret;
 use crate::template::json::{self, Json};
 
@@ -22,14 +20,12 @@ const FUEL: u64 = 100_000;
 pub const MASKED: &str = "secrets are masked";
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
-/// The longest `JSONPath` in a template.
-const MAX_PATH: usize = 512;
 
 /// What templates look up, resolved at load.
 #[derive(Clone, Default)]
 pub struct Resolved {
     secrets: Arc<RwLock<HashMap<String, Secret>>>,
-    paths: Arc<RwLock<HashMap<String, Arc<JpQuery>>>>,
+    paths: Arc<RwLock<HashMap<String, Arc<JsonPath>>>>,
 }
 
 impl Resolved {
@@ -39,9 +35,9 @@ impl Resolved {
         secrets.insert(name.to_owned(), secret);
     }
 
-    /// Compiles a `JSONPath`; the error says what is wrong with it.
-    pub fn add_path(&self, text: &str) -> Result<(), String> {
-        let query = compile_path(text)?;
+    /// Compiles a `JSONPath` under the text that templates use.
+    pub fn add_path(&self, text: &str) -> Result<(), Refused> {
+        let query = JsonPath::parse(text)?;
         let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
         paths.insert(text.to_owned(), Arc::new(query));
         Ok(())
@@ -80,35 +76,62 @@ impl Resolved {
         })
     }
 
-    fn jsonpath(&self, state: &State<'_, '_>, path: &str) -> Result<Value, Error> {
-        let query = {
+    fn jsonpath(&self, state: &mut State<'_, '_>, text: &str) -> Result<Value, Error> {
+        let path = {
             let paths = self.paths.read().unwrap_or_else(PoisonError::into_inner);
-            paths.get(path).map(Arc::clone)
+            paths.get(text).map(Arc::clone)
         };
-        let query = query.ok_or_else(|| {
+        let path = path.ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidOperation,
-                format!("the JSONPath `{path}` was not read at load"),
+                format!("the JSONPath `{text}` was not read at load"),
             )
         })?;
         let Some(payload) = state.lookup("payload") else {
             return Ok(Value::UNDEFINED);
         };
-        let root = match payload.downcast_object_ref::<Json>().and_then(Json::whole) {
-            Some(root) => Arc::clone(root),
-            None => Arc::new(serde_json::to_value(&payload).unwrap_or_default()),
+        let known = state.get_extension::<Selections>().and_then(|selections| {
+            let (of, selected) = selections.0.get(text)?;
+            same_payload(of, &payload).then(|| selected.clone())
+        });
+        if let Some(selected) = known {
+            return Ok(selected);
+        }
+        let mut values = if let Some(json) = payload.downcast_object_ref::<Json>() {
+            json.select(&path)
+        } else {
+            let root = json::value(&Arc::new(serde_json::to_value(&payload).unwrap_or_default()));
+            match root.downcast_object_ref::<Json>() {
+                Some(json) => json.select(&path),
+                // A scalar: only `$` selects anything.
+                None if path.is_root() => vec![root],
+                None => Vec::new(),
+            }
         };
-        let found = js_path_process(&query, &*root)
-            .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("`{path}`: {error}")))?;
-        let mut values: Vec<Value> = found
-            .into_iter()
-            .map(|found| json::value(&Arc::new(found.val().clone())))
-            .collect();
-        Ok(match values.len() {
+        let selected = match values.len() {
             0 => Value::UNDEFINED,
             1 => values.remove(0),
             _ => Value::from(values),
-        })
+        };
+        let selections = state.get_or_insert_extension(Selections::default());
+        selections.0.insert(text.to_owned(), (payload, selected.clone()));
+        Ok(selected)
+    }
+}
+
+/// The selections of one render, by path, with the payload they were made from. Without it a `jsonpath(…)` in a loop
+/// over a list of the payload would walk the whole payload once per item.
+#[derive(Default)]
+struct Selections(HashMap<String, (Value, Value)>);
+
+/// Whether two values of the name `payload` are the same one.
+fn same_payload(left: &Value, right: &Value) -> bool {
+    match (
+        left.downcast_object_ref::<Json>(),
+        right.downcast_object_ref::<Json>(),
+    ) {
+        (Some(left), Some(right)) => left.is(right),
+        _ => false,
     }
 }
 
@@ -136,7 +159,7 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
     environment.add_function("secret", move |state: &State<'_, '_>, name: &str| {
         secrets.secret(state, name)
     });
-    environment.add_function("jsonpath", move |state: &State<'_, '_>, path: &str| {
+    environment.add_function("jsonpath", move |state: &mut State<'_, '_>, path: &str| {
         paths.jsonpath(state, path)
     });
     environment
@@ -181,81 +204,4 @@ fn urlencode(value: &Value) -> Result<Value, Error> {
     Ok(Value::from_safe_string(json::percent_encoded(&json::text(
         value,
     )?)))
-}
-
-/// Compiles a `JSONPath` of bounded cost.
-fn compile_path(text: &str) -> Result<JpQuery, String> {
-    if text.len() > MAX_PATH {
-        return Err(format!("longer than {MAX_PATH} bytes"));
-    }
-    if let Some(costly) = costly(text) {
-        return Err(costly.to_owned());
-    }
-    parse_json_path(text).map_err(|error| error.to_string())
-}
-
-/// What makes a `JSONPath` cost more than one walk over the payload.
-fn costly(text: &str) -> Option<&'static str> {
-    let bare = without_texts(text);
-    let (before_filter, filters) = bare.split_once('?').unwrap_or((&bare, ""));
-    if bare.contains("match(") || bare.contains("search(") {
-        // The evaluator compiles the expression anew for every value.
-        return Some("regular expressions are not available here; let `match:` decide");
-    }
-    if filters.contains("..") || filters.contains('$') {
-        return Some("a filter may look only below its own value");
-    }
-    if before_filter.matches("..").count() > 1 {
-        return Some("more than one `..`");
-    }
-    None
-}
-
-/// A `JSONPath` with the content of its quoted texts left out.
-fn without_texts(path: &str) -> String {
-    let mut bare = String::with_capacity(path.len());
-    let mut quote = None;
-    let mut letters = path.chars();
-    while let Some(letter) = letters.next() {
-        match (quote, letter) {
-            (None, '\'' | '"') => quote = Some(letter),
-            (None, _) => bare.push(letter),
-            (Some(_), '\\') => drop(letters.next()),
-            (Some(open), _) if open == letter => quote = None,
-            (Some(_), _) => {}
-        }
-    }
-    bare
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_compiled_unless_it_is_wrong_or_costly() {
-        for right in [
-            "$",
-            "$.a.b[0]",
-            "$..id",
-            "$.commits[?@.author.name == 'a..b$?'].id",
-            "$['match(']",
-        ] {
-            assert!(compile_path(right).is_ok(), "{right}");
-        }
-        let long = format!("$.{}", "a".repeat(MAX_PATH));
-        for wrong in [
-            "",
-            "a",
-            "$.",
-            "$..*..*",
-            "$[?match(@.a, $.re)]",
-            "$[?search(@.a,'x')]",
-            "$.a[?$..b]",
-            "$.a[?@..b]",
-            long.as_str(),
-        ] {
-            assert!(compile_path(wrong).is_err(), "{wrong}");
-        }
-    }
 }

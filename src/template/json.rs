@@ -10,30 +10,88 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{AutoEscape, Error, ErrorKind, Output, State, Value};
 
+use crate::jsonpath::{JsonPath, Node};
+
 /// The name under which the templates of URLs escape what they write.
 pub const URL: &str = "url";
 
-/// A place in a shared JSON value: an object or a list.
+/// An object or a list in a shared JSON value.
 pub struct Json {
     root: Arc<serde_json::Value>,
-    path: Vec<Step>,
+    /// Absent at the root.
+    place: Option<Arc<Place>>,
+}
+
+/// The way from the root to a value. Values below share the way to their parent: a long key is held once.
+struct Place {
+    above: Option<Arc<Self>>,
+    step: Step,
 }
 
 /// One step down.
-#[derive(Clone)]
 enum Step {
-    Key(Arc<str>),
+    Key(Box<str>),
     Index(usize),
+}
+
+/// A value and its place, during the walk of a `JSONPath`.
+pub struct Located<'v> {
+    value: &'v serde_json::Value,
+    place: Option<Arc<Place>>,
+}
+
+impl Located<'_> {
+    fn below<'v>(&self, step: Step, value: &'v serde_json::Value) -> Located<'v> {
+        let above = self.place.clone();
+        Located {
+            value,
+            place: Some(Arc::new(Place { above, step })),
+        }
+    }
+}
+
+impl<'v> Node<'v> for Located<'v> {
+    fn value(&self) -> &'v serde_json::Value {
+        self.value
+    }
+
+    fn member(&self, key: &'v str, value: &'v serde_json::Value) -> Self {
+        self.below(Step::Key(Box::from(key)), value)
+    }
+
+    fn item(&self, index: usize, value: &'v serde_json::Value) -> Self {
+        self.below(Step::Index(index), value)
+    }
+}
+
+impl Place {
+    /// The value at this place. Recursive, but no deeper than JSON may nest.
+    fn find<'v>(&self, root: &'v serde_json::Value) -> Option<&'v serde_json::Value> {
+        let parent = match &self.above {
+            Some(above) => above.find(root)?,
+            None => root,
+        };
+        match &self.step {
+            Step::Key(key) => parent.get(&**key),
+            Step::Index(index) => parent.get(index),
+        }
+    }
 }
 
 /// The value for templates; nothing is copied but a scalar.
 pub fn value(root: &Arc<serde_json::Value>) -> Value {
-    convert(root, root, Vec::new())
+    convert(
+        root,
+        Located {
+            value: root,
+            place: None,
+        },
+    )
 }
 
-/// What stands at `path` below `root`, which is `here`.
-fn convert(here: &serde_json::Value, root: &Arc<serde_json::Value>, path: Vec<Step>) -> Value {
-    match here {
+/// A located value of `root`, for templates.
+fn convert(root: &Arc<serde_json::Value>, located: Located<'_>) -> Value {
+    match located.value {
         serde_json::Value::Null => Value::from(()),
         serde_json::Value::Bool(flag) => Value::from(*flag),
         serde_json::Value::String(text) => Value::from(text.as_str()),
@@ -45,7 +103,7 @@ fn convert(here: &serde_json::Value, root: &Arc<serde_json::Value>, path: Vec<St
         },
         serde_json::Value::Array(_) | serde_json::Value::Object(_) => Value::from_object(Json {
             root: Arc::clone(root),
-            path,
+            place: located.place,
         }),
     }
 }
@@ -53,30 +111,49 @@ fn convert(here: &serde_json::Value, root: &Arc<serde_json::Value>, path: Vec<St
 impl Json {
     /// The JSON that stands here.
     fn here(&self) -> &serde_json::Value {
-        let mut here: &serde_json::Value = &self.root;
-        for step in &self.path {
-            let next = match step {
-                Step::Key(key) => here.get(&**key),
-                Step::Index(index) => here.get(index),
-            };
-            let Some(next) = next else {
-                return &serde_json::Value::Null;
-            };
-            here = next;
-        }
-        here
+        let found = match &self.place {
+            Some(place) => place.find(&self.root),
+            None => Some(&*self.root),
+        };
+        found.unwrap_or(&serde_json::Value::Null)
     }
 
-    /// The whole value, if this is its root.
-    pub fn whole(&self) -> Option<&Arc<serde_json::Value>> {
-        self.path.is_empty().then_some(&self.root)
+    /// The values that `path` selects from here.
+    pub fn select(&self, path: &JsonPath) -> Vec<Value> {
+        let start = Located {
+            value: self.here(),
+            place: self.place.clone(),
+        };
+        let selected = if path.is_singular() {
+            path.select_one(start).into_iter().collect()
+        } else {
+            path.select(start)
+        };
+        selected
+            .into_iter()
+            .map(|located| convert(&self.root, located))
+            .collect()
     }
 
-    fn below(&self, here: &serde_json::Value, step: Step) -> Value {
-        let mut path = Vec::with_capacity(self.path.len() + 1);
-        path.extend_from_slice(&self.path);
-        path.push(step);
-        convert(here, &self.root, path)
+    /// Whether both are the same place of the same value.
+    pub fn is(&self, other: &Self) -> bool {
+        let same_place = match (&self.place, &other.place) {
+            (None, None) => true,
+            (Some(left), Some(right)) => Arc::ptr_eq(left, right),
+            _ => false,
+        };
+        same_place && Arc::ptr_eq(&self.root, &other.root)
+    }
+
+    fn below(&self, value: &serde_json::Value, step: Step) -> Value {
+        let above = self.place.clone();
+        convert(
+            &self.root,
+            Located {
+                value,
+                place: Some(Arc::new(Place { above, step })),
+            },
+        )
     }
 }
 
@@ -107,7 +184,7 @@ impl Object for Json {
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let here = self.here().as_object()?.get(key)?;
-        Some(self.below(here, Step::Key(Arc::from(key))))
+        Some(self.below(here, Step::Key(Box::from(key))))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

@@ -79,6 +79,8 @@ struct Compiled {
 /// What is wrong with a template, for its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateError {
+    /// The code of the diagnostic.
+    pub code: &'static str,
     /// What is wrong.
     pub message: String,
     /// What would help.
@@ -185,6 +187,7 @@ impl fmt::Debug for Template {
 impl TemplateError {
     fn new(message: impl Into<String>) -> Self {
         Self {
+            code: "template",
             message: message.into(),
             hint: None,
         }

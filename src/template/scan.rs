@@ -8,6 +8,8 @@
 use std::iter::Peekable;
 use std::str::CharIndices;
 
+use minijinja::Environment;
+
 /// What was found.
 #[derive(Debug, Default, PartialEq)]
 pub struct Scan {
@@ -83,7 +85,10 @@ fn tokens(text: &str, block: bool) -> (Vec<Token>, &str) {
     let mut letters = text.char_indices().peekable();
     while let Some((at, letter)) = letters.next() {
         match letter {
-            '\'' | '"' => tokens.push(Token::Text(quoted(&mut letters, letter))),
+            '\'' | '"' => {
+                let end = closed(&mut letters, letter).unwrap_or(text.len());
+                tokens.push(Token::Text(unquoted(text.get(at..end).unwrap_or_default())));
+            }
             _ if letter.is_alphanumeric() || letter == '_' => {
                 let mut word = String::from(letter);
                 while let Some((_, letter)) =
@@ -108,23 +113,33 @@ fn tokens(text: &str, block: bool) -> (Vec<Token>, &str) {
     (tokens, "")
 }
 
-/// The text of a literal, behind its opening quote.
-fn quoted(letters: &mut Peekable<CharIndices<'_>>, quote: char) -> String {
-    let mut text = String::new();
-    while let Some((_, letter)) = letters.next() {
+/// The end of a literal, behind its opening quote.
+fn closed(letters: &mut Peekable<CharIndices<'_>>, quote: char) -> Option<usize> {
+    while let Some((at, letter)) = letters.next() {
         match letter {
-            '\\' => match letters.next() {
-                Some((_, 'n')) => text.push('\n'),
-                Some((_, 't')) => text.push('\t'),
-                Some((_, 'r')) => text.push('\r'),
-                Some((_, escaped)) => text.push(escaped),
-                None => break,
-            },
-            _ if letter == quote => break,
-            _ => text.push(letter),
+            '\\' => drop(letters.next()),
+            _ if letter == quote => return Some(at + 1),
+            _ => {}
         }
     }
-    text
+    None
+}
+
+/// The text that a literal stands for. minijinja reads the escapes, so that they mean the same here and at render. A
+/// literal that it cannot read is a syntax error, which it reports when the template is compiled.
+fn unquoted(literal: &str) -> String {
+    if !literal.contains('\\') {
+        let mut letters = literal.chars();
+        let quote = letters.next().unwrap_or_default();
+        let inner = letters.as_str();
+        return inner.strip_suffix(quote).unwrap_or(inner).to_owned();
+    }
+    let read = || {
+        let environment = Environment::empty();
+        let value = environment.compile_expression(literal)?.eval(())?;
+        Ok::<_, minijinja::Error>(value.as_str().map(str::to_owned))
+    };
+    read().ok().flatten().unwrap_or_default()
 }
 
 /// Notes what the tokens of one tag name.
@@ -195,6 +210,17 @@ mod tests {
         assert_eq!(found.secrets, ["A", "B"]);
         assert_eq!(found.paths, ["$.a['b']"]);
         assert_eq!(found.not_literal, ["secret", "jsonpath"]);
+    }
+
+    #[test]
+    fn an_escape_in_a_literal_means_what_it_means_at_render() {
+        let found = scan(
+            r#"{{ jsonpath('$["\u263a"]') ~ jsonpath("$['\x41\101\u263a']") ~ jsonpath('$[\'\\u263a\']') }}"#,
+        );
+        assert_eq!(
+            found.paths,
+            ["$[\"\u{263a}\"]", "$['AA\u{263a}']", r"$['\u263a']"]
+        );
     }
 
     #[test]

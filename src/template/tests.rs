@@ -173,7 +173,7 @@ fn faults_are_found_at_load_in_every_branch() {
             "the environment variable `EMPTY` is empty",
         ),
         ("{{ jsonpath('$.[') }}", "invalid JSONPath `$.[`"),
-        ("{{ jsonpath('$..a..b') }}", "invalid JSONPath"),
+        ("{{ jsonpath('$..a..b') }}", "more than one `..` in a JSONPath"),
         ("{% include 'x' %}", "unknown statement"),
         ("{% macro x() %}{% endmacro %}", "unknown statement"),
     ] {
@@ -196,6 +196,27 @@ fn work_and_output_are_bounded() {
         assert!(render(source).is_err(), "{source}");
     }
     assert!(compile(&"{{ rule }}".repeat(MAX_SOURCE)).is_err());
+}
+
+#[test]
+fn a_selection_takes_memory_and_work_like_its_payload() {
+    // A key of 500 KB above 20,000 values, and lists nested 100 deep: no key and no list is copied.
+    let long = serde_json::json!({"commits": {"k".repeat(500_000): {"modified": vec![0; 20_000]}}});
+    let deep = (0..100).fold(serde_json::json!(vec![0; 20_000]), |below, _| {
+        serde_json::json!([below])
+    });
+    for (payload, path, count) in [(long, "$.commits[*].modified[*]", 20_000), (deep, "$..*", 20_100)] {
+        let template = compile(&format!("{{{{ jsonpath('{path}') | length }}}}")).unwrap();
+        let values = Value::from_pairs([("payload", json_value(&Arc::new(payload)))]);
+        assert_eq!(template.render(&values).unwrap(), count.to_string());
+    }
+}
+
+#[test]
+fn a_selection_is_of_the_payload_in_force() {
+    let source = "{{ jsonpath('$.id') }}{% for payload in payload.commits %}{{ jsonpath('$.id') }}{% endfor %}\
+                  {% set payload = {'id': 5} %}{{ jsonpath('$.id') }}";
+    assert_eq!(render(source).unwrap(), "9007199254740993c1c25");
 }
 
 #[test]

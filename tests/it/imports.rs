@@ -10,6 +10,7 @@ const GROUND: &[&str] = &[
     "descriptors",
     "diagnostic",
     "id",
+    "jsonpath",
     "live",
     "pulse",
     "network",

@@ -10,13 +10,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::path::SingularPath;
 use super::settings;
 use super::sign_body::Body;
 use super::signature::keys::{Held, decide};
 use super::signature::mac::{Algorithm, Encoding, KeyEncoding, Length, Mac, Tag};
 use super::{Surroundings, source};
 use crate::diagnostic::Findings;
+use crate::jsonpath::SingularPath;
 use crate::verify::{Draft, Nonce, Proof, Received, Refusal, Signed};
 use crate::yaml::Node;
 

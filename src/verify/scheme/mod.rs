@@ -4,7 +4,6 @@ mod adyen;
 mod client_cert;
 mod credentials;
 mod jwt;
-mod path;
 pub mod presets;
 pub mod settings;
 mod sign_body;

@@ -9,12 +9,12 @@ use http::HeaderName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::path::SingularPath;
 use super::presets::PlaceRow;
 use super::signature::keys::Held;
 use super::source::{Place, Unit};
 use crate::clock::Timestamp;
 use crate::diagnostic::Findings;
+use crate::jsonpath::SingularPath;
 use crate::secret::{Keyring, Secret, source_of};
 use crate::yaml::{Node, unknown};
 

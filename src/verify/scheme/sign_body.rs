@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::path::SingularPath;
 use super::source::text_of;
+use crate::jsonpath::SingularPath;
 use crate::verify::Draft;
 
 /// A body to which something may be added.

@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::path::SingularPath;
 use crate::clock::Timestamp;
 use crate::coding;
+use crate::jsonpath::SingularPath;
 use crate::verify::Refusal;
 
 /// Where a text stands in a request.

@@ -9,7 +9,7 @@ const WHOLE_BELOW: f64 = 1_267_650_600_228_229_401_496_703_205_376.0; // 2^100
 
 /// The worth of a JSON number.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Worth {
+pub enum Worth {
     /// A whole number of fewer than 100 bits, however it was written.
     Whole(i128),
     /// Any other: it has a fraction, or is very large.
@@ -18,7 +18,7 @@ pub(super) enum Worth {
 
 impl Worth {
     /// What `number` is worth.
-    pub(super) fn of(number: &Number) -> Self {
+    pub fn of(number: &Number) -> Self {
         if let Some(whole) = number.as_i64() {
             Self::Whole(whole.into())
         } else if let Some(whole) = number.as_u64() {
@@ -41,7 +41,7 @@ impl Worth {
     }
 
     /// Which is greater.
-    pub(super) fn compare(self, other: Self) -> Ordering {
+    pub fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::Whole(left), Self::Whole(right)) => left.cmp(&right),
             (Self::Other(left), Self::Other(right)) => left.total_cmp(&right),
@@ -72,7 +72,7 @@ fn whole_to_other(whole: i128, other: f64) -> Ordering {
 }
 
 /// Whether two values are the same: types are strict, numbers compare by worth, objects have no order.
-pub(super) fn same(left: &Value, right: &Value) -> bool {
+pub fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => {
             Worth::of(left).compare(Worth::of(right)) == Ordering::Equal

@@ -5,34 +5,35 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::{Comparison, Filter, JsonPath, Operand, Pick, Query, Step};
-use crate::matching::number::{Worth, same};
+use super::number::{Worth, same};
+use super::{Comparison, Filter, JsonPath, Node, Operand, Pick, Query, Step};
 
 impl JsonPath {
     /// The one value of a singular path.
-    pub(in crate::matching) fn select_one<'v>(&self, root: &'v Value) -> Option<&'v Value> {
-        let mut value = root;
+    pub fn select_one<'v, N: Node<'v>>(&self, root: N) -> Option<N> {
+        let mut node = root;
         for step in &self.steps {
-            value = match step.picks.first()? {
-                Pick::Name(name) => value.as_object()?.get(name)?,
-                Pick::Index(index) => item(value, *index)?,
+            node = match step.picks.first()? {
+                Pick::Name(name) => member(&node, name)?,
+                Pick::Index(index) => item(&node, *index)?,
                 Pick::Wildcard | Pick::Slice { .. } | Pick::Filter(_) => return None,
             };
         }
-        Some(value)
+        Some(node)
     }
 
-    /// All that it selects, in the order of the RFC.
-    pub(in crate::matching) fn select<'v>(&self, root: &'v Value) -> Vec<&'v Value> {
-        self.select_from(root, root)
+    /// All values that the path selects, in the order of the RFC.
+    pub fn select<'v, N: Node<'v>>(&self, root: N) -> Vec<N> {
+        let value = root.value();
+        self.select_from(root, value)
     }
 
-    fn select_from<'v>(&self, start: &'v Value, root: &'v Value) -> Vec<&'v Value> {
+    fn select_from<'v, N: Node<'v>>(&self, start: N, root: &'v Value) -> Vec<N> {
         let mut selected = vec![start];
         for step in &self.steps {
             let mut next = Vec::new();
-            for value in selected {
-                step.select(value, root, &mut next);
+            for node in selected {
+                step.select(&node, root, &mut next);
             }
             selected = next;
         }
@@ -41,42 +42,50 @@ impl JsonPath {
 }
 
 impl Step {
-    fn select<'v>(&self, value: &'v Value, root: &'v Value, selected: &mut Vec<&'v Value>) {
+    fn select<'v, N: Node<'v>>(&self, node: &N, root: &'v Value, selected: &mut Vec<N>) {
         for pick in &self.picks {
-            pick.select(value, root, selected);
+            pick.select(node, root, selected);
         }
         if self.descends {
-            for child in children(value) {
-                self.select(child, root, selected);
+            for child in children(node) {
+                self.select(&child, root, selected);
             }
         }
     }
 }
 
 impl Pick {
-    fn select<'v>(&self, value: &'v Value, root: &'v Value, selected: &mut Vec<&'v Value>) {
+    fn select<'v, N: Node<'v>>(&self, node: &N, root: &'v Value, selected: &mut Vec<N>) {
         match self {
-            Self::Name(name) => selected.extend(value.as_object().and_then(|object| object.get(name))),
-            Self::Index(index) => selected.extend(item(value, *index)),
-            Self::Wildcard => selected.extend(children(value)),
-            Self::Slice { start, end, step } => slice(value, *start, *end, *step, selected),
+            Self::Name(name) => selected.extend(member(node, name)),
+            Self::Index(index) => selected.extend(item(node, *index)),
+            Self::Wildcard => selected.extend(children(node)),
+            Self::Slice { start, end, step } => slice(node, *start, *end, *step, selected),
             Self::Filter(filter) => {
-                selected.extend(children(value).filter(|child| filter.holds(child, root)));
+                selected.extend(children(node).filter(|child| filter.holds(child.value(), root)));
             }
         }
     }
 }
 
 /// The items of a list or the members of an object.
-fn children(value: &Value) -> impl Iterator<Item = &Value> {
-    let items = value.as_array().into_iter().flatten();
-    let members = value.as_object().into_iter().flat_map(serde_json::Map::values);
-    items.chain(members)
+fn children<'v, N: Node<'v>>(node: &N) -> impl Iterator<Item = N> {
+    let items = node.value().as_array().into_iter().flatten().enumerate();
+    let members = node.value().as_object().into_iter().flatten();
+    items
+        .map(|(index, value)| node.item(index, value))
+        .chain(members.map(|(key, value)| node.member(key, value)))
+}
+
+/// The member of an object that has this name.
+fn member<'v, N: Node<'v>>(node: &N, name: &str) -> Option<N> {
+    let (key, value) = node.value().as_object()?.get_key_value(name)?;
+    Some(node.member(key, value))
 }
 
 /// The item of a list at `index`, counted from the end if negative.
-fn item(value: &Value, index: i64) -> Option<&Value> {
-    let items = value.as_array()?;
+pub(super) fn item<'v, N: Node<'v>>(node: &N, index: i64) -> Option<N> {
+    let items = node.value().as_array()?;
     let index = if index < 0 {
         items
             .len()
@@ -84,18 +93,14 @@ fn item(value: &Value, index: i64) -> Option<&Value> {
     } else {
         usize::try_from(index).ok()?
     };
-    items.get(index)
+    items.get(index).map(|value| node.item(index, value))
 }
 
 /// RFC 9535, 2.3.4.2.2.
-fn slice<'v>(
-    value: &'v Value,
-    start: Option<i64>,
-    end: Option<i64>,
-    step: i64,
-    selected: &mut Vec<&'v Value>,
-) {
-    let Some(items) = value.as_array() else { return };
+fn slice<'v, N: Node<'v>>(node: &N, start: Option<i64>, end: Option<i64>, step: i64, selected: &mut Vec<N>) {
+    let Some(items) = node.value().as_array() else {
+        return;
+    };
     let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
     let from_front = |index: i64| {
         if index < 0 {
@@ -104,7 +109,10 @@ fn slice<'v>(
             index
         }
     };
-    let at = |index: i64| usize::try_from(index).ok().and_then(|index| items.get(index));
+    let at = |index: i64| {
+        let index = usize::try_from(index).ok()?;
+        items.get(index).map(|value| node.item(index, value))
+    };
     if step > 0 {
         let upper = end.map_or(length, |end| from_front(end).clamp(0, length));
         let mut index = start.map_or(0, |start| from_front(start).clamp(0, length));

@@ -1,22 +1,56 @@
-//! `JSONPath` (RFC 9535): what does this path select from that payload?
+//! `JSONPath` (RFC 9535): one parser and one bounded walk, for `match`, templates and verification.
 //!
-//! `jsonpath-rust` parses the text; its tree is walked once, at load, into a [`JsonPath`] of our own, and whatever
-//! could be made to cost seconds by a payload is refused there. The walk over the payload is ours as well, for
-//! three reasons: results here need no path strings (they copy every key on the way for every node below it, and a
-//! body of 1 MB with one long key would take 100 GB), regular expressions are compiled once rather than for
-//! every node, and numbers compare exactly. What is selected costs at most a small multiple of the payload's size.
+//! `jsonpath-rust` parses the text. [`JsonPath::parse`] translates its tree once, at load, and refuses a path that a
+//! payload could make cost seconds. The walk over the payload is not the crate's, for three reasons. Results carry no
+//! path strings: those copy every key on the way for every node below it, so that a body of 1 MB with one long key
+//! takes 100 GB. Regular expressions are compiled once, not once per node. Numbers compare exactly. A selection costs
+//! at most a small multiple of the payload's size.
+//!
+//! The walk yields whatever [`Node`] it is given: plain references for `match`, values with their place for templates.
 
+mod number;
 mod operands;
 mod pattern;
+mod singular;
 mod translate;
 mod walk;
 
 use regex::Regex;
 use serde_json::Value;
 
+pub use number::{Worth, same};
+pub use pattern::reason;
+pub use singular::SingularPath;
+
+/// A node of a payload during a walk.
+pub trait Node<'v>: Sized {
+    /// The value of the node.
+    fn value(&self) -> &'v Value;
+    /// The member `value` of this object, whose name is `key`.
+    #[must_use]
+    fn member(&self, key: &'v str, value: &'v Value) -> Self;
+    /// The item `value` of this list, which stands at `index`.
+    #[must_use]
+    fn item(&self, index: usize, value: &'v Value) -> Self;
+}
+
+impl<'v> Node<'v> for &'v Value {
+    fn value(&self) -> &'v Value {
+        self
+    }
+
+    fn member(&self, _key: &'v str, value: &'v Value) -> Self {
+        value
+    }
+
+    fn item(&self, _index: usize, value: &'v Value) -> Self {
+        value
+    }
+}
+
 /// A path, ready to be walked.
 #[derive(Debug)]
-pub(super) struct JsonPath {
+pub struct JsonPath {
     steps: Vec<Step>,
 }
 
@@ -86,23 +120,23 @@ enum Operand {
 
 /// Why a path is refused.
 #[derive(Debug)]
-pub(super) struct Refused {
-    /// The finding's code.
-    pub(super) code: &'static str,
-    /// What is wrong with it.
-    pub(super) message: String,
-    /// What would help.
-    pub(super) hint: Option<String>,
+pub struct Refused {
+    /// The code of the diagnostic.
+    pub code: &'static str,
+    /// The fault.
+    pub message: String,
+    /// The remedy.
+    pub hint: Option<String>,
 }
 
 impl JsonPath {
     /// Reads a path, which begins with `$`.
-    pub(super) fn parse(text: &str) -> Result<Self, Refused> {
+    pub fn parse(text: &str) -> Result<Self, Refused> {
         translate::parse(text)
     }
 
     /// Whether it selects at most one value, whatever the payload.
-    pub(super) fn is_singular(&self) -> bool {
+    pub fn is_singular(&self) -> bool {
         let names_one = |pick: &Pick| matches!(pick, Pick::Name(_) | Pick::Index(_));
         self.steps
             .iter()
@@ -110,7 +144,7 @@ impl JsonPath {
     }
 
     /// Whether it is `$` alone.
-    pub(super) fn is_root(&self) -> bool {
+    pub fn is_root(&self) -> bool {
         self.steps.is_empty()
     }
 }

@@ -3,10 +3,21 @@
 use regex::{Regex, RegexBuilder};
 
 use super::Refused;
-use crate::matching::operand::reason;
 
 /// The size of a compiled pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
+
+/// The last line of a regex error: the first ones draw the pattern, which the finding shows by itself.
+pub fn reason(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(_) => "it compiles to something too large".to_owned(),
+        other => {
+            let text = other.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            last.trim_start_matches("error: ").to_owned()
+        }
+    }
+}
 
 /// An I-Regexp (RFC 9485) as a regex: its `.` matches neither kind of line end.
 pub(super) fn regex(pattern: &str, whole: bool) -> Result<Regex, Refused> {

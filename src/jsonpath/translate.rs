@@ -25,6 +25,14 @@ pub(super) fn parse(text: &str) -> Result<JsonPath, Refused> {
             "the JSONPath nests more than {MAX_NESTING} brackets"
         )));
     }
+    if let Some(at) = misplaced_space(text) {
+        return Err(Refused {
+            hint: Some("a name with a space stands in brackets: `$['a b']`".to_owned()),
+            ..invalid(format!(
+                "invalid JSONPath `{text}`: a space at its character {at}, where none may stand"
+            ))
+        });
+    }
     let query = parse_json_path(text).map_err(|error| unparsable(text, &error.to_string()))?;
     let mut translation = Translation {
         descends: false,
@@ -46,6 +54,36 @@ fn nesting(text: &str) -> usize {
         deepest = deepest.max(depth);
     }
     deepest
+}
+
+/// The first space, counted from 1, that stands where the RFC allows none and the grammar overlooks it: inside of a
+/// name or a number, behind a sign or a dot, at the end. A space that is not ASCII is allowed in a name, but the grammar
+/// drops it where the name begins or ends, which would select another member.
+fn misplaced_space(text: &str) -> Option<usize> {
+    let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || !letter.is_ascii();
+    let mut quote = None;
+    let mut before = ' ';
+    let mut letters = text.chars().enumerate().peekable();
+    while let Some((at, letter)) = letters.next() {
+        match (quote, letter) {
+            (None, letter) if letter.is_whitespace() => {
+                while letters.next_if(|(_, next)| next.is_ascii_whitespace()).is_some() {}
+                let mut rest = letters.clone().map(|(_, letter)| letter);
+                let (next, second) = (rest.next(), rest.next());
+                let torn = word(before) && next.is_some_and(|next| word(next) || "+-".contains(next));
+                let fraction = next == Some('.') && second.is_some_and(|second| second.is_ascii_digit());
+                if torn || fraction || "+-.".contains(before) || next.is_none() || !letter.is_ascii() {
+                    return Some(at + 1);
+                }
+            }
+            (None, '\'' | '"') => quote = Some(letter),
+            (Some(_), '\\') => drop(letters.next()),
+            (Some(open), letter) if letter == open => quote = None,
+            _ => {}
+        }
+        before = letter;
+    }
+    None
 }
 
 pub(super) fn invalid(message: String) -> Refused {
