@@ -13,8 +13,12 @@ use crate::yaml::{Node, unknown};
 
 /// The size of a compiled pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
-/// The longest glob, in bytes.
+/// Maximum length of a regular expression, in bytes. Parsing takes a hundred times that, before its size is known.
+const MAX_REGEX: usize = 32 << 10;
+/// Maximum length of a glob, in bytes.
 const MAX_GLOB: usize = 4096;
+/// Maximum nesting of `{…}` in a glob. Its translation is recursive.
+const MAX_ALTERNATES: usize = 16;
 
 /// The words of all operators that ask something of a value.
 pub(super) const OPERATORS: [&str; 14] = [
@@ -169,6 +173,10 @@ fn many<T>(
 }
 
 fn matches(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
+    if pattern.len() > MAX_REGEX {
+        let message = format!("invalid regular expression: longer than {MAX_REGEX} bytes");
+        return Err(node.error("invalid-regex", message));
+    }
     let build = |pattern: &str| {
         RegexBuilder::new(pattern)
             .case_insensitive(ignore_case)
@@ -190,12 +198,40 @@ fn glob(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
     if pattern.len() > MAX_GLOB {
         return Err(invalid(format!("longer than {MAX_GLOB} bytes")));
     }
-    GlobBuilder::new(&fold(pattern, ignore_case))
+    if alternates(pattern) > MAX_ALTERNATES {
+        return Err(invalid(format!(
+            "`{{…}}` nests more than {MAX_ALTERNATES} levels deep"
+        )));
+    }
+    let glob = GlobBuilder::new(&fold(pattern, ignore_case))
         .literal_separator(true)
         .backslash_escape(true)
         .build()
-        .map(|glob| Operator::Glob(glob.compile_matcher()))
-        .map_err(|error| invalid(error.kind().to_string()))
+        .map_err(|error| invalid(error.kind().to_string()))?;
+    // Not `compile_matcher`, which panics when the regular expression cannot be built.
+    regex::bytes::RegexBuilder::new(glob.regex())
+        .dot_matches_new_line(true)
+        .size_limit(MAX_PATTERN)
+        .build()
+        .map(Operator::Glob)
+        .map_err(|error| invalid(reason(&error)))
+}
+
+/// The nesting of `{…}`. A brace in `[…]` counts too, which errs on the safe side.
+fn alternates(pattern: &str) -> usize {
+    let mut depth: usize = 0;
+    let mut deepest = 0;
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => drop(letters.next()),
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 fn limit(node: Node<'_>, name: &str) -> Read<Limit> {

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
-use globset::GlobMatcher;
 use ipnet::IpNet;
 use regex::Regex;
 use serde_json::Value;
@@ -37,7 +36,7 @@ pub(super) enum Operator {
     Suffix(String),
     Contains(Value),
     Matches(Regex),
-    Glob(GlobMatcher),
+    Glob(regex::bytes::Regex),
     Compare(Relation, Limit),
     InCidr(Vec<IpNet>),
     Type(Vec<Kind>),
@@ -228,7 +227,7 @@ impl Operator {
             Self::Suffix(suffix) => of_text(&|text| text.ends_with(suffix.as_str())),
             Self::Contains(operand) => contains(found, operand),
             Self::Matches(regex) => of_text(&|text| regex.is_match(text)),
-            Self::Glob(glob) => of_text(&|text| glob.is_match(text)),
+            Self::Glob(glob) => of_text(&|text| glob.is_match(text.as_bytes())),
             Self::Compare(relation, Limit::Number(limit)) => match found {
                 Found::Json(Value::Number(number)) => {
                     relation.holds(Worth::of(number).compare(*limit)).into()

@@ -9,7 +9,8 @@ use crate::diagnostic::{Findings, did_you_mean};
 use crate::secret::Keyring;
 use crate::template::scan::{Scan, is_template, scan};
 use crate::template::{
-    Compiled, MAX_SOURCE, Masked, NAMES, Scope, Template, TemplateError, Templates, json, words,
+    Compiled, MAX_ELIFS, MAX_SOURCE, MAX_TAG, Masked, NAMES, Scope, Template, TemplateError, Templates, json,
+    words,
 };
 use crate::yaml::Node;
 
@@ -119,6 +120,20 @@ impl Templates {
             if scope == Scope::Url { json::URL } else { "text" }
         );
         let found = scan(source);
+        if found.longest > MAX_TAG {
+            return Err(TemplateError::new(format!(
+                "a tag of this template has {} words and signs; at most {MAX_TAG} are read",
+                found.longest
+            ))
+            .hint("split it, or compute parts with `{% set name = … %}`"));
+        }
+        if found.elifs > MAX_ELIFS {
+            return Err(TemplateError::new(format!(
+                "this template has {} `elif`; at most {MAX_ELIFS} are read",
+                found.elifs
+            ))
+            .hint("look values up instead: `{{ {'a': 1, 'b': 2}[payload.x] }}`"));
+        }
         self.try_out(source, &name, scope, &found)?;
         let doubts = self.resolve(&found, keyring)?;
         let mut strict = self.shared.strict.write().unwrap_or_else(PoisonError::into_inner);

@@ -26,6 +26,11 @@ pub use scan::is_template;
 pub const MAX_RENDERED: usize = 1 << 20;
 /// The largest source of a template, in bytes.
 pub const MAX_SOURCE: usize = 64 << 10;
+/// Maximum number of words, texts and signs in one tag. minijinja nests a chain such as `a.b.c` once per link, and
+/// compiles it recursively: a longer one would overflow the stack.
+pub const MAX_TAG: usize = 500;
+/// Maximum number of `{% elif %}` in a template. Each nests in the one before.
+pub const MAX_ELIFS: usize = 100;
 /// The names of the values in every template.
 pub const NAMES: [&str; 11] = [
     "payload", "headers", "query", "path", "body", "event", "rule", "endpoint", "attempt", "replay",

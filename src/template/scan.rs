@@ -25,6 +25,10 @@ pub struct Scan {
     pub methods: Vec<String>,
     /// Functions whose one argument must be literal text, and is not.
     pub not_literal: Vec<String>,
+    /// The number of words, texts and signs in the longest tag.
+    pub longest: usize,
+    /// The number of `{% elif %}` tags.
+    pub elifs: usize,
 }
 
 /// The functions that are resolved at load.
@@ -57,6 +61,9 @@ pub fn scan(text: &str) -> Scan {
                 .unwrap_or_default(),
             Some(kind @ ('{' | '%')) => {
                 let (tokens, behind) = tokens(inside, kind == '%');
+                found.longest = found.longest.max(tokens.len());
+                found.elifs +=
+                    usize::from(kind == '%' && tokens.first() == Some(&Token::Word("elif".into())));
                 note(&tokens, kind == '%', &mut found);
                 if kind == '%' && tokens.first() == Some(&Token::Word("raw".into())) {
                     behind_raw(behind)
@@ -106,7 +113,7 @@ fn tokens(text: &str, block: bool) -> (Vec<Token>, &str) {
             }
             _ if letter.is_whitespace() => {}
             // `{%-` and `{%+` only trim whitespace.
-            '-' | '+' if tokens.is_empty() => {}
+            '-' | '+' if at == 0 => {}
             _ => tokens.push(Token::Sign(letter)),
         }
     }
@@ -233,7 +240,11 @@ mod tests {
             "secret(x) | nope",
             "{ secret(x) }",
         ] {
-            assert_eq!(scan(text), Scan::default(), "{text}");
+            let named = Scan {
+                longest: 0,
+                ..scan(text)
+            };
+            assert_eq!(named, Scan::default(), "{text}");
         }
     }
 

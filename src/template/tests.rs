@@ -199,6 +199,40 @@ fn work_and_output_are_bounded() {
 }
 
 #[test]
+fn a_chain_that_would_overflow_the_stack_is_a_finding() {
+    for (before, link, behind) in [
+        ("{{ payload", ".a", " }}"),
+        ("{{ payload", "[0]", " }}"),
+        ("{{ payload", "|int", " }}"),
+        ("{{ payload", " is odd", " }}"),
+        ("{{ dict", "()", " }}"),
+        ("{{ 1", "+1", " }}"),
+        ("{{ 1", "**1", " }}"),
+        ("{{ 1", "~1", " }}"),
+        ("{{ 1", " and 1", " }}"),
+        ("{{ 1", "<1", " }}"),
+        ("{{ ", "not ", "1 }}"),
+        ("{{ ", "-", "1 }}"),
+        ("{{ ", "1 if 1 else ", "1 }}"),
+        ("{{ ", "(", "1 }}"),
+        ("{{ ", "[", " }}"),
+        ("{% if payload", ".a", " %}{% endif %}"),
+        ("{% if 1 %}", "{% elif 1 %}", "{% endif %}"),
+        ("", "{% if 1 %}", ""),
+        ("{%- raw %}{% endraw %}{{ 1", "+1", " }}"),
+    ] {
+        let most = (MAX_SOURCE - before.len() - behind.len()) / link.len();
+        let source = format!("{before}{}{behind}", link.repeat(most));
+        assert!(compile(&source).is_err(), "{link}");
+        // What is just within the bounds is compiled, on the stack of a test's thread.
+        for links in [MAX_ELIFS, MAX_TAG / 4, MAX_TAG / 3, MAX_TAG / 2, MAX_TAG - 8] {
+            let source = format!("{before}{}{behind}", link.repeat(links));
+            drop(compile(&source));
+        }
+    }
+}
+
+#[test]
 fn a_selection_takes_memory_and_work_like_its_payload() {
     // A key of 500 KB above 20,000 values, and lists nested 100 deep: no key and no list is copied.
     let long = serde_json::json!({"commits": {"k".repeat(500_000): {"modified": vec![0; 20_000]}}});

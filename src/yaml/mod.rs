@@ -5,7 +5,8 @@
 //! type and reports **all** that is wrong with it, never the first alone. What the values mean is left to the
 //! room that owns them.
 //!
-//! Bounds: [`MAX_TEXT`], [`MAX_DEPTH`], and `serde_yaml`'s own limit on repeated aliases.
+//! Bounds: [`MAX_TEXT`], [`MAX_DEPTH`], [`MAX_NODES`], [`MAX_EXPANDED`], [`MAX_DIRECTIVES`], and `serde_yaml`'s own
+//! limit on repeated aliases.
 
 mod merge;
 mod read;
@@ -26,6 +27,12 @@ use crate::diagnostic::{Finding, Findings, Origin, Source, did_you_mean};
 pub const MAX_TEXT: usize = 16 << 20;
 /// How deep mappings and sequences may nest.
 pub const MAX_DEPTH: usize = 64;
+/// Maximum number of values in a text, counting an alias as all values that it stands for.
+pub const MAX_NODES: usize = 1 << 20;
+/// Maximum bytes of keys and values in a text, counting an alias as the text that it stands for.
+pub const MAX_EXPANDED: usize = 2 * MAX_TEXT;
+/// Maximum number of lines that begin with `%`.
+pub const MAX_DIRECTIVES: usize = 8;
 
 /// A parsed text.
 #[derive(Debug)]
@@ -349,6 +356,51 @@ mod tests {
             writeln!(bomb, "a{level}: &a{level} [{below}]").unwrap();
         }
         assert_eq!(lines(&bomb).len(), 1);
+    }
+
+    #[test]
+    fn an_alias_counts_as_the_bytes_and_values_that_it_stands_for() {
+        let few = |aliased: &str, times: usize| {
+            let list = vec!["*a"; times].join(", ");
+            lines(&format!("name: x\nanchor: &a {aliased}\nlist: [{list}]\n"))
+        };
+        let text = format!("\"{}\"", "a".repeat(100_000));
+        assert_eq!(
+            few(&text, 20_000)[0].split(": ").nth(1),
+            Some(
+                "more than 33554432 bytes, with all aliases written out (use fewer aliases (`*name`), or fewer and larger lists)"
+            )
+        );
+        let list = format!("[{}]", vec!["1"; 10_000].join(","));
+        assert!(few(&list, 1_000)[0].contains("more than 1048576 values"));
+        let keys: Vec<String> = (0..1_000)
+            .map(|key| format!("{key}{}: 1", "k".repeat(1_000)))
+            .collect();
+        assert!(few(&format!("{{{}}}", keys.join(",")), 1_000)[0].contains("bytes"));
+        // Of a scalar, of a list of lists, of a merge.
+        assert!(
+            lines(&format!("name: x\nlist: [{}]\n", vec!["1"; MAX_NODES].join(",")))[0].contains("values")
+        );
+        assert!(few("x", 20).iter().all(|line| !line.contains("more than")));
+    }
+
+    #[test]
+    fn directives_are_bounded() {
+        for end in ["\n", "\r\n", "\r"] {
+            let tags = |count: usize| {
+                let mut tags = String::new();
+                for tag in 0..count {
+                    write!(tags, "%TAG !a{tag}! x{end}").unwrap();
+                }
+                lines(&format!("{tags}---{end}name: x{end}"))
+            };
+            assert_eq!(tags(MAX_DIRECTIVES), [""; 0]);
+            let found = tags(50_000);
+            assert_eq!(found.len(), 1);
+            assert!(found[0].contains(
+                "more than 8 lines begin with `%` (such a line is a directive of YAML; remove it)"
+            ));
+        }
     }
 
     #[test]

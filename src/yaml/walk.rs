@@ -1,12 +1,12 @@
 //! The events of a text: where everything stands, and what is wrong with its form.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser};
 
-use super::{Children, MAX_DEPTH, Place};
+use super::{Children, MAX_DEPTH, MAX_DIRECTIVES, MAX_EXPANDED, MAX_NODES, Place};
 use crate::diagnostic::{Finding, Findings, Origin, Source};
 
 /// The walk over the events of a text.
@@ -15,6 +15,26 @@ pub(super) struct Walk<'s> {
     /// Where the parser's character counts stand in bytes; empty for ASCII, where the two agree.
     offsets: Vec<usize>,
     parser: Parser<'s, saphyr_parser::StrInput<'s>>,
+    /// The size of the values read so far, with their aliases written out.
+    read: Size,
+    /// The size of each value that has an anchor.
+    anchors: HashMap<usize, Size>,
+}
+
+/// The size of a value, with its aliases written out.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            nodes: self.nodes.saturating_add(other.nodes),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
 }
 
 /// The walk cannot go on; the finding has been made.
@@ -32,6 +52,8 @@ impl<'s> Walk<'s> {
             source,
             offsets,
             parser: Parser::new_from_str(text),
+            read: Size::default(),
+            anchors: HashMap::new(),
         }
     }
 
@@ -50,7 +72,49 @@ impl<'s> Walk<'s> {
         }
     }
 
+    /// A rules file needs no directives, and the readers take quadratic time over them.
+    fn directives(&self, findings: &mut Findings) -> Result<(), Stop> {
+        let text = self.source.text.as_str();
+        // All line ends that one of the two readers knows.
+        let mut start = 0;
+        let mut found = 0;
+        for line in text.split_inclusive(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
+            if line.starts_with('%') {
+                found += 1;
+                if found > MAX_DIRECTIVES {
+                    let message = format!("more than {MAX_DIRECTIVES} lines begin with `%`");
+                    findings.push(
+                        Finding::error(self.origin(&(start..start + 1)), "syntax", message)
+                            .hint("such a line is a directive of YAML; remove it"),
+                    );
+                    return Err(Stop);
+                }
+            }
+            start += line.len();
+        }
+        Ok(())
+    }
+
+    /// Adds to the size of what was read. Aliases count as often as they are written: the values hold copies.
+    fn count(&mut self, size: Size, range: &Range<usize>, findings: &mut Findings) -> Result<(), Stop> {
+        self.read = self.read.plus(size);
+        let most = if self.read.nodes > MAX_NODES {
+            format!("{MAX_NODES} values")
+        } else if self.read.bytes > MAX_EXPANDED {
+            format!("{MAX_EXPANDED} bytes")
+        } else {
+            return Ok(());
+        };
+        let message = format!("more than {most}, with all aliases written out");
+        findings.push(
+            Finding::error(self.origin(range), "too-large", message)
+                .hint("use fewer aliases (`*name`), or fewer and larger lists"),
+        );
+        Err(Stop)
+    }
+
     pub(super) fn read(mut self, findings: &mut Findings) -> Option<Place> {
+        self.directives(findings).ok()?;
         if let Some((at, letter)) = self
             .source
             .text
@@ -169,6 +233,16 @@ impl<'s> Walk<'s> {
             return Err(Stop);
         }
         self.tag(event, &range, findings)?;
+        let before = self.read;
+        let size = match event {
+            Event::Scalar(text, ..) => Size {
+                nodes: 1,
+                bytes: text.len(),
+            },
+            Event::Alias(anchor) => self.anchors.get(anchor).copied().unwrap_or_default(),
+            _ => Size { nodes: 1, bytes: 0 },
+        };
+        self.count(size, &range, findings)?;
         let children = match event {
             Event::SequenceStart(..) => {
                 let mut items = Vec::new();
@@ -183,6 +257,17 @@ impl<'s> Walk<'s> {
             Event::MappingStart(..) => Children::Mapping(self.entries(depth, findings)?),
             _ => Children::None,
         };
+        if let Event::Scalar(_, _, anchor, _)
+        | Event::SequenceStart(anchor, _)
+        | Event::MappingStart(anchor, _) = event
+            && *anchor != 0
+        {
+            let size = Size {
+                nodes: self.read.nodes.saturating_sub(before.nodes),
+                bytes: self.read.bytes.saturating_sub(before.bytes),
+            };
+            self.anchors.insert(*anchor, size);
+        }
         Ok(Place {
             range,
             key: None,
@@ -208,6 +293,11 @@ impl<'s> Walk<'s> {
                     return Err(Stop);
                 }
             };
+            let size = Size {
+                nodes: 0,
+                bytes: key.len(),
+            };
+            self.count(size, &key_range, findings)?;
             let (event, range) = self.next(findings)?;
             let mut place = self.place(&event, range, depth + 1, findings)?;
             place.key = Some(key_range.clone());

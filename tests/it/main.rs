@@ -47,6 +47,7 @@ mod main_job;
 mod manual;
 mod observe;
 mod on_failure;
+mod poisoned;
 mod properties;
 mod reload;
 mod replay;
