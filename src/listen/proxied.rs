@@ -54,9 +54,8 @@ async fn line<S: AsyncRead + Unpin>(stream: &mut S, mut line: Vec<u8>) -> Result
     }
     let text = std::str::from_utf8(&line).or(Err(wrong("the line of the PROXY protocol is no text")))?;
     let words: Vec<&str> = text.trim_end_matches("\r\n").split(' ').collect();
-    // Digits alone: to Rust `+1` is a number, too.
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let port = |text: &str| digits(text) && text.parse::<u16>().is_ok();
+    // One spelling of a number (§2.1): Rust takes `+1` and `01` for numbers, too.
+    let port = |text: &str| text.parse::<u16>().is_ok_and(|number| number.to_string() == text);
     let found = match words.as_slice() {
         ["PROXY", "UNKNOWN", ..] => return Ok(Told::Proxy),
         ["PROXY", "TCP4", from, to, from_port, to_port] if port(from_port) && port(to_port) => {
@@ -149,6 +148,17 @@ mod tests {
             "PROXY TCP4 192.0.2.7 198.51.100.1 4711 99999\r\n",
             "PROXY TCP4 192.0.2.7 198.51.100.1 +1 443\r\n",
             "PROXY TCP4 192.0.2.7 198.51.100.1 1 +443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 080 443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711 0443\r\n",
+            "PROXY TCP6 2001:db8::7 2001:db8::1 00 443\r\n",
+            "PROXY TCP4 192.0.02.7 198.51.100.1 4711 443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443 \r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\r\n",
+            "PROXY TCP4 192.0.2.7  198.51.100.1 4711 443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711 \r\n",
+            "PROXY TCP6 2001:db8:::7 2001:db8::1 4711 443\r\n",
+            "PROXY TCP6 2001:db8::00007 2001:db8::1 4711 443\r\n",
+            "PROXY TCP6 fe80::1%eth0 2001:db8::1 4711 443\r\n",
             "PROXY TCP5 192.0.2.7 198.51.100.1 4711 443\r\n",
             "PROXY  TCP4 192.0.2.7 198.51.100.1 4711 443\r\n",
             "POST /open HTTP/1.1\r\n",
