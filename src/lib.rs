@@ -11,7 +11,7 @@
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
 //!              ground floor: diagnostic yaml units secret clock id coding jsonpath template live
-//!                            account network pem pulse socket descriptors
+//!                            account network pem pulse socket descriptors url_path
 //! ```
 //!
 //! [`acme`] stands aside: it sees to the certificate that `listen` shows.
@@ -54,6 +54,7 @@ pub mod secret;
 pub mod socket;
 pub mod template;
 pub mod units;
+pub mod url_path;
 pub mod yaml;
 
 pub mod acme;

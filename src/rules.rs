@@ -62,7 +62,7 @@ impl RuleSet {
         self.server.tls.as_ref().and_then(Tls::acme)
     }
 
-    /// The endpoint for a path, with the path's parameters as they came (percent-encoded).
+    /// The endpoint for a path in its normal form, with the path's parameters still percent-encoded.
     pub fn endpoint<'r, 'p>(&'r self, path: &'p str) -> Option<(&'r Endpoint, matchit::Params<'r, 'p>)> {
         let found = self.routes.at(path).ok()?;
         Some((self.endpoints.get(*found.value)?, found.params))
@@ -457,6 +457,10 @@ pub struct Server {
     pub proxy_protocol: Peers,
     /// How long a request's head may take, and again its body.
     pub request_timeout: Duration,
+    /// Memory for the bodies of all requests together, in bytes.
+    pub max_inflight: u64,
+    /// The largest `max_body` of an endpoint, in bytes.
+    pub largest_body: u64,
     /// How many connections are open at once; more wait in the kernel's queue.
     pub max_connections: usize,
     /// How long a stopping daemon waits for what is under way.

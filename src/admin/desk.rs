@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::STORE_LIMIT;
 use super::process::figures;
-use super::status::{Certificate, Deliveries, Reload, Rules, Status, Store as StoreStatus};
+use super::status::{Certificate, Deliveries, Inflight, Reload, Rules, Status, Store as StoreStatus};
 use crate::clock::{Clock, Timestamp};
 use crate::live::Live;
 use crate::report::metrics::{self, Moment};
@@ -52,6 +53,8 @@ pub struct Desk {
     pub store_path: PathBuf,
     /// The time.
     pub clock: Clock,
+    /// Bytes that bodies in flight hold.
+    pub inflight: Arc<AtomicU64>,
     /// When the daemon started.
     pub started: Timestamp,
     /// Where it listens.
@@ -107,6 +110,10 @@ impl Desk {
             certificate: tls.map(certificate),
             deliveries,
             store,
+            inflight: Inflight {
+                bytes: self.inflight.load(Ordering::Relaxed),
+                max_bytes: rules.server.max_inflight,
+            },
             resident_bytes: figures().resident,
             last_arrivals: arrivals
                 .map(|(rule, at)| (rule.to_string(), at.to_string()))
@@ -131,6 +138,7 @@ impl Desk {
             generation: rules.generation,
             certificate_until: rules.server.tls.as_ref().and_then(Tls::until),
             certificates: acme.map(|acme| acme.issued.standing()),
+            inflight: self.inflight.load(Ordering::Relaxed),
             resident: figures.resident,
             descriptors: figures.descriptors,
             cpu: figures.cpu,

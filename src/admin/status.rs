@@ -31,6 +31,8 @@ pub struct Status {
     pub deliveries: Option<Deliveries>,
     /// The store; none: it does not answer.
     pub store: Option<Store>,
+    /// Bodies of requests in flight.
+    pub inflight: Inflight,
     /// Memory of the process.
     pub resident_bytes: u64,
     /// When each rule was last given an event, since the start.
@@ -87,6 +89,15 @@ pub struct Deliveries {
     pub dead: u64,
     /// For how long the first in the queue has been due.
     pub overdue: f64,
+}
+
+/// Bodies of requests in flight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inflight {
+    /// How many bytes they hold.
+    pub bytes: u64,
+    /// The bound on that: `server.max_inflight`.
+    pub max_bytes: u64,
 }
 
 /// The store.

@@ -185,7 +185,12 @@ fn text(status: &Status) -> String {
             store.refusals
         ));
     }
-    lines.push(format!("memory: {}", size(status.resident_bytes)));
+    lines.push(format!(
+        "memory: {}; bodies in flight: {} of {}",
+        size(status.resident_bytes),
+        size(status.inflight.bytes),
+        size(status.inflight.max_bytes)
+    ));
     for (rule, at) in &status.last_arrivals {
         lines.push(format!("last arrival for {rule}: {at}"));
     }

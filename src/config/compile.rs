@@ -12,6 +12,7 @@ use crate::diagnostic::{Finding, Findings};
 use crate::rules::RuleSet;
 use crate::secret::Keyring;
 use crate::template::Templates;
+use crate::url_path;
 use crate::yaml::{Document, Node};
 
 /// Compiles a document. What comes out is of use only if `findings` holds no errors.
@@ -27,7 +28,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     if let Some(finding) = root.missing("rules") {
         findings.push(finding.hint("a rules file without rules says so: `rules: []`"));
     }
-    let (server, max_body) = settings::server(root.given("server"), keyring, findings);
+    let (mut server, max_body) = settings::server(root.given("server"), keyring, findings);
     let store = settings::store(root.given("store"), keyring, findings);
     let deliveries = settings::deliveries(root.given("deliveries"), findings);
     let admin = admin::compile(root.given("admin"), keyring.folder(), findings);
@@ -51,11 +52,25 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
             findings.push(finding.hint("set `server.tls.client_ca` to the authority that signs them"));
         }
     }
+    let largest = endpoints.iter().max_by_key(|draft| draft.max_body().0);
+    if let Some(draft) = largest {
+        server.largest_body = draft.max_body().0;
+    }
+    if let Some(draft) = largest.filter(|_| server.largest_body > server.max_inflight) {
+        let message = format!(
+            "`{}` takes bodies of up to {}, and all bodies together have {}: the largest are never taken",
+            draft.path,
+            bytesize::ByteSize(server.largest_body),
+            bytesize::ByteSize(server.max_inflight)
+        );
+        let finding = Finding::error(draft.origin.clone(), "max-inflight", message);
+        findings.push(finding.hint("raise `server.max_inflight`, or lower `max_body`"));
+    }
     let mut routes = matchit::Router::new();
     let mut names = HashMap::new();
     for (index, Draft { origin, .. }) in endpoints.iter().enumerate() {
         let path = &endpoints.get(index)?.path;
-        if let Err(error) = routes.insert(path.to_string(), index) {
+        if let Err(error) = routes.insert(url_path::normalized(path).into_owned(), index) {
             let message = format!("the endpoint `{path}` cannot be told apart from another: {error}");
             findings.push(Finding::error(origin.clone(), "endpoint", message));
         }

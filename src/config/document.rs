@@ -43,6 +43,7 @@ pub struct ServerShape {
     pub trusted_proxies: Option<IgnoredAny>,
     pub proxy_protocol: Option<IgnoredAny>,
     pub max_body: Option<Size>,
+    pub max_inflight: Option<Size>,
     pub request_timeout: Option<Period>,
     pub max_connections: Option<u32>,
     pub stop_grace: Option<Period>,

@@ -209,6 +209,11 @@ impl<'d> Draft<'d> {
         self.verifications.iter().any(|known| known.scheme() == scheme)
     }
 
+    /// The largest body that it takes.
+    pub fn max_body(&self) -> Size {
+        self.max_body
+    }
+
     /// The verification at `index`.
     pub fn verification_at(&self, index: usize) -> Option<&Verification> {
         self.verifications.get(index)

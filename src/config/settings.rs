@@ -14,6 +14,8 @@ use crate::yaml::Node;
 
 /// `server.max_body`, in bytes.
 pub const DEFAULT_MAX_BODY: Size = Size(1 << 20);
+/// `server.max_inflight`, in bytes.
+const DEFAULT_MAX_INFLIGHT: Size = Size(128 << 20);
 /// `server.request_timeout`.
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// `server.max_connections`.
@@ -79,12 +81,17 @@ pub fn server(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings
             .map(|node| Peers::compile(node, findings))
             .unwrap_or_default(),
         request_timeout: period(shape.request_timeout, DEFAULT_REQUEST_TIMEOUT),
+        max_inflight: shape.max_inflight.unwrap_or(DEFAULT_MAX_INFLIGHT).0,
+        largest_body: shape.max_body.unwrap_or(DEFAULT_MAX_BODY).0,
         max_connections: shape.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS) as usize,
         stop_grace: period(shape.stop_grace, DEFAULT_STOP_GRACE),
         tls,
     };
     at(node, "max_body", |place| {
         not_nothing(shape.max_body, place, findings);
+    });
+    at(node, "max_inflight", |place| {
+        not_nothing(shape.max_inflight, place, findings);
     });
     (server, shape.max_body.unwrap_or(DEFAULT_MAX_BODY))
 }

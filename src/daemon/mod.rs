@@ -155,11 +155,13 @@ async fn serve(
         clock: steady,
         usage: Arc::clone(&usage),
     });
+    let bodies = Arc::new(listen::BodyBudget::default());
     let door = Arc::new(Door {
         live: Arc::clone(&live),
         intake,
         room: listen::Places::for_requests(places),
         heads: Arc::new(listen::Heads::of_all(places)),
+        bodies: Arc::clone(&bodies),
         limiter: listen::Limiter::new(tokio::time::Instant::now()),
         complaints: listen::Complaints::default(),
         clock: clock.clone(),
@@ -192,6 +194,7 @@ async fn serve(
         store: Arc::clone(&shared),
         store_path,
         clock: clock.clone(),
+        inflight: bodies.in_use(),
         started,
         listening: addresses.clone(),
         stopping: stopping.accepting.clone(),

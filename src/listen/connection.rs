@@ -22,6 +22,9 @@ use crate::report;
 
 /// How large a request's head may be, in bytes; a larger one is answered 431.
 pub const MAX_HEAD: usize = 64 << 10;
+/// Maximum size of a connection's read buffer, in bytes: the largest head and the beginning of a body. A body beyond that is
+/// counted by the budget for bodies.
+const MAX_BUFFER: usize = MAX_HEAD + (8 << 10);
 /// How long a peer that was let in before the daemon began to stop, and has said nothing yet, may take to begin.
 pub const FIRST_WORD: Duration = Duration::from_secs(1);
 /// What stands for the path of a request whose head was not understood.
@@ -46,6 +49,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)
         .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_BUFFER)
         // Who has said all he had to say may have gone: his event is taken all the same, for he may never come again.
         .half_close(true)
         .serve_connection(stream, service);

@@ -5,6 +5,8 @@
 
 mod accept;
 mod bind;
+mod body;
+mod body_budget;
 mod complaints;
 mod connection;
 mod forwarded;
@@ -21,6 +23,7 @@ mod secure;
 
 pub use accept::serve;
 pub use bind::{Bound, bind};
+pub use body_budget::BodyBudget;
 pub use complaints::Complaints;
 pub use handed::Handed;
 pub use heads::Heads;

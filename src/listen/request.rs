@@ -1,33 +1,35 @@
 //! From a request on the wire to what was received: route, method, size and time before anything else.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::body::{self, Fault, Memory};
+use super::body_budget::{BodyBudget, Bounds, Denied, Reservation};
 use super::complaints::Complaints;
 use super::connection::FIRST_WORD;
 use super::forwarded;
 use super::heads::Heads;
 use super::limit::Limiter;
-use super::places::{Place, Places, Taken, Working};
+use super::places::{Holder, Place, Places, Taken, Working};
 use super::presented::Presented;
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::pipeline::{Answer, Intake};
 use crate::report;
 use crate::rules::{Endpoint, RuleSet};
+use crate::url_path;
 use crate::verify::{EventId, Received};
 
 /// How much of a body that nobody wants is taken off the wire before it is answered, in bytes, and for how long.
@@ -59,8 +61,8 @@ pub struct Rest {
 
 /// What a request of HTTP/2 has while it is worked on, beside its connection's place.
 type Room = (Working, Taken);
-/// What a request has while it is worked on.
-type AtWork = (Working, Option<Room>);
+/// What a request has while it is worked on, and the memory of its body, which may be needed longer.
+type AtWork = ((Working, Option<Room>), Arc<Reservation>);
 /// What is answered where a body was not read, and why it was not.
 type Unread = (Answer, String);
 
@@ -82,6 +84,8 @@ pub struct Door {
     pub room: Places,
     /// What the heads of all requests of HTTP/2 may take.
     pub heads: Arc<Heads>,
+    /// Memory for the bodies of all requests.
+    pub bodies: Arc<BodyBudget>,
     /// No connection is accepted any more, and none kept beyond its request: the daemon is stopping.
     pub closing: CancellationToken,
     /// Nothing new is taken: the grace of stopping is over.
@@ -126,7 +130,9 @@ impl Door {
         let (head, mut body) = request.into_parts();
         let waits = head.headers.contains_key(header::EXPECT);
         let (mut answer, rest) = match self.receive(&rules, head, &mut body, peer).await {
-            Ok((endpoint, received, _working)) => (self.intake.accept(endpoint, received).await, None),
+            Ok((endpoint, received, (_working, memory))) => {
+                (self.intake.accept(endpoint, received, memory).await, None)
+            }
             Err(answer) => (answer, Some(Rest { body, waits })),
         };
         if disowned {
@@ -192,17 +198,23 @@ impl Door {
             report::too_often(&received.path, client, answer.status.as_u16(), left_out);
             return Err(answer);
         }
+        let memory = Memory {
+            budget: &self.bodies,
+            bounds: Bounds::new(rules.server.max_inflight, rules.server.largest_body),
+            client: body_client(client, peer.address, &peer.place),
+        };
         let read = if many {
-            self.read_in_turn(body, endpoint.max_body, &peer.place).await
+            self.read_in_turn(body, endpoint.max_body, &peer.place, memory)
+                .await
         } else {
-            let read = self.read(body, endpoint.max_body).await;
+            let read = self.read(body, endpoint.max_body, memory).await;
             read.map(|body| (body, None))
         };
         // Nobody would hear the answer where its connection makes room just now: then it is not taken.
         let begun = match read {
-            Ok((body, room)) => {
+            Ok(((body, memory), room)) => {
                 let working = peer.place.work().ok_or_else(made_room);
-                working.map(|working| (body, (working, room)))
+                working.map(|working| (body, ((working, room), Arc::new(memory))))
             }
             Err(unread) => Err(unread),
         };
@@ -223,7 +235,8 @@ impl Door {
         body: &mut Incoming,
         limit: u64,
         connection: &Place,
-    ) -> Result<(Bytes, Option<Room>), Unread> {
+        memory: Memory<'_>,
+    ) -> Result<((Bytes, Reservation), Option<Room>), Unread> {
         let taking = self.room.take(Some(connection.holder()));
         let taken = tokio::time::timeout(self.request_timeout, taking).await;
         let Ok((taken, crowded)) = taken else {
@@ -237,7 +250,7 @@ impl Door {
         }
         let body = tokio::select! {
             biased;
-            read = self.read(body, limit) => read?,
+            read = self.read(body, limit, memory) => read?,
             () = taken.place.wanted() => return Err(made_room()),
         };
         let working = taken.place.work().ok_or_else(made_room)?;
@@ -251,7 +264,12 @@ impl Door {
         mut head: Parts,
         client: Option<IpAddr>,
     ) -> Result<(&'r Endpoint, Received), Box<Answer>> {
-        let malformed = host(&mut head).err();
+        let padded = head.version == Version::HTTP_2 && body::has_padded_value(&head.headers);
+        let malformed = if padded {
+            Some("a header's value begins or ends with a blank")
+        } else {
+            host(&mut head).err()
+        };
         let path = head.uri.path();
         let turn_away = |answer: Answer, why: &str| {
             report::turned_away(path, client, answer.status.as_u16(), why);
@@ -260,6 +278,13 @@ impl Door {
         if let Some(why) = malformed {
             let answer = Answer::new(StatusCode::BAD_REQUEST, "bad request", None);
             return Err(turn_away(closing(answer), why));
+        }
+        if has_other_transfer_coding(&head.headers) {
+            let answer = Answer::new(StatusCode::NOT_IMPLEMENTED, "not implemented", None);
+            return Err(turn_away(
+                closing(answer),
+                "a transfer coding other than `chunked`",
+            ));
         }
         // Before that, what comes on a connection that was accepted is taken: some senders come once and never again.
         if self.over.is_cancelled() {
@@ -272,8 +297,9 @@ impl Door {
             // Asked of the server rather than of an endpoint (RFC 9110 §9.3.7): it is there.
             return Err(Box::new(Answer::options(Method::OPTIONS.as_str())));
         }
+        let normalized = url_path::normalized(path);
         let found = rules
-            .endpoint(path)
+            .endpoint(&normalized)
             .and_then(|(endpoint, parameters)| Some((endpoint, decoded(&parameters)?)));
         let Some((endpoint, parameters)) = found else {
             let answer = Answer::new(StatusCode::NOT_FOUND, "not found", None);
@@ -304,7 +330,12 @@ impl Door {
     }
 
     /// Reads a body of at most `limit` bytes. The error is what is answered, and why.
-    async fn read(&self, body: &mut Incoming, limit: u64) -> Result<Bytes, Unread> {
+    async fn read(
+        &self,
+        body: &mut Incoming,
+        limit: u64,
+        memory: Memory<'_>,
+    ) -> Result<(Bytes, Reservation), Unread> {
         let refused = |status, word| Answer::new(status, word, None);
         let too_large = || {
             (
@@ -315,21 +346,42 @@ impl Door {
         if body.size_hint().lower() > limit {
             return Err(too_large());
         }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let reading = gather(Limited::new(body, limit));
+        let reading = body::gather(body, limit, memory);
         match tokio::time::timeout(self.request_timeout, reading).await {
-            Ok(Ok(body)) => Ok(body),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-            Ok(Err(error)) => {
-                let why = format!("the body could not be read: {error}");
-                Err((refused(StatusCode::BAD_REQUEST, "incomplete"), why))
-            }
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(Fault::TooLarge)) => Err(too_large()),
+            Ok(Err(Fault::Broken(why))) => Err((refused(StatusCode::BAD_REQUEST, "incomplete"), why)),
+            Ok(Err(Fault::Denied(Denied::Evicted))) => Err((
+                Answer::unavailable(),
+                "`max_inflight` reached: its partial body was evicted".to_owned(),
+            )),
+            Ok(Err(Fault::Denied(Denied::Full))) => Err((
+                Answer::unavailable(),
+                "`max_inflight` reached: no memory for its body".to_owned(),
+            )),
             Err(_) => {
                 let answer = refused(StatusCode::REQUEST_TIMEOUT, "too slow");
                 Err((answer, "too slow".to_owned()))
             }
         }
     }
+}
+
+/// The client to which the memory of a body is counted: the one that a trusted proxy names, else the one that the connection
+/// is counted to.
+fn body_client(client: Option<IpAddr>, peer: Option<IpAddr>, connection: &Place) -> Holder {
+    match client {
+        Some(told) if client != peer => Holder::of(told),
+        _ => connection.holder(),
+    }
+}
+
+/// Whether the body's framing needs a transfer coding other than `chunked` to be undone. Such a body would be taken as it was
+/// coded (RFC 9112 §6.1: 501).
+fn has_other_transfer_coding(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(first) = lines.next() else { return false };
+    lines.next().is_some() || !first.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
 /// Sees to it that there is one `Host`, and that it is one. The error is what is wrong with a head that a proxy and a server
@@ -385,28 +437,6 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
         Some((name.to_owned(), value.into_owned()))
     };
     parameters.iter().map(decode).collect()
-}
-
-/// All of a body in one piece. A piece of one byte would take forty if it were kept as it came; and so would its trailers if
-/// they were kept at all.
-async fn gather(body: Limited<&mut Incoming>) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
-    let mut body = std::pin::pin!(body);
-    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
-    while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame?.into_data() else { continue };
-        if first.is_empty() && all.is_empty() {
-            // Most come in one, which is not copied.
-            first = piece;
-            continue;
-        }
-        if all.is_empty() {
-            let rest = usize::try_from(body.size_hint().lower()).unwrap_or_default();
-            all.reserve(first.len() + piece.len() + rest);
-            all.extend_from_slice(&std::mem::take(&mut first));
-        }
-        all.extend_from_slice(&piece);
-    }
-    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 /// Takes the rest of a body off the wire, within bounds; says whether that was all of it. What is closed, or of HTTP/2

@@ -8,8 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Version, header};
-use hyper::body::Incoming;
+use bytes::Bytes;
+use http::{Method, Request, Response, Version, header};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -20,6 +22,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::body_budget::Bounds;
 use super::connection::MAX_HEAD;
 use super::heads::{Head, Heads};
 use super::request::{Door, Peer, Rest};
@@ -30,9 +33,12 @@ const MAX_STREAMS: u32 = 100;
 /// What a connection's requests that are under way may take beside their bodies, in bytes: as many as there may be with heads of
 /// 6 KiB, or a dozen with the largest. Who has more of them at once is told to come again.
 const MAX_HEADS: usize = 1 << 20;
-/// How much of a request's body may come before it is asked for, in bytes, and of all of a connection together.
+/// Flow control windows of one request and of a connection, in bytes: how much of its bodies a peer may send before anything
+/// is asked for. They are counted by the budget for bodies.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
+/// The windows where the budget has no room for larger ones. RFC 9113 §6.9.2 does not let a connection have less.
+const SMALLEST_WINDOW: u32 = (64 << 10) - 1;
 /// How long answers may take to leave once nothing is under way any more.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -70,9 +76,17 @@ where
     let _ends = streams.over.clone().drop_guard();
     let (under_way, mut busy) = watch::channel(0_usize);
     let heads = Arc::new(Heads::of_one(MAX_HEADS));
+    let server = &door.live.current().server;
+    let bounds = Bounds::new(server.max_inflight, server.largest_body);
+    let window = door.bodies.window(CONNECTION_WINDOW.into(), bounds);
+    let (of_stream, of_connection) = match window {
+        Some(_) => (STREAM_WINDOW, CONNECTION_WINDOW),
+        None => (SMALLEST_WINDOW, SMALLEST_WINDOW),
+    };
     let service = service_fn(move |request: Request<Incoming>| {
         let (door, peer) = (Arc::clone(&door), peer.clone());
         let counted = Counted::new(under_way.clone());
+        let head_only = request.method() == Method::HEAD;
         // Here, and not in the task that is made of it: thousands of them may wait for their first turn.
         let request = match Head::new(&request, &heads, &door.heads) {
             Ok(head) => Ok((head, request)),
@@ -92,7 +106,10 @@ where
                 }
                 Err(refused) => refused,
             };
-            let response = door.respond(answer, rest, Version::HTTP_2).await;
+            let mut response = door.respond(answer, rest, Version::HTTP_2).await;
+            if head_only && let Ok(response) = &mut response {
+                without_body(response);
+            }
             drop(counted);
             response
         }
@@ -101,8 +118,8 @@ where
         http2::Builder::new(streams.clone())
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(of_stream)
+            .initial_connection_window_size(of_connection)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
             .serve_connection(TokioIo::new(stream), service)
     );
@@ -125,6 +142,16 @@ where
     if let Err(error) = ended {
         tracing::debug!(%error, client = client.map(tracing::field::display), "connection");
     }
+}
+
+/// Leaves the length of a response to HEAD and takes away its body, which must not be sent (RFC 9110 §9.3.2). Over HTTP/1 hyper
+/// does so itself.
+fn without_body(response: &mut Response<Full<Bytes>>) {
+    let length = response.body().size_hint().exact().unwrap_or_default();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length.into());
+    *response.body_mut() = Full::default();
 }
 
 /// Returns when nothing was under way for the limit.

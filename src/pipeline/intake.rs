@@ -1,6 +1,7 @@
 //! One request to its answer: verify → decode → match → one durable write → answer. A handshake is answered before
 //! (`greet`).
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ use crate::rules::{Concurrency, Endpoint, OnDuplicate};
 use crate::store::lane::reason;
 use crate::store::{Lane, NewDelivery, Refused, State, Store, Taken, Taking};
 use crate::verify::{Received, Refusal};
+
+/// Whatever must stay as long as the body of a request may be in memory.
+pub type Hold = Arc<dyn Any + Send + Sync>;
 
 /// Takes requests in.
 pub struct Intake {
@@ -51,8 +55,9 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Takes one request on `endpoint` to its answer.
-    pub async fn accept(&self, endpoint: &Endpoint, received: Received) -> Answer {
+    /// Takes one request on `endpoint` to its answer. `hold` is dropped when its body is needed no more: the event may be
+    /// written after the sender has gone.
+    pub async fn accept(&self, endpoint: &Endpoint, received: Received, hold: Hold) -> Answer {
         if !endpoint.greeters.is_empty()
             && let Some(answer) = self.greet(endpoint, &received).await
         {
@@ -85,7 +90,7 @@ impl Intake {
             .into_iter()
             .filter_map(|index| judged.matched(index))
             .collect();
-        self.take(endpoint, event, &matched).await
+        self.take(endpoint, event, &matched, hold).await
     }
 
     /// Refuses what comes from where the endpoint takes nothing from. Its body need not have been read.
@@ -95,7 +100,7 @@ impl Intake {
     }
 
     /// One durable write; then the answer.
-    async fn take(&self, endpoint: &Endpoint, event: Event, matched: &[Match<'_>]) -> Answer {
+    async fn take(&self, endpoint: &Endpoint, event: Event, matched: &[Match<'_>], hold: Hold) -> Answer {
         let Event { received, payload } = event;
         let id = received.id;
         // Nobody else holds it, so nothing is copied.
@@ -119,7 +124,7 @@ impl Intake {
             deliveries: matched.iter().map(|one| delivery(one, &event, now)).collect(),
             now,
         };
-        let Some(taken) = self.write_down(&kept, taking).await else {
+        let Some(taken) = self.write_down(&kept, taking, Arc::clone(&hold)).await else {
             return Answer::unavailable();
         };
         let reply = Reply {
@@ -147,10 +152,11 @@ impl Intake {
     ///
     /// In a task of its own: a sender that hangs up takes its request's task along, and would leave an event behind
     /// that nobody was woken for and no line tells of.
-    async fn write_down(&self, kept: &Arc<Received>, taking: Taking) -> Option<Vec<Taken>> {
+    async fn write_down(&self, kept: &Arc<Received>, taking: Taking, hold: Hold) -> Option<Vec<Taken>> {
         let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
         let aftermath = self.aftermath.clone();
         let written = self.writing.spawn(async move {
+            let _hold = hold;
             let rules: Vec<Arc<str>> = taking
                 .deliveries
                 .iter()

@@ -22,7 +22,7 @@ pub use aftermath::Aftermath;
 pub use answer::Answer;
 pub use dispatch::Dispatch;
 pub use fresh::Fresh;
-pub use intake::{INVALID, Intake, undecodable, unstructured, without_credentials};
+pub use intake::{Hold, INVALID, Intake, undecodable, unstructured, without_credentials};
 pub use learn::{Learning, Relearn};
 pub use running::Running;
 pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};

@@ -88,6 +88,11 @@ struct Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Shed {
+    how: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
@@ -102,6 +107,7 @@ struct Metrics {
     durations: Family<Action, Histogram, fn() -> Histogram>,
     ended: Family<Ended, Counter>,
     reloads: Family<Outcome, Counter>,
+    shed: Family<Shed, Counter>,
     /// When each rule was last given an event.
     latest: Mutex<BTreeMap<Arc<str>, Timestamp>>,
     /// The names of the rules in force.
@@ -125,6 +131,8 @@ pub struct Moment {
     pub certificate_until: Option<Timestamp>,
     /// How it stands with an authority, where one is asked.
     pub certificates: Option<Standing>,
+    /// Memory that bodies in flight hold, in bytes.
+    pub inflight: u64,
     /// Resident memory of the process, in bytes.
     pub resident: u64,
     /// Its open descriptors.
@@ -148,6 +156,7 @@ impl Metrics {
             durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
             ended: Family::default(),
             reloads: Family::default(),
+            shed: Family::default(),
             latest: Mutex::default(),
             rules: Mutex::default(),
             endpoints: Mutex::default(),
@@ -188,6 +197,15 @@ impl Metrics {
             "Reloads of the rules, by what became of them",
             metrics.reloads.clone(),
         );
+        registry.register(
+            "bodies_shed",
+            "Bodies that were not read because `max_inflight` was reached, by how",
+            metrics.shed.clone(),
+        );
+        for how in ["evicted", "refused"] {
+            // So that an increase can be seen from the first one on.
+            drop(metrics.shed.get_or_create(&Shed { how }));
+        }
         let build = Family::<Build, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
         build.get_or_create(&Build { version }).set(1);
@@ -219,6 +237,11 @@ pub(super) fn refused(endpoint: &Arc<str>, reason: &'static str) {
 /// A request was turned away before it was an arrival.
 pub(super) fn turned_away(status: u16) {
     METRICS.turned_away.get_or_create(&Status { status }).inc();
+}
+
+/// A body was `evicted`, or `refused`, because the memory for all bodies was used up.
+pub fn body_shed(how: &'static str) {
+    METRICS.shed.get_or_create(&Shed { how }).inc();
 }
 
 /// A rule was given an event.
@@ -352,6 +375,11 @@ fn now(moment: &Moment) -> Registry {
             seconds(*until),
         );
     }
+    gauge(
+        "inflight_bytes",
+        "Memory that bodies of requests in flight hold",
+        float(moment.inflight),
+    );
     gauge("store_events", "Events in the store", float(counts.events));
     gauge("store_nonces", "Nonces that are remembered", float(counts.nonces));
     gauge("store_refusals", "Refusals in the ring", float(counts.refused));

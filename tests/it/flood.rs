@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::scenario::{Answer, Daemon, PATIENCE, Scenario};
+use crate::scenario::{Answer, Daemon, PATIENCE, Scenario, said};
 use crate::tls::{self, Authority};
 
 /// The most memory that an idle connection may cost, in bytes: the kernel's buffers aside.
@@ -172,6 +172,92 @@ fn a_body_in_the_smallest_of_pieces_takes_what_it_has() {
     assert!(grown < 16 << 20, "{grown}");
 }
 
+/// Connections that each send all of a body but its last byte.
+fn partial_bodies(daemon: &Daemon, count: usize, size: usize, source: [u8; 4]) -> Vec<TcpStream> {
+    let head = format!("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n");
+    let bytes = [head.as_bytes(), &vec![b'x'; size - 1]].concat();
+    let connect = |_| {
+        let mut stream = connect_from(daemon, source).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        // One that is refused, and closed, while it is still sending is of no good, either.
+        stream.write_all(&bytes).ok();
+        stream
+    };
+    (0..count).map(connect).collect()
+}
+
+#[test]
+fn half_sent_bodies_together_take_no_more_than_max_inflight() {
+    let daemon = Scenario::new()
+        .rules(&rules("max_inflight: 16MiB, request_timeout: 2m"))
+        .start();
+    honest(&daemon, 5);
+    let before = memory(&daemon);
+    // Six times as much, of one client or of many; the last are also those who ask honestly.
+    for source in [[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 1]] {
+        let senders = partial_bodies(&daemon, 100, 1 << 20, source);
+        let slowest = honest(&daemon, 20);
+        eprintln!("100 half-sent bodies: slowest honest request {slowest:?}");
+        // Also one that comes in pieces, and is no larger than theirs.
+        let mut stream = daemon.connect();
+        let head = "POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        stream.write_all(&vec![b'x'; 100_000]).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        stream.write_all(&vec![b'x'; 200_000]).unwrap();
+        assert_eq!(
+            Answer::read(&mut stream).unwrap().outcome(),
+            (200, "accepted".into())
+        );
+        drop(senders);
+    }
+    let grown = most_memory(&daemon).saturating_sub(before);
+    eprintln!("300 half-sent bodies of 1 MiB: {} KiB at most", grown >> 10);
+    assert!(grown < 64 << 20, "{grown}");
+    daemon.eventually("the log says so, and not a hundred times", || {
+        let said = daemon.log().matches("evicted the partial body").count();
+        (1..100).contains(&said)
+    });
+    daemon.eventually("all of it is given back", || {
+        let rules = daemon.folder().join("rules.yaml");
+        let mut status = std::process::Command::new(env!("CARGO_BIN_EXE_hookyard"));
+        let status = status
+            .arg("status")
+            .arg("--rules")
+            .arg(rules)
+            .args(["--format", "json"])
+            .current_dir(daemon.folder());
+        let text = said(&status.output().unwrap());
+        text.contains(r#""inflight":{"bytes":0,"#)
+    });
+}
+
+#[test]
+fn who_is_evicted_is_told_to_come_again() {
+    let daemon = Scenario::new()
+        .rules(&rules("max_inflight: 2MiB, max_body: 1MiB, request_timeout: 2m"))
+        .start();
+    let mut held = partial_bodies(&daemon, 4, 1 << 20, [127, 0, 0, 2]);
+    let answers: Vec<Answer> = held
+        .iter_mut()
+        .filter_map(|stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+            Answer::read(stream).ok()
+        })
+        .collect();
+    assert!(!answers.is_empty());
+    for answer in answers {
+        assert_eq!(answer.outcome(), (503, "unavailable".into()));
+        assert!(answer.header("retry-after").is_some());
+    }
+    assert!(
+        daemon.log().contains("`max_inflight` reached"),
+        "{}",
+        daemon.log()
+    );
+}
+
 #[test]
 fn slow_senders_are_cut_off() {
     let daemon = Scenario::new().rules(&rules("request_timeout: 1s")).start();
@@ -298,7 +384,7 @@ fn half_a_handshake_by_the_thousand_keeps_nobody_out() {
 }
 
 /// The beginning of a connection of HTTP/2, and frames of any sort after it.
-fn second(daemon: &Daemon, ca: &Authority) -> tls::Stream {
+pub fn second(daemon: &Daemon, ca: &Authority) -> tls::Stream {
     let mut stream = tls::connect(daemon, tls::client(ca, rustls::ALL_VERSIONS, &["h2"])).unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
     stream.write_all(&frame(4, 0, 0, &[])).unwrap();
@@ -306,7 +392,7 @@ fn second(daemon: &Daemon, ca: &Authority) -> tls::Stream {
 }
 
 /// A frame (RFC 9113 §4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     [&head, payload].concat()
@@ -464,4 +550,52 @@ fn requests_of_http_2_that_never_come_to_their_end_keep_nobody_out() {
         (1..100).contains(&said)
     });
     drop(idlers);
+}
+
+#[test]
+fn half_sent_bodies_of_http_2_are_held_to_the_same_bound() {
+    let ca = tls::authority();
+    let server = "max_inflight: 16MiB, request_timeout: 2m";
+    let daemon = tls::scene(&tls::pair(&ca), &tls::open(server)).start();
+    honest_second(&daemon, &ca);
+    let before = memory(&daemon);
+    // Each as much as its windows let it, in all of its requests, and more as soon as they are opened again.
+    let held: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = second(&daemon, &ca);
+            for number in 0..4 {
+                let post = frame(1, 4, 2 * number + 1, b"\x83\x87\x04\x05/open\x01\x01h");
+                stream.write_all(&post).unwrap();
+                // The windows of RFC 9113, which the daemon makes no smaller before its settings have come.
+                let piece = frame(0, 0, 2 * number + 1, &[b'x'; 16_000]);
+                stream.write_all(&piece).unwrap();
+            }
+            stream
+        })
+        .collect();
+    let slowest = honest_second(&daemon, &ca);
+    let grown = most_memory(&daemon).saturating_sub(before);
+    eprintln!(
+        "160 half-sent bodies over HTTP/2: {} KiB, honest {slowest:?}",
+        grown >> 10
+    );
+    assert!(grown < 64 << 20, "{grown}");
+    drop(held);
+}
+
+#[test]
+fn a_body_that_would_never_fit_is_found_by_check() {
+    for (server, endpoints, found) in [
+        ("max_inflight: 1MiB, max_body: 2MiB", "", true),
+        ("max_inflight: 2MiB, max_body: 2MiB", "", false),
+        ("max_inflight: 2MiB", "endpoints: {/open: {max_body: 3MiB}}", true),
+        ("max_body: 129MiB", "", true),
+        ("max_inflight: 129MiB, max_body: 129MiB", "", false),
+    ] {
+        let rules = format!("{}{endpoints}\n", rules(server));
+        let checked = Scenario::new().rules(&rules).hookyard(&["check", "rules.yaml"]);
+        let text = said(&checked);
+        assert_eq!(checked.status.code(), Some(i32::from(found)), "{server}: {text}");
+        assert_eq!(text.contains("raise `server.max_inflight`"), found, "{text}");
+    }
 }

@@ -19,6 +19,7 @@ const GROUND: &[&str] = &[
     "socket",
     "template",
     "units",
+    "url_path",
     "yaml",
 ];
 

@@ -37,6 +37,7 @@ mod events;
 mod failing;
 mod flood;
 mod forwards;
+mod framing;
 mod handshakes;
 mod imports;
 mod jwt;

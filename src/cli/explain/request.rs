@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::payload::{self, Event};
 use crate::pipeline::undecodable;
 use crate::rules::{Endpoint, RuleSet};
+use crate::url_path;
 use crate::verify::{EventId, Received, Refusal};
 
 /// A request as it is described.
@@ -79,7 +80,8 @@ impl<'r> Request<'r> {
         let uri: http::Uri = target
             .parse()
             .map_err(|error| format!("`{target}` is not a path: {error}"))?;
-        let (endpoint, parameters) = rules.endpoint(uri.path()).ok_or_else(|| unknown(""))?;
+        let path = url_path::normalized(uri.path());
+        let (endpoint, parameters) = rules.endpoint(&path).ok_or_else(|| unknown(""))?;
         let method = method_of(&method)?;
         let mut readable = true;
         let mut decode = |value: &str| {

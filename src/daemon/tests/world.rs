@@ -108,7 +108,7 @@ impl World {
             body: Bytes::from(format!("{{\"group\": {group}}}")),
         };
         let event = received.id;
-        let answer = self.life.intake.accept(endpoint, received).await;
+        let answer = self.life.intake.accept(endpoint, received, Arc::new(())).await;
         assert_eq!(answer.status, StatusCode::OK);
         self.sent.push(Sent { rule, group, event });
         self.rest().await;
