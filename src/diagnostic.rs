@@ -118,6 +118,8 @@ pub enum Severity {
     Error,
     /// The file loads; the operator should know.
     Warning,
+    /// The file loads and means what it says; this is what that entails.
+    Note,
 }
 
 /// One thing that is wrong, or doubtful, in one place of the rules file.
@@ -155,6 +157,14 @@ impl Finding {
         }
     }
 
+    /// Something that follows from what is written, and need not be changed.
+    pub fn note(origin: Origin, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Note,
+            ..Self::error(origin, code, message)
+        }
+    }
+
     /// An error without a place: the file is absent or unreadable.
     pub fn unplaced(code: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -178,6 +188,7 @@ impl Finding {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         let title = level.primary_title(self.message.as_str());
         let shown = self.origin.as_ref().map(Origin::shown);
@@ -299,6 +310,12 @@ impl Findings {
             .iter()
             .filter(|finding| finding.severity == Severity::Error);
         kept.count() + self.left_out
+    }
+
+    /// How many are of this severity, of those that are kept.
+    pub fn count(&self, severity: Severity) -> usize {
+        let found = self.list.iter().filter(|finding| finding.severity == severity);
+        found.count()
     }
 
     /// In the order of their places in the file.

@@ -25,7 +25,7 @@ use crate::pem::Validity;
 use crate::socket::Access;
 use crate::store::{Debounce, Overlap, Room, Settings};
 use crate::template::Template;
-use crate::verify::{Greeting, Refusal, Verification};
+use crate::verify::{Greeting, Recognition, Refusal, Verification};
 
 /// Everything that one rules file says.
 #[derive(Debug)]
@@ -104,6 +104,8 @@ pub struct Endpoint {
     pub respond: Respond,
     /// The distinct verifications of its rules, each computed once per request.
     pub verifications: Vec<Verification>,
+    /// How the events of each of these are recognised again.
+    pub recognitions: Vec<Recognition>,
     /// Its rules in the order of the file.
     pub rules: Vec<Rule>,
     /// The conditions of its rules, indexed.

@@ -60,6 +60,14 @@ impl Append {
         (self.lines.path(), self.lines.rotate())
     }
 
+    /// The template of its line, if it is not the event record.
+    pub(super) fn template(&self) -> Option<&Template> {
+        match &self.line {
+            Line::Json => None,
+            Line::Template(template) => Some(template),
+        }
+    }
+
     /// Reads `append` with its fields.
     pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
         let before = findings.errors();

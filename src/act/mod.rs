@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::settings::Kind;
 use crate::diagnostic::Findings;
 use crate::secret::Keyring;
-use crate::template::{RenderError, Templates};
+use crate::template::{RenderError, Template, Templates};
 use crate::yaml::Node;
 
 pub use append::Append;
@@ -83,6 +83,15 @@ impl Action {
             Self::Run(run) => run.name(),
             Self::Forward(_) => "forward",
             Self::Append(_) => "append",
+        }
+    }
+
+    /// Its templates.
+    pub fn templates(&self) -> Vec<&Template> {
+        match self {
+            Self::Run(run) => run.templates(),
+            Self::Forward(forward) => forward.templates(),
+            Self::Append(append) => append.template().into_iter().collect(),
         }
     }
 

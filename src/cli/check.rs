@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Format, NO, YES, coloured, complain, rules_path, say, secrets};
 use crate::config;
-use crate::diagnostic::{Finding, Findings, counted};
+use crate::diagnostic::{Finding, Findings, Severity, counted};
 use crate::verify;
 
 /// The arguments of `hookyard check`.
@@ -80,12 +80,21 @@ fn text(path: &Path, findings: &Findings, summary: Option<(usize, usize)>) -> St
     let path = path.display();
     text + &match summary {
         Some((endpoints, rules)) => format!(
-            "{path} loads: {}, {}, {}",
+            "{path} loads: {}, {}, {}{}",
             counted(endpoints, "endpoint"),
             counted(rules, "rule"),
-            counted(findings.iter().count(), "warning")
+            counted(findings.count(Severity::Warning), "warning"),
+            notes(findings.count(Severity::Note))
         ),
         None => format!("{path} does not load: {}", counted(findings.errors(), "error")),
+    }
+}
+
+/// How many notes there are, if there are any.
+fn notes(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "note")),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::agreement::Agreements;
 use super::document::RulesFile;
 use super::endpoint::{Draft, Drafts};
-use super::{admin, rule, settings};
+use super::{admin, replays, rule, settings};
 use crate::act::Workshop;
 use crate::diagnostic::{Finding, Findings};
 use crate::rules::RuleSet;
@@ -44,6 +44,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     rules(root.given("rules"), &mut drafts, findings);
 
     let endpoints = drafts.finish();
+    replays::look_at(&endpoints, findings);
     let tls = root.given("server").and_then(|server| server.given("tls"));
     if tls.is_none_or(|tls| tls.get("client_ca").is_none()) {
         for draft in endpoints.iter().filter(|draft| draft.verifies_by("client_cert")) {

@@ -8,16 +8,18 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_yaml::Value;
 
 use super::document::{EndpointShape, RespondShape, Wait};
-use super::limit;
+use super::replays::Written;
+use super::{limit, reads};
 use crate::act::Workshop;
 use crate::diagnostic::{Finding, Findings, Origin};
 use crate::matching::{Condition, Matcher};
 use crate::network::Networks;
+use crate::payload::Decode;
 use crate::rules::{Endpoint, Greeters, Limits, Respond, Rule};
 use crate::store::Room;
 use crate::template::Scope;
 use crate::units::Size;
-use crate::verify::{Surroundings, Verification};
+use crate::verify::{Reads, Recognition, Surroundings, Verification};
 use crate::yaml::Node;
 
 /// How long `respond: {wait: true}` waits.
@@ -57,6 +59,12 @@ pub struct Draft<'d> {
     max_body: Size,
     seen: HashMap<&'d Value, Option<usize>>,
     verifications: Vec<Verification>,
+    /// Where each of these is written.
+    origins: Vec<Origin>,
+    /// What the rules of each of these read.
+    reads: Vec<Reads>,
+    /// Whether one of the rules of each says nothing of duplicates.
+    silent: Vec<bool>,
     rules: Vec<Rule>,
     conditions: Vec<Condition>,
 }
@@ -132,6 +140,9 @@ impl<'d, 'w> Drafts<'d, 'w> {
             max_body: self.max_body,
             seen: HashMap::new(),
             verifications: Vec::new(),
+            origins: Vec::new(),
+            reads: Vec::new(),
+            silent: Vec::new(),
             rules: Vec::new(),
             conditions: Vec::new(),
         }
@@ -198,6 +209,9 @@ impl<'d> Draft<'d> {
         let compiled = Verification::compile(node, &surroundings, findings);
         let index = compiled.map(|verification| {
             self.verifications.push(verification);
+            self.origins.push(node.origin());
+            self.reads.push(Reads::default());
+            self.silent.push(false);
             self.verifications.len() - 1
         });
         self.seen.insert(node.value(), index);
@@ -238,8 +252,35 @@ impl<'d> Draft<'d> {
         names
     }
 
-    /// Adds a rule with its conditions.
-    pub fn add(&mut self, rule: Rule, condition: Condition) {
+    /// Its verifications as they are written.
+    pub fn written(&self) -> impl Iterator<Item = Written<'_>> {
+        let all = self.verifications.iter().zip(&self.origins).zip(&self.reads);
+        all.map(|((verification, origin), reads)| Written {
+            verification,
+            origin,
+            reads,
+        })
+    }
+
+    /// The rules of the verification at `index`.
+    pub fn rules_of(&self, index: usize) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(move |rule| rule.verification == index)
+    }
+
+    /// Whether a rule of the verification at `index` says nothing of duplicates.
+    pub fn is_silent_on_duplicates(&self, index: usize) -> bool {
+        self.silent.get(index).copied().unwrap_or(false)
+    }
+
+    /// Adds a rule with its conditions; `silent` if it says nothing of duplicates.
+    pub fn add(&mut self, rule: Rule, condition: Condition, silent: bool) {
+        if let Some(known) = self.silent.get_mut(rule.verification) {
+            *known |= silent;
+        }
+        let reads = reads::of(&rule, &condition, &self.respond);
+        if let Some(known) = self.reads.get_mut(rule.verification) {
+            known.extend(reads);
+        }
         self.rules.push(rule);
         self.conditions.push(condition);
     }
@@ -274,7 +315,19 @@ impl<'d> Draft<'d> {
         for condition in &mut conditions {
             condition.quieten(secret);
         }
+        let recognitions = self.verifications.iter().zip(self.reads);
+        // By another type, boundary or charset the same signed bytes say something else.
+        let decoding: &[HeaderName] = match self.shape.decode.unwrap_or_default() {
+            Decode::Json => &[header::CONTENT_ENCODING],
+            _ => &[header::CONTENT_TYPE, header::CONTENT_ENCODING],
+        };
+        let recognitions = recognitions.map(|(verification, reads)| {
+            let decoding = if reads.payload { decoding } else { &[] };
+            Recognition::new(verification, reads, decoding)
+        });
+        let recognitions = recognitions.collect();
         Endpoint {
+            recognitions,
             path: self.path,
             methods: self.methods,
             allow: self.allow,
@@ -403,6 +456,7 @@ fn header_line(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Str
         header::TRANSFER_ENCODING,
         header::CONNECTION,
         header::UPGRADE,
+        HeaderName::from_static("x-hookyard-status"),
     ];
     if framing.contains(&parsed) {
         return Err(format!("`{name}` is set by the server"));
@@ -429,11 +483,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_sets_no_framing_header() {
+    fn an_answer_sets_no_header_of_the_servers_own() {
         assert!(header_line("X-Note", "thanks").is_ok());
         for (name, value) in [
             ("Content-Length", "3"),
             ("transfer-encoding", "chunked"),
+            ("X-Hookyard-Status", "fine"),
             ("a b", "x"),
             ("x", "a\nb"),
         ] {

@@ -111,7 +111,8 @@ pub fn compile<'d>(
         respond: rule_respond,
     };
     agreements.look_at(&rule, node, findings);
-    draft.add(rule, condition);
+    let silent = shape.on_duplicate.or(draft.shape.on_duplicate).is_none();
+    draft.add(rule, condition, silent);
 }
 
 /// No verification covers a rule.

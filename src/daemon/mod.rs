@@ -84,9 +84,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let journal = config::variable("JOURNAL_STREAM").is_some();
     // Dropped last: it flushes the logs.
     let _log = report::start(&rules.log, journal).map_err(StartError::Other)?;
-    for warning in &warnings {
-        warn!(code = warning.code, "{}", warning.line());
-    }
+    watch::log_findings(&warnings);
     let served = runtime.block_on(serve(path, rules, handed, signals));
     runtime.shutdown_timeout(LEFTOVERS_LIMIT);
     served.map_err(|message| {

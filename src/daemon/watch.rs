@@ -15,7 +15,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::supervise::Supervised;
 use crate::acme::Renewing;
@@ -163,9 +163,7 @@ fn report(outcome: &Reload) {
             warnings,
             restart,
         } => {
-            for warning in warnings {
-                warn!(code = warning.code, "{}", warning.line());
-            }
+            log_findings(warnings);
             for key in restart {
                 warn!(key, "changed, and takes effect at the next restart only");
             }
@@ -173,12 +171,7 @@ fn report(outcome: &Reload) {
             info!(generation, %sha256, endpoints = rules.endpoints.len(), rules = rules.names.len(), "reloaded");
         }
         Reload::Kept(findings) => {
-            for finding in findings {
-                match finding.severity {
-                    Severity::Error => error!(code = finding.code, "{}", finding.line()),
-                    Severity::Warning => warn!(code = finding.code, "{}", finding.line()),
-                }
-            }
+            log_findings(findings);
             let count = findings.errors();
             error!(
                 findings = count,
@@ -289,4 +282,14 @@ fn folders(file: &Path) -> Vec<PathBuf> {
 fn inode(folder: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(folder).ok().map(|metadata| metadata.ino())
+}
+/// One line for each finding. Notes are for `check`: they need no attention at each start.
+pub fn log_findings(findings: &Findings) {
+    for finding in findings {
+        match finding.severity {
+            Severity::Error => error!(code = finding.code, "{}", finding.line()),
+            Severity::Warning => warn!(code = finding.code, "{}", finding.line()),
+            Severity::Note => debug!(code = finding.code, "{}", finding.line()),
+        }
+    }
 }

@@ -26,7 +26,7 @@ use super::places::{Holder, Place, Places, Taken, Working};
 use super::presented::Presented;
 use crate::clock::Clock;
 use crate::live::Live;
-use crate::pipeline::{Answer, Intake};
+use crate::pipeline::{Answer, Intake, STATUS};
 use crate::report;
 use crate::rules::{Endpoint, RuleSet};
 use crate::url_path;
@@ -155,6 +155,7 @@ impl Door {
         {
             answer = closing(answer);
         }
+        let outcome = answer.outcome_value();
         let mut response = Response::new(Full::new(answer.body));
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
@@ -163,6 +164,7 @@ impl Door {
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         );
+        headers.insert(STATUS, outcome);
         if version == Version::HTTP_2 {
             // A connection of many requests does not end with one (RFC 9113 §8.2.2).
             headers.remove(header::CONNECTION);

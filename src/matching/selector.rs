@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::diagnostic::{Finding, Findings, did_you_mean};
 use crate::jsonpath::JsonPath;
 use crate::payload::Event;
-use crate::verify::EventName;
+use crate::verify::{EventName, Reads};
 use crate::yaml::Node;
 
 /// All selectors, as a hint lists them.
@@ -189,6 +189,11 @@ impl Selector {
         }
     }
 
+    /// Which parts of a request it reads beside the body.
+    pub(super) fn reads(&self) -> Reads {
+        self.source.reads()
+    }
+
     /// Its values are kept out of what is shown, whatever its name.
     pub(super) fn quieten(&mut self) {
         self.quiet = true;
@@ -201,6 +206,20 @@ impl Selector {
 }
 
 impl Part {
+    /// Which parts of a request it reads beside the body.
+    fn reads(&self) -> Reads {
+        let mut reads = Reads::default();
+        match self {
+            Self::Header(name) => reads.headers.push(name.clone()),
+            Self::Query(name) => reads.query.push(name.clone()),
+            Self::Path(_) => reads.path = true,
+            Self::Method => reads.method = true,
+            Self::First(parts) => parts.iter().for_each(|part| reads.extend(part.reads())),
+            Self::One(_) | Self::Many(_) | Self::ClientIp | Self::Body => {}
+        }
+        reads
+    }
+
     /// Whether its values are always text.
     fn is_text(&self) -> bool {
         match self {

@@ -1,11 +1,14 @@
-//! What the sender is told: a status and one word.
+//! What the sender is told: a status and one word, which also stands in the header [`STATUS`].
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::verify::EventId;
+
+/// The header that says what became of a request, also where the body of the answer is the rules' own.
+pub const STATUS: HeaderName = HeaderName::from_static("x-hookyard-status");
 
 /// How long a sender is asked to stay away after a 503, in seconds.
 const RETRY_AFTER: &str = "30";
@@ -15,6 +18,8 @@ const RETRY_AFTER: &str = "30";
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
+    /// What became of the request, in one word: the value of [`STATUS`].
+    pub outcome: &'static str,
     /// Headers beside the length.
     pub headers: HeaderMap,
     /// The body.
@@ -23,7 +28,7 @@ pub struct Answer {
 
 impl Answer {
     /// `{"status": word, "id": …}`. Both are ours, so nothing needs escaping.
-    pub fn new(status: StatusCode, word: &str, id: Option<EventId>) -> Self {
+    pub fn new(status: StatusCode, word: &'static str, id: Option<EventId>) -> Self {
         let body = match id {
             Some(id) => format!("{{\"status\":\"{word}\",\"id\":\"{id}\"}}\n"),
             None => format!("{{\"status\":\"{word}\"}}\n"),
@@ -32,9 +37,25 @@ impl Answer {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Self {
             status,
+            outcome: outcome(word),
             headers,
             body: body.into(),
         }
+    }
+
+    /// The answer to a handshake.
+    pub fn handshake(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self {
+            status,
+            outcome: "handshake",
+            headers,
+            body,
+        }
+    }
+
+    /// The value of [`STATUS`].
+    pub fn outcome_value(&self) -> HeaderValue {
+        HeaderValue::from_static(self.outcome)
     }
 
     /// Not trusted. It looks the same whatever the reason; `challenge` asks for credentials (401).
@@ -85,6 +106,7 @@ impl Answer {
     pub fn options(allow: &str) -> Self {
         Self {
             status: StatusCode::NO_CONTENT,
+            outcome: "options",
             headers: HeaderMap::new(),
             body: Bytes::new(),
         }
@@ -97,5 +119,41 @@ impl Answer {
             self.headers.insert(header::ALLOW, value);
         }
         self
+    }
+}
+
+/// The one word for what the body of an answer says.
+fn outcome(word: &'static str) -> &'static str {
+    match word {
+        "bad request" => "bad-request",
+        "invalid payload" => "unreadable",
+        "method not allowed" => "method-not-allowed",
+        "not found" => "not-found",
+        "too large" => "too-large",
+        "too many requests" => "limited",
+        "too slow" => "too-slow",
+        word => word,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_an_answer_is_one_word_in_its_header() {
+        for (word, expected) in [
+            ("accepted", "accepted"),
+            ("duplicate", "duplicate"),
+            ("invalid payload", "unreadable"),
+            ("too many requests", "limited"),
+            ("not found", "not-found"),
+        ] {
+            let answer = Answer::new(StatusCode::OK, word, None);
+            assert_eq!(answer.outcome_value(), expected, "{word}");
+        }
+        assert_eq!(Answer::unavailable().outcome, "unavailable");
+        assert_eq!(Answer::refused(None).outcome, "refused");
+        assert_eq!(Answer::options("POST").outcome, "options");
     }
 }

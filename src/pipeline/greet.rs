@@ -49,10 +49,6 @@ impl Intake {
             }
         }
         report::arrival(&Arrival::greeted(received, greeting.handshake, news));
-        Answer {
-            status: greeting.status,
-            headers: greeting.headers,
-            body: greeting.body,
-        }
+        Answer::handshake(greeting.status, greeting.headers, greeting.body)
     }
 }

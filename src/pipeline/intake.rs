@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::aftermath::Aftermath;
 use super::answer::Answer;
 use super::fresh::Fresh;
-use super::judged::{Judged, Match};
+use super::judged::{Judged, Match, Recognised};
 use super::learn::Learning;
 use super::reply::{Reply, outcome};
 use super::usage::Usage;
@@ -24,8 +24,8 @@ use crate::payload::{self, Event, Kind, Undecodable};
 use crate::report::{self, Arrival, metrics};
 use crate::rules::{Concurrency, Endpoint, OnDuplicate};
 use crate::store::lane::reason;
-use crate::store::{Lane, NewDelivery, Refused, State, Store, Taken, Taking};
-use crate::verify::{Received, Refusal};
+use crate::store::{Lane, NewDelivery, Refused, Sighting, State, Store, Taken, Taking};
+use crate::verify::{Received, Recognition, Refusal, Verification};
 
 /// Whatever must stay as long as the body of a request may be in memory.
 pub type Hold = Arc<dyn Any + Send + Sync>;
@@ -84,13 +84,27 @@ impl Intake {
         let trusted = |index: usize| judged.trusts(index);
         let matched = endpoint.matcher.matching(&event, &trusted);
         if matched.is_empty() {
-            return Self::ignore(endpoint, &event, &judged);
+            return self.ignore(endpoint, &event, &judged);
         }
+        let recognised = judged.recognised(&event.received);
         let matched: Vec<Match<'_>> = matched
             .into_iter()
             .filter_map(|index| judged.matched(index))
             .collect();
-        self.take(endpoint, event, &matched, hold).await
+        for (index, recognised) in recognised.iter().enumerate() {
+            // What is written with the event is that of the rules that take it.
+            if !matched.iter().any(|one| one.rule.verification == index) {
+                self.sight(recognised);
+            }
+        }
+        self.take(endpoint, event, &matched, &recognised, hold).await
+    }
+
+    /// Remembers a genuine request for its endpoint that no rule of its verification takes.
+    fn sight(&self, recognised: &Recognised) {
+        if let Some(sighting) = &recognised.sighting {
+            self.store.sight(Sighting::clone(sighting));
+        }
     }
 
     /// Refuses what comes from where the endpoint takes nothing from. Its body need not have been read.
@@ -100,7 +114,14 @@ impl Intake {
     }
 
     /// One durable write; then the answer.
-    async fn take(&self, endpoint: &Endpoint, event: Event, matched: &[Match<'_>], hold: Hold) -> Answer {
+    async fn take(
+        &self,
+        endpoint: &Endpoint,
+        event: Event,
+        matched: &[Match<'_>],
+        recognised: &[Recognised],
+        hold: Hold,
+    ) -> Answer {
         let Event { received, payload } = event;
         let id = received.id;
         // Nobody else holds it, so nothing is copied.
@@ -121,7 +142,10 @@ impl Intake {
         let taking = Taking {
             received: Arc::clone(&kept),
             decode: endpoint.decode.name().to_owned(),
-            deliveries: matched.iter().map(|one| delivery(one, &event, now)).collect(),
+            deliveries: matched
+                .iter()
+                .map(|one| delivery(one, recognised, &event, now))
+                .collect(),
             now,
         };
         let Some(taken) = self.write_down(&kept, taking, Arc::clone(&hold)).await else {
@@ -181,10 +205,14 @@ impl Intake {
                 match taken {
                     Taken::InPlaceOf(_, displaced) => aftermath.of(displaced),
                     Taken::Skipped(_) => report::superseded(kept.id, rule, reason::SKIPPED),
-                    Taken::New(_) | Taken::Duplicate { .. } => {}
+                    Taken::New(_) | Taken::Duplicate { .. } | Taken::Altered { .. } => {}
                 }
             }
             wake.notify_one();
+            if let Some(arrival) = altered(&kept, &rules, &taken, &*store) {
+                report::arrival(&arrival);
+                return Some(taken);
+            }
             let named = |new: bool| {
                 let pairs = rules.iter().zip(&taken);
                 pairs
@@ -225,26 +253,46 @@ impl Intake {
                 }
             }
         }
+        let word = if taken.iter().any(|taken| matches!(taken, Taken::Altered { .. })) {
+            "altered"
+        } else {
+            "duplicate"
+        };
+        // Of a sender that signs the same each time the second event is lost, and the answer does not tell it.
+        let known = matched.iter().zip(taken);
+        let mut alone = known
+            .filter(|(one, taken)| matches!(taken, Taken::Duplicate { .. }) && one.proof.is_content_alone());
+        if let Some((one, _)) = alone.next() {
+            let verification = endpoint.verifications.get(one.rule.verification);
+            let scheme = verification.map_or("", Verification::scheme);
+            report::repeated(&reply.event.received, &one.rule.name, scheme);
+        }
         // The id of the event that was taken, for it is the one that can be looked up.
         let first = taken.iter().find_map(|taken| match taken {
-            Taken::Duplicate { of } => Some(*of),
+            Taken::Duplicate { of } | Taken::Altered { of, .. } => Some(*of),
             _ => None,
         });
         if matched
             .iter()
             .any(|one| one.rule.on_duplicate == OnDuplicate::Reject)
         {
-            return Answer::new(StatusCode::CONFLICT, "duplicate", first);
+            return Answer::new(StatusCode::CONFLICT, word, first);
         }
-        let mut answer = Answer::new(reply.respond.status, "duplicate", first);
+        let mut answer = Answer::new(reply.respond.status, word, first);
         reply.shape(&mut answer, &[]);
         answer
     }
 
     /// Verified, and no rule wants it.
-    fn ignore(endpoint: &Endpoint, event: &Event, judged: &Judged<'_>) -> Answer {
+    fn ignore(&self, endpoint: &Endpoint, event: &Event, judged: &Judged<'_>) -> Answer {
         if let Some(why) = unstructured(endpoint, event, &|index| judged.trusts(index)) {
+            // Not remembered: its sender has to send the same content again, with another header.
             return unread(endpoint, &event.received, INVALID, &why);
+        }
+        if endpoint.recognitions.iter().any(Recognition::reads_headers) {
+            for recognised in judged.recognised(&event.received) {
+                self.sight(&recognised);
+            }
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let considered = |index: usize| judged.trusts(index);
@@ -309,9 +357,42 @@ fn names(received: &Received) -> String {
     names.join(", ")
 }
 
+/// What is said of a request that was altered, if nothing of it was taken; and it is listed among what was refused.
+fn altered<'r>(
+    received: &'r Received,
+    rules: &[Arc<str>],
+    taken: &[Taken],
+    store: &dyn Store,
+) -> Option<Arrival<'r>> {
+    if taken.iter().any(Taken::is_new) {
+        return None;
+    }
+    let (of, header) = taken.iter().find_map(|taken| match taken {
+        Taken::Altered { of, header } => Some((*of, header)),
+        _ => None,
+    })?;
+    store.refuse(Refused {
+        at: received.at,
+        endpoint: Arc::clone(&received.endpoint),
+        client: received.client,
+        reason: format!("altered: {}", report::altered(of, header)),
+        headers: names(received),
+    });
+    Some(Arrival::altered(
+        received,
+        rules.iter().map(|rule| &**rule),
+        of,
+        header,
+    ))
+}
+
 /// One event owed to one rule, due now.
-fn delivery(one: &Match<'_>, event: &Event, now: Timestamp) -> NewDelivery {
+fn delivery(one: &Match<'_>, recognised: &[Recognised], event: &Event, now: Timestamp) -> NewDelivery {
     let at = event.received.at;
+    // What is only observed has proved nothing.
+    let recognised = recognised
+        .get(one.rule.verification)
+        .filter(|_| one.unverified.is_none());
     NewDelivery {
         lane: one
             .rule
@@ -319,7 +400,10 @@ fn delivery(one: &Match<'_>, event: &Event, now: Timestamp) -> NewDelivery {
             .as_ref()
             .map(|concurrency| lane(one, concurrency, event)),
         rule: Arc::clone(&one.rule.name),
-        nonces: one.proof.nonces.clone(),
+        nonces: recognised
+            .map(|recognised| recognised.keys.clone())
+            .unwrap_or_default(),
+        sighting: recognised.and_then(|recognised| recognised.sighting.clone()),
         remember_until: at.plus(one.proof.memory(one.rule.replay_window)),
         run_duplicates: one.rule.on_duplicate == OnDuplicate::Run,
         debounce: one.rule.debounce,

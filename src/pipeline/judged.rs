@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::usage::Usage;
 use crate::clock::Timestamp;
 use crate::rules::{Endpoint, Rule};
-use crate::verify::{Proof, Received, Refusal};
+use crate::store::{Headers, Sighting};
+use crate::verify::{Nonce, Proof, Received, Refusal};
 
 /// What a request proves that was refused, and is taken all the same.
 static NOTHING: Proof = Proof {
@@ -25,6 +27,15 @@ pub(super) struct Match<'e> {
     pub(super) proof: &'e Proof,
     /// Why it was refused, where the rule takes it all the same (`mode: observe`).
     pub(super) unverified: Option<Cow<'e, Refusal>>,
+}
+
+/// By what a genuine request is recognised again.
+#[derive(Default)]
+pub(super) struct Recognised {
+    /// What rules remember it by.
+    pub(super) keys: Vec<Nonce>,
+    /// What the endpoint remembers of it.
+    pub(super) sighting: Option<Arc<Sighting>>,
 }
 
 /// What each verification of an endpoint says of a request, and what follows for each rule.
@@ -66,6 +77,40 @@ impl<'e> Judged<'e> {
     /// Whether a verification of the endpoint holds.
     pub(super) fn is_genuine(&self) -> bool {
         self.proofs.iter().any(Result::is_ok)
+    }
+
+    /// By what the request is recognised again, for each verification by which a rule trusts it.
+    pub(super) fn recognised(&self, received: &Received) -> Vec<Recognised> {
+        let proofs = self.proofs.iter().zip(&self.endpoint.recognitions).enumerate();
+        let recognised = proofs.map(|(index, (proof, recognition))| {
+            let (Ok(proof), Some(memory)) = (proof, self.memory(index)) else {
+                return Recognised::default();
+            };
+            let keys = recognition.keys(proof, received);
+            let remembered = recognition.reads_headers() && !keys.is_empty();
+            let sighting = remembered.then(|| {
+                Arc::new(Sighting {
+                    endpoint: Arc::clone(&received.endpoint),
+                    event: received.id,
+                    at: received.at,
+                    // Whatever the place: with another one a stranger could choose the headers anew.
+                    keys: proof.nonces.clone(),
+                    headers: Headers::new(&recognition.headers(received)),
+                    remember_until: received.at.plus(memory),
+                })
+            });
+            Recognised { keys, sighting }
+        });
+        recognised.collect()
+    }
+
+    /// How long what the verification at `index` has proved is remembered for the endpoint: as long as by any rule that
+    /// trusts it. `None` if none does.
+    fn memory(&self, index: usize) -> Option<Duration> {
+        let rules = self.endpoint.rules.iter();
+        let rules = rules.filter(|rule| rule.enabled && rule.verification == index);
+        let trusting = rules.filter_map(|rule| Some(self.judge(rule)?.ok()?.memory(rule.replay_window)));
+        trusting.max()
     }
 
     /// The body as JSON, if a verification had to read it.

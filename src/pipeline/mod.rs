@@ -19,7 +19,7 @@ mod usage;
 mod waiting;
 
 pub use aftermath::Aftermath;
-pub use answer::Answer;
+pub use answer::{Answer, STATUS};
 pub use dispatch::Dispatch;
 pub use fresh::Fresh;
 pub use intake::{Hold, INVALID, Intake, undecodable, unstructured, without_credentials};

@@ -59,7 +59,7 @@ pub(super) struct Reply<'r> {
 impl Reply<'_> {
     /// The endpoint's own way of saying yes. A body that cannot be rendered gives way to the plain answer: the event is
     /// taken, and the sender must not be told otherwise.
-    pub(super) fn success(&self, word: &str, ended: &[Ended]) -> Answer {
+    pub(super) fn success(&self, word: &'static str, ended: &[Ended]) -> Answer {
         let mut answer = Answer::new(self.respond.status, word, Some(self.event.received.id));
         self.shape(&mut answer, ended);
         answer

@@ -5,6 +5,7 @@
 
 mod log;
 pub mod metrics;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 pub use log::{LogGuard, start};
+use throttle::Throttle;
 
 use crate::clock::Timestamp;
 use crate::store::{DeliveryId, Settlement};
@@ -48,6 +50,21 @@ impl<'a> Arrival<'a> {
             rules: rules.join(", "),
             why,
             ..Self::new(received, outcome)
+        }
+    }
+
+    /// Its signed content came before, with another value of a header that rules read and the signature does not cover.
+    pub fn altered<'n>(
+        received: &'a Received,
+        rules: impl Iterator<Item = &'n str>,
+        of: EventId,
+        header: &str,
+    ) -> Self {
+        let rules: Vec<&str> = rules.collect();
+        Self {
+            rules: rules.join(", "),
+            why: altered(of, header),
+            ..Self::new(received, "altered")
         }
     }
 
@@ -131,6 +148,35 @@ impl<'a> Arrival<'a> {
     }
 }
 
+/// What was altered, in words.
+pub fn altered(of: EventId, header: &str) -> String {
+    format!(
+        "the same signed content came as {of}, with another `{header}`, which its signature does not cover: nothing runs"
+    )
+}
+
+/// Warnings of altered requests.
+static ALTERED: Throttle = Throttle::new();
+/// Warnings of duplicates that are known by their content alone.
+static REPEATED: Throttle = Throttle::new();
+
+/// A duplicate that is known by its signed content alone. If its sender signs the same content each time, a new event has
+/// just been dropped.
+pub fn repeated(received: &Received, rule: &str, scheme: &str) {
+    if let Some(left_out) = REPEATED.allow(received.at) {
+        let endpoint = &*received.endpoint;
+        warn!(
+            event = %received.id,
+            endpoint,
+            rule,
+            scheme,
+            left_out,
+            "a duplicate is recognised by its signed content alone: if the sender signs the same content for each event, set \
+             `on_duplicate: run`, or let it sign a `timestamp` or an `id`"
+        );
+    }
+}
+
 /// One line for an arrival.
 pub fn arrival(arrival: &Arrival<'_>) {
     let received = arrival.received;
@@ -143,7 +189,19 @@ pub fn arrival(arrival: &Arrival<'_>) {
         &*received.endpoint,
         arrival.outcome,
     );
+    // Whoever has one genuine request can cause as many of these as it likes; the line itself is never left out.
+    let quiet = outcome == "altered" && ALTERED.allow(received.at).is_none();
     match outcome {
+        _ if quiet => info!(
+            event,
+            endpoint,
+            client,
+            outcome,
+            rules,
+            why,
+            bytes = received.body.len(),
+            "arrival"
+        ),
         _ if unverified.is_some() => warn!(
             event,
             endpoint,
@@ -174,6 +232,7 @@ pub fn arrival(arrival: &Arrival<'_>) {
             endpoint,
             client,
             outcome,
+            rules,
             why,
             bytes = received.body.len(),
             "arrival"

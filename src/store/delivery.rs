@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::id::id_at;
-use crate::store::{Debounce, Lane};
+use crate::store::{Debounce, Lane, Sighting};
 use crate::verify::{EventId, Nonce, Received};
 
 /// The id of a delivery: a version 7 UUID, made by the store.
@@ -62,6 +62,8 @@ pub struct NewDelivery {
     pub remember_until: Timestamp,
     /// Whether it is taken even if a nonce of it is remembered.
     pub run_duplicates: bool,
+    /// What its endpoint remembers of the request; none: nothing.
+    pub sighting: Option<Arc<Sighting>>,
     /// When its first action is due.
     pub due: Timestamp,
     /// Why it is owed although the event was not verified for its rule; none: it was.
@@ -99,12 +101,19 @@ pub enum Taken {
         /// The event that it came with the first time.
         of: EventId,
     },
+    /// Its content came before, with another value of a header that no signature covers.
+    Altered {
+        /// The arrival that it came with the first time.
+        of: EventId,
+        /// The header.
+        header: Arc<str>,
+    },
 }
 
 impl Taken {
-    /// Whether it was not taken before.
+    /// Whether it was written down.
     pub fn is_new(&self) -> bool {
-        !matches!(self, Self::Duplicate { .. })
+        !matches!(self, Self::Duplicate { .. } | Self::Altered { .. })
     }
 
     /// It was written down, and `displaced` has given way to it, if anything has.

@@ -14,6 +14,12 @@
 //! event that is compared with it; a remembered nonce is never shortened and keeps the event that it came with. A
 //! delivery that runs duplicates is always new. An event all of whose deliveries are duplicates leaves no trace.
 //!
+//! **Altered.** A delivery with a [`Sighting`] is not taken if a key of it is remembered for its endpoint with another value of
+//! a header that the sighting has, too; also where it runs duplicates. The sightings of new deliveries are remembered in the
+//! write of their event. [`sight`](Store::sight) remembers one without an event, soon: for what is taken afterwards it
+//! counts at once, and a crash may lose it. The first sighting of a content counts; a later one adds headers at most. They
+//! are kept like nonces, and at most [`SIGHTINGS_KEPT`] of them.
+//!
 //! **Order.** Due deliveries of a rule are leased by due time, those of one due time in the order in which they were taken.
 //! Rules take turns, as [`Room`] says. The deliveries of one event were taken in the order of [`Taking::deliveries`].
 //!
@@ -54,6 +60,7 @@ pub mod memory;
 mod model;
 mod once;
 mod settings;
+mod sighting;
 pub mod sqlite;
 
 use std::future::Future;
@@ -69,6 +76,7 @@ pub use delivery::{
 pub use error::StoreError;
 pub use lane::{Debounce, Lane, Overlap};
 pub use settings::{Condition, Counts, Keep, Settings};
+pub use sighting::{Headers, SIGHTINGS_KEPT, Sighting};
 
 /// What a store answers, when it does.
 pub type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;
@@ -101,6 +109,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Remembers a refusal, soon and perhaps; it never waits and never fails.
     fn refuse(&self, refused: Refused);
+
+    /// Remembers a genuine request that no rule wants; it never waits and never fails.
+    fn sight(&self, sighting: Sighting);
 
     /// How much of everything there is.
     fn counts(&self) -> Answer<'_, Counts>;

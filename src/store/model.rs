@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::contract::{Memory, ROOM, Sqlite, Subject, after, arrival, nonce, record};
+use super::contract::{Memory, ROOM, Sqlite, Subject, after, arrival, nonce, record, sighting};
 use super::{
     Debounce, DeliveryId, Displaced, Failure, Keep, Lane, Lease, Leased, NewDelivery, Overlap, Room,
-    SecretUse, Settings, Settled, Settlement, StoreError, Superseded, Taken,
+    SecretUse, Settings, Settled, Settlement, Sighting, StoreError, Superseded, Taken,
 };
 use crate::clock::Timestamp;
 use crate::verify::EventId;
@@ -16,7 +16,9 @@ use crate::verify::EventId;
 /// Something that is done to both.
 #[derive(Clone, Debug)]
 enum Step {
-    Take(Vec<NewDelivery>),
+    Take(Vec<NewDelivery>, Option<Seen>),
+    /// What no rule wanted.
+    Sight(Seen),
     /// The id of an earlier event, again.
     TakeAgain(usize, NewDelivery),
     Lease(Room),
@@ -54,6 +56,7 @@ fn new_delivery() -> impl Strategy<Value = NewDelivery> {
                 nonces: nonces.iter().map(|text| nonce(text)).collect(),
                 remember_until: after(until),
                 run_duplicates: again && rule == 0,
+                sighting: None,
                 due: after(due),
                 unverified: (rule == 2).then(|| Arc::from("the signature does not match")),
                 lane: lane.map(|(name, limit, overlap)| Lane {
@@ -67,6 +70,24 @@ fn new_delivery() -> impl Strategy<Value = NewDelivery> {
                 }),
             },
         )
+}
+
+/// A sighting without its arrival: keys, headers and until when it is remembered.
+type Seen = (Vec<String>, String, i64);
+
+fn seen() -> impl Strategy<Value = Seen> {
+    let keys = prop::collection::vec("[a-d]", 1..3);
+    let headers = prop::sample::select(vec!["", "x=1", "x=2", "x=1 y=1", "y=2"]);
+    (keys, headers, 0_i64..200_000).prop_map(|(keys, headers, until)| (keys, headers.to_owned(), until))
+}
+
+/// The sighting of an arrival.
+fn sighting_of(received: &crate::verify::Received, (keys, headers, until): &Seen) -> Sighting {
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    Sighting {
+        remember_until: after(*until),
+        ..sighting(received, &keys, headers)
+    }
 }
 
 fn settlement() -> impl Strategy<Value = Settlement> {
@@ -95,7 +116,9 @@ fn settlement() -> impl Strategy<Value = Settlement> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => prop::collection::vec(new_delivery(), 0..4).prop_map(Step::Take),
+        6 => (prop::collection::vec(new_delivery(), 0..4), prop::option::of(seen()))
+            .prop_map(|(deliveries, seen)| Step::Take(deliveries, seen)),
+        2 => seen().prop_map(Step::Sight),
         1 => (any::<usize>(), new_delivery()).prop_map(|(event, delivery)| Step::TakeAgain(event, delivery)),
         4 => (0_usize..6, 1_usize..4).prop_map(|(slots, per_rule)| Step::Lease(Room { slots, per_rule })),
         6 => (any::<usize>(), any::<Option<u32>>(), settlement())
@@ -133,10 +156,19 @@ type Numbered = (usize, String);
 impl Pair {
     async fn step(mut self, step: Step) -> Self {
         match step {
-            Step::Take(deliveries) => {
+            Step::Take(mut deliveries, seen) => {
                 let received = arrival(self.now);
+                let sighting = seen.map(|seen| Arc::new(sighting_of(&received, &seen)));
+                for delivery in &mut deliveries {
+                    delivery.sighting.clone_from(&sighting);
+                }
                 self.events.push(received.id);
                 self.take(&received, &deliveries).await;
+            }
+            Step::Sight(seen) => {
+                let sighting = sighting_of(&arrival(self.now), &seen);
+                self.memory.store().sight(sighting.clone());
+                self.sqlite.store().sight(sighting);
             }
             Step::TakeAgain(event, delivery) => {
                 if !self.events.is_empty() {

@@ -3,19 +3,23 @@
 //! It is told what is remembered and writes nothing; the store remembers in the same write.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Taking;
+use super::sighting::Altered;
+use super::{Sighting, Taking};
 use crate::clock::Timestamp;
 use crate::verify::{EventId, Nonce};
 
 /// Whether a delivery is new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Novelty {
     /// It is to be written down.
     New,
     /// Its rule has had it with this event.
     Duplicate(EventId),
+    /// Its endpoint has seen its content with this arrival, and with another value of this header.
+    Altered(EventId, Arc<str>),
 }
 
 /// Whether a nonce remembered until `until` still counts against something that arrives at `at`. The last moment
@@ -37,19 +41,32 @@ pub(super) fn forgotten_before(now: Timestamp) -> Timestamp {
     )
 }
 
-/// Decides for each delivery of a taking. `remembered` looks a nonce up, for a rule and at a time, and says with which
-/// event it came.
+/// Decides for each delivery of a taking. `altered` says what of a sighting was another before; `remembered` looks a nonce
+/// up, for a rule and at a time, and says with which event it came.
 pub(super) fn novelty<E>(
     taking: &Taking,
+    mut altered: impl FnMut(&Sighting) -> Result<Option<Altered>, E>,
     mut remembered: impl FnMut(&str, &Nonce, Timestamp) -> Result<Option<EventId>, E>,
 ) -> Result<Vec<Novelty>, E> {
     // Two deliveries to one rule in one taking are one delivery and its duplicate.
     let mut taken_here: HashSet<(&str, &[u8])> = HashSet::new();
     let several = taking.deliveries.len() > 1;
     let mut decided = Vec::with_capacity(taking.deliveries.len());
+    // Deliveries of one verification share a sighting.
+    let mut looked_at: Option<(&Arc<Sighting>, Option<Altered>)> = None;
     for delivery in &taking.deliveries {
         let mut novelty = Novelty::New;
-        if !delivery.run_duplicates {
+        if let Some(sighting) = &delivery.sighting {
+            let found = match &looked_at {
+                Some((last, found)) if Arc::ptr_eq(last, sighting) => found.clone(),
+                _ => altered(sighting)?,
+            };
+            if let Some((of, header)) = &found {
+                novelty = Novelty::Altered(*of, Arc::clone(header));
+            }
+            looked_at = Some((sighting, found));
+        }
+        if novelty == Novelty::New && !delivery.run_duplicates {
             for nonce in &delivery.nonces {
                 if let Some(event) = remembered(&delivery.rule, nonce, taking.received.at)? {
                     novelty = Novelty::Duplicate(event);

@@ -79,6 +79,8 @@ pub struct Counts {
     pub events: u64,
     /// Nonces, expired ones among them until they are swept.
     pub nonces: u64,
+    /// Sightings, expired ones among them until they are swept.
+    pub sightings: u64,
     /// Refusals in the ring.
     pub refused: u64,
     /// Refusals dropped since the store was opened, because there was no room for them to wait.

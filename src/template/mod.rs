@@ -20,7 +20,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use crate::template::engine::{MASKED, Resolved, environment};
 
 pub use json::value as json_value;
-pub use scan::is_template;
+pub use scan::{PartRead, is_template};
 
 /// The largest text that a render may yield, in bytes.
 pub const MAX_RENDERED: usize = 1 << 20;
@@ -151,6 +151,14 @@ impl Template {
     /// The text as it stands in the rules file.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The parts of a request that it reads, with the names; for the loader, for it reads the text again.
+    pub fn parts(&self) -> Vec<PartRead> {
+        match self.compiled {
+            Some(_) => scan::scan(&self.source).parts,
+            None => Vec::new(),
+        }
     }
 
     /// The text with the values in their places.

@@ -29,7 +29,21 @@ pub struct Scan {
     pub longest: usize,
     /// The number of `{% elif %}` tags.
     pub elifs: usize,
+    /// The parts of a request, with what is read of them.
+    pub parts: Vec<PartRead>,
 }
+
+/// What a template reads of a part of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartRead {
+    /// `headers`, `query` or `path`.
+    pub part: &'static str,
+    /// The name that is read; none if it is known only when the template is rendered.
+    pub name: Option<String>,
+}
+
+/// The parts of a request in which names are looked up.
+const PARTS: [&str; 3] = ["headers", "query", "path"];
 
 /// The functions that are resolved at load.
 const RESOLVED_AT_LOAD: [&str; 2] = ["secret", "jsonpath"];
@@ -176,6 +190,17 @@ fn note(tokens: &[Token], block: bool, found: &mut Scan) {
                 let negated = usize::from(word(at + 1) == Some("not"));
                 found.tests.extend(word(at + 1 + negated).map(str::to_owned));
             }
+            Token::Word(name) if PARTS.contains(&name.as_str()) && !attribute => {
+                let read = match tokens.get(at + 2) {
+                    Some(Token::Word(read)) if sign(Some(at + 1), '.') => Some(read.clone()),
+                    Some(Token::Text(read)) if sign(Some(at + 1), '[') && sign(Some(at + 3), ']') => {
+                        Some(read.clone())
+                    }
+                    _ => None,
+                };
+                let part = PARTS.iter().find(|part| *part == name);
+                found.parts.extend(part.map(|part| PartRead { part, name: read }));
+            }
             Token::Word(name) if RESOLVED_AT_LOAD.contains(&name.as_str()) && !attribute => {
                 match tokens.get(at + 2) {
                     Some(Token::Text(argument)) if sign(Some(at + 1), '(') && sign(Some(at + 3), ')') => {
@@ -228,6 +253,28 @@ mod tests {
             found.paths,
             ["$[\"\u{263a}\"]", "$['AA\u{263a}']", r"$['\u263a']"]
         );
+    }
+
+    #[test]
+    fn parts_of_a_request_are_found_with_what_is_read_of_them() {
+        let found = scan(
+            "{{ headers.x_a }}{{ headers['X-B'] ~ query.c }}{% if path.d %}{% endif %}{{ headers[payload.e] }}\
+             {% for name in query %}{% endfor %}{{ payload.headers.f }} headers.g",
+        );
+        let found: Vec<_> = found
+            .parts
+            .iter()
+            .map(|read| (read.part, read.name.as_deref()))
+            .collect();
+        let expected = [
+            ("headers", Some("x_a")),
+            ("headers", Some("X-B")),
+            ("query", Some("c")),
+            ("path", Some("d")),
+            ("headers", None),
+            ("query", None),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

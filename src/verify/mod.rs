@@ -12,6 +12,7 @@ mod handshake;
 mod mode;
 mod proof;
 mod received;
+mod recognition;
 mod refusal;
 mod scheme;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use self::handshake::{Greeting, Lesson};
 use self::mode::{Beside, Mode};
 pub use self::proof::{Nonce, Proof, SentAt};
 pub use self::received::{EventId, Received};
+pub use self::recognition::{ReadHeader, Reads, Recognition};
 pub use self::refusal::Refusal;
 pub use self::scheme::Surroundings;
 use self::scheme::presets::{EventAt, PRESETS, Preset};
@@ -137,7 +139,7 @@ impl Verification {
     /// with it is added to `findings`; what it returns may be used only if they hold no error.
     pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
         if node.as_str() == Some("none") {
-            return Some(Self::new("none", Scheme::None(None, surroundings.max_body)));
+            return Some(Self::new("none", Scheme::None(Vec::new(), surroundings.max_body)));
         }
         let Beside { schemes, mode } = Beside::read(node, findings);
         let (name, settings) = one_scheme(node, &schemes, findings)?;
@@ -203,6 +205,30 @@ impl Verification {
     /// The scheme's own replay window: the sender's tolerance where there is a timestamp, else a day.
     pub fn default_window(&self) -> Duration {
         self.scheme.default_window().unwrap_or(DAY)
+    }
+
+    /// Whether its sender may sign the very same content for a new event: it signs what it likes, and neither a time nor an id;
+    /// or it is known to.
+    pub fn may_repeat(&self) -> bool {
+        let known = Preset::named(self.name).is_none_or(|preset| preset.repeats);
+        known && self.scheme.signs_content_alone()
+    }
+
+    /// The handshake by which strangers are told MACs under its secret, if there is one.
+    pub fn tells_strangers(&self) -> Option<&'static str> {
+        self.handshake.as_ref().and_then(Handshake::tells_strangers)
+    }
+
+    /// Whether what `other` tells strangers would be a signature here: the secret is the same, and a token that `other` signs
+    /// can be all that is signed here.
+    pub fn believes(&self, other: &Self) -> bool {
+        // Where the same handshake is answered, a body that could be such a token is refused.
+        self.tells_strangers().is_none() && self.scheme.shares_tokens_with(&other.scheme)
+    }
+
+    /// By what its events are recognised, in words, of a request that has proved this.
+    pub fn recognised_by(&self) -> String {
+        self.scheme.recognised_by()
     }
 
     /// The value of `WWW-Authenticate` for a refusal, where the scheme asks for credentials or the sender wants to see

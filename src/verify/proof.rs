@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use super::Refusal;
 use crate::clock::Timestamp;
 
-/// How long nonces are remembered at least where the timestamp is not signed, and protects nothing.
+/// Minimum memory where the timestamp does not limit how long the same event can come again: it is not signed, or the event
+/// is known by an id and its sender signs each retry anew.
 const DAY: Duration = Duration::from_hours(24);
 
 /// The longest id that is kept as it is; of a longer one the SHA-256.
@@ -50,11 +51,18 @@ impl Proof {
         }
     }
 
+    /// Whether it is known by its signed content alone, which a sender may have to send again: neither time nor id is in it.
+    pub fn is_content_alone(&self) -> bool {
+        self.timestamp.is_none() && !self.nonces.is_empty() && !self.nonces.iter().any(Nonce::is_id)
+    }
+
     /// How long the nonces are remembered, so that a replay is either stale or recognised.
     pub fn memory(&self, window: Duration) -> Duration {
         let both_directions = window.saturating_mul(2);
         match self.timestamp {
             None => window,
+            // The sender's own retries carry a new time, and come after minutes or hours.
+            Some(_) if self.nonces.iter().any(Nonce::is_id) => both_directions.max(DAY),
             Some(SentAt { signed: true, .. }) => both_directions,
             // Whoever replays it writes a new timestamp on it.
             Some(SentAt { signed: false, .. }) => both_directions.max(DAY),
@@ -62,7 +70,7 @@ impl Proof {
     }
 }
 
-/// Bytes by which an event is recognised again: at most 65, the first of which says what they are.
+/// Bytes by which an event is recognised again: at most 81, the first of which says what they are.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nonce(Vec<u8>);
 
@@ -79,6 +87,24 @@ impl Nonce {
     /// The nonce of an event that is known by its signature (a MAC of at most 64 bytes).
     pub fn signature(mac: &[u8]) -> Self {
         Self::of(b's', mac)
+    }
+
+    /// The nonce of the same event at a place that its signature does not cover: another for each place.
+    #[must_use]
+    pub fn at(&self, place: Option<&[u8]>) -> Self {
+        let mut nonce = self.clone();
+        if let Some(place) = place {
+            nonce.0.extend_from_slice(place);
+            if let Some(kind) = nonce.0.first_mut() {
+                kind.make_ascii_uppercase();
+            }
+        }
+        nonce
+    }
+
+    /// Whether it is an id of the sender's own.
+    pub fn is_id(&self) -> bool {
+        matches!(self.0.first(), Some(b'i' | b'h' | b'I' | b'H'))
     }
 
     fn of(kind: u8, bytes: &[u8]) -> Self {
@@ -98,7 +124,7 @@ impl fmt::Debug for Nonce {
     // Without the bytes: of a signature they are one that would be accepted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.0.first() {
-            Some(b's') => "signature",
+            Some(b's' | b'S') => "signature",
             _ => "id",
         };
         write!(f, "Nonce({kind})")

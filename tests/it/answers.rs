@@ -23,6 +23,16 @@ fn daemon() -> Daemon {
     Scenario::new().rules(RULES).start()
 }
 
+/// What stands on every answer, `word` being in its body.
+fn common_headers(answer: &Answer, word: &str, case: &str) {
+    let outcome = match word {
+        "invalid payload" => "unreadable",
+        word => &word.replace(' ', "-"),
+    };
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{case}");
+    assert_eq!(answer.header("x-hookyard-status"), Some(outcome), "{case}");
+}
+
 #[test]
 fn each_situation_has_its_status_and_word() {
     let daemon = daemon();
@@ -107,7 +117,7 @@ fn each_situation_has_its_status_and_word() {
         }
         let answer = sending.send();
         assert_eq!(answer.outcome(), (status, word.to_owned()), "{case}: {answer:?}");
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{case}");
+        common_headers(&answer, word, case);
     }
     assert_eq!(
         daemon.request("DELETE", "/open").send().header("allow"),
@@ -125,6 +135,53 @@ fn each_situation_has_its_status_and_word() {
             .unwrap()
             .starts_with("Basic ")
     );
+}
+
+#[test]
+fn the_status_header_says_what_became_of_a_request_whatever_the_answer_looks_like() {
+    let rules = r#"
+server: {listen: 127.0.0.1:0, request_timeout: 300ms}
+endpoints:
+  /limited: {rate_limit: 1/h}
+  /own: {respond: {body: "thanks", headers: {X-Note: own}}}
+rules:
+  - {name: limited, endpoint: /limited, verify: none, actions: [append: a.jsonl]}
+  - {name: own, endpoint: /own, verify: none, actions: [append: a.jsonl]}
+  - {name: slack, endpoint: /slack, verify: {slack: k}, actions: [append: a.jsonl]}
+  - {name: meta, endpoint: /meta, verify: {meta: {secret: k, verify_token: vt}}, actions: [append: a.jsonl]}
+"#;
+    let daemon = Scenario::new().rules(rules).start();
+    let says = |answer: Answer, status: u16, outcome: &str| {
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.header("x-hookyard-status"), Some(outcome), "{answer:?}");
+    };
+    says(daemon.post("/own").json("{}").send(), 200, "accepted");
+    says(daemon.post("/limited").json("{}").send(), 200, "accepted");
+    says(daemon.post("/limited").json("{}").send(), 429, "limited");
+    let meta = "/meta?hub.mode=subscribe&hub.verify_token=vt&hub.challenge=7";
+    says(daemon.request("GET", meta).send(), 200, "handshake");
+    says(daemon.request("OPTIONS", "/own").send(), 204, "options");
+    says(daemon.request("OPTIONS", "*").send(), 204, "options");
+    let stale = now() - 1000;
+    let signature = format!("v0={}", hmac_hex("k", format!("v0:{stale}:{{}}").as_bytes()));
+    let sending = daemon
+        .post("/slack")
+        .header("X-Slack-Request-Timestamp", &stale.to_string());
+    says(
+        sending.json("{}").header("X-Slack-Signature", &signature).send(),
+        400,
+        "stale",
+    );
+    let mut stream = daemon.connect();
+    stream
+        .write_all(b"POST /own HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n{")
+        .unwrap();
+    says(Answer::read(&mut stream).unwrap(), 408, "too-slow");
+    let mut stream = daemon.connect();
+    stream
+        .write_all(b"POST /own HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
+    says(Answer::read(&mut stream).unwrap(), 400, "bad-request");
 }
 
 #[test]

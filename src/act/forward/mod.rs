@@ -52,6 +52,15 @@ pub struct Forward {
 }
 
 impl Forward {
+    /// Its templates.
+    pub(super) fn templates(&self) -> Vec<&Template> {
+        let headers = self.headers.iter().map(|(_, template)| template);
+        std::iter::once(&self.url)
+            .chain(headers)
+            .chain(&self.body)
+            .collect()
+    }
+
     /// What would be sent where.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         let mut headers = serde_json::Map::new();

@@ -112,6 +112,12 @@ impl Exit {
 }
 
 impl Run {
+    /// Its templates.
+    pub(super) fn templates(&self) -> Vec<&Template> {
+        let environment = self.environment.iter().map(|(_, template)| template);
+        self.arguments.iter().chain(environment).collect()
+    }
+
     /// `run` or `shell`.
     pub fn name(&self) -> &'static str {
         if self.script.is_some() { "shell" } else { "run" }

@@ -15,8 +15,8 @@ use crate::act::{Action, Failure, Occasion};
 use crate::config;
 use crate::payload::Event;
 use crate::pipeline::{INVALID, unstructured, without_credentials};
-use crate::rules::{Endpoint, Rule};
-use crate::verify::{Greeting, Received};
+use crate::rules::{Endpoint, OnDuplicate, Rule};
+use crate::verify::{Greeting, Received, Verification};
 
 /// The arguments of `hookyard explain`.
 #[derive(Debug, clap::Args)]
@@ -159,6 +159,8 @@ pub(super) struct Explained {
     /// In words.
     why: String,
     explanation: Value,
+    /// When another request counts as the same event.
+    duplicate: Option<String>,
     actions: Vec<Result<Value, String>>,
     /// If they fail.
     on_failure: Vec<Result<Value, String>>,
@@ -177,6 +179,7 @@ impl Explained {
             "rule": &*self.rule,
             "matched": self.matched,
             "explanation": self.explanation,
+            "duplicate": self.duplicate,
             "actions": listed(&self.actions),
             "on_failure": listed(&self.on_failure),
         })
@@ -186,6 +189,7 @@ impl Explained {
     pub(super) fn lines(&self) -> Vec<String> {
         let word = if self.matched { "yes" } else { "no " };
         let mut lines = vec![format!("{word} {}: {}", self.rule, self.why)];
+        lines.extend(self.duplicate.iter().map(|words| format!("      {words}")));
         lines.extend(self.actions.iter().map(|action| match action {
             Ok(action) => format!("      would do {action}"),
             Err(error) => format!("      would fail: {error}"),
@@ -238,9 +242,31 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
         matched,
         why,
         explanation,
+        duplicate: matched.then(|| duplicate(endpoint, rule)),
         actions,
         on_failure,
     }
+}
+
+/// When another request counts as the same event for a rule, and what then becomes of it.
+fn duplicate(endpoint: &Endpoint, rule: &Rule) -> String {
+    let verification = endpoint.verifications.get(rule.verification);
+    let by = verification.map(Verification::recognised_by).unwrap_or_default();
+    if by.is_empty() {
+        return "the same event is not recognised if it comes again: it would run again".to_owned();
+    }
+    let then = match rule.on_duplicate {
+        OnDuplicate::Ignore => "runs nothing",
+        OnDuplicate::Reject => "is answered 409 and runs nothing",
+        OnDuplicate::Run => "runs again",
+    };
+    let hint = match verification {
+        Some(verification) if rule.on_duplicate != OnDuplicate::Run && verification.may_repeat() => {
+            "; if the sender signs the same content for each event, set `on_duplicate: run`"
+        }
+        _ => "",
+    };
+    format!("the same event, recognised by {by}, {then} if it comes again{hint}")
 }
 
 /// Stands for what is not known before something fails.

@@ -11,7 +11,7 @@ use super::operator::Operators;
 use super::selector::Selector;
 use super::term::{Group, Term};
 use crate::diagnostic::{Finding, Findings, Origin};
-use crate::verify::EventName;
+use crate::verify::{EventName, Reads};
 use crate::yaml::Node;
 
 /// How deep `all`, `any` and `not` may nest.
@@ -63,6 +63,15 @@ impl Condition {
                 selector.quieten();
             }
         }
+    }
+
+    /// Which parts of a request it reads beside the body.
+    pub fn reads(&self) -> Reads {
+        let mut reads = Reads::default();
+        for selector in &self.selectors {
+            reads.extend(selector.reads());
+        }
+        reads
     }
 
     /// Whether it looks into the payload, so that a payload without structure deserves a word.

@@ -8,9 +8,11 @@ mod keeping;
 mod lanes;
 mod leasing;
 mod settling;
+mod sighting;
 mod subject;
 mod taking;
 
+pub(super) use sighting::sighting;
 pub(super) use subject::{
     Memory, ROOM, Sqlite, Subject, after, arrival, done, nonce, owed, record, retry, taking_of,
 };
@@ -53,6 +55,14 @@ promises! {
         of_64_callers_with_one_nonce_one_is_new,
         past_its_size_no_event_is_taken_and_everything_else_goes_on,
         where_too_little_is_free_no_event_is_taken_and_everything_else_goes_on;
+    sighting:
+        the_same_content_with_another_header_is_taken_by_no_rule,
+        what_no_rule_wanted_counts_at_once_and_after_a_restart,
+        what_waits_at_a_clean_end_is_written,
+        the_first_sighting_counts_and_later_ones_add_headers,
+        any_key_of_several_is_enough_for_a_sighting,
+        sightings_are_forgotten_like_nonces,
+        an_expired_sighting_gives_way;
     leasing:
         due_deliveries_are_leased_by_due_time_then_by_arrival,
         nobody_leases_what_is_leased_or_not_due,

@@ -204,6 +204,7 @@ pub fn owed(rule: &str, nonces: &[&str]) -> NewDelivery {
         nonces: nonces.iter().map(|text| nonce(text)).collect(),
         remember_until: after(1000),
         run_duplicates: false,
+        sighting: None,
         due: after(0),
         unverified: None,
         lane: None,

@@ -8,14 +8,15 @@ use super::lanes::Turn;
 use crate::clock::Timestamp;
 use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
+use crate::store::sighting::{Headers, Seen, alteration};
 use crate::store::{
     AttemptRecord, Condition, Counts, Delivery, DeliveryId, Displaced, Failure, Lane, Lease, Leased,
-    NewDelivery, Refused, Room, SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, State, StoreError,
-    Taken, Taking,
+    NewDelivery, Refused, Room, SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, Sighting, State,
+    StoreError, Taken, Taking,
 };
-use crate::verify::{EventId, Received};
+use crate::verify::{EventId, Nonce, Received};
 
-/// The most nonces, and the most events, that one sweep forgets.
+/// The most nonces, the most sightings and the most events that one sweep forgets.
 const SWEPT_AT_ONCE: usize = 500;
 
 /// All that is remembered.
@@ -29,6 +30,8 @@ pub(super) struct Contents {
     pub deliveries: Vec<Kept>,
     /// What is remembered, for each rule.
     pub nonces: HashMap<(Arc<str>, Vec<u8>), Remembered>,
+    /// What is remembered, for each endpoint.
+    pub sightings: HashMap<(Arc<str>, Vec<u8>), (Seen, Timestamp)>,
     /// The ring, oldest first.
     pub refused: VecDeque<Refused>,
     /// When secrets last matched, by endpoint, scheme and source.
@@ -83,7 +86,8 @@ pub(super) struct Remembered {
 impl Contents {
     /// Writes an event down, or finds that it was.
     pub fn take(&mut self, taking: Taking) -> Result<Vec<Taken>, StoreError> {
-        let novelties = match once::novelty(&taking, |rule, nonce, at| {
+        let altered = |sighting: &Sighting| Ok(self.altered(sighting));
+        let novelties = match once::novelty(&taking, altered, |rule, nonce, at| {
             let known = self.nonces.get(&(Arc::from(rule), nonce.as_bytes().to_vec()));
             let known = known.filter(|known| once::is_remembered(known.until, at));
             Ok::<_, Infallible>(known.map(|known| known.event))
@@ -100,8 +104,12 @@ impl Contents {
         for (delivery, novelty) in taking.deliveries.into_iter().zip(novelties) {
             taken.push(match novelty {
                 Novelty::Duplicate(of) => Taken::Duplicate { of },
+                Novelty::Altered(of, header) => Taken::Altered { of, header },
                 Novelty::New => {
                     self.remember(&delivery, event, at);
+                    if let Some(sighting) = &delivery.sighting {
+                        self.see(sighting, true);
+                    }
                     self.owe(delivery, event, now)
                 }
             });
@@ -161,6 +169,43 @@ impl Contents {
             } else {
                 *known = Remembered { event, until };
             }
+        }
+    }
+
+    /// The arrival with which the content of `sighting` came first, and the header that was another then, if one was.
+    pub fn altered(&self, sighting: &Sighting) -> Option<(EventId, Arc<str>)> {
+        let found = alteration(sighting, |key| Ok::<_, Infallible>(self.seen(sighting, key)));
+        match found {
+            Ok(found) => found,
+            Err(never) => match never {},
+        }
+    }
+
+    fn seen(&self, sighting: &Sighting, key: &Nonce) -> Option<Seen> {
+        let known = (Arc::clone(&sighting.endpoint), key.as_bytes().to_vec());
+        let (seen, until) = self.sightings.get(&known)?;
+        once::is_remembered(*until, sighting.at).then(|| seen.clone())
+    }
+
+    /// Remembers a sighting that alters nothing; for `longer` what is known.
+    pub fn see(&mut self, sighting: &Sighting, longer: bool) {
+        for key in &sighting.keys {
+            let seen = self.seen(sighting, key);
+            let known = seen.is_some();
+            let mut now = seen.clone().unwrap_or_else(|| Seen {
+                event: sighting.event,
+                headers: Headers::default(),
+            });
+            now.headers = sighting.headers.added_to(&now.headers);
+            if !longer && seen.is_some_and(|seen| seen.headers == now.headers) {
+                continue;
+            }
+            let key = (Arc::clone(&sighting.endpoint), key.as_bytes().to_vec());
+            let before = self.sightings.get(&key).filter(|_| known);
+            let until = before.map_or(sighting.remember_until, |(_, until)| {
+                sighting.remember_until.max(*until)
+            });
+            self.sightings.insert(key, (now, until));
         }
     }
 
@@ -368,6 +413,7 @@ impl Contents {
         let mut counts = Counts {
             events: self.events.len() as u64,
             nonces: self.nonces.len() as u64,
+            sightings: self.sightings.len() as u64,
             refused: self.refused.len() as u64,
             ..Counts::default()
         };
@@ -393,6 +439,13 @@ impl Contents {
         for key in &expired {
             self.nonces.remove(key);
         }
+        let mut unseen: Vec<_> = self.sightings.iter().collect();
+        unseen.retain(|(_, (_, until))| *until < before);
+        let unseen: Vec<_> = unseen.into_iter().map(|(key, _)| key.clone()).collect();
+        let unseen: Vec<_> = unseen.into_iter().take(SWEPT_AT_ONCE).collect();
+        for key in &unseen {
+            self.sightings.remove(key);
+        }
         let events = self.events.keys().copied();
         let past: Vec<_> = events
             .filter(|event| self.is_past(*event, now))
@@ -403,7 +456,7 @@ impl Contents {
             self.deliveries.retain(|kept| kept.delivery.event != *event);
         }
         self.trim();
-        expired.len() + past.len()
+        expired.len() + unseen.len() + past.len()
     }
 
     /// Whether an event is no longer kept.

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use self::contents::Contents;
 use super::{
     ATTEMPTS_LISTED, Answer, AttemptRecord, Condition, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
-    Leased, Refused, Room, SecretUse, Settings, Settled, Store, StoreError, Taken, Taking,
+    Leased, Refused, Room, SecretUse, Settings, Settled, Sighting, Store, StoreError, Taken, Taking,
 };
 use crate::clock::Timestamp;
 use crate::verify::EventId;
@@ -103,6 +103,13 @@ impl Store for MemoryStore {
         if !contents.closed {
             contents.refused.push_back(refused.bounded());
             contents.trim();
+        }
+    }
+
+    fn sight(&self, sighting: Sighting) {
+        let mut contents = self.contents();
+        if !contents.closed && contents.altered(&sighting).is_none() {
+            contents.see(&sighting, false);
         }
     }
 

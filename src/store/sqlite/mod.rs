@@ -22,6 +22,7 @@ mod rows;
 mod schema;
 mod secrets;
 mod settling;
+mod sightings;
 mod sweeping;
 mod taking;
 mod tally;
@@ -45,13 +46,14 @@ use self::refusals::Refusals;
 use self::secrets::NoteSecrets;
 pub use self::secrets::read as read_secrets;
 use self::settling::Settle;
+use self::sightings::Sightings;
 use self::sweeping::Sweep;
 use self::taking::Take;
 pub use self::upkeep::{Soundness, Vacuumed, back_up, check, vacuum};
 use self::writer::{CALLS, Command, Writer};
 use super::{
     Answer, AttemptRecord, Condition, Counts, Delivery, DeliveryId, Leased, Refused, Room, SecretUse,
-    Settings, Settled, Store, StoreError, Taken, Taking,
+    Settings, Settled, Sighting, Store, StoreError, Taken, Taking,
 };
 use crate::clock::Timestamp;
 use crate::live::Live;
@@ -65,6 +67,7 @@ pub struct SqliteStore {
     thread: Mutex<Option<JoinHandle<()>>>,
     settings: Arc<Live<Settings>>,
     refusals: Arc<Refusals>,
+    sightings: Arc<Sightings>,
     returned: Arc<Mutex<Vec<DeliveryId>>>,
 }
 
@@ -73,6 +76,7 @@ impl SqliteStore {
     pub fn open(path: &Path, settings: Settings) -> Result<Self, StoreError> {
         let settings = Arc::new(Live::new(settings));
         let refusals = Arc::new(Refusals::default());
+        let sightings = Arc::new(Sightings::default());
         let returned = Arc::default();
         let file = file::open(path)?;
         let path = file.path.clone();
@@ -80,6 +84,7 @@ impl SqliteStore {
             file,
             Arc::clone(&settings),
             Arc::clone(&refusals),
+            Arc::clone(&sightings),
             Arc::clone(&returned),
         )
         .map_err(|error| file::meaning(&path, &error))?;
@@ -95,6 +100,7 @@ impl SqliteStore {
             thread: Mutex::new(Some(thread)),
             settings,
             refusals,
+            sightings,
             returned,
         })
     }
@@ -181,6 +187,15 @@ impl Store for SqliteStore {
         {
             // Where the queue of calls is full, the writer sees the refusal after one of them; where it is closed,
             // it is too late for it.
+            drop(calls.try_send(Command::Wake));
+        }
+    }
+
+    fn sight(&self, sighting: Sighting) {
+        if self.sightings.add(sighting)
+            && let Some(calls) = &self.calls
+        {
+            // Where the queue of calls is full, the writer sees it before the next of them.
             drop(calls.try_send(Command::Wake));
         }
     }

@@ -3,11 +3,12 @@
 use rusqlite::{Connection, params};
 
 use super::change::{Batch, Change, Failure};
+use super::sightings;
 use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::store::once;
 
-/// How many nonces one step forgets, and how many events and deliveries.
+/// How many nonces one step forgets, how many sightings, and how many events and deliveries.
 const ROWS: usize = 500;
 
 /// How many bytes of bodies one step forgets: each page of a body is visited.
@@ -41,6 +42,7 @@ impl Change for Sweep {
         let mut expired = batch.connection.prepare_cached(EXPIRED_NONCES)?;
         let nonces = expired.execute(params![before, number(ROWS)])?;
         batch.tally.nonces -= number(nonces);
+        let sightings = sightings::sweep(batch, once::forgotten_before(self.0), number(ROWS))?;
         let mut room = Room {
             rows: ROWS,
             bytes: BYTES,
@@ -52,10 +54,10 @@ impl Change for Sweep {
             events += forget_events(batch, dead, self.0.as_millis().saturating_sub(keep), &mut room)?;
         }
         trim_refused(batch)?;
-        if nonces + events == 0 {
+        if nonces + sightings + events == 0 {
             give_back(batch.connection)?;
         }
-        Ok(nonces + events)
+        Ok(nonces + sightings + events)
     }
 }
 

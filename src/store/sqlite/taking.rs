@@ -1,4 +1,4 @@
-//! Writes an event down: nonces, event and deliveries, in one transaction.
+//! Writes an event down: nonces, sightings, event and deliveries, in one transaction.
 
 use std::sync::Arc;
 
@@ -11,10 +11,11 @@ use super::lanes::{self, Turn};
 use super::queue::{Place, Waits};
 use super::rows;
 use super::settling::end;
+use super::sightings;
 use crate::clock::Timestamp;
 use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
-use crate::store::{DeliveryId, Displaced, NewDelivery, StoreError, Taken, Taking};
+use crate::store::{DeliveryId, Displaced, NewDelivery, Sighting, StoreError, Taken, Taking};
 use crate::verify::{EventId, Nonce};
 
 const NONCE_KNOWN: &str = "SELECT event FROM nonces WHERE rule = ?1 AND nonce = ?2 AND remember_until >= ?3";
@@ -113,7 +114,9 @@ impl Change for Take {
     type Said = Vec<Taken>;
 
     fn make(&self, batch: &mut Batch<'_>) -> Result<Vec<Taken>, Failure> {
-        let novelties = once::novelty(&self.taking, |rule, nonce, at| remembered(batch, rule, nonce, at))?;
+        let altered = |sighting: &Sighting| sightings::altered(batch, sighting);
+        let known = |rule: &str, nonce: &Nonce, at| remembered(batch, rule, nonce, at);
+        let novelties = once::novelty(&self.taking, altered, known)?;
         let new = novelties
             .iter()
             .filter(|novelty| **novelty == Novelty::New)
@@ -124,13 +127,28 @@ impl Change for Take {
             None => self.write_event(batch, new)?,
         };
         let mut taken = Vec::with_capacity(novelties.len());
+        // Deliveries of one verification share a sighting.
+        let mut seen: Option<&Arc<Sighting>> = None;
         let deliveries = self.taking.deliveries.iter().zip(&self.deliveries);
         for ((delivery, &id), novelty) in deliveries.zip(novelties) {
-            if let Novelty::Duplicate(of) = novelty {
-                taken.push(Taken::Duplicate { of });
-                continue;
+            match novelty {
+                Novelty::New => {}
+                Novelty::Duplicate(of) => {
+                    taken.push(Taken::Duplicate { of });
+                    continue;
+                }
+                Novelty::Altered(of, header) => {
+                    taken.push(Taken::Altered { of, header });
+                    continue;
+                }
             }
             batch.tally.nonces += self.remember(batch, delivery)?;
+            if let Some(sighting) = &delivery.sighting
+                && !seen.is_some_and(|last| Arc::ptr_eq(last, sighting))
+            {
+                batch.tally.sightings += sightings::remember(batch, sighting, true)?;
+                seen = Some(sighting);
+            }
             let at = self.taking.now;
             let mut displaced = Displaced::default();
             let (due, debounced_since) = debounce::due(batch, delivery, at, &mut displaced)?;

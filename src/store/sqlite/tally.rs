@@ -15,6 +15,8 @@ pub(super) struct Tally {
     pub events: i64,
     /// Nonces.
     pub nonces: i64,
+    /// Sightings.
+    pub sightings: i64,
     /// Refusals.
     pub refused: i64,
     /// Deliveries that wait for quiet, of those that are owed.
@@ -37,6 +39,7 @@ impl Tally {
             dead,
             events: number("SELECT count(*) FROM events")?,
             nonces: number("SELECT count(*) FROM nonces")?,
+            sightings: number("SELECT count(*) FROM sightings")?,
             refused: number("SELECT count(*) FROM refused")?,
             quiet: number(
                 "SELECT count(*) FROM deliveries WHERE state = 'waiting' AND debounced_since IS NOT NULL",
@@ -51,6 +54,7 @@ impl Tally {
         self.dead += by.dead;
         self.events += by.events;
         self.nonces += by.nonces;
+        self.sightings += by.sightings;
         self.refused += by.refused;
         self.quiet += by.quiet;
     }

@@ -74,6 +74,7 @@ pub fn check(path: &Path) -> Result<Soundness, StoreError> {
             dead: whole(tally.dead),
             events: whole(tally.events),
             nonces: whole(tally.nonces),
+            sightings: whole(tally.sightings),
             refused: whole(tally.refused),
             ..Counts::default()
         },

@@ -19,11 +19,12 @@ use super::fresh::FreshOnes;
 use super::lanes;
 use super::queue::Queue;
 use super::refusals::Refusals;
+use super::sightings::{self, Sightings};
 use super::sweeping;
 use super::tally::Tally;
 use super::write_back::{self, WriteBack};
 use crate::live::Live;
-use crate::store::{Condition, Counts, DeliveryId, Refused, Settings, StoreError};
+use crate::store::{Condition, Counts, DeliveryId, Refused, Settings, Sighting, StoreError};
 
 /// How many calls wait for the writer at most; who comes later waits to wait.
 pub(super) const CALLS: usize = 1024;
@@ -52,6 +53,20 @@ pub(super) enum Command {
     Close(Reply<()>),
 }
 
+/// What is written beside the calls of a round.
+#[derive(Default)]
+struct Aside {
+    sightings: Vec<Sighting>,
+    refusals: Vec<Refused>,
+}
+
+impl Aside {
+    /// How many kinds of them there are.
+    fn parts(&self) -> usize {
+        usize::from(!self.sightings.is_empty()) + usize::from(!self.refusals.is_empty())
+    }
+}
+
 /// What has been written since the store was opened.
 #[derive(Debug, Default)]
 struct Commits {
@@ -76,6 +91,7 @@ pub(super) struct Writer {
     failing: Option<String>,
     settings: Arc<Live<Settings>>,
     refusals: Arc<Refusals>,
+    sightings: Arc<Sightings>,
     /// Leases whose takers have gone away.
     returned: Arc<Mutex<Vec<DeliveryId>>>,
     /// Changes when another program has written to the file.
@@ -88,6 +104,7 @@ impl Writer {
         mut file: StoreFile,
         settings: Arc<Live<Settings>>,
         refusals: Arc<Refusals>,
+        sightings: Arc<Sightings>,
         returned: Arc<Mutex<Vec<DeliveryId>>>,
     ) -> rusqlite::Result<Self> {
         // Somebody may have dropped what others waited for while no daemon ran.
@@ -104,6 +121,7 @@ impl Writer {
             fresh: FreshOnes::default(),
             settings,
             refusals,
+            sightings,
             returned,
         })
     }
@@ -162,6 +180,7 @@ impl Writer {
             dead: number(self.tally.dead),
             events: number(self.tally.events),
             nonces: number(self.tally.nonces),
+            sightings: number(self.tally.sightings),
             refused: number(self.tally.refused),
             refused_dropped: self.refusals.dropped(),
         })
@@ -200,8 +219,11 @@ impl Writer {
 
     /// Writes all that waits and answers.
     pub fn write(&mut self, mut calls: Vec<Box<dyn Call>>) {
-        let mut refusals = self.refusals.take();
-        while !calls.is_empty() || !refusals.is_empty() {
+        let mut aside = Aside {
+            sightings: self.sightings.take(),
+            refusals: self.refusals.take(),
+        };
+        while !calls.is_empty() || aside.parts() > 0 {
             let mut size = 0;
             let fitting = calls.iter().take_while(|call| {
                 size += call.size();
@@ -209,13 +231,13 @@ impl Writer {
             });
             let many = fitting.count().max(1).min(calls.len());
             let rest = calls.split_off(many);
-            self.write_together(std::mem::replace(&mut calls, rest), std::mem::take(&mut refusals));
+            self.write_together(std::mem::replace(&mut calls, rest), std::mem::take(&mut aside));
         }
     }
 
     /// Writes in one transaction; if it is the fault of one of them, each in its own.
-    fn write_together(&mut self, mut calls: Vec<Box<dyn Call>>, refusals: Vec<Refused>) {
-        let error = match self.transact(&mut calls, &refusals) {
+    fn write_together(&mut self, mut calls: Vec<Box<dyn Call>>, mut aside: Aside) {
+        let error = match self.transact(&mut calls, &mut aside) {
             Ok(()) => {
                 for call in calls {
                     call.answer(Ok(()));
@@ -224,14 +246,16 @@ impl Writer {
             }
             Err(error) => error,
         };
-        if !is_own_fault(&error) || calls.len() + usize::from(!refusals.is_empty()) <= 1 {
-            self.refusals.drop_also(refusals.len());
+        if !is_own_fault(&error) || calls.len() + aside.parts() <= 1 {
+            self.refusals.drop_also(aside.refusals.len());
             let meaning = self.meaning(&error);
+            let known = self.failing.is_some() && aside.refusals.is_empty();
             if !is_own_fault(&error) {
                 self.failing = Some(format!("the last write failed: {meaning}"));
+                self.sightings.put_back(aside.sightings);
             }
-            if calls.is_empty() {
-                tracing::warn!(error = %meaning, "cannot write refusals down");
+            if calls.is_empty() && !known {
+                tracing::warn!(error = %meaning, "cannot write refusals and ignored events down");
             }
             for call in calls {
                 let own = call.meaning(&error).filter(|_| is_own_fault(&error));
@@ -239,16 +263,33 @@ impl Writer {
             }
             return;
         }
+        let Aside { sightings, refusals } = aside;
+        // First, for what is taken is compared with them.
+        if !sightings.is_empty() {
+            self.write_together(
+                Vec::new(),
+                Aside {
+                    sightings,
+                    ..Aside::default()
+                },
+            );
+        }
         for call in calls {
-            self.write_together(vec![call], Vec::new());
+            self.write_together(vec![call], Aside::default());
         }
         if !refusals.is_empty() {
-            self.write_together(Vec::new(), refusals);
+            self.write_together(
+                Vec::new(),
+                Aside {
+                    refusals,
+                    ..Aside::default()
+                },
+            );
         }
     }
 
     /// Makes the changes in one transaction, and lets memory follow when it is on disk.
-    fn transact(&mut self, calls: &mut [Box<dyn Call>], refusals: &[Refused]) -> rusqlite::Result<()> {
+    fn transact(&mut self, calls: &mut [Box<dyn Call>], aside: &mut Aside) -> rusqlite::Result<()> {
         let begun = Instant::now();
         let number = calls.len() as u64;
         let settings = *self.settings.current();
@@ -266,11 +307,16 @@ impl Writer {
             withdrawn: Vec::new(),
             ended: HashSet::new(),
         };
+        if batch.full.is_some() {
+            // Nothing is taken either that could be compared with them.
+            self.sightings.put_back(std::mem::take(&mut aside.sightings));
+        }
+        sightings::write(&mut batch, &aside.sightings)?;
         for call in calls {
             call.make(&mut batch)?;
         }
-        if !refusals.is_empty() {
-            write_refusals(&mut batch, refusals)?;
+        if !aside.refusals.is_empty() {
+            write_refusals(&mut batch, &aside.refusals)?;
         }
         let Batch {
             tally,

@@ -26,6 +26,7 @@ use self::answer::Question;
 use self::row::{Form, Is, Mark, Row};
 use self::text::query_values;
 use self::token::is_token;
+pub(super) use self::token::is_token_byte;
 use super::scheme::signature::keys::Held;
 use super::{Received, Refusal, Verification};
 use crate::secret::Secret;
@@ -147,6 +148,11 @@ impl Handshake {
             return Err(Refusal::ForgeableBody { handshake });
         }
         Ok(())
+    }
+
+    /// Its name, if strangers are told MACs under the scheme's secret.
+    pub(super) fn tells_strangers(&self) -> Option<&'static str> {
+        self.row.tells_macs_to_strangers().then_some(self.row.name)
     }
 
     /// What a refusal asks for, where the sender wants to see 401.

@@ -22,7 +22,7 @@ pub struct ClientCert {
     subjects: Vec<Subject>,
     names: Vec<Name>,
     fingerprints: Vec<[u8; 32]>,
-    id: Option<Place>,
+    ids: Vec<Place>,
     max_body: u64,
 }
 
@@ -42,6 +42,11 @@ struct Shape {
 }
 
 impl ClientCert {
+    /// Where ids stand by which events are recognised.
+    pub fn ids(&self) -> &[Place] {
+        &self.ids
+    }
+
     /// Compiles the value of `client_cert:`.
     pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
         const HINT: &str = "write `client_cert: {san: ci.example.com}`, or `subject`, or `fingerprint`";
@@ -62,12 +67,12 @@ impl ClientCert {
             );
             findings.push(finding.hint(HINT));
         }
-        let id = settings::unsigned_id(node, PLAIN_ID, findings);
+        let ids = settings::unsigned_ids(node, None, PLAIN_ID, findings);
         (findings.errors() == before).then_some(Self {
             subjects,
             names,
             fingerprints,
-            id,
+            ids,
             max_body: surroundings.max_body,
         })
     }
@@ -90,7 +95,7 @@ impl ClientCert {
                 certificate: certificate.to_string(),
             });
         }
-        proof(self.id.as_ref(), received, self.max_body, None)
+        proof(&self.ids, received, self.max_body, None)
     }
 
     fn asks_for(&self, certificate: &Certificate) -> bool {
@@ -207,7 +212,7 @@ mod tests {
                 .collect(),
             names: names.iter().map(|text| Name::parse(text).unwrap()).collect(),
             fingerprints: fingerprints.iter().map(|text| digest(text).unwrap()).collect(),
-            id: None,
+            ids: Vec::new(),
             max_body: 0,
         }
     }

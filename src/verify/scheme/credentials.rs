@@ -23,7 +23,7 @@ pub struct Basic {
     user: Secret,
     /// What the password may be.
     pub passwords: Vec<Held<Secret>>,
-    id: Option<Place>,
+    ids: Vec<Place>,
     max_body: u64,
 }
 
@@ -32,7 +32,7 @@ pub struct Basic {
 pub struct Bearer {
     /// What the token may be.
     pub secrets: Vec<Held<Secret>>,
-    id: Option<Place>,
+    ids: Vec<Place>,
     max_body: u64,
 }
 
@@ -76,6 +76,11 @@ struct BearerShape {
 }
 
 impl Basic {
+    /// Where ids stand by which events are recognised.
+    pub fn ids(&self) -> &[Place] {
+        &self.ids
+    }
+
     /// What a client without credentials is told.
     pub const CHALLENGE: &'static str = "Basic realm=\"hookyard\", charset=\"UTF-8\"";
 
@@ -90,7 +95,7 @@ impl Basic {
         }
         let shape = node.read::<BasicShape>(findings);
         let passwords = held(node, "password", surroundings, findings);
-        let id = settings::unsigned_id(node, PLAIN_ID, findings);
+        let ids = settings::unsigned_ids(node, None, PLAIN_ID, findings);
         let user = shape?.user;
         if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
             let at = node.get("user").unwrap_or(node);
@@ -100,7 +105,7 @@ impl Basic {
         (!passwords.is_empty()).then(|| Self {
             user: Secret::new(user.into_bytes()),
             passwords,
-            id,
+            ids,
             max_body: surroundings.max_body,
         })
     }
@@ -122,12 +127,12 @@ impl Basic {
         if !named {
             return Err(Refusal::BadCredentials);
         }
-        proof(self.id.as_ref(), received, self.max_body, Some(source?))
+        proof(&self.ids, received, self.max_body, Some(source?))
     }
 
     /// What the sender would add.
     pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
-        let mut signed = sign_id(self.id.as_ref(), draft)?;
+        let mut signed = sign_id(&self.ids, draft)?;
         let password = self.passwords.first().ok_or("there is no password to send")?;
         let pair = Secret::new([self.user.expose(), b":", password.key.expose()].concat());
         let credentials = format!("Basic {}", BASE64.encode(pair.expose()));
@@ -138,6 +143,11 @@ impl Basic {
 }
 
 impl Bearer {
+    /// Where ids stand by which events are recognised.
+    pub fn ids(&self) -> &[Place] {
+        &self.ids
+    }
+
     /// What a client without credentials is told.
     pub const CHALLENGE: &'static str = "Bearer realm=\"hookyard\"";
 
@@ -147,10 +157,10 @@ impl Bearer {
             node.read::<BearerShape>(findings)?;
         }
         let secrets = held(node, "secret", surroundings, findings);
-        let id = settings::unsigned_id(node, PLAIN_ID, findings);
+        let ids = settings::unsigned_ids(node, None, PLAIN_ID, findings);
         (!secrets.is_empty()).then_some(Self {
             secrets,
-            id,
+            ids,
             max_body: surroundings.max_body,
         })
     }
@@ -163,12 +173,12 @@ impl Bearer {
         let source = which(&self.secrets, token, received.at, || Refusal::BadToken {
             place: "the header `authorization`".to_owned(),
         })?;
-        proof(self.id.as_ref(), received, self.max_body, Some(source))
+        proof(&self.ids, received, self.max_body, Some(source))
     }
 
     /// What the sender would add.
     pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
-        let mut signed = sign_id(self.id.as_ref(), draft)?;
+        let mut signed = sign_id(&self.ids, draft)?;
         let secret = self.secrets.first().ok_or("there is no secret to send")?;
         let credentials = Secret::new([b"Bearer ", secret.key.expose()].concat());
         let line = sensitive(credentials.expose())?;

@@ -48,6 +48,15 @@ pub const GENERIC: [&str; 9] = [
     "none",
 ];
 
+/// Ids that nothing signs, in words; empty if there are none.
+fn ids_in_words(ids: &[Place]) -> String {
+    let words: Vec<String> = ids.iter().map(|place| place.words(0)).collect();
+    match words.as_slice() {
+        [] => String::new(),
+        words => format!("the id in {}", words.join(", else in ")),
+    }
+}
+
 /// What a scheme is compiled with.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'s> {
@@ -76,8 +85,8 @@ pub enum Scheme {
     ClientCert(ClientCert),
     /// A signature in each item of the body.
     Adyen(Adyen),
-    /// Nothing at all; perhaps with an id by which events are recognised, read from bodies of at most so many bytes.
-    None(Option<Place>, u64),
+    /// Nothing at all; perhaps with ids by which events are recognised, read from bodies of at most so many bytes.
+    None(Vec<Place>, u64),
 }
 
 /// The fields of `none`.
@@ -126,8 +135,8 @@ impl Scheme {
                 if !node.value().is_null() {
                     node.read::<NoneShape>(findings)?;
                 }
-                let id = settings::unsigned_id(node, PLAIN_ID, findings);
-                Some(Self::None(id, surroundings.max_body))
+                let ids = settings::unsigned_ids(node, None, PLAIN_ID, findings);
+                Some(Self::None(ids, surroundings.max_body))
             }
         }
     }
@@ -146,7 +155,7 @@ impl Scheme {
             Self::Jwt(jwt) => jwt.prove(received),
             Self::Adyen(adyen) => adyen.prove(received),
             Self::ClientCert(asked) => asked.prove(received),
-            Self::None(id, max_body) => token::proof(id.as_ref(), received, *max_body, None),
+            Self::None(ids, max_body) => token::proof(ids, received, *max_body, None),
         }
     }
 
@@ -160,7 +169,7 @@ impl Scheme {
             Self::Jwt(jwt) => jwt.sign(draft),
             Self::Adyen(adyen) => adyen.sign(draft),
             Self::ClientCert(_) => Err("a certificate is no part of a request".to_owned()),
-            Self::None(id, _) => token::sign_id(id.as_ref(), draft),
+            Self::None(ids, _) => token::sign_id(ids, draft),
         }
     }
 
@@ -222,6 +231,66 @@ impl Scheme {
     /// Whether what is signed is the raw body and nothing else.
     pub fn signs_body_alone(&self) -> bool {
         matches!(self, Self::Signature(signature) if signature.signs_body_alone())
+    }
+
+    /// Whether something of the request is signed. Without that whoever sees a request can send any other.
+    pub fn signs(&self) -> bool {
+        match self {
+            Self::Signature(_) | Self::Adyen(_) => true,
+            Self::Jwt(jwt) => jwt.signs_body(),
+            _ => false,
+        }
+    }
+
+    /// Whether the signature covers the URL, with path and query.
+    pub fn covers_url(&self) -> bool {
+        matches!(self, Self::Signature(signature) if signature.covers_url())
+    }
+
+    /// Whether the signature covers the method.
+    pub fn covers_method(&self) -> bool {
+        matches!(self, Self::Signature(signature) if signature.covers_method())
+    }
+
+    /// Whether the signature covers this header.
+    pub fn covers_header(&self, name: &HeaderName) -> bool {
+        matches!(self, Self::Signature(signature) if signature.covers_header(name))
+    }
+
+    /// The names in the query in which the sender says something about its signature.
+    pub fn own_queries(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.credential_query().into_iter().collect();
+        if let Self::Signature(signature) = self {
+            names.extend(signature.stamp_queries());
+        }
+        names
+    }
+
+    /// Whether it signs neither a time nor an id.
+    pub fn signs_content_alone(&self) -> bool {
+        matches!(self, Self::Signature(signature) if signature.signs_content_alone())
+    }
+
+    /// By what events are recognised, in words.
+    pub fn recognised_by(&self) -> String {
+        match self {
+            Self::Signature(signature) => signature.recognised_by(),
+            Self::Adyen(_) => "the signature of each item".to_owned(),
+            Self::Jwt(jwt) => jwt.recognised_by(),
+            Self::Token(token) => ids_in_words(token.ids()),
+            Self::Basic(basic) => ids_in_words(basic.ids()),
+            Self::Bearer(bearer) => ids_in_words(bearer.ids()),
+            Self::ClientCert(asked) => ids_in_words(asked.ids()),
+            Self::None(ids, _) => ids_in_words(ids),
+        }
+    }
+
+    /// Whether a MAC of a token under a secret of `other` would be a signature here.
+    pub fn shares_tokens_with(&self, other: &Self) -> bool {
+        let (Self::Signature(own), Self::Signature(other)) = (self, other) else {
+            return false;
+        };
+        own.content.may_be_token() && own.keys.share_a_secret_with(&other.keys)
     }
 
     /// What a client that is refused is asked for.

@@ -20,6 +20,8 @@ use crate::yaml::{Node, unknown};
 
 /// How many secrets a scheme may have: each costs every request a MAC.
 const MAX_SECRETS: usize = 16;
+/// Maximum places of an id: each is looked for in every request.
+pub const MAX_IDS: usize = 8;
 /// How many families of headers a scheme may have.
 const MAX_FAMILIES: usize = 8;
 
@@ -243,30 +245,64 @@ pub fn timestamp(scheme: Node<'_>, findings: &mut Findings) -> Said<TimestampFie
     })
 }
 
-/// What the field `id` of `scheme` says; the place is the default's if it says none.
-pub fn id(scheme: Node<'_>, findings: &mut Findings) -> Said<Option<Place>> {
-    let node = match field(scheme, "id", findings) {
-        Said::This(node) => node,
-        Said::None => return Said::None,
-        Said::Nothing => return Said::Nothing,
+/// What the field `id` of `scheme` says: one place or several, of which the first counts where a request has an id. A
+/// place is the default's if it says none.
+pub fn ids(scheme: Node<'_>, findings: &mut Findings) -> Said<Vec<Option<Place>>> {
+    let list = scheme.given("id").filter(|node| node.value().is_sequence());
+    let items = match list {
+        Some(list) => {
+            let items = list.items();
+            if items.is_empty() || items.len() > MAX_IDS {
+                let message = format!("{} ids: from 1 to {MAX_IDS} are taken", items.len());
+                findings.push(list.error("wrong-value", message));
+            }
+            if let Some(wrong) = items.iter().find(|item| !item.is_mapping()) {
+                let message = "an item of `id` says where it stands: `{header: NAME}` or `{json: $.id}`";
+                findings.push(wrong.error("wrong-value", message));
+            }
+            items
+        }
+        None => match field(scheme, "id", findings) {
+            Said::This(node) => vec![node],
+            Said::None => return Said::None,
+            Said::Nothing => return Said::Nothing,
+        },
     };
-    let Some(shape) = node.read::<IdShape>(findings) else {
+    let mut places = Vec::with_capacity(items.len());
+    for node in items.into_iter().filter(Node::is_mapping) {
+        let Some(shape) = node.read::<IdShape>(findings) else {
+            continue;
+        };
+        let given = [
+            ("header", shape.header.is_some()),
+            ("item", shape.item.is_some()),
+            ("query", shape.query.is_some()),
+            ("json", shape.json.is_some()),
+        ];
+        places.push(place(node, "id", &given, findings));
+    }
+    if places.is_empty() {
         return Said::Nothing;
-    };
-    let given = [
-        ("header", shape.header.is_some()),
-        ("item", shape.item.is_some()),
-        ("query", shape.query.is_some()),
-        ("json", shape.json.is_some()),
-    ];
-    Said::This(place(node, "id", &given, findings))
+    }
+    Said::This(places)
 }
 
-/// The id of a scheme that signs nothing; `plain` is the header if the field does not say.
-pub fn unsigned_id(scheme: Node<'_>, plain: &str, findings: &mut Findings) -> Option<Place> {
-    match id(scheme, findings) {
-        Said::Nothing | Said::None => None,
-        Said::This(place) => Some(place.unwrap_or_else(|| Place::Headers(row_names(&[plain])))),
+/// The ids of a scheme that signs nothing: those of its row, unless the field says others. `plain` is the header if the
+/// field does not say one.
+pub fn unsigned_ids(
+    scheme: Node<'_>,
+    row: Option<&PlaceRow>,
+    plain: &str,
+    findings: &mut Findings,
+) -> Vec<Place> {
+    let plain = || Place::Headers(row_names(&[plain]));
+    match ids(scheme, findings) {
+        Said::Nothing => row.and_then(row_place).into_iter().collect(),
+        Said::None => Vec::new(),
+        Said::This(places) => places
+            .into_iter()
+            .map(|place| place.unwrap_or_else(plain))
+            .collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Senders that send the secret itself: in a header, in the query, or in the body.
 //!
-//! Nothing is signed, so nothing is remembered, unless the rules file says where an id stands.
+//! Nothing is signed, so nothing is remembered, unless the sender has an id.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::Surroundings;
 use super::presets::{PLAIN_ID, TokenRow};
@@ -28,7 +29,7 @@ pub struct Token {
     place: Place,
     /// What it may be.
     pub secrets: Vec<Held<Secret>>,
-    id: Option<Place>,
+    ids: Vec<Place>,
     max_body: u64,
 }
 
@@ -84,11 +85,12 @@ pub fn compile(
         findings.push(at.error("wrong-value", "wrong type: one header is taken here"));
     }
     let secrets: Vec<Held<Secret>> = held(node, "secret", surroundings, findings);
-    let id = settings::unsigned_id(node, PLAIN_ID, findings);
+    let id = row.and_then(|row| row.id.as_ref());
+    let ids = settings::unsigned_ids(node, id, PLAIN_ID, findings);
     (!secrets.is_empty()).then_some(Token {
         place: place?,
         secrets,
-        id,
+        ids,
         max_body: surroundings.max_body,
     })
 }
@@ -110,6 +112,11 @@ fn nowhere(node: Node<'_>) -> crate::diagnostic::Finding {
 }
 
 impl Token {
+    /// Where ids stand by which events are recognised.
+    pub fn ids(&self) -> &[Place] {
+        &self.ids
+    }
+
     /// Whether the token is one of the secrets.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let token = self.token(received)?;
@@ -117,7 +124,7 @@ impl Token {
             place: self.place.words(0),
         };
         let source = which(&self.secrets, &token, received.at, wrong)?;
-        proof(self.id.as_ref(), received, self.max_body, Some(source))
+        proof(&self.ids, received, self.max_body, Some(source))
     }
 
     fn token<'r>(&self, received: &'r Received) -> Result<Cow<'r, [u8]>, Refusal> {
@@ -142,7 +149,7 @@ impl Token {
 
     /// What the sender would add.
     pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
-        let mut signed = sign_id(self.id.as_ref(), draft)?;
+        let mut signed = sign_id(&self.ids, draft)?;
         let secret = self.secrets.first().ok_or("there is no secret to send")?;
         let text = || {
             let text = std::str::from_utf8(secret.key.expose());
@@ -159,7 +166,7 @@ impl Token {
             Place::Query(name) => signed.query.push((name.clone(), text()?)),
             Place::Json(path) => {
                 let mut body = Body::new(draft);
-                body.put(path, &serde_json::Value::String(text()?))?;
+                body.put(path, &Value::String(text()?))?;
                 signed.body = body.changed();
             }
             Place::Item(_) => {}
@@ -195,43 +202,22 @@ pub fn which(
     decide(secrets.iter().zip(compared), now, wrong)
 }
 
-/// What a request proves that signs nothing: its id, if the rules file says where one stands.
+/// Proof of a request that signs nothing: the first of its ids that it has. Without one nothing is remembered: whoever has
+/// the secret can write any id, so that to demand one would protect from nothing.
 pub fn proof(
-    id: Option<&Place>,
+    ids: &[Place],
     received: &Received,
     max_body: u64,
     secret: Option<Arc<str>>,
 ) -> Result<Proof, Refusal> {
-    let headers = &received.headers;
     let mut read = None;
-    let nonces = match id {
-        Some(Place::Json(path)) => {
-            let json = read.insert(Arc::new(
-                source::json(headers, &received.body, max_body).map_err(Refusal::genuinely)?,
-            ));
-            vec![Nonce::id(&source::id_at(path, json)?)]
+    let mut nonces = Vec::new();
+    for place in ids {
+        if let Some(id) = id_at(place, received, max_body, &mut read)? {
+            nonces.push(Nonce::id(&id));
+            break;
         }
-        Some(Place::Headers(names)) => {
-            let sent = names.iter().find(|name| headers.contains_key(*name));
-            match sent.or(names.first()) {
-                Some(name) => vec![Nonce::id(source::id_in(headers, name)?)],
-                None => Vec::new(),
-            }
-        }
-        Some(place @ Place::Query(name)) => {
-            let repeated = || Refusal::MalformedId {
-                place: place.words(0),
-                fault: "stands more than once".to_owned(),
-            };
-            let found = only_query(&received.query, name, repeated)?;
-            let id = found.filter(|id| !id.is_empty());
-            let missing = || Refusal::MissingId {
-                place: place.words(0),
-            };
-            vec![Nonce::id(id.ok_or_else(missing)?.as_bytes())]
-        }
-        Some(Place::Item(_)) | None => Vec::new(),
-    };
+    }
     Ok(Proof {
         timestamp: None,
         nonces,
@@ -240,10 +226,45 @@ pub fn proof(
     })
 }
 
+/// The id at a place, if there is one; a body that had to be read for it is kept in `read`.
+fn id_at<'r>(
+    place: &Place,
+    received: &'r Received,
+    max_body: u64,
+    read: &mut Option<Arc<Value>>,
+) -> Result<Option<Cow<'r, [u8]>>, Refusal> {
+    let headers = &received.headers;
+    Ok(match place {
+        Place::Json(path) => {
+            if read.is_none() {
+                *read = source::json(headers, &received.body, max_body).ok().map(Arc::new);
+            }
+            let id = read.as_ref().and_then(|json| source::id_at(path, json).ok());
+            id.map(Cow::Owned)
+        }
+        Place::Headers(names) => match names.iter().find(|name| headers.contains_key(*name)) {
+            Some(name) => only_line(headers, name)?
+                .filter(|id| !id.is_empty())
+                .map(Cow::Borrowed),
+            None => None,
+        },
+        Place::Query(name) => {
+            let repeated = || Refusal::MalformedId {
+                place: place.words(0),
+                fault: "stands more than once".to_owned(),
+            };
+            let found = only_query(&received.query, name, repeated)?;
+            let id = found.filter(|id| !id.is_empty());
+            id.map(|id| Cow::Owned(id.into_bytes()))
+        }
+        Place::Item(_) => None,
+    })
+}
+
 /// The header or the parameter with the id that such a sender would add; one in the body is the body's owner's to write.
-pub fn sign_id(id: Option<&Place>, draft: &Draft<'_>) -> Result<Signed, String> {
+pub fn sign_id(ids: &[Place], draft: &Draft<'_>) -> Result<Signed, String> {
     let mut signed = Signed::default();
-    match id {
+    match ids.first() {
         Some(Place::Headers(names)) => {
             let value = HeaderValue::from_str(draft.id).map_err(|error| format!("the id: {error}"))?;
             let name = names.first().cloned();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
-use super::super::SqliteStore;
+use super::super::{SqliteStore, schema};
 use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, owed, taking_of};
 use crate::store::{Settings, Store, StoreError};
 
@@ -116,7 +116,9 @@ async fn a_file_that_is_something_else_is_refused() {
 async fn a_newer_version_is_refused_also_while_it_is_only_in_the_log() {
     let (_folder, path) = sound().await;
     let connection = Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", 7).unwrap();
+    let known = schema::version(schema::STEPS);
+    let found = known + 1;
+    connection.pragma_update(None, "user_version", found).unwrap();
     // A copy of what a killed process leaves: the version is in the log and not yet in the file.
     let killed = tempfile::tempdir().unwrap();
     let copy = killed.path().join("hookyard.db");
@@ -126,8 +128,8 @@ async fn a_newer_version_is_refused_also_while_it_is_only_in_the_log() {
     connection.close().unwrap();
     let newer = |path: &Path| StoreError::Newer {
         path: path.canonicalize().unwrap(),
-        found: 7,
-        known: 5,
+        found,
+        known,
     };
     assert_eq!(refused(&path), newer(&path));
     let before = (fs::read(&copy).unwrap(), fs::read(log(&copy)).unwrap());

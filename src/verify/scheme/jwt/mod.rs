@@ -48,8 +48,8 @@ pub struct Jwt {
     demands: Demands,
     /// The claim that says when it was sent.
     timestamp: Option<String>,
-    /// Where the id stands.
-    id: Option<IdPlace>,
+    /// Where ids stand; the first that a request has counts.
+    ids: Vec<IdPlace>,
     /// The largest body that is read for an id, in bytes.
     max_body: u64,
 }
@@ -169,7 +169,6 @@ impl Jwt {
         claims: &Members,
         secret: Arc<str>,
     ) -> Result<Proof, Refusal> {
-        let by_id = |place| proof(Some(place), received, self.max_body, None);
         let timestamp = match &self.timestamp {
             Some(name) => Some(SentAt {
                 at: claims::sent_at(claims, name)?,
@@ -177,22 +176,55 @@ impl Jwt {
             }),
             None => None,
         };
-        let body_signed = self.demands.body_hash.is_some();
-        let nonces = match &self.id {
-            Some(IdPlace::Claim(name)) => vec![Nonce::id(&claims::id(claims, name)?)],
-            Some(IdPlace::Request(place @ Place::Json(_))) if body_signed => by_id(place)?.nonces,
-            // What was signed and not the signature: of one token an ECDSA key can make many.
-            _ if body_signed => vec![Nonce::signature(&Sha256::digest(token.signed))],
-            // The token may be sent with many events, so that nothing but an id tells them apart.
-            Some(IdPlace::Request(place)) => by_id(place)?.nonces,
-            None => Vec::new(),
-        };
+        let body_signed = self.signs_body();
+        let mut nonces = Vec::new();
+        for id in &self.ids {
+            nonces = match id {
+                IdPlace::Claim(name) => claims::id(claims, name)
+                    .map(|id| vec![Nonce::id(&id)])
+                    .unwrap_or_default(),
+                // Where the body is signed, an id beside it is not: anybody could change it.
+                IdPlace::Request(place) if !body_signed || place.is_in_body() => {
+                    proof(std::slice::from_ref(place), received, self.max_body, None)?.nonces
+                }
+                IdPlace::Request(_) => Vec::new(),
+            };
+            if !nonces.is_empty() {
+                break;
+            }
+        }
+        // A token that is to be used once is known again also where it has no such claim.
+        let once = body_signed || self.ids.iter().any(|id| matches!(id, IdPlace::Claim(_)));
+        if nonces.is_empty() && once {
+            // The signed bytes and not the signature: of one token an ECDSA key can make many.
+            nonces.push(Nonce::signature(&Sha256::digest(token.signed)));
+        }
         Ok(Proof {
             timestamp,
             nonces,
             secret: Some(secret),
             read: None,
         })
+    }
+
+    /// Whether a claim holds the digest of the body.
+    pub fn signs_body(&self) -> bool {
+        self.demands.body_hash.is_some()
+    }
+
+    /// By what events are recognised, in words; empty if by nothing.
+    pub fn recognised_by(&self) -> String {
+        let mut by: Vec<String> = Vec::new();
+        for id in &self.ids {
+            by.push(match id {
+                IdPlace::Claim(name) => format!("the id in the claim `{name}`"),
+                IdPlace::Request(place) => format!("the id in {}", place.words(0)),
+            });
+        }
+        if self.signs_body() || self.ids.iter().any(|id| matches!(id, IdPlace::Claim(_))) {
+            by.push("the token".to_owned());
+        }
+        by.join(", else by ")
     }
 
     /// Whether it can sign: with a shared secret. Of the others we hold the public key alone.
@@ -217,8 +249,8 @@ impl Jwt {
             )
         })?;
         let token = format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature));
-        let mut added = match &self.id {
-            Some(IdPlace::Request(place)) => sign_id(Some(place), draft)?,
+        let mut added = match self.ids.first() {
+            Some(IdPlace::Request(place)) => sign_id(std::slice::from_ref(place), draft)?,
             _ => Signed::default(),
         };
         match &self.place {
@@ -247,7 +279,7 @@ impl Jwt {
         if let Some(name) = &self.demands.body_hash {
             claim(name, HEXLOWER.encode(&Sha256::digest(draft.body)).into());
         }
-        if let Some(IdPlace::Claim(name)) = &self.id {
+        if let Some(IdPlace::Claim(name)) = self.ids.first() {
             claim(name, draft.id.into());
         }
         Value::Object(claims)

@@ -116,15 +116,15 @@ pub fn compile(
         claims: reading.claims(findings),
         body_hash,
     };
-    let id = reading.id(findings);
-    reading.judge(&demands, id.as_ref(), &algorithms, findings);
+    let ids = reading.ids(findings);
+    reading.judge(&demands, &ids, &algorithms, findings);
     (!keys.is_empty() && !algorithms.is_empty()).then_some(Jwt {
         algorithms,
         keys,
         place: place?,
         demands,
         timestamp,
-        id,
+        ids,
         max_body: surroundings.max_body,
     })
 }
@@ -136,6 +136,35 @@ fn one_header(node: Node<'_>, findings: &mut Findings) -> Option<HeaderName> {
         return None;
     }
     settings::header_names(node, findings)?.into_iter().next()
+}
+
+/// Where one id stands.
+fn id(node: Node<'_>, findings: &mut Findings) -> Option<IdPlace> {
+    if !node.is_mapping() {
+        let message = "`id` says where it stands: `id: {claim: jti}`, or `none`";
+        findings.push(node.error("wrong-value", message));
+        return None;
+    }
+    let shape: IdShape = node.read(findings)?;
+    let given = [
+        shape.claim.is_some(),
+        shape.header.is_some(),
+        shape.json.is_some(),
+    ];
+    if given.iter().filter(|given| **given).count() != 1 {
+        let message = "`id` stands in one place: `claim`, `header` or `json`";
+        findings.push(node.error("ambiguous-place", message));
+        return None;
+    }
+    if let Some(claim) = shape.claim {
+        return Some(IdPlace::Claim(claim));
+    }
+    let place = match (shape.json, node.given("json"), node.given("header")) {
+        (Some(text), Some(at), _) => Place::Json(settings::path(at, &text, findings)?),
+        (_, _, Some(header)) => Place::Headers(settings::header_names(header, findings)?),
+        _ => return None,
+    };
+    Some(IdPlace::Request(place))
 }
 
 /// The settings that are being read.
@@ -221,47 +250,25 @@ impl<'d> Reading<'d> {
         claims
     }
 
-    /// Where an id stands.
-    fn id(&self, findings: &mut Findings) -> Option<IdPlace> {
-        let node = self
-            .node
-            .given("id")
-            .filter(|node| node.as_str() != Some("none"))?;
-        if !node.is_mapping() {
-            let message = "`id` says where it stands: `id: {claim: jti}`, or `none`";
-            findings.push(node.error("wrong-value", message));
-            return None;
-        }
-        let shape: IdShape = node.read(findings)?;
-        let given = [
-            shape.claim.is_some(),
-            shape.header.is_some(),
-            shape.json.is_some(),
-        ];
-        if given.iter().filter(|given| **given).count() != 1 {
-            let message = "`id` stands in one place: `claim`, `header` or `json`";
-            findings.push(node.error("ambiguous-place", message));
-            return None;
-        }
-        if let Some(claim) = shape.claim {
-            return Some(IdPlace::Claim(claim));
-        }
-        let place = match (shape.json, node.given("json"), node.given("header")) {
-            (Some(text), Some(at), _) => Place::Json(settings::path(at, &text, findings)?),
-            (_, _, Some(header)) => Place::Headers(settings::header_names(header, findings)?),
-            _ => return None,
+    /// Where ids stand.
+    fn ids(&self, findings: &mut Findings) -> Vec<IdPlace> {
+        let Some(node) = self.node.given("id") else {
+            return Vec::new();
         };
-        Some(IdPlace::Request(place))
+        if node.as_str() == Some("none") {
+            return Vec::new();
+        }
+        let items = node.one_or_many();
+        if items.is_empty() || items.len() > settings::MAX_IDS {
+            let message = format!("{} ids: from 1 to {} are taken", items.len(), settings::MAX_IDS);
+            findings.push(node.error("wrong-value", message));
+        }
+        let ids = items.into_iter().filter_map(|item| id(item, findings));
+        ids.collect()
     }
 
     /// Says what is left unprotected.
-    fn judge(
-        &self,
-        demands: &Demands,
-        id: Option<&IdPlace>,
-        algorithms: &[Algorithm],
-        findings: &mut Findings,
-    ) {
+    fn judge(&self, demands: &Demands, ids: &[IdPlace], algorithms: &[Algorithm], findings: &mut Findings) {
         if demands.body_hash.is_none() && self.node.given("body_hash").is_none() {
             let message = "the token does not cover the body: a genuine one lets any body in";
             findings.push(self.node.warning("unsigned-body", message).hint(
@@ -277,7 +284,8 @@ impl<'d> Reading<'d> {
                 "`audience: URL`, and `claims: {email: …}` where others have tokens of the same issuer",
             ));
         }
-        if demands.body_hash.is_some() && matches!(id, Some(IdPlace::Request(Place::Headers(_)))) {
+        let unsigned = |id: &IdPlace| matches!(id, IdPlace::Request(Place::Headers(_)));
+        if demands.body_hash.is_some() && ids.iter().any(unsigned) {
             let message = "the token does not cover the id: events are not recognised by it";
             findings.push(
                 self.at("id")

@@ -26,6 +26,8 @@ pub struct Preset {
     pub event: Option<EventAt>,
     /// More headers in which it sends signatures by the same secret; they are withheld like the one that is verified.
     pub siblings: &'static [&'static str],
+    /// Whether it signs the very same content for several events.
+    pub repeats: bool,
     /// Its handshake: a row of `verify/handshake/rows.rs`.
     pub handshake: Option<&'static str>,
     /// What its user should know, in one sentence or none.
@@ -123,6 +125,8 @@ pub enum PlaceRow {
 pub struct TokenRow {
     /// `header`, `query` or `json`.
     pub place: PlaceRow,
+    /// `id`.
+    pub id: Option<PlaceRow>,
 }
 
 /// The fields of `jwt`. A row's sender signs the body, and not when it was sent.

@@ -21,6 +21,7 @@ const SENDER: Preset = Preset {
     scheme: Row::Bearer,
     event: None,
     siblings: &[],
+    repeats: false,
     handshake: None,
     note: "",
 };
@@ -111,16 +112,17 @@ pub static PRESETS: &[Preset] = &[
         siblings: &["X-Hub-Signature-256"],
         ..SENDER
     },
-    // P: gitlabhq, app/services/web_hook_service.rb. The secret token.
+    // P: gitlabhq, app/services/web_hook_service.rb. The secret token. `Idempotency-Key` is the same for all tries of a delivery.
     Preset {
         name: "gitlab",
         sender: "GitLab, secret token",
         scheme: Row::Token(TokenRow {
             place: PlaceRow::Header(&["X-Gitlab-Token"]),
+            id: Some(PlaceRow::Header(&["Idempotency-Key"])),
         }),
         event: Some(Header("X-Gitlab-Event")),
         siblings: &["webhook-signature"],
-        note: "add `id: {header: Idempotency-Key}` to recognise retries; from version 19 prefer `gitlab_signing`",
+        note: "from version 19 prefer `gitlab_signing`",
         ..SENDER
     },
     // P/E: GitLab merge request 230944; docs.gitlab.com, "Signing tokens". The other headers of Standard Webhooks come on every
@@ -210,7 +212,7 @@ pub static PRESETS: &[Preset] = &[
         ..SENDER
     },
     // P: stripe-python, _webhook.py, and stripe-node, Webhooks.js. The secret is the whole `whsec_…` text. While a secret is
-    // rolled, `v1=` repeats. A retry has a new timestamp; `id: {json: $.id}` recognises it as the same event.
+    // rolled, `v1=` repeats. A retry has a new timestamp and the same `id`.
     Preset {
         name: "stripe",
         sender: "Stripe",
@@ -220,19 +222,21 @@ pub static PRESETS: &[Preset] = &[
             separator: ",",
             content: "{timestamp}.{body}",
             timestamp: Some(seconds(PlaceRow::Item("t="))),
+            id: Some(PlaceRow::Json("$.id")),
             ..PLAIN
         }),
         event: Some(Payload("$.type")),
-        note: "add `id: {json: $.id}` to recognise retries",
         ..SENDER
     },
-    // P: slack_sdk, signature/__init__.py. The event name is that of the Events API; commands and interactions have none.
+    // P: slack_sdk, signature/__init__.py. Event name and `event_id` (S) are those of the Events API; commands and interactions
+    // have none.
     Preset {
         name: "slack",
         sender: "Slack",
         scheme: Row::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Slack-Signature"]),
             timestamp: Some(seconds(PlaceRow::Header(&["X-Slack-Request-Timestamp"]))),
+            id: Some(PlaceRow::Json("$.event_id")),
             ..V0
         }),
         event: Some(Payload("$.event.type")),
@@ -300,7 +304,8 @@ pub static PRESETS: &[Preset] = &[
         note: "does not sign the rest of the body",
         ..SENDER
     },
-    // P: discord-api-docs, "Security and authorization". Discord probes with bad signatures, and wants 401.
+    // P: discord-api-docs, "Security and authorization". Discord probes with bad signatures, and wants 401. Interactions have
+    // an `id`.
     Preset {
         name: "discord",
         sender: "Discord",
@@ -308,6 +313,7 @@ pub static PRESETS: &[Preset] = &[
             signature: PlaceRow::Header(&["X-Signature-Ed25519"]),
             content: "{timestamp}{body}",
             timestamp: Some(seconds(PlaceRow::Header(&["X-Signature-Timestamp"]))),
+            id: Some(PlaceRow::Json("$.id")),
             ..PLAIN_ED25519
         }),
         event: Some(Payload("$.event.type")),
@@ -415,8 +421,10 @@ pub static PRESETS: &[Preset] = &[
         siblings: &["X-Hub-Signature"],
         note: "set `verify_token` to pass its handshake",
         handshake: Some("meta"),
+        ..SENDER
     },
-    // S: dropbox.com/developers, "Webhooks", and published examples.
+    // S: dropbox.com/developers, "Webhooks", and published examples. The body names the accounts that have changed, and nothing
+    // else.
     Preset {
         name: "dropbox",
         sender: "Dropbox",
@@ -424,6 +432,7 @@ pub static PRESETS: &[Preset] = &[
             signature: PlaceRow::Header(&["X-Dropbox-Signature"]),
             ..PLAIN
         }),
+        repeats: true,
         handshake: Some("dropbox"),
         ..SENDER
     },
@@ -446,6 +455,7 @@ pub static PRESETS: &[Preset] = &[
         sender: "Harbor",
         scheme: Row::Token(TokenRow {
             place: PlaceRow::Header(&["Authorization"]),
+            id: None,
         }),
         event: Some(Payload("$.type")),
         ..SENDER
@@ -508,6 +518,8 @@ pub static PRESETS: &[Preset] = &[
             ..PLAIN
         }),
         event: Some(Payload("$.status")),
+        // An alert that goes on is sent again as it was.
+        repeats: true,
         note: "if Grafana is given a timestamp header, add `timestamp: {header: NAME}`",
         ..SENDER
     },
@@ -531,6 +543,7 @@ pub static PRESETS: &[Preset] = &[
         ..SENDER
     },
     // P: @paddle/paddle-node-sdk, paddle-python-sdk. The secret is the whole `pdl_ntfset_…` text. They allow five seconds.
+    // All tries of a notification have one `notification_id`; one that the operator replays has another.
     Preset {
         name: "paddle",
         sender: "Paddle Billing",
@@ -540,6 +553,7 @@ pub static PRESETS: &[Preset] = &[
             separator: ";",
             content: "{timestamp}:{body}",
             timestamp: Some(seconds(PlaceRow::Item("ts="))),
+            id: Some(PlaceRow::Json("$.notification_id")),
             window: Duration::from_secs(5),
             ..PLAIN
         }),
@@ -599,8 +613,8 @@ pub static PRESETS: &[Preset] = &[
         sender: "Telegram bots",
         scheme: Row::Token(TokenRow {
             place: PlaceRow::Header(&["X-Telegram-Bot-Api-Secret-Token"]),
+            id: Some(PlaceRow::Json("$.update_id")),
         }),
-        note: "add `id: {json: $.update_id}` to recognise retries",
         ..SENDER
     },
     // S: hookdeck, which links the official page.
@@ -717,12 +731,14 @@ pub static PRESETS: &[Preset] = &[
         }),
         ..SENDER
     },
-    // P: @notionhq/client, webhooks.js. The secret is the `verification_token` of its first POST.
+    // P: @notionhq/client, webhooks.js. The secret is the `verification_token` of its first POST. A retry has another
+    // `attempt_number` in its body, and the same `id`.
     Preset {
         name: "notion",
         sender: "Notion",
         scheme: Row::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Notion-Signature"]),
+            id: Some(PlaceRow::Json("$.id")),
             ..SHA256_HEX
         }),
         event: Some(Payload("$.type")),
@@ -736,6 +752,7 @@ pub static PRESETS: &[Preset] = &[
         sender: "Microsoft Graph",
         scheme: Row::Token(TokenRow {
             place: PlaceRow::Json("$.value[0].clientState"),
+            id: None,
         }),
         event: Some(Payload("$.value[0].changeType")),
         handshake: Some("microsoft_graph"),

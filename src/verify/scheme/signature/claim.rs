@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::Signature;
 use super::content::Piece;
+use super::{IdSource, Signature};
 use crate::verify::scheme::source::{self, Place, TimestampSource, only_line, only_query};
 use crate::verify::{Received, Refusal};
 
@@ -171,7 +171,7 @@ impl Signature {
         claim: &Claim<'r>,
         early: Option<&Value>,
     ) -> Result<Option<Text<'r>>, Refusal> {
-        let (Some(place), true) = (&self.id, self.content.covers(&Piece::Id)) else {
+        let (Some(IdSource { place, .. }), true) = (self.ids.first(), self.content.covers(&Piece::Id)) else {
             return Ok(None);
         };
         let words = || self.words(place, claim);

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::url;
 use crate::verify::Refusal;
+use crate::verify::handshake::is_token_byte;
 use crate::verify::scheme::source::only_line;
 
 /// The names that may stand in braces.
@@ -133,6 +134,16 @@ impl Content {
     /// Whether it holds the URL in any form.
     pub fn covers_url(&self) -> bool {
         self.covers(&Piece::Url) || self.covers(&Piece::DecodedUrl)
+    }
+
+    /// Whether all of it may be one token, such as a handshake signs for strangers: whatever is fixed in it could stand in one.
+    pub fn may_be_token(&self) -> bool {
+        self.pieces.iter().all(|piece| match piece {
+            Piece::Literal(bytes) => bytes.iter().all(|byte| is_token_byte(*byte)),
+            // A URL has `://` in it.
+            Piece::Url | Piece::DecodedUrl => false,
+            _ => true,
+        })
     }
 
     /// Whether it is the body and nothing else.

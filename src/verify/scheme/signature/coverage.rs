@@ -19,15 +19,15 @@ pub struct Judged<'j> {
     pub signature: &'j Place,
     /// Where the timestamp stands.
     pub timestamp: Option<&'j TimestampSource>,
-    /// Where the id stands.
-    pub id: Option<&'j Place>,
+    /// Where ids stand.
+    pub ids: &'j [Place],
     /// Whether the signature stands in a list.
     pub has_items: bool,
 }
 
 impl Judged<'_> {
-    /// Adds what does not fit; returns whether the timestamp and the id are signed.
-    pub fn judge(&self, surroundings: &Surroundings<'_>, findings: &mut Findings) -> (bool, bool) {
+    /// Adds what does not fit; returns whether the timestamp is signed, and which of the ids are.
+    pub fn judge(&self, surroundings: &Surroundings<'_>, findings: &mut Findings) -> (bool, Vec<bool>) {
         if self.content.covers_url() && surroundings.public_url.is_none() {
             findings.push(
                 self.at("content")
@@ -57,8 +57,13 @@ impl Judged<'_> {
         }
         let timestamp = self.timestamp.map(|source| &source.place);
         let timestamp_signed = self.judge_place("timestamp", timestamp, &Piece::Timestamp, findings);
-        let id_signed = self.judge_place("id", self.id, &Piece::Id, findings);
-        if id_signed && self.content.forbidden_in_id().is_none() {
+        if self.content.covers(&Piece::Id) && self.ids.len() > 1 {
+            let message = "the content has `{id}`, and `id` says several places where it may stand";
+            let finding = self.at("id").error("ambiguous-place", message);
+            findings.push(finding.hint("name the one place whose text is signed"));
+        }
+        let mut ids_signed = self.ids_signed(findings);
+        if ids_signed.contains(&true) && self.content.forbidden_in_id().is_none() {
             findings.push(
                 self.at("content")
                     .warning(
@@ -67,9 +72,18 @@ impl Judged<'_> {
                     )
                     .hint("the signature itself is remembered instead"),
             );
-            return (timestamp_signed, false);
+            ids_signed.fill(false);
         }
-        (timestamp_signed, id_signed)
+        (timestamp_signed, ids_signed)
+    }
+
+    /// Which of the ids are signed.
+    fn ids_signed(&self, findings: &mut Findings) -> Vec<bool> {
+        if self.ids.is_empty() {
+            self.judge_place("id", None, &Piece::Id, findings);
+        }
+        let mut judged = |place| self.judge_place("id", Some(place), &Piece::Id, findings);
+        self.ids.iter().map(&mut judged).collect()
     }
 
     /// Every family needs its timestamp and its id, or all of them the same.
@@ -79,8 +93,9 @@ impl Judged<'_> {
             _ => 1,
         };
         let timestamp = self.timestamp.map(|source| &source.place);
-        for (field, place) in [("timestamp", timestamp), ("id", self.id)] {
-            if let Some(Place::Headers(names)) = place
+        let ids = self.ids.iter().map(|place| ("id", place));
+        for (field, place) in timestamp.map(|place| ("timestamp", place)).into_iter().chain(ids) {
+            if let Place::Headers(names) = place
                 && names.len() != 1
                 && names.len() != families
             {

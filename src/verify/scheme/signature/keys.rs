@@ -151,6 +151,24 @@ impl Keys {
         }
     }
 
+    /// Whether a shared secret is in both, for the same hash function.
+    pub fn share_a_secret_with(&self, other: &Self) -> bool {
+        let (Self::Shared(own, keys), Self::Shared(others, other_keys)) = (self, other) else {
+            return false;
+        };
+        // A MAC cannot be looked into; what it makes of a text tells it.
+        let tag = |key: &Mac| {
+            let mut mac = key.clone();
+            mac.update(b"hookyard");
+            mac.finish()
+        };
+        own == others
+            && keys.iter().any(|held| {
+                let own = tag(&held.key);
+                other_keys.iter().any(|other| own.is(tag(&other.key).expose()))
+            })
+    }
+
     /// Whether one of them can sign.
     pub fn can_sign(&self) -> bool {
         !matches!(self, Self::Public(_, _, None))

@@ -49,10 +49,8 @@ pub struct Signature {
     pub timestamp: Option<TimestampSource>,
     /// Whether the content covers it.
     pub timestamp_signed: bool,
-    /// Where the id stands.
-    pub id: Option<Place>,
-    /// Whether the content covers it, and its ends are marked.
-    pub id_signed: bool,
+    /// Where ids stand; of those that are signed the first that a request has counts.
+    pub ids: Vec<IdSource>,
     /// The bytes that an id must not hold.
     pub forbidden_in_id: Vec<u8>,
     /// The field of a form that is signed in the body's place.
@@ -65,6 +63,15 @@ pub struct Signature {
     pub window: Duration,
     /// The largest body that is read for what stands in it, in bytes.
     pub max_body: u64,
+}
+
+/// Where an id stands.
+#[derive(Clone, Debug)]
+pub struct IdSource {
+    /// Where.
+    pub place: Place,
+    /// Whether the content covers it, and its ends are marked.
+    pub signed: bool,
 }
 
 impl Signature {
@@ -113,14 +120,18 @@ impl Signature {
             twilio::check_body(&received.query, &received.body, &fields)?;
         }
         let json = match early {
-            None if self.reads_body() => Some(Arc::new(
-                match &body {
+            None if self.reads_body() => {
+                let json = match &body {
                     Cow::Borrowed(_) => source::json(&received.headers, &received.body, self.max_body),
                     // Out of a form: the body's coding is not its.
                     Cow::Owned(text) => source::parsed(text),
+                };
+                match json {
+                    // The sender's other requests on the same URL need not be JSON, and have no id.
+                    Err(_) if !self.stamps_body() => None,
+                    json => Some(Arc::new(json.map_err(Refusal::genuinely)?)),
                 }
-                .map_err(Refusal::genuinely)?,
-            )),
+            }
             early => early.map(Arc::new),
         };
         let proof = self.proof(&filling, &claim, json.as_deref(), compared)?;
@@ -156,13 +167,12 @@ impl Signature {
                 })
             }
         };
-        let nonces = match (&self.id, json) {
-            (Some(Place::Json(path)), Some(json)) if self.id_signed => {
-                vec![Nonce::id(&source::id_at(path, json)?)]
-            }
-            (Some(_), _) if self.id_signed => vec![Nonce::id(filling.id)],
-            _ => Vec::new(),
-        };
+        let mut signed = self.ids.iter().filter(|id| id.signed);
+        let id = signed.find_map(|id| match &id.place {
+            Place::Json(path) => source::id_at(path, json?).ok().map(|id| Nonce::id(&id)),
+            _ => Some(Nonce::id(filling.id)),
+        });
+        let nonces: Vec<Nonce> = id.into_iter().collect();
         // By its id alone a request would not be known again whose pieces were divided in another way.
         let nonces = if nonces.is_empty() || self.content.runs_together() {
             [nonces, compared.nonces].concat()
@@ -197,15 +207,59 @@ impl Signature {
 
     /// The headers that hold timestamps and ids.
     pub fn stamp_headers(&self) -> Vec<HeaderName> {
-        let places = [
-            self.timestamp.as_ref().map(|source| &source.place),
-            self.id.as_ref(),
-        ];
-        let names = places.into_iter().flatten().map(|place| match place {
+        let timestamp = self.timestamp.iter().map(|source| &source.place);
+        let places = timestamp.chain(self.ids.iter().map(|id| &id.place));
+        let names = places.map(|place| match place {
             Place::Headers(names) => names.clone(),
             _ => Vec::new(),
         });
         names.flatten().collect()
+    }
+
+    /// The names in the query that hold a timestamp or an id.
+    pub fn stamp_queries(&self) -> impl Iterator<Item = &str> {
+        let timestamp = self.timestamp.iter().map(|source| &source.place);
+        let places = timestamp.chain(self.ids.iter().map(|id| &id.place));
+        places.filter_map(|place| match place {
+            Place::Query(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether neither a time nor an id is signed.
+    pub fn signs_content_alone(&self) -> bool {
+        !self.timestamp_signed && !self.ids.iter().any(|id| id.signed)
+    }
+
+    /// By what events are recognised, in words.
+    pub fn recognised_by(&self) -> String {
+        let mut by: Vec<String> = Vec::new();
+        for id in self.ids.iter().filter(|id| id.signed) {
+            by.push(format!("the id in {}", id.place.words(0)));
+        }
+        if by.is_empty() || !self.content.covers(&Piece::Id) {
+            by.push("the signed content".to_owned());
+        }
+        by.join(", else by ")
+    }
+
+    /// Whether the URL is signed, with path and query.
+    pub fn covers_url(&self) -> bool {
+        self.content.covers_url()
+    }
+
+    /// Whether the method is signed.
+    pub fn covers_method(&self) -> bool {
+        self.content.covers(&Piece::Method)
+    }
+
+    /// Whether a header is signed: by its name, or as that of the timestamp or of the id.
+    pub fn covers_header(&self, name: &HeaderName) -> bool {
+        let holds = |place: &Place| matches!(place, Place::Headers(names) if names.contains(name));
+        let timestamp = self.timestamp.as_ref().filter(|_| self.timestamp_signed);
+        self.content.covers(&Piece::Header(name.clone()))
+            || timestamp.is_some_and(|source| holds(&source.place))
+            || self.ids.iter().any(|id| id.signed && holds(&id.place))
     }
 
     /// The name in the query that holds the signature.
@@ -218,9 +272,13 @@ impl Signature {
 
     /// Whether something of the proof stands in the body.
     fn reads_body(&self) -> bool {
+        self.stamps_body() || self.ids.iter().any(|id| id.signed && id.place.is_in_body())
+    }
+
+    /// Whether the timestamp stands in the body.
+    fn stamps_body(&self) -> bool {
         let timestamp = self.timestamp.as_ref();
         timestamp.is_some_and(|source| source.place.is_in_body())
-            || (self.id_signed && self.id.as_ref().is_some_and(Place::is_in_body))
     }
 
     /// Whether the body must be read before it is known to be genuine: the signature stands in it, or signs what does.
@@ -233,7 +291,7 @@ impl Signature {
                 &Piece::Timestamp,
                 self.timestamp.as_ref().map(|source| &source.place),
             )
-            || signs(&Piece::Id, self.id.as_ref())
+            || signs(&Piece::Id, self.ids.first().map(|id| &id.place))
     }
 
     fn signed_body<'b>(&self, headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Refusal> {

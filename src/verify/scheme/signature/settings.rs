@@ -6,11 +6,11 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::Signature;
 use super::content::{Content, Fault, Piece, TOKENS};
 use super::coverage::Judged;
 use super::key_settings::keys;
 use super::mac::{Algorithm, Encoding, KeyEncoding};
+use super::{IdSource, Signature};
 use crate::diagnostic::Findings;
 use crate::verify::scheme::Surroundings;
 use crate::verify::scheme::presets::{Kind, PLAIN_ID, PLAIN_TIMESTAMP, SignatureRow};
@@ -142,7 +142,7 @@ pub fn compile(
         findings,
     );
     let timestamp = timestamp(node, row, findings);
-    let id = id(node, row, findings);
+    let ids = ids(node, row, findings);
     let stamped = row
         .stamped_content
         .filter(|_| timestamp.is_some() && row.timestamp.is_none());
@@ -151,7 +151,7 @@ pub fn compile(
     if let Some(TimestampSource { place, .. }) = &timestamp {
         rename(&mut content, place, &Piece::Timestamp);
     }
-    if let Some(place) = &id {
+    if let Some(place) = ids.first() {
         rename(&mut content, place, &Piece::Id);
     }
 
@@ -161,10 +161,12 @@ pub fn compile(
         content: &content,
         signature: &signature,
         timestamp: timestamp.as_ref(),
-        id: id.as_ref(),
+        ids: &ids,
         has_items: separator.is_some(),
     };
-    let (timestamp_signed, id_signed) = judged.judge(surroundings, findings);
+    let (timestamp_signed, ids_signed) = judged.judge(surroundings, findings);
+    let ids = ids.into_iter().zip(ids_signed);
+    let ids = ids.map(|(place, signed)| IdSource { place, signed }).collect();
     let takes_any_secret = fields.takes_any_secret(row);
     let form_field = fields.form_field.as_deref().or(row.form_field);
     Some(Signature {
@@ -174,7 +176,6 @@ pub fn compile(
         prefix: fields.prefix.unwrap_or_else(|| row.prefix.to_owned()),
         separator,
         timestamp_signed,
-        id_signed,
         takes_any_secret,
         forbidden_in_id: content.forbidden_in_id().unwrap_or_default(),
         form_field: form_field.filter(|field| !field.is_empty()).map(str::to_owned),
@@ -187,7 +188,7 @@ pub fn compile(
         max_body: surroundings.max_body,
         content,
         timestamp,
-        id,
+        ids,
     })
 }
 
@@ -286,14 +287,22 @@ fn timestamp(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Opt
     }
 }
 
-fn id(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Option<Place> {
+fn ids(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Vec<Place> {
     let default = row.id.as_ref().and_then(row_place);
-    match settings::id(node, findings) {
-        Said::Nothing => default,
-        Said::None => None,
-        Said::This(said) => said
-            .or(default)
-            .or_else(|| Some(Place::Headers(row_names(&[PLAIN_ID])))),
+    match settings::ids(node, findings) {
+        Said::Nothing => default.into_iter().collect(),
+        Said::None => Vec::new(),
+        Said::This(places) => {
+            let plain = || {
+                default
+                    .clone()
+                    .unwrap_or_else(|| Place::Headers(row_names(&[PLAIN_ID])))
+            };
+            places
+                .into_iter()
+                .map(|place| place.unwrap_or_else(plain))
+                .collect()
+        }
     }
 }
 

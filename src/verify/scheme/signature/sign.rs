@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::content::{Filling, Piece};
 use super::keys::{Keys, tag};
-use super::{Signature, form, twilio};
+use super::{IdSource, Signature, form, twilio};
 use crate::verify::scheme::sign_body::Body;
 use crate::verify::scheme::source::{Place, TimestampSource, Unit};
 use crate::verify::{Draft, Refusal, Signed};
@@ -101,7 +101,7 @@ impl Signature {
         signed: &mut Signed,
         body: &mut Body<'_>,
     ) -> Result<Vec<u8>, String> {
-        let Some(place) = &self.id else {
+        let Some(IdSource { place, .. }) = self.ids.first() else {
             return Ok(Vec::new());
         };
         let mut id = draft.id.to_owned();

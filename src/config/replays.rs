@@ -1,0 +1,144 @@
+//! What replays of captured requests could do under these rules: notes where rules read what no signature covers, and where
+//! a duplicate may be a new event; errors where a handshake signs for strangers what another rule believes.
+
+use super::endpoint::Draft;
+use crate::diagnostic::{Finding, Findings, Origin};
+use crate::rules::Rule;
+use crate::verify::{Reads, Verification};
+
+/// Maximum names that a note lists.
+const LISTED: usize = 8;
+
+/// Looks at all endpoints.
+pub fn look_at(drafts: &[Draft<'_>], findings: &mut Findings) {
+    for draft in drafts {
+        for (index, written) in draft.written().enumerate() {
+            let rules: Vec<&Rule> = draft.rules_of(index).collect();
+            if rules.is_empty() {
+                continue;
+            }
+            findings.extend(unsigned(&written, &rules));
+            findings.extend(repeating(&written, draft, index));
+        }
+    }
+    strangers(drafts, findings);
+}
+
+/// A verification as it is written on an endpoint.
+pub struct Written<'v> {
+    /// The verification.
+    pub verification: &'v Verification,
+    /// Where it is written.
+    pub origin: &'v Origin,
+    /// What its rules read.
+    pub reads: &'v Reads,
+}
+
+/// What rules read that the signature does not cover.
+fn unsigned(written: &Written<'_>, rules: &[&Rule]) -> Option<Finding> {
+    let unsigned = written.reads.clone().unsigned(written.verification);
+    let headers = unsigned.headers.iter().map(|name| format!("`header.{name}`"));
+    let query = unsigned.query.iter().map(|name| format!("`query.{name}`"));
+    let parts = [
+        (unsigned.any_query, "the query"),
+        (unsigned.path, "the path"),
+        (unsigned.method, "the method"),
+    ];
+    let parts = parts.into_iter().filter(|(read, _)| *read);
+    let place: Vec<String> = query.chain(parts.map(|(_, name)| name.to_owned())).collect();
+    let headers: Vec<String> = headers.collect();
+    if headers.is_empty() && place.is_empty() {
+        return None;
+    }
+    let read = listed(headers.iter().chain(&place).map(String::as_str));
+    let names = listed(rules.iter().map(|rule| &*rule.name));
+    let (noun, verb) = if rules.len() == 1 {
+        ("the rule", "reads")
+    } else {
+        ("the rules", "read")
+    };
+    let message = format!(
+        "{noun} {names} {verb} {read}, which the signature of `{}` does not cover",
+        written.verification.scheme()
+    );
+    // Of headers the first value counts, and there is nothing to be done; another place is another event.
+    let hint = if place.is_empty() {
+        "a captured request that comes again with other headers runs nothing, but the first to come is believed"
+    } else {
+        "whoever captures a genuine request can send it again with another path or query: use a secret for each \
+         environment, or a scheme that signs the URL"
+    };
+    Some(Finding::note(written.origin.clone(), "unsigned-part", message).hint(hint))
+}
+
+/// A sender that may sign the same content again for a new event.
+fn repeating(written: &Written<'_>, draft: &Draft<'_>, index: usize) -> Option<Finding> {
+    if !written.verification.may_repeat() || !draft.is_silent_on_duplicates(index) {
+        return None;
+    }
+    let message = format!(
+        "`{}` signs neither a time nor an id: the same signed content counts as the same event, for {}",
+        written.verification.scheme(),
+        humantime::format_duration(written.verification.default_window())
+    );
+    let hint = "if the sender signs the same content for each event, set `on_duplicate: run`, or let it sign a `timestamp`; \
+                `on_duplicate: ignore` says that this is meant";
+    Some(Finding::note(written.origin.clone(), "repeated-content", message).hint(hint))
+}
+
+/// Handshakes that tell strangers what a verification with the same secret believes.
+fn strangers(drafts: &[Draft<'_>], findings: &mut Findings) {
+    let all = || {
+        drafts
+            .iter()
+            .enumerate()
+            .flat_map(|(at, draft)| draft.written().map(move |written| (at, draft, written)))
+    };
+    for (at, teller, told) in all() {
+        let Some(handshake) = told.verification.tells_strangers() else {
+            continue;
+        };
+        for (other, _, written) in all() {
+            if !written.verification.believes(told.verification) {
+                continue;
+            }
+            let scheme = written.verification.scheme();
+            let message = format!(
+                "the handshake `{handshake}` of `{}` signs any short text for whoever asks, with the secret that `{scheme}` \
+                 believes here",
+                teller.path
+            );
+            let origin = written.origin.clone();
+            let finding = if at == other {
+                Finding::error(origin, "handshake", message)
+            } else {
+                Finding::warning(origin, "handshake", message)
+            };
+            findings
+                .push(finding.hint(
+                    "use another secret here, or a scheme that signs a timestamp after a `.` or a `:`",
+                ));
+        }
+    }
+}
+
+/// Names in backticks or parts as they are, the first of many.
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let all: Vec<String> = names
+        .map(|name| {
+            if name.contains(['`', ' ']) {
+                name.to_owned()
+            } else {
+                format!("`{name}`")
+            }
+        })
+        .collect();
+    let shown: Vec<&str> = all.iter().take(LISTED).map(String::as_str).collect();
+    let more = all.len().saturating_sub(LISTED);
+    match (shown.split_last(), more) {
+        (_, 1..) => format!("{} and {more} more", shown.join(", ")),
+        (Some((last, [])), _) => (*last).to_owned(),
+        (Some((last, rest)), _) => format!("{} and {last}", rest.join(", ")),
+        (None, _) => String::new(),
+    }
+}

@@ -1,0 +1,146 @@
+//! What an endpoint remembers of genuine requests, whatever rules took them: with which headers, of those that rules read
+//! and no signature covers, a signed content came first.
+//!
+//! The decisions stand here, for every store. A header that was not read then tells nothing: the rules were others.
+
+use std::fmt;
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+
+use crate::clock::Timestamp;
+use crate::verify::{EventId, Nonce, ReadHeader};
+
+/// Maximum sightings that a store keeps, about 300 bytes each. The oldest go first.
+pub const SIGHTINGS_KEPT: usize = 1_000_000;
+
+/// A genuine request, as its endpoint remembers it.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// The endpoint.
+    pub endpoint: Arc<str>,
+    /// The arrival.
+    pub event: EventId,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// What it is recognised by again, any of them.
+    pub keys: Vec<Nonce>,
+    /// The headers that rules read and no signature covers.
+    pub headers: Headers,
+    /// The last moment at which it is remembered.
+    pub remember_until: Timestamp,
+}
+
+/// Headers, each by the digest of its lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(Arc<str>, Arc<str>)>);
+
+impl Headers {
+    /// Those of a request.
+    pub fn new(read: &[ReadHeader]) -> Self {
+        let pairs = read.iter().map(|header| {
+            let digest = HEXLOWER.encode(&header.digest);
+            (Arc::from(header.name.as_str()), Arc::from(digest))
+        });
+        Self(pairs.collect())
+    }
+
+    /// As [`Headers`] writes them.
+    pub(super) fn parse(text: &str) -> Self {
+        let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
+        Self(pairs.map(|(name, digest)| (name.into(), digest.into())).collect())
+    }
+
+    fn digest(&self, name: &str) -> Option<&str> {
+        let (_, digest) = self.0.iter().find(|(known, _)| **known == *name)?;
+        Some(digest)
+    }
+
+    /// The first of these headers that is another than it was.
+    pub(super) fn changed(&self, before: &Self) -> Option<Arc<str>> {
+        let changed = |(name, digest): &&(Arc<str>, Arc<str>)| {
+            before.digest(name).is_some_and(|known| *known != **digest)
+        };
+        self.0.iter().find(changed).map(|(name, _)| Arc::clone(name))
+    }
+
+    /// What was known before, with the headers that were not.
+    #[must_use]
+    pub(super) fn added_to(&self, before: &Self) -> Self {
+        let mut merged = before.clone();
+        let new = self.0.iter().filter(|(name, _)| before.digest(name).is_none());
+        merged.0.extend(new.cloned());
+        merged
+    }
+}
+
+impl fmt::Display for Headers {
+    // A name has neither blank nor `=`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, digest)) in self.0.iter().enumerate() {
+            let blank = if index > 0 { " " } else { "" };
+            write!(f, "{blank}{name}={digest}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is remembered of a key.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// The arrival that it came with first.
+    pub event: EventId,
+    /// The headers that were read of it.
+    pub headers: Headers,
+}
+
+/// The arrival with which a content came first, and the header that was another then.
+pub(super) type Altered = (EventId, Arc<str>);
+
+/// What a sighting would change, once for each key: the arrival with which the content came first, and the header that
+/// was another then.
+pub(super) fn alteration<E>(
+    sighting: &Sighting,
+    mut seen: impl FnMut(&Nonce) -> Result<Option<Seen>, E>,
+) -> Result<Option<Altered>, E> {
+    for key in &sighting.keys {
+        if let Some(seen) = seen(key)?
+            && let Some(header) = sighting.headers.changed(&seen.headers)
+        {
+            return Ok(Some((seen.event, header)));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(text: &str) -> Headers {
+        Headers::parse(text)
+    }
+
+    #[test]
+    fn only_headers_that_were_read_before_can_have_changed() {
+        for (before, now, changed) in [
+            ("", "", None),
+            ("x-a=1", "x-a=1", None),
+            ("x-a=1", "x-a=2", Some("x-a")),
+            ("x-a=1 x-b=2", "x-b=3", Some("x-b")),
+            ("x-a=1", "x-b=3", None),
+            ("x-a=1", "", None),
+            ("", "x-a=1", None),
+        ] {
+            let found = headers(now).changed(&headers(before));
+            assert_eq!(found.as_deref(), changed, "{before:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_read_before_is_added_and_what_was_stays() {
+        let merged = headers("x-a=9 x-b=2").added_to(&headers("x-a=1"));
+        assert_eq!(merged.to_string(), "x-a=1 x-b=2");
+        assert_eq!(Headers::parse(&merged.to_string()), merged);
+    }
+}

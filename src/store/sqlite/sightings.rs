@@ -1,0 +1,177 @@
+//! What endpoints remember of genuine requests: looked up and written with an event, and written for what no rule wanted.
+//!
+//! The latter wait in a bounded queue until the next transaction, which writes them before anything else: from the
+//! moment of the answer on they count.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{OptionalExtension, params};
+
+use super::change::{Batch, Failure};
+use super::rows;
+use crate::clock::Timestamp;
+use crate::store::StoreError;
+use crate::store::sighting::{Altered, Headers, SIGHTINGS_KEPT, Seen, Sighting, alteration};
+use crate::verify::{EventId, Nonce};
+
+/// Maximum sightings that wait to be written, about 300 bytes each. What comes when it is full is dropped and counted.
+const WAITING: usize = 16_384;
+
+/// Sightings that wait before the writer is woken for them: until then they ride on the next transaction, or wait for the
+/// next sweep.
+const WOKEN_FOR: usize = 256;
+
+const SEEN: &str =
+    "SELECT event, headers FROM sightings WHERE endpoint = ?1 AND key = ?2 AND remember_until >= ?3";
+
+const NEW: &str = "INSERT OR IGNORE INTO sightings (endpoint, key, event, headers, remember_until) \
+     VALUES (?1, ?2, ?3, ?4, ?5)";
+
+const AGAIN: &str = "UPDATE sightings SET event = ?3, headers = ?4, remember_until = max(?5, iif(?6, remember_until, ?5)) \
+     WHERE endpoint = ?1 AND key = ?2";
+
+pub(super) const EXPIRED: &str = "DELETE FROM sightings WHERE seq IN \
+     (SELECT seq FROM sightings INDEXED BY sightings_until WHERE remember_until < ?1 LIMIT ?2)";
+
+/// The oldest of too many.
+pub(super) const SURPLUS: &str = "DELETE FROM sightings WHERE seq IN \
+     (SELECT seq FROM sightings WHERE seq <= (SELECT max(seq) FROM sightings) - ?1 ORDER BY seq LIMIT ?2)";
+
+/// The sightings that wait to be written.
+#[derive(Debug, Default)]
+pub(super) struct Sightings {
+    waiting: Mutex<Waiting>,
+}
+
+/// What is behind the lock.
+#[derive(Debug, Default)]
+struct Waiting {
+    sightings: Vec<Sighting>,
+    dropped: u64,
+}
+
+impl Sightings {
+    /// Lets one wait; whether the writer must be woken.
+    pub fn add(&self, sighting: Sighting) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.sightings.len() >= WAITING {
+            waiting.dropped += 1;
+            return false;
+        }
+        waiting.sightings.push(sighting);
+        waiting.sightings.len().is_multiple_of(WOKEN_FOR)
+    }
+
+    /// All that wait, in the order in which they came.
+    pub fn take(&self) -> Vec<Sighting> {
+        let Waiting { sightings, dropped } = std::mem::take(&mut *self.waiting());
+        if dropped > 0 {
+            tracing::warn!(
+                dropped,
+                limit = WAITING,
+                "too many ignored events waited for the store: a replay of those that were dropped, with other headers, \
+                 would not be recognised"
+            );
+        }
+        sightings
+    }
+
+    /// Those that could not be written wait again, before those that came since.
+    pub fn put_back(&self, mut sightings: Vec<Sighting>) {
+        let mut waiting = self.waiting();
+        sightings.append(&mut waiting.sightings);
+        waiting.dropped += sightings.len().saturating_sub(WAITING) as u64;
+        sightings.truncate(WAITING);
+        waiting.sightings = sightings;
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The arrival with which the content of `sighting` came first, and the header that was another then, if one was.
+pub(super) fn altered(batch: &Batch<'_>, sighting: &Sighting) -> Result<Option<Altered>, Failure> {
+    alteration(sighting, |key| seen(batch, sighting, key))
+}
+
+/// Remembers a sighting that alters nothing; how many of its keys were not there. What is known is remembered for longer
+/// only where `longer` says so: a replay changes nothing.
+pub(super) fn remember(batch: &Batch<'_>, sighting: &Sighting, longer: bool) -> Result<i64, Failure> {
+    let mut new = 0;
+    let until = sighting.remember_until.as_millis();
+    for key in &sighting.keys {
+        let seen = seen(batch, sighting, key)?;
+        let (event, headers) = match &seen {
+            Some(seen) => {
+                let headers = sighting.headers.added_to(&seen.headers);
+                if !longer && headers == seen.headers {
+                    continue;
+                }
+                (seen.event, headers)
+            }
+            None => (sighting.event, sighting.headers.clone()),
+        };
+        let (event, headers, key) = (event.to_string(), headers.to_string(), key.as_bytes());
+        let mut insert = batch.connection.prepare_cached(NEW)?;
+        if insert.execute(params![sighting.endpoint, key, event, headers, until])? == 1 {
+            new += 1;
+            continue;
+        }
+        // One that is there: it is remembered, or has expired and is not swept.
+        let mut update = batch.connection.prepare_cached(AGAIN)?;
+        let known = seen.is_some();
+        update.execute(params![sighting.endpoint, key, event, headers, until, known])?;
+    }
+    Ok(new)
+}
+
+/// Writes what has waited. What would alter a header is left out: the first counts.
+pub(super) fn write(batch: &mut Batch<'_>, sightings: &[Sighting]) -> rusqlite::Result<()> {
+    for sighting in sightings {
+        let written = altered(batch, sighting).and_then(|altered| match altered {
+            Some(_) => Ok(0),
+            None => remember(batch, sighting, false),
+        });
+        match written {
+            Ok(new) => batch.tally.sightings += new,
+            Err(Failure::Statement(error)) => return Err(error),
+            Err(Failure::Own(error)) => tracing::warn!(%error, "a sighting is not remembered"),
+        }
+    }
+    Ok(())
+}
+
+/// Forgets a step of what need not be kept at a moment, at most so many rows; how many those were.
+pub(super) fn sweep(batch: &mut Batch<'_>, before: Timestamp, rows: i64) -> rusqlite::Result<usize> {
+    let mut expired = batch.connection.prepare_cached(EXPIRED)?;
+    let mut gone = expired.execute(params![before.as_millis(), rows])?;
+    let kept = i64::try_from(SIGHTINGS_KEPT).unwrap_or(i64::MAX);
+    gone += batch
+        .connection
+        .prepare_cached(SURPLUS)?
+        .execute(params![kept, rows])?;
+    batch.tally.sightings -= i64::try_from(gone).unwrap_or(i64::MAX);
+    Ok(gone)
+}
+
+/// What is remembered of a key.
+fn seen(batch: &Batch<'_>, sighting: &Sighting, key: &Nonce) -> Result<Option<Seen>, Failure> {
+    let found = batch
+        .connection
+        .prepare_cached(SEEN)?
+        .query_row(
+            params![sighting.endpoint, key.as_bytes(), sighting.at.as_millis()],
+            |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
+        )
+        .optional()?;
+    let Some((event, headers)) = found else {
+        return Ok(None);
+    };
+    let event = rows::parsed::<EventId>("event", &event);
+    let event = event.map_err(|rows::Unreadable(detail)| Failure::Own(StoreError::Unexpected { detail }))?;
+    Ok(Some(Seen {
+        event,
+        headers: Headers::parse(&headers),
+    }))
+}
