@@ -133,9 +133,6 @@ fn event() -> Event {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         }),
-        payload: Payload {
-            kind: Kind::Json,
-            value: Arc::new(serde_json::Value::Null),
-        },
+        payload: Payload::new(Kind::Json, Arc::new(serde_json::Value::Null)),
     }
 }

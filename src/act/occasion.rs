@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::act::outcome::Outcome;
 use crate::payload::Event;
-use crate::template::json_value;
+use crate::template::exact_value;
 
 /// Why and for whom an action is performed.
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ impl Object for Names {
         let received = &self.event.received;
         let part = |of: fn(Arc<Event>) -> Part| Value::from_object(of(Arc::clone(&self.event)));
         Some(match key {
-            "payload" => json_value(&self.event.payload.value),
+            "payload" => exact_value(&self.event.payload.value, &self.event.payload.integers),
             "headers" => part(Part::Headers),
             "query" => part(Part::Query),
             "path" => part(Part::Path),

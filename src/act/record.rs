@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::act::occasion::{Failure, Occasion};
+use crate::jsonpath::Exactly;
 use crate::payload::{Event, Kind};
 
 /// The fields, in the order in which they are written.
@@ -34,7 +35,7 @@ enum Payload<'r> {
     /// As it was sent, where that is one line of JSON: every digit of it, and without writing it anew.
     Sent(&'r RawValue),
     /// As it was read.
-    Read(&'r Value),
+    Read(Exactly<'r>),
 }
 
 impl<'r> Payload<'r> {
@@ -46,7 +47,7 @@ impl<'r> Payload<'r> {
         {
             return Self::Sent(sent);
         }
-        Self::Read(&event.payload.value)
+        Self::Read(event.payload.integers.exactly(&event.payload.value))
     }
 }
 

@@ -3,11 +3,12 @@
 //! `jsonpath-rust` parses the text. [`JsonPath::parse`] translates its tree once, at load, and refuses a path that a
 //! payload could make cost seconds. The walk over the payload is not the crate's, for three reasons. Results carry no
 //! path strings: those copy every key on the way for every node below it, so that a body of 1 MB with one long key
-//! takes 100 GB. Regular expressions are compiled once, not once per node. Numbers compare exactly. A selection costs
+//! takes 100 GB. Regular expressions are compiled once, not once per node. Numbers compare exactly, integers beyond 64 bits too. A selection costs
 //! at most a small multiple of the payload's size.
 //!
 //! The walk yields whatever [`Node`] it is given: plain references for `match`, values with their place for templates.
 
+mod large;
 mod number;
 mod operands;
 mod pattern;
@@ -18,6 +19,7 @@ mod walk;
 use regex::Regex;
 use serde_json::Value;
 
+pub use large::{Exactly, LargeIntegers};
 pub use number::{Worth, same};
 pub use pattern::reason;
 pub use singular::SingularPath;

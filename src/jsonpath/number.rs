@@ -1,23 +1,27 @@
-//! Numbers compared by what they are worth: `1` is `1.0`, and integers beyond 2^53 keep every digit.
+//! Numbers compared by what they are worth: `1` is `1.0`, and integers of any size keep every digit.
 
 use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
-/// Below this, every whole floating point number is exactly an `i128`.
-const WHOLE_BELOW: f64 = 1_267_650_600_228_229_401_496_703_205_376.0; // 2^100
+use super::LargeIntegers;
 
-/// The worth of a JSON number.
-#[derive(Clone, Copy, Debug)]
-pub enum Worth {
-    /// A whole number of fewer than 100 bits, however it was written.
+/// Below this, every whole floating point number is exactly an `i128`.
+const WHOLE_BELOW: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0; // 2^127
+
+/// The worth of a JSON number. Each number has one form only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Worth<'d> {
+    /// A whole number of fewer than 128 bits, however it was written.
     Whole(i128),
+    /// The digits of a larger integer that is no floating point number.
+    Large(&'d str),
     /// Any other: it has a fraction, or is very large.
     Other(f64),
 }
 
-impl Worth {
-    /// What `number` is worth.
+impl<'d> Worth<'d> {
+    /// The worth of a number as `serde_json` has it, in which large integers are rounded.
     pub fn of(number: &Number) -> Self {
         if let Some(whole) = number.as_i64() {
             Self::Whole(whole.into())
@@ -28,11 +32,32 @@ impl Worth {
         }
     }
 
+    /// The exact worth of a value, if it is a number.
+    pub fn exact(value: &Value, integers: &'d LargeIntegers) -> Option<Self> {
+        let Value::Number(number) = value else {
+            return None;
+        };
+        Some(match integers.digits(value) {
+            Some(digits) => Self::of_digits(digits),
+            None => Self::of(number),
+        })
+    }
+
+    fn of_digits(digits: &'d str) -> Self {
+        if let Ok(whole) = digits.parse() {
+            return Self::Whole(whole);
+        }
+        match digits.parse() {
+            Ok(float) if written_out(float) == digits => Self::Other(float),
+            _ => Self::Large(digits),
+        }
+    }
+
     fn of_float(number: f64) -> Self {
         if number.fract() == 0.0 && number.abs() < WHOLE_BELOW {
             #[expect(
                 clippy::cast_possible_truncation,
-                reason = "whole, and of fewer than 100 bits"
+                reason = "whole, and of fewer than 128 bits"
             )]
             Self::Whole(number as i128)
         } else {
@@ -40,14 +65,50 @@ impl Worth {
         }
     }
 
-    /// Which is greater.
+    /// The order of two numbers.
     pub fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::Whole(left), Self::Whole(right)) => left.cmp(&right),
             (Self::Other(left), Self::Other(right)) => left.total_cmp(&right),
             (Self::Whole(left), Self::Other(right)) => whole_to_other(left, right),
             (Self::Other(left), Self::Whole(right)) => whole_to_other(right, left).reverse(),
+            (Self::Large(left), Self::Large(right)) => digits_to_digits(left, right),
+            (Self::Large(left), Self::Whole(_)) => sign(left),
+            (Self::Whole(_), Self::Large(right)) => sign(right).reverse(),
+            (Self::Large(left), Self::Other(right)) => digits_to_other(left, right),
+            (Self::Other(left), Self::Large(right)) => digits_to_other(right, left).reverse(),
         }
+    }
+}
+
+/// A whole floating point number with all its digits.
+fn written_out(number: f64) -> String {
+    format!("{number:.0}")
+}
+
+/// The order of a large integer and zero, or any smaller number.
+fn sign(digits: &str) -> Ordering {
+    if digits.starts_with('-') {
+        Ordering::Less
+    } else {
+        Ordering::Greater
+    }
+}
+
+fn digits_to_digits(left: &str, right: &str) -> Ordering {
+    let size = |digits: &str| digits.trim_start_matches('-').len();
+    match (left.starts_with('-'), right.starts_with('-')) {
+        (false, false) => size(left).cmp(&size(right)).then_with(|| left.cmp(right)),
+        (true, true) => size(right).cmp(&size(left)).then_with(|| right.cmp(left)),
+        _ => sign(left),
+    }
+}
+
+fn digits_to_other(digits: &str, other: f64) -> Ordering {
+    if other.abs() < WHOLE_BELOW {
+        sign(digits)
+    } else {
+        digits_to_digits(digits, &written_out(other))
     }
 }
 
@@ -71,20 +132,23 @@ fn whole_to_other(whole: i128, other: f64) -> Ordering {
     }
 }
 
-/// Whether two values are the same: types are strict, numbers compare by worth, objects have no order.
-pub fn same(left: &Value, right: &Value) -> bool {
+/// Whether two values are the same: types are strict, numbers compare by worth, objects have no order. The large
+/// integers are those of the payload, which one of the two values or both are of.
+pub fn same(left: &Value, right: &Value, integers: &LargeIntegers) -> bool {
     match (left, right) {
-        (Value::Number(left), Value::Number(right)) => {
-            Worth::of(left).compare(Worth::of(right)) == Ordering::Equal
-        }
+        (Value::Number(_), Value::Number(_)) => Worth::exact(left, integers) == Worth::exact(right, integers),
         (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
+            left.len() == right.len()
+                && left
+                    .iter()
+                    .zip(right)
+                    .all(|(left, right)| same(left, right, integers))
         }
         (Value::Object(left), Value::Object(right)) => {
             left.len() == right.len()
                 && left
                     .iter()
-                    .all(|(key, left)| right.get(key).is_some_and(|right| same(left, right)))
+                    .all(|(key, left)| right.get(key).is_some_and(|right| same(left, right, integers)))
         }
         (left, right) => left == right,
     }
@@ -92,12 +156,16 @@ pub fn same(left: &Value, right: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
 
-    fn number(text: &str) -> Number {
-        serde_json::from_str(text).unwrap()
+    fn number(text: &str) -> (Arc<Value>, LargeIntegers) {
+        let value = Arc::new(serde_json::from_str(text).unwrap());
+        let integers = LargeIntegers::read(text, &value);
+        (value, integers)
     }
 
     #[test]
@@ -105,6 +173,10 @@ mod tests {
         // In rising order; each line holds ways to write the same number.
         let rising: &[&[&str]] = &[
             &["-1e300"],
+            &["-340282366920938463463374607431768211458"],
+            &["-340282366920938463463374607431768211457"],
+            &["-18446744073709551617"],
+            &["-9223372036854775809"],
             &["-9223372036854775808", "-9223372036854775808.0"],
             &["-1", "-1.0"],
             &["-0.5"],
@@ -117,7 +189,21 @@ mod tests {
             &["1234567890123456788"],
             &["1234567890123456789"],
             &["18446744073709551615"],
-            &["18446744073709551616"],
+            &["18446744073709551616", "18446744073709551616.0"],
+            &["18446744073709551617"],
+            &["100000000000000000000", "1e20"],
+            &["100000000000000000001"],
+            &["170141183460469231731687303715884105727"],
+            &[
+                "170141183460469231731687303715884105728",
+                "170141183460469231731687303715884105728.0",
+            ],
+            &["340282366920938463463374607431768211457"],
+            &["340282366920938463463374607431768211458"],
+            &["999999999999999939709166371603178586111"],
+            // All digits of the floating point number 1e39.
+            &["999999999999999939709166371603178586112", "1e39"],
+            &["1000000000000000000000000000000000000000"],
             &["1e300"],
         ];
         for (left_place, left) in rising.iter().enumerate() {
@@ -126,7 +212,12 @@ mod tests {
                     .iter()
                     .flat_map(|left| right.iter().map(move |right| (left, right)))
                 {
-                    let compared = Worth::of(&number(left)).compare(Worth::of(&number(right)));
+                    let (left_value, left_integers) = number(left);
+                    let (right_value, right_integers) = number(right);
+                    let left_worth = Worth::exact(&left_value, &left_integers).unwrap();
+                    let right_worth = Worth::exact(&right_value, &right_integers).unwrap();
+                    let compared = left_worth.compare(right_worth);
+                    assert_eq!(left_worth == right_worth, compared.is_eq(), "{left} and {right}");
                     assert_eq!(compared, left_place.cmp(&right_place), "{left} and {right}");
                 }
             }
@@ -137,7 +228,8 @@ mod tests {
     fn values_are_the_same_only_within_a_type() {
         assert!(same(
             &json!({"a": [1, null], "b": "x"}),
-            &json!({"b": "x", "a": [1.0, null]})
+            &json!({"b": "x", "a": [1.0, null]}),
+            &LargeIntegers::default()
         ));
         for (left, right) in [
             (json!("1"), json!(1)),
@@ -146,7 +238,10 @@ mod tests {
             (json!([1]), json!([1, 2])),
             (json!({"a": 1}), json!({"b": 1})),
         ] {
-            assert!(!same(&left, &right), "{left} and {right}");
+            assert!(
+                !same(&left, &right, &LargeIntegers::default()),
+                "{left} and {right}"
+            );
         }
     }
 }

@@ -6,7 +6,14 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::number::{Worth, same};
-use super::{Comparison, Filter, JsonPath, Node, Operand, Pick, Query, Step};
+use super::{Comparison, Filter, JsonPath, LargeIntegers, Node, Operand, Pick, Query, Step};
+
+/// The payload of a walk.
+#[derive(Clone, Copy)]
+struct Document<'v> {
+    root: &'v Value,
+    integers: &'v LargeIntegers,
+}
 
 impl JsonPath {
     /// The one value of a singular path.
@@ -23,17 +30,20 @@ impl JsonPath {
     }
 
     /// All values that the path selects, in the order of the RFC.
-    pub fn select<'v, N: Node<'v>>(&self, root: N) -> Vec<N> {
-        let value = root.value();
-        self.select_from(root, value)
+    pub fn select<'v, N: Node<'v>>(&self, root: N, integers: &'v LargeIntegers) -> Vec<N> {
+        let document = Document {
+            root: root.value(),
+            integers,
+        };
+        self.select_from(root, document)
     }
 
-    fn select_from<'v, N: Node<'v>>(&self, start: N, root: &'v Value) -> Vec<N> {
+    fn select_from<'v, N: Node<'v>>(&self, start: N, document: Document<'v>) -> Vec<N> {
         let mut selected = vec![start];
         for step in &self.steps {
             let mut next = Vec::new();
             for node in selected {
-                step.select(&node, root, &mut next);
+                step.select(&node, document, &mut next);
             }
             selected = next;
         }
@@ -42,27 +52,27 @@ impl JsonPath {
 }
 
 impl Step {
-    fn select<'v, N: Node<'v>>(&self, node: &N, root: &'v Value, selected: &mut Vec<N>) {
+    fn select<'v, N: Node<'v>>(&self, node: &N, document: Document<'v>, selected: &mut Vec<N>) {
         for pick in &self.picks {
-            pick.select(node, root, selected);
+            pick.select(node, document, selected);
         }
         if self.descends {
             for child in children(node) {
-                self.select(&child, root, selected);
+                self.select(&child, document, selected);
             }
         }
     }
 }
 
 impl Pick {
-    fn select<'v, N: Node<'v>>(&self, node: &N, root: &'v Value, selected: &mut Vec<N>) {
+    fn select<'v, N: Node<'v>>(&self, node: &N, document: Document<'v>, selected: &mut Vec<N>) {
         match self {
             Self::Name(name) => selected.extend(member(node, name)),
             Self::Index(index) => selected.extend(item(node, *index)),
             Self::Wildcard => selected.extend(children(node)),
             Self::Slice { start, end, step } => slice(node, *start, *end, *step, selected),
             Self::Filter(filter) => {
-                selected.extend(children(node).filter(|child| filter.holds(child.value(), root)));
+                selected.extend(children(node).filter(|child| filter.holds(child.value(), document)));
             }
         }
     }
@@ -131,19 +141,20 @@ fn slice<'v, N: Node<'v>>(node: &N, start: Option<i64>, end: Option<i64>, step: 
 }
 
 impl Filter {
-    fn holds(&self, current: &Value, root: &Value) -> bool {
+    fn holds(&self, current: &Value, document: Document<'_>) -> bool {
         match self {
-            Self::Any(filters) => filters.iter().any(|filter| filter.holds(current, root)),
-            Self::All(filters) => filters.iter().all(|filter| filter.holds(current, root)),
-            Self::Not(filter) => !filter.holds(current, root),
-            Self::Exists(query) => !query.select(current, root).is_empty(),
+            Self::Any(filters) => filters.iter().any(|filter| filter.holds(current, document)),
+            Self::All(filters) => filters.iter().all(|filter| filter.holds(current, document)),
+            Self::Not(filter) => !filter.holds(current, document),
+            Self::Exists(query) => !query.select(current, document).is_empty(),
             Self::Pattern(operand, regex) => operand
-                .value(current, root)
+                .value(current, document)
                 .and_then(|value| value.as_str().map(|text| regex.is_match(text)))
                 .unwrap_or(false),
             Self::Compare(left, comparison, right) => comparison.holds(
-                left.value(current, root).as_deref(),
-                right.value(current, root).as_deref(),
+                left.value(current, document).as_deref(),
+                right.value(current, document).as_deref(),
+                document.integers,
             ),
         }
     }
@@ -151,9 +162,10 @@ impl Filter {
 
 impl Comparison {
     /// Nothing equals nothing, and is neither less nor greater.
-    fn holds(self, left: Option<&Value>, right: Option<&Value>) -> bool {
+    fn holds(self, left: Option<&Value>, right: Option<&Value>, integers: &LargeIntegers) -> bool {
+        let less = |left, right| less(left, right, integers);
         let equal = || match (left, right) {
-            (Some(left), Some(right)) => same(left, right),
+            (Some(left), Some(right)) => same(left, right, integers),
             (None, None) => true,
             _ => false,
         };
@@ -168,10 +180,13 @@ impl Comparison {
     }
 }
 
-fn less(left: Option<&Value>, right: Option<&Value>) -> bool {
+fn less(left: Option<&Value>, right: Option<&Value>, integers: &LargeIntegers) -> bool {
     match (left, right) {
-        (Some(Value::Number(left)), Some(Value::Number(right))) => {
-            Worth::of(left).compare(Worth::of(right)) == Ordering::Less
+        (Some(left @ Value::Number(_)), Some(right @ Value::Number(_))) => {
+            match (Worth::exact(left, integers), Worth::exact(right, integers)) {
+                (Some(left), Some(right)) => left.compare(right) == Ordering::Less,
+                _ => false,
+            }
         }
         (Some(Value::String(left)), Some(Value::String(right))) => left < right,
         _ => false,
@@ -179,22 +194,22 @@ fn less(left: Option<&Value>, right: Option<&Value>) -> bool {
 }
 
 impl Query {
-    fn select<'v>(&self, current: &'v Value, root: &'v Value) -> Vec<&'v Value> {
-        let start = if self.from_root { root } else { current };
-        self.path.select_from(start, root)
+    fn select<'v>(&self, current: &'v Value, document: Document<'v>) -> Vec<&'v Value> {
+        let start = if self.from_root { document.root } else { current };
+        self.path.select_from(start, document)
     }
 }
 
 impl Operand {
-    fn value<'v>(&'v self, current: &'v Value, root: &'v Value) -> Option<Cow<'v, Value>> {
+    fn value<'v>(&'v self, current: &'v Value, document: Document<'v>) -> Option<Cow<'v, Value>> {
         match self {
             Self::Literal(value) => Some(Cow::Borrowed(value)),
-            Self::Single(query) => match query.select(current, root).as_slice() {
+            Self::Single(query) => match query.select(current, document).as_slice() {
                 [one] => Some(Cow::Borrowed(*one)),
                 _ => None,
             },
             Self::Length(operand) => {
-                let length = match operand.value(current, root)?.as_ref() {
+                let length = match operand.value(current, document)?.as_ref() {
                     Value::String(text) => text.chars().count(),
                     Value::Array(items) => items.len(),
                     Value::Object(members) => members.len(),
@@ -202,7 +217,7 @@ impl Operand {
                 };
                 Some(Cow::Owned(Value::from(length)))
             }
-            Self::Count(query) => Some(Cow::Owned(Value::from(query.select(current, root).len()))),
+            Self::Count(query) => Some(Cow::Owned(Value::from(query.select(current, document).len()))),
         }
     }
 }
@@ -217,7 +232,11 @@ mod tests {
 
     fn select(path: &str, value: &Value) -> Value {
         let path = JsonPath::parse(path).unwrap_or_else(|refused| panic!("{path}: {}", refused.message));
-        let selected: Vec<Value> = path.select(value).into_iter().cloned().collect();
+        let selected: Vec<Value> = path
+            .select(value, LargeIntegers::NONE)
+            .into_iter()
+            .cloned()
+            .collect();
         if path.is_singular() {
             let one: Vec<Value> = path.select_one(value).into_iter().cloned().collect();
             assert_eq!(one, selected);
@@ -316,11 +335,17 @@ mod tests {
         assert_eq!(
             JsonPath::parse("$.commits[*].modified[*]")
                 .unwrap()
-                .select(&value)
+                .select(&value, LargeIntegers::NONE)
                 .len(),
             250_000
         );
-        assert_eq!(JsonPath::parse("$..*").unwrap().select(&value).len(), 250_003);
+        assert_eq!(
+            JsonPath::parse("$..*")
+                .unwrap()
+                .select(&value, LargeIntegers::NONE)
+                .len(),
+            250_003
+        );
     }
 
     fn any_value() -> impl Strategy<Value = Value> {

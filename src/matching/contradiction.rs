@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::operator::{Kind, Limit, Operator, Relation, folded, folded_value};
 use super::selector::Found;
+use crate::jsonpath::LargeIntegers;
 
 /// An operator that must hold, for the same value as the others.
 #[derive(Clone, Copy)]
@@ -208,11 +209,16 @@ impl Claim<'_> {
                     Value::String(text) => Value::String(folded(text)),
                     other => folded_value(other),
                 };
-                self.operator.test(&Found::Json(&value)).holds()
+                self.operator
+                    .test(&Found::Json(&value, LargeIntegers::NONE))
+                    .holds()
             }
             // Some way to write the value may satisfy it; that is not looked into.
             (false, true) => true,
-            (false, false) => self.operator.test(&Found::Json(value)).holds(),
+            (false, false) => self
+                .operator
+                .test(&Found::Json(value, LargeIntegers::NONE))
+                .holds(),
         }
     }
 }

@@ -139,7 +139,7 @@ fn show(selected: &Selected<'_>, text: &mut Bounded) {
         }
         match value {
             Found::Text(value) => text.json(value),
-            Found::Json(value) => text.json(value),
+            Found::Json(value, integers) => text.json(&integers.exactly(value)),
             Found::Opaque => text.push("bytes that are not UTF-8"),
         }
     }

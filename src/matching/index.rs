@@ -110,7 +110,7 @@ impl Matcher {
             for value in facts.found(exact.slot).values() {
                 let found = match value {
                     Found::Text(text) => exact.rules.get_text(text),
-                    Found::Json(value) => exact.rules.get(value),
+                    Found::Json(value, integers) => exact.rules.get(value, integers),
                     Found::Opaque => None,
                 };
                 rules.extend(found.into_iter().flatten());

@@ -123,7 +123,27 @@ pub(super) fn to_json(value: &serde_yaml::Value) -> Option<Value> {
     })
 }
 
+/// Refuses integers of more than 64 bits: YAML reads them as floating point, and others would equal them.
+fn refuse_large(node: Node<'_>) -> Read<()> {
+    let rounded = |value: &serde_yaml::Value| {
+        let number = value.as_f64().unwrap_or_default();
+        value.is_f64() && number.fract() == 0.0 && number.abs() >= 9_223_372_036_854_775_808.0
+    };
+    if rounded(node.value()) && !node.written().contains(['.', 'e', 'E']) {
+        let written: String = node.written().chars().take(40).collect();
+        let message = format!("`{written}` does not fit 64 bits and would be rounded");
+        return Err(
+            wrong(node, message).hint("compare two fields of the payload in a filter: `$[?@.a == @.b]`")
+        );
+    }
+    node.items().into_iter().try_for_each(refuse_large)?;
+    node.entries()
+        .into_iter()
+        .try_for_each(|(_, node)| refuse_large(node))
+}
+
 fn value(node: Node<'_>, ignore_case: bool) -> Read<Value> {
+    refuse_large(node)?;
     let value = to_json(node.value())
         .ok_or_else(|| wrong(node, "JSON has no such value, so nothing ever equals it"))?;
     Ok(if ignore_case { folded_value(&value) } else { value })
@@ -235,6 +255,7 @@ fn alternates(pattern: &str) -> usize {
 }
 
 fn limit(node: Node<'_>, name: &str) -> Read<Limit> {
+    refuse_large(node)?;
     match to_json(node.value()) {
         Some(Value::Number(number)) => Ok(Limit::Number(Worth::of(&number))),
         Some(Value::String(text)) => instant(&text).map(Limit::Instant).ok_or_else(|| {

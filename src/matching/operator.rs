@@ -17,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 use super::answer::Answer;
 use super::scalar::ByScalar;
 use super::selector::{Found, plain};
-use crate::jsonpath::{Worth, same};
+use crate::jsonpath::{LargeIntegers, Worth, same};
 
 /// Several operators that must hold for the same value.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub(super) enum Relation {
 /// What a value is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Limit {
-    Number(Worth),
+    Number(Worth<'static>),
     Instant(OffsetDateTime),
 }
 
@@ -106,10 +106,13 @@ impl Kind {
     fn fits(self, found: &Found<'_>) -> bool {
         match found {
             Found::Text(_) => self == Self::String,
-            Found::Json(Value::Number(number)) if self == Self::Integer => {
-                matches!(Worth::of(number), Worth::Whole(_))
+            Found::Json(value @ Value::Number(_), integers) if self == Self::Integer => {
+                matches!(
+                    Worth::exact(value, integers),
+                    Some(Worth::Whole(_) | Worth::Large(_))
+                )
             }
-            Found::Json(value) => self == Self::of(value),
+            Found::Json(value, _) => self == Self::of(value),
             Found::Opaque => false,
         }
     }
@@ -127,10 +130,10 @@ impl Choices {
     fn hold(&self, found: &Found<'_>) -> bool {
         match found {
             Found::Text(text) => self.known.get_text(text).is_some(),
-            Found::Json(value @ (Value::Array(_) | Value::Object(_))) => {
-                self.values.iter().any(|choice| same(choice, value))
+            Found::Json(value @ (Value::Array(_) | Value::Object(_)), integers) => {
+                self.values.iter().any(|choice| same(choice, value, integers))
             }
-            Found::Json(value) => self.known.get(value).is_some(),
+            Found::Json(value, integers) => self.known.get(value, integers).is_some(),
             Found::Opaque => false,
         }
     }
@@ -181,11 +184,16 @@ impl Operators {
         let value;
         let low = match found {
             Found::Text(text) => Found::Text(Cow::Owned(folded(text))),
-            Found::Json(Value::String(text)) => Found::Text(Cow::Owned(folded(text))),
-            Found::Json(original) => {
+            Found::Json(Value::String(text), _) => Found::Text(Cow::Owned(folded(text))),
+            Found::Json(original @ (Value::Array(_) | Value::Object(_)), integers) => {
+                if !integers.is_empty() {
+                    // The copy would be without their digits.
+                    return Answer::Unknown;
+                }
                 value = folded_value(original);
-                Found::Json(&value)
+                Found::Json(&value, LargeIntegers::NONE)
             }
+            Found::Json(scalar, integers) => Found::Json(scalar, integers),
             Found::Opaque => Found::Opaque,
         };
         let test = |operator: &Operator| operator.test(if operator.folds() { &low } else { found });
@@ -217,7 +225,7 @@ impl Operator {
         match self {
             Self::Equals(operand) => {
                 let equal = match found {
-                    Found::Json(value) => same(value, operand),
+                    Found::Json(value, integers) => same(value, operand, integers),
                     found => found.text() == operand.as_str(),
                 };
                 unless_incomparable(equal, found, std::slice::from_ref(operand))
@@ -229,9 +237,10 @@ impl Operator {
             Self::Matches(regex) => of_text(&|text| regex.is_match(text)),
             Self::Glob(glob) => of_text(&|text| glob.is_match(text.as_bytes())),
             Self::Compare(relation, Limit::Number(limit)) => match found {
-                Found::Json(Value::Number(number)) => {
-                    relation.holds(Worth::of(number).compare(*limit)).into()
-                }
+                Found::Json(value, integers) => match Worth::exact(value, integers) {
+                    Some(worth) => relation.holds(worth.compare(*limit)).into(),
+                    None => Answer::Unknown,
+                },
                 _ => Answer::Unknown,
             },
             Self::Compare(relation, Limit::Instant(limit)) => match found.text().and_then(instant) {
@@ -256,7 +265,7 @@ impl Operator {
 /// Whether a value is one of the operands; unknown if it has the type of none of them.
 fn unless_incomparable(equal: bool, found: &Found<'_>, operands: &[Value]) -> Answer {
     let kind = match found {
-        Found::Json(value) => Kind::of(value),
+        Found::Json(value, _) => Kind::of(value),
         _ => Kind::String,
     };
     let comparable = |operand: &Value| {
@@ -272,7 +281,9 @@ fn unless_incomparable(equal: bool, found: &Found<'_>, operands: &[Value]) -> An
 
 fn contains(found: &Found<'_>, operand: &Value) -> Answer {
     match (found, operand) {
-        (Found::Json(Value::Array(items)), operand) => items.iter().any(|item| same(item, operand)).into(),
+        (Found::Json(Value::Array(items), integers), operand) => {
+            items.iter().any(|item| same(item, operand, integers)).into()
+        }
         (found, Value::String(part)) => found
             .text()
             .map_or(Answer::Unknown, |text| text.contains(part.as_str()).into()),
@@ -283,8 +294,8 @@ fn contains(found: &Found<'_>, operand: &Value) -> Answer {
 /// Letters of a text, items of a list, members of an object.
 fn length(found: &Found<'_>) -> Option<u64> {
     let length = match found {
-        Found::Json(Value::Array(items)) => items.len(),
-        Found::Json(Value::Object(members)) => members.len(),
+        Found::Json(Value::Array(items), _) => items.len(),
+        Found::Json(Value::Object(members), _) => members.len(),
         found => found.text()?.chars().count(),
     };
     u64::try_from(length).ok()

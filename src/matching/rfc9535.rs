@@ -27,7 +27,7 @@ pub(super) fn through_match(path: &str, payload: &Value) -> Answer {
     let event = event(payload.clone());
     let selected = selector.select(&event);
     let value = |found: &Found<'_>| match found {
-        Found::Json(value) => (*value).clone(),
+        Found::Json(value, _) => (*value).clone(),
         other => panic!("{path}: {other:?}"),
     };
     Ok(selected.values().iter().map(value).collect())

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::jsonpath::Worth;
+use crate::jsonpath::{LargeIntegers, Worth};
 
 /// A map keyed by strings, numbers, booleans and null. Texts are apart, so that looking one up copies nothing.
 #[derive(Debug)]
@@ -24,14 +24,16 @@ enum Scalar {
 }
 
 impl Scalar {
-    fn of(value: &Value) -> Option<Self> {
+    /// `None` also for a large integer: a rules file holds none, so that it is no key.
+    fn of(value: &Value, integers: &LargeIntegers) -> Option<Self> {
         match value {
             Value::Null => Some(Self::Null),
             Value::Bool(value) => Some(Self::Bool(*value)),
-            Value::Number(number) => Some(match Worth::of(number) {
-                Worth::Whole(whole) => Self::Whole(whole),
-                Worth::Other(other) => Self::Other(other.to_bits()),
-            }),
+            Value::Number(_) => match Worth::exact(value, integers)? {
+                Worth::Whole(whole) => Some(Self::Whole(whole)),
+                Worth::Other(other) => Some(Self::Other(other.to_bits())),
+                Worth::Large(_) => None,
+            },
             Value::String(_) | Value::Array(_) | Value::Object(_) => None,
         }
     }
@@ -56,16 +58,20 @@ impl<T: Default> ByScalar<T> {
             }
             return self.texts.get_mut(text.as_str());
         }
-        Some(self.others.entry(Scalar::of(value)?).or_default())
+        Some(
+            self.others
+                .entry(Scalar::of(value, LargeIntegers::NONE)?)
+                .or_default(),
+        )
     }
 }
 
 impl<T> ByScalar<T> {
     /// What stands under `value`.
-    pub(super) fn get(&self, value: &Value) -> Option<&T> {
+    pub(super) fn get(&self, value: &Value, integers: &LargeIntegers) -> Option<&T> {
         match value {
             Value::String(text) => self.get_text(text),
-            other => self.others.get(&Scalar::of(other)?),
+            other => self.others.get(&Scalar::of(other, integers)?),
         }
     }
 
@@ -96,13 +102,16 @@ mod tests {
             map.entry(key).unwrap().push(u8::try_from(mark).unwrap());
         }
         map.entry(&json!(1.0)).unwrap().push(9);
-        assert_eq!(map.get(&json!(1)), Some(&vec![0, 9]));
-        assert_eq!(map.get(&json!("1")), Some(&vec![1]));
+        assert_eq!(map.get(&json!(1), LargeIntegers::NONE), Some(&vec![0, 9]));
+        assert_eq!(map.get(&json!("1"), LargeIntegers::NONE), Some(&vec![1]));
         assert_eq!(map.get_text("1"), Some(&vec![1]));
-        assert_eq!(map.get(&json!(true)), Some(&vec![2]));
-        assert_eq!(map.get(&json!(null)), Some(&vec![3]));
-        assert_eq!(map.get(&json!(0.5)), Some(&vec![4]));
-        assert_eq!(map.get(&json!(9_007_199_254_740_993_u64)), None);
+        assert_eq!(map.get(&json!(true), LargeIntegers::NONE), Some(&vec![2]));
+        assert_eq!(map.get(&json!(null), LargeIntegers::NONE), Some(&vec![3]));
+        assert_eq!(map.get(&json!(0.5), LargeIntegers::NONE), Some(&vec![4]));
+        assert_eq!(
+            map.get(&json!(9_007_199_254_740_993_u64), LargeIntegers::NONE),
+            None
+        );
         assert_eq!(map.len(), 5);
         assert!(map.entry(&json!([])).is_none());
     }

@@ -7,7 +7,7 @@ use http::HeaderName;
 use serde_json::Value;
 
 use crate::diagnostic::{Finding, Findings, did_you_mean};
-use crate::jsonpath::JsonPath;
+use crate::jsonpath::{JsonPath, LargeIntegers};
 use crate::payload::Event;
 use crate::verify::{EventName, Reads};
 use crate::yaml::Node;
@@ -63,7 +63,8 @@ enum Part {
 #[derive(Clone, Debug)]
 pub(super) enum Found<'e> {
     Text(Cow<'e, str>),
-    Json(&'e Value),
+    /// A value of the payload, and the payload's large integers.
+    Json(&'e Value, &'e LargeIntegers),
     /// Bytes that are not UTF-8: they are there, and no operator can say anything about them.
     Opaque,
 }
@@ -105,7 +106,7 @@ impl Found<'_> {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Json(value) => value.as_str(),
+            Self::Json(value, _) => value.as_str(),
             Self::Opaque => None,
         }
     }
@@ -239,15 +240,14 @@ impl Part {
             }
             Part::One(path) => path
                 .select_one(&*event.payload.value)
-                .map(Found::Json)
+                .map(|value| Found::Json(value, &event.payload.integers))
                 .into_iter()
                 .collect(),
-            Part::Many(path) => Selected::Many(
-                path.select(&*event.payload.value)
-                    .into_iter()
-                    .map(Found::Json)
-                    .collect(),
-            ),
+            Part::Many(path) => {
+                let integers = &event.payload.integers;
+                let selected = path.select(&*event.payload.value, integers).into_iter();
+                Selected::Many(selected.map(|value| Found::Json(value, integers)).collect())
+            }
             Part::Header(name) => {
                 let values = received.headers.get_all(name).iter();
                 values.map(|value| bytes(value.as_bytes())).collect()

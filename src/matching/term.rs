@@ -114,7 +114,7 @@ mod tests {
 
     use super::super::answer::Answer::{self, False, True, Unknown};
     use super::*;
-    use crate::matching::testing::{condition, event};
+    use crate::matching::testing::{condition, event, event_of_text, findings};
     use crate::payload::Event;
 
     fn answer(text: &str, event: &Event) -> Answer {
@@ -258,6 +258,61 @@ mod tests {
             ],
             &event,
         );
+    }
+
+    #[test]
+    fn integers_beyond_64_bits_compare_exactly() {
+        let event = event_of_text(
+            r#"{"a": 18446744073709551617, "b": 18446744073709551618, "c": 18446744073709551617,
+                "n": -18446744073709551617, "huge": 340282366920938463463374607431768211457,
+                "list": [18446744073709551617], "f": 1e20, "i": 100000000000000000001,
+                "items": [{"id": 18446744073709551617, "name": "x"}, {"id": 18446744073709551618, "name": "y"}]}"#,
+        );
+        check(
+            &[
+                ("$.items[?@.id == $.a].name: {every: x}", True),
+                ("$.items[?@.id != $.a].name: {every: y}", True),
+                ("$.items[?@.id > $.a].name: {every: y}", True),
+                ("$.items[?@.id < $.a].name: {exists: false}", True),
+                ("$.items[?@.id >= $.b].name: {every: y}", True),
+                ("$[?@ == $.list]: {exists: true}", True),
+                ("$.a: {gt: 18446744073709551615}", True),
+                ("$.a: {lt: 1.8446744073709556e19}", True),
+                ("$.a: 1.8446744073709552e19", False),
+                ("$.n: {lt: -9223372036854775808}", True),
+                ("$.huge: {gt: 1e38, lt: 1e39}", True),
+                ("$.huge: {in: [5, 3.4028236692093846e38]}", False),
+                ("$.huge: {type: integer}", True),
+                ("$.f: {equals: 1e20}", True),
+                ("$.i: {equals: 1e20}", False),
+                ("$.i: {gt: 1e20}", True),
+                ("$.list: {contains: 1.8446744073709552e19}", False),
+                ("$.list: {equals: [1.8446744073709552e19]}", False),
+                (
+                    "$.list: {equals: [1.8446744073709552e19], ignore_case: true}",
+                    Unknown,
+                ),
+            ],
+            &event,
+        );
+    }
+
+    #[test]
+    fn a_large_integer_in_the_rules_is_a_finding_and_no_other_number() {
+        for number in ["18446744073709551617", "-9223372036854775809", &"9".repeat(60)] {
+            for text in [
+                format!("$.a: {number}"),
+                format!("$.a: [1, {number}]"),
+                format!("$.a: {{equals: {{b: [{number}]}}}}"),
+                format!("$.a: {{gt: {number}}}"),
+            ] {
+                let found = findings(&text);
+                assert!(found[0].contains("does not fit 64 bits"), "{text}: {found:?}");
+            }
+        }
+        for number in ["18446744073709551615", "-9223372036854775808", "1e20", "1.5e300"] {
+            assert!(findings(&format!("$.a: {number}")).is_empty(), "{number}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Condition;
 use crate::clock::Timestamp;
 use crate::diagnostic::{Findings, Source};
-use crate::payload::{Event, Kind, Payload};
+use crate::payload::{Decode, Event, Kind, Payload};
 use crate::verify::{EventId, Received};
 use crate::yaml::Document;
 
@@ -42,6 +42,17 @@ pub(super) fn condition(text: &str) -> Condition {
 
 /// A push with this payload, and with headers, a query and parameters to look at.
 pub(super) fn event(payload: Value) -> Event {
+    event_of(Payload::new(Kind::Json, Arc::new(payload)))
+}
+
+/// A push with the payload of this text.
+pub(super) fn event_of_text(text: &str) -> Event {
+    let headers = HeaderMap::new();
+    let body = Bytes::copy_from_slice(text.as_bytes());
+    event_of(crate::payload::decode(Decode::Json, &headers, &body, u64::MAX).unwrap())
+}
+
+fn event_of(payload: Payload) -> Event {
     let mut headers = HeaderMap::new();
     headers.insert("x-github-event", HeaderValue::from_static("push"));
     headers.append("x-many", HeaderValue::from_static("one"));
@@ -60,11 +71,8 @@ pub(super) fn event(payload: Value) -> Event {
             client: Some("::ffff:10.1.2.3".parse().unwrap()),
             certificate: None,
             headers,
-            body: Bytes::from(payload.to_string()),
+            body: Bytes::from(payload.value.to_string()),
         }),
-        payload: Payload {
-            kind: Kind::Json,
-            value: Arc::new(payload),
-        },
+        payload,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Decode;
+use crate::jsonpath::LargeIntegers;
 use crate::verify::Received;
 
 /// How a body was read.
@@ -31,6 +32,28 @@ pub struct Payload {
     pub kind: Kind,
     /// What it says. Shared, for templates and conditions read it in place.
     pub value: Arc<Value>,
+    /// The digits of those integers of the value that do not fit 64 bits.
+    pub integers: LargeIntegers,
+}
+
+impl Payload {
+    /// A payload whose integers are exact as they are.
+    pub fn new(kind: Kind, value: Arc<Value>) -> Self {
+        Self {
+            kind,
+            value,
+            integers: LargeIntegers::default(),
+        }
+    }
+
+    /// The payload that a JSON text holds.
+    pub(super) fn from_json(kind: Kind, text: &str) -> serde_json::Result<Self> {
+        let value = Arc::new(serde_json::from_str(text)?);
+        Ok(Self {
+            integers: LargeIntegers::read(text, &value),
+            ..Self::new(kind, value)
+        })
+    }
 }
 
 /// A verified arrival with its decoded payload. The raw body stays in [`Event::received`].

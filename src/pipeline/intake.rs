@@ -71,7 +71,7 @@ impl Intake {
         let limit = endpoint.max_body;
         let known = judged
             .read()
-            .and_then(|json| payload::known(endpoint.decode, &received.headers, json));
+            .and_then(|json| payload::known(endpoint.decode, &received.headers, &received.body, json));
         let decode = || payload::decode(endpoint.decode, &received.headers, &received.body, limit);
         let payload = match known.map_or_else(decode, Ok) {
             Ok(payload) => payload,

@@ -174,14 +174,11 @@ fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<bool> = options.get("indent")?;
     options.assert_all_used()?;
     let compact = json::as_json(value)?;
-    if indent != Some(true) {
-        return Ok(compact);
+    if indent == Some(true) {
+        json::indented(&compact)
+    } else {
+        Ok(compact)
     }
-    serde_json::from_str::<serde_json::Value>(&compact)
-        .and_then(|value| serde_json::to_string_pretty(&value))
-        .map_err(|error| {
-            Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
-        })
 }
 
 /// `| join`: as everywhere what is undefined is an error, and what is not text is written as JSON.

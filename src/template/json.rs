@@ -4,22 +4,49 @@
 //! makes the next place, or the scalar. What a template writes out is JSON for everything but text, for a shell
 //! script that is handed `False` instead of `false` takes the wrong branch.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
+use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{AutoEscape, Error, ErrorKind, Output, State, Value};
 
-use crate::jsonpath::{JsonPath, Node};
+use crate::jsonpath::{JsonPath, LargeIntegers, Node};
 
 /// The name under which the templates of URLs escape what they write.
 pub const URL: &str = "url";
 
 /// An object or a list in a shared JSON value.
 pub struct Json {
-    root: Arc<serde_json::Value>,
+    root: Root,
     /// Absent at the root.
     place: Option<Arc<Place>>,
+}
+
+/// A shared value with the digits of its large integers.
+#[derive(Clone)]
+struct Root {
+    value: Arc<serde_json::Value>,
+    integers: LargeIntegers,
+}
+
+/// An integer that no number of minijinja can hold.
+#[derive(Debug)]
+struct Digits(Box<str>);
+
+impl Object for Digits {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        let other = other.downcast_ref::<Self>()?;
+        Some(self.0.cmp(&other.0))
+    }
 }
 
 /// The way from the root to a value. Values below share the way to their parent: a long key is held once.
@@ -80,8 +107,17 @@ impl Place {
 
 /// The value for templates; nothing is copied but a scalar.
 pub fn value(root: &Arc<serde_json::Value>) -> Value {
+    exact_value(root, LargeIntegers::NONE)
+}
+
+/// The value for templates, with the large integers of its text.
+pub fn exact_value(root: &Arc<serde_json::Value>, integers: &LargeIntegers) -> Value {
+    let shared = Root {
+        value: Arc::clone(root),
+        integers: integers.clone(),
+    };
     convert(
-        root,
+        &shared,
         Located {
             value: root,
             place: None,
@@ -90,7 +126,7 @@ pub fn value(root: &Arc<serde_json::Value>) -> Value {
 }
 
 /// A located value of `root`, for templates.
-fn convert(root: &Arc<serde_json::Value>, located: Located<'_>) -> Value {
+fn convert(root: &Root, located: Located<'_>) -> Value {
     match located.value {
         serde_json::Value::Null => Value::from(()),
         serde_json::Value::Bool(flag) => Value::from(*flag),
@@ -99,23 +135,38 @@ fn convert(root: &Arc<serde_json::Value>, located: Located<'_>) -> Value {
         serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(whole), _) => Value::from(whole),
             (None, Some(whole)) => Value::from(whole),
-            (None, None) => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+            (None, None) => match root.integers.digits(located.value) {
+                Some(digits) => large_integer(digits),
+                None => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+            },
         },
         serde_json::Value::Array(_) | serde_json::Value::Object(_) => Value::from_object(Json {
-            root: Arc::clone(root),
+            root: root.clone(),
             place: located.place,
         }),
     }
+}
+
+/// A number as far as minijinja has one of this size.
+fn large_integer(digits: &str) -> Value {
+    let signed = digits.parse::<i128>().map(Value::from);
+    let unsigned = signed.or_else(|_| digits.parse::<u128>().map(Value::from));
+    unsigned.unwrap_or_else(|_| Value::from_object(Digits(digits.into())))
 }
 
 impl Json {
     /// The JSON that stands here.
     fn here(&self) -> &serde_json::Value {
         let found = match &self.place {
-            Some(place) => place.find(&self.root),
-            None => Some(&*self.root),
+            Some(place) => place.find(&self.root.value),
+            None => Some(&*self.root.value),
         };
         found.unwrap_or(&serde_json::Value::Null)
+    }
+
+    /// The JSON that stands here, written with all digits.
+    fn written(&self) -> Result<String, Error> {
+        serde_json::to_string(&self.root.integers.exactly(self.here())).map_err(unwritable)
     }
 
     /// The values that `path` selects from here.
@@ -127,7 +178,7 @@ impl Json {
         let selected = if path.is_singular() {
             path.select_one(start).into_iter().collect()
         } else {
-            path.select(start)
+            path.select(start, &self.root.integers)
         };
         selected
             .into_iter()
@@ -142,7 +193,7 @@ impl Json {
             (Some(left), Some(right)) => Arc::ptr_eq(left, right),
             _ => false,
         };
-        same_place && Arc::ptr_eq(&self.root, &other.root)
+        same_place && Arc::ptr_eq(&self.root.value, &other.root.value)
     }
 
     fn below(&self, value: &serde_json::Value, step: Step) -> Value {
@@ -206,14 +257,17 @@ impl Object for Json {
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.here(), f)
+        f.write_str(&self.written().map_err(|_unwritable| fmt::Error)?)
     }
 }
 
 /// A value as text: text as it is, everything else as JSON.
 pub fn text(value: &Value) -> Result<String, Error> {
     if let Some(json) = value.downcast_object_ref::<Json>() {
-        return Ok(json.here().to_string());
+        return json.written();
+    }
+    if let Some(digits) = value.downcast_object_ref::<Digits>() {
+        return Ok(digits.0.to_string());
     }
     match value.kind() {
         ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
@@ -235,9 +289,21 @@ pub fn text(value: &Value) -> Result<String, Error> {
 /// A value as JSON, text included. What is undefined is an error inside of a list or an object too.
 pub fn as_json(value: &Value) -> Result<String, Error> {
     defined(value)?;
-    serde_json::to_string(value).map_err(|error| {
-        Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
-    })
+    if value.downcast_object_ref::<Json>().is_some() || value.downcast_object_ref::<Digits>().is_some() {
+        return text(value);
+    }
+    serde_json::to_string(value).map_err(unwritable)
+}
+
+/// JSON, set with line breaks.
+pub fn indented(compact: &str) -> Result<String, Error> {
+    let value = Arc::new(serde_json::from_str(compact).map_err(unwritable)?);
+    let integers = LargeIntegers::read(compact, &value);
+    serde_json::to_string_pretty(&integers.exactly(&value)).map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
 }
 
 /// An error that names the undefined value, if this is one or holds one.

@@ -19,7 +19,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 use crate::template::engine::{MASKED, Resolved, environment};
 
-pub use json::value as json_value;
+pub use json::{exact_value, value as json_value};
 pub use scan::{PartRead, is_template};
 
 /// The largest text that a render may yield, in bytes.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::jsonpath::LargeIntegers;
 use crate::secret::Keyring;
 
 fn keyring() -> Keyring {
@@ -243,6 +244,53 @@ fn a_selection_takes_memory_and_work_like_its_payload() {
         let template = compile(&format!("{{{{ jsonpath('{path}') | length }}}}")).unwrap();
         let values = Value::from_pairs([("payload", json_value(&Arc::new(payload)))]);
         assert_eq!(template.render(&values).unwrap(), count.to_string());
+    }
+}
+
+#[test]
+fn integers_beyond_64_bits_are_written_exactly() {
+    let text = r#"{"a":18446744073709551617,"b":[-18446744073709551617,{"c":340282366920938463463374607431768211457}]}"#;
+    let payload = Arc::new(serde_json::from_str(text).unwrap());
+    let integers = LargeIntegers::read(text, &payload);
+    let values = Value::from_pairs([("payload", exact_value(&payload, &integers))]);
+    for (source, expected) in [
+        ("{{ payload }}", text),
+        ("{{ payload | tojson }}", text),
+        ("{{ payload.a }}", "18446744073709551617"),
+        ("{{ payload.a | tojson }}", "18446744073709551617"),
+        ("{{ payload.a + 1 }}", "18446744073709551618"),
+        ("{{ payload.a == payload.a - 1 }}", "false"),
+        ("{{ payload.b[0] }}", "-18446744073709551617"),
+        ("{{ payload.b[1].c }}", "340282366920938463463374607431768211457"),
+        (
+            "{{ payload.b[1].c | tojson }}",
+            "340282366920938463463374607431768211457",
+        ),
+        ("{{ payload.b[1].c == payload.b[1].c }}", "true"),
+        (
+            "{{ payload.b[1] }}",
+            r#"{"c":340282366920938463463374607431768211457}"#,
+        ),
+        (
+            "{{ jsonpath('$.b[1]') }}",
+            r#"{"c":340282366920938463463374607431768211457}"#,
+        ),
+        ("{{ jsonpath('$[?@ == 5]') | default('none') }}", "none"),
+        ("{{ jsonpath('$.b[?@ < $.a]') }}", "-18446744073709551617"),
+        (
+            "{{ [payload.a, payload.b] | join(' ') }}",
+            "18446744073709551617 [-18446744073709551617,{\"c\":340282366920938463463374607431768211457}]",
+        ),
+        (
+            "{{ payload.b | tojson(indent=true) }}",
+            "[\n  -18446744073709551617,\n  {\n    \"c\": 340282366920938463463374607431768211457\n  }\n]",
+        ),
+    ] {
+        assert_eq!(
+            compile(source).unwrap().render(&values).as_deref(),
+            Ok(expected),
+            "{source}"
+        );
     }
 }
 

@@ -153,6 +153,12 @@ impl<'d> Node<'d> {
         )
     }
 
+    /// The text as it is written in the file; of an alias its name.
+    pub fn written(&self) -> &'d str {
+        let range = self.place.range.clone();
+        self.source.text.get(range).unwrap_or_default()
+    }
+
     /// The value under `key`, if this is a mapping and has it.
     pub fn get(&self, key: &str) -> Option<Node<'d>> {
         let value = self.value.as_mapping()?.get(key)?;

@@ -36,6 +36,17 @@ impl<'de> Visitor<'de> for FirstWinsVisitor {
         Ok(Value::Number(Number::from(value)))
     }
 
+    // As floating point, so that the reading goes on: where such a number means anything, its reader refuses it.
+    #[expect(clippy::cast_precision_loss, reason = "its reader refuses it")]
+    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
+        Ok(Value::Number(Number::from(value as f64)))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "its reader refuses it")]
+    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+        Ok(Value::Number(Number::from(value as f64)))
+    }
+
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         Ok(Value::Number(Number::from(value)))
     }

@@ -40,6 +40,7 @@ mod forwards;
 mod framing;
 mod handshakes;
 mod imports;
+mod integers;
 mod jwt;
 mod learning;
 mod listening;

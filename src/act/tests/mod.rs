@@ -86,10 +86,7 @@ fn event(payload: serde_json::Value, headers: &[(&str, &str)]) -> Event {
             headers: map,
             body: Bytes::from(payload.to_string()),
         }),
-        payload: Payload {
-            kind: Kind::Json,
-            value: Arc::new(payload),
-        },
+        payload: Payload::new(Kind::Json, Arc::new(payload)),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::table::printable;
 use crate::cli::{Format, NO, YES, complain, say};
 use crate::config;
 use crate::diagnostic::counted;
-use crate::payload::{Event, Kind};
+use crate::payload::{Event, Kind, Payload};
 use crate::store::sqlite::{Entry, History, Kept, Named};
 use crate::store::{AttemptRecord, StoreError};
 
@@ -158,7 +158,7 @@ impl Shown {
                 String::new(),
                 String::from_utf8_lossy(&received.body).into_owned(),
             ),
-            Ok(event) => (String::new(), format!("{:#}", event.payload.value)),
+            Ok(event) => (String::new(), written(&event.payload)),
             Err(why) => (
                 format!("it cannot be decoded: {why}\n"),
                 String::from_utf8_lossy(&received.body).into_owned(),
@@ -198,6 +198,11 @@ impl Shown {
             "rules": explanation,
         })
     }
+}
+
+/// A payload for reading, with all digits of its integers.
+fn written(payload: &Payload) -> String {
+    serde_json::to_string_pretty(&payload.integers.exactly(&payload.value)).unwrap_or_default()
 }
 
 /// What follows a payload that was cut.

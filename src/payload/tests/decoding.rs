@@ -341,7 +341,7 @@ fn what_was_read_as_json_already_is_what_decoding_would_say_or_nothing() {
             headers.insert("content-encoding", coding.parse().unwrap());
         }
         for how in Decode::ALL {
-            let Some(known) = known(how, &headers, &json) else {
+            let Some(known) = known(how, &headers, &body, &json) else {
                 assert!(
                     !same || !matches!(how, Decode::Auto | Decode::Json),
                     "{content_type}"
