@@ -140,3 +140,48 @@ fn a_secret_is_no_part_of_a_host_which_the_log_shows() {
     let (loads, said) = text("http://hooks.example/{{ secret('PATH') }}");
     assert!(loads, "{said}");
 }
+
+#[test]
+fn a_forward_without_a_body_says_that_it_has_none() {
+    let target = Target::ok();
+    let rules = ["POST", "PUT", "PATCH", "GET", "DELETE"].map(|method| {
+        format!(
+            "  - {{name: {method}, endpoint: /{method}, verify: none, actions: [{{forward: {{url: '{}', method: {method}}}}}]}}\n",
+            target.url()
+        )
+    });
+    let rules = format!("rules:\n{}", rules.concat());
+    let daemon = Scenario::new().rules(&rules).start();
+    for (index, (method, length)) in [
+        ("POST", Some("0")),
+        ("PUT", Some("0")),
+        ("PATCH", Some("0")),
+        ("GET", None),
+        ("DELETE", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(daemon.post(&format!("/{method}")).send().status, 200);
+        daemon.eventually("it is forwarded", || target.requests().len() == index + 1);
+        let request = target.requests()[index].clone();
+        assert!(request.line.starts_with(method), "{}", request.line);
+        assert_eq!(request.header("content-length"), length, "{method}");
+    }
+}
+
+#[test]
+fn a_target_that_finds_it_too_early_is_asked_again() {
+    let target = Target::new(|number| {
+        let status = ["425 Too Early", "421 Misdirected Request", "200 OK"][number.min(2)];
+        format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")
+    });
+    let rules = open(
+        &format!("forward: '{}'", target.url()),
+        ", retry: {attempts: 3, backoff: [20ms]}",
+    );
+    let daemon = Scenario::new().rules(&rules).start();
+    assert_eq!(post(&daemon), 200);
+    daemon.eventually("it is done", || daemon.log().contains("next=\"done\""));
+    assert_eq!(target.requests().len(), 3);
+}

@@ -19,8 +19,9 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> (Verdic
     match status.as_u16() {
         200..=299 => (Verdict::Done, words),
         // A redirect could lead anywhere, into the private network too.
-        300..=399 => (Verdict::Dead, format!("{words}: redirects are not followed")),
-        408 | 429 | 500..=599 => {
+        300..=303 | 307 | 308 => (Verdict::Dead, format!("{words}: redirects are not followed")),
+        // What came too early (RFC 8470), and what a balancer sent to the wrong server, may go well the next time.
+        408 | 421 | 425 | 429 | 500..=599 => {
             let retry_after = retry_after(headers, now).map(|wait| wait.min(MAX_RETRY_AFTER));
             (Verdict::Failed { retry_after }, words)
         }
@@ -53,9 +54,12 @@ mod tests {
             (202, Verdict::Done),
             (204, Verdict::Done),
             (299, Verdict::Done),
+            (101, Verdict::Dead),
+            (199, Verdict::Dead),
             (300, Verdict::Dead),
             (301, Verdict::Dead),
             (302, Verdict::Dead),
+            (304, Verdict::Dead),
             (307, Verdict::Dead),
             (400, Verdict::Dead),
             (401, Verdict::Dead),
@@ -63,7 +67,9 @@ mod tests {
             (408, failed),
             (409, Verdict::Dead),
             (410, Verdict::Dead),
+            (421, failed),
             (422, Verdict::Dead),
+            (425, failed),
             (429, failed),
             (499, Verdict::Dead),
             (500, failed),
@@ -76,6 +82,20 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             let judged = judge(status, &HeaderMap::new(), Timestamp::from_seconds(0));
             assert_eq!(judged.0, verdict, "{status}");
+        }
+    }
+
+    #[test]
+    fn only_a_redirect_is_called_one() {
+        let words = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            judge(status, &HeaderMap::new(), Timestamp::from_seconds(0)).1
+        };
+        for status in [300, 301, 302, 303, 307, 308] {
+            assert!(words(status).ends_with("redirects are not followed"), "{status}");
+        }
+        for status in [101, 304, 305, 306, 399, 425] {
+            assert_eq!(words(status), format!("HTTP {status}"));
         }
     }
 

@@ -110,6 +110,10 @@ impl Forward {
             }
             body = signed.body.map_or(body, Bytes::from);
         }
+        // No body, where one is expected: some servers ask for its length all the same (411).
+        if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
