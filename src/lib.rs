@@ -11,7 +11,7 @@
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
 //!              ground floor: diagnostic yaml units secret clock id coding jsonpath template live
-//!                            account network pem pulse socket descriptors url_path
+//!                            account network pem pulse socket descriptors file throttle url_path
 //! ```
 //!
 //! [`acme`] stands aside: it sees to the certificate that `listen` shows.
@@ -44,6 +44,7 @@ pub mod clock;
 pub mod coding;
 pub mod descriptors;
 pub mod diagnostic;
+pub mod file;
 pub mod id;
 pub mod jsonpath;
 pub mod live;
@@ -53,6 +54,7 @@ pub mod pulse;
 pub mod secret;
 pub mod socket;
 pub mod template;
+pub mod throttle;
 pub mod units;
 pub mod url_path;
 pub mod yaml;

@@ -509,6 +509,8 @@ pub struct LogFile {
     pub path: PathBuf,
     /// When a new one is begun.
     pub rotate: LogRotation,
+    /// Its size at most, in bytes; then a new one is begun, too.
+    pub size: u64,
     /// How many are kept.
     pub keep: usize,
 }
@@ -518,8 +520,10 @@ pub struct LogFile {
 #[serde(rename_all = "lowercase")]
 pub enum LogRotation {
     /// Every hour.
+    #[serde(alias = "hour")]
     Hourly,
     /// Every day.
+    #[serde(alias = "day")]
     #[default]
     Daily,
     /// Never.

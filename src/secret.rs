@@ -10,7 +10,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::diagnostic::Findings;
+use crate::file::{self, Contents, ReadError, slow};
 use crate::yaml::Node;
 
 /// The largest secret file that is read, in bytes.
@@ -171,7 +172,8 @@ impl Keyring {
         }
     }
 
-    fn watch(&self, path: &Path) {
+    /// Watches a file from now on: what the rules need may be yet to come.
+    pub fn watch(&self, path: &Path) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.insert(path.to_owned());
     }
@@ -179,10 +181,11 @@ impl Keyring {
 
 /// The secret that a file keeps, and what is doubtful about it; nothing if the file is missing or empty.
 pub fn kept(path: &Path) -> Result<Option<(Secret, Option<String>)>, String> {
-    if fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-        return Ok(None);
-    }
-    let (bytes, warning) = read(path)?;
+    let contents = match file::read(path, MAX_SECRET) {
+        Err(ReadError::Io(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        contents => contents,
+    };
+    let (bytes, warning) = text(path, contents)?;
     let blank = bytes.iter().all(u8::is_ascii_whitespace);
     Ok((!blank).then(|| (Secret::new(bytes), warning)))
 }
@@ -228,23 +231,28 @@ fn put(file: &Path, parts: &[&[u8]]) -> io::Result<()> {
 
 /// The bytes of a secret file without one trailing newline (`\n` or `\r\n`), and what is doubtful about it.
 fn read(path: &Path) -> Result<(Vec<u8>, Option<String>), String> {
-    let unreadable = |error: io::Error| format!("cannot read the secret file `{}`: {error}", path.display());
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() || metadata.len() > MAX_SECRET {
-        return Err(format!(
-            "`{}` is not a file of at most {MAX_SECRET} bytes",
-            path.display()
-        ));
-    }
-    let mut bytes = fs::read(path).map_err(unreadable)?;
+    text(path, file::read(path, MAX_SECRET))
+}
+
+/// The same of a file that was read.
+fn text(path: &Path, contents: Result<Contents, ReadError>) -> Result<(Vec<u8>, Option<String>), String> {
+    let shown = path.display();
+    let mut contents = contents.map_err(|error| match error {
+        ReadError::Io(error) => format!("cannot read the secret file `{shown}`: {error}"),
+        ReadError::NotAFile | ReadError::TooLarge(_) => {
+            format!("`{shown}` is not a file of at most {MAX_SECRET} bytes")
+        }
+        ReadError::Slow => slow(path),
+    })?;
+    let mut bytes = std::mem::take(&mut *contents.bytes);
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
         }
     }
-    let open = metadata.permissions().mode() & 0o004 != 0;
-    let warning = open.then(|| format!("every user can read `{}`: chmod 0640", path.display()));
+    let open = contents.mode & 0o004 != 0;
+    let warning = open.then(|| format!("every user can read `{shown}`: chmod 0640"));
     Ok((bytes, warning))
 }
 

@@ -3,8 +3,8 @@
 //!
 //! One file each, put in place whole: there is never half a pair.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Read};
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::issued::Held;
 use super::settings::Settings;
+use crate::file::{self, ReadError};
 use crate::pem::Validity;
 use crate::secret::write_private;
 use crate::verify::Certificate;
@@ -140,14 +141,14 @@ impl Vault {
     }
 
     fn read(&self, name: &str) -> io::Result<Option<Zeroizing<String>>> {
-        let file = match File::open(self.folder.join(name)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let mut contents = match file::read(&self.folder.join(name), MAX_FILE) {
+            Ok(contents) => contents,
+            Err(ReadError::Io(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
         };
-        let mut text = Zeroizing::new(String::new());
-        file.take(MAX_FILE).read_to_string(&mut text)?;
-        Ok(Some(text))
+        let text = String::from_utf8(std::mem::take(&mut *contents.bytes));
+        let text = text.or(Err(io::Error::other("it is not UTF-8")))?;
+        Ok(Some(Zeroizing::new(text)))
     }
 
     /// On the disk when it returns, in place of what was there.

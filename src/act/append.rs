@@ -148,6 +148,7 @@ fn file(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Opt
     match path.parent() {
         Some(folder) if folder.is_dir() => Some(path),
         folder => {
+            workshop.keyring.watch(folder.unwrap_or(&path));
             let folder = folder.unwrap_or(&path).display();
             let finding = node.error("append", format!("there is no folder `{folder}`"));
             findings.push(finding.hint(format!("mkdir -p {folder}")));

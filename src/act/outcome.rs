@@ -18,6 +18,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// In few words, without secrets or payload: `exit 3`, `HTTP 503`, `timed out after 10m`.
     pub detail: String,
+    /// Where a request went, as the log shows it: without query, credentials, payload, and without what may be a token.
+    pub target: Option<String>,
     /// What it put out.
     pub output: Output,
     /// How long it took.
@@ -68,6 +70,7 @@ impl Outcome {
         Self {
             verdict,
             detail: detail.into(),
+            target: None,
             output: Output::default(),
             duration,
         }

@@ -13,6 +13,7 @@ use super::process::figures;
 use super::status::{Certificate, Deliveries, Inflight, Reload, Rules, Status, Store as StoreStatus};
 use crate::clock::{Clock, Timestamp};
 use crate::live::Live;
+use crate::report;
 use crate::report::metrics::{self, Moment};
 use crate::rules::{RuleSet, Tls};
 use crate::store::{Condition, Counts, Room, Store};
@@ -114,6 +115,7 @@ impl Desk {
                 bytes: self.inflight.load(Ordering::Relaxed),
                 max_bytes: rules.server.max_inflight,
             },
+            log_lines_dropped: report::dropped_lines(),
             resident_bytes: figures().resident,
             last_arrivals: arrivals
                 .map(|(rule, at)| (rule.to_string(), at.to_string()))
@@ -214,6 +216,7 @@ impl Desk {
                 self.live.current().generation
             ));
         }
+        problems.extend(report::log_failure());
         if self.stopping.is_cancelled() {
             problems.push("it is stopping".to_owned());
         }

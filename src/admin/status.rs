@@ -33,6 +33,9 @@ pub struct Status {
     pub store: Option<Store>,
     /// Bodies of requests in flight.
     pub inflight: Inflight,
+    /// Log lines lost since the start, because stderr or the log file was too slow or could not be written.
+    #[serde(default)]
+    pub log_lines_dropped: u64,
     /// Memory of the process.
     pub resident_bytes: u64,
     /// When each rule was last given an event, since the start.

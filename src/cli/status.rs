@@ -185,6 +185,12 @@ fn text(status: &Status) -> String {
             store.refusals
         ));
     }
+    if status.log_lines_dropped > 0 {
+        lines.push(format!(
+            "log: {} lines were lost since the start",
+            status.log_lines_dropped
+        ));
+    }
     lines.push(format!(
         "memory: {}; bodies in flight: {} of {}",
         size(status.resident_bytes),

@@ -97,10 +97,19 @@ pub struct LogShape {
 /// `log.file:`.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read from the node: its place is needed")]
 pub struct LogFileShape {
     pub path: String,
-    pub rotate: Option<LogRotation>,
+    pub rotate: Option<IgnoredAny>,
     pub keep: Option<u16>,
+}
+
+/// `log.file.rotate:`, written as a mapping.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogRotateShape {
+    pub every: Option<LogRotation>,
+    pub size: Option<Size>,
 }
 
 /// One of `endpoints:`.

@@ -34,6 +34,7 @@ pub use reload::{Cause, REST, Reload, Reloader, restart_needed};
 pub use whereabouts::{Socket, socket_of, store_of};
 
 use crate::diagnostic::{Finding, Findings, Source};
+use crate::file::{self, ReadError, slow};
 use crate::rules::{RuleSet, StoreSettings};
 use crate::secret::Keyring;
 use crate::yaml::{Document, MAX_TEXT};
@@ -146,22 +147,16 @@ pub fn read(path: &Path) -> Result<String, Finding> {
             _ => finding,
         }
     };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(Finding::unplaced(
-            "unreadable",
-            format!("`{shown}` is not a file"),
-        ));
-    }
-    if metadata.len() > MAX_TEXT as u64 {
-        let message = format!(
-            "`{shown}` has {} bytes; at most {MAX_TEXT} are read",
-            metadata.len()
-        );
-        return Err(Finding::unplaced("too-large", message));
-    }
-    let bytes = std::fs::read(path).map_err(unreadable)?;
-    String::from_utf8(bytes).map_err(|error| {
+    let mut contents = file::read(path, MAX_TEXT as u64).map_err(|error| match error {
+        ReadError::Io(error) => unreadable(error),
+        ReadError::NotAFile => Finding::unplaced("unreadable", format!("`{shown}` is not a file")),
+        ReadError::TooLarge(length) => {
+            let message = format!("`{shown}` has {length} bytes; at most {MAX_TEXT} are read");
+            Finding::unplaced("too-large", message)
+        }
+        ReadError::Slow => Finding::unplaced("slow", slow(path)),
+    })?;
+    String::from_utf8(std::mem::take(&mut *contents.bytes)).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Finding::unplaced("unreadable", format!("`{shown}` is not UTF-8 at byte {at}"))
     })
@@ -172,16 +167,24 @@ fn sha256(text: &str) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 
-/// What the files that a rule set was made from hold, as one digest: the rules' own and that of each secret file.
+/// What the files that a rule set was made from hold, as one digest: the rules' own and that of each other file, with its
+/// permissions.
 fn fingerprint<'f>(sha256: &str, files: impl IntoIterator<Item = &'f PathBuf>) -> String {
     let mut digest = Sha256::new();
     digest.update(sha256.as_bytes());
-    for file in files {
-        // What was refused may name anything: a pipe would never end, and a disk hardly.
-        let small = std::fs::metadata(file)
-            .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_TEXT as u64);
-        let bytes = if small { std::fs::read(file).ok() } else { None };
-        digest.update(bytes.map(|bytes| Sha256::digest(&bytes)).unwrap_or_default());
+    for path in files {
+        // What was refused may name anything: a pipe, a disk, a file that hangs.
+        let state = match file::read(path, MAX_TEXT as u64) {
+            Ok(contents) => {
+                digest.update(Sha256::digest(&*contents.bytes));
+                u64::from(contents.mode)
+            }
+            Err(ReadError::Io(_)) => u64::MAX,
+            Err(ReadError::NotAFile) => u64::MAX - 1,
+            Err(ReadError::Slow) => u64::MAX - 2,
+            Err(ReadError::TooLarge(length)) => length,
+        };
+        digest.update(state.to_le_bytes());
     }
     data_encoding::HEXLOWER.encode(&digest.finalize())
 }

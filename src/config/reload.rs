@@ -1,16 +1,20 @@
 //! Puts the next rule set in force, or keeps the one that is.
 //!
 //! The new file is loaded whole, validated and compiled; then it is swapped in one step. On any finding nothing
-//! changes, and what was refused is tried again: what it lacks may be a secret file, a program or a folder that comes
-//! later. Two reloads never run at once.
+//! changes. What was refused is tried again when one of its files has changed, those that it lacks among them. What else
+//! may be missing on this machine is tried with growing pauses. A reload that hangs and is given up changes nothing when it
+//! comes back.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Attempt, attempt, environment, fingerprint, read, sha256};
+use tokio::time::Instant;
+
+use super::{Attempt, Loaded, attempt, environment, fingerprint, read, sha256};
 use crate::clock::{Clock, Timestamp};
 use crate::diagnostic::{Finding, Findings};
 use crate::live::Live;
@@ -42,24 +46,41 @@ pub enum Reload {
 pub enum Cause {
     /// Something has changed in one of their folders.
     Change,
-    /// Time has passed. What was refused is tried again although its files are what they were, for a program or a
-    /// folder that was missing may be there by now.
+    /// Time has passed. What was refused is tried again now and then although its files are what they were: something
+    /// else that was missing may be there by now.
     Time,
     /// The operator asks, and is answered whatever there is to say.
     Operator,
 }
+
+impl Cause {
+    /// As it stands in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Time => "time",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// The pause before refused rules are tried again although their files are what they were. It doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest that it becomes.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// Reloads one rules file.
 #[derive(Debug)]
 pub struct Reloader {
     path: PathBuf,
     live: Arc<Live<RuleSet>>,
-    /// Held while a reload runs.
     refused: Mutex<Option<Refused>>,
+    /// How many reloads have begun. One that is not the last to begin was given up.
+    begun: AtomicU64,
 }
 
 /// What was last refused.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Refused {
     /// What its files held.
     fingerprint: String,
@@ -67,6 +88,28 @@ struct Refused {
     files: BTreeSet<PathBuf>,
     /// What was said, to be said once.
     said: Vec<String>,
+    /// When it is tried again although its files are what they were, and how long that was put off.
+    again: (Instant, Duration),
+}
+
+impl Refused {
+    /// What is refused now, after what was refused before. The pause grows while the files stay what they are.
+    fn new(
+        fingerprint: String,
+        files: BTreeSet<PathBuf>,
+        findings: &Findings,
+        before: Option<&Self>,
+        now: Instant,
+    ) -> Self {
+        let same = before.filter(|before| before.fingerprint == fingerprint);
+        let pause = same.map_or(FIRST_PAUSE, |before| (before.again.1 * 2).min(LONGEST_PAUSE));
+        Self {
+            fingerprint,
+            files,
+            said: findings.iter().map(Finding::line).collect(),
+            again: (now + pause, pause),
+        }
+    }
 }
 
 impl Reloader {
@@ -76,12 +119,17 @@ impl Reloader {
             path: path.to_owned(),
             live,
             refused: Mutex::new(None),
+            begun: AtomicU64::new(0),
         }
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<Refused>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rules file, and the files that were looked at when it was last refused.
     pub fn files(&self) -> BTreeSet<PathBuf> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = self.refused();
         let mut files = BTreeSet::from([self.path.clone()]);
         files.extend(refused.iter().flat_map(|refused| refused.files.iter().cloned()));
         files
@@ -89,18 +137,19 @@ impl Reloader {
 
     /// Whether the file as it was last read is not in force.
     pub fn is_refused(&self) -> bool {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.is_some()
+        self.refused().is_some()
     }
 
     /// Reads the files again. Files that hold what they held are left alone, unless `cause` says otherwise. It reads
     /// files and compiles: not for an async worker.
     pub fn reload(&self, cause: Cause) -> Reload {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.begin();
         if cause == Cause::Time && is_being_written(&self.path) {
             return Reload::Unchanged;
         }
         let current = self.live.current();
+        // Not held while files are read: a read may hang.
+        let before = self.refused().clone();
         let asked = cause == Cause::Operator;
         let text = match read(&self.path) {
             Ok(text) => text,
@@ -109,51 +158,96 @@ impl Reloader {
                 finding.hint = None;
                 let mut findings = Findings::new();
                 findings.push(finding);
-                let now = Refused {
-                    fingerprint: String::new(),
-                    files: BTreeSet::new(),
-                    said: said(&findings),
-                };
-                return keep(&mut refused, now, findings, asked);
+                let now = Refused::new(String::new(), BTreeSet::new(), &findings, None, Instant::now());
+                return self.keep(turn, now, findings, asked);
             }
         };
         let sha256 = sha256(&text);
         if !asked && fingerprint(&sha256, &current.files) == current.fingerprint {
             // A file that was put back as it was is no longer the refused one.
-            *refused = None;
+            if self.is_last(turn) {
+                *self.refused() = None;
+            }
             return Reload::Unchanged;
         }
-        if cause == Cause::Change
-            && let Some(refused) = &*refused
+        let waits = |refused: &Refused| match cause {
+            Cause::Change => true,
+            Cause::Time => Instant::now() < refused.again.0,
+            Cause::Operator => false,
+        };
+        if let Some(refused) = before.as_ref().filter(|refused| waits(refused))
             && fingerprint(&sha256, &refused.files) == refused.fingerprint
         {
             return Reload::Unchanged;
         }
         let Attempt { outcome, files } = attempt(&self.path, text, environment());
         match outcome {
-            Ok(loaded) => {
-                let mut rules = loaded.rules;
-                rules.generation = current.generation + 1;
-                if let (Some(tls), Some(before)) = (&mut rules.server.tls, &current.server.tls) {
-                    tls.succeed(before);
-                }
-                let restart = restart_needed(&current, &rules);
-                *refused = None;
-                drop(self.live.replace(rules));
-                Reload::InForce {
-                    rules: self.live.current(),
-                    warnings: loaded.warnings,
-                    restart,
-                }
-            }
+            Ok(loaded) => self.put_in_force(turn, loaded, &current),
             Err(findings) => {
-                let now = Refused {
-                    fingerprint: fingerprint(&sha256, &files),
-                    files,
-                    said: said(&findings),
-                };
-                keep(&mut refused, now, findings, asked)
+                let fingerprint = fingerprint(&sha256, &files);
+                let now = Refused::new(fingerprint, files, &findings, before.as_ref(), Instant::now());
+                self.keep(turn, now, findings, asked)
             }
+        }
+    }
+
+    /// The reload that is under way takes longer than `limit`: it is given up, and the rules in force stay.
+    pub fn gives_up(&self, cause: Cause, limit: Duration) -> Reload {
+        let turn = self.begin();
+        let message = format!(
+            "loading `{}` takes longer than {} s: a file, folder or program that it names does not answer",
+            self.path.display(),
+            limit.as_secs()
+        );
+        let mut findings = Findings::new();
+        findings.push(Finding::unplaced("slow", message));
+        let files = self.files();
+        let now = Refused::new(String::new(), files, &findings, None, Instant::now());
+        self.keep(turn, now, findings, cause == Cause::Operator)
+    }
+
+    /// A reload begins; all that have begun before are out of date.
+    fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn is_last(&self, turn: u64) -> bool {
+        self.begun.load(Ordering::Relaxed) == turn
+    }
+
+    /// Puts a new set in force, unless this reload was given up.
+    fn put_in_force(&self, turn: u64, loaded: Loaded, current: &RuleSet) -> Reload {
+        let mut rules = loaded.rules;
+        rules.generation = current.generation + 1;
+        if let (Some(tls), Some(before)) = (&mut rules.server.tls, &current.server.tls) {
+            tls.succeed(before);
+        }
+        let restart = restart_needed(current, &rules);
+        let mut refused = self.refused();
+        if !self.is_last(turn) {
+            return Reload::Unchanged;
+        }
+        *refused = None;
+        drop(self.live.replace(rules));
+        Reload::InForce {
+            rules: self.live.current(),
+            warnings: loaded.warnings,
+            restart,
+        }
+    }
+
+    /// The old set stays; it is said again only to who asks.
+    fn keep(&self, turn: u64, now: Refused, findings: Findings, asked: bool) -> Reload {
+        let mut refused = self.refused();
+        if !self.is_last(turn) {
+            return Reload::Unchanged;
+        }
+        let known = refused.as_ref().is_some_and(|before| before.said == now.said);
+        *refused = Some(now);
+        if known && !asked {
+            Reload::Unchanged
+        } else {
+            Reload::Kept(findings)
         }
     }
 }
@@ -166,22 +260,6 @@ fn is_being_written(path: &Path) -> bool {
     let seconds = Timestamp::from_seconds(metadata.mtime());
     let fraction = Duration::from_nanos(u64::try_from(metadata.mtime_nsec()).unwrap_or_default());
     Clock::system().now().distance(seconds.plus(fraction)) < REST
-}
-
-/// The old set stays; it is said again only to who asks.
-fn keep(refused: &mut Option<Refused>, now: Refused, findings: Findings, asked: bool) -> Reload {
-    let known = refused.as_ref().is_some_and(|before| before.said == now.said);
-    *refused = Some(now);
-    if known && !asked {
-        Reload::Unchanged
-    } else {
-        Reload::Kept(findings)
-    }
-}
-
-/// The findings as lines.
-fn said(findings: &Findings) -> Vec<String> {
-    findings.iter().map(Finding::line).collect()
 }
 
 /// The keys whose change takes effect at the next start only.
@@ -227,5 +305,97 @@ mod tests {
         std::fs::write(&path, "server: {max_body: 1KiB}\nrules: []\n").unwrap();
         std::thread::sleep(REST * 2);
         assert!(matches!(reloader.reload(Cause::Time), Reload::InForce { .. }));
+    }
+
+    /// A reloader of rules that are in force, whose file then holds `text`.
+    fn refusing(folder: &Path, text: &str) -> Reloader {
+        let path = folder.join("rules.yaml");
+        std::fs::write(&path, "rules: []\n").unwrap();
+        let rules = load(&path, environment()).unwrap().rules;
+        let reloader = Reloader::new(&path, Arc::new(Live::new(rules)));
+        std::fs::write(&path, text).unwrap();
+        assert!(matches!(reloader.reload(Cause::Change), Reload::Kept(_)));
+        std::thread::sleep(REST * 2);
+        reloader
+    }
+
+    #[test]
+    fn what_does_not_load_is_left_alone_until_something_has_changed_and_tried_with_growing_pauses() {
+        let folder = tempfile::tempdir().unwrap();
+        let sockets = folder.path().join("sockets");
+        let text = format!(
+            "server: {{listen: 'unix:{}/h.sock'}}\nrules: []\n",
+            sockets.display()
+        );
+        let reloader = refusing(folder.path(), &text);
+        // Nobody watches that folder: it is not found out before the pause is over.
+        std::fs::create_dir(&sockets).unwrap();
+        for cause in [Cause::Time, Cause::Change, Cause::Time] {
+            assert!(matches!(reloader.reload(cause), Reload::Unchanged));
+            assert!(reloader.is_refused());
+        }
+        reloader.refused().as_mut().unwrap().again.0 = Instant::now();
+        assert!(matches!(reloader.reload(Cause::Time), Reload::InForce { .. }));
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_a_bound_and_begins_anew_with_another_file() {
+        let now = Instant::now();
+        let next = |before: Option<&Refused>, fingerprint: &str| {
+            Refused::new(
+                fingerprint.to_owned(),
+                BTreeSet::new(),
+                &Findings::new(),
+                before,
+                now,
+            )
+        };
+        let mut refused = next(None, "a");
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            pauses.push(refused.again.1.as_secs());
+            refused = next(Some(&refused), "a");
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        assert_eq!(next(Some(&refused), "b").again, (now + FIRST_PAUSE, FIRST_PAUSE));
+    }
+
+    #[test]
+    fn what_a_refused_file_lacks_is_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "rules: [{name: a, endpoint: /a, verify: {github: {secret: 'file:key'}}, actions: [append: out]}]\n";
+        let reloader = refusing(folder.path(), text);
+        assert!(matches!(reloader.reload(Cause::Time), Reload::Unchanged));
+        std::fs::write(folder.path().join("key"), "0123456789abcdef").unwrap();
+        assert!(matches!(reloader.reload(Cause::Time), Reload::InForce { .. }));
+    }
+
+    #[test]
+    fn a_reload_that_was_given_up_changes_nothing_when_it_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let reloader = refusing(folder.path(), "rules: [\n");
+        let hung = reloader.begin();
+        let limit = Duration::from_secs(1);
+        assert!(matches!(reloader.gives_up(Cause::Time, limit), Reload::Kept(_)));
+        // Told once, and again to who asks.
+        assert!(matches!(reloader.gives_up(Cause::Time, limit), Reload::Unchanged));
+        assert!(matches!(
+            reloader.gives_up(Cause::Operator, limit),
+            Reload::Kept(_)
+        ));
+        let current = reloader.live.current();
+        let late = load(
+            &{
+                let path = folder.path().join("late.yaml");
+                std::fs::write(&path, "rules: []\n").unwrap();
+                path
+            },
+            environment(),
+        );
+        assert!(matches!(
+            reloader.put_in_force(hung, late.unwrap(), &current),
+            Reload::Unchanged
+        ));
+        assert!(reloader.is_refused() && Arc::ptr_eq(&reloader.live.current(), &current));
     }
 }

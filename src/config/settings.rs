@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::document::{DeliveriesShape, KeepShape, LogFileShape, LogShape, ServerShape, StoreShape};
+use super::document::{
+    DeliveriesShape, KeepShape, LogFileShape, LogRotateShape, LogShape, ServerShape, StoreShape,
+};
 use super::{listen, tls};
 use crate::diagnostic::Findings;
 use crate::network::Peers;
@@ -40,6 +42,10 @@ pub const MAX_DELIVERIES: u32 = 1024;
 const DEFAULT_MIN_FREE: Size = Size(64 << 20);
 /// `log.file.keep`.
 const DEFAULT_KEEP_LOGS: u16 = 14;
+/// `log.file.rotate.size`, in bytes: with the default of `keep` all files take at most 896 MiB.
+const DEFAULT_LOG_SIZE: Size = Size(64 << 20);
+/// The least that it may be: lines are written in batches of up to this.
+const MIN_LOG_SIZE: Size = Size(64 << 10);
 
 /// `server:`, and `server.max_body`, which becomes the endpoints' default.
 pub fn server(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -> (Server, Size) {
@@ -153,12 +159,7 @@ pub fn log(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -
         });
     }
     let file = node.and_then(|node| node.given("file"));
-    let file = file.and_then(|file| file.read(findings));
-    let file = file.map(|LogFileShape { path, rotate, keep }| LogFile {
-        path: keyring.folder().join(path),
-        rotate: rotate.unwrap_or_default(),
-        keep: usize::from(keep.unwrap_or(DEFAULT_KEEP_LOGS)),
-    });
+    let file = file.and_then(|file| log_file(file, keyring, findings));
     if let Some(file) = &file
         && !file.path.parent().is_some_and(std::path::Path::is_dir)
     {
@@ -172,6 +173,32 @@ pub fn log(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -
         format: shape.format.unwrap_or_default(),
         file,
     }
+}
+
+/// `log.file:`.
+fn log_file(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option<LogFile> {
+    let LogFileShape { path, keep, .. } = node.read(findings)?;
+    let LogRotateShape { every, size } = match node.given("rotate") {
+        Some(rotate) if rotate.is_mapping() => rotate.read(findings)?,
+        Some(rotate) => LogRotateShape {
+            every: Some(rotate.read(findings)?),
+            size: None,
+        },
+        None => LogRotateShape::default(),
+    };
+    let rotate = node.given("rotate");
+    at(rotate, "size", |place| {
+        if size.is_some_and(|size| size.0 < MIN_LOG_SIZE.0) {
+            let message = format!("`size` is at least {} bytes", MIN_LOG_SIZE.0);
+            findings.push(place.error("rotate", message));
+        }
+    });
+    Some(LogFile {
+        path: keyring.folder().join(path),
+        rotate: every.unwrap_or_default(),
+        size: size.unwrap_or(DEFAULT_LOG_SIZE).0,
+        keep: usize::from(keep.unwrap_or(DEFAULT_KEEP_LOGS)),
+    })
 }
 
 /// Calls `then` with the node under `key`.

@@ -14,6 +14,7 @@ mod tests;
 mod usage;
 mod watch;
 mod watchdog;
+mod watches;
 
 use std::io;
 use std::path::Path;
@@ -43,6 +44,7 @@ use crate::report::{self, metrics};
 use crate::rules::{RuleSet, StoreSettings};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
+use crate::throttle;
 
 /// How long work on threads that nobody awaits any more may hold up the end.
 const LEFTOVERS_LIMIT: Duration = Duration::from_secs(1);
@@ -161,7 +163,6 @@ async fn serve(
         heads: Arc::new(listen::Heads::of_all(places)),
         bodies: Arc::clone(&bodies),
         limiter: listen::Limiter::new(tokio::time::Instant::now()),
-        complaints: listen::Complaints::default(),
         clock: clock.clone(),
         request_timeout: server.request_timeout,
         closing: stopping.accepting.clone(),
@@ -169,7 +170,8 @@ async fn serve(
     });
 
     let listeners = with_pulses(listeners);
-    let mut pulses = vec![dispatching_pulse];
+    let watching_pulse = Pulse::of("the watch over the rules");
+    let mut pulses = vec![dispatching_pulse, Arc::clone(&watching_pulse)];
     pulses.extend(listeners.iter().map(|(_, pulse)| Arc::clone(pulse)));
 
     let folder = store_path.parent().unwrap_or(Path::new("")).join("acme");
@@ -208,6 +210,7 @@ async fn serve(
         learnt,
         supervised: Arc::clone(&supervised),
         renewing,
+        pulse: watching_pulse,
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
     keep_house(&mut aside, &shared, &usage, live, clock, &stopping.leasing);
@@ -241,6 +244,7 @@ fn keep_house(
     clock: Clock,
     stop: &CancellationToken,
 ) {
+    aside.spawn(throttle::tell_left_out(stop.clone()));
     aside.spawn(certificate::run(live, clock.clone(), stop.clone()));
     aside.spawn(sweep::run(Arc::clone(store), clock, stop.clone()));
     aside.spawn(usage::run(Arc::clone(usage), Arc::clone(store), stop.clone()));

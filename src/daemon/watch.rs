@@ -1,23 +1,20 @@
 //! Watches the rules file and its secrets, and reloads when they change.
 //!
-//! The **folders** are watched, not the files: an editor, `mv`, git or a `ConfigMap` puts another file in the place of
-//! the one that was watched, and its watch would die with it. A file system that reports nothing (NFS, some
-//! overlays), a lost watch and an overflowing queue are caught by looking every [`POLL`].
+//! A file system that reports nothing (NFS, some overlays), a lost watch and an overflowing queue are caught by looking
+//! every [`POLL`]. Files are looked at on threads for what blocks: a load that hangs is given up after [`LOAD_LIMIT`], and
+//! later loads go on without it.
 
-use std::collections::{BTreeSet, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use notify::event::{EventKind, ModifyKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::MissedTickBehavior;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::supervise::Supervised;
+use super::watches::Watches;
 use crate::acme::Renewing;
 use crate::admin::LastReload;
 use crate::clock::Clock;
@@ -25,6 +22,7 @@ use crate::config::{Cause, REST, Reload, Reloader};
 use crate::diagnostic::{Finding, Findings, Severity};
 use crate::live::Live;
 use crate::pipeline::Relearn;
+use crate::pulse::Pulse;
 use crate::report::metrics;
 use crate::rules::RuleSet;
 use crate::store::Store;
@@ -33,6 +31,10 @@ use crate::store::Store;
 const LONGEST_UNREST: Duration = Duration::from_secs(2);
 /// How often the files are looked at although nothing was reported.
 pub const POLL: Duration = Duration::from_secs(5);
+/// The longest that a load may take. It is less than what the watchdog grants a part that gives no sign of life.
+const LOAD_LIMIT: Duration = Duration::from_secs(45);
+/// Loads that may hang at once. Beyond that, none is begun until one of them comes back.
+const MAX_HANGING: usize = 4;
 
 /// The watch over one rules file.
 pub struct Watch {
@@ -54,41 +56,50 @@ pub struct Watch {
     pub supervised: Arc<Supervised>,
     /// Is told that the rules are others: it may be another certificate that is to be asked for.
     pub renewing: Arc<Renewing>,
+    /// Beats while changes are watched for.
+    pub pulse: Arc<Pulse>,
 }
+
+/// Why the files are looked at, and who waits for it.
+type Called = (Cause, Option<Relearn>);
 
 impl Watch {
     /// Reloads on every change and whenever `now` is rung, until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
-        let changed = Arc::new(Notify::new());
-        let mut folders = Folders::new(Arc::clone(&changed));
-        // Of its own pace: changes that never end must not put off the look.
-        let mut poll = tokio::time::interval(POLL);
+        let watches = Watches::new().map(Arc::new).inspect_err(
+            |error| warn!(%error, "files cannot be watched; they are looked at every few seconds"),
+        );
+        let watches = watches.ok();
+        // At its own pace: changes that never end must not put off the look.
+        let mut poll = tokio::time::interval_at(Instant::now() + POLL, POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut hanging = Vec::new();
+        // What has changed since the rules were loaded and before the files were watched.
+        let mut first = Some((Cause::Change, None));
         loop {
-            let mut files = self.reloader.files();
-            files.extend(self.live.current().files.iter().cloned());
-            folders.watch(&files);
-            let (cause, sender) = tokio::select! {
-                Some(sender) = self.learnt.recv() => (Cause::Change, Some(sender)),
-                () = self.now.notified() => (Cause::Operator, None),
-                _ = poll.tick() => (Cause::Time, None),
-                () = changed.notified() => rested(&changed, &self.now, &mut self.learnt).await,
-                () = stop.cancelled() => return,
+            let pulse = Arc::clone(&self.pulse);
+            let called = if first.is_some() {
+                first.take()
+            } else {
+                let called = async {
+                    tokio::select! {
+                        called = self.called(watches.as_deref()) => Some(called),
+                        _ = poll.tick() => Some((Cause::Time, None)),
+                        () = stop.cancelled() => None,
+                    }
+                };
+                pulse.beating(called).await
             };
+            let Some((cause, sender)) = called else { return };
             let asked = cause == Cause::Operator;
             // Not for what a changed file brings: nobody waits for that, and most often nothing has changed that matters.
             if asked {
                 self.supervised.reloading();
             }
-            let reloading = Arc::clone(&self.reloader);
-            let outcome = match tokio::task::spawn_blocking(move || reloading.reload(cause)).await {
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    // A panic in the compiler of rules is a bug; the rules in force stay.
-                    error!(%error, "reload");
-                    self.supervised.reloaded(asked);
-                    continue;
-                }
+            let loading = self.load(cause, watches.clone(), &mut hanging);
+            let Some(outcome) = pulse.beating(loading).await else {
+                self.supervised.reloaded(asked);
+                continue;
             };
             if let Reload::InForce { rules, .. } = &outcome {
                 self.store.adopt(rules.store.settings);
@@ -96,11 +107,60 @@ impl Watch {
                 super::places(rules);
                 self.renewing.changed(rules.acme(), asked);
             }
-            report(&outcome);
+            report(&outcome, cause);
             self.remember(&outcome);
             self.supervised.reloaded(asked);
             // Who waits for the end of the reload learns of it so.
             drop(sender);
+        }
+    }
+
+    /// Waits until the files are to be looked at.
+    async fn called(&mut self, watches: Option<&Watches>) -> Called {
+        tokio::select! {
+            Some(sender) = self.learnt.recv() => (Cause::Change, Some(sender)),
+            () = self.now.notified() => (Cause::Operator, None),
+            () = changed(watches) => rested(watches, &self.now, &mut self.learnt).await,
+        }
+    }
+
+    /// Loads the files, within a limit. `None` if that has failed in a way that is told already.
+    async fn load(
+        &self,
+        cause: Cause,
+        watches: Option<Arc<Watches>>,
+        hanging: &mut Vec<JoinHandle<Reload>>,
+    ) -> Option<Reload> {
+        hanging.retain(|load| !load.is_finished());
+        if hanging.len() >= MAX_HANGING {
+            return Some(self.reloader.gives_up(cause, LOAD_LIMIT));
+        }
+        let (reloader, live) = (Arc::clone(&self.reloader), Arc::clone(&self.live));
+        let mut load = tokio::task::spawn_blocking(move || {
+            let watch = || {
+                let mut files = reloader.files();
+                files.extend(live.current().files.iter().cloned());
+                if let Some(watches) = &watches {
+                    watches.watch(&files);
+                }
+            };
+            // Before the files are read, so that no change is missed in between; and then those that the new rules name.
+            watch();
+            let outcome = reloader.reload(cause);
+            watch();
+            outcome
+        });
+        match timeout(LOAD_LIMIT, &mut load).await {
+            Ok(Ok(outcome)) => Some(outcome),
+            Ok(Err(error)) => {
+                // A panic in the compiler of rules is a bug; the rules in force stay.
+                error!(%error, "reload");
+                None
+            }
+            Err(_) => {
+                hanging.push(load);
+                Some(self.reloader.gives_up(cause, LOAD_LIMIT))
+            }
         }
     }
 }
@@ -140,22 +200,29 @@ impl Watch {
     }
 }
 
+/// Waits for a change of the files; for ever where they cannot be watched.
+async fn changed(watches: Option<&Watches>) {
+    if let Some(watches) = watches
+        && watches.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
 /// Waits until nothing has changed for a while, or until a reload is asked for.
-async fn rested(
-    changed: &Notify,
-    now: &Notify,
-    learnt: &mut mpsc::Receiver<Relearn>,
-) -> (Cause, Option<Relearn>) {
-    let rest = async { while tokio::time::timeout(REST, changed.notified()).await.is_ok() {} };
+async fn rested(watches: Option<&Watches>, now: &Notify, learnt: &mut mpsc::Receiver<Relearn>) -> Called {
+    let rest = async { while timeout(REST, changed(watches)).await.is_ok() {} };
     tokio::select! {
         Some(sender) = learnt.recv() => (Cause::Change, Some(sender)),
         () = now.notified() => (Cause::Operator, None),
-        _ = tokio::time::timeout(LONGEST_UNREST, rest) => (Cause::Change, None),
+        _ = timeout(LONGEST_UNREST, rest) => (Cause::Change, None),
     }
 }
 
 /// Says what became of a reload.
-fn report(outcome: &Reload) {
+fn report(outcome: &Reload, cause: Cause) {
+    let cause = cause.name();
     match outcome {
         Reload::Unchanged => {}
         Reload::InForce {
@@ -168,12 +235,13 @@ fn report(outcome: &Reload) {
                 warn!(key, "changed, and takes effect at the next restart only");
             }
             let (generation, sha256) = (rules.generation, &rules.sha256);
-            info!(generation, %sha256, endpoints = rules.endpoints.len(), rules = rules.names.len(), "reloaded");
+            info!(generation, %sha256, endpoints = rules.endpoints.len(), rules = rules.names.len(), cause, "reloaded");
         }
         Reload::Kept(findings) => {
             log_findings(findings);
             let count = findings.errors();
             error!(
+                cause,
                 findings = count,
                 "the rules file does not load; the rules in force stay"
             );
@@ -181,108 +249,6 @@ fn report(outcome: &Reload) {
     }
 }
 
-/// The folders under watch.
-struct Folders {
-    watcher: Option<RecommendedWatcher>,
-    /// The names of the files that matter.
-    names: Arc<Mutex<HashSet<OsString>>>,
-    watched: BTreeSet<(PathBuf, u64)>,
-}
-
-impl Folders {
-    /// Watches nothing yet; changes ring `changed`.
-    fn new(changed: Arc<Notify>) -> Self {
-        let names = Arc::<Mutex<HashSet<OsString>>>::default();
-        let known = Arc::clone(&names);
-        let on_event = move |event: notify::Result<notify::Event>| match event {
-            // Reading the files is an event, too; it must not lead to reading them again.
-            Ok(event) if matches!(event.kind, EventKind::Access(_)) => {}
-            // Lines that actions append to a file beside the rules are no change of the rules.
-            Ok(event)
-                if matches!(event.kind, EventKind::Modify(ModifyKind::Data(_)))
-                    && !event.paths.iter().any(|path| is_known(&known, path)) => {}
-            // Anything else, an overflow or an error included, is worth a look; an unchanged file costs a digest.
-            _ => changed.notify_one(),
-        };
-        let watcher = notify::recommended_watcher(on_event)
-            .and_then(alive)
-            .inspect_err(
-                |error| warn!(%error, "files cannot be watched; they are looked at every few seconds"),
-            )
-            .ok();
-        Self {
-            watcher,
-            names,
-            watched: BTreeSet::new(),
-        }
-    }
-
-    /// Watches the folders of the files: also where a symbolic link leads, and also anew where a folder was removed and
-    /// made again.
-    fn watch(&mut self, files: &BTreeSet<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else { return };
-        let names = files
-            .iter()
-            .flat_map(|file| [file.clone(), std::fs::canonicalize(file).unwrap_or_default()]);
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names
-            .filter_map(|file| file.file_name().map(OsStr::to_owned))
-            .collect();
-        let wanted: BTreeSet<(PathBuf, u64)> = files
-            .iter()
-            .flat_map(|file| folders(file))
-            .filter_map(|folder| Some((folder.clone(), inode(&folder)?)))
-            .collect();
-        for (gone, _) in self.watched.difference(&wanted) {
-            // The kernel has dropped it already where the folder is gone.
-            drop(watcher.unwatch(gone));
-        }
-        let mut kept = BTreeSet::new();
-        for entry in wanted {
-            let known = self.watched.contains(&entry);
-            if known || watcher.watch(&entry.0, RecursiveMode::NonRecursive).is_ok() {
-                kept.insert(entry);
-            }
-        }
-        self.watched = kept;
-    }
-}
-
-/// The watcher, if the thread behind it could be started: that it could not is told by the first use alone, by a panic
-/// but for this one, and by another when it is dropped.
-fn alive(mut watcher: RecommendedWatcher) -> notify::Result<RecommendedWatcher> {
-    match watcher.configure(notify::Config::default()) {
-        Ok(_) => Ok(watcher),
-        Err(error) => {
-            std::mem::forget(watcher);
-            Err(error)
-        }
-    }
-}
-
-/// Whether a path ends in the name of a file that matters.
-fn is_known(names: &Mutex<HashSet<OsString>>, path: &Path) -> bool {
-    let names = names.lock().unwrap_or_else(PoisonError::into_inner);
-    path.file_name().is_some_and(|name| names.contains(name))
-}
-
-/// The folder of a file, and that of what it links to.
-fn folders(file: &Path) -> Vec<PathBuf> {
-    let parent = |path: &Path| {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        parent.unwrap_or(Path::new(".")).to_owned()
-    };
-    let mut folders = vec![parent(file)];
-    if let Ok(target) = std::fs::canonicalize(file) {
-        folders.push(parent(&target));
-    }
-    folders
-}
-
-/// Tells a folder from one of the same name that was made later.
-fn inode(folder: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(folder).ok().map(|metadata| metadata.ino())
-}
 /// One line for each finding. Notes are for `check`: they need no attention at each start.
 pub fn log_findings(findings: &Findings) {
     for finding in findings {

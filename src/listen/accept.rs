@@ -8,18 +8,19 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bind::Bound;
-use super::complaints::Complaints;
 use super::places::{Holder, Places, Taken};
 use super::proxied::{self, Told};
 use super::request::{Door, Peer};
 use super::{connection, secure};
 use crate::pulse::Pulse;
+use crate::report;
 use crate::socket::OwnSocket;
+use crate::throttle::Throttle;
 
 /// How long accepting rests when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -85,10 +86,11 @@ impl Peers {
                     Accepted::Tcp(stream, _) => converse(stream, peer, secured, door).await,
                 }
             };
+            let address = client;
             let client = client.map(tracing::field::display);
             tokio::select! {
                 () = conversation => {}
-                () = taken.place.wanted() => tracing::debug!(client, "an idle connection has made room"),
+                () = taken.place.wanted() => report::connection_ended("connection", &"it was idle, and has made room", address),
                 () = over.cancelled() => {
                     tracing::warn!(client, "a connection was still under way when the daemon stopped");
                 }
@@ -121,8 +123,8 @@ where
             Ok(Ok(Told::Proxy)) => {}
             Ok(Ok(Told::Client(address))) => peer.address = Some(address),
             Ok(Ok(Told::Nobody)) => (peer.address, peer.nameless) = (None, true),
-            Ok(Err(error)) => return door.complain("PROXY protocol", &error, peer.address),
-            Err(_) => return door.complain("PROXY protocol", &"too slow", peer.address),
+            Ok(Err(error)) => return report::peer_failed("PROXY protocol", &error, peer.address),
+            Err(_) => return report::peer_failed("PROXY protocol", &"too slow", peer.address),
         }
         peer.place.belongs_to(holder(&door, peer.address));
     }
@@ -145,7 +147,7 @@ fn holder(door: &Door, address: Option<IpAddr>) -> Option<Holder> {
 /// Accepts on one listener. Where everybody is at work, further peers wait, all but the first in the kernel's queue.
 async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
     let closing = peers.door.closing.clone();
-    let failures = Complaints::default();
+    let failures = Throttle::steady("accept");
     loop {
         let accepted = tokio::select! {
             accepted = pulse.beating(next(&listener)) => accepted,
@@ -154,7 +156,7 @@ async fn accept(listener: Bound, pulse: Arc<Pulse>, peers: Arc<Peers>) {
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                if let Some(left_out) = failures.hear(Instant::now()) {
+                if let Some(left_out) = failures.allow() {
                     let at = listener.address();
                     tracing::warn!(%error, at, left_out, "a connection could not be accepted");
                 }

@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::complaints::Complaints;
 use super::places::Holder;
 use crate::report;
+use crate::throttle;
 
 /// Bytes by which the reservation of a partial body grows. Smaller steps would cost a lock for each byte that arrives.
 const STEP: u64 = 16 << 10;
@@ -63,7 +63,6 @@ pub struct BodyBudget {
     in_use: Arc<AtomicU64>,
     windows: AtomicU64,
     table: Mutex<Table>,
-    evictions: Complaints,
 }
 
 /// The bodies that arrived in more than one piece.
@@ -174,7 +173,7 @@ impl BodyBudget {
     fn evicted(&self, bytes: u64) {
         self.in_use.fetch_sub(bytes, Ordering::Relaxed);
         report::metrics::body_shed("evicted");
-        if let Some(left_out) = self.evictions.hear(Instant::now()) {
+        if let Some(left_out) = throttle::allow("body evicted") {
             tracing::warn!(
                 bytes,
                 left_out,

@@ -87,7 +87,7 @@ where
         report::turned_away(NO_PATH, client, status.as_u16(), &error.to_string());
     } else {
         // What else a peer does wrong on its connection ends the connection and concerns nobody else.
-        tracing::debug!(%error, client = client.map(tracing::field::display), "connection");
+        report::connection_ended("connection", &error, client);
     }
     if error.is_timeout() && !parts.read_buf.is_empty() {
         too_slow(parts.io.into_inner()).await;

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::complaints::Complaints;
 use crate::rules::{Endpoint, Pace, RuleSet};
 
 /// How many sets the clients' table has.
@@ -32,8 +31,6 @@ pub struct Limiter {
     /// What all callers of an endpoint owe together.
     totals: Mutex<HashMap<Arc<str>, u64>>,
     clients: OnceLock<Clients>,
-    /// That somebody came too often.
-    pub complaints: Complaints,
 }
 
 impl Limiter {
@@ -43,7 +40,6 @@ impl Limiter {
             begun: now,
             totals: Mutex::default(),
             clients: OnceLock::new(),
-            complaints: Complaints::default(),
         }
     }
 

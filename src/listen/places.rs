@@ -19,8 +19,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::complaints::Complaints;
 use super::limit::prefix;
+use crate::throttle::Throttle;
 
 /// How long is waited before it is looked again who could make room, or has.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -42,7 +42,7 @@ pub struct Places {
     at_once: bool,
     /// Who waits waits in turn, and only one of them looks.
     turn: tokio::sync::Mutex<()>,
-    crowds: Complaints,
+    crowds: Throttle,
 }
 
 /// What places share.
@@ -114,13 +114,13 @@ impl Places {
             }),
             at_once,
             turn: tokio::sync::Mutex::default(),
-            crowds: Complaints::default(),
+            crowds: Throttle::steady("evicted"),
         }
     }
 
     /// A place for `holder`, or for a connection that stands for itself; waits where everybody is at work. If another has to
     /// be given up for it and that is to be said, also of how many others it was not.
-    pub async fn take(&self, holder: Option<Holder>) -> (Taken, Option<u32>) {
+    pub async fn take(&self, holder: Option<Holder>) -> (Taken, Option<u64>) {
         let _turn = self.turn.lock().await;
         let (mut crowded, mut freed) = (false, false);
         let (number, wanted) = loop {
@@ -132,11 +132,7 @@ impl Places {
             }
             freed = timeout(PATIENCE, self.table.freed.notified()).await.is_ok();
         };
-        let left_out = if crowded {
-            self.crowds.hear(Instant::now())
-        } else {
-            None
-        };
+        let left_out = if crowded { self.crowds.allow() } else { None };
         let place = Arc::new(Place {
             number,
             wanted,

@@ -1,7 +1,6 @@
 //! From a request on the wire to what was received: route, method, size and time before anything else.
 
 use std::convert::Infallible;
-use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::{self, Fault, Memory};
 use super::body_budget::{BodyBudget, Bounds, Denied, Reservation};
-use super::complaints::Complaints;
 use super::connection::FIRST_WORD;
 use super::forwarded;
 use super::heads::Heads;
 use super::limit::Limiter;
+use super::near_miss;
 use super::places::{Holder, Place, Places, Taken, Working};
 use super::presented::Presented;
 use crate::clock::Clock;
@@ -74,8 +73,6 @@ pub struct Door {
     pub intake: Arc<Intake>,
     /// How often what is called.
     pub limiter: Limiter,
-    /// That somebody does not speak as is to be spoken before the first request.
-    pub complaints: Complaints,
     /// The time.
     pub clock: Clock,
     /// How long a request's head may take, again its body, and again a peer that does not read its answer.
@@ -99,14 +96,6 @@ impl Door {
         tokio::time::sleep(FIRST_WORD).await;
     }
 
-    /// Says what is wrong with what came of `client` before its first request; not of everybody, where they are many.
-    pub fn complain(&self, about: &'static str, error: &dyn Display, client: Option<IpAddr>) {
-        if let Some(left_out) = self.complaints.hear(Instant::now()) {
-            let client = client.map(tracing::field::display);
-            tracing::info!(%error, client, left_out, "{about}");
-        }
-    }
-
     /// Answers one request that came from `peer`. It never fails: whatever goes wrong is an answer.
     pub async fn answer(
         &self,
@@ -125,7 +114,7 @@ impl Door {
         let disowned = peer.disown(rules.server.tls.as_ref(), self.clock.now());
         if disowned {
             let why = "no authority in force vouches for it any more";
-            self.complain("client certificate", &why, peer.address);
+            report::peer_failed("client certificate", &why, peer.address);
         }
         let (head, mut body) = request.into_parts();
         let waits = head.headers.contains_key(header::EXPECT);
@@ -196,8 +185,7 @@ impl Door {
         let now = Instant::now();
         if let Err(after) = self.limiter.admit(rules, endpoint, client, now) {
             let answer = Answer::too_often(after);
-            let left_out = self.limiter.complaints.hear(now);
-            report::too_often(&received.path, client, answer.status.as_u16(), left_out);
+            report::turned_away(&received.path, client, answer.status.as_u16(), "rate limit");
             return Err(answer);
         }
         let memory = Memory {
@@ -305,7 +293,9 @@ impl Door {
             .and_then(|(endpoint, parameters)| Some((endpoint, decoded(&parameters)?)));
         let Some((endpoint, parameters)) = found else {
             let answer = Answer::new(StatusCode::NOT_FOUND, "not found", None);
-            return Err(turn_away(answer, "no such endpoint"));
+            let hint = || near_miss::hint(rules, path);
+            report::turned_away_with(path, client, answer.status.as_u16(), "no such endpoint", hint);
+            return Err(Box::new(answer));
         };
         if !endpoint.admits(&head.method) {
             let answer = Answer::other_method(&head.method, &endpoint.allowed_methods());

@@ -140,7 +140,7 @@ where
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, client = client.map(tracing::field::display), "connection");
+        report::connection_ended("connection", &error, client);
     }
 }
 

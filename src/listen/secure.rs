@@ -14,6 +14,7 @@ use super::presented::Presented;
 use super::request::{Door, Peer};
 use super::second;
 use crate::acme::PROTOCOL;
+use crate::report;
 
 /// Serves one connection to its end.
 pub async fn converse<S>(stream: S, mut peer: Peer, config: Arc<ServerConfig>, door: Arc<Door>)
@@ -29,7 +30,6 @@ where
         // Nothing has been asked yet, and what is about to be has its moment.
         () = door.last_call() => return,
     };
-    let client = peer.address.map(tracing::field::display);
     let mut stream = match handshake {
         Ok(Ok(stream)) => stream,
         // Whoever looks whether somebody listens, every minute of the day.
@@ -39,10 +39,10 @@ where
                 ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
             ) =>
         {
-            return tracing::debug!(%error, client, "TLS handshake");
+            return report::connection_ended("TLS handshake", &error, peer.address);
         }
-        Ok(Err(error)) => return door.complain("TLS handshake", &error, peer.address),
-        Err(_) => return tracing::debug!(client, "TLS handshake: too slow"),
+        Ok(Err(error)) => return report::peer_failed("TLS handshake", &error, peer.address),
+        Err(_) => return report::connection_ended("TLS handshake", &"too slow", peer.address),
     };
     let (_, session) = stream.get_ref();
     if session.alpn_protocol() == Some(PROTOCOL) {
@@ -58,7 +58,7 @@ where
         let tls = tls.filter(|tls| Arc::ptr_eq(&tls.config, &config));
         peer.certificate = Presented::new(chain, tls).map(Arc::new);
         if peer.certificate.is_none() {
-            door.complain("client certificate", &"it cannot be read", peer.address);
+            report::peer_failed("client certificate", &"it cannot be read", peer.address);
         }
     }
     if session.alpn_protocol() == Some(b"h2") {

@@ -185,6 +185,7 @@ impl Dispatch {
             delivery: lease.delivery,
             rule: &lease.rule,
             action: action.name(),
+            target: outcome.target.as_deref(),
             number: lease.attempt,
             outcome: outcome.verdict.name(),
             detail: &outcome.detail,

@@ -301,9 +301,16 @@ impl Intake {
                     .matcher
                     .nearest_miss(event, &considered)
                     .and_then(|(index, explanation)| {
-                        Some((&*endpoint.rules.get(index)?.name, explanation.to_string()))
+                        let rule = &endpoint.rules.get(index)?.name;
+                        Some(format!("nearest rule {rule}: {explanation}"))
                     });
-            report::arrival(&Arrival::ignored(&event.received, nearest));
+            let why = nearest.unwrap_or_else(|| no_rule(endpoint));
+            let arrival = Arrival::ignored(&event.received, why);
+            report::arrival(&if judged.is_verified() {
+                arrival
+            } else {
+                arrival.unproven()
+            });
         } else {
             metrics::arrived(&event.received.endpoint, "ignored");
         }
@@ -319,6 +326,8 @@ impl Intake {
     fn refuse(&self, endpoint: &Endpoint, received: &Received, judged: &Judged<'_>) -> Answer {
         let Some(refusal) = judged.refusal() else {
             // Nothing is verified here because no rule is in force here.
+            let status = StatusCode::NOT_FOUND.as_u16();
+            report::turned_away(&received.path, received.client, status, &no_rule(endpoint));
             return Answer::new(StatusCode::NOT_FOUND, "not found", None);
         };
         self.turn_down(endpoint, received, &refusal)
@@ -467,6 +476,26 @@ fn bounded(reason: &str) -> Arc<str> {
     let end = reason.floor_char_boundary(MAX_REASON);
     reason.get(..end).unwrap_or_default().into()
 }
+
+/// Why an event is ignored that no rule nearly wanted.
+fn no_rule(endpoint: &Endpoint) -> String {
+    let mut rules = endpoint.rules.iter().peekable();
+    if rules.peek().is_none() || rules.any(|rule| rule.enabled) {
+        return "no rule looks at such an event".to_owned();
+    }
+    let named: Vec<&str> = endpoint
+        .rules
+        .iter()
+        .take(NAMED)
+        .map(|rule| &*rule.name)
+        .collect();
+    let more = if endpoint.rules.len() > NAMED { " …" } else { "" };
+    let named = named.join(", ");
+    format!("every rule of this endpoint is disabled (`enabled: false`): {named}{more}")
+}
+
+/// Disabled rules that are named in a log line.
+const NAMED: usize = 5;
 
 /// Why no rule could have wanted the event: its body is text, and every rule that trusts it reads into its payload.
 pub fn unstructured(endpoint: &Endpoint, event: &Event, trusted: &dyn Fn(usize) -> bool) -> Option<String> {

@@ -113,6 +113,12 @@ impl<'e> Judged<'e> {
         trusting.max()
     }
 
+    /// Whether a verification other than `none` holds, so that not everybody can have sent it.
+    pub(super) fn is_verified(&self) -> bool {
+        let mut judged = self.endpoint.verifications.iter().zip(&self.proofs);
+        judged.any(|(verification, proof)| proof.is_ok() && !verification.is_none())
+    }
+
     /// The body as JSON, if a verification had to read it.
     pub(super) fn read(&self) -> Option<&Arc<Value>> {
         self.proofs

@@ -4,17 +4,19 @@
 //! request; what does not fit is dropped and counted. The guard flushes at exit.
 
 use std::io::{self, BufWriter, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_appender::rolling::{Builder, Rotation};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::rules::{LogFormat, LogRotation, LogSettings};
+use super::log_file::{self, RotatingFile};
+use crate::clock::Clock;
+use crate::rules::{LogFormat, LogSettings};
 
 /// How many lines wait for a slow destination.
 const MAX_WAITING_LINES: usize = 16_384;
@@ -26,6 +28,9 @@ const REST: Duration = Duration::from_millis(2);
 
 /// The target of what the implementation of HTTP/2 says itself.
 const HTTP_2: &str = "h2";
+
+/// Counts the lines that did not fit into the queue of each destination.
+static DROPPED: Mutex<Vec<ErrorCounter>> = Mutex::new(Vec::new());
 
 /// Writes lines in batches. To wake the writing thread for every line would cost a request more than the line; so
 /// after each flush, which comes when no line is left, the thread rests a moment while lines gather.
@@ -59,6 +64,8 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
             .buffered_lines_limit(MAX_WAITING_LINES)
             .finish(destination);
         workers.push(worker);
+        let mut dropped = DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        dropped.push(writer.error_counter());
         writer
     };
     let stamped = !journal;
@@ -66,22 +73,7 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
     let file = match &settings.file {
         None => None,
         Some(file) => {
-            let rotation = match file.rotate {
-                LogRotation::Hourly => Rotation::HOURLY,
-                LogRotation::Daily => Rotation::DAILY,
-                LogRotation::Never => Rotation::NEVER,
-            };
-            let folder = file.path.parent().unwrap_or(std::path::Path::new("."));
-            let name = file
-                .path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or("hookyard.log");
-            let appender = Builder::new()
-                .rotation(rotation)
-                .filename_prefix(name)
-                .max_log_files(file.keep.max(1))
-                .build(folder)
+            let appender = RotatingFile::open(file, Clock::system())
                 .map_err(|error| format!("cannot log to `{}`: {error}", file.path.display()))?;
             Some(layer(settings.format, true, writer(Box::new(appender))).with_filter(filter()?))
         }
@@ -92,6 +84,18 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
         .try_init()
         .map_err(|error| error.to_string())?;
     Ok(LogGuard { _workers: workers })
+}
+
+/// Lines lost since the start: the queue of a destination was full, or the log file could not be written.
+pub fn dropped_lines() -> u64 {
+    let dropped = DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    let dropped = dropped.iter().map(|counter| counter.dropped_lines() as u64);
+    dropped.sum::<u64>().saturating_add(log_file::lost())
+}
+
+/// Why the log file cannot be written, while it cannot.
+pub fn failure() -> Option<String> {
+    log_file::failure()
 }
 
 /// What is logged: what `level` says, and of HTTP/2's own only errors unless it speaks of that. It warns of every connection

@@ -21,6 +21,7 @@ use crate::acme::Standing;
 use crate::clock::Timestamp;
 use crate::rules::RuleSet;
 use crate::store::{Condition, Counts};
+use crate::throttle;
 
 /// The media type of what [`render`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -90,6 +91,11 @@ struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Shed {
     how: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Line {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -349,6 +355,7 @@ fn now(moment: &Moment) -> Registry {
         "When a rule was last given an event",
         latest,
     );
+    logs(&mut registry);
     if let Some(standing) = certificates {
         let orders = Family::<Outcome, Counter>::default();
         for (outcome, count) in [("issued", standing.issued), ("failed", standing.failed)] {
@@ -405,6 +412,30 @@ fn now(moment: &Moment) -> Registry {
         condition.commit_time.as_secs_f64(),
     );
     registry
+}
+
+/// What is told of the log.
+fn logs(registry: &mut Registry) {
+    let left_out = Family::<Line, Counter>::default();
+    for (kind, count) in throttle::left_out() {
+        left_out.get_or_create(&Line { kind }).inc_by(count);
+    }
+    registry.register(
+        "log_lines_left_out",
+        "Log lines that were not written because their kind came too often",
+        left_out,
+    );
+    registry.register(
+        "log_lines_dropped",
+        "Log lines that were lost because stderr or the log file was too slow or could not be written",
+        ConstCounter::new(float(super::log::dropped_lines())),
+    );
+    let failing = if super::log::failure().is_some() { 1.0 } else { 0.0 };
+    registry.register(
+        "log_failing",
+        "1 while the log file cannot be written",
+        ConstGauge::new(failing),
+    );
 }
 
 /// What is told of every process.

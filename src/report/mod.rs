@@ -4,19 +4,19 @@
 //! payload is in none of them. Where the lines go is decided in `log`.
 
 mod log;
+mod log_file;
 pub mod metrics;
-mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-pub use log::{LogGuard, start};
-use throttle::Throttle;
+pub use log::{LogGuard, dropped_lines, failure as log_failure, start};
 
 use crate::clock::Timestamp;
 use crate::store::{DeliveryId, Settlement};
+use crate::throttle;
 use crate::verify::{EventId, Received, Refusal};
 
 /// One arrival and what became of it.
@@ -30,6 +30,8 @@ pub struct Arrival<'a> {
     why: String,
     /// Whether the body may hold a secret.
     withheld: bool,
+    /// Whether anybody may have sent it: its line is throttled.
+    anybodys: bool,
 }
 
 impl<'a> Arrival<'a> {
@@ -68,12 +70,8 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Verified, and no rule wants it; the nearest miss says why.
-    pub fn ignored(received: &'a Received, nearest: Option<(&str, String)>) -> Self {
-        let why = nearest.map_or_else(
-            || "no rule looks at such an event".to_owned(),
-            |(rule, explanation)| format!("nearest rule {rule}: {explanation}"),
-        );
+    /// Verified, and no rule wants it.
+    pub fn ignored(received: &'a Received, why: String) -> Self {
         Self {
             why,
             ..Self::new(received, "ignored")
@@ -135,6 +133,25 @@ impl<'a> Arrival<'a> {
         }
     }
 
+    /// The same, of which nothing proves who has sent it.
+    #[must_use]
+    pub fn unproven(self) -> Self {
+        Self {
+            anybodys: true,
+            ..self
+        }
+    }
+
+    /// The kind of line it is, if a stranger can cause such lines.
+    fn throttled(&self) -> Option<&'static str> {
+        match self.outcome {
+            "accepted" => None,
+            "ignored" => self.anybodys.then_some("ignored"),
+            "duplicate" | "altered" | "refused" | "stale" | "handshake" | "unavailable" => Some(self.outcome),
+            _ => Some("unreadable"),
+        }
+    }
+
     fn new(received: &'a Received, outcome: &'static str) -> Self {
         Self {
             received,
@@ -144,6 +161,7 @@ impl<'a> Arrival<'a> {
             unverified: String::new(),
             why: String::new(),
             withheld: false,
+            anybodys: false,
         }
     }
 }
@@ -155,15 +173,10 @@ pub fn altered(of: EventId, header: &str) -> String {
     )
 }
 
-/// Warnings of altered requests.
-static ALTERED: Throttle = Throttle::new();
-/// Warnings of duplicates that are known by their content alone.
-static REPEATED: Throttle = Throttle::new();
-
 /// A duplicate that is known by its signed content alone. If its sender signs the same content each time, a new event has
 /// just been dropped.
 pub fn repeated(received: &Received, rule: &str, scheme: &str) {
-    if let Some(left_out) = REPEATED.allow(received.at) {
+    if let Some(left_out) = throttle::allow("repeated") {
         let endpoint = &*received.endpoint;
         warn!(
             event = %received.id,
@@ -181,6 +194,10 @@ pub fn repeated(received: &Received, rule: &str, scheme: &str) {
 pub fn arrival(arrival: &Arrival<'_>) {
     let received = arrival.received;
     metrics::arrived(&received.endpoint, arrival.outcome);
+    let Some(left_out) = arrival.throttled().map_or(Some(0), throttle::allow) else {
+        return;
+    };
+    let left_out = throttle::some(left_out);
     let client = received.client.map(tracing::field::display);
     let (rules, why) = (some(&arrival.rules), some(&arrival.why));
     let unverified = some(&arrival.unverified);
@@ -189,19 +206,7 @@ pub fn arrival(arrival: &Arrival<'_>) {
         &*received.endpoint,
         arrival.outcome,
     );
-    // Whoever has one genuine request can cause as many of these as it likes; the line itself is never left out.
-    let quiet = outcome == "altered" && ALTERED.allow(received.at).is_none();
     match outcome {
-        _ if quiet => info!(
-            event,
-            endpoint,
-            client,
-            outcome,
-            rules,
-            why,
-            bytes = received.body.len(),
-            "arrival"
-        ),
         _ if unverified.is_some() => warn!(
             event,
             endpoint,
@@ -211,6 +216,7 @@ pub fn arrival(arrival: &Arrival<'_>) {
             unverified,
             why,
             bytes = received.body.len(),
+            left_out,
             "arrival"
         ),
         "accepted" | "duplicate" | "ignored" | "handshake" => {
@@ -223,10 +229,11 @@ pub fn arrival(arrival: &Arrival<'_>) {
                 handshake = arrival.handshake,
                 why,
                 bytes = received.body.len(),
+                left_out,
                 "arrival"
             );
         }
-        "unavailable" => error!(event, endpoint, client, outcome, why, "arrival"),
+        "unavailable" => error!(event, endpoint, client, outcome, why, left_out, "arrival"),
         _ => warn!(
             event,
             endpoint,
@@ -235,6 +242,7 @@ pub fn arrival(arrival: &Arrival<'_>) {
             rules,
             why,
             bytes = received.body.len(),
+            left_out,
             "arrival"
         ),
     }
@@ -259,29 +267,65 @@ fn bounded(body: &[u8]) -> String {
         .to_string()
 }
 
-/// A request that never became an arrival: no such endpoint, wrong method, too large, too slow.
+/// A request that never became an arrival: no such endpoint, wrong method, too large, too slow, too often.
 pub fn turned_away(path: &str, client: Option<std::net::IpAddr>, status: u16, why: &str) {
+    turned_away_with(path, client, status, why, || None);
+}
+
+/// As [`turned_away`], with what may help; it is asked for only if the line is written.
+pub fn turned_away_with(
+    path: &str,
+    client: Option<std::net::IpAddr>,
+    status: u16,
+    why: &str,
+    hint: impl FnOnce() -> Option<String>,
+) {
     metrics::turned_away(status);
-    let path: String = path.chars().take(200).collect();
+    let kind = match status {
+        404 => "no such endpoint",
+        405 => "wrong method",
+        408 => "too slow",
+        413 => "too large",
+        429 => "rate limit",
+        _ => "turned away",
+    };
+    let Some(left_out) = throttle::allow(kind) else {
+        return;
+    };
+    let path: String = path.chars().take(MAX_LOGGED_PATH).collect();
     info!(
         path,
         client = client.map(tracing::field::display),
         status,
         why,
+        hint = hint(),
+        left_out = throttle::some(left_out),
         "turned away"
     );
 }
 
-/// A request that came too often. It is counted; in the log it stands unless `left_out` is none, which is of how many others
-/// nothing was said since the last such line.
-pub fn too_often(path: &str, client: Option<std::net::IpAddr>, status: u16, left_out: Option<u32>) {
-    match left_out {
-        None => metrics::turned_away(status),
-        Some(0) => turned_away(path, client, status, "rate limit"),
-        Some(more) => {
-            let why = format!("rate limit; so were {more} others since the last such line");
-            turned_away(path, client, status, &why);
-        }
+/// Characters of a path that are logged.
+const MAX_LOGGED_PATH: usize = 200;
+
+/// A peer does not speak as it must before its first request: `about` says what (`TLS handshake` …).
+pub fn peer_failed(about: &'static str, error: &dyn std::fmt::Display, client: Option<std::net::IpAddr>) {
+    if let Some(left_out) = throttle::allow(about) {
+        let (client, left_out) = (client.map(tracing::field::display), throttle::some(left_out));
+        info!(%error, client, left_out, "{about}");
+    }
+}
+
+/// A connection has ended in a way that concerns only its peer. Written at debug level only.
+pub fn connection_ended(
+    about: &'static str,
+    error: &dyn std::fmt::Display,
+    client: Option<std::net::IpAddr>,
+) {
+    if tracing::enabled!(tracing::Level::DEBUG)
+        && let Some(left_out) = throttle::allow("connection")
+    {
+        let (client, left_out) = (client.map(tracing::field::display), throttle::some(left_out));
+        debug!(%error, client, left_out, "{about}");
     }
 }
 
@@ -295,6 +339,8 @@ pub struct Attempt<'a> {
     pub rule: &'a Arc<str>,
     /// The action's kind.
     pub action: &'static str,
+    /// Where a request went.
+    pub target: Option<&'a str>,
     /// Which attempt at this action it was, from 1.
     pub number: u32,
     /// `done`, `failed` or `dead`.
@@ -316,6 +362,7 @@ pub fn attempt(attempt: &Attempt<'_>) {
         delivery,
         rule,
         action,
+        target,
         number,
         outcome,
         detail,
@@ -343,15 +390,19 @@ pub fn attempt(attempt: &Attempt<'_>) {
     }
     let rule = &***rule;
     if *outcome == "done" {
-        info!(%event, %delivery, rule, on_failure, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
+        info!(%event, %delivery, rule, on_failure, action, target, attempt = number, outcome, detail, milliseconds, next, "attempt");
     } else {
-        warn!(%event, %delivery, rule, on_failure, action, attempt = number, outcome, detail, milliseconds, next, "attempt");
+        warn!(%event, %delivery, rule, on_failure, action, target, attempt = number, outcome, detail, milliseconds, next, "attempt");
     }
 }
 
 /// The group of a delivery could not be told.
 pub fn groupless(received: &Received, rule: &str, why: &str) {
-    warn!(event = %received.id, rule, why, "the group of its deliveries is taken to be the rule's own");
+    let Some(left_out) = throttle::allow("group") else {
+        return;
+    };
+    let left_out = throttle::some(left_out);
+    warn!(event = %received.id, rule, why, left_out, "the group of its deliveries is taken to be the rule's own");
 }
 
 /// A delivery that another has replaced before it began.
@@ -373,7 +424,11 @@ pub fn undeliverable(event: EventId, rule: &Arc<str>, why: &str) {
 
 /// A body of an answer that could not be rendered.
 pub fn unrendered(received: &Received, why: &str) {
-    warn!(event = %received.id, endpoint = &*received.endpoint, why, "the answer's body could not be rendered");
+    let Some(left_out) = throttle::allow("answer") else {
+        return;
+    };
+    let left_out = throttle::some(left_out);
+    warn!(event = %received.id, endpoint = &*received.endpoint, why, left_out, "the answer's body could not be rendered");
 }
 
 /// An attempt has ended at a delivery that was dropped meanwhile.

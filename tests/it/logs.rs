@@ -1,6 +1,10 @@
 //! Logs: one line per arrival with its outcome, one per attempt; never a secret, never a payload above debug.
 
-use crate::scenario::{Scenario, fixture};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Instant;
+
+use crate::scenario::{Answer, Daemon, Scenario, Sending, fixture};
 
 const RULES: &str = r#"
 rules:
@@ -115,4 +119,169 @@ fn json_goes_to_stderr_and_to_a_rolling_file_that_is_flushed_at_the_end() {
         (Some("stopped"), Some("INFO"))
     );
     assert!(last.get("timestamp").is_some());
+}
+
+/// Sends a request `times` times on one connection.
+fn repeat(daemon: &Daemon, sending: &Sending, status: u16, times: usize) {
+    let mut stream = daemon.connect();
+    let bytes = sending.bytes();
+    for _ in 0..times {
+        stream.write_all(&bytes).unwrap();
+        assert_eq!(Answer::read(&mut stream).unwrap().status, status);
+    }
+}
+
+/// Of the lines that contain `words`: how many there are, and how many others they say were left out.
+fn counted(log: &str, words: &str) -> (usize, usize) {
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(words)).collect();
+    let left_out = |line: &&str| {
+        let (_, rest) = line.split_once("left_out=")?;
+        rest.split(' ').next()?.parse::<usize>().ok()
+    };
+    (lines.len(), lines.iter().filter_map(left_out).sum())
+}
+
+#[test]
+fn a_flood_of_strangers_writes_a_bounded_number_of_lines_and_their_number_is_told() {
+    const MANY: usize = 1500;
+    let daemon = scenario("").start();
+    let begun = Instant::now();
+    let forged = daemon.post("/github").json("{}").github("wrong");
+    repeat(&daemon, &forged, 403, MANY);
+    repeat(&daemon, &daemon.post("/nowhere"), 404, MANY);
+    repeat(&daemon, &daemon.request("GET", "/github"), 405, MANY);
+    let allowed = 25 + 2 * usize::try_from(begun.elapsed().as_secs()).unwrap();
+    for (words, kind) in [
+        ("outcome=\"refused\"", "refused"),
+        ("status=404", "no such endpoint"),
+        ("status=405", "wrong method"),
+    ] {
+        let summary = format!("kind=\"{kind}\"");
+        let lines = counted(&daemon.log(), words).0;
+        assert!((20..=allowed).contains(&lines), "{words}: {lines} of {allowed}");
+        daemon.eventually("every line is there or counted", || {
+            let log = daemon.log();
+            let (lines, left_out) = counted(&log, words);
+            lines + left_out + counted(&log, &summary).1 == MANY
+        });
+    }
+    // What a genuine sender is told of is told each time.
+    let ignored = daemon
+        .post("/github")
+        .header("X-GitHub-Event", "star")
+        .json("{}")
+        .github("hunter2");
+    repeat(&daemon, &ignored, 200, 50);
+    daemon.eventually("each has its line", || {
+        counted(&daemon.log(), "outcome=\"ignored\"").0 == 50
+    });
+}
+
+#[test]
+fn a_log_file_is_bounded_in_bytes_and_closed_to_others() {
+    let file = "log: {file: {path: hookyard.log, rotate: {every: never, size: 64KiB}, keep: 2}}\n";
+    let mut daemon = scenario(file).start();
+    let ignored = daemon
+        .post("/github")
+        .header("X-GitHub-Event", "star")
+        .json("{}")
+        .github("hunter2");
+    repeat(&daemon, &ignored, 200, 1000);
+    assert_eq!(daemon.stop(), Some(0));
+    assert!(
+        daemon.log().len() > 3 * 65536,
+        "the log is too short for this test"
+    );
+    let mut files: Vec<_> = std::fs::read_dir(daemon.folder())
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("hookyard.log"))
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    assert_eq!(files.len(), 2, "{files:?}");
+    for file in &files {
+        let metadata = std::fs::metadata(file).unwrap();
+        assert!(metadata.len() <= 65536, "{file:?}: {}", metadata.len());
+        assert_eq!(metadata.permissions().mode() & 0o137, 0, "{file:?}");
+        // No line is divided between two files.
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.ends_with('\n') && text.starts_with("20"), "{file:?}");
+    }
+    assert!(std::fs::read_to_string(&files[0]).unwrap().contains("stopped"));
+}
+
+#[test]
+fn a_log_file_that_is_removed_under_the_daemon_is_begun_anew() {
+    let file = "log: {file: {path: hookyard.log, rotate: never}}\n";
+    let daemon = scenario(file).start();
+    daemon.eventually("it is written to", || {
+        daemon.read("hookyard.log").contains("serving")
+    });
+    std::fs::remove_file(daemon.folder().join("hookyard.log")).unwrap();
+    daemon.post("/nowhere").send();
+    daemon.eventually("the next line is in a new file", || {
+        daemon.read("hookyard.log").contains("no such endpoint")
+    });
+}
+
+#[test]
+fn a_path_that_nearly_leads_somewhere_has_a_hint_in_the_log_and_none_on_the_wire() {
+    let daemon = scenario("").start();
+    for (path, word) in [
+        ("/github/", "each slash counts"),
+        ("//github", "each slash counts"),
+        ("/GitHub", "capital and small letters differ"),
+        (
+            "/hooks/github",
+            "a proxy in front may have added or removed a prefix",
+        ),
+    ] {
+        let answer = daemon.post(path).json("{}").send();
+        assert_eq!(answer.outcome(), (404, "not found".to_owned()), "{path}");
+        assert!(!answer.body.contains("github"), "{answer:?}");
+        let path = format!("path=\"{path}\"");
+        daemon.eventually("the log has the hint", || {
+            let log = daemon.log();
+            let mut lines = log.lines().filter(|line| line.contains(&path));
+            lines.any(|line| line.contains("`/github` is an endpoint") && line.contains(word))
+        });
+    }
+    daemon.post("/other").send();
+    daemon.eventually("another path has none", || {
+        let log = daemon.log();
+        log.lines()
+            .any(|line| line.contains("path=\"/other\"") && !line.contains("hint"))
+    });
+}
+
+#[test]
+fn an_endpoint_whose_rules_are_disabled_says_so() {
+    let rules = "
+rules:
+  - {name: off, enabled: false, endpoint: /off, verify: {github: {secret: k}}, actions: [append: out.jsonl]}
+";
+    let daemon = Scenario::new().rules(rules).start();
+    let sending = daemon.post("/off").json("{}");
+    assert_eq!(sending.github("k").send().outcome(), (200, "ignored".to_owned()));
+    daemon.eventually("the log says why", || {
+        daemon
+            .log()
+            .contains("every rule of this endpoint is disabled (`enabled: false`): off")
+    });
+}
+
+#[test]
+fn a_forward_names_its_target_without_what_may_be_a_secret() {
+    let target = crate::scenario::Target::ok();
+    let rules = format!(
+        "rules:\n  - {{name: a, endpoint: /a, verify: none, actions: [{{forward: \"{}/build/{{{{ secret('TOKEN') }}}}/{{{{ payload.ref }}}}?key={{{{ secret('TOKEN') }}}}\"}}]}}\n",
+        target.url()
+    );
+    let daemon = Scenario::new().env("TOKEN", "swordfish").rules(&rules).start();
+    assert_eq!(daemon.post("/a").json(r#"{"ref": "private"}"#).send().status, 200);
+    let shown = format!("target=\"{}/build/…/…\"", target.url());
+    daemon.eventually("the attempt names it", || daemon.log().contains(&shown));
+    let log = daemon.log();
+    assert!(!log.contains("swordfish") && !log.contains("private"), "{log}");
 }

@@ -327,3 +327,131 @@ fn a_file_that_is_broken_or_absent_at_the_start_ends_it_with_findings() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("cannot read `absent.yaml`"), "{text}");
 }
+
+/// Puts a named pipe, which nobody writes to, in the place of a file.
+fn pipe_in_place_of(path: &Path) {
+    std::fs::remove_file(path).unwrap();
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn a_rules_file_that_is_deleted_and_made_again_is_noticed_by_its_name() {
+    let daemon = Scenario::new().rules(&version(1)).start();
+    for number in [2, 3] {
+        std::fs::remove_file(rules(&daemon)).unwrap();
+        daemon.eventually("its absence is told", || {
+            daemon.log().matches("the rules in force stay").count() == number - 1
+        });
+        std::fs::write(rules(&daemon), text(&daemon, number)).unwrap();
+        daemon.eventually("it is in force", || in_force(&daemon) == number);
+    }
+    // Not because time has passed.
+    let log = daemon.log();
+    let reloaded: Vec<&str> = log.lines().filter(|line| line.contains(" reloaded ")).collect();
+    assert_eq!(reloaded.len(), 2, "{log}");
+    assert!(
+        reloaded.iter().all(|line| line.contains("cause=\"change\"")),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_pipe_in_place_of_a_secret_or_of_the_rules_holds_up_nothing() {
+    let keyed = |number: usize| {
+        let signed = "rules: [{name: signed, endpoint: /signed, verify: {hmac: {secret: 'file:key'}}, actions: [append: out.jsonl]}";
+        version(number).replace("rules:\n  - {", &format!("{signed},\n  {{")) + "  ]\n"
+    };
+    let daemon = Scenario::new()
+        .file("key", "0123456789abcdef\n")
+        .rules(&keyed(1))
+        .start();
+    let key = daemon.folder().join("key");
+    pipe_in_place_of(&key);
+    daemon.eventually("the pipe is told", || {
+        daemon.log().contains("is not a file of at most")
+    });
+    let status = || {
+        daemon
+            .scenario
+            .hookyard(&["status", "--rules", "rules.yaml", "--check"])
+            .status
+            .code()
+    };
+    assert_eq!(status(), Some(1));
+    daemon.signal("HUP");
+    daemon.eventually("a signal is answered", || {
+        daemon.log().matches("the rules in force stay").count() == 2
+    });
+    pipe_in_place_of(&rules(&daemon));
+    daemon.eventually("the other pipe is told", || {
+        daemon.log().contains("rules.yaml` is not a file ")
+    });
+    assert!(status().is_some());
+    assert_eq!(in_force(&daemon), 1);
+    for path in [&key, &rules(&daemon)] {
+        std::fs::remove_file(path).unwrap();
+    }
+    std::fs::write(&key, "0123456789abcdef").unwrap();
+    std::fs::write(rules(&daemon), rules_text(daemon.folder(), &keyed(2))).unwrap();
+    daemon.eventually("both are files again", || in_force(&daemon) == 2);
+}
+
+#[test]
+fn a_program_that_comes_later_lets_refused_rules_load_by_itself() {
+    let daemon = Scenario::new().rules(&version(1)).start();
+    let needy = version(2).replace("append: open.jsonl", "run: [./later]");
+    std::fs::write(rules(&daemon), rules_text(daemon.folder(), &needy)).unwrap();
+    daemon.eventually("it is looked at", || {
+        daemon.log().contains("later") || in_force(&daemon) == 2
+    });
+    let program = daemon.folder().join("later");
+    std::fs::write(&program, "#!/bin/sh\n").unwrap();
+    assert!(
+        Command::new("chmod")
+            .arg("+x")
+            .arg(&program)
+            .status()
+            .unwrap()
+            .success()
+    );
+    daemon.eventually("the rules are in force", || in_force(&daemon) == 2);
+}
+
+#[test]
+fn a_read_that_hangs_is_told_and_holds_up_nothing() {
+    let signed = "rules: [{name: a, endpoint: /a, verify: {hmac: {secret: 'file:key'}}, actions: [append: out.jsonl]}]\n";
+    let daemon = Scenario::new()
+        .file("key", "0123456789abcdef\n")
+        .rules(signed)
+        .start();
+    // Who opens a file on which another program holds a lease waits until it is given up.
+    let script = r#"$SIG{IO} = 'IGNORE'; open F, '+<', 'key' or die; fcntl(F, 1024, 1) or die; print "held\n"; close STDOUT; sleep 60"#;
+    let mut holder = Command::new("perl")
+        .args(["-e", script])
+        .current_dir(daemon.folder())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut held = String::new();
+    std::io::Read::read_to_string(holder.stdout.as_mut().unwrap(), &mut held).unwrap();
+    assert_eq!(held, "held\n");
+    daemon.signal("HUP");
+    daemon.eventually("the file is named", || {
+        daemon.log().contains("key` takes longer than 5 s")
+    });
+    let status = daemon.scenario.hookyard(&["status", "--rules", "rules.yaml"]);
+    assert!(
+        crate::scenario::said(&status).contains("takes longer than 5 s"),
+        "{status:?}"
+    );
+    // Rules without that file load all the same.
+    std::fs::write(rules(&daemon), text(&daemon, 2)).unwrap();
+    daemon.eventually("other rules are in force", || daemon.log().contains(" reloaded "));
+    assert_eq!(in_force(&daemon), 2);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    std::fs::write(rules(&daemon), rules_text(daemon.folder(), signed)).unwrap();
+    daemon.eventually("the file is read again", || {
+        daemon.log().matches(" reloaded ").count() == 2
+    });
+}

@@ -203,7 +203,10 @@ fn what_happens_is_counted_and_every_series_is_documented() {
         daemon.post("/github").json("{}").github("wrong").send().status,
         403
     );
-    assert_eq!(daemon.post("/nowhere").send().status, 404);
+    // More than have their lines.
+    for _ in 0..30 {
+        assert_eq!(daemon.post("/nowhere").send().status, 404);
+    }
     let metrics = || metrics(&daemon);
     daemon.eventually("the attempts are counted", || {
         let metrics = metrics();
@@ -227,7 +230,9 @@ fn what_happens_is_counted_and_every_series_is_documented() {
             "hookyard_refusals_total{endpoint=\"/github\",reason=\"bad-signature\"}",
             1.0,
         ),
-        ("hookyard_turned_away_total{status=\"404\"}", 1.0),
+        ("hookyard_turned_away_total{status=\"404\"}", 30.0),
+        ("hookyard_log_lines_dropped_total", 0.0),
+        ("hookyard_log_failing", 0.0),
         (
             "hookyard_attempts_total{rule=\"deploy\",action=\"shell\",outcome=\"done\"}",
             1.0,
@@ -250,6 +255,12 @@ fn what_happens_is_counted_and_every_series_is_documented() {
     }
     assert!(value(&text, "process_resident_memory_bytes") > 1e6);
     assert!(value(&text, "hookyard_store_commits_total") >= 2.0);
+    assert!(
+        value(
+            &text,
+            "hookyard_log_lines_left_out_total{kind=\"no such endpoint\"}"
+        ) >= 1.0
+    );
     assert!(text.ends_with("# EOF\n"));
     daemon.rewrite(&RULES.replace("name: deploy", "name: other"));
     daemon.eventually("what is of a rule that is gone is forgotten", || {
@@ -274,20 +285,23 @@ fn what_happens_is_counted_and_every_series_is_documented() {
             format!("{} {kind}", series(name, kind))
         })
         .collect();
+    assert_eq!(declared, documented());
+}
+
+/// The series that the documentation lists, with their types.
+fn documented() -> BTreeSet<String> {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     let page = std::fs::read_to_string(page).unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| `"));
-    let documented: BTreeSet<String> = rows
-        .map(|row| {
-            let mut cells = row.split('|').skip(1).map(str::trim);
-            format!(
-                "{} {}",
-                cells.next().unwrap().trim_matches('`'),
-                cells.next().unwrap()
-            )
-        })
-        .collect();
-    assert_eq!(declared, documented);
+    rows.map(|row| {
+        let mut cells = row.split('|').skip(1).map(str::trim);
+        format!(
+            "{} {}",
+            cells.next().unwrap().trim_matches('`'),
+            cells.next().unwrap()
+        )
+    })
+    .collect()
 }
 
 #[test]

@@ -55,15 +55,31 @@ impl Forward {
         stop: &CancellationToken,
     ) -> Outcome {
         let started = Instant::now();
-        let stopped = || Outcome::new(Verdict::Stopped, "stopped", started.elapsed());
         let request = match self.request(occasion, courier.clock.now()) {
             Ok(request) => request,
             Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
         };
+        let target = target::shown(request.uri(), self.url.source());
+        Outcome {
+            target: Some(target),
+            ..self.send(courier, request, &occasion.delivery, stop).await
+        }
+    }
+
+    /// Sends the request, unless its target is to be left alone for now.
+    async fn send(
+        &self,
+        courier: &Courier,
+        request: Request<Full<Bytes>>,
+        delivery: &str,
+        stop: &CancellationToken,
+    ) -> Outcome {
+        let started = Instant::now();
+        let stopped = || Outcome::new(Verdict::Stopped, "stopped", started.elapsed());
         let leave = tokio::select! {
             biased;
             () = stop.cancelled() => return stopped(),
-            leave = self.leave(courier, &request, &occasion.delivery) => leave,
+            leave = self.leave(courier, &request, delivery) => leave,
         };
         let passage = match leave {
             Ok(passage) => passage,
@@ -109,6 +125,7 @@ impl Forward {
         Outcome {
             verdict,
             detail,
+            target: None,
             output,
             duration: started.elapsed(),
         }

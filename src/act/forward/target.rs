@@ -83,6 +83,27 @@ pub fn base(url: &str) -> &str {
     url.get(..behind_scheme + length).unwrap_or(url)
 }
 
+/// Characters of a path segment that the log shows. A longer one may be a token, as in the URLs of chat services.
+const MAX_SHOWN: usize = 20;
+
+/// The URL as the log shows it: scheme, host, port, and of the path the segments that the rule writes out, unless they are so
+/// long that they may be a token. What a template yields may be payload or secret.
+pub fn shown(uri: &Uri, source: &str) -> String {
+    let url = uri.to_string();
+    let mut shown = base(&url).to_owned();
+    let written: Vec<&str> = source
+        .get(base(source).len()..)
+        .unwrap_or_default()
+        .split(['/', '?', '#'])
+        .collect();
+    for segment in uri.path().split('/').skip(1) {
+        shown.push('/');
+        let is_shown = segment.is_empty() || (segment.len() <= MAX_SHOWN && written.contains(&segment));
+        shown.push_str(if is_shown { segment } else { "…" });
+    }
+    shown
+}
+
 /// Whether a segment means "here" or "above", also where its dots are encoded.
 fn is_dots(segment: &str) -> bool {
     let decoded = segment.replace("%2e", ".").replace("%2E", ".");
@@ -235,6 +256,32 @@ mod tests {
             ("{{ x }}", "{{ x }}"),
         ] {
             assert_eq!(base(url), expected);
+        }
+    }
+
+    #[test]
+    fn the_log_shows_of_a_url_what_is_no_secret() {
+        for (url, source, expected) in [
+            ("http://a.b:1/hook", "http://a.b:1/hook", "http://a.b:1/hook"),
+            ("http://a.b", "http://a.b", "http://a.b/"),
+            ("https://a/x?token=1", "https://a/x?token=1", "https://a/x"),
+            (
+                "https://a/x/s3cret/y",
+                "https://a/x/{{ secret('T') }}/y",
+                "https://a/x/…/y",
+            ),
+            (
+                "https://a/x/main",
+                "{{ payload.host }}/x/{{ payload.ref }}",
+                "https://a/x/…",
+            ),
+            (
+                "https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnopqrstuvwx",
+                "https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnopqrstuvwx",
+                "https://hooks.slack.com/services/T00000000/B00000000/…",
+            ),
+        ] {
+            assert_eq!(shown(&url.parse().unwrap(), source), expected, "{source}");
         }
     }
 

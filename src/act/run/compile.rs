@@ -121,6 +121,7 @@ fn folder(node: Option<Node<'_>>, workshop: &Workshop<'_>, findings: &mut Findin
     if path.is_dir() {
         return Some(path);
     }
+    workshop.keyring.watch(&path);
     findings.push(node.error("cwd", format!("there is no folder `{}`", path.display())));
     None
 }
@@ -200,7 +201,12 @@ fn arguments(
     };
     let program = settings::fixed(*first, "the program", findings).and_then(|text| {
         program::find(text, cwd, search.map(OsString::as_os_str))
-            .map_err(|(message, hint)| findings.push(first.error("program", message).hint(hint)))
+            .map_err(|(message, hint)| {
+                for candidate in program::candidates(text, cwd, search.map(OsString::as_os_str)) {
+                    workshop.keyring.watch(&candidate);
+                }
+                findings.push(first.error("program", message).hint(hint));
+            })
             .ok()
     });
     let arguments: Vec<Template> = rest

@@ -73,6 +73,7 @@ impl Run {
         Outcome {
             verdict,
             detail,
+            target: None,
             output,
             duration: started.elapsed(),
         }

@@ -34,6 +34,18 @@ pub fn find(program: &str, cwd: &Path, search: Option<&OsStr>) -> Result<PathBuf
         })
 }
 
+/// Where a program that was not found would be found.
+pub fn candidates(program: &str, cwd: &Path, search: Option<&OsStr>) -> Vec<PathBuf> {
+    if program.contains('/') {
+        return vec![cwd.join(program)];
+    }
+    let folders = search.into_iter().flat_map(std::env::split_paths);
+    folders
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .collect()
+}
+
 /// Whether a file is there and may be executed.
 fn executable(path: &Path) -> Result<(), (String, String)> {
     let shown = path.display();

@@ -25,6 +25,7 @@ use super::tally::Tally;
 use super::write_back::{self, WriteBack};
 use crate::live::Live;
 use crate::store::{Condition, Counts, DeliveryId, Refused, Settings, Sighting, StoreError};
+use crate::throttle;
 
 /// How many calls wait for the writer at most; who comes later waits to wait.
 pub(super) const CALLS: usize = 1024;
@@ -254,8 +255,13 @@ impl Writer {
                 self.failing = Some(format!("the last write failed: {meaning}"));
                 self.sightings.put_back(aside.sightings);
             }
-            if calls.is_empty() && !known {
-                tracing::warn!(error = %meaning, "cannot write refusals and ignored events down");
+            if calls.is_empty()
+                && !known
+                // Strangers cause refusals, also while the disk is full.
+                && let Some(left_out) = throttle::allow("store")
+            {
+                let left_out = throttle::some(left_out);
+                tracing::warn!(error = %meaning, left_out, "cannot write refusals and ignored events down");
             }
             for call in calls {
                 let own = call.meaning(&error).filter(|_| is_own_fault(&error));

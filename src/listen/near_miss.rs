@@ -1,0 +1,86 @@
+//! What a path that leads nowhere may have been meant for. For the log only: a stranger is not told which endpoints exist.
+
+use crate::rules::RuleSet;
+
+/// A hint for a path that no endpoint has, if one of them is close.
+pub fn hint(rules: &RuleSet, path: &str) -> Option<String> {
+    let known = rules.endpoints.iter().map(|endpoint| &*endpoint.path);
+    nearest(known, |path| rules.endpoint(path).is_some(), path)
+}
+
+/// The hint, from the endpoints as written and from whether a path leads to one.
+fn nearest<'e>(
+    endpoints: impl Iterator<Item = &'e str> + Clone,
+    leads: impl Fn(&str) -> bool,
+    path: &str,
+) -> Option<String> {
+    let mut plain = one_slash_each(path);
+    if plain.len() > 1 {
+        plain.truncate(plain.trim_end_matches('/').len());
+    }
+    let exact = "paths are compared exactly";
+    for candidate in [format!("{plain}/"), plain.clone()] {
+        if candidate != path && leads(&candidate) {
+            return Some(format!(
+                "`{candidate}` is an endpoint: {exact}, each slash counts"
+            ));
+        }
+    }
+    let bare = |path: &str| path.trim_end_matches('/').to_ascii_lowercase();
+    if let Some(found) = endpoints.clone().find(|known| bare(known) == bare(&plain)) {
+        return Some(format!(
+            "`{found}` is an endpoint: {exact}, capital and small letters differ"
+        ));
+    }
+    let prefixed = |longer: &str, shorter: &str| shorter.len() > 1 && longer.ends_with(shorter);
+    let found = endpoints
+        .filter(|known| prefixed(known, &plain) || prefixed(&plain, known))
+        .max_by_key(|known| known.len())?;
+    Some(format!(
+        "`{found}` is an endpoint: a proxy in front may have added or removed a prefix"
+    ))
+}
+
+/// The path with each run of slashes as one.
+fn one_slash_each(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    for letter in path.chars() {
+        if letter != '/' || !plain.ends_with('/') {
+            plain.push(letter);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_miss_names_the_endpoint_and_what_differs() {
+        const ENDPOINTS: [&str; 4] = ["/github", "/hooks/Stripe", "/slash/", "/hooks/gitlab/prod"];
+        let hint = |path: &str| {
+            let leads = |path: &str| ENDPOINTS.contains(&path);
+            nearest(ENDPOINTS.into_iter(), leads, path)
+        };
+        for (path, endpoint, word) in [
+            ("/github/", "/github", "slash"),
+            ("//github", "/github", "slash"),
+            ("/hooks//Stripe//", "/hooks/Stripe", "slash"),
+            ("/slash", "/slash/", "slash"),
+            ("/GitHub", "/github", "letters"),
+            ("/hooks/stripe/", "/hooks/Stripe", "letters"),
+            ("/webhooks/github", "/github", "prefix"),
+            ("/prod", "/hooks/gitlab/prod", "prefix"),
+        ] {
+            let hint = hint(path).unwrap_or_else(|| panic!("{path}"));
+            assert!(
+                hint.starts_with(&format!("`{endpoint}`")) && hint.contains(word),
+                "{path}: {hint}"
+            );
+        }
+        for path in ["/", "//", "/other", "/githubs", "", "/.env", "/xhub"] {
+            assert_eq!(hint(path), None, "{path}");
+        }
+    }
+}
