@@ -35,11 +35,19 @@ def stripe_sender() -> Sender:
         return sent(f"{old},{new.split(',')[1]}")
 
     def requests(sender: Sender) -> Iterator[Request]:
-        request = made("payment_intent.succeeded", seal, keys.sign, keys.other, proof="Stripe-Signature", window=300)
+        request = made(
+            "payment_intent.succeeded",
+            seal,
+            keys.sign,
+            keys.other,
+            proof="Stripe-Signature",
+            window=300,
+            has_id=True,
+        )
         at = int(request.genuine.header("Stripe-Signature").split(",")[0].removeprefix("t="))
         new, old = rolled(at)
         # Whichever of the two signatures is looked at, the event is the same.
-        request.same_event = [
+        request.same_event += [
             ("signed with the new secret alone", sent(new)),
             ("signed with the old secret alone", sent(old)),
             ("with a signature of somebody else's", sent(new + ",v1=" + "0" * 64)),
@@ -80,7 +88,7 @@ def paddle_sender(node: Node) -> Sender:
         return Sent(body, {"Content-Type": JSON, header: f"ts={int(at)};{hashes}"})
 
     def requests(sender: Sender) -> Iterator[Request]:
-        yield made("transaction.completed", seal, keys.sign, keys.other, proof=header, window=5)
+        yield made("transaction.completed", seal, keys.sign, keys.other, proof=header, window=5, has_id=True)
 
     def verify(key: str, sent: Sent) -> object:
         return node("paddle.verify", secret=key, body=sent.body, signature=sent.header(header))

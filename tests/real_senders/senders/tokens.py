@@ -72,7 +72,6 @@ def senders(_) -> list[Sender]:
             push,
             Keys("glpat-Z9x_7kQ2", "glpat-Z9x_7kQ3"),
             twin=replace(push, body=push.body + b" "),
-            fields={"id": {"header": "Idempotency-Key"}},
             event="Push Hook",
         ),
         in_header(
@@ -81,7 +80,6 @@ def senders(_) -> list[Sender]:
             update,
             Keys("telegram_Secret-0001", "telegram_Secret-0002"),
             twin=Sent(with_traps({"update_id": 10000}), {"Content-Type": JSON}),
-            fields={"id": {"json": "$.update_id"}},
         ),
         in_header(
             "token", "X-Token", event, Keys("generic-token-0001", "generic-token-0002"), fields={"header": "X-Token"}
