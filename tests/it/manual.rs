@@ -38,12 +38,9 @@ fn the_commands_of_the_readme_do_what_it_says() {
     .unwrap();
     let mut ran = 0;
     for line in blocks("sh").iter().flat_map(|block| block.lines()) {
-        let Some(command) = line.strip_prefix("cargo run --release -- ") else {
-            let known = [
-                "echo '{\"name\": \"world\"}' > hello.json",
-                "cargo test",
-                "cargo build --release",
-            ];
+        let piped = line.strip_prefix("echo '{\"name\": \"world\"}' | ");
+        let Some(command) = piped.unwrap_or(line).strip_prefix("cargo run --release -- ") else {
+            let known = ["cargo test", "cargo build --release"];
             assert!(known.contains(&line), "an untested command: {line}");
             continue;
         };
@@ -53,7 +50,14 @@ fn the_commands_of_the_readme_do_what_it_says() {
         }
         let command = command.replace("127.0.0.1:9000", &daemon.address.to_string());
         let arguments: Vec<&str> = command.split(' ').collect();
-        let output = daemon.scenario.hookyard(&arguments);
+        let run = |arguments: &[&str]| {
+            let mut command = daemon.scenario.command(arguments);
+            if piped.is_some() {
+                command.stdin(std::fs::File::open(daemon.folder().join("hello.json")).unwrap());
+            }
+            command.output().unwrap()
+        };
+        let output = run(&arguments);
         assert!(output.status.success(), "{command}: {output:?}");
         ran += 1;
         if arguments[0] == "send" {
@@ -62,13 +66,13 @@ fn the_commands_of_the_readme_do_what_it_says() {
                 text.starts_with("200 {\"status\":\"accepted\",\"id\":\""),
                 "{text}"
             );
-            let again = daemon.scenario.hookyard(&arguments);
+            let again = run(&arguments);
             assert!(String::from_utf8_lossy(&again.stdout).starts_with("200 {\"status\":\"duplicate\""));
             let arguments: Vec<&str> = arguments
                 .iter()
                 .map(|word| if *word == "change-me" { "other" } else { word })
                 .collect();
-            let refused = daemon.scenario.hookyard(&arguments);
+            let refused = run(&arguments);
             assert_eq!(
                 String::from_utf8_lossy(&refused.stdout),
                 "403 {\"status\":\"refused\"}\n"
@@ -78,6 +82,27 @@ fn the_commands_of_the_readme_do_what_it_says() {
     assert_eq!(ran, 4);
     daemon.eventually("the line is appended", || daemon.lines("hello.jsonl") == 1);
     daemon.eventually("the command ran", || daemon.log().contains("action=\"run\""));
+    // A clone in which all of this was done has nothing in it that git does not know of.
+    let ignored = read(".gitignore");
+    let own = ["rules.yaml", "rules.example.yaml", "hello.json", "log.1"];
+    for entry in std::fs::read_dir(daemon.folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let known = ignored
+            .lines()
+            .any(|pattern| matches(pattern.trim_start_matches('/'), &name));
+        assert!(
+            known || own.contains(&name.as_str()),
+            "`{name}` is left behind, and not in .gitignore"
+        );
+    }
+}
+
+/// Whether a name fits a pattern with one `*` at most.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        Some((before, after)) => name.starts_with(before) && name.ends_with(after),
+        None => name == pattern,
+    }
 }
 
 #[test]
