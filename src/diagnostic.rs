@@ -120,6 +120,8 @@ pub enum Severity {
     Warning,
     /// The file loads and means what it says; this is what that entails.
     Note,
+    /// Something is missing on this machine. The file loads; what needs it does not work until it is there.
+    Unavailable,
 }
 
 /// One thing that is wrong, or doubtful, in one place of the rules file.
@@ -165,6 +167,14 @@ impl Finding {
         }
     }
 
+    /// Something that the file names and this machine does not have.
+    pub fn unavailable(origin: Origin, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Unavailable,
+            ..Self::error(origin, code, message)
+        }
+    }
+
     /// An error without a place: the file is absent or unreadable.
     pub fn unplaced(code: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -189,6 +199,7 @@ impl Finding {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
             Severity::Note => Level::NOTE,
+            Severity::Unavailable => Level::WARNING.with_name("unavailable"),
         };
         let title = level.primary_title(self.message.as_str());
         let shown = self.origin.as_ref().map(Origin::shown);
@@ -269,6 +280,9 @@ pub struct Findings {
     list: Vec<Finding>,
     /// Errors beyond [`MAX_FINDINGS`].
     left_out: usize,
+    /// Errors with this in their words are not told, and counted apart.
+    untold: Option<&'static str>,
+    set_aside: usize,
 }
 
 impl Findings {
@@ -277,9 +291,27 @@ impl Findings {
         Self::default()
     }
 
+    /// None yet, and none to come that says `words`. Until [`Self::told`], what is not told counts as an error, so that
+    /// nothing is built on it.
+    pub fn without(words: &'static str) -> Self {
+        Self {
+            untold: Some(words),
+            ..Self::default()
+        }
+    }
+
+    /// Those that are told, and no count of others.
+    #[must_use]
+    pub fn told(mut self) -> Self {
+        self.set_aside = 0;
+        self
+    }
+
     /// Adds one; beyond [`MAX_FINDINGS`] it is only counted.
     pub fn push(&mut self, finding: Finding) {
-        if !self.is_full() {
+        if self.untold.is_some_and(|words| finding.message.contains(words)) {
+            self.set_aside += 1;
+        } else if !self.is_full() {
             self.list.push(finding);
         } else if finding.severity == Severity::Error {
             self.left_out += 1;
@@ -309,13 +341,13 @@ impl Findings {
             .list
             .iter()
             .filter(|finding| finding.severity == Severity::Error);
-        kept.count() + self.left_out
+        kept.count() + self.left_out + self.set_aside
     }
 
-    /// How many are of this severity, of those that are kept.
+    /// How many are of a severity, of those that are kept.
     pub fn count(&self, severity: Severity) -> usize {
-        let found = self.list.iter().filter(|finding| finding.severity == severity);
-        found.count()
+        let all = self.list.iter();
+        all.filter(|finding| finding.severity == severity).count()
     }
 
     /// In the order of their places in the file.
@@ -343,6 +375,14 @@ impl Findings {
             rendered.push(format!("and {}", counted(self.left_out, "more error")));
         }
         rendered.join("\n\n")
+    }
+}
+
+impl FromIterator<Finding> for Findings {
+    fn from_iter<I: IntoIterator<Item = Finding>>(findings: I) -> Self {
+        let mut all = Self::new();
+        all.extend(findings);
+        all
     }
 }
 

@@ -68,6 +68,20 @@ impl RuleSet {
         Some((self.endpoints.get(*found.value)?, found.params))
     }
 
+    /// The rules that are in force and need something that this machine does not have now: their names, and what is
+    /// missing. It looks at files and accounts: not for an async worker.
+    pub fn unavailable(&self) -> Vec<(Arc<str>, String)> {
+        let rules = self.endpoints.iter().flat_map(|endpoint| &endpoint.rules);
+        let missing = |rule: &Rule| {
+            let on_failure = rule.on_failure.iter().map(|(action, _)| action);
+            rule.actions.iter().chain(on_failure).find_map(Action::missing)
+        };
+        rules
+            .filter(|rule| rule.enabled)
+            .filter_map(|rule| Some((Arc::clone(&rule.name), missing(rule)?)))
+            .collect()
+    }
+
     /// The rule of that name, with its endpoint.
     pub fn rule(&self, name: &str) -> Option<(&Endpoint, &Rule)> {
         let (endpoint, rule) = self.names.get(name)?;
@@ -474,7 +488,7 @@ pub struct Server {
 /// Settings of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// The file; none: `$STATE_DIRECTORY/hookyard.db`, else `./hookyard.db`.
+    /// The file; none: its usual place, which `config` decides.
     pub path: Option<PathBuf>,
     /// What it keeps, and how much.
     pub settings: Settings,

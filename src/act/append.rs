@@ -91,6 +91,11 @@ impl Append {
         (findings.errors() == before).then_some(append)
     }
 
+    /// What is missing on this machine, in words. It looks at files: not for an async worker.
+    pub fn missing(&self) -> Option<String> {
+        missing(self.lines.path()).map(|(message, _)| message)
+    }
+
     /// What would be appended where.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         let line = match &self.line {
@@ -137,24 +142,33 @@ impl Append {
     }
 }
 
-/// The file to append to. Its folder must be there: a mistyped folder must not be found out by the first event.
+/// The file to append to. That its folder is missing is told at load, and not by the first event.
 fn file(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<PathBuf> {
     let text = settings::fixed(node, "the file to append to", findings)?;
     let path = settings::located(workshop.keyring, text);
+    if !workshop.keyring.is_offline()
+        && let Some((message, hint)) = missing(&path)
+    {
+        findings.push(node.unavailable("append", message).hint(hint));
+    }
+    Some(path)
+}
+
+/// What keeps this machine from having such a file, if anything does; and what would help.
+fn missing(path: &Path) -> Option<(String, String)> {
     if path.is_dir() {
-        findings.push(node.error("append", format!("`{}` is a folder", path.display())));
+        let hint = "name a file in it".to_owned();
+        return Some((format!("`{}` is a folder", path.display()), hint));
+    }
+    let folder = path.parent().unwrap_or(path);
+    if folder.is_dir() {
         return None;
     }
-    match path.parent() {
-        Some(folder) if folder.is_dir() => Some(path),
-        folder => {
-            workshop.keyring.watch(folder.unwrap_or(&path));
-            let folder = folder.unwrap_or(&path).display();
-            let finding = node.error("append", format!("there is no folder `{folder}`"));
-            findings.push(finding.hint(format!("mkdir -p {folder}")));
-            None
-        }
-    }
+    let folder = folder.display();
+    Some((
+        format!("there is no folder `{folder}`"),
+        format!("mkdir -p {folder}"),
+    ))
 }
 
 /// A text as one line: without the line break at its end, and with others written as `\n` and `\r`.

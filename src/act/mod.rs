@@ -103,6 +103,15 @@ impl Action {
         }
     }
 
+    /// What it needs and this machine does not have now, in words. It looks at files and accounts: not for an async worker.
+    pub fn missing(&self) -> Option<String> {
+        match self {
+            Self::Run(run) => run.missing(),
+            Self::Append(append) => append.missing(),
+            Self::Forward(_) => None,
+        }
+    }
+
     /// How it is retried where the rule does not say.
     pub fn default_retry(&self) -> Retry {
         match self {

@@ -44,11 +44,15 @@ fn unwell(inside: bool, why: &str) -> Response<Full<Bytes>> {
     )
 }
 
-fn text(status: StatusCode, words: &str) -> Response<Full<Bytes>> {
+pub(super) fn text(status: StatusCode, words: &str) -> Response<Full<Bytes>> {
     typed(status, "text/plain; charset=utf-8", format!("{words}\n"))
 }
 
-fn typed(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+pub(super) fn typed(
+    status: StatusCode,
+    media_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -1,5 +1,6 @@
 //! Who is asked: gathers how the daemon is from those who know.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::STORE_LIMIT;
+use super::judge::Judge;
 use super::process::figures;
 use super::status::{Certificate, Deliveries, Inflight, Reload, Rules, Status, Store as StoreStatus};
 use crate::clock::{Clock, Timestamp};
@@ -40,6 +42,9 @@ impl LastReload {
     pub const FINDINGS: usize = 20;
 }
 
+/// Rules that are unavailable, and what each is missing.
+pub type Unavailable = BTreeMap<Arc<str>, String>;
+
 /// Knows who is to be asked.
 pub struct Desk {
     /// The rules file.
@@ -62,6 +67,10 @@ pub struct Desk {
     pub listening: Vec<String>,
     /// It is stopping.
     pub stopping: CancellationToken,
+    /// Judges rules files.
+    pub judge: Judge,
+    /// What was last found of rules that are unavailable.
+    pub unavailable: Arc<Live<Unavailable>>,
 }
 
 /// What the store says.
@@ -107,6 +116,12 @@ impl Desk {
                 in_force: reload.in_force,
                 findings: reload.findings,
             }),
+            unavailable: self
+                .unavailable
+                .current()
+                .iter()
+                .map(|(rule, why)| (rule.to_string(), why.clone()))
+                .collect(),
             listening: self.listening.clone(),
             certificate: tls.map(certificate),
             deliveries,
@@ -138,6 +153,7 @@ impl Desk {
             condition,
             overdue,
             generation: rules.generation,
+            unavailable: self.unavailable.current().len(),
             certificate_until: rules.server.tls.as_ref().and_then(Tls::until),
             certificates: acme.map(|acme| acme.issued.standing()),
             inflight: self.inflight.load(Ordering::Relaxed),
@@ -217,6 +233,9 @@ impl Desk {
             ));
         }
         problems.extend(report::log_failure());
+        let unavailable = self.unavailable.current();
+        let unavailable = unavailable.iter();
+        problems.extend(unavailable.map(|(rule, why)| format!("the rule `{rule}` is unavailable: {why}")));
         if self.stopping.is_cancelled() {
             problems.push("it is stopping".to_owned());
         }

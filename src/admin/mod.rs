@@ -2,18 +2,20 @@
 //!
 //! On a unix socket that the daemon's user and group may use: `GET /status` (JSON, what `hookyard status` prints),
 //! `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. On TCP, if the rules file says so, the same without `/status`, which
-//! names files and rules. Nothing here changes anything. Bounded: `CONNECTIONS` at once by either way, one question each, a request of
+//! names files and rules. `POST /check`, for root and the daemon's user, judges a rules file. Nothing here changes anything. Bounded: `CONNECTIONS` at once by either way, one question each, a request of
 //! `REQUEST_LIMIT`, an answer within `STORE_LIMIT` of the store.
 
 mod answer;
 mod desk;
+mod judge;
 mod process;
 mod serve;
 mod status;
 
 use std::time::Duration;
 
-pub use desk::{Desk, LastReload};
+pub use desk::{Desk, LastReload, Unavailable};
+pub use judge::{Judge, Judgement, Question};
 pub use serve::{Doors, bind, serve};
 pub use status::Status;
 

@@ -6,17 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::answer::answer;
+use super::answer::{answer, text};
 use super::desk::Desk;
-use super::{CONNECTIONS, REQUEST_LIMIT, STORE_LIMIT};
+use super::{CONNECTIONS, REQUEST_LIMIT, STORE_LIMIT, judge};
 use crate::rules::Admin;
 use crate::socket::{Access, OwnSocket};
 
@@ -57,18 +59,43 @@ pub async fn serve(doors: Doors, desk: Arc<Desk>) {
             Some(_) = inside.join_next() => {}
             Some(_) = outside.join_next() => {}
             accepted = accept_unix(&doors), if inside.len() < CONNECTIONS => match accepted {
-                Ok(stream) => drop(inside.spawn(converse(stream, Arc::clone(&desk), true))),
+                Ok(stream) => {
+                    let caller = Caller::of(&stream);
+                    drop(inside.spawn(converse(stream, Arc::clone(&desk), caller)));
+                }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
             accepted = accept_tcp(&doors), if outside.len() < CONNECTIONS => match accepted {
-                Ok(stream) => drop(outside.spawn(converse(stream, Arc::clone(&desk), false))),
+                Ok(stream) => drop(outside.spawn(converse(stream, Arc::clone(&desk), Caller::Network))),
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
         }
     }
 }
 
-async fn accept_unix(doors: &Doors) -> io::Result<tokio::net::UnixStream> {
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    /// Root, or the daemon's own user: by the socket.
+    Operator,
+    /// Somebody else who may use the socket.
+    Group,
+    /// Anybody, by TCP.
+    Network,
+}
+
+impl Caller {
+    /// Who is at the other end of the socket.
+    fn of(stream: &UnixStream) -> Self {
+        let own = rustix::process::geteuid().as_raw();
+        match stream.peer_cred() {
+            Ok(peer) if peer.uid() == 0 || peer.uid() == own => Self::Operator,
+            _ => Self::Group,
+        }
+    }
+}
+
+async fn accept_unix(doors: &Doors) -> io::Result<UnixStream> {
     match &doors.unix {
         Some(own) => Ok(own.listener.accept().await?.0),
         None => std::future::pending().await,
@@ -83,13 +110,23 @@ async fn accept_tcp(doors: &Doors) -> io::Result<tokio::net::TcpStream> {
 }
 
 /// Answers one question. Who asks again connects again: nobody holds a place.
-async fn converse<S>(stream: S, desk: Arc<Desk>, inside: bool)
+async fn converse<S>(stream: S, desk: Arc<Desk>, caller: Caller)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let desk = Arc::clone(&desk);
-        async move { Ok::<_, Infallible>(answer(&desk, &request, inside).await) }
+        async move {
+            let judges = (request.method(), request.uri().path()) == (&Method::POST, "/check");
+            Ok::<_, Infallible>(match caller {
+                Caller::Operator if judges => desk.judge.answer(request).await,
+                Caller::Group if judges => text(
+                    StatusCode::FORBIDDEN,
+                    "only root and the daemon's own user may ask for that",
+                ),
+                _ => answer(&desk, &request, caller != Caller::Network).await,
+            })
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -97,5 +134,5 @@ where
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     // Its head, the store's answer, and a peer that does not read: each has its time.
-    drop(timeout(REQUEST_LIMIT * 2 + STORE_LIMIT, connection).await);
+    drop(timeout(REQUEST_LIMIT * 2 + STORE_LIMIT.max(judge::LIMIT), connection).await);
 }

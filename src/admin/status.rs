@@ -23,6 +23,9 @@ pub struct Status {
     pub rules: Rules,
     /// What became of the last reload; none: there was none since the start.
     pub last_reload: Option<Reload>,
+    /// Rules that need something which this machine does not have, and what that is.
+    #[serde(default)]
+    pub unavailable: BTreeMap<String, String>,
     /// Where it listens.
     pub listening: Vec<String>,
     /// The certificate; none: there is no TLS.

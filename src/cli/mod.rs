@@ -105,8 +105,7 @@ enum Command {
         after_help = "Example:\n  hookyard completions bash > ~/.local/share/bash-completion/completions/hookyard"
     )]
     Completions(completions::Arguments),
-    /// Write the manual pages into a folder; for who makes a package of it.
-    #[command(hide = true)]
+    /// Write the manual pages into a folder.
     Man(man::Arguments),
     /// Become a command; for the daemon's own use.
     #[command(name = crate::act::exec::COMMAND, hide = true)]
@@ -172,6 +171,19 @@ fn wrong(findings: &Findings) -> u8 {
     UNKNOWN
 }
 
+/// The findings, with a hint that names `command` if the rules file does not exist.
+fn naming(command: &str, mut findings: Findings) -> Findings {
+    if config::is_missing(&findings) {
+        let hint = format!("name the file: `hookyard {command}`");
+        findings = findings
+            .iter()
+            .cloned()
+            .map(|finding| finding.hint(hint.clone()))
+            .collect();
+    }
+    findings
+}
+
 /// There is no answer, and this is why.
 fn fail(message: &str) -> u8 {
     complain(&format!("error: {message}"));
@@ -180,17 +192,18 @@ fn fail(message: &str) -> u8 {
 
 /// The rules file that was named, else `rules.yaml`, else `/etc/hookyard/rules.yaml`.
 fn rules_path(named: Option<&PathBuf>) -> PathBuf {
-    let here = Path::new("rules.yaml");
-    match named {
-        Some(path) => path.clone(),
-        None if here.exists() || !Path::new("/etc/hookyard/rules.yaml").exists() => here.to_owned(),
-        None => PathBuf::from("/etc/hookyard/rules.yaml"),
-    }
+    config::Layout::of_process().rules(named.map(PathBuf::as_path))
 }
 
-/// Whether a stream may be coloured: a terminal, and `NO_COLOR` unset (<https://no-color.org>).
+/// Whether a stream may be coloured: a terminal that is not dumb, and `NO_COLOR` unset (<https://no-color.org>).
 fn coloured(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && config::variable("NO_COLOR").is_none()
+    may_be_coloured(stream.is_terminal(), config::variable)
+}
+
+/// As [`coloured`]. A terminal that `TERM` does not name understands no escapes either.
+fn may_be_coloured(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+    let term = variable("TERM");
+    is_terminal && variable("NO_COLOR").is_none() && term.is_some_and(|term| term != "dumb")
 }
 
 /// The body of a file, of standard input for `-`; what was not named is empty.
@@ -226,4 +239,31 @@ fn header(line: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {
         .parse()
         .map_err(|error| format!("the value of `{name}` cannot stand in a header: {error}"))?;
     Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_terminal_that_understands_colours_and_whose_user_wants_them_gets_them() {
+        for (is_terminal, term, no_color, expected) in [
+            (true, Some("xterm-256color"), None, true),
+            (true, Some("dumb"), None, false),
+            (true, None, None, false),
+            (true, Some("xterm"), Some("1"), false),
+            (false, Some("xterm"), None, false),
+        ] {
+            let variable = |name: &str| match name {
+                "TERM" => term.map(str::to_owned),
+                "NO_COLOR" => no_color.map(str::to_owned),
+                _ => None,
+            };
+            assert_eq!(
+                may_be_coloured(is_terminal, variable),
+                expected,
+                "{term:?} {no_color:?}"
+            );
+        }
+    }
 }

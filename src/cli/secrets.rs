@@ -1,9 +1,10 @@
 //! `hookyard check --secrets`: which secrets there are, until when they count, and when each last matched.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::table::aligned;
-use super::{Format, fail, say};
+use super::{Format, UNKNOWN, complain, fail, say};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::rules::RuleSet;
@@ -19,28 +20,30 @@ struct Row {
     last_matched: Option<Timestamp>,
 }
 
-/// Prints the secrets of a rules file that loads; the exit code is `code`, unless the store cannot be read.
-pub fn run(rules: &RuleSet, format: Format, code: u8) -> u8 {
-    let path = config::store_path(&rules.store);
+/// Prints the secrets of a rules file that loads; the exit code is `code`, unless the store cannot be read. Without a
+/// store, when a secret last matched is unknown.
+pub fn run(rules_path: &Path, rules: &RuleSet, format: Format, code: u8) -> u8 {
+    let path = config::store_path(rules_path, &rules.store);
     let uses = match read_secrets(&path) {
         Ok(uses) => uses,
         Err(error) => return fail(&format!("cannot read the store: {error}")),
     };
     let now = Clock::system().now();
+    let known = uses.is_some();
     let rows = rows(rules, uses.as_deref().unwrap_or_default());
     let text = match format {
-        Format::Json => json(&rows, now).to_string(),
-        Format::Text => {
-            let table = table(&rows, now);
-            if uses.is_some() {
-                table
-            } else {
-                let store = path.display();
-                format!("{table}\nno store at `{store}` yet: nothing has matched anything")
-            }
-        }
+        Format::Json => json(&rows, known, now).to_string(),
+        Format::Text => table(&rows, known, now),
     };
-    say(&text, code)
+    let said = say(&text, code);
+    if known {
+        return said;
+    }
+    let store = path.display();
+    complain(&format!(
+        "no store at `{store}`: when each secret last matched is unknown"
+    ));
+    UNKNOWN
 }
 
 /// Every secret, in the order of the rules file.
@@ -67,8 +70,8 @@ fn rows(rules: &RuleSet, noted: &[SecretUse]) -> Vec<Row> {
     rows
 }
 
-/// For people.
-fn table(rows: &[Row], now: Timestamp) -> String {
+/// For people. Whether a secret was used is known only with a store.
+fn table(rows: &[Row], known: bool, now: Timestamp) -> String {
     let heads = ["endpoint", "scheme", "secret", "not after", "last matched"];
     let mut lines = vec![heads.map(str::to_owned)];
     lines.extend(rows.iter().map(|row| {
@@ -82,7 +85,8 @@ fn table(rows: &[Row], now: Timestamp) -> String {
                 Some(end) => format!("{end} (in {})", about(end.since(now))),
             },
             match row.last_matched {
-                None => "never seen".to_owned(),
+                None if known => "never seen".to_owned(),
+                None => "unknown".to_owned(),
                 Some(at) => format!("{at} ({} ago)", about(now.since(at))),
             },
         ]
@@ -103,7 +107,7 @@ fn about(duration: Duration) -> String {
 }
 
 /// For programs.
-fn json(rows: &[Row], now: Timestamp) -> serde_json::Value {
+fn json(rows: &[Row], known: bool, now: Timestamp) -> serde_json::Value {
     let secrets = rows.iter().map(|row| {
         serde_json::json!({
             "endpoint": row.endpoint,
@@ -114,5 +118,5 @@ fn json(rows: &[Row], now: Timestamp) -> serde_json::Value {
             "last_matched": row.last_matched.map(|at| at.to_string()),
         })
     });
-    serde_json::json!({"secrets": secrets.collect::<Vec<_>>()})
+    serde_json::json!({"store_found": known, "secrets": secrets.collect::<Vec<_>>()})
 }

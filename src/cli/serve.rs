@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{NO, UNKNOWN, YES, coloured, complain, fail, rules_path};
+use super::{NO, UNKNOWN, YES, coloured, complain, fail, naming, rules_path};
+use crate::config;
 use crate::daemon::{self, StartError};
 use crate::diagnostic::counted;
 
@@ -19,13 +20,15 @@ pub fn run(arguments: &Arguments) -> u8 {
     match daemon::run(&path) {
         Ok(()) => YES,
         Err(StartError::Rules(findings)) => {
+            let was_read = config::was_read(&findings);
+            let findings = naming("serve RULES", findings);
             complain(&format!(
                 "{}\n\n`{}` does not load: {}; nothing was started",
                 findings.render(coloured(&std::io::stderr())),
                 path.display(),
                 counted(findings.errors(), "error")
             ));
-            NO
+            if was_read { NO } else { UNKNOWN }
         }
         // The log goes to stderr, too: where it has started it has said so already.
         Err(StartError::Other(_)) if tracing::enabled!(target: "hookyard::daemon", tracing::Level::ERROR) => {

@@ -5,28 +5,23 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::place::Place;
+use super::place::{Place, is_same};
 use super::{Format, NO, UNKNOWN, YES, complain, fail, say};
 use crate::admin::Status;
 use crate::cli::table::printable;
-use crate::config::{self, Socket};
+use crate::config::{self, Layout, Said, Socket};
 
 /// How long the daemon may take to answer; it is itself bounded by less.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 16 << 20;
-/// Where the daemon of the service has its socket.
-const SERVICE: &str = "/run/hookyard/admin.sock";
-
-/// Where it is where neither the rules nor systemd say otherwise.
-const USUAL: &str = "hookyard.db.sock";
-
 /// The arguments of `hookyard status`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     place: Place,
-    /// The daemon's socket [default: `admin.socket` of the rules, else `/run/hookyard/admin.sock`, else beside the store].
+    /// The daemon's socket [default: `admin.socket` of the rules, else `admin.sock` in `$RUNTIME_DIRECTORY`, else in
+    /// `/run/hookyard` for rules in `/etc/hookyard`, else beside the store].
     #[arg(long, value_name = "SOCKET")]
     socket: Option<PathBuf>,
     /// Say only what is wrong; exit code 1 if anything is.
@@ -39,68 +34,107 @@ pub struct Arguments {
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
-    let sockets = match sockets(arguments) {
-        Ok(sockets) => sockets,
+    let place = &arguments.place;
+    let socket = match &arguments.socket {
+        Some(socket) => Ok(socket.clone()),
+        None => socket_of(place),
+    };
+    let socket = match socket {
+        Ok(socket) => socket,
         Err(code) => return code,
     };
-    let mut errors = Vec::new();
-    for socket in &sockets {
-        match ask(socket) {
-            Ok(status) => return tell(&status, arguments),
-            Err(error) => errors.push(format!("no daemon answers at `{}`: {error}", socket.display())),
+    let shown = socket.display();
+    let status = match ask(&socket) {
+        Ok(status) => status,
+        Err(error) => {
+            let code = fail(&format!("no daemon answers at `{shown}`: {error}"));
+            complain("name the socket with `--socket SOCKET`, or the rules with `--rules RULES`");
+            return code;
         }
+    };
+    if let Some(other) = of_another(place, &status) {
+        return fail(&format!("the daemon at `{shown}` {other}"));
     }
-    let code = fail(&errors.join("\n"));
-    complain("name the socket with `--socket SOCKET`, or the rules with `--rules RULES`");
-    code
+    tell(&status, arguments)
 }
 
-/// Where the socket may be, the likeliest first. Also by rules that cannot be read, for that is when one asks.
-fn sockets(arguments: &Arguments) -> Result<Vec<PathBuf>, u8> {
-    if let Some(socket) = &arguments.socket {
-        return Ok(vec![socket.clone()]);
-    }
-    let place = &arguments.place;
-    let mut sockets = Vec::new();
-    if let Some(rules) = place.rules() {
-        match config::socket_of(&rules) {
-            Socket::At(socket) => sockets.push(socket),
-            Socket::None if place.is_named() => {
-                return Err(fail(
-                    "the rules say `admin: {socket: none}`: the daemon has no socket",
-                ));
-            }
-            Socket::Unreadable => {
-                complain(
-                    "the rules file cannot be read, and does not say where the socket is: it is looked for in the usual places",
-                );
-                sockets.extend(rules.parent().map(|folder| folder.join(USUAL)));
-            }
-            Socket::None | Socket::NotSaid => {}
+/// The socket of the daemon that is meant; an exit code if it cannot be told, which has been said.
+pub fn socket_of(place: &Place) -> Result<PathBuf, u8> {
+    let layout = Layout::of_process();
+    let Some(rules) = place.rules_of_daemon() else {
+        if let Some(store) = place.named_store() {
+            return Ok(layout.socket_of_store(store));
         }
-        if let Ok(store) = config::store_of(&rules) {
-            sockets.push(config::socket_beside(&store));
+        let code = fail("there is no rules file that says which daemon is meant");
+        complain("name the rules with `--rules RULES`, or the socket with `--socket SOCKET`");
+        return Err(code);
+    };
+    // A rules file that is broken is when one asks. The daemon goes on with the rules that it has read before.
+    let said = config::said(&rules).unwrap_or_else(|_| {
+        complain(
+            "the rules file cannot be read, and does not say where the socket is: the usual place is asked",
+        );
+        Said {
+            store: None,
+            socket: Socket::NotSaid,
         }
-    }
-    sockets.extend(place.named_store().map(config::socket_beside));
-    sockets.push(PathBuf::from(SERVICE));
-    sockets.dedup();
-    Ok(sockets)
+    });
+    let store = layout.store(&rules, said.store.as_deref());
+    layout
+        .socket(&rules, &said.socket, &store)
+        .ok_or_else(|| fail("the rules say `admin: {socket: none}`: the daemon has no socket"))
 }
 
-/// Asks a daemon.
+/// What shows that the answer is that of another daemon than the one that was named. What was not named is not held
+/// against it: the answer says which rules and store are its own.
+pub fn of_another(place: &Place, status: &Status) -> Option<String> {
+    let rules = Path::new(&status.rules.path);
+    if let Some(named) = place.named_rules()
+        && !is_same(named, rules)
+    {
+        return Some(format!("serves `{}`, not `{}`", rules.display(), named.display()));
+    }
+    let store = Path::new(&status.store.as_ref()?.path);
+    let named = place.named_store().filter(|named| !is_same(named, store))?;
+    Some(format!(
+        "has the store `{}`, not `{}`",
+        store.display(),
+        named.display()
+    ))
+}
+
+/// Asks a daemon how it is.
 fn ask(socket: &Path) -> io::Result<Status> {
+    let (_, body) = exchange(socket, "GET /status", b"")?;
+    serde_json::from_slice(&body)
+        .map_err(|error| io::Error::other(format!("its answer is not understood: {error}")))
+}
+
+/// One question to a daemon, and the status and the body of its answer.
+pub fn exchange(socket: &Path, question: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
     stream.set_write_timeout(Some(ANSWER_LIMIT))?;
     // HTTP/1.0: the answer ends with the connection, and is not sent in chunks (RFC 1945).
-    stream.write_all(b"GET /status HTTP/1.0\r\nHost: hookyard\r\n\r\n")?;
+    let head = format!(
+        "{question} HTTP/1.0\r\nHost: hookyard\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    // A daemon that refuses a question may not read it to its end.
+    let written = stream.write_all(body);
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    let not_understood = || io::Error::other("its answer is not understood");
     let end = memchr::memmem::find(&answer, b"\r\n\r\n");
-    let body = end.and_then(|end| answer.get(end + 4..)).unwrap_or_default();
-    serde_json::from_slice(body)
-        .map_err(|error| io::Error::other(format!("its answer is not understood: {error}")))
+    let Some(end) = end else {
+        return Err(written.err().unwrap_or_else(not_understood));
+    };
+    let status = answer
+        .get(9..12)
+        .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    let body = answer.get(end + 4..).unwrap_or_default().to_vec();
+    Ok((status.ok_or_else(not_understood)?, body))
 }
 
 /// Prints it.

@@ -1,11 +1,10 @@
 //! `admin:`: where the operator's door is.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
-use super::variable;
 use crate::diagnostic::Findings;
 use crate::rules::Admin;
 use crate::yaml::Node;
@@ -40,23 +39,4 @@ pub fn compile(node: Option<Node<'_>>, folder: &Path, findings: &mut Findings) -
         },
         listen,
     }
-}
-
-/// Where the socket is: where the rules file says, else in the runtime folder that systemd gives, else beside the store;
-/// `None` if there is to be none.
-pub fn socket_path(admin: &Admin, store: &Path) -> Option<PathBuf> {
-    match &admin.socket {
-        Some(given) => given.clone(),
-        None => Some(match variable("RUNTIME_DIRECTORY") {
-            Some(folders) => PathBuf::from(folders.split(':').next().unwrap_or_default()).join("admin.sock"),
-            None => beside(store),
-        }),
-    }
-}
-
-/// The socket beside a store.
-pub fn beside(store: &Path) -> PathBuf {
-    let mut name = store.as_os_str().to_owned();
-    name.push(".sock");
-    PathBuf::from(name)
 }

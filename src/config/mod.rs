@@ -29,15 +29,32 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-pub use admin::{beside as socket_beside, socket_path};
 pub use reload::{Cause, REST, Reload, Reloader, restart_needed};
-pub use whereabouts::{Socket, socket_of, store_of};
+pub use whereabouts::{Layout, Said, Socket, said, store_of};
 
 use crate::diagnostic::{Finding, Findings, Source};
 use crate::file::{self, ReadError, slow};
-use crate::rules::{RuleSet, StoreSettings};
-use crate::secret::Keyring;
+use crate::rules::{Admin, RuleSet, StoreSettings};
+use crate::secret::{Keyring, NOT_LOOKED_AT};
 use crate::yaml::{Document, MAX_TEXT};
+
+/// The code of a rules file that does not exist.
+const MISSING: &str = "missing";
+/// The code of a rules file that cannot be read. Whether it would load is unknown.
+const UNREADABLE: &str = "unreadable";
+/// The code of a rules file whose read has not ended in time.
+const SLOW: &str = "slow";
+
+/// Whether the rules file was read at all.
+pub fn was_read(findings: &Findings) -> bool {
+    let mut codes = findings.iter().map(|finding| finding.code);
+    !codes.any(|code| [MISSING, UNREADABLE, SLOW].contains(&code))
+}
+
+/// Whether the rules file does not exist.
+pub fn is_missing(findings: &Findings) -> bool {
+    findings.iter().any(|finding| finding.code == MISSING)
+}
 
 /// A snapshot of the environment.
 pub fn environment() -> Vec<(OsString, OsString)> {
@@ -50,18 +67,19 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where the store is: where the rules file, systemd or else the working directory says.
-pub fn store_path(settings: &StoreSettings) -> PathBuf {
-    let folder = variable("STATE_DIRECTORY");
-    // systemd may hand over several directories, separated by colons.
-    let folder = folder
-        .as_deref()
-        .and_then(|folders| folders.split(':').next())
-        .map_or(PathBuf::from("."), PathBuf::from);
-    settings
-        .path
-        .clone()
-        .unwrap_or_else(|| folder.join("hookyard.db"))
+/// The store of the rules file `rules`, whose settings are loaded.
+pub fn store_path(rules: &Path, settings: &StoreSettings) -> PathBuf {
+    Layout::of_process().store(rules, settings.path.as_deref())
+}
+
+/// The socket of the daemon that serves `rules` on `store`; `None` if it has none.
+pub fn socket_path(rules: &Path, admin: &Admin, store: &Path) -> Option<PathBuf> {
+    let said = match &admin.socket {
+        None => Socket::NotSaid,
+        Some(None) => Socket::None,
+        Some(Some(socket)) => Socket::At(socket.clone()),
+    };
+    Layout::of_process().socket(rules, &said, store)
 }
 
 /// A rules file that loaded, with what is doubtful about it.
@@ -128,6 +146,55 @@ fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) ->
     Attempt { outcome, files }
 }
 
+/// What a check of a rules file finds.
+#[derive(Debug)]
+pub struct Checked {
+    /// All that is wrong or doubtful.
+    pub findings: Findings,
+    /// How many endpoints and rules there are; none if the file does not load.
+    pub summary: Option<(usize, usize)>,
+}
+
+/// Checks a text without looking at anything of this machine: no secret, program, folder, user or variable. The rules
+/// that come out verify nothing, and are dropped here.
+pub fn check_offline(path: &Path, text: String) -> Checked {
+    let findings = Findings::without(NOT_LOOKED_AT);
+    let keyring = Keyring::offline(&folder_of(path));
+    let source = Source {
+        path: path.to_owned(),
+        text,
+    };
+    checked(source, &keyring, findings)
+}
+
+/// Checks a text, called `shown`, as if it stood in the place of the rules file at `place`.
+pub fn check_in_place_of(place: &Path, shown: &Path, text: String) -> Checked {
+    let keyring = Keyring::new(environment(), &folder_of(place));
+    let source = Source {
+        path: shown.to_owned(),
+        text,
+    };
+    checked(source, &keyring, Findings::new())
+}
+
+fn checked(source: Source, keyring: &Keyring, mut findings: Findings) -> Checked {
+    let document = Document::parse(source, &mut findings);
+    let rules = document
+        .as_ref()
+        .and_then(|document| compile::compile(document, keyring, &mut findings));
+    let findings = findings.told().sorted();
+    // Rules whose secret was not looked at are not among the compiled ones.
+    let written = document
+        .as_ref()
+        .and_then(|document| document.root().given("rules"))
+        .map_or(0, |rules| rules.items().len());
+    let summary = rules.filter(|_| !findings.has_errors());
+    Checked {
+        summary: summary.map(|rules| (rules.endpoints.len(), written)),
+        findings,
+    }
+}
+
 /// The folder of a rules file, to which its paths are relative.
 fn folder_of(path: &Path) -> PathBuf {
     let folder = path
@@ -141,24 +208,27 @@ fn folder_of(path: &Path) -> PathBuf {
 pub fn read(path: &Path) -> Result<String, Finding> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
-        let finding = Finding::unplaced("unreadable", format!("cannot read `{shown}`: {error}"));
-        match error.kind() {
-            std::io::ErrorKind::NotFound => finding.hint("name the file: `hookyard serve RULES`"),
-            _ => finding,
+        let finding = Finding::unplaced(UNREADABLE, format!("cannot read `{shown}`: {error}"));
+        Finding {
+            code: match error.kind() {
+                std::io::ErrorKind::NotFound => MISSING,
+                _ => UNREADABLE,
+            },
+            ..finding
         }
     };
     let mut contents = file::read(path, MAX_TEXT as u64).map_err(|error| match error {
         ReadError::Io(error) => unreadable(error),
-        ReadError::NotAFile => Finding::unplaced("unreadable", format!("`{shown}` is not a file")),
+        ReadError::NotAFile => Finding::unplaced(UNREADABLE, format!("`{shown}` is not a file")),
         ReadError::TooLarge(length) => {
             let message = format!("`{shown}` has {length} bytes; at most {MAX_TEXT} are read");
             Finding::unplaced("too-large", message)
         }
-        ReadError::Slow => Finding::unplaced("slow", slow(path)),
+        ReadError::Slow => Finding::unplaced(SLOW, slow(path)),
     })?;
     String::from_utf8(std::mem::take(&mut *contents.bytes)).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Finding::unplaced("unreadable", format!("`{shown}` is not UTF-8 at byte {at}"))
+        Finding::unplaced("not-utf-8", format!("`{shown}` is not UTF-8 at byte {at}"))
     })
 }
 

@@ -1,48 +1,137 @@
-//! Where the store is, for whoever looks at it from outside: also by rules that do not load here, for want of a secret.
+//! Where the rules, the store and the daemon's socket are: decided here for the daemon and for every command.
+//!
+//! The store: `store.path` of the rules file, else `$STATE_DIRECTORY`, else `/var/lib/hookyard` if the rules are in
+//! `/etc/hookyard`, else beside the rules file. The socket likewise. Neither depends on the caller's directory. What
+//! the rules file says is read here without compiling it, since a command may not have the secrets it names.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::{folder_of, read, store_path};
+use super::{folder_of, read, variable};
 use crate::diagnostic::{Findings, Source};
-use crate::rules::StoreSettings;
-use crate::store::Settings;
-use crate::yaml::Document;
+use crate::yaml::{Document, Node};
+
+/// The folder of the rules in the package.
+const RULES: &str = "etc/hookyard";
+/// The folder of the store in the package.
+const STATE: &str = "var/lib/hookyard";
+/// The folder of the socket in the package. It exists while the service runs.
+const RUNTIME: &str = "run/hookyard";
+/// The name of the rules file where none is named.
+const RULES_FILE: &str = "rules.yaml";
+/// The name of the store.
+const STORE_FILE: &str = "hookyard.db";
+/// The name of the socket in a runtime folder.
+const SOCKET_FILE: &str = "admin.sock";
+
+/// What the decision depends on beside the rules file.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The root of the file system. A test has one of its own.
+    pub root: PathBuf,
+    /// The first folder of `$STATE_DIRECTORY`.
+    pub state: Option<PathBuf>,
+    /// The first folder of `$RUNTIME_DIRECTORY`.
+    pub runtime: Option<PathBuf>,
+}
+
+impl Layout {
+    /// That of this process.
+    pub fn of_process() -> Self {
+        // systemd may hand over several directories, separated by colons. A relative one would depend on the
+        // caller's directory.
+        let first = |name| {
+            let folders = variable(name)?;
+            let folder = PathBuf::from(folders.split(':').next()?);
+            folder.is_absolute().then_some(folder)
+        };
+        Self {
+            root: PathBuf::from("/"),
+            state: first("STATE_DIRECTORY"),
+            runtime: first("RUNTIME_DIRECTORY"),
+        }
+    }
+
+    /// The rules file: the named one, else `rules.yaml` in the caller's directory, else that of the package.
+    pub fn rules(&self, named: Option<&Path>) -> PathBuf {
+        if let Some(named) = named {
+            return named.to_owned();
+        }
+        let package = self.root.join(RULES);
+        // A link that leads nowhere is a mistake to report, not a reason to take another file.
+        if Path::new(RULES_FILE).symlink_metadata().is_ok() || !package.is_dir() {
+            return PathBuf::from(RULES_FILE);
+        }
+        package.join(RULES_FILE)
+    }
+
+    /// The store of the rules file `rules`, whose `store.path` is `said`.
+    pub fn store(&self, rules: &Path, said: Option<&Path>) -> PathBuf {
+        let folder = folder_of(rules);
+        if let Some(said) = said {
+            return folder.join(said);
+        }
+        let folder = match &self.state {
+            Some(state) => state.clone(),
+            None if self.is_packaged(rules) => self.root.join(STATE),
+            None => folder,
+        };
+        folder.join(STORE_FILE)
+    }
+
+    /// The socket of the daemon that serves `rules` on `store`, if it has one.
+    pub fn socket(&self, rules: &Path, said: &Socket, store: &Path) -> Option<PathBuf> {
+        match said {
+            Socket::None => None,
+            Socket::At(socket) => Some(folder_of(rules).join(socket)),
+            Socket::NotSaid => Some(match &self.runtime {
+                Some(runtime) => runtime.join(SOCKET_FILE),
+                None if self.is_packaged(rules) => self.service_socket().unwrap_or_else(|| beside(store)),
+                None => beside(store),
+            }),
+        }
+    }
+
+    /// The socket of the daemon whose store is `store`, without its rules.
+    pub fn socket_of_store(&self, store: &Path) -> PathBuf {
+        let packaged = is_in(store, &self.root.join(STATE));
+        let service = packaged.then(|| self.service_socket()).flatten();
+        service.unwrap_or_else(|| beside(store))
+    }
+
+    /// The socket of the service, while its folder exists.
+    fn service_socket(&self) -> Option<PathBuf> {
+        let folder = self.root.join(RUNTIME);
+        folder.is_dir().then(|| folder.join(SOCKET_FILE))
+    }
+
+    /// Whether the rules file is in the folder of the package, or below it.
+    pub fn is_packaged(&self, rules: &Path) -> bool {
+        is_in(rules, &self.root.join(RULES))
+    }
+}
 
 /// What a rules file says of the daemon's socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Socket {
-    /// It cannot be read.
-    Unreadable,
     /// Nothing: it is in its usual place.
     NotSaid,
-    /// That there is none.
+    /// There is none.
     None,
-    /// Where it is.
+    /// Its path, relative to the folder of the rules file.
     At(PathBuf),
 }
 
-/// What the rules file at `path` says of the daemon's socket.
-pub fn socket_of(path: &Path) -> Socket {
-    let mut findings = Findings::new();
-    let Ok(text) = read(path) else {
-        return Socket::Unreadable;
-    };
-    let path_of = path.to_owned();
-    let source = Source { path: path_of, text };
-    let Some(document) = Document::parse(source, &mut findings) else {
-        return Socket::Unreadable;
-    };
-    let admin = document.root().given("admin");
-    let named = admin.and_then(|admin| admin.given("socket"));
-    match named.and_then(|named| named.as_str()) {
-        None => Socket::NotSaid,
-        Some("none") => Socket::None,
-        Some(named) => Socket::At(folder_of(path).join(named)),
-    }
+/// What a rules file says of where things are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// `store.path`.
+    pub store: Option<PathBuf>,
+    /// `admin.socket`.
+    pub socket: Socket,
 }
 
-/// Where the store of the rules file at `path` is; on an error, all that keeps it from being told.
-pub fn store_of(path: &Path) -> Result<PathBuf, Findings> {
+/// What the rules file at `path` says of where things are; on an error, all that hides it.
+pub fn said(path: &Path) -> Result<Said, Findings> {
     let mut findings = Findings::new();
     let text = match read(path) {
         Ok(text) => text,
@@ -51,22 +140,259 @@ pub fn store_of(path: &Path) -> Result<PathBuf, Findings> {
             return Err(findings);
         }
     };
-    let source = Source {
-        path: path.to_owned(),
-        text,
-    };
-    let Some(document) = Document::parse(source, &mut findings) else {
+    let path = path.to_owned();
+    let Some(document) = Document::parse(Source { path, text }, &mut findings) else {
         return Err(findings);
     };
-    let named = document
-        .root()
-        .given("store")
-        .and_then(|store| store.given("path"));
-    let settings = StoreSettings {
-        path: named
-            .and_then(|named| named.as_str())
-            .map(|named| folder_of(path).join(named)),
-        settings: Settings::default(),
+    let root = document.root();
+    let store = named(root, "store", "path", &mut findings);
+    let socket = match named(root, "admin", "socket", &mut findings) {
+        None => Socket::NotSaid,
+        Some("none") => Socket::None,
+        Some(socket) => Socket::At(PathBuf::from(socket)),
     };
-    Ok(store_path(&settings))
+    if findings.has_errors() {
+        return Err(findings);
+    }
+    Ok(Said {
+        store: store.map(PathBuf::from),
+        socket,
+    })
+}
+
+/// Where the store of the rules file at `path` is; on an error, all that hides it.
+pub fn store_of(path: &Path) -> Result<PathBuf, Findings> {
+    Ok(Layout::of_process().store(path, said(path)?.store.as_deref()))
+}
+
+/// The path under `section` and `key`. Something else in its place is an error: the usual place would be a guess.
+fn named<'d>(root: Node<'d>, section: &str, key: &str, findings: &mut Findings) -> Option<&'d str> {
+    let section_node = root.given(section)?;
+    if !section_node.is_mapping() {
+        findings.push(section_node.error("wrong-value", format!("`{section}` is a mapping")));
+        return None;
+    }
+    let node = section_node.given(key)?;
+    let text = node.as_str().filter(|text| !text.is_empty());
+    if text.is_none() {
+        findings.push(node.error("wrong-value", format!("`{section}.{key}` is a path")));
+    }
+    text
+}
+
+/// The socket beside a store.
+fn beside(store: &Path) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push(".sock");
+    PathBuf::from(name)
+}
+
+/// Whether a file is in a folder or below it, by the names as given or by where links lead.
+fn is_in(file: &Path, folder: &Path) -> bool {
+    let parent = folder_of(file);
+    let plain = parent.components().all(|part| part != Component::ParentDir);
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    (plain && parent.starts_with(folder))
+        || real(&parent).is_some_and(|parent| real(folder).is_some_and(|folder| parent.starts_with(folder)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A root with the folders of the package, or some of them.
+    fn layout(folders: &[&str]) -> (tempfile::TempDir, Layout) {
+        let root = tempfile::tempdir().unwrap();
+        for folder in folders {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let layout = Layout {
+            root: root.path().to_owned(),
+            state: None,
+            runtime: None,
+        };
+        (root, layout)
+    }
+
+    #[test]
+    fn a_store_is_found_by_the_rules_and_never_by_the_callers_directory() {
+        let (root, layout) = layout(&["etc/hookyard/more", "run/hookyard", "srv/app"]);
+        let at = |path: &str| root.path().join(path);
+        let state = Some(PathBuf::from("/state"));
+        let here = std::env::current_dir().unwrap();
+        // Rules, `store.path`, `$STATE_DIRECTORY`; the store.
+        for (rules, said, state, store) in [
+            (
+                at("etc/hookyard/rules.yaml"),
+                None,
+                None,
+                at("var/lib/hookyard/hookyard.db"),
+            ),
+            (
+                at("etc/hookyard/more/x.yaml"),
+                None,
+                None,
+                at("var/lib/hookyard/hookyard.db"),
+            ),
+            (
+                at("etc/hookyard/rules.yaml"),
+                None,
+                state.clone(),
+                "/state/hookyard.db".into(),
+            ),
+            (
+                at("etc/hookyard/rules.yaml"),
+                Some("/srv/q.db"),
+                state.clone(),
+                "/srv/q.db".into(),
+            ),
+            (
+                at("etc/hookyard/rules.yaml"),
+                Some("q.db"),
+                state.clone(),
+                at("etc/hookyard/q.db"),
+            ),
+            (at("srv/app/rules.yaml"), None, None, at("srv/app/hookyard.db")),
+            (
+                at("srv/app/rules.yaml"),
+                None,
+                state.clone(),
+                "/state/hookyard.db".into(),
+            ),
+            (at("srv/app/rules.yaml"), Some("q.db"), state, at("srv/app/q.db")),
+            // Beside the package's folder, whatever the way there.
+            (
+                at("etc/hookyard/../x.yaml"),
+                None,
+                None,
+                at("etc/hookyard/../hookyard.db"),
+            ),
+            (
+                at("etc/hookyard-2/x.yaml"),
+                None,
+                None,
+                at("etc/hookyard-2/hookyard.db"),
+            ),
+            // A relative path is the caller's own word.
+            ("rules.yaml".into(), None, None, here.join("hookyard.db")),
+        ] {
+            let layout = Layout {
+                state,
+                ..layout.clone()
+            };
+            assert_eq!(
+                layout.store(&rules, said.map(Path::new)),
+                store,
+                "{rules:?} {said:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_socket_is_found_by_the_rules_and_never_by_the_callers_directory() {
+        let (root, layout) = layout(&["etc/hookyard", "run/hookyard", "srv/app"]);
+        let at = |path: &str| root.path().join(path);
+        let run = Some(PathBuf::from("/run/x"));
+        // Rules, `admin.socket`, `$RUNTIME_DIRECTORY`; the socket.
+        let store = Path::new("/srv/q.db");
+        let given = |path: &str| Socket::At(path.into());
+        for (rules, said, runtime, socket) in [
+            (
+                at("etc/hookyard/rules.yaml"),
+                Socket::NotSaid,
+                None,
+                Some(at("run/hookyard/admin.sock")),
+            ),
+            (
+                at("etc/hookyard/rules.yaml"),
+                Socket::NotSaid,
+                run.clone(),
+                Some("/run/x/admin.sock".into()),
+            ),
+            (
+                at("etc/hookyard/rules.yaml"),
+                given("a.sock"),
+                run.clone(),
+                Some(at("etc/hookyard/a.sock")),
+            ),
+            (at("etc/hookyard/rules.yaml"), Socket::None, run.clone(), None),
+            (
+                at("srv/app/rules.yaml"),
+                Socket::NotSaid,
+                None,
+                Some("/srv/q.db.sock".into()),
+            ),
+            (
+                at("srv/app/rules.yaml"),
+                Socket::NotSaid,
+                run,
+                Some("/run/x/admin.sock".into()),
+            ),
+            (
+                at("srv/app/rules.yaml"),
+                given("/a.sock"),
+                None,
+                Some("/a.sock".into()),
+            ),
+        ] {
+            let layout = Layout {
+                runtime,
+                ..layout.clone()
+            };
+            assert_eq!(layout.socket(&rules, &said, store), socket, "{rules:?} {said:?}");
+        }
+        assert_eq!(layout.socket_of_store(store), Path::new("/srv/q.db.sock"));
+        let packaged = at("var/lib/hookyard/hookyard.db");
+        assert_eq!(layout.socket_of_store(&packaged), at("run/hookyard/admin.sock"));
+    }
+
+    #[test]
+    fn a_folder_of_the_package_that_is_a_link_is_that_folder() {
+        let (root, layout) = layout(&["srv/conf", "etc"]);
+        std::os::unix::fs::symlink(root.path().join("srv/conf"), root.path().join("etc/hookyard")).unwrap();
+        let expected = root.path().join("var/lib/hookyard/hookyard.db");
+        for rules in ["etc/hookyard/rules.yaml", "srv/conf/rules.yaml"] {
+            assert_eq!(layout.store(&root.path().join(rules), None), expected, "{rules}");
+        }
+        // The service is down: its runtime folder is gone.
+        let socket = layout.socket(
+            &root.path().join("etc/hookyard/rules.yaml"),
+            &Socket::NotSaid,
+            &expected,
+        );
+        assert_eq!(socket, Some(beside(&expected)));
+    }
+
+    #[test]
+    fn the_rules_of_the_package_are_meant_where_none_are_named() {
+        let (root, layout) = layout(&["etc/hookyard"]);
+        // The tests run in the folder of the package, which has no `rules.yaml`.
+        assert_eq!(layout.rules(None), root.path().join("etc/hookyard/rules.yaml"));
+        assert_eq!(layout.rules(Some(Path::new("x.yaml"))), Path::new("x.yaml"));
+        std::fs::remove_dir(root.path().join("etc/hookyard")).unwrap();
+        assert_eq!(layout.rules(None), Path::new("rules.yaml"));
+    }
+
+    #[test]
+    fn what_the_rules_do_not_say_clearly_is_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.yaml");
+        for text in [
+            "store: x.db\n",
+            "store: {path: 5}\n",
+            "store: {path: ''}\n",
+            "admin: {socket: [a]}\n",
+            "rules: [\n",
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert!(said(&path).is_err(), "{text}");
+        }
+        assert!(said(&folder.path().join("none.yaml")).is_err());
+        std::fs::write(&path, "store: {path: a.db}\nadmin: {socket: none}\nnonsense: 1\n").unwrap();
+        let expected = Said {
+            store: Some("a.db".into()),
+            socket: Socket::None,
+        };
+        assert_eq!(said(&path).unwrap(), expected);
+    }
 }

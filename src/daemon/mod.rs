@@ -3,6 +3,7 @@
 //! On: signals → rules → logs → store → sockets → dispatch → answers → "ready". Off: as `stop` says, then close the
 //! store and flush the logs. What remains is on disk.
 
+mod availability;
 mod certificate;
 mod signals;
 mod stop;
@@ -31,11 +32,11 @@ use self::stop::Stopping;
 use self::supervise::Supervised;
 use crate::acme::{Keeper, Renewing};
 use crate::act::Actor;
-use crate::admin::{self, Desk};
+use crate::admin::{self, Desk, Judge, Judgement, Question, Unavailable};
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Reloader};
 use crate::descriptors;
-use crate::diagnostic::Findings;
+use crate::diagnostic::{Finding, Findings};
 use crate::listen::{self, Door};
 use crate::live::Live;
 use crate::pipeline::{Aftermath, Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
@@ -108,9 +109,9 @@ async fn serve(
 ) -> Result<(), String> {
     let clock = Clock::system();
     let started = clock.now();
-    let shared = open_store(&rules.store)?;
-    let store_path = config::store_path(&rules.store);
-    let doors = open_doors(&rules, &store_path).await?;
+    let store_path = config::store_path(path, &rules.store);
+    let shared = open_store(&store_path, &rules.store)?;
+    let doors = open_doors(path, &rules, &store_path).await?;
     let listeners = listen::bind(&rules.server.listen, handed).await?;
     let addresses: Vec<String> = listeners.iter().map(listen::Bound::address).collect();
     let server = rules.server.clone();
@@ -187,8 +188,15 @@ async fn serve(
     let reload_now = Arc::new(Notify::new());
     let (keeper, rules) = (Keeper::new(Arc::clone(&renewing)), Arc::clone(&live));
     aside.spawn(keeper.run(move || rules.current().acme().cloned()));
+    let unavailable = Arc::new(Live::new(Unavailable::new()));
+    let looking = availability::run(
+        Arc::clone(&live),
+        Arc::clone(&unavailable),
+        stopping.leasing.clone(),
+    );
+    aside.spawn(looking);
     let desk = Arc::new(Desk {
-        path: path.to_owned(),
+        path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         live: Arc::clone(&live),
         reloads: Arc::clone(&reloads),
         store: Arc::clone(&shared),
@@ -198,6 +206,8 @@ async fn serve(
         started,
         listening: addresses.clone(),
         stopping: stopping.accepting.clone(),
+        unavailable: Arc::clone(&unavailable),
+        judge: judge(path),
     });
     aside.spawn(admin::serve(doors, desk));
     let watch = watch::Watch {
@@ -226,6 +236,20 @@ async fn serve(
     close(&usage, &*shared).await?;
     info!("stopped");
     orderly
+}
+
+/// Judges other rules files as if they stood in the place of that at `path`.
+fn judge(path: &Path) -> Judge {
+    let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Judge::new(move |Question { shown, text }| {
+        let checked = config::check_in_place_of(&place, Path::new(&shown), text);
+        Judgement {
+            in_place_of: place.display().to_string(),
+            summary: checked.summary,
+            findings: checked.findings.iter().map(Finding::to_json).collect(),
+            rendered: checked.findings.render(false),
+        }
+    })
 }
 
 /// Writes down what is not yet, and closes the store.
@@ -284,8 +308,8 @@ fn places(rules: &RuleSet) -> usize {
 }
 
 /// Binds the operator's door. Without its socket the daemon does its work all the same.
-async fn open_doors(rules: &RuleSet, store: &Path) -> Result<admin::Doors, String> {
-    let socket = config::socket_path(&rules.admin, store);
+async fn open_doors(path: &Path, rules: &RuleSet, store: &Path) -> Result<admin::Doors, String> {
+    let socket = config::socket_path(path, &rules.admin, store);
     let (doors, failed) = admin::bind(&rules.admin, socket.as_deref()).await?;
     if let Some(why) = failed {
         warn!(why, "`hookyard status` will not work");
@@ -336,8 +360,8 @@ fn report_to_supervisor(
 }
 
 /// Opens the store.
-fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, String> {
-    SqliteStore::open(&config::store_path(settings), settings.settings)
+fn open_store(path: &Path, settings: &StoreSettings) -> Result<Arc<dyn Store>, String> {
+    SqliteStore::open(path, settings.settings)
         .map(|store| Arc::new(store) as Arc<dyn Store>)
         .map_err(|error| format!("cannot open the store: {error}"))
 }

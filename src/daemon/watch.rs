@@ -254,7 +254,7 @@ pub fn log_findings(findings: &Findings) {
     for finding in findings {
         match finding.severity {
             Severity::Error => error!(code = finding.code, "{}", finding.line()),
-            Severity::Warning => warn!(code = finding.code, "{}", finding.line()),
+            Severity::Warning | Severity::Unavailable => warn!(code = finding.code, "{}", finding.line()),
             Severity::Note => debug!(code = finding.code, "{}", finding.line()),
         }
     }

@@ -133,6 +133,8 @@ pub struct Moment {
     pub overdue: Duration,
     /// The generation of the rules in force.
     pub generation: u64,
+    /// How many rules are unavailable.
+    pub unavailable: usize,
     /// Until when the certificate is valid, where there is one.
     pub certificate_until: Option<Timestamp>,
     /// How it stands with an authority, where one is asked.
@@ -329,6 +331,7 @@ fn now(moment: &Moment) -> Registry {
         condition,
         overdue,
         generation,
+        unavailable,
         certificate_until,
         certificates,
         ..
@@ -374,6 +377,11 @@ fn now(moment: &Moment) -> Registry {
         "rules_generation",
         "Generation of the rules in force",
         float(*generation),
+    );
+    gauge(
+        "rules_unavailable",
+        "Rules that need something which this machine does not have",
+        float(u64::try_from(*unavailable).unwrap_or(u64::MAX)),
     );
     if let Some(until) = certificate_until {
         gauge(

@@ -261,6 +261,11 @@ impl<'d> Node<'d> {
         Finding::error(self.origin(), code, message)
     }
 
+    /// Something that this value names and this machine does not have.
+    pub fn unavailable(&self, code: &'static str, message: impl Into<String>) -> Finding {
+        Finding::unavailable(self.origin(), code, message)
+    }
+
     /// A warning at this value.
     pub fn warning(&self, code: &'static str, message: impl Into<String>) -> Finding {
         Finding::warning(self.origin(), code, message)

@@ -240,7 +240,14 @@ fn list_asks_by_rule_endpoint_state_time_and_condition() {
     let none = daemon.scenario.hookyard(&["events", "list", "--rule", "nobody"]);
     assert_eq!(
         text(&none),
-        (Some(1), String::new(), "nothing of the kind\n".to_owned())
+        (
+            Some(1),
+            String::new(),
+            format!(
+                "no delivery of the rule `nobody` in `{}`\n",
+                daemon.folder().join("hookyard.db").display()
+            )
+        )
     );
     for (arguments, words) in [
         (&["list", "--where", "$.ref: [main"][..], "--where:1:"),
@@ -248,7 +255,7 @@ fn list_asks_by_rule_endpoint_state_time_and_condition() {
             &["list", "--where", "$.ref: {mathces: x}"],
             "unknown operator `mathces`",
         ),
-        (&["list", "--since", "10"], "invalid duration"),
+        (&["list", "--since", "10"], "neither a duration nor a time"),
         (&["replay"], "name their ids, or say `--dead`"),
         (&["list", "--state", "refused", "--rule", "x"], "leave `--rule`"),
     ] {

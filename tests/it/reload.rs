@@ -324,7 +324,7 @@ fn a_file_that_is_broken_or_absent_at_the_start_ends_it_with_findings() {
     );
     let output = scenario.hookyard(&["serve", "absent.yaml"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("cannot read `absent.yaml`"), "{text}");
 }
 

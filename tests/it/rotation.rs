@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::scenario::{Daemon, Scenario, hmac_hex};
+use crate::scenario::{Daemon, Scenario, hmac_hex, said};
 
 const RULES: &str = r"
 rules:
@@ -85,9 +85,10 @@ fn each_secret_that_counts_is_taken_and_one_past_its_end_is_refused_and_named() 
 fn the_operator_sees_which_secrets_are_in_use_while_the_daemon_runs_and_after() {
     let scenario = scenario();
     let before = scenario.hookyard(&["check", "--secrets"]);
-    let text = String::from_utf8_lossy(&before.stdout).into_owned();
+    let text = said(&before);
+    assert_eq!(before.status.code(), Some(2), "{text}");
     assert!(
-        text.contains("never seen") && text.contains("no store at"),
+        text.contains("unknown") && text.contains("no store at") && !text.contains("never seen"),
         "{text}"
     );
     assert!(text.contains("expired: it can be removed"), "{text}");

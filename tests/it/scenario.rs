@@ -106,6 +106,14 @@ impl Scenario {
         self
     }
 
+    /// Makes a file its owner's alone, as a secret file is.
+    pub fn private(self, name: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(self.folder().join(name), mode).unwrap();
+        self
+    }
+
     /// Writes an executable shell script.
     pub fn script(self, name: &str, content: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;

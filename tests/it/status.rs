@@ -108,9 +108,7 @@ fn the_operator_sees_how_it_is_and_when_it_is_not_well() {
     std::fs::write(daemon.folder().join("rules.yaml"), "rules: [\n").unwrap();
     daemon.eventually("it says so", || {
         let (text, code) = status(&daemon, &[]);
-        code == Some(0)
-            && text.contains("it is looked for in the usual places")
-            && text.contains("has not loaded since")
+        code == Some(0) && text.contains("the usual place is asked") && text.contains("has not loaded since")
     });
     std::fs::write(daemon.folder().join("rules.yaml"), sound).unwrap();
     daemon.eventually("it is well again", || status(&daemon, &["--check"]).1 == Some(0));

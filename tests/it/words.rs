@@ -44,18 +44,19 @@ fn rules_that_lack_a_secret_file_are_in_force_when_it_comes() {
 }
 
 #[test]
-fn rules_that_lack_a_program_are_in_force_when_it_comes_and_are_refused_once() {
+fn rules_that_lack_a_secret_are_in_force_when_it_comes_and_are_refused_once() {
     let daemon = Scenario::new().rules(OPEN).start();
-    let rules =
-        "rules: [{name: other, endpoint: /other, verify: none, actions: [run: ['{dir}/bin/deploy']]}]\n";
+    let rules = "rules: [{name: other, endpoint: /other, actions: [append: other.jsonl], \
+        verify: {token: {header: X-Token, secret: 'file:{dir}/secrets/token'}}}]\n";
     refused(&daemon, rules);
     std::thread::sleep(std::time::Duration::from_secs(6));
     assert_eq!(refusals(&daemon), 1, "{}", daemon.log());
-    let bin = daemon.folder().join("bin");
-    std::fs::create_dir(&bin).unwrap();
-    std::fs::copy("/bin/true", bin.join("deploy")).unwrap();
+    let secrets = daemon.folder().join("secrets");
+    std::fs::create_dir(&secrets).unwrap();
+    std::fs::write(secrets.join("token"), "the token of the sender").unwrap();
     daemon.eventually("the rules are in force", || {
-        daemon.post("/other").json("{}").send().status == 200
+        let sending = daemon.post("/other").header("X-Token", "the token of the sender");
+        sending.json("{}").send().status == 200
     });
     assert_eq!(refusals(&daemon), 1, "{}", daemon.log());
 }

@@ -1,17 +1,19 @@
 //! Reading `run` and `shell`.
 //!
 //! Everything that can be known at load is checked at load: the program is there and may be executed, the folder
-//! is there, the names of variables are names, no template stands in a script.
+//! is there, the names of variables are names, no template stands in a script. What is missing on this machine does
+//! not keep the rules from loading (`needs`).
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::act::run::confinement::Confinement;
-use crate::act::run::identity::Who;
-use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, program, zero};
+use crate::act::run::identity::Wish;
+use crate::act::run::needs::{Needs, What};
+use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, zero};
 use crate::act::settings::Kind;
 use crate::act::{Workshop, settings};
 use crate::diagnostic::{Finding, Findings};
@@ -62,7 +64,11 @@ impl Run {
         let before = findings.errors();
         let fields: Fields = settings::read(node, kind, findings)?;
         let what = node.get(kind.name())?;
-        let cwd = folder(node.get("cwd"), workshop, findings);
+        let cwd = match node.get("cwd") {
+            None => Some("."),
+            Some(node) => settings::fixed(node, "`cwd`", findings),
+        };
+        let cwd = cwd.map(|cwd| settings::located(workshop.keyring, cwd));
         let environment = match node.get("env") {
             Some(node) => variables(node, workshop, findings),
             None => Vec::new(),
@@ -78,65 +84,67 @@ impl Run {
             let finding = node.error("wrong-value", format!("exit code {code} stands in two lists"));
             findings.push(finding.hint("without `done` it is `done: [0]`"));
         }
-        let who = Who::compile(node.get("user"), node.get("group"), findings).unwrap_or_default();
-        let confinement = Confinement::compile(node, fields.nice, &who, findings);
-        let surroundings = surroundings(workshop, who);
-        let cwd_or_folder = cwd
-            .clone()
-            .unwrap_or_else(|| settings::located(workshop.keyring, "."));
+        let wish = Wish::compile(node.get("user"), node.get("group"), findings);
+        let confinement = Confinement::compile(node, fields.nice, findings);
+        let surroundings = surroundings(workshop);
+        let search = search_path(&environment, &surroundings);
         let command = if kind == Kind::Shell {
             script(what, findings).map(|text| {
                 let arguments = ["-eu", "-c", text].map(Template::fixed).to_vec();
-                (PathBuf::from("/bin/sh"), arguments, Some(text.to_owned()))
+                ("/bin/sh", arguments, Some(text.to_owned()))
             })
         } else {
-            let search = search_path(&environment, &surroundings);
-            arguments(what, &cwd_or_folder, search.as_ref(), workshop, findings)
+            arguments(what, search.as_ref(), workshop, findings)
                 .map(|(program, arguments)| (program, arguments, None))
         };
         let (program, arguments, script) = command?;
-        let run = Self {
-            program,
-            arguments,
-            surroundings,
-            environment,
+        let needs = Needs {
+            program: program.to_owned(),
+            search,
             cwd: cwd?,
+            wish: wish?,
+            confinement,
+            surroundings,
+            found: OnceLock::new(),
+        };
+        if !workshop.keyring.is_offline() {
+            missing(node, what, &needs, findings);
+        }
+        let run = Self {
+            needs: Arc::new(needs),
+            arguments,
+            environment,
             stdin: fields.stdin.unwrap_or_default(),
             timeout,
             grace,
             exit,
-            confinement,
             script,
         };
         (findings.errors() == before).then_some(run)
     }
 }
 
-/// The folder in which a command runs: that of the rules file, unless `cwd` says otherwise.
-fn folder(node: Option<Node<'_>>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<PathBuf> {
-    let Some(node) = node else {
-        return Some(settings::located(workshop.keyring, "."));
-    };
-    let path = settings::located(workshop.keyring, settings::fixed(node, "`cwd`", findings)?);
-    if path.is_dir() {
-        return Some(path);
+/// Looks for what the command needs of this machine, and tells what is missing.
+fn missing(node: Node<'_>, what: Node<'_>, needs: &Needs, findings: &mut Findings) {
+    let Err(missing) = needs.find() else { return };
+    for (kind, message, hint) in missing {
+        let (code, place) = match kind {
+            What::Program => ("program", what.items().first().copied()),
+            What::Cwd => ("cwd", node.get("cwd")),
+            What::User => ("user", node.get("user").or(node.get("group"))),
+        };
+        findings.push(place.unwrap_or(what).unavailable(code, message).hint(hint));
     }
-    workshop.keyring.watch(&path);
-    findings.push(node.error("cwd", format!("there is no folder `{}`", path.display())));
-    None
 }
 
-/// What every command finds around it, of the daemon's own environment and of its user's account.
-fn surroundings(workshop: &Workshop<'_>, who: Who) -> Vec<(&'static str, OsString)> {
-    let mut surroundings = [("PATH", DEFAULT_PATH), ("HOME", "/"), ("LANG", "C.UTF-8")]
+/// What every command finds around it, of the daemon's own environment.
+fn surroundings(workshop: &Workshop<'_>) -> Vec<(&'static str, OsString)> {
+    [("PATH", DEFAULT_PATH), ("HOME", "/"), ("LANG", "C.UTF-8")]
         .map(|(name, default)| {
             let own = workshop.keyring.variable(name).filter(|value| !value.is_empty());
             (name, own.cloned().unwrap_or_else(|| default.into()))
         })
-        .to_vec();
-    surroundings.retain(|(name, _)| who.variables.iter().all(|(other, _)| name != other));
-    surroundings.extend(who.variables);
-    surroundings
+        .to_vec()
 }
 
 /// Where the command's programs are looked up; unknown if its `PATH` depends on the event.
@@ -181,13 +189,12 @@ fn variables(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -
 }
 
 /// The program and its arguments.
-fn arguments(
-    node: Node<'_>,
-    cwd: &Path,
+fn arguments<'d>(
+    node: Node<'d>,
     search: Option<&OsString>,
     workshop: &Workshop<'_>,
     findings: &mut Findings,
-) -> Option<(PathBuf, Vec<Template>)> {
+) -> Option<(&'d str, Vec<Template>)> {
     let items = node.items();
     let Some((first, rest)) = items.split_first() else {
         findings.push(
@@ -199,15 +206,14 @@ fn arguments(
         );
         return None;
     };
-    let program = settings::fixed(*first, "the program", findings).and_then(|text| {
-        program::find(text, cwd, search.map(OsString::as_os_str))
-            .map_err(|(message, hint)| {
-                for candidate in program::candidates(text, cwd, search.map(OsString::as_os_str)) {
-                    workshop.keyring.watch(&candidate);
-                }
-                findings.push(first.error("program", message).hint(hint));
-            })
-            .ok()
+    let program = settings::fixed(*first, "the program", findings).and_then(|program| {
+        if search.is_some() || program.contains('/') {
+            return Some(program);
+        }
+        let message = format!("`{program}` cannot be looked up, for `PATH` depends on the event");
+        let hint = format!("write the program's whole path, such as `/usr/bin/{program}`");
+        findings.push(first.error("program", message).hint(hint));
+        None
     });
     let arguments: Vec<Template> = rest
         .iter()

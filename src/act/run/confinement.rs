@@ -36,7 +36,7 @@ const SELF: &str = "/proc/self/exe";
 const NICE: std::ops::RangeInclusive<u8> = 0..=19;
 
 /// What a command is confined by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Confinement {
     identity: Option<Identity>,
     nice: Option<u8>,
@@ -44,13 +44,8 @@ pub(super) struct Confinement {
 }
 
 impl Confinement {
-    /// Reads `nice` and `limits` of an action; `who` has been read. Nothing where nothing is to be set.
-    pub(super) fn compile(
-        node: Node<'_>,
-        nice: Option<u8>,
-        who: &Who,
-        findings: &mut Findings,
-    ) -> Option<Self> {
+    /// Reads `nice` and `limits` of an action.
+    pub(super) fn compile(node: Node<'_>, nice: Option<u8>, findings: &mut Findings) -> Self {
         if let (Some(false), Some(node)) = (nice.map(|nice| NICE.contains(&nice)), node.get("nice")) {
             findings.push(node.error("limits", "`nice` is 0 to 19"));
         }
@@ -58,13 +53,20 @@ impl Confinement {
             .get("limits")
             .and_then(|node| Limits::compile(node, findings))
             .unwrap_or_default();
-        let confinement = Self {
-            identity: who.identity.clone(),
+        Self {
+            identity: None,
             nice,
             limits,
-        };
-        let anything = who.identity.is_some() || nice.is_some() || limits != Limits::default();
-        anything.then_some(confinement)
+        }
+    }
+
+    /// The same as another user. Nothing where nothing is to be set.
+    pub(super) fn of(&self, who: &Who) -> Option<Self> {
+        let anything = who.identity.is_some() || self.nice.is_some() || self.limits != Limits::default();
+        anything.then(|| Self {
+            identity: who.identity.clone(),
+            ..self.clone()
+        })
     }
 
     /// The daemon itself, to become `program` in the folder `cwd`; the program's arguments are to follow.

@@ -1,15 +1,16 @@
 //! Who a command runs as: `user` and `group`.
 //!
 //! Both are resolved to numbers when the rules are loaded, by the C library, as `id` would: what is privileged later
-//! looks up nothing. Whether the daemon may become another is found out then, too.
+//! looks up nothing. Whether the daemon may become another is found out then, too. An account that does not exist is
+//! looked up again by each attempt until it does.
 
 use std::ffi::{CString, OsString};
 
-use nix::unistd::{Gid, Uid, User, getgrouplist};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use crate::account::{Written, group_number, written};
+use crate::account::{Written, written};
 use crate::diagnostic::Findings;
 use crate::yaml::Node;
 
@@ -23,7 +24,7 @@ pub(super) struct Identity {
 }
 
 /// What `user` and `group` come to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Who {
     /// Absent where they name the daemon's own user and group.
     pub(super) identity: Option<Identity>,
@@ -40,37 +41,63 @@ struct Account {
     variables: Vec<(&'static str, OsString)>,
 }
 
-impl Who {
+/// A user and a group as the rules file names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    user: Option<Named>,
+    group: Option<Named>,
+}
+
+/// A name or a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Named {
+    Name(String),
+    Number(u32),
+}
+
+impl From<Written<'_>> for Named {
+    fn from(written: Written<'_>) -> Self {
+        match written {
+            Written::Name(name) => Self::Name(name.to_owned()),
+            Written::Number(number) => Self::Number(number),
+        }
+    }
+}
+
+impl Wish {
     /// Reads `user` and `group`.
     pub(super) fn compile(
         user: Option<Node<'_>>,
         group: Option<Node<'_>>,
         findings: &mut Findings,
     ) -> Option<Self> {
-        let Some(place) = user.or(group) else {
-            return Some(Self::default());
+        let mut read = |node: Option<Node<'_>>, called| match node {
+            Some(node) => written(node, called, "user", findings).map(|written| Some(written.into())),
+            None => Some(None),
         };
-        let account = match user {
-            Some(node) => account(node, findings),
-            None => Some(Account::own()),
+        let (user, group) = (read(user, "`user`"), read(group, "`group`"));
+        Some(Self {
+            user: user?,
+            group: group?,
+        })
+    }
+
+    /// Looks both up on this machine. The error is what is wrong, and what would help.
+    pub(super) fn look_up(&self) -> Result<Who, (String, String)> {
+        if *self == Self::default() {
+            return Ok(Who::default());
+        }
+        let plain = |message: String| (message, "see /etc/passwd and /etc/group, or `getent`".to_owned());
+        let account = match &self.user {
+            Some(user) => account(user).map_err(plain)?,
+            None => Account::own(),
         };
-        let group = match group {
-            Some(node) => Some(group_number(node, "`group`", "user", findings)?),
-            None => None,
-        };
-        let account = account?;
+        let group = self.group.as_ref().map(group_number).transpose().map_err(plain)?;
         let Some(gid) = group.or(account.gid) else {
             let message = format!("there is no account for the user {}", account.uid);
-            findings.push(place.error("user", message).hint("say its `group`, too"));
-            return None;
+            return Err((message, "say its `group`, too".to_owned()));
         };
-        let groups = match account.groups(gid) {
-            Ok(groups) => groups,
-            Err(why) => {
-                findings.push(place.error("user", why));
-                return None;
-            }
-        };
+        let groups = account.groups(gid).map_err(plain)?;
         let own = (geteuid().as_raw(), getegid().as_raw());
         let identity = ((account.uid, gid) != own).then_some(Identity {
             uid: account.uid,
@@ -78,16 +105,14 @@ impl Who {
             groups,
         });
         if identity.is_some() && !may_change() {
-            let key = if user.is_some() { "user" } else { "group" };
+            let key = if self.user.is_some() { "user" } else { "group" };
             let message = format!(
                 "`{key}` needs hookyard to run as root, or with CAP_SETUID, CAP_SETGID and CAP_KILL; it runs as user {}",
                 own.0
             );
-            let finding = place.error("user", message);
-            findings.push(finding.hint("`check` it as the user that serves it"));
-            return None;
+            return Err((message, "`check` it as the user that serves it".to_owned()));
         }
-        Some(Self {
+        Ok(Who {
             identity,
             variables: account.variables,
         })
@@ -138,28 +163,33 @@ impl From<User> for Account {
 }
 
 /// The account that `user` names.
-fn account(node: Node<'_>, findings: &mut Findings) -> Option<Account> {
-    let written = written(node, "`user`", "user", findings)?;
-    let found = match written {
-        Written::Name(name) => User::from_name(name),
-        Written::Number(uid) => User::from_uid(Uid::from_raw(uid)),
+fn account(user: &Named) -> Result<Account, String> {
+    let found = match user {
+        Named::Name(name) => User::from_name(name),
+        Named::Number(uid) => User::from_uid(Uid::from_raw(*uid)),
     };
-    match (found, written) {
-        (Ok(Some(user)), _) => Some(user.into()),
-        (Ok(None), Written::Number(uid)) => Some(Account {
-            uid,
+    match (found, user) {
+        (Ok(Some(user)), _) => Ok(user.into()),
+        (Ok(None), Named::Number(uid)) => Ok(Account {
+            uid: *uid,
             gid: None,
             name: None,
             variables: vec![("HOME", "/".into())],
         }),
-        (Ok(None), Written::Name(name)) => {
-            findings.push(node.error("user", format!("there is no user `{name}`")));
-            None
-        }
-        (Err(error), _) => {
-            findings.push(node.error("user", format!("cannot look up the user: {error}")));
-            None
-        }
+        (Ok(None), Named::Name(name)) => Err(format!("there is no user `{name}`")),
+        (Err(error), _) => Err(format!("cannot look up the user: {error}")),
+    }
+}
+
+/// The number of the group that `group` names.
+fn group_number(group: &Named) -> Result<u32, String> {
+    match group {
+        Named::Number(number) => Ok(*number),
+        Named::Name(name) => match Group::from_name(name) {
+            Ok(Some(group)) => Ok(group.gid.as_raw()),
+            Ok(None) => Err(format!("there is no group `{name}`")),
+            Err(error) => Err(format!("cannot look up the group `{name}`: {error}")),
+        },
     }
 }
 

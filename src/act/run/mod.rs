@@ -7,12 +7,13 @@ mod compile;
 mod confinement;
 mod group;
 mod identity;
+mod interpreter;
 mod limits;
+mod needs;
 mod perform;
 mod program;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::Value;
@@ -20,7 +21,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::act::outcome::Verdict;
-use crate::act::run::confinement::Confinement;
+use crate::act::run::needs::Needs;
 use crate::template::{RenderError, Template};
 use crate::units::Period;
 
@@ -37,18 +38,13 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// A command.
 #[derive(Debug)]
 pub struct Run {
-    /// Absolute: only so is the program started without a copy of the whole daemon being made first.
-    program: PathBuf,
+    needs: Arc<Needs>,
     arguments: Vec<Template>,
-    /// What is the same for every event: `PATH`, `HOME`, `LANG`.
-    surroundings: Vec<(&'static str, OsString)>,
     environment: Vec<(String, Template)>,
-    cwd: PathBuf,
     stdin: Stdin,
     timeout: Duration,
     grace: Duration,
     exit: Exit,
-    confinement: Option<Confinement>,
     /// The text, if this is a `shell`.
     script: Option<String>,
 }
@@ -123,6 +119,11 @@ impl Run {
         if self.script.is_some() { "shell" } else { "run" }
     }
 
+    /// What is missing on this machine, in words. It looks at files and accounts: not for an async worker.
+    pub fn missing(&self) -> Option<String> {
+        self.needs.missing()
+    }
+
     /// What would be run.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         let mut environment = serde_json::Map::new();
@@ -132,7 +133,7 @@ impl Run {
         let what = if let Some(script) = &self.script {
             json!(script)
         } else {
-            let mut words = vec![self.program.display().to_string()];
+            let mut words = vec![self.needs.shown()];
             for argument in &self.arguments {
                 words.push(argument.render_masked(values)?);
             }
@@ -141,9 +142,14 @@ impl Run {
         let mut described = serde_json::Map::new();
         described.insert(self.name().to_owned(), what);
         described.insert("env".to_owned(), environment.into());
-        described.insert("cwd".to_owned(), self.cwd.display().to_string().into());
+        described.insert("cwd".to_owned(), self.needs.cwd.display().to_string().into());
         described.insert("timeout".to_owned(), Period(self.timeout).to_string().into());
-        if let Some(confinement) = &self.confinement {
+        if let Some(confinement) = self
+            .needs
+            .found
+            .get()
+            .and_then(|found| found.confinement.as_ref())
+        {
             confinement.describe(&mut described);
         }
         Ok(described.into())

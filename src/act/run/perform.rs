@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,11 +25,14 @@ use crate::act::outcome::{Kept, Outcome, Output, Verdict};
 use crate::act::record;
 use crate::act::run::confinement::{failure, variable};
 use crate::act::run::group::Group;
+use crate::act::run::needs::{Found, Needs, in_words};
 use crate::act::run::{Run, Stdin};
 use crate::descriptors;
 
 /// How long the pipes are read on after the command has ended.
 const PIPES_LIMIT: Duration = Duration::from_millis(500);
+/// How long an attempt looks for what its command needs, on a file system that may hang.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// How much is read from a pipe at once.
 const CHUNK: usize = 16 << 10;
 /// The kernel's "Argument list too long".
@@ -48,8 +52,15 @@ impl Run {
         if stop.is_cancelled() {
             return Outcome::new(Verdict::Stopped, "stopped", started.elapsed());
         }
+        let found = match self.found().await {
+            Ok(found) => found,
+            Err(why) => {
+                let detail = format!("unavailable: {why}");
+                return Outcome::new(Verdict::FAILED, detail, started.elapsed());
+            }
+        };
         let prepared = self
-            .command(occasion)
+            .command(found, occasion)
             .and_then(|command| Ok((command, self.input(occasion)?)));
         let (mut command, input) = match prepared {
             Ok(prepared) => prepared,
@@ -58,18 +69,25 @@ impl Run {
         let child = match command.spawn() {
             Ok(child) => {
                 // One that is confined sees to it itself.
-                if self.confinement.is_none() {
+                if found.confinement.is_none() {
                     descriptors::give_back(child.id());
                 }
                 child
             }
             Err(error) => {
-                let (verdict, detail) = self.not_started(&error);
+                let (verdict, detail) = self.not_started(found, &error).await;
                 return Outcome::new(verdict, detail, started.elapsed());
             }
         };
         let (end, output) = self.attend(child, input, stop).await;
-        let (verdict, detail) = self.judge(&end, &output);
+        let (verdict, mut detail) = self.judge(found, &end, &output);
+        // One that is confined is started by a process of its own, which says as little as the kernel does.
+        if found.confinement.is_some()
+            && detail.starts_with("cannot start ")
+            && let Ok(Some(why)) = self.look(Needs::missing).await
+        {
+            detail = format!("cannot start `{}`: {why}", found.program.display());
+        }
         Outcome {
             verdict,
             detail,
@@ -79,8 +97,40 @@ impl Run {
         }
     }
 
+    /// What the command needs of this machine. What was missing at load is looked for again.
+    async fn found(&self) -> Result<&Found, String> {
+        if let Some(found) = self.needs.found.get() {
+            return Ok(found);
+        }
+        let missing = self
+            .look(|needs| needs.find().err().map(|missing| in_words(&missing)))
+            .await?;
+        match (missing, self.needs.found.get()) {
+            (None, Some(found)) => Ok(found),
+            (missing, _) => Err(missing.unwrap_or_default()),
+        }
+    }
+
+    /// Asks this machine for something, on a thread that may block.
+    async fn look<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Needs) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let needs = Arc::clone(&self.needs);
+        let looking = tokio::task::spawn_blocking(move || ask(&needs));
+        match timeout(LOOK_LIMIT, looking).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!(
+                "`{}` was looked for in vain for {} s",
+                self.needs.shown(),
+                LOOK_LIMIT.as_secs()
+            )),
+        }
+    }
+
     /// The command with all values filled in.
-    fn command(&self, occasion: &Occasion<'_>) -> Result<Command, String> {
+    fn command(&self, found: &Found, occasion: &Occasion<'_>) -> Result<Command, String> {
         let templates = self
             .arguments
             .iter()
@@ -90,12 +140,12 @@ impl Run {
         } else {
             occasion.values()
         };
-        let confinement = self.confinement.as_ref();
+        let confinement = found.confinement.as_ref();
         let mut command = if let Some(confinement) = confinement {
-            confinement.command(&self.program, &self.cwd)
+            confinement.command(&found.program, &self.needs.cwd)
         } else {
-            let mut command = Command::new(&self.program);
-            command.current_dir(&self.cwd);
+            let mut command = Command::new(&found.program);
+            command.current_dir(&self.needs.cwd);
             command
         };
         for (index, argument) in self.arguments.iter().enumerate() {
@@ -106,7 +156,7 @@ impl Run {
         let mut set = |name: &str, value: &OsStr| {
             command.env(&*variable(name, confinement), value);
         };
-        for (name, value) in &self.surroundings {
+        for (name, value) in &found.surroundings {
             set(name, value);
         }
         for (name, template) in &self.environment {
@@ -156,12 +206,20 @@ impl Run {
     }
 
     /// Why it could not be started, and whether that may change.
-    fn not_started(&self, error: &io::Error) -> (Verdict, String) {
+    async fn not_started(&self, found: &Found, error: &io::Error) -> (Verdict, String) {
         if error.raw_os_error() == Some(E2BIG) {
             let detail = "arguments and environment are too long for the kernel: hand values over on stdin";
             return (Verdict::Dead, detail.to_owned());
         }
-        let detail = format!("cannot start `{}`: {error}", self.program.display());
+        let shown = found.program.display();
+        // The kernel says "No such file" also of an interpreter and of a folder.
+        let detail = match self.look(Needs::missing).await {
+            Ok(Some(why)) => format!("cannot start `{shown}`: {why}"),
+            Ok(None) if error.kind() == io::ErrorKind::NotFound => {
+                format!("cannot start `{shown}`: {error}; the file exists, and its loader does not")
+            }
+            Ok(None) | Err(_) => format!("cannot start `{shown}`: {error}"),
+        };
         (Verdict::FAILED, detail)
     }
 
@@ -210,7 +268,7 @@ impl Run {
     }
 
     /// What the end means.
-    fn judge(&self, end: &End, output: &Output) -> (Verdict, String) {
+    fn judge(&self, found: &Found, end: &End, output: &Output) -> (Verdict, String) {
         match end {
             End::Stopped => (Verdict::Stopped, "stopped".to_owned()),
             End::TimedOut => (
@@ -220,7 +278,7 @@ impl Run {
             End::Exited(Err(error)) => (Verdict::FAILED, format!("cannot be waited for: {error}")),
             End::Exited(Ok(status)) => match (status.code(), status.signal()) {
                 (Some(code), _) => {
-                    let wrapped = self.confinement.is_some();
+                    let wrapped = found.confinement.is_some();
                     if let (true, Some(failure)) = (wrapped, failure(code, &output.stderr.bytes())) {
                         return failure;
                     }

@@ -5,49 +5,39 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use crate::act::run::interpreter;
+
 /// The absolute path of `program`: as it is, below `cwd` if it has a slash, else the first in the folders of
 /// `search`. The error is what is wrong, and what would help.
 pub fn find(program: &str, cwd: &Path, search: Option<&OsStr>) -> Result<PathBuf, (String, String)> {
     if program.contains('/') {
         let path = cwd.join(program);
-        return executable(&path).map(|()| path);
+        executable(&path)?;
+        interpreter::check(&path, cwd, search)?;
+        return Ok(path);
     }
-    let Some(search) = search else {
-        return Err((
-            format!("`{program}` cannot be looked up, for `PATH` depends on the event"),
-            format!("write the program's whole path, such as `/usr/bin/{program}`"),
-        ));
-    };
-    std::env::split_paths(search)
+    // Where it depends on the event, a program is named by its path; the loader of rules has seen to it.
+    let search = search.unwrap_or_default();
+    let found = std::env::split_paths(search)
         // A relative folder in PATH would mean another program in every folder.
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(program))
-        .find(|path| executable(path).is_ok())
-        .ok_or_else(|| {
-            (
-                format!("there is no program `{program}` in `PATH`"),
-                format!(
-                    "looked in {}; write the program's whole path",
-                    search.to_string_lossy()
-                ),
-            )
-        })
-}
-
-/// Where a program that was not found would be found.
-pub fn candidates(program: &str, cwd: &Path, search: Option<&OsStr>) -> Vec<PathBuf> {
-    if program.contains('/') {
-        return vec![cwd.join(program)];
-    }
-    let folders = search.into_iter().flat_map(std::env::split_paths);
-    folders
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(program))
-        .collect()
+        .find(|path| executable(path).is_ok());
+    let Some(path) = found else {
+        return Err((
+            format!("there is no program `{program}` in `PATH`"),
+            format!(
+                "looked in {}; write the program's whole path",
+                search.to_string_lossy()
+            ),
+        ));
+    };
+    interpreter::check(&path, cwd, Some(search))?;
+    Ok(path)
 }
 
 /// Whether a file is there and may be executed.
-fn executable(path: &Path) -> Result<(), (String, String)> {
+pub(super) fn executable(path: &Path) -> Result<(), (String, String)> {
     let shown = path.display();
     match path.metadata() {
         Err(error) => Err((
@@ -66,6 +56,15 @@ fn executable(path: &Path) -> Result<(), (String, String)> {
     }
 }
 
+/// Why a program that is there did not start all the same, if that can be seen: what the kernel calls "No such file"
+/// may be the interpreter of a script, or the loader of a binary.
+pub fn why_not(path: &Path, cwd: &Path, search: Option<&OsStr>) -> Option<String> {
+    executable(path)
+        .and_then(|()| interpreter::check(path, cwd, search))
+        .err()
+        .map(|(message, hint)| format!("{message} ({hint})"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +73,7 @@ mod tests {
     fn a_program_is_found_where_a_shell_would_find_it() {
         let folder = tempfile::tempdir().unwrap();
         let cwd = folder.path();
-        std::fs::write(cwd.join("plain"), "x").unwrap();
+        std::fs::write(cwd.join("plain"), "#!/bin/sh\n").unwrap();
         let path = Some(OsStr::new("relative:/nowhere:/usr/bin:/bin"));
         assert!(find("true", cwd, path).unwrap().is_absolute());
         assert_eq!(find("/bin/sh", cwd, None).unwrap(), Path::new("/bin/sh"));
@@ -89,7 +88,7 @@ mod tests {
             ),
             ("./plain", path, "may not be executed"),
             ("/tmp", path, "is not a file"),
-            ("true", None, "cannot be looked up"),
+            ("true", None, "there is no program"),
             ("link", Some(OsStr::new(".")), "there is no program"),
         ] {
             let (found, _) = find(program, cwd, search).unwrap_err();

@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::diagnostic::{Finding, Source};
+use crate::diagnostic::{Finding, Severity, Source};
 use crate::payload::{Event, Kind, Payload};
 use crate::verify::{EventId, Received};
 use crate::yaml::Document;
@@ -56,6 +56,8 @@ fn compile_with(folder: &Path, more: &[(&str, &str)], yaml: &str) -> Result<Acti
         "{}",
         findings.render(false)
     );
+    let clean = findings.count(Severity::Unavailable) == 0;
+    let action = action.filter(|_| clean);
     action.ok_or_else(|| findings.sorted().iter().map(Finding::line).collect())
 }
 

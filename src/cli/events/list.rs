@@ -80,7 +80,11 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         complain("there are older ones, which were not read");
     }
     if found.entries.is_empty() && arguments.format == Format::Text {
-        complain("nothing of the kind");
+        complain(&format!(
+            "no delivery{} in `{}`",
+            search.described(),
+            path.display()
+        ));
         return Ok(NO);
     }
     let text = match arguments.format {
@@ -187,10 +191,8 @@ fn refused(path: &Path, history: &History, arguments: &Arguments) -> Result<u8, 
             "what was refused has no rule, and its body is not kept: leave `--rule` and `--where` out",
         ));
     }
-    let filter = selection
-        .search(None)
-        .map_err(|findings| wrong(&findings))?
-        .filter;
+    let search = selection.search(None).map_err(|findings| wrong(&findings))?;
+    let filter = &search.filter;
     let mut refused = history
         .refused(REFUSALS)
         .map_err(|error| unusable(path, &error))?;
@@ -208,7 +210,11 @@ fn refused(path: &Path, history: &History, arguments: &Arguments) -> Result<u8, 
             json!({"refused": refused.iter().map(refused_as_json).collect::<Vec<_>>()}).to_string()
         }
         Format::Text if refused.is_empty() => {
-            complain("nothing of the kind");
+            complain(&format!(
+                "no refused request{} in `{}`",
+                search.described(),
+                path.display()
+            ));
             return Ok(NO);
         }
         Format::Text => {

@@ -2,6 +2,7 @@
 //! they say, for which each has to be read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::diagnostic::{Findings, Source};
@@ -27,9 +28,10 @@ pub struct Selection {
     /// Of this endpoint, as the rules file writes it.
     #[arg(long, value_name = "PATH")]
     pub endpoint: Option<String>,
-    /// That arrived no longer ago than this: `90s`, `1h`, `7d`.
-    #[arg(long, value_name = "PERIOD", value_parser = Period::parse)]
-    pub since: Option<Period>,
+    /// That arrived no longer ago than this (`90s`, `1h`, `7d`), or at this time (UTC unless it says otherwise) or later:
+    /// `2026-11-24`, `'2026-11-24 14:02'`, `2026-11-24T14:02:00+01:00`.
+    #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
+    pub since: Option<Since>,
     /// Whose event meets a condition, written as `match` is in the rules: `'{$.ref: refs/heads/main}'`. It is read from the
     /// latest 10000 of those that the other filters leave.
     #[arg(long = "where", value_name = "CONDITION")]
@@ -39,11 +41,7 @@ pub struct Selection {
 impl Selection {
     /// What it asks for, with a state; on an error, what is wrong with the condition.
     pub fn search(&self, state: Option<&'static str>) -> Result<Search, Findings> {
-        let now = Clock::system().now();
-        let since = self.since.map(|Period(period)| {
-            let period = i64::try_from(period.as_millis()).unwrap_or(i64::MAX);
-            Timestamp::from_millis(now.as_millis().saturating_sub(period))
-        });
+        let since = self.since.map(|since| since.at(Clock::system().now()));
         let condition = self.condition.as_deref().map(condition).transpose()?;
         Ok(Search {
             filter: Filter {
@@ -55,6 +53,46 @@ impl Selection {
             condition,
             last: None,
         })
+    }
+}
+
+/// The beginning of a stretch of time that ends now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl Since {
+    /// Reads a duration, a date, a date with a time of day, or RFC 3339.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if let Ok(Period(period)) = Period::parse(text) {
+            return Ok(Self::Ago(period));
+        }
+        let separated = text.replacen(' ', "T", 1);
+        let as_written = Timestamp::parse_rfc3339(&separated);
+        // Without an offset, with or without seconds, with or without a time of day.
+        let mut completed = ["Z", ":00Z", "T00:00:00Z"]
+            .iter()
+            .map(|rest| Timestamp::parse_rfc3339(&format!("{separated}{rest}")));
+        let at = as_written.or_else(|| completed.find_map(|at| at));
+        at.map(Self::At).ok_or_else(|| {
+            format!("`{text}` is neither a duration nor a time; write `90s`, `7d`, `2026-11-24` or `2026-11-24 14:02`")
+        })
+    }
+
+    /// The moment, as seen from `now`.
+    pub fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Ago(period) => {
+                let period = i64::try_from(period.as_millis()).unwrap_or(i64::MAX);
+                Timestamp::from_millis(now.as_millis().saturating_sub(period))
+            }
+            Self::At(at) => at,
+        }
     }
 }
 
@@ -91,6 +129,33 @@ pub struct Found {
 }
 
 impl Search {
+    /// What is asked for, in words, to follow `no delivery`: ` of the rule `x`, in the state dead`.
+    pub fn described(&self) -> String {
+        let Filter {
+            rule,
+            endpoint,
+            state,
+            since,
+        } = &self.filter;
+        let parts = [
+            rule.as_ref().map(|rule| format!("of the rule `{rule}`")),
+            endpoint
+                .as_ref()
+                .map(|endpoint| format!("on the endpoint `{endpoint}`")),
+            state.map(|state| format!("in the state `{state}`")),
+            since.map(|since| format!("received since {since}")),
+            self.condition
+                .as_ref()
+                .map(|_| "that meets the condition".to_owned()),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", parts.join(", "))
+        }
+    }
+
     /// At most `limit` deliveries, newest first.
     pub fn newest(&mut self, history: &History, limit: usize) -> Result<Found, StoreError> {
         if self.condition.is_none() {
@@ -190,6 +255,44 @@ impl Standing {
             Self::Done => "done",
             Self::Superseded => "superseded",
             Self::Dead => "dead",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beginning_is_a_duration_or_a_time() {
+        let now = Timestamp::parse_rfc3339("2026-11-24T15:00:00Z").unwrap();
+        for (text, expected) in [
+            ("90s", "2026-11-24T14:58:30.000Z"),
+            ("1h 30m", "2026-11-24T13:30:00.000Z"),
+            ("7d", "2026-11-17T15:00:00.000Z"),
+            ("2026-11-24", "2026-11-24T00:00:00.000Z"),
+            ("2026-11-24 14:02", "2026-11-24T14:02:00.000Z"),
+            ("2026-11-24 14:02:03", "2026-11-24T14:02:03.000Z"),
+            ("2026-11-24T14:02", "2026-11-24T14:02:00.000Z"),
+            ("2026-11-24T14:02:03.5Z", "2026-11-24T14:02:03.500Z"),
+            ("2026-11-24T14:02:00+01:00", "2026-11-24T13:02:00.000Z"),
+            (" 2026-11-24 ", "2026-11-24T00:00:00.000Z"),
+        ] {
+            let since = Since::parse(text).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(since.at(now).to_string(), expected, "{text}");
+        }
+        for text in [
+            "",
+            "90",
+            "yesterday",
+            "2026-13-01",
+            "2026-11-31",
+            "14:02",
+            "24.11.2026",
+            "-1h",
+        ] {
+            let error = Since::parse(text).unwrap_err();
+            assert!(error.contains("write `90s`"), "{error}");
         }
     }
 }

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use self::request::Request;
-use super::{Format, NO, YES, fail, say, wrong};
+use super::{Format, NO, YES, fail, naming, rules_path, say, wrong};
 use crate::act::{Action, Failure, Occasion};
 use crate::config;
 use crate::payload::Event;
@@ -21,10 +21,10 @@ use crate::verify::{Greeting, Received, Verification};
 /// The arguments of `hookyard explain`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The rules file.
-    rules: PathBuf,
-    /// The path, with a query if wanted: `/deploy/site?dry=1`.
-    #[arg(long, required_unless_present = "captured")]
+    /// The rules file [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].
+    rules: Option<PathBuf>,
+    /// The path, with a query if wanted: `/deploy/site?dry=1` [default: the one endpoint, if there is only one].
+    #[arg(long)]
     endpoint: Option<String>,
     /// A request that `hookyard events capture --format json` has written, in place of all others.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "headers", "body", "method", "client"])]
@@ -48,9 +48,10 @@ pub struct Arguments {
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
-    let rules = match config::load(&arguments.rules, config::environment()) {
+    let path = rules_path(arguments.rules.as_ref());
+    let rules = match config::load(&path, config::environment()) {
         Ok(loaded) => loaded.rules,
-        Err(findings) => return wrong(&findings),
+        Err(findings) => return wrong(&naming("explain RULES", findings)),
     };
     let request = match Request::new(arguments, &rules) {
         Ok(request) => request,

@@ -30,15 +30,30 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// By the arguments one by one.
-    fn by(arguments: &Arguments) -> Result<Self, String> {
+    /// By the arguments one by one. The endpoint need not be named if there is only one to post to.
+    fn by(arguments: &Arguments, rules: &RuleSet) -> Result<Self, String> {
+        let target = match (&arguments.endpoint, rules.endpoints.as_slice()) {
+            (Some(target), _) => target.clone(),
+            (None, [only]) if !only.path.contains('{') => only.path.to_string(),
+            (None, endpoints) => {
+                let known: Vec<&str> = endpoints.iter().map(|endpoint| &*endpoint.path).collect();
+                return Err(if known.is_empty() {
+                    "the rules file has no endpoint".to_owned()
+                } else {
+                    format!(
+                        "which endpoint? name a path with `--endpoint`; there are {}",
+                        known.join(", ")
+                    )
+                });
+            }
+        };
         let mut headers = HeaderMap::new();
         for line in &arguments.headers {
             let (name, value) = header(line)?;
             headers.append(name, value);
         }
         Ok(Self {
-            target: arguments.endpoint.clone().unwrap_or_default(),
+            target,
             method: arguments.method.clone(),
             headers,
             client: arguments.client,
@@ -68,7 +83,7 @@ impl<'r> Request<'r> {
             body,
         } = match &arguments.captured {
             Some(captured) => captured::read(captured)?,
-            None => Described::by(arguments)?,
+            None => Described::by(arguments, rules)?,
         };
         let unknown = |why: &str| {
             let known: Vec<&str> = rules.endpoints.iter().map(|endpoint| &*endpoint.path).collect();

@@ -1,0 +1,190 @@
+//! Whether the kernel can start a program: the first line of a script.
+//!
+//! The kernel reports a missing interpreter as "No such file", and a carriage return after its name as the same. What is
+//! certain to fail is a finding at load; what cannot be read, or is of a format that is not known here, is let through.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::act::run::program::executable;
+
+/// How much of a program the kernel looks at, in bytes (`BINPRM_BUF_SIZE`).
+const HEAD: u64 = 256;
+/// Where the kernel lists formats that an administrator has registered.
+const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
+
+/// What is wrong, and what would help.
+type Wrong = (String, String);
+
+/// Looks at the first line of the program at `path`, which runs in `cwd` with the `PATH` `search`.
+pub(super) fn check(path: &Path, cwd: &Path, search: Option<&OsStr>) -> Result<(), Wrong> {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    // A program may be executable without being readable.
+    if read.is_err() {
+        return Ok(());
+    }
+    let shown = path.display().to_string();
+    let Some(line) = head.strip_prefix(b"#!") else {
+        return no_script(&head, &shown);
+    };
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.ends_with(b"\r") {
+        return Err((
+            format!(
+                "the first line of `{shown}` ends with a carriage return, which becomes part of the interpreter's name"
+            ),
+            format!("the file has the line ends of Windows: sed -i 's/\\r$//' {shown}"),
+        ));
+    }
+    let mut words = line
+        .split(|byte| matches!(byte, b' ' | b'\t'))
+        .filter(|word| !word.is_empty())
+        .map(OsStr::from_bytes);
+    let Some(interpreter) = words.next().map(Path::new) else {
+        return Err((
+            format!("the first line of `{shown}` names no interpreter"),
+            "begin it with `#!/bin/sh`".to_owned(),
+        ));
+    };
+    let located = cwd.join(interpreter);
+    if let Err((message, _)) = executable(&located) {
+        return Err((
+            format!("the interpreter of `{shown}` cannot be started: {message}"),
+            "mend the first line, or install the interpreter".to_owned(),
+        ));
+    }
+    match (interpreter.file_name() == Some(OsStr::new("env")), search) {
+        (true, Some(search)) => by_env(words, &shown, search),
+        _ => Ok(()),
+    }
+}
+
+/// What begins otherwise than a script.
+fn no_script(head: &[u8], shown: &str) -> Result<(), Wrong> {
+    if head.starts_with(b"\x7fELF") {
+        return Ok(());
+    }
+    if head.is_empty() {
+        return Err((
+            format!("`{shown}` is empty"),
+            "a script begins with `#!/bin/sh`".to_owned(),
+        ));
+    }
+    if head.starts_with(b"\xef\xbb\xbf#!") {
+        return Err((
+            format!("`{shown}` has a byte order mark before `#!`, and is no script to the kernel"),
+            format!("take it away: sed -i '1s/^\\xEF\\xBB\\xBF//' {shown}"),
+        ));
+    }
+    if head.contains(&0) || has_registered_formats() {
+        return Ok(());
+    }
+    Err((
+        format!("`{shown}` is no program: it does not begin with `#!` and an interpreter"),
+        "a script begins with `#!/bin/sh`".to_owned(),
+    ))
+}
+
+/// Whether the kernel may know formats of its administrator's.
+fn has_registered_formats() -> bool {
+    let Ok(entries) = std::fs::read_dir(REGISTERED) else {
+        return false;
+    };
+    let mut names = entries.flatten().map(|entry| entry.file_name());
+    names.any(|name| name != "register" && name != "status")
+}
+
+/// `#!/usr/bin/env NAME`: the program that `env` looks up. What more `env` is told is its own business.
+fn by_env<'w>(mut words: impl Iterator<Item = &'w OsStr>, shown: &str, search: &OsStr) -> Result<(), Wrong> {
+    let first = words.next();
+    let name = if first == Some(OsStr::new("-S")) {
+        words.next()
+    } else {
+        first
+    };
+    let plain = |name: &&OsStr| {
+        let bytes = name.as_bytes();
+        !bytes.starts_with(b"-") && !bytes.contains(&b'=') && !bytes.contains(&b'/')
+    };
+    let Some(name) = name.filter(plain) else {
+        return Ok(());
+    };
+    if std::env::split_paths(search).any(|folder| executable(&folder.join(name)).is_ok()) {
+        return Ok(());
+    }
+    let name = name.to_string_lossy();
+    Err((
+        format!("the interpreter of `{shown}` cannot be started: there is no program `{name}` in `PATH`"),
+        format!(
+            "looked in {}; install it, or name it by its whole path",
+            search.to_string_lossy()
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_script_that_cannot_start_is_told_and_one_that_can_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("script");
+        let search = Some(OsStr::new("/usr/bin:/bin"));
+        let look = |content: &[u8], search: Option<&OsStr>| {
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            check(&path, folder.path(), search)
+                .err()
+                .map(|(message, _)| message)
+        };
+        for content in [
+            &b"#!/bin/sh\necho\n"[..],
+            b"#! /bin/sh -e\n",
+            b"#!/bin/sh",
+            b"#!\t/bin/sh\n\r\n",
+            b"#!/usr/bin/env sh\n",
+            b"#!/usr/bin/env -S sh -e\n",
+            b"#!/usr/bin/env -i A=b sh\n",
+            b"#!/usr/bin/env /bin/sh\n",
+            b"\x7fELF\x02\x01",
+            // Of some other format, which the kernel may know.
+            b"MZ\0\0",
+        ] {
+            assert_eq!(look(content, search), None, "{}", content.escape_ascii());
+        }
+        assert_eq!(look(b"#!/usr/bin/env no-such-shell\n", None), None);
+        for (content, words) in [
+            (&b"#!/bin/sh\r\necho\r\n"[..], "carriage return"),
+            (b"#!/usr/bin/env bash\r\n", "carriage return"),
+            (b"#!/no/such/shell\n", "no program `/no/such/shell`"),
+            (b"#!/usr\n", "`/usr` is not a file"),
+            (b"#!/etc/passwd\n", "may not be executed"),
+            (
+                b"#!/usr/bin/env no-such-shell\n",
+                "no program `no-such-shell` in `PATH`",
+            ),
+            (
+                b"#!/usr/bin/env -S no-such-shell -e\n",
+                "no program `no-such-shell` in `PATH`",
+            ),
+            (b"#!\n", "names no interpreter"),
+            (b"#!  \n", "names no interpreter"),
+            (b"", "is empty"),
+            (b"\xef\xbb\xbf#!/bin/sh\n", "byte order mark"),
+        ] {
+            let found = look(content, search).unwrap_or_else(|| panic!("{}", content.escape_ascii()));
+            assert!(found.contains(words), "{words}: {found}");
+        }
+        if !has_registered_formats() {
+            let found = look(b"echo hello\n", search).unwrap();
+            assert!(found.contains("does not begin with `#!`"), "{found}");
+        }
+    }
+}

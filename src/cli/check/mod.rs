@@ -1,0 +1,199 @@
+//! `hookyard check`.
+
+mod environment;
+mod running;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{Format, NO, UNKNOWN, YES, coloured, complain, fail, naming, rules_path, say, secrets};
+use crate::config::{self, Checked};
+use crate::diagnostic::{Finding, Findings, Severity, counted};
+use crate::verify;
+use crate::yaml::MAX_TEXT;
+
+/// The arguments of `hookyard check`.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct Arguments {
+    /// The rules file; `-` reads standard input, as if it were a `rules.yaml` here [default: `rules.yaml`, else
+    /// `/etc/hookyard/rules.yaml`].
+    rules: Option<PathBuf>,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// If it loads, show its secrets in place of the summary: until when each counts, and when it last matched, by the
+    /// store that the rules name. A daemon may be running on it.
+    #[arg(long, conflicts_with_all = ["list_schemes", "offline", "running"])]
+    secrets: bool,
+    /// Take variables from this file, too, as the service does: `NAME=value` lines [default: `/etc/hookyard/environment`, if
+    /// the rules are in `/etc/hookyard` and it can be read].
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Look at nothing of this machine: no secrets, variables, programs, folders or users.
+    #[arg(long, conflicts_with_all = ["env_file", "running"])]
+    offline: bool,
+    /// Have the running daemon judge the file as if it stood in the place of its own: with its environment, its user and
+    /// what it may read. For root and the daemon's user.
+    #[arg(long, conflicts_with_all = ["env_file", "offline"])]
+    running: bool,
+    /// Read no rules file: list the schemes that `verify` can name, and what each verifies.
+    #[arg(long, conflicts_with = "rules")]
+    list_schemes: bool,
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> u8 {
+    if arguments.list_schemes {
+        let text = match arguments.format {
+            Format::Json => schemes_as_json().to_string(),
+            Format::Text => verify::table(),
+        };
+        return say(&text, YES);
+    }
+    let (path, text) = match read(arguments) {
+        Ok(read) => read,
+        Err(code) => return code,
+    };
+    let text = match text {
+        Ok(text) => text,
+        Err(findings) => return tell(arguments, &path, &naming("check RULES", findings), None),
+    };
+    if arguments.running {
+        return running::run(&path, text, arguments.format);
+    }
+    if arguments.offline {
+        let Checked { findings, summary } = config::check_offline(&path, text);
+        return tell(arguments, &path, &findings, summary);
+    }
+    let environment = match environment::of(&path, arguments.env_file.as_deref()) {
+        Ok(environment) => environment,
+        Err(message) => return fail(&message),
+    };
+    match config::load_text(&path, text, environment) {
+        Ok(loaded) if arguments.secrets => {
+            if !loaded.warnings.is_empty() {
+                complain(&loaded.warnings.render(coloured(&std::io::stderr())));
+            }
+            secrets::run(&path, &loaded.rules, arguments.format, YES)
+        }
+        Ok(loaded) => {
+            let summary = (loaded.rules.endpoints.len(), loaded.rules.names.len());
+            tell(arguments, &path, &loaded.warnings, Some(summary))
+        }
+        Err(findings) => tell(arguments, &path, &findings, None),
+    }
+}
+
+/// A rules file that was asked for: its path, and its text or what keeps it from being read.
+type Asked = (PathBuf, Result<String, Findings>);
+
+/// Reads the rules file that is asked for; an exit code if standard input cannot be read.
+fn read(arguments: &Arguments) -> Result<Asked, u8> {
+    if arguments.rules.as_deref() != Some(Path::new("-")) {
+        let path = rules_path(arguments.rules.as_ref());
+        let text = config::read(&path).map_err(|finding| [finding].into_iter().collect());
+        return Ok((path, text));
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_TEXT).unwrap_or(u64::MAX).saturating_add(1);
+    let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
+    read.map_err(|error| fail(&format!("cannot read standard input: {error}")))?;
+    // The reader of YAML says what is too large.
+    let text =
+        String::from_utf8(bytes).map_err(|error| fail(&format!("standard input is not UTF-8: {error}")))?;
+    Ok((PathBuf::from("<stdin>"), Ok(text)))
+}
+
+/// Prints what was found; the exit code.
+fn tell(arguments: &Arguments, path: &Path, findings: &Findings, summary: Option<(usize, usize)>) -> u8 {
+    let text = match arguments.format {
+        Format::Json => json(findings, summary).to_string(),
+        Format::Text => text(path, findings, summary),
+    };
+    say(&text, code(findings, summary.is_some()))
+}
+
+/// The exit code: what is missing on this machine is a no, too.
+fn code(findings: &Findings, loads: bool) -> u8 {
+    if !config::was_read(findings) {
+        UNKNOWN
+    } else if loads && findings.count(Severity::Unavailable) == 0 {
+        YES
+    } else {
+        NO
+    }
+}
+
+/// The schemes for programs.
+fn schemes_as_json() -> serde_json::Value {
+    let entries = verify::catalogue().into_iter().map(|entry| {
+        serde_json::json!({
+            "name": entry.name,
+            "sender": entry.sender,
+            "proof": entry.proof,
+            "place": entry.place,
+            "event": entry.event,
+            "fresh_seconds": entry.window.map(|window| window.as_secs()),
+            "note": entry.note,
+        })
+    });
+    entries.collect()
+}
+
+/// The result for people.
+fn text(path: &Path, findings: &Findings, summary: Option<(usize, usize)>) -> String {
+    let mut text = String::new();
+    if !findings.is_empty() {
+        text = format!("{}\n\n", findings.render(coloured(&std::io::stdout())));
+    }
+    let counts = Counts {
+        errors: findings.errors(),
+        warnings: findings.count(Severity::Warning),
+        notes: findings.count(Severity::Note),
+        unavailable: findings.count(Severity::Unavailable),
+    };
+    text + &conclusion(path, counts, summary)
+}
+
+/// How many findings there are of each severity.
+#[derive(Clone, Copy)]
+struct Counts {
+    errors: usize,
+    warnings: usize,
+    notes: usize,
+    unavailable: usize,
+}
+
+/// The last line for people.
+fn conclusion(path: &Path, counts: Counts, summary: Option<(usize, usize)>) -> String {
+    let path = path.display();
+    let Some((endpoints, rules)) = summary else {
+        return format!("{path} does not load: {}", counted(counts.errors, "error"));
+    };
+    let missing = match counts.unavailable {
+        0 => String::new(),
+        1 => ", 1 thing missing on this machine".to_owned(),
+        count => format!(", {count} things missing on this machine"),
+    };
+    let notes = match counts.notes {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "note")),
+    };
+    format!(
+        "{path} loads: {}, {}, {}{notes}{missing}",
+        counted(endpoints, "endpoint"),
+        counted(rules, "rule"),
+        counted(counts.warnings, "warning")
+    )
+}
+
+/// The result as one JSON object.
+fn json(findings: &Findings, summary: Option<(usize, usize)>) -> serde_json::Value {
+    serde_json::json!({
+        "loads": summary.is_some(),
+        "endpoints": summary.map(|(endpoints, _)| endpoints),
+        "rules": summary.map(|(_, rules)| rules),
+        "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
+    })
+}

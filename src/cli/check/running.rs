@@ -1,0 +1,103 @@
+//! `hookyard check --running`: the daemon judges the file, with its environment and its rights.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{Counts, NO, YES, conclusion};
+use crate::admin::{Judgement, Question};
+use crate::cli::place::Place;
+use crate::cli::{Format, complain, fail, say, status};
+
+/// Has the running daemon judge `text`, which is called `path`.
+pub(super) fn run(path: &Path, text: String, format: Format) -> u8 {
+    let socket = match socket_for(path) {
+        Ok(socket) => socket,
+        Err(code) => return code,
+    };
+    let shown = socket.display();
+    let question = Question {
+        shown: path.display().to_string(),
+        text,
+    };
+    let asked = serde_json::to_vec(&question)
+        .map_err(std::io::Error::other)
+        .and_then(|body| status::exchange(&socket, "POST /check", &body));
+    let body = match asked {
+        Ok((200, body)) => body,
+        Ok((_, why)) => {
+            let why = String::from_utf8_lossy(&why).trim_end().to_owned();
+            return fail(&format!("the daemon at `{shown}` does not judge it: {why}"));
+        }
+        Err(error) => {
+            let code = fail(&format!("no daemon answers at `{shown}`: {error}"));
+            complain("without `--running`, `hookyard check` needs no daemon");
+            return code;
+        }
+    };
+    let judgement: Judgement = match serde_json::from_slice(&body) {
+        Ok(judgement) => judgement,
+        Err(error) => return fail(&format!("the answer of the daemon is not understood: {error}")),
+    };
+    tell(path, &judgement, format)
+}
+
+/// The socket of the daemon that serves this file, if there is one, else of the daemon of the usual rules.
+fn socket_for(path: &Path) -> Result<PathBuf, u8> {
+    if path.exists()
+        && let Ok(socket) = status::socket_of(&Place::of_rules(Some(path)))
+        && socket.exists()
+    {
+        return Ok(socket);
+    }
+    status::socket_of(&Place::of_rules(None))
+}
+
+/// Prints what the daemon says; the exit code.
+fn tell(path: &Path, judgement: &Judgement, format: Format) -> u8 {
+    let Judgement {
+        in_place_of,
+        summary,
+        findings,
+        rendered,
+    } = judgement;
+    let count = |severity: &str| {
+        let same = findings
+            .iter()
+            .filter(|finding| finding.get("severity").and_then(Value::as_str) == Some(severity));
+        same.count()
+    };
+    let counts = Counts {
+        errors: count("error"),
+        warnings: count("warning"),
+        notes: count("note"),
+        unavailable: count("unavailable"),
+    };
+    let text = match format {
+        Format::Json => json!({
+            "loads": summary.is_some(),
+            "endpoints": summary.map(|(endpoints, _)| endpoints),
+            "rules": summary.map(|(_, rules)| rules),
+            "findings": findings,
+            "in_place_of": in_place_of,
+        })
+        .to_string(),
+        Format::Text => {
+            let before = if rendered.is_empty() {
+                String::new()
+            } else {
+                format!("{rendered}\n\n")
+            };
+            let last = conclusion(path, counts, *summary);
+            format!("{before}{last} (judged by the daemon of {in_place_of})")
+        }
+    };
+    say(
+        &text,
+        if summary.is_some() && counts.unavailable == 0 {
+            YES
+        } else {
+            NO
+        },
+    )
+}

@@ -1,0 +1,145 @@
+//! Exit codes, as `docs/reference/exit-codes.md` has them.
+
+use std::path::Path;
+
+use crate::scenario::{Scenario, said};
+
+/// One endpoint, one rule.
+const RULES: &str = "
+rules:
+  - name: r
+    endpoint: /in
+    verify: {token: {header: X-Token, secret: {secret: hunter2}}}
+    match: {$.n: 1}
+    actions: [run: ['false']]
+    retry: {attempts: 1}
+";
+
+/// What is tried while the daemon runs, and `event` is a dead letter.
+fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
+    vec![
+        (1, vec!["serve", "broken.yaml"]),
+        (2, vec!["serve", "absent.yaml"]),
+        (0, vec!["check"]),
+        (1, vec!["check", "broken.yaml"]),
+        (2, vec!["check", "absent.yaml"]),
+        (2, vec!["check", "."]),
+        (0, vec!["check", "--secrets"]),
+        (1, vec!["check", "--secrets", "broken.yaml"]),
+        (2, vec!["check", "--secrets", "absent.yaml"]),
+        (0, vec!["explain", "--body", "one.json"]),
+        (1, vec!["explain", "rules.yaml", "--body", "two.json"]),
+        (2, vec!["explain", "broken.yaml", "--endpoint", "/in"]),
+        (2, vec!["explain", "--endpoint", "/elsewhere"]),
+        (0, vec!["events", "list"]),
+        (
+            1,
+            vec!["events", "list", "--state", "refused", "--since", "2999-01-01"],
+        ),
+        (2, vec!["events", "list", "--rules", "absent.yaml"]),
+        (2, vec!["events", "list", "--since", "yesterday"]),
+        (0, vec!["events", "show", event]),
+        (1, vec!["events", "show", "ffff"]),
+        (2, vec!["events", "show", "ffff", "--store", "absent.db"]),
+        (0, vec!["events", "capture", event]),
+        (1, vec!["events", "capture", "ffff"]),
+        (2, vec!["events", "capture", "ffff", "--store", "absent.db"]),
+        (0, vec!["events", "replay", "--dead", "--dry-run"]),
+        (1, vec!["events", "replay", "--dead", "--rule", "other"]),
+        (2, vec!["events", "replay"]),
+        (1, vec!["events", "drop", "--state", "waiting"]),
+        (2, vec!["events", "drop", "--dead", "--store", "absent.db"]),
+        (0, vec!["status"]),
+        (0, vec!["status", "--check"]),
+        (2, vec!["status", "--store", "absent.db"]),
+        (0, vec!["store", "check"]),
+        (2, vec!["store", "check", "--store", "absent.db"]),
+        (0, vec!["store", "backup", "copy.db"]),
+        (2, vec!["store", "backup", "copy.db"]),
+        (1, vec!["store", "vacuum"]),
+        (2, vec!["store", "vacuum", "--store", "absent.db"]),
+        (0, vec!["events", "drop", "--dead"]),
+        (0, vec!["completions", "bash"]),
+        (2, vec!["completions", "tcsh"]),
+        (0, vec!["man", "man"]),
+        (2, vec!["man", "nowhere"]),
+        (0, vec!["--help"]),
+        (2, vec!["frobnicate"]),
+    ]
+}
+
+#[test]
+fn exit_codes_are_those_of_the_table() {
+    let mut daemon = Scenario::new()
+        .rules(RULES)
+        .file("one.json", "{\"n\": 1}")
+        .file("two.json", "{\"n\": 2}")
+        .file("broken.yaml", "rules: [{name: a}]\n")
+        .file("man/x", "")
+        .start();
+    let url = format!("http://{}/in", daemon.address);
+    let as_token = "{token: {header: X-Token}}";
+    let send = |secret: &'static str| {
+        vec![
+            "send", &url, "--as", as_token, "--secret", secret, "--body", "one.json",
+        ]
+    };
+    let check = |daemon: &crate::scenario::Daemon, cases: &[(i32, Vec<&str>)]| {
+        for (code, arguments) in cases {
+            let output = daemon.scenario.hookyard(arguments);
+            assert_eq!(
+                output.status.code(),
+                Some(*code),
+                "{arguments:?}\n{}",
+                said(&output)
+            );
+        }
+    };
+    let mut tried = vec![
+        (1, vec!["events", "list"]),
+        (0, send("hunter2")),
+        (1, send("wrong")),
+        (2, vec!["send", "http://127.0.0.1:1/", "--as", "none"]),
+    ];
+    check(&daemon, &tried);
+    daemon.eventually("it is dead", || daemon.log().contains("dead letter"));
+    let listed = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let event = listed["deliveries"][0]["event"].as_str().unwrap().to_owned();
+    let mut running = while_it_runs(&event);
+    check(&daemon, &running);
+    assert_eq!(daemon.stop(), Some(0));
+    let mut stopped = vec![
+        (2, vec!["status"]),
+        (2, vec!["status", "--check"]),
+        (0, vec!["store", "vacuum"]),
+    ];
+    check(&daemon, &stopped);
+    // A daemon that stops in order, above. Damage to a store is another test's.
+    tried.append(&mut running);
+    tried.append(&mut stopped);
+    tried.extend([
+        (0, vec!["serve"]),
+        (1, vec!["status", "--check"]),
+        (1, vec!["store", "check"]),
+    ]);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/exit-codes.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let mut documented = 0;
+    for row in rows {
+        let cells: Vec<&str> = row
+            .trim_matches('|')
+            .split(" | ")
+            .map(|cell| cell.trim_matches([' ', '`', '|']))
+            .collect();
+        documented += 1;
+        for (code, cell) in (0..).zip(&cells[1..]) {
+            let known = tried.iter().any(|(other, arguments)| {
+                *other == code && cells[0].split(' ').all(|word| arguments.contains(&word))
+            });
+            assert_eq!(known, *cell != "-", "{} {code}: {cell}", cells[0]);
+        }
+    }
+    assert_eq!(documented, 16);
+}

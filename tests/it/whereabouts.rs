@@ -1,0 +1,237 @@
+//! Which rules, store and daemon a command means: the same wherever it is called from, and never another's.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::scenario::{Daemon, Scenario, said};
+
+const RULES: &str = "
+rules:
+  - name: r
+    endpoint: /in
+    verify: {token: {header: X-Token, secret: {secret: hunter2}}}
+    actions: [append: out.jsonl]
+";
+
+/// A daemon that has done what one event asked for.
+fn daemon() -> Daemon {
+    let daemon = Scenario::new().rules(RULES).start();
+    let sent = daemon.post("/in").header("X-Token", "hunter2").json("{}").send();
+    assert_eq!(sent.outcome(), (200, "accepted".into()));
+    daemon.eventually("it is done", || daemon.lines("out.jsonl") == 1);
+    daemon
+}
+
+/// Runs `hookyard` in another directory than the daemon's.
+fn elsewhere(daemon: &Daemon, folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output: Output = daemon
+        .scenario
+        .command(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    (output.status.code(), said(&output))
+}
+
+#[test]
+fn a_store_and_a_daemon_are_those_of_the_rules_from_every_directory() {
+    let daemon = daemon();
+    let other = tempfile::tempdir().unwrap();
+    // What stands in the caller's directory under the usual names is not meant.
+    std::fs::write(other.path().join("hookyard.db"), "").unwrap();
+    std::fs::write(other.path().join("rules.yaml"), "rules: []\n").unwrap();
+    let rules = daemon.folder().join("rules.yaml");
+    let store = daemon.folder().join("hookyard.db");
+    let (rules, store) = (rules.to_str().unwrap(), store.to_str().unwrap());
+    for folder in [daemon.folder(), other.path(), Path::new("/")] {
+        let run = |arguments: &[&str]| elsewhere(&daemon, folder, arguments);
+        for named in [["--rules", rules], ["--store", store]] {
+            let with = |command: &[&str]| run(&[command, &named].concat());
+            let (code, text) = with(&["events", "list"]);
+            assert!(
+                code == Some(0) && text.contains("/in"),
+                "{folder:?} {named:?} {text}"
+            );
+            let (code, text) = with(&["store", "check"]);
+            assert!(
+                code == Some(0) && text.contains(store),
+                "{folder:?} {named:?} {text}"
+            );
+            let (code, text) = with(&["status"]);
+            let pid = format!("process {}", daemon.pid());
+            assert!(
+                code == Some(0) && text.contains(&pid),
+                "{folder:?} {named:?} {text}"
+            );
+        }
+        daemon.eventually("the use of the secret is written down", || {
+            let (code, text) = run(&["check", "--secrets", rules]);
+            assert_eq!(code, Some(0), "{folder:?} {text}");
+            text.contains(" ago)")
+        });
+    }
+    // There the rules are others, and their store does not exist.
+    let nothing = tempfile::tempdir().unwrap();
+    std::fs::write(nothing.path().join("rules.yaml"), "rules: []\n").unwrap();
+    for command in [
+        &["events", "list"][..],
+        &["store", "check"],
+        &["status", "--check"],
+        &["check", "--secrets"],
+    ] {
+        let (code, text) = elsewhere(&daemon, nothing.path(), command);
+        assert_eq!(code, Some(2), "{command:?} {text}");
+        assert!(!text.contains("well"), "{command:?} {text}");
+    }
+}
+
+#[test]
+fn a_daemon_that_was_not_named_is_not_asked_and_its_answer_is_not_believed() {
+    let daemon = daemon();
+    let other = Scenario::new().rules(RULES);
+    let run = |arguments: &[&str]| {
+        let output = other.hookyard(arguments);
+        (output.status.code(), said(&output))
+    };
+    // No daemon runs here.
+    let (code, text) = run(&["status", "--check", "--rules", "rules.yaml"]);
+    assert!(code == Some(2) && text.contains("no daemon answers at"), "{text}");
+    let (code, text) = run(&["status", "--check", "--store", "hookyard.db"]);
+    assert!(code == Some(2) && text.contains("no daemon answers at"), "{text}");
+    // The socket that these rules name is that of another daemon.
+    let socket = daemon.folder().join("hookyard.db.sock");
+    let text = format!("admin: {{socket: '{}'}}\n{RULES}", socket.display());
+    std::fs::write(other.folder().join("rules.yaml"), text).unwrap();
+    let (code, text) = run(&["status", "--check", "--rules", "rules.yaml"]);
+    let own = daemon.folder().join("rules.yaml");
+    assert!(
+        code == Some(2) && text.contains(&format!("serves `{}`", own.display())),
+        "{text}"
+    );
+    let (code, text) = run(&[
+        "status",
+        "--check",
+        "--socket",
+        socket.to_str().unwrap(),
+        "--store",
+        "x.db",
+    ]);
+    assert!(code == Some(2) && text.contains("has the store `"), "{text}");
+    // A broken rules file does not hide which daemon is meant.
+    std::fs::write(daemon.folder().join("rules.yaml"), "rules: [\n").unwrap();
+    let output = daemon.scenario.hookyard(&["status", "--rules", "rules.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+#[test]
+fn a_store_of_rules_that_cannot_be_read_is_unknown() {
+    let scenario = Scenario::new()
+        .rules("store: {path: 5}\nrules: []\n")
+        .file("broken.yaml", "rules: [\n")
+        // The file that was the default once.
+        .file("hookyard.db", "");
+    for rules in ["rules.yaml", "broken.yaml", "none.yaml", "."] {
+        for command in [["events", "list"], ["store", "check"], ["store", "vacuum"]] {
+            let output = scenario.hookyard(&[command.as_slice(), &["--rules", rules]].concat());
+            let text = said(&output);
+            assert_eq!(output.status.code(), Some(2), "{rules} {command:?} {text}");
+            assert!(
+                text.contains("the store is unknown"),
+                "{rules} {command:?} {text}"
+            );
+        }
+    }
+}
+
+/// The layout of the package, in a mount namespace: what the service does, and what its operator sees from elsewhere.
+const PACKAGE: &str = r#"
+set -e
+hookyard=$1
+for folder in /etc /var/lib /run; do mount -t tmpfs none $folder; done
+mkdir -p /etc/hookyard /var/lib/hookyard /run/hookyard
+cat > /etc/hookyard/rules.yaml
+cd /
+STATE_DIRECTORY=/var/lib/hookyard RUNTIME_DIRECTORY=/run/hookyard "$hookyard" serve /etc/hookyard/rules.yaml 2> /var/lib/log &
+daemon=$!
+trap 'kill -9 $daemon' EXIT
+for _ in $(seq 1000); do [ -S /run/hookyard/admin.sock ] && break; sleep 0.02; done
+[ -S /run/hookyard/admin.sock ] || { cat /var/lib/log; exit 9; }
+for _ in $(seq 1000); do "$hookyard" status > /dev/null 2>&1 && break; sleep 0.02; done
+try() { echo "== $*"; "$hookyard" "$@" 2>&1 && code=0 || code=$?; echo "== exit $code"; }
+mkdir /var/lib/elsewhere
+cd /var/lib/elsewhere
+try status --check
+try status --check --rules /etc/hookyard/rules.yaml
+try status --check --store /var/lib/hookyard/hookyard.db
+try events list
+try store check
+try check --secrets
+cd /etc/hookyard
+try status --check
+try status --check --rules rules.yaml
+try events list
+# Rules of somebody else, with the service beside them.
+mkdir /var/lib/own
+echo 'rules: []' > /var/lib/own/rules.yaml
+cd /var/lib/own
+try status --check
+try status --check --rules /var/lib/own/rules.yaml
+try events list
+cd /
+# The rules are gone, and the daemon goes on.
+mv /etc/hookyard/rules.yaml /etc/hookyard/gone
+try status
+try events list
+"#;
+
+#[test]
+fn in_the_layout_of_the_package_every_command_finds_the_store_and_the_daemon_of_the_service() {
+    let allowed = Command::new("unshare")
+        .args(["-m", "mount", "-t", "tmpfs", "none", "/run"])
+        .output();
+    if !allowed.is_ok_and(|output| output.status.success()) {
+        // Past the capture of the test runner, so that it is seen.
+        let words = "SKIPPED: the layout of the package was not tried: mount namespaces take root\n";
+        std::io::stderr().write_all(words.as_bytes()).unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let rules = format!("server: {{listen: 127.0.0.1:0}}\n{RULES}");
+    std::fs::write(folder.path().join("rules"), rules).unwrap();
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", PACKAGE, "sh", env!("CARGO_BIN_EXE_hookyard")])
+        .env_clear()
+        .env("PATH", std::env::var("PATH").unwrap())
+        .stdin(std::fs::File::open(folder.path().join("rules")).unwrap())
+        .output()
+        .unwrap();
+    let text = said(&output);
+    let tried: Vec<(&str, &str)> = text
+        .split("== exit ")
+        .zip(text.split("== exit ").skip(1).map(|rest| &rest[..1]))
+        .collect();
+    let expected = [
+        ("0", "well"),
+        ("0", "well"),
+        ("0", "well"),
+        ("1", "no delivery in `/var/lib/hookyard/hookyard.db`"),
+        ("0", "/var/lib/hookyard/hookyard.db is sound"),
+        ("0", "never seen"),
+        ("0", "well"),
+        ("0", "well"),
+        ("1", "no delivery in `/var/lib/hookyard/hookyard.db`"),
+        ("2", "no daemon answers at `/var/lib/own/hookyard.db.sock`"),
+        ("2", "no daemon answers at `/var/lib/own/hookyard.db.sock`"),
+        ("2", "/var/lib/own/hookyard.db"),
+        ("0", "rules: /etc/hookyard/rules.yaml"),
+        ("2", "the store is unknown"),
+    ];
+    assert_eq!(tried.len(), expected.len(), "{text}");
+    for ((shown, code), (expected, words)) in tried.iter().zip(expected) {
+        assert!(
+            *code == expected && shown.contains(words),
+            "{expected} {words}\n{text}"
+        );
+    }
+}
