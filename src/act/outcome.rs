@@ -43,7 +43,7 @@ pub enum Verdict {
         /// When it may be.
         after: Duration,
     },
-    /// The daemon is stopping: this was no attempt.
+    /// It was stopped before its end: the daemon is stopping, or another delivery takes its place.
     Stopped,
 }
 
@@ -94,14 +94,15 @@ impl Verdict {
     /// Failed, and the target did not say for how long.
     pub const FAILED: Self = Self::Failed { retry_after: None };
 
-    /// Its name, as records have it: `done`, `failed`, `dead`, `later`, `stopped`.
+    /// Its name, as records have it: `done`, `failed`, `dead`, `later`, `cancelled`. Of what a stop of the daemon
+    /// has cancelled they say `interrupted`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Failed { .. } => "failed",
             Self::Dead => "dead",
             Self::Later { .. } => "later",
-            Self::Stopped => "stopped",
+            Self::Stopped => "cancelled",
         }
     }
 }

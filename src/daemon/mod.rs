@@ -7,6 +7,7 @@ mod availability;
 mod certificate;
 mod signals;
 mod stop;
+mod store;
 mod supervise;
 mod supervisor;
 mod sweep;
@@ -42,9 +43,8 @@ use crate::live::Live;
 use crate::pipeline::{Aftermath, Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
 use crate::pulse::Pulse;
 use crate::report::{self, metrics};
-use crate::rules::{RuleSet, StoreSettings};
+use crate::rules::RuleSet;
 use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
 use crate::throttle;
 
 /// How long work on threads that nobody awaits any more may hold up the end.
@@ -110,7 +110,7 @@ async fn serve(
     let clock = Clock::system();
     let started = clock.now();
     let store_path = config::store_path(path, &rules.store);
-    let shared = open_store(&store_path, &rules.store)?;
+    let shared = store::open(path, &rules).await?;
     let doors = open_doors(path, &rules, &store_path).await?;
     let listeners = listen::bind(&rules.server.listen, handed).await?;
     let addresses: Vec<String> = listeners.iter().map(listen::Bound::address).collect();
@@ -357,11 +357,4 @@ fn report_to_supervisor(
     if let Some(limit) = supervisor::watchdog_limit(config::variable) {
         aside.spawn(watchdog::run(Arc::clone(supervised), pulses, limit, stop.clone()));
     }
-}
-
-/// Opens the store.
-fn open_store(path: &Path, settings: &StoreSettings) -> Result<Arc<dyn Store>, String> {
-    SqliteStore::open(path, settings.settings)
-        .map(|store| Arc::new(store) as Arc<dyn Store>)
-        .map_err(|error| format!("cannot open the store: {error}"))
 }

@@ -20,7 +20,7 @@ use crate::payload::Event;
 use crate::report;
 use crate::rules::{Endpoint, Rule, RuleSet};
 use crate::store::lane::reason;
-use crate::store::{AttemptRecord, DeliveryId, Failure, Lease, Settled, Settlement, StoreError};
+use crate::store::{AttemptRecord, DeliveryId, Failure, INTERRUPTED, Lease, Settled, Settlement, StoreError};
 
 /// How many deliveries between two of their actions are remembered with the rules that they began with.
 const BEGUN_KEPT: usize = 1024;
@@ -32,14 +32,19 @@ impl Dispatch {
     pub(super) async fn deliver(self: Arc<Self>, lease: Lease, attempting: Attempting) {
         let rules = self.rules_for(&lease);
         let settled = match rules.rule(&lease.rule) {
-            _ if lease.superseded.is_some() => Some(self.superseded(&lease)),
-            None => Some(self.undeliverable(
+            _ if lease.superseded.is_some() => self.superseded(&lease),
+            None => self.undeliverable(
                 &lease,
                 format!("the rule `{}` is gone from the rules file", lease.rule),
+                None,
                 false,
-            )),
+            ),
             Some((endpoint, rule)) if lease.action < rule.steps(lease.failure.is_some()) => {
-                self.attempt(&lease, endpoint, rule, &attempting).await
+                match self.resume(&lease, endpoint, rule) {
+                    Some(settled) => settled,
+                    None if !self.is_begun(&lease, &attempting).await => return,
+                    None => self.attempt(&lease, endpoint, rule, &attempting).await,
+                }
             }
             Some((_, rule)) => {
                 let of = if lease.failure.is_some() {
@@ -52,21 +57,27 @@ impl Dispatch {
                     lease.action + 1,
                     rule.name
                 );
-                Some(self.undeliverable(&lease, reason, !rule.on_failure.is_empty()))
+                let action = format!("action {}", lease.action + 1);
+                let alarm = (!rule.on_failure.is_empty()).then_some(action);
+                self.undeliverable(&lease, reason, alarm, false)
             }
         };
-        let Some(settled) = settled else {
-            // The daemon is stopping: the attempt does not count and the delivery waits for the next start.
-            if let Err(error) = self.store.release(lease.delivery).await {
-                report::store_failed("release", &error.to_string());
+        if matches!(settled.settlement, Settlement::Interrupted { .. }) {
+            // The daemon is stopping: a store that cannot write must not hold it up. What is still leased when the store is
+            // closed is known as interrupted, too.
+            if let Err(error) = self.store.settle(settled).await {
+                report::store_failed("settle", &error.to_string());
             }
             return;
-        };
+        }
         let end = match &settled.settlement {
             Settlement::Done { .. } => Some(true),
             // A sender that waits is told that it was not done.
             Settlement::Superseded { .. } | Settlement::Dead { .. } => Some(false),
-            Settlement::Next { .. } | Settlement::Retry { .. } | Settlement::Wait { .. } => None,
+            Settlement::Next { .. }
+            | Settlement::Retry { .. }
+            | Settlement::Wait { .. }
+            | Settlement::Interrupted { .. } => None,
         };
         if matches!(settled.settlement, Settlement::Next { .. }) {
             // Before the write: it may be leased again before the write returns.
@@ -78,7 +89,7 @@ impl Dispatch {
             }
             begun.insert(lease.delivery, Arc::clone(&rules));
         }
-        if self.write(settled).await
+        if self.write(settled, &attempting).await
             && let Some(done) = end
             && lease.failure.is_none()
         {
@@ -113,9 +124,11 @@ impl Dispatch {
         endpoint: &Endpoint,
         rule: &Rule,
         attempting: &Attempting,
-    ) -> Option<Settled> {
+    ) -> Settled {
         let for_failure = lease.failure.is_some();
-        let (action, retry) = rule.step(for_failure, lease.action)?;
+        let Some((action, retry)) = rule.step(for_failure, lease.action) else {
+            return self.undeliverable(lease, "its action is gone".to_owned(), None, false);
+        };
         let started = self.clock.now();
         let mut outcome = match self.event(lease) {
             Ok(event) => {
@@ -132,17 +145,18 @@ impl Dispatch {
             attempt: lease.attempt,
             retry,
             awaited: !for_failure && rule.is_awaited(endpoint),
+            since: started,
+            interruptions: lease.interrupted.map_or(0, |interrupted| interrupted.in_a_row),
         };
         let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, die(lease));
         // Stopped, and not because the daemon stops; or it has failed by itself just before.
-        let is_over = settlement.as_ref().is_some_and(Settlement::is_end);
-        let settlement = if attempting.is_replaced() && !is_over {
+        let settlement = if attempting.is_replaced() && !settlement.is_end() {
             Settlement::Superseded {
                 at: now,
                 reason: reason::REPLACED.to_owned(),
             }
         } else {
-            settlement?
+            settlement
         };
         if let Settlement::Wait { due } = settlement {
             report::put_off(
@@ -152,7 +166,7 @@ impl Dispatch {
                 &outcome.detail,
                 due,
             );
-            return Some(Settled::unattempted(lease.delivery, settlement));
+            return Settled::unattempted(lease.delivery, settlement);
         }
         if !for_failure {
             self.waiting.note(
@@ -162,23 +176,14 @@ impl Dispatch {
                 (action.name(), &outcome),
             );
         }
-        let settlement = match settlement {
-            Settlement::Dead {
-                at,
-                reason,
-                forget_nonces,
-                ..
-            } if !for_failure && !rule.on_failure.is_empty() => Settlement::Dead {
-                failure: Some(Box::new(Failure {
-                    action: action.name().to_owned(),
-                    reason: reason.clone(),
-                    output: outcome.output.text(),
-                })),
-                at,
-                reason,
-                forget_nonces,
-            },
-            other => other,
+        let settlement = if for_failure || rule.on_failure.is_empty() {
+            settlement
+        } else {
+            with_failure(settlement, action, &outcome)
+        };
+        let outcome_name = match settlement {
+            Settlement::Interrupted { .. } => INTERRUPTED,
+            _ => outcome.verdict.name(),
         };
         report::attempt(&report::Attempt {
             event: lease.received.id,
@@ -187,7 +192,7 @@ impl Dispatch {
             action: action.name(),
             target: outcome.target.as_deref(),
             number: lease.attempt,
-            outcome: outcome.verdict.name(),
+            outcome: outcome_name,
             detail: &outcome.detail,
             duration: outcome.duration,
             settlement: &settlement,
@@ -198,16 +203,16 @@ impl Dispatch {
             number: lease.attempt,
             started,
             duration: outcome.duration,
-            outcome: outcome.verdict.name().to_owned(),
+            outcome: outcome_name.to_owned(),
             detail: outcome.detail,
             stdout: outcome.output.stdout.bytes(),
             stderr: outcome.output.stderr.bytes(),
         };
-        Some(Settled {
+        Settled {
             delivery: lease.delivery,
             attempt: Some(attempt),
             settlement,
-        })
+        }
     }
 
     /// Performs the action; its panic ends nothing but itself.
@@ -258,43 +263,9 @@ impl Dispatch {
             .map_err(|error| format!("the stored body cannot be decoded: {error}"))
     }
 
-    /// A delivery that another has replaced while it was not under way.
-    fn superseded(&self, lease: &Lease) -> Settled {
-        let reason = lease.superseded.clone().unwrap_or_default();
-        report::superseded(lease.received.id, &lease.rule, &reason);
-        Settled::unattempted(
-            lease.delivery,
-            Settlement::Superseded {
-                at: self.clock.now(),
-                reason,
-            },
-        )
-    }
-
-    /// A delivery that no attempt can help; `alarm` says whether its rule does something then.
-    fn undeliverable(&self, lease: &Lease, reason: String, alarm: bool) -> Settled {
-        report::undeliverable(lease.received.id, &lease.rule, &reason);
-        let alarm = alarm && lease.failure.is_none();
-        let failure = alarm.then(|| {
-            Box::new(Failure {
-                action: format!("action {}", lease.action + 1),
-                reason: reason.clone(),
-                output: String::new(),
-            })
-        });
-        let settlement = Settlement::Dead {
-            at: self.clock.now(),
-            reason,
-            // The rule that would say whether its sender waits is gone; a retry that is let in finds no rule either.
-            forget_nonces: false,
-            failure,
-        };
-        Settled::unattempted(lease.delivery, settlement)
-    }
-
     /// Writes a settlement down, trying until the store takes it: what was done must not be done again for want of
     /// a note. Gives up only when the store is closed.
-    async fn write(&self, settled: Settled) -> bool {
+    async fn write(&self, settled: Settled, attempting: &Attempting) -> bool {
         loop {
             match self.store.settle(settled.clone()).await {
                 Ok(()) => return true,
@@ -304,6 +275,11 @@ impl Dispatch {
                     if let Err(error) = self.store.release(delivery).await {
                         report::store_failed("release", &error.to_string());
                     }
+                    return false;
+                }
+                // A store that is not in its place is not put back by waiting.
+                Err(error @ StoreError::Displaced { .. }) if attempting.is_daemon_stopping() => {
+                    report::store_failed("settle", &error.to_string());
                     return false;
                 }
                 Err(error) if !error.may_pass() => {
@@ -319,6 +295,28 @@ impl Dispatch {
     }
 }
 
+/// The same; where it is a dead letter, with what its rule's `on_failure` is told.
+fn with_failure(settlement: Settlement, action: &Action, outcome: &Outcome) -> Settlement {
+    match settlement {
+        Settlement::Dead {
+            at,
+            reason,
+            forget_nonces,
+            ..
+        } => Settlement::Dead {
+            failure: Some(Box::new(Failure {
+                action: action.name().to_owned(),
+                reason: reason.clone(),
+                output: outcome.output.text(),
+            })),
+            at,
+            reason,
+            forget_nonces,
+        },
+        other => other,
+    }
+}
+
 /// The beginning of what is said of an attempt.
 fn bounded(mut detail: String) -> String {
     detail.truncate(detail.floor_char_boundary(DETAIL_KEPT));
@@ -326,7 +324,7 @@ fn bounded(mut detail: String) -> String {
 }
 
 /// A number in 0.0..1.0 for the jitter, from the delivery's id, whose last bits are random.
-fn die(lease: &Lease) -> f64 {
+pub(super) fn die(lease: &Lease) -> f64 {
     let text = lease.delivery.to_string();
     let spread = text.bytes().fold(lease.attempt, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u32::from(byte))

@@ -60,10 +60,12 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Runs deliveries until `stop`, or until the store has ended by itself; then leases no more and waits for those that run. `abort` stops those, too:
-    /// their deliveries stay in the store as if the attempt had not begun.
+    /// Runs deliveries until `stop`, or until the store has ended by itself; then leases no more and waits for those that run.
+    /// `abort` stops those, too: their attempts are interrupted, and their deliveries stay in the store.
     pub async fn run(self: Arc<Self>, stop: CancellationToken, abort: CancellationToken) {
         let mut running = JoinSet::new();
+        let mut marking = JoinSet::new();
+        marking.spawn(Arc::clone(&self).mark_begun());
         while !stop.is_cancelled() {
             self.pulse.beat();
             // Registered before looking, so that what comes between looking and sleeping still wakes us.

@@ -12,9 +12,12 @@ mod greet;
 mod intake;
 mod judged;
 mod learn;
+mod marking;
 mod reply;
+mod resumption;
 mod running;
 mod settlement;
+mod unattempted;
 mod usage;
 mod waiting;
 

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::DeliveryId;
@@ -17,6 +18,8 @@ const EARLY: usize = 256;
 #[derive(Debug, Default)]
 pub struct Running {
     known: Mutex<Known>,
+    /// Rung when an attempt begins.
+    begins: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -48,12 +51,23 @@ impl Running {
             stop.cancel();
         }
         known.begun.insert(delivery, stop.clone());
+        self.begins.notify_one();
         Attempting {
             running: Arc::clone(self),
             delivery,
             abort: abort.clone(),
             stop,
         }
+    }
+
+    /// Waits until an attempt begins, or has begun since the last call.
+    pub async fn next_begins(&self) {
+        self.begins.notified().await;
+    }
+
+    /// Whether no attempt is under way.
+    pub fn is_empty(&self) -> bool {
+        self.known().begun.is_empty()
     }
 
     /// Stops a delivery that is leased, whether its attempt has begun or is about to.
@@ -75,6 +89,11 @@ impl Running {
 }
 
 impl Attempting {
+    /// Whether it is stopped because everything stops.
+    pub fn is_daemon_stopping(&self) -> bool {
+        self.abort.is_cancelled()
+    }
+
     /// Whether it is stopped because another takes its place.
     pub fn is_replaced(&self) -> bool {
         self.stop.is_cancelled() && !self.abort.is_cancelled()

@@ -22,24 +22,28 @@ pub struct Standing<'r> {
     pub retry: &'r Retry,
     /// Whether the sender waited for the outcome: then its own retry must be let in again.
     pub awaited: bool,
+    /// When the attempt began.
+    pub since: Timestamp,
+    /// How many attempts before it, in a row, were interrupted.
+    pub interruptions: u32,
 }
 
-/// Decides. `die` lies in 0.0..1.0; `None` if the attempt does not count (the daemon is stopping).
+/// Decides. `die` lies in 0.0..1.0.
 pub fn settle(
     standing: Standing<'_>,
     verdict: &Verdict,
     detail: &str,
     now: Timestamp,
     die: f64,
-) -> Option<Settlement> {
+) -> Settlement {
     let dead = |reason: String| Settlement::Dead {
         at: now,
         reason,
         forget_nonces: standing.awaited,
         failure: None,
     };
-    Some(match verdict {
-        Verdict::Stopped => return None,
+    match verdict {
+        Verdict::Stopped => interrupted(standing, now, die),
         Verdict::Later { after } => Settlement::Wait {
             due: now.plus(*after),
         },
@@ -62,11 +66,23 @@ pub fn settle(
                 due: now.plus(scheduled.max(asked)),
             }
         }
-    })
+    }
+}
+
+/// What a stop of the daemon makes of an attempt. Stops count once in a row, and never as the last attempt: restarts alone
+/// do not use up what a rule allows.
+fn interrupted(standing: Standing<'_>, now: Timestamp, die: f64) -> Settlement {
+    let first = standing.interruptions == 0;
+    Settlement::Interrupted {
+        since: standing.since,
+        // At once, where it stood. What was interrupted before may be what stops the daemon.
+        due: (!first).then(|| now.plus(delay(standing.retry, standing.attempt, die))),
+        counts: first && standing.attempt < standing.retry.attempts,
+    }
 }
 
 /// How long after the given attempt (from 1) the next one is due. The last delay is used for all that follow it.
-fn delay(retry: &Retry, attempt: u32, die: f64) -> Duration {
+pub(super) fn delay(retry: &Retry, attempt: u32, die: f64) -> Duration {
     let index = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
     let scheduled = retry
         .backoff
@@ -95,13 +111,15 @@ mod tests {
         }
     }
 
-    fn decide(attempt: u32, retry: &Retry, verdict: &Verdict) -> Option<Settlement> {
+    fn decide(attempt: u32, retry: &Retry, verdict: &Verdict) -> Settlement {
         let standing = Standing {
             action: 0,
             actions: 2,
             attempt,
             retry,
             awaited: false,
+            since: NOW,
+            interruptions: 0,
         };
         settle(standing, verdict, "exit 1", NOW, 0.0)
     }
@@ -111,7 +129,7 @@ mod tests {
         let plan = retry(3, false);
         assert_eq!(
             decide(1, &plan, &Verdict::Done),
-            Some(Settlement::Next { action: 1, due: NOW })
+            Settlement::Next { action: 1, due: NOW }
         );
         let last = Standing {
             action: 1,
@@ -119,10 +137,12 @@ mod tests {
             attempt: 1,
             retry: &plan,
             awaited: true,
+            since: NOW,
+            interruptions: 0,
         };
         assert_eq!(
             settle(last, &Verdict::Done, "", NOW, 0.0),
-            Some(Settlement::Done { at: NOW })
+            Settlement::Done { at: NOW }
         );
     }
 
@@ -134,36 +154,66 @@ mod tests {
             let due = NOW.plus(Duration::from_secs(seconds));
             assert_eq!(
                 decide(attempt, &plan, &failed),
-                Some(Settlement::Retry { due }),
+                Settlement::Retry { due },
                 "{attempt}"
             );
         }
         let reason = "exit 1, after 4 attempts".to_owned();
         assert_eq!(
             decide(4, &plan, &failed),
-            Some(Settlement::Dead {
+            Settlement::Dead {
                 at: NOW,
                 reason,
                 forget_nonces: false,
                 failure: None,
-            })
+            }
         );
     }
 
     #[test]
-    fn what_cannot_help_is_dead_at_once_and_what_was_stopped_does_not_count() {
+    fn what_cannot_help_is_dead_at_once() {
         let plan = retry(4, false);
         let reason = "exit 1".to_owned();
         assert_eq!(
             decide(1, &plan, &Verdict::Dead),
-            Some(Settlement::Dead {
+            Settlement::Dead {
                 at: NOW,
                 reason,
                 forget_nonces: false,
                 failure: None,
-            })
+            }
         );
-        assert_eq!(decide(1, &plan, &Verdict::Stopped), None);
+    }
+
+    #[test]
+    fn a_stop_counts_once_in_a_row_and_never_as_the_last_attempt() {
+        let plan = retry(3, false);
+        let later = Some(NOW.plus(Duration::from_secs(10)));
+        let last = Some(NOW.plus(Duration::from_mins(1)));
+        for (attempt, interruptions, due, counts) in [
+            (1, 0, None, true),
+            (1, 1, later, false),
+            (1, 9, later, false),
+            (2, 0, None, true),
+            (3, 0, None, false),
+            (3, 1, last, false),
+        ] {
+            let standing = Standing {
+                action: 0,
+                actions: 1,
+                attempt,
+                retry: &plan,
+                awaited: false,
+                since: NOW,
+                interruptions,
+            };
+            let since = NOW;
+            assert_eq!(
+                settle(standing, &Verdict::Stopped, "", NOW, 0.0),
+                Settlement::Interrupted { since, due, counts },
+                "{attempt} {interruptions}"
+            );
+        }
     }
 
     #[test]
@@ -173,7 +223,7 @@ mod tests {
             let after = Duration::from_secs(30);
             assert_eq!(
                 decide(attempt, &plan, &Verdict::Later { after }),
-                Some(Settlement::Wait { due: NOW.plus(after) })
+                Settlement::Wait { due: NOW.plus(after) }
             );
         }
     }
@@ -186,11 +236,7 @@ mod tests {
                 retry_after: Some(Duration::from_secs(asked)),
             };
             let due = NOW.plus(Duration::from_secs(seconds));
-            assert_eq!(
-                decide(1, &plan, &verdict),
-                Some(Settlement::Retry { due }),
-                "{asked}"
-            );
+            assert_eq!(decide(1, &plan, &verdict), Settlement::Retry { due }, "{asked}");
         }
     }
 
@@ -210,6 +256,8 @@ mod tests {
             attempt: 1,
             retry: &plan,
             awaited: true,
+            since: NOW,
+            interruptions: 0,
         };
         let settled = settle(
             standing,
@@ -220,12 +268,12 @@ mod tests {
         );
         assert_eq!(
             settled,
-            Some(Settlement::Dead {
+            Settlement::Dead {
                 at: NOW,
                 reason: "exit 1".into(),
                 forget_nonces: true,
                 failure: None,
-            })
+            }
         );
     }
 }

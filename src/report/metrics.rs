@@ -20,7 +20,7 @@ use prometheus_client::registry::Registry;
 use crate::acme::Standing;
 use crate::clock::Timestamp;
 use crate::rules::RuleSet;
-use crate::store::{Condition, Counts};
+use crate::store::{Condition, Counts, INTERRUPTED};
 use crate::throttle;
 
 /// The media type of what [`render`] writes.
@@ -268,6 +268,16 @@ pub(super) fn attempted(rule: &Arc<str>, action: &'static str, outcome: &'static
     METRICS.attempts.get_or_create(&attempted).inc();
     let durations = METRICS.durations.get_or_create(&Action { action });
     durations.observe(duration.as_secs_f64());
+}
+
+/// An attempt was interrupted by the end of the last daemon. How long it took is not known.
+pub(super) fn interrupted(rule: &Arc<str>, action: &'static str) {
+    let attempted = Attempted {
+        rule: Name(Arc::clone(rule)),
+        action,
+        outcome: INTERRUPTED,
+    };
+    METRICS.attempts.get_or_create(&attempted).inc();
 }
 
 /// A delivery has ended as `done`, `superseded` or `dead`.

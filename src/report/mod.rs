@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 pub use log::{LogGuard, dropped_lines, failure as log_failure, start};
 
 use crate::clock::Timestamp;
-use crate::store::{DeliveryId, Settlement};
+use crate::store::{DeliveryId, Interrupted, Settlement};
 use crate::throttle;
 use crate::verify::{EventId, Received, Refusal};
 
@@ -343,7 +343,7 @@ pub struct Attempt<'a> {
     pub target: Option<&'a str>,
     /// Which attempt at this action it was, from 1.
     pub number: u32,
-    /// `done`, `failed` or `dead`.
+    /// `done`, `failed`, `dead`, `interrupted` or `cancelled`.
     pub outcome: &'static str,
     /// `exit 3`, `HTTP 503` …
     pub detail: &'a str,
@@ -376,6 +376,7 @@ pub fn attempt(attempt: &Attempt<'_>) {
         Settlement::Superseded { .. } => "superseded".to_owned(),
         Settlement::Retry { due } => format!("retry at {due}"),
         Settlement::Wait { due } => format!("put off to {due}"),
+        Settlement::Interrupted { .. } => "after the next start".to_owned(),
         Settlement::Dead { .. } if attempt.for_failure => "given up".to_owned(),
         Settlement::Dead { failure: Some(_), .. } => "dead letter, on_failure".to_owned(),
         Settlement::Dead { .. } => "dead letter".to_owned(),
@@ -386,13 +387,45 @@ pub fn attempt(attempt: &Attempt<'_>) {
         Settlement::Done { .. } => metrics::ended(rule, "done"),
         Settlement::Superseded { .. } => metrics::ended(rule, "superseded"),
         Settlement::Dead { .. } => metrics::ended(rule, "dead"),
-        Settlement::Next { .. } | Settlement::Retry { .. } | Settlement::Wait { .. } => {}
+        Settlement::Next { .. }
+        | Settlement::Retry { .. }
+        | Settlement::Wait { .. }
+        | Settlement::Interrupted { .. } => {}
     }
     let rule = &***rule;
     if *outcome == "done" {
         info!(%event, %delivery, rule, on_failure, action, target, attempt = number, outcome, detail, milliseconds, next, "attempt");
     } else {
         warn!(%event, %delivery, rule, on_failure, action, target, attempt = number, outcome, detail, milliseconds, next, "attempt");
+    }
+}
+
+/// Maximum log lines about attempts that were interrupted by the end of the last daemon.
+const INTERRUPTED_LOGGED: usize = 20;
+
+/// Attempts that the last daemon did not bring to an end, with the names of their actions.
+pub fn interrupted(all: &[(Interrupted, &'static str)]) {
+    for (interrupted, action) in all {
+        metrics::interrupted(&interrupted.rule, action);
+    }
+    for (interrupted, action) in all.iter().take(INTERRUPTED_LOGGED) {
+        let Interrupted {
+            event,
+            delivery,
+            rule,
+            attempt,
+            since,
+            ..
+        } = interrupted;
+        let on_failure = interrupted.for_failure.then_some(true);
+        warn!(%event, %delivery, rule = &**rule, on_failure, action, attempt, began = %since, "interrupted by the end of the last daemon");
+    }
+    let more = all.len().saturating_sub(INTERRUPTED_LOGGED);
+    if more > 0 {
+        warn!(
+            more,
+            "further attempts were interrupted by the end of the last daemon; `hookyard events list` shows their deliveries"
+        );
     }
 }
 

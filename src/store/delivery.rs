@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::id::id_at;
-use crate::store::{Debounce, Lane, Sighting};
+use crate::store::{Debounce, Interruption, Lane, Sighting};
 use crate::verify::{EventId, Nonce, Received};
 
 /// The id of a delivery: a version 7 UUID, made by the store.
@@ -220,6 +220,10 @@ pub struct Lease {
     pub replays: u32,
     /// The failure of another delivery that it was made for; none: it is owed for its event.
     pub failure: Option<Arc<Failure>>,
+    /// That the latest attempt was interrupted; none: it was not, or there was none.
+    pub interrupted: Option<Interruption>,
+    /// Whether it may be what ended the last daemon: it is to be written down as begun before its attempt.
+    pub suspect: bool,
 }
 
 /// How a delivery failed, for the one that is made for its failure.
@@ -266,7 +270,7 @@ pub struct AttemptRecord {
     pub started: Timestamp,
     /// How long it took; the store keeps milliseconds.
     pub duration: Duration,
-    /// How it went: `done`, `failed`, `dead`; `replayed` or `dropped` where it is no try but the operator's doing.
+    /// How it went: `done`, `failed`, `dead`, `interrupted`, `cancelled`; `replayed` or `dropped` where it is no try but the operator's doing.
     pub outcome: String,
     /// How it went in the operator's words: `exit 3`, `HTTP 503`.
     pub detail: String,
@@ -308,6 +312,15 @@ pub enum Settlement {
         /// When it is due.
         due: Timestamp,
     },
+    /// The attempt was interrupted by a stop of the daemon. The delivery waits for another one.
+    Interrupted {
+        /// When the attempt began.
+        since: Timestamp,
+        /// When the next one is due; none: as before.
+        due: Option<Timestamp>,
+        /// Whether the interrupted attempt counts, so that the next one has the next number.
+        counts: bool,
+    },
     /// It is given up on.
     Dead {
         /// Since when.
@@ -328,7 +341,7 @@ impl Settlement {
     pub fn is_end(&self) -> bool {
         match self {
             Self::Done { .. } | Self::Superseded { .. } | Self::Dead { .. } => true,
-            Self::Next { .. } | Self::Retry { .. } | Self::Wait { .. } => false,
+            Self::Next { .. } | Self::Retry { .. } | Self::Wait { .. } | Self::Interrupted { .. } => false,
         }
     }
 }

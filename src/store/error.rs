@@ -65,6 +65,13 @@ pub enum StoreError {
         /// Why not.
         detail: String,
     },
+    /// Its file was removed or replaced under it: put it back, or restart the daemon.
+    Displaced {
+        /// The file.
+        path: PathBuf,
+        /// What has become of which file.
+        detail: String,
+    },
     /// An event of this id is there already: ids are given once.
     IdTaken {
         /// The event.
@@ -87,7 +94,10 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without anybody changing the call.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Unavailable { .. })
+        matches!(
+            self,
+            Self::Full { .. } | Self::Unavailable { .. } | Self::Displaced { .. }
+        )
     }
 }
 
@@ -126,11 +136,21 @@ impl fmt::Display for StoreError {
                 write!(f, "the store `{}` is in use by process {process}", path.display())
             }
             Self::InUse { path, by: None } => {
-                write!(f, "the store `{}` is in use by another process", path.display())
+                write!(
+                    f,
+                    "the store `{}` is in use by another process, whose id is unknown",
+                    path.display()
+                )
             }
             Self::Unopenable { path, detail } => {
                 write!(f, "the store `{}` cannot be opened: {detail}", path.display())
             }
+            Self::Displaced { path, detail } => write!(
+                f,
+                "the store `{}` is not in its place any more: {detail}; nothing is taken or done until it is back: put it \
+                 back as it was, or restart hookyard to go on with what is there now",
+                path.display()
+            ),
             Self::IdTaken { event } => write!(f, "an event `{event}` is in the store already"),
             Self::NotLeased { delivery } => write!(f, "the delivery `{delivery}` is not leased"),
             Self::Closed => f.write_str("the store is closed"),

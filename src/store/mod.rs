@@ -27,9 +27,15 @@
 //!
 //! **Leases.** A delivery that is leased is leased to nobody else until it is settled or released. Leases live no
 //! longer than the opened store: after a crash or a reopen every unsettled delivery is waiting again, with the
-//! action, the attempt number and the due time that its last settlement gave it. An action that ran but whose
-//! settlement was not written is therefore run again: at least once, with the same attempt number. Settling a
-//! delivery that is not leased is an error and changes nothing, so no attempt is written down twice.
+//! action, the attempt number and the due time that its last settlement gave it, unless the attempt was written down as
+//! begun (below). An action that ran but whose settlement was not written is therefore run again: at least once. Settling
+//! a delivery that is not leased is an error and changes nothing, so no attempt is written down twice.
+//!
+//! **Interruptions.** [`mark_begun`](Store::mark_begun) writes down which attempts have begun. The lease of a delivery
+//! that waited when the store was opened after a crash says so: then the caller has it written down by
+//! [`begin`](Store::begin) before the attempt, so that one that ends the daemon at once is known the second time at the latest. Opened again, the store records an attempt that began and was not
+//! settled as [`INTERRUPTED`]. After a crash it counts as an attempt. After [`close`](Store::close) it does not, and every
+//! lease that was still held is recorded so. How many in a row were interrupted comes with the lease.
 //!
 //! **Secrets in use.** [`note_secrets`](Store::note_secrets) keeps, for each endpoint, scheme and source, the latest moment that it
 //! was told; an earlier one changes nothing. At most [`SECRETS_KEPT`] are kept, those that matched last.
@@ -54,6 +60,7 @@
 mod contract;
 mod delivery;
 mod error;
+mod interruption;
 pub mod lane;
 pub mod memory;
 #[cfg(test)]
@@ -74,6 +81,7 @@ pub use delivery::{
     SecretUse, Settled, Settlement, State, Superseded, Taken, Taking,
 };
 pub use error::StoreError;
+pub use interruption::{INTERRUPTED, Interrupted, Interruption};
 pub use lane::{Debounce, Lane, Overlap};
 pub use settings::{Condition, Counts, Keep, Settings};
 pub use sighting::{Headers, SIGHTINGS_KEPT, Sighting};
@@ -100,6 +108,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes down how an attempt went and what becomes of the delivery, and ends its lease.
     fn settle(&self, settled: Settled) -> Answer<'_, ()>;
+
+    /// Writes down that the attempt at a leased delivery begins. Nothing happens if it is not leased.
+    fn begin(&self, delivery: DeliveryId) -> Answer<'_, ()>;
+
+    /// Writes down that the attempts at what was leased up to `leased_by`, and is still leased, have begun.
+    fn mark_begun(&self, leased_by: Timestamp) -> Answer<'_, ()>;
 
     /// Ends a lease without an attempt: the delivery waits again as it did. Nothing happens if it is not leased.
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()>;

@@ -25,6 +25,8 @@ enum Step {
     /// Of one of the deliveries seen so far, leased or not.
     Settle(usize, Option<u32>, Settlement),
     Release(usize),
+    Begin(usize),
+    MarkBegun,
     Pass(i64),
     Sweep,
     NoteSecrets(Vec<SecretUse>),
@@ -101,6 +103,8 @@ fn settlement() -> impl Strategy<Value = Settlement> {
             reason: "superseded".to_owned(),
         }),
         moment.clone().prop_map(|due| Settlement::Wait { due }),
+        (moment.clone(), prop::option::of(moment.clone()), any::<bool>())
+            .prop_map(|(since, due, counts)| Settlement::Interrupted { since, due, counts }),
         (moment, any::<bool>(), any::<bool>()).prop_map(|(at, forget_nonces, failed)| Settlement::Dead {
             at,
             reason: "exit 3".to_owned(),
@@ -124,6 +128,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (any::<usize>(), any::<Option<u32>>(), settlement())
             .prop_map(|(delivery, attempt, settlement)| Step::Settle(delivery, attempt, settlement)),
         1 => any::<usize>().prop_map(Step::Release),
+        2 => any::<usize>().prop_map(Step::Begin),
+        2 => Just(Step::MarkBegun),
         3 => (0_i64..60_000).prop_map(Step::Pass),
         2 => Just(Step::Sweep),
         1 => prop::collection::vec(secret_use(), 0..4).prop_map(Step::NoteSecrets),
@@ -187,6 +193,16 @@ impl Pair {
                     self.memory.store().release(memory).await.unwrap();
                     self.sqlite.store().release(sqlite).await.unwrap();
                 }
+            }
+            Step::Begin(delivery) => {
+                if let Some([memory, sqlite]) = self.delivery(delivery) {
+                    self.memory.store().begin(memory).await.unwrap();
+                    self.sqlite.store().begin(sqlite).await.unwrap();
+                }
+            }
+            Step::MarkBegun => {
+                self.memory.store().mark_begun(self.now()).await.unwrap();
+                self.sqlite.store().mark_begun(self.now()).await.unwrap();
             }
             Step::Pass(millis) => self.now += millis,
             Step::Sweep => {
@@ -253,12 +269,14 @@ impl Pair {
                     in_lane,
                     superseded,
                     failure,
+                    interrupted,
+                    suspect,
                     ..
                 } = &lease;
                 let event = lease.received.id;
                 (
                     self.number(store, lease.delivery),
-                    format!("{rule} {action} {attempt} {event} {unverified:?} {in_lane} {superseded:?} {failure:?}"),
+                    format!("{rule} {action} {attempt} {event} {unverified:?} {in_lane} {superseded:?} {failure:?} {interrupted:?} {suspect}"),
                 )
             });
             (

@@ -4,6 +4,7 @@
 
 mod debounce;
 mod failing;
+mod interrupting;
 mod keeping;
 mod lanes;
 mod leasing;
@@ -98,6 +99,12 @@ promises! {
         one_is_made_for_a_failure_once_and_survives_a_crash,
         what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it,
         it_waits_for_no_lane_and_behind_nobody;
+    interrupting:
+        an_attempt_that_ends_with_a_crash_counts_and_is_recorded,
+        an_attempt_too_short_to_be_marked_is_known_the_second_time,
+        after_a_clean_stop_what_was_under_way_is_recorded_and_does_not_count,
+        an_interruption_that_is_settled_counts_as_it_says,
+        what_was_released_or_put_off_has_not_begun;
     settling:
         the_next_action_begins_with_its_first_attempt,
         a_retry_keeps_the_action_and_raises_the_attempt,

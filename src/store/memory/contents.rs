@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::lanes::Turn;
 use crate::clock::Timestamp;
+use crate::store::interruption::record;
 use crate::store::lane::reason;
 use crate::store::once::{self, Novelty};
 use crate::store::sighting::{Headers, Seen, alteration};
 use crate::store::{
-    AttemptRecord, Condition, Counts, Delivery, DeliveryId, Displaced, Failure, Lane, Lease, Leased,
-    NewDelivery, Refused, Room, SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, Sighting, State,
-    StoreError, Taken, Taking,
+    AttemptRecord, Condition, Counts, Delivery, DeliveryId, Displaced, Failure, Interruption, Lane, Lease,
+    Leased, NewDelivery, Refused, Room, SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, Sighting,
+    State, StoreError, Taken, Taking,
 };
 use crate::verify::{EventId, Nonce, Received};
 
@@ -40,6 +41,8 @@ pub(super) struct Contents {
     pub turns: HashMap<Arc<str>, u64>,
     /// How many turns there were.
     pub turn: u64,
+    /// Whether the life before ended with a crash.
+    pub after_crash: bool,
     /// Whether nothing more is answered.
     pub closed: bool,
 }
@@ -72,6 +75,14 @@ pub(super) struct Kept {
     pub debounced_since: Option<Timestamp>,
     /// The failure of another that it was made for.
     pub failure: Option<Arc<Failure>>,
+    /// When it was leased.
+    pub leased_at: Timestamp,
+    /// Since when an attempt is written down as begun.
+    pub begun: Option<Timestamp>,
+    /// That its latest attempt was interrupted.
+    pub interrupted: Option<Interruption>,
+    /// Whether it may have ended the last daemon.
+    pub suspect: bool,
 }
 
 /// What is known of a nonce.
@@ -241,6 +252,10 @@ impl Contents {
             superseded: None,
             debounced_since,
             failure: None,
+            leased_at: at,
+            begun: None,
+            interrupted: None,
+            suspect: false,
         });
         if let (Turn::Skipped, Some(kept)) = (turn, self.deliveries.last_mut()) {
             drop(kept.withdraw(at, reason::SKIPPED));
@@ -274,6 +289,7 @@ impl Contents {
                 break;
             };
             kept.delivery.state = State::Leased;
+            kept.leased_at = now;
             under_way.add(&kept.delivery.rule);
             self.turn += 1;
             self.turns.insert(Arc::clone(&kept.delivery.rule), self.turn);
@@ -289,6 +305,8 @@ impl Contents {
                 superseded: kept.superseded.clone(),
                 replays: 0,
                 failure: kept.failure.clone(),
+                interrupted: kept.interrupted,
+                suspect: kept.suspect,
             });
         }
         let held_back = self.deliveries.iter().any(|kept| due(kept).is_some());
@@ -317,6 +335,26 @@ impl Contents {
         under_way
     }
 
+    /// Writes down that an attempt begins.
+    pub fn begin(&mut self, delivery: DeliveryId) {
+        for kept in &mut self.deliveries {
+            let is_leased = matches!(kept.delivery.state, State::Leased);
+            if is_leased && kept.delivery.id == delivery {
+                kept.begun.get_or_insert(kept.leased_at);
+            }
+        }
+    }
+
+    /// Writes down which attempts have begun.
+    pub fn mark_begun(&mut self, leased_by: Timestamp) {
+        for kept in &mut self.deliveries {
+            let is_leased = matches!(kept.delivery.state, State::Leased);
+            if is_leased && kept.leased_at <= leased_by {
+                kept.begun.get_or_insert(kept.leased_at);
+            }
+        }
+    }
+
     /// Ends a lease with what becomes of the delivery.
     pub fn settle(&mut self, settled: Settled) -> Result<(), StoreError> {
         let id = settled.delivery;
@@ -327,9 +365,10 @@ impl Contents {
             return Err(StoreError::NotLeased { delivery: id });
         };
         kept.attempts.extend(settled.attempt);
+        kept.begun = None;
         let ends = !matches!(
             settled.settlement,
-            Settlement::Next { .. } | Settlement::Retry { .. }
+            Settlement::Next { .. } | Settlement::Retry { .. } | Settlement::Interrupted { .. }
         );
         let lane = kept.lane.as_ref().map(|lane| Arc::clone(&lane.name));
         let ended_lane = lane.filter(|_| ends);
@@ -338,11 +377,17 @@ impl Contents {
             Settlement::Next { action, due } => {
                 kept.delivery.action = action;
                 kept.delivery.attempt = 1;
+                kept.interrupted = None;
                 kept.wait(due);
             }
             Settlement::Retry { due } => {
                 kept.delivery.attempt = kept.delivery.attempt.saturating_add(1);
+                kept.interrupted = None;
                 kept.wait(due);
+            }
+            Settlement::Interrupted { since, due, counts } => {
+                kept.interrupt(since, counts);
+                kept.wait(due.unwrap_or(kept.due));
             }
             Settlement::Wait { due } => kept.wait(due),
             Settlement::Done { at } => kept.delivery.state = State::Done { at },
@@ -522,6 +567,10 @@ impl Kept {
             superseded: None,
             debounced_since: None,
             failure: Some(Arc::new(failure)),
+            leased_at: at,
+            begun: None,
+            interrupted: None,
+            suspect: false,
         }
     }
 
@@ -533,6 +582,32 @@ impl Kept {
         }
     }
 
+    /// An attempt that began at `since` was interrupted.
+    fn interrupt(&mut self, since: Timestamp, counts: bool) {
+        let before = self.interrupted.map_or(0, |before| before.in_a_row);
+        self.interrupted = Some(Interruption {
+            in_a_row: before + 1,
+            since,
+        });
+        self.delivery.attempt += u32::from(counts);
+    }
+
+    /// What a start makes of it, after a clean stop or a crash.
+    pub fn reopen(&mut self, clean: bool) {
+        let is_leased = matches!(self.delivery.state, State::Leased);
+        let begun = self
+            .begun
+            .take()
+            .or((clean && is_leased).then_some(self.leased_at));
+        if let Some(since) = begun {
+            let Delivery { action, attempt, .. } = self.delivery;
+            self.attempts.push(record(action, attempt, since, clean));
+            self.interrupt(since, !clean);
+        }
+        self.release();
+        self.suspect = !clean;
+    }
+
     /// It waits from now on.
     pub fn wait(&mut self, due: Timestamp) {
         self.due = due;
@@ -542,6 +617,7 @@ impl Kept {
     /// Ends a lease, if there is one.
     pub fn release(&mut self) {
         if matches!(self.delivery.state, State::Leased) {
+            self.begun = None;
             self.wait(self.due);
         }
     }

@@ -37,11 +37,14 @@ impl MemoryStore {
     #[must_use]
     pub fn reopen(&self) -> Self {
         let mut contents = self.contents().clone();
-        contents.closed = false;
+        // A life that began nothing leaves the suspicion of the one before.
+        let idle = contents.after_crash && contents.turn == 0;
+        let clean = std::mem::take(&mut contents.closed) && !idle;
+        contents.after_crash = !clean;
         contents.turns.clear();
         contents.turn = 0;
         for kept in &mut contents.deliveries {
-            kept.release();
+            kept.reopen(clean);
         }
         Self {
             contents: Mutex::new(contents),
@@ -79,6 +82,20 @@ impl Store for MemoryStore {
 
     fn settle(&self, settled: Settled) -> Answer<'_, ()> {
         self.answer(move |contents| contents.settle(settled))
+    }
+
+    fn begin(&self, delivery: DeliveryId) -> Answer<'_, ()> {
+        self.answer(move |contents| {
+            contents.begin(delivery);
+            Ok(())
+        })
+    }
+
+    fn mark_begun(&self, leased_by: Timestamp) -> Answer<'_, ()> {
+        self.answer(move |contents| {
+            contents.mark_begun(leased_by);
+            Ok(())
+        })
     }
 
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {

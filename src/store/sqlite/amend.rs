@@ -32,11 +32,11 @@ const RECORD: &str = "INSERT INTO attempts \
 /// In a lane it waits for its turn, which the daemon gives it. Never due when it was due before: an attempt that is still under way from then is told apart by that.
 const REPLAY: &str = "UPDATE deliveries SET state = 'waiting', action = 0, attempt = 1, \
      due = iif(due = ?2, ?2 + 1, ?2), ended_at = NULL, reason = NULL, replays = replays + 1, held = lane IS NOT NULL, \
-     debounced_since = NULL \
+     debounced_since = NULL, begun_at = NULL, interruptions = 0 \
      WHERE seq = ?1";
 
 /// It may be under way, and keeps its turn in its lane until the daemon knows better.
-const GIVE_UP: &str = "UPDATE deliveries SET state = 'dead', ended_at = ?2, reason = ?3, \
+const GIVE_UP: &str = "UPDATE deliveries SET state = 'dead', ended_at = ?2, reason = ?3, begun_at = NULL, \
      held = iif(lane IS NOT NULL AND held = 0 AND debounced_since IS NULL, 2, 0) WHERE seq = ?1";
 
 /// Takes its attempts with it, and what was made for its failure.

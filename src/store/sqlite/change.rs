@@ -35,9 +35,18 @@ pub(super) struct Batch<'w> {
     pub withdrawn: Vec<Waits>,
     /// Leases that end.
     pub ended: HashSet<DeliveryId>,
+    /// Leases whose attempts are written down as begun.
+    pub marked: Vec<DeliveryId>,
+    /// The first row of a new delivery. Rows of deliveries that are gone are used again.
+    pub first_new: Option<i64>,
 }
 
 impl Batch<'_> {
+    /// A delivery has been written at this row.
+    pub fn made(&mut self, seq: i64) {
+        self.first_new = Some(self.first_new.map_or(seq, |first| first.min(seq)));
+    }
+
     /// How many deliveries wait for quiet by now.
     pub fn quiet(&self) -> i64 {
         self.quiet_before + self.tally.quiet

@@ -34,6 +34,7 @@ pub(super) fn make(
         return Ok(());
     }
     let seq = batch.connection.last_insert_rowid();
+    batch.made(seq);
     batch.connection.prepare_cached(TELL)?.execute(params![
         seq,
         failure.action,

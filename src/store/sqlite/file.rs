@@ -4,9 +4,8 @@
 //! another name and put in place whole, so that an empty file at its place is damage and never a beginning.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,18 +13,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::examine::{examine, inspect, look_for_orphans};
+use super::lock::{Identities, LOCK_PAUSE, LOCK_TRIES, lock, lock_draft};
 use super::schema::{self, APPLICATION_ID, STEPS};
 use crate::store::StoreError;
 
 /// How long the writer waits for another program, such as `sqlite3`, to end its write.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How often a lock that another holds is tried again, for a second in all: a process that a killed daemon was just
-/// starting holds the lock until it has become its program.
-const LOCK_TRIES: u32 = 100;
-
-/// How long it waits between two tries.
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The size to which the write-ahead log is cut back when it has grown, as under a reader that stays long.
 const LOG_KEPT: u32 = 64 << 20;
@@ -48,25 +41,36 @@ pub(super) struct StoreFile {
     /// Where it is.
     pub path: PathBuf,
     /// Held as long as this lives; the kernel lets it go if the process dies.
-    _lock: File,
+    lock: File,
 }
 
 /// Opens the store at `path`, or creates it if there is nothing.
 pub(super) fn open(path: &Path) -> Result<StoreFile, StoreError> {
     let path = resolve(path)?;
-    // Before the lock too, whose file would otherwise be left beside something that is not ours.
     inspect(&path)?;
-    let lock = lock(&path)?;
-    if !path.try_exists().map_err(|error| unopenable(&path, &error))? {
-        create(&path)?;
-    }
+    let lock = lock_or_create(&path)?;
     examine(&path)?;
     let connection = connect(&path)?;
     Ok(StoreFile {
         connection,
         path,
-        _lock: lock,
+        lock,
     })
+}
+
+impl StoreFile {
+    /// Which files these are, once the connection has opened all of them.
+    pub fn identities(&self) -> Result<Identities, StoreError> {
+        Identities::of(&self.path, &self.lock).map_err(|error| unopenable(&self.path, &error))
+    }
+
+    /// Leaves what is beside the database as it is when the connection is closed: it is not ours any more.
+    pub fn leave_the_log(&self) {
+        let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if let Err(error) = self.connection.set_db_config(config, true) {
+            tracing::warn!(%error, "cannot leave the log of the store as it is");
+        }
+    }
 }
 
 /// What an error of `SQLite` means to the caller of a store.
@@ -130,51 +134,37 @@ fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// Locks out other daemons. `sqlite3` knows nothing of this lock and may read.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let file = beside(path, ".lock");
-    let mut lock = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&file)
-        .map_err(|error| unopenable(&file, &error))?;
-    let mut taken = lock.try_lock();
+/// The lock of the database at `path`, which is created if there is nothing.
+fn lock_or_create(path: &Path) -> Result<File, StoreError> {
     for _ in 0..LOCK_TRIES {
-        if !matches!(taken, Err(TryLockError::WouldBlock)) {
-            break;
+        if let Some(lock) = lock(path)? {
+            return Ok(lock);
+        }
+        if let Some(lock) = create(path)? {
+            return Ok(lock);
         }
         std::thread::sleep(LOCK_PAUSE);
-        taken = lock.try_lock();
     }
-    match taken {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let holder = fs::read_to_string(&file).ok();
-            return Err(StoreError::InUse {
-                path: path.to_path_buf(),
-                by: holder.and_then(|holder| holder.trim().parse().ok()),
-            });
-        }
-        Err(TryLockError::Error(error)) => return Err(unopenable(&file, &error)),
-    }
-    // For the words of the error above alone: a lock that cannot be signed still locks.
-    let signed = lock
-        .set_len(0)
-        .and_then(|()| writeln!(lock, "{}", std::process::id()));
-    if let Err(error) = signed {
-        tracing::debug!(%error, file = %file.display(), "cannot write the process id into the lock");
-    }
-    Ok(lock)
+    Err(StoreError::InUse {
+        path: path.to_path_buf(),
+        by: None,
+    })
 }
 
-/// Builds an empty store under another name and puts it in place whole.
-fn create(path: &Path) -> Result<(), StoreError> {
+/// Builds an empty store under another name and puts it in place whole, already locked; none if another process does.
+fn create(path: &Path) -> Result<Option<File>, StoreError> {
     look_for_orphans(path)?;
     let draft = beside(path, ".new");
-    let built = build(&draft);
+    let lock = lock_draft(&draft).map_err(|error| unopenable(&draft, &error))?;
+    let Some(lock) = lock else {
+        return Ok(None);
+    };
+    // Only the holder of the draft's lock puts a store in place: it is not there, or it was there before.
+    if path.try_exists().map_err(|error| unopenable(path, &error))? {
+        discard(&draft);
+        return Ok(None);
+    }
+    let built = build(&draft, &lock);
     let placed = built.and_then(|()| {
         fs::rename(&draft, path)
             .and_then(|()| sync_folder(path))
@@ -183,20 +173,18 @@ fn create(path: &Path) -> Result<(), StoreError> {
     if placed.is_err() {
         discard(&draft);
     }
-    placed
+    placed.map(|()| Some(lock))
 }
 
-/// Builds an empty store at `draft`.
-fn build(draft: &Path) -> Result<(), StoreError> {
-    // What a crash has left of an earlier attempt.
-    discard(draft);
+/// Builds an empty store in the empty file at `draft`.
+fn build(draft: &Path, file: &File) -> Result<(), StoreError> {
+    let journal = beside(draft, "-journal");
+    if let Err(error) = fs::remove_file(&journal)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(unopenable(&journal, &error));
+    }
     // SQLite gives its log the mode of the database: nobody else reads what arrived.
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(draft)
-        .map_err(|error| unopenable(draft, &error))?;
     let written = || {
         let mut connection = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "page_size", PAGE)?;

@@ -45,6 +45,8 @@ impl Fresh {
             superseded: None,
             replays: 0,
             failure: None,
+            interrupted: None,
+            suspect: false,
         }
     }
 }

@@ -104,6 +104,7 @@ impl Writer {
     }
 
     fn lease_into(&mut self, leased: &mut Leased, room: Room, now: Timestamp) -> Result<(), StoreError> {
+        self.in_place()?;
         self.look_round().map_err(|error| self.meaning(&error))?;
         let mut events = Events::new();
         let mut bytes = 0;
@@ -142,7 +143,7 @@ impl Writer {
                     }
                 },
             };
-            self.queue.lease(lease.delivery, waits);
+            self.queue.lease(lease.delivery, waits, now.as_millis());
             leased.leases.push(lease);
         }
         Ok(())
@@ -188,6 +189,8 @@ impl Writer {
             superseded: waiting.superseded,
             replays: waiting.replays,
             failure: waiting.failure.map(Arc::new),
+            interrupted: waiting.interrupted,
+            suspect: waits.place.seq <= self.suspect_up_to,
         };
         Ok(Found::Lease(Box::new(lease), bytes))
     }
@@ -203,7 +206,7 @@ impl Writer {
     /// Makes a dead letter of what cannot be read, so that it does not stand in the way of the others for ever.
     fn give_up(&mut self, delivery: DeliveryId, waits: Waits, now: Timestamp, unreadable: &Unreadable) {
         tracing::error!(%delivery, reason = unreadable.0, "an event cannot be read back");
-        self.queue.lease(delivery, waits);
+        self.queue.lease(delivery, waits, now.as_millis());
         let settlement = Settlement::Dead {
             at: now,
             reason: format!("the event cannot be read back: {}", unreadable.0),

@@ -13,12 +13,15 @@ mod failures;
 mod file;
 mod fresh;
 mod history;
+mod interruptions;
 mod lanes;
 mod leasing;
+mod lock;
 mod queue;
 mod reading;
 mod refusals;
 mod rows;
+mod rules_file;
 mod schema;
 mod secrets;
 mod settling;
@@ -41,6 +44,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::amend::{Dropped, drop_deliveries, replay};
 use self::change::{Called, Change, reply};
 pub use self::history::{Entry, Filter, History, Kept, Lookup, Named};
+use self::interruptions::Mark;
 use self::leasing::Offer;
 use self::refusals::Refusals;
 use self::secrets::NoteSecrets;
@@ -52,8 +56,8 @@ use self::taking::Take;
 pub use self::upkeep::{Soundness, Vacuumed, back_up, check, vacuum};
 use self::writer::{CALLS, Command, Writer};
 use super::{
-    Answer, AttemptRecord, Condition, Counts, Delivery, DeliveryId, Leased, Refused, Room, SecretUse,
-    Settings, Settled, Sighting, Store, StoreError, Taken, Taking,
+    Answer, AttemptRecord, Condition, Counts, Delivery, DeliveryId, Interrupted, Leased, Refused, Room,
+    SecretUse, Settings, Settled, Sighting, Store, StoreError, Taken, Taking,
 };
 use crate::clock::Timestamp;
 use crate::live::Live;
@@ -79,15 +83,13 @@ impl SqliteStore {
         let sightings = Arc::new(Sightings::default());
         let returned = Arc::default();
         let file = file::open(path)?;
-        let path = file.path.clone();
         let writer = Writer::new(
             file,
             Arc::clone(&settings),
             Arc::clone(&refusals),
             Arc::clone(&sightings),
             Arc::clone(&returned),
-        )
-        .map_err(|error| file::meaning(&path, &error))?;
+        )?;
         let (calls, commands) = mpsc::channel(CALLS);
         let thread = thread::Builder::new()
             .name("hookyard-store".to_owned())
@@ -103,6 +105,11 @@ impl SqliteStore {
             sightings,
             returned,
         })
+    }
+
+    /// The attempts that the last daemon did not bring to an end, a thousand at most; told once.
+    pub fn interrupted(&self) -> Answer<'_, Vec<Interrupted>> {
+        self.read(|writer| Ok(std::mem::take(&mut writer.interrupted)))
     }
 
     /// Sends a command and waits for its answer.
@@ -163,9 +170,17 @@ impl Store for SqliteStore {
         self.write(move || Settle(settled))
     }
 
+    fn begin(&self, delivery: DeliveryId) -> Answer<'_, ()> {
+        self.write(move || Mark::This(delivery))
+    }
+
+    fn mark_begun(&self, leased_by: Timestamp) -> Answer<'_, ()> {
+        self.write(move || Mark::LeasedBy(leased_by))
+    }
+
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
         self.read(move |writer| {
-            writer.queue.release(delivery);
+            writer.release(delivery);
             // The file may have it at another place by now, which was passed over while it was leased.
             writer.queue.look_again();
             let looked = lanes::look_again(&mut writer.file.connection, &writer.queue);

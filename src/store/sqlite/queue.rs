@@ -61,6 +61,10 @@ pub(super) struct Queue {
     complete: bool,
     leases: HashMap<DeliveryId, Waits>,
     leased: HashSet<i64>,
+    /// Leases whose attempts are not on disk as begun, with the moment of the lease.
+    unmarked: HashMap<DeliveryId, i64>,
+    /// Leases whose attempts are.
+    marked: HashSet<DeliveryId>,
     under_way: HashMap<Arc<str>, usize>,
     /// When each rule had its last turn, counted in turns.
     turns: HashMap<Arc<str>, u64>,
@@ -202,8 +206,9 @@ impl Queue {
     }
 
     /// Somebody leases a delivery, which waits no longer.
-    pub fn lease(&mut self, delivery: DeliveryId, waits: Waits) {
+    pub fn lease(&mut self, delivery: DeliveryId, waits: Waits, now: i64) {
         self.forget(&waits);
+        self.unmarked.insert(delivery, now);
         if self.turns.len() >= TURNS_KEPT {
             self.turns.clear();
         }
@@ -224,9 +229,29 @@ impl Queue {
         self.leased.contains(&seq)
     }
 
+    /// Leases up to a moment whose attempts are not on disk as begun.
+    pub fn unmarked(&self, leased_by: i64) -> impl Iterator<Item = (DeliveryId, i64)> {
+        let all = self.unmarked.iter().map(|(delivery, since)| (*delivery, *since));
+        all.filter(move |(_, since)| *since <= leased_by)
+    }
+
+    /// The attempt at a leased delivery is on disk as begun.
+    pub fn mark(&mut self, delivery: DeliveryId) {
+        if self.unmarked.remove(&delivery).is_some() {
+            self.marked.insert(delivery);
+        }
+    }
+
+    /// Whether the attempt at a leased delivery is on disk as begun.
+    pub fn is_marked(&self, delivery: DeliveryId) -> bool {
+        self.marked.contains(&delivery)
+    }
+
     /// Ends a lease; where the delivery waited.
     pub fn end(&mut self, delivery: DeliveryId) -> Option<Waits> {
         let waits = self.leases.remove(&delivery)?;
+        self.unmarked.remove(&delivery);
+        self.marked.remove(&delivery);
         self.leased.remove(&waits.place.seq);
         if let Some(count) = self.under_way.get_mut(&waits.rule) {
             *count -= 1;
@@ -242,6 +267,11 @@ impl Queue {
         if let Some(waits) = self.end(delivery) {
             self.wait(waits);
         }
+    }
+
+    /// Whether anything was leased since the start.
+    pub fn has_leased(&self) -> bool {
+        self.turn > 0
     }
 
     /// How many deliveries are leased.
@@ -352,7 +382,7 @@ mod tests {
         for seq in 0..20_000 {
             assert_eq!(next(&mut queue, &disk), Some(place(7, seq)));
             let delivery = delivery(seq);
-            queue.lease(delivery, waits("one", 7, seq));
+            queue.lease(delivery, waits("one", 7, seq), 7);
             leases.push(delivery);
         }
         // All are leased, so none is found again, though all are on disk.
@@ -409,7 +439,7 @@ mod tests {
         };
         let lease = |queue: &mut Queue, room| {
             let first = queue.next(room, 9)?;
-            queue.lease(delivery(first.place.seq), first.clone());
+            queue.lease(delivery(first.place.seq), first.clone(), 9);
             Some(first.rule.to_string())
         };
         // The other has its turn, however much waits before it; then as many as are left beside the one that is kept.

@@ -10,7 +10,8 @@ use super::queue::Place;
 use super::rows::{self, RECEIVED, Unreadable, parsed};
 use crate::clock::Timestamp;
 use crate::store::{
-    ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, Failure, Refused, State,
+    ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, Failure, Interruption, Refused,
+    State,
 };
 use crate::verify::{EventId, Received};
 
@@ -28,7 +29,7 @@ pub(super) const NEXT_RULE: &str = "SELECT rule FROM deliveries \
      WHERE state = 'waiting' AND held = 0 AND rule > ?1 ORDER BY rule LIMIT 1";
 
 const WAITING: &str = "SELECT id, action, attempt, event, unverified, reason, lane IS NOT NULL, replays, \
-     debounced_since IS NOT NULL, failure_of IS NOT NULL \
+     debounced_since IS NOT NULL, failure_of IS NOT NULL, interruptions, interrupted_at \
      FROM deliveries WHERE seq = ?1 AND due = ?2 AND held = 0 AND state = 'waiting'";
 
 const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason, unverified, failure_of FROM deliveries \
@@ -102,6 +103,8 @@ pub(super) struct Waiting {
     pub debounced: bool,
     /// The failure that it was made for.
     pub failure: Option<Failure>,
+    /// That its latest attempt was interrupted.
+    pub interrupted: Option<Interruption>,
 }
 
 /// The delivery that waits at a place; none if somebody else has written to the file.
@@ -111,6 +114,12 @@ pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result
         let failed: bool = row.get(9)?;
         let failure = failed.then(|| failures::told(connection, place.seq));
         let failure = failure.transpose()?;
+        let in_a_row: u32 = row.get(10)?;
+        let since: Option<i64> = row.get(11)?;
+        let interrupted = (in_a_row > 0).then(|| Interruption {
+            in_a_row,
+            since: Timestamp::from_millis(since.unwrap_or_default()),
+        });
         Ok(Waiting {
             id: row.get(0)?,
             action: usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX),
@@ -122,6 +131,7 @@ pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result
             replays: row.get(7)?,
             debounced: row.get(8)?,
             failure,
+            interrupted,
         })
     });
     row.optional()

@@ -16,6 +16,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("schema_lanes.sql"),
     include_str!("schema_queues.sql"),
     include_str!("schema_sightings.sql"),
+    include_str!("schema_interruptions.sql"),
 ];
 
 /// The version that a store has when all of `steps` are taken.

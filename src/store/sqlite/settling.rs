@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::{Batch, Change, Failure};
 use super::failures;
@@ -13,14 +13,19 @@ use crate::store::{AttemptRecord, Settled, Settlement, StoreError};
 
 // Each asks whether the delivery still waits where it was leased: it may have been dropped since, and even replayed.
 
-const NEXT: &str = "UPDATE deliveries SET action = ?2, attempt = 1, due = ?3 WHERE seq = ?1 AND state = 'waiting' AND due = ?4";
+const NEXT: &str = "UPDATE deliveries SET action = ?2, attempt = 1, due = ?3, begun_at = NULL, interruptions = 0 \
+     WHERE seq = ?1 AND state = 'waiting' AND due = ?4";
 
-const RETRY: &str =
-    "UPDATE deliveries SET attempt = attempt + 1, due = ?2 WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
+const RETRY: &str = "UPDATE deliveries SET attempt = attempt + 1, due = ?2, begun_at = NULL, interruptions = 0 \
+     WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
 
-const WAIT: &str = "UPDATE deliveries SET due = ?2 WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
+const WAIT: &str =
+    "UPDATE deliveries SET due = ?2, begun_at = NULL WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
 
-const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, held = 0 \
+const INTERRUPT: &str = "UPDATE deliveries SET attempt = attempt + ?2, due = ?3, begun_at = NULL, \
+     interruptions = interruptions + 1, interrupted_at = ?4 WHERE seq = ?1 AND state = 'waiting' AND due = ?5";
+
+const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, held = 0, begun_at = NULL \
      WHERE seq = ?1 AND state = 'waiting' AND due = ?5 RETURNING lane, failure_of IS NOT NULL";
 
 /// One that was made for the failure of another does not make the event dead.
@@ -83,6 +88,13 @@ impl Change for Settle {
                 let mut wait = batch.connection.prepare_cached(WAIT)?;
                 wait.execute(params![seq, due, place.due])?
             }
+            Settlement::Interrupted { since, due, counts } => {
+                let waits = again(due.unwrap_or(Timestamp::from_millis(place.due)));
+                let due = waits.place.due;
+                batch.waiting.push(waits);
+                let mut interrupt = batch.connection.prepare_cached(INTERRUPT)?;
+                interrupt.execute(params![seq, counts, due, since.as_millis(), place.due])?
+            }
             Settlement::Done { at } => settle_end(batch, place, "done", at.as_millis(), None)?,
             Settlement::Superseded { at, reason } => {
                 settle_end(batch, place, "done", at.as_millis(), Some(reason))?
@@ -114,7 +126,7 @@ impl Change for Settle {
             return Err(Failure::Statement(rusqlite::Error::StatementChangedRows(0)));
         }
         if let Some(attempt) = &self.0.attempt {
-            write_attempt(batch, seq, attempt)?;
+            write_attempt(batch.connection, seq, attempt)?;
         }
         batch.ended.insert(delivery);
         Ok(())
@@ -184,8 +196,13 @@ pub(super) fn end(
     Ok(Some(Ended { lane }))
 }
 
-fn write_attempt(batch: &Batch<'_>, seq: i64, attempt: &AttemptRecord) -> rusqlite::Result<usize> {
-    batch.connection.prepare_cached(ATTEMPT)?.execute(params![
+/// Writes an attempt at the delivery of a row.
+pub(super) fn write_attempt(
+    connection: &Connection,
+    seq: i64,
+    attempt: &AttemptRecord,
+) -> rusqlite::Result<usize> {
+    connection.prepare_cached(ATTEMPT)?.execute(params![
         seq,
         number(attempt.action),
         attempt.number,

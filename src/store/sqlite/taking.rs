@@ -170,6 +170,7 @@ impl Change for Take {
                 debounced_since.map(Timestamp::as_millis),
             ])?;
             let seq = batch.connection.last_insert_rowid();
+            batch.made(seq);
             batch.tally.owed += 1;
             match turn {
                 Turn::Begins => batch.waiting.push(Waits {

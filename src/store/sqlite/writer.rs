@@ -16,7 +16,9 @@ use tokio::time::Instant;
 use super::change::{Batch, Call, Reply, reply};
 use super::file::{self, StoreFile};
 use super::fresh::FreshOnes;
+use super::interruptions;
 use super::lanes;
+use super::lock::{Displaced, Identities};
 use super::queue::Queue;
 use super::refusals::Refusals;
 use super::sightings::{self, Sightings};
@@ -24,7 +26,7 @@ use super::sweeping;
 use super::tally::Tally;
 use super::write_back::{self, WriteBack};
 use crate::live::Live;
-use crate::store::{Condition, Counts, DeliveryId, Refused, Settings, Sighting, StoreError};
+use crate::store::{Condition, Counts, DeliveryId, Interrupted, Refused, Settings, Sighting, StoreError};
 use crate::throttle;
 
 /// How many calls wait for the writer at most; who comes later waits to wait.
@@ -97,6 +99,16 @@ pub(super) struct Writer {
     returned: Arc<Mutex<Vec<DeliveryId>>>,
     /// Changes when another program has written to the file.
     data_version: i64,
+    /// Which files the store is in.
+    identities: Identities,
+    /// What has become of them, if anything has.
+    displaced: Option<Displaced>,
+    /// The attempts that the last daemon did not bring to an end.
+    pub interrupted: Vec<Interrupted>,
+    /// Whether the last daemon stopped cleanly.
+    pub after_clean_stop: bool,
+    /// The last row of deliveries that may be what ended the last daemon.
+    pub suspect_up_to: i64,
 }
 
 impl Writer {
@@ -107,16 +119,24 @@ impl Writer {
         refusals: Arc<Refusals>,
         sightings: Arc<Sightings>,
         returned: Arc<Mutex<Vec<DeliveryId>>>,
-    ) -> rusqlite::Result<Self> {
+    ) -> Result<Self, StoreError> {
+        let path = file.path.clone();
+        let said = |error| file::meaning(&path, &error);
         // Somebody may have dropped what others waited for while no daemon ran.
         let queue = Queue::new();
-        lanes::look_again(&mut file.connection, &queue)?;
+        lanes::look_again(&mut file.connection, &queue).map_err(said)?;
+        let found = interruptions::recover(&mut file.connection).map_err(said)?;
         Ok(Self {
+            interrupted: found.interrupted,
+            after_clean_stop: found.after_clean_stop,
+            suspect_up_to: found.suspect_up_to,
             log: WriteBack::start(&file.path),
-            tally: Tally::count(&file.connection)?,
+            tally: Tally::count(&file.connection).map_err(said)?,
             commits: Commits::default(),
             failing: None,
-            data_version: pragma(&file.connection, "PRAGMA data_version")?,
+            data_version: pragma(&file.connection, "PRAGMA data_version").map_err(said)?,
+            identities: file.identities()?,
+            displaced: None,
             file,
             queue,
             fresh: FreshOnes::default(),
@@ -152,10 +172,13 @@ impl Writer {
             }
             self.see_to_the_log();
         }
-        self.write(Vec::new());
+        self.stop_cleanly();
+        let displaced = self.in_place().is_err();
         let Self { file, log, .. } = self;
         drop(log);
-        if let Err(error) = write_back::checkpoint(&file.connection, "TRUNCATE") {
+        if displaced {
+            file.leave_the_log();
+        } else if let Err(error) = write_back::checkpoint(&file.connection, "TRUNCATE") {
             tracing::warn!(%error, "cannot write the store's log back into it");
         }
         drop(file);
@@ -187,11 +210,44 @@ impl Writer {
         })
     }
 
+    /// Whether the files are where they were opened. What is written goes into those, wherever they are; so nothing is
+    /// written or begun while nobody would find it.
+    pub fn in_place(&mut self) -> Result<(), StoreError> {
+        let displaced = self.identities.displaced();
+        let error = displaced.as_ref().map(|displaced| StoreError::Displaced {
+            path: self.file.path.clone(),
+            detail: displaced.detail().to_owned(),
+        });
+        if displaced != self.displaced {
+            if let Some(error) = &error {
+                tracing::error!("{error}");
+            } else {
+                tracing::info!(store = %self.file.path.display(), "the store is back in its place");
+            }
+            if matches!(displaced, Some(Displaced::Replaced(_))) {
+                self.empty_the_log();
+            }
+            self.displaced = displaced;
+        }
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Writes our log back into our own file: beside another database, the log would be taken for its log.
+    fn empty_the_log(&self) {
+        if let Err(error) = write_back::checkpoint(&self.file.connection, "TRUNCATE") {
+            tracing::warn!(%error, "cannot write the log of the displaced store back into it");
+        }
+    }
+
     /// How the store is.
-    pub fn condition(&self) -> rusqlite::Result<Condition> {
+    pub fn condition(&mut self) -> rusqlite::Result<Condition> {
+        let displaced = self.in_place().err();
         let connection = &self.file.connection;
         let settings = *self.settings.current();
-        let full = full(connection, &self.file.path, settings)?;
+        let full = displaced.map_or_else(
+            || full(connection, &self.file.path, settings),
+            |error| Ok(Some(error)),
+        )?;
         Ok(Condition {
             size: used(connection)?,
             full: full.map(|full| full.to_string()).or_else(|| self.failing.clone()),
@@ -205,7 +261,7 @@ impl Writer {
     pub fn look_round(&mut self) -> rusqlite::Result<()> {
         let returned = std::mem::take(&mut *super::held(&self.returned));
         for delivery in returned {
-            self.queue.release(delivery);
+            self.release(delivery);
         }
         let data_version = pragma(&self.file.connection, "PRAGMA data_version")?;
         if data_version != self.data_version {
@@ -249,10 +305,14 @@ impl Writer {
         };
         if !is_own_fault(&error) || calls.len() + aside.parts() <= 1 {
             self.refusals.drop_also(aside.refusals.len());
-            let meaning = self.meaning(&error);
-            let known = self.failing.is_some() && aside.refusals.is_empty();
+            let before = self.failing.is_some() || self.displaced.is_some();
+            let displaced = self.in_place().err();
+            let meaning = displaced.clone().unwrap_or_else(|| self.meaning(&error));
+            let known = before && aside.refusals.is_empty();
             if !is_own_fault(&error) {
-                self.failing = Some(format!("the last write failed: {meaning}"));
+                if displaced.is_none() {
+                    self.failing = Some(format!("the last write failed: {meaning}"));
+                }
                 self.sightings.put_back(aside.sightings);
             }
             if calls.is_empty()
@@ -312,6 +372,8 @@ impl Writer {
             fresh: Vec::new(),
             withdrawn: Vec::new(),
             ended: HashSet::new(),
+            marked: Vec::new(),
+            first_new: None,
         };
         if batch.full.is_some() {
             // Nothing is taken either that could be compared with them.
@@ -330,8 +392,15 @@ impl Writer {
             fresh,
             withdrawn,
             ended,
+            marked,
+            first_new,
             ..
         } = batch;
+        if let Some(displaced) = self.identities.displaced() {
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+            let detail = displaced.detail().to_owned();
+            return Err(rusqlite::Error::SqliteFailure(error, Some(detail)));
+        }
         transaction.commit()?;
         self.failing = None;
         self.commits.number += 1;
@@ -340,6 +409,11 @@ impl Writer {
         self.tally.change(tally);
         for delivery in ended {
             self.queue.end(delivery);
+        }
+        let last_old = first_new.map_or(i64::MAX, |seq| seq - 1);
+        self.suspect_up_to = self.suspect_up_to.min(last_old);
+        for delivery in marked {
+            self.queue.mark(delivery);
         }
         for waits in waiting {
             self.queue.wait(waits);

@@ -11,8 +11,8 @@ pub struct Delivery {
     pub rule: String,
     pub state: String,
     pub reason: String,
-    /// Its attempts: action and number.
-    pub attempts: Vec<(u32, u32)>,
+    /// Its attempts: action, number and outcome.
+    pub attempts: Vec<(u32, u32, String)>,
 }
 
 /// How many deliveries wait, or are under way, while the daemon runs.
@@ -38,14 +38,14 @@ pub fn number(body: &[u8]) -> Option<u64> {
 /// Everything in the store. Events of the course alone: their numbers are large.
 pub fn everything(folder: &Path) -> BTreeMap<u64, Vec<Vec<Delivery>>> {
     let store = open(folder);
-    let mut attempts: BTreeMap<i64, Vec<(u32, u32)>> = BTreeMap::new();
+    let mut attempts: BTreeMap<i64, Vec<(u32, u32, String)>> = BTreeMap::new();
     let mut statement = store
-        .prepare("SELECT delivery, action, number FROM attempts ORDER BY seq")
+        .prepare("SELECT delivery, action, number, outcome FROM attempts ORDER BY seq")
         .unwrap();
     let mut rows = statement.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
         let of = attempts.entry(row.get_unwrap(0)).or_default();
-        of.push((row.get_unwrap(1), row.get_unwrap(2)));
+        of.push((row.get_unwrap(1), row.get_unwrap(2), row.get_unwrap(3)));
     }
     let mut deliveries: BTreeMap<i64, Vec<Delivery>> = BTreeMap::new();
     let mut statement = store

@@ -28,12 +28,11 @@ async fn sound() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Opening it fails, and leaves it and its folder as they were but for the lock.
+/// Opening it fails, and leaves it and its folder as they were.
 fn refused(path: &Path) -> StoreError {
     let names = || {
         let folder = fs::read_dir(path.parent().unwrap()).unwrap();
         let mut names: Vec<_> = folder.map(|entry| entry.unwrap().file_name()).collect();
-        names.retain(|name| !name.to_string_lossy().ends_with(".lock"));
         names.sort();
         names
     };
@@ -106,10 +105,6 @@ async fn a_file_that_is_something_else_is_refused() {
         other.canonicalize().unwrap().display()
     );
     assert_eq!(error.to_string(), words);
-    assert!(
-        !other.with_extension("db.lock").exists(),
-        "nothing is left beside a stranger's file"
-    );
 }
 
 #[tokio::test]
@@ -143,10 +138,7 @@ fn a_lock_that_is_about_to_be_let_go_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     drop(SqliteStore::open(&path, Settings::default()).unwrap());
-    let lock = fs::OpenOptions::new()
-        .write(true)
-        .open(folder.path().join("store.db.lock"))
-        .unwrap();
+    let lock = fs::File::open(&path).unwrap();
     lock.lock().unwrap();
     let holder = std::thread::spawn(move || {
         std::thread::sleep(std::time::Duration::from_millis(100));
@@ -182,7 +174,7 @@ async fn a_second_daemon_is_turned_away_by_whatever_name_and_a_reader_is_not() {
 async fn nobody_else_may_read_the_files() {
     let subject = Sqlite::open(Settings::default());
     subject.take_new(&arrival(0), owed("deploy", &["a"])).await;
-    for suffix in ["", "-wal", "-shm", ".lock"] {
+    for suffix in ["", "-wal", "-shm"] {
         let file = subject.path().with_file_name(format!("hookyard.db{suffix}"));
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", file.display());
@@ -213,4 +205,10 @@ async fn a_draft_that_a_crash_has_left_is_no_hindrance() {
     drop(store);
     let again = SqliteStore::open(&path, Settings::default()).unwrap();
     assert!(again.lease(ROOM, after(0)).await.unwrap().leases.is_empty());
+}
+
+#[test]
+fn sqlite_is_built_to_sync_data_without_the_time_of_change() {
+    // The build of SQLite had the same environment (`.cargo/config.toml`). No pragma tells of this flag.
+    assert_eq!(option_env!("LIBSQLITE3_FLAGS"), Some("-DHAVE_FDATASYNC=1"));
 }

@@ -1,0 +1,141 @@
+//! The store at the start: opened, held against the rules file, and asked what the last daemon left unfinished.
+//!
+//! A store belongs to the rules file that used it last. With another one, deliveries whose rules that file does not have
+//! would become dead letters, so the daemon does not start. A rules file that was moved or renamed is not there any more
+//! under its old name: then the store goes with it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::config;
+use crate::report;
+use crate::rules::RuleSet;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Interrupted, Store, StoreError};
+
+/// Maximum rules that the refusal names.
+const NAMED: usize = 5;
+
+/// Opens the store of the rules file at `path`.
+pub(super) async fn open(path: &Path, rules: &RuleSet) -> Result<Arc<dyn Store>, String> {
+    let failed = |error: StoreError| {
+        let hint = match error {
+            StoreError::InUse { .. } => {
+                "; two daemons need two stores: set `store: {path: …}` in one of the rules files"
+            }
+            _ => "",
+        };
+        format!("cannot open the store: {error}{hint}")
+    };
+    let store_path = config::store_path(path, &rules.store);
+    let store = SqliteStore::open(&store_path, rules.store.settings).map_err(failed)?;
+    belongs_to(&store, &store_path, path, rules)
+        .await
+        .map_err(failed)??;
+    say_what_was_interrupted(store.interrupted().await.map_err(failed)?, rules);
+    Ok(Arc::new(store))
+}
+
+/// Holds the store against the rules file. The inner error is a refusal.
+async fn belongs_to(
+    store: &SqliteStore,
+    store_path: &Path,
+    path: &Path,
+    rules: &RuleSet,
+) -> Result<Result<(), String>, StoreError> {
+    // A symlink is not followed: it may lead to another release each time.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if let Some(before) = store.rules_file().await? {
+        if same(&before, &path) {
+            return Ok(Ok(()));
+        }
+        let owed = store.rules_owed().await?;
+        let lacking: Vec<_> = owed
+            .into_iter()
+            .filter(|(rule, _)| rules.rule(rule).is_none())
+            .collect();
+        if !lacking.is_empty() && before.exists() {
+            return Ok(Err(refusal(store_path, &before, &path, &lacking)));
+        }
+        warn!(
+            store = %store_path.display(),
+            before = %before.display(),
+            now = %path.display(),
+            "the store was used with another rules file before"
+        );
+    }
+    store.set_rules_file(&path).await?;
+    Ok(Ok(()))
+}
+
+/// Whether two paths name one file.
+fn same(before: &Path, now: &Path) -> bool {
+    let canonical = |path: &Path| path.canonicalize().ok();
+    before == now || canonical(before).is_some_and(|before| canonical(now) == Some(before))
+}
+
+/// Why the store is not used with the rules file `now`.
+fn refusal(store: &Path, before: &Path, now: &Path, lacking: &[(String, u64)]) -> String {
+    let shown = |path: &Path| path.display().to_string();
+    let count: u64 = lacking.iter().map(|(_, count)| count).sum();
+    let (deliveries, wait) = if count == 1 {
+        ("delivery", "waits")
+    } else {
+        ("deliveries", "wait")
+    };
+    let mut names: Vec<&str> = lacking
+        .iter()
+        .take(NAMED)
+        .map(|(rule, _)| rule.as_str())
+        .collect();
+    if lacking.len() > NAMED {
+        names.push("…");
+    }
+    format!(
+        "the store `{}` belongs to the rules file `{}`: {count} {deliveries} {wait} in it for rules that `{}` does not have \
+         ({}); give `{}` a store of its own by `store: {{path: …}}`; if it takes the place of the other file, remove that one \
+         first",
+        shown(store),
+        shown(before),
+        shown(now),
+        names.join(", "),
+        shown(now),
+    )
+}
+
+/// Reports the attempts that the last daemon did not bring to an end.
+fn say_what_was_interrupted(interrupted: Vec<Interrupted>, rules: &RuleSet) {
+    let named = |interrupted: Interrupted| {
+        let rule = rules.rule(&interrupted.rule);
+        let step = rule.and_then(|(_, rule)| rule.step(interrupted.for_failure, interrupted.action));
+        let action = step.map_or("unknown", |(action, _)| action.name());
+        (interrupted, action)
+    };
+    report::interrupted(&interrupted.into_iter().map(named).collect::<Vec<_>>());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_both_files_and_what_would_be_lost() {
+        let paths = ["/s.db", "/a.yaml", "/b.yaml"].map(PathBuf::from);
+        let [store, before, now] = &paths;
+        let lacking = [("deploy".to_owned(), 1)];
+        assert_eq!(
+            refusal(store, before, now, &lacking),
+            "the store `/s.db` belongs to the rules file `/a.yaml`: 1 delivery waits in it for rules that `/b.yaml` does not \
+             have (deploy); give `/b.yaml` a store of its own by `store: {path: …}`; if it takes the place of the other file, \
+             remove that one first"
+        );
+        let many: Vec<_> = (0..7).map(|n| (format!("r{n}"), 2)).collect();
+        let said = refusal(store, before, now, &many);
+        assert!(said.contains("14 deliveries wait"), "{said}");
+        assert!(said.contains("(r0, r1, r2, r3, r4, …)"), "{said}");
+    }
+}

@@ -1,0 +1,70 @@
+//! Settlements of deliveries at which no attempt is made.
+
+use super::Dispatch;
+use super::attempt::die;
+use super::resumption::{Resumption, resume};
+use crate::report;
+use crate::rules::{Endpoint, Rule};
+use crate::store::{Failure, Lease, Settled, Settlement};
+
+impl Dispatch {
+    /// A delivery that another has replaced while it was not under way.
+    pub(super) fn superseded(&self, lease: &Lease) -> Settled {
+        let reason = lease.superseded.clone().unwrap_or_default();
+        report::superseded(lease.received.id, &lease.rule, &reason);
+        Settled::unattempted(
+            lease.delivery,
+            Settlement::Superseded {
+                at: self.clock.now(),
+                reason,
+            },
+        )
+    }
+
+    /// What becomes of a delivery whose latest attempt was interrupted, unless the next one begins.
+    pub(super) fn resume(&self, lease: &Lease, endpoint: &Endpoint, rule: &Rule) -> Option<Settled> {
+        let for_failure = lease.failure.is_some();
+        let (action, retry) = rule.step(for_failure, lease.action)?;
+        let now = self.clock.now();
+        match resume(lease.interrupted?, lease.attempt, retry, now, die(lease)) {
+            Resumption::Begin => None,
+            Resumption::Wait { due } => {
+                let (event, delivery) = (lease.received.id, lease.delivery);
+                report::put_off(event, delivery, &lease.rule, "interrupted before", due);
+                Some(Settled::unattempted(delivery, Settlement::Wait { due }))
+            }
+            Resumption::GiveUp { reason } => {
+                let alarm = (!rule.on_failure.is_empty()).then(|| action.name().to_owned());
+                let awaited = !for_failure && rule.is_awaited(endpoint);
+                Some(self.undeliverable(lease, reason, alarm, awaited))
+            }
+        }
+    }
+
+    /// A delivery that no attempt can help. If its rule does something then, `alarm` names the action that failed.
+    /// `forget_nonces` lets the sender's own retry in.
+    pub(super) fn undeliverable(
+        &self,
+        lease: &Lease,
+        reason: String,
+        alarm: Option<String>,
+        forget_nonces: bool,
+    ) -> Settled {
+        report::undeliverable(lease.received.id, &lease.rule, &reason);
+        let alarm = alarm.filter(|_| lease.failure.is_none());
+        let failure = alarm.map(|action| {
+            Box::new(Failure {
+                action,
+                reason: reason.clone(),
+                output: String::new(),
+            })
+        });
+        let settlement = Settlement::Dead {
+            at: self.clock.now(),
+            reason,
+            forget_nonces,
+            failure,
+        };
+        Settled::unattempted(lease.delivery, settlement)
+    }
+}

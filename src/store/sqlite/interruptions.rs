@@ -1,0 +1,182 @@
+//! Which attempts have begun, on disk; and what a start makes of those that were not settled.
+//!
+//! A mark is a column of the delivery, which every settlement clears: an attempt that ends soon is never marked and costs
+//! nothing. Marks are written in the same transactions as everything else, so that they share a sync.
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use tokio::sync::oneshot;
+
+use super::change::{Batch, Called, Change, Failure};
+use super::rows::parsed;
+use super::settling::write_attempt;
+use super::writer::Writer;
+use crate::clock::Timestamp;
+use crate::store::interruption::record;
+use crate::store::{DeliveryId, Interrupted};
+
+/// Maximum interrupted attempts that a start can name. There can be more only after a crash with more deliveries under way.
+const LISTED: usize = 1000;
+
+const MARK: &str = "UPDATE deliveries SET begun_at = ?2 WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
+
+const UNMARK: &str =
+    "UPDATE deliveries SET begun_at = NULL WHERE seq = ?1 AND due = ?2 AND begun_at IS NOT NULL";
+
+const UNMARK_ENDED: &str =
+    "UPDATE deliveries SET begun_at = NULL WHERE begun_at IS NOT NULL AND state <> 'waiting'";
+
+const MARKED: &str = "SELECT d.seq, d.id, e.id, d.rule, d.action, d.attempt, d.begun_at, d.failure_of IS NOT NULL \
+     FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.begun_at IS NOT NULL ORDER BY d.seq";
+
+const RECORD: &str = "UPDATE deliveries SET attempt = attempt + ?2, interruptions = interruptions + 1, \
+     interrupted_at = begun_at, begun_at = NULL WHERE seq = ?1";
+
+const LAST: &str = "SELECT coalesce(max(seq), 0) FROM deliveries";
+
+const CLEAN: &str = "SELECT value = '1' FROM meta WHERE key = 'clean'";
+
+const SET_CLEAN: &str = "INSERT INTO meta (key, value) VALUES ('clean', ?1) \
+     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+
+/// What a start has found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The attempts that were interrupted, at most [`LISTED`] of them.
+    pub interrupted: Vec<Interrupted>,
+    /// Whether the last daemon stopped cleanly.
+    pub after_clean_stop: bool,
+    /// The last row of deliveries that are suspect, because the last daemon did not stop cleanly.
+    pub suspect_up_to: i64,
+}
+
+/// Records the attempts that were interrupted, and that the store is in use from now on.
+pub(super) fn recover(connection: &mut Connection) -> rusqlite::Result<Found> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let clean: Option<bool> = transaction.query_row(CLEAN, [], |row| row.get(0)).optional()?;
+    let last: i64 = transaction.query_row(LAST, [], |row| row.get(0))?;
+    let clean = clean.unwrap_or(last == 0);
+    transaction.execute(UNMARK_ENDED, [])?;
+    let marked: Vec<(i64, Option<Interrupted>, usize, u32, i64)> = {
+        let mut marked = transaction.prepare(MARKED)?;
+        let read = marked.query_map([], |row| {
+            let (seq, action, attempt) = (row.get(0)?, row.get::<_, i64>(4)?, row.get(5)?);
+            let action = usize::try_from(action).unwrap_or(usize::MAX);
+            let since: i64 = row.get(6)?;
+            let ids: (String, String) = (row.get(1)?, row.get(2)?);
+            let ids = parsed("id", &ids.0).ok().zip(parsed("id", &ids.1).ok());
+            let (rule, for_failure) = (row.get(3)?, row.get(7)?);
+            let interrupted = ids.map(|(delivery, event)| Interrupted {
+                delivery,
+                event,
+                rule,
+                action,
+                attempt,
+                since: Timestamp::from_millis(since),
+                for_failure,
+            });
+            Ok((seq, interrupted, action, attempt, since))
+        })?;
+        read.collect::<rusqlite::Result<_>>()?
+    };
+    let mut interrupted = Vec::new();
+    for (seq, named, action, attempt, since) in marked {
+        let record = record(action, attempt, Timestamp::from_millis(since), clean);
+        write_attempt(&transaction, seq, &record)?;
+        transaction
+            .prepare_cached(RECORD)?
+            .execute(params![seq, !clean])?;
+        interrupted.extend(named.filter(|_| interrupted.len() < LISTED));
+    }
+    transaction.execute(SET_CLEAN, ["0"])?;
+    transaction.commit()?;
+    Ok(Found {
+        interrupted,
+        after_clean_stop: clean,
+        suspect_up_to: if clean { 0 } else { last },
+    })
+}
+
+/// Which leases to mark.
+pub(super) enum Mark {
+    /// Those that began up to then.
+    LeasedBy(Timestamp),
+    /// This one.
+    This(DeliveryId),
+    /// All, and that the daemon stops cleanly.
+    AllAtTheEnd,
+}
+
+impl Change for Mark {
+    type Said = ();
+
+    fn make(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+        let unmarked: Vec<(DeliveryId, i64)> = match self {
+            Self::LeasedBy(at) => batch.queue.unmarked(at.as_millis()).collect(),
+            Self::This(delivery) => {
+                let all = batch.queue.unmarked(i64::MAX);
+                all.filter(|(unmarked, _)| unmarked == delivery).collect()
+            }
+            Self::AllAtTheEnd => batch.queue.unmarked(i64::MAX).collect(),
+        };
+        for (delivery, since) in unmarked {
+            let Some(waits) = batch.queue.leased(delivery) else {
+                continue;
+            };
+            if batch.ended.contains(&delivery) {
+                continue;
+            }
+            let place = waits.place;
+            let mut mark = batch.connection.prepare_cached(MARK)?;
+            mark.execute(params![place.seq, since, place.due])?;
+            batch.marked.push(delivery);
+        }
+        if matches!(self, Self::AllAtTheEnd) {
+            batch.connection.execute(SET_CLEAN, ["1"])?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes back the mark of a lease that was released.
+struct Unmark {
+    seq: i64,
+    due: i64,
+}
+
+impl Change for Unmark {
+    type Said = ();
+
+    fn make(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+        let mut unmark = batch.connection.prepare_cached(UNMARK)?;
+        unmark.execute([self.seq, self.due])?;
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// Ends a lease: the delivery waits as it did, and is not known as begun.
+    pub fn release(&mut self, delivery: DeliveryId) {
+        let marked = self.queue.is_marked(delivery);
+        let place = self.queue.leased(delivery).map(|waits| waits.place);
+        self.queue.release(delivery);
+        if let Some(place) = place.filter(|_| marked) {
+            // A mark that cannot be taken back costs the delivery an attempt at the next start, and nothing else.
+            let (reply, _) = oneshot::channel();
+            let (seq, due) = (place.seq, place.due);
+            self.write(vec![Box::new(Called::new(Unmark { seq, due }, reply))]);
+        }
+    }
+
+    /// Marks what is still under way, and that the daemon stops cleanly. A daemon that began nothing, such as one that was
+    /// refused its store, leaves the suspicion of the one before.
+    pub fn stop_cleanly(&mut self) {
+        if !self.after_clean_stop && !self.queue.has_leased() {
+            return;
+        }
+        let (reply, mut answer) = oneshot::channel();
+        self.write(vec![Box::new(Called::new(Mark::AllAtTheEnd, reply))]);
+        if let Ok(Err(error)) = answer.try_recv() {
+            tracing::warn!(%error, "cannot write down that the daemon stops cleanly");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The file is ours: locked against other daemons, and looked at before every commit.
+//!
+//! The lock (`flock`) is on the database itself, so that there is no second file that somebody may remove. `SQLite` locks
+//! by `fcntl`, which `flock` does not touch. But closing any descriptor of the database would drop `SQLite`'s locks: the
+//! descriptor of the lock stays open until the connection is closed.
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+use super::file::{beside, unopenable};
+use crate::store::StoreError;
+
+/// Tries to get a lock that another process holds, for a second in all: a process that a killed daemon was just starting
+/// holds the lock until it has become its program.
+pub(super) const LOCK_TRIES: u32 = 100;
+
+/// Pause between two tries.
+pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Locks the database at `path`; none if there is no file.
+pub(super) fn lock(path: &Path) -> Result<Option<File>, StoreError> {
+    let in_use = |file: &File| StoreError::InUse {
+        path: path.to_path_buf(),
+        by: file.metadata().ok().and_then(|file| holder(&file, path)),
+    };
+    for left in (0..LOCK_TRIES).rev() {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unopenable(path, &error)),
+        };
+        match file.try_lock() {
+            Ok(()) if is_at(&file, path) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if left == 0 => return Err(in_use(&file)),
+            // Where there is a lock, the file was replaced between the two calls.
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(unopenable(path, &error)),
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Err(StoreError::Unavailable {
+        detail: format!("`{}` is replaced again and again", path.display()),
+    })
+}
+
+/// Locks an empty file at `draft`, made if there is none; none if another process builds a store in it.
+pub(super) fn lock_draft(draft: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(draft)?;
+    match file.try_lock() {
+        Ok(()) if is_at(&file, draft) => {}
+        Ok(()) | Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // What a crash has left of an earlier attempt.
+    file.set_len(0)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(Some(file))
+}
+
+/// Whether the path still leads to the open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(file), Ok(there)) = (file.metadata(), fs::metadata(path)) else {
+        return false;
+    };
+    identity(&file) == identity(&there)
+}
+
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+/// The process that holds the lock of a file, as far as the kernel says.
+fn holder(file: &Metadata, path: &Path) -> Option<u32> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let holders = locks.lines().filter_map(|line| flock_on(line, file.ino()));
+    let device = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
+    // Some filesystems show another device there: then the process must have the file open.
+    let mut known = holders.filter(|(found, process)| *found == device || has_open(*process, path));
+    known.next().map(|(_, process)| process)
+}
+
+/// Device and process of a line of `/proc/locks` that is an exclusive `flock` on this inode:
+/// `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`.
+fn flock_on(line: &str, inode: u64) -> Option<((u32, u32), u32)> {
+    let mut words = line.split_ascii_whitespace().skip(1);
+    let ["FLOCK", _, "WRITE", process, file] = [
+        words.next()?,
+        words.next()?,
+        words.next()?,
+        words.next()?,
+        words.next()?,
+    ] else {
+        return None;
+    };
+    let mut parts = file.split(':');
+    let major = u32::from_str_radix(parts.next()?, 16).ok()?;
+    let minor = u32::from_str_radix(parts.next()?, 16).ok()?;
+    let found: u64 = parts.next()?.parse().ok()?;
+    // 0: a process of another namespace.
+    let process = process.parse().ok().filter(|process| *process != 0)?;
+    (found == inode).then_some(((major, minor), process))
+}
+
+/// Whether a process has a file open, as far as it can be seen.
+fn has_open(process: u32, path: &Path) -> bool {
+    let descriptors = fs::read_dir(format!("/proc/{process}/fd"));
+    let mut descriptors = descriptors.into_iter().flatten().flatten();
+    descriptors.any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|target| target == path))
+}
+
+/// What has become of the files of an open store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Displaced {
+    /// A file is not there any more, or cannot be looked at.
+    Missing(String),
+    /// Another database is in the place of ours.
+    Replaced(String),
+}
+
+impl Displaced {
+    /// It in words.
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Missing(detail) | Self::Replaced(detail) => detail,
+        }
+    }
+}
+
+/// The files of an open store: the database, its log and the index of that.
+#[derive(Debug)]
+pub(super) struct Identities(Vec<(PathBuf, (u64, u64))>);
+
+impl Identities {
+    /// Those of the database that `lock` is on, and of what is beside it.
+    pub fn of(path: &Path, lock: &File) -> io::Result<Self> {
+        let mut known = vec![(path.to_path_buf(), identity(&lock.metadata()?))];
+        for suffix in ["-wal", "-shm"] {
+            let path = beside(path, suffix);
+            let file = identity(&fs::metadata(&path)?);
+            known.push((path, file));
+        }
+        Ok(Self(known))
+    }
+
+    /// What has become of the files, if anything has: a microsecond for each.
+    pub fn displaced(&self) -> Option<Displaced> {
+        self.0.iter().find_map(|(path, known)| {
+            let shown = path.display();
+            match fs::metadata(path) {
+                Ok(there) if identity(&there) == *known => None,
+                Ok(_) => Some(Displaced::Replaced(format!("another file is at `{shown}`"))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Some(Displaced::Missing(format!("`{shown}` was removed")))
+                }
+                Err(error) => Some(Displaced::Missing(format!(
+                    "`{shown}` cannot be looked at: {error}"
+                ))),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_locks_tells_the_process_or_nothing() {
+        for (line, found) in [
+            (
+                "1: FLOCK  ADVISORY  WRITE 1234 fe:0a:5678 0 EOF",
+                Some(((254, 10), 1234)),
+            ),
+            ("1: FLOCK  ADVISORY  WRITE 0 fe:0a:5678 0 EOF", None),
+            ("1: FLOCK  ADVISORY  WRITE -1 fe:0a:5678 0 EOF", None),
+            ("1: FLOCK  ADVISORY  READ 1234 fe:0a:5678 0 EOF", None),
+            ("1: FLOCK  ADVISORY  WRITE 1234 fe:0a:567 0 EOF", None),
+            ("1: POSIX  ADVISORY  WRITE 1234 fe:0a:5678 0 EOF", None),
+            ("1: -> FLOCK  ADVISORY  WRITE 1234 fe:0a:5678 0 EOF", None),
+            ("1: FLOCK  ADVISORY  WRITE 1234 <none>:0 0 EOF", None),
+            ("1: FLOCK", None),
+            ("", None),
+        ] {
+            assert_eq!(flock_on(line, 5678), found, "{line}");
+        }
+    }
+}
