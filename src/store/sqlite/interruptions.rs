@@ -171,6 +171,8 @@ impl Writer {
     /// refused its store, leaves the suspicion of the one before.
     pub fn stop_cleanly(&mut self) {
         if !self.after_clean_stop && !self.queue.has_leased() {
+            // Refusals may still wait.
+            self.write(Vec::new());
             return;
         }
         let (reply, mut answer) = oneshot::channel();
