@@ -10,7 +10,7 @@
 //!   genuine and      what does        which rules     remembered       do it     say what
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
-//!              ground floor: diagnostic yaml units secret clock id coding jsonpath template live
+//!              ground floor: diagnostic yaml units secret clock id coding json jsonpath template live
 //!                            account network pem pulse socket descriptors file throttle url_path
 //! ```
 //!
@@ -46,6 +46,7 @@ pub mod descriptors;
 pub mod diagnostic;
 pub mod file;
 pub mod id;
+pub mod json;
 pub mod jsonpath;
 pub mod live;
 pub mod network;

@@ -20,7 +20,7 @@ use crate::act::{Action, Retry};
 use crate::clock::Timestamp;
 use crate::matching::Matcher;
 use crate::network::{Networks, Peers};
-use crate::payload::Decode;
+use crate::payload::{Decode, Event};
 use crate::pem::Validity;
 use crate::socket::Access;
 use crate::store::{Debounce, Overlap, Room, Settings};
@@ -144,6 +144,13 @@ impl Endpoint {
         self.methods.contains(method) || self.greeters.methods.contains(&method)
     }
 
+    /// Whether the actions of the rule at `index` have what they need of an event: they may read what it says, and that may be
+    /// unreadable.
+    pub fn can_act(&self, index: usize, event: &Event) -> bool {
+        let acts_on_it = |rule: &Rule| rule.payload_use == PayloadUse::Actions;
+        event.payload.fault.is_none() || !self.rules.get(index).is_some_and(acts_on_it)
+    }
+
     /// Whether a rule could take what comes from this address: the endpoint lets it in, and so does one of its rules that
     /// are in force, where there are any.
     pub fn lets_in(&self, client: Option<IpAddr>) -> bool {
@@ -249,6 +256,8 @@ pub struct Rule {
     pub on_duplicate: OnDuplicate,
     /// Whether its conditions read into a structured payload.
     pub needs_structure: bool,
+    /// What of it looks into the payload, which may be unreadable.
+    pub payload_use: PayloadUse,
     /// What it does, in order.
     pub actions: Vec<Action>,
     /// How often each action is tried: one entry an action.
@@ -292,6 +301,17 @@ impl Rule {
     pub fn is_awaited(&self, endpoint: &Endpoint) -> bool {
         self.respond.as_ref().unwrap_or(&endpoint.respond).wait.is_some()
     }
+}
+
+/// What of a rule looks into the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadUse {
+    /// Nothing.
+    None,
+    /// Its conditions alone.
+    Conditions,
+    /// Its actions: they can do nothing where the payload cannot be read.
+    Actions,
 }
 
 /// How many deliveries of a group are under way at once.

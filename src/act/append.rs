@@ -96,6 +96,14 @@ impl Append {
         missing(self.lines.path()).map(|(message, _)| message)
     }
 
+    /// Whether the line says something of the payload.
+    pub(super) fn reads_payload(&self) -> bool {
+        match &self.line {
+            Line::Json => true,
+            Line::Template(template) => template.reads_payload(),
+        }
+    }
+
     /// What would be appended where.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         let line = match &self.line {

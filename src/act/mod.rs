@@ -112,6 +112,16 @@ impl Action {
         }
     }
 
+    /// Whether it needs the payload: then nothing comes of it for an event whose payload cannot be read. The raw body is
+    /// there always.
+    pub fn reads_payload(&self) -> bool {
+        match self {
+            Self::Run(run) => run.reads_payload(),
+            Self::Forward(forward) => forward.reads_payload(),
+            Self::Append(append) => append.reads_payload(),
+        }
+    }
+
     /// How it is retried where the rule does not say.
     pub fn default_retry(&self) -> Retry {
         match self {

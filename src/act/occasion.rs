@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderName;
-use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
+use minijinja::{Error, ErrorKind, Value};
 use serde::Serialize;
 
 use crate::act::outcome::Outcome;
@@ -128,7 +128,11 @@ impl Object for Names {
         let received = &self.event.received;
         let part = |of: fn(Arc<Event>) -> Part| Value::from_object(of(Arc::clone(&self.event)));
         Some(match key {
-            "payload" => exact_value(&self.event.payload.value, &self.event.payload.integers),
+            "payload" => match &self.event.payload.fault {
+                // An error wherever it is used, whatever the template would make of an undefined value.
+                Some(fault) => Value::from(Error::new(ErrorKind::InvalidOperation, unreadable(fault))),
+                None => exact_value(&self.event.payload.value, &self.event.payload.integers),
+            },
             "headers" => part(Part::Headers),
             "query" => part(Part::Query),
             "path" => part(Part::Path),
@@ -205,6 +209,11 @@ impl Object for Part {
                 .collect(),
         })
     }
+}
+
+/// Why there is nothing to say of a payload.
+pub fn unreadable(fault: &str) -> String {
+    format!("the payload cannot be read: {fault}")
 }
 
 /// Text, if it is text; bytes, which cannot be written out, if it is not.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::act::occasion::{Failure, Occasion};
+use crate::act::occasion::{Failure, Occasion, unreadable};
 use crate::jsonpath::Exactly;
 use crate::payload::{Event, Kind};
 
@@ -51,9 +51,12 @@ impl<'r> Payload<'r> {
     }
 }
 
-/// The record as JSON, without a line break.
-pub fn json(occasion: &Occasion<'_>) -> Result<Vec<u8>, serde_json::Error> {
+/// The record as JSON, without a line break; the error says why there is none.
+pub fn json(occasion: &Occasion<'_>) -> Result<Vec<u8>, String> {
     let received = &occasion.event.received;
+    if let Some(fault) = &occasion.event.payload.fault {
+        return Err(unreadable(fault));
+    }
     serde_json::to_vec(&Record {
         id: received.id.to_string(),
         received_at: received.at.to_string(),
@@ -68,6 +71,7 @@ pub fn json(occasion: &Occasion<'_>) -> Result<Vec<u8>, serde_json::Error> {
         payload: Payload::of(occasion.event),
         failure: occasion.failure,
     })
+    .map_err(|error| error.to_string())
 }
 
 /// The headers by name; several values of one name are joined as RFC 9110 §5.3 allows.

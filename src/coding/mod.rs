@@ -17,6 +17,16 @@ use http::header::CONTENT_ENCODING;
 
 /// How many codings may be put one upon another.
 pub const MAX_CODINGS: usize = 2;
+/// What is no coding. The first is HTTP's word for it; the others are charsets and words of mail, which senders write here.
+const NONE: [&[u8]; 7] = [
+    b"identity",
+    b"none",
+    b"utf-8",
+    b"utf8",
+    b"binary",
+    b"7bit",
+    b"8bit",
+];
 /// How many gzip members may follow one another: each costs more to begin than the twenty bytes that it takes.
 const MAX_MEMBERS: usize = 10_000;
 
@@ -51,7 +61,10 @@ impl fmt::Display for Fault {
             ),
             Self::CutShort(coding) => write!(f, "the body is {coding} that ends too early"),
             Self::Trailing(coding) => write!(f, "something follows the end of the {coding} in the body"),
-            Self::TooLarge(limit) => write!(f, "decompressed the body has more than {limit} bytes"),
+            Self::TooLarge(limit) => write!(
+                f,
+                "decompressed the body has more than {limit} bytes (`max_body`)"
+            ),
         }
     }
 }
@@ -106,7 +119,7 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Fault> {
     let words = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let mut codings = Vec::new();
     for word in words.map(<[u8]>::trim_ascii) {
-        if word.is_empty() || word.eq_ignore_ascii_case(b"identity") {
+        if word.is_empty() || NONE.iter().any(|none| word.eq_ignore_ascii_case(none)) {
             continue;
         }
         let known = Coding::from_name(word);
@@ -139,7 +152,8 @@ fn gzip(body: &[u8], limit: u64) -> Result<Vec<u8>, Fault> {
         let mut member = GzDecoder::new(rest);
         drain(NAME, &mut member, limit, &mut plain)?;
         rest = member.into_inner();
-        if rest.is_empty() {
+        // Padding, as of blocks, is no data.
+        if rest.iter().all(|byte| *byte == 0) {
             return Ok(plain);
         }
     }
@@ -152,7 +166,7 @@ fn deflate(body: &[u8], limit: u64) -> Result<Vec<u8>, Fault> {
     let mut plain = Vec::new();
     let mut decoder = ZlibDecoder::new_with_decompress(body, Decompress::new(is_zlib(body)));
     drain(NAME, &mut decoder, limit, &mut plain)?;
-    if decoder.get_ref().is_empty() {
+    if decoder.get_ref().iter().all(|byte| *byte == 0) {
         Ok(plain)
     } else {
         Err(Fault::Trailing(NAME))

@@ -9,7 +9,7 @@ use crate::act::{Action, Retry};
 use crate::diagnostic::{Finding, Findings, did_you_mean};
 use crate::matching::Condition;
 use crate::network::Networks;
-use crate::rules::Rule;
+use crate::rules::{PayloadUse, Rule};
 use crate::verify::{EventName, Verification};
 use crate::yaml::Node;
 
@@ -103,6 +103,7 @@ pub fn compile<'d>(
             .or(draft.shape.on_duplicate)
             .unwrap_or_default(),
         needs_structure: condition.needs_structure(),
+        payload_use: payload_use(&condition, &actions),
         actions,
         retries,
         on_failure,
@@ -113,6 +114,17 @@ pub fn compile<'d>(
     agreements.look_at(&rule, node, findings);
     let silent = shape.on_duplicate.or(draft.shape.on_duplicate).is_none();
     draft.add(rule, condition, silent);
+}
+
+/// What of a rule looks into the payload.
+fn payload_use(condition: &Condition, actions: &[Action]) -> PayloadUse {
+    if actions.iter().any(Action::reads_payload) {
+        PayloadUse::Actions
+    } else if condition.reads_payload() {
+        PayloadUse::Conditions
+    } else {
+        PayloadUse::None
+    }
 }
 
 /// No verification covers a rule.

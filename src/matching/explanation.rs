@@ -118,6 +118,10 @@ fn found(term: &Term, facts: &Facts<'_, '_>) -> String {
             let separator = if text.bytes.is_empty() { "" } else { "; " };
             text.push(&format!("{separator}{}: ", selector.written));
         }
+        if facts.fault(test.slot).is_some() {
+            text.push("a payload that cannot be read");
+            return;
+        }
         match facts.found(test.slot) {
             selected if selector.is_quiet() && !selected.values().is_empty() => text.push(REDACTED),
             selected => show(selected, &mut text),

@@ -26,6 +26,14 @@ impl<'m, 'e> Facts<'m, 'e> {
         self.selectors.get(slot)
     }
 
+    /// Why nothing can be said of the selector at `slot`: it looks into a payload that could not be read. What it finds
+    /// elsewhere counts all the same.
+    pub(super) fn fault(&self, slot: usize) -> Option<&'e str> {
+        let fault = self.event.payload.fault.as_deref()?;
+        let blind = self.selectors.get(slot)?.reads_payload() && self.found(slot).values().is_empty();
+        blind.then_some(fault)
+    }
+
     /// What the selector at `slot` finds.
     pub(super) fn found(&self, slot: usize) -> &Selected<'e> {
         match (self.selectors.get(slot), self.found.get(slot)) {

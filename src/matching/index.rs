@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::answer::Answer;
 use super::condition::Condition;
 use super::explanation::Explanation;
 use super::facts::Facts;
@@ -68,6 +69,13 @@ impl Matcher {
             considered(*rule) && self.terms(*rule).iter().all(|term| term.answer(&facts).holds())
         });
         rules
+    }
+
+    /// Whether `rule` might want `event`: nothing that can be known of it says no.
+    pub fn might_want(&self, event: &Event, rule: usize) -> bool {
+        let facts = Facts::new(event, &self.selectors);
+        let answers = self.terms(rule).iter().map(|term| term.answer(&facts));
+        Answer::all(answers) != Answer::False
     }
 
     /// Why `rule` does or does not want `event`.
@@ -213,7 +221,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::matching::answer::Answer;
     use crate::matching::testing::{condition, event};
 
     fn matcher(rules: &[&str]) -> Matcher {

@@ -195,6 +195,11 @@ impl Selector {
         self.source.reads()
     }
 
+    /// Whether it looks into the payload at all.
+    pub(super) fn reads_payload(&self) -> bool {
+        self.source.reads_payload()
+    }
+
     /// Its values are kept out of what is shown, whatever its name.
     pub(super) fn quieten(&mut self) {
         self.quiet = true;
@@ -230,9 +235,19 @@ impl Part {
         }
     }
 
+    /// Whether its values stand in the payload, or may.
+    fn reads_payload(&self) -> bool {
+        match self {
+            Self::One(_) | Self::Many(_) => true,
+            Self::First(parts) => parts.iter().any(Self::reads_payload),
+            _ => false,
+        }
+    }
+
     fn select<'e>(&self, event: &'e Event) -> Selected<'e> {
         let received = &event.received;
         match self {
+            Part::One(_) | Part::Many(_) if event.payload.fault.is_some() => Selected::Nothing,
             Part::First(parts) => {
                 let mut selected = parts.iter().map(|part| part.select(event));
                 let found = selected.find(|selected| !selected.values().is_empty());

@@ -73,6 +73,10 @@ impl Term {
 impl Test {
     fn answer(&self, facts: &Facts<'_, '_>) -> Answer {
         let values = facts.found(self.slot).values();
+        // Not even that it does not exist can be said of what stands in a payload that cannot be read.
+        if facts.fault(self.slot).is_some() {
+            return Answer::Unknown;
+        }
         let over = |operators: &Option<Operators>, combine: &dyn Fn(&Operators) -> Answer| match operators {
             None => Answer::True,
             Some(_) if values.is_empty() => Answer::Unknown,

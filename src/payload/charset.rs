@@ -11,7 +11,8 @@ use super::undecodable::{Undecodable, shown};
 
 /// The charset with this label; UTF-8 if there is no label.
 pub(super) fn named(label: Option<&str>) -> Result<&'static Encoding, Undecodable> {
-    let label = label.unwrap_or_default().trim();
+    // In single quotes, too, which are none of HTTP's.
+    let label = label.unwrap_or_default().trim_matches(['\'', ' ', '\t']);
     // `binary` is how `file --mime` says that there is none.
     if ["", "us-ascii", "ascii", "binary"]
         .iter()

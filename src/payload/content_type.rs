@@ -8,7 +8,7 @@ use super::parameter::parameters;
 /// What the content type promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Media {
-    /// `application/json`, or anything that ends in `+json`.
+    /// `application/json`, a name that stood for it before it had that one, or anything that ends in `+json`.
     Json,
     /// `application/x-www-form-urlencoded`.
     Form,
@@ -18,7 +18,7 @@ pub(super) enum Media {
     Xml,
     /// `text/*`.
     Text,
-    /// None, an unreadable one, or any other.
+    /// None, an unreadable one, or any other. `text/javascript` too, under which JSON was sent before it had a type.
     Other,
 }
 
@@ -38,14 +38,20 @@ impl ContentType {
 
     /// Reads the value of a `Content-Type`.
     pub(super) fn parse(value: &str) -> Self {
-        let essence = value.split(';').next().unwrap_or_default();
-        let media = match essence.trim().to_ascii_lowercase().as_str() {
-            "application/json" => Media::Json,
+        // A proxy may have joined two with a comma; a sender may have forgotten the semicolon.
+        let essence = value.trim_start().split([';', ',', ' ', '\t']).next();
+        let media = match essence.unwrap_or_default().to_ascii_lowercase().as_str() {
+            "application/json"
+            | "application/x-json"
+            | "text/json"
+            | "text/x-json"
+            | "application/csp-report" => Media::Json,
             "application/x-www-form-urlencoded" => Media::Form,
             "multipart/form-data" => Media::Multipart,
             "application/xml" | "text/xml" => Media::Xml,
             json if json.ends_with("+json") => Media::Json,
             xml if xml.ends_with("+xml") => Media::Xml,
+            "text/javascript" | "text/x-javascript" => Media::Other,
             text if text.starts_with("text/") => Media::Text,
             _ => Media::Other,
         };
@@ -61,6 +67,39 @@ impl ContentType {
             media,
             charset,
             boundary,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_known_by_each_of_its_names_however_it_is_written() {
+        for (value, media) in [
+            ("application/json", Media::Json),
+            ("TEXT/JSON", Media::Json),
+            ("text/x-json;charset=utf-8", Media::Json),
+            ("application/x-json", Media::Json),
+            ("application/csp-report", Media::Json),
+            ("application/cloudevents+json; charset=UTF-8", Media::Json),
+            ("application/reports+json", Media::Json),
+            ("application/json, application/json", Media::Json),
+            ("application/json charset=utf-8", Media::Json),
+            (" application/json", Media::Json),
+            ("text/javascript", Media::Other),
+            ("application/x-ndjson", Media::Other),
+            ("application/json5", Media::Other),
+            ("text/plain", Media::Text),
+            ("text/xml", Media::Xml),
+            ("application/soap+xml; action=x", Media::Xml),
+            ("application/x-www-form-urlencoded;charset=UTF-8", Media::Form),
+            ("multipart/form-data; boundary=b", Media::Multipart),
+            ("json", Media::Other),
+            ("", Media::Other),
+        ] {
+            assert_eq!(ContentType::parse(value).media, media, "{value}");
         }
     }
 }

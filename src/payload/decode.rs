@@ -1,9 +1,10 @@
 //! From raw bytes to a payload.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use encoding_rs::{Encoding, UTF_8};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -13,6 +14,7 @@ use super::event::{Kind, Payload};
 use super::undecodable::Undecodable;
 use super::{charset, form, multipart, xml};
 use crate::coding;
+use crate::json::{self, Json};
 use crate::jsonpath::LargeIntegers;
 
 /// How an endpoint reads its bodies.
@@ -69,7 +71,7 @@ pub fn decode(decode: Decode, headers: &HeaderMap, body: &Bytes, limit: u64) -> 
     let content_type = ContentType::of(headers);
     let label = content_type.charset.as_deref();
     let mut payload = match (decode, content_type.media) {
-        (Decode::Json, _) | (Decode::Auto, Media::Json) => json(charset::of(label, &plain)?, &plain)?,
+        (Decode::Json, _) | (Decode::Auto, Media::Json) => as_json(label, &plain)?,
         (Decode::Form, _) => fields(Kind::Form, form::fields(charset::named(label)?, &plain)?),
         (Decode::Auto, Media::Form) => auto_form(charset::named(label)?, &plain)?,
         (Decode::Multipart, _) | (Decode::Auto, Media::Multipart) => {
@@ -97,7 +99,10 @@ pub fn known(decode: Decode, headers: &HeaderMap, body: &[u8], json: &Arc<Value>
         && !headers.contains_key(http::header::CONTENT_ENCODING);
     (as_json && plainly).then(|| Payload {
         // The body is JSON, hence UTF-8.
-        integers: LargeIntegers::read(std::str::from_utf8(body).unwrap_or_default(), json),
+        integers: LargeIntegers::read(
+            std::str::from_utf8(json::without_marks(body)).unwrap_or_default(),
+            json,
+        ),
         ..Payload::new(Kind::Json, Arc::clone(json))
     })
 }
@@ -106,45 +111,75 @@ fn fields(kind: Kind, fields: Map<String, Value>) -> Payload {
     Payload::new(kind, Arc::new(fields.into()))
 }
 
-fn json(charset: &'static Encoding, body: &[u8]) -> Result<Payload, Undecodable> {
-    let transcribed;
-    let (kind, body) = if charset == UTF_8 {
-        (Kind::Json, without_mark(body))
+/// Reads a body, or a part of one, as JSON.
+pub(super) fn as_json(label: Option<&str>, body: &[u8]) -> Result<Payload, Undecodable> {
+    let charset = json_charset(label, body)?;
+    let text = if charset == UTF_8 {
+        Cow::Borrowed(body)
     } else {
-        transcribed = charset::text(charset, body)?;
-        (Kind::InnerJson, transcribed.as_bytes())
+        match charset::text(charset, body)? {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        }
     };
-    if body.trim_ascii().is_empty() {
+    if json::without_marks(&text).trim_ascii().is_empty() {
         return Err(Undecodable::Empty("JSON"));
     }
-    // Checked as a whole it is UTF-8 in one quick pass; the parser would check string by string.
-    let parsed = match std::str::from_utf8(body) {
-        Ok(text) => Payload::from_json(kind, text),
-        Err(_) => serde_json::from_slice(body).map(|value| Payload::new(kind, Arc::new(value))),
+    let read = json::read(&text).map_err(|fault| Undecodable::Json(fault.to_string()))?;
+    Ok(of_json(read, charset == UTF_8))
+}
+
+/// The charset of JSON. A label means nothing (RFC 8259 §11) where the body is what JSON has to be: UTF-8 under a label that
+/// is not known here, or under that of UTF-16, which .NET likes to say of a string.
+fn json_charset(label: Option<&str>, body: &[u8]) -> Result<&'static Encoding, Undecodable> {
+    match charset::of(label, body) {
+        Ok(wide)
+            if (wide == UTF_16LE || wide == UTF_16BE)
+                && Encoding::for_bom(body).is_none()
+                && matches!(body, [1..=255, 1..=255, ..]) =>
+        {
+            Ok(UTF_8)
+        }
+        Err(_) if std::str::from_utf8(body).is_ok() => Ok(UTF_8),
+        charset => charset,
+    }
+}
+
+/// What was read, which is JSON itself only where it stood in the body as it is.
+fn of_json(read: Json, plainly: bool) -> Payload {
+    let kind = if plainly && !read.is_repaired {
+        Kind::Json
+    } else {
+        Kind::InnerJson
     };
-    parsed.map_err(|error| Undecodable::Json(error.to_string()))
+    Payload {
+        integers: read.integers,
+        ..Payload::new(kind, read.value)
+    }
 }
 
 fn text(charset: &'static Encoding, body: &[u8]) -> Payload {
     let value = if body.is_empty() {
         Value::Null
     } else {
-        Value::String(charset.decode(body).0.into_owned())
+        // One byte order mark is taken off with the charset; a second one says no more.
+        let (text, ..) = charset.decode(body);
+        Value::String(text.trim_start_matches('\u{FEFF}').to_owned())
     };
     Payload::new(Kind::Text, Arc::new(value))
 }
 
 fn auto_form(charset: &'static Encoding, body: &[u8]) -> Result<Payload, Undecodable> {
-    if std::str::from_utf8(body).is_ok_and(|text| structure(Kind::Json, text).is_some()) {
+    if std::str::from_utf8(body).is_ok_and(|text| structure(text).is_some()) {
         return Err(Undecodable::JsonAsForm);
     }
     let found = form::fields(charset, body)?;
     // GitHub and Gitea send their forms so: one field, holding the JSON.
     if found.len() == 1
         && let Some(Value::String(inner)) = found.get("payload")
-        && let Some(payload) = structure(Kind::InnerJson, inner)
+        && let Some(read) = structure(inner)
     {
-        return Ok(payload);
+        return Ok(of_json(read, false));
     }
     Ok(fields(Kind::Form, found))
 }
@@ -153,26 +188,20 @@ fn auto_form(charset: &'static Encoding, body: &[u8]) -> Result<Payload, Undecod
 fn guessed(label: Option<&str>, body: &[u8]) -> Payload {
     // No text was promised: a charset that is not known here counts as none.
     let charset = charset::of(label, body).unwrap_or(UTF_8);
-    let kind = if charset == UTF_8 {
-        Kind::Json
-    } else {
-        Kind::InnerJson
-    };
     let read = charset::text(charset, body)
         .ok()
-        .and_then(|text| structure(kind, &text));
-    read.unwrap_or_else(|| text(charset, body))
-}
-
-/// The JSON object or list that the text is, if it is one.
-fn structure(kind: Kind, text: &str) -> Option<Payload> {
-    match text.trim_ascii_start().as_bytes().first() {
-        Some(b'{' | b'[') => Payload::from_json(kind, text).ok(),
-        _ => None,
+        .and_then(|text| structure(&text));
+    match read {
+        Some(read) => of_json(read, charset == UTF_8),
+        None => text(charset, body),
     }
 }
 
-/// The bytes without a UTF-8 byte order mark.
-fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
+/// The JSON object or list that the text is, if it is one.
+fn structure(text: &str) -> Option<Json> {
+    let bare = text.trim_start_matches('\u{FEFF}').trim_ascii_start();
+    match bare.as_bytes().first() {
+        Some(b'{' | b'[') => json::read_text(text).ok(),
+        _ => None,
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Decode;
+use super::{Decode, Undecodable};
 use crate::jsonpath::LargeIntegers;
 use crate::verify::Received;
 
@@ -23,6 +23,8 @@ pub enum Kind {
     Xml,
     /// Text, or nothing that has a structure: the payload is one string, or null for no body at all.
     Text,
+    /// It could not be read: there is no payload, and no rule learns anything from it.
+    Unreadable,
 }
 
 /// What a body says.
@@ -34,6 +36,8 @@ pub struct Payload {
     pub value: Arc<Value>,
     /// The digits of those integers of the value that do not fit 64 bits.
     pub integers: LargeIntegers,
+    /// Why it could not be read, if it could not.
+    pub fault: Option<Arc<str>>,
 }
 
 impl Payload {
@@ -43,16 +47,16 @@ impl Payload {
             kind,
             value,
             integers: LargeIntegers::default(),
+            fault: None,
         }
     }
 
-    /// The payload that a JSON text holds.
-    pub(super) fn from_json(kind: Kind, text: &str) -> serde_json::Result<Self> {
-        let value = Arc::new(serde_json::from_str(text)?);
-        Ok(Self {
-            integers: LargeIntegers::read(text, &value),
-            ..Self::new(kind, value)
-        })
+    /// One that could not be read. The event is there all the same, for rules that do not look into it.
+    pub fn unreadable(why: &Undecodable) -> Self {
+        Self {
+            fault: Some(why.to_string().into()),
+            ..Self::new(Kind::Unreadable, Arc::new(Value::Null))
+        }
     }
 }
 
@@ -66,12 +70,13 @@ pub struct Event {
 }
 
 impl Event {
-    /// One that was taken before, with its body decoded anew, in the way of this name; or why it cannot be.
+    /// One that was taken before, with its body decoded anew, in the way of this name. A body that could not be read then
+    /// cannot be read now.
     pub fn kept(received: Arc<Received>, decode: &str) -> Result<Self, String> {
         let known = Decode::from_name(decode).ok_or_else(|| format!("unknown decoding `{decode}`"))?;
         // It was within `max_body` when it was taken; one that was lowered since does not make it unreadable.
         let payload = super::decode(known, &received.headers, &received.body, u64::MAX)
-            .map_err(|error| error.to_string())?;
+            .unwrap_or_else(|error| Payload::unreadable(&error));
         Ok(Self { received, payload })
     }
 }

@@ -12,6 +12,9 @@ use super::undecodable::Undecodable;
 /// How many fields a form may have.
 pub(super) const MAX_FIELDS: usize = 10_000;
 
+/// A byte order mark: before the first name it belongs to the body, however it is written.
+const MARK: char = '\u{FEFF}';
+
 /// The fields as an object of strings, a list where a field repeats.
 pub(super) fn fields(charset: &'static Encoding, body: &[u8]) -> Result<Map<String, Value>, Undecodable> {
     let mut found = Map::new();
@@ -22,7 +25,10 @@ pub(super) fn fields(charset: &'static Encoding, body: &[u8]) -> Result<Map<Stri
         }
         let mut halves = pair.splitn(2, |byte| *byte == b'=');
         let mut half = || text(charset, halves.next().unwrap_or_default());
-        let name = half();
+        let mut name = half();
+        while count == 0 && name.starts_with(MARK) {
+            name.remove(0);
+        }
         object::add(&mut found, name, Value::String(half()));
     }
     Ok(found)
@@ -44,6 +50,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_name() {
+        for body in ["\u{FEFF}a=1&b=2", "%EF%BB%BFa=1&b=2", "\u{FEFF}\u{FEFF}a=1&b=2"] {
+            let fields = fields(UTF_8, body.as_bytes()).unwrap();
+            assert_eq!(
+                Value::from(fields),
+                serde_json::json!({"a": "1", "b": "2"}),
+                "{body}"
+            );
+        }
+        let inside = fields(UTF_8, "a=\u{FEFF}1&\u{FEFF}b=2".as_bytes()).unwrap();
+        assert_eq!(
+            Value::from(inside),
+            serde_json::json!({"a": "\u{FEFF}1", "\u{FEFF}b": "2"})
+        );
+    }
 
     proptest! {
         #[test]

@@ -5,9 +5,11 @@
 //! operator's words why a body cannot be read. The raw bytes stay what they are; whoever needs them finds them in
 //! [`Event::received`].
 //!
-//! JSON is read as `serde_json` reads it: 128 levels deep at most, of duplicate keys the last wins, and integers
-//! outside 64 bits become floating point. Text that is not in its charset has its wrong bytes replaced by U+FFFD; JSON
-//! and XML that are not are refused. What XML becomes is written in `xml`, what a form in parts becomes in `multipart`.
+//! JSON is read as [`crate::json`] reads it, the proof that may stand in it included: 127 levels deep at most, of duplicate
+//! keys the last wins, wrong bytes and unpaired surrogates become U+FFFD. So do the wrong bytes of text; XML that is not in its
+//! charset is refused. What XML becomes is written in `xml`, what a form in parts becomes in `multipart`.
+//!
+//! A body that cannot be read makes an event without a payload ([`Payload::unreadable`]), for rules that do not look into it.
 
 mod charset;
 mod content_type;

@@ -5,16 +5,18 @@
 //! understand differently is refused.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use memchr::memmem::{self, Finder};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::charset;
-use super::content_type::ContentType;
-use super::object;
+use super::content_type::{ContentType, Media};
+use super::decode::as_json;
 use super::parameter::parameters;
 use super::undecodable::{Undecodable, shown};
+use super::{charset, form, xml};
 
 /// How many parts a form may have.
 pub(super) const MAX_PARTS: usize = 1000;
@@ -22,15 +24,15 @@ pub(super) const MAX_PARTS: usize = 1000;
 const MAX_PART_HEAD: usize = 8 * 1024;
 const LINE_END: &[u8] = b"\r\n";
 
-/// The parts as an object: of a text its text, of a file `filename`, `size` and `content_type`; a list where a name
-/// repeats.
+/// The parts as an object: of a text its text, of a file `filename`, `size` and `content_type`, of another what its own
+/// content type says; a list where a name repeats.
 pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, Value>, Undecodable> {
     let Some(boundary) = boundary.filter(|boundary| !boundary.is_empty()) else {
         return Err(fault("the content type names no boundary"));
     };
     let line = format!("\r\n--{boundary}");
     let delimiter = Finder::new(&line);
-    let mut found = Map::new();
+    let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut rest = first(&delimiter, body)?;
     let mut count = 0;
     while !rest.starts_with(b"--") {
@@ -58,10 +60,15 @@ pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, 
             .ok_or_else(|| fault(ENDS))?;
         let content = content.strip_prefix(LINE_END).unwrap_or_default();
         let (name, value) = Part::new(head, count)?.read(content)?;
-        object::add(&mut found, name, value);
+        found.entry(name).or_default().push(value);
         rest = next.get(line.len()..).unwrap_or_default();
     }
-    Ok(found)
+    // Not added one by one: a part may be a list itself.
+    let values = found.into_iter().map(|(name, mut values)| match values.pop() {
+        Some(only) if values.is_empty() => (name, only),
+        last => (name, values.into_iter().chain(last).collect()),
+    });
+    Ok(values.collect())
 }
 
 const ENDS: &str = "it ends before its last boundary";
@@ -158,9 +165,10 @@ impl Part {
     fn read(self, content: &[u8]) -> Result<(String, Value), Undecodable> {
         let Some(filename) = self.filename else {
             let content_type = ContentType::parse(&self.content_type.unwrap_or_default());
-            let charset = charset::named(content_type.charset.as_deref())?;
-            let (text, _) = charset.decode_without_bom_handling(content);
-            return Ok((self.name, Value::String(text.into_owned())));
+            let label = content_type.charset.as_deref();
+            let structure = structure(content_type.media, label, content);
+            let value = structure.map_or_else(|| text(label, content), Ok)?;
+            return Ok((self.name, value));
         };
         let mut file = Map::new();
         file.insert("filename".to_owned(), filename.into());
@@ -170,6 +178,28 @@ impl Part {
         }
         Ok((self.name, Value::Object(file)))
     }
+}
+
+/// What a part says whose own type promises a structure. One that does not keep its promise is text: the other parts say what
+/// they say all the same.
+fn structure(media: Media, label: Option<&str>, content: &[u8]) -> Option<Value> {
+    match media {
+        Media::Json => as_json(label, content)
+            .ok()
+            .map(|payload| Arc::unwrap_or_clone(payload.value)),
+        Media::Xml => xml::document(label, content).ok(),
+        Media::Form => {
+            let charset = charset::named(label).ok()?;
+            form::fields(charset, content).ok().map(Value::Object)
+        }
+        Media::Text | Media::Multipart | Media::Other => None,
+    }
+}
+
+/// What a part says that is text.
+fn text(label: Option<&str>, content: &[u8]) -> Result<Value, Undecodable> {
+    let (text, _) = charset::named(label)?.decode_with_bom_removal(content);
+    Ok(Value::String(text.into_owned()))
 }
 
 /// A header's name and value. A line that goes on the one before is none, and neither is a boundary.

@@ -29,7 +29,7 @@ const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 /// The document as an object with one key, its root.
 pub(super) fn document(label: Option<&str>, body: &[u8]) -> Result<Value, Undecodable> {
     let text = charset::text(charset_of(label, body)?, body)?;
-    let text = text.trim_matches(SPACE);
+    let text = text.trim_start_matches('\u{FEFF}').trim_matches(SPACE);
     if text.is_empty() {
         return Err(Undecodable::Empty("XML"));
     }

@@ -20,9 +20,9 @@ use super::usage::Usage;
 use super::waiting::Waiting;
 use crate::act::Occasion;
 use crate::clock::{Clock, Timestamp};
-use crate::payload::{self, Event, Kind, Undecodable};
+use crate::payload::{self, Event, Kind, Payload};
 use crate::report::{self, Arrival, metrics};
-use crate::rules::{Concurrency, Endpoint, OnDuplicate};
+use crate::rules::{Concurrency, Endpoint, OnDuplicate, PayloadUse};
 use crate::store::lane::reason;
 use crate::store::{Lane, NewDelivery, Refused, Sighting, State, Store, Taken, Taking};
 use crate::verify::{Received, Recognition, Refusal, Verification};
@@ -75,16 +75,24 @@ impl Intake {
         let decode = || payload::decode(endpoint.decode, &received.headers, &received.body, limit);
         let payload = match known.map_or_else(decode, Ok) {
             Ok(payload) => payload,
-            Err(error) => return unread(endpoint, &received, undecodable(&error), &error.to_string()),
+            Err(error) if error.is_too_large() => {
+                return self.unread(endpoint, &received, TOO_LARGE, &error.to_string());
+            }
+            // Rules that do not look into it take the event all the same.
+            Err(error) => Payload::unreadable(&error),
         };
         let event = Event {
             received: Arc::new(received),
             payload,
         };
-        let trusted = |index: usize| judged.trusts(index);
-        let matched = endpoint.matcher.matching(&event, &trusted);
+        let considered = |index: usize| judged.trusts(index) && endpoint.can_act(index, &event);
+        let matched = endpoint.matcher.matching(&event, &considered);
         if matched.is_empty() {
             return self.ignore(endpoint, &event, &judged);
+        }
+        if let Some(fault) = &event.payload.fault {
+            let others = |index: usize| judged.trusts(index) && !matched.contains(&index);
+            report::not_asked(&event.received, blind(endpoint, &event, others), fault);
         }
         let recognised = judged.recognised(&event.received);
         let matched: Vec<Match<'_>> = matched
@@ -287,7 +295,7 @@ impl Intake {
     fn ignore(&self, endpoint: &Endpoint, event: &Event, judged: &Judged<'_>) -> Answer {
         if let Some(why) = unstructured(endpoint, event, &|index| judged.trusts(index)) {
             // Not remembered: its sender has to send the same content again, with another header.
-            return unread(endpoint, &event.received, INVALID, &why);
+            return self.unread(endpoint, &event.received, INVALID, &why);
         }
         if endpoint.recognitions.iter().any(Recognition::reads_headers) {
             for recognised in judged.recognised(&event.received) {
@@ -337,16 +345,10 @@ impl Intake {
     pub(super) fn turn_down(&self, endpoint: &Endpoint, received: &Received, refusal: &Refusal) -> Answer {
         if let Some(too_large) = refusal.is_unreadable() {
             let answer = if too_large { TOO_LARGE } else { INVALID };
-            return unread(endpoint, received, answer, &refusal.to_string());
+            return self.unread(endpoint, received, answer, &refusal.to_string());
         }
         report::arrival(&Arrival::refused(received, refusal));
-        self.store.refuse(Refused {
-            at: received.at,
-            endpoint: Arc::clone(&received.endpoint),
-            client: received.client,
-            reason: refusal.to_string(),
-            headers: names(received),
-        });
+        self.keep(received, refusal.to_string());
         if refusal.is_stale() {
             return Answer::new(StatusCode::BAD_REQUEST, "stale", None);
         }
@@ -357,6 +359,31 @@ impl Intake {
         let enabled = endpoint.rules.iter().filter(|rule| rule.enabled);
         let mut asked = enabled.filter_map(|rule| endpoint.verifications.get(rule.verification)?.challenge());
         Answer::refused(asked.next())
+    }
+
+    /// Genuine, and the body cannot be read by any rule that might want it.
+    fn unread(
+        &self,
+        endpoint: &Endpoint,
+        received: &Received,
+        (status, word): (StatusCode, &'static str),
+        why: &str,
+    ) -> Answer {
+        report::arrival(&Arrival::unread(received, word, endpoint.decode.name(), why));
+        // Its sender may never come again: at least that it came can be looked up.
+        self.keep(received, format!("{word}: {why}"));
+        Answer::new(status, word, None)
+    }
+
+    /// Keeps a note of a request that was not let in.
+    fn keep(&self, received: &Received, reason: String) {
+        self.store.refuse(Refused {
+            at: received.at,
+            endpoint: Arc::clone(&received.endpoint),
+            client: received.client,
+            reason,
+            headers: names(received),
+        });
     }
 }
 
@@ -497,8 +524,26 @@ fn no_rule(endpoint: &Endpoint) -> String {
 /// Disabled rules that are named in a log line.
 const NAMED: usize = 5;
 
-/// Why no rule could have wanted the event: its body is text, and every rule that trusts it reads into its payload.
+/// The rules, of those that `trusted` lets through, that might want an event and cannot: they would have to read what it says.
+fn blind<'e>(
+    endpoint: &'e Endpoint,
+    event: &Event,
+    trusted: impl Fn(usize) -> bool,
+) -> impl Iterator<Item = &'e str> {
+    let rules = endpoint.rules.iter().enumerate();
+    let blind = rules.filter(move |(index, rule)| {
+        let reads = rule.payload_use != PayloadUse::None;
+        reads && trusted(*index) && endpoint.matcher.might_want(event, *index)
+    });
+    blind.map(|(_, rule)| &*rule.name)
+}
+
+/// Why no rule could have wanted the event: its body is text, and every rule that trusts it reads into its payload; or the
+/// body cannot be read, and a rule might have wanted it if it could.
 pub fn unstructured(endpoint: &Endpoint, event: &Event, trusted: &dyn Fn(usize) -> bool) -> Option<String> {
+    if let Some(fault) = &event.payload.fault {
+        return blind(endpoint, event, trusted).next().map(|_| fault.to_string());
+    }
     if event.payload.kind != Kind::Text {
         return None;
     }
@@ -546,20 +591,4 @@ fn respond_limit(endpoint: &Endpoint, matched: &[Match<'_>]) -> Option<Duration>
 pub const INVALID: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "invalid payload");
 
 /// What a genuine sender is told whose body is too large once it is decompressed.
-const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "too large");
-
-/// What a genuine sender is told whose body cannot be decoded.
-pub fn undecodable(error: &Undecodable) -> (StatusCode, &'static str) {
-    if error.is_too_large() { TOO_LARGE } else { INVALID }
-}
-
-/// Genuine, and the body cannot be read.
-fn unread(
-    endpoint: &Endpoint,
-    received: &Received,
-    (status, word): (StatusCode, &'static str),
-    why: &str,
-) -> Answer {
-    report::arrival(&Arrival::unread(received, word, endpoint.decode.name(), why));
-    Answer::new(status, word, None)
-}
+pub const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "too large");

@@ -25,7 +25,7 @@ pub use aftermath::Aftermath;
 pub use answer::{Answer, STATUS};
 pub use dispatch::Dispatch;
 pub use fresh::Fresh;
-pub use intake::{Hold, INVALID, Intake, undecodable, unstructured, without_credentials};
+pub use intake::{Hold, INVALID, Intake, TOO_LARGE, unstructured, without_credentials};
 pub use learn::{Learning, Relearn};
 pub use running::Running;
 pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};

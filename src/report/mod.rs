@@ -293,15 +293,14 @@ pub fn turned_away_with(
         return;
     };
     let path: String = path.chars().take(MAX_LOGGED_PATH).collect();
-    info!(
-        path,
-        client = client.map(tracing::field::display),
-        status,
-        why,
-        hint = hint(),
-        left_out = throttle::some(left_out),
-        "turned away"
-    );
+    let client = client.map(tracing::field::display);
+    let (hint, left_out) = (hint(), throttle::some(left_out));
+    if status == 413 {
+        // The operator can help: with a larger limit.
+        warn!(path, client, status, why, hint, left_out, "turned away");
+    } else {
+        info!(path, client, status, why, hint, left_out, "turned away");
+    }
 }
 
 /// Characters of a path that are logged.
@@ -436,6 +435,16 @@ pub fn groupless(received: &Received, rule: &str, why: &str) {
     };
     let left_out = throttle::some(left_out);
     warn!(event = %received.id, rule, why, left_out, "the group of its deliveries is taken to be the rule's own");
+}
+
+/// An event was taken whose payload cannot be read, by rules that do not look into it; `others` would have had to.
+pub fn not_asked<'r>(received: &Received, others: impl Iterator<Item = &'r str>, why: &str) {
+    let Some(left_out) = throttle::allow("unreadable") else {
+        return;
+    };
+    let not_asked = others.collect::<Vec<_>>().join(", ");
+    let (not_asked, left_out) = (some(&not_asked), throttle::some(left_out));
+    warn!(event = %received.id, endpoint = &*received.endpoint, why, not_asked, left_out, "the payload cannot be read");
 }
 
 /// A delivery that another has replaced before it began.

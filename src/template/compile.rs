@@ -134,7 +134,7 @@ impl Templates {
             ))
             .hint("look values up instead: `{{ {'a': 1, 'b': 2}[payload.x] }}`"));
         }
-        self.try_out(source, &name, scope, &found)?;
+        let reads_payload = self.try_out(source, &name, scope, &found)?;
         let doubts = self.resolve(&found, keyring)?;
         let mut strict = self.shared.strict.write().unwrap_or_else(PoisonError::into_inner);
         strict
@@ -143,6 +143,7 @@ impl Templates {
         let compiled = Compiled {
             shared: Arc::clone(&self.shared),
             name: Arc::from(name),
+            reads_payload,
         };
         let template = Template {
             source: Arc::from(source),
@@ -151,8 +152,8 @@ impl Templates {
         Ok((template, doubts))
     }
 
-    /// Finds what minijinja would find only when a render gets there.
-    fn try_out(&self, source: &str, name: &str, scope: Scope, found: &Scan) -> Result<(), TemplateError> {
+    /// Finds what minijinja would find only when a render gets there; says whether it looks into the payload.
+    fn try_out(&self, source: &str, name: &str, scope: Scope, found: &Scan) -> Result<bool, TemplateError> {
         let lenient = &self.shared.lenient;
         let template = lenient.template_from_named_str(name, source).map_err(|error| {
             TemplateError::new(words(&error, source))
@@ -165,8 +166,10 @@ impl Templates {
         if self.of_failures {
             names.insert("failure");
         }
+        let mut reads_payload = !found.paths.is_empty();
         for used in template.undeclared_variables(true) {
             let top = used.split('.').next().unwrap_or_default();
+            reads_payload |= top == "payload";
             if top == "failure" && !self.of_failures {
                 let error = TemplateError::new("there is no `failure` here");
                 return Err(error.hint("the actions of `on_failure` know it"));
@@ -223,7 +226,7 @@ impl Templates {
                 Err(TemplateError::new(words(&error, source)))
             }
             // What else fails against an event without content may go well with one.
-            _ => Ok(()),
+            _ => Ok(reads_payload),
         }
     }
 

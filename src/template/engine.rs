@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 
 use crate::jsonpath::{JsonPath, Refused};
@@ -90,6 +90,10 @@ impl Resolved {
         let Some(payload) = state.lookup("payload") else {
             return Ok(Value::UNDEFINED);
         };
+        if payload.kind() == ValueKind::Invalid {
+            // It could not be read: its error is that of whatever is looked for in it.
+            return Ok(payload);
+        }
         let known = state.get_extension::<Selections>().and_then(|selections| {
             let (of, selected) = selections.0.get(text)?;
             same_payload(of, &payload).then(|| selected.clone())

@@ -79,6 +79,8 @@ pub struct Template {
 struct Compiled {
     shared: Arc<Shared>,
     name: Arc<str>,
+    /// Whether it looks into the payload.
+    reads_payload: bool,
 }
 
 /// What is wrong with a template, for its author.
@@ -161,6 +163,13 @@ impl Template {
         }
     }
 
+    /// Whether it looks into the payload, so that it yields nothing where that cannot be read.
+    pub fn reads_payload(&self) -> bool {
+        self.compiled
+            .as_ref()
+            .is_some_and(|compiled| compiled.reads_payload)
+    }
+
     /// The text with the values in their places.
     pub fn render(&self, values: &Value) -> Result<String, RenderError> {
         self.render_with(values.clone())
@@ -172,7 +181,7 @@ impl Template {
     }
 
     fn render_with(&self, values: Value) -> Result<String, RenderError> {
-        let Some(Compiled { shared, name }) = &self.compiled else {
+        let Some(Compiled { shared, name, .. }) = &self.compiled else {
             return Ok(self.source.to_string());
         };
         let strict = shared.strict.read().unwrap_or_else(PoisonError::into_inner);

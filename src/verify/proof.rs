@@ -28,7 +28,7 @@ pub struct Proof {
     pub nonces: Vec<Nonce>,
     /// The source of the secret that it was, as the rules file names it; none where nothing is verified.
     pub secret: Option<Arc<str>>,
-    /// The whole body as JSON, where it had to be read for the proof, so that nobody reads it a second time.
+    /// The whole body as JSON, where it had to be read for the proof and is JSON as it was sent: it need not be read twice.
     pub read: Option<Arc<Value>>,
 }
 

@@ -11,6 +11,7 @@ const GROUND: &[&str] = &[
     "diagnostic",
     "file",
     "id",
+    "json",
     "jsonpath",
     "live",
     "pulse",

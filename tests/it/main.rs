@@ -62,5 +62,6 @@ mod signing;
 mod status;
 mod supervised;
 mod tls;
+mod unreadable;
 mod whereabouts;
 mod words;

@@ -157,13 +157,14 @@ impl Forward {
     }
 
     fn holds_templates(&self) -> bool {
-        let mut all = self
-            .headers
+        self.templates()
             .iter()
-            .map(|(_, template)| template)
-            .chain(&self.body)
-            .chain([&self.url]);
-        all.any(|template: &Template| template.literal().is_none())
+            .any(|template| template.literal().is_none())
+    }
+
+    /// Whether it says something of the payload. The original body needs no reading.
+    pub fn reads_payload(&self) -> bool {
+        self.templates().into_iter().any(Template::reads_payload)
     }
 }
 

@@ -124,6 +124,17 @@ impl Run {
         self.needs.missing()
     }
 
+    /// Whether it says something of the payload to the program.
+    pub fn reads_payload(&self) -> bool {
+        let environment = self.environment.iter().map(|(_, value)| value);
+        self.stdin == Stdin::Json
+            || self
+                .arguments
+                .iter()
+                .chain(environment)
+                .any(Template::reads_payload)
+    }
+
     /// What would be run.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         let mut environment = serde_json::Map::new();

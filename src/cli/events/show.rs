@@ -146,6 +146,14 @@ impl Shown {
         lines.join("\n")
     }
 
+    /// Why the payload cannot be read.
+    fn fault(&self) -> Option<&str> {
+        match &self.event {
+            Ok(event) => event.payload.fault.as_deref(),
+            Err(why) => Some(why),
+        }
+    }
+
     /// The payload, pretty and cut.
     fn payload(&self) -> String {
         let received = &self.kept.received;
@@ -153,16 +161,13 @@ impl Shown {
         if size == 0 {
             return "the body is empty".to_owned();
         }
-        let (note, mut text) = match &self.event {
-            Ok(event) if event.payload.kind == Kind::Text => (
-                String::new(),
-                String::from_utf8_lossy(&received.body).into_owned(),
-            ),
-            Ok(event) => (String::new(), written(&event.payload)),
-            Err(why) => (
-                format!("it cannot be decoded: {why}\n"),
-                String::from_utf8_lossy(&received.body).into_owned(),
-            ),
+        let note = self.fault().map(|why| format!("it cannot be decoded: {why}\n"));
+        let note = note.unwrap_or_default();
+        let mut text = match &self.event {
+            Ok(Event { payload, .. }) if !matches!(payload.kind, Kind::Text | Kind::Unreadable) => {
+                written(payload)
+            }
+            _ => String::from_utf8_lossy(&received.body).into_owned(),
         };
         if text.len() > PAYLOAD {
             text.truncate(text.floor_char_boundary(PAYLOAD));
@@ -193,7 +198,7 @@ impl Shown {
             "event": request(&self.kept.received),
             "decode": self.kept.decode,
             "payload": payload,
-            "undecodable": self.event.as_ref().err(),
+            "undecodable": self.fault(),
             "deliveries": deliveries.collect::<Vec<_>>(),
             "rules": explanation,
         })

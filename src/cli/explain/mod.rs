@@ -209,9 +209,11 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
     let client = event.received.client;
     // An address that was not named is not held against the request.
     let barred = client.filter(|_| !endpoint.lets_in(client) || !rule.lets_in(client));
-    let matched = explanation.matched && rule.enabled && barred.is_none();
+    let blind = !endpoint.can_act(index, event);
+    let matched = explanation.matched && rule.enabled && barred.is_none() && !blind;
     let why = match barred {
         _ if !rule.enabled => "it is not enabled".to_owned(),
+        _ if blind => "its actions need the payload, which cannot be read".to_owned(),
         Some(client) => format!("`allow` does not let {client} in"),
         None => explanation.to_string(),
     };

@@ -9,8 +9,8 @@ use http::{HeaderMap, StatusCode};
 use super::{Arguments, Refused, captured};
 use crate::cli::{body, header, method as method_of};
 use crate::clock::Clock;
-use crate::payload::{self, Event};
-use crate::pipeline::undecodable;
+use crate::payload::{self, Event, Payload};
+use crate::pipeline::TOO_LARGE;
 use crate::rules::{Endpoint, RuleSet};
 use crate::url_path;
 use crate::verify::{EventId, Received, Refusal};
@@ -165,8 +165,11 @@ impl<'r> Request<'r> {
             return Err(Refused::new((StatusCode::PAYLOAD_TOO_LARGE, "too large"), why));
         }
         let limit = endpoint.max_body;
-        let payload = payload::decode(endpoint.decode, &received.headers, &received.body, limit)
-            .map_err(|error| Refused::new(undecodable(&error), error.to_string()))?;
+        let payload = match payload::decode(endpoint.decode, &received.headers, &received.body, limit) {
+            Ok(payload) => payload,
+            Err(error) if error.is_too_large() => return Err(Refused::new(TOO_LARGE, error.to_string())),
+            Err(error) => Payload::unreadable(&error),
+        };
         Ok(Event {
             received: Arc::new(received),
             payload,

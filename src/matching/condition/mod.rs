@@ -78,6 +78,11 @@ impl Condition {
     pub fn needs_structure(&self) -> bool {
         self.selectors.iter().any(Selector::needs_structure)
     }
+
+    /// Whether it looks into the payload at all, so that nothing may be known of one that cannot be read.
+    pub fn reads_payload(&self) -> bool {
+        self.selectors.iter().any(Selector::reads_payload)
+    }
 }
 
 /// A term with the places of what it was made of.

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::matching::answer::Answer;
+use crate::matching::facts::Facts;
 use crate::matching::testing::{condition, document, event, findings};
 
 #[test]
@@ -317,5 +319,28 @@ proptest! {
                 prop_assert_eq!(condition.is_none(), found.has_errors());
             }
         }
+    }
+}
+
+#[test]
+fn of_a_payload_that_cannot_be_read_nothing_can_be_said() {
+    let mut event = event(json!({"a": 1}));
+    event.payload = crate::payload::Payload::unreadable(&crate::payload::Undecodable::Empty("JSON"));
+    for (text, answer) in [
+        ("$.a: 1", Answer::Unknown),
+        ("$.a: {exists: false}", Answer::Unknown),
+        ("$.a: {none: {equals: 1}}", Answer::Unknown),
+        ("$: null", Answer::Unknown),
+        ("not: {$.a: 1}", Answer::Unknown),
+        ("{$.a: 1, method: POST}", Answer::Unknown),
+        ("{$.a: 1, method: PUT}", Answer::False),
+        ("any: [{$.a: 1}, {method: POST}]", Answer::True),
+        ("method: POST", Answer::True),
+        ("body: {contains: a}", Answer::True),
+    ] {
+        let condition = condition(text);
+        let facts = Facts::new(&event, &condition.selectors);
+        let found = Answer::all(condition.terms.iter().map(|term| term.answer(&facts)));
+        assert_eq!(found, answer, "{text}");
     }
 }

@@ -122,7 +122,7 @@ fn what_cannot_be_read_says_why() {
         ),
         (
             "application/json; charset=klingon",
-            b"{}",
+            b"{\"a\": \"\xFF\"}",
             "the charset `klingon` is not known here",
         ),
         (
@@ -148,7 +148,7 @@ fn what_cannot_be_read_says_why() {
         (
             "application/json",
             deep.as_bytes(),
-            "the body is not valid JSON: recursion limit exceeded at line 1 column 128",
+            "the body is not valid JSON: nested more than 127 deep at line 1 column 128",
         ),
         (
             FORM,
@@ -171,6 +171,7 @@ fn what_cannot_be_read_says_why() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one table")]
 fn a_charset_is_the_one_that_is_said() {
     let cases: &[(&str, &[u8], (Kind, Value))] = &[
         (
@@ -217,6 +218,63 @@ fn a_charset_is_the_one_that_is_said() {
             "application/x-own",
             b"[\"\xFF\"]",
             (Kind::Text, json!("[\"\u{FFFD}\"]")),
+        ),
+        // JSON knows no charset (RFC 8259 §11).
+        (
+            "application/json; charset=klingon",
+            b"[\"\xC3\xA9\"]",
+            (Kind::Json, json!(["é"])),
+        ),
+        (
+            "application/json; charset=utf-16",
+            b"[\"\xC3\xA9\"]",
+            (Kind::Json, json!(["é"])),
+        ),
+        (
+            "application/json; charset='utf-8'",
+            b"[1]",
+            (Kind::Json, json!([1])),
+        ),
+        (
+            "application/json",
+            b"[\"\xFF\"]",
+            (Kind::InnerJson, json!(["\u{FFFD}"])),
+        ),
+        (
+            "application/json",
+            b"[\"\\ud83d\"]",
+            (Kind::InnerJson, json!(["\u{FFFD}"])),
+        ),
+        (
+            "application/json",
+            b"\xEF\xBB\xBF\xEF\xBB\xBF[1]",
+            (Kind::Json, json!([1])),
+        ),
+        (
+            "application/json",
+            b"\xFF\xFE\xFF\xFE[\x001\x00]\x00",
+            (Kind::InnerJson, json!([1])),
+        ),
+        (
+            "",
+            b"\xEF\xBB\xBF\xEF\xBB\xBF [\"\\ude00\"]",
+            (Kind::InnerJson, json!(["\u{FFFD}"])),
+        ),
+        (
+            "application/x-www-form-urlencoded",
+            b"payload=%7B%22a%22%3A%22%5Cud83d%22%7D",
+            (Kind::InnerJson, json!({"a": "\u{FFFD}"})),
+        ),
+        ("text/json", b"7", (Kind::Json, json!(7))),
+        (
+            "text/plain",
+            b"\xEF\xBB\xBF\xEF\xBB\xBFa",
+            (Kind::Text, json!("a")),
+        ),
+        (
+            "text/xml",
+            b"\xEF\xBB\xBF\xEF\xBB\xBF<a/>",
+            (Kind::Xml, json!({"a": ""})),
         ),
         (
             "application/json; charset=iso-8859-1",
@@ -289,7 +347,7 @@ fn a_content_coding_is_undone_before_the_body_is_read() {
     let bomb = gzipped(&vec![b' '; 10_000_000]);
     assert_eq!(
         unzipped(Decode::Auto, "application/json", &bomb),
-        Err("decompressed the body has more than 1048576 bytes".to_owned())
+        Err("decompressed the body has more than 1048576 bytes (`max_body`)".to_owned())
     );
     let mut headers = headers("");
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -73,6 +73,61 @@ fn texts_are_texts_and_files_are_described() {
 }
 
 #[test]
+fn a_part_is_read_as_its_own_type_says_and_is_text_where_it_is_not_that() {
+    let head = |name: &str, content_type: &str| {
+        format!("Content-Disposition: form-data; name=\"{name}\"\r\nContent-Type: {content_type}")
+    };
+    let heads = [
+        head("payload", "application/json"),
+        head("list", "application/vnd.x+json; charset=utf-8"),
+        head("list", "text/json"),
+        head("only", "application/json"),
+        head("half", "application/json"),
+        head("latin", "application/json; charset=iso-8859-1"),
+        head("broken", "application/json"),
+        head("empty", "application/json"),
+        head("form", "application/x-www-form-urlencoded"),
+        head("xml", "text/xml"),
+        head("typed", "text/xml"),
+        head("guess", "application/octet-stream"),
+        head("marked", "text/plain"),
+    ];
+    let contents: [&[u8]; 13] = [
+        br#"{"event": "media.play"}"#,
+        b"[1]",
+        b"2",
+        b"[3]",
+        br#"["\ud83d"]"#,
+        b"\"na\xEFve\"",
+        b"{oops",
+        b"",
+        b"a=1&a=x+y",
+        b"<a b='1'/>",
+        b"<!DOCTYPE a><a/>",
+        b"[4]",
+        b"\xEF\xBB\xBFtext",
+    ];
+    let parts: Vec<_> = heads.iter().map(String::as_str).zip(contents).collect();
+    assert_eq!(
+        read("b", body("b", &parts)),
+        Ok(json!({
+            "payload": {"event": "media.play"},
+            "list": [[1], 2],
+            "only": [3],
+            "half": ["\u{FFFD}"],
+            "latin": "naïve",
+            "broken": "{oops",
+            "empty": "",
+            "form": {"a": ["1", "x y"]},
+            "xml": {"a": {"@b": "1"}},
+            "typed": "<!DOCTYPE a><a/>",
+            "guess": "[4]",
+            "marked": "text",
+        }))
+    );
+}
+
+#[test]
 fn what_stands_around_the_parts_says_nothing() {
     let named = "Content-Disposition: form-data; name=a";
     for body in [

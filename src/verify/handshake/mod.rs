@@ -16,6 +16,7 @@ mod text;
 mod token;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
@@ -29,6 +30,7 @@ use self::token::is_token;
 pub(super) use self::token::is_token_byte;
 use super::scheme::signature::keys::Held;
 use super::{Received, Refusal, Verification};
+use crate::json;
 use crate::secret::Secret;
 
 pub(super) use self::settings::{compile, learnt};
@@ -164,7 +166,9 @@ impl Handshake {
     fn question<'q>(&'q self, received: &'q Received) -> Option<Question<'q>> {
         let mut forms = self.row.forms.iter().filter(|form| form.may_be(received));
         let json = if self.row.forms.iter().any(Form::reads_body) {
-            serde_json::from_slice(&received.body).ok()
+            json::read(&received.body)
+                .ok()
+                .map(|read| Arc::unwrap_or_clone(read.value))
         } else {
             None
         };

@@ -4,8 +4,6 @@
 //! The key is hex. Whatever else stands in the body is signed by nobody. Every item must be genuine, and every
 //! item's MAC is a nonce: items of several notifications put together into one are a duplicate.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -87,7 +85,7 @@ impl Adyen {
         let missing = || Refusal::MissingSignature {
             place: PLACE.to_owned(),
         };
-        let items = body.get("notificationItems").and_then(Value::as_array);
+        let items = body.value.get("notificationItems").and_then(Value::as_array);
         let items = items.filter(|items| !items.is_empty()).ok_or_else(missing)?;
         if items.len() > MAX_ITEMS {
             return Err(Refusal::UnreadableBody {
@@ -121,7 +119,7 @@ impl Adyen {
             timestamp: None,
             nonces,
             secret,
-            read: Some(Arc::new(body)),
+            read: body.as_sent(),
         })
     }
 

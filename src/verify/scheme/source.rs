@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::coding;
+use crate::json::{self, Json};
 use crate::jsonpath::SingularPath;
 use crate::verify::Refusal;
 
@@ -175,7 +176,7 @@ pub fn only_query(
 
 /// The body as JSON, without the content coding that it may have. Asked for only once the bytes are known to be genuine,
 /// or where the proof itself stands in them; of neither form are more than `max_body` bytes looked at.
-pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Value, Refusal> {
+pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Json, Refusal> {
     let body = coding::decoded(headers, body, max_body);
     parsed(&body.map_err(|fault| Refusal::UnreadableBody {
         too_large: matches!(fault, coding::Fault::TooLarge(_)),
@@ -183,16 +184,11 @@ pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Value, R
     })?)
 }
 
-/// A text as JSON; a byte order mark before it is no part of it.
-pub fn parsed(text: &[u8]) -> Result<Value, Refusal> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+/// A text as JSON.
+pub fn parsed(text: &[u8]) -> Result<Json, Refusal> {
     // The parser's own words are left out: they could repeat what stands in the body.
-    serde_json::from_slice(text).map_err(|error| Refusal::UnreadableBody {
-        needed: format!(
-            "JSON (it fails in line {}, column {})",
-            error.line(),
-            error.column()
-        ),
+    json::read(text).map_err(|fault| Refusal::UnreadableBody {
+        needed: format!("JSON (it fails in line {}, column {})", fault.line, fault.column),
         too_large: false,
     })
 }

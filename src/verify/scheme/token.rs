@@ -140,7 +140,7 @@ impl Token {
             }
             Place::Json(path) => {
                 let json = source::json(&received.headers, &received.body, self.max_body)?;
-                path.find(&json).and_then(source::text_of).map(Cow::Owned)
+                path.find(&json.value).and_then(source::text_of).map(Cow::Owned)
             }
             Place::Item(_) => None,
         };
@@ -236,10 +236,14 @@ fn id_at<'r>(
     let headers = &received.headers;
     Ok(match place {
         Place::Json(path) => {
-            if read.is_none() {
-                *read = source::json(headers, &received.body, max_body).ok().map(Arc::new);
+            if let Some(json) = read {
+                return Ok(source::id_at(path, json).ok().map(Cow::Owned));
             }
-            let id = read.as_ref().and_then(|json| source::id_at(path, json).ok());
+            let Ok(json) = source::json(headers, &received.body, max_body) else {
+                return Ok(None);
+            };
+            let id = source::id_at(path, &json.value).ok();
+            *read = json.as_sent();
             id.map(Cow::Owned)
         }
         Place::Headers(names) => match names.iter().find(|name| headers.contains_key(*name)) {

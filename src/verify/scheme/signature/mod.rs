@@ -18,7 +18,6 @@ mod twilio;
 mod url;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
@@ -28,6 +27,7 @@ use self::content::{Content, Filling, Piece};
 use self::keys::{Compared, Keys};
 use self::mac::Encoding;
 use super::source::{self, Place, TimestampSource};
+use crate::json::Json;
 use crate::verify::{Nonce, Proof, Received, Refusal, SentAt};
 
 /// A compiled `hmac`, `ed25519`, `ecdsa_p256`, or a preset of that kind.
@@ -82,10 +82,11 @@ impl Signature {
         } else {
             None
         };
-        let claim = self.claim(received, early.as_ref())?;
+        let value = early.as_ref().map(|json| &*json.value);
+        let claim = self.claim(received, value)?;
         let claimed = self.claimed(&claim)?;
-        let stamp = self.timestamp_text(received, &claim, early.as_ref())?;
-        let id = self.id_text(received, &claim, early.as_ref())?;
+        let stamp = self.timestamp_text(received, &claim, value)?;
+        let id = self.id_text(received, &claim, value)?;
         let body = self.signed_body(&received.headers, &received.body)?;
         let (url, other_url) = self.urls_of(received);
         let fields = if self.content.covers(&Piece::Fields) {
@@ -129,14 +130,17 @@ impl Signature {
                 match json {
                     // The sender's other requests on the same URL need not be JSON, and have no id.
                     Err(_) if !self.stamps_body() => None,
-                    json => Some(Arc::new(json.map_err(Refusal::genuinely)?)),
+                    json => Some(json.map_err(Refusal::genuinely)?),
                 }
             }
-            early => early.map(Arc::new),
+            early => early,
         };
-        let proof = self.proof(&filling, &claim, json.as_deref(), compared)?;
+        let value = json.as_ref().map(|json| &*json.value);
+        let proof = self.proof(&filling, &claim, value, compared)?;
         Ok(Proof {
-            read: json.filter(|_| matches!(body, Cow::Borrowed(_))),
+            read: json
+                .filter(|_| matches!(body, Cow::Borrowed(_)))
+                .and_then(Json::as_sent),
             ..proof
         })
     }
