@@ -9,6 +9,7 @@ use serde_yaml::Value;
 
 use super::document::{EndpointShape, RespondShape, Wait};
 use super::replays::Written;
+use super::settings::DEFAULT_MAX_BODY;
 use super::{limit, reads};
 use crate::act::Workshop;
 use crate::diagnostic::{Finding, Findings, Origin};
@@ -31,7 +32,8 @@ const MAX_PATH: usize = 1024;
 pub struct Drafts<'d, 'w> {
     /// The URL under which senders know this server.
     pub public_url: Option<&'w str>,
-    max_body: Size,
+    /// `server.max_body`, if the file says it.
+    max_body: Option<Size>,
     /// How many deliveries are under way at once.
     pub room: Room,
     /// What actions and templates are made with.
@@ -57,6 +59,8 @@ pub struct Draft<'d> {
     pub allow: Option<Networks>,
     limits: Limits,
     max_body: Size,
+    /// Whether the file says `max_body`, here or for all endpoints; else it is that of the sender that sends the largest.
+    says_max_body: bool,
     seen: HashMap<&'d Value, Option<usize>>,
     verifications: Vec<Verification>,
     /// Where each of these is written.
@@ -71,7 +75,12 @@ pub struct Draft<'d> {
 
 impl<'d, 'w> Drafts<'d, 'w> {
     /// None yet.
-    pub fn new(public_url: Option<&'w str>, max_body: Size, room: Room, workshop: &'w Workshop<'w>) -> Self {
+    pub fn new(
+        public_url: Option<&'w str>,
+        max_body: Option<Size>,
+        room: Room,
+        workshop: &'w Workshop<'w>,
+    ) -> Self {
         Self {
             public_url,
             max_body,
@@ -137,7 +146,8 @@ impl<'d, 'w> Drafts<'d, 'w> {
             methods: Vec::new(),
             allow: None,
             limits: Limits::default(),
-            max_body: self.max_body,
+            max_body: self.max_body.unwrap_or(DEFAULT_MAX_BODY),
+            says_max_body: self.max_body.is_some(),
             seen: HashMap::new(),
             verifications: Vec::new(),
             origins: Vec::new(),
@@ -166,7 +176,8 @@ impl<'d, 'w> Drafts<'d, 'w> {
                 .given("rate_limit")
                 .map(|node| limit::compile(node, findings))
                 .unwrap_or_default(),
-            max_body: shape.max_body.unwrap_or(self.max_body),
+            max_body: shape.max_body.or(self.max_body).unwrap_or(DEFAULT_MAX_BODY),
+            says_max_body: shape.max_body.or(self.max_body).is_some(),
             respond: respond.unwrap_or_default(),
             shape,
             ..self.nowhere(node)
@@ -200,6 +211,11 @@ impl<'d> Draft<'d> {
     ) -> Option<usize> {
         if let Some(index) = self.seen.get(node.value()) {
             return *index;
+        }
+        if let Some(largest) = Verification::largest_body(node)
+            && !self.says_max_body
+        {
+            self.max_body = Size(self.max_body.0.max(largest));
         }
         let surroundings = Surroundings {
             keyring: workshop.keyring,

@@ -48,7 +48,7 @@ const DEFAULT_LOG_SIZE: Size = Size(64 << 20);
 const MIN_LOG_SIZE: Size = Size(64 << 10);
 
 /// `server:`, and `server.max_body`, which becomes the endpoints' default.
-pub fn server(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -> (Server, Size) {
+pub fn server(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -> (Server, Option<Size>) {
     let shape: ServerShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
     let given = |key: &str| node.and_then(|node| node.given(key));
     let listen = listen::compile(given("listen"), given("tls").is_some(), findings);
@@ -99,7 +99,7 @@ pub fn server(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings
     at(node, "max_inflight", |place| {
         not_nothing(shape.max_inflight, place, findings);
     });
-    (server, shape.max_body.unwrap_or(DEFAULT_MAX_BODY))
+    (server, shape.max_body)
 }
 
 /// A limit of `0` lets nothing through.

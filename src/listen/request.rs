@@ -329,13 +329,17 @@ impl Door {
         memory: Memory<'_>,
     ) -> Result<(Bytes, Reservation), Unread> {
         let refused = |status, word| Answer::new(status, word, None);
+        let announced = body.size_hint().lower();
         let too_large = || {
-            (
-                refused(StatusCode::PAYLOAD_TOO_LARGE, "too large"),
-                "too large".to_owned(),
-            )
+            // What does not say its size is not read to its end to know it.
+            let size = match announced {
+                size if size > limit => format!("{size} bytes"),
+                _ => format!("more than {limit} bytes"),
+            };
+            let why = format!("too large: a body of {size}, and `max_body` of the endpoint is {limit}");
+            (refused(StatusCode::PAYLOAD_TOO_LARGE, "too large"), why)
         };
-        if body.size_hint().lower() > limit {
+        if announced > limit {
             return Err(too_large());
         }
         let reading = body::gather(body, limit, memory);

@@ -160,6 +160,13 @@ impl Verification {
         })
     }
 
+    /// The largest body that the sender named in a value of `verify:` sends, where its documents say so and it is over our
+    /// default.
+    pub fn largest_body(node: Node<'_>) -> Option<u64> {
+        let presets = node.entries().into_iter().map(|(name, _)| Preset::named(name));
+        presets.flatten().find_map(|preset| preset.max_body)
+    }
+
     fn new(name: &'static str, scheme: Scheme) -> Self {
         let preset = Preset::named(name);
         let header = |name: &str| HeaderName::from_bytes(name.as_bytes()).ok();

@@ -258,7 +258,7 @@ fn explain_says_what_a_compressed_body_would_be_answered() {
         (
             "gzip",
             bomb,
-            "the answer would be 413 too large: decompressed the body has more than 65536 bytes",
+            "the answer would be 413 too large: decompressed the body has more than 65536 bytes (`max_body`)",
         ),
         (
             "zstd",
@@ -280,7 +280,7 @@ fn explain_says_what_a_compressed_body_would_be_answered() {
         ];
         let output = daemon.scenario.hookyard(&arguments);
         let stdout = String::from_utf8(output.stdout).unwrap();
-        assert!(stdout.starts_with(expected), "{stdout}");
+        assert!(stdout.contains(expected), "{stdout}");
     }
 }
 
@@ -332,4 +332,44 @@ rules:
         (requests[0].header("content-encoding"), &requests[0].body),
         (Some("gzip"), &body)
     );
+}
+
+#[test]
+fn a_sender_brings_its_own_limit_unless_the_file_says_one_and_what_is_too_large_is_said() {
+    let rules = r#"
+server: {listen: 127.0.0.1:0}
+endpoints:
+  /told: {max_body: 1MiB}
+rules:
+  - {name: github, endpoint: /github, verify: {github: {secret: k}}, actions: [{append: out.txt, line: "x"}]}
+  - {name: told, endpoint: /told, verify: {github: {secret: k}}, actions: [{append: out.txt, line: "x"}]}
+  - {name: plain, endpoint: /plain, verify: {hmac: {secret: k}}, actions: [{append: out.txt, line: "x"}]}
+"#;
+    let daemon = Scenario::new().rules(rules).start();
+    // GitHub's largest push: 2,048 commits.
+    let body = format!("{{\"commits\": \"{}\"}}", "x".repeat(1_500_000));
+    let send = |path: &str| {
+        let sending = daemon.post(path).json(&body).github("k");
+        let sending = sending.header("X-Signature", &hmac_hex("k", body.as_bytes()));
+        sending.send().outcome()
+    };
+    assert_eq!(send("/github"), said(200, "accepted"), "{}", daemon.log());
+    for path in ["/told", "/plain"] {
+        assert_eq!(send(path), said(413, "too large"));
+    }
+    logged(
+        &daemon,
+        "a body of 1500015 bytes, and `max_body` of the endpoint is 1048576",
+    );
+    let log = daemon.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("a body of 1500015"))
+        .unwrap();
+    assert!(line.contains("WARN"), "{line}");
+    // Said for all endpoints it is said.
+    let rules = rules.replace("0.1:0}", "0.1:0, max_body: 1MiB}");
+    let daemon = Scenario::new().rules(&rules).start();
+    let sending = daemon.post("/github").json(&body).github("k");
+    assert_eq!(sending.send().outcome(), said(413, "too large"));
 }

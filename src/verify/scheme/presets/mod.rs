@@ -30,6 +30,8 @@ pub struct Preset {
     pub repeats: bool,
     /// Its handshake: a row of `verify/handshake/rows.rs`.
     pub handshake: Option<&'static str>,
+    /// The largest body that it sends, in bytes, where its documents name one that is over our default.
+    pub max_body: Option<u64>,
     /// What its user should know, in one sentence or none.
     pub note: &'static str,
 }

@@ -23,8 +23,13 @@ const SENDER: Preset = Preset {
     siblings: &[],
     repeats: false,
     handshake: None,
+    max_body: None,
     note: "",
 };
+
+/// The largest body that GitHub sends ("payloads are capped at 25 MB", P: docs.github.com, "Webhook events and payloads"), and
+/// GitLab (P: GitLab merge request 38687, `Gitlab::Json::LimitedEncoder`).
+const MB_25: Option<u64> = Some(25 << 20);
 
 /// `sha256=` and the hex HMAC-SHA256 of the body.
 const SHA256_HEX: SignatureRow = SignatureRow {
@@ -97,6 +102,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(Header("X-GitHub-Event")),
         siblings: &["X-Hub-Signature"],
+        max_body: MB_25,
         ..SENDER
     },
     // P: the same page; the legacy signature, for GitHub Enterprise Servers that send no other.
@@ -110,6 +116,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(Header("X-GitHub-Event")),
         siblings: &["X-Hub-Signature-256"],
+        max_body: MB_25,
         ..SENDER
     },
     // P: gitlabhq, app/services/web_hook_service.rb. The secret token. `Idempotency-Key` is the same for all tries of a delivery.
@@ -122,6 +129,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(Header("X-Gitlab-Event")),
         siblings: &["webhook-signature"],
+        max_body: MB_25,
         note: "from version 19 prefer `gitlab_signing`",
         ..SENDER
     },
@@ -138,6 +146,7 @@ pub static PRESETS: &[Preset] = &[
         }),
         event: Some(Header("X-Gitlab-Event")),
         siblings: &["X-Gitlab-Token"],
+        max_body: MB_25,
         ..SENDER
     },
     // P: go-gitea, services/webhook/deliver.go. Of a form it signs the decoded `payload`.
