@@ -12,6 +12,7 @@
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
 //!              ground floor: diagnostic yaml units secret clock id coding json jsonpath template live
 //!                            account network pem pulse socket descriptors file throttle url_path
+//!                            weak_secret
 //! ```
 //!
 //! [`acme`] stands aside: it sees to the certificate that `listen` shows.
@@ -58,6 +59,7 @@ pub mod template;
 pub mod throttle;
 pub mod units;
 pub mod url_path;
+pub mod weak_secret;
 pub mod yaml;
 
 pub mod acme;

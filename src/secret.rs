@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::diagnostic::Findings;
 use crate::file::{self, Contents, ReadError, slow};
+use crate::weak_secret;
 use crate::yaml::Node;
 
 /// What an offline keyring says of every source.
@@ -112,6 +113,31 @@ impl Keyring {
 
     /// The secret that `node` names, or a finding. A secret written out in the rules file is a warning.
     pub fn read(&self, node: Node<'_>, findings: &mut Findings) -> Option<Secret> {
+        self.judge(node, findings, |_| Vec::new())
+    }
+
+    /// As [`Self::read`], of a secret that two share and nobody must guess: one that has fewer than `least` bytes, or is doubtful
+    /// in another way, is a warning too.
+    pub fn read_shared(&self, node: Node<'_>, least: usize, findings: &mut Findings) -> Option<Secret> {
+        let literal = node.as_str().filter(|text| source_of(text).is_none());
+        if literal.is_some_and(|text| weak_secret::is_unexpanded(text.as_bytes())) {
+            let finding = node.error(
+                "secret",
+                "nothing is put in here: this text itself would be the secret",
+            );
+            findings.push(finding.hint("write `env:NAME`"));
+            return None;
+        }
+        self.judge(node, findings, |secret| weak_secret::doubts(secret, least))
+    }
+
+    /// The secret that `node` names, with one warning for all that is doubtful about it.
+    fn judge(
+        &self,
+        node: Node<'_>,
+        findings: &mut Findings,
+        doubts: impl Fn(&[u8]) -> Vec<String>,
+    ) -> Option<Secret> {
         let Some(text) = node.as_str() else {
             findings.push(node.error(
                 "secret",
@@ -121,8 +147,10 @@ impl Keyring {
         };
         match self.resolve(text) {
             Ok((secret, warning)) => {
-                if let Some(warning) = warning {
-                    findings.push(node.warning("secret", warning));
+                let doubts = doubts(secret.expose());
+                let all: Vec<String> = warning.into_iter().chain(doubts).collect();
+                if !all.is_empty() {
+                    findings.push(node.warning("secret", all.join("; ")));
                 }
                 Some(secret)
             }

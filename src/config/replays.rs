@@ -1,9 +1,10 @@
 //! What replays of captured requests could do under these rules: notes where rules read what no signature covers, and where
-//! a duplicate may be a new event; errors where a handshake signs for strangers what another rule believes.
+//! a duplicate may be a new event; warnings where no duplicate is recognised; errors where a handshake signs for strangers
+//! what another rule believes.
 
 use super::endpoint::Draft;
 use crate::diagnostic::{Finding, Findings, Origin};
-use crate::rules::Rule;
+use crate::rules::{OnDuplicate, Rule};
 use crate::verify::{Reads, Verification};
 
 /// Maximum names that a note lists.
@@ -19,6 +20,7 @@ pub fn look_at(drafts: &[Draft<'_>], findings: &mut Findings) {
             }
             findings.extend(unsigned(&written, &rules));
             findings.extend(repeating(&written, draft, index));
+            findings.extend(forgetful(&written, &rules));
         }
     }
     strangers(drafts, findings);
@@ -84,6 +86,24 @@ fn repeating(written: &Written<'_>, draft: &Draft<'_>, index: usize) -> Option<F
     let hint = "if the sender signs the same content for each event, set `on_duplicate: run`, or let it sign a `timestamp`; \
                 `on_duplicate: ignore` says that this is meant";
     Some(Finding::note(written.origin.clone(), "repeated-content", message).hint(hint))
+}
+
+/// A verification that tells no event from another, under a rule that takes it to.
+fn forgetful(written: &Written<'_>, rules: &[&Rule]) -> Option<Finding> {
+    let verification = written.verification;
+    if verification.is_none() || !verification.recognised_by().is_empty() {
+        return None;
+    }
+    if rules.iter().all(|rule| rule.on_duplicate == OnDuplicate::Run) {
+        return None;
+    }
+    let message = format!(
+        "`{}` has neither a signature nor an id that tells events apart: an event that is sent twice runs twice",
+        verification.scheme()
+    );
+    let hint =
+        "say where the sender puts an id, `id: {header: NAME}`, or that twice is right, `on_duplicate: run`";
+    Some(Finding::warning(written.origin.clone(), "no-id", message).hint(hint))
 }
 
 /// Handshakes that tell strangers what a verification with the same secret believes.

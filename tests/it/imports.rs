@@ -23,6 +23,7 @@ const GROUND: &[&str] = &[
     "throttle",
     "units",
     "url_path",
+    "weak_secret",
     "yaml",
 ];
 

@@ -63,5 +63,6 @@ mod status;
 mod supervised;
 mod tls;
 mod unreadable;
+mod weak_secrets;
 mod whereabouts;
 mod words;

@@ -70,7 +70,13 @@ fn the_commands_of_the_readme_do_what_it_says() {
             assert!(String::from_utf8_lossy(&again.stdout).starts_with("200 {\"status\":\"duplicate\""));
             let arguments: Vec<&str> = arguments
                 .iter()
-                .map(|word| if *word == "change-me" { "other" } else { word })
+                .map(|word| {
+                    if *word == "only-for-this-example" {
+                        "other"
+                    } else {
+                        word
+                    }
+                })
                 .collect();
             let refused = run(&arguments);
             assert_eq!(
@@ -117,7 +123,7 @@ fn the_example_writes_nothing_outside_its_folder_and_shows_every_condition() {
         let sending = daemon
             .post("/conditions/docs")
             .header("X-Kind", "deploy")
-            .header("X-Token", "change-me");
+            .header("X-Token", "only-for-this-example");
         sending.json(body).send().outcome()
     };
     assert_eq!(post(body), (200, "accepted".into()), "{}", daemon.log());
@@ -302,7 +308,9 @@ fn the_rules_of_the_explanations_load_and_their_notes_are_those_that_check_print
 fn the_rules_of_the_package_let_nobody_in_and_their_example_loads() {
     let text = read("systemd/debian/rules.yaml");
     let check = |text: &str| {
-        let scenario = Scenario::new().env("GITHUB_SECRET", "k").file("rules.yaml", text);
+        let scenario = Scenario::new()
+            .env("GITHUB_SECRET", "c2VjcmV0c2VjcmV0")
+            .file("rules.yaml", text);
         let output = scenario.hookyard(&["check", "--format", "json"]);
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     };

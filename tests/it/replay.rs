@@ -585,7 +585,11 @@ fn check_notes_what_rules_read_and_no_signature_covers() {
             None,
         ),
         (
-            rule("/a", "{token: {header: X-T, secret: k}}", "match: {query.b: x}"),
+            rule(
+                "/a",
+                "{token: {header: X-T, secret: k, id: {query: id}}}",
+                "match: {query.b: x}",
+            ),
             None,
         ),
         (rule("/a", "none", "match: {query.b: x}"), None),

@@ -23,7 +23,7 @@ pub fn compile(
     let row = row(node, by_default, findings);
     let takes_token = row.is_some_and(|row| row.verify_token.is_some());
     let verify_tokens = match node.given("verify_token") {
-        Some(token) if takes_token => settings::secrets(token, "verify_token", keyring, findings)
+        Some(token) if takes_token => settings::secrets(token, "verify_token", 0, keyring, findings)
             .into_iter()
             .map(|(_, held)| held)
             .collect(),

@@ -16,6 +16,7 @@ use super::{Surroundings, source};
 use crate::diagnostic::Findings;
 use crate::jsonpath::SingularPath;
 use crate::verify::{Draft, Nonce, Proof, Received, Refusal, Signed};
+use crate::weak_secret::SHORT;
 use crate::yaml::Node;
 
 /// How many items are looked at; Adyen sends one.
@@ -67,7 +68,7 @@ impl Adyen {
             node.read::<AdyenShape>(findings)?;
         }
         let mut keys = Vec::new();
-        for (place, held) in settings::secrets(node, "secret", surroundings.keyring, findings) {
+        for (place, held) in settings::secrets(node, "secret", SHORT, surroundings.keyring, findings) {
             match KeyEncoding::Hex.decode(held.key.expose()) {
                 Ok(key) => keys.extend(Mac::keyed(Algorithm::Sha256, &key).map(|mac| held.with(mac))),
                 Err(fault) => findings.push(place.error("secret", format!("the key of Adyen is {fault}"))),

@@ -94,7 +94,7 @@ impl Basic {
             return None;
         }
         let shape = node.read::<BasicShape>(findings);
-        let passwords = held(node, "password", surroundings, findings);
+        let passwords = held(node, "password", false, surroundings, findings);
         let ids = settings::unsigned_ids(node, None, PLAIN_ID, findings);
         let user = shape?.user;
         if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
@@ -156,7 +156,7 @@ impl Bearer {
         if node.is_mapping() {
             node.read::<BearerShape>(findings)?;
         }
-        let secrets = held(node, "secret", surroundings, findings);
+        let secrets = held(node, "secret", true, surroundings, findings);
         let ids = settings::unsigned_ids(node, None, PLAIN_ID, findings);
         (!secrets.is_empty()).then_some(Self {
             secrets,

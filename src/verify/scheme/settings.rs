@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use super::presets::PlaceRow;
 use super::signature::keys::Held;
 use super::source::{Place, Unit};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::diagnostic::Findings;
 use crate::jsonpath::SingularPath;
 use crate::secret::{Keyring, Secret, source_of};
@@ -64,15 +64,17 @@ pub struct TimestampField {
     pub unit: Option<Unit>,
 }
 
-/// The secrets under `key` of a mapping, or those that `node` itself is; each with its own place.
+/// The secrets under `key` of a mapping, or those that `node` itself is; each with its own place. One of fewer than `least` bytes
+/// is a warning.
 pub fn secrets<'d>(
     node: Node<'d>,
     key: &str,
+    least: usize,
     keyring: &Keyring,
     findings: &mut Findings,
 ) -> Vec<(Node<'d>, Held<Secret>)> {
     read_held(node, key, "secret", findings, |item, findings| {
-        keyring.read(item, findings)
+        keyring.read_shared(item, least, findings)
     })
 }
 
@@ -166,6 +168,10 @@ fn dated<'d>(item: Node<'d>, key: &str, findings: &mut Findings) -> (Option<Node
             let message =
                 "`not_after` is a date or an RFC 3339 instant: `2026-12-31`, `2026-12-31T12:00:00Z`";
             findings.push(node.error("wrong-value", message));
+        }
+        if end.is_some_and(|end| end < Clock::system().now()) {
+            let finding = node.warning("expired", "its time is over: it lets nobody in any more");
+            findings.push(finding.hint("remove it, or write a later `not_after`"));
         }
         end
     });

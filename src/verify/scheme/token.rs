@@ -20,6 +20,7 @@ use crate::clock::Timestamp;
 use crate::diagnostic::Findings;
 use crate::secret::Secret;
 use crate::verify::{Draft, Nonce, Proof, Received, Refusal, Signed};
+use crate::weak_secret::SHORT;
 use crate::yaml::Node;
 
 /// A compiled `token`, or a preset of that kind.
@@ -84,7 +85,8 @@ pub fn compile(
     {
         findings.push(at.error("wrong-value", "wrong type: one header is taken here"));
     }
-    let secrets: Vec<Held<Secret>> = held(node, "secret", surroundings, findings);
+    let in_header = matches!(place, Some(Place::Headers(_)));
+    let secrets: Vec<Held<Secret>> = held(node, "secret", in_header, surroundings, findings);
     let id = row.and_then(|row| row.id.as_ref());
     let ids = settings::unsigned_ids(node, id, PLAIN_ID, findings);
     (!secrets.is_empty()).then_some(Token {
@@ -95,15 +97,26 @@ pub fn compile(
     })
 }
 
-/// The secrets under `key`.
+/// The secrets under `key`; whether they come `in_header`, just as they are.
 pub fn held(
     node: Node<'_>,
     key: &str,
+    in_header: bool,
     surroundings: &Surroundings<'_>,
     findings: &mut Findings,
 ) -> Vec<Held<Secret>> {
-    let secrets = settings::secrets(node, key, surroundings.keyring, findings);
-    secrets.into_iter().map(|(_, held)| held).collect()
+    let secrets = settings::secrets(node, key, SHORT, surroundings.keyring, findings);
+    let mut all = Vec::with_capacity(secrets.len());
+    for (place, held) in secrets {
+        let text = held.key.expose();
+        // HTTP takes blanks off both ends of a value (RFC 9110 §5.5).
+        if in_header && (text.trim_ascii().len() < text.len() || HeaderValue::from_bytes(text).is_err()) {
+            let message = "no header can hold it: it begins or ends with a blank or a line break, or has a control character";
+            findings.push(place.error("secret", message));
+        }
+        all.push(held);
+    }
+    all
 }
 
 fn nowhere(node: Node<'_>) -> crate::diagnostic::Finding {

@@ -77,7 +77,7 @@ fn a_secret_is_there_and_not_empty_and_in_its_encoding() {
         "{standard: whsec_}",
         "{standard: 'whsec_  '}",
         "{standard: not base64!}",
-        "{standard: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS}",
+        "{standard: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaL}",
         "{hmac: {secret: xyz, secret_encoding: hex}}",
         "{hmac: {secret: 'whsec_ ', strip_prefix: whsec_}}",
         "{bearer: }",

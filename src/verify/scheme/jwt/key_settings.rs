@@ -2,13 +2,14 @@
 //!
 //! The algorithms say which field has the keys: `secret` for an HMAC, `public_key` or `jwks` for everything else, never both.
 
-use super::algorithm::{Algorithm, names};
+use super::algorithm::{Algorithm, Method, names};
 use super::keys::{self, Key};
 use super::settings::Reading;
 use crate::diagnostic::Findings;
 use crate::verify::scheme::presets::JwtRow;
 use crate::verify::scheme::settings;
 use crate::verify::scheme::signature::keys::Held;
+use crate::weak_secret::SHORT;
 use crate::yaml::unknown;
 
 /// How many keys a verification may have: a token that names none is tried with each.
@@ -127,7 +128,13 @@ impl Reading<'_> {
 
     /// The shared secrets.
     fn secrets(&self, algorithms: &[Algorithm], findings: &mut Findings) -> Vec<Held<Key>> {
-        let secrets = settings::secrets(self.node, "secret", self.keyring, findings);
+        // A key has as many bytes as the digest (RFC 7518 §3.2).
+        let least = algorithms.iter().map(|algorithm| match algorithm.method() {
+            Method::Secret(mac) => mac.length(),
+            Method::PublicKey(_) => SHORT,
+        });
+        let least = least.max().unwrap_or(SHORT);
+        let secrets = settings::secrets(self.node, "secret", least, self.keyring, findings);
         let mut keys = Vec::with_capacity(secrets.len());
         for (place, held) in secrets {
             let secret = &held.key;

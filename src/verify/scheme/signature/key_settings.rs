@@ -14,6 +14,7 @@ use crate::verify::handshake;
 use crate::verify::scheme::Surroundings;
 use crate::verify::scheme::presets::{Kind, SignatureRow};
 use crate::verify::scheme::settings;
+use crate::weak_secret::SHORT;
 use crate::yaml::Node;
 
 /// The keys; none if nothing could be read.
@@ -34,7 +35,7 @@ pub(super) fn keys(
             let to_be_learnt = learnt.is_some();
             let secrets = match learnt {
                 Some(learnt) => learnt.into_iter().map(|secret| (node, secret)).collect(),
-                None => settings::secrets(node, "secret", keyring, findings),
+                None => settings::secrets(node, "secret", SHORT, keyring, findings),
             };
             let mut keys = Vec::new();
             for (place, held) in secrets {

@@ -171,7 +171,7 @@ pub enum Length {
 pub enum KeyEncoding {
     /// As it is.
     Utf8,
-    /// Base64, the standard alphabet, padded or not.
+    /// Base64, in either alphabet, padded or not.
     Base64,
     /// Hexadecimal, in either case.
     Hex,
@@ -182,16 +182,26 @@ impl KeyEncoding {
     pub fn decode(self, text: &[u8]) -> Result<Vec<u8>, &'static str> {
         match self {
             Self::Utf8 => Some(text.to_vec()),
-            // The senders' own libraries take unpadded secrets, and some consoles show them so.
-            Self::Base64 if text.ends_with(b"=") => BASE64.decode(text).ok(),
-            Self::Base64 => BASE64_NOPAD.decode(text).ok(),
+            Self::Base64 => base64(text),
             Self::Hex => HEXLOWER_PERMISSIVE.decode(text).ok(),
         }
         .ok_or(match self {
             Self::Hex => "not hex",
-            _ => "not base64 (standard alphabet)",
+            _ => "not base64",
         })
     }
+}
+
+/// A secret in base64 as consoles show it: unpadded, in the alphabet of URLs, or with bits behind its last byte that stand for
+/// nothing.
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let bare = text.strip_suffix(b"=").unwrap_or(text);
+    let bare = bare.strip_suffix(b"=").unwrap_or(bare);
+    let mut specification = BASE64_NOPAD.specification();
+    specification.check_trailing_bits = false;
+    specification.translate.from.push_str("-_");
+    specification.translate.to.push_str("+/");
+    specification.encoding().ok()?.decode(bare).ok()
 }
 
 #[cfg(test)]
@@ -261,5 +271,24 @@ mod tests {
         let bounded = |text: &str| Encoding::Base64.decode(text.as_bytes(), Length::AtMost(4));
         assert_eq!(bounded("+/8=").unwrap(), [0xfb, 0xff]);
         assert!(bounded("").is_err() && bounded("+/8AAAAAAAA=").is_err());
+    }
+
+    #[test]
+    fn a_secret_in_base64_is_read_as_consoles_show_it() {
+        let decode = |text: &str| KeyEncoding::Base64.decode(text.as_bytes()).ok();
+        for text in ["+/8AAA==", "+/8AAA", "-_8AAA", "-_8AAA==", "+/8AAB", "+/8AAA="] {
+            assert_eq!(decode(text), Some(vec![0xfb, 0xff, 0, 0]), "{text}");
+        }
+        for wrong in [
+            "+/8AAA===",
+            "+/8A AA",
+            "+/8AA",
+            "=+/8AAA",
+            "+/8=AAA",
+            "+/8AAA\n",
+            "é",
+        ] {
+            assert_eq!(decode(wrong), None, "{wrong}");
+        }
     }
 }

@@ -1,0 +1,137 @@
+//! What is doubtful about a secret, as far as can be told by looking at it. No word of it repeats the secret.
+
+/// Fewer bytes than this can be guessed, or found by trying.
+pub const SHORT: usize = 16;
+
+/// What stands in examples, in lower case and without anything but letters and digits. Strangers try these first.
+const FAMOUS: [&str; 30] = [
+    "123456",
+    "12345678",
+    "123456789",
+    "admin",
+    "changeit",
+    "changeme",
+    "changethis",
+    "default",
+    "example",
+    "foobar",
+    "hunter2",
+    "insertsecrethere",
+    "itsasecrettoeverybody",
+    "letmein",
+    "mysecret",
+    "mysecretkey",
+    "mysecrettoken",
+    "passw0rd",
+    "password",
+    "placeholder",
+    "qwerty",
+    "replaceme",
+    "secret",
+    "secretkey",
+    "supersecret",
+    "topsecret",
+    "webhooksecret",
+    "whsecmfkq9r8gkyqrtwjupd8ilpzio2lalasw",
+    "yoursecret",
+    "yourwebhooksecret",
+];
+
+/// What is doubtful about a secret that should have `least` bytes.
+pub fn doubts(secret: &[u8], least: usize) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if secret.trim_ascii().len() < secret.len() {
+        doubts.push("it begins or ends with a blank or a line break, which counts".to_owned());
+    }
+    if is_unexpanded(secret) {
+        doubts.push("it looks like a variable that was not put in".to_owned());
+    } else if is_famous(secret) {
+        doubts.push("it is a word out of examples, which strangers try first".to_owned());
+    } else if secret.len() < least {
+        let bytes = if secret.len() == 1 { "byte" } else { "bytes" };
+        doubts.push(format!(
+            "it has {} {bytes}; {least} or more cannot be found by trying",
+            secret.len()
+        ));
+    }
+    doubts
+}
+
+/// Whether a text stands for a variable that something was to put in: `$NAME`, `${NAME}`, `{{ … }}`.
+pub fn is_unexpanded(text: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(text.trim_ascii()) else {
+        return false;
+    };
+    let is_name = |name: &str| {
+        let mut letters = name.bytes();
+        letters
+            .next()
+            .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+            && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
+    };
+    let braced = |open: &str, close: &str| text.strip_prefix(open)?.strip_suffix(close);
+    braced("{{", "}}").is_some()
+        || braced("${{", "}}").is_some()
+        || braced("${", "}").is_some()
+        || braced("$(", ")").is_some()
+        || text
+            .strip_prefix('$')
+            .is_some_and(|name| is_name(name) && name.to_ascii_uppercase() == name)
+}
+
+/// Whether it stands in examples, or is the same letter again and again.
+fn is_famous(secret: &[u8]) -> bool {
+    let letters = secret.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    let bare: Vec<u8> = letters.map(u8::to_ascii_lowercase).collect();
+    let angled = secret.starts_with(b"<") && secret.ends_with(b">");
+    let one = secret.first();
+    angled
+        || FAMOUS.iter().any(|famous| famous.as_bytes() == bare)
+        || (secret.len() > 1 && secret.iter().all(|byte| Some(byte) == one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_doubtful_is_said_and_never_the_secret() {
+        let fine = "5f2c1e0b9a8d7c6b5a49382716f5e4d3";
+        assert_eq!(doubts(fine.as_bytes(), SHORT), [""; 0]);
+        assert_eq!(doubts(fine.as_bytes(), 32), [""; 0]);
+        for (secret, word) in [
+            ("change-me", "examples"),
+            ("CHANGE_ME", "examples"),
+            ("Password", "examples"),
+            ("It's a Secret to Everybody", "examples"),
+            ("<your webhook secret>", "examples"),
+            ("xxxxxxxxxxxxxxxxxxxxxxxx", "examples"),
+            ("k", "it has 1 byte;"),
+            ("fifteen-letters", "it has 15 bytes; 16 or more"),
+            ("${GITHUB_SECRET}", "variable"),
+            ("$GITHUB_SECRET", "variable"),
+            ("{{ secret }}", "variable"),
+            ("${{ secrets.HOOK }}", "variable"),
+        ] {
+            let doubts = doubts(secret.as_bytes(), SHORT);
+            assert_eq!(doubts.len(), 1, "{secret}");
+            assert!(doubts[0].contains(word), "{secret}: {doubts:?}");
+            assert!(!doubts[0].contains(secret) || secret.len() == 1, "{doubts:?}");
+        }
+        for blank in ["\n", " ", "\r\n", "\t"] {
+            for secret in [format!("{fine}{blank}"), format!("{blank}{fine}")] {
+                let doubts = doubts(secret.as_bytes(), SHORT);
+                assert_eq!(doubts.len(), 1, "{secret:?}");
+                assert!(doubts[0].contains("blank"), "{doubts:?}");
+            }
+        }
+        // A secret may begin with a dollar.
+        for secret in [
+            "$2b$10$N9qo8uLOickgx2ZMRZoMye",
+            "$aBcDeFgHiJkLmNoP",
+            "${unfinished-secret",
+        ] {
+            assert_eq!(doubts(secret.as_bytes(), SHORT), [""; 0], "{secret}");
+        }
+    }
+}
