@@ -12,6 +12,8 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
+use crate::escape;
+
 /// The longest line that is shown, in bytes.
 const MAX_LINE: usize = 1000;
 /// How many findings are kept; more than anybody mends before asking again.
@@ -83,9 +85,18 @@ impl Origin {
             length => length,
         };
         let at = (self.range.start - start).min(whole.len());
-        let shown = (whole.len() <= MAX_LINE).then(|| (whole.to_owned(), at..at + length));
+        let shown = (whole.len() <= MAX_LINE).then(|| {
+            // Each part by itself, so that the caret stays below what it marks.
+            let part = |range: Range<usize>| escape::text(whole.get(range).unwrap_or_default());
+            let (before, marked) = (part(0..at), part(at..at + length));
+            let range = before.len()..before.len() + marked.len();
+            (
+                format!("{before}{marked}{}", part(at + length..whole.len())),
+                range,
+            )
+        });
         Shown {
-            path: self.source.path.display().to_string(),
+            path: escape::line(&self.source.path.display().to_string()).into_owned(),
             line,
             column,
             text: shown,
@@ -201,7 +212,8 @@ impl Finding {
             Severity::Note => Level::NOTE,
             Severity::Unavailable => Level::WARNING.with_name("unavailable"),
         };
-        let title = level.primary_title(self.message.as_str());
+        let message = escape::text(&self.message);
+        let title = level.primary_title(&*message);
         let shown = self.origin.as_ref().map(Origin::shown);
         let mut group = match &shown {
             Some(Shown {
@@ -227,8 +239,9 @@ impl Finding {
             ),
             None => Group::with_title(title),
         };
-        if let Some(hint) = &self.hint {
-            group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
+        let hint = self.hint.as_ref().map(|hint| escape::text(hint));
+        if let Some(hint) = &hint {
+            group = group.element(Level::HELP.with_name("hint").message(&**hint));
         }
         let renderer = if colour {
             Renderer::styled()
@@ -250,7 +263,7 @@ impl Finding {
             .as_ref()
             .map(|hint| format!(" ({hint})"))
             .unwrap_or_default();
-        format!("{place}{}{hint}", self.message)
+        escape::line(&format!("{place}{}{hint}", self.message)).into_owned()
     }
 
     /// The finding as a JSON object: severity, code, message, file, line, column, hint.

@@ -10,7 +10,7 @@
 //!   genuine and      what does        which rules     remembered       do it     say what
 //!   fresh?           it say?          want it?        until done                 happened
 //!      └───────────────┴───────────────┴────────────────┴────────────────┘
-//!              ground floor: diagnostic yaml units secret clock id coding json jsonpath template live
+//!              ground floor: diagnostic escape yaml units secret clock id coding json jsonpath template live
 //!                            account network pem pulse socket descriptors file throttle url_path
 //!                            weak_secret
 //! ```
@@ -45,6 +45,7 @@ pub mod clock;
 pub mod coding;
 pub mod descriptors;
 pub mod diagnostic;
+pub mod escape;
 pub mod file;
 pub mod id;
 pub mod json;

@@ -3,6 +3,7 @@
 //! What the line holds is decided here; how it gets into the file is `lines`' business, and when the file makes room
 //! for the next is that of `rotate`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use crate::act::rotate::Rotate;
 use crate::act::settings::Kind;
 use crate::act::{Workshop, record, settings};
 use crate::diagnostic::Findings;
-use crate::template::{RenderError, Scope, Template};
+use crate::escape;
+use crate::template::{RenderError, Scope, Template, warn_of_values};
 use crate::yaml::Node;
 
 /// How long a write may take: a network file system that hangs must not hold the delivery for ever.
@@ -76,10 +78,17 @@ impl Append {
         let line = match fields.line.and_then(|_| node.get("line")) {
             None => Some(Line::Json),
             Some(node) if node.as_str() == Some("json") => Some(Line::Json),
-            Some(node) => workshop
-                .templates
-                .read(node, Scope::Action, workshop.keyring, findings)
-                .map(Line::Template),
+            Some(node) => {
+                warn_of_values(node, None, findings);
+                let line = workshop
+                    .templates
+                    .read(node, Scope::Line, workshop.keyring, findings);
+                if line.as_ref().is_some_and(Template::names_secret) {
+                    let message = "a secret in the line stands in the file for all who may read that";
+                    findings.push(node.warning("secret", message));
+                }
+                line.map(Line::Template)
+            }
         };
         let rotate = node
             .get("rotate")
@@ -141,7 +150,10 @@ impl Append {
 
     fn content(&self, occasion: &Occasion<'_>) -> Result<Vec<u8>, String> {
         match &self.line {
-            Line::Json => record::json(occasion).map_err(|error| format!("no event record: {error}")),
+            Line::Json => {
+                let record = record::json(occasion).map_err(|error| format!("no event record: {error}"))?;
+                Ok(escaped(record))
+            }
             Line::Template(template) => template
                 .render(&occasion.values())
                 .map(|line| one_line(&line).into_bytes())
@@ -177,6 +189,18 @@ fn missing(path: &Path) -> Option<(String, String)> {
         format!("there is no folder `{folder}`"),
         format!("mkdir -p {folder}"),
     ))
+}
+
+/// A record without what would control a terminal; as JSON it is the same.
+fn escaped(record: Vec<u8>) -> Vec<u8> {
+    match String::from_utf8(record) {
+        Ok(text) => match escape::line(&text) {
+            Cow::Owned(escaped) => escaped.into_bytes(),
+            Cow::Borrowed(_) => text.into_bytes(),
+        },
+        // JSON is UTF-8.
+        Err(error) => error.into_bytes(),
+    }
 }
 
 /// A text as one line: without the line break at its end, and with others written as `\n` and `\r`.

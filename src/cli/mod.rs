@@ -25,6 +25,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use crate::diagnostic::Findings;
+use crate::escape;
 
 /// The answer is yes.
 const YES: u8 = 0;
@@ -146,9 +147,15 @@ pub fn run() -> ExitCode {
     })
 }
 
-/// Writes a result to stdout; the exit code is `code`, unless it cannot be written. Who closes the pipe has read
-/// enough (`hookyard explain … | head`), and that is no failure.
+/// Writes a result to stdout, without what would control the terminal; the exit code is `code`, unless it cannot be
+/// written.
 fn say(text: &str, code: u8) -> u8 {
+    say_styled(&escape::text(text), code)
+}
+
+/// As [`say`], for text that is escaped already and may have colours. Who closes the pipe has read enough (`hookyard
+/// explain … | head`), and that is no failure.
+fn say_styled(text: &str, code: u8) -> u8 {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Ok(()) => code,
@@ -160,14 +167,19 @@ fn say(text: &str, code: u8) -> u8 {
     }
 }
 
-/// Writes to stderr; where nobody listens there is nobody to tell.
+/// Writes to stderr, without what would control the terminal.
 fn complain(text: &str) {
+    complain_styled(&escape::text(text));
+}
+
+/// As [`complain`], for text that is escaped already and may have colours. A closed stderr is no failure.
+fn complain_styled(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
 /// Prints what is wrong with the rules, or a condition, to standard error; the exit code.
 fn wrong(findings: &Findings) -> u8 {
-    complain(&findings.render(coloured(&std::io::stderr())));
+    complain_styled(&findings.render(coloured(&std::io::stderr())));
     UNKNOWN
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{NO, UNKNOWN, YES, coloured, complain, fail, naming, rules_path};
+use super::{NO, UNKNOWN, YES, coloured, complain_styled, fail, naming, rules_path};
 use crate::config;
 use crate::daemon::{self, StartError};
 use crate::diagnostic::counted;
@@ -22,7 +22,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Err(StartError::Rules(findings)) => {
             let was_read = config::was_read(&findings);
             let findings = naming("serve RULES", findings);
-            complain(&format!(
+            complain_styled(&format!(
                 "{}\n\n`{}` does not load: {}; nothing was started",
                 findings.render(coloured(&std::io::stderr())),
                 path.display(),

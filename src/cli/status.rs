@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::place::{Place, is_same};
 use super::{Format, NO, UNKNOWN, YES, complain, fail, say};
 use crate::admin::Status;
-use crate::cli::table::printable;
 use crate::config::{self, Layout, Said, Socket};
+use crate::escape;
 
 /// How long the daemon may take to answer; it is itself bounded by less.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -153,13 +153,19 @@ fn tell(status: &Status, arguments: &Arguments) -> u8 {
             }
         },
         Format::Text if arguments.check && status.problems.is_empty() => say("well", code),
-        Format::Text if arguments.check => say(&printable(&status.problems.join("\n")), code),
-        Format::Text => say(&printable(&text(status)), code),
+        Format::Text if arguments.check => say(&in_lines(&status.problems), code),
+        Format::Text => say(&in_lines(&lines(status)), code),
     }
 }
 
-/// For people.
-fn text(status: &Status) -> String {
+/// Each text on a line of its own, so that none can imitate another.
+fn in_lines(texts: &[String]) -> String {
+    let lines: Vec<_> = texts.iter().map(|text| escape::line(text)).collect();
+    lines.join("\n")
+}
+
+/// For people, line by line.
+fn lines(status: &Status) -> Vec<String> {
     let mut lines = vec![format!(
         "hookyard {}, process {}, up {}",
         status.version,
@@ -234,7 +240,7 @@ fn text(status: &Status) -> String {
     for (rule, at) in &status.last_arrivals {
         lines.push(format!("last arrival for {rule}: {at}"));
     }
-    lines.join("\n")
+    lines
 }
 
 /// A length of time in its two largest units.

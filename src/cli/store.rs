@@ -97,7 +97,7 @@ fn as_text(path: &Path, found: &Soundness) -> String {
         found
             .faults
             .iter()
-            .map(|fault| format!("  {}", super::table::printable(fault))),
+            .map(|fault| format!("  {}", crate::escape::line(fault))),
     );
     lines.push(format!(
         "{} events; {} deliveries wait, {} are done, {} dead; {} nonces remembered; {} refusals",

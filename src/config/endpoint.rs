@@ -18,7 +18,7 @@ use crate::network::Networks;
 use crate::payload::Decode;
 use crate::rules::{Endpoint, Greeters, Limits, Respond, Rule};
 use crate::store::Room;
-use crate::template::Scope;
+use crate::template::{Scope, Template, warn_of_values};
 use crate::units::Size;
 use crate::verify::{Reads, Recognition, Surroundings, Verification};
 use crate::yaml::Node;
@@ -450,9 +450,14 @@ pub fn respond(node: Option<Node<'_>>, workshop: &Workshop<'_>, findings: &mut F
         }
     }
     if let Some(body) = node.given("body") {
+        let content_type = respond.headers.get(header::CONTENT_TYPE);
+        warn_of_values(body, content_type.and_then(|value| value.to_str().ok()), findings);
         respond.body = workshop
             .templates
             .read(body, Scope::Answer, workshop.keyring, findings);
+        if respond.body.as_ref().is_some_and(Template::names_secret) {
+            findings.push(body.warning("secret", "a secret in the answer goes to every sender"));
+        }
     }
     respond.wait = match &shape.wait {
         None | Some(Wait::Switch(false)) => None,

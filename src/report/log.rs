@@ -3,6 +3,7 @@
 //! Both are written by threads of their own behind bounded queues, so that a slow disk or a stuck pipe never holds a
 //! request; what does not fit is dropped and counted. The guard flushes at exit.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::log_file::{self, RotatingFile};
 use crate::clock::Clock;
+use crate::escape;
 use crate::rules::{LogFormat, LogSettings};
 
 /// How many lines wait for a slow destination.
@@ -37,14 +39,29 @@ static DROPPED: Mutex<Vec<ErrorCounter>> = Mutex::new(Vec::new());
 struct Batches<W: Write>(BufWriter<W>);
 
 impl<W: Write> Write for Batches<W> {
-    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        self.0.write(lines)
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_all(&one_line(line))?;
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()?;
         std::thread::sleep(REST);
         Ok(())
+    }
+}
+
+/// A line as it may be read: whatever a stranger has brought into it, it stays one line and controls no terminal.
+/// Both formats stay what they are, since the text is written out as JSON writes it. A line arrives whole.
+fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
+    let (text, end) = match line.split_last() {
+        Some((b'\n', text)) => (text, "\n"),
+        _ => (line, ""),
+    };
+    let text = String::from_utf8_lossy(text);
+    match (&text, escape::line(&text)) {
+        (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(line),
+        (_, escaped) => Cow::Owned(format!("{escaped}{end}").into_bytes()),
     }
 }
 
@@ -138,6 +155,20 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_stays_one_line_and_controls_nothing() {
+        for (line, expected) in [
+            ("INFO plain é\n", "INFO plain é\n"),
+            ("a\nINFO b\u{1b}[2J\n", "a\\nINFO b\\u001b[2J\n"),
+            ("{\"a\":\"\u{202e}\u{9b}\"}\n", "{\"a\":\"\\u202e\\u009b\"}\n"),
+            ("", ""),
+        ] {
+            assert_eq!(one_line(line.as_bytes()), expected.as_bytes(), "{line}");
+        }
+        assert!(matches!(one_line(b"plain\n"), Cow::Borrowed(_)));
+        assert_eq!(one_line(b"a\xffb\n"), "a\u{fffd}b\n".as_bytes());
+    }
 
     #[test]
     fn http_2_is_quiet_unless_spoken_of() {

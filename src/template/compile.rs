@@ -117,7 +117,11 @@ impl Templates {
         }
         let name = format!(
             "{}:{source}",
-            if scope == Scope::Url { json::URL } else { "text" }
+            match scope {
+                Scope::Url => json::URL,
+                Scope::Line => json::LINE,
+                Scope::Action | Scope::Answer => "text",
+            }
         );
         let found = scan(source);
         if found.longest > MAX_TAG {

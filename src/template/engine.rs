@@ -146,8 +146,9 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
     environment.set_fuel(Some(FUEL));
     // So that an error names the expression that was undefined. Costs nothing while nothing fails.
     environment.set_debug(true);
-    environment.set_auto_escape_callback(|name| match name.strip_prefix(json::URL) {
-        Some(rest) if rest.starts_with(':') => AutoEscape::Custom(json::URL.into()),
+    environment.set_auto_escape_callback(|name| match name.split_once(':') {
+        Some((json::URL, _)) => AutoEscape::Custom(json::URL.into()),
+        Some((json::LINE, _)) => AutoEscape::Custom(json::LINE.into()),
         _ => AutoEscape::None,
     });
     environment.set_formatter(json::write);

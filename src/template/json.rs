@@ -11,10 +11,13 @@ use std::sync::Arc;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{AutoEscape, Error, ErrorKind, Output, State, Value};
 
+use crate::escape;
 use crate::jsonpath::{JsonPath, LargeIntegers, Node};
 
 /// The name under which the templates of URLs escape what they write.
 pub const URL: &str = "url";
+/// The name under which the templates of lines escape what they write.
+pub const LINE: &str = "line";
 
 /// An object or a list in a shared JSON value.
 pub struct Json {
@@ -323,11 +326,15 @@ pub fn defined(value: &Value) -> Result<(), Error> {
 /// Writes what a template puts out.
 pub fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let text = text(value)?;
-    let in_url = matches!(state.auto_escape(), AutoEscape::Custom(name) if name == URL);
-    if in_url && !value.is_safe() {
-        out.write_str(&percent_encoded(&text))?;
-    } else {
-        out.write_str(&text)?;
+    let syntax = match state.auto_escape() {
+        AutoEscape::Custom(name) => name.as_ref(),
+        _ => "",
+    };
+    match syntax {
+        URL if !value.is_safe() => out.write_str(&percent_encoded(&text))?,
+        // Also where it is marked as safe: that is said of URLs and markup.
+        LINE => out.write_str(&escape::line(&text))?,
+        _ => out.write_str(&text)?,
     }
     Ok(())
 }

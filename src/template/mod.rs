@@ -7,8 +7,10 @@
 //! values there are is left to the rooms that render.
 
 mod compile;
+mod embedding;
 mod engine;
 mod json;
+mod pieces;
 mod scan;
 
 use std::fmt;
@@ -18,8 +20,11 @@ use minijinja::value::Object;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 use crate::template::engine::{MASKED, Resolved, environment};
+use crate::template::scan::scan;
 
+pub use embedding::warn_of_values;
 pub use json::{exact_value, value as json_value};
+pub use pieces::{Form, Piece, Place, Step, Value as PieceValue, pieces};
 pub use scan::{PartRead, is_template};
 
 /// The largest text that a render may yield, in bytes.
@@ -45,6 +50,8 @@ pub enum Scope {
     /// Part of a URL: as an action, and what is written out is percent-encoded, unless it comes from `urlencode`
     /// or is marked `| safe`.
     Url,
+    /// A line of a file: as an action, and what is written out has no line break and no control character.
+    Line,
     /// The body of an answer: as an action, and `actions`.
     Answer,
 }
@@ -150,6 +157,11 @@ impl Template {
         self.compiled.is_none().then_some(&*self.source)
     }
 
+    /// Whether a secret may stand in the text.
+    pub fn names_secret(&self) -> bool {
+        self.compiled.is_some() && !scan(&self.source).secrets.is_empty()
+    }
+
     /// The text as it stands in the rules file.
     pub fn source(&self) -> &str {
         &self.source
@@ -158,7 +170,7 @@ impl Template {
     /// The parts of a request that it reads, with the names; for the loader, for it reads the text again.
     pub fn parts(&self) -> Vec<PartRead> {
         match self.compiled {
-            Some(_) => scan::scan(&self.source).parts,
+            Some(_) => scan(&self.source).parts,
             None => Vec::new(),
         }
     }

@@ -49,8 +49,8 @@ const PARTS: [&str; 3] = ["headers", "query", "path"];
 const RESOLVED_AT_LOAD: [&str; 2] = ["secret", "jsonpath"];
 
 /// A token inside a tag.
-#[derive(Debug, PartialEq)]
-enum Token {
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Token {
     Word(String),
     Text(String),
     Sign(char),
@@ -92,7 +92,7 @@ pub fn scan(text: &str) -> Scan {
 }
 
 /// What follows the `{% endraw %}` of a raw block.
-fn behind_raw(text: &str) -> &str {
+pub(super) fn behind_raw(text: &str) -> &str {
     text.find("endraw")
         .and_then(|at| text.get(at..))
         .and_then(|end| end.find("%}").and_then(|close| end.get(close + 2..)))
@@ -100,7 +100,7 @@ fn behind_raw(text: &str) -> &str {
 }
 
 /// The tokens of a tag, and the text behind it.
-fn tokens(text: &str, block: bool) -> (Vec<Token>, &str) {
+pub(super) fn tokens(text: &str, block: bool) -> (Vec<Token>, &str) {
     let mut tokens = Vec::new();
     let mut braces = 0_usize;
     let mut letters = text.char_indices().peekable();

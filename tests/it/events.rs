@@ -158,7 +158,7 @@ fn show_prints_what_arrived_what_the_rules_make_of_it_and_every_attempt() {
     for part in [
         &format!("event {event}\nreceived "),
         " from 127.0.0.1\nendpoint /in\n\nPOST /in\nhost: hooks.test\ncontent-type: application/json\n",
-        "\n{\n  \"n\": 1,\n  \"ref\": \"main\"\n}\n",
+        "\n  | {\n  |   \"n\": 1,\n  |   \"ref\": \"main\"\n  | }\n",
         " to deploy\ndead, at action 2, attempt 1: exit 1\n",
         " action 1, attempt 1: done, ",
         " action 2, attempt 1: failed, exit 1, in ",
@@ -173,7 +173,7 @@ fn show_prints_what_arrived_what_the_rules_make_of_it_and_every_attempt() {
     let (code, stdout, _) = text(&daemon.scenario.hookyard(&["events", "show", other]));
     assert_eq!(code, Some(0));
     assert!(
-        stdout.contains("POST /in?a=b") && stdout.contains("\\u{1b}[31mred"),
+        stdout.contains("POST /in?a=b") && stdout.contains("\\u001b[31mred"),
         "{stdout}"
     );
     assert!(stdout.contains("no  deploy: "), "{stdout}");

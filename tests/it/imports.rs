@@ -9,6 +9,7 @@ const GROUND: &[&str] = &[
     "coding",
     "descriptors",
     "diagnostic",
+    "escape",
     "file",
     "id",
     "json",

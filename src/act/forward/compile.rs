@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -14,7 +15,7 @@ use crate::act::forward::{Forward, request, target};
 use crate::act::settings::Kind;
 use crate::act::{Workshop, settings};
 use crate::diagnostic::{Finding, Findings};
-use crate::template::{Scope, Template};
+use crate::template::{Scope, Template, warn_of_values};
 use crate::units::Period;
 use crate::verify::{Surroundings, Verification};
 use crate::yaml::Node;
@@ -89,6 +90,9 @@ impl Forward {
             .and_then(|request| request.body)
             .and_then(|_| what.get("body"));
         let body = body.map(|node| {
+            let content_type = headers.iter().find(|(name, _)| name == CONTENT_TYPE);
+            let content_type = content_type.and_then(|(_, value)| value.literal());
+            warn_of_values(node, content_type, findings);
             workshop
                 .templates
                 .read(node, Scope::Action, workshop.keyring, findings)

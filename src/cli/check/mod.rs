@@ -6,9 +6,12 @@ mod running;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Format, NO, UNKNOWN, YES, coloured, complain, fail, naming, rules_path, say, secrets};
+use super::{
+    Format, NO, UNKNOWN, YES, coloured, complain_styled, fail, naming, rules_path, say, say_styled, secrets,
+};
 use crate::config::{self, Checked};
 use crate::diagnostic::{Finding, Findings, Severity, counted};
+use crate::escape;
 use crate::verify;
 use crate::yaml::MAX_TEXT;
 
@@ -73,7 +76,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     match config::load_text(&path, text, environment) {
         Ok(loaded) if arguments.secrets => {
             if !loaded.warnings.is_empty() {
-                complain(&loaded.warnings.render(coloured(&std::io::stderr())));
+                complain_styled(&loaded.warnings.render(coloured(&std::io::stderr())));
             }
             secrets::run(&path, &loaded.rules, arguments.format, YES)
         }
@@ -108,10 +111,10 @@ fn read(arguments: &Arguments) -> Result<Asked, u8> {
 /// Prints what was found; the exit code.
 fn tell(arguments: &Arguments, path: &Path, findings: &Findings, summary: Option<(usize, usize)>) -> u8 {
     let text = match arguments.format {
-        Format::Json => json(findings, summary).to_string(),
+        Format::Json => escape::text(&json(findings, summary).to_string()).into_owned(),
         Format::Text => text(path, findings, summary),
     };
-    say(&text, code(findings, summary.is_some()))
+    say_styled(&text, code(findings, summary.is_some()))
 }
 
 /// The exit code: what is missing on this machine is a no, too.
@@ -167,7 +170,8 @@ struct Counts {
 
 /// The last line for people.
 fn conclusion(path: &Path, counts: Counts, summary: Option<(usize, usize)>) -> String {
-    let path = path.display();
+    let path = path.display().to_string();
+    let path = escape::line(&path);
     let Some((endpoints, rules)) = summary else {
         return format!("{path} does not load: {}", counted(counts.errors, "error"));
     };

@@ -1,7 +1,7 @@
 //! `hookyard events capture`.
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{find, look};
 use crate::cli::place::unusable;
 use crate::cli::{Format, NO, YES, complain, fail};
+use crate::escape;
 use crate::store::sqlite::Named;
 use crate::verify::{EventId, Received};
 
@@ -39,7 +40,9 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     };
     let bytes = match arguments.format {
         Format::Text => kept.received.body.to_vec(),
-        Format::Json => format!("{:#}\n", request(&kept.received)).into_bytes(),
+        Format::Json => escape::text(&format!("{:#}\n", request(&kept.received)))
+            .into_owned()
+            .into_bytes(),
     };
     write(arguments.output.as_deref(), &bytes).map_err(|message| fail(&message))?;
     Ok(YES)
@@ -60,6 +63,10 @@ fn write(output: Option<&Path>, bytes: &[u8]) -> Result<(), String> {
             .map_err(|error| format!("cannot write `{}`: {error}", output.display()));
     }
     let mut stdout = std::io::stdout().lock();
+    // A terminal would obey what a file only keeps.
+    let text = stdout.is_terminal().then(|| String::from_utf8_lossy(bytes));
+    let shown = text.as_ref().map(|text| escape::text(text));
+    let bytes = shown.as_ref().map_or(bytes, |text| text.as_bytes());
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(format!("cannot write to standard output: {error}"))

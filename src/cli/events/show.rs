@@ -10,10 +10,10 @@ use super::select::{Standing, event};
 use super::{find, look};
 use crate::cli::explain::{self, Explained};
 use crate::cli::place::unusable;
-use crate::cli::table::printable;
 use crate::cli::{Format, NO, YES, complain, say};
 use crate::config;
 use crate::diagnostic::counted;
+use crate::escape;
 use crate::payload::{Event, Kind, Payload};
 use crate::store::sqlite::{Entry, History, Kept, Named};
 use crate::store::{AttemptRecord, StoreError};
@@ -52,7 +52,7 @@ pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u
     };
     let text = match arguments.format {
         Format::Json => shown.to_json().to_string(),
-        Format::Text => printable(&shown.to_text()).into_owned(),
+        Format::Text => shown.to_text(),
     };
     Ok(say(&text, YES))
 }
@@ -103,7 +103,7 @@ fn explain(rules: &Path, event: &Event) -> Result<Vec<Explained>, String> {
 }
 
 impl Shown {
-    /// For people. Nothing in it is escaped yet.
+    /// For people: each text of strangers on one line, or indented, so that it cannot imitate the lines around it.
     fn to_text(&self) -> String {
         let received = &self.kept.received;
         let query = if received.query.is_empty() {
@@ -130,7 +130,7 @@ impl Shown {
                 }),
         );
         lines.push(String::new());
-        lines.push(self.payload());
+        lines.extend(self.payload());
         for (entry, attempts) in &self.deliveries {
             lines.push(String::new());
             lines.extend(delivery(entry, attempts));
@@ -143,6 +143,7 @@ impl Shown {
                 lines.extend(explained.iter().flat_map(Explained::lines));
             }
         }
+        let lines: Vec<_> = lines.iter().map(|line| escape::line(line)).collect();
         lines.join("\n")
     }
 
@@ -155,25 +156,29 @@ impl Shown {
     }
 
     /// The payload, pretty and cut.
-    fn payload(&self) -> String {
+    fn payload(&self) -> Vec<String> {
         let received = &self.kept.received;
         let size = received.body.len();
         if size == 0 {
-            return "the body is empty".to_owned();
+            return vec!["the body is empty".to_owned()];
         }
-        let note = self.fault().map(|why| format!("it cannot be decoded: {why}\n"));
-        let note = note.unwrap_or_default();
+        let fault = self.fault().map(|why| format!("it cannot be decoded: {why}"));
+        let mut lines: Vec<String> = fault.into_iter().collect();
         let mut text = match &self.event {
             Ok(Event { payload, .. }) if !matches!(payload.kind, Kind::Text | Kind::Unreadable) => {
                 written(payload)
             }
             _ => String::from_utf8_lossy(&received.body).into_owned(),
         };
-        if text.len() > PAYLOAD {
+        let is_cut = text.len() > PAYLOAD;
+        if is_cut {
             text.truncate(text.floor_char_boundary(PAYLOAD));
-            text.push_str(&format_cut(size, received.id));
         }
-        format!("{note}{}", text.trim_end())
+        lines.extend(text.trim_end().split('\n').map(|line| format!("  | {line}")));
+        if is_cut {
+            lines.push(format_cut(size, received.id));
+        }
+        lines
     }
 
     /// For programs.
@@ -212,7 +217,7 @@ fn written(payload: &Payload) -> String {
 
 /// What follows a payload that was cut.
 fn format_cut(size: usize, event: crate::verify::EventId) -> String {
-    format!("\n… cut; `hookyard events capture {event}` writes out all {size} bytes")
+    format!("… cut; `hookyard events capture {event}` writes out all {size} bytes")
 }
 
 /// A delivery with its attempts.
@@ -244,7 +249,12 @@ fn delivery(entry: &Entry, attempts: &[AttemptRecord]) -> Vec<String> {
         });
         for (name, output) in [("stdout", &attempt.stdout), ("stderr", &attempt.stderr)] {
             let text = String::from_utf8_lossy(output);
-            lines.extend(text.lines().map(|line| format!("    {name} | {line}")));
+            lines.extend(
+                text.trim_end_matches('\n')
+                    .split('\n')
+                    .filter(|_| !text.is_empty())
+                    .map(|line| format!("    {name} | {line}")),
+            );
         }
     }
     lines

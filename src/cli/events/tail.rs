@@ -12,6 +12,7 @@ use super::select::Selection;
 use crate::cli::place::unusable;
 use crate::cli::table::{in_columns, widen};
 use crate::cli::{Format, YES, fail, wrong};
+use crate::escape;
 use crate::store::StoreError;
 use crate::store::sqlite::{Entry, History};
 
@@ -64,7 +65,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         if text.is_empty() {
             return Ok(());
         }
-        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        match writeln!(stdout, "{}", escape::text(&text)).and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(YES),
             Err(error) => Err(fail(&format!("cannot write to standard output: {error}"))),

@@ -13,6 +13,7 @@ use self::request::Request;
 use super::{Format, NO, YES, fail, naming, rules_path, say, wrong};
 use crate::act::{Action, Failure, Occasion};
 use crate::config;
+use crate::escape;
 use crate::payload::Event;
 use crate::pipeline::{INVALID, unstructured, without_credentials};
 use crate::rules::{Endpoint, OnDuplicate, Rule};
@@ -199,7 +200,8 @@ impl Explained {
             Ok(action) => format!("      on failure would do {action}"),
             Err(error) => format!("      on failure would fail: {error}"),
         }));
-        lines
+        // What is quoted of the event cannot imitate the line of another rule.
+        lines.iter().map(|line| escape::line(line).into_owned()).collect()
     }
 }
 

@@ -1,0 +1,192 @@
+//! Values in a text that has a syntax of its own: JSON, a form, XML.
+//!
+//! A value that is not written in that syntax can end the text that it stands in, and go on with fields of the
+//! sender's choice. Which syntax it is is told by the text itself, or by its content type.
+
+use crate::diagnostic::Findings;
+use crate::template::pieces::{Form, Piece, pieces};
+use crate::yaml::Node;
+
+/// What is doubtful about a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Doubt {
+    /// What may happen.
+    message: &'static str,
+    /// What would help.
+    hint: &'static str,
+}
+
+/// The syntax of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Syntax {
+    Json,
+    Form,
+    Markup,
+}
+
+/// A value of the event between the quotes of a JSON string.
+const QUOTED: Doubt = Doubt {
+    message: "a quote in this value of the event ends the JSON string, and the rest of it is read as JSON",
+    hint: "write `{{ payload.x | tojson }}`, without quotes around it",
+};
+/// A value of the event where JSON is expected.
+const BARE: Doubt = Doubt {
+    message: "where this value of the event is text, it is read as JSON",
+    hint: "write `{{ payload.x | tojson }}`; for a number `{{ payload.x | int }}` does as well",
+};
+/// Quotes around quotes.
+const TWICE: Doubt = Doubt {
+    message: "`tojson` writes the quotes of a string, and here are others around them",
+    hint: "leave out the quotes around it",
+};
+/// A value in a form.
+const FORM: Doubt = Doubt {
+    message: "a `&` in this value of the event begins another field of the form",
+    hint: "write `{{ payload.x | urlencode }}`",
+};
+/// A value in XML or HTML.
+const MARKUP: Doubt = Doubt {
+    message: "a `<` in this value of the event is read as markup",
+    hint: "write `{{ payload.x | escape }}`",
+};
+
+/// Warns of values of the event that are not written in the syntax of the text around them. The text's content
+/// type helps to tell which that is.
+pub fn warn_of_values(node: Node<'_>, content_type: Option<&str>, findings: &mut Findings) {
+    for doubt in doubts(node.as_str().unwrap_or_default(), content_type) {
+        findings.push(node.warning("embedded", doubt.message).hint(doubt.hint));
+    }
+}
+
+/// What is doubtful about the values in a text, of this content type if it is known. Each doubt once.
+fn doubts(source: &str, content_type: Option<&str>) -> Vec<Doubt> {
+    let pieces = pieces(source);
+    let mut doubts: Vec<Doubt> = match syntax(&pieces, content_type) {
+        Some(Syntax::Json) => json(&pieces),
+        Some(Syntax::Form) => others(&pieces, Form::Encoded, FORM),
+        Some(Syntax::Markup) => others(&pieces, Form::Markup, MARKUP),
+        None => Vec::new(),
+    };
+    doubts.dedup();
+    doubts
+}
+
+/// The syntax, if it can be told.
+fn syntax(pieces: &[Piece], content_type: Option<&str>) -> Option<Syntax> {
+    let declared = content_type.unwrap_or_default().to_ascii_lowercase();
+    for (part, syntax) in [
+        ("json", Syntax::Json),
+        ("x-www-form-urlencoded", Syntax::Form),
+        ("xml", Syntax::Markup),
+        ("html", Syntax::Markup),
+    ] {
+        if declared.contains(part) {
+            return Some(syntax);
+        }
+    }
+    let text = |piece: Option<&Piece>| match piece {
+        Some(Piece::Text(text)) => text.trim().to_owned(),
+        _ => String::new(),
+    };
+    let (first, last) = (text(pieces.first()), text(pieces.last()));
+    let begins = first.chars().next()?;
+    let second = first.chars().skip(1).find(|letter| !letter.is_whitespace());
+    match (begins, last.chars().last()) {
+        ('{', Some('}')) => Some(Syntax::Json),
+        ('[', Some(']')) if second.is_some_and(|letter| "[{\"".contains(letter)) => Some(Syntax::Json),
+        ('<', Some('>')) => Some(Syntax::Markup),
+        _ => None,
+    }
+}
+
+/// What is doubtful about values in JSON.
+fn json(pieces: &[Piece]) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    let (mut quoted, mut escaped) = (false, false);
+    for piece in pieces {
+        match piece {
+            Piece::Block => {}
+            Piece::Text(text) => {
+                for letter in text.chars() {
+                    match letter {
+                        _ if escaped => escaped = false,
+                        '\\' => escaped = quoted,
+                        '"' => quoted = !quoted,
+                        _ => {}
+                    }
+                }
+            }
+            Piece::Value(value) => match (value.form, quoted) {
+                (Form::Raw | Form::Markup, true) => doubts.push(QUOTED),
+                (Form::Raw | Form::Markup | Form::Encoded, false) => doubts.push(BARE),
+                (Form::Json, true) => doubts.push(TWICE),
+                _ => {}
+            },
+        }
+    }
+    doubts.sort_by_key(|doubt| doubt.message);
+    doubts
+}
+
+/// What is doubtful about values in a syntax of which `form` is the right one.
+fn others(pieces: &[Piece], form: Form, doubt: Doubt) -> Vec<Doubt> {
+    let harmful = |piece: &&Piece| match piece {
+        Piece::Value(value) => {
+            value.form != form
+                && !matches!(value.form, Form::Own | Form::Secret | Form::Plain | Form::Encoded)
+        }
+        Piece::Text(_) | Piece::Block => false,
+    };
+    pieces.iter().find(harmful).map(|_| doubt).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_not_written_in_the_syntax_around_it_is_doubtful() {
+        for (source, content_type, expected) in [
+            (r#"{"a": "{{ payload.x }}"}"#, None, Some(QUOTED)),
+            (r#"{"a": "b {{ payload.x }} c"}"#, None, Some(QUOTED)),
+            (r#"[{"a": "{{ payload.x | upper }}"}]"#, None, Some(QUOTED)),
+            (r#" {"a": "\"{{ payload.x }}"} "#, None, Some(QUOTED)),
+            (r#""{{ payload.x }}""#, Some("application/json"), Some(QUOTED)),
+            (r#"{"a": {{ payload.x }}}"#, None, Some(BARE)),
+            (r#"{"a": "{{ payload.x | tojson }}"}"#, None, Some(TWICE)),
+            (r#"{"a": {{ payload.x | tojson }}}"#, None, None),
+            (
+                r#"{"a": {{ payload.x | int }}, "b": {{ payload.y == 1 }}}"#,
+                None,
+                None,
+            ),
+            (
+                r#"{"a": "{{ event.id }} {{ payload.x | urlencode }}"}"#,
+                None,
+                None,
+            ),
+            (r#"{"a": {{ ("b" ~ payload.x) | tojson }}}"#, None, None),
+            ("{{ payload.x }}", None, None),
+            ("[{{ rule }}] {{ payload.x }}", None, None),
+            ("[{{ payload.x }}]", None, None),
+            ("text {{ payload.x }}", None, None),
+            (
+                "a={{ payload.x }}",
+                Some("application/x-www-form-urlencoded"),
+                Some(FORM),
+            ),
+            (
+                "a={{ payload.x | urlencode }}",
+                Some("application/x-www-form-urlencoded"),
+                None,
+            ),
+            ("<a>{{ payload.x }}</a>", None, Some(MARKUP)),
+            ("<a>{{ payload.x | escape }}{{ rule }}</a>", None, None),
+            ("{{ payload.x }}", Some("text/html"), Some(MARKUP)),
+            ("{{ payload.x }}", Some("text/plain"), None),
+        ] {
+            let expected: Vec<Doubt> = expected.into_iter().collect();
+            assert_eq!(doubts(source, content_type), expected, "{source}");
+        }
+    }
+}
