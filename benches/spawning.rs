@@ -107,6 +107,7 @@ fn action(text: &str) -> Action {
     let workshop = Workshop {
         keyring: &keyring,
         templates: &Templates::new(),
+        excludes_dash: None,
     };
     let source = Source {
         path: "bench".into(),

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::settings::Kind;
 use crate::diagnostic::Findings;
 use crate::secret::Keyring;
-use crate::template::{RenderError, Template, Templates};
+use crate::template::{Place, RenderError, Template, Templates};
 use crate::yaml::Node;
 
 pub use append::Append;
@@ -56,6 +56,8 @@ pub struct Workshop<'w> {
     pub keyring: &'w Keyring,
     /// The templates of the rule set.
     pub templates: &'w Templates,
+    /// Whether the rule's condition says that the text at this place of the event never begins with `-`.
+    pub excludes_dash: Option<&'w dyn Fn(&Place) -> bool>,
 }
 
 /// Performs actions. One for the whole daemon, for it holds the connections.

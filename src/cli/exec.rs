@@ -46,6 +46,9 @@ pub struct Arguments {
     /// All its groups.
     #[arg(long, value_delimiter = ',')]
     groups: Vec<u32>,
+    /// Whether to begin a session, without the terminal of the daemon.
+    #[arg(long)]
+    session: bool,
     /// The niceness.
     #[arg(long)]
     nice: Option<i32>,
@@ -89,6 +92,9 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 fn become_command(arguments: &Arguments) -> Result<Infallible, Failure> {
+    if arguments.session {
+        process::setsid().map_err(not_set("the session"))?;
+    }
     if let (Some(uid), Some(gid)) = (arguments.uid, arguments.gid) {
         if [uid, gid].contains(&u32::MAX) {
             return Err(not_set("the user")("to the kernel that number means `as it is`"));

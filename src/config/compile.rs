@@ -38,6 +38,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
     let workshop = Workshop {
         keyring,
         templates: &templates,
+        excludes_dash: None,
     };
     let mut drafts = Drafts::new(server.public_url.as_deref(), max_body, deliveries, &workshop);
     drafts.describe(root.given("endpoints"), findings);

@@ -10,6 +10,7 @@ use crate::diagnostic::{Finding, Findings, did_you_mean};
 use crate::matching::Condition;
 use crate::network::Networks;
 use crate::rules::{PayloadUse, Rule};
+use crate::template::Place;
 use crate::verify::{EventName, Verification};
 use crate::yaml::Node;
 
@@ -74,8 +75,18 @@ pub fn compile<'d>(
     let allow = node.given("allow").and_then(|node| allow(node, draft, findings));
     let rule_respond = respond(node.given("respond"), workshop, findings);
     let awaited = rule_respond.as_ref().unwrap_or(&draft.respond).wait.is_some();
-    let (actions, retries) = actions(node, awaited, workshop, findings);
-    let on_failure = on_failure(node, workshop, findings);
+    // What the condition says of a value also holds where an action is handed that value. One that is wrong says it all.
+    let excludes_dash = |place: &Place| {
+        condition
+            .as_ref()
+            .is_none_or(|condition| condition.excludes(place, '-'))
+    };
+    let guarded = crate::act::Workshop {
+        excludes_dash: Some(&excludes_dash),
+        ..*workshop
+    };
+    let (actions, retries) = actions(node, awaited, &guarded, findings);
+    let on_failure = on_failure(node, &guarded, findings);
     let concurrency = node
         .given("concurrency")
         .and_then(|node| concurrency::compile(node, awaited, room, workshop, findings));

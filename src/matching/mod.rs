@@ -16,6 +16,7 @@
 mod answer;
 mod condition;
 mod contradiction;
+mod exclusion;
 mod explanation;
 mod facts;
 mod index;

@@ -69,6 +69,8 @@ pub enum Step {
 
 /// Names whose values a sender does not choose.
 const OWN: [&str; 6] = ["event", "rule", "endpoint", "attempt", "replay", "verified"];
+/// How deep parentheses may nest before nothing is known of what they hold.
+const MAX_DEPTH: usize = 16;
 /// Words that join or compare, so that what follows is another operand.
 const JOINING: [&str; 7] = ["if", "else", "and", "or", "in", "is", "not"];
 
@@ -136,7 +138,7 @@ pub fn pieces(text: &str) -> Vec<Piece> {
                     pieces.push(if block {
                         Piece::Block
                     } else {
-                        Piece::Value(value(&tokens))
+                        Piece::Value(value(&tokens, 0))
                     });
                     behind
                 }
@@ -154,17 +156,20 @@ pub fn pieces(text: &str) -> Vec<Piece> {
     pieces
 }
 
-/// What an expression writes.
-fn value(tokens: &[Token]) -> Value {
+/// What an expression writes, in so many parentheses.
+fn value(tokens: &[Token], depth: usize) -> Value {
     let raw = Value {
         form: Form::Raw,
         place: None,
     };
+    if depth > MAX_DEPTH {
+        return raw;
+    }
     // `-}}` only trims whitespace.
     let tokens = tokens.strip_suffix(&[Token::Sign('-')]).unwrap_or(tokens);
     let joined = split(tokens, |token| *token == Token::Sign('~'));
     if joined.len() > 1 {
-        let values: Vec<Value> = joined.into_iter().map(value).collect();
+        let values: Vec<Value> = joined.into_iter().map(|part| value(part, depth + 1)).collect();
         let own = values.iter().all(|value| value.form == Form::Own);
         let first = values.into_iter().next().unwrap_or_else(|| raw.clone());
         let begins_safely = matches!(first.form, Form::Own | Form::Plain | Form::Json);
@@ -199,7 +204,7 @@ fn value(tokens: &[Token]) -> Value {
         return raw;
     }
     let mut parts = split(tokens, |token| *token == Token::Sign('|')).into_iter();
-    let base = base(parts.next().unwrap_or_default());
+    let base = base(parts.next().unwrap_or_default(), depth);
     parts.fold(base, filtered)
 }
 
@@ -226,11 +231,11 @@ fn split(tokens: &[Token], separates: impl Fn(&Token) -> bool) -> Vec<&[Token]> 
 }
 
 /// A value before its filters.
-fn base(tokens: &[Token]) -> Value {
+fn base(tokens: &[Token], depth: usize) -> Value {
     let of = |form, place| Value { form, place };
     match tokens {
         [Token::Text(_)] => of(Form::Own, None),
-        [Token::Sign('('), inside @ .., Token::Sign(')')] => value(inside),
+        [Token::Sign('('), inside @ .., Token::Sign(')')] => value(inside, depth + 1),
         [
             Token::Word(name),
             Token::Sign('('),
@@ -425,6 +430,7 @@ mod tests {
         );
         assert_eq!(pieces("plain"), [text("plain")]);
         assert_eq!(pieces(""), []);
+        pieces(&format!("{{{{ {} }}}}", "(".repeat(50_000)));
         for torn in ["{", "{{", "{%", "{#", "{{ '", "{% raw", "{% raw %}x", "é{{ é"] {
             pieces(torn);
         }

@@ -4,20 +4,22 @@
 //! is there, the names of variables are names, no template stands in a script. What is missing on this machine does
 //! not keep the rules from loading (`needs`).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::act::run::confinement::Confinement;
-use crate::act::run::identity::Wish;
+use crate::act::run::identity::{self, Wish};
+use crate::act::run::injection::{self, BY_ENVIRONMENT, Word, steers};
 use crate::act::run::needs::{Needs, What};
-use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, zero};
+use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, program, words, zero};
 use crate::act::settings::Kind;
 use crate::act::{Workshop, settings};
 use crate::diagnostic::{Finding, Findings};
-use crate::template::{NAMES, Scope, Template};
+use crate::template::{NAMES, Piece, Scope, Template, pieces};
 use crate::units::Period;
 use crate::yaml::Node;
 
@@ -94,7 +96,8 @@ impl Run {
                 ("/bin/sh", arguments, Some(text.to_owned()))
             })
         } else {
-            arguments(what, search.as_ref(), workshop, findings)
+            let input = fields.stdin.unwrap_or_default() != Stdin::None;
+            arguments(what, cwd.as_deref(), search.as_deref(), input, workshop, findings)
                 .map(|(program, arguments)| (program, arguments, None))
         };
         let (program, arguments, script) = command?;
@@ -137,12 +140,18 @@ fn missing(node: Node<'_>, what: Node<'_>, needs: &Needs, findings: &mut Finding
     }
 }
 
-/// What every command finds around it, of the daemon's own environment.
+/// What every command finds around it, of the daemon's own environment and of its user's account.
 fn surroundings(workshop: &Workshop<'_>) -> Vec<(&'static str, OsString)> {
-    [("PATH", DEFAULT_PATH), ("HOME", "/"), ("LANG", "C.UTF-8")]
+    let home = || identity::home().unwrap_or_else(|| "/".into());
+    let defaults: [(&str, &dyn Fn() -> OsString); 3] = [
+        ("PATH", &|| DEFAULT_PATH.into()),
+        ("HOME", &home),
+        ("LANG", &|| "C.UTF-8".into()),
+    ];
+    defaults
         .map(|(name, default)| {
             let own = workshop.keyring.variable(name).filter(|value| !value.is_empty());
-            (name, own.cloned().unwrap_or_else(|| default.into()))
+            (name, own.cloned().unwrap_or_else(default))
         })
         .to_vec()
 }
@@ -183,6 +192,11 @@ fn variables(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -
         let template = workshop
             .templates
             .read(value, Scope::Action, workshop.keyring, findings);
+        let of_event = |template: &Template| pieces(template.source()).iter().any(Piece::is_of_the_event);
+        if steers(name) && template.as_ref().is_some_and(of_event) {
+            let finding = value.error("env", injection::steered(name));
+            findings.push(finding.hint("give the variable a name of your own, and read that"));
+        }
         variables.extend(template.map(|template| (name.to_owned(), template)));
     }
     variables
@@ -191,7 +205,9 @@ fn variables(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -
 /// The program and its arguments.
 fn arguments<'d>(
     node: Node<'d>,
-    search: Option<&OsString>,
+    cwd: Option<&Path>,
+    search: Option<&OsStr>,
+    input: bool,
     workshop: &Workshop<'_>,
     findings: &mut Findings,
 ) -> Option<(&'d str, Vec<Template>)> {
@@ -223,7 +239,37 @@ fn arguments<'d>(
                 .read(*node, Scope::Action, workshop.keyring, findings)
         })
         .collect();
+    let found = program
+        .zip(cwd)
+        .filter(|_| !workshop.keyring.is_offline())
+        .and_then(|(program, cwd)| program::find(program, cwd, search).ok());
+    let reading = read_as_code(&items, found.as_deref(), input, findings);
+    words::doubts(&items, &arguments, &reading, workshop, findings);
     Some((program?, arguments))
+}
+
+/// Finds the words that an interpreter would run although an event writes them.
+fn read_as_code(
+    items: &[Node<'_>],
+    program: Option<&Path>,
+    input: bool,
+    findings: &mut Findings,
+) -> injection::Reading {
+    let words: Vec<Word<'_>> = items
+        .iter()
+        .enumerate()
+        .map(|(at, node)| Word::new(node.as_str().unwrap_or_default(), at))
+        .collect();
+    // What a link of another name leads to.
+    let real = program.and_then(|program| program.canonicalize().ok());
+    let real = real.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
+    let reading = injection::read(&words, real, input);
+    for fault in &reading.faults {
+        if let Some(node) = items.get(fault.at) {
+            findings.push(node.error("template", fault.message.as_str()).hint(fault.hint));
+        }
+    }
+    reading
 }
 
 /// The text of a `shell`.
@@ -253,7 +299,7 @@ fn script<'d>(node: Node<'d>, findings: &mut Findings) -> Option<&'d str> {
                 "template",
                 format!("a script is fixed: `{name}` would not be filled in"),
             )
-            .hint("values reach a shell through its environment: `env: {COMMIT: \"{{ payload.after }}\"}`, then \"$COMMIT\""),
+            .hint(BY_ENVIRONMENT),
         );
         return None;
     }

@@ -15,6 +15,7 @@ use tokio::process::Command;
 use crate::act::outcome::Verdict;
 use crate::act::run::identity::{Identity, Who};
 use crate::act::run::limits::Limits;
+use crate::act::run::session;
 use crate::descriptors;
 use crate::diagnostic::Findings;
 use crate::yaml::Node;
@@ -41,6 +42,8 @@ pub(super) struct Confinement {
     identity: Option<Identity>,
     nice: Option<u8>,
     limits: Limits,
+    /// Whether it begins a session of its own, without the daemon's terminal.
+    session: bool,
 }
 
 impl Confinement {
@@ -57,12 +60,14 @@ impl Confinement {
             identity: None,
             nice,
             limits,
+            session: session::is_needed(),
         }
     }
 
     /// The same as another user. Nothing where nothing is to be set.
     pub(super) fn of(&self, who: &Who) -> Option<Self> {
-        let anything = who.identity.is_some() || self.nice.is_some() || self.limits != Limits::default();
+        let anything =
+            self.session || who.identity.is_some() || self.nice.is_some() || self.limits != Limits::default();
         anything.then(|| Self {
             identity: who.identity.clone(),
             ..self.clone()
@@ -80,6 +85,9 @@ impl Confinement {
                 .arg(format!("--gid={}", identity.gid))
                 .arg(format!("--groups={}", groups.join(",")));
         }
+        if self.session {
+            command.arg("--session");
+        }
         if let Some(nice) = self.nice {
             command.arg(format!("--nice={nice}"));
         }
@@ -94,6 +102,11 @@ impl Confinement {
         folder.push(cwd);
         command.arg(folder).arg("--").arg(program).current_dir("/");
         command
+    }
+
+    /// Whether the command begins a session, and a process group with it, by itself.
+    pub(super) fn begins_session(&self) -> bool {
+        self.session
     }
 
     /// What it comes to, to be shown beside `described`.

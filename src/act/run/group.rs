@@ -4,7 +4,9 @@ use std::fs;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpgid,
+};
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
@@ -40,7 +42,12 @@ impl Group {
 
     /// TERM, up to `grace` for all of the group to end, KILL. The leader is reaped.
     pub async fn put_down(&mut self, child: &mut Child, grace: Duration) -> Option<ExitStatus> {
-        self.signal(Signal::TERM);
+        if !self.signal(Signal::TERM)
+            && let Some(leader) = self.leader
+        {
+            // It has not begun its group yet; it is not reaped, and its number is still its own.
+            kill_process(leader, Signal::TERM).ok();
+        }
         let mut status = None;
         let waited = timeout(grace, async {
             status = child.wait().await.ok();
@@ -68,11 +75,10 @@ impl Group {
         status
     }
 
-    /// Signals all of the group. There may be nobody left, which is as well.
-    fn signal(&self, signal: Signal) {
-        if let Some(leader) = self.leader {
-            kill_process_group(leader, signal).ok();
-        }
+    /// Signals all of the group; false if there is no such group.
+    fn signal(&self, signal: Signal) -> bool {
+        self.leader
+            .is_some_and(|leader| kill_process_group(leader, signal).is_ok())
     }
 
     /// Reaps those of the group that have become our children because theirs had no parent left: where we are process 1

@@ -162,6 +162,12 @@ impl From<User> for Account {
     }
 }
 
+/// The home of the daemon's own user, if it has an account.
+pub(super) fn home() -> Option<OsString> {
+    let user = User::from_uid(geteuid().as_raw().into()).ok().flatten();
+    user.map(|user| user.dir.into())
+}
+
 /// The account that `user` names.
 fn account(user: &Named) -> Result<Account, String> {
     let found = match user {

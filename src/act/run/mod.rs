@@ -7,11 +7,14 @@ mod compile;
 mod confinement;
 mod group;
 mod identity;
+mod injection;
 mod interpreter;
 mod limits;
 mod needs;
 mod perform;
 mod program;
+mod session;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +31,7 @@ use crate::units::Period;
 /// What the daemon and [`exec::COMMAND`] say to each other.
 pub mod exec {
     pub use super::confinement::{COMMAND, COMPLAINT, NOT_SET, NOT_STARTED, PREFIX};
+    pub use super::session::note_terminal;
 }
 
 /// How long a command may take where the rule does not say. Deploys take minutes; one that hangs is noticed today.

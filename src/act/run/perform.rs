@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::occasion::Occasion;
 use crate::act::outcome::{Kept, Outcome, Output, Verdict};
 use crate::act::record;
-use crate::act::run::confinement::{failure, variable};
+use crate::act::run::confinement::{Confinement, failure, variable};
 use crate::act::run::group::Group;
 use crate::act::run::needs::{Found, Needs, in_words};
 use crate::act::run::{Run, Stdin};
@@ -189,8 +189,11 @@ impl Run {
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
             .kill_on_drop(true);
+        // The leader of a group could not begin a session.
+        if !confinement.is_some_and(Confinement::begins_session) {
+            command.process_group(0);
+        }
         Ok(command)
     }
 

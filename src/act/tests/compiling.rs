@@ -23,7 +23,7 @@ fn retry(yaml: &str) -> Result<Retry, Vec<String>> {
 fn actions_are_read() {
     for (yaml, name) in [
         ("run: [true]".replace("true", "'true'"), "run"),
-        ("{run: [/bin/sh, -c, \"{{ payload.x }}\"], env: {A_1: \"{{ rule }}\"}, cwd: /, stdin: json, timeout: 1m, grace: 0s, exit: {done: [0, 3], retry: [75], dead: [78]}}".into(), "run"),
+        ("{run: [/bin/echo, -c, \"{{ payload.x }}\"], env: {A_1: \"{{ rule }}\"}, cwd: /, stdin: json, timeout: 1m, grace: 0s, exit: {done: [0, 3], retry: [75], dead: [78]}}".into(), "run"),
         ("shell: |\n  echo ${#A} '{{.Names}}'\nstdin: none".into(), "shell"),
         ("forward: https://ci.internal/build/{{ payload.ref }}?x={{ rule }}".into(), "forward"),
         ("{forward: {url: 'http://[::1]:80', method: put, headers: {X-A: \"{{ secret('CI_TOKEN') }}\"}, body: '{}'}, timeout: 5s}".into(), "forward"),
@@ -110,8 +110,8 @@ fn what_would_not_do_what_its_author_means_is_a_finding() {
         ("run: [/no/such]", "there is no program `/no/such`"),
         ("run: [./deploy.sh]", "there is no program `/tmp/./deploy.sh`"),
         (
-            "{run: [sh], env: {PATH: '{{ payload.path }}'}}",
-            "`sh` cannot be looked up",
+            "{run: [touch], env: {PATH: '/opt/{{ rule }}'}}",
+            "`touch` cannot be looked up",
         ),
         (
             "shell: 'git checkout {{ payload.after }}'",
@@ -263,8 +263,8 @@ fn what_would_be_done_is_described_without_secrets() {
     let values = occasion(&event, &[]).values();
     let described = |yaml: &str| compile(yaml).describe(&values).unwrap();
     assert_eq!(
-        described("{run: [/bin/sh, '{{ payload.ref }}'], env: {T: \"{{ secret('CI_TOKEN') }}\"}}"),
-        serde_json::json!({"run": ["/bin/sh", "a b"], "env": {"T": "***"}, "cwd": "/tmp", "timeout": "10m"})
+        described("{run: [/bin/echo, '{{ payload.ref }}'], env: {T: \"{{ secret('CI_TOKEN') }}\"}}"),
+        serde_json::json!({"run": ["/bin/echo", "a b"], "env": {"T": "***"}, "cwd": "/tmp", "timeout": "10m"})
     );
     assert_eq!(
         described(
@@ -280,7 +280,7 @@ fn what_would_be_done_is_described_without_secrets() {
         serde_json::json!({"append": "/tmp/log", "line": "a b"})
     );
     assert!(
-        compile("run: [/bin/sh, '{{ payload.gone }}']")
+        compile("run: [/bin/echo, '{{ payload.gone }}']")
             .describe(&values)
             .is_err()
     );

@@ -60,14 +60,14 @@ fn only_who_may_become_another_user_loads_one() {
 fn what_confines_a_command_is_described() {
     let event = event(json!({}), &[]);
     let values = occasion(&event, &[]).values();
-    let yaml = "{run: [/bin/sh], nice: 3, limits: {cpu: 1500ms, memory: 32MiB}}";
+    let yaml = "{run: [/bin/true], nice: 3, limits: {cpu: 1500ms, memory: 32MiB}}";
     assert_eq!(
         compile(yaml).describe(&values).unwrap(),
-        json!({"run": ["/bin/sh"], "env": {}, "cwd": "/tmp", "timeout": "10m",
+        json!({"run": ["/bin/true"], "env": {}, "cwd": "/tmp", "timeout": "10m",
             "nice": 3, "limits": {"cpu": "2s", "memory": 32 << 20}})
     );
     if is_root() {
-        let described = compile("{run: [/bin/sh], user: 65534, group: 60001}")
+        let described = compile("{run: [/bin/true], user: 65534, group: 60001}")
             .describe(&values)
             .unwrap();
         assert_eq!(described["user"]["uid"], 65534);

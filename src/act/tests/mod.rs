@@ -42,6 +42,7 @@ fn compile_with(folder: &Path, more: &[(&str, &str)], yaml: &str) -> Result<Acti
     let workshop = Workshop {
         keyring: &keyring,
         templates: &templates,
+        excludes_dash: None,
     };
     let mut findings = Findings::new();
     let source = Source {

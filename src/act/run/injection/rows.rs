@@ -1,0 +1,520 @@
+//! The programs that run text as code, and those that start other programs.
+//!
+//! A program that is not listed is taken to read its arguments as data. The interpreters among those listed are
+//! found behind programs that are not, too (`docker exec web sh -c …`).
+
+/// A program, and where its code stands.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Its names, without what follows of a version: `python` is `python3.11` too.
+    pub(super) names: &'static [&'static str],
+    /// Options whose value is code. One letter may stand among other short options.
+    pub(super) code: &'static [&'static str],
+    /// Options with a value of another kind, which may be the next word.
+    pub(super) values: &'static [&'static str],
+    /// Options with two values.
+    pub(super) pairs: &'static [&'static str],
+    /// Short options whose value can only be the rest of their word.
+    pub(super) attached: &'static str,
+    /// Whether short options may share a word: `-lc`.
+    pub(super) clusters: bool,
+    /// What its operands are.
+    pub(super) operands: Operands,
+}
+
+/// What the operands of a program are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operands {
+    /// The first is a file with code, or code itself behind an option of `code`, which has no value of its own.
+    /// Without one the code is read from standard input.
+    Shell,
+    /// The first is a file with code, unless an option holds the code. Without one the code is read from standard
+    /// input.
+    File,
+    /// The first is code, unless an option holds the code.
+    Code,
+    /// After so many others they are code, all of them together.
+    Joined(usize),
+    /// After so many others, and assignments of variables, they are a command.
+    Command(usize),
+    /// Data. Options may follow them.
+    Data,
+}
+
+/// A row without options of any kind.
+const PLAIN: Row = Row {
+    names: &[],
+    code: &[],
+    values: &[],
+    pairs: &[],
+    attached: "",
+    clusters: true,
+    operands: Operands::Data,
+};
+
+/// All of them.
+pub(super) const ROWS: &[Row] = &[
+    // Shells.
+    Row {
+        names: &[
+            "sh", "ash", "bash", "dash", "ksh", "ksh93", "mksh", "oksh", "lksh", "pdksh", "posh", "rbash",
+            "rksh", "yash", "zsh", "rzsh", "csh", "tcsh", "fish", "elvish", "nu", "oil", "osh", "ysh", "rc",
+            "xonsh",
+        ],
+        code: &["-c", "--command", "--commands"],
+        values: &[
+            "-o",
+            "+o",
+            "-O",
+            "+O",
+            "-C",
+            "--rcfile",
+            "--init-file",
+            "--init-command",
+            "--config",
+            "--env-config",
+        ],
+        operands: Operands::Shell,
+        ..PLAIN
+    },
+    Row {
+        names: &["pwsh", "powershell"],
+        code: &[
+            "-c",
+            "-C",
+            "-Command",
+            "-command",
+            "-CommandWithArgs",
+            "-EncodedCommand",
+            "-e",
+            "-ec",
+            "-cwa",
+        ],
+        values: &["-WorkingDirectory", "-ExecutionPolicy", "-ConfigurationName"],
+        clusters: false,
+        operands: Operands::File,
+        ..PLAIN
+    },
+    // Languages.
+    Row {
+        names: &["python", "pypy", "ipython", "micropython", "jython"],
+        code: &["-c", "-m"],
+        values: &["-W", "-X", "-Q", "--check-hash-based-pycs"],
+        operands: Operands::File,
+        ..PLAIN
+    },
+    Row {
+        names: &["perl"],
+        code: &["-e", "-E"],
+        values: &["-I"],
+        attached: "MmixFCD",
+        operands: Operands::File,
+        ..PLAIN
+    },
+    Row {
+        names: &["ruby", "jruby", "irb"],
+        code: &["-e"],
+        values: &["-C", "-I", "-r", "--encoding"],
+        attached: "iKTW0xFE",
+        operands: Operands::File,
+        ..PLAIN
+    },
+    Row {
+        names: &["node", "nodejs", "bun", "ts-node", "tsx"],
+        code: &["-e", "-p", "--eval", "--print"],
+        values: &[
+            "-r",
+            "--require",
+            "--import",
+            "--loader",
+            "-C",
+            "--conditions",
+            "--env-file",
+        ],
+        operands: Operands::File,
+        ..PLAIN
+    },
+    Row {
+        names: &["deno"],
+        code: &["eval", "repl", "--eval"],
+        ..PLAIN
+    },
+    Row {
+        names: &["php", "php-cgi"],
+        code: &[
+            "-r",
+            "-R",
+            "-B",
+            "-E",
+            "--run",
+            "--process-code",
+            "--process-begin",
+            "--process-end",
+        ],
+        values: &["-d", "--define", "-c", "--php-ini", "-z", "--zend-extension"],
+        operands: Operands::File,
+        ..PLAIN
+    },
+    Row {
+        names: &["lua", "luajit", "texlua"],
+        code: &["-e"],
+        values: &["-l", "-j"],
+        attached: "O",
+        operands: Operands::File,
+        ..PLAIN
+    },
+    Row {
+        names: &[
+            "Rscript",
+            "julia",
+            "elixir",
+            "osascript",
+            "groovy",
+            "scala",
+            "guile",
+            "kotlin",
+            "raku",
+            "tclsh",
+            "expect",
+            "swipl",
+            "ghc",
+            "runghc",
+        ],
+        code: &["-e", "-E", "-c", "-g", "--eval", "--print"],
+        values: &["-l", "-L", "-s"],
+        operands: Operands::File,
+        ..PLAIN
+    },
+    // Small languages: the first operand is the program.
+    Row {
+        names: &["awk", "gawk", "mawk", "nawk", "original-awk"],
+        code: &[
+            "-e",
+            "--source",
+            "-f",
+            "--file",
+            "-E",
+            "--exec",
+            "-i",
+            "--include",
+            "-l",
+            "--load",
+        ],
+        values: &["-F", "--field-separator", "-v", "--assign"],
+        operands: Operands::Code,
+        ..PLAIN
+    },
+    Row {
+        names: &["sed", "gsed", "ssed"],
+        code: &["-e", "--expression", "-f", "--file"],
+        values: &["-l", "--line-length"],
+        attached: "i",
+        operands: Operands::Code,
+        ..PLAIN
+    },
+    Row {
+        names: &["jq", "gojq", "jaq", "yq"],
+        code: &["-f", "--from-file"],
+        values: &["--indent", "-L"],
+        pairs: &["--arg", "--argjson", "--slurpfile", "--rawfile"],
+        operands: Operands::Code,
+        ..PLAIN
+    },
+    // Databases.
+    Row {
+        names: &["psql", "cockroach"],
+        code: &["-c", "--command", "-e", "--execute"],
+        values: &["-v", "--set", "--variable"],
+        ..PLAIN
+    },
+    Row {
+        names: &[
+            "mysql",
+            "mariadb",
+            "mongosh",
+            "mongo",
+            "clickhouse-client",
+            "cqlsh",
+            "sqlcmd",
+            "trino",
+            "influx",
+        ],
+        code: &[
+            "-e",
+            "--execute",
+            "--eval",
+            "-q",
+            "-Q",
+            "--query",
+            "--init-command",
+        ],
+        ..PLAIN
+    },
+    Row {
+        names: &["sqlite3", "duckdb"],
+        code: &["-cmd", "-c", "-s"],
+        values: &["-init", "-separator", "-newline", "-nullvalue", "-mmap", "-vfs"],
+        clusters: false,
+        operands: Operands::Joined(1),
+        ..PLAIN
+    },
+    // Programs that run a text with a shell, or that expand it as a shell does.
+    Row {
+        names: &["ssh", "autossh", "rsh", "remsh", "dbclient", "plink", "mosh"],
+        code: &["-o", "-F", "-I", "-S"],
+        values: &[
+            "-b", "-B", "-c", "-D", "-E", "-e", "-i", "-J", "-L", "-l", "-m", "-M", "-O", "-P", "-p", "-Q",
+            "-R", "-W", "-w",
+        ],
+        operands: Operands::Joined(1),
+        ..PLAIN
+    },
+    Row {
+        names: &[
+            "eval",
+            "watch",
+            "parallel",
+            "make",
+            "gmake",
+            "tmux",
+            "screen",
+            "hyperfine",
+        ],
+        values: &["-n", "--interval", "-C", "--directory", "-L", "-S"],
+        operands: Operands::Joined(0),
+        ..PLAIN
+    },
+    Row {
+        names: &[
+            "su", "runuser", "script", "sg", "newgrp", "capsh", "npx", "npm", "pnpm", "yarn",
+        ],
+        code: &["-c", "--command", "--session-command", "--call"],
+        ..PLAIN
+    },
+    Row {
+        names: &["rsync"],
+        code: &["-e", "--rsh", "--rsync-path"],
+        ..PLAIN
+    },
+    Row {
+        names: &["tar", "gtar", "bsdtar"],
+        code: &[
+            "-I",
+            "-F",
+            "--use-compress-program",
+            "--to-command",
+            "--checkpoint-action",
+            "--info-script",
+            "--new-volume-script",
+            "--rsh-command",
+            "--rmt-command",
+        ],
+        ..PLAIN
+    },
+    Row {
+        names: &["vim", "vi", "nvim", "ex", "emacs", "gdb", "lldb"],
+        code: &[
+            "-c",
+            "--cmd",
+            "--eval",
+            "-eval",
+            "-ex",
+            "--eval-command",
+            "-o",
+            "--one-line",
+        ],
+        ..PLAIN
+    },
+    // Programs that start the program that they are given.
+    Row {
+        names: &["env"],
+        code: &["-S", "--split-string"],
+        values: &["-u", "--unset", "-C", "--chdir", "-a", "--argv0"],
+        operands: Operands::Command(0),
+        ..PLAIN
+    },
+    Row {
+        names: &["sudo", "doas", "run0", "pkexec"],
+        values: &[
+            "-u",
+            "--user",
+            "-g",
+            "--group",
+            "-h",
+            "--host",
+            "-p",
+            "--prompt",
+            "-C",
+            "--close-from",
+            "-r",
+            "--role",
+            "-t",
+            "--type",
+            "-T",
+            "--command-timeout",
+            "-U",
+            "--other-user",
+            "-D",
+            "--chdir",
+            "-R",
+            "--chroot",
+            "-a",
+            "-c",
+        ],
+        operands: Operands::Command(0),
+        ..PLAIN
+    },
+    Row {
+        names: &["flock"],
+        code: &["-c", "--command"],
+        values: &["-w", "--wait", "--timeout", "-E", "--conflict-exit-code"],
+        operands: Operands::Command(1),
+        ..PLAIN
+    },
+    Row {
+        names: &[
+            "timeout",
+            "gtimeout",
+            "chrt",
+            "taskset",
+            "chroot",
+            "gosu",
+            "su-exec",
+            "setuidgid",
+        ],
+        values: &[
+            "-s",
+            "--signal",
+            "-k",
+            "--kill-after",
+            "--userspec",
+            "--groups",
+            "-T",
+            "-P",
+            "-D",
+        ],
+        operands: Operands::Command(1),
+        ..PLAIN
+    },
+    Row {
+        names: &[
+            "nohup",
+            "setsid",
+            "unshare",
+            "busybox",
+            "toybox",
+            "tini",
+            "dumb-init",
+            "catatonit",
+            "fakeroot",
+            "eatmydata",
+            "chronic",
+            "dbus-run-session",
+            "nocache",
+            "exec",
+            "command",
+            "caffeinate",
+            "unbuffer",
+        ],
+        values: &["-S", "--setuid", "-G", "--setgid", "-R", "--root", "-w", "--wd"],
+        operands: Operands::Command(0),
+        ..PLAIN
+    },
+    Row {
+        names: &["nice", "ionice", "stdbuf", "time", "gtime"],
+        values: &[
+            "-n",
+            "--adjustment",
+            "-c",
+            "--class",
+            "--classdata",
+            "-i",
+            "--input",
+            "-o",
+            "--output",
+            "-e",
+            "--error",
+            "-f",
+            "--format",
+        ],
+        operands: Operands::Command(0),
+        ..PLAIN
+    },
+    Row {
+        names: &["xargs", "gxargs"],
+        values: &[
+            "-I",
+            "-n",
+            "--max-args",
+            "-P",
+            "--max-procs",
+            "-L",
+            "--max-lines",
+            "-d",
+            "--delimiter",
+            "-E",
+            "-s",
+            "--max-chars",
+            "-a",
+            "--arg-file",
+        ],
+        operands: Operands::Command(0),
+        ..PLAIN
+    },
+    Row {
+        names: &["systemd-run", "systemd-inhibit"],
+        values: &[
+            "-p",
+            "--property",
+            "-u",
+            "--unit",
+            "--uid",
+            "--gid",
+            "--slice",
+            "--description",
+            "-E",
+            "--setenv",
+            "-M",
+            "--machine",
+            "-H",
+            "--host",
+            "--working-directory",
+            "--on-active",
+            "--on-calendar",
+            "--service-type",
+            "--nice",
+            "--who",
+            "--why",
+            "--what",
+            "--mode",
+        ],
+        operands: Operands::Command(0),
+        ..PLAIN
+    },
+    Row {
+        names: &["setpriv", "nsenter"],
+        values: &[
+            "--reuid",
+            "--regid",
+            "--groups",
+            "--inh-caps",
+            "--ambient-caps",
+            "--bounding-set",
+            "-t",
+            "--target",
+            "-S",
+            "--setuid",
+            "-G",
+            "--setgid",
+        ],
+        operands: Operands::Command(0),
+        ..PLAIN
+    },
+    Row {
+        names: &["strace", "ltrace", "sshpass"],
+        values: &["-e", "-o", "-s", "-p", "-d", "-P", "-u", "-E"],
+        attached: "f",
+        operands: Operands::Command(0),
+        ..PLAIN
+    },
+];

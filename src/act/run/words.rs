@@ -1,0 +1,64 @@
+//! What is doubtful about the arguments of a `run`: options that an event could add, and secrets that all users of
+//! the machine can read.
+
+use crate::act::Workshop;
+use crate::act::run::injection::Reading;
+use crate::diagnostic::Findings;
+use crate::template::{Form, Piece, Place, Template, pieces};
+use crate::yaml::Node;
+
+/// Warns of arguments that may begin with `-`, and of secrets among them. `items` are all words, `arguments` those
+/// behind the program.
+pub(super) fn doubts(
+    items: &[Node<'_>],
+    arguments: &[Template],
+    reading: &Reading,
+    workshop: &Workshop<'_>,
+    findings: &mut Findings,
+) {
+    // One that is not text is an error already, and the places no longer agree.
+    if items.len() != arguments.len() + 1 {
+        return;
+    }
+    let mut options_end = reading.data.unwrap_or(usize::MAX);
+    for ((at, node), template) in items.iter().enumerate().skip(1).zip(arguments) {
+        if template.literal() == Some("--") && at > reading.command {
+            options_end = options_end.min(at);
+        }
+        let pieces = pieces(template.source());
+        if template.names_secret() {
+            let message =
+                "a secret in an argument can be read by every user of the machine, in `/proc` and by `ps`";
+            findings.push(node.warning("secret", message).hint(
+                "hand it over in a variable: `env: {TOKEN: \"{{ secret('NAME') }}\"}`; others cannot read that",
+            ));
+        }
+        let faulty = reading.faults.iter().any(|fault| fault.at == at);
+        if at < options_end && !faulty && may_be_option(&pieces, workshop) {
+            let message = "this argument comes from the event and may begin with `-`: the program may take it for an option";
+            findings.push(node.warning("option", message).hint(
+                "put `--` before it if the program knows that, attach it (`--ref={{ … }}`), or let `match` say what it may be: `$.after: {matches: \"[0-9a-f]{40}\"}`",
+            ));
+        }
+    }
+}
+
+/// Whether the text can begin with a `-` that the rule does not write itself.
+fn may_be_option(pieces: &[Piece], workshop: &Workshop<'_>) -> bool {
+    let excluded = |place: &Place| workshop.excludes_dash.is_some_and(|excludes| excludes(place));
+    for piece in pieces {
+        match piece {
+            Piece::Text(_) => return false,
+            Piece::Block => {}
+            Piece::Value(value) => match value.form {
+                Form::Own | Form::Secret | Form::Plain | Form::Json => return false,
+                Form::Raw | Form::Encoded | Form::Markup => {
+                    if !value.place.as_ref().is_some_and(excluded) {
+                        return true;
+                    }
+                }
+            },
+        }
+    }
+    false
+}
