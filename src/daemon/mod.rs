@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +33,7 @@ use self::signals::{Signal, Signals};
 use self::stop::Stopping;
 use self::supervise::Supervised;
 use crate::acme::{Keeper, Renewing};
-use crate::act::Actor;
+use crate::act::{self, Actor};
 use crate::admin::{self, Desk, Judge, Judgement, Question, Unavailable};
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Reloader};
@@ -65,6 +66,9 @@ pub enum StartError {
 
 /// Runs the daemon on the rules file at `path` until a signal ends it.
 pub fn run(path: &Path) -> Result<(), StartError> {
+    // Before anything is in its memory that others must not read. The kernel does not refuse it.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
+    act::exec::note_terminal();
     // Before there is a second thread, which could start something that would inherit them.
     let handed = listen::Handed::take(config::variable).map_err(StartError::Other)?;
     let failed = |what: &str, error: &io::Error| StartError::Other(format!("cannot {what}: {error}"));

@@ -60,6 +60,7 @@ mod replay;
 mod rotation;
 mod signing;
 mod status;
+mod strangers;
 mod supervised;
 mod tls;
 mod unreadable;
