@@ -145,6 +145,7 @@ fn github() -> Verification {
         keyring: &keyring,
         public_url: None,
         max_body: 1 << 20,
+        decompress_unverified: false,
     };
     Document::parse(source, &mut findings)
         .and_then(|document| Verification::compile(document.root(), &surroundings, &mut findings))

@@ -58,6 +58,7 @@ fn verification(scheme: &str) -> Verification {
         keyring: &keyring,
         public_url: Some("https://hooks.example.com"),
         max_body: 1 << 20,
+        decompress_unverified: false,
     };
     let source = Source {
         path: "verify".into(),

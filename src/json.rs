@@ -97,14 +97,28 @@ pub fn read(bytes: &[u8]) -> Result<Json, Fault> {
     }
 }
 
+/// Reads a body with a parser that keeps less of it. The parser gets the text that [`read`] reads, and must refuse the texts
+/// that `serde_json` refuses for a whole value.
+pub fn read_with<T>(bytes: &[u8], parse: impl Fn(&str) -> Result<T, Error>) -> Result<T, Fault> {
+    let text = String::from_utf8_lossy(without_marks(bytes));
+    repairing(&text, parse).map(|(value, _)| value)
+}
+
 /// Reads a text as JSON.
 pub fn read_text(text: &str) -> Result<Json, Fault> {
     let text = text.trim_start_matches('\u{FEFF}');
-    match parsed(text) {
-        Ok(value) => Ok(Json::new(text, value, false)),
+    let (value, repaired) = repairing(text, parsed)?;
+    let is_repaired = repaired.is_some();
+    Ok(Json::new(repaired.as_deref().unwrap_or(text), value, is_repaired))
+}
+
+/// What a parser reads of a text, and the text in place of it if it had to be repaired.
+fn repairing<T>(text: &str, parse: impl Fn(&str) -> Result<T, Error>) -> Result<(T, Option<String>), Fault> {
+    match parse(text) {
+        Ok(value) => Ok((value, None)),
         // Only what is refused is looked through for surrogates: JSON that is in order costs nothing more.
         Err(error) => match without_lone_surrogates(text) {
-            Some(repaired) => Ok(Json::new(&repaired, parsed(&repaired)?, true)),
+            Some(repaired) => Ok((parse(&repaired)?, Some(repaired))),
             None => Err(error.into()),
         },
     }

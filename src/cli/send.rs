@@ -200,6 +200,7 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
             keyring: &keyring,
             public_url,
             max_body: u64::MAX,
+            decompress_unverified: false,
         };
         Verification::compile(document.root(), &surroundings, &mut findings)
     })

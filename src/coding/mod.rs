@@ -99,6 +99,16 @@ impl Coding {
     }
 }
 
+/// Whether a body with these headers must be decompressed before it can be read.
+pub fn is_encoded(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(CONTENT_ENCODING).iter();
+    let mut words = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    words.any(|word| {
+        let word = word.trim_ascii();
+        !word.is_empty() && !word.eq_ignore_ascii_case(b"identity")
+    })
+}
+
 /// The body without the codings that `Content-Encoding` names; if it names none, the very bytes. No body at all is none
 /// in any coding. What comes out has at most `limit` bytes.
 pub fn decoded(headers: &HeaderMap, body: &Bytes, limit: u64) -> Result<Bytes, Fault> {

@@ -54,6 +54,15 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
             findings.push(finding.hint("set `server.tls.client_ca` to the authority that signs them"));
         }
     }
+    for draft in endpoints.iter().filter(|draft| draft.decompresses_needlessly()) {
+        let message = format!(
+            "`decompress_unverified` has no effect: no proof of `{}` stands in the body",
+            draft.path
+        );
+        let finding = Finding::warning(draft.origin.clone(), "decompress-unverified", message);
+        findings
+            .push(finding.hint("leave it out: a body that is proved otherwise is decompressed afterwards"));
+    }
     let largest = endpoints.iter().max_by_key(|draft| draft.max_body().0);
     if let Some(draft) = largest {
         server.largest_body = draft.max_body().0;

@@ -221,6 +221,7 @@ impl<'d> Draft<'d> {
             keyring: workshop.keyring,
             public_url,
             max_body: self.max_body.0,
+            decompress_unverified: self.shape.decompress_unverified == Some(true),
         };
         let compiled = Verification::compile(node, &surroundings, findings);
         let index = compiled.map(|verification| {
@@ -237,6 +238,12 @@ impl<'d> Draft<'d> {
     /// Whether something of it is verified by this scheme.
     pub fn verifies_by(&self, scheme: &str) -> bool {
         self.verifications.iter().any(|known| known.scheme() == scheme)
+    }
+
+    /// Whether it allows to decompress a body before anything is proved, and no verification has a use for that.
+    pub fn decompresses_needlessly(&self) -> bool {
+        self.shape.decompress_unverified == Some(true)
+            && !self.verifications.iter().any(Verification::reads_unverified)
     }
 
     /// The largest body that it takes.

@@ -41,7 +41,7 @@ use crate::descriptors;
 use crate::diagnostic::{Finding, Findings};
 use crate::listen::{self, Door};
 use crate::live::Live;
-use crate::pipeline::{Aftermath, Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
+use crate::pipeline::{Aftermath, Dispatch, Fresh, Heavy, Intake, Learning, Running, Usage, Waiting};
 use crate::pulse::Pulse;
 use crate::report::{self, metrics};
 use crate::rules::RuleSet;
@@ -159,6 +159,7 @@ async fn serve(
         aftermath,
         clock: steady,
         usage: Arc::clone(&usage),
+        heavy: Heavy::default(),
     });
     let bodies = Arc::new(listen::BodyBudget::default());
     let door = Arc::new(Door {

@@ -62,6 +62,14 @@ impl SingularPath {
         })
     }
 
+    /// Its names and indices, for a reader that builds no tree.
+    pub fn steps(&self) -> impl Iterator<Item = Result<&str, i64>> {
+        self.steps.iter().map(|step| match step {
+            Step::Name(name) => Ok(name.as_str()),
+            Step::Index(index) => Err(*index),
+        })
+    }
+
     /// The selected value.
     pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         self.steps.iter().try_fold(value, |value, step| match step {

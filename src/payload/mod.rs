@@ -20,11 +20,13 @@ mod multipart;
 mod object;
 mod parameter;
 mod undecodable;
+mod weight;
 mod xml;
 
 pub use decode::{Decode, decode, known};
 pub use event::{Event, Kind, Payload};
 pub use undecodable::Undecodable;
+pub use weight::weight;
 
 #[cfg(test)]
 mod tests;

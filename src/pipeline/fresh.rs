@@ -9,13 +9,13 @@ use std::sync::{Mutex, PoisonError};
 
 use http::header::CONTENT_ENCODING;
 
-use crate::payload::{Event, Payload};
+use crate::payload::{self, Event, Payload};
 use crate::verify::EventId;
 
 /// How many payloads are kept.
 const PAYLOADS: usize = 256;
-/// How many bytes the bodies of all of them may have; decoded they take several times as much.
-const BYTES: usize = 2 << 20;
+/// Memory of all of them together, in bytes, by an upper estimate.
+const BYTES: u64 = 16 << 20;
 
 /// The payloads of the latest events.
 #[derive(Debug, Default)]
@@ -26,15 +26,15 @@ pub struct Fresh {
 /// Payloads by event, and the order in which they came.
 #[derive(Debug, Default)]
 struct Latest {
-    payloads: HashMap<EventId, (Payload, usize)>,
+    payloads: HashMap<EventId, (Payload, u64)>,
     order: VecDeque<EventId>,
-    bytes: usize,
+    bytes: u64,
 }
 
 impl Fresh {
     /// Keeps an event's payload; the oldest go when there are too many.
     pub fn add(&self, event: &Event) {
-        let bytes = event.received.body.len();
+        let bytes = payload::weight(&event.received.body);
         if bytes > BYTES || event.received.headers.contains_key(CONTENT_ENCODING) {
             return;
         }

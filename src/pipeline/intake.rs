@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::aftermath::Aftermath;
 use super::answer::Answer;
 use super::fresh::Fresh;
+use super::heavy::Heavy;
 use super::judged::{Judged, Match, Recognised};
 use super::learn::Learning;
 use super::reply::{Reply, outcome};
@@ -52,6 +53,8 @@ pub struct Intake {
     pub clock: Clock,
     /// Which secrets are in use.
     pub usage: Arc<Usage>,
+    /// Bounds on what decoding takes.
+    pub heavy: Heavy,
 }
 
 impl Intake {
@@ -63,7 +66,10 @@ impl Intake {
         {
             return answer;
         }
-        let judged = Judged::new(endpoint, &received);
+        let judging = self.heavy.run(&received, || Judged::new(endpoint, &received));
+        let Some(judged) = judging.await else {
+            return Self::too_busy(&received);
+        };
         judged.note(&self.usage);
         if !judged.trusts_any() {
             return self.refuse(endpoint, &received, &judged);
@@ -73,7 +79,14 @@ impl Intake {
             .read()
             .and_then(|json| payload::known(endpoint.decode, &received.headers, &received.body, json));
         let decode = || payload::decode(endpoint.decode, &received.headers, &received.body, limit);
-        let payload = match known.map_or_else(decode, Ok) {
+        let Some(_memory) = self.heavy.memory(&received, limit).await else {
+            return Self::too_busy(&received);
+        };
+        let decoding = self.heavy.run(&received, || known.map_or_else(decode, Ok));
+        let Some(decoded) = decoding.await else {
+            return Self::too_busy(&received);
+        };
+        let payload = match decoded {
             Ok(payload) => payload,
             Err(error) if error.is_too_large() => {
                 return self.unread(endpoint, &received, TOO_LARGE, &error.to_string());
@@ -113,6 +126,14 @@ impl Intake {
         if let Some(sighting) = &recognised.sighting {
             self.store.sight(Sighting::clone(sighting));
         }
+    }
+
+    /// Its turn has not come: too many large bodies are being decoded.
+    fn too_busy(received: &Received) -> Answer {
+        let answer = Answer::unavailable();
+        let why = "too many large or compressed bodies at once";
+        report::turned_away(&received.path, received.client, answer.status.as_u16(), why);
+        answer
     }
 
     /// Refuses what comes from where the endpoint takes nothing from. Its body need not have been read.

@@ -189,6 +189,11 @@ impl Verification {
         self.scheme.prove(received)
     }
 
+    /// Whether the body must be read before the request is known to be genuine.
+    pub fn reads_unverified(&self) -> bool {
+        self.scheme.reads_unverified()
+    }
+
     /// Where each of its secrets comes from, as the rules file names it, and until when it counts.
     pub fn secrets(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
         self.scheme.secrets()

@@ -64,6 +64,7 @@ mod strangers;
 mod supervised;
 mod tls;
 mod unreadable;
+mod unverified;
 mod weak_secrets;
 mod whereabouts;
 mod words;

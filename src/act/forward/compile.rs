@@ -175,6 +175,7 @@ fn read_sign(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -
         // What is signed is the target's URL, which the action names.
         public_url: Some(""),
         max_body: u64::MAX,
+        decompress_unverified: false,
     };
     let scheme = Verification::compile(node, &surroundings, findings)?;
     if scheme.is_none() {

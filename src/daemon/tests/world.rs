@@ -16,7 +16,7 @@ use crate::act::{Actor, Occasion, Outcome, Verdict};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::live::Live;
-use crate::pipeline::{Aftermath, Dispatch, Fresh, Intake, Learning, Running, Usage, Waiting};
+use crate::pipeline::{Aftermath, Dispatch, Fresh, Heavy, Intake, Learning, Running, Usage, Waiting};
 use crate::pulse::Pulse;
 use crate::rules::RuleSet;
 use crate::store::memory::MemoryStore;
@@ -225,6 +225,7 @@ impl Life {
             aftermath,
             clock: clock.clone(),
             usage: Arc::new(Usage::default()),
+            heavy: Heavy::default(),
         };
         Self {
             intake,

@@ -12,6 +12,8 @@ use super::settings;
 use super::sign_body::Body;
 use super::signature::keys::{Held, decide};
 use super::signature::mac::{Algorithm, Encoding, KeyEncoding, Length, Mac, Tag};
+use super::source::Unverified;
+use super::sparse::Plan;
 use super::{Surroundings, source};
 use crate::diagnostic::Findings;
 use crate::jsonpath::SingularPath;
@@ -43,7 +45,8 @@ const PLACE: &str =
 pub struct Adyen {
     /// One for each secret; the first one signs.
     pub keys: Vec<Held<Mac>>,
-    max_body: u64,
+    unverified: Unverified,
+    plan: Plan,
 }
 
 /// The fields of `adyen_payments`.
@@ -76,17 +79,18 @@ impl Adyen {
         }
         (!keys.is_empty()).then_some(Self {
             keys,
-            max_body: surroundings.max_body,
+            unverified: Unverified::of(surroundings),
+            plan: plan(),
         })
     }
 
     /// Whether every item is genuine.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
-        let body = source::json(&received.headers, &received.body, self.max_body)?;
+        let body = source::unverified_json(received, &self.plan, self.unverified)?;
         let missing = || Refusal::MissingSignature {
             place: PLACE.to_owned(),
         };
-        let items = body.value.get("notificationItems").and_then(Value::as_array);
+        let items = body.get("notificationItems").and_then(Value::as_array);
         let items = items.filter(|items| !items.is_empty()).ok_or_else(missing)?;
         if items.len() > MAX_ITEMS {
             return Err(Refusal::UnreadableBody {
@@ -120,7 +124,7 @@ impl Adyen {
             timestamp: None,
             nonces,
             secret,
-            read: body.as_sent(),
+            read: None,
         })
     }
 
@@ -147,6 +151,19 @@ impl Adyen {
             ..Signed::default()
         })
     }
+}
+
+/// What is read of a body: of each item what is signed, and the signature.
+fn plan() -> Plan {
+    let mut plan = Plan::default();
+    // One more shows that there are too many.
+    let items = plan.name("notificationItems").each(MAX_ITEMS + 1);
+    let item = items.name("NotificationRequestItem");
+    for field in FIELDS {
+        field.iter().fold(&mut *item, |plan, name| plan.name(name));
+    }
+    item.name("additionalData").name("hmacSignature");
+    plan
 }
 
 /// The MAC of one item.

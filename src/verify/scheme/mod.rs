@@ -9,6 +9,7 @@ pub mod settings;
 mod sign_body;
 pub mod signature;
 pub mod source;
+pub mod sparse;
 mod token;
 
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub struct Surroundings<'s> {
     pub public_url: Option<&'s str>,
     /// The largest body that is read for what stands in it, in bytes.
     pub max_body: u64,
+    /// Whether a body is decompressed for what stands in it before anything is proved.
+    pub decompress_unverified: bool,
 }
 
 /// A compiled scheme.
@@ -156,6 +159,16 @@ impl Scheme {
             Self::Adyen(adyen) => adyen.prove(received),
             Self::ClientCert(asked) => asked.prove(received),
             Self::None(ids, max_body) => token::proof(ids, received, *max_body, None),
+        }
+    }
+
+    /// Whether the body must be read before the request is known to be genuine.
+    pub fn reads_unverified(&self) -> bool {
+        match self {
+            Self::Signature(signature) => signature.reads_unverified(),
+            Self::Token(token) => token.reads_unverified(),
+            Self::Adyen(_) => true,
+            Self::Basic(_) | Self::Bearer(_) | Self::Jwt(_) | Self::ClientCert(_) | Self::None(..) => false,
         }
     }
 

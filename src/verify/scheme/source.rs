@@ -8,11 +8,13 @@ use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Surroundings;
+use super::sparse::Plan;
 use crate::clock::Timestamp;
 use crate::coding;
 use crate::json::{self, Json};
 use crate::jsonpath::SingularPath;
-use crate::verify::Refusal;
+use crate::verify::{Received, Refusal};
 
 /// Where a text stands in a request.
 #[derive(Clone, Debug)]
@@ -184,13 +186,65 @@ pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Json, Re
     })?)
 }
 
+/// What a plan reads of a body of which nothing is known yet. A stranger must not make it expensive: nothing else is kept of
+/// the body, and it is decompressed only where the rules allow it.
+pub fn unverified_json(received: &Received, plan: &Plan, bounds: Unverified) -> Result<Value, Refusal> {
+    let Received { headers, body, .. } = received;
+    let unreadable = |needed: String, too_large| Refusal::UnreadableBody { needed, too_large };
+    if coding::is_encoded(headers) && !body.is_empty() && !bounds.decompress {
+        let needed = "sent without `Content-Encoding`, for its proof stands in it: `decompress_unverified: true` of the \
+                      endpoint allows it";
+        return Err(unreadable(needed.to_owned(), false));
+    }
+    let decoded = coding::decoded(headers, body, bounds.max_body).map_err(|fault| {
+        let too_large = matches!(fault, coding::Fault::TooLarge(_));
+        unreadable(format!("readable: {fault}"), too_large)
+    })?;
+    plan.read(&decoded).map_err(|fault| not_json(&fault))
+}
+
+/// How a body is read before anything is proved.
+#[derive(Clone, Copy, Debug)]
+pub struct Unverified {
+    /// The largest body that is read, in bytes.
+    pub max_body: u64,
+    /// Whether it is decompressed.
+    pub decompress: bool,
+}
+
+impl Unverified {
+    /// As the endpoint says.
+    pub fn of(surroundings: &Surroundings<'_>) -> Self {
+        Self {
+            max_body: surroundings.max_body,
+            decompress: surroundings.decompress_unverified,
+        }
+    }
+}
+
+/// A plan that reads what stands at these paths.
+pub fn plan<'p>(paths: impl IntoIterator<Item = &'p SingularPath>) -> Plan {
+    let mut plan = Plan::default();
+    for path in paths {
+        path.steps().fold(&mut plan, |plan, step| match step {
+            Ok(name) => plan.name(name),
+            Err(index) => plan.index(index),
+        });
+    }
+    plan
+}
+
 /// A text as JSON.
 pub fn parsed(text: &[u8]) -> Result<Json, Refusal> {
-    // The parser's own words are left out: they could repeat what stands in the body.
-    json::read(text).map_err(|fault| Refusal::UnreadableBody {
+    json::read(text).map_err(|fault| not_json(&fault))
+}
+
+/// The parser's own words are left out: they could repeat what stands in the body.
+fn not_json(fault: &json::Fault) -> Refusal {
+    Refusal::UnreadableBody {
         needed: format!("JSON (it fails in line {}, column {})", fault.line, fault.column),
         too_large: false,
-    })
+    }
 }
 
 /// What a JSON value says as a text: a string, or a whole number in its digits.

@@ -15,7 +15,8 @@ use super::presets::{PLAIN_ID, TokenRow};
 use super::settings::{self, row_place};
 use super::sign_body::Body;
 use super::signature::keys::{Held, decide};
-use super::source::{self, Place, only_line, only_query};
+use super::source::{self, Place, Unverified, only_line, only_query};
+use super::sparse::Plan;
 use crate::clock::Timestamp;
 use crate::diagnostic::Findings;
 use crate::secret::Secret;
@@ -26,12 +27,13 @@ use crate::yaml::Node;
 /// A compiled `token`, or a preset of that kind.
 #[derive(Debug)]
 pub struct Token {
-    /// Where it stands. A body is parsed before anything is known about it, bounded by `max_body`.
+    /// Where it stands. Of a body only this place is read, bounded by `max_body`.
     place: Place,
     /// What it may be.
     pub secrets: Vec<Held<Secret>>,
     ids: Vec<Place>,
-    max_body: u64,
+    unverified: Unverified,
+    plan: Plan,
 }
 
 /// The fields of `token`.
@@ -89,11 +91,17 @@ pub fn compile(
     let secrets: Vec<Held<Secret>> = held(node, "secret", in_header, surroundings, findings);
     let id = row.and_then(|row| row.id.as_ref());
     let ids = settings::unsigned_ids(node, id, PLAIN_ID, findings);
+    let place = place?;
+    let plan = match &place {
+        Place::Json(path) => source::plan([path]),
+        _ => Plan::default(),
+    };
     (!secrets.is_empty()).then_some(Token {
-        place: place?,
+        place,
         secrets,
         ids,
-        max_body: surroundings.max_body,
+        unverified: Unverified::of(surroundings),
+        plan,
     })
 }
 
@@ -134,10 +142,29 @@ impl Token {
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let token = self.token(received)?;
         let wrong = || Refusal::BadToken {
-            place: self.place.words(0),
+            place: self.place.words(0) + self.hint(&token),
         };
         let source = which(&self.secrets, &token, received.at, wrong)?;
-        proof(&self.ids, received, self.max_body, Some(source))
+        proof(&self.ids, received, self.unverified.max_body, Some(source))
+    }
+
+    /// Whether it stands in the body.
+    pub fn reads_unverified(&self) -> bool {
+        self.place.is_in_body()
+    }
+
+    /// What would help where the token was right before a `+` of the query was taken for a blank.
+    fn hint(&self, token: &[u8]) -> &'static str {
+        let plus: Vec<u8> = token
+            .iter()
+            .map(|byte| if *byte == b' ' { b'+' } else { *byte })
+            .collect();
+        let is_meant = plus != token && self.secrets.iter().any(|held| held.key.matches(&plus));
+        if is_meant && self.query().is_some() {
+            " (a `+` in a query stands for a blank: the sender must write `%2B`)"
+        } else {
+            ""
+        }
     }
 
     fn token<'r>(&self, received: &'r Received) -> Result<Cow<'r, [u8]>, Refusal> {
@@ -152,8 +179,8 @@ impl Token {
                 only_query(&received.query, name, repeated)?.map(|token| Cow::Owned(token.into_bytes()))
             }
             Place::Json(path) => {
-                let json = source::json(&received.headers, &received.body, self.max_body)?;
-                path.find(&json.value).and_then(source::text_of).map(Cow::Owned)
+                let json = source::unverified_json(received, &self.plan, self.unverified)?;
+                path.find(&json).and_then(source::text_of).map(Cow::Owned)
             }
             Place::Item(_) => None,
         };

@@ -55,6 +55,7 @@ fn compiled(text: &str, public_url: Option<&str>) -> (Option<Verification>, Vec<
             keyring: &keyring,
             public_url,
             max_body: 1 << 20,
+            decompress_unverified: false,
         };
         Verification::compile(node, &surroundings, &mut findings)
     });

@@ -26,7 +26,8 @@ use self::claim::Claim;
 use self::content::{Content, Filling, Piece};
 use self::keys::{Compared, Keys};
 use self::mac::Encoding;
-use super::source::{self, Place, TimestampSource};
+use super::source::{self, Place, TimestampSource, Unverified};
+use super::sparse::Plan;
 use crate::json::Json;
 use crate::verify::{Nonce, Proof, Received, Refusal, SentAt};
 
@@ -61,8 +62,10 @@ pub struct Signature {
     pub public_url: String,
     /// The sender's own tolerance.
     pub window: Duration,
-    /// The largest body that is read for what stands in it, in bytes.
-    pub max_body: u64,
+    /// How a body is read for what stands in it.
+    pub unverified: Unverified,
+    /// What is read of a body before it is known to be genuine.
+    pub plan: Plan,
 }
 
 /// Where an id stands.
@@ -78,17 +81,16 @@ impl Signature {
     /// Whether the signature holds, and what it then proves.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let early = if self.reads_unverified() {
-            Some(source::json(&received.headers, &received.body, self.max_body)?)
+            Some(source::unverified_json(received, &self.plan, self.unverified)?)
         } else {
             None
         };
-        let value = early.as_ref().map(|json| &*json.value);
-        let claim = self.claim(received, value)?;
+        let claim = self.claim(received, early.as_ref())?;
         let claimed = self.claimed(&claim)?;
-        let stamp = self.timestamp_text(received, &claim, value)?;
-        let id = self.id_text(received, &claim, value)?;
+        let stamp = self.timestamp_text(received, &claim, early.as_ref())?;
+        let id = self.id_text(received, &claim, early.as_ref())?;
         let body = self.signed_body(&received.headers, &received.body)?;
-        let (url, other_url) = self.urls_of(received);
+        let urls = self.urls_of(received);
         let fields = if self.content.covers(&Piece::Fields) {
             twilio::fields(&received.headers, &received.body)?
         } else {
@@ -100,30 +102,29 @@ impl Signature {
             timestamp: stamp.as_deref().unwrap_or_default(),
             id: id.as_deref().unwrap_or_default(),
             method: received.method.as_str(),
-            url: &url,
+            url: urls.first().map_or("", String::as_str),
             headers: &received.headers,
         };
         let wrong = || Refusal::BadSignature {
             place: self.place.words(claim.index),
         };
         let now = received.at;
-        let compared = match &other_url {
-            None => {
-                let one = std::slice::from_ref(&filling);
-                self.keys.compare(&self.content, one, &claimed, now, wrong)?
-            }
-            Some(other) => {
-                let both = [filling.at(&url), filling.at(other)];
-                self.keys.compare(&self.content, &both, &claimed, now, wrong)?
-            }
+        let compared = if urls.len() <= 1 {
+            let one = std::slice::from_ref(&filling);
+            self.keys.compare(&self.content, one, &claimed, now, wrong)?
+        } else {
+            let each: Vec<_> = urls.iter().map(|url| filling.at(url)).collect();
+            self.keys.compare(&self.content, &each, &claimed, now, wrong)?
         };
         if self.content.covers(&Piece::Fields) {
             twilio::check_body(&received.query, &received.body, &fields)?;
         }
-        let json = match early {
+        let whole = match &early {
             None if self.reads_body() => {
                 let json = match &body {
-                    Cow::Borrowed(_) => source::json(&received.headers, &received.body, self.max_body),
+                    Cow::Borrowed(_) => {
+                        source::json(&received.headers, &received.body, self.unverified.max_body)
+                    }
                     // Out of a form: the body's coding is not its.
                     Cow::Owned(text) => source::parsed(text),
                 };
@@ -133,12 +134,12 @@ impl Signature {
                     json => Some(json.map_err(Refusal::genuinely)?),
                 }
             }
-            early => early,
+            _ => None,
         };
-        let value = json.as_ref().map(|json| &*json.value);
-        let proof = self.proof(&filling, &claim, value, compared)?;
+        let json = whole.as_ref().map(|json| &*json.value).or(early.as_ref());
+        let proof = self.proof(&filling, &claim, json, compared)?;
         Ok(Proof {
-            read: json
+            read: whole
                 .filter(|_| matches!(body, Cow::Borrowed(_)))
                 .and_then(Json::as_sent),
             ..proof
@@ -286,7 +287,7 @@ impl Signature {
     }
 
     /// Whether the body must be read before it is known to be genuine: the signature stands in it, or signs what does.
-    fn reads_unverified(&self) -> bool {
+    pub fn reads_unverified(&self) -> bool {
         let signs = |piece: &Piece, place: Option<&Place>| {
             place.is_some_and(Place::is_in_body) && self.content.covers(piece)
         };
@@ -305,17 +306,16 @@ impl Signature {
         }
     }
 
-    /// The URL at which the sender believes to be calling, if the content needs it; and the other one that it may be.
-    fn urls_of(&self, received: &Received) -> (String, Option<String>) {
+    /// The URLs at which the sender may believe to be calling, if the content needs one.
+    fn urls_of(&self, received: &Received) -> Vec<String> {
         if !self.content.covers_url() {
-            return (String::new(), None);
+            return Vec::new();
         }
         let url = url::of(&self.public_url, &received.path, &received.query);
-        let other = if self.content.covers(&Piece::Fields) {
-            url::other_port(&url)
+        if self.content.covers(&Piece::Fields) {
+            url::of_twilio(url)
         } else {
-            None
-        };
-        (url, other)
+            vec![url]
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::diagnostic::Findings;
 use crate::verify::scheme::Surroundings;
 use crate::verify::scheme::presets::{Kind, PLAIN_ID, PLAIN_TIMESTAMP, SignatureRow};
 use crate::verify::scheme::settings::{self, Said, row_names, row_place};
-use crate::verify::scheme::source::{Place, TimestampSource, Unit};
+use crate::verify::scheme::source::{self, Place, TimestampSource, Unit, Unverified};
 use crate::yaml::{Node, unknown};
 
 /// The fields of `hmac`, and of the presets of that kind.
@@ -164,6 +164,12 @@ pub fn compile(
         ids: &ids,
         has_items: separator.is_some(),
     };
+    let places = [Some(&signature), timestamp.as_ref().map(|source| &source.place)];
+    let places = places.into_iter().flatten().chain(&ids);
+    let plan = source::plan(places.filter_map(|place| match place {
+        Place::Json(path) => Some(path),
+        _ => None,
+    }));
     let (timestamp_signed, ids_signed) = judged.judge(surroundings, findings);
     let ids = ids.into_iter().zip(ids_signed);
     let ids = ids.map(|(place, signed)| IdSource { place, signed }).collect();
@@ -185,7 +191,8 @@ pub fn compile(
             .trim_end_matches('/')
             .to_owned(),
         window: row.window,
-        max_body: surroundings.max_body,
+        unverified: Unverified::of(surroundings),
+        plan,
         content,
         timestamp,
         ids,

@@ -1,0 +1,135 @@
+//! Bounds on what decoding takes: processor time, and memory until the request is answered.
+//!
+//! A large or compressed body is verified and decoded on a thread for what blocks, a few at a time, so that the threads that
+//! answer everybody do not wait for it. And all decoded bodies together have a bound, for a decoded body can take a hundred
+//! times as much as it has bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::coding;
+use crate::verify::Received;
+
+/// Maximum size of a body that is verified and decoded on the thread that answers, in bytes.
+const LIGHT: usize = 64 << 10;
+/// Memory of all decoded bodies together, in KiB. A single one that is larger takes all of it.
+const DECODED_KIB: u32 = 128 << 10;
+/// How often a compressed body is assumed to grow beyond `max_body` when it is decoded.
+const GROWS: u64 = 16;
+/// How long a request waits for its turn, and again for memory, before it is answered 503.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// The bounds.
+#[derive(Debug)]
+pub struct Heavy {
+    turns: Semaphore,
+    decoded: Arc<Semaphore>,
+}
+
+impl Default for Heavy {
+    /// As many at a time as half the processors, at least one.
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            turns: Semaphore::new((processors / 2).max(1)),
+            decoded: Arc::new(Semaphore::new(DECODED_KIB as usize)),
+        }
+    }
+}
+
+impl Heavy {
+    /// Does work on a request's body, apart if the body is heavy. None if its turn does not come.
+    pub async fn run<T>(&self, received: &Received, work: impl FnOnce() -> T) -> Option<T> {
+        if received.body.len() <= LIGHT && !coding::is_encoded(&received.headers) {
+            return Some(work());
+        }
+        let _turn = timeout(WAIT, self.turns.acquire()).await.ok()?.ok()?;
+        Some(match Handle::current().runtime_flavor() {
+            RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+            // There is no other thread to go on with what else is to be done.
+            _ => work(),
+        })
+    }
+
+    /// Memory for a decoded body, until what is returned is dropped. None if there is none in time.
+    pub async fn memory(&self, received: &Received, max_body: u64) -> Option<OwnedSemaphorePermit> {
+        let bytes = if coding::is_encoded(&received.headers) {
+            max_body.saturating_mul(GROWS)
+        } else {
+            crate::payload::weight(&received.body)
+        };
+        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).min(DECODED_KIB);
+        let acquired = Arc::clone(&self.decoded).acquire_many_owned(kib);
+        timeout(WAIT, acquired).await.ok()?.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::verify::EventId;
+
+    fn received(body: Vec<u8>, coding: Option<&str>) -> Received {
+        let at = Timestamp::from_seconds(1_700_000_000);
+        let mut headers = HeaderMap::new();
+        headers.extend(coding.map(|coding| (http::header::CONTENT_ENCODING, coding.parse().unwrap())));
+        Received {
+            id: EventId::new(at),
+            at,
+            endpoint: "/".into(),
+            method: Method::POST,
+            path: "/".to_owned(),
+            query: String::new(),
+            parameters: Vec::new(),
+            client: None,
+            certificate: None,
+            headers,
+            body: Bytes::from(body),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn heavy_bodies_are_worked_on_apart_and_light_ones_where_they_are() {
+        let heavy = Heavy::default();
+        let turns = heavy.turns.available_permits();
+        for (body, coding, apart) in [
+            (vec![b'x'; LIGHT], None, false),
+            (vec![b'x'; LIGHT], Some("identity"), false),
+            (vec![b'x'; LIGHT + 1], None, true),
+            (vec![b'x'], Some("gzip"), true),
+            (vec![b'x'], Some("br"), true),
+        ] {
+            let received = received(body, coding);
+            let taken = heavy
+                .run(&received, || turns - heavy.turns.available_permits())
+                .await;
+            assert_eq!(taken, Some(usize::from(apart)), "{coding:?}");
+        }
+        assert_eq!(heavy.turns.available_permits(), turns);
+    }
+
+    #[tokio::test]
+    async fn decoded_bodies_together_have_a_bound_and_give_it_back() {
+        let heavy = Heavy::default();
+        let all = heavy.decoded.available_permits();
+        let small = received(vec![b'x'; 2048], None);
+        let held = heavy.memory(&small, 1 << 20).await;
+        assert_eq!(heavy.decoded.available_permits(), all - 2);
+        drop(held);
+        // One that may grow beyond all bounds takes what there is, and the next waits.
+        let large = received(vec![b'x'], Some("gzip"));
+        let held = heavy.memory(&large, 1 << 40).await;
+        assert!(held.is_some());
+        assert_eq!(heavy.decoded.available_permits(), 0);
+        drop(held);
+        assert_eq!(heavy.decoded.available_permits(), all);
+    }
+}
