@@ -40,7 +40,7 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
         templates: &templates,
         excludes_dash: None,
     };
-    let mut drafts = Drafts::new(server.public_url.as_deref(), max_body, deliveries, &workshop);
+    let mut drafts = Drafts::new(&server, max_body, deliveries, &workshop);
     drafts.describe(root.given("endpoints"), findings);
     rules(root.given("rules"), &mut drafts, findings);
 

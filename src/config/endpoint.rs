@@ -16,7 +16,7 @@ use crate::diagnostic::{Finding, Findings, Origin};
 use crate::matching::{Condition, Matcher};
 use crate::network::Networks;
 use crate::payload::Decode;
-use crate::rules::{Endpoint, Greeters, Limits, Respond, Rule};
+use crate::rules::{Endpoint, Greeters, Limits, Respond, Rule, Server};
 use crate::store::Room;
 use crate::template::{Scope, Template, warn_of_values};
 use crate::units::Size;
@@ -34,6 +34,8 @@ pub struct Drafts<'d, 'w> {
     pub public_url: Option<&'w str>,
     /// `server.max_body`, if the file says it.
     max_body: Option<Size>,
+    /// `server.max_inflight`: a larger body would never be taken.
+    max_inflight: u64,
     /// How many deliveries are under way at once.
     pub room: Room,
     /// What actions and templates are made with.
@@ -59,8 +61,9 @@ pub struct Draft<'d> {
     pub allow: Option<Networks>,
     limits: Limits,
     max_body: Size,
-    /// Whether the file says `max_body`, here or for all endpoints; else it is that of the sender that sends the largest.
-    says_max_body: bool,
+    /// The largest `max_body` that a sender's documents may bring, in bytes. `None` if the file says `max_body`, here or for
+    /// all endpoints.
+    raised_to: Option<u64>,
     seen: HashMap<&'d Value, Option<usize>>,
     verifications: Vec<Verification>,
     /// Where each of these is written.
@@ -75,15 +78,11 @@ pub struct Draft<'d> {
 
 impl<'d, 'w> Drafts<'d, 'w> {
     /// None yet.
-    pub fn new(
-        public_url: Option<&'w str>,
-        max_body: Option<Size>,
-        room: Room,
-        workshop: &'w Workshop<'w>,
-    ) -> Self {
+    pub fn new(server: &'w Server, max_body: Option<Size>, room: Room, workshop: &'w Workshop<'w>) -> Self {
         Self {
-            public_url,
+            public_url: server.public_url.as_deref(),
             max_body,
+            max_inflight: server.max_inflight,
             room,
             workshop,
             list: Vec::new(),
@@ -147,7 +146,7 @@ impl<'d, 'w> Drafts<'d, 'w> {
             allow: None,
             limits: Limits::default(),
             max_body: self.max_body.unwrap_or(DEFAULT_MAX_BODY),
-            says_max_body: self.max_body.is_some(),
+            raised_to: self.max_body.is_none().then_some(self.max_inflight),
             seen: HashMap::new(),
             verifications: Vec::new(),
             origins: Vec::new(),
@@ -177,7 +176,11 @@ impl<'d, 'w> Drafts<'d, 'w> {
                 .map(|node| limit::compile(node, findings))
                 .unwrap_or_default(),
             max_body: shape.max_body.or(self.max_body).unwrap_or(DEFAULT_MAX_BODY),
-            says_max_body: shape.max_body.or(self.max_body).is_some(),
+            raised_to: shape
+                .max_body
+                .or(self.max_body)
+                .is_none()
+                .then_some(self.max_inflight),
             respond: respond.unwrap_or_default(),
             shape,
             ..self.nowhere(node)
@@ -212,10 +215,8 @@ impl<'d> Draft<'d> {
         if let Some(index) = self.seen.get(node.value()) {
             return *index;
         }
-        if let Some(largest) = Verification::largest_body(node)
-            && !self.says_max_body
-        {
-            self.max_body = Size(self.max_body.0.max(largest));
+        if let (Some(largest), Some(most)) = (Verification::largest_body(node), self.raised_to) {
+            self.max_body = Size(self.max_body.0.max(largest.min(most)));
         }
         let surroundings = Surroundings {
             keyring: workshop.keyring,

@@ -373,3 +373,19 @@ rules:
     let sending = daemon.post("/github").json(&body).github("k");
     assert_eq!(sending.send().outcome(), said(413, "too large"));
 }
+
+#[test]
+fn a_sender_brings_no_larger_limit_than_the_memory_of_all_bodies() {
+    let rules = |server: &str| {
+        format!(
+            "server: {{listen: 127.0.0.1:0{server}}}\nrules:\n  - {{name: a, endpoint: /a, \
+             verify: {{github: env:NAME}}, actions: [append: a.jsonl]}}\n"
+        )
+    };
+    for server in ["", ", max_inflight: 2MiB", ", max_inflight: 1MiB"] {
+        let scenario = Scenario::new().env("NAME", "5f2c1e0b9a8d7c6b5a49382716f5e4d3");
+        let output = scenario.rules(&rules(server)).hookyard(&["check", "rules.yaml"]);
+        let said = crate::scenario::said(&output);
+        assert!(said.contains("1 rule, 0 warnings"), "{server}: {said}");
+    }
+}
