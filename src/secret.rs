@@ -123,7 +123,7 @@ impl Keyring {
         if literal.is_some_and(|text| weak_secret::is_unexpanded(text.as_bytes())) {
             let finding = node.error(
                 "secret",
-                "nothing is put in here: this text itself would be the secret",
+                "variables are not replaced here: this text itself would be the secret",
             );
             findings.push(finding.hint("write `env:NAME`"));
             return None;

@@ -41,16 +41,16 @@ const FAMOUS: [&str; 30] = [
 pub fn doubts(secret: &[u8], least: usize) -> Vec<String> {
     let mut doubts = Vec::new();
     if secret.trim_ascii().len() < secret.len() {
-        doubts.push("it begins or ends with a blank or a line break, which counts".to_owned());
+        doubts.push("the secret begins or ends with a blank or a line break, which counts".to_owned());
     }
     if is_unexpanded(secret) {
-        doubts.push("it looks like a variable that was not put in".to_owned());
+        doubts.push("the secret looks like a variable that was not replaced".to_owned());
     } else if is_famous(secret) {
-        doubts.push("it is a word out of examples, which strangers try first".to_owned());
+        doubts.push("the secret is a word out of examples, which strangers try first".to_owned());
     } else if secret.len() < least {
         let bytes = if secret.len() == 1 { "byte" } else { "bytes" };
         doubts.push(format!(
-            "it has {} {bytes}; {least} or more cannot be found by trying",
+            "the secret has {} {bytes}: use {least} or more, which cannot be guessed",
             secret.len()
         ));
     }
@@ -106,8 +106,8 @@ mod tests {
             ("It's a Secret to Everybody", "examples"),
             ("<your webhook secret>", "examples"),
             ("xxxxxxxxxxxxxxxxxxxxxxxx", "examples"),
-            ("k", "it has 1 byte;"),
-            ("fifteen-letters", "it has 15 bytes; 16 or more"),
+            ("k", "the secret has 1 byte:"),
+            ("fifteen-letters", "the secret has 15 bytes: use 16 or more"),
             ("${GITHUB_SECRET}", "variable"),
             ("$GITHUB_SECRET", "variable"),
             ("{{ secret }}", "variable"),

@@ -98,7 +98,7 @@ fn forgetful(written: &Written<'_>, rules: &[&Rule]) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "`{}` has neither a signature nor an id that tells events apart: an event that is sent twice runs twice",
+        "nothing that `{}` verifies tells events apart: an event that is sent twice runs twice",
         verification.scheme()
     );
     let hint =

@@ -21,14 +21,14 @@ fn a_reference_that_nothing_puts_in_is_no_secret() {
         for scheme in ["github", "bearer", "standard", "stripe"] {
             let (code, said) = check(&format!("{scheme}: \"{secret}\""), "");
             assert_eq!(code, Some(1), "{said}");
-            assert!(said.contains("nothing is put in here"), "{said}");
+            assert!(said.contains("variables are not replaced here"), "{said}");
             assert!(said.contains("write `env:NAME`"), "{said}");
         }
     }
     let (code, said) = check("github: env:NAME", "${GITHUB_SECRET}");
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains("it looks like a variable that was not put in"),
+        said.contains("the secret looks like a variable that was not replaced"),
         "{said}"
     );
 }
@@ -42,17 +42,17 @@ fn a_secret_that_could_be_guessed_is_a_warning_and_a_strong_one_is_none() {
         (
             "github: env:NAME",
             "fifteen-letters",
-            "it has 15 bytes; 16 or more",
+            "the secret has 15 bytes: use 16 or more",
         ),
         (
             "basic: {user: a, password: env:NAME, id: {header: X-Id}}",
             "short",
-            "it has 5 bytes",
+            "the secret has 5 bytes",
         ),
         (
             "jwt: {algorithms: [HS256], secret: env:NAME, audience: a, body_hash: sha256}",
             "twenty-nine-letters-are-not-1",
-            "it has 29 bytes; 32 or more",
+            "the secret has 29 bytes: use 32 or more",
         ),
         ("github: env:NAME", "5f2c1e0b9a8d7c6b5a49382716f5e4d3 ", blank),
         (
@@ -68,7 +68,7 @@ fn a_secret_that_could_be_guessed_is_a_warning_and_a_strong_one_is_none() {
         (
             "github: {secret: [env:NAME, {secret: file:secret, not_after: 2020-01-31}]}",
             STRONG,
-            "its time is over",
+            "the secret has expired",
         ),
     ] {
         let (code, said) = check(verify, content);
@@ -110,7 +110,7 @@ fn a_token_that_no_header_can_hold_is_an_error() {
     ] {
         let (code, said) = check(verify, content);
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("no header can hold it"), "{said}");
+        assert!(said.contains("a header cannot hold this secret"), "{said}");
     }
     let (code, said) = check(
         "token: {query: token, secret: env:NAME}",

@@ -170,7 +170,7 @@ fn dated<'d>(item: Node<'d>, key: &str, findings: &mut Findings) -> (Option<Node
             findings.push(node.error("wrong-value", message));
         }
         if end.is_some_and(|end| end < Clock::system().now()) {
-            let finding = node.warning("expired", "its time is over: it lets nobody in any more");
+            let finding = node.warning("expired", "the secret has expired: requests with it are refused");
             findings.push(finding.hint("remove it, or write a later `not_after`"));
         }
         end

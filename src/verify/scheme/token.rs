@@ -119,7 +119,7 @@ pub fn held(
         let text = held.key.expose();
         // HTTP takes blanks off both ends of a value (RFC 9110 §5.5).
         if in_header && (text.trim_ascii().len() < text.len() || HeaderValue::from_bytes(text).is_err()) {
-            let message = "no header can hold it: it begins or ends with a blank or a line break, or has a control character";
+            let message = "a header cannot hold this secret: it begins or ends with a blank or a line break, or has a control character";
             findings.push(place.error("secret", message));
         }
         all.push(held);
