@@ -470,6 +470,10 @@ fn the_rules_of_the_guide_load_without_a_warning() {
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         let findings = found["findings"].as_array().unwrap().iter();
         let warnings = findings.filter(|finding| finding["severity"] != "note").count();
-        assert_eq!((&found["loads"], warnings), (&json!(true), 0), "{block}\n{found:#}");
+        assert_eq!(
+            (&found["loads"], warnings),
+            (&json!(true), 0),
+            "{block}\n{found:#}"
+        );
     }
 }
