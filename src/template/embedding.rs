@@ -4,7 +4,8 @@
 //! sender's choice. Which syntax it is is told by the text itself, or by its content type.
 
 use crate::diagnostic::Findings;
-use crate::template::pieces::{Form, Piece, pieces};
+use crate::template::expression::Form;
+use crate::template::pieces::{Piece, pieces};
 use crate::yaml::Node;
 
 /// What is doubtful about a text.

@@ -9,8 +9,10 @@
 mod compile;
 mod embedding;
 mod engine;
+mod expression;
 mod json;
 mod pieces;
+mod place;
 mod scan;
 
 use std::fmt;
@@ -23,8 +25,10 @@ use crate::template::engine::{MASKED, Resolved, environment};
 use crate::template::scan::scan;
 
 pub use embedding::warn_of_values;
+pub use expression::{Form, Value as PieceValue};
 pub use json::{exact_value, value as json_value};
-pub use pieces::{Form, Piece, Place, Step, Value as PieceValue, pieces};
+pub use pieces::{Piece, pieces};
+pub use place::{Place, Step};
 pub use scan::{PartRead, is_template};
 
 /// The largest text that a render may yield, in bytes.

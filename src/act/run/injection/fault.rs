@@ -1,0 +1,58 @@
+//! What is wrong with a word that would be read as code, and what would help.
+
+use super::Word;
+
+/// A word that would be read as code.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::act::run) struct Fault {
+    /// Which word.
+    pub(in crate::act::run) at: usize,
+    /// What is wrong with it.
+    pub(in crate::act::run) message: String,
+    /// What would help.
+    pub(in crate::act::run) hint: &'static str,
+}
+
+/// What would help with a script.
+pub(in crate::act::run) const BY_ENVIRONMENT: &str = "values reach a shell through its environment: `env: {COMMIT: \"{{ payload.after }}\"}`, then \"$COMMIT\"";
+/// What would help where no environment is handed on.
+pub(super) const BY_INPUT: &str =
+    "hand values over on standard input: `stdin: json`, or the body, and read them there";
+/// What would help with a name.
+pub(super) const BY_RULES: &str = "write a rule for each, or have a script of your own choose";
+/// What would help with an interpreter that reads standard input.
+pub(super) const BY_FILE: &str = "put the script into a file and name it, or say `stdin: none`";
+
+/// A template in code.
+pub(super) fn code(name: &str, at: usize) -> Fault {
+    Fault {
+        at,
+        message: format!(
+            "`{name}` runs this text as code: with a template in it an event could say what is run"
+        ),
+        hint: BY_ENVIRONMENT,
+    }
+}
+
+/// A template that names code, or could be an option.
+pub(super) fn named(name: &str, at: usize) -> Fault {
+    Fault {
+        at,
+        message: format!("this tells `{name}` what to run: with a template in it an event could say so"),
+        hint: BY_RULES,
+    }
+}
+
+/// Code from standard input.
+pub(super) fn from_input(name: &str, words: &[Word<'_>], start: usize) -> Fault {
+    Fault {
+        at: words.get(start).map_or(0, |word| word.at),
+        message: format!("`{name}` is given no script and would run the event, which is its standard input"),
+        hint: BY_FILE,
+    }
+}
+
+/// What is wrong with a variable that steers programs.
+pub(in crate::act::run) fn steered(name: &str) -> String {
+    format!("`{name}` steers what programs load or run: its value may not come from an event")
+}

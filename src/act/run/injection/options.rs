@@ -1,0 +1,112 @@
+//! The options of a program: which words hold code, which hold other values, and where the operands begin.
+
+use super::Word;
+use super::rows::{Operands, Row};
+
+/// Options after which a program reads no code.
+const HARMLESS: [&str; 5] = ["--version", "--help", "-V", "-v", "-h"];
+
+/// What the options of a program say.
+#[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that an option has said"
+)]
+pub(super) struct Options {
+    /// Words that hold code.
+    pub(super) code: Vec<usize>,
+    /// Words that hold a value of another kind, or an option with one.
+    pub(super) values: Vec<usize>,
+    /// Whether an option said that the first operand is code.
+    pub(super) flagged: bool,
+    /// Whether an option says that nothing is run, or that operands are data.
+    pub(super) harmless: bool,
+    /// Whether a shell reads its standard input all the same.
+    pub(super) input: bool,
+    /// The first operand.
+    pub(super) operand: Option<usize>,
+    /// Whether `--` stands before it.
+    pub(super) ended: bool,
+}
+
+/// Reads options from `at` on up to the first operand, or through all words if they are `permuted`.
+pub(super) fn options(row: &Row, words: &[Word<'_>], mut at: usize, permuted: bool, found: &mut Options) {
+    let is_shell = row.operands == Operands::Shell;
+    while let Some(word) = words.get(at) {
+        let text = word.text;
+        if text == "--" && word.fixed && !permuted {
+            found.operand = (at + 1 < words.len()).then_some(at + 1);
+            found.ended = true;
+            return;
+        }
+        let sign = text.starts_with('-') || is_shell && text.starts_with('+');
+        // The words of some programs are commands of their own: `deno eval`.
+        if (!sign || text == "-") && !row.code.contains(&text) {
+            if found.operand.is_none() {
+                found.operand = Some(at);
+            }
+            if !permuted {
+                return;
+            }
+            at += 1;
+            continue;
+        }
+        found.harmless |= word.fixed && HARMLESS.contains(&text);
+        at += option(row, word, at, is_shell, found);
+    }
+}
+
+/// Reads one option; how many words it takes.
+fn option(row: &Row, word: &Word<'_>, at: usize, is_shell: bool, found: &mut Options) -> usize {
+    let text = word.text;
+    let is_whole = !row.clusters || row.code.contains(&text) || row.values.contains(&text);
+    let is_long = text.starts_with("--") || text.len() > 2 && is_whole;
+    if is_long || !text.starts_with(['-', '+']) {
+        let name = text.split('=').next().unwrap_or_default();
+        let attached = text.contains('=');
+        let next = if attached { at } else { at + 1 };
+        if row.code.contains(&name) {
+            found.code.push(next);
+            return 1 + next - at;
+        }
+        if row.values.contains(&name) {
+            found.values.push(next);
+            return 1 + next - at;
+        }
+        if row.pairs.contains(&name) {
+            return 3;
+        }
+        if !word.fixed {
+            found.values.push(at);
+        }
+        return 1;
+    }
+    let sign = text.get(..1).unwrap_or_default();
+    let letters = text.get(1..).unwrap_or_default();
+    for (place, letter) in letters.char_indices() {
+        let option = format!("{sign}{letter}");
+        let last = place + letter.len_utf8() == letters.len() && word.fixed;
+        if row.code.contains(&option.as_str()) {
+            if is_shell {
+                found.flagged = true;
+                // Where options follow operands, the code is what comes next.
+                found.operand = None;
+                continue;
+            }
+            found.code.push(if last { at + 1 } else { at });
+            return if last { 2 } else { 1 };
+        }
+        if row.values.contains(&option.as_str()) {
+            found.values.push(if last { at + 1 } else { at });
+            return if last { 2 } else { 1 };
+        }
+        if row.attached.contains(letter) {
+            break;
+        }
+        found.input |= is_shell && letter == 's';
+    }
+    if !word.fixed {
+        found.values.push(at);
+    }
+    1
+}

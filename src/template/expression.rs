@@ -1,0 +1,254 @@
+//! What an expression of a template writes, and which part of the event its text begins with.
+//!
+//! What cannot be told is [`Form::Raw`], which every reader must expect to be anything.
+
+use crate::template::place::{Place, accessors, named};
+use crate::template::scan::Token;
+
+/// What a `{{ … }}` writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// How its text is made.
+    pub form: Form,
+    /// The part of the event whose text it begins with, if it is one part.
+    pub place: Option<Place>,
+}
+
+/// How the text of a value is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Of the rules file or of hookyard itself: `rule`, `event.id`, a literal.
+    Own,
+    /// `secret('NAME')`.
+    Secret,
+    /// A number, or true or false.
+    Plain,
+    /// `| tojson`.
+    Json,
+    /// `| urlencode`.
+    Encoded,
+    /// `| escape`.
+    Markup,
+    /// Text of the event as it is, or anything else.
+    Raw,
+}
+
+/// Names whose values a sender does not choose.
+const OWN: [&str; 6] = ["event", "rule", "endpoint", "attempt", "replay", "verified"];
+/// How deep parentheses may nest before nothing is known of what they hold.
+const MAX_DEPTH: usize = 16;
+/// Words that join or compare, so that what follows is another operand.
+const JOINING: [&str; 7] = ["if", "else", "and", "or", "in", "is", "not"];
+
+/// What an expression writes, in so many parentheses.
+pub(super) fn value(tokens: &[Token], depth: usize) -> Value {
+    let raw = Value {
+        form: Form::Raw,
+        place: None,
+    };
+    if depth > MAX_DEPTH {
+        return raw;
+    }
+    // `-}}` only trims whitespace.
+    let tokens = tokens.strip_suffix(&[Token::Sign('-')]).unwrap_or(tokens);
+    let joined = split(tokens, |token| *token == Token::Sign('~'));
+    if joined.len() > 1 {
+        let values: Vec<Value> = joined.into_iter().map(|part| value(part, depth + 1)).collect();
+        let own = values.iter().all(|value| value.form == Form::Own);
+        let first = values.into_iter().next().unwrap_or_else(|| raw.clone());
+        let begins_safely = matches!(first.form, Form::Own | Form::Plain | Form::Json);
+        return match (own, begins_safely) {
+            (true, _) => first,
+            // Its beginning is known, and its rest is not.
+            _ => Value { place: None, ..raw },
+        };
+    }
+    let compares = |token: &Token| match token {
+        Token::Sign('=' | '<' | '>' | '!') => true,
+        Token::Word(word) => ["in", "is", "not"].contains(&word.as_str()),
+        _ => false,
+    };
+    let joins = |token: &Token| match token {
+        Token::Sign('+' | '-' | '*' | '/' | '%') => true,
+        Token::Word(word) => JOINING.contains(&word.as_str()),
+        _ => false,
+    };
+    let chooses =
+        |token: &Token| matches!(token, Token::Word(word) if ["if", "or", "and"].contains(&word.as_str()));
+    if split(tokens, chooses).len() > 1 {
+        return raw;
+    }
+    if split(tokens, compares).len() > 1 {
+        return Value {
+            form: Form::Plain,
+            place: None,
+        };
+    }
+    if split(tokens, joins).len() > 1 {
+        return raw;
+    }
+    let mut parts = split(tokens, |token| *token == Token::Sign('|')).into_iter();
+    let base = base(parts.next().unwrap_or_default(), depth);
+    parts.fold(base, filtered)
+}
+
+/// The tokens between separators that stand in no bracket.
+fn split(tokens: &[Token], separates: impl Fn(&Token) -> bool) -> Vec<&[Token]> {
+    let mut parts = Vec::new();
+    let (mut from, mut depth) = (0, 0_usize);
+    let mut before_is_dot = false;
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Sign('(' | '[') => depth += 1,
+            Token::Sign(')' | ']') => depth = depth.saturating_sub(1),
+            // The name of a field may be any word.
+            token if depth == 0 && !before_is_dot && separates(token) => {
+                parts.push(tokens.get(from..at).unwrap_or_default());
+                from = at + 1;
+            }
+            _ => {}
+        }
+        before_is_dot = *token == Token::Sign('.');
+    }
+    parts.push(tokens.get(from..).unwrap_or_default());
+    parts
+}
+
+/// A value before its filters.
+fn base(tokens: &[Token], depth: usize) -> Value {
+    let of = |form, place| Value { form, place };
+    match tokens {
+        [Token::Text(_)] => of(Form::Own, None),
+        [Token::Sign('('), inside @ .., Token::Sign(')')] => value(inside, depth + 1),
+        [
+            Token::Word(name),
+            Token::Sign('('),
+            Token::Text(argument),
+            Token::Sign(')'),
+        ] => match name.as_str() {
+            "secret" => of(Form::Secret, None),
+            "jsonpath" => of(Form::Raw, Place::of_selector(argument)),
+            _ => of(Form::Raw, None),
+        },
+        [Token::Word(name), rest @ ..] => match name.as_str() {
+            name if OWN.contains(&name) => of(Form::Own, None),
+            "true" | "false" | "loop" => of(Form::Plain, None),
+            "payload" => of(Form::Raw, accessors(rest).map(Place::Payload)),
+            "headers" | "query" | "path" => of(Form::Raw, named(name, rest)),
+            "failure" if rest.get(1) == Some(&Token::Word("action".into())) => of(Form::Own, None),
+            "actions" if matches!(rest.last(), Some(Token::Word(last)) if ["action", "outcome"].contains(&last.as_str())) => {
+                of(Form::Own, None)
+            }
+            name if rest.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) => {
+                of(Form::Plain, None)
+            }
+            _ => of(Form::Raw, None),
+        },
+        _ => of(Form::Raw, None),
+    }
+}
+
+/// A value behind one more filter.
+fn filtered(value: Value, filter: &[Token]) -> Value {
+    let Some(Token::Word(name)) = filter.first() else {
+        return Value {
+            form: Form::Raw,
+            place: None,
+        };
+    };
+    let literal = filter.iter().skip(1).all(|token| match token {
+        Token::Text(text) => !text.starts_with('-'),
+        Token::Sign('(' | ')' | ',') => true,
+        _ => false,
+    });
+    let of = |form| Value { form, place: None };
+    match name.as_str() {
+        "tojson" => of(Form::Json),
+        "urlencode" => Value {
+            form: Form::Encoded,
+            ..value
+        },
+        "escape" | "e" => Value {
+            form: Form::Markup,
+            ..value
+        },
+        "int" | "float" | "length" | "count" | "abs" | "round" => of(Form::Plain),
+        // These keep the first letter where it is.
+        "lower" | "upper" | "string" | "title" | "capitalize" | "default" | "d"
+            if literal && matches!(value.form, Form::Own | Form::Raw) =>
+        {
+            value
+        }
+        _ if literal && value.form == Form::Own => value,
+        _ => of(Form::Raw),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::pieces::{Piece, pieces};
+    use crate::template::place::testing::place;
+
+    #[test]
+    fn a_value_is_known_by_what_it_writes() {
+        for (expression, form, of) in [
+            ("payload.after", Form::Raw, Some(place(&["after"]))),
+            (
+                "payload.a['b-c'][0].if",
+                Form::Raw,
+                Some(place(&["a", "b-c", "0", "if"])),
+            ),
+            ("jsonpath('$.a[\"b\"]')", Form::Raw, Some(place(&["a", "b"]))),
+            ("jsonpath('$..a')", Form::Raw, None),
+            ("payload.a | lower", Form::Raw, Some(place(&["a"]))),
+            ("payload.a | default('x')", Form::Raw, Some(place(&["a"]))),
+            ("payload.a | default('-x')", Form::Raw, None),
+            ("payload.a | default(payload.b)", Form::Raw, None),
+            ("payload.a | trim", Form::Raw, None),
+            ("payload[payload.b]", Form::Raw, None),
+            (
+                "headers['X-Kind']",
+                Form::Raw,
+                Some(Place::Header("x-kind".into())),
+            ),
+            ("headers.x_kind", Form::Raw, None),
+            ("query.a", Form::Raw, Some(Place::Query("a".into()))),
+            ("path.app", Form::Raw, Some(Place::Path("app".into()))),
+            (
+                "path.app | urlencode",
+                Form::Encoded,
+                Some(Place::Path("app".into())),
+            ),
+            ("body", Form::Raw, None),
+            ("commit.id", Form::Raw, None),
+            ("payload.a if payload.b else 'x'", Form::Raw, None),
+            ("payload.a or 'x'", Form::Raw, None),
+            ("payload.a ~ 'x'", Form::Raw, None),
+            ("payload.a + 1", Form::Raw, None),
+            ("rule | replace('a', payload.b)", Form::Raw, None),
+            ("payload.a | tojson | replace('\"', '')", Form::Raw, None),
+            ("payload.a | tojson", Form::Json, None),
+            ("('a' ~ payload.a) | tojson", Form::Json, None),
+            ("payload.a ~ (payload.b | tojson)", Form::Raw, None),
+            ("payload.a | e", Form::Markup, Some(place(&["a"]))),
+            ("payload.a | int", Form::Plain, None),
+            ("actions[0].outcome == \"done\"", Form::Plain, None),
+            ("payload.a is defined", Form::Plain, None),
+            ("loop.index", Form::Plain, None),
+            ("7", Form::Plain, None),
+            ("event.id", Form::Own, None),
+            ("rule | upper", Form::Own, None),
+            ("'x' ~ rule", Form::Own, None),
+            ("- endpoint -", Form::Own, None),
+            ("actions[0].outcome", Form::Own, None),
+            ("actions[0].detail", Form::Raw, None),
+            ("failure.action", Form::Own, None),
+            ("failure.output", Form::Raw, None),
+            ("secret('X')", Form::Secret, None),
+        ] {
+            let found = pieces(&format!("{{{{{expression}}}}}"));
+            assert_eq!(found, [Piece::Value(Value { form, place: of })], "{expression}");
+        }
+    }
+}

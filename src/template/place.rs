@@ -1,0 +1,128 @@
+//! The parts of an event that a selector of `match` and an expression of a template can both name.
+
+use crate::template::scan::{Token, tokens};
+
+/// A part of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Below the payload's root.
+    Payload(Vec<Step>),
+    /// A header, in lower case.
+    Header(String),
+    /// A parameter of the query.
+    Query(String),
+    /// A parameter of the path.
+    Path(String),
+}
+
+/// A step down in a payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To a member.
+    Name(String),
+    /// To an item.
+    Index(usize),
+}
+
+impl Place {
+    /// The place that a selector of `match` names: `$.a['b'][0]`, `header.X-Y`, `query.a`, `path.a`.
+    pub fn of_selector(text: &str) -> Option<Self> {
+        if let Some(path) = text.strip_prefix('$') {
+            return steps(path).map(Self::Payload);
+        }
+        let (part, name) = text.split_once('.')?;
+        match part {
+            "header" => Some(Self::Header(name.to_ascii_lowercase())),
+            "query" => Some(Self::Query(name.to_owned())),
+            "path" => Some(Self::Path(name.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// The steps of a `JSONPath` behind its `$`, if each goes to one place.
+fn steps(path: &str) -> Option<Vec<Step>> {
+    // In a tag of its own it has the tokens of an expression.
+    let (tokens, _) = tokens(path, true);
+    accessors(&tokens)
+}
+
+/// A part of the request by its name. `headers.x_y` may be two headers, `x-y` and `x_y`, and is none for certain.
+pub(super) fn named(part: &str, rest: &[Token]) -> Option<Place> {
+    let steps = accessors(rest)?;
+    let [Step::Name(name)] = steps.as_slice() else {
+        return None;
+    };
+    match part {
+        "headers" if name.contains('_') => None,
+        "headers" => Some(Place::Header(name.to_ascii_lowercase())),
+        "query" => Some(Place::Query(name.clone())),
+        _ => Some(Place::Path(name.clone())),
+    }
+}
+
+/// `.name`, `['name']` and `[0]`, one after the other.
+pub(super) fn accessors(mut tokens: &[Token]) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    loop {
+        tokens = match tokens {
+            [] => return Some(steps),
+            [Token::Sign('.'), Token::Word(name), rest @ ..]
+            | [Token::Sign('['), Token::Text(name), Token::Sign(']'), rest @ ..] => {
+                steps.push(Step::Name(name.clone()));
+                rest
+            }
+            [Token::Sign('['), Token::Word(index), Token::Sign(']'), rest @ ..] => {
+                steps.push(Step::Index(index.parse().ok()?));
+                rest
+            }
+            _ => return None,
+        };
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// The place below the payload's root; a number is an index.
+    pub(in crate::template) fn place(names: &[&str]) -> Place {
+        let steps = names.iter().map(|name| match name.parse() {
+            Ok(index) => Step::Index(index),
+            Err(_) => Step::Name((*name).to_owned()),
+        });
+        Place::Payload(steps.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::place;
+    use super::*;
+
+    #[test]
+    fn a_selector_and_a_template_name_the_same_place() {
+        assert_eq!(Place::of_selector("$.a['b'][0]"), Some(place(&["a", "b", "0"])));
+        assert_eq!(
+            Place::of_selector("header.X-Kind"),
+            Some(Place::Header("x-kind".into()))
+        );
+        for other in [
+            "$.a[*]",
+            "$..a",
+            "$.a[?@.b]",
+            "$.a[-1]",
+            "method",
+            "client.ip",
+            "event",
+        ] {
+            assert!(
+                !matches!(
+                    Place::of_selector(other),
+                    Some(Place::Payload(_) | Place::Header(_))
+                ),
+                "{other}"
+            );
+        }
+    }
+}
