@@ -75,6 +75,24 @@ fn a_template_in_what_an_interpreter_runs_is_an_error_with_the_hint_of_a_shell()
     // The event itself would be the script.
     assert_eq!(kinds("{run: [sh]}", ""), one("error", "template"));
     assert_eq!(kinds("{run: [sh], stdin: none}", ""), []);
+    for command in [
+        "ssh, web",
+        "psql, -h, db, app",
+        "su, '-', www",
+        "docker, exec, -i, web, sh",
+        "xargs, '-I{}', sh, -c, 'echo {}'",
+    ] {
+        let action = |more: &str| format!("{{run: [{command}]{more}}}");
+        assert_eq!(kinds(&action(""), ""), one("error", "template"), "{command}");
+        assert_eq!(kinds(&action(", stdin: none"), ""), [], "{command}");
+    }
+    assert_eq!(
+        kinds(
+            r#"{run: [git, -c, "core.sshCommand={{ payload.x }}", fetch]}"#,
+            ""
+        ),
+        one("error", "template")
+    );
 }
 
 #[test]

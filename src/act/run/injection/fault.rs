@@ -23,6 +23,12 @@ pub(super) const BY_RULES: &str = "write a rule for each, or have a script of yo
 /// What would help with an interpreter that reads standard input.
 pub(super) const BY_FILE: &str = "put the script into a file and name it, or say `stdin: none`";
 
+/// What would help with a remote shell.
+const BY_COMMAND: &str =
+    "say which command is to run there, also where the other machine forces one; or say `stdin: none`";
+/// What would help with `xargs`.
+const BY_SCRIPT: &str = "give the words to a script of your own, or read the event on standard input";
+
 /// A template in code.
 pub(super) fn code(name: &str, at: usize) -> Fault {
     Fault {
@@ -48,7 +54,21 @@ pub(super) fn from_input(name: &str, words: &[Word<'_>], start: usize) -> Fault 
     Fault {
         at: words.get(start).map_or(0, |word| word.at),
         message: format!("`{name}` is given no script and would run the event, which is its standard input"),
-        hint: BY_FILE,
+        hint: if name.ends_with("ssh") {
+            BY_COMMAND
+        } else {
+            BY_FILE
+        },
+    }
+}
+
+/// Words of the event that `xargs` puts where they are code.
+pub(super) fn fed(at: usize) -> Fault {
+    Fault {
+        at,
+        message: "`xargs` puts words of the event, which is its standard input, where they are run as code"
+            .to_owned(),
+        hint: BY_SCRIPT,
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! `run` starts no shell, but the program may be one, or start one. This module finds the words that an interpreter
 //! would run, so that a template among them is an error at load, as it is in a `shell`. It knows programs by
-//! their names (`rows`), reads their options (`options`), and follows programs that start others (`walk`). It finds
+//! their names (`rows`), reads their options (`options`), knows which run their standard input (`input`), and follows programs that start others (`walk`). It finds
 //! honest mistakes; a rule that hides its shell behind a script of another name is not found.
 
 mod fault;
+mod input;
 mod options;
 mod rows;
 mod steering;
@@ -75,6 +76,9 @@ pub(super) fn read(words: &[Word<'_>], real: Option<&str>, input: bool) -> Readi
     }
     for (at, word) in words.iter().enumerate().skip(1) {
         look_behind(words, at, word, &mut reading);
+    }
+    if input {
+        input::in_container(words, &mut reading);
     }
     reading.faults.sort_by_key(|fault| fault.at);
     reading.faults.dedup_by_key(|fault| fault.at);

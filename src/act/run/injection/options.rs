@@ -23,6 +23,8 @@ pub(super) struct Options {
     pub(super) harmless: bool,
     /// Whether a shell reads its standard input all the same.
     pub(super) input: bool,
+    /// How many operands there are.
+    pub(super) operands: usize,
     /// The first operand.
     pub(super) operand: Option<usize>,
     /// Whether `--` stands before it.
@@ -36,6 +38,7 @@ pub(super) fn options(row: &Row, words: &[Word<'_>], mut at: usize, permuted: bo
         let text = word.text;
         if text == "--" && word.fixed && !permuted {
             found.operand = (at + 1 < words.len()).then_some(at + 1);
+            found.operands = words.len() - at - 1;
             found.ended = true;
             return;
         }
@@ -46,8 +49,10 @@ pub(super) fn options(row: &Row, words: &[Word<'_>], mut at: usize, permuted: bo
                 found.operand = Some(at);
             }
             if !permuted {
+                found.operands = words.len() - at;
                 return;
             }
+            found.operands += 1;
             at += 1;
             continue;
         }

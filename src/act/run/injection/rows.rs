@@ -18,9 +18,29 @@ pub(super) struct Row {
     pub(super) attached: &'static str,
     /// Whether short options may share a word: `-lc`.
     pub(super) clusters: bool,
+    /// Where it runs its standard input as code, although its operands are of another kind.
+    pub(super) input: Option<Input>,
     /// What its operands are.
     pub(super) operands: Operands,
 }
+
+/// When a program runs its standard input as code.
+#[derive(Debug)]
+pub(super) struct Input {
+    /// With no more operands than these.
+    pub(super) operands: usize,
+    /// Without any of these options.
+    pub(super) unless: &'static [&'static str],
+    /// With one of these options; with none of them, if the list is empty.
+    pub(super) only: &'static [&'static str],
+}
+
+/// Without any condition.
+const ALWAYS: Input = Input {
+    operands: usize::MAX,
+    unless: &[],
+    only: &[],
+};
 
 /// What the operands of a program are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +69,7 @@ const PLAIN: Row = Row {
     pairs: &[],
     attached: "",
     clusters: true,
+    input: None,
     operands: Operands::Data,
 };
 
@@ -222,15 +243,24 @@ pub(super) const ROWS: &[Row] = &[
     },
     // Databases.
     Row {
-        names: &["psql", "cockroach"],
-        code: &["-c", "--command", "-e", "--execute"],
+        names: &["psql"],
+        code: &["-c", "--command"],
         values: &["-v", "--set", "--variable"],
+        input: Some(Input {
+            unless: &["-f", "--file", "-l", "--list"],
+            ..ALWAYS
+        }),
+        ..PLAIN
+    },
+    Row {
+        names: &["mysql", "mariadb"],
+        code: &["-e", "--execute", "--init-command"],
+        input: Some(ALWAYS),
         ..PLAIN
     },
     Row {
         names: &[
-            "mysql",
-            "mariadb",
+            "cockroach",
             "mongosh",
             "mongo",
             "clickhouse-client",
@@ -240,6 +270,8 @@ pub(super) const ROWS: &[Row] = &[
             "influx",
         ],
         code: &[
+            "-c",
+            "--command",
             "-e",
             "--execute",
             "--eval",
@@ -255,6 +287,10 @@ pub(super) const ROWS: &[Row] = &[
         code: &["-cmd", "-c", "-s"],
         values: &["-init", "-separator", "-newline", "-nullvalue", "-mmap", "-vfs"],
         clusters: false,
+        input: Some(Input {
+            operands: 1,
+            ..ALWAYS
+        }),
         operands: Operands::Joined(1),
         ..PLAIN
     },
@@ -266,34 +302,84 @@ pub(super) const ROWS: &[Row] = &[
             "-b", "-B", "-c", "-D", "-E", "-e", "-i", "-J", "-L", "-l", "-m", "-M", "-O", "-P", "-p", "-Q",
             "-R", "-W", "-w",
         ],
+        input: Some(Input {
+            operands: 1,
+            unless: &["-N", "-n", "-f", "-s", "-O", "-Q", "-G", "-W"],
+            ..ALWAYS
+        }),
         operands: Operands::Joined(1),
         ..PLAIN
     },
     Row {
-        names: &[
-            "eval",
-            "watch",
-            "parallel",
-            "make",
-            "gmake",
-            "tmux",
-            "screen",
-            "hyperfine",
-        ],
+        names: &["eval", "watch", "make", "gmake", "tmux", "screen", "hyperfine"],
         values: &["-n", "--interval", "-C", "--directory", "-L", "-S"],
         operands: Operands::Joined(0),
         ..PLAIN
     },
     Row {
-        names: &[
-            "su", "runuser", "script", "sg", "newgrp", "capsh", "npx", "npm", "pnpm", "yarn",
-        ],
+        names: &["parallel"],
+        values: &["-j", "--jobs", "-n", "-L", "-S", "-I", "-a", "--arg-file", "-d"],
+        input: Some(Input {
+            operands: 0,
+            unless: &["-a", "--arg-file"],
+            ..ALWAYS
+        }),
+        operands: Operands::Joined(0),
+        ..PLAIN
+    },
+    Row {
+        names: &["at", "batch"],
+        values: &["-q", "-t"],
+        input: Some(Input {
+            unless: &["-f", "-l", "-r", "-d", "-c"],
+            ..ALWAYS
+        }),
+        ..PLAIN
+    },
+    Row {
+        names: &["su", "runuser"],
+        code: &["-c", "--command", "--session-command"],
+        values: &["-s", "--shell", "-g", "--group", "-G", "--supp-group", "-w"],
+        // A dash and a user.
+        input: Some(Input {
+            operands: 2,
+            unless: &["-u", "--user"],
+            ..ALWAYS
+        }),
+        ..PLAIN
+    },
+    Row {
+        names: &["script", "sg", "newgrp", "capsh", "npx", "npm", "pnpm", "yarn"],
         code: &["-c", "--command", "--session-command", "--call"],
         ..PLAIN
     },
     Row {
         names: &["rsync"],
         code: &["-e", "--rsh", "--rsync-path"],
+        ..PLAIN
+    },
+    Row {
+        names: &["git"],
+        code: &[
+            "-c",
+            "--config",
+            "--config-env",
+            "--exec-path",
+            "--git-dir",
+            "--template",
+            "--upload-pack",
+            "--receive-pack",
+            "--exec",
+            "--extcmd",
+            "--open-files-in-pager",
+            "--tree-filter",
+            "--index-filter",
+            "--msg-filter",
+            "--env-filter",
+            "--commit-filter",
+            "foreach",
+        ],
+        values: &["-C", "--work-tree", "--namespace", "-m", "--message"],
         ..PLAIN
     },
     Row {
@@ -361,6 +447,11 @@ pub(super) const ROWS: &[Row] = &[
             "-a",
             "-c",
         ],
+        input: Some(Input {
+            operands: 0,
+            only: &["-s", "--shell", "-i", "--login"],
+            ..ALWAYS
+        }),
         operands: Operands::Command(0),
         ..PLAIN
     },
@@ -377,30 +468,41 @@ pub(super) const ROWS: &[Row] = &[
             "gtimeout",
             "chrt",
             "taskset",
-            "chroot",
             "gosu",
             "su-exec",
             "setuidgid",
         ],
-        values: &[
-            "-s",
-            "--signal",
-            "-k",
-            "--kill-after",
-            "--userspec",
-            "--groups",
-            "-T",
-            "-P",
-            "-D",
-        ],
+        values: &["-s", "--signal", "-k", "--kill-after", "-T", "-P", "-D"],
         operands: Operands::Command(1),
+        ..PLAIN
+    },
+    // Without a command these start a shell.
+    Row {
+        names: &["chroot"],
+        values: &["--userspec", "--groups"],
+        input: Some(Input {
+            operands: 1,
+            ..ALWAYS
+        }),
+        operands: Operands::Command(1),
+        ..PLAIN
+    },
+    Row {
+        names: &["unshare", "nsenter"],
+        values: &[
+            "-t", "--target", "-S", "--setuid", "-G", "--setgid", "-R", "--root", "-w", "--wd",
+        ],
+        input: Some(Input {
+            operands: 0,
+            ..ALWAYS
+        }),
+        operands: Operands::Command(0),
         ..PLAIN
     },
     Row {
         names: &[
             "nohup",
             "setsid",
-            "unshare",
             "busybox",
             "toybox",
             "tini",
@@ -416,7 +518,6 @@ pub(super) const ROWS: &[Row] = &[
             "caffeinate",
             "unbuffer",
         ],
-        values: &["-S", "--setuid", "-G", "--setgid", "-R", "--root", "-w", "--wd"],
         operands: Operands::Command(0),
         ..PLAIN
     },
@@ -458,6 +559,7 @@ pub(super) const ROWS: &[Row] = &[
             "-a",
             "--arg-file",
         ],
+        attached: "ile",
         operands: Operands::Command(0),
         ..PLAIN
     },
@@ -492,7 +594,7 @@ pub(super) const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
-        names: &["setpriv", "nsenter"],
+        names: &["setpriv"],
         values: &[
             "--reuid",
             "--regid",
@@ -500,12 +602,6 @@ pub(super) const ROWS: &[Row] = &[
             "--inh-caps",
             "--ambient-caps",
             "--bounding-set",
-            "-t",
-            "--target",
-            "-S",
-            "--setuid",
-            "-G",
-            "--setgid",
         ],
         operands: Operands::Command(0),
         ..PLAIN

@@ -1,12 +1,23 @@
 //! Following a command through the programs that start others, to the words that the innermost runs as code.
 
 use super::fault::{BY_ENVIRONMENT, BY_INPUT, BY_RULES, Fault, code, from_input, named, steered};
+use super::input;
 use super::options::{Options, options};
 use super::rows::{Operands, Row};
 use super::{Reading, Word, is_assignment, row, steers};
 
 /// How deep programs may start programs before nothing is looked at any more.
 const MAX_DEPTH: usize = 16;
+
+/// Settings of `git` that hold text.
+const TEXTS_OF_GIT: [&str; 6] = [
+    "user.name",
+    "user.email",
+    "author.name",
+    "author.email",
+    "committer.name",
+    "committer.email",
+];
 
 /// What is known of a command that is surely one.
 pub(super) struct Strict {
@@ -25,8 +36,15 @@ pub(super) fn walk(row: &Row, words: &[Word<'_>], start: usize, reading: &mut Re
     if split_string(row, words, &found, reading, strict) {
         return;
     }
-    for word in found.code.iter().filter_map(|at| of_event(*at)) {
-        reading.faults.push(code(name, word.at));
+    for at in &found.code {
+        if let Some(word) = of_event(*at)
+            && !is_text_of_git(row, words, *at, &found)
+        {
+            reading.faults.push(code(name, word.at));
+        }
+    }
+    if strict.input && input::is_read(row, words, start, &found) {
+        reading.faults.push(from_input(name, words, start));
     }
     let interprets = matches!(row.operands, Operands::Shell | Operands::File);
     if interprets {
@@ -113,6 +131,9 @@ fn started(
         }
     }
     let Some(mut at) = found.operand else { return };
+    if row.names.contains(&"xargs") && strict.input {
+        input::by_xargs(words, reading.command, at, reading, strict);
+    }
     while let Some(word) = words.get(at).filter(|word| is_assignment(word.text)) {
         let variable = word.text.split('=').next().unwrap_or_default();
         if !word.fixed && steers(variable) {
@@ -127,8 +148,25 @@ fn started(
     nested(words, at, reading, strict);
 }
 
+/// Whether a word behind `-c` names no code to `git`: a setting that holds text, or, behind the name of a command, no
+/// setting at all, as in `git switch -c NAME`.
+fn is_text_of_git(row: &Row, words: &[Word<'_>], at: usize, found: &Options) -> bool {
+    let before = at.checked_sub(1).and_then(|at| words.get(at));
+    let of_c = before.is_some_and(|word| word.text == "-c")
+        || words.get(at).is_some_and(|word| !word.text.starts_with("--"))
+            && before.is_some_and(|word| !word.text.starts_with("--") && word.text != "foreach");
+    if !row.names.contains(&"git") || !of_c {
+        return false;
+    }
+    let text = words.get(at).map_or("", |word| word.text);
+    match text.split_once('=') {
+        Some((key, _)) => TEXTS_OF_GIT.contains(&key.to_ascii_lowercase().as_str()),
+        None => found.operand.is_some_and(|command| command < at),
+    }
+}
+
 /// A program that another starts.
-fn nested(words: &[Word<'_>], at: usize, reading: &mut Reading, strict: &Strict) {
+pub(super) fn nested(words: &[Word<'_>], at: usize, reading: &mut Reading, strict: &Strict) {
     let Some(program) = words.get(at) else { return };
     reading.command = at;
     if !program.fixed {
