@@ -202,12 +202,10 @@ impl Watch {
 
 /// Waits for a change of the files; for ever where they cannot be watched.
 async fn changed(watches: Option<&Watches>) {
-    if let Some(watches) = watches
-        && watches.changed().await.is_ok()
-    {
-        return;
+    match watches {
+        Some(watches) => watches.changed().await,
+        None => std::future::pending().await,
     }
-    std::future::pending::<()>().await;
 }
 
 /// Waits until nothing has changed for a while, or until a reload is asked for.
