@@ -10,13 +10,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion};
-use hookyard::clock::Timestamp;
-use hookyard::diagnostic::{Findings, Source};
+use hookyard::base::clock::Timestamp;
+use hookyard::base::diagnostic::Diagnostics;
+use hookyard::base::diagnostic::Source;
+use hookyard::base::secret::Keyring;
+use hookyard::base::yaml::Document;
+use hookyard::event::EventId;
+use hookyard::event::Received;
 use hookyard::matching::{Condition, Matcher};
 use hookyard::payload::{Decode, Event, decode};
-use hookyard::secret::Keyring;
-use hookyard::verify::{Draft, EventId, EventName, Received, Surroundings, Verification};
-use hookyard::yaml::Document;
+use hookyard::verify::EventName;
+use hookyard::verify::OutgoingRequest;
+use hookyard::verify::SchemeContext;
+use hookyard::verify::Verification;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
@@ -97,18 +103,18 @@ fn matcher(rules: usize) -> Matcher {
         )
         .ok();
     }
-    let mut findings = Findings::new();
+    let mut diagnostics = Diagnostics::new();
     let source = Source {
         path: "rules.yaml".into(),
         text,
     };
     let name = EventName::Header(http::HeaderName::from_static("x-github-event"));
-    let document = Document::parse(source, &mut findings);
+    let document = Document::parse(source, &mut diagnostics);
     let items = document.iter().flat_map(|document| document.root().items());
     let conditions: Vec<Condition> = items
-        .filter_map(|item| Condition::compile(item, Some(&name), &mut findings))
+        .filter_map(|item| Condition::compile(item, Some(&name), &mut diagnostics))
         .collect();
-    assert_eq!(conditions.len(), rules, "{}", findings.render(false));
+    assert_eq!(conditions.len(), rules, "{}", diagnostics.render(false));
     Matcher::new(conditions)
 }
 
@@ -135,26 +141,26 @@ fn received(body: Bytes) -> Received {
 
 /// How GitHub signs.
 fn github() -> Verification {
-    let mut findings = Findings::new();
+    let mut diagnostics = Diagnostics::new();
     let source = Source {
         path: "verify".into(),
         text: "{github: a secret for the benchmark}".to_owned(),
     };
     let keyring = Keyring::new([], Path::new("."));
-    let surroundings = Surroundings {
+    let scheme_context = SchemeContext {
         keyring: &keyring,
         public_url: None,
         max_body: 1 << 20,
         decompress_unverified: false,
     };
-    Document::parse(source, &mut findings)
-        .and_then(|document| Verification::compile(document.root(), &surroundings, &mut findings))
-        .unwrap_or_else(|| panic!("{}", findings.render(false)))
+    Document::parse(source, &mut diagnostics)
+        .and_then(|document| Verification::compile(document.root(), &scheme_context, &mut diagnostics))
+        .unwrap_or_else(|| panic!("{}", diagnostics.render(false)))
 }
 
 /// The request with its signature.
 fn signed(mut received: Received) -> Received {
-    let draft = Draft {
+    let draft = OutgoingRequest {
         method: &received.method,
         url: "http://127.0.0.1/github",
         headers: &received.headers,

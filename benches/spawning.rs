@@ -17,14 +17,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hookyard::act::{Action, Actor, Occasion, Verdict, Workshop, exec};
-use hookyard::clock::Timestamp;
-use hookyard::diagnostic::{Findings, Source};
-use hookyard::payload::{Event, Kind, Payload};
-use hookyard::secret::Keyring;
+use hookyard::act::{Action, ActionContext, ActionRunner, CompileContext, Verdict, exec};
+use hookyard::base::clock::Timestamp;
+use hookyard::base::diagnostic::Diagnostics;
+use hookyard::base::diagnostic::Source;
+use hookyard::base::secret::Keyring;
+use hookyard::base::yaml::Document;
+use hookyard::event::EventId;
+use hookyard::event::Received;
+use hookyard::payload::{BodyKind, Event, Payload};
 use hookyard::template::Templates;
-use hookyard::verify::{EventId, Received};
-use hookyard::yaml::Document;
 use http::{HeaderMap, Method};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
         return hookyard::cli::run();
     }
     let runtime = Runtime::new().unwrap();
-    let actor = Actor::new().unwrap();
+    let actor = ActionRunner::new().unwrap();
     let user = rustix::process::geteuid();
     for ballast in [0, BALLAST] {
         let ballast = vec![1_u8; ballast];
@@ -84,9 +86,9 @@ fn report(name: &str, mut start: impl FnMut()) {
 }
 
 /// Does it once.
-fn start(runtime: &Runtime, actor: &Actor, action: &Action) {
+fn start(runtime: &Runtime, actor: &ActionRunner, action: &Action) {
     let event = event();
-    let occasion = Occasion {
+    let action_context = ActionContext {
         event: &event,
         rule: "bench",
         delivery: "d".to_owned(),
@@ -96,15 +98,15 @@ fn start(runtime: &Runtime, actor: &Actor, action: &Action) {
         withheld: &[],
         failure: None,
     };
-    let outcome = runtime.block_on(actor.perform(action, &occasion, CancellationToken::new()));
+    let outcome = runtime.block_on(actor.perform(action, &action_context, CancellationToken::new()));
     assert_eq!(outcome.verdict, Verdict::Done, "{}", outcome.detail);
 }
 
 /// The action that this is the YAML of.
 fn action(text: &str) -> Action {
-    let mut findings = Findings::new();
+    let mut diagnostics = Diagnostics::new();
     let keyring = Keyring::new([], Path::new("/"));
-    let workshop = Workshop {
+    let workshop = CompileContext {
         keyring: &keyring,
         templates: &Templates::new(),
         excludes_dash: None,
@@ -113,8 +115,8 @@ fn action(text: &str) -> Action {
         path: "bench".into(),
         text: text.to_owned(),
     };
-    let document = Document::parse(source, &mut findings).unwrap();
-    Action::compile(document.root(), &workshop, &mut findings).unwrap()
+    let document = Document::parse(source, &mut diagnostics).unwrap();
+    Action::compile(document.root(), &workshop, &mut diagnostics).unwrap()
 }
 
 /// An event without anything in it.
@@ -134,6 +136,6 @@ fn event() -> Event {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         }),
-        payload: Payload::new(Kind::Json, Arc::new(serde_json::Value::Null)),
+        payload: Payload::new(BodyKind::Json, Arc::new(serde_json::Value::Null)),
     }
 }

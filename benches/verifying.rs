@@ -9,11 +9,16 @@ use std::path::Path;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use hmac::{Hmac, KeyInit, Mac};
-use hookyard::clock::Timestamp;
-use hookyard::diagnostic::{Findings, Source};
-use hookyard::secret::Keyring;
-use hookyard::verify::{Draft, EventId, Received, Surroundings, Verification};
-use hookyard::yaml::Document;
+use hookyard::base::clock::Timestamp;
+use hookyard::base::diagnostic::Diagnostics;
+use hookyard::base::diagnostic::Source;
+use hookyard::base::secret::Keyring;
+use hookyard::base::yaml::Document;
+use hookyard::event::EventId;
+use hookyard::event::Received;
+use hookyard::verify::OutgoingRequest;
+use hookyard::verify::SchemeContext;
+use hookyard::verify::Verification;
 use http::{HeaderMap, HeaderValue, Method};
 use sha1::Sha1;
 use sha2::Sha256;
@@ -52,9 +57,9 @@ fn verification(scheme: &str) -> Verification {
         }
         _ => format!("{{{scheme}: '{SECRET}'}}"),
     };
-    let mut findings = Findings::new();
+    let mut diagnostics = Diagnostics::new();
     let keyring = Keyring::new([], Path::new("."));
-    let surroundings = Surroundings {
+    let scheme_context = SchemeContext {
         keyring: &keyring,
         public_url: Some("https://hooks.example.com"),
         max_body: 1 << 20,
@@ -64,9 +69,9 @@ fn verification(scheme: &str) -> Verification {
         path: "verify".into(),
         text,
     };
-    Document::parse(source, &mut findings)
-        .and_then(|document| Verification::compile(document.root(), &surroundings, &mut findings))
-        .unwrap_or_else(|| panic!("{}", findings.render(false)))
+    Document::parse(source, &mut diagnostics)
+        .and_then(|document| Verification::compile(document.root(), &scheme_context, &mut diagnostics))
+        .unwrap_or_else(|| panic!("{}", diagnostics.render(false)))
 }
 
 /// A body of about `size` bytes in which every scheme finds what it signs.
@@ -82,7 +87,7 @@ fn request(verification: &Verification, body: Bytes) -> Received {
     let at = Timestamp::from_seconds(1_795_000_000);
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
-    let draft = Draft {
+    let draft = OutgoingRequest {
         method: &Method::POST,
         url: "https://hooks.example.com/in",
         headers: &headers,

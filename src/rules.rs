@@ -17,15 +17,15 @@ use serde::Deserialize;
 
 use crate::acme::Acme;
 use crate::act::{Action, Retry};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::network::{Networks, TrustedPeers};
 use crate::matching::Matcher;
-use crate::network::{Networks, Peers};
 use crate::payload::{Decode, Event};
-use crate::pem::Validity;
-use crate::socket::Access;
-use crate::store::{Debounce, Overlap, Room, Settings};
+use crate::store::{Concurrency, Debounce, Overlap, Settings};
+use crate::sys::socket::Access;
 use crate::template::Template;
-use crate::verify::{Greeting, Recognition, Refusal, Verification};
+use crate::tls::pem::Validity;
+use crate::verify::{HandshakeReply, Recognition, Refusal, Verification};
 
 /// Everything that one rules file says.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct RuleSet {
     /// Settings of the store.
     pub store: StoreSettings,
     /// How many deliveries are under way at once.
-    pub room: Room,
+    pub room: Concurrency,
     /// Where the operator's door is.
     pub admin: Admin,
     /// Settings of the logs.
@@ -109,7 +109,7 @@ pub struct Endpoint {
     /// Whose requests are taken; none: everybody's.
     pub allow: Option<Networks>,
     /// How often it may be called.
-    pub limits: Limits,
+    pub limits: RateLimits,
     /// The largest body, in bytes: as it was sent, and again decompressed.
     pub max_body: u64,
     /// How bodies are read.
@@ -169,8 +169,8 @@ impl Endpoint {
     pub fn greeting(
         &self,
         client: Option<IpAddr>,
-        ask: impl Fn(&Verification) -> Option<Result<Greeting, Refusal>>,
-    ) -> Option<Result<Greeting, Refusal>> {
+        ask: impl Fn(&Verification) -> Option<Result<HandshakeReply, Refusal>>,
+    ) -> Option<Result<HandshakeReply, Refusal>> {
         let open = |index: &&usize| self.some_rule_lets_in(client, |rule| rule.verification == **index);
         let indices = self.greeters.indices.iter().filter(open);
         let asked = indices.filter_map(|index| self.verifications.get(*index));
@@ -182,7 +182,7 @@ impl Endpoint {
 
 /// How often an endpoint may be called; absent: as often as anybody likes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct RateLimits {
     /// By everybody together.
     pub total: Option<Pace>,
     /// By each client.
@@ -265,7 +265,7 @@ pub struct Rule {
     /// What it does when a delivery is given up on, in order, each with how often it is tried.
     pub on_failure: Vec<(Action, Retry)>,
     /// How many of its deliveries are under way at once; none: as many as there is room for.
-    pub concurrency: Option<Concurrency>,
+    pub concurrency: Option<GroupSettings>,
     /// How its deliveries wait for quiet; none: they do not.
     pub debounce: Option<Debounce>,
     /// How the endpoint answers for an event that this rule took; the endpoint's own answer if none.
@@ -316,7 +316,7 @@ pub enum PayloadUse {
 
 /// How many deliveries of a group are under way at once.
 #[derive(Debug)]
-pub struct Concurrency {
+pub struct GroupSettings {
     /// The group, which rules may share; the rule's name if none.
     pub group: Option<Template>,
     /// How many of it.
@@ -411,21 +411,21 @@ pub struct Tls {
     /// The certificate, the versions, and what else rustls asks for.
     pub config: Arc<ServerConfig>,
     /// Whose word is taken on who a client is; none: no client is asked for a certificate.
-    pub clients: Option<Clients>,
+    pub clients: Option<ClientAuth>,
     /// Where the certificate comes from.
-    pub origin: Origin,
+    pub origin: CertificateSource,
 }
 
 /// Whose word is taken on who a client is: `client_ca`.
 #[derive(Clone, Debug)]
-pub struct Clients {
+pub struct ClientAuth {
     /// Asks whether a chain leads to it.
     pub verifier: Arc<dyn ClientCertVerifier>,
     /// SHA-256 over the certificates that are trusted.
     pub digest: [u8; 32],
 }
 
-impl Clients {
+impl ClientAuth {
     /// Whether a chain, whose first certificate is the client's own, holds at `now`.
     pub fn vouch_for(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
         let Some((own, rest)) = chain.split_first() else {
@@ -439,7 +439,7 @@ impl Clients {
 
 /// Where a certificate comes from.
 #[derive(Clone, Debug)]
-pub enum Origin {
+pub enum CertificateSource {
     /// From files; and when it is valid.
     Files(Validity),
     /// An authority issues it.
@@ -450,30 +450,30 @@ impl Tls {
     /// What says how the authority is asked, if one is.
     pub fn acme(&self) -> Option<&Acme> {
         match &self.origin {
-            Origin::Files(_) => None,
-            Origin::Acme(acme) => Some(acme),
+            CertificateSource::Files(_) => None,
+            CertificateSource::Acme(acme) => Some(acme),
         }
     }
 
     /// Until when the certificate is valid; none: there is none yet.
     pub fn until(&self) -> Option<Timestamp> {
         match &self.origin {
-            Origin::Files(validity) => Some(validity.until),
-            Origin::Acme(acme) => acme.issued.validity().map(|validity| validity.until),
+            CertificateSource::Files(validity) => Some(validity.until),
+            CertificateSource::Acme(acme) => acme.issued.validity().map(|validity| validity.until),
         }
     }
 
     /// What is wrong with the certificate at `now`.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
         match &self.origin {
-            Origin::Files(validity) => validity.problem(now),
-            Origin::Acme(acme) => acme.issued.problem(now),
+            CertificateSource::Files(validity) => validity.problem(now),
+            CertificateSource::Acme(acme) => acme.issued.problem(now),
         }
     }
 
     /// Goes on with what was issued under the rules before.
     pub fn succeed(&mut self, before: &Self) {
-        if let (Origin::Acme(acme), Some(before)) = (&mut self.origin, before.acme()) {
+        if let (CertificateSource::Acme(acme), Some(before)) = (&mut self.origin, before.acme()) {
             acme.issued = Arc::clone(&before.issued);
             Arc::make_mut(&mut self.config).cert_resolver = Arc::clone(&before.issued) as _;
         }
@@ -488,9 +488,9 @@ pub struct Server {
     /// The URL under which senders know this server, without a trailing slash.
     pub public_url: Option<String>,
     /// Whose word is believed on where a request comes from.
-    pub trusted_proxies: Peers,
+    pub trusted_proxies: TrustedPeers,
     /// Who speaks the PROXY protocol, and must.
-    pub proxy_protocol: Peers,
+    pub proxy_protocol: TrustedPeers,
     /// How long a request's head may take, and again its body.
     pub request_timeout: Duration,
     /// Memory for the bodies of all requests together, in bytes.

@@ -7,22 +7,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::PROTOCOL;
-use crate::clock::Timestamp;
-use crate::live::Live;
-use crate::pem::Validity;
+use crate::acme::PROTOCOL;
+use crate::base::clock::Timestamp;
+use crate::base::live::Live;
+use crate::tls::pem::Validity;
 
 /// What was issued. It outlives the rules, and every configuration of the listeners looks here.
 #[derive(Debug)]
 pub struct Issued {
-    held: Live<Option<Held>>,
+    held: Live<Option<ActiveCertificate>>,
     answers: Mutex<HashMap<String, Arc<CertifiedKey>>>,
-    standing: Mutex<Standing>,
+    acme_status: Mutex<AcmeStatus>,
 }
 
 /// A certificate in use.
 #[derive(Clone)]
-pub struct Held {
+pub struct ActiveCertificate {
     /// The chain, with its key.
     pub key: Arc<CertifiedKey>,
     /// When it is valid.
@@ -33,7 +33,7 @@ pub struct Held {
     pub kept_as: String,
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for ActiveCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Held")
             .field("names", &self.names)
@@ -44,7 +44,7 @@ impl fmt::Debug for Held {
 
 /// How it stands with asking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct AcmeStatus {
     /// When the authority is asked next; none: it is being asked.
     pub next: Option<Timestamp>,
     /// Why it was in vain the last time, if it was.
@@ -64,14 +64,14 @@ impl Default for Issued {
         Self {
             held: Live::new(None),
             answers: Mutex::default(),
-            standing: Mutex::default(),
+            acme_status: Mutex::default(),
         }
     }
 }
 
 impl Issued {
     /// The certificate in use.
-    pub fn held(&self) -> Arc<Option<Held>> {
+    pub fn held(&self) -> Arc<Option<ActiveCertificate>> {
         self.held.current()
     }
 
@@ -81,41 +81,41 @@ impl Issued {
     }
 
     /// How it stands with asking for one.
-    pub fn standing(&self) -> Standing {
+    pub fn acme_status(&self) -> AcmeStatus {
         self.stand().clone()
     }
 
     /// What is wrong at `now`.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
-        let standing = self.stand();
+        let acme_status = self.stand();
         let problem = match self.validity() {
             None => "there is no certificate yet".to_owned(),
             Some(validity) => match validity.problem(now) {
                 Some(problem) => problem,
                 // While it is asked for them nothing is wrong.
-                None if standing.failure.is_some() && !standing.missing.is_empty() => {
-                    let missing: Vec<&str> = standing.missing.iter().map(String::as_str).collect();
+                None if acme_status.failure.is_some() && !acme_status.missing.is_empty() => {
+                    let missing: Vec<&str> = acme_status.missing.iter().map(String::as_str).collect();
                     format!("there is no certificate for {} yet", missing.join(", "))
                 }
                 None => {
-                    let why = standing.unkept.as_ref()?;
+                    let why = acme_status.unkept.as_ref()?;
                     return Some(format!("the certificate cannot be kept: {why}"));
                 }
             },
         };
-        Some(match &standing.failure {
+        Some(match &acme_status.failure {
             Some(failure) => format!("{problem}: {failure}"),
             None => problem,
         })
     }
 
     /// Puts a certificate in use, for the handshakes that come then.
-    pub(super) fn put(&self, held: Held) {
+    pub(super) fn put(&self, held: ActiveCertificate) {
         drop(self.held.replace(Some(held)));
     }
 
     /// Changes how it stands.
-    pub(super) fn note(&self, change: impl FnOnce(&mut Standing)) {
+    pub(super) fn note(&self, change: impl FnOnce(&mut AcmeStatus)) {
         change(&mut self.stand());
     }
 
@@ -128,8 +128,8 @@ impl Issued {
         }
     }
 
-    fn stand(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stand(&self) -> MutexGuard<'_, AcmeStatus> {
+        self.acme_status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answers(&self) -> MutexGuard<'_, HashMap<String, Arc<CertifiedKey>>> {

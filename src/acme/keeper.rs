@@ -9,14 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use super::Acme;
-use super::issued::Held;
-use super::order::{Asking, Failure, identifier};
-use super::renewing::Renewing;
-use super::schedule::{fraction, pause, pause_after, suggested, usual};
-use super::vault::{Pause, held};
-use super::way::Respite;
-use crate::clock::Timestamp;
+use crate::acme::Acme;
+use crate::acme::issued::ActiveCertificate;
+use crate::acme::order::{Asking, OrderError, identifier};
+use crate::acme::renewing::RenewerHandle;
+use crate::acme::schedule::{fraction, pause, pause_after, suggested, usual};
+use crate::acme::storage::{RetryAfter, held};
+use crate::acme::way::Respite;
+use crate::base::clock::Timestamp;
 
 /// How long one attempt may take.
 const ATTEMPT_LIMIT: Duration = Duration::from_mins(15);
@@ -33,14 +33,14 @@ const MAX_MESSAGE: usize = 1000;
 
 /// Keeps the certificate.
 #[derive(Debug)]
-pub struct Keeper {
-    renewing: Arc<Renewing>,
+pub struct Renewer {
+    renewing: Arc<RenewerHandle>,
     /// What the settings were that the rest is about.
     digest: [u8; 32],
     /// How many attempts in a row were in vain.
     failures: u32,
     /// For how long nothing is asked.
-    pause: Option<Pause>,
+    pause: Option<RetryAfter>,
     /// When somebody had it asked before its time, within the last hour.
     early: Vec<Timestamp>,
     /// When the authority would have the certificate renewed.
@@ -58,9 +58,9 @@ struct Suggestion {
     again: Timestamp,
 }
 
-impl Keeper {
+impl Renewer {
     /// Keeps what `renewing` says.
-    pub fn new(renewing: Arc<Renewing>) -> Self {
+    pub fn new(renewing: Arc<RenewerHandle>) -> Self {
         Self {
             renewing,
             digest: [0; 32],
@@ -96,13 +96,13 @@ impl Keeper {
                 timeout(rest, renewing.rung.notified()).await.ok();
             }
             if renewing.asked.swap(false, Ordering::Relaxed) {
-                self.hurry();
+                self.retry_now();
             }
         }
     }
 
     /// Somebody would not wait: within bounds.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn retry_now(&mut self) {
         let now = self.renewing.clock.now();
         self.early.retain(|at| now.since(*at) < Duration::from_hours(1));
         if self.early.len() < EARLY && self.pause.take_if(|pause| !pause.firm).is_some() {
@@ -116,7 +116,7 @@ impl Keeper {
         if self.digest != settings.digest {
             self.digest = settings.digest;
             // What an earlier daemon was told counts for this one.
-            self.pause = self.renewing.vault.pause(settings).unwrap_or_default();
+            self.pause = self.renewing.storage.pause(settings).unwrap_or_default();
             self.failures = self.pause.as_ref().map_or(0, |pause| pause.failures);
         }
         let kept = self.renewing.take(acme);
@@ -127,10 +127,10 @@ impl Keeper {
         let now = self.renewing.clock.now();
         let due = self.paused(now).map_or(due, |paused| due.max(paused));
         if due > now {
-            issued.note(|standing| standing.next = Some(due));
+            issued.note(|acme_status| acme_status.next = Some(due));
             return due.since(now).min(LOOK_EVERY);
         }
-        issued.note(|standing| standing.next = None);
+        issued.note(|acme_status| acme_status.next = None);
         match self.attempt(acme, kept.as_ref()).await {
             Ok((held, unkept)) => {
                 let names: Vec<&str> = held.names.iter().map(String::as_str).collect();
@@ -138,14 +138,14 @@ impl Keeper {
                 self.failures = 0;
                 self.wait(pause_after(held.validity), true, true);
                 issued.put(held);
-                issued.note(|standing| {
-                    standing.issued += 1;
-                    standing.failure = None;
-                    standing.missing.clear();
-                    standing.unkept = unkept;
+                issued.note(|acme_status| {
+                    acme_status.issued += 1;
+                    acme_status.failure = None;
+                    acme_status.missing.clear();
+                    acme_status.unkept = unkept;
                 });
             }
-            Err((failure, respite)) => self.in_vain(acme, failure, respite),
+            Err((failure, respite)) => self.record_failure(acme, failure, respite),
         }
         Duration::ZERO
     }
@@ -162,14 +162,14 @@ impl Keeper {
 
     /// Asks nothing for a while. `firm`: whoever asks for it; `kept`: also not after a restart.
     fn wait(&mut self, pause: Duration, firm: bool, kept: bool) {
-        let pause = Pause {
+        let pause = RetryAfter {
             settings: HEXLOWER.encode(&self.digest),
             since: self.renewing.clock.now().as_millis(),
             seconds: pause.as_secs(),
             failures: self.failures,
             firm,
         };
-        if kept && let Err(error) = self.renewing.vault.keep_pause(&pause) {
+        if kept && let Err(error) = self.renewing.storage.keep_pause(&pause) {
             debug!(%error, "the pause cannot be kept");
         }
         self.pause = Some(pause);
@@ -180,8 +180,8 @@ impl Keeper {
     async fn attempt(
         &self,
         acme: &Acme,
-        old: Option<&Held>,
-    ) -> Result<(Held, Option<String>), (Failure, Option<Duration>)> {
+        old: Option<&ActiveCertificate>,
+    ) -> Result<(ActiveCertificate, Option<String>), (OrderError, Option<Duration>)> {
         let asking = self.asking(acme);
         let respite = Arc::clone(&asking.respite);
         // Only an authority that has said when it would have a certificate renewed wants to know which one this is.
@@ -195,16 +195,16 @@ impl Keeper {
                 pem = asking.certificate(replaces.as_ref()).await;
             }
             let (pem, settings) = (pem?, &asking.settings);
-            let expired = |held: &Held| {
+            let expired = |held: &ActiveCertificate| {
                 let until = held.validity.until;
                 (until <= asking.clock.now()).then(|| format!("it expired at {until}"))
             };
             let fit = held(settings, &pem).and_then(|held| expired(&held).map_or(Ok(held), Err));
             let held = fit.map_err(|error| {
-                asking.vault.forget_order(settings).ok();
-                Failure::refused(format!("what was issued: {error}"))
+                asking.storage.forget_order(settings).ok();
+                OrderError::refused(format!("what was issued: {error}"))
             })?;
-            let kept = asking.vault.keep_certificate(settings, &pem);
+            let kept = asking.storage.keep_certificate(settings, &pem);
             let unkept = kept.err().map(|error| error.to_string());
             if let Some(error) = &unkept {
                 warn!(error, "the certificate cannot be kept");
@@ -221,14 +221,14 @@ impl Keeper {
         Asking {
             settings: Arc::clone(&acme.settings),
             issued: Arc::clone(&acme.issued),
-            vault: self.renewing.vault.clone(),
+            storage: self.renewing.storage.clone(),
             clock: self.renewing.clock.clone(),
             respite: Respite::default(),
         }
     }
 
     /// Remembers that an attempt was in vain.
-    fn in_vain(&mut self, acme: &Acme, mut failure: Failure, respite: Option<Duration>) {
+    fn record_failure(&mut self, acme: &Acme, mut failure: OrderError, respite: Option<Duration>) {
         // It may come from anybody, and is shown in lines.
         failure.message = failure.message.replace(char::is_control, " ");
         if let Some((end, _)) = failure.message.char_indices().nth(MAX_MESSAGE) {
@@ -240,14 +240,14 @@ impl Keeper {
         let next = self.renewing.clock.now().plus(pause);
         let directory = &acme.settings.directory;
         warn!(directory, error = failure.message, %next, "no certificate was issued");
-        acme.issued.note(|standing| {
-            standing.failed += 1;
-            standing.failure = Some(failure.message);
+        acme.issued.note(|acme_status| {
+            acme_status.failed += 1;
+            acme_status.failure = Some(failure.message);
         });
     }
 
     /// When a certificate is to be renewed: when the authority says so, if it does.
-    async fn renewal(&mut self, acme: &Acme, held: &Held) -> Timestamp {
+    async fn renewal(&mut self, acme: &Acme, held: &ActiveCertificate) -> Timestamp {
         let leaf = held.key.cert.first().map_or(&[][..], |leaf| leaf.as_ref());
         let fraction = fraction(leaf);
         let now = self.renewing.clock.now();
@@ -280,8 +280,13 @@ impl Keeper {
     }
 
     /// The window that the authority suggests (RFC 9773), and for how long that is to be believed.
-    async fn window(&self, acme: &Acme, held: &Held) -> Result<((Timestamp, Timestamp), Duration), Failure> {
-        let identifier = identifier(held).ok_or_else(|| Failure::from("it has no identifier".to_owned()))?;
+    async fn window(
+        &self,
+        acme: &Acme,
+        held: &ActiveCertificate,
+    ) -> Result<((Timestamp, Timestamp), Duration), OrderError> {
+        let identifier =
+            identifier(held).ok_or_else(|| OrderError::from("it has no identifier".to_owned()))?;
         let asking = self.asking(acme);
         guarded(async move {
             let account = asking.account().await?;
@@ -297,8 +302,8 @@ impl Keeper {
 /// Does it in a task of its own, within a limit, which ends with whoever waits for it: what goes wrong with what an authority says, a
 /// panic in a library included, is an attempt in vain and no more.
 async fn guarded<T: Send + 'static>(
-    attempt: impl Future<Output = Result<T, Failure>> + Send + 'static,
-) -> Result<T, Failure> {
+    attempt: impl Future<Output = Result<T, OrderError>> + Send + 'static,
+) -> Result<T, OrderError> {
     // Ends what is in it when it is dropped.
     let mut task = JoinSet::new();
     task.spawn(attempt);
@@ -307,13 +312,13 @@ async fn guarded<T: Send + 'static>(
         Ok(ended) => {
             let error = ended.and_then(Result::err);
             let error = error.map_or_else(String::new, |error| error.to_string());
-            Err(Failure::refused(format!(
+            Err(OrderError::refused(format!(
                 "what the authority says is not understood: {error}"
             )))
         }
         Err(_) => {
             let minutes = ATTEMPT_LIMIT.as_secs() / 60;
-            Err(Failure::from(format!("it took longer than {minutes} min")))
+            Err(OrderError::from(format!("it took longer than {minutes} min")))
         }
     }
 }

@@ -11,16 +11,16 @@ mod order;
 mod renewing;
 mod schedule;
 mod settings;
+mod storage;
 #[cfg(test)]
 mod tests;
-mod vault;
 mod way;
 
 use std::sync::Arc;
 
-pub use issued::{Issued, Standing};
-pub use keeper::Keeper;
-pub use renewing::Renewing;
+pub use issued::{AcmeStatus, Issued};
+pub use keeper::Renewer;
+pub use renewing::RenewerHandle;
 pub use settings::{Eab, Settings};
 
 /// The protocol of the authority's handshakes (RFC 8737 §6.2).

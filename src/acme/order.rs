@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::issued::{Answering, Held, Issued};
-use super::settings::Settings;
-use super::vault::{Proved, Vault};
-use super::way::{Respite, Way};
-use crate::clock::Clock;
+use crate::acme::issued::{ActiveCertificate, Answering, Issued};
+use crate::acme::settings::Settings;
+use crate::acme::storage::{AcmeStorage, ReadyOrder};
+use crate::acme::way::{AcmeHttp, Respite};
+use crate::base::clock::Clock;
 
 /// How long the authority may take to look at the answers, and again to issue.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -33,7 +33,7 @@ const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
 /// Why there is no certificate.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct OrderError {
     /// In words.
     pub(super) message: String,
     /// Whether the authority has refused, rather than that it was not reached.
@@ -42,7 +42,7 @@ pub(super) struct Failure {
     pub(super) no_account: bool,
 }
 
-impl Failure {
+impl OrderError {
     /// The authority has refused.
     pub(super) fn refused(message: String) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Failure {
     }
 }
 
-impl From<String> for Failure {
+impl From<String> for OrderError {
     fn from(message: String) -> Self {
         Self {
             message,
@@ -62,7 +62,7 @@ impl From<String> for Failure {
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for OrderError {
     fn from(error: Error) -> Self {
         let Error::Api(problem) = &error else {
             return Self::from(match &error {
@@ -77,7 +77,7 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<rcgen::Error> for Failure {
+impl From<rcgen::Error> for OrderError {
     fn from(error: rcgen::Error) -> Self {
         Self::from(error.to_string())
     }
@@ -90,7 +90,7 @@ pub(super) struct Asking {
     /// What answers the authority.
     pub(super) issued: Arc<Issued>,
     /// Where it is kept.
-    pub(super) vault: Vault,
+    pub(super) storage: AcmeStorage,
     /// The time.
     pub(super) clock: Clock,
     /// How long the authority wants to be left alone.
@@ -99,7 +99,7 @@ pub(super) struct Asking {
 
 impl Asking {
     /// The account: the one that is kept, or a new one, which is kept before anything is done with it.
-    pub(super) async fn account(&self) -> Result<Account, Failure> {
+    pub(super) async fn account(&self) -> Result<Account, OrderError> {
         if let Some(kept) = self.kept_account()? {
             match self.builder()?.from_credentials(kept).await {
                 Err(Error::KeyRejected | Error::Crypto) => self.retire_account("its key cannot be used")?,
@@ -107,7 +107,7 @@ impl Asking {
             }
         }
         // Not before it is sure that it is not for nothing: an authority gives only so many.
-        self.vault.probe().map_err(|error| unkept(&error))?;
+        self.storage.probe().map_err(|error| unkept(&error))?;
         let settings = &self.settings;
         let contact: Vec<&str> = settings.contact.iter().map(String::as_str).collect();
         let new = NewAccount {
@@ -121,17 +121,21 @@ impl Asking {
         let (account, credentials) = builder
             .create(&new, settings.directory.clone(), eab.as_ref())
             .await?;
-        let text = serde_json::to_string(&credentials).map_err(|error| Failure::from(error.to_string()))?;
-        let kept = self.vault.keep_account(settings, &Zeroizing::new(text));
+        let text =
+            serde_json::to_string(&credentials).map_err(|error| OrderError::from(error.to_string()))?;
+        let kept = self.storage.keep_account(settings, &Zeroizing::new(text));
         kept.map_err(|error| unkept(&error))?;
         Ok(account)
     }
 
     /// Has a certificate issued: key and chain, as PEM. `replaces` says which one it takes the place of.
-    pub(super) async fn certificate(&self, replaces: Option<&Held>) -> Result<Zeroizing<String>, Failure> {
+    pub(super) async fn certificate(
+        &self,
+        replaces: Option<&ActiveCertificate>,
+    ) -> Result<Zeroizing<String>, OrderError> {
         let account = self.account().await?;
         let settings = &self.settings;
-        let proved = self.vault.order(settings).map_err(|error| unkept(&error))?;
+        let proved = self.storage.order(settings).map_err(|error| unkept(&error))?;
         if let Some(proved) = proved {
             match self.resume(&account, &proved).await {
                 Err(failure) if failure.refused => {
@@ -139,7 +143,7 @@ impl Asking {
                         error = failure.message,
                         "an order of before is of no use any more"
                     );
-                    self.vault
+                    self.storage
                         .forget_order(settings)
                         .map_err(|error| unkept(&error))?;
                 }
@@ -154,25 +158,25 @@ impl Asking {
         let mut order = account.new_order(&new).await?;
         self.prove(&mut order).await?;
         let key = KeyPair::generate()?;
-        let proved = Proved {
+        let proved = ReadyOrder {
             url: order.url().to_owned(),
             key: key.serialize_pem(),
         };
-        self.vault
+        self.storage
             .keep_order(settings, &proved)
             .map_err(|error| unkept(&error))?;
         self.finish(&mut order, &key).await
     }
 
     /// Ends an order that was proved by an earlier attempt, or an earlier daemon.
-    async fn resume(&self, account: &Account, proved: &Proved) -> Result<Zeroizing<String>, Failure> {
-        let key = KeyPair::from_pem(&proved.key).map_err(|error| Failure::refused(error.to_string()))?;
+    async fn resume(&self, account: &Account, proved: &ReadyOrder) -> Result<Zeroizing<String>, OrderError> {
+        let key = KeyPair::from_pem(&proved.key).map_err(|error| OrderError::refused(error.to_string()))?;
         let mut order = account.order(proved.url.clone()).await?;
         self.finish(&mut order, &key).await
     }
 
     /// From the proof to the certificate.
-    async fn finish(&self, order: &mut Order, key: &KeyPair) -> Result<Zeroizing<String>, Failure> {
+    async fn finish(&self, order: &mut Order, key: &KeyPair) -> Result<Zeroizing<String>, OrderError> {
         if matches!(order.state().status, OrderStatus::Ready) {
             let names: Vec<String> = self.settings.domains.iter().cloned().collect();
             let mut params = CertificateParams::new(names)?;
@@ -184,10 +188,10 @@ impl Asking {
         })
         .await?;
         if !matches!(status, OrderStatus::Valid) {
-            return Err(Failure::refused(format!("the order is {status:?}")));
+            return Err(OrderError::refused(format!("the order is {status:?}")));
         }
         let chain = order.certificate().await?;
-        let chain = chain.ok_or_else(|| Failure::from("the order holds no certificate".to_owned()))?;
+        let chain = chain.ok_or_else(|| OrderError::from("the order holds no certificate".to_owned()))?;
         Ok(Zeroizing::new(format!(
             "{}{chain}",
             *Zeroizing::new(key.serialize_pem())
@@ -195,7 +199,7 @@ impl Asking {
     }
 
     /// Proves that the names lead here.
-    async fn prove(&self, order: &mut Order) -> Result<(), Failure> {
+    async fn prove(&self, order: &mut Order) -> Result<(), OrderError> {
         // All answers first: the authority hears that there is one to be had only where all are.
         let answering = self.answers(order).await?;
         let mut authorizations = order.authorizations();
@@ -224,7 +228,7 @@ impl Asking {
     }
 
     /// The answers to all questions of an order.
-    async fn answers(&self, order: &mut Order) -> Result<Vec<Answering<'_>>, Failure> {
+    async fn answers(&self, order: &mut Order) -> Result<Vec<Answering<'_>>, OrderError> {
         let mut answering = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
@@ -235,12 +239,12 @@ impl Asking {
                 AuthorizationStatus::Pending => {}
                 status => {
                     let message = format!("the authorization for `{name}` is {status:?}");
-                    return Err(Failure::refused(message));
+                    return Err(OrderError::refused(message));
                 }
             }
             let Some(challenge) = authorization.challenge(ChallengeType::TlsAlpn01) else {
                 let message = format!("the authority does not offer tls-alpn-01 for `{name}`");
-                return Err(Failure::refused(message));
+                return Err(OrderError::refused(message));
             };
             let digest = challenge.key_authorization().digest();
             answering.push(self.issued.answer(&name, identified(&name, digest.as_ref())?));
@@ -249,9 +253,9 @@ impl Asking {
     }
 
     /// The account as it is kept; one that is broken, or of another authority, is put aside.
-    fn kept_account(&self) -> Result<Option<AccountCredentials>, Failure> {
+    fn kept_account(&self) -> Result<Option<AccountCredentials>, OrderError> {
         let kept = self
-            .vault
+            .storage
             .account(&self.settings)
             .map_err(|error| unkept(&error))?;
         let Some(kept) = kept else { return Ok(None) };
@@ -269,30 +273,33 @@ impl Asking {
     }
 
     /// Puts the account aside.
-    pub(super) fn retire_account(&self, why: &str) -> Result<(), Failure> {
+    pub(super) fn retire_account(&self, why: &str) -> Result<(), OrderError> {
         warn!(why, "the account is put aside, and another is made");
-        self.vault
+        self.storage
             .retire_account(&self.settings)
             .map_err(|error| unkept(&error))
     }
 
-    fn builder(&self) -> Result<AccountBuilder, Failure> {
-        let way = Way::new(&self.settings, self.clock.clone(), Arc::clone(&self.respite))?;
+    fn builder(&self) -> Result<AccountBuilder, OrderError> {
+        let way = AcmeHttp::new(&self.settings, self.clock.clone(), Arc::clone(&self.respite))?;
         Ok(Account::builder_with_http(Box::new(way)))
     }
 }
 
-fn unkept(error: &std::io::Error) -> Failure {
-    Failure::from(format!("the folder of `acme` cannot be used: {error}"))
+fn unkept(error: &std::io::Error) -> OrderError {
+    OrderError::from(format!("the folder of `acme` cannot be used: {error}"))
 }
 
 /// What the authority calls a certificate.
-pub(super) fn identifier(held: &Held) -> Option<CertificateIdentifier<'static>> {
+pub(super) fn identifier(held: &ActiveCertificate) -> Option<CertificateIdentifier<'static>> {
     CertificateIdentifier::try_from(held.key.cert.first()?).ok()
 }
 
 /// Looks at an order until it is not as `unsettled` says any more.
-async fn settled(order: &mut Order, unsettled: impl Fn(OrderStatus) -> bool) -> Result<OrderStatus, Failure> {
+async fn settled(
+    order: &mut Order,
+    unsettled: impl Fn(OrderStatus) -> bool,
+) -> Result<OrderStatus, OrderError> {
     let until = Instant::now() + PATIENCE;
     let mut gap = FIRST_GAP;
     loop {
@@ -305,7 +312,7 @@ async fn settled(order: &mut Order, unsettled: impl Fn(OrderStatus) -> bool) -> 
         }
         if Instant::now() >= until {
             let minutes = PATIENCE.as_secs() / 60;
-            return Err(Failure::from(format!(
+            return Err(OrderError::from(format!(
                 "the order is not done after {minutes} min"
             )));
         }
@@ -316,19 +323,19 @@ async fn settled(order: &mut Order, unsettled: impl Fn(OrderStatus) -> bool) -> 
 
 /// The certificate that answers a question (RFC 8737 §3). Its extension is critical and known to nobody else, so rustls would
 /// not read it: it is put together by hand.
-fn identified(name: &str, digest: &[u8]) -> Result<CertifiedKey, Failure> {
+fn identified(name: &str, digest: &[u8]) -> Result<CertifiedKey, OrderError> {
     let mut params = CertificateParams::new(vec![name.to_owned()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let key = default_provider().key_provider.load_private_key(der);
-    let key = key.map_err(|error| Failure::from(error.to_string()))?;
+    let key = key.map_err(|error| OrderError::from(error.to_string()))?;
     Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
 /// What the authority says of the answers that it did not like.
-async fn why_refused(order: &mut Order, ready: Result<OrderStatus, Failure>) -> Failure {
+async fn why_refused(order: &mut Order, ready: Result<OrderStatus, OrderError>) -> OrderError {
     let mut said = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(Ok(authorization)) = authorizations.next().await {
@@ -345,5 +352,5 @@ async fn why_refused(order: &mut Order, ready: Result<OrderStatus, Failure>) -> 
             Err(failure) => failure.message,
         });
     }
-    Failure::refused(said.join("; "))
+    OrderError::refused(said.join("; "))
 }

@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use tracing::warn;
 
-use super::Acme;
-use super::issued::Held;
-use super::vault::Vault;
-use crate::clock::Clock;
+use crate::acme::Acme;
+use crate::acme::issued::ActiveCertificate;
+use crate::acme::storage::AcmeStorage;
+use crate::base::clock::Clock;
 
 /// What is kept, and the bell that is rung when the rules are others.
 #[derive(Debug)]
-pub struct Renewing {
-    pub(super) vault: Vault,
+pub struct RenewerHandle {
+    pub(super) storage: AcmeStorage,
     pub(super) clock: Clock,
     pub(super) rung: Notify,
     pub(super) asked: AtomicBool,
 }
 
-impl Renewing {
+impl RenewerHandle {
     /// Keeps in `folder`, which need not be there yet.
     pub fn new(folder: PathBuf, clock: Clock) -> Self {
         Self {
-            vault: Vault::new(folder),
+            storage: AcmeStorage::new(folder),
             clock,
             rung: Notify::new(),
             asked: AtomicBool::new(false),
@@ -41,31 +41,31 @@ impl Renewing {
     }
 
     /// The certificate for these settings, if there is one. It is put in use, unless it has expired and another has not.
-    pub fn take(&self, acme: &Acme) -> Option<Held> {
+    pub fn take(&self, acme: &Acme) -> Option<ActiveCertificate> {
         let Acme { settings, issued } = acme;
         let current = issued.held();
-        let fits = |held: &&Held| held.kept_as == settings.certificate_name();
+        let fits = |held: &&ActiveCertificate| held.kept_as == settings.certificate_name();
         let mut fitting = (*current).as_ref().filter(fits).cloned();
         if fitting.is_none() {
-            fitting = self.vault.certificate(settings).unwrap_or_else(|error| {
+            fitting = self.storage.certificate(settings).unwrap_or_else(|error| {
                 warn!(%error, "the certificate that is kept cannot be used");
                 None
             });
             let now = self.clock.now();
-            let is_better = |kept: &Held| {
+            let is_better = |kept: &ActiveCertificate| {
                 kept.validity.holds(now) || !issued.validity().is_some_and(|current| current.holds(now))
             };
             if let Some(kept) = fitting.clone().filter(is_better) {
                 issued.put(kept);
-                issued.note(|standing| standing.failure = None);
+                issued.note(|acme_status| acme_status.failure = None);
             }
         }
         let current = issued.held();
-        issued.note(|standing| {
+        issued.note(|acme_status| {
             let names = (*current).as_ref().map(|held| &held.names);
             let missing = settings.domains.iter();
             let missing = missing.filter(|domain| !names.is_some_and(|names| names.contains(*domain)));
-            standing.missing = missing.cloned().collect();
+            acme_status.missing = missing.cloned().collect();
         });
         fitting
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::clock::Timestamp;
-use crate::pem::Validity;
+use crate::base::clock::Timestamp;
+use crate::tls::pem::Validity;
 
 /// How long after an attempt that the authority did not hear of another follows; twice as long after every further one.
 const PAUSE: Duration = Duration::from_mins(1);

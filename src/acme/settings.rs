@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use sha2::{Digest, Sha256};
 
-use crate::secret::Secret;
+use crate::base::secret::Secret;
 
 /// What `server.tls.acme` says.
 pub struct Settings {

@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
-use super::issued::Held;
-use super::vault::{Vault, held};
-use super::{Acme, Issued, Keeper, Renewing, Settings};
-use crate::clock::{Clock, Timestamp};
+use crate::acme::issued::ActiveCertificate;
+use crate::acme::storage::{AcmeStorage, held};
+use crate::acme::{Acme, Issued, Renewer, RenewerHandle, Settings};
+use crate::base::clock::{Clock, Timestamp};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -37,7 +37,7 @@ struct Authority {
 #[derive(Clone)]
 struct Manner {
     /// Where it says that nonces are to be had.
-    nonce: Option<&'static str>,
+    dedup_key: Option<&'static str>,
     order: &'static str,
     window: Option<(Timestamp, Timestamp)>,
 }
@@ -128,7 +128,7 @@ fn converse(
     let (status, body) = match path.as_str() {
         "/dir" => {
             let mut directory = json!({
-                "newNonce": manner.nonce.map_or(format!("{base}/nonce"), str::to_owned), "newAccount": format!("{base}/account"),
+                "newNonce": manner.dedup_key.map_or(format!("{base}/nonce"), str::to_owned), "newAccount": format!("{base}/account"),
                 "newOrder": format!("{base}/order"), "revokeCert": format!("{base}/revoke"),
                 "keyChange": format!("{base}/key"),
             });
@@ -180,8 +180,8 @@ const REFUSED_PLAINLY: &str =
 /// A daemon's keeper with a certificate of 90 days in its vault, that many days after it was issued.
 struct Scene {
     authority: Authority,
-    keeper: Keeper,
-    renewing: Arc<Renewing>,
+    keeper: Renewer,
+    renewing: Arc<RenewerHandle>,
     acme: Acme,
     clock: Clock,
     /// When the certificate was issued.
@@ -194,11 +194,20 @@ impl Scene {
         Self::with(order, window, age, None)
     }
 
-    fn with(order: &'static str, window: Option<(u32, u32)>, age: u32, nonce: Option<&'static str>) -> Self {
+    fn with(
+        order: &'static str,
+        window: Option<(u32, u32)>,
+        age: u32,
+        dedup_key: Option<&'static str>,
+    ) -> Self {
         let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
         let issued = Timestamp::from_seconds(now.unix_timestamp());
         let window = window.map(|(start, end)| (issued.plus(DAY * start), issued.plus(DAY * end)));
-        let authority = Authority::new(Manner { nonce, order, window });
+        let authority = Authority::new(Manner {
+            dedup_key,
+            order,
+            window,
+        });
         let mut roots = RootCertStore::empty();
         roots.add(authority.signer.der().clone()).unwrap();
         let settings = Settings {
@@ -212,13 +221,13 @@ impl Scene {
         let pem = authority.pem(&["a.test"], now, 90);
         let folder = tempfile::tempdir().unwrap();
         let inside = folder.path().join("acme");
-        Vault::new(inside.clone())
+        AcmeStorage::new(inside.clone())
             .keep_certificate(&settings, &pem)
             .unwrap();
         let clock = Clock::manual(issued.plus(DAY * age));
-        let renewing = Arc::new(Renewing::new(inside, clock.clone()));
+        let renewing = Arc::new(RenewerHandle::new(inside, clock.clone()));
         Self {
-            keeper: Keeper::new(Arc::clone(&renewing)),
+            keeper: Renewer::new(Arc::clone(&renewing)),
             renewing,
             acme: Acme {
                 settings: Arc::new(settings),
@@ -233,7 +242,7 @@ impl Scene {
 
     /// In how many days from when it was issued the authority is asked next.
     fn next(&self) -> f64 {
-        let next = self.acme.issued.standing().next.unwrap();
+        let next = self.acme.issued.acme_status().next.unwrap();
         next.since(self.issued).as_secs_f64() / DAY.as_secs_f64()
     }
 }
@@ -258,7 +267,7 @@ async fn what_is_kept_is_in_force_at_once_and_renewed_when_the_authority_says_so
     scene.keeper.look(&scene.acme).await;
     let (_, order) = scene.authority.asked();
     assert_eq!(
-        (&order["replaces"], scene.acme.issued.standing().failed),
+        (&order["replaces"], scene.acme.issued.acme_status().failed),
         (&Value::Null, 2)
     );
 }
@@ -270,8 +279,8 @@ async fn where_it_does_not_say_so_a_third_of_the_life_is_left() {
     assert!((57.0..=60.0).contains(&scene.next()), "{}", scene.next());
     scene.clock.advance(60 * DAY);
     scene.keeper.look(&scene.acme).await;
-    let standing = scene.acme.issued.standing();
-    let failure = standing.failure.unwrap();
+    let acme_status = scene.acme.issued.acme_status();
+    let failure = acme_status.failure.unwrap();
     assert!(failure.contains("not for you"), "{failure}");
     // It is still in force, and no problem yet; in its last days it is.
     let problem = |days: u32| scene.acme.issued.problem(scene.issued.plus(DAY * days));
@@ -284,24 +293,24 @@ async fn an_authority_that_would_be_left_alone_is() {
     let mut scene = Scene::new("503 Busy\n<html>later</html>", None, 61);
     scene.keeper.look(&scene.acme).await;
     scene.keeper.look(&scene.acme).await;
-    let standing = scene.acme.issued.standing();
-    let failure = standing.failure.unwrap();
+    let acme_status = scene.acme.issued.acme_status();
+    let failure = acme_status.failure.unwrap();
     assert!(failure.ends_with("/order: HTTP 503"), "{failure}");
     // It said two hours; of itself it would be a minute.
-    let next = standing.next.unwrap();
+    let next = acme_status.next.unwrap();
     assert_eq!(next.since(scene.clock.now()), Duration::from_hours(2));
-    assert_eq!(standing.failed, 1);
+    assert_eq!(acme_status.failed, 1);
     // Nobody may cut that short, nor does a restart.
-    scene.keeper.hurry();
+    scene.keeper.retry_now();
     scene.keeper.look(&scene.acme).await;
-    scene.keeper = Keeper::new(Arc::clone(&scene.renewing));
+    scene.keeper = Renewer::new(Arc::clone(&scene.renewing));
     scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.standing().failed, 1);
+    assert_eq!(scene.acme.issued.acme_status().failed, 1);
     // Other settings are tried at once.
     let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
     settings.digest = [2; 32];
     scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.standing().failed, 2);
+    assert_eq!(scene.acme.issued.acme_status().failed, 2);
 }
 
 #[tokio::test]
@@ -323,7 +332,7 @@ async fn a_kept_certificate_for_other_names_is_not_taken() {
 async fn half_a_file_is_no_certificate_and_nobody_is_shown_what_stands_there() {
     let scene = Scene::new(REFUSED, None, 1);
     let Scene { acme, .. } = &scene;
-    let vault = Vault::new(scene.folder.path().join("acme"));
+    let storage = AcmeStorage::new(scene.folder.path().join("acme"));
     let kept = std::fs::read_dir(scene.folder.path().join("acme"))
         .unwrap()
         .next()
@@ -341,34 +350,34 @@ async fn half_a_file_is_no_certificate_and_nobody_is_shown_what_stands_there() {
         whole.len() - 100,
     ] {
         std::fs::write(&path, whole.get(..end).unwrap()).unwrap();
-        let error = vault.certificate(&acme.settings).unwrap_err().to_string();
+        let error = storage.certificate(&acme.settings).unwrap_err().to_string();
         assert!(
             error.starts_with("it is not PEM") || error.starts_with("there is no "),
             "{error}"
         );
     }
     std::fs::write(&path, whole).unwrap();
-    assert!(vault.certificate(&acme.settings).unwrap().is_some());
+    assert!(storage.certificate(&acme.settings).unwrap().is_some());
 }
 
 #[tokio::test]
 async fn an_operator_need_not_wait_and_cannot_ask_without_end() {
     let mut scene = Scene::new(REFUSED_PLAINLY, None, 61);
     scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.standing().failed, 1);
+    assert_eq!(scene.acme.issued.acme_status().failed, 1);
     for _ in 0..10 {
-        scene.keeper.hurry();
+        scene.keeper.retry_now();
         scene.keeper.look(&scene.acme).await;
     }
-    assert_eq!(scene.acme.issued.standing().failed, 5);
+    assert_eq!(scene.acme.issued.acme_status().failed, 5);
     scene.clock.advance(Duration::from_hours(2));
-    scene.keeper.hurry();
+    scene.keeper.retry_now();
     scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.standing().failed, 6);
+    assert_eq!(scene.acme.issued.acme_status().failed, 6);
     // A clock that was ahead has nobody wait for the difference.
     scene.clock.set(scene.issued.plus(DAY * 61));
     scene.keeper.look(&scene.acme).await;
-    let next = scene.acme.issued.standing().next.unwrap();
+    let next = scene.acme.issued.acme_status().next.unwrap();
     assert_eq!(next.since(scene.clock.now()), Duration::from_hours(6));
 }
 
@@ -376,8 +385,8 @@ async fn an_operator_need_not_wait_and_cannot_ask_without_end() {
 async fn what_a_library_does_not_survive_is_an_attempt_in_vain() {
     let mut scene = Scene::with(REFUSED, None, 61, Some(""));
     scene.keeper.look(&scene.acme).await;
-    let standing = scene.acme.issued.standing();
-    let failure = standing.failure.unwrap();
+    let acme_status = scene.acme.issued.acme_status();
+    let failure = acme_status.failure.unwrap();
     assert!(
         failure.starts_with("what the authority says is not understood"),
         "{failure}"
@@ -386,11 +395,11 @@ async fn what_a_library_does_not_survive_is_an_attempt_in_vain() {
     assert!(!failure.contains(char::is_control), "{failure:?}");
     scene.clock.advance(DAY);
     scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.standing().failed, 2);
+    assert_eq!(scene.acme.issued.acme_status().failed, 2);
     // Nor is it followed where anybody on the way could answer.
     let mut scene = Scene::with(REFUSED, None, 61, Some("http://127.0.0.1:9/nonce"));
     scene.keeper.look(&scene.acme).await;
-    let failure = scene.acme.issued.standing().failure.unwrap();
+    let failure = scene.acme.issued.acme_status().failure.unwrap();
     assert!(failure.contains("is no `https` URL"), "{failure}");
 }
 
@@ -402,7 +411,7 @@ async fn what_is_kept_and_has_expired_is_not_put_in_place_of_what_has_not() {
         .authority
         .pem(&["a.test", "b.test"], now - time::Duration::days(1), 90);
     let valid = held(&scene.acme.settings, &pem).unwrap();
-    let valid = Held {
+    let valid = ActiveCertificate {
         kept_as: "other".to_owned(),
         ..valid
     };
@@ -411,7 +420,7 @@ async fn what_is_kept_and_has_expired_is_not_put_in_place_of_what_has_not() {
     let in_use = scene.acme.issued.held();
     assert!((*in_use).as_ref().unwrap().names.contains("b.test"));
     // Another is asked for all the same; and the expired one is better than none.
-    assert_eq!(scene.acme.issued.standing().failed, 1);
+    assert_eq!(scene.acme.issued.acme_status().failed, 1);
     scene.acme.issued = Arc::new(Issued::default());
     assert!(scene.renewing.take(&scene.acme).is_some());
     assert!(scene.acme.issued.validity().is_some());
@@ -436,6 +445,6 @@ async fn a_name_without_a_certificate_is_a_problem_once_it_was_asked_in_vain() {
     // Without that name all is well again.
     let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
     settings.domains.remove("b.test");
-    scene.acme.issued.note(|standing| standing.missing.clear());
+    scene.acme.issued.note(|acme_status| acme_status.missing.clear());
     assert_eq!(problem(&scene), None);
 }

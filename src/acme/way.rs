@@ -11,9 +11,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use tokio::time::timeout;
 
-use super::settings::Settings;
-use crate::act::{Client, retry_after};
-use crate::clock::{Clock, Timestamp};
+use crate::acme::settings::Settings;
+use crate::base::clock::{Clock, Timestamp};
+use crate::client::Client;
+use crate::client::retry_after;
 
 /// How long one request may take, its answer included.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -27,13 +28,13 @@ const MAX_RESPITE: Duration = Duration::from_hours(24);
 pub(super) type Respite = Arc<Mutex<Option<Duration>>>;
 
 /// Makes requests.
-pub(super) struct Way {
+pub(super) struct AcmeHttp {
     client: Client,
     clock: Clock,
     respite: Respite,
 }
 
-impl Way {
+impl AcmeHttp {
     /// A way to the authority of these settings; the error is why there is none.
     pub(super) fn new(settings: &Settings, clock: Clock, respite: Respite) -> Result<Self, String> {
         let client = Client::trusting(settings.roots.clone()).map_err(|error| error.to_string())?;
@@ -45,7 +46,7 @@ impl Way {
     }
 }
 
-impl HttpClient for Way {
+impl HttpClient for AcmeHttp {
     fn request(
         &self,
         request: Request<BodyWrapper<Bytes>>,

@@ -14,16 +14,17 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use crate::act::lines::{Lines, Written};
-use crate::act::occasion::Occasion;
+use crate::act::action_context::ActionContext;
+use crate::act::lines::{Appender, LineOutcome};
 use crate::act::outcome::{Outcome, Verdict};
 use crate::act::rotate::Rotate;
-use crate::act::settings::Kind;
-use crate::act::{Workshop, record, settings};
-use crate::diagnostic::Findings;
-use crate::escape;
+use crate::act::settings::ActionKind;
+use crate::act::{CompileContext, record, settings};
+use crate::base::diagnostic::Diagnostics;
+use crate::base::escape;
+use crate::base::yaml::Node;
+use crate::template;
 use crate::template::{RenderError, Scope, Template, warn_of_values};
-use crate::yaml::Node;
 
 /// How long a write may take: a network file system that hangs must not hold the delivery for ever.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -31,13 +32,13 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// One line, appended to one file.
 #[derive(Debug)]
 pub struct Append {
-    lines: Arc<Lines>,
-    line: Line,
+    lines: Arc<Appender>,
+    line: LineTemplate,
 }
 
 /// What the line holds.
 #[derive(Debug)]
-enum Line {
+enum LineTemplate {
     /// The event record.
     Json,
     /// A text; line breaks in it are written `\n`.
@@ -47,7 +48,7 @@ enum Line {
 /// The keys of the action.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+struct AppendFields {
     #[serde(rename = "append")]
     _append: IgnoredAny,
     line: Option<IgnoredAny>,
@@ -65,39 +66,45 @@ impl Append {
     /// The template of its line, if it is not the event record.
     pub(super) fn template(&self) -> Option<&Template> {
         match &self.line {
-            Line::Json => None,
-            Line::Template(template) => Some(template),
+            LineTemplate::Json => None,
+            LineTemplate::Template(template) => Some(template),
         }
     }
 
     /// Reads `append` with its fields.
-    pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
-        let before = findings.errors();
-        let fields: Fields = settings::read(node, Kind::Append, findings)?;
-        let path = node.get("append").and_then(|node| file(node, workshop, findings));
+    pub fn compile(
+        node: Node<'_>,
+        context: &CompileContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let before = diagnostics.errors();
+        let fields: AppendFields = settings::read(node, ActionKind::Append, diagnostics)?;
+        let path = node
+            .get("append")
+            .and_then(|node| file(node, context, diagnostics));
         let line = match fields.line.and_then(|_| node.get("line")) {
-            None => Some(Line::Json),
-            Some(node) if node.as_str() == Some("json") => Some(Line::Json),
+            None => Some(LineTemplate::Json),
+            Some(node) if node.as_str() == Some("json") => Some(LineTemplate::Json),
             Some(node) => {
-                warn_of_values(node, None, findings);
-                let line = workshop
+                warn_of_values(node, None, diagnostics);
+                let line = context
                     .templates
-                    .read(node, Scope::Line, workshop.keyring, findings);
+                    .read(node, Scope::Line, context.keyring, diagnostics);
                 if line.as_ref().is_some_and(Template::names_secret) {
                     let message = "a secret in the line stands in the file for all who may read that";
-                    findings.push(node.warning("secret", message));
+                    diagnostics.push(node.warning("secret", message));
                 }
-                line.map(Line::Template)
+                line.map(LineTemplate::Template)
             }
         };
         let rotate = node
             .get("rotate")
-            .and_then(|node| Rotate::compile(node, findings));
+            .and_then(|node| Rotate::compile(node, diagnostics));
         let append = Self {
-            lines: Arc::new(Lines::new(path?, fields.sync.unwrap_or(false), rotate)),
+            lines: Arc::new(Appender::new(path?, fields.sync.unwrap_or(false), rotate)),
             line: line?,
         };
-        (findings.errors() == before).then_some(append)
+        (diagnostics.errors() == before).then_some(append)
     }
 
     /// What is missing on this machine, in words. It looks at files: not for an async worker.
@@ -108,30 +115,30 @@ impl Append {
     /// Whether the line says something of the payload.
     pub(super) fn reads_payload(&self) -> bool {
         match &self.line {
-            Line::Json => true,
-            Line::Template(template) => template.reads_payload(),
+            LineTemplate::Json => true,
+            LineTemplate::Template(template) => template.reads_payload(),
         }
     }
 
     /// What would be appended where.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         let line = match &self.line {
-            Line::Json => "json".to_owned(),
-            Line::Template(template) => one_line(&template.render_masked(values)?),
+            LineTemplate::Json => "json".to_owned(),
+            LineTemplate::Template(template) => one_line(&template.render_masked(values)?),
         };
         Ok(json!({"append": self.lines.path().display().to_string(), "line": line}))
     }
 
     /// Appends the line.
-    pub async fn perform(&self, occasion: &Occasion<'_>) -> Outcome {
+    pub async fn perform(&self, action_context: &ActionContext<'_>) -> Outcome {
         let started = Instant::now();
-        let mut line = match self.content(occasion) {
+        let mut line = match self.content(action_context) {
             Ok(line) => line,
             Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
         };
         line.push(b'\n');
         let (verdict, detail) = match timeout(LIMIT, self.lines.append(line)).await {
-            Ok(Ok(Written { length, not_rotated })) => {
+            Ok(Ok(LineOutcome { length, not_rotated })) => {
                 let problem = not_rotated.map(|error| format!("; the file cannot be rotated: {error}"));
                 let detail = format!("{length} bytes appended{}", problem.unwrap_or_default());
                 (Verdict::Done, detail)
@@ -148,14 +155,15 @@ impl Append {
         Outcome::new(verdict, detail, started.elapsed())
     }
 
-    fn content(&self, occasion: &Occasion<'_>) -> Result<Vec<u8>, String> {
+    fn content(&self, action_context: &ActionContext<'_>) -> Result<Vec<u8>, String> {
         match &self.line {
-            Line::Json => {
-                let record = record::json(occasion).map_err(|error| format!("no event record: {error}"))?;
+            LineTemplate::Json => {
+                let record =
+                    record::json(action_context).map_err(|error| format!("no event record: {error}"))?;
                 Ok(escaped(record))
             }
-            Line::Template(template) => template
-                .render(&occasion.values())
+            LineTemplate::Template(template) => template
+                .render(&action_context.values())
                 .map(|line| one_line(&line).into_bytes())
                 .map_err(|error| error.to_string()),
         }
@@ -163,13 +171,13 @@ impl Append {
 }
 
 /// The file to append to. That its folder is missing is told at load, and not by the first event.
-fn file(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<PathBuf> {
-    let text = settings::fixed(node, "the file to append to", findings)?;
-    let path = settings::located(workshop.keyring, text);
-    if !workshop.keyring.is_offline()
+fn file(node: Node<'_>, context: &CompileContext<'_>, diagnostics: &mut Diagnostics) -> Option<PathBuf> {
+    let text = template::fixed(node, "the file to append to", diagnostics)?;
+    let path = settings::located(context.keyring, text);
+    if !context.keyring.is_offline()
         && let Some((message, hint)) = missing(&path)
     {
-        findings.push(node.unavailable("append", message).hint(hint));
+        diagnostics.push(node.unavailable("append", message).hint(hint));
     }
     Some(path)
 }

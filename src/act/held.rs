@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// The permissions of a new file.
 const MODE: u32 = 0o640;
@@ -24,7 +24,7 @@ const REPLACEMENTS: u32 = 100;
 
 /// The file, open and locked.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct LockedFile {
     file: File,
     /// How long it is; only ours are counted while it is held.
     pub(super) length: u64,
@@ -36,7 +36,7 @@ pub(super) struct Held {
     pub(super) regular: bool,
 }
 
-impl Held {
+impl LockedFile {
     /// Opens the file, or makes it, and locks it. It is that of the path at this moment, for who held it before may
     /// have rotated it. A file system that has no locks matters if `lock_needed`.
     pub(super) fn take(path: &Path, lock_needed: bool) -> io::Result<Self> {
@@ -97,7 +97,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for LockedFile {
     fn drop(&mut self) {
         // Closing it would do, were there not commands that are just being started and hold it open for a moment.
         drop(self.file.unlock());

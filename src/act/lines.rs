@@ -10,23 +10,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::act::held::Held;
+use crate::act::held::LockedFile;
 use crate::act::rotate::Rotate;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 
 /// A file to which lines are appended.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct Appender {
     path: PathBuf,
     /// Whether a line is on the disk before it counts as appended.
     sync: bool,
     rotate: Option<Rotate>,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<PendingLines>,
 }
 
 /// What became of a line that was written.
 #[derive(Clone, Debug)]
-pub(super) struct Written {
+pub(super) struct LineOutcome {
     /// How many bytes it has.
     pub(super) length: usize,
     /// Why the file could not be rotated before it, if it should have been: rather a long file than a lost line.
@@ -35,20 +35,20 @@ pub(super) struct Written {
 
 /// Lines that wait, no more of them than deliveries run at once.
 #[derive(Debug, Default)]
-struct Waiting {
-    lines: Vec<Line>,
+struct PendingLines {
+    lines: Vec<QueuedLine>,
     /// Whether a thread is at work and will see to them.
     writing: bool,
 }
 
 /// A line, and whom to tell what became of it.
 #[derive(Debug)]
-struct Line {
+struct QueuedLine {
     bytes: Vec<u8>,
-    written: oneshot::Sender<io::Result<Written>>,
+    written: oneshot::Sender<io::Result<LineOutcome>>,
 }
 
-impl Lines {
+impl Appender {
     /// How it is rotated, if it is.
     pub(super) fn rotate(&self) -> Option<Rotate> {
         self.rotate
@@ -70,11 +70,11 @@ impl Lines {
     }
 
     /// Appends a line, its line break included.
-    pub(super) async fn append(self: &Arc<Self>, bytes: Vec<u8>) -> io::Result<Written> {
+    pub(super) async fn append(self: &Arc<Self>, bytes: Vec<u8>) -> io::Result<LineOutcome> {
         let (written, answer) = oneshot::channel();
         let begin = {
             let mut waiting = self.waiting();
-            waiting.lines.push(Line { bytes, written });
+            waiting.lines.push(QueuedLine { bytes, written });
             !std::mem::replace(&mut waiting.writing, true)
         };
         if begin {
@@ -102,8 +102,8 @@ impl Lines {
     }
 
     /// Writes these lines, and rotates the file between any two of them.
-    fn write(&self, lines: Vec<Line>) {
-        let mut held = Held::take(&self.path, self.rotate.is_some());
+    fn write(&self, lines: Vec<QueuedLine>) {
+        let mut held = LockedFile::take(&self.path, self.rotate.is_some());
         let mut done = Vec::with_capacity(lines.len());
         let mut not_rotated = None;
         for line in lines {
@@ -115,7 +115,7 @@ impl Lines {
             {
                 self.settle(file, &mut done);
                 match rotate.perform(&self.path) {
-                    Ok(()) => held = Held::take(&self.path, self.rotate.is_some()),
+                    Ok(()) => held = LockedFile::take(&self.path, self.rotate.is_some()),
                     Err(error) => not_rotated = Some(error.to_string()),
                 }
             }
@@ -126,7 +126,7 @@ impl Lines {
             match written {
                 Ok(length) => done.push((
                     line,
-                    Written {
+                    LineOutcome {
                         length,
                         not_rotated: not_rotated.clone(),
                     },
@@ -140,7 +140,7 @@ impl Lines {
     }
 
     /// Sees to it that what was written is on the disk, if it must be, and tells who waits for it.
-    fn settle(&self, held: &Held, done: &mut Vec<(Line, Written)>) {
+    fn settle(&self, held: &LockedFile, done: &mut Vec<(QueuedLine, LineOutcome)>) {
         let synced = if self.sync && !done.is_empty() {
             held.sync(&self.path)
         } else {
@@ -151,14 +151,14 @@ impl Lines {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, PendingLines> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line {
+impl QueuedLine {
     /// Tells whoever waits; who has gone away is not told.
-    fn tell(self, written: io::Result<Written>) {
+    fn tell(self, written: io::Result<LineOutcome>) {
         drop(self.written.send(written));
     }
 }

@@ -1,15 +1,15 @@
 //! Do it: run a command, forward the request, append a line.
 //!
-//! [`Action::compile`] reads one action of a rule at load; [`Actor::perform`] does it for one [`Occasion`] and says
+//! [`Action::compile`] reads one action of a rule at load; [`ActionRunner::perform`] does it for one [`ActionContext`] and says
 //! how it went in an [`Outcome`]. Every action ends: it has a time limit, what it puts out is kept up to a bound,
 //! and `stop` ends it early. Whether a failed action is tried again is decided elsewhere; [`Retry`] only says how a
 //! rule wishes it.
 
+mod action_context;
 mod append;
 mod forward;
 mod held;
 mod lines;
-mod occasion;
 mod outcome;
 mod record;
 mod retry;
@@ -24,16 +24,16 @@ use std::path::Path;
 use minijinja::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::act::settings::Kind;
-use crate::diagnostic::Findings;
-use crate::secret::Keyring;
+use crate::act::settings::ActionKind;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::secret::Keyring;
+use crate::base::yaml::Node;
 use crate::template::{Place, RenderError, Template, Templates};
-use crate::yaml::Node;
 
+pub use action_context::{ActionContext, FailureContext};
 pub use append::Append;
-pub use forward::{Client, Courier, Forward, MAX_RETRY_AFTER, retry_after};
-pub use occasion::{Failure, Occasion};
-pub use outcome::{Kept, Outcome, Output, Verdict};
+pub use forward::{Forward, Forwarder, MAX_RETRY_AFTER};
+pub use outcome::{CapturedStream, Outcome, Output, Verdict};
 pub use retry::Retry;
 pub use rotate::Rotate;
 pub use run::{Run, exec};
@@ -51,7 +51,7 @@ pub enum Action {
 
 /// What compiling an action takes.
 #[derive(Clone, Copy)]
-pub struct Workshop<'w> {
+pub struct CompileContext<'w> {
     /// Reads secrets, and knows the folder of the rules file.
     pub keyring: &'w Keyring,
     /// The templates of the rule set.
@@ -62,20 +62,26 @@ pub struct Workshop<'w> {
 
 /// Performs actions. One for the whole daemon, for it holds the connections.
 #[derive(Debug)]
-pub struct Actor {
-    courier: Courier,
+pub struct ActionRunner {
+    courier: Forwarder,
     /// Performs them in its place: in a test whose time is moved by hand no command can be waited for.
     #[cfg(test)]
     script: Option<script::Script>,
 }
 
 impl Action {
-    /// Reads one action, or adds all that is wrong with it to `findings`.
-    pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
-        match settings::kind(node, findings)? {
-            kind @ (Kind::Run | Kind::Shell) => Run::compile(node, kind, workshop, findings).map(Self::Run),
-            Kind::Forward => Forward::compile(node, workshop, findings).map(Self::Forward),
-            Kind::Append => Append::compile(node, workshop, findings).map(Self::Append),
+    /// Reads one action, or adds all that is wrong with it to `diagnostics`.
+    pub fn compile(
+        node: Node<'_>,
+        context: &CompileContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        match settings::kind(node, diagnostics)? {
+            kind @ (ActionKind::Run | ActionKind::Shell) => {
+                Run::compile(node, kind, context, diagnostics).map(Self::Run)
+            }
+            ActionKind::Forward => Forward::compile(node, context, diagnostics).map(Self::Forward),
+            ActionKind::Append => Append::compile(node, context, diagnostics).map(Self::Append),
         }
     }
 
@@ -142,11 +148,11 @@ impl Action {
     }
 }
 
-impl Actor {
+impl ActionRunner {
     /// Reads the system's root certificates. That there are none is told by the first request that needs them.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
-            courier: Courier::new()?,
+            courier: Forwarder::new()?,
             #[cfg(test)]
             script: None,
         })
@@ -162,17 +168,17 @@ impl Actor {
     pub async fn perform(
         &self,
         action: &Action,
-        occasion: &Occasion<'_>,
+        action_context: &ActionContext<'_>,
         stop: CancellationToken,
     ) -> Outcome {
         #[cfg(test)]
         if let Some(script) = &self.script {
-            return script.perform(occasion, stop).await;
+            return script.perform(action_context, stop).await;
         }
         match action {
-            Action::Run(run) => run.perform(occasion, &stop).await,
-            Action::Forward(forward) => forward.perform(&self.courier, occasion, &stop).await,
-            Action::Append(append) => append.perform(occasion).await,
+            Action::Run(run) => run.perform(action_context, &stop).await,
+            Action::Forward(forward) => forward.perform(&self.courier, action_context, &stop).await,
+            Action::Append(append) => append.perform(action_context).await,
         }
     }
 }

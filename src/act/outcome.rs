@@ -51,14 +51,14 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     /// The standard output.
-    pub stdout: Kept,
+    pub stdout: CapturedStream,
     /// The standard error.
-    pub stderr: Kept,
+    pub stderr: CapturedStream,
 }
 
 /// The beginning and the end of a stream.
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
+pub struct CapturedStream {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     total: u64,
@@ -107,7 +107,7 @@ impl Verdict {
     }
 }
 
-impl Kept {
+impl CapturedStream {
     /// Takes what came next.
     pub fn push(&mut self, bytes: &[u8]) {
         self.total = self
@@ -144,7 +144,7 @@ impl Kept {
         bytes
     }
 
-    /// As [`Kept::bytes`], as text.
+    /// As [`CapturedStream::bytes`], as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
@@ -158,7 +158,7 @@ mod tests {
     fn the_beginning_and_the_end_are_kept_whatever_the_pieces() {
         let whole: Vec<u8> = (0..100_000_u32).flat_map(u32::to_be_bytes).collect();
         for piece in [1, 7, 4096, HEAD, HEAD + TAIL, whole.len()] {
-            let mut kept = Kept::default();
+            let mut kept = CapturedStream::default();
             whole.chunks(piece).for_each(|chunk| kept.push(chunk));
             let bytes = kept.bytes();
             assert_eq!(bytes[..HEAD], whole[..HEAD], "{piece}");
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_short_stream_is_kept_whole() {
-        let mut kept = Kept::default();
+        let mut kept = CapturedStream::default();
         assert_eq!(kept.bytes(), b"");
         let whole = vec![b'x'; HEAD + TAIL];
         kept.push(&whole);

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::act::occasion::{Failure, Occasion, unreadable};
-use crate::jsonpath::Exactly;
-use crate::payload::{Event, Kind};
+use crate::act::action_context::{ActionContext, FailureContext, unreadable};
+use crate::base::jsonpath::Exactly;
+use crate::payload::{BodyKind, Event};
 
 /// The fields, in the order in which they are written.
 #[derive(Serialize)]
@@ -23,25 +23,25 @@ struct Record<'r> {
     query: &'r str,
     client: Option<String>,
     headers: Map<String, Value>,
-    payload: Payload<'r>,
+    payload: RecordPayload<'r>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<Failure<'r>>,
+    failure: Option<FailureContext<'r>>,
 }
 
 /// What the event says.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Payload<'r> {
+enum RecordPayload<'r> {
     /// As it was sent, where that is one line of JSON: every digit of it, and without writing it anew.
     Sent(&'r RawValue),
     /// As it was read.
     Read(Exactly<'r>),
 }
 
-impl<'r> Payload<'r> {
+impl<'r> RecordPayload<'r> {
     fn of(event: &'r Event) -> Self {
         let body = event.received.body.trim_ascii();
-        if event.payload.kind == Kind::Json
+        if event.payload.kind == BodyKind::Json
             && !body.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
             && let Ok(sent) = serde_json::from_slice(body)
         {
@@ -52,34 +52,34 @@ impl<'r> Payload<'r> {
 }
 
 /// The record as JSON, without a line break; the error says why there is none.
-pub fn json(occasion: &Occasion<'_>) -> Result<Vec<u8>, String> {
-    let received = &occasion.event.received;
-    if let Some(fault) = &occasion.event.payload.fault {
+pub fn json(action_context: &ActionContext<'_>) -> Result<Vec<u8>, String> {
+    let received = &action_context.event.received;
+    if let Some(fault) = &action_context.event.payload.fault {
         return Err(unreadable(fault));
     }
     serde_json::to_vec(&Record {
         id: received.id.to_string(),
         received_at: received.at.to_string(),
         endpoint: &received.endpoint,
-        rule: occasion.rule,
-        verified: occasion.verified,
+        rule: action_context.rule,
+        verified: action_context.verified,
         method: received.method.as_str(),
         path: &received.path,
         query: &received.query,
         client: received.client.map(|client| client.to_string()),
-        headers: headers(occasion),
-        payload: Payload::of(occasion.event),
-        failure: occasion.failure,
+        headers: headers(action_context),
+        payload: RecordPayload::of(action_context.event),
+        failure: action_context.failure,
     })
     .map_err(|error| error.to_string())
 }
 
 /// The headers by name; several values of one name are joined as RFC 9110 §5.3 allows.
-fn headers(occasion: &Occasion<'_>) -> Map<String, Value> {
-    let headers = &occasion.event.received.headers;
+fn headers(action_context: &ActionContext<'_>) -> Map<String, Value> {
+    let headers = &action_context.event.received.headers;
     headers
         .keys()
-        .filter(|name| !occasion.withholds(name))
+        .filter(|name| !action_context.withholds(name))
         .map(|name| {
             let values: Vec<_> = headers
                 .get_all(name)

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::diagnostic::Findings;
-use crate::units::Period;
-use crate::yaml::Node;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::units::HumanDuration;
+use crate::base::yaml::Node;
 
 /// The most attempts that a rule may ask for.
 pub const MAX_ATTEMPTS: u32 = 100;
@@ -27,7 +27,7 @@ pub struct Retry {
 /// The mapping under `retry`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+struct RetryFields {
     attempts: Option<u32>,
     backoff: Option<IgnoredAny>,
 }
@@ -35,26 +35,26 @@ struct Fields {
 impl Retry {
     /// Reads the value of a rule's `retry`. Without `backoff` the waits are those of commands; without `attempts`
     /// there are as many as waits.
-    pub fn compile(node: Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let before = findings.errors();
+    pub fn compile(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let before = diagnostics.errors();
         if !node.is_mapping() {
-            let finding = node.error("wrong-value", "`retry` is a mapping");
-            findings.push(finding.hint("write `retry: {attempts: 3, backoff: [10s, 60s, 5m]}`"));
+            let diagnostic = node.error("wrong-value", "`retry` is a mapping");
+            diagnostics.push(diagnostic.hint("write `retry: {attempts: 3, backoff: [10s, 60s, 5m]}`"));
             return None;
         }
-        let fields: Fields = node.read(findings)?;
+        let fields: RetryFields = node.read(diagnostics)?;
         let backoff = match fields.backoff.and_then(|_| node.get("backoff")) {
-            Some(node) => read_backoff(node, findings),
+            Some(node) => read_backoff(node, diagnostics),
             None => Self::for_commands().backoff,
         };
         if let (Some(attempts), Some(node)) = (fields.attempts, node.get("attempts"))
             && !(1..=MAX_ATTEMPTS).contains(&attempts)
         {
             let message = format!("`attempts` is {attempts}; it may be 1 to {MAX_ATTEMPTS}");
-            findings.push(node.error("wrong-value", message));
+            diagnostics.push(node.error("wrong-value", message));
         }
         let waits = u32::try_from(backoff.len()).unwrap_or(MAX_ATTEMPTS);
-        (findings.errors() == before).then(|| Self {
+        (diagnostics.errors() == before).then(|| Self {
             attempts: fields.attempts.unwrap_or(waits),
             backoff,
             jitter: false,
@@ -83,16 +83,16 @@ impl Retry {
 }
 
 /// One wait, or a list of them.
-fn read_backoff(node: Node<'_>, findings: &mut Findings) -> Vec<Duration> {
+fn read_backoff(node: Node<'_>, diagnostics: &mut Diagnostics) -> Vec<Duration> {
     let most = usize::try_from(MAX_ATTEMPTS).unwrap_or(usize::MAX);
     let items = node.one_or_many();
     if items.is_empty() || items.len() > most {
         let message = format!("`backoff` has {} waits; it may have 1 to {most}", items.len());
-        findings.push(node.error("wrong-value", message));
+        diagnostics.push(node.error("wrong-value", message));
     }
     items
         .into_iter()
-        .filter_map(|item| item.read::<Period>(findings))
-        .map(|Period(wait)| wait)
+        .filter_map(|item| item.read::<HumanDuration>(diagnostics))
+        .map(|HumanDuration(wait)| wait)
         .collect()
 }

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::clock::Timestamp;
-use crate::diagnostic::Findings;
-use crate::units::Size;
-use crate::yaml::Node;
+use crate::base::clock::Timestamp;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::units::Size;
+use crate::base::yaml::Node;
 
 /// How many rotated files are kept where the rule does not say.
 const DEFAULT_KEEP: u32 = 7;
@@ -35,7 +35,7 @@ pub struct Rotate {
 /// The keys of `rotate`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+struct RotateFields {
     size: Option<Size>,
     every: Option<Every>,
     keep: Option<u32>,
@@ -55,25 +55,28 @@ impl Rotate {
     }
 
     /// Reads `rotate`.
-    pub(super) fn compile(node: Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let before = findings.errors();
-        let fields: Fields = node.read(findings).filter(|_| findings.errors() == before)?;
+    pub(super) fn compile(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let before = diagnostics.errors();
+        let fields: RotateFields = node
+            .read(diagnostics)
+            .filter(|_| diagnostics.errors() == before)?;
         let rotate = Self {
             size: fields.size.map(|Size(bytes)| bytes),
             daily: matches!(fields.every, Some(Every::Day)),
             keep: fields.keep.unwrap_or(DEFAULT_KEEP),
         };
         if rotate.size.is_none() && !rotate.daily {
-            let finding = node.error("rotate", "`rotate` says neither `size` nor `every`");
-            findings.push(finding.hint("write `rotate: {size: 100MiB, keep: 7}` or `rotate: {every: day}`"));
+            let diagnostic = node.error("rotate", "`rotate` says neither `size` nor `every`");
+            diagnostics
+                .push(diagnostic.hint("write `rotate: {size: 100MiB, keep: 7}` or `rotate: {every: day}`"));
         }
         if let (Some(0), Some(node)) = (rotate.size, node.get("size")) {
-            findings.push(node.error("rotate", "`size` must be more than nothing"));
+            diagnostics.push(node.error("rotate", "`size` must be more than nothing"));
         }
         if let (false, Some(node)) = ((1..=MAX_KEEP).contains(&rotate.keep), node.get("keep")) {
-            findings.push(node.error("rotate", format!("`keep` is 1 to {MAX_KEEP}")));
+            diagnostics.push(node.error("rotate", format!("`keep` is 1 to {MAX_KEEP}")));
         }
-        (findings.errors() == before).then_some(rotate)
+        (diagnostics.errors() == before).then_some(rotate)
     }
 
     /// Whether a file of `length` bytes, last written to at `written`, is rotated before `line` bytes more.

@@ -5,13 +5,13 @@ use std::pin::Pin;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Actor, Courier, Occasion, Outcome};
+use super::{ActionContext, ActionRunner, Forwarder, Outcome};
 
 /// What is yet to come of an action.
 type Performing = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Begins one; it is to end when it is stopped.
-type Begin = dyn Fn(&Occasion<'_>, CancellationToken) -> Performing + Send + Sync;
+type Begin = dyn Fn(&ActionContext<'_>, CancellationToken) -> Performing + Send + Sync;
 
 /// Takes the place of all actions.
 pub struct Script(Box<Begin>);
@@ -24,18 +24,18 @@ impl fmt::Debug for Script {
 
 impl Script {
     /// Performs it.
-    pub fn perform(&self, occasion: &Occasion<'_>, stop: CancellationToken) -> Performing {
-        (self.0)(occasion, stop)
+    pub fn perform(&self, action_context: &ActionContext<'_>, stop: CancellationToken) -> Performing {
+        (self.0)(action_context, stop)
     }
 }
 
-impl Actor {
+impl ActionRunner {
     /// One whose every action is what `script` says.
     pub fn scripted(
-        script: impl Fn(&Occasion<'_>, CancellationToken) -> Performing + Send + Sync + 'static,
+        script: impl Fn(&ActionContext<'_>, CancellationToken) -> Performing + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            courier: Courier::new()?,
+            courier: Forwarder::new()?,
             script: Some(Script(Box::new(script))),
         })
     }

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::diagnostic::{Finding, Findings, did_you_mean};
-use crate::secret::Keyring;
-use crate::template::is_template;
-use crate::units::Period;
-use crate::yaml::Node;
+use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+use crate::base::secret::Keyring;
+use crate::base::units::HumanDuration;
+use crate::base::yaml::Node;
 
 /// The keys of a command.
 const COMMAND: &[&str] = &[
@@ -21,7 +20,7 @@ const COMMAND: &[&str] = &[
 
 /// The kinds of actions, by the key that makes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ActionKind {
     /// A program with arguments.
     Run,
     /// A script.
@@ -32,7 +31,7 @@ pub enum Kind {
     Append,
 }
 
-impl Kind {
+impl ActionKind {
     const ALL: [Self; 4] = [Self::Run, Self::Shell, Self::Forward, Self::Append];
 
     /// The key.
@@ -60,19 +59,19 @@ const EXAMPLE: &str =
     "write `- run: [program, argument]`, `- shell: |`, `- forward: https://…` or `- append: file`";
 
 /// Which kind of action this is.
-pub fn kind(node: Node<'_>, findings: &mut Findings) -> Option<Kind> {
+pub fn kind(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<ActionKind> {
     if !node.is_mapping() {
-        findings.push(node.error("wrong-action", "an action is a mapping").hint(EXAMPLE));
+        diagnostics.push(node.error("wrong-action", "an action is a mapping").hint(EXAMPLE));
         return None;
     }
-    let found: Vec<Kind> = Kind::ALL
+    let found: Vec<ActionKind> = ActionKind::ALL
         .into_iter()
         .filter(|kind| node.get(kind.name()).is_some())
         .collect();
     match found.as_slice() {
         [kind] => Some(*kind),
         [] => {
-            findings.push(none_of_them(node));
+            diagnostics.push(none_of_them(node));
             None
         }
         several => {
@@ -80,7 +79,7 @@ pub fn kind(node: Node<'_>, findings: &mut Findings) -> Option<Kind> {
                 "one action does one thing; found {}",
                 quoted(several.iter().map(|kind| kind.name())).join(" and ")
             );
-            findings.push(
+            diagnostics.push(
                 node.error("wrong-action", message)
                     .hint("write one list item for each; they run in order"),
             );
@@ -90,12 +89,12 @@ pub fn kind(node: Node<'_>, findings: &mut Findings) -> Option<Kind> {
 }
 
 /// A mapping that does nothing: most likely its main key is mistyped.
-fn none_of_them(node: Node<'_>) -> Finding {
+fn none_of_them(node: Node<'_>) -> Diagnostic {
     let entries = node.entries();
     for (key, value) in &entries {
-        if let Some(near) = did_you_mean(key, Kind::ALL.map(Kind::name)) {
+        if let Some(near) = did_you_mean(key, ActionKind::ALL.map(ActionKind::name)) {
             let message = format!("unknown action `{key}`");
-            return Finding::error(value.key_origin(), "wrong-action", message)
+            return Diagnostic::error(value.key_origin(), "wrong-action", message)
                 .hint(format!("did you mean `{near}`?"));
         }
     }
@@ -114,20 +113,24 @@ fn quoted<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
 }
 
 /// Reads the fields of an action. A key of another kind is reported as such.
-pub fn read<T: DeserializeOwned>(node: Node<'_>, kind: Kind, findings: &mut Findings) -> Option<T> {
-    let mut found = Findings::new();
+pub fn read<T: DeserializeOwned>(
+    node: Node<'_>,
+    kind: ActionKind,
+    diagnostics: &mut Diagnostics,
+) -> Option<T> {
+    let mut found = Diagnostics::new();
     let fields = node.read(&mut found);
-    for finding in &found {
-        let key = finding.message.split('`').nth(1).unwrap_or_default();
+    for diagnostic in &found {
+        let key = diagnostic.message.split('`').nth(1).unwrap_or_default();
         let owners = quoted(
-            Kind::ALL
+            ActionKind::ALL
                 .iter()
                 .filter(|owner| owner.keys().contains(&key))
                 .map(|owner| owner.name()),
         );
         match node.get(key) {
-            Some(value) if finding.code == "unknown-key" && !owners.is_empty() => {
-                findings.push(Finding::error(
+            Some(value) if diagnostic.code == "unknown-key" && !owners.is_empty() => {
+                diagnostics.push(Diagnostic::error(
                     value.key_origin(),
                     "unknown-key",
                     format!(
@@ -137,7 +140,7 @@ pub fn read<T: DeserializeOwned>(node: Node<'_>, kind: Kind, findings: &mut Find
                     ),
                 ));
             }
-            _ => findings.push(finding.clone()),
+            _ => diagnostics.push(diagnostic.clone()),
         }
     }
     fields
@@ -147,40 +150,19 @@ pub fn read<T: DeserializeOwned>(node: Node<'_>, kind: Kind, findings: &mut Find
 pub fn limit(
     node: Node<'_>,
     key: &str,
-    given: Option<Period>,
+    given: Option<HumanDuration>,
     default: Duration,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) -> Duration {
-    let Some(Period(given)) = given else {
+    let Some(HumanDuration(given)) = given else {
         return default;
     };
     if given.is_zero()
         && let Some(value) = node.get(key)
     {
-        findings.push(value.error("wrong-value", format!("`{key}` must be longer than nothing")));
+        diagnostics.push(value.error("wrong-value", format!("`{key}` must be longer than nothing")));
     }
     given
-}
-
-/// Text without a template in it, or a finding.
-pub fn fixed<'d>(node: Node<'d>, what: &str, findings: &mut Findings) -> Option<&'d str> {
-    match node.as_str() {
-        None => {
-            let finding = node.error("wrong-value", format!("{what} is text"));
-            findings.push(finding.hint("put it in quotes"));
-            None
-        }
-        Some(text) if is_template(text) => {
-            let message = format!("{what} is fixed: it may not hold a template");
-            findings.push(node.error("template", message));
-            None
-        }
-        Some("") => {
-            findings.push(node.error("wrong-value", format!("{what} is empty")));
-            None
-        }
-        Some(text) => Some(text),
-    }
 }
 
 /// A path as the rules file means it: relative ones are below its folder.

@@ -4,11 +4,15 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
-use super::desk::Desk;
 use crate::report::metrics;
+use crate::status::StatusService;
 
 /// Answers a request. `inside`: it came by the unix socket, and may see everything.
-pub async fn answer<B>(desk: &Desk, request: &Request<B>, inside: bool) -> Response<Full<Bytes>> {
+pub async fn answer<B>(
+    status_service: &StatusService,
+    request: &Request<B>,
+    inside: bool,
+) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
         let allow = HeaderValue::from_static("GET, HEAD");
@@ -16,19 +20,19 @@ pub async fn answer<B>(desk: &Desk, request: &Request<B>, inside: bool) -> Respo
         return response;
     }
     match request.uri().path() {
-        "/status" if inside => match serde_json::to_vec(&desk.status().await) {
+        "/status" if inside => match serde_json::to_vec(&status_service.status().await) {
             Ok(json) => typed(StatusCode::OK, "application/json", json),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         },
-        "/metrics" => match desk.metrics().await {
+        "/metrics" => match status_service.metrics().await {
             Ok(written) => typed(StatusCode::OK, metrics::CONTENT_TYPE, written),
             Err(why) => unwell(inside, &why),
         },
-        "/healthz" => match desk.unhealthy().await {
+        "/healthz" => match status_service.unhealthy().await {
             None => text(StatusCode::OK, "ok"),
             Some(why) => unwell(inside, &why),
         },
-        "/readyz" => match desk.unready().await {
+        "/readyz" => match status_service.unready().await {
             None => text(StatusCode::OK, "ok"),
             Some(why) => unwell(inside, &why),
         },

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::REQUEST_LIMIT;
-use super::answer::{text, typed};
-use crate::yaml::MAX_TEXT;
+use crate::admin::REQUEST_LIMIT;
+use crate::admin::answer::{text, typed};
+use crate::base::yaml::MAX_TEXT;
 
 /// The largest question, in bytes: the largest rules file, and room for escapes.
 const MAX_QUESTION: usize = 2 * MAX_TEXT;
@@ -41,12 +41,13 @@ pub struct Judgement {
     /// How many endpoints and rules there are; none if it does not load.
     pub summary: Option<(usize, usize)>,
     /// Everything that is wrong or doubtful, for programs.
-    pub findings: Vec<serde_json::Value>,
+    pub diagnostics: Vec<serde_json::Value>,
     /// The same for people.
     pub rendered: String,
 }
 
 /// Judges rules files.
+#[derive(Clone)]
 pub struct Judge {
     /// Judges one. It reads files and compiles: not for an async worker.
     judge: Arc<dyn Fn(Question) -> Judgement + Send + Sync>,

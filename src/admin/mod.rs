@@ -6,22 +6,15 @@
 //! `REQUEST_LIMIT`, an answer within `STORE_LIMIT` of the store.
 
 mod answer;
-mod desk;
 mod judge;
-mod process;
 mod serve;
-mod status;
 
 use std::time::Duration;
 
-pub use desk::{Desk, LastReload, Unavailable};
 pub use judge::{Judge, Judgement, Question};
 pub use serve::{Doors, bind, serve};
-pub use status::Status;
 
 /// How many connections are served at once; more wait.
 const CONNECTIONS: usize = 16;
 /// How long a request's head may take, and an answer that is not read.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
-/// How long the store may take to answer before it is called unwell.
-const STORE_LIMIT: Duration = Duration::from_secs(5);

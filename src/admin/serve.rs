@@ -16,11 +16,13 @@ use tokio::net::{TcpListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::answer::{answer, text};
-use super::desk::Desk;
-use super::{CONNECTIONS, REQUEST_LIMIT, STORE_LIMIT, judge};
+use crate::admin::answer::{answer, text};
+use crate::admin::judge::{Judge, LIMIT};
+use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
 use crate::rules::Admin;
-use crate::socket::{Access, OwnSocket};
+use crate::status::STORE_LIMIT;
+use crate::status::StatusService;
+use crate::sys::socket::{Access, OwnSocket};
 
 /// How long accepting rests after it has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -52,7 +54,7 @@ pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option
 }
 
 /// Answers until it is dropped, and connections with it. Those by TCP take no place of those by the socket.
-pub async fn serve(doors: Doors, desk: Arc<Desk>) {
+pub async fn serve(doors: Doors, status_service: Arc<StatusService>, judge: Judge) {
     let (mut inside, mut outside) = (JoinSet::new(), JoinSet::new());
     loop {
         tokio::select! {
@@ -61,12 +63,12 @@ pub async fn serve(doors: Doors, desk: Arc<Desk>) {
             accepted = accept_unix(&doors), if inside.len() < CONNECTIONS => match accepted {
                 Ok(stream) => {
                     let caller = Caller::of(&stream);
-                    drop(inside.spawn(converse(stream, Arc::clone(&desk), caller)));
+                    drop(inside.spawn(converse(stream, Arc::clone(&status_service), judge.clone(), caller)));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
             accepted = accept_tcp(&doors), if outside.len() < CONNECTIONS => match accepted {
-                Ok(stream) => drop(outside.spawn(converse(stream, Arc::clone(&desk), Caller::Network))),
+                Ok(stream) => drop(outside.spawn(converse(stream, Arc::clone(&status_service), judge.clone(), Caller::Network))),
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
         }
@@ -110,21 +112,21 @@ async fn accept_tcp(doors: &Doors) -> io::Result<tokio::net::TcpStream> {
 }
 
 /// Answers one question. Who asks again connects again: nobody holds a place.
-async fn converse<S>(stream: S, desk: Arc<Desk>, caller: Caller)
+async fn converse<S>(stream: S, status_service: Arc<StatusService>, judge: Judge, caller: Caller)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let desk = Arc::clone(&desk);
+        let (status_service, judge) = (Arc::clone(&status_service), judge.clone());
         async move {
             let judges = (request.method(), request.uri().path()) == (&Method::POST, "/check");
             Ok::<_, Infallible>(match caller {
-                Caller::Operator if judges => desk.judge.answer(request).await,
+                Caller::Operator if judges => judge.answer(request).await,
                 Caller::Group if judges => text(
                     StatusCode::FORBIDDEN,
                     "only root and the daemon's own user may ask for that",
                 ),
-                _ => answer(&desk, &request, caller != Caller::Network).await,
+                _ => answer(&status_service, &request, caller != Caller::Network).await,
             })
         }
     });
@@ -134,5 +136,5 @@ where
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     // Its head, the store's answer, and a peer that does not read: each has its time.
-    drop(timeout(REQUEST_LIMIT * 2 + STORE_LIMIT.max(judge::LIMIT), connection).await);
+    drop(timeout(REQUEST_LIMIT * 2 + STORE_LIMIT.max(LIMIT), connection).await);
 }

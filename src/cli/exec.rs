@@ -79,19 +79,19 @@ pub struct Arguments {
 }
 
 /// Why the command was not started.
-struct Failure {
+struct StartFailure {
     code: u8,
     words: String,
 }
 
 /// Becomes the command, or says why not.
 pub fn run(arguments: &Arguments) -> u8 {
-    let Err(Failure { code, words }) = become_command(arguments);
+    let Err(StartFailure { code, words }) = become_command(arguments);
     complain(&format!("{COMPLAINT}{words}"));
     code
 }
 
-fn become_command(arguments: &Arguments) -> Result<Infallible, Failure> {
+fn become_command(arguments: &Arguments) -> Result<Infallible, StartFailure> {
     if arguments.session {
         process::setsid().map_err(not_set("the session"))?;
     }
@@ -135,7 +135,7 @@ fn become_command(arguments: &Arguments) -> Result<Infallible, Failure> {
     let program = arguments.program.display();
     let failure = not_started(format!("cannot start `{program}`: {error}"));
     Err(match error.raw_os_error() {
-        Some(E2BIG) => Failure {
+        Some(E2BIG) => StartFailure {
             code: NOT_SET,
             ..failure
         },
@@ -158,7 +158,7 @@ fn hand_over_pipes(uid: u32, gid: u32) {
 }
 
 /// Takes the user's rights, all of them and no others, for good.
-fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), Failure> {
+fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), StartFailure> {
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
     let wanted: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
     setgroups(&wanted).map_err(not_set("the groups"))?;
@@ -219,16 +219,16 @@ fn limit(resource: Resource, value: u64, more: u64) -> io::Result<()> {
 }
 
 /// Says that something could not be set.
-fn not_set<E: Display>(what: &str) -> impl Fn(E) -> Failure {
-    move |error| Failure {
+fn not_set<E: Display>(what: &str) -> impl Fn(E) -> StartFailure {
+    move |error| StartFailure {
         code: NOT_SET,
         words: format!("cannot set {what}: {error}"),
     }
 }
 
 /// Says that all is set, but the command does not start.
-fn not_started(words: String) -> Failure {
-    Failure {
+fn not_started(words: String) -> StartFailure {
+    StartFailure {
         code: NOT_STARTED,
         words,
     }

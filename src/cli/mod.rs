@@ -23,9 +23,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::base::diagnostic::Diagnostics;
+use crate::base::escape;
 use crate::config;
-use crate::diagnostic::Findings;
-use crate::escape;
 
 /// The answer is yes.
 const YES: u8 = 0;
@@ -178,22 +178,22 @@ fn complain_styled(text: &str) {
 }
 
 /// Prints what is wrong with the rules, or a condition, to standard error; the exit code.
-fn wrong(findings: &Findings) -> u8 {
-    complain_styled(&findings.render(coloured(&std::io::stderr())));
+fn wrong(diagnostics: &Diagnostics) -> u8 {
+    complain_styled(&diagnostics.render(coloured(&std::io::stderr())));
     UNKNOWN
 }
 
 /// The findings, with a hint that names `command` if the rules file does not exist.
-fn naming(command: &str, mut findings: Findings) -> Findings {
-    if config::is_missing(&findings) {
+fn naming(command: &str, mut diagnostics: Diagnostics) -> Diagnostics {
+    if config::is_missing(&diagnostics) {
         let hint = format!("name the file: `hookyard {command}`");
-        findings = findings
+        diagnostics = diagnostics
             .iter()
             .cloned()
-            .map(|finding| finding.hint(hint.clone()))
+            .map(|diagnostic| diagnostic.hint(hint.clone()))
             .collect();
     }
-    findings
+    diagnostics
 }
 
 /// There is no answer, and this is why.

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 
 /// Which store is meant.
 #[derive(Debug, clap::Args)]
-pub struct Place {
+pub struct StoreLocation {
     /// The rules file that says where the store is [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].
     #[arg(long, global = true, value_name = "RULES")]
     rules: Option<PathBuf>,
@@ -18,7 +18,7 @@ pub struct Place {
     store: Option<PathBuf>,
 }
 
-impl Place {
+impl StoreLocation {
     /// That of a rules file, or of the usual one.
     pub fn of_rules(rules: Option<&Path>) -> Self {
         Self {
@@ -32,8 +32,8 @@ impl Place {
         if let Some(store) = &self.store {
             return Ok(store.clone());
         }
-        config::store_of(&rules_path(self.rules.as_ref())).map_err(|findings| {
-            let code = wrong(&findings);
+        config::store_of(&rules_path(self.rules.as_ref())).map_err(|diagnostics| {
+            let code = wrong(&diagnostics);
             complain(
                 "\nthe store is unknown: name it with `--store FILE`, or the rules with `--rules RULES`",
             );

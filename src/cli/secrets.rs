@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::table::aligned;
 use super::{Format, UNKNOWN, complain, fail, say};
-use crate::clock::{Clock, Timestamp};
+use crate::base::clock::{Clock, Timestamp};
 use crate::config;
 use crate::rules::RuleSet;
 use crate::store::SecretUse;
 use crate::store::sqlite::read_secrets;
 
 /// One secret of one verification.
-struct Row {
+struct SecretRow {
     endpoint: String,
     scheme: &'static str,
     source: String,
@@ -47,7 +47,7 @@ pub fn run(rules_path: &Path, rules: &RuleSet, format: Format, code: u8) -> u8 {
 }
 
 /// Every secret, in the order of the rules file.
-fn rows(rules: &RuleSet, noted: &[SecretUse]) -> Vec<Row> {
+fn rows(rules: &RuleSet, noted: &[SecretUse]) -> Vec<SecretRow> {
     let mut rows = Vec::new();
     for endpoint in &rules.endpoints {
         for verification in &endpoint.verifications {
@@ -57,7 +57,7 @@ fn rows(rules: &RuleSet, noted: &[SecretUse]) -> Vec<Row> {
                         && *used.scheme == *verification.scheme()
                         && used.source == source
                 });
-                rows.push(Row {
+                rows.push(SecretRow {
                     endpoint: endpoint.path.to_string(),
                     scheme: verification.scheme(),
                     source: source.to_string(),
@@ -71,7 +71,7 @@ fn rows(rules: &RuleSet, noted: &[SecretUse]) -> Vec<Row> {
 }
 
 /// For people. Whether a secret was used is known only with a store.
-fn table(rows: &[Row], known: bool, now: Timestamp) -> String {
+fn table(rows: &[SecretRow], known: bool, now: Timestamp) -> String {
     let heads = ["endpoint", "scheme", "secret", "not after", "last matched"];
     let mut lines = vec![heads.map(str::to_owned)];
     lines.extend(rows.iter().map(|row| {
@@ -107,7 +107,7 @@ fn about(duration: Duration) -> String {
 }
 
 /// For programs.
-fn json(rows: &[Row], known: bool, now: Timestamp) -> serde_json::Value {
+fn json(rows: &[SecretRow], known: bool, now: Timestamp) -> serde_json::Value {
     let secrets = rows.iter().map(|row| {
         serde_json::json!({
             "endpoint": row.endpoint,

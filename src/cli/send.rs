@@ -7,13 +7,14 @@ use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 
 use super::{Format, NO, YES, body, fail, header as header_line, method, say};
-use crate::act::Client;
-use crate::clock::{Clock, Timestamp};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::diagnostic::{Diagnostics, Source};
+use crate::base::secret::Keyring;
+use crate::base::yaml::Document;
+use crate::client::Client;
 use crate::config;
-use crate::diagnostic::{Findings, Source};
-use crate::secret::Keyring;
-use crate::verify::{Draft, EventId, EventName, Surroundings, Verification};
-use crate::yaml::Document;
+use crate::event::EventId;
+use crate::verify::{EventName, OutgoingRequest, SchemeContext, Verification};
 
 /// How much of an answer is read, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -63,7 +64,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Ok(request) => request,
         Err(message) => return fail(&message),
     };
-    let timeout = match crate::units::Period::parse(&arguments.timeout) {
+    let timeout = match crate::base::units::HumanDuration::parse(&arguments.timeout) {
         Ok(period) => period.0,
         Err(message) => return fail(&message),
     };
@@ -144,7 +145,7 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
     let at = now.as_millis() - millis(&arguments.age)? + millis(&arguments.ahead)?;
     let at = Timestamp::from_millis(at);
     let id = format!("msg_{}", EventId::new(now).to_string().replace('-', ""));
-    let draft = Draft {
+    let draft = OutgoingRequest {
         method: &method,
         url: &arguments.url,
         headers: &headers,
@@ -170,7 +171,7 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
 
 /// A duration in milliseconds; ten years at most, so sums are far from overflow.
 fn millis(text: &str) -> Result<i64, String> {
-    let period = crate::units::Period::parse(text)?.0;
+    let period = crate::base::units::HumanDuration::parse(text)?.0;
     i64::try_from(period.as_millis()).map_err(|error| error.to_string())
 }
 
@@ -182,7 +183,7 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
         (Some(secret), scheme) if scheme.contains('{') => with_secret(scheme, secret)?,
         (Some(secret), scheme) => serde_json::json!({scheme: {secret_key(scheme): secret}}).to_string(),
     };
-    let mut findings = Findings::new();
+    let mut diagnostics = Diagnostics::new();
     let keyring = Keyring::new(config::environment(), Path::new("."));
     let public_url = arguments.url.find("://").and_then(|at| {
         let rest = arguments.url.get(at + 3..)?;
@@ -193,26 +194,26 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
             path: "--as".into(),
             text,
         },
-        &mut findings,
+        &mut diagnostics,
     )
     .and_then(|document| {
-        let surroundings = Surroundings {
+        let surroundings = SchemeContext {
             keyring: &keyring,
             public_url,
             max_body: u64::MAX,
             decompress_unverified: false,
         };
-        Verification::compile(document.root(), &surroundings, &mut findings)
+        Verification::compile(document.root(), &surroundings, &mut diagnostics)
     })
-    .filter(|_| !findings.has_errors())
+    .filter(|_| !diagnostics.has_errors())
     .ok_or_else(|| {
-        let errors = findings
+        let errors = diagnostics
             .iter()
-            .filter(|finding| finding.severity == crate::diagnostic::Severity::Error);
+            .filter(|diagnostic| diagnostic.severity == crate::base::diagnostic::Severity::Error);
         errors
-            .map(|finding| match &finding.hint {
-                Some(hint) => format!("{} ({hint})", finding.message),
-                None => finding.message.clone(),
+            .map(|diagnostic| match &diagnostic.hint {
+                Some(hint) => format!("{} ({hint})", diagnostic.message),
+                None => diagnostic.message.clone(),
             })
             .collect::<Vec<_>>()
             .join("; ")

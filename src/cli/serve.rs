@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::{NO, UNKNOWN, YES, coloured, complain_styled, fail, naming, rules_path};
+use crate::base::diagnostic::counted;
 use crate::config;
 use crate::daemon::{self, StartError};
-use crate::diagnostic::counted;
 
 /// The arguments of `hookyard serve`.
 #[derive(Debug, clap::Args)]
@@ -19,14 +19,14 @@ pub fn run(arguments: &Arguments) -> u8 {
     let path = rules_path(arguments.rules.as_ref());
     match daemon::run(&path) {
         Ok(()) => YES,
-        Err(StartError::Rules(findings)) => {
-            let was_read = config::was_read(&findings);
-            let findings = naming("serve RULES", findings);
+        Err(StartError::Rules(diagnostics)) => {
+            let was_read = config::was_read(&diagnostics);
+            let diagnostics = naming("serve RULES", diagnostics);
             complain_styled(&format!(
                 "{}\n\n`{}` does not load: {}; nothing was started",
-                findings.render(coloured(&std::io::stderr())),
+                diagnostics.render(coloured(&std::io::stderr())),
                 path.display(),
-                counted(findings.errors(), "error")
+                counted(diagnostics.errors(), "error")
             ));
             if was_read { NO } else { UNKNOWN }
         }

@@ -5,11 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::place::{Place, is_same};
+use super::place::{StoreLocation, is_same};
 use super::{Format, NO, UNKNOWN, YES, complain, fail, say};
-use crate::admin::Status;
-use crate::config::{self, Layout, Said, Socket};
-use crate::escape;
+use crate::base::escape;
+use crate::config::{self, AdminSocket, Layout, Said};
+use crate::status::Status;
 
 /// How long the daemon may take to answer; it is itself bounded by less.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -19,7 +19,7 @@ const MAX_ANSWER: u64 = 16 << 20;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: StoreLocation,
     /// The daemon's socket [default: `admin.socket` of the rules, else `admin.sock` in `$RUNTIME_DIRECTORY`, else in
     /// `/run/hookyard` for rules in `/etc/hookyard`, else beside the store].
     #[arg(long, value_name = "SOCKET")]
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 /// The socket of the daemon that is meant; an exit code if it cannot be told, which has been said.
-pub fn socket_of(place: &Place) -> Result<PathBuf, u8> {
+pub fn socket_of(place: &StoreLocation) -> Result<PathBuf, u8> {
     let layout = Layout::of_process();
     let Some(rules) = place.rules_of_daemon() else {
         if let Some(store) = place.named_store() {
@@ -76,7 +76,7 @@ pub fn socket_of(place: &Place) -> Result<PathBuf, u8> {
         );
         Said {
             store: None,
-            socket: Socket::NotSaid,
+            socket: AdminSocket::NotSaid,
         }
     });
     let store = layout.store(&rules, said.store.as_deref());
@@ -87,7 +87,7 @@ pub fn socket_of(place: &Place) -> Result<PathBuf, u8> {
 
 /// What shows that the answer is that of another daemon than the one that was named. What was not named is not held
 /// against it: the answer says which rules and store are its own.
-pub fn of_another(place: &Place, status: &Status) -> Option<String> {
+pub fn of_another(place: &StoreLocation, status: &Status) -> Option<String> {
     let rules = Path::new(&status.rules.path);
     if let Some(named) = place.named_rules()
         && !is_same(named, rules)
@@ -187,7 +187,12 @@ fn lines(status: &Status) -> Vec<String> {
     if let Some(reload) = &status.last_reload {
         let became = if reload.in_force { "in force" } else { "refused" };
         lines.push(format!("last reload: {}, {became}", reload.at));
-        lines.extend(reload.findings.iter().map(|finding| format!("  {finding}")));
+        lines.extend(
+            reload
+                .diagnostics
+                .iter()
+                .map(|diagnostic| format!("  {diagnostic}")),
+        );
     }
     lines.push(format!("listening: {}", status.listening.join(", ")));
     if let Some(certificate) = &status.certificate {
@@ -221,7 +226,7 @@ fn lines(status: &Status) -> Vec<String> {
             store.path,
             size(store.bytes),
             store.events,
-            store.nonces,
+            store.dedup_keys,
             store.refusals
         ));
     }

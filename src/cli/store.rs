@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::place::{Place, unusable};
+use super::place::{StoreLocation, unusable};
 use super::{Format, NO, YES, fail, say};
 use crate::store::StoreError;
 use crate::store::sqlite::{Soundness, back_up, check, vacuum};
@@ -13,14 +13,14 @@ use crate::store::sqlite::{Soundness, back_up, check, vacuum};
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: StoreLocation,
     #[command(subcommand)]
-    command: Command,
+    command: StoreCommand,
 }
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+enum StoreCommand {
     /// Read the whole store and say whether it is sound, and how much of everything there is. A daemon may be running on it.
     Check {
         /// How the result is printed.
@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Err(code) => return code,
     };
     match &arguments.command {
-        Command::Check { format } => match check(&path) {
+        StoreCommand::Check { format } => match check(&path) {
             Ok(found) => {
                 let text = match format {
                     Format::Json => as_json(&found).to_string(),
@@ -53,14 +53,14 @@ pub fn run(arguments: &Arguments) -> u8 {
             }
             Err(error) => unusable(&path, &error),
         },
-        Command::Backup { file } => match back_up(&path, file) {
+        StoreCommand::Backup { file } => match back_up(&path, file) {
             Ok(()) => say(
                 &format!("`{}` is a copy of `{}`", file.display(), path.display()),
                 YES,
             ),
             Err(error) => unusable(&path, &error),
         },
-        Command::Vacuum => match vacuum(&path) {
+        StoreCommand::Vacuum => match vacuum(&path) {
             Ok(done) => say(
                 &format!(
                     "`{}` had {} bytes and has {}",
@@ -97,11 +97,11 @@ fn as_text(path: &Path, found: &Soundness) -> String {
         found
             .faults
             .iter()
-            .map(|fault| format!("  {}", crate::escape::line(fault))),
+            .map(|fault| format!("  {}", crate::base::escape::line(fault))),
     );
     lines.push(format!(
         "{} events; {} deliveries wait, {} are done, {} dead; {} nonces remembered; {} refusals",
-        counts.events, counts.waiting, counts.done, counts.dead, counts.nonces, counts.refused
+        counts.events, counts.waiting, counts.done, counts.dead, counts.dedup_keys, counts.refused
     ));
     lines.join("\n")
 }
@@ -118,7 +118,7 @@ fn as_json(found: &Soundness) -> serde_json::Value {
         "waiting": counts.waiting,
         "done": counts.done,
         "dead": counts.dead,
-        "nonces": counts.nonces,
+        "nonces": counts.dedup_keys,
         "refused": counts.refused,
     })
 }

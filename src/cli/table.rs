@@ -1,6 +1,6 @@
 //! Tables, and texts of strangers on a terminal.
 
-use crate::escape;
+use crate::base::escape;
 
 /// The lines with their cells in columns.
 pub fn aligned<const N: usize>(lines: &[[String; N]]) -> String {

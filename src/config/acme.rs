@@ -11,10 +11,10 @@ use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 use crate::acme::{Acme, Eab, Issued, Settings};
-use crate::diagnostic::Findings;
-use crate::pem;
-use crate::secret::{Keyring, Secret};
-use crate::yaml::Node;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::secret::{Keyring, Secret};
+use crate::base::yaml::Node;
+use crate::tls::pem;
 
 /// `directory`: Let's Encrypt (<https://letsencrypt.org/docs/acme-protocol-updates/>).
 const DEFAULT_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -25,7 +25,7 @@ const MAX_DOMAINS: usize = 100;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read from the node: its place is needed")]
-struct Fields {
+struct AcmeFields {
     domains: Option<IgnoredAny>,
     agree_tos: Option<bool>,
     contact: Option<IgnoredAny>,
@@ -44,23 +44,23 @@ struct EabFields {
 }
 
 /// Reads `acme`.
-pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option<Acme> {
+pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Acme> {
     if !node.is_mapping() {
-        let finding = node.error("acme", "`acme` is a mapping");
-        findings.push(finding.hint("write `acme: {domains: [hooks.example.org], agree_tos: true}`"));
+        let diagnostic = node.error("acme", "`acme` is a mapping");
+        diagnostics.push(diagnostic.hint("write `acme: {domains: [hooks.example.org], agree_tos: true}`"));
         return None;
     }
-    let fields: Fields = node.read(findings)?;
-    let before = findings.errors();
+    let fields: AcmeFields = node.read(diagnostics)?;
+    let before = diagnostics.errors();
     let mut digest = Sha256::new();
-    let domains = domains(node, findings);
+    let domains = domains(node, diagnostics);
     if fields.agree_tos != Some(true) {
         let place = node.get("agree_tos").unwrap_or(node);
-        let finding = place.error(
+        let diagnostic = place.error(
             "acme",
             "the authority issues nothing unless its terms are agreed to",
         );
-        findings.push(finding.hint("read them, and write `agree_tos: true`"));
+        diagnostics.push(diagnostic.hint("read them, and write `agree_tos: true`"));
     }
     let mut contact = Vec::new();
     for item in node
@@ -70,7 +70,7 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
     {
         match item.as_str().map(address) {
             Some(Some(address)) => contact.push(address),
-            _ => findings.push(item.error("acme", "a contact is an address of mail, `ops@example.org`")),
+            _ => diagnostics.push(item.error("acme", "a contact is an address of mail, `ops@example.org`")),
         }
     }
     let directory = fields.directory.unwrap_or_else(|| DEFAULT_DIRECTORY.to_owned());
@@ -82,15 +82,17 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
     };
     if !directory.parse().is_ok_and(|uri| is_plain(&uri)) {
         let place = node.get("directory").unwrap_or(node);
-        findings.push(place.error("acme", "a directory is an `https` URL"));
+        diagnostics.push(place.error("acme", "a directory is an `https` URL"));
     }
     let roots = node.given("ca").and_then(|ca| {
-        let file = pem::file(ca, false, keyring, findings)?;
+        let file = pem::file(ca, false, keyring, diagnostics)?;
         digest.update(Sha256::digest(file.expose()));
-        pem::roots(ca, &file, findings).map(Arc::new)
+        pem::roots(ca, &file, diagnostics).map(Arc::new)
     });
-    let eab = node.given("eab").and_then(|eab| binding(eab, keyring, findings));
-    if findings.errors() > before {
+    let eab = node
+        .given("eab")
+        .and_then(|eab| binding(eab, keyring, diagnostics));
+    if diagnostics.errors() > before {
         return None;
     }
     for text in domains.iter().chain(&contact).chain([&directory]) {
@@ -114,24 +116,24 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
 }
 
 /// Reads `domains`.
-fn domains(node: Node<'_>, findings: &mut Findings) -> BTreeSet<String> {
+fn domains(node: Node<'_>, diagnostics: &mut Diagnostics) -> BTreeSet<String> {
     let Some(list) = node.given("domains") else {
-        findings.extend(node.missing("domains"));
+        diagnostics.extend(node.missing("domains"));
         return BTreeSet::new();
     };
     let items = list.one_or_many();
     if items.is_empty() || items.len() > MAX_DOMAINS {
-        findings.push(list.error("acme", format!("a certificate is for 1 to {MAX_DOMAINS} names")));
+        diagnostics.push(list.error("acme", format!("a certificate is for 1 to {MAX_DOMAINS} names")));
     }
     let mut domains = BTreeSet::new();
     for item in items {
         match item.as_str().ok_or("a name is text").and_then(domain) {
             Ok(domain) => {
                 if !domains.insert(domain) {
-                    findings.push(item.warning("acme", "this name stands there twice"));
+                    diagnostics.push(item.warning("acme", "this name stands there twice"));
                 }
             }
-            Err(message) => findings.push(item.error("acme", message)),
+            Err(message) => diagnostics.push(item.error("acme", message)),
         }
     }
     domains
@@ -175,18 +177,19 @@ fn address(text: &str) -> Option<String> {
 }
 
 /// Reads `eab`.
-fn binding(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option<Eab> {
+fn binding(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Eab> {
     if !node.is_mapping() {
-        let finding = node.error("acme", "`eab` is a mapping");
-        findings.push(finding.hint("write `eab: {kid: …, key: env:EAB_KEY}`, both as the authority says"));
+        let diagnostic = node.error("acme", "`eab` is a mapping");
+        diagnostics
+            .push(diagnostic.hint("write `eab: {kid: …, key: env:EAB_KEY}`, both as the authority says"));
         return None;
     }
-    let fields: EabFields = node.read(findings)?;
+    let fields: EabFields = node.read(diagnostics)?;
     for key in ["kid", "key"] {
-        findings.extend(node.missing(key));
+        diagnostics.extend(node.missing(key));
     }
     let place = node.given("key")?;
-    let text = keyring.read(place, findings)?;
+    let text = keyring.read(place, diagnostics)?;
     // Some authorities show it with padding.
     let text = text.expose().trim_ascii();
     let end = text
@@ -195,7 +198,7 @@ fn binding(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option
         .map_or(0, |last| last + 1);
     let key = text.get(..end).and_then(|text| BASE64URL_NOPAD.decode(text).ok());
     let Some(key) = key.filter(|key| !key.is_empty()) else {
-        findings.push(place.error("acme", "the key is not base64url"));
+        diagnostics.push(place.error("acme", "the key is not base64url"));
         return None;
     };
     Some(Eab {

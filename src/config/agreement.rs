@@ -4,20 +4,20 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::act::{Action, Rotate};
-use crate::diagnostic::{Finding, Findings, Origin};
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
+use crate::base::yaml::Node;
 use crate::rules::Rule;
 use crate::store::Overlap;
-use crate::yaml::Node;
 
 /// What the rules have said so far.
 #[derive(Default)]
 pub struct Agreements {
-    groups: HashMap<String, Group>,
+    groups: HashMap<String, FirstUse>,
     files: HashMap<PathBuf, Appended>,
 }
 
 /// How the first rule that named a group would have it.
-struct Group {
+struct FirstUse {
     rule: String,
     limit: u32,
     overlap: Overlap,
@@ -32,16 +32,16 @@ struct Appended {
 
 impl Agreements {
     /// Looks at one more rule, whose mapping is `node`.
-    pub fn look_at(&mut self, rule: &Rule, node: Node<'_>, findings: &mut Findings) {
-        self.group(rule, node, findings);
+    pub fn look_at(&mut self, rule: &Rule, node: Node<'_>, diagnostics: &mut Diagnostics) {
+        self.group(rule, node, diagnostics);
         let on_failure = rule.on_failure.iter().map(|(action, _)| action);
         for action in rule.actions.iter().chain(on_failure) {
-            self.file(rule, action, node, findings);
+            self.file(rule, action, node, diagnostics);
         }
     }
 
     /// A group with two limits has neither: each delivery goes by the rule that it came to.
-    fn group(&mut self, rule: &Rule, node: Node<'_>, findings: &mut Findings) {
+    fn group(&mut self, rule: &Rule, node: Node<'_>, diagnostics: &mut Diagnostics) {
         let Some(concurrency) = &rule.concurrency else {
             return;
         };
@@ -50,7 +50,7 @@ impl Agreements {
         let Some(first) = self.groups.get(group.source()) else {
             let rule = rule.name.to_string();
             let group = group.source().to_owned();
-            self.groups.insert(group, Group { rule, limit, overlap });
+            self.groups.insert(group, FirstUse { rule, limit, overlap });
             return;
         };
         if (first.limit, first.overlap) != (limit, overlap) {
@@ -62,14 +62,14 @@ impl Agreements {
                 overlap.name()
             );
             let place = node.get("concurrency").unwrap_or(node);
-            let finding = place.warning("group", message);
-            findings.push(
-                finding.hint("let all rules of a group say the same: each event goes by its own rule's"),
+            let diagnostic = place.warning("group", message);
+            diagnostics.push(
+                diagnostic.hint("let all rules of a group say the same: each event goes by its own rule's"),
             );
         }
     }
 
-    fn file(&mut self, rule: &Rule, action: &Action, node: Node<'_>, findings: &mut Findings) {
+    fn file(&mut self, rule: &Rule, action: &Action, node: Node<'_>, diagnostics: &mut Diagnostics) {
         let Some((path, rotate)) = action.appends_to() else {
             return;
         };
@@ -89,7 +89,7 @@ impl Agreements {
                     first.rule,
                     path.display()
                 );
-                findings.push(
+                diagnostics.push(
                     place
                         .warning("rotate", message)
                         .hint("let both say the same `rotate`"),
@@ -100,7 +100,7 @@ impl Agreements {
     }
 
     /// Finds files that are appended to and would be rotated away as old ones of another.
-    pub fn finish(self, findings: &mut Findings) {
+    pub fn finish(self, diagnostics: &mut Diagnostics) {
         for (path, appended) in &self.files {
             let keep = appended.rotate.map_or(0, Rotate::keep);
             for (number, other) in
@@ -113,7 +113,7 @@ impl Agreements {
                     path.display(),
                     appended.rule
                 );
-                findings.push(Finding::error(other.origin.clone(), "rotate", message));
+                diagnostics.push(Diagnostic::error(other.origin.clone(), "rotate", message));
             }
         }
     }

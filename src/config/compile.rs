@@ -5,53 +5,53 @@ use std::sync::Arc;
 
 use super::agreement::Agreements;
 use super::document::RulesFile;
-use super::endpoint::{Draft, Drafts};
+use super::endpoint::{EndpointBuilder, EndpointBuilders};
 use super::{admin, replays, rule, settings};
-use crate::act::Workshop;
-use crate::diagnostic::{Finding, Findings};
+use crate::act::CompileContext;
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::secret::Keyring;
+use crate::base::url_path;
+use crate::base::yaml::{Document, Node};
 use crate::rules::RuleSet;
-use crate::secret::Keyring;
 use crate::template::Templates;
-use crate::url_path;
-use crate::yaml::{Document, Node};
 
-/// Compiles a document. What comes out is of use only if `findings` holds no errors.
-pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) -> Option<RuleSet> {
+/// Compiles a document. What comes out is of use only if `diagnostics` holds no errors.
+pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<RuleSet> {
     let root = document.root();
     if root.value().is_null() {
         // An empty file is what a half-written one looks like. It never means "no rules".
-        let finding = root.error("empty", "the file is empty");
-        findings.push(finding.hint("a rules file without rules says so: `rules: []`"));
+        let diagnostic = root.error("empty", "the file is empty");
+        diagnostics.push(diagnostic.hint("a rules file without rules says so: `rules: []`"));
         return None;
     }
-    let _shape: RulesFile = root.read(findings)?;
-    if let Some(finding) = root.missing("rules") {
-        findings.push(finding.hint("a rules file without rules says so: `rules: []`"));
+    let _shape: RulesFile = root.read(diagnostics)?;
+    if let Some(diagnostic) = root.missing("rules") {
+        diagnostics.push(diagnostic.hint("a rules file without rules says so: `rules: []`"));
     }
-    let (mut server, max_body) = settings::server(root.given("server"), keyring, findings);
-    let store = settings::store(root.given("store"), keyring, findings);
-    let deliveries = settings::deliveries(root.given("deliveries"), findings);
-    let admin = admin::compile(root.given("admin"), keyring.folder(), findings);
-    let log = settings::log(root.given("log"), keyring, findings);
+    let (mut server, max_body) = settings::server(root.given("server"), keyring, diagnostics);
+    let store = settings::store(root.given("store"), keyring, diagnostics);
+    let deliveries = settings::deliveries(root.given("deliveries"), diagnostics);
+    let admin = admin::compile(root.given("admin"), keyring.folder(), diagnostics);
+    let log = settings::log(root.given("log"), keyring, diagnostics);
 
     let templates = Templates::new();
-    let workshop = Workshop {
+    let context = CompileContext {
         keyring,
         templates: &templates,
         excludes_dash: None,
     };
-    let mut drafts = Drafts::new(&server, max_body, deliveries, &workshop);
-    drafts.describe(root.given("endpoints"), findings);
-    rules(root.given("rules"), &mut drafts, findings);
+    let mut drafts = EndpointBuilders::new(&server, max_body, deliveries, &context);
+    drafts.describe(root.given("endpoints"), diagnostics);
+    rules(root.given("rules"), &mut drafts, diagnostics);
 
     let endpoints = drafts.finish();
-    replays::look_at(&endpoints, findings);
+    replays::look_at(&endpoints, diagnostics);
     let tls = root.given("server").and_then(|server| server.given("tls"));
     if tls.is_none_or(|tls| tls.get("client_ca").is_none()) {
         for draft in endpoints.iter().filter(|draft| draft.verifies_by("client_cert")) {
             let message = format!("nobody is asked for the certificate that `{}` wants", draft.path);
-            let finding = Finding::error(draft.origin.clone(), "client-cert", message);
-            findings.push(finding.hint("set `server.tls.client_ca` to the authority that signs them"));
+            let diagnostic = Diagnostic::error(draft.origin.clone(), "client-cert", message);
+            diagnostics.push(diagnostic.hint("set `server.tls.client_ca` to the authority that signs them"));
         }
     }
     for draft in endpoints.iter().filter(|draft| draft.decompresses_needlessly()) {
@@ -59,9 +59,10 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
             "`decompress_unverified` has no effect: no proof of `{}` stands in the body",
             draft.path
         );
-        let finding = Finding::warning(draft.origin.clone(), "decompress-unverified", message);
-        findings
-            .push(finding.hint("leave it out: a body that is proved otherwise is decompressed afterwards"));
+        let diagnostic = Diagnostic::warning(draft.origin.clone(), "decompress-unverified", message);
+        diagnostics.push(
+            diagnostic.hint("leave it out: a body that is proved otherwise is decompressed afterwards"),
+        );
     }
     let largest = endpoints.iter().max_by_key(|draft| draft.max_body().0);
     if let Some(draft) = largest {
@@ -74,19 +75,22 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
             bytesize::ByteSize(server.largest_body),
             bytesize::ByteSize(server.max_inflight)
         );
-        let finding = Finding::error(draft.origin.clone(), "max-inflight", message);
-        findings.push(finding.hint("raise `server.max_inflight`, or lower `max_body`"));
+        let diagnostic = Diagnostic::error(draft.origin.clone(), "max-inflight", message);
+        diagnostics.push(diagnostic.hint("raise `server.max_inflight`, or lower `max_body`"));
     }
     let mut routes = matchit::Router::new();
     let mut names = HashMap::new();
-    for (index, Draft { origin, .. }) in endpoints.iter().enumerate() {
+    for (index, EndpointBuilder { origin, .. }) in endpoints.iter().enumerate() {
         let path = &endpoints.get(index)?.path;
         if let Err(error) = routes.insert(url_path::normalized(path).into_owned(), index) {
             let message = format!("the endpoint `{path}` cannot be told apart from another: {error}");
-            findings.push(Finding::error(origin.clone(), "endpoint", message));
+            diagnostics.push(Diagnostic::error(origin.clone(), "endpoint", message));
         }
     }
-    let endpoints: Vec<_> = endpoints.into_iter().map(Draft::into_endpoint).collect();
+    let endpoints: Vec<_> = endpoints
+        .into_iter()
+        .map(EndpointBuilder::into_endpoint)
+        .collect();
     for (at, endpoint) in endpoints.iter().enumerate() {
         for (index, rule) in endpoint.rules.iter().enumerate() {
             names.insert(Arc::clone(&rule.name), (at, index));
@@ -109,10 +113,10 @@ pub fn compile(document: &Document, keyring: &Keyring, findings: &mut Findings) 
 }
 
 /// `rules:`, each read by itself.
-fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut Findings) {
+fn rules<'d>(node: Option<Node<'d>>, drafts: &mut EndpointBuilders<'d, '_>, diagnostics: &mut Diagnostics) {
     let Some(node) = node else { return };
     if !node.value().is_sequence() {
-        findings.push(node.error("wrong-value", "`rules` is a list: `rules:`, then `- name: …`"));
+        diagnostics.push(node.error("wrong-value", "`rules` is a list: `rules:`, then `- name: …`"));
         return;
     }
     let mut names: HashMap<&'d str, Node<'d>> = HashMap::new();
@@ -122,15 +126,15 @@ fn rules<'d>(node: Option<Node<'d>>, drafts: &mut Drafts<'d, '_>, findings: &mut
         if let Some((place, name)) = name
             && let Some(first) = names.insert(name, place)
         {
-            let line = if findings.is_full() {
+            let line = if diagnostics.is_full() {
                 0
             } else {
                 first.origin().line_column().0
             };
             let message = format!("a second rule named `{name}`; the first is in line {line}");
-            findings.push(place.error("duplicate-rule", message));
+            diagnostics.push(place.error("duplicate-rule", message));
         }
-        rule::compile(item, drafts, &mut agreements, findings);
+        rule::compile(item, drafts, &mut agreements, diagnostics);
     }
-    agreements.finish(findings);
+    agreements.finish(diagnostics);
 }

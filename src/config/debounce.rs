@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::diagnostic::Findings;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::units::HumanDuration;
+use crate::base::yaml::Node;
 use crate::store::Debounce;
-use crate::units::Period;
-use crate::yaml::Node;
 
 /// How many times `quiet` the first of them waits at most, unless the rule says how long.
 const DEFAULT_TIMES: u32 = 10;
@@ -13,35 +13,35 @@ const DEFAULT_TIMES: u32 = 10;
 /// The mapping under `debounce`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
-    quiet: Period,
-    at_most: Option<Period>,
+struct DebounceFields {
+    quiet: HumanDuration,
+    at_most: Option<HumanDuration>,
 }
 
 /// Reads the value of a rule's `debounce`; `awaited` says whether the rule's sender waits for its outcome.
-pub fn compile(node: Node<'_>, awaited: bool, findings: &mut Findings) -> Option<Debounce> {
+pub fn compile(node: Node<'_>, awaited: bool, diagnostics: &mut Diagnostics) -> Option<Debounce> {
     let fields = if node.is_mapping() {
-        node.read(findings)?
+        node.read(diagnostics)?
     } else {
-        Fields {
-            quiet: node.read(findings)?,
+        DebounceFields {
+            quiet: node.read(diagnostics)?,
             at_most: None,
         }
     };
     let quiet = fields.quiet.0;
     if quiet.is_zero() {
         let at = node.get("quiet").unwrap_or(node);
-        findings.push(at.error("wrong-value", "a debounce of `0s` waits for nothing"));
+        diagnostics.push(at.error("wrong-value", "a debounce of `0s` waits for nothing"));
     }
     let at_most = fields.at_most.map_or(quiet * DEFAULT_TIMES, |at_most| at_most.0);
     if at_most < quiet {
         let at = node.get("at_most").unwrap_or(node);
         let message = "`at_most` is shorter than `quiet`: nobody would ever be waited for";
-        findings.push(at.error("wrong-value", message));
+        diagnostics.push(at.error("wrong-value", message));
     }
     if awaited {
         let message = "a sender that waits (`respond.wait`) would wait in vain for what is superseded";
-        findings.push(
+        diagnostics.push(
             node.error("debounce", message)
                 .hint("no `debounce`, or no `wait`"),
         );

@@ -9,9 +9,9 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 
+use crate::base::units::{HumanDuration, Size};
 use crate::payload::Decode;
 use crate::rules::{LogFormat, LogRotation, OnDuplicate};
-use crate::units::{Period, Size};
 
 /// The top of the file.
 #[derive(serde::Deserialize)]
@@ -44,9 +44,9 @@ pub struct ServerShape {
     pub proxy_protocol: Option<IgnoredAny>,
     pub max_body: Option<Size>,
     pub max_inflight: Option<Size>,
-    pub request_timeout: Option<Period>,
+    pub request_timeout: Option<HumanDuration>,
     pub max_connections: Option<u32>,
-    pub stop_grace: Option<Period>,
+    pub stop_grace: Option<HumanDuration>,
     pub tls: Option<IgnoredAny>,
 }
 
@@ -76,8 +76,8 @@ pub struct DeliveriesShape {
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeepShape {
-    pub done: Option<Period>,
-    pub dead: Option<Period>,
+    pub done: Option<HumanDuration>,
+    pub dead: Option<HumanDuration>,
     pub refused: Option<u32>,
 }
 
@@ -124,7 +124,7 @@ pub struct EndpointShape {
     pub allow: Option<IgnoredAny>,
     pub rate_limit: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
-    pub replay_window: Option<Period>,
+    pub replay_window: Option<HumanDuration>,
     pub on_duplicate: Option<OnDuplicate>,
     pub max_body: Option<Size>,
     pub decode: Option<Decode>,
@@ -143,7 +143,7 @@ pub struct RespondShape {
     pub status: Option<u16>,
     pub headers: Option<BTreeMap<String, String>>,
     pub body: Option<IgnoredAny>,
-    pub wait: Option<Wait>,
+    pub wait: Option<WaitShape>,
 }
 
 /// One of `rules:`. Nothing is required here: what is missing is said, and the rest is read all the same.
@@ -158,7 +158,7 @@ pub struct RuleShape {
     pub endpoint: Option<String>,
     pub allow: Option<IgnoredAny>,
     pub verify: Option<IgnoredAny>,
-    pub replay_window: Option<Period>,
+    pub replay_window: Option<HumanDuration>,
     pub on_duplicate: Option<OnDuplicate>,
     #[serde(rename = "match")]
     pub conditions: Option<IgnoredAny>,
@@ -172,25 +172,27 @@ pub struct RuleShape {
 }
 
 /// `wait: true`, `wait: false`, or how long: `wait: 20s`.
-pub enum Wait {
+pub enum WaitShape {
     Switch(bool),
-    AtMost(Period),
+    AtMost(HumanDuration),
 }
 
-impl<'de> Deserialize<'de> for Wait {
+impl<'de> Deserialize<'de> for WaitShape {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         /// Takes a switch or a duration.
         struct Either;
         impl Visitor<'_> for Either {
-            type Value = Wait;
+            type Value = WaitShape;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("`true`, `false` or how long, such as `20s`")
             }
-            fn visit_bool<E: Error>(self, on: bool) -> Result<Wait, E> {
-                Ok(Wait::Switch(on))
+            fn visit_bool<E: Error>(self, on: bool) -> Result<WaitShape, E> {
+                Ok(WaitShape::Switch(on))
             }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Wait, E> {
-                Period::parse(text).map(Wait::AtMost).map_err(E::custom)
+            fn visit_str<E: Error>(self, text: &str) -> Result<WaitShape, E> {
+                HumanDuration::parse(text)
+                    .map(WaitShape::AtMost)
+                    .map_err(E::custom)
             }
         }
         deserializer.deserialize_any(Either)

@@ -7,21 +7,21 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_yaml::Value;
 
-use super::document::{EndpointShape, RespondShape, Wait};
-use super::replays::Written;
+use super::document::{EndpointShape, RespondShape, WaitShape};
+use super::replays::AccountName;
 use super::settings::DEFAULT_MAX_BODY;
 use super::{limit, reads};
-use crate::act::Workshop;
-use crate::diagnostic::{Finding, Findings, Origin};
+use crate::act::CompileContext;
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
+use crate::base::network::Networks;
+use crate::base::units::Size;
+use crate::base::yaml::Node;
 use crate::matching::{Condition, Matcher};
-use crate::network::Networks;
 use crate::payload::Decode;
-use crate::rules::{Endpoint, Greeters, Limits, Respond, Rule, Server};
-use crate::store::Room;
+use crate::rules::{Endpoint, Greeters, RateLimits, Respond, Rule, Server};
+use crate::store::Concurrency;
 use crate::template::{Scope, Template, warn_of_values};
-use crate::units::Size;
-use crate::verify::{Reads, Recognition, Surroundings, Verification};
-use crate::yaml::Node;
+use crate::verify::{Reads, Recognition, SchemeContext, Verification};
 
 /// How long `respond: {wait: true}` waits.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
@@ -29,7 +29,7 @@ pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 const MAX_PATH: usize = 1024;
 
 /// All endpoints while they are being read.
-pub struct Drafts<'d, 'w> {
+pub struct EndpointBuilders<'d, 'w> {
     /// The URL under which senders know this server.
     pub public_url: Option<&'w str>,
     /// `server.max_body`, if the file says it.
@@ -37,15 +37,15 @@ pub struct Drafts<'d, 'w> {
     /// `server.max_inflight`: a larger body would never be taken.
     max_inflight: u64,
     /// How many deliveries are under way at once.
-    pub room: Room,
+    pub room: Concurrency,
     /// What actions and templates are made with.
-    pub workshop: &'w Workshop<'w>,
-    list: Vec<Draft<'d>>,
+    pub context: &'w CompileContext<'w>,
+    list: Vec<EndpointBuilder<'d>>,
     by_path: HashMap<String, usize>,
 }
 
 /// An endpoint while it is being read.
-pub struct Draft<'d> {
+pub struct EndpointBuilder<'d> {
     /// Its path.
     pub path: Arc<str>,
     /// Where it was first named.
@@ -59,7 +59,7 @@ pub struct Draft<'d> {
     methods: Vec<Method>,
     /// Whose requests it takes.
     pub allow: Option<Networks>,
-    limits: Limits,
+    limits: RateLimits,
     max_body: Size,
     /// The largest `max_body` that a sender's documents may bring, in bytes. `None` if the file says `max_body`, here or for
     /// all endpoints.
@@ -76,25 +76,30 @@ pub struct Draft<'d> {
     conditions: Vec<Condition>,
 }
 
-impl<'d, 'w> Drafts<'d, 'w> {
+impl<'d, 'w> EndpointBuilders<'d, 'w> {
     /// None yet.
-    pub fn new(server: &'w Server, max_body: Option<Size>, room: Room, workshop: &'w Workshop<'w>) -> Self {
+    pub fn new(
+        server: &'w Server,
+        max_body: Option<Size>,
+        room: Concurrency,
+        context: &'w CompileContext<'w>,
+    ) -> Self {
         Self {
             public_url: server.public_url.as_deref(),
             max_body,
             max_inflight: server.max_inflight,
             room,
-            workshop,
+            context,
             list: Vec::new(),
             by_path: HashMap::new(),
         }
     }
 
     /// Reads `endpoints:`.
-    pub fn describe(&mut self, node: Option<Node<'d>>, findings: &mut Findings) {
+    pub fn describe(&mut self, node: Option<Node<'d>>, diagnostics: &mut Diagnostics) {
         let Some(node) = node else { return };
         if !node.is_mapping() {
-            findings.push(node.error(
+            diagnostics.push(node.error(
                 "wrong-value",
                 "`endpoints` maps paths to settings: `/github: {…}`",
             ));
@@ -105,38 +110,38 @@ impl<'d, 'w> Drafts<'d, 'w> {
                 EndpointShape::default()
             } else {
                 // What is wrong with it is said; its rules are read all the same.
-                node.read(findings).unwrap_or_default()
+                node.read(diagnostics).unwrap_or_default()
             };
-            let (public_url, workshop) = (self.public_url, self.workshop);
-            let mut draft = self.draft(path, node, shape, findings);
+            let (public_url, context) = (self.public_url, self.context);
+            let mut draft = self.draft(path, node, shape, diagnostics);
             if let Some(verify) = draft.verify {
-                draft.verification(verify, public_url, workshop, findings);
+                draft.verification(verify, public_url, context, diagnostics);
             }
             match check_path(path) {
                 Ok(()) => self.add(draft),
-                Err(message) => findings.push(Finding::error(node.key_origin(), "endpoint", message)),
+                Err(message) => diagnostics.push(Diagnostic::error(node.key_origin(), "endpoint", message)),
             }
         }
     }
 
     /// The endpoint that a rule names; one that nobody described gets the defaults.
-    pub fn named(&mut self, path: &str, node: Node<'d>, findings: &mut Findings) -> Option<usize> {
+    pub fn named(&mut self, path: &str, node: Node<'d>, diagnostics: &mut Diagnostics) -> Option<usize> {
         if let Some(index) = self.by_path.get(path) {
             return Some(*index);
         }
         if let Err(message) = check_path(path) {
-            findings.push(node.error("endpoint", message));
+            diagnostics.push(node.error("endpoint", message));
             return None;
         }
-        let draft = self.draft(path, node, EndpointShape::default(), findings);
+        let draft = self.draft(path, node, EndpointShape::default(), diagnostics);
         self.add(draft);
         self.by_path.get(path).copied()
     }
 
     /// An endpoint for a rule that names none that could be: the rest of the rule is read against it, and it is
     /// thrown away.
-    pub fn nowhere(&self, node: Node<'d>) -> Draft<'d> {
-        Draft {
+    pub fn nowhere(&self, node: Node<'d>) -> EndpointBuilder<'d> {
+        EndpointBuilder {
             path: "".into(),
             origin: node.origin(),
             shape: EndpointShape::default(),
@@ -144,7 +149,7 @@ impl<'d, 'w> Drafts<'d, 'w> {
             respond: Respond::default(),
             methods: Vec::new(),
             allow: None,
-            limits: Limits::default(),
+            limits: RateLimits::default(),
             max_body: self.max_body.unwrap_or(DEFAULT_MAX_BODY),
             raised_to: self.max_body.is_none().then_some(self.max_inflight),
             seen: HashMap::new(),
@@ -157,23 +162,29 @@ impl<'d, 'w> Drafts<'d, 'w> {
         }
     }
 
-    fn draft(&self, path: &str, node: Node<'d>, shape: EndpointShape, findings: &mut Findings) -> Draft<'d> {
+    fn draft(
+        &self,
+        path: &str,
+        node: Node<'d>,
+        shape: EndpointShape,
+        diagnostics: &mut Diagnostics,
+    ) -> EndpointBuilder<'d> {
         // Of a rule's `endpoint` the node is the path itself, and has no keys.
-        let respond = respond(node.given("respond"), self.workshop, findings);
+        let respond = respond(node.given("respond"), self.context, diagnostics);
         if let Some(place) = node.get("max_body") {
-            super::settings::not_nothing(shape.max_body, place, findings);
+            super::settings::not_nothing(shape.max_body, place, diagnostics);
         }
-        Draft {
+        EndpointBuilder {
             path: path.into(),
             origin: node.key_origin(),
             verify: node.given("verify"),
-            methods: methods(node.given("methods"), findings),
+            methods: methods(node.given("methods"), diagnostics),
             allow: node
                 .given("allow")
-                .and_then(|node| Networks::compile(node, "allow", findings)),
+                .and_then(|node| Networks::compile(node, "allow", diagnostics)),
             limits: node
                 .given("rate_limit")
-                .map(|node| limit::compile(node, findings))
+                .map(|node| limit::compile(node, diagnostics))
                 .unwrap_or_default(),
             max_body: shape.max_body.or(self.max_body).unwrap_or(DEFAULT_MAX_BODY),
             raised_to: shape
@@ -187,30 +198,30 @@ impl<'d, 'w> Drafts<'d, 'w> {
         }
     }
 
-    fn add(&mut self, draft: Draft<'d>) {
+    fn add(&mut self, draft: EndpointBuilder<'d>) {
         self.by_path.insert(draft.path.to_string(), self.list.len());
         self.list.push(draft);
     }
 
     /// The draft at `index`.
-    pub fn at(&mut self, index: usize) -> Option<&mut Draft<'d>> {
+    pub fn at(&mut self, index: usize) -> Option<&mut EndpointBuilder<'d>> {
         self.list.get_mut(index)
     }
 
     /// All of them.
-    pub fn finish(self) -> Vec<Draft<'d>> {
+    pub fn finish(self) -> Vec<EndpointBuilder<'d>> {
         self.list
     }
 }
 
-impl<'d> Draft<'d> {
+impl<'d> EndpointBuilder<'d> {
     /// The verification that `node` writes: compiled once, however many rules write the same.
     pub fn verification(
         &mut self,
         node: Node<'d>,
         public_url: Option<&str>,
-        workshop: &Workshop<'_>,
-        findings: &mut Findings,
+        context: &CompileContext<'_>,
+        diagnostics: &mut Diagnostics,
     ) -> Option<usize> {
         if let Some(index) = self.seen.get(node.value()) {
             return *index;
@@ -218,13 +229,13 @@ impl<'d> Draft<'d> {
         if let (Some(largest), Some(most)) = (Verification::largest_body(node), self.raised_to) {
             self.max_body = Size(self.max_body.0.max(largest.min(most)));
         }
-        let surroundings = Surroundings {
-            keyring: workshop.keyring,
+        let scheme_context = SchemeContext {
+            keyring: context.keyring,
             public_url,
             max_body: self.max_body.0,
             decompress_unverified: self.shape.decompress_unverified == Some(true),
         };
-        let compiled = Verification::compile(node, &surroundings, findings);
+        let compiled = Verification::compile(node, &scheme_context, diagnostics);
         let index = compiled.map(|verification| {
             self.verifications.push(verification);
             self.origins.push(node.origin());
@@ -277,9 +288,9 @@ impl<'d> Draft<'d> {
     }
 
     /// Its verifications as they are written.
-    pub fn written(&self) -> impl Iterator<Item = Written<'_>> {
+    pub fn written(&self) -> impl Iterator<Item = AccountName<'_>> {
         let all = self.verifications.iter().zip(&self.origins).zip(&self.reads);
-        all.map(|((verification, origin), reads)| Written {
+        all.map(|((verification, origin), reads)| AccountName {
             verification,
             origin,
             reads,
@@ -389,7 +400,7 @@ fn check_path(path: &str) -> Result<(), String> {
 }
 
 /// `methods:`; POST if none are given.
-fn methods(node: Option<Node<'_>>, findings: &mut Findings) -> Vec<Method> {
+fn methods(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Vec<Method> {
     let Some(node) = node else {
         return vec![Method::POST];
     };
@@ -402,23 +413,23 @@ fn methods(node: Option<Node<'_>>, findings: &mut Findings) -> Vec<Method> {
         Method::HEAD,
     ];
     if !node.value().is_sequence() {
-        let finding = node.error("wrong-value", "`methods` is a list");
-        findings.push(finding.hint("write `methods: [POST]`"));
+        let diagnostic = node.error("wrong-value", "`methods` is a list");
+        diagnostics.push(diagnostic.hint("write `methods: [POST]`"));
         return Vec::new();
     }
     let items = node.items();
     if items.is_empty() {
-        findings.push(node.error("methods", "no method: nothing could ever arrive"));
+        diagnostics.push(node.error("methods", "no method: nothing could ever arrive"));
     }
     let mut methods = Vec::new();
     for item in items {
         let Some(text) = item.as_str() else {
-            findings.push(item.error("unknown-method", "a method is a word, such as `POST`"));
+            diagnostics.push(item.error("unknown-method", "a method is a word, such as `POST`"));
             continue;
         };
         match known.iter().find(|method| method.as_str() == text) {
             Some(method) => methods.push(method.clone()),
-            None => findings.push(crate::yaml::unknown(
+            None => diagnostics.push(crate::base::yaml::unknown(
                 item.origin(),
                 "unknown-method",
                 "method",
@@ -431,15 +442,19 @@ fn methods(node: Option<Node<'_>>, findings: &mut Findings) -> Vec<Method> {
 }
 
 /// `respond:` of an endpoint or a rule.
-pub fn respond(node: Option<Node<'_>>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Respond> {
+pub fn respond(
+    node: Option<Node<'_>>,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Respond> {
     let node = node?;
-    let shape: RespondShape = node.read(findings)?;
+    let shape: RespondShape = node.read(diagnostics)?;
     let mut respond = Respond::default();
     let place = |key: &str| node.get(key).unwrap_or(node);
     if let Some(status) = shape.status {
         match StatusCode::from_u16(status) {
             Ok(status) if status.is_success() => respond.status = status,
-            _ => findings.push(
+            _ => diagnostics.push(
                 place("status")
                     .error("respond-status", format!("`{status}` is not a status of success"))
                     .hint("200 to 299; a refusal's status is not a matter of the rules"),
@@ -453,24 +468,28 @@ pub fn respond(node: Option<Node<'_>>, workshop: &Workshop<'_>, findings: &mut F
             }
             Err(message) => {
                 let place = place("headers");
-                findings.push(place.get(name).unwrap_or(place).error("respond-header", message));
+                diagnostics.push(place.get(name).unwrap_or(place).error("respond-header", message));
             }
         }
     }
     if let Some(body) = node.given("body") {
         let content_type = respond.headers.get(header::CONTENT_TYPE);
-        warn_of_values(body, content_type.and_then(|value| value.to_str().ok()), findings);
-        respond.body = workshop
+        warn_of_values(
+            body,
+            content_type.and_then(|value| value.to_str().ok()),
+            diagnostics,
+        );
+        respond.body = context
             .templates
-            .read(body, Scope::Answer, workshop.keyring, findings);
+            .read(body, Scope::Answer, context.keyring, diagnostics);
         if respond.body.as_ref().is_some_and(Template::names_secret) {
-            findings.push(body.warning("secret", "a secret in the answer goes to every sender"));
+            diagnostics.push(body.warning("secret", "a secret in the answer goes to every sender"));
         }
     }
     respond.wait = match &shape.wait {
-        None | Some(Wait::Switch(false)) => None,
-        Some(Wait::Switch(true)) => Some(DEFAULT_WAIT),
-        Some(Wait::AtMost(period)) => Some(period.0),
+        None | Some(WaitShape::Switch(false)) => None,
+        Some(WaitShape::Switch(true)) => Some(DEFAULT_WAIT),
+        Some(WaitShape::AtMost(period)) => Some(period.0),
     };
     Some(respond)
 }

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::diagnostic::Findings;
-use crate::rules::{Limits, Pace};
-use crate::units::Rate;
-use crate::yaml::Node;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::units::Rate;
+use crate::base::yaml::Node;
+use crate::rules::{Pace, RateLimits};
 
 /// The most requests that may come at once.
 const MAX_BURST: u32 = 1_000_000;
@@ -14,7 +14,7 @@ const MAX_BURST: u32 = 1_000_000;
 /// The mapping under `rate_limit`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+struct RateLimitFields {
     #[serde(rename = "rate")]
     _rate: IgnoredAny,
     burst: Option<u32>,
@@ -33,10 +33,10 @@ enum Per {
 }
 
 /// Reads the value of `rate_limit`: a limit, or one of either kind.
-pub fn compile(node: Node<'_>, findings: &mut Findings) -> Limits {
-    let mut limits = Limits::default();
+pub fn compile(node: Node<'_>, diagnostics: &mut Diagnostics) -> RateLimits {
+    let mut limits = RateLimits::default();
     for item in node.one_or_many() {
-        let Some((per, pace)) = one(item, findings) else {
+        let Some((per, pace)) = one(item, diagnostics) else {
             continue;
         };
         let (slot, whose) = match per {
@@ -44,25 +44,25 @@ pub fn compile(node: Node<'_>, findings: &mut Findings) -> Limits {
             Per::Client => (&mut limits.per_client, "client"),
         };
         if slot.replace(pace).is_some() {
-            findings.push(item.error("rate-limit", format!("a second limit per {whose}")));
+            diagnostics.push(item.error("rate-limit", format!("a second limit per {whose}")));
         }
     }
     limits
 }
 
 /// One limit.
-fn one(node: Node<'_>, findings: &mut Findings) -> Option<(Per, Pace)> {
+fn one(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<(Per, Pace)> {
     let (rate, fields) = if node.is_mapping() {
-        let fields: Fields = node.read(findings)?;
+        let fields: RateLimitFields = node.read(diagnostics)?;
         (node.get("rate")?, Some(fields))
     } else {
         (node, None)
     };
-    let rate = Rate::compile(rate, "rate_limit", findings)?;
+    let rate = Rate::compile(rate, "rate_limit", diagnostics)?;
     let given = fields.as_ref().and_then(|fields| fields.burst);
     if given.is_some_and(|burst| !(1..=MAX_BURST).contains(&burst)) {
         let message = format!("`burst` may be 1 to {MAX_BURST} requests");
-        findings.push(node.get("burst").unwrap_or(node).error("rate-limit", message));
+        diagnostics.push(node.get("burst").unwrap_or(node).error("rate-limit", message));
     }
     let pace = Pace {
         interval: rate.interval(),

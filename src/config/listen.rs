@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::overlap;
-use crate::account::{group_number, user_number};
-use crate::diagnostic::Findings;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::yaml::Node;
 use crate::rules::Listen;
-use crate::socket::Access;
-use crate::yaml::Node;
+use crate::sys::account::{group_number, user_number};
+use crate::sys::socket::Access;
 
 /// `server.listen`: this machine alone, until told otherwise.
 const DEFAULT: &str = "127.0.0.1:9000";
@@ -21,7 +21,7 @@ const DEFAULT: &str = "127.0.0.1:9000";
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read from the node: its place is needed")]
-struct Fields {
+struct ListenFields {
     address: Option<String>,
     unix: Option<String>,
     tls: Option<bool>,
@@ -32,80 +32,81 @@ struct Fields {
 
 /// Reads `server.listen`: one address, or a list of them, each with its own finding. `tls` says whether the daemon has
 /// a certificate, with which all but unix sockets are then served, unless they say otherwise.
-pub fn compile(node: Option<Node<'_>>, tls: bool, findings: &mut Findings) -> Vec<Listen> {
+pub fn compile(node: Option<Node<'_>>, tls: bool, diagnostics: &mut Diagnostics) -> Vec<Listen> {
     let Some(node) = node else {
         return parse(DEFAULT, tls).into_iter().collect();
     };
     let items = node.one_or_many();
     if items.is_empty() {
-        findings.push(node.error("listen", "no address to listen on"));
+        diagnostics.push(node.error("listen", "no address to listen on"));
     }
     let mut entries = Vec::with_capacity(items.len());
     for item in items {
-        entries.extend(one(item, tls, findings));
+        entries.extend(one(item, tls, diagnostics));
     }
-    overlap::find(&entries, findings);
+    overlap::find(&entries, diagnostics);
     entries.into_iter().map(|(_, listen)| listen).collect()
 }
 
 /// One of them, and where it says its address.
-fn one<'n>(node: Node<'n>, tls: bool, findings: &mut Findings) -> Option<(Node<'n>, Listen)> {
+fn one<'n>(node: Node<'n>, tls: bool, diagnostics: &mut Diagnostics) -> Option<(Node<'n>, Listen)> {
     const HINT: &str = "write `127.0.0.1:9000`, `unix:/run/…` or `systemd`";
     let (text, place, own) = if node.is_mapping() {
-        let fields: Fields = node.read(findings)?;
+        let fields: ListenFields = node.read(diagnostics)?;
         let (key, text) = match (fields.address, fields.unix) {
             (Some(address), None) => ("address", address),
             (None, Some(path)) => ("unix", format!("unix:{path}")),
             _ => {
-                let finding = node.error("listen", "either `address` or `unix` says where");
-                findings
-                    .push(finding.hint("write `{address: 0.0.0.0:443}` or `{unix: /run/…, mode: \"0660\"}`"));
+                let diagnostic = node.error("listen", "either `address` or `unix` says where");
+                diagnostics.push(
+                    diagnostic.hint("write `{address: 0.0.0.0:443}` or `{unix: /run/…, mode: \"0660\"}`"),
+                );
                 return None;
             }
         };
         (text, node.get(key).unwrap_or(node), fields.tls)
     } else {
         let Some(text) = node.as_str() else {
-            findings.push(node.error("listen", "an address to listen on is text").hint(HINT));
+            diagnostics.push(node.error("listen", "an address to listen on is text").hint(HINT));
             return None;
         };
         (text.to_owned(), node, None)
     };
     if own == Some(true) && !tls {
         let place = node.get("tls").unwrap_or(node);
-        let finding = place.error("listen", "there is no certificate to serve it with");
-        findings.push(finding.hint("set `server.tls: {cert: …, key: …}`"));
+        let diagnostic = place.error("listen", "there is no certificate to serve it with");
+        diagnostics.push(diagnostic.hint("set `server.tls: {cert: …, key: …}`"));
     }
     let listen = match parse(&text, own.unwrap_or(tls)) {
         Ok(listen) => listen,
         Err(message) => {
-            findings.push(place.error("listen", message).hint(HINT));
+            diagnostics.push(place.error("listen", message).hint(HINT));
             return None;
         }
     };
     let Listen::Unix(path, access) = listen else {
         for key in ["mode", "user", "group"] {
             if let Some(place) = node.get(key) {
-                findings.push(place.error("listen", format!("`{key}` is that of a unix socket")));
+                diagnostics.push(place.error("listen", format!("`{key}` is that of a unix socket")));
             }
         }
         return Some((place, listen));
     };
     if let Some(place) = own.and_then(|_| node.get("tls")) {
-        findings.push(place.error("listen", "a unix socket is never served with TLS"));
+        diagnostics.push(place.error("listen", "a unix socket is never served with TLS"));
     }
-    folder(&path, place, findings);
+    folder(&path, place, diagnostics);
     let access = Access {
         mode: match node.given("mode") {
-            Some(node) => mode(node, findings)?,
+            Some(node) => mode(node, diagnostics)?,
             None => access.mode,
         },
         user: match node.given("user") {
-            Some(node) => Some(user_number(node, "a user", "listen", findings)?),
+            Some(node) => Some(user_number(node, "a user", "listen", diagnostics)?),
             None => None,
         },
         group: match node.given("group") {
-            Some(node) => Some(group_number(node, "a group", "listen", findings)?),
+            Some(node) => Some(group_number(node, "a group", "listen", diagnostics)?),
             None => None,
         },
     };
@@ -113,7 +114,7 @@ fn one<'n>(node: Node<'n>, tls: bool, findings: &mut Findings) -> Option<(Node<'
 }
 
 /// Looks for the folder of a unix socket. Below `/run` it may come with the service, before the daemon starts.
-fn folder(path: &Path, place: Node<'_>, findings: &mut Findings) {
+fn folder(path: &Path, place: Node<'_>, diagnostics: &mut Diagnostics) {
     let Some(folder) = path.parent() else { return };
     let missing = match std::fs::metadata(folder) {
         Ok(found) => !found.is_dir(),
@@ -125,10 +126,10 @@ fn folder(path: &Path, place: Node<'_>, findings: &mut Findings) {
     }
     let message = format!("there is no folder `{}`", folder.display());
     if ["/run", "/var/run"].iter().any(|comes| folder.starts_with(comes)) {
-        let finding = place.warning("listen", format!("{message} at the moment"));
-        findings.push(finding.hint("the service needs it at its start (`RuntimeDirectory=`)"));
+        let diagnostic = place.warning("listen", format!("{message} at the moment"));
+        diagnostics.push(diagnostic.hint("the service needs it at its start (`RuntimeDirectory=`)"));
     } else {
-        findings.push(
+        diagnostics.push(
             place
                 .error("listen", message)
                 .hint("make it, or write `unix:/run/…`"),
@@ -137,13 +138,13 @@ fn folder(path: &Path, place: Node<'_>, findings: &mut Findings) {
 }
 
 /// Reads permissions, in octal digits.
-fn mode(node: Node<'_>, findings: &mut Findings) -> Option<u32> {
+fn mode(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<u32> {
     // As a number nobody could tell `0660` from 660.
     let mode = node.as_str().and_then(|text| u32::from_str_radix(text, 8).ok());
     let mode = mode.filter(|mode| *mode <= 0o777);
     if mode.is_none() {
-        let finding = node.error("listen", "a mode is octal digits in quotes, `000` to `0777`");
-        findings.push(finding.hint("write `mode: \"0660\"`"));
+        let diagnostic = node.error("listen", "a mode is octal digits in quotes, `000` to `0777`");
+        diagnostics.push(diagnostic.hint("write `mode: \"0660\"`"));
     }
     mode
 }

@@ -30,13 +30,14 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 pub use reload::{Cause, REST, Reload, Reloader, restart_needed};
-pub use whereabouts::{Layout, Said, Socket, said, store_of};
+pub use whereabouts::{AdminSocket, Layout, Said, said, store_of};
 
-use crate::diagnostic::{Finding, Findings, Source};
-use crate::file::{self, ReadError, slow};
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::base::file;
+use crate::base::file::{ReadError, slow};
+use crate::base::secret::{Keyring, NOT_LOOKED_AT};
+use crate::base::yaml::{Document, MAX_TEXT};
 use crate::rules::{Admin, RuleSet, StoreSettings};
-use crate::secret::{Keyring, NOT_LOOKED_AT};
-use crate::yaml::{Document, MAX_TEXT};
 
 /// The code of a rules file that does not exist.
 const MISSING: &str = "missing";
@@ -46,14 +47,14 @@ const UNREADABLE: &str = "unreadable";
 const SLOW: &str = "slow";
 
 /// Whether the rules file was read at all.
-pub fn was_read(findings: &Findings) -> bool {
-    let mut codes = findings.iter().map(|finding| finding.code);
+pub fn was_read(diagnostics: &Diagnostics) -> bool {
+    let mut codes = diagnostics.iter().map(|diagnostic| diagnostic.code);
     !codes.any(|code| [MISSING, UNREADABLE, SLOW].contains(&code))
 }
 
 /// Whether the rules file does not exist.
-pub fn is_missing(findings: &Findings) -> bool {
-    findings.iter().any(|finding| finding.code == MISSING)
+pub fn is_missing(diagnostics: &Diagnostics) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.code == MISSING)
 }
 
 /// A snapshot of the environment.
@@ -75,9 +76,9 @@ pub fn store_path(rules: &Path, settings: &StoreSettings) -> PathBuf {
 /// The socket of the daemon that serves `rules` on `store`; `None` if it has none.
 pub fn socket_path(rules: &Path, admin: &Admin, store: &Path) -> Option<PathBuf> {
     let said = match &admin.socket {
-        None => Socket::NotSaid,
-        Some(None) => Socket::None,
-        Some(Some(socket)) => Socket::At(socket.clone()),
+        None => AdminSocket::NotSaid,
+        Some(None) => AdminSocket::None,
+        Some(Some(socket)) => AdminSocket::At(socket.clone()),
     };
     Layout::of_process().socket(rules, &said, store)
 }
@@ -88,16 +89,16 @@ pub struct Loaded {
     /// The compiled file.
     pub rules: RuleSet,
     /// Warnings only.
-    pub warnings: Findings,
+    pub warnings: Diagnostics,
 }
 
 /// Reads and compiles the file at `path`. On any error nothing comes out but the findings, all of them, in the
 /// order of the file. The generation is 0 until the set is put in force.
-pub fn load(path: &Path, environment: Vec<(OsString, OsString)>) -> Result<Loaded, Findings> {
-    let text = read(path).map_err(|finding| {
-        let mut findings = Findings::new();
-        findings.push(finding);
-        findings
+pub fn load(path: &Path, environment: Vec<(OsString, OsString)>) -> Result<Loaded, Diagnostics> {
+    let text = read(path).map_err(|diagnostic| {
+        let mut diagnostics = Diagnostics::new();
+        diagnostics.push(diagnostic);
+        diagnostics
     })?;
     load_text(path, text, environment)
 }
@@ -107,50 +108,50 @@ pub fn load_text(
     path: &Path,
     text: String,
     environment: Vec<(OsString, OsString)>,
-) -> Result<Loaded, Findings> {
+) -> Result<Loaded, Diagnostics> {
     attempt(path, text, environment).outcome
 }
 
 /// What came of a text, and the files that were looked at: those of a text that does not load, too, for the one that
 /// is missing may be what keeps it from loading.
-struct Attempt {
-    outcome: Result<Loaded, Findings>,
+struct LoadAttempt {
+    outcome: Result<Loaded, Diagnostics>,
     files: BTreeSet<PathBuf>,
 }
 
 /// As [`load_text`], and says which files were looked at.
-fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> Attempt {
-    let mut findings = Findings::new();
+fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> LoadAttempt {
+    let mut diagnostics = Diagnostics::new();
     let sha256 = sha256(&text);
     let keyring = Keyring::new(environment, &folder_of(path));
     let source = Source {
         path: path.to_owned(),
         text,
     };
-    let compiled = Document::parse(source, &mut findings)
-        .and_then(|document| compile::compile(&document, &keyring, &mut findings));
+    let compiled = Document::parse(source, &mut diagnostics)
+        .and_then(|document| compile::compile(&document, &keyring, &mut diagnostics));
     let mut files = keyring.files();
     files.insert(path.to_owned());
     let outcome = match compiled {
-        Some(mut rules) if !findings.has_errors() => {
+        Some(mut rules) if !diagnostics.has_errors() => {
             rules.files.clone_from(&files);
             rules.fingerprint = fingerprint(&sha256, &files);
             rules.sha256 = sha256;
             Ok(Loaded {
                 rules,
-                warnings: findings.sorted(),
+                warnings: diagnostics.sorted(),
             })
         }
-        _ => Err(findings.sorted()),
+        _ => Err(diagnostics.sorted()),
     };
-    Attempt { outcome, files }
+    LoadAttempt { outcome, files }
 }
 
 /// What a check of a rules file finds.
 #[derive(Debug)]
 pub struct Checked {
     /// All that is wrong or doubtful.
-    pub findings: Findings,
+    pub diagnostics: Diagnostics,
     /// How many endpoints and rules there are; none if the file does not load.
     pub summary: Option<(usize, usize)>,
 }
@@ -158,13 +159,13 @@ pub struct Checked {
 /// Checks a text without looking at anything of this machine: no secret, program, folder, user or variable. The rules
 /// that come out verify nothing, and are dropped here.
 pub fn check_offline(path: &Path, text: String) -> Checked {
-    let findings = Findings::without(NOT_LOOKED_AT);
+    let diagnostics = Diagnostics::without(NOT_LOOKED_AT);
     let keyring = Keyring::offline(&folder_of(path));
     let source = Source {
         path: path.to_owned(),
         text,
     };
-    checked(source, &keyring, findings)
+    checked(source, &keyring, diagnostics)
 }
 
 /// Checks a text, called `shown`, as if it stood in the place of the rules file at `place`.
@@ -174,24 +175,24 @@ pub fn check_in_place_of(place: &Path, shown: &Path, text: String) -> Checked {
         path: shown.to_owned(),
         text,
     };
-    checked(source, &keyring, Findings::new())
+    checked(source, &keyring, Diagnostics::new())
 }
 
-fn checked(source: Source, keyring: &Keyring, mut findings: Findings) -> Checked {
-    let document = Document::parse(source, &mut findings);
+fn checked(source: Source, keyring: &Keyring, mut diagnostics: Diagnostics) -> Checked {
+    let document = Document::parse(source, &mut diagnostics);
     let rules = document
         .as_ref()
-        .and_then(|document| compile::compile(document, keyring, &mut findings));
-    let findings = findings.told().sorted();
+        .and_then(|document| compile::compile(document, keyring, &mut diagnostics));
+    let diagnostics = diagnostics.told().sorted();
     // Rules whose secret was not looked at are not among the compiled ones.
     let written = document
         .as_ref()
         .and_then(|document| document.root().given("rules"))
         .map_or(0, |rules| rules.items().len());
-    let summary = rules.filter(|_| !findings.has_errors());
+    let summary = rules.filter(|_| !diagnostics.has_errors());
     Checked {
         summary: summary.map(|rules| (rules.endpoints.len(), written)),
-        findings,
+        diagnostics,
     }
 }
 
@@ -205,30 +206,30 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// The text of the file, its size bounded before it is read.
-pub fn read(path: &Path) -> Result<String, Finding> {
+pub fn read(path: &Path) -> Result<String, Diagnostic> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
-        let finding = Finding::unplaced(UNREADABLE, format!("cannot read `{shown}`: {error}"));
-        Finding {
+        let diagnostic = Diagnostic::unplaced(UNREADABLE, format!("cannot read `{shown}`: {error}"));
+        Diagnostic {
             code: match error.kind() {
                 std::io::ErrorKind::NotFound => MISSING,
                 _ => UNREADABLE,
             },
-            ..finding
+            ..diagnostic
         }
     };
     let mut contents = file::read(path, MAX_TEXT as u64).map_err(|error| match error {
         ReadError::Io(error) => unreadable(error),
-        ReadError::NotAFile => Finding::unplaced(UNREADABLE, format!("`{shown}` is not a file")),
+        ReadError::NotAFile => Diagnostic::unplaced(UNREADABLE, format!("`{shown}` is not a file")),
         ReadError::TooLarge(length) => {
             let message = format!("`{shown}` has {length} bytes; at most {MAX_TEXT} are read");
-            Finding::unplaced("too-large", message)
+            Diagnostic::unplaced("too-large", message)
         }
-        ReadError::Slow => Finding::unplaced(SLOW, slow(path)),
+        ReadError::Slow => Diagnostic::unplaced(SLOW, slow(path)),
     })?;
     String::from_utf8(std::mem::take(&mut *contents.bytes)).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Finding::unplaced("not-utf-8", format!("`{shown}` is not UTF-8 at byte {at}"))
+        Diagnostic::unplaced("not-utf-8", format!("`{shown}` is not UTF-8 at byte {at}"))
     })
 }
 

@@ -2,18 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::diagnostic::Findings;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::yaml::Node;
 use crate::rules::Listen;
-use crate::yaml::Node;
 
 /// Finds every entry that one before it leaves no room for; each has its place.
-pub fn find(entries: &[(Node<'_>, Listen)], findings: &mut Findings) {
+pub fn find(entries: &[(Node<'_>, Listen)], diagnostics: &mut Diagnostics) {
     let splits = |port| entries.iter().any(|(_, listen)| listen.is_all_v4(port));
     for (index, (place, listen)) in entries.iter().enumerate() {
         let mut before = entries.iter().take(index);
         let clash = before.find_map(|(_, other)| clash(other, listen, splits));
         if let Some((message, hint)) = clash {
-            findings.push(place.error("listen", message).hint(hint));
+            diagnostics.push(place.error("listen", message).hint(hint));
         }
     }
 }

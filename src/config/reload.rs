@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Attempt, Loaded, attempt, environment, fingerprint, read, sha256};
-use crate::clock::{Clock, Timestamp};
-use crate::diagnostic::{Finding, Findings};
-use crate::live::Live;
+use super::{LoadAttempt, Loaded, attempt, environment, fingerprint, read, sha256};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::live::Live;
 use crate::rules::RuleSet;
 
 /// How long the files must rest before they are read: a file that is being written is not yet a rules file.
@@ -33,12 +33,12 @@ pub enum Reload {
         /// The new set.
         rules: Arc<RuleSet>,
         /// What is doubtful about it.
-        warnings: Findings,
+        warnings: Diagnostics,
         /// Keys whose change needs a restart; they were left alone.
         restart: Vec<&'static str>,
     },
     /// The old set stays; this is why.
-    Kept(Findings),
+    Kept(Diagnostics),
 }
 
 /// Why the files are read again.
@@ -74,14 +74,14 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 pub struct Reloader {
     path: PathBuf,
     live: Arc<Live<RuleSet>>,
-    refused: Mutex<Option<Refused>>,
+    refused: Mutex<Option<RejectedFile>>,
     /// How many reloads have begun. One that is not the last to begin was given up.
     begun: AtomicU64,
 }
 
 /// What was last refused.
 #[derive(Clone, Debug)]
-struct Refused {
+struct RejectedFile {
     /// What its files held.
     fingerprint: String,
     /// The files that were looked at.
@@ -92,12 +92,12 @@ struct Refused {
     again: (Instant, Duration),
 }
 
-impl Refused {
+impl RejectedFile {
     /// What is refused now, after what was refused before. The pause grows while the files stay what they are.
     fn new(
         fingerprint: String,
         files: BTreeSet<PathBuf>,
-        findings: &Findings,
+        diagnostics: &Diagnostics,
         before: Option<&Self>,
         now: Instant,
     ) -> Self {
@@ -106,7 +106,7 @@ impl Refused {
         Self {
             fingerprint,
             files,
-            said: findings.iter().map(Finding::line).collect(),
+            said: diagnostics.iter().map(Diagnostic::line).collect(),
             again: (now + pause, pause),
         }
     }
@@ -123,7 +123,7 @@ impl Reloader {
         }
     }
 
-    fn refused(&self) -> MutexGuard<'_, Option<Refused>> {
+    fn refused(&self) -> MutexGuard<'_, Option<RejectedFile>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -153,13 +153,14 @@ impl Reloader {
         let asked = cause == Cause::Operator;
         let text = match read(&self.path) {
             Ok(text) => text,
-            Err(mut finding) => {
+            Err(mut diagnostic) => {
                 // The daemon has a name for it already.
-                finding.hint = None;
-                let mut findings = Findings::new();
-                findings.push(finding);
-                let now = Refused::new(String::new(), BTreeSet::new(), &findings, None, Instant::now());
-                return self.keep(turn, now, findings, asked);
+                diagnostic.hint = None;
+                let mut diagnostics = Diagnostics::new();
+                diagnostics.push(diagnostic);
+                let now =
+                    RejectedFile::new(String::new(), BTreeSet::new(), &diagnostics, None, Instant::now());
+                return self.keep(turn, now, diagnostics, asked);
             }
         };
         let sha256 = sha256(&text);
@@ -170,7 +171,7 @@ impl Reloader {
             }
             return Reload::Unchanged;
         }
-        let waits = |refused: &Refused| match cause {
+        let waits = |refused: &RejectedFile| match cause {
             Cause::Change => true,
             Cause::Time => Instant::now() < refused.again.0,
             Cause::Operator => false,
@@ -180,13 +181,14 @@ impl Reloader {
         {
             return Reload::Unchanged;
         }
-        let Attempt { outcome, files } = attempt(&self.path, text, environment());
+        let LoadAttempt { outcome, files } = attempt(&self.path, text, environment());
         match outcome {
             Ok(loaded) => self.put_in_force(turn, loaded, &current),
-            Err(findings) => {
+            Err(diagnostics) => {
                 let fingerprint = fingerprint(&sha256, &files);
-                let now = Refused::new(fingerprint, files, &findings, before.as_ref(), Instant::now());
-                self.keep(turn, now, findings, asked)
+                let now =
+                    RejectedFile::new(fingerprint, files, &diagnostics, before.as_ref(), Instant::now());
+                self.keep(turn, now, diagnostics, asked)
             }
         }
     }
@@ -199,11 +201,11 @@ impl Reloader {
             self.path.display(),
             limit.as_secs()
         );
-        let mut findings = Findings::new();
-        findings.push(Finding::unplaced("slow", message));
+        let mut diagnostics = Diagnostics::new();
+        diagnostics.push(Diagnostic::unplaced("slow", message));
         let files = self.files();
-        let now = Refused::new(String::new(), files, &findings, None, Instant::now());
-        self.keep(turn, now, findings, cause == Cause::Operator)
+        let now = RejectedFile::new(String::new(), files, &diagnostics, None, Instant::now());
+        self.keep(turn, now, diagnostics, cause == Cause::Operator)
     }
 
     /// A reload begins; all that have begun before are out of date.
@@ -237,7 +239,7 @@ impl Reloader {
     }
 
     /// The old set stays; it is said again only to who asks.
-    fn keep(&self, turn: u64, now: Refused, findings: Findings, asked: bool) -> Reload {
+    fn keep(&self, turn: u64, now: RejectedFile, diagnostics: Diagnostics, asked: bool) -> Reload {
         let mut refused = self.refused();
         if !self.is_last(turn) {
             return Reload::Unchanged;
@@ -247,7 +249,7 @@ impl Reloader {
         if known && !asked {
             Reload::Unchanged
         } else {
-            Reload::Kept(findings)
+            Reload::Kept(diagnostics)
         }
     }
 }
@@ -341,11 +343,11 @@ mod tests {
     #[test]
     fn the_pause_doubles_up_to_a_bound_and_begins_anew_with_another_file() {
         let now = Instant::now();
-        let next = |before: Option<&Refused>, fingerprint: &str| {
-            Refused::new(
+        let next = |before: Option<&RejectedFile>, fingerprint: &str| {
+            RejectedFile::new(
                 fingerprint.to_owned(),
                 BTreeSet::new(),
-                &Findings::new(),
+                &Diagnostics::new(),
                 before,
                 now,
             )

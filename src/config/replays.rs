@@ -2,8 +2,8 @@
 //! a duplicate may be a new event; warnings where no duplicate is recognised; errors where a handshake signs for strangers
 //! what another rule believes.
 
-use super::endpoint::Draft;
-use crate::diagnostic::{Finding, Findings, Origin};
+use super::endpoint::EndpointBuilder;
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
 use crate::rules::{OnDuplicate, Rule};
 use crate::verify::{Reads, Verification};
 
@@ -11,23 +11,23 @@ use crate::verify::{Reads, Verification};
 const LISTED: usize = 8;
 
 /// Looks at all endpoints.
-pub fn look_at(drafts: &[Draft<'_>], findings: &mut Findings) {
+pub fn look_at(drafts: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
     for draft in drafts {
         for (index, written) in draft.written().enumerate() {
             let rules: Vec<&Rule> = draft.rules_of(index).collect();
             if rules.is_empty() {
                 continue;
             }
-            findings.extend(unsigned(&written, &rules));
-            findings.extend(repeating(&written, draft, index));
-            findings.extend(forgetful(&written, &rules));
+            diagnostics.extend(unsigned(&written, &rules));
+            diagnostics.extend(repeating(&written, draft, index));
+            diagnostics.extend(forgetful(&written, &rules));
         }
     }
-    strangers(drafts, findings);
+    strangers(drafts, diagnostics);
 }
 
 /// A verification as it is written on an endpoint.
-pub struct Written<'v> {
+pub struct AccountName<'v> {
     /// The verification.
     pub verification: &'v Verification,
     /// Where it is written.
@@ -37,7 +37,7 @@ pub struct Written<'v> {
 }
 
 /// What rules read that the signature does not cover.
-fn unsigned(written: &Written<'_>, rules: &[&Rule]) -> Option<Finding> {
+fn unsigned(written: &AccountName<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
     let unsigned = written.reads.clone().unsigned(written.verification);
     let headers = unsigned.headers.iter().map(|name| format!("`header.{name}`"));
     let query = unsigned.query.iter().map(|name| format!("`query.{name}`"));
@@ -70,11 +70,11 @@ fn unsigned(written: &Written<'_>, rules: &[&Rule]) -> Option<Finding> {
         "whoever captures a genuine request can send it again with another path or query: use a secret for each \
          environment, or a scheme that signs the URL"
     };
-    Some(Finding::note(written.origin.clone(), "unsigned-part", message).hint(hint))
+    Some(Diagnostic::note(written.origin.clone(), "unsigned-part", message).hint(hint))
 }
 
 /// A sender that may sign the same content again for a new event.
-fn repeating(written: &Written<'_>, draft: &Draft<'_>, index: usize) -> Option<Finding> {
+fn repeating(written: &AccountName<'_>, draft: &EndpointBuilder<'_>, index: usize) -> Option<Diagnostic> {
     if !written.verification.may_repeat() || !draft.is_silent_on_duplicates(index) {
         return None;
     }
@@ -85,11 +85,11 @@ fn repeating(written: &Written<'_>, draft: &Draft<'_>, index: usize) -> Option<F
     );
     let hint = "if the sender signs the same content for each event, set `on_duplicate: run`, or let it sign a `timestamp`; \
                 `on_duplicate: ignore` says that this is meant";
-    Some(Finding::note(written.origin.clone(), "repeated-content", message).hint(hint))
+    Some(Diagnostic::note(written.origin.clone(), "repeated-content", message).hint(hint))
 }
 
 /// A verification that tells no event from another, under a rule that takes it to.
-fn forgetful(written: &Written<'_>, rules: &[&Rule]) -> Option<Finding> {
+fn forgetful(written: &AccountName<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
     let verification = written.verification;
     if verification.is_none() || !verification.recognised_by().is_empty() {
         return None;
@@ -103,11 +103,11 @@ fn forgetful(written: &Written<'_>, rules: &[&Rule]) -> Option<Finding> {
     );
     let hint =
         "say where the sender puts an id, `id: {header: NAME}`, or that twice is right, `on_duplicate: run`";
-    Some(Finding::warning(written.origin.clone(), "no-id", message).hint(hint))
+    Some(Diagnostic::warning(written.origin.clone(), "no-id", message).hint(hint))
 }
 
 /// Handshakes that tell strangers what a verification with the same secret believes.
-fn strangers(drafts: &[Draft<'_>], findings: &mut Findings) {
+fn strangers(drafts: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
     let all = || {
         drafts
             .iter()
@@ -129,13 +129,13 @@ fn strangers(drafts: &[Draft<'_>], findings: &mut Findings) {
                 teller.path
             );
             let origin = written.origin.clone();
-            let finding = if at == other {
-                Finding::error(origin, "handshake", message)
+            let diagnostic = if at == other {
+                Diagnostic::error(origin, "handshake", message)
             } else {
-                Finding::warning(origin, "handshake", message)
+                Diagnostic::warning(origin, "handshake", message)
             };
-            findings
-                .push(finding.hint(
+            diagnostics
+                .push(diagnostic.hint(
                     "use another secret here, or a scheme that signs a timestamp after a `.` or a `:`",
                 ));
         }

@@ -4,15 +4,15 @@ use super::agreement::Agreements;
 use super::concurrency;
 use super::debounce;
 use super::document::RuleShape;
-use super::endpoint::{Draft, Drafts, respond};
+use super::endpoint::{EndpointBuilder, EndpointBuilders, respond};
 use crate::act::{Action, Retry};
-use crate::diagnostic::{Finding, Findings, did_you_mean};
+use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+use crate::base::network::Networks;
+use crate::base::yaml::Node;
 use crate::matching::Condition;
-use crate::network::Networks;
 use crate::rules::{PayloadUse, Rule};
 use crate::template::Place;
 use crate::verify::{EventName, Verification};
-use crate::yaml::Node;
 
 /// The longest name of a rule, in bytes.
 const MAX_NAME: usize = 128;
@@ -22,28 +22,28 @@ const MAX_ACTIONS: usize = 64;
 /// Reads a rule and adds it to its endpoint. All that is wrong with it is found, whatever part is wrong.
 pub fn compile<'d>(
     node: Node<'d>,
-    drafts: &mut Drafts<'d, '_>,
+    drafts: &mut EndpointBuilders<'d, '_>,
     agreements: &mut Agreements,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) {
     if !node.is_mapping() {
-        let finding = node.error("wrong-value", "a rule is a mapping");
-        findings.push(finding.hint("write `- name: …`, and its other keys below `name`"));
+        let diagnostic = node.error("wrong-value", "a rule is a mapping");
+        diagnostics.push(diagnostic.hint("write `- name: …`, and its other keys below `name`"));
         return;
     }
-    let shape: RuleShape = node.read(findings).unwrap_or_default();
+    let shape: RuleShape = node.read(diagnostics).unwrap_or_default();
     for key in ["name", "endpoint", "actions"] {
-        findings.extend(node.missing(key));
+        diagnostics.extend(node.missing(key));
     }
     if let (Some(name), Some(place)) = (&shape.name, node.get("name")) {
-        check_name(name, place, findings);
+        check_name(name, place, diagnostics);
     }
     let place = node.get("endpoint").unwrap_or(node);
     let index = shape
         .endpoint
         .as_deref()
-        .and_then(|endpoint| drafts.named(endpoint, place, findings));
-    let (public_url, room, workshop) = (drafts.public_url, drafts.room, drafts.workshop);
+        .and_then(|endpoint| drafts.named(endpoint, place, diagnostics));
+    let (public_url, room, context) = (drafts.public_url, drafts.room, drafts.context);
     let mut nowhere = drafts.nowhere(node);
     let draft = index.and_then(|index| drafts.at(index));
     let somewhere = draft.is_some();
@@ -52,9 +52,9 @@ pub fn compile<'d>(
     let verify = node.given("verify").or(draft.verify);
     // An endpoint that could not be found might have had one.
     if verify.is_none() && somewhere && node.missing("verify").is_some() {
-        findings.push(unverified(node, shape.name.as_deref().unwrap_or_default()));
+        diagnostics.push(unverified(node, shape.name.as_deref().unwrap_or_default()));
     }
-    let verification = verify.and_then(|verify| draft.verification(verify, public_url, workshop, findings));
+    let verification = verify.and_then(|verify| draft.verification(verify, public_url, context, diagnostics));
     let verified = verification.and_then(|index| draft.verification_at(index));
     let default_window = verified.map(Verification::default_window);
     // Whether a verification that is wrong would have known the event's name is not to be held against the condition.
@@ -66,14 +66,16 @@ pub fn compile<'d>(
     let condition = match node.given("match") {
         Some(conditions) => {
             if somewhere {
-                parameters(conditions, draft, findings);
+                parameters(conditions, draft, diagnostics);
             }
-            Condition::compile(conditions, event_name, findings)
+            Condition::compile(conditions, event_name, diagnostics)
         }
         None => Some(Condition::always()),
     };
-    let allow = node.given("allow").and_then(|node| allow(node, draft, findings));
-    let rule_respond = respond(node.given("respond"), workshop, findings);
+    let allow = node
+        .given("allow")
+        .and_then(|node| allow(node, draft, diagnostics));
+    let rule_respond = respond(node.given("respond"), context, diagnostics);
     let awaited = rule_respond.as_ref().unwrap_or(&draft.respond).wait.is_some();
     // What the condition says of a value also holds where an action is handed that value. One that is wrong says it all.
     let excludes_dash = |place: &Place| {
@@ -81,22 +83,22 @@ pub fn compile<'d>(
             .as_ref()
             .is_none_or(|condition| condition.excludes(place, '-'))
     };
-    let guarded = crate::act::Workshop {
+    let guarded = crate::act::CompileContext {
         excludes_dash: Some(&excludes_dash),
-        ..*workshop
+        ..*context
     };
-    let (actions, retries) = actions(node, awaited, &guarded, findings);
-    let on_failure = on_failure(node, &guarded, findings);
+    let (actions, retries) = actions(node, awaited, &guarded, diagnostics);
+    let on_failure = on_failure(node, &guarded, diagnostics);
     let concurrency = node
         .given("concurrency")
-        .and_then(|node| concurrency::compile(node, awaited, room, workshop, findings));
+        .and_then(|node| concurrency::compile(node, awaited, room, context, diagnostics));
     let debounce = node
         .given("debounce")
-        .and_then(|node| debounce::compile(node, awaited, findings));
+        .and_then(|node| debounce::compile(node, awaited, diagnostics));
     let window = shape.replay_window.or(draft.shape.replay_window);
     if window.is_some_and(|window| window.0.is_zero()) {
         let place = node.get("replay_window").unwrap_or(node);
-        findings.push(place.error("replay-window", "a window of `0s` would call every event stale"));
+        diagnostics.push(place.error("replay-window", "a window of `0s` would call every event stale"));
     }
     let (Some(name), Some(verification), Some(condition), Some(default_window)) =
         (shape.name, verification, condition, default_window)
@@ -122,7 +124,7 @@ pub fn compile<'d>(
         debounce,
         respond: rule_respond,
     };
-    agreements.look_at(&rule, node, findings);
+    agreements.look_at(&rule, node, diagnostics);
     let silent = shape.on_duplicate.or(draft.shape.on_duplicate).is_none();
     draft.add(rule, condition, silent);
 }
@@ -139,31 +141,31 @@ fn payload_use(condition: &Condition, actions: &[Action]) -> PayloadUse {
 }
 
 /// No verification covers a rule.
-fn unverified(node: Node<'_>, name: &str) -> Finding {
+fn unverified(node: Node<'_>, name: &str) -> Diagnostic {
     let message = format!("no verification covers the rule `{name}`: anyone could fire it");
-    let finding = node.get("name").unwrap_or(node).error("unverified", message);
-    finding
+    let diagnostic = node.get("name").unwrap_or(node).error("unverified", message);
+    diagnostic
         .hint("add `verify: {github: {secret: env:GITHUB_SECRET}}` or another scheme, or say `verify: none`")
 }
 
 /// Whose requests the rule takes, of those that its endpoint lets in.
-fn allow(node: Node<'_>, draft: &Draft<'_>, findings: &mut Findings) -> Option<Networks> {
-    let own = Networks::compile(node, "allow", findings)?;
+fn allow(node: Node<'_>, draft: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) -> Option<Networks> {
+    let own = Networks::compile(node, "allow", diagnostics)?;
     if draft.allow.as_ref().is_some_and(|outer| !outer.meets(&own)) {
         let message = format!("the endpoint `{}` lets none of these in", draft.path);
-        let finding = node.error("never-holds", message);
-        findings.push(finding.hint("a rule's `allow` narrows that of its endpoint"));
+        let diagnostic = node.error("never-holds", message);
+        diagnostics.push(diagnostic.hint("a rule's `allow` narrows that of its endpoint"));
     }
     Some(own)
 }
 
 /// Finds `path.NAME` where the endpoint has no parameter of that name: it would be unknown for every event.
-fn parameters(conditions: Node<'_>, draft: &Draft<'_>, findings: &mut Findings) {
+fn parameters(conditions: Node<'_>, draft: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) {
     for (key, value) in conditions.entries() {
         match key {
             "all" | "any" | "not" => {
                 for branch in value.one_or_many() {
-                    parameters(branch, draft, findings);
+                    parameters(branch, draft, diagnostics);
                 }
             }
             _ => {
@@ -180,8 +182,8 @@ fn parameters(conditions: Node<'_>, draft: &Draft<'_>, findings: &mut Findings) 
                         }
                         None => format!("known here: {}", known.join(", ")),
                     };
-                    findings
-                        .push(Finding::error(value.key_origin(), "unknown-parameter", message).hint(hint));
+                    diagnostics
+                        .push(Diagnostic::error(value.key_origin(), "unknown-parameter", message).hint(hint));
                 }
             }
         }
@@ -192,11 +194,13 @@ fn parameters(conditions: Node<'_>, draft: &Draft<'_>, findings: &mut Findings) 
 fn actions(
     node: Node<'_>,
     awaited: bool,
-    workshop: &crate::act::Workshop<'_>,
-    findings: &mut Findings,
+    context: &crate::act::CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
 ) -> (Vec<Action>, Vec<Retry>) {
-    let retry = node.given("retry").map(|retry| Retry::compile(retry, findings));
-    let actions = list(node, "actions", workshop, findings);
+    let retry = node
+        .given("retry")
+        .map(|retry| Retry::compile(retry, diagnostics));
+    let actions = list(node, "actions", context, diagnostics);
     let mut retries = Vec::new();
     for action in &actions {
         retries.push(match &retry {
@@ -215,14 +219,14 @@ fn actions(
 /// `on_failure:`, each with how often it is tried: as its kind is by default, for the rule's `retry` is about its actions.
 fn on_failure(
     node: Node<'_>,
-    workshop: &crate::act::Workshop<'_>,
-    findings: &mut Findings,
+    context: &crate::act::CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
 ) -> Vec<(Action, Retry)> {
-    let workshop = crate::act::Workshop {
-        templates: &workshop.templates.for_failures(),
-        ..*workshop
+    let context = crate::act::CompileContext {
+        templates: &context.templates.for_failures(),
+        ..*context
     };
-    let actions = list(node, "on_failure", &workshop, findings).into_iter();
+    let actions = list(node, "on_failure", &context, diagnostics).into_iter();
     actions
         .map(|action| {
             let retry = action.default_retry();
@@ -235,15 +239,15 @@ fn on_failure(
 fn list(
     node: Node<'_>,
     key: &'static str,
-    workshop: &crate::act::Workshop<'_>,
-    findings: &mut Findings,
+    context: &crate::act::CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
 ) -> Vec<Action> {
     let Some(list) = node.given(key) else {
         return Vec::new();
     };
     if !list.value().is_sequence() {
-        let finding = list.error("actions", format!("`{key}` is a list"));
-        findings.push(finding.hint(format!("write `{key}:`, then `- run: [program, argument]`")));
+        let diagnostic = list.error("actions", format!("`{key}` is a list"));
+        diagnostics.push(diagnostic.hint(format!("write `{key}:`, then `- run: [program, argument]`")));
         return Vec::new();
     }
     let items = list.items();
@@ -252,20 +256,20 @@ fn list(
             "a rule has 1 to {MAX_ACTIONS} {key}, this one has {}",
             items.len()
         );
-        findings.push(list.error("actions", message));
+        diagnostics.push(list.error("actions", message));
     }
     let compiled = items
         .into_iter()
-        .filter_map(|item| Action::compile(item, workshop, findings));
+        .filter_map(|item| Action::compile(item, context, diagnostics));
     compiled.collect()
 }
 
 /// Letters, digits, `-`, `_`, `.`.
-fn check_name(name: &str, node: Node<'_>, findings: &mut Findings) {
+fn check_name(name: &str, node: Node<'_>, diagnostics: &mut Diagnostics) {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
         let message =
             format!("`{name}` is not a rule's name: 1 to {MAX_NAME} letters, digits, `-`, `_`, `.`");
-        findings.push(node.error("rule-name", message));
+        diagnostics.push(node.error("rule-name", message));
     }
 }

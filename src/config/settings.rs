@@ -6,13 +6,13 @@ use super::document::{
     DeliveriesShape, KeepShape, LogFileShape, LogRotateShape, LogShape, ServerShape, StoreShape,
 };
 use super::{listen, tls};
-use crate::diagnostic::Findings;
-use crate::network::Peers;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::network::TrustedPeers;
+use crate::base::secret::Keyring;
+use crate::base::units::{HumanDuration, Size};
+use crate::base::yaml::Node;
 use crate::rules::{LogFile, LogSettings, Server, StoreSettings};
-use crate::secret::Keyring;
-use crate::store::{Keep, Room, Settings};
-use crate::units::{Period, Size};
-use crate::yaml::Node;
+use crate::store::{Concurrency, Keep, Settings};
 
 /// `server.max_body`, in bytes.
 pub const DEFAULT_MAX_BODY: Size = Size(1 << 20);
@@ -48,43 +48,47 @@ const DEFAULT_LOG_SIZE: Size = Size(64 << 20);
 const MIN_LOG_SIZE: Size = Size(64 << 10);
 
 /// `server:`, and `server.max_body`, which becomes the endpoints' default.
-pub fn server(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -> (Server, Option<Size>) {
-    let shape: ServerShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
+pub fn server(
+    node: Option<Node<'_>>,
+    keyring: &Keyring,
+    diagnostics: &mut Diagnostics,
+) -> (Server, Option<Size>) {
+    let shape: ServerShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     let given = |key: &str| node.and_then(|node| node.given(key));
-    let listen = listen::compile(given("listen"), given("tls").is_some(), findings);
+    let listen = listen::compile(given("listen"), given("tls").is_some(), diagnostics);
     let tls = given("tls").and_then(|node| {
         if listen.iter().all(|address| !address.has_tls()) {
-            findings.push(node.warning("tls", "no address is served with it"));
+            diagnostics.push(node.warning("tls", "no address is served with it"));
         }
-        tls::compile(node, keyring, findings)
+        tls::compile(node, keyring, diagnostics)
     });
     let public_url = shape.public_url.and_then(|url| match parse_public_url(&url) {
         Ok(url) => Some(url),
         Err(message) => {
             at(node, "public_url", |place| {
-                findings.push(place.error("public-url", message));
+                diagnostics.push(place.error("public-url", message));
             });
             None
         }
     });
     if shape.max_connections == Some(0) {
         at(node, "max_connections", |place| {
-            findings.push(place.error("max-connections", "at least 1 connection"));
+            diagnostics.push(place.error("max-connections", "at least 1 connection"));
         });
     }
     if shape.request_timeout.is_some_and(|period| period.0.is_zero()) {
         at(node, "request_timeout", |place| {
-            findings.push(place.error("request-timeout", "longer than `0s`"));
+            diagnostics.push(place.error("request-timeout", "longer than `0s`"));
         });
     }
     let server = Server {
         listen,
         public_url,
         trusted_proxies: given("trusted_proxies")
-            .map(|node| Peers::compile(node, findings))
+            .map(|node| TrustedPeers::compile(node, diagnostics))
             .unwrap_or_default(),
         proxy_protocol: given("proxy_protocol")
-            .map(|node| Peers::compile(node, findings))
+            .map(|node| TrustedPeers::compile(node, diagnostics))
             .unwrap_or_default(),
         request_timeout: period(shape.request_timeout, DEFAULT_REQUEST_TIMEOUT),
         max_inflight: shape.max_inflight.unwrap_or(DEFAULT_MAX_INFLIGHT).0,
@@ -94,28 +98,28 @@ pub fn server(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings
         tls,
     };
     at(node, "max_body", |place| {
-        not_nothing(shape.max_body, place, findings);
+        not_nothing(shape.max_body, place, diagnostics);
     });
     at(node, "max_inflight", |place| {
-        not_nothing(shape.max_inflight, place, findings);
+        not_nothing(shape.max_inflight, place, diagnostics);
     });
     (server, shape.max_body)
 }
 
 /// A limit of `0` lets nothing through.
-pub fn not_nothing(size: Option<Size>, node: Node<'_>, findings: &mut Findings) {
+pub fn not_nothing(size: Option<Size>, node: Node<'_>, diagnostics: &mut Diagnostics) {
     if size == Some(Size(0)) {
-        findings.push(node.error("limit", "with a limit of 0 nothing could ever be taken"));
+        diagnostics.push(node.error("limit", "with a limit of 0 nothing could ever be taken"));
     }
 }
 
 /// `store:`.
-pub fn store(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -> StoreSettings {
-    let shape: StoreShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
+pub fn store(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> StoreSettings {
+    let shape: StoreShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     let keep = node.and_then(|node| node.given("keep"));
-    let keep: KeepShape = keep.and_then(|keep| keep.read(findings)).unwrap_or_default();
+    let keep: KeepShape = keep.and_then(|keep| keep.read(diagnostics)).unwrap_or_default();
     at(node, "max_size", |place| {
-        not_nothing(shape.max_size, place, findings);
+        not_nothing(shape.max_size, place, diagnostics);
     });
     StoreSettings {
         path: shape.path.map(|path| keyring.folder().join(path)),
@@ -132,40 +136,40 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings)
 }
 
 /// `deliveries:`, how many are under way at once.
-pub fn deliveries(node: Option<Node<'_>>, findings: &mut Findings) -> Room {
-    let shape: DeliveriesShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
+pub fn deliveries(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Concurrency {
+    let shape: DeliveriesShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     for (key, given) in [("limit", shape.limit), ("per_rule", shape.per_rule)] {
         at(node, key, |place| {
             if given.is_some_and(|count| !(1..=MAX_DELIVERIES).contains(&count)) {
                 let message = format!("`{key}` may be 1 to {MAX_DELIVERIES}");
-                findings.push(place.error("limit", message));
+                diagnostics.push(place.error("limit", message));
             }
         });
     }
-    Room {
+    Concurrency {
         slots: shape.limit.unwrap_or(DEFAULT_DELIVERIES) as usize,
         per_rule: shape.per_rule.unwrap_or(DEFAULT_PER_RULE) as usize,
     }
 }
 
 /// `log:`.
-pub fn log(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -> LogSettings {
-    let shape: LogShape = node.and_then(|node| node.read(findings)).unwrap_or_default();
+pub fn log(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> LogSettings {
+    let shape: LogShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     let level = shape.level.unwrap_or_else(|| "info".to_owned());
     if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&level) {
         at(node, "level", |place| {
-            let finding = place.error("log-level", format!("invalid level `{level}`: {error}"));
-            findings.push(finding.hint("one of error, warn, info, debug, trace"));
+            let diagnostic = place.error("log-level", format!("invalid level `{level}`: {error}"));
+            diagnostics.push(diagnostic.hint("one of error, warn, info, debug, trace"));
         });
     }
     let file = node.and_then(|node| node.given("file"));
-    let file = file.and_then(|file| log_file(file, keyring, findings));
+    let file = file.and_then(|file| log_file(file, keyring, diagnostics));
     if let Some(file) = &file
         && !file.path.parent().is_some_and(std::path::Path::is_dir)
     {
         at(node, "file", |place| {
             let message = format!("the folder of `{}` does not exist", file.path.display());
-            findings.push(place.get("path").unwrap_or(place).error("log-file", message));
+            diagnostics.push(place.get("path").unwrap_or(place).error("log-file", message));
         });
     }
     LogSettings {
@@ -176,12 +180,12 @@ pub fn log(node: Option<Node<'_>>, keyring: &Keyring, findings: &mut Findings) -
 }
 
 /// `log.file:`.
-fn log_file(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option<LogFile> {
-    let LogFileShape { path, keep, .. } = node.read(findings)?;
+fn log_file(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<LogFile> {
+    let LogFileShape { path, keep, .. } = node.read(diagnostics)?;
     let LogRotateShape { every, size } = match node.given("rotate") {
-        Some(rotate) if rotate.is_mapping() => rotate.read(findings)?,
+        Some(rotate) if rotate.is_mapping() => rotate.read(diagnostics)?,
         Some(rotate) => LogRotateShape {
-            every: Some(rotate.read(findings)?),
+            every: Some(rotate.read(diagnostics)?),
             size: None,
         },
         None => LogRotateShape::default(),
@@ -190,7 +194,7 @@ fn log_file(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Optio
     at(rotate, "size", |place| {
         if size.is_some_and(|size| size.0 < MIN_LOG_SIZE.0) {
             let message = format!("`size` is at least {} bytes", MIN_LOG_SIZE.0);
-            findings.push(place.error("rotate", message));
+            diagnostics.push(place.error("rotate", message));
         }
     });
     Some(LogFile {
@@ -209,7 +213,7 @@ fn at<'d>(node: Option<Node<'d>>, key: &str, then: impl FnOnce(Node<'d>)) {
 }
 
 /// A period, or its default.
-fn period(given: Option<Period>, default: Duration) -> Duration {
+fn period(given: Option<HumanDuration>, default: Duration) -> Duration {
     given.map_or(default, |period| period.0)
 }
 

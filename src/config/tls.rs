@@ -17,18 +17,19 @@ use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 use crate::acme;
-use crate::clock::Clock;
-use crate::diagnostic::Findings;
-use crate::pem::{self, Validity};
-use crate::rules::{Clients, Origin, Tls};
-use crate::secret::Keyring;
-use crate::yaml::Node;
+use crate::base::clock::Clock;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::secret::Keyring;
+use crate::base::yaml::Node;
+use crate::rules::{CertificateSource, ClientAuth, Tls};
+use crate::tls::pem;
+use crate::tls::pem::Validity;
 
 /// The mapping under `server.tls`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read from the node: its place is needed")]
-struct Fields {
+struct ServerTlsFields {
     cert: Option<IgnoredAny>,
     key: Option<IgnoredAny>,
     client_ca: Option<IgnoredAny>,
@@ -36,17 +37,17 @@ struct Fields {
 }
 
 /// Reads `server.tls`.
-pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option<Tls> {
+pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Tls> {
     if !node.is_mapping() {
-        let finding = node.error("wrong-value", "`tls` is a mapping");
-        findings.push(finding.hint("write `tls: {cert: fullchain.pem, key: privkey.pem}`"));
+        let diagnostic = node.error("wrong-value", "`tls` is a mapping");
+        diagnostics.push(diagnostic.hint("write `tls: {cert: fullchain.pem, key: privkey.pem}`"));
         return None;
     }
-    let _shape: Fields = node.read(findings)?;
+    let _shape: ServerTlsFields = node.read(diagnostics)?;
     // One and all, that no fault hides another.
-    let certified = certified(node, keyring, findings);
+    let certified = certified(node, keyring, diagnostics);
     let wants_clients = node.given("client_ca");
-    let clients = wants_clients.map(|node| clients(node, keyring, findings));
+    let clients = wants_clients.map(|node| clients(node, keyring, diagnostics));
     let (resolver, origin) = certified?;
     let clients = match clients {
         Some(clients) => Some(clients?),
@@ -57,7 +58,7 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
     let builder = match builder {
         Ok(builder) => builder,
         Err(error) => {
-            findings.push(node.error("tls", error.to_string()));
+            diagnostics.push(node.error("tls", error.to_string()));
             return None;
         }
     };
@@ -72,7 +73,7 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
         config.send_tls13_tickets = 0;
     }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    if matches!(origin, Origin::Acme(_)) {
+    if matches!(origin, CertificateSource::Acme(_)) {
         // Last: who speaks anything else besides is no authority.
         config.alpn_protocols.push(acme::PROTOCOL.to_vec());
     }
@@ -84,24 +85,24 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Op
 }
 
 /// Whose certificates are taken: `client_ca`.
-fn clients(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option<Clients> {
-    let pem = pem::file(node, false, keyring, findings)?;
+fn clients(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<ClientAuth> {
+    let pem = pem::file(node, false, keyring, diagnostics)?;
     let mut digest = Sha256::new();
-    for certificate in pem::certificates(node, &pem, findings)? {
+    for certificate in pem::certificates(node, &pem, diagnostics)? {
         digest.update(Sha256::digest(&certificate));
     }
-    let roots = Arc::new(pem::roots(node, &pem, findings)?);
+    let roots = Arc::new(pem::roots(node, &pem, diagnostics)?);
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::new(default_provider()))
         // Whether one must be there is for each rule to say: `verify: {client_cert: …}`.
         .allow_unauthenticated()
         .build();
     match verifier {
-        Ok(verifier) => Some(Clients {
+        Ok(verifier) => Some(ClientAuth {
             verifier,
             digest: digest.finalize().into(),
         }),
         Err(error) => {
-            findings.push(node.error("tls", format!("it cannot be used: {error}")));
+            diagnostics.push(node.error("tls", format!("it cannot be used: {error}")));
             None
         }
     }
@@ -111,48 +112,52 @@ fn clients(node: Node<'_>, keyring: &Keyring, findings: &mut Findings) -> Option
 fn certified(
     node: Node<'_>,
     keyring: &Keyring,
-    findings: &mut Findings,
-) -> Option<(Arc<dyn ResolvesServerCert>, Origin)> {
+    diagnostics: &mut Diagnostics,
+) -> Option<(Arc<dyn ResolvesServerCert>, CertificateSource)> {
     if let Some(at_acme) = node.given("acme") {
         for key in ["cert", "key"] {
             if let Some(place) = node.get(key) {
-                findings.push(place.error("tls", format!("either `acme` or `{key}`")));
+                diagnostics.push(place.error("tls", format!("either `acme` or `{key}`")));
             }
         }
-        let acme = super::acme::compile(at_acme, keyring, findings)?;
-        return Some((Arc::clone(&acme.issued) as _, Origin::Acme(acme)));
+        let acme = super::acme::compile(at_acme, keyring, diagnostics)?;
+        return Some((Arc::clone(&acme.issued) as _, CertificateSource::Acme(acme)));
     }
     for key in ["cert", "key"] {
-        findings.extend(node.missing(key));
+        diagnostics.extend(node.missing(key));
     }
     let mut read = |key: &str| {
         let node = node.given(key)?;
-        Some((node, pem::file(node, key == "key", keyring, findings)?))
+        Some((node, pem::file(node, key == "key", keyring, diagnostics)?))
     };
     let (cert, key) = (read("cert"), read("key"));
     let ((at_cert, chain), (at_key, key)) = (cert?, key?);
-    let identity = pem::identity((at_cert, &chain), (at_key, &key), findings)?;
-    let validity = validity(at_cert, identity.cert.first()?, findings)?;
+    let identity = pem::identity((at_cert, &chain), (at_key, &key), diagnostics)?;
+    let validity = validity(at_cert, identity.cert.first()?, diagnostics)?;
     Some((
         Arc::new(SingleCertAndKey::from(identity)),
-        Origin::Files(validity),
+        CertificateSource::Files(validity),
     ))
 }
 
 /// When the certificate is valid; a warning where it is not, or not for long any more, or not for servers at all.
-fn validity(node: Node<'_>, certificate: &CertificateDer<'_>, findings: &mut Findings) -> Option<Validity> {
+fn validity(
+    node: Node<'_>,
+    certificate: &CertificateDer<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Validity> {
     let Some(validity) = Validity::of(certificate) else {
-        findings.push(node.error("tls", "the certificate in it cannot be read"));
+        diagnostics.push(node.error("tls", "the certificate in it cannot be read"));
         return None;
     };
     if let Some(problem) = validity.problem(Clock::system().now()) {
-        let finding = node.warning("certificate", problem);
-        findings.push(finding.hint("a renewed one is taken up without a restart"));
+        let diagnostic = node.warning("certificate", problem);
+        diagnostics.push(diagnostic.hint("a renewed one is taken up without a restart"));
     }
     if !pem::is_for_servers(certificate) {
         let message = "the certificate is not for servers: its extended key usage leaves out `serverAuth`";
-        let finding = node.warning("certificate", message);
-        findings.push(finding.hint("senders refuse it; ask the authority for one of a server"));
+        let diagnostic = node.warning("certificate", message);
+        diagnostics.push(diagnostic.hint("senders refuse it; ask the authority for one of a server"));
     }
     Some(validity)
 }

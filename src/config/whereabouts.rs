@@ -7,8 +7,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::{folder_of, read, variable};
-use crate::diagnostic::{Findings, Source};
-use crate::yaml::{Document, Node};
+use crate::base::diagnostic::{Diagnostics, Source};
+use crate::base::yaml::{Document, Node};
 
 /// The folder of the rules in the package.
 const RULES: &str = "etc/hookyard";
@@ -79,11 +79,11 @@ impl Layout {
     }
 
     /// The socket of the daemon that serves `rules` on `store`, if it has one.
-    pub fn socket(&self, rules: &Path, said: &Socket, store: &Path) -> Option<PathBuf> {
+    pub fn socket(&self, rules: &Path, said: &AdminSocket, store: &Path) -> Option<PathBuf> {
         match said {
-            Socket::None => None,
-            Socket::At(socket) => Some(folder_of(rules).join(socket)),
-            Socket::NotSaid => Some(match &self.runtime {
+            AdminSocket::None => None,
+            AdminSocket::At(socket) => Some(folder_of(rules).join(socket)),
+            AdminSocket::NotSaid => Some(match &self.runtime {
                 Some(runtime) => runtime.join(SOCKET_FILE),
                 None if self.is_packaged(rules) => self.service_socket().unwrap_or_else(|| beside(store)),
                 None => beside(store),
@@ -112,7 +112,7 @@ impl Layout {
 
 /// What a rules file says of the daemon's socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Socket {
+pub enum AdminSocket {
     /// Nothing: it is in its usual place.
     NotSaid,
     /// There is none.
@@ -127,32 +127,32 @@ pub struct Said {
     /// `store.path`.
     pub store: Option<PathBuf>,
     /// `admin.socket`.
-    pub socket: Socket,
+    pub socket: AdminSocket,
 }
 
 /// What the rules file at `path` says of where things are; on an error, all that hides it.
-pub fn said(path: &Path) -> Result<Said, Findings> {
-    let mut findings = Findings::new();
+pub fn said(path: &Path) -> Result<Said, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
     let text = match read(path) {
         Ok(text) => text,
-        Err(finding) => {
-            findings.push(finding);
-            return Err(findings);
+        Err(diagnostic) => {
+            diagnostics.push(diagnostic);
+            return Err(diagnostics);
         }
     };
     let path = path.to_owned();
-    let Some(document) = Document::parse(Source { path, text }, &mut findings) else {
-        return Err(findings);
+    let Some(document) = Document::parse(Source { path, text }, &mut diagnostics) else {
+        return Err(diagnostics);
     };
     let root = document.root();
-    let store = named(root, "store", "path", &mut findings);
-    let socket = match named(root, "admin", "socket", &mut findings) {
-        None => Socket::NotSaid,
-        Some("none") => Socket::None,
-        Some(socket) => Socket::At(PathBuf::from(socket)),
+    let store = named(root, "store", "path", &mut diagnostics);
+    let socket = match named(root, "admin", "socket", &mut diagnostics) {
+        None => AdminSocket::NotSaid,
+        Some("none") => AdminSocket::None,
+        Some(socket) => AdminSocket::At(PathBuf::from(socket)),
     };
-    if findings.has_errors() {
-        return Err(findings);
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
     }
     Ok(Said {
         store: store.map(PathBuf::from),
@@ -161,21 +161,21 @@ pub fn said(path: &Path) -> Result<Said, Findings> {
 }
 
 /// Where the store of the rules file at `path` is; on an error, all that hides it.
-pub fn store_of(path: &Path) -> Result<PathBuf, Findings> {
+pub fn store_of(path: &Path) -> Result<PathBuf, Diagnostics> {
     Ok(Layout::of_process().store(path, said(path)?.store.as_deref()))
 }
 
 /// The path under `section` and `key`. Something else in its place is an error: the usual place would be a guess.
-fn named<'d>(root: Node<'d>, section: &str, key: &str, findings: &mut Findings) -> Option<&'d str> {
+fn named<'d>(root: Node<'d>, section: &str, key: &str, diagnostics: &mut Diagnostics) -> Option<&'d str> {
     let section_node = root.given(section)?;
     if !section_node.is_mapping() {
-        findings.push(section_node.error("wrong-value", format!("`{section}` is a mapping")));
+        diagnostics.push(section_node.error("wrong-value", format!("`{section}` is a mapping")));
         return None;
     }
     let node = section_node.given(key)?;
     let text = node.as_str().filter(|text| !text.is_empty());
     if text.is_none() {
-        findings.push(node.error("wrong-value", format!("`{section}.{key}` is a path")));
+        diagnostics.push(node.error("wrong-value", format!("`{section}.{key}` is a path")));
     }
     text
 }
@@ -295,17 +295,17 @@ mod tests {
         let run = Some(PathBuf::from("/run/x"));
         // Rules, `admin.socket`, `$RUNTIME_DIRECTORY`; the socket.
         let store = Path::new("/srv/q.db");
-        let given = |path: &str| Socket::At(path.into());
+        let given = |path: &str| AdminSocket::At(path.into());
         for (rules, said, runtime, socket) in [
             (
                 at("etc/hookyard/rules.yaml"),
-                Socket::NotSaid,
+                AdminSocket::NotSaid,
                 None,
                 Some(at("run/hookyard/admin.sock")),
             ),
             (
                 at("etc/hookyard/rules.yaml"),
-                Socket::NotSaid,
+                AdminSocket::NotSaid,
                 run.clone(),
                 Some("/run/x/admin.sock".into()),
             ),
@@ -315,16 +315,21 @@ mod tests {
                 run.clone(),
                 Some(at("etc/hookyard/a.sock")),
             ),
-            (at("etc/hookyard/rules.yaml"), Socket::None, run.clone(), None),
+            (
+                at("etc/hookyard/rules.yaml"),
+                AdminSocket::None,
+                run.clone(),
+                None,
+            ),
             (
                 at("srv/app/rules.yaml"),
-                Socket::NotSaid,
+                AdminSocket::NotSaid,
                 None,
                 Some("/srv/q.db.sock".into()),
             ),
             (
                 at("srv/app/rules.yaml"),
-                Socket::NotSaid,
+                AdminSocket::NotSaid,
                 run,
                 Some("/run/x/admin.sock".into()),
             ),
@@ -357,7 +362,7 @@ mod tests {
         // The service is down: its runtime folder is gone.
         let socket = layout.socket(
             &root.path().join("etc/hookyard/rules.yaml"),
-            &Socket::NotSaid,
+            &AdminSocket::NotSaid,
             &expected,
         );
         assert_eq!(socket, Some(beside(&expected)));
@@ -391,7 +396,7 @@ mod tests {
         std::fs::write(&path, "store: {path: a.db}\nadmin: {socket: none}\nnonsense: 1\n").unwrap();
         let expected = Said {
             store: Some("a.db".into()),
-            socket: Socket::None,
+            socket: AdminSocket::None,
         };
         assert_eq!(said(&path).unwrap(), expected);
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::admin::Unavailable;
-use crate::live::Live;
+use crate::base::live::Live;
 use crate::rules::RuleSet;
+use crate::status::Unavailable;
 
 /// The pause after a look that has found a change, and the unit of all pauses.
 const SHORTEST: Duration = Duration::from_secs(1);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::clock::{Clock, Timestamp};
-use crate::live::Live;
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::live::Live;
 use crate::rules::RuleSet;
 
 /// How often it is said.
@@ -39,8 +39,8 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::pem::Validity;
-    use crate::rules::Origin;
+    use crate::rules::CertificateSource;
+    use crate::tls::pem::Validity;
 
     /// A log in memory.
     #[derive(Clone, Default)]
@@ -83,7 +83,7 @@ mod tests {
         let day = Duration::from_hours(24);
         let from = Timestamp::EPOCH;
         let until = from.plus(90 * day);
-        rules.server.tls.as_mut().unwrap().origin = Origin::Files(Validity { from, until });
+        rules.server.tls.as_mut().unwrap().origin = CertificateSource::Files(Validity { from, until });
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());

@@ -8,8 +8,6 @@ mod certificate;
 mod signals;
 mod stop;
 mod store;
-mod supervise;
-mod supervisor;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -29,24 +27,29 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::signals::{Signal, Signals};
-use self::stop::Stopping;
-use self::supervise::Supervised;
-use crate::acme::{Keeper, Renewing};
-use crate::act::{self, Actor};
-use crate::admin::{self, Desk, Judge, Judgement, Question, Unavailable};
-use crate::clock::Clock;
+use crate::acme::{Renewer, RenewerHandle};
+use crate::act::{self, ActionRunner};
+use crate::admin::{Judge, Judgement, Question};
+use crate::base::clock::Clock;
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::live::Live;
+use crate::base::throttle;
 use crate::config::{self, Loaded, Reloader};
-use crate::descriptors;
-use crate::diagnostic::{Finding, Findings};
-use crate::listen::{self, Door};
-use crate::live::Live;
-use crate::pipeline::{Aftermath, Dispatch, Fresh, Heavy, Intake, Learning, Running, Usage, Waiting};
-use crate::pulse::Pulse;
+use crate::daemon::signals::{Signal, Signals};
+use crate::daemon::stop::Stopping;
+use crate::pipeline::{
+    Dispatcher, Heavy, Ingest, OutcomeWaiters, PayloadCache, Running, SecretEnrollment, Supersede, Usage,
+};
 use crate::report::{self, metrics};
 use crate::rules::RuleSet;
+use crate::server::RequestHandler;
+use crate::status::SystemdStatus;
+use crate::status::{StatusService, Unavailable};
 use crate::store::Store;
-use crate::throttle;
+use crate::sys::fd_limit;
+use crate::sys::heartbeat::Heartbeat;
+use crate::sys::systemd;
+use crate::{admin, server};
 
 /// How long work on threads that nobody awaits any more may hold up the end.
 const LEFTOVERS_LIMIT: Duration = Duration::from_secs(1);
@@ -59,7 +62,7 @@ const THREADS_KEPT: Duration = Duration::from_hours(10 * 365 * 24);
 #[derive(Debug)]
 pub enum StartError {
     /// The rules file does not load.
-    Rules(Findings),
+    Rules(Diagnostics),
     /// Something else; in words.
     Other(String),
 }
@@ -70,7 +73,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     act::exec::note_terminal();
     // Before there is a second thread, which could start something that would inherit them.
-    let handed = listen::Handed::take(config::variable).map_err(StartError::Other)?;
+    let handed = server::InheritedSockets::take(config::variable).map_err(StartError::Other)?;
     let failed = |what: &str, error: &io::Error| StartError::Other(format!("cannot {what}: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -108,7 +111,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
 async fn serve(
     path: &Path,
     rules: RuleSet,
-    handed: listen::Handed,
+    handed: server::InheritedSockets,
     mut signals: Signals,
 ) -> Result<(), String> {
     let clock = Clock::system();
@@ -116,59 +119,59 @@ async fn serve(
     let store_path = config::store_path(path, &rules.store);
     let shared = store::open(path, &rules).await?;
     let doors = open_doors(path, &rules, &store_path).await?;
-    let listeners = listen::bind(&rules.server.listen, handed).await?;
-    let addresses: Vec<String> = listeners.iter().map(listen::Bound::address).collect();
+    let listeners = server::bind(&rules.server.listen, handed).await?;
+    let addresses: Vec<String> = listeners.iter().map(server::Bound::address).collect();
     let server = rules.server.clone();
     let places = places(&rules);
     let live = Arc::new(Live::new(rules));
     announce(&live.current(), &addresses);
     let reloads = Arc::new(Live::new(None));
-    let supervised = Arc::new(Supervised::new(&live, &reloads, &addresses));
-    let dispatching_pulse = Pulse::of("dispatch");
+    let systemd_status = Arc::new(SystemdStatus::new(&live, &reloads, &addresses));
+    let dispatching_pulse = Heartbeat::of("dispatch");
 
     let stopping = Stopping::default();
-    let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
-    let (fresh, under_way) = (Arc::new(Fresh::default()), Arc::new(Running::default()));
-    let actor = Arc::new(Actor::new().map_err(|error| format!("cannot make requests: {error}"))?);
+    let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(OutcomeWaiters::default()));
+    let (payload_cache, under_way) = (Arc::new(PayloadCache::default()), Arc::new(Running::default()));
+    let actor = Arc::new(ActionRunner::new().map_err(|error| format!("cannot make requests: {error}"))?);
     // What waits is not to wait longer because the machine's clock is set back.
     let steady = Clock::steady(clock.clone());
-    let aftermath = Aftermath::new(&under_way, &waiting, &fresh, &actor);
-    let dispatch = Arc::new(Dispatch {
+    let supersede = Supersede::new(&under_way, &waiting, &payload_cache, &actor);
+    let dispatch = Arc::new(Dispatcher {
         store: Arc::clone(&shared),
         live: Arc::clone(&live),
         actor,
         clock: steady.clone(),
         wake: Arc::clone(&wake),
         waiting: Arc::clone(&waiting),
-        fresh: Arc::clone(&fresh),
+        payload_cache: Arc::clone(&payload_cache),
         running: under_way,
-        aftermath: aftermath.clone(),
+        supersede: supersede.clone(),
         begun: Mutex::default(),
-        pulse: Arc::clone(&dispatching_pulse),
+        heartbeat: Arc::clone(&dispatching_pulse),
     });
     let usage = Arc::new(Usage::default());
     let (relearn, learnt) = mpsc::channel(1);
-    let intake = Arc::new(Intake {
+    let ingest = Arc::new(Ingest {
         store: Arc::clone(&shared),
         wake,
         waiting,
-        fresh,
+        payload_cache,
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
-        learning: Learning::new(relearn),
-        aftermath,
+        learning: SecretEnrollment::new(relearn),
+        supersede,
         clock: steady,
         usage: Arc::clone(&usage),
         heavy: Heavy::default(),
     });
-    let bodies = Arc::new(listen::BodyBudget::default());
-    let door = Arc::new(Door {
+    let bodies = Arc::new(server::BodyBudget::default());
+    let door = Arc::new(RequestHandler {
         live: Arc::clone(&live),
-        intake,
-        room: listen::Places::for_requests(places),
-        heads: Arc::new(listen::Heads::of_all(places)),
+        ingest,
+        room: server::ConnectionLimiter::for_requests(places),
+        heads: Arc::new(server::HeaderBudget::of_all(places)),
         bodies: Arc::clone(&bodies),
-        limiter: listen::Limiter::new(tokio::time::Instant::now()),
+        limiter: server::Limiter::new(tokio::time::Instant::now()),
         clock: clock.clone(),
         request_timeout: server.request_timeout,
         closing: stopping.accepting.clone(),
@@ -176,22 +179,22 @@ async fn serve(
     });
 
     let listeners = with_pulses(listeners);
-    let watching_pulse = Pulse::of("the watch over the rules");
+    let watching_pulse = Heartbeat::of("the watch over the rules");
     let mut pulses = vec![dispatching_pulse, Arc::clone(&watching_pulse)];
-    pulses.extend(listeners.iter().map(|(_, pulse)| Arc::clone(pulse)));
+    pulses.extend(listeners.iter().map(|(_, heartbeat)| Arc::clone(heartbeat)));
 
     let folder = store_path.parent().unwrap_or(Path::new("")).join("acme");
-    let renewing = Arc::new(Renewing::new(folder, clock.clone()));
+    let renewer = Arc::new(RenewerHandle::new(folder, clock.clone()));
     // Before the first handshake.
-    renewing.changed(live.current().acme(), false);
+    renewer.changed(live.current().acme(), false);
     let mut dispatching = JoinSet::new();
     dispatching.spawn(dispatch.run(stopping.leasing.clone(), stopping.running.clone()));
     let mut answering = JoinSet::new();
     let over = stopping.answering.clone();
-    answering.spawn(listen::serve(listeners, door, places, over));
+    answering.spawn(server::serve(listeners, door, places, over));
     let mut aside = JoinSet::new();
     let reload_now = Arc::new(Notify::new());
-    let (keeper, rules) = (Keeper::new(Arc::clone(&renewing)), Arc::clone(&live));
+    let (keeper, rules) = (Renewer::new(Arc::clone(&renewer)), Arc::clone(&live));
     aside.spawn(keeper.run(move || rules.current().acme().cloned()));
     let unavailable = Arc::new(Live::new(Unavailable::new()));
     let looking = availability::run(
@@ -200,7 +203,7 @@ async fn serve(
         stopping.leasing.clone(),
     );
     aside.spawn(looking);
-    let desk = Arc::new(Desk {
+    let status_service = Arc::new(StatusService {
         path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         live: Arc::clone(&live),
         reloads: Arc::clone(&reloads),
@@ -212,9 +215,8 @@ async fn serve(
         listening: addresses.clone(),
         stopping: stopping.accepting.clone(),
         unavailable: Arc::clone(&unavailable),
-        judge: judge(path),
     });
-    aside.spawn(admin::serve(doors, desk));
+    aside.spawn(admin::serve(doors, status_service, judge(path)));
     let watch = watch::Watch {
         reloader: Arc::new(Reloader::new(path, Arc::clone(&live))),
         live: Arc::clone(&live),
@@ -223,17 +225,17 @@ async fn serve(
         store: Arc::clone(&shared),
         now: Arc::clone(&reload_now),
         learnt,
-        supervised: Arc::clone(&supervised),
-        renewing,
-        pulse: watching_pulse,
+        systemd_status: Arc::clone(&systemd_status),
+        renewer,
+        heartbeat: watching_pulse,
     };
     aside.spawn(watch.run(stopping.leasing.clone()));
     keep_house(&mut aside, &shared, &usage, live, clock, &stopping.leasing);
-    report_to_supervisor(&mut aside, &supervised, &shared, pulses, &stopping.accepting);
+    report_to_supervisor(&mut aside, &systemd_status, &shared, pulses, &stopping.accepting);
 
     let orderly = until_told(&mut signals, &mut dispatching, &reload_now).await;
     info!("stopping");
-    supervised.stopping();
+    systemd_status.stopping();
     stopping
         .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
         .await;
@@ -251,8 +253,8 @@ fn judge(path: &Path) -> Judge {
         Judgement {
             in_place_of: place.display().to_string(),
             summary: checked.summary,
-            findings: checked.findings.iter().map(Finding::to_json).collect(),
-            rendered: checked.findings.render(false),
+            diagnostics: checked.diagnostics.iter().map(Diagnostic::to_json).collect(),
+            rendered: checked.diagnostics.render(false),
         }
     })
 }
@@ -300,7 +302,7 @@ async fn until_told(
 /// How many connections there are at once: as many as may be, or as fit beside what they bring about.
 fn places(rules: &RuleSet) -> usize {
     let (wished, deliveries) = (rules.server.max_connections, rules.room.slots);
-    let descriptors::Room { connections, limit } = descriptors::raise(wished, deliveries);
+    let fd_limit::FdBudget { connections, limit } = fd_limit::raise(wished, deliveries);
     if connections < wished {
         warn!(
             limit,
@@ -337,12 +339,12 @@ fn announce(rules: &RuleSet, addresses: &[String]) {
 }
 
 /// Each listener with a pulse of its own.
-fn with_pulses(listeners: Vec<listen::Bound>) -> Vec<(listen::Bound, Arc<Pulse>)> {
+fn with_pulses(listeners: Vec<server::Bound>) -> Vec<(server::Bound, Arc<Heartbeat>)> {
     listeners
         .into_iter()
         .map(|listener| {
-            let pulse = Pulse::of(listener.address());
-            (listener, pulse)
+            let heartbeat = Heartbeat::of(listener.address());
+            (listener, heartbeat)
         })
         .collect()
 }
@@ -350,16 +352,21 @@ fn with_pulses(listeners: Vec<listen::Bound>) -> Vec<(listen::Bound, Arc<Pulse>)
 /// Tells the supervisor that the daemon is ready, and from then on how it is, until it stops.
 fn report_to_supervisor(
     aside: &mut JoinSet<()>,
-    supervised: &Arc<Supervised>,
+    systemd_status: &Arc<SystemdStatus>,
     store: &Arc<dyn Store>,
-    mut pulses: Vec<Arc<Pulse>>,
+    mut pulses: Vec<Arc<Heartbeat>>,
     stop: &CancellationToken,
 ) {
-    supervised.ready();
-    let writing = Pulse::of("the store");
+    systemd_status.ready();
+    let writing = Heartbeat::of("the store");
     pulses.push(Arc::clone(&writing));
-    aside.spawn(Arc::clone(supervised).watch_queue(Arc::clone(store), writing, stop.clone()));
-    if let Some(limit) = supervisor::watchdog_limit(config::variable) {
-        aside.spawn(watchdog::run(Arc::clone(supervised), pulses, limit, stop.clone()));
+    aside.spawn(Arc::clone(systemd_status).watch_queue(Arc::clone(store), writing, stop.clone()));
+    if let Some(limit) = systemd::watchdog_limit(config::variable) {
+        aside.spawn(watchdog::run(
+            Arc::clone(systemd_status),
+            pulses,
+            limit,
+            stop.clone(),
+        ));
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::signals::Signals;
+use crate::daemon::signals::Signals;
 
 /// How long stopped actions get to end after the grace. Their own `grace`, 10 s by default, runs from TERM to KILL.
 /// Together with `stop_grace` and what closing the store takes, it must stay below the unit's `TimeoutStopSec=`.
@@ -67,7 +67,7 @@ impl Stopping {
         self.leasing.cancel();
         self.running.cancel();
         self.waiting.cancel();
-        let hurry = async {
+        let retry_now = async {
             let last_words = async {
                 drop(timeout(LAST_WORDS, join_all(answering)).await);
                 self.answering.cancel();
@@ -78,7 +78,7 @@ impl Stopping {
         };
         tokio::select! {
             // What is left then is dropped with the runtime, which kills it.
-            _ = timeout(limit, hurry) => {}
+            _ = timeout(limit, retry_now) => {}
             () = signals.stop() => warn!("another signal came: nothing is waited for any more"),
         }
     }

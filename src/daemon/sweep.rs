@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::report;
 use crate::store::Store;
 

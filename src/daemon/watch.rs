@@ -13,19 +13,19 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::supervise::Supervised;
-use super::watches::Watches;
-use crate::acme::Renewing;
-use crate::admin::LastReload;
-use crate::clock::Clock;
+use crate::acme::RenewerHandle;
+use crate::base::clock::Clock;
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::base::live::Live;
 use crate::config::{Cause, REST, Reload, Reloader};
-use crate::diagnostic::{Finding, Findings, Severity};
-use crate::live::Live;
+use crate::daemon::watches::Watches;
 use crate::pipeline::Relearn;
-use crate::pulse::Pulse;
 use crate::report::metrics;
 use crate::rules::RuleSet;
+use crate::status::LastReload;
+use crate::status::SystemdStatus;
 use crate::store::Store;
+use crate::sys::heartbeat::Heartbeat;
 
 /// The longest that changes without a rest put a reload off.
 const LONGEST_UNREST: Duration = Duration::from_secs(2);
@@ -53,11 +53,11 @@ pub struct Watch {
     /// A secret was learnt: its sender waits for it to be in force.
     pub learnt: mpsc::Receiver<Relearn>,
     /// Is told what became of it.
-    pub supervised: Arc<Supervised>,
+    pub systemd_status: Arc<SystemdStatus>,
     /// Is told that the rules are others: it may be another certificate that is to be asked for.
-    pub renewing: Arc<Renewing>,
+    pub renewer: Arc<RenewerHandle>,
     /// Beats while changes are watched for.
-    pub pulse: Arc<Pulse>,
+    pub heartbeat: Arc<Heartbeat>,
 }
 
 /// Why the files are looked at, and who waits for it.
@@ -77,7 +77,7 @@ impl Watch {
         // What has changed since the rules were loaded and before the files were watched.
         let mut first = Some((Cause::Change, None));
         loop {
-            let pulse = Arc::clone(&self.pulse);
+            let heartbeat = Arc::clone(&self.heartbeat);
             let called = if first.is_some() {
                 first.take()
             } else {
@@ -88,28 +88,28 @@ impl Watch {
                         () = stop.cancelled() => None,
                     }
                 };
-                pulse.beating(called).await
+                heartbeat.beating(called).await
             };
             let Some((cause, sender)) = called else { return };
             let asked = cause == Cause::Operator;
             // Not for what a changed file brings: nobody waits for that, and most often nothing has changed that matters.
             if asked {
-                self.supervised.reloading();
+                self.systemd_status.reloading();
             }
             let loading = self.load(cause, watches.clone(), &mut hanging);
-            let Some(outcome) = pulse.beating(loading).await else {
-                self.supervised.reloaded(asked);
+            let Some(outcome) = heartbeat.beating(loading).await else {
+                self.systemd_status.reloaded(asked);
                 continue;
             };
             if let Reload::InForce { rules, .. } = &outcome {
                 self.store.adopt(rules.store.settings);
                 // More deliveries may be under way now, which take descriptors; those of connections are as at the start.
-                super::places(rules);
-                self.renewing.changed(rules.acme(), asked);
+                crate::daemon::places(rules);
+                self.renewer.changed(rules.acme(), asked);
             }
             report(&outcome, cause);
             self.remember(&outcome);
-            self.supervised.reloaded(asked);
+            self.systemd_status.reloaded(asked);
             // Who waits for the end of the reload learns of it so.
             drop(sender);
         }
@@ -168,8 +168,8 @@ impl Watch {
 impl Watch {
     /// Remembers what became of a reload, if it had something to do.
     fn remember(&self, outcome: &Reload) {
-        let none = Findings::new();
-        let (in_force, findings) = match outcome {
+        let none = Diagnostics::new();
+        let (in_force, diagnostics) = match outcome {
             Reload::Unchanged => {
                 let was_kept = (*self.reloads.current())
                     .as_ref()
@@ -185,27 +185,29 @@ impl Watch {
                 metrics::keep_to(rules);
                 (true, warnings)
             }
-            Reload::Kept(findings) => {
+            Reload::Kept(diagnostics) => {
                 metrics::reloaded("kept");
-                (false, findings)
+                (false, diagnostics)
             }
         };
-        let lines = findings.into_iter().take(LastReload::FINDINGS);
+        let lines = diagnostics.into_iter().take(LastReload::FINDINGS);
         drop(self.reloads.replace(Some(LastReload {
             at: self.clock.now(),
             in_force,
-            findings: lines.map(Finding::line).collect(),
-            errors: findings.errors(),
+            diagnostics: lines.map(Diagnostic::line).collect(),
+            errors: diagnostics.errors(),
         })));
     }
 }
 
 /// Waits for a change of the files; for ever where they cannot be watched.
 async fn changed(watches: Option<&Watches>) {
-    match watches {
-        Some(watches) => watches.changed().await,
-        None => std::future::pending().await,
+    if let Some(watches) = watches
+        && watches.changed().await.is_ok()
+    {
+        return;
     }
+    std::future::pending::<()>().await;
 }
 
 /// Waits until nothing has changed for a while, or until a reload is asked for.
@@ -235,12 +237,12 @@ fn report(outcome: &Reload, cause: Cause) {
             let (generation, sha256) = (rules.generation, &rules.sha256);
             info!(generation, %sha256, endpoints = rules.endpoints.len(), rules = rules.names.len(), cause, "reloaded");
         }
-        Reload::Kept(findings) => {
-            log_findings(findings);
-            let count = findings.errors();
+        Reload::Kept(diagnostics) => {
+            log_findings(diagnostics);
+            let count = diagnostics.errors();
             error!(
                 cause,
-                findings = count,
+                diagnostics = count,
                 "the rules file does not load; the rules in force stay"
             );
         }
@@ -248,12 +250,14 @@ fn report(outcome: &Reload, cause: Cause) {
 }
 
 /// One line for each finding. Notes are for `check`: they need no attention at each start.
-pub fn log_findings(findings: &Findings) {
-    for finding in findings {
-        match finding.severity {
-            Severity::Error => error!(code = finding.code, "{}", finding.line()),
-            Severity::Warning | Severity::Unavailable => warn!(code = finding.code, "{}", finding.line()),
-            Severity::Note => debug!(code = finding.code, "{}", finding.line()),
+pub fn log_findings(diagnostics: &Diagnostics) {
+    for diagnostic in diagnostics {
+        match diagnostic.severity {
+            Severity::Error => error!(code = diagnostic.code, "{}", diagnostic.line()),
+            Severity::Warning | Severity::Unavailable => {
+                warn!(code = diagnostic.code, "{}", diagnostic.line())
+            }
+            Severity::Note => debug!(code = diagnostic.code, "{}", diagnostic.line()),
         }
     }
 }

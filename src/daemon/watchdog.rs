@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::supervise::Supervised;
-use crate::pulse::Pulse;
+use crate::status::SystemdStatus;
+use crate::sys::heartbeat::Heartbeat;
 
 /// How long a part may give no sign of life. Where another program locks the store, each of its rounds takes five
 /// seconds to fail, and a call that finds the queue full waits for eight of them.
@@ -22,8 +22,8 @@ const TIMES: u32 = 4;
 
 /// Feeds a watchdog of this limit until `stop`.
 pub async fn run(
-    supervised: Arc<Supervised>,
-    pulses: Vec<Arc<Pulse>>,
+    systemd_status: Arc<SystemdStatus>,
+    pulses: Vec<Arc<Heartbeat>>,
     limit: Duration,
     stop: CancellationToken,
 ) {
@@ -38,13 +38,13 @@ pub async fn run(
         }
         match silent(&pulses, Instant::now()) {
             None => {
-                supervised.alive();
+                systemd_status.alive();
                 complained = false;
             }
-            Some(pulse) if !complained => {
+            Some(heartbeat) if !complained => {
                 complained = true;
                 tracing::error!(
-                    part = pulse.part(),
+                    part = heartbeat.part(),
                     "a part gives no sign of life; the watchdog is not fed any more"
                 );
             }
@@ -54,11 +54,11 @@ pub async fn run(
 }
 
 /// The first part that has given no sign of life for too long.
-fn silent(pulses: &[Arc<Pulse>], now: Instant) -> Option<&Pulse> {
+fn silent(pulses: &[Arc<Heartbeat>], now: Instant) -> Option<&Heartbeat> {
     pulses
         .iter()
         .map(Arc::as_ref)
-        .find(|pulse| pulse.silent_for(now) > PATIENCE)
+        .find(|heartbeat| heartbeat.silent_for(now) > PATIENCE)
 }
 
 #[cfg(test)]
@@ -67,11 +67,11 @@ mod tests {
 
     #[test]
     fn the_watchdog_is_fed_while_every_part_lives_and_not_a_moment_longer() {
-        let pulses = [Pulse::of("dispatch"), Pulse::of("the store")];
+        let pulses = [Heartbeat::of("dispatch"), Heartbeat::of("the store")];
         let begun = Instant::now();
         let silent_after = |seconds: u64| {
             let later = begun + Duration::from_secs(seconds);
-            silent(&pulses, later).map(Pulse::part)
+            silent(&pulses, later).map(Heartbeat::part)
         };
         assert_eq!(silent_after(0), None);
         assert_eq!(silent_after(59), None);

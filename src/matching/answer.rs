@@ -2,7 +2,7 @@
 
 /// What a condition says of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Ternary {
     /// It holds.
     True,
     /// It does not.
@@ -11,13 +11,13 @@ pub(super) enum Answer {
     Unknown,
 }
 
-impl From<bool> for Answer {
+impl From<bool> for Ternary {
     fn from(holds: bool) -> Self {
         if holds { Self::True } else { Self::False }
     }
 }
 
-impl Answer {
+impl Ternary {
     /// Whether it holds: what is unknown does not.
     pub(super) fn holds(self) -> bool {
         self == Self::True
@@ -53,7 +53,7 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::Answer::{self, False, True, Unknown};
+    use super::Ternary::{self, False, True, Unknown};
 
     #[test]
     fn the_truth_tables_are_kleenes() {
@@ -70,14 +70,14 @@ mod tests {
             (False, False, False, False),
         ];
         for (left, right, all, any) in table {
-            assert_eq!(Answer::all([left, right]), all, "{left:?} and {right:?}");
-            assert_eq!(Answer::any([left, right]), any, "{left:?} or {right:?}");
+            assert_eq!(Ternary::all([left, right]), all, "{left:?} and {right:?}");
+            assert_eq!(Ternary::any([left, right]), any, "{left:?} or {right:?}");
         }
         assert_eq!(
-            [True, False, Unknown].map(Answer::negated),
+            [True, False, Unknown].map(Ternary::negated),
             [False, True, Unknown]
         );
-        assert_eq!((Answer::all([]), Answer::any([])), (True, False));
-        assert_eq!([True, False, Unknown].map(Answer::holds), [true, false, false]);
+        assert_eq!((Ternary::all([]), Ternary::any([])), (True, False));
+        assert_eq!([True, False, Unknown].map(Ternary::holds), [true, false, false]);
     }
 }

@@ -7,13 +7,13 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::operator::{Kind, Limit, Operator, Relation, folded, folded_value};
-use super::selector::Found;
-use crate::jsonpath::LargeIntegers;
+use super::operator::{Limit, Operator, Relation, ValueType, folded, folded_value};
+use super::selector::SelectedValue;
+use crate::base::jsonpath::LargeIntegers;
 
 /// An operator that must hold, for the same value as the others.
 #[derive(Clone, Copy)]
-pub(super) struct Claim<'c> {
+pub(super) struct Requirement<'c> {
     pub(super) operator: &'c Operator,
     pub(super) ignore_case: bool,
 }
@@ -28,7 +28,7 @@ pub(super) struct Contradiction {
 }
 
 /// The first contradiction among `claims`; `text` names the selector if its values are always text.
-pub(super) fn contradiction(claims: &[Claim<'_>], text: Option<&str>) -> Option<Contradiction> {
+pub(super) fn contradiction(claims: &[Requirement<'_>], text: Option<&str>) -> Option<Contradiction> {
     types(claims, text)
         .or_else(|| bounds(claims))
         .or_else(|| lengths(claims))
@@ -45,29 +45,33 @@ fn found_at(at: usize, message: impl Into<String>) -> Contradiction {
 
 const ANY: u8 = u8::MAX;
 
-fn bit(kind: Kind) -> u8 {
+fn bit(kind: ValueType) -> u8 {
     match kind {
-        Kind::String => 1,
-        Kind::Number | Kind::Integer => 2,
-        Kind::Boolean => 4,
-        Kind::Null => 8,
-        Kind::Object => 16,
-        Kind::Array => 32,
+        ValueType::String => 1,
+        ValueType::Number | ValueType::Integer => 2,
+        ValueType::Boolean => 4,
+        ValueType::Null => 8,
+        ValueType::Object => 16,
+        ValueType::Array => 32,
     }
 }
 
 /// The types of the values for which the operator can be true.
 fn accepted(operator: &Operator) -> u8 {
-    let of = |values: &[Value]| values.iter().fold(0, |all, value| all | bit(Kind::of(value)));
-    let string = bit(Kind::String);
+    let of = |values: &[Value]| {
+        values
+            .iter()
+            .fold(0, |all, value| all | bit(ValueType::of(value)))
+    };
+    let string = bit(ValueType::String);
     match operator {
-        Operator::Equals(value) => bit(Kind::of(value)),
+        Operator::Equals(value) => bit(ValueType::of(value)),
         Operator::In(choices) => of(&choices.values),
-        Operator::Contains(Value::String(_)) => string | bit(Kind::Array),
-        Operator::Contains(_) => bit(Kind::Array),
-        Operator::Compare(_, Limit::Number(_)) => bit(Kind::Number),
+        Operator::Contains(Value::String(_)) => string | bit(ValueType::Array),
+        Operator::Contains(_) => bit(ValueType::Array),
+        Operator::Compare(_, Limit::Number(_)) => bit(ValueType::Number),
         Operator::Type(kinds) => kinds.iter().fold(0, |all, kind| all | bit(*kind)),
-        Operator::Length(_) => string | bit(Kind::Array) | bit(Kind::Object),
+        Operator::Length(_) => string | bit(ValueType::Array) | bit(ValueType::Object),
         Operator::Prefix(_)
         | Operator::Suffix(_)
         | Operator::Matches(_)
@@ -77,8 +81,8 @@ fn accepted(operator: &Operator) -> u8 {
     }
 }
 
-fn types(claims: &[Claim<'_>], text: Option<&str>) -> Option<Contradiction> {
-    let string = bit(Kind::String);
+fn types(claims: &[Requirement<'_>], text: Option<&str>) -> Option<Contradiction> {
+    let string = bit(ValueType::String);
     let mut left = if text.is_some() { string } else { ANY };
     for (at, claim) in claims.iter().enumerate() {
         let accepted = accepted(claim.operator);
@@ -100,7 +104,7 @@ fn types(claims: &[Claim<'_>], text: Option<&str>) -> Option<Contradiction> {
     None
 }
 
-fn bounds(claims: &[Claim<'_>]) -> Option<Contradiction> {
+fn bounds(claims: &[Requirement<'_>]) -> Option<Contradiction> {
     let mut seen: Vec<(Relation, Limit)> = Vec::new();
     for (at, claim) in claims.iter().enumerate() {
         let Operator::Compare(relation, limit) = claim.operator else {
@@ -144,7 +148,7 @@ fn cross(this: Relation, other: Relation, order: Option<Ordering>) -> bool {
     }
 }
 
-fn lengths(claims: &[Claim<'_>]) -> Option<Contradiction> {
+fn lengths(claims: &[Requirement<'_>]) -> Option<Contradiction> {
     let (mut least, mut most) = (0, u64::MAX);
     for (at, claim) in claims.iter().enumerate() {
         let Operator::Length(bounds) = claim.operator else {
@@ -174,7 +178,7 @@ fn lengths(claims: &[Claim<'_>]) -> Option<Contradiction> {
     None
 }
 
-fn exact_values(claims: &[Claim<'_>]) -> Option<Contradiction> {
+fn exact_values(claims: &[Requirement<'_>]) -> Option<Contradiction> {
     for (at, claim) in claims.iter().enumerate() {
         let values = match claim.operator {
             Operator::Equals(value) => std::slice::from_ref(value),
@@ -200,7 +204,7 @@ fn exact_values(claims: &[Claim<'_>]) -> Option<Contradiction> {
     None
 }
 
-impl Claim<'_> {
+impl Requirement<'_> {
     /// Whether it can hold for `value`, or, if `in_any_case`, for a value that differs from it in case.
     fn may_hold(self, value: &Value, in_any_case: bool) -> bool {
         match (self.ignore_case && self.operator.folds(), in_any_case) {
@@ -210,14 +214,14 @@ impl Claim<'_> {
                     other => folded_value(other),
                 };
                 self.operator
-                    .test(&Found::Json(&value, LargeIntegers::NONE))
+                    .test(&SelectedValue::Json(&value, LargeIntegers::NONE))
                     .holds()
             }
             // Some way to write the value may satisfy it; that is not looked into.
             (false, true) => true,
             (false, false) => self
                 .operator
-                .test(&Found::Json(value, LargeIntegers::NONE))
+                .test(&SelectedValue::Json(value, LargeIntegers::NONE))
                 .holds(),
         }
     }

@@ -88,7 +88,7 @@ impl Wanted<'_> {
             Operator::Glob(glob) => !can_begin(glob.as_str(), self.letter),
             // Numbers, instants and addresses.
             Operator::Compare(..) | Operator::InCidr(_) => true,
-            Operator::Type(kinds) => !kinds.contains(&super::operator::Kind::String),
+            Operator::Type(kinds) => !kinds.contains(&super::operator::ValueType::String),
             Operator::Suffix(_) | Operator::Contains(_) | Operator::Length(_) => false,
         }
     }

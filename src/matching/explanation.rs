@@ -6,9 +6,9 @@ use std::io;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::answer::Answer;
-use super::facts::Facts;
-use super::selector::{Found, Selected, Selector};
+use super::answer::Ternary;
+use super::facts::SelectedValues;
+use super::selector::{Selected, SelectedValue, Selector};
 use super::term::Term;
 
 /// How many letters of a value are shown.
@@ -61,12 +61,12 @@ impl fmt::Display for Miss {
 
 impl Explanation {
     /// Of the terms of one rule.
-    pub(super) fn of(terms: &[Term], facts: &Facts<'_, '_>) -> Self {
+    pub(super) fn of(terms: &[Term], facts: &SelectedValues<'_, '_>) -> Self {
         let mut held = 0;
         let mut failed = None;
         for term in terms {
             match term.answer(facts) {
-                Answer::True => held += 1,
+                Ternary::True => held += 1,
                 answer if failed.is_none() => failed = Some(miss(term, answer, facts)),
                 _ => {}
             }
@@ -79,7 +79,7 @@ impl Explanation {
     }
 }
 
-fn miss(term: &Term, answer: Answer, facts: &Facts<'_, '_>) -> Miss {
+fn miss(term: &Term, answer: Ternary, facts: &SelectedValues<'_, '_>) -> Miss {
     let (selector, written) = match term {
         Term::Test(test) => {
             let selector = facts
@@ -99,13 +99,13 @@ fn miss(term: &Term, answer: Answer, facts: &Facts<'_, '_>) -> Miss {
         selector: selector.to_owned(),
         expected: if quiet { REDACTED } else { written }.to_owned(),
         found: found(term, facts),
-        unknown: answer == Answer::Unknown,
+        unknown: answer == Ternary::Unknown,
     }
 }
 
 /// What a test found; of a group what each of its tests found, with its selector.
-fn found(term: &Term, facts: &Facts<'_, '_>) -> String {
-    let mut text = Bounded::default();
+fn found(term: &Term, facts: &SelectedValues<'_, '_>) -> String {
+    let mut text = BoundedText::default();
     let named = !matches!(term, Term::Test(_));
     term.each_test(&mut |test| {
         if text.is_full() {
@@ -130,7 +130,7 @@ fn found(term: &Term, facts: &Facts<'_, '_>) -> String {
     text.finish()
 }
 
-fn show(selected: &Selected<'_>, text: &mut Bounded) {
+fn show(selected: &Selected<'_>, text: &mut BoundedText) {
     if selected.values().is_empty() {
         text.push("nothing");
     }
@@ -142,27 +142,27 @@ fn show(selected: &Selected<'_>, text: &mut Bounded) {
             text.push(", ");
         }
         match value {
-            Found::Text(value) => text.json(value),
-            Found::Json(value, integers) => text.json(&integers.exactly(value)),
-            Found::Opaque => text.push("bytes that are not UTF-8"),
+            SelectedValue::Text(value) => text.json(value),
+            SelectedValue::Json(value, integers) => text.json(&integers.exactly(value)),
+            SelectedValue::Opaque => text.push("bytes that are not UTF-8"),
         }
     }
 }
 
 /// A value as JSON, shortened.
 pub(super) fn shortened(value: &Value) -> String {
-    let mut text = Bounded::default();
+    let mut text = BoundedText::default();
     text.json(value);
     text.finish()
 }
 
 /// Text that takes no more than it will show, so that a large value is never written out whole.
 #[derive(Default)]
-struct Bounded {
+struct BoundedText {
     bytes: Vec<u8>,
 }
 
-impl Bounded {
+impl BoundedText {
     /// A letter has at most four bytes.
     const BYTES: usize = 4 * (SHOWN + 1);
 
@@ -191,7 +191,7 @@ impl Bounded {
     }
 }
 
-impl io::Write for Bounded {
+impl io::Write for BoundedText {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = Self::BYTES.saturating_sub(self.bytes.len()).min(bytes.len());
         self.bytes.extend(bytes.iter().take(room));

@@ -6,13 +6,13 @@ use super::selector::{Selected, Selector};
 use crate::payload::Event;
 
 /// The findings of the selectors in one event.
-pub(super) struct Facts<'m, 'e> {
+pub(super) struct SelectedValues<'m, 'e> {
     event: &'e Event,
     selectors: &'m [Selector],
     found: Vec<OnceCell<Selected<'e>>>,
 }
 
-impl<'m, 'e> Facts<'m, 'e> {
+impl<'m, 'e> SelectedValues<'m, 'e> {
     pub(super) fn new(event: &'e Event, selectors: &'m [Selector]) -> Self {
         Self {
             event,

@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::answer::Answer;
+use super::answer::Ternary;
 use super::condition::Condition;
 use super::explanation::Explanation;
-use super::facts::Facts;
+use super::facts::SelectedValues;
 use super::scalar::ByScalar;
-use super::selector::{Found, Selector};
+use super::selector::{SelectedValue, Selector};
 use super::term::Term;
 use crate::payload::Event;
 
@@ -60,7 +60,7 @@ impl Matcher {
 
     /// The rules that want `event`, in the order of the file, of those that `considered` lets through.
     pub fn matching(&self, event: &Event, considered: &dyn Fn(usize) -> bool) -> Vec<usize> {
-        let facts = Facts::new(event, &self.selectors);
+        let facts = SelectedValues::new(event, &self.selectors);
         let mut rules = self.candidates(&facts);
         rules.extend(&self.rest);
         rules.sort_unstable();
@@ -73,14 +73,14 @@ impl Matcher {
 
     /// Whether `rule` might want `event`: nothing that can be known of it says no.
     pub fn might_want(&self, event: &Event, rule: usize) -> bool {
-        let facts = Facts::new(event, &self.selectors);
+        let facts = SelectedValues::new(event, &self.selectors);
         let answers = self.terms(rule).iter().map(|term| term.answer(&facts));
-        Answer::all(answers) != Answer::False
+        Ternary::all(answers) != Ternary::False
     }
 
     /// Why `rule` does or does not want `event`.
     pub fn explain(&self, event: &Event, rule: usize) -> Explanation {
-        Explanation::of(self.terms(rule), &Facts::new(event, &self.selectors))
+        Explanation::of(self.terms(rule), &SelectedValues::new(event, &self.selectors))
     }
 
     /// Of the considered rules that do not want `event` the one of which most conditions held, the first of equals.
@@ -90,7 +90,7 @@ impl Matcher {
         event: &Event,
         considered: &dyn Fn(usize) -> bool,
     ) -> Option<(usize, Explanation)> {
-        let facts = Facts::new(event, &self.selectors);
+        let facts = SelectedValues::new(event, &self.selectors);
         let candidates = self.candidates(&facts);
         let mut looked_at: Vec<usize> = candidates
             .into_iter()
@@ -112,14 +112,14 @@ impl Matcher {
     }
 
     /// The rules whose exact value the event has.
-    fn candidates(&self, facts: &Facts<'_, '_>) -> Vec<usize> {
+    fn candidates(&self, facts: &SelectedValues<'_, '_>) -> Vec<usize> {
         let mut rules = Vec::new();
         for exact in &self.exact {
             for value in facts.found(exact.slot).values() {
                 let found = match value {
-                    Found::Text(text) => exact.rules.get_text(text),
-                    Found::Json(value, integers) => exact.rules.get(value, integers),
-                    Found::Opaque => None,
+                    SelectedValue::Text(text) => exact.rules.get_text(text),
+                    SelectedValue::Json(value, integers) => exact.rules.get(value, integers),
+                    SelectedValue::Opaque => None,
                 };
                 rules.extend(found.into_iter().flatten());
             }
@@ -265,7 +265,10 @@ mod tests {
         assert_eq!(matcher.selectors.len(), 3);
         assert!(matcher.rest.is_empty());
         let event = event(json!({"repository": "r7", "ref": "main"}));
-        assert_eq!(matcher.candidates(&Facts::new(&event, &matcher.selectors)), [7]);
+        assert_eq!(
+            matcher.candidates(&SelectedValues::new(&event, &matcher.selectors)),
+            [7]
+        );
         assert_eq!(matcher.matching(&event, &|_| true), [7]);
     }
 
@@ -413,14 +416,18 @@ mod tests {
 
     fn compiled(text: &str) -> Option<Condition> {
         let document = crate::matching::testing::document(text);
-        Condition::compile(document.root(), None, &mut crate::diagnostic::Findings::new())
+        Condition::compile(
+            document.root(),
+            None,
+            &mut crate::base::diagnostic::Diagnostics::new(),
+        )
     }
 
     /// What the condition says when it stands alone, without an index.
     fn naive(text: &str, event: &Event) -> bool {
         let condition = compiled(text).unwrap();
-        let facts = Facts::new(event, &condition.selectors);
-        Answer::all(condition.terms.iter().map(|term| term.answer(&facts))).holds()
+        let facts = SelectedValues::new(event, &condition.selectors);
+        Ternary::all(condition.terms.iter().map(|term| term.answer(&facts))).holds()
     }
 
     fn any_payload() -> impl Strategy<Value = Value> {

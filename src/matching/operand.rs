@@ -5,11 +5,11 @@ use ipnet::IpNet;
 use regex::RegexBuilder;
 use serde_json::{Number, Value};
 
-use super::operator::{Choices, Kind, Limit, Operator, Relation, folded, folded_value, instant};
-use crate::diagnostic::{Finding, Findings};
-use crate::jsonpath::{Worth, reason};
-use crate::network;
-use crate::yaml::{Node, unknown};
+use super::operator::{Choices, Limit, Operator, Relation, ValueType, folded, folded_value, instant};
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::jsonpath::{NumericValue, reason};
+use crate::base::network;
+use crate::base::yaml::{Node, unknown};
 
 /// The size of a compiled pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
@@ -32,11 +32,11 @@ impl Operator {
         name: &str,
         node: Node<'_>,
         ignore_case: bool,
-        findings: &mut Findings,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let read = match name {
             "equals" => value(node, ignore_case).map(Self::Equals),
-            "in" => return choices(node, ignore_case, findings).map(Self::In),
+            "in" => return choices(node, ignore_case, diagnostics).map(Self::In),
             "prefix" => text(node, name).map(|text| Self::Prefix(fold(text, ignore_case))),
             "suffix" => text(node, name).map(|text| Self::Suffix(fold(text, ignore_case))),
             "contains" => value(node, ignore_case).map(Self::Contains),
@@ -46,24 +46,24 @@ impl Operator {
             "gte" => limit(node, name).map(|limit| Self::Compare(Relation::AtLeast, limit)),
             "lt" => limit(node, name).map(|limit| Self::Compare(Relation::Less, limit)),
             "lte" => limit(node, name).map(|limit| Self::Compare(Relation::AtMost, limit)),
-            "in_cidr" => return many(node, name, findings, cidr).map(Self::InCidr),
-            "type" => return many(node, name, findings, kind).map(Self::Type),
-            "length" => return length(node, findings).map(Self::Length),
+            "in_cidr" => return many(node, name, diagnostics, cidr).map(Self::InCidr),
+            "type" => return many(node, name, diagnostics, kind).map(Self::Type),
+            "length" => return length(node, diagnostics).map(Self::Length),
             _ => Err(unknown_operator(name, node)),
         };
-        read.map_err(|finding| findings.push(finding)).ok()
+        read.map_err(|diagnostic| diagnostics.push(diagnostic)).ok()
     }
 }
 
 /// What is read, or what is wrong with it.
-type Read<T> = Result<T, Finding>;
+type Read<T> = Result<T, Diagnostic>;
 
-fn unknown_operator(name: &str, node: Node<'_>) -> Finding {
+fn unknown_operator(name: &str, node: Node<'_>) -> Diagnostic {
     let mut known: Vec<&str> = OPERATORS.to_vec();
     known.extend(["exists", "every", "none", "ignore_case"]);
-    let finding = unknown(node.key_origin(), "unknown-operator", "operator", name, known);
+    let diagnostic = unknown(node.key_origin(), "unknown-operator", "operator", name, known);
     match name {
-        "not" | "any" | "all" => finding.hint(format!(
+        "not" | "any" | "all" => diagnostic.hint(format!(
             "`{name}` stands beside selectors, not below one: `{name}: {}`",
             if name == "not" {
                 "{$.ref: …}"
@@ -71,15 +71,17 @@ fn unknown_operator(name: &str, node: Node<'_>) -> Finding {
                 "[{$.ref: …}, {$.ref: …}]"
             }
         )),
-        "regex" | "regexp" => finding.hint("regular expressions are `matches`; it compares the whole value"),
-        "eq" => finding.hint("did you mean `equals`?"),
-        "startswith" | "starts_with" => finding.hint("did you mean `prefix`?"),
-        "endswith" | "ends_with" => finding.hint("did you mean `suffix`?"),
-        _ => finding,
+        "regex" | "regexp" => {
+            diagnostic.hint("regular expressions are `matches`; it compares the whole value")
+        }
+        "eq" => diagnostic.hint("did you mean `equals`?"),
+        "startswith" | "starts_with" => diagnostic.hint("did you mean `prefix`?"),
+        "endswith" | "ends_with" => diagnostic.hint("did you mean `suffix`?"),
+        _ => diagnostic,
     }
 }
 
-fn wrong(node: Node<'_>, message: impl Into<String>) -> Finding {
+fn wrong(node: Node<'_>, message: impl Into<String>) -> Diagnostic {
     node.error("wrong-value", message)
 }
 
@@ -150,19 +152,19 @@ fn value(node: Node<'_>, ignore_case: bool) -> Read<Value> {
 }
 
 /// A list of choices; an empty one can never hold.
-fn choices(node: Node<'_>, ignore_case: bool, findings: &mut Findings) -> Option<Choices> {
+fn choices(node: Node<'_>, ignore_case: bool, diagnostics: &mut Diagnostics) -> Option<Choices> {
     if !node.value().is_sequence() {
-        findings.push(wrong(node, "`in` wants a list").hint("write `in: [a, b]`, or `equals: a`"));
+        diagnostics.push(wrong(node, "`in` wants a list").hint("write `in: [a, b]`, or `equals: a`"));
         return None;
     }
     let mut item = |node: Node<'_>| {
         value(node, ignore_case)
-            .map_err(|finding| findings.push(finding))
+            .map_err(|diagnostic| diagnostics.push(diagnostic))
             .ok()
     };
     let values: Vec<Option<Value>> = node.items().into_iter().map(&mut item).collect();
     if values.is_empty() {
-        findings.push(empty(node, "in"));
+        diagnostics.push(empty(node, "in"));
         return None;
     }
     values
@@ -171,7 +173,7 @@ fn choices(node: Node<'_>, ignore_case: bool, findings: &mut Findings) -> Option
         .map(Choices::new)
 }
 
-fn empty(node: Node<'_>, name: &str) -> Finding {
+fn empty(node: Node<'_>, name: &str) -> Diagnostic {
     node.error("never-holds", format!("an empty `{name}` can never hold"))
 }
 
@@ -179,15 +181,15 @@ fn empty(node: Node<'_>, name: &str) -> Finding {
 fn many<T>(
     node: Node<'_>,
     name: &str,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
     read: impl Fn(Node<'_>) -> Read<T>,
 ) -> Option<Vec<T>> {
     let nodes = node.one_or_many();
     if nodes.is_empty() {
-        findings.push(empty(node, name));
+        diagnostics.push(empty(node, name));
         return None;
     }
-    let mut item = |node: Node<'_>| read(node).map_err(|finding| findings.push(finding)).ok();
+    let mut item = |node: Node<'_>| read(node).map_err(|diagnostic| diagnostics.push(diagnostic)).ok();
     let items: Vec<Option<T>> = nodes.into_iter().map(&mut item).collect();
     items.into_iter().collect()
 }
@@ -257,7 +259,7 @@ fn alternates(pattern: &str) -> usize {
 fn limit(node: Node<'_>, name: &str) -> Read<Limit> {
     refuse_large(node)?;
     match to_json(node.value()) {
-        Some(Value::Number(number)) => Ok(Limit::Number(Worth::of(&number))),
+        Some(Value::Number(number)) => Ok(Limit::Number(NumericValue::of(&number))),
         Some(Value::String(text)) => instant(&text).map(Limit::Instant).ok_or_else(|| {
             wrong(
                 node,
@@ -276,24 +278,24 @@ fn cidr(node: Node<'_>) -> Read<IpNet> {
     network::parse(text(node, "in_cidr")?).ok_or_else(|| network::invalid(node))
 }
 
-fn kind(node: Node<'_>) -> Read<Kind> {
+fn kind(node: Node<'_>) -> Read<ValueType> {
     // A bare `null` is YAML's null, and there is no doubt about what is meant.
     let name = if node.value().is_null() {
         "null"
     } else {
         text(node, "type")?
     };
-    Kind::ALL
+    ValueType::ALL
         .into_iter()
         .find(|(known, _)| *known == name)
         .map(|(_, kind)| kind)
         .ok_or_else(|| {
-            let names = Kind::ALL.map(|(known, _)| known);
+            let names = ValueType::ALL.map(|(known, _)| known);
             unknown(node.origin(), "unknown-value", "type", name, names)
         })
 }
 
-fn length(node: Node<'_>, findings: &mut Findings) -> Option<Vec<(Relation, u64)>> {
+fn length(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<(Relation, u64)>> {
     let whole = |node: Node<'_>| {
         node.value()
             .as_u64()
@@ -322,19 +324,22 @@ fn length(node: Node<'_>, findings: &mut Findings) -> Option<Vec<(Relation, u64)
     if !node.is_mapping() {
         return whole(node)
             .map(|length| vec![(Relation::Equal, length)])
-            .map_err(|finding| findings.push(finding))
+            .map_err(|diagnostic| diagnostics.push(diagnostic))
             .ok();
     }
     let entries = node.entries();
     if entries.is_empty() {
-        findings.push(
+        diagnostics.push(
             node.error("empty-condition", "`length` asks nothing")
                 .hint("write `length: {gt: 0}`"),
         );
         return None;
     }
-    let mut read =
-        |(name, node): (&str, Node<'_>)| bound(name, node).map_err(|finding| findings.push(finding)).ok();
+    let mut read = |(name, node): (&str, Node<'_>)| {
+        bound(name, node)
+            .map_err(|diagnostic| diagnostics.push(diagnostic))
+            .ok()
+    };
     let bounds: Vec<Option<(Relation, u64)>> = entries.into_iter().map(&mut read).collect();
     bounds.into_iter().collect()
 }

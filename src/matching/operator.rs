@@ -14,10 +14,10 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::answer::Answer;
+use super::answer::Ternary;
 use super::scalar::ByScalar;
-use super::selector::{Found, plain};
-use crate::jsonpath::{LargeIntegers, Worth, same};
+use super::selector::{SelectedValue, plain};
+use crate::base::jsonpath::{LargeIntegers, NumericValue, same};
 
 /// Several operators that must hold for the same value.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) enum Operator {
     Glob(regex::bytes::Regex),
     Compare(Relation, Limit),
     InCidr(Vec<IpNet>),
-    Type(Vec<Kind>),
+    Type(Vec<ValueType>),
     Length(Vec<(Relation, u64)>),
 }
 
@@ -63,13 +63,13 @@ pub(super) enum Relation {
 /// What a value is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Limit {
-    Number(Worth<'static>),
+    Number(NumericValue<'static>),
     Instant(OffsetDateTime),
 }
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueType {
     String,
     Number,
     Integer,
@@ -79,7 +79,7 @@ pub(super) enum Kind {
     Array,
 }
 
-impl Kind {
+impl ValueType {
     /// All of them, with their words in the rules file.
     pub(super) const ALL: [(&'static str, Self); 7] = [
         ("string", Self::String),
@@ -103,17 +103,17 @@ impl Kind {
         }
     }
 
-    fn fits(self, found: &Found<'_>) -> bool {
+    fn fits(self, found: &SelectedValue<'_>) -> bool {
         match found {
-            Found::Text(_) => self == Self::String,
-            Found::Json(value @ Value::Number(_), integers) if self == Self::Integer => {
+            SelectedValue::Text(_) => self == Self::String,
+            SelectedValue::Json(value @ Value::Number(_), integers) if self == Self::Integer => {
                 matches!(
-                    Worth::exact(value, integers),
-                    Some(Worth::Whole(_) | Worth::Large(_))
+                    NumericValue::exact(value, integers),
+                    Some(NumericValue::Whole(_) | NumericValue::Large(_))
                 )
             }
-            Found::Json(value, _) => self == Self::of(value),
-            Found::Opaque => false,
+            SelectedValue::Json(value, _) => self == Self::of(value),
+            SelectedValue::Opaque => false,
         }
     }
 }
@@ -127,14 +127,14 @@ impl Choices {
         Self { values, known }
     }
 
-    fn hold(&self, found: &Found<'_>) -> bool {
+    fn hold(&self, found: &SelectedValue<'_>) -> bool {
         match found {
-            Found::Text(text) => self.known.get_text(text).is_some(),
-            Found::Json(value @ (Value::Array(_) | Value::Object(_)), integers) => {
+            SelectedValue::Text(text) => self.known.get_text(text).is_some(),
+            SelectedValue::Json(value @ (Value::Array(_) | Value::Object(_)), integers) => {
                 self.values.iter().any(|choice| same(choice, value, integers))
             }
-            Found::Json(value, integers) => self.known.get(value, integers).is_some(),
-            Found::Opaque => false,
+            SelectedValue::Json(value, integers) => self.known.get(value, integers).is_some(),
+            SelectedValue::Opaque => false,
         }
     }
 }
@@ -177,27 +177,27 @@ pub(super) fn folded_value(value: &Value) -> Value {
 
 impl Operators {
     /// Whether all of them hold for `found`.
-    pub(super) fn test(&self, found: &Found<'_>) -> Answer {
+    pub(super) fn test(&self, found: &SelectedValue<'_>) -> Ternary {
         if !self.ignore_case {
-            return Answer::all(self.list.iter().map(|operator| operator.test(found)));
+            return Ternary::all(self.list.iter().map(|operator| operator.test(found)));
         }
         let value;
         let low = match found {
-            Found::Text(text) => Found::Text(Cow::Owned(folded(text))),
-            Found::Json(Value::String(text), _) => Found::Text(Cow::Owned(folded(text))),
-            Found::Json(original @ (Value::Array(_) | Value::Object(_)), integers) => {
+            SelectedValue::Text(text) => SelectedValue::Text(Cow::Owned(folded(text))),
+            SelectedValue::Json(Value::String(text), _) => SelectedValue::Text(Cow::Owned(folded(text))),
+            SelectedValue::Json(original @ (Value::Array(_) | Value::Object(_)), integers) => {
                 if !integers.is_empty() {
                     // The copy would be without their digits.
-                    return Answer::Unknown;
+                    return Ternary::Unknown;
                 }
                 value = folded_value(original);
-                Found::Json(&value, LargeIntegers::NONE)
+                SelectedValue::Json(&value, LargeIntegers::NONE)
             }
-            Found::Json(scalar, integers) => Found::Json(scalar, integers),
-            Found::Opaque => Found::Opaque,
+            SelectedValue::Json(scalar, integers) => SelectedValue::Json(scalar, integers),
+            SelectedValue::Opaque => SelectedValue::Opaque,
         };
         let test = |operator: &Operator| operator.test(if operator.folds() { &low } else { found });
-        Answer::all(self.list.iter().map(test))
+        Ternary::all(self.list.iter().map(test))
     }
 }
 
@@ -216,16 +216,16 @@ impl Operator {
     }
 
     /// What it says of `found`.
-    pub(super) fn test(&self, found: &Found<'_>) -> Answer {
-        if matches!(found, Found::Opaque) {
-            return Answer::Unknown;
+    pub(super) fn test(&self, found: &SelectedValue<'_>) -> Ternary {
+        if matches!(found, SelectedValue::Opaque) {
+            return Ternary::Unknown;
         }
         let of_text =
-            |holds: &dyn Fn(&str) -> bool| found.text().map_or(Answer::Unknown, |text| holds(text).into());
+            |holds: &dyn Fn(&str) -> bool| found.text().map_or(Ternary::Unknown, |text| holds(text).into());
         match self {
             Self::Equals(operand) => {
                 let equal = match found {
-                    Found::Json(value, integers) => same(value, operand, integers),
+                    SelectedValue::Json(value, integers) => same(value, operand, integers),
                     found => found.text() == operand.as_str(),
                 };
                 unless_incomparable(equal, found, std::slice::from_ref(operand))
@@ -237,22 +237,22 @@ impl Operator {
             Self::Matches(regex) => of_text(&|text| regex.is_match(text)),
             Self::Glob(glob) => of_text(&|text| glob.is_match(text.as_bytes())),
             Self::Compare(relation, Limit::Number(limit)) => match found {
-                Found::Json(value, integers) => match Worth::exact(value, integers) {
+                SelectedValue::Json(value, integers) => match NumericValue::exact(value, integers) {
                     Some(worth) => relation.holds(worth.compare(*limit)).into(),
-                    None => Answer::Unknown,
+                    None => Ternary::Unknown,
                 },
-                _ => Answer::Unknown,
+                _ => Ternary::Unknown,
             },
             Self::Compare(relation, Limit::Instant(limit)) => match found.text().and_then(instant) {
                 Some(at) => relation.holds(at.cmp(limit)).into(),
-                None => Answer::Unknown,
+                None => Ternary::Unknown,
             },
             Self::InCidr(nets) => match found.text().map(str::parse::<IpAddr>) {
                 Some(Ok(address)) => nets.iter().any(|net| net.contains(&plain(address))).into(),
-                _ => Answer::Unknown,
+                _ => Ternary::Unknown,
             },
             Self::Type(kinds) => kinds.iter().any(|kind| kind.fits(found)).into(),
-            Self::Length(bounds) => length(found).map_or(Answer::Unknown, |length| {
+            Self::Length(bounds) => length(found).map_or(Ternary::Unknown, |length| {
                 bounds
                     .iter()
                     .all(|(relation, bound)| relation.holds(length.cmp(bound)))
@@ -263,39 +263,39 @@ impl Operator {
 }
 
 /// Whether a value is one of the operands; unknown if it has the type of none of them.
-fn unless_incomparable(equal: bool, found: &Found<'_>, operands: &[Value]) -> Answer {
+fn unless_incomparable(equal: bool, found: &SelectedValue<'_>, operands: &[Value]) -> Ternary {
     let kind = match found {
-        Found::Json(value, _) => Kind::of(value),
-        _ => Kind::String,
+        SelectedValue::Json(value, _) => ValueType::of(value),
+        _ => ValueType::String,
     };
     let comparable = |operand: &Value| {
-        let other = Kind::of(operand);
-        kind == other || kind == Kind::Null || other == Kind::Null
+        let other = ValueType::of(operand);
+        kind == other || kind == ValueType::Null || other == ValueType::Null
     };
     if equal || operands.iter().any(comparable) {
         equal.into()
     } else {
-        Answer::Unknown
+        Ternary::Unknown
     }
 }
 
-fn contains(found: &Found<'_>, operand: &Value) -> Answer {
+fn contains(found: &SelectedValue<'_>, operand: &Value) -> Ternary {
     match (found, operand) {
-        (Found::Json(Value::Array(items), integers), operand) => {
+        (SelectedValue::Json(Value::Array(items), integers), operand) => {
             items.iter().any(|item| same(item, operand, integers)).into()
         }
         (found, Value::String(part)) => found
             .text()
-            .map_or(Answer::Unknown, |text| text.contains(part.as_str()).into()),
-        _ => Answer::Unknown,
+            .map_or(Ternary::Unknown, |text| text.contains(part.as_str()).into()),
+        _ => Ternary::Unknown,
     }
 }
 
 /// Letters of a text, items of a list, members of an object.
-fn length(found: &Found<'_>) -> Option<u64> {
+fn length(found: &SelectedValue<'_>) -> Option<u64> {
     let length = match found {
-        Found::Json(Value::Array(items), _) => items.len(),
-        Found::Json(Value::Object(members), _) => members.len(),
+        SelectedValue::Json(Value::Array(items), _) => items.len(),
+        SelectedValue::Json(Value::Object(members), _) => members.len(),
         found => found.text()?.chars().count(),
     };
     u64::try_from(length).ok()

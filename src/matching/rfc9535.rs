@@ -8,26 +8,26 @@ use std::sync::Arc;
 use minijinja::Value as Rendered;
 use serde_json::{Value, json};
 
-use super::selector::{Found, Selector};
+use super::selector::{SelectedValue, Selector};
 use super::testing::{document, event};
-use crate::diagnostic::Findings;
-use crate::secret::Keyring;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::secret::Keyring;
 use crate::template::{Scope, Templates, json_value};
 
 /// The values that a path selects, or the code with which it is refused.
-type Answer = Result<Vec<Value>, &'static str>;
+type Ternary = Result<Vec<Value>, &'static str>;
 
 /// The answer of `match`.
-pub(super) fn through_match(path: &str, payload: &Value) -> Answer {
-    let mut findings = Findings::new();
+pub(super) fn through_match(path: &str, payload: &Value) -> Ternary {
+    let mut diagnostics = Diagnostics::new();
     let document = document("any: 1");
-    let Some(selector) = Selector::compile(path, document.root(), None, &mut findings) else {
-        return Err(findings.iter().next().unwrap().code);
+    let Some(selector) = Selector::compile(path, document.root(), None, &mut diagnostics) else {
+        return Err(diagnostics.iter().next().unwrap().code);
     };
     let event = event(payload.clone());
     let selected = selector.select(&event);
-    let value = |found: &Found<'_>| match found {
-        Found::Json(value, _) => (*value).clone(),
+    let value = |found: &SelectedValue<'_>| match found {
+        SelectedValue::Json(value, _) => (*value).clone(),
         other => panic!("{path}: {other:?}"),
     };
     Ok(selected.values().iter().map(value).collect())
@@ -51,7 +51,7 @@ pub(super) fn through_template(path: &str, payload: &Value) -> Result<Option<Val
 }
 
 /// Holds both answers to the expected one.
-fn check(section: &str, payload: &Value, path: &str, expected: &Answer) {
+fn check(section: &str, payload: &Value, path: &str, expected: &Ternary) {
     assert_eq!(
         &through_match(path, payload),
         expected,

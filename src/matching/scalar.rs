@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::jsonpath::{LargeIntegers, Worth};
+use crate::base::jsonpath::{LargeIntegers, NumericValue};
 
 /// A map keyed by strings, numbers, booleans and null. Texts are apart, so that looking one up copies nothing.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ enum Scalar {
     Null,
     Bool(bool),
     Whole(i128),
-    /// The bits of a number that is not whole: `Worth` has already made zero one.
+    /// The bits of a number that is not whole: `NumericValue` has already made zero one.
     Other(u64),
 }
 
@@ -29,10 +29,10 @@ impl Scalar {
         match value {
             Value::Null => Some(Self::Null),
             Value::Bool(value) => Some(Self::Bool(*value)),
-            Value::Number(_) => match Worth::exact(value, integers)? {
-                Worth::Whole(whole) => Some(Self::Whole(whole)),
-                Worth::Other(other) => Some(Self::Other(other.to_bits())),
-                Worth::Large(_) => None,
+            Value::Number(_) => match NumericValue::exact(value, integers)? {
+                NumericValue::Whole(whole) => Some(Self::Whole(whole)),
+                NumericValue::Other(other) => Some(Self::Other(other.to_bits())),
+                NumericValue::Large(_) => None,
             },
             Value::String(_) | Value::Array(_) | Value::Object(_) => None,
         }

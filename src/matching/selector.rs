@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use http::HeaderName;
 use serde_json::Value;
 
-use crate::diagnostic::{Finding, Findings, did_you_mean};
-use crate::jsonpath::{JsonPath, LargeIntegers};
+use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+use crate::base::jsonpath::{JsonPath, LargeIntegers};
+use crate::base::yaml::Node;
 use crate::payload::Event;
 use crate::verify::{EventName, Reads};
-use crate::yaml::Node;
 
 /// All selectors, as a hint lists them.
 const KNOWN: &str = "a JSONPath such as `$.ref`, `event`, `header.NAME`, `query.NAME`, `path.NAME`, `method`, \
@@ -39,12 +39,12 @@ pub(super) struct Selector {
     key: String,
     /// What its values are not shown of.
     quiet: bool,
-    source: Part,
+    source: SelectorSource,
 }
 
 /// Where the values come from.
 #[derive(Debug)]
-enum Part {
+enum SelectorSource {
     /// At most one value of the payload.
     One(JsonPath),
     /// Any number of values of the payload.
@@ -61,7 +61,7 @@ enum Part {
 
 /// One selected value.
 #[derive(Clone, Debug)]
-pub(super) enum Found<'e> {
+pub(super) enum SelectedValue<'e> {
     Text(Cow<'e, str>),
     /// A value of the payload, and the payload's large integers.
     Json(&'e Value, &'e LargeIntegers),
@@ -73,13 +73,13 @@ pub(super) enum Found<'e> {
 #[derive(Debug)]
 pub(super) enum Selected<'e> {
     Nothing,
-    One(Found<'e>),
-    Many(Vec<Found<'e>>),
+    One(SelectedValue<'e>),
+    Many(Vec<SelectedValue<'e>>),
 }
 
 impl<'e> Selected<'e> {
     /// The values, in order.
-    pub(super) fn values(&self) -> &[Found<'e>] {
+    pub(super) fn values(&self) -> &[SelectedValue<'e>] {
         match self {
             Self::Nothing => &[],
             Self::One(found) => std::slice::from_ref(found),
@@ -88,8 +88,8 @@ impl<'e> Selected<'e> {
     }
 }
 
-impl<'e> FromIterator<Found<'e>> for Selected<'e> {
-    fn from_iter<I: IntoIterator<Item = Found<'e>>>(values: I) -> Self {
+impl<'e> FromIterator<SelectedValue<'e>> for Selected<'e> {
+    fn from_iter<I: IntoIterator<Item = SelectedValue<'e>>>(values: I) -> Self {
         let mut values = values.into_iter();
         let Some(first) = values.next() else {
             return Self::Nothing;
@@ -101,7 +101,7 @@ impl<'e> FromIterator<Found<'e>> for Selected<'e> {
     }
 }
 
-impl Found<'_> {
+impl SelectedValue<'_> {
     /// The text, if it is text.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
@@ -118,16 +118,16 @@ impl Selector {
         written: &str,
         node: Node<'_>,
         event_name: Option<&EventName>,
-        findings: &mut Findings,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let source = match written.split_once('.') {
             _ if written.starts_with('$') => json_path(written),
             Some(("header", name)) => header(name),
-            Some(("query", name)) if !name.is_empty() => Ok(Part::Query(name.to_owned())),
-            Some(("path", name)) if !name.is_empty() => Ok(Part::Path(name.to_owned())),
-            Some(("client", "ip")) => Ok(Part::ClientIp),
-            None if written == "method" => Ok(Part::Method),
-            None if written == "body" => Ok(Part::Body),
+            Some(("query", name)) if !name.is_empty() => Ok(SelectorSource::Query(name.to_owned())),
+            Some(("path", name)) if !name.is_empty() => Ok(SelectorSource::Path(name.to_owned())),
+            Some(("client", "ip")) => Ok(SelectorSource::ClientIp),
+            None if written == "method" => Ok(SelectorSource::Method),
+            None if written == "body" => Ok(SelectorSource::Body),
             None if written == "event" => event(event_name),
             _ => Err(unknown(written)),
         };
@@ -136,7 +136,7 @@ impl Selector {
                 let name = written.to_ascii_lowercase();
                 Some(Self {
                     key: match (&source, event_name) {
-                        (Part::Header(_), _) if written != "event" => name.clone(),
+                        (SelectorSource::Header(_), _) if written != "event" => name.clone(),
                         (_, Some(place)) if written == "event" => format!("event at {place:?}"),
                         _ => written.to_owned(),
                     },
@@ -146,9 +146,9 @@ impl Selector {
                 })
             }
             Err(Wrong { code, message, hint }) => {
-                let mut finding = Finding::error(node.key_origin(), code, message);
-                finding.hint = hint;
-                findings.push(finding);
+                let mut diagnostic = Diagnostic::error(node.key_origin(), code, message);
+                diagnostic.hint = hint;
+                diagnostics.push(diagnostic);
                 None
             }
         }
@@ -173,19 +173,22 @@ impl Selector {
     pub(super) fn is_single(&self) -> bool {
         !matches!(
             self.source,
-            Part::Many(_) | Part::Header(_) | Part::Query(_) | Part::First(_)
+            SelectorSource::Many(_)
+                | SelectorSource::Header(_)
+                | SelectorSource::Query(_)
+                | SelectorSource::First(_)
         )
     }
 
     /// Whether it is cheap to evaluate for every event: anything but a path that searches the payload.
     pub(super) fn is_cheap(&self) -> bool {
-        !matches!(self.source, Part::Many(_))
+        !matches!(self.source, SelectorSource::Many(_))
     }
 
     /// Whether it looks below the payload's root.
     pub(super) fn needs_structure(&self) -> bool {
         match &self.source {
-            Part::One(path) | Part::Many(path) => !path.is_root(),
+            SelectorSource::One(path) | SelectorSource::Many(path) => !path.is_root(),
             _ => false,
         }
     }
@@ -211,7 +214,7 @@ impl Selector {
     }
 }
 
-impl Part {
+impl SelectorSource {
     /// Which parts of a request it reads beside the body.
     fn reads(&self) -> Reads {
         let mut reads = Reads::default();
@@ -247,38 +250,44 @@ impl Part {
     fn select<'e>(&self, event: &'e Event) -> Selected<'e> {
         let received = &event.received;
         match self {
-            Part::One(_) | Part::Many(_) if event.payload.fault.is_some() => Selected::Nothing,
-            Part::First(parts) => {
+            SelectorSource::One(_) | SelectorSource::Many(_) if event.payload.fault.is_some() => {
+                Selected::Nothing
+            }
+            SelectorSource::First(parts) => {
                 let mut selected = parts.iter().map(|part| part.select(event));
                 let found = selected.find(|selected| !selected.values().is_empty());
                 found.unwrap_or(Selected::Nothing)
             }
-            Part::One(path) => path
+            SelectorSource::One(path) => path
                 .select_one(&*event.payload.value)
-                .map(|value| Found::Json(value, &event.payload.integers))
+                .map(|value| SelectedValue::Json(value, &event.payload.integers))
                 .into_iter()
                 .collect(),
-            Part::Many(path) => {
+            SelectorSource::Many(path) => {
                 let integers = &event.payload.integers;
                 let selected = path.select(&*event.payload.value, integers).into_iter();
-                Selected::Many(selected.map(|value| Found::Json(value, integers)).collect())
+                Selected::Many(
+                    selected
+                        .map(|value| SelectedValue::Json(value, integers))
+                        .collect(),
+                )
             }
-            Part::Header(name) => {
+            SelectorSource::Header(name) => {
                 let values = received.headers.get_all(name).iter();
                 values.map(|value| bytes(value.as_bytes())).collect()
             }
-            Part::Query(name) => form_urlencoded::parse(received.query.as_bytes())
+            SelectorSource::Query(name) => form_urlencoded::parse(received.query.as_bytes())
                 .filter(|(key, _)| key == name)
-                .map(|(_, value)| Found::Text(value))
+                .map(|(_, value)| SelectedValue::Text(value))
                 .collect(),
-            Part::Path(name) => text(received.parameter(name)),
-            Part::Method => text(Some(received.method.as_str())),
-            Part::ClientIp => received
+            SelectorSource::Path(name) => text(received.parameter(name)),
+            SelectorSource::Method => text(Some(received.method.as_str())),
+            SelectorSource::ClientIp => received
                 .client
-                .map(|client| Found::Text(Cow::Owned(plain(client).to_string())))
+                .map(|client| SelectedValue::Text(Cow::Owned(plain(client).to_string())))
                 .into_iter()
                 .collect(),
-            Part::Body => Selected::One(bytes(&received.body)),
+            SelectorSource::Body => Selected::One(bytes(&received.body)),
         }
     }
 }
@@ -289,13 +298,15 @@ pub(super) fn plain(address: IpAddr) -> IpAddr {
 }
 
 fn text(text: Option<&str>) -> Selected<'_> {
-    text.map(|text| Found::Text(Cow::Borrowed(text)))
+    text.map(|text| SelectedValue::Text(Cow::Borrowed(text)))
         .into_iter()
         .collect()
 }
 
-fn bytes(bytes: &[u8]) -> Found<'_> {
-    std::str::from_utf8(bytes).map_or(Found::Opaque, |text| Found::Text(Cow::Borrowed(text)))
+fn bytes(bytes: &[u8]) -> SelectedValue<'_> {
+    std::str::from_utf8(bytes).map_or(SelectedValue::Opaque, |text| {
+        SelectedValue::Text(Cow::Borrowed(text))
+    })
 }
 
 /// What is wrong with a selector.
@@ -305,10 +316,10 @@ struct Wrong {
     hint: Option<String>,
 }
 
-fn json_path(written: &str) -> Result<Part, Wrong> {
+fn json_path(written: &str) -> Result<SelectorSource, Wrong> {
     match JsonPath::parse(written) {
-        Ok(path) if path.is_singular() => Ok(Part::One(path)),
-        Ok(path) => Ok(Part::Many(path)),
+        Ok(path) if path.is_singular() => Ok(SelectorSource::One(path)),
+        Ok(path) => Ok(SelectorSource::Many(path)),
         Err(refused) => Err(Wrong {
             code: refused.code,
             message: refused.message,
@@ -317,9 +328,9 @@ fn json_path(written: &str) -> Result<Part, Wrong> {
     }
 }
 
-fn header(name: &str) -> Result<Part, Wrong> {
+fn header(name: &str) -> Result<SelectorSource, Wrong> {
     HeaderName::from_bytes(name.as_bytes())
-        .map(Part::Header)
+        .map(SelectorSource::Header)
         .map_err(|_not_a_name| Wrong {
             code: "unknown-selector",
             message: format!("`{name}` is no name of a header"),
@@ -327,13 +338,14 @@ fn header(name: &str) -> Result<Part, Wrong> {
         })
 }
 
-fn event(event_name: Option<&EventName>) -> Result<Part, Wrong> {
+fn event(event_name: Option<&EventName>) -> Result<SelectorSource, Wrong> {
     match event_name {
-        Some(EventName::Header(name)) => Ok(Part::Header(name.clone())),
+        Some(EventName::Header(name)) => Ok(SelectorSource::Header(name.clone())),
         Some(EventName::Payload(path)) => json_path(path),
         Some(EventName::Either(places)) => {
-            let parts: Result<Vec<Part>, Wrong> = places.iter().map(|place| event(Some(place))).collect();
-            parts.map(Part::First)
+            let parts: Result<Vec<SelectorSource>, Wrong> =
+                places.iter().map(|place| event(Some(place))).collect();
+            parts.map(SelectorSource::First)
         }
         None => Err(Wrong {
             code: "no-event-name",

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::answer::Answer;
-use super::facts::Facts;
+use super::answer::Ternary;
+use super::facts::SelectedValues;
 use super::operator::{Operator, Operators};
 
 /// One of the things that must hold.
@@ -11,15 +11,15 @@ use super::operator::{Operator, Operators};
 pub(super) enum Term {
     /// All of them, in a branch of a group.
     All(Vec<Term>),
-    Any(Group),
+    Any(TermGroup),
     /// Not all of them.
-    Not(Group),
+    Not(TermGroup),
     Test(Test),
 }
 
 /// An `any` or a `not`, and how it was written.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct TermGroup {
     pub(super) terms: Vec<Term>,
     pub(super) written: String,
 }
@@ -39,11 +39,11 @@ pub(super) struct Test {
 
 impl Term {
     /// What it says of an event.
-    pub(super) fn answer(&self, facts: &Facts<'_, '_>) -> Answer {
-        let all = |terms: &[Self]| Answer::all(terms.iter().map(|term| term.answer(facts)));
+    pub(super) fn answer(&self, facts: &SelectedValues<'_, '_>) -> Ternary {
+        let all = |terms: &[Self]| Ternary::all(terms.iter().map(|term| term.answer(facts)));
         match self {
             Self::All(terms) => all(terms),
-            Self::Any(group) => Answer::any(group.terms.iter().map(|term| term.answer(facts))),
+            Self::Any(group) => Ternary::any(group.terms.iter().map(|term| term.answer(facts))),
             Self::Not(group) => all(&group.terms).negated(),
             Self::Test(test) => test.answer(facts),
         }
@@ -71,24 +71,24 @@ impl Term {
 }
 
 impl Test {
-    fn answer(&self, facts: &Facts<'_, '_>) -> Answer {
+    fn answer(&self, facts: &SelectedValues<'_, '_>) -> Ternary {
         let values = facts.found(self.slot).values();
         // Not even that it does not exist can be said of what stands in a payload that cannot be read.
         if facts.fault(self.slot).is_some() {
-            return Answer::Unknown;
+            return Ternary::Unknown;
         }
-        let over = |operators: &Option<Operators>, combine: &dyn Fn(&Operators) -> Answer| match operators {
-            None => Answer::True,
-            Some(_) if values.is_empty() => Answer::Unknown,
+        let over = |operators: &Option<Operators>, combine: &dyn Fn(&Operators) -> Ternary| match operators {
+            None => Ternary::True,
+            Some(_) if values.is_empty() => Ternary::Unknown,
             Some(operators) => combine(operators),
         };
-        let any = |operators: &Operators| Answer::any(values.iter().map(|value| operators.test(value)));
-        let every = |operators: &Operators| Answer::all(values.iter().map(|value| operators.test(value)));
+        let any = |operators: &Operators| Ternary::any(values.iter().map(|value| operators.test(value)));
+        let every = |operators: &Operators| Ternary::all(values.iter().map(|value| operators.test(value)));
         let exists = self
             .exists
-            .map_or(Answer::True, |wanted| (wanted != values.is_empty()).into());
+            .map_or(Ternary::True, |wanted| (wanted != values.is_empty()).into());
         // One after the other, so that the first false spares the rest.
-        Answer::all((0..4).map(|part| match part {
+        Ternary::all((0..4).map(|part| match part {
             0 => exists,
             1 => over(&self.some, &any),
             2 => over(&self.every, &every),
@@ -116,18 +116,18 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::answer::Answer::{self, False, True, Unknown};
+    use super::super::answer::Ternary::{self, False, True, Unknown};
     use super::*;
-    use crate::matching::testing::{condition, event, event_of_text, findings};
+    use crate::matching::testing::{condition, diagnostics, event, event_of_text};
     use crate::payload::Event;
 
-    fn answer(text: &str, event: &Event) -> Answer {
+    fn answer(text: &str, event: &Event) -> Ternary {
         let condition = condition(text);
-        let facts = Facts::new(event, &condition.selectors);
-        Answer::all(condition.terms.iter().map(|term| term.answer(&facts)))
+        let facts = SelectedValues::new(event, &condition.selectors);
+        Ternary::all(condition.terms.iter().map(|term| term.answer(&facts)))
     }
 
-    fn check(cases: &[(&str, Answer)], event: &Event) {
+    fn check(cases: &[(&str, Ternary)], event: &Event) {
         for (text, expected) in cases {
             assert_eq!(answer(text, event), *expected, "{text}");
         }
@@ -310,12 +310,12 @@ mod tests {
                 format!("$.a: {{equals: {{b: [{number}]}}}}"),
                 format!("$.a: {{gt: {number}}}"),
             ] {
-                let found = findings(&text);
+                let found = diagnostics(&text);
                 assert!(found[0].contains("does not fit 64 bits"), "{text}: {found:?}");
             }
         }
         for number in ["18446744073709551615", "-9223372036854775808", "1e20", "1.5e300"] {
-            assert!(findings(&format!("$.a: {number}")).is_empty(), "{number}");
+            assert!(diagnostics(&format!("$.a: {number}")).is_empty(), "{number}");
         }
     }
 

@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 
 use super::Condition;
-use crate::clock::Timestamp;
-use crate::diagnostic::{Findings, Source};
-use crate::payload::{Decode, Event, Kind, Payload};
-use crate::verify::{EventId, Received};
-use crate::yaml::Document;
+use crate::base::clock::Timestamp;
+use crate::base::diagnostic::{Diagnostics, Source};
+use crate::base::yaml::Document;
+use crate::event::{EventId, Received};
+use crate::payload::{BodyKind, Decode, Event, Payload};
 
 /// The text of a `match:` as a document.
 pub(super) fn document(text: &str) -> Document {
@@ -19,22 +19,24 @@ pub(super) fn document(text: &str) -> Document {
         path: "m".into(),
         text: text.to_owned(),
     };
-    Document::parse(source, &mut Findings::new()).unwrap()
+    Document::parse(source, &mut Diagnostics::new()).unwrap()
 }
 
 /// The findings of a `match:`, each as `line:column: message (hint)`.
-pub(super) fn findings(text: &str) -> Vec<String> {
-    let mut found = Findings::new();
+pub(super) fn diagnostics(text: &str) -> Vec<String> {
+    let mut found = Diagnostics::new();
     let document = document(text);
     let condition = Condition::compile(document.root(), None, &mut found);
     assert_eq!(condition.is_none(), found.has_errors(), "{text}");
-    let line = |finding: &crate::diagnostic::Finding| finding.line().trim_start_matches("m:").to_owned();
+    let line = |diagnostic: &crate::base::diagnostic::Diagnostic| {
+        diagnostic.line().trim_start_matches("m:").to_owned()
+    };
     found.iter().map(line).collect()
 }
 
 /// A `match:` that is right.
 pub(super) fn condition(text: &str) -> Condition {
-    let mut found = Findings::new();
+    let mut found = Diagnostics::new();
     let document = document(text);
     let condition = Condition::compile(document.root(), None, &mut found);
     condition.unwrap_or_else(|| panic!("{text}: {}", found.render(false)))
@@ -42,7 +44,7 @@ pub(super) fn condition(text: &str) -> Condition {
 
 /// A push with this payload, and with headers, a query and parameters to look at.
 pub(super) fn event(payload: Value) -> Event {
-    event_of(Payload::new(Kind::Json, Arc::new(payload)))
+    event_of(Payload::new(BodyKind::Json, Arc::new(payload)))
 }
 
 /// A push with the payload of this text.

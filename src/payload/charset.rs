@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8};
 
-use super::undecodable::{Undecodable, shown};
+use crate::payload::undecodable::{Undecodable, shown};
 
 /// The charset with this label; UTF-8 if there is no label.
 pub(super) fn named(label: Option<&str>) -> Result<&'static Encoding, Undecodable> {

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use super::parameter::parameters;
+use crate::payload::parameter::parameters;
 
 /// What the content type promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,13 +9,13 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::content_type::{ContentType, Media};
-use super::event::{Kind, Payload};
-use super::undecodable::Undecodable;
-use super::{charset, form, multipart, xml};
-use crate::coding;
-use crate::json::{self, Json};
-use crate::jsonpath::LargeIntegers;
+use crate::base::json;
+use crate::base::json::Json;
+use crate::base::jsonpath::LargeIntegers;
+use crate::payload::content_type::{ContentType, Media};
+use crate::payload::event::{BodyKind, Payload};
+use crate::payload::undecodable::Undecodable;
+use crate::payload::{charset, content_encoding, form, multipart, xml};
 
 /// How an endpoint reads its bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -67,26 +67,26 @@ impl Decode {
 
 /// Reads `body` as `decode` says, its content coding undone; then it has at most `limit` bytes.
 pub fn decode(decode: Decode, headers: &HeaderMap, body: &Bytes, limit: u64) -> Result<Payload, Undecodable> {
-    let plain = coding::decoded(headers, body, limit)?;
+    let plain = content_encoding::decoded(headers, body, limit)?;
     let content_type = ContentType::of(headers);
     let label = content_type.charset.as_deref();
     let mut payload = match (decode, content_type.media) {
         (Decode::Json, _) | (Decode::Auto, Media::Json) => as_json(label, &plain)?,
-        (Decode::Form, _) => fields(Kind::Form, form::fields(charset::named(label)?, &plain)?),
+        (Decode::Form, _) => fields(BodyKind::Form, form::fields(charset::named(label)?, &plain)?),
         (Decode::Auto, Media::Form) => auto_form(charset::named(label)?, &plain)?,
         (Decode::Multipart, _) | (Decode::Auto, Media::Multipart) => {
             let boundary = content_type.boundary.as_deref();
-            fields(Kind::Multipart, multipart::fields(boundary, &plain)?)
+            fields(BodyKind::Multipart, multipart::fields(boundary, &plain)?)
         }
         (Decode::Xml, _) | (Decode::Auto, Media::Xml) => {
-            Payload::new(Kind::Xml, Arc::new(xml::document(label, &plain)?))
+            Payload::new(BodyKind::Xml, Arc::new(xml::document(label, &plain)?))
         }
         (Decode::Text, _) | (Decode::Auto, Media::Text) => text(charset::of(label, &plain)?, &plain),
         (Decode::Auto, Media::Other) => guessed(label, &plain),
     };
     // What a coding was put upon is not what was sent.
-    if payload.kind == Kind::Json && plain.as_ptr() != body.as_ptr() {
-        payload.kind = Kind::InnerJson;
+    if payload.kind == BodyKind::Json && plain.as_ptr() != body.as_ptr() {
+        payload.kind = BodyKind::InnerJson;
     }
     Ok(payload)
 }
@@ -103,11 +103,11 @@ pub fn known(decode: Decode, headers: &HeaderMap, body: &[u8], json: &Arc<Value>
             std::str::from_utf8(json::without_marks(body)).unwrap_or_default(),
             json,
         ),
-        ..Payload::new(Kind::Json, Arc::clone(json))
+        ..Payload::new(BodyKind::Json, Arc::clone(json))
     })
 }
 
-fn fields(kind: Kind, fields: Map<String, Value>) -> Payload {
+fn fields(kind: BodyKind, fields: Map<String, Value>) -> Payload {
     Payload::new(kind, Arc::new(fields.into()))
 }
 
@@ -148,9 +148,9 @@ fn json_charset(label: Option<&str>, body: &[u8]) -> Result<&'static Encoding, U
 /// What was read, which is JSON itself only where it stood in the body as it is.
 fn of_json(read: Json, plainly: bool) -> Payload {
     let kind = if plainly && !read.is_repaired {
-        Kind::Json
+        BodyKind::Json
     } else {
-        Kind::InnerJson
+        BodyKind::InnerJson
     };
     Payload {
         integers: read.integers,
@@ -166,7 +166,7 @@ fn text(charset: &'static Encoding, body: &[u8]) -> Payload {
         let (text, ..) = charset.decode(body);
         Value::String(text.trim_start_matches('\u{FEFF}').to_owned())
     };
-    Payload::new(Kind::Text, Arc::new(value))
+    Payload::new(BodyKind::Text, Arc::new(value))
 }
 
 fn auto_form(charset: &'static Encoding, body: &[u8]) -> Result<Payload, Undecodable> {
@@ -181,7 +181,7 @@ fn auto_form(charset: &'static Encoding, body: &[u8]) -> Result<Payload, Undecod
     {
         return Ok(of_json(read, false));
     }
-    Ok(fields(Kind::Form, found))
+    Ok(fields(BodyKind::Form, found))
 }
 
 /// What a body is of which nothing telling was said.

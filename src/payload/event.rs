@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Decode, Undecodable};
-use crate::jsonpath::LargeIntegers;
-use crate::verify::Received;
+use crate::base::jsonpath::LargeIntegers;
+use crate::event::Received;
+use crate::payload::{Decode, Undecodable};
 
 /// How a body was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum BodyKind {
     /// JSON, whatever its content type said: the body as it was sent is its text.
     Json,
     /// JSON that stood in something else: in a field of a form, a content coding, a charset other than UTF-8.
@@ -31,7 +31,7 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Payload {
     /// How it was read.
-    pub kind: Kind,
+    pub kind: BodyKind,
     /// What it says. Shared, for templates and conditions read it in place.
     pub value: Arc<Value>,
     /// The digits of those integers of the value that do not fit 64 bits.
@@ -42,7 +42,7 @@ pub struct Payload {
 
 impl Payload {
     /// A payload whose integers are exact as they are.
-    pub fn new(kind: Kind, value: Arc<Value>) -> Self {
+    pub fn new(kind: BodyKind, value: Arc<Value>) -> Self {
         Self {
             kind,
             value,
@@ -55,7 +55,7 @@ impl Payload {
     pub fn unreadable(why: &Undecodable) -> Self {
         Self {
             fault: Some(why.to_string().into()),
-            ..Self::new(Kind::Unreadable, Arc::new(Value::Null))
+            ..Self::new(BodyKind::Unreadable, Arc::new(Value::Null))
         }
     }
 }
@@ -75,7 +75,7 @@ impl Event {
     pub fn kept(received: Arc<Received>, decode: &str) -> Result<Self, String> {
         let known = Decode::from_name(decode).ok_or_else(|| format!("unknown decoding `{decode}`"))?;
         // It was within `max_body` when it was taken; one that was lowered since does not make it unreadable.
-        let payload = super::decode(known, &received.headers, &received.body, u64::MAX)
+        let payload = crate::payload::decode(known, &received.headers, &received.body, u64::MAX)
             .unwrap_or_else(|error| Payload::unreadable(&error));
         Ok(Self { received, payload })
     }

@@ -6,8 +6,8 @@ use encoding_rs::Encoding;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 
-use super::object;
-use super::undecodable::Undecodable;
+use crate::payload::object;
+use crate::payload::undecodable::Undecodable;
 
 /// How many fields a form may have.
 pub(super) const MAX_FIELDS: usize = 10_000;

@@ -12,11 +12,11 @@ use memchr::memmem::{self, Finder};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::content_type::{ContentType, Media};
-use super::decode::as_json;
-use super::parameter::parameters;
-use super::undecodable::{Undecodable, shown};
-use super::{charset, form, xml};
+use crate::payload::content_type::{ContentType, Media};
+use crate::payload::decode::as_json;
+use crate::payload::parameter::parameters;
+use crate::payload::undecodable::{Undecodable, shown};
+use crate::payload::{charset, form, xml};
 
 /// How many parts a form may have.
 pub(super) const MAX_PARTS: usize = 1000;
@@ -59,7 +59,7 @@ pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, 
             .map(|at| tail.split_at(at))
             .ok_or_else(|| fault(ENDS))?;
         let content = content.strip_prefix(LINE_END).unwrap_or_default();
-        let (name, value) = Part::new(head, count)?.read(content)?;
+        let (name, value) = PartHeaders::new(head, count)?.read(content)?;
         found.entry(name).or_default().push(value);
         rest = next.get(line.len()..).unwrap_or_default();
     }
@@ -110,13 +110,13 @@ fn head(part: &[u8]) -> Result<(&[u8], &[u8]), Undecodable> {
 }
 
 /// What the headers of a part say.
-struct Part {
+struct PartHeaders {
     name: String,
     filename: Option<String>,
     content_type: Option<String>,
 }
 
-impl Part {
+impl PartHeaders {
     /// Reads the headers of the part with this number.
     fn new(head: &[u8], number: usize) -> Result<Self, Undecodable> {
         let unclear = |what: &str| fault(format!("part {number} has {what}"));

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use super::form::MAX_FIELDS;
-use super::multipart::MAX_PARTS;
-use crate::coding;
+use crate::payload::content_encoding;
+use crate::payload::form::MAX_FIELDS;
+use crate::payload::multipart::MAX_PARTS;
 
 /// Why a body cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undecodable {
     /// Its content coding cannot be undone.
-    Coding(coding::Fault),
+    Coding(content_encoding::EncodingError),
     /// It is not JSON; what is wrong, with line and column.
     Json(String),
     /// It is not XML, or more of it than is read here; what is wrong, with line and column.
@@ -34,12 +34,12 @@ pub enum Undecodable {
 impl Undecodable {
     /// Whether nothing is wrong with it but its size.
     pub fn is_too_large(&self) -> bool {
-        matches!(self, Self::Coding(coding::Fault::TooLarge(_)))
+        matches!(self, Self::Coding(content_encoding::EncodingError::TooLarge(_)))
     }
 }
 
-impl From<coding::Fault> for Undecodable {
-    fn from(fault: coding::Fault) -> Self {
+impl From<content_encoding::EncodingError> for Undecodable {
+    fn from(fault: content_encoding::EncodingError) -> Self {
         Self::Coding(fault)
     }
 }

@@ -15,9 +15,9 @@ use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::{Error, Reader, XmlVersion};
 use serde_json::{Map, Value};
 
-use super::charset;
-use super::object;
-use super::undecodable::{Undecodable, shown};
+use crate::payload::charset;
+use crate::payload::object;
+use crate::payload::undecodable::{Undecodable, shown};
 
 /// How deep elements may be nested.
 const MAX_DEPTH: usize = 64;
@@ -34,7 +34,7 @@ pub(super) fn document(label: Option<&str>, body: &[u8]) -> Result<Value, Undeco
         return Err(Undecodable::Empty("XML"));
     }
     let mut reader = Reader::from_str(text);
-    let mut document = Document::default();
+    let mut document = XmlReader::default();
     loop {
         let begun = reader.buffer_position();
         let read = match reader.read_event() {
@@ -78,7 +78,7 @@ fn declared(body: &[u8]) -> Option<String> {
 
 /// What has been read of a document.
 #[derive(Default)]
-struct Document {
+struct XmlReader {
     version: XmlVersion,
     /// The elements that have begun and not ended, the root first.
     open: Vec<Element>,
@@ -92,7 +92,7 @@ struct Element {
     text: String,
 }
 
-impl Document {
+impl XmlReader {
     /// Takes the next piece; the error says what is wrong with it.
     fn take(&mut self, event: Event<'_>) -> Result<(), String> {
         match event {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use crate::verify::EventId;
+use crate::event::EventId;
 
 /// The header that says what became of a request, also where the body of the answer is the rules' own.
 pub const STATUS: HeaderName = HeaderName::from_static("x-hookyard-status");

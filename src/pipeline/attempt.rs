@@ -12,22 +12,24 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{Dispatch, STORE_PAUSE};
-use super::running::Attempting;
-use super::settlement::{Standing, settle};
-use crate::act::{self, Action, Occasion, Outcome, Verdict};
+use crate::act::{self, Action, ActionContext, Outcome, Verdict};
 use crate::payload::Event;
+use crate::pipeline::dispatch::{Dispatcher, STORE_PAUSE};
+use crate::pipeline::running::Attempting;
+use crate::pipeline::settlement::{Progress, settle};
 use crate::report;
 use crate::rules::{Endpoint, Rule, RuleSet};
-use crate::store::lane::reason;
-use crate::store::{AttemptRecord, DeliveryId, Failure, INTERRUPTED, Lease, Settled, Settlement, StoreError};
+use crate::store::group::reason;
+use crate::store::{
+    AttemptRecord, DeliveryFailure, DeliveryId, INTERRUPTED, Lease, Settled, Settlement, StoreError,
+};
 
 /// How many deliveries between two of their actions are remembered with the rules that they began with.
 const BEGUN_KEPT: usize = 1024;
 /// How much is kept of how an attempt went in words, in bytes.
 const DETAIL_KEPT: usize = 1024;
 
-impl Dispatch {
+impl Dispatcher {
     /// One attempt: what was leased is settled, whatever happens in between.
     pub(super) async fn deliver(self: Arc<Self>, lease: Lease, attempting: Attempting) {
         let rules = self.rules_for(&lease);
@@ -94,9 +96,9 @@ impl Dispatch {
             && lease.failure.is_none()
         {
             self.waiting.end(lease.received.id, &lease.rule, done);
-            self.fresh.remove(lease.received.id);
+            self.payload_cache.remove(lease.received.id);
         }
-        if end != Some(true) || lease.in_lane {
+        if end != Some(true) || lease.in_group {
             // It waits again, perhaps for sooner than anybody sleeps; or another's turn has come, or another was made for
             // its failure.
             self.wake.notify_one();
@@ -139,7 +141,7 @@ impl Dispatch {
         };
         outcome.detail = bounded(outcome.detail);
         let now = self.clock.now();
-        let standing = Standing {
+        let standing = Progress {
             action: lease.action,
             actions: rule.steps(for_failure),
             attempt: lease.attempt,
@@ -148,7 +150,7 @@ impl Dispatch {
             since: started,
             interruptions: lease.interrupted.map_or(0, |interrupted| interrupted.in_a_row),
         };
-        let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, die(lease));
+        let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, jitter(lease));
         // Stopped, and not because the daemon stops; or it has failed by itself just before.
         let settlement = if attempting.is_replaced() && !settlement.is_end() {
             Settlement::Superseded {
@@ -185,7 +187,7 @@ impl Dispatch {
             Settlement::Interrupted { .. } => INTERRUPTED,
             _ => outcome.verdict.name(),
         };
-        report::attempt(&report::Attempt {
+        report::attempt(&report::AttemptLine {
             event: lease.received.id,
             delivery: lease.delivery,
             rule: &lease.rule,
@@ -224,7 +226,7 @@ impl Dispatch {
         action: &Action,
         abort: CancellationToken,
     ) -> Outcome {
-        let occasion = Occasion {
+        let action_context = ActionContext {
             event,
             rule: &lease.rule,
             delivery: lease.delivery.to_string(),
@@ -232,13 +234,13 @@ impl Dispatch {
             verified: lease.unverified.is_none(),
             replays: lease.replays,
             withheld: &endpoint.credentials,
-            failure: lease.failure.as_ref().map(|failure| act::Failure {
+            failure: lease.failure.as_ref().map(|failure| act::FailureContext {
                 action: &failure.action,
                 reason: &failure.reason,
                 output: &failure.output,
             }),
         };
-        let mut performing = pin!(self.actor.perform(action, &occasion, abort));
+        let mut performing = pin!(self.actor.perform(action, &action_context, abort));
         let guarded = poll_fn(|context| {
             // What the action had in hand is dropped with it; what it shares with others is behind locks.
             let poll = AssertUnwindSafe(|| performing.as_mut().poll(context));
@@ -256,7 +258,7 @@ impl Dispatch {
     /// The event as it was taken.
     fn event(&self, lease: &Lease) -> Result<Event, String> {
         let received = Arc::clone(&lease.received);
-        if let Some(payload) = self.fresh.payload(received.id) {
+        if let Some(payload) = self.payload_cache.payload(received.id) {
             return Ok(Event { received, payload });
         }
         Event::kept(received, &lease.decode)
@@ -304,7 +306,7 @@ fn with_failure(settlement: Settlement, action: &Action, outcome: &Outcome) -> S
             forget_nonces,
             ..
         } => Settlement::Dead {
-            failure: Some(Box::new(Failure {
+            failure: Some(Box::new(DeliveryFailure {
                 action: action.name().to_owned(),
                 reason: reason.clone(),
                 output: outcome.output.text(),
@@ -324,7 +326,7 @@ fn bounded(mut detail: String) -> String {
 }
 
 /// A number in 0.0..1.0 for the jitter, from the delivery's id, whose last bits are random.
-pub(super) fn die(lease: &Lease) -> f64 {
+pub(super) fn jitter(lease: &Lease) -> f64 {
     let text = lease.delivery.to_string();
     let spread = text.bytes().fold(lease.attempt, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u32::from(byte))

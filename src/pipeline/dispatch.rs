@@ -13,17 +13,17 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::aftermath::Aftermath;
-use super::fresh::Fresh;
-use super::running::Running;
-use super::waiting::Waiting;
-use crate::act::Actor;
-use crate::clock::Clock;
-use crate::live::Live;
-use crate::pulse::Pulse;
+use crate::act::ActionRunner;
+use crate::base::clock::Clock;
+use crate::base::live::Live;
+use crate::pipeline::outcome_waiters::OutcomeWaiters;
+use crate::pipeline::payload_cache::PayloadCache;
+use crate::pipeline::running::Running;
+use crate::pipeline::supersede::Supersede;
 use crate::report;
 use crate::rules::RuleSet;
-use crate::store::{DeliveryId, Leased, Room, Store};
+use crate::store::{Concurrency, DeliveryId, Leased, Store};
+use crate::sys::heartbeat::Heartbeat;
 
 /// How long dispatch waits before it asks a store again that could not answer.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -34,32 +34,32 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// Runs deliveries.
-pub struct Dispatch {
+pub struct Dispatcher {
     /// Where deliveries wait.
     pub store: Arc<dyn Store>,
     /// The rules in force.
     pub live: Arc<Live<RuleSet>>,
     /// Runs actions.
-    pub actor: Arc<Actor>,
+    pub actor: Arc<ActionRunner>,
     /// The time; steady, or what waits would wait longer when the machine's clock is set back.
     pub clock: Clock,
     /// Rung by intake when a delivery was written down.
     pub wake: Arc<Notify>,
     /// Senders that wait.
-    pub waiting: Arc<Waiting>,
+    pub waiting: Arc<OutcomeWaiters>,
     /// What was taken last, decoded.
-    pub fresh: Arc<Fresh>,
+    pub payload_cache: Arc<PayloadCache>,
     /// What is under way.
     pub running: Arc<Running>,
     /// Sees to what gives way to what has waited for quiet.
-    pub aftermath: Aftermath,
+    pub supersede: Supersede,
     /// The rules of deliveries that are between two of their actions.
     pub begun: Mutex<HashMap<DeliveryId, Arc<RuleSet>>>,
     /// Beats with every look at the queue.
-    pub pulse: Arc<Pulse>,
+    pub heartbeat: Arc<Heartbeat>,
 }
 
-impl Dispatch {
+impl Dispatcher {
     /// Runs deliveries until `stop`, or until the store has ended by itself; then leases no more and waits for those that run.
     /// `abort` stops those, too: their attempts are interrupted, and their deliveries stay in the store.
     pub async fn run(self: Arc<Self>, stop: CancellationToken, abort: CancellationToken) {
@@ -67,7 +67,7 @@ impl Dispatch {
         let mut marking = JoinSet::new();
         marking.spawn(Arc::clone(&self).mark_begun());
         while !stop.is_cancelled() {
-            self.pulse.beat();
+            self.heartbeat.beat();
             // Registered before looking, so that what comes between looking and sleeping still wakes us.
             let mut woken = pin!(self.wake.notified());
             woken.as_mut().enable();
@@ -103,10 +103,10 @@ impl Dispatch {
         self: &Arc<Self>,
         running: &mut JoinSet<()>,
         abort: &CancellationToken,
-    ) -> Option<Pause> {
+    ) -> Option<DispatchPause> {
         let room = self.live.current().room;
         if running.len() >= room.slots {
-            return Some(Pause::for_room(LONGEST_SLEEP));
+            return Some(DispatchPause::for_room(LONGEST_SLEEP));
         }
         Some(match self.store.lease(room, self.clock.now()).await {
             Ok(Leased {
@@ -124,8 +124,8 @@ impl Dispatch {
                     let attempting = self.running.begin(lease.delivery, abort);
                     running.spawn(Arc::clone(self).deliver(lease, attempting));
                 }
-                self.aftermath.of(&displaced);
-                Pause {
+                self.supersede.of(&displaced);
+                DispatchPause {
                     at_most,
                     for_room: held_back,
                 }
@@ -135,13 +135,13 @@ impl Dispatch {
                 if !error.may_pass() {
                     return None;
                 }
-                Pause::for_room(STORE_PAUSE)
+                DispatchPause::for_room(STORE_PAUSE)
             }
         })
     }
 
     /// How long until something is due for which there is room.
-    async fn until_next_due(&self, room: Room) -> Duration {
+    async fn until_next_due(&self, room: Concurrency) -> Duration {
         match self.store.next_due(room).await {
             // A clock that was set back would make this very long; the bound makes it look again.
             Ok(Some(due)) => due.since(self.clock.now()).min(LONGEST_SLEEP),
@@ -152,13 +152,13 @@ impl Dispatch {
 }
 
 /// What dispatch waits for before it looks again.
-struct Pause {
+struct DispatchPause {
     at_most: Duration,
     /// Or until something has ended: something is due that there was no room for.
     for_room: bool,
 }
 
-impl Pause {
+impl DispatchPause {
     fn for_room(at_most: Duration) -> Self {
         Self {
             at_most,

@@ -2,14 +2,15 @@
 
 use http::Method;
 
-use super::answer::Answer;
-use super::intake::Intake;
-use super::learn::Learnt;
+use crate::event::Received;
+use crate::pipeline::answer::Answer;
+use crate::pipeline::ingest::Ingest;
+use crate::pipeline::learn::Learnt;
 use crate::report::{self, Arrival};
 use crate::rules::Endpoint;
-use crate::verify::{Greeting, Received};
+use crate::verify::HandshakeReply;
 
-impl Intake {
+impl Ingest {
     /// The answer to a handshake. `None` if the request is none and goes on as an event.
     pub(super) async fn greet(&self, endpoint: &Endpoint, received: &Received) -> Option<Answer> {
         match endpoint.greeting(received.client, |verification| verification.handshake(received)) {
@@ -29,7 +30,7 @@ impl Intake {
     }
 
     /// The greeting, once what it teaches is learnt.
-    async fn answer(&self, endpoint: &Endpoint, received: &Received, greeting: Greeting) -> Answer {
+    async fn answer(&self, endpoint: &Endpoint, received: &Received, greeting: HandshakeReply) -> Answer {
         let mut news = String::new();
         if let Some(lesson) = &greeting.lesson {
             match self.learning.learn(lesson, &self.writing).await {

@@ -11,8 +11,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::coding;
-use crate::verify::Received;
+use crate::event::Received;
+use crate::payload::content_encoding;
 
 /// Maximum size of a body that is verified and decoded on the thread that answers, in bytes.
 const LIGHT: usize = 64 << 10;
@@ -44,7 +44,7 @@ impl Default for Heavy {
 impl Heavy {
     /// Does work on a request's body, apart if the body is heavy. None if its turn does not come.
     pub async fn run<T>(&self, received: &Received, work: impl FnOnce() -> T) -> Option<T> {
-        if received.body.len() <= LIGHT && !coding::is_encoded(&received.headers) {
+        if received.body.len() <= LIGHT && !content_encoding::is_encoded(&received.headers) {
             return Some(work());
         }
         let _turn = timeout(WAIT, self.turns.acquire()).await.ok()?.ok()?;
@@ -57,7 +57,7 @@ impl Heavy {
 
     /// Memory for a decoded body, until what is returned is dropped. None if there is none in time.
     pub async fn memory(&self, received: &Received, max_body: u64) -> Option<OwnedSemaphorePermit> {
-        let bytes = if coding::is_encoded(&received.headers) {
+        let bytes = if content_encoding::is_encoded(&received.headers) {
             max_body.saturating_mul(GROWS)
         } else {
             crate::payload::weight(&received.body)
@@ -74,8 +74,8 @@ mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
-    use crate::clock::Timestamp;
-    use crate::verify::EventId;
+    use crate::base::clock::Timestamp;
+    use crate::event::EventId;
 
     fn received(body: Vec<u8>, coding: Option<&str>) -> Received {
         let at = Timestamp::from_seconds(1_700_000_000);

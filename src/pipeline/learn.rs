@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::secret::{Secret, kept, write_private};
-use crate::verify::Lesson;
+use crate::base::secret::{Secret, kept, write_private};
+use crate::verify::NewSecret;
 
 /// How long an answer waits until what was learnt is in force.
 const IN_FORCE_LIMIT: Duration = Duration::from_secs(3);
@@ -23,7 +23,7 @@ pub type Relearn = oneshot::Sender<()>;
 
 /// Learns secrets, one at a time.
 #[derive(Debug)]
-pub struct Learning {
+pub struct SecretEnrollment {
     one_at_a_time: Arc<Mutex<()>>,
     relearn: mpsc::Sender<Relearn>,
 }
@@ -41,7 +41,7 @@ pub enum Learnt {
     Failed(String),
 }
 
-impl Learning {
+impl SecretEnrollment {
     /// Rings `relearn` for every secret that is learnt.
     pub fn new(relearn: mpsc::Sender<Relearn>) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Learning {
 
     /// Writes the secret down unless there is one already, and waits until it is in force. Whoever stops waits for
     /// `writing`: a sender that hangs up does not leave half a file.
-    pub(super) async fn learn(&self, lesson: &Lesson, writing: &TaskTracker) -> Learnt {
+    pub(super) async fn learn(&self, lesson: &NewSecret, writing: &TaskTracker) -> Learnt {
         let alone = Arc::clone(&self.one_at_a_time).lock_owned().await;
         let (secret, file) = (lesson.secret.clone(), lesson.file.clone());
         let written = writing.spawn_blocking(move || {
@@ -123,7 +123,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::secret::beside;
+    use crate::base::secret::beside;
 
     fn write(secret: &str, file: &Path) -> Result<Learnt, String> {
         write_once(&Secret::new(secret.as_bytes().to_vec()), file)
@@ -178,19 +178,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("asana");
         let (relearn, mut asked) = mpsc::channel(1);
-        let learning = Learning::new(relearn);
+        let learning = SecretEnrollment::new(relearn);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_time()
             .build()
             .unwrap();
         let learnt: Vec<Learnt> = runtime.block_on(async {
             let tracker = TaskTracker::new();
-            let lesson = |number: usize| Lesson {
+            let lesson = |number: usize| NewSecret {
                 handshake: "asana",
                 secret: Secret::new(format!("secret-{number}").into_bytes()),
                 file: file.clone(),
             };
-            let lessons: Vec<Lesson> = (0..20).map(lesson).collect();
+            let lessons: Vec<NewSecret> = (0..20).map(lesson).collect();
             let reloading = async { drop(asked.recv().await) };
             let racing = async {
                 let mut racing = tokio::task::JoinSet::new();

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Dispatch;
-use super::dispatch::STORE_PAUSE;
-use super::running::Attempting;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::pipeline::Dispatcher;
+use crate::pipeline::dispatch::STORE_PAUSE;
+use crate::pipeline::running::Attempting;
 use crate::report;
 use crate::store::Lease;
 
@@ -18,7 +18,7 @@ const MARKED_AFTER: i64 = 50;
 /// Interval at which such attempts are written down while any attempt is under way.
 const MARKED_EVERY: Duration = Duration::from_millis(100);
 
-impl Dispatch {
+impl Dispatcher {
     /// Whether the attempt may begin. What may have ended the last daemon must not begin unseen: where it cannot be written
     /// down, the delivery waits again.
     pub(super) async fn is_begun(&self, lease: &Lease, attempting: &Attempting) -> bool {

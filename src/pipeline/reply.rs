@@ -5,23 +5,23 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
-use super::waiting::{Ended, Wait};
-use crate::act::Occasion;
+use crate::act::ActionContext;
 use crate::payload::Event;
+use crate::pipeline::answer::Answer;
+use crate::pipeline::outcome_waiters::{DeliveryEnd, OutcomeWait};
 use crate::report;
 use crate::rules::Respond;
 
 /// Waits for the outcome of the awaited deliveries, up to the limit or the daemon's end.
 pub(super) async fn outcome(
-    mut wait: Wait,
+    mut wait: OutcomeWait,
     deliveries: usize,
     limit: Duration,
     closing: &CancellationToken,
-    reply: &Reply<'_>,
+    reply: &ResponseBuilder<'_>,
 ) -> Answer {
     let collect = async {
-        let mut ended: Vec<Ended> = Vec::with_capacity(deliveries);
+        let mut ended: Vec<DeliveryEnd> = Vec::with_capacity(deliveries);
         while ended.len() < deliveries {
             let Some(next) = wait.next().await else { break };
             ended.push(next);
@@ -47,7 +47,7 @@ pub(super) async fn outcome(
 }
 
 /// How an event is answered that is trusted.
-pub(super) struct Reply<'r> {
+pub(super) struct ResponseBuilder<'r> {
     /// How the endpoint, or the rule, wants it answered.
     pub(super) respond: &'r Respond,
     /// The event.
@@ -56,22 +56,22 @@ pub(super) struct Reply<'r> {
     pub(super) verified: bool,
 }
 
-impl Reply<'_> {
+impl ResponseBuilder<'_> {
     /// The endpoint's own way of saying yes. A body that cannot be rendered gives way to the plain answer: the event is
     /// taken, and the sender must not be told otherwise.
-    pub(super) fn success(&self, word: &'static str, ended: &[Ended]) -> Answer {
+    pub(super) fn success(&self, word: &'static str, ended: &[DeliveryEnd]) -> Answer {
         let mut answer = Answer::new(self.respond.status, word, Some(self.event.received.id));
         self.shape(&mut answer, ended);
         answer
     }
 
     /// Gives an answer the body and the headers that the rules file asks for.
-    pub(super) fn shape(&self, answer: &mut Answer, ended: &[Ended]) {
+    pub(super) fn shape(&self, answer: &mut Answer, ended: &[DeliveryEnd]) {
         if let Some(body) = &self.respond.body {
             let performed = ended.iter().flat_map(|delivery| &delivery.actions);
             let actions: Vec<_> = performed.map(|(action, outcome)| (*action, outcome)).collect();
             let rule = ended.first().map_or("", |delivery| &delivery.rule);
-            let occasion = Occasion {
+            let action_context = ActionContext {
                 event: self.event,
                 rule,
                 delivery: String::new(),
@@ -81,7 +81,7 @@ impl Reply<'_> {
                 failure: None,
                 verified: self.verified,
             };
-            match body.render(&occasion.values_with_actions(&actions)) {
+            match body.render(&action_context.values_with_actions(&actions)) {
                 Ok(text) => {
                     answer
                         .headers

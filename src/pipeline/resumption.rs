@@ -3,9 +3,9 @@
 //! The attempt may be what ended the daemon. So it is made again at once only the first time in a row, and the bound of
 //! `retry.attempts` holds for attempts that were never seen to end.
 
-use super::settlement::delay;
 use crate::act::Retry;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::pipeline::settlement::delay;
 use crate::store::Interruption;
 
 /// Interrupted attempts in a row after which a delivery is given up, where `retry.attempts` is lower. Clean stops do not

@@ -109,7 +109,7 @@ impl Drop for Attempting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
+    use crate::base::clock::Timestamp;
 
     #[test]
     fn one_is_stopped_also_a_moment_before_it_begins_and_the_others_go_on() {

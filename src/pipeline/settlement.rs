@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::act::{MAX_RETRY_AFTER, Retry, Verdict};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::store::Settlement;
 
 /// How far a delay with jitter may lie from its schedule, either way.
@@ -11,7 +11,7 @@ const JITTER: f64 = 0.2;
 
 /// Where a delivery stands when an attempt at one of its actions has ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'r> {
+pub struct Progress<'r> {
     /// The action that was tried, from 0.
     pub action: usize,
     /// How many actions the rule has.
@@ -28,13 +28,13 @@ pub struct Standing<'r> {
     pub interruptions: u32,
 }
 
-/// Decides. `die` lies in 0.0..1.0.
+/// Decides. `jitter` lies in 0.0..1.0.
 pub fn settle(
-    standing: Standing<'_>,
+    standing: Progress<'_>,
     verdict: &Verdict,
     detail: &str,
     now: Timestamp,
-    die: f64,
+    jitter: f64,
 ) -> Settlement {
     let dead = |reason: String| Settlement::Dead {
         at: now,
@@ -43,7 +43,7 @@ pub fn settle(
         failure: None,
     };
     match verdict {
-        Verdict::Stopped => interrupted(standing, now, die),
+        Verdict::Stopped => interrupted(standing, now, jitter),
         Verdict::Later { after } => Settlement::Wait {
             due: now.plus(*after),
         },
@@ -60,7 +60,7 @@ pub fn settle(
             })
         }
         Verdict::Failed { retry_after } => {
-            let scheduled = delay(standing.retry, standing.attempt, die);
+            let scheduled = delay(standing.retry, standing.attempt, jitter);
             let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
             Settlement::Retry {
                 due: now.plus(scheduled.max(asked)),
@@ -71,18 +71,18 @@ pub fn settle(
 
 /// What a stop of the daemon makes of an attempt. Stops count once in a row, and never as the last attempt: restarts alone
 /// do not use up what a rule allows.
-fn interrupted(standing: Standing<'_>, now: Timestamp, die: f64) -> Settlement {
+fn interrupted(standing: Progress<'_>, now: Timestamp, jitter: f64) -> Settlement {
     let first = standing.interruptions == 0;
     Settlement::Interrupted {
         since: standing.since,
         // At once, where it stood. What was interrupted before may be what stops the daemon.
-        due: (!first).then(|| now.plus(delay(standing.retry, standing.attempt, die))),
+        due: (!first).then(|| now.plus(delay(standing.retry, standing.attempt, jitter))),
         counts: first && standing.attempt < standing.retry.attempts,
     }
 }
 
 /// How long after the given attempt (from 1) the next one is due. The last delay is used for all that follow it.
-pub(super) fn delay(retry: &Retry, attempt: u32, die: f64) -> Duration {
+pub(super) fn delay(retry: &Retry, attempt: u32, jitter: f64) -> Duration {
     let index = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
     let scheduled = retry
         .backoff
@@ -91,7 +91,7 @@ pub(super) fn delay(retry: &Retry, attempt: u32, die: f64) -> Duration {
         .copied()
         .unwrap_or_default();
     if retry.jitter {
-        scheduled.mul_f64(1.0 - JITTER + 2.0 * JITTER * die.clamp(0.0, 1.0))
+        scheduled.mul_f64(1.0 - JITTER + 2.0 * JITTER * jitter.clamp(0.0, 1.0))
     } else {
         scheduled
     }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn decide(attempt: u32, retry: &Retry, verdict: &Verdict) -> Settlement {
-        let standing = Standing {
+        let standing = Progress {
             action: 0,
             actions: 2,
             attempt,
@@ -131,7 +131,7 @@ mod tests {
             decide(1, &plan, &Verdict::Done),
             Settlement::Next { action: 1, due: NOW }
         );
-        let last = Standing {
+        let last = Progress {
             action: 1,
             actions: 2,
             attempt: 1,
@@ -198,7 +198,7 @@ mod tests {
             (3, 0, None, false),
             (3, 1, last, false),
         ] {
-            let standing = Standing {
+            let standing = Progress {
                 action: 0,
                 actions: 1,
                 attempt,
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn an_awaited_failure_lets_the_senders_retry_in() {
         let plan = retry(1, false);
-        let standing = Standing {
+        let standing = Progress {
             action: 0,
             actions: 1,
             attempt: 1,

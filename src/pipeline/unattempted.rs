@@ -1,13 +1,13 @@
 //! Settlements of deliveries at which no attempt is made.
 
-use super::Dispatch;
-use super::attempt::die;
-use super::resumption::{Resumption, resume};
+use crate::pipeline::Dispatcher;
+use crate::pipeline::attempt::jitter;
+use crate::pipeline::resumption::{Resumption, resume};
 use crate::report;
 use crate::rules::{Endpoint, Rule};
-use crate::store::{Failure, Lease, Settled, Settlement};
+use crate::store::{DeliveryFailure, Lease, Settled, Settlement};
 
-impl Dispatch {
+impl Dispatcher {
     /// A delivery that another has replaced while it was not under way.
     pub(super) fn superseded(&self, lease: &Lease) -> Settled {
         let reason = lease.superseded.clone().unwrap_or_default();
@@ -26,7 +26,7 @@ impl Dispatch {
         let for_failure = lease.failure.is_some();
         let (action, retry) = rule.step(for_failure, lease.action)?;
         let now = self.clock.now();
-        match resume(lease.interrupted?, lease.attempt, retry, now, die(lease)) {
+        match resume(lease.interrupted?, lease.attempt, retry, now, jitter(lease)) {
             Resumption::Begin => None,
             Resumption::Wait { due } => {
                 let (event, delivery) = (lease.received.id, lease.delivery);
@@ -53,7 +53,7 @@ impl Dispatch {
         report::undeliverable(lease.received.id, &lease.rule, &reason);
         let alarm = alarm.filter(|_| lease.failure.is_none());
         let failure = alarm.map(|action| {
-            Box::new(Failure {
+            Box::new(DeliveryFailure {
                 action,
                 reason: reason.clone(),
                 output: String::new(),

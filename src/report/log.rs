@@ -16,8 +16,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::log_file::{self, RotatingFile};
-use crate::clock::Clock;
-use crate::escape;
+use crate::base::clock::Clock;
+use crate::base::escape;
 use crate::rules::{LogFormat, LogSettings};
 
 /// How many lines wait for a slow destination.

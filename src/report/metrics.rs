@@ -17,11 +17,11 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::acme::Standing;
-use crate::clock::Timestamp;
+use crate::acme::AcmeStatus;
+use crate::base::clock::Timestamp;
+use crate::base::throttle;
 use crate::rules::RuleSet;
-use crate::store::{Condition, Counts, INTERRUPTED};
-use crate::throttle;
+use crate::store::{Counts, Health, INTERRUPTED};
 
 /// The media type of what [`render`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,9 +30,9 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 const DURATIONS: [f64; 11] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
 /// A name in the rules file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Name(Arc<str>);
+struct NameLabel(Arc<str>);
 
-impl EncodeLabelValue for Name {
+impl EncodeLabelValue for NameLabel {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         EncodeLabelValue::encode(&&*self.0, encoder)
     }
@@ -40,51 +40,51 @@ impl EncodeLabelValue for Name {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Arrived {
-    endpoint: Name,
+    endpoint: NameLabel,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Refused {
-    endpoint: Name,
+struct RefusedLabels {
+    endpoint: NameLabel,
     reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Status {
+struct StatusLabels {
     status: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Attempted {
-    rule: Name,
+    rule: NameLabel,
     action: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Action {
+struct ActionLabels {
     action: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
-    rule: Name,
+struct EndedLabels {
+    rule: NameLabel,
     state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Rule {
-    rule: Name,
+struct RuleLabels {
+    rule: NameLabel,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct State {
+struct StateLabels {
     state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabels {
     outcome: &'static str,
 }
 
@@ -107,12 +107,12 @@ struct Build {
 struct Metrics {
     registry: Registry,
     arrivals: Family<Arrived, Counter>,
-    refusals: Family<Refused, Counter>,
-    turned_away: Family<Status, Counter>,
+    refusals: Family<RefusedLabels, Counter>,
+    turned_away: Family<StatusLabels, Counter>,
     attempts: Family<Attempted, Counter>,
-    durations: Family<Action, Histogram, fn() -> Histogram>,
-    ended: Family<Ended, Counter>,
-    reloads: Family<Outcome, Counter>,
+    durations: Family<ActionLabels, Histogram, fn() -> Histogram>,
+    ended: Family<EndedLabels, Counter>,
+    reloads: Family<OutcomeLabels, Counter>,
     shed: Family<Shed, Counter>,
     /// When each rule was last given an event.
     latest: Mutex<BTreeMap<Arc<str>, Timestamp>>,
@@ -128,7 +128,7 @@ pub struct Moment {
     /// How much the store holds.
     pub counts: Counts,
     /// How it is.
-    pub condition: Condition,
+    pub health: Health,
     /// For how long the first delivery in the queue has been due.
     pub overdue: Duration,
     /// The generation of the rules in force.
@@ -138,7 +138,7 @@ pub struct Moment {
     /// Until when the certificate is valid, where there is one.
     pub certificate_until: Option<Timestamp>,
     /// How it stands with an authority, where one is asked.
-    pub certificates: Option<Standing>,
+    pub certificates: Option<AcmeStatus>,
     /// Memory that bodies in flight hold, in bytes.
     pub inflight: u64,
     /// Resident memory of the process, in bytes.
@@ -228,23 +228,23 @@ impl Metrics {
 
 /// A request on an endpoint has been answered.
 pub fn arrived(endpoint: &Arc<str>, outcome: &'static str) {
-    let endpoint = Name(Arc::clone(endpoint));
+    let endpoint = NameLabel(Arc::clone(endpoint));
     let arrived = Arrived { endpoint, outcome };
     METRICS.arrivals.get_or_create(&arrived).inc();
 }
 
 /// A request was not trusted.
 pub(super) fn refused(endpoint: &Arc<str>, reason: &'static str) {
-    let endpoint = Name(Arc::clone(endpoint));
+    let endpoint = NameLabel(Arc::clone(endpoint));
     METRICS
         .refusals
-        .get_or_create(&Refused { endpoint, reason })
+        .get_or_create(&RefusedLabels { endpoint, reason })
         .inc();
 }
 
 /// A request was turned away before it was an arrival.
 pub(super) fn turned_away(status: u16) {
-    METRICS.turned_away.get_or_create(&Status { status }).inc();
+    METRICS.turned_away.get_or_create(&StatusLabels { status }).inc();
 }
 
 /// A body was `evicted`, or `refused`, because the memory for all bodies was used up.
@@ -259,21 +259,21 @@ pub fn given(rule: &Arc<str>, at: Timestamp) {
 
 /// An attempt has ended.
 pub(super) fn attempted(rule: &Arc<str>, action: &'static str, outcome: &'static str, duration: Duration) {
-    let rule = Name(Arc::clone(rule));
+    let rule = NameLabel(Arc::clone(rule));
     let attempted = Attempted {
         rule,
         action,
         outcome,
     };
     METRICS.attempts.get_or_create(&attempted).inc();
-    let durations = METRICS.durations.get_or_create(&Action { action });
+    let durations = METRICS.durations.get_or_create(&ActionLabels { action });
     durations.observe(duration.as_secs_f64());
 }
 
 /// An attempt was interrupted by the end of the last daemon. How long it took is not known.
 pub(super) fn interrupted(rule: &Arc<str>, action: &'static str) {
     let attempted = Attempted {
-        rule: Name(Arc::clone(rule)),
+        rule: NameLabel(Arc::clone(rule)),
         action,
         outcome: INTERRUPTED,
     };
@@ -282,13 +282,13 @@ pub(super) fn interrupted(rule: &Arc<str>, action: &'static str) {
 
 /// A delivery has ended as `done`, `superseded` or `dead`.
 pub(super) fn ended(rule: &Arc<str>, state: &'static str) {
-    let rule = Name(Arc::clone(rule));
-    METRICS.ended.get_or_create(&Ended { rule, state }).inc();
+    let rule = NameLabel(Arc::clone(rule));
+    METRICS.ended.get_or_create(&EndedLabels { rule, state }).inc();
 }
 
 /// The rules were read again: `in force` or `kept`.
 pub fn reloaded(outcome: &'static str) {
-    METRICS.reloads.get_or_create(&Outcome { outcome }).inc();
+    METRICS.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
 }
 
 /// Forgets what is of names that the rules do not have. A family forgets as a whole: its counters begin anew, which
@@ -338,7 +338,7 @@ pub fn render(moment: &Moment) -> String {
 fn now(moment: &Moment) -> Registry {
     let Moment {
         counts,
-        condition,
+        health,
         overdue,
         generation,
         unavailable,
@@ -347,7 +347,7 @@ fn now(moment: &Moment) -> Registry {
         ..
     } = moment;
     let mut registry = Registry::with_prefix("hookyard");
-    let deliveries = Family::<State, Gauge>::default();
+    let deliveries = Family::<StateLabels, Gauge>::default();
     for (state, count) in [
         ("waiting", counts.waiting),
         ("running", counts.leased),
@@ -355,13 +355,17 @@ fn now(moment: &Moment) -> Registry {
         ("dead", counts.dead),
     ] {
         deliveries
-            .get_or_create(&State { state })
+            .get_or_create(&StateLabels { state })
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
     registry.register("deliveries", "Deliveries in the store, by state", deliveries);
-    let latest = Family::<Rule, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    let latest = Family::<RuleLabels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     for (rule, at) in last_arrivals() {
-        latest.get_or_create(&Rule { rule: Name(rule) }).set(seconds(at));
+        latest
+            .get_or_create(&RuleLabels {
+                rule: NameLabel(rule),
+            })
+            .set(seconds(at));
     }
     registry.register(
         "last_arrival_timestamp_seconds",
@@ -370,9 +374,9 @@ fn now(moment: &Moment) -> Registry {
     );
     logs(&mut registry);
     if let Some(standing) = certificates {
-        let orders = Family::<Outcome, Counter>::default();
+        let orders = Family::<OutcomeLabels, Counter>::default();
         for (outcome, count) in [("issued", standing.issued), ("failed", standing.failed)] {
-            orders.get_or_create(&Outcome { outcome }).inc_by(count);
+            orders.get_or_create(&OutcomeLabels { outcome }).inc_by(count);
         }
         registry.register("certificate_orders", "Certificates asked for, by outcome", orders);
     }
@@ -406,10 +410,14 @@ fn now(moment: &Moment) -> Registry {
         float(moment.inflight),
     );
     gauge("store_events", "Events in the store", float(counts.events));
-    gauge("store_nonces", "Nonces that are remembered", float(counts.nonces));
+    gauge(
+        "store_nonces",
+        "Nonces that are remembered",
+        float(counts.dedup_keys),
+    );
     gauge("store_refusals", "Refusals in the ring", float(counts.refused));
-    gauge("store_bytes", "Bytes in use in the store", float(condition.size));
-    let full = if condition.full.is_some() { 1.0 } else { 0.0 };
+    gauge("store_bytes", "Bytes in use in the store", float(health.size));
+    let full = if health.full.is_some() { 1.0 } else { 0.0 };
     gauge("store_full", "1 while the store takes no new events", full);
     let mut counter =
         |name: &str, help: &str, value: f64| registry.register(name, help, ConstCounter::new(value));
@@ -418,16 +426,16 @@ fn now(moment: &Moment) -> Registry {
         "Refusals that were not kept, for want of room",
         float(counts.refused_dropped),
     );
-    counter("store_commits", "Transactions written", float(condition.commits));
+    counter("store_commits", "Transactions written", float(health.commits));
     counter(
         "store_commit_calls",
         "Calls that transactions carried out: by the number of transactions it is the size of a batch",
-        float(condition.calls),
+        float(health.calls),
     );
     counter(
         "store_commit_seconds",
         "How long transactions took: by their number it is the latency of one",
-        condition.commit_time.as_secs_f64(),
+        health.commit_time.as_secs_f64(),
     );
     registry
 }

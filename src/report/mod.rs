@@ -14,10 +14,11 @@ use tracing::{debug, error, info, warn};
 
 pub use log::{LogGuard, dropped_lines, failure as log_failure, start};
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::throttle;
+use crate::event::{EventId, Received};
 use crate::store::{DeliveryId, Interrupted, Settlement};
-use crate::throttle;
-use crate::verify::{EventId, Received, Refusal};
+use crate::verify::Refusal;
 
 /// One arrival and what became of it.
 pub struct Arrival<'a> {
@@ -329,7 +330,7 @@ pub fn connection_ended(
 }
 
 /// One attempt at one action.
-pub struct Attempt<'a> {
+pub struct AttemptLine<'a> {
     /// The event.
     pub event: EventId,
     /// The delivery.
@@ -355,8 +356,8 @@ pub struct Attempt<'a> {
 }
 
 /// One line for an attempt.
-pub fn attempt(attempt: &Attempt<'_>) {
-    let Attempt {
+pub fn attempt(attempt: &AttemptLine<'_>) {
+    let AttemptLine {
         event,
         delivery,
         rule,

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
-use crate::id::id_at;
-use crate::store::{Debounce, Interruption, Lane, Sighting};
-use crate::verify::{EventId, Nonce, Received};
+use crate::base::clock::Timestamp;
+use crate::base::id::id_at;
+use crate::event::{EventId, Received};
+use crate::store::{Debounce, Group, Interruption, Sighting};
+use crate::verify::DedupKey;
 
 /// The id of a delivery: a version 7 UUID, made by the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +41,7 @@ impl FromStr for DeliveryId {
 
 /// An event to be written down, and the rules that it is owed to.
 #[derive(Clone, Debug)]
-pub struct Taking {
+pub struct NewEvent {
     /// What arrived, without the headers that must not be kept.
     pub received: Arc<Received>,
     /// How its body is decoded: the caller's word, given back in each [`Lease`].
@@ -57,7 +58,7 @@ pub struct NewDelivery {
     /// The rule's name.
     pub rule: Arc<str>,
     /// What the event is recognised by again, any of them.
-    pub nonces: Vec<Nonce>,
+    pub dedup_keys: Vec<DedupKey>,
     /// The last moment at which the nonces are remembered.
     pub remember_until: Timestamp,
     /// Whether it is taken even if a nonce of it is remembered.
@@ -69,7 +70,7 @@ pub struct NewDelivery {
     /// Why it is owed although the event was not verified for its rule; none: it was.
     pub unverified: Option<Arc<str>>,
     /// The lane in which it goes; none: it waits for nobody.
-    pub lane: Option<Lane>,
+    pub group: Option<Group>,
     /// How it waits for quiet before it is due; none: it does not.
     pub debounce: Option<Debounce>,
 }
@@ -89,7 +90,7 @@ pub struct SecretUse {
 
 /// What became of a [`NewDelivery`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum Enqueued {
     /// It was written down.
     New(DeliveryId),
     /// It was written down, and others have given way to it.
@@ -110,7 +111,7 @@ pub enum Taken {
     },
 }
 
-impl Taken {
+impl Enqueued {
     /// Whether it was written down.
     pub fn is_new(&self) -> bool {
         !matches!(self, Self::Duplicate { .. } | Self::Altered { .. })
@@ -156,14 +157,14 @@ pub struct Superseded {
 /// waits behind them: of the rules that may have another, that one gets it which has the fewest, then that which has had
 /// none for the longest time, then that whose delivery has been due for longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct Concurrency {
     /// How many deliveries may be leased at once.
     pub slots: usize,
     /// How many of one rule, at most.
     pub per_rule: usize,
 }
 
-impl Room {
+impl Concurrency {
     /// Whether a rule that has `of_rule` leased may have another, when `all` are leased.
     pub fn admits(self, of_rule: usize, all: usize) -> bool {
         let free = self.slots.saturating_sub(all);
@@ -208,18 +209,18 @@ pub struct Lease {
     pub attempt: u32,
     /// What arrived; deliveries of one event that are leased together share it.
     pub received: Arc<Received>,
-    /// How its body is decoded, as it was given in the [`Taking`].
+    /// How its body is decoded, as it was given in the [`NewEvent`].
     pub decode: String,
     /// Why it is owed although the event was not verified, as it was given in the [`NewDelivery`].
     pub unverified: Option<Arc<str>>,
     /// Whether it goes in a lane, in which others may wait for its end.
-    pub in_lane: bool,
+    pub in_group: bool,
     /// Why it is to be settled as superseded rather than performed: another has replaced it while it was under way.
     pub superseded: Option<String>,
     /// How often the operator has had it done again.
     pub replays: u32,
     /// The failure of another delivery that it was made for; none: it is owed for its event.
-    pub failure: Option<Arc<Failure>>,
+    pub failure: Option<Arc<DeliveryFailure>>,
     /// That the latest attempt was interrupted; none: it was not, or there was none.
     pub interrupted: Option<Interruption>,
     /// Whether it may be what ended the last daemon: it is to be written down as begun before its attempt.
@@ -228,7 +229,7 @@ pub struct Lease {
 
 /// How a delivery failed, for the one that is made for its failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failure {
+pub struct DeliveryFailure {
     /// The name of the action that failed.
     pub action: String,
     /// Why the delivery was given up on.
@@ -332,7 +333,7 @@ pub enum Settlement {
         forget_nonces: bool,
         /// The failure for which another delivery of the same event to the same rule is made, in no lane and at this one's
         /// place in the queue. Such a one ends without being counted as a dead letter, and none is made for it in turn.
-        failure: Option<Box<Failure>>,
+        failure: Option<Box<DeliveryFailure>>,
     },
 }
 
@@ -360,7 +361,7 @@ pub struct Delivery {
     /// Which try at that action is next, is under way, or was the last.
     pub attempt: u32,
     /// What it is doing.
-    pub state: State,
+    pub state: DeliveryState,
     /// Why it is owed although the event was not verified.
     pub unverified: Option<Arc<str>>,
     /// The delivery for whose failure it was made.
@@ -369,7 +370,7 @@ pub struct Delivery {
 
 /// What a delivery is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum DeliveryState {
     /// It waits for its turn.
     Waiting {
         /// When it is due.
@@ -400,20 +401,20 @@ pub enum State {
 
 /// A request that was not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedRequest {
     /// When it arrived.
     pub at: Timestamp,
     /// The endpoint that it arrived on.
     pub endpoint: Arc<str>,
     /// The client's address.
     pub client: Option<IpAddr>,
-    /// Why it was refused; cut at [`Refused::REASON_KEPT`] bytes.
+    /// Why it was refused; cut at [`RefusedRequest::REASON_KEPT`] bytes.
     pub reason: String,
-    /// What its headers said, as far as it may be kept; cut at [`Refused::HEADERS_KEPT`] bytes.
+    /// What its headers said, as far as it may be kept; cut at [`RefusedRequest::HEADERS_KEPT`] bytes.
     pub headers: String,
 }
 
-impl Refused {
+impl RefusedRequest {
     /// How much of a reason is kept.
     pub const REASON_KEPT: usize = 1024;
     /// How much of the headers is kept.

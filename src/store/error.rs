@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::DeliveryId;
-use crate::verify::EventId;
+use crate::event::EventId;
 
 /// Why a store did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{AttemptRecord, DeliveryId};
-use crate::clock::Timestamp;
-use crate::verify::EventId;
+use crate::base::clock::Timestamp;
+use crate::event::EventId;
 
 /// The outcome of an interrupted attempt, as it is recorded.
 pub const INTERRUPTED: &str = "interrupted";

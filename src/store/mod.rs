@@ -10,7 +10,7 @@
 //!
 //! **Once only.** A delivery is new only if no nonce of it is remembered for its rule, and then all of them are
 //! remembered in the same write. Of any number of callers that bring one nonce at the same time, one is told
-//! [`Taken::New`]. A nonce is remembered up to and including `remember_until`, measured by the arrival time of the
+//! [`Enqueued::New`]. A nonce is remembered up to and including `remember_until`, measured by the arrival time of the
 //! event that is compared with it; a remembered nonce is never shortened and keeps the event that it came with. A
 //! delivery that runs duplicates is always new. An event all of whose deliveries are duplicates leaves no trace.
 //!
@@ -21,7 +21,7 @@
 //! are kept like nonces, and at most [`SIGHTINGS_KEPT`] of them.
 //!
 //! **Order.** Due deliveries of a rule are leased by due time, those of one due time in the order in which they were taken.
-//! Rules take turns, as [`Room`] says. The deliveries of one event were taken in the order of [`Taking::deliveries`].
+//! Rules take turns, as [`Concurrency`] says. The deliveries of one event were taken in the order of [`NewEvent::deliveries`].
 //!
 //! **Fairness.** What waits for a rule that has no room stands in nobody else's way, however much it is.
 //!
@@ -60,8 +60,8 @@
 mod contract;
 mod delivery;
 mod error;
+pub mod group;
 mod interruption;
-pub mod lane;
 pub mod memory;
 #[cfg(test)]
 mod model;
@@ -73,17 +73,17 @@ pub mod sqlite;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::clock::Timestamp;
-use crate::verify::EventId;
+use crate::base::clock::Timestamp;
+use crate::event::EventId;
 
 pub use delivery::{
-    AttemptRecord, Delivery, DeliveryId, Displaced, Failure, Lease, Leased, NewDelivery, Refused, Room,
-    SecretUse, Settled, Settlement, State, Superseded, Taken, Taking,
+    AttemptRecord, Concurrency, Delivery, DeliveryFailure, DeliveryId, DeliveryState, Displaced, Enqueued,
+    Lease, Leased, NewDelivery, NewEvent, RefusedRequest, SecretUse, Settled, Settlement, Superseded,
 };
 pub use error::StoreError;
+pub use group::{Debounce, Group, Overlap};
 pub use interruption::{INTERRUPTED, Interrupted, Interruption};
-pub use lane::{Debounce, Lane, Overlap};
-pub use settings::{Condition, Counts, Keep, Settings};
+pub use settings::{Counts, Health, Keep, Settings};
 pub use sighting::{Headers, SIGHTINGS_KEPT, Sighting};
 
 /// What a store answers, when it does.
@@ -101,10 +101,10 @@ pub const DELIVERIES_LISTED: usize = 1000;
 /// The store. Its promise stands at the head of this file.
 pub trait Store: Send + Sync + 'static {
     /// Writes an event down with its deliveries; the answer has one item for each of them, in their order.
-    fn take(&self, taking: Taking) -> Answer<'_, Vec<Taken>>;
+    fn take(&self, taking: NewEvent) -> Answer<'_, Vec<Enqueued>>;
 
     /// Leases deliveries that are due at `now`: as many as there is room for, and perhaps fewer.
-    fn lease(&self, room: Room, now: Timestamp) -> Answer<'_, Leased>;
+    fn lease(&self, room: Concurrency, now: Timestamp) -> Answer<'_, Leased>;
 
     /// Writes down how an attempt went and what becomes of the delivery, and ends its lease.
     fn settle(&self, settled: Settled) -> Answer<'_, ()>;
@@ -119,10 +119,10 @@ pub trait Store: Send + Sync + 'static {
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()>;
 
     /// When the next delivery is due, of those that wait and for which there is room; perhaps in the past.
-    fn next_due(&self, room: Room) -> Answer<'_, Option<Timestamp>>;
+    fn next_due(&self, room: Concurrency) -> Answer<'_, Option<Timestamp>>;
 
     /// Remembers a refusal, soon and perhaps; it never waits and never fails.
-    fn refuse(&self, refused: Refused);
+    fn refuse(&self, refused: RefusedRequest);
 
     /// Remembers a genuine request that no rule wants; it never waits and never fails.
     fn sight(&self, sighting: Sighting);
@@ -131,7 +131,7 @@ pub trait Store: Send + Sync + 'static {
     fn counts(&self) -> Answer<'_, Counts>;
 
     /// How the store is.
-    fn condition(&self) -> Answer<'_, Condition>;
+    fn health(&self) -> Answer<'_, Health>;
 
     /// Forgets one small step of what need not be kept at `now` and says how many nonces and events that were;
     /// zero means that nothing was left to forget.
@@ -140,14 +140,14 @@ pub trait Store: Send + Sync + 'static {
     /// [`Keep::done`], or [`Keep::dead`] if one of them is dead.
     fn sweep(&self, now: Timestamp) -> Answer<'_, usize>;
 
-    /// The deliveries of an event in the order of its [`Taking`], at most the first [`DELIVERIES_LISTED`].
+    /// The deliveries of an event in the order of its [`NewEvent`], at most the first [`DELIVERIES_LISTED`].
     fn deliveries(&self, event: EventId) -> Answer<'_, Vec<Delivery>>;
 
     /// The attempts at a delivery, oldest first, at most the latest [`ATTEMPTS_LISTED`].
     fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>>;
 
     /// The latest refusals, newest first.
-    fn refused(&self, limit: usize) -> Answer<'_, Vec<Refused>>;
+    fn refused(&self, limit: usize) -> Answer<'_, Vec<RefusedRequest>>;
 
     /// Keeps when secrets last matched.
     fn note_secrets(&self, uses: Vec<SecretUse>) -> Answer<'_, ()>;

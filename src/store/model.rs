@@ -5,23 +5,23 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::contract::{Memory, ROOM, Sqlite, Subject, after, arrival, nonce, record, sighting};
+use super::contract::{Memory, ROOM, Sqlite, Subject, after, arrival, dedup_key, record, sighting};
 use super::{
-    Debounce, DeliveryId, Displaced, Failure, Keep, Lane, Lease, Leased, NewDelivery, Overlap, Room,
-    SecretUse, Settings, Settled, Settlement, Sighting, StoreError, Superseded, Taken,
+    Concurrency, Debounce, DeliveryFailure, DeliveryId, Displaced, Enqueued, Group, Keep, Lease, Leased,
+    NewDelivery, Overlap, SecretUse, Settings, Settled, Settlement, Sighting, StoreError, Superseded,
 };
-use crate::clock::Timestamp;
-use crate::verify::EventId;
+use crate::base::clock::Timestamp;
+use crate::event::EventId;
 
 /// Something that is done to both.
 #[derive(Clone, Debug)]
-enum Step {
+enum ModelStep {
     Take(Vec<NewDelivery>, Option<Seen>),
     /// What no rule wanted.
     Sight(Seen),
     /// The id of an earlier event, again.
     TakeAgain(usize, NewDelivery),
-    Lease(Room),
+    Lease(Concurrency),
     /// Of one of the deliveries seen so far, leased or not.
     Settle(usize, Option<u32>, Settlement),
     Release(usize),
@@ -35,33 +35,33 @@ enum Step {
 }
 
 fn new_delivery() -> impl Strategy<Value = NewDelivery> {
-    let nonces = prop::collection::vec("[a-f]", 0..3);
+    let dedup_keys = prop::collection::vec("[a-f]", 0..3);
     let overlap = prop_oneof![
         Just(Overlap::Queue),
         Just(Overlap::Skip),
         Just(Overlap::Replace),
         Just(Overlap::Coalesce),
     ];
-    let lane = prop::option::of(("[xy]", 1_u32..3, overlap));
+    let group = prop::option::of(("[xy]", 1_u32..3, overlap));
     let debounce = prop::option::weighted(0.3, (0_u64..5000, 1_u64..3));
     (
-        (lane, debounce),
+        (group, debounce),
         0_u8..3,
-        nonces,
+        dedup_keys,
         0_i64..200_000,
         any::<bool>(),
         -20_000_i64..20_000,
     )
         .prop_map(
-            |((lane, debounce), rule, nonces, until, again, due)| NewDelivery {
+            |((group, debounce), rule, dedup_keys, until, again, due)| NewDelivery {
                 rule: Arc::from(format!("rule-{rule}")),
-                nonces: nonces.iter().map(|text| nonce(text)).collect(),
+                dedup_keys: dedup_keys.iter().map(|text| dedup_key(text)).collect(),
                 remember_until: after(until),
                 run_duplicates: again && rule == 0,
                 sighting: None,
                 due: after(due),
                 unverified: (rule == 2).then(|| Arc::from("the signature does not match")),
-                lane: lane.map(|(name, limit, overlap)| Lane {
+                group: group.map(|(name, limit, overlap)| Group {
                     name: name.into(),
                     limit,
                     overlap,
@@ -84,7 +84,7 @@ fn seen() -> impl Strategy<Value = Seen> {
 }
 
 /// The sighting of an arrival.
-fn sighting_of(received: &crate::verify::Received, (keys, headers, until): &Seen) -> Sighting {
+fn sighting_of(received: &crate::event::Received, (keys, headers, until): &Seen) -> Sighting {
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     Sighting {
         remember_until: after(*until),
@@ -109,7 +109,7 @@ fn settlement() -> impl Strategy<Value = Settlement> {
             at,
             reason: "exit 3".to_owned(),
             forget_nonces,
-            failure: failed.then(|| Box::new(Failure {
+            failure: failed.then(|| Box::new(DeliveryFailure {
                 action: "run".to_owned(),
                 reason: "exit 3".to_owned(),
                 output: "no space".to_owned(),
@@ -118,23 +118,23 @@ fn settlement() -> impl Strategy<Value = Settlement> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = ModelStep> {
     prop_oneof![
         6 => (prop::collection::vec(new_delivery(), 0..4), prop::option::of(seen()))
-            .prop_map(|(deliveries, seen)| Step::Take(deliveries, seen)),
-        2 => seen().prop_map(Step::Sight),
-        1 => (any::<usize>(), new_delivery()).prop_map(|(event, delivery)| Step::TakeAgain(event, delivery)),
-        4 => (0_usize..6, 1_usize..4).prop_map(|(slots, per_rule)| Step::Lease(Room { slots, per_rule })),
+            .prop_map(|(deliveries, seen)| ModelStep::Take(deliveries, seen)),
+        2 => seen().prop_map(ModelStep::Sight),
+        1 => (any::<usize>(), new_delivery()).prop_map(|(event, delivery)| ModelStep::TakeAgain(event, delivery)),
+        4 => (0_usize..6, 1_usize..4).prop_map(|(slots, per_rule)| ModelStep::Lease(Concurrency { slots, per_rule })),
         6 => (any::<usize>(), any::<Option<u32>>(), settlement())
-            .prop_map(|(delivery, attempt, settlement)| Step::Settle(delivery, attempt, settlement)),
-        1 => any::<usize>().prop_map(Step::Release),
-        2 => any::<usize>().prop_map(Step::Begin),
-        2 => Just(Step::MarkBegun),
-        3 => (0_i64..60_000).prop_map(Step::Pass),
-        2 => Just(Step::Sweep),
-        1 => prop::collection::vec(secret_use(), 0..4).prop_map(Step::NoteSecrets),
-        1 => Just(Step::Crash),
-        1 => Just(Step::Restart),
+            .prop_map(|(delivery, attempt, settlement)| ModelStep::Settle(delivery, attempt, settlement)),
+        1 => any::<usize>().prop_map(ModelStep::Release),
+        2 => any::<usize>().prop_map(ModelStep::Begin),
+        2 => Just(ModelStep::MarkBegun),
+        3 => (0_i64..60_000).prop_map(ModelStep::Pass),
+        2 => Just(ModelStep::Sweep),
+        1 => prop::collection::vec(secret_use(), 0..4).prop_map(ModelStep::NoteSecrets),
+        1 => Just(ModelStep::Crash),
+        1 => Just(ModelStep::Restart),
     ]
 }
 
@@ -160,9 +160,9 @@ struct Pair {
 type Numbered = (usize, String);
 
 impl Pair {
-    async fn step(mut self, step: Step) -> Self {
+    async fn step(mut self, step: ModelStep) -> Self {
         match step {
-            Step::Take(mut deliveries, seen) => {
+            ModelStep::Take(mut deliveries, seen) => {
                 let received = arrival(self.now);
                 let sighting = seen.map(|seen| Arc::new(sighting_of(&received, &seen)));
                 for delivery in &mut deliveries {
@@ -171,53 +171,53 @@ impl Pair {
                 self.events.push(received.id);
                 self.take(&received, &deliveries).await;
             }
-            Step::Sight(seen) => {
+            ModelStep::Sight(seen) => {
                 let sighting = sighting_of(&arrival(self.now), &seen);
                 self.memory.store().sight(sighting.clone());
                 self.sqlite.store().sight(sighting);
             }
-            Step::TakeAgain(event, delivery) => {
+            ModelStep::TakeAgain(event, delivery) => {
                 if !self.events.is_empty() {
                     let mut received = arrival(self.now);
                     received.id = self.events[event % self.events.len()];
                     self.take(&received, &[delivery]).await;
                 }
             }
-            Step::Lease(room) => self.lease(room).await,
-            Step::Settle(delivery, attempt, settlement) => {
+            ModelStep::Lease(room) => self.lease(room).await,
+            ModelStep::Settle(delivery, attempt, settlement) => {
                 self.settle(delivery, attempt, &settlement).await;
                 self.meet_those_made().await;
             }
-            Step::Release(delivery) => {
+            ModelStep::Release(delivery) => {
                 if let Some([memory, sqlite]) = self.delivery(delivery) {
                     self.memory.store().release(memory).await.unwrap();
                     self.sqlite.store().release(sqlite).await.unwrap();
                 }
             }
-            Step::Begin(delivery) => {
+            ModelStep::Begin(delivery) => {
                 if let Some([memory, sqlite]) = self.delivery(delivery) {
                     self.memory.store().begin(memory).await.unwrap();
                     self.sqlite.store().begin(sqlite).await.unwrap();
                 }
             }
-            Step::MarkBegun => {
+            ModelStep::MarkBegun => {
                 self.memory.store().mark_begun(self.now()).await.unwrap();
                 self.sqlite.store().mark_begun(self.now()).await.unwrap();
             }
-            Step::Pass(millis) => self.now += millis,
-            Step::Sweep => {
+            ModelStep::Pass(millis) => self.now += millis,
+            ModelStep::Sweep => {
                 let now = self.now();
                 assert_eq!(self.memory.sweep_all(now).await, self.sqlite.sweep_all(now).await);
             }
-            Step::NoteSecrets(uses) => {
+            ModelStep::NoteSecrets(uses) => {
                 self.memory.store().note_secrets(uses.clone()).await.unwrap();
                 self.sqlite.store().note_secrets(uses).await.unwrap();
             }
-            Step::Crash => {
+            ModelStep::Crash => {
                 self.memory = self.memory.crash();
                 self.sqlite = self.sqlite.crash();
             }
-            Step::Restart => {
+            ModelStep::Restart => {
                 self.memory = self.memory.restart().await;
                 self.sqlite = self.sqlite.restart().await;
             }
@@ -235,7 +235,7 @@ impl Pair {
         self.deliveries.get(number).copied()
     }
 
-    async fn take(&mut self, received: &crate::verify::Received, deliveries: &[NewDelivery]) {
+    async fn take(&mut self, received: &crate::event::Received, deliveries: &[NewDelivery]) {
         let memory = self.memory.take(received, deliveries).await;
         let sqlite = self.sqlite.take(received, deliveries).await;
         let (Ok(memory), Ok(sqlite)) = (&memory, &sqlite) else {
@@ -245,11 +245,11 @@ impl Pair {
         assert_eq!(memory.len(), sqlite.len());
         for pair in memory.iter().zip(sqlite) {
             match pair {
-                (Taken::New(memory), Taken::New(sqlite))
-                | (Taken::Skipped(memory), Taken::Skipped(sqlite)) => {
+                (Enqueued::New(memory), Enqueued::New(sqlite))
+                | (Enqueued::Skipped(memory), Enqueued::Skipped(sqlite)) => {
                     self.deliveries.push([*memory, *sqlite]);
                 }
-                (Taken::InPlaceOf(memory, of), Taken::InPlaceOf(sqlite, of_too)) => {
+                (Enqueued::InPlaceOf(memory, of), Enqueued::InPlaceOf(sqlite, of_too)) => {
                     assert_eq!(self.displaced(0, of), self.displaced(1, of_too));
                     self.deliveries.push([*memory, *sqlite]);
                 }
@@ -258,7 +258,7 @@ impl Pair {
         }
     }
 
-    async fn lease(&self, room: Room) {
+    async fn lease(&self, room: Concurrency) {
         let numbered = |store: usize, leased: Leased| {
             let numbered = leased.leases.into_iter().map(|lease| {
                 let Lease {
@@ -266,7 +266,7 @@ impl Pair {
                     action,
                     attempt,
                     unverified,
-                    in_lane,
+                    in_group,
                     superseded,
                     failure,
                     interrupted,
@@ -276,7 +276,7 @@ impl Pair {
                 let event = lease.received.id;
                 (
                     self.number(store, lease.delivery),
-                    format!("{rule} {action} {attempt} {event} {unverified:?} {in_lane} {superseded:?} {failure:?} {interrupted:?} {suspect}"),
+                    format!("{rule} {action} {attempt} {event} {unverified:?} {in_group} {superseded:?} {failure:?} {interrupted:?} {suspect}"),
                 )
             });
             (
@@ -332,7 +332,7 @@ impl Pair {
         assert_eq!(memory.counts().await, sqlite.counts().await);
         for room in [
             ROOM,
-            Room {
+            Concurrency {
                 slots: 4,
                 per_rule: 2,
             },

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sighting::Altered;
-use super::{Sighting, Taking};
-use crate::clock::Timestamp;
-use crate::verify::{EventId, Nonce};
+use super::{NewEvent, Sighting};
+use crate::base::clock::Timestamp;
+use crate::event::EventId;
+use crate::verify::DedupKey;
 
 /// Whether a delivery is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Novelty {
+pub(super) enum Dedup {
     /// It is to be written down.
     New,
     /// Its rule has had it with this event.
@@ -43,11 +44,11 @@ pub(super) fn forgotten_before(now: Timestamp) -> Timestamp {
 
 /// Decides for each delivery of a taking. `altered` says what of a sighting was another before; `remembered` looks a nonce
 /// up, for a rule and at a time, and says with which event it came.
-pub(super) fn novelty<E>(
-    taking: &Taking,
+pub(super) fn dedup<E>(
+    taking: &NewEvent,
     mut altered: impl FnMut(&Sighting) -> Result<Option<Altered>, E>,
-    mut remembered: impl FnMut(&str, &Nonce, Timestamp) -> Result<Option<EventId>, E>,
-) -> Result<Vec<Novelty>, E> {
+    mut remembered: impl FnMut(&str, &DedupKey, Timestamp) -> Result<Option<EventId>, E>,
+) -> Result<Vec<Dedup>, E> {
     // Two deliveries to one rule in one taking are one delivery and its duplicate.
     let mut taken_here: HashSet<(&str, &[u8])> = HashSet::new();
     let several = taking.deliveries.len() > 1;
@@ -55,34 +56,34 @@ pub(super) fn novelty<E>(
     // Deliveries of one verification share a sighting.
     let mut looked_at: Option<(&Arc<Sighting>, Option<Altered>)> = None;
     for delivery in &taking.deliveries {
-        let mut novelty = Novelty::New;
+        let mut dedup = Dedup::New;
         if let Some(sighting) = &delivery.sighting {
             let found = match &looked_at {
                 Some((last, found)) if Arc::ptr_eq(last, sighting) => found.clone(),
                 _ => altered(sighting)?,
             };
             if let Some((of, header)) = &found {
-                novelty = Novelty::Altered(*of, Arc::clone(header));
+                dedup = Dedup::Altered(*of, Arc::clone(header));
             }
             looked_at = Some((sighting, found));
         }
-        if novelty == Novelty::New && !delivery.run_duplicates {
-            for nonce in &delivery.nonces {
-                if let Some(event) = remembered(&delivery.rule, nonce, taking.received.at)? {
-                    novelty = Novelty::Duplicate(event);
+        if dedup == Dedup::New && !delivery.run_duplicates {
+            for dedup_key in &delivery.dedup_keys {
+                if let Some(event) = remembered(&delivery.rule, dedup_key, taking.received.at)? {
+                    dedup = Dedup::Duplicate(event);
                     break;
                 }
-                if taken_here.contains(&(&*delivery.rule, nonce.as_bytes())) {
-                    novelty = Novelty::Duplicate(taking.received.id);
+                if taken_here.contains(&(&*delivery.rule, dedup_key.as_bytes())) {
+                    dedup = Dedup::Duplicate(taking.received.id);
                     break;
                 }
             }
         }
-        if several && novelty == Novelty::New {
-            let nonces = delivery.nonces.iter();
-            taken_here.extend(nonces.map(|nonce| (&*delivery.rule, nonce.as_bytes())));
+        if several && dedup == Dedup::New {
+            let dedup_keys = delivery.dedup_keys.iter();
+            taken_here.extend(dedup_keys.map(|dedup_key| (&*delivery.rule, dedup_key.as_bytes())));
         }
-        decided.push(novelty);
+        decided.push(dedup);
     }
     Ok(decided)
 }

@@ -51,7 +51,7 @@ impl Default for Keep {
 
 /// How a store is, beside what it holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Condition {
+pub struct Health {
     /// How many bytes it takes, without what is free in its file.
     pub size: u64,
     /// Why it takes no new events now, as far as is known: it is full, or the last write has failed.
@@ -78,7 +78,7 @@ pub struct Counts {
     /// Events.
     pub events: u64,
     /// Nonces, expired ones among them until they are swept.
-    pub nonces: u64,
+    pub dedup_keys: u64,
     /// Sightings, expired ones among them until they are swept.
     pub sightings: u64,
     /// Refusals in the ring.

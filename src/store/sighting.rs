@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 
-use crate::clock::Timestamp;
-use crate::verify::{EventId, Nonce, ReadHeader};
+use crate::base::clock::Timestamp;
+use crate::event::EventId;
+use crate::verify::{DedupKey, ReadHeader};
 
 /// Maximum sightings that a store keeps, about 300 bytes each. The oldest go first.
 pub const SIGHTINGS_KEPT: usize = 1_000_000;
@@ -24,7 +25,7 @@ pub struct Sighting {
     /// When it arrived.
     pub at: Timestamp,
     /// What it is recognised by again, any of them.
-    pub keys: Vec<Nonce>,
+    pub keys: Vec<DedupKey>,
     /// The headers that rules read and no signature covers.
     pub headers: Headers,
     /// The last moment at which it is remembered.
@@ -101,7 +102,7 @@ pub(super) type Altered = (EventId, Arc<str>);
 /// was another then.
 pub(super) fn alteration<E>(
     sighting: &Sighting,
-    mut seen: impl FnMut(&Nonce) -> Result<Option<Seen>, E>,
+    mut seen: impl FnMut(&DedupKey) -> Result<Option<Seen>, E>,
 ) -> Result<Option<Altered>, E> {
     for key in &sighting.keys {
         if let Some(seen) = seen(key)?

@@ -5,14 +5,14 @@ use std::sync::{Arc, PoisonError};
 
 use minijinja::{ErrorKind, Value};
 
-use crate::diagnostic::{Findings, did_you_mean};
-use crate::secret::Keyring;
+use crate::base::diagnostic::{Diagnostics, did_you_mean};
+use crate::base::secret::Keyring;
+use crate::base::yaml::Node;
 use crate::template::scan::{Scan, is_template, scan};
 use crate::template::{
     Compiled, MAX_ELIFS, MAX_SOURCE, MAX_TAG, Masked, NAMES, Scope, Template, TemplateError, Templates, json,
     words,
 };
-use crate::yaml::Node;
 
 /// What `event` holds.
 const EVENT: [&str; 2] = ["event.id", "event.received_at"];
@@ -67,10 +67,10 @@ impl Templates {
         node: Node<'_>,
         scope: Scope,
         keyring: &Keyring,
-        findings: &mut Findings,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Template> {
         let Some(source) = node.as_str() else {
-            findings.push(
+            diagnostics.push(
                 node.error("template", "this must be text")
                     .hint("put it in quotes"),
             );
@@ -79,15 +79,15 @@ impl Templates {
         match self.build(source, scope, keyring) {
             Ok((template, doubts)) => {
                 for doubt in doubts {
-                    findings.push(node.warning("secret", doubt));
+                    diagnostics.push(node.warning("secret", doubt));
                 }
                 Some(template)
             }
             Err(error) => {
-                let finding = node.error(error.code, error.message);
-                findings.push(match error.hint {
-                    Some(hint) => finding.hint(hint),
-                    None => finding,
+                let diagnostic = node.error(error.code, error.message);
+                diagnostics.push(match error.hint {
+                    Some(hint) => diagnostic.hint(hint),
+                    None => diagnostic,
                 });
                 None
             }

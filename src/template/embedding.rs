@@ -3,10 +3,10 @@
 //! A value that is not written in that syntax can end the text that it stands in, and go on with fields of the
 //! sender's choice. Which syntax it is is told by the text itself, or by its content type.
 
-use crate::diagnostic::Findings;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::yaml::Node;
 use crate::template::expression::Form;
 use crate::template::pieces::{Piece, pieces};
-use crate::yaml::Node;
 
 /// What is doubtful about a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +53,9 @@ const MARKUP: Doubt = Doubt {
 
 /// Warns of values of the event that are not written in the syntax of the text around them. The text's content
 /// type helps to tell which that is.
-pub fn warn_of_values(node: Node<'_>, content_type: Option<&str>, findings: &mut Findings) {
+pub fn warn_of_values(node: Node<'_>, content_type: Option<&str>, diagnostics: &mut Diagnostics) {
     for doubt in doubts(node.as_str().unwrap_or_default(), content_type) {
-        findings.push(node.warning("embedded", doubt.message).hint(doubt.hint));
+        diagnostics.push(node.warning("embedded", doubt.message).hint(doubt.hint));
     }
 }
 

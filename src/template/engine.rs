@@ -10,8 +10,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 
-use crate::jsonpath::{JsonPath, Refused};
-use crate::secret::Secret;
+use crate::base::jsonpath::{JsonPath, Refused};
+use crate::base::secret::Secret;
 use crate::template::json::{self, Json};
 
 /// How much one render may do: about this many steps, or 64 bytes of data for each.

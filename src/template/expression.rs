@@ -3,7 +3,7 @@
 //! What cannot be told is [`Form::Raw`], which every reader must expect to be anything.
 
 use crate::template::place::{Place, accessors, named};
-use crate::template::scan::Token;
+use crate::template::scan::TagToken;
 
 /// What a `{{ … }}` writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ const MAX_DEPTH: usize = 16;
 const JOINING: [&str; 7] = ["if", "else", "and", "or", "in", "is", "not"];
 
 /// What an expression writes, in so many parentheses.
-pub(super) fn value(tokens: &[Token], depth: usize) -> Value {
+pub(super) fn value(tokens: &[TagToken], depth: usize) -> Value {
     let raw = Value {
         form: Form::Raw,
         place: None,
@@ -50,8 +50,8 @@ pub(super) fn value(tokens: &[Token], depth: usize) -> Value {
         return raw;
     }
     // `-}}` only trims whitespace.
-    let tokens = tokens.strip_suffix(&[Token::Sign('-')]).unwrap_or(tokens);
-    let joined = split(tokens, |token| *token == Token::Sign('~'));
+    let tokens = tokens.strip_suffix(&[TagToken::Sign('-')]).unwrap_or(tokens);
+    let joined = split(tokens, |token| *token == TagToken::Sign('~'));
     if joined.len() > 1 {
         let values: Vec<Value> = joined.into_iter().map(|part| value(part, depth + 1)).collect();
         let own = values.iter().all(|value| value.form == Form::Own);
@@ -63,18 +63,17 @@ pub(super) fn value(tokens: &[Token], depth: usize) -> Value {
             _ => Value { place: None, ..raw },
         };
     }
-    let compares = |token: &Token| match token {
-        Token::Sign('=' | '<' | '>' | '!') => true,
-        Token::Word(word) => ["in", "is", "not"].contains(&word.as_str()),
+    let compares = |token: &TagToken| match token {
+        TagToken::Sign('=' | '<' | '>' | '!') => true,
+        TagToken::Word(word) => ["in", "is", "not"].contains(&word.as_str()),
         _ => false,
     };
-    let joins = |token: &Token| match token {
-        Token::Sign('+' | '-' | '*' | '/' | '%') => true,
-        Token::Word(word) => JOINING.contains(&word.as_str()),
+    let joins = |token: &TagToken| match token {
+        TagToken::Sign('+' | '-' | '*' | '/' | '%') => true,
+        TagToken::Word(word) => JOINING.contains(&word.as_str()),
         _ => false,
     };
-    let chooses =
-        |token: &Token| matches!(token, Token::Word(word) if ["if", "or", "and"].contains(&word.as_str()));
+    let chooses = |token: &TagToken| matches!(token, TagToken::Word(word) if ["if", "or", "and"].contains(&word.as_str()));
     if split(tokens, chooses).len() > 1 {
         return raw;
     }
@@ -87,20 +86,20 @@ pub(super) fn value(tokens: &[Token], depth: usize) -> Value {
     if split(tokens, joins).len() > 1 {
         return raw;
     }
-    let mut parts = split(tokens, |token| *token == Token::Sign('|')).into_iter();
+    let mut parts = split(tokens, |token| *token == TagToken::Sign('|')).into_iter();
     let base = base(parts.next().unwrap_or_default(), depth);
     parts.fold(base, filtered)
 }
 
 /// The tokens between separators that stand in no bracket.
-fn split(tokens: &[Token], separates: impl Fn(&Token) -> bool) -> Vec<&[Token]> {
+fn split(tokens: &[TagToken], separates: impl Fn(&TagToken) -> bool) -> Vec<&[TagToken]> {
     let mut parts = Vec::new();
     let (mut from, mut depth) = (0, 0_usize);
     let mut before_is_dot = false;
     for (at, token) in tokens.iter().enumerate() {
         match token {
-            Token::Sign('(' | '[') => depth += 1,
-            Token::Sign(')' | ']') => depth = depth.saturating_sub(1),
+            TagToken::Sign('(' | '[') => depth += 1,
+            TagToken::Sign(')' | ']') => depth = depth.saturating_sub(1),
             // The name of a field may be any word.
             token if depth == 0 && !before_is_dot && separates(token) => {
                 parts.push(tokens.get(from..at).unwrap_or_default());
@@ -108,35 +107,35 @@ fn split(tokens: &[Token], separates: impl Fn(&Token) -> bool) -> Vec<&[Token]> 
             }
             _ => {}
         }
-        before_is_dot = *token == Token::Sign('.');
+        before_is_dot = *token == TagToken::Sign('.');
     }
     parts.push(tokens.get(from..).unwrap_or_default());
     parts
 }
 
 /// A value before its filters.
-fn base(tokens: &[Token], depth: usize) -> Value {
+fn base(tokens: &[TagToken], depth: usize) -> Value {
     let of = |form, place| Value { form, place };
     match tokens {
-        [Token::Text(_)] => of(Form::Own, None),
-        [Token::Sign('('), inside @ .., Token::Sign(')')] => value(inside, depth + 1),
+        [TagToken::Text(_)] => of(Form::Own, None),
+        [TagToken::Sign('('), inside @ .., TagToken::Sign(')')] => value(inside, depth + 1),
         [
-            Token::Word(name),
-            Token::Sign('('),
-            Token::Text(argument),
-            Token::Sign(')'),
+            TagToken::Word(name),
+            TagToken::Sign('('),
+            TagToken::Text(argument),
+            TagToken::Sign(')'),
         ] => match name.as_str() {
             "secret" => of(Form::Secret, None),
             "jsonpath" => of(Form::Raw, Place::of_selector(argument)),
             _ => of(Form::Raw, None),
         },
-        [Token::Word(name), rest @ ..] => match name.as_str() {
+        [TagToken::Word(name), rest @ ..] => match name.as_str() {
             name if OWN.contains(&name) => of(Form::Own, None),
             "true" | "false" | "loop" => of(Form::Plain, None),
             "payload" => of(Form::Raw, accessors(rest).map(Place::Payload)),
             "headers" | "query" | "path" => of(Form::Raw, named(name, rest)),
-            "failure" if rest.get(1) == Some(&Token::Word("action".into())) => of(Form::Own, None),
-            "actions" if matches!(rest.last(), Some(Token::Word(last)) if ["action", "outcome"].contains(&last.as_str())) => {
+            "failure" if rest.get(1) == Some(&TagToken::Word("action".into())) => of(Form::Own, None),
+            "actions" if matches!(rest.last(), Some(TagToken::Word(last)) if ["action", "outcome"].contains(&last.as_str())) => {
                 of(Form::Own, None)
             }
             name if rest.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -149,16 +148,16 @@ fn base(tokens: &[Token], depth: usize) -> Value {
 }
 
 /// A value behind one more filter.
-fn filtered(value: Value, filter: &[Token]) -> Value {
-    let Some(Token::Word(name)) = filter.first() else {
+fn filtered(value: Value, filter: &[TagToken]) -> Value {
+    let Some(TagToken::Word(name)) = filter.first() else {
         return Value {
             form: Form::Raw,
             place: None,
         };
     };
     let literal = filter.iter().skip(1).all(|token| match token {
-        Token::Text(text) => !text.starts_with('-'),
-        Token::Sign('(' | ')' | ',') => true,
+        TagToken::Text(text) => !text.starts_with('-'),
+        TagToken::Sign('(' | ')' | ',') => true,
         _ => false,
     });
     let of = |form| Value { form, place: None };

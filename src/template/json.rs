@@ -11,8 +11,8 @@ use std::sync::Arc;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{AutoEscape, Error, ErrorKind, Output, State, Value};
 
-use crate::escape;
-use crate::jsonpath::{JsonPath, LargeIntegers, Node};
+use crate::base::escape;
+use crate::base::jsonpath::{JsonPath, LargeIntegers, Node};
 
 /// The name under which the templates of URLs escape what they write.
 pub const URL: &str = "url";
@@ -55,11 +55,11 @@ impl Object for Digits {
 /// The way from the root to a value. Values below share the way to their parent: a long key is held once.
 struct Place {
     above: Option<Arc<Self>>,
-    step: Step,
+    step: JsonStep,
 }
 
 /// One step down.
-enum Step {
+enum JsonStep {
     Key(Box<str>),
     Index(usize),
 }
@@ -71,7 +71,7 @@ pub struct Located<'v> {
 }
 
 impl Located<'_> {
-    fn below<'v>(&self, step: Step, value: &'v serde_json::Value) -> Located<'v> {
+    fn below<'v>(&self, step: JsonStep, value: &'v serde_json::Value) -> Located<'v> {
         let above = self.place.clone();
         Located {
             value,
@@ -86,11 +86,11 @@ impl<'v> Node<'v> for Located<'v> {
     }
 
     fn member(&self, key: &'v str, value: &'v serde_json::Value) -> Self {
-        self.below(Step::Key(Box::from(key)), value)
+        self.below(JsonStep::Key(Box::from(key)), value)
     }
 
     fn item(&self, index: usize, value: &'v serde_json::Value) -> Self {
-        self.below(Step::Index(index), value)
+        self.below(JsonStep::Index(index), value)
     }
 }
 
@@ -102,8 +102,8 @@ impl Place {
             None => root,
         };
         match &self.step {
-            Step::Key(key) => parent.get(&**key),
-            Step::Index(index) => parent.get(index),
+            JsonStep::Key(key) => parent.get(&**key),
+            JsonStep::Index(index) => parent.get(index),
         }
     }
 }
@@ -199,7 +199,7 @@ impl Json {
         same_place && Arc::ptr_eq(&self.root.value, &other.root.value)
     }
 
-    fn below(&self, value: &serde_json::Value, step: Step) -> Value {
+    fn below(&self, value: &serde_json::Value, step: JsonStep) -> Value {
         let above = self.place.clone();
         convert(
             &self.root,
@@ -233,12 +233,12 @@ impl Object for Json {
         }
         let index = key.as_usize()?;
         let here = self.here().as_array()?.get(index)?;
-        Some(self.below(here, Step::Index(index)))
+        Some(self.below(here, JsonStep::Index(index)))
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let here = self.here().as_object()?.get(key)?;
-        Some(self.below(here, Step::Key(Box::from(key))))
+        Some(self.below(here, JsonStep::Key(Box::from(key))))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

@@ -10,6 +10,7 @@ mod compile;
 mod embedding;
 mod engine;
 mod expression;
+mod fixed;
 mod json;
 mod pieces;
 mod place;
@@ -26,6 +27,7 @@ use crate::template::scan::scan;
 
 pub use embedding::warn_of_values;
 pub use expression::{Form, Value as PieceValue};
+pub use fixed::fixed;
 pub use json::{exact_value, value as json_value};
 pub use pieces::{Piece, pieces};
 pub use place::{Place, Step};
@@ -63,13 +65,13 @@ pub enum Scope {
 /// The templates of one rule set.
 #[derive(Clone)]
 pub struct Templates {
-    shared: Arc<Shared>,
+    shared: Arc<SharedEnvironment>,
     /// Whether those that are compiled next see `failure` too.
     of_failures: bool,
 }
 
 /// What all templates of a rule set share.
-struct Shared {
+struct SharedEnvironment {
     resolved: Resolved,
     /// Holds the compiled templates; one that is written twice is there once, for its source is its name.
     strict: RwLock<Environment<'static>>,
@@ -88,7 +90,7 @@ pub struct Template {
 /// Where a template is found.
 #[derive(Clone)]
 struct Compiled {
-    shared: Arc<Shared>,
+    shared: Arc<SharedEnvironment>,
     name: Arc<str>,
     /// Whether it looks into the payload.
     reads_payload: bool,
@@ -116,7 +118,7 @@ impl Templates {
     pub fn new() -> Self {
         let resolved = Resolved::default();
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedEnvironment {
                 strict: RwLock::new(environment(&resolved, UndefinedBehavior::Strict)),
                 lenient: environment(&resolved, UndefinedBehavior::Chainable),
                 resolved,

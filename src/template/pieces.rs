@@ -4,7 +4,7 @@
 //! script, the end of a JSON string. What a value writes is told by `expression`.
 
 use crate::template::expression::{Form, Value, value};
-use crate::template::scan::{Token, behind_raw, tokens};
+use crate::template::scan::{TagToken, behind_raw, tokens};
 
 /// A stretch of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn pieces(text: &str) -> Vec<Piece> {
             Some(kind @ ('{' | '%')) => {
                 let block = kind == '%';
                 let (tokens, behind) = tokens(inside, block);
-                if block && tokens.first() == Some(&Token::Word("raw".into())) {
+                if block && tokens.first() == Some(&TagToken::Word("raw".into())) {
                     let after = behind_raw(behind);
                     let raw = behind.get(..behind.len() - after.len()).unwrap_or_default();
                     literal.push_str(raw.rsplit_once("{%").map_or(raw, |(raw, _)| raw));

@@ -1,6 +1,6 @@
 //! The parts of an event that a selector of `match` and an expression of a template can both name.
 
-use crate::template::scan::{Token, tokens};
+use crate::template::scan::{TagToken, tokens};
 
 /// A part of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ fn steps(path: &str) -> Option<Vec<Step>> {
 }
 
 /// A part of the request by its name. `headers.x_y` may be two headers, `x-y` and `x_y`, and is none for certain.
-pub(super) fn named(part: &str, rest: &[Token]) -> Option<Place> {
+pub(super) fn named(part: &str, rest: &[TagToken]) -> Option<Place> {
     let steps = accessors(rest)?;
     let [Step::Name(name)] = steps.as_slice() else {
         return None;
@@ -62,17 +62,27 @@ pub(super) fn named(part: &str, rest: &[Token]) -> Option<Place> {
 }
 
 /// `.name`, `['name']` and `[0]`, one after the other.
-pub(super) fn accessors(mut tokens: &[Token]) -> Option<Vec<Step>> {
+pub(super) fn accessors(mut tokens: &[TagToken]) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     loop {
         tokens = match tokens {
             [] => return Some(steps),
-            [Token::Sign('.'), Token::Word(name), rest @ ..]
-            | [Token::Sign('['), Token::Text(name), Token::Sign(']'), rest @ ..] => {
+            [TagToken::Sign('.'), TagToken::Word(name), rest @ ..]
+            | [
+                TagToken::Sign('['),
+                TagToken::Text(name),
+                TagToken::Sign(']'),
+                rest @ ..,
+            ] => {
                 steps.push(Step::Name(name.clone()));
                 rest
             }
-            [Token::Sign('['), Token::Word(index), Token::Sign(']'), rest @ ..] => {
+            [
+                TagToken::Sign('['),
+                TagToken::Word(index),
+                TagToken::Sign(']'),
+                rest @ ..,
+            ] => {
                 steps.push(Step::Index(index.parse().ok()?));
                 rest
             }

@@ -50,7 +50,7 @@ const RESOLVED_AT_LOAD: [&str; 2] = ["secret", "jsonpath"];
 
 /// A token inside a tag.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Token {
+pub(super) enum TagToken {
     Word(String),
     Text(String),
     Sign(char),
@@ -77,9 +77,9 @@ pub fn scan(text: &str) -> Scan {
                 let (tokens, behind) = tokens(inside, kind == '%');
                 found.longest = found.longest.max(tokens.len());
                 found.elifs +=
-                    usize::from(kind == '%' && tokens.first() == Some(&Token::Word("elif".into())));
+                    usize::from(kind == '%' && tokens.first() == Some(&TagToken::Word("elif".into())));
                 note(&tokens, kind == '%', &mut found);
-                if kind == '%' && tokens.first() == Some(&Token::Word("raw".into())) {
+                if kind == '%' && tokens.first() == Some(&TagToken::Word("raw".into())) {
                     behind_raw(behind)
                 } else {
                     behind
@@ -100,7 +100,7 @@ pub(super) fn behind_raw(text: &str) -> &str {
 }
 
 /// The tokens of a tag, and the text behind it.
-pub(super) fn tokens(text: &str, block: bool) -> (Vec<Token>, &str) {
+pub(super) fn tokens(text: &str, block: bool) -> (Vec<TagToken>, &str) {
     let mut tokens = Vec::new();
     let mut braces = 0_usize;
     let mut letters = text.char_indices().peekable();
@@ -108,7 +108,7 @@ pub(super) fn tokens(text: &str, block: bool) -> (Vec<Token>, &str) {
         match letter {
             '\'' | '"' => {
                 let end = closed(&mut letters, letter).unwrap_or(text.len());
-                tokens.push(Token::Text(unquoted(text.get(at..end).unwrap_or_default())));
+                tokens.push(TagToken::Text(unquoted(text.get(at..end).unwrap_or_default())));
             }
             _ if letter.is_alphanumeric() || letter == '_' => {
                 let mut word = String::from(letter);
@@ -117,7 +117,7 @@ pub(super) fn tokens(text: &str, block: bool) -> (Vec<Token>, &str) {
                 {
                     word.push(letter);
                 }
-                tokens.push(Token::Word(word));
+                tokens.push(TagToken::Word(word));
             }
             '{' => braces += 1,
             '}' if braces > 0 => braces -= 1,
@@ -128,7 +128,7 @@ pub(super) fn tokens(text: &str, block: bool) -> (Vec<Token>, &str) {
             _ if letter.is_whitespace() => {}
             // `{%-` and `{%+` only trim whitespace.
             '-' | '+' if at == 0 => {}
-            _ => tokens.push(Token::Sign(letter)),
+            _ => tokens.push(TagToken::Sign(letter)),
         }
     }
     (tokens, "")
@@ -164,14 +164,14 @@ fn unquoted(literal: &str) -> String {
 }
 
 /// Notes what the tokens of one tag name.
-fn note(tokens: &[Token], block: bool, found: &mut Scan) {
+fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
     let word = |at: usize| match tokens.get(at) {
-        Some(Token::Word(word)) => Some(word.as_str()),
+        Some(TagToken::Word(word)) => Some(word.as_str()),
         _ => None,
     };
     let sign = |at: Option<usize>, sign: char| {
         at.and_then(|at| tokens.get(at))
-            .is_some_and(|token| *token == Token::Sign(sign))
+            .is_some_and(|token| *token == TagToken::Sign(sign))
     };
     if block && word(0) == Some("filter") {
         found.filters.extend(word(1).map(str::to_owned));
@@ -179,21 +179,21 @@ fn note(tokens: &[Token], block: bool, found: &mut Scan) {
     for (at, token) in tokens.iter().enumerate() {
         let attribute = sign(at.checked_sub(1), '.');
         match token {
-            Token::Sign('|') => found.filters.extend(word(at + 1).map(str::to_owned)),
-            Token::Word(name) if attribute && sign(Some(at + 1), '(') => {
+            TagToken::Sign('|') => found.filters.extend(word(at + 1).map(str::to_owned)),
+            TagToken::Word(name) if attribute && sign(Some(at + 1), '(') => {
                 let of_loop = at.checked_sub(2).and_then(word) == Some("loop");
                 if !of_loop {
                     found.methods.push(name.clone());
                 }
             }
-            Token::Word(name) if name == "is" && !attribute => {
+            TagToken::Word(name) if name == "is" && !attribute => {
                 let negated = usize::from(word(at + 1) == Some("not"));
                 found.tests.extend(word(at + 1 + negated).map(str::to_owned));
             }
-            Token::Word(name) if PARTS.contains(&name.as_str()) && !attribute => {
+            TagToken::Word(name) if PARTS.contains(&name.as_str()) && !attribute => {
                 let read = match tokens.get(at + 2) {
-                    Some(Token::Word(read)) if sign(Some(at + 1), '.') => Some(read.clone()),
-                    Some(Token::Text(read)) if sign(Some(at + 1), '[') && sign(Some(at + 3), ']') => {
+                    Some(TagToken::Word(read)) if sign(Some(at + 1), '.') => Some(read.clone()),
+                    Some(TagToken::Text(read)) if sign(Some(at + 1), '[') && sign(Some(at + 3), ']') => {
                         Some(read.clone())
                     }
                     _ => None,
@@ -201,9 +201,9 @@ fn note(tokens: &[Token], block: bool, found: &mut Scan) {
                 let part = PARTS.iter().find(|part| *part == name);
                 found.parts.extend(part.map(|part| PartRead { part, name: read }));
             }
-            Token::Word(name) if RESOLVED_AT_LOAD.contains(&name.as_str()) && !attribute => {
+            TagToken::Word(name) if RESOLVED_AT_LOAD.contains(&name.as_str()) && !attribute => {
                 match tokens.get(at + 2) {
-                    Some(Token::Text(argument)) if sign(Some(at + 1), '(') && sign(Some(at + 3), ')') => {
+                    Some(TagToken::Text(argument)) if sign(Some(at + 1), '(') && sign(Some(at + 3), ')') => {
                         let list = if name == "secret" {
                             &mut found.secrets
                         } else {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::jsonpath::LargeIntegers;
-use crate::secret::Keyring;
+use crate::base::jsonpath::LargeIntegers;
+use crate::base::secret::Keyring;
 
 fn keyring() -> Keyring {
     let environment = [("CI_TOKEN", "s3cr3t-value"), ("EMPTY", "")];

@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use super::scheme::presets::{
-    EventAt, Kind, PLAIN, PLAIN_ED25519, PLAIN_P256, PRESETS, PlaceRow, Preset, Row, SignatureRow,
+use crate::verify::scheme::presets::{
+    EventAt, KeyKind, PLAIN, PLAIN_ED25519, PLAIN_P256, PRESETS, PlaceRow, Preset, SchemePreset, SignatureRow,
 };
-use super::scheme::signature::keys::Curve;
-use super::scheme::signature::mac::{Algorithm, Encoding};
+use crate::verify::scheme::signature::keys::Curve;
+use crate::verify::scheme::signature::mac::{Encoding, HashAlgorithm};
 
 /// One scheme, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct SchemeEntry {
     /// Its name in the rules file.
     pub name: &'static str,
     /// Who sends so.
@@ -33,8 +33,8 @@ pub struct Entry {
 }
 
 /// All schemes: the senders in the order of their names, and then the generic ones.
-pub fn catalogue() -> Vec<Entry> {
-    let mut entries: Vec<Entry> = PRESETS.iter().map(of_preset).collect();
+pub fn catalogue() -> Vec<SchemeEntry> {
+    let mut entries: Vec<SchemeEntry> = PRESETS.iter().map(of_preset).collect();
     entries.sort_by_key(|entry| entry.name);
     entries.extend([
         of_signature("hmac", &PLAIN, "whoever signs: every field can be set"),
@@ -64,7 +64,7 @@ pub fn catalogue() -> Vec<Entry> {
             "a signed token (RFC 7519), with or without a digest of the body",
             "`Authorization`, any other header or name in the query",
         ),
-        Entry {
+        SchemeEntry {
             note: "needs `server.tls.client_ca`",
             ..generic(
                 "client_cert",
@@ -123,8 +123,8 @@ pub fn table() -> String {
     lines.join("\n")
 }
 
-fn generic(name: &'static str, secret: &'static str, proof: &str, place: &str) -> Entry {
-    Entry {
+fn generic(name: &'static str, secret: &'static str, proof: &str, place: &str) -> SchemeEntry {
+    SchemeEntry {
         name,
         sender: "",
         secret,
@@ -136,11 +136,11 @@ fn generic(name: &'static str, secret: &'static str, proof: &str, place: &str) -
     }
 }
 
-fn of_preset(preset: &Preset) -> Entry {
+fn of_preset(preset: &Preset) -> SchemeEntry {
     let mut entry = match &preset.scheme {
-        Row::Signature(row) => of_signature(preset.name, row, preset.note),
-        Row::Token(row) => generic(preset.name, "secret", "the secret itself", &place(&row.place)),
-        Row::Jwt(row) => generic(
+        SchemePreset::Signature(row) => of_signature(preset.name, row, preset.note),
+        SchemePreset::Token(row) => generic(preset.name, "secret", "the secret itself", &place(&row.place)),
+        SchemePreset::Jwt(row) => generic(
             preset.name,
             "secret",
             &format!(
@@ -153,14 +153,14 @@ fn of_preset(preset: &Preset) -> Entry {
             ),
             &format!("`{}`", row.header),
         ),
-        Row::Basic => generic(preset.name, "password", "user and password", "`Authorization`"),
-        Row::Bearer => generic(
+        SchemePreset::Basic => generic(preset.name, "password", "user and password", "`Authorization`"),
+        SchemePreset::Bearer => generic(
             preset.name,
             "secret",
             "the secret itself, as a bearer token",
             "`Authorization`",
         ),
-        Row::Adyen => generic(
+        SchemePreset::Adyen => generic(
             preset.name,
             "secret",
             "eight fields of each item: HMAC-SHA256, base64",
@@ -180,14 +180,14 @@ fn event(at: &EventAt) -> String {
     }
 }
 
-fn of_signature(name: &'static str, row: &SignatureRow, note: &'static str) -> Entry {
+fn of_signature(name: &'static str, row: &SignatureRow, note: &'static str) -> SchemeEntry {
     let kind = match row.kind {
-        Kind::Hmac(Algorithm::Sha1) => "HMAC-SHA1",
-        Kind::Hmac(Algorithm::Sha256) => "HMAC-SHA256",
-        Kind::Hmac(Algorithm::Sha384) => "HMAC-SHA384",
-        Kind::Hmac(Algorithm::Sha512) => "HMAC-SHA512",
-        Kind::Public(Curve::Ed25519) => "Ed25519",
-        Kind::Public(Curve::P256) => "ECDSA P-256",
+        KeyKind::Hmac(HashAlgorithm::Sha1) => "HMAC-SHA1",
+        KeyKind::Hmac(HashAlgorithm::Sha256) => "HMAC-SHA256",
+        KeyKind::Hmac(HashAlgorithm::Sha384) => "HMAC-SHA384",
+        KeyKind::Hmac(HashAlgorithm::Sha512) => "HMAC-SHA512",
+        KeyKind::Public(Curve::Ed25519) => "Ed25519",
+        KeyKind::Public(Curve::P256) => "ECDSA P-256",
     };
     let encoding = match row.encoding {
         Encoding::Hex => "hex",
@@ -202,12 +202,12 @@ fn of_signature(name: &'static str, row: &SignatureRow, note: &'static str) -> E
     } else {
         format!(", after `{}`", row.prefix)
     };
-    Entry {
+    SchemeEntry {
         name,
         sender: "",
         secret: match row.kind {
-            Kind::Hmac(_) => "secret",
-            Kind::Public(_) => "private_key",
+            KeyKind::Hmac(_) => "secret",
+            KeyKind::Public(_) => "private_key",
         },
         proof: format!("{content}: {kind}, {encoding}"),
         place: format!("{}{prefix}", place(&row.signature)),

@@ -7,11 +7,9 @@
 //! To add a sender, add a row to `scheme/presets/rows.rs`; to add a handshake, one to `handshake/rows.rs`.
 
 mod catalogue;
-mod certificate;
 mod handshake;
 mod mode;
 mod proof;
-mod received;
 mod recognition;
 mod refusal;
 mod scheme;
@@ -25,21 +23,20 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-pub use self::catalogue::{Entry, catalogue, table};
-pub use self::certificate::Certificate;
-use self::handshake::Handshake;
-pub use self::handshake::{Greeting, Lesson};
-use self::mode::{Beside, Mode};
-pub use self::proof::{Nonce, Proof, SentAt};
-pub use self::received::{EventId, Received};
-pub use self::recognition::{ReadHeader, Reads, Recognition};
-pub use self::refusal::Refusal;
-pub use self::scheme::Surroundings;
-use self::scheme::presets::{EventAt, PRESETS, Preset};
-use self::scheme::{GENERIC, Scheme};
-use crate::clock::Timestamp;
-use crate::diagnostic::Findings;
-use crate::yaml::{Node, unknown};
+use crate::base::clock::Timestamp;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::yaml::{Node, unknown};
+use crate::event::Received;
+pub use crate::verify::catalogue::{SchemeEntry, catalogue, table};
+use crate::verify::handshake::Handshake;
+pub use crate::verify::handshake::{HandshakeReply, NewSecret};
+use crate::verify::mode::{Beside, Mode};
+pub use crate::verify::proof::{DedupKey, Proof, SentAt};
+pub use crate::verify::recognition::{ReadHeader, Reads, Recognition};
+pub use crate::verify::refusal::Refusal;
+pub use crate::verify::scheme::SchemeContext;
+use crate::verify::scheme::presets::{EventAt, PRESETS, Preset};
+use crate::verify::scheme::{GENERIC, Scheme};
 
 /// The replay window of a scheme that has no timestamp: how long its nonces are remembered.
 const DAY: Duration = Duration::from_hours(24);
@@ -78,7 +75,7 @@ impl EventName {
 
 /// A request that is to be signed.
 #[derive(Clone, Copy, Debug)]
-pub struct Draft<'d> {
+pub struct OutgoingRequest<'d> {
     /// The method.
     pub method: &'d Method,
     /// The whole URL, as a sender that signs it would write it.
@@ -95,7 +92,7 @@ pub struct Draft<'d> {
     pub restamp: bool,
 }
 
-/// What a sender would add to a [`Draft`].
+/// What a sender would add to a [`OutgoingRequest`].
 #[derive(Debug, Default)]
 pub struct Signed {
     /// Headers, each in place of what the draft has under its name.
@@ -136,22 +133,29 @@ pub fn schemes() -> impl Iterator<Item = &'static str> {
 
 impl Verification {
     /// Compiles the value of `verify:`: `none`, or a mapping with one scheme and perhaps a `mode`. Everything that is wrong
-    /// with it is added to `findings`; what it returns may be used only if they hold no error.
-    pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
+    /// with it is added to `diagnostics`; what it returns may be used only if they hold no error.
+    pub fn compile(
+        node: Node<'_>,
+        scheme_context: &SchemeContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         if node.as_str() == Some("none") {
-            return Some(Self::new("none", Scheme::None(Vec::new(), surroundings.max_body)));
+            return Some(Self::new(
+                "none",
+                Scheme::None(Vec::new(), scheme_context.max_body),
+            ));
         }
-        let Beside { schemes, mode } = Beside::read(node, findings);
-        let (name, settings) = one_scheme(node, &schemes, findings)?;
-        let scheme = Scheme::compile(name, settings, surroundings, findings);
+        let Beside { schemes, mode } = Beside::read(node, diagnostics);
+        let (name, settings) = one_scheme(node, &schemes, diagnostics)?;
+        let scheme = Scheme::compile(name, settings, scheme_context, diagnostics);
         let by_default = Preset::named(name).and_then(|preset| preset.handshake);
         // Also where the scheme is at fault, so that all faults are found at once.
         let handshake = handshake::compile(
             settings,
             by_default,
             scheme.as_ref(),
-            surroundings.keyring,
-            findings,
+            scheme_context.keyring,
+            diagnostics,
         );
         Some(Self {
             handshake,
@@ -283,7 +287,7 @@ impl Verification {
     }
 
     /// Signs a request as the sender would, with the first secret: what to add to it.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         self.scheme.sign(draft)
     }
 }
@@ -301,13 +305,13 @@ impl fmt::Debug for Verification {
 fn one_scheme<'d>(
     node: Node<'d>,
     entries: &[(&'d str, Node<'d>)],
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) -> Option<(&'static str, Node<'d>)> {
     const EXAMPLE: &str =
         "write `verify: {github: env:GITHUB_SECRET}`, or `verify: none` to let everybody in";
     let known = |typed: &str| schemes().find(|name| *name == typed);
     if let Some(typed) = node.as_str() {
-        findings.push(if known(typed).is_some() {
+        diagnostics.push(if known(typed).is_some() {
             node.error("missing-key", format!("`{typed}` needs a secret"))
                 .hint(format!("write `verify: {{{typed}: env:NAME}}`"))
         } else {
@@ -327,11 +331,11 @@ fn one_scheme<'d>(
                 names.join(", ")
             )
         };
-        findings.push(node.error("one-scheme", message).hint(EXAMPLE));
+        diagnostics.push(node.error("one-scheme", message).hint(EXAMPLE));
         return None;
     };
     let Some(name) = known(typed) else {
-        findings.push(unknown(
+        diagnostics.push(unknown(
             settings.key_origin(),
             "unknown-scheme",
             "scheme",

@@ -3,9 +3,9 @@
 //! The room says no either way; whoever asks it looks at the mode. `observe` is for putting a secret in service without
 //! losing events, and lets in whoever sends anything.
 
-use super::schemes;
-use crate::diagnostic::{Finding, Findings, did_you_mean};
-use crate::yaml::{Node, unknown};
+use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+use crate::base::yaml::{Node, unknown};
+use crate::verify::schemes;
 
 /// The key.
 const KEY: &str = "mode";
@@ -33,44 +33,45 @@ pub struct Beside<'d> {
 
 impl<'d> Beside<'d> {
     /// Reads the `mode` of a `verify:`. A slip of the key is found, and names no scheme.
-    pub fn read(node: Node<'d>, findings: &mut Findings) -> Self {
+    pub fn read(node: Node<'d>, diagnostics: &mut Diagnostics) -> Self {
         let mut schemes = node.entries();
         let several = schemes.len() > 1;
         let mut mode = Mode::default();
         schemes.retain(|(typed, value)| {
             if *typed == KEY {
-                mode = read(*value, findings);
+                mode = read(*value, diagnostics);
                 return false;
             }
             let slip = several && !is_scheme(typed) && did_you_mean(typed, [KEY]).is_some();
             if slip {
-                findings.push(unknown(value.key_origin(), "unknown-key", "key", typed, [KEY]));
+                diagnostics.push(unknown(value.key_origin(), "unknown-key", "key", typed, [KEY]));
             }
             !slip
         });
         if let ([("none", _)], Some(given)) = (schemes.as_slice(), node.get(KEY)) {
             let message = "with `none` nothing is verified, and `mode` has no meaning";
-            findings.push(Finding::error(given.key_origin(), "mode", message));
+            diagnostics.push(Diagnostic::error(given.key_origin(), "mode", message));
         } else if let (Mode::Observe, [_], Some(given)) = (mode, schemes.as_slice(), node.get(KEY)) {
             let message =
                 "observe mode: whoever sends anything is let in; what is not genuine is marked and logged";
-            let finding = given.warning("observe", message);
-            findings.push(finding.hint("leave `mode` out once the log has no more `unverified` events"));
+            let diagnostic = given.warning("observe", message);
+            diagnostics
+                .push(diagnostic.hint("leave `mode` out once the log has no more `unverified` events"));
         }
         Self { schemes, mode }
     }
 }
 
 /// The value of `mode:`.
-fn read(node: Node<'_>, findings: &mut Findings) -> Mode {
+fn read(node: Node<'_>, diagnostics: &mut Diagnostics) -> Mode {
     let names = MODES.map(|(name, _)| name);
     let Some(typed) = node.as_str() else {
         let message = format!("`{KEY}` is one of {}", names.join(", "));
-        findings.push(node.error("wrong-value", message));
+        diagnostics.push(node.error("wrong-value", message));
         return Mode::default();
     };
     let Some((_, mode)) = MODES.into_iter().find(|(name, _)| *name == typed) else {
-        findings.push(unknown(node.origin(), "unknown-value", KEY, typed, names));
+        diagnostics.push(unknown(node.origin(), "unknown-value", KEY, typed, names));
         return Mode::default();
     };
     mode

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::Refusal;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::verify::Refusal;
 
 /// Minimum memory where the timestamp does not limit how long the same event can come again: it is not signed, or the event
 /// is known by an id and its sender signs each retry anew.
@@ -25,7 +25,7 @@ pub struct Proof {
     /// When it says that it was sent.
     pub timestamp: Option<SentAt>,
     /// The bytes by which it is recognised again, any one of which suffices; none if nothing is remembered.
-    pub nonces: Vec<Nonce>,
+    pub dedup_keys: Vec<DedupKey>,
     /// The source of the secret that it was, as the rules file names it; none where nothing is verified.
     pub secret: Option<Arc<str>>,
     /// The whole body as JSON, where it had to be read for the proof and is JSON as it was sent: it need not be read twice.
@@ -53,7 +53,9 @@ impl Proof {
 
     /// Whether it is known by its signed content alone, which a sender may have to send again: neither time nor id is in it.
     pub fn is_content_alone(&self) -> bool {
-        self.timestamp.is_none() && !self.nonces.is_empty() && !self.nonces.iter().any(Nonce::is_id)
+        self.timestamp.is_none()
+            && !self.dedup_keys.is_empty()
+            && !self.dedup_keys.iter().any(DedupKey::is_id)
     }
 
     /// How long the nonces are remembered, so that a replay is either stale or recognised.
@@ -62,7 +64,7 @@ impl Proof {
         match self.timestamp {
             None => window,
             // The sender's own retries carry a new time, and come after minutes or hours.
-            Some(_) if self.nonces.iter().any(Nonce::is_id) => both_directions.max(DAY),
+            Some(_) if self.dedup_keys.iter().any(DedupKey::is_id) => both_directions.max(DAY),
             Some(SentAt { signed: true, .. }) => both_directions,
             // Whoever replays it writes a new timestamp on it.
             Some(SentAt { signed: false, .. }) => both_directions.max(DAY),
@@ -72,9 +74,9 @@ impl Proof {
 
 /// Bytes by which an event is recognised again: at most 81, the first of which says what they are.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nonce(Vec<u8>);
+pub struct DedupKey(Vec<u8>);
 
-impl Nonce {
+impl DedupKey {
     /// The nonce of an event that has an id.
     pub fn id(id: &[u8]) -> Self {
         if id.len() <= LONGEST_ID {
@@ -92,14 +94,14 @@ impl Nonce {
     /// The nonce of the same event at a place that its signature does not cover: another for each place.
     #[must_use]
     pub fn at(&self, place: Option<&[u8]>) -> Self {
-        let mut nonce = self.clone();
+        let mut dedup_key = self.clone();
         if let Some(place) = place {
-            nonce.0.extend_from_slice(place);
-            if let Some(kind) = nonce.0.first_mut() {
+            dedup_key.0.extend_from_slice(place);
+            if let Some(kind) = dedup_key.0.first_mut() {
                 kind.make_ascii_uppercase();
             }
         }
-        nonce
+        dedup_key
     }
 
     /// Whether it is an id of the sender's own.
@@ -108,10 +110,10 @@ impl Nonce {
     }
 
     fn of(kind: u8, bytes: &[u8]) -> Self {
-        let mut nonce = Vec::with_capacity(1 + bytes.len());
-        nonce.push(kind);
-        nonce.extend_from_slice(bytes);
-        Self(nonce)
+        let mut dedup_key = Vec::with_capacity(1 + bytes.len());
+        dedup_key.push(kind);
+        dedup_key.extend_from_slice(bytes);
+        Self(dedup_key)
     }
 
     /// The bytes.
@@ -120,7 +122,7 @@ impl Nonce {
     }
 }
 
-impl fmt::Debug for Nonce {
+impl fmt::Debug for DedupKey {
     // Without the bytes: of a signature they are one that would be accepted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.0.first() {
@@ -143,7 +145,7 @@ mod tests {
                 at: Timestamp::from_seconds(seconds),
                 signed,
             }),
-            nonces: Vec::new(),
+            dedup_keys: Vec::new(),
             secret: None,
             read: None,
         }
@@ -174,7 +176,7 @@ mod tests {
                 at: Timestamp::from_millis(9_699_999),
                 signed: true,
             }),
-            nonces: Vec::new(),
+            dedup_keys: Vec::new(),
             secret: None,
             read: None,
         };
@@ -192,11 +194,14 @@ mod tests {
 
     #[test]
     fn a_nonce_has_at_most_65_bytes_and_its_kinds_do_not_meet() {
-        assert_eq!(Nonce::id(&[b'x'; 64]).as_bytes().len(), 65);
-        assert_eq!(Nonce::id(&[b'x'; 65]).as_bytes().len(), 33);
-        assert_eq!(Nonce::signature(&[0; 64]).as_bytes().len(), 65);
-        assert_ne!(Nonce::id(&[7; 32]), Nonce::signature(&[7; 32]));
-        assert_ne!(Nonce::id(&Sha256::digest([b'x'; 65])), Nonce::id(&[b'x'; 65]));
-        assert_eq!(format!("{:?}", Nonce::signature(b"mac")), "Nonce(signature)");
+        assert_eq!(DedupKey::id(&[b'x'; 64]).as_bytes().len(), 65);
+        assert_eq!(DedupKey::id(&[b'x'; 65]).as_bytes().len(), 33);
+        assert_eq!(DedupKey::signature(&[0; 64]).as_bytes().len(), 65);
+        assert_ne!(DedupKey::id(&[7; 32]), DedupKey::signature(&[7; 32]));
+        assert_ne!(
+            DedupKey::id(&Sha256::digest([b'x'; 65])),
+            DedupKey::id(&[b'x'; 65])
+        );
+        assert_eq!(format!("{:?}", DedupKey::signature(b"mac")), "Nonce(signature)");
     }
 }

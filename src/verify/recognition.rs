@@ -10,7 +10,8 @@ use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderName, Method};
 use sha2::{Digest, Sha256};
 
-use super::{Nonce, Proof, Received, Verification};
+use crate::event::Received;
+use crate::verify::{DedupKey, Proof, Verification};
 
 /// The longest part of a digest that is kept, in bytes.
 const KEPT: usize = 16;
@@ -124,17 +125,17 @@ impl Recognition {
     }
 
     /// The bytes by which the event is recognised again, any of which suffices.
-    pub fn keys(&self, proof: &Proof, received: &Received) -> Vec<Nonce> {
+    pub fn keys(&self, proof: &Proof, received: &Received) -> Vec<DedupKey> {
         let named = self.place(received, self.unsigned.method, |name| {
             self.unsigned.any_query || self.unsigned.query.iter().any(|known| known == name)
         });
         // After a reload rules may read something else: the very same request is known all the same.
         let whole = self.place(received, true, |_| true);
-        let mut keys = Vec::with_capacity(proof.nonces.len());
-        for nonce in &proof.nonces {
-            keys.push(nonce.at(named.as_ref().map(<[u8; KEPT]>::as_slice)));
+        let mut keys = Vec::with_capacity(proof.dedup_keys.len());
+        for dedup_key in &proof.dedup_keys {
+            keys.push(dedup_key.at(named.as_ref().map(<[u8; KEPT]>::as_slice)));
             if whole != named {
-                keys.push(nonce.at(whole.as_ref().map(<[u8; KEPT]>::as_slice)));
+                keys.push(dedup_key.at(whole.as_ref().map(<[u8; KEPT]>::as_slice)));
             }
         }
         keys

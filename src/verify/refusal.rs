@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// Why a request is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]

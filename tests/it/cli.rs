@@ -98,7 +98,7 @@ rules:
     let output = scenario.hookyard(&["check", "rules.yaml", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["loads"], false);
-    let first = &json["findings"][0];
+    let first = &json["diagnostics"][0];
     assert_eq!(
         (first["line"].as_u64(), first["code"].as_str()),
         (Some(2), Some("unknown-key"))

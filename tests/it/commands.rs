@@ -122,7 +122,7 @@ fn a_command_runs_as_another_user_and_has_no_way_back() {
         let output = scenario.hookyard(&["check", "--format", "json"]);
         assert_eq!(output.status.code(), Some(1));
         let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(found["findings"][0]["code"], "user", "{found:#}");
+        assert_eq!(found["diagnostics"][0]["code"], "user", "{found:#}");
         return;
     }
     let folder = scenario.folder().to_str().unwrap().to_owned();

@@ -107,7 +107,7 @@ fn discord(daemon: &Daemon, body: &str, secret: &str) -> Sending {
 
 /// A moment as Twitch writes it.
 fn rfc3339(at: i64) -> String {
-    hookyard::clock::Timestamp::from_seconds(at).to_string()
+    hookyard::base::clock::Timestamp::from_seconds(at).to_string()
 }
 
 /// An event that is signed over its body.

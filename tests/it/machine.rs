@@ -41,11 +41,12 @@ fn check(scenario: &Scenario, arguments: &[&str]) -> (Option<i32>, Vec<(String, 
     let output = scenario.hookyard(&[&["check", "--format", "json"], arguments].concat());
     let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let findings = found["findings"].as_array().unwrap().iter();
-    let findings = findings.map(|finding| (text(&finding["severity"]), text(&finding["message"])));
+    let diagnostics = found["diagnostics"].as_array().unwrap().iter();
+    let diagnostics =
+        diagnostics.map(|diagnostic| (text(&diagnostic["severity"]), text(&diagnostic["message"])));
     // Warnings and notes are about the text, and other tests' business.
     let grave = |(severity, _): &(String, String)| severity == "error" || severity == "unavailable";
-    (output.status.code(), findings.filter(grave).collect())
+    (output.status.code(), diagnostics.filter(grave).collect())
 }
 
 #[test]
@@ -64,11 +65,11 @@ fn a_program_that_is_missing_for_a_while_holds_up_its_own_rule_alone() {
     daemon.eventually("the new secret is in force", || {
         post(&daemon, "/keep", "new-token-of-the-sender").0 == 200
     });
-    let (code, findings) = check(&daemon.scenario, &[]);
-    assert_eq!((code, findings.len()), (Some(1), 1), "{findings:?}");
+    let (code, diagnostics) = check(&daemon.scenario, &[]);
+    assert_eq!((code, diagnostics.len()), (Some(1), 1), "{diagnostics:?}");
     assert!(
-        findings[0].0 == "unavailable" && findings[0].1.contains("no program"),
-        "{findings:?}"
+        diagnostics[0].0 == "unavailable" && diagnostics[0].1.contains("no program"),
+        "{diagnostics:?}"
     );
     daemon.eventually("the operator sees it", || {
         status(&daemon)["unavailable"]["deploy"]
@@ -95,8 +96,8 @@ fn a_program_that_is_missing_for_a_while_holds_up_its_own_rule_alone() {
     daemon.eventually("the operator sees that, too", || {
         status(&daemon)["unavailable"] == serde_json::json!({}) && daemon.log().contains("available again")
     });
-    let (code, findings) = check(&daemon.scenario, &[]);
-    assert_eq!((code, findings), (Some(0), Vec::new()));
+    let (code, diagnostics) = check(&daemon.scenario, &[]);
+    assert_eq!((code, diagnostics), (Some(0), Vec::new()));
 }
 
 #[test]
@@ -116,11 +117,11 @@ fn a_folder_and_a_user_that_are_missing_are_the_machines_and_a_mistake_is_the_fi
         ("{run: ['{dir}']}", "is not a file"),
         ("{run: ['{dir}/rules.yaml']}", "may not be executed"),
     ] {
-        let (code, findings) = action(yaml);
-        assert_eq!((code, findings.len()), (Some(1), 1), "{yaml} {findings:?}");
+        let (code, diagnostics) = action(yaml);
+        assert_eq!((code, diagnostics.len()), (Some(1), 1), "{yaml} {diagnostics:?}");
         assert!(
-            findings[0].0 == "unavailable" && findings[0].1.contains(words),
-            "{yaml} {findings:?}"
+            diagnostics[0].0 == "unavailable" && diagnostics[0].1.contains(words),
+            "{yaml} {diagnostics:?}"
         );
     }
     for yaml in [
@@ -129,10 +130,10 @@ fn a_folder_and_a_user_that_are_missing_are_the_machines_and_a_mistake_is_the_fi
         "{run: ['true'], user: 'a:b'}",
         "{run: [true-program], env: {PATH: '{{ payload.x }}'}}",
     ] {
-        let (code, findings) = action(yaml);
+        let (code, diagnostics) = action(yaml);
         assert!(
-            code == Some(1) && findings.iter().all(|(severity, _)| severity == "error"),
-            "{yaml} {findings:?}"
+            code == Some(1) && diagnostics.iter().all(|(severity, _)| severity == "error"),
+            "{yaml} {diagnostics:?}"
         );
     }
 }
@@ -173,9 +174,13 @@ fn a_script_that_cannot_start_is_told_at_load_and_by_its_attempts() {
         rules += &rule(name, more);
     }
     let scenario = scenario.rules(&rules);
-    let (code, findings) = check(&scenario, &[]);
-    assert_eq!((code, findings.len()), (Some(1), scripts.len()), "{findings:?}");
-    for ((_, _, words), (severity, message)) in scripts.iter().zip(&findings) {
+    let (code, diagnostics) = check(&scenario, &[]);
+    assert_eq!(
+        (code, diagnostics.len()),
+        (Some(1), scripts.len()),
+        "{diagnostics:?}"
+    );
+    for ((_, _, words), (severity, message)) in scripts.iter().zip(&diagnostics) {
         assert!(
             severity == "unavailable" && message.contains(words),
             "{words}: {message}"
@@ -228,8 +233,8 @@ rules:
         proxy: env:UNSET
 ";
     let scenario = Scenario::new().file("rules.yaml", rules);
-    let (code, findings) = check(&scenario, &[]);
-    assert!(code == Some(1) && findings.len() > 8, "{findings:?}");
+    let (code, diagnostics) = check(&scenario, &[]);
+    assert!(code == Some(1) && diagnostics.len() > 8, "{diagnostics:?}");
     let output = scenario.hookyard(&["check", "--offline"]);
     assert!(
         said(&output).contains("rules.yaml loads: 4 endpoints, 4 rules, "),
@@ -241,11 +246,11 @@ rules:
     let broken = rules
         .replace("event: push", "$.x: {mathces: a}")
         .replace("UNSET}}, match", "UNSET, sceret: x}}, match");
-    let (code, findings) = check(&Scenario::new().file("rules.yaml", broken), &["--offline"]);
-    assert_eq!((code, findings.len()), (Some(1), 2), "{findings:?}");
+    let (code, diagnostics) = check(&Scenario::new().file("rules.yaml", broken), &["--offline"]);
+    assert_eq!((code, diagnostics.len()), (Some(1), 2), "{diagnostics:?}");
     assert!(
-        findings.iter().all(|(severity, _)| severity == "error"),
-        "{findings:?}"
+        diagnostics.iter().all(|(severity, _)| severity == "error"),
+        "{diagnostics:?}"
     );
 }
 

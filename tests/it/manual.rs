@@ -259,9 +259,9 @@ fn the_rules_of_the_readme_load() {
         let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         if block.contains("user: nobody") && !rustix::process::geteuid().is_root() {
             // Who is not root cannot become another, and is told so; that is all there is to say.
-            let findings = found["findings"].as_array().unwrap();
-            assert_eq!(findings.len(), 1, "{block}\n{found:#}");
-            assert_eq!(findings[0]["code"], "user", "{block}\n{found:#}");
+            let diagnostics = found["diagnostics"].as_array().unwrap();
+            assert_eq!(diagnostics.len(), 1, "{block}\n{found:#}");
+            assert_eq!(diagnostics[0]["code"], "user", "{block}\n{found:#}");
             continue;
         }
         assert_eq!(found["loads"], true, "{block}\n{found:#}");
@@ -271,8 +271,10 @@ fn the_rules_of_the_readme_load() {
 
 /// What `check` has found beside notes.
 fn doubts(found: &serde_json::Value) -> Vec<&serde_json::Value> {
-    let findings = found["findings"].as_array().unwrap().iter();
-    findings.filter(|finding| finding["severity"] != "note").collect()
+    let diagnostics = found["diagnostics"].as_array().unwrap().iter();
+    diagnostics
+        .filter(|diagnostic| diagnostic["severity"] != "note")
+        .collect()
 }
 
 #[test]
@@ -320,7 +322,7 @@ fn the_rules_of_the_package_let_nobody_in_and_their_example_loads() {
         (&true.into(), &0.into()),
         "{found:#}"
     );
-    assert_eq!(found["findings"], serde_json::json!([]), "{found:#}");
+    assert_eq!(found["diagnostics"], serde_json::json!([]), "{found:#}");
 
     let (before, example) = text.split_once("rules: []\n").unwrap();
     let (_, example) = example.split_once("# rules:\n").unwrap();

@@ -107,13 +107,13 @@ proptest! {
 fn load(text: String) {
     match config::load_text(Path::new("/nowhere/rules.yaml"), text, Vec::new()) {
         Ok(loaded) => drop(loaded.warnings.render(false)),
-        Err(findings) => {
-            assert!(findings.has_errors());
-            drop(findings.render(true));
+        Err(diagnostics) => {
+            assert!(diagnostics.has_errors());
+            drop(diagnostics.render(true));
             drop(
-                findings
+                diagnostics
                     .iter()
-                    .map(hookyard::diagnostic::Finding::to_json)
+                    .map(hookyard::base::diagnostic::Diagnostic::to_json)
                     .collect::<Vec<_>>(),
             );
         }

@@ -528,14 +528,14 @@ fn check(rules: &str) -> Vec<(String, String, String)> {
     let scenario = Scenario::new().rules(rules);
     let output = scenario.hookyard(&["check", "--format", "json"]);
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let findings = found["findings"].as_array().unwrap().iter();
-    let text = |finding: &serde_json::Value, key: &str| finding[key].as_str().unwrap().to_owned();
-    findings
-        .map(|finding| {
+    let diagnostics = found["diagnostics"].as_array().unwrap().iter();
+    let text = |diagnostic: &serde_json::Value, key: &str| diagnostic[key].as_str().unwrap().to_owned();
+    diagnostics
+        .map(|diagnostic| {
             (
-                text(finding, "severity"),
-                text(finding, "code"),
-                text(finding, "message"),
+                text(diagnostic, "severity"),
+                text(diagnostic, "code"),
+                text(diagnostic, "message"),
             )
         })
         .filter(|(_, code, _)| code != "secret")

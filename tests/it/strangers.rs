@@ -26,18 +26,18 @@ fn found(actions: &str, more: &str) -> Vec<[String; 4]> {
         .rules(&open(actions, more));
     let output = scenario.hookyard(&["check", "--format", "json"]);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
-    let findings = found["findings"].as_array().unwrap().iter();
-    findings
-        .filter(|finding| finding["code"] != "open")
-        .map(|finding| ["severity", "code", "message", "hint"].map(|key| text(finding, key)))
+    let text = |diagnostic: &Value, key: &str| diagnostic[key].as_str().unwrap_or_default().to_owned();
+    let diagnostics = found["diagnostics"].as_array().unwrap().iter();
+    diagnostics
+        .filter(|diagnostic| diagnostic["code"] != "open")
+        .map(|diagnostic| ["severity", "code", "message", "hint"].map(|key| text(diagnostic, key)))
         .filter(|[_, code, ..]| ["template", "env", "option", "secret", "embedded"].contains(&code.as_str()))
         .collect()
 }
 
 fn kinds(actions: &str, more: &str) -> Vec<(String, String)> {
-    let findings = found(actions, more).into_iter();
-    findings.map(|[severity, code, ..]| (severity, code)).collect()
+    let diagnostics = found(actions, more).into_iter();
+    diagnostics.map(|[severity, code, ..]| (severity, code)).collect()
 }
 
 fn one(severity: &str, code: &str) -> Vec<(String, String)> {
@@ -486,8 +486,10 @@ fn the_rules_of_the_guide_load_without_a_warning() {
         );
         let output = scenario.hookyard(&["check", "--format", "json"]);
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let findings = found["findings"].as_array().unwrap().iter();
-        let warnings = findings.filter(|finding| finding["severity"] != "note").count();
+        let diagnostics = found["diagnostics"].as_array().unwrap().iter();
+        let warnings = diagnostics
+            .filter(|diagnostic| diagnostic["severity"] != "note")
+            .count();
         assert_eq!(
             (&found["loads"], warnings),
             (&json!(true), 0),

@@ -15,9 +15,9 @@ const RULES: &str = "rules:\n  - {name: a, endpoint: /a, verify: none, actions: 
      - {name: b, endpoint: /b, verify: none, actions: [run: [./wait.sh]]}\n";
 
 /// The socket on which the daemon's notifications arrive.
-struct Supervisor(UnixDatagram);
+struct Notifier(UnixDatagram);
 
-impl Supervisor {
+impl Notifier {
     /// A supervisor, and the scenario whose daemon it supervises.
     fn of(scenario: Scenario) -> (Self, Scenario) {
         let path = scenario.folder().join("notify");
@@ -81,7 +81,7 @@ fn write(daemon: &Daemon, text: &str) {
 #[test]
 fn a_supervisor_hears_of_every_turn_and_of_what_is_in_force() {
     let scenario = Scenario::new().script("wait.sh", "true").rules(RULES);
-    let (supervisor, scenario) = Supervisor::of(scenario);
+    let (supervisor, scenario) = Notifier::of(scenario);
     let mut daemon = scenario.start();
     let address = daemon.address;
     let line = |generation: u64| {
@@ -126,7 +126,7 @@ fn a_supervisor_hears_of_every_turn_and_of_what_is_in_force() {
 #[test]
 fn what_takes_a_restart_is_told_until_it_is_as_it_was() {
     let scenario = Scenario::new().script("wait.sh", "true").rules(RULES);
-    let (supervisor, scenario) = Supervisor::of(scenario);
+    let (supervisor, scenario) = Notifier::of(scenario);
     let daemon = scenario.start();
     supervisor.hears("READY=1");
     let good = daemon.read("rules.yaml");
@@ -159,7 +159,7 @@ fn a_supervisor_that_does_not_listen_is_complained_of_once() {
         .script("wait.sh", "true")
         .env("WATCHDOG_USEC", "40000")
         .rules(RULES);
-    let (supervisor, scenario) = Supervisor::of(scenario);
+    let (supervisor, scenario) = Notifier::of(scenario);
     drop(supervisor);
     let daemon = scenario.start();
     daemon.eventually("it complains", || {
@@ -173,7 +173,7 @@ fn a_supervisor_that_does_not_listen_is_complained_of_once() {
 fn the_line_of_status_follows_the_queue() {
     let wait = "touch begun; while [ ! -e go ]; do sleep 0.05; done";
     let scenario = Scenario::new().script("wait.sh", wait).rules(RULES);
-    let (supervisor, scenario) = Supervisor::of(scenario);
+    let (supervisor, scenario) = Notifier::of(scenario);
     let daemon = scenario.start();
     assert_eq!(daemon.post("/b").json("{}").send().status, 200);
     supervisor.hears("queue: 0 waiting, 1 under way, 0 dead");
@@ -187,7 +187,7 @@ fn the_watchdog_is_fed_while_the_store_is_locked_and_not_while_the_process_is_st
         .script("wait.sh", "true")
         .env("WATCHDOG_USEC", "400000")
         .rules(RULES);
-    let (supervisor, scenario) = Supervisor::of(scenario);
+    let (supervisor, scenario) = Notifier::of(scenario);
     let daemon = scenario.start();
     supervisor.hears("WATCHDOG=1");
 
@@ -212,7 +212,7 @@ fn the_watchdog_is_fed_while_the_store_is_locked_and_not_while_the_process_is_st
 fn a_watchdog_that_is_not_ours_is_not_fed() {
     for environment in [None, Some(("WATCHDOG_USEC", "100000"))] {
         let scenario = Scenario::new().script("wait.sh", "true").rules(RULES);
-        let (supervisor, mut scenario) = Supervisor::of(scenario);
+        let (supervisor, mut scenario) = Notifier::of(scenario);
         if let Some((name, value)) = environment {
             scenario = scenario.env(name, value).env("WATCHDOG_PID", "1");
         }

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use hookyard::base::diagnostic::Diagnostic;
 use hookyard::config;
-use hookyard::diagnostic::Finding;
 
 use crate::scenario::{Daemon, Scenario, rules_text};
 
@@ -75,13 +75,13 @@ fn a_refused_reload_logs_a_warning_as_a_warning() {
 }
 
 /// The findings of a rules file, each as its line and its words.
-fn findings(text: &str) -> Vec<String> {
-    let findings = match config::load_text(Path::new("r.yaml"), text.to_owned(), Vec::new()) {
+fn diagnostics(text: &str) -> Vec<String> {
+    let diagnostics = match config::load_text(Path::new("r.yaml"), text.to_owned(), Vec::new()) {
         Ok(loaded) => loaded.warnings,
-        Err(findings) => findings,
+        Err(diagnostics) => diagnostics,
     };
-    let line = |finding: &Finding| finding.line().replacen("r.yaml:", "", 1);
-    findings.iter().map(line).collect()
+    let line = |diagnostic: &Diagnostic| diagnostic.line().replacen("r.yaml:", "", 1);
+    diagnostics.iter().map(line).collect()
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_rule_without_name_endpoint_or_actions_is_read_to_its_end() {
         ("name: a, endpoint: /a", "`actions` is missing"),
         ("name: a, endpoint: /a, actions: 3", "`actions` is a list"),
     ] {
-        let found = findings(&format!("rules: [{{ {keys}, {rest} }}]\n"));
+        let found = diagnostics(&format!("rules: [{{ {keys}, {rest} }}]\n"));
         assert!(
             found.iter().any(|line| line.contains(first)),
             "{keys}: {found:#?}"
@@ -143,7 +143,7 @@ fn a_slip_is_said_once_and_blames_nothing_else() {
         ("rules: []\n<<: 3\n", "`<<` takes a mapping"),
         ("rules: [3]\n", "a rule is a mapping"),
     ] {
-        let found = findings(text);
+        let found = diagnostics(text);
         assert_eq!(found.len(), 1, "{text}: {found:#?}");
         assert!(found[0].contains(expected), "{text}: {found:#?}");
     }
@@ -152,22 +152,23 @@ fn a_slip_is_said_once_and_blames_nothing_else() {
 #[test]
 fn every_address_and_every_fault_of_an_endpoint_has_its_own_finding() {
     assert_eq!(
-        findings("server:\n  listen: [9000, '::1', 127.0.0.1:0, [x]]\nrules: []\n"),
+        diagnostics("server:\n  listen: [9000, '::1', 127.0.0.1:0, [x]]\nrules: []\n"),
         [
             "2:12: an address to listen on is text (write `127.0.0.1:9000`, `unix:/run/…` or `systemd`)",
             "2:18: `::1` is not host and port (write `127.0.0.1:9000`, `unix:/run/…` or `systemd`)",
             "2:38: an address to listen on is text (write `127.0.0.1:9000`, `unix:/run/…` or `systemd`)",
         ]
     );
-    let found =
-        findings("endpoints: {a: {verify: {githbu: x}, methods: [GTE], respond: {status: 7}}}\nrules: []\n");
+    let found = diagnostics(
+        "endpoints: {a: {verify: {githbu: x}, methods: [GTE], respond: {status: 7}}}\nrules: []\n",
+    );
     assert_eq!(found.len(), 4, "{found:#?}");
 }
 
 #[test]
 fn types_are_called_what_they_are_in_yaml() {
     assert_eq!(
-        findings("rules: []\nlog: {format: 3}\nserver: {max_connections: -1, max_body: []}\nstore: []\n"),
+        diagnostics("rules: []\nlog: {format: 3}\nserver: {max_connections: -1, max_body: []}\nstore: []\n"),
         [
             "2:15: unknown value `3` (known here: text, json)",
             "3:27: wrong value: `-1`, expected a whole number from 0 to 4294967295",
@@ -176,10 +177,13 @@ fn types_are_called_what_they_are_in_yaml() {
         ]
     );
     assert_eq!(
-        findings("rules: []\nlog: {format: [json]}\n"),
+        diagnostics("rules: []\nlog: {format: [json]}\n"),
         ["2:7: wrong type: a list, expected one word"]
     );
-    assert_eq!(findings("[]\n"), ["1:1: wrong type: a list, expected a mapping"]);
+    assert_eq!(
+        diagnostics("[]\n"),
+        ["1:1: wrong type: a list, expected a mapping"]
+    );
 }
 
 #[test]
@@ -187,11 +191,11 @@ fn a_key_without_a_value_never_means_the_default() {
     let null = |key: &str| format!("`{key}` has no value; remove the key or give it one");
     for section in ["server", "store", "log", "endpoints"] {
         assert_eq!(
-            findings(&format!("rules: []\n{section}:\n")),
+            diagnostics(&format!("rules: []\n{section}:\n")),
             [format!("2:1: {}", null(section))]
         );
     }
-    assert_eq!(findings("rules:\n"), [format!("1:1: {}", null("rules"))]);
+    assert_eq!(diagnostics("rules:\n"), [format!("1:1: {}", null("rules"))]);
     for (keys, key) in [
         ("server: {listen: }", "listen"),
         ("server: {public_url: }", "public_url"),
@@ -204,7 +208,7 @@ fn a_key_without_a_value_never_means_the_default() {
         ("endpoints: {/a: {methods: }}", "methods"),
         ("endpoints: {/a: {respond: {wait: }}}", "wait"),
     ] {
-        let found = findings(&format!("rules: []\n{keys}\n"));
+        let found = diagnostics(&format!("rules: []\n{keys}\n"));
         assert!(
             found.len() == 1 && found[0].ends_with(&null(key)),
             "{keys}: {found:#?}"
@@ -226,7 +230,7 @@ fn a_key_without_a_value_never_means_the_default() {
                 rule += &format!("    {known}: {value}\n");
             }
         }
-        let found = findings(&format!("{rule}    {key}:\n"));
+        let found = diagnostics(&format!("{rule}    {key}:\n"));
         assert!(
             found.len() == 1 && found[0].ends_with(&null(key)),
             "{key}: {found:#?}"
@@ -234,7 +238,7 @@ fn a_key_without_a_value_never_means_the_default() {
     }
     // As an operand it is a value, and an endpoint without settings has the defaults.
     let text = "endpoints: {/a: }\nrules: [{name: a, endpoint: /a, verify: none, match: {$.x: null}, actions: [append: x]}]\n";
-    assert_eq!(findings(text), [""; 0]);
+    assert_eq!(diagnostics(text), [""; 0]);
 }
 
 #[test]
@@ -244,7 +248,7 @@ fn a_limit_that_lets_nothing_through_is_a_finding() {
         "store: {max_size: 0}",
         "endpoints: {/a: {max_body: 0 B}}",
     ] {
-        let found = findings(&format!("rules: []\n{text}\n"));
+        let found = diagnostics(&format!("rules: []\n{text}\n"));
         assert!(
             found.len() == 1 && found[0].contains("nothing could ever be taken"),
             "{text}: {found:#?}"
@@ -261,7 +265,7 @@ fn a_parameter_that_the_path_does_not_have_is_a_finding() {
     };
     for conditions in ["{path.app: x}", "{any: [{path.rest: x}, {not: {path.app: x}}]}"] {
         assert_eq!(
-            findings(&text("/deploy/{app}/{*rest}", conditions)),
+            diagnostics(&text("/deploy/{app}/{*rest}", conditions)),
             [""; 0],
             "{conditions}"
         );
@@ -280,7 +284,7 @@ fn a_parameter_that_the_path_does_not_have_is_a_finding() {
         ),
         ("/a/{{app}}", "{path.app: x}", "has no parameter `app`"),
     ] {
-        let found = findings(&text(endpoint, conditions));
+        let found = diagnostics(&text(endpoint, conditions));
         assert!(
             found.len() == 1 && found[0].contains(expected),
             "{endpoint}: {found:#?}"

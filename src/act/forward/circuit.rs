@@ -19,14 +19,14 @@ pub const PROBING: Duration = Duration::from_secs(5);
 /// What is known of a target.
 #[derive(Debug, Default)]
 pub struct Circuit {
-    state: State,
+    state: CircuitState,
     /// Counts the changes of state, for what began before one says nothing about the time after it.
     era: u64,
 }
 
 /// Whether requests go.
 #[derive(Debug, PartialEq, Eq)]
-enum State {
+enum CircuitState {
     /// They do; so many have failed in a row.
     Closed { failures: u32 },
     /// None does.
@@ -35,7 +35,7 @@ enum State {
     Probing { pause: Duration },
 }
 
-impl Default for State {
+impl Default for CircuitState {
     fn default() -> Self {
         Self::Closed { failures: 0 }
     }
@@ -43,13 +43,13 @@ impl Default for State {
 
 /// Leave to make one request. How it ends is to be told.
 #[derive(Clone, Copy, Debug)]
-pub struct Pass {
+pub struct Permit {
     era: u64,
 }
 
 /// How a request ended, as far as it tells of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum RequestEnd {
     /// The target is there.
     Answered,
     /// It is not, or not well.
@@ -60,7 +60,7 @@ pub enum End {
 
 /// What an end has changed, where it is worth a line in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum CircuitChange {
     /// The target is left alone.
     Opened,
     /// It is called again.
@@ -69,59 +69,59 @@ pub enum Change {
 
 impl Circuit {
     /// Lets a request go, or says after how long to ask again.
-    pub fn admit(&mut self, now: Instant) -> Result<Pass, Duration> {
+    pub fn admit(&mut self, now: Instant) -> Result<Permit, Duration> {
         match self.state {
-            State::Closed { .. } => {}
-            State::Open { until, .. } if now < until => return Err(until - now),
-            State::Open { pause, .. } => self.turn(State::Probing { pause }),
-            State::Probing { .. } => return Err(PROBING),
+            CircuitState::Closed { .. } => {}
+            CircuitState::Open { until, .. } if now < until => return Err(until - now),
+            CircuitState::Open { pause, .. } => self.turn(CircuitState::Probing { pause }),
+            CircuitState::Probing { .. } => return Err(PROBING),
         }
-        Ok(Pass { era: self.era })
+        Ok(Permit { era: self.era })
     }
 
     /// Learns how a request ended that was let go.
-    pub fn end(&mut self, pass: Pass, end: End, now: Instant) -> Option<Change> {
+    pub fn end(&mut self, pass: Permit, end: RequestEnd, now: Instant) -> Option<CircuitChange> {
         if pass.era != self.era {
             return None;
         }
         match (&mut self.state, end) {
-            (State::Closed { failures }, End::Answered) => *failures = 0,
-            (State::Closed { failures }, End::Failed) => {
+            (CircuitState::Closed { failures }, RequestEnd::Answered) => *failures = 0,
+            (CircuitState::Closed { failures }, RequestEnd::Failed) => {
                 *failures += 1;
                 if *failures >= FAILURES {
                     self.open(FIRST_PAUSE, now);
-                    return Some(Change::Opened);
+                    return Some(CircuitChange::Opened);
                 }
             }
-            (State::Probing { .. }, End::Answered) => {
-                self.turn(State::default());
-                return Some(Change::Closed);
+            (CircuitState::Probing { .. }, RequestEnd::Answered) => {
+                self.turn(CircuitState::default());
+                return Some(CircuitChange::Closed);
             }
-            (State::Probing { pause }, End::Failed) => {
+            (CircuitState::Probing { pause }, RequestEnd::Failed) => {
                 let pause = (*pause * 2).min(LONGEST_PAUSE);
                 self.open(pause, now);
             }
             // The next one is the probe.
-            (State::Probing { pause }, End::Unknown) => {
+            (CircuitState::Probing { pause }, RequestEnd::Unknown) => {
                 let pause = *pause;
-                self.turn(State::Open { until: now, pause });
+                self.turn(CircuitState::Open { until: now, pause });
             }
-            (State::Closed { .. }, End::Unknown) | (State::Open { .. }, _) => {}
+            (CircuitState::Closed { .. }, RequestEnd::Unknown) | (CircuitState::Open { .. }, _) => {}
         }
         None
     }
 
     /// Whether there is nothing to be remembered.
     pub fn is_untroubled(&self) -> bool {
-        self.state == State::default()
+        self.state == CircuitState::default()
     }
 
     fn open(&mut self, pause: Duration, now: Instant) {
         let until = now + pause;
-        self.turn(State::Open { until, pause });
+        self.turn(CircuitState::Open { until, pause });
     }
 
-    fn turn(&mut self, state: State) {
+    fn turn(&mut self, state: CircuitState) {
         self.state = state;
         self.era += 1;
     }
@@ -138,8 +138,8 @@ mod tests {
         let mut circuit = Circuit::default();
         for number in 1..=FAILURES {
             let pass = circuit.admit(now).unwrap();
-            let change = circuit.end(pass, End::Failed, now);
-            assert_eq!(change, (number == FAILURES).then_some(Change::Opened));
+            let change = circuit.end(pass, RequestEnd::Failed, now);
+            assert_eq!(change, (number == FAILURES).then_some(CircuitChange::Opened));
         }
         circuit
     }
@@ -148,7 +148,13 @@ mod tests {
     fn failures_in_a_row_open_it_and_an_answer_between_begins_anew() {
         let now = Instant::now();
         let mut circuit = Circuit::default();
-        for end in [End::Failed, End::Failed, End::Failed, End::Failed, End::Answered] {
+        for end in [
+            RequestEnd::Failed,
+            RequestEnd::Failed,
+            RequestEnd::Failed,
+            RequestEnd::Failed,
+            RequestEnd::Answered,
+        ] {
             let pass = circuit.admit(now).unwrap();
             assert_eq!(circuit.end(pass, end, now), None);
         }
@@ -163,7 +169,10 @@ mod tests {
         let now = now + FIRST_PAUSE;
         let probe = circuit.admit(now).unwrap();
         assert_eq!(circuit.admit(now).unwrap_err(), PROBING);
-        assert_eq!(circuit.end(probe, End::Answered, now), Some(Change::Closed));
+        assert_eq!(
+            circuit.end(probe, RequestEnd::Answered, now),
+            Some(CircuitChange::Closed)
+        );
         assert!(circuit.is_untroubled() && circuit.admit(now).is_ok());
     }
 
@@ -176,7 +185,7 @@ mod tests {
             assert_eq!(circuit.admit(now).unwrap_err(), pause);
             now += pause;
             let probe = circuit.admit(now).unwrap();
-            assert_eq!(circuit.end(probe, End::Failed, now), None);
+            assert_eq!(circuit.end(probe, RequestEnd::Failed, now), None);
         }
     }
 
@@ -186,7 +195,7 @@ mod tests {
         let mut circuit = opened(now);
         let now = now + FIRST_PAUSE;
         let probe = circuit.admit(now).unwrap();
-        assert_eq!(circuit.end(probe, End::Unknown, now), None);
+        assert_eq!(circuit.end(probe, RequestEnd::Unknown, now), None);
         assert!(circuit.admit(now).is_ok());
         assert!(circuit.admit(now).is_err());
     }
@@ -198,9 +207,9 @@ mod tests {
         let early = circuit.admit(now).unwrap();
         for _ in 0..FAILURES {
             let pass = circuit.admit(now).unwrap();
-            circuit.end(pass, End::Failed, now);
+            circuit.end(pass, RequestEnd::Failed, now);
         }
-        assert_eq!(circuit.end(early, End::Answered, now), None);
+        assert_eq!(circuit.end(early, RequestEnd::Answered, now), None);
         assert!(circuit.admit(now).is_err());
     }
 
@@ -215,19 +224,19 @@ mod tests {
         ) {
             let mut now = Instant::now();
             let mut circuit = Circuit::default();
-            let mut under_way: Vec<Pass> = Vec::new();
+            let mut under_way: Vec<Permit> = Vec::new();
             for (seconds, which, what) in steps {
                 now += Duration::from_secs(seconds);
                 let end = match what {
-                    0 => End::Answered,
-                    1 => End::Failed,
-                    2 => End::Unknown,
+                    0 => RequestEnd::Answered,
+                    1 => RequestEnd::Failed,
+                    2 => RequestEnd::Unknown,
                     _ => {
                         match circuit.admit(now) {
                             Ok(pass) => under_way.push(pass),
                             Err(after) => prop_assert!(!after.is_zero() && after <= LONGEST_PAUSE),
                         }
-                        if matches!(circuit.state, State::Probing { .. }) {
+                        if matches!(circuit.state, CircuitState::Probing { .. }) {
                             let probes = under_way.iter().filter(|pass| pass.era == circuit.era);
                             prop_assert!(probes.count() <= 1);
                         }
@@ -240,11 +249,11 @@ mod tests {
                 }
             }
             for pass in under_way {
-                circuit.end(pass, End::Unknown, now);
+                circuit.end(pass, RequestEnd::Unknown, now);
             }
             now += LONGEST_PAUSE;
             let pass = circuit.admit(now).expect("nothing is under way, and the longest pause is over");
-            circuit.end(pass, End::Answered, now);
+            circuit.end(pass, RequestEnd::Answered, now);
             prop_assert!(circuit.is_untroubled());
         }
     }

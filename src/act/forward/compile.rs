@@ -7,18 +7,16 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::act::forward::proxy::Proxy;
 use crate::act::forward::rate::Rate;
-use crate::act::forward::route::Route;
-use crate::act::forward::tls::Tls;
 use crate::act::forward::{Forward, request, target};
-use crate::act::settings::Kind;
-use crate::act::{Workshop, settings};
-use crate::diagnostic::{Finding, Findings};
+use crate::act::settings::ActionKind;
+use crate::act::{CompileContext, settings};
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::units::HumanDuration;
+use crate::base::yaml::Node;
+use crate::client::{Proxy, Route, TlsSettings};
 use crate::template::{Scope, Template, warn_of_values};
-use crate::units::Period;
-use crate::verify::{Surroundings, Verification};
-use crate::yaml::Node;
+use crate::verify::{SchemeContext, Verification};
 
 /// How long a request may take, from the connection to the end of the answer, where the rule does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -26,7 +24,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The keys of the action.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+struct ForwardFields {
     #[serde(rename = "forward")]
     _forward: IgnoredAny,
     headers: Option<IgnoredAny>,
@@ -38,13 +36,13 @@ struct Fields {
     _proxy: Option<IgnoredAny>,
     #[serde(rename = "rate")]
     _rate: Option<IgnoredAny>,
-    timeout: Option<Period>,
+    timeout: Option<HumanDuration>,
 }
 
 /// The keys of the mapping under `forward`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
+struct RequestFields {
     #[serde(rename = "url")]
     _url: IgnoredAny,
     method: Option<String>,
@@ -55,36 +53,40 @@ struct Request {
 
 impl Forward {
     /// Reads `forward` with its fields.
-    pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Self> {
-        let before = findings.errors();
-        let fields: Fields = settings::read(node, Kind::Forward, findings)?;
+    pub fn compile(
+        node: Node<'_>,
+        context: &CompileContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let before = diagnostics.errors();
+        let fields: ForwardFields = settings::read(node, ActionKind::Forward, diagnostics)?;
         let what = node.get("forward")?;
         let request = if what.is_mapping() {
-            Some(what.read::<Request>(findings)?)
+            Some(what.read::<RequestFields>(diagnostics)?)
         } else {
             None
         };
         let url = if request.is_some() { what.get("url")? } else { what };
-        let url = target::compile(url, workshop, findings);
+        let url = target::compile(url, context, diagnostics);
         let beside = fields.headers.and_then(|_| node.get("headers"));
         let inside = what.get("headers");
         if let (Some(_), Some(inside)) = (beside, inside) {
-            findings.push(Finding::error(
+            diagnostics.push(Diagnostic::error(
                 inside.key_origin(),
                 "duplicate-key",
                 "`headers` stands both beside `forward` and in it",
             ));
         }
         let headers = match beside.or(inside) {
-            Some(node) => read_headers(node, workshop, findings),
+            Some(node) => read_headers(node, context, diagnostics),
             None => Vec::new(),
         };
         if let Some(url) = &url {
-            warn_of_secrets(url, beside.or(inside), &headers, findings);
+            warn_of_secrets(url, beside.or(inside), &headers, diagnostics);
         }
         let method = request.as_ref().and_then(|request| request.method.as_deref());
         let method = method.map_or(Some(Method::POST), |name| {
-            read_method(name, what.get("method").unwrap_or(what), findings)
+            read_method(name, what.get("method").unwrap_or(what), diagnostics)
         });
         let body = request
             .and_then(|request| request.body)
@@ -92,17 +94,19 @@ impl Forward {
         let body = body.map(|node| {
             let content_type = headers.iter().find(|(name, _)| name == CONTENT_TYPE);
             let content_type = content_type.and_then(|(_, value)| value.literal());
-            warn_of_values(node, content_type, findings);
-            workshop
+            warn_of_values(node, content_type, diagnostics);
+            context
                 .templates
-                .read(node, Scope::Action, workshop.keyring, findings)
+                .read(node, Scope::Action, context.keyring, diagnostics)
         });
-        let sign = node.given("sign").map(|sign| read_sign(sign, workshop, findings));
-        let route = read_route(node, url.as_ref(), workshop, findings);
+        let sign = node
+            .given("sign")
+            .map(|sign| read_sign(sign, context, diagnostics));
+        let route = read_route(node, url.as_ref(), context, diagnostics);
         let rate = node
             .given("rate")
-            .map(|rate| Rate::compile(rate, "rate", findings));
-        let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, findings);
+            .map(|rate| Rate::compile(rate, "rate", diagnostics));
+        let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, diagnostics);
         let forward = Self {
             method: method?,
             url: url?,
@@ -116,7 +120,7 @@ impl Forward {
             rate: rate.flatten(),
             timeout,
         };
-        (findings.errors() == before).then_some(forward)
+        (diagnostics.errors() == before).then_some(forward)
     }
 }
 
@@ -125,14 +129,14 @@ fn warn_of_secrets(
     url: &Template,
     node: Option<Node<'_>>,
     headers: &[(HeaderName, Template)],
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) {
     let is_secret = |(_, value): &(HeaderName, Template)| value.source().contains("secret(");
     if let Some(node) = node
         && target::is_of_the_event(url.source())
         && headers.iter().any(is_secret)
     {
-        findings.push(node.warning("secret", "a secret goes to a host that the event names"));
+        diagnostics.push(node.warning("secret", "a secret goes to a host that the event names"));
     }
 }
 
@@ -140,23 +144,23 @@ fn warn_of_secrets(
 fn read_route(
     node: Node<'_>,
     url: Option<&Template>,
-    workshop: &Workshop<'_>,
-    findings: &mut Findings,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Route> {
     let guarded = url.is_some_and(|url| target::is_of_the_event(url.source()));
     let tls = node.given("tls").map(|tls| {
         if url.is_some_and(|url| url.source().starts_with("http:")) {
             let message = "`tls` is about `https`, and the URL is none";
-            findings.push(Finding::error(tls.key_origin(), "tls", message));
+            diagnostics.push(Diagnostic::error(tls.key_origin(), "tls", message));
         }
-        Tls::compile(tls, workshop, findings)
+        TlsSettings::compile(tls, context.keyring, diagnostics)
     });
-    let proxy = Proxy::compile(node, workshop, findings);
+    let proxy = Proxy::compile(node, context.keyring, diagnostics);
     if guarded && proxy.as_ref().is_some_and(|proxy| !proxy.is_none()) {
         let message =
             "the host comes from the event, and through a proxy nobody sees whether its address is public";
         let place = node.given("proxy").unwrap_or(node);
-        findings.push(place.error("proxy", message).hint("write `proxy: none`"));
+        diagnostics.push(place.error("proxy", message).hint("write `proxy: none`"));
     }
     Some(Route {
         tls: match tls {
@@ -169,22 +173,26 @@ fn read_route(
 }
 
 /// The scheme by which what goes out is signed.
-fn read_sign(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Verification> {
-    let surroundings = Surroundings {
-        keyring: workshop.keyring,
+fn read_sign(
+    node: Node<'_>,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Verification> {
+    let scheme_context = SchemeContext {
+        keyring: context.keyring,
         // What is signed is the target's URL, which the action names.
         public_url: Some(""),
         max_body: u64::MAX,
         decompress_unverified: false,
     };
-    let scheme = Verification::compile(node, &surroundings, findings)?;
+    let scheme = Verification::compile(node, &scheme_context, diagnostics)?;
     if scheme.is_none() {
-        let finding = node.error("sign", "`none` signs nothing");
-        findings.push(finding.hint("leave `sign` out"));
+        let diagnostic = node.error("sign", "`none` signs nothing");
+        diagnostics.push(diagnostic.hint("leave `sign` out"));
         return None;
     }
     if scheme.observes() {
-        findings.push(node.error("sign", "`mode` is about what arrives, and this goes out"));
+        diagnostics.push(node.error("sign", "`mode` is about what arrives, and this goes out"));
         return None;
     }
     if !scheme.can_sign() {
@@ -200,19 +208,19 @@ fn read_sign(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -
                 "give it `private_key: file:/path`",
             )
         };
-        findings.push(node.error("sign", message).hint(hint));
+        diagnostics.push(node.error("sign", message).hint(hint));
         return None;
     }
     Some(scheme)
 }
 
 /// The method, if a request can have it.
-fn read_method(name: &str, node: Node<'_>, findings: &mut Findings) -> Option<Method> {
+fn read_method(name: &str, node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Method> {
     match Method::from_bytes(name.to_ascii_uppercase().as_bytes()) {
         Ok(method) if method != Method::CONNECT && method != Method::TRACE => Some(method),
         _ => {
-            let finding = node.error("wrong-value", format!("`{name}` is not a method to forward with"));
-            findings.push(finding.hint("POST, PUT, PATCH, DELETE or GET"));
+            let diagnostic = node.error("wrong-value", format!("`{name}` is not a method to forward with"));
+            diagnostics.push(diagnostic.hint("POST, PUT, PATCH, DELETE or GET"));
             None
         }
     }
@@ -221,11 +229,11 @@ fn read_method(name: &str, node: Node<'_>, findings: &mut Findings) -> Option<Me
 /// The mapping of headers.
 fn read_headers(
     node: Node<'_>,
-    workshop: &Workshop<'_>,
-    findings: &mut Findings,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
 ) -> Vec<(HeaderName, Template)> {
     if !node.is_mapping() {
-        findings.push(node.error("wrong-value", "`headers` is a mapping of names to texts"));
+        diagnostics.push(node.error("wrong-value", "`headers` is a mapping of names to texts"));
     }
     let mut headers: Vec<(HeaderName, Template)> = Vec::new();
     for (name, value) in node.entries() {
@@ -240,15 +248,15 @@ fn read_headers(
             Ok(_) => None,
         };
         if let Some(fault) = fault {
-            findings.push(Finding::error(value.key_origin(), "header", fault));
+            diagnostics.push(Diagnostic::error(value.key_origin(), "header", fault));
         }
-        let template = workshop
+        let template = context
             .templates
-            .read(value, Scope::Action, workshop.keyring, findings);
+            .read(value, Scope::Action, context.keyring, diagnostics);
         if let Some(text) = template.as_ref().and_then(Template::literal)
             && HeaderValue::from_str(text).is_err()
         {
-            findings.push(value.error("header", "a header is one line of text"));
+            diagnostics.push(value.error("header", "a header is one line of text"));
         }
         if let (Ok(name), Some(template)) = (HeaderName::from_bytes(name.as_bytes()), template) {
             headers.push((name, template));

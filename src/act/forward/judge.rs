@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
 use crate::act::outcome::Verdict;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::client::retry_after;
 
 /// The longest that a target may ask to be left alone.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
@@ -29,21 +27,10 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> (Verdic
     }
 }
 
-/// How long the other side asks to be left alone: seconds, or a date (RFC 9110 §10.2.3). It may be anything.
-pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit mean very long.
-        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
-    } else {
-        let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-        Timestamp::from_seconds(date.unix_timestamp()).since(now)
-    };
-    Some(wait)
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::RETRY_AFTER;
+
     use super::*;
 
     #[test]

@@ -5,19 +5,13 @@
 //! Redirects are not followed.
 
 mod circuit;
-mod client;
 mod compile;
-mod dial;
-mod guard;
 mod judge;
 mod perform;
-mod proxy;
 mod rate;
 mod request;
-mod route;
 mod target;
 mod targets;
-mod tls;
 
 use std::time::Duration;
 
@@ -26,14 +20,13 @@ use minijinja::Value;
 use serde_json::json;
 
 use crate::act::forward::rate::Rate;
-use crate::act::forward::route::Route;
+use crate::base::units::HumanDuration;
+use crate::client::Route;
 use crate::template::{RenderError, Template};
-use crate::units::Period;
 use crate::verify::Verification;
 
-pub use client::Client;
-pub use judge::{MAX_RETRY_AFTER, retry_after};
-pub use perform::Courier;
+pub use judge::MAX_RETRY_AFTER;
+pub use perform::Forwarder;
 
 /// A request to be made.
 #[derive(Debug)]
@@ -78,7 +71,7 @@ impl Forward {
                 "headers": headers,
                 "body": body,
             },
-            "timeout": Period(self.timeout).to_string(),
+            "timeout": HumanDuration(self.timeout).to_string(),
         });
         if let (Some(sign), Some(members)) = (&self.sign, described.as_object_mut()) {
             members.insert("sign".to_owned(), sign.scheme().into());

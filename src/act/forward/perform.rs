@@ -9,13 +9,13 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::act::forward::circuit::End;
-use crate::act::forward::client::{Clients, Unanswered};
-use crate::act::forward::targets::{Passage, Targets};
+use crate::act::action_context::ActionContext;
+use crate::act::forward::circuit::RequestEnd;
+use crate::act::forward::targets::{RequestPermit, TargetHealth};
 use crate::act::forward::{Forward, judge, target};
-use crate::act::occasion::Occasion;
-use crate::act::outcome::{HEAD, Kept, Outcome, Output, TAIL, Verdict};
-use crate::clock::Clock;
+use crate::act::outcome::{CapturedStream, HEAD, Outcome, Output, TAIL, Verdict};
+use crate::base::clock::Clock;
+use crate::client::{ClientError, ClientPool};
 
 /// How much of an answer is read; what is more is left to the target.
 const ANSWER: u64 = (HEAD + TAIL) as u64;
@@ -24,18 +24,18 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Makes the requests of all forwards.
 #[derive(Debug)]
-pub struct Courier {
-    clients: Clients,
-    targets: Targets,
+pub struct Forwarder {
+    clients: ClientPool,
+    targets: TargetHealth,
     clock: Clock,
 }
 
-impl Courier {
+impl Forwarder {
     /// Reads the system's root certificates. That there are none is told by the first request that needs them.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
-            clients: Clients::new()?,
-            targets: Targets::default(),
+            clients: ClientPool::new()?,
+            targets: TargetHealth::default(),
             clock: Clock::system(),
         })
     }
@@ -50,26 +50,26 @@ impl Forward {
     /// Makes the request, unless its target is to be left alone for now.
     pub async fn perform(
         &self,
-        courier: &Courier,
-        occasion: &Occasion<'_>,
+        courier: &Forwarder,
+        action_context: &ActionContext<'_>,
         stop: &CancellationToken,
     ) -> Outcome {
         let started = Instant::now();
-        let request = match self.request(occasion, courier.clock.now()) {
+        let request = match self.request(action_context, courier.clock.now()) {
             Ok(request) => request,
             Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
         };
         let target = target::shown(request.uri(), self.url.source());
         Outcome {
             target: Some(target),
-            ..self.send(courier, request, &occasion.delivery, stop).await
+            ..self.send(courier, request, &action_context.delivery, stop).await
         }
     }
 
     /// Sends the request, unless its target is to be left alone for now.
     async fn send(
         &self,
-        courier: &Courier,
+        courier: &Forwarder,
         request: Request<Full<Bytes>>,
         delivery: &str,
         stop: &CancellationToken,
@@ -94,11 +94,11 @@ impl Forward {
             answered = timeout_at(deadline, client.request(request)) => answered,
         };
         passage.end(match &answered {
-            Ok(Ok(answer)) if is_unwell(answer.status()) => End::Failed,
-            Ok(Ok(_)) => End::Answered,
+            Ok(Ok(answer)) if is_unwell(answer.status()) => RequestEnd::Failed,
+            Ok(Ok(_)) => RequestEnd::Answered,
             // What the rules forbid tells nothing of the target.
-            Ok(Err(Unanswered::Refused(_))) => End::Unknown,
-            Ok(Err(Unanswered::Failed(_))) | Err(_) => End::Failed,
+            Ok(Err(ClientError::Refused(_))) => RequestEnd::Unknown,
+            Ok(Err(ClientError::Failed(_))) | Err(_) => RequestEnd::Failed,
         });
         let mut output = Output::default();
         let (verdict, detail) = match answered {
@@ -106,8 +106,8 @@ impl Forward {
                 Verdict::FAILED,
                 format!("timed out after {}", humantime::format_duration(self.timeout)),
             ),
-            Ok(Err(Unanswered::Failed(why))) => (Verdict::FAILED, why),
-            Ok(Err(Unanswered::Refused(why))) => (Verdict::Dead, why),
+            Ok(Err(ClientError::Failed(why))) => (Verdict::FAILED, why),
+            Ok(Err(ClientError::Refused(why))) => (Verdict::Dead, why),
             Ok(Ok(answer)) => {
                 let judged = judge::judge(answer.status(), answer.headers(), courier.clock.now());
                 let patience = deadline
@@ -134,10 +134,10 @@ impl Forward {
     /// Waits for leave to call the target, if that is not long; else says after how long to ask again, and why.
     async fn leave<'c>(
         &self,
-        courier: &'c Courier,
+        courier: &'c Forwarder,
         request: &Request<Full<Bytes>>,
         delivery: &str,
-    ) -> Result<Passage<'c>, (Duration, &'static str)> {
+    ) -> Result<RequestPermit<'c>, (Duration, &'static str)> {
         let url = request.uri().to_string();
         let target = target::base(&url);
         let passage = courier
@@ -159,7 +159,7 @@ fn is_unwell(status: StatusCode) -> bool {
 }
 
 /// Reads an answer's body up to [`ANSWER`].
-async fn read(answer: Response<Incoming>, kept: &mut Kept) {
+async fn read(answer: Response<Incoming>, kept: &mut CapturedStream) {
     let mut body = answer.into_body();
     while let Some(Ok(frame)) = body.frame().await {
         if let Some(data) = frame.data_ref() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use crate::units::Rate;
+pub use crate::base::units::Rate;
 
 /// How long a delivery waits in its action for its turn; one whose turn is later waits in the store.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -20,14 +20,14 @@ const MAX_TURNS: usize = 10_000;
 
 /// The turns at one target.
 #[derive(Debug, Default)]
-pub struct Turns {
+pub struct Pacer {
     /// The first turn that is nobody's.
     free: Option<Instant>,
     /// Whose turn is when and how long, of those that wait in the store.
     given: HashMap<String, (Instant, Duration)>,
 }
 
-impl Turns {
+impl Pacer {
     /// How long until the request of `delivery` is to be made, its turn being taken; or, as an error, after how long it
     /// is to come back for it.
     pub fn take(&mut self, delivery: &str, rate: Rate, now: Instant) -> Result<Duration, Duration> {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     /// Takes a turn, whenever it is.
-    fn ask(turns: &mut Turns, delivery: &str, rate: Rate, now: Instant) -> Duration {
+    fn ask(turns: &mut Pacer, delivery: &str, rate: Rate, now: Instant) -> Duration {
         turns.take(delivery, rate, now).unwrap_or_else(|after| after)
     }
 
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn of_many_each_comes_back_once_and_in_order() {
         let start = Instant::now();
-        let (mut turns, rate) = (Turns::default(), rate("2/s"));
+        let (mut turns, rate) = (Pacer::default(), rate("2/s"));
         let waits: Vec<_> = (0..6).map(|n| turns.take(&n.to_string(), rate, start)).collect();
         assert_eq!(waits[..3], [0, 500, 1000].map(|wait| Ok(millis(wait))));
         assert_eq!(waits[3..], [1250, 1750, 2250].map(|wait| Err(millis(wait))));
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn the_last_turn_is_the_next_ones_if_it_is_given_back() {
         let start = Instant::now();
-        let (mut turns, rate) = (Turns::default(), rate("1/m"));
+        let (mut turns, rate) = (Pacer::default(), rate("1/m"));
         assert_eq!(turns.take("first", rate, start), Ok(millis(0)));
         // Each replaces the one before, and the turn does not move away from them.
         for delivery in ["a", "b", "c", "d"] {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn what_was_missed_is_not_made_up_for() {
         let start = Instant::now();
-        let (mut turns, rate) = (Turns::default(), rate("1/s"));
+        let (mut turns, rate) = (Pacer::default(), rate("1/s"));
         for delivery in ["a", "b", "c", "d", "e"] {
             ask(&mut turns, delivery, rate, start);
         }
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn turns_of_deliveries_that_never_come_back_make_room() {
         let start = Instant::now();
-        let (mut turns, rate) = (Turns::default(), rate("1000/s"));
+        let (mut turns, rate) = (Pacer::default(), rate("1000/s"));
         for delivery in 0..MAX_TURNS + 2000 {
             ask(&mut turns, &delivery.to_string(), rate, start);
         }
@@ -155,7 +155,7 @@ mod tests {
             calls in prop::collection::vec((0_u8..20, 0_u64..3000), 1..200),
             count in 1_u32..20,
         ) {
-            let (mut turns, rate) = (Turns::default(), rate(&format!("{count}/s")));
+            let (mut turns, rate) = (Pacer::default(), rate(&format!("{count}/s")));
             let mut now = Instant::now();
             let mut made = Vec::new();
             for (delivery, pass) in calls {
@@ -172,7 +172,7 @@ mod tests {
 
         #[test]
         fn who_comes_back_when_told_is_let_go(others in 1_usize..200, count in 1_u32..50) {
-            let (mut turns, rate) = (Turns::default(), rate(&format!("{count}/s")));
+            let (mut turns, rate) = (Pacer::default(), rate(&format!("{count}/s")));
             let start = Instant::now();
             for other in 0..others {
                 ask(&mut turns, &other.to_string(), rate, start);

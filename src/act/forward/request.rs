@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 use minijinja::Value;
 
+use crate::act::action_context::ActionContext;
 use crate::act::forward::{Forward, target};
-use crate::act::occasion::Occasion;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::template::Template;
-use crate::verify::Draft;
+use crate::verify::OutgoingRequest;
 
 /// What we call ourselves.
 const AGENT: &str = concat!("hookyard/", env!("CARGO_PKG_VERSION"));
@@ -54,9 +54,13 @@ pub fn is_of_the_connection(name: &HeaderName) -> bool {
 
 impl Forward {
     /// The request for this occasion; the error says why there can be none.
-    pub fn request(&self, occasion: &Occasion<'_>, now: Timestamp) -> Result<Request<Full<Bytes>>, String> {
+    pub fn request(
+        &self,
+        action_context: &ActionContext<'_>,
+        now: Timestamp,
+    ) -> Result<Request<Full<Bytes>>, String> {
         let values = if self.holds_templates() {
-            occasion.values()
+            action_context.values()
         } else {
             Value::UNDEFINED
         };
@@ -65,16 +69,16 @@ impl Forward {
             .render(&values)
             .map_err(|error| format!("url: {error}"))?;
         let mut uri = target::rendered(&self.url, &url)?;
-        let mut headers = passed_on(occasion);
-        let mut body = self.content(occasion, &values, &mut headers)?;
+        let mut headers = passed_on(action_context);
+        let mut body = self.content(action_context, &values, &mut headers)?;
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         for (name, value) in [
-            (EVENT_ID, occasion.event.received.id.to_string()),
-            (IDEMPOTENCY_KEY, occasion.delivery.clone()),
+            (EVENT_ID, action_context.event.received.id.to_string()),
+            (IDEMPOTENCY_KEY, action_context.delivery.clone()),
         ] {
             headers.insert(name.clone(), header(&name, &value)?);
         }
-        if !occasion.verified {
+        if !action_context.verified {
             headers.insert(VERIFIED, HeaderValue::from_static("false"));
         }
         for (name, template) in &self.headers {
@@ -89,13 +93,13 @@ impl Forward {
         // Last, for it covers all that goes out. The id is the delivery's: a second try is no second event.
         if let Some(scheme) = &self.sign {
             let signed = scheme
-                .sign(&Draft {
+                .sign(&OutgoingRequest {
                     method: &self.method,
                     url: &url,
                     headers: &headers,
                     body: &body,
                     at: now,
-                    id: &occasion.delivery,
+                    id: &action_context.delivery,
                     // A target believes a fresh timestamp alone, and this may be the last of many tries.
                     restamp: true,
                 })
@@ -124,7 +128,7 @@ impl Forward {
     /// The body, and in `headers` what is to be said about it.
     fn content(
         &self,
-        occasion: &Occasion<'_>,
+        action_context: &ActionContext<'_>,
         values: &Value,
         headers: &mut HeaderMap,
     ) -> Result<Bytes, String> {
@@ -138,7 +142,7 @@ impl Forward {
             return Ok(if bodiless {
                 Bytes::new()
             } else {
-                occasion.event.received.body.clone()
+                action_context.event.received.body.clone()
             });
         };
         let body = template
@@ -169,8 +173,8 @@ impl Forward {
 }
 
 /// The sender's headers that go on.
-fn passed_on(occasion: &Occasion<'_>) -> HeaderMap {
-    let arrived = &occasion.event.received.headers;
+fn passed_on(action_context: &ActionContext<'_>) -> HeaderMap {
+    let arrived = &action_context.event.received.headers;
     let named_by_connection: Vec<String> = arrived
         .get_all(CONNECTION)
         .iter()
@@ -181,7 +185,7 @@ fn passed_on(occasion: &Occasion<'_>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(arrived.keys_len() + 4);
     for (name, value) in arrived {
         let stays = is_of_the_connection(name)
-            || occasion.withholds(name)
+            || action_context.withholds(name)
             // The target's answer is kept as it is: it had better be readable.
             || [HOST, CONTENT_LENGTH, EXPECT, FORWARDED, ACCEPT_ENCODING].contains(name)
             || name.as_str().starts_with("x-forwarded-")

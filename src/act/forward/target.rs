@@ -8,16 +8,20 @@ use std::net::Ipv4Addr;
 
 use http::Uri;
 
-use crate::act::Workshop;
-use crate::diagnostic::Findings;
+use crate::act::CompileContext;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::yaml::Node;
 use crate::template::{Scope, Template, is_template};
-use crate::yaml::Node;
 
 /// Reads the URL.
-pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Option<Template> {
+pub fn compile(
+    node: Node<'_>,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Template> {
     let Some(text) = node.as_str() else {
-        let finding = node.error("url", "`forward` names a URL");
-        findings.push(finding.hint("write `forward: https://…` or `forward: {url: https://…}`"));
+        let diagnostic = node.error("url", "`forward` names a URL");
+        diagnostics.push(diagnostic.hint("write `forward: https://…` or `forward: {url: https://…}`"));
         return None;
     };
     let fixed = base(text);
@@ -26,10 +30,10 @@ pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings)
         let checked = if is_template(text) { fixed } else { text };
         if let Err(fault) = check(checked) {
             let message = match fault {
-                Fault::Password => "a URL with a password in it".to_owned(),
+                TargetError::Password => "a URL with a password in it".to_owned(),
                 _ => format!("`{checked}` {}", fault.words()),
             };
-            findings.push(node.error("url", message).hint(fault.hint()));
+            diagnostics.push(node.error("url", message).hint(fault.hint()));
             return None;
         }
     }
@@ -38,17 +42,18 @@ pub fn compile(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings)
         .split_once("://")
         .is_some_and(|(_, host)| host.contains("secret("))
     {
-        let finding = node.error(
+        let diagnostic = node.error(
             "secret",
             "a host is shown in the log, and this one holds a secret",
         );
-        findings
-            .push(finding.hint("write the host out; a secret may stand in the path, the query or a header"));
+        diagnostics.push(
+            diagnostic.hint("write the host out; a secret may stand in the path, the query or a header"),
+        );
         return None;
     }
-    workshop
+    context
         .templates
-        .read(node, Scope::Url, workshop.keyring, findings)
+        .read(node, Scope::Url, context.keyring, diagnostics)
 }
 
 /// The URL that a template yields for an event; the error says why it is none.
@@ -112,7 +117,7 @@ fn is_dots(segment: &str) -> bool {
 
 /// What is wrong with a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+enum TargetError {
     Schemeless,
     NoUrl,
     OtherScheme,
@@ -122,7 +127,7 @@ enum Fault {
     Number,
 }
 
-impl Fault {
+impl TargetError {
     /// To follow the URL.
     fn words(self) -> &'static str {
         match self {
@@ -147,35 +152,35 @@ impl Fault {
 }
 
 /// Checks a URL without templates.
-fn check(text: &str) -> Result<(), Fault> {
+fn check(text: &str) -> Result<(), TargetError> {
     if !text.contains("://") {
-        return Err(Fault::Schemeless);
+        return Err(TargetError::Schemeless);
     }
-    let uri: Uri = text.parse().or(Err(Fault::NoUrl))?;
+    let uri: Uri = text.parse().or(Err(TargetError::NoUrl))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(Fault::OtherScheme);
+        return Err(TargetError::OtherScheme);
     }
     let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
-        return Err(Fault::Hostless);
+        return Err(TargetError::Hostless);
     };
     if authority.as_str().contains('@') {
-        return Err(Fault::Password);
+        return Err(TargetError::Password);
     }
     let host = authority.host();
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._:[]".contains(letter);
     if !host.chars().all(plain) {
-        return Err(Fault::NoUrl);
+        return Err(TargetError::NoUrl);
     }
     let port = authority.as_str().strip_prefix(host).unwrap_or_default();
     if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
-        return Err(Fault::Port);
+        return Err(TargetError::Port);
     }
     Ok(())
 }
 
 /// Checks the host that an event yields: a number that the system would take for an address is none of ours.
-fn check_host(text: &str) -> Result<(), Fault> {
-    let uri: Uri = text.parse().or(Err(Fault::NoUrl))?;
+fn check_host(text: &str) -> Result<(), TargetError> {
+    let uri: Uri = text.parse().or(Err(TargetError::NoUrl))?;
     let host = uri.host().unwrap_or_default();
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     let digits = last.strip_prefix("0x").or(last.strip_prefix("0X"));
@@ -184,7 +189,7 @@ fn check_host(text: &str) -> Result<(), Fault> {
         None => last.bytes().all(|byte| byte.is_ascii_digit()),
     };
     if is_number && host.parse::<Ipv4Addr>().is_err() {
-        return Err(Fault::Number);
+        return Err(TargetError::Number);
     }
     Ok(())
 }
@@ -242,7 +247,7 @@ mod tests {
             "http://127.0.0.1./",
             "http://a.0x/",
         ] {
-            assert_eq!(check_host(wrong), Err(Fault::Number), "{wrong}");
+            assert_eq!(check_host(wrong), Err(TargetError::Number), "{wrong}");
         }
     }
 

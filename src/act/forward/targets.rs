@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::act::forward::circuit::{Change, Circuit, End, Pass};
-use crate::act::forward::rate::{Rate, Turns};
+use crate::act::forward::circuit::{Circuit, CircuitChange, Permit, RequestEnd};
+use crate::act::forward::rate::{Pacer, Rate};
 
 /// How many targets are remembered.
 const MAX_TARGETS: usize = 1024;
@@ -23,36 +23,36 @@ type Way = (String, [u8; 32]);
 
 /// What is remembered.
 #[derive(Debug, Default)]
-pub struct Targets {
-    circuits: Mutex<Bounded<Way, Circuit>>,
-    turns: Mutex<Bounded<String, Turns>>,
+pub struct TargetHealth {
+    circuits: Mutex<LruMap<Way, Circuit>>,
+    turns: Mutex<LruMap<String, Pacer>>,
 }
 
 /// A request that was let go. Dropped without a word it tells nothing of its target.
 #[derive(Debug)]
-pub struct Passage<'t> {
-    targets: &'t Targets,
+pub struct RequestPermit<'t> {
+    targets: &'t TargetHealth,
     way: Way,
-    pass: Pass,
-    end: End,
+    pass: Permit,
+    end: RequestEnd,
 }
 
-impl Targets {
+impl TargetHealth {
     /// Lets a request go, or says after how long to ask again.
-    pub fn admit(&self, target: &str, route: [u8; 32]) -> Result<Passage<'_>, Duration> {
+    pub fn admit(&self, target: &str, route: [u8; 32]) -> Result<RequestPermit<'_>, Duration> {
         let way = (target.to_owned(), route);
         let now = Instant::now();
         let mut circuits = lock(&self.circuits);
         let pass = circuits.entry(&way, now).admit(now)?;
-        Ok(Passage {
+        Ok(RequestPermit {
             targets: self,
             way,
             pass,
-            end: End::Unknown,
+            end: RequestEnd::Unknown,
         })
     }
 
-    /// When it is a delivery's turn, as [`Turns::take`] says.
+    /// When it is a delivery's turn, as [`Pacer::take`] says.
     pub fn turn(&self, target: &str, delivery: &str, rate: Rate) -> Result<Duration, Duration> {
         let now = Instant::now();
         lock(&self.turns)
@@ -61,7 +61,7 @@ impl Targets {
     }
 }
 
-impl Targets {
+impl TargetHealth {
     /// A delivery will not come back for its turn, wherever it has one.
     pub fn forget(&self, delivery: &str) {
         for (_, turns) in lock(&self.turns).entries.values_mut() {
@@ -70,14 +70,14 @@ impl Targets {
     }
 }
 
-impl Passage<'_> {
+impl RequestPermit<'_> {
     /// Says how the request ended.
-    pub fn end(mut self, end: End) {
+    pub fn end(mut self, end: RequestEnd) {
         self.end = end;
     }
 }
 
-impl Drop for Passage<'_> {
+impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
         let now = Instant::now();
         let mut circuits = lock(&self.targets.circuits);
@@ -88,8 +88,10 @@ impl Drop for Passage<'_> {
         }
         let to = &self.way.0;
         match change {
-            Some(Change::Opened) => warn!(to, "circuit open: its deliveries wait, their attempts are kept"),
-            Some(Change::Closed) => info!(to, "circuit closed"),
+            Some(CircuitChange::Opened) => {
+                warn!(to, "circuit open: its deliveries wait, their attempts are kept")
+            }
+            Some(CircuitChange::Closed) => info!(to, "circuit closed"),
             None => {}
         }
     }
@@ -101,11 +103,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A map that forgets what was used longest ago.
 #[derive(Debug)]
-struct Bounded<K, V> {
+struct LruMap<K, V> {
     entries: HashMap<K, (Instant, V)>,
 }
 
-impl<K, V> Default for Bounded<K, V> {
+impl<K, V> Default for LruMap<K, V> {
     fn default() -> Self {
         Self {
             entries: HashMap::new(),
@@ -113,7 +115,7 @@ impl<K, V> Default for Bounded<K, V> {
     }
 }
 
-impl<K: Clone + Eq + Hash, V: Default> Bounded<K, V> {
+impl<K: Clone + Eq + Hash, V: Default> LruMap<K, V> {
     /// What is remembered under `key`, as of now.
     fn entry(&mut self, key: &K, now: Instant) -> &mut V {
         if self.entries.len() >= MAX_TARGETS && !self.entries.contains_key(key) {
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_was_used_longest_ago_is_forgotten_first() {
-        let mut bounded = Bounded::<usize, usize>::default();
+        let mut bounded = LruMap::<usize, usize>::default();
         let start = Instant::now();
         let at = |millis: usize| start + Duration::from_millis(u64::try_from(millis).unwrap());
         for key in 0..MAX_TARGETS {
@@ -154,9 +156,12 @@ mod tests {
 
     #[test]
     fn a_target_is_left_alone_by_the_route_that_fails_only() {
-        let targets = Targets::default();
+        let targets = TargetHealth::default();
         for _ in 0..FAILURES {
-            targets.admit("http://a", [0; 32]).unwrap().end(End::Failed);
+            targets
+                .admit("http://a", [0; 32])
+                .unwrap()
+                .end(RequestEnd::Failed);
         }
         assert!(targets.admit("http://a", [0; 32]).is_err());
         assert!(targets.admit("http://a", [1; 32]).is_ok());
@@ -167,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_dropped_tells_nothing() {
-        let targets = Targets::default();
+        let targets = TargetHealth::default();
         for _ in 0..2 * FAILURES {
             drop(targets.admit("http://a", [0; 32]).unwrap());
         }

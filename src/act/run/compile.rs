@@ -16,12 +16,13 @@ use crate::act::run::identity::{self, Wish};
 use crate::act::run::injection::{self, BY_ENVIRONMENT, Word, steers};
 use crate::act::run::needs::{Needs, What};
 use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, program, words, zero};
-use crate::act::settings::Kind;
-use crate::act::{Workshop, settings};
-use crate::diagnostic::{Finding, Findings};
+use crate::act::settings::ActionKind;
+use crate::act::{CompileContext, settings};
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::units::HumanDuration;
+use crate::base::yaml::Node;
+use crate::template;
 use crate::template::{NAMES, Piece, Scope, Template, pieces};
-use crate::units::Period;
-use crate::yaml::Node;
 
 /// The longest text of a `shell`: the kernel takes no longer argument.
 const MAX_SCRIPT: usize = 128 << 10;
@@ -33,7 +34,7 @@ const RESERVED: &str = "HOOKYARD_";
 /// The keys of the action.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+struct RunFields {
     #[serde(rename = "run")]
     _run: Option<IgnoredAny>,
     #[serde(rename = "shell")]
@@ -43,8 +44,8 @@ struct Fields {
     #[serde(rename = "cwd")]
     _cwd: Option<IgnoredAny>,
     stdin: Option<Stdin>,
-    timeout: Option<Period>,
-    grace: Option<Period>,
+    timeout: Option<HumanDuration>,
+    grace: Option<HumanDuration>,
     exit: Option<Exit>,
     #[serde(rename = "user")]
     _user: Option<IgnoredAny>,
@@ -59,46 +60,53 @@ impl Run {
     /// Reads `run` or `shell`, whichever `kind` says, with its fields.
     pub fn compile(
         node: Node<'_>,
-        kind: Kind,
-        workshop: &Workshop<'_>,
-        findings: &mut Findings,
+        kind: ActionKind,
+        context: &CompileContext<'_>,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let before = findings.errors();
-        let fields: Fields = settings::read(node, kind, findings)?;
+        let before = diagnostics.errors();
+        let fields: RunFields = settings::read(node, kind, diagnostics)?;
         let what = node.get(kind.name())?;
         let cwd = match node.get("cwd") {
             None => Some("."),
-            Some(node) => settings::fixed(node, "`cwd`", findings),
+            Some(node) => template::fixed(node, "`cwd`", diagnostics),
         };
-        let cwd = cwd.map(|cwd| settings::located(workshop.keyring, cwd));
+        let cwd = cwd.map(|cwd| settings::located(context.keyring, cwd));
         let environment = match node.get("env") {
-            Some(node) => variables(node, workshop, findings),
+            Some(node) => variables(node, context, diagnostics),
             None => Vec::new(),
         };
-        let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, findings);
-        let grace = fields.grace.map_or(DEFAULT_GRACE, |Period(grace)| grace);
+        let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, diagnostics);
+        let grace = fields.grace.map_or(DEFAULT_GRACE, |HumanDuration(grace)| grace);
         let exit = fields.exit.unwrap_or(Exit {
             done: zero(),
             retry: Vec::new(),
             dead: Vec::new(),
         });
         if let (Some(code), Some(node)) = (exit.ambiguous(), node.get("exit")) {
-            let finding = node.error("wrong-value", format!("exit code {code} stands in two lists"));
-            findings.push(finding.hint("without `done` it is `done: [0]`"));
+            let diagnostic = node.error("wrong-value", format!("exit code {code} stands in two lists"));
+            diagnostics.push(diagnostic.hint("without `done` it is `done: [0]`"));
         }
-        let wish = Wish::compile(node.get("user"), node.get("group"), findings);
-        let confinement = Confinement::compile(node, fields.nice, findings);
-        let surroundings = surroundings(workshop);
+        let wish = Wish::compile(node.get("user"), node.get("group"), diagnostics);
+        let confinement = Confinement::compile(node, fields.nice, diagnostics);
+        let surroundings = surroundings(context);
         let search = search_path(&environment, &surroundings);
-        let command = if kind == Kind::Shell {
-            script(what, findings).map(|text| {
+        let command = if kind == ActionKind::Shell {
+            script(what, diagnostics).map(|text| {
                 let arguments = ["-eu", "-c", text].map(Template::fixed).to_vec();
                 ("/bin/sh", arguments, Some(text.to_owned()))
             })
         } else {
             let input = fields.stdin.unwrap_or_default() != Stdin::None;
-            arguments(what, cwd.as_deref(), search.as_deref(), input, workshop, findings)
-                .map(|(program, arguments)| (program, arguments, None))
+            arguments(
+                what,
+                cwd.as_deref(),
+                search.as_deref(),
+                input,
+                context,
+                diagnostics,
+            )
+            .map(|(program, arguments)| (program, arguments, None))
         };
         let (program, arguments, script) = command?;
         let needs = Needs {
@@ -110,8 +118,8 @@ impl Run {
             surroundings,
             found: OnceLock::new(),
         };
-        if !workshop.keyring.is_offline() {
-            missing(node, what, &needs, findings);
+        if !context.keyring.is_offline() {
+            missing(node, what, &needs, diagnostics);
         }
         let run = Self {
             needs: Arc::new(needs),
@@ -123,12 +131,12 @@ impl Run {
             exit,
             script,
         };
-        (findings.errors() == before).then_some(run)
+        (diagnostics.errors() == before).then_some(run)
     }
 }
 
 /// Looks for what the command needs of this machine, and tells what is missing.
-fn missing(node: Node<'_>, what: Node<'_>, needs: &Needs, findings: &mut Findings) {
+fn missing(node: Node<'_>, what: Node<'_>, needs: &Needs, diagnostics: &mut Diagnostics) {
     let Err(missing) = needs.find() else { return };
     for (kind, message, hint) in missing {
         let (code, place) = match kind {
@@ -136,12 +144,12 @@ fn missing(node: Node<'_>, what: Node<'_>, needs: &Needs, findings: &mut Finding
             What::Cwd => ("cwd", node.get("cwd")),
             What::User => ("user", node.get("user").or(node.get("group"))),
         };
-        findings.push(place.unwrap_or(what).unavailable(code, message).hint(hint));
+        diagnostics.push(place.unwrap_or(what).unavailable(code, message).hint(hint));
     }
 }
 
 /// What every command finds around it, of the daemon's own environment and of its user's account.
-fn surroundings(workshop: &Workshop<'_>) -> Vec<(&'static str, OsString)> {
+fn surroundings(context: &CompileContext<'_>) -> Vec<(&'static str, OsString)> {
     let home = || identity::home().unwrap_or_else(|| "/".into());
     let defaults: [(&str, &dyn Fn() -> OsString); 3] = [
         ("PATH", &|| DEFAULT_PATH.into()),
@@ -150,7 +158,7 @@ fn surroundings(workshop: &Workshop<'_>) -> Vec<(&'static str, OsString)> {
     ];
     defaults
         .map(|(name, default)| {
-            let own = workshop.keyring.variable(name).filter(|value| !value.is_empty());
+            let own = context.keyring.variable(name).filter(|value| !value.is_empty());
             (name, own.cloned().unwrap_or_else(default))
         })
         .to_vec()
@@ -171,9 +179,13 @@ fn search_path(
 }
 
 /// The variables under `env`.
-fn variables(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -> Vec<(String, Template)> {
+fn variables(
+    node: Node<'_>,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(String, Template)> {
     if !node.is_mapping() {
-        findings.push(node.error("wrong-value", "`env` is a mapping of names to texts"));
+        diagnostics.push(node.error("wrong-value", "`env` is a mapping of names to texts"));
     }
     let mut variables = Vec::new();
     for (name, value) in node.entries() {
@@ -183,19 +195,19 @@ fn variables(node: Node<'_>, workshop: &Workshop<'_>, findings: &mut Findings) -
             .is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_');
         if !begins || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
             let message = format!("`{name}` is not the name of a variable");
-            let finding = Finding::error(value.key_origin(), "env", message);
-            findings.push(finding.hint("letters, digits and `_`, not beginning with a digit"));
+            let diagnostic = Diagnostic::error(value.key_origin(), "env", message);
+            diagnostics.push(diagnostic.hint("letters, digits and `_`, not beginning with a digit"));
         } else if name.starts_with(RESERVED) {
             let message = format!("`{name}` is set by hookyard itself");
-            findings.push(Finding::error(value.key_origin(), "env", message));
+            diagnostics.push(Diagnostic::error(value.key_origin(), "env", message));
         }
-        let template = workshop
+        let template = context
             .templates
-            .read(value, Scope::Action, workshop.keyring, findings);
+            .read(value, Scope::Action, context.keyring, diagnostics);
         let of_event = |template: &Template| pieces(template.source()).iter().any(Piece::is_of_the_event);
         if steers(name) && template.as_ref().is_some_and(of_event) {
-            let finding = value.error("env", injection::steered(name));
-            findings.push(finding.hint("give the variable a name of your own, and read that"));
+            let diagnostic = value.error("env", injection::steered(name));
+            diagnostics.push(diagnostic.hint("give the variable a name of your own, and read that"));
         }
         variables.extend(template.map(|template| (name.to_owned(), template)));
     }
@@ -208,12 +220,12 @@ fn arguments<'d>(
     cwd: Option<&Path>,
     search: Option<&OsStr>,
     input: bool,
-    workshop: &Workshop<'_>,
-    findings: &mut Findings,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
 ) -> Option<(&'d str, Vec<Template>)> {
     let items = node.items();
     let Some((first, rest)) = items.split_first() else {
-        findings.push(
+        diagnostics.push(
             node.error(
                 "wrong-value",
                 "`run` is a list: the program, and its arguments one by one",
@@ -222,29 +234,29 @@ fn arguments<'d>(
         );
         return None;
     };
-    let program = settings::fixed(*first, "the program", findings).and_then(|program| {
+    let program = template::fixed(*first, "the program", diagnostics).and_then(|program| {
         if search.is_some() || program.contains('/') {
             return Some(program);
         }
         let message = format!("`{program}` cannot be looked up, for `PATH` depends on the event");
         let hint = format!("write the program's whole path, such as `/usr/bin/{program}`");
-        findings.push(first.error("program", message).hint(hint));
+        diagnostics.push(first.error("program", message).hint(hint));
         None
     });
     let arguments: Vec<Template> = rest
         .iter()
         .filter_map(|node| {
-            workshop
+            context
                 .templates
-                .read(*node, Scope::Action, workshop.keyring, findings)
+                .read(*node, Scope::Action, context.keyring, diagnostics)
         })
         .collect();
     let found = program
         .zip(cwd)
-        .filter(|_| !workshop.keyring.is_offline())
+        .filter(|_| !context.keyring.is_offline())
         .and_then(|(program, cwd)| program::find(program, cwd, search).ok());
-    let reading = read_as_code(&items, found.as_deref(), input, findings);
-    words::doubts(&items, &arguments, &reading, workshop, findings);
+    let reading = read_as_code(&items, found.as_deref(), input, diagnostics);
+    words::doubts(&items, &arguments, &reading, context, diagnostics);
     Some((program?, arguments))
 }
 
@@ -253,7 +265,7 @@ fn read_as_code(
     items: &[Node<'_>],
     program: Option<&Path>,
     input: bool,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) -> injection::Reading {
     let words: Vec<Word<'_>> = items
         .iter()
@@ -266,16 +278,16 @@ fn read_as_code(
     let reading = injection::read(&words, real, input);
     for fault in &reading.faults {
         if let Some(node) = items.get(fault.at) {
-            findings.push(node.error("template", fault.message.as_str()).hint(fault.hint));
+            diagnostics.push(node.error("template", fault.message.as_str()).hint(fault.hint));
         }
     }
     reading
 }
 
 /// The text of a `shell`.
-fn script<'d>(node: Node<'d>, findings: &mut Findings) -> Option<&'d str> {
+fn script<'d>(node: Node<'d>, diagnostics: &mut Diagnostics) -> Option<&'d str> {
     let Some(text) = node.as_str().filter(|text| !text.trim().is_empty()) else {
-        findings.push(node.error("wrong-value", "`shell` is the text of a script"));
+        diagnostics.push(node.error("wrong-value", "`shell` is the text of a script"));
         return None;
     };
     if text.len() > MAX_SCRIPT {
@@ -283,18 +295,18 @@ fn script<'d>(node: Node<'d>, findings: &mut Findings) -> Option<&'d str> {
             "the script has {} bytes; at most {MAX_SCRIPT} are taken",
             text.len()
         );
-        findings.push(
+        diagnostics.push(
             node.error("wrong-value", message)
                 .hint("put it in a file and `run` that"),
         );
         return None;
     }
     if text.contains('\0') {
-        findings.push(node.error("wrong-value", "the script holds a NUL byte"));
+        diagnostics.push(node.error("wrong-value", "the script holds a NUL byte"));
         return None;
     }
     if let Some(name) = templated(text) {
-        findings.push(
+        diagnostics.push(
             node.error(
                 "template",
                 format!("a script is fixed: `{name}` would not be filled in"),

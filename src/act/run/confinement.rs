@@ -14,11 +14,11 @@ use tokio::process::Command;
 
 use crate::act::outcome::Verdict;
 use crate::act::run::identity::{Identity, Who};
-use crate::act::run::limits::Limits;
+use crate::act::run::limits::ResourceLimits;
 use crate::act::run::session;
-use crate::descriptors;
-use crate::diagnostic::Findings;
-use crate::yaml::Node;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::yaml::Node;
+use crate::sys::fd_limit;
 
 /// The subcommand that sets limits and becomes the command.
 pub const COMMAND: &str = "__exec";
@@ -41,20 +41,20 @@ const NICE: std::ops::RangeInclusive<u8> = 0..=19;
 pub(super) struct Confinement {
     identity: Option<Identity>,
     nice: Option<u8>,
-    limits: Limits,
+    limits: ResourceLimits,
     /// Whether it begins a session of its own, without the daemon's terminal.
     session: bool,
 }
 
 impl Confinement {
     /// Reads `nice` and `limits` of an action.
-    pub(super) fn compile(node: Node<'_>, nice: Option<u8>, findings: &mut Findings) -> Self {
+    pub(super) fn compile(node: Node<'_>, nice: Option<u8>, diagnostics: &mut Diagnostics) -> Self {
         if let (Some(false), Some(node)) = (nice.map(|nice| NICE.contains(&nice)), node.get("nice")) {
-            findings.push(node.error("limits", "`nice` is 0 to 19"));
+            diagnostics.push(node.error("limits", "`nice` is 0 to 19"));
         }
         let limits = node
             .get("limits")
-            .and_then(|node| Limits::compile(node, findings))
+            .and_then(|node| ResourceLimits::compile(node, diagnostics))
             .unwrap_or_default();
         Self {
             identity: None,
@@ -66,8 +66,10 @@ impl Confinement {
 
     /// The same as another user. Nothing where nothing is to be set.
     pub(super) fn of(&self, who: &Who) -> Option<Self> {
-        let anything =
-            self.session || who.identity.is_some() || self.nice.is_some() || self.limits != Limits::default();
+        let anything = self.session
+            || who.identity.is_some()
+            || self.nice.is_some()
+            || self.limits != ResourceLimits::default();
         anything.then(|| Self {
             identity: who.identity.clone(),
             ..self.clone()
@@ -94,7 +96,7 @@ impl Confinement {
         for (name, value) in self.limits.each() {
             command.arg(format!("--{name}={value}"));
         }
-        if let Some(descriptors) = descriptors::of_commands() {
+        if let Some(descriptors) = fd_limit::of_commands() {
             command.arg(format!("--descriptors={descriptors}"));
         }
         // It goes there as the user that it becomes.
@@ -120,7 +122,7 @@ impl Confinement {
         if let Some(nice) = self.nice {
             described.insert("nice".to_owned(), json!(nice));
         }
-        if self.limits != Limits::default() {
+        if self.limits != ResourceLimits::default() {
             described.insert("limits".to_owned(), self.limits.describe());
         }
     }

@@ -20,12 +20,12 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// A command's process group. Dropped before the command has ended, it is killed: an attempt that nobody waits for
 /// any more must not go on.
 #[derive(Debug)]
-pub struct Group {
+pub struct ProcessGroup {
     leader: Option<Pid>,
     armed: bool,
 }
 
-impl Group {
+impl ProcessGroup {
     /// The group that this child leads.
     pub fn of(child: &Child) -> Self {
         let leader = child
@@ -126,7 +126,7 @@ fn state_and_group(stat: &str) -> Option<(&str, &str)> {
     Some((state, fields.nth(1)?))
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if self.armed {
             self.signal(Signal::KILL);
@@ -153,7 +153,7 @@ mod tests {
             let mut command = std::process::Command::new(program);
             let child = command.arg(argument).process_group(0).spawn().unwrap();
             let leader = Pid::from_raw(i32::try_from(child.id()).unwrap());
-            let group = Group { leader, armed: false };
+            let group = ProcessGroup { leader, armed: false };
             (child, group)
         };
         let (mut living, group) = start("sleep", "60");

@@ -10,9 +10,9 @@ use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use crate::account::{Written, written};
-use crate::diagnostic::Findings;
-use crate::yaml::Node;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::yaml::Node;
+use crate::sys::account::{AccountName, account_name};
 
 /// Whose rights a command has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +55,11 @@ enum Named {
     Number(u32),
 }
 
-impl From<Written<'_>> for Named {
-    fn from(written: Written<'_>) -> Self {
-        match written {
-            Written::Name(name) => Self::Name(name.to_owned()),
-            Written::Number(number) => Self::Number(number),
+impl From<AccountName<'_>> for Named {
+    fn from(account_name: AccountName<'_>) -> Self {
+        match account_name {
+            AccountName::Name(name) => Self::Name(name.to_owned()),
+            AccountName::Number(number) => Self::Number(number),
         }
     }
 }
@@ -69,10 +69,12 @@ impl Wish {
     pub(super) fn compile(
         user: Option<Node<'_>>,
         group: Option<Node<'_>>,
-        findings: &mut Findings,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let mut read = |node: Option<Node<'_>>, called| match node {
-            Some(node) => written(node, called, "user", findings).map(|written| Some(written.into())),
+            Some(node) => {
+                account_name(node, called, "user", diagnostics).map(|account_name| Some(account_name.into()))
+            }
             None => Some(None),
         };
         let (user, group) = (read(user, "`user`"), read(group, "`group`"));

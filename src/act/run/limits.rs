@@ -6,9 +6,9 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::diagnostic::Findings;
-use crate::units::{Period, Size};
-use crate::yaml::Node;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::units::{HumanDuration, Size};
+use crate::base::yaml::Node;
 
 /// With less memory the loader of an ordinary program does not get to its end.
 const LEAST_MEMORY: u64 = 16 << 20;
@@ -17,7 +17,7 @@ const LEAST_FILES: u64 = 16;
 
 /// The limits of a command; what is absent is as the daemon has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(super) struct ResourceLimits {
     /// Seconds of computing.
     pub(super) cpu: Option<u64>,
     /// Bytes of data of its own: heap and other private, writable memory.
@@ -31,23 +31,25 @@ pub(super) struct Limits {
 /// The keys of `limits`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
-    cpu: Option<Period>,
+struct LimitFields {
+    cpu: Option<HumanDuration>,
     memory: Option<Size>,
     files: Option<u64>,
     processes: Option<u64>,
 }
 
-impl Limits {
+impl ResourceLimits {
     /// Reads `limits`.
-    pub(super) fn compile(node: Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let before = findings.errors();
-        let fields: Fields = node.read(findings).filter(|_| findings.errors() == before)?;
+    pub(super) fn compile(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let before = diagnostics.errors();
+        let fields: LimitFields = node
+            .read(diagnostics)
+            .filter(|_| diagnostics.errors() == before)?;
         let limits = Self {
             // The kernel counts whole seconds.
             cpu: fields
                 .cpu
-                .map(|Period(cpu)| cpu.as_secs() + u64::from(cpu.subsec_nanos() > 0)),
+                .map(|HumanDuration(cpu)| cpu.as_secs() + u64::from(cpu.subsec_nanos() > 0)),
             memory: fields.memory.map(|Size(bytes)| bytes),
             files: fields.files,
             processes: fields.processes,
@@ -60,10 +62,10 @@ impl Limits {
         ] {
             if let (true, Some(node)) = (value.is_some_and(|value| value < least), node.get(key)) {
                 let message = format!("with so little no program starts: `{key}` is {shown} at least");
-                findings.push(node.error("limits", message));
+                diagnostics.push(node.error("limits", message));
             }
         }
-        (findings.errors() == before).then_some(limits)
+        (diagnostics.errors() == before).then_some(limits)
     }
 
     /// The limits by name.

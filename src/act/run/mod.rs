@@ -25,8 +25,8 @@ use serde_json::json;
 
 use crate::act::outcome::Verdict;
 use crate::act::run::needs::Needs;
+use crate::base::units::HumanDuration;
 use crate::template::{RenderError, Template};
-use crate::units::Period;
 
 /// What the daemon and [`exec::COMMAND`] say to each other.
 pub mod exec {
@@ -158,7 +158,10 @@ impl Run {
         described.insert(self.name().to_owned(), what);
         described.insert("env".to_owned(), environment.into());
         described.insert("cwd".to_owned(), self.needs.cwd.display().to_string().into());
-        described.insert("timeout".to_owned(), Period(self.timeout).to_string().into());
+        described.insert(
+            "timeout".to_owned(),
+            HumanDuration(self.timeout).to_string().into(),
+        );
         if let Some(confinement) = self
             .needs
             .found

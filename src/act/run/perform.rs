@@ -20,14 +20,14 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::act::occasion::Occasion;
-use crate::act::outcome::{Kept, Outcome, Output, Verdict};
+use crate::act::action_context::ActionContext;
+use crate::act::outcome::{CapturedStream, Outcome, Output, Verdict};
 use crate::act::record;
 use crate::act::run::confinement::{Confinement, failure, variable};
-use crate::act::run::group::Group;
+use crate::act::run::group::ProcessGroup;
 use crate::act::run::needs::{Found, Needs, in_words};
 use crate::act::run::{Run, Stdin};
-use crate::descriptors;
+use crate::sys::fd_limit;
 
 /// How long the pipes are read on after the command has ended.
 const PIPES_LIMIT: Duration = Duration::from_millis(500);
@@ -39,7 +39,7 @@ const CHUNK: usize = 16 << 10;
 const E2BIG: i32 = 7;
 
 /// How a command came to its end.
-enum End {
+enum CommandEnd {
     Exited(io::Result<ExitStatus>),
     TimedOut,
     Stopped,
@@ -47,7 +47,7 @@ enum End {
 
 impl Run {
     /// Runs it.
-    pub async fn perform(&self, occasion: &Occasion<'_>, stop: &CancellationToken) -> Outcome {
+    pub async fn perform(&self, action_context: &ActionContext<'_>, stop: &CancellationToken) -> Outcome {
         let started = Instant::now();
         if stop.is_cancelled() {
             return Outcome::new(Verdict::Stopped, "stopped", started.elapsed());
@@ -60,8 +60,8 @@ impl Run {
             }
         };
         let prepared = self
-            .command(found, occasion)
-            .and_then(|command| Ok((command, self.input(occasion)?)));
+            .command(found, action_context)
+            .and_then(|command| Ok((command, self.input(action_context)?)));
         let (mut command, input) = match prepared {
             Ok(prepared) => prepared,
             Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
@@ -70,7 +70,7 @@ impl Run {
             Ok(child) => {
                 // One that is confined sees to it itself.
                 if found.confinement.is_none() {
-                    descriptors::give_back(child.id());
+                    fd_limit::give_back(child.id());
                 }
                 child
             }
@@ -130,7 +130,7 @@ impl Run {
     }
 
     /// The command with all values filled in.
-    fn command(&self, found: &Found, occasion: &Occasion<'_>) -> Result<Command, String> {
+    fn command(&self, found: &Found, action_context: &ActionContext<'_>) -> Result<Command, String> {
         let templates = self
             .arguments
             .iter()
@@ -138,7 +138,7 @@ impl Run {
         let values = if templates.into_iter().all(|template| template.literal().is_some()) {
             Value::UNDEFINED
         } else {
-            occasion.values()
+            action_context.values()
         };
         let confinement = found.confinement.as_ref();
         let mut command = if let Some(confinement) = confinement {
@@ -166,15 +166,15 @@ impl Run {
             let text = without_nul(text, || format!("the variable `{name}`"))?;
             set(name, text.as_ref());
         }
-        let received = &occasion.event.received;
+        let received = &action_context.event.received;
         set("HOOKYARD_EVENT_ID", received.id.to_string().as_ref());
-        set("HOOKYARD_RULE", occasion.rule.as_ref());
+        set("HOOKYARD_RULE", action_context.rule.as_ref());
         set("HOOKYARD_ENDPOINT", (*received.endpoint).as_ref());
-        set("HOOKYARD_ATTEMPT", occasion.attempt.to_string().as_ref());
-        set("HOOKYARD_DELIVERY_ID", occasion.delivery.as_ref());
-        set("HOOKYARD_REPLAY", occasion.replays.to_string().as_ref());
-        set("HOOKYARD_VERIFIED", occasion.verified.to_string().as_ref());
-        if let Some(failure) = occasion.failure {
+        set("HOOKYARD_ATTEMPT", action_context.attempt.to_string().as_ref());
+        set("HOOKYARD_DELIVERY_ID", action_context.delivery.as_ref());
+        set("HOOKYARD_REPLAY", action_context.replays.to_string().as_ref());
+        set("HOOKYARD_VERIFIED", action_context.verified.to_string().as_ref());
+        if let Some(failure) = action_context.failure {
             set("HOOKYARD_FAILURE_ACTION", failure.action.as_ref());
             set(
                 "HOOKYARD_FAILURE_REASON",
@@ -198,10 +198,10 @@ impl Run {
     }
 
     /// What the command reads.
-    fn input(&self, occasion: &Occasion<'_>) -> Result<Bytes, String> {
+    fn input(&self, action_context: &ActionContext<'_>) -> Result<Bytes, String> {
         match self.stdin {
-            Stdin::Body => Ok(occasion.event.received.body.clone()),
-            Stdin::Json => record::json(occasion)
+            Stdin::Body => Ok(action_context.event.received.body.clone()),
+            Stdin::Json => record::json(action_context)
                 .map(Bytes::from)
                 .map_err(|error| format!("no event record: {error}")),
             Stdin::None => Ok(Bytes::new()),
@@ -227,8 +227,8 @@ impl Run {
     }
 
     /// Feeds the command, listens to it, and sees it to its end.
-    async fn attend(&self, mut child: Child, input: Bytes, stop: &CancellationToken) -> (End, Output) {
-        let mut group = Group::of(&child);
+    async fn attend(&self, mut child: Child, input: Bytes, stop: &CancellationToken) -> (CommandEnd, Output) {
+        let mut group = ProcessGroup::of(&child);
         let mut output = Output::default();
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let end = {
@@ -244,13 +244,13 @@ impl Run {
             let end = loop {
                 tokio::select! {
                     biased;
-                    status = child.wait() => break End::Exited(status),
-                    () = stop.cancelled() => break End::Stopped,
-                    () = &mut time_is_up => break End::TimedOut,
+                    status = child.wait() => break CommandEnd::Exited(status),
+                    () = stop.cancelled() => break CommandEnd::Stopped,
+                    () = &mut time_is_up => break CommandEnd::TimedOut,
                     () = &mut pipes, if !silent => silent = true,
                 }
             };
-            if matches!(end, End::Exited(_)) {
+            if matches!(end, CommandEnd::Exited(_)) {
                 group.release();
             } else {
                 // It is listened to all the while: what it says on its way out must not block it.
@@ -271,15 +271,15 @@ impl Run {
     }
 
     /// What the end means.
-    fn judge(&self, found: &Found, end: &End, output: &Output) -> (Verdict, String) {
+    fn judge(&self, found: &Found, end: &CommandEnd, output: &Output) -> (Verdict, String) {
         match end {
-            End::Stopped => (Verdict::Stopped, "stopped".to_owned()),
-            End::TimedOut => (
+            CommandEnd::Stopped => (Verdict::Stopped, "stopped".to_owned()),
+            CommandEnd::TimedOut => (
                 Verdict::FAILED,
                 format!("timed out after {}", humantime::format_duration(self.timeout)),
             ),
-            End::Exited(Err(error)) => (Verdict::FAILED, format!("cannot be waited for: {error}")),
-            End::Exited(Ok(status)) => match (status.code(), status.signal()) {
+            CommandEnd::Exited(Err(error)) => (Verdict::FAILED, format!("cannot be waited for: {error}")),
+            CommandEnd::Exited(Ok(status)) => match (status.code(), status.signal()) {
                 (Some(code), _) => {
                     let wrapped = found.confinement.is_some();
                     if let (true, Some(failure)) = (wrapped, failure(code, &output.stderr.bytes())) {
@@ -312,7 +312,7 @@ async fn feed(stdin: Option<ChildStdin>, input: Bytes) {
 }
 
 /// Reads to the end, keeping what has room.
-async fn listen(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Kept) {
+async fn listen(pipe: Option<impl AsyncRead + Unpin>, kept: &mut CapturedStream) {
     let Some(mut pipe) = pipe else { return };
     let mut chunk = vec![0; CHUNK];
     while let Ok(length @ 1..) = pipe.read(&mut chunk).await {

@@ -1,11 +1,11 @@
 //! What is doubtful about the arguments of a `run`: options that an event could add, and secrets that all users of
 //! the machine can read.
 
-use crate::act::Workshop;
+use crate::act::CompileContext;
 use crate::act::run::injection::Reading;
-use crate::diagnostic::Findings;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::yaml::Node;
 use crate::template::{Form, Piece, Place, Template, pieces};
-use crate::yaml::Node;
 
 /// Warns of arguments that may begin with `-`, and of secrets among them. `items` are all words, `arguments` those
 /// behind the program.
@@ -13,8 +13,8 @@ pub(super) fn doubts(
     items: &[Node<'_>],
     arguments: &[Template],
     reading: &Reading,
-    workshop: &Workshop<'_>,
-    findings: &mut Findings,
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
 ) {
     // One that is not text is an error already, and the places no longer agree.
     if items.len() != arguments.len() + 1 {
@@ -29,14 +29,14 @@ pub(super) fn doubts(
         if template.names_secret() {
             let message =
                 "a secret in an argument can be read by every user of the machine, in `/proc` and by `ps`";
-            findings.push(node.warning("secret", message).hint(
+            diagnostics.push(node.warning("secret", message).hint(
                 "hand it over in a variable: `env: {TOKEN: \"{{ secret('NAME') }}\"}`; others cannot read that",
             ));
         }
         let faulty = reading.faults.iter().any(|fault| fault.at == at);
-        if at < options_end && !faulty && may_be_option(&pieces, workshop) {
+        if at < options_end && !faulty && may_be_option(&pieces, context) {
             let message = "this argument comes from the event and may begin with `-`: the program may take it for an option";
-            findings.push(node.warning("option", message).hint(
+            diagnostics.push(node.warning("option", message).hint(
                 "put `--` before it if the program knows that, attach it (`--ref={{ … }}`), or let `match` say what it may be: `$.after: {matches: \"[0-9a-f]{40}\"}`",
             ));
         }
@@ -44,8 +44,8 @@ pub(super) fn doubts(
 }
 
 /// Whether the text can begin with a `-` that the rule does not write itself.
-fn may_be_option(pieces: &[Piece], workshop: &Workshop<'_>) -> bool {
-    let excluded = |place: &Place| workshop.excludes_dash.is_some_and(|excludes| excludes(place));
+fn may_be_option(pieces: &[Piece], context: &CompileContext<'_>) -> bool {
+    let excluded = |place: &Place| context.excludes_dash.is_some_and(|excludes| excludes(place));
     for piece in pieces {
         match piece {
             Piece::Text(_) => return false,

@@ -20,7 +20,11 @@ async fn append(action: &Action, payload: serde_json::Value) -> Outcome {
     );
     let withheld = [HeaderName::from_static("x-signature")];
     ACTOR
-        .perform(action, &occasion(&event, &withheld), CancellationToken::new())
+        .perform(
+            action,
+            &action_context(&event, &withheld),
+            CancellationToken::new(),
+        )
         .await
 }
 

@@ -9,14 +9,14 @@ fn faults(yaml: &str) -> Vec<String> {
 }
 
 fn retry(yaml: &str) -> Result<Retry, Vec<String>> {
-    let mut findings = Findings::new();
+    let mut diagnostics = Diagnostics::new();
     let source = Source {
         path: "r".into(),
         text: yaml.to_owned(),
     };
-    let document = Document::parse(source, &mut findings).unwrap();
-    let retry = Retry::compile(document.root(), &mut findings);
-    retry.ok_or_else(|| findings.iter().map(Finding::line).collect())
+    let document = Document::parse(source, &mut diagnostics).unwrap();
+    let retry = Retry::compile(document.root(), &mut diagnostics);
+    retry.ok_or_else(|| diagnostics.iter().map(Diagnostic::line).collect())
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn retries_are_read_with_bounds() {
 #[test]
 fn what_would_be_done_is_described_without_secrets() {
     let event = event(serde_json::json!({"ref": "a b"}), &[]);
-    let values = occasion(&event, &[]).values();
+    let values = action_context(&event, &[]).values();
     let described = |yaml: &str| compile(yaml).describe(&values).unwrap();
     assert_eq!(
         described("{run: [/bin/echo, '{{ payload.ref }}'], env: {T: \"{{ secret('CI_TOKEN') }}\"}}"),

@@ -59,7 +59,7 @@ fn only_who_may_become_another_user_loads_one() {
 #[test]
 fn what_confines_a_command_is_described() {
     let event = event(json!({}), &[]);
-    let values = occasion(&event, &[]).values();
+    let values = action_context(&event, &[]).values();
     let yaml = "{run: [/bin/true], nice: 3, limits: {cpu: 1500ms, memory: 32MiB}}";
     assert_eq!(
         compile(yaml).describe(&values).unwrap(),

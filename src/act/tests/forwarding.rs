@@ -142,7 +142,11 @@ async fn the_very_bytes_go_on_with_the_senders_headers_but_not_its_credentials()
     let withheld = [HeaderName::from_static("x-hub-signature-256")];
     let action = compile(&format!("forward: {}/in?x=1", target.address));
     let outcome = ACTOR
-        .perform(&action, &occasion(&event, &withheld), CancellationToken::new())
+        .perform(
+            &action,
+            &action_context(&event, &withheld),
+            CancellationToken::new(),
+        )
         .await;
     assert_eq!(
         (outcome.verdict, outcome.detail.as_str()),
@@ -371,7 +375,7 @@ async fn connections_are_kept_and_stopping_is_no_attempt() {
     let action = compile(&format!("forward: {}", target.address));
     for _ in 0..3 {
         let outcome = ACTOR
-            .perform(&action, &occasion(&event, &[]), CancellationToken::new())
+            .perform(&action, &action_context(&event, &[]), CancellationToken::new())
             .await;
         assert_eq!(outcome.verdict, Verdict::Done);
         target.requests.recv().await.unwrap();
@@ -379,8 +383,8 @@ async fn connections_are_kept_and_stopping_is_no_attempt() {
     let stalling = Target::new(Answer::Stall).await;
     let action = compile(&format!("forward: {}", stalling.address));
     let stop = CancellationToken::new();
-    let occasion = occasion(&event, &[]);
-    let (outcome, ()) = tokio::join!(ACTOR.perform(&action, &occasion, stop.clone()), async {
+    let action_context = action_context(&event, &[]);
+    let (outcome, ()) = tokio::join!(ACTOR.perform(&action, &action_context, stop.clone()), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         stop.cancel();
     });

@@ -18,14 +18,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::*;
-use crate::clock::Timestamp;
-use crate::diagnostic::{Finding, Severity, Source};
-use crate::payload::{Event, Kind, Payload};
-use crate::verify::{EventId, Received};
-use crate::yaml::Document;
+use crate::base::clock::Timestamp;
+use crate::base::diagnostic::{Diagnostic, Severity, Source};
+use crate::base::yaml::Document;
+use crate::event::{EventId, Received};
+use crate::payload::{BodyKind, Event, Payload};
 
 /// One for all: reading the system's certificates takes its time.
-static ACTOR: LazyLock<Actor> = LazyLock::new(|| Actor::new().unwrap());
+static ACTOR: LazyLock<ActionRunner> = LazyLock::new(|| ActionRunner::new().unwrap());
 
 /// Compiles one action; all findings as lines if it does not.
 fn compile_in(folder: &Path, yaml: &str) -> Result<Action, Vec<String>> {
@@ -39,27 +39,27 @@ fn compile_with(folder: &Path, more: &[(&str, &str)], yaml: &str) -> Result<Acti
     environment.extend(more.iter().map(|(name, value)| (name.into(), value.into())));
     let keyring = Keyring::new(environment, folder);
     let templates = Templates::new();
-    let workshop = Workshop {
+    let context = CompileContext {
         keyring: &keyring,
         templates: &templates,
         excludes_dash: None,
     };
-    let mut findings = Findings::new();
+    let mut diagnostics = Diagnostics::new();
     let source = Source {
         path: "r".into(),
         text: yaml.to_owned(),
     };
-    let document = Document::parse(source, &mut findings);
-    let action = document.and_then(|document| Action::compile(document.root(), &workshop, &mut findings));
+    let document = Document::parse(source, &mut diagnostics);
+    let action = document.and_then(|document| Action::compile(document.root(), &context, &mut diagnostics));
     assert_eq!(
         action.is_some(),
-        !findings.has_errors(),
+        !diagnostics.has_errors(),
         "{}",
-        findings.render(false)
+        diagnostics.render(false)
     );
-    let clean = findings.count(Severity::Unavailable) == 0;
+    let clean = diagnostics.count(Severity::Unavailable) == 0;
     let action = action.filter(|_| clean);
-    action.ok_or_else(|| findings.sorted().iter().map(Finding::line).collect())
+    action.ok_or_else(|| diagnostics.sorted().iter().map(Diagnostic::line).collect())
 }
 
 fn compile(yaml: &str) -> Action {
@@ -89,12 +89,12 @@ fn event(payload: serde_json::Value, headers: &[(&str, &str)]) -> Event {
             headers: map,
             body: Bytes::from(payload.to_string()),
         }),
-        payload: Payload::new(Kind::Json, Arc::new(payload)),
+        payload: Payload::new(BodyKind::Json, Arc::new(payload)),
     }
 }
 
-fn occasion<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> Occasion<'o> {
-    Occasion {
+fn action_context<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> ActionContext<'o> {
+    ActionContext {
         event,
         rule: "deploy-site",
         delivery: "d-1".into(),
@@ -110,7 +110,11 @@ fn occasion<'o>(event: &'o Event, withheld: &'o [HeaderName]) -> Occasion<'o> {
 async fn perform(yaml: &str, payload: serde_json::Value) -> Outcome {
     let event = event(payload, &[]);
     ACTOR
-        .perform(&compile(yaml), &occasion(&event, &[]), CancellationToken::new())
+        .perform(
+            &compile(yaml),
+            &action_context(&event, &[]),
+            CancellationToken::new(),
+        )
         .await
 }
 
@@ -121,7 +125,7 @@ fn templates_see_the_event_under_its_names() {
         &[("X-GitHub-Event", "push"), ("X-Two", "1")],
     );
     let keyring = Keyring::new([], Path::new("/"));
-    let values = occasion(&event, &[]).values();
+    let values = action_context(&event, &[]).values();
     let received = &event.received;
     for (source, expected) in [
         ("{{ payload.ref }}", "main".to_owned()),
@@ -159,7 +163,7 @@ fn an_answer_sees_what_the_actions_did() {
     let event = event(serde_json::json!({}), &[]);
     let mut outcome = Outcome::new(Verdict::Done, "exit 0", std::time::Duration::ZERO);
     outcome.output.stdout.push(b"built");
-    let values = occasion(&event, &[]).values_with_actions(&[("run", &outcome)]);
+    let values = action_context(&event, &[]).values_with_actions(&[("run", &outcome)]);
     let template = Templates::new()
         .compile(
             "{{ actions[0].stdout }} {{ actions[0].outcome }} {{ actions[0].detail }}",

@@ -9,13 +9,15 @@ use super::forwarding::{Answer, Target, status};
 use super::*;
 
 /// Performs an action for a delivery.
-async fn deliver(actor: &Actor, action: &Action, delivery: &str) -> Outcome {
+async fn deliver(actor: &ActionRunner, action: &Action, delivery: &str) -> Outcome {
     let event = event(json!({}), &[]);
-    let occasion = Occasion {
+    let action_context = ActionContext {
         delivery: delivery.into(),
-        ..occasion(&event, &[])
+        ..action_context(&event, &[])
     };
-    actor.perform(action, &occasion, CancellationToken::new()).await
+    actor
+        .perform(action, &action_context, CancellationToken::new())
+        .await
 }
 
 #[tokio::test]

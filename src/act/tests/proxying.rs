@@ -77,7 +77,7 @@ async fn forward(folder: &Path, environment: &[(&str, &str)], yaml: &str) -> Out
     let action = compile_with(folder, environment, yaml).unwrap();
     let event = event(json!({}), &[]);
     ACTOR
-        .perform(&action, &occasion(&event, &[]), CancellationToken::new())
+        .perform(&action, &action_context(&event, &[]), CancellationToken::new())
         .await
 }
 

@@ -12,7 +12,7 @@ use super::*;
 async fn append(action: &Action, text: &str) -> Outcome {
     let event = event(json!({"x": text}), &[]);
     ACTOR
-        .perform(action, &occasion(&event, &[]), CancellationToken::new())
+        .perform(action, &action_context(&event, &[]), CancellationToken::new())
         .await
 }
 

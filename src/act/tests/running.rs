@@ -166,7 +166,7 @@ async fn a_program_that_has_gone_since_is_a_failure_worth_another_try() {
     std::fs::remove_file(&program).unwrap();
     let event = event(json!({}), &[]);
     let outcome = ACTOR
-        .perform(&action, &occasion(&event, &[]), CancellationToken::new())
+        .perform(&action, &action_context(&event, &[]), CancellationToken::new())
         .await;
     assert_eq!(outcome.verdict, Verdict::FAILED);
     assert!(outcome.detail.starts_with("cannot start"), "{}", outcome.detail);
@@ -274,8 +274,8 @@ async fn stopping_ends_the_group_and_is_no_attempt() {
     let stop = CancellationToken::new();
     let action = compile("shell: 'sleep 60 & echo $!; wait'");
     let started = Instant::now();
-    let occasion = occasion(&event, &[]);
-    let (outcome, ()) = tokio::join!(ACTOR.perform(&action, &occasion, stop.clone()), async {
+    let action_context = action_context(&event, &[]);
+    let (outcome, ()) = tokio::join!(ACTOR.perform(&action, &action_context, stop.clone()), async {
         sleep(Duration::from_millis(300)).await;
         stop.cancel();
     });
@@ -283,7 +283,7 @@ async fn stopping_ends_the_group_and_is_no_attempt() {
     assert!(started.elapsed() < Duration::from_secs(5));
     sleep(Duration::from_millis(50)).await;
     assert!(!runs(lines(&outcome)[0].parse().unwrap()));
-    let outcome = ACTOR.perform(&action, &occasion, stop).await;
+    let outcome = ACTOR.perform(&action, &action_context, stop).await;
     assert_eq!(outcome.verdict, Verdict::Stopped);
 }
 
@@ -293,8 +293,8 @@ async fn an_attempt_that_nobody_waits_for_is_killed() {
     let file = folder.path().join("id");
     let action = compile(&format!("shell: 'sleep 60 & echo $! > {}; wait'", file.display()));
     let event = event(json!({}), &[]);
-    let occasion = occasion(&event, &[]);
-    let attempt = ACTOR.perform(&action, &occasion, CancellationToken::new());
+    let action_context = action_context(&event, &[]);
+    let attempt = ACTOR.perform(&action, &action_context, CancellationToken::new());
     let given_up = tokio::time::timeout(Duration::from_millis(400), attempt).await;
     assert!(given_up.is_err());
     sleep(Duration::from_millis(100)).await;

@@ -120,7 +120,7 @@ async fn forward(folder: &Path, yaml: &str) -> Outcome {
     let action = compile_in(folder, yaml).unwrap();
     let event = event(json!({}), &[]);
     ACTOR
-        .perform(&action, &occasion(&event, &[]), CancellationToken::new())
+        .perform(&action, &action_context(&event, &[]), CancellationToken::new())
         .await
 }
 

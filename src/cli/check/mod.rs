@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use super::{
     Format, NO, UNKNOWN, YES, coloured, complain_styled, fail, naming, rules_path, say, say_styled, secrets,
 };
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity, counted};
+use crate::base::escape;
+use crate::base::yaml::MAX_TEXT;
 use crate::config::{self, Checked};
-use crate::diagnostic::{Finding, Findings, Severity, counted};
-use crate::escape;
 use crate::verify;
-use crate::yaml::MAX_TEXT;
 
 /// The arguments of `hookyard check`.
 #[derive(Debug, clap::Args)]
@@ -60,14 +60,14 @@ pub fn run(arguments: &Arguments) -> u8 {
     };
     let text = match text {
         Ok(text) => text,
-        Err(findings) => return tell(arguments, &path, &naming("check RULES", findings), None),
+        Err(diagnostics) => return tell(arguments, &path, &naming("check RULES", diagnostics), None),
     };
     if arguments.running {
         return running::run(&path, text, arguments.format);
     }
     if arguments.offline {
-        let Checked { findings, summary } = config::check_offline(&path, text);
-        return tell(arguments, &path, &findings, summary);
+        let Checked { diagnostics, summary } = config::check_offline(&path, text);
+        return tell(arguments, &path, &diagnostics, summary);
     }
     let environment = match environment::of(&path, arguments.env_file.as_deref()) {
         Ok(environment) => environment,
@@ -84,18 +84,18 @@ pub fn run(arguments: &Arguments) -> u8 {
             let summary = (loaded.rules.endpoints.len(), loaded.rules.names.len());
             tell(arguments, &path, &loaded.warnings, Some(summary))
         }
-        Err(findings) => tell(arguments, &path, &findings, None),
+        Err(diagnostics) => tell(arguments, &path, &diagnostics, None),
     }
 }
 
 /// A rules file that was asked for: its path, and its text or what keeps it from being read.
-type Asked = (PathBuf, Result<String, Findings>);
+type Asked = (PathBuf, Result<String, Diagnostics>);
 
 /// Reads the rules file that is asked for; an exit code if standard input cannot be read.
 fn read(arguments: &Arguments) -> Result<Asked, u8> {
     if arguments.rules.as_deref() != Some(Path::new("-")) {
         let path = rules_path(arguments.rules.as_ref());
-        let text = config::read(&path).map_err(|finding| [finding].into_iter().collect());
+        let text = config::read(&path).map_err(|diagnostic| [diagnostic].into_iter().collect());
         return Ok((path, text));
     }
     let mut bytes = Vec::new();
@@ -109,19 +109,24 @@ fn read(arguments: &Arguments) -> Result<Asked, u8> {
 }
 
 /// Prints what was found; the exit code.
-fn tell(arguments: &Arguments, path: &Path, findings: &Findings, summary: Option<(usize, usize)>) -> u8 {
+fn tell(
+    arguments: &Arguments,
+    path: &Path,
+    diagnostics: &Diagnostics,
+    summary: Option<(usize, usize)>,
+) -> u8 {
     let text = match arguments.format {
-        Format::Json => escape::text(&json(findings, summary).to_string()).into_owned(),
-        Format::Text => text(path, findings, summary),
+        Format::Json => escape::text(&json(diagnostics, summary).to_string()).into_owned(),
+        Format::Text => text(path, diagnostics, summary),
     };
-    say_styled(&text, code(findings, summary.is_some()))
+    say_styled(&text, code(diagnostics, summary.is_some()))
 }
 
 /// The exit code: what is missing on this machine is a no, too.
-fn code(findings: &Findings, loads: bool) -> u8 {
-    if !config::was_read(findings) {
+fn code(diagnostics: &Diagnostics, loads: bool) -> u8 {
+    if !config::was_read(diagnostics) {
         UNKNOWN
-    } else if loads && findings.count(Severity::Unavailable) == 0 {
+    } else if loads && diagnostics.count(Severity::Unavailable) == 0 {
         YES
     } else {
         NO
@@ -145,16 +150,16 @@ fn schemes_as_json() -> serde_json::Value {
 }
 
 /// The result for people.
-fn text(path: &Path, findings: &Findings, summary: Option<(usize, usize)>) -> String {
+fn text(path: &Path, diagnostics: &Diagnostics, summary: Option<(usize, usize)>) -> String {
     let mut text = String::new();
-    if !findings.is_empty() {
-        text = format!("{}\n\n", findings.render(coloured(&std::io::stdout())));
+    if !diagnostics.is_empty() {
+        text = format!("{}\n\n", diagnostics.render(coloured(&std::io::stdout())));
     }
     let counts = Counts {
-        errors: findings.errors(),
-        warnings: findings.count(Severity::Warning),
-        notes: findings.count(Severity::Note),
-        unavailable: findings.count(Severity::Unavailable),
+        errors: diagnostics.errors(),
+        warnings: diagnostics.count(Severity::Warning),
+        notes: diagnostics.count(Severity::Note),
+        unavailable: diagnostics.count(Severity::Unavailable),
     };
     text + &conclusion(path, counts, summary)
 }
@@ -193,11 +198,11 @@ fn conclusion(path: &Path, counts: Counts, summary: Option<(usize, usize)>) -> S
 }
 
 /// The result as one JSON object.
-fn json(findings: &Findings, summary: Option<(usize, usize)>) -> serde_json::Value {
+fn json(diagnostics: &Diagnostics, summary: Option<(usize, usize)>) -> serde_json::Value {
     serde_json::json!({
         "loads": summary.is_some(),
         "endpoints": summary.map(|(endpoints, _)| endpoints),
         "rules": summary.map(|(_, rules)| rules),
-        "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
+        "findings": diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
     })
 }

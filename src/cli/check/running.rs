@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Counts, NO, YES, conclusion};
 use crate::admin::{Judgement, Question};
-use crate::cli::place::Place;
+use crate::cli::place::StoreLocation;
 use crate::cli::{Format, complain, fail, say, status};
 
 /// Has the running daemon judge `text`, which is called `path`.
@@ -45,12 +45,12 @@ pub(super) fn run(path: &Path, text: String, format: Format) -> u8 {
 /// The socket of the daemon that serves this file, if there is one, else of the daemon of the usual rules.
 fn socket_for(path: &Path) -> Result<PathBuf, u8> {
     if path.exists()
-        && let Ok(socket) = status::socket_of(&Place::of_rules(Some(path)))
+        && let Ok(socket) = status::socket_of(&StoreLocation::of_rules(Some(path)))
         && socket.exists()
     {
         return Ok(socket);
     }
-    status::socket_of(&Place::of_rules(None))
+    status::socket_of(&StoreLocation::of_rules(None))
 }
 
 /// Prints what the daemon says; the exit code.
@@ -58,13 +58,13 @@ fn tell(path: &Path, judgement: &Judgement, format: Format) -> u8 {
     let Judgement {
         in_place_of,
         summary,
-        findings,
+        diagnostics,
         rendered,
     } = judgement;
     let count = |severity: &str| {
-        let same = findings
+        let same = diagnostics
             .iter()
-            .filter(|finding| finding.get("severity").and_then(Value::as_str) == Some(severity));
+            .filter(|diagnostic| diagnostic.get("severity").and_then(Value::as_str) == Some(severity));
         same.count()
     };
     let counts = Counts {
@@ -78,7 +78,7 @@ fn tell(path: &Path, judgement: &Judgement, format: Format) -> u8 {
             "loads": summary.is_some(),
             "endpoints": summary.map(|(endpoints, _)| endpoints),
             "rules": summary.map(|(_, rules)| rules),
-            "findings": findings,
+            "findings": diagnostics,
             "in_place_of": in_place_of,
         })
         .to_string(),

@@ -5,13 +5,13 @@ use std::path::Path;
 use serde_json::json;
 
 use super::list::{HEADS, as_json, line};
-use super::select::{Selection, Standing};
+use super::select::{DeliveryStatus, Selection};
 use super::{find, look};
+use crate::base::clock::Clock;
 use crate::cli::place::unusable;
 use crate::cli::table::aligned;
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
-use crate::clock::Clock;
-use crate::store::sqlite::{self, Entry, Named};
+use crate::store::sqlite::{self, ListedDelivery, Named};
 use crate::store::{DeliveryId, StoreError};
 
 /// How many deliveries are meant at most by their state alone.
@@ -29,7 +29,7 @@ pub struct Arguments {
     dead: bool,
     /// Only those in this state.
     #[arg(long, value_enum)]
-    state: Option<Standing>,
+    state: Option<DeliveryStatus>,
     #[command(flatten)]
     selection: Selection,
     /// Say what would be done, and do nothing.
@@ -44,7 +44,7 @@ pub struct Arguments {
 pub fn replay(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     // What was done for a failure is not done again with what has failed, which may be done this time.
     let mut chosen = choose(path, arguments, false)?;
-    let waits = |entry: &Entry| Standing::of(entry) == Standing::Waiting;
+    let waits = |entry: &ListedDelivery| DeliveryStatus::of(entry) == DeliveryStatus::Waiting;
     let waiting = chosen.iter().filter(|entry| waits(entry)).count();
     if waiting > 0 {
         chosen.retain(|entry| !waits(entry));
@@ -70,10 +70,10 @@ pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
 
 /// The deliveries that are meant, oldest first; `made` says whether those are that were made for the failure of another
 /// and are not named themselves.
-fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<Entry>, u8> {
+fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<ListedDelivery>, u8> {
     let failed = |error: StoreError| unusable(path, &error);
-    let dead = arguments.dead.then_some(Standing::Dead);
-    let state = dead.or(arguments.state).map(Standing::name);
+    let dead = arguments.dead.then_some(DeliveryStatus::Dead);
+    let state = dead.or(arguments.state).map(DeliveryStatus::name);
     if arguments.ids.is_empty() && state.is_none() {
         return Err(fail(
             "which ones? name their ids, or say `--dead` or `--state STATE`",
@@ -82,7 +82,7 @@ fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<Entry>, 
     let mut search = arguments
         .selection
         .search(state)
-        .map_err(|findings| wrong(&findings))?;
+        .map_err(|diagnostics| wrong(&diagnostics))?;
     let history = look(path)?;
     let mut chosen = Vec::new();
     if arguments.ids.is_empty() {
@@ -116,7 +116,7 @@ fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<Entry>, 
 fn act(
     path: &Path,
     arguments: &Arguments,
-    chosen: &[Entry],
+    chosen: &[ListedDelivery],
     word: &str,
     perform: impl FnOnce(&[DeliveryId]) -> Result<usize, StoreError>,
 ) -> Result<u8, u8> {

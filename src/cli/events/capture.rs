@@ -10,11 +10,11 @@ use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use serde_json::{Value, json};
 
 use super::{find, look};
+use crate::base::escape;
 use crate::cli::place::unusable;
 use crate::cli::{Format, NO, YES, complain, fail};
-use crate::escape;
+use crate::event::{EventId, Received};
 use crate::store::sqlite::Named;
-use crate::verify::{EventId, Received};
 
 /// The arguments of `hookyard events capture`.
 #[derive(Debug, clap::Args)]

@@ -7,12 +7,12 @@ use clap::builder::PossibleValue;
 use serde_json::{Value, json};
 
 use super::look;
-use super::select::{Selection, Standing};
+use super::select::{DeliveryStatus, Selection};
 use crate::cli::place::unusable;
 use crate::cli::table::{aligned, one_line};
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
-use crate::store::sqlite::{Entry, History};
-use crate::store::{Refused, State};
+use crate::store::sqlite::{History, ListedDelivery};
+use crate::store::{DeliveryState, RefusedRequest};
 
 /// How much of a reason a line shows, in letters.
 const REASON: usize = 80;
@@ -39,7 +39,7 @@ pub struct Arguments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listed {
     /// Deliveries that are doing this.
-    Deliveries(Standing),
+    Deliveries(DeliveryStatus),
     /// Requests that were not let in.
     Refused,
 }
@@ -47,10 +47,10 @@ enum Listed {
 impl ValueEnum for Listed {
     fn value_variants<'a>() -> &'a [Self] {
         &[
-            Self::Deliveries(Standing::Waiting),
-            Self::Deliveries(Standing::Done),
-            Self::Deliveries(Standing::Superseded),
-            Self::Deliveries(Standing::Dead),
+            Self::Deliveries(DeliveryStatus::Waiting),
+            Self::Deliveries(DeliveryStatus::Done),
+            Self::Deliveries(DeliveryStatus::Superseded),
+            Self::Deliveries(DeliveryStatus::Dead),
             Self::Refused,
         ]
     }
@@ -72,7 +72,9 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         Some(Listed::Deliveries(standing)) => Some(standing.name()),
         None => None,
     };
-    let mut search = selection.search(state).map_err(|findings| wrong(&findings))?;
+    let mut search = selection
+        .search(state)
+        .map_err(|diagnostics| wrong(&diagnostics))?;
     let found = search
         .newest(&history, arguments.limit)
         .map_err(|error| unusable(path, &error))?;
@@ -117,14 +119,14 @@ pub const HEADS: [&str; 8] = [
 ];
 
 /// A delivery as a line.
-pub fn line(entry: &Entry) -> [String; 8] {
+pub fn line(entry: &ListedDelivery) -> [String; 8] {
     let delivery = &entry.delivery;
     [
         delivery.id.to_string(),
         entry.received_at.to_string(),
         one_line(&entry.endpoint, REASON),
         delivery.rule.to_string(),
-        Standing::of(entry).name().to_owned(),
+        DeliveryStatus::of(entry).name().to_owned(),
         delivery.action.saturating_add(1).to_string(),
         delivery.attempt.to_string(),
         one_line(&reason(entry), REASON),
@@ -132,15 +134,17 @@ pub fn line(entry: &Entry) -> [String; 8] {
 }
 
 /// What there is to say about where a delivery stands.
-pub fn reason(entry: &Entry) -> String {
+pub fn reason(entry: &ListedDelivery) -> String {
     let mut said = Vec::new();
     if let Some(failed) = &entry.delivery.failure_of {
         said.push(format!("on_failure of {failed}"));
     }
     match &entry.delivery.state {
-        State::Dead { reason, .. } | State::Superseded { reason, .. } => said.push(reason.clone()),
+        DeliveryState::Dead { reason, .. } | DeliveryState::Superseded { reason, .. } => {
+            said.push(reason.clone())
+        }
         // The first attempt is due at once.
-        State::Waiting { due } if *due > entry.received_at => said.push(format!("due {due}")),
+        DeliveryState::Waiting { due } if *due > entry.received_at => said.push(format!("due {due}")),
         _ => {}
     }
     match entry.replays {
@@ -155,13 +159,13 @@ pub fn reason(entry: &Entry) -> String {
 }
 
 /// A delivery for programs.
-pub fn as_json(entry: &Entry) -> Value {
+pub fn as_json(entry: &ListedDelivery) -> Value {
     let delivery = &entry.delivery;
     let (due, ended, reason) = match &delivery.state {
-        State::Waiting { due } => (Some(due.to_string()), None, None),
-        State::Leased => (None, None, None),
-        State::Done { at } => (None, Some(at.to_string()), None),
-        State::Dead { at, reason } | State::Superseded { at, reason } => {
+        DeliveryState::Waiting { due } => (Some(due.to_string()), None, None),
+        DeliveryState::Leased => (None, None, None),
+        DeliveryState::Done { at } => (None, Some(at.to_string()), None),
+        DeliveryState::Dead { at, reason } | DeliveryState::Superseded { at, reason } => {
             (None, Some(at.to_string()), Some(reason))
         }
     };
@@ -171,7 +175,7 @@ pub fn as_json(entry: &Entry) -> Value {
         "received_at": entry.received_at.to_string(),
         "endpoint": entry.endpoint,
         "rule": &*delivery.rule,
-        "state": Standing::of(entry).name(),
+        "state": DeliveryStatus::of(entry).name(),
         "action": delivery.action.saturating_add(1),
         "attempt": delivery.attempt,
         "due": due,
@@ -191,7 +195,9 @@ fn refused(path: &Path, history: &History, arguments: &Arguments) -> Result<u8, 
             "what was refused has no rule, and its body is not kept: leave `--rule` and `--where` out",
         ));
     }
-    let search = selection.search(None).map_err(|findings| wrong(&findings))?;
+    let search = selection
+        .search(None)
+        .map_err(|diagnostics| wrong(&diagnostics))?;
     let filter = &search.filter;
     let mut refused = history
         .refused(REFUSALS)
@@ -235,7 +241,7 @@ fn refused(path: &Path, history: &History, arguments: &Arguments) -> Result<u8, 
     Ok(say(&text, code))
 }
 
-fn refused_as_json(refused: &Refused) -> Value {
+fn refused_as_json(refused: &RefusedRequest) -> Value {
     json!({
         "received_at": refused.at.to_string(),
         "endpoint": &*refused.endpoint,

@@ -9,7 +9,7 @@ mod tail;
 
 use std::path::Path;
 
-use super::place::{Place, unusable};
+use super::place::{StoreLocation, unusable};
 use super::{NO, complain};
 use crate::store::sqlite::{History, Lookup, Named};
 
@@ -20,14 +20,14 @@ const CANDIDATES: usize = 5;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: StoreLocation,
     #[command(subcommand)]
-    command: Command,
+    command: EventsCommand,
 }
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+enum EventsCommand {
     /// List deliveries, newest first: one event owed to one rule, and what became of it.
     List(list::Arguments),
     /// Show an event: what arrived, what each rule makes of it, and every attempt at it.
@@ -54,12 +54,12 @@ pub fn run(arguments: &Arguments) -> u8 {
         Err(code) => return code,
     };
     let done = match &arguments.command {
-        Command::List(command) => list::run(&path, command),
-        Command::Show(command) => show::run(&path, arguments.place.rules().as_deref(), command),
-        Command::Tail(command) => tail::run(&path, command),
-        Command::Replay(command) => amend::replay(&path, command),
-        Command::Drop(command) => amend::drop(&path, command),
-        Command::Capture(command) => capture::run(&path, command),
+        EventsCommand::List(command) => list::run(&path, command),
+        EventsCommand::Show(command) => show::run(&path, arguments.place.rules().as_deref(), command),
+        EventsCommand::Tail(command) => tail::run(&path, command),
+        EventsCommand::Replay(command) => amend::replay(&path, command),
+        EventsCommand::Drop(command) => amend::drop(&path, command),
+        EventsCommand::Capture(command) => capture::run(&path, command),
     };
     done.unwrap_or_else(|code| code)
 }

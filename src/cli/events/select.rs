@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
-use crate::diagnostic::{Findings, Source};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::diagnostic::{Diagnostics, Source};
+use crate::base::units::HumanDuration;
+use crate::base::yaml::Document;
+use crate::event::EventId;
 use crate::matching::{Condition, Matcher};
 use crate::payload::Event;
-use crate::store::sqlite::{Entry, Filter, History, Kept};
-use crate::store::{State, StoreError};
-use crate::units::Period;
-use crate::verify::EventId;
-use crate::yaml::Document;
+use crate::store::sqlite::{DeliveryFilter, History, ListedDelivery, StoredEvent};
+use crate::store::{DeliveryState, StoreError};
 
 /// How many deliveries are read for a condition.
 const READ: usize = 10_000;
@@ -40,11 +40,11 @@ pub struct Selection {
 
 impl Selection {
     /// What it asks for, with a state; on an error, what is wrong with the condition.
-    pub fn search(&self, state: Option<&'static str>) -> Result<Search, Findings> {
+    pub fn search(&self, state: Option<&'static str>) -> Result<Search, Diagnostics> {
         let since = self.since.map(|since| since.at(Clock::system().now()));
         let condition = self.condition.as_deref().map(condition).transpose()?;
         Ok(Search {
-            filter: Filter {
+            filter: DeliveryFilter {
                 rule: self.rule.clone(),
                 endpoint: self.endpoint.clone(),
                 state,
@@ -69,7 +69,7 @@ impl Since {
     /// Reads a duration, a date, a date with a time of day, or RFC 3339.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if let Ok(Period(period)) = Period::parse(text) {
+        if let Ok(HumanDuration(period)) = HumanDuration::parse(text) {
             return Ok(Self::Ago(period));
         }
         let separated = text.replacen(' ', "T", 1);
@@ -97,23 +97,23 @@ impl Since {
 }
 
 /// Reads a condition.
-fn condition(text: &str) -> Result<Matcher, Findings> {
-    let mut findings = Findings::new();
+fn condition(text: &str) -> Result<Matcher, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
     let source = Source {
         path: "--where".into(),
         text: text.to_owned(),
     };
-    Document::parse(source, &mut findings)
-        .and_then(|document| Condition::compile(document.root(), None, &mut findings))
+    Document::parse(source, &mut diagnostics)
+        .and_then(|document| Condition::compile(document.root(), None, &mut diagnostics))
         .map(|condition| Matcher::new(vec![condition]))
-        .ok_or(findings)
+        .ok_or(diagnostics)
 }
 
 /// A search under way.
 #[derive(Debug)]
 pub struct Search {
     /// What the store is asked.
-    pub filter: Filter,
+    pub filter: DeliveryFilter,
     condition: Option<Matcher>,
     /// The event that was read last, and whether it is wanted: its deliveries stand together.
     last: Option<(EventId, bool)>,
@@ -121,9 +121,9 @@ pub struct Search {
 
 /// What was found.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundEvent {
     /// The deliveries.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ListedDelivery>,
     /// Whether there are older ones that were not read.
     pub cut: bool,
 }
@@ -131,7 +131,7 @@ pub struct Found {
 impl Search {
     /// What is asked for, in words, to follow `no delivery`: ` of the rule `x`, in the state dead`.
     pub fn described(&self) -> String {
-        let Filter {
+        let DeliveryFilter {
             rule,
             endpoint,
             state,
@@ -157,12 +157,12 @@ impl Search {
     }
 
     /// At most `limit` deliveries, newest first.
-    pub fn newest(&mut self, history: &History, limit: usize) -> Result<Found, StoreError> {
+    pub fn newest(&mut self, history: &History, limit: usize) -> Result<FoundEvent, StoreError> {
         if self.condition.is_none() {
             let entries = history.before(&self.filter, i64::MAX, limit)?;
-            return Ok(Found { entries, cut: false });
+            return Ok(FoundEvent { entries, cut: false });
         }
-        let mut found = Found {
+        let mut found = FoundEvent {
             entries: Vec::new(),
             cut: false,
         };
@@ -185,8 +185,8 @@ impl Search {
     }
 
     /// Whether a delivery is meant.
-    pub fn wants(&mut self, history: &History, entry: &Entry) -> Result<bool, StoreError> {
-        let Filter {
+    pub fn wants(&mut self, history: &History, entry: &ListedDelivery) -> Result<bool, StoreError> {
+        let DeliveryFilter {
             rule,
             endpoint,
             state,
@@ -196,13 +196,13 @@ impl Search {
             && endpoint
                 .as_ref()
                 .is_none_or(|endpoint| *endpoint == entry.endpoint)
-            && state.is_none_or(|state| state == Standing::of(entry).name())
+            && state.is_none_or(|state| state == DeliveryStatus::of(entry).name())
             && since.is_none_or(|since| entry.received_at >= since);
         Ok(wanted && self.reads(history, entry)?)
     }
 
     /// Whether what a delivery says is what is asked for.
-    pub fn reads(&mut self, history: &History, entry: &Entry) -> Result<bool, StoreError> {
+    pub fn reads(&mut self, history: &History, entry: &ListedDelivery) -> Result<bool, StoreError> {
         let Some(condition) = &self.condition else {
             return Ok(true);
         };
@@ -220,13 +220,13 @@ impl Search {
 }
 
 /// An event with its payload; or why it cannot be decoded.
-pub fn event(kept: &Kept) -> Result<Event, String> {
+pub fn event(kept: &StoredEvent) -> Result<Event, String> {
     Event::kept(Arc::clone(&kept.received), &kept.decode)
 }
 
 /// What a delivery is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Standing {
+pub enum DeliveryStatus {
     /// It waits for its turn, or is under way.
     Waiting,
     /// All its actions are done.
@@ -237,14 +237,14 @@ pub enum Standing {
     Dead,
 }
 
-impl Standing {
+impl DeliveryStatus {
     /// What this one is doing.
-    pub fn of(entry: &Entry) -> Self {
+    pub fn of(entry: &ListedDelivery) -> Self {
         match entry.delivery.state {
-            State::Waiting { .. } | State::Leased => Self::Waiting,
-            State::Done { .. } => Self::Done,
-            State::Superseded { .. } => Self::Superseded,
-            State::Dead { .. } => Self::Dead,
+            DeliveryState::Waiting { .. } | DeliveryState::Leased => Self::Waiting,
+            DeliveryState::Done { .. } => Self::Done,
+            DeliveryState::Superseded { .. } => Self::Superseded,
+            DeliveryState::Dead { .. } => Self::Dead,
         }
     }
 

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 
 use super::capture::{event_of, request, text_or_bytes};
 use super::list::{as_json, reason};
-use super::select::{Standing, event};
+use super::select::{DeliveryStatus, event};
 use super::{find, look};
+use crate::base::diagnostic::counted;
+use crate::base::escape;
 use crate::cli::explain::{self, Explained};
 use crate::cli::place::unusable;
 use crate::cli::{Format, NO, YES, complain, say};
 use crate::config;
-use crate::diagnostic::counted;
-use crate::escape;
-use crate::payload::{Event, Kind, Payload};
-use crate::store::sqlite::{Entry, History, Kept, Named};
+use crate::payload::{BodyKind, Event, Payload};
+use crate::store::sqlite::{History, ListedDelivery, Named, StoredEvent};
 use crate::store::{AttemptRecord, StoreError};
 
 /// How much of a payload is shown, in bytes.
@@ -32,11 +32,11 @@ pub struct Arguments {
 }
 
 /// What there is to show.
-struct Shown {
-    kept: Kept,
+struct EventView {
+    kept: StoredEvent,
     /// With its payload, or why it has none.
     event: Result<Event, String>,
-    deliveries: Vec<(Entry, Vec<AttemptRecord>)>,
+    deliveries: Vec<(ListedDelivery, Vec<AttemptRecord>)>,
     /// What each rule makes of it today, or why that cannot be told; `None` without a rules file.
     explained: Option<Result<Vec<Explained>, String>>,
 }
@@ -58,7 +58,7 @@ pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u
 }
 
 /// Reads all of it.
-fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<Shown>, StoreError> {
+fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<EventView>, StoreError> {
     let id = event_of(named);
     let Some(kept) = history.event(id)? else {
         return Ok(None);
@@ -79,7 +79,7 @@ fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<
         (Ok(event), Some(rules)) => Some(explain(rules, event)),
         _ => None,
     };
-    Ok(Some(Shown {
+    Ok(Some(EventView {
         kept,
         event,
         deliveries,
@@ -90,8 +90,8 @@ fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<
 /// What each rule of the endpoint makes of the event, by the rules file as it is now.
 fn explain(rules: &Path, event: &Event) -> Result<Vec<Explained>, String> {
     let shown = rules.display();
-    let loaded = config::load(rules, config::environment()).map_err(|findings| {
-        let errors = counted(findings.errors(), "error");
+    let loaded = config::load(rules, config::environment()).map_err(|diagnostics| {
+        let errors = counted(diagnostics.errors(), "error");
         format!("`{shown}` does not load here: {errors}; `hookyard check {shown}` says which")
     })?;
     let path = &event.received.endpoint;
@@ -102,7 +102,7 @@ fn explain(rules: &Path, event: &Event) -> Result<Vec<Explained>, String> {
     Ok(explain::explain_all(endpoint, event).0)
 }
 
-impl Shown {
+impl EventView {
     /// For people: each text of strangers on one line, or indented, so that it cannot imitate the lines around it.
     fn to_text(&self) -> String {
         let received = &self.kept.received;
@@ -165,7 +165,7 @@ impl Shown {
         let fault = self.fault().map(|why| format!("it cannot be decoded: {why}"));
         let mut lines: Vec<String> = fault.into_iter().collect();
         let mut text = match &self.event {
-            Ok(Event { payload, .. }) if !matches!(payload.kind, Kind::Text | Kind::Unreadable) => {
+            Ok(Event { payload, .. }) if !matches!(payload.kind, BodyKind::Text | BodyKind::Unreadable) => {
                 written(payload)
             }
             _ => String::from_utf8_lossy(&received.body).into_owned(),
@@ -216,12 +216,12 @@ fn written(payload: &Payload) -> String {
 }
 
 /// What follows a payload that was cut.
-fn format_cut(size: usize, event: crate::verify::EventId) -> String {
+fn format_cut(size: usize, event: crate::event::EventId) -> String {
     format!("… cut; `hookyard events capture {event}` writes out all {size} bytes")
 }
 
 /// A delivery with its attempts.
-fn delivery(entry: &Entry, attempts: &[AttemptRecord]) -> Vec<String> {
+fn delivery(entry: &ListedDelivery, attempts: &[AttemptRecord]) -> Vec<String> {
     let delivery = &entry.delivery;
     let reason = reason(entry);
     let separator = if reason.is_empty() { "" } else { ": " };
@@ -229,7 +229,7 @@ fn delivery(entry: &Entry, attempts: &[AttemptRecord]) -> Vec<String> {
         format!("delivery {} to {}", delivery.id, delivery.rule),
         format!(
             "{}, at action {}, attempt {}{separator}{reason}",
-            Standing::of(entry).name(),
+            DeliveryStatus::of(entry).name(),
             delivery.action.saturating_add(1),
             delivery.attempt
         ),

@@ -9,12 +9,12 @@ use std::time::Duration;
 use super::list::{HEADS, as_json, line};
 use super::look;
 use super::select::Selection;
+use crate::base::escape;
 use crate::cli::place::unusable;
 use crate::cli::table::{in_columns, widen};
 use crate::cli::{Format, YES, fail, wrong};
-use crate::escape;
 use crate::store::StoreError;
-use crate::store::sqlite::{Entry, History};
+use crate::store::sqlite::{History, ListedDelivery};
 
 /// How often it looks for new ones.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -40,7 +40,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let mut search = arguments
         .selection
         .search(None)
-        .map_err(|findings| wrong(&findings))?;
+        .map_err(|diagnostics| wrong(&diagnostics))?;
     let history = look(path)?;
     let mut seen = history.last_row().map_err(failed)?;
     let mut latest = search.newest(&history, arguments.lines).map_err(failed)?.entries;
@@ -49,7 +49,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let mut widths = [0; HEADS.len()];
     let heads = HEADS.map(str::to_owned);
     widen(&mut widths, slice::from_ref(&heads));
-    let mut print = |entries: &[Entry], heads: Option<[String; HEADS.len()]>| {
+    let mut print = |entries: &[ListedDelivery], heads: Option<[String; HEADS.len()]>| {
         let text = match arguments.format {
             Format::Json => {
                 let lines: Vec<String> = entries.iter().map(|entry| as_json(entry).to_string()).collect();

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use self::request::Request;
+use self::request::ExplainedRequest;
 use super::{Format, NO, YES, fail, naming, rules_path, say, wrong};
-use crate::act::{Action, Failure, Occasion};
+use crate::act::{Action, ActionContext, FailureContext};
+use crate::base::escape;
 use crate::config;
-use crate::escape;
+use crate::event::Received;
 use crate::payload::Event;
 use crate::pipeline::{INVALID, unstructured, without_credentials};
 use crate::rules::{Endpoint, OnDuplicate, Rule};
-use crate::verify::{Greeting, Received, Verification};
+use crate::verify::{HandshakeReply, Verification};
 
 /// The arguments of `hookyard explain`.
 #[derive(Debug, clap::Args)]
@@ -52,9 +53,9 @@ pub fn run(arguments: &Arguments) -> u8 {
     let path = rules_path(arguments.rules.as_ref());
     let rules = match config::load(&path, config::environment()) {
         Ok(loaded) => loaded.rules,
-        Err(findings) => return wrong(&naming("explain RULES", findings)),
+        Err(diagnostics) => return wrong(&naming("explain RULES", diagnostics)),
     };
-    let request = match Request::new(arguments, &rules) {
+    let request = match ExplainedRequest::new(arguments, &rules) {
         Ok(request) => request,
         Err(message) => return fail(&message),
     };
@@ -79,13 +80,13 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 /// Why `serve` would not take a genuine request, and what it would answer.
-pub(super) struct Refused {
+pub(super) struct WouldRefuse {
     status: StatusCode,
     word: &'static str,
     why: String,
 }
 
-impl Refused {
+impl WouldRefuse {
     fn new((status, word): (StatusCode, &'static str), why: impl Into<String>) -> Self {
         let why = why.into();
         Self { status, word, why }
@@ -93,7 +94,7 @@ impl Refused {
 }
 
 /// The result for a handshake.
-fn greeted(endpoint: &Endpoint, greeting: &Greeting, format: Format) -> String {
+fn greeted(endpoint: &Endpoint, greeting: &HandshakeReply, format: Format) -> String {
     let (name, status) = (greeting.handshake, greeting.status.as_u16());
     match format {
         Format::Json => {
@@ -112,9 +113,10 @@ fn greeted(endpoint: &Endpoint, greeting: &Greeting, format: Format) -> String {
 }
 
 /// The result for programs.
-fn json(endpoint: &Endpoint, explained: &[Explained], refused: Option<&Refused>) -> Value {
-    let refused = refused
-        .map(|Refused { status, word, why }| json!({"status": status.as_u16(), "word": word, "why": why}));
+fn json(endpoint: &Endpoint, explained: &[Explained], refused: Option<&WouldRefuse>) -> Value {
+    let refused = refused.map(
+        |WouldRefuse { status, word, why }| json!({"status": status.as_u16(), "word": word, "why": why}),
+    );
     json!({
         "endpoint": &*endpoint.path,
         "rules": explained.iter().map(Explained::to_json).collect::<Vec<_>>(),
@@ -123,9 +125,9 @@ fn json(endpoint: &Endpoint, explained: &[Explained], refused: Option<&Refused>)
 }
 
 /// The result for people.
-fn text(endpoint: &Endpoint, explained: &[Explained], refused: Option<&Refused>) -> String {
+fn text(endpoint: &Endpoint, explained: &[Explained], refused: Option<&WouldRefuse>) -> String {
     let mut lines: Vec<String> = explained.iter().flat_map(Explained::lines).collect();
-    if let Some(Refused { status, word, why }) = refused {
+    if let Some(WouldRefuse { status, word, why }) = refused {
         lines.push(format!("the answer would be {} {word}: {why}", status.as_u16()));
     } else if explained.is_empty() {
         lines.push(format!("no rule names the endpoint `{}`", endpoint.path));
@@ -134,7 +136,7 @@ fn text(endpoint: &Endpoint, explained: &[Explained], refused: Option<&Refused>)
 }
 
 /// Explains all rules of the endpoint; and why a genuine request would be refused if none of them takes it.
-pub(super) fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>, Option<Refused>) {
+pub(super) fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>, Option<WouldRefuse>) {
     // What `serve` hands on is not all that it looks at.
     let kept = Event {
         received: Arc::new(without_credentials(endpoint, Received::clone(&event.received))),
@@ -150,7 +152,7 @@ pub(super) fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>
     } else {
         unstructured(endpoint, event, &in_force)
     };
-    let refused = refused.map(|why| Refused::new(INVALID, why));
+    let refused = refused.map(|why| WouldRefuse::new(INVALID, why));
     (explained, refused)
 }
 
@@ -220,7 +222,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
         None => explanation.to_string(),
     };
     let (actions, on_failure) = if matched {
-        let occasion = Occasion {
+        let action_context = ActionContext {
             event: kept,
             rule: &rule.name,
             delivery: "00000000-0000-0000-0000-000000000000".to_owned(),
@@ -230,12 +232,12 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
             withheld: &endpoint.credentials,
             failure: None,
         };
-        let failed = Occasion {
+        let failed = ActionContext {
             failure: Some(FAILURE),
-            ..occasion.clone()
+            ..action_context.clone()
         };
         (
-            described(rule.actions.iter(), &occasion.values()),
+            described(rule.actions.iter(), &action_context.values()),
             described(rule.on_failure.iter().map(|(action, _)| action), &failed.values()),
         )
     } else {
@@ -275,7 +277,7 @@ fn duplicate(endpoint: &Endpoint, rule: &Rule) -> String {
 }
 
 /// Stands for what is not known before something fails.
-const FAILURE: Failure<'_> = Failure {
+const FAILURE: FailureContext<'_> = FailureContext {
     action: "<action>",
     reason: "<reason>",
     output: "<output>",

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Arguments, Refused, captured};
+use super::{Arguments, WouldRefuse, captured};
+use crate::base::clock::Clock;
+use crate::base::url_path;
 use crate::cli::{body, header, method as method_of};
-use crate::clock::Clock;
+use crate::event::{EventId, Received};
 use crate::payload::{self, Event, Payload};
 use crate::pipeline::TOO_LARGE;
 use crate::rules::{Endpoint, RuleSet};
-use crate::url_path;
-use crate::verify::{EventId, Received, Refusal};
+use crate::verify::Refusal;
 
 /// A request as it is described.
 pub(super) struct Described {
@@ -63,7 +64,7 @@ impl Described {
 }
 
 /// A request to an endpoint that there is.
-pub(super) struct Request<'r> {
+pub(super) struct ExplainedRequest<'r> {
     /// The endpoint.
     pub(super) endpoint: &'r Endpoint,
     /// What would have arrived.
@@ -72,7 +73,7 @@ pub(super) struct Request<'r> {
     readable: bool,
 }
 
-impl<'r> Request<'r> {
+impl<'r> ExplainedRequest<'r> {
     /// The request that the arguments describe; an error if they describe none.
     pub(super) fn new(arguments: &Arguments, rules: &'r RuleSet) -> Result<Self, String> {
         let Described {
@@ -131,13 +132,13 @@ impl<'r> Request<'r> {
 
     /// The event, unless `serve` would turn the request away; judged in the order of `serve`. `refusal` is why a
     /// handshake would not be answered.
-    pub(super) fn event(self, refusal: Option<Refusal>) -> Result<Event, Refused> {
+    pub(super) fn event(self, refusal: Option<Refusal>) -> Result<Event, WouldRefuse> {
         let Self {
             endpoint, received, ..
         } = self;
         if !self.readable {
             let why = "a parameter of the path is not UTF-8";
-            return Err(Refused::new((StatusCode::NOT_FOUND, "not found"), why));
+            return Err(WouldRefuse::new((StatusCode::NOT_FOUND, "not found"), why));
         }
         if let Some(refusal) = refusal {
             let answer = if refusal.is_malformed() {
@@ -145,7 +146,7 @@ impl<'r> Request<'r> {
             } else {
                 (StatusCode::FORBIDDEN, "refused")
             };
-            return Err(Refused::new(answer, refusal.to_string()));
+            return Err(WouldRefuse::new(answer, refusal.to_string()));
         }
         if !endpoint.methods.contains(&received.method) {
             let why = format!(
@@ -154,7 +155,7 @@ impl<'r> Request<'r> {
                 received.method
             );
             let answer = (StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
-            return Err(Refused::new(answer, why));
+            return Err(WouldRefuse::new(answer, why));
         }
         let size = received.body.len() as u64;
         if size > endpoint.max_body {
@@ -162,12 +163,15 @@ impl<'r> Request<'r> {
                 "the body has {size} bytes, and `max_body` is {}",
                 endpoint.max_body
             );
-            return Err(Refused::new((StatusCode::PAYLOAD_TOO_LARGE, "too large"), why));
+            return Err(WouldRefuse::new(
+                (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
+                why,
+            ));
         }
         let limit = endpoint.max_body;
         let payload = match payload::decode(endpoint.decode, &received.headers, &received.body, limit) {
             Ok(payload) => payload,
-            Err(error) if error.is_too_large() => return Err(Refused::new(TOO_LARGE, error.to_string())),
+            Err(error) if error.is_too_large() => return Err(WouldRefuse::new(TOO_LARGE, error.to_string())),
             Err(error) => Payload::unreadable(&error),
         };
         Ok(Event {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::world::World;
 use crate::act::Verdict;
-use crate::store::{Delivery, DeliveryId, State, Store};
+use crate::store::{Delivery, DeliveryId, DeliveryState, Store};
 
 /// The rules, each with an endpoint of its name, and what it promises.
 const RULES: [(&str, &str, usize); 7] = [
@@ -100,7 +100,10 @@ async fn alone(world: &World) {
     for sent in &world.sent {
         let name = RULES[sent.rule].0;
         let deliveries = world.store.deliveries(sent.event).await.unwrap();
-        if matches!(deliveries[0].state, State::Waiting { .. } | State::Leased) {
+        if matches!(
+            deliveries[0].state,
+            DeliveryState::Waiting { .. } | DeliveryState::Leased
+        ) {
             *owed.entry((name, sent.group)).or_default() += 1;
         }
     }
@@ -131,7 +134,7 @@ async fn drain(world: &World) {
 }
 
 /// What became of a delivery, and how often each of its actions was tried.
-async fn history(world: &World, delivery: &Delivery) -> (State, BTreeMap<usize, Vec<String>>) {
+async fn history(world: &World, delivery: &Delivery) -> (DeliveryState, BTreeMap<usize, Vec<String>>) {
     let mut tries: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for attempt in world.store.attempts(delivery.id).await.unwrap() {
         let of_action = tries.entry(attempt.action).or_default();
@@ -169,14 +172,14 @@ async fn judge(world: &World) {
             "{name} {tries:?}"
         );
         match &state {
-            State::Done { .. } => {
+            DeliveryState::Done { .. } => {
                 let ends: Vec<_> = tries
                     .values()
                     .map(|tries| tries.last().unwrap().as_str())
                     .collect();
                 assert_eq!(ends, ["done", "done"], "{name}");
             }
-            State::Dead { reason, .. } => {
+            DeliveryState::Dead { reason, .. } => {
                 let (_, tries) = tries.last_key_value().unwrap();
                 assert!(
                     tries.last().unwrap() == "dead"
@@ -185,7 +188,7 @@ async fn judge(world: &World) {
                     "{reason} {tries:?}"
                 );
             }
-            State::Superseded { reason, .. } => {
+            DeliveryState::Superseded { reason, .. } => {
                 assert!(
                     ["skip", "replace", "coalesce", "quiet"].contains(&name),
                     "{name} {reason}"
@@ -201,7 +204,7 @@ async fn judge(world: &World) {
             other => panic!("{name} {other:?}"),
         }
         // One is made for each failure, and for nothing else.
-        let dead = matches!(state, State::Dead { .. });
+        let dead = matches!(state, DeliveryState::Dead { .. });
         assert_eq!((made.len(), begun(true)), (usize::from(dead), dead), "{name}");
         for made in made {
             assert_eq!(made.failure_of, Some(delivery.id));

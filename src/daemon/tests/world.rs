@@ -12,16 +12,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::act::{Actor, Occasion, Outcome, Verdict};
-use crate::clock::{Clock, Timestamp};
+use crate::act::{ActionContext, ActionRunner, Outcome, Verdict};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::live::Live;
 use crate::config;
-use crate::live::Live;
-use crate::pipeline::{Aftermath, Dispatch, Fresh, Heavy, Intake, Learning, Running, Usage, Waiting};
-use crate::pulse::Pulse;
+use crate::event::{EventId, Received};
+use crate::pipeline::{
+    Dispatcher, Heavy, Ingest, OutcomeWaiters, PayloadCache, Running, SecretEnrollment, Supersede, Usage,
+};
 use crate::rules::RuleSet;
 use crate::store::memory::MemoryStore;
 use crate::store::{Settings, Store};
-use crate::verify::{EventId, Received};
+use crate::sys::heartbeat::Heartbeat;
 
 /// An attempt that has begun.
 #[derive(Debug)]
@@ -62,7 +64,7 @@ pub struct World {
 
 /// What a kill ends.
 struct Life {
-    intake: Intake,
+    ingest: Ingest,
     wake: Arc<Notify>,
     stop: CancellationToken,
     abort: CancellationToken,
@@ -73,7 +75,10 @@ impl World {
     /// A daemon with these rules and nothing in its store.
     pub fn new(rules: &str) -> Self {
         let loaded = config::load_text(Path::new("/tmp/rules.yaml"), rules.to_owned(), Vec::new());
-        let rules = loaded.map_err(|findings| findings.render(false)).unwrap().rules;
+        let rules = loaded
+            .map_err(|diagnostics| diagnostics.render(false))
+            .unwrap()
+            .rules;
         let live = Arc::new(Live::new(rules));
         let store = Arc::new(MemoryStore::new(Settings::default()));
         let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
@@ -108,7 +113,7 @@ impl World {
             body: Bytes::from(format!("{{\"group\": {group}}}")),
         };
         let event = received.id;
-        let answer = self.life.intake.accept(endpoint, received, Arc::new(())).await;
+        let answer = self.life.ingest.accept(endpoint, received, Arc::new(())).await;
         assert_eq!(answer.status, StatusCode::OK);
         self.sent.push(Sent { rule, group, event });
         self.rest().await;
@@ -191,44 +196,45 @@ impl Life {
         clock: &Clock,
         begun: &Arc<Mutex<Vec<Begun>>>,
     ) -> Self {
-        let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
-        let (fresh, running) = (Arc::new(Fresh::default()), Arc::new(Running::default()));
+        let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(OutcomeWaiters::default()));
+        let (payload_cache, running) = (Arc::new(PayloadCache::default()), Arc::new(Running::default()));
         let store = Arc::clone(store) as Arc<dyn Store>;
         let list = Arc::clone(begun);
-        let actor = Actor::scripted(move |occasion, stop| perform(&list, occasion, stop)).unwrap();
+        let actor =
+            ActionRunner::scripted(move |action_context, stop| perform(&list, action_context, stop)).unwrap();
         let actor = Arc::new(actor);
-        let aftermath = Aftermath::new(&running, &waiting, &fresh, &actor);
-        let dispatch = Arc::new(Dispatch {
+        let supersede = Supersede::new(&running, &waiting, &payload_cache, &actor);
+        let dispatch = Arc::new(Dispatcher {
             store: Arc::clone(&store),
             live: Arc::clone(live),
             actor,
             clock: clock.clone(),
             wake: Arc::clone(&wake),
             waiting: Arc::clone(&waiting),
-            fresh: Arc::clone(&fresh),
+            payload_cache: Arc::clone(&payload_cache),
             running,
-            aftermath: aftermath.clone(),
+            supersede: supersede.clone(),
             begun: Mutex::default(),
-            pulse: Pulse::of("dispatch"),
+            heartbeat: Heartbeat::of("dispatch"),
         });
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let mut dispatching = JoinSet::new();
         dispatching.spawn(dispatch.run(stop.clone(), abort.clone()));
-        let intake = Intake {
+        let ingest = Ingest {
             store,
             wake: Arc::clone(&wake),
             waiting,
-            fresh,
+            payload_cache,
             closing: CancellationToken::new(),
             writing: TaskTracker::new(),
-            learning: Learning::new(mpsc::channel(1).0),
-            aftermath,
+            learning: SecretEnrollment::new(mpsc::channel(1).0),
+            supersede,
             clock: clock.clone(),
             usage: Arc::new(Usage::default()),
             heavy: Heavy::default(),
         };
         Self {
-            intake,
+            ingest,
             wake,
             stop,
             abort,
@@ -240,15 +246,15 @@ impl Life {
 /// An action that ends as it is told, or when it is stopped.
 fn perform(
     begun: &Mutex<Vec<Begun>>,
-    occasion: &Occasion<'_>,
+    action_context: &ActionContext<'_>,
     stop: CancellationToken,
 ) -> std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>> {
     let (end, ended) = oneshot::channel();
     begun.lock().unwrap().push(Begun {
-        rule: occasion.rule.to_owned(),
-        group: occasion.event.payload.value["group"].as_u64().unwrap(),
-        event: occasion.event.received.id,
-        for_failure: occasion.failure.is_some(),
+        rule: action_context.rule.to_owned(),
+        group: action_context.event.payload.value["group"].as_u64().unwrap(),
+        event: action_context.event.received.id,
+        for_failure: action_context.failure.is_some(),
         end: Some(end),
     });
     Box::pin(async move {

@@ -4,15 +4,15 @@ mod test;
 
 use std::fmt;
 
-use super::contradiction::{Claim, contradiction};
+use super::contradiction::{Requirement, contradiction};
 use super::explanation::shortened;
 use super::operand::to_json;
 use super::operator::Operators;
 use super::selector::Selector;
-use super::term::{Group, Term};
-use crate::diagnostic::{Finding, Findings, Origin};
+use super::term::{Term, TermGroup};
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
+use crate::base::yaml::Node;
 use crate::verify::{EventName, Reads};
-use crate::yaml::Node;
 
 /// How deep `all`, `any` and `not` may nest.
 const MAX_NESTING: usize = 16;
@@ -33,11 +33,15 @@ impl fmt::Debug for Condition {
 
 impl Condition {
     /// Reads a `match:`. `event_name` is where the endpoint's senders name their events, if the verification knows.
-    /// `None` if anything in it is wrong, which is then in `findings`.
-    pub fn compile(node: Node<'_>, event_name: Option<&EventName>, findings: &mut Findings) -> Option<Self> {
+    /// `None` if anything in it is wrong, which is then in `diagnostics`.
+    pub fn compile(
+        node: Node<'_>,
+        event_name: Option<&EventName>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let mut compiler = Compiler {
             event_name,
-            findings,
+            diagnostics,
             selectors: Vec::new(),
         };
         let drafts = compiler.all_of(node, 0)?;
@@ -86,15 +90,15 @@ impl Condition {
 }
 
 /// A term with the places of what it was made of.
-struct Draft {
+struct TermDraft {
     term: Term,
     /// Of a test, where its `some` operators stand.
     operators: Vec<Origin>,
 }
 
-impl Draft {
+impl TermDraft {
     /// The operators of a test of the selector at `slot`.
-    fn claims(&self, slot: usize) -> Option<impl Iterator<Item = (Claim<'_>, &Origin)>> {
+    fn claims(&self, slot: usize) -> Option<impl Iterator<Item = (Requirement<'_>, &Origin)>> {
         match &self.term {
             Term::Test(test) if test.slot == slot => {
                 test.some.as_ref().map(|some| claims(some, &self.operators))
@@ -108,16 +112,16 @@ impl Draft {
 fn claims<'c>(
     operators: &'c Operators,
     origins: &'c [Origin],
-) -> impl Iterator<Item = (Claim<'c>, &'c Origin)> {
+) -> impl Iterator<Item = (Requirement<'c>, &'c Origin)> {
     let ignore_case = operators.ignore_case;
-    let claim = move |operator| Claim {
+    let claim = move |operator| Requirement {
         operator,
         ignore_case,
     };
     operators.list.iter().map(claim).zip(origins)
 }
 
-impl From<Term> for Draft {
+impl From<Term> for TermDraft {
     fn from(term: Term) -> Self {
         Self {
             term,
@@ -129,23 +133,23 @@ impl From<Term> for Draft {
 /// The reading of one `match:`.
 struct Compiler<'c> {
     event_name: Option<&'c EventName>,
-    findings: &'c mut Findings,
+    diagnostics: &'c mut Diagnostics,
     selectors: Vec<Selector>,
 }
 
 impl Compiler<'_> {
-    fn fault(&mut self, finding: Finding) {
-        self.findings.push(finding);
+    fn fault(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
     }
 
     /// A mapping, all of whose entries must hold; those of an `all` in it among them.
-    fn all_of(&mut self, node: Node<'_>, depth: usize) -> Option<Vec<Draft>> {
+    fn all_of(&mut self, node: Node<'_>, depth: usize) -> Option<Vec<TermDraft>> {
         if !node.is_mapping() {
-            let finding = node.error(
+            let diagnostic = node.error(
                 "wrong-value",
                 "conditions are a mapping of selectors to what they must be",
             );
-            self.fault(finding.hint("write `$.ref: refs/heads/main`"));
+            self.fault(diagnostic.hint("write `$.ref: refs/heads/main`"));
             return None;
         }
         if depth > MAX_NESTING {
@@ -157,13 +161,13 @@ impl Compiler<'_> {
         }
         let entries = node.entries();
         if entries.is_empty() {
-            let finding = node.error("empty-condition", "this asks nothing");
+            let diagnostic = node.error("empty-condition", "this asks nothing");
             self.fault(
-                finding.hint("name a selector, or remove it: a rule without `match` takes every event"),
+                diagnostic.hint("name a selector, or remove it: a rule without `match` takes every event"),
             );
             return None;
         }
-        let faults = self.findings.errors();
+        let faults = self.diagnostics.errors();
         let mut drafts = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             match key {
@@ -184,7 +188,7 @@ impl Compiler<'_> {
                 selector => drafts.extend(self.test(selector, value)),
             }
         }
-        if self.findings.errors() > faults {
+        if self.diagnostics.errors() > faults {
             return None;
         }
         self.refuse_contradictions(&drafts)?;
@@ -192,19 +196,19 @@ impl Compiler<'_> {
     }
 
     /// The list of an `all` or an `any`.
-    fn branches(&mut self, key: &str, node: Node<'_>, depth: usize) -> Option<Vec<Vec<Draft>>> {
+    fn branches(&mut self, key: &str, node: Node<'_>, depth: usize) -> Option<Vec<Vec<TermDraft>>> {
         if !node.value().is_sequence() {
-            let finding = node.error("wrong-value", format!("`{key}` wants a list of conditions"));
-            self.fault(finding.hint(format!("write `{key}: [{{$.a: 1}}, {{$.b: 2}}]`")));
+            let diagnostic = node.error("wrong-value", format!("`{key}` wants a list of conditions"));
+            self.fault(diagnostic.hint(format!("write `{key}: [{{$.a: 1}}, {{$.b: 2}}]`")));
             return None;
         }
         let items = node.items();
         if items.is_empty() {
-            let finding = match key {
+            let diagnostic = match key {
                 "any" => node.error("never-holds", "an empty `any` can never hold"),
                 _ => node.error("empty-condition", format!("an empty `{key}` asks nothing")),
             };
-            self.fault(finding);
+            self.fault(diagnostic);
             return None;
         }
         let branches: Vec<_> = items
@@ -216,8 +220,8 @@ impl Compiler<'_> {
 
     fn negated(&mut self, node: Node<'_>, depth: usize) -> Vec<Term> {
         if node.value().is_sequence() {
-            let finding = node.error("wrong-value", "`not` wants a mapping, not a list");
-            self.fault(finding.hint("write `not: {any: […]}`, or `not: {all: […]}`"));
+            let diagnostic = node.error("wrong-value", "`not` wants a mapping, not a list");
+            self.fault(diagnostic.hint("write `not: {any: […]}`, or `not: {all: […]}`"));
             return Vec::new();
         }
         let drafts = self.all_of(node, depth + 1).unwrap_or_default();
@@ -225,11 +229,11 @@ impl Compiler<'_> {
     }
 
     /// Conditions that can never hold: within a test, and between the tests of one selector that has one value.
-    fn refuse_contradictions(&mut self, drafts: &[Draft]) -> Option<()> {
+    fn refuse_contradictions(&mut self, drafts: &[TermDraft]) -> Option<()> {
         let mut found = false;
         for slot in 0..self.selectors.len() {
             let single = self.selectors.get(slot).is_some_and(Selector::is_single);
-            let mut together: Vec<(Claim<'_>, &Origin)> = Vec::new();
+            let mut together: Vec<(Requirement<'_>, &Origin)> = Vec::new();
             for draft in drafts {
                 let Some(claims) = draft.claims(slot) else {
                     continue;
@@ -249,23 +253,23 @@ impl Compiler<'_> {
     }
 
     /// Operators that no value of the selector can satisfy together.
-    fn refuse_contradiction(&mut self, slot: usize, claims: &[(Claim<'_>, &Origin)]) -> Option<()> {
+    fn refuse_contradiction(&mut self, slot: usize, claims: &[(Requirement<'_>, &Origin)]) -> Option<()> {
         let selector = self.selectors.get(slot)?;
         let text = selector.is_text().then_some(selector.written.as_str());
-        let together: Vec<Claim<'_>> = claims.iter().map(|(claim, _)| *claim).collect();
+        let together: Vec<Requirement<'_>> = claims.iter().map(|(claim, _)| *claim).collect();
         let Some(found) = contradiction(&together, text) else {
             return Some(());
         };
         let (_, origin) = claims.get(found.at)?;
-        let mut finding = Finding::error((*origin).clone(), "never-holds", found.message);
-        finding.hint = found.hint.map(str::to_owned);
-        self.fault(finding);
+        let mut diagnostic = Diagnostic::error((*origin).clone(), "never-holds", found.message);
+        diagnostic.hint = found.hint.map(str::to_owned);
+        self.fault(diagnostic);
         None
     }
 }
 
 /// The terms of one branch as one term.
-fn all(branch: Vec<Draft>) -> Term {
+fn all(branch: Vec<TermDraft>) -> Term {
     let mut terms: Vec<Term> = branch.into_iter().map(|draft| draft.term).collect();
     match terms.pop() {
         Some(one) if terms.is_empty() => one,
@@ -276,8 +280,8 @@ fn all(branch: Vec<Draft>) -> Term {
     }
 }
 
-fn group(terms: Vec<Term>, node: Node<'_>) -> Group {
-    Group {
+fn group(terms: Vec<Term>, node: Node<'_>) -> TermGroup {
+    TermGroup {
         terms,
         written: to_json(node.value()).as_ref().map(shortened).unwrap_or_default(),
     }

@@ -1,13 +1,13 @@
 //! What is asked of one selector: from its YAML to a test.
 
-use super::{Claim, Compiler, Draft, claims};
-use crate::diagnostic::Origin;
+use super::{Compiler, Requirement, TermDraft, claims};
+use crate::base::diagnostic::Origin;
+use crate::base::yaml::Node;
 use crate::matching::explanation::shortened;
 use crate::matching::operand::to_json;
 use crate::matching::operator::{Operator, Operators};
 use crate::matching::selector::Selector;
 use crate::matching::term::{Term, Test};
-use crate::yaml::Node;
 
 /// Operators with the places of their operands.
 struct Placed {
@@ -16,15 +16,15 @@ struct Placed {
 }
 
 impl Placed {
-    fn claims(&self) -> Vec<(Claim<'_>, &Origin)> {
+    fn claims(&self) -> Vec<(Requirement<'_>, &Origin)> {
         claims(&self.operators, &self.origins).collect()
     }
 }
 
 impl Compiler<'_> {
     /// What is asked of one selector.
-    pub(super) fn test(&mut self, written: &str, node: Node<'_>) -> Option<Draft> {
-        let selector = Selector::compile(written, node, self.event_name, self.findings);
+    pub(super) fn test(&mut self, written: &str, node: Node<'_>) -> Option<TermDraft> {
+        let selector = Selector::compile(written, node, self.event_name, self.diagnostics);
         let slot = selector.map(|selector| self.slot(selector));
         let mut test = Test {
             slot: slot.unwrap_or(usize::MAX),
@@ -49,7 +49,7 @@ impl Compiler<'_> {
         let (some, operators) = some.map(|some| (some.operators, some.origins)).unzip();
         test.some = some;
         slot?;
-        Some(Draft {
+        Some(TermDraft {
             term: Term::Test(test),
             operators: operators.unwrap_or_default(),
         })
@@ -74,7 +74,7 @@ impl Compiler<'_> {
         } else {
             "equals"
         };
-        let operator = Operator::compile(name, node, false, self.findings)?;
+        let operator = Operator::compile(name, node, false, self.diagnostics)?;
         Some(Placed {
             operators: Operators {
                 list: vec![operator],
@@ -88,11 +88,13 @@ impl Compiler<'_> {
     fn read_test(&mut self, node: Node<'_>, test: &mut Test) -> Option<(Option<Placed>, Option<Placed>)> {
         let entries = node.entries();
         if entries.is_empty() {
-            let finding = node.error("empty-condition", "this asks nothing of the value");
-            self.fault(finding.hint("write a value, an operator such as `{prefix: v}`, or `{exists: true}`"));
+            let diagnostic = node.error("empty-condition", "this asks nothing of the value");
+            self.fault(
+                diagnostic.hint("write a value, an operator such as `{prefix: v}`, or `{exists: true}`"),
+            );
             return None;
         }
-        let faults = self.findings.errors();
+        let faults = self.diagnostics.errors();
         let (mut some, mut every) = (None, None);
         let mut asked = Vec::new();
         for (name, value) in entries {
@@ -108,13 +110,13 @@ impl Compiler<'_> {
         }
         if test.exists == Some(false) && (some.is_some() || every.is_some() || test.none.is_some()) {
             let place = node.get("exists").unwrap_or(node);
-            let finding = place.error(
+            let diagnostic = place.error(
                 "never-holds",
                 "what does not exist has no value: this can never hold",
             );
-            self.fault(finding.hint("use `any: [{…: {exists: false}}, {…: …}]`"));
+            self.fault(diagnostic.hint("use `any: [{…: {exists: false}}, {…: …}]`"));
         }
-        (self.findings.errors() == faults).then_some((some, every))
+        (self.diagnostics.errors() == faults).then_some((some, every))
     }
 
     fn flag(&mut self, name: &str, node: Node<'_>) -> Option<bool> {
@@ -146,12 +148,12 @@ impl Compiler<'_> {
             .unwrap_or(false);
         let mut operators = Vec::new();
         let mut origins = Vec::new();
-        let faults = self.findings.errors();
+        let faults = self.diagnostics.errors();
         for (name, value) in entries.iter().filter(|(name, _)| *name != "ignore_case") {
-            operators.extend(Operator::compile(name, *value, ignore_case, self.findings));
+            operators.extend(Operator::compile(name, *value, ignore_case, self.diagnostics));
             origins.push(value.origin());
         }
-        if self.findings.errors() > faults {
+        if self.diagnostics.errors() > faults {
             return None;
         }
         if operators.is_empty() {
@@ -164,7 +166,7 @@ impl Compiler<'_> {
                 .any(|operator| operator.folds() || matches!(operator, Operator::Matches(_)))
             && let Some((_, value)) = modifier
         {
-            self.findings
+            self.diagnostics
                 .push(value.warning("no-effect", "no operator here has regard to case"));
         }
         Some(Placed {

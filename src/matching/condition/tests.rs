@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::matching::answer::Answer;
-use crate::matching::facts::Facts;
-use crate::matching::testing::{condition, document, event, findings};
+use crate::matching::answer::Ternary;
+use crate::matching::facts::SelectedValues;
+use crate::matching::testing::{condition, diagnostics, document, event};
 
 #[test]
 fn what_is_wrong_is_found_at_its_place() {
@@ -106,7 +106,7 @@ fn what_is_wrong_is_found_at_its_place() {
         ("any: [{}]", "1:7: this asks nothing"),
     ];
     for (text, expected) in cases {
-        let found = findings(text);
+        let found = diagnostics(text);
         assert_eq!(found.len(), 1, "{text}: {found:#?}");
         assert!(found[0].starts_with(expected), "{text}: {}", found[0]);
     }
@@ -190,7 +190,7 @@ fn what_can_never_hold_is_found() {
         ),
     ];
     for (text, expected) in cases {
-        let found = findings(text);
+        let found = diagnostics(text);
         assert_eq!(found.len(), 1, "{text}: {found:#?}");
         assert!(found[0].starts_with(expected), "{text}: {}", found[0]);
     }
@@ -215,10 +215,10 @@ fn what_can_hold_is_taken() {
         "$.a: {equals: [1, 2], contains: 2}",
         "client.ip: {in_cidr: [10.0.0.0/8, '::1']}",
     ] {
-        assert_eq!(findings(text), Vec::<String>::new(), "{text}");
+        assert_eq!(diagnostics(text), Vec::<String>::new(), "{text}");
     }
     // It loads, and the operator is told.
-    let found = findings("$.a: {gt: 5, ignore_case: true}");
+    let found = diagnostics("$.a: {gt: 5, ignore_case: true}");
     assert_eq!(found.len(), 1);
     assert!(
         found[0].starts_with("1:27: no operator here has regard to case"),
@@ -228,23 +228,24 @@ fn what_can_hold_is_taken() {
 
 #[test]
 fn all_is_found_at_once_and_nesting_is_bounded() {
-    let found =
-        findings("{evnt: a, $.a: {prefix: 1, glob: '['}, any: [{$.b: []}, {bdoy: x}], not: {$.c: {gt: x}}}");
+    let found = diagnostics(
+        "{evnt: a, $.a: {prefix: 1, glob: '['}, any: [{$.b: []}, {bdoy: x}], not: {$.c: {gt: x}}}",
+    );
     assert_eq!(found.len(), 6, "{found:#?}");
     let deep = format!("{}$.a: 1{}", "not: {".repeat(20), "}".repeat(20));
-    assert!(findings(&deep)[0].contains("conditions nest more than 16 deep"));
-    assert!(findings(&format!("{}$.a: 1{}", "not: {".repeat(16), "}".repeat(16))).is_empty());
+    assert!(diagnostics(&deep)[0].contains("conditions nest more than 16 deep"));
+    assert!(diagnostics(&format!("{}$.a: 1{}", "not: {".repeat(16), "}".repeat(16))).is_empty());
 }
 
 #[test]
 fn event_stands_where_the_verification_says() {
     let text = "event: push";
     let compile = |name: Option<&EventName>| {
-        let mut found = Findings::new();
+        let mut found = Diagnostics::new();
         let document = document(text);
         let condition = Condition::compile(document.root(), name, &mut found);
-        let findings: Vec<String> = found.iter().map(Finding::line).collect();
-        (condition, findings)
+        let diagnostics: Vec<String> = found.iter().map(Diagnostic::line).collect();
+        (condition, diagnostics)
     };
     let (none, found) = compile(None);
     assert!(none.is_none());
@@ -274,7 +275,7 @@ fn rules_of_one_endpoint_may_name_their_events_in_different_places() {
     let document = document("event: push");
     let conditions = places
         .iter()
-        .map(|place| Condition::compile(document.root(), Some(place), &mut Findings::new()).unwrap());
+        .map(|place| Condition::compile(document.root(), Some(place), &mut Diagnostics::new()).unwrap());
     let matcher = crate::matching::Matcher::new(conditions.collect());
     assert_eq!(
         matcher.matching(&event(json!({"type": "push"})), &|_| true),
@@ -312,9 +313,9 @@ proptest! {
             format!("{operator}: [{{{selector}: {operand}}}]"),
             operand.clone(),
         ] {
-            let mut found = Findings::new();
-            let source = crate::diagnostic::Source { path: "m".into(), text };
-            if let Some(document) = crate::yaml::Document::parse(source, &mut found) {
+            let mut found = Diagnostics::new();
+            let source = crate::base::diagnostic::Source { path: "m".into(), text };
+            if let Some(document) = crate::base::yaml::Document::parse(source, &mut found) {
                 let condition = Condition::compile(document.root(), None, &mut found);
                 prop_assert_eq!(condition.is_none(), found.has_errors());
             }
@@ -327,20 +328,20 @@ fn of_a_payload_that_cannot_be_read_nothing_can_be_said() {
     let mut event = event(json!({"a": 1}));
     event.payload = crate::payload::Payload::unreadable(&crate::payload::Undecodable::Empty("JSON"));
     for (text, answer) in [
-        ("$.a: 1", Answer::Unknown),
-        ("$.a: {exists: false}", Answer::Unknown),
-        ("$.a: {none: {equals: 1}}", Answer::Unknown),
-        ("$: null", Answer::Unknown),
-        ("not: {$.a: 1}", Answer::Unknown),
-        ("{$.a: 1, method: POST}", Answer::Unknown),
-        ("{$.a: 1, method: PUT}", Answer::False),
-        ("any: [{$.a: 1}, {method: POST}]", Answer::True),
-        ("method: POST", Answer::True),
-        ("body: {contains: a}", Answer::True),
+        ("$.a: 1", Ternary::Unknown),
+        ("$.a: {exists: false}", Ternary::Unknown),
+        ("$.a: {none: {equals: 1}}", Ternary::Unknown),
+        ("$: null", Ternary::Unknown),
+        ("not: {$.a: 1}", Ternary::Unknown),
+        ("{$.a: 1, method: POST}", Ternary::Unknown),
+        ("{$.a: 1, method: PUT}", Ternary::False),
+        ("any: [{$.a: 1}, {method: POST}]", Ternary::True),
+        ("method: POST", Ternary::True),
+        ("body: {contains: a}", Ternary::True),
     ] {
         let condition = condition(text);
-        let facts = Facts::new(&event, &condition.selectors);
-        let found = Answer::all(condition.terms.iter().map(|term| term.answer(&facts)));
+        let facts = SelectedValues::new(&event, &condition.selectors);
+        let found = Ternary::all(condition.terms.iter().map(|term| term.answer(&facts)));
         assert_eq!(found, answer, "{text}");
     }
 }

@@ -14,7 +14,7 @@ use crate::payload::known;
 
 #[test]
 fn a_body_is_read_as_its_content_type_says() {
-    let object = Ok((Kind::Json, json!({"a": 1})));
+    let object = Ok((BodyKind::Json, json!({"a": 1})));
     let cases: &[(&str, &[u8], Read)] = &[
         ("application/json", br#"{"a":1}"#, object.clone()),
         (
@@ -25,38 +25,46 @@ fn a_body_is_read_as_its_content_type_says() {
         ("application/json;charset=us-ascii", br#"{"a":1}"#, object.clone()),
         ("application/cloudevents+json", br#"{"a":1}"#, object.clone()),
         ("application/json", b"\xEF\xBB\xBF{\"a\":1}", object.clone()),
-        ("application/json", b"7", Ok((Kind::Json, json!(7)))),
+        ("application/json", b"7", Ok((BodyKind::Json, json!(7)))),
         ("application/json", br#"{"a":0,"a":1}"#, object.clone()),
         (
             FORM,
             b"a=1&b=x+y&a=%C3%A9",
-            Ok((Kind::Form, json!({"a": ["1", "é"], "b": "x y"}))),
+            Ok((BodyKind::Form, json!({"a": ["1", "é"], "b": "x y"}))),
         ),
-        (FORM, b"", Ok((Kind::Form, json!({})))),
+        (FORM, b"", Ok((BodyKind::Form, json!({})))),
         (
             FORM,
             b"payload=%7B%22a%22%3A1%7D",
-            Ok((Kind::InnerJson, json!({"a": 1}))),
+            Ok((BodyKind::InnerJson, json!({"a": 1}))),
         ),
         (
             FORM,
             b"payload=%7B%22a",
-            Ok((Kind::Form, json!({"payload": "{\"a"}))),
+            Ok((BodyKind::Form, json!({"payload": "{\"a"}))),
         ),
         (
             FORM,
             b"payload=%7B%22a%22%3A1%7D&b=1",
-            Ok((Kind::Form, json!({"payload": "{\"a\":1}", "b": "1"}))),
+            Ok((BodyKind::Form, json!({"payload": "{\"a\":1}", "b": "1"}))),
         ),
-        (FORM, b"{oops", Ok((Kind::Form, json!({"{oops": ""})))),
-        ("text/plain", br#"{"a":1}"#, Ok((Kind::Text, json!("{\"a\":1}")))),
-        ("text/plain", b"", Ok((Kind::Text, Value::Null))),
+        (FORM, b"{oops", Ok((BodyKind::Form, json!({"{oops": ""})))),
+        (
+            "text/plain",
+            br#"{"a":1}"#,
+            Ok((BodyKind::Text, json!("{\"a\":1}"))),
+        ),
+        ("text/plain", b"", Ok((BodyKind::Text, Value::Null))),
         ("", br#" {"a":1}"#, object.clone()),
-        ("application/octet-stream", b"[1]", Ok((Kind::Json, json!([1])))),
-        ("", b"7", Ok((Kind::Text, json!("7")))),
-        ("", b"{a", Ok((Kind::Text, json!("{a")))),
-        ("", b"\xFF!", Ok((Kind::Text, json!("\u{FFFD}!")))),
-        ("", b"", Ok((Kind::Text, Value::Null))),
+        (
+            "application/octet-stream",
+            b"[1]",
+            Ok((BodyKind::Json, json!([1]))),
+        ),
+        ("", b"7", Ok((BodyKind::Text, json!("7")))),
+        ("", b"{a", Ok((BodyKind::Text, json!("{a")))),
+        ("", b"\xFF!", Ok((BodyKind::Text, json!("\u{FFFD}!")))),
+        ("", b"", Ok((BodyKind::Text, Value::Null))),
     ];
     for (content_type, body, expected) in cases {
         let shown = String::from_utf8_lossy(body);
@@ -72,28 +80,28 @@ fn a_body_is_read_as_its_content_type_says() {
 fn the_rules_file_has_the_last_word() {
     assert_eq!(
         read(Decode::Json, "text/plain", b"[1]"),
-        Ok((Kind::Json, json!([1])))
+        Ok((BodyKind::Json, json!([1])))
     );
-    assert_eq!(read(Decode::Json, FORM, b"[1]"), Ok((Kind::Json, json!([1]))));
+    assert_eq!(read(Decode::Json, FORM, b"[1]"), Ok((BodyKind::Json, json!([1]))));
     assert_eq!(
         read(Decode::Form, "application/json", b"a=1"),
-        Ok((Kind::Form, json!({"a": "1"})))
+        Ok((BodyKind::Form, json!({"a": "1"})))
     );
     assert_eq!(
         read(Decode::Form, FORM, b"payload=%7B%7D"),
-        Ok((Kind::Form, json!({"payload": "{}"})))
+        Ok((BodyKind::Form, json!({"payload": "{}"})))
     );
     assert_eq!(
         read(Decode::Text, "application/json", b"{}"),
-        Ok((Kind::Text, json!("{}")))
+        Ok((BodyKind::Text, json!("{}")))
     );
     assert_eq!(
         read(Decode::Xml, "text/plain", b"<a/>"),
-        Ok((Kind::Xml, json!({"a": ""})))
+        Ok((BodyKind::Xml, json!({"a": ""})))
     );
     assert_eq!(
         read(Decode::Multipart, "multipart/related; boundary=b", b"--b--"),
-        Ok((Kind::Multipart, json!({})))
+        Ok((BodyKind::Multipart, json!({})))
     );
     for how in Decode::ALL {
         assert_eq!(Decode::from_name(how.name()), Some(how));
@@ -173,128 +181,128 @@ fn what_cannot_be_read_says_why() {
 #[test]
 #[expect(clippy::too_many_lines, reason = "it is one table")]
 fn a_charset_is_the_one_that_is_said() {
-    let cases: &[(&str, &[u8], (Kind, Value))] = &[
+    let cases: &[(&str, &[u8], (BodyKind, Value))] = &[
         (
             "text/plain; charset=iso-8859-1",
             b"na\xEFve",
-            (Kind::Text, json!("naïve")),
+            (BodyKind::Text, json!("naïve")),
         ),
         (
             "text/plain; charset=KOI8-R",
             b"\xC4\xC1",
-            (Kind::Text, json!("да")),
+            (BodyKind::Text, json!("да")),
         ),
         (
             "text/plain; charset=utf-16",
             b"\xFF\xFEa\0",
-            (Kind::Text, json!("a")),
+            (BodyKind::Text, json!("a")),
         ),
         (
             "text/plain; charset=koi8-r",
             b"\xEF\xBB\xBF\xC3\xA9",
-            (Kind::Text, json!("é")),
+            (BodyKind::Text, json!("é")),
         ),
         (
             "text/plain; charset=us-ascii",
             b"\xC3\xA9\xFF",
-            (Kind::Text, json!("é\u{FFFD}")),
+            (BodyKind::Text, json!("é\u{FFFD}")),
         ),
         (
             "application/octet-stream; charset=binary",
             b"\xFF",
-            (Kind::Text, json!("\u{FFFD}")),
+            (BodyKind::Text, json!("\u{FFFD}")),
         ),
         (
             "application/x-own; charset=klingon",
             b"[1]",
-            (Kind::Json, json!([1])),
+            (BodyKind::Json, json!([1])),
         ),
         (
             "application/x-own; charset=utf-16le",
             b"[\x001\x00]\x00",
-            (Kind::InnerJson, json!([1])),
+            (BodyKind::InnerJson, json!([1])),
         ),
         (
             "application/x-own",
             b"[\"\xFF\"]",
-            (Kind::Text, json!("[\"\u{FFFD}\"]")),
+            (BodyKind::Text, json!("[\"\u{FFFD}\"]")),
         ),
         // JSON knows no charset (RFC 8259 §11).
         (
             "application/json; charset=klingon",
             b"[\"\xC3\xA9\"]",
-            (Kind::Json, json!(["é"])),
+            (BodyKind::Json, json!(["é"])),
         ),
         (
             "application/json; charset=utf-16",
             b"[\"\xC3\xA9\"]",
-            (Kind::Json, json!(["é"])),
+            (BodyKind::Json, json!(["é"])),
         ),
         (
             "application/json; charset='utf-8'",
             b"[1]",
-            (Kind::Json, json!([1])),
+            (BodyKind::Json, json!([1])),
         ),
         (
             "application/json",
             b"[\"\xFF\"]",
-            (Kind::InnerJson, json!(["\u{FFFD}"])),
+            (BodyKind::InnerJson, json!(["\u{FFFD}"])),
         ),
         (
             "application/json",
             b"[\"\\ud83d\"]",
-            (Kind::InnerJson, json!(["\u{FFFD}"])),
+            (BodyKind::InnerJson, json!(["\u{FFFD}"])),
         ),
         (
             "application/json",
             b"\xEF\xBB\xBF\xEF\xBB\xBF[1]",
-            (Kind::Json, json!([1])),
+            (BodyKind::Json, json!([1])),
         ),
         (
             "application/json",
             b"\xFF\xFE\xFF\xFE[\x001\x00]\x00",
-            (Kind::InnerJson, json!([1])),
+            (BodyKind::InnerJson, json!([1])),
         ),
         (
             "",
             b"\xEF\xBB\xBF\xEF\xBB\xBF [\"\\ude00\"]",
-            (Kind::InnerJson, json!(["\u{FFFD}"])),
+            (BodyKind::InnerJson, json!(["\u{FFFD}"])),
         ),
         (
             "application/x-www-form-urlencoded",
             b"payload=%7B%22a%22%3A%22%5Cud83d%22%7D",
-            (Kind::InnerJson, json!({"a": "\u{FFFD}"})),
+            (BodyKind::InnerJson, json!({"a": "\u{FFFD}"})),
         ),
-        ("text/json", b"7", (Kind::Json, json!(7))),
+        ("text/json", b"7", (BodyKind::Json, json!(7))),
         (
             "text/plain",
             b"\xEF\xBB\xBF\xEF\xBB\xBFa",
-            (Kind::Text, json!("a")),
+            (BodyKind::Text, json!("a")),
         ),
         (
             "text/xml",
             b"\xEF\xBB\xBF\xEF\xBB\xBF<a/>",
-            (Kind::Xml, json!({"a": ""})),
+            (BodyKind::Xml, json!({"a": ""})),
         ),
         (
             "application/json; charset=iso-8859-1",
             b"\"na\xEFve\"",
-            (Kind::InnerJson, json!("naïve")),
+            (BodyKind::InnerJson, json!("naïve")),
         ),
         (
             "application/json; charset=utf-16be",
             b"\0[\x001\0]",
-            (Kind::InnerJson, json!([1])),
+            (BodyKind::InnerJson, json!([1])),
         ),
         (
             "application/json",
             b"\xFF\xFE[\x001\x00]\x00",
-            (Kind::InnerJson, json!([1])),
+            (BodyKind::InnerJson, json!([1])),
         ),
         (
             "application/x-www-form-urlencoded; charset=iso-8859-1",
             b"a%EF=%EF+\xEF",
-            (Kind::Form, json!({"aï": "ï ï"})),
+            (BodyKind::Form, json!({"aï": "ï ï"})),
         ),
     ];
     for (content_type, body, expected) in cases {
@@ -321,12 +329,12 @@ fn a_content_coding_is_undone_before_the_body_is_read() {
         read_with(how, &headers, body)
     };
     let json = gzipped(br#"{"a":1}"#);
-    let inner = Ok((Kind::InnerJson, json!({"a": 1})));
+    let inner = Ok((BodyKind::InnerJson, json!({"a": 1})));
     assert_eq!(unzipped(Decode::Auto, "application/json", &json), inner);
     assert_eq!(unzipped(Decode::Auto, "", &json), inner);
     assert_eq!(
         unzipped(Decode::Text, "", &json),
-        Ok((Kind::Text, json!("{\"a\":1}")))
+        Ok((BodyKind::Text, json!("{\"a\":1}")))
     );
     assert_eq!(
         unzipped(
@@ -334,7 +342,7 @@ fn a_content_coding_is_undone_before_the_body_is_read() {
             "text/xml; charset=iso-8859-1",
             &gzipped(b"<a>\xE9</a>")
         ),
-        Ok((Kind::Xml, json!({"a": "é"})))
+        Ok((BodyKind::Xml, json!({"a": "é"})))
     );
     assert_eq!(
         unzipped(Decode::Auto, "application/json", br#"{"a":1}"#),

@@ -9,13 +9,13 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
-use super::{Decode, Kind, decode};
+use super::{BodyKind, Decode, decode};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Large enough for every body of these tests.
 const LIMIT: u64 = 1 << 20;
 
-type Read = Result<(Kind, Value), String>;
+type Read = Result<(BodyKind, Value), String>;
 
 fn headers(content_type: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();

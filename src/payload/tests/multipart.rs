@@ -12,7 +12,7 @@ const UNCLEAR: &str = "its boundary stands where none can be";
 fn read(boundary: &str, body: impl AsRef<[u8]>) -> Result<Value, String> {
     let content_type = format!("multipart/form-data; boundary=\"{boundary}\"");
     let (kind, value) = super::read(Decode::Auto, &content_type, body)?;
-    assert_eq!(kind, Kind::Multipart);
+    assert_eq!(kind, BodyKind::Multipart);
     Ok(value)
 }
 

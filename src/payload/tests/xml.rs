@@ -7,7 +7,7 @@ use super::*;
 
 fn read(body: impl AsRef<[u8]>) -> Result<Value, String> {
     let (kind, value) = super::read(Decode::Auto, "application/xml", body)?;
-    assert_eq!(kind, Kind::Xml);
+    assert_eq!(kind, BodyKind::Xml);
     Ok(value)
 }
 
@@ -61,7 +61,7 @@ fn the_charset_is_the_marks_or_the_content_types_or_the_declarations() {
             .flat_map(u16::to_le_bytes)
             .collect()
     };
-    let expected = Ok((Kind::Xml, json!({"a": "é"})));
+    let expected = Ok((BodyKind::Xml, json!({"a": "é"})));
     let declared = "<?xml version='1.0' encoding='utf-16'?><a>é</a>";
     let cases: &[(&str, Vec<u8>)] = &[
         ("text/xml", "<a>é</a>".into()),

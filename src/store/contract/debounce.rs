@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ROOM, Subject, after, arrival, done, owed, retry};
-use crate::store::lane::reason;
-use crate::store::{Debounce, DeliveryId, Lane, NewDelivery, Overlap, Settings, State, Taken};
-use crate::verify::EventId;
+use super::{ROOM, Subject, after, arrival, done, pending, retry};
+use crate::event::EventId;
+use crate::store::group::reason;
+use crate::store::{Debounce, DeliveryId, DeliveryState, Enqueued, Group, NewDelivery, Overlap, Settings};
 
 /// Quiet for 100 ms, or 250 ms after the first.
 fn debounced() -> NewDelivery {
@@ -15,18 +15,18 @@ fn debounced() -> NewDelivery {
             quiet: Duration::from_millis(100),
             at_most: Duration::from_millis(250),
         }),
-        ..owed("deploy", &[])
+        ..pending("deploy", &[])
     }
 }
 
-fn in_lane(delivery: NewDelivery, name: &str, overlap: Overlap) -> NewDelivery {
-    let lane = Lane {
+fn in_group(delivery: NewDelivery, name: &str, overlap: Overlap) -> NewDelivery {
+    let group = Group {
         name: Arc::from(name),
         limit: 1,
         overlap,
     };
     NewDelivery {
-        lane: Some(lane),
+        group: Some(group),
         ..delivery
     }
 }
@@ -39,7 +39,7 @@ async fn take<S: Subject>(subject: &S, millis: i64, delivery: NewDelivery) -> (E
 }
 
 /// What became of the one delivery of an event.
-async fn state<S: Subject>(subject: &S, event: EventId) -> State {
+async fn state<S: Subject>(subject: &S, event: EventId) -> DeliveryState {
     subject.store().deliveries(event).await.unwrap().remove(0).state
 }
 
@@ -55,13 +55,16 @@ pub async fn the_newest_is_due_when_nothing_has_come_for_a_while<S: Subject>() {
         let reason = reason::DEBOUNCED.to_owned();
         assert_eq!(
             state(&subject, event).await,
-            State::Superseded {
+            DeliveryState::Superseded {
                 at: after(at),
                 reason
             }
         );
     }
-    assert_eq!(state(&subject, third).await, State::Waiting { due: after(220) });
+    assert_eq!(
+        state(&subject, third).await,
+        DeliveryState::Waiting { due: after(220) }
+    );
     assert_eq!(subject.lease_all(after(219)).await, []);
     assert_eq!(subject.lease_all(after(220)).await, [newest]);
     // It has begun: what comes now is another's business, also when it waits for another attempt.
@@ -88,7 +91,10 @@ pub async fn what_never_comes_to_rest_is_due_all_the_same<S: Subject>() {
     );
     // And then from the beginning.
     let (event, _) = take(&subject, 260, debounced()).await;
-    assert_eq!(state(&subject, event).await, State::Waiting { due: after(360) });
+    assert_eq!(
+        state(&subject, event).await,
+        DeliveryState::Waiting { due: after(360) }
+    );
 }
 
 pub async fn each_rule_and_each_lane_waits_by_itself<S: Subject>() {
@@ -100,9 +106,9 @@ pub async fn each_rule_and_each_lane_waits_by_itself<S: Subject>() {
     let all = [
         debounced(),
         other,
-        in_lane(debounced(), "a", Overlap::Queue),
-        in_lane(debounced(), "b", Overlap::Queue),
-        owed("deploy", &[]),
+        in_group(debounced(), "a", Overlap::Queue),
+        in_group(debounced(), "b", Overlap::Queue),
+        pending("deploy", &[]),
     ];
     let mut expected = Vec::new();
     for delivery in all {
@@ -118,33 +124,36 @@ pub async fn none_comes_after_a_newer_one_that_does_not_wait<S: Subject>() {
     let (event, _) = take(&subject, 0, debounced()).await;
     // The rule has lost its debounce meanwhile.
     let subject = subject.crash();
-    let (_, newer) = take(&subject, 50, owed("deploy", &[])).await;
-    assert!(matches!(state(&subject, event).await, State::Superseded { .. }));
+    let (_, newer) = take(&subject, 50, pending("deploy", &[])).await;
+    assert!(matches!(
+        state(&subject, event).await,
+        DeliveryState::Superseded { .. }
+    ));
     assert_eq!(subject.lease_all(after(900)).await, [newer]);
 }
 
 pub async fn what_is_overdue_keeps_its_place<S: Subject>() {
     let subject = S::open(Settings::default());
-    take(&subject, 0, in_lane(debounced(), "hot", Overlap::Queue)).await;
+    take(&subject, 0, in_group(debounced(), "hot", Overlap::Queue)).await;
     let (_, other) = take(
         &subject,
         250,
         NewDelivery {
             due: after(255),
-            ..owed("deploy", &[])
+            ..pending("deploy", &[])
         },
     )
     .await;
     // Nobody had time for it; a newer one takes its place, and does not go to the end of the queue.
-    let (_, hot) = take(&subject, 300, in_lane(debounced(), "hot", Overlap::Queue)).await;
+    let (_, hot) = take(&subject, 300, in_group(debounced(), "hot", Overlap::Queue)).await;
     assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(250))));
     assert_eq!(subject.lease_all(after(300)).await, [hot, other]);
 }
 
 pub async fn one_enters_its_lane_when_its_wait_is_over<S: Subject>() {
     let subject = S::open(Settings::default());
-    let queued = |overlap| in_lane(owed("other", &[]), "site", overlap);
-    let (_, waits) = take(&subject, 0, in_lane(debounced(), "site", Overlap::Replace)).await;
+    let queued = |overlap| in_group(pending("other", &[]), "site", overlap);
+    let (_, waits) = take(&subject, 0, in_group(debounced(), "site", Overlap::Replace)).await;
     // The lane is free until then.
     let (_, first) = take(&subject, 10, queued(Overlap::Queue)).await;
     assert_eq!(subject.lease_all(after(10)).await, [first]);
@@ -155,7 +164,7 @@ pub async fn one_enters_its_lane_when_its_wait_is_over<S: Subject>() {
     assert_eq!(leased.displaced.stop, [first]);
     assert!(matches!(
         state(&subject, second_event).await,
-        State::Superseded { .. }
+        DeliveryState::Superseded { .. }
     ));
     let subject = subject.restart().await;
     let stopped = subject.leases(after(100)).await.remove(0);
@@ -167,21 +176,26 @@ pub async fn one_enters_its_lane_when_its_wait_is_over<S: Subject>() {
 
 pub async fn one_whose_lane_is_busy_then_waits_or_is_skipped_as_its_overlap_says<S: Subject>() {
     let subject = S::open(Settings::default());
-    let (_, busy) = take(&subject, 0, in_lane(owed("other", &[]), "site", Overlap::Queue)).await;
+    let (_, busy) = take(
+        &subject,
+        0,
+        in_group(pending("other", &[]), "site", Overlap::Queue),
+    )
+    .await;
     assert_eq!(subject.lease_all(after(0)).await, [busy]);
-    let (_, queued) = take(&subject, 0, in_lane(debounced(), "site", Overlap::Queue)).await;
+    let (_, queued) = take(&subject, 0, in_group(debounced(), "site", Overlap::Queue)).await;
     let skipping = NewDelivery {
         rule: Arc::from("skipping"),
-        ..in_lane(debounced(), "site", Overlap::Skip)
+        ..in_group(debounced(), "site", Overlap::Skip)
     };
     let received = arrival(0);
     let taken = subject.take(&received, &[skipping]).await.unwrap();
-    assert!(matches!(taken[..], [Taken::New(_)]));
+    assert!(matches!(taken[..], [Enqueued::New(_)]));
     assert_eq!(subject.lease_all(after(100)).await, []);
     let reason = reason::SKIPPED.to_owned();
     assert_eq!(
         state(&subject, received.id).await,
-        State::Superseded {
+        DeliveryState::Superseded {
             at: after(100),
             reason
         }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ROOM, Subject, after, arrival, done, owed, retry};
-use crate::store::{Failure, Keep, Lane, NewDelivery, Overlap, Room, Settings, Settlement, State};
+use super::{ROOM, Subject, after, arrival, done, pending, retry};
+use crate::store::{
+    Concurrency, DeliveryFailure, DeliveryState, Group, Keep, NewDelivery, Overlap, Settings, Settlement,
+};
 
-fn failure() -> Failure {
-    Failure {
+fn failure() -> DeliveryFailure {
+    DeliveryFailure {
         action: "run".to_owned(),
         reason: "exit 3, after 2 attempts".to_owned(),
         output: "no space\nleft".to_owned(),
@@ -27,7 +29,7 @@ fn dead(millis: i64) -> Settlement {
 pub async fn one_is_made_for_a_failure_once_and_survives_a_crash<S: Subject>() {
     let subject = S::open(Settings::default());
     let received = arrival(0);
-    let failed = subject.take_new(&received, owed("deploy", &["n"])).await;
+    let failed = subject.take_new(&received, pending("deploy", &["n"])).await;
     assert_eq!(subject.lease_all(after(0)).await, [failed]);
     subject.settle(failed, dead(5)).await;
     let subject = subject.crash();
@@ -49,7 +51,7 @@ pub async fn one_is_made_for_a_failure_once_and_survives_a_crash<S: Subject>() {
     subject.settle(lease.delivery, done(9)).await;
     let listed = subject.store().deliveries(received.id).await.unwrap();
     assert_eq!(listed[1].failure_of, Some(failed));
-    assert_eq!(listed[1].state, State::Done { at: after(9) });
+    assert_eq!(listed[1].state, DeliveryState::Done { at: after(9) });
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.dead, counts.waiting, counts.done), (1, 0, 1));
 }
@@ -65,7 +67,7 @@ pub async fn what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it<
         ..Settings::default()
     });
     let received = arrival(0);
-    let failed = subject.take_new(&received, owed("deploy", &[])).await;
+    let failed = subject.take_new(&received, pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
     subject.settle(failed, dead(0)).await;
     let made = subject.lease_all(after(0)).await;
@@ -75,7 +77,7 @@ pub async fn what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it<
     assert_eq!(subject.lease_all(after(70_000)).await, []);
     let listed = subject.store().deliveries(received.id).await.unwrap();
     assert_eq!(listed.len(), 2);
-    assert!(matches!(listed[1].state, State::Dead { .. }));
+    assert!(matches!(listed[1].state, DeliveryState::Dead { .. }));
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.dead, counts.done), (1, 1));
     let subject = subject.restart().await;
@@ -88,37 +90,37 @@ pub async fn what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it<
 
 pub async fn it_waits_for_no_lane_and_behind_nobody<S: Subject>() {
     let subject = S::open(Settings::default());
-    let in_lane = || NewDelivery {
-        lane: Some(Lane {
+    let in_group = || NewDelivery {
+        group: Some(Group {
             name: Arc::from("site"),
             limit: 1,
             overlap: Overlap::Queue,
         }),
-        ..owed("deploy", &[])
+        ..pending("deploy", &[])
     };
-    let failed = subject.take_new(&arrival(0), in_lane()).await;
-    let next = subject.take_new(&arrival(0), in_lane()).await;
+    let failed = subject.take_new(&arrival(0), in_group()).await;
+    let next = subject.take_new(&arrival(0), in_group()).await;
     for _ in 0..5 {
         subject
             .take_new(
                 &arrival(0),
                 NewDelivery {
                     due: after(1),
-                    ..owed("deploy", &[])
+                    ..pending("deploy", &[])
                 },
             )
             .await;
     }
-    let one = Room { per_rule: 1, ..ROOM };
+    let one = Concurrency { per_rule: 1, ..ROOM };
     let leased = subject.store().lease(one, after(9)).await.unwrap().leases;
     assert_eq!(leased[0].delivery, failed);
     subject.settle(failed, dead(9)).await;
-    let two = Room { per_rule: 2, ..ROOM };
+    let two = Concurrency { per_rule: 2, ..ROOM };
     let leased = subject.store().lease(two, after(9)).await.unwrap().leases;
     let failures: Vec<_> = leased
         .iter()
         .map(|lease| (lease.delivery == next, lease.failure.is_some()))
         .collect();
     assert_eq!(failures, [(true, false), (false, true)]);
-    assert!(!leased[1].in_lane);
+    assert!(!leased[1].in_group);
 }

@@ -1,6 +1,6 @@
 //! Attempts that began and did not end.
 
-use super::{Subject, after, arrival, done, owed, retry};
+use super::{Subject, after, arrival, done, pending, retry};
 use crate::store::{DeliveryId, INTERRUPTED, Interruption, Settings, Settled, Settlement, Store};
 
 /// The attempts at a delivery, each with its number and outcome.
@@ -18,8 +18,8 @@ fn interrupted(number: u32) -> (u32, String) {
 
 pub async fn an_attempt_that_ends_with_a_crash_counts_and_is_recorded<S: Subject>() {
     let subject = S::open(Settings::default());
-    let long = subject.take_new(&arrival(0), owed("deploy", &[])).await;
-    let quick = subject.take_new(&arrival(0), owed("record", &[])).await;
+    let long = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let quick = subject.take_new(&arrival(0), pending("record", &[])).await;
     assert_eq!(subject.lease_all(after(5)).await.len(), 2);
     subject.settle(quick, done(5)).await;
     subject.store().mark_begun(after(5)).await.unwrap();
@@ -53,7 +53,7 @@ pub async fn an_attempt_that_ends_with_a_crash_counts_and_is_recorded<S: Subject
 
 pub async fn an_attempt_too_short_to_be_marked_is_known_the_second_time<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
     let subject = subject.crash();
     assert_eq!(attempts(subject.store(), delivery).await, []);
@@ -61,7 +61,7 @@ pub async fn an_attempt_too_short_to_be_marked_is_known_the_second_time<S: Subje
     let leases = subject.leases(after(0)).await;
     assert_eq!((leases[0].attempt, leases[0].suspect), (1, true));
     subject.store().begin(delivery).await.unwrap();
-    let later = subject.take_new(&arrival(1), owed("deploy", &[])).await;
+    let later = subject.take_new(&arrival(1), pending("deploy", &[])).await;
     let leases = subject.leases(after(1)).await;
     assert_eq!((leases[0].delivery, leases[0].suspect), (later, false));
     let subject = subject.crash();
@@ -71,7 +71,7 @@ pub async fn an_attempt_too_short_to_be_marked_is_known_the_second_time<S: Subje
 
 pub async fn after_a_clean_stop_what_was_under_way_is_recorded_and_does_not_count<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
     subject.lease_all(after(3)).await;
     let subject = subject.restart().await;
     let leases = subject.leases(after(4)).await;
@@ -87,7 +87,7 @@ pub async fn after_a_clean_stop_what_was_under_way_is_recorded_and_does_not_coun
 
 pub async fn an_interruption_that_is_settled_counts_as_it_says<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
     for (counts, due, attempt, in_a_row) in [(true, None, 2, 1), (false, Some(after(50)), 2, 2)] {
         assert_eq!(subject.lease_all(after(10)).await, [delivery]);
         let since = after(7);
@@ -108,7 +108,7 @@ pub async fn an_interruption_that_is_settled_counts_as_it_says<S: Subject>() {
 
 pub async fn what_was_released_or_put_off_has_not_begun<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
     for _ in 0..2 {
         subject.lease_all(after(0)).await;
         subject.store().mark_begun(after(0)).await.unwrap();

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ROOM, Subject, after, arrival, done, owed};
+use super::{ROOM, Subject, after, arrival, done, pending};
 use crate::store::{
-    Keep, NewDelivery, Refused, SECRETS_KEPT, SecretUse, Settings, Settlement, StoreError, Taken,
+    Enqueued, Keep, NewDelivery, RefusedRequest, SECRETS_KEPT, SecretUse, Settings, Settlement, StoreError,
 };
 
 /// Done is kept for 100 s, dead for 1000 s, and ten refusals.
@@ -21,8 +21,8 @@ fn settings() -> Settings {
     }
 }
 
-fn refused(number: i64) -> Refused {
-    Refused {
+fn refused(number: i64) -> RefusedRequest {
+    RefusedRequest {
         at: after(number),
         endpoint: Arc::from("/github"),
         client: Some([127, 0, 0, 1].into()),
@@ -53,7 +53,7 @@ pub async fn refusals_are_a_ring_that_keeps_the_latest<S: Subject>() {
 
 pub async fn long_refusals_are_cut<S: Subject>() {
     let subject = S::open(settings());
-    let long = Refused {
+    let long = RefusedRequest {
         reason: "é".repeat(100_000),
         headers: format!("x{}", "é".repeat(100_000)),
         client: None,
@@ -61,10 +61,10 @@ pub async fn long_refusals_are_cut<S: Subject>() {
     };
     subject.store().refuse(long);
     let kept = &subject.store().refused(1).await.unwrap()[0];
-    assert_eq!(kept.reason, "é".repeat(Refused::REASON_KEPT / 2));
+    assert_eq!(kept.reason, "é".repeat(RefusedRequest::REASON_KEPT / 2));
     assert_eq!(
         kept.headers,
-        format!("x{}", "é".repeat((Refused::HEADERS_KEPT - 1) / 2))
+        format!("x{}", "é".repeat((RefusedRequest::HEADERS_KEPT - 1) / 2))
     );
     assert_eq!(kept.client, None);
 }
@@ -72,10 +72,10 @@ pub async fn long_refusals_are_cut<S: Subject>() {
 pub async fn expired_nonces_are_swept_with_some_slack<S: Subject>() {
     let subject = S::open(settings());
     let first = arrival(0);
-    subject.take_new(&first, owed("deploy", &["a", "b"])).await;
+    subject.take_new(&first, pending("deploy", &["a", "b"])).await;
     let longer = NewDelivery {
         remember_until: after(2000),
-        ..owed("deploy", &["c"])
+        ..pending("deploy", &["c"])
     };
     subject.take_new(&arrival(0), longer).await;
     let two_hours = 7_200_000;
@@ -84,31 +84,31 @@ pub async fn expired_nonces_are_swept_with_some_slack<S: Subject>() {
     // One that arrived in time but comes late to its turn, or after a clock that was ahead is put right, is a duplicate
     // all the same.
     let late = subject
-        .take(&arrival(1000), &[owed("deploy", &["a"])])
+        .take(&arrival(1000), &[pending("deploy", &["a"])])
         .await
         .unwrap();
-    assert_eq!(late, [Taken::Duplicate { of: first.id }]);
+    assert_eq!(late, [Enqueued::Duplicate { of: first.id }]);
     assert_eq!(subject.sweep_all(after(two_hours + 1001)).await, 2);
-    assert_eq!(subject.crash().store().counts().await.unwrap().nonces, 1);
+    assert_eq!(subject.crash().store().counts().await.unwrap().dedup_keys, 1);
 }
 
 pub async fn a_clock_that_is_ahead_for_an_hour_forgets_no_event<S: Subject>() {
     let subject = S::open(settings());
     let hour = 3_600_000;
     let known = arrival(0);
-    subject.take_new(&known, owed("deploy", &["a"])).await;
-    subject.take_new(&arrival(hour), owed("deploy", &["b"])).await;
+    subject.take_new(&known, pending("deploy", &["a"])).await;
+    subject.take_new(&arrival(hour), pending("deploy", &["b"])).await;
     subject.sweep_all(after(hour + 60_000)).await;
     // The clock is put right.
-    let again = subject.take(&arrival(900), &[owed("deploy", &["a"])]).await;
-    assert_eq!(again, Ok(vec![Taken::Duplicate { of: known.id }]));
+    let again = subject.take(&arrival(900), &[pending("deploy", &["a"])]).await;
+    assert_eq!(again, Ok(vec![Enqueued::Duplicate { of: known.id }]));
 }
 
 pub async fn ended_events_are_swept_when_their_time_is_over<S: Subject>() {
     let subject = S::open(settings());
     let [well, badly] = [arrival(0), arrival(0)];
-    let first = subject.take_new(&well, owed("deploy", &[])).await;
-    let second = subject.take_new(&badly, owed("deploy", &[])).await;
+    let first = subject.take_new(&well, pending("deploy", &[])).await;
+    let second = subject.take_new(&badly, pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
     subject.settle(first, done(0)).await;
     let dead = Settlement::Dead {
@@ -144,7 +144,7 @@ pub async fn ended_events_are_swept_when_their_time_is_over<S: Subject>() {
 
 pub async fn an_event_is_kept_as_long_as_one_delivery_of_it_is_owed<S: Subject>() {
     let subject = S::open(settings());
-    let both = [owed("deploy", &[]), owed("record", &[])];
+    let both = [pending("deploy", &[]), pending("record", &[])];
     subject.take(&arrival(0), &both).await.unwrap();
     let leased = subject.lease_all(after(0)).await;
     subject.settle(leased[0], done(0)).await;
@@ -161,24 +161,27 @@ pub async fn a_nonce_outlives_its_event<S: Subject>() {
     let given = arrival(0);
     let long = NewDelivery {
         remember_until: after(999_000),
-        ..owed("deploy", &["a"])
+        ..pending("deploy", &["a"])
     };
     let delivery = subject.take_new(&given, long).await;
     subject.lease_all(after(0)).await;
     subject.settle(delivery, done(0)).await;
     assert_eq!(subject.sweep_all(after(200_000)).await, 1);
     let taken = subject
-        .take(&arrival(200_000), &[owed("deploy", &["a"])])
+        .take(&arrival(200_000), &[pending("deploy", &["a"])])
         .await
         .unwrap();
-    assert_eq!(taken, [Taken::Duplicate { of: given.id }]);
+    assert_eq!(taken, [Enqueued::Duplicate { of: given.id }]);
 }
 
 pub async fn a_sweep_goes_in_steps<S: Subject>() {
     let subject = S::open(settings());
     let many: Vec<String> = (0..1200).map(|number| number.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    subject.take(&arrival(0), &[owed("deploy", &many)]).await.unwrap();
+    subject
+        .take(&arrival(0), &[pending("deploy", &many)])
+        .await
+        .unwrap();
     let mut steps = Vec::new();
     loop {
         match subject.store().sweep(after(7_300_000)).await.unwrap() {
@@ -200,7 +203,7 @@ pub async fn other_settings_hold_from_the_next_call_on<S: Subject>() {
         max_size: Some(0),
         ..settings()
     });
-    let taken = subject.take(&arrival(0), &[owed("deploy", &[])]).await;
+    let taken = subject.take(&arrival(0), &[pending("deploy", &[])]).await;
     assert!(matches!(taken, Err(StoreError::Full { .. })), "{taken:?}");
     assert_eq!(store.sweep(after(0)).await, Ok(0));
     assert_eq!(store.counts().await.unwrap().refused, 10);
@@ -247,7 +250,7 @@ pub async fn a_closed_store_says_so<S: Subject>() {
     assert_eq!(store.close().await, Err(StoreError::Closed));
     assert_eq!(store.next_due(ROOM).await, Err(StoreError::Closed));
     assert_eq!(store.secrets().await, Err(StoreError::Closed));
-    let taken = subject.take(&arrival(0), &[owed("deploy", &[])]).await;
+    let taken = subject.take(&arrival(0), &[pending("deploy", &[])]).await;
     assert_eq!(taken, Err(StoreError::Closed));
     store.refuse(refused(0));
 }

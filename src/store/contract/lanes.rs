@@ -2,32 +2,34 @@
 
 use std::sync::Arc;
 
-use super::{ROOM, Subject, after, arrival, done, owed, retry};
-use crate::store::lane::reason;
-use crate::store::{DeliveryId, Displaced, Lane, NewDelivery, Overlap, Settings, Settlement, State, Taken};
+use super::{ROOM, Subject, after, arrival, done, pending, retry};
+use crate::store::group::reason;
+use crate::store::{
+    DeliveryId, DeliveryState, Displaced, Enqueued, Group, NewDelivery, Overlap, Settings, Settlement,
+};
 
-fn in_lane(limit: u32, overlap: Overlap) -> NewDelivery {
+fn in_group(limit: u32, overlap: Overlap) -> NewDelivery {
     NewDelivery {
-        lane: Some(Lane {
+        group: Some(Group {
             name: Arc::from("site"),
             limit,
             overlap,
         }),
-        ..owed("deploy", &[])
+        ..pending("deploy", &[])
     }
 }
 
 /// Takes an event in the lane.
-async fn take<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> Taken {
-    let taken = subject.take(&arrival(0), &[in_lane(limit, overlap)]).await;
+async fn take<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> Enqueued {
+    let taken = subject.take(&arrival(0), &[in_group(limit, overlap)]).await;
     taken.unwrap().remove(0)
 }
 
 /// Takes one that waits or begins, and stops nobody.
 async fn taken<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> DeliveryId {
     match take(subject, limit, overlap).await {
-        Taken::New(delivery) => delivery,
-        Taken::InPlaceOf(delivery, Displaced { stop, .. }) if stop.is_empty() => delivery,
+        Enqueued::New(delivery) => delivery,
+        Enqueued::InPlaceOf(delivery, Displaced { stop, .. }) if stop.is_empty() => delivery,
         other => panic!("{other:?}"),
     }
 }
@@ -38,7 +40,7 @@ pub async fn of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival<S: Sub
     for _ in 0..5 {
         all.push(taken(&subject, 2, Overlap::Queue).await);
     }
-    let beside = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    let beside = subject.take_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(subject.lease_all(after(0)).await, [all[0], all[1], beside]);
     assert_eq!(subject.lease_all(after(9)).await, []);
     subject.settle(all[1], done(0)).await;
@@ -98,11 +100,11 @@ pub async fn what_comes_to_a_busy_lane_is_skipped_where_it_says_so<S: Subject>()
     let subject = S::open(Settings::default());
     let first = taken(&subject, 1, Overlap::Skip).await;
     let received = arrival(5);
-    let skipped = subject.take(&received, &[in_lane(1, Overlap::Skip)]).await;
-    assert!(matches!(skipped.unwrap()[..], [Taken::Skipped(_)]));
+    let skipped = subject.take(&received, &[in_group(1, Overlap::Skip)]).await;
+    assert!(matches!(skipped.unwrap()[..], [Enqueued::Skipped(_)]));
     assert_eq!(subject.lease_all(after(9)).await, [first]);
     let listed = subject.store().deliveries(received.id).await.unwrap();
-    let expected = State::Superseded {
+    let expected = DeliveryState::Superseded {
         at: after(5),
         reason: reason::SKIPPED.to_owned(),
     };
@@ -119,9 +121,9 @@ pub async fn of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce<S: 
     let first = taken(&subject, 1, Overlap::Coalesce).await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     let received = arrival(3);
-    let old = subject.take(&received, &[in_lane(1, Overlap::Coalesce)]).await;
-    assert!(matches!(old.unwrap()[..], [Taken::New(_)]));
-    let Taken::InPlaceOf(second, displaced) = take(&subject, 1, Overlap::Coalesce).await else {
+    let old = subject.take(&received, &[in_group(1, Overlap::Coalesce)]).await;
+    assert!(matches!(old.unwrap()[..], [Enqueued::New(_)]));
+    let Enqueued::InPlaceOf(second, displaced) = take(&subject, 1, Overlap::Coalesce).await else {
         panic!("nothing gave way");
     };
     let ended: Vec<_> = displaced
@@ -130,7 +132,7 @@ pub async fn of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce<S: 
         .map(|ended| (ended.event, ended.reason))
         .collect();
     assert_eq!(ended, [(received.id, reason::COALESCED)]);
-    let Taken::InPlaceOf(newest, displaced) = take(&subject, 1, Overlap::Coalesce).await else {
+    let Enqueued::InPlaceOf(newest, displaced) = take(&subject, 1, Overlap::Coalesce).await else {
         panic!("nothing gave way");
     };
     assert_eq!(
@@ -139,7 +141,7 @@ pub async fn of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce<S: 
     );
     let listed = subject.store().deliveries(received.id).await.unwrap();
     assert!(
-        matches!(&listed[0].state, State::Superseded { reason, .. } if reason == reason::COALESCED),
+        matches!(&listed[0].state, DeliveryState::Superseded { reason, .. } if reason == reason::COALESCED),
         "{listed:?}"
     );
     let subject = subject.crash();
@@ -156,13 +158,13 @@ pub async fn what_is_under_way_is_to_be_stopped_where_it_is_replaced<S: Subject>
     let first = taken(&subject, 1, Overlap::Replace).await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     let second = match take(&subject, 1, Overlap::Replace).await {
-        Taken::InPlaceOf(delivery, displaced) if displaced.stop == [first] => delivery,
+        Enqueued::InPlaceOf(delivery, displaced) if displaced.stop == [first] => delivery,
         other => panic!("{other:?}"),
     };
     // It waits until the first has really ended; a third takes its place meanwhile.
     assert_eq!(subject.lease_all(after(0)).await, []);
     let third = match take(&subject, 1, Overlap::Replace).await {
-        Taken::InPlaceOf(delivery, displaced) if displaced.stop == [first] => delivery,
+        Enqueued::InPlaceOf(delivery, displaced) if displaced.stop == [first] => delivery,
         other => panic!("{other:?}"),
     };
     // If nobody lived to stop it, nobody begins it anew.
@@ -190,34 +192,34 @@ pub async fn what_is_under_way_is_to_be_stopped_where_it_is_replaced<S: Subject>
 pub async fn what_was_to_be_stopped_and_was_done_before_is_done<S: Subject>() {
     let subject = S::open(Settings::default());
     let received = arrival(0);
-    let first = subject.take_new(&received, in_lane(1, Overlap::Replace)).await;
+    let first = subject.take_new(&received, in_group(1, Overlap::Replace)).await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     assert!(matches!(
         take(&subject, 1, Overlap::Replace).await,
-        Taken::InPlaceOf(..)
+        Enqueued::InPlaceOf(..)
     ));
     subject.settle(first, done(3)).await;
     let listed = subject.store().deliveries(received.id).await.unwrap();
-    assert_eq!(listed[0].state, State::Done { at: after(3) });
+    assert_eq!(listed[0].state, DeliveryState::Done { at: after(3) });
     assert_eq!(subject.lease_all(after(3)).await.len(), 1);
 }
 
 pub async fn lanes_of_other_names_do_not_wait_for_each_other<S: Subject>() {
     let subject = S::open(Settings::default());
     let named = |name: &str| NewDelivery {
-        lane: Some(Lane {
+        group: Some(Group {
             name: Arc::from(name),
             limit: 1,
             overlap: Overlap::Queue,
         }),
-        ..owed(name, &[])
+        ..pending(name, &[])
     };
     // Of one event, and of several rules that share a lane.
     let both = subject
         .take(&arrival(0), &[named("a"), named("b")])
         .await
         .unwrap();
-    assert!(both.iter().all(Taken::is_new));
+    assert!(both.iter().all(Enqueued::is_new));
     assert_eq!(subject.lease_all(after(0)).await.len(), 2);
     let shared = [
         NewDelivery {
@@ -230,6 +232,6 @@ pub async fn lanes_of_other_names_do_not_wait_for_each_other<S: Subject>() {
         },
     ];
     let taken = subject.take(&arrival(1), &shared).await.unwrap();
-    assert!(matches!(taken[..], [Taken::New(_), Taken::New(_)]));
+    assert!(matches!(taken[..], [Enqueued::New(_), Enqueued::New(_)]));
     assert_eq!(subject.lease_all(after(1)).await.len(), 1);
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{ROOM, Subject, after, arrival, done, owed, retry};
-use crate::clock::Clock;
-use crate::store::{NewDelivery, Room, Settings, Settlement, State};
+use super::{ROOM, Subject, after, arrival, done, pending, retry};
+use crate::base::clock::Clock;
+use crate::store::{Concurrency, DeliveryState, NewDelivery, Settings, Settlement};
 
 fn due_at(millis: i64) -> NewDelivery {
     NewDelivery {
         due: after(millis),
-        ..owed("deploy", &[])
+        ..pending("deploy", &[])
     }
 }
 
@@ -27,7 +27,7 @@ pub async fn due_deliveries_are_leased_by_due_time_then_by_arrival<S: Subject>()
     let subject = subject.crash();
     let mut leased = Vec::new();
     for slots in [1, 3] {
-        let room = Room { slots, ..ROOM };
+        let room = Concurrency { slots, ..ROOM };
         let first = subject.store().lease(room, after(20)).await.unwrap();
         leased.extend(first.leases.iter().map(|lease| lease.delivery));
         assert!(first.held_back);
@@ -45,7 +45,7 @@ pub async fn nobody_leases_what_is_leased_or_not_due<S: Subject>() {
     let subject = S::open(Settings::default());
     let delivery = subject.take_new(&arrival(0), due_at(10)).await;
     assert_eq!(subject.lease_all(after(9)).await, []);
-    let none = Room { slots: 0, ..ROOM };
+    let none = Concurrency { slots: 0, ..ROOM };
     let leased = subject.store().lease(none, after(10)).await.unwrap();
     assert!(leased.leases.is_empty() && leased.held_back);
     assert_eq!(subject.lease_all(after(10)).await, [delivery]);
@@ -61,7 +61,7 @@ pub async fn many_callers_lease_everything_once<S: Subject>() {
     let mut callers = JoinSet::new();
     for slots in (0..=200).step_by(10) {
         let store = subject.shared();
-        let room = Room {
+        let room = Concurrency {
             per_rule: slots,
             ..ROOM
         };
@@ -86,7 +86,7 @@ pub async fn a_released_delivery_waits_as_it_did<S: Subject>() {
     let listed = subject.store().deliveries(given.id).await.unwrap();
     assert_eq!(
         (listed[0].attempt, &listed[0].state),
-        (1, &State::Waiting { due: after(5) })
+        (1, &DeliveryState::Waiting { due: after(5) })
     );
     assert_eq!(subject.lease_all(after(5)).await, [first]);
     assert_eq!(subject.store().attempts(first).await, Ok(Vec::new()));
@@ -127,7 +127,7 @@ pub async fn the_next_due_time_is_that_of_the_first_unleased_delivery<S: Subject
 
 pub async fn deliveries_of_one_event_share_it<S: Subject>() {
     let subject = S::open(Settings::default());
-    let both = [owed("deploy", &["a"]), owed("record", &["a"])];
+    let both = [pending("deploy", &["a"]), pending("record", &["a"])];
     subject.take(&arrival(0), &both).await.unwrap();
     let leases = subject.leases(after(0)).await;
     assert_eq!(
@@ -142,11 +142,11 @@ pub async fn why_a_delivery_is_not_verified_comes_back_with_it<S: Subject>() {
     let why: Option<Arc<str>> = Some("the header `x` is missing".into());
     let unverified = NewDelivery {
         unverified: why.clone(),
-        ..owed("observing", &[])
+        ..pending("observing", &[])
     };
     let received = arrival(0);
     subject
-        .take(&received, &[unverified, owed("enforcing", &[])])
+        .take(&received, &[unverified, pending("enforcing", &[])])
         .await
         .unwrap();
     // Leased from memory, and read back from the disk.
@@ -165,9 +165,9 @@ pub async fn why_a_delivery_is_not_verified_comes_back_with_it<S: Subject>() {
 pub async fn a_slow_rule_does_not_hold_up_another_however_much_waits_for_it<S: Subject>() {
     let subject = S::open(Settings::default());
     for _ in 0..300 {
-        subject.take_new(&arrival(0), owed("slow", &[])).await;
+        subject.take_new(&arrival(0), pending("slow", &[])).await;
     }
-    let room = Room {
+    let room = Concurrency {
         slots: 8,
         per_rule: 64,
     };
@@ -183,7 +183,7 @@ pub async fn a_slow_rule_does_not_hold_up_another_however_much_waits_for_it<S: S
             &arrival(0),
             NewDelivery {
                 due: after(9),
-                ..owed("other", &[])
+                ..pending("other", &[])
             },
         )
         .await;
@@ -205,14 +205,14 @@ pub async fn a_slow_rule_does_not_hold_up_another_however_much_waits_for_it<S: S
 
 pub async fn slots_are_shared_and_what_comes_new_finds_room<S: Subject>() {
     let subject = S::open(Settings::default());
-    let room = Room {
+    let room = Concurrency {
         slots: 12,
         per_rule: 64,
     };
     let mut found = Vec::new();
     for rule in ["a", "b", "c", "d", "e", "f"] {
         for _ in 0..20 {
-            subject.take_new(&arrival(0), owed(rule, &[])).await;
+            subject.take_new(&arrival(0), pending(rule, &[])).await;
         }
         found.push(subject.store().lease(room, after(0)).await.unwrap().leases.len());
     }
@@ -225,10 +225,10 @@ pub async fn where_all_slots_are_taken_rules_take_turns<S: Subject>() {
     let subject = S::open(Settings::default());
     for rule in ["a", "b", "c"] {
         for _ in 0..20 {
-            subject.take_new(&arrival(0), owed(rule, &[])).await;
+            subject.take_new(&arrival(0), pending(rule, &[])).await;
         }
     }
-    let room = Room {
+    let room = Concurrency {
         slots: 3,
         per_rule: 64,
     };
@@ -238,7 +238,7 @@ pub async fn where_all_slots_are_taken_rules_take_turns<S: Subject>() {
     // What comes last, for a rule that has none, comes next.
     let late = NewDelivery {
         due: after(9),
-        ..owed("late", &[])
+        ..pending("late", &[])
     };
     subject.take_new(&arrival(9), late).await;
     let mut turns = Vec::new();
@@ -258,9 +258,9 @@ pub async fn of_one_rule_no_more_are_leased_than_there_may_be<S: Subject>() {
     let subject = S::open(Settings::default());
     let mut all = Vec::new();
     for _ in 0..5 {
-        all.push(subject.take_new(&arrival(0), owed("deploy", &[])).await);
+        all.push(subject.take_new(&arrival(0), pending("deploy", &[])).await);
     }
-    let room = Room {
+    let room = Concurrency {
         slots: 64,
         per_rule: 2,
     };
@@ -277,7 +277,7 @@ pub async fn by_a_steady_clock_nothing_waits_longer_because_the_machines_is_set_
     let subject = S::open(Settings::default());
     let machine = Clock::manual(after(0));
     let steady = Clock::steady(machine.clone());
-    let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(subject.lease_all(steady.now()).await, [delivery]);
     let due = steady.now().plus(Duration::from_millis(100));
     subject.settle(delivery, Settlement::Retry { due }).await;

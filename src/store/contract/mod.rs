@@ -15,7 +15,7 @@ mod taking;
 
 pub(super) use sighting::sighting;
 pub(super) use subject::{
-    Memory, ROOM, Sqlite, Subject, after, arrival, done, nonce, owed, record, retry, taking_of,
+    Memory, ROOM, Sqlite, Subject, after, arrival, dedup_key, done, pending, record, retry, taking_of,
 };
 
 /// Runs every promise against every implementation.

@@ -1,9 +1,9 @@
 //! What becomes of a delivery.
 
-use super::{ROOM, Subject, after, arrival, done, owed, record, retry};
+use super::{ROOM, Subject, after, arrival, done, pending, record, retry};
 use crate::store::{
-    ATTEMPTS_LISTED, AttemptRecord, Counts, DeliveryId, NewDelivery, Room, Settings, Settled, Settlement,
-    State, StoreError, Taken,
+    ATTEMPTS_LISTED, AttemptRecord, Concurrency, Counts, DeliveryId, DeliveryState, Enqueued, NewDelivery,
+    Settings, Settled, Settlement, StoreError,
 };
 
 fn settled(delivery: DeliveryId, attempt: AttemptRecord, settlement: Settlement) -> Settled {
@@ -32,7 +32,7 @@ async fn leased<S: Subject>(subject: &S, delivery: NewDelivery) -> DeliveryId {
 
 pub async fn the_next_action_begins_with_its_first_attempt<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = leased(&subject, owed("deploy", &[])).await;
+    let delivery = leased(&subject, pending("deploy", &[])).await;
     subject.settle(delivery, retry(0)).await;
     assert_eq!(subject.lease_all(after(0)).await, [delivery]);
     let next = Settlement::Next {
@@ -53,7 +53,7 @@ pub async fn the_next_action_begins_with_its_first_attempt<S: Subject>() {
 
 pub async fn a_retry_keeps_the_action_and_raises_the_attempt<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = leased(&subject, owed("deploy", &[])).await;
+    let delivery = leased(&subject, pending("deploy", &[])).await;
     let next = Settlement::Next {
         action: 2,
         due: after(0),
@@ -71,7 +71,7 @@ pub async fn a_retry_keeps_the_action_and_raises_the_attempt<S: Subject>() {
 
 pub async fn what_is_put_off_keeps_its_attempt_also_after_a_crash<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = leased(&subject, owed("deploy", &[])).await;
+    let delivery = leased(&subject, pending("deploy", &[])).await;
     let next = Settlement::Next {
         action: 1,
         due: after(0),
@@ -96,7 +96,7 @@ pub async fn what_is_put_off_keeps_its_attempt_also_after_a_crash<S: Subject>() 
 pub async fn what_is_done_is_done<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);
-    let delivery = subject.take_new(&given, owed("deploy", &["a"])).await;
+    let delivery = subject.take_new(&given, pending("deploy", &["a"])).await;
     subject.lease_all(after(0)).await;
     subject
         .store()
@@ -109,20 +109,20 @@ pub async fn what_is_done_is_done<S: Subject>() {
     let listed = subject.store().deliveries(given.id).await.unwrap();
     assert_eq!(
         (listed.len(), &listed[0].state),
-        (1, &State::Done { at: after(9) })
+        (1, &DeliveryState::Done { at: after(9) })
     );
     // And its nonce is still remembered.
     let again = subject
-        .take(&arrival(0), &[owed("deploy", &["a"])])
+        .take(&arrival(0), &[pending("deploy", &["a"])])
         .await
         .unwrap();
-    assert_eq!(again, [Taken::Duplicate { of: given.id }]);
+    assert_eq!(again, [Enqueued::Duplicate { of: given.id }]);
 }
 
 pub async fn what_is_dead_stays_listed<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);
-    let both = [owed("deploy", &["a"]), owed("record", &["a"])];
+    let both = [pending("deploy", &["a"]), pending("record", &["a"])];
     subject.take(&given, &both).await.unwrap();
     let leased = subject.lease_all(after(0)).await;
     subject
@@ -131,26 +131,26 @@ pub async fn what_is_dead_stays_listed<S: Subject>() {
         .await
         .unwrap();
     let listed = subject.store().deliveries(given.id).await.unwrap();
-    assert_eq!(listed[1].state, State::Leased);
+    assert_eq!(listed[1].state, DeliveryState::Leased);
     let subject = subject.crash();
     let listed = subject.store().deliveries(given.id).await.unwrap();
     let reason = "exit 3".to_owned();
-    assert_eq!(listed[0].state, State::Dead { at: after(4), reason });
-    assert_eq!(listed[1].state, State::Waiting { due: after(0) });
+    assert_eq!(listed[0].state, DeliveryState::Dead { at: after(4), reason });
+    assert_eq!(listed[1].state, DeliveryState::Waiting { due: after(0) });
     assert_eq!(
         (listed[0].id, &*listed[0].rule, listed[0].event),
         (leased[0], "deploy", given.id)
     );
     let again = subject
-        .take(&arrival(0), &[owed("deploy", &["a"])])
+        .take(&arrival(0), &[pending("deploy", &["a"])])
         .await
         .unwrap();
-    assert_eq!(again, [Taken::Duplicate { of: given.id }]);
+    assert_eq!(again, [Enqueued::Duplicate { of: given.id }]);
 }
 
 pub async fn attempts_are_listed_oldest_first_and_the_latest_of_many<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = leased(&subject, owed("deploy", &[])).await;
+    let delivery = leased(&subject, pending("deploy", &[])).await;
     let listed = u32::try_from(ATTEMPTS_LISTED).unwrap();
     for number in 1..=listed + 5 {
         let attempt = record(0, number);
@@ -169,7 +169,7 @@ pub async fn attempts_are_listed_oldest_first_and_the_latest_of_many<S: Subject>
 pub async fn what_is_not_leased_is_not_settled<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);
-    let delivery = subject.take_new(&given, owed("deploy", &[])).await;
+    let delivery = subject.take_new(&given, pending("deploy", &[])).await;
     let not_leased = Err(StoreError::NotLeased { delivery });
     let attempt = || settled(delivery, record(0, 1), done(0));
     assert_eq!(subject.store().settle(attempt()).await, not_leased);
@@ -184,41 +184,43 @@ pub async fn what_is_not_leased_is_not_settled<S: Subject>() {
 
 pub async fn forgetting_the_nonces_lets_the_same_event_in_again<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = leased(&subject, owed("deploy", &["a", "b"])).await;
+    let delivery = leased(&subject, pending("deploy", &["a", "b"])).await;
     subject.settle(delivery, dead(0, true)).await;
     let subject = subject.crash();
-    assert_eq!(subject.store().counts().await.unwrap().nonces, 0);
-    subject.take_new(&arrival(1), owed("deploy", &["b", "a"])).await;
+    assert_eq!(subject.store().counts().await.unwrap().dedup_keys, 0);
+    subject
+        .take_new(&arrival(1), pending("deploy", &["b", "a"]))
+        .await;
 }
 
 pub async fn only_the_nonces_of_this_event_and_rule_are_forgotten<S: Subject>() {
     let subject = S::open(Settings::default());
     let first = arrival(0);
-    let both = [owed("deploy", &["a"]), owed("record", &["a"])];
+    let both = [pending("deploy", &["a"]), pending("record", &["a"])];
     subject.take(&first, &both).await.unwrap();
     let again = NewDelivery {
         run_duplicates: true,
-        ..owed("deploy", &["a", "b"])
+        ..pending("deploy", &["a", "b"])
     };
     let second = subject.take_new(&arrival(1), again).await;
     subject.lease_all(after(1)).await;
     subject.settle(second, dead(2, true)).await;
     // `a` came with the first event, and only `b` with the second.
-    subject.take_new(&arrival(3), owed("deploy", &["b"])).await;
+    subject.take_new(&arrival(3), pending("deploy", &["b"])).await;
     for rule in ["deploy", "record"] {
-        let taken = subject.take(&arrival(3), &[owed(rule, &["a"])]).await.unwrap();
-        assert_eq!(taken, [Taken::Duplicate { of: first.id }], "{rule}");
+        let taken = subject.take(&arrival(3), &[pending(rule, &["a"])]).await.unwrap();
+        assert_eq!(taken, [Enqueued::Duplicate { of: first.id }], "{rule}");
     }
 }
 
 pub async fn everything_is_counted<S: Subject>() {
     let subject = S::open(Settings::default());
     for number in 0..5 {
-        let nonce = number.to_string();
-        let both = [owed("deploy", &[&nonce]), owed("record", &[&nonce])];
+        let dedup_key = number.to_string();
+        let both = [pending("deploy", &[&dedup_key]), pending("record", &[&dedup_key])];
         subject.take(&arrival(0), &both).await.unwrap();
     }
-    let room = Room { per_rule: 3, ..ROOM };
+    let room = Concurrency { per_rule: 3, ..ROOM };
     let leases = subject.store().lease(room, after(0)).await.unwrap().leases;
     for lease in &leases[..2] {
         subject.settle(lease.delivery, done(0)).await;
@@ -231,7 +233,7 @@ pub async fn everything_is_counted<S: Subject>() {
         done: 2,
         dead: 1,
         events: 5,
-        nonces: 9,
+        dedup_keys: 9,
         ..Counts::default()
     };
     assert_eq!(subject.store().counts().await, Ok(expected));

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Subject, after, arrival, nonce, owed};
-use crate::clock::Timestamp;
+use super::{Subject, after, arrival, dedup_key, pending};
+use crate::base::clock::Timestamp;
+use crate::event::Received;
 use crate::store::sighting::Headers;
-use crate::store::{NewDelivery, Settings, Sighting, Taken};
-use crate::verify::Received;
+use crate::store::{Enqueued, NewDelivery, Settings, Sighting};
 
 /// A sighting of these keys and headers, remembered for a second.
 pub fn sighting(received: &Received, keys: &[&str], headers: &str) -> Sighting {
@@ -14,7 +14,7 @@ pub fn sighting(received: &Received, keys: &[&str], headers: &str) -> Sighting {
         endpoint: Arc::clone(&received.endpoint),
         event: received.id,
         at: received.at,
-        keys: keys.iter().map(|key| nonce(key)).collect(),
+        keys: keys.iter().map(|key| dedup_key(key)).collect(),
         headers: Headers::parse(headers),
         remember_until: after(1000),
     }
@@ -24,12 +24,12 @@ pub fn sighting(received: &Received, keys: &[&str], headers: &str) -> Sighting {
 fn seen(received: &Received, rule: &str, keys: &[&str], headers: &str) -> NewDelivery {
     NewDelivery {
         sighting: Some(Arc::new(sighting(received, keys, headers))),
-        ..owed(rule, keys)
+        ..pending(rule, keys)
     }
 }
 
-fn altered(of: &Received, header: &str) -> Taken {
-    Taken::Altered {
+fn altered(of: &Received, header: &str) -> Enqueued {
+    Enqueued::Altered {
         of: of.id,
         header: header.into(),
     }

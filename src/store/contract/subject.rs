@@ -10,17 +10,18 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use tempfile::TempDir;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::event::{EventId, Received};
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    AttemptRecord, DeliveryId, Lease, NewDelivery, Room, Settings, Settled, Settlement, Store, StoreError,
-    Taken, Taking,
+    AttemptRecord, Concurrency, DeliveryId, Enqueued, Lease, NewDelivery, NewEvent, Settings, Settled,
+    Settlement, Store, StoreError,
 };
-use crate::verify::{EventId, Nonce, Received};
+use crate::verify::DedupKey;
 
 /// Room for everything.
-pub const ROOM: Room = Room {
+pub const ROOM: Concurrency = Concurrency {
     slots: usize::MAX,
     per_rule: usize::MAX,
 };
@@ -39,14 +40,18 @@ pub trait Subject: Sized {
     async fn restart(self) -> Self;
 
     /// Takes an event with its deliveries.
-    async fn take(&self, received: &Received, deliveries: &[NewDelivery]) -> Result<Vec<Taken>, StoreError> {
+    async fn take(
+        &self,
+        received: &Received,
+        deliveries: &[NewDelivery],
+    ) -> Result<Vec<Enqueued>, StoreError> {
         self.store().take(taking_of(received, deliveries)).await
     }
 
     /// Takes a delivery that is new.
     async fn take_new(&self, received: &Received, delivery: NewDelivery) -> DeliveryId {
         match self.take(received, &[delivery]).await.unwrap()[..] {
-            [Taken::New(delivery) | Taken::InPlaceOf(delivery, _)] => delivery,
+            [Enqueued::New(delivery) | Enqueued::InPlaceOf(delivery, _)] => delivery,
             ref other => panic!("not new: {other:?}"),
         }
     }
@@ -193,28 +198,28 @@ pub fn arrival(millis: i64) -> Received {
 }
 
 /// A nonce.
-pub fn nonce(text: &str) -> Nonce {
-    Nonce::id(text.as_bytes())
+pub fn dedup_key(text: &str) -> DedupKey {
+    DedupKey::id(text.as_bytes())
 }
 
 /// A delivery due at once, whose nonces are remembered for a second.
-pub fn owed(rule: &str, nonces: &[&str]) -> NewDelivery {
+pub fn pending(rule: &str, dedup_keys: &[&str]) -> NewDelivery {
     NewDelivery {
         rule: Arc::from(rule),
-        nonces: nonces.iter().map(|text| nonce(text)).collect(),
+        dedup_keys: dedup_keys.iter().map(|text| dedup_key(text)).collect(),
         remember_until: after(1000),
         run_duplicates: false,
         sighting: None,
         due: after(0),
         unverified: None,
-        lane: None,
+        group: None,
         debounce: None,
     }
 }
 
 /// A taking of these.
-pub fn taking_of(received: &Received, deliveries: &[NewDelivery]) -> Taking {
-    Taking {
+pub fn taking_of(received: &Received, deliveries: &[NewDelivery]) -> NewEvent {
+    NewEvent {
         received: Arc::new(received.clone()),
         decode: "json".to_owned(),
         deliveries: deliveries.to_vec(),

@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::lanes::Turn;
-use crate::clock::Timestamp;
+use super::lanes::Admission;
+use crate::base::clock::Timestamp;
+use crate::event::{EventId, Received};
+use crate::store::group::reason;
 use crate::store::interruption::record;
-use crate::store::lane::reason;
-use crate::store::once::{self, Novelty};
+use crate::store::once::{self, Dedup};
 use crate::store::sighting::{Headers, Seen, alteration};
 use crate::store::{
-    AttemptRecord, Condition, Counts, Delivery, DeliveryId, Displaced, Failure, Interruption, Lane, Lease,
-    Leased, NewDelivery, Refused, Room, SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, Sighting,
-    State, StoreError, Taken, Taking,
+    AttemptRecord, Concurrency, Counts, Delivery, DeliveryFailure, DeliveryId, DeliveryState, Displaced,
+    Enqueued, Group, Health, Interruption, Lease, Leased, NewDelivery, NewEvent, RefusedRequest,
+    SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, Sighting, StoreError,
 };
-use crate::verify::{EventId, Nonce, Received};
+use crate::verify::DedupKey;
 
 /// The most nonces, the most sightings and the most events that one sweep forgets.
 const SWEPT_AT_ONCE: usize = 500;
@@ -28,13 +29,13 @@ pub(super) struct Contents {
     /// The events, by id and so by time.
     pub events: BTreeMap<EventId, KeptEvent>,
     /// In the order in which they were taken.
-    pub deliveries: Vec<Kept>,
+    pub deliveries: Vec<StoredDelivery>,
     /// What is remembered, for each rule.
-    pub nonces: HashMap<(Arc<str>, Vec<u8>), Remembered>,
+    pub dedup_keys: HashMap<(Arc<str>, Vec<u8>), Remembered>,
     /// What is remembered, for each endpoint.
     pub sightings: HashMap<(Arc<str>, Vec<u8>), (Seen, Timestamp)>,
     /// The ring, oldest first.
-    pub refused: VecDeque<Refused>,
+    pub refused: VecDeque<RefusedRequest>,
     /// When secrets last matched, by endpoint, scheme and source.
     pub secrets: BTreeMap<[Arc<str>; 3], Timestamp>,
     /// When each rule had its last turn, counted in turns; of this life.
@@ -58,7 +59,7 @@ pub(super) struct KeptEvent {
 
 /// A delivery with its attempts.
 #[derive(Clone, Debug)]
-pub(super) struct Kept {
+pub(super) struct StoredDelivery {
     /// The delivery as it is listed.
     pub delivery: Delivery,
     /// When it was due before it was leased.
@@ -66,7 +67,7 @@ pub(super) struct Kept {
     /// The attempts made, oldest first.
     pub attempts: Vec<AttemptRecord>,
     /// The lane in which it goes.
-    pub lane: Option<Lane>,
+    pub group: Option<Group>,
     /// Whether its turn in the lane is still to come.
     pub held: bool,
     /// Why it is not to be performed any more.
@@ -74,7 +75,7 @@ pub(super) struct Kept {
     /// Of one that waits for quiet, and is in no lane yet: when the first came that it stands for.
     pub debounced_since: Option<Timestamp>,
     /// The failure of another that it was made for.
-    pub failure: Option<Arc<Failure>>,
+    pub failure: Option<Arc<DeliveryFailure>>,
     /// When it was leased.
     pub leased_at: Timestamp,
     /// Since when an attempt is written down as begun.
@@ -96,27 +97,29 @@ pub(super) struct Remembered {
 
 impl Contents {
     /// Writes an event down, or finds that it was.
-    pub fn take(&mut self, taking: Taking) -> Result<Vec<Taken>, StoreError> {
+    pub fn take(&mut self, taking: NewEvent) -> Result<Vec<Enqueued>, StoreError> {
         let altered = |sighting: &Sighting| Ok(self.altered(sighting));
-        let novelties = match once::novelty(&taking, altered, |rule, nonce, at| {
-            let known = self.nonces.get(&(Arc::from(rule), nonce.as_bytes().to_vec()));
+        let novelties = match once::dedup(&taking, altered, |rule, dedup_key, at| {
+            let known = self
+                .dedup_keys
+                .get(&(Arc::from(rule), dedup_key.as_bytes().to_vec()));
             let known = known.filter(|known| once::is_remembered(known.until, at));
             Ok::<_, Infallible>(known.map(|known| known.event))
         }) {
             Ok(novelties) => novelties,
             Err(never) => match never {},
         };
-        if novelties.contains(&Novelty::New) {
+        if novelties.contains(&Dedup::New) {
             self.make_room(taking.received.id)?;
         }
         let event = taking.received.id;
         let (at, now) = (taking.received.at, taking.now);
         let mut taken = Vec::with_capacity(novelties.len());
-        for (delivery, novelty) in taking.deliveries.into_iter().zip(novelties) {
-            taken.push(match novelty {
-                Novelty::Duplicate(of) => Taken::Duplicate { of },
-                Novelty::Altered(of, header) => Taken::Altered { of, header },
-                Novelty::New => {
+        for (delivery, dedup) in taking.deliveries.into_iter().zip(novelties) {
+            taken.push(match dedup {
+                Dedup::Duplicate(of) => Enqueued::Duplicate { of },
+                Dedup::Altered(of, header) => Enqueued::Altered { of, header },
+                Dedup::New => {
                     self.remember(&delivery, event, at);
                     if let Some(sighting) = &delivery.sighting {
                         self.see(sighting, true);
@@ -125,7 +128,7 @@ impl Contents {
                 }
             });
         }
-        if taken.iter().any(Taken::is_new) {
+        if taken.iter().any(Enqueued::is_new) {
             let received = taking.received;
             let decode = taking.decode;
             self.events.insert(event, KeptEvent { received, decode });
@@ -161,20 +164,20 @@ impl Contents {
     }
 
     /// How the store is.
-    pub fn condition(&self) -> Condition {
+    pub fn health(&self) -> Health {
         let new = EventId::new(Timestamp::from_millis(0));
-        Condition {
+        Health {
             size: self.size(),
             full: self.make_room(new).err().map(|full| full.to_string()),
-            ..Condition::default()
+            ..Health::default()
         }
     }
 
     fn remember(&mut self, delivery: &NewDelivery, event: EventId, at: Timestamp) {
         let until = delivery.remember_until;
-        for nonce in &delivery.nonces {
-            let key = (Arc::clone(&delivery.rule), nonce.as_bytes().to_vec());
-            let known = self.nonces.entry(key).or_insert(Remembered { event, until });
+        for dedup_key in &delivery.dedup_keys {
+            let key = (Arc::clone(&delivery.rule), dedup_key.as_bytes().to_vec());
+            let known = self.dedup_keys.entry(key).or_insert(Remembered { event, until });
             if once::is_remembered(known.until, at) {
                 known.until = known.until.max(until);
             } else {
@@ -192,7 +195,7 @@ impl Contents {
         }
     }
 
-    fn seen(&self, sighting: &Sighting, key: &Nonce) -> Option<Seen> {
+    fn seen(&self, sighting: &Sighting, key: &DedupKey) -> Option<Seen> {
         let known = (Arc::clone(&sighting.endpoint), key.as_bytes().to_vec());
         let (seen, until) = self.sightings.get(&known)?;
         once::is_remembered(*until, sighting.at).then(|| seen.clone())
@@ -220,7 +223,7 @@ impl Contents {
         }
     }
 
-    fn owe(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Taken {
+    fn owe(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Enqueued {
         let id = DeliveryId::new(at);
         let mut displaced = Displaced::default();
         // Also for one that does not wait itself, for the rules have changed meanwhile: an older one never comes after it.
@@ -230,25 +233,25 @@ impl Contents {
             (Some(debounce), Some(since)) => debounce.due(at, since),
             _ => delivery.due,
         };
-        let turn = match &delivery.lane {
-            Some(lane) if debounced_since.is_none() => self.enter(lane, at, &mut displaced),
-            _ => Turn::Begins,
+        let turn = match &delivery.group {
+            Some(group) if debounced_since.is_none() => self.enter(group, at, &mut displaced),
+            _ => Admission::Begins,
         };
-        self.deliveries.push(Kept {
+        self.deliveries.push(StoredDelivery {
             delivery: Delivery {
                 id,
                 event,
                 rule: delivery.rule,
                 action: 0,
                 attempt: 1,
-                state: State::Waiting { due },
+                state: DeliveryState::Waiting { due },
                 unverified: delivery.unverified,
                 failure_of: None,
             },
             due,
             attempts: Vec::new(),
-            lane: delivery.lane,
-            held: matches!(turn, Turn::Held),
+            group: delivery.group,
+            held: matches!(turn, Admission::Held),
             superseded: None,
             debounced_since,
             failure: None,
@@ -257,18 +260,18 @@ impl Contents {
             interrupted: None,
             suspect: false,
         });
-        if let (Turn::Skipped, Some(kept)) = (turn, self.deliveries.last_mut()) {
+        if let (Admission::Skipped, Some(kept)) = (turn, self.deliveries.last_mut()) {
             drop(kept.withdraw(at, reason::SKIPPED));
-            return Taken::Skipped(id);
+            return Enqueued::Skipped(id);
         }
-        Taken::in_place_of(id, displaced)
+        Enqueued::in_place_of(id, displaced)
     }
 
     /// Leases what is due, in order.
-    pub fn lease(&mut self, room: Room, now: Timestamp) -> Leased {
+    pub fn lease(&mut self, room: Concurrency, now: Timestamp) -> Leased {
         let (mut leases, mut displaced) = (Vec::new(), Displaced::default());
         let mut under_way = self.under_way();
-        let due = |kept: &Kept| kept.waits_for().filter(|due| *due <= now);
+        let due = |kept: &StoredDelivery| kept.waits_for().filter(|due| *due <= now);
         loop {
             let waiting = self.deliveries.iter().enumerate();
             let with_room = waiting.filter(|(_, kept)| under_way.leave(room, &kept.delivery.rule));
@@ -288,7 +291,7 @@ impl Contents {
             let Some(event) = self.events.get(&kept.delivery.event) else {
                 break;
             };
-            kept.delivery.state = State::Leased;
+            kept.delivery.state = DeliveryState::Leased;
             kept.leased_at = now;
             under_way.add(&kept.delivery.rule);
             self.turn += 1;
@@ -301,7 +304,7 @@ impl Contents {
                 received: Arc::clone(&event.received),
                 decode: event.decode.clone(),
                 unverified: kept.delivery.unverified.clone(),
-                in_lane: kept.lane.is_some(),
+                in_group: kept.group.is_some(),
                 superseded: kept.superseded.clone(),
                 replays: 0,
                 failure: kept.failure.clone(),
@@ -318,17 +321,17 @@ impl Contents {
     }
 
     /// When the next of those is due for which there is room.
-    pub fn next_due(&self, room: Room) -> Option<Timestamp> {
+    pub fn next_due(&self, room: Concurrency) -> Option<Timestamp> {
         let under_way = self.under_way();
         let waiting = self.deliveries.iter();
         let with_room = waiting.filter(|kept| under_way.leave(room, &kept.delivery.rule));
-        with_room.filter_map(Kept::waits_for).min()
+        with_room.filter_map(StoredDelivery::waits_for).min()
     }
 
     fn under_way(&self) -> UnderWay {
         let mut under_way = UnderWay::default();
         for kept in &self.deliveries {
-            if matches!(kept.delivery.state, State::Leased) {
+            if matches!(kept.delivery.state, DeliveryState::Leased) {
                 under_way.add(&kept.delivery.rule);
             }
         }
@@ -338,7 +341,7 @@ impl Contents {
     /// Writes down that an attempt begins.
     pub fn begin(&mut self, delivery: DeliveryId) {
         for kept in &mut self.deliveries {
-            let is_leased = matches!(kept.delivery.state, State::Leased);
+            let is_leased = matches!(kept.delivery.state, DeliveryState::Leased);
             if is_leased && kept.delivery.id == delivery {
                 kept.begun.get_or_insert(kept.leased_at);
             }
@@ -348,7 +351,7 @@ impl Contents {
     /// Writes down which attempts have begun.
     pub fn mark_begun(&mut self, leased_by: Timestamp) {
         for kept in &mut self.deliveries {
-            let is_leased = matches!(kept.delivery.state, State::Leased);
+            let is_leased = matches!(kept.delivery.state, DeliveryState::Leased);
             if is_leased && kept.leased_at <= leased_by {
                 kept.begun.get_or_insert(kept.leased_at);
             }
@@ -359,8 +362,8 @@ impl Contents {
     pub fn settle(&mut self, settled: Settled) -> Result<(), StoreError> {
         let id = settled.delivery;
         let mut leased = self.deliveries.iter_mut();
-        let Some(kept) =
-            leased.find(|kept| kept.delivery.id == id && matches!(kept.delivery.state, State::Leased))
+        let Some(kept) = leased
+            .find(|kept| kept.delivery.id == id && matches!(kept.delivery.state, DeliveryState::Leased))
         else {
             return Err(StoreError::NotLeased { delivery: id });
         };
@@ -370,8 +373,8 @@ impl Contents {
             settled.settlement,
             Settlement::Next { .. } | Settlement::Retry { .. } | Settlement::Interrupted { .. }
         );
-        let lane = kept.lane.as_ref().map(|lane| Arc::clone(&lane.name));
-        let ended_lane = lane.filter(|_| ends);
+        let group = kept.group.as_ref().map(|group| Arc::clone(&group.name));
+        let ended_lane = group.filter(|_| ends);
         let mut made = None;
         match settled.settlement {
             Settlement::Next { action, due } => {
@@ -390,8 +393,10 @@ impl Contents {
                 kept.wait(due.unwrap_or(kept.due));
             }
             Settlement::Wait { due } => kept.wait(due),
-            Settlement::Done { at } => kept.delivery.state = State::Done { at },
-            Settlement::Superseded { at, reason } => kept.delivery.state = State::Superseded { at, reason },
+            Settlement::Done { at } => kept.delivery.state = DeliveryState::Done { at },
+            Settlement::Superseded { at, reason } => {
+                kept.delivery.state = DeliveryState::Superseded { at, reason }
+            }
             Settlement::Dead {
                 at,
                 reason,
@@ -401,16 +406,16 @@ impl Contents {
                 if let Some(failure) = failure.filter(|_| kept.failure.is_none()) {
                     made = Some(kept.make_for_failure(*failure, at));
                 }
-                kept.delivery.state = State::Dead { at, reason };
+                kept.delivery.state = DeliveryState::Dead { at, reason };
                 if forget_nonces {
                     let Delivery { event, rule, .. } = kept.delivery.clone();
-                    self.nonces
+                    self.dedup_keys
                         .retain(|(of, _), known| *of != rule || known.event != event);
                 }
             }
         }
-        if let Some(lane) = ended_lane {
-            self.leave(&lane);
+        if let Some(group) = ended_lane {
+            self.leave(&group);
         }
         self.deliveries.extend(made);
         Ok(())
@@ -457,18 +462,18 @@ impl Contents {
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
             events: self.events.len() as u64,
-            nonces: self.nonces.len() as u64,
+            dedup_keys: self.dedup_keys.len() as u64,
             sightings: self.sightings.len() as u64,
             refused: self.refused.len() as u64,
             ..Counts::default()
         };
         for kept in &self.deliveries {
             *match kept.delivery.state {
-                State::Waiting { .. } => &mut counts.waiting,
-                State::Leased => &mut counts.leased,
-                State::Done { .. } | State::Superseded { .. } => &mut counts.done,
-                State::Dead { .. } if kept.failure.is_some() => &mut counts.done,
-                State::Dead { .. } => &mut counts.dead,
+                DeliveryState::Waiting { .. } => &mut counts.waiting,
+                DeliveryState::Leased => &mut counts.leased,
+                DeliveryState::Done { .. } | DeliveryState::Superseded { .. } => &mut counts.done,
+                DeliveryState::Dead { .. } if kept.failure.is_some() => &mut counts.done,
+                DeliveryState::Dead { .. } => &mut counts.dead,
             } += 1;
         }
         counts
@@ -477,12 +482,12 @@ impl Contents {
     /// Forgets a step of what need not be kept; how much.
     pub fn sweep(&mut self, now: Timestamp) -> usize {
         let before = once::forgotten_before(now);
-        let mut expired: Vec<_> = self.nonces.iter().collect();
+        let mut expired: Vec<_> = self.dedup_keys.iter().collect();
         expired.retain(|(_, known)| known.until < before);
         let expired: Vec<_> = expired.into_iter().map(|(key, _)| key.clone()).collect();
         let expired: Vec<_> = expired.into_iter().take(SWEPT_AT_ONCE).collect();
         for key in &expired {
-            self.nonces.remove(key);
+            self.dedup_keys.remove(key);
         }
         let mut unseen: Vec<_> = self.sightings.iter().collect();
         unseen.retain(|(_, (_, until))| *until < before);
@@ -510,10 +515,10 @@ impl Contents {
         let mut last = Timestamp::from_millis(i64::MIN);
         for kept in self.deliveries.iter().filter(|kept| kept.delivery.event == event) {
             match kept.delivery.state {
-                State::Waiting { .. } | State::Leased => return false,
-                State::Done { at } | State::Superseded { at, .. } => last = last.max(at),
-                State::Dead { at, .. } if kept.failure.is_some() => last = last.max(at),
-                State::Dead { at, .. } => {
+                DeliveryState::Waiting { .. } | DeliveryState::Leased => return false,
+                DeliveryState::Done { at } | DeliveryState::Superseded { at, .. } => last = last.max(at),
+                DeliveryState::Dead { at, .. } if kept.failure.is_some() => last = last.max(at),
+                DeliveryState::Dead { at, .. } => {
                     last = last.max(at);
                     keep = self.settings.keep.dead;
                 }
@@ -542,27 +547,27 @@ impl UnderWay {
     }
 
     /// Whether they leave room for another of a rule.
-    fn leave(&self, room: Room, rule: &str) -> bool {
+    fn leave(&self, room: Concurrency, rule: &str) -> bool {
         room.admits(self.of(rule), self.all)
     }
 }
 
-impl Kept {
+impl StoredDelivery {
     /// The delivery that is made for the failure of this one.
-    fn make_for_failure(&self, failure: Failure, at: Timestamp) -> Self {
+    fn make_for_failure(&self, failure: DeliveryFailure, at: Timestamp) -> Self {
         let due = self.due.min(at);
         Self {
             delivery: Delivery {
                 id: DeliveryId::new(at),
                 action: 0,
                 attempt: 1,
-                state: State::Waiting { due },
+                state: DeliveryState::Waiting { due },
                 failure_of: Some(self.delivery.id),
                 ..self.delivery.clone()
             },
             due,
             attempts: Vec::new(),
-            lane: None,
+            group: None,
             held: false,
             superseded: None,
             debounced_since: None,
@@ -577,7 +582,7 @@ impl Kept {
     /// When it is due, if it waits.
     pub fn waits_for(&self) -> Option<Timestamp> {
         match self.delivery.state {
-            State::Waiting { due } if !self.held => Some(due),
+            DeliveryState::Waiting { due } if !self.held => Some(due),
             _ => None,
         }
     }
@@ -594,7 +599,7 @@ impl Kept {
 
     /// What a start makes of it, after a clean stop or a crash.
     pub fn reopen(&mut self, clean: bool) {
-        let is_leased = matches!(self.delivery.state, State::Leased);
+        let is_leased = matches!(self.delivery.state, DeliveryState::Leased);
         let begun = self
             .begun
             .take()
@@ -611,12 +616,12 @@ impl Kept {
     /// It waits from now on.
     pub fn wait(&mut self, due: Timestamp) {
         self.due = due;
-        self.delivery.state = State::Waiting { due };
+        self.delivery.state = DeliveryState::Waiting { due };
     }
 
     /// Ends a lease, if there is one.
     pub fn release(&mut self) {
-        if matches!(self.delivery.state, State::Leased) {
+        if matches!(self.delivery.state, DeliveryState::Leased) {
             self.begun = None;
             self.wait(self.due);
         }

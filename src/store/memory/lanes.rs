@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::contents::{Contents, Kept};
-use crate::clock::Timestamp;
-use crate::store::lane::reason;
-use crate::store::{Displaced, Lane, NewDelivery, Overlap, State, Superseded};
+use super::contents::{Contents, StoredDelivery};
+use crate::base::clock::Timestamp;
+use crate::store::group::reason;
+use crate::store::{DeliveryState, Displaced, Group, NewDelivery, Overlap, Superseded};
 
 /// What becomes of a delivery that comes.
-pub(super) enum Turn {
+pub(super) enum Admission {
     /// It may begin.
     Begins,
     /// It waits for its turn.
@@ -19,30 +19,30 @@ pub(super) enum Turn {
 
 impl Contents {
     /// Decides for a delivery that comes at `at`. Adds to `displaced` those that give way to it.
-    pub(super) fn enter(&mut self, lane: &Lane, at: Timestamp, displaced: &mut Displaced) -> Turn {
-        let begun = self.members(&lane.name).filter(|kept| !kept.held).count();
-        let held = self.members(&lane.name).any(|kept| kept.held);
-        if begun < lane.limit as usize && !held {
-            return Turn::Begins;
+    pub(super) fn enter(&mut self, group: &Group, at: Timestamp, displaced: &mut Displaced) -> Admission {
+        let begun = self.members(&group.name).filter(|kept| !kept.held).count();
+        let held = self.members(&group.name).any(|kept| kept.held);
+        if begun < group.limit as usize && !held {
+            return Admission::Begins;
         }
-        match lane.overlap {
-            Overlap::Queue => Turn::Held,
-            Overlap::Skip => Turn::Skipped,
+        match group.overlap {
+            Overlap::Queue => Admission::Held,
+            Overlap::Skip => Admission::Skipped,
             Overlap::Coalesce => {
-                for kept in self.members(&lane.name).filter(|kept| kept.held) {
+                for kept in self.members(&group.name).filter(|kept| kept.held) {
                     displaced.ended.push(kept.withdraw(at, reason::COALESCED));
                 }
                 // What waited may have waited for a narrower limit.
-                if begun < lane.limit as usize {
-                    Turn::Begins
+                if begun < group.limit as usize {
+                    Admission::Begins
                 } else {
-                    Turn::Held
+                    Admission::Held
                 }
             }
             Overlap::Replace => {
                 let mut left = 0;
-                for kept in self.members(&lane.name) {
-                    if matches!(kept.delivery.state, State::Leased) {
+                for kept in self.members(&group.name) {
+                    if matches!(kept.delivery.state, DeliveryState::Leased) {
                         kept.superseded = Some(reason::REPLACED.to_owned());
                         displaced.stop.push(kept.delivery.id);
                         left += 1;
@@ -50,10 +50,10 @@ impl Contents {
                         displaced.ended.push(kept.withdraw(at, reason::REPLACED));
                     }
                 }
-                if left < lane.limit {
-                    Turn::Begins
+                if left < group.limit {
+                    Admission::Begins
                 } else {
-                    Turn::Held
+                    Admission::Held
                 }
             }
         }
@@ -66,7 +66,7 @@ impl Contents {
             let Some(next) = self.members(name).find(|kept| kept.held) else {
                 return;
             };
-            let limit = next.lane.as_ref().map_or(1, |lane| lane.limit.max(1));
+            let limit = next.group.as_ref().map_or(1, |group| group.limit.max(1));
             if begun >= limit as usize {
                 return;
             }
@@ -81,10 +81,10 @@ impl Contents {
         at: Timestamp,
         displaced: &mut Displaced,
     ) -> Timestamp {
-        let lane = |lane: &Option<Lane>| lane.as_ref().map(|lane| Arc::clone(&lane.name));
+        let group = |group: &Option<Group>| group.as_ref().map(|group| Arc::clone(&group.name));
         let mut since = at;
         for kept in &mut self.deliveries {
-            let same = kept.delivery.rule == delivery.rule && lane(&kept.lane) == lane(&delivery.lane);
+            let same = kept.delivery.rule == delivery.rule && group(&kept.group) == group(&delivery.group);
             if let Some(first) = kept.debounced_since.filter(|_| same && kept.is_owed()) {
                 since = since.min(first);
                 displaced.ended.push(kept.withdraw(at, reason::DEBOUNCED));
@@ -101,45 +101,48 @@ impl Contents {
         if kept.debounced_since.is_none() {
             return false;
         }
-        let lane = kept.lane.clone();
-        let turn = match &lane {
-            Some(lane) => self.enter(lane, at, displaced),
-            None => Turn::Begins,
+        let group = kept.group.clone();
+        let turn = match &group {
+            Some(group) => self.enter(group, at, displaced),
+            None => Admission::Begins,
         };
         if let Some(kept) = self.deliveries.get_mut(index) {
             kept.debounced_since = None;
-            kept.held = matches!(turn, Turn::Held);
-            if matches!(turn, Turn::Skipped) {
+            kept.held = matches!(turn, Admission::Held);
+            if matches!(turn, Admission::Skipped) {
                 displaced.ended.push(kept.withdraw(at, reason::SKIPPED));
             }
         }
-        if let Some(lane) = lane {
+        if let Some(group) = group {
             // It may have come before those that are held, and have the wider limit.
-            self.leave(&lane.name);
+            self.leave(&group.name);
         }
         true
     }
 
     /// Those of a lane that are not over, in the order in which they were taken.
-    fn members(&mut self, name: &str) -> impl Iterator<Item = &mut Kept> {
+    fn members(&mut self, name: &str) -> impl Iterator<Item = &mut StoredDelivery> {
         self.deliveries.iter_mut().filter(move |kept| {
-            kept.lane.as_ref().is_some_and(|lane| *lane.name == *name)
+            kept.group.as_ref().is_some_and(|group| *group.name == *name)
                 && kept.debounced_since.is_none()
                 && kept.is_owed()
         })
     }
 }
 
-impl Kept {
+impl StoredDelivery {
     /// Whether it is not over.
     fn is_owed(&self) -> bool {
-        matches!(self.delivery.state, State::Waiting { .. } | State::Leased)
+        matches!(
+            self.delivery.state,
+            DeliveryState::Waiting { .. } | DeliveryState::Leased
+        )
     }
 
     /// Ends one that nobody has leased.
     pub(super) fn withdraw(&mut self, at: Timestamp, reason: &'static str) -> Superseded {
         self.held = false;
-        self.delivery.state = State::Superseded {
+        self.delivery.state = DeliveryState::Superseded {
             at,
             reason: reason.to_owned(),
         };

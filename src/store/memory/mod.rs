@@ -10,11 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::contents::Contents;
 use super::{
-    ATTEMPTS_LISTED, Answer, AttemptRecord, Condition, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
-    Leased, Refused, Room, SecretUse, Settings, Settled, Sighting, Store, StoreError, Taken, Taking,
+    ATTEMPTS_LISTED, Answer, AttemptRecord, Concurrency, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
+    Enqueued, Health, Leased, NewEvent, RefusedRequest, SecretUse, Settings, Settled, Sighting, Store,
+    StoreError,
 };
-use crate::clock::Timestamp;
-use crate::verify::EventId;
+use crate::base::clock::Timestamp;
+use crate::event::EventId;
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -72,11 +73,11 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn take(&self, taking: Taking) -> Answer<'_, Vec<Taken>> {
+    fn take(&self, taking: NewEvent) -> Answer<'_, Vec<Enqueued>> {
         self.answer(move |contents| contents.take(taking))
     }
 
-    fn lease(&self, room: Room, now: Timestamp) -> Answer<'_, Leased> {
+    fn lease(&self, room: Concurrency, now: Timestamp) -> Answer<'_, Leased> {
         self.answer(move |contents| Ok(contents.lease(room, now)))
     }
 
@@ -111,11 +112,11 @@ impl Store for MemoryStore {
         })
     }
 
-    fn next_due(&self, room: Room) -> Answer<'_, Option<Timestamp>> {
+    fn next_due(&self, room: Concurrency) -> Answer<'_, Option<Timestamp>> {
         self.answer(move |contents| Ok(contents.next_due(room)))
     }
 
-    fn refuse(&self, refused: Refused) {
+    fn refuse(&self, refused: RefusedRequest) {
         let mut contents = self.contents();
         if !contents.closed {
             contents.refused.push_back(refused.bounded());
@@ -134,8 +135,8 @@ impl Store for MemoryStore {
         self.answer(|contents| Ok(contents.counts()))
     }
 
-    fn condition(&self) -> Answer<'_, Condition> {
-        self.answer(|contents| Ok(contents.condition()))
+    fn health(&self) -> Answer<'_, Health> {
+        self.answer(|contents| Ok(contents.health()))
     }
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, usize> {
@@ -165,7 +166,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn refused(&self, limit: usize) -> Answer<'_, Vec<Refused>> {
+    fn refused(&self, limit: usize) -> Answer<'_, Vec<RefusedRequest>> {
         self.answer(move |contents| Ok(contents.refused.iter().rev().take(limit).cloned().collect()))
     }
 

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 use super::examine::examine;
 use super::file::{BUSY_TIMEOUT, meaning};
 use super::history;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::store::{DeliveryId, StoreError};
 
 /// How many deliveries one transaction changes: others wait for it, intake among them.
@@ -109,7 +109,7 @@ pub fn drop_deliveries(
 }
 
 /// A delivery that is to be changed.
-struct Found {
+struct AmendTarget {
     seq: i64,
     event: i64,
     waits: bool,
@@ -119,7 +119,7 @@ struct Found {
 fn amend(
     path: &Path,
     deliveries: &[DeliveryId],
-    mut change: impl FnMut(&Connection, &Found) -> rusqlite::Result<()>,
+    mut change: impl FnMut(&Connection, &AmendTarget) -> rusqlite::Result<()>,
 ) -> Result<(), StoreError> {
     let said = |error: rusqlite::Error| meaning(path, &error);
     let mut connection = open(path)?;
@@ -135,7 +135,7 @@ fn amend(
                     .prepare_cached(FIND)?
                     .query_row([delivery.to_string()], |row| {
                         let waits = row.get::<_, String>(2)? == "waiting";
-                        Ok(Found {
+                        Ok(AmendTarget {
                             seq: row.get(0)?,
                             event: row.get(1)?,
                             waits,

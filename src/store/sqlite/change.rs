@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::fresh::Fresh;
-use super::queue::{Queue, Waits};
-use super::tally::Tally;
+use super::counters::Counters;
+use super::fresh::FirstAttempt;
+use super::queue::{Queue, ReadyEntry};
 use crate::store::{DeliveryId, Settings, StoreError};
 
 /// Where an answer goes.
@@ -24,15 +24,15 @@ pub(super) struct Batch<'w> {
     /// Why no new event may be written, if none may.
     pub full: Option<StoreError>,
     /// How the counts change.
-    pub tally: Tally,
+    pub counters: Counters,
     /// How many deliveries waited for quiet before it.
     pub quiet_before: i64,
     /// Where deliveries wait from now on.
-    pub waiting: Vec<Waits>,
+    pub waiting: Vec<ReadyEntry>,
     /// What was written for the first time, by its row: it may be leased before it has to be read.
-    pub fresh: Vec<(i64, Fresh)>,
+    pub fresh: Vec<(i64, FirstAttempt)>,
     /// Where those waited that ended without having been leased: what is in memory of them goes.
-    pub withdrawn: Vec<Waits>,
+    pub withdrawn: Vec<ReadyEntry>,
     /// Leases that end.
     pub ended: HashSet<DeliveryId>,
     /// Leases whose attempts are written down as begun.
@@ -49,32 +49,32 @@ impl Batch<'_> {
 
     /// How many deliveries wait for quiet by now.
     pub fn quiet(&self) -> i64 {
-        self.quiet_before + self.tally.quiet
+        self.quiet_before + self.counters.quiet
     }
 }
 
 /// Why a change was not made.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum WriteError {
     /// For a reason of its own, and it has written nothing: the batch goes on.
     Own(StoreError),
     /// A statement failed, and may have been the second of several: the transaction cannot be committed.
     Statement(rusqlite::Error),
 }
 
-impl From<rusqlite::Error> for Failure {
+impl From<rusqlite::Error> for WriteError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Statement(error)
     }
 }
 
 /// Something to be written, as often as it takes: a batch that failed is tried again one by one.
-pub(super) trait Change: Send {
+pub(super) trait WriteOp: Send {
     /// What the caller is told.
-    type Said: Send;
+    type Output: Send;
 
     /// Writes it.
-    fn make(&self, batch: &mut Batch<'_>) -> Result<Self::Said, Failure>;
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Output, WriteError>;
 
     /// How many bytes it writes, roughly.
     fn size(&self) -> usize {
@@ -88,38 +88,38 @@ pub(super) trait Change: Send {
 }
 
 /// A change with somebody who waits for it.
-pub(super) trait Call: Send {
+pub(super) trait QueuedOp: Send {
     /// Makes the change and keeps what is to be said.
-    fn make(&mut self, batch: &mut Batch<'_>) -> Result<(), rusqlite::Error>;
-    /// See [`Change::size`].
+    fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), rusqlite::Error>;
+    /// See [`WriteOp::size`].
     fn size(&self) -> usize;
-    /// See [`Change::meaning`].
+    /// See [`WriteOp::meaning`].
     fn meaning(&self, error: &rusqlite::Error) -> Option<StoreError>;
     /// Says it, or why not.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-/// A [`Change`], and where its answer goes.
-pub(super) struct Called<C: Change> {
+/// A [`WriteOp`], and where its answer goes.
+pub(super) struct Pending<C: WriteOp> {
     change: C,
-    said: Option<Result<C::Said, StoreError>>,
-    reply: Reply<C::Said>,
+    said: Option<Result<C::Output, StoreError>>,
+    reply: Reply<C::Output>,
 }
 
-impl<C: Change> Called<C> {
+impl<C: WriteOp> Pending<C> {
     /// A change that is to be made.
-    pub fn new(change: C, reply: Reply<C::Said>) -> Self {
+    pub fn new(change: C, reply: Reply<C::Output>) -> Self {
         let said = None;
         Self { change, said, reply }
     }
 }
 
-impl<C: Change> Call for Called<C> {
-    fn make(&mut self, batch: &mut Batch<'_>) -> Result<(), rusqlite::Error> {
-        self.said = Some(match self.change.make(batch) {
+impl<C: WriteOp> QueuedOp for Pending<C> {
+    fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), rusqlite::Error> {
+        self.said = Some(match self.change.apply(batch) {
             Ok(said) => Ok(said),
-            Err(Failure::Own(error)) => Err(error),
-            Err(Failure::Statement(error)) => return Err(error),
+            Err(WriteError::Own(error)) => Err(error),
+            Err(WriteError::Statement(error)) => return Err(error),
         });
         Ok(())
     }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::change::{Batch, Change, Failure};
-use super::lanes::{self, Member, Turn, withdraw};
-use super::queue::{Place, Waits};
-use crate::clock::Timestamp;
-use crate::store::lane::reason;
-use crate::store::{Debounce, Displaced, Lane, NewDelivery, Overlap};
+use super::change::{Batch, WriteError, WriteOp};
+use super::lanes::{self, Admission, Member, withdraw};
+use super::queue::{QueueKey, ReadyEntry};
+use crate::base::clock::Timestamp;
+use crate::store::group::reason;
+use crate::store::{Debounce, Displaced, Group, NewDelivery, Overlap};
 
 /// Those that wait for quiet.
 const QUIET: &str = "SELECT seq, due, debounced_since, id, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
@@ -31,14 +31,14 @@ pub(super) fn stand_for(
     displaced: &mut Displaced,
 ) -> rusqlite::Result<Timestamp> {
     let mut since = at;
-    let lane = delivery.lane.as_ref().map(|lane| &lane.name);
+    let group = delivery.group.as_ref().map(|group| &group.name);
     let waiting: Vec<(Member, i64)> = {
         let mut quiet = batch.connection.prepare_cached(QUIET)?;
-        let read = quiet.query_map(params![delivery.rule, lane], |row| {
+        let read = quiet.query_map(params![delivery.rule, group], |row| {
             let (seq, due) = (row.get(0)?, row.get(1)?);
-            let waits = Waits {
+            let waits = ReadyEntry {
                 rule: Arc::clone(&delivery.rule),
-                place: Place { due, seq },
+                place: QueueKey { due, seq },
             };
             let member = Member {
                 waits,
@@ -52,7 +52,7 @@ pub(super) fn stand_for(
     };
     for (member, first) in waiting {
         since = since.min(Timestamp::from_millis(first));
-        batch.tally.quiet -= 1;
+        batch.counters.quiet -= 1;
         withdraw(batch, member, at, reason::DEBOUNCED, displaced)?;
     }
     Ok(since)
@@ -74,62 +74,62 @@ pub(super) fn due(
     let Some(debounce): Option<Debounce> = delivery.debounce else {
         return Ok((delivery.due, None));
     };
-    batch.tally.quiet += 1;
+    batch.counters.quiet += 1;
     Ok((debounce.due(at, since), Some(since)))
 }
 
 /// The wait of a delivery is over: it enters its lane. Says what gives way to it.
 pub(super) struct Over {
     /// Where it waits.
-    pub waits: Waits,
+    pub waits: ReadyEntry,
     /// When its wait was over.
     pub at: Timestamp,
 }
 
-impl Change for Over {
-    type Said = Displaced;
+impl WriteOp for Over {
+    type Output = Displaced;
 
-    fn make(&self, batch: &mut Batch<'_>) -> Result<Displaced, Failure> {
-        let Place { due, seq } = self.waits.place;
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Displaced, WriteError> {
+        let QueueKey { due, seq } = self.waits.place;
         let found = batch
             .connection
             .prepare_cached(OVER)?
             .query_row(params![seq, due], |row| {
-                let lane: Option<Arc<str>> = row.get(0)?;
+                let group: Option<Arc<str>> = row.get(0)?;
                 let overlap: Option<String> = row.get(2)?;
                 let ids: (String, String) = (row.get(3)?, row.get(4)?);
                 let limit: i64 = row.get(1)?;
-                Ok((lane, u32::try_from(limit).unwrap_or(1).max(1), overlap, ids))
+                Ok((group, u32::try_from(limit).unwrap_or(1).max(1), overlap, ids))
             })
             .optional()?;
         let Some((name, limit, overlap, (id, event))) = found else {
             return Ok(Displaced::default());
         };
-        batch.tally.quiet -= 1;
+        batch.counters.quiet -= 1;
         let mut displaced = Displaced::default();
         let overlap = Overlap::from_name(&overlap.unwrap_or_default());
-        let lane = name.map(|name| Lane { name, limit, overlap });
-        let turn = match &lane {
-            Some(lane) => lanes::enter(batch, lane, self.at, &mut displaced)?,
-            None => Turn::Begins,
+        let group = name.map(|name| Group { name, limit, overlap });
+        let turn = match &group {
+            Some(group) => lanes::enter(batch, group, self.at, &mut displaced)?,
+            None => Admission::Begins,
         };
-        let held = matches!(turn, Turn::Held);
+        let held = matches!(turn, Admission::Held);
         batch
             .connection
             .prepare_cached(BEGIN)?
             .execute(params![seq, held])?;
         match turn {
-            Turn::Begins => {}
-            Turn::Held => {
+            Admission::Begins => {}
+            Admission::Held => {
                 // It may have come before those that are held, and have the wider limit.
-                if let Some(lane) = &lane {
-                    lanes::leave(batch, &lane.name)?;
+                if let Some(group) = &group {
+                    lanes::leave(batch, &group.name)?;
                 }
                 if !batch.waiting.contains(&self.waits) {
                     batch.withdrawn.push(self.waits.clone());
                 }
             }
-            Turn::Skipped => {
+            Admission::Skipped => {
                 let member = Member {
                     waits: self.waits.clone(),
                     id,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::Batch;
-use super::queue::{Place, Waits};
-use crate::clock::Timestamp;
-use crate::store::{DeliveryId, Failure};
+use super::queue::{QueueKey, ReadyEntry};
+use crate::base::clock::Timestamp;
+use crate::store::{DeliveryFailure, DeliveryId};
 
 /// None is made for one that was made so itself.
 const MAKE: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, failure_of) \
@@ -21,16 +21,16 @@ const EVENT_OWES_MORE: &str =
 const TOLD: &str = "SELECT action, reason, output FROM failures WHERE delivery = ?1";
 
 /// Makes one for the delivery that has failed at `at` and would wait at `of`; it takes that place.
-pub(super) fn make(
+pub(super) fn apply(
     batch: &mut Batch<'_>,
-    of: &Waits,
-    failure: &Failure,
+    of: &ReadyEntry,
+    failure: &DeliveryFailure,
     at: Timestamp,
 ) -> rusqlite::Result<()> {
-    let Place { due, seq } = of.place;
+    let QueueKey { due, seq } = of.place;
     let id = DeliveryId::new(at).to_string();
-    let mut make = batch.connection.prepare_cached(MAKE)?;
-    if make.execute(params![seq, id, due])? == 0 {
+    let mut apply = batch.connection.prepare_cached(MAKE)?;
+    if apply.execute(params![seq, id, due])? == 0 {
         return Ok(());
     }
     let seq = batch.connection.last_insert_rowid();
@@ -42,19 +42,19 @@ pub(super) fn make(
         failure.output
     ])?;
     batch.connection.prepare_cached(EVENT_OWES_MORE)?.execute([seq])?;
-    batch.tally.owed += 1;
-    batch.waiting.push(Waits {
+    batch.counters.pending += 1;
+    batch.waiting.push(ReadyEntry {
         rule: Arc::clone(&of.rule),
-        place: Place { due, seq },
+        place: QueueKey { due, seq },
     });
     Ok(())
 }
 
 /// What the one at `seq` is told.
-pub(super) fn told(connection: &Connection, seq: i64) -> rusqlite::Result<Failure> {
+pub(super) fn told(connection: &Connection, seq: i64) -> rusqlite::Result<DeliveryFailure> {
     let mut told = connection.prepare_cached(TOLD)?;
     let told = told.query_row([seq], |row| {
-        Ok(Failure {
+        Ok(DeliveryFailure {
             action: row.get(0)?,
             reason: row.get(1)?,
             output: row.get(2)?,

@@ -5,8 +5,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::event::Received;
 use crate::store::{DeliveryId, Lease};
-use crate::verify::Received;
 
 /// How many deliveries are kept.
 const DELIVERIES: usize = 512;
@@ -15,7 +15,7 @@ const BYTES: usize = 4 << 20;
 
 /// A delivery whose first attempt at its first action is still to be made.
 #[derive(Debug)]
-pub(super) struct Fresh {
+pub(super) struct FirstAttempt {
     /// Its id.
     pub delivery: DeliveryId,
     /// Its rule.
@@ -27,10 +27,10 @@ pub(super) struct Fresh {
     /// Why it is owed although the event was not verified.
     pub unverified: Option<Arc<str>>,
     /// Whether it goes in a lane.
-    pub in_lane: bool,
+    pub in_group: bool,
 }
 
-impl Fresh {
+impl FirstAttempt {
     /// The lease of it.
     pub fn lease(self) -> Lease {
         Lease {
@@ -41,7 +41,7 @@ impl Fresh {
             received: self.received,
             decode: self.decode,
             unverified: self.unverified,
-            in_lane: self.in_lane,
+            in_group: self.in_group,
             superseded: None,
             replays: 0,
             failure: None,
@@ -53,16 +53,16 @@ impl Fresh {
 
 /// The latest of them, by row.
 #[derive(Debug, Default)]
-pub(super) struct FreshOnes {
-    by_row: HashMap<i64, Fresh>,
+pub(super) struct FirstAttempts {
+    by_row: HashMap<i64, FirstAttempt>,
     /// In the order of arrival; rows that were taken out are skipped.
     order: VecDeque<i64>,
     bytes: usize,
 }
 
-impl FreshOnes {
+impl FirstAttempts {
     /// Keeps one more; the oldest go when there are too many.
-    pub fn add(&mut self, row: i64, fresh: Fresh) {
+    pub fn add(&mut self, row: i64, fresh: FirstAttempt) {
         self.bytes += fresh.received.body.len();
         self.by_row.insert(row, fresh);
         self.order.push_back(row);
@@ -75,7 +75,7 @@ impl FreshOnes {
     }
 
     /// Takes one out.
-    pub fn take(&mut self, row: i64) -> Option<Fresh> {
+    pub fn take(&mut self, row: i64) -> Option<FirstAttempt> {
         let fresh = self.by_row.remove(&row)?;
         self.bytes -= fresh.received.body.len();
         Some(fresh)

@@ -13,15 +13,17 @@ use super::file::{meaning, unopenable};
 use super::reading;
 use super::rows::{Unreadable, parsed};
 use super::schema::{self, STEPS};
-use crate::clock::Timestamp;
-use crate::store::{AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, Refused, State, StoreError};
-use crate::verify::{EventId, Received};
+use crate::base::clock::Timestamp;
+use crate::event::{EventId, Received};
+use crate::store::{
+    AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, DeliveryState, RefusedRequest, StoreError,
+};
 
 /// The columns that [`entry`] reads, in its order.
 const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.state, d.due, \
      d.ended_at, d.reason, d.unverified, d.replays, d.failure_of FROM deliveries d JOIN events e ON e.seq = d.event ";
 
-/// What a [`Filter`] asks.
+/// What a [`DeliveryFilter`] asks.
 const WANTED: &str = "(?1 IS NULL OR d.rule = ?1) AND (?2 IS NULL OR e.endpoint = ?2) \
      AND (?3 IS NULL OR (iif(d.state = 'done' AND d.reason IS NOT NULL, 'superseded', d.state) = ?3 \
      AND (?3 <> 'dead' OR d.failure_of IS NULL))) AND (?4 IS NULL OR e.received_at >= ?4) ";
@@ -38,7 +40,7 @@ pub struct History {
 
 /// Which deliveries are asked for; what is not said is not asked.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct DeliveryFilter {
     /// Those owed to this rule.
     pub rule: Option<String>,
     /// Those that arrived on this endpoint.
@@ -52,7 +54,7 @@ pub struct Filter {
 
 /// A delivery with what is told of its event in a list.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct ListedDelivery {
     /// Its place in the order of arrival.
     pub row: i64,
     /// When its event arrived.
@@ -67,7 +69,7 @@ pub struct Entry {
 
 /// An event as it is kept.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct StoredEvent {
     /// What arrived.
     pub received: Arc<Received>,
     /// How its body is decoded.
@@ -112,38 +114,54 @@ impl History {
     }
 
     /// At most `limit` deliveries, newest first, of those before the row `before`.
-    pub fn before(&self, filter: &Filter, before: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+    pub fn before(
+        &self,
+        filter: &DeliveryFilter,
+        before: i64,
+        limit: usize,
+    ) -> Result<Vec<ListedDelivery>, StoreError> {
         let sql = format!("{ENTRY}WHERE {WANTED}AND d.seq < ?5 ORDER BY d.seq DESC LIMIT ?6");
         self.entries(&sql, filter, before, limit)
     }
 
     /// At most `limit` deliveries, oldest first, of those after the row `after`.
-    pub fn after(&self, filter: &Filter, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+    pub fn after(
+        &self,
+        filter: &DeliveryFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<ListedDelivery>, StoreError> {
         let sql = format!("{ENTRY}WHERE {WANTED}AND d.seq > ?5 ORDER BY d.seq LIMIT ?6");
         self.entries(&sql, filter, after, limit)
     }
 
     /// The deliveries of an event in the order in which they were taken, at most the first [`DELIVERIES_LISTED`].
-    pub fn of_event(&self, event: EventId) -> Result<Vec<Entry>, StoreError> {
+    pub fn of_event(&self, event: EventId) -> Result<Vec<ListedDelivery>, StoreError> {
         let sql = format!("{ENTRY}WHERE e.id = ?1 ORDER BY d.seq LIMIT ?2");
         let limit = i64::try_from(DELIVERIES_LISTED).unwrap_or(i64::MAX);
         self.read(&sql, params![event.to_string(), limit])
     }
 
-    fn entries(&self, sql: &str, filter: &Filter, row: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+    fn entries(
+        &self,
+        sql: &str,
+        filter: &DeliveryFilter,
+        row: i64,
+        limit: usize,
+    ) -> Result<Vec<ListedDelivery>, StoreError> {
         let since = filter.since.map(Timestamp::as_millis);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let asked = params![filter.rule, filter.endpoint, filter.state, since, row, limit];
         self.read(sql, asked)
     }
 
-    fn read(&self, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<Entry>, StoreError> {
+    fn read(&self, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<ListedDelivery>, StoreError> {
         let read = || {
             let mut entries = self.connection.prepare_cached(sql)?;
             entries.query_map(parameters, |row| Ok(entry(row)))?.collect()
         };
-        let read: rusqlite::Result<Vec<Result<Entry, Unreadable>>> = read();
-        let listed: Result<Vec<Entry>, Unreadable> =
+        let read: rusqlite::Result<Vec<Result<ListedDelivery, Unreadable>>> = read();
+        let listed: Result<Vec<ListedDelivery>, Unreadable> =
             read.map_err(|error| self.meaning(&error))?.into_iter().collect();
         listed.map_err(|unreadable| self.damaged(unreadable))
     }
@@ -156,7 +174,7 @@ impl History {
     }
 
     /// An event with its body; none if there is none of this id.
-    pub fn event(&self, event: EventId) -> Result<Option<Kept>, StoreError> {
+    pub fn event(&self, event: EventId) -> Result<Option<StoredEvent>, StoreError> {
         let row: rusqlite::Result<Option<i64>> = self
             .connection
             .prepare_cached("SELECT seq FROM events WHERE id = ?1")
@@ -166,7 +184,7 @@ impl History {
         };
         let read = reading::event(&self.connection, row).map_err(|error| self.meaning(&error))?;
         let (received, decode) = read.map_err(|unreadable| self.damaged(unreadable))?;
-        Ok(Some(Kept { received, decode }))
+        Ok(Some(StoredEvent { received, decode }))
     }
 
     /// The latest attempts at a delivery, oldest first; those that the operator ordered and dropped among them.
@@ -175,7 +193,7 @@ impl History {
     }
 
     /// The latest refusals, newest first.
-    pub fn refused(&self, limit: usize) -> Result<Vec<Refused>, StoreError> {
+    pub fn refused(&self, limit: usize) -> Result<Vec<RefusedRequest>, StoreError> {
         reading::refused(&self.connection, limit).map_err(|unreadable| self.damaged(unreadable))
     }
 
@@ -265,18 +283,18 @@ fn named(
 }
 
 /// An entry of a row of [`ENTRY`].
-fn entry(row: &Row<'_>) -> Result<Entry, Unreadable> {
+fn entry(row: &Row<'_>) -> Result<ListedDelivery, Unreadable> {
     let at = Timestamp::from_millis(row.get::<_, Option<i64>>(10)?.unwrap_or(0));
     let state = match row.get::<_, String>(8)?.as_str() {
         "done" => match row.get(11)? {
-            None => State::Done { at },
-            Some(reason) => State::Superseded { at, reason },
+            None => DeliveryState::Done { at },
+            Some(reason) => DeliveryState::Superseded { at, reason },
         },
-        "dead" => State::Dead {
+        "dead" => DeliveryState::Dead {
             at,
             reason: row.get::<_, Option<String>>(11)?.unwrap_or_default(),
         },
-        _ => State::Waiting {
+        _ => DeliveryState::Waiting {
             due: Timestamp::from_millis(row.get(9)?),
         },
     };
@@ -290,7 +308,7 @@ fn entry(row: &Row<'_>) -> Result<Entry, Unreadable> {
         unverified: row.get::<_, Option<String>>(12)?.map(Arc::from),
         failure_of: reading::failure_of(row.get(14)?)?,
     };
-    Ok(Entry {
+    Ok(ListedDelivery {
         row: row.get(0)?,
         received_at: Timestamp::from_millis(row.get(3)?),
         endpoint: row.get(4)?,

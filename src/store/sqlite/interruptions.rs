@@ -6,11 +6,11 @@
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
-use super::change::{Batch, Called, Change, Failure};
+use super::change::{Batch, Pending, WriteError, WriteOp};
 use super::rows::parsed;
 use super::settling::write_attempt;
 use super::writer::Writer;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::store::interruption::record;
 use crate::store::{DeliveryId, Interrupted};
 
@@ -106,10 +106,10 @@ pub(super) enum Mark {
     AllAtTheEnd,
 }
 
-impl Change for Mark {
-    type Said = ();
+impl WriteOp for Mark {
+    type Output = ();
 
-    fn make(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
         let unmarked: Vec<(DeliveryId, i64)> = match self {
             Self::LeasedBy(at) => batch.queue.unmarked(at.as_millis()).collect(),
             Self::This(delivery) => {
@@ -143,10 +143,10 @@ struct Unmark {
     due: i64,
 }
 
-impl Change for Unmark {
-    type Said = ();
+impl WriteOp for Unmark {
+    type Output = ();
 
-    fn make(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
         let mut unmark = batch.connection.prepare_cached(UNMARK)?;
         unmark.execute([self.seq, self.due])?;
         Ok(())
@@ -163,7 +163,7 @@ impl Writer {
             // A mark that cannot be taken back costs the delivery an attempt at the next start, and nothing else.
             let (reply, _) = oneshot::channel();
             let (seq, due) = (place.seq, place.due);
-            self.write(vec![Box::new(Called::new(Unmark { seq, due }, reply))]);
+            self.write(vec![Box::new(Pending::new(Unmark { seq, due }, reply))]);
         }
     }
 
@@ -176,7 +176,7 @@ impl Writer {
             return;
         }
         let (reply, mut answer) = oneshot::channel();
-        self.write(vec![Box::new(Called::new(Mark::AllAtTheEnd, reply))]);
+        self.write(vec![Box::new(Pending::new(Mark::AllAtTheEnd, reply))]);
         if let Ok(Err(error)) = answer.try_recv() {
             tracing::warn!(%error, "cannot write down that the daemon stops cleanly");
         }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::change::Batch;
-use super::queue::{Place, Queue, Waits};
+use super::queue::{Queue, QueueKey, ReadyEntry};
 use super::rows::parsed;
 use super::settling::end;
-use crate::clock::Timestamp;
-use crate::store::lane::reason;
-use crate::store::{DeliveryId, Displaced, Lane, Overlap, Superseded};
+use crate::base::clock::Timestamp;
+use crate::store::group::reason;
+use crate::store::{DeliveryId, Displaced, Group, Overlap, Superseded};
 
 const BEGUN: &str = "SELECT \
      (SELECT count(*) FROM deliveries WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 0) \
@@ -42,7 +42,7 @@ const BEGIN: &str = "UPDATE deliveries SET held = 0 WHERE seq = ?1";
 const DOOM: &str = "UPDATE deliveries SET reason = ?2 WHERE seq = ?1";
 
 /// What becomes of a delivery that comes.
-pub(super) enum Turn {
+pub(super) enum Admission {
     /// It may begin.
     Begins,
     /// It waits for its turn.
@@ -53,7 +53,7 @@ pub(super) enum Turn {
 
 /// One that is not over yet.
 pub(super) struct Member {
-    pub waits: Waits,
+    pub waits: ReadyEntry,
     /// Its id, and that of its event.
     pub id: String,
     pub event: String,
@@ -63,37 +63,37 @@ pub(super) struct Member {
 /// Decides for a delivery that comes at `at`. Adds to `displaced` those that give way to it.
 pub(super) fn enter(
     batch: &mut Batch<'_>,
-    lane: &Lane,
+    group: &Group,
     at: Timestamp,
     displaced: &mut Displaced,
-) -> rusqlite::Result<Turn> {
+) -> rusqlite::Result<Admission> {
     let mut begun = batch.connection.prepare_cached(BEGUN)?;
-    let begun: i64 = begun.query_row([&lane.name], |row| row.get(0))?;
-    let next = next_held(batch.connection, &lane.name)?;
-    if begun < i64::from(lane.limit) && next.is_none() {
-        return Ok(Turn::Begins);
+    let begun: i64 = begun.query_row([&group.name], |row| row.get(0))?;
+    let next = next_held(batch.connection, &group.name)?;
+    if begun < i64::from(group.limit) && next.is_none() {
+        return Ok(Admission::Begins);
     }
-    match lane.overlap {
-        Overlap::Queue => Ok(Turn::Held),
-        Overlap::Skip => Ok(Turn::Skipped),
+    match group.overlap {
+        Overlap::Queue => Ok(Admission::Held),
+        Overlap::Skip => Ok(Admission::Skipped),
         Overlap::Coalesce => {
-            for member in members(batch, &lane.name)?
+            for member in members(batch, &group.name)?
                 .into_iter()
                 .filter(|member| member.held)
             {
                 withdraw(batch, member, at, reason::COALESCED, displaced)?;
             }
             // What waited may have waited for a narrower limit.
-            Ok(if begun < i64::from(lane.limit) {
-                Turn::Begins
+            Ok(if begun < i64::from(group.limit) {
+                Admission::Begins
             } else {
-                Turn::Held
+                Admission::Held
             })
         }
         Overlap::Replace => {
             let mut dropped = batch.connection.prepare_cached(DROPPED_OF)?;
-            let mut left: u32 = dropped.query_row([&lane.name], |row| row.get(0))?;
-            for member in members(batch, &lane.name)? {
+            let mut left: u32 = dropped.query_row([&group.name], |row| row.get(0))?;
+            for member in members(batch, &group.name)? {
                 let delivery: Option<DeliveryId> = parsed("id", &member.id).ok();
                 let leased = delivery.filter(|delivery| {
                     batch.queue.leased(*delivery).is_some() && !batch.ended.contains(delivery)
@@ -107,18 +107,18 @@ pub(super) fn enter(
                     withdraw(batch, member, at, reason::REPLACED, displaced)?;
                 }
             }
-            Ok(if left < lane.limit {
-                Turn::Begins
+            Ok(if left < group.limit {
+                Admission::Begins
             } else {
-                Turn::Held
+                Admission::Held
             })
         }
     }
 }
 
 /// Lets those begin whose turn has come because one of their lane has ended.
-pub(super) fn leave(batch: &mut Batch<'_>, lane: &str) -> rusqlite::Result<()> {
-    let begins = begin_next(batch.connection, lane)?;
+pub(super) fn leave(batch: &mut Batch<'_>, group: &str) -> rusqlite::Result<()> {
+    let begins = begin_next(batch.connection, group)?;
     batch.waiting.extend(begins);
     Ok(())
 }
@@ -141,18 +141,18 @@ pub(super) fn look_again(connection: &mut Connection, queue: &Queue) -> rusqlite
         let read = roomy.query_map([], |row| row.get(0))?;
         read.collect::<rusqlite::Result<_>>()?
     };
-    for lane in lanes {
-        begin_next(&transaction, &lane)?;
+    for group in lanes {
+        begin_next(&transaction, &group)?;
     }
     transaction.commit()
 }
 
 /// Lets as many begin as there is room for; where they wait.
-fn begin_next(connection: &Connection, lane: &str) -> rusqlite::Result<Vec<Waits>> {
+fn begin_next(connection: &Connection, group: &str) -> rusqlite::Result<Vec<ReadyEntry>> {
     let mut begins = Vec::new();
-    while let Some((waits, limit)) = next_held(connection, lane)? {
+    while let Some((waits, limit)) = next_held(connection, group)? {
         let mut begun = connection.prepare_cached(BEGUN)?;
-        let begun: i64 = begun.query_row([lane], |row| row.get(0))?;
+        let begun: i64 = begun.query_row([group], |row| row.get(0))?;
         if begun >= limit.max(1) {
             break;
         }
@@ -163,24 +163,24 @@ fn begin_next(connection: &Connection, lane: &str) -> rusqlite::Result<Vec<Waits
 }
 
 /// The first that is held, and how many may be under way before it.
-fn next_held(connection: &Connection, lane: &str) -> rusqlite::Result<Option<(Waits, i64)>> {
+fn next_held(connection: &Connection, group: &str) -> rusqlite::Result<Option<(ReadyEntry, i64)>> {
     let mut next = connection.prepare_cached(NEXT_HELD)?;
-    let row = next.query_row([lane], |row| {
+    let row = next.query_row([group], |row| {
         let (seq, due) = (row.get(0)?, row.get(1)?);
-        let (rule, place) = (row.get(3)?, Place { due, seq });
-        Ok((Waits { rule, place }, row.get(2)?))
+        let (rule, place) = (row.get(3)?, QueueKey { due, seq });
+        Ok((ReadyEntry { rule, place }, row.get(2)?))
     });
     row.optional()
 }
 
 /// All that are not over, those under way first.
-fn members(batch: &Batch<'_>, lane: &str) -> rusqlite::Result<Vec<Member>> {
+fn members(batch: &Batch<'_>, group: &str) -> rusqlite::Result<Vec<Member>> {
     let mut members = batch.connection.prepare_cached(MEMBERS)?;
-    let read = members.query_map([lane], |row| {
+    let read = members.query_map([group], |row| {
         let (seq, due) = (row.get(0)?, row.get(3)?);
-        let (rule, place) = (row.get(4)?, Place { due, seq });
+        let (rule, place) = (row.get(4)?, QueueKey { due, seq });
         Ok(Member {
-            waits: Waits { rule, place },
+            waits: ReadyEntry { rule, place },
             id: row.get(1)?,
             event: row.get(5)?,
             held: row.get(2)?,

@@ -5,22 +5,22 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
-use super::change::Called;
+use super::change::Pending;
 use super::debounce::Over;
-use super::queue::Waits;
+use super::queue::ReadyEntry;
 use super::reading;
 use super::rows::{Unreadable, parsed};
 use super::settling::Settle;
 use super::writer::Writer;
-use crate::clock::Timestamp;
-use crate::store::{DeliveryId, Displaced, Lease, Leased, Room, Settled, Settlement, StoreError};
-use crate::verify::Received;
+use crate::base::clock::Timestamp;
+use crate::event::Received;
+use crate::store::{Concurrency, DeliveryId, Displaced, Lease, Leased, Settled, Settlement, StoreError};
 
 /// Events that were read for a call, by their rows.
 type Events = HashMap<i64, (Arc<Received>, String)>;
 
 /// What waits at a place.
-enum Found {
+enum QueueSlot {
     /// What can be leased, and how many bytes were read for it.
     Lease(Box<Lease>, usize),
     /// Nothing any more.
@@ -63,7 +63,7 @@ impl Drop for Offer {
 
 impl Writer {
     /// The first to be due of rules that may have another leased.
-    pub fn first(&mut self, room: Room) -> rusqlite::Result<Option<Waits>> {
+    pub fn first(&mut self, room: Concurrency) -> rusqlite::Result<Option<ReadyEntry>> {
         self.read_on()?;
         Ok(self.queue.first(room))
     }
@@ -82,7 +82,7 @@ impl Writer {
     }
 
     /// Leases what is due, in order.
-    pub fn lease(&mut self, room: Room, now: Timestamp) -> Result<Leased, StoreError> {
+    pub fn lease(&mut self, room: Concurrency, now: Timestamp) -> Result<Leased, StoreError> {
         let mut leased = Leased::default();
         match self.lease_into(&mut leased, room, now) {
             Ok(()) => {
@@ -103,7 +103,12 @@ impl Writer {
         }
     }
 
-    fn lease_into(&mut self, leased: &mut Leased, room: Room, now: Timestamp) -> Result<(), StoreError> {
+    fn lease_into(
+        &mut self,
+        leased: &mut Leased,
+        room: Concurrency,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.in_place()?;
         self.look_round().map_err(|error| self.meaning(&error))?;
         let mut events = Events::new();
@@ -123,19 +128,19 @@ impl Writer {
                     .read(&waits, &mut events)
                     .map_err(|error| self.meaning(&error))?
                 {
-                    Found::Lease(lease, read) => {
+                    QueueSlot::Lease(lease, read) => {
                         bytes += read;
                         *lease
                     }
-                    Found::Nothing => {
+                    QueueSlot::Nothing => {
                         self.queue.forget(&waits);
                         continue;
                     }
-                    Found::Unreadable(delivery, unreadable) => {
+                    QueueSlot::Unreadable(delivery, unreadable) => {
                         self.give_up(delivery, waits, now, &unreadable);
                         continue;
                     }
-                    Found::Debounced => {
+                    QueueSlot::Debounced => {
                         let Displaced { stop, ended } = self.end_debounce(waits, now)?;
                         leased.displaced.stop.extend(stop);
                         leased.displaced.ended.extend(ended);
@@ -150,19 +155,19 @@ impl Writer {
     }
 
     /// Reads what waits at a place.
-    fn read(&self, waits: &Waits, events: &mut Events) -> rusqlite::Result<Found> {
+    fn read(&self, waits: &ReadyEntry, events: &mut Events) -> rusqlite::Result<QueueSlot> {
         let connection = &self.file.connection;
         let Some(waiting) = reading::waiting(connection, waits.place)? else {
-            return Ok(Found::Nothing);
+            return Ok(QueueSlot::Nothing);
         };
         if waiting.debounced {
-            return Ok(Found::Debounced);
+            return Ok(QueueSlot::Debounced);
         }
         let delivery = match parsed::<DeliveryId>("id", &waiting.id) {
             Ok(delivery) => delivery,
             Err(Unreadable(reason)) => {
                 tracing::error!(delivery = waiting.id, reason, "a delivery has an id that is none");
-                return Ok(Found::Nothing);
+                return Ok(QueueSlot::Nothing);
             }
         };
         let mut bytes = 0;
@@ -174,7 +179,7 @@ impl Writer {
                     events.insert(waiting.event, event.clone());
                     event
                 }
-                Err(unreadable) => return Ok(Found::Unreadable(delivery, unreadable)),
+                Err(unreadable) => return Ok(QueueSlot::Unreadable(delivery, unreadable)),
             },
         };
         let lease = Lease {
@@ -185,26 +190,26 @@ impl Writer {
             received,
             decode,
             unverified: waiting.unverified.map(Arc::from),
-            in_lane: waiting.in_lane,
+            in_group: waiting.in_group,
             superseded: waiting.superseded,
             replays: waiting.replays,
             failure: waiting.failure.map(Arc::new),
             interrupted: waiting.interrupted,
             suspect: waits.place.seq <= self.suspect_up_to,
         };
-        Ok(Found::Lease(Box::new(lease), bytes))
+        Ok(QueueSlot::Lease(Box::new(lease), bytes))
     }
 
     /// The wait for quiet of a delivery is over: it may be leased next, or waits for its turn, or ends. Says what gives way
     /// to it.
-    fn end_debounce(&mut self, waits: Waits, at: Timestamp) -> Result<Displaced, StoreError> {
+    fn end_debounce(&mut self, waits: ReadyEntry, at: Timestamp) -> Result<Displaced, StoreError> {
         let (reply, mut answer) = oneshot::channel();
-        self.write(vec![Box::new(Called::new(Over { waits, at }, reply))]);
+        self.write(vec![Box::new(Pending::new(Over { waits, at }, reply))]);
         answer.try_recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Makes a dead letter of what cannot be read, so that it does not stand in the way of the others for ever.
-    fn give_up(&mut self, delivery: DeliveryId, waits: Waits, now: Timestamp, unreadable: &Unreadable) {
+    fn give_up(&mut self, delivery: DeliveryId, waits: ReadyEntry, now: Timestamp, unreadable: &Unreadable) {
         tracing::error!(%delivery, reason = unreadable.0, "an event cannot be read back");
         self.queue.lease(delivery, waits, now.as_millis());
         let settlement = Settlement::Dead {
@@ -216,6 +221,6 @@ impl Writer {
         let settled = Settled::unattempted(delivery, settlement);
         // Nobody waits for the answer; where it fails, the delivery is looked at again after the next start.
         let (reply, _) = oneshot::channel();
-        self.write(vec![Box::new(Called::new(Settle(settled), reply))]);
+        self.write(vec![Box::new(Pending::new(Settle(settled), reply))]);
     }
 }

@@ -7,6 +7,7 @@
 
 mod amend;
 mod change;
+mod counters;
 mod debounce;
 mod examine;
 mod failures;
@@ -28,7 +29,6 @@ mod settling;
 mod sightings;
 mod sweeping;
 mod taking;
-mod tally;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -42,8 +42,8 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::amend::{Dropped, drop_deliveries, replay};
-use self::change::{Called, Change, reply};
-pub use self::history::{Entry, Filter, History, Kept, Lookup, Named};
+use self::change::{Pending, WriteOp, reply};
+pub use self::history::{DeliveryFilter, History, ListedDelivery, Lookup, Named, StoredEvent};
 use self::interruptions::Mark;
 use self::leasing::Offer;
 use self::refusals::Refusals;
@@ -54,20 +54,20 @@ use self::sightings::Sightings;
 use self::sweeping::Sweep;
 use self::taking::Take;
 pub use self::upkeep::{Soundness, Vacuumed, back_up, check, vacuum};
-use self::writer::{CALLS, Command, Writer};
+use self::writer::{CALLS, Writer, WriterCommand};
 use super::{
-    Answer, AttemptRecord, Condition, Counts, Delivery, DeliveryId, Interrupted, Leased, Refused, Room,
-    SecretUse, Settings, Settled, Sighting, Store, StoreError, Taken, Taking,
+    Answer, AttemptRecord, Concurrency, Counts, Delivery, DeliveryId, Enqueued, Health, Interrupted, Leased,
+    NewEvent, RefusedRequest, SecretUse, Settings, Settled, Sighting, Store, StoreError,
 };
-use crate::clock::Timestamp;
-use crate::live::Live;
-use crate::verify::EventId;
+use crate::base::clock::Timestamp;
+use crate::base::live::Live;
+use crate::event::EventId;
 
 /// A store in a file.
 #[derive(Debug)]
 pub struct SqliteStore {
     /// Gone when the store is dropped, which ends the thread.
-    calls: Option<mpsc::Sender<Command>>,
+    calls: Option<mpsc::Sender<WriterCommand>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     settings: Arc<Live<Settings>>,
     refusals: Arc<Refusals>,
@@ -115,7 +115,7 @@ impl SqliteStore {
     /// Sends a command and waits for its answer.
     async fn call<T>(
         &self,
-        command: Command,
+        command: WriterCommand,
         answer: oneshot::Receiver<Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let calls = self.calls.as_ref().ok_or(StoreError::Closed)?;
@@ -126,11 +126,14 @@ impl SqliteStore {
     }
 
     /// Has a change written.
-    fn write<C: Change + 'static>(&self, change: impl FnOnce() -> C + Send + 'static) -> Answer<'_, C::Said> {
+    fn write<C: WriteOp + 'static>(
+        &self,
+        change: impl FnOnce() -> C + Send + 'static,
+    ) -> Answer<'_, C::Output> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            let call = Called::new(change(), reply);
-            self.call(Command::Write(Box::new(call)), answer).await
+            let call = Pending::new(change(), reply);
+            self.call(WriterCommand::Write(Box::new(call)), answer).await
         })
     }
 
@@ -142,7 +145,7 @@ impl SqliteStore {
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
             let read = move |writer: &mut Writer| reply(answer, look(writer));
-            self.call(Command::Read(Box::new(read)), answered).await
+            self.call(WriterCommand::Read(Box::new(read)), answered).await
         })
     }
 
@@ -156,11 +159,11 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn take(&self, taking: Taking) -> Answer<'_, Vec<Taken>> {
+    fn take(&self, taking: NewEvent) -> Answer<'_, Vec<Enqueued>> {
         self.write(move || Take::new(taking))
     }
 
-    fn lease(&self, room: Room, now: Timestamp) -> Answer<'_, Leased> {
+    fn lease(&self, room: Concurrency, now: Timestamp) -> Answer<'_, Leased> {
         let returned = Arc::clone(&self.returned);
         let offer = self.read(move |writer| Ok(Offer::new(writer.lease(room, now)?, returned)));
         Box::pin(async move { Ok(offer.await?.accept()) })
@@ -188,7 +191,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn next_due(&self, room: Room) -> Answer<'_, Option<Timestamp>> {
+    fn next_due(&self, room: Concurrency) -> Answer<'_, Option<Timestamp>> {
         self.read(move |writer| {
             let first = writer.look_round().and_then(|()| writer.first(room));
             let first = first.map_err(|error| writer.meaning(&error))?;
@@ -196,13 +199,13 @@ impl Store for SqliteStore {
         })
     }
 
-    fn refuse(&self, refused: Refused) {
+    fn refuse(&self, refused: RefusedRequest) {
         if self.refusals.add(refused)
             && let Some(calls) = &self.calls
         {
             // Where the queue of calls is full, the writer sees the refusal after one of them; where it is closed,
             // it is too late for it.
-            drop(calls.try_send(Command::Wake));
+            drop(calls.try_send(WriterCommand::Wake));
         }
     }
 
@@ -211,7 +214,7 @@ impl Store for SqliteStore {
             && let Some(calls) = &self.calls
         {
             // Where the queue of calls is full, the writer sees it before the next of them.
-            drop(calls.try_send(Command::Wake));
+            drop(calls.try_send(WriterCommand::Wake));
         }
     }
 
@@ -219,8 +222,8 @@ impl Store for SqliteStore {
         self.read(|writer| writer.counts().map_err(|error| writer.meaning(&error)))
     }
 
-    fn condition(&self) -> Answer<'_, Condition> {
-        self.read(|writer| writer.condition().map_err(|error| writer.meaning(&error)))
+    fn health(&self) -> Answer<'_, Health> {
+        self.read(|writer| writer.health().map_err(|error| writer.meaning(&error)))
     }
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, usize> {
@@ -241,7 +244,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn refused(&self, limit: usize) -> Answer<'_, Vec<Refused>> {
+    fn refused(&self, limit: usize) -> Answer<'_, Vec<RefusedRequest>> {
         self.read(move |writer| reading::refused(&writer.file.connection, limit).map_err(unreadable))
     }
 
@@ -263,7 +266,7 @@ impl Store for SqliteStore {
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            self.call(Command::Close(reply), answer).await?;
+            self.call(WriterCommand::Close(reply), answer).await?;
             // It has said its last word; this takes no longer than its return.
             self.join();
             Ok(())

@@ -7,18 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::store::{DeliveryId, Room};
+use crate::store::{Concurrency, DeliveryId};
 
 /// A place in the queue of its rule: by due time, then in the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
+pub(super) struct QueueKey {
     /// When it is due, in milliseconds.
     pub due: i64,
     /// The delivery's row.
     pub seq: i64,
 }
 
-impl Place {
+impl QueueKey {
     /// Before all others.
     const FIRST: Self = Self {
         due: i64::MIN,
@@ -33,11 +33,11 @@ impl Place {
 
 /// A place in the queue of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Waits {
+pub(super) struct ReadyEntry {
     /// The rule.
     pub rule: Arc<str>,
     /// Where in its queue.
-    pub place: Place,
+    pub place: QueueKey,
 }
 
 /// How many places all heads hold together, roughly; past its share of them the later half of a head is left to the disk.
@@ -52,14 +52,14 @@ pub(super) const REFILL: usize = 1024;
 /// The queues, and the leases.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    heads: HashMap<Arc<str>, Head>,
+    heads: HashMap<Arc<str>, RuleWindow>,
     /// The first place of each head that has one.
-    fronts: BTreeMap<Place, Arc<str>>,
+    fronts: BTreeMap<QueueKey, Arc<str>>,
     /// Heads that have run out, with more of them on disk.
     dry: HashSet<Arc<str>>,
     /// Whether every rule that something waits for has a head.
     complete: bool,
-    leases: HashMap<DeliveryId, Waits>,
+    leases: HashMap<DeliveryId, ReadyEntry>,
     leased: HashSet<i64>,
     /// Leases whose attempts are not on disk as begun, with the moment of the lease.
     unmarked: HashMap<DeliveryId, i64>,
@@ -76,10 +76,10 @@ const TURNS_KEPT: usize = 16_384;
 
 /// The head of one rule's queue.
 #[derive(Debug)]
-struct Head {
-    places: BTreeSet<Place>,
+struct RuleWindow {
+    places: BTreeSet<QueueKey>,
     /// Everything up to here that waits is in the head.
-    horizon: Place,
+    horizon: QueueKey,
 }
 
 impl Queue {
@@ -106,22 +106,23 @@ impl Queue {
         self.look_again();
         for rule in rules {
             let places = BTreeSet::new();
-            let horizon = Place::FIRST;
-            self.heads.insert(Arc::clone(&rule), Head { places, horizon });
+            let horizon = QueueKey::FIRST;
+            self.heads
+                .insert(Arc::clone(&rule), RuleWindow { places, horizon });
             self.dry.insert(rule);
         }
         self.complete = true;
     }
 
     /// A delivery waits, on disk too.
-    pub fn wait(&mut self, Waits { rule, place }: Waits) {
+    pub fn wait(&mut self, ReadyEntry { rule, place }: ReadyEntry) {
         if !self.complete {
             return;
         }
         let share = self.share();
-        let head = self.heads.entry(Arc::clone(&rule)).or_insert_with(|| Head {
+        let head = self.heads.entry(Arc::clone(&rule)).or_insert_with(|| RuleWindow {
             places: BTreeSet::new(),
-            horizon: Place::LAST,
+            horizon: QueueKey::LAST,
         });
         if place > head.horizon {
             return;
@@ -132,14 +133,14 @@ impl Queue {
             let kept = head.places.iter().nth(share / 2).copied();
             if let Some(first_left) = kept {
                 drop(head.places.split_off(&first_left));
-                head.horizon = head.places.last().copied().unwrap_or(Place::FIRST);
+                head.horizon = head.places.last().copied().unwrap_or(QueueKey::FIRST);
             }
         }
         self.put_in_front(&rule, front);
     }
 
     /// Nobody waits there any longer, on disk either.
-    pub fn forget(&mut self, Waits { rule, place }: &Waits) {
+    pub fn forget(&mut self, ReadyEntry { rule, place }: &ReadyEntry) {
         if let Some(head) = self.heads.get_mut(rule) {
             let front = head.places.first().copied();
             head.places.remove(place);
@@ -148,14 +149,14 @@ impl Queue {
     }
 
     /// The first to be due of those whose rule may have another leased; none if there is no such in the heads.
-    pub fn first(&self, room: Room) -> Option<Waits> {
+    pub fn first(&self, room: Concurrency) -> Option<ReadyEntry> {
         let mut fronts = self.fronts.iter();
         let found = fronts.find(|(_, rule)| self.has_room(room, rule))?;
         Some(Self::waits(found))
     }
 
     /// Whose turn it is of those that are due at `now`.
-    pub fn next(&self, room: Room, now: i64) -> Option<Waits> {
+    pub fn next(&self, room: Concurrency, now: i64) -> Option<ReadyEntry> {
         let due = self.fronts.iter().take_while(|(place, _)| place.due <= now);
         let with_room = due.filter(|(_, rule)| self.has_room(room, rule));
         let found = with_room.min_by_key(|(place, rule)| {
@@ -165,14 +166,14 @@ impl Queue {
         Some(Self::waits(found))
     }
 
-    fn waits((place, rule): (&Place, &Arc<str>)) -> Waits {
-        Waits {
+    fn waits((place, rule): (&QueueKey, &Arc<str>)) -> ReadyEntry {
+        ReadyEntry {
             rule: Arc::clone(rule),
             place: *place,
         }
     }
 
-    fn has_room(&self, room: Room, rule: &str) -> bool {
+    fn has_room(&self, room: Concurrency, rule: &str) -> bool {
         room.admits(self.under_way(rule), self.leases.len())
     }
 
@@ -184,14 +185,14 @@ impl Queue {
     }
 
     /// A rule whose head has run out, the place after which to read on, and how many.
-    pub fn dry(&self) -> Option<(Arc<str>, Place, usize)> {
+    pub fn dry(&self) -> Option<(Arc<str>, QueueKey, usize)> {
         let rule = self.dry.iter().next()?;
         let after = self.heads.get(rule)?.horizon;
         Some((Arc::clone(rule), after, (self.share() / 2).min(REFILL)))
     }
 
     /// The places read after the horizon of a rule, in order; fewer than were asked for are the last there are.
-    pub fn refill(&mut self, rule: &Arc<str>, read: &[Place], asked: usize) {
+    pub fn refill(&mut self, rule: &Arc<str>, read: &[QueueKey], asked: usize) {
         let Some(head) = self.heads.get_mut(rule) else {
             return;
         };
@@ -200,13 +201,13 @@ impl Queue {
         head.places.extend(fresh);
         head.horizon = match read.last() {
             Some(last) if read.len() >= asked => *last,
-            _ => Place::LAST,
+            _ => QueueKey::LAST,
         };
         self.put_in_front(rule, front);
     }
 
     /// Somebody leases a delivery, which waits no longer.
-    pub fn lease(&mut self, delivery: DeliveryId, waits: Waits, now: i64) {
+    pub fn lease(&mut self, delivery: DeliveryId, waits: ReadyEntry, now: i64) {
         self.forget(&waits);
         self.unmarked.insert(delivery, now);
         if self.turns.len() >= TURNS_KEPT {
@@ -220,7 +221,7 @@ impl Queue {
     }
 
     /// Where a leased delivery waited.
-    pub fn leased(&self, delivery: DeliveryId) -> Option<&Waits> {
+    pub fn leased(&self, delivery: DeliveryId) -> Option<&ReadyEntry> {
         self.leases.get(&delivery)
     }
 
@@ -248,7 +249,7 @@ impl Queue {
     }
 
     /// Ends a lease; where the delivery waited.
-    pub fn end(&mut self, delivery: DeliveryId) -> Option<Waits> {
+    pub fn end(&mut self, delivery: DeliveryId) -> Option<ReadyEntry> {
         let waits = self.leases.remove(&delivery)?;
         self.unmarked.remove(&delivery);
         self.marked.remove(&delivery);
@@ -290,7 +291,7 @@ impl Queue {
     }
 
     /// The head of a rule has changed, whose first place was `before`.
-    fn put_in_front(&mut self, rule: &Arc<str>, before: Option<Place>) {
+    fn put_in_front(&mut self, rule: &Arc<str>, before: Option<QueueKey>) {
         let Some(head) = self.heads.get(rule) else {
             return;
         };
@@ -307,7 +308,7 @@ impl Queue {
             Some(_) => {
                 self.dry.remove(rule);
             }
-            None if head.horizon < Place::LAST => {
+            None if head.horizon < QueueKey::LAST => {
                 self.dry.insert(Arc::clone(rule));
             }
             None => {
@@ -321,24 +322,24 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
+    use crate::base::clock::Timestamp;
 
-    const ALL: Room = Room {
+    const ALL: Concurrency = Concurrency {
         slots: usize::MAX,
         per_rule: usize::MAX,
     };
 
-    fn place(due: i64, seq: i64) -> Place {
-        Place { due, seq }
+    fn place(due: i64, seq: i64) -> QueueKey {
+        QueueKey { due, seq }
     }
 
     fn rule(name: &str) -> Arc<str> {
         Arc::from(name)
     }
 
-    fn waits(name: &str, due: i64, seq: i64) -> Waits {
+    fn waits(name: &str, due: i64, seq: i64) -> ReadyEntry {
         let rule = rule(name);
-        Waits {
+        ReadyEntry {
             rule,
             place: place(due, seq),
         }
@@ -349,7 +350,7 @@ mod tests {
     }
 
     /// Reads on from a disk, as the store does, on which all is of one rule.
-    fn next(queue: &mut Queue, disk: &BTreeSet<Place>) -> Option<Place> {
+    fn next(queue: &mut Queue, disk: &BTreeSet<QueueKey>) -> Option<QueueKey> {
         if !queue.is_complete() {
             queue.begin(vec![rule("one")]);
         }
@@ -396,7 +397,7 @@ mod tests {
     #[test]
     fn what_comes_before_the_horizon_is_seen_and_what_comes_after_it_is_read_once() {
         let mut queue = Queue::new();
-        let mut disk: BTreeSet<Place> = (0..3000).map(|seq| place(seq, seq)).collect();
+        let mut disk: BTreeSet<QueueKey> = (0..3000).map(|seq| place(seq, seq)).collect();
         assert_eq!(next(&mut queue, &disk), Some(place(0, 0)));
         for new in [place(5, 4000), place(2000, 4001)] {
             disk.insert(new);
@@ -433,7 +434,7 @@ mod tests {
             queue.wait(waits("slow", 0, seq));
         }
         queue.wait(waits("other", 5, 20));
-        let mut room = Room {
+        let mut room = Concurrency {
             slots: 8,
             per_rule: 64,
         };

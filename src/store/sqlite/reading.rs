@@ -6,14 +6,14 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failures;
-use super::queue::Place;
+use super::queue::QueueKey;
 use super::rows::{self, RECEIVED, Unreadable, parsed};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::event::{EventId, Received};
 use crate::store::{
-    ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, Failure, Interruption, Refused,
-    State,
+    ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFailure, DeliveryId, DeliveryState,
+    Interruption, RefusedRequest,
 };
-use crate::verify::{EventId, Received};
 
 /// Those of a rule and of one due time, after one of them. Together with [`LATER`] this is `(due, seq) > (?2, ?3)`, for which
 /// `SQLite` would use the index by `due` alone, and walk over all of that due time again and again.
@@ -62,12 +62,12 @@ pub(super) fn rules_that_wait(connection: &Connection) -> rusqlite::Result<Vec<A
 pub(super) fn places_after(
     connection: &Connection,
     rule: &str,
-    after: Place,
+    after: QueueKey,
     count: usize,
-) -> rusqlite::Result<Vec<Place>> {
+) -> rusqlite::Result<Vec<QueueKey>> {
     let place = |row: &Row<'_>| {
         let (due, seq) = (row.get(0)?, row.get(1)?);
-        Ok(Place { due, seq })
+        Ok(QueueKey { due, seq })
     };
     let rows = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let mut same_due = connection.prepare_cached(SAME_DUE)?;
@@ -82,7 +82,7 @@ pub(super) fn places_after(
 }
 
 /// A delivery that waits, as its row has it.
-pub(super) struct Waiting {
+pub(super) struct WaitingRow {
     /// Its id.
     pub id: String,
     /// The action that it has reached.
@@ -94,7 +94,7 @@ pub(super) struct Waiting {
     /// Why it is owed although the event was not verified.
     pub unverified: Option<String>,
     /// Whether it goes in a lane.
-    pub in_lane: bool,
+    pub in_group: bool,
     /// Why it is not to be performed any more.
     pub superseded: Option<String>,
     /// How often it was replayed.
@@ -102,13 +102,13 @@ pub(super) struct Waiting {
     /// Whether it waits for quiet, and is in no lane yet.
     pub debounced: bool,
     /// The failure that it was made for.
-    pub failure: Option<Failure>,
+    pub failure: Option<DeliveryFailure>,
     /// That its latest attempt was interrupted.
     pub interrupted: Option<Interruption>,
 }
 
 /// The delivery that waits at a place; none if somebody else has written to the file.
-pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result<Option<Waiting>> {
+pub(super) fn waiting(connection: &Connection, place: QueueKey) -> rusqlite::Result<Option<WaitingRow>> {
     let mut waiting = connection.prepare_cached(WAITING)?;
     let row = waiting.query_row(params![place.seq, place.due], |row| {
         let failed: bool = row.get(9)?;
@@ -120,14 +120,14 @@ pub(super) fn waiting(connection: &Connection, place: Place) -> rusqlite::Result
             in_a_row,
             since: Timestamp::from_millis(since.unwrap_or_default()),
         });
-        Ok(Waiting {
+        Ok(WaitingRow {
             id: row.get(0)?,
             action: usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX),
             attempt: row.get(2)?,
             event: row.get(3)?,
             unverified: row.get(4)?,
             superseded: row.get(5)?,
-            in_lane: row.get(6)?,
+            in_group: row.get(6)?,
             replays: row.get(7)?,
             debounced: row.get(8)?,
             failure,
@@ -169,7 +169,11 @@ pub(super) fn deliveries(
             rule: Arc::from(row.get::<_, String>(1)?),
             action: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX),
             attempt: row.get(3)?,
-            state: if is_leased(id) { State::Leased } else { state(row)? },
+            state: if is_leased(id) {
+                DeliveryState::Leased
+            } else {
+                state(row)?
+            },
             unverified: row.get::<_, Option<String>>(8)?.map(Arc::from),
             failure_of: failure_of(row.get(9)?)?,
         });
@@ -182,18 +186,18 @@ pub(super) fn failure_of(column: Option<String>) -> Result<Option<DeliveryId>, U
     column.map(|id| parsed("failure_of", &id)).transpose()
 }
 
-fn state(row: &Row<'_>) -> rusqlite::Result<State> {
+fn state(row: &Row<'_>) -> rusqlite::Result<DeliveryState> {
     let at = Timestamp::from_millis(row.get::<_, Option<i64>>(6)?.unwrap_or(0));
     Ok(match row.get::<_, String>(4)?.as_str() {
         "done" => match row.get(7)? {
-            None => State::Done { at },
-            Some(reason) => State::Superseded { at, reason },
+            None => DeliveryState::Done { at },
+            Some(reason) => DeliveryState::Superseded { at, reason },
         },
         "dead" => {
             let reason = row.get::<_, Option<String>>(7)?.unwrap_or_default();
-            State::Dead { at, reason }
+            DeliveryState::Dead { at, reason }
         }
-        _ => State::Waiting {
+        _ => DeliveryState::Waiting {
             due: Timestamp::from_millis(row.get(5)?),
         },
     })
@@ -224,13 +228,13 @@ pub(super) fn attempts(
 }
 
 /// The latest refusals, newest first.
-pub(super) fn refused(connection: &Connection, limit: usize) -> Result<Vec<Refused>, Unreadable> {
+pub(super) fn refused(connection: &Connection, limit: usize) -> Result<Vec<RefusedRequest>, Unreadable> {
     let mut listed = Vec::new();
     let mut refused = connection.prepare_cached(REFUSED)?;
     let mut rows = refused.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
     while let Some(row) = rows.next()? {
         let client: Option<String> = row.get(2)?;
-        listed.push(Refused {
+        listed.push(RefusedRequest {
             at: Timestamp::from_millis(row.get(0)?),
             endpoint: Arc::from(row.get::<_, String>(1)?),
             client: client.map(|client| parsed("client", &client)).transpose()?,

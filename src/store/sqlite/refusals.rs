@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::store::Refused;
+use crate::store::RefusedRequest;
 
 /// How many refusals wait at most.
 const WAITING: usize = 256;
@@ -12,19 +12,19 @@ const WAITING: usize = 256;
 /// The refusals that wait to be written.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<PendingRefusals>,
 }
 
 /// What is behind the lock.
 #[derive(Debug, Default)]
-struct Waiting {
-    refusals: VecDeque<Refused>,
+struct PendingRefusals {
+    refusals: VecDeque<RefusedRequest>,
     dropped: u64,
 }
 
 impl Refusals {
     /// Lets one wait, or drops it when there is no room; whether it is the first, so that the writer must be woken.
-    pub fn add(&self, refused: Refused) -> bool {
+    pub fn add(&self, refused: RefusedRequest) -> bool {
         let mut waiting = self.waiting();
         if waiting.refusals.len() >= WAITING {
             waiting.dropped += 1;
@@ -35,7 +35,7 @@ impl Refusals {
     }
 
     /// All that wait.
-    pub fn take(&self) -> Vec<Refused> {
+    pub fn take(&self) -> Vec<RefusedRequest> {
         self.waiting().refusals.drain(..).collect()
     }
 
@@ -49,7 +49,7 @@ impl Refusals {
         self.waiting().dropped
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, PendingRefusals> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,8 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rusqlite::Row;
 use serde_json::{Value, json};
 
-use crate::clock::Timestamp;
-use crate::verify::Received;
+use crate::base::clock::Timestamp;
+use crate::event::Received;
 
 /// The columns that [`received`] reads, in its order.
 pub(super) const RECEIVED: &str = "e.id, e.received_at, e.endpoint, e.method, e.path, e.query, e.parameters, \

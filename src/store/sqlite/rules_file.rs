@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::OptionalExtension;
 
-use super::change::{Batch, Change, Failure};
+use super::change::{Batch, WriteError, WriteOp};
 use super::{Answer, SqliteStore};
 
 const READ: &str = "SELECT value FROM meta WHERE key = 'rules'";
@@ -18,10 +18,10 @@ const WAITING: &str =
 /// A rules file to be remembered.
 struct Remember(String);
 
-impl Change for Remember {
-    type Said = ();
+impl WriteOp for Remember {
+    type Output = ();
 
-    fn make(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
         batch.connection.execute(WRITE, [&self.0])?;
         Ok(())
     }

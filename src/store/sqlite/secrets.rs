@@ -4,10 +4,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::change::{Batch, Change, Failure};
+use super::change::{Batch, WriteError, WriteOp};
 use super::examine::{inspect, read_only};
 use super::file::meaning;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::store::{SECRETS_KEPT, SecretUse, StoreError};
 
 const NOTE: &str = "INSERT INTO secrets (endpoint, scheme, source, last_matched) VALUES (?1, ?2, ?3, ?4) \
@@ -24,10 +24,10 @@ const LIST: &str =
 /// Uses to be noted.
 pub(super) struct NoteSecrets(pub Vec<SecretUse>);
 
-impl Change for NoteSecrets {
-    type Said = ();
+impl WriteOp for NoteSecrets {
+    type Output = ();
 
-    fn make(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
         let mut note = batch.connection.prepare_cached(NOTE)?;
         for used in &self.0 {
             let at = used.last_matched.as_millis();

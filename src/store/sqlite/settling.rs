@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::change::{Batch, Change, Failure};
+use super::change::{Batch, WriteError, WriteOp};
 use super::failures;
 use super::lanes::leave;
-use super::queue::{Place, Waits};
-use crate::clock::Timestamp;
+use super::queue::{QueueKey, ReadyEntry};
+use crate::base::clock::Timestamp;
 use crate::store::{AttemptRecord, Settled, Settlement, StoreError};
 
 // Each asks whether the delivery still waits where it was leased: it may have been dropped since, and even replayed.
@@ -43,22 +43,22 @@ const ATTEMPT: &str = "INSERT INTO attempts \
 /// A settlement to be written down.
 pub(super) struct Settle(pub Settled);
 
-impl Change for Settle {
-    type Said = ();
+impl WriteOp for Settle {
+    type Output = ();
 
-    fn make(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
         let delivery = self.0.delivery;
         let leased = batch
             .queue
             .leased(delivery)
             .filter(|_| !batch.ended.contains(&delivery));
-        let Some(Waits { rule, place }) = leased else {
-            return Err(Failure::Own(StoreError::NotLeased { delivery }));
+        let Some(ReadyEntry { rule, place }) = leased else {
+            return Err(WriteError::Own(StoreError::NotLeased { delivery }));
         };
         let (place, seq) = (*place, place.seq);
-        let again = |due: Timestamp| Waits {
+        let again = |due: Timestamp| ReadyEntry {
             rule: Arc::clone(rule),
-            place: Place {
+            place: QueueKey {
                 due: due.as_millis(),
                 seq,
             },
@@ -107,11 +107,11 @@ impl Change for Settle {
             } => {
                 if *forget_nonces {
                     let mut forget = batch.connection.prepare_cached(FORGET_NONCES)?;
-                    batch.tally.nonces -= number(forget.execute([seq])?);
+                    batch.counters.dedup_keys -= number(forget.execute([seq])?);
                 }
                 let ended = settle_end(batch, place, "dead", at.as_millis(), Some(reason))?;
                 if let Some(failure) = failure.as_deref().filter(|_| ended > 0) {
-                    failures::make(
+                    failures::apply(
                         batch,
                         &again(Timestamp::from_millis(place.due).min(*at)),
                         failure,
@@ -123,7 +123,7 @@ impl Change for Settle {
         };
         if found == 0 {
             // Somebody else has written to the file and taken it away; nothing that is half done may stay.
-            return Err(Failure::Statement(rusqlite::Error::StatementChangedRows(0)));
+            return Err(WriteError::Statement(rusqlite::Error::StatementChangedRows(0)));
         }
         if let Some(attempt) = &self.0.attempt {
             write_attempt(batch.connection, seq, attempt)?;
@@ -147,34 +147,34 @@ impl Change for Settle {
 /// Ends a delivery, and lets the next of its lane begin; how many deliveries that were.
 fn settle_end(
     batch: &mut Batch<'_>,
-    place: Place,
+    place: QueueKey,
     state: &str,
     at: i64,
     reason: Option<&str>,
 ) -> rusqlite::Result<usize> {
-    let Some(Ended { lane }) = end(batch, place, state, at, reason)? else {
+    let Some(EndedDelivery { group }) = end(batch, place, state, at, reason)? else {
         return Ok(0);
     };
-    if let Some(lane) = lane {
-        leave(batch, &lane)?;
+    if let Some(group) = group {
+        leave(batch, &group)?;
     }
     Ok(1)
 }
 
 /// A delivery that has ended.
-pub(super) struct Ended {
+pub(super) struct EndedDelivery {
     /// The lane in which it went.
-    lane: Option<String>,
+    group: Option<String>,
 }
 
 /// Ends a delivery, and the event's debt to its rule; `None` if there was no such delivery.
 pub(super) fn end(
     batch: &mut Batch<'_>,
-    Place { due, seq }: Place,
+    QueueKey { due, seq }: QueueKey,
     state: &str,
     at: i64,
     reason: Option<&str>,
-) -> rusqlite::Result<Option<Ended>> {
+) -> rusqlite::Result<Option<EndedDelivery>> {
     let dead = state == "dead";
     batch
         .connection
@@ -184,16 +184,16 @@ pub(super) fn end(
     let found = end.query_row(params![seq, state, at, reason, due], |row| {
         Ok((row.get(0)?, row.get::<_, bool>(1)?))
     });
-    let Some((lane, made_for_failure)) = found.optional()? else {
+    let Some((group, made_for_failure)) = found.optional()? else {
         return Ok(None);
     };
-    batch.tally.owed -= 1;
+    batch.counters.pending -= 1;
     if dead && !made_for_failure {
-        batch.tally.dead += 1;
+        batch.counters.dead += 1;
     } else {
-        batch.tally.done += 1;
+        batch.counters.done += 1;
     }
-    Ok(Some(Ended { lane }))
+    Ok(Some(EndedDelivery { group }))
 }
 
 /// Writes an attempt at the delivery of a row.

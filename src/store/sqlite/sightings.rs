@@ -7,12 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{OptionalExtension, params};
 
-use super::change::{Batch, Failure};
+use super::change::{Batch, WriteError};
 use super::rows;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::event::EventId;
 use crate::store::StoreError;
 use crate::store::sighting::{Altered, Headers, SIGHTINGS_KEPT, Seen, Sighting, alteration};
-use crate::verify::{EventId, Nonce};
+use crate::verify::DedupKey;
 
 /// Maximum sightings that wait to be written, about 300 bytes each. What comes when it is full is dropped and counted.
 const WAITING: usize = 16_384;
@@ -91,13 +92,13 @@ impl Sightings {
 }
 
 /// The arrival with which the content of `sighting` came first, and the header that was another then, if one was.
-pub(super) fn altered(batch: &Batch<'_>, sighting: &Sighting) -> Result<Option<Altered>, Failure> {
+pub(super) fn altered(batch: &Batch<'_>, sighting: &Sighting) -> Result<Option<Altered>, WriteError> {
     alteration(sighting, |key| seen(batch, sighting, key))
 }
 
 /// Remembers a sighting that alters nothing; how many of its keys were not there. What is known is remembered for longer
 /// only where `longer` says so: a replay changes nothing.
-pub(super) fn remember(batch: &Batch<'_>, sighting: &Sighting, longer: bool) -> Result<i64, Failure> {
+pub(super) fn remember(batch: &Batch<'_>, sighting: &Sighting, longer: bool) -> Result<i64, WriteError> {
     let mut new = 0;
     let until = sighting.remember_until.as_millis();
     for key in &sighting.keys {
@@ -134,9 +135,9 @@ pub(super) fn write(batch: &mut Batch<'_>, sightings: &[Sighting]) -> rusqlite::
             None => remember(batch, sighting, false),
         });
         match written {
-            Ok(new) => batch.tally.sightings += new,
-            Err(Failure::Statement(error)) => return Err(error),
-            Err(Failure::Own(error)) => tracing::warn!(%error, "a sighting is not remembered"),
+            Ok(new) => batch.counters.sightings += new,
+            Err(WriteError::Statement(error)) => return Err(error),
+            Err(WriteError::Own(error)) => tracing::warn!(%error, "a sighting is not remembered"),
         }
     }
     Ok(())
@@ -151,12 +152,12 @@ pub(super) fn sweep(batch: &mut Batch<'_>, before: Timestamp, rows: i64) -> rusq
         .connection
         .prepare_cached(SURPLUS)?
         .execute(params![kept, rows])?;
-    batch.tally.sightings -= i64::try_from(gone).unwrap_or(i64::MAX);
+    batch.counters.sightings -= i64::try_from(gone).unwrap_or(i64::MAX);
     Ok(gone)
 }
 
 /// What is remembered of a key.
-fn seen(batch: &Batch<'_>, sighting: &Sighting, key: &Nonce) -> Result<Option<Seen>, Failure> {
+fn seen(batch: &Batch<'_>, sighting: &Sighting, key: &DedupKey) -> Result<Option<Seen>, WriteError> {
     let found = batch
         .connection
         .prepare_cached(SEEN)?
@@ -169,7 +170,8 @@ fn seen(batch: &Batch<'_>, sighting: &Sighting, key: &Nonce) -> Result<Option<Se
         return Ok(None);
     };
     let event = rows::parsed::<EventId>("event", &event);
-    let event = event.map_err(|rows::Unreadable(detail)| Failure::Own(StoreError::Unexpected { detail }))?;
+    let event =
+        event.map_err(|rows::Unreadable(detail)| WriteError::Own(StoreError::Unexpected { detail }))?;
     Ok(Some(Seen {
         event,
         headers: Headers::parse(&headers),

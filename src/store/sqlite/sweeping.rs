@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, params};
 
-use super::change::{Batch, Change, Failure};
+use super::change::{Batch, WriteError, WriteOp};
+use super::counters::Counters;
 use super::sightings;
-use super::tally::Tally;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::store::once;
 
 /// How many nonces one step forgets, how many sightings, and how many events and deliveries.
@@ -34,16 +34,16 @@ const TRIM_REFUSED: &str = "DELETE FROM refused WHERE seq <= (SELECT max(seq) FR
 /// One step, at a moment.
 pub(super) struct Sweep(pub Timestamp);
 
-impl Change for Sweep {
-    type Said = usize;
+impl WriteOp for Sweep {
+    type Output = usize;
 
-    fn make(&self, batch: &mut Batch<'_>) -> Result<usize, Failure> {
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<usize, WriteError> {
         let before = once::forgotten_before(self.0).as_millis();
         let mut expired = batch.connection.prepare_cached(EXPIRED_NONCES)?;
-        let nonces = expired.execute(params![before, number(ROWS)])?;
-        batch.tally.nonces -= number(nonces);
+        let dedup_keys = expired.execute(params![before, number(ROWS)])?;
+        batch.counters.dedup_keys -= number(dedup_keys);
         let sightings = sightings::sweep(batch, once::forgotten_before(self.0), number(ROWS))?;
-        let mut room = Room {
+        let mut room = SweepBudget {
             rows: ROWS,
             bytes: BYTES,
         };
@@ -54,21 +54,26 @@ impl Change for Sweep {
             events += forget_events(batch, dead, self.0.as_millis().saturating_sub(keep), &mut room)?;
         }
         trim_refused(batch)?;
-        if nonces + sightings + events == 0 {
+        if dedup_keys + sightings + events == 0 {
             give_back(batch.connection)?;
         }
-        Ok(nonces + sightings + events)
+        Ok(dedup_keys + sightings + events)
     }
 }
 
 /// What one step may still forget.
-struct Room {
+struct SweepBudget {
     rows: usize,
     bytes: i64,
 }
 
 /// Forgets events that ended before a moment; how many.
-fn forget_events(batch: &mut Batch<'_>, dead: bool, before: i64, room: &mut Room) -> rusqlite::Result<usize> {
+fn forget_events(
+    batch: &mut Batch<'_>,
+    dead: bool,
+    before: i64,
+    room: &mut SweepBudget,
+) -> rusqlite::Result<usize> {
     let mut past = batch.connection.prepare_cached(PAST_EVENTS)?;
     let mut rows = past.query(params![dead, before, number(room.rows)])?;
     let mut forgotten = 0;
@@ -87,11 +92,11 @@ fn forget_events(batch: &mut Batch<'_>, dead: bool, before: i64, room: &mut Room
             .rows
             .saturating_sub(usize::try_from(done + dead).unwrap_or(ROWS).max(1));
         room.bytes -= row.get::<_, i64>(1)?;
-        batch.tally.change(Tally {
+        batch.counters.change(Counters {
             events: -1,
             done: -done,
             dead: -dead,
-            ..Tally::default()
+            ..Counters::default()
         });
         events.push(event);
     }
@@ -105,7 +110,7 @@ fn forget_events(batch: &mut Batch<'_>, dead: bool, before: i64, room: &mut Room
 pub(super) fn trim_refused(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
     let kept = number(batch.settings.keep.refused);
     let gone = batch.connection.prepare_cached(TRIM_REFUSED)?.execute([kept])?;
-    batch.tally.refused -= number(gone);
+    batch.counters.refused -= number(gone);
     Ok(())
 }
 

@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use rusqlite::{ErrorCode, OptionalExtension, params};
 
-use super::change::{Batch, Change, Failure};
+use super::change::{Batch, WriteError, WriteOp};
 use super::debounce;
-use super::fresh::Fresh;
-use super::lanes::{self, Turn};
-use super::queue::{Place, Waits};
+use super::fresh::FirstAttempt;
+use super::lanes::{self, Admission};
+use super::queue::{QueueKey, ReadyEntry};
 use super::rows;
 use super::settling::end;
 use super::sightings;
-use crate::clock::Timestamp;
-use crate::store::lane::reason;
-use crate::store::once::{self, Novelty};
-use crate::store::{DeliveryId, Displaced, NewDelivery, Sighting, StoreError, Taken, Taking};
-use crate::verify::{EventId, Nonce};
+use crate::base::clock::Timestamp;
+use crate::event::EventId;
+use crate::store::group::reason;
+use crate::store::once::{self, Dedup};
+use crate::store::{DeliveryId, Displaced, Enqueued, NewDelivery, NewEvent, Sighting, StoreError};
+use crate::verify::DedupKey;
 
 const NONCE_KNOWN: &str = "SELECT event FROM nonces WHERE rule = ?1 AND nonce = ?2 AND remember_until >= ?3";
 
@@ -40,7 +41,7 @@ const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, 
 
 /// An event to be written down, with its columns ready: that is done where the event came in, not by the one writer.
 pub(super) struct Take {
-    taking: Taking,
+    taking: NewEvent,
     /// One for each delivery.
     deliveries: Vec<DeliveryId>,
     id: String,
@@ -51,7 +52,7 @@ pub(super) struct Take {
 
 impl Take {
     /// Makes the columns.
-    pub fn new(taking: Taking) -> Self {
+    pub fn new(taking: NewEvent) -> Self {
         let received = &taking.received;
         Self {
             id: received.id.to_string(),
@@ -68,7 +69,7 @@ impl Take {
     }
 
     /// Writes the event and its body; its row.
-    fn write_event(&self, batch: &Batch<'_>, owed: usize) -> rusqlite::Result<i64> {
+    fn write_event(&self, batch: &Batch<'_>, pending: usize) -> rusqlite::Result<i64> {
         let received = &self.taking.received;
         batch.connection.prepare_cached(EVENT)?.execute(params![
             self.id,
@@ -82,7 +83,7 @@ impl Take {
             self.headers,
             self.taking.decode,
             i64::try_from(received.body.len()).unwrap_or(i64::MAX),
-            i64::try_from(owed).unwrap_or(i64::MAX),
+            i64::try_from(pending).unwrap_or(i64::MAX),
         ])?;
         let event = batch.connection.last_insert_rowid();
         batch
@@ -95,67 +96,64 @@ impl Take {
     /// Remembers the nonces of a new delivery; how many were not there.
     fn remember(&self, batch: &Batch<'_>, delivery: &NewDelivery) -> rusqlite::Result<i64> {
         let mut new = 0;
-        for nonce in &delivery.nonces {
-            let (nonce, until) = (nonce.as_bytes(), delivery.remember_until.as_millis());
+        for dedup_key in &delivery.dedup_keys {
+            let (dedup_key, until) = (dedup_key.as_bytes(), delivery.remember_until.as_millis());
             let mut insert = batch.connection.prepare_cached(NONCE_NEW)?;
-            if insert.execute(params![delivery.rule, nonce, self.id, until])? == 1 {
+            if insert.execute(params![delivery.rule, dedup_key, self.id, until])? == 1 {
                 new += 1;
                 continue;
             }
             let at = self.taking.received.at.as_millis();
             let mut update = batch.connection.prepare_cached(NONCE_AGAIN)?;
-            update.execute(params![delivery.rule, nonce, self.id, until, at])?;
+            update.execute(params![delivery.rule, dedup_key, self.id, until, at])?;
         }
         Ok(new)
     }
 }
 
-impl Change for Take {
-    type Said = Vec<Taken>;
+impl WriteOp for Take {
+    type Output = Vec<Enqueued>;
 
-    fn make(&self, batch: &mut Batch<'_>) -> Result<Vec<Taken>, Failure> {
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Vec<Enqueued>, WriteError> {
         let altered = |sighting: &Sighting| sightings::altered(batch, sighting);
-        let known = |rule: &str, nonce: &Nonce, at| remembered(batch, rule, nonce, at);
-        let novelties = once::novelty(&self.taking, altered, known)?;
-        let new = novelties
-            .iter()
-            .filter(|novelty| **novelty == Novelty::New)
-            .count();
+        let known = |rule: &str, dedup_key: &DedupKey, at| remembered(batch, rule, dedup_key, at);
+        let novelties = once::dedup(&self.taking, altered, known)?;
+        let new = novelties.iter().filter(|dedup| **dedup == Dedup::New).count();
         let event = match &batch.full {
             _ if new == 0 => 0,
-            Some(full) => return Err(Failure::Own(full.clone())),
+            Some(full) => return Err(WriteError::Own(full.clone())),
             None => self.write_event(batch, new)?,
         };
         let mut taken = Vec::with_capacity(novelties.len());
         // Deliveries of one verification share a sighting.
         let mut seen: Option<&Arc<Sighting>> = None;
         let deliveries = self.taking.deliveries.iter().zip(&self.deliveries);
-        for ((delivery, &id), novelty) in deliveries.zip(novelties) {
-            match novelty {
-                Novelty::New => {}
-                Novelty::Duplicate(of) => {
-                    taken.push(Taken::Duplicate { of });
+        for ((delivery, &id), dedup) in deliveries.zip(novelties) {
+            match dedup {
+                Dedup::New => {}
+                Dedup::Duplicate(of) => {
+                    taken.push(Enqueued::Duplicate { of });
                     continue;
                 }
-                Novelty::Altered(of, header) => {
-                    taken.push(Taken::Altered { of, header });
+                Dedup::Altered(of, header) => {
+                    taken.push(Enqueued::Altered { of, header });
                     continue;
                 }
             }
-            batch.tally.nonces += self.remember(batch, delivery)?;
+            batch.counters.dedup_keys += self.remember(batch, delivery)?;
             if let Some(sighting) = &delivery.sighting
                 && !seen.is_some_and(|last| Arc::ptr_eq(last, sighting))
             {
-                batch.tally.sightings += sightings::remember(batch, sighting, true)?;
+                batch.counters.sightings += sightings::remember(batch, sighting, true)?;
                 seen = Some(sighting);
             }
             let at = self.taking.now;
             let mut displaced = Displaced::default();
             let (due, debounced_since) = debounce::due(batch, delivery, at, &mut displaced)?;
             let due = due.as_millis();
-            let turn = match &delivery.lane {
-                Some(lane) if debounced_since.is_none() => lanes::enter(batch, lane, at, &mut displaced)?,
-                _ => Turn::Begins,
+            let turn = match &delivery.group {
+                Some(group) if debounced_since.is_none() => lanes::enter(batch, group, at, &mut displaced)?,
+                _ => Admission::Begins,
             };
             batch.connection.prepare_cached(DELIVERY)?.execute(params![
                 id.to_string(),
@@ -163,53 +161,53 @@ impl Change for Take {
                 delivery.rule,
                 due,
                 delivery.unverified,
-                delivery.lane.as_ref().map(|lane| &lane.name),
-                delivery.lane.as_ref().map_or(0, |lane| lane.limit),
-                matches!(turn, Turn::Held),
-                debounced_since.and(delivery.lane.as_ref().map(|lane| lane.overlap.name())),
+                delivery.group.as_ref().map(|group| &group.name),
+                delivery.group.as_ref().map_or(0, |group| group.limit),
+                matches!(turn, Admission::Held),
+                debounced_since.and(delivery.group.as_ref().map(|group| group.overlap.name())),
                 debounced_since.map(Timestamp::as_millis),
             ])?;
             let seq = batch.connection.last_insert_rowid();
             batch.made(seq);
-            batch.tally.owed += 1;
+            batch.counters.pending += 1;
             match turn {
-                Turn::Begins => batch.waiting.push(Waits {
+                Admission::Begins => batch.waiting.push(ReadyEntry {
                     rule: Arc::clone(&delivery.rule),
-                    place: Place { due, seq },
+                    place: QueueKey { due, seq },
                 }),
-                Turn::Held => {
-                    taken.push(Taken::in_place_of(id, displaced));
+                Admission::Held => {
+                    taken.push(Enqueued::in_place_of(id, displaced));
                     continue;
                 }
-                Turn::Skipped => {
+                Admission::Skipped => {
                     end(
                         batch,
-                        Place { due, seq },
+                        QueueKey { due, seq },
                         "done",
                         at.as_millis(),
                         Some(reason::SKIPPED),
                     )?;
-                    taken.push(Taken::Skipped(id));
+                    taken.push(Enqueued::Skipped(id));
                     continue;
                 }
             }
             if debounced_since.is_some() {
                 // What becomes of it is decided when it is due.
-                taken.push(Taken::in_place_of(id, displaced));
+                taken.push(Enqueued::in_place_of(id, displaced));
                 continue;
             }
-            let fresh = Fresh {
+            let fresh = FirstAttempt {
                 delivery: id,
                 rule: Arc::clone(&delivery.rule),
                 received: Arc::clone(&self.taking.received),
                 decode: self.taking.decode.clone(),
                 unverified: delivery.unverified.clone(),
-                in_lane: delivery.lane.is_some(),
+                in_group: delivery.group.is_some(),
             };
             batch.fresh.push((seq, fresh));
-            taken.push(Taken::in_place_of(id, displaced));
+            taken.push(Enqueued::in_place_of(id, displaced));
         }
-        batch.tally.events += i64::from(new > 0);
+        batch.counters.events += i64::from(new > 0);
         Ok(taken)
     }
 
@@ -228,16 +226,18 @@ impl Change for Take {
 fn remembered(
     batch: &Batch<'_>,
     rule: &str,
-    nonce: &Nonce,
+    dedup_key: &DedupKey,
     at: Timestamp,
-) -> Result<Option<EventId>, Failure> {
+) -> Result<Option<EventId>, WriteError> {
     let found: Option<String> = batch
         .connection
         .prepare_cached(NONCE_KNOWN)?
-        .query_row(params![rule, nonce.as_bytes(), at.as_millis()], |row| row.get(0))
+        .query_row(params![rule, dedup_key.as_bytes(), at.as_millis()], |row| {
+            row.get(0)
+        })
         .optional()?;
     let event = found
         .map(|event| rows::parsed::<EventId>("event", &event))
         .transpose();
-    event.map_err(|rows::Unreadable(detail)| Failure::Own(StoreError::Unexpected { detail }))
+    event.map_err(|rows::Unreadable(detail)| WriteError::Own(StoreError::Unexpected { detail }))
 }

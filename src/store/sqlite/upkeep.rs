@@ -7,9 +7,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::counters::Counters;
 use super::file::{self, beside, meaning, sync_folder, unopenable};
 use super::history;
-use super::tally::Tally;
 use crate::store::{Counts, StoreError};
 
 /// How many faults are told.
@@ -58,10 +58,10 @@ pub fn check(path: &Path) -> Result<Soundness, StoreError> {
             faults.push(format!("{miscounted} events do not agree with their deliveries"));
         }
     }
-    let tally = match Tally::count(&connection) {
-        Ok(tally) => tally,
+    let counters = match Counters::count(&connection) {
+        Ok(counters) => counters,
         // It has been said what is wrong.
-        Err(_) if !faults.is_empty() => Tally::default(),
+        Err(_) if !faults.is_empty() => Counters::default(),
         Err(error) => return Err(said(error)),
     };
     let whole = |count: i64| u64::try_from(count).unwrap_or(0);
@@ -69,13 +69,13 @@ pub fn check(path: &Path) -> Result<Soundness, StoreError> {
     Ok(Soundness {
         faults,
         counts: Counts {
-            waiting: whole(tally.owed),
-            done: whole(tally.done),
-            dead: whole(tally.dead),
-            events: whole(tally.events),
-            nonces: whole(tally.nonces),
-            sightings: whole(tally.sightings),
-            refused: whole(tally.refused),
+            waiting: whole(counters.pending),
+            done: whole(counters.done),
+            dead: whole(counters.dead),
+            events: whole(counters.events),
+            dedup_keys: whole(counters.dedup_keys),
+            sightings: whole(counters.sightings),
+            refused: whole(counters.refused),
             ..Counts::default()
         },
         size: whole(number("PRAGMA page_count").map_err(said)?.saturating_mul(page)),

@@ -13,9 +13,10 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::change::{Batch, Call, Reply, reply};
+use super::change::{Batch, QueuedOp, Reply, reply};
+use super::counters::Counters;
 use super::file::{self, StoreFile};
-use super::fresh::FreshOnes;
+use super::fresh::FirstAttempts;
 use super::interruptions;
 use super::lanes;
 use super::lock::{Displaced, Identities};
@@ -23,11 +24,10 @@ use super::queue::Queue;
 use super::refusals::Refusals;
 use super::sightings::{self, Sightings};
 use super::sweeping;
-use super::tally::Tally;
 use super::write_back::{self, WriteBack};
-use crate::live::Live;
-use crate::store::{Condition, Counts, DeliveryId, Interrupted, Refused, Settings, Sighting, StoreError};
-use crate::throttle;
+use crate::base::live::Live;
+use crate::base::throttle;
+use crate::store::{Counts, DeliveryId, Health, Interrupted, RefusedRequest, Settings, Sighting, StoreError};
 
 /// How many calls wait for the writer at most; who comes later waits to wait.
 pub(super) const CALLS: usize = 1024;
@@ -45,9 +45,9 @@ const REFUSED: &str =
     "INSERT INTO refused (at, endpoint, client, reason, headers) VALUES (?1, ?2, ?3, ?4, ?5)";
 
 /// What the writer is asked to do.
-pub(super) enum Command {
+pub(super) enum WriterCommand {
     /// To write, and answer after the commit.
-    Write(Box<dyn Call>),
+    Write(Box<dyn QueuedOp>),
     /// To look, and answer.
     Read(Box<dyn FnOnce(&mut Writer) + Send>),
     /// To see that a refusal waits.
@@ -60,7 +60,7 @@ pub(super) enum Command {
 #[derive(Default)]
 struct Aside {
     sightings: Vec<Sighting>,
-    refusals: Vec<Refused>,
+    refusals: Vec<RefusedRequest>,
 }
 
 impl Aside {
@@ -87,8 +87,8 @@ pub(super) struct Writer {
     /// The queue.
     pub queue: Queue,
     /// What was taken last, in memory.
-    pub fresh: FreshOnes,
-    tally: Tally,
+    pub fresh: FirstAttempts,
+    counters: Counters,
     commits: Commits,
     /// Why the last transaction could not be written, if it was the fault of the disk.
     failing: Option<String>,
@@ -131,7 +131,7 @@ impl Writer {
             after_clean_stop: found.after_clean_stop,
             suspect_up_to: found.suspect_up_to,
             log: WriteBack::start(&file.path),
-            tally: Tally::count(&file.connection).map_err(said)?,
+            counters: Counters::count(&file.connection).map_err(said)?,
             commits: Commits::default(),
             failing: None,
             data_version: pragma(&file.connection, "PRAGMA data_version").map_err(said)?,
@@ -139,7 +139,7 @@ impl Writer {
             displaced: None,
             file,
             queue,
-            fresh: FreshOnes::default(),
+            fresh: FirstAttempts::default(),
             settings,
             refusals,
             sightings,
@@ -148,7 +148,7 @@ impl Writer {
     }
 
     /// Works until it is told to close, or nobody is left to tell it anything.
-    pub fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    pub fn run(mut self, mut commands: mpsc::Receiver<WriterCommand>) {
         let mut round = Vec::with_capacity(ROUND);
         let mut closing = Vec::new();
         while commands.blocking_recv_many(&mut round, ROUND) > 0 {
@@ -156,10 +156,10 @@ impl Writer {
             let mut reads = Vec::new();
             for command in round.drain(..) {
                 match command {
-                    Command::Write(call) => writes.push(call),
-                    Command::Read(read) => reads.push(read),
-                    Command::Wake => {}
-                    Command::Close(reply) => {
+                    WriterCommand::Write(call) => writes.push(call),
+                    WriterCommand::Read(read) => reads.push(read),
+                    WriterCommand::Wake => {}
+                    WriterCommand::Close(reply) => {
                         // What waits is still carried out; nothing more comes in.
                         commands.close();
                         closing.push(reply);
@@ -198,14 +198,14 @@ impl Writer {
         let leased = self.queue.leases() as u64;
         let number = |count: i64| u64::try_from(count).unwrap_or(0);
         Ok(Counts {
-            waiting: number(self.tally.owed).saturating_sub(leased),
+            waiting: number(self.counters.pending).saturating_sub(leased),
             leased,
-            done: number(self.tally.done),
-            dead: number(self.tally.dead),
-            events: number(self.tally.events),
-            nonces: number(self.tally.nonces),
-            sightings: number(self.tally.sightings),
-            refused: number(self.tally.refused),
+            done: number(self.counters.done),
+            dead: number(self.counters.dead),
+            events: number(self.counters.events),
+            dedup_keys: number(self.counters.dedup_keys),
+            sightings: number(self.counters.sightings),
+            refused: number(self.counters.refused),
             refused_dropped: self.refusals.dropped(),
         })
     }
@@ -240,7 +240,7 @@ impl Writer {
     }
 
     /// How the store is.
-    pub fn condition(&mut self) -> rusqlite::Result<Condition> {
+    pub fn health(&mut self) -> rusqlite::Result<Health> {
         let displaced = self.in_place().err();
         let connection = &self.file.connection;
         let settings = *self.settings.current();
@@ -248,7 +248,7 @@ impl Writer {
             || full(connection, &self.file.path, settings),
             |error| Ok(Some(error)),
         )?;
-        Ok(Condition {
+        Ok(Health {
             size: used(connection)?,
             full: full.map(|full| full.to_string()).or_else(|| self.failing.clone()),
             commits: self.commits.number,
@@ -266,16 +266,16 @@ impl Writer {
         let data_version = pragma(&self.file.connection, "PRAGMA data_version")?;
         if data_version != self.data_version {
             lanes::look_again(&mut self.file.connection, &self.queue)?;
-            self.tally = Tally::count(&self.file.connection)?;
+            self.counters = Counters::count(&self.file.connection)?;
             self.queue.look_again();
-            self.fresh = FreshOnes::default();
+            self.fresh = FirstAttempts::default();
             self.data_version = data_version;
         }
         Ok(())
     }
 
     /// Writes all that waits and answers.
-    pub fn write(&mut self, mut calls: Vec<Box<dyn Call>>) {
+    pub fn write(&mut self, mut calls: Vec<Box<dyn QueuedOp>>) {
         let mut aside = Aside {
             sightings: self.sightings.take(),
             refusals: self.refusals.take(),
@@ -293,7 +293,7 @@ impl Writer {
     }
 
     /// Writes in one transaction; if it is the fault of one of them, each in its own.
-    fn write_together(&mut self, mut calls: Vec<Box<dyn Call>>, mut aside: Aside) {
+    fn write_together(&mut self, mut calls: Vec<Box<dyn QueuedOp>>, mut aside: Aside) {
         let error = match self.transact(&mut calls, &mut aside) {
             Ok(()) => {
                 for call in calls {
@@ -355,7 +355,7 @@ impl Writer {
     }
 
     /// Makes the changes in one transaction, and lets memory follow when it is on disk.
-    fn transact(&mut self, calls: &mut [Box<dyn Call>], aside: &mut Aside) -> rusqlite::Result<()> {
+    fn transact(&mut self, calls: &mut [Box<dyn QueuedOp>], aside: &mut Aside) -> rusqlite::Result<()> {
         let begun = Instant::now();
         let number = calls.len() as u64;
         let settings = *self.settings.current();
@@ -366,8 +366,8 @@ impl Writer {
             queue: &self.queue,
             settings,
             full: full(&transaction, &self.file.path, settings)?,
-            tally: Tally::default(),
-            quiet_before: self.tally.quiet,
+            counters: Counters::default(),
+            quiet_before: self.counters.quiet,
             waiting: Vec::new(),
             fresh: Vec::new(),
             withdrawn: Vec::new(),
@@ -381,13 +381,13 @@ impl Writer {
         }
         sightings::write(&mut batch, &aside.sightings)?;
         for call in calls {
-            call.make(&mut batch)?;
+            call.apply(&mut batch)?;
         }
         if !aside.refusals.is_empty() {
             write_refusals(&mut batch, &aside.refusals)?;
         }
         let Batch {
-            tally,
+            counters,
             waiting,
             fresh,
             withdrawn,
@@ -406,7 +406,7 @@ impl Writer {
         self.commits.number += 1;
         self.commits.calls += number;
         self.commits.time += begun.elapsed();
-        self.tally.change(tally);
+        self.counters.change(counters);
         for delivery in ended {
             self.queue.end(delivery);
         }
@@ -490,7 +490,7 @@ fn used(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// Writes refusals down, as many of the latest as the ring holds.
-fn write_refusals(batch: &mut Batch<'_>, refusals: &[Refused]) -> rusqlite::Result<()> {
+fn write_refusals(batch: &mut Batch<'_>, refusals: &[RefusedRequest]) -> rusqlite::Result<()> {
     let older = refusals.len().saturating_sub(batch.settings.keep.refused);
     for refused in refusals.iter().skip(older) {
         batch.connection.prepare_cached(REFUSED)?.execute(params![
@@ -500,7 +500,7 @@ fn write_refusals(batch: &mut Batch<'_>, refusals: &[Refused]) -> rusqlite::Resu
             refused.reason,
             refused.headers,
         ])?;
-        batch.tally.refused += 1;
+        batch.counters.refused += 1;
     }
     sweeping::trim_refused(batch)
 }

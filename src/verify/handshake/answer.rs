@@ -7,15 +7,16 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
-use super::row::{Reply, Text};
+use super::row::{HandshakeAnswer, TextLocation};
 use super::text::query_values;
 use super::token::is_token;
-use super::{Greeting, Handshake, Learning, Lesson, contradicted};
-use crate::secret::Secret;
-use crate::verify::scheme::signature::keys::Held;
+use super::{EnrollSettings, Handshake, HandshakeReply, NewSecret, contradicted};
+use crate::base::secret::Secret;
+use crate::event::Received;
+use crate::verify::Refusal;
+use crate::verify::scheme::signature::keys::ConfiguredKey;
 use crate::verify::scheme::signature::mac::{Encoding, Mac};
 use crate::verify::scheme::source::only_line;
-use crate::verify::{Received, Refusal};
 
 /// The longest secret that is learnt, in bytes.
 const LONGEST_SECRET: usize = 256;
@@ -30,7 +31,7 @@ const ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate")
 /// A request that is a handshake.
 pub(super) struct Question<'q> {
     pub(super) handshake: &'q Handshake,
-    pub(super) reply: &'q Reply,
+    pub(super) reply: &'q HandshakeAnswer,
     pub(super) received: &'q Received,
     /// The body, where it had to be read.
     pub(super) json: Option<Value>,
@@ -38,13 +39,15 @@ pub(super) struct Question<'q> {
 
 impl Question<'_> {
     /// The answer; `key` is the scheme's, if it has one.
-    pub(super) fn answer(&self, key: Option<&Mac>) -> Result<Greeting, Refusal> {
+    pub(super) fn answer(&self, key: Option<&Mac>) -> Result<HandshakeReply, Refusal> {
         self.check_verify_token()?;
         match self.reply {
-            Reply::Echo(text) => Ok(self.greeting(StatusCode::OK, Some(TEXT), self.text(text)?)),
-            Reply::Fixed(status, None) => Ok(self.greeting(*status, None, String::new())),
-            Reply::Fixed(status, Some(json)) => Ok(self.greeting(*status, Some(JSON), (*json).to_owned())),
-            Reply::Mac {
+            HandshakeAnswer::Echo(text) => Ok(self.greeting(StatusCode::OK, Some(TEXT), self.text(text)?)),
+            HandshakeAnswer::Fixed(status, None) => Ok(self.greeting(*status, None, String::new())),
+            HandshakeAnswer::Fixed(status, Some(json)) => {
+                Ok(self.greeting(*status, Some(JSON), (*json).to_owned()))
+            }
+            HandshakeAnswer::Mac {
                 of,
                 repeated,
                 name,
@@ -66,8 +69,8 @@ impl Question<'_> {
                 let body = Value::Object(object).to_string();
                 Ok(self.greeting(StatusCode::OK, Some(JSON), body))
             }
-            Reply::Allow(origin, rate) => self.allowance(origin, rate),
-            Reply::Learn(text) => self.lesson(text),
+            HandshakeAnswer::Allow(origin, rate) => self.allowance(origin, rate),
+            HandshakeAnswer::Learn(text) => self.lesson(text),
         }
     }
 
@@ -85,7 +88,7 @@ impl Question<'_> {
         match sent.as_slice() {
             [sent] => {
                 // All are compared, so that the time does not tell which it was.
-                let known = |known: bool, token: &Held<Secret>| {
+                let known = |known: bool, token: &ConfiguredKey<Secret>| {
                     known | (token.key.matches(sent) & token.counts(self.received.at))
                 };
                 if tokens.iter().fold(false, known) {
@@ -100,8 +103,8 @@ impl Question<'_> {
     }
 
     /// The headers by which a sender may send. A rate that is asked for is granted.
-    fn allowance(&self, origin: &'static str, rate: &'static str) -> Result<Greeting, Refusal> {
-        let origin = self.text(&Text::Header(origin))?;
+    fn allowance(&self, origin: &'static str, rate: &'static str) -> Result<HandshakeReply, Refusal> {
+        let origin = self.text(&TextLocation::Header(origin))?;
         let origin = HeaderValue::from_str(&origin)
             .ok()
             .ok_or_else(|| self.malformed("the origin cannot stand in a header".to_owned()))?;
@@ -121,13 +124,13 @@ impl Question<'_> {
     }
 
     /// A secret is told: kept, if the operator has said where and none was told before.
-    fn lesson(&self, text: &Text) -> Result<Greeting, Refusal> {
+    fn lesson(&self, text: &TextLocation) -> Result<HandshakeReply, Refusal> {
         let secret = self.text(text)?;
         if secret.len() > LONGEST_SECRET || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
             let fault = format!("its secret is not 1 to {LONGEST_SECRET} printable characters of ASCII");
             return Err(self.malformed(fault));
         }
-        let Some(Learning { file, learnt }) = &self.handshake.learning else {
+        let Some(EnrollSettings { file, learnt }) = &self.handshake.learning else {
             let why = "a secret is learnt only where the rules say so: `learn: FILE` in place of `secret`";
             return Err(self.refused(why.to_owned()));
         };
@@ -141,7 +144,7 @@ impl Question<'_> {
             Some(learnt) if learnt.matches(secret.expose()) => {}
             Some(_) => return Err(contradicted(self.handshake.row.name, file)),
             None => {
-                greeting.lesson = Some(Lesson {
+                greeting.lesson = Some(NewSecret {
                     handshake: self.handshake.row.name,
                     secret,
                     file: file.clone(),
@@ -151,14 +154,19 @@ impl Question<'_> {
         Ok(greeting)
     }
 
-    fn text(&self, text: &Text) -> Result<String, Refusal> {
+    fn text(&self, text: &TextLocation) -> Result<String, Refusal> {
         text.read(self.received, self.json.as_ref())
             .map_err(|fault| self.malformed(fault))
     }
 
-    fn greeting(&self, status: StatusCode, content_type: Option<HeaderValue>, body: String) -> Greeting {
+    fn greeting(
+        &self,
+        status: StatusCode,
+        content_type: Option<HeaderValue>,
+        body: String,
+    ) -> HandshakeReply {
         let headers = content_type.map(|content_type| (CONTENT_TYPE, content_type));
-        Greeting {
+        HandshakeReply {
             handshake: self.handshake.row.name,
             status,
             headers: HeaderMap::from_iter(headers),

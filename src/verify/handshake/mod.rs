@@ -24,14 +24,14 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
 use self::answer::Question;
-use self::row::{Form, Is, Mark, Row};
+use self::row::{Form, HandshakePreset, Is, Mark};
 use self::text::query_values;
 use self::token::is_token;
 pub(super) use self::token::is_token_byte;
-use super::scheme::signature::keys::Held;
+use super::scheme::signature::keys::ConfiguredKey;
 use super::{Received, Refusal, Verification};
-use crate::json;
-use crate::secret::Secret;
+use crate::base::json;
+use crate::base::secret::Secret;
 
 pub(super) use self::settings::{compile, learnt};
 #[cfg(test)]
@@ -42,13 +42,13 @@ const MAX_BODY: usize = 16 << 10;
 
 /// A compiled `handshake:`.
 pub(super) struct Handshake {
-    row: &'static Row,
-    verify_tokens: Vec<Held<Secret>>,
-    learning: Option<Learning>,
+    row: &'static HandshakePreset,
+    verify_tokens: Vec<ConfiguredKey<Secret>>,
+    learning: Option<EnrollSettings>,
 }
 
 /// A compiled `learn:`.
-struct Learning {
+struct EnrollSettings {
     file: PathBuf,
     /// What stood in the file when the rules were loaded.
     learnt: Option<Secret>,
@@ -56,7 +56,7 @@ struct Learning {
 
 /// The answer to a handshake.
 #[derive(Debug)]
-pub struct Greeting {
+pub struct HandshakeReply {
     /// The handshake's name.
     pub handshake: &'static str,
     /// The status.
@@ -66,12 +66,12 @@ pub struct Greeting {
     /// The body.
     pub body: Bytes,
     /// What must be written down before the answer may go out.
-    pub lesson: Option<Lesson>,
+    pub lesson: Option<NewSecret>,
 }
 
 /// A secret that a sender tells, to be kept if none was told before.
 #[derive(Clone, Debug)]
-pub struct Lesson {
+pub struct NewSecret {
     /// The handshake's name.
     pub handshake: &'static str,
     /// The secret.
@@ -83,7 +83,7 @@ pub struct Lesson {
 impl Verification {
     /// What to answer if the request is a handshake of this verification's sender, or why it is not answered. `None`: it
     /// is an event, or is to be refused as one.
-    pub fn handshake(&self, received: &Received) -> Option<Result<Greeting, Refusal>> {
+    pub fn handshake(&self, received: &Received) -> Option<Result<HandshakeReply, Refusal>> {
         let handshake = self.handshake.as_ref()?;
         // First what costs nothing, for nearly all requests are events.
         handshake.row.forms.iter().find(|form| form.may_be(received))?;
@@ -110,7 +110,7 @@ impl Verification {
     }
 
     /// As [`Verification::handshake`], for a request that is taken to be genuine.
-    pub fn handshake_if_genuine(&self, received: &Received) -> Option<Result<Greeting, Refusal>> {
+    pub fn handshake_if_genuine(&self, received: &Received) -> Option<Result<HandshakeReply, Refusal>> {
         let question = self.handshake.as_ref()?.question(received)?;
         Some(question.answer(self.scheme.mac_key(None, received.at)))
     }
@@ -122,7 +122,7 @@ impl Verification {
     }
 }
 
-impl Lesson {
+impl NewSecret {
     /// Why it is not learnt where another was learnt before.
     pub fn contradicted(&self) -> Refusal {
         contradicted(self.handshake, &self.file)
@@ -141,7 +141,7 @@ impl Handshake {
     /// What keeps an event out whatever its signature.
     pub(super) fn admit(&self, received: &Received) -> Result<(), Refusal> {
         let handshake = self.row.name;
-        if let Some(Learning { file, learnt: None }) = &self.learning {
+        if let Some(EnrollSettings { file, learnt: None }) = &self.learning {
             let file = file.display().to_string();
             return Err(Refusal::NothingLearnt { handshake, file });
         }

@@ -9,7 +9,7 @@ use crate::verify::scheme::signature::mac::Encoding;
 
 /// One handshake.
 #[derive(Debug)]
-pub struct Row {
+pub struct HandshakePreset {
     /// Its name in the rules file.
     pub name: &'static str,
     /// Whether the sender signs it like an event; then it is answered only if that signature holds.
@@ -30,7 +30,7 @@ pub struct Form {
     /// What tells it from an event.
     pub mark: Mark,
     /// What it is answered.
-    pub reply: Reply,
+    pub reply: HandshakeAnswer,
 }
 
 /// What tells a handshake from an event.
@@ -70,7 +70,7 @@ pub enum Is {
 
 /// Where a text stands in a request. It must stand there once.
 #[derive(Debug)]
-pub enum Text {
+pub enum TextLocation {
     /// Under this name in the query.
     Query(&'static str),
     /// In this header, written in lower case.
@@ -81,15 +81,15 @@ pub enum Text {
 
 /// What a handshake is answered.
 #[derive(Debug)]
-pub enum Reply {
+pub enum HandshakeAnswer {
     /// 200 and the text, as `text/plain`.
-    Echo(Text),
+    Echo(TextLocation),
     /// This status, and this JSON if any.
     Fixed(StatusCode, Option<&'static str>),
     /// 200 and an object with the MAC of a token under the scheme's secret.
     Mac {
         /// The token.
-        of: Text,
+        of: TextLocation,
         /// Its name in the object, if the object repeats it.
         repeated: Option<&'static str>,
         /// The MAC's name in the object.
@@ -102,15 +102,15 @@ pub enum Reply {
     /// 200 and the headers by which the sender named in this header may send, at the rate named in the other.
     Allow(&'static str, &'static str),
     /// 200 once the secret that stands here is learnt; the header is sent back if that is where it stands.
-    Learn(Text),
+    Learn(TextLocation),
 }
 
-impl Row {
+impl HandshakePreset {
     /// Whether some answer of it is a MAC under the scheme's secret.
     pub fn tells_macs(&self) -> bool {
         self.forms
             .iter()
-            .any(|form| matches!(form.reply, Reply::Mac { .. }))
+            .any(|form| matches!(form.reply, HandshakeAnswer::Mac { .. }))
     }
 
     /// Whether that MAC is told to whoever asks.
@@ -122,7 +122,7 @@ impl Row {
     pub fn learns(&self) -> bool {
         self.forms
             .iter()
-            .any(|form| matches!(form.reply, Reply::Learn(_)))
+            .any(|form| matches!(form.reply, HandshakeAnswer::Learn(_)))
     }
 }
 
@@ -131,9 +131,11 @@ impl Form {
     pub fn reads_body(&self) -> bool {
         let marked = matches!(self.mark, Mark::Json { .. });
         let text = match &self.reply {
-            Reply::Echo(text) | Reply::Learn(text) | Reply::Mac { of: text, .. } => Some(text),
-            Reply::Fixed(..) | Reply::Allow(..) => None,
+            HandshakeAnswer::Echo(text)
+            | HandshakeAnswer::Learn(text)
+            | HandshakeAnswer::Mac { of: text, .. } => Some(text),
+            HandshakeAnswer::Fixed(..) | HandshakeAnswer::Allow(..) => None,
         };
-        marked || matches!(text, Some(Text::Json(_)))
+        marked || matches!(text, Some(TextLocation::Json(_)))
     }
 }

@@ -6,14 +6,14 @@
 
 use http::{Method, StatusCode};
 
-use super::row::{Form, Is, Mark, Reply, Row, Text};
+use super::row::{Form, HandshakeAnswer, HandshakePreset, Is, Mark, TextLocation};
 use crate::verify::scheme::signature::mac::Encoding;
 
 /// All of them.
-pub static HANDSHAKES: &[Row] = &[
+pub static HANDSHAKES: &[HandshakePreset] = &[
     // P: docs.slack.dev, events/url_verification: "verify the request's authenticity and then respond in plaintext with the
     // challenge attribute value".
-    Row {
+    HandshakePreset {
         name: "slack",
         signed: true,
         verify_token: None,
@@ -25,12 +25,12 @@ pub static HANDSHAKES: &[Row] = &[
                 is: Is::Text("url_verification"),
                 without: None,
             },
-            reply: Reply::Echo(Text::Json("/challenge")),
+            reply: HandshakeAnswer::Echo(TextLocation::Json("/challenge")),
         }],
     },
     // P: developers.facebook.com, "Create a webhook endpoint" (WhatsApp, Messenger, Instagram alike). Not signed: who knows
     // the verify token is the sender.
-    Row {
+    HandshakePreset {
         name: "meta",
         signed: false,
         verify_token: Some("hub.verify_token"),
@@ -38,12 +38,12 @@ pub static HANDSHAKES: &[Row] = &[
         forms: &[Form {
             method: Method::GET,
             mark: Mark::QueryIs("hub.mode", "subscribe"),
-            reply: Reply::Echo(Text::Query("hub.challenge")),
+            reply: HandshakeAnswer::Echo(TextLocation::Query("hub.challenge")),
         }],
     },
     // P: dev.twitch.tv, "Getting events using webhook callbacks", and twitch-cli, subscription_verify.go: text/plain, any
     // 2xx. The header that marks it is not signed; the challenge is, so turning an event into a handshake gains a 400.
-    Row {
+    HandshakePreset {
         name: "twitch",
         signed: true,
         verify_token: None,
@@ -51,12 +51,12 @@ pub static HANDSHAKES: &[Row] = &[
         forms: &[Form {
             method: Method::POST,
             mark: Mark::HeaderIs("twitch-eventsub-message-type", "webhook_callback_verification"),
-            reply: Reply::Echo(Text::Json("/challenge")),
+            reply: HandshakeAnswer::Echo(TextLocation::Json("/challenge")),
         }],
     },
     // P: developers.zoom.us, "Validate your webhook endpoint". Repeated every 72 hours. A plain token has no `:`, and what
     // signs an event has one, so the MAC of the one never serves as that of the other.
-    Row {
+    HandshakePreset {
         name: "zoom",
         signed: true,
         verify_token: None,
@@ -68,8 +68,8 @@ pub static HANDSHAKES: &[Row] = &[
                 is: Is::Text("endpoint.url_validation"),
                 without: None,
             },
-            reply: Reply::Mac {
-                of: Text::Json("/payload/plainToken"),
+            reply: HandshakeAnswer::Mac {
+                of: TextLocation::Json("/payload/plainToken"),
                 repeated: Some("plainToken"),
                 name: "encryptedToken",
                 prefix: "",
@@ -80,7 +80,7 @@ pub static HANDSHAKES: &[Row] = &[
     // P: docs.discord.com, "Interactions overview" and "Webhook events". An interaction of type 1 is a PING; a webhook event
     // of type 1 is an event, and has an `event`; there the PING is type 0. Requests with wrong signatures are sent on
     // purpose, and must be answered 401. The scheme's name is hookyard's own: RFC 9110 wants one beside a 401.
-    Row {
+    HandshakePreset {
         name: "discord",
         signed: true,
         verify_token: None,
@@ -93,7 +93,7 @@ pub static HANDSHAKES: &[Row] = &[
                     is: Is::Number(1),
                     without: Some("/event"),
                 },
-                reply: Reply::Fixed(StatusCode::OK, Some("{\"type\":1}")),
+                reply: HandshakeAnswer::Fixed(StatusCode::OK, Some("{\"type\":1}")),
             },
             Form {
                 method: Method::POST,
@@ -102,12 +102,12 @@ pub static HANDSHAKES: &[Row] = &[
                     is: Is::Number(0),
                     without: Some("/event"),
                 },
-                reply: Reply::Fixed(StatusCode::NO_CONTENT, None),
+                reply: HandshakeAnswer::Fixed(StatusCode::NO_CONTENT, None),
             },
         ],
     },
     // P: dropbox.com/developers/reference/webhooks: echo `challenge` as text/plain with nosniff. Not signed.
-    Row {
+    HandshakePreset {
         name: "dropbox",
         signed: false,
         verify_token: None,
@@ -115,12 +115,12 @@ pub static HANDSHAKES: &[Row] = &[
         forms: &[Form {
             method: Method::GET,
             mark: Mark::Query("challenge"),
-            reply: Reply::Echo(Text::Query("challenge")),
+            reply: HandshakeAnswer::Echo(TextLocation::Query("challenge")),
         }],
     },
     // P: learn.microsoft.com/graph, "Receive change notifications through webhooks": the token URL-decoded, as text/plain,
     // within 10 seconds. Not signed.
-    Row {
+    HandshakePreset {
         name: "microsoft_graph",
         signed: false,
         verify_token: None,
@@ -128,12 +128,12 @@ pub static HANDSHAKES: &[Row] = &[
         forms: &[Form {
             method: Method::POST,
             mark: Mark::Query("validationToken"),
-            reply: Reply::Echo(Text::Query("validationToken")),
+            reply: HandshakeAnswer::Echo(TextLocation::Query("validationToken")),
         }],
     },
     // P: developers.asana.com, "Establish a webhook": 200 or 204 "and a matching X-Hook-Secret header". Every webhook has a
     // secret of its own, so every webhook needs an endpoint and a file of its own.
-    Row {
+    HandshakePreset {
         name: "asana",
         signed: false,
         verify_token: None,
@@ -141,11 +141,11 @@ pub static HANDSHAKES: &[Row] = &[
         forms: &[Form {
             method: Method::POST,
             mark: Mark::Header("x-hook-secret"),
-            reply: Reply::Learn(Text::Header("x-hook-secret")),
+            reply: HandshakeAnswer::Learn(TextLocation::Header("x-hook-secret")),
         }],
     },
     // P: developer.atlassian.com/cloud/trello, "Webhooks": HEAD must be answered 200, or the webhook is not created.
-    Row {
+    HandshakePreset {
         name: "trello",
         signed: false,
         verify_token: None,
@@ -153,11 +153,11 @@ pub static HANDSHAKES: &[Row] = &[
         forms: &[Form {
             method: Method::HEAD,
             mark: Mark::Method,
-            reply: Reply::Fixed(StatusCode::OK, None),
+            reply: HandshakeAnswer::Fixed(StatusCode::OK, None),
         }],
     },
     // P: cloudevents/spec, http-webhook.md, section 4 (Azure Event Grid follows it). Without the header it is a plain OPTIONS.
-    Row {
+    HandshakePreset {
         name: "cloudevents",
         signed: false,
         verify_token: None,
@@ -165,12 +165,12 @@ pub static HANDSHAKES: &[Row] = &[
         forms: &[Form {
             method: Method::OPTIONS,
             mark: Mark::Header("webhook-request-origin"),
-            reply: Reply::Allow("webhook-request-origin", "webhook-request-rate"),
+            reply: HandshakeAnswer::Allow("webhook-request-origin", "webhook-request-rate"),
         }],
     },
     // P: docs.x.com/x-api/webhooks/quickstart, "The CRC check": hourly, answered within 3 seconds. Not signed, so anybody
     // may ask for the MAC of a token; what keeps that from forging events stands in `token.rs`.
-    Row {
+    HandshakePreset {
         name: "x",
         signed: false,
         verify_token: None,
@@ -178,8 +178,8 @@ pub static HANDSHAKES: &[Row] = &[
         forms: &[Form {
             method: Method::GET,
             mark: Mark::Query("crc_token"),
-            reply: Reply::Mac {
-                of: Text::Query("crc_token"),
+            reply: HandshakeAnswer::Mac {
+                of: TextLocation::Query("crc_token"),
                 repeated: None,
                 name: "response_token",
                 prefix: "sha256=",
@@ -189,7 +189,7 @@ pub static HANDSHAKES: &[Row] = &[
     },
     // P: developers.notion.com/reference/webhooks, "Verifying the subscription". The operator then pastes the token into
     // Notion's settings. S: it may come with or without `X-Notion-Signature`, so the body alone tells.
-    Row {
+    HandshakePreset {
         name: "notion",
         signed: false,
         verify_token: None,
@@ -201,7 +201,7 @@ pub static HANDSHAKES: &[Row] = &[
                 is: Is::AnyText,
                 without: Some("/type"),
             },
-            reply: Reply::Learn(Text::Json("/verification_token")),
+            reply: HandshakeAnswer::Learn(TextLocation::Json("/verification_token")),
         }],
     },
 ];
@@ -227,11 +227,12 @@ mod tests {
                     assert!(lower(name), "{name}");
                 }
                 match &form.reply {
-                    Reply::Echo(Text::Header(name)) | Reply::Learn(Text::Header(name)) => {
+                    HandshakeAnswer::Echo(TextLocation::Header(name))
+                    | HandshakeAnswer::Learn(TextLocation::Header(name)) => {
                         assert!(lower(name));
                     }
-                    Reply::Allow(origin, rate) => assert!(lower(origin) && lower(rate)),
-                    Reply::Fixed(_, Some(json)) => {
+                    HandshakeAnswer::Allow(origin, rate) => assert!(lower(origin) && lower(rate)),
+                    HandshakeAnswer::Fixed(_, Some(json)) => {
                         serde_json::from_str::<serde_json::Value>(json).unwrap();
                     }
                     _ => {}

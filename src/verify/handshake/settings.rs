@@ -2,28 +2,28 @@
 //!
 //! This is their only reader; the schemes merely let them stand in their mappings.
 
-use super::row::Row;
+use super::row::HandshakePreset;
 use super::rows::HANDSHAKES;
-use super::{Handshake, Learning};
-use crate::diagnostic::Findings;
-use crate::secret::{Keyring, Secret};
-use crate::verify::scheme::signature::keys::Held;
+use super::{EnrollSettings, Handshake};
+use crate::base::diagnostic::Diagnostics;
+use crate::base::secret::{Keyring, Secret};
+use crate::base::yaml::{Node, unknown};
+use crate::verify::scheme::signature::keys::ConfiguredKey;
 use crate::verify::scheme::{Scheme, settings};
-use crate::yaml::{Node, unknown};
 
 /// Compiles the handshake of a scheme: the one that `node`, its settings, names, else that of its sender, which is
-/// called `by_default`. What does not fit, the `scheme` included, is added to `findings`.
+/// called `by_default`. What does not fit, the `scheme` included, is added to `diagnostics`.
 pub fn compile(
     node: Node<'_>,
     by_default: Option<&str>,
     scheme: Option<&Scheme>,
     keyring: &Keyring,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Handshake> {
-    let row = row(node, by_default, findings);
+    let row = row(node, by_default, diagnostics);
     let takes_token = row.is_some_and(|row| row.verify_token.is_some());
     let verify_tokens = match node.given("verify_token") {
-        Some(token) if takes_token => settings::secrets(token, "verify_token", 0, keyring, findings)
+        Some(token) if takes_token => settings::secrets(token, "verify_token", 0, keyring, diagnostics)
             .into_iter()
             .map(|(_, held)| held)
             .collect(),
@@ -33,22 +33,22 @@ pub fn compile(
                 "verify_token",
                 row,
                 |row| row.verify_token.is_some(),
-                findings,
+                diagnostics,
             );
             Vec::new()
         }
         None => Vec::new(),
     };
     let learning = node.given("learn").and_then(|learn| {
-        if !row.is_some_and(Row::learns) {
-            no_use(learn, "learn", row, Row::learns, findings);
+        if !row.is_some_and(HandshakePreset::learns) {
+            no_use(learn, "learn", row, HandshakePreset::learns, diagnostics);
             return None;
         }
-        learning(node, learn, scheme, keyring, findings)
+        learning(node, learn, scheme, keyring, diagnostics)
     });
     let row = row?;
     if let Some(scheme) = scheme {
-        check(node, row, scheme, findings);
+        check(node, row, scheme, diagnostics);
     }
     Some(Handshake {
         row,
@@ -59,13 +59,13 @@ pub fn compile(
 
 /// The secrets that the scheme has by `learn` in place of `secret`: none while nothing is learnt. `None` if it has no
 /// `learn`. What is wrong with the file is said by [`compile`].
-pub fn learnt(node: Node<'_>, keyring: &Keyring) -> Option<Vec<Held<Secret>>> {
+pub fn learnt(node: Node<'_>, keyring: &Keyring) -> Option<Vec<ConfiguredKey<Secret>>> {
     let learn = node.given("learn")?;
     if node.given("secret").is_some() {
         return None;
     }
     let stored = learn.as_str().and_then(|file| keyring.learnt(file).ok());
-    let held = stored.and_then(|(_, stored, _)| stored).map(|key| Held {
+    let held = stored.and_then(|(_, stored, _)| stored).map(|key| ConfiguredKey {
         key,
         source: "learn".into(),
         not_after: None,
@@ -74,7 +74,11 @@ pub fn learnt(node: Node<'_>, keyring: &Keyring) -> Option<Vec<Held<Secret>>> {
 }
 
 /// The row that is meant.
-fn row(node: Node<'_>, by_default: Option<&str>, findings: &mut Findings) -> Option<&'static Row> {
+fn row(
+    node: Node<'_>,
+    by_default: Option<&str>,
+    diagnostics: &mut Diagnostics,
+) -> Option<&'static HandshakePreset> {
     let named = |name: &str| HANDSHAKES.iter().find(|row| row.name == name);
     let Some(written) = node.given("handshake") else {
         return by_default.and_then(named);
@@ -82,7 +86,7 @@ fn row(node: Node<'_>, by_default: Option<&str>, findings: &mut Findings) -> Opt
     match written.as_str() {
         None => {
             let message = "`handshake` is a name, or `none`";
-            findings.push(written.error("wrong-value", message));
+            diagnostics.push(written.error("wrong-value", message));
             None
         }
         Some("none") => None,
@@ -90,7 +94,7 @@ fn row(node: Node<'_>, by_default: Option<&str>, findings: &mut Findings) -> Opt
             let found = named(name);
             if found.is_none() {
                 let known = HANDSHAKES.iter().map(|row| row.name).chain(["none"]);
-                findings.push(unknown(
+                diagnostics.push(unknown(
                     written.origin(),
                     "unknown-handshake",
                     "handshake",
@@ -104,7 +108,13 @@ fn row(node: Node<'_>, by_default: Option<&str>, findings: &mut Findings) -> Opt
 }
 
 /// A key that this handshake does not ask for.
-fn no_use(node: Node<'_>, key: &str, row: Option<&Row>, asks: fn(&Row) -> bool, findings: &mut Findings) {
+fn no_use(
+    node: Node<'_>,
+    key: &str,
+    row: Option<&HandshakePreset>,
+    asks: fn(&HandshakePreset) -> bool,
+    diagnostics: &mut Diagnostics,
+) {
     let message = match row {
         Some(row) => format!(
             "`{key}` is of no use: the handshake `{}` does not ask for it",
@@ -117,8 +127,8 @@ fn no_use(node: Node<'_>, key: &str, row: Option<&Row>, asks: fn(&Row) -> bool, 
         .filter(|row| asks(row))
         .map(|row| row.name)
         .collect();
-    let finding = node.error("handshake", message);
-    findings.push(finding.hint(format!("it belongs to the handshake {}", asking.join(" or "))));
+    let diagnostic = node.error("handshake", message);
+    diagnostics.push(diagnostic.hint(format!("it belongs to the handshake {}", asking.join(" or "))));
 }
 
 /// The file in which a secret is kept, with what stands in it already.
@@ -127,26 +137,26 @@ fn learning(
     learn: Node<'_>,
     scheme: Option<&Scheme>,
     keyring: &Keyring,
-    findings: &mut Findings,
-) -> Option<Learning> {
+    diagnostics: &mut Diagnostics,
+) -> Option<EnrollSettings> {
     if scheme.is_some_and(|scheme| !scheme.takes_any_secret()) {
         // One that could not be decoded would keep the rules from loading, and strangers may send what they like.
         let message = "`learn` needs a scheme that signs with a secret of any text, such as `hmac` with `secret_encoding: utf8`";
-        findings.push(learn.error("handshake", message));
+        diagnostics.push(learn.error("handshake", message));
         return None;
     }
     if node.given("secret").is_some() {
         let message = "`secret` and `learn` exclude each other: the secret that is learnt would be another";
-        findings.push(learn.error("handshake", message));
+        diagnostics.push(learn.error("handshake", message));
         return None;
     }
     let Some(written) = learn.as_str().filter(|written| !written.is_empty()) else {
-        findings.push(learn.error("wrong-value", "`learn` is the path of a file"));
+        diagnostics.push(learn.error("wrong-value", "`learn` is the path of a file"));
         return None;
     };
     if let Some((prefix @ ("env" | "file" | "credential"), _)) = written.split_once(':') {
         let message = format!("`learn` is the path of a file, without `{prefix}:`");
-        findings.push(learn.error("wrong-value", message));
+        diagnostics.push(learn.error("wrong-value", message));
         return None;
     }
     match keyring.learnt(written) {
@@ -160,30 +170,30 @@ fn learning(
                 } else {
                     format!("the folder of `{written}` does not exist, and nothing can be learnt")
                 };
-                findings.push(learn.warning("nothing-learnt", message));
+                diagnostics.push(learn.warning("nothing-learnt", message));
             }
-            findings.extend(warning.map(|warning| learn.warning("secret", warning)));
-            Some(Learning { file, learnt })
+            diagnostics.extend(warning.map(|warning| learn.warning("secret", warning)));
+            Some(EnrollSettings { file, learnt })
         }
         Err(message) => {
-            findings.push(learn.error("secret", message));
+            diagnostics.push(learn.error("secret", message));
             None
         }
     }
 }
 
 /// Whether the scheme has what the handshake is answered with, and whether the answers would give it away.
-fn check(node: Node<'_>, row: &Row, scheme: &Scheme, findings: &mut Findings) {
+fn check(node: Node<'_>, row: &HandshakePreset, scheme: &Scheme, diagnostics: &mut Diagnostics) {
     let at = node.get("handshake").unwrap_or(node);
     let name = row.name;
     if row.tells_macs() && !scheme.is_keyed() {
         let message =
             format!("the handshake `{name}` is answered with an HMAC, and this scheme has no secret for one");
-        findings.push(at.error("handshake", message));
+        diagnostics.push(at.error("handshake", message));
     } else if row.tells_macs_to_strangers() && !scheme.signs_body_alone() {
         let message = format!(
             "the handshake `{name}` tells strangers HMACs under the secret: with another content than `{{body}}` they could sign with them"
         );
-        findings.push(at.error("handshake", message));
+        diagnostics.push(at.error("handshake", message));
     }
 }

@@ -7,14 +7,14 @@ use http::HeaderName;
 use percent_encoding::percent_decode;
 use serde_json::Value;
 
-use super::row::Text;
-use crate::verify::Received;
+use super::row::TextLocation;
+use crate::event::Received;
 use crate::verify::scheme::source::only_line;
 
 /// The longest text that is sent back, in bytes.
 pub const MAX_ECHO: usize = 4 << 10;
 
-impl Text {
+impl TextLocation {
     /// The text; an error says what is wrong with it and where, and does not repeat it.
     pub(super) fn read(&self, received: &Received, json: Option<&Value>) -> Result<String, String> {
         let (place, found) = match self {

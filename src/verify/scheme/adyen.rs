@@ -10,16 +10,17 @@ use serde_json::Value;
 
 use super::settings;
 use super::sign_body::Body;
-use super::signature::keys::{Held, decide};
-use super::signature::mac::{Algorithm, Encoding, KeyEncoding, Length, Mac, Tag};
+use super::signature::keys::{ConfiguredKey, decide};
+use super::signature::mac::{Encoding, HashAlgorithm, KeyEncoding, Length, Mac, Tag};
 use super::source::Unverified;
 use super::sparse::Plan;
-use super::{Surroundings, source};
-use crate::diagnostic::Findings;
-use crate::jsonpath::SingularPath;
-use crate::verify::{Draft, Nonce, Proof, Received, Refusal, Signed};
-use crate::weak_secret::SHORT;
-use crate::yaml::Node;
+use super::{SchemeContext, source};
+use crate::base::diagnostic::Diagnostics;
+use crate::base::jsonpath::SingularPath;
+use crate::base::weak_secret::SHORT;
+use crate::base::yaml::Node;
+use crate::event::Received;
+use crate::verify::{DedupKey, OutgoingRequest, Proof, Refusal, Signed};
 
 /// How many items are looked at; Adyen sends one.
 const MAX_ITEMS: usize = 16;
@@ -44,7 +45,7 @@ const PLACE: &str =
 #[derive(Debug)]
 pub struct Adyen {
     /// One for each secret; the first one signs.
-    pub keys: Vec<Held<Mac>>,
+    pub keys: Vec<ConfiguredKey<Mac>>,
     unverified: Unverified,
     plan: Plan,
 }
@@ -66,20 +67,24 @@ struct AdyenShape {
 
 impl Adyen {
     /// Compiles the value of `adyen_payments:`.
-    pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
+    pub fn compile(
+        node: Node<'_>,
+        scheme_context: &SchemeContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         if node.is_mapping() {
-            node.read::<AdyenShape>(findings)?;
+            node.read::<AdyenShape>(diagnostics)?;
         }
         let mut keys = Vec::new();
-        for (place, held) in settings::secrets(node, "secret", SHORT, surroundings.keyring, findings) {
+        for (place, held) in settings::secrets(node, "secret", SHORT, scheme_context.keyring, diagnostics) {
             match KeyEncoding::Hex.decode(held.key.expose()) {
-                Ok(key) => keys.extend(Mac::keyed(Algorithm::Sha256, &key).map(|mac| held.with(mac))),
-                Err(fault) => findings.push(place.error("secret", format!("the key of Adyen is {fault}"))),
+                Ok(key) => keys.extend(Mac::keyed(HashAlgorithm::Sha256, &key).map(|mac| held.with(mac))),
+                Err(fault) => diagnostics.push(place.error("secret", format!("the key of Adyen is {fault}"))),
             }
         }
         (!keys.is_empty()).then_some(Self {
             keys,
-            unverified: Unverified::of(surroundings),
+            unverified: Unverified::of(scheme_context),
             plan: plan(),
         })
     }
@@ -98,7 +103,7 @@ impl Adyen {
                 too_large: false,
             });
         }
-        let mut nonces = Vec::new();
+        let mut dedup_keys = Vec::new();
         let mut secret = None;
         for item in items {
             let item = item.get("NotificationRequestItem").ok_or_else(missing)?;
@@ -107,7 +112,7 @@ impl Adyen {
                 .and_then(|data| data.get("hmacSignature"));
             let text = text.and_then(Value::as_str).ok_or_else(missing)?;
             let claimed = Encoding::Base64
-                .decode(text.as_bytes(), Length::Exactly(Algorithm::Sha256.length()))
+                .decode(text.as_bytes(), Length::Exactly(HashAlgorithm::Sha256.length()))
                 .map_err(|fault| Refusal::MalformedSignature {
                     place: PLACE.to_owned(),
                     fault,
@@ -118,18 +123,18 @@ impl Adyen {
                 place: PLACE.to_owned(),
             };
             secret = Some(decide(self.keys.iter().zip(compared), received.at, wrong)?);
-            nonces.extend(tags.iter().map(|tag| Nonce::signature(tag.expose())));
+            dedup_keys.extend(tags.iter().map(|tag| DedupKey::signature(tag.expose())));
         }
         Ok(Proof {
             timestamp: None,
-            nonces,
+            dedup_keys,
             secret,
             read: None,
         })
     }
 
     /// What Adyen would write into the body: the signature of its first and only item.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let held = self.keys.first().ok_or("there is no secret to sign with")?;
         let body: Value = serde_json::from_slice(draft.body)
             .map_err(|error| format!("Adyen signs items of a JSON body: {error}"))?;

@@ -6,23 +6,24 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::Surroundings;
+use super::SchemeContext;
 use super::presets::PLAIN_ID;
 use super::settings;
-use super::source::Place;
+use super::source::Location;
 use super::token::proof;
-use crate::diagnostic::{Finding, Findings};
-use crate::verify::certificate::{Name, Slip, Subject, attribute_names};
-use crate::verify::{Certificate, Proof, Received, Refusal};
-use crate::yaml::{Node, unknown};
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::yaml::{Node, unknown};
+use crate::event::Received;
+use crate::tls::certificate::{AlternativeName, Certificate, Subject, SubjectError, attribute_names};
+use crate::verify::{Proof, Refusal};
 
 /// A compiled `client_cert`. Of each list that is given one must be right.
 #[derive(Debug)]
 pub struct ClientCert {
     subjects: Vec<Subject>,
-    names: Vec<Name>,
+    names: Vec<AlternativeName>,
     fingerprints: Vec<[u8; 32]>,
-    ids: Vec<Place>,
+    ids: Vec<Location>,
     max_body: u64,
 }
 
@@ -30,7 +31,7 @@ pub struct ClientCert {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "all are read from the node, item by item")]
-struct Shape {
+struct ClientCertShape {
     /// The whole subject, `CN=ci,O=Acme`, or several of which one will do.
     subject: Option<IgnoredAny>,
     /// One of the alternative names, or several of which one will do.
@@ -43,37 +44,45 @@ struct Shape {
 
 impl ClientCert {
     /// Where ids stand by which events are recognised.
-    pub fn ids(&self) -> &[Place] {
+    pub fn ids(&self) -> &[Location] {
         &self.ids
     }
 
     /// Compiles the value of `client_cert:`.
-    pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
+    pub fn compile(
+        node: Node<'_>,
+        scheme_context: &SchemeContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         const HINT: &str = "write `client_cert: {san: ci.example.com}`, or `subject`, or `fingerprint`";
         if !node.is_mapping() {
-            let finding = node.error("wrong-value", "`client_cert` says whose certificate it is");
-            findings.push(finding.hint(HINT));
+            let diagnostic = node.error("wrong-value", "`client_cert` says whose certificate it is");
+            diagnostics.push(diagnostic.hint(HINT));
             return None;
         }
-        let before = findings.errors();
-        node.read::<Shape>(findings)?;
-        let subjects = list(node, "subject", subject, findings);
-        let names = list(node, "san", name, findings);
-        let fingerprints = list(node, "fingerprint", fingerprint, findings);
-        if findings.errors() == before && subjects.is_empty() && names.is_empty() && fingerprints.is_empty() {
-            let finding = node.error(
+        let before = diagnostics.errors();
+        node.read::<ClientCertShape>(diagnostics)?;
+        let subjects = list(node, "subject", subject, diagnostics);
+        let names = list(node, "san", name, diagnostics);
+        let fingerprints = list(node, "fingerprint", fingerprint, diagnostics);
+        if diagnostics.errors() == before
+            && subjects.is_empty()
+            && names.is_empty()
+            && fingerprints.is_empty()
+        {
+            let diagnostic = node.error(
                 "missing-key",
                 "any certificate that the authority has signed would do",
             );
-            findings.push(finding.hint(HINT));
+            diagnostics.push(diagnostic.hint(HINT));
         }
-        let ids = settings::unsigned_ids(node, None, PLAIN_ID, findings);
-        (findings.errors() == before).then_some(Self {
+        let ids = settings::unsigned_ids(node, None, PLAIN_ID, diagnostics);
+        (diagnostics.errors() == before).then_some(Self {
             subjects,
             names,
             fingerprints,
             ids,
-            max_body: surroundings.max_body,
+            max_body: scheme_context.max_body,
         })
     }
 
@@ -112,32 +121,32 @@ impl ClientCert {
 fn list<T>(
     node: Node<'_>,
     key: &str,
-    read: fn(Node<'_>) -> Result<T, Finding>,
-    findings: &mut Findings,
+    read: fn(Node<'_>) -> Result<T, Diagnostic>,
+    diagnostics: &mut Diagnostics,
 ) -> Vec<T> {
     let Some(node) = node.given(key) else {
         return Vec::new();
     };
     let items = node.one_or_many();
     if items.is_empty() {
-        findings.push(node.error("never-holds", format!("an empty `{key}` lets nobody in")));
+        diagnostics.push(node.error("never-holds", format!("an empty `{key}` lets nobody in")));
     }
     let mut list = Vec::new();
     for item in items {
         match read(item) {
             Ok(one) => list.push(one),
-            Err(finding) => findings.push(finding),
+            Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
     list
 }
 
-fn subject(node: Node<'_>) -> Result<Subject, Finding> {
+fn subject(node: Node<'_>) -> Result<Subject, Diagnostic> {
     let wrong = || node.error("wrong-value", "a subject is written `CN=ci,O=Acme`");
     let text = node.as_str().ok_or_else(wrong)?;
     Subject::parse(text).map_err(|slip| match slip {
-        Slip::Malformed(help) => wrong().hint(help),
-        Slip::UnknownType(typed) => unknown(
+        SubjectError::Malformed(help) => wrong().hint(help),
+        SubjectError::UnknownType(typed) => unknown(
             node.origin(),
             "unknown-attribute",
             "attribute",
@@ -147,15 +156,15 @@ fn subject(node: Node<'_>) -> Result<Subject, Finding> {
     })
 }
 
-fn name(node: Node<'_>) -> Result<Name, Finding> {
-    node.as_str().and_then(Name::parse).ok_or_else(|| {
-        let finding = node.error("wrong-value", "no certificate can hold this name");
-        finding
+fn name(node: Node<'_>) -> Result<AlternativeName, Diagnostic> {
+    node.as_str().and_then(AlternativeName::parse).ok_or_else(|| {
+        let diagnostic = node.error("wrong-value", "no certificate can hold this name");
+        diagnostic
             .hint("write `ci.example.com` (in ASCII, without a port), `192.0.2.7`, `ci@example.com` or a URI")
     })
 }
 
-fn fingerprint(node: Node<'_>) -> Result<[u8; 32], Finding> {
+fn fingerprint(node: Node<'_>) -> Result<[u8; 32], Diagnostic> {
     node.as_str().and_then(digest).ok_or_else(|| {
         let message = "a fingerprint is 64 hexadecimal digits, the SHA-256 of the certificate";
         node.error("wrong-value", message)
@@ -210,7 +219,10 @@ mod tests {
                 .iter()
                 .map(|text| Subject::parse(text).unwrap())
                 .collect(),
-            names: names.iter().map(|text| Name::parse(text).unwrap()).collect(),
+            names: names
+                .iter()
+                .map(|text| AlternativeName::parse(text).unwrap())
+                .collect(),
             fingerprints: fingerprints.iter().map(|text| digest(text).unwrap()).collect(),
             ids: Vec::new(),
             max_body: 0,

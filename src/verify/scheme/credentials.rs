@@ -6,24 +6,25 @@ use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::Surroundings;
+use super::SchemeContext;
 use super::presets::PLAIN_ID;
 use super::settings;
-use super::signature::keys::Held;
-use super::source::{Place, only_line};
+use super::signature::keys::ConfiguredKey;
+use super::source::{Location, only_line};
 use super::token::{held, proof, sensitive, sign_id, which};
-use crate::diagnostic::Findings;
-use crate::secret::Secret;
-use crate::verify::{Draft, Proof, Received, Refusal, Signed};
-use crate::yaml::Node;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::secret::Secret;
+use crate::base::yaml::Node;
+use crate::event::Received;
+use crate::verify::{OutgoingRequest, Proof, Refusal, Signed};
 
 /// A compiled `basic` (RFC 7617).
 #[derive(Debug)]
 pub struct Basic {
     user: Secret,
     /// What the password may be.
-    pub passwords: Vec<Held<Secret>>,
-    ids: Vec<Place>,
+    pub passwords: Vec<ConfiguredKey<Secret>>,
+    ids: Vec<Location>,
     max_body: u64,
 }
 
@@ -31,8 +32,8 @@ pub struct Basic {
 #[derive(Debug)]
 pub struct Bearer {
     /// What the token may be.
-    pub secrets: Vec<Held<Secret>>,
-    ids: Vec<Place>,
+    pub secrets: Vec<ConfiguredKey<Secret>>,
+    ids: Vec<Location>,
     max_body: u64,
 }
 
@@ -77,7 +78,7 @@ struct BearerShape {
 
 impl Basic {
     /// Where ids stand by which events are recognised.
-    pub fn ids(&self) -> &[Place] {
+    pub fn ids(&self) -> &[Location] {
         &self.ids
     }
 
@@ -85,28 +86,32 @@ impl Basic {
     pub const CHALLENGE: &'static str = "Basic realm=\"hookyard\", charset=\"UTF-8\"";
 
     /// Compiles the value of `basic:`.
-    pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
+    pub fn compile(
+        node: Node<'_>,
+        scheme_context: &SchemeContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         if !node.is_mapping() {
-            findings.push(
+            diagnostics.push(
                 node.error("wrong-value", "`basic` needs a user and a password")
                     .hint("`{basic: {user: ci, password: env:NAME}}`"),
             );
             return None;
         }
-        let shape = node.read::<BasicShape>(findings);
-        let passwords = held(node, "password", false, surroundings, findings);
-        let ids = settings::unsigned_ids(node, None, PLAIN_ID, findings);
+        let shape = node.read::<BasicShape>(diagnostics);
+        let passwords = held(node, "password", false, scheme_context, diagnostics);
+        let ids = settings::unsigned_ids(node, None, PLAIN_ID, diagnostics);
         let user = shape?.user;
         if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
             let at = node.get("user").unwrap_or(node);
             let message = "the name of a user is not empty and holds no `:` and no control character";
-            findings.push(at.error("wrong-value", message));
+            diagnostics.push(at.error("wrong-value", message));
         }
         (!passwords.is_empty()).then(|| Self {
             user: Secret::new(user.into_bytes()),
             passwords,
             ids,
-            max_body: surroundings.max_body,
+            max_body: scheme_context.max_body,
         })
     }
 
@@ -131,7 +136,7 @@ impl Basic {
     }
 
     /// What the sender would add.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = sign_id(&self.ids, draft)?;
         let password = self.passwords.first().ok_or("there is no password to send")?;
         let pair = Secret::new([self.user.expose(), b":", password.key.expose()].concat());
@@ -144,7 +149,7 @@ impl Basic {
 
 impl Bearer {
     /// Where ids stand by which events are recognised.
-    pub fn ids(&self) -> &[Place] {
+    pub fn ids(&self) -> &[Location] {
         &self.ids
     }
 
@@ -152,16 +157,20 @@ impl Bearer {
     pub const CHALLENGE: &'static str = "Bearer realm=\"hookyard\"";
 
     /// Compiles the value of `bearer:`.
-    pub fn compile(node: Node<'_>, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<Self> {
+    pub fn compile(
+        node: Node<'_>,
+        scheme_context: &SchemeContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         if node.is_mapping() {
-            node.read::<BearerShape>(findings)?;
+            node.read::<BearerShape>(diagnostics)?;
         }
-        let secrets = held(node, "secret", true, surroundings, findings);
-        let ids = settings::unsigned_ids(node, None, PLAIN_ID, findings);
+        let secrets = held(node, "secret", true, scheme_context, diagnostics);
+        let ids = settings::unsigned_ids(node, None, PLAIN_ID, diagnostics);
         (!secrets.is_empty()).then_some(Self {
             secrets,
             ids,
-            max_body: surroundings.max_body,
+            max_body: scheme_context.max_body,
         })
     }
 
@@ -177,7 +186,7 @@ impl Bearer {
     }
 
     /// What the sender would add.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = sign_id(&self.ids, draft)?;
         let secret = self.secrets.first().ok_or("there is no secret to send")?;
         let credentials = Secret::new([b"Bearer ", secret.key.expose()].concat());

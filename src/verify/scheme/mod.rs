@@ -24,17 +24,17 @@ use self::adyen::Adyen;
 use self::client_cert::ClientCert;
 use self::credentials::{Basic, Bearer};
 use self::jwt::Jwt;
-use self::presets::{PLAIN, PLAIN_ED25519, PLAIN_ID, PLAIN_P256, Preset, Row};
+use self::presets::{PLAIN, PLAIN_ED25519, PLAIN_ID, PLAIN_P256, Preset, SchemePreset};
 use self::signature::Signature;
 use self::signature::keys::{Keys, sources};
 use self::signature::mac::Mac;
-use self::source::Place;
-use self::token::Token;
-use super::{Draft, Proof, Received, Refusal, Signed};
-use crate::clock::Timestamp;
-use crate::diagnostic::Findings;
-use crate::secret::Keyring;
-use crate::yaml::Node;
+use self::source::Location;
+use self::token::TokenScheme;
+use super::{OutgoingRequest, Proof, Received, Refusal, Signed};
+use crate::base::clock::Timestamp;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::secret::Keyring;
+use crate::base::yaml::Node;
 
 /// The schemes that are no presets.
 pub const GENERIC: [&str; 9] = [
@@ -50,7 +50,7 @@ pub const GENERIC: [&str; 9] = [
 ];
 
 /// Ids that nothing signs, in words; empty if there are none.
-fn ids_in_words(ids: &[Place]) -> String {
+fn ids_in_words(ids: &[Location]) -> String {
     let words: Vec<String> = ids.iter().map(|place| place.words(0)).collect();
     match words.as_slice() {
         [] => String::new(),
@@ -60,7 +60,7 @@ fn ids_in_words(ids: &[Place]) -> String {
 
 /// What a scheme is compiled with.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'s> {
+pub struct SchemeContext<'s> {
     /// Reads the secrets.
     pub keyring: &'s Keyring,
     /// The URL at which senders call, for those that sign it.
@@ -77,7 +77,7 @@ pub enum Scheme {
     /// A signature by a shared secret or a private key.
     Signature(Box<Signature>),
     /// The secret itself.
-    Token(Token),
+    Token(TokenScheme),
     /// User and password.
     Basic(Basic),
     /// A bearer token.
@@ -89,7 +89,7 @@ pub enum Scheme {
     /// A signature in each item of the body.
     Adyen(Adyen),
     /// Nothing at all; perhaps with ids by which events are recognised, read from bodies of at most so many bytes.
-    None(Vec<Place>, u64),
+    None(Vec<Location>, u64),
 }
 
 /// The fields of `none`.
@@ -106,40 +106,42 @@ impl Scheme {
     pub fn compile(
         name: &str,
         node: Node<'_>,
-        surroundings: &Surroundings<'_>,
-        findings: &mut Findings,
+        scheme_context: &SchemeContext<'_>,
+        diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let signature = |row, findings: &mut Findings| {
-            let compiled = signature::settings::compile(node, row, surroundings, findings);
+        let signature = |row, diagnostics: &mut Diagnostics| {
+            let compiled = signature::settings::compile(node, row, scheme_context, diagnostics);
             compiled.map(|signature| Self::Signature(Box::new(signature)))
         };
         if let Some(preset) = Preset::named(name) {
             return match &preset.scheme {
-                Row::Signature(row) => signature(row, findings),
-                Row::Token(row) => token::compile(node, Some(row), surroundings, findings).map(Self::Token),
-                Row::Basic => Basic::compile(node, surroundings, findings).map(Self::Basic),
-                Row::Bearer => Bearer::compile(node, surroundings, findings).map(Self::Bearer),
-                Row::Adyen => Adyen::compile(node, surroundings, findings).map(Self::Adyen),
-                Row::Jwt(row) => {
-                    jwt::settings::compile(node, Some(row), surroundings, findings).map(Self::jwt)
+                SchemePreset::Signature(row) => signature(row, diagnostics),
+                SchemePreset::Token(row) => {
+                    token::compile(node, Some(row), scheme_context, diagnostics).map(Self::Token)
+                }
+                SchemePreset::Basic => Basic::compile(node, scheme_context, diagnostics).map(Self::Basic),
+                SchemePreset::Bearer => Bearer::compile(node, scheme_context, diagnostics).map(Self::Bearer),
+                SchemePreset::Adyen => Adyen::compile(node, scheme_context, diagnostics).map(Self::Adyen),
+                SchemePreset::Jwt(row) => {
+                    jwt::settings::compile(node, Some(row), scheme_context, diagnostics).map(Self::jwt)
                 }
             };
         }
         match name {
-            "hmac" => signature(&PLAIN, findings),
-            "ed25519" => signature(&PLAIN_ED25519, findings),
-            "ecdsa_p256" => signature(&PLAIN_P256, findings),
-            "token" => token::compile(node, None, surroundings, findings).map(Self::Token),
-            "basic" => Basic::compile(node, surroundings, findings).map(Self::Basic),
-            "bearer" => Bearer::compile(node, surroundings, findings).map(Self::Bearer),
-            "client_cert" => ClientCert::compile(node, surroundings, findings).map(Self::ClientCert),
-            "jwt" => jwt::settings::compile(node, None, surroundings, findings).map(Self::jwt),
+            "hmac" => signature(&PLAIN, diagnostics),
+            "ed25519" => signature(&PLAIN_ED25519, diagnostics),
+            "ecdsa_p256" => signature(&PLAIN_P256, diagnostics),
+            "token" => token::compile(node, None, scheme_context, diagnostics).map(Self::Token),
+            "basic" => Basic::compile(node, scheme_context, diagnostics).map(Self::Basic),
+            "bearer" => Bearer::compile(node, scheme_context, diagnostics).map(Self::Bearer),
+            "client_cert" => ClientCert::compile(node, scheme_context, diagnostics).map(Self::ClientCert),
+            "jwt" => jwt::settings::compile(node, None, scheme_context, diagnostics).map(Self::jwt),
             _ => {
                 if !node.value().is_null() {
-                    node.read::<NoneShape>(findings)?;
+                    node.read::<NoneShape>(diagnostics)?;
                 }
-                let ids = settings::unsigned_ids(node, None, PLAIN_ID, findings);
-                Some(Self::None(ids, surroundings.max_body))
+                let ids = settings::unsigned_ids(node, None, PLAIN_ID, diagnostics);
+                Some(Self::None(ids, scheme_context.max_body))
             }
         }
     }
@@ -173,7 +175,7 @@ impl Scheme {
     }
 
     /// What the sender would add.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         match self {
             Self::Signature(signature) => signature.sign(draft),
             Self::Token(token) => token.sign(draft),

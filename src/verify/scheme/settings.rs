@@ -10,13 +10,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::presets::PlaceRow;
-use super::signature::keys::Held;
-use super::source::{Place, Unit};
-use crate::clock::{Clock, Timestamp};
-use crate::diagnostic::Findings;
-use crate::jsonpath::SingularPath;
-use crate::secret::{Keyring, Secret, source_of};
-use crate::yaml::{Node, unknown};
+use super::signature::keys::ConfiguredKey;
+use super::source::{Location, Unit};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::diagnostic::Diagnostics;
+use crate::base::jsonpath::SingularPath;
+use crate::base::secret::{Keyring, Secret, source_of};
+use crate::base::yaml::{Node, unknown};
 
 /// How many secrets a scheme may have: each costs every request a MAC.
 const MAX_SECRETS: usize = 16;
@@ -47,7 +47,7 @@ struct IdShape {
 }
 
 /// What a field says about a timestamp or an id.
-pub enum Said<T> {
+pub enum FieldSetting<T> {
     /// Nothing: the default holds.
     Nothing,
     /// That there is none.
@@ -59,7 +59,7 @@ pub enum Said<T> {
 /// A timestamp's field: a place and a unit, each of which may be left to the default.
 pub struct TimestampField {
     /// Where.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// How it is written.
     pub unit: Option<Unit>,
 }
@@ -71,10 +71,10 @@ pub fn secrets<'d>(
     key: &str,
     least: usize,
     keyring: &Keyring,
-    findings: &mut Findings,
-) -> Vec<(Node<'d>, Held<Secret>)> {
-    read_held(node, key, "secret", findings, |item, findings| {
-        keyring.read_shared(item, least, findings)
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Node<'d>, ConfiguredKey<Secret>)> {
+    read_held(node, key, "secret", diagnostics, |item, diagnostics| {
+        keyring.read_shared(item, least, diagnostics)
     })
 }
 
@@ -83,17 +83,17 @@ pub fn public_keys<'d>(
     node: Node<'d>,
     key: &str,
     keyring: &Keyring,
-    findings: &mut Findings,
-) -> Vec<(Node<'d>, Held<Secret>)> {
-    read_held(node, key, "key", findings, |item, findings| {
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Node<'d>, ConfiguredKey<Secret>)> {
+    read_held(node, key, "key", diagnostics, |item, diagnostics| {
         let Some(text) = item.as_str() else {
             let message = "wrong type: a key is text, `file:/path` or the key itself";
-            findings.push(item.error("wrong-value", message));
+            diagnostics.push(item.error("wrong-value", message));
             return None;
         };
         let read = keyring.resolve(text);
         read.map(|(key, _)| key)
-            .map_err(|message| findings.push(item.error("key", message)))
+            .map_err(|message| diagnostics.push(item.error("key", message)))
             .ok()
     })
 }
@@ -102,14 +102,14 @@ fn read_held<'d>(
     node: Node<'d>,
     key: &str,
     what: &'static str,
-    findings: &mut Findings,
-    read: impl Fn(Node<'d>, &mut Findings) -> Option<Secret>,
-) -> Vec<(Node<'d>, Held<Secret>)> {
+    diagnostics: &mut Diagnostics,
+    read: impl Fn(Node<'d>, &mut Diagnostics) -> Option<Secret>,
+) -> Vec<(Node<'d>, ConfiguredKey<Secret>)> {
     let holder = if node.is_mapping() {
         match node.get(key) {
             Some(holder) if !holder.value().is_null() => holder,
             _ => {
-                findings.push(
+                diagnostics.push(
                     node.error("missing-key", format!("`{key}` is missing"))
                         .hint(format!("`{key}: env:NAME`, `file:/path` or `credential:NAME`")),
                 );
@@ -122,24 +122,24 @@ fn read_held<'d>(
     let items = holder.one_or_many();
     if items.is_empty() || items.len() > MAX_SECRETS {
         let message = format!("{} {what}s: from 1 to {MAX_SECRETS} are taken", items.len());
-        findings.push(holder.error(what, message));
+        diagnostics.push(holder.error(what, message));
         return Vec::new();
     }
     let mut all = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let (text, not_after) = if item.is_mapping() {
-            dated(item, key, findings)
+            dated(item, key, diagnostics)
         } else {
             (Some(item), None)
         };
         let Some(text) = text else { continue };
-        if let Some(secret) = read(text, findings) {
+        if let Some(secret) = read(text, diagnostics) {
             let source = text.as_str().and_then(source_of);
             let source = source.map_or_else(
                 || format!("no. {} in the rules file", index + 1).into(),
                 Arc::from,
             );
-            let held = Held {
+            let held = ConfiguredKey {
                 key: secret,
                 source,
                 not_after,
@@ -151,27 +151,31 @@ fn read_held<'d>(
 }
 
 /// A secret with the end of its time: `{secret: env:OLD, not_after: 2026-12-31}`.
-fn dated<'d>(item: Node<'d>, key: &str, findings: &mut Findings) -> (Option<Node<'d>>, Option<Timestamp>) {
+fn dated<'d>(
+    item: Node<'d>,
+    key: &str,
+    diagnostics: &mut Diagnostics,
+) -> (Option<Node<'d>>, Option<Timestamp>) {
     let known = [key, "not_after"];
     for (name, node) in item.entries() {
         if !known.contains(&name) {
-            findings.push(unknown(node.key_origin(), "unknown-key", "key", name, known));
+            diagnostics.push(unknown(node.key_origin(), "unknown-key", "key", name, known));
         }
     }
     let text = item.given(key);
     if text.is_none() {
-        findings.push(item.error("missing-key", format!("`{key}` is missing")));
+        diagnostics.push(item.error("missing-key", format!("`{key}` is missing")));
     }
     let not_after = item.given("not_after").and_then(|node| {
         let end = node.as_str().and_then(end_of);
         if end.is_none() {
             let message =
                 "`not_after` is a date or an RFC 3339 instant: `2026-12-31`, `2026-12-31T12:00:00Z`";
-            findings.push(node.error("wrong-value", message));
+            diagnostics.push(node.error("wrong-value", message));
         }
         if end.is_some_and(|end| end < Clock::system().now()) {
-            let finding = node.warning("expired", "the secret has expired: requests with it are refused");
-            findings.push(finding.hint("remove it, or write a later `not_after`"));
+            let diagnostic = node.warning("expired", "the secret has expired: requests with it are refused");
+            diagnostics.push(diagnostic.hint("remove it, or write a later `not_after`"));
         }
         end
     });
@@ -188,11 +192,11 @@ fn end_of(text: &str) -> Option<Timestamp> {
 }
 
 /// The names of headers that a field holds: one, or a list.
-pub fn header_names(node: Node<'_>, findings: &mut Findings) -> Option<Vec<HeaderName>> {
+pub fn header_names(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<HeaderName>> {
     let items = node.one_or_many();
     if items.is_empty() || items.len() > MAX_FAMILIES {
         let message = format!("{} headers: from 1 to {MAX_FAMILIES} are taken", items.len());
-        findings.push(node.error("header-name", message));
+        diagnostics.push(node.error("header-name", message));
         return None;
     }
     let mut names = Vec::with_capacity(items.len());
@@ -203,9 +207,9 @@ pub fn header_names(node: Node<'_>, findings: &mut Findings) -> Option<Vec<Heade
         {
             Some((_, Ok(name))) => names.push(name),
             Some((name, Err(_))) => {
-                findings.push(item.error("header-name", format!("`{name}` is not the name of a header")));
+                diagnostics.push(item.error("header-name", format!("`{name}` is not the name of a header")));
             }
-            None => findings.push(item.error("wrong-value", "wrong type: the name of a header is text")),
+            None => diagnostics.push(item.error("wrong-value", "wrong type: the name of a header is text")),
         }
     }
     (names.len() == items.len()).then_some(names)
@@ -218,21 +222,21 @@ pub fn row_names(names: &[&str]) -> Vec<HeaderName> {
 }
 
 /// A path to one value of a body.
-pub fn path(node: Node<'_>, text: &str, findings: &mut Findings) -> Option<SingularPath> {
+pub fn path(node: Node<'_>, text: &str, diagnostics: &mut Diagnostics) -> Option<SingularPath> {
     SingularPath::parse(text)
-        .map_err(|message| findings.push(node.error("jsonpath", message)))
+        .map_err(|message| diagnostics.push(node.error("jsonpath", message)))
         .ok()
 }
 
 /// What the field `timestamp` of `scheme` says.
-pub fn timestamp(scheme: Node<'_>, findings: &mut Findings) -> Said<TimestampField> {
-    let node = match field(scheme, "timestamp", findings) {
-        Said::This(node) => node,
-        Said::None => return Said::None,
-        Said::Nothing => return Said::Nothing,
+pub fn timestamp(scheme: Node<'_>, diagnostics: &mut Diagnostics) -> FieldSetting<TimestampField> {
+    let node = match field(scheme, "timestamp", diagnostics) {
+        FieldSetting::This(node) => node,
+        FieldSetting::None => return FieldSetting::None,
+        FieldSetting::Nothing => return FieldSetting::Nothing,
     };
-    let Some(shape) = node.read::<TimestampShape>(findings) else {
-        return Said::Nothing;
+    let Some(shape) = node.read::<TimestampShape>(diagnostics) else {
+        return FieldSetting::Nothing;
     };
     let place = place(
         node,
@@ -243,9 +247,9 @@ pub fn timestamp(scheme: Node<'_>, findings: &mut Findings) -> Said<TimestampFie
             ("query", shape.query.is_some()),
             ("json", shape.json.is_some()),
         ],
-        findings,
+        diagnostics,
     );
-    Said::This(TimestampField {
+    FieldSetting::This(TimestampField {
         place,
         unit: shape.unit,
     })
@@ -253,30 +257,30 @@ pub fn timestamp(scheme: Node<'_>, findings: &mut Findings) -> Said<TimestampFie
 
 /// What the field `id` of `scheme` says: one place or several, of which the first counts where a request has an id. A
 /// place is the default's if it says none.
-pub fn ids(scheme: Node<'_>, findings: &mut Findings) -> Said<Vec<Option<Place>>> {
+pub fn ids(scheme: Node<'_>, diagnostics: &mut Diagnostics) -> FieldSetting<Vec<Option<Location>>> {
     let list = scheme.given("id").filter(|node| node.value().is_sequence());
     let items = match list {
         Some(list) => {
             let items = list.items();
             if items.is_empty() || items.len() > MAX_IDS {
                 let message = format!("{} ids: from 1 to {MAX_IDS} are taken", items.len());
-                findings.push(list.error("wrong-value", message));
+                diagnostics.push(list.error("wrong-value", message));
             }
             if let Some(wrong) = items.iter().find(|item| !item.is_mapping()) {
                 let message = "an item of `id` says where it stands: `{header: NAME}` or `{json: $.id}`";
-                findings.push(wrong.error("wrong-value", message));
+                diagnostics.push(wrong.error("wrong-value", message));
             }
             items
         }
-        None => match field(scheme, "id", findings) {
-            Said::This(node) => vec![node],
-            Said::None => return Said::None,
-            Said::Nothing => return Said::Nothing,
+        None => match field(scheme, "id", diagnostics) {
+            FieldSetting::This(node) => vec![node],
+            FieldSetting::None => return FieldSetting::None,
+            FieldSetting::Nothing => return FieldSetting::Nothing,
         },
     };
     let mut places = Vec::with_capacity(items.len());
     for node in items.into_iter().filter(Node::is_mapping) {
-        let Some(shape) = node.read::<IdShape>(findings) else {
+        let Some(shape) = node.read::<IdShape>(diagnostics) else {
             continue;
         };
         let given = [
@@ -285,12 +289,12 @@ pub fn ids(scheme: Node<'_>, findings: &mut Findings) -> Said<Vec<Option<Place>>
             ("query", shape.query.is_some()),
             ("json", shape.json.is_some()),
         ];
-        places.push(place(node, "id", &given, findings));
+        places.push(place(node, "id", &given, diagnostics));
     }
     if places.is_empty() {
-        return Said::Nothing;
+        return FieldSetting::Nothing;
     }
-    Said::This(places)
+    FieldSetting::This(places)
 }
 
 /// The ids of a scheme that signs nothing: those of its row, unless the field says others. `plain` is the header if the
@@ -299,13 +303,13 @@ pub fn unsigned_ids(
     scheme: Node<'_>,
     row: Option<&PlaceRow>,
     plain: &str,
-    findings: &mut Findings,
-) -> Vec<Place> {
-    let plain = || Place::Headers(row_names(&[plain]));
-    match ids(scheme, findings) {
-        Said::Nothing => row.and_then(row_place).into_iter().collect(),
-        Said::None => Vec::new(),
-        Said::This(places) => places
+    diagnostics: &mut Diagnostics,
+) -> Vec<Location> {
+    let plain = || Location::Headers(row_names(&[plain]));
+    match ids(scheme, diagnostics) {
+        FieldSetting::Nothing => row.and_then(row_place).into_iter().collect(),
+        FieldSetting::None => Vec::new(),
+        FieldSetting::This(places) => places
             .into_iter()
             .map(|place| place.unwrap_or_else(plain))
             .collect(),
@@ -313,19 +317,19 @@ pub fn unsigned_ids(
 }
 
 /// A field that is a mapping, or the word `none`.
-fn field<'d>(scheme: Node<'d>, key: &str, findings: &mut Findings) -> Said<Node<'d>> {
+fn field<'d>(scheme: Node<'d>, key: &str, diagnostics: &mut Diagnostics) -> FieldSetting<Node<'d>> {
     let Some(node) = scheme.get(key).filter(|node| !node.value().is_null()) else {
-        return Said::Nothing;
+        return FieldSetting::Nothing;
     };
     if node.as_str() == Some("none") {
-        return Said::None;
+        return FieldSetting::None;
     }
     if !node.is_mapping() {
         let message = format!("`{key}` says where it stands: `{key}: {{header: NAME}}`, or `none`");
-        findings.push(node.error("wrong-value", message));
-        return Said::Nothing;
+        diagnostics.push(node.error("wrong-value", message));
+        return FieldSetting::Nothing;
     }
-    Said::This(node)
+    FieldSetting::This(node)
 }
 
 /// The one place that `field` names by one of the keys that are given; none if it names none.
@@ -333,19 +337,19 @@ pub fn place(
     node: Node<'_>,
     field: &str,
     given: &[(&'static str, bool)],
-    findings: &mut Findings,
-) -> Option<Place> {
+    diagnostics: &mut Diagnostics,
+) -> Option<Location> {
     let mut keys = given.iter().filter(|(_, given)| *given).map(|(key, _)| *key);
     let key = keys.next()?;
     if keys.next().is_some() {
         let all: Vec<String> = given.iter().map(|(key, _)| format!("`{key}`")).collect();
         let message = format!("`{field}` stands in one place: {}", all.join(" or "));
-        findings.push(node.error("ambiguous-place", message));
+        diagnostics.push(node.error("ambiguous-place", message));
     }
     let at = node.given(key)?;
     let text = at.as_str().unwrap_or_default();
     if key == "header" {
-        return header_names(at, findings).map(Place::Headers);
+        return header_names(at, diagnostics).map(Location::Headers);
     }
     if text.is_empty() {
         let message = match key {
@@ -353,21 +357,21 @@ pub fn place(
             "query" => "`query` is a name in the query",
             _ => "`json` is the JSONPath of one value: `$.id`",
         };
-        findings.push(at.error("wrong-value", message));
+        diagnostics.push(at.error("wrong-value", message));
         return None;
     }
     match key {
-        "item" => Some(Place::Item(text.to_owned())),
-        "query" => Some(Place::Query(text.to_owned())),
-        _ => path(at, text, findings).map(Place::Json),
+        "item" => Some(Location::Item(text.to_owned())),
+        "query" => Some(Location::Query(text.to_owned())),
+        _ => path(at, text, diagnostics).map(Location::Json),
     }
 }
 
 /// The place that a row of data names.
-pub fn row_place(row: &PlaceRow) -> Option<Place> {
+pub fn row_place(row: &PlaceRow) -> Option<Location> {
     match row {
-        PlaceRow::Header(names) => Some(Place::Headers(row_names(names))),
-        PlaceRow::Item(prefix) => Some(Place::Item((*prefix).to_owned())),
-        PlaceRow::Json(text) => SingularPath::parse(text).ok().map(Place::Json),
+        PlaceRow::Header(names) => Some(Location::Headers(row_names(names))),
+        PlaceRow::Item(prefix) => Some(Location::Item((*prefix).to_owned())),
+        PlaceRow::Json(text) => SingularPath::parse(text).ok().map(Location::Json),
     }
 }

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::source::text_of;
-use crate::jsonpath::SingularPath;
-use crate::verify::Draft;
+use crate::base::jsonpath::SingularPath;
+use crate::verify::OutgoingRequest;
 
 /// A body to which something may be added.
 pub struct Body<'d> {
@@ -18,7 +18,7 @@ pub struct Body<'d> {
 
 impl<'d> Body<'d> {
     /// The body as it is.
-    pub fn new(draft: &Draft<'d>) -> Self {
+    pub fn new(draft: &OutgoingRequest<'d>) -> Self {
         Self {
             original: draft.body,
             changed: None,

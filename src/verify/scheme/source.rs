@@ -8,17 +8,19 @@ use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Surroundings;
+use super::SchemeContext;
 use super::sparse::Plan;
-use crate::clock::Timestamp;
-use crate::coding;
-use crate::json::{self, Json};
-use crate::jsonpath::SingularPath;
-use crate::verify::{Received, Refusal};
+use crate::base::clock::Timestamp;
+use crate::base::json;
+use crate::base::json::Json;
+use crate::base::jsonpath::SingularPath;
+use crate::event::Received;
+use crate::payload::content_encoding;
+use crate::verify::Refusal;
 
 /// Where a text stands in a request.
 #[derive(Clone, Debug)]
-pub enum Place {
+pub enum Location {
     /// In a header; several names where a sender has several families of them, in the order of the families.
     Headers(Vec<HeaderName>),
     /// Among the items of the signature's place: the one that starts so.
@@ -29,7 +31,7 @@ pub enum Place {
     Json(SingularPath),
 }
 
-impl Place {
+impl Location {
     /// Whether it must be looked for in the body.
     pub fn is_in_body(&self) -> bool {
         matches!(self, Self::Json(_))
@@ -55,7 +57,7 @@ pub fn of_family(names: &[HeaderName], index: usize) -> Option<&HeaderName> {
 #[derive(Clone, Debug)]
 pub struct TimestampSource {
     /// Where.
-    pub place: Place,
+    pub place: Location,
     /// How it is written.
     pub unit: Unit,
 }
@@ -179,9 +181,9 @@ pub fn only_query(
 /// The body as JSON, without the content coding that it may have. Asked for only once the bytes are known to be genuine,
 /// or where the proof itself stands in them; of neither form are more than `max_body` bytes looked at.
 pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Json, Refusal> {
-    let body = coding::decoded(headers, body, max_body);
+    let body = content_encoding::decoded(headers, body, max_body);
     parsed(&body.map_err(|fault| Refusal::UnreadableBody {
-        too_large: matches!(fault, coding::Fault::TooLarge(_)),
+        too_large: matches!(fault, content_encoding::EncodingError::TooLarge(_)),
         needed: format!("readable: {fault}"),
     })?)
 }
@@ -191,13 +193,13 @@ pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Json, Re
 pub fn unverified_json(received: &Received, plan: &Plan, bounds: Unverified) -> Result<Value, Refusal> {
     let Received { headers, body, .. } = received;
     let unreadable = |needed: String, too_large| Refusal::UnreadableBody { needed, too_large };
-    if coding::is_encoded(headers) && !body.is_empty() && !bounds.decompress {
+    if content_encoding::is_encoded(headers) && !body.is_empty() && !bounds.decompress {
         let needed = "sent without `Content-Encoding`, for its proof stands in it: `decompress_unverified: true` of the \
                       endpoint allows it";
         return Err(unreadable(needed.to_owned(), false));
     }
-    let decoded = coding::decoded(headers, body, bounds.max_body).map_err(|fault| {
-        let too_large = matches!(fault, coding::Fault::TooLarge(_));
+    let decoded = content_encoding::decoded(headers, body, bounds.max_body).map_err(|fault| {
+        let too_large = matches!(fault, content_encoding::EncodingError::TooLarge(_));
         unreadable(format!("readable: {fault}"), too_large)
     })?;
     plan.read(&decoded).map_err(|fault| not_json(&fault))
@@ -214,10 +216,10 @@ pub struct Unverified {
 
 impl Unverified {
     /// As the endpoint says.
-    pub fn of(surroundings: &Surroundings<'_>) -> Self {
+    pub fn of(scheme_context: &SchemeContext<'_>) -> Self {
         Self {
-            max_body: surroundings.max_body,
-            decompress: surroundings.decompress_unverified,
+            max_body: scheme_context.max_body,
+            decompress: scheme_context.decompress_unverified,
         }
     }
 }
@@ -240,7 +242,7 @@ pub fn parsed(text: &[u8]) -> Result<Json, Refusal> {
 }
 
 /// The parser's own words are left out: they could repeat what stands in the body.
-fn not_json(fault: &json::Fault) -> Refusal {
+fn not_json(fault: &json::JsonError) -> Refusal {
     Refusal::UnreadableBody {
         needed: format!("JSON (it fails in line {}, column {})", fault.line, fault.column),
         too_large: false,

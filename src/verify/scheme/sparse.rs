@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::json;
+use crate::base::json;
 
 /// A key by which `serde_json` would take an object for something else.
 const RESERVED: &str = "$serde_json::private::";
@@ -50,7 +50,7 @@ impl Plan {
 
     /// Reads a body. What is not in the plan is missing, or null where later elements of a list are needed; a list or an
     /// object at the end of a place is empty.
-    pub fn read(&self, body: &[u8]) -> Result<Value, json::Fault> {
+    pub fn read(&self, body: &[u8]) -> Result<Value, json::JsonError> {
         json::read_with(body, |text| {
             let mut deserializer = serde_json::Deserializer::from_str(text);
             let value = Reader(Some(self)).deserialize(&mut deserializer)?;

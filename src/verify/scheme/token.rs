@@ -10,28 +10,29 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::Surroundings;
+use super::SchemeContext;
 use super::presets::{PLAIN_ID, TokenRow};
 use super::settings::{self, row_place};
 use super::sign_body::Body;
-use super::signature::keys::{Held, decide};
-use super::source::{self, Place, Unverified, only_line, only_query};
+use super::signature::keys::{ConfiguredKey, decide};
+use super::source::{self, Location, Unverified, only_line, only_query};
 use super::sparse::Plan;
-use crate::clock::Timestamp;
-use crate::diagnostic::Findings;
-use crate::secret::Secret;
-use crate::verify::{Draft, Nonce, Proof, Received, Refusal, Signed};
-use crate::weak_secret::SHORT;
-use crate::yaml::Node;
+use crate::base::clock::Timestamp;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::secret::Secret;
+use crate::base::weak_secret::SHORT;
+use crate::base::yaml::Node;
+use crate::event::Received;
+use crate::verify::{DedupKey, OutgoingRequest, Proof, Refusal, Signed};
 
 /// A compiled `token`, or a preset of that kind.
 #[derive(Debug)]
-pub struct Token {
+pub struct TokenScheme {
     /// Where it stands. Of a body only this place is read, bounded by `max_body`.
-    place: Place,
+    place: Location,
     /// What it may be.
-    pub secrets: Vec<Held<Secret>>,
-    ids: Vec<Place>,
+    pub secrets: Vec<ConfiguredKey<Secret>>,
+    ids: Vec<Location>,
     unverified: Unverified,
     plan: Plan,
 }
@@ -43,7 +44,7 @@ pub struct Token {
     dead_code,
     reason = "secret, id and what concerns handshakes are read from the node, item by item"
 )]
-struct Shape {
+struct TokenShape {
     /// Where the secret is read from; several while one replaces the other.
     secret: Option<IgnoredAny>,
     /// The header that holds the token.
@@ -66,41 +67,41 @@ struct Shape {
 pub fn compile(
     node: Node<'_>,
     row: Option<&TokenRow>,
-    surroundings: &Surroundings<'_>,
-    findings: &mut Findings,
-) -> Option<Token> {
+    scheme_context: &SchemeContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<TokenScheme> {
     if node.is_mapping() {
-        node.read::<Shape>(findings)?;
+        node.read::<TokenShape>(diagnostics)?;
     }
     let given = ["header", "query", "json"].map(|key| (key, node.given(key).is_some()));
     let place = if given.iter().any(|(_, given)| *given) {
-        settings::place(node, "the token", &given, findings)
+        settings::place(node, "the token", &given, diagnostics)
     } else {
         let place = row.and_then(|row| row_place(&row.place));
         if place.is_none() {
-            findings.push(nowhere(node));
+            diagnostics.push(nowhere(node));
         }
         place
     };
-    if let (Some(Place::Headers(names)), Some(at)) = (&place, node.given("header"))
+    if let (Some(Location::Headers(names)), Some(at)) = (&place, node.given("header"))
         && names.len() > 1
     {
-        findings.push(at.error("wrong-value", "wrong type: one header is taken here"));
+        diagnostics.push(at.error("wrong-value", "wrong type: one header is taken here"));
     }
-    let in_header = matches!(place, Some(Place::Headers(_)));
-    let secrets: Vec<Held<Secret>> = held(node, "secret", in_header, surroundings, findings);
+    let in_header = matches!(place, Some(Location::Headers(_)));
+    let secrets: Vec<ConfiguredKey<Secret>> = held(node, "secret", in_header, scheme_context, diagnostics);
     let id = row.and_then(|row| row.id.as_ref());
-    let ids = settings::unsigned_ids(node, id, PLAIN_ID, findings);
+    let ids = settings::unsigned_ids(node, id, PLAIN_ID, diagnostics);
     let place = place?;
     let plan = match &place {
-        Place::Json(path) => source::plan([path]),
+        Location::Json(path) => source::plan([path]),
         _ => Plan::default(),
     };
-    (!secrets.is_empty()).then_some(Token {
+    (!secrets.is_empty()).then_some(TokenScheme {
         place,
         secrets,
         ids,
-        unverified: Unverified::of(surroundings),
+        unverified: Unverified::of(scheme_context),
         plan,
     })
 }
@@ -110,31 +111,31 @@ pub fn held(
     node: Node<'_>,
     key: &str,
     in_header: bool,
-    surroundings: &Surroundings<'_>,
-    findings: &mut Findings,
-) -> Vec<Held<Secret>> {
-    let secrets = settings::secrets(node, key, SHORT, surroundings.keyring, findings);
+    scheme_context: &SchemeContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<ConfiguredKey<Secret>> {
+    let secrets = settings::secrets(node, key, SHORT, scheme_context.keyring, diagnostics);
     let mut all = Vec::with_capacity(secrets.len());
     for (place, held) in secrets {
         let text = held.key.expose();
         // HTTP takes blanks off both ends of a value (RFC 9110 §5.5).
         if in_header && (text.trim_ascii().len() < text.len() || HeaderValue::from_bytes(text).is_err()) {
             let message = "a header cannot hold this secret: it begins or ends with a blank or a line break, or has a control character";
-            findings.push(place.error("secret", message));
+            diagnostics.push(place.error("secret", message));
         }
         all.push(held);
     }
     all
 }
 
-fn nowhere(node: Node<'_>) -> crate::diagnostic::Finding {
+fn nowhere(node: Node<'_>) -> crate::base::diagnostic::Diagnostic {
     node.error("missing-key", "`token` does not say where the token stands")
         .hint("`{token: {header: X-Token, secret: env:NAME}}`; also `query: NAME` or `json: $.path`")
 }
 
-impl Token {
+impl TokenScheme {
     /// Where ids stand by which events are recognised.
-    pub fn ids(&self) -> &[Place] {
+    pub fn ids(&self) -> &[Location] {
         &self.ids
     }
 
@@ -170,25 +171,25 @@ impl Token {
     fn token<'r>(&self, received: &'r Received) -> Result<Cow<'r, [u8]>, Refusal> {
         let place = || self.place.words(0);
         let found = match &self.place {
-            Place::Headers(names) => match names.first() {
+            Location::Headers(names) => match names.first() {
                 Some(header) => only_line(&received.headers, header)?.map(Cow::Borrowed),
                 None => None,
             },
-            Place::Query(name) => {
+            Location::Query(name) => {
                 let repeated = || Refusal::RepeatedToken { place: place() };
                 only_query(&received.query, name, repeated)?.map(|token| Cow::Owned(token.into_bytes()))
             }
-            Place::Json(path) => {
+            Location::Json(path) => {
                 let json = source::unverified_json(received, &self.plan, self.unverified)?;
                 path.find(&json).and_then(source::text_of).map(Cow::Owned)
             }
-            Place::Item(_) => None,
+            Location::Item(_) => None,
         };
         found.ok_or_else(|| Refusal::MissingToken { place: place() })
     }
 
     /// What the sender would add.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = sign_id(&self.ids, draft)?;
         let secret = self.secrets.first().ok_or("there is no secret to send")?;
         let text = || {
@@ -197,19 +198,19 @@ impl Token {
                 .map(str::to_owned)
         };
         match &self.place {
-            Place::Headers(names) => {
+            Location::Headers(names) => {
                 let header = names.first().ok_or("the scheme names no header")?;
                 signed
                     .headers
                     .push((header.clone(), sensitive(secret.key.expose())?));
             }
-            Place::Query(name) => signed.query.push((name.clone(), text()?)),
-            Place::Json(path) => {
+            Location::Query(name) => signed.query.push((name.clone(), text()?)),
+            Location::Json(path) => {
                 let mut body = Body::new(draft);
                 body.put(path, &Value::String(text()?))?;
                 signed.body = body.changed();
             }
-            Place::Item(_) => {}
+            Location::Item(_) => {}
         }
         Ok(signed)
     }
@@ -217,7 +218,7 @@ impl Token {
     /// The header that holds the secret.
     pub fn header(&self) -> Option<&HeaderName> {
         match &self.place {
-            Place::Headers(names) => names.first(),
+            Location::Headers(names) => names.first(),
             _ => None,
         }
     }
@@ -225,7 +226,7 @@ impl Token {
     /// The name in the query that holds the secret.
     pub fn query(&self) -> Option<&str> {
         match &self.place {
-            Place::Query(name) => Some(name),
+            Location::Query(name) => Some(name),
             _ => None,
         }
     }
@@ -233,7 +234,7 @@ impl Token {
 
 /// The source of the secret that `candidate` is. All are compared, so that the time does not tell which it was.
 pub fn which(
-    secrets: &[Held<Secret>],
+    secrets: &[ConfiguredKey<Secret>],
     candidate: &[u8],
     now: Timestamp,
     wrong: impl FnOnce() -> Refusal,
@@ -245,22 +246,22 @@ pub fn which(
 /// Proof of a request that signs nothing: the first of its ids that it has. Without one nothing is remembered: whoever has
 /// the secret can write any id, so that to demand one would protect from nothing.
 pub fn proof(
-    ids: &[Place],
+    ids: &[Location],
     received: &Received,
     max_body: u64,
     secret: Option<Arc<str>>,
 ) -> Result<Proof, Refusal> {
     let mut read = None;
-    let mut nonces = Vec::new();
+    let mut dedup_keys = Vec::new();
     for place in ids {
         if let Some(id) = id_at(place, received, max_body, &mut read)? {
-            nonces.push(Nonce::id(&id));
+            dedup_keys.push(DedupKey::id(&id));
             break;
         }
     }
     Ok(Proof {
         timestamp: None,
-        nonces,
+        dedup_keys,
         secret,
         read,
     })
@@ -268,14 +269,14 @@ pub fn proof(
 
 /// The id at a place, if there is one; a body that had to be read for it is kept in `read`.
 fn id_at<'r>(
-    place: &Place,
+    place: &Location,
     received: &'r Received,
     max_body: u64,
     read: &mut Option<Arc<Value>>,
 ) -> Result<Option<Cow<'r, [u8]>>, Refusal> {
     let headers = &received.headers;
     Ok(match place {
-        Place::Json(path) => {
+        Location::Json(path) => {
             if let Some(json) = read {
                 return Ok(source::id_at(path, json).ok().map(Cow::Owned));
             }
@@ -286,13 +287,13 @@ fn id_at<'r>(
             *read = json.as_sent();
             id.map(Cow::Owned)
         }
-        Place::Headers(names) => match names.iter().find(|name| headers.contains_key(*name)) {
+        Location::Headers(names) => match names.iter().find(|name| headers.contains_key(*name)) {
             Some(name) => only_line(headers, name)?
                 .filter(|id| !id.is_empty())
                 .map(Cow::Borrowed),
             None => None,
         },
-        Place::Query(name) => {
+        Location::Query(name) => {
             let repeated = || Refusal::MalformedId {
                 place: place.words(0),
                 fault: "stands more than once".to_owned(),
@@ -301,20 +302,20 @@ fn id_at<'r>(
             let id = found.filter(|id| !id.is_empty());
             id.map(|id| Cow::Owned(id.into_bytes()))
         }
-        Place::Item(_) => None,
+        Location::Item(_) => None,
     })
 }
 
 /// The header or the parameter with the id that such a sender would add; one in the body is the body's owner's to write.
-pub fn sign_id(ids: &[Place], draft: &Draft<'_>) -> Result<Signed, String> {
+pub fn sign_id(ids: &[Location], draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
     let mut signed = Signed::default();
     match ids.first() {
-        Some(Place::Headers(names)) => {
+        Some(Location::Headers(names)) => {
             let value = HeaderValue::from_str(draft.id).map_err(|error| format!("the id: {error}"))?;
             let name = names.first().cloned();
             signed.headers.extend(name.map(|name| (name, value)));
         }
-        Some(Place::Query(name)) => signed.query.push((name.clone(), draft.id.to_owned())),
+        Some(Location::Query(name)) => signed.query.push((name.clone(), draft.id.to_owned())),
         _ => {}
     }
     Ok(signed)

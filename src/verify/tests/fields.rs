@@ -1,7 +1,7 @@
 //! What each field of `hmac` does to what is signed.
 
 use super::{NOW, doubtful, header, now, outcome, received, sent, sent_as, verification};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 const BODY: &[u8] = br#"{"a":1}"#;
 
@@ -12,7 +12,7 @@ fn the_tutorial_scheme_needs_nothing_but_a_secret() {
     assert_eq!(header(&request, "x-signature").len(), 64);
     assert_eq!(request.headers.len(), 1);
     let proof = plain.prove(&request).unwrap();
-    assert_eq!((proof.timestamp, proof.nonces.len()), (None, 1));
+    assert_eq!((proof.timestamp, proof.dedup_keys.len()), (None, 1));
     assert_eq!(plain.default_window().as_secs(), 24 * 3600);
 
     // With a timestamp that the sender does not sign: it narrows, and what is remembered is the signature.
@@ -22,7 +22,7 @@ fn the_tutorial_scheme_needs_nothing_but_a_secret() {
     assert_eq!(header(&request, "x-timestamp"), NOW.to_string());
     let timed_proof = timed.prove(&request).unwrap();
     assert!(timed_proof.timestamp.is_some_and(|sent| !sent.signed));
-    assert_eq!(timed_proof.nonces, proof.nonces);
+    assert_eq!(timed_proof.dedup_keys, proof.dedup_keys);
     assert_eq!(timed_proof.memory(timed.default_window()).as_secs(), 24 * 3600);
     let stale = sent_as(&timed, &[], b"hello", "", Timestamp::from_seconds(NOW - 301));
     assert!(
@@ -176,7 +176,7 @@ fn what_stands_in_a_compressed_body_is_read_once_its_bytes_are_genuine() {
         .headers
         .insert("content-encoding", "gzip".parse().unwrap());
     let proof = verification.prove(&request).unwrap();
-    assert_eq!(proof.nonces, [crate::verify::Nonce::id(b"evt_1")]);
+    assert_eq!(proof.dedup_keys, [crate::verify::DedupKey::id(b"evt_1")]);
     assert_eq!(proof.timestamp.unwrap().at, now());
     request.headers.remove("content-encoding");
     assert_eq!(

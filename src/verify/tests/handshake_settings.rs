@@ -1,12 +1,12 @@
 //! What is found in `handshake:`, `verify_token:` and `learn:` when they are loaded.
 
 use super::compiled;
-use crate::diagnostic::{Finding, Severity};
+use crate::base::diagnostic::{Diagnostic, Severity};
 
 fn lines(text: &str) -> Vec<String> {
-    let (_, findings) = compiled(text, None);
-    let line = |finding: &Finding| finding.line().replace("r.yaml:", "");
-    findings.iter().map(line).collect()
+    let (_, diagnostics) = compiled(text, None);
+    let line = |diagnostic: &Diagnostic| diagnostic.line().replace("r.yaml:", "");
+    diagnostics.iter().map(line).collect()
 }
 
 #[test]
@@ -78,10 +78,10 @@ fn a_key_that_the_handshake_does_not_ask_for_is_found() {
         "{bearer: {secret: env:A, learn: x}}",
         "{bearer: {secret: env:A, handshake: asana, learn: x}}",
     ] {
-        let (_, findings) = compiled(text, None);
+        let (_, diagnostics) = compiled(text, None);
         assert!(
-            findings.len() == 1 && findings[0].severity == Severity::Error,
-            "{text}: {findings:?}"
+            diagnostics.len() == 1 && diagnostics[0].severity == Severity::Error,
+            "{text}: {diagnostics:?}"
         );
     }
 }
@@ -103,17 +103,23 @@ fn a_secret_that_is_yet_to_be_learnt_is_a_warning_and_the_file_is_watched() {
         if let Some(content) = content {
             std::fs::write(&file, content).unwrap();
         }
-        let (verification, findings) = compiled(&text, None);
+        let (verification, diagnostics) = compiled(&text, None);
         assert!(verification.is_some());
-        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning));
+        assert_eq!(
+            (diagnostics.len(), diagnostics[0].severity),
+            (1, Severity::Warning)
+        );
         assert!(
-            findings[0].message.starts_with("nothing is learnt yet: "),
-            "{findings:?}"
+            diagnostics[0].message.starts_with("nothing is learnt yet: "),
+            "{diagnostics:?}"
         );
     }
     std::fs::write(&file, "secret\n").unwrap();
-    let (_, findings) = compiled(&text, None);
-    let shown: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+    let (_, diagnostics) = compiled(&text, None);
+    let shown: Vec<&str> = diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.message.as_str())
+        .collect();
     assert!(
         shown
             .iter()
@@ -139,12 +145,12 @@ fn a_secret_that_could_not_be_any_text_is_not_learnt() {
         "{hmac: {learn: x, handshake: asana, secret_encoding: hex}}",
         "{hmac: {learn: x, handshake: asana, strip_prefix: whsec_}}",
     ] {
-        let (_, findings) = compiled(text, None);
+        let (_, diagnostics) = compiled(text, None);
         assert!(
-            findings
+            diagnostics
                 .iter()
-                .any(|finding| finding.code == "handshake" && finding.message.contains("any text")),
-            "{text} {findings:?}"
+                .any(|diagnostic| diagnostic.code == "handshake" && diagnostic.message.contains("any text")),
+            "{text} {diagnostics:?}"
         );
     }
 }

@@ -1,8 +1,9 @@
 //! Handshakes that the sender signs: what is one, what it is answered, and what is not answered.
 
 use super::{NOW, received, sent, sent_as, verification};
-use crate::clock::Timestamp;
-use crate::verify::{Greeting, Received, Verification};
+use crate::base::clock::Timestamp;
+use crate::event::Received;
+use crate::verify::{HandshakeReply, Verification};
 
 const SLACK: &str = "{slack: env:A}";
 const ZOOM: &str = "{zoom: env:A}";
@@ -21,7 +22,7 @@ pub(super) fn told(verification: &Verification, request: &Received) -> String {
     }
 }
 
-fn shown(greeting: &Greeting) -> String {
+fn shown(greeting: &HandshakeReply) -> String {
     let mut lines = vec![greeting.status.as_u16().to_string()];
     for (name, value) in &greeting.headers {
         lines.push(format!("{name}: {}", value.to_str().unwrap()));

@@ -21,11 +21,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Draft, EventId, Proof, Received, Refusal, Surroundings, Verification};
-use crate::clock::Timestamp;
-use crate::diagnostic::{Finding, Findings, Severity, Source};
-use crate::secret::Keyring;
-use crate::yaml::Document;
+use super::{OutgoingRequest, Proof, Refusal, SchemeContext, Verification};
+use crate::base::clock::Timestamp;
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
+use crate::base::secret::Keyring;
+use crate::base::yaml::Document;
+use crate::event::{EventId, Received};
 
 /// When the tests take place.
 const NOW: i64 = 1_614_265_330;
@@ -37,31 +38,35 @@ fn now() -> Timestamp {
 }
 
 /// Compiles `verify: <text>` with `PUBLIC_URL`; the findings without the warnings about its secrets, which are short and written out.
-fn compiled(text: &str, public_url: Option<&str>) -> (Option<Verification>, Vec<Finding>) {
+fn compiled(text: &str, public_url: Option<&str>) -> (Option<Verification>, Vec<Diagnostic>) {
     let environment = [("A", "secret-a"), ("B", "secret-b"), ("EMPTY", "")];
     let keyring = Keyring::new(
         environment.map(|(name, value)| (name.into(), value.into())),
         Path::new("/nowhere"),
     );
-    let mut findings = Findings::new();
+    let mut diagnostics = Diagnostics::new();
     let source = Source {
         path: "r.yaml".into(),
         text: format!("verify: {text}\n"),
     };
-    let document = Document::parse(source, &mut findings);
+    let document = Document::parse(source, &mut diagnostics);
     let verification = document.and_then(|document| {
         let node = document.root().get("verify").unwrap();
-        let surroundings = Surroundings {
+        let scheme_context = SchemeContext {
             keyring: &keyring,
             public_url,
             max_body: 1 << 20,
             decompress_unverified: false,
         };
-        Verification::compile(node, &surroundings, &mut findings)
+        Verification::compile(node, &scheme_context, &mut diagnostics)
     });
-    let doubtful = |finding: &Finding| finding.code == "secret" && finding.severity == Severity::Warning;
-    let findings = findings.iter().filter(|finding| !doubtful(finding)).cloned();
-    (verification, findings.collect())
+    let doubtful =
+        |diagnostic: &Diagnostic| diagnostic.code == "secret" && diagnostic.severity == Severity::Warning;
+    let diagnostics = diagnostics
+        .iter()
+        .filter(|diagnostic| !doubtful(diagnostic))
+        .cloned();
+    (verification, diagnostics.collect())
 }
 
 /// The value of `verify` that makes a scheme work, and sign; in base64, in hex and as text the secret is one.
@@ -117,8 +122,8 @@ const SUITABLE: &[u8] = br#"{"value":[{}],"notificationItems":[{"NotificationReq
 
 /// A verification that has nothing wrong with it.
 fn verification(text: &str) -> Verification {
-    let (verification, findings) = compiled(text, Some(PUBLIC_URL));
-    let lines: Vec<String> = findings.iter().map(Finding::line).collect();
+    let (verification, diagnostics) = compiled(text, Some(PUBLIC_URL));
+    let lines: Vec<String> = diagnostics.iter().map(Diagnostic::line).collect();
     assert_eq!(lines, Vec::<String>::new(), "{text}");
     verification.unwrap()
 }
@@ -174,7 +179,7 @@ fn sent_as(
 ) -> Received {
     let mut request = received(headers, body);
     let url = format!("{}{}", PUBLIC_URL.trim_end_matches('/'), request.path);
-    let draft = Draft {
+    let draft = OutgoingRequest {
         method: &Method::POST,
         url: &url,
         headers: &request.headers,

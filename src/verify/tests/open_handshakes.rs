@@ -5,7 +5,7 @@ use http::Method;
 
 use super::handshakes::{CHALLENGE, told};
 use super::{doubtful, received, sent, verification};
-use crate::verify::Received;
+use crate::event::Received;
 
 const META: &str = "{meta: {secret: env:A, verify_token: [env:B, other]}}";
 const X: &str = "{x: env:A}";
@@ -279,7 +279,7 @@ fn a_secret_that_comes_with_a_handshake_is_learnt_once() {
     assert_eq!(refusal.reason(), "nothing-learnt");
     assert!(
         before
-            .sign(&super::Draft {
+            .sign(&super::OutgoingRequest {
                 method: &Method::POST,
                 url: "",
                 headers: &http::HeaderMap::new(),

@@ -1,7 +1,7 @@
 //! Schemes that sign nothing: tokens, passwords, and no verification at all.
 
 use super::{doubtful, header, outcome, prove, received, sent, sent_as, verification};
-use crate::verify::Nonce;
+use crate::verify::DedupKey;
 
 #[test]
 fn a_token_in_a_header() {
@@ -28,7 +28,7 @@ fn a_token_in_a_header() {
         assert_eq!(outcome(verify, &headers, b"{}"), expected, "{headers:?}");
     }
     let proof = prove(verify, &[("X-Gitlab-Token", "secret-a")], b"").unwrap();
-    assert_eq!((proof.timestamp, proof.nonces), (None, vec![]));
+    assert_eq!((proof.timestamp, proof.dedup_keys), (None, vec![]));
     assert_eq!(
         header(&sent(&verification(verify), b""), "x-gitlab-token"),
         "secret-a"
@@ -73,7 +73,7 @@ fn a_token_in_the_query_or_the_body() {
 #[test]
 fn a_token_is_written_where_it_stands() {
     let signed = |verify: &str, url: &str, body: &[u8]| {
-        verification(verify).sign(&crate::verify::Draft {
+        verification(verify).sign(&crate::verify::OutgoingRequest {
             method: &http::Method::POST,
             url,
             headers: &http::HeaderMap::new(),
@@ -198,16 +198,19 @@ fn none_lets_everybody_in_and_remembers_only_what_it_is_told_to() {
     for verify in ["none", "{none: {}}", "{none: }"] {
         let verification = verification(verify);
         assert!(verification.is_none() && verification.challenge().is_none());
-        assert_eq!(verification.prove(&received(&[], b"\xff")).unwrap().nonces, []);
+        assert_eq!(
+            verification.prove(&received(&[], b"\xff")).unwrap().dedup_keys,
+            []
+        );
     }
     let verification = verification("{none: {id: {header: X-Delivery}}}");
     assert!(verification.is_none());
     let proof = verification
         .prove(&received(&[("x-delivery", "7")], b""))
         .unwrap();
-    assert_eq!(proof.nonces, [Nonce::id(b"7")]);
+    assert_eq!(proof.dedup_keys, [DedupKey::id(b"7")]);
     assert_eq!(proof.memory(verification.default_window()).as_secs(), 24 * 3600);
-    assert_eq!(verification.prove(&received(&[], b"")).unwrap().nonces, []);
+    assert_eq!(verification.prove(&received(&[], b"")).unwrap().dedup_keys, []);
     let twice = received(&[("x-delivery", "7"), ("x-delivery", "8")], b"");
     assert_eq!(
         verification.prove(&twice).unwrap_err().reason(),
@@ -227,8 +230,8 @@ fn any_scheme_without_a_signature_may_have_an_id() {
         let verification = doubtful(verify);
         let request = sent_as(&verification, &[], br#"{"id":"a-1"}"#, "a-1", super::now());
         assert_eq!(
-            verification.prove(&request).unwrap().nonces,
-            [Nonce::id(b"a-1")],
+            verification.prove(&request).unwrap().dedup_keys,
+            [DedupKey::id(b"a-1")],
             "{verify}"
         );
     }

@@ -163,7 +163,7 @@ proptest! {
     fn any_id_without_the_separator_is_an_id(id in "[!-~&&[^.]]{1,200}") {
         let verification = verification("{standard: MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}");
         let proof = verification.prove(&sent_as(&verification, &[], b"x", &id, now())).unwrap();
-        prop_assert!(proof.nonces.len() == 1 && proof.nonces[0].as_bytes().len() <= 65);
+        prop_assert!(proof.dedup_keys.len() == 1 && proof.dedup_keys[0].as_bytes().len() <= 65);
     }
 
     #[test]
@@ -176,8 +176,8 @@ proptest! {
             format!("{{{field}: '{quoted}'}}"),
             format!("'{quoted}'"),
         ] {
-            let (verification, findings) = compiled(&settings, None);
-            prop_assert!(verification.is_some() || !findings.is_empty(), "{settings}");
+            let (verification, diagnostics) = compiled(&settings, None);
+            prop_assert!(verification.is_some() || !diagnostics.is_empty(), "{settings}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is refused although its header is well written: mistakes that other verifiers have made.
 
 use super::{NOW, header, now, outcome, received, sent, sent_as, verification};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 const GITHUB: &str = "{github: env:A}";
 const STRIPE: &str = "{stripe: env:A}";

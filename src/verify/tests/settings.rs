@@ -1,14 +1,14 @@
 //! What is found in `verify:` when it is loaded.
 
 use super::{compiled, working};
-use crate::diagnostic::Finding;
+use crate::base::diagnostic::Diagnostic;
 
 /// The findings as lines, without the name of the file.
 fn lines(text: &str) -> Vec<String> {
-    let (_, findings) = compiled(text, None);
-    findings
+    let (_, diagnostics) = compiled(text, None);
+    diagnostics
         .iter()
-        .map(|finding| finding.line().replace("r.yaml:", ""))
+        .map(|diagnostic| diagnostic.line().replace("r.yaml:", ""))
         .collect()
 }
 
@@ -17,7 +17,7 @@ fn codes(text: &str) -> Vec<&'static str> {
     compiled(text, None)
         .1
         .iter()
-        .map(|finding| finding.code)
+        .map(|diagnostic| diagnostic.code)
         .collect()
 }
 
@@ -94,13 +94,13 @@ fn a_secret_is_there_and_not_empty_and_in_its_encoding() {
         assert_eq!(codes(text), ["missing-key"], "{text}");
     }
     assert_eq!(codes("{github: {secret: }}"), ["null-value", "missing-key"]);
-    let (_, findings) = compiled("{standard: hunter2}", None);
+    let (_, diagnostics) = compiled("{standard: hunter2}", None);
     assert!(
-        findings
+        diagnostics
             .iter()
-            .map(Finding::line)
+            .map(Diagnostic::line)
             .all(|line| !line.contains("hunter2")),
-        "{findings:?}"
+        "{diagnostics:?}"
     );
 }
 
@@ -141,9 +141,9 @@ fn fields_that_do_not_fit_each_other_are_found() {
     ] {
         let text = format!("{{hmac: {{secret: env:A, {fields}}}}}");
         assert_eq!(codes(&text).first(), Some(&code), "{text}");
-        let (_, findings) = compiled(&text, None);
+        let (_, diagnostics) = compiled(&text, None);
         assert!(
-            findings[0].severity == crate::diagnostic::Severity::Error,
+            diagnostics[0].severity == crate::base::diagnostic::Severity::Error,
             "{text}"
         );
     }
@@ -170,13 +170,18 @@ fn what_the_signature_does_not_cover_is_a_warning() {
         ("id: {}, content: '{id}{body}'", "unmarked-id"),
     ] {
         let text = format!("{{hmac: {{secret: env:A, {fields}}}}}");
-        let (verification, findings) = compiled(&text, None);
+        let (verification, diagnostics) = compiled(&text, None);
         assert_eq!(
-            findings.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+            diagnostics
+                .iter()
+                .map(|diagnostic| diagnostic.code)
+                .collect::<Vec<_>>(),
             [code],
             "{text}"
         );
-        assert!(findings[0].severity == crate::diagnostic::Severity::Warning && verification.is_some());
+        assert!(
+            diagnostics[0].severity == crate::base::diagnostic::Severity::Warning && verification.is_some()
+        );
     }
     // Where the body is not signed neither is what stands in it.
     let text = "{hmac: {secret: env:A, content: '{method}', id: {json: $.id}}}";
@@ -203,7 +208,7 @@ fn all_faults_are_found_at_once() {
 
 #[test]
 fn every_row_of_the_presets_compiles_without_a_doubt() {
-    use crate::verify::scheme::presets::{EventAt, PRESETS, PlaceRow, Row};
+    use crate::verify::scheme::presets::{EventAt, PRESETS, PlaceRow, SchemePreset};
     for (index, preset) in PRESETS.iter().enumerate() {
         let header = |name: &&str| http::HeaderName::from_bytes(name.as_bytes()).is_ok();
         assert!(preset.siblings.iter().all(header), "{}", preset.name);
@@ -216,17 +221,18 @@ fn every_row_of_the_presets_compiles_without_a_doubt() {
             assert!(header(&name));
         }
         assert!(!preset.sender.is_empty(), "{}", preset.name);
-        if let Row::Signature(row) = &preset.scheme
+        if let SchemePreset::Signature(row) = &preset.scheme
             && let PlaceRow::Header(names) = &row.signature
         {
             assert!(!names.is_empty() && names.iter().all(header), "{}", preset.name);
         }
-        let (verification, findings) = compiled(&working(preset.name), Some("https://h"));
+        let (verification, diagnostics) = compiled(&working(preset.name), Some("https://h"));
         // What a sender does not sign is no secret of ours.
-        let unsigned = |finding: &Finding| preset.name == "mailgun" && finding.code == "unsigned-body";
+        let unsigned =
+            |diagnostic: &Diagnostic| preset.name == "mailgun" && diagnostic.code == "unsigned-body";
         assert!(
-            verification.is_some() && findings.iter().all(unsigned),
-            "{} {findings:?}",
+            verification.is_some() && diagnostics.iter().all(unsigned),
+            "{} {diagnostics:?}",
             preset.name
         );
     }
@@ -246,9 +252,9 @@ fn a_mode_stands_beside_the_scheme_and_enforces_unless_it_observes() {
         ("{mode: observe, github: {secret: env:A}}", true),
         ("{token: {header: X-Token, secret: env:A}, mode: observe}", true),
     ] {
-        let (verification, findings) = compiled(text, None);
-        let codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
-        assert_eq!(codes == ["observe"], observes, "{text}: {findings:?}");
+        let (verification, diagnostics) = compiled(text, None);
+        let codes: Vec<_> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
+        assert_eq!(codes == ["observe"], observes, "{text}: {diagnostics:?}");
         assert_eq!(verification.unwrap().observes(), observes, "{text}");
     }
 }

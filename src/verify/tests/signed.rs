@@ -1,8 +1,8 @@
 //! What is proven: timestamps, nonces, several secrets, and timestamps and ids in the body.
 
 use super::{NOW, SUITABLE, compiled, doubtful, header, now, received, sent, sent_as, verification, working};
-use crate::clock::Timestamp;
-use crate::verify::{EventName, Nonce, schemes};
+use crate::base::clock::Timestamp;
+use crate::verify::{DedupKey, EventName, schemes};
 
 const BODY: &[u8] =
     br#"{"id":"evt_1","number":7,"at":1614265330000,"text":"1614265330","iso":"2021-02-25T15:02:10.5Z"}"#;
@@ -105,17 +105,17 @@ fn each_of_several_secrets_holds_and_the_nonces_do_not_tell_which() {
     let swapped = verification("{github: {secret: [env:B, env:A]}}");
     let old = sent(&verification("{github: env:A}"), b"x");
     let new = sent(&verification("{github: {secret: env:B}}"), b"x");
-    let nonces = both.prove(&old).unwrap().nonces;
-    assert_eq!(nonces.len(), 2);
-    assert_eq!(both.prove(&new).unwrap().nonces, nonces);
-    assert_eq!(swapped.prove(&old).unwrap().nonces, nonces);
+    let dedup_keys = both.prove(&old).unwrap().dedup_keys;
+    assert_eq!(dedup_keys.len(), 2);
+    assert_eq!(both.prove(&new).unwrap().dedup_keys, dedup_keys);
+    assert_eq!(swapped.prove(&old).unwrap().dedup_keys, dedup_keys);
     // After the rotation the event is still recognised.
-    assert!(nonces.contains(&verification("{github: env:A}").prove(&old).unwrap().nonces[0]));
+    assert!(dedup_keys.contains(&verification("{github: env:A}").prove(&old).unwrap().dedup_keys[0]));
     assert_eq!(
         verification("{github: [env:A, env:A]}")
             .prove(&old)
             .unwrap()
-            .nonces
+            .dedup_keys
             .len(),
         1
     );
@@ -132,7 +132,7 @@ fn each_of_several_secrets_holds_and_the_nonces_do_not_tell_which() {
         stripe
             .prove(&received(&[("stripe-signature", value)], b"x"))
             .unwrap()
-            .nonces
+            .dedup_keys
     };
     let joined = format!("{first},{}", second.split_once(',').unwrap().1);
     assert_eq!(of(&first), of(&second));
@@ -140,7 +140,7 @@ fn each_of_several_secrets_holds_and_the_nonces_do_not_tell_which() {
 }
 
 /// A body signed as it is, with nothing written into it.
-fn plainly_signed(body: &[u8]) -> crate::verify::Received {
+fn plainly_signed(body: &[u8]) -> crate::event::Received {
     sent(&verification("{hmac: env:A}"), body)
 }
 
@@ -157,7 +157,7 @@ fn a_timestamp_and_an_id_may_stand_in_the_signed_body() {
         let proof = verification.prove(&plainly_signed(BODY)).unwrap();
         let sent = proof.timestamp.unwrap();
         assert_eq!((sent.at.as_millis(), sent.signed), (expected, true));
-        assert_eq!(proof.nonces, [Nonce::id(b"evt_1")]);
+        assert_eq!(proof.dedup_keys, [DedupKey::id(b"evt_1")]);
     }
     for (field, body, reason) in [
         ("timestamp: {json: $.at}", "{}", "missing-timestamp"),
@@ -188,8 +188,8 @@ fn a_timestamp_and_an_id_may_stand_in_the_signed_body() {
     // A number is an id too.
     let verification = verification("{stripe: {secret: env:A, id: {json: $.number}}}");
     assert_eq!(
-        verification.prove(&sent(&verification, BODY)).unwrap().nonces,
-        [Nonce::id(b"7")]
+        verification.prove(&sent(&verification, BODY)).unwrap().dedup_keys,
+        [DedupKey::id(b"7")]
     );
 }
 
@@ -197,15 +197,21 @@ fn a_timestamp_and_an_id_may_stand_in_the_signed_body() {
 fn an_id_counts_where_it_is_present_and_else_the_signature() {
     let by_signature = verification("{hmac: env:A}");
     let verification = verification("{hmac: {secret: env:A, id: [{json: $.id}, {json: $.event.id}]}}");
-    let nonces = |body: &str| {
+    let dedup_keys = |body: &str| {
         verification
             .prove(&plainly_signed(body.as_bytes()))
             .unwrap()
-            .nonces
+            .dedup_keys
     };
-    assert_eq!(nonces(r#"{"id":"a","event":{"id":"b"}}"#), [Nonce::id(b"a")]);
-    assert_eq!(nonces(r#"{"event":{"id":"b"}}"#), [Nonce::id(b"b")]);
-    assert_eq!(nonces(r#"{"id":null,"event":{"id":7}}"#), [Nonce::id(b"7")]);
+    assert_eq!(
+        dedup_keys(r#"{"id":"a","event":{"id":"b"}}"#),
+        [DedupKey::id(b"a")]
+    );
+    assert_eq!(dedup_keys(r#"{"event":{"id":"b"}}"#), [DedupKey::id(b"b")]);
+    assert_eq!(
+        dedup_keys(r#"{"id":null,"event":{"id":7}}"#),
+        [DedupKey::id(b"7")]
+    );
     let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     for body in [
         "{}",
@@ -218,7 +224,7 @@ fn an_id_counts_where_it_is_present_and_else_the_signature() {
         &nested,
     ] {
         let expected = by_signature.prove(&plainly_signed(body.as_bytes())).unwrap();
-        assert_eq!(nonces(body), expected.nonces, "{body:.40}");
+        assert_eq!(dedup_keys(body), expected.dedup_keys, "{body:.40}");
     }
 }
 
@@ -236,8 +242,8 @@ fn what_is_known_by_its_id_is_remembered_for_a_day_at_least() {
 #[test]
 fn an_unsigned_id_is_no_nonce() {
     let verify = "{github: {secret: env:A, id: {header: X-GitHub-Delivery}}}";
-    let (verification, findings) = compiled(verify, None);
-    assert_eq!(findings[0].code, "unsigned-id");
+    let (verification, diagnostics) = compiled(verify, None);
+    assert_eq!(diagnostics[0].code, "unsigned-id");
     let verification = verification.unwrap();
     let first = verification
         .prove(&sent_as(&verification, &[], b"x", "1", now()))
@@ -245,7 +251,7 @@ fn an_unsigned_id_is_no_nonce() {
     let second = verification
         .prove(&sent_as(&verification, &[], b"x", "2", now()))
         .unwrap();
-    assert_eq!(first.nonces, second.nonces);
+    assert_eq!(first.dedup_keys, second.dedup_keys);
 }
 
 #[test]
@@ -257,12 +263,15 @@ fn retries_with_another_timestamp_and_the_same_id_are_the_same_event() {
             .unwrap()
     };
     let later = Timestamp::from_seconds(NOW + 60);
-    assert_eq!(prove(now()).nonces, prove(later).nonces);
+    assert_eq!(prove(now()).dedup_keys, prove(later).dedup_keys);
 }
 
 #[test]
 fn a_body_that_is_not_signed_is_not_read_for_an_id() {
     let verification = doubtful(r#"{hmac: {secret: env:A, content: "{method}", id: {json: $.id}}}"#);
     let proof = verification.prove(&sent(&verification, b"not JSON")).unwrap();
-    assert_eq!((proof.nonces.len(), proof.nonces[0].as_bytes().len()), (1, 33));
+    assert_eq!(
+        (proof.dedup_keys.len(), proof.dedup_keys[0].as_bytes().len()),
+        (1, 33)
+    );
 }

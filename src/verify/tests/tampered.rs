@@ -3,7 +3,8 @@
 use http::{HeaderName, HeaderValue, Method};
 
 use super::{SUITABLE, doubtful, sent, working, working_with_another};
-use crate::verify::{Received, Verification, schemes};
+use crate::event::Received;
+use crate::verify::{Verification, schemes};
 
 /// Those that send the secret itself: nothing is signed.
 const TOKENS: [&str; 10] = [

@@ -6,10 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use rusqlite::Connection;
 
 use super::super::{
-    Dropped, Filter, History, Lookup, Named, SqliteStore, back_up, check, drop_deliveries, replay, vacuum,
+    DeliveryFilter, Dropped, History, Lookup, Named, SqliteStore, back_up, check, drop_deliveries, replay,
+    vacuum,
 };
-use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, owed, record};
-use crate::store::{Settings, Settled, Settlement, State, Store, StoreError};
+use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, pending, record};
+use crate::store::{DeliveryState, Settings, Settled, Settlement, Store, StoreError};
 
 fn dead(millis: i64) -> Settlement {
     Settlement::Dead {
@@ -23,7 +24,7 @@ fn dead(millis: i64) -> Settlement {
 #[tokio::test]
 async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded() {
     let subject = Sqlite::open(Settings::default());
-    let id = subject.take_new(&arrival(0), owed("deploy", &["n"])).await;
+    let id = subject.take_new(&arrival(0), pending("deploy", &["n"])).await;
     subject.lease_all(after(1)).await;
     subject
         .settle(
@@ -57,10 +58,10 @@ async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded(
     );
     subject.settle(id, done(20)).await;
     let history = History::open(&subject.path()).unwrap();
-    let listed = history.before(&Filter::default(), i64::MAX, 9).unwrap();
+    let listed = history.before(&DeliveryFilter::default(), i64::MAX, 9).unwrap();
     assert_eq!(
         (listed[0].delivery.state.clone(), listed[0].replays),
-        (State::Done { at: after(20) }, 1)
+        (DeliveryState::Done { at: after(20) }, 1)
     );
     assert!(check(&subject.path()).unwrap().faults.is_empty());
 }
@@ -68,7 +69,7 @@ async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded(
 #[tokio::test]
 async fn what_is_dropped_under_way_ends_without_consequence_and_can_be_replayed_at_once() {
     let subject = Sqlite::open(Settings::default());
-    let id = subject.take_new(&arrival(0), owed("deploy", &["n"])).await;
+    let id = subject.take_new(&arrival(0), pending("deploy", &["n"])).await;
     subject.lease_all(after(1)).await;
     let dropped = drop_deliveries(&subject.path(), &[id], after(0)).unwrap();
     assert_eq!(dropped.given_up, 1);
@@ -94,7 +95,7 @@ async fn what_is_dropped_under_way_ends_without_consequence_and_can_be_replayed_
 async fn what_has_ended_is_forgotten_with_its_event_and_its_nonce_stays() {
     let subject = Sqlite::open(Settings::default());
     let received = arrival(0);
-    let two = [owed("deploy", &["n"]), owed("record", &["n"])];
+    let two = [pending("deploy", &["n"]), pending("record", &["n"])];
     subject.take(&received, &two).await.unwrap();
     let ids = subject.lease_all(after(1)).await;
     subject.settle(ids[0], dead(2)).await;
@@ -112,7 +113,7 @@ async fn what_has_ended_is_forgotten_with_its_event_and_its_nonce_stays() {
     assert_eq!(drop_one(ids[1]), one);
     assert_eq!(drop_one(ids[1]), Dropped::default());
     let counts = subject.store().counts().await.unwrap();
-    assert_eq!((counts.done, counts.events, counts.nonces), (0, 0, 2));
+    assert_eq!((counts.done, counts.events, counts.dedup_keys), (0, 0, 2));
 }
 
 #[tokio::test]
@@ -120,8 +121,8 @@ async fn the_beginning_of_an_id_is_enough_where_it_is_one_events() {
     let subject = Sqlite::open(Settings::default());
     let (first, second) = (arrival(0), arrival(86_400_000));
     let ids = [
-        subject.take_new(&first, owed("deploy", &["a"])).await,
-        subject.take_new(&second, owed("deploy", &["b"])).await,
+        subject.take_new(&first, pending("deploy", &["a"])).await,
+        subject.take_new(&second, pending("deploy", &["b"])).await,
     ];
     let history = History::open(&subject.path()).unwrap();
     let find = |prefix: &str| history.find(prefix).unwrap();
@@ -143,7 +144,7 @@ async fn the_beginning_of_an_id_is_enough_where_it_is_one_events() {
 #[tokio::test]
 async fn a_backup_is_a_store_and_writes_over_nothing() {
     let subject = Sqlite::open(Settings::default());
-    let id = subject.take_new(&arrival(0), owed("deploy", &["n"])).await;
+    let id = subject.take_new(&arrival(0), pending("deploy", &["n"])).await;
     let target = subject.path().with_file_name("copy.db");
     back_up(&subject.path(), &target).unwrap();
     assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
@@ -159,14 +160,14 @@ async fn a_backup_is_a_store_and_writes_over_nothing() {
 async fn only_a_store_that_nobody_has_open_is_written_anew() {
     let subject = Sqlite::open(Settings::default());
     for number in 0..200 {
-        subject.take_new(&arrival(number), owed("deploy", &[])).await;
+        subject.take_new(&arrival(number), pending("deploy", &[])).await;
     }
     let path = subject.path();
     assert!(matches!(vacuum(&path), Err(StoreError::InUse { .. })));
     subject.store().close().await.unwrap();
     let ids: Vec<_> = {
         let history = History::open(&path).unwrap();
-        let listed = history.before(&Filter::default(), i64::MAX, 999).unwrap();
+        let listed = history.before(&DeliveryFilter::default(), i64::MAX, 999).unwrap();
         listed.iter().map(|entry| entry.delivery.id).collect()
     };
     let both = [

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::super::SqliteStore;
-use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, owed, taking_of};
-use crate::store::{Settings, Store, Taken};
-use crate::verify::EventId;
+use crate::event::EventId;
+use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, pending, taking_of};
+use crate::store::{Enqueued, Settings, Store};
 
 /// What the files hold at a moment between two rounds of the writer.
 async fn killed(subject: &Sqlite) -> (TempDir, PathBuf) {
@@ -38,12 +38,12 @@ async fn whatever_was_answered_is_there_after_a_kill_in_the_midst_of_work() {
         senders.spawn(async move {
             for number in 0..50 {
                 let received = arrival(number);
-                let nonce = format!("{sender} {number}");
+                let dedup_key = format!("{sender} {number}");
                 let taken = store
-                    .take(taking_of(&received, &[owed("deploy", &[&nonce])]))
+                    .take(taking_of(&received, &[pending("deploy", &[&dedup_key])]))
                     .await
                     .unwrap();
-                assert!(matches!(taken[..], [Taken::New(_)]));
+                assert!(matches!(taken[..], [Enqueued::New(_)]));
                 answered.lock().unwrap().insert(received.id);
             }
         });
@@ -67,9 +67,9 @@ async fn a_log_cut_anywhere_holds_whole_events_and_no_half_ones() {
     let mut order = BTreeMap::new();
     for number in 0_u32..40 {
         let received = arrival(0);
-        let nonce = number.to_string();
+        let dedup_key = number.to_string();
         order.insert(received.id.to_string(), number);
-        let both = [owed("deploy", &[&nonce]), owed("record", &[&nonce])];
+        let both = [pending("deploy", &[&dedup_key]), pending("record", &[&dedup_key])];
         subject.take(&received, &both).await.unwrap();
         let leases = subject.leases(after(0)).await;
         subject.settle(leases[0].delivery, done(0)).await;
@@ -100,9 +100,9 @@ async fn a_log_cut_anywhere_holds_whole_events_and_no_half_ones() {
                 "{table}"
             );
         }
-        let owed = number("SELECT coalesce(sum(owed), 0) FROM events");
+        let pending = number("SELECT coalesce(sum(owed), 0) FROM events");
         assert_eq!(
-            owed,
+            pending,
             number("SELECT count(*) FROM deliveries WHERE state = 'waiting'")
         );
         assert!(events >= most);
@@ -118,9 +118,9 @@ async fn a_store_dropped_without_being_closed_has_carried_out_what_was_called() 
     for number in 0..5 {
         let store = SqliteStore::open(&path, Settings::default()).unwrap();
         assert_eq!(store.counts().await.unwrap().waiting, number);
-        let nonce = number.to_string();
+        let dedup_key = number.to_string();
         store
-            .take(taking_of(&arrival(0), &[owed("deploy", &[&nonce])]))
+            .take(taking_of(&arrival(0), &[pending("deploy", &[&dedup_key])]))
             .await
             .unwrap();
         drop(store);

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::super::{SqliteStore, schema};
-use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, owed, taking_of};
+use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, pending, taking_of};
 use crate::store::{Settings, Store, StoreError};
 
 /// A sound store of some pages, closed.
@@ -18,9 +18,9 @@ async fn sound() -> (TempDir, PathBuf) {
     let path = folder.path().join("100% hook#yard?.db");
     let store = SqliteStore::open(&path, Settings::default()).unwrap();
     for number in 0..50 {
-        let nonce = number.to_string();
+        let dedup_key = number.to_string();
         store
-            .take(taking_of(&arrival(number), &[owed("deploy", &[&nonce])]))
+            .take(taking_of(&arrival(number), &[pending("deploy", &[&dedup_key])]))
             .await
             .unwrap();
     }
@@ -151,7 +151,7 @@ fn a_lock_that_is_about_to_be_let_go_is_waited_for() {
 #[tokio::test]
 async fn a_second_daemon_is_turned_away_by_whatever_name_and_a_reader_is_not() {
     let subject = Sqlite::open(Settings::default());
-    subject.take_new(&arrival(0), owed("deploy", &["a"])).await;
+    subject.take_new(&arrival(0), pending("deploy", &["a"])).await;
     let path = subject.path();
     let link = path.with_file_name("link.db");
     symlink(&path, &link).unwrap();
@@ -173,7 +173,7 @@ async fn a_second_daemon_is_turned_away_by_whatever_name_and_a_reader_is_not() {
 #[tokio::test]
 async fn nobody_else_may_read_the_files() {
     let subject = Sqlite::open(Settings::default());
-    subject.take_new(&arrival(0), owed("deploy", &["a"])).await;
+    subject.take_new(&arrival(0), pending("deploy", &["a"])).await;
     for suffix in ["", "-wal", "-shm"] {
         let file = subject.path().with_file_name(format!("hookyard.db{suffix}"));
         let mode = fs::metadata(&file).unwrap().permissions().mode();

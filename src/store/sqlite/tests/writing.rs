@@ -11,10 +11,12 @@ use super::super::lanes::NEXT_HELD;
 use super::super::reading::{LATER, NEXT_RULE, REFUSED, SAME_DUE};
 use super::super::settling::FORGET_NONCES;
 use super::super::writer::Writer;
-use crate::clock::Timestamp;
-use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, owed, record, retry, taking_of};
-use crate::store::{Answer, Refused, Settings, Settled, State, StoreError, Taken};
-use crate::verify::Received;
+use crate::base::clock::Timestamp;
+use crate::event::Received;
+use crate::store::contract::{
+    ROOM, Sqlite, Subject, after, arrival, done, pending, record, retry, taking_of,
+};
+use crate::store::{Answer, DeliveryState, Enqueued, RefusedRequest, Settings, Settled, StoreError};
 
 /// Does something with the connection, in the writer's thread.
 async fn in_writer<T: Send + 'static>(
@@ -72,12 +74,12 @@ fn large(millis: i64) -> Received {
 #[tokio::test]
 async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
     let subject = Sqlite::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), owed("deploy", &["a"])).await;
+    let delivery = subject.take_new(&arrival(0), pending("deploy", &["a"])).await;
     subject.lease_all(after(0)).await;
     let before = subject.store().counts().await.unwrap();
     let_grow_by(&subject, 2).await;
     let taken = subject
-        .take(&large(1), &[owed("deploy", &["b"])])
+        .take(&large(1), &[pending("deploy", &["b"])])
         .await
         .unwrap_err();
     assert!(
@@ -97,7 +99,7 @@ async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
     let_grow_by(&subject, 1000).await;
     // The lease is where it was, and the nonce of what was not taken is not burnt.
     subject.store().settle(settled).await.unwrap();
-    subject.take_new(&large(3), owed("deploy", &["b"])).await;
+    subject.take_new(&large(3), pending("deploy", &["b"])).await;
     let subject = subject.crash();
     assert_eq!(subject.store().attempts(delivery).await.unwrap().len(), 1);
     assert_eq!(subject.store().counts().await.unwrap().events, 2);
@@ -107,7 +109,7 @@ async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
 async fn one_bad_call_in_a_batch_fails_alone() {
     let subject = Sqlite::open(Settings::default());
     let known = arrival(0);
-    subject.take_new(&known, owed("deploy", &["a"])).await;
+    subject.take_new(&known, pending("deploy", &["a"])).await;
     let (go, going) = hold(&subject);
     let store = subject.store();
     let fresh = arrival(1);
@@ -119,7 +121,7 @@ async fn one_bad_call_in_a_batch_fails_alone() {
     ];
     let mut takes: Vec<_> = takes
         .iter()
-        .map(|(received, nonce)| store.take(taking_of(received, &[owed("deploy", &[nonce])])))
+        .map(|(received, dedup_key)| store.take(taking_of(received, &[pending("deploy", &[dedup_key])])))
         .collect();
     assert!(takes.iter_mut().all(is_pending));
     go.send(()).unwrap();
@@ -129,16 +131,16 @@ async fn one_bad_call_in_a_batch_fails_alone() {
         answers.push(take.await);
     }
     let [first, second, third, fourth] = <[_; 4]>::try_from(answers).unwrap();
-    assert!(matches!(first.unwrap()[..], [Taken::New(_)]));
+    assert!(matches!(first.unwrap()[..], [Enqueued::New(_)]));
     assert_eq!(second, Err(StoreError::IdTaken { event: known.id }));
-    assert_eq!(third, Ok(vec![Taken::Duplicate { of: fresh.id }]));
-    assert!(matches!(fourth.unwrap()[..], [Taken::New(_)]));
+    assert_eq!(third, Ok(vec![Enqueued::Duplicate { of: fresh.id }]));
+    assert!(matches!(fourth.unwrap()[..], [Enqueued::New(_)]));
     let before = store.counts().await.unwrap();
-    assert_eq!((before.events, before.waiting, before.nonces), (3, 3, 3));
+    assert_eq!((before.events, before.waiting, before.dedup_keys), (3, 3, 3));
     assert_eq!(subject.lease_all(after(0)).await.len(), 3);
     let after_crash = subject.crash().store().counts().await.unwrap();
     assert_eq!(
-        (after_crash.events, after_crash.waiting, after_crash.nonces),
+        (after_crash.events, after_crash.waiting, after_crash.dedup_keys),
         (3, 3, 3)
     );
 }
@@ -146,7 +148,7 @@ async fn one_bad_call_in_a_batch_fails_alone() {
 #[tokio::test]
 async fn leases_whose_taker_has_gone_away_are_taken_back() {
     let subject = Sqlite::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
     // Held, for else the answer may be there before it was asked for a second time.
     let (go, going) = hold(&subject);
     let mut lease = subject.store().lease(ROOM, after(0));
@@ -163,8 +165,8 @@ async fn leases_whose_taker_has_gone_away_are_taken_back() {
 #[tokio::test]
 async fn what_another_program_writes_is_noticed() {
     let subject = Sqlite::open(Settings::default());
-    let first = subject.take_new(&arrival(0), owed("deploy", &[])).await;
-    let second = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    let first = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let second = subject.take_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(subject.lease_all(after(0)).await, [first, second]);
     subject.settle(first, retry(500)).await;
     let other = Connection::open(subject.path()).unwrap();
@@ -186,8 +188,8 @@ async fn what_another_program_writes_is_noticed() {
 async fn an_event_that_cannot_be_read_back_is_a_dead_letter_and_holds_nobody_up() {
     let subject = Sqlite::open(Settings::default());
     let broken = arrival(0);
-    subject.take_new(&broken, owed("deploy", &[])).await;
-    let sound = subject.take_new(&arrival(1), owed("deploy", &[])).await;
+    subject.take_new(&broken, pending("deploy", &[])).await;
+    let sound = subject.take_new(&arrival(1), pending("deploy", &[])).await;
     let other = Connection::open(subject.path()).unwrap();
     let harm = "UPDATE events SET headers = 'x' WHERE id = ?1";
     other.execute(harm, [broken.id.to_string()]).unwrap();
@@ -195,7 +197,7 @@ async fn an_event_that_cannot_be_read_back_is_a_dead_letter_and_holds_nobody_up(
     let listed = subject.store().deliveries(broken.id).await.unwrap();
     let reason =
         "the event cannot be read back: the column `headers`: expected value at line 1 column 1".to_owned();
-    assert_eq!(listed[0].state, State::Dead { at: after(0), reason });
+    assert_eq!(listed[0].state, DeliveryState::Dead { at: after(0), reason });
     assert_eq!(subject.store().counts().await.unwrap().dead, 1);
 }
 
@@ -204,7 +206,7 @@ async fn refusals_that_find_no_room_are_dropped_and_counted() {
     let subject = Sqlite::open(Settings::default());
     let (go, going) = hold(&subject);
     for number in 0..300 {
-        subject.store().refuse(Refused {
+        subject.store().refuse(RefusedRequest {
             at: after(number),
             endpoint: "/".into(),
             client: None,
@@ -275,7 +277,7 @@ async fn the_queue_is_read_by_its_index_from_where_it_is_read_on() {
 async fn the_log_is_written_back_and_does_not_grow_for_ever() {
     let subject = Sqlite::open(Settings::default());
     for number in 0..800 {
-        subject.take_new(&large(number), owed("deploy", &[])).await;
+        subject.take_new(&large(number), pending("deploy", &[])).await;
     }
     let log = subject.path().with_extension("db-wal").metadata().unwrap().len();
     assert!(log < 24 << 20, "{log}");
@@ -291,7 +293,7 @@ async fn a_sweep_forgets_a_few_large_events_at_a_time() {
             body: Bytes::from(vec![b'x'; 3 << 20]),
             ..arrival(number)
         };
-        let delivery = subject.take_new(&large, owed("deploy", &[])).await;
+        let delivery = subject.take_new(&large, pending("deploy", &[])).await;
         subject.lease_all(after(number)).await;
         subject.settle(delivery, done(number)).await;
     }

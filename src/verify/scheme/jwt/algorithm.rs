@@ -13,7 +13,7 @@ use crate::verify::scheme::signature::mac;
 
 /// One of the names that may stand in `alg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
+pub enum JwtAlgorithm {
     /// HMAC with SHA-256.
     Hs256,
     /// HMAC with SHA-384.
@@ -43,12 +43,12 @@ pub enum Algorithm {
 /// What an algorithm works with.
 pub enum Method {
     /// A secret that both sides have, and this hash function.
-    Secret(mac::Algorithm),
+    Secret(mac::HashAlgorithm),
     /// The public key of whoever signs.
     PublicKey(&'static dyn VerificationAlgorithm),
 }
 
-impl Algorithm {
+impl JwtAlgorithm {
     /// All of them.
     pub const ALL: [Self; 12] = [
         Self::Hs256,
@@ -91,9 +91,9 @@ impl Algorithm {
     /// What it works with. RSA keys have from 2048 to 8192 bits.
     pub fn method(self) -> Method {
         match self {
-            Self::Hs256 => Method::Secret(mac::Algorithm::Sha256),
-            Self::Hs384 => Method::Secret(mac::Algorithm::Sha384),
-            Self::Hs512 => Method::Secret(mac::Algorithm::Sha512),
+            Self::Hs256 => Method::Secret(mac::HashAlgorithm::Sha256),
+            Self::Hs384 => Method::Secret(mac::HashAlgorithm::Sha384),
+            Self::Hs512 => Method::Secret(mac::HashAlgorithm::Sha512),
             Self::Rs256 => Method::PublicKey(&RSA_PKCS1_2048_8192_SHA256),
             Self::Rs384 => Method::PublicKey(&RSA_PKCS1_2048_8192_SHA384),
             Self::Rs512 => Method::PublicKey(&RSA_PKCS1_2048_8192_SHA512),
@@ -126,7 +126,7 @@ impl Algorithm {
 }
 
 /// Several of them in words.
-pub fn names(algorithms: &[Algorithm]) -> String {
+pub fn names(algorithms: &[JwtAlgorithm]) -> String {
     let names: Vec<String> = algorithms
         .iter()
         .map(|algorithm| format!("`{}`", algorithm.name()))

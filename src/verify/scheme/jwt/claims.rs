@@ -10,8 +10,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::token::Members;
-use crate::clock::Timestamp;
+use super::token::UniqueMembers;
+use crate::base::clock::Timestamp;
 use crate::verify::Refusal;
 use crate::verify::scheme::source::{self, Unit};
 
@@ -33,7 +33,7 @@ pub struct Demands {
 
 impl Demands {
     /// Whether the claims say it.
-    pub fn check(&self, claims: &Members, body: &[u8], now: Timestamp) -> Result<(), Refusal> {
+    pub fn check(&self, claims: &UniqueMembers, body: &[u8], now: Timestamp) -> Result<(), Refusal> {
         timely(claims, now)?;
         if !self.issuers.is_empty() {
             let said = demanded(claims, "iss")?;
@@ -66,7 +66,7 @@ impl Demands {
 }
 
 /// Whether the token's own time has begun and is not over.
-fn timely(claims: &Members, now: Timestamp) -> Result<(), Refusal> {
+fn timely(claims: &UniqueMembers, now: Timestamp) -> Result<(), Refusal> {
     let moment = |claim: &'static str| match claims.get(claim) {
         None => Ok(None),
         Some(value) => seconds(value).map(Some).ok_or_else(|| Refusal::BadClaim {
@@ -88,7 +88,7 @@ fn timely(claims: &Members, now: Timestamp) -> Result<(), Refusal> {
 }
 
 /// Whether the claim `name` is the SHA-256 of the body.
-fn check_body(claims: &Members, name: &str, body: &[u8]) -> Result<(), Refusal> {
+fn check_body(claims: &UniqueMembers, name: &str, body: &[u8]) -> Result<(), Refusal> {
     let text = demanded(claims, name)?.as_str().unwrap_or_default();
     let hash = HEXLOWER_PERMISSIVE
         .decode(text.as_bytes())
@@ -105,7 +105,7 @@ fn check_body(claims: &Members, name: &str, body: &[u8]) -> Result<(), Refusal> 
 }
 
 /// When the claim `name` says that the request was sent.
-pub fn sent_at(claims: &Members, name: &str) -> Result<Timestamp, Refusal> {
+pub fn sent_at(claims: &UniqueMembers, name: &str) -> Result<Timestamp, Refusal> {
     /// What is later than any sender's clock: milliseconds, most likely.
     const TOO_LATE: i64 = 1_000_000_000_000;
     let place = || format!("the claim `{name}`");
@@ -118,7 +118,7 @@ pub fn sent_at(claims: &Members, name: &str) -> Result<Timestamp, Refusal> {
 }
 
 /// The id that the claim `name` holds.
-pub fn id(claims: &Members, name: &str) -> Result<Vec<u8>, Refusal> {
+pub fn id(claims: &UniqueMembers, name: &str) -> Result<Vec<u8>, Refusal> {
     let place = || format!("the claim `{name}`");
     let value = claims
         .get(name)
@@ -141,7 +141,7 @@ fn seconds(value: &Value) -> Option<Timestamp> {
 }
 
 /// A claim that must be there.
-fn demanded<'c>(claims: &'c Members, name: &str) -> Result<&'c Value, Refusal> {
+fn demanded<'c>(claims: &'c UniqueMembers, name: &str) -> Result<&'c Value, Refusal> {
     claims.get(name).ok_or_else(|| Refusal::BadClaim {
         claim: name.to_owned(),
         fault: "is missing".to_owned(),

@@ -2,52 +2,53 @@
 //!
 //! The algorithms say which field has the keys: `secret` for an HMAC, `public_key` or `jwks` for everything else, never both.
 
-use super::algorithm::{Algorithm, Method, names};
+use super::algorithm::{JwtAlgorithm, Method, names};
 use super::keys::{self, Key};
-use super::settings::Reading;
-use crate::diagnostic::Findings;
+use super::settings::JwtCompiler;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::weak_secret::SHORT;
+use crate::base::yaml::unknown;
 use crate::verify::scheme::presets::JwtRow;
 use crate::verify::scheme::settings;
-use crate::verify::scheme::signature::keys::Held;
-use crate::weak_secret::SHORT;
-use crate::yaml::unknown;
+use crate::verify::scheme::signature::keys::ConfiguredKey;
 
 /// How many keys a verification may have: a token that names none is tried with each.
 const MAX_KEYS: usize = 16;
 
-impl Reading<'_> {
+impl JwtCompiler<'_> {
     /// The algorithms; none if what is written does not do.
-    pub fn algorithms(&self, row: Option<&JwtRow>, findings: &mut Findings) -> Vec<Algorithm> {
+    pub fn algorithms(&self, row: Option<&JwtRow>, diagnostics: &mut Diagnostics) -> Vec<JwtAlgorithm> {
         let Some(node) = self.node.given("algorithms") else {
             if let Some(row) = row {
                 return row.algorithms.to_vec();
             }
             let missing = self.node.missing("algorithms");
-            findings.extend(missing.map(|finding| finding.hint("`algorithms: [ES256]`")));
+            diagnostics.extend(missing.map(|diagnostic| diagnostic.hint("`algorithms: [ES256]`")));
             return Vec::new();
         };
         let items = node.one_or_many();
         if items.is_empty() {
-            findings.push(node.error("algorithm", "no algorithm is let in"));
+            diagnostics.push(node.error("algorithm", "no algorithm is let in"));
         }
         let mut algorithms = Vec::new();
         for item in &items {
             let Some(name) = item.as_str() else {
-                findings.push(item.error("wrong-value", "wrong type: an algorithm is text, such as `ES256`"));
+                diagnostics
+                    .push(item.error("wrong-value", "wrong type: an algorithm is text, such as `ES256`"));
                 continue;
             };
-            match Algorithm::named(name) {
+            match JwtAlgorithm::named(name) {
                 Some(algorithm) if algorithms.contains(&algorithm) => {
-                    findings.push(item.error("algorithm", format!("`{name}` stands in it twice")));
+                    diagnostics.push(item.error("algorithm", format!("`{name}` stands in it twice")));
                 }
                 Some(algorithm) => algorithms.push(algorithm),
                 None if name.eq_ignore_ascii_case("none") => {
                     let message = "`none` is no signature: anybody could write such a token";
-                    findings.push(item.error("unknown-algorithm", message));
+                    diagnostics.push(item.error("unknown-algorithm", message));
                 }
                 None => {
-                    let known = Algorithm::ALL.into_iter().map(Algorithm::name);
-                    findings.push(unknown(
+                    let known = JwtAlgorithm::ALL.into_iter().map(JwtAlgorithm::name);
+                    diagnostics.push(unknown(
                         item.origin(),
                         "unknown-algorithm",
                         "algorithm",
@@ -66,14 +67,18 @@ impl Reading<'_> {
                 secret.name(),
                 public.name()
             );
-            findings.push(node.error("mixed-algorithms", message));
+            diagnostics.push(node.error("mixed-algorithms", message));
             return Vec::new();
         }
         algorithms
     }
 
     /// The keys, out of the one field that fits the algorithms.
-    pub fn keys(&self, algorithms: &[Algorithm], findings: &mut Findings) -> Vec<Held<Key>> {
+    pub fn keys(
+        &self,
+        algorithms: &[JwtAlgorithm],
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<ConfiguredKey<Key>> {
         const FIELDS: [&str; 3] = ["secret", "public_key", "jwks"];
         let given: Vec<&str> = FIELDS
             .into_iter()
@@ -81,14 +86,14 @@ impl Reading<'_> {
             .collect();
         if given.len() > 1 {
             let message = "the keys stand in one place: `secret`, `public_key` or `jwks`";
-            findings.push(self.node.error("ambiguous-place", message));
+            diagnostics.push(self.node.error("ambiguous-place", message));
         }
         // Where no algorithm is known the keys are read all the same, to find what is wrong with them.
         let takes_secret = match algorithms.first() {
             Some(algorithm) => algorithm.takes_secret(),
             None => given.first() == Some(&"secret") || !self.node.is_mapping(),
         };
-        let mut assumed = Algorithm::ALL.to_vec();
+        let mut assumed = JwtAlgorithm::ALL.to_vec();
         assumed.retain(|algorithm| algorithm.takes_secret() == takes_secret);
         let usable = if algorithms.is_empty() {
             &assumed
@@ -98,17 +103,18 @@ impl Reading<'_> {
         if takes_secret {
             if let [field @ ("public_key" | "jwks")] = given.as_slice() {
                 let message = format!("{} takes a shared secret: `secret`, not `{field}`", names(usable));
-                findings.push(self.at(field).error("key-kind", message));
+                diagnostics.push(self.at(field).error("key-kind", message));
                 return Vec::new();
             }
-            return self.secrets(usable, findings);
+            return self.secrets(usable, diagnostics);
         }
         match given.first() {
             None => {
-                if let (Some(finding), Some(_)) = (self.node.missing("jwks"), self.node.missing("public_key"))
+                if let (Some(diagnostic), Some(_)) =
+                    (self.node.missing("jwks"), self.node.missing("public_key"))
                 {
-                    findings
-                        .push(finding.hint(
+                    diagnostics
+                        .push(diagnostic.hint(
                             "`jwks: file:/etc/hookyard/jwks.json`, or `public_key: file:/path` in PEM",
                         ));
                 }
@@ -119,29 +125,29 @@ impl Reading<'_> {
                     "{} takes a public key: `public_key` or `jwks`, not `secret`",
                     names(usable)
                 );
-                findings.push(self.at("secret").error("key-kind", message));
+                diagnostics.push(self.at("secret").error("key-kind", message));
                 Vec::new()
             }
-            Some(field) => self.public_keys(field, usable, findings),
+            Some(field) => self.public_keys(field, usable, diagnostics),
         }
     }
 
     /// The shared secrets.
-    fn secrets(&self, algorithms: &[Algorithm], findings: &mut Findings) -> Vec<Held<Key>> {
+    fn secrets(&self, algorithms: &[JwtAlgorithm], diagnostics: &mut Diagnostics) -> Vec<ConfiguredKey<Key>> {
         // A key has as many bytes as the digest (RFC 7518 §3.2).
         let least = algorithms.iter().map(|algorithm| match algorithm.method() {
             Method::Secret(mac) => mac.length(),
             Method::PublicKey(_) => SHORT,
         });
         let least = least.max().unwrap_or(SHORT);
-        let secrets = settings::secrets(self.node, "secret", least, self.keyring, findings);
+        let secrets = settings::secrets(self.node, "secret", least, self.keyring, diagnostics);
         let mut keys = Vec::with_capacity(secrets.len());
         for (place, held) in secrets {
             let secret = &held.key;
             // A public key in its place: whoever has read it could sign.
             if secret.expose().trim_ascii_start().starts_with(b"-----BEGIN") {
                 let message = "the secret is a key in PEM, which is none to sign an HMAC with";
-                findings.push(
+                diagnostics.push(
                     place
                         .error("key-kind", message)
                         .hint("a public key stands under `public_key`, beside an algorithm such as `RS256`"),
@@ -153,10 +159,15 @@ impl Reading<'_> {
     }
 
     /// The public keys under `public_key` or `jwks`. They are no secrets: that everybody may read them is no warning.
-    fn public_keys(&self, field: &str, algorithms: &[Algorithm], findings: &mut Findings) -> Vec<Held<Key>> {
+    fn public_keys(
+        &self,
+        field: &str,
+        algorithms: &[JwtAlgorithm],
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<ConfiguredKey<Key>> {
         let holder = self.at(field);
         let mut all = Vec::new();
-        for (item, held) in settings::public_keys(self.node, field, self.keyring, findings) {
+        for (item, held) in settings::public_keys(self.node, field, self.keyring, diagnostics) {
             let text = held.key.expose();
             let read = if field == "jwks" {
                 keys::of_jwks(text, algorithms).map_err(|message| (message, None))
@@ -166,17 +177,17 @@ impl Reading<'_> {
             match read {
                 Ok(keys) => all.extend(keys.into_iter().map(|key| held.with(key))),
                 Err((message, hint)) => {
-                    let finding = item.error("key", message);
-                    findings.push(match hint {
-                        Some(hint) => finding.hint(hint),
-                        None => finding,
+                    let diagnostic = item.error("key", message);
+                    diagnostics.push(match hint {
+                        Some(hint) => diagnostic.hint(hint),
+                        None => diagnostic,
                     });
                 }
             }
         }
         if all.len() > MAX_KEYS {
             let message = format!("{} keys: from 1 to {MAX_KEYS} are taken", all.len());
-            findings.push(holder.error("key", message));
+            diagnostics.push(holder.error("key", message));
         }
         all
     }

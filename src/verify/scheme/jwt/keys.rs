@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::algorithm::{Algorithm, Method, names};
-use crate::secret::Secret;
+use super::algorithm::{JwtAlgorithm, Method, names};
+use crate::base::secret::Secret;
 use crate::verify::scheme::signature::mac::Mac;
 
 /// A key.
@@ -23,7 +23,7 @@ pub struct Key {
     /// Its name in a set; one without a name may have signed any token.
     kid: Option<String>,
     /// The algorithms that can use it.
-    uses: Vec<(Algorithm, Prepared)>,
+    uses: Vec<(JwtAlgorithm, Prepared)>,
 }
 
 /// A key as one algorithm uses it.
@@ -34,8 +34,8 @@ enum Prepared {
 
 impl Key {
     /// A shared secret.
-    pub fn secret(secret: &Secret, algorithms: &[Algorithm]) -> Self {
-        let prepared = |algorithm: &Algorithm| match algorithm.method() {
+    pub fn secret(secret: &Secret, algorithms: &[JwtAlgorithm]) -> Self {
+        let prepared = |algorithm: &JwtAlgorithm| match algorithm.method() {
             Method::Secret(hash) => {
                 let mac = Mac::keyed(hash, secret.expose())?;
                 Some((*algorithm, Prepared::Secret(Box::new(mac))))
@@ -50,8 +50,8 @@ impl Key {
 
     /// A public key: `bytes` are a `SubjectPublicKeyInfo`, the point of a curve, or the 32 bytes of Ed25519. `None` if none of
     /// the algorithms can use it.
-    fn public(kid: Option<String>, bytes: &[u8], algorithms: &[Algorithm]) -> Option<Self> {
-        let prepared = |algorithm: &Algorithm| match algorithm.method() {
+    fn public(kid: Option<String>, bytes: &[u8], algorithms: &[JwtAlgorithm]) -> Option<Self> {
+        let prepared = |algorithm: &JwtAlgorithm| match algorithm.method() {
             Method::Secret(_) => None,
             Method::PublicKey(parameters) => {
                 // The size of an RSA key is looked at by `ParsedPublicKey` only when it verifies.
@@ -62,7 +62,7 @@ impl Key {
                 Some((*algorithm, Prepared::PublicKey(key)))
             }
         };
-        let uses: Vec<(Algorithm, Prepared)> = algorithms.iter().filter_map(prepared).collect();
+        let uses: Vec<(JwtAlgorithm, Prepared)> = algorithms.iter().filter_map(prepared).collect();
         (!uses.is_empty()).then_some(Self { kid, uses })
     }
 
@@ -80,12 +80,12 @@ impl Key {
     }
 
     /// Whether this algorithm can use it.
-    pub fn serves(&self, algorithm: Algorithm) -> bool {
+    pub fn serves(&self, algorithm: JwtAlgorithm) -> bool {
         self.prepared(algorithm).is_some()
     }
 
     /// Whether `signature` is one by this algorithm over `signed`.
-    pub fn holds(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
+    pub fn holds(&self, algorithm: JwtAlgorithm, signed: &[u8], signature: &[u8]) -> bool {
         match self.prepared(algorithm) {
             Some(Prepared::Secret(mac)) => {
                 let mut mac = Mac::clone(mac);
@@ -98,7 +98,7 @@ impl Key {
     }
 
     /// The signature over `signed`; none by a public key, with which nobody can sign.
-    pub fn sign(&self, algorithm: Algorithm, signed: &[u8]) -> Option<Vec<u8>> {
+    pub fn sign(&self, algorithm: JwtAlgorithm, signed: &[u8]) -> Option<Vec<u8>> {
         let Prepared::Secret(mac) = self.prepared(algorithm)? else {
             return None;
         };
@@ -107,7 +107,7 @@ impl Key {
         Some(mac.finish().expose().to_vec())
     }
 
-    fn prepared(&self, algorithm: Algorithm) -> Option<&Prepared> {
+    fn prepared(&self, algorithm: JwtAlgorithm) -> Option<&Prepared> {
         let mut uses = self.uses.iter();
         uses.find(|(usable, _)| *usable == algorithm)
             .map(|(_, prepared)| prepared)
@@ -121,7 +121,7 @@ impl fmt::Debug for Key {
 }
 
 /// The public keys of a PEM text (RFC 7468): its sections `PUBLIC KEY`. The error says what is wrong, and what would help.
-pub fn of_pem(text: &[u8], algorithms: &[Algorithm]) -> Result<Vec<Key>, (String, &'static str)> {
+pub fn of_pem(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, (String, &'static str)> {
     const PUBLIC: &str = "a public key begins with `-----BEGIN PUBLIC KEY-----`";
     let mut keys = Vec::new();
     let mut other = None;
@@ -177,7 +177,7 @@ struct Jwk {
 
 /// The keys of a JWK set, or of one JWK alone, that the algorithms can use. Keys for another purpose, of another kind or for another
 /// algorithm are passed over; one that should be usable and is not is an error.
-pub fn of_jwks(text: &[u8], algorithms: &[Algorithm]) -> Result<Vec<Key>, String> {
+pub fn of_jwks(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, String> {
     let set = serde_json::from_slice(text).unwrap_or(Value::Null);
     let members = match set.get("keys") {
         Some(Value::Array(members)) => members.as_slice(),
@@ -215,7 +215,7 @@ pub fn of_jwks(text: &[u8], algorithms: &[Algorithm]) -> Result<Vec<Key>, String
 
 impl Jwk {
     /// The algorithms that may use it.
-    fn usable(&self, algorithms: &[Algorithm]) -> Vec<Algorithm> {
+    fn usable(&self, algorithms: &[JwtAlgorithm]) -> Vec<JwtAlgorithm> {
         let for_signatures = self.usage.as_deref().is_none_or(|usage| usage == "sig")
             && self
                 .key_ops

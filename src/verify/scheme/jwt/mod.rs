@@ -21,16 +21,17 @@ use http::header::AUTHORIZATION;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-pub use self::algorithm::Algorithm;
+pub use self::algorithm::JwtAlgorithm;
 use self::claims::Demands;
 use self::keys::Key;
-use self::token::{Members, Token};
+use self::token::{SignedToken, UniqueMembers};
 use super::credentials::Bearer;
-use super::signature::keys::{Held, decide};
-use super::source::{Place, in_header, only_line, only_query};
+use super::signature::keys::{ConfiguredKey, decide};
+use super::source::{Location, in_header, only_line, only_query};
 use super::token::{proof, sensitive, sign_id};
-use crate::clock::Timestamp;
-use crate::verify::{Draft, Nonce, Proof, Received, Refusal, SentAt, Signed};
+use crate::base::clock::Timestamp;
+use crate::event::Received;
+use crate::verify::{DedupKey, OutgoingRequest, Proof, Refusal, SentAt, Signed};
 
 /// How far when it was sent may lie from now, where the token says it: what Plaid demands, and most of those who send signatures.
 const WINDOW: Duration = Duration::from_mins(5);
@@ -39,9 +40,9 @@ const WINDOW: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub struct Jwt {
     /// Those that are let in; the first one signs.
-    algorithms: Vec<Algorithm>,
+    algorithms: Vec<JwtAlgorithm>,
     /// Any of them may have signed; the first one signs.
-    pub keys: Vec<Held<Key>>,
+    pub keys: Vec<ConfiguredKey<Key>>,
     /// Where the token stands.
     place: TokenPlace,
     /// What its claims must say.
@@ -69,7 +70,7 @@ enum IdPlace {
     /// In the token.
     Claim(String),
     /// Elsewhere in the request.
-    Request(Place),
+    Request(Location),
 }
 
 impl Jwt {
@@ -80,7 +81,7 @@ impl Jwt {
             place: self.words(),
             fault,
         };
-        let token = Token::parse(&text).map_err(malformed)?;
+        let token = SignedToken::parse(&text).map_err(malformed)?;
         let secret = self.check_signature(&token, received.at)?;
         let claims = token.claims().map_err(malformed)?;
         self.demands.check(&claims, &received.body, received.at)?;
@@ -118,12 +119,12 @@ impl Jwt {
     }
 
     /// Which of our keys signed it, by an algorithm that is let in.
-    fn check_signature(&self, token: &Token<'_>, now: Timestamp) -> Result<Arc<str>, Refusal> {
+    fn check_signature(&self, token: &SignedToken<'_>, now: Timestamp) -> Result<Arc<str>, Refusal> {
         let foreign = |fault: String| Refusal::ForeignToken {
             place: self.words(),
             fault,
         };
-        let named = Algorithm::named(&token.algorithm);
+        let named = JwtAlgorithm::named(&token.algorithm);
         let algorithm = named.filter(|algorithm| self.algorithms.contains(algorithm));
         let algorithm = algorithm.ok_or_else(|| {
             // Only a name that is known is repeated: whatever else stands there is a stranger's text.
@@ -165,8 +166,8 @@ impl Jwt {
     fn proof(
         &self,
         received: &Received,
-        token: &Token<'_>,
-        claims: &Members,
+        token: &SignedToken<'_>,
+        claims: &UniqueMembers,
         secret: Arc<str>,
     ) -> Result<Proof, Refusal> {
         let timestamp = match &self.timestamp {
@@ -177,31 +178,31 @@ impl Jwt {
             None => None,
         };
         let body_signed = self.signs_body();
-        let mut nonces = Vec::new();
+        let mut dedup_keys = Vec::new();
         for id in &self.ids {
-            nonces = match id {
+            dedup_keys = match id {
                 IdPlace::Claim(name) => claims::id(claims, name)
-                    .map(|id| vec![Nonce::id(&id)])
+                    .map(|id| vec![DedupKey::id(&id)])
                     .unwrap_or_default(),
                 // Where the body is signed, an id beside it is not: anybody could change it.
                 IdPlace::Request(place) if !body_signed || place.is_in_body() => {
-                    proof(std::slice::from_ref(place), received, self.max_body, None)?.nonces
+                    proof(std::slice::from_ref(place), received, self.max_body, None)?.dedup_keys
                 }
                 IdPlace::Request(_) => Vec::new(),
             };
-            if !nonces.is_empty() {
+            if !dedup_keys.is_empty() {
                 break;
             }
         }
         // A token that is to be used once is known again also where it has no such claim.
         let once = body_signed || self.ids.iter().any(|id| matches!(id, IdPlace::Claim(_)));
-        if nonces.is_empty() && once {
+        if dedup_keys.is_empty() && once {
             // The signed bytes and not the signature: of one token an ECDSA key can make many.
-            nonces.push(Nonce::signature(&Sha256::digest(token.signed)));
+            dedup_keys.push(DedupKey::signature(&Sha256::digest(token.signed)));
         }
         Ok(Proof {
             timestamp,
-            nonces,
+            dedup_keys,
             secret: Some(secret),
             read: None,
         })
@@ -235,7 +236,7 @@ impl Jwt {
     }
 
     /// What the sender would add.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let (Some(algorithm), Some(held)) = (self.algorithms.first(), self.keys.first()) else {
             return Err("there is no key to sign with".to_owned());
         };
@@ -264,7 +265,7 @@ impl Jwt {
     }
 
     /// The claims that the sender would make.
-    fn claims_of(&self, draft: &Draft<'_>) -> Value {
+    fn claims_of(&self, draft: &OutgoingRequest<'_>) -> Value {
         let mut claims: Map<String, Value> = self.demands.claims.iter().cloned().collect();
         let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
         if let Some(issuer) = self.demands.issuers.first() {

@@ -9,15 +9,15 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::algorithm::Algorithm;
+use super::algorithm::JwtAlgorithm;
 use super::claims::Demands;
 use super::{IdPlace, Jwt, TokenPlace};
-use crate::diagnostic::Findings;
-use crate::secret::Keyring;
+use crate::base::diagnostic::Diagnostics;
+use crate::base::secret::Keyring;
+use crate::base::yaml::Node;
 use crate::verify::scheme::presets::JwtRow;
-use crate::verify::scheme::source::Place;
-use crate::verify::scheme::{Surroundings, settings};
-use crate::yaml::Node;
+use crate::verify::scheme::source::Location;
+use crate::verify::scheme::{SchemeContext, settings};
 
 /// How many values a list of issuers or of audiences may have.
 const MAX_NAMES: usize = 16;
@@ -26,7 +26,7 @@ const MAX_NAMES: usize = 16;
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "most are read from the node, item by item")]
-struct Shape {
+struct JwtShape {
     /// The algorithms that are let in, whatever a token says.
     algorithms: Option<IgnoredAny>,
     /// For `HS…`, where the shared secret is read from; several while one replaces the other.
@@ -64,7 +64,7 @@ struct Shape {
 /// The shape of `id:`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct IdShape {
+struct JwtIdShape {
     claim: Option<String>,
     header: Option<IgnoredAny>,
     json: Option<String>,
@@ -74,28 +74,28 @@ struct IdShape {
 pub fn compile(
     node: Node<'_>,
     row: Option<&JwtRow>,
-    surroundings: &Surroundings<'_>,
-    findings: &mut Findings,
+    scheme_context: &SchemeContext<'_>,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Jwt> {
     if row.is_none() && !node.is_mapping() {
-        findings.push(
+        diagnostics.push(
             node.error("wrong-value", "`jwt` needs algorithms and keys")
                 .hint("`{jwt: {algorithms: [ES256], jwks: file:/etc/hookyard/jwks.json}}`"),
         );
         return None;
     }
-    let shape: Shape = if node.is_mapping() {
-        node.read(findings)?
+    let shape: JwtShape = if node.is_mapping() {
+        node.read(diagnostics)?
     } else {
-        Shape::default()
+        JwtShape::default()
     };
-    let reading = Reading {
+    let reading = JwtCompiler {
         node,
-        keyring: surroundings.keyring,
+        keyring: scheme_context.keyring,
     };
-    let algorithms = reading.algorithms(row, findings);
-    let keys = reading.keys(&algorithms, findings);
-    let place = reading.place(row, &shape, findings);
+    let algorithms = reading.algorithms(row, diagnostics);
+    let keys = reading.keys(&algorithms, diagnostics);
+    let place = reading.place(row, &shape, diagnostics);
     let written = |name: Option<&str>| name.filter(|name| *name != "none").map(str::to_owned);
     let body_hash = written(shape.body_hash.as_deref().or(row.map(|row| row.body_hash)));
     // Where the body is not signed the token is a pass that is shown again and again, and its `exp` says for how long.
@@ -104,20 +104,20 @@ pub fn compile(
     for (key, said) in [("body_hash", &body_hash), ("timestamp", &timestamp)] {
         if said.as_ref().is_some_and(String::is_empty) {
             let message = format!("`{key}` is the name of a claim, or `none`");
-            findings.push(reading.at(key).error("wrong-value", message));
+            diagnostics.push(reading.at(key).error("wrong-value", message));
         }
     }
-    let issuers = reading.names("issuer", findings);
+    let issuers = reading.names("issuer", diagnostics);
     let demands = Demands {
         issuers: issuers
             .or_else(|| Some(vec![row?.issuer.to_owned()]))
             .unwrap_or_default(),
-        audiences: reading.names("audience", findings).unwrap_or_default(),
-        claims: reading.claims(findings),
+        audiences: reading.names("audience", diagnostics).unwrap_or_default(),
+        claims: reading.claims(diagnostics),
         body_hash,
     };
-    let ids = reading.ids(findings);
-    reading.judge(&demands, &ids, &algorithms, findings);
+    let ids = reading.ids(diagnostics);
+    reading.judge(&demands, &ids, &algorithms, diagnostics);
     (!keys.is_empty() && !algorithms.is_empty()).then_some(Jwt {
         algorithms,
         keys,
@@ -125,27 +125,27 @@ pub fn compile(
         demands,
         timestamp,
         ids,
-        max_body: surroundings.max_body,
+        max_body: scheme_context.max_body,
     })
 }
 
 /// The one header that a field names.
-fn one_header(node: Node<'_>, findings: &mut Findings) -> Option<HeaderName> {
+fn one_header(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<HeaderName> {
     if node.value().is_sequence() {
-        findings.push(node.error("wrong-value", "wrong type: one header is taken here"));
+        diagnostics.push(node.error("wrong-value", "wrong type: one header is taken here"));
         return None;
     }
-    settings::header_names(node, findings)?.into_iter().next()
+    settings::header_names(node, diagnostics)?.into_iter().next()
 }
 
 /// Where one id stands.
-fn id(node: Node<'_>, findings: &mut Findings) -> Option<IdPlace> {
+fn id(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<IdPlace> {
     if !node.is_mapping() {
         let message = "`id` says where it stands: `id: {claim: jti}`, or `none`";
-        findings.push(node.error("wrong-value", message));
+        diagnostics.push(node.error("wrong-value", message));
         return None;
     }
-    let shape: IdShape = node.read(findings)?;
+    let shape: JwtIdShape = node.read(diagnostics)?;
     let given = [
         shape.claim.is_some(),
         shape.header.is_some(),
@@ -153,46 +153,51 @@ fn id(node: Node<'_>, findings: &mut Findings) -> Option<IdPlace> {
     ];
     if given.iter().filter(|given| **given).count() != 1 {
         let message = "`id` stands in one place: `claim`, `header` or `json`";
-        findings.push(node.error("ambiguous-place", message));
+        diagnostics.push(node.error("ambiguous-place", message));
         return None;
     }
     if let Some(claim) = shape.claim {
         return Some(IdPlace::Claim(claim));
     }
     let place = match (shape.json, node.given("json"), node.given("header")) {
-        (Some(text), Some(at), _) => Place::Json(settings::path(at, &text, findings)?),
-        (_, _, Some(header)) => Place::Headers(settings::header_names(header, findings)?),
+        (Some(text), Some(at), _) => Location::Json(settings::path(at, &text, diagnostics)?),
+        (_, _, Some(header)) => Location::Headers(settings::header_names(header, diagnostics)?),
         _ => return None,
     };
     Some(IdPlace::Request(place))
 }
 
 /// The settings that are being read.
-pub(super) struct Reading<'d> {
+pub(super) struct JwtCompiler<'d> {
     /// The scheme's mapping, or the secret that stands for it.
     pub node: Node<'d>,
     /// Reads secrets and keys.
     pub keyring: &'d Keyring,
 }
 
-impl<'d> Reading<'d> {
+impl<'d> JwtCompiler<'d> {
     /// The place of a finding about `key`: the field's, or the scheme's if the field is not written.
     pub fn at(&self, key: &str) -> Node<'d> {
         self.node.get(key).unwrap_or(self.node)
     }
 
     /// Where the token stands.
-    fn place(&self, row: Option<&JwtRow>, shape: &Shape, findings: &mut Findings) -> Option<TokenPlace> {
+    fn place(
+        &self,
+        row: Option<&JwtRow>,
+        shape: &JwtShape,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<TokenPlace> {
         let header = self.node.given("header");
         if let Some(query) = &shape.query {
             if header.is_some() || shape.prefix.is_some() {
                 let message = "a token stands in one place: `header`, with a `prefix`, or `query`";
-                findings.push(self.at("query").error("ambiguous-place", message));
+                diagnostics.push(self.at("query").error("ambiguous-place", message));
             }
             return Some(TokenPlace::Query(query.clone()));
         }
         let header = match (header, row) {
-            (Some(header), _) => one_header(header, findings)?,
+            (Some(header), _) => one_header(header, diagnostics)?,
             (None, Some(row)) => settings::row_names(&[row.header]).pop()?,
             (None, None) => AUTHORIZATION,
         };
@@ -202,32 +207,32 @@ impl<'d> Reading<'d> {
     }
 
     /// The texts under `key`, one or several; nothing if it is not written.
-    fn names(&self, key: &str, findings: &mut Findings) -> Option<Vec<String>> {
+    fn names(&self, key: &str, diagnostics: &mut Diagnostics) -> Option<Vec<String>> {
         let node = self.node.given(key)?;
         let items = node.one_or_many();
         if items.is_empty() || items.len() > MAX_NAMES {
             let message = format!("{} values: from 1 to {MAX_NAMES} are taken", items.len());
-            findings.push(node.error("wrong-value", message));
+            diagnostics.push(node.error("wrong-value", message));
         }
         let mut names = Vec::with_capacity(items.len());
         for item in items {
             match item.as_str() {
                 Some(name) if !name.is_empty() => names.push(name.to_owned()),
-                _ => findings.push(item.error("wrong-value", format!("`{key}` is text, and not empty"))),
+                _ => diagnostics.push(item.error("wrong-value", format!("`{key}` is text, and not empty"))),
             }
         }
         Some(names)
     }
 
     /// The claims that must be there with these values.
-    fn claims(&self, findings: &mut Findings) -> Vec<(String, Value)> {
+    fn claims(&self, diagnostics: &mut Diagnostics) -> Vec<(String, Value)> {
         let Some(node) = self.node.given("claims") else {
             return Vec::new();
         };
         let entries = node.entries();
         if entries.is_empty() {
             let message = "`claims` has a value for each claim: `claims: {email_verified: true}`";
-            findings.push(node.error("wrong-value", message));
+            diagnostics.push(node.error("wrong-value", message));
         }
         let mut claims = Vec::with_capacity(entries.len());
         for (name, item) in entries {
@@ -243,7 +248,7 @@ impl<'d> Reading<'d> {
                 }
                 _ => {
                     let message = format!("`{name}` is text, a whole number, true or false");
-                    findings.push(item.error("wrong-value", message));
+                    diagnostics.push(item.error("wrong-value", message));
                 }
             }
         }
@@ -251,7 +256,7 @@ impl<'d> Reading<'d> {
     }
 
     /// Where ids stand.
-    fn ids(&self, findings: &mut Findings) -> Vec<IdPlace> {
+    fn ids(&self, diagnostics: &mut Diagnostics) -> Vec<IdPlace> {
         let Some(node) = self.node.given("id") else {
             return Vec::new();
         };
@@ -261,17 +266,23 @@ impl<'d> Reading<'d> {
         let items = node.one_or_many();
         if items.is_empty() || items.len() > settings::MAX_IDS {
             let message = format!("{} ids: from 1 to {} are taken", items.len(), settings::MAX_IDS);
-            findings.push(node.error("wrong-value", message));
+            diagnostics.push(node.error("wrong-value", message));
         }
-        let ids = items.into_iter().filter_map(|item| id(item, findings));
+        let ids = items.into_iter().filter_map(|item| id(item, diagnostics));
         ids.collect()
     }
 
     /// Says what is left unprotected.
-    fn judge(&self, demands: &Demands, ids: &[IdPlace], algorithms: &[Algorithm], findings: &mut Findings) {
+    fn judge(
+        &self,
+        demands: &Demands,
+        ids: &[IdPlace],
+        algorithms: &[JwtAlgorithm],
+        diagnostics: &mut Diagnostics,
+    ) {
         if demands.body_hash.is_none() && self.node.given("body_hash").is_none() {
             let message = "the token does not cover the body: a genuine one lets any body in";
-            findings.push(self.node.warning("unsigned-body", message).hint(
+            diagnostics.push(self.node.warning("unsigned-body", message).hint(
                 "`body_hash: CLAIM` where a claim holds the body's SHA-256, `body_hash: none` where none does",
             ));
         }
@@ -280,14 +291,14 @@ impl<'d> Reading<'d> {
         {
             let message =
                 "whoever has any token that was signed with these keys is let in, whatever it was made for";
-            findings.push(self.node.warning("any-audience", message).hint(
+            diagnostics.push(self.node.warning("any-audience", message).hint(
                 "`audience: URL`, and `claims: {email: …}` where others have tokens of the same issuer",
             ));
         }
-        let unsigned = |id: &IdPlace| matches!(id, IdPlace::Request(Place::Headers(_)));
+        let unsigned = |id: &IdPlace| matches!(id, IdPlace::Request(Location::Headers(_)));
         if demands.body_hash.is_some() && ids.iter().any(unsigned) {
             let message = "the token does not cover the id: events are not recognised by it";
-            findings.push(
+            diagnostics.push(
                 self.at("id")
                     .warning("unsigned-id", message)
                     .hint("the token itself is remembered instead"),

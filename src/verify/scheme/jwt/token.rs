@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 pub const MAX_TOKEN: usize = 16 << 10;
 
 /// A well-written token. Nothing in it is believed yet.
-pub struct Token<'t> {
+pub struct SignedToken<'t> {
     /// What its header gives as `alg`.
     pub algorithm: String,
     /// What its header gives as `kid`.
@@ -26,7 +26,7 @@ pub struct Token<'t> {
     payload: Vec<u8>,
 }
 
-impl<'t> Token<'t> {
+impl<'t> SignedToken<'t> {
     /// Reads a token; the error says what is wrong, to follow "the token".
     pub fn parse(text: &'t [u8]) -> Result<Self, String> {
         // Looked at first: what comes from a stranger may be as long as a head can be.
@@ -44,7 +44,7 @@ impl<'t> Token<'t> {
             ));
         };
         let signed = text.get(..header.len() + 1 + payload.len()).unwrap_or_default();
-        let header = Members::parse(&segment("header", header)?)
+        let header = UniqueMembers::parse(&segment("header", header)?)
             .ok_or("has a header that is not a JSON object with each of its members once")?;
         let payload = segment("payload", payload)?;
         let signature = segment("signature", signature)?;
@@ -70,8 +70,8 @@ impl<'t> Token<'t> {
     }
 
     /// The claims (RFC 7519, section 4). Asked for only once the signature is known to hold.
-    pub fn claims(&self) -> Result<Members, String> {
-        Members::parse(&self.payload)
+    pub fn claims(&self) -> Result<UniqueMembers, String> {
+        UniqueMembers::parse(&self.payload)
             .ok_or_else(|| "has a payload that is not a JSON object with each of its members once".to_owned())
     }
 }
@@ -90,9 +90,9 @@ fn segment(name: &str, text: &[u8]) -> Result<Vec<u8>, String> {
 /// The members of a JSON object, each of which stands in it once: of two with one name nobody can tell which counts, and
 /// readers differ (RFC 7515, section 4; RFC 7519, section 4).
 #[derive(Debug)]
-pub struct Members(Map<String, Value>);
+pub struct UniqueMembers(Map<String, Value>);
 
-impl Members {
+impl UniqueMembers {
     /// Reads an object. The parser's words are left out: they could repeat what stands in it.
     fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
@@ -104,7 +104,7 @@ impl Members {
     }
 }
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for UniqueMembers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Once)
     }
@@ -114,20 +114,20 @@ impl<'de> Deserialize<'de> for Members {
 struct Once;
 
 impl<'de> Visitor<'de> for Once {
-    type Value = Members;
+    type Value = UniqueMembers;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut data: A) -> Result<Members, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut data: A) -> Result<UniqueMembers, A::Error> {
         let mut members = Map::new();
         while let Some((name, value)) = data.next_entry::<String, Value>()? {
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a member stands in it twice"));
             }
         }
-        Ok(Members(members))
+        Ok(UniqueMembers(members))
     }
 }
 
@@ -142,14 +142,14 @@ mod tests {
     /// What is wrong with a token of this header.
     fn fault(header: &str) -> Option<String> {
         let text = format!("{}.{}.c2ln", encode(header), encode("{}"));
-        Token::parse(text.as_bytes()).err()
+        SignedToken::parse(text.as_bytes()).err()
     }
 
     #[test]
     fn what_is_signed_is_header_and_payload_as_they_were_written() {
         // RFC 7515, appendix A.3.
         let text = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
-        let token = Token::parse(text.as_bytes()).unwrap();
+        let token = SignedToken::parse(text.as_bytes()).unwrap();
         assert_eq!((token.algorithm.as_str(), token.kid.as_deref()), ("ES256", None));
         assert_eq!(token.signature.len(), 64);
         assert!(
@@ -183,12 +183,12 @@ mod tests {
             (format!("{header}.\u{e9}.c2ln"), "has a payload that is not"),
             ("x".repeat(MAX_TOKEN + 1), "has 16385 bytes"),
         ] {
-            let found = Token::parse(text.as_bytes()).err().unwrap();
+            let found = SignedToken::parse(text.as_bytes()).err().unwrap();
             assert!(found.starts_with(fault), "{text:.80}: {found}");
         }
         let longest = format!("{header}.e30.{}", "A".repeat(MAX_TOKEN - header.len() - 5));
         assert_eq!(longest.len(), MAX_TOKEN);
-        assert!(Token::parse(longest.as_bytes()).is_ok());
+        assert!(SignedToken::parse(longest.as_bytes()).is_ok());
     }
 
     #[test]
@@ -227,7 +227,7 @@ mod tests {
                 encode(r#"{"alg":"HS256"}"#),
                 BASE64URL_NOPAD.encode(payload.as_bytes())
             );
-            Token::parse(text.as_bytes()).unwrap().claims().is_ok()
+            SignedToken::parse(text.as_bytes()).unwrap().claims().is_ok()
         };
         assert!(claims("{}") && claims(r#" {"a": {"b": [1.5, null]}} "#));
         for payload in [

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use self::rows::PRESETS;
 use super::jwt;
 use super::signature::keys::Curve;
-use super::signature::mac::{Algorithm, Encoding, KeyEncoding};
+use super::signature::mac::{Encoding, HashAlgorithm, KeyEncoding};
 use super::source::Unit;
 
 /// One sender.
@@ -21,7 +21,7 @@ pub struct Preset {
     /// Its name in the world.
     pub sender: &'static str,
     /// How it proves itself.
-    pub scheme: Row,
+    pub scheme: SchemePreset,
     /// Where its event name stands.
     pub event: Option<EventAt>,
     /// More headers in which it sends signatures by the same secret; they are withheld like the one that is verified.
@@ -37,7 +37,7 @@ pub struct Preset {
 }
 
 /// How a sender proves itself.
-pub enum Row {
+pub enum SchemePreset {
     /// By a signature.
     Signature(SignatureRow),
     /// By a token.
@@ -65,9 +65,9 @@ pub enum EventAt {
 
 /// What signatures are made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum KeyKind {
     /// A shared secret.
-    Hmac(Algorithm),
+    Hmac(HashAlgorithm),
     /// A private key of this curve.
     Public(Curve),
 }
@@ -75,7 +75,7 @@ pub enum Kind {
 /// The fields of `hmac`, `ed25519` and `ecdsa_p256`.
 pub struct SignatureRow {
     /// The scheme, and for `hmac` the `algorithm`.
-    pub kind: Kind,
+    pub kind: KeyKind,
     /// `secret_encoding`, or `key_encoding`.
     pub key_encoding: KeyEncoding,
     /// `strip_prefix`: taken off the secret or the public key, where it stands, before it is decoded.
@@ -134,7 +134,7 @@ pub struct TokenRow {
 /// The fields of `jwt`. A row's sender signs the body, and not when it was sent.
 pub struct JwtRow {
     /// `algorithms`.
-    pub algorithms: &'static [jwt::Algorithm],
+    pub algorithms: &'static [jwt::JwtAlgorithm],
     /// `header`, which holds the token and nothing else.
     pub header: &'static str,
     /// `issuer`.
@@ -145,7 +145,7 @@ pub struct JwtRow {
 
 /// The defaults of `hmac`: the plain scheme of the tutorials.
 pub const PLAIN: SignatureRow = SignatureRow {
-    kind: Kind::Hmac(Algorithm::Sha256),
+    kind: KeyKind::Hmac(HashAlgorithm::Sha256),
     key_encoding: KeyEncoding::Utf8,
     strip_prefix: "",
     private_prefix: "",
@@ -163,14 +163,14 @@ pub const PLAIN: SignatureRow = SignatureRow {
 
 /// The defaults of `ed25519`.
 pub const PLAIN_ED25519: SignatureRow = SignatureRow {
-    kind: Kind::Public(Curve::Ed25519),
+    kind: KeyKind::Public(Curve::Ed25519),
     key_encoding: KeyEncoding::Hex,
     ..PLAIN
 };
 
 /// The defaults of `ecdsa_p256`.
 pub const PLAIN_P256: SignatureRow = SignatureRow {
-    kind: Kind::Public(Curve::P256),
+    kind: KeyKind::Public(Curve::P256),
     key_encoding: KeyEncoding::Base64,
     encoding: Encoding::Base64,
     ..PLAIN

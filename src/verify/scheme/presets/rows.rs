@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::super::jwt;
-use super::super::signature::mac::{Algorithm, Encoding, KeyEncoding};
+use super::super::signature::mac::{Encoding, HashAlgorithm, KeyEncoding};
 use super::super::source::Unit;
 use super::{
-    EventAt, JwtRow, Kind, PLAIN, PLAIN_ED25519, PLAIN_P256, PlaceRow, Preset, Row, SignatureRow,
+    EventAt, JwtRow, KeyKind, PLAIN, PLAIN_ED25519, PLAIN_P256, PlaceRow, Preset, SchemePreset, SignatureRow,
     TimestampRow, TokenRow,
 };
 use EventAt::{Either, Header, Payload};
@@ -18,7 +18,7 @@ use EventAt::{Either, Header, Payload};
 const SENDER: Preset = Preset {
     name: "",
     sender: "",
-    scheme: Row::Bearer,
+    scheme: SchemePreset::Bearer,
     event: None,
     siblings: &[],
     repeats: false,
@@ -45,7 +45,7 @@ const BASE64: SignatureRow = SignatureRow {
 
 /// HMAC-SHA1, of senders that know no better.
 const SHA1: SignatureRow = SignatureRow {
-    kind: Kind::Hmac(Algorithm::Sha1),
+    kind: KeyKind::Hmac(HashAlgorithm::Sha1),
     ..PLAIN
 };
 
@@ -96,7 +96,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "github",
         sender: "GitHub",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Hub-Signature-256"]),
             ..SHA256_HEX
         }),
@@ -109,7 +109,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "github_sha1",
         sender: "GitHub Enterprise, legacy",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Hub-Signature"]),
             prefix: "sha1=",
             ..SHA1
@@ -123,7 +123,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "gitlab",
         sender: "GitLab, secret token",
-        scheme: Row::Token(TokenRow {
+        scheme: SchemePreset::Token(TokenRow {
             place: PlaceRow::Header(&["X-Gitlab-Token"]),
             id: Some(PlaceRow::Header(&["Idempotency-Key"])),
         }),
@@ -138,7 +138,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "gitlab_signing",
         sender: "GitLab 19+, signing token",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["webhook-signature"]),
             timestamp: Some(seconds(PlaceRow::Header(&["webhook-timestamp"]))),
             id: Some(PlaceRow::Header(&["webhook-id"])),
@@ -153,7 +153,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "gitea",
         sender: "Gitea",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Gitea-Signature"]),
             ..GITEA
         }),
@@ -165,7 +165,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "forgejo",
         sender: "Forgejo",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Forgejo-Signature"]),
             ..GITEA
         }),
@@ -182,7 +182,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "gogs",
         sender: "Gogs",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Gogs-Signature"]),
             ..GITEA
         }),
@@ -193,7 +193,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "bitbucket",
         sender: "Bitbucket Cloud",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Hub-Signature"]),
             ..SHA256_HEX
         }),
@@ -204,7 +204,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "bitbucket_server",
         sender: "Bitbucket Server, Data Center",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Hub-Signature"]),
             ..SHA256_HEX
         }),
@@ -215,7 +215,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "azure_devops",
         sender: "Azure DevOps",
-        scheme: Row::Basic,
+        scheme: SchemePreset::Basic,
         event: Some(Payload("$.eventType")),
         note: "user and password of the service hook: `{user: …, password: …}`",
         ..SENDER
@@ -225,7 +225,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "stripe",
         sender: "Stripe",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["Stripe-Signature"]),
             prefix: "v1=",
             separator: ",",
@@ -242,7 +242,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "slack",
         sender: "Slack",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Slack-Signature"]),
             timestamp: Some(seconds(PlaceRow::Header(&["X-Slack-Request-Timestamp"]))),
             id: Some(PlaceRow::Json("$.event_id")),
@@ -256,7 +256,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "shopify",
         sender: "Shopify",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Shopify-Hmac-Sha256", "shopify-hmac-sha256"]),
             ..BASE64
         }),
@@ -267,8 +267,8 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "twilio",
         sender: "Twilio",
-        scheme: Row::Signature(SignatureRow {
-            kind: Kind::Hmac(Algorithm::Sha1),
+        scheme: SchemePreset::Signature(SignatureRow {
+            kind: KeyKind::Hmac(HashAlgorithm::Sha1),
             ..TWILIO
         }),
         note: "signs the URL: set `server.public_url`",
@@ -278,7 +278,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "twilio_sha256",
         sender: "Twilio, with a key of its own",
-        scheme: Row::Signature(TWILIO),
+        scheme: SchemePreset::Signature(TWILIO),
         note: "signs the URL: set `server.public_url`",
         ..SENDER
     },
@@ -286,7 +286,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "sendgrid",
         sender: "Twilio SendGrid",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Twilio-Email-Event-Webhook-Signature"]),
             content: "{timestamp}{body}",
             timestamp: Some(seconds(PlaceRow::Header(&[
@@ -301,7 +301,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "mailgun",
         sender: "Mailgun",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Json("$.signature.signature"),
             content: "{timestamp}{id}",
             timestamp: Some(seconds(PlaceRow::Json("$.signature.timestamp"))),
@@ -318,7 +318,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "discord",
         sender: "Discord",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Signature-Ed25519"]),
             content: "{timestamp}{body}",
             timestamp: Some(seconds(PlaceRow::Header(&["X-Signature-Timestamp"]))),
@@ -333,7 +333,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "standard",
         sender: "Standard Webhooks v1",
-        scheme: Row::Signature(STANDARD),
+        scheme: SchemePreset::Signature(STANDARD),
         event: Some(Payload("$.type")),
         ..SENDER
     },
@@ -341,7 +341,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "svix",
         sender: "Svix (Clerk, Resend, OpenAI …)",
-        scheme: Row::Signature(STANDARD),
+        scheme: SchemePreset::Signature(STANDARD),
         event: Some(Payload("$.type")),
         ..SENDER
     },
@@ -349,7 +349,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "standard_v1a",
         sender: "Standard Webhooks v1a",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             kind: PLAIN_ED25519.kind,
             strip_prefix: "whpk_",
             private_prefix: "whsk_",
@@ -363,7 +363,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "linear",
         sender: "Linear",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["Linear-Signature"]),
             timestamp: Some(TimestampRow {
                 place: PlaceRow::Json("$.webhookTimestamp"),
@@ -379,7 +379,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "sentry",
         sender: "Sentry",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["Sentry-Hook-Signature"]),
             ..PLAIN
         }),
@@ -390,7 +390,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "twitch",
         sender: "Twitch EventSub",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["Twitch-Eventsub-Message-Signature"]),
             content: "{id}{timestamp}{body}",
             timestamp: Some(TimestampRow {
@@ -409,7 +409,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "zoom",
         sender: "Zoom",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["x-zm-signature"]),
             timestamp: Some(seconds(PlaceRow::Header(&["x-zm-request-timestamp"]))),
             ..V0
@@ -422,7 +422,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "meta",
         sender: "Meta (Messenger, WhatsApp, Instagram)",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Hub-Signature-256"]),
             ..SHA256_HEX
         }),
@@ -437,7 +437,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "dropbox",
         sender: "Dropbox",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Dropbox-Signature"]),
             ..PLAIN
         }),
@@ -449,7 +449,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "pagerduty",
         sender: "PagerDuty v3",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-PagerDuty-Signature"]),
             prefix: "v1=",
             separator: ",",
@@ -462,7 +462,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "harbor",
         sender: "Harbor",
-        scheme: Row::Token(TokenRow {
+        scheme: SchemePreset::Token(TokenRow {
             place: PlaceRow::Header(&["Authorization"]),
             id: None,
         }),
@@ -473,7 +473,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "jira",
         sender: "Jira Cloud, admin webhooks",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Hub-Signature"]),
             ..SHA256_HEX
         }),
@@ -484,7 +484,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "circleci",
         sender: "CircleCI",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["circleci-signature"]),
             prefix: "v1=",
             separator: ",",
@@ -497,7 +497,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "vercel",
         sender: "Vercel",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["x-vercel-signature"]),
             ..SHA1
         }),
@@ -508,8 +508,8 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "netlify",
         sender: "Netlify",
-        scheme: Row::Jwt(JwtRow {
-            algorithms: &[jwt::Algorithm::Hs256],
+        scheme: SchemePreset::Jwt(JwtRow {
+            algorithms: &[jwt::JwtAlgorithm::Hs256],
             header: "X-Webhook-Signature",
             issuer: "netlify",
             body_hash: "sha256",
@@ -521,7 +521,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "grafana",
         sender: "Grafana alerting 12+",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Grafana-Alerting-Signature"]),
             stamped_content: Some("{timestamp}:{body}"),
             ..PLAIN
@@ -536,7 +536,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "alertmanager",
         sender: "Prometheus Alertmanager",
-        scheme: Row::Bearer,
+        scheme: SchemePreset::Bearer,
         event: Some(Payload("$.status")),
         ..SENDER
     },
@@ -544,7 +544,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "sonarqube",
         sender: "SonarQube, SonarCloud",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Sonar-Webhook-HMAC-SHA256"]),
             ..PLAIN
         }),
@@ -556,7 +556,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "paddle",
         sender: "Paddle Billing",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["Paddle-Signature"]),
             prefix: "h1=",
             separator: ";",
@@ -573,7 +573,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "square",
         sender: "Square",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["x-square-hmacsha256-signature"]),
             content: "{url}{body}",
             ..BASE64
@@ -586,7 +586,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "adyen_payments",
         sender: "Adyen payments",
-        scheme: Row::Adyen,
+        scheme: SchemePreset::Adyen,
         event: Some(Payload(
             "$.notificationItems[0].NotificationRequestItem.eventCode",
         )),
@@ -597,7 +597,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "adyen_platform",
         sender: "Adyen for Platforms, banking",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             key_encoding: KeyEncoding::Hex,
             signature: PlaceRow::Header(&["HmacSignature"]),
             ..BASE64
@@ -609,7 +609,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "line",
         sender: "LINE",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Line-Signature"]),
             ..BASE64
         }),
@@ -620,7 +620,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "telegram",
         sender: "Telegram bots",
-        scheme: Row::Token(TokenRow {
+        scheme: SchemePreset::Token(TokenRow {
             place: PlaceRow::Header(&["X-Telegram-Bot-Api-Secret-Token"]),
             id: Some(PlaceRow::Json("$.update_id")),
         }),
@@ -630,7 +630,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "intercom",
         sender: "Intercom",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Hub-Signature"]),
             prefix: "sha1=",
             ..SHA1
@@ -642,7 +642,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "hubspot",
         sender: "HubSpot, signature v3",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-HubSpot-Signature-v3"]),
             content: "{method}{decoded_url}{body}{timestamp}",
             timestamp: Some(TimestampRow {
@@ -660,7 +660,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "zendesk",
         sender: "Zendesk",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Zendesk-Webhook-Signature"]),
             content: "{timestamp}{body}",
             timestamp: Some(TimestampRow {
@@ -676,7 +676,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "typeform",
         sender: "Typeform",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["Typeform-Signature"]),
             prefix: "sha256=",
             ..BASE64
@@ -688,7 +688,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "calendly",
         sender: "Calendly",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["Calendly-Webhook-Signature"]),
             prefix: "v1=",
             separator: ",",
@@ -704,7 +704,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "asana",
         sender: "Asana",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Hook-Signature"]),
             ..PLAIN
         }),
@@ -717,7 +717,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "trello",
         sender: "Trello",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Trello-Webhook"]),
             encoding: Encoding::Base64,
             content: "{body}{url}",
@@ -732,7 +732,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "airtable",
         sender: "Airtable",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             key_encoding: KeyEncoding::Base64,
             signature: PlaceRow::Header(&["X-Airtable-Content-MAC"]),
             prefix: "hmac-sha256=",
@@ -745,7 +745,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "notion",
         sender: "Notion",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["X-Notion-Signature"]),
             id: Some(PlaceRow::Json("$.id")),
             ..SHA256_HEX
@@ -759,7 +759,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "microsoft_graph",
         sender: "Microsoft Graph",
-        scheme: Row::Token(TokenRow {
+        scheme: SchemePreset::Token(TokenRow {
             place: PlaceRow::Json("$.value[0].clientState"),
             id: None,
         }),
@@ -771,7 +771,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "cloudevents",
         sender: "CloudEvents webhooks",
-        scheme: Row::Bearer,
+        scheme: SchemePreset::Bearer,
         event: Some(Either(&[Header("ce-type"), Payload("$.type")])),
         note: "for `?access_token=` write `token: {query: access_token, handshake: cloudevents}`",
         handshake: Some("cloudevents"),
@@ -781,7 +781,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "teams",
         sender: "Microsoft Teams, outgoing webhooks",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             key_encoding: KeyEncoding::Base64,
             signature: PlaceRow::Header(&["Authorization"]),
             prefix: "HMAC ",
@@ -794,7 +794,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "x",
         sender: "X (Twitter)",
-        scheme: Row::Signature(SignatureRow {
+        scheme: SchemePreset::Signature(SignatureRow {
             signature: PlaceRow::Header(&["x-twitter-webhooks-signature"]),
             prefix: "sha256=",
             ..BASE64

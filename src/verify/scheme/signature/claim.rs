@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::content::Piece;
 use super::{IdSource, Signature};
-use crate::verify::scheme::source::{self, Place, TimestampSource, only_line, only_query};
-use crate::verify::{Received, Refusal};
+use crate::event::Received;
+use crate::verify::Refusal;
+use crate::verify::scheme::source::{self, Location, TimestampSource, only_line, only_query};
 
 /// How many items of a list of signatures are looked at.
 const MAX_ITEMS: usize = 16;
@@ -22,7 +23,7 @@ const LONGEST_ID: usize = 128;
 pub(super) type Text<'r> = Cow<'r, [u8]>;
 
 /// The signatures of one request.
-pub(super) struct Claim<'r> {
+pub(super) struct ReceivedSignatures<'r> {
     /// Which of the families of headers it has.
     pub index: usize,
     /// The items of the place where signatures stand.
@@ -37,27 +38,27 @@ impl Signature {
         &self,
         received: &'r Received,
         early: Option<&Value>,
-    ) -> Result<Claim<'r>, Refusal> {
+    ) -> Result<ReceivedSignatures<'r>, Refusal> {
         let missing = || Refusal::MissingSignature {
             place: self.place.words(0),
         };
         let (index, items) = match &self.place {
-            Place::Headers(names) => {
+            Location::Headers(names) => {
                 let (index, header) = family(names, &received.headers)?;
                 (index, self.lines(&received.headers, header)?)
             }
-            Place::Query(name) => {
+            Location::Query(name) => {
                 let repeated = || Refusal::RepeatedSignature {
                     place: self.place.words(0),
                 };
                 let text = only_query(&received.query, name, repeated)?.ok_or_else(missing)?;
                 (0, self.owned_items(text.as_bytes()))
             }
-            Place::Json(path) => {
+            Location::Json(path) => {
                 let text = early.and_then(|json| path.find(json)).and_then(Value::as_str);
                 (0, self.owned_items(text.ok_or_else(missing)?.as_bytes()))
             }
-            Place::Item(_) => return Err(missing()),
+            Location::Item(_) => return Err(missing()),
         };
         if items.len() > MAX_ITEMS {
             return Err(Refusal::MalformedSignature {
@@ -65,7 +66,7 @@ impl Signature {
                 fault: format!("holds more than {MAX_ITEMS} items"),
             });
         }
-        Ok(Claim { index, items })
+        Ok(ReceivedSignatures { index, items })
     }
 
     /// The items of a header: one, or those of a list, which may be spread over several lines (RFC 9110 §5.3).
@@ -92,7 +93,7 @@ impl Signature {
     }
 
     /// The signatures that the request claims to have; at least one.
-    pub(super) fn claimed(&self, claim: &Claim<'_>) -> Result<Vec<Vec<u8>>, Refusal> {
+    pub(super) fn claimed(&self, claim: &ReceivedSignatures<'_>) -> Result<Vec<Vec<u8>>, Refusal> {
         let length = self.keys.length();
         let mut claimed = Vec::with_capacity(1);
         let mut fault = None;
@@ -123,7 +124,7 @@ impl Signature {
     pub(super) fn timestamp_text<'r>(
         &self,
         received: &'r Received,
-        claim: &Claim<'r>,
+        claim: &ReceivedSignatures<'r>,
         early: Option<&Value>,
     ) -> Result<Option<Text<'r>>, Refusal> {
         let Some(TimestampSource { place, unit }) = &self.timestamp else {
@@ -136,16 +137,16 @@ impl Signature {
             found: "it stands more than once".to_owned(),
         };
         let text = match (place, early) {
-            (Place::Json(_), None) => return Ok(None),
-            (Place::Json(path), Some(json)) => path.find(json).and_then(source::written).map(Cow::Owned),
-            (Place::Headers(names), _) => match source::of_family(names, claim.index) {
+            (Location::Json(_), None) => return Ok(None),
+            (Location::Json(path), Some(json)) => path.find(json).and_then(source::written).map(Cow::Owned),
+            (Location::Headers(names), _) => match source::of_family(names, claim.index) {
                 Some(name) => only_line(&received.headers, name)?.map(Cow::Borrowed),
                 None => None,
             },
-            (Place::Query(name), _) => {
+            (Location::Query(name), _) => {
                 only_query(&received.query, name, repeated)?.map(|text| Cow::Owned(text.into_bytes()))
             }
-            (Place::Item(prefix), _) => {
+            (Location::Item(prefix), _) => {
                 let mut texts = claim
                     .items
                     .iter()
@@ -168,7 +169,7 @@ impl Signature {
     pub(super) fn id_text<'r>(
         &self,
         received: &'r Received,
-        claim: &Claim<'r>,
+        claim: &ReceivedSignatures<'r>,
         early: Option<&Value>,
     ) -> Result<Option<Text<'r>>, Refusal> {
         let (Some(IdSource { place, .. }), true) = (self.ids.first(), self.content.covers(&Piece::Id)) else {
@@ -181,20 +182,20 @@ impl Signature {
             fault: "stands more than once".to_owned(),
         };
         let id: Text<'r> = match place {
-            Place::Headers(names) => match source::of_family(names, claim.index) {
+            Location::Headers(names) => match source::of_family(names, claim.index) {
                 Some(name) => Cow::Borrowed(source::id_in(&received.headers, name)?),
                 None => return Err(missing()),
             },
-            Place::Query(name) => {
+            Location::Query(name) => {
                 let text = only_query(&received.query, name, repeated)?;
                 Cow::Owned(text.ok_or_else(missing)?.into_bytes())
             }
-            Place::Item(prefix) => {
+            Location::Item(prefix) => {
                 let mut items = claim.items.iter();
                 let found = items.find_map(|item| after(item, prefix.as_bytes()));
                 found.ok_or_else(missing)?
             }
-            Place::Json(path) => Cow::Owned(source::id_at(path, early.ok_or_else(missing)?)?),
+            Location::Json(path) => Cow::Owned(source::id_at(path, early.ok_or_else(missing)?)?),
         };
         self.check_id(words, &id)?;
         Ok(Some(id))
@@ -222,9 +223,9 @@ impl Signature {
     }
 
     /// The words for a place in one request.
-    pub(super) fn words(&self, place: &Place, claim: &Claim<'_>) -> String {
+    pub(super) fn words(&self, place: &Location, claim: &ReceivedSignatures<'_>) -> String {
         match place {
-            Place::Item(prefix) => format!("the item `{prefix}` of {}", self.place.words(claim.index)),
+            Location::Item(prefix) => format!("the item `{prefix}` of {}", self.place.words(claim.index)),
             place => place.words(claim.index),
         }
     }

@@ -83,7 +83,7 @@ impl Filling<'_> {
 
 /// What is wrong with a template.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ContentError {
     /// A name in braces that is none of [`TOKENS`].
     Unknown(String),
     /// Anything else, in words.
@@ -92,7 +92,7 @@ pub enum Fault {
 
 impl Content {
     /// Parses a template, or the word [`TWILIO`].
-    pub fn parse(text: &str) -> Result<Self, Fault> {
+    pub fn parse(text: &str) -> Result<Self, ContentError> {
         if text == TWILIO {
             return Ok(Self {
                 pieces: vec![Piece::Url, Piece::Fields],
@@ -102,19 +102,21 @@ impl Content {
         let mut rest = text;
         while let Some((literal, after)) = rest.split_once('{') {
             let (token, after) = after.split_once('}').ok_or_else(|| {
-                Fault::Other("a `{` that no `}` closes: only tokens such as `{body}` have braces".to_owned())
+                ContentError::Other(
+                    "a `{` that no `}` closes: only tokens such as `{body}` have braces".to_owned(),
+                )
             })?;
             push_literal(&mut pieces, literal);
             let piece = piece(token)?;
             if pieces.contains(&piece) {
-                return Err(Fault::Other(format!("`{{{token}}}` stands in it twice")));
+                return Err(ContentError::Other(format!("`{{{token}}}` stands in it twice")));
             }
             pieces.push(piece);
             rest = after;
         }
         push_literal(&mut pieces, rest);
         if pieces.iter().all(|piece| matches!(piece, Piece::Literal(_))) {
-            return Err(Fault::Other(
+            return Err(ContentError::Other(
                 "nothing of the request is in it: the signature of one would be that of all".to_owned(),
             ));
         }
@@ -226,7 +228,7 @@ impl Content {
 }
 
 /// The piece that a name in braces stands for.
-fn piece(token: &str) -> Result<Piece, Fault> {
+fn piece(token: &str) -> Result<Piece, ContentError> {
     match token {
         "body" => Ok(Piece::Body),
         "timestamp" => Ok(Piece::Timestamp),
@@ -237,8 +239,8 @@ fn piece(token: &str) -> Result<Piece, Fault> {
         _ => {
             let name = token
                 .strip_prefix("header:")
-                .ok_or_else(|| Fault::Unknown(token.to_owned()))?;
-            let no_name = |_| Fault::Other(format!("`{name}` is not the name of a header"));
+                .ok_or_else(|| ContentError::Unknown(token.to_owned()))?;
+            let no_name = |_| ContentError::Other(format!("`{name}` is not the name of a header"));
             HeaderName::from_bytes(name.as_bytes())
                 .map(Piece::Header)
                 .map_err(no_name)
@@ -312,8 +314,8 @@ mod tests {
         ] {
             let fault = Content::parse(template).unwrap_err();
             match unknown {
-                Some(name) => assert_eq!(fault, Fault::Unknown(name.to_owned()), "{template}"),
-                None => assert!(matches!(fault, Fault::Other(_)), "{template}"),
+                Some(name) => assert_eq!(fault, ContentError::Unknown(name.to_owned()), "{template}"),
+                None => assert!(matches!(fault, ContentError::Other(_)), "{template}"),
             }
         }
     }

@@ -4,32 +4,36 @@
 
 use super::content::{Content, Piece};
 use super::settings::at;
-use crate::diagnostic::{Finding, Findings};
-use crate::verify::scheme::Surroundings;
-use crate::verify::scheme::source::{Place, TimestampSource};
-use crate::yaml::Node;
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::yaml::Node;
+use crate::verify::scheme::SchemeContext;
+use crate::verify::scheme::source::{Location, TimestampSource};
 
 /// The fields that must fit each other.
-pub struct Judged<'j> {
+pub struct CoverageCheck<'j> {
     /// The scheme's settings.
     pub node: Node<'j>,
     /// What is signed.
     pub content: &'j Content,
     /// Where the signature stands; of headers one for each family.
-    pub signature: &'j Place,
+    pub signature: &'j Location,
     /// Where the timestamp stands.
     pub timestamp: Option<&'j TimestampSource>,
     /// Where ids stand.
-    pub ids: &'j [Place],
+    pub ids: &'j [Location],
     /// Whether the signature stands in a list.
     pub has_items: bool,
 }
 
-impl Judged<'_> {
+impl CoverageCheck<'_> {
     /// Adds what does not fit; returns whether the timestamp is signed, and which of the ids are.
-    pub fn judge(&self, surroundings: &Surroundings<'_>, findings: &mut Findings) -> (bool, Vec<bool>) {
-        if self.content.covers_url() && surroundings.public_url.is_none() {
-            findings.push(
+    pub fn judge(
+        &self,
+        scheme_context: &SchemeContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> (bool, Vec<bool>) {
+        if self.content.covers_url() && scheme_context.public_url.is_none() {
+            diagnostics.push(
                 self.at("content")
                     .error(
                         "missing-public-url",
@@ -40,31 +44,31 @@ impl Judged<'_> {
         }
         if self.content.covers_body() && self.signature.is_in_body() {
             let message = "the signature stands in the body, so it cannot have been made over it";
-            findings.push(self.at("content").error("unverified-body", message));
+            diagnostics.push(self.at("content").error("unverified-body", message));
         } else if !self.content.covers_body() {
             let message = "the content does not cover the body: one genuine signature lets any body in";
-            findings.push(self.at("content").warning("unsigned-body", message));
+            diagnostics.push(self.at("content").warning("unsigned-body", message));
         }
-        self.judge_names(findings);
+        self.judge_names(diagnostics);
         if let Some(TimestampSource {
-            place: Place::Item(_),
+            place: Location::Item(_),
             ..
         }) = self.timestamp
             && !self.has_items
         {
             let message = "the timestamp is an item beside the signature, and `separator` is not set";
-            findings.push(self.at("timestamp").error("missing-separator", message));
+            diagnostics.push(self.at("timestamp").error("missing-separator", message));
         }
         let timestamp = self.timestamp.map(|source| &source.place);
-        let timestamp_signed = self.judge_place("timestamp", timestamp, &Piece::Timestamp, findings);
+        let timestamp_signed = self.judge_place("timestamp", timestamp, &Piece::Timestamp, diagnostics);
         if self.content.covers(&Piece::Id) && self.ids.len() > 1 {
             let message = "the content has `{id}`, and `id` says several places where it may stand";
-            let finding = self.at("id").error("ambiguous-place", message);
-            findings.push(finding.hint("name the one place whose text is signed"));
+            let diagnostic = self.at("id").error("ambiguous-place", message);
+            diagnostics.push(diagnostic.hint("name the one place whose text is signed"));
         }
-        let mut ids_signed = self.ids_signed(findings);
+        let mut ids_signed = self.ids_signed(diagnostics);
         if ids_signed.contains(&true) && self.content.forbidden_in_id().is_none() {
-            findings.push(
+            diagnostics.push(
                 self.at("content")
                     .warning(
                         "unmarked-id",
@@ -78,24 +82,24 @@ impl Judged<'_> {
     }
 
     /// Which of the ids are signed.
-    fn ids_signed(&self, findings: &mut Findings) -> Vec<bool> {
+    fn ids_signed(&self, diagnostics: &mut Diagnostics) -> Vec<bool> {
         if self.ids.is_empty() {
-            self.judge_place("id", None, &Piece::Id, findings);
+            self.judge_place("id", None, &Piece::Id, diagnostics);
         }
-        let mut judged = |place| self.judge_place("id", Some(place), &Piece::Id, findings);
+        let mut judged = |place| self.judge_place("id", Some(place), &Piece::Id, diagnostics);
         self.ids.iter().map(&mut judged).collect()
     }
 
     /// Every family needs its timestamp and its id, or all of them the same.
-    fn judge_names(&self, findings: &mut Findings) {
+    fn judge_names(&self, diagnostics: &mut Diagnostics) {
         let families = match self.signature {
-            Place::Headers(names) => names.len(),
+            Location::Headers(names) => names.len(),
             _ => 1,
         };
         let timestamp = self.timestamp.map(|source| &source.place);
         let ids = self.ids.iter().map(|place| ("id", place));
         for (field, place) in timestamp.map(|place| ("timestamp", place)).into_iter().chain(ids) {
-            if let Place::Headers(names) = place
+            if let Location::Headers(names) = place
                 && names.len() != 1
                 && names.len() != families
             {
@@ -103,7 +107,7 @@ impl Judged<'_> {
                     "`{field}` has {} headers where `header` has {families}",
                     names.len()
                 );
-                findings.push(self.at(field).error("families", message).hint(format!(
+                diagnostics.push(self.at(field).error("families", message).hint(format!(
                     "write one header for `{field}`, or one for each of `header`"
                 )));
             }
@@ -114,16 +118,16 @@ impl Judged<'_> {
     fn judge_place(
         &self,
         field: &str,
-        place: Option<&Place>,
+        place: Option<&Location>,
         piece: &Piece,
-        findings: &mut Findings,
+        diagnostics: &mut Diagnostics,
     ) -> bool {
         let covered = self.content.covers(piece);
         match place {
             None if covered => {
                 let message =
                     format!("the content has `{{{field}}}`, and `{field}` does not say where it stands");
-                findings.push(
+                diagnostics.push(
                     self.at("content")
                         .error("missing-key", message)
                         .hint(format!("add `{field}: {{header: NAME}}`")),
@@ -132,25 +136,25 @@ impl Judged<'_> {
             }
             None => false,
             // What a signature covers that stands beside it in the body must be read from there.
-            Some(Place::Json(_)) if covered && self.content.covers_body() => {
+            Some(Location::Json(_)) if covered && self.content.covers_body() => {
                 let message = format!("`{{{field}}}` cannot be read from a body that is not verified yet");
-                findings.push(
+                diagnostics.push(
                     self.at("content")
                         .error("unverified-body", message)
                         .hint(format!("leave `{{{field}}}` out: `{{body}}` covers it")),
                 );
                 false
             }
-            Some(Place::Json(_)) if self.content.covers_body() => true,
+            Some(Location::Json(_)) if self.content.covers_body() => true,
             Some(_) if covered => true,
             Some(_) => {
-                findings.push(self.unsigned(field));
+                diagnostics.push(self.unsigned(field));
                 false
             }
         }
     }
 
-    fn unsigned(&self, field: &str) -> Finding {
+    fn unsigned(&self, field: &str) -> Diagnostic {
         let (message, hint) = if field == "timestamp" {
             (
                 "the signature does not cover the timestamp: whoever replays an event can write a new one on it",

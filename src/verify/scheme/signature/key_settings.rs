@@ -4,38 +4,37 @@
 
 use rustls::pki_types::pem::{PemObject, SectionKind};
 
-use super::keys::{Held, Keys};
+use super::keys::{ConfiguredKey, Keys};
 use super::mac::{KeyEncoding, Mac};
-use super::settings::Fields;
+use super::settings::SignatureFields;
 use super::signer::Signer;
-use crate::diagnostic::Findings;
-use crate::secret::{Secret, source_of};
+use crate::base::diagnostic::Diagnostics;
+use crate::base::secret::{Secret, source_of};
+use crate::base::weak_secret::SHORT;
+use crate::base::yaml::Node;
 use crate::verify::handshake;
-use crate::verify::scheme::Surroundings;
-use crate::verify::scheme::presets::{Kind, SignatureRow};
-use crate::verify::scheme::settings;
-use crate::weak_secret::SHORT;
-use crate::yaml::Node;
+use crate::verify::scheme::presets::{KeyKind, SignatureRow};
+use crate::verify::scheme::{SchemeContext, settings};
 
 /// The keys; none if nothing could be read.
 pub(super) fn keys(
     node: Node<'_>,
     row: &SignatureRow,
-    fields: &Fields,
-    surroundings: &Surroundings<'_>,
-    findings: &mut Findings,
+    fields: &SignatureFields,
+    scheme_context: &SchemeContext<'_>,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Keys> {
     let decoding = fields.key_encoding.unwrap_or(row.key_encoding);
     let strip = fields.strip_prefix.as_deref().unwrap_or(row.strip_prefix);
-    let keyring = surroundings.keyring;
+    let keyring = scheme_context.keyring;
     match row.kind {
-        Kind::Hmac(algorithm) => {
+        KeyKind::Hmac(algorithm) => {
             let algorithm = fields.algorithm.unwrap_or(algorithm);
             let learnt = handshake::learnt(node, keyring);
             let to_be_learnt = learnt.is_some();
             let secrets = match learnt {
                 Some(learnt) => learnt.into_iter().map(|secret| (node, secret)).collect(),
-                None => settings::secrets(node, "secret", SHORT, keyring, findings),
+                None => settings::secrets(node, "secret", SHORT, keyring, diagnostics),
             };
             let mut keys = Vec::new();
             for (place, held) in secrets {
@@ -43,14 +42,14 @@ pub(super) fn keys(
                     .map(|key| Mac::keyed(algorithm, key.expose()))
                 {
                     Ok(mac) => keys.extend(mac.map(|mac| held.with(mac))),
-                    Err(message) => findings.push(place.error("secret", message)),
+                    Err(message) => diagnostics.push(place.error("secret", message)),
                 }
             }
             (to_be_learnt || !keys.is_empty()).then_some(Keys::Shared(algorithm, keys))
         }
-        Kind::Public(curve) => {
+        KeyKind::Public(curve) => {
             let signer = node.given("private_key").and_then(|place| {
-                let secret = keyring.read(place, findings)?;
+                let secret = keyring.read(place, diagnostics)?;
                 let strips = [strip, row.private_prefix];
                 let bytes = key_or_pem(&secret, &strips, decoding, "PRIVATE KEY");
                 let signer = bytes.and_then(|bytes| {
@@ -58,13 +57,13 @@ pub(super) fn keys(
                         .ok_or_else(|| "the private key is none of this kind".to_owned())
                 });
                 signer
-                    .map_err(|message| findings.push(place.error("key", message)))
+                    .map_err(|message| diagnostics.push(place.error("key", message)))
                     .ok()
             });
             if node.given("private_key").is_some() && node.given("public_key").is_none() {
                 let place = node.given("private_key")?;
                 let source = place.as_str().and_then(source_of).unwrap_or("private_key");
-                let held = Held {
+                let held = ConfiguredKey {
                     key: signer.as_ref()?.public_key()?,
                     source: source.into(),
                     not_after: None,
@@ -72,7 +71,7 @@ pub(super) fn keys(
                 return Some(Keys::Public(curve, vec![held], signer));
             }
             let mut keys = Vec::new();
-            for (place, held) in settings::public_keys(node, "public_key", keyring, findings) {
+            for (place, held) in settings::public_keys(node, "public_key", keyring, diagnostics) {
                 let bytes = key_or_pem(&held.key, &[strip], decoding, "PUBLIC KEY");
                 let key = bytes.and_then(|bytes| {
                     curve
@@ -81,7 +80,7 @@ pub(super) fn keys(
                 });
                 match key {
                     Ok(key) => keys.push(held.with(key)),
-                    Err(message) => findings.push(place.error("key", message)),
+                    Err(message) => diagnostics.push(place.error("key", message)),
                 }
             }
             (!keys.is_empty()).then_some(Keys::Public(curve, keys, signer))

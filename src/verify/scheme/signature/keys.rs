@@ -12,10 +12,10 @@ use aws_lc_rs::signature::{
 };
 
 use super::content::{Content, Filling};
-use super::mac::{Algorithm, Length, Mac, Tag};
+use super::mac::{HashAlgorithm, Length, Mac, Tag};
 use super::signer::Signer;
-use crate::clock::Timestamp;
-use crate::verify::{Nonce, Refusal};
+use crate::base::clock::Timestamp;
+use crate::verify::{DedupKey, Refusal};
 
 /// The longest DER form of a P-256 signature, in bytes: two integers of 33 bytes with their heads.
 const LONGEST_DER: usize = 72;
@@ -24,7 +24,7 @@ const FIXED: usize = 64;
 
 /// A key, where it comes from, and until when it counts.
 #[derive(Clone, Debug)]
-pub struct Held<K> {
+pub struct ConfiguredKey<K> {
     /// The key.
     pub key: K,
     /// How the rules file names it: `env:NAME`, never the key.
@@ -33,15 +33,15 @@ pub struct Held<K> {
     pub not_after: Option<Timestamp>,
 }
 
-impl<K> Held<K> {
+impl<K> ConfiguredKey<K> {
     /// Whether it still counts at `now`.
     pub fn counts(&self, now: Timestamp) -> bool {
         self.not_after.is_none_or(|end| now <= end)
     }
 
     /// The same source for what was made of the key.
-    pub fn with<L>(&self, key: L) -> Held<L> {
-        Held {
+    pub fn with<L>(&self, key: L) -> ConfiguredKey<L> {
+        ConfiguredKey {
             key,
             source: Arc::clone(&self.source),
             not_after: self.not_after,
@@ -51,7 +51,7 @@ impl<K> Held<K> {
 
 /// Which of several keys it was that held.
 pub fn decide<'k, K>(
-    keys: impl IntoIterator<Item = (&'k Held<K>, bool)>,
+    keys: impl IntoIterator<Item = (&'k ConfiguredKey<K>, bool)>,
     now: Timestamp,
     wrong: impl FnOnce() -> Refusal,
 ) -> Result<Arc<str>, Refusal>
@@ -128,9 +128,9 @@ impl PublicKey {
 #[derive(Debug)]
 pub enum Keys {
     /// Shared secrets; the first one signs.
-    Shared(Algorithm, Vec<Held<Mac>>),
+    Shared(HashAlgorithm, Vec<ConfiguredKey<Mac>>),
     /// Public keys, and the private one that signs, if there is one.
-    Public(Curve, Vec<Held<PublicKey>>, Option<Signer>),
+    Public(Curve, Vec<ConfiguredKey<PublicKey>>, Option<Signer>),
 }
 
 /// What comes of comparing.
@@ -138,7 +138,7 @@ pub struct Compared {
     /// The source of the key that held.
     pub source: Arc<str>,
     /// The bytes by which the very content is recognised again.
-    pub nonces: Vec<Nonce>,
+    pub dedup_keys: Vec<DedupKey>,
 }
 
 impl Keys {
@@ -194,7 +194,7 @@ impl Keys {
     ) -> Result<Compared, Refusal> {
         match self {
             Self::Shared(_, keys) => {
-                let mut nonces = Vec::with_capacity(keys.len());
+                let mut dedup_keys = Vec::with_capacity(keys.len());
                 let mut matched = Vec::with_capacity(keys.len());
                 for held in keys {
                     let mut any = false;
@@ -202,7 +202,7 @@ impl Keys {
                         let tag = tag(&held.key, content, filling)?;
                         any = claimed.iter().fold(any, |any, claimed| any | tag.is(claimed));
                         if index == 0 {
-                            nonces.push(Nonce::signature(tag.expose()));
+                            dedup_keys.push(DedupKey::signature(tag.expose()));
                         }
                     }
                     matched.push(any);
@@ -210,16 +210,16 @@ impl Keys {
                 let source = decide(keys.iter().zip(matched), now, wrong)?;
                 // The MAC under **every** secret, for which of them matched must not matter. Otherwise an event with two
                 // signatures could be taken once for each.
-                nonces.sort_unstable();
-                nonces.dedup();
-                Ok(Compared { source, nonces })
+                dedup_keys.sort_unstable();
+                dedup_keys.dedup();
+                Ok(Compared { source, dedup_keys })
             }
             Self::Public(_, keys, _) => {
                 let mut contents = Vec::with_capacity(fillings.len());
                 for filling in fillings {
                     contents.push(content.whole(filling)?);
                 }
-                let verifies = |held: &Held<PublicKey>| {
+                let verifies = |held: &ConfiguredKey<PublicKey>| {
                     let mut pairs = contents
                         .iter()
                         .flat_map(|content| claimed.iter().map(move |claimed| (content, claimed)));
@@ -228,10 +228,10 @@ impl Keys {
                 let source = decide(keys.iter().map(|held| (held, verifies(held))), now, wrong)?;
                 // Not the signature: anybody can make a second valid one out of an ECDSA signature.
                 let first = contents.first().map(|content| digest(&SHA256, content));
-                let nonces = first.iter().map(|digest| Nonce::signature(digest.as_ref()));
+                let dedup_keys = first.iter().map(|digest| DedupKey::signature(digest.as_ref()));
                 Ok(Compared {
                     source,
-                    nonces: nonces.collect(),
+                    dedup_keys: dedup_keys.collect(),
                 })
             }
         }
@@ -239,7 +239,7 @@ impl Keys {
 }
 
 /// Where each key comes from, and until when it counts.
-pub fn sources<K>(keys: &[Held<K>]) -> Vec<(Arc<str>, Option<Timestamp>)> {
+pub fn sources<K>(keys: &[ConfiguredKey<K>]) -> Vec<(Arc<str>, Option<Timestamp>)> {
     keys.iter()
         .map(|held| (Arc::clone(&held.source), held.not_after))
         .collect()

@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 /// The hash function of an HMAC. It comes from the rules file, never from the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Algorithm {
+pub enum HashAlgorithm {
     /// 20 bytes; only for senders that know no better.
     Sha1,
     /// 32 bytes.
@@ -25,7 +25,7 @@ pub enum Algorithm {
     Sha512,
 }
 
-impl Algorithm {
+impl HashAlgorithm {
     /// How many bytes its MACs have.
     pub fn length(self) -> usize {
         match self {
@@ -52,12 +52,12 @@ pub enum Mac {
 
 impl Mac {
     /// A MAC with this key; an HMAC takes keys of any length.
-    pub fn keyed(algorithm: Algorithm, key: &[u8]) -> Option<Self> {
+    pub fn keyed(algorithm: HashAlgorithm, key: &[u8]) -> Option<Self> {
         match algorithm {
-            Algorithm::Sha1 => Hmac::new_from_slice(key).ok().map(Self::Sha1),
-            Algorithm::Sha256 => Hmac::new_from_slice(key).ok().map(Self::Sha256),
-            Algorithm::Sha384 => Hmac::new_from_slice(key).ok().map(Self::Sha384),
-            Algorithm::Sha512 => Hmac::new_from_slice(key).ok().map(Self::Sha512),
+            HashAlgorithm::Sha1 => Hmac::new_from_slice(key).ok().map(Self::Sha1),
+            HashAlgorithm::Sha256 => Hmac::new_from_slice(key).ok().map(Self::Sha256),
+            HashAlgorithm::Sha384 => Hmac::new_from_slice(key).ok().map(Self::Sha384),
+            HashAlgorithm::Sha512 => Hmac::new_from_slice(key).ok().map(Self::Sha512),
         }
     }
 
@@ -212,17 +212,17 @@ mod tests {
     fn each_algorithm_has_its_length_and_its_rfc_value() {
         // RFC 4231 test case 2, and RFC 2202 test case 2 for SHA-1.
         for (algorithm, expected) in [
-            (Algorithm::Sha1, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+            (HashAlgorithm::Sha1, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
             (
-                Algorithm::Sha256,
+                HashAlgorithm::Sha256,
                 "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
             ),
             (
-                Algorithm::Sha384,
+                HashAlgorithm::Sha384,
                 "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ecfab21649",
             ),
             (
-                Algorithm::Sha512,
+                HashAlgorithm::Sha512,
                 "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fd\
                  caeab1a34d4a6b4b636e070a38bce737",
             ),

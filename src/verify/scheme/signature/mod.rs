@@ -22,14 +22,15 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
-use self::claim::Claim;
+use self::claim::ReceivedSignatures;
 use self::content::{Content, Filling, Piece};
 use self::keys::{Compared, Keys};
 use self::mac::Encoding;
-use super::source::{self, Place, TimestampSource, Unverified};
+use super::source::{self, Location, TimestampSource, Unverified};
 use super::sparse::Plan;
-use crate::json::Json;
-use crate::verify::{Nonce, Proof, Received, Refusal, SentAt};
+use crate::base::json::Json;
+use crate::event::Received;
+use crate::verify::{DedupKey, Proof, Refusal, SentAt};
 
 /// A compiled `hmac`, `ed25519`, `ecdsa_p256`, or a preset of that kind.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub struct Signature {
     /// What signatures are compared with.
     pub keys: Keys,
     /// Where signatures stand; of headers one for each family.
-    pub place: Place,
+    pub place: Location,
     /// How a signature is written.
     pub encoding: Encoding,
     /// What an item must begin with.
@@ -72,7 +73,7 @@ pub struct Signature {
 #[derive(Clone, Debug)]
 pub struct IdSource {
     /// Where.
-    pub place: Place,
+    pub place: Location,
     /// Whether the content covers it, and its ends are marked.
     pub signed: bool,
 }
@@ -150,7 +151,7 @@ impl Signature {
     fn proof(
         &self,
         filling: &Filling<'_>,
-        claim: &Claim<'_>,
+        claim: &ReceivedSignatures<'_>,
         json: Option<&serde_json::Value>,
         compared: Compared,
     ) -> Result<Proof, Refusal> {
@@ -159,7 +160,7 @@ impl Signature {
             Some(source) => {
                 let place = || self.words(&source.place, claim);
                 let text = match (&source.place, json) {
-                    (Place::Json(path), Some(json)) => {
+                    (Location::Json(path), Some(json)) => {
                         path.find(json).and_then(source::written).map(Cow::Owned)
                     }
                     _ => Some(Cow::Borrowed(filling.timestamp)),
@@ -174,19 +175,19 @@ impl Signature {
         };
         let mut signed = self.ids.iter().filter(|id| id.signed);
         let id = signed.find_map(|id| match &id.place {
-            Place::Json(path) => source::id_at(path, json?).ok().map(|id| Nonce::id(&id)),
-            _ => Some(Nonce::id(filling.id)),
+            Location::Json(path) => source::id_at(path, json?).ok().map(|id| DedupKey::id(&id)),
+            _ => Some(DedupKey::id(filling.id)),
         });
-        let nonces: Vec<Nonce> = id.into_iter().collect();
+        let dedup_keys: Vec<DedupKey> = id.into_iter().collect();
         // By its id alone a request would not be known again whose pieces were divided in another way.
-        let nonces = if nonces.is_empty() || self.content.runs_together() {
-            [nonces, compared.nonces].concat()
+        let dedup_keys = if dedup_keys.is_empty() || self.content.runs_together() {
+            [dedup_keys, compared.dedup_keys].concat()
         } else {
-            nonces
+            dedup_keys
         };
         Ok(Proof {
             timestamp,
-            nonces,
+            dedup_keys,
             secret: Some(compared.source),
             read: None,
         })
@@ -205,7 +206,7 @@ impl Signature {
     /// The headers that hold signatures.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         match &self.place {
-            Place::Headers(names) => names.clone(),
+            Location::Headers(names) => names.clone(),
             _ => Vec::new(),
         }
     }
@@ -215,7 +216,7 @@ impl Signature {
         let timestamp = self.timestamp.iter().map(|source| &source.place);
         let places = timestamp.chain(self.ids.iter().map(|id| &id.place));
         let names = places.map(|place| match place {
-            Place::Headers(names) => names.clone(),
+            Location::Headers(names) => names.clone(),
             _ => Vec::new(),
         });
         names.flatten().collect()
@@ -226,7 +227,7 @@ impl Signature {
         let timestamp = self.timestamp.iter().map(|source| &source.place);
         let places = timestamp.chain(self.ids.iter().map(|id| &id.place));
         places.filter_map(|place| match place {
-            Place::Query(name) => Some(name.as_str()),
+            Location::Query(name) => Some(name.as_str()),
             _ => None,
         })
     }
@@ -260,7 +261,7 @@ impl Signature {
 
     /// Whether a header is signed: by its name, or as that of the timestamp or of the id.
     pub fn covers_header(&self, name: &HeaderName) -> bool {
-        let holds = |place: &Place| matches!(place, Place::Headers(names) if names.contains(name));
+        let holds = |place: &Location| matches!(place, Location::Headers(names) if names.contains(name));
         let timestamp = self.timestamp.as_ref().filter(|_| self.timestamp_signed);
         self.content.covers(&Piece::Header(name.clone()))
             || timestamp.is_some_and(|source| holds(&source.place))
@@ -270,7 +271,7 @@ impl Signature {
     /// The name in the query that holds the signature.
     pub fn credential_query(&self) -> Option<&str> {
         match &self.place {
-            Place::Query(name) => Some(name),
+            Location::Query(name) => Some(name),
             _ => None,
         }
     }
@@ -288,8 +289,8 @@ impl Signature {
 
     /// Whether the body must be read before it is known to be genuine: the signature stands in it, or signs what does.
     pub fn reads_unverified(&self) -> bool {
-        let signs = |piece: &Piece, place: Option<&Place>| {
-            place.is_some_and(Place::is_in_body) && self.content.covers(piece)
+        let signs = |piece: &Piece, place: Option<&Location>| {
+            place.is_some_and(Location::is_in_body) && self.content.covers(piece)
         };
         self.place.is_in_body()
             || signs(

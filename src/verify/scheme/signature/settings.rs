@@ -1,28 +1,28 @@
 //! From YAML and a row of data to a compiled [`Signature`].
 //!
 //! What is written replaces what the row has, field by field. Whether the fields fit each other is left to
-//! [`Judged`].
+//! [`CoverageCheck`].
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::content::{Content, Fault, Piece, TOKENS};
-use super::coverage::Judged;
+use super::content::{Content, ContentError, Piece, TOKENS};
+use super::coverage::CoverageCheck;
 use super::key_settings::keys;
-use super::mac::{Algorithm, Encoding, KeyEncoding};
+use super::mac::{Encoding, HashAlgorithm, KeyEncoding};
 use super::{IdSource, Signature};
-use crate::diagnostic::Findings;
-use crate::verify::scheme::Surroundings;
-use crate::verify::scheme::presets::{Kind, PLAIN_ID, PLAIN_TIMESTAMP, SignatureRow};
-use crate::verify::scheme::settings::{self, Said, row_names, row_place};
-use crate::verify::scheme::source::{self, Place, TimestampSource, Unit, Unverified};
-use crate::yaml::{Node, unknown};
+use crate::base::diagnostic::Diagnostics;
+use crate::base::yaml::{Node, unknown};
+use crate::verify::scheme::SchemeContext;
+use crate::verify::scheme::presets::{KeyKind, PLAIN_ID, PLAIN_TIMESTAMP, SignatureRow};
+use crate::verify::scheme::settings::{self, FieldSetting, row_names, row_place};
+use crate::verify::scheme::source::{self, Location, TimestampSource, Unit, Unverified};
 
 /// The fields of `hmac`, and of the presets of that kind.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "most are read from the node, item by item")]
-struct Shape {
+struct SignatureShape {
     /// Where the secret is read from; several while one replaces the other.
     secret: Option<IgnoredAny>,
     /// How the secret is written down.
@@ -30,7 +30,7 @@ struct Shape {
     /// Taken off the secret, where it stands, before it is decoded.
     strip_prefix: Option<String>,
     /// The hash function.
-    algorithm: Option<Algorithm>,
+    algorithm: Option<HashAlgorithm>,
     /// The header with the signature; several names where a sender has several families of headers.
     header: Option<IgnoredAny>,
     /// The name in the query under which the signature stands instead.
@@ -99,7 +99,7 @@ struct PublicShape {
 }
 
 /// What both shapes have, and what becomes of the keys.
-pub(super) struct Fields {
+pub(super) struct SignatureFields {
     /// Taken off the key, where it stands.
     pub strip_prefix: Option<String>,
     encoding: Option<Encoding>,
@@ -108,12 +108,12 @@ pub(super) struct Fields {
     content: Option<String>,
     form_field: Option<String>,
     /// The hash function of an HMAC.
-    pub algorithm: Option<Algorithm>,
+    pub algorithm: Option<HashAlgorithm>,
     /// How the key is written down.
     pub key_encoding: Option<KeyEncoding>,
 }
 
-impl Fields {
+impl SignatureFields {
     /// Whether any text can be the secret.
     fn takes_any_secret(&self, row: &SignatureRow) -> bool {
         let strip = self.strip_prefix.as_deref().unwrap_or(row.strip_prefix);
@@ -125,29 +125,29 @@ impl Fields {
 pub fn compile(
     node: Node<'_>,
     row: &SignatureRow,
-    surroundings: &Surroundings<'_>,
-    findings: &mut Findings,
+    scheme_context: &SchemeContext<'_>,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Signature> {
-    let fields = fields(node, row, findings)?;
-    let keys = keys(node, row, &fields, surroundings, findings);
+    let fields = fields(node, row, diagnostics)?;
+    let keys = keys(node, row, &fields, scheme_context, diagnostics);
     let given = ["header", "query", "json"].map(|key| (key, node.given(key).is_some()));
     let signature = if given.iter().any(|(_, given)| *given) {
-        settings::place(node, "the signature", &given, findings)
+        settings::place(node, "the signature", &given, diagnostics)
     } else {
         row_place(&row.signature)
     };
     let separator = separator(
         node,
         fields.separator.as_deref().unwrap_or(row.separator),
-        findings,
+        diagnostics,
     );
-    let timestamp = timestamp(node, row, findings);
-    let ids = ids(node, row, findings);
+    let timestamp = timestamp(node, row, diagnostics);
+    let ids = ids(node, row, diagnostics);
     let stamped = row
         .stamped_content
         .filter(|_| timestamp.is_some() && row.timestamp.is_none());
     let text = fields.content.as_deref().or(stamped).unwrap_or(row.content);
-    let mut content = content(node, text, findings)?;
+    let mut content = content(node, text, diagnostics)?;
     if let Some(TimestampSource { place, .. }) = &timestamp {
         rename(&mut content, place, &Piece::Timestamp);
     }
@@ -156,7 +156,7 @@ pub fn compile(
     }
 
     let signature = signature?;
-    let judged = Judged {
+    let judged = CoverageCheck {
         node,
         content: &content,
         signature: &signature,
@@ -167,10 +167,10 @@ pub fn compile(
     let places = [Some(&signature), timestamp.as_ref().map(|source| &source.place)];
     let places = places.into_iter().flatten().chain(&ids);
     let plan = source::plan(places.filter_map(|place| match place {
-        Place::Json(path) => Some(path),
+        Location::Json(path) => Some(path),
         _ => None,
     }));
-    let (timestamp_signed, ids_signed) = judged.judge(surroundings, findings);
+    let (timestamp_signed, ids_signed) = judged.judge(scheme_context, diagnostics);
     let ids = ids.into_iter().zip(ids_signed);
     let ids = ids.map(|(place, signed)| IdSource { place, signed }).collect();
     let takes_any_secret = fields.takes_any_secret(row);
@@ -185,13 +185,13 @@ pub fn compile(
         takes_any_secret,
         forbidden_in_id: content.forbidden_in_id().unwrap_or_default(),
         form_field: form_field.filter(|field| !field.is_empty()).map(str::to_owned),
-        public_url: surroundings
+        public_url: scheme_context
             .public_url
             .unwrap_or_default()
             .trim_end_matches('/')
             .to_owned(),
         window: row.window,
-        unverified: Unverified::of(surroundings),
+        unverified: Unverified::of(scheme_context),
         plan,
         content,
         timestamp,
@@ -200,16 +200,16 @@ pub fn compile(
 }
 
 /// Reads the fields as the row's kind has them.
-fn fields(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Option<Fields> {
+fn fields(node: Node<'_>, row: &SignatureRow, diagnostics: &mut Diagnostics) -> Option<SignatureFields> {
     let is_mapping = node.is_mapping();
     Some(match row.kind {
-        Kind::Hmac(_) => {
-            let shape: Shape = if is_mapping {
-                node.read(findings)?
+        KeyKind::Hmac(_) => {
+            let shape: SignatureShape = if is_mapping {
+                node.read(diagnostics)?
             } else {
-                Shape::default()
+                SignatureShape::default()
             };
-            Fields {
+            SignatureFields {
                 strip_prefix: shape.strip_prefix,
                 encoding: shape.encoding,
                 prefix: shape.prefix,
@@ -220,13 +220,13 @@ fn fields(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Option
                 key_encoding: shape.secret_encoding,
             }
         }
-        Kind::Public(_) => {
+        KeyKind::Public(_) => {
             let shape: PublicShape = if is_mapping {
-                node.read(findings)?
+                node.read(diagnostics)?
             } else {
                 PublicShape::default()
             };
-            Fields {
+            SignatureFields {
                 strip_prefix: shape.strip_prefix,
                 encoding: shape.encoding,
                 prefix: shape.prefix,
@@ -245,7 +245,7 @@ pub fn at<'d>(node: Node<'d>, key: &str) -> Node<'d> {
     node.get(key).unwrap_or(node)
 }
 
-fn separator(node: Node<'_>, text: &str, findings: &mut Findings) -> Option<char> {
+fn separator(node: Node<'_>, text: &str, diagnostics: &mut Diagnostics) -> Option<char> {
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
         (None, _) => None,
@@ -253,37 +253,37 @@ fn separator(node: Node<'_>, text: &str, findings: &mut Findings) -> Option<char
         _ => {
             let message =
                 format!("`{text}` is no separator: it is one character such as `,`, `;` or a space");
-            findings.push(at(node, "separator").error("wrong-value", message));
+            diagnostics.push(at(node, "separator").error("wrong-value", message));
             None
         }
     }
 }
 
-fn content(node: Node<'_>, text: &str, findings: &mut Findings) -> Option<Content> {
+fn content(node: Node<'_>, text: &str, diagnostics: &mut Diagnostics) -> Option<Content> {
     let at = at(node, "content");
     match Content::parse(text) {
         Ok(content) => return Some(content),
-        Err(Fault::Unknown(name)) => {
-            findings.push(unknown(at.origin(), "unknown-token", "token", &name, TOKENS));
+        Err(ContentError::Unknown(name)) => {
+            diagnostics.push(unknown(at.origin(), "unknown-token", "token", &name, TOKENS));
         }
-        Err(Fault::Other(message)) => findings.push(at.error("content", message)),
+        Err(ContentError::Other(message)) => diagnostics.push(at.error("content", message)),
     }
     None
 }
 
-fn timestamp(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Option<TimestampSource> {
+fn timestamp(node: Node<'_>, row: &SignatureRow, diagnostics: &mut Diagnostics) -> Option<TimestampSource> {
     let default = row.timestamp.as_ref().and_then(|default| {
         Some(TimestampSource {
             place: row_place(&default.place)?,
             unit: default.unit,
         })
     });
-    match settings::timestamp(node, findings) {
-        Said::Nothing => default,
-        Said::None => None,
-        Said::This(said) => {
+    match settings::timestamp(node, diagnostics) {
+        FieldSetting::Nothing => default,
+        FieldSetting::None => None,
+        FieldSetting::This(said) => {
             let default = default.unwrap_or_else(|| TimestampSource {
-                place: Place::Headers(row_names(&[PLAIN_TIMESTAMP])),
+                place: Location::Headers(row_names(&[PLAIN_TIMESTAMP])),
                 unit: Unit::S,
             });
             Some(TimestampSource {
@@ -294,16 +294,16 @@ fn timestamp(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Opt
     }
 }
 
-fn ids(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Vec<Place> {
+fn ids(node: Node<'_>, row: &SignatureRow, diagnostics: &mut Diagnostics) -> Vec<Location> {
     let default = row.id.as_ref().and_then(row_place);
-    match settings::ids(node, findings) {
-        Said::Nothing => default.into_iter().collect(),
-        Said::None => Vec::new(),
-        Said::This(places) => {
+    match settings::ids(node, diagnostics) {
+        FieldSetting::Nothing => default.into_iter().collect(),
+        FieldSetting::None => Vec::new(),
+        FieldSetting::This(places) => {
             let plain = || {
                 default
                     .clone()
-                    .unwrap_or_else(|| Place::Headers(row_names(&[PLAIN_ID])))
+                    .unwrap_or_else(|| Location::Headers(row_names(&[PLAIN_ID])))
             };
             places
                 .into_iter()
@@ -314,8 +314,8 @@ fn ids(node: Node<'_>, row: &SignatureRow, findings: &mut Findings) -> Vec<Place
 }
 
 /// A content that names the timestamp's or the id's header covers the timestamp or the id.
-fn rename(content: &mut Content, place: &Place, piece: &Piece) {
-    if let Place::Headers(names) = place
+fn rename(content: &mut Content, place: &Location, piece: &Piece) {
+    if let Location::Headers(names) = place
         && let [name] = names.as_slice()
     {
         content.name(name, piece);

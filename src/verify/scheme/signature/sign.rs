@@ -7,12 +7,12 @@ use super::content::{Filling, Piece};
 use super::keys::{Keys, tag};
 use super::{IdSource, Signature, form, twilio};
 use crate::verify::scheme::sign_body::Body;
-use crate::verify::scheme::source::{Place, TimestampSource, Unit};
-use crate::verify::{Draft, Refusal, Signed};
+use crate::verify::scheme::source::{Location, TimestampSource, Unit};
+use crate::verify::{OutgoingRequest, Refusal, Signed};
 
 impl Signature {
     /// What the sender would add.
-    pub fn sign(&self, draft: &Draft<'_>) -> Result<Signed, String> {
+    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = Signed::default();
         let mut body = Body::new(draft);
         let stamp = self.stamp(draft, &mut signed, &mut body)?;
@@ -69,7 +69,12 @@ impl Signature {
     }
 
     /// Writes the timestamp where it stands, unless it is an item of the signature's place; its text.
-    fn stamp(&self, draft: &Draft<'_>, signed: &mut Signed, body: &mut Body<'_>) -> Result<String, String> {
+    fn stamp(
+        &self,
+        draft: &OutgoingRequest<'_>,
+        signed: &mut Signed,
+        body: &mut Body<'_>,
+    ) -> Result<String, String> {
         let Some(TimestampSource { place, unit }) = &self.timestamp else {
             return Ok(String::new());
         };
@@ -81,10 +86,10 @@ impl Signature {
             ));
         }
         match place {
-            Place::Headers(names) => signed.headers.push((first(names)?, value(&stamp)?)),
-            Place::Query(name) => signed.query.push((name.clone(), stamp.clone())),
-            Place::Item(_) => {}
-            Place::Json(path) => {
+            Location::Headers(names) => signed.headers.push((first(names)?, value(&stamp)?)),
+            Location::Query(name) => signed.query.push((name.clone(), stamp.clone())),
+            Location::Item(_) => {}
+            Location::Json(path) => {
                 if let Some(found) = body.text_at(path).filter(|_| !draft.restamp) {
                     return Ok(found);
                 }
@@ -97,7 +102,7 @@ impl Signature {
     /// Writes the id where it stands; its text.
     fn write_id(
         &self,
-        draft: &Draft<'_>,
+        draft: &OutgoingRequest<'_>,
         signed: &mut Signed,
         body: &mut Body<'_>,
     ) -> Result<Vec<u8>, String> {
@@ -106,15 +111,15 @@ impl Signature {
         };
         let mut id = draft.id.to_owned();
         match place {
-            Place::Headers(names) => signed.headers.push((first(names)?, value(&id)?)),
-            Place::Query(name) => signed.query.push((name.clone(), id.clone())),
-            Place::Json(path) => match body.text_at(path) {
+            Location::Headers(names) => signed.headers.push((first(names)?, value(&id)?)),
+            Location::Query(name) => signed.query.push((name.clone(), id.clone())),
+            Location::Json(path) => match body.text_at(path) {
                 Some(found) => id = found,
                 None if self.content.covers(&Piece::Id) => body.put(path, &Value::String(id.clone()))?,
                 // A body without its id is for its owner to complete.
                 None => return Ok(Vec::new()),
             },
-            Place::Item(_) => {
+            Location::Item(_) => {
                 return Err("an id among the items of a signature can be verified, not signed".to_owned());
             }
         }
@@ -132,7 +137,7 @@ impl Signature {
     ) -> Result<(), String> {
         if let (
             Some(TimestampSource {
-                place: Place::Item(item),
+                place: Location::Item(item),
                 ..
             }),
             Some(separator),
@@ -141,14 +146,14 @@ impl Signature {
             signature = format!("{item}{stamp}{separator}{signature}");
         }
         match &self.place {
-            Place::Headers(names) => {
+            Location::Headers(names) => {
                 let mut line = value(&signature)?;
                 line.set_sensitive(true);
                 signed.headers.push((first(names)?, line));
             }
-            Place::Query(name) => signed.query.push((name.clone(), signature)),
-            Place::Json(path) => body.put(path, &Value::String(signature))?,
-            Place::Item(_) => {}
+            Location::Query(name) => signed.query.push((name.clone(), signature)),
+            Location::Json(path) => body.put(path, &Value::String(signature))?,
+            Location::Item(_) => {}
         }
         Ok(())
     }

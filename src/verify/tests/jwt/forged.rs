@@ -89,17 +89,17 @@ fn a_public_key_is_never_taken_for_a_secret() {
     }
     // And a public key that the operator took for a secret is found at load.
     for key in [text.clone(), pem("CERTIFICATE", b"x"), format!("\n{text}")] {
-        let (_, findings) = compiled(
+        let (_, diagnostics) = compiled(
             &format!(
                 "{{jwt: {{algorithms: [HS256], secret: {}, body_hash: none}}}}",
                 quoted(&key)
             ),
             None,
         );
-        assert_eq!(findings.len(), 1);
+        assert_eq!(diagnostics.len(), 1);
         assert!(
-            findings[0].line().contains("the secret is a key in PEM"),
-            "{findings:?}"
+            diagnostics[0].line().contains("the secret is a key in PEM"),
+            "{diagnostics:?}"
         );
     }
 }

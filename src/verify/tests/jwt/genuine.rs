@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::super::{header, sent, verification};
 use super::{BODY, outcome, prove, quoted, received, sender};
-use crate::clock::Timestamp;
-use crate::verify::Nonce;
+use crate::base::clock::Timestamp;
+use crate::verify::DedupKey;
 
 /// Every algorithm there is.
 const ALGORITHMS: [&str; 12] = [
@@ -61,7 +61,7 @@ fn what_the_standard_and_others_have_published_is_let_in() {
     ));
     let mut request = received(&[("Authorization", &format!("Bearer {token}"))], BODY);
     request.at = Timestamp::from_seconds(1_300_819_379);
-    assert_eq!(joe.prove(&request).unwrap().nonces, []);
+    assert_eq!(joe.prove(&request).unwrap().dedup_keys, []);
     // The example on the front page of jwt.io.
     let settings = "{jwt: {algorithms: [HS256], secret: your-256-bit-secret, header: X-Token, body_hash: none, claims: {name: John Doe}}}";
     let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c";
@@ -77,7 +77,7 @@ fn what_netlify_signs_is_let_in_and_remembered_for_a_day() {
     let proof = netlify.prove(&received(&[("X-Webhook-Signature", token)], body));
     let proof = proof.unwrap();
     let signed = <sha2::Sha256 as sha2::Digest>::digest(token.rsplit_once('.').unwrap().0);
-    assert_eq!(proof.nonces, [Nonce::signature(&signed)]);
+    assert_eq!(proof.dedup_keys, [DedupKey::signature(&signed)]);
     assert_eq!(proof.timestamp, None);
     assert_eq!(proof.memory(netlify.default_window()).as_secs(), 24 * 3600);
     assert!(netlify.challenge().is_none());
@@ -165,7 +165,7 @@ fn what_a_shared_secret_signs_is_what_is_demanded() {
     );
     let request = sent(&verification, BODY);
     let proof = verification.prove(&request).unwrap();
-    assert_eq!(proof.nonces, [Nonce::id(b"msg_1")]);
+    assert_eq!(proof.dedup_keys, [DedupKey::id(b"msg_1")]);
     assert_eq!(proof.timestamp.unwrap().at, super::super::now());
     assert!(header(&request, "authorization").starts_with("Bearer eyJ"));
 }
@@ -175,7 +175,7 @@ fn nobody_signs_with_a_public_key() {
     let sender = sender("EdDSA");
     let draft = |verification: &crate::verify::Verification| {
         verification
-            .sign(&crate::verify::Draft {
+            .sign(&crate::verify::OutgoingRequest {
                 method: &http::Method::POST,
                 url: "https://h/x",
                 headers: &http::HeaderMap::new(),

@@ -75,10 +75,12 @@ fn keys_for_something_else_are_passed_over() {
         json!({"kty": "oct", "k": "c2VjcmV0", "kid": "one"}),
         json!({"kty": "something new"}),
     ] {
-        let (_, findings) = compiled(&jwks("[ES256]", std::slice::from_ref(&key)), None);
-        assert_eq!(findings.len(), 1, "{key}");
+        let (_, diagnostics) = compiled(&jwks("[ES256]", std::slice::from_ref(&key)), None);
+        assert_eq!(diagnostics.len(), 1, "{key}");
         assert!(
-            findings[0].message.contains("holds no key that `ES256` can use"),
+            diagnostics[0]
+                .message
+                .contains("holds no key that `ES256` can use"),
             "{key}"
         );
         let other = sender("ES256");

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{BODY, NOW, doubtful, prove, received, sender};
-use crate::clock::Timestamp;
-use crate::verify::{Nonce, SentAt};
+use crate::base::clock::Timestamp;
+use crate::verify::{DedupKey, SentAt};
 
 /// The claims of a token over [`BODY`].
 fn hashed(more: &Value) -> Value {
@@ -31,12 +31,12 @@ fn a_token_that_covers_the_body_is_fresh_for_five_minutes_and_known_by_what_was_
     // Every signature of ECDSA is another, and all of them say the same.
     let again = sender.token(&claims);
     assert_ne!(again, sender.token(&claims));
-    assert_eq!(prove(&settings, &again).unwrap().nonces, proof.nonces);
+    assert_eq!(prove(&settings, &again).unwrap().dedup_keys, proof.dedup_keys);
     let signed = again.rsplit_once('.').unwrap().0;
-    assert_eq!(proof.nonces, [Nonce::signature(&Sha256::digest(signed))]);
+    assert_eq!(proof.dedup_keys, [DedupKey::signature(&Sha256::digest(signed))]);
     // Another moment is another event.
     let later = prove(&settings, &sender.token(&hashed(&json!({"iat": NOW})))).unwrap();
-    assert_ne!(later.nonces, proof.nonces);
+    assert_ne!(later.dedup_keys, proof.dedup_keys);
 }
 
 #[test]
@@ -44,18 +44,27 @@ fn an_event_is_known_by_an_id_that_is_signed() {
     let sender = sender("HS256");
     let claims = hashed(&json!({"iat": NOW, "jti": "x-7", "n": 7}));
     let token = sender.token(&claims);
-    let nonces = |fields: &str| prove(&sender.settings(fields), &token).unwrap().nonces;
-    assert_eq!(nonces("body_hash: h, id: {claim: jti}"), [Nonce::id(b"x-7")]);
-    assert_eq!(nonces("body_hash: h, id: {claim: n}"), [Nonce::id(b"7")]);
-    assert_eq!(nonces("body_hash: none, id: {claim: jti}"), [Nonce::id(b"x-7")]);
-    assert_eq!(nonces("body_hash: h, id: {json: $.id}"), [Nonce::id(b"a-1")]);
+    let dedup_keys = |fields: &str| prove(&sender.settings(fields), &token).unwrap().dedup_keys;
+    assert_eq!(
+        dedup_keys("body_hash: h, id: {claim: jti}"),
+        [DedupKey::id(b"x-7")]
+    );
+    assert_eq!(dedup_keys("body_hash: h, id: {claim: n}"), [DedupKey::id(b"7")]);
+    assert_eq!(
+        dedup_keys("body_hash: none, id: {claim: jti}"),
+        [DedupKey::id(b"x-7")]
+    );
+    assert_eq!(
+        dedup_keys("body_hash: h, id: {json: $.id}"),
+        [DedupKey::id(b"a-1")]
+    );
     // A header is signed by nothing.
     let verification = doubtful(&sender.settings("body_hash: h, id: {header: X-Id}"));
     let request = received(&[("X-Token", &token), ("X-Id", "x")], BODY);
     let signed = Sha256::digest(token.rsplit_once('.').unwrap().0);
     assert_eq!(
-        verification.prove(&request).unwrap().nonces,
-        [Nonce::signature(&signed)]
+        verification.prove(&request).unwrap().dedup_keys,
+        [DedupKey::signature(&signed)]
     );
     // Where there is none the token is known itself, also where it is to be used once and signs no body.
     for fields in [
@@ -63,17 +72,17 @@ fn an_event_is_known_by_an_id_that_is_signed() {
         "body_hash: h, id: {json: $.none}",
         "body_hash: none, id: {claim: none}",
     ] {
-        assert_eq!(nonces(fields), [Nonce::signature(&signed)], "{fields}");
+        assert_eq!(dedup_keys(fields), [DedupKey::signature(&signed)], "{fields}");
     }
     assert_eq!(
-        nonces("body_hash: h, id: [{claim: none}, {json: $.id}]"),
-        [Nonce::id(b"a-1")]
+        dedup_keys("body_hash: h, id: [{claim: none}, {json: $.id}]"),
+        [DedupKey::id(b"a-1")]
     );
     for id in [json!(""), json!(null), json!(1.5), json!([])] {
         let token = sender.token(&hashed(&json!({"iat": NOW, "jti": id})));
         let signed = Sha256::digest(token.rsplit_once('.').unwrap().0);
         let proof = prove(&sender.settings("body_hash: h, id: {claim: jti}"), &token).unwrap();
-        assert_eq!(proof.nonces, [Nonce::signature(&signed)], "{id}");
+        assert_eq!(proof.dedup_keys, [DedupKey::signature(&signed)], "{id}");
     }
 }
 
@@ -83,20 +92,20 @@ fn a_token_that_does_not_cover_the_body_is_no_nonce() {
     let token = sender.token(&json!({"aud": "a", "iat": NOW - 3000, "exp": NOW + 600}));
     let settings = sender.settings("audience: a, body_hash: none");
     let proof = prove(&settings, &token).unwrap();
-    assert_eq!((proof.timestamp, proof.nonces), (None, vec![]));
+    assert_eq!((proof.timestamp, proof.dedup_keys), (None, vec![]));
     assert_eq!(doubtful(&settings).default_window().as_secs(), 24 * 3600);
     let request = received(&[("X-Token", &token), ("X-Id", "x-1")], BODY);
     for (id, expected) in [
-        ("{header: X-Id}", Nonce::id(b"x-1")),
-        ("{json: $.id}", Nonce::id(b"a-1")),
+        ("{header: X-Id}", DedupKey::id(b"x-1")),
+        ("{json: $.id}", DedupKey::id(b"a-1")),
     ] {
         let verification = doubtful(&sender.settings(&format!("audience: a, body_hash: none, id: {id}")));
         let proof = verification.prove(&request).unwrap();
-        assert_eq!(proof.nonces, [expected]);
+        assert_eq!(proof.dedup_keys, [expected]);
         assert_eq!(proof.memory(verification.default_window()).as_secs(), 24 * 3600);
     }
     let verification = doubtful(&sender.settings("audience: a, body_hash: none, id: {header: X-Other}"));
-    assert_eq!(verification.prove(&request).unwrap().nonces, []);
+    assert_eq!(verification.prove(&request).unwrap().dedup_keys, []);
 }
 
 #[test]
@@ -108,5 +117,5 @@ fn a_body_that_is_no_json_has_no_id() {
     let request = received(&[("X-Token", &token)], body);
     assert!(doubtful(&sender.settings("body_hash: h")).prove(&request).is_ok());
     let verification = doubtful(&sender.settings("body_hash: h, id: {json: $.id}"));
-    assert_eq!(verification.prove(&request).unwrap().nonces.len(), 1);
+    assert_eq!(verification.prove(&request).unwrap().dedup_keys.len(), 1);
 }

@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use super::{compiled, quoted, sender, set};
-use crate::diagnostic::{Finding, Severity};
+use crate::base::diagnostic::{Diagnostic, Severity};
 
 /// The findings as lines, without the name of the file.
 pub(super) fn lines(fields: &str) -> Vec<String> {
-    let (_, findings) = compiled(&format!("{{jwt: {{{fields}}}}}"), None);
-    findings
+    let (_, diagnostics) = compiled(&format!("{{jwt: {{{fields}}}}}"), None);
+    diagnostics
         .iter()
-        .map(|finding| finding.line().replace("r.yaml:", ""))
+        .map(|diagnostic| diagnostic.line().replace("r.yaml:", ""))
         .collect()
 }
 
@@ -19,7 +19,7 @@ fn codes(fields: &str) -> Vec<&'static str> {
     compiled(&format!("{{jwt: {{{fields}}}}}"), None)
         .1
         .iter()
-        .map(|finding| finding.code)
+        .map(|diagnostic| diagnostic.code)
         .collect()
 }
 
@@ -134,20 +134,20 @@ fn every_other_field_is_checked_at_its_place() {
         } else {
             ", body_hash: none"
         };
-        let (_, findings) = compiled(&format!("{{jwt: {{{rest}, {fields}{hash}}}}}"), None);
-        let errors: Vec<&Finding> = findings
+        let (_, diagnostics) = compiled(&format!("{{jwt: {{{rest}, {fields}{hash}}}}}"), None);
+        let errors: Vec<&Diagnostic> = diagnostics
             .iter()
-            .filter(|finding| finding.severity == Severity::Error)
+            .filter(|diagnostic| diagnostic.severity == Severity::Error)
             .collect();
         assert!(
             !errors.is_empty() && errors[0].code == expected,
-            "{fields} {findings:?}"
+            "{fields} {diagnostics:?}"
         );
     }
-    let (_, findings) = compiled("{jwt: env:A}", None);
-    assert_eq!(findings[0].message, "`jwt` needs algorithms and keys");
-    let (_, findings) = compiled("{netlify: {secret: env:A, public_key: x}}", None);
-    assert_eq!(findings[0].code, "ambiguous-place");
+    let (_, diagnostics) = compiled("{jwt: env:A}", None);
+    assert_eq!(diagnostics[0].message, "`jwt` needs algorithms and keys");
+    let (_, diagnostics) = compiled("{netlify: {secret: env:A, public_key: x}}", None);
+    assert_eq!(diagnostics[0].code, "ambiguous-place");
 }
 
 #[test]
@@ -194,12 +194,12 @@ fn what_a_token_leaves_unprotected_is_a_warning() {
         (format!("{ec}, body_hash: none, claims: {{email: a}}"), vec![]),
         (format!("{ec}, body_hash: h"), vec![]),
     ] {
-        let (verification, findings) = compiled(&format!("{{jwt: {{{fields}}}}}"), None);
-        let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+        let (verification, diagnostics) = compiled(&format!("{{jwt: {{{fields}}}}}"), None);
+        let codes: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
         assert_eq!(codes, expected, "{fields}");
-        let warnings = findings
+        let warnings = diagnostics
             .iter()
-            .all(|finding| finding.severity == Severity::Warning);
+            .all(|diagnostic| diagnostic.severity == Severity::Warning);
         assert!(warnings && verification.is_some(), "{fields}");
     }
 }

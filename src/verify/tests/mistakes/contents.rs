@@ -1,7 +1,7 @@
 //! Mistakes about what is signed, and by which algorithm.
 
 use super::{judged, plain, senders};
-use crate::verify::scheme::presets::{PRESETS, PlaceRow, Row};
+use crate::verify::scheme::presets::{PRESETS, PlaceRow, SchemePreset};
 use crate::verify::tests::{
     NOW, compiled, doubtful, now, outcome, received, sent, sent_as, verification, working,
 };
@@ -127,7 +127,8 @@ fn mistake_24_a_byte_is_moved_over_a_boundary_that_nothing_marks() {
         let header = PRESETS
             .iter()
             .find_map(|preset| match &preset.scheme {
-                Row::Signature(row) if preset.name == scheme => match &row.timestamp.as_ref()?.place {
+                SchemePreset::Signature(row) if preset.name == scheme => match &row.timestamp.as_ref()?.place
+                {
                     PlaceRow::Header(names) => Some(names[0]),
                     _ => None,
                 },
@@ -239,7 +240,7 @@ fn mistake_27_the_url_is_what_the_request_says_it_is() {
             compiled(&working(scheme), None)
                 .1
                 .iter()
-                .any(|finding| finding.code == "missing-public-url")
+                .any(|diagnostic| diagnostic.code == "missing-public-url")
         );
     }
 }
@@ -271,8 +272,8 @@ fn mistake_24_a_request_is_divided_elsewhere_where_its_body_holds_a_second_times
         divided.body = text.split_at(at + 22).1.as_bytes().to_vec().into();
         assert_eq!(judged(&verification, &divided), "malformed-id", "{verify}");
         // And were an id as plain as that, the signature would be remembered.
-        assert_eq!(proof.nonces.len(), 2, "{verify}");
+        assert_eq!(proof.dedup_keys.len(), 2, "{verify}");
     }
     let dotted = doubtful("{standard: MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}");
-    assert_eq!(dotted.prove(&sent(&dotted, body)).unwrap().nonces.len(), 1);
+    assert_eq!(dotted.prove(&sent(&dotted, body)).unwrap().dedup_keys.len(), 1);
 }

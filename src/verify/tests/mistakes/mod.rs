@@ -10,8 +10,9 @@ mod values;
 use http::{HeaderName, HeaderValue};
 
 use super::{SUITABLE, doubtful, header, sent, verification, working};
-use crate::verify::scheme::presets::{PRESETS, PlaceRow, Row, SignatureRow};
-use crate::verify::{Received, Verification};
+use crate::event::Received;
+use crate::verify::Verification;
+use crate::verify::scheme::presets::{PRESETS, PlaceRow, SchemePreset, SignatureRow};
 
 /// A sender whose signature stands in a header.
 struct Sender {
@@ -70,7 +71,7 @@ fn judged(verification: &Verification, request: &Received) -> &'static str {
 /// All of them.
 fn senders() -> impl Iterator<Item = Sender> {
     PRESETS.iter().filter_map(|preset| {
-        let Row::Signature(row) = &preset.scheme else {
+        let SchemePreset::Signature(row) = &preset.scheme else {
             return None;
         };
         let PlaceRow::Header(names) = &row.signature else {

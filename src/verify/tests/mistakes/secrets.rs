@@ -17,13 +17,13 @@ fn mistake_16_and_17_an_empty_secret_is_one_and_a_newline_is_kept() {
             };
             let user = if key == "password" { "user: ci, " } else { "" };
             let verify = format!("{{{}: {{{user}{key}: {secret}}}}}", preset.name);
-            let (compiled, findings) = compiled(&verify, Some("https://h"));
+            let (compiled, diagnostics) = compiled(&verify, Some("https://h"));
             assert!(compiled.is_none(), "{verify}");
             assert!(
-                findings
+                diagnostics
                     .iter()
-                    .any(|finding| finding.code == "secret" || finding.code == "key"),
-                "{verify} {findings:?}"
+                    .any(|diagnostic| diagnostic.code == "secret" || diagnostic.code == "key"),
+                "{verify} {diagnostics:?}"
             );
         }
     }

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 
 use super::{judged, plain, senders};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::verify::tests::{NOW, PUBLIC_URL, SUITABLE, compiled, doubtful, outcome, sent, sent_as};
 
 #[test]
@@ -130,8 +130,8 @@ fn mistake_10_a_timestamp_that_nobody_signed_counts_as_protection() {
         ("square", "square-initial-delivery-timestamp"),
     ] {
         let verify = format!("{{{scheme}: {{secret: env:A, timestamp: {{header: {name}}}}}}}");
-        let (verification, findings) = compiled(&verify, Some(PUBLIC_URL));
-        assert_eq!(findings[0].code, "unsigned-timestamp", "{scheme}");
+        let (verification, diagnostics) = compiled(&verify, Some(PUBLIC_URL));
+        assert_eq!(diagnostics[0].code, "unsigned-timestamp", "{scheme}");
         let verification = verification.unwrap();
         let proof = verification.prove(&sent(&verification, SUITABLE)).unwrap();
         let window = std::time::Duration::from_mins(5);
@@ -140,7 +140,7 @@ fn mistake_10_a_timestamp_that_nobody_signed_counts_as_protection() {
             std::time::Duration::from_hours(24),
             "{scheme}"
         );
-        assert_eq!(proof.nonces.len(), 1);
+        assert_eq!(proof.dedup_keys.len(), 1);
     }
 }
 

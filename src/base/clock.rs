@@ -1,0 +1,274 @@
+//! The only door to the time of day.
+//!
+//! Deciders are told the time; performers ask a [`Clock`]. A test holds a clock that it moves by hand.
+//!
+//! Whoever compares with the time of others (signatures, `Retry-After`) asks the machine's clock, right or wrong.
+//! Whoever waits asks a [steady](Clock::steady) one: a machine whose clock is set back an hour must not let everything
+//! wait an hour longer. A steady clock never goes back; it goes at half its pace until the machine's has caught up, so
+//! that a wait takes at most twice as long. Where the machine's clock leaps ahead the steady one leaps with it, and
+//! waits end early. It begins anew with the process: what waits across a restart waits by the machine's clock.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A moment: milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
+    /// The moment `millis` milliseconds after the epoch.
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// The moment `seconds` seconds after the epoch.
+    pub fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// Reads an RFC 3339 instant; digits beyond the millisecond are cut off.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let instant = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        i64::try_from(instant.unix_timestamp_nanos().div_euclid(1_000_000))
+            .ok()
+            .map(Self)
+    }
+
+    /// Milliseconds since the epoch.
+    pub fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch.
+    pub fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// The moment `duration` later.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// How far apart the two are, in either direction.
+    pub fn distance(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with milliseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000) {
+            Ok(at) => write!(
+                f,
+                "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+                at.year(),
+                u8::from(at.month()),
+                at.day(),
+                at.hour(),
+                at.minute(),
+                at.second(),
+                at.millisecond()
+            ),
+            // A moment outside the years that the calendar covers is still printed, as its number.
+            Err(_) => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+/// Tells the time.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    source: ClockSource,
+}
+
+/// Where a clock reads the time.
+#[derive(Clone, Debug)]
+enum ClockSource {
+    /// The machine's.
+    System,
+    /// A hand that a test moves.
+    Manual(Arc<AtomicI64>),
+    /// Another's, made steady.
+    Steady(Arc<Steady>),
+}
+
+/// A clock that never goes back.
+#[derive(Debug)]
+struct Steady {
+    wall: Clock,
+    started: Instant,
+    anchor: Mutex<Anchor>,
+}
+
+/// The latest moment that was read off the wall.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    moment: Timestamp,
+    /// When that was, since the clock was started.
+    at: Duration,
+}
+
+impl Anchor {
+    /// The time, when the wall says `wall` at `at`.
+    fn read(&mut self, wall: Timestamp, at: Duration) -> Timestamp {
+        let least = self.moment.plus(at.saturating_sub(self.at) / 2);
+        if wall >= least {
+            *self = Self { moment: wall, at };
+        }
+        wall.max(least)
+    }
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self {
+            source: ClockSource::System,
+        }
+    }
+
+    /// A clock that stands at `start` until it is moved.
+    pub fn manual(start: Timestamp) -> Self {
+        Self {
+            source: ClockSource::Manual(Arc::new(AtomicI64::new(start.0))),
+        }
+    }
+
+    /// A clock that follows `wall` but never goes back, for whoever waits.
+    pub fn steady(wall: Self) -> Self {
+        let anchor = Anchor {
+            moment: wall.now(),
+            at: Duration::ZERO,
+        };
+        #[expect(clippy::disallowed_methods, reason = "this is the door")]
+        let started = Instant::now();
+        let anchor = Mutex::new(anchor);
+        let steady = Steady {
+            wall,
+            started,
+            anchor,
+        };
+        let source = ClockSource::Steady(Arc::new(steady));
+        Self { source }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        match &self.source {
+            #[expect(clippy::disallowed_methods, reason = "this is the door")]
+            ClockSource::System => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+            }
+            ClockSource::Manual(at) => Timestamp(at.load(Ordering::Relaxed)),
+            ClockSource::Steady(steady) => {
+                let mut anchor = steady.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+                anchor.read(steady.wall.now(), steady.started.elapsed())
+            }
+        }
+    }
+
+    /// Moves a manual clock forward; the machine's clock is not moved.
+    pub fn advance(&self, duration: Duration) {
+        if let ClockSource::Manual(at) = &self.source {
+            at.store(
+                Timestamp(at.load(Ordering::Relaxed)).plus(duration).0,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    /// Sets a manual clock to a moment; the machine's clock is not set.
+    pub fn set(&self, moment: Timestamp) {
+        if let ClockSource::Manual(at) = &self.source {
+            at.store(moment.0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_printed_and_read_as_rfc3339() {
+        let at = Timestamp::from_millis(1_614_265_330_123);
+        assert_eq!(at.to_string(), "2021-02-25T15:02:10.123Z");
+        assert_eq!(Timestamp::parse_rfc3339("2021-02-25T15:02:10.123Z"), Some(at));
+        assert_eq!(
+            Timestamp::parse_rfc3339("2021-02-25T16:02:10.123456789+01:00"),
+            Some(at)
+        );
+        assert_eq!(Timestamp::parse_rfc3339("yesterday"), None);
+    }
+
+    #[test]
+    fn no_sum_overflows() {
+        let end = Timestamp::from_millis(i64::MAX);
+        assert_eq!(end.plus(Duration::MAX), end);
+        assert_eq!(
+            end.distance(Timestamp::from_millis(i64::MIN)),
+            Duration::from_millis(u64::MAX)
+        );
+        assert_eq!(Timestamp::from_seconds(i64::MAX), end);
+    }
+
+    #[test]
+    fn a_steady_clock_goes_at_half_its_pace_while_the_machines_is_behind() {
+        let mut anchor = Anchor {
+            moment: Timestamp::from_seconds(10_000),
+            at: Duration::ZERO,
+        };
+        let mut read = |wall: i64, at: u64| {
+            let now = anchor.read(Timestamp::from_seconds(wall), Duration::from_secs(at));
+            now.as_seconds()
+        };
+        assert_eq!(read(10_001, 1), 10_001);
+        // Set back by an hour.
+        assert_eq!(read(6_402, 2), 10_001);
+        assert_eq!(read(6_501, 101), 10_051);
+        // However often it is asked.
+        assert_eq!(read(6_503, 103), 10_052);
+        // Two hours later the machine's clock has caught up.
+        assert_eq!(read(13_600, 7_200), 13_600);
+        assert_eq!(read(13_601, 7_201), 13_601);
+        // An hour ahead at once, and back: no wait ends later than at twice its length.
+        assert_eq!(read(17_202, 7_202), 17_202);
+        assert_eq!(read(13_612, 7_212), 17_207);
+    }
+
+    #[test]
+    fn a_steady_clock_follows_a_hand_forward_and_not_back() {
+        let wall = Clock::manual(Timestamp::from_seconds(10_000));
+        let steady = Clock::steady(wall.clone());
+        wall.set(Timestamp::from_seconds(6_400));
+        assert!(steady.now() >= Timestamp::from_seconds(10_000));
+        wall.set(Timestamp::from_seconds(20_000));
+        assert_eq!(steady.now(), Timestamp::from_seconds(20_000));
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_by_hand() {
+        let clock = Clock::manual(Timestamp::from_seconds(10));
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(clock.now(), Timestamp::from_seconds(15));
+    }
+}

@@ -1,0 +1,272 @@
+//! JSON from senders. There is one reader, so that a proof that stands in a body and the payload never differ.
+//!
+//! The reader repairs what senders do send and a strict reader refuses. Byte order marks before the text are skipped. A byte
+//! that is not UTF-8 and an escape of half a surrogate pair (`"\ud83d"`) become U+FFFD, as wrong bytes in text do.
+//! Otherwise JSON is what RFC 8259 says; of duplicate keys the last wins.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use memchr::memchr;
+use serde_json::{Error, Value};
+
+use crate::base::jsonpath::LargeIntegers;
+
+/// How deep lists and objects may be nested.
+pub const MAX_DEPTH: usize = 127;
+
+/// A UTF-8 byte order mark.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+/// The length of `\u` and four digits.
+const ESCAPE: usize = 6;
+
+/// What was read.
+#[derive(Clone, Debug)]
+pub struct Json {
+    /// The value.
+    pub value: Arc<Value>,
+    /// The digits of those of its integers that do not fit 64 bits.
+    pub integers: LargeIntegers,
+    /// Whether something of the text was replaced: then the text itself is no JSON to others.
+    pub is_repaired: bool,
+}
+
+impl Json {
+    fn new(text: &str, value: Value, is_repaired: bool) -> Self {
+        let value = Arc::new(value);
+        Self {
+            integers: LargeIntegers::read(text, &value),
+            value,
+            is_repaired,
+        }
+    }
+
+    /// The value, if the text is JSON as it was sent.
+    pub fn as_sent(self) -> Option<Arc<Value>> {
+        (!self.is_repaired).then_some(self.value)
+    }
+}
+
+/// Why a text is not JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in bytes.
+    pub column: usize,
+    what: String,
+}
+
+impl From<Error> for JsonError {
+    fn from(error: Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        let words = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        let what = words.strip_suffix(&place).unwrap_or(&words);
+        Self {
+            line,
+            column,
+            what: if what == "recursion limit exceeded" {
+                format!("nested more than {MAX_DEPTH} deep")
+            } else {
+                what.to_owned()
+            },
+        }
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at line {} column {}", self.what, self.line, self.column)
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// Reads a body as JSON.
+pub fn read(bytes: &[u8]) -> Result<Json, JsonError> {
+    let bytes = without_marks(bytes);
+    // Checked as a whole it is UTF-8 in one quick pass; the parser would check string by string.
+    match String::from_utf8_lossy(bytes) {
+        Cow::Borrowed(text) => read_text(text),
+        Cow::Owned(text) => read_text(&text).map(|json| Json {
+            is_repaired: true,
+            ..json
+        }),
+    }
+}
+
+/// Reads a body with a parser that keeps less of it. The parser gets the text that [`read`] reads, and must refuse the texts
+/// that `serde_json` refuses for a whole value.
+pub fn read_with<T>(bytes: &[u8], parse: impl Fn(&str) -> Result<T, Error>) -> Result<T, JsonError> {
+    let text = String::from_utf8_lossy(without_marks(bytes));
+    repairing(&text, parse).map(|(value, _)| value)
+}
+
+/// Reads a text as JSON.
+pub fn read_text(text: &str) -> Result<Json, JsonError> {
+    let text = text.trim_start_matches('\u{FEFF}');
+    let (value, repaired) = repairing(text, parsed)?;
+    let is_repaired = repaired.is_some();
+    Ok(Json::new(repaired.as_deref().unwrap_or(text), value, is_repaired))
+}
+
+/// What a parser reads of a text, and the text in place of it if it had to be repaired.
+fn repairing<T>(
+    text: &str,
+    parse: impl Fn(&str) -> Result<T, Error>,
+) -> Result<(T, Option<String>), JsonError> {
+    match parse(text) {
+        Ok(value) => Ok((value, None)),
+        // Only what is refused is looked through for surrogates: JSON that is in order costs nothing more.
+        Err(error) => match without_lone_surrogates(text) {
+            Some(repaired) => Ok((parse(&repaired)?, Some(repaired))),
+            None => Err(error.into()),
+        },
+    }
+}
+
+/// The value of a text that needs no repair.
+fn parsed(text: &str) -> Result<Value, Error> {
+    serde_json::from_str(text)
+}
+
+/// The bytes without byte order marks before them. Two stand there where a file with one is sent by a program that
+/// writes another.
+pub fn without_marks(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(MARK) {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The text with `\ufffd` in place of every escape of half a surrogate pair; `None` if it has no such escape. Nothing moves,
+/// so that the place of another fault stays what it is.
+fn without_lone_surrogates(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut repaired = None;
+    let mut at = 0;
+    while let Some(next) = bytes.get(at..).and_then(|rest| memchr(b'\\', rest)) {
+        at += next;
+        at += match (unit(bytes, at), unit(bytes, at + ESCAPE)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 2 * ESCAPE,
+            (Some(0xD800..=0xDFFF), _) => {
+                let copy: &mut Vec<u8> = repaired.get_or_insert_with(|| bytes.to_vec());
+                if let Some(escape) = copy.get_mut(at..at + ESCAPE) {
+                    escape.copy_from_slice(br"\ufffd");
+                }
+                ESCAPE
+            }
+            (Some(_), _) => ESCAPE,
+            // Another escape: what follows the backslash begins none.
+            (None, _) => 2,
+        };
+    }
+    repaired.and_then(|repaired| String::from_utf8(repaired).ok())
+}
+
+/// The UTF-16 code unit of the escape `\uXXXX` that begins here.
+fn unit(bytes: &[u8], at: usize) -> Option<u16> {
+    let digits = bytes.get(at..at + ESCAPE)?.strip_prefix(br"\u")?;
+    let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn half_a_surrogate_pair_is_replaced_and_nothing_else_is() {
+        let cases: &[(&str, Value, bool)] = &[
+            (r#""\ud83d""#, json!("\u{FFFD}"), true),
+            (r#""\ude00""#, json!("\u{FFFD}"), true),
+            (r#""\uD83D!""#, json!("\u{FFFD}!"), true),
+            (r#""\ud83dx\ude00""#, json!("\u{FFFD}x\u{FFFD}"), true),
+            (r#""\ude00\ud83d""#, json!("\u{FFFD}\u{FFFD}"), true),
+            (r#""\ud83d\ud83d\ude00""#, json!("\u{FFFD}😀"), true),
+            (r#""\ud83d\n""#, json!("\u{FFFD}\n"), true),
+            (r#""\ud83d\u0041""#, json!("\u{FFFD}A"), true),
+            (
+                r#"{"\ud83d": ["\ud83d"]}"#,
+                json!({"\u{FFFD}": ["\u{FFFD}"]}),
+                true,
+            ),
+            // The backslash is escaped: no surrogate at all.
+            (r#"["\ud83d", "\\ud83d"]"#, json!(["\u{FFFD}", r"\ud83d"]), true),
+            (r#""\\\ud83d""#, json!("\\\u{FFFD}"), true),
+            (r#""\ud83d\ude00""#, json!("😀"), false),
+            (r#""\ufffd""#, json!("\u{FFFD}"), false),
+            (r#""\\ud83d""#, json!(r"\ud83d"), false),
+        ];
+        for (text, value, is_repaired) in cases {
+            for json in [read(text.as_bytes()).unwrap(), read_text(text).unwrap()] {
+                assert_eq!((&*json.value, json.is_repaired), (value, *is_repaired), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn marks_before_the_text_and_wrong_bytes_in_it_do_not_lose_it() {
+        let marks = "\u{FEFF}".repeat(3);
+        for text in ["[1]", "\u{FEFF}[1]", &format!("{marks}[1]")] {
+            let json = read(text.as_bytes()).unwrap();
+            assert_eq!((&*json.value, json.is_repaired), (&json!([1]), false), "{text:?}");
+        }
+        let latin = read(b"{\"a\": \"na\xEFve\"}").unwrap();
+        assert_eq!(*latin.value, json!({"a": "na\u{FFFD}ve"}));
+        assert!(latin.is_repaired);
+        // Between the tokens nothing is repaired.
+        for wrong in [&b"[1,\xEF\xBB\xBF2]"[..], b"[1\xFF]", b"\xFF\xFE[\x001\x00]\x00"] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_its_place() {
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(read_text(&deep(MAX_DEPTH)).is_ok());
+        let cases = [
+            (
+                deep(MAX_DEPTH + 1),
+                "nested more than 127 deep at line 1 column 128",
+            ),
+            (r#"["\ud83d", }"#.to_owned(), "expected value at line 1 column 12"),
+            (r#"["\ud83", 1]"#.to_owned(), "invalid escape at line 1 column 8"),
+            (r"\ud83d".to_owned(), "expected value at line 1 column 1"),
+            ("NaN".to_owned(), "expected value at line 1 column 1"),
+            ("[1e999]".to_owned(), "number out of range at line 1 column 6"),
+            (String::new(), "EOF while parsing a value at line 1 column 0"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(read_text(&text).unwrap_err().to_string(), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_of_escapes_is_read_as_javascript_reads_it(
+            units in proptest::collection::vec(prop_oneof![
+                Just(0xD83D_u16), Just(0xDE00), Just(0x41), Just(0x5C), any::<u16>(),
+            ], 0..20),
+        ) {
+            let mut text = String::new();
+            for unit in &units {
+                write!(text, "\\u{unit:04x}").unwrap();
+            }
+            let expected = String::from_utf16_lossy(&units);
+            prop_assert_eq!(read_text(&format!("\"{text}\"")).unwrap().value, Arc::new(json!(expected)));
+        }
+
+        #[test]
+        fn no_text_panics(text in "(\\\\|u|d83d|de00|\"|\\[|\\]|\u{FEFF}|é|1){0,40}") {
+            drop(read_text(&text));
+        }
+    }
+}

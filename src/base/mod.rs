@@ -1,0 +1,17 @@
+//! Types that every module uses, and that know no module above them.
+
+pub mod clock;
+pub mod diagnostic;
+pub mod escape;
+pub mod file;
+pub mod id;
+pub mod json;
+pub mod jsonpath;
+pub mod live;
+pub mod network;
+pub mod secret;
+pub mod throttle;
+pub mod units;
+pub mod url_path;
+pub mod weak_secret;
+pub mod yaml;

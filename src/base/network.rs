@@ -1,0 +1,281 @@
+//! Networks and peers as the rules file lists them: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`, `unix`.
+//!
+//! Compiled at load into ranges that are searched by halves: a list of thousands costs hardly more than one of two. An
+//! IPv4 address in the clothes of an IPv6 one (`::ffff:192.0.2.7`, RFC 4291 §2.5.5.2) is taken for what it is, in a
+//! list as on the wire, so that no list is got around by writing an address in another way.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::yaml::Node;
+
+/// A set of addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks {
+    /// First and last of each range, ascending, none overlapping another.
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
+}
+
+impl Networks {
+    /// The set of all these.
+    pub fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
+        let nets: Vec<IpNet> = nets.into_iter().map(plain).collect();
+        let mut set = Self::default();
+        // Ascending within each family, and two halves are one whole.
+        for net in IpNet::aggregate(&nets) {
+            match net {
+                IpNet::V4(net) => set.v4.push((net.network().to_bits(), net.broadcast().to_bits())),
+                IpNet::V6(net) => set.v6.push((net.network().to_bits(), net.broadcast().to_bits())),
+            }
+        }
+        set
+    }
+
+    /// Reads a list of networks, or a single one.
+    pub fn compile(node: Node<'_>, name: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let items = node.one_or_many();
+        if items.is_empty() {
+            let message = format!("an empty `{name}` lets nobody in");
+            diagnostics.push(node.error("never-holds", message));
+            return None;
+        }
+        let nets: Vec<Option<IpNet>> = items.into_iter().map(|item| read(item, diagnostics)).collect();
+        nets.into_iter().collect::<Option<Vec<_>>>().map(Self::new)
+    }
+
+    /// Whether the address is in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address.to_canonical() {
+            IpAddr::V4(address) => within(&self.v4, address.to_bits()),
+            IpAddr::V6(address) => within(&self.v6, address.to_bits()),
+        }
+    }
+
+    /// Whether some address is in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        meet(&self.v4, &other.v4) || meet(&self.v6, &other.v6)
+    }
+
+    /// Whether every address of a family is in it.
+    fn is_everywhere(&self) -> bool {
+        self.v4.first() == Some(&(0, u32::MAX)) || self.v6.first() == Some(&(0, u128::MAX))
+    }
+}
+
+/// Peers of which something is believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedPeers {
+    /// Those with such an address.
+    pub networks: Networks,
+    /// Those that come by a unix socket, and have none.
+    pub unix: bool,
+}
+
+impl TrustedPeers {
+    /// Reads a list of networks and, for peers of unix sockets, the word `unix`.
+    pub fn compile(node: Node<'_>, diagnostics: &mut Diagnostics) -> Self {
+        let mut peers = Self::default();
+        let mut nets = Vec::new();
+        for item in node.one_or_many() {
+            if item.as_str() == Some("unix") {
+                peers.unix = true;
+            } else {
+                nets.extend(read(item, diagnostics));
+            }
+        }
+        peers.networks = Networks::new(nets);
+        if peers.networks.is_everywhere() {
+            let diagnostic = node.warning(
+                "believed",
+                "everybody is believed, whatever they say of where they come from",
+            );
+            diagnostics
+                .push(diagnostic.hint("name the proxies that stand before this daemon, and nobody else"));
+        }
+        peers
+    }
+
+    /// Whether the peer at this address is among them; none: it came by a unix socket.
+    pub fn holds(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.unix, |peer| self.networks.contains(peer))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Reads a network, or a single address.
+pub fn parse(text: &str) -> Option<IpNet> {
+    let single = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(single).map(plain)
+}
+
+/// Reads the network that a node names; a finding if it names none.
+pub fn read(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<IpNet> {
+    let net = node.as_str().and_then(parse);
+    if net.is_none() {
+        diagnostics.push(invalid(node));
+    }
+    net
+}
+
+/// The finding for what is no network.
+pub fn invalid(node: Node<'_>) -> Diagnostic {
+    let message = match node.as_str() {
+        Some(text) => format!("invalid network `{text}`"),
+        None => "a network is text".to_owned(),
+    };
+    let diagnostic = node.error("invalid-cidr", message);
+    diagnostic.hint("write `10.0.0.0/8`, `2001:db8::/32`, or one address")
+}
+
+/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+fn plain(net: IpNet) -> IpNet {
+    let mapped = match net {
+        IpNet::V6(net) if net.prefix_len() >= 96 => {
+            let address = net.addr().to_ipv4_mapped();
+            address.map(|address| (address, net.prefix_len() - 96))
+        }
+        _ => None,
+    };
+    mapped
+        .and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok())
+        .unwrap_or(net)
+}
+
+/// Whether one of the ranges holds it.
+fn within<T: Ord + Copy>(ranges: &[(T, T)], at: T) -> bool {
+    let after = ranges.partition_point(|(first, _)| *first <= at);
+    let before = after.checked_sub(1).and_then(|index| ranges.get(index));
+    before.is_some_and(|(_, last)| at <= *last)
+}
+
+/// Whether something is in a range of both.
+fn meet<T: Ord + Copy>(left: &[(T, T)], right: &[(T, T)]) -> bool {
+    left.iter().any(|(first, last)| {
+        within(right, *first) || right.iter().any(|(begin, _)| first <= begin && begin <= last)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn networks(list: &[&str]) -> Networks {
+        Networks::new(list.iter().map(|text| parse(text).unwrap()))
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_is_in_a_network_however_it_is_written() {
+        let set = networks(&[
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "192.0.2.7",
+            "::ffff:198.51.100.0/120",
+            "2001:db8::/32",
+            "::1",
+        ]);
+        for inside in [
+            "10.0.0.0",
+            "10.255.255.255",
+            "10.1.2.3",
+            "192.0.2.7",
+            "::ffff:192.0.2.7",
+            "198.51.100.9",
+            "::ffff:198.51.100.9",
+            "2001:db8:ffff::",
+            "::1",
+        ] {
+            assert!(set.contains(address(inside)), "{inside}");
+        }
+        for outside in [
+            "9.255.255.255",
+            "11.0.0.0",
+            "192.0.2.8",
+            "198.51.101.0",
+            "2001:db9::",
+            "::2",
+            "127.0.0.1",
+        ] {
+            assert!(!set.contains(address(outside)), "{outside}");
+        }
+        // All of one family is nothing of the other.
+        assert!(!networks(&["::/0"]).contains(address("192.0.2.7")));
+        assert!(!networks(&["::/0"]).contains(address("::ffff:192.0.2.7")));
+        assert!(!networks(&["0.0.0.0/0"]).contains(address("::1")));
+        assert!(!Networks::default().contains(address("::1")));
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for wrong in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0",
+            "010.0.0.1",
+            "10.0.0.0/8/8",
+            "fe80::1%eth0",
+            "localhost",
+            "unix",
+            " 10.0.0.1",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn everywhere_is_everywhere_however_it_is_written() {
+        for everywhere in [
+            &["0.0.0.0/0"][..],
+            &["128.0.0.0/1", "10.0.0.0/8", "0.0.0.0/1"],
+            &["8000::/1", "::/2", "4000::/2"],
+        ] {
+            assert!(networks(everywhere).is_everywhere(), "{everywhere:?}");
+        }
+        for less in [
+            &["0.0.0.0/1", "128.0.0.0/2"][..],
+            &["::/1"],
+            &["::ffff:0.0.0.0/97"],
+            &[],
+        ] {
+            assert!(!networks(less).is_everywhere(), "{less:?}");
+        }
+    }
+
+    #[test]
+    fn two_sets_meet_where_something_is_in_both() {
+        let ten = networks(&["10.0.0.0/8"]);
+        assert!(ten.meets(&networks(&["192.0.2.0/24", "10.2.0.0/16"])));
+        assert!(networks(&["10.2.0.0/16"]).meets(&ten));
+        assert!(!ten.meets(&networks(&["11.0.0.0/8", "::/0"])));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_set_holds_what_one_of_its_networks_holds(
+            nets in prop::collection::vec((any::<u32>(), 0_u8..=32), 0..20),
+            at in any::<u32>(),
+        ) {
+            let nets: Vec<IpNet> = nets
+                .into_iter()
+                .map(|(bits, prefix)| IpNet::new(IpAddr::V4(bits.into()), prefix).unwrap())
+                .collect();
+            let at = IpAddr::V4(at.into());
+            let expected = nets.iter().any(|net| net.contains(&at));
+            prop_assert_eq!(Networks::new(nets).contains(at), expected);
+        }
+    }
+}

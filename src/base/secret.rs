@@ -1,0 +1,397 @@
+//! Secrets: how a rules file names them, how they are read, kept and compared.
+//!
+//! A [`Secret`] is never printed, is wiped when dropped, and is compared in constant time, its length included.
+//! A [`Keyring`] reads the sources `env:NAME`, `file:/path`, `credential:NAME` or the text itself, and remembers
+//! which files it read, so that they can be watched. An empty secret is always a finding.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::base::diagnostic::Diagnostics;
+use crate::base::file::{Contents, ReadError, slow};
+use crate::base::yaml::Node;
+use crate::base::{file, weak_secret};
+
+/// What an offline keyring says of every source.
+pub const NOT_LOOKED_AT: &str = "nothing of this machine is looked at";
+/// The largest secret file that is read, in bytes.
+const MAX_SECRET: u64 = 64 << 10;
+
+/// A secret value.
+#[derive(Clone)]
+pub struct Secret {
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Secret {
+    /// Takes the bytes over.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: Zeroizing::new(bytes),
+        }
+    }
+
+    /// The bytes, for keying a MAC or for the one place that must send them.
+    pub fn expose(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether `candidate` is this secret. The time taken depends on the candidate's length alone.
+    pub fn matches(&self, candidate: &[u8]) -> bool {
+        // Digests are compared, for a comparison of the bytes themselves would tell the secret's length.
+        Sha256::digest(self.expose())
+            .ct_eq(&Sha256::digest(candidate))
+            .into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Reads secrets at load.
+#[derive(Debug)]
+pub struct Keyring {
+    environment: BTreeMap<OsString, OsString>,
+    offline: bool,
+    folder: PathBuf,
+    files: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Keyring {
+    /// A keyring over a snapshot of the environment; relative `file:` paths are taken from `folder`, the folder of
+    /// the rules file.
+    pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>, folder: &Path) -> Self {
+        Self {
+            environment: environment.into_iter().collect(),
+            offline: false,
+            folder: folder.to_owned(),
+            files: Mutex::new(BTreeSet::new()),
+        }
+    }
+
+    /// A keyring that looks at nothing of this machine: every source is an error that says [`NOT_LOOKED_AT`].
+    pub fn offline(folder: &Path) -> Self {
+        Self {
+            offline: true,
+            ..Self::new([], folder)
+        }
+    }
+
+    /// Whether nothing of this machine is looked at, neither secrets nor anything else.
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<&OsString> {
+        self.environment.get(&OsString::from(name))
+    }
+
+    /// The folder of the rules file, from which relative paths are taken.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The files that were read, to be watched.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The secret that `node` names, or a finding. A secret written out in the rules file is a warning.
+    pub fn read(&self, node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Secret> {
+        self.judge(node, diagnostics, |_| Vec::new())
+    }
+
+    /// As [`Self::read`], of a secret that two share and nobody must guess: one that has fewer than `least` bytes, or is doubtful
+    /// in another way, is a warning too.
+    pub fn read_shared(&self, node: Node<'_>, least: usize, diagnostics: &mut Diagnostics) -> Option<Secret> {
+        let literal = node.as_str().filter(|text| source_of(text).is_none());
+        if literal.is_some_and(|text| weak_secret::is_unexpanded(text.as_bytes())) {
+            let diagnostic = node.error(
+                "secret",
+                "variables are not replaced here: this text itself would be the secret",
+            );
+            diagnostics.push(diagnostic.hint("write `env:NAME`"));
+            return None;
+        }
+        self.judge(node, diagnostics, |secret| weak_secret::doubts(secret, least))
+    }
+
+    /// The secret that `node` names, with one warning for all that is doubtful about it.
+    fn judge(
+        &self,
+        node: Node<'_>,
+        diagnostics: &mut Diagnostics,
+        doubts: impl Fn(&[u8]) -> Vec<String>,
+    ) -> Option<Secret> {
+        let Some(text) = node.as_str() else {
+            diagnostics.push(node.error(
+                "secret",
+                "a secret is text: `env:NAME`, `file:/path` or `credential:NAME`",
+            ));
+            return None;
+        };
+        match self.resolve(text) {
+            Ok((secret, warning)) => {
+                let doubts = doubts(secret.expose());
+                let all: Vec<String> = warning.into_iter().chain(doubts).collect();
+                if !all.is_empty() {
+                    diagnostics.push(node.warning("secret", all.join("; ")));
+                }
+                Some(secret)
+            }
+            Err(message) => {
+                diagnostics.push(node.error("secret", message));
+                None
+            }
+        }
+    }
+
+    /// The secret that `text` names, with a warning if there is something doubtful about it. The error never holds
+    /// the secret.
+    pub fn resolve(&self, text: &str) -> Result<(Secret, Option<String>), String> {
+        if self.offline && source_of(text).is_some() {
+            return Err(NOT_LOOKED_AT.to_owned());
+        }
+        let (bytes, what, warning) = if let Some(name) = text.strip_prefix("env:") {
+            let value = self
+                .variable(name)
+                .ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
+            (
+                value.clone().into_vec(),
+                format!("the environment variable `{name}`"),
+                None,
+            )
+        } else if let Some(path) = text.strip_prefix("file:") {
+            let path = self.folder.join(path);
+            let (bytes, warning) = self.file(&path)?;
+            (bytes, format!("the file `{}`", path.display()), warning)
+        } else if let Some(name) = text.strip_prefix("credential:") {
+            let folder = self.variable("CREDENTIALS_DIRECTORY").ok_or(
+                "`$CREDENTIALS_DIRECTORY` is not set: systemd sets it where the unit has `LoadCredential=`",
+            )?;
+            if name.contains('/') || name.is_empty() || name.starts_with('.') {
+                return Err(format!("`{name}` is not the name of a credential"));
+            }
+            let path = Path::new(folder).join(name);
+            (self.file(&path)?.0, format!("the credential `{name}`"), None)
+        } else {
+            let warning = "a secret written out in the rules file: prefer `env:`, `file:` or `credential:`";
+            (
+                text.as_bytes().to_vec(),
+                "the secret".to_owned(),
+                Some(warning.to_owned()),
+            )
+        };
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(format!("{what} is empty"));
+        }
+        Ok((Secret::new(bytes), warning))
+    }
+
+    /// The bytes of a secret file, which is watched from now on.
+    fn file(&self, path: &Path) -> Result<(Vec<u8>, Option<String>), String> {
+        self.watch(path);
+        read(path)
+    }
+
+    /// The file, relative to the folder of the rules file, in which a secret is kept that may be yet to come; with
+    /// what it holds, and what is doubtful about that.
+    pub fn learnt(&self, path: &str) -> Result<(PathBuf, Option<Secret>, Option<String>), String> {
+        let path = self.folder.join(path);
+        if self.offline {
+            return Ok((path, None, None));
+        }
+        self.watch(&path);
+        match kept(&path)? {
+            Some((secret, warning)) => Ok((path, Some(secret), warning)),
+            None => Ok((path, None, None)),
+        }
+    }
+
+    /// Watches a file from now on: what the rules need may be yet to come.
+    pub fn watch(&self, path: &Path) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.insert(path.to_owned());
+    }
+}
+
+/// The secret that a file keeps, and what is doubtful about it; nothing if the file is missing or empty.
+pub fn kept(path: &Path) -> Result<Option<(Secret, Option<String>)>, String> {
+    let contents = match file::read(path, MAX_SECRET) {
+        Err(ReadError::Io(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        contents => contents,
+    };
+    let (bytes, warning) = text(path, contents)?;
+    let blank = bytes.iter().all(u8::is_ascii_whitespace);
+    Ok((!blank).then(|| (Secret::new(bytes), warning)))
+}
+
+/// Writes a file that is its owner's alone: whole and on the disk before `name` gives it its name. Until then it stands beside that,
+/// out of the way, and if anything fails nothing is left of it.
+pub fn write_private(
+    file: &Path,
+    parts: &[&[u8]],
+    name: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let beside = beside(file);
+    // One that was left behind by a daemon of our number, which did not live to remove it.
+    fs::remove_file(&beside).ok();
+    let written = put(&beside, parts).and_then(|()| name(&beside, file));
+    fs::remove_file(&beside).ok();
+    written?;
+    File::open(folder_of(file))?.sync_all()
+}
+
+/// Where such a file stands until it has its name.
+pub fn beside(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    folder_of(file).join(format!(".{name}.{}.new", std::process::id()))
+}
+
+fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+fn put(file: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut new = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)?;
+    for part in parts {
+        new.write_all(part)?;
+    }
+    new.sync_all()
+}
+
+/// The bytes of a secret file without one trailing newline (`\n` or `\r\n`), and what is doubtful about it.
+fn read(path: &Path) -> Result<(Vec<u8>, Option<String>), String> {
+    text(path, file::read(path, MAX_SECRET))
+}
+
+/// The same of a file that was read.
+fn text(path: &Path, contents: Result<Contents, ReadError>) -> Result<(Vec<u8>, Option<String>), String> {
+    let shown = path.display();
+    let mut contents = contents.map_err(|error| match error {
+        ReadError::Io(error) => format!("cannot read the secret file `{shown}`: {error}"),
+        ReadError::NotAFile | ReadError::TooLarge(_) => {
+            format!("`{shown}` is not a file of at most {MAX_SECRET} bytes")
+        }
+        ReadError::Slow => slow(path),
+    })?;
+    let mut bytes = std::mem::take(&mut *contents.bytes);
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    let open = contents.mode & 0o004 != 0;
+    let warning = open.then(|| format!("every user can read `{shown}`: chmod 0640"));
+    Ok((bytes, warning))
+}
+
+/// The source that a text names, `env:NAME` and its kin; none if the text is the secret itself.
+pub fn source_of(text: &str) -> Option<&str> {
+    let named = ["env:", "file:", "credential:"];
+    named.iter().any(|kind| text.starts_with(kind)).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring(folder: &Path) -> Keyring {
+        let environment = [("SET", "value"), ("EMPTY", ""), ("BLANK", " \n")];
+        Keyring::new(
+            environment.map(|(name, value)| (name.into(), value.into())),
+            folder,
+        )
+    }
+
+    #[test]
+    fn each_source_is_read_and_one_newline_stripped() {
+        let folder = tempfile::tempdir().unwrap();
+        for (content, expected) in [
+            ("k\n", "k"),
+            ("k\r\n", "k"),
+            ("k\n\n", "k\n"),
+            ("k ", "k "),
+            ("k", "k"),
+            ("\nk", "\nk"),
+        ] {
+            fs::write(folder.path().join("secret"), content).unwrap();
+            let (secret, _) = keyring(folder.path()).resolve("file:secret").unwrap();
+            assert_eq!(secret.expose(), expected.as_bytes(), "{content:?}");
+        }
+        assert_eq!(
+            keyring(folder.path()).resolve("env:SET").unwrap().0.expose(),
+            b"value"
+        );
+        let (literal, warning) = keyring(folder.path()).resolve("plain").unwrap();
+        assert!(literal.matches(b"plain") && warning.is_some());
+    }
+
+    #[test]
+    fn an_empty_or_missing_secret_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("newline"), "\n").unwrap();
+        for source in [
+            "",
+            " ",
+            "env:EMPTY",
+            "env:BLANK",
+            "env:UNSET",
+            "file:newline",
+            "file:none",
+            "credential:x",
+            "file:.",
+        ] {
+            assert!(keyring(folder.path()).resolve(source).is_err(), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_a_name_and_never_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("token"), "t0k\n").unwrap();
+        let environment = [(
+            "CREDENTIALS_DIRECTORY".into(),
+            folder.path().as_os_str().to_owned(),
+        )];
+        let keyring = Keyring::new(environment, folder.path());
+        assert_eq!(keyring.resolve("credential:token").unwrap().0.expose(), b"t0k");
+        for wrong in [
+            "credential:../token",
+            "credential:",
+            "credential:.",
+            "credential:none",
+        ] {
+            assert!(keyring.resolve(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_printed_and_matches_only_itself() {
+        let secret = Secret::new(b"hunter2".to_vec());
+        assert_eq!(format!("{secret:?}"), "[secret]");
+        assert!(secret.matches(b"hunter2"));
+        assert!(!secret.matches(b"hunter") && !secret.matches(b"") && !secret.matches(b"hunter22"));
+    }
+}

@@ -1,0 +1,334 @@
+//! The events of a text: where everything stands, and what is wrong with its form.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Parser};
+
+use super::{Children, MAX_DEPTH, MAX_DIRECTIVES, MAX_EXPANDED, MAX_NODES, Position};
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin, Source};
+
+/// The walk over the events of a text.
+pub(super) struct Walk<'s> {
+    source: &'s Arc<Source>,
+    /// Where the parser's character counts stand in bytes; empty for ASCII, where the two agree.
+    offsets: Vec<usize>,
+    parser: Parser<'s, saphyr_parser::StrInput<'s>>,
+    /// The size of the values read so far, with their aliases written out.
+    read: Size,
+    /// The size of each value that has an anchor.
+    anchors: HashMap<usize, Size>,
+}
+
+/// The size of a value, with its aliases written out.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            nodes: self.nodes.saturating_add(other.nodes),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
+/// The walk cannot go on; the finding has been made.
+struct Stop;
+
+impl<'s> Walk<'s> {
+    pub(super) fn new(source: &'s Arc<Source>) -> Self {
+        let text = source.text.as_str();
+        let offsets = if text.is_ascii() {
+            Vec::new()
+        } else {
+            text.char_indices().map(|(offset, _)| offset).collect()
+        };
+        Self {
+            source,
+            offsets,
+            parser: Parser::new_from_str(text),
+            read: Size::default(),
+            anchors: HashMap::new(),
+        }
+    }
+
+    fn origin(&self, range: &Range<usize>) -> Origin {
+        Origin::new(self.source, range.clone())
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        if self.offsets.is_empty() {
+            character
+        } else {
+            self.offsets
+                .get(character)
+                .copied()
+                .unwrap_or(self.source.text.len())
+        }
+    }
+
+    /// A rules file needs no directives, and the readers take quadratic time over them.
+    fn directives(&self, diagnostics: &mut Diagnostics) -> Result<(), Stop> {
+        let text = self.source.text.as_str();
+        // All line ends that one of the two readers knows.
+        let mut start = 0;
+        let mut found = 0;
+        for line in text.split_inclusive(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
+            if line.starts_with('%') {
+                found += 1;
+                if found > MAX_DIRECTIVES {
+                    let message = format!("more than {MAX_DIRECTIVES} lines begin with `%`");
+                    diagnostics.push(
+                        Diagnostic::error(self.origin(&(start..start + 1)), "syntax", message)
+                            .hint("such a line is a directive of YAML; remove it"),
+                    );
+                    return Err(Stop);
+                }
+            }
+            start += line.len();
+        }
+        Ok(())
+    }
+
+    /// Adds to the size of what was read. Aliases count as often as they are written: the values hold copies.
+    fn count(&mut self, size: Size, range: &Range<usize>, diagnostics: &mut Diagnostics) -> Result<(), Stop> {
+        self.read = self.read.plus(size);
+        let most = if self.read.nodes > MAX_NODES {
+            format!("{MAX_NODES} values")
+        } else if self.read.bytes > MAX_EXPANDED {
+            format!("{MAX_EXPANDED} bytes")
+        } else {
+            return Ok(());
+        };
+        let message = format!("more than {most}, with all aliases written out");
+        diagnostics.push(
+            Diagnostic::error(self.origin(range), "too-large", message)
+                .hint("use fewer aliases (`*name`), or fewer and larger lists"),
+        );
+        Err(Stop)
+    }
+
+    pub(super) fn read(mut self, diagnostics: &mut Diagnostics) -> Option<Position> {
+        self.directives(diagnostics).ok()?;
+        if let Some((at, letter)) = self
+            .source
+            .text
+            .char_indices()
+            .find(|(_, letter)| !may_stand(*letter))
+        {
+            let message = format!("the character U+{:04X} may not stand in YAML", u32::from(letter));
+            diagnostics.push(
+                Diagnostic::error(self.origin(&(at..at + letter.len_utf8())), "syntax", message)
+                    .hint("remove it; between double quotes it can be written as `\\u` and four hex digits"),
+            );
+            return None;
+        }
+        let mut root = None;
+        loop {
+            let (event, range) = self.next(diagnostics).ok()?;
+            match event {
+                Event::StreamEnd => return Some(root.unwrap_or_default()),
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                _ if root.is_some() => {
+                    diagnostics.push(Diagnostic::error(
+                        self.origin(&range),
+                        "syntax",
+                        "a second document in one file",
+                    ));
+                    return None;
+                }
+                event => root = Some(self.place(&event, range, 0, diagnostics).ok()?),
+            }
+        }
+    }
+
+    fn next(&mut self, diagnostics: &mut Diagnostics) -> Result<(Event<'s>, Range<usize>), Stop> {
+        match self.parser.next() {
+            Some(Ok((event, span))) => {
+                Ok((event, self.byte(span.start.index())..self.byte(span.end.index())))
+            }
+            Some(Err(error)) => {
+                let at = self.byte(error.marker().index());
+                diagnostics.push(self.syntax(at, error.info()));
+                Err(Stop)
+            }
+            None => Ok((Event::StreamEnd, 0..0)),
+        }
+    }
+
+    /// A tag says what a value is, and a rules file needs none: one that says what the value is anyway is let be.
+    fn tag(
+        &self,
+        event: &Event<'s>,
+        range: &Range<usize>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<(), Stop> {
+        let (Event::Scalar(_, _, _, Some(tag))
+        | Event::SequenceStart(_, Some(tag))
+        | Event::MappingStart(_, Some(tag))) = event
+        else {
+            return Ok(());
+        };
+        let core = tag.is_yaml_core_schema();
+        let own = match event {
+            Event::Scalar(..) => "str",
+            Event::SequenceStart(..) => "seq",
+            _ => "map",
+        };
+        if core && tag.suffix == own {
+            return Ok(());
+        }
+        let message = if core {
+            format!("the tag `!!{}` changes what the value is", tag.suffix)
+        } else {
+            format!("unknown tag `{}{}`", tag.handle, tag.suffix)
+        };
+        diagnostics.push(
+            Diagnostic::error(self.origin(range), "unknown-tag", message)
+                .hint("quote the value, or remove the tag"),
+        );
+        // The reader of the values knows the core's tags; at another it would stop with less to say.
+        if core { Ok(()) } else { Err(Stop) }
+    }
+
+    /// What is wrong with the form at the byte `at`, with what most often helps there.
+    fn syntax(&self, at: usize, message: &str) -> Diagnostic {
+        let text = self.source.text.as_str();
+        let at = text.floor_char_boundary(at);
+        let (before, after) = text.split_at(at);
+        let tab = match (before.ends_with('\t'), after.starts_with('\t')) {
+            (true, _) => Some(at - 1),
+            (_, true) => Some(at),
+            _ => None,
+        };
+        if let Some(at) = tab {
+            let origin = self.origin(&(at..at + 1));
+            return Diagnostic::error(origin, "syntax", "a tab where YAML wants spaces")
+                .hint("write spaces in its place");
+        }
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = text
+            .get(start..)
+            .and_then(|rest| rest.lines().next())
+            .unwrap_or_default();
+        let flow = line.contains(['{', '}']) || message.contains("flow");
+        let hint = if flow && line.contains('$') && line.contains(['[', '*']) {
+            "between `{` and `}` a selector with `[` or `*` needs quotes: `{\"$.commits[*].id\": …}`"
+        } else {
+            "a value with `: `, ` #`, a leading `*`, `&`, `!`, `%`, `@` or `{` needs quotes"
+        };
+        Diagnostic::error(self.origin(&(at..at + 1)), "syntax", message.to_owned()).hint(hint)
+    }
+
+    fn place(
+        &mut self,
+        event: &Event<'s>,
+        range: Range<usize>,
+        depth: usize,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Position, Stop> {
+        if depth > MAX_DEPTH {
+            let message = format!("nested more than {MAX_DEPTH} levels deep");
+            diagnostics.push(Diagnostic::error(self.origin(&range), "too-deep", message));
+            return Err(Stop);
+        }
+        self.tag(event, &range, diagnostics)?;
+        let before = self.read;
+        let size = match event {
+            Event::Scalar(text, ..) => Size {
+                nodes: 1,
+                bytes: text.len(),
+            },
+            Event::Alias(anchor) => self.anchors.get(anchor).copied().unwrap_or_default(),
+            _ => Size { nodes: 1, bytes: 0 },
+        };
+        self.count(size, &range, diagnostics)?;
+        let children = match event {
+            Event::SequenceStart(..) => {
+                let mut items = Vec::new();
+                loop {
+                    let (event, range) = self.next(diagnostics)?;
+                    if matches!(event, Event::SequenceEnd) {
+                        break Children::Sequence(items);
+                    }
+                    items.push(self.place(&event, range, depth + 1, diagnostics)?);
+                }
+            }
+            Event::MappingStart(..) => Children::Mapping(self.entries(depth, diagnostics)?),
+            _ => Children::None,
+        };
+        if let Event::Scalar(_, _, anchor, _)
+        | Event::SequenceStart(anchor, _)
+        | Event::MappingStart(anchor, _) = event
+            && *anchor != 0
+        {
+            let size = Size {
+                nodes: self.read.nodes.saturating_sub(before.nodes),
+                bytes: self.read.bytes.saturating_sub(before.bytes),
+            };
+            self.anchors.insert(*anchor, size);
+        }
+        Ok(Position {
+            range,
+            key: None,
+            children,
+        })
+    }
+
+    fn entries(
+        &mut self,
+        depth: usize,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Vec<(String, Position)>, Stop> {
+        let mut entries = Vec::new();
+        let mut seen = HashSet::new();
+        loop {
+            let (event, key_range) = self.next(diagnostics)?;
+            let key = match event {
+                Event::MappingEnd => return Ok(entries),
+                Event::Scalar(ref text, ..) => {
+                    self.tag(&event, &key_range, diagnostics)?;
+                    text.to_string()
+                }
+                _ => {
+                    let diagnostic =
+                        Diagnostic::error(self.origin(&key_range), "syntax", "a key must be plain text");
+                    diagnostics.push(diagnostic.hint("a template needs quotes: \"{{ payload.ref }}\""));
+                    return Err(Stop);
+                }
+            };
+            let size = Size {
+                nodes: 0,
+                bytes: key.len(),
+            };
+            self.count(size, &key_range, diagnostics)?;
+            let (event, range) = self.next(diagnostics)?;
+            let mut place = self.place(&event, range, depth + 1, diagnostics)?;
+            place.key = Some(key_range.clone());
+            if seen.insert(key.clone()) {
+                entries.push((key, place));
+            } else {
+                let message = format!("duplicate key `{key}`");
+                diagnostics.push(Diagnostic::error(
+                    self.origin(&key_range),
+                    "duplicate-key",
+                    message,
+                ));
+            }
+        }
+    }
+}
+
+/// Whether YAML lets a character stand in a text.
+fn may_stand(letter: char) -> bool {
+    match letter {
+        '\t' | '\n' | '\r' | '\u{85}' => true,
+        '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
+        letter => !letter.is_control(),
+    }
+}

@@ -1,0 +1,211 @@
+//! Content codings: a compressed body as it was before (RFC 9110 §8.4).
+//!
+//! What a sender signs is the body as it was sent; what the body says is in what [`decoded`] makes of it. A few bytes
+//! may stand for very many: nothing is decompressed past the caller's limit, whatever the data promise, and no more
+//! memory is taken than a small multiple of it. A body that no coding was put upon is handed back uncopied.
+
+mod brotli;
+
+use std::fmt;
+use std::io::{ErrorKind, Read};
+
+use bytes::Bytes;
+use flate2::Decompress;
+use flate2::bufread::{GzDecoder, ZlibDecoder};
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+
+/// How many codings may be put one upon another.
+pub const MAX_CODINGS: usize = 2;
+/// What is no coding. The first is HTTP's word for it; the others are charsets and words of mail, which senders write here.
+const NONE: [&[u8]; 7] = [
+    b"identity",
+    b"none",
+    b"utf-8",
+    b"utf8",
+    b"binary",
+    b"7bit",
+    b"8bit",
+];
+/// How many gzip members may follow one another: each costs more to begin than the twenty bytes that it takes.
+const MAX_MEMBERS: usize = 10_000;
+
+/// Why a body cannot be had as it was before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EncodingError {
+    /// A coding that is not known here.
+    Unknown(String),
+    /// More than [`MAX_CODINGS`] of them.
+    TooMany,
+    /// The data are not of this coding.
+    Damaged(&'static str),
+    /// The data of this coding end too early.
+    CutShort(&'static str),
+    /// After the end of this coding's data there are others.
+    Trailing(&'static str),
+    /// It has more bytes than this.
+    TooLarge(u64),
+}
+
+impl fmt::Display for EncodingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(coding) => write!(
+                f,
+                "the content coding `{coding}` is not known here: gzip, deflate and br are"
+            ),
+            Self::TooMany => write!(f, "more than {MAX_CODINGS} content codings, one upon another"),
+            Self::Damaged(coding) => write!(
+                f,
+                "the body says that it is {coding}, and it is not, or it is damaged"
+            ),
+            Self::CutShort(coding) => write!(f, "the body is {coding} that ends too early"),
+            Self::Trailing(coding) => write!(f, "something follows the end of the {coding} in the body"),
+            Self::TooLarge(limit) => write!(
+                f,
+                "decompressed the body has more than {limit} bytes (`max_body`)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for EncodingError {}
+
+/// A way to make a body smaller.
+#[derive(Clone, Copy)]
+enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+}
+
+impl Coding {
+    fn from_name(name: &[u8]) -> Option<Self> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        match () {
+            () if is("gzip") || is("x-gzip") => Some(Self::Gzip),
+            () if is("deflate") => Some(Self::Deflate),
+            () if is("br") => Some(Self::Brotli),
+            () => None,
+        }
+    }
+
+    fn undone(self, body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
+        match self {
+            Self::Gzip => gzip(body, limit),
+            Self::Deflate => deflate(body, limit),
+            Self::Brotli => brotli::undone(body, limit),
+        }
+    }
+}
+
+/// Whether a body with these headers must be decompressed before it can be read.
+pub fn is_encoded(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(CONTENT_ENCODING).iter();
+    let mut words = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    words.any(|word| {
+        let word = word.trim_ascii();
+        !word.is_empty() && !word.eq_ignore_ascii_case(b"identity")
+    })
+}
+
+/// The body without the codings that `Content-Encoding` names; if it names none, the very bytes. No body at all is none
+/// in any coding. What comes out has at most `limit` bytes.
+pub fn decoded(headers: &HeaderMap, body: &Bytes, limit: u64) -> Result<Bytes, EncodingError> {
+    let mut plain = body.clone();
+    if body.is_empty() || !headers.contains_key(CONTENT_ENCODING) {
+        return Ok(plain);
+    }
+    // The last was put on last.
+    for coding in codings(headers)?.into_iter().rev() {
+        plain = coding.undone(&plain, limit)?.into();
+    }
+    Ok(plain)
+}
+
+/// The codings in the order in which they were put on.
+fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, EncodingError> {
+    let lines = headers.get_all(CONTENT_ENCODING).iter();
+    let words = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let mut codings = Vec::new();
+    for word in words.map(<[u8]>::trim_ascii) {
+        if word.is_empty() || NONE.iter().any(|none| word.eq_ignore_ascii_case(none)) {
+            continue;
+        }
+        let known = Coding::from_name(word);
+        let coding = known.ok_or_else(|| {
+            // A stranger's word that ends up in a log: short, and without control characters.
+            let shown = word.get(..40).unwrap_or(word);
+            EncodingError::Unknown(shown.escape_ascii().to_string())
+        })?;
+        if codings.len() == MAX_CODINGS {
+            return Err(EncodingError::TooMany);
+        }
+        codings.push(coding);
+    }
+    Ok(codings)
+}
+
+/// One member after another, as `cat a.gz b.gz` makes them (RFC 1952 §2.2).
+fn gzip(body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
+    const NAME: &str = "gzip";
+    const BEGINNING: &[u8] = b"\x1F\x8B";
+    let (mut plain, mut rest) = (Vec::new(), body);
+    for number in 0..MAX_MEMBERS {
+        if !rest.starts_with(BEGINNING) && !BEGINNING.starts_with(rest) {
+            return Err(if number == 0 {
+                EncodingError::Damaged(NAME)
+            } else {
+                EncodingError::Trailing(NAME)
+            });
+        }
+        let mut member = GzDecoder::new(rest);
+        drain(NAME, &mut member, limit, &mut plain)?;
+        rest = member.into_inner();
+        // Padding, as of blocks, is no data.
+        if rest.iter().all(|byte| *byte == 0) {
+            return Ok(plain);
+        }
+    }
+    Err(EncodingError::Damaged(NAME))
+}
+
+/// The zlib format, as the standard has it, or the bare deflate format that some senders take it for.
+fn deflate(body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
+    const NAME: &str = "deflate";
+    let mut plain = Vec::new();
+    let mut decoder = ZlibDecoder::new_with_decompress(body, Decompress::new(is_zlib(body)));
+    drain(NAME, &mut decoder, limit, &mut plain)?;
+    if decoder.get_ref().iter().all(|byte| *byte == 0) {
+        Ok(plain)
+    } else {
+        Err(EncodingError::Trailing(NAME))
+    }
+}
+
+/// Whether the body begins as zlib does (RFC 1950 §2.2). Bare deflate does not: the same first byte would begin a stored
+/// block with a bit set where compressors write none.
+fn is_zlib(body: &[u8]) -> bool {
+    matches!(body, [method, flags, ..]
+        if method & 0x8F == 0x08 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31))
+}
+
+/// Adds all that a decoder gives; `plain` as a whole has at most `limit` bytes.
+fn drain(
+    name: &'static str,
+    decoder: &mut impl Read,
+    limit: u64,
+    plain: &mut Vec<u8>,
+) -> Result<(), EncodingError> {
+    // A byte more than is allowed shows that there are too many.
+    let room = limit.saturating_sub(plain.len() as u64).saturating_add(1);
+    match decoder.take(room).read_to_end(plain) {
+        _ if plain.len() as u64 > limit => Err(EncodingError::TooLarge(limit)),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(EncodingError::CutShort(name)),
+        Err(_) => Err(EncodingError::Damaged(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

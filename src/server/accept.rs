@@ -1,0 +1,234 @@
+//! Peers, let in up to a bound for as long as the daemon serves.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::base::throttle::Throttle;
+use crate::report;
+use crate::server::bind::Bound;
+use crate::server::proxy_protocol::ProxiedPeer;
+use crate::server::request::{Peer, RequestHandler};
+use crate::server::slots::{ClientKey, ConnectionLimiter, SlotGuard};
+use crate::server::{http1, proxy_protocol, tls};
+use crate::sys::heartbeat::Heartbeat;
+use crate::sys::socket::OwnSocket;
+
+/// How long accepting rests when the machine has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long it rests where one who does nothing has been asked to go, and will give his descriptor back.
+const LEAVING: Duration = Duration::from_millis(10);
+
+/// Serves all listeners until the door is `closing`; then accepts no more and returns when what is in flight is
+/// answered. `over` ends what is still under way. Each listener has a pulse, which beats while it accepts.
+pub async fn serve(
+    listeners: Vec<(Bound, Arc<Heartbeat>)>,
+    handler: Arc<RequestHandler>,
+    max_connections: usize,
+    over: CancellationToken,
+) {
+    let peers = AcceptContext {
+        places: ConnectionLimiter::for_connections(max_connections),
+        connections: TaskTracker::new(),
+        handler,
+        security: Mutex::default(),
+        over,
+    };
+    // From the beginning, for the rules may be others when the first peer comes.
+    peers.security();
+    let peers = Arc::new(peers);
+    let mut accepting = JoinSet::new();
+    for (listener, heartbeat) in listeners {
+        accepting.spawn(accept(listener, heartbeat, Arc::clone(&peers)));
+    }
+    while accepting.join_next().await.is_some() {}
+    peers.connections.close();
+    peers.connections.wait().await;
+}
+
+/// What all connections share.
+struct AcceptContext {
+    places: ConnectionLimiter,
+    connections: TaskTracker,
+    handler: Arc<RequestHandler>,
+    security: Mutex<Option<Arc<ServerConfig>>>,
+    over: CancellationToken,
+}
+
+impl AcceptContext {
+    /// Serves one connection in a task of its own, which keeps its place until it ends.
+    fn admit(&self, accepted: Accepted, tls: bool, taken: SlotGuard) {
+        let (handler, over) = (Arc::clone(&self.handler), self.over.clone());
+        let secured = if tls { self.security() } else { None };
+        if tls && secured.is_none() {
+            // Never in the clear what is to be served with TLS; no reload brings it about.
+            return;
+        }
+        self.connections.spawn(async move {
+            let client = accepted.address();
+            let peer = Peer {
+                address: client,
+                nameless: false,
+                certificate: None,
+                place: Arc::clone(&taken.place),
+            };
+            let conversation = async {
+                match accepted {
+                    Accepted::Unix(stream) => serve_http(stream, peer, None, handler).await,
+                    Accepted::Tcp(stream, _) => serve_http(stream, peer, secured, handler).await,
+                }
+            };
+            let address = client;
+            let client = client.map(tracing::field::display);
+            tokio::select! {
+                () = conversation => {}
+                () = taken.place.wanted() => report::connection_ended("connection", &"it was idle, and has made room", address),
+                () = over.cancelled() => {
+                    tracing::warn!(client, "a connection was still under way when the daemon stopped");
+                }
+            }
+        });
+    }
+
+    /// How connections are secured now: as the rules in force say, or as those before them said if they are not to any more,
+    /// which takes effect at the next start.
+    fn security(&self) -> Option<Arc<ServerConfig>> {
+        let mut last = self.security.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = &self.handler.live.current().server.tls {
+            *last = Some(Arc::clone(&tls.config));
+        }
+        last.clone()
+    }
+}
+
+/// Serves one connection: first, where its peer is listed for that, it says whose it is.
+async fn serve_http<S>(
+    mut stream: S,
+    mut peer: Peer,
+    secured: Option<Arc<ServerConfig>>,
+    handler: Arc<RequestHandler>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if handler.live.current().server.proxy_protocol.holds(peer.address) {
+        let told = tokio::select! {
+            told = timeout(handler.request_timeout, proxy_protocol::read(&mut stream)) => told,
+            () = handler.last_call() => return,
+        };
+        match told {
+            Ok(Ok(ProxiedPeer::Proxy)) => {}
+            Ok(Ok(ProxiedPeer::Client(address))) => peer.address = Some(address),
+            Ok(Ok(ProxiedPeer::Nobody)) => (peer.address, peer.nameless) = (None, true),
+            Ok(Err(error)) => return report::peer_failed("PROXY protocol", &error, peer.address),
+            Err(_) => return report::peer_failed("PROXY protocol", &"too slow", peer.address),
+        }
+        peer.place.belongs_to(holder(&handler, peer.address));
+    }
+    match secured {
+        None => http1::serve_http(stream, peer, handler).await,
+        Some(config) => tls::serve_http(stream, peer, config, handler).await,
+    }
+}
+
+/// Who holds the connections of an address. None where each stands for itself: by one that is listed as a proxy many clients
+/// come, and by a unix socket nobody knows who.
+fn holder(handler: &RequestHandler, address: Option<IpAddr>) -> Option<ClientKey> {
+    let address = address?;
+    let server = &handler.live.current().server;
+    let proxies = [&server.proxy_protocol, &server.trusted_proxies];
+    let many = proxies.iter().any(|listed| listed.holds(Some(address)));
+    (!many).then(|| ClientKey::of(address))
+}
+
+/// Accepts on one listener. Where everybody is at work, further peers wait, all but the first in the kernel's queue.
+async fn accept(listener: Bound, heartbeat: Arc<Heartbeat>, peers: Arc<AcceptContext>) {
+    let closing = peers.handler.closing.clone();
+    let failures = Throttle::steady("accept");
+    loop {
+        let accepted = tokio::select! {
+            accepted = heartbeat.beating(next(&listener)) => accepted,
+            () = closing.cancelled() => return,
+        };
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if let Some(left_out) = failures.allow() {
+                    let at = listener.address();
+                    tracing::warn!(%error, at, left_out, "a connection could not be accepted");
+                }
+                let leaves = is_without_descriptors(&error) && peers.places.want_one();
+                tokio::time::sleep(if leaves { LEAVING } else { ACCEPT_PAUSE }).await;
+                continue;
+            }
+        };
+        let untold = |address: &IpAddr| {
+            let server = &peers.handler.live.current().server;
+            server.proxy_protocol.networks.contains(*address)
+        };
+        // What a balancer brings counts as its own until it has said whose it is.
+        let holder = match accepted.address().filter(untold) {
+            Some(balancer) => Some(ClientKey::of(balancer)),
+            None => holder(&peers.handler, accepted.address()),
+        };
+        let (taken, crowded) = tokio::select! {
+            // In this order: who was accepted is served if there is a place, also when the daemon stops just now.
+            biased;
+            taken = heartbeat.beating(peers.places.take(holder)) => taken,
+            () = closing.cancelled() => return,
+        };
+        if let Some(left_out) = crowded {
+            let at = listener.address();
+            tracing::warn!(
+                at,
+                left_out,
+                "there are `max_connections`: an idle one has made room"
+            );
+        }
+        peers.admit(accepted, matches!(listener, Bound::Tcp(_, true)), taken);
+    }
+}
+
+/// Whether a connection was not accepted because there are too many open files, in this process or on this machine.
+fn is_without_descriptors(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
+}
+
+/// An accepted connection.
+enum Accepted {
+    Tcp(tokio::net::TcpStream, IpAddr),
+    Unix(tokio::net::UnixStream),
+}
+
+impl Accepted {
+    /// Its peer's address, if it has one.
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// The next connection.
+async fn next(listener: &Bound) -> io::Result<Accepted> {
+    match listener {
+        Bound::Tcp(listener, _) => {
+            let (stream, peer) = listener.accept().await?;
+            // Answers are one small write: waiting to fill a packet would only delay them.
+            stream.set_nodelay(true)?;
+            Ok(Accepted::Tcp(stream, peer.ip().to_canonical()))
+        }
+        Bound::Unix(OwnSocket { listener, .. }) | Bound::Inherited(listener) => {
+            Ok(Accepted::Unix(listener.accept().await?.0))
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Sockets: TCP, unix, or those that systemd hands over.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, SocketAddrV6};
+
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+
+use crate::rules::Listen;
+use crate::server::socket_activation::{InheritedSocket, InheritedSockets, unix_address};
+use crate::sys::socket::{Access, OwnSocket};
+
+/// How many peers the kernel keeps waiting for a socket of ours.
+const BACKLOG: u32 = 1024;
+
+/// The first port that anybody may bind, unless the machine says otherwise (`net.ipv4.ip_unprivileged_port_start`).
+const UNPRIVILEGED: u16 = 1024;
+
+/// A socket that is being listened on.
+#[derive(Debug)]
+pub enum Bound {
+    /// TCP, and whether it is served with TLS.
+    Tcp(TcpListener, bool),
+    /// A unix socket of ours.
+    Unix(OwnSocket),
+    /// A unix socket that systemd has handed over.
+    Inherited(UnixListener),
+}
+
+impl Bound {
+    /// Where it listens, as people write it.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp(listener, tls) => {
+                let scheme = if *tls { "https" } else { "http" };
+                listener
+                    .local_addr()
+                    .map_or_else(|_| "tcp".into(), |at| format!("{scheme}://{at}"))
+            }
+            Self::Unix(socket) => format!("unix:{}", socket.path().display()),
+            Self::Inherited(listener) => {
+                let own = listener
+                    .local_addr()
+                    .ok()
+                    .map(std::os::unix::net::SocketAddr::from);
+                unix_address(own.as_ref())
+            }
+        }
+    }
+}
+
+/// Binds every address, or takes the socket of that address that systemd has `handed` over; the error says which one cannot
+/// be bound.
+pub async fn bind(addresses: &[Listen], mut handed: InheritedSockets) -> Result<Vec<Bound>, String> {
+    // Before `systemd` gets the rest, wherever that stands in the list.
+    let mut named = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        named.push(handed.named(address).await);
+    }
+    let mut bound = Vec::with_capacity(addresses.len());
+    for (address, named) in addresses.iter().zip(named) {
+        match (address, named) {
+            (_, Some(socket)) => bound.push(adopt(socket, address)?),
+            (Listen::Systemd { .. }, None) => {
+                if handed.addresses.is_empty() {
+                    return Err(
+                        "`listen: systemd`, and systemd handed over no socket: `systemctl status hookyard.socket` says why, \
+                         or that there is no socket unit"
+                            .to_owned(),
+                    );
+                }
+                for socket in handed.rest() {
+                    bound.push(adopt(socket, address)?);
+                }
+            }
+            (Listen::Tcp { address, tls }, None) => {
+                let listener = bind_tcp(address, addresses).await;
+                let failed = |error| not_bound(address, &error, &handed);
+                bound.push(Bound::Tcp(listener.map_err(failed)?, *tls));
+            }
+            (Listen::Unix(path, access), None) => {
+                let failed = |error| format!("cannot listen on `unix:{}`: {error}", path.display());
+                bound.push(Bound::Unix(OwnSocket::bind(path, *access).map_err(failed)?));
+            }
+        }
+    }
+    for socket in handed.rest() {
+        tracing::warn!(
+            "systemd holds {}, on which the rules do not listen, and whoever comes there waits in vain: `systemctl mask --now \
+             hookyard.socket`, or `listen: systemd`",
+            socket.address()
+        );
+    }
+    Ok(bound)
+}
+
+/// A socket that was handed over, served as `listen` says.
+fn adopt(socket: InheritedSocket, listen: &Listen) -> Result<Bound, String> {
+    let at = socket.address();
+    let failed = |error: io::Error| format!("cannot use {at}, which systemd handed over: {error}");
+    match socket {
+        InheritedSocket::Tcp(listener) => {
+            listener.set_nonblocking(true).map_err(failed)?;
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            Ok(Bound::Tcp(listener, listen.has_tls()))
+        }
+        InheritedSocket::Unix(listener) => {
+            if let Listen::Unix(_, access) = listen
+                && *access != Access::default()
+            {
+                tracing::warn!(
+                    at,
+                    "systemd holds this socket: who may connect is for the socket unit to say (`SocketMode=`, `SocketUser=`, `SocketGroup=`)"
+                );
+            }
+            listener.set_nonblocking(true).map_err(failed)?;
+            Ok(Bound::Inherited(
+                UnixListener::from_std(listener).map_err(failed)?,
+            ))
+        }
+    }
+}
+
+/// Binds one address of TCP. All IPv6 addresses are those of IPv4, too, whatever the machine's own setting
+/// (`net.ipv6.bindv6only`) is, unless another of our listeners has those.
+async fn bind_tcp(address: &str, addresses: &[Listen]) -> io::Result<TcpListener> {
+    match address.parse() {
+        Ok(SocketAddr::V6(own)) if own.ip().is_unspecified() => {
+            let others = |listen: &Listen| listen.is_all_v4(own.port());
+            bind_all(own, own.port() != 0 && addresses.iter().any(others))
+        }
+        _ => TcpListener::bind(address).await,
+    }
+}
+
+/// Why an address cannot be had, and what helps.
+fn not_bound(address: &str, error: &io::Error, handed: &InheritedSockets) -> String {
+    let port = address
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse::<u16>().ok());
+    let hint = match (error.kind(), port) {
+        (ErrorKind::AddrInUse, _) if !handed.addresses.is_empty() => format!(
+            "; systemd has handed over {}: write exactly that, or `listen: systemd`",
+            handed.addresses.join(", ")
+        ),
+        (ErrorKind::AddrInUse, _) => {
+            "; `ss -tlnp` shows who has it: where that is systemd, `systemctl mask --now hookyard.socket`"
+                .to_owned()
+        }
+        (ErrorKind::PermissionDenied, Some(port)) if port < UNPRIVILEGED => format!(
+            "; a port below {UNPRIVILEGED} takes CAP_NET_BIND_SERVICE (`AmbientCapabilities=`), or hookyard.socket and `listen: systemd`"
+        ),
+        _ => String::new(),
+    };
+    format!("cannot listen on `{address}`: {error}{hint}")
+}
+
+/// Binds all IPv6 addresses, and `alone` leaves those of IPv4 to another socket.
+fn bind_all(address: SocketAddrV6, alone: bool) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    rustix::net::sockopt::set_ipv6_v6only(&socket, alone)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address.into())?;
+    socket.listen(BACKLOG)
+}

@@ -1,0 +1,503 @@
+//! A memory budget for the bodies of all requests in flight, over HTTP/1 and HTTP/2 together.
+//!
+//! Bytes are reserved as they arrive and released when the processing of the request ends. If the budget is used up, the
+//! partial body of the client that holds most is evicted; a client that itself holds most evicts one of its own that makes
+//! no progress, and is refused if there is none. A body that arrives in one piece costs two atomic operations; only partial
+//! bodies enter the table. Complete bodies are being processed and are never evicted.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::base::throttle;
+use crate::report;
+use crate::server::slots::ClientKey;
+
+/// Bytes by which the reservation of a partial body grows. Smaller steps would cost a lock for each byte that arrives.
+const STEP: u64 = 16 << 10;
+/// How long a partial body must have grown by less than [`STEP`] before its own client may evict it.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// Bounds on the budget, in bytes, as the rules in force say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Of all bodies: `server.max_inflight`.
+    total: u64,
+    /// Of all bodies as long as they arrive in pieces. The rest is left to bodies that arrive in one piece.
+    partial: u64,
+    /// Of one client, if it has more than one body in flight.
+    client: u64,
+    /// Of the flow control windows that exceed the smallest one.
+    windows: u64,
+}
+
+impl Bounds {
+    /// The bounds that follow from `max_inflight`, where the largest body that an endpoint takes has `largest` bytes.
+    pub fn new(max_inflight: u64, largest: u64) -> Self {
+        let partial = (max_inflight - max_inflight / 8).max(largest.min(max_inflight));
+        Self {
+            total: max_inflight,
+            partial,
+            client: partial - partial / 4,
+            windows: max_inflight / 4,
+        }
+    }
+}
+
+/// Why a body got no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It was evicted while it arrived.
+    Evicted,
+    /// Nothing could be evicted for it.
+    Full,
+}
+
+/// All bodies in flight.
+#[derive(Debug, Default)]
+pub struct BodyBudget {
+    in_use: Arc<AtomicU64>,
+    windows: AtomicU64,
+    table: Mutex<Table>,
+}
+
+/// The bodies that arrived in more than one piece.
+#[derive(Debug, Default)]
+struct Table {
+    count: u64,
+    bodies: HashMap<u64, Entry>,
+    clients: HashMap<ClientKey, Client>,
+    /// Clients by the bytes of their partial bodies.
+    order: BTreeSet<(u64, ClientKey)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    client: ClientKey,
+    bytes: u64,
+    /// When it last grew.
+    grown: Instant,
+    evicted: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Client {
+    bodies: usize,
+    bytes: u64,
+    partial_bytes: u64,
+    /// Partial bodies, the one that has not grown for longest first.
+    partial: BTreeSet<(Instant, u64)>,
+}
+
+/// Memory that a body holds until this is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<BodyBudget>,
+    bounds: Bounds,
+    client: ClientKey,
+    /// Bytes that have arrived.
+    arrived: u64,
+    /// Bytes that are reserved.
+    reserved: u64,
+    partial: Option<(u64, CancellationToken)>,
+}
+
+/// A flow control window that is larger than the smallest one, until this is dropped.
+#[derive(Debug)]
+pub struct Window(Arc<BodyBudget>, u64);
+
+impl BodyBudget {
+    /// Bytes that are reserved now, to be shown.
+    pub fn in_use(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.in_use)
+    }
+
+    /// An empty reservation for a body of `client`.
+    pub fn reservation(self: &Arc<Self>, client: ClientKey, bounds: Bounds) -> Reservation {
+        Reservation {
+            budget: Arc::clone(self),
+            bounds,
+            client,
+            arrived: 0,
+            reserved: 0,
+            partial: None,
+        }
+    }
+
+    /// A window of `bytes`, unless windows have their part of the budget already.
+    pub fn window(self: &Arc<Self>, bytes: u64, bounds: Bounds) -> Option<Window> {
+        let windows = self.windows.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let window = Window(Arc::clone(self), bytes);
+        // Counted as in use, for a peer may fill it before anything is asked for.
+        self.in_use.fetch_add(bytes, Ordering::Relaxed);
+        (windows <= bounds.windows).then_some(window)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds `more` if it stays within `bound`.
+    fn add(&self, more: u64, bound: u64) -> bool {
+        let sum = |in_use: u64| in_use.checked_add(more).filter(|sum| *sum <= bound);
+        let added = self
+            .in_use
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
+        added.is_ok()
+    }
+
+    /// Evicts partial bodies until `more` fits within `bound`. `number` is the body that asks, if it is in the table.
+    fn make_room(
+        &self,
+        table: &mut Table,
+        asking: (ClientKey, Option<u64>),
+        more: u64,
+        bound: u64,
+        now: Instant,
+    ) -> Result<(), Denied> {
+        while !self.add(more, bound) {
+            let Some(freed) = table.evict(asking, more, now) else {
+                report::metrics::body_shed("refused");
+                return Err(Denied::Full);
+            };
+            self.evicted(freed);
+        }
+        Ok(())
+    }
+
+    /// Notes an eviction. The body's task drops its bytes as soon as it wakes up.
+    fn evicted(&self, bytes: u64) {
+        self.in_use.fetch_sub(bytes, Ordering::Relaxed);
+        report::metrics::body_shed("evicted");
+        if let Some(left_out) = throttle::allow("body evicted") {
+            tracing::warn!(
+                bytes,
+                left_out,
+                "`max_inflight` reached: evicted the partial body of the client that holds most"
+            );
+        }
+    }
+}
+
+impl Reservation {
+    /// Reserves for a piece that is the whole body.
+    pub fn whole(&mut self, bytes: usize, now: Instant) -> Result<(), Denied> {
+        let bytes = bytes as u64;
+        if !self.budget.add(bytes, self.bounds.total) {
+            let mut table = self.budget.lock();
+            let asking = (self.client, None);
+            self.budget
+                .make_room(&mut table, asking, bytes, self.bounds.total, now)?;
+        }
+        (self.arrived, self.reserved) = (bytes, bytes);
+        Ok(())
+    }
+
+    /// Reserves for one more piece of a body of several.
+    pub fn grow(&mut self, bytes: usize, now: impl FnOnce() -> Instant) -> Result<(), Denied> {
+        self.arrived = self.arrived.saturating_add(bytes as u64);
+        let more = self.arrived.saturating_sub(self.reserved);
+        if more == 0 {
+            return Ok(());
+        }
+        let (more, now) = (more.next_multiple_of(STEP), now());
+        let budget = Arc::clone(&self.budget);
+        let mut table = budget.lock();
+        let (number, _) = self.partial.get_or_insert_with(|| table.enter(self.client, now));
+        let number = *number;
+        let (client, own, bodies) = table.of(number).ok_or(Denied::Evicted)?;
+        // A client must not use up the budget alone, for complete bodies cannot be evicted.
+        if bodies > 1 && own.saturating_add(more) > self.bounds.client {
+            let Some(freed) = table.evict_own(client, number, now) else {
+                report::metrics::body_shed("refused");
+                return Err(Denied::Full);
+            };
+            budget.evicted(freed);
+        }
+        let asking = (client, Some(number));
+        budget.make_room(&mut table, asking, more, self.bounds.partial, now)?;
+        table.grow(number, more, now);
+        self.reserved += more;
+        Ok(())
+    }
+
+    /// The body is complete and is evicted no more.
+    pub fn complete(&mut self) -> Result<(), Denied> {
+        let Some((number, _)) = &self.partial else {
+            return Ok(());
+        };
+        let mut table = self.budget.lock();
+        table.of(*number).ok_or(Denied::Evicted)?;
+        table.complete(*number);
+        Ok(())
+    }
+
+    /// Returns when the body is evicted. None if it cannot be.
+    pub fn evicted(&self) -> Option<WaitForCancellationFutureOwned> {
+        let (_, evicted) = self.partial.as_ref()?;
+        Some(evicted.clone().cancelled_owned())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let Some((number, _)) = &self.partial else {
+            self.budget.in_use.fetch_sub(self.reserved, Ordering::Relaxed);
+            return;
+        };
+        // What was evicted has been given back already.
+        if let Some(bytes) = self.budget.lock().remove(*number) {
+            self.budget.in_use.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.0.windows.fetch_sub(self.1, Ordering::Relaxed);
+        self.0.in_use.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+impl Table {
+    /// Adds a partial body without bytes.
+    fn enter(&mut self, client: ClientKey, grown: Instant) -> (u64, CancellationToken) {
+        self.count += 1;
+        let number = self.count;
+        let evicted = CancellationToken::new();
+        let entry = Entry {
+            client,
+            bytes: 0,
+            grown,
+            evicted: evicted.clone(),
+        };
+        self.bodies.insert(number, entry);
+        let of_client = self.clients.entry(client).or_default();
+        of_client.bodies += 1;
+        of_client.partial.insert((grown, number));
+        (number, evicted)
+    }
+
+    /// The client of a body, the bytes that it holds and in how many bodies; none if the body was evicted.
+    fn of(&self, number: u64) -> Option<(ClientKey, u64, usize)> {
+        let client = self.bodies.get(&number)?.client;
+        let of_client = self.clients.get(&client)?;
+        Some((client, of_client.bytes, of_client.bodies))
+    }
+
+    /// Changes what is known of a client, and its rank with it.
+    fn change(&mut self, client: ClientKey, change: impl FnOnce(&mut Client)) {
+        let Some(of_client) = self.clients.get_mut(&client) else {
+            return;
+        };
+        self.order.remove(&(of_client.partial_bytes, client));
+        change(of_client);
+        if !of_client.partial.is_empty() {
+            self.order.insert((of_client.partial_bytes, client));
+        }
+        if of_client.bodies == 0 {
+            self.clients.remove(&client);
+        }
+    }
+
+    fn grow(&mut self, number: u64, more: u64, now: Instant) {
+        let Some(entry) = self.bodies.get_mut(&number) else {
+            return;
+        };
+        let before = std::mem::replace(&mut entry.grown, now);
+        entry.bytes += more;
+        let (client, after) = (entry.client, entry.grown);
+        self.change(client, |client| {
+            client.bytes += more;
+            client.partial_bytes += more;
+            client.partial.remove(&(before, number));
+            client.partial.insert((after, number));
+        });
+    }
+
+    fn complete(&mut self, number: u64) {
+        let Some(entry) = self.bodies.get(&number) else {
+            return;
+        };
+        let (grown, bytes) = (entry.grown, entry.bytes);
+        self.change(entry.client, |client| {
+            if client.partial.remove(&(grown, number)) {
+                client.partial_bytes -= bytes;
+            }
+        });
+    }
+
+    /// Takes a body out; the bytes that it held.
+    fn remove(&mut self, number: u64) -> Option<u64> {
+        self.complete(number);
+        let entry = self.bodies.remove(&number)?;
+        self.change(entry.client, |client| {
+            client.bodies -= 1;
+            client.bytes -= entry.bytes;
+        });
+        Some(entry.bytes)
+    }
+
+    /// Evicts a partial body in favour of `asking`, which wants `more`; the bytes that this frees.
+    fn evict(&mut self, (asking, number): (ClientKey, Option<u64>), more: u64, now: Instant) -> Option<u64> {
+        let (most, victim) = *self.order.last()?;
+        let own = self.clients.get(&asking);
+        let own = own.map_or(0, |client| client.partial_bytes) + more;
+        if victim == asking || most <= own {
+            return self.evict_own(asking, number.unwrap_or_default(), now);
+        }
+        let (_, longest) = *self.clients.get(&victim)?.partial.first()?;
+        self.evict_body(longest)
+    }
+
+    /// Evicts the partial body of a client that has not grown for longest, if that is long enough; never `number`.
+    fn evict_own(&mut self, client: ClientKey, number: u64, now: Instant) -> Option<u64> {
+        let partial = &self.clients.get(&client)?.partial;
+        let (grown, longest) = *partial.iter().find(|(_, other)| *other != number)?;
+        (now.duration_since(grown) >= IDLE).then(|| self.evict_body(longest))?
+    }
+
+    fn evict_body(&mut self, number: u64) -> Option<u64> {
+        let evicted = self.bodies.get(&number)?.evicted.clone();
+        evicted.cancel();
+        self.remove(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1 << 10;
+
+    fn client(text: &str) -> ClientKey {
+        ClientKey::of(text.parse().unwrap())
+    }
+
+    fn bounds(kib: u64) -> Bounds {
+        Bounds::new(kib << 10, 16 << 10)
+    }
+
+    fn in_use(budget: &BodyBudget) -> u64 {
+        budget.in_use.load(Ordering::Relaxed) >> 10
+    }
+
+    /// A partial body of 64 KiB.
+    fn partial(budget: &Arc<BodyBudget>, client: ClientKey, now: Instant) -> Result<Reservation, Denied> {
+        let mut body = budget.reservation(client, bounds(1024));
+        body.grow(64 * KIB, || now).map(|()| body)
+    }
+
+    fn is_evicted(body: &Reservation) -> bool {
+        body.partial
+            .as_ref()
+            .is_some_and(|(_, evicted)| evicted.is_cancelled())
+    }
+
+    #[test]
+    fn bytes_are_reserved_as_they_arrive_and_released_with_the_request() {
+        let (budget, now) = (Arc::new(BodyBudget::default()), Instant::now());
+        let mut body = budget.reservation(client("192.0.2.1"), bounds(1024));
+        assert_eq!(in_use(&budget), 0);
+        for (arrives, expected) in [(1, 16), (15 * KIB, 16), (2 * KIB, 32), (40 * KIB, 64)] {
+            body.grow(arrives, || now).unwrap();
+            assert_eq!(in_use(&budget), expected, "{arrives}");
+        }
+        body.complete().unwrap();
+        let mut whole = budget.reservation(ClientKey::Connection(1), bounds(1024));
+        whole.whole(5 * KIB, now).unwrap();
+        assert_eq!(in_use(&budget), 69);
+        drop((body, whole));
+        assert_eq!(in_use(&budget), 0);
+        let table = budget.lock();
+        assert!(table.bodies.is_empty() && table.clients.is_empty() && table.order.is_empty());
+    }
+
+    #[test]
+    fn the_client_that_holds_most_loses_the_body_that_rests_longest() {
+        let (budget, mut now) = (Arc::new(BodyBudget::default()), Instant::now());
+        let mut flood = Vec::new();
+        // An IPv6 client is its /64, and may hold three quarters of what partial bodies may.
+        for number in 0..10 {
+            now += Duration::from_millis(1);
+            flood.push(partial(&budget, client(&format!("2001:db8::{number}")), now).unwrap());
+        }
+        assert_eq!(
+            partial(&budget, client("2001:db8::ffff"), now).unwrap_err(),
+            Denied::Full
+        );
+        let mut small: Vec<_> = (0..4)
+            .map(|number| partial(&budget, client(&format!("192.0.2.{number}")), now).unwrap())
+            .collect();
+        assert_eq!(in_use(&budget), 896);
+        // Nothing is free: a newcomer with less than the flood evicts one of the flood, however recent it is.
+        small.push(partial(&budget, client("192.0.2.7"), now).unwrap());
+        assert!(is_evicted(&flood[0]) && flood.iter().skip(1).all(|body| !is_evicted(body)));
+        assert_eq!(flood[0].complete(), Err(Denied::Evicted));
+        assert_eq!(flood[0].grow(16 * KIB, || now), Err(Denied::Evicted));
+        // The flood itself has to wait until one of its own rests.
+        assert_eq!(
+            partial(&budget, client("2001:db8::7"), now).unwrap_err(),
+            Denied::Full
+        );
+        now += IDLE;
+        flood.push(partial(&budget, client("2001:db8::7"), now).unwrap());
+        assert!(is_evicted(&flood[1]) && !is_evicted(&flood[2]));
+        assert!(small.iter().all(|body| !is_evicted(body)));
+        drop((flood, small));
+        assert_eq!(in_use(&budget), 0);
+    }
+
+    #[test]
+    fn what_is_being_processed_is_never_evicted() {
+        let (budget, mut now) = (Arc::new(BodyBudget::default()), Instant::now());
+        let mut held = Vec::new();
+        for number in 0..14 {
+            let mut body = partial(&budget, client(&format!("192.0.2.{number}")), now).unwrap();
+            body.complete().unwrap();
+            held.push(body);
+        }
+        now += IDLE;
+        assert_eq!(
+            partial(&budget, client("192.0.2.99"), now).unwrap_err(),
+            Denied::Full
+        );
+        // An eighth is left to bodies that arrive in one piece.
+        let mut whole = budget.reservation(client("192.0.2.99"), bounds(1024));
+        whole.whole(128 * KIB, now).unwrap();
+        let mut other = budget.reservation(client("192.0.2.99"), bounds(1024));
+        assert_eq!(other.whole(1, now), Err(Denied::Full));
+        drop(held.pop());
+        assert_eq!(other.whole(1, now), Ok(()));
+        assert!(held.iter().all(|body| !is_evicted(body)));
+    }
+
+    #[test]
+    fn connections_that_stand_for_themselves_are_clients_of_their_own() {
+        let (budget, now) = (Arc::new(BodyBudget::default()), Instant::now());
+        let mut large = partial(&budget, ClientKey::Connection(0), now).unwrap();
+        large.grow(448 * KIB, || now).unwrap();
+        let others: Vec<_> = (1..7)
+            .map(|number| partial(&budget, ClientKey::Connection(number), now).unwrap())
+            .collect();
+        let newcomer = partial(&budget, ClientKey::Connection(7), now).unwrap();
+        assert!(is_evicted(&large) && !is_evicted(&newcomer));
+        assert!(others.iter().all(|body| !is_evicted(body)));
+    }
+
+    #[test]
+    fn windows_have_their_part_and_the_largest_body_always_fits() {
+        let (budget, now) = (Arc::new(BodyBudget::default()), Instant::now());
+        let window = budget.window(256 << 10, bounds(1024));
+        assert!(window.is_some() && budget.window(1, bounds(1024)).is_none());
+        assert_eq!(in_use(&budget), 256);
+        drop(window);
+        assert_eq!(in_use(&budget), 0);
+        let mut body = budget.reservation(ClientKey::Connection(1), Bounds::new(1 << 20, 1 << 20));
+        assert_eq!(body.grow(1 << 20, || now), Ok(()));
+    }
+}

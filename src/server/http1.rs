@@ -1,0 +1,128 @@
+//! One connection: timed from the first byte to the last, ended in order.
+//!
+//! What hyper refuses itself never meets the door; it is noted here.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use crate::pipeline::Answer;
+use crate::report;
+use crate::server::request::{Peer, RequestHandler};
+use crate::server::write_timeout::WriteTimeout;
+
+/// How large a request's head may be, in bytes; a larger one is answered 431.
+pub const MAX_HEAD: usize = 64 << 10;
+/// Maximum size of a connection's read buffer, in bytes: the largest head and the beginning of a body. A body beyond that is
+/// counted by the budget for bodies.
+const MAX_BUFFER: usize = MAX_HEAD + (8 << 10);
+/// How long a peer that was let in before the daemon began to stop, and has said nothing yet, may take to begin.
+pub const FIRST_WORD: Duration = Duration::from_secs(1);
+/// What stands for the path of a request whose head was not understood.
+const NO_PATH: &str = "(unread)";
+
+/// Serves one connection to its end. Once the door is closing it is ended after the request that is in flight, or
+/// about to be.
+pub async fn serve_http<S>(stream: S, peer: Peer, handler: Arc<RequestHandler>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let client = peer.address;
+    let (closing, timeout) = (handler.closing.clone(), handler.request_timeout);
+    let service = service_fn(move |request| {
+        let (handler, peer) = (Arc::clone(&handler), peer.clone());
+        async move { handler.answer(request, peer).await }
+    });
+    let stream = WriteTimeout::new(stream, timeout);
+    let (owed, heard) = (stream.owed(), stream.heard());
+    let stream = TokioIo::new(stream);
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(timeout)
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_BUFFER)
+        // Who has said all he had to say may have gone: his event is taken all the same, for he may never come again.
+        .half_close(true)
+        .serve_connection(stream, service);
+    let ended = tokio::select! {
+        // In this order, for a request that has just come is read before its connection is taken for idle.
+        biased;
+        ended = &mut connection => Some(ended),
+        () = closing.cancelled() => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        let mut asked = false;
+        let mut silent = pin!(tokio::time::sleep(FIRST_WORD));
+        poll_fn(|context| {
+            loop {
+                let polled = Pin::new(&mut connection).poll(context);
+                // hyper takes half a head on a kept connection for idleness, and would close without a word.
+                if polled.is_ready() || asked || owed.load(Ordering::Relaxed) {
+                    return polled;
+                }
+                // Its request is on its way, and hyper would close without a word here, too.
+                if !heard.load(Ordering::Relaxed) && silent.as_mut().poll(context).is_pending() {
+                    return polled;
+                }
+                Pin::new(&mut connection).graceful_shutdown();
+                asked = true;
+            }
+        })
+        .await
+    };
+    let Err(error) = ended else { return };
+    let parts = connection.into_parts();
+    if let Some(status) = refusal(&error, &parts.read_buf) {
+        report::turned_away(NO_PATH, client, status.as_u16(), &error.to_string());
+    } else {
+        // What else a peer does wrong on its connection ends the connection and concerns nobody else.
+        report::connection_ended("connection", &error, client);
+    }
+    if error.is_timeout() && !parts.read_buf.is_empty() {
+        too_slow(parts.io.into_inner()).await;
+    }
+}
+
+/// The status that a request is refused with before it meets the door; `None` if there was no request. `unread` is
+/// what had come of it.
+fn refusal(error: &hyper::Error, unread: &Bytes) -> Option<StatusCode> {
+    if error.is_timeout() {
+        // A silent connection is not a slow request: it is closed without a word.
+        (!unread.is_empty()).then_some(StatusCode::REQUEST_TIMEOUT)
+    } else if error.is_parse_too_large() {
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else {
+        error.is_parse().then_some(StatusCode::BAD_REQUEST)
+    }
+}
+
+/// Answers 408 to a head that does not come to its end, which hyper would close without a word.
+async fn too_slow<S: AsyncRead + AsyncWrite + Unpin>(mut stream: WriteTimeout<S>) {
+    if stream.is_stuck() {
+        // An answer is half written: another after it would not be understood.
+        return;
+    }
+    let Answer { status, body, .. } = Answer::new(StatusCode::REQUEST_TIMEOUT, "too slow", None);
+    let mut bytes = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(&body);
+    // Who is gone does not need it.
+    if stream.write_all(&bytes).await.is_ok() {
+        stream.shutdown().await.ok();
+    }
+}

@@ -1,0 +1,208 @@
+//! The PROXY protocol, versions 1 and 2: a proxy of connections says, before anything else, whose connection it is.
+//!
+//! (<https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>) It is read off peers that are listed for it, which
+//! must speak it, and off nobody else: it must never be guessed whether a peer does (§2).
+
+use std::io::{Error, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// How a head of version 2 begins.
+const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// The longest line of version 1, in bytes (§2.1).
+const MAX_LINE: usize = 107;
+/// The most that version 2 may say after its first 16 bytes; what goes beyond the addresses is passed over.
+const MAX_REST: usize = 4096;
+
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxiedPeer {
+    /// That of the client at this address.
+    Client(IpAddr),
+    /// The proxy speaks for itself (`LOCAL`), or does not know for whom (`UNKNOWN`, `AF_UNSPEC`): then the connection is
+    /// what it is without its word (§2.1, §2.2).
+    Proxy,
+    /// It came to the proxy by a unix socket: the client has no address, and it is no socket of ours that it came by.
+    Nobody,
+}
+
+/// What the proxy tells. Nothing beyond its head is read.
+pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ProxiedPeer, Error> {
+    let mut begin = [0; SIGNATURE.len()];
+    stream.read_exact(&mut begin).await?;
+    if begin == SIGNATURE {
+        binary(stream).await
+    } else if begin.starts_with(b"PROXY ") {
+        line(stream, begin.to_vec()).await
+    } else {
+        Err(wrong("it does not begin with the PROXY protocol"))
+    }
+}
+
+fn wrong(why: &str) -> Error {
+    Error::new(ErrorKind::InvalidData, why)
+}
+
+/// Version 1: `PROXY TCP4 192.0.2.7 198.51.100.1 4711 443`.
+async fn line<S: AsyncRead + Unpin>(stream: &mut S, mut line: Vec<u8>) -> Result<ProxiedPeer, Error> {
+    while !line.ends_with(b"\r\n") {
+        if line.len() >= MAX_LINE {
+            return Err(wrong("the line of the PROXY protocol is too long"));
+        }
+        line.push(stream.read_u8().await?);
+    }
+    let text = std::str::from_utf8(&line).or(Err(wrong("the line of the PROXY protocol is no text")))?;
+    let words: Vec<&str> = text.trim_end_matches("\r\n").split(' ').collect();
+    // One spelling of a number (§2.1): Rust takes `+1` and `01` for numbers, too.
+    let port = |text: &str| text.parse::<u16>().is_ok_and(|number| number.to_string() == text);
+    let found = match words.as_slice() {
+        ["PROXY", "UNKNOWN", ..] => return Ok(ProxiedPeer::Proxy),
+        ["PROXY", "TCP4", from, to, from_port, to_port] if port(from_port) && port(to_port) => {
+            let both = from.parse::<Ipv4Addr>().ok().zip(to.parse::<Ipv4Addr>().ok());
+            both.map(|(from, _)| IpAddr::V4(from))
+        }
+        ["PROXY", "TCP6", from, to, from_port, to_port] if port(from_port) && port(to_port) => {
+            let both = from.parse::<Ipv6Addr>().ok().zip(to.parse::<Ipv6Addr>().ok());
+            both.map(|(from, _)| IpAddr::V6(from))
+        }
+        _ => None,
+    };
+    let found = found.ok_or_else(|| wrong("the line of the PROXY protocol is malformed"))?;
+    Ok(ProxiedPeer::Client(found.to_canonical()))
+}
+
+/// Version 2, after its signature.
+async fn binary<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ProxiedPeer, Error> {
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).await?;
+    let [command, family, high, low] = head;
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    if length > MAX_REST {
+        return Err(wrong("the head of the PROXY protocol is too long"));
+    }
+    let mut rest = vec![0; length];
+    stream.read_exact(&mut rest).await?;
+    match (command, family) {
+        // LOCAL: the proxy itself, which looks whether anybody is there. And UNSPEC, which is UNKNOWN.
+        (0x20, _) | (0x21, 0x00) => Ok(ProxiedPeer::Proxy),
+        (0x21, 0x11) => match rest.get(..12) {
+            Some([a, b, c, d, ..]) => Ok(ProxiedPeer::Client(Ipv4Addr::from([*a, *b, *c, *d]).into())),
+            _ => Err(wrong("the head of the PROXY protocol is too short")),
+        },
+        (0x21, 0x21) => {
+            let from = rest.get(..36).and_then(|both| both.first_chunk::<16>());
+            let from = from.ok_or_else(|| wrong("the head of the PROXY protocol is too short"))?;
+            Ok(ProxiedPeer::Client(
+                IpAddr::V6(Ipv6Addr::from(*from)).to_canonical(),
+            ))
+        }
+        (0x21, 0x31) => Ok(ProxiedPeer::Nobody),
+        _ => Err(wrong("the head of the PROXY protocol is malformed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read, and what is left for TLS or HTTP.
+    async fn told(bytes: &[u8]) -> (Result<ProxiedPeer, ErrorKind>, Vec<u8>) {
+        let mut stream = bytes;
+        let read = read(&mut stream).await;
+        (read.map_err(|error| error.kind()), stream.to_vec())
+    }
+
+    fn client(address: &str) -> ProxiedPeer {
+        ProxiedPeer::Client(address.parse().unwrap())
+    }
+
+    fn second(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+        [&SIGNATURE[..], &[command, family], &length, rest].concat()
+    }
+
+    #[tokio::test]
+    async fn a_line_tells_whose_connection_it_is() {
+        for (line, expected) in [
+            (
+                "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n",
+                client("192.0.2.7"),
+            ),
+            (
+                "PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n",
+                client("2001:db8::7"),
+            ),
+            (
+                "PROXY TCP6 ::ffff:192.0.2.7 ::1 4711 443\r\n",
+                client("192.0.2.7"),
+            ),
+            ("PROXY UNKNOWN\r\n", ProxiedPeer::Proxy),
+            ("PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", ProxiedPeer::Proxy),
+        ] {
+            let (read, left) = told(format!("{line}GET /").as_bytes()).await;
+            assert_eq!((read, &left[..]), (Ok(expected), &b"GET /"[..]), "{line}");
+        }
+        let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(100));
+        for wrong in [
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711\r\n",
+            "PROXY TCP4 2001:db8::7 2001:db8::1 4711 443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711 99999\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 +1 443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 1 +443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 080 443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711 0443\r\n",
+            "PROXY TCP6 2001:db8::7 2001:db8::1 00 443\r\n",
+            "PROXY TCP4 192.0.02.7 198.51.100.1 4711 443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443 \r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\r\n",
+            "PROXY TCP4 192.0.2.7  198.51.100.1 4711 443\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 4711 \r\n",
+            "PROXY TCP6 2001:db8:::7 2001:db8::1 4711 443\r\n",
+            "PROXY TCP6 2001:db8::00007 2001:db8::1 4711 443\r\n",
+            "PROXY TCP6 fe80::1%eth0 2001:db8::1 4711 443\r\n",
+            "PROXY TCP5 192.0.2.7 198.51.100.1 4711 443\r\n",
+            "PROXY  TCP4 192.0.2.7 198.51.100.1 4711 443\r\n",
+            "POST /open HTTP/1.1\r\n",
+            long.as_str(),
+        ] {
+            assert_eq!(
+                told(wrong.as_bytes()).await.0,
+                Err(ErrorKind::InvalidData),
+                "{wrong}"
+            );
+        }
+        assert_eq!(
+            told(b"PROXY TCP4 192.0.2.7").await.0,
+            Err(ErrorKind::UnexpectedEof)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_binary_head_tells_it_too() {
+        let four = [192, 0, 2, 7, 198, 51, 100, 1, 18, 103, 1, 187];
+        let mut six = [0; 36];
+        six[..2].copy_from_slice(&[0x20, 0x01]);
+        let with_more = [&four[..], &[4, 0, 1, 9]].concat();
+        for (bytes, expected) in [
+            (second(0x21, 0x11, &four), Ok(client("192.0.2.7"))),
+            (second(0x21, 0x11, &with_more), Ok(client("192.0.2.7"))),
+            (second(0x21, 0x21, &six), Ok(client("2001::"))),
+            (second(0x20, 0x00, &[]), Ok(ProxiedPeer::Proxy)),
+            (second(0x20, 0x11, &four), Ok(ProxiedPeer::Proxy)),
+            (second(0x21, 0x00, &[]), Ok(ProxiedPeer::Proxy)),
+            (second(0x21, 0x31, &[0; 216]), Ok(ProxiedPeer::Nobody)),
+            (second(0x21, 0x11, &four[..11]), Err(ErrorKind::InvalidData)),
+            (second(0x21, 0x21, &four), Err(ErrorKind::InvalidData)),
+            (second(0x21, 0x12, &four), Err(ErrorKind::InvalidData)),
+            (second(0x11, 0x11, &four), Err(ErrorKind::InvalidData)),
+            (second(0x22, 0x11, &four), Err(ErrorKind::InvalidData)),
+            (second(0x21, 0x11, &[0; 5000]), Err(ErrorKind::InvalidData)),
+            (SIGNATURE.to_vec(), Err(ErrorKind::UnexpectedEof)),
+        ] {
+            assert_eq!(told(&bytes).await.0, expected, "{bytes:?}");
+        }
+        let (_, left) = told(&[&second(0x21, 0x11, &four)[..], b"GET /"].concat()).await;
+        assert_eq!(left, b"GET /");
+    }
+}

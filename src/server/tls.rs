@@ -1,0 +1,68 @@
+//! TLS: the handshake, within the time of a request's head, and then the protocol that was agreed on (ALPN, RFC 7301).
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::acme::PROTOCOL;
+use crate::report;
+use crate::server::client_cert::ClientCertificate;
+use crate::server::request::{Peer, RequestHandler};
+use crate::server::write_timeout::WriteTimeout;
+use crate::server::{http1, http2};
+
+/// Serves one connection to its end.
+pub async fn serve_http<S>(stream: S, mut peer: Peer, config: Arc<ServerConfig>, handler: Arc<RequestHandler>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // Below the encryption, which writes for itself, when it is flushed.
+    let stream = WriteTimeout::new(stream, handler.request_timeout);
+    let acceptor = TlsAcceptor::from(Arc::clone(&config));
+    let handshake = timeout(handler.request_timeout, acceptor.accept(stream));
+    let handshake = tokio::select! {
+        handshake = handshake => handshake,
+        // Nothing has been asked yet, and what is about to be has its moment.
+        () = handler.last_call() => return,
+    };
+    let mut stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        // Whoever looks whether somebody listens, every minute of the day.
+        Ok(Err(error))
+            if matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+            ) =>
+        {
+            return report::connection_ended("TLS handshake", &error, peer.address);
+        }
+        Ok(Err(error)) => return report::peer_failed("TLS handshake", &error, peer.address),
+        Err(_) => return report::connection_ended("TLS handshake", &"too slow", peer.address),
+    };
+    let (_, session) = stream.get_ref();
+    if session.alpn_protocol() == Some(PROTOCOL) {
+        // It has seen what it came for (RFC 8737 §3): nothing is said on that connection.
+        stream.shutdown().await.ok();
+        return;
+    }
+    let chain = session.peer_certificates().unwrap_or_default();
+    if !chain.is_empty() {
+        let rules = handler.live.current();
+        // Not of others that a reload has put in force meanwhile.
+        let tls = rules.server.tls.as_ref();
+        let tls = tls.filter(|tls| Arc::ptr_eq(&tls.config, &config));
+        peer.certificate = ClientCertificate::new(chain, tls).map(Arc::new);
+        if peer.certificate.is_none() {
+            report::peer_failed("client certificate", &"it cannot be read", peer.address);
+        }
+    }
+    if session.alpn_protocol() == Some(b"h2") {
+        http2::serve_http(stream, peer, handler).await;
+    } else {
+        http1::serve_http(stream, peer, handler).await;
+    }
+}

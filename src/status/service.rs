@@ -1,0 +1,278 @@
+//! Who is asked: gathers how the daemon is from those who know.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::live::Live;
+use crate::report;
+use crate::report::metrics::{self, Moment};
+use crate::rules::{RuleSet, Tls};
+use crate::status::STORE_LIMIT;
+use crate::status::process::figures;
+use crate::status::snapshot::StoreStatus;
+use crate::status::snapshot::{CertificateStatus, Deliveries, Inflight, ReloadStatus, Rules, Status};
+use crate::store::{Concurrency, Counts, Health, Store};
+
+/// For how long the first delivery in the queue may have been due before that is a problem: a minute of work for others
+/// is nothing, but not to be reached at all is.
+const OVERDUE_LIMIT: Duration = Duration::from_mins(5);
+
+/// What became of a reload.
+#[derive(Clone, Debug)]
+pub struct LastReload {
+    /// When.
+    pub at: Timestamp,
+    /// Whether its rules are in force.
+    pub in_force: bool,
+    /// What was found, a line each; at most [`LastReload::FINDINGS`].
+    pub diagnostics: Vec<String>,
+    /// How many of all findings are errors, for which the file does not load.
+    pub errors: usize,
+}
+
+impl LastReload {
+    /// How many findings are told; `hookyard check` tells all.
+    pub const FINDINGS: usize = 20;
+}
+
+/// Rules that are unavailable, and what each is missing.
+pub type Unavailable = BTreeMap<Arc<str>, String>;
+
+/// Knows who is to be asked.
+pub struct StatusService {
+    /// The rules file.
+    pub path: PathBuf,
+    /// The rules in force.
+    pub live: Arc<Live<RuleSet>>,
+    /// The last reload.
+    pub reloads: Arc<Live<Option<LastReload>>>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its file.
+    pub store_path: PathBuf,
+    /// The time.
+    pub clock: Clock,
+    /// Bytes that bodies in flight hold.
+    pub inflight: Arc<AtomicU64>,
+    /// When the daemon started.
+    pub started: Timestamp,
+    /// Where it listens.
+    pub listening: Vec<String>,
+    /// It is stopping.
+    pub stopping: CancellationToken,
+    /// What was last found of rules that are unavailable.
+    pub unavailable: Arc<Live<Unavailable>>,
+}
+
+/// What the store says.
+struct StoreAnswer {
+    counts: Counts,
+    health: Health,
+    overdue: Duration,
+}
+
+impl StatusService {
+    /// How the daemon is.
+    pub async fn status(&self) -> Status {
+        let rules = self.live.current();
+        let asked = self.ask().await;
+        let now = self.clock.now();
+        let last_reload = (*self.reloads.current()).clone();
+        let mut problems = self.problems(asked.as_ref(), last_reload.as_ref());
+        let tls = rules.server.tls.as_ref();
+        problems.extend(tls.and_then(|tls| tls.problem(now)));
+        let full = asked.as_ref().ok().and_then(|asked| asked.health.full.clone());
+        let ready = asked.is_ok() && full.is_none() && !self.stopping.is_cancelled();
+        let (deliveries, store) = match &asked {
+            Ok(asked) => (Some(deliveries(asked)), Some(self.store_status(asked, &rules))),
+            Err(_) => (None, None),
+        };
+        let arrivals = metrics::last_arrivals().into_iter();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: self.started.to_string(),
+            uptime: now.since(self.started).as_secs(),
+            problems,
+            ready,
+            rules: Rules {
+                path: self.path.display().to_string(),
+                generation: rules.generation,
+                sha256: rules.sha256.clone(),
+                count: rules.names.len(),
+                endpoints: rules.endpoints.len(),
+            },
+            last_reload: last_reload.map(|reload| ReloadStatus {
+                at: reload.at.to_string(),
+                in_force: reload.in_force,
+                diagnostics: reload.diagnostics,
+            }),
+            unavailable: self
+                .unavailable
+                .current()
+                .iter()
+                .map(|(rule, why)| (rule.to_string(), why.clone()))
+                .collect(),
+            listening: self.listening.clone(),
+            certificate: tls.map(certificate),
+            deliveries,
+            store,
+            inflight: Inflight {
+                bytes: self.inflight.load(Ordering::Relaxed),
+                max_bytes: rules.server.max_inflight,
+            },
+            log_lines_dropped: report::dropped_lines(),
+            resident_bytes: figures().resident,
+            last_arrivals: arrivals
+                .map(|(rule, at)| (rule.to_string(), at.to_string()))
+                .collect(),
+        }
+    }
+
+    /// What has been counted, as text.
+    pub async fn metrics(&self) -> Result<String, String> {
+        let StoreAnswer {
+            counts,
+            health,
+            overdue,
+        } = self.ask().await?;
+        let figures = figures();
+        let rules = self.live.current();
+        let acme = rules.acme();
+        Ok(metrics::render(&Moment {
+            counts,
+            health,
+            overdue,
+            generation: rules.generation,
+            unavailable: self.unavailable.current().len(),
+            certificate_until: rules.server.tls.as_ref().and_then(Tls::until),
+            certificates: acme.map(|acme| acme.issued.acme_status()),
+            inflight: self.inflight.load(Ordering::Relaxed),
+            resident: figures.resident,
+            descriptors: figures.descriptors,
+            cpu: figures.cpu,
+            started: self.started,
+        }))
+    }
+
+    /// Why no new events are taken, if none are.
+    pub async fn unready(&self) -> Option<String> {
+        if self.stopping.is_cancelled() {
+            return Some("stopping".to_owned());
+        }
+        match self.ask().await {
+            Ok(asked) => asked.health.full,
+            Err(why) => Some(why),
+        }
+    }
+
+    /// Why the daemon is not alive, if it is not: its store does not answer.
+    pub async fn unhealthy(&self) -> Option<String> {
+        self.ask().await.err()
+    }
+
+    /// Asks the store, within a bound.
+    async fn ask(&self) -> Result<StoreAnswer, String> {
+        let everything = Concurrency {
+            slots: usize::MAX,
+            per_rule: usize::MAX,
+        };
+        let asking = async {
+            let counts = self.store.counts().await?;
+            let health = self.store.health().await?;
+            let due = self.store.next_due(everything).await?;
+            let overdue = due.map_or(Duration::ZERO, |due| self.clock.now().since(due));
+            Ok(StoreAnswer {
+                counts,
+                health,
+                overdue,
+            })
+        };
+        match timeout(STORE_LIMIT, asking).await {
+            Ok(Ok(asked)) => Ok(asked),
+            Ok(Err(error)) => {
+                let error: crate::store::StoreError = error;
+                Err(format!("the store: {error}"))
+            }
+            Err(_) => Err(format!(
+                "the store has not answered within {} s",
+                STORE_LIMIT.as_secs()
+            )),
+        }
+    }
+
+    /// What is wrong.
+    fn problems(&self, asked: Result<&StoreAnswer, &String>, reload: Option<&LastReload>) -> Vec<String> {
+        let mut problems = Vec::new();
+        match asked {
+            Err(why) => problems.push(why.clone()),
+            Ok(asked) => {
+                problems.extend(asked.health.full.clone());
+                if asked.overdue > OVERDUE_LIMIT {
+                    let minutes = asked.overdue.as_secs() / 60;
+                    problems.push(format!(
+                        "the first delivery in the queue has been due for {minutes} min"
+                    ));
+                }
+            }
+        }
+        if let Some(reload) = reload.filter(|reload| !reload.in_force) {
+            problems.push(format!(
+                "the rules file has not loaded since {}; the rules of generation {} are in force",
+                reload.at,
+                self.live.current().generation
+            ));
+        }
+        problems.extend(report::log_failure());
+        let unavailable = self.unavailable.current();
+        let unavailable = unavailable.iter();
+        problems.extend(unavailable.map(|(rule, why)| format!("the rule `{rule}` is unavailable: {why}")));
+        if self.stopping.is_cancelled() {
+            problems.push("it is stopping".to_owned());
+        }
+        problems
+    }
+
+    fn store_status(&self, asked: &StoreAnswer, rules: &RuleSet) -> StoreStatus {
+        let StoreAnswer { counts, health, .. } = asked;
+        StoreStatus {
+            path: self.store_path.display().to_string(),
+            bytes: health.size,
+            max_bytes: rules.store.settings.max_size,
+            full: health.full.clone(),
+            events: counts.events,
+            dedup_keys: counts.dedup_keys,
+            refusals: counts.refused,
+        }
+    }
+}
+
+fn certificate(tls: &Tls) -> CertificateStatus {
+    let acme_status = tls.acme().map(|acme| acme.issued.acme_status());
+    CertificateStatus {
+        until: tls.until().map(|until| until.to_string()),
+        renewal: acme_status
+            .as_ref()
+            .and_then(|acme_status| acme_status.next)
+            .map(|next| next.to_string()),
+        failure: acme_status.and_then(|acme_status| acme_status.failure),
+    }
+}
+
+fn deliveries(asked: &StoreAnswer) -> Deliveries {
+    let counts = asked.counts;
+    Deliveries {
+        waiting: counts.waiting,
+        running: counts.leased,
+        ended: counts.done,
+        dead: counts.dead,
+        overdue: asked.overdue.as_secs_f64(),
+    }
+}
