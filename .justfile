@@ -1,56 +1,56 @@
-# The desk routine. CI runs the same lines (.ci/run).
+# Recipes for developers. CI runs the same commands (.ci/run).
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-# What there is.
+# List all recipes.
 default:
     @just --list
 
-# Everything that must pass before a commit.
+# Run all checks that must pass before a commit.
 ci: fmt clippy test doc deny
 
-# Is it formatted?
+# Check the formatting.
 fmt:
     cargo fmt --all --check
 
-# No warnings, in tests and benches neither.
+# Run clippy without warnings, also on tests and benches.
 clippy:
     cargo clippy --locked --all-targets -- -D warnings
 
-# Unit, property and integration tests.
+# Run unit, property and integration tests.
 test:
     cargo test --locked
 
-# The documentation builds, without a broken link.
+# Build the documentation without broken links.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
-# Licences, duplicate versions, banned crates, sources.
+# Check licences, duplicate versions, banned crates and sources.
 deny:
     cargo deny --locked check licenses bans sources
 
-# Known vulnerabilities; fetches the advisory database.
+# Check for known vulnerabilities (fetches the advisory database).
 advisories:
     cargo deny --locked check advisories
 
-# Is the shipped unit sound, and how exposed is the service?
+# Verify the shipped systemd unit and its security exposure.
 unit:
     .ci/unit
 
-# Requests signed by the senders' own libraries (needs node and python3).
+# Test requests signed by the senders' own libraries (needs node and python3).
 senders binary="target/debug/hookyard":
     cargo build --locked
     tests/real_senders/run {{ binary }}
 
-# TLS and HTTP/2 as OpenSSL, curl and nghttp2 see them (needs openssl, curl and nghttp2-client).
+# Test TLS and HTTP/2 with OpenSSL, curl and nghttp2 (needs openssl, curl and nghttp2-client).
 edge binary="target/debug/hookyard":
     cargo build --locked
     .ci/edge {{ binary }}
 
-# Micro-benchmarks: verify, decode, match.
+# Run micro-benchmarks: verify, decode, match, start commands.
 bench:
     cargo bench --locked
 
-# The daemon beside a bare server, and by itself, under load (needs wrk).
+# Measure the daemon under load, alone and beside a bare server (needs wrk).
 load *phases:
     python3 benches/load {{ phases }}

@@ -1,7 +1,8 @@
-//! What does an event cost on an endpoint with 10, 1,000 and 10,000 rules?
+//! Cost of an event on an endpoint with 10, 1,000 and 10,000 rules.
 //!
-//! A signed push of about 7 KB is verified, decoded and matched against rules that differ in their repository. To hold: 10,000 rules
-//! cost at most 1.5 times what 10 cost. Run with `cargo bench --bench matching`.
+//! A signed push of about 7 KB is verified, decoded and matched against rules for different
+//! repositories. Goal: 10,000 rules cost at most 1.5 times as much as 10. Run with `cargo bench
+//! --bench matching`.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -26,15 +27,15 @@ use hookyard::verify::Verification;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-/// How many rules stand on the endpoint.
+/// Numbers of rules on the endpoint.
 const RULES: [usize; 3] = [10, 1_000, 10_000];
 
-/// Someone who commits.
+/// Builds a person as GitHub describes one.
 fn person(name: &str) -> Value {
     json!({"name": name, "email": format!("{name}@example.com"), "username": name, "date": "2026-01-31T12:00:00Z"})
 }
 
-/// One of the push's commits.
+/// Builds a commit of the push.
 fn commit(number: u32) -> Value {
     let id = format!("{number:040x}");
     json!({
@@ -52,7 +53,7 @@ fn commit(number: u32) -> Value {
     })
 }
 
-/// A push in the shape in which GitHub sends it.
+/// Builds a push as GitHub sends it.
 fn push(repository: &str) -> Value {
     let links: serde_json::Map<String, Value> =
         ["forks", "keys", "teams", "hooks", "events", "branches", "tags"]
@@ -93,7 +94,7 @@ fn push(repository: &str) -> Value {
     })
 }
 
-/// So many rules, each for a repository of its own.
+/// Builds a matcher with this many rules, each for its own repository.
 fn matcher(rules: usize) -> Matcher {
     let mut text = String::new();
     for rule in 0..rules {
@@ -118,7 +119,7 @@ fn matcher(rules: usize) -> Matcher {
     Matcher::new(conditions)
 }
 
-/// The request that brings `body`.
+/// Builds a request with `body`.
 fn received(body: Bytes) -> Received {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -139,7 +140,7 @@ fn received(body: Bytes) -> Received {
     }
 }
 
-/// How GitHub signs.
+/// Compiles GitHub's verification.
 fn github() -> Verification {
     let mut diagnostics = Diagnostics::new();
     let source = Source {
@@ -158,7 +159,7 @@ fn github() -> Verification {
         .unwrap_or_else(|| panic!("{}", diagnostics.render(false)))
 }
 
-/// The request with its signature.
+/// Signs the request.
 fn signed(mut received: Received) -> Received {
     let draft = OutgoingRequest {
         method: &received.method,
@@ -174,7 +175,7 @@ fn signed(mut received: Received) -> Received {
     received
 }
 
-/// Decodes the event's body anew.
+/// Decodes the event's body again.
 fn decoded(event: &mut Event) {
     let payload = decode(
         Decode::Auto,
@@ -185,7 +186,7 @@ fn decoded(event: &mut Event) {
     event.payload = payload.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// A push to `repository`, not decoded yet.
+/// Builds a push to `repository`, not decoded yet.
 fn event(repository: &str) -> Event {
     let body = Bytes::from(push(repository).to_string());
     assert!((6_500..8_500).contains(&body.len()), "{} bytes", body.len());

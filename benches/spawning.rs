@@ -1,9 +1,10 @@
-//! What does it cost to start a command, in a daemon of a few MB and in one of 500?
+//! Cost of starting a command, in a daemon of a few MB and of 500 MB.
 //!
-//! `cargo bench --bench spawning`. Each line is the median of [`STARTS`] starts of `/bin/true` by an action, one after the
-//! other, its end included. To hold: what is started as it is costs the same whatever the daemon's memory
-//! (`posix_spawn`), and `user`, `nice` and `limits` add the start of hookyard itself to it, no more. The last line is
-//! what they are spared: a change of user by `Command`, which copies the tables of all the memory first (`fork`).
+//! Run with `cargo bench --bench spawning`. Each line is the median of [`STARTS`] sequential runs
+//! of `/bin/true` by an action. Goal: a plain command costs the same at any memory size of the
+//! daemon (`posix_spawn`). `user`, `nice` and `limits` only add the start of hookyard itself. The
+//! last line shows the cost that they avoid: a change of user by `Command`, which copies all page
+//! tables (`fork`).
 
 #![expect(clippy::unwrap_used, reason = "a measurement that goes wrong shall panic")]
 #![expect(clippy::print_stdout, reason = "the result")]
@@ -31,13 +32,13 @@ use http::{HeaderMap, Method};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-/// How often each is started.
+/// Runs per measurement.
 const STARTS: usize = 300;
-/// What the large daemon holds.
+/// Memory that the large daemon holds, in bytes.
 const BALLAST: usize = 500 << 20;
 
 fn main() -> ExitCode {
-    // The daemon starts itself for `user` and `limits`, and here the daemon is this.
+    // For `user` and `limits`, the daemon starts its own binary, which is this one here.
     if std::env::args_os()
         .nth(1)
         .is_some_and(|first| first == exec::COMMAND)
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
             ("limits", ", limits: {files: 256, memory: 64MiB}"),
             ("user", ", user: nobody"),
         ] {
-            // Only root becomes another.
+            // Only root can change the user.
             if user.is_root() || name != "user" {
                 let action = action(&format!("{{run: [/bin/true], stdin: none, cwd: /{more}}}"));
                 report(name, || start(&runtime, &actor, &action));
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Measures it and says how long it took.
+/// Measures `start` and prints the median.
 fn report(name: &str, mut start: impl FnMut()) {
     let mut times: Vec<Duration> = (0..STARTS)
         .map(|_| {
@@ -85,7 +86,7 @@ fn report(name: &str, mut start: impl FnMut()) {
     println!("{name:>16} {:>9.0} µs", median.as_secs_f64() * 1e6);
 }
 
-/// Does it once.
+/// Runs the action once.
 fn start(runtime: &Runtime, actor: &ActionRunner, action: &Action) {
     let event = event();
     let action_context = ActionContext {
@@ -102,7 +103,7 @@ fn start(runtime: &Runtime, actor: &ActionRunner, action: &Action) {
     assert_eq!(outcome.verdict, Verdict::Done, "{}", outcome.detail);
 }
 
-/// The action that this is the YAML of.
+/// Compiles an action from YAML.
 fn action(text: &str) -> Action {
     let mut diagnostics = Diagnostics::new();
     let keyring = Keyring::new([], Path::new("/"));
@@ -119,7 +120,7 @@ fn action(text: &str) -> Action {
     Action::compile(document.root(), &workshop, &mut diagnostics).unwrap()
 }
 
-/// An event without anything in it.
+/// Builds an empty event.
 fn event() -> Event {
     let at = Timestamp::from_seconds(1_700_000_000);
     Event {

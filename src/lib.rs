@@ -13,22 +13,23 @@
 //!            shared: event, rules, client, template, tls, sys, base
 //! ```
 //!
-//! [`acme`] gets the certificate that `server` presents. [`status`] gathers the daemon's state for `hookyard status`, systemd
-//! and the metrics.
+//! [`acme`] gets the certificate that `server` presents. [`status`] gathers the daemon's state for
+//! `hookyard status`, systemd and the metrics.
 //!
-//! Data flows one way. A request becomes an [`event::Received`]. A verification proves or refuses it. Decoded, it is a
-//! [`payload::Event`]. [`matching`] finds the rules that want it. [`store`] writes event, replay memory and deliveries in one
-//! durable transaction, and then the sender is answered. [`pipeline::Dispatcher`] leases a delivery from the queue, [`act`]
-//! performs its next action, and the settlement is written. Read `pipeline/ingest.rs` and `pipeline/dispatch.rs` first: they
-//! tell these two stories.
+//! Data flows one way. A request becomes an [`event::Received`]. A verification accepts or rejects
+//! it, and decoding makes it a [`payload::Event`]. [`matching`] finds the rules that want it.
+//! [`store`] writes event, replay memory and deliveries in one durable transaction, and then the
+//! sender is answered. [`pipeline::Dispatcher`] leases a delivery from the queue, [`act`] performs
+//! its next action, and the settlement is written. Read `pipeline/ingest.rs` and
+//! `pipeline/dispatch.rs` first: they contain these two sequences.
 //!
-//! # Who may import whom
+//! # Allowed imports
 //!
-//! `tests/it/imports.rs` holds the table. No arrow runs back, and no module above is known in [`base`]. No module that does
-//! the work knows `config`: each owns the piece of YAML that configures it. [`rules`] is the compiled file, which `config`
-//! makes out of these pieces.
+//! `tests/it/imports.rs` holds the table. Imports never go back up, and [`base`] knows no module
+//! above it. The modules that do the work do not know `config`: each owns the piece of YAML that
+//! configures it. [`rules`] is the compiled file, which `config` makes from these pieces.
 //!
-//! # Where to add what
+//! # Where to add things
 //!
 //! | to add | go to |
 //! |---|---|

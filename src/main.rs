@@ -1,4 +1,4 @@
-//! Calls the command line and returns its exit code.
+//! Entry point: runs the command line and returns its exit code.
 
 use std::process::ExitCode;
 

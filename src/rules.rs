@@ -1,7 +1,8 @@
-//! The compiled rules file: what a request meets.
+//! The compiled rules file, as requests and deliveries use it.
 //!
-//! A [`RuleSet`] is made by `config` and never changes afterwards; the daemon swaps it for another as a whole.
-//! A request takes the set in force once and keeps it to its answer, a delivery for one attempt.
+//! `config` builds a [`RuleSet`] once. A set never changes afterwards: a reload replaces it as a
+//! whole. A request uses the same set from its arrival to its answer, a delivery at least for one
+//! attempt.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -27,49 +28,44 @@ use crate::template::Template;
 use crate::tls::pem::Validity;
 use crate::verify::{HandshakeReply, Recognition, Refusal, Verification};
 
-/// Everything that one rules file says.
+/// Compiled contents of one rules file.
 #[derive(Debug)]
 pub struct RuleSet {
-    /// Counts the sets that this daemon has put in force, from 1.
+    /// Number of the set, counted from 1 over the sets that this daemon has put in force.
     pub generation: u64,
     /// SHA-256 of the rules file, in hex.
     pub sha256: String,
-    /// SHA-256 of the rules file and the secret files together: a change of either is worth a reload.
+    /// SHA-256 of the rules file and the secret files together. A change of any of them reloads.
     pub fingerprint: String,
-    /// The files it was made from, secrets included, to be watched.
+    /// Files that the set was made from, secrets included. They are watched for changes.
     pub files: BTreeSet<PathBuf>,
-    /// Settings of the listeners.
     pub server: Server,
-    /// Settings of the store.
     pub store: StoreSettings,
-    /// How many deliveries are under way at once.
+    /// Limits on the deliveries that run at the same time.
     pub room: Concurrency,
-    /// Where the operator's door is.
     pub admin: Admin,
-    /// Settings of the logs.
     pub log: LogSettings,
-    /// All endpoints.
     pub endpoints: Vec<Endpoint>,
-    /// Which endpoint a path leads to: an index into `endpoints`.
+    /// Router from a path to an index into `endpoints`.
     pub routes: matchit::Router<usize>,
-    /// Where a rule stands: indices into `endpoints` and its `rules`.
+    /// Rules by name: indices into `endpoints` and the endpoint's `rules`.
     pub names: HashMap<Arc<str>, (usize, usize)>,
 }
 
 impl RuleSet {
-    /// How an authority is asked for a certificate, if one is.
+    /// ACME settings, if the certificate is issued by an authority.
     pub fn acme(&self) -> Option<&Acme> {
         self.server.tls.as_ref().and_then(Tls::acme)
     }
 
-    /// The endpoint for a path in its normal form, with the path's parameters still percent-encoded.
+    /// Returns the endpoint of a normalized path, with the path's parameters still percent-encoded.
     pub fn endpoint<'r, 'p>(&'r self, path: &'p str) -> Option<(&'r Endpoint, matchit::Params<'r, 'p>)> {
         let found = self.routes.at(path).ok()?;
         Some((self.endpoints.get(*found.value)?, found.params))
     }
 
-    /// The rules that are in force and need something that this machine does not have now: their names, and what is
-    /// missing. It looks at files and accounts: not for an async worker.
+    /// Returns the enabled rules that need something that this machine does not have now: their
+    /// names and what is missing. Reads files and accounts, so it must not run on an async worker.
     pub fn unavailable(&self) -> Vec<(Arc<str>, String)> {
         let rules = self.endpoints.iter().flat_map(|endpoint| &endpoint.rules);
         let missing = |rule: &Rule| {
@@ -82,7 +78,7 @@ impl RuleSet {
             .collect()
     }
 
-    /// The rule of that name, with its endpoint.
+    /// Returns the rule of that name, with its endpoint.
     pub fn rule(&self, name: &str) -> Option<(&Endpoint, &Rule)> {
         let (endpoint, rule) = self.names.get(name)?;
         let endpoint = self.endpoints.get(*endpoint)?;
@@ -90,82 +86,80 @@ impl RuleSet {
     }
 }
 
-/// Where the operator's door is.
+/// Addresses of the admin API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admin {
-    /// The unix socket, or that there is none; not said: its usual place.
+    /// Path of the unix socket. `None`: the default path. `Some(None)`: no socket.
     pub socket: Option<Option<PathBuf>>,
-    /// A TCP address, which tells less.
+    /// TCP address, which gives access to fewer calls than the socket.
     pub listen: Option<SocketAddr>,
 }
 
 /// A path on which webhooks arrive.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The path as written, with parameters: `/deploy/{app}`.
+    /// Path as written, with parameters: `/deploy/{app}`.
     pub path: Arc<str>,
-    /// The methods that are taken.
+    /// Methods of events.
     pub methods: Vec<Method>,
-    /// Whose requests are taken; none: everybody's.
+    /// Networks whose requests are accepted. `None`: all.
     pub allow: Option<Networks>,
-    /// How often it may be called.
     pub limits: RateLimits,
-    /// The largest body, in bytes: as it was sent, and again decompressed.
+    /// Maximum size of a body in bytes, as sent and again after decompression.
     pub max_body: u64,
-    /// How bodies are read.
     pub decode: Decode,
-    /// How it answers.
+    /// Answers to verified events.
     pub respond: Respond,
-    /// The distinct verifications of its rules, each computed once per request.
+    /// Distinct verifications of the rules. Each is computed once per request.
     pub verifications: Vec<Verification>,
-    /// How the events of each of these are recognised again.
+    /// Deduplication of the events of each verification, by the same index.
     pub recognitions: Vec<Recognition>,
-    /// Its rules in the order of the file.
+    /// Rules in the order of the file.
     pub rules: Vec<Rule>,
-    /// The conditions of its rules, indexed.
+    /// Indexed conditions of the rules.
     pub matcher: Matcher,
-    /// Headers that carry a sender's signature or secret: not kept, not passed on, not logged.
+    /// Headers that carry a sender's signature or secret. They are never stored, forwarded or
+    /// logged.
     pub credentials: Vec<HeaderName>,
-    /// Query parameters that carry a sender's secret: not kept, not passed on, not logged.
+    /// Query parameters that carry a sender's secret. They are never stored, forwarded or logged.
     pub credential_queries: Vec<String>,
-    /// Who answers handshakes.
+    /// Verifications that answer handshakes.
     pub greeters: Greeters,
 }
 
 impl Endpoint {
-    /// The methods as the value of an `Allow` header.
+    /// Returns the methods as the value of an `Allow` header.
     pub fn allowed_methods(&self) -> String {
         let names: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
         format!("{}, OPTIONS", names.join(", "))
     }
 
-    /// Whether the method is let in: as one of events, or of a handshake.
+    /// True if the method is one of events or of a handshake.
     pub fn admits(&self, method: &Method) -> bool {
         self.methods.contains(method) || self.greeters.methods.contains(&method)
     }
 
-    /// Whether the actions of the rule at `index` have what they need of an event: they may read what it says, and that may be
+    /// True unless the rule at `index` has actions that read the payload and the payload is
     /// unreadable.
     pub fn can_act(&self, index: usize, event: &Event) -> bool {
         let acts_on_it = |rule: &Rule| rule.payload_use == PayloadUse::Actions;
         event.payload.fault.is_none() || !self.rules.get(index).is_some_and(acts_on_it)
     }
 
-    /// Whether a rule could take what comes from this address: the endpoint lets it in, and so does one of its rules that
-    /// are in force, where there are any.
+    /// True if the endpoint allows this address and so does one of its enabled rules. If no rule is
+    /// enabled, only the endpoint decides.
     pub fn lets_in(&self, client: Option<IpAddr>) -> bool {
         is_allowed(self.allow.as_ref(), client) && self.some_rule_lets_in(client, |_| true)
     }
 
-    /// Whether one of the rules that are in force and of interest takes what comes from this address, or no rule is in
-    /// force.
+    /// True if an enabled rule that is `of_interest` allows this address, or if no rule is enabled.
     fn some_rule_lets_in(&self, client: Option<IpAddr>, of_interest: impl Fn(&Rule) -> bool) -> bool {
         let mut in_force = self.rules.iter().filter(|rule| rule.enabled).peekable();
         in_force.peek().is_none() || in_force.any(|rule| of_interest(rule) && rule.lets_in(client))
     }
 
-    /// What is answered to a handshake that comes from `client`, each of the verifications being asked: what the first
-    /// says that greets, else what the first says that knows the handshake and refuses it. `None` if none knows it.
+    /// Asks each verification in turn for the answer to a handshake from `client`. Returns the
+    /// first reply, else the first refusal. `None` if no verification knows the handshake.
     pub fn greeting(
         &self,
         client: Option<IpAddr>,
@@ -180,36 +174,36 @@ impl Endpoint {
     }
 }
 
-/// How often an endpoint may be called; absent: as often as anybody likes.
+/// Rate limits of an endpoint. `None`: unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimits {
-    /// By everybody together.
+    /// Limit for all clients together.
     pub total: Option<Pace>,
-    /// By each client.
+    /// Limit for each client.
     pub per_client: Option<Pace>,
 }
 
-/// So many requests at once, and then one an interval.
+/// A rate: `burst` requests at once, then one per `interval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// From one request to the next.
+    /// Time from one request to the next.
     pub interval: Duration,
-    /// How many at once, 1 at least.
+    /// Maximum requests at once. At least 1.
     pub burst: u32,
 }
 
-/// The verifications of an endpoint that know a handshake.
+/// Verifications of an endpoint that know a handshake.
 #[derive(Debug)]
 pub struct Greeters {
     /// Indices into the endpoint's `verifications`.
     indices: Vec<usize>,
-    /// The methods by which their handshakes come.
+    /// Methods of these handshakes.
     methods: Vec<&'static Method>,
 }
 
 impl Greeters {
-    /// Those that know one. As with events, what counts are the verifications of rules that are in force, or all of
-    /// them where no rule is.
+    /// Collects the verifications that know a handshake. As with events, only verifications of
+    /// enabled rules count, or all of them if no rule is enabled.
     pub fn new(verifications: &[Verification], rules: &[Rule]) -> Self {
         let mut in_force = rules.iter().filter(|rule| rule.enabled).peekable();
         let all = in_force.peek().is_none();
@@ -228,57 +222,57 @@ impl Greeters {
         greeters
     }
 
-    /// Whether there are none, so that every request is an event.
+    /// True if there are none, so that every request is an event.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }
 }
 
-/// Whether a list lets in what comes from this address: one that is not known is in no list.
+/// True if there is no list or the list contains the address. An unknown address is in no list.
 fn is_allowed(list: Option<&Networks>, client: Option<IpAddr>) -> bool {
     list.is_none_or(|list| client.is_some_and(|client| list.contains(client)))
 }
 
-/// "What arrives here, verified so and matching this, gets these actions."
+/// Requests on an endpoint that are verified and matched in one way, and the actions for them.
 #[derive(Debug)]
 pub struct Rule {
-    /// Unique in the set.
+    /// Name, unique in the set.
     pub name: Arc<str>,
-    /// Whether it is in force.
+    /// False if the rule is switched off.
     pub enabled: bool,
-    /// Whose requests it takes, of those that the endpoint lets in; none: everybody's.
+    /// Networks whose requests the rule accepts, of those that the endpoint accepts. `None`: all.
     pub allow: Option<Networks>,
-    /// Its verification: an index into the endpoint's `verifications`.
+    /// Index into the endpoint's `verifications`.
     pub verification: usize,
-    /// How long an event stays fresh and is remembered.
+    /// Time for which an event is fresh and remembered.
     pub replay_window: Duration,
-    /// What becomes of an event that was taken before.
     pub on_duplicate: OnDuplicate,
-    /// Whether its conditions read into a structured payload.
+    /// True if the conditions read into a structured payload.
     pub needs_structure: bool,
-    /// What of it looks into the payload, which may be unreadable.
+    /// Part of the rule that reads the payload, which may be unreadable.
     pub payload_use: PayloadUse,
-    /// What it does, in order.
+    /// Actions in the order in which they run.
     pub actions: Vec<Action>,
-    /// How often each action is tried: one entry an action.
+    /// Retry policies of the actions, by the same index.
     pub retries: Vec<Retry>,
-    /// What it does when a delivery is given up on, in order, each with how often it is tried.
+    /// Actions that run in order after a delivery has become a dead letter, each with its retry
+    /// policy.
     pub on_failure: Vec<(Action, Retry)>,
-    /// How many of its deliveries are under way at once; none: as many as there is room for.
+    /// Concurrency group of the deliveries. `None`: only the limits for all deliveries hold.
     pub concurrency: Option<GroupSettings>,
-    /// How its deliveries wait for quiet; none: they do not.
+    /// Debounce of the deliveries. `None`: they do not wait.
     pub debounce: Option<Debounce>,
-    /// How the endpoint answers for an event that this rule took; the endpoint's own answer if none.
+    /// Answer for an event that this rule accepts. `None`: the endpoint's own answer.
     pub respond: Option<Respond>,
 }
 
 impl Rule {
-    /// Whether it takes what comes from this address.
+    /// True if the rule accepts requests from this address.
     pub fn lets_in(&self, client: Option<IpAddr>) -> bool {
         is_allowed(self.allow.as_ref(), client)
     }
 
-    /// The action at an index, of those for a failure or of those for the event, and how often it is tried.
+    /// Returns an action and its retry policy. `for_failure` selects the `on_failure` actions.
     pub fn step(&self, for_failure: bool, index: usize) -> Option<(&Action, &Retry)> {
         if for_failure {
             let (action, retry) = self.on_failure.get(index)?;
@@ -288,7 +282,7 @@ impl Rule {
         }
     }
 
-    /// How many of them there are.
+    /// Returns the number of actions. `for_failure` selects the `on_failure` actions.
     pub fn steps(&self, for_failure: bool) -> usize {
         if for_failure {
             self.on_failure.len()
@@ -297,57 +291,56 @@ impl Rule {
         }
     }
 
-    /// Whether the sender waits for this rule's outcome, so that the sender's own retries are used.
+    /// True if the sender waits for this rule's outcome, so that the sender's own retries apply.
     pub fn is_awaited(&self, endpoint: &Endpoint) -> bool {
         self.respond.as_ref().unwrap_or(&endpoint.respond).wait.is_some()
     }
 }
 
-/// What of a rule looks into the payload.
+/// Part of a rule that reads the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadUse {
-    /// Nothing.
     None,
-    /// Its conditions alone.
+    /// Only the conditions.
     Conditions,
-    /// Its actions: they can do nothing where the payload cannot be read.
+    /// The actions, which cannot run if the payload is unreadable.
     Actions,
 }
 
-/// How many deliveries of a group are under way at once.
+/// Concurrency group of a rule's deliveries.
 #[derive(Debug)]
 pub struct GroupSettings {
-    /// The group, which rules may share; the rule's name if none.
+    /// Template of the group's name, which rules may share. `None`: the rule's name.
     pub group: Option<Template>,
-    /// How many of it.
+    /// Maximum deliveries of the group that run at the same time.
     pub limit: u32,
-    /// What becomes of one that comes while the group is busy.
+    /// Treatment of a delivery that arrives while the group is full.
     pub overlap: Overlap,
 }
 
-/// What becomes of an event that a rule has taken before.
+/// Treatment of an event that a rule has already accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDuplicate {
-    /// Answer success and do nothing.
+    /// Answer success without running the rule.
     #[default]
     Ignore,
-    /// Answer 409 and do nothing.
+    /// Answer 409 without running the rule.
     Reject,
-    /// Take it again.
+    /// Accept the event again.
     Run,
 }
 
-/// How an endpoint answers a verified event.
+/// Answer of an endpoint to a verified event.
 #[derive(Clone, Debug)]
 pub struct Respond {
-    /// The status of success.
+    /// Status of success.
     pub status: StatusCode,
     /// Headers added to success.
     pub headers: HeaderMap,
-    /// The body; the status as JSON if none.
+    /// Template of the body. `None`: the status as JSON.
     pub body: Option<Template>,
-    /// How long the answer waits for the actions; none: it does not.
+    /// Maximum time for which the answer waits for the actions. `None`: the answer does not wait.
     pub wait: Option<Duration>,
 }
 
@@ -362,27 +355,27 @@ impl Default for Respond {
     }
 }
 
-/// Where a listener listens.
+/// Address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// A TCP address.
     Tcp {
         /// `host:port`.
         address: String,
-        /// Whether it is served with TLS.
+        /// True if the listener serves TLS.
         tls: bool,
     },
-    /// A unix socket, and who may connect to it.
+    /// A unix socket and its access permissions.
     Unix(PathBuf, Access),
-    /// The sockets that systemd hands over.
+    /// Sockets inherited from systemd.
     Systemd {
-        /// Whether those of TCP are served with TLS.
+        /// True if the TCP sockets among them serve TLS.
         tls: bool,
     },
 }
 
 impl Listen {
-    /// The address, if it is one of TCP that names no host.
+    /// Returns the TCP address, unless its host is a name.
     pub fn tcp(&self) -> Option<SocketAddr> {
         let Self::Tcp { address, .. } = self else {
             return None;
@@ -391,12 +384,13 @@ impl Listen {
         Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
-    /// Whether it is all IPv4 addresses of a port: then `[::]` of that port leaves them to it.
+    /// True if the listener binds all IPv4 addresses of a port. A listener on `[::]` of the same
+    /// port then serves IPv6 only.
     pub fn is_all_v4(&self, port: u16) -> bool {
         self.tcp() == Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
     }
 
-    /// Whether it is served with TLS.
+    /// True if the listener serves TLS.
     pub fn has_tls(&self) -> bool {
         match self {
             Self::Tcp { tls, .. } | Self::Systemd { tls } => *tls,
@@ -405,28 +399,27 @@ impl Listen {
     }
 }
 
-/// How connections are secured.
+/// TLS settings of the listeners.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// The certificate, the versions, and what else rustls asks for.
+    /// Configuration for rustls, certificate and versions included.
     pub config: Arc<ServerConfig>,
-    /// Whose word is taken on who a client is; none: no client is asked for a certificate.
+    /// Authorities for client certificates. `None`: clients are not asked for a certificate.
     pub clients: Option<ClientAuth>,
-    /// Where the certificate comes from.
     pub origin: CertificateSource,
 }
 
-/// Whose word is taken on who a client is: `client_ca`.
+/// Authorities for client certificates: `client_ca`.
 #[derive(Clone, Debug)]
 pub struct ClientAuth {
-    /// Asks whether a chain leads to it.
+    /// Verifier of a client's certificate chain.
     pub verifier: Arc<dyn ClientCertVerifier>,
-    /// SHA-256 over the certificates that are trusted.
+    /// SHA-256 over the trusted certificates.
     pub digest: [u8; 32],
 }
 
 impl ClientAuth {
-    /// Whether a chain, whose first certificate is the client's own, holds at `now`.
+    /// True if a chain, whose first certificate is the client's own, is valid at `now`.
     pub fn vouch_for(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
         let Some((own, rest)) = chain.split_first() else {
             return false;
@@ -437,17 +430,17 @@ impl ClientAuth {
     }
 }
 
-/// Where a certificate comes from.
+/// Source of the server certificate.
 #[derive(Clone, Debug)]
 pub enum CertificateSource {
-    /// From files; and when it is valid.
+    /// Files, with the period in which the certificate is valid.
     Files(Validity),
-    /// An authority issues it.
+    /// An authority that issues the certificate by ACME.
     Acme(Acme),
 }
 
 impl Tls {
-    /// What says how the authority is asked, if one is.
+    /// ACME settings, if the certificate is issued by an authority.
     pub fn acme(&self) -> Option<&Acme> {
         match &self.origin {
             CertificateSource::Files(_) => None,
@@ -455,7 +448,7 @@ impl Tls {
         }
     }
 
-    /// Until when the certificate is valid; none: there is none yet.
+    /// End of the certificate's validity. `None` if there is no certificate yet.
     pub fn until(&self) -> Option<Timestamp> {
         match &self.origin {
             CertificateSource::Files(validity) => Some(validity.until),
@@ -463,7 +456,7 @@ impl Tls {
         }
     }
 
-    /// What is wrong with the certificate at `now`.
+    /// Describes the problem with the certificate at `now`, if any.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
         match &self.origin {
             CertificateSource::Files(validity) => validity.problem(now),
@@ -471,7 +464,7 @@ impl Tls {
         }
     }
 
-    /// Goes on with what was issued under the rules before.
+    /// Takes over the certificate issued under the previous rules.
     pub fn succeed(&mut self, before: &Self) {
         if let (CertificateSource::Acme(acme), Some(before)) = (&mut self.origin, before.acme()) {
             acme.issued = Arc::clone(&before.issued);
@@ -483,34 +476,34 @@ impl Tls {
 /// Settings of the listeners.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Where to listen; at least one.
+    /// Addresses to listen on. At least one.
     pub listen: Vec<Listen>,
-    /// The URL under which senders know this server, without a trailing slash.
+    /// URL under which senders know this server, without a trailing slash.
     pub public_url: Option<String>,
-    /// Whose word is believed on where a request comes from.
+    /// Proxies whose `Forwarded` and `X-Forwarded-For` headers name the client.
     pub trusted_proxies: TrustedPeers,
-    /// Who speaks the PROXY protocol, and must.
+    /// Peers that must begin each connection with a PROXY protocol header.
     pub proxy_protocol: TrustedPeers,
-    /// How long a request's head may take, and again its body.
+    /// Maximum time for a request's head, and again for its body.
     pub request_timeout: Duration,
     /// Memory for the bodies of all requests together, in bytes.
     pub max_inflight: u64,
-    /// The largest `max_body` of an endpoint, in bytes.
+    /// Largest `max_body` of an endpoint, in bytes.
     pub largest_body: u64,
-    /// How many connections are open at once; more wait in the kernel's queue.
+    /// Maximum open connections. Further ones wait in the kernel's queue.
     pub max_connections: usize,
-    /// How long a stopping daemon waits for what is under way.
+    /// Maximum time for which a stopping daemon waits for running work.
     pub stop_grace: Duration,
-    /// How connections are secured; none: not at all.
+    /// TLS settings. `None`: no listener serves TLS.
     pub tls: Option<Tls>,
 }
 
 /// Settings of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// The file; none: its usual place, which `config` decides.
+    /// Path of the file. `None`: the default path, which `config` decides.
     pub path: Option<PathBuf>,
-    /// What it keeps, and how much.
+    /// Retention and limits.
     pub settings: Settings,
 }
 
@@ -519,47 +512,42 @@ pub struct StoreSettings {
 pub struct LogSettings {
     /// A level, or a filter in the syntax of `tracing-subscriber`'s `EnvFilter`.
     pub level: String,
-    /// How a line is written.
     pub format: LogFormat,
-    /// A file beside stderr.
+    /// File to which the log is written in addition to stderr.
     pub file: Option<LogFile>,
 }
 
-/// How a log line is written.
+/// Format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// A JSON object per line.
     Json,
 }
 
-/// A log file that is begun anew from time to time (by UTC).
+/// A log file that is rotated by time (UTC) and size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFile {
-    /// The path of the file; the date is added to its name.
+    /// Path of the file. The date is added to its name.
     pub path: PathBuf,
-    /// When a new one is begun.
     pub rotate: LogRotation,
-    /// Its size at most, in bytes; then a new one is begun, too.
+    /// Size in bytes at which the file is rotated early.
     pub size: u64,
-    /// How many are kept.
+    /// Maximum log files kept. Older ones are deleted.
     pub keep: usize,
 }
 
-/// When a new log file is begun.
+/// Interval at which a log file is rotated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogRotation {
-    /// Every hour.
     #[serde(alias = "hour")]
     Hourly,
-    /// Every day.
     #[serde(alias = "day")]
     #[default]
     Daily,
-    /// Never.
     Never,
 }

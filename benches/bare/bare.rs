@@ -1,11 +1,11 @@
-//! What the daemon is measured against and with: the least that could be called a webhook receiver, a loop that starts a
-//! program, and a sender of events that are all different.
+//! Baselines and sender for the load test: a minimal webhook receiver, a loop that starts a
+//! program, and a sender of distinct events.
 //!
-//! `bare serve ADDRESS SECRET` checks GitHub's signature, parses the body as JSON and answers 200: no rules, no
-//! memory, no limits. `bare spawn SECONDS` starts `/bin/true` and waits for it, one after the other, and prints how
-//! many it started a second. `bare send ADDRESS SECRET BODY CONNECTIONS SECONDS [RATE [FILE]]` sends to the daemon and
-//! prints, as JSON, how soon it was answered and how soon a line of each event stood in `FILE`; `RATE` 0 is as fast as can
-//! be. `benches/load` runs them beside the daemon.
+//! `bare serve ADDRESS SECRET` checks GitHub's signature, parses the body as JSON and answers 200:
+//! no rules, no memory, no limits. `bare spawn SECONDS` runs `/bin/true` in a loop and prints the
+//! runs per second. `bare send ADDRESS SECRET BODY CONNECTIONS SECONDS [RATE [FILE]]` sends events
+//! to the daemon. It prints, as JSON, the times to the answer and to each event's line in `FILE`;
+//! `RATE` 0 means as fast as possible. `benches/load` runs them beside the daemon.
 
 #![expect(clippy::print_stdout, reason = "the result is what it prints")]
 #![expect(
@@ -70,7 +70,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How many times a second `/bin/true` can be started and waited for.
+/// Measures how often `/bin/true` can run per second.
 fn spawn(length: Duration) -> Result<f64, Box<dyn Error>> {
     let begin = Instant::now();
     let mut count = 0_u32;
@@ -83,10 +83,10 @@ fn spawn(length: Duration) -> Result<f64, Box<dyn Error>> {
     Ok(f64::from(count) / begin.elapsed().as_secs_f64())
 }
 
-/// Answers until it is stopped.
+/// Serves until the process is stopped.
 #[tokio::main]
 async fn serve(address: SocketAddr, secret: &[u8]) -> Result<(), Box<dyn Error>> {
-    // Keyed once, as the daemon does it: a copy is cheaper than the schedule of a new key.
+    // Keyed once, as in the daemon: a copy is cheaper than a new key schedule.
     let keyed = Hmac::<Sha256>::new_from_slice(secret)?;
     let listener = TcpListener::bind(address).await?;
     loop {
@@ -95,7 +95,7 @@ async fn serve(address: SocketAddr, secret: &[u8]) -> Result<(), Box<dyn Error>>
         let keyed = keyed.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, keyed.clone()));
-            // A peer that hangs up ends its connection and nothing else.
+            // A disconnect ends only its own connection.
             http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await
@@ -104,7 +104,7 @@ async fn serve(address: SocketAddr, secret: &[u8]) -> Result<(), Box<dyn Error>>
     }
 }
 
-/// 200 for what is signed and is JSON, 403 or 400 for the rest.
+/// Answers 200 to signed JSON, and 403 or 400 otherwise.
 async fn answer(
     request: Request<Incoming>,
     keyed: Hmac<Sha256>,
@@ -132,7 +132,7 @@ async fn answer(
     Ok(response)
 }
 
-/// The MAC in the header.
+/// Decodes the MAC in the header.
 fn mac(header: &[u8]) -> Option<Vec<u8>> {
     HEXLOWER_PERMISSIVE.decode(header.strip_prefix(b"sha256=")?).ok()
 }

@@ -1,7 +1,9 @@
-//! A sender: signed events, each with a number of its own, over kept connections, and when each was answered and acted on.
+//! Sender of signed events: each has its own number, connections are kept, and the times of answers
+//! and actions are measured.
 //!
-//! Without a rate every connection sends as soon as it is answered. With one, events are due at even moments whatever
-//! the answers do, and late ones count from when they were due: a daemon that stalls cannot hide it by slowing its sender.
+//! Without a rate, every connection sends as soon as it is answered. With a rate, events are due at
+//! even intervals regardless of the answers, and latency counts from the due time. So a daemon that
+//! stalls cannot hide it by slowing its sender.
 
 use std::error::Error;
 use std::fs::File;
@@ -22,48 +24,48 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// How long one answer may take.
+/// Maximum time for an answer.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How long the last events have to be acted on after the last answer.
+/// Maximum wait for the last actions after the last answer.
 const LINGER: Duration = Duration::from_secs(20);
-/// How often the file is looked at: the resolution of what is measured.
+/// Interval between reads of the file, which is the resolution of the measurement.
 const LOOK: Duration = Duration::from_micros(500);
 
-/// What to send where.
+/// Parameters of a run.
 #[derive(Debug)]
 pub struct Course {
-    /// The daemon.
+    /// Address of the daemon.
     pub address: SocketAddr,
-    /// The secret of its endpoint `/github`.
+    /// Secret of the endpoint `/github`.
     pub secret: String,
-    /// A JSON object; each event is this with `n` before its first key.
+    /// A JSON object. Each event is this with `n` before its first key.
     pub body: PathBuf,
-    /// How many connections there are.
+    /// Number of connections.
     pub connections: u64,
-    /// For how long.
+    /// Duration of the run.
     pub length: Duration,
-    /// How many events a second; as many as can be, if none.
+    /// Events per second. `None`: as many as possible.
     pub rate: Option<f64>,
-    /// Where the daemon's action writes `n`, a line an event, if it is to be watched.
+    /// File to watch, to which the daemon's action writes `n`, one line per event.
     pub watched: Option<PathBuf>,
 }
 
-/// What all connections share.
+/// State shared by all connections.
 struct Stage {
     course: Course,
     /// The body after `{"n":N,`.
     rest: Vec<u8>,
     keyed: Hmac<Sha256>,
-    /// The number of the first event: later than that of any run before, so that none is a duplicate.
+    /// Number of the first event. Higher than in any earlier run, so that no event is a duplicate.
     first: u64,
     next: AtomicU64,
     begun: Instant,
 }
 
-/// One answer: which event, when it was due and when it was answered.
+/// An answered event: its number, and the times when it was due and answered.
 type Answered = (u64, Instant, Instant);
 
-/// Sends, and says how it went.
+/// Sends the events and returns the measurements.
 pub fn send(course: Course) -> Result<Value, Box<dyn Error>> {
     let body = std::fs::read(&course.body)?;
     let rest = body
@@ -103,7 +105,8 @@ pub fn send(course: Course) -> Result<Value, Box<dyn Error>> {
         let acted: Vec<Duration> = answered
             .iter()
             .filter_map(|(n, _, at)| {
-                // An action may begin before the sender has read its answer: no time at all.
+                // If the action starts before the sender has read its answer, the time counts as
+                // zero.
                 let index = usize::try_from(*n - stage.first).ok()?;
                 seen.get(index)?.map(|seen| seen.saturating_duration_since(*at))
             })
@@ -118,7 +121,7 @@ pub fn send(course: Course) -> Result<Value, Box<dyn Error>> {
     Ok(report)
 }
 
-/// Drives all connections to the end of the course.
+/// Runs all connections to the end.
 #[tokio::main]
 async fn drive(stage: &Arc<Stage>) -> Result<Vec<Answered>, String> {
     let mut connections = JoinSet::new();
@@ -132,7 +135,7 @@ async fn drive(stage: &Arc<Stage>) -> Result<Vec<Answered>, String> {
     Ok(answered)
 }
 
-/// One connection: an event, its answer, the next.
+/// Sends event after event on one connection, each after the previous answer.
 async fn connection(stage: Arc<Stage>) -> Result<Vec<Answered>, String> {
     let said = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect(stage.course.address).await.map_err(said)?;
@@ -160,7 +163,7 @@ async fn connection(stage: Arc<Stage>) -> Result<Vec<Answered>, String> {
 }
 
 impl Stage {
-    /// The bytes of one event.
+    /// Builds the request of one event.
     fn request(&self, n: u64) -> Vec<u8> {
         let begin = format!("{{\"n\":{n},");
         let mac = self
@@ -181,7 +184,7 @@ impl Stage {
     }
 }
 
-/// Reads one answer. Anything but `accepted` ends the run: what is measured is what was written down.
+/// Reads one answer. Anything except `accepted` ends the run, so only durable events are measured.
 async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(), String> {
     buffer.clear();
     loop {
@@ -208,7 +211,7 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(), Stri
     }
 }
 
-/// When the line of each event was first seen, until all is done and nothing more comes.
+/// Watches the file. Returns when the line of each event was first seen.
 fn watch(path: &PathBuf, first: u64, done: &AtomicBool) -> Result<Vec<Option<Instant>>, String> {
     let said = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut seen: Vec<Option<Instant>> = Vec::new();
@@ -255,7 +258,7 @@ fn watch(path: &PathBuf, first: u64, done: &AtomicBool) -> Result<Vec<Option<Ins
     }
 }
 
-/// Median, 99th percentile and maximum, in milliseconds.
+/// Returns median, 99th percentile and maximum, in milliseconds.
 fn spread(mut times: Vec<Duration>) -> Value {
     times.sort_unstable();
     let at = |share: usize| {

@@ -1,4 +1,7 @@
-//! What handshakes are answered with: the certificate in use, and, to the authority, the answers to its questions.
+//! Certificate in use and answers to ACME challenges, as TLS handshakes need them.
+//!
+//! [`Issued`] outlives the rules. `keeper.rs` and `renewing.rs` fill it. Every listener's
+//! configuration resolves certificates here.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -12,7 +15,7 @@ use crate::base::clock::Timestamp;
 use crate::base::live::Live;
 use crate::tls::pem::Validity;
 
-/// What was issued. It outlives the rules, and every configuration of the listeners looks here.
+/// Certificate in use, challenge answers and status. Shared by all configurations of the listeners.
 #[derive(Debug)]
 pub struct Issued {
     held: Live<Option<ActiveCertificate>>,
@@ -20,16 +23,14 @@ pub struct Issued {
     acme_status: Mutex<AcmeStatus>,
 }
 
-/// A certificate in use.
 #[derive(Clone)]
 pub struct ActiveCertificate {
-    /// The chain, with its key.
+    /// Certificate chain with its private key.
     pub key: Arc<CertifiedKey>,
-    /// When it is valid.
     pub validity: Validity,
-    /// The names that it is for.
+    /// Host names that the certificate covers.
     pub names: BTreeSet<String>,
-    /// Under which name it is kept: whose it is, and what for.
+    /// Name in the storage, which depends on the settings.
     pub kept_as: String,
 }
 
@@ -42,20 +43,20 @@ impl fmt::Debug for ActiveCertificate {
     }
 }
 
-/// How it stands with asking.
+/// Status of certificate renewal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AcmeStatus {
-    /// When the authority is asked next; none: it is being asked.
+    /// Time of the next attempt. `None` while an attempt is running.
     pub next: Option<Timestamp>,
-    /// Why it was in vain the last time, if it was.
+    /// Error of the last attempt, if it failed.
     pub failure: Option<String>,
-    /// The names that the certificate in use is not for.
+    /// Configured names that the certificate in use does not cover.
     pub missing: BTreeSet<String>,
-    /// Why what was issued is not on the disk, if it is not.
+    /// Reason why the issued certificate could not be saved, if so.
     pub unkept: Option<String>,
-    /// How many certificates were issued since the start.
+    /// Certificates issued since the start.
     pub issued: u64,
-    /// How many attempts at that were in vain.
+    /// Failed attempts since the start.
     pub failed: u64,
 }
 
@@ -70,29 +71,27 @@ impl Default for Issued {
 }
 
 impl Issued {
-    /// The certificate in use.
     pub fn held(&self) -> Arc<Option<ActiveCertificate>> {
         self.held.current()
     }
 
-    /// When that is valid.
+    /// Returns the validity of the certificate in use.
     pub fn validity(&self) -> Option<Validity> {
         self.held.current().as_ref().as_ref().map(|held| held.validity)
     }
 
-    /// How it stands with asking for one.
     pub fn acme_status(&self) -> AcmeStatus {
         self.stand().clone()
     }
 
-    /// What is wrong at `now`.
+    /// Describes what is wrong at `now`.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
         let acme_status = self.stand();
         let problem = match self.validity() {
             None => "there is no certificate yet".to_owned(),
             Some(validity) => match validity.problem(now) {
                 Some(problem) => problem,
-                // While it is asked for them nothing is wrong.
+                // Missing names are a problem only after an attempt has failed.
                 None if acme_status.failure.is_some() && !acme_status.missing.is_empty() => {
                     let missing: Vec<&str> = acme_status.missing.iter().map(String::as_str).collect();
                     format!("there is no certificate for {} yet", missing.join(", "))
@@ -109,17 +108,17 @@ impl Issued {
         })
     }
 
-    /// Puts a certificate in use, for the handshakes that come then.
+    /// Puts a certificate in use for new handshakes.
     pub(super) fn put(&self, held: ActiveCertificate) {
         drop(self.held.replace(Some(held)));
     }
 
-    /// Changes how it stands.
+    /// Updates the status.
     pub(super) fn note(&self, change: impl FnOnce(&mut AcmeStatus)) {
         change(&mut self.stand());
     }
 
-    /// Answers the authority's question about `name` for as long as what is returned lives.
+    /// Answers the challenge for `name` until the returned guard is dropped.
     pub(super) fn answer(&self, name: &str, answer: CertifiedKey) -> Answering<'_> {
         self.answers().insert(name.to_owned(), Arc::new(answer));
         Answering {
@@ -139,7 +138,7 @@ impl Issued {
 
 impl ResolvesServerCert for Issued {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // Who offers that protocol and no other is the authority (RFC 8737 §3).
+        // Only the authority offers this protocol and no other (RFC 8737 §3).
         let mut protocols = hello.alpn().into_iter().flatten();
         if protocols.next() == Some(PROTOCOL) && protocols.next().is_none() {
             let name = hello.server_name()?.to_ascii_lowercase();
@@ -150,7 +149,7 @@ impl ResolvesServerCert for Issued {
     }
 }
 
-/// An answer, while it is given.
+/// Guard of a challenge answer. Dropping it removes the answer.
 #[derive(Debug)]
 pub(super) struct Answering<'i> {
     issued: &'i Issued,

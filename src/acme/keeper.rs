@@ -1,4 +1,7 @@
-//! Sees to it that there is a certificate: asks the authority in time, and tells how it stands.
+//! Certificate renewal: requests a certificate in time and reports the status.
+//!
+//! Attempts run one at a time. `schedule.rs` decides when, `order.rs` performs the attempt, and
+//! `storage.rs` saves the result.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -18,48 +21,47 @@ use crate::acme::storage::{RetryAfter, held};
 use crate::acme::way::Respite;
 use crate::base::clock::Timestamp;
 
-/// How long one attempt may take.
+/// Maximum time for one attempt.
 const ATTEMPT_LIMIT: Duration = Duration::from_mins(15);
-/// The longest sleep: a machine's clock may leap.
+/// Maximum sleep. The machine's clock may jump, so the schedule is checked again.
 const LOOK_EVERY: Duration = Duration::from_hours(1);
-/// How often the authority is asked when it would have the certificate renewed, at most and at least.
+/// Minimum and maximum time between queries for the suggested renewal time.
 const ASK_EVERY: (Duration, Duration) = (Duration::from_hours(1), Duration::from_hours(24));
-/// The same after it could not be asked.
+/// Time until the next query after one has failed.
 const ASK_AGAIN: Duration = Duration::from_hours(6);
-/// How often an operator may have it asked before its time within an hour: Let's Encrypt counts five refusals.
+/// Maximum early attempts that an operator can start per hour. Let's Encrypt allows five refusals.
 const EARLY: usize = 4;
-/// How much is told of what an authority says, in characters.
+/// Maximum length of an authority's error message, in characters. Longer ones are cut.
 const MAX_MESSAGE: usize = 1000;
 
-/// Keeps the certificate.
+/// Keeps the certificate renewed.
 #[derive(Debug)]
 pub struct Renewer {
     renewing: Arc<RenewerHandle>,
-    /// What the settings were that the rest is about.
+    /// Digest of the settings that the other fields belong to.
     digest: [u8; 32],
-    /// How many attempts in a row were in vain.
+    /// Failed attempts in a row.
     failures: u32,
-    /// For how long nothing is asked.
+    /// Current pause. No attempt starts before its end.
     pause: Option<RetryAfter>,
-    /// When somebody had it asked before its time, within the last hour.
+    /// Early attempts that an operator has started within the last hour.
     early: Vec<Timestamp>,
-    /// When the authority would have the certificate renewed.
+    /// Renewal time that the authority suggests.
     suggestion: Option<Suggestion>,
 }
 
-/// What the authority has said of a certificate.
+/// Renewal suggestion for one certificate (RFC 9773).
 #[derive(Debug)]
 struct Suggestion {
-    /// The certificate.
+    /// DER of the certificate.
     of: Vec<u8>,
-    /// When to renew it, if the authority knows.
+    /// Suggested renewal time. `None` if the authority gave none.
     at: Option<Timestamp>,
-    /// When to ask again.
+    /// Time of the next query.
     again: Timestamp,
 }
 
 impl Renewer {
-    /// Keeps what `renewing` says.
     pub fn new(renewing: Arc<RenewerHandle>) -> Self {
         Self {
             renewing,
@@ -71,7 +73,7 @@ impl Renewer {
         }
     }
 
-    /// Keeps for as long as it is let. `current` says what the rules in force say.
+    /// Runs until it is dropped. `current` returns the ACME settings of the rules in force.
     pub async fn run(mut self, current: impl Fn() -> Option<Acme>) {
         let renewing = Arc::clone(&self.renewing);
         loop {
@@ -84,7 +86,7 @@ impl Renewer {
                             rest = &mut looking => break rest,
                             () = renewing.rung.notified() => {}
                         }
-                        // What is asked for under other rules is of no use any more.
+                        // If the rules have changed, abandon what was started under the old ones.
                         if !current().is_some_and(|now| now.is(&acme)) {
                             break Duration::ZERO;
                         }
@@ -92,7 +94,7 @@ impl Renewer {
                 }
             };
             if !renewing.asked.load(Ordering::Relaxed) {
-                // An error is that the time is over.
+                // A timeout only means that the time to rest is over.
                 timeout(rest, renewing.rung.notified()).await.ok();
             }
             if renewing.asked.swap(false, Ordering::Relaxed) {
@@ -101,7 +103,8 @@ impl Renewer {
         }
     }
 
-    /// Somebody would not wait: within bounds.
+    /// Ends the current pause at an operator's request, unless it is firm. At most `EARLY` times
+    /// per hour.
     pub(super) fn retry_now(&mut self) {
         let now = self.renewing.clock.now();
         self.early.retain(|at| now.since(*at) < Duration::from_hours(1));
@@ -110,12 +113,12 @@ impl Renewer {
         }
     }
 
-    /// Does what is to be done now; says how long to rest.
+    /// Does what is due now. Returns the time to rest.
     pub(super) async fn look(&mut self, acme: &Acme) -> Duration {
         let Acme { settings, issued } = acme;
         if self.digest != settings.digest {
             self.digest = settings.digest;
-            // What an earlier daemon was told counts for this one.
+            // A pause that an earlier daemon has saved still applies.
             self.pause = self.renewing.storage.pause(settings).unwrap_or_default();
             self.failures = self.pause.as_ref().map_or(0, |pause| pause.failures);
         }
@@ -150,17 +153,17 @@ impl Renewer {
         Duration::ZERO
     }
 
-    /// Until when nothing is asked, if anything is to wait.
+    /// Returns the end of the current pause, if any.
     fn paused(&mut self, now: Timestamp) -> Option<Timestamp> {
         let pause = self.pause.as_mut()?;
         if now.as_millis() < pause.since {
-            // The clock was ahead when it began; nobody waits for the difference.
+            // The clock was ahead when the pause began. Do not wait for the difference.
             pause.since = now.as_millis();
         }
         Some(Timestamp::from_millis(pause.since).plus(Duration::from_secs(pause.seconds)))
     }
 
-    /// Asks nothing for a while. `firm`: whoever asks for it; `kept`: also not after a restart.
+    /// Starts a pause. If `firm`, an operator cannot shorten it. If `kept`, it survives a restart.
     fn wait(&mut self, pause: Duration, firm: bool, kept: bool) {
         let pause = RetryAfter {
             settings: HEXLOWER.encode(&self.digest),
@@ -175,8 +178,8 @@ impl Renewer {
         self.pause = Some(pause);
     }
 
-    /// Has a certificate issued, and keeps it; says why it could not be kept. An error comes with how long the authority wants to be
-    /// left alone.
+    /// Has a certificate issued and saves it. Returns the reason if saving failed. An error comes
+    /// with the authority's `Retry-After`, if any.
     async fn attempt(
         &self,
         acme: &Acme,
@@ -184,7 +187,7 @@ impl Renewer {
     ) -> Result<(ActiveCertificate, Option<String>), (OrderError, Option<Duration>)> {
         let asking = self.asking(acme);
         let respite = Arc::clone(&asking.respite);
-        // Only an authority that has said when it would have a certificate renewed wants to know which one this is.
+        // Send `replaces` only to an authority that has suggested a renewal time (RFC 9773 §5).
         let suggestion = self.suggestion.as_ref();
         let suggested = suggestion.is_some_and(|suggestion| suggestion.at.is_some());
         let replaces = old.filter(|_| suggested && self.failures == 0).cloned();
@@ -227,9 +230,9 @@ impl Renewer {
         }
     }
 
-    /// Remembers that an attempt was in vain.
+    /// Records a failed attempt and starts a pause.
     fn record_failure(&mut self, acme: &Acme, mut failure: OrderError, respite: Option<Duration>) {
-        // It may come from anybody, and is shown in lines.
+        // The message may contain anything and is shown in single lines.
         failure.message = failure.message.replace(char::is_control, " ");
         if let Some((end, _)) = failure.message.char_indices().nth(MAX_MESSAGE) {
             failure.message.truncate(end);
@@ -246,7 +249,7 @@ impl Renewer {
         });
     }
 
-    /// When a certificate is to be renewed: when the authority says so, if it does.
+    /// Returns the renewal time: the authority's suggestion, or else the usual time.
     async fn renewal(&mut self, acme: &Acme, held: &ActiveCertificate) -> Timestamp {
         let leaf = held.key.cert.first().map_or(&[][..], |leaf| leaf.as_ref());
         let fraction = fraction(leaf);
@@ -267,7 +270,7 @@ impl Renewer {
                     );
                     Suggestion {
                         of: leaf.to_owned(),
-                        // What it said before it may still mean.
+                        // An earlier suggestion may still hold.
                         at: before.and_then(|before| before.at),
                         again: now.plus(ASK_AGAIN),
                     }
@@ -279,7 +282,8 @@ impl Renewer {
         at.unwrap_or_else(|| usual(held.validity, fraction))
     }
 
-    /// The window that the authority suggests (RFC 9773), and for how long that is to be believed.
+    /// Queries the renewal window that the authority suggests (RFC 9773), and the time until the
+    /// next query.
     async fn window(
         &self,
         acme: &Acme,
@@ -299,12 +303,12 @@ impl Renewer {
     }
 }
 
-/// Does it in a task of its own, within a limit, which ends with whoever waits for it: what goes wrong with what an authority says, a
-/// panic in a library included, is an attempt in vain and no more.
+/// Runs an attempt in a tokio task of its own, within a time limit. If the caller is dropped, the
+/// attempt ends. A panic in a library counts as a failed attempt.
 async fn guarded<T: Send + 'static>(
     attempt: impl Future<Output = Result<T, OrderError>> + Send + 'static,
 ) -> Result<T, OrderError> {
-    // Ends what is in it when it is dropped.
+    // Dropping the set aborts what runs in it.
     let mut task = JoinSet::new();
     task.spawn(attempt);
     match timeout(ATTEMPT_LIMIT, task.join_next()).await {

@@ -1,9 +1,10 @@
-//! A certificate by itself: an authority is asked for it (ACME, RFC 8555), it is kept, and renewed in time.
+//! Automatic certificates by ACME (RFC 8555): requested from an authority, saved, and renewed in
+//! time.
 //!
-//! The authority comes back to the TLS listener on port 443 and asks, in a handshake of its own, for what only the
-//! holder of the name could know (tls-alpn-01, RFC 8737). All else goes on meanwhile: nothing waits for a certificate but the
-//! handshakes that need one, and whatever fails leaves in force what is in force. How often an authority is asked is bounded by
-//! `schedule`, what it answers by `way`.
+//! The authority checks each name with a handshake to the TLS listener on port 443 (tls-alpn-01,
+//! RFC 8737). While there is no certificate, only the handshakes that need one fail. A failed
+//! attempt changes nothing that is in force. `schedule` bounds the number of attempts. `way` bounds
+//! the time and size of the authority's responses.
 
 mod issued;
 mod keeper;
@@ -23,20 +24,18 @@ pub use keeper::Renewer;
 pub use renewing::RenewerHandle;
 pub use settings::{Eab, Settings};
 
-/// The protocol of the authority's handshakes (RFC 8737 §6.2).
+/// ALPN protocol of the authority's handshakes (RFC 8737 §6.2).
 pub const PROTOCOL: &[u8] = b"acme-tls/1";
 
-/// How the authority is asked, and what came of it. The latter outlives the rules.
+/// Settings and state of ACME. The state outlives the rules.
 #[derive(Clone, Debug)]
 pub struct Acme {
-    /// How.
     pub settings: Arc<Settings>,
-    /// What came of it.
     pub issued: Arc<Issued>,
 }
 
 impl Acme {
-    /// Whether it is the same authority, asked for the same, with the same thing coming of it.
+    /// True if both have equal settings and share their state.
     fn is(&self, other: &Self) -> bool {
         self.settings.digest == other.settings.digest && Arc::ptr_eq(&self.issued, &other.issued)
     }

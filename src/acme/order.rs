@@ -1,4 +1,7 @@
-//! One order, from the account to the certificate (RFC 8555 §7.1).
+//! Course of one order, from the account to the certificate (RFC 8555 §7.1).
+//!
+//! The account is saved before it is used, and the order before its certificate is requested. After
+//! a crash, the next attempt resumes both from `storage.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,29 +24,28 @@ use crate::acme::storage::{AcmeStorage, ReadyOrder};
 use crate::acme::way::{AcmeHttp, Respite};
 use crate::base::clock::Clock;
 
-/// How long the authority may take to look at the answers, and again to issue.
+/// Maximum time for the authority to check the answers, and again to issue.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// How soon it is looked at an order again, at first and in the end.
+/// First time between two polls of an order. The time doubles up to `MAX_GAP`.
 const FIRST_GAP: Duration = Duration::from_millis(250);
 const MAX_GAP: Duration = Duration::from_secs(10);
-/// For how long answers stand when one of them was not liked.
+/// Time that answers stay available after one of them was refused.
 const LINGER: Duration = Duration::from_secs(5);
-/// What the authority says of an account that it does not know (RFC 8555 §6.7).
+/// Error type for an unknown account (RFC 8555 §6.7).
 const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
-/// Why there is no certificate.
+/// Reason for a missing certificate.
 #[derive(Debug)]
 pub(super) struct OrderError {
-    /// In words.
     pub(super) message: String,
-    /// Whether the authority has refused, rather than that it was not reached.
+    /// True if the authority has refused. False if it was not reached or gave no clear answer.
     pub(super) refused: bool,
-    /// Whether it does not know the account.
+    /// True if the authority does not know the account.
     pub(super) no_account: bool,
 }
 
 impl OrderError {
-    /// The authority has refused.
+    /// Creates an error for a refusal by the authority.
     pub(super) fn refused(message: String) -> Self {
         Self {
             refused: true,
@@ -83,22 +85,19 @@ impl From<rcgen::Error> for OrderError {
     }
 }
 
-/// Who asks, and where what comes of it is kept.
+/// Context of an attempt.
 pub(super) struct Asking {
-    /// Whom, and for what.
     pub(super) settings: Arc<Settings>,
-    /// What answers the authority.
+    /// Serves the answers to the authority's challenges.
     pub(super) issued: Arc<Issued>,
-    /// Where it is kept.
     pub(super) storage: AcmeStorage,
-    /// The time.
     pub(super) clock: Clock,
-    /// How long the authority wants to be left alone.
+    /// Latest `Retry-After` of the authority.
     pub(super) respite: Respite,
 }
 
 impl Asking {
-    /// The account: the one that is kept, or a new one, which is kept before anything is done with it.
+    /// Returns the saved account, or creates one and saves it before any use.
     pub(super) async fn account(&self) -> Result<Account, OrderError> {
         if let Some(kept) = self.kept_account()? {
             match self.builder()?.from_credentials(kept).await {
@@ -106,7 +105,7 @@ impl Asking {
                 account => return Ok(account?),
             }
         }
-        // Not before it is sure that it is not for nothing: an authority gives only so many.
+        // Check first that it can be saved: an authority limits the number of new accounts.
         self.storage.probe().map_err(|error| unkept(&error))?;
         let settings = &self.settings;
         let contact: Vec<&str> = settings.contact.iter().map(String::as_str).collect();
@@ -128,7 +127,8 @@ impl Asking {
         Ok(account)
     }
 
-    /// Has a certificate issued: key and chain, as PEM. `replaces` says which one it takes the place of.
+    /// Has a certificate issued, and returns key and chain as PEM. `replaces` is the old
+    /// certificate.
     pub(super) async fn certificate(
         &self,
         replaces: Option<&ActiveCertificate>,
@@ -168,14 +168,14 @@ impl Asking {
         self.finish(&mut order, &key).await
     }
 
-    /// Ends an order that was proved by an earlier attempt, or an earlier daemon.
+    /// Finishes an order that an earlier attempt, or an earlier daemon, has proved.
     async fn resume(&self, account: &Account, proved: &ReadyOrder) -> Result<Zeroizing<String>, OrderError> {
         let key = KeyPair::from_pem(&proved.key).map_err(|error| OrderError::refused(error.to_string()))?;
         let mut order = account.order(proved.url.clone()).await?;
         self.finish(&mut order, &key).await
     }
 
-    /// From the proof to the certificate.
+    /// Takes an order from the proof to the certificate.
     async fn finish(&self, order: &mut Order, key: &KeyPair) -> Result<Zeroizing<String>, OrderError> {
         if matches!(order.state().status, OrderStatus::Ready) {
             let names: Vec<String> = self.settings.domains.iter().cloned().collect();
@@ -198,9 +198,9 @@ impl Asking {
         )))
     }
 
-    /// Proves that the names lead here.
+    /// Proves to the authority that the names lead to this machine.
     async fn prove(&self, order: &mut Order) -> Result<(), OrderError> {
-        // All answers first: the authority hears that there is one to be had only where all are.
+        // Register all answers before the authority is told about any of them.
         let answering = self.answers(order).await?;
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
@@ -213,7 +213,7 @@ impl Asking {
         }
         let ready = settled(order, |status| matches!(status, OrderStatus::Pending)).await;
         if matches!(ready, Ok(OrderStatus::Ready | OrderStatus::Valid)) {
-            // Not before: an authority looks from several places, and not from all of them at once.
+            // Not earlier: an authority checks from several networks, and not from all at once.
             drop(answering);
             return Ok(());
         }
@@ -221,13 +221,14 @@ impl Asking {
             Err(failure) if !failure.refused => failure,
             ready => why_refused(order, ready).await,
         };
-        // It may still be looking for other names, and what it does not find it holds against us.
+        // The authority may still be checking other names, and a missing answer counts as a
+        // failure.
         tokio::time::sleep(LINGER).await;
         drop(answering);
         Err(failure)
     }
 
-    /// The answers to all questions of an order.
+    /// Registers the answers to all challenges of an order.
     async fn answers(&self, order: &mut Order) -> Result<Vec<Answering<'_>>, OrderError> {
         let mut answering = Vec::new();
         let mut authorizations = order.authorizations();
@@ -252,7 +253,7 @@ impl Asking {
         Ok(answering)
     }
 
-    /// The account as it is kept; one that is broken, or of another authority, is put aside.
+    /// Reads the saved account. If it is broken or of another authority, it is retired.
     fn kept_account(&self) -> Result<Option<AccountCredentials>, OrderError> {
         let kept = self
             .storage
@@ -272,7 +273,7 @@ impl Asking {
         }
     }
 
-    /// Puts the account aside.
+    /// Sets the account aside, so that a new one is created.
     pub(super) fn retire_account(&self, why: &str) -> Result<(), OrderError> {
         warn!(why, "the account is put aside, and another is made");
         self.storage
@@ -290,12 +291,12 @@ fn unkept(error: &std::io::Error) -> OrderError {
     OrderError::from(format!("the folder of `acme` cannot be used: {error}"))
 }
 
-/// What the authority calls a certificate.
+/// Returns the authority's identifier of a certificate (RFC 9773).
 pub(super) fn identifier(held: &ActiveCertificate) -> Option<CertificateIdentifier<'static>> {
     CertificateIdentifier::try_from(held.key.cert.first()?).ok()
 }
 
-/// Looks at an order until it is not as `unsettled` says any more.
+/// Polls an order while its status is `unsettled`, and returns the first other status.
 async fn settled(
     order: &mut Order,
     unsettled: impl Fn(OrderStatus) -> bool,
@@ -321,8 +322,8 @@ async fn settled(
     }
 }
 
-/// The certificate that answers a question (RFC 8737 §3). Its extension is critical and known to nobody else, so rustls would
-/// not read it: it is put together by hand.
+/// Creates the certificate that answers a challenge (RFC 8737 §3). rustls would refuse its unknown
+/// critical extension, so key and certificate are combined without a check.
 fn identified(name: &str, digest: &[u8]) -> Result<CertifiedKey, OrderError> {
     let mut params = CertificateParams::new(vec![name.to_owned()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
@@ -334,7 +335,7 @@ fn identified(name: &str, digest: &[u8]) -> Result<CertifiedKey, OrderError> {
     Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
-/// What the authority says of the answers that it did not like.
+/// Collects the authority's reasons for refusing the answers.
 async fn why_refused(order: &mut Order, ready: Result<OrderStatus, OrderError>) -> OrderError {
     let mut said = Vec::new();
     let mut authorizations = order.authorizations();

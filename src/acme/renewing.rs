@@ -1,4 +1,7 @@
-//! What the keeper and the rest of the daemon share: what is kept is put in use here, before the first handshake and at each reload.
+//! Handle that the renewer and the rest of the daemon share.
+//!
+//! Puts the saved certificate in use, before the first handshake and at each reload. Requesting
+//! certificates is left to `keeper.rs`.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +14,7 @@ use crate::acme::issued::ActiveCertificate;
 use crate::acme::storage::AcmeStorage;
 use crate::base::clock::Clock;
 
-/// What is kept, and the bell that is rung when the rules are others.
+/// Storage of the certificate, and the signal that wakes the renewer.
 #[derive(Debug)]
 pub struct RenewerHandle {
     pub(super) storage: AcmeStorage,
@@ -21,7 +24,7 @@ pub struct RenewerHandle {
 }
 
 impl RenewerHandle {
-    /// Keeps in `folder`, which need not be there yet.
+    /// Creates a handle that saves in `folder`, which need not exist yet.
     pub fn new(folder: PathBuf, clock: Clock) -> Self {
         Self {
             storage: AcmeStorage::new(folder),
@@ -31,7 +34,8 @@ impl RenewerHandle {
         }
     }
 
-    /// Puts in use what is kept, and rings: the rules are others, or `asked`: somebody would not have an attempt wait for its time.
+    /// Puts the saved certificate in use and wakes the renewer, after a reload. `asked` is true if
+    /// an operator requests an attempt before its time.
     pub fn changed(&self, acme: Option<&Acme>, asked: bool) {
         if let Some(acme) = acme {
             self.take(acme);
@@ -40,7 +44,8 @@ impl RenewerHandle {
         self.rung.notify_one();
     }
 
-    /// The certificate for these settings, if there is one. It is put in use, unless it has expired and another has not.
+    /// Returns the certificate for these settings, if any, and puts it in use. An expired
+    /// certificate never replaces one that is valid.
     pub fn take(&self, acme: &Acme) -> Option<ActiveCertificate> {
         let Acme { settings, issued } = acme;
         let current = issued.held();

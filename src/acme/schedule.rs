@@ -1,4 +1,6 @@
-//! When the authority is asked: early enough, not all daemons at once, and not again and again where it is in vain.
+//! Schedule of renewals: early enough, spread over daemons, with growing pauses after failures.
+//!
+//! Pure: time, validity and failures are arguments.
 
 use std::time::Duration;
 
@@ -7,24 +9,27 @@ use sha2::{Digest, Sha256};
 use crate::base::clock::Timestamp;
 use crate::tls::pem::Validity;
 
-/// How long after an attempt that the authority did not hear of another follows; twice as long after every further one.
+/// Pause after an attempt that did not reach the authority. The pause doubles with every further
+/// failure.
 const PAUSE: Duration = Duration::from_mins(1);
-/// The same where the authority has refused: of those it hears five an hour (Let's Encrypt's "failed authorizations").
+/// Pause after a refusal, which also doubles. Let's Encrypt allows five "failed authorizations" per
+/// hour.
 const REFUSED_PAUSE: Duration = Duration::from_mins(15);
-/// The longest pause.
+/// Maximum pause after failures.
 const MAX_PAUSE: Duration = Duration::from_hours(6);
-/// The shortest pause after a certificate was issued, however short it lives.
+/// Minimum pause after a certificate was issued, however short its lifetime.
 const ISSUED_PAUSE: Duration = Duration::from_mins(1);
 
-/// A number from 0 to 1 that is always the same for this certificate and different for another: who asks at another time
-/// after each start never asks at the same time as all others.
+/// Derives a number from 0 to 1 from a certificate. The number differs between certificates, so
+/// that daemons do not all ask at the same time. A restart does not change the number.
 pub(super) fn fraction(certificate: &[u8]) -> f64 {
     let digest = Sha256::digest(certificate);
     let (high, low) = (digest.first().copied(), digest.get(1).copied());
     (f64::from(high.unwrap_or_default()) * 256.0 + f64::from(low.unwrap_or_default())) / 65536.0
 }
 
-/// When to renew if the authority does not say: when a third of the lifetime is left, or up to a thirtieth before.
+/// Renewal time without a suggestion: when a third of the lifetime is left, or up to a thirtieth
+/// earlier.
 pub(super) fn usual(validity: Validity, fraction: f64) -> Timestamp {
     let lifetime = validity.lifetime();
     validity
@@ -32,7 +37,8 @@ pub(super) fn usual(validity: Validity, fraction: f64) -> Timestamp {
         .plus((lifetime * 2 / 3).saturating_sub((lifetime / 30).mul_f64(fraction)))
 }
 
-/// When to renew within the window that the authority has suggested (RFC 9773 §4.2), and not in the last tenth of the lifetime.
+/// Renewal time within the window that the authority suggests (RFC 9773 §4.2). Never in the last
+/// tenth of the lifetime.
 pub(super) fn suggested(
     validity: Validity,
     (start, end): (Timestamp, Timestamp),
@@ -42,7 +48,7 @@ pub(super) fn suggested(
     start.plus(end.since(start).mul_f64(fraction)).min(latest)
 }
 
-/// How long to wait after so many attempts in vain: one at least.
+/// Pause after `failures` failed attempts in a row, at least one.
 pub(super) fn pause(failures: u32, refused: bool, respite: Option<Duration>) -> Duration {
     let first = if refused { REFUSED_PAUSE } else { PAUSE };
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -50,7 +56,7 @@ pub(super) fn pause(failures: u32, refused: bool, respite: Option<Duration>) -> 
     pause.max(respite.unwrap_or_default())
 }
 
-/// How long to wait after a certificate was issued, whatever the authority or the clock says of when it is to be renewed.
+/// Pause after a certificate was issued, whatever renewal time the authority or the clock suggests.
 pub(super) fn pause_after(validity: Validity) -> Duration {
     ISSUED_PAUSE.max(validity.lifetime() / 10)
 }
@@ -75,7 +81,7 @@ mod tests {
         assert_eq!(usual(validity, 1.0), days(57));
         let window = (days(50), days(52));
         assert_eq!(suggested(validity, window, 0.5), days(51));
-        // Nonsense is not believed.
+        // An impossible window is corrected.
         assert_eq!(suggested(validity, (days(200), days(300)), 0.5), days(81));
         assert_eq!(suggested(validity, (days(52), days(50)), 0.5), days(52));
     }

@@ -1,4 +1,7 @@
-//! Whom to ask, for what, and as whom.
+//! ACME settings: the authority, the host names and the account.
+//!
+//! The names of the files of account, order and certificate follow from them. Reading the rules
+//! file is left to `config/acme.rs`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,32 +12,31 @@ use sha2::{Digest, Sha256};
 
 use crate::base::secret::Secret;
 
-/// What `server.tls.acme` says.
+/// Values of `server.tls.acme`.
 pub struct Settings {
-    /// The authority's directory, an `https` URL (RFC 8555 §7.1.1).
+    /// Directory of the authority, an `https` URL (RFC 8555 §7.1.1).
     pub directory: String,
-    /// The names that the certificate is for, in lower case; one at least.
+    /// Host names for the certificate, in lower case, at least one.
     pub domains: BTreeSet<String>,
-    /// Whom the authority may write to, as `mailto` URLs.
+    /// Contact addresses for the authority, as `mailto` URLs.
     pub contact: Vec<String>,
-    /// Who has signed the directory's own certificate; absent: somebody whom the system trusts.
+    /// Trusted roots for the directory's own certificate. If absent, those of the system.
     pub roots: Option<Arc<RootCertStore>>,
-    /// The customer's account that the authority asks for.
+    /// Customer account that the authority asks for.
     pub eab: Option<Eab>,
-    /// Tells one set of these from another: also the contents of the files.
+    /// Digest of all settings, the contents of their files included.
     pub digest: [u8; 32],
 }
 
 /// External account binding (RFC 8555 §7.3.4).
 pub struct Eab {
-    /// Names the key.
+    /// Identifier of the key.
     pub kid: String,
-    /// The key itself.
     pub key: Secret,
 }
 
 impl Settings {
-    /// Names the account: another for another authority, customer or address.
+    /// Name of the account's file. The name depends on authority, customer and contacts.
     pub fn account_name(&self) -> String {
         let mut digest = Sha256::new();
         part(&mut digest, &self.directory);
@@ -45,12 +47,12 @@ impl Settings {
         format!("account-{}", short(digest))
     }
 
-    /// Names the order, as the certificate.
+    /// Name of the order's file, derived from that of the certificate.
     pub fn order_name(&self) -> String {
         self.certificate_name().replace("certificate", "order")
     }
 
-    /// Names the certificate: another for other names, and of another authority.
+    /// Name of the certificate's file. The name depends on authority and host names.
     pub fn certificate_name(&self) -> String {
         let mut digest = Sha256::new();
         part(&mut digest, &self.directory);
@@ -61,7 +63,7 @@ impl Settings {
     }
 }
 
-/// Adds a part of which none can be taken for two.
+/// Adds a part with its length, so that different lists of parts have different digests.
 fn part(digest: &mut Sha256, text: &str) {
     digest.update(text.len().to_be_bytes());
     digest.update(text);

@@ -1,7 +1,7 @@
-//! What is kept on the disk, for the daemon's user alone: account, order and certificate, each with its key, and for how long the
-//! authority is to be left alone.
+//! Files that ACME keeps on disk, readable for the daemon's user only.
 //!
-//! One file each, put in place whole: there is never half a pair.
+//! Account, order and certificate, each with its key, and the current pause. Every file is replaced
+//! whole, so that a key never stands without its other half.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
@@ -25,18 +25,18 @@ use crate::base::secret::write_private;
 use crate::tls::certificate::Certificate;
 use crate::tls::pem::Validity;
 
-/// The largest file that is read, in bytes.
+/// Maximum size of a file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The name of a pause.
+/// File name of the pause.
 const PAUSE: &str = "pause.json";
 
-/// An order that the authority may issue a certificate for.
+/// Order that is proved, with the key for its certificate.
 #[derive(Deserialize, Serialize)]
 pub(super) struct ReadyOrder {
-    /// Where it is found (RFC 8555 §7.4).
+    /// URL of the order (RFC 8555 §7.4).
     pub(super) url: String,
-    /// The key of the certificate, as PEM.
+    /// Private key of the certificate, as PEM.
     pub(super) key: String,
 }
 
@@ -46,56 +46,55 @@ impl Drop for ReadyOrder {
     }
 }
 
-/// For how long nothing is asked.
+/// Pause between two attempts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct RetryAfter {
-    /// With which settings, by their digest.
+    /// Digest of the settings that it applies to, in hexadecimal digits.
     pub(super) settings: String,
-    /// Since when, in milliseconds since 1970.
+    /// Start of the pause, in milliseconds since 1970.
     pub(super) since: i64,
-    /// For how many seconds.
+    /// Length of the pause, in seconds.
     pub(super) seconds: u64,
-    /// After how many attempts in vain.
+    /// Failed attempts in a row before the pause.
     pub(super) failures: u32,
-    /// Whether nobody may cut it short.
+    /// True if an operator cannot shorten the pause.
     pub(super) firm: bool,
 }
 
-/// A folder.
+/// Folder of the ACME files.
 #[derive(Clone, Debug)]
 pub(super) struct AcmeStorage {
     folder: PathBuf,
 }
 
 impl AcmeStorage {
-    /// Keeps in this folder, which need not be there yet.
+    /// Uses `folder`, which need not exist yet.
     pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// Whether anything can be kept at all, before the authority does something about it.
+    /// Checks that files can be saved, before the authority creates anything.
     pub(super) fn probe(&self) -> io::Result<()> {
         self.write(".probe", "")?;
         fs::remove_file(self.folder.join(".probe"))
     }
 
-    /// The account, as it was kept.
+    /// Reads the saved account.
     pub(super) fn account(&self, settings: &Settings) -> io::Result<Option<Zeroizing<String>>> {
         self.read(&format!("{}.json", settings.account_name()))
     }
 
-    /// Keeps the account.
     pub(super) fn keep_account(&self, settings: &Settings, account: &str) -> io::Result<()> {
         self.write(&format!("{}.json", settings.account_name()), account)
     }
 
-    /// Puts the account aside: it is of no use any more.
+    /// Renames the file of an account that cannot be used any more.
     pub(super) fn retire_account(&self, settings: &Settings) -> io::Result<()> {
         let path = |end: &str| self.folder.join(format!("{}.{end}", settings.account_name()));
         fs::rename(path("json"), path("json.old"))
     }
 
-    /// The certificate for these settings, if there is one that can be used.
+    /// Reads the certificate for these settings. A certificate that cannot be used is an error.
     pub(super) fn certificate(&self, settings: &Settings) -> io::Result<Option<ActiveCertificate>> {
         let Some(pem) = self.read(&format!("{}.pem", settings.certificate_name()))? else {
             return Ok(None);
@@ -103,25 +102,25 @@ impl AcmeStorage {
         held(settings, &pem).map(Some).map_err(io::Error::other)
     }
 
-    /// Keeps the certificate, of which the order is then done.
+    /// Saves the certificate and deletes its order, which is then done.
     pub(super) fn keep_certificate(&self, settings: &Settings, pem: &str) -> io::Result<()> {
         self.write(&format!("{}.pem", settings.certificate_name()), pem)?;
         self.forget_order(settings)
     }
 
-    /// The order that was proved, and not yet ended.
+    /// Reads the order that is proved and not yet finished.
     pub(super) fn order(&self, settings: &Settings) -> io::Result<Option<ReadyOrder>> {
         let text = self.read(&format!("{}.json", settings.order_name()))?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// Keeps an order, before the authority issues anything for it: what it has issued is not lost.
+    /// Saves an order before the authority issues its certificate, so that a crash does not lose
+    /// it.
     pub(super) fn keep_order(&self, settings: &Settings, order: &ReadyOrder) -> io::Result<()> {
         let text = Zeroizing::new(serde_json::to_string(order)?);
         self.write(&format!("{}.json", settings.order_name()), &text)
     }
 
-    /// Forgets the order.
     pub(super) fn forget_order(&self, settings: &Settings) -> io::Result<()> {
         match fs::remove_file(self.folder.join(format!("{}.json", settings.order_name()))) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -129,14 +128,13 @@ impl AcmeStorage {
         }
     }
 
-    /// Until when nothing is to be asked with these settings, as an earlier daemon has found.
+    /// Reads the pause that an earlier daemon has saved for these settings.
     pub(super) fn pause(&self, settings: &Settings) -> io::Result<Option<RetryAfter>> {
         let text = self.read(PAUSE)?;
         let kept = text.and_then(|text| serde_json::from_str::<RetryAfter>(&text).ok());
         Ok(kept.filter(|kept| kept.settings == HEXLOWER.encode(&settings.digest)))
     }
 
-    /// Keeps that.
     pub(super) fn keep_pause(&self, pause: &RetryAfter) -> io::Result<()> {
         self.write(PAUSE, &serde_json::to_string(pause)?)
     }
@@ -152,7 +150,7 @@ impl AcmeStorage {
         Ok(Some(Zeroizing::new(text)))
     }
 
-    /// On the disk when it returns, in place of what was there.
+    /// Replaces a file durably: its new content is on disk when this returns.
     fn write(&self, name: &str, text: &str) -> io::Result<()> {
         DirBuilder::new()
             .recursive(true)
@@ -164,10 +162,11 @@ impl AcmeStorage {
     }
 }
 
-/// The certificate in a PEM text: its key, the chain; for no less than the names that are asked for.
+/// Parses key and chain of a PEM text. Fails if the certificate does not cover all configured
+/// names.
 pub(super) fn held(settings: &Settings, pem: &str) -> Result<ActiveCertificate, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    // Without the errors, which would show what stands there.
+    // Without the error, which would show the content of the file.
     let chain = chain.ok().ok_or("it is not PEM")?;
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).ok();
     let key = key.ok_or("there is no private key in it")?;

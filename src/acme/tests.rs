@@ -1,4 +1,4 @@
-//! What the keeper does about what an authority says; real ones are met by `.ci/acme`.
+//! Renewer against a simulated authority. Real authorities are tested in `.ci/acme`.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -25,18 +25,18 @@ const DAY: Duration = Duration::from_hours(24);
 
 type Signer = CertifiedIssuer<'static, KeyPair>;
 
-/// An authority that knows an account, says when to renew, and issues nothing.
+/// Authority that knows an account, suggests renewal times, and issues nothing.
 struct Authority {
     directory: String,
     signer: Signer,
-    /// What was asked: path and, of what was signed, the payload.
+    /// Requests received: path, and the payload if it was signed.
     asked: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
-/// What it answers to an order, and whether it says when to renew.
+/// Answer to an order, and the suggested renewal window, if any.
 #[derive(Clone)]
 struct Manner {
-    /// Where it says that nonces are to be had.
+    /// URL for new values of `Replay-Nonce`.
     dedup_key: Option<&'static str>,
     order: &'static str,
     window: Option<(Timestamp, Timestamp)>,
@@ -65,7 +65,7 @@ impl Authority {
             for socket in listener.incoming() {
                 let session = ServerConnection::new(Arc::clone(&config)).unwrap();
                 let mut stream = StreamOwned::new(session, socket.unwrap());
-                // A client that is gone is no fault of the test.
+                // A client that has gone away is no failure of the test.
                 drop(converse(&mut stream, &base, &manner, &heard));
             }
         });
@@ -76,7 +76,7 @@ impl Authority {
         }
     }
 
-    /// A certificate of so many days with its key.
+    /// Creates a certificate, valid for `days`, with its key.
     fn pem(&self, names: &[&str], from: OffsetDateTime, days: i64) -> String {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -87,7 +87,7 @@ impl Authority {
         format!("{}{}", key.serialize_pem(), certificate.pem())
     }
 
-    /// The paths that were asked for, and the payload of the last order.
+    /// Returns the requested paths, and the payload of the last order.
     fn asked(&self) -> (Vec<String>, Value) {
         let asked = self.asked.lock().unwrap();
         let mut orders = asked.iter().rev().filter(|(path, _)| path == "/order");
@@ -97,7 +97,7 @@ impl Authority {
     }
 }
 
-/// One request and its answer.
+/// Handles one request.
 fn converse(
     stream: &mut StreamOwned<ServerConnection, std::net::TcpStream>,
     base: &str,
@@ -173,18 +173,18 @@ fn converse(
 
 const REFUSED: &str = "403 Forbidden\n{\"type\": \"urn:ietf:params:acme:error:rejectedIdentifier\", \"detail\": \"not for you\"}";
 
-/// The same, of an authority that does not say how long it would be left alone.
+/// The same answer without `Retry-After`.
 const REFUSED_PLAINLY: &str =
     "403 Forbidden\n{\"type\": \"urn:ietf:params:acme:error:unauthorized\", \"detail\": \"plainly\"}";
 
-/// A daemon's keeper with a certificate of 90 days in its vault, that many days after it was issued.
+/// Renewer with a stored certificate of 90 days, some days after it was issued.
 struct Scene {
     authority: Authority,
     keeper: Renewer,
     renewing: Arc<RenewerHandle>,
     acme: Acme,
     clock: Clock,
-    /// When the certificate was issued.
+    /// Time at which the certificate was issued.
     issued: Timestamp,
     folder: TempDir,
 }
@@ -240,7 +240,7 @@ impl Scene {
         }
     }
 
-    /// In how many days from when it was issued the authority is asked next.
+    /// Days from the issue of the certificate to the next attempt.
     fn next(&self) -> f64 {
         let next = self.acme.issued.acme_status().next.unwrap();
         next.since(self.issued).as_secs_f64() / DAY.as_secs_f64()
@@ -253,11 +253,11 @@ async fn what_is_kept_is_in_force_at_once_and_renewed_when_the_authority_says_so
     scene.keeper.look(&scene.acme).await;
     assert_eq!(scene.acme.issued.problem(scene.clock.now()), None);
     assert!((20.0..22.0).contains(&scene.next()), "{}", scene.next());
-    // It is not asked again at every look.
+    // The window is not queried again at every look.
     let asked = scene.authority.asked().0.len();
     scene.keeper.look(&scene.acme).await;
     assert_eq!(scene.authority.asked().0.len(), asked);
-    // Then it is told which certificate the new one takes the place of, but not twice.
+    // The order then names the certificate that it replaces, but only once.
     scene.clock.advance(21 * DAY);
     scene.keeper.look(&scene.acme).await;
     let (_, order) = scene.authority.asked();
@@ -282,7 +282,7 @@ async fn where_it_does_not_say_so_a_third_of_the_life_is_left() {
     let acme_status = scene.acme.issued.acme_status();
     let failure = acme_status.failure.unwrap();
     assert!(failure.contains("not for you"), "{failure}");
-    // It is still in force, and no problem yet; in its last days it is.
+    // The old certificate is still in force. Only its last days are a problem.
     let problem = |days: u32| scene.acme.issued.problem(scene.issued.plus(DAY * days));
     assert_eq!(problem(70), None);
     assert!(problem(80).unwrap().contains("expires at") && problem(80).unwrap().contains("not for you"));
@@ -296,11 +296,11 @@ async fn an_authority_that_would_be_left_alone_is() {
     let acme_status = scene.acme.issued.acme_status();
     let failure = acme_status.failure.unwrap();
     assert!(failure.ends_with("/order: HTTP 503"), "{failure}");
-    // It said two hours; of itself it would be a minute.
+    // The authority asked for two hours. The default would be a minute.
     let next = acme_status.next.unwrap();
     assert_eq!(next.since(scene.clock.now()), Duration::from_hours(2));
     assert_eq!(acme_status.failed, 1);
-    // Nobody may cut that short, nor does a restart.
+    // Neither an operator nor a restart can shorten this pause.
     scene.keeper.retry_now();
     scene.keeper.look(&scene.acme).await;
     scene.keeper = Renewer::new(Arc::clone(&scene.renewing));
@@ -374,7 +374,7 @@ async fn an_operator_need_not_wait_and_cannot_ask_without_end() {
     scene.keeper.retry_now();
     scene.keeper.look(&scene.acme).await;
     assert_eq!(scene.acme.issued.acme_status().failed, 6);
-    // A clock that was ahead has nobody wait for the difference.
+    // After a clock was ahead, the difference is not waited for.
     scene.clock.set(scene.issued.plus(DAY * 61));
     scene.keeper.look(&scene.acme).await;
     let next = scene.acme.issued.acme_status().next.unwrap();
@@ -391,12 +391,12 @@ async fn what_a_library_does_not_survive_is_an_attempt_in_vain() {
         failure.starts_with("what the authority says is not understood"),
         "{failure}"
     );
-    // And is told in one line, whatever was said.
+    // The message is one line, whatever the authority sent.
     assert!(!failure.contains(char::is_control), "{failure:?}");
     scene.clock.advance(DAY);
     scene.keeper.look(&scene.acme).await;
     assert_eq!(scene.acme.issued.acme_status().failed, 2);
-    // Nor is it followed where anybody on the way could answer.
+    // A plain HTTP URL is not followed, because anything on the way could answer.
     let mut scene = Scene::with(REFUSED, None, 61, Some("http://127.0.0.1:9/nonce"));
     scene.keeper.look(&scene.acme).await;
     let failure = scene.acme.issued.acme_status().failure.unwrap();
@@ -419,7 +419,7 @@ async fn what_is_kept_and_has_expired_is_not_put_in_place_of_what_has_not() {
     scene.keeper.look(&scene.acme).await;
     let in_use = scene.acme.issued.held();
     assert!((*in_use).as_ref().unwrap().names.contains("b.test"));
-    // Another is asked for all the same; and the expired one is better than none.
+    // Another one is requested all the same, and the expired one is better than none.
     assert_eq!(scene.acme.issued.acme_status().failed, 1);
     scene.acme.issued = Arc::new(Issued::default());
     assert!(scene.renewing.take(&scene.acme).is_some());
@@ -442,7 +442,7 @@ async fn a_name_without_a_certificate_is_a_problem_once_it_was_asked_in_vain() {
         told.starts_with("there is no certificate for b.test yet: "),
         "{told}"
     );
-    // Without that name all is well again.
+    // Without that name there is no problem.
     let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
     settings.domains.remove("b.test");
     scene.acme.issued.note(|acme_status| acme_status.missing.clear());

@@ -1,4 +1,7 @@
-//! The way to the authority: HTTPS, with a bound on how long it takes and on how much is answered.
+//! HTTPS client for the authority, with limits on the time and size of responses.
+//!
+//! Only `https` URLs are requested. The delay that the authority asks for is recorded, up to a
+//! bound.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,18 +19,17 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::client::Client;
 use crate::client::retry_after;
 
-/// How long one request may take, its answer included.
+/// Maximum time for one request, its response included.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-/// The largest answer that is read, in bytes.
+/// Maximum size of a response, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// The longest that an authority may ask to be left alone.
+/// Maximum `Retry-After` that is respected. Longer ones are cut.
 const MAX_RESPITE: Duration = Duration::from_hours(24);
 
-/// How long the authority wants to be left alone, as it said last.
+/// Latest `Retry-After` of the authority.
 pub(super) type Respite = Arc<Mutex<Option<Duration>>>;
 
-/// Makes requests.
 pub(super) struct AcmeHttp {
     client: Client,
     clock: Clock,
@@ -35,7 +37,7 @@ pub(super) struct AcmeHttp {
 }
 
 impl AcmeHttp {
-    /// A way to the authority of these settings; the error is why there is none.
+    /// Creates a client for the authority of these settings.
     pub(super) fn new(settings: &Settings, clock: Clock, respite: Respite) -> Result<Self, String> {
         let client = Client::trusting(settings.roots.clone()).map_err(|error| error.to_string())?;
         Ok(Self {
@@ -54,7 +56,7 @@ impl HttpClient for AcmeHttp {
         let (client, now, respite) = (self.client.clone(), self.clock.now(), Arc::clone(&self.respite));
         Box::pin(async move {
             let url = request.uri().clone();
-            // Also where the directory says otherwise (RFC 8555 §6.1).
+            // Checked here, because the directory may name other schemes (RFC 8555 §6.1).
             if url.scheme_str() != Some("https") {
                 return Err(other(format!("`{url}` is no `https` URL")));
             }
@@ -69,7 +71,7 @@ impl HttpClient for AcmeHttp {
     }
 }
 
-/// Asks, and is answered. What is no answer of an authority is an error.
+/// Sends a request and reads its response. A response that is not of an authority is an error.
 async fn exchange(
     client: &Client,
     request: Request<BodyWrapper<Bytes>>,
@@ -88,7 +90,7 @@ async fn exchange(
     let body = body.map_err(|error| error.to_string())?.to_bytes();
     if let Some(asked) = retry_after(&head.headers, now) {
         let asked = asked.min(MAX_RESPITE);
-        // Whoever reads it next adds it to the time of day.
+        // The library adds the value to the current time.
         head.headers.insert(RETRY_AFTER, asked.as_secs().into());
         if !head.status.is_success() {
             *respite.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
@@ -101,7 +103,8 @@ async fn exchange(
             .map_or(&b""[..], HeaderValue::as_bytes);
         let told = kind.starts_with(b"application/problem+json") || kind.starts_with(b"application/json");
         let detail = serde_json::from_slice::<Problem>(&body).ok().filter(|_| told);
-        // What is told of a signed request is for who has signed it; else it may be a page of anybody's.
+        // The library handles problem documents about signed requests. Any other text may come from
+        // any server.
         if !is_signed || detail.is_none() {
             let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
             return Err(format!("HTTP {}{detail}", head.status.as_u16()));

@@ -1,6 +1,6 @@
-//! The occasion of an action: the event, and whose try this is; and the names under which templates see it.
+//! Context of an action: event, rule and attempt, and the values that templates see.
 //!
-//! The values are looked up in place: a body that no template asks for is never copied.
+//! Values are looked up on demand, so a body that no template uses is never copied.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,39 +14,38 @@ use crate::act::outcome::Outcome;
 use crate::payload::Event;
 use crate::template::exact_value;
 
-/// Why and for whom an action is performed.
+/// Event, rule and attempt for which an action runs.
 #[derive(Clone, Debug)]
 pub struct ActionContext<'o> {
-    /// What happened.
     pub event: &'o Event,
-    /// The rule that wants it.
+    /// Name of the rule.
     pub rule: &'o str,
-    /// The id of the delivery: the same for every try.
+    /// Delivery id, the same for every attempt.
     pub delivery: String,
-    /// Which try this is, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Whether the event was verified for this rule; false only in observe mode.
+    /// True if the event was verified for this rule. False only in observe mode.
     pub verified: bool,
-    /// How often the operator has had the delivery done again.
+    /// Number of times that the operator has replayed the delivery.
     pub replays: u32,
-    /// Headers that carry the sender's secret or signature: never forwarded, never written down.
+    /// Headers that carry the sender's secret or signature. Never forwarded and never recorded.
     pub withheld: &'o [HeaderName],
-    /// The failure for whose sake it is performed (`on_failure`); none: for the event's.
+    /// Failure that an `on_failure` action is about. `None` for the actions of the event itself.
     pub failure: Option<FailureContext<'o>>,
 }
 
-/// How a delivery failed, for the actions of `on_failure`.
+/// Failure of a delivery, as the actions of `on_failure` see it.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct FailureContext<'o> {
-    /// The action that failed, by the key under which it is written: `run`.
+    /// Key of the action that failed, such as `run`.
     pub action: &'o str,
-    /// Why the delivery was given up on: `exit 3, after 3 attempts`.
+    /// Reason why the delivery was given up, such as `exit 3, after 3 attempts`.
     pub reason: &'o str,
-    /// What the last attempt put out, both streams, each bounded as in an [`Outcome`].
+    /// Output of the last attempt, both streams, each bounded as in an [`Outcome`].
     pub output: &'o str,
 }
 
-/// Headers that are credentials whatever the rule verifies.
+/// Headers that are credentials, whatever the rule verifies.
 const CREDENTIALS: [HeaderName; 3] = [
     http::header::AUTHORIZATION,
     http::header::PROXY_AUTHORIZATION,
@@ -54,13 +53,13 @@ const CREDENTIALS: [HeaderName; 3] = [
 ];
 
 impl ActionContext<'_> {
-    /// The values that templates see.
+    /// Returns the values that templates see.
     pub fn values(&self) -> Value {
         self.named(None)
     }
 
-    /// The values that the template of an answer sees: also `actions`, each with `action`, `outcome`, `detail`,
-    /// `stdout` and `stderr`, in the order in which they were performed.
+    /// Returns the values that the template of an answer sees. Adds `actions`, each with `action`,
+    /// `outcome`, `detail`, `stdout` and `stderr`, in the order in which they ran.
     pub fn values_with_actions(&self, performed: &[(&str, &Outcome)]) -> Value {
         let actions: Vec<Value> = performed
             .iter()
@@ -77,7 +76,7 @@ impl ActionContext<'_> {
         self.named(Some(Value::from(actions)))
     }
 
-    /// Whether a header of the sender's is a credential.
+    /// True if a header of the sender is a credential.
     pub fn withholds(&self, name: &HeaderName) -> bool {
         CREDENTIALS.contains(name) || self.withheld.contains(name)
     }
@@ -101,7 +100,7 @@ impl ActionContext<'_> {
     }
 }
 
-/// The names of all values.
+/// Root object of all template values.
 struct Names {
     event: Arc<Event>,
     rule: Arc<str>,
@@ -113,7 +112,7 @@ struct Names {
 }
 
 impl fmt::Debug for Names {
-    // Without the event: it is not printed by accident.
+    // The event is left out, so that it is never printed by accident.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[values of {}]", self.event.received.id)
     }
@@ -129,7 +128,7 @@ impl Object for Names {
         let part = |of: fn(Arc<Event>) -> RequestPart| Value::from_object(of(Arc::clone(&self.event)));
         Some(match key {
             "payload" => match &self.event.payload.fault {
-                // An error wherever it is used, whatever the template would make of an undefined value.
+                // An error at any use, even where a template accepts an undefined value.
                 Some(fault) => Value::from(Error::new(ErrorKind::InvalidOperation, unreadable(fault))),
                 None => exact_value(&self.event.payload.value, &self.event.payload.integers),
             },
@@ -153,9 +152,9 @@ impl Object for Names {
     }
 }
 
-/// A part of the request in which names are looked up.
+/// Part of the request whose members are looked up by name.
 enum RequestPart {
-    /// By name, whatever the case; `_` stands for `-` too, so that `headers.x_github_event` can be written.
+    /// Headers, whose lookup ignores case. `_` also stands for `-`, as in `headers.x_github_event`.
     Headers(Arc<Event>),
     Query(Arc<Event>),
     Path(Arc<Event>),
@@ -211,12 +210,12 @@ impl Object for RequestPart {
     }
 }
 
-/// Why there is nothing to say of a payload.
+/// Formats the error for a payload that cannot be read.
 pub fn unreadable(fault: &str) -> String {
     format!("the payload cannot be read: {fault}")
 }
 
-/// Text, if it is text; bytes, which cannot be written out, if it is not.
+/// Converts UTF-8 to text, and anything else to bytes, which a template cannot print.
 fn text_or_bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => Value::from(text),

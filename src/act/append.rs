@@ -1,7 +1,7 @@
-//! Append a line to a file.
+//! Action `append`: adds a line to a file.
 //!
-//! What the line holds is decided here; how it gets into the file is `lines`' business, and when the file makes room
-//! for the next is that of `rotate`.
+//! The content of the line is decided here. Writing is left to `lines.rs`, and rotation to
+//! `rotate.rs`.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -26,26 +26,25 @@ use crate::base::yaml::Node;
 use crate::template;
 use crate::template::{RenderError, Scope, Template, warn_of_values};
 
-/// How long a write may take: a network file system that hangs must not hold the delivery for ever.
+/// Maximum time for a write. A network file system that hangs must not block the delivery forever.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// One line, appended to one file.
+/// Compiled `append` action.
 #[derive(Debug)]
 pub struct Append {
     lines: Arc<Appender>,
     line: LineTemplate,
 }
 
-/// What the line holds.
+/// Content of the line.
 #[derive(Debug)]
 enum LineTemplate {
-    /// The event record.
+    /// Event record.
     Json,
-    /// A text; line breaks in it are written `\n`.
+    /// Text, in which line breaks are written as `\n`.
     Template(Template),
 }
 
-/// The keys of the action.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AppendFields {
@@ -58,12 +57,12 @@ struct AppendFields {
 }
 
 impl Append {
-    /// The file, and how it is rotated.
+    /// Returns the file and its rotation.
     pub(super) fn file(&self) -> (&Path, Option<Rotate>) {
         (self.lines.path(), self.lines.rotate())
     }
 
-    /// The template of its line, if it is not the event record.
+    /// Returns the template of the line. `None` if the line is the event record.
     pub(super) fn template(&self) -> Option<&Template> {
         match &self.line {
             LineTemplate::Json => None,
@@ -107,12 +106,12 @@ impl Append {
         (diagnostics.errors() == before).then_some(append)
     }
 
-    /// What is missing on this machine, in words. It looks at files: not for an async worker.
+    /// Describes what is missing on this machine. Reads the file system: not for an async worker.
     pub fn missing(&self) -> Option<String> {
         missing(self.lines.path()).map(|(message, _)| message)
     }
 
-    /// Whether the line says something of the payload.
+    /// True if the line uses the payload.
     pub(super) fn reads_payload(&self) -> bool {
         match &self.line {
             LineTemplate::Json => true,
@@ -120,7 +119,7 @@ impl Append {
         }
     }
 
-    /// What would be appended where.
+    /// Describes the line that would be appended, and its file.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         let line = match &self.line {
             LineTemplate::Json => "json".to_owned(),
@@ -129,7 +128,7 @@ impl Append {
         Ok(json!({"append": self.lines.path().display().to_string(), "line": line}))
     }
 
-    /// Appends the line.
+    /// Appends the line once.
     pub async fn perform(&self, action_context: &ActionContext<'_>) -> Outcome {
         let started = Instant::now();
         let mut line = match self.content(action_context) {
@@ -170,7 +169,7 @@ impl Append {
     }
 }
 
-/// The file to append to. That its folder is missing is told at load, and not by the first event.
+/// Reads the path of the file. A missing folder is reported at load, not by the first event.
 fn file(node: Node<'_>, context: &CompileContext<'_>, diagnostics: &mut Diagnostics) -> Option<PathBuf> {
     let text = template::fixed(node, "the file to append to", diagnostics)?;
     let path = settings::located(context.keyring, text);
@@ -182,7 +181,7 @@ fn file(node: Node<'_>, context: &CompileContext<'_>, diagnostics: &mut Diagnost
     Some(path)
 }
 
-/// What keeps this machine from having such a file, if anything does; and what would help.
+/// Returns what prevents appending to this file on this machine, with a hint.
 fn missing(path: &Path) -> Option<(String, String)> {
     if path.is_dir() {
         let hint = "name a file in it".to_owned();
@@ -199,19 +198,19 @@ fn missing(path: &Path) -> Option<(String, String)> {
     ))
 }
 
-/// A record without what would control a terminal; as JSON it is the same.
+/// Escapes characters that could control a terminal. The JSON value stays the same.
 fn escaped(record: Vec<u8>) -> Vec<u8> {
     match String::from_utf8(record) {
         Ok(text) => match escape::line(&text) {
             Cow::Owned(escaped) => escaped.into_bytes(),
             Cow::Borrowed(_) => text.into_bytes(),
         },
-        // JSON is UTF-8.
+        // Cannot happen, because JSON is UTF-8.
         Err(error) => error.into_bytes(),
     }
 }
 
-/// A text as one line: without the line break at its end, and with others written as `\n` and `\r`.
+/// Turns a text into one line. The final line break is dropped, and others become `\n` and `\r`.
 fn one_line(text: &str) -> String {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.replace('\r', "\\r").replace('\n', "\\n")

@@ -1,9 +1,9 @@
-//! A file to which lines are appended, open and locked.
+//! File for appended lines, open and locked.
 //!
-//! It is opened with `O_APPEND`, so that lines of many writers never mix. Other rules, and other daemons, may append to
-//! the same file: whoever writes holds its lock (`flock`), so that two never rotate it at the same time, and none takes
-//! back half a line that is no longer at the end. A line that did not fit on the disk is taken back, so that no later
-//! line is glued to half of it.
+//! `O_APPEND` keeps the lines of several writers apart. Other rules and other daemons may append to
+//! the same file, so every writer holds its lock (`flock`). Two writers therefore never rotate it
+//! at the same time, and half a line is removed only while it is still at the end. A line that does
+//! not fit on the disk is removed again, so that no later line is glued to half of it.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Seek, Write};
@@ -13,39 +13,39 @@ use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 
-/// The permissions of a new file.
+/// Permissions of a new file.
 const MODE: u32 = 0o640;
-/// How often it is tried to get the lock: for ten seconds.
+/// Maximum attempts to get the lock, about ten seconds in all.
 const LOCK_TRIES: u32 = 10_000;
-/// How long between two tries.
+/// Pause between two attempts to get the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
-/// How often a file may have been replaced while its lock was waited for.
+/// Maximum times that the file may be replaced while its lock is waited for.
 const REPLACEMENTS: u32 = 100;
 
-/// The file, open and locked.
 #[derive(Debug)]
 pub(super) struct LockedFile {
     file: File,
-    /// How long it is; only ours are counted while it is held.
+    /// Length in bytes. While the file is locked, only this writer adds to it.
     pub(super) length: u64,
-    /// When it was last written to.
+    /// Time of the last write.
     pub(super) written: Timestamp,
-    /// Whether it was empty: its name may not be on the disk yet.
+    /// True if the file was empty when it was opened. Its name may not be on disk yet.
     fresh: bool,
-    /// Whether it is a file, rather than a pipe or a device.
+    /// True for a regular file, false for a pipe or a device.
     pub(super) regular: bool,
 }
 
 impl LockedFile {
-    /// Opens the file, or makes it, and locks it. It is that of the path at this moment, for who held it before may
-    /// have rotated it. A file system that has no locks matters if `lock_needed`.
+    /// Opens or creates the file and locks it. The previous holder may have rotated it, so the
+    /// locked file must still be at `path`. A file system without locks is an error only if
+    /// `lock_needed`.
     pub(super) fn take(path: &Path, lock_needed: bool) -> io::Result<Self> {
         for _ in 0..REPLACEMENTS {
             let file = open(path)?;
             let opened = file.metadata()?;
             if opened.is_file() {
                 match lock(&file) {
-                    // A file system without locks: only a rotation cannot do without.
+                    // A file system without locks. Only a rotation depends on them.
                     Err(TryLockError::Error(_)) if !lock_needed => {}
                     Err(TryLockError::Error(error)) => return Err(error),
                     Err(TryLockError::WouldBlock) => {
@@ -65,7 +65,7 @@ impl LockedFile {
         Err(io::Error::other("it is replaced again and again"))
     }
 
-    /// Takes over a file that is locked.
+    /// Wraps an open file, which is locked if it is a regular one.
     fn new(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         Ok(Self {
@@ -77,7 +77,7 @@ impl LockedFile {
         })
     }
 
-    /// Appends a line.
+    /// Appends a line and returns its length in bytes.
     pub(super) fn write(&mut self, line: &[u8], now: Timestamp) -> io::Result<usize> {
         let length = write(&mut self.file, line)?;
         self.length = self
@@ -87,7 +87,7 @@ impl LockedFile {
         Ok(length)
     }
 
-    /// Waits until all of it is on the disk; of a new file its name, too.
+    /// Waits until all data is on disk, and the name of a new file too.
     pub(super) fn sync(&self, path: &Path) -> io::Result<()> {
         self.file.sync_data()?;
         match path.parent() {
@@ -99,12 +99,13 @@ impl LockedFile {
 
 impl Drop for LockedFile {
     fn drop(&mut self) {
-        // Closing it would do, were there not commands that are just being started and hold it open for a moment.
+        // Closing is not enough: a command that is being started may hold the file open for a
+        // moment.
         drop(self.file.unlock());
     }
 }
 
-/// Waits for the lock, for as long as one may.
+/// Waits for the lock, at most for `LOCK_TRIES` attempts.
 fn lock(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
@@ -115,23 +116,23 @@ fn lock(file: &File) -> Result<(), TryLockError> {
     Err(TryLockError::WouldBlock)
 }
 
-/// Whether it is this file that is at `path`.
+/// True if `path` still names this file.
 fn is_at(file: &Metadata, path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (file.dev(), file.ino()))
 }
 
-/// Opens the file, or makes it.
+/// Opens or creates the file for appending.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
         .create(true)
         .mode(MODE)
-        // A named pipe that nobody reads would hold the thread for ever.
+        // A named pipe without a reader would block the thread forever.
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
         .open(path)
 }
 
-/// Appends the line, in one write.
+/// Appends the line in one write.
 fn write(file: &mut File, line: &[u8]) -> io::Result<usize> {
     let written = file.write(line)?;
     if written < line.len() {
@@ -144,8 +145,8 @@ fn write(file: &mut File, line: &[u8]) -> io::Result<usize> {
     Ok(written)
 }
 
-/// Takes half a line back, if it is still the end of the file. If it cannot be, the error of the write is told all
-/// the same, and half a line stays.
+/// Removes half a line if it is still at the end of the file. If that fails, half a line stays. The
+/// caller reports the error of the write in both cases.
 fn take_back(file: &mut File, written: usize) {
     let written = u64::try_from(written).unwrap_or(u64::MAX);
     let (Ok(end), Ok(metadata)) = (file.stream_position(), file.metadata()) else {
@@ -173,7 +174,7 @@ mod tests {
         take_back(&mut file, 2);
         write(&mut open(&path).unwrap(), b"next\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole\nnext\n");
-        // Somebody else has written behind it: it stays.
+        // Another writer has appended behind it, so it stays.
         assert_eq!(file.write(b"ha").unwrap(), 2);
         write(&mut open(&path).unwrap(), b"other\n").unwrap();
         take_back(&mut file, 2);

@@ -1,8 +1,9 @@
-//! Lines of one file: each in one `write`, by one writer at a time.
+//! Appender of lines to one file: each in one `write`, by one writer at a time.
 //!
-//! The file is opened anew whenever lines come: one that was rotated away or deleted comes back. Lines that come while
-//! others are being written are written by the same thread after them; a thread for each would cost more than the
-//! line. Between any two of them the file may be rotated.
+//! The file is opened for every batch of lines, so a file that was rotated away or deleted is
+//! created again. Lines that arrive during a write are written by the same thread afterwards,
+//! because a thread for each would cost more than the line. The file may be rotated between any two
+//! lines.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,34 +15,34 @@ use crate::act::held::LockedFile;
 use crate::act::rotate::Rotate;
 use crate::base::clock::Clock;
 
-/// A file to which lines are appended.
+/// Appender of lines to one file.
 #[derive(Debug)]
 pub(super) struct Appender {
     path: PathBuf,
-    /// Whether a line is on the disk before it counts as appended.
+    /// True if a line must be on disk before it counts as appended.
     sync: bool,
     rotate: Option<Rotate>,
     waiting: Mutex<PendingLines>,
 }
 
-/// What became of a line that was written.
+/// Result of a line that was written.
 #[derive(Clone, Debug)]
 pub(super) struct LineOutcome {
-    /// How many bytes it has.
+    /// Length in bytes.
     pub(super) length: usize,
-    /// Why the file could not be rotated before it, if it should have been: rather a long file than a lost line.
+    /// Reason why a due rotation failed before the line. A long file is better than a lost line.
     pub(super) not_rotated: Option<String>,
 }
 
-/// Lines that wait, no more of them than deliveries run at once.
+/// Lines that wait, at most as many as deliveries run at once.
 #[derive(Debug, Default)]
 struct PendingLines {
     lines: Vec<QueuedLine>,
-    /// Whether a thread is at work and will see to them.
+    /// True if a thread is writing and will pick up new lines.
     writing: bool,
 }
 
-/// A line, and whom to tell what became of it.
+/// Line with the channel for its result.
 #[derive(Debug)]
 struct QueuedLine {
     bytes: Vec<u8>,
@@ -49,12 +50,10 @@ struct QueuedLine {
 }
 
 impl Appender {
-    /// How it is rotated, if it is.
     pub(super) fn rotate(&self) -> Option<Rotate> {
         self.rotate
     }
 
-    /// The lines of the file at `path`.
     pub(super) fn new(path: PathBuf, sync: bool, rotate: Option<Rotate>) -> Self {
         Self {
             path,
@@ -64,7 +63,6 @@ impl Appender {
         }
     }
 
-    /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -101,7 +99,7 @@ impl Appender {
         }
     }
 
-    /// Writes these lines, and rotates the file between any two of them.
+    /// Writes these lines. If the file is due between two of them, rotates it.
     fn write(&self, lines: Vec<QueuedLine>) {
         let mut held = LockedFile::take(&self.path, self.rotate.is_some());
         let mut done = Vec::with_capacity(lines.len());
@@ -139,7 +137,7 @@ impl Appender {
         }
     }
 
-    /// Sees to it that what was written is on the disk, if it must be, and tells who waits for it.
+    /// Syncs the written lines to disk if required, and reports their results.
     fn settle(&self, held: &LockedFile, done: &mut Vec<(QueuedLine, LineOutcome)>) {
         let synced = if self.sync && !done.is_empty() {
             held.sync(&self.path)
@@ -157,13 +155,13 @@ impl Appender {
 }
 
 impl QueuedLine {
-    /// Tells whoever waits; who has gone away is not told.
+    /// Reports the result. A receiver that has gone away is ignored.
     fn tell(self, written: io::Result<LineOutcome>) {
         drop(self.written.send(written));
     }
 }
 
-/// The same error for another line.
+/// Copies an error for another line.
 fn again(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), error.to_string())
 }

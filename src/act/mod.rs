@@ -1,9 +1,9 @@
-//! Do it: run a command, forward the request, append a line.
+//! Actions: run a command, forward the request, append a line.
 //!
-//! [`Action::compile`] reads one action of a rule at load; [`ActionRunner::perform`] does it for one [`ActionContext`] and says
-//! how it went in an [`Outcome`]. Every action ends: it has a time limit, what it puts out is kept up to a bound,
-//! and `stop` ends it early. Whether a failed action is tried again is decided elsewhere; [`Retry`] only says how a
-//! rule wishes it.
+//! [`Action::compile`] reads one action of a rule at load. [`ActionRunner::perform`] runs it for
+//! one [`ActionContext`] and returns an [`Outcome`]. Every action ends: it has a time limit, its
+//! output is kept up to a bound, and `stop` ends it early. [`Retry`] only holds the rule's policy.
+//! The decision to retry is left to the caller.
 
 mod action_context;
 mod append;
@@ -38,39 +38,37 @@ pub use retry::Retry;
 pub use rotate::Rotate;
 pub use run::{Run, exec};
 
-/// One thing to do, compiled.
+/// Compiled action.
 #[derive(Debug)]
 pub enum Action {
     /// `run` and `shell`.
     Run(Run),
-    /// `forward`.
     Forward(Forward),
-    /// `append`.
     Append(Append),
 }
 
-/// What compiling an action takes.
+/// Inputs for compiling an action.
 #[derive(Clone, Copy)]
 pub struct CompileContext<'w> {
-    /// Reads secrets, and knows the folder of the rules file.
+    /// Source of secrets, which also knows the folder of the rules file.
     pub keyring: &'w Keyring,
-    /// The templates of the rule set.
     pub templates: &'w Templates,
-    /// Whether the rule's condition says that the text at this place of the event never begins with `-`.
+    /// Returns true if the rule's condition excludes a leading `-` in the text at this event path.
     pub excludes_dash: Option<&'w dyn Fn(&Place) -> bool>,
 }
 
-/// Performs actions. One for the whole daemon, for it holds the connections.
+/// Performs actions. The daemon has a single one, because it holds the connections.
 #[derive(Debug)]
 pub struct ActionRunner {
     courier: Forwarder,
-    /// Performs them in its place: in a test whose time is moved by hand no command can be waited for.
+    /// Replacement for all actions, for tests with a simulated clock. Such tests cannot wait for
+    /// commands.
     #[cfg(test)]
     script: Option<script::Script>,
 }
 
 impl Action {
-    /// Reads one action, or adds all that is wrong with it to `diagnostics`.
+    /// Compiles one action, or adds all that is wrong with it to `diagnostics`.
     pub fn compile(
         node: Node<'_>,
         context: &CompileContext<'_>,
@@ -85,7 +83,7 @@ impl Action {
         }
     }
 
-    /// The key under which it is written: `run`, `shell`, `forward`, `append`.
+    /// Returns the key in the rules file: `run`, `shell`, `forward` or `append`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Run(run) => run.name(),
@@ -94,7 +92,6 @@ impl Action {
         }
     }
 
-    /// Its templates.
     pub fn templates(&self) -> Vec<&Template> {
         match self {
             Self::Run(run) => run.templates(),
@@ -103,7 +100,7 @@ impl Action {
         }
     }
 
-    /// The file that it appends to, and how that is rotated.
+    /// Returns the file that the action appends to, and its rotation.
     pub fn appends_to(&self) -> Option<(&Path, Option<Rotate>)> {
         match self {
             Self::Append(append) => Some(append.file()),
@@ -111,7 +108,8 @@ impl Action {
         }
     }
 
-    /// What it needs and this machine does not have now, in words. It looks at files and accounts: not for an async worker.
+    /// Describes what the action needs and this machine lacks now. Reads files and accounts: not
+    /// for an async worker.
     pub fn missing(&self) -> Option<String> {
         match self {
             Self::Run(run) => run.missing(),
@@ -120,8 +118,8 @@ impl Action {
         }
     }
 
-    /// Whether it needs the payload: then nothing comes of it for an event whose payload cannot be read. The raw body is
-    /// there always.
+    /// True if the action needs the payload. If an event's payload cannot be read, such an action
+    /// fails. The raw body is always available.
     pub fn reads_payload(&self) -> bool {
         match self {
             Self::Run(run) => run.reads_payload(),
@@ -130,7 +128,7 @@ impl Action {
         }
     }
 
-    /// How it is retried where the rule does not say.
+    /// Returns the policy for retries if the rule has none.
     pub fn default_retry(&self) -> Retry {
         match self {
             Self::Run(_) | Self::Append(_) => Retry::for_commands(),
@@ -138,7 +136,7 @@ impl Action {
         }
     }
 
-    /// What it would do with these values, to be shown: secrets are masked.
+    /// Describes what the action would do with these values. Secrets are masked.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         match self {
             Self::Run(run) => run.describe(values),
@@ -149,7 +147,8 @@ impl Action {
 }
 
 impl ActionRunner {
-    /// Reads the system's root certificates. That there are none is told by the first request that needs them.
+    /// Reads the system's root certificates. If there are none, the first request that needs them
+    /// fails.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             courier: Forwarder::new()?,
@@ -158,13 +157,13 @@ impl ActionRunner {
         })
     }
 
-    /// A delivery will not come back: whatever turn it was given at a target is another's.
+    /// Forgets a delivery that will not come back, and frees its turns at targets.
     pub fn forget(&self, delivery: &str) {
         self.courier.forget(delivery);
     }
 
-    /// Does it, until it has ended, its time is up, or `stop` is cancelled. May be dropped at any point: a command
-    /// is then killed.
+    /// Performs an action until it ends, times out, or `stop` is cancelled. If the future is
+    /// dropped, a running command is killed.
     pub async fn perform(
         &self,
         action: &Action,

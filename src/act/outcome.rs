@@ -1,62 +1,58 @@
-//! How an action went.
+//! Outcome of an action.
 //!
-//! What it put out is kept in bounded pieces: the beginning, where a command says what it is about, and the end,
-//! where it says why it failed.
+//! Output is kept in two bounded parts, the beginning and the end. The beginning says what a
+//! command is about, and the end why it failed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How much of the beginning of a stream is kept, in bytes.
+/// Maximum bytes kept of the beginning of a stream.
 pub const HEAD: usize = 8 << 10;
-/// How much of the end of a stream is kept, in bytes.
+/// Maximum bytes kept of the end of a stream.
 pub const TAIL: usize = 8 << 10;
 
-/// How one try at one action went.
+/// Outcome of one attempt at one action.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Whether it is done, and whether trying again can help.
     pub verdict: Verdict,
-    /// In few words, without secrets or payload: `exit 3`, `HTTP 503`, `timed out after 10m`.
+    /// Short text without secrets or payload, such as `exit 3`, `HTTP 503` or `timed out after
+    /// 10m`.
     pub detail: String,
-    /// Where a request went, as the log shows it: without query, credentials, payload, and without what may be a token.
+    /// Target of a request as the log shows it: without query, credentials, payload and possible
+    /// tokens.
     pub target: Option<String>,
-    /// What it put out.
     pub output: Output,
-    /// How long it took.
     pub duration: Duration,
 }
 
-/// What an outcome means for the delivery.
+/// Meaning of an outcome for the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is done.
     Done,
-    /// It failed, and another try may help, after this long at least.
+    /// Failed. A retry may help, but not before `retry_after`.
     Failed {
-        /// How long the target asked to be left alone.
+        /// Delay that the target asked for.
         retry_after: Option<Duration>,
     },
-    /// It failed, and another try cannot help.
+    /// Failed. A retry cannot help.
     Dead,
-    /// The target is not to be called yet: this was no attempt.
+    /// Not attempted, because the target must not be called yet.
     Later {
-        /// When it may be.
+        /// Time until the target may be called.
         after: Duration,
     },
-    /// It was stopped before its end: the daemon is stopping, or another delivery takes its place.
+    /// Stopped before its end: the daemon is stopping, or a newer delivery supersedes this one.
     Stopped,
 }
 
-/// What an action put out. Of a forward, `stdout` is the body of the answer.
+/// Output of an action. For a forward, `stdout` is the body of the response.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
-    /// The standard output.
     pub stdout: CapturedStream,
-    /// The standard error.
     pub stderr: CapturedStream,
 }
 
-/// The beginning and the end of a stream.
+/// Beginning and end of a stream.
 #[derive(Clone, Debug, Default)]
 pub struct CapturedStream {
     head: Vec<u8>,
@@ -65,7 +61,7 @@ pub struct CapturedStream {
 }
 
 impl Outcome {
-    /// One without output.
+    /// Creates an outcome without output.
     pub fn new(verdict: Verdict, detail: impl Into<String>, duration: Duration) -> Self {
         Self {
             verdict,
@@ -78,7 +74,7 @@ impl Outcome {
 }
 
 impl Output {
-    /// Both streams as text, one after the other.
+    /// Returns both streams as text, one after the other.
     pub fn text(&self) -> String {
         let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
         let between = if stdout.is_empty() || stderr.is_empty() || stdout.ends_with('\n') {
@@ -91,11 +87,11 @@ impl Output {
 }
 
 impl Verdict {
-    /// Failed, and the target did not say for how long.
+    /// Failure without a delay from the target.
     pub const FAILED: Self = Self::Failed { retry_after: None };
 
-    /// Its name, as records have it: `done`, `failed`, `dead`, `later`, `cancelled`. Of what a stop of the daemon
-    /// has cancelled they say `interrupted`.
+    /// Returns the name in records: `done`, `failed`, `dead`, `later` or `cancelled`. If a stop of
+    /// the daemon has cancelled the action, records say `interrupted`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -108,7 +104,7 @@ impl Verdict {
 }
 
 impl CapturedStream {
-    /// Takes what came next.
+    /// Adds the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         self.total = self
             .total
@@ -122,18 +118,18 @@ impl CapturedStream {
         self.tail.extend(end);
     }
 
-    /// How many bytes there were.
+    /// Returns the length of the whole stream in bytes.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// How many bytes between the beginning and the end are not kept.
+    /// Returns the number of bytes dropped between the beginning and the end.
     pub fn left_out(&self) -> u64 {
         let kept = u64::try_from(self.head.len() + self.tail.len()).unwrap_or(u64::MAX);
         self.total.saturating_sub(kept)
     }
 
-    /// The beginning and the end, with a line between them that says how much is missing.
+    /// Returns the beginning and the end. If bytes are missing, a line between them says how many.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.head.clone();
         let left_out = self.left_out();
@@ -144,7 +140,7 @@ impl CapturedStream {
         bytes
     }
 
-    /// As [`CapturedStream::bytes`], as text.
+    /// Returns [`CapturedStream::bytes`] as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }

@@ -1,6 +1,6 @@
-//! The event record: one JSON object about an event, for `stdin: json` and `line: json`.
+//! Event record: one JSON object about an event, for `stdin: json` and `line: json`.
 //!
-//! It holds no credential headers. It is one line: JSON has no line break but between its tokens.
+//! The record holds no credential headers. The JSON is a single line, without any raw line break.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,7 +10,7 @@ use crate::act::action_context::{ActionContext, FailureContext, unreadable};
 use crate::base::jsonpath::Exactly;
 use crate::payload::{BodyKind, Event};
 
-/// The fields, in the order in which they are written.
+/// Fields in the order in which they are written.
 #[derive(Serialize)]
 struct Record<'r> {
     id: String,
@@ -28,13 +28,13 @@ struct Record<'r> {
     failure: Option<FailureContext<'r>>,
 }
 
-/// What the event says.
+/// Payload of the event.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum RecordPayload<'r> {
-    /// As it was sent, where that is one line of JSON: every digit of it, and without writing it anew.
+    /// Body as it was sent, if it is one line of JSON. Keeps every digit and saves serialising.
     Sent(&'r RawValue),
-    /// As it was read.
+    /// Payload as it was decoded.
     Read(Exactly<'r>),
 }
 
@@ -51,7 +51,7 @@ impl<'r> RecordPayload<'r> {
     }
 }
 
-/// The record as JSON, without a line break; the error says why there is none.
+/// Returns the record as JSON without a line break. The error is the reason why there is none.
 pub fn json(action_context: &ActionContext<'_>) -> Result<Vec<u8>, String> {
     let received = &action_context.event.received;
     if let Some(fault) = &action_context.event.payload.fault {
@@ -74,7 +74,8 @@ pub fn json(action_context: &ActionContext<'_>) -> Result<Vec<u8>, String> {
     .map_err(|error| error.to_string())
 }
 
-/// The headers by name; several values of one name are joined as RFC 9110 §5.3 allows.
+/// Returns the headers without credentials. Several values of one name are joined, as RFC 9110 §5.3
+/// allows.
 fn headers(action_context: &ActionContext<'_>) -> Map<String, Value> {
     let headers = &action_context.event.received.headers;
     headers

@@ -1,4 +1,6 @@
-//! How a rule wishes a failed action to be tried again.
+//! Retry policy of a rule: attempts, waits and jitter.
+//!
+//! The decision to retry is left to the caller.
 
 use std::time::Duration;
 
@@ -9,22 +11,21 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::units::HumanDuration;
 use crate::base::yaml::Node;
 
-/// The most attempts that a rule may ask for.
+/// Maximum attempts that a rule may ask for.
 pub const MAX_ATTEMPTS: u32 = 100;
 
-/// How often, and after how long.
+/// Number of attempts, and the waits between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// How many attempts at one action there are, the first included: 1 to `MAX_ATTEMPTS`.
+    /// Attempts at one action, the first one included: 1 to `MAX_ATTEMPTS`.
     pub attempts: u32,
-    /// How long to wait after the first failed attempt, the second, and so on; the last holds for all further ones.
-    /// Never empty.
+    /// Waits after the first failed attempt, the second, and so on. The last one is repeated. Never
+    /// empty.
     pub backoff: Vec<Duration>,
-    /// Whether each wait is varied by a fifth, so that many deliveries do not come back at one moment.
+    /// True if each wait varies by a fifth, so that many deliveries do not come back at once.
     pub jitter: bool,
 }
 
-/// The mapping under `retry`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RetryFields {
@@ -33,8 +34,8 @@ struct RetryFields {
 }
 
 impl Retry {
-    /// Reads the value of a rule's `retry`. Without `backoff` the waits are those of commands; without `attempts`
-    /// there are as many as waits.
+    /// Reads a rule's `retry`. Without `backoff`, the waits are those of commands. Without
+    /// `attempts`, there are as many as waits.
     pub fn compile(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
         let before = diagnostics.errors();
         if !node.is_mapping() {
@@ -61,7 +62,7 @@ impl Retry {
         })
     }
 
-    /// The default of `run`, `shell` and `append`.
+    /// Returns the default of `run`, `shell` and `append`.
     pub fn for_commands() -> Self {
         Self {
             attempts: 3,
@@ -70,7 +71,7 @@ impl Retry {
         }
     }
 
-    /// The default of `forward`.
+    /// Returns the default of `forward`.
     pub fn for_requests() -> Self {
         Self {
             attempts: 8,
@@ -82,7 +83,7 @@ impl Retry {
     }
 }
 
-/// One wait, or a list of them.
+/// Reads one wait, or a list of waits.
 fn read_backoff(node: Node<'_>, diagnostics: &mut Diagnostics) -> Vec<Duration> {
     let most = usize::try_from(MAX_ATTEMPTS).unwrap_or(usize::MAX);
     let items = node.one_or_many();

@@ -1,8 +1,9 @@
-//! Rotating a file to which lines are appended: when it is time, and which file becomes which.
+//! Rotation of a file to which lines are appended.
 //!
-//! `file` becomes `file.1`, `file.1` becomes `file.2`, and so on; past `keep` the oldest goes. The renames are done from
-//! the far end up to the first number that is free, so that a crash between any two of them costs no file: it leaves
-//! a number free, and the next rotation begins there. Who holds the file meanwhile is `lines`' business.
+//! `file` becomes `file.1`, `file.1` becomes `file.2`, and so on. Files past `keep` are deleted.
+//! The renames start at the first free number and end with the file itself. A crash between two of
+//! them loses no file: it leaves a free number, at which the next rotation starts. Locking the file
+//! is left to `held.rs`.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -15,24 +16,23 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::units::Size;
 use crate::base::yaml::Node;
 
-/// How many rotated files are kept where the rule does not say.
+/// Rotated files to keep if the rule does not say.
 const DEFAULT_KEEP: u32 = 7;
-/// The most that may be kept: each rotation looks at all of them.
+/// Maximum rotated files to keep. A rotation may check all of them.
 const MAX_KEEP: u32 = 1000;
-/// The seconds of a day.
+/// Seconds of a day.
 const DAY: i64 = 86_400;
 
-/// When a file is rotated, and how many old ones are kept.
+/// Rotation settings of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotate {
-    /// Before it would grow past this.
+    /// Maximum size in bytes. The file is rotated before it would grow larger.
     size: Option<u64>,
-    /// Before the first line of a day (UTC).
+    /// True if the file is rotated before the first line of a day (UTC).
     daily: bool,
     keep: u32,
 }
 
-/// The keys of `rotate`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RotateFields {
@@ -41,7 +41,7 @@ struct RotateFields {
     keep: Option<u32>,
 }
 
-/// How often.
+/// Interval of rotation.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Every {
@@ -49,7 +49,7 @@ enum Every {
 }
 
 impl Rotate {
-    /// How many old files are kept.
+    /// Returns the number of rotated files to keep.
     pub fn keep(self) -> u32 {
         self.keep
     }
@@ -79,7 +79,8 @@ impl Rotate {
         (diagnostics.errors() == before).then_some(rotate)
     }
 
-    /// Whether a file of `length` bytes, last written to at `written`, is rotated before `line` bytes more.
+    /// True if a file of `length` bytes, last written to at `written`, must be rotated before
+    /// `line` more bytes.
     pub(super) fn is_due(&self, length: u64, written: Timestamp, line: usize, now: Timestamp) -> bool {
         let line = u64::try_from(line).unwrap_or(u64::MAX);
         let full = self.size.is_some_and(|size| length.saturating_add(line) > size);
@@ -87,14 +88,14 @@ impl Rotate {
         length > 0 && (full || old)
     }
 
-    /// Rotates the file at `path`, which is there afterwards no more.
+    /// Renames the file at `path` and shifts the older ones.
     pub(super) fn perform(&self, path: &Path) -> io::Result<()> {
-        // Of a link, the file that it leads to.
+        // If the path is a link, rotate the file that it leads to.
         let path = path.canonicalize()?;
         for (from, to) in self.renames(|number| numbered(&path, number).symlink_metadata().is_ok()) {
             std::fs::rename(numbered(&path, from), numbered(&path, to))?;
         }
-        // `keep` may have been larger once.
+        // An earlier `keep` may have been larger.
         for surplus in (self.keep + 1)..=(MAX_KEEP + 1) {
             match std::fs::remove_file(numbered(&path, surplus)) {
                 Ok(()) => {}
@@ -105,7 +106,8 @@ impl Rotate {
         Ok(())
     }
 
-    /// What becomes what, in order; 0 is the file itself. The last that is kept is overwritten if no number is free.
+    /// Returns the renames in order. 0 is the file itself. If no number is free, the last file to
+    /// keep is overwritten.
     fn renames(&self, is_there: impl Fn(u32) -> bool) -> Vec<(u32, u32)> {
         let free = (1..self.keep).find(|number| !is_there(*number));
         let free = free.unwrap_or(self.keep);
@@ -113,12 +115,12 @@ impl Rotate {
     }
 }
 
-/// The day, counted from 1970.
+/// Returns the number of days since 1970.
 fn day(at: Timestamp) -> i64 {
     at.as_seconds().div_euclid(DAY)
 }
 
-/// The path of a rotated file; that of the file itself for 0.
+/// Returns the path of a rotated file. 0 is the file itself.
 fn numbered(path: &Path, number: u32) -> PathBuf {
     if number == 0 {
         return path.to_owned();
@@ -144,7 +146,7 @@ mod tests {
         for (rotate, length, written, line, now, due) in [
             (rotate(Some(100), false, 7), 90, noon, 10, midnight, false),
             (rotate(Some(100), false, 7), 90, noon, 11, noon, true),
-            // A line longer than all of it is written all the same.
+            // A line larger than the limit is written all the same.
             (rotate(Some(100), false, 7), 0, noon, 500, noon, false),
             (rotate(None, true, 7), 1, noon, 1, before, false),
             (rotate(None, true, 7), 1, before, 1, midnight, true),

@@ -1,4 +1,4 @@
-//! Actions that end when and as a test says.
+//! Simulated actions, which end when and as a test says.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,13 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ActionContext, ActionRunner, Forwarder, Outcome};
 
-/// What is yet to come of an action.
+/// Future of a simulated action.
 type Performing = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// Begins one; it is to end when it is stopped.
+/// Starts a simulated action, which must end when the token is cancelled.
 type Begin = dyn Fn(&ActionContext<'_>, CancellationToken) -> Performing + Send + Sync;
 
-/// Takes the place of all actions.
+/// Replacement for all actions.
 pub struct Script(Box<Begin>);
 
 impl fmt::Debug for Script {
@@ -23,14 +23,13 @@ impl fmt::Debug for Script {
 }
 
 impl Script {
-    /// Performs it.
     pub fn perform(&self, action_context: &ActionContext<'_>, stop: CancellationToken) -> Performing {
         (self.0)(action_context, stop)
     }
 }
 
 impl ActionRunner {
-    /// One whose every action is what `script` says.
+    /// Creates a runner that performs `script` instead of every action.
     pub fn scripted(
         script: impl Fn(&ActionContext<'_>, CancellationToken) -> Performing + Send + Sync + 'static,
     ) -> std::io::Result<Self> {

@@ -1,7 +1,7 @@
-//! What the actions' pieces of YAML have in common.
+//! Parts that the YAML of all actions shares.
 //!
-//! An action is a mapping with exactly one of the keys `run`, `shell`, `forward`, `append`; which further keys it
-//! may have depends on that one.
+//! An action is a mapping with exactly one of the keys `run`, `shell`, `forward` and `append`. That
+//! key decides which other keys are allowed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,28 +13,27 @@ use crate::base::secret::Keyring;
 use crate::base::units::HumanDuration;
 use crate::base::yaml::Node;
 
-/// The keys of a command.
+/// Keys of a command.
 const COMMAND: &[&str] = &[
     "env", "cwd", "stdin", "timeout", "grace", "exit", "user", "group", "nice", "limits",
 ];
 
-/// The kinds of actions, by the key that makes each.
+/// Kind of an action, by its main key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionKind {
-    /// A program with arguments.
+    /// Program with arguments.
     Run,
-    /// A script.
+    /// Script for a shell.
     Shell,
-    /// A request.
+    /// HTTP request.
     Forward,
-    /// A line in a file.
+    /// Line in a file.
     Append,
 }
 
 impl ActionKind {
     const ALL: [Self; 4] = [Self::Run, Self::Shell, Self::Forward, Self::Append];
 
-    /// The key.
     pub fn name(self) -> &'static str {
         match self {
             Self::Run => "run",
@@ -44,7 +43,7 @@ impl ActionKind {
         }
     }
 
-    /// The further keys.
+    /// Returns the keys that are allowed beside the main key.
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Run | Self::Shell => COMMAND,
@@ -54,11 +53,11 @@ impl ActionKind {
     }
 }
 
-/// What would help who has written no action.
+/// Hint for a missing action.
 const EXAMPLE: &str =
     "write `- run: [program, argument]`, `- shell: |`, `- forward: https://…` or `- append: file`";
 
-/// Which kind of action this is.
+/// Returns the kind of an action.
 pub fn kind(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<ActionKind> {
     if !node.is_mapping() {
         diagnostics.push(node.error("wrong-action", "an action is a mapping").hint(EXAMPLE));
@@ -88,7 +87,7 @@ pub fn kind(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<ActionKind>
     }
 }
 
-/// A mapping that does nothing: most likely its main key is mistyped.
+/// Reports a mapping without a main key, which is most likely mistyped.
 fn none_of_them(node: Node<'_>) -> Diagnostic {
     let entries = node.entries();
     for (key, value) in &entries {
@@ -107,7 +106,7 @@ fn none_of_them(node: Node<'_>) -> Diagnostic {
     node.error("wrong-action", message).hint(EXAMPLE)
 }
 
-/// The names, in backticks.
+/// Puts each name in backticks.
 fn quoted<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
     names.map(|name| format!("`{name}`")).collect()
 }
@@ -146,7 +145,7 @@ pub fn read<T: DeserializeOwned>(
     fields
 }
 
-/// A length of time that must not be nothing.
+/// Reads a duration that must be longer than zero.
 pub fn limit(
     node: Node<'_>,
     key: &str,
@@ -165,7 +164,7 @@ pub fn limit(
     given
 }
 
-/// A path as the rules file means it: relative ones are below its folder.
+/// Resolves a path in the rules file. Relative paths start at the file's folder.
 pub fn located(keyring: &Keyring, path: &str) -> PathBuf {
     let folder = keyring.folder();
     let folder = if folder.as_os_str().is_empty() {

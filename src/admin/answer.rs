@@ -1,4 +1,6 @@
-//! One question, one answer.
+//! Responses to the GET requests of the admin listeners: status, metrics, liveness and readiness.
+//!
+//! `POST /check` is left to `judge.rs`. Requests by TCP learn no file names and no reasons.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -7,7 +9,7 @@ use http_body_util::Full;
 use crate::report::metrics;
 use crate::status::StatusService;
 
-/// Answers a request. `inside`: it came by the unix socket, and may see everything.
+/// Answers a request. `inside`: it came through the unix socket, and may see everything.
 pub async fn answer<B>(
     status_service: &StatusService,
     request: &Request<B>,
@@ -40,7 +42,7 @@ pub async fn answer<B>(
     }
 }
 
-/// 503, and why to those inside.
+/// Returns 503. Only requests through the unix socket get the reason.
 fn unwell(inside: bool, why: &str) -> Response<Full<Bytes>> {
     text(
         StatusCode::SERVICE_UNAVAILABLE,

@@ -1,8 +1,10 @@
-//! A rules file that the operator asks about, before it is put in the place of the daemon's own.
+//! Judge of a rules file before it replaces the daemon's own: the other end of `hookyard check
+//! --running`.
 //!
-//! It is judged with the daemon's environment and rights, so only root and the daemon's own user may ask: others could
-//! find out which files exist. The answer holds what the question holds and what is wrong with it, and no secret.
-//! One question at a time, of [`MAX_QUESTION`] bytes, answered within [`LIMIT`].
+//! The file is checked with the daemon's environment and rights. Only root and the daemon's own
+//! user may ask, since others could find out which files exist. The answer holds only text from the
+//! question and its diagnostics, and no secret. One question at a time, of at most [`MAX_QUESTION`]
+//! bytes, answered within [`LIMIT`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,43 +21,40 @@ use crate::admin::REQUEST_LIMIT;
 use crate::admin::answer::{text, typed};
 use crate::base::yaml::MAX_TEXT;
 
-/// The largest question, in bytes: the largest rules file, and room for escapes.
+/// Maximum size of a question, in bytes: the largest rules file, plus escapes.
 const MAX_QUESTION: usize = 2 * MAX_TEXT;
-/// How long an answer may take.
+/// Maximum time for an answer.
 pub(super) const LIMIT: Duration = Duration::from_secs(8);
 
-/// A rules file.
+/// A rules file to judge.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Question {
-    /// What it is called in the findings.
+    /// Name of the file in diagnostics.
     pub shown: String,
-    /// Its text.
     pub text: String,
 }
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Judgement {
-    /// The rules file of the daemon, in whose place it was judged.
+    /// Path of the daemon's rules file, which the judged file would replace.
     pub in_place_of: String,
-    /// How many endpoints and rules there are; none if it does not load.
+    /// Numbers of endpoints and rules. `None` if the file does not load.
     pub summary: Option<(usize, usize)>,
-    /// Everything that is wrong or doubtful, for programs.
+    /// The diagnostics, as JSON.
     pub diagnostics: Vec<serde_json::Value>,
-    /// The same for people.
+    /// The diagnostics, as text for people.
     pub rendered: String,
 }
 
-/// Judges rules files.
 #[derive(Clone)]
 pub struct Judge {
-    /// Judges one. It reads files and compiles: not for an async worker.
+    /// Checks one file. Blocks on file access and compilation, so it runs outside async workers.
     judge: Arc<dyn Fn(Question) -> Judgement + Send + Sync>,
     one: Arc<Semaphore>,
 }
 
 impl Judge {
-    /// One that judges so.
     pub fn new(judge: impl Fn(Question) -> Judgement + Send + Sync + 'static) -> Self {
         Self {
             judge: Arc::new(judge),
@@ -63,9 +62,8 @@ impl Judge {
         }
     }
 
-    /// Answers a question.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        // Held until the judging has ended, also where nobody waits for it any more.
+        // Held until the check has ended, even if the client has disconnected.
         let Ok(permit) = Arc::clone(&self.one).try_acquire_owned() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "another file is being judged");
         };

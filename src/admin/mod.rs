@@ -1,9 +1,12 @@
-//! The operator's door, on listeners of its own: how the daemon is, and what it has counted.
+//! Admin interface on its own listeners: the daemon's status and metrics.
 //!
-//! On a unix socket that the daemon's user and group may use: `GET /status` (JSON, what `hookyard status` prints),
-//! `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. On TCP, if the rules file says so, the same without `/status`, which
-//! names files and rules. `POST /check`, for root and the daemon's user, judges a rules file. Nothing here changes anything. Bounded: `CONNECTIONS` at once by either way, one question each, a request of
-//! `REQUEST_LIMIT`, an answer within `STORE_LIMIT` of the store.
+//! On a unix socket for the daemon's user and group: `GET /status` (JSON, what `hookyard status`
+//! prints), `/metrics` (`OpenMetrics`), `/healthz` and `/readyz`. On TCP, if `admin.listen` is set:
+//! the same without `/status`, which names files and rules. `POST /check`, for root and the
+//! daemon's user, judges a rules file. No request changes anything.
+//!
+//! Limits: `CONNECTIONS` at once on each listener, one request per connection, a request within
+//! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`.
 
 mod answer;
 mod judge;
@@ -14,7 +17,7 @@ use std::time::Duration;
 pub use judge::{Judge, Judgement, Question};
 pub use serve::{Doors, bind, serve};
 
-/// How many connections are served at once; more wait.
+/// Maximum connections served at once on each listener. Further ones wait.
 const CONNECTIONS: usize = 16;
-/// How long a request's head may take, and an answer that is not read.
+/// Maximum time for a request's head, and for a peer to read the answer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);

@@ -1,4 +1,7 @@
-//! The listeners of the operator's door.
+//! Listeners of the admin interface, and their connections.
+//!
+//! Connections by TCP cannot use up those of the unix socket. Each connection serves one request
+//! within a time limit.
 
 use std::convert::Infallible;
 use std::io;
@@ -24,18 +27,19 @@ use crate::status::STORE_LIMIT;
 use crate::status::StatusService;
 use crate::sys::socket::{Access, OwnSocket};
 
-/// How long accepting rests after it has failed.
+/// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// What is listened on.
+/// The admin listeners.
 #[derive(Debug, Default)]
 pub struct Doors {
     unix: Option<OwnSocket>,
     tcp: Option<TcpListener>,
 }
 
-/// Binds what the rules file asks for. That the unix socket cannot be had is the error beside the doors: the daemon does its
-/// work without. A TCP address that cannot be had is an error, for somebody relies on it.
+/// Binds the listeners that the rules file configures. If the unix socket cannot be bound, its
+/// error comes beside the listeners: the daemon works without it. If the TCP address cannot be
+/// bound, that is an error, since monitoring relies on it.
 pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option<String>), String> {
     let mut doors = Doors::default();
     let mut failed = None;
@@ -53,7 +57,8 @@ pub async fn bind(admin: &Admin, socket: Option<&Path>) -> Result<(Doors, Option
     Ok((doors, failed))
 }
 
-/// Answers until it is dropped, and connections with it. Those by TCP take no place of those by the socket.
+/// Serves until dropped; connections end with it. TCP and unix socket have separate connection
+/// limits.
 pub async fn serve(doors: Doors, status_service: Arc<StatusService>, judge: Judge) {
     let (mut inside, mut outside) = (JoinSet::new(), JoinSet::new());
     loop {
@@ -75,19 +80,19 @@ pub async fn serve(doors: Doors, status_service: Arc<StatusService>, judge: Judg
     }
 }
 
-/// Who asks.
+/// The peer of an admin connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Caller {
-    /// Root, or the daemon's own user: by the socket.
+    /// Root or the daemon's own user, through the unix socket.
     Operator,
-    /// Somebody else who may use the socket.
+    /// Any other user with access to the unix socket.
     Group,
-    /// Anybody, by TCP.
+    /// Any peer, by TCP.
     Network,
 }
 
 impl Caller {
-    /// Who is at the other end of the socket.
+    /// Returns the peer of a unix socket connection.
     fn of(stream: &UnixStream) -> Self {
         let own = rustix::process::geteuid().as_raw();
         match stream.peer_cred() {
@@ -111,7 +116,7 @@ async fn accept_tcp(doors: &Doors) -> io::Result<tokio::net::TcpStream> {
     }
 }
 
-/// Answers one question. Who asks again connects again: nobody holds a place.
+/// Answers one request, then closes, so that no client occupies a connection.
 async fn converse<S>(stream: S, status_service: Arc<StatusService>, judge: Judge, caller: Caller)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -135,6 +140,6 @@ where
         .header_read_timeout(REQUEST_LIMIT)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    // Its head, the store's answer, and a peer that does not read: each has its time.
+    // Time limits for the request's head, for the answer, and for a peer that does not read.
     drop(timeout(REQUEST_LIMIT * 2 + STORE_LIMIT.max(LIMIT), connection).await);
 }

@@ -1,12 +1,14 @@
-//! The only door to the time of day.
+//! Clocks: the only source of the time of day.
 //!
-//! Deciders are told the time; performers ask a [`Clock`]. A test holds a clock that it moves by hand.
+//! Deciders take the time as an argument; performers ask a [`Clock`]. Tests use a manual clock that
+//! they advance.
 //!
-//! Whoever compares with the time of others (signatures, `Retry-After`) asks the machine's clock, right or wrong.
-//! Whoever waits asks a [steady](Clock::steady) one: a machine whose clock is set back an hour must not let everything
-//! wait an hour longer. A steady clock never goes back; it goes at half its pace until the machine's has caught up, so
-//! that a wait takes at most twice as long. Where the machine's clock leaps ahead the steady one leaps with it, and
-//! waits end early. It begins anew with the process: what waits across a restart waits by the machine's clock.
+//! Comparisons with timestamps of other machines (signatures, `Retry-After`) use the system clock,
+//! right or wrong. Waits use a [steady](Clock::steady) clock, so that setting the system clock back
+//! an hour does not delay every wait by an hour. A steady clock never goes back. It runs at half
+//! speed until the system clock has caught up, so a wait takes at most twice as long. If the system
+//! clock jumps ahead, the steady clock follows and waits end early. A steady clock starts with the
+//! process: waits that outlive a restart use the system clock.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A moment: milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates.
+/// Milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -24,17 +26,15 @@ impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
 
-    /// The moment `millis` milliseconds after the epoch.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// The moment `seconds` seconds after the epoch.
     pub fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// Reads an RFC 3339 instant; digits beyond the millisecond are cut off.
+    /// Parses an RFC 3339 timestamp. Digits beyond the millisecond are cut off.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let instant = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         i64::try_from(instant.unix_timestamp_nanos().div_euclid(1_000_000))
@@ -42,17 +42,15 @@ impl Timestamp {
             .map(Self)
     }
 
-    /// Milliseconds since the epoch.
     pub fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the epoch.
+    /// Whole seconds since the epoch, rounded down.
     pub fn as_seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// The moment `duration` later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(
@@ -61,12 +59,12 @@ impl Timestamp {
         )
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// Time elapsed since `earlier`. Zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// How far apart the two are, in either direction.
+    /// Time between the two timestamps, in either direction.
     pub fn distance(self, other: Self) -> Duration {
         Duration::from_millis(self.0.abs_diff(other.0))
     }
@@ -87,30 +85,26 @@ impl fmt::Display for Timestamp {
                 at.second(),
                 at.millisecond()
             ),
-            // A moment outside the years that the calendar covers is still printed, as its number.
+            // A timestamp outside the years of the calendar is printed as its number.
             Err(_) => write!(f, "{}ms", self.0),
         }
     }
 }
 
-/// Tells the time.
 #[derive(Clone, Debug)]
 pub struct Clock {
     source: ClockSource,
 }
 
-/// Where a clock reads the time.
 #[derive(Clone, Debug)]
 enum ClockSource {
-    /// The machine's.
     System,
-    /// A hand that a test moves.
+    /// Set and advanced by a test.
     Manual(Arc<AtomicI64>),
-    /// Another's, made steady.
     Steady(Arc<Steady>),
 }
 
-/// A clock that never goes back.
+/// State of [`Clock::steady`].
 #[derive(Debug)]
 struct Steady {
     wall: Clock,
@@ -118,16 +112,16 @@ struct Steady {
     anchor: Mutex<Anchor>,
 }
 
-/// The latest moment that was read off the wall.
+/// The last reading of the wall clock.
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
     moment: Timestamp,
-    /// When that was, since the clock was started.
+    /// Time of the reading, since `started`.
     at: Duration,
 }
 
 impl Anchor {
-    /// The time, when the wall says `wall` at `at`.
+    /// Returns the steady time at `at`, when the wall clock says `wall`.
     fn read(&mut self, wall: Timestamp, at: Duration) -> Timestamp {
         let least = self.moment.plus(at.saturating_sub(self.at) / 2);
         if wall >= least {
@@ -138,21 +132,20 @@ impl Anchor {
 }
 
 impl Clock {
-    /// The machine's clock.
     pub fn system() -> Self {
         Self {
             source: ClockSource::System,
         }
     }
 
-    /// A clock that stands at `start` until it is moved.
+    /// A clock that stands at `start` until a test moves it.
     pub fn manual(start: Timestamp) -> Self {
         Self {
             source: ClockSource::Manual(Arc::new(AtomicI64::new(start.0))),
         }
     }
 
-    /// A clock that follows `wall` but never goes back, for whoever waits.
+    /// A clock for waits. It follows `wall` but never goes back.
     pub fn steady(wall: Self) -> Self {
         let anchor = Anchor {
             moment: wall.now(),
@@ -170,7 +163,6 @@ impl Clock {
         Self { source }
     }
 
-    /// The time now.
     pub fn now(&self) -> Timestamp {
         match &self.source {
             #[expect(clippy::disallowed_methods, reason = "this is the door")]
@@ -186,7 +178,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward; the machine's clock is not moved.
+    /// Moves a manual clock forward. No effect on other clocks.
     pub fn advance(&self, duration: Duration) {
         if let ClockSource::Manual(at) = &self.source {
             at.store(
@@ -196,7 +188,7 @@ impl Clock {
         }
     }
 
-    /// Sets a manual clock to a moment; the machine's clock is not set.
+    /// Sets a manual clock. No effect on other clocks.
     pub fn set(&self, moment: Timestamp) {
         if let ClockSource::Manual(at) = &self.source {
             at.store(moment.0, Ordering::Relaxed);
@@ -242,15 +234,15 @@ mod tests {
             now.as_seconds()
         };
         assert_eq!(read(10_001, 1), 10_001);
-        // Set back by an hour.
+        // The wall clock is set back by an hour.
         assert_eq!(read(6_402, 2), 10_001);
         assert_eq!(read(6_501, 101), 10_051);
-        // However often it is asked.
+        // Frequent reads do not slow it further.
         assert_eq!(read(6_503, 103), 10_052);
-        // Two hours later the machine's clock has caught up.
+        // Two hours later the wall clock has caught up.
         assert_eq!(read(13_600, 7_200), 13_600);
         assert_eq!(read(13_601, 7_201), 13_601);
-        // An hour ahead at once, and back: no wait ends later than at twice its length.
+        // The wall clock jumps an hour ahead and back: a wait takes at most twice its length.
         assert_eq!(read(17_202, 7_202), 17_202);
         assert_eq!(read(13_612, 7_212), 17_207);
     }

@@ -1,8 +1,9 @@
-//! What is wrong in a rules file, and where.
+//! Diagnostics: problems in a rules file, with their positions.
 //!
-//! A [`Diagnostic`] says one thing about one place: a stable code, the words, the place, and what would help.
-//! [`Diagnostics`] collects them, so that a reader of a file never stops at the first. This file knows how a
-//! finding is printed; what deserves one is decided by the room that reads the piece of YAML.
+//! A [`Diagnostic`] describes one problem at one position: a stable code, the words, the position
+//! and a hint. [`Diagnostics`] collects them, so that a reader reports all problems at once. This
+//! file knows how a diagnostic is printed. The module that reads the YAML decides what deserves
+//! one.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,21 +15,20 @@ use serde::Serialize;
 
 use crate::base::escape;
 
-/// The longest line that is shown, in bytes.
+/// Maximum length of a quoted source line, in bytes. Longer lines are not shown.
 const MAX_LINE: usize = 1000;
-/// How many findings are kept; more than anybody mends before asking again.
+/// Maximum number of diagnostics that are kept. Further errors are only counted.
 pub const MAX_DIAGNOSTICS: usize = 1000;
 
-/// A text that findings point into, with the name it goes by.
+/// A text that diagnostics point into, with its path.
 #[derive(Debug)]
 pub struct Source {
     /// The path as the user gave it.
     pub path: PathBuf,
-    /// The whole text.
     pub text: String,
 }
 
-/// A place in a [`Source`]: a range of bytes.
+/// A byte range in a [`Source`].
 #[derive(Clone)]
 pub struct Origin {
     source: Arc<Source>,
@@ -36,7 +36,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The place `range` (bytes) of `source`; a range outside the text, or inside a letter, is fitted to it.
+    /// The byte range `range` of `source`. A range outside the text, or inside a character, is
+    /// fitted to it.
     pub fn new(source: &Arc<Source>, range: Range<usize>) -> Self {
         let text = source.text.as_str();
         let start = text.floor_char_boundary(range.start);
@@ -47,23 +48,24 @@ impl Origin {
         }
     }
 
-    /// The line and column, both counted from 1, the column in characters.
+    /// The line and column, both counted from 1. The column counts characters.
     pub fn line_column(&self) -> (usize, usize) {
         let before = self.source.text.get(..self.range.start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        // By bytes, which is many times as fast as by letters; a file may be large and its findings many.
+        // Counting bytes is many times as fast as counting characters, and a large file can have
+        // many diagnostics.
         let newlines = before.bytes().filter(|byte| *byte == b'\n').count();
         (newlines + 1, column)
     }
 
-    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.source.path
     }
 
-    /// What is shown of it: its line, with the range in it cut at the line's end, so that a caret marks a line and never
-    /// a page, and one letter at least if there is one. A very long line is not shown.
+    /// The excerpt to print: the line, and the range cut at the line's end so that the caret marks
+    /// one line. The range covers at least one character, if the line has one. A line longer than
+    /// [`MAX_LINE`] is not shown.
     fn shown(&self) -> Excerpt {
         let text = self.source.text.as_str();
         let (line, column) = self.line_column();
@@ -86,7 +88,7 @@ impl Origin {
         };
         let at = (self.range.start - start).min(whole.len());
         let shown = (whole.len() <= MAX_LINE).then(|| {
-            // Each part by itself, so that the caret stays below what it marks.
+            // Each part is escaped by itself, so that the caret stays below what it marks.
             let part = |range: Range<usize>| escape::text(whole.get(range).unwrap_or_default());
             let (before, marked) = (part(0..at), part(at..at + length));
             let range = before.len()..before.len() + marked.len();
@@ -104,24 +106,23 @@ impl Origin {
     }
 }
 
-/// What a finding shows of its place.
+/// The printed part of the source.
 struct Excerpt {
     path: String,
     line: usize,
     column: usize,
-    /// The line, and the range in it.
+    /// The escaped line, and the marked range in it.
     text: Option<(String, Range<usize>)>,
 }
 
 impl fmt::Debug for Origin {
-    // Without the text: it may hold a secret, and it is long.
+    // Omits the text, which is long and may hold a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.line_column();
         write!(f, "{}:{line}:{column}", self.source.path.display())
     }
 }
 
-/// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -129,29 +130,28 @@ pub enum Severity {
     Error,
     /// The file loads; the operator should know.
     Warning,
-    /// The file loads and means what it says; this is what that entails.
+    /// The file loads and means what it says; this is a consequence of it.
     Note,
-    /// Something is missing on this machine. The file loads; what needs it does not work until it is there.
+    /// Something is missing on this machine. The file loads, but the part that needs it does not
+    /// work.
     Unavailable,
 }
 
-/// One thing that is wrong, or doubtful, in one place of the rules file.
+/// A problem at one position of the rules file.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// How much it matters.
     pub severity: Severity,
     /// A stable name in kebab case, for machines: `unknown-key`.
     pub code: &'static str,
-    /// What is wrong: lower case, no full stop, backticks round what the user typed.
+    /// The problem: lower case, no full stop, backticks round what the user typed.
     pub message: String,
-    /// Where; absent when the file could not be read at all.
+    /// Absent if the file could not be read at all.
     pub origin: Option<Origin>,
-    /// What would help.
     pub hint: Option<String>,
 }
 
 impl Diagnostic {
-    /// Something that keeps the file from loading.
+    /// A problem that keeps the file from loading.
     pub fn error(origin: Origin, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -162,7 +162,7 @@ impl Diagnostic {
         }
     }
 
-    /// Something that the operator should know and that does not keep the file from loading.
+    /// A problem that the operator should know about and that does not keep the file from loading.
     pub fn warning(origin: Origin, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
@@ -170,7 +170,7 @@ impl Diagnostic {
         }
     }
 
-    /// Something that follows from what is written, and need not be changed.
+    /// A consequence of what is written. Nothing has to change.
     pub fn note(origin: Origin, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Note,
@@ -186,7 +186,7 @@ impl Diagnostic {
         }
     }
 
-    /// An error without a place: the file is absent or unreadable.
+    /// An error without a position: the file is absent or unreadable.
     pub fn unplaced(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -197,14 +197,14 @@ impl Diagnostic {
         }
     }
 
-    /// The same finding with a hint.
+    /// Returns the same diagnostic with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The finding as text, with the line it points at and a caret under the place.
+    /// The diagnostic as text, with the source line and a caret below the range.
     pub fn render(&self, colour: bool) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -251,7 +251,7 @@ impl Diagnostic {
         renderer.render(&[group])
     }
 
-    /// The finding as one line without the source: `rules.yaml:14:14: unknown scheme …`.
+    /// The diagnostic as one line without the source: `rules.yaml:14:14: unknown scheme …`.
     pub fn line(&self) -> String {
         let place = self
             .origin
@@ -266,7 +266,7 @@ impl Diagnostic {
         escape::line(&format!("{place}{}{hint}", self.message)).into_owned()
     }
 
-    /// The finding as a JSON object: severity, code, message, file, line, column, hint.
+    /// The diagnostic as a JSON object: severity, code, message, file, line, column, hint.
     pub fn to_json(&self) -> serde_json::Value {
         let place = self.origin.as_ref().map(Origin::line_column);
         serde_json::json!({
@@ -287,25 +287,24 @@ pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-/// All findings of one reading, in the order in which they were made.
+/// All diagnostics of one run, in the order in which they were added.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
-    /// Errors beyond [`MAX_DIAGNOSTICS`].
+    /// Number of errors beyond [`MAX_DIAGNOSTICS`].
     left_out: usize,
-    /// Errors with this in their words are not told, and counted apart.
+    /// Diagnostics whose text contains this are not kept but counted in `set_aside`.
     untold: Option<&'static str>,
     set_aside: usize,
 }
 
 impl Diagnostics {
-    /// None yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// None yet, and none to come that says `words`. Until [`Self::told`], what is not told counts as an error, so that
-    /// nothing is built on it.
+    /// An empty list that leaves out diagnostics whose text contains `words`. Until [`Self::told`],
+    /// a diagnostic that was left out counts as an error, so that a file with one does not load.
     pub fn without(words: &'static str) -> Self {
         Self {
             untold: Some(words),
@@ -313,14 +312,14 @@ impl Diagnostics {
         }
     }
 
-    /// Those that are told, and no count of others.
+    /// Returns the kept diagnostics and forgets how many were left out.
     #[must_use]
     pub fn told(mut self) -> Self {
         self.set_aside = 0;
         self
     }
 
-    /// Adds one; beyond [`MAX_DIAGNOSTICS`] it is only counted.
+    /// Adds a diagnostic. Beyond [`MAX_DIAGNOSTICS`], errors are only counted.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if self
             .untold
@@ -334,24 +333,24 @@ impl Diagnostics {
         }
     }
 
-    /// Whether a further one would only be counted; to say where something stands takes a look at the whole file.
+    /// True if a further diagnostic would only be counted. Callers check this first, because
+    /// finding a position scans the whole file.
     pub fn is_full(&self) -> bool {
         self.list.len() >= MAX_DIAGNOSTICS
     }
 
-    /// Adds those that there are.
     pub fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
         for diagnostic in diagnostics {
             self.push(diagnostic);
         }
     }
 
-    /// Whether any of them keeps the file from loading.
+    /// True if the file must not load.
     pub fn has_errors(&self) -> bool {
         self.errors() > 0
     }
 
-    /// How many are errors.
+    /// Number of errors, including those that were only counted.
     pub fn errors(&self) -> usize {
         let kept = self
             .list
@@ -360,13 +359,13 @@ impl Diagnostics {
         kept.count() + self.left_out + self.set_aside
     }
 
-    /// How many are of a severity, of those that are kept.
+    /// Number of kept diagnostics of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         let all = self.list.iter();
         all.filter(|diagnostic| diagnostic.severity == severity).count()
     }
 
-    /// In the order of their places in the file.
+    /// Sorts the diagnostics by their positions in the file.
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.list
@@ -374,17 +373,15 @@ impl Diagnostics {
         self
     }
 
-    /// One after the other.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.list.iter()
     }
 
-    /// Whether there is none at all.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// All of them as text, each with its place, an empty line between two.
+    /// All diagnostics as text, separated by empty lines.
     pub fn render(&self, colour: bool) -> String {
         let mut rendered: Vec<String> = self
             .list
@@ -415,8 +412,7 @@ impl<'f> IntoIterator for &'f Diagnostics {
     }
 }
 
-/// The candidate that a mistyped word most likely meant, if any is near enough: at most a third of its letters
-/// differ.
+/// The candidate closest to a mistyped word, if at most a third of the word's letters differ.
 pub fn did_you_mean<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let bound = (typed.chars().count() / 3).max(1);
     candidates
@@ -427,8 +423,7 @@ pub fn did_you_mean<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c st
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be inserted, removed, replaced or swapped with their neighbour to turn one word into
-/// the other.
+/// The edit distance of two words: insertions, deletions, replacements and swaps of neighbours.
 fn edits(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut before: Vec<usize> = Vec::new();

@@ -1,24 +1,25 @@
-//! Text of strangers as it may be shown: on a terminal, in a log, in a file that is read with `less`.
+//! Escaping of untrusted text for display: on a terminal, in a log, in a file that is read with
+//! `less`.
 //!
-//! A control character can move the cursor, recolour or clear the screen, and set the title of a window. A format
-//! character can have text run the other way, or be seen as nothing at all. Both are written out as JSON would
-//! (`\u001b`), so that JSON that is escaped so is the same JSON.
+//! A control character can move the cursor, recolour or clear the screen, and set a window title. A
+//! format character can reverse the direction of text or be invisible. Both are written as JSON
+//! escapes (`\u001b`), so that escaped JSON remains equivalent JSON.
 
 use std::borrow::Cow;
 
-/// The text on one line: line breaks and tabs are written out, too.
+/// The text on one line. Line breaks and tabs are escaped too.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, controls)
 }
 
-/// The text with its line breaks and tabs, and nothing else that controls how it is shown.
+/// The text with its line breaks and tabs. All other control characters are escaped.
 pub fn text(text: &str) -> Cow<'_, str> {
     escaped(text, |letter| !matches!(letter, '\n' | '\t') && controls(letter))
 }
 
-/// Whether a letter controls how text is shown, or cannot be seen: control characters (Cc), line and paragraph
-/// separators, and what Unicode calls format characters (Cf) or ignorable by default. The selectors that make a
-/// sign an emoji are left as they are.
+/// True if a character controls how text is shown, or is invisible. These are control characters
+/// (Cc), line and paragraph separators, and what Unicode calls format characters (Cf) or ignorable
+/// by default. Variation selectors of emoji are left alone.
 pub fn controls(letter: char) -> bool {
     if letter.is_ascii() {
         return letter.is_ascii_control();
@@ -52,7 +53,7 @@ pub fn controls(letter: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text with what `is_unfit` written out. Text without any is not copied.
+/// The text with unfit characters escaped. Text without any is not copied.
 fn escaped(text: &str, is_unfit: impl Fn(char) -> bool) -> Cow<'_, str> {
     let Some(first) = text.find(&is_unfit) else {
         return Cow::Borrowed(text);
@@ -70,7 +71,7 @@ fn escaped(text: &str, is_unfit: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Writes a letter out as JSON may.
+/// Appends the JSON escape of a character.
 fn push(text: &mut String, letter: char) {
     let short = match letter {
         '\n' => "\\n",

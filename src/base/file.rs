@@ -1,8 +1,10 @@
-//! Reads a file that the rules name: opened once, judged by what was opened, read up to a bound and within a time limit.
+//! Bounded reads of files that the rules name. A file is opened once, checked through its
+//! descriptor, and read within a size limit and a time limit.
 //!
-//! A read can hang: the server of a network file system is gone, or another program holds a lease. It hangs a thread of its
-//! own, and the reader goes on without the file. Until that thread comes back, further reads of the same file fail at once,
-//! so that at most one thread hangs for each file, and at most [`MAX_HANGING`] in all.
+//! A read can hang: the server of a network file system is gone, or another program holds a lease.
+//! A dedicated thread hangs then, and the caller continues without the file. Until that thread
+//! returns, further reads of the same file fail at once. At most one thread hangs per file, and at
+//! most [`MAX_HANGING`] in all.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -15,32 +17,30 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-/// The longest that a read may take.
+/// Maximum time for a read.
 pub const READ_LIMIT: Duration = Duration::from_secs(5);
-/// Threads that may hang in a read. Beyond that, files are not read any more.
+/// Maximum number of hanging threads. Beyond it, files are not read any more.
 const MAX_HANGING: usize = 32;
-/// How long a lease of another program is waited for: longer than the reader waits, and longer than the kernel lets it last.
+/// Maximum wait for a lease of another program. Longer than [`READ_LIMIT`], and longer than the
+/// kernel lets a lease last.
 const LEASE_LIMIT: Duration = Duration::from_mins(1);
-/// The pause between two tries to open a file on which another program holds a lease.
+/// Pause between two attempts to open a file on which another program holds a lease.
 const LEASE_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a file holds.
 #[derive(Debug)]
 pub struct Contents {
-    /// All of its bytes. They are wiped when they are not handed on.
+    /// Zeroized on drop unless they are moved out.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// Its permissions.
+    /// Permission bits.
     pub mode: u32,
 }
 
-/// Why a file was not read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// The system says so.
     Io(io::Error),
-    /// It is a folder, a pipe, a device or a socket.
+    /// A directory, pipe, device or socket.
     NotAFile,
-    /// It has this many bytes, which is more than the bound.
+    /// The size in bytes, which is above the limit.
     TooLarge(u64),
     /// The read takes longer than [`READ_LIMIT`].
     Slow,
@@ -57,7 +57,7 @@ impl From<ReadError> for io::Error {
     }
 }
 
-/// The words for [`ReadError::Slow`].
+/// The error text of [`ReadError::Slow`].
 pub fn slow(path: &Path) -> String {
     let limit = READ_LIMIT.as_secs();
     format!(
@@ -66,12 +66,13 @@ pub fn slow(path: &Path) -> String {
     )
 }
 
-/// A read that a thread of its own carries out.
+/// A read to run on the reading thread.
 type Job = Box<dyn FnOnce() + Send>;
-/// Where its result arrives.
+/// Receives the result of a read.
 type Pending = Receiver<Result<Contents, ReadError>>;
 
-/// A thread that reads, while none is at work. To start one for every file would cost more than most reads.
+/// An idle reading thread, if there is one. Starting a thread for every file would cost more than
+/// most reads.
 static IDLE: Mutex<Option<SyncSender<Job>>> = Mutex::new(None);
 /// Reads that hang.
 static HANGING: Mutex<BTreeMap<PathBuf, Pending>> = Mutex::new(BTreeMap::new());
@@ -82,7 +83,7 @@ pub fn read(path: &Path, max: u64) -> Result<Contents, ReadError> {
     within(READ_LIMIT, path, move || read_now(&owned, max))
 }
 
-/// Does `reading`, which concerns `path`, on another thread and waits for it for at most `limit`.
+/// Runs `reading`, which concerns `path`, on another thread and waits for at most `limit`.
 fn within(
     limit: Duration,
     path: &Path,
@@ -95,7 +96,7 @@ fn within(
         {
             return Err(ReadError::Slow);
         }
-        // What came of it is out of date.
+        // The earlier read has ended, and its result is out of date.
         hanging.remove(path);
         if hanging.len() >= MAX_HANGING {
             return Err(ReadError::Slow);
@@ -103,7 +104,7 @@ fn within(
     }
     let (done, pending) = sync_channel(1);
     let job: Job = Box::new(move || {
-        // Fails if the reader has gone on without it.
+        // Fails if the caller has timed out.
         drop(done.send(reading()));
     });
     let thread = hand_over(job).map_err(ReadError::Io)?;
@@ -120,7 +121,7 @@ fn within(
     }
 }
 
-/// Has a thread do a job: the idle one, or a new one.
+/// Sends a read to the idle thread, or to a new one.
 fn hand_over(job: Job) -> io::Result<SyncSender<Job>> {
     let idle = lock(&IDLE).take();
     let job = match idle {
@@ -134,7 +135,7 @@ fn hand_over(job: Job) -> io::Result<SyncSender<Job>> {
     std::thread::Builder::new()
         .name("read".to_owned())
         .spawn(move || {
-            // Ends when nobody has another job for it.
+            // Ends when the sender is dropped.
             for job in jobs {
                 job();
             }
@@ -145,11 +146,11 @@ fn hand_over(job: Job) -> io::Result<SyncSender<Job>> {
     }
 }
 
-/// Opens the file once and reads what was opened.
+/// Opens the file once and reads from that descriptor.
 fn read_now(path: &Path, max: u64) -> Result<Contents, ReadError> {
     let mut tries = LEASE_LIMIT.as_millis() / LEASE_PAUSE.as_millis();
     let file = loop {
-        // Without waiting: a named pipe without a writer would hold the thread for ever.
+        // Non-blocking: opening a named pipe without a writer would hang the thread for ever.
         let opened = OpenOptions::new()
             .read(true)
             .custom_flags(
@@ -159,7 +160,7 @@ fn read_now(path: &Path, max: u64) -> Result<Contents, ReadError> {
             )
             .open(path);
         match opened {
-            // Another program holds a lease on it, and is being told to give it up.
+            // Another program holds a lease; the kernel is asking for its release.
             Err(error) if error.kind() == ErrorKind::WouldBlock && tries > 0 => {
                 tries -= 1;
                 std::thread::sleep(LEASE_PAUSE);
@@ -178,7 +179,7 @@ fn read_now(path: &Path, max: u64) -> Result<Contents, ReadError> {
     }
     let expected = usize::try_from(metadata.len()).unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(expected + 1));
-    // It may have grown since.
+    // The file may have grown since `metadata`.
     let mut bounded = file.take(max.saturating_add(1));
     bounded.read_to_end(&mut bytes).map_err(ReadError::Io)?;
     let length = bytes.len() as u64;
@@ -228,7 +229,7 @@ mod tests {
         std::fs::write(&path, "0123456789").unwrap();
         assert_eq!(&**read(&path, 10).unwrap().bytes, b"0123456789");
         assert!(matches!(read(&path, 9), Err(ReadError::TooLarge(10))));
-        // Its size is 0, and is not what it holds.
+        // The reported size is 0, but the file has content.
         assert!(matches!(
             read(Path::new("/proc/self/maps"), 10),
             Err(ReadError::TooLarge(11))
@@ -245,7 +246,7 @@ mod tests {
         };
         let limit = Duration::from_millis(50);
         assert!(matches!(within(limit, path, hang), Err(ReadError::Slow)));
-        // Not tried again while it hangs; other files are read.
+        // The hanging file is not tried again; other files are read.
         let untried = || -> Result<Contents, ReadError> { panic!("it is tried again") };
         assert!(matches!(within(limit, path, untried), Err(ReadError::Slow)));
         assert!(read(Path::new("Cargo.toml"), 1 << 20).is_ok());

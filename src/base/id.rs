@@ -1,12 +1,12 @@
-//! Ids: version 7 UUIDs (RFC 9562), so that they sort by time.
+//! Ids: version 7 UUIDs (RFC 9562), which sort by time.
 
 use aws_lc_rs::rand;
 use uuid::{Builder, NoContext, Uuid};
 
 use crate::base::clock::Timestamp;
 
-/// A new id for something that happens at `at`; those of one millisecond are in no order. Its random bits are as good as the kernel's,
-/// and do not cost a call of it.
+/// A new id for an event at `at`. Ids of the same millisecond are in no order. The random bits come
+/// from the generator of `aws-lc-rs`, which saves a system call.
 pub fn id_at(at: Timestamp) -> Uuid {
     let millis = u64::try_from(at.as_millis()).unwrap_or(0);
     let mut random = [0; 10];

@@ -1,8 +1,9 @@
-//! JSON from senders. There is one reader, so that a proof that stands in a body and the payload never differ.
+//! The reader for JSON from senders. Verification and decoding share it, so that a token in a body
+//! and the payload never differ.
 //!
-//! The reader repairs what senders do send and a strict reader refuses. Byte order marks before the text are skipped. A byte
-//! that is not UTF-8 and an escape of half a surrogate pair (`"\ud83d"`) become U+FFFD, as wrong bytes in text do.
-//! Otherwise JSON is what RFC 8259 says; of duplicate keys the last wins.
+//! The reader repairs what senders do send and a strict parser rejects. Byte order marks before the
+//! text are skipped. A byte that is not UTF-8 and an escape of a lone surrogate (`"\ud83d"`) become
+//! U+FFFD. Otherwise the syntax is that of RFC 8259. The last of duplicate keys wins.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,22 +14,21 @@ use serde_json::{Error, Value};
 
 use crate::base::jsonpath::LargeIntegers;
 
-/// How deep lists and objects may be nested.
+/// Maximum nesting depth of lists and objects.
 pub const MAX_DEPTH: usize = 127;
 
-/// A UTF-8 byte order mark.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 /// The length of `\u` and four digits.
 const ESCAPE: usize = 6;
 
-/// What was read.
+/// A parsed text.
 #[derive(Clone, Debug)]
 pub struct Json {
-    /// The value.
     pub value: Arc<Value>,
-    /// The digits of those of its integers that do not fit 64 bits.
+    /// The digits of integers that do not fit 64 bits.
     pub integers: LargeIntegers,
-    /// Whether something of the text was replaced: then the text itself is no JSON to others.
+    /// True if a part of the text was replaced, so that other parsers would reject the original
+    /// text.
     pub is_repaired: bool,
 }
 
@@ -42,18 +42,17 @@ impl Json {
         }
     }
 
-    /// The value, if the text is JSON as it was sent.
+    /// The value, if the original text is valid JSON.
     pub fn as_sent(self) -> Option<Arc<Value>> {
         (!self.is_repaired).then_some(self.value)
     }
 }
 
-/// Why a text is not JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError {
-    /// The line, from 1.
+    /// Counted from 1.
     pub line: usize,
-    /// The column, from 1, in bytes.
+    /// Counted from 1, in bytes.
     pub column: usize,
     what: String,
 }
@@ -84,10 +83,10 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Reads a body as JSON.
+/// Parses a body as JSON.
 pub fn read(bytes: &[u8]) -> Result<Json, JsonError> {
     let bytes = without_marks(bytes);
-    // Checked as a whole it is UTF-8 in one quick pass; the parser would check string by string.
+    // Checking the body once as a whole is fast; the parser would check string by string.
     match String::from_utf8_lossy(bytes) {
         Cow::Borrowed(text) => read_text(text),
         Cow::Owned(text) => read_text(&text).map(|json| Json {
@@ -97,14 +96,14 @@ pub fn read(bytes: &[u8]) -> Result<Json, JsonError> {
     }
 }
 
-/// Reads a body with a parser that keeps less of it. The parser gets the text that [`read`] reads, and must refuse the texts
-/// that `serde_json` refuses for a whole value.
+/// Reads a body with a parser that keeps only a part of it. The parser gets the text that [`read`]
+/// would parse. It must reject every text that `serde_json` rejects for a whole value.
 pub fn read_with<T>(bytes: &[u8], parse: impl Fn(&str) -> Result<T, Error>) -> Result<T, JsonError> {
     let text = String::from_utf8_lossy(without_marks(bytes));
     repairing(&text, parse).map(|(value, _)| value)
 }
 
-/// Reads a text as JSON.
+/// Parses a text as JSON.
 pub fn read_text(text: &str) -> Result<Json, JsonError> {
     let text = text.trim_start_matches('\u{FEFF}');
     let (value, repaired) = repairing(text, parsed)?;
@@ -112,14 +111,14 @@ pub fn read_text(text: &str) -> Result<Json, JsonError> {
     Ok(Json::new(repaired.as_deref().unwrap_or(text), value, is_repaired))
 }
 
-/// What a parser reads of a text, and the text in place of it if it had to be repaired.
+/// The parser's result, and the repaired text if the original had to be repaired.
 fn repairing<T>(
     text: &str,
     parse: impl Fn(&str) -> Result<T, Error>,
 ) -> Result<(T, Option<String>), JsonError> {
     match parse(text) {
         Ok(value) => Ok((value, None)),
-        // Only what is refused is looked through for surrogates: JSON that is in order costs nothing more.
+        // Only rejected text is searched for surrogates: valid JSON costs nothing more.
         Err(error) => match without_lone_surrogates(text) {
             Some(repaired) => Ok((parse(&repaired)?, Some(repaired))),
             None => Err(error.into()),
@@ -127,13 +126,12 @@ fn repairing<T>(
     }
 }
 
-/// The value of a text that needs no repair.
 fn parsed(text: &str) -> Result<Value, Error> {
     serde_json::from_str(text)
 }
 
-/// The bytes without byte order marks before them. Two stand there where a file with one is sent by a program that
-/// writes another.
+/// The bytes without leading byte order marks. Two occur if a program that writes one sends a file
+/// that begins with one.
 pub fn without_marks(mut bytes: &[u8]) -> &[u8] {
     while let Some(rest) = bytes.strip_prefix(MARK) {
         bytes = rest;
@@ -141,8 +139,8 @@ pub fn without_marks(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The text with `\ufffd` in place of every escape of half a surrogate pair; `None` if it has no such escape. Nothing moves,
-/// so that the place of another fault stays what it is.
+/// The text with `\ufffd` in place of every escape of a lone surrogate; `None` if there is none.
+/// The length does not change, so that positions of other errors stay valid.
 fn without_lone_surrogates(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut repaired = None;
@@ -159,14 +157,14 @@ fn without_lone_surrogates(text: &str) -> Option<String> {
                 ESCAPE
             }
             (Some(_), _) => ESCAPE,
-            // Another escape: what follows the backslash begins none.
+            // Another escape: the byte after the backslash starts no escape.
             (None, _) => 2,
         };
     }
     repaired.and_then(|repaired| String::from_utf8(repaired).ok())
 }
 
-/// The UTF-16 code unit of the escape `\uXXXX` that begins here.
+/// The UTF-16 code unit of the escape `\uXXXX` at this index.
 fn unit(bytes: &[u8], at: usize) -> Option<u16> {
     let digits = bytes.get(at..at + ESCAPE)?.strip_prefix(br"\u")?;
     let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
@@ -198,7 +196,7 @@ mod tests {
                 json!({"\u{FFFD}": ["\u{FFFD}"]}),
                 true,
             ),
-            // The backslash is escaped: no surrogate at all.
+            // The backslash is escaped, so this is no surrogate.
             (r#"["\ud83d", "\\ud83d"]"#, json!(["\u{FFFD}", r"\ud83d"]), true),
             (r#""\\\ud83d""#, json!("\\\u{FFFD}"), true),
             (r#""\ud83d\ude00""#, json!("😀"), false),
@@ -222,7 +220,7 @@ mod tests {
         let latin = read(b"{\"a\": \"na\xEFve\"}").unwrap();
         assert_eq!(*latin.value, json!({"a": "na\u{FFFD}ve"}));
         assert!(latin.is_repaired);
-        // Between the tokens nothing is repaired.
+        // Nothing is repaired between tokens.
         for wrong in [&b"[1,\xEF\xBB\xBF2]"[..], b"[1\xFF]", b"\xFF\xFE[\x001\x00]\x00"] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }

@@ -1,30 +1,29 @@
 //! A value that is replaced while others use it.
 //!
-//! [`Live::current`] hands out the value in force; whoever holds it keeps it, whatever is swapped in meanwhile.
-//! A lock round an `Arc` rather than a lock-free swap: a replacement every few minutes does not pay for one.
+//! [`Live::current`] returns the current value. A caller keeps its value even if a new one is
+//! swapped in. A lock round an `Arc` is enough: a replacement every few minutes does not justify a
+//! lock-free swap.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// The value in force.
+/// The current value, shared and replaceable.
 #[derive(Debug)]
 pub struct Live<T> {
     current: RwLock<Arc<T>>,
 }
 
 impl<T> Live<T> {
-    /// Puts the first value in force.
     pub fn new(first: T) -> Self {
         Self {
             current: RwLock::new(Arc::new(first)),
         }
     }
 
-    /// The value in force now.
     pub fn current(&self) -> Arc<T> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another value in force, in one step, and returns the one that was.
+    /// Replaces the value in one step and returns the previous one.
     pub fn replace(&self, next: T) -> Arc<T> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut current, Arc::new(next))

@@ -1,4 +1,4 @@
-//! Types that every module uses, and that know no module above them.
+//! Types that every module uses, and that depend on no module above them.
 
 pub mod clock;
 pub mod diagnostic;

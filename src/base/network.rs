@@ -1,8 +1,10 @@
-//! Networks and peers as the rules file lists them: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`, `unix`.
+//! Networks and peers as the rules file lists them: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`,
+//! `unix`.
 //!
-//! Compiled at load into ranges that are searched by halves: a list of thousands costs hardly more than one of two. An
-//! IPv4 address in the clothes of an IPv6 one (`::ffff:192.0.2.7`, RFC 4291 §2.5.5.2) is taken for what it is, in a
-//! list as on the wire, so that no list is got around by writing an address in another way.
+//! Lists compile at load into sorted ranges for binary search, so that a list of thousands costs
+//! hardly more than one of two. An IPv4-mapped IPv6 address (`::ffff:192.0.2.7`, RFC 4291 §2.5.5.2)
+//! counts as its IPv4 address, in lists and on the wire. So a different notation of an address does
+//! not bypass a list.
 
 use std::net::IpAddr;
 
@@ -14,17 +16,17 @@ use crate::base::yaml::Node;
 /// A set of addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks {
-    /// First and last of each range, ascending, none overlapping another.
+    /// First and last address of each range, ascending, without overlaps.
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
 }
 
 impl Networks {
-    /// The set of all these.
+    /// The union of `nets`.
     pub fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
         let nets: Vec<IpNet> = nets.into_iter().map(plain).collect();
         let mut set = Self::default();
-        // Ascending within each family, and two halves are one whole.
+        // `aggregate` sorts each family and merges adjacent networks.
         for net in IpNet::aggregate(&nets) {
             match net {
                 IpNet::V4(net) => set.v4.push((net.network().to_bits(), net.broadcast().to_bits())),
@@ -34,7 +36,7 @@ impl Networks {
         set
     }
 
-    /// Reads a list of networks, or a single one.
+    /// Compiles a list of networks, or a single one.
     pub fn compile(node: Node<'_>, name: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
         let items = node.one_or_many();
         if items.is_empty() {
@@ -46,7 +48,6 @@ impl Networks {
         nets.into_iter().collect::<Option<Vec<_>>>().map(Self::new)
     }
 
-    /// Whether the address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(address) => within(&self.v4, address.to_bits()),
@@ -54,28 +55,27 @@ impl Networks {
         }
     }
 
-    /// Whether some address is in both.
+    /// True if an address is in both sets.
     pub fn meets(&self, other: &Self) -> bool {
         meet(&self.v4, &other.v4) || meet(&self.v6, &other.v6)
     }
 
-    /// Whether every address of a family is in it.
+    /// True if the set contains every address of a family.
     fn is_everywhere(&self) -> bool {
         self.v4.first() == Some(&(0, u32::MAX)) || self.v6.first() == Some(&(0, u128::MAX))
     }
 }
 
-/// Peers of which something is believed.
+/// Peers whose claims are trusted, such as proxies that pass on a client address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedPeers {
-    /// Those with such an address.
     pub networks: Networks,
-    /// Those that come by a unix socket, and have none.
+    /// Trusts peers of unix sockets, which have no address.
     pub unix: bool,
 }
 
 impl TrustedPeers {
-    /// Reads a list of networks and, for peers of unix sockets, the word `unix`.
+    /// Compiles a list of networks and, for peers of unix sockets, the word `unix`.
     pub fn compile(node: Node<'_>, diagnostics: &mut Diagnostics) -> Self {
         let mut peers = Self::default();
         let mut nets = Vec::new();
@@ -98,24 +98,23 @@ impl TrustedPeers {
         peers
     }
 
-    /// Whether the peer at this address is among them; none: it came by a unix socket.
+    /// True if the peer at this address is trusted. `None` stands for a peer of a unix socket.
     pub fn holds(&self, peer: Option<IpAddr>) -> bool {
         peer.map_or(self.unix, |peer| self.networks.contains(peer))
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Reads a network, or a single address.
+/// Parses a network, or a single address.
 pub fn parse(text: &str) -> Option<IpNet> {
     let single = || text.parse::<IpAddr>().ok().map(IpNet::from);
     text.parse().ok().or_else(single).map(plain)
 }
 
-/// Reads the network that a node names; a finding if it names none.
+/// Parses the network that a node names. Adds a diagnostic if it names none.
 pub fn read(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<IpNet> {
     let net = node.as_str().and_then(parse);
     if net.is_none() {
@@ -124,7 +123,7 @@ pub fn read(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<IpNet> {
     net
 }
 
-/// The finding for what is no network.
+/// The diagnostic for a node that is not a network.
 pub fn invalid(node: Node<'_>) -> Diagnostic {
     let message = match node.as_str() {
         Some(text) => format!("invalid network `{text}`"),
@@ -134,7 +133,7 @@ pub fn invalid(node: Node<'_>) -> Diagnostic {
     diagnostic.hint("write `10.0.0.0/8`, `2001:db8::/32`, or one address")
 }
 
-/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+/// Maps IPv4-mapped networks to IPv4: `::ffff:10.0.0.0/104` becomes `10.0.0.0/8`.
 fn plain(net: IpNet) -> IpNet {
     let mapped = match net {
         IpNet::V6(net) if net.prefix_len() >= 96 => {
@@ -148,14 +147,14 @@ fn plain(net: IpNet) -> IpNet {
         .unwrap_or(net)
 }
 
-/// Whether one of the ranges holds it.
+/// True if one of the sorted ranges contains `at`.
 fn within<T: Ord + Copy>(ranges: &[(T, T)], at: T) -> bool {
     let after = ranges.partition_point(|(first, _)| *first <= at);
     let before = after.checked_sub(1).and_then(|index| ranges.get(index));
     before.is_some_and(|(_, last)| at <= *last)
 }
 
-/// Whether something is in a range of both.
+/// True if a range of `left` overlaps a range of `right`.
 fn meet<T: Ord + Copy>(left: &[(T, T)], right: &[(T, T)]) -> bool {
     left.iter().any(|(first, last)| {
         within(right, *first) || right.iter().any(|(begin, _)| first <= begin && begin <= last)
@@ -210,7 +209,7 @@ mod tests {
         ] {
             assert!(!set.contains(address(outside)), "{outside}");
         }
-        // All of one family is nothing of the other.
+        // A network of all IPv6 addresses contains no IPv4 address.
         assert!(!networks(&["::/0"]).contains(address("192.0.2.7")));
         assert!(!networks(&["::/0"]).contains(address("::ffff:192.0.2.7")));
         assert!(!networks(&["0.0.0.0/0"]).contains(address("::1")));

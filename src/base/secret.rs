@@ -1,8 +1,9 @@
-//! Secrets: how a rules file names them, how they are read, kept and compared.
+//! Secrets: their sources in a rules file, and how they are read, kept and compared.
 //!
-//! A [`Secret`] is never printed, is wiped when dropped, and is compared in constant time, its length included.
-//! A [`Keyring`] reads the sources `env:NAME`, `file:/path`, `credential:NAME` or the text itself, and remembers
-//! which files it read, so that they can be watched. An empty secret is always a finding.
+//! A [`Secret`] is never printed, is zeroized on drop, and is compared in constant time, including
+//! its length. A [`Keyring`] reads the sources `env:NAME`, `file:/path`, `credential:NAME` or the
+//! literal text. The keyring remembers the files that it read, so that they can be watched. An
+//! empty secret is always an error. The strength of a secret is left to `weak_secret.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -23,33 +24,31 @@ use crate::base::file::{Contents, ReadError, slow};
 use crate::base::yaml::Node;
 use crate::base::{file, weak_secret};
 
-/// What an offline keyring says of every source.
+/// The error of an offline keyring for every source.
 pub const NOT_LOOKED_AT: &str = "nothing of this machine is looked at";
-/// The largest secret file that is read, in bytes.
+/// Maximum size of a secret file, in bytes.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// A secret value.
 #[derive(Clone)]
 pub struct Secret {
     bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Secret {
-    /// Takes the bytes over.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self {
             bytes: Zeroizing::new(bytes),
         }
     }
 
-    /// The bytes, for keying a MAC or for the one place that must send them.
+    /// The bytes, for keying a MAC or for sending them.
     pub fn expose(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Whether `candidate` is this secret. The time taken depends on the candidate's length alone.
+    /// True if `candidate` is this secret. The time depends on the candidate's length alone.
     pub fn matches(&self, candidate: &[u8]) -> bool {
-        // Digests are compared, for a comparison of the bytes themselves would tell the secret's length.
+        // Digests are compared, because a comparison of the bytes would reveal the secret's length.
         Sha256::digest(self.expose())
             .ct_eq(&Sha256::digest(candidate))
             .into()
@@ -72,8 +71,8 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// A keyring over a snapshot of the environment; relative `file:` paths are taken from `folder`, the folder of
-    /// the rules file.
+    /// A keyring over a snapshot of the environment. Relative `file:` paths start at `folder`, the
+    /// folder of the rules file.
     pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>, folder: &Path) -> Self {
         Self {
             environment: environment.into_iter().collect(),
@@ -83,7 +82,8 @@ impl Keyring {
         }
     }
 
-    /// A keyring that looks at nothing of this machine: every source is an error that says [`NOT_LOOKED_AT`].
+    /// A keyring that reads nothing from this machine: every source is an error that says
+    /// [`NOT_LOOKED_AT`].
     pub fn offline(folder: &Path) -> Self {
         Self {
             offline: true,
@@ -91,7 +91,7 @@ impl Keyring {
         }
     }
 
-    /// Whether nothing of this machine is looked at, neither secrets nor anything else.
+    /// True if nothing on this machine is read: no secrets and no other files.
     pub fn is_offline(&self) -> bool {
         self.offline
     }
@@ -101,7 +101,7 @@ impl Keyring {
         self.environment.get(&OsString::from(name))
     }
 
-    /// The folder of the rules file, from which relative paths are taken.
+    /// The folder of the rules file, at which relative paths start.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -111,13 +111,14 @@ impl Keyring {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The secret that `node` names, or a finding. A secret written out in the rules file is a warning.
+    /// The secret that `node` names, or a diagnostic. A literal secret in the rules file is a
+    /// warning.
     pub fn read(&self, node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Secret> {
         self.judge(node, diagnostics, |_| Vec::new())
     }
 
-    /// As [`Self::read`], of a secret that two share and nobody must guess: one that has fewer than `least` bytes, or is doubtful
-    /// in another way, is a warning too.
+    /// As [`Self::read`], for a secret that must not be guessed. A secret of fewer than `least`
+    /// bytes, or with another weakness, is a warning too.
     pub fn read_shared(&self, node: Node<'_>, least: usize, diagnostics: &mut Diagnostics) -> Option<Secret> {
         let literal = node.as_str().filter(|text| source_of(text).is_none());
         if literal.is_some_and(|text| weak_secret::is_unexpanded(text.as_bytes())) {
@@ -131,7 +132,7 @@ impl Keyring {
         self.judge(node, diagnostics, |secret| weak_secret::doubts(secret, least))
     }
 
-    /// The secret that `node` names, with one warning for all that is doubtful about it.
+    /// Reads the secret that `node` names, and adds at most one warning for all its weaknesses.
     fn judge(
         &self,
         node: Node<'_>,
@@ -161,8 +162,7 @@ impl Keyring {
         }
     }
 
-    /// The secret that `text` names, with a warning if there is something doubtful about it. The error never holds
-    /// the secret.
+    /// The secret that `text` names, with an optional warning. The error never contains the secret.
     pub fn resolve(&self, text: &str) -> Result<(Secret, Option<String>), String> {
         if self.offline && source_of(text).is_some() {
             return Err(NOT_LOOKED_AT.to_owned());
@@ -209,8 +209,8 @@ impl Keyring {
         read(path)
     }
 
-    /// The file, relative to the folder of the rules file, in which a secret is kept that may be yet to come; with
-    /// what it holds, and what is doubtful about that.
+    /// The path and the content of a file that may receive its secret later. Relative paths start
+    /// at the folder of the rules file. The last part is a warning.
     pub fn learnt(&self, path: &str) -> Result<(PathBuf, Option<Secret>, Option<String>), String> {
         let path = self.folder.join(path);
         if self.offline {
@@ -223,14 +223,14 @@ impl Keyring {
         }
     }
 
-    /// Watches a file from now on: what the rules need may be yet to come.
+    /// Watches a file from now on. The file may not exist yet.
     pub fn watch(&self, path: &Path) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.insert(path.to_owned());
     }
 }
 
-/// The secret that a file keeps, and what is doubtful about it; nothing if the file is missing or empty.
+/// The secret in a file, with an optional warning. `None` if the file is missing or empty.
 pub fn kept(path: &Path) -> Result<Option<(Secret, Option<String>)>, String> {
     let contents = match file::read(path, MAX_SECRET) {
         Err(ReadError::Io(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -241,15 +241,16 @@ pub fn kept(path: &Path) -> Result<Option<(Secret, Option<String>)>, String> {
     Ok((!blank).then(|| (Secret::new(bytes), warning)))
 }
 
-/// Writes a file that is its owner's alone: whole and on the disk before `name` gives it its name. Until then it stands beside that,
-/// out of the way, and if anything fails nothing is left of it.
+/// Writes a file that only its owner can read. The content is complete and synced before `name`
+/// links or renames it to its final path. Until then it is in a temporary file in the same folder.
+/// After an error nothing is left of it.
 pub fn write_private(
     file: &Path,
     parts: &[&[u8]],
     name: impl FnOnce(&Path, &Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let beside = beside(file);
-    // One that was left behind by a daemon of our number, which did not live to remove it.
+    // Left behind by a daemon with the same process id that crashed before removing it.
     fs::remove_file(&beside).ok();
     let written = put(&beside, parts).and_then(|()| name(&beside, file));
     fs::remove_file(&beside).ok();
@@ -257,7 +258,7 @@ pub fn write_private(
     File::open(folder_of(file))?.sync_all()
 }
 
-/// Where such a file stands until it has its name.
+/// The path of the temporary file for [`write_private`].
 pub fn beside(file: &Path) -> PathBuf {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     folder_of(file).join(format!(".{name}.{}.new", std::process::id()))
@@ -280,12 +281,13 @@ fn put(file: &Path, parts: &[&[u8]]) -> io::Result<()> {
     new.sync_all()
 }
 
-/// The bytes of a secret file without one trailing newline (`\n` or `\r\n`), and what is doubtful about it.
+/// The bytes of a secret file without one trailing newline (`\n` or `\r\n`), with an optional
+/// warning.
 fn read(path: &Path) -> Result<(Vec<u8>, Option<String>), String> {
     text(path, file::read(path, MAX_SECRET))
 }
 
-/// The same of a file that was read.
+/// As [`read`], for contents that were already read.
 fn text(path: &Path, contents: Result<Contents, ReadError>) -> Result<(Vec<u8>, Option<String>), String> {
     let shown = path.display();
     let mut contents = contents.map_err(|error| match error {
@@ -307,7 +309,8 @@ fn text(path: &Path, contents: Result<Contents, ReadError>) -> Result<(Vec<u8>, 
     Ok((bytes, warning))
 }
 
-/// The source that a text names, `env:NAME` and its kin; none if the text is the secret itself.
+/// The text itself if it names a source (`env:`, `file:` or `credential:`). `None` if the text is a
+/// literal secret.
 pub fn source_of(text: &str) -> Option<&str> {
     let named = ["env:", "file:", "credential:"];
     named.iter().any(|kind| text.starts_with(kind)).then_some(text)

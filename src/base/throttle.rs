@@ -1,8 +1,9 @@
-//! Limits how often one kind of log line is written, so that a stranger cannot fill the disk with it.
+//! Throttles for log lines, so that an untrusted sender cannot fill the disk with one kind of line.
 //!
-//! The first [`BURST`] lines of a kind are written at once, further ones at most one per [`EVERY`]. The number of lines left
-//! out stands in the next line of the kind (`left_out`) and in `hookyard_log_lines_left_out_total`. [`tell_left_out`] writes that
-//! number also if no further line comes.
+//! The first [`BURST`] lines of a kind are written at once, further lines at most one per
+//! [`EVERY`]. The next line of the kind reports the number of suppressed lines (`left_out`), as
+//! does `hookyard_log_lines_left_out_total`. [`tell_left_out`] writes that number even if no
+//! further line follows.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +13,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Lines of one kind that are written at once. An operator who tests with `curl` sees each line.
+/// Number of lines of one kind that are written at once. An operator who tests with `curl` sees
+/// each line.
 const BURST: u64 = 20;
-/// The time between two lines of one kind once the burst is used up.
+/// Minimum time between two lines of one kind after the burst.
 const EVERY: Duration = Duration::from_millis(500);
-/// How often [`tell_left_out`] looks for lines that were left out and never counted in a later line.
+/// Interval at which [`tell_left_out`] reports suppressed lines that no later line has reported.
 const SUMMARY_EVERY: Duration = Duration::from_secs(10);
 
-/// The kinds of lines that a stranger can cause: the labels of the metric. An event that is accepted, and a verified one that
-/// no rule wants, is no such line.
+/// The kinds of lines that an untrusted sender can cause, which are the labels of the metric.
+/// Accepted events, and verified events that no rule matches, are not throttled.
 static THROTTLES: [Throttle; 25] = [
     Throttle::new("refused"),
     Throttle::new("stale"),
@@ -46,37 +48,37 @@ static THROTTLES: [Throttle; 25] = [
     Throttle::steady("body evicted"),
     Throttle::steady("accept"),
     Throttle::steady("store"),
-    // All lines that have no kind of their own.
+    // The fallback for lines of any other kind.
     Throttle::new("turned away"),
 ];
 
-/// Instants are counted from here: an atomic number is compared without a lock.
+/// The origin of instants: an atomic number is compared without a lock.
 static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// The allowance of one kind of line: the generic cell rate algorithm over one number.
+/// The throttle of one kind of line: the generic cell rate algorithm over one number.
 #[derive(Debug)]
 pub struct Throttle {
     /// The label of the metric.
     kind: &'static str,
-    /// Lines that are written at once.
+    /// Number of lines that are written at once.
     burst: u64,
-    /// The time between two lines once the burst is used up.
+    /// Minimum time between two lines after the burst.
     every: Duration,
-    /// The moment at which the full burst is available again, in nanoseconds since [`BEGUN`].
+    /// The time at which the full burst is available again, in nanoseconds since [`BEGUN`].
     owed: AtomicU64,
-    /// Lines left out since the last line that was written.
+    /// Lines suppressed since the last written line.
     left_out: AtomicU64,
-    /// Lines left out in all.
+    /// Lines suppressed in all.
     total: AtomicU64,
 }
 
 impl Throttle {
-    /// A throttle with its full burst.
+    /// A throttle with the default burst.
     pub const fn new(kind: &'static str) -> Self {
         Self::of(kind, BURST, EVERY)
     }
 
-    /// A throttle for what says the same each time: one line a second.
+    /// A throttle for lines that say the same each time: one line per second.
     pub const fn steady(kind: &'static str) -> Self {
         Self::of(kind, 1, Duration::from_secs(1))
     }
@@ -92,12 +94,13 @@ impl Throttle {
         }
     }
 
-    /// Whether to write a line now: if so, the number of lines left out since the last one.
+    /// Returns `Some` if a line may be written now, with the number of lines suppressed since the
+    /// last one.
     pub fn allow(&self) -> Option<u64> {
         self.allow_at(since_begun(Instant::now()))
     }
 
-    /// As [`Self::allow`], at a moment in nanoseconds.
+    /// As [`Self::allow`], at a time in nanoseconds since [`BEGUN`].
     fn allow_at(&self, now: u64) -> Option<u64> {
         let every = nanoseconds(self.every);
         let slack = every.saturating_mul(self.burst.saturating_sub(1));
@@ -114,7 +117,8 @@ impl Throttle {
         Some(self.left_out.swap(0, Ordering::Relaxed))
     }
 
-    /// The number of lines left out, if the flood is over at `now` and no later line has told it.
+    /// The number of suppressed lines, if the flood is over at `now` and no later line has reported
+    /// it.
     fn untold(&self, now: u64) -> Option<u64> {
         let quiet = self.owed.load(Ordering::Relaxed) <= now;
         let left_out = if quiet {
@@ -126,19 +130,19 @@ impl Throttle {
     }
 }
 
-/// Whether to write a line of this kind now: if so, the number of lines left out since the last one.
+/// Returns `Some` if a line of this kind may be written now, with the number of lines suppressed
+/// since the last one.
 pub fn allow(kind: &str) -> Option<u64> {
     of(kind).allow()
 }
 
-/// The throttle of a kind.
 fn of(kind: &str) -> &'static Throttle {
     let [.., other] = &THROTTLES;
     let known = THROTTLES.iter().find(|throttle| throttle.kind == kind);
     known.unwrap_or(other)
 }
 
-/// The lines of each kind that were left out since the start, of kinds of which there are any.
+/// The number of suppressed lines since the start, for every kind with at least one.
 pub fn left_out() -> impl Iterator<Item = (&'static str, u64)> {
     let counted = THROTTLES
         .iter()
@@ -146,12 +150,12 @@ pub fn left_out() -> impl Iterator<Item = (&'static str, u64)> {
     counted.filter(|(_, total)| *total > 0)
 }
 
-/// A field that is left out of a line if no line was left out before it.
+/// `None` for zero, so that the log field is omitted.
 pub fn some(left_out: u64) -> Option<u64> {
     (left_out > 0).then_some(left_out)
 }
 
-/// Until `stop`, tells of lines that were left out and followed by no other of their kind.
+/// Reports, until `stop`, suppressed lines that no later line of their kind has reported.
 pub async fn tell_left_out(stop: CancellationToken) {
     loop {
         tokio::select! {
@@ -197,7 +201,7 @@ mod tests {
             }
         }
         assert!((118..=120).contains(&written), "{written}");
-        // Quiet again: the rest is told without a further line, once.
+        // After the flood the rest is reported without a further line, once.
         let later = 120 * SECOND;
         let untold = throttle.untold(later).unwrap();
         assert_eq!(written + told + untold, 60_000 * 60);

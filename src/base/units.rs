@@ -1,6 +1,7 @@
 //! Durations, sizes and rates as people write them: `90s`, `10m`, `24h`, `1MiB`, `10/s`.
 //!
-//! A bare number is refused, for nobody can tell its unit; so is a size that does not fit.
+//! A bare number is not a duration, because its unit would be a guess. A size beyond 1 PiB is
+//! rejected.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 
-/// A length of time, written `90s`, `10m`, `1h 30m`, `7d`.
+/// A duration, written `90s`, `10m`, `1h 30m`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HumanDuration(pub Duration);
 
@@ -18,23 +19,23 @@ pub struct HumanDuration(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
-/// How often something may be done, written `10/s`, `60/m`, `500/h`.
+/// A rate limit, written `10/s`, `60/m`, `500/h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many times,
+    /// From 1 to 1,000,000.
     pub count: u32,
-    /// in how long.
+    /// A second, a minute or an hour.
     pub unit: Duration,
 }
 
-/// The most times in the unit of a [`Rate`].
+/// Maximum `count` of a [`Rate`].
 const MOST: u32 = 1_000_000;
 
-/// The longest [`HumanDuration`]: ten years, so that sums with a moment stay far from overflow.
+/// Maximum [`HumanDuration`]: ten years, so that adding one to a timestamp stays far from overflow.
 const LONGEST: Duration = Duration::from_hours(87840);
 
 impl HumanDuration {
-    /// Reads one; the error says what is wrong, to follow "invalid duration".
+    /// Parses a duration. The error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let period = humantime::parse_duration(text.trim())
             .map_err(|error| format!("invalid duration `{text}`: {error}; write `90s`, `10m` or `24h`"))?;
@@ -46,15 +47,15 @@ impl HumanDuration {
 }
 
 impl Size {
-    /// Reads one; the error says what is wrong.
+    /// Parses a size. The error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let size: bytesize::ByteSize = text
             .trim()
             .parse()
-            // Its own words speak of the parser's insides.
+            // The crate's error describes parser internals.
             .or(Err(()))
             .map_err(|()| format!("invalid size `{text}`; write `64KiB`, `1MiB` or `10MB`"))?;
-        // A size past this is a slip, and arithmetic with it could wrap to a tiny limit.
+        // A larger size is a typing error, and arithmetic with it could wrap to a tiny limit.
         if size.as_u64() > 1 << 50 {
             return Err(format!("invalid size `{text}`: more than 1 PiB"));
         }
@@ -63,7 +64,7 @@ impl Size {
 }
 
 impl Rate {
-    /// Reads one under `key`; a finding if it is none.
+    /// Parses the rate under `key`. Adds a diagnostic if it is invalid.
     pub fn compile(node: Node<'_>, key: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
         let rate = node.as_str().and_then(Self::parse);
         if rate.is_none() {
@@ -75,7 +76,6 @@ impl Rate {
         rate
     }
 
-    /// Reads one.
     pub fn parse(text: &str) -> Option<Self> {
         let (count, unit) = text.split_once('/')?;
         let unit = match unit.trim() {
@@ -88,7 +88,7 @@ impl Rate {
         (1..=MOST).contains(&count).then_some(Self { count, unit })
     }
 
-    /// How long from one time to the next.
+    /// The time between two requests at this rate.
     pub fn interval(self) -> Duration {
         self.unit / self.count
     }
@@ -102,7 +102,7 @@ impl fmt::Display for HumanDuration {
 
 impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// Takes text alone.
+        /// Accepts text only.
         struct TextVisitor;
         impl Visitor<'_> for TextVisitor {
             type Value = HumanDuration;
@@ -119,7 +119,7 @@ impl<'de> Deserialize<'de> for HumanDuration {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// Takes text, or a whole number of bytes.
+        /// Accepts text, or a whole number of bytes.
         struct TextVisitor;
         impl Visitor<'_> for TextVisitor {
             type Value = Size;

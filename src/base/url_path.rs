@@ -1,11 +1,13 @@
 //! Equivalent spellings of a URL's path (RFC 3986 §6.2.2).
 //!
-//! `/%65` and `/e` are the same path, as are `/%c3%a9` and `/%C3%A9`. Routes are compared in the normal form. An escaped
-//! slash is not a slash, and segments of dots stay: neither is equivalent by §6.2.2.1 or §6.2.2.2.
+//! `/%65` and `/e` are the same path, as are `/%c3%a9` and `/%C3%A9`. Routes are compared in the
+//! normal form. An escaped slash is not a slash, and dot segments stay: neither is equivalent by
+//! §6.2.2.1 or §6.2.2.2.
 
 use std::borrow::Cow;
 
-/// The path with escapes of unreserved characters undone and the hexadecimal digits of all others in upper case.
+/// The path with escapes of unreserved characters decoded and the hexadecimal digits of all others
+/// in upper case.
 pub fn normalized(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);

@@ -1,9 +1,11 @@
-//! What is doubtful about a secret, as far as can be told by looking at it. No word of it repeats the secret.
+//! Weaknesses of a secret, as far as the text shows them.
+//!
+//! A weak secret is a warning, not an error. The warnings never repeat the secret.
 
-/// Fewer bytes than this can be guessed, or found by trying.
+/// Minimum length of a secret, in bytes. A shorter one can be guessed, or found by trial.
 pub const SHORT: usize = 16;
 
-/// What stands in examples, in lower case and without anything but letters and digits. Strangers try these first.
+/// Secrets from examples, in lower case, reduced to letters and digits. Attackers try these first.
 const FAMOUS: [&str; 30] = [
     "123456",
     "12345678",
@@ -37,7 +39,7 @@ const FAMOUS: [&str; 30] = [
     "yourwebhooksecret",
 ];
 
-/// What is doubtful about a secret that should have `least` bytes.
+/// The weaknesses of a secret that should have `least` bytes.
 pub fn doubts(secret: &[u8], least: usize) -> Vec<String> {
     let mut doubts = Vec::new();
     if secret.trim_ascii().len() < secret.len() {
@@ -57,7 +59,7 @@ pub fn doubts(secret: &[u8], least: usize) -> Vec<String> {
     doubts
 }
 
-/// Whether a text stands for a variable that something was to put in: `$NAME`, `${NAME}`, `{{ … }}`.
+/// True if the text is a placeholder for a variable: `$NAME`, `${NAME}`, `{{ … }}`.
 pub fn is_unexpanded(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text.trim_ascii()) else {
         return false;
@@ -79,7 +81,7 @@ pub fn is_unexpanded(text: &[u8]) -> bool {
             .is_some_and(|name| is_name(name) && name.to_ascii_uppercase() == name)
 }
 
-/// Whether it stands in examples, or is the same letter again and again.
+/// True if the secret is known from examples, or repeats one byte.
 fn is_famous(secret: &[u8]) -> bool {
     let letters = secret.iter().filter(|byte| byte.is_ascii_alphanumeric());
     let bare: Vec<u8> = letters.map(u8::to_ascii_lowercase).collect();
@@ -125,7 +127,7 @@ mod tests {
                 assert!(doubts[0].contains("blank"), "{doubts:?}");
             }
         }
-        // A secret may begin with a dollar.
+        // A secret may begin with a dollar sign.
         for secret in [
             "$2b$10$N9qo8uLOickgx2ZMRZoMye",
             "$aBcDeFgHiJkLmNoP",

@@ -1,9 +1,10 @@
-//! `__exec`: become a command, as another user, more politely, or with limits.
+//! `__exec`: becomes a command with another user, niceness, or limits.
 //!
-//! The daemon starts it and nobody else; see `act`. It runs in a process of its own, with one thread, and sets what it
-//! was told in an order in which nothing undoes what was set before: the user with its groups, whose taking effect is
-//! checked; what forbids to gain rights again; the niceness; the folder; and the limits last, for they would hold for
-//! the rest of this. Should anything fail, the command is not started.
+//! Only the daemon starts this command; see `act`. The process has one thread. Its settings are
+//! applied in an order in which none undoes an earlier one: the user with its groups,
+//! `no_new_privs`, the niceness, the folder. A check makes sure that the user took effect. Limits
+//! come last, since they would also bind the remaining steps. If any step fails, the command is not
+//! started.
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -29,62 +30,61 @@ use crate::act::exec::{COMPLAINT, NOT_SET, NOT_STARTED, PREFIX};
 use crate::cli::complain;
 use crate::config;
 
-/// How many seconds after SIGXCPU, which a program may mind, it is killed.
+/// Seconds from SIGXCPU, which a program may handle, to the kill.
 const MERCY: u64 = 2;
-/// The kernel's "Argument list too long".
+/// The kernel's error "Argument list too long".
 const E2BIG: i32 = 7;
 
-/// What to become, and how.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The user.
+    /// User id.
     #[arg(long, requires = "gid")]
     uid: Option<u32>,
-    /// Its group.
+    /// Group id.
     #[arg(long, requires = "uid")]
     gid: Option<u32>,
-    /// All its groups.
+    /// Supplementary groups.
     #[arg(long, value_delimiter = ',')]
     groups: Vec<u32>,
-    /// Whether to begin a session, without the terminal of the daemon.
+    /// Start a session, detached from the daemon's terminal.
     #[arg(long)]
     session: bool,
-    /// The niceness.
+    /// Niceness.
     #[arg(long)]
     nice: Option<i32>,
-    /// Seconds of computing.
+    /// Limit on processor time, in seconds.
     #[arg(long)]
     cpu: Option<u64>,
-    /// Bytes of data.
+    /// Limit on data, in bytes.
     #[arg(long)]
     memory: Option<u64>,
-    /// Open files.
+    /// Limit on open files.
     #[arg(long)]
     files: Option<u64>,
-    /// Open files that it is told it may have, but may have more of; `files` comes before it.
+    /// Soft limit on open files, which the command may raise. `files` is applied after it.
     #[arg(long)]
     descriptors: Option<u64>,
-    /// Processes of the user.
+    /// Limit on the user's processes.
     #[arg(long)]
     processes: Option<u64>,
-    /// The folder.
+    /// Working directory.
     #[arg(long)]
     cwd: PathBuf,
-    /// The program, by its whole path.
+    /// Absolute path of the program.
     #[arg(required = true)]
     program: OsString,
-    /// What it is handed.
+    /// Arguments of the program.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<OsString>,
 }
 
-/// Why the command was not started.
+/// Reason why the command was not started, with the exit code.
 struct StartFailure {
     code: u8,
     words: String,
 }
 
-/// Becomes the command, or says why not.
+/// Becomes the command, or reports why not.
 pub fn run(arguments: &Arguments) -> u8 {
     let Err(StartFailure { code, words }) = become_command(arguments);
     complain(&format!("{COMPLAINT}{words}"));
@@ -143,21 +143,21 @@ fn become_command(arguments: &Arguments) -> Result<Infallible, StartFailure> {
     })
 }
 
-/// Gives the pipes to the daemon to the user, who could not open `/dev/stdout` else. Where that may not be done, the
-/// pipes themselves work all the same.
+/// Gives the pipes to the daemon to the user, who otherwise could not open `/dev/stdout`. If that
+/// is not allowed, the pipes themselves still work.
 fn hand_over_pipes(uid: u32, gid: u32) {
     let owner = process::Uid::from_raw(uid);
     let group = process::Gid::from_raw(gid);
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     for pipe in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
-        // Never what is not ours alone: `/dev/null` may stand here.
+        // Pipes only, since `/dev/null` and the like are shared.
         if fstat(pipe).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo) {
             fchown(pipe, Some(owner), Some(group)).ok();
         }
     }
 }
 
-/// Takes the user's rights, all of them and no others, for good.
+/// Takes the user's rights, exactly and irrevocably.
 fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), StartFailure> {
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
     let wanted: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
@@ -165,7 +165,7 @@ fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), StartFailure> {
     setresgid(group, group, group).map_err(not_set("the group"))?;
     setresuid(user, user, user).map_err(not_set("the user"))?;
     if !user.is_root() {
-        // They go by themselves when root becomes another, but not when somebody else had them.
+        // The kernel drops capabilities when root changes its user, but not those of another user.
         let none = CapabilitySet::empty();
         let none = CapabilitySets {
             effective: none,
@@ -183,7 +183,7 @@ fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), StartFailure> {
     }
 }
 
-/// Whether this process is the user's, and there is no way back.
+/// True if this process is the user's, and cannot change back.
 fn took_effect(user: Uid, group: Gid, groups: &[u32]) -> io::Result<bool> {
     let (uids, gids) = (getresuid()?, getresgid()?);
     let sorted = |mut groups: Vec<u32>| {
@@ -200,7 +200,7 @@ fn took_effect(user: Uid, group: Gid, groups: &[u32]) -> io::Result<bool> {
         && (user.is_root() || setresuid(root, root, root).is_err()))
 }
 
-/// Makes way for others. Who does so already is left alone: to be less nice needs rights.
+/// Raises the niceness. A higher one is kept, since lowering it needs rights.
 fn be_nice(nice: i32) -> io::Result<()> {
     if getpriority_process(None)? < nice {
         setpriority_process(None, nice)?;
@@ -208,7 +208,7 @@ fn be_nice(nice: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets a limit, which is at most what is in force already.
+/// Sets a limit, at most to the current maximum.
 fn limit(resource: Resource, value: u64, more: u64) -> io::Result<()> {
     let ceiling = getrlimit(resource).maximum.unwrap_or(u64::MAX);
     let limit = Rlimit {
@@ -218,7 +218,7 @@ fn limit(resource: Resource, value: u64, more: u64) -> io::Result<()> {
     Ok(setrlimit(resource, limit)?)
 }
 
-/// Says that something could not be set.
+/// Reports a setting that failed.
 fn not_set<E: Display>(what: &str) -> impl Fn(E) -> StartFailure {
     move |error| StartFailure {
         code: NOT_SET,
@@ -226,7 +226,7 @@ fn not_set<E: Display>(what: &str) -> impl Fn(E) -> StartFailure {
     }
 }
 
-/// Says that all is set, but the command does not start.
+/// Reports that the settings took effect, but the command did not start.
 fn not_started(words: String) -> StartFailure {
     StartFailure {
         code: NOT_STARTED,

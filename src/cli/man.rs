@@ -1,4 +1,4 @@
-//! `hookyard man`: the manual pages, one a command, made of the same definitions that the command line is read by.
+//! `hookyard man`: a manual page per command, generated from the definitions of the command line.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,12 @@ use clap::CommandFactory;
 
 use super::{YES, fail};
 
-/// The arguments of `hookyard man`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder; it is there already.
+    /// The folder, which must exist.
     folder: PathBuf,
 }
 
-/// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
     let folder = &arguments.folder;
     match clap_mangen::generate_to(super::Arguments::command(), folder) {

@@ -1,7 +1,7 @@
-//! The command line: one file a command.
+//! The command line, with one file per command.
 //!
-//! Results go to stdout, everything else to stderr. Exit codes: 0 yes, 1 no (findings, no match, refused), 2 could
-//! not find out (bad usage, unreachable).
+//! Results go to stdout, everything else to stderr. Exit codes: 0 yes, 1 no (errors, no match,
+//! refused), 2 unknown (bad usage, unreachable).
 
 mod check;
 mod completions;
@@ -27,14 +27,15 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::escape;
 use crate::config;
 
-/// The answer is yes.
+/// Exit code: yes.
 const YES: u8 = 0;
-/// The answer is no: findings, no match, refused.
+/// Exit code: no (errors, no match, refused).
 const NO: u8 = 1;
-/// There is no answer: bad usage, unreachable.
+/// Exit code: unknown (bad usage, unreachable).
 const UNKNOWN: u8 = 2;
 
-/// What `hookyard --help` begins with. No doc comment: rustdoc would have its URL and its secret marked up.
+/// Introduction of `hookyard --help`. Not a doc comment, since rustdoc would mark up its URL and
+/// secret.
 const ABOUT: &str = "\
 Turns incoming webhooks into actions: verified, durable, explainable.
 
@@ -44,7 +45,6 @@ A YAML rules file says which requests to trust, which events to act on, and what
   hookyard serve rules.yaml     run it
   hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --body push.json";
 
-/// The command line.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -57,73 +57,74 @@ pub struct Arguments {
     command: Command,
 }
 
-/// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon.
     ///
-    /// The rules file is reloaded when it changes, and at once on SIGHUP; a broken one changes nothing. SIGTERM stops
-    /// in order: what was taken and is not done stays in the store and goes on at the next start.
+    /// The daemon reloads the rules file when the file changes, and at once on SIGHUP. If the new
+    /// file is broken, the old rules stay in force. SIGTERM stops the daemon in order: unfinished
+    /// deliveries stay in the store and continue at the next start.
     Serve(serve::Arguments),
-    /// Say everything that is wrong with a rules file, with file, line, caret and hint.
+    /// Report all errors in a rules file, with file, line, caret and hint.
     ///
-    /// It loads the file as `serve` would, secrets and programs included, and starts nothing. Exit code 0: it loads (there
-    /// may be warnings); 1: it does not.
+    /// The file is loaded as `serve` would load it, with secrets and programs, but nothing is
+    /// started. Exit code 0: the file loads, perhaps with warnings; 1: it does not.
     Check(check::Arguments),
-    /// Say which rules would take an event, and why; and what would then run, rendered.
+    /// Show which rules match an event, and why, and which actions would run.
     ///
-    /// Nothing is verified, stored or run: the event is taken to be genuine. Exit code 0: a rule takes it; 1: none does.
+    /// Nothing is verified, stored or run: the event counts as genuine. Exit code 0: a rule
+    /// matches; 1: none does.
     #[command(
         after_help = "Example:\n  hookyard explain rules.yaml --endpoint /github --header 'X-GitHub-Event: push' --body push.json"
     )]
     Explain(explain::Arguments),
     /// Sign a request as a sender would, post it, and print the answer.
     ///
-    /// Exit code 0: it was answered with success; 1: it was refused; 2: nobody answered.
+    /// Exit code 0: the answer is a success; 1: the request was refused; 2: there was no answer.
     #[command(
         after_help = "Example:\n  hookyard send http://127.0.0.1:9000/github --as github --secret env:GITHUB_SECRET --event push --body push.json"
     )]
     Send(send::Arguments),
-    /// See what arrived and what became of it; deliver it again, or drop it.
+    /// Show events and their deliveries, replay them, or drop them.
     ///
-    /// It looks at the store itself, with a daemon running on it or not. Exit code 0: there was something to tell or to do;
-    /// 1: nothing; 2: the store cannot be read.
+    /// The commands read the store directly, with or without a running daemon. Exit code 0:
+    /// something was found or done; 1: nothing was; 2: the store cannot be read.
     #[command(
         after_help = "Examples:\n  hookyard events list --state dead --since 1d\n  hookyard events show 01a20988-20c9\n  hookyard events replay --dead --rule payments --dry-run"
     )]
     Events(events::Arguments),
-    /// Say how the daemon is: rules in force, queue, store, last reload, last arrivals.
+    /// Show the state of the daemon: rules in force, queue, store, last reload, last arrivals.
     ///
-    /// It asks by the daemon's socket, which the daemon's user and group may use. Exit code 0: it answers, and with `--check` it
-    /// is well; 1: it is not; 2: nobody answers.
+    /// The command asks through the daemon's socket, which is open to the daemon's user and group.
+    /// Exit code 0: the daemon answers, and with `--check` it is healthy; 1: it is not healthy; 2:
+    /// there is no answer.
     Status(status::Arguments),
-    /// Look after the store: check it, back it up, make it smaller.
+    /// Check the store, back it up, or make it smaller.
     ///
-    /// Exit code 0: it is sound, or it is done; 1: it is not, or not while a daemon runs; 2: the store cannot be read.
+    /// Exit code 0: sound, or done; 1: damaged, or a daemon runs on the store; 2: the store cannot
+    /// be read.
     Store(store::Arguments),
-    /// Print what completes hookyard's command line in a shell.
+    /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  hookyard completions bash > ~/.local/share/bash-completion/completions/hookyard"
     )]
     Completions(completions::Arguments),
-    /// Write the manual pages into a folder.
+    /// Write the manual pages to a folder.
     Man(man::Arguments),
-    /// Become a command; for the daemon's own use.
+    /// Become a command; for internal use by the daemon.
     #[command(name = crate::act::exec::COMMAND, hide = true)]
     Exec(exec::Arguments),
 }
 
-/// How a result is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
-/// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -147,14 +148,14 @@ pub fn run() -> ExitCode {
     })
 }
 
-/// Writes a result to stdout, without what would control the terminal; the exit code is `code`, unless it cannot be
-/// written.
+/// Writes a result to stdout, with control characters escaped. Returns `code`, unless the write
+/// fails.
 fn say(text: &str, code: u8) -> u8 {
     say_styled(&escape::text(text), code)
 }
 
-/// As [`say`], for text that is escaped already and may have colours. Who closes the pipe has read enough (`hookyard
-/// explain … | head`), and that is no failure.
+/// Like [`say`], for text that is already escaped and may have colours. A closed pipe (`hookyard
+/// explain … | head`) is not an error.
 fn say_styled(text: &str, code: u8) -> u8 {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -167,23 +168,24 @@ fn say_styled(text: &str, code: u8) -> u8 {
     }
 }
 
-/// Writes to stderr, without what would control the terminal.
+/// Writes to stderr, with control characters escaped.
 fn complain(text: &str) {
     complain_styled(&escape::text(text));
 }
 
-/// As [`complain`], for text that is escaped already and may have colours. A closed stderr is no failure.
+/// Like [`complain`], for text that is already escaped and may have colours. A closed stderr is not
+/// an error.
 fn complain_styled(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
-/// Prints what is wrong with the rules, or a condition, to standard error; the exit code.
+/// Prints diagnostics of rules or of a condition to stderr. Returns the exit code.
 fn wrong(diagnostics: &Diagnostics) -> u8 {
     complain_styled(&diagnostics.render(coloured(&std::io::stderr())));
     UNKNOWN
 }
 
-/// The findings, with a hint that names `command` if the rules file does not exist.
+/// Adds a hint that names `command`, if the rules file does not exist.
 fn naming(command: &str, mut diagnostics: Diagnostics) -> Diagnostics {
     if config::is_missing(&diagnostics) {
         let hint = format!("name the file: `hookyard {command}`");
@@ -196,29 +198,30 @@ fn naming(command: &str, mut diagnostics: Diagnostics) -> Diagnostics {
     diagnostics
 }
 
-/// There is no answer, and this is why.
+/// Reports why there is no answer. Returns the exit code.
 fn fail(message: &str) -> u8 {
     complain(&format!("error: {message}"));
     UNKNOWN
 }
 
-/// The rules file that was named, else `rules.yaml`, else `/etc/hookyard/rules.yaml`.
+/// The named rules file, else `rules.yaml`, else `/etc/hookyard/rules.yaml`.
 fn rules_path(named: Option<&PathBuf>) -> PathBuf {
     config::Layout::of_process().rules(named.map(PathBuf::as_path))
 }
 
-/// Whether a stream may be coloured: a terminal that is not dumb, and `NO_COLOR` unset (<https://no-color.org>).
+/// True if a stream may have colours: a terminal that is not dumb, and `NO_COLOR` unset
+/// (<https://no-color.org>).
 fn coloured(stream: &impl IsTerminal) -> bool {
     may_be_coloured(stream.is_terminal(), config::variable)
 }
 
-/// As [`coloured`]. A terminal that `TERM` does not name understands no escapes either.
+/// Decides for [`coloured`]. Without `TERM`, a terminal may not understand escapes.
 fn may_be_coloured(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
     let term = variable("TERM");
     is_terminal && variable("NO_COLOR").is_none() && term.is_some_and(|term| term != "dumb")
 }
 
-/// The body of a file, of standard input for `-`; what was not named is empty.
+/// Reads a body from a file, or from standard input for `-`. Without a path, it is empty.
 fn body(path: Option<&Path>) -> Result<Vec<u8>, String> {
     let Some(path) = path else { return Ok(Vec::new()) };
     if path == Path::new("-") {
@@ -231,13 +234,13 @@ fn body(path: Option<&Path>) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
 }
 
-/// Reads a method, however it is written.
+/// Parses a method, in any case.
 fn method(text: &str) -> Result<http::Method, String> {
     let method = text.to_uppercase().parse();
     method.map_err(|error| format!("`{text}` is not a method: {error}"))
 }
 
-/// Reads `Name: value`.
+/// Parses `Name: value`.
 fn header(line: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {
     let (name, value) = line
         .split_once(':')

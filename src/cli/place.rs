@@ -1,4 +1,5 @@
-//! Which store, rules and daemon are meant: those that are named, or those that belong to what is named.
+//! Selection of store, rules and daemon: those named in the arguments, or those that belong to
+//! them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,20 +7,21 @@ use super::{complain, fail, rules_path, wrong};
 use crate::config;
 use crate::store::StoreError;
 
-/// Which store is meant.
+/// The store, by rules file or by path.
 #[derive(Debug, clap::Args)]
 pub struct StoreLocation {
-    /// The rules file that says where the store is [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].
+    /// The rules file that sets the store [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].
     #[arg(long, global = true, value_name = "RULES")]
     rules: Option<PathBuf>,
-    /// The store itself, whatever the rules say [default: `store.path` of the rules, else `hookyard.db` in `$STATE_DIRECTORY`,
-    /// else in `/var/lib/hookyard` for rules in `/etc/hookyard`, else beside the rules].
+    /// The store, overriding the rules file [default: `store.path` of the rules file, else
+    /// `hookyard.db` in `$STATE_DIRECTORY`, else in `/var/lib/hookyard` for rules in
+    /// `/etc/hookyard`, else beside the rules file].
     #[arg(long, global = true, value_name = "FILE")]
     store: Option<PathBuf>,
 }
 
 impl StoreLocation {
-    /// That of a rules file, or of the usual one.
+    /// Returns the location for a rules file, or for the default one.
     pub fn of_rules(rules: Option<&Path>) -> Self {
         Self {
             rules: rules.map(Path::to_owned),
@@ -27,7 +29,7 @@ impl StoreLocation {
         }
     }
 
-    /// The store; an exit code if it cannot be told, which has been said.
+    /// Path of the store. If it is unknown, reports why and returns the exit code.
     pub fn store(&self) -> Result<PathBuf, u8> {
         if let Some(store) = &self.store {
             return Ok(store.clone());
@@ -41,18 +43,18 @@ impl StoreLocation {
         })
     }
 
-    /// The store, if it was named itself.
+    /// The store from `--store`.
     pub fn named_store(&self) -> Option<&Path> {
         self.store.as_deref()
     }
 
-    /// The rules file, if it was named itself.
+    /// The rules file from `--rules`.
     pub fn named_rules(&self) -> Option<&Path> {
         self.rules.as_deref()
     }
 
-    /// The rules file: the one that was named, or the usual one if it exists. If a store is named alone, the usual
-    /// rules are those of another store unless they say otherwise.
+    /// The rules file: the named one, or the default one if it exists. If only a store is named,
+    /// the default rules count only if they use that store.
     pub fn rules(&self) -> Option<PathBuf> {
         let path = rules_path(self.rules.as_ref());
         if self.rules.is_some() {
@@ -62,8 +64,8 @@ impl StoreLocation {
         (path.exists() && self.store.as_ref().is_none_or(belongs)).then_some(path)
     }
 
-    /// The rules that say which daemon is meant: also those of the package after they were removed, since its daemon may
-    /// go on without them.
+    /// The rules file that identifies the daemon. The package's rules count even if the file was
+    /// removed, since the daemon may still run.
     pub fn rules_of_daemon(&self) -> Option<PathBuf> {
         let usual = || {
             let path = rules_path(None);
@@ -74,13 +76,13 @@ impl StoreLocation {
     }
 }
 
-/// Whether two paths lead to the same file; by their names if one of them does not exist.
+/// True if two paths lead to the same file. If one does not exist, the names decide.
 pub fn is_same(one: &Path, other: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
     matches!((real(one), real(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// The store cannot be read or written; the exit code.
+/// Reports a store that cannot be read or written. Returns the exit code.
 pub fn unusable(path: &Path, error: &StoreError) -> u8 {
     let code = fail(&error.to_string());
     if matches!(error, StoreError::Unopenable { .. }) && matches!(path.try_exists(), Ok(false)) {

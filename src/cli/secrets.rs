@@ -1,4 +1,5 @@
-//! `hookyard check --secrets`: which secrets there are, until when they count, and when each last matched.
+//! `hookyard check --secrets`: the secrets of a rules file, with their expiry and last match. Shows
+//! their sources, never their values.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,8 +21,8 @@ struct SecretRow {
     last_matched: Option<Timestamp>,
 }
 
-/// Prints the secrets of a rules file that loads; the exit code is `code`, unless the store cannot be read. Without a
-/// store, when a secret last matched is unknown.
+/// Prints the secrets of a rules file that loads. Returns `code`, or 2 if the store is missing or
+/// cannot be read: the last matches are then unknown.
 pub fn run(rules_path: &Path, rules: &RuleSet, format: Format, code: u8) -> u8 {
     let path = config::store_path(rules_path, &rules.store);
     let uses = match read_secrets(&path) {
@@ -46,7 +47,7 @@ pub fn run(rules_path: &Path, rules: &RuleSet, format: Format, code: u8) -> u8 {
     UNKNOWN
 }
 
-/// Every secret, in the order of the rules file.
+/// Lists every secret, in the order of the rules file.
 fn rows(rules: &RuleSet, noted: &[SecretUse]) -> Vec<SecretRow> {
     let mut rows = Vec::new();
     for endpoint in &rules.endpoints {
@@ -70,7 +71,7 @@ fn rows(rules: &RuleSet, noted: &[SecretUse]) -> Vec<SecretRow> {
     rows
 }
 
-/// For people. Whether a secret was used is known only with a store.
+/// Formats the secrets as text. `known`: there is a store, so the last matches are known.
 fn table(rows: &[SecretRow], known: bool, now: Timestamp) -> String {
     let heads = ["endpoint", "scheme", "secret", "not after", "last matched"];
     let mut lines = vec![heads.map(str::to_owned)];
@@ -94,7 +95,7 @@ fn table(rows: &[SecretRow], known: bool, now: Timestamp) -> String {
     aligned(&lines)
 }
 
-/// A duration by its largest unit.
+/// Formats a duration in its largest unit.
 fn about(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (count, unit) = match seconds {
@@ -106,7 +107,7 @@ fn about(duration: Duration) -> String {
     format!("{count} {unit}")
 }
 
-/// For programs.
+/// Formats the secrets as JSON.
 fn json(rows: &[SecretRow], known: bool, now: Timestamp) -> serde_json::Value {
     let secrets = rows.iter().map(|row| {
         serde_json::json!({

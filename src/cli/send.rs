@@ -1,4 +1,6 @@
-//! `hookyard send`.
+//! `hookyard send`: a request, signed as its sender would sign it.
+//!
+//! The scheme is compiled and signs through `verify`, so what `send` signs is what `serve` accepts.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,26 +18,26 @@ use crate::config;
 use crate::event::EventId;
 use crate::verify::{EventName, OutgoingRequest, SchemeContext, Verification};
 
-/// How much of an answer is read, in bytes.
+/// Maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// The arguments of `hookyard send`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where to post it.
+    /// The URL to post to.
     url: String,
-    /// How to sign: a scheme of the rules file (`github`, `stripe`, `hmac`, `token` …; `check --list-schemes` has all), or
-    /// `none`; fields may follow as YAML: `{hmac: {header: X-Sig}}`.
+    /// The signing scheme: a scheme of the rules file (`github`, `stripe`, `hmac`, `token` …;
+    /// `check --list-schemes` shows all), or `none`. Fields may follow as YAML: `{hmac: {header:
+    /// X-Sig}}`.
     #[arg(long = "as", value_name = "SCHEME")]
     scheme: String,
-    /// The secret, the password or the private key: `env:NAME`, `file:/path`, or the text itself (which other users of
-    /// this machine can then see).
+    /// The secret, password or private key: `env:NAME`, `file:/path`, or the text itself (which
+    /// other users of this machine can then see).
     #[arg(long)]
     secret: Option<String>,
     /// The event's name, put where the sender puts it.
     #[arg(long)]
     event: Option<String>,
-    /// A header to add, `Name: value`; may be given several times.
+    /// A header to add, `Name: value`. Repeatable.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
     /// A file with the body; `-` reads standard input [default: `{}`].
@@ -44,21 +46,20 @@ pub struct Arguments {
     /// The method.
     #[arg(long, default_value = "POST")]
     method: String,
-    /// Sign as if it were so much earlier: `10m`, to see a stale request refused.
+    /// Sign with a time in the past, such as `10m` ago, to see a stale request refused.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     age: String,
-    /// Sign as if it were so much later: `10m`, to see an event from the future refused.
+    /// Sign with a time in the future, such as in `10m`, to see an early request refused.
     #[arg(long, value_name = "DURATION", default_value = "0s", conflicts_with = "age")]
     ahead: String,
-    /// How long to wait for the answer.
+    /// Maximum wait for the answer.
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     timeout: String,
-    /// How the result is printed.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
     let request = match signed(arguments) {
         Ok(request) => request,
@@ -88,7 +89,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-/// The request with the headers that its sender would give it.
+/// Builds the request with the headers that its sender would add.
 fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> {
     let url: http::Uri = arguments
         .url
@@ -113,7 +114,7 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
     }
     let verification = scheme(arguments)?;
     if let Some(event) = &arguments.event {
-        // Of several places a sender writes the first.
+        // If there are several alternatives, senders use the first.
         let place = match verification.event_name() {
             Some(EventName::Either(places)) => places.first(),
             place => place,
@@ -169,13 +170,13 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
     Ok(request)
 }
 
-/// A duration in milliseconds; ten years at most, so sums are far from overflow.
+/// Parses a duration, in milliseconds. It is at most ten years, so sums cannot overflow.
 fn millis(text: &str) -> Result<i64, String> {
     let period = crate::base::units::HumanDuration::parse(text)?.0;
     i64::try_from(period.as_millis()).map_err(|error| error.to_string())
 }
 
-/// The scheme with the secret in it, made as the rules file would make it.
+/// Compiles the scheme with the secret, as from a rules file.
 fn scheme(arguments: &Arguments) -> Result<Verification, String> {
     let text = match (&arguments.secret, arguments.scheme.as_str()) {
         (None, "none") => "none".to_owned(),
@@ -220,7 +221,7 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
     })
 }
 
-/// The key under which a scheme takes what it signs with.
+/// The key under which a scheme expects its secret.
 fn secret_key(scheme: &str) -> &'static str {
     match crate::verify::catalogue()
         .iter()
@@ -231,7 +232,7 @@ fn secret_key(scheme: &str) -> &'static str {
     }
 }
 
-/// `{hmac: {header: X}}` with the secret added.
+/// Adds the secret to a scheme written as `{hmac: {header: X}}`.
 fn with_secret(scheme: &str, secret: &str) -> Result<String, String> {
     let mut value: serde_json::Value =
         serde_yaml::from_str(scheme).map_err(|error| format!("`--as`: {error}"))?;
@@ -245,7 +246,8 @@ fn with_secret(scheme: &str, secret: &str) -> Result<String, String> {
     }
 }
 
-/// Posts it; the status and the body of the answer. `place` is the URL as it was typed, without what was signed into it.
+/// Posts the request. Returns the status and the body of the answer. `place`: the URL as typed,
+/// without signed parameters.
 async fn post(
     request: Request<Full<bytes::Bytes>>,
     place: &str,

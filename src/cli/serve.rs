@@ -1,4 +1,4 @@
-//! `hookyard serve`.
+//! `hookyard serve`: starts the daemon, and reports why it did not start.
 
 use std::path::PathBuf;
 
@@ -7,14 +7,12 @@ use crate::base::diagnostic::counted;
 use crate::config;
 use crate::daemon::{self, StartError};
 
-/// The arguments of `hookyard serve`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The rules file [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].
     rules: Option<PathBuf>,
 }
 
-/// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
     let path = rules_path(arguments.rules.as_ref());
     match daemon::run(&path) {
@@ -30,7 +28,7 @@ pub fn run(arguments: &Arguments) -> u8 {
             ));
             if was_read { NO } else { UNKNOWN }
         }
-        // The log goes to stderr, too: where it has started it has said so already.
+        // If the log has started, it has already written the error to stderr.
         Err(StartError::Other(_)) if tracing::enabled!(target: "hookyard::daemon", tracing::Level::ERROR) => {
             UNKNOWN
         }

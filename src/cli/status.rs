@@ -1,4 +1,7 @@
-//! `hookyard status`: how the daemon is, asked by its socket.
+//! `hookyard status`: the state of the daemon, asked through its admin socket.
+//!
+//! Finds the socket from the arguments, and rejects the answer of another daemon than the named
+//! one.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,28 +14,27 @@ use crate::base::escape;
 use crate::config::{self, AdminSocket, Layout, Said};
 use crate::status::Status;
 
-/// How long the daemon may take to answer; it is itself bounded by less.
+/// Maximum wait for the daemon's answer. The daemon's own limit is lower.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// The largest answer that is read, in bytes.
+/// Maximum size of an answer, in bytes.
 const MAX_ANSWER: u64 = 16 << 20;
-/// The arguments of `hookyard status`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     place: StoreLocation,
-    /// The daemon's socket [default: `admin.socket` of the rules, else `admin.sock` in `$RUNTIME_DIRECTORY`, else in
-    /// `/run/hookyard` for rules in `/etc/hookyard`, else beside the store].
+    /// The daemon's socket [default: `admin.socket` of the rules file, else `admin.sock` in
+    /// `$RUNTIME_DIRECTORY`, else in `/run/hookyard` for rules in `/etc/hookyard`, else beside the
+    /// store].
     #[arg(long, value_name = "SOCKET")]
     socket: Option<PathBuf>,
-    /// Say only what is wrong; exit code 1 if anything is.
+    /// Show problems only. Exit code 1 if there are any.
     #[arg(long)]
     check: bool,
-    /// How the result is printed.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
     let place = &arguments.place;
     let socket = match &arguments.socket {
@@ -58,7 +60,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     tell(&status, arguments)
 }
 
-/// The socket of the daemon that is meant; an exit code if it cannot be told, which has been said.
+/// Path of the daemon's socket. If it is unknown, reports why and returns the exit code.
 pub fn socket_of(place: &StoreLocation) -> Result<PathBuf, u8> {
     let layout = Layout::of_process();
     let Some(rules) = place.rules_of_daemon() else {
@@ -69,7 +71,8 @@ pub fn socket_of(place: &StoreLocation) -> Result<PathBuf, u8> {
         complain("name the rules with `--rules RULES`, or the socket with `--socket SOCKET`");
         return Err(code);
     };
-    // A rules file that is broken is when one asks. The daemon goes on with the rules that it has read before.
+    // A broken rules file is a frequent reason to ask. The daemon continues with its previous
+    // rules.
     let said = config::said(&rules).unwrap_or_else(|_| {
         complain(
             "the rules file cannot be read, and does not say where the socket is: the usual place is asked",
@@ -85,8 +88,8 @@ pub fn socket_of(place: &StoreLocation) -> Result<PathBuf, u8> {
         .ok_or_else(|| fail("the rules say `admin: {socket: none}`: the daemon has no socket"))
 }
 
-/// What shows that the answer is that of another daemon than the one that was named. What was not named is not held
-/// against it: the answer says which rules and store are its own.
+/// Returns the difference if the answer comes from another daemon than the named one. Only named
+/// files are compared: the answer shows which rules and store the daemon uses.
 pub fn of_another(place: &StoreLocation, status: &Status) -> Option<String> {
     let rules = Path::new(&status.rules.path);
     if let Some(named) = place.named_rules()
@@ -103,25 +106,25 @@ pub fn of_another(place: &StoreLocation, status: &Status) -> Option<String> {
     ))
 }
 
-/// Asks a daemon how it is.
+/// Requests the status of a daemon.
 fn ask(socket: &Path) -> io::Result<Status> {
     let (_, body) = exchange(socket, "GET /status", b"")?;
     serde_json::from_slice(&body)
         .map_err(|error| io::Error::other(format!("its answer is not understood: {error}")))
 }
 
-/// One question to a daemon, and the status and the body of its answer.
+/// Sends a request to a daemon. Returns the status and the body of its answer.
 pub fn exchange(socket: &Path, question: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
     stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-    // HTTP/1.0: the answer ends with the connection, and is not sent in chunks (RFC 1945).
+    // HTTP/1.0: the answer ends with the connection, and is not chunked (RFC 1945).
     let head = format!(
         "{question} HTTP/1.0\r\nHost: hookyard\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes())?;
-    // A daemon that refuses a question may not read it to its end.
+    // A daemon that refuses a request may not read all of it.
     let written = stream.write_all(body);
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
@@ -137,7 +140,7 @@ pub fn exchange(socket: &Path, question: &str, body: &[u8]) -> io::Result<(u16, 
     Ok((status.ok_or_else(not_understood)?, body))
 }
 
-/// Prints it.
+/// Prints the status. Returns the exit code.
 fn tell(status: &Status, arguments: &Arguments) -> u8 {
     let code = if arguments.check && !status.problems.is_empty() {
         NO
@@ -158,13 +161,13 @@ fn tell(status: &Status, arguments: &Arguments) -> u8 {
     }
 }
 
-/// Each text on a line of its own, so that none can imitate another.
+/// Joins texts, each escaped onto one line, so that none can imitate another.
 fn in_lines(texts: &[String]) -> String {
     let lines: Vec<_> = texts.iter().map(|text| escape::line(text)).collect();
     lines.join("\n")
 }
 
-/// For people, line by line.
+/// Formats the status as text, line by line.
 fn lines(status: &Status) -> Vec<String> {
     let mut lines = vec![format!(
         "hookyard {}, process {}, up {}",
@@ -248,7 +251,7 @@ fn lines(status: &Status) -> Vec<String> {
     lines
 }
 
-/// A length of time in its two largest units.
+/// Formats a duration in its two largest units.
 fn span(seconds: u64) -> String {
     let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")

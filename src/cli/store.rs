@@ -1,4 +1,4 @@
-//! `hookyard store`.
+//! `hookyard store`: integrity check, backup and vacuum of the store.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,6 @@ use super::{Format, NO, YES, fail, say};
 use crate::store::StoreError;
 use crate::store::sqlite::{Soundness, back_up, check, vacuum};
 
-/// The arguments of `hookyard store`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -18,25 +17,25 @@ pub struct Arguments {
     command: StoreCommand,
 }
 
-/// What to do.
 #[derive(Debug, clap::Subcommand)]
 enum StoreCommand {
-    /// Read the whole store and say whether it is sound, and how much of everything there is. A daemon may be running on it.
+    /// Read the whole store, report if it is sound, and count its contents. A daemon may be running
+    /// on it.
     Check {
-        /// How the result is printed.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Copy one moment of the store into a new file, which is a store itself. A daemon may be running on it.
+    /// Copy a snapshot of the store to a new file, which is itself a store. A daemon may be running
+    /// on it.
     Backup {
-        /// The new file; it is an error if it is there.
+        /// The new file. It must not exist.
         file: PathBuf,
     },
-    /// Write the store anew, as small as it can be. Not while a daemon runs on it.
+    /// Rewrite the store to its minimum size. No daemon may be running on it.
     Vacuum,
 }
 
-/// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
     let path = match arguments.place.store() {
         Ok(path) => path,
@@ -79,7 +78,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-/// For people.
+/// Formats the result as text.
 fn as_text(path: &Path, found: &Soundness) -> String {
     let counts = found.counts;
     let mut lines = vec![format!(
@@ -106,7 +105,7 @@ fn as_text(path: &Path, found: &Soundness) -> String {
     lines.join("\n")
 }
 
-/// For programs.
+/// Formats the result as JSON.
 fn as_json(found: &Soundness) -> serde_json::Value {
     let counts = found.counts;
     json!({

@@ -1,15 +1,15 @@
-//! Tables, and texts of strangers on a terminal.
+//! Tables and untrusted text for a terminal.
 
 use crate::base::escape;
 
-/// The lines with their cells in columns.
+/// Aligns the cells of lines in columns.
 pub fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
     let mut widths = [0; N];
     widen(&mut widths, lines);
     in_columns(&widths, lines)
 }
 
-/// Makes room for the cells of these lines.
+/// Widens the columns to fit these lines.
 pub fn widen<const N: usize>(widths: &mut [usize; N], lines: &[[String; N]]) {
     for line in lines {
         for (width, cell) in widths.iter_mut().zip(line) {
@@ -18,7 +18,7 @@ pub fn widen<const N: usize>(widths: &mut [usize; N], lines: &[[String; N]]) {
     }
 }
 
-/// The lines with their cells in columns of these widths.
+/// Formats lines in columns of these widths.
 pub fn in_columns<const N: usize>(widths: &[usize; N], lines: &[[String; N]]) -> String {
     let padded = lines.iter().map(|line| {
         let cells: Vec<String> = line
@@ -31,7 +31,7 @@ pub fn in_columns<const N: usize>(widths: &[usize; N], lines: &[[String; N]]) ->
     padded.collect::<Vec<_>>().join("\n")
 }
 
-/// A text on one line, cut after `most` letters.
+/// Formats a text on one line, cut after `most` characters.
 pub fn one_line(text: &str, most: usize) -> String {
     let text: String = escape::text(text)
         .split_whitespace()

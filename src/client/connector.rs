@@ -1,7 +1,8 @@
-//! Connections: straight to the target or through a proxy, and to public addresses only where the host is an event's.
+//! Connections, made directly to the target or through a proxy.
 //!
-//! To an `https` target a proxy is asked for a tunnel, in which TLS is spoken with the target itself; an `http` request
-//! is handed to it whole.
+//! If the host comes from an event, only public addresses are connected to (`ssrf.rs`). For an
+//! `https` target the proxy opens a tunnel, and TLS is spoken with the target itself. An `http`
+//! request is handed to the proxy whole.
 
 use std::error::Error;
 use std::future::Future;
@@ -22,36 +23,30 @@ use tower_service::Service;
 use crate::client::proxy::Proxy;
 use crate::client::ssrf;
 
-/// An error of a connection that did not come about.
 type Failed = Box<dyn Error + Send + Sync>;
-/// What is under way.
 type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Failed>> + Send>>;
 
-/// Makes connections.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    /// Makes those of TCP.
     pub http: HttpConnector<Resolver>,
-    /// What may stand between.
     pub proxy: Proxy,
-    /// Whether only public addresses are dialled.
+    /// True if only public addresses may be connected to.
     pub guarded: bool,
 }
 
-/// A connection, to the target or to a proxy.
+/// Connection to the target or to a proxy.
 #[derive(Debug)]
 pub struct ConnectedStream {
     stream: TokioIo<TcpStream>,
-    /// Whether a proxy at the other end takes whole URLs.
+    /// True if the other end is a proxy that expects absolute URLs.
     to_proxy: bool,
 }
 
-/// Turns names into addresses.
+/// The system's name resolver, with a check for public addresses.
 #[derive(Clone, Debug)]
 pub struct Resolver {
-    /// Asks the system.
     pub system: GaiResolver,
-    /// Whether a name that leads to an address that is not public leads nowhere.
+    /// True if a name is refused when one of its addresses is not public.
     pub guarded: bool,
 }
 
@@ -69,7 +64,7 @@ impl Service<Name> for Resolver {
         Box::pin(async move {
             let addresses: Vec<SocketAddr> = resolving.await?.collect();
             if guarded {
-                // One that is not public among others is no accident.
+                // A private address among public ones is no accident: refuse the whole name.
                 for address in &addresses {
                     ssrf::check(address.ip())?;
                 }
@@ -90,7 +85,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, target: Uri) -> Self::Future {
         let Some(proxy) = self.proxy.to(&target) else {
-            // An address that is written as such is not resolved.
+            // A literal address is never resolved, so the resolver cannot check it.
             if self.guarded
                 && let Some(address) = literal(&target)
                 && let Err(error) = ssrf::check(address)
@@ -110,7 +105,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A connection that is being made.
+/// Boxes a connection attempt.
 fn dialled<F, E>(connecting: F, to_proxy: bool) -> Pending<ConnectedStream>
 where
     F: Future<Output = Result<TokioIo<TcpStream>, E>> + Send + 'static,
@@ -122,7 +117,7 @@ where
     })
 }
 
-/// The address that a URL's host is, if it is one.
+/// Returns the address that a URL's host is, if it is a literal.
 fn literal(target: &Uri) -> Option<IpAddr> {
     let host = target.host()?;
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

@@ -1,4 +1,7 @@
-//! The HTTP clients: one for each way to reach a target, with its connections kept.
+//! HTTP clients: one per route, with pooled connections.
+//!
+//! [`ClientPool`] caches the clients of recent routes, so that their idle connections are reused.
+//! Making a connection is left to `connector.rs`.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -24,45 +27,45 @@ use crate::client::route::Route;
 use crate::client::ssrf::NotPublic;
 use crate::client::tls::TlsSettings;
 
-/// How long a connection may take to come about.
+/// Maximum time to establish a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept.
+/// Maximum time that an idle connection is kept open.
 const IDLE_LIMIT: Duration = Duration::from_mins(1);
-/// How many idle connections to one host are kept.
+/// Maximum idle connections per host.
 const IDLE_PER_HOST: usize = 16;
-/// How many clients are kept: those of routes that were used last.
+/// Maximum cached clients. The least recently used one is evicted.
 const MAX_CLIENTS: usize = 32;
 
-/// Makes requests by one route.
+/// HTTP client of one route.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: hyper_util::client::legacy::Client<HttpsConnector<Connector>, Full<Bytes>>,
     proxy: Proxy,
-    /// Why no certificate can be trusted, if none can.
+    /// Error from loading the system's root certificates. Reported if an `https` request fails.
     no_roots: Option<Arc<str>>,
 }
 
-/// Why there is no answer.
+/// Reason for a missing response.
 #[derive(Debug)]
 pub enum ClientError {
-    /// It did not come about, which may pass.
+    /// The request failed. A retry may succeed.
     Failed(String),
-    /// It would have gone where it must not go.
+    /// The target's address is not public and must not be reached.
     Refused(String),
 }
 
-/// The clients of all routes.
+/// Cache of one client per route.
 #[derive(Debug)]
 pub struct ClientPool {
     system: SystemRoots,
-    /// Those made, by what tells their routes apart; the one used last stands last.
+    /// Clients by route digest, the most recently used last.
     made: Mutex<VecDeque<([u8; 32], Client)>>,
 }
 
-/// What the machine brings along.
+/// TLS defaults of this machine.
 struct SystemRoots {
     builder: ConfigBuilder<ClientConfig, WantsVerifier>,
-    /// With the system's certificates trusted.
+    /// Builder that trusts the system's root certificates.
     trusting: ConfigBuilder<ClientConfig, WantsClientCert>,
     no_roots: Option<Arc<str>>,
 }
@@ -97,7 +100,7 @@ impl SystemRoots {
         })
     }
 
-    /// A client for a route.
+    /// Builds a client for a route.
     fn client(&self, route: &Route) -> Client {
         let roots = route.tls.as_ref().and_then(|tls| tls.roots.as_ref());
         let trusting = match roots {
@@ -125,7 +128,7 @@ impl SystemRoots {
             .enable_http1()
             .wrap_connector(dial);
         let inner = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-            // Without a timer idle connections are never closed.
+            // Without a timer, idle connections are never closed.
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_LIMIT)
             .pool_max_idle_per_host(IDLE_PER_HOST)
@@ -139,7 +142,7 @@ impl SystemRoots {
 }
 
 impl ClientPool {
-    /// Reads the system's root certificates. That there are none is told by the first request that needs them.
+    /// Reads the system's root certificates. If there are none, `https` requests report it.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             system: SystemRoots::new()?,
@@ -147,7 +150,7 @@ impl ClientPool {
         })
     }
 
-    /// The client of a route; one that was used lately still has its connections.
+    /// Returns the client of a route. A cached client still has its connections.
     pub fn by(&self, route: &Route) -> Client {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = route.digest();
@@ -165,12 +168,13 @@ impl ClientPool {
 }
 
 impl Client {
-    /// A client that goes straight to its target and trusts what the system trusts.
+    /// Creates a client without a proxy that trusts the system's root certificates.
     pub fn new() -> io::Result<Self> {
         Ok(SystemRoots::new()?.client(&Route::default()))
     }
 
-    /// A client that goes straight to its target and trusts these roots alone; or as [`Self::new`], if there are none.
+    /// Creates a client without a proxy that trusts only `roots`. Without `roots`, the same as
+    /// [`Self::new`].
     pub fn trusting(roots: Option<Arc<RootCertStore>>) -> io::Result<Self> {
         let route = Route {
             tls: roots.map(TlsSettings::trusting),
@@ -179,13 +183,13 @@ impl Client {
         Ok(SystemRoots::new()?.client(&route))
     }
 
-    /// Makes one request.
+    /// Sends one request.
     pub async fn request(
         &self,
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
         let is_https = request.uri().scheme_str() == Some("https");
-        // Of a tunnel the proxy is told it when the tunnel is made; the target never.
+        // In a tunnel, the proxy gets the credentials with CONNECT. The target must never get them.
         if !is_https
             && let Some(proxy) = self.proxy.to(request.uri())
             && let Some(authorization) = proxy.basic_auth()
@@ -217,12 +221,12 @@ impl fmt::Display for ClientError {
     }
 }
 
-/// What an error comes from, itself first.
+/// Iterates over an error and its sources, the error itself first.
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// An error with its causes, for the innermost says what happened.
+/// Joins an error with its sources. The innermost one says what happened.
 fn chain(error: &(dyn Error + 'static)) -> String {
     causes(error).fold(String::new(), |words, cause| {
         let next = cause.to_string();

@@ -1,6 +1,6 @@
-//! The HTTP client: connections, proxies, TLS, and the guard against private addresses.
+//! HTTP client: connections, proxies, TLS, and the guard against private addresses.
 //!
-//! Forwards, ACME and `hookyard send` use it. It does not know what a request means to its caller.
+//! Used by forwards, ACME and `hookyard send`. The meaning of a request is left to the caller.
 
 mod connector;
 mod http;

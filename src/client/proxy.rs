@@ -1,8 +1,8 @@
-//! Through which proxy a target is reached, if through one.
+//! Proxy settings: the proxy, if any, for a connection to a target.
 //!
-//! By default as the environment says (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, in either case), read once at load;
-//! the machine itself is never reached through a proxy that only the environment names. The user and the password in
-//! a proxy's URL are secrets: they are never printed.
+//! The default comes from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, in either case)
+//! and is read once at load. A proxy from the environment is never used to reach this machine
+//! itself. User and password in a proxy's URL are secrets and are never printed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::{Keyring, source_of};
 use crate::base::yaml::Node;
 
-/// What is never reached through a proxy of the environment's.
+/// Hosts that are never reached through a proxy from the environment.
 const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
-/// What would help who has named no proxy.
+/// Hint for an invalid `proxy`.
 const EXAMPLE: &str = "write `proxy: http://host:3128`, `proxy: env:NAME`, `proxy: env` or `proxy: none`";
 
-/// The proxies of a forward.
+/// Proxies of a forward.
 #[derive(Clone, Default)]
 pub struct Proxy {
     matcher: Option<Arc<Matcher>>,
@@ -44,22 +44,22 @@ impl Proxy {
         }
     }
 
-    /// The proxy to a target, if there is one between.
+    /// Returns the proxy for a target, if any.
     pub fn to(&self, target: &Uri) -> Option<Intercept> {
         self.matcher.as_ref()?.intercept(target)
     }
 
-    /// Whether there is a proxy at all.
+    /// True if no proxy is configured.
     pub fn is_none(&self) -> bool {
         self.matcher.is_none()
     }
 
-    /// What tells this setting from another.
+    /// Digest that identifies this setting.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
     }
 
-    /// The proxy that the rules file names.
+    /// Compiles a proxy that the rules file names.
     fn written(node: Node<'_>, text: &str, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Self> {
         let secret = match source_of(text).map(|source| keyring.resolve(source)) {
             None => None,
@@ -83,7 +83,7 @@ impl Proxy {
         match url.map_or(Err("it is not text"), |url| check(url).map(|()| url)) {
             Ok(url) => Some(Self::new(url, url, "")),
             Err(why) => {
-                // Not what it says: there may be a password in it.
+                // Leave out the value: it may contain a password.
                 let message = format!("this names no proxy that can be used: {why}");
                 diagnostics.push(node.error("proxy", message).hint(EXAMPLE));
                 None
@@ -91,7 +91,7 @@ impl Proxy {
         }
     }
 
-    /// The proxies that the environment names.
+    /// Compiles the proxies that the environment names.
     fn of_environment(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Self> {
         let variable = |names: [&'static str; 2]| {
             let mut set = names
@@ -153,10 +153,10 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Why a URL names no proxy that can be used.
+/// Checks that a URL names a usable proxy.
 fn check(url: &str) -> Result<(), &'static str> {
     let uri: Uri = url.parse().or(Err("it is not a URL"))?;
-    // Many write the variables of the environment without a scheme.
+    // The environment variables are often written without a scheme.
     if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
         return Err("only `http://` proxies are known, for `https` targets too");
     }

@@ -1,4 +1,6 @@
 //! The `Retry-After` header (RFC 9110 §10.2.3).
+//!
+//! Seconds and dates are both read. An upper bound is left to the caller.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -7,11 +9,11 @@ use http::header::RETRY_AFTER;
 
 use crate::base::clock::Timestamp;
 
-/// The time that the other side asks to be left alone: seconds, or a date. It has no upper bound.
+/// Parses the delay, given in seconds or as a date. The result has no upper bound.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit mean very long.
+        // If the digits overflow, the delay is as good as infinite.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(text).ok()?;

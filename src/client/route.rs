@@ -1,23 +1,23 @@
-//! By which way a target is reached. Two forwards of one route share their connections.
+//! Route to a target: TLS settings, proxy, and the restriction to public addresses.
+//!
+//! Forwards with the same route share their connections.
 
 use sha2::{Digest, Sha256};
 
 use crate::client::proxy::Proxy;
 use crate::client::tls::TlsSettings;
 
-/// The way to a target.
 #[derive(Debug, Default)]
 pub struct Route {
-    /// Whom it trusts and as whom it presents itself; absent: as the system has it.
+    /// Trusted roots and client certificate. If absent, the system's defaults.
     pub tls: Option<TlsSettings>,
-    /// What stands between.
     pub proxy: Proxy,
-    /// Whether it leads to public addresses only.
+    /// True if only public addresses may be connected to.
     pub guarded: bool,
 }
 
 impl Route {
-    /// What tells this route from another.
+    /// Digest that identifies the route.
     pub fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         digest.update(self.tls.as_ref().map(TlsSettings::digest).unwrap_or_default());

@@ -1,13 +1,14 @@
-//! Which addresses are public: the only ones that a host from an event may lead to.
+//! Guard against server-side request forgery: a host from an event must have public addresses.
 //!
-//! The question is asked of the addresses that a connection is about to be made to, after the name was resolved: a
-//! name that leads elsewhere by the second look does not pass, and neither does an address in disguise (`0x7f.1`).
+//! The check runs on the resolved addresses, right before the connection is made. A name that
+//! resolves differently the second time (DNS rebinding) does not pass. An address in an unusual
+//! notation, such as `0x7f.1`, does not pass either.
 
 use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What is not public among the IPv4 addresses (RFC 6890 and the registry that it began).
+/// IPv4 networks that are not public (RFC 6890 and the IANA registry that it started).
 const NOT_PUBLIC: [(Ipv4Addr, u32); 16] = [
     (Ipv4Addr::UNSPECIFIED, 8),           // this network, unspecified
     (Ipv4Addr::new(10, 0, 0, 0), 8),      // private
@@ -27,11 +28,11 @@ const NOT_PUBLIC: [(Ipv4Addr, u32); 16] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4),     // reserved, broadcast
 ];
 
-/// The IPv6 addresses that are handed out to the public. What lies outside is loopback, unique local, link-local,
-/// multicast, or an IPv4 address in another form: mapped, compatible, translated (NAT64).
+/// IPv6 addresses that are allocated to the public. Outside are loopback, unique local, link-local,
+/// multicast, and IPv4 addresses in another form (mapped, compatible, NAT64).
 const PUBLIC_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// What is not public among those.
+/// Networks within `PUBLIC_V6` that are not public.
 const NOT_PUBLIC_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // Teredo, ORCHID, benchmarks
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
@@ -39,10 +40,9 @@ const NOT_PUBLIC_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
 ];
 
-/// A host that an event names leads to an address that is not public.
+/// Error for a host from an event that has an address that is not public.
 #[derive(Debug)]
 pub struct NotPublic {
-    /// The address.
     pub address: IpAddr,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for NotPublic {
 
 impl Error for NotPublic {}
 
-/// Lets public addresses pass.
+/// Refuses an address that is not public.
 pub fn check(address: IpAddr) -> Result<(), NotPublic> {
     if is_public(address) {
         Ok(())
@@ -67,7 +67,6 @@ pub fn check(address: IpAddr) -> Result<(), NotPublic> {
     }
 }
 
-/// Whether an address is one of the public network.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !NOT_PUBLIC

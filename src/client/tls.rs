@@ -1,8 +1,9 @@
-//! Whom a forward trusts, and as whom it presents itself.
+//! TLS settings of a forward: trusted roots and client certificate.
 //!
-//! `tls: {ca: …, cert: …, key: …}` is read at load, so that a file that is not there, one without a certificate in it
-//! and a key that does not fit are findings and no failed attempts. The files are watched like secrets: a renewed
-//! certificate is in force with the reload that it causes. With `ca` nothing is trusted but what it has signed.
+//! `tls: {ca: …, cert: …, key: …}` is read at load. A missing file, a file without a certificate
+//! and a key that does not match are therefore diagnostics, not failed attempts. The files are
+//! watched like secrets: a renewed certificate is in force after the reload that it causes. With
+//! `ca`, only certificates signed by it are trusted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +20,6 @@ use crate::base::yaml::Node;
 use crate::template;
 use crate::tls::pem;
 
-/// The keys of `tls`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TlsFields {
@@ -28,14 +28,14 @@ struct TlsFields {
     key: Option<IgnoredAny>,
 }
 
-/// How connections to a target are secured, beside what is so for all.
+/// TLS settings for connections to a target.
 #[derive(Default)]
 pub struct TlsSettings {
-    /// The only ones that are trusted; absent: those of the system.
+    /// Trusted roots. If absent, those of the system.
     pub roots: Option<Arc<RootCertStore>>,
-    /// What is presented to a target that asks for it.
+    /// Client certificate, presented if the target asks for one.
     pub identity: Option<Arc<SingleCertAndKey>>,
-    /// Tells one setting from another.
+    /// Hash of all files read, which identifies this setting.
     digest: Sha256,
 }
 
@@ -70,7 +70,7 @@ impl TlsSettings {
             diagnostics.push(node.error("tls", "`tls` holds neither `ca` nor `cert` and `key`"));
         }
         let mut tls = Self::default();
-        // Read one and all, that no fault hides another.
+        // Read all files before any early return, so that no diagnostic hides another.
         let ca = ca.map(|node| (node, tls.read(node, b"ca", keyring, diagnostics)));
         let cert = cert.map(|node| (node, tls.read(node, b"cert", keyring, diagnostics)));
         let key = key.map(|node| (node, tls.read(node, b"key", keyring, diagnostics)));
@@ -84,7 +84,7 @@ impl TlsSettings {
         (diagnostics.errors() == before).then_some(tls)
     }
 
-    /// Trusts these roots and nothing else.
+    /// Creates settings that trust only these roots.
     pub fn trusting(roots: Arc<RootCertStore>) -> Self {
         Self {
             roots: Some(roots),
@@ -92,12 +92,12 @@ impl TlsSettings {
         }
     }
 
-    /// What tells this setting from another.
+    /// Digest that identifies this setting.
     pub fn digest(&self) -> [u8; 32] {
         self.digest.clone().finalize().into()
     }
 
-    /// The bytes of a file, of which the key's alone are nobody's business.
+    /// Reads a PEM file. Only the key must be private.
     fn read(
         &mut self,
         node: Node<'_>,

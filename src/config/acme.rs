@@ -1,4 +1,5 @@
-//! `server.tls.acme`: which authority is asked for a certificate, for what, and as whom.
+//! `server.tls.acme`: the certificate authority, the names of the certificate, and the account.
+//! Checks them offline; the authority is first contacted by `acme::Renewer`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,12 +17,11 @@ use crate::base::secret::{Keyring, Secret};
 use crate::base::yaml::Node;
 use crate::tls::pem;
 
-/// `directory`: Let's Encrypt (<https://letsencrypt.org/docs/acme-protocol-updates/>).
+/// Default of `directory`: Let's Encrypt (<https://letsencrypt.org/docs/acme-protocol-updates/>).
 const DEFAULT_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
-/// How many names a certificate may have; Let's Encrypt's bound.
+/// Maximum names in one certificate. Let's Encrypt has the same limit.
 const MAX_DOMAINS: usize = 100;
 
-/// The mapping under `acme`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read from the node: its place is needed")]
@@ -34,7 +34,6 @@ struct AcmeFields {
     eab: Option<IgnoredAny>,
 }
 
-/// The mapping under `eab`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read from the node: its place is needed")]
@@ -43,7 +42,7 @@ struct EabFields {
     key: Option<IgnoredAny>,
 }
 
-/// Reads `acme`.
+/// Compiles `acme`. Collects all errors before it gives up.
 pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Acme> {
     if !node.is_mapping() {
         let diagnostic = node.error("acme", "`acme` is a mapping");
@@ -115,7 +114,7 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics)
     })
 }
 
-/// Reads `domains`.
+/// Compiles `domains`; no name twice.
 fn domains(node: Node<'_>, diagnostics: &mut Diagnostics) -> BTreeSet<String> {
     let Some(list) = node.given("domains") else {
         diagnostics.extend(node.missing("domains"));
@@ -139,7 +138,7 @@ fn domains(node: Node<'_>, diagnostics: &mut Diagnostics) -> BTreeSet<String> {
     domains
 }
 
-/// A name as a certificate holds it: in lower case, and in ASCII (RFC 8555 §7.1.4).
+/// Normalizes a host name as a certificate holds it: lower case, ASCII (RFC 8555 §7.1.4).
 fn domain(text: &str) -> Result<String, &'static str> {
     if text.contains('*') {
         return Err("a wildcard cannot be proved by tls-alpn-01: name each host");
@@ -167,7 +166,7 @@ fn domain(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// An address of mail as a URL (RFC 6068), if it is one.
+/// Turns a mail address into a `mailto:` URL (RFC 6068). `None` if it is not a plain address.
 fn address(text: &str) -> Option<String> {
     let text = text.strip_prefix("mailto:").unwrap_or(text);
     let (name, host) = text.split_once('@')?;
@@ -176,7 +175,7 @@ fn address(text: &str) -> Option<String> {
     plain.then(|| format!("mailto:{text}"))
 }
 
-/// Reads `eab`.
+/// Compiles `eab`, the external account binding (RFC 8555 §7.3.4).
 fn binding(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Eab> {
     if !node.is_mapping() {
         let diagnostic = node.error("acme", "`eab` is a mapping");
@@ -190,7 +189,7 @@ fn binding(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> 
     }
     let place = node.given("key")?;
     let text = keyring.read(place, diagnostics)?;
-    // Some authorities show it with padding.
+    // Some authorities show the key with padding.
     let text = text.expose().trim_ascii();
     let end = text
         .iter()

@@ -1,4 +1,4 @@
-//! `admin:`: where the operator's door is.
+//! `admin:`: the addresses of the admin listeners.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,7 +9,6 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 use crate::rules::Admin;
 
-/// The mapping under `admin`.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AdminFields {
@@ -17,7 +16,7 @@ struct AdminFields {
     listen: Option<String>,
 }
 
-/// Reads `admin`; paths are those of `folder`.
+/// Compiles `admin`. Relative paths start at `folder`.
 pub fn compile(node: Option<Node<'_>>, folder: &Path, diagnostics: &mut Diagnostics) -> Admin {
     let fields: AdminFields = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     let listen = fields.listen.and_then(|text| {

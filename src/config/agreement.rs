@@ -1,4 +1,5 @@
-//! What rules share, and must agree on: files that they append to, and groups.
+//! Checks across rules: rules that share a group or an appended file must use the same settings for
+//! it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,21 +10,21 @@ use crate::base::yaml::Node;
 use crate::rules::Rule;
 use crate::store::Overlap;
 
-/// What the rules have said so far.
+/// The groups and files of the rules read so far.
 #[derive(Default)]
 pub struct Agreements {
     groups: HashMap<String, FirstUse>,
     files: HashMap<PathBuf, Appended>,
 }
 
-/// How the first rule that named a group would have it.
+/// Settings of the first rule that named a group.
 struct FirstUse {
     rule: String,
     limit: u32,
     overlap: Overlap,
 }
 
-/// How the first rule that appends to a file would have it.
+/// Settings of the first rule that appends to a file.
 struct Appended {
     rule: String,
     origin: Origin,
@@ -31,7 +32,7 @@ struct Appended {
 }
 
 impl Agreements {
-    /// Looks at one more rule, whose mapping is `node`.
+    /// Checks one more rule, whose mapping is `node`.
     pub fn look_at(&mut self, rule: &Rule, node: Node<'_>, diagnostics: &mut Diagnostics) {
         self.group(rule, node, diagnostics);
         let on_failure = rule.on_failure.iter().map(|(action, _)| action);
@@ -40,7 +41,8 @@ impl Agreements {
         }
     }
 
-    /// A group with two limits has neither: each delivery goes by the rule that it came to.
+    /// Warns about a group with two limits: neither holds, since each delivery follows its own
+    /// rule.
     fn group(&mut self, rule: &Rule, node: Node<'_>, diagnostics: &mut Diagnostics) {
         let Some(concurrency) = &rule.concurrency else {
             return;
@@ -99,7 +101,7 @@ impl Agreements {
         }
     }
 
-    /// Finds files that are appended to and would be rotated away as old ones of another.
+    /// Finds appended files whose name another file gets when it rotates.
     pub fn finish(self, diagnostics: &mut Diagnostics) {
         for (path, appended) in &self.files {
             let keep = appended.rotate.map_or(0, Rotate::keep);
@@ -119,7 +121,7 @@ impl Agreements {
     }
 }
 
-/// The name of a file that was rotated.
+/// Name of a rotated file.
 fn old(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));

@@ -1,4 +1,5 @@
-//! From the parsed file to the [`RuleSet`]: sections, endpoints and rules one by one, so that no fault hides another.
+//! Compiler from the parsed file to the [`RuleSet`]. Each section, endpoint and rule is read on its
+//! own, so that one error does not hide another.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use crate::base::yaml::{Document, Node};
 use crate::rules::RuleSet;
 use crate::template::Templates;
 
-/// Compiles a document. What comes out is of use only if `diagnostics` holds no errors.
+/// Compiles a document. The result is usable only if `diagnostics` holds no errors.
 pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<RuleSet> {
     let root = document.root();
     if root.value().is_null() {
-        // An empty file is what a half-written one looks like. It never means "no rules".
+        // An empty file may be a half-written one, so it never means "no rules".
         let diagnostic = root.error("empty", "the file is empty");
         diagnostics.push(diagnostic.hint("a rules file without rules says so: `rules: []`"));
         return None;
@@ -112,7 +113,7 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
     })
 }
 
-/// `rules:`, each read by itself.
+/// Compiles `rules:`, each rule on its own.
 fn rules<'d>(node: Option<Node<'d>>, drafts: &mut EndpointBuilders<'d, '_>, diagnostics: &mut Diagnostics) {
     let Some(node) = node else { return };
     if !node.value().is_sequence() {

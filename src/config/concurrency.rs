@@ -1,4 +1,5 @@
-//! `concurrency:` of a rule: how many of its deliveries are under way at once, and what becomes of one too many.
+//! `concurrency:` of a rule: the maximum of its deliveries that run at once, and the treatment of
+//! further ones.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -11,7 +12,6 @@ use crate::rules::GroupSettings;
 use crate::store::{Concurrency, Overlap};
 use crate::template::Scope;
 
-/// The mapping under `concurrency`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConcurrencyFields {
@@ -21,8 +21,8 @@ struct ConcurrencyFields {
     overlap: Option<Overlap>,
 }
 
-/// Reads the value of a rule's `concurrency`; `awaited` says whether the rule's sender waits for its outcome, `room` how
-/// many are under way at once whatever a rule says.
+/// Compiles a rule's `concurrency`. `awaited`: the rule's sender waits for the outcome. `room`: the
+/// limits of the whole daemon, which a rule cannot exceed.
 pub fn compile(
     node: Node<'_>,
     awaited: bool,

@@ -1,4 +1,4 @@
-//! `debounce:` of a rule: how long it must be left alone before the newest of what came is delivered.
+//! `debounce:` of a rule: the quiet time after the last event before the newest event is delivered.
 
 use serde::Deserialize;
 
@@ -7,10 +7,9 @@ use crate::base::units::HumanDuration;
 use crate::base::yaml::Node;
 use crate::store::Debounce;
 
-/// How many times `quiet` the first of them waits at most, unless the rule says how long.
+/// Default of `at_most`, as a multiple of `quiet`.
 const DEFAULT_TIMES: u32 = 10;
 
-/// The mapping under `debounce`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DebounceFields {
@@ -18,7 +17,7 @@ struct DebounceFields {
     at_most: Option<HumanDuration>,
 }
 
-/// Reads the value of a rule's `debounce`; `awaited` says whether the rule's sender waits for its outcome.
+/// Compiles a rule's `debounce`. `awaited`: the rule's sender waits for the outcome.
 pub fn compile(node: Node<'_>, awaited: bool, diagnostics: &mut Diagnostics) -> Option<Debounce> {
     let fields = if node.is_mapping() {
         node.read(diagnostics)?

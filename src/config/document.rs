@@ -1,8 +1,9 @@
-//! The shape of the rules file: which keys stand where, and of which type.
+//! Shape of the rules file: its keys and their types.
 //!
-//! Plain serde types without meaning. What belongs to a room (`verify`, `match`, `actions`, `retry`) stays a YAML
-//! value here and is read by that room; so does a shape within a shape, which is read from its own node, and whatever
-//! has items, which are read one by one. `deny_unknown_fields` on every one: a misspelt key never means nothing.
+//! Plain serde types without meaning. Values that belong to another module (`verify`, `match`,
+//! `actions`, `retry`) stay YAML here and are read by that module. Nested mappings and lists are
+//! read from their own nodes. Every type has `deny_unknown_fields`, so a misspelt key is always an
+//! error.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +14,6 @@ use crate::base::units::{HumanDuration, Size};
 use crate::payload::Decode;
 use crate::rules::{LogFormat, LogRotation, OnDuplicate};
 
-/// The top of the file.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -30,7 +30,6 @@ pub struct RulesFile {
     pub rules: Option<IgnoredAny>,
 }
 
-/// `server:`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -50,7 +49,6 @@ pub struct ServerShape {
     pub tls: Option<IgnoredAny>,
 }
 
-/// `store:`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -64,7 +62,6 @@ pub struct StoreShape {
     pub min_free: Option<Size>,
 }
 
-/// `deliveries:`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeliveriesShape {
@@ -81,7 +78,6 @@ pub struct KeepShape {
     pub refused: Option<u32>,
 }
 
-/// `log:`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -112,7 +108,7 @@ pub struct LogRotateShape {
     pub size: Option<Size>,
 }
 
-/// One of `endpoints:`.
+/// An entry of `endpoints:`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -146,7 +142,8 @@ pub struct RespondShape {
     pub wait: Option<WaitShape>,
 }
 
-/// One of `rules:`. Nothing is required here: what is missing is said, and the rest is read all the same.
+/// An entry of `rules:`. No key is required by serde: missing keys are reported later, and the rest
+/// of the rule is still checked.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -171,7 +168,7 @@ pub struct RuleShape {
     pub enabled: Option<bool>,
 }
 
-/// `wait: true`, `wait: false`, or how long: `wait: 20s`.
+/// `wait: true`, `wait: false`, or a maximum: `wait: 20s`.
 pub enum WaitShape {
     Switch(bool),
     AtMost(HumanDuration),
@@ -179,7 +176,6 @@ pub enum WaitShape {
 
 impl<'de> Deserialize<'de> for WaitShape {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// Takes a switch or a duration.
         struct Either;
         impl Visitor<'_> for Either {
             type Value = WaitShape;

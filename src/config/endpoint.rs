@@ -1,4 +1,5 @@
-//! `endpoints:`, and what its rules add to an endpoint while they are read.
+//! `endpoints:`, and builders that collect an endpoint's settings and rules until the whole file is
+//! read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,61 +24,56 @@ use crate::store::Concurrency;
 use crate::template::{Scope, Template, warn_of_values};
 use crate::verify::{Reads, Recognition, SchemeContext, Verification};
 
-/// How long `respond: {wait: true}` waits.
+/// Maximum wait for an outcome with `respond: {wait: true}`.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
-/// The longest path of an endpoint, in bytes.
+/// Maximum length of an endpoint's path, in bytes.
 const MAX_PATH: usize = 1024;
 
-/// All endpoints while they are being read.
+/// All endpoints of the file while it is being read.
 pub struct EndpointBuilders<'d, 'w> {
-    /// The URL under which senders know this server.
+    /// External URL of this server, as senders know it.
     pub public_url: Option<&'w str>,
-    /// `server.max_body`, if the file says it.
+    /// `server.max_body`, if the file sets it.
     max_body: Option<Size>,
-    /// `server.max_inflight`: a larger body would never be taken.
+    /// `server.max_inflight`, in bytes. A larger body would never be accepted.
     max_inflight: u64,
-    /// How many deliveries are under way at once.
+    /// Limits on deliveries that run at once.
     pub room: Concurrency,
-    /// What actions and templates are made with.
+    /// Context in which actions and templates are compiled.
     pub context: &'w CompileContext<'w>,
     list: Vec<EndpointBuilder<'d>>,
     by_path: HashMap<String, usize>,
 }
 
-/// An endpoint while it is being read.
 pub struct EndpointBuilder<'d> {
-    /// Its path.
     pub path: Arc<str>,
-    /// Where it was first named.
+    /// Position of the first mention in the file.
     pub origin: Origin,
-    /// What the file says of it.
     pub shape: EndpointShape,
-    /// Its own `verify`, for rules that have none.
+    /// The endpoint's own `verify`, used by rules that have none.
     pub verify: Option<Node<'d>>,
-    /// How it answers.
     pub respond: Respond,
     methods: Vec<Method>,
-    /// Whose requests it takes.
+    /// Clients that the endpoint accepts. `None`: all.
     pub allow: Option<Networks>,
     limits: RateLimits,
     max_body: Size,
-    /// The largest `max_body` that a sender's documents may bring, in bytes. `None` if the file says `max_body`, here or for
-    /// all endpoints.
+    /// Maximum to which a sender's documented body size may raise `max_body`, in bytes. `None` if
+    /// the file sets `max_body`, here or for all endpoints.
     raised_to: Option<u64>,
     seen: HashMap<&'d Value, Option<usize>>,
     verifications: Vec<Verification>,
-    /// Where each of these is written.
+    /// Positions of the verifications, in the same order.
     origins: Vec<Origin>,
-    /// What the rules of each of these read.
+    /// Request parts that the rules of each verification read, in the same order.
     reads: Vec<Reads>,
-    /// Whether one of the rules of each says nothing of duplicates.
+    /// True for each verification with a rule that does not set `on_duplicate`.
     silent: Vec<bool>,
     rules: Vec<Rule>,
     conditions: Vec<Condition>,
 }
 
 impl<'d, 'w> EndpointBuilders<'d, 'w> {
-    /// None yet.
     pub fn new(
         server: &'w Server,
         max_body: Option<Size>,
@@ -109,7 +105,7 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
             let shape = if node.value().is_null() {
                 EndpointShape::default()
             } else {
-                // What is wrong with it is said; its rules are read all the same.
+                // The errors are in `diagnostics`; the endpoint's rules are still checked.
                 node.read(diagnostics).unwrap_or_default()
             };
             let (public_url, context) = (self.public_url, self.context);
@@ -124,7 +120,8 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
         }
     }
 
-    /// The endpoint that a rule names; one that nobody described gets the defaults.
+    /// Returns the index of the endpoint that a rule names. An endpoint without an entry gets the
+    /// defaults.
     pub fn named(&mut self, path: &str, node: Node<'d>, diagnostics: &mut Diagnostics) -> Option<usize> {
         if let Some(index) = self.by_path.get(path) {
             return Some(*index);
@@ -138,8 +135,8 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
         self.by_path.get(path).copied()
     }
 
-    /// An endpoint for a rule that names none that could be: the rest of the rule is read against it, and it is
-    /// thrown away.
+    /// Returns a detached endpoint, for a rule without a valid endpoint. The rest of the rule is
+    /// checked against it; then it is discarded.
     pub fn nowhere(&self, node: Node<'d>) -> EndpointBuilder<'d> {
         EndpointBuilder {
             path: "".into(),
@@ -169,7 +166,7 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
         shape: EndpointShape,
         diagnostics: &mut Diagnostics,
     ) -> EndpointBuilder<'d> {
-        // Of a rule's `endpoint` the node is the path itself, and has no keys.
+        // For an endpoint known only from a rule, the node is the path itself and has no keys.
         let respond = respond(node.given("respond"), self.context, diagnostics);
         if let Some(place) = node.get("max_body") {
             super::settings::not_nothing(shape.max_body, place, diagnostics);
@@ -203,19 +200,17 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
         self.list.push(draft);
     }
 
-    /// The draft at `index`.
     pub fn at(&mut self, index: usize) -> Option<&mut EndpointBuilder<'d>> {
         self.list.get_mut(index)
     }
 
-    /// All of them.
     pub fn finish(self) -> Vec<EndpointBuilder<'d>> {
         self.list
     }
 }
 
 impl<'d> EndpointBuilder<'d> {
-    /// The verification that `node` writes: compiled once, however many rules write the same.
+    /// Compiles the verification in `node`. Rules that write the same verification share one.
     pub fn verification(
         &mut self,
         node: Node<'d>,
@@ -247,30 +242,28 @@ impl<'d> EndpointBuilder<'d> {
         index
     }
 
-    /// Whether something of it is verified by this scheme.
+    /// True if a verification of this endpoint uses `scheme`.
     pub fn verifies_by(&self, scheme: &str) -> bool {
         self.verifications.iter().any(|known| known.scheme() == scheme)
     }
 
-    /// Whether it allows to decompress a body before anything is proved, and no verification has a use for that.
+    /// True if the endpoint allows decompression before verification, and no verification needs it.
     pub fn decompresses_needlessly(&self) -> bool {
         self.shape.decompress_unverified == Some(true)
             && !self.verifications.iter().any(Verification::reads_unverified)
     }
 
-    /// The largest body that it takes.
     pub fn max_body(&self) -> Size {
         self.max_body
     }
 
-    /// The verification at `index`.
     pub fn verification_at(&self, index: usize) -> Option<&Verification> {
         self.verifications.get(index)
     }
 
-    /// The names of the parameters in its path: `app` of `/deploy/{app}`.
+    /// Names of the path's parameters: `app` of `/deploy/{app}`.
     pub fn parameters(&self) -> Vec<&str> {
-        // `{{` and `}}` stand for the braces themselves.
+        // `{{` and `}}` are escaped braces.
         let mut names = Vec::new();
         let mut rest = &*self.path;
         while let Some((_, after)) = rest.split_once('{') {
@@ -287,7 +280,7 @@ impl<'d> EndpointBuilder<'d> {
         names
     }
 
-    /// Its verifications as they are written.
+    /// The verifications with their positions and the parts that their rules read.
     pub fn written(&self) -> impl Iterator<Item = AccountName<'_>> {
         let all = self.verifications.iter().zip(&self.origins).zip(&self.reads);
         all.map(|((verification, origin), reads)| AccountName {
@@ -302,12 +295,12 @@ impl<'d> EndpointBuilder<'d> {
         self.rules.iter().filter(move |rule| rule.verification == index)
     }
 
-    /// Whether a rule of the verification at `index` says nothing of duplicates.
+    /// True if a rule of the verification at `index` does not set `on_duplicate`.
     pub fn is_silent_on_duplicates(&self, index: usize) -> bool {
         self.silent.get(index).copied().unwrap_or(false)
     }
 
-    /// Adds a rule with its conditions; `silent` if it says nothing of duplicates.
+    /// Adds a rule with its condition. `silent`: it does not set `on_duplicate`.
     pub fn add(&mut self, rule: Rule, condition: Condition, silent: bool) {
         if let Some(known) = self.silent.get_mut(rule.verification) {
             *known |= silent;
@@ -320,7 +313,7 @@ impl<'d> EndpointBuilder<'d> {
         self.conditions.push(condition);
     }
 
-    /// The endpoint as requests will meet it.
+    /// Builds the endpoint that serves requests.
     pub fn into_endpoint(self) -> Endpoint {
         let mut credentials: Vec<HeaderName> =
             vec![header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
@@ -351,7 +344,7 @@ impl<'d> EndpointBuilder<'d> {
             condition.quieten(secret);
         }
         let recognitions = self.verifications.iter().zip(self.reads);
-        // By another type, boundary or charset the same signed bytes say something else.
+        // With another type, boundary or charset, the same signed bytes decode to another payload.
         let decoding: &[HeaderName] = match self.shape.decode.unwrap_or_default() {
             Decode::Json => &[header::CONTENT_ENCODING],
             _ => &[header::CONTENT_TYPE, header::CONTENT_ENCODING],
@@ -380,7 +373,7 @@ impl<'d> EndpointBuilder<'d> {
     }
 }
 
-/// Whether an endpoint can have this path; the error says what is wrong.
+/// Checks an endpoint's path. The error names the problem.
 fn check_path(path: &str) -> Result<(), String> {
     if !path.starts_with('/') {
         return Err(format!("the endpoint `{path}` does not begin with `/`"));
@@ -399,7 +392,7 @@ fn check_path(path: &str) -> Result<(), String> {
         .map_err(|error| format!("the endpoint `{path}`: {error}; a parameter is written `/deploy/{{app}}`"))
 }
 
-/// `methods:`; POST if none are given.
+/// Compiles `methods:`. Default: POST.
 fn methods(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Vec<Method> {
     let Some(node) = node else {
         return vec![Method::POST];
@@ -441,7 +434,7 @@ fn methods(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Vec<Method>
     methods
 }
 
-/// `respond:` of an endpoint or a rule.
+/// Compiles `respond:` of an endpoint or a rule.
 pub fn respond(
     node: Option<Node<'_>>,
     context: &CompileContext<'_>,
@@ -494,7 +487,7 @@ pub fn respond(
     Some(respond)
 }
 
-/// A header of an answer; the error says what is wrong.
+/// Parses a response header. The error names the problem.
 fn header_line(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
     let parsed: HeaderName = name
         .parse()

@@ -1,4 +1,4 @@
-//! `rate_limit:` of an endpoint: how often it may be called, by all together or by each client.
+//! `rate_limit:` of an endpoint: maximum request rates, in total and per client.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -8,10 +8,9 @@ use crate::base::units::Rate;
 use crate::base::yaml::Node;
 use crate::rules::{Pace, RateLimits};
 
-/// The most requests that may come at once.
+/// Maximum of `burst`, in requests.
 const MAX_BURST: u32 = 1_000_000;
 
-/// The mapping under `rate_limit`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RateLimitFields {
@@ -21,18 +20,18 @@ struct RateLimitFields {
     per: Option<Per>,
 }
 
-/// Whose requests are counted together.
+/// Requests that are counted together.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Per {
-    /// Everybody's.
+    /// All requests.
     #[default]
     Endpoint,
-    /// Those of one address, or of one IPv6 /64.
+    /// The requests of one address, or of one IPv6 /64.
     Client,
 }
 
-/// Reads the value of `rate_limit`: a limit, or one of either kind.
+/// Compiles `rate_limit`: one limit, or a list with at most one of each kind.
 pub fn compile(node: Node<'_>, diagnostics: &mut Diagnostics) -> RateLimits {
     let mut limits = RateLimits::default();
     for item in node.one_or_many() {
@@ -50,7 +49,6 @@ pub fn compile(node: Node<'_>, diagnostics: &mut Diagnostics) -> RateLimits {
     limits
 }
 
-/// One limit.
 fn one(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<(Per, Pace)> {
     let (rate, fields) = if node.is_mapping() {
         let fields: RateLimitFields = node.read(diagnostics)?;

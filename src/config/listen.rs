@@ -1,4 +1,5 @@
-//! `server.listen`: where to listen, and how.
+//! `server.listen`: addresses, unix sockets and systemd sockets, each with its own TLS and access
+//! settings.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -14,10 +15,10 @@ use crate::rules::Listen;
 use crate::sys::account::{group_number, user_number};
 use crate::sys::socket::Access;
 
-/// `server.listen`: this machine alone, until told otherwise.
+/// Default of `server.listen`: reachable from this machine only.
 const DEFAULT: &str = "127.0.0.1:9000";
 
-/// One of `server.listen`, as a mapping.
+/// An entry of `server.listen`, as a mapping.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read from the node: its place is needed")]
@@ -30,8 +31,8 @@ struct ListenFields {
     group: Option<IgnoredAny>,
 }
 
-/// Reads `server.listen`: one address, or a list of them, each with its own finding. `tls` says whether the daemon has
-/// a certificate, with which all but unix sockets are then served, unless they say otherwise.
+/// Compiles `server.listen`: one address or a list, with diagnostics for each. `tls`: the daemon
+/// has a certificate. Then every entry except a unix socket uses TLS unless it says otherwise.
 pub fn compile(node: Option<Node<'_>>, tls: bool, diagnostics: &mut Diagnostics) -> Vec<Listen> {
     let Some(node) = node else {
         return parse(DEFAULT, tls).into_iter().collect();
@@ -48,7 +49,7 @@ pub fn compile(node: Option<Node<'_>>, tls: bool, diagnostics: &mut Diagnostics)
     entries.into_iter().map(|(_, listen)| listen).collect()
 }
 
-/// One of them, and where it says its address.
+/// Compiles one entry. Also returns the node of its address.
 fn one<'n>(node: Node<'n>, tls: bool, diagnostics: &mut Diagnostics) -> Option<(Node<'n>, Listen)> {
     const HINT: &str = "write `127.0.0.1:9000`, `unix:/run/…` or `systemd`";
     let (text, place, own) = if node.is_mapping() {
@@ -113,12 +114,13 @@ fn one<'n>(node: Node<'n>, tls: bool, diagnostics: &mut Diagnostics) -> Option<(
     Some((place, Listen::Unix(path, access)))
 }
 
-/// Looks for the folder of a unix socket. Below `/run` it may come with the service, before the daemon starts.
+/// Checks that the folder of a unix socket exists. A folder under `/run` may be created when the
+/// service starts, so there it is only a warning.
 fn folder(path: &Path, place: Node<'_>, diagnostics: &mut Diagnostics) {
     let Some(folder) = path.parent() else { return };
     let missing = match std::fs::metadata(folder) {
         Ok(found) => !found.is_dir(),
-        // Where this user may not look, the daemon's may.
+        // This user may lack access where the daemon has it.
         Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
     };
     if !missing {
@@ -137,9 +139,9 @@ fn folder(path: &Path, place: Node<'_>, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Reads permissions, in octal digits.
+/// Parses permissions written as octal digits.
 fn mode(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<u32> {
-    // As a number nobody could tell `0660` from 660.
+    // A YAML number would make `0660` and 660 indistinguishable.
     let mode = node.as_str().and_then(|text| u32::from_str_radix(text, 8).ok());
     let mode = mode.filter(|mode| *mode <= 0o777);
     if mode.is_none() {
@@ -149,13 +151,13 @@ fn mode(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<u32> {
     mode
 }
 
-/// Reads `host:port`, `unix:/path` or `systemd`.
+/// Parses `host:port`, `unix:/path` or `systemd`.
 fn parse(text: &str, tls: bool) -> Result<Listen, String> {
     if text == "systemd" {
         return Ok(Listen::Systemd { tls });
     }
     if let Some(path) = text.strip_prefix("unix:") {
-        // The kernel's bound on the length of a unix socket's path (sun_path) is 108 bytes with its NUL.
+        // The kernel limits a unix socket's path (sun_path) to 108 bytes, including the NUL.
         return if path.starts_with('/') && path.len() < 108 {
             Ok(Listen::Unix(PathBuf::from(path), Access::default()))
         } else {

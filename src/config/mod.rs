@@ -1,8 +1,8 @@
-//! From a rules file to a [`RuleSet`], or to all that is wrong with it.
+//! Loader of rules files: returns a [`RuleSet`], or all diagnostics.
 //!
-//! [`load`] is what `serve`, `check`, `explain` and every reload call, so `check` says exactly what `serve` would.
-//! `document` is the file's shape, `compile` its meaning, `reload` what puts the next one in force. This is the
-//! only reader of the environment.
+//! `serve`, `check`, `explain` and every reload call [`load`], so `check` reports exactly what
+//! `serve` would. `document` is the file's shape, `compile` gives it meaning, and `reload`
+//! activates the next version. This module is the only reader of the environment.
 
 mod acme;
 mod admin;
@@ -39,41 +39,40 @@ use crate::base::secret::{Keyring, NOT_LOOKED_AT};
 use crate::base::yaml::{Document, MAX_TEXT};
 use crate::rules::{Admin, RuleSet, StoreSettings};
 
-/// The code of a rules file that does not exist.
+/// Diagnostic code for a rules file that does not exist.
 const MISSING: &str = "missing";
-/// The code of a rules file that cannot be read. Whether it would load is unknown.
+/// Diagnostic code for a rules file that cannot be read, so its validity is unknown.
 const UNREADABLE: &str = "unreadable";
-/// The code of a rules file whose read has not ended in time.
+/// Diagnostic code for a rules file that was not read within the time limit.
 const SLOW: &str = "slow";
 
-/// Whether the rules file was read at all.
+/// True if the rules file could be read at all.
 pub fn was_read(diagnostics: &Diagnostics) -> bool {
     let mut codes = diagnostics.iter().map(|diagnostic| diagnostic.code);
     !codes.any(|code| [MISSING, UNREADABLE, SLOW].contains(&code))
 }
 
-/// Whether the rules file does not exist.
+/// True if the rules file does not exist.
 pub fn is_missing(diagnostics: &Diagnostics) -> bool {
     diagnostics.iter().any(|diagnostic| diagnostic.code == MISSING)
 }
 
-/// A snapshot of the environment.
 pub fn environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
 }
 
-/// A variable of the environment, if it is set to something.
+/// Returns an environment variable, if it is set and not empty.
 #[expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The store of the rules file `rules`, whose settings are loaded.
+/// Path of the store for the rules file `rules`, whose settings are loaded.
 pub fn store_path(rules: &Path, settings: &StoreSettings) -> PathBuf {
     Layout::of_process().store(rules, settings.path.as_deref())
 }
 
-/// The socket of the daemon that serves `rules` on `store`; `None` if it has none.
+/// Path of the admin socket of the daemon that serves `rules` on `store`. `None` if it has none.
 pub fn socket_path(rules: &Path, admin: &Admin, store: &Path) -> Option<PathBuf> {
     let said = match &admin.socket {
         None => AdminSocket::NotSaid,
@@ -83,17 +82,16 @@ pub fn socket_path(rules: &Path, admin: &Admin, store: &Path) -> Option<PathBuf>
     Layout::of_process().socket(rules, &said, store)
 }
 
-/// A rules file that loaded, with what is doubtful about it.
+/// A rules file that loaded, with its warnings.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The compiled file.
     pub rules: RuleSet,
-    /// Warnings only.
+    /// Contains no errors.
     pub warnings: Diagnostics,
 }
 
-/// Reads and compiles the file at `path`. On any error nothing comes out but the findings, all of them, in the
-/// order of the file. The generation is 0 until the set is put in force.
+/// Reads and compiles the file at `path`. If there is any error, returns all diagnostics in file
+/// order instead. The generation is 0 until the rule set is activated.
 pub fn load(path: &Path, environment: Vec<(OsString, OsString)>) -> Result<Loaded, Diagnostics> {
     let text = read(path).map_err(|diagnostic| {
         let mut diagnostics = Diagnostics::new();
@@ -103,7 +101,7 @@ pub fn load(path: &Path, environment: Vec<(OsString, OsString)>) -> Result<Loade
     load_text(path, text, environment)
 }
 
-/// As [`load`], for a text that was read already.
+/// Like [`load`], for a text that was read already.
 pub fn load_text(
     path: &Path,
     text: String,
@@ -112,14 +110,14 @@ pub fn load_text(
     attempt(path, text, environment).outcome
 }
 
-/// What came of a text, and the files that were looked at: those of a text that does not load, too, for the one that
-/// is missing may be what keeps it from loading.
+/// Result of compiling a text, and the files that were read for it. A text that does not load has
+/// files too: a missing file may be the reason, so it must be watched.
 struct LoadAttempt {
     outcome: Result<Loaded, Diagnostics>,
     files: BTreeSet<PathBuf>,
 }
 
-/// As [`load_text`], and says which files were looked at.
+/// Like [`load_text`], and also returns the files that were read.
 fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> LoadAttempt {
     let mut diagnostics = Diagnostics::new();
     let sha256 = sha256(&text);
@@ -147,17 +145,16 @@ fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) ->
     LoadAttempt { outcome, files }
 }
 
-/// What a check of a rules file finds.
+/// Result of a check.
 #[derive(Debug)]
 pub struct Checked {
-    /// All that is wrong or doubtful.
     pub diagnostics: Diagnostics,
-    /// How many endpoints and rules there are; none if the file does not load.
+    /// Numbers of endpoints and rules. `None` if the file does not load.
     pub summary: Option<(usize, usize)>,
 }
 
-/// Checks a text without looking at anything of this machine: no secret, program, folder, user or variable. The rules
-/// that come out verify nothing, and are dropped here.
+/// Checks a text without access to this machine: no secrets, programs, folders, users or variables.
+/// The compiled rules cannot verify anything, so they are dropped here.
 pub fn check_offline(path: &Path, text: String) -> Checked {
     let diagnostics = Diagnostics::without(NOT_LOOKED_AT);
     let keyring = Keyring::offline(&folder_of(path));
@@ -168,7 +165,7 @@ pub fn check_offline(path: &Path, text: String) -> Checked {
     checked(source, &keyring, diagnostics)
 }
 
-/// Checks a text, called `shown`, as if it stood in the place of the rules file at `place`.
+/// Checks a text as if it replaced the rules file at `place`. Diagnostics call it `shown`.
 pub fn check_in_place_of(place: &Path, shown: &Path, text: String) -> Checked {
     let keyring = Keyring::new(environment(), &folder_of(place));
     let source = Source {
@@ -184,7 +181,7 @@ fn checked(source: Source, keyring: &Keyring, mut diagnostics: Diagnostics) -> C
         .as_ref()
         .and_then(|document| compile::compile(document, keyring, &mut diagnostics));
     let diagnostics = diagnostics.told().sorted();
-    // Rules whose secret was not looked at are not among the compiled ones.
+    // Rules whose secret was not read are missing from the compiled ones.
     let written = document
         .as_ref()
         .and_then(|document| document.root().given("rules"))
@@ -196,7 +193,7 @@ fn checked(source: Source, keyring: &Keyring, mut diagnostics: Diagnostics) -> C
     }
 }
 
-/// The folder of a rules file, to which its paths are relative.
+/// Folder of a rules file. Relative paths in the file start there.
 fn folder_of(path: &Path) -> PathBuf {
     let folder = path
         .parent()
@@ -205,7 +202,7 @@ fn folder_of(path: &Path) -> PathBuf {
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
-/// The text of the file, its size bounded before it is read.
+/// Reads the file. Its size is checked first.
 pub fn read(path: &Path) -> Result<String, Diagnostic> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
@@ -233,18 +230,18 @@ pub fn read(path: &Path) -> Result<String, Diagnostic> {
     })
 }
 
-/// The digest of a text, in hex.
+/// SHA-256 of a text, in hex.
 fn sha256(text: &str) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 
-/// What the files that a rule set was made from hold, as one digest: the rules' own and that of each other file, with its
-/// permissions.
+/// Digest of all files that a rule set was made from: the rules file, and the content and
+/// permissions of each other file.
 fn fingerprint<'f>(sha256: &str, files: impl IntoIterator<Item = &'f PathBuf>) -> String {
     let mut digest = Sha256::new();
     digest.update(sha256.as_bytes());
     for path in files {
-        // What was refused may name anything: a pipe, a disk, a file that hangs.
+        // A path may name anything: a pipe, a disk, a file that hangs.
         let state = match file::read(path, MAX_TEXT as u64) {
             Ok(contents) => {
                 digest.update(Sha256::digest(&*contents.bytes));

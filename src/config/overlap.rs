@@ -1,4 +1,5 @@
-//! `server.listen`, taken together: what cannot be had beside an earlier entry is found here, and not by the next start.
+//! Conflicts between `server.listen` entries, found when the file is checked instead of at the next
+//! start.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +7,7 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 use crate::rules::Listen;
 
-/// Finds every entry that one before it leaves no room for; each has its place.
+/// Reports every entry that conflicts with an earlier one, at the position of the later.
 pub fn find(entries: &[(Node<'_>, Listen)], diagnostics: &mut Diagnostics) {
     let splits = |port| entries.iter().any(|(_, listen)| listen.is_all_v4(port));
     for (index, (place, listen)) in entries.iter().enumerate() {
@@ -18,7 +19,7 @@ pub fn find(entries: &[(Node<'_>, Listen)], diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Why both cannot be had, and what helps.
+/// Returns the conflict between two entries, and a hint.
 fn clash(one: &Listen, other: &Listen, splits: impl Fn(u16) -> bool) -> Option<(String, &'static str)> {
     const ONCE: &str = "once is enough";
     const PART: &str = "leave it out, or name each address instead of all";
@@ -32,7 +33,7 @@ fn clash(one: &Listen, other: &Listen, splits: impl Fn(u16) -> bool) -> Option<(
         }
         (Listen::Tcp { address: text, .. }, Listen::Tcp { address: again, .. }) => {
             let (Some(one), Some(other)) = (one.tcp(), other.tcp()) else {
-                // Names: nobody knows here what they stand for.
+                // Host names are not resolved here, so only equal text counts.
                 let twice = text == again && !text.ends_with(":0");
                 return twice.then(|| (format!("`{text}` stands here twice"), ONCE));
             };

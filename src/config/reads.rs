@@ -1,7 +1,8 @@
-//! Which parts of a request a rule reads beside the body: by its conditions, and by the templates of its actions, its group
-//! and its answer.
+//! Request parts that a rule reads besides the body: in its conditions, and in the templates of its
+//! actions, group and response.
 //!
-//! A part counts if the rule names it. What is handed on whole (the event record, the headers of a forward) names nothing.
+//! A part counts only if the rule names it. Data that is passed on whole, such as the event record
+//! or forwarded headers, does not count.
 
 use http::HeaderName;
 
@@ -10,7 +11,7 @@ use crate::rules::{Respond, Rule};
 use crate::template::PartRead;
 use crate::verify::Reads;
 
-/// What a rule with this condition reads; of an answer that is not its own, too.
+/// Request parts that `rule` reads. Without a response of its own, the rule uses `respond`.
 pub fn of(rule: &Rule, condition: &Condition, respond: &Respond) -> Reads {
     let mut reads = condition.reads();
     reads.payload |= rule.needs_structure;
@@ -33,12 +34,12 @@ pub fn of(rule: &Rule, condition: &Condition, respond: &Respond) -> Reads {
     reads
 }
 
-/// Adds what a template reads. A header whose name is known only to the event is not remembered: it could be any, and
-/// proxies change many.
+/// Adds the parts that a template reads. A header whose name is computed from the event is left
+/// out: it could be any header, and proxies change many.
 fn add(reads: &mut Reads, PartRead { part, name }: PartRead) {
     match (part, name) {
         ("headers", Some(name)) => {
-            // `_` stands for `-` where no header has it.
+            // In templates, `_` matches `-` if no header has the underscore.
             let names = [name.replace('_', "-"), name];
             let names = names
                 .iter()

@@ -1,9 +1,9 @@
-//! Puts the next rule set in force, or keeps the one that is.
+//! Reload of the rules file: activates the next rule set, or keeps the current one.
 //!
-//! The new file is loaded whole, validated and compiled; then it is swapped in one step. On any finding nothing
-//! changes. What was refused is tried again when one of its files has changed, those that it lacks among them. What else
-//! may be missing on this machine is tried with growing pauses. A reload that hangs and is given up changes nothing when it
-//! comes back.
+//! The new file is loaded, validated and compiled as a whole, then swapped in one step. If there is
+//! any error, nothing changes. A rejected file is retried when one of its files changes, including
+//! missing ones. It is also retried with growing pauses, since something else may be missing on
+//! this machine. A reload that hangs and is abandoned changes nothing when it returns.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -20,41 +20,39 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::live::Live;
 use crate::rules::RuleSet;
 
-/// How long the files must rest before they are read: a file that is being written is not yet a rules file.
+/// Minimum time without changes before the files are read. A file that changes may be half written.
 pub const REST: Duration = Duration::from_millis(200);
 
-/// What became of a reload.
+/// Outcome of a reload.
 #[derive(Debug)]
 pub enum Reload {
-    /// The files hold what is in force already.
+    /// The files are the same as those in force.
     Unchanged,
-    /// A new set is in force.
+    /// A new rule set is in force.
     InForce {
-        /// The new set.
         rules: Arc<RuleSet>,
-        /// What is doubtful about it.
         warnings: Diagnostics,
-        /// Keys whose change needs a restart; they were left alone.
+        /// Changed keys that take effect only after a restart.
         restart: Vec<&'static str>,
     },
-    /// The old set stays; this is why.
+    /// The old rule set stays, for these reasons.
     Kept(Diagnostics),
 }
 
-/// Why the files are read again.
+/// Reason to read the files again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Something has changed in one of their folders.
+    /// A watched file or folder changed.
     Change,
-    /// Time has passed. What was refused is tried again now and then although its files are what they were: something
-    /// else that was missing may be there by now.
+    /// The polling interval passed. A rejected file with unchanged content is retried now and then,
+    /// since something else that was missing may exist by now.
     Time,
-    /// The operator asks, and is answered whatever there is to say.
+    /// The operator asked for a reload, and gets an answer in any case.
     Operator,
 }
 
 impl Cause {
-    /// As it stands in the log.
+    /// Name of the cause in log lines.
     pub fn name(self) -> &'static str {
         match self {
             Self::Change => "change",
@@ -64,36 +62,36 @@ impl Cause {
     }
 }
 
-/// The pause before refused rules are tried again although their files are what they were. It doubles each time.
+/// First pause before an unchanged rejected file is retried. Each retry doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest that it becomes.
+/// Maximum pause between retries of an unchanged rejected file.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
-/// Reloads one rules file.
+/// Reloader of one rules file.
 #[derive(Debug)]
 pub struct Reloader {
     path: PathBuf,
     live: Arc<Live<RuleSet>>,
     refused: Mutex<Option<RejectedFile>>,
-    /// How many reloads have begun. One that is not the last to begin was given up.
+    /// Number of reloads started. Only the latest may change anything; older ones were abandoned.
     begun: AtomicU64,
 }
 
-/// What was last refused.
+/// The last rejected version of the file.
 #[derive(Clone, Debug)]
 struct RejectedFile {
-    /// What its files held.
+    /// Digest of its files.
     fingerprint: String,
-    /// The files that were looked at.
+    /// Files that were read for it.
     files: BTreeSet<PathBuf>,
-    /// What was said, to be said once.
+    /// Its diagnostics, so that they are logged only once.
     said: Vec<String>,
-    /// When it is tried again although its files are what they were, and how long that was put off.
+    /// Time of the next retry with unchanged files, and the pause before it.
     again: (Instant, Duration),
 }
 
 impl RejectedFile {
-    /// What is refused now, after what was refused before. The pause grows while the files stay what they are.
+    /// Records a rejected version. The pause grows while the files stay the same as in `before`.
     fn new(
         fingerprint: String,
         files: BTreeSet<PathBuf>,
@@ -113,7 +111,6 @@ impl RejectedFile {
 }
 
 impl Reloader {
-    /// A reloader of the file at `path` into `live`.
     pub fn new(path: &Path, live: Arc<Live<RuleSet>>) -> Self {
         Self {
             path: path.to_owned(),
@@ -127,7 +124,7 @@ impl Reloader {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The rules file, and the files that were looked at when it was last refused.
+    /// The rules file, and the files that were read when it was last rejected.
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let refused = self.refused();
         let mut files = BTreeSet::from([self.path.clone()]);
@@ -135,26 +132,26 @@ impl Reloader {
         files
     }
 
-    /// Whether the file as it was last read is not in force.
+    /// True if the last version of the file was rejected.
     pub fn is_refused(&self) -> bool {
         self.refused().is_some()
     }
 
-    /// Reads the files again. Files that hold what they held are left alone, unless `cause` says otherwise. It reads
-    /// files and compiles: not for an async worker.
+    /// Reloads the files. Unchanged files are skipped unless the operator asked. Blocks on file
+    /// access and compilation, so call it outside async workers.
     pub fn reload(&self, cause: Cause) -> Reload {
         let turn = self.begin();
         if cause == Cause::Time && is_being_written(&self.path) {
             return Reload::Unchanged;
         }
         let current = self.live.current();
-        // Not held while files are read: a read may hang.
+        // The lock is released before files are read: a read may hang.
         let before = self.refused().clone();
         let asked = cause == Cause::Operator;
         let text = match read(&self.path) {
             Ok(text) => text,
             Err(mut diagnostic) => {
-                // The daemon has a name for it already.
+                // No hint: the daemon already knows the name of its rules file.
                 diagnostic.hint = None;
                 let mut diagnostics = Diagnostics::new();
                 diagnostics.push(diagnostic);
@@ -165,7 +162,7 @@ impl Reloader {
         };
         let sha256 = sha256(&text);
         if !asked && fingerprint(&sha256, &current.files) == current.fingerprint {
-            // A file that was put back as it was is no longer the refused one.
+            // A file that was restored to the version in force is not rejected any more.
             if self.is_last(turn) {
                 *self.refused() = None;
             }
@@ -193,7 +190,7 @@ impl Reloader {
         }
     }
 
-    /// The reload that is under way takes longer than `limit`: it is given up, and the rules in force stay.
+    /// Abandons the running reload, which takes longer than `limit`. The rules in force stay.
     pub fn gives_up(&self, cause: Cause, limit: Duration) -> Reload {
         let turn = self.begin();
         let message = format!(
@@ -208,7 +205,7 @@ impl Reloader {
         self.keep(turn, now, diagnostics, cause == Cause::Operator)
     }
 
-    /// A reload begins; all that have begun before are out of date.
+    /// Starts a reload. All earlier ones become outdated.
     fn begin(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -217,7 +214,7 @@ impl Reloader {
         self.begun.load(Ordering::Relaxed) == turn
     }
 
-    /// Puts a new set in force, unless this reload was given up.
+    /// Activates a new rule set, unless this reload was abandoned.
     fn put_in_force(&self, turn: u64, loaded: Loaded, current: &RuleSet) -> Reload {
         let mut rules = loaded.rules;
         rules.generation = current.generation + 1;
@@ -238,7 +235,7 @@ impl Reloader {
         }
     }
 
-    /// The old set stays; it is said again only to who asks.
+    /// Keeps the old rule set. The same diagnostics are reported again only if `asked`.
     fn keep(&self, turn: u64, now: RejectedFile, diagnostics: Diagnostics, asked: bool) -> Reload {
         let mut refused = self.refused();
         if !self.is_last(turn) {
@@ -254,7 +251,8 @@ impl Reloader {
     }
 }
 
-/// Whether somebody may be in the middle of writing the file: then it is looked at later, or because it changes again.
+/// True if the file was modified so recently that it may still be being written. A later change or
+/// poll reads it.
 fn is_being_written(path: &Path) -> bool {
     let Ok(metadata) = std::fs::metadata(path) else {
         return false;
@@ -264,7 +262,7 @@ fn is_being_written(path: &Path) -> bool {
     Clock::system().now().distance(seconds.plus(fraction)) < REST
 }
 
-/// The keys whose change takes effect at the next start only.
+/// Changed keys that take effect only at the next start.
 pub fn restart_needed(old: &RuleSet, new: &RuleSet) -> Vec<&'static str> {
     let (before, after) = (&old.server, &new.server);
     [
@@ -300,7 +298,7 @@ mod tests {
         std::fs::write(&path, "rules: []\n").unwrap();
         let rules = load(&path, environment()).unwrap().rules;
         let reloader = Reloader::new(&path, Arc::new(Live::new(rules)));
-        // As an editor leaves it for a moment.
+        // Editors leave an empty file for a moment.
         std::fs::write(&path, "").unwrap();
         assert!(matches!(reloader.reload(Cause::Time), Reload::Unchanged));
         assert!(matches!(reloader.reload(Cause::Operator), Reload::Kept(_)));
@@ -309,7 +307,7 @@ mod tests {
         assert!(matches!(reloader.reload(Cause::Time), Reload::InForce { .. }));
     }
 
-    /// A reloader of rules that are in force, whose file then holds `text`.
+    /// Returns a reloader with valid rules in force and `text` in the file.
     fn refusing(folder: &Path, text: &str) -> Reloader {
         let path = folder.join("rules.yaml");
         std::fs::write(&path, "rules: []\n").unwrap();
@@ -330,7 +328,7 @@ mod tests {
             sockets.display()
         );
         let reloader = refusing(folder.path(), &text);
-        // Nobody watches that folder: it is not found out before the pause is over.
+        // That folder is not watched, so it is found only after the pause.
         std::fs::create_dir(&sockets).unwrap();
         for cause in [Cause::Time, Cause::Change, Cause::Time] {
             assert!(matches!(reloader.reload(cause), Reload::Unchanged));
@@ -379,7 +377,7 @@ mod tests {
         let hung = reloader.begin();
         let limit = Duration::from_secs(1);
         assert!(matches!(reloader.gives_up(Cause::Time, limit), Reload::Kept(_)));
-        // Told once, and again to who asks.
+        // Logged once, and again if the operator asks.
         assert!(matches!(reloader.gives_up(Cause::Time, limit), Reload::Unchanged));
         assert!(matches!(
             reloader.gives_up(Cause::Operator, limit),

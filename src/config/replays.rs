@@ -1,6 +1,8 @@
-//! What replays of captured requests could do under these rules: notes where rules read what no signature covers, and where
-//! a duplicate may be a new event; warnings where no duplicate is recognised; errors where a handshake signs for strangers
-//! what another rule believes.
+//! Diagnostics about replays of captured requests.
+//!
+//! Notes: a rule reads request parts that no signature covers, or a duplicate may be a new event.
+//! Warnings: no duplicate can be recognised. Errors: a handshake signs text for strangers that
+//! another rule accepts.
 
 use super::endpoint::EndpointBuilder;
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
@@ -10,7 +12,6 @@ use crate::verify::{Reads, Verification};
 /// Maximum names that a note lists.
 const LISTED: usize = 8;
 
-/// Looks at all endpoints.
 pub fn look_at(drafts: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
     for draft in drafts {
         for (index, written) in draft.written().enumerate() {
@@ -26,17 +27,15 @@ pub fn look_at(drafts: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
     strangers(drafts, diagnostics);
 }
 
-/// A verification as it is written on an endpoint.
+/// A verification as an endpoint writes it.
 pub struct AccountName<'v> {
-    /// The verification.
     pub verification: &'v Verification,
-    /// Where it is written.
     pub origin: &'v Origin,
-    /// What its rules read.
+    /// Request parts that its rules read.
     pub reads: &'v Reads,
 }
 
-/// What rules read that the signature does not cover.
+/// Reports request parts that rules read although the signature does not cover them.
 fn unsigned(written: &AccountName<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
     let unsigned = written.reads.clone().unsigned(written.verification);
     let headers = unsigned.headers.iter().map(|name| format!("`header.{name}`"));
@@ -63,7 +62,8 @@ fn unsigned(written: &AccountName<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
         "{noun} {names} {verb} {read}, which the signature of `{}` does not cover",
         written.verification.scheme()
     );
-    // Of headers the first value counts, and there is nothing to be done; another place is another event.
+    // For headers, the first request counts, so nothing else can be done. Another path or query
+    // makes another event.
     let hint = if place.is_empty() {
         "a captured request that comes again with other headers runs nothing, but the first to come is believed"
     } else {
@@ -73,7 +73,7 @@ fn unsigned(written: &AccountName<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
     Some(Diagnostic::note(written.origin.clone(), "unsigned-part", message).hint(hint))
 }
 
-/// A sender that may sign the same content again for a new event.
+/// Reports a sender that may sign the same content again for a new event.
 fn repeating(written: &AccountName<'_>, draft: &EndpointBuilder<'_>, index: usize) -> Option<Diagnostic> {
     if !written.verification.may_repeat() || !draft.is_silent_on_duplicates(index) {
         return None;
@@ -88,7 +88,7 @@ fn repeating(written: &AccountName<'_>, draft: &EndpointBuilder<'_>, index: usiz
     Some(Diagnostic::note(written.origin.clone(), "repeated-content", message).hint(hint))
 }
 
-/// A verification that tells no event from another, under a rule that takes it to.
+/// Reports a verification that cannot tell events apart, under a rule that relies on it.
 fn forgetful(written: &AccountName<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
     let verification = written.verification;
     if verification.is_none() || !verification.recognised_by().is_empty() {
@@ -106,7 +106,7 @@ fn forgetful(written: &AccountName<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
     Some(Diagnostic::warning(written.origin.clone(), "no-id", message).hint(hint))
 }
 
-/// Handshakes that tell strangers what a verification with the same secret believes.
+/// Reports handshakes that sign text for strangers with a secret that another verification accepts.
 fn strangers(drafts: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
     let all = || {
         drafts
@@ -142,7 +142,7 @@ fn strangers(drafts: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Names in backticks or parts as they are, the first of many.
+/// Joins names, in backticks unless they are phrases. Long lists are cut.
 fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let all: Vec<String> = names
         .map(|name| {

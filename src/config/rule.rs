@@ -1,4 +1,7 @@
-//! One of `rules:`.
+//! An entry of `rules:`, from its mapping to a [`Rule`] on its endpoint.
+//!
+//! Every part is checked, whichever part is wrong. Agreement with other rules is left to
+//! `agreement.rs`.
 
 use super::agreement::Agreements;
 use super::concurrency;
@@ -14,12 +17,12 @@ use crate::rules::{PayloadUse, Rule};
 use crate::template::Place;
 use crate::verify::{EventName, Verification};
 
-/// The longest name of a rule, in bytes.
+/// Maximum length of a rule's name, in bytes.
 const MAX_NAME: usize = 128;
-/// How many actions a rule may have.
+/// Maximum number of actions in a list.
 const MAX_ACTIONS: usize = 64;
 
-/// Reads a rule and adds it to its endpoint. All that is wrong with it is found, whatever part is wrong.
+/// Compiles a rule and adds it to its endpoint. Reports all errors, whichever part is wrong.
 pub fn compile<'d>(
     node: Node<'d>,
     drafts: &mut EndpointBuilders<'d, '_>,
@@ -50,14 +53,15 @@ pub fn compile<'d>(
     let draft = draft.unwrap_or(&mut nowhere);
 
     let verify = node.given("verify").or(draft.verify);
-    // An endpoint that could not be found might have had one.
+    // An endpoint that was not found might have a `verify`.
     if verify.is_none() && somewhere && node.missing("verify").is_some() {
         diagnostics.push(unverified(node, shape.name.as_deref().unwrap_or_default()));
     }
     let verification = verify.and_then(|verify| draft.verification(verify, public_url, context, diagnostics));
     let verified = verification.and_then(|index| draft.verification_at(index));
     let default_window = verified.map(Verification::default_window);
-    // Whether a verification that is wrong would have known the event's name is not to be held against the condition.
+    // If the verification is invalid, assume that it knows the event's name: the condition is not
+    // at fault.
     let guessed = EventName::Payload("$.event");
     let event_name = match verified {
         Some(verified) => verified.event_name(),
@@ -77,7 +81,8 @@ pub fn compile<'d>(
         .and_then(|node| allow(node, draft, diagnostics));
     let rule_respond = respond(node.given("respond"), context, diagnostics);
     let awaited = rule_respond.as_ref().unwrap_or(&draft.respond).wait.is_some();
-    // What the condition says of a value also holds where an action is handed that value. One that is wrong says it all.
+    // A condition on a value also protects the actions that receive this value. An invalid
+    // condition counts as protecting all.
     let excludes_dash = |place: &Place| {
         condition
             .as_ref()
@@ -129,7 +134,7 @@ pub fn compile<'d>(
     draft.add(rule, condition, silent);
 }
 
-/// What of a rule looks into the payload.
+/// Returns the part of a rule that reads the payload.
 fn payload_use(condition: &Condition, actions: &[Action]) -> PayloadUse {
     if actions.iter().any(Action::reads_payload) {
         PayloadUse::Actions
@@ -140,7 +145,7 @@ fn payload_use(condition: &Condition, actions: &[Action]) -> PayloadUse {
     }
 }
 
-/// No verification covers a rule.
+/// Reports a rule that no verification covers.
 fn unverified(node: Node<'_>, name: &str) -> Diagnostic {
     let message = format!("no verification covers the rule `{name}`: anyone could fire it");
     let diagnostic = node.get("name").unwrap_or(node).error("unverified", message);
@@ -148,7 +153,7 @@ fn unverified(node: Node<'_>, name: &str) -> Diagnostic {
         .hint("add `verify: {github: {secret: env:GITHUB_SECRET}}` or another scheme, or say `verify: none`")
 }
 
-/// Whose requests the rule takes, of those that its endpoint lets in.
+/// Compiles a rule's `allow`. Reports if the endpoint's `allow` excludes all of it.
 fn allow(node: Node<'_>, draft: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) -> Option<Networks> {
     let own = Networks::compile(node, "allow", diagnostics)?;
     if draft.allow.as_ref().is_some_and(|outer| !outer.meets(&own)) {
@@ -159,7 +164,8 @@ fn allow(node: Node<'_>, draft: &EndpointBuilder<'_>, diagnostics: &mut Diagnost
     Some(own)
 }
 
-/// Finds `path.NAME` where the endpoint has no parameter of that name: it would be unknown for every event.
+/// Reports `path.NAME` if the endpoint has no parameter of that name: the value would always be
+/// unknown.
 fn parameters(conditions: Node<'_>, draft: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) {
     for (key, value) in conditions.entries() {
         match key {
@@ -190,7 +196,7 @@ fn parameters(conditions: Node<'_>, draft: &EndpointBuilder<'_>, diagnostics: &m
     }
 }
 
-/// `actions:`, each with how often it is tried.
+/// Compiles `actions:`, each with its retries.
 fn actions(
     node: Node<'_>,
     awaited: bool,
@@ -205,7 +211,7 @@ fn actions(
     for action in &actions {
         retries.push(match &retry {
             Some(Some(retry)) => retry.clone(),
-            // The sender waits and tries again itself: one attempt, unless the rule says otherwise.
+            // The sender waits and retries itself: one attempt, unless the rule sets `retry`.
             _ if awaited => Retry {
                 attempts: 1,
                 ..action.default_retry()
@@ -216,7 +222,8 @@ fn actions(
     (actions, retries)
 }
 
-/// `on_failure:`, each with how often it is tried: as its kind is by default, for the rule's `retry` is about its actions.
+/// Compiles `on_failure:`, each action with its default retries. The rule's `retry` applies to
+/// `actions` only.
 fn on_failure(
     node: Node<'_>,
     context: &crate::act::CompileContext<'_>,
@@ -235,7 +242,7 @@ fn on_failure(
         .collect()
 }
 
-/// A list of actions; none if there is no such key.
+/// Compiles a list of actions. Empty if the key is missing.
 fn list(
     node: Node<'_>,
     key: &'static str,
@@ -264,7 +271,7 @@ fn list(
     compiled.collect()
 }
 
-/// Letters, digits, `-`, `_`, `.`.
+/// Checks that a rule's name has only letters, digits, `-`, `_` and `.`.
 fn check_name(name: &str, node: Node<'_>, diagnostics: &mut Diagnostics) {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {

@@ -1,4 +1,5 @@
-//! `server`, `store`, `deliveries` and `log`: how the daemon itself is set, with every default by name.
+//! `server`, `store`, `deliveries` and `log`: settings of the daemon, with every default as a
+//! constant.
 
 use std::time::Duration;
 
@@ -14,40 +15,42 @@ use crate::base::yaml::Node;
 use crate::rules::{LogFile, LogSettings, Server, StoreSettings};
 use crate::store::{Concurrency, Keep, Settings};
 
-/// `server.max_body`, in bytes.
+/// Default of `server.max_body`, in bytes.
 pub const DEFAULT_MAX_BODY: Size = Size(1 << 20);
-/// `server.max_inflight`, in bytes.
+/// Default of `server.max_inflight`, in bytes.
 const DEFAULT_MAX_INFLIGHT: Size = Size(128 << 20);
-/// `server.request_timeout`.
+/// Default of `server.request_timeout`.
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// `server.max_connections`.
+/// Default of `server.max_connections`.
 const DEFAULT_MAX_CONNECTIONS: u32 = 1024;
-/// `server.stop_grace`.
+/// Default of `server.stop_grace`.
 const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(30);
-/// `store.keep.done`.
+/// Default of `store.keep.done`: 7 days.
 const DEFAULT_KEEP_DONE: Duration = Duration::from_hours(168);
-/// `store.keep.dead`.
+/// Default of `store.keep.dead`: 30 days.
 const DEFAULT_KEEP_DEAD: Duration = Duration::from_hours(720);
-/// `store.keep.refused`.
+/// Default of `store.keep.refused`, in requests.
 const DEFAULT_KEEP_REFUSED: u32 = 1000;
-/// `store.max_size`, in bytes.
+/// Default of `store.max_size`, in bytes.
 const DEFAULT_MAX_SIZE: Size = Size(1 << 30);
-/// `deliveries.limit`.
+/// Default of `deliveries.limit`.
 const DEFAULT_DELIVERIES: u32 = 128;
-/// `deliveries.per_rule`.
+/// Default of `deliveries.per_rule`.
 const DEFAULT_PER_RULE: u32 = 64;
-/// The most that either may be: each may be a process, or a connection.
+/// Maximum of `deliveries.limit` and `deliveries.per_rule`. Each delivery may hold a process or a
+/// connection.
 pub const MAX_DELIVERIES: u32 = 1024;
-/// `store.min_free`, in bytes.
+/// Default of `store.min_free`, in bytes.
 const DEFAULT_MIN_FREE: Size = Size(64 << 20);
-/// `log.file.keep`.
+/// Default of `log.file.keep`, in files.
 const DEFAULT_KEEP_LOGS: u16 = 14;
-/// `log.file.rotate.size`, in bytes: with the default of `keep` all files take at most 896 MiB.
+/// Default of `log.file.rotate.size`, in bytes. With the default of `keep`, all files together take
+/// at most 896 MiB.
 const DEFAULT_LOG_SIZE: Size = Size(64 << 20);
-/// The least that it may be: lines are written in batches of up to this.
+/// Minimum of `log.file.rotate.size`, in bytes. Lines are written in batches of up to this size.
 const MIN_LOG_SIZE: Size = Size(64 << 10);
 
-/// `server:`, and `server.max_body`, which becomes the endpoints' default.
+/// Compiles `server:`. Also returns `server.max_body`, the default of the endpoints.
 pub fn server(
     node: Option<Node<'_>>,
     keyring: &Keyring,
@@ -106,14 +109,14 @@ pub fn server(
     (server, shape.max_body)
 }
 
-/// A limit of `0` lets nothing through.
+/// Reports a limit of `0`, which would let nothing through.
 pub fn not_nothing(size: Option<Size>, node: Node<'_>, diagnostics: &mut Diagnostics) {
     if size == Some(Size(0)) {
         diagnostics.push(node.error("limit", "with a limit of 0 nothing could ever be taken"));
     }
 }
 
-/// `store:`.
+/// Compiles `store:`.
 pub fn store(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> StoreSettings {
     let shape: StoreShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     let keep = node.and_then(|node| node.given("keep"));
@@ -135,7 +138,7 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagno
     }
 }
 
-/// `deliveries:`, how many are under way at once.
+/// Compiles `deliveries:`, the limits on deliveries that run at once.
 pub fn deliveries(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Concurrency {
     let shape: DeliveriesShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     for (key, given) in [("limit", shape.limit), ("per_rule", shape.per_rule)] {
@@ -152,7 +155,7 @@ pub fn deliveries(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Conc
     }
 }
 
-/// `log:`.
+/// Compiles `log:`.
 pub fn log(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> LogSettings {
     let shape: LogShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     let level = shape.level.unwrap_or_else(|| "info".to_owned());
@@ -179,7 +182,7 @@ pub fn log(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagnost
     }
 }
 
-/// `log.file:`.
+/// Compiles `log.file:`.
 fn log_file(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<LogFile> {
     let LogFileShape { path, keep, .. } = node.read(diagnostics)?;
     let LogRotateShape { every, size } = match node.given("rotate") {
@@ -205,19 +208,19 @@ fn log_file(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) ->
     })
 }
 
-/// Calls `then` with the node under `key`.
+/// Calls `then` with the node under `key`, if there is one.
 fn at<'d>(node: Option<Node<'d>>, key: &str, then: impl FnOnce(Node<'d>)) {
     if let Some(node) = node.and_then(|node| node.get(key)) {
         then(node);
     }
 }
 
-/// A period, or its default.
 fn period(given: Option<HumanDuration>, default: Duration) -> Duration {
     given.map_or(default, |period| period.0)
 }
 
-/// Reads `https://host[:port][/path]`; the trailing slash is dropped, for endpoints begin with one.
+/// Parses `https://host[:port][/path]`. The trailing slash is dropped, since endpoints begin with
+/// one.
 fn parse_public_url(text: &str) -> Result<String, String> {
     let uri: http::Uri = text
         .parse()

@@ -1,8 +1,9 @@
-//! `server.tls`: as whom the daemon presents itself, and whose certificates it takes.
+//! `server.tls`: the daemon's certificate, from files or from `acme`, and the authorities of client
+//! certificates.
 //!
-//! The files are read at load and watched like secrets. A renewed pair is in force with the reload that it causes, for the
-//! connections that come then; one that does not load, or whose halves do not belong together, keeps the old one in force
-//! together with the old rules, and the findings say why. Or an authority issues the certificate: `acme`.
+//! The files are read at load and watched like secrets. A renewed pair takes effect with the reload
+//! that it causes, for new connections. A pair that does not load, or whose halves do not match,
+//! keeps the old pair and the old rules in force. The diagnostics give the reason.
 
 use std::sync::Arc;
 
@@ -25,7 +26,6 @@ use crate::rules::{CertificateSource, ClientAuth, Tls};
 use crate::tls::pem;
 use crate::tls::pem::Validity;
 
-/// The mapping under `server.tls`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read from the node: its place is needed")]
@@ -36,7 +36,7 @@ struct ServerTlsFields {
     acme: Option<IgnoredAny>,
 }
 
-/// Reads `server.tls`.
+/// Compiles `server.tls`.
 pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Tls> {
     if !node.is_mapping() {
         let diagnostic = node.error("wrong-value", "`tls` is a mapping");
@@ -44,7 +44,7 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics)
         return None;
     }
     let _shape: ServerTlsFields = node.read(diagnostics)?;
-    // One and all, that no fault hides another.
+    // Both parts are compiled before any error returns, so that one does not hide the other.
     let certified = certified(node, keyring, diagnostics);
     let wants_clients = node.given("client_ca");
     let clients = wants_clients.map(|node| clients(node, keyring, diagnostics));
@@ -68,13 +68,15 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics)
     };
     let mut config = builder.with_cert_resolver(resolver);
     if clients.is_some() {
-        // With a session that is resumed its certificate is taken up unverified, however long ago it has expired.
+        // A resumed session would bring its client certificate unverified, even after the
+        // certificate expired.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     if matches!(origin, CertificateSource::Acme(_)) {
-        // Last: who speaks anything else besides is no authority.
+        // Last: an authority offers only this protocol, so every other client picks one of those
+        // before.
         config.alpn_protocols.push(acme::PROTOCOL.to_vec());
     }
     Some(Tls {
@@ -84,7 +86,7 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics)
     })
 }
 
-/// Whose certificates are taken: `client_ca`.
+/// Compiles `client_ca`: the authorities that sign client certificates.
 fn clients(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<ClientAuth> {
     let pem = pem::file(node, false, keyring, diagnostics)?;
     let mut digest = Sha256::new();
@@ -93,7 +95,7 @@ fn clients(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> 
     }
     let roots = Arc::new(pem::roots(node, &pem, diagnostics)?);
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::new(default_provider()))
-        // Whether one must be there is for each rule to say: `verify: {client_cert: …}`.
+        // Each rule decides if a certificate is required: `verify: {client_cert: …}`.
         .allow_unauthenticated()
         .build();
     match verifier {
@@ -108,7 +110,7 @@ fn clients(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> 
     }
 }
 
-/// Where the certificate comes from: `cert` with its `key`, or `acme`.
+/// Compiles the source of the certificate: `cert` with `key`, or `acme`.
 fn certified(
     node: Node<'_>,
     keyring: &Keyring,
@@ -140,7 +142,8 @@ fn certified(
     ))
 }
 
-/// When the certificate is valid; a warning where it is not, or not for long any more, or not for servers at all.
+/// Returns the validity of a certificate. Warns if it is not valid, expires soon, or is not for
+/// servers.
 fn validity(
     node: Node<'_>,
     certificate: &CertificateDer<'_>,

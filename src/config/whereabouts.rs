@@ -1,8 +1,10 @@
-//! Where the rules, the store and the daemon's socket are: decided here for the daemon and for every command.
+//! Paths of the rules, the store and the admin socket, decided here for the daemon and for every
+//! command.
 //!
-//! The store: `store.path` of the rules file, else `$STATE_DIRECTORY`, else `/var/lib/hookyard` if the rules are in
-//! `/etc/hookyard`, else beside the rules file. The socket likewise. Neither depends on the caller's directory. What
-//! the rules file says is read here without compiling it, since a command may not have the secrets it names.
+//! The store: `store.path` of the rules file, else `$STATE_DIRECTORY`, else `/var/lib/hookyard` if
+//! the rules are in `/etc/hookyard`, else beside the rules file. The socket is found the same way.
+//! Neither depends on the caller's directory. The rules file is read here without compiling it,
+//! since a command may lack access to its secrets.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -10,35 +12,34 @@ use super::{folder_of, read, variable};
 use crate::base::diagnostic::{Diagnostics, Source};
 use crate::base::yaml::{Document, Node};
 
-/// The folder of the rules in the package.
+/// Folder of the package's rules, below the root.
 const RULES: &str = "etc/hookyard";
-/// The folder of the store in the package.
+/// Folder of the package's store, below the root.
 const STATE: &str = "var/lib/hookyard";
-/// The folder of the socket in the package. It exists while the service runs.
+/// Folder of the package's socket, below the root. It exists while the service runs.
 const RUNTIME: &str = "run/hookyard";
-/// The name of the rules file where none is named.
+/// Default name of the rules file.
 const RULES_FILE: &str = "rules.yaml";
-/// The name of the store.
 const STORE_FILE: &str = "hookyard.db";
-/// The name of the socket in a runtime folder.
+/// Name of the socket in a runtime folder.
 const SOCKET_FILE: &str = "admin.sock";
 
-/// What the decision depends on beside the rules file.
+/// Inputs of the decision besides the rules file.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// The root of the file system. A test has one of its own.
+    /// Root of the file system. Tests use their own.
     pub root: PathBuf,
-    /// The first folder of `$STATE_DIRECTORY`.
+    /// First folder of `$STATE_DIRECTORY`.
     pub state: Option<PathBuf>,
-    /// The first folder of `$RUNTIME_DIRECTORY`.
+    /// First folder of `$RUNTIME_DIRECTORY`.
     pub runtime: Option<PathBuf>,
 }
 
 impl Layout {
-    /// That of this process.
+    /// Returns the layout of this process.
     pub fn of_process() -> Self {
-        // systemd may hand over several directories, separated by colons. A relative one would depend on the
-        // caller's directory.
+        // systemd may pass several directories, separated by colons. A relative one would depend on
+        // the caller's directory, so it is ignored.
         let first = |name| {
             let folders = variable(name)?;
             let folder = PathBuf::from(folders.split(':').next()?);
@@ -51,20 +52,21 @@ impl Layout {
         }
     }
 
-    /// The rules file: the named one, else `rules.yaml` in the caller's directory, else that of the package.
+    /// Path of the rules file: the named one, else `rules.yaml` in the caller's directory, else
+    /// that of the package.
     pub fn rules(&self, named: Option<&Path>) -> PathBuf {
         if let Some(named) = named {
             return named.to_owned();
         }
         let package = self.root.join(RULES);
-        // A link that leads nowhere is a mistake to report, not a reason to take another file.
+        // A dangling link is a mistake to report, not a reason to take another file.
         if Path::new(RULES_FILE).symlink_metadata().is_ok() || !package.is_dir() {
             return PathBuf::from(RULES_FILE);
         }
         package.join(RULES_FILE)
     }
 
-    /// The store of the rules file `rules`, whose `store.path` is `said`.
+    /// Path of the store for the rules file `rules`, whose `store.path` is `said`.
     pub fn store(&self, rules: &Path, said: Option<&Path>) -> PathBuf {
         let folder = folder_of(rules);
         if let Some(said) = said {
@@ -78,7 +80,7 @@ impl Layout {
         folder.join(STORE_FILE)
     }
 
-    /// The socket of the daemon that serves `rules` on `store`, if it has one.
+    /// Path of the socket of the daemon that serves `rules` on `store`, if it has one.
     pub fn socket(&self, rules: &Path, said: &AdminSocket, store: &Path) -> Option<PathBuf> {
         match said {
             AdminSocket::None => None,
@@ -91,37 +93,37 @@ impl Layout {
         }
     }
 
-    /// The socket of the daemon whose store is `store`, without its rules.
+    /// Path of the socket of the daemon on `store`, if its rules are unknown.
     pub fn socket_of_store(&self, store: &Path) -> PathBuf {
         let packaged = is_in(store, &self.root.join(STATE));
         let service = packaged.then(|| self.service_socket()).flatten();
         service.unwrap_or_else(|| beside(store))
     }
 
-    /// The socket of the service, while its folder exists.
+    /// Path of the service's socket, while its folder exists.
     fn service_socket(&self) -> Option<PathBuf> {
         let folder = self.root.join(RUNTIME);
         folder.is_dir().then(|| folder.join(SOCKET_FILE))
     }
 
-    /// Whether the rules file is in the folder of the package, or below it.
+    /// True if the rules file is in the folder of the package, or below it.
     pub fn is_packaged(&self, rules: &Path) -> bool {
         is_in(rules, &self.root.join(RULES))
     }
 }
 
-/// What a rules file says of the daemon's socket.
+/// `admin.socket` of a rules file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminSocket {
-    /// Nothing: it is in its usual place.
+    /// Not set: the default path.
     NotSaid,
-    /// There is none.
+    /// `none`: no socket.
     None,
-    /// Its path, relative to the folder of the rules file.
+    /// Path, relative to the folder of the rules file.
     At(PathBuf),
 }
 
-/// What a rules file says of where things are.
+/// Paths that a rules file sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// `store.path`.
@@ -130,7 +132,7 @@ pub struct Said {
     pub socket: AdminSocket,
 }
 
-/// What the rules file at `path` says of where things are; on an error, all that hides it.
+/// Reads the paths that the rules file at `path` sets. The error holds all diagnostics.
 pub fn said(path: &Path) -> Result<Said, Diagnostics> {
     let mut diagnostics = Diagnostics::new();
     let text = match read(path) {
@@ -160,12 +162,13 @@ pub fn said(path: &Path) -> Result<Said, Diagnostics> {
     })
 }
 
-/// Where the store of the rules file at `path` is; on an error, all that hides it.
+/// Path of the store for the rules file at `path`. The error holds all diagnostics.
 pub fn store_of(path: &Path) -> Result<PathBuf, Diagnostics> {
     Ok(Layout::of_process().store(path, said(path)?.store.as_deref()))
 }
 
-/// The path under `section` and `key`. Something else in its place is an error: the usual place would be a guess.
+/// Returns the path under `section` and `key`. Any other value is an error, since the default path
+/// would be a guess.
 fn named<'d>(root: Node<'d>, section: &str, key: &str, diagnostics: &mut Diagnostics) -> Option<&'d str> {
     let section_node = root.given(section)?;
     if !section_node.is_mapping() {
@@ -180,14 +183,14 @@ fn named<'d>(root: Node<'d>, section: &str, key: &str, diagnostics: &mut Diagnos
     text
 }
 
-/// The socket beside a store.
+/// Path of the socket beside a store.
 fn beside(store: &Path) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
     name.push(".sock");
     PathBuf::from(name)
 }
 
-/// Whether a file is in a folder or below it, by the names as given or by where links lead.
+/// True if a file is in a folder or below it, either by the names as given or with links resolved.
 fn is_in(file: &Path, folder: &Path) -> bool {
     let parent = folder_of(file);
     let plain = parent.components().all(|part| part != Component::ParentDir);
@@ -200,7 +203,7 @@ fn is_in(file: &Path, folder: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// A root with the folders of the package, or some of them.
+    /// Returns a root folder that contains `folders`.
     fn layout(folders: &[&str]) -> (tempfile::TempDir, Layout) {
         let root = tempfile::tempdir().unwrap();
         for folder in folders {
@@ -260,7 +263,7 @@ mod tests {
                 "/state/hookyard.db".into(),
             ),
             (at("srv/app/rules.yaml"), Some("q.db"), state, at("srv/app/q.db")),
-            // Beside the package's folder, whatever the way there.
+            // Beside the package's folder, by whatever path.
             (
                 at("etc/hookyard/../x.yaml"),
                 None,
@@ -273,7 +276,7 @@ mod tests {
                 None,
                 at("etc/hookyard-2/hookyard.db"),
             ),
-            // A relative path is the caller's own word.
+            // A relative path is relative to the caller's directory.
             ("rules.yaml".into(), None, None, here.join("hookyard.db")),
         ] {
             let layout = Layout {
@@ -359,7 +362,7 @@ mod tests {
         for rules in ["etc/hookyard/rules.yaml", "srv/conf/rules.yaml"] {
             assert_eq!(layout.store(&root.path().join(rules), None), expected, "{rules}");
         }
-        // The service is down: its runtime folder is gone.
+        // The service is stopped, so its runtime folder does not exist.
         let socket = layout.socket(
             &root.path().join("etc/hookyard/rules.yaml"),
             &AdminSocket::NotSaid,
@@ -371,7 +374,7 @@ mod tests {
     #[test]
     fn the_rules_of_the_package_are_meant_where_none_are_named() {
         let (root, layout) = layout(&["etc/hookyard"]);
-        // The tests run in the folder of the package, which has no `rules.yaml`.
+        // The tests run in the package's folder, which has no `rules.yaml`.
         assert_eq!(layout.rules(None), root.path().join("etc/hookyard/rules.yaml"));
         assert_eq!(layout.rules(Some(Path::new("x.yaml"))), Path::new("x.yaml"));
         std::fs::remove_dir(root.path().join("etc/hookyard")).unwrap();

@@ -1,7 +1,7 @@
-//! Which rules are unavailable: what they need is missing on this machine.
+//! Rules that are unavailable because something they need is missing on this machine.
 //!
-//! Looked for at once when other rules are in force, then with growing pauses. The result is what `status` and the
-//! metrics show. A delivery does not depend on it: each attempt looks for itself.
+//! Checked at once when new rules are in force, then with growing pauses. `status` and the metrics
+//! show the result. Deliveries do not depend on it: each attempt checks again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,12 +14,13 @@ use crate::base::live::Live;
 use crate::rules::RuleSet;
 use crate::status::Unavailable;
 
-/// The pause after a look that has found a change, and the unit of all pauses.
+/// Pause after a check that found a change, and the unit of all pauses.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// The longest pause between two looks.
+/// Maximum pause between two checks.
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// Looks until `stop`, and tells `known`. At the start the loader has told the log already.
+/// Checks until `stop`, and updates `known`. At start-up, the loader has already logged unavailable
+/// rules.
 pub async fn run(live: Arc<Live<RuleSet>>, known: Arc<Live<Unavailable>>, stop: CancellationToken) {
     let (mut generation, mut pause, mut waited) = (0, SHORTEST, SHORTEST);
     loop {
@@ -51,7 +52,7 @@ pub async fn run(live: Arc<Live<RuleSet>>, known: Arc<Live<Unavailable>>, stop: 
     }
 }
 
-/// Says what has changed.
+/// Logs the rules whose availability changed.
 fn tell(before: &BTreeMap<Arc<str>, String>, now: &BTreeMap<Arc<str>, String>) {
     for (rule, why) in now {
         if before.get(rule) != Some(why) {

@@ -1,5 +1,5 @@
-//! Says aloud, day by day, that the certificate is about to expire: it is told at the start and at a reload, and between
-//! them may be months.
+//! Daily warning about a certificate that expires soon. The check at start and reload is not
+//! enough: months may pass between them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::live::Live;
 use crate::rules::RuleSet;
 
-/// How often it is said.
+/// Interval between warnings.
 const EVERY: Duration = Duration::from_hours(24);
 
-/// Looks until `stop`.
+/// Checks until `stop`.
 pub async fn run(live: Arc<Live<RuleSet>>, clock: Clock, stop: CancellationToken) {
     loop {
         tokio::select! {
@@ -25,7 +25,7 @@ pub async fn run(live: Arc<Live<RuleSet>>, clock: Clock, stop: CancellationToken
     }
 }
 
-/// Says what is wrong with the certificate at `now`.
+/// Logs a problem of the certificate at `now`.
 fn look(rules: &RuleSet, now: Timestamp) {
     if let Some(problem) = rules.server.tls.as_ref().and_then(|tls| tls.problem(now)) {
         warn!(key = "server.tls", "{problem}");

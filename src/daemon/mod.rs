@@ -1,7 +1,7 @@
-//! The daemon: lights on in order, off in reverse.
+//! The daemon: starts all parts in order, and stops them in reverse.
 //!
-//! On: signals → rules → logs → store → sockets → dispatch → answers → "ready". Off: as `stop` says, then close the
-//! store and flush the logs. What remains is on disk.
+//! Start: signals → rules → logs → store → sockets → dispatch → answers → "ready". Stop: as `stop`
+//! describes, then close the store and flush the logs. All remaining work is on disk.
 
 mod availability;
 mod certificate;
@@ -51,28 +51,27 @@ use crate::sys::heartbeat::Heartbeat;
 use crate::sys::systemd;
 use crate::{admin, server};
 
-/// How long work on threads that nobody awaits any more may hold up the end.
+/// Maximum time that abandoned blocking threads delay the exit.
 const LEFTOVERS_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long a thread for what blocks (files, names) is kept when it has nothing to do: as long as the daemon lives. Where
-/// none is left and the machine has no more, asking for one is a panic; as it is, what blocks waits for one.
+/// Time that idle blocking threads (for files and names) are kept: as long as the daemon lives. If
+/// the machine has no thread left, spawning one panics, while work for a kept thread just waits.
 const THREADS_KEPT: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// Why the daemon did not start.
+/// Reason why the daemon did not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// The rules file does not load.
     Rules(Diagnostics),
-    /// Something else; in words.
+    /// Any other reason, as text.
     Other(String),
 }
 
-/// Runs the daemon on the rules file at `path` until a signal ends it.
+/// Runs the daemon on the rules file at `path` until a signal stops it.
 pub fn run(path: &Path) -> Result<(), StartError> {
-    // Before anything is in its memory that others must not read. The kernel does not refuse it.
+    // Before the memory holds anything secret. The kernel does not refuse this.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     act::exec::note_terminal();
-    // Before there is a second thread, which could start something that would inherit them.
+    // Before a second thread exists, which could start a process that inherits the sockets.
     let handed = server::InheritedSockets::take(config::variable).map_err(StartError::Other)?;
     let failed = |what: &str, error: &io::Error| StartError::Other(format!("cannot {what}: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -80,7 +79,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
         .thread_keep_alive(THREADS_KEPT)
         .build()
         .map_err(|error| failed("start the runtime", &error))?;
-    // Before anything that takes time: a HUP that nobody listens for is the end of a process.
+    // Before anything slow: without a listener, a HUP ends the process.
     let signals = runtime
         .block_on(async { Signals::listen() })
         .map_err(|error| failed("listen for signals", &error))?;
@@ -92,7 +91,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
         config::load(path, config::environment()).map_err(StartError::Rules)?;
     rules.generation = 1;
     let journal = config::variable("JOURNAL_STREAM").is_some();
-    // Dropped last: it flushes the logs.
+    // Dropped last, since that flushes the logs.
     let _log = report::start(&rules.log, journal).map_err(StartError::Other)?;
     watch::log_findings(&warnings);
     let served = runtime.block_on(serve(path, rules, handed, signals));
@@ -103,7 +102,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     })
 }
 
-/// From the store to the last answer.
+/// Runs from opening the store to closing it.
 #[expect(
     clippy::too_many_lines,
     reason = "the lights go on one after the other, to be read in one place"
@@ -133,7 +132,7 @@ async fn serve(
     let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(OutcomeWaiters::default()));
     let (payload_cache, under_way) = (Arc::new(PayloadCache::default()), Arc::new(Running::default()));
     let actor = Arc::new(ActionRunner::new().map_err(|error| format!("cannot make requests: {error}"))?);
-    // What waits is not to wait longer because the machine's clock is set back.
+    // A steady clock: setting back the machine's clock must not prolong waits.
     let steady = Clock::steady(clock.clone());
     let supersede = Supersede::new(&under_way, &waiting, &payload_cache, &actor);
     let dispatch = Arc::new(Dispatcher {
@@ -245,7 +244,7 @@ async fn serve(
     orderly
 }
 
-/// Judges other rules files as if they stood in the place of that at `path`.
+/// Returns the judge of other rules files, which checks them as replacements of the file at `path`.
 fn judge(path: &Path) -> Judge {
     let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     Judge::new(move |Question { shown, text }| {
@@ -259,14 +258,14 @@ fn judge(path: &Path) -> Judge {
     })
 }
 
-/// Writes down what is not yet, and closes the store.
+/// Writes the pending use of secrets, and closes the store.
 async fn close(usage: &Usage, store: &dyn Store) -> Result<(), String> {
     usage.write_down(store).await;
     let closed = store.close().await;
     closed.map_err(|error| format!("closing the store: {error}"))
 }
 
-/// Starts what is done now and then.
+/// Starts the periodic background tasks.
 fn keep_house(
     aside: &mut JoinSet<()>,
     store: &Arc<dyn Store>,
@@ -281,7 +280,7 @@ fn keep_house(
     aside.spawn(usage::run(Arc::clone(usage), Arc::clone(store), stop.clone()));
 }
 
-/// Waits until the daemon is to stop; an error says why it has to.
+/// Waits until the daemon must stop. The error is the reason why it cannot continue.
 async fn until_told(
     signals: &mut Signals,
     dispatching: &mut JoinSet<()>,
@@ -293,13 +292,15 @@ async fn until_told(
                 Signal::Reload => reload_now.notify_one(),
                 Signal::Stop => return Ok(()),
             },
-            // Without a store nothing can be taken or done. Whoever supervises us can start anew; we cannot.
+            // Without a store, no event can be accepted or acted on. The supervisor can restart the
+            // daemon; the daemon cannot.
             _ = dispatching.join_next() => return Err("the store has ended by itself".to_owned()),
         }
     }
 }
 
-/// How many connections there are at once: as many as may be, or as fit beside what they bring about.
+/// Returns the maximum number of connections: the configured one, or fewer if open files are
+/// limited.
 fn places(rules: &RuleSet) -> usize {
     let (wished, deliveries) = (rules.server.max_connections, rules.room.slots);
     let fd_limit::FdBudget { connections, limit } = fd_limit::raise(wished, deliveries);
@@ -314,7 +315,7 @@ fn places(rules: &RuleSet) -> usize {
     connections
 }
 
-/// Binds the operator's door. Without its socket the daemon does its work all the same.
+/// Binds the admin listeners. The daemon also works without its admin socket.
 async fn open_doors(path: &Path, rules: &RuleSet, store: &Path) -> Result<admin::Doors, String> {
     let socket = config::socket_path(path, &rules.admin, store);
     let (doors, failed) = admin::bind(&rules.admin, socket.as_deref()).await?;
@@ -324,7 +325,7 @@ async fn open_doors(path: &Path, rules: &RuleSet, store: &Path) -> Result<admin:
     Ok(doors)
 }
 
-/// Says what is in force, and counts by its names.
+/// Logs the rules in force, and limits metric labels to their names.
 fn announce(rules: &RuleSet, addresses: &[String]) {
     metrics::keep_to(rules);
     info!(
@@ -338,7 +339,7 @@ fn announce(rules: &RuleSet, addresses: &[String]) {
     );
 }
 
-/// Each listener with a pulse of its own.
+/// Pairs each listener with a heartbeat.
 fn with_pulses(listeners: Vec<server::Bound>) -> Vec<(server::Bound, Arc<Heartbeat>)> {
     listeners
         .into_iter()
@@ -349,7 +350,7 @@ fn with_pulses(listeners: Vec<server::Bound>) -> Vec<(server::Bound, Arc<Heartbe
         .collect()
 }
 
-/// Tells the supervisor that the daemon is ready, and from then on how it is, until it stops.
+/// Tells systemd that the daemon is ready, and then its status until it stops.
 fn report_to_supervisor(
     aside: &mut JoinSet<()>,
     systemd_status: &Arc<SystemdStatus>,

@@ -1,30 +1,29 @@
-//! What the operator says by signal: HUP reloads, TERM and INT stop, a second one stops at once.
+//! Signals from the operator: HUP reloads, TERM and INT stop, and a second one stops at once.
 
 use std::io;
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// Read the rules file again.
+    /// Reload the rules file.
     Reload,
     /// Stop in order.
     Stop,
 }
 
-/// The signals that the daemon listens for, from the first line of its life: one that comes during start-up waits.
+/// Listeners for the daemon's signals, installed first: a signal during start-up waits.
 pub struct Signals {
     hangup: Stream,
     terminate: Stream,
     interrupt: Stream,
-    /// Never asked: that it is listened to makes a write beyond the limit of a file's size (`LimitFSIZE=`) an error like that of
-    /// a full disk, not the end of the daemon. Commands get the default back.
+    /// Never polled. With this listener, a write beyond the file size limit (`LimitFSIZE=`) is an
+    /// error like that of a full disk, and does not kill the daemon. Commands get the default
+    /// action back.
     _too_large: Stream,
 }
 
 impl Signals {
-    /// Begins to listen.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
@@ -34,7 +33,7 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.terminate.recv() => Signal::Stop,
@@ -43,7 +42,7 @@ impl Signals {
         }
     }
 
-    /// Returns when a signal asks to stop.
+    /// Waits for a signal that asks to stop.
     pub async fn stop(&mut self) {
         while self.next().await != Signal::Stop {}
     }

@@ -1,11 +1,13 @@
-//! Stopping: one grace for all that is under way, and a second signal that ends it at once.
+//! Shutdown: one grace period for all running work, and a second signal that ends it at once.
 //!
-//! Accept no more → answer what is in flight, write down what is taken → lease no more → wait for running actions, all
-//! within `stop_grace`. Shortly before it is over, senders that wait for an outcome are answered that it is pending.
-//! What runs then is stopped, its deliveries stay queued, and [`ABORT_GRACE`] bounds the rest.
+//! Order: accept no more → answer the requests in flight and write their events → lease no more →
+//! wait for running actions, all within `stop_grace`. Shortly before its end, senders that wait for
+//! an outcome are told that it is pending. Actions that still run are then stopped, and their
+//! deliveries stay queued. [`ABORT_GRACE`] bounds the rest.
 //!
-//! A second signal leaves [`HURRY`] for answers and for what is being written; then everything is dropped, and commands
-//! are killed with it, each with its process group. Their deliveries are owed after the next start.
+//! After a second signal, responses and writes have [`HURRY`] to finish. Then everything is
+//! dropped, and commands are killed with their process groups. Their deliveries run after the next
+//! start.
 
 use std::time::Duration;
 
@@ -17,35 +19,36 @@ use tracing::warn;
 
 use crate::daemon::signals::Signals;
 
-/// How long stopped actions get to end after the grace. Their own `grace`, 10 s by default, runs from TERM to KILL.
-/// Together with `stop_grace` and what closing the store takes, it must stay below the unit's `TimeoutStopSec=`.
+/// Maximum time for stopped actions to end after the grace period. Their own `grace`, 10 s by
+/// default, runs from TERM to KILL. Together with `stop_grace` and the time to close the store, it
+/// must stay below the unit's `TimeoutStopSec=`.
 const ABORT_GRACE: Duration = Duration::from_secs(12);
-/// How long before the end those who wait are answered, and how long answers may take once the daemon is in a hurry.
+/// Time before the end when waiting senders are answered. Also the maximum time for responses once
+/// the daemon is in a hurry.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How long anything may take after a second signal.
+/// Maximum time for everything after a second signal.
 const HURRY: Duration = Duration::from_secs(2);
 
-/// What can be asked to end, each by its token.
+/// The parts that can be stopped, each by its token.
 #[derive(Debug, Default)]
 pub struct Stopping {
-    /// Taking requests.
+    /// Accepting requests.
     pub accepting: CancellationToken,
     /// Waiting for outcomes on behalf of senders.
     pub waiting: CancellationToken,
-    /// Connections, whatever is under way on them.
+    /// Connections, with everything that runs on them.
     pub answering: CancellationToken,
-    /// Events that are being written down, also where their senders have hung up: waited for, never ended.
+    /// Events that are being written, even if the sender disconnected. Awaited, never cancelled.
     pub writing: TaskTracker,
-    /// Taking deliveries from the queue.
+    /// Leasing deliveries from the queue.
     pub leasing: CancellationToken,
-    /// Running actions.
     pub running: CancellationToken,
 }
 
 impl Stopping {
-    /// Ends answering and dispatching: in order within `grace`, at once on a second signal, and without a last word on
-    /// a third.
+    /// Stops answering and dispatching: in order within `grace`, at once on a second signal, and
+    /// without waiting on a third.
     pub async fn stop(
         &self,
         answering: &mut JoinSet<()>,
@@ -77,13 +80,14 @@ impl Stopping {
             tokio::join!(last_words, join_all(dispatching));
         };
         tokio::select! {
-            // What is left then is dropped with the runtime, which kills it.
+            // What is left is dropped with the runtime, which kills it.
             _ = timeout(limit, retry_now) => {}
             () = signals.stop() => warn!("another signal came: nothing is waited for any more"),
         }
     }
 
-    /// Lets everything come to its end; false if it does not by `end`. Who waits is answered `margin` before.
+    /// Lets all work finish. Returns false if it does not by `end`. Senders that wait for an
+    /// outcome are answered `margin` before.
     async fn in_order(
         &self,
         answering: &mut JoinSet<()>,
@@ -93,7 +97,7 @@ impl Stopping {
     ) -> bool {
         self.accepting.cancel();
         let last_call = end.checked_sub(margin).unwrap_or(end);
-        // Leasing goes on: what a sender waits for may still be in the queue.
+        // Leasing continues, since a sender may wait for a delivery that is still queued.
         if timeout_at(last_call, join_all(answering)).await.is_err() {
             self.waiting.cancel();
             if timeout_at(end, join_all(answering)).await.is_err() {
@@ -107,14 +111,14 @@ impl Stopping {
         timeout_at(end, join_all(dispatching)).await.is_ok()
     }
 
-    /// Waits until every event that was taken is written down.
+    /// Waits until every accepted event is written.
     async fn written(&self) {
         self.writing.close();
         self.writing.wait().await;
     }
 }
 
-/// Waits for every task of a set.
+/// Waits until all tasks of a set have ended.
 async fn join_all(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
 }
@@ -123,7 +127,7 @@ async fn join_all(tasks: &mut JoinSet<()>) {
 mod tests {
     use super::*;
 
-    /// What stands after `key` in a file, up to the next blank.
+    /// Parses the duration after `key` in a file, up to the next blank.
     fn value(text: &str, key: &str) -> Duration {
         let (_, rest) = text.split_once(key).unwrap();
         humantime::parse_duration(rest.split_whitespace().next().unwrap()).unwrap()

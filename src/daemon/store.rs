@@ -1,8 +1,9 @@
-//! The store at the start: opened, held against the rules file, and asked what the last daemon left unfinished.
+//! The store at start-up: opened, checked against the rules file, and asked for interrupted
+//! attempts.
 //!
-//! A store belongs to the rules file that used it last. With another one, deliveries whose rules that file does not have
-//! would become dead letters, so the daemon does not start. A rules file that was moved or renamed is not there any more
-//! under its old name: then the store goes with it.
+//! A store belongs to the rules file that used it last. With another rules file, deliveries for
+//! rules that it lacks would become dead letters, so the daemon does not start. If the former rules
+//! file is gone, it was moved or renamed, and the store goes with it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,14 +39,14 @@ pub(super) async fn open(path: &Path, rules: &RuleSet) -> Result<Arc<dyn Store>,
     Ok(Arc::new(store))
 }
 
-/// Holds the store against the rules file. The inner error is a refusal.
+/// Checks that the store belongs to the rules file. The inner error is a refusal.
 async fn belongs_to(
     store: &SqliteStore,
     store_path: &Path,
     path: &Path,
     rules: &RuleSet,
 ) -> Result<Result<(), String>, StoreError> {
-    // A symlink is not followed: it may lead to another release each time.
+    // A symlink is not resolved, since it may point to another release each time.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if let Some(before) = store.rules_file().await? {
         if same(&before, &path) {
@@ -70,13 +71,13 @@ async fn belongs_to(
     Ok(Ok(()))
 }
 
-/// Whether two paths name one file.
+/// True if two paths lead to the same file.
 fn same(before: &Path, now: &Path) -> bool {
     let canonical = |path: &Path| path.canonicalize().ok();
     before == now || canonical(before).is_some_and(|before| canonical(now) == Some(before))
 }
 
-/// Why the store is not used with the rules file `now`.
+/// Explains why the store is not used with the rules file `now`.
 fn refusal(store: &Path, before: &Path, now: &Path, lacking: &[(String, u64)]) -> String {
     let shown = |path: &Path| path.display().to_string();
     let count: u64 = lacking.iter().map(|(_, count)| count).sum();
@@ -105,7 +106,7 @@ fn refusal(store: &Path, before: &Path, now: &Path, lacking: &[(String, u64)]) -
     )
 }
 
-/// Reports the attempts that the last daemon did not bring to an end.
+/// Reports the attempts that the previous daemon did not finish.
 fn say_what_was_interrupted(interrupted: Vec<Interrupted>, rules: &RuleSet) {
     let named = |interrupted: Interrupted| {
         let rule = rules.rule(&interrupted.rule);

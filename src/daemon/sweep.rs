@@ -1,4 +1,4 @@
-//! Forgets what need not be kept, in small steps that never hold up intake.
+//! Background sweep: deletes expired data from the store, in small steps that never delay ingest.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use crate::base::clock::Clock;
 use crate::report;
 use crate::store::Store;
 
-/// How often the store is swept.
+/// Interval between sweeps.
 const EVERY: Duration = Duration::from_mins(1);
-/// The rest between two steps of one sweep.
+/// Pause between two steps of one sweep.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 
 /// Sweeps until `stop`.

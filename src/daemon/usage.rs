@@ -1,4 +1,4 @@
-//! Writes down, now and then, which secrets are in use.
+//! Periodic writes of the last use of each secret to the store.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::pipeline::{USAGE_WRITTEN_EVERY, Usage};
 use crate::store::Store;
 
-/// Writes until `stop`; what is noted after that is the caller's to write.
+/// Writes until `stop`. The caller writes what is noted after that.
 pub async fn run(usage: Arc<Usage>, store: Arc<dyn Store>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         tokio::select! {

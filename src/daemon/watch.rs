@@ -1,8 +1,8 @@
-//! Watches the rules file and its secrets, and reloads when they change.
+//! Watch over the rules file and its secrets: reloads when they change.
 //!
-//! A file system that reports nothing (NFS, some overlays), a lost watch and an overflowing queue are caught by looking
-//! every [`POLL`]. Files are looked at on threads for what blocks: a load that hangs is given up after [`LOAD_LIMIT`], and
-//! later loads go on without it.
+//! Some file systems report nothing (NFS, some overlays), and a watch may be lost or its queue
+//! overflow. So the files are also checked every [`POLL`]. Files are read on blocking threads. A
+//! load that hangs is abandoned after [`LOAD_LIMIT`], and later loads continue without it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,54 +27,51 @@ use crate::status::SystemdStatus;
 use crate::store::Store;
 use crate::sys::heartbeat::Heartbeat;
 
-/// The longest that changes without a rest put a reload off.
+/// Maximum delay of a reload while changes keep coming.
 const LONGEST_UNREST: Duration = Duration::from_secs(2);
-/// How often the files are looked at although nothing was reported.
+/// Interval at which the files are checked without a reported change.
 pub const POLL: Duration = Duration::from_secs(5);
-/// The longest that a load may take. It is less than what the watchdog grants a part that gives no sign of life.
+/// Maximum time for a load. Less than the watchdog allows without a heartbeat.
 const LOAD_LIMIT: Duration = Duration::from_secs(45);
-/// Loads that may hang at once. Beyond that, none is begun until one of them comes back.
+/// Maximum hanging loads at once. Beyond it, no load starts until one of them returns.
 const MAX_HANGING: usize = 4;
 
 /// The watch over one rules file.
 pub struct Watch {
-    /// Reloads it.
     pub reloader: Arc<Reloader>,
-    /// The rules in force.
     pub live: Arc<Live<RuleSet>>,
-    /// Is told its settings.
+    /// Receives changed settings.
     pub store: Arc<dyn Store>,
-    /// Rung to reload at once.
+    /// Notified when the operator asks for a reload.
     pub now: Arc<Notify>,
-    /// Is told what became of the last reload.
+    /// Holds the outcome of the last reload.
     pub reloads: Arc<Live<Option<LastReload>>>,
-    /// The time.
     pub clock: Clock,
-    /// A secret was learnt: its sender waits for it to be in force.
+    /// Newly enrolled secrets. Each sender waits until its secret is in force.
     pub learnt: mpsc::Receiver<Relearn>,
-    /// Is told what became of it.
+    /// Receives the outcome of each reload.
     pub systemd_status: Arc<SystemdStatus>,
-    /// Is told that the rules are others: it may be another certificate that is to be asked for.
+    /// Notified of each new rule set, which may need another certificate.
     pub renewer: Arc<RenewerHandle>,
-    /// Beats while changes are watched for.
+    /// Beats while waiting for changes and while loading.
     pub heartbeat: Arc<Heartbeat>,
 }
 
-/// Why the files are looked at, and who waits for it.
+/// The reason to read the files, and the sender that waits for it.
 type Called = (Cause, Option<Relearn>);
 
 impl Watch {
-    /// Reloads on every change and whenever `now` is rung, until `stop`.
+    /// Reloads on every change and on every request by `now`, until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let watches = Watches::new().map(Arc::new).inspect_err(
             |error| warn!(%error, "files cannot be watched; they are looked at every few seconds"),
         );
         let watches = watches.ok();
-        // At its own pace: changes that never end must not put off the look.
+        // Fixed interval: endless changes must not delay the poll.
         let mut poll = tokio::time::interval_at(Instant::now() + POLL, POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hanging = Vec::new();
-        // What has changed since the rules were loaded and before the files were watched.
+        // The files may have changed after the rules were loaded and before the watches were set.
         let mut first = Some((Cause::Change, None));
         loop {
             let heartbeat = Arc::clone(&self.heartbeat);
@@ -92,7 +89,8 @@ impl Watch {
             };
             let Some((cause, sender)) = called else { return };
             let asked = cause == Cause::Operator;
-            // Not for what a changed file brings: nobody waits for that, and most often nothing has changed that matters.
+            // Only for the operator. A changed file often needs no reload, and no client waits for
+            // it.
             if asked {
                 self.systemd_status.reloading();
             }
@@ -103,19 +101,20 @@ impl Watch {
             };
             if let Reload::InForce { rules, .. } = &outcome {
                 self.store.adopt(rules.store.settings);
-                // More deliveries may be under way now, which take descriptors; those of connections are as at the start.
+                // More deliveries may run at once now, and need file descriptors. The limit on
+                // connections stays as at the start.
                 crate::daemon::places(rules);
                 self.renewer.changed(rules.acme(), asked);
             }
             report(&outcome, cause);
             self.remember(&outcome);
             self.systemd_status.reloaded(asked);
-            // Who waits for the end of the reload learns of it so.
+            // Dropping the sender tells the waiting side that the reload is over.
             drop(sender);
         }
     }
 
-    /// Waits until the files are to be looked at.
+    /// Waits until the files must be checked.
     async fn called(&mut self, watches: Option<&Watches>) -> Called {
         tokio::select! {
             Some(sender) = self.learnt.recv() => (Cause::Change, Some(sender)),
@@ -124,7 +123,7 @@ impl Watch {
         }
     }
 
-    /// Loads the files, within a limit. `None` if that has failed in a way that is told already.
+    /// Loads the files within a time limit. Returns `None` after a failure that is already logged.
     async fn load(
         &self,
         cause: Cause,
@@ -144,7 +143,8 @@ impl Watch {
                     watches.watch(&files);
                 }
             };
-            // Before the files are read, so that no change is missed in between; and then those that the new rules name.
+            // Watch before reading, so that no change is missed in between. Watch again afterwards,
+            // for the files that the new rules name.
             watch();
             let outcome = reloader.reload(cause);
             watch();
@@ -153,7 +153,7 @@ impl Watch {
         match timeout(LOAD_LIMIT, &mut load).await {
             Ok(Ok(outcome)) => Some(outcome),
             Ok(Err(error)) => {
-                // A panic in the compiler of rules is a bug; the rules in force stay.
+                // A panic in the rules compiler is a bug; the rules in force stay.
                 error!(%error, "reload");
                 None
             }
@@ -166,7 +166,7 @@ impl Watch {
 }
 
 impl Watch {
-    /// Remembers what became of a reload, if it had something to do.
+    /// Records the outcome of a reload, unless nothing changed.
     fn remember(&self, outcome: &Reload) {
         let none = Diagnostics::new();
         let (in_force, diagnostics) = match outcome {
@@ -177,7 +177,7 @@ impl Watch {
                 if !was_kept || self.reloader.is_refused() {
                     return;
                 }
-                // The file was put back as it was.
+                // The file was restored to the version in force.
                 (true, &none)
             }
             Reload::InForce { rules, warnings, .. } => {
@@ -200,7 +200,7 @@ impl Watch {
     }
 }
 
-/// Waits for a change of the files; for ever where they cannot be watched.
+/// Waits for a change of the files; forever if they cannot be watched.
 async fn changed(watches: Option<&Watches>) {
     if let Some(watches) = watches
         && watches.changed().await.is_ok()
@@ -210,7 +210,7 @@ async fn changed(watches: Option<&Watches>) {
     std::future::pending::<()>().await;
 }
 
-/// Waits until nothing has changed for a while, or until a reload is asked for.
+/// Waits until the files have not changed for a while, or until a reload is requested.
 async fn rested(watches: Option<&Watches>, now: &Notify, learnt: &mut mpsc::Receiver<Relearn>) -> Called {
     let rest = async { while timeout(REST, changed(watches)).await.is_ok() {} };
     tokio::select! {
@@ -220,7 +220,7 @@ async fn rested(watches: Option<&Watches>, now: &Notify, learnt: &mut mpsc::Rece
     }
 }
 
-/// Says what became of a reload.
+/// Logs the outcome of a reload.
 fn report(outcome: &Reload, cause: Cause) {
     let cause = cause.name();
     match outcome {
@@ -249,7 +249,7 @@ fn report(outcome: &Reload, cause: Cause) {
     }
 }
 
-/// One line for each finding. Notes are for `check`: they need no attention at each start.
+/// Logs each diagnostic as a line. Notes are for `check`: they need no attention at each start.
 pub fn log_findings(diagnostics: &Diagnostics) {
     for diagnostic in diagnostics {
         match diagnostic.severity {

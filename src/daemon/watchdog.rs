@@ -1,8 +1,8 @@
-//! Tells the supervisor that the daemon lives (`WatchdogSec=`), for as long as all of its parts do.
+//! Watchdog for systemd (`WatchdogSec=`): it is fed while all parts of the daemon are alive.
 //!
-//! The supervisor's limit measures the process: one that is stopped, or has no thread that gets to run, feeds nothing.
-//! A part that hangs while the others go on is given [`PATIENCE`], whatever that limit: what a part may have to wait for
-//! has bounds of its own, and a store that another program holds locked is no reason to be killed.
+//! The limit of systemd covers the process: a stopped or starved process feeds nothing. A single
+//! part that hangs is given [`PATIENCE`], whatever that limit is. Waits inside a part have bounds
+//! of their own, and a store that another program locks is no reason to be killed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use crate::status::SystemdStatus;
 use crate::sys::heartbeat::Heartbeat;
 
-/// How long a part may give no sign of life. Where another program locks the store, each of its rounds takes five
-/// seconds to fail, and a call that finds the queue full waits for eight of them.
+/// Maximum time without a heartbeat from a part. While another program locks the store, each round
+/// takes five seconds to fail. A call that finds the queue full waits for eight rounds.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How often the watchdog is fed within its limit.
+/// Number of times that the watchdog is fed within its limit.
 const TIMES: u32 = 4;
 
 /// Feeds a watchdog of this limit until `stop`.
@@ -27,7 +27,8 @@ pub async fn run(
     limit: Duration,
     stop: CancellationToken,
 ) {
-    // Zero is no interval. Who asks for a shorter one than the machine can keep is killed for it either way.
+    // An interval of zero panics. A limit too short for the machine gets the daemon killed either
+    // way.
     let mut tick = tokio::time::interval((limit / TIMES).max(Duration::from_millis(1)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut complained = false;
@@ -53,7 +54,7 @@ pub async fn run(
     }
 }
 
-/// The first part that has given no sign of life for too long.
+/// Returns the first part whose last heartbeat is too long ago.
 fn silent(pulses: &[Arc<Heartbeat>], now: Instant) -> Option<&Heartbeat> {
     pulses
         .iter()

@@ -1,11 +1,11 @@
-//! Tells when one of a set of files has changed, by inotify.
+//! Watches over a set of files, by inotify.
 //!
-//! Folders are watched for names that appear, vanish or are replaced: an editor, `mv`, git or a `ConfigMap` puts another
-//! file in the place of the one that was watched. What is written into a file is watched on the file itself. So a write to
-//! any other file of the folder, such as the database or a log, wakes nobody.
+//! Folders are watched for names that appear, vanish or are replaced: an editor, `mv`, git or a
+//! `ConfigMap` replaces the watched file by another one. Writes are watched on the file itself. So
+//! a write to any other file of the folder, such as the database or a log, causes no wake-up.
 //!
-//! Of a path these are watched: the file, its name in its folder, every symbolic link on the way, and, where the path ends
-//! early, the first name that is missing.
+//! Watched for a path: the file, its name in its folder, every symbolic link on the way, and the
+//! first missing name if the path ends early.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::OsString;
@@ -20,38 +20,36 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
-/// The most symbolic links that are followed, as the kernel does.
+/// Maximum symbolic links that are followed. The kernel has the same limit.
 const MAX_LINKS: usize = 40;
-/// Bytes of events that are read at once.
+/// Size of the buffer for inotify events, in bytes.
 const BUFFER: usize = 4096;
 
-/// What is watched of a folder: its names, and itself.
+/// Watched changes of a folder: its names, and the folder itself.
 const OF_FOLDER: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVE)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
-/// What is watched of a file: what it holds, and its permissions.
+/// Watched changes of a file: its content and permissions, and the file itself.
 const OF_FILE: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::ATTRIB)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF);
 
-/// The watched files.
 #[derive(Debug)]
 pub struct Watches {
     inotify: AsyncFd<OwnedFd>,
-    /// The names that matter of each watched folder; of a watched file there are none.
+    /// Relevant names of each watched folder, by watch descriptor. Empty for a watched file.
     known: Mutex<HashMap<i32, BTreeSet<OsString>>>,
 }
 
-/// A folder and the name in it that matters, or a file.
+/// A folder and the relevant name in it, or a file.
 type Spot = (PathBuf, Option<OsString>);
 
 impl Watches {
-    /// Watches nothing yet.
     #[expect(
         deprecated,
         reason = "its successor is unsafe for the sake of types that close their descriptor early, which `OwnedFd` does not"
@@ -64,12 +62,13 @@ impl Watches {
         })
     }
 
-    /// Watches these files from now on, and no others. It looks at paths: not for an async worker.
+    /// Watches these files from now on, and no others. Blocks on file access, so call it outside
+    /// async workers.
     pub fn watch(&self, files: &BTreeSet<PathBuf>) {
         let mut now: HashMap<i32, BTreeSet<OsString>> = HashMap::new();
         for (path, name) in files.iter().flat_map(|file| spots(file)) {
             let flags = if name.is_some() { OF_FOLDER } else { OF_FILE };
-            // The same folder by another path is the same watch.
+            // inotify returns the same watch for a folder reached by another path.
             if let Ok(watch) = inotify::add_watch(&self.inotify, &path, flags) {
                 now.entry(watch).or_default().extend(name);
             }
@@ -77,12 +76,12 @@ impl Watches {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *known, now);
         for watch in before.keys().filter(|watch| !known.contains_key(watch)) {
-            // The kernel has dropped it already where the file is gone.
+            // If the file is gone, the kernel has already removed the watch.
             inotify::remove_watch(&self.inotify, *watch).ok();
         }
     }
 
-    /// Returns when one of the files has changed since the last call, or may have.
+    /// Returns when a file has changed, or may have changed, since the last call.
     pub async fn changed(&self) -> io::Result<()> {
         loop {
             let mut ready = self.inotify.readable().await?;
@@ -94,7 +93,7 @@ impl Watches {
         }
     }
 
-    /// Reads what the kernel has to tell: whether any of it matters.
+    /// Reads the pending inotify events. Returns true if any of them matters.
     fn read(&self) -> io::Result<bool> {
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let mut events = Reader::new(self.inotify.get_ref(), &mut buffer);
@@ -110,7 +109,8 @@ impl Watches {
             let name = event
                 .file_name()
                 .map(|name| OsString::from_vec(name.to_bytes().to_vec()));
-            // A watch that is not known yet, an overflow and an unmounted file system are worth a look.
+            // An unknown watch, an overflow or an unmounted file system may hide a change, so each
+            // counts.
             let counts = match (names, name) {
                 _ if kind.contains(ReadFlags::IGNORED) => false,
                 (Some(names), Some(name)) => names.contains(&name),
@@ -122,7 +122,7 @@ impl Watches {
     }
 }
 
-/// What is to be watched of a path.
+/// Lists the folders and files to watch for a path.
 fn spots(file: &Path) -> Vec<Spot> {
     let Ok(file) = std::path::absolute(file) else {
         return Vec::new();
@@ -167,7 +167,7 @@ fn spots(file: &Path) -> Vec<Spot> {
     spots
 }
 
-/// The names that a path is made of.
+/// Splits a path into its names.
 fn names(path: &Path) -> VecDeque<OsString> {
     path.components()
         .filter_map(|component| match component {
@@ -186,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether something that matters has happened; `None` if nothing was told at all.
+    /// Returns true if a relevant change was reported, and `None` if nothing was.
     fn told(watches: &Watches) -> Option<bool> {
         watches.read().ok()
     }
@@ -213,7 +213,7 @@ mod tests {
         }
         drop(fs::read(path("rules.yaml")).unwrap());
         assert_eq!(told(&watches), None);
-        // A new name is told, and does not matter.
+        // A new name is reported, but does not matter.
         fs::write(path("other"), "x").unwrap();
         assert_eq!(told(&watches), Some(false));
         fs::write(path("rules.yaml"), "y").unwrap();
@@ -255,7 +255,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_deleted_and_made_again_is_told_both_times() {
         let folder = tempfile::tempdir().unwrap();
-        // By two paths, which are one folder.
+        // The same folder by two paths.
         let link = folder.path().join("link");
         fs::create_dir(folder.path().join("etc")).unwrap();
         symlink("etc", &link).unwrap();
@@ -267,7 +267,7 @@ mod tests {
         fs::remove_file(&file).unwrap();
         assert_eq!(told(&watches), Some(true));
         watches.watch(&both);
-        // Telling that a watch is gone is no change.
+        // The report that a watch is gone is not a change.
         assert_ne!(told(&watches), Some(true));
         fs::write(&file, "x").unwrap();
         assert_eq!(told(&watches), Some(true));

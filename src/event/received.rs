@@ -1,6 +1,6 @@
-//! What arrived: headers, raw body, peer address and time, trusted by nobody yet.
+//! Requests as received: headers, raw body, client address and time, not verified yet.
 //!
-//! A [`Received`] has no payload: nothing reads meaning into bytes before they are verified.
+//! A [`Received`] has no payload: bytes are not decoded before they are verified.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,7 +20,6 @@ use crate::tls::certificate::Certificate;
 pub struct EventId(Uuid);
 
 impl EventId {
-    /// A new id for something that arrived at `at`.
     pub fn new(at: Timestamp) -> Self {
         Self(id_at(at))
     }
@@ -40,42 +39,39 @@ impl FromStr for EventId {
     }
 }
 
-/// One request on an endpoint, as it came.
+/// A request on an endpoint, as it arrived.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Its id; the event keeps it.
+    /// Becomes the id of the event.
     pub id: EventId,
-    /// When its last byte was read.
+    /// The time at which the last byte was read.
     pub at: Timestamp,
-    /// The endpoint's path as the rules file has it: `/deploy/{app}`.
+    /// The endpoint's path as written in the rules file: `/deploy/{app}`.
     pub endpoint: Arc<str>,
-    /// The method.
     pub method: Method,
-    /// The path as requested, percent-encoded as it came.
+    /// The path as requested, still percent-encoded.
     pub path: String,
     /// The query as requested, without `?`; empty if there was none.
     pub query: String,
     /// The endpoint's path parameters, percent-decoded, in the order of the path.
     pub parameters: Vec<(String, String)>,
-    /// The client's address; none behind a unix socket.
+    /// `None` for a client of a unix socket.
     pub client: Option<IpAddr>,
-    /// The certificate that the client has presented on this connection, and that holds. It is not kept with the event.
+    /// The verified client certificate of this connection. Not stored with the event.
     pub certificate: Option<Arc<Certificate>>,
-    /// The headers; values may hold any bytes.
+    /// Values may contain any bytes.
     pub headers: HeaderMap,
-    /// The raw body, byte for byte.
     pub body: Bytes,
 }
 
 impl Received {
-    /// The first value of `name` in the query, decoded; an undecodable one is not text that could be compared.
+    /// The first value of `name` in the query, decoded. Bytes that are not UTF-8 become U+FFFD.
     pub fn query_value(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(self.query.as_bytes())
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
     }
 
-    /// The path parameter `name`.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters
             .iter()

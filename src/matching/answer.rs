@@ -1,13 +1,11 @@
-//! The three answers of a condition, and how they combine (Kleene's strong logic).
+//! Three-valued answers of conditions, and how they combine (Kleene's strong logic).
 
-/// What a condition says of an event.
+/// The answer of a condition for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ternary {
-    /// It holds.
     True,
-    /// It does not.
     False,
-    /// It cannot be said: nothing was selected, or the value has a type that the operator does not know.
+    /// Undecidable: nothing was selected, or the operator does not support the value's type.
     Unknown,
 }
 
@@ -18,12 +16,12 @@ impl From<bool> for Ternary {
 }
 
 impl Ternary {
-    /// Whether it holds: what is unknown does not.
+    /// True for [`Self::True`] only: an unknown condition does not hold.
     pub(super) fn holds(self) -> bool {
         self == Self::True
     }
 
-    /// The opposite; of unknown, unknown.
+    /// The opposite; the negation of unknown is unknown.
     pub(super) fn negated(self) -> Self {
         match self {
             Self::True => Self::False,
@@ -32,7 +30,8 @@ impl Ternary {
         }
     }
 
-    /// False if one is false, else unknown if one is unknown, else true. Stops at the first false.
+    /// False if an answer is false, else unknown if one is unknown, else true. Stops at the first
+    /// false.
     pub(super) fn all(answers: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::True;
         for answer in answers {
@@ -45,7 +44,8 @@ impl Ternary {
         all
     }
 
-    /// True if one is true, else unknown if one is unknown, else false. Stops at the first true.
+    /// True if an answer is true, else unknown if one is unknown, else false. Stops at the first
+    /// true.
     pub(super) fn any(answers: impl IntoIterator<Item = Self>) -> Self {
         Self::all(answers.into_iter().map(Self::negated)).negated()
     }

@@ -1,7 +1,7 @@
-//! Operators that no value can satisfy together.
+//! Detection of operators that no value can satisfy together.
 //!
-//! Only what can be seen without guessing: types that exclude each other, bounds that cross, and an exact value
-//! that the operators beside it refuse.
+//! Only certain contradictions are reported: types that exclude each other, bounds that cross, and
+//! an exact value that fails the other operators.
 
 use std::cmp::Ordering;
 
@@ -11,23 +11,23 @@ use super::operator::{Limit, Operator, Relation, ValueType, folded, folded_value
 use super::selector::SelectedValue;
 use crate::base::jsonpath::LargeIntegers;
 
-/// An operator that must hold, for the same value as the others.
+/// An operator that must hold for the same value as the others.
 #[derive(Clone, Copy)]
 pub(super) struct Requirement<'c> {
     pub(super) operator: &'c Operator,
     pub(super) ignore_case: bool,
 }
 
-/// Which claim cannot hold, and why.
+/// A requirement that cannot hold, and why.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Contradiction {
-    /// The index of the claim at which it shows.
+    /// The index of the first requirement that conflicts with those before it.
     pub(super) at: usize,
     pub(super) message: String,
     pub(super) hint: Option<&'static str>,
 }
 
-/// The first contradiction among `claims`; `text` names the selector if its values are always text.
+/// The first contradiction among `claims`. `text` names the selector if its values are always text.
 pub(super) fn contradiction(claims: &[Requirement<'_>], text: Option<&str>) -> Option<Contradiction> {
     types(claims, text)
         .or_else(|| bounds(claims))
@@ -56,7 +56,7 @@ fn bit(kind: ValueType) -> u8 {
     }
 }
 
-/// The types of the values for which the operator can be true.
+/// The types of the values for which the operator can be true, as bits.
 fn accepted(operator: &Operator) -> u8 {
     let of = |values: &[Value]| {
         values
@@ -124,7 +124,7 @@ fn bounds(claims: &[Requirement<'_>]) -> Option<Contradiction> {
     None
 }
 
-/// How two limits stand to each other; none if they are of two kinds.
+/// The order of two limits; `None` if they are of different kinds.
 fn order(left: Limit, right: Limit) -> Option<Ordering> {
     match (left, right) {
         (Limit::Number(left), Limit::Number(right)) => Some(left.compare(right)),
@@ -133,7 +133,7 @@ fn order(left: Limit, right: Limit) -> Option<Ordering> {
     }
 }
 
-/// Whether nothing satisfies both relations, where the limit of `this` stands so to the limit of `other`.
+/// True if no value satisfies both relations, given the order of their limits.
 fn cross(this: Relation, other: Relation, order: Option<Ordering>) -> bool {
     use Relation::{AtLeast, AtMost, Equal, Greater, Less};
     let Some(order) = order else { return false };
@@ -205,7 +205,8 @@ fn exact_values(claims: &[Requirement<'_>]) -> Option<Contradiction> {
 }
 
 impl Requirement<'_> {
-    /// Whether it can hold for `value`, or, if `in_any_case`, for a value that differs from it in case.
+    /// True if the operator can hold for `value`, or, if `in_any_case`, for a value that differs
+    /// from it in case.
     fn may_hold(self, value: &Value, in_any_case: bool) -> bool {
         match (self.ignore_case && self.operator.folds(), in_any_case) {
             (true, _) => {
@@ -217,7 +218,7 @@ impl Requirement<'_> {
                     .test(&SelectedValue::Json(&value, LargeIntegers::NONE))
                     .holds()
             }
-            // Some way to write the value may satisfy it; that is not looked into.
+            // Assumes that some spelling satisfies the operator.
             (false, true) => true,
             (false, false) => self
                 .operator

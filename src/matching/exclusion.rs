@@ -1,7 +1,7 @@
-//! What a condition says about the beginning of a text: whether a value that fulfils it can begin with a letter.
+//! Analysis of the first character that a condition allows in a text.
 //!
-//! Used to tell whether a value can be taken for an option of a command. The answer is "no" only where it is
-//! certain.
+//! Used to tell whether a value could be mistaken for an option of a command. The analysis excludes
+//! a character only where that is certain.
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
@@ -13,7 +13,8 @@ use super::term::{Term, Test};
 use crate::template::Place;
 
 impl Condition {
-    /// Whether no event that fulfils this has a text at `place` that begins with `letter`. Numbers are not looked at.
+    /// True if no event that fulfils the condition has a text at `place` that begins with `letter`.
+    /// Numbers are not checked.
     pub fn excludes(&self, place: &Place, letter: char) -> bool {
         let wanted = Wanted {
             condition: self,
@@ -24,7 +25,7 @@ impl Condition {
     }
 }
 
-/// What is asked of the terms.
+/// The question that is asked of the terms.
 struct Wanted<'w> {
     condition: &'w Condition,
     place: &'w Place,
@@ -38,7 +39,7 @@ impl Wanted<'_> {
             Term::Any(group) => {
                 !group.terms.is_empty() && group.terms.iter().all(|term| self.excluded_by(term))
             }
-            // Of several terms any could be the one that does not hold.
+            // With several terms, any of them could be the one that does not hold.
             Term::Not(group) => match group.terms.as_slice() {
                 [Term::Test(test)] => {
                     let only = test.exists.is_none() && test.every.is_none() && test.none.is_none();
@@ -50,7 +51,7 @@ impl Wanted<'_> {
         }
     }
 
-    /// Whether a test is about the place.
+    /// True if the test is about `place`.
     fn is_of(&self, test: &Test) -> bool {
         let selector = self.condition.selectors.get(test.slot);
         selector.is_some_and(|selector| Place::of_selector(&selector.written).as_ref() == Some(self.place))
@@ -65,18 +66,18 @@ impl Wanted<'_> {
                 .iter()
                 .any(|operator| self.excluded_by_operator(operator))
         };
-        // Of several values `some` may be about another one.
+        // With several values, `some` may be about another value.
         single && excludes(&test.some) || excludes(&test.every) || self.all_hold(test.none.as_ref())
     }
 
-    /// Whether every text that begins with the letter fulfils all operators.
+    /// True if every text that begins with the letter satisfies all operators.
     fn all_hold(&self, operators: Option<&Operators>) -> bool {
         let Some(operators) = operators else { return false };
         let holds = |operator: &Operator| matches!(operator, Operator::Prefix(prefix) if prefix.chars().eq([self.letter]));
         operators.list.iter().all(holds)
     }
 
-    /// Whether no text that begins with the letter fulfils the operator.
+    /// True if no text that begins with the letter satisfies the operator.
     fn excluded_by_operator(&self, operator: &Operator) -> bool {
         let begins = |text: &str| text.starts_with(self.letter);
         let value_begins = |value: &Value| value.as_str().is_some_and(begins);
@@ -86,7 +87,7 @@ impl Wanted<'_> {
             Operator::Prefix(prefix) => !prefix.is_empty() && !begins(prefix),
             Operator::Matches(regex) => !can_begin(regex.as_str(), self.letter),
             Operator::Glob(glob) => !can_begin(glob.as_str(), self.letter),
-            // Numbers, instants and addresses.
+            // These hold for numbers, timestamps and addresses only.
             Operator::Compare(..) | Operator::InCidr(_) => true,
             Operator::Type(kinds) => !kinds.contains(&super::operator::ValueType::String),
             Operator::Suffix(_) | Operator::Contains(_) | Operator::Length(_) => false,
@@ -94,13 +95,13 @@ impl Wanted<'_> {
     }
 }
 
-/// Whether a text that a regular expression describes from its beginning can begin with a letter.
+/// True if a text that matches the regular expression from its start can begin with the letter.
 fn can_begin(pattern: &str, letter: char) -> bool {
     let parsed = ParserBuilder::new().utf8(false).build().parse(pattern);
     parsed.map_or(true, |hir| beginning(&hir, letter).0)
 }
 
-/// Whether what is described can begin with the letter, and whether it can be empty.
+/// Returns two answers: can a match begin with the letter, and can it be empty?
 fn beginning(hir: &Hir, letter: char) -> (bool, bool) {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => (false, true),
@@ -148,7 +149,7 @@ fn beginning(hir: &Hir, letter: char) -> (bool, bool) {
     }
 }
 
-/// The first byte of a letter in UTF-8.
+/// The first byte of the letter in UTF-8.
 fn first_byte(letter: char) -> u8 {
     let mut encoded = [0; 4];
     letter

@@ -1,4 +1,5 @@
-//! Why a rule did or did not match, in words for an operator.
+//! Explanations of why a rule did or did not match. Long values are shortened, secret ones
+//! redacted.
 
 use std::fmt;
 use std::io;
@@ -11,32 +12,31 @@ use super::facts::SelectedValues;
 use super::selector::{Selected, SelectedValue, Selector};
 use super::term::Term;
 
-/// How many letters of a value are shown.
+/// Maximum length of a shown value, in characters.
 const SHOWN: usize = 200;
-/// What is shown of a value that may be a credential.
+/// Replaces a value that may be a credential.
 const REDACTED: &str = "[redacted]";
 
-/// Why a rule did or did not match.
+/// The reason why a rule did or did not match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// Whether it did.
     pub matched: bool,
     /// The first condition, in the order of the file, that was not true.
     pub failed: Option<Miss>,
-    /// How many of the rule's conditions held.
+    /// Number of the rule's conditions that held.
     pub held: usize,
 }
 
 /// A condition that was not true.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Miss {
-    /// What it looks at, as the rules file has it; of a group `any` or `not`.
+    /// The selector as written in the rules file; for a group, `any` or `not`.
     pub selector: String,
-    /// What it wants, as JSON.
+    /// The expected value, as JSON.
     pub expected: String,
-    /// What was there, as JSON, shortened; `nothing` where nothing was.
+    /// The actual value, as JSON, shortened; `nothing` if the selector selected nothing.
     pub found: String,
-    /// Whether it could not be said at all: nothing was there, or a value of the wrong type.
+    /// True if the condition was undecidable: nothing was selected, or a value of the wrong type.
     pub unknown: bool,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Display for Miss {
 }
 
 impl Explanation {
-    /// Of the terms of one rule.
+    /// Explains the terms of one rule.
     pub(super) fn of(terms: &[Term], facts: &SelectedValues<'_, '_>) -> Self {
         let mut held = 0;
         let mut failed = None;
@@ -103,7 +103,7 @@ fn miss(term: &Term, answer: Ternary, facts: &SelectedValues<'_, '_>) -> Miss {
     }
 }
 
-/// What a test found; of a group what each of its tests found, with its selector.
+/// The values that a test found. For a group, the values of each test with its selector.
 fn found(term: &Term, facts: &SelectedValues<'_, '_>) -> String {
     let mut text = BoundedText::default();
     let named = !matches!(term, Term::Test(_));
@@ -156,14 +156,14 @@ pub(super) fn shortened(value: &Value) -> String {
     text.finish()
 }
 
-/// Text that takes no more than it will show, so that a large value is never written out whole.
+/// A text buffer that stops at its limit, so that a large value is never serialized whole.
 #[derive(Default)]
 struct BoundedText {
     bytes: Vec<u8>,
 }
 
 impl BoundedText {
-    /// A letter has at most four bytes.
+    /// Maximum length in bytes: a character has at most four.
     const BYTES: usize = 4 * (SHOWN + 1);
 
     fn is_full(&self) -> bool {
@@ -176,7 +176,7 @@ impl BoundedText {
     }
 
     fn json<T: Serialize + ?Sized>(&mut self, value: &T) {
-        // It fails when there is no more room, which is the point.
+        // Fails when the buffer is full, which ends serialization early.
         serde_json::to_writer(self, value).ok();
     }
 
@@ -195,7 +195,7 @@ impl io::Write for BoundedText {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = Self::BYTES.saturating_sub(self.bytes.len()).min(bytes.len());
         self.bytes.extend(bytes.iter().take(room));
-        // None written is an error to the caller, who then stops.
+        // Writing 0 bytes is an error to the serializer, which then stops.
         Ok(room)
     }
 

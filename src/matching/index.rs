@@ -1,8 +1,10 @@
-//! All rules of one endpoint, so arranged that an event costs what the rules that could want it cost.
+//! The index of all rules of an endpoint, so that an event costs only the rules that could match
+//! it.
 //!
-//! Every selector stands once in a table and is evaluated at most once an event. A rule that asks for an exact
-//! value (`equals`, `in`) stands in a hash map under that value, with the selector that tells the endpoint's rules
-//! apart best; it is looked at only when the event has the value. All other rules are always looked at.
+//! Every selector is in the table once and is evaluated at most once per event. A rule that
+//! requires an exact value (`equals`, `in`) is in a hash map under that value. The map belongs to
+//! the selector that distinguishes the endpoint's rules best. Such a rule is evaluated only if the
+//! event has the value. All other rules are always evaluated.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,21 +18,21 @@ use super::selector::{SelectedValue, Selector};
 use super::term::Term;
 use crate::payload::Event;
 
-/// How many rules [`Matcher::nearest_miss`] looks at.
+/// Maximum number of rules that [`Matcher::nearest_miss`] evaluates.
 pub const NEAREST_LOOKED_AT: usize = 32;
 
-/// The conditions of all rules of one endpoint.
+/// The conditions of all rules of an endpoint.
 pub struct Matcher {
-    /// Of each rule, in the order of the file.
+    /// The terms of each rule, in the order of the file.
     rules: Vec<Vec<Term>>,
     selectors: Vec<Selector>,
-    /// The rules by the exact value that they ask of a selector.
+    /// The rules that require an exact value, by selector.
     exact: Vec<Exact>,
-    /// The rules that ask for no exact value.
+    /// The rules that require no exact value.
     rest: Vec<usize>,
 }
 
-/// The rules that ask one selector for an exact value.
+/// The rules that require an exact value of one selector.
 struct Exact {
     slot: usize,
     rules: ByScalar<Vec<usize>>,
@@ -46,7 +48,7 @@ impl fmt::Debug for Matcher {
 }
 
 impl Matcher {
-    /// Of the rules' conditions, in the order of the file.
+    /// Builds the index. `conditions` are those of the rules, in the order of the file.
     pub fn new(conditions: Vec<Condition>) -> Self {
         let (rules, selectors) = share_selectors(conditions);
         let (exact, rest) = by_exact_value(&rules, &selectors);
@@ -58,7 +60,8 @@ impl Matcher {
         }
     }
 
-    /// The rules that want `event`, in the order of the file, of those that `considered` lets through.
+    /// The rules that match `event`, in the order of the file, among those that `considered`
+    /// accepts.
     pub fn matching(&self, event: &Event, considered: &dyn Fn(usize) -> bool) -> Vec<usize> {
         let facts = SelectedValues::new(event, &self.selectors);
         let mut rules = self.candidates(&facts);
@@ -71,20 +74,21 @@ impl Matcher {
         rules
     }
 
-    /// Whether `rule` might want `event`: nothing that can be known of it says no.
+    /// True if `rule` matches `event` or its answer is unknown.
     pub fn might_want(&self, event: &Event, rule: usize) -> bool {
         let facts = SelectedValues::new(event, &self.selectors);
         let answers = self.terms(rule).iter().map(|term| term.answer(&facts));
         Ternary::all(answers) != Ternary::False
     }
 
-    /// Why `rule` does or does not want `event`.
+    /// Explains why `rule` does or does not match `event`.
     pub fn explain(&self, event: &Event, rule: usize) -> Explanation {
         Explanation::of(self.terms(rule), &SelectedValues::new(event, &self.selectors))
     }
 
-    /// Of the considered rules that do not want `event` the one of which most conditions held, the first of equals.
-    /// At most [`NEAREST_LOOKED_AT`] are looked at: those whose exact value the event has, then the first.
+    /// The rule that matches `event` best without matching it: the one with most conditions held,
+    /// the first of equals. At most [`NEAREST_LOOKED_AT`] of the considered rules are evaluated.
+    /// Rules whose exact value the event has come first.
     pub fn nearest_miss(
         &self,
         event: &Event,
@@ -132,7 +136,7 @@ impl Matcher {
     }
 }
 
-/// One table of selectors for all rules, and the rules' terms with their slots moved to it.
+/// Builds one table of selectors for all rules, and moves the slots of the terms to it.
 fn share_selectors(conditions: Vec<Condition>) -> (Vec<Vec<Term>>, Vec<Selector>) {
     let mut selectors: Vec<Selector> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -156,7 +160,8 @@ fn share_selectors(conditions: Vec<Condition>) -> (Vec<Vec<Term>>, Vec<Selector>
     (rules, selectors)
 }
 
-/// Each rule under the exact value that it asks of the selector with the most values among all rules.
+/// Files each rule under its exact value for the selector with the most distinct values among all
+/// rules. The second list holds the rules without an exact value.
 fn by_exact_value(rules: &[Vec<Term>], selectors: &[Selector]) -> (Vec<Exact>, Vec<usize>) {
     let cheap = |slot: usize| selectors.get(slot).is_some_and(Selector::is_cheap);
     let equalities = |terms: &'_ [Term]| {
@@ -423,7 +428,7 @@ mod tests {
         )
     }
 
-    /// What the condition says when it stands alone, without an index.
+    /// The answer of the condition alone, without an index.
     fn naive(text: &str, event: &Event) -> bool {
         let condition = compiled(text).unwrap();
         let facts = SelectedValues::new(event, &condition.selectors);
@@ -462,7 +467,7 @@ mod tests {
             payload in any_payload(),
             skipped in 0..20_usize,
         ) {
-            // Some of the conditions can never hold; those do not load.
+            // Conditions that can never hold do not load.
             let texts: Vec<String> = texts.into_iter().filter(|text| compiled(text).is_some()).collect();
             let event = event(payload);
             let considered = |rule: usize| rule != skipped;

@@ -1,17 +1,18 @@
-//! Which rules want it?
+//! Step 2 of the pipeline: which rules match an event?
 //!
-//! A [`Condition`] is a compiled `match:`; a [`Matcher`] holds those of all rules of one endpoint and says which of
-//! them want an [`Event`](crate::payload::Event), in the order of the file, and why the others do not
-//! ([`Explanation`]). All of it is pure.
+//! A [`Condition`] is a compiled `match:`. A [`Matcher`] holds the conditions of all rules of an
+//! endpoint. It returns the rules that match an [`Event`](crate::payload::Event), in the order of
+//! the file, and explains the others ([`Explanation`]). All of it is pure.
 //!
-//! **Three answers.** A condition is true, false or *unknown*: the selector finds nothing, or the value has a type
-//! that the operator does not know. Not unknown is unknown; `all` and `any` are Kleene's; only true fires. So a rule
-//! never fires because something is missing, unless it asks with `exists: false`. Types are strict: `"1"` beside `1` is
-//! unknown, for `equals`, too; null is a value, which everything can be compared with. `every` and `none` over
-//! nothing are unknown.
+//! **Three answers.** A condition is true, false or *unknown*. It is unknown if the selector finds
+//! nothing, or if the operator does not support the value's type. The negation of unknown is
+//! unknown. `all` and `any` follow Kleene's logic. Only true matches, so a rule never matches
+//! because something is missing, unless it says `exists: false`. Types are strict: `"1"` compared
+//! with `1` is unknown, for `equals` too. Null is comparable with every value. `every` and `none`
+//! over nothing are unknown.
 //!
-//! **Cost.** Each selector is evaluated at most once an event, whatever the number of rules, and of the rules that
-//! ask for an exact value only those are looked at whose value it is: see [`Matcher`].
+//! **Cost.** Each selector is evaluated at most once per event, for any number of rules. A rule
+//! that requires an exact value is evaluated only if the event has that value: see [`Matcher`].
 
 mod answer;
 mod condition;

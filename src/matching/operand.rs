@@ -1,4 +1,7 @@
-//! From the YAML of an operator to the operator.
+//! Compilation of the YAML of an operator to an [`Operator`].
+//!
+//! Rejects operands of the wrong type, patterns beyond their limits, and lists that can never hold.
+//! The test of a value is left to `operator.rs`.
 
 use globset::GlobBuilder;
 use ipnet::IpNet;
@@ -11,23 +14,25 @@ use crate::base::jsonpath::{NumericValue, reason};
 use crate::base::network;
 use crate::base::yaml::{Node, unknown};
 
-/// The size of a compiled pattern, in bytes.
+/// Maximum size of a compiled pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
-/// Maximum length of a regular expression, in bytes. Parsing takes a hundred times that, before its size is known.
+/// Maximum length of a regular expression, in bytes. Parsing takes a hundred times that, before the
+/// compiled size is known.
 const MAX_REGEX: usize = 32 << 10;
 /// Maximum length of a glob, in bytes.
 const MAX_GLOB: usize = 4096;
 /// Maximum nesting of `{…}` in a glob. Its translation is recursive.
 const MAX_ALTERNATES: usize = 16;
 
-/// The words of all operators that ask something of a value.
+/// The names of all operators that test a value.
 pub(super) const OPERATORS: [&str; 14] = [
     "equals", "in", "prefix", "suffix", "contains", "matches", "glob", "gt", "gte", "lt", "lte", "in_cidr",
     "type", "length",
 ];
 
 impl Operator {
-    /// Reads the operator `name`; `None` if its operand is wrong, which is then a finding.
+    /// Compiles the operator `name`. `None` if its operand is invalid, which is added to
+    /// `diagnostics`.
     pub(super) fn compile(
         name: &str,
         node: Node<'_>,
@@ -55,7 +60,6 @@ impl Operator {
     }
 }
 
-/// What is read, or what is wrong with it.
 type Read<T> = Result<T, Diagnostic>;
 
 fn unknown_operator(name: &str, node: Node<'_>) -> Diagnostic {
@@ -98,7 +102,7 @@ fn text<'d>(node: Node<'d>, name: &str) -> Read<&'d str> {
         .ok_or_else(|| wrong(node, format!("`{name}` wants text; put it in quotes")))
 }
 
-/// The YAML value as JSON; what JSON does not have is `None`.
+/// The YAML value as JSON; `None` for a value that JSON does not have.
 pub(super) fn to_json(value: &serde_yaml::Value) -> Option<Value> {
     Some(match value {
         serde_yaml::Value::Null => Value::Null,
@@ -125,7 +129,8 @@ pub(super) fn to_json(value: &serde_yaml::Value) -> Option<Value> {
     })
 }
 
-/// Refuses integers of more than 64 bits: YAML reads them as floating point, and others would equal them.
+/// Rejects integers of more than 64 bits: YAML reads them as floating point, so that other integers
+/// would equal them.
 fn refuse_large(node: Node<'_>) -> Read<()> {
     let rounded = |value: &serde_yaml::Value| {
         let number = value.as_f64().unwrap_or_default();
@@ -151,7 +156,7 @@ fn value(node: Node<'_>, ignore_case: bool) -> Read<Value> {
     Ok(if ignore_case { folded_value(&value) } else { value })
 }
 
-/// A list of choices; an empty one can never hold.
+/// The list of an `in`. An empty list can never hold.
 fn choices(node: Node<'_>, ignore_case: bool, diagnostics: &mut Diagnostics) -> Option<Choices> {
     if !node.value().is_sequence() {
         diagnostics.push(wrong(node, "`in` wants a list").hint("write `in: [a, b]`, or `equals: a`"));
@@ -177,7 +182,7 @@ fn empty(node: Node<'_>, name: &str) -> Diagnostic {
     node.error("never-holds", format!("an empty `{name}` can never hold"))
 }
 
-/// One or many operands, at least one; everything wrong with them is found.
+/// One or more operands. Reports all errors among them.
 fn many<T>(
     node: Node<'_>,
     name: &str,
@@ -205,7 +210,8 @@ fn matches(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
             .size_limit(MAX_PATTERN)
             .build()
     };
-    // Compiled alone first: `a)|(b` would be valid between the anchors' parentheses, and no longer whole.
+    // The pattern is first compiled alone: `a)|(b` would be valid between the parentheses of the
+    // anchors, and would match parts.
     build(pattern)
         .and_then(|_| build(&format!(r"\A(?:{pattern})\z")))
         .map(Operator::Matches)
@@ -230,7 +236,7 @@ fn glob(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
         .backslash_escape(true)
         .build()
         .map_err(|error| invalid(error.kind().to_string()))?;
-    // Not `compile_matcher`, which panics when the regular expression cannot be built.
+    // `compile_matcher` would panic if the regular expression cannot be built.
     regex::bytes::RegexBuilder::new(glob.regex())
         .dot_matches_new_line(true)
         .size_limit(MAX_PATTERN)
@@ -239,7 +245,7 @@ fn glob(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
         .map_err(|error| invalid(reason(&error)))
 }
 
-/// The nesting of `{…}`. A brace in `[…]` counts too, which errs on the safe side.
+/// The nesting depth of `{…}`. A brace in `[…]` counts too, which errs on the safe side.
 fn alternates(pattern: &str) -> usize {
     let mut depth: usize = 0;
     let mut deepest = 0;
@@ -279,7 +285,7 @@ fn cidr(node: Node<'_>) -> Read<IpNet> {
 }
 
 fn kind(node: Node<'_>) -> Read<ValueType> {
-    // A bare `null` is YAML's null, and there is no doubt about what is meant.
+    // A bare `null` is YAML's null, and its meaning is clear.
     let name = if node.value().is_null() {
         "null"
     } else {

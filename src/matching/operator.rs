@@ -1,8 +1,8 @@
-//! What a condition asks of one value.
+//! Operators: tests of a single value.
 //!
-//! Every operator knows its own types, and of a value of another type it says *unknown*. So does `equals` of a text
-//! beside a number: were it false, `not: {$.approved: false}` would fire for the text `"false"`. Null is the one
-//! type that every value can be compared with, for it is what stands where a value could.
+//! Every operator supports certain types and is *unknown* for a value of another type. `equals` of
+//! a text and a number is unknown too: if it were false, `not: {$.approved: false}` would match the
+//! text `"false"`. Null is comparable with every value, because it stands in place of one.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -19,15 +19,15 @@ use super::scalar::ByScalar;
 use super::selector::{SelectedValue, plain};
 use crate::base::jsonpath::{LargeIntegers, NumericValue, same};
 
-/// Several operators that must hold for the same value.
+/// Operators that must hold for the same value.
 #[derive(Debug)]
 pub(super) struct Operators {
     pub(super) list: Vec<Operator>,
-    /// Compared without regard to case; the operands have been folded already.
+    /// Ignores case; the operands are already folded.
     pub(super) ignore_case: bool,
 }
 
-/// One operator with its operand.
+/// An operator with its operand.
 #[derive(Debug)]
 pub(super) enum Operator {
     Equals(Value),
@@ -50,7 +50,7 @@ pub(super) struct Choices {
     known: ByScalar<()>,
 }
 
-/// How a value stands to a limit.
+/// The relation of a value to a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Relation {
     Greater,
@@ -60,14 +60,12 @@ pub(super) enum Relation {
     Equal,
 }
 
-/// What a value is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Limit {
     Number(NumericValue<'static>),
     Instant(OffsetDateTime),
 }
 
-/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueType {
     String,
@@ -80,7 +78,7 @@ pub(super) enum ValueType {
 }
 
 impl ValueType {
-    /// All of them, with their words in the rules file.
+    /// All types, with their names in the rules file.
     pub(super) const ALL: [(&'static str, Self); 7] = [
         ("string", Self::String),
         ("number", Self::Number),
@@ -91,7 +89,7 @@ impl ValueType {
         ("array", Self::Array),
     ];
 
-    /// The type of `value`; a whole number is a number first.
+    /// The type of `value`. A whole number is [`Self::Number`].
     pub(super) fn of(value: &Value) -> Self {
         match value {
             Value::Null => Self::Null,
@@ -151,13 +149,13 @@ impl Relation {
     }
 }
 
-/// An RFC 3339 instant, to the nanosecond.
+/// Parses an RFC 3339 timestamp, to the nanosecond.
 pub(super) fn instant(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
-/// The text letter by letter in lower case. Not `str::to_lowercase`: that writes a Greek sigma differently at the
-/// end of a word, and a part would no longer be found in its whole.
+/// The text in lower case, character by character. `str::to_lowercase` writes a Greek sigma
+/// differently at the end of a word, so that a part would not be found in the whole.
 pub(super) fn folded(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }
@@ -176,7 +174,7 @@ pub(super) fn folded_value(value: &Value) -> Value {
 }
 
 impl Operators {
-    /// Whether all of them hold for `found`.
+    /// The combined answer of all operators for `found`.
     pub(super) fn test(&self, found: &SelectedValue<'_>) -> Ternary {
         if !self.ignore_case {
             return Ternary::all(self.list.iter().map(|operator| operator.test(found)));
@@ -187,7 +185,7 @@ impl Operators {
             SelectedValue::Json(Value::String(text), _) => SelectedValue::Text(Cow::Owned(folded(text))),
             SelectedValue::Json(original @ (Value::Array(_) | Value::Object(_)), integers) => {
                 if !integers.is_empty() {
-                    // The copy would be without their digits.
+                    // The copy would lose the digits of the large integers.
                     return Ternary::Unknown;
                 }
                 value = folded_value(original);
@@ -202,7 +200,7 @@ impl Operators {
 }
 
 impl Operator {
-    /// Whether `ignore_case` means anything to it and is done by folding the value.
+    /// True if the operator supports `ignore_case` by folding the value.
     pub(super) fn folds(&self) -> bool {
         match self {
             Self::Equals(_)
@@ -215,7 +213,7 @@ impl Operator {
         }
     }
 
-    /// What it says of `found`.
+    /// The answer of the operator for `found`.
     pub(super) fn test(&self, found: &SelectedValue<'_>) -> Ternary {
         if matches!(found, SelectedValue::Opaque) {
             return Ternary::Unknown;
@@ -262,7 +260,7 @@ impl Operator {
     }
 }
 
-/// Whether a value is one of the operands; unknown if it has the type of none of them.
+/// The answer of an equality test. Unknown if no operand is comparable with the value's type.
 fn unless_incomparable(equal: bool, found: &SelectedValue<'_>, operands: &[Value]) -> Ternary {
     let kind = match found {
         SelectedValue::Json(value, _) => ValueType::of(value),
@@ -291,7 +289,7 @@ fn contains(found: &SelectedValue<'_>, operand: &Value) -> Ternary {
     }
 }
 
-/// Letters of a text, items of a list, members of an object.
+/// Number of characters of a text, items of a list, or members of an object.
 fn length(found: &SelectedValue<'_>) -> Option<u64> {
     let length = match found {
         SelectedValue::Json(Value::Array(items), _) => items.len(),

@@ -1,4 +1,4 @@
-//! The examples of RFC 9535, by hand, through `match` and through a template: both must give the same answer.
+//! The examples of RFC 9535, copied by hand. `match` and templates must give the same answers.
 //!
 //! The members of an object have no order in the RFC. Here they are sorted by name.
 
@@ -14,7 +14,7 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::Keyring;
 use crate::template::{Scope, Templates, json_value};
 
-/// The values that a path selects, or the code with which it is refused.
+/// The values that a path selects, or the code with which it is rejected.
 type Ternary = Result<Vec<Value>, &'static str>;
 
 /// The answer of `match`.
@@ -33,7 +33,8 @@ pub(super) fn through_match(path: &str, payload: &Value) -> Ternary {
     Ok(selected.values().iter().map(value).collect())
 }
 
-/// The answer of `jsonpath('…')`: nothing is undefined, one value stands for itself, several are a list.
+/// The answer of `jsonpath('…')`: undefined for no value, the value itself for one, a list for
+/// several.
 pub(super) fn through_template(path: &str, payload: &Value) -> Result<Option<Value>, &'static str> {
     let literal = path.replace('\\', "\\\\").replace('\'', "\\'");
     let source = format!(
@@ -50,7 +51,7 @@ pub(super) fn through_template(path: &str, payload: &Value) -> Result<Option<Val
     Ok((!text.is_empty()).then(|| serde_json::from_str(&text).unwrap()))
 }
 
-/// Holds both answers to the expected one.
+/// Asserts that both answers equal the expected one.
 fn check(section: &str, payload: &Value, path: &str, expected: &Ternary) {
     assert_eq!(
         &through_match(path, payload),
@@ -67,7 +68,7 @@ fn check(section: &str, payload: &Value, path: &str, expected: &Ternary) {
     assert_eq!(template, rendered, "{section}: `{path}` in a template");
 }
 
-/// Holds the answers to a table of paths, each with the list that it selects.
+/// Asserts both answers for a table of paths, each with the list that it selects.
 fn check_all(section: &str, payload: &Value, table: &[(&str, Value)]) {
     for (path, expected) in table {
         let expected = expected.as_array().unwrap().clone();
@@ -231,11 +232,11 @@ fn the_comparisons_of_table_11() {
         ("true <= true", true),
         ("true > true", false),
     ] {
-        // From the item: each item answers for itself.
+        // Relative to the item: each item has its own answer.
         let path = format!("$[?{}]", comparison.replace('$', "@"));
         let expected = if holds { vec![item.clone()] } else { Vec::new() };
         check("table 11", &json!([item]), &path, &Ok(expected));
-        // From the root: the same for all items, and refused where nothing else is compared.
+        // Relative to the root: the same for all items, and rejected if nothing else is compared.
         let expected = if comparison.matches('$').count() == 2 {
             Err("costly-jsonpath")
         } else if holds {
@@ -341,7 +342,7 @@ fn null_and_normalized_paths_of_sections_2_6_and_2_7() {
 #[test]
 fn what_the_rfc_forbids_is_refused_by_both() {
     for path in [
-        // Section 2.4.3, table 14: not well-typed, or of a function that is unknown here.
+        // Section 2.4.3, table 14: not well-typed, or an unknown function.
         "$[?length(@.*) < 3]",
         "$[?count(1) == 1]",
         "$[?count(foo(@.*)) == 1]",
@@ -352,17 +353,17 @@ fn what_the_rfc_forbids_is_refused_by_both() {
         "$[?blt(1==1)]",
         "$[?blt(1)]",
         "$[?bal(1)]",
-        // Values that are no conditions.
+        // Values that are not conditions.
         "$[?length(@.a)]",
         "$[?count(@.*)]",
         "$[?1]",
         "$[?true]",
         "$[?'a']",
-        // A comparison is of single values.
+        // A comparison takes single values.
         "$[?@.* == 1]",
         "$[?@..a == 1]",
         "$[?@[0:1] == 1]",
-        // Section 2.1: integers are exact in every implementation, and no space stands around the path.
+        // Section 2.1: integers are exact in every implementation, and no space surrounds the path.
         "$[9007199254740992]",
         "$[01]",
         "$[-0]",
@@ -388,7 +389,7 @@ fn what_the_rfc_forbids_is_refused_by_both() {
     ] {
         check("2", &json!({}), path, &Err("invalid-jsonpath"));
     }
-    // In a match, a text that does not begin with `$` is another selector.
+    // In a match, text that does not begin with `$` is another selector.
     for path in ["", "a", " $", "@"] {
         assert_eq!(through_match(path, &json!({})), Err("unknown-selector"), "{path}");
         assert_eq!(

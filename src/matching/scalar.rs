@@ -6,25 +6,27 @@ use serde_json::Value;
 
 use crate::base::jsonpath::{LargeIntegers, NumericValue};
 
-/// A map keyed by strings, numbers, booleans and null. Texts are apart, so that looking one up copies nothing.
+/// A map keyed by strings, numbers, booleans and null. Strings have their own map, so that a lookup
+/// copies nothing.
 #[derive(Debug)]
 pub(super) struct ByScalar<T> {
     texts: HashMap<Box<str>, T>,
     others: HashMap<Scalar, T>,
 }
 
-/// A scalar that is not text.
+/// A scalar that is not a string.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Scalar {
     Null,
     Bool(bool),
     Whole(i128),
-    /// The bits of a number that is not whole: `NumericValue` has already made zero one.
+    /// The bits of a number that is not whole. `-0.0` does not occur: `NumericValue` makes it
+    /// `Whole(0)`.
     Other(u64),
 }
 
 impl Scalar {
-    /// `None` also for a large integer: a rules file holds none, so that it is no key.
+    /// `None` also for a large integer: a rules file has none, so it is never a key.
     fn of(value: &Value, integers: &LargeIntegers) -> Option<Self> {
         match value {
             Value::Null => Some(Self::Null),
@@ -49,10 +51,10 @@ impl<T> Default for ByScalar<T> {
 }
 
 impl<T: Default> ByScalar<T> {
-    /// What stands under `value`, made if need be; `None` if it is no scalar.
+    /// The entry for `value`, inserted if missing; `None` if `value` is not a scalar.
     pub(super) fn entry(&mut self, value: &Value) -> Option<&mut T> {
         if let Value::String(text) = value {
-            // Not `entry`: it would copy the text for every key that is there already.
+            // `HashMap::entry` would copy the text for keys that exist already.
             if !self.texts.contains_key(text.as_str()) {
                 self.texts.insert(text.as_str().into(), T::default());
             }
@@ -67,7 +69,7 @@ impl<T: Default> ByScalar<T> {
 }
 
 impl<T> ByScalar<T> {
-    /// What stands under `value`.
+    /// The entry for `value`.
     pub(super) fn get(&self, value: &Value, integers: &LargeIntegers) -> Option<&T> {
         match value {
             Value::String(text) => self.get_text(text),
@@ -75,12 +77,10 @@ impl<T> ByScalar<T> {
         }
     }
 
-    /// What stands under the text.
     pub(super) fn get_text(&self, text: &str) -> Option<&T> {
         self.texts.get(text)
     }
 
-    /// How many keys there are.
     pub(super) fn len(&self) -> usize {
         self.texts.len() + self.others.len()
     }

@@ -1,4 +1,7 @@
-//! What a condition looks at: a `JSONPath` into the payload, or a part of the request.
+//! Selectors of a condition: a `JSONPath` into the payload, or a part of the request.
+//!
+//! Values with a name that suggests a credential are redacted in everything that is shown.
+//! Evaluation once per event is left to `facts.rs`.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -16,7 +19,7 @@ use crate::verify::{EventName, Reads};
 const KNOWN: &str = "a JSONPath such as `$.ref`, `event`, `header.NAME`, `query.NAME`, `path.NAME`, `method`, \
                      `client.ip`, `body`, and the groups `all`, `any`, `not`";
 
-/// The words a selector's name may hold that make its value one to keep quiet about.
+/// Parts of a selector's name that mark its value as a possible credential.
 const QUIET: [&str; 9] = [
     "authorization",
     "cookie",
@@ -32,17 +35,17 @@ const QUIET: [&str; 9] = [
 /// A selector with its text.
 #[derive(Debug)]
 pub(super) struct Selector {
-    /// As the rules file has it.
+    /// The text as written in the rules file.
     pub(super) written: String,
-    /// What two selectors share that select the same and are called the same. Not the text: of headers the case
-    /// does not matter, and `event` stands elsewhere for each way to verify.
+    /// The identity of the selector. Equal keys select the same values. The text is no identity:
+    /// header names ignore case, and `event` depends on the scheme.
     key: String,
-    /// What its values are not shown of.
+    /// Redacts the values in everything that is shown.
     quiet: bool,
     source: SelectorSource,
 }
 
-/// Where the values come from.
+/// The source of the values.
 #[derive(Debug)]
 enum SelectorSource {
     /// At most one value of the payload.
@@ -55,21 +58,20 @@ enum SelectorSource {
     Method,
     ClientIp,
     Body,
-    /// What the first of these selects that selects anything.
+    /// The values of the first source that has any.
     First(Vec<Self>),
 }
 
-/// One selected value.
 #[derive(Clone, Debug)]
 pub(super) enum SelectedValue<'e> {
     Text(Cow<'e, str>),
     /// A value of the payload, and the payload's large integers.
     Json(&'e Value, &'e LargeIntegers),
-    /// Bytes that are not UTF-8: they are there, and no operator can say anything about them.
+    /// Bytes that are not UTF-8: the value exists, but every operator is unknown for it.
     Opaque,
 }
 
-/// All that a selector found.
+/// All values that a selector found.
 #[derive(Debug)]
 pub(super) enum Selected<'e> {
     Nothing,
@@ -78,7 +80,6 @@ pub(super) enum Selected<'e> {
 }
 
 impl<'e> Selected<'e> {
-    /// The values, in order.
     pub(super) fn values(&self) -> &[SelectedValue<'e>] {
         match self {
             Self::Nothing => &[],
@@ -102,7 +103,7 @@ impl<'e> FromIterator<SelectedValue<'e>> for Selected<'e> {
 }
 
 impl SelectedValue<'_> {
-    /// The text, if it is text.
+    /// The text, if the value is text.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -113,7 +114,7 @@ impl SelectedValue<'_> {
 }
 
 impl Selector {
-    /// Reads the selector that is the key of `node`.
+    /// Compiles the selector that is the key of `node`.
     pub(super) fn compile(
         written: &str,
         node: Node<'_>,
@@ -154,22 +155,22 @@ impl Selector {
         }
     }
 
-    /// What two selectors share of which one is enough.
+    /// The identity of the selector. Selectors with the same key share one entry in the table.
     pub(super) fn key(&self) -> &str {
         &self.key
     }
 
-    /// Whether its values are kept out of what is shown.
+    /// True if the values are redacted.
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Whether its values are always text.
+    /// True if the values are always text.
     pub(super) fn is_text(&self) -> bool {
         self.source.is_text()
     }
 
-    /// Whether there is never more than one value.
+    /// True if the selector has at most one value.
     pub(super) fn is_single(&self) -> bool {
         !matches!(
             self.source,
@@ -180,12 +181,13 @@ impl Selector {
         )
     }
 
-    /// Whether it is cheap to evaluate for every event: anything but a path that searches the payload.
+    /// True if the selector is cheap enough to evaluate for every event. Only a path that searches
+    /// the payload is not.
     pub(super) fn is_cheap(&self) -> bool {
         !matches!(self.source, SelectorSource::Many(_))
     }
 
-    /// Whether it looks below the payload's root.
+    /// True if the selector reads below the payload's root.
     pub(super) fn needs_structure(&self) -> bool {
         match &self.source {
             SelectorSource::One(path) | SelectorSource::Many(path) => !path.is_root(),
@@ -193,29 +195,29 @@ impl Selector {
         }
     }
 
-    /// Which parts of a request it reads beside the body.
+    /// The parts of a request that the selector reads beside the body.
     pub(super) fn reads(&self) -> Reads {
         self.source.reads()
     }
 
-    /// Whether it looks into the payload at all.
+    /// True if the selector reads the payload at all.
     pub(super) fn reads_payload(&self) -> bool {
         self.source.reads_payload()
     }
 
-    /// Its values are kept out of what is shown, whatever its name.
+    /// Redacts the values, whatever the selector's name.
     pub(super) fn quieten(&mut self) {
         self.quiet = true;
     }
 
-    /// What it selects of `event`.
+    /// The values that the selector finds in `event`.
     pub(super) fn select<'e>(&self, event: &'e Event) -> Selected<'e> {
         self.source.select(event)
     }
 }
 
 impl SelectorSource {
-    /// Which parts of a request it reads beside the body.
+    /// The parts of a request that the source reads beside the body.
     fn reads(&self) -> Reads {
         let mut reads = Reads::default();
         match self {
@@ -229,7 +231,7 @@ impl SelectorSource {
         reads
     }
 
-    /// Whether its values are always text.
+    /// True if the values are always text.
     fn is_text(&self) -> bool {
         match self {
             Self::One(_) | Self::Many(_) => false,
@@ -238,7 +240,7 @@ impl SelectorSource {
         }
     }
 
-    /// Whether its values stand in the payload, or may.
+    /// True if values may come from the payload.
     fn reads_payload(&self) -> bool {
         match self {
             Self::One(_) | Self::Many(_) => true,
@@ -292,7 +294,7 @@ impl SelectorSource {
     }
 }
 
-/// An IPv4 address that came in the clothes of an IPv6 one, as itself.
+/// Maps an IPv4-mapped IPv6 address to its IPv4 address.
 pub(super) fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
@@ -309,7 +311,7 @@ fn bytes(bytes: &[u8]) -> SelectedValue<'_> {
     })
 }
 
-/// What is wrong with a selector.
+/// The reason for rejecting a selector.
 struct Wrong {
     code: &'static str,
     message: String,

@@ -1,4 +1,6 @@
-//! The compiled form of a condition: tests of one selector, and groups of them.
+//! Terms, the compiled form of a condition: tests of one selector, and groups of tests.
+//!
+//! A term gives a three-valued answer. Values come from `facts.rs`, and operators test them.
 
 use serde_json::Value;
 
@@ -6,39 +8,39 @@ use super::answer::Ternary;
 use super::facts::SelectedValues;
 use super::operator::{Operator, Operators};
 
-/// One of the things that must hold.
+/// A part of a condition.
 #[derive(Debug)]
 pub(super) enum Term {
-    /// All of them, in a branch of a group.
+    /// A branch of a group: all terms must hold.
     All(Vec<Term>),
     Any(TermGroup),
-    /// Not all of them.
+    /// Holds unless all terms hold.
     Not(TermGroup),
     Test(Test),
 }
 
-/// An `any` or a `not`, and how it was written.
+/// An `any` or a `not`, with its text.
 #[derive(Debug)]
 pub(super) struct TermGroup {
     pub(super) terms: Vec<Term>,
     pub(super) written: String,
 }
 
-/// What is asked of the values of one selector.
+/// The test of the values of one selector. All of its parts must hold.
 #[derive(Debug)]
 pub(super) struct Test {
-    /// The selector's place in the table.
+    /// Index of the selector in the table.
     pub(super) slot: usize,
     pub(super) exists: Option<bool>,
     pub(super) some: Option<Operators>,
     pub(super) every: Option<Operators>,
     pub(super) none: Option<Operators>,
-    /// How it was written, shortened.
+    /// The text as written in the rules file, shortened.
     pub(super) written: String,
 }
 
 impl Term {
-    /// What it says of an event.
+    /// The answer of the term for an event.
     pub(super) fn answer(&self, facts: &SelectedValues<'_, '_>) -> Ternary {
         let all = |terms: &[Self]| Ternary::all(terms.iter().map(|term| term.answer(facts)));
         match self {
@@ -49,7 +51,7 @@ impl Term {
         }
     }
 
-    /// All tests in it, however deep.
+    /// Visits all tests in the term, at any depth.
     pub(super) fn each_test<'t>(&'t self, see: &mut dyn FnMut(&'t Test)) {
         match self {
             Self::All(terms) => terms.iter().for_each(|term| term.each_test(see)),
@@ -58,7 +60,7 @@ impl Term {
         }
     }
 
-    /// Moves all its slots to the places where `moved` has them.
+    /// Replaces each slot by its new index in `moved`.
     pub(super) fn move_slots(&mut self, moved: &[usize]) {
         match self {
             Self::All(terms) => terms.iter_mut().for_each(|term| term.move_slots(moved)),
@@ -73,7 +75,7 @@ impl Term {
 impl Test {
     fn answer(&self, facts: &SelectedValues<'_, '_>) -> Ternary {
         let values = facts.found(self.slot).values();
-        // Not even that it does not exist can be said of what stands in a payload that cannot be read.
+        // Even `exists: false` is unknown if the payload could not be decoded.
         if facts.fault(self.slot).is_some() {
             return Ternary::Unknown;
         }
@@ -87,7 +89,7 @@ impl Test {
         let exists = self
             .exists
             .map_or(Ternary::True, |wanted| (wanted != values.is_empty()).into());
-        // One after the other, so that the first false spares the rest.
+        // Evaluated lazily, so that the first false answer saves the rest.
         Ternary::all((0..4).map(|part| match part {
             0 => exists,
             1 => over(&self.some, &any),
@@ -96,7 +98,8 @@ impl Test {
         }))
     }
 
-    /// The scalars of which its value must be one, if it asks so: what the index is made of.
+    /// The scalars of which the value must be one, if the test has such an operator. The index is
+    /// built from them.
     pub(super) fn equalities(&self) -> Option<Vec<&Value>> {
         let some = self.some.as_ref().filter(|some| !some.ignore_case)?;
         let scalar = |value: &Value| !value.is_array() && !value.is_object();
@@ -143,7 +146,7 @@ mod tests {
         }));
         check(
             &[
-                // Equality is of one type, and null can be compared with everything.
+                // Equality is of one type, and null is comparable with every value.
                 ("$.s: refs/tags/v1", True),
                 ("$.s: refs/tags/v", False),
                 ("$.s: {equals: refs/tags/v1}", True),
@@ -187,7 +190,7 @@ mod tests {
                 ("$.list: {contains: null}", True),
                 ("$.list: {contains: b}", False),
                 ("$.o: {contains: a}", Unknown),
-                // Patterns are of the whole value.
+                // Patterns match the whole value.
                 ("$.s: {matches: 'refs/tags/v[0-9]'}", True),
                 ("$.s: {matches: refs/tags}", False),
                 ("$.s: {matches: 'x|refs/tags/v1'}", True),
@@ -330,7 +333,7 @@ mod tests {
                 ("$.commits[*].files[*]: {glob: 'tests/**'}", False),
                 ("$.commits[*].files[*]: src/b", True),
                 ("$.commits[*].files[*]: [x, docs/c]", True),
-                // For the same value.
+                // All operators apply to the same value.
                 ("$.commits[*].files[*]: {prefix: docs/, suffix: b}", False),
                 ("$.commits[*].files[*]: {prefix: docs/, suffix: c}", True),
                 ("$.commits[*].files[*]: {every: {glob: 'docs/**'}}", False),
@@ -343,7 +346,7 @@ mod tests {
                     "$.commits[*].files[*]: {prefix: src/, none: {prefix: tests/}}",
                     True,
                 ),
-                // Over nothing.
+                // No values.
                 ("$.none[*]: x", Unknown),
                 ("$.none[*]: {every: x}", Unknown),
                 ("$.none[*]: {none: x}", Unknown),
@@ -362,7 +365,7 @@ mod tests {
     #[test]
     fn groups_are_three_valued() {
         let event = event(json!({"t": "yes"}));
-        // True, false and unknown of the payload.
+        // True, false and unknown for the payload.
         let (t, f, u) = ("$.t: yes", "$.t: no", "$.u: yes");
         let cases = [
             (format!("not: {{{t}}}"), False),

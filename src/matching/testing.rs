@@ -1,4 +1,4 @@
-//! What the tests of this room share.
+//! Shared helpers of this module's tests.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) fn document(text: &str) -> Document {
     Document::parse(source, &mut Diagnostics::new()).unwrap()
 }
 
-/// The findings of a `match:`, each as `line:column: message (hint)`.
+/// The diagnostics of a `match:`, each as `line:column: message (hint)`.
 pub(super) fn diagnostics(text: &str) -> Vec<String> {
     let mut found = Diagnostics::new();
     let document = document(text);
@@ -34,7 +34,7 @@ pub(super) fn diagnostics(text: &str) -> Vec<String> {
     found.iter().map(line).collect()
 }
 
-/// A `match:` that is right.
+/// A `match:` that compiles.
 pub(super) fn condition(text: &str) -> Condition {
     let mut found = Diagnostics::new();
     let document = document(text);
@@ -42,12 +42,12 @@ pub(super) fn condition(text: &str) -> Condition {
     condition.unwrap_or_else(|| panic!("{text}: {}", found.render(false)))
 }
 
-/// A push with this payload, and with headers, a query and parameters to look at.
+/// A push with this payload, headers, a query and parameters.
 pub(super) fn event(payload: Value) -> Event {
     event_of(Payload::new(BodyKind::Json, Arc::new(payload)))
 }
 
-/// A push with the payload of this text.
+/// A push whose payload is this text.
 pub(super) fn event_of_text(text: &str) -> Event {
     let headers = HeaderMap::new();
     let body = Bytes::copy_from_slice(text.as_bytes());

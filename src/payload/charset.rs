@@ -1,7 +1,7 @@
-//! In which charset a body is written: from its bytes to text.
+//! Character sets: the charset of a body, and its conversion to text.
 //!
-//! The labels are those that browsers know (the Encoding Standard's): `iso-8859-1` is read as windows-1252, of which it is
-//! a part. What calls itself ASCII is read as UTF-8, of which that is a part.
+//! Labels follow the Encoding Standard: `iso-8859-1` is decoded as windows-1252, which contains it.
+//! A body labelled ASCII is decoded as UTF-8, which contains ASCII.
 
 use std::borrow::Cow;
 
@@ -9,11 +9,11 @@ use encoding_rs::{Encoding, UTF_8};
 
 use crate::payload::undecodable::{Undecodable, shown};
 
-/// The charset with this label; UTF-8 if there is no label.
+/// The charset with this label. UTF-8 without a label.
 pub(super) fn named(label: Option<&str>) -> Result<&'static Encoding, Undecodable> {
-    // In single quotes, too, which are none of HTTP's.
+    // Some senders use single quotes, which HTTP does not have.
     let label = label.unwrap_or_default().trim_matches(['\'', ' ', '\t']);
-    // `binary` is how `file --mime` says that there is none.
+    // `file --mime` prints `binary` for a file without a charset.
     if ["", "us-ascii", "ascii", "binary"]
         .iter()
         .any(|known| label.eq_ignore_ascii_case(known))
@@ -24,7 +24,7 @@ pub(super) fn named(label: Option<&str>) -> Result<&'static Encoding, Undecodabl
         .ok_or_else(|| Undecodable::UnknownCharset(shown(label, 40)))
 }
 
-/// The charset of a body: what its byte order mark says, else its label, else UTF-8.
+/// The charset of a body: from its byte order mark, else its label, else UTF-8.
 pub(super) fn of(label: Option<&str>, body: &[u8]) -> Result<&'static Encoding, Undecodable> {
     match Encoding::for_bom(body) {
         Some((encoding, _)) => Ok(encoding),
@@ -32,7 +32,7 @@ pub(super) fn of(label: Option<&str>, body: &[u8]) -> Result<&'static Encoding, 
     }
 }
 
-/// The text, without its byte order mark; an error if the bytes are not of this charset.
+/// The text without its byte order mark, or an error if the bytes are not valid in this charset.
 pub(super) fn text<'b>(encoding: &'static Encoding, body: &'b [u8]) -> Result<Cow<'b, str>, Undecodable> {
     let (text, encoding, damaged) = encoding.decode(body);
     if damaged {

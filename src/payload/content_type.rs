@@ -1,28 +1,31 @@
-//! What a body says it is: the media type, the charset and the boundary of its `Content-Type`.
+//! The `Content-Type` of a body: media type, charset and boundary.
+//!
+//! Parsing is lenient and never fails: an unknown or unreadable type is [`Media::Other`].
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use crate::payload::parameter::parameters;
 
-/// What the content type promises.
+/// The media type, as far as decoding depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Media {
-    /// `application/json`, a name that stood for it before it had that one, or anything that ends in `+json`.
+    /// `application/json`, an older name for it, or any type that ends in `+json`.
     Json,
     /// `application/x-www-form-urlencoded`.
     Form,
     /// `multipart/form-data`.
     Multipart,
-    /// `application/xml`, `text/xml`, or anything that ends in `+xml`.
+    /// `application/xml`, `text/xml`, or any type that ends in `+xml`.
     Xml,
-    /// `text/*`.
+    /// `text/*`, except JavaScript.
     Text,
-    /// None, an unreadable one, or any other. `text/javascript` too, under which JSON was sent before it had a type.
+    /// Missing, unreadable, or any other type. Also `text/javascript`, under which JSON was sent
+    /// before it had a type.
     Other,
 }
 
-/// The media type, and what else is said.
+/// A media type with its parameters.
 pub(super) struct ContentType {
     pub(super) media: Media,
     pub(super) charset: Option<String>,
@@ -30,15 +33,16 @@ pub(super) struct ContentType {
 }
 
 impl ContentType {
-    /// Reads the first `Content-Type`; one that is not text counts as none.
+    /// Reads the first `Content-Type`. A value that is not text counts as missing.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let value = headers.get(CONTENT_TYPE);
         Self::parse(value.and_then(|value| value.to_str().ok()).unwrap_or_default())
     }
 
-    /// Reads the value of a `Content-Type`.
+    /// Parses the value of a `Content-Type`.
     pub(super) fn parse(value: &str) -> Self {
-        // A proxy may have joined two with a comma; a sender may have forgotten the semicolon.
+        // A proxy may have joined two values with a comma, or a sender may have omitted the
+        // semicolon.
         let essence = value.trim_start().split([';', ',', ' ', '\t']).next();
         let media = match essence.unwrap_or_default().to_ascii_lowercase().as_str() {
             "application/json"

@@ -1,4 +1,7 @@
-//! From raw bytes to a payload.
+//! Decoding of raw bytes to a [`Payload`], by `decode:` and the content type.
+//!
+//! This file chooses the format and handles JSON and text. The other formats are left to `form.rs`,
+//! `multipart.rs` and `xml.rs`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,27 +20,26 @@ use crate::payload::event::{BodyKind, Payload};
 use crate::payload::undecodable::Undecodable;
 use crate::payload::{charset, content_encoding, form, multipart, xml};
 
-/// How an endpoint reads its bodies.
+/// The value of an endpoint's `decode:`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decode {
-    /// As the content type says; without a telling one, JSON where the body is a JSON object or list, else text.
+    /// By the content type. If that is not conclusive, JSON for a JSON object or list, else text.
     #[default]
     Auto,
-    /// As JSON, whatever the content type.
+    /// JSON, whatever the content type.
     Json,
-    /// As the fields of a form, whatever the content type.
+    /// Form fields, whatever the content type.
     Form,
-    /// As the parts of a form, whatever the content type, which must name their boundary.
+    /// Form parts, whatever the content type, which must name the boundary.
     Multipart,
-    /// As XML, whatever the content type.
+    /// XML, whatever the content type.
     Xml,
-    /// As text, whatever the content type.
+    /// Text, whatever the content type.
     Text,
 }
 
 impl Decode {
-    /// All of them.
     pub const ALL: [Self; 6] = [
         Self::Auto,
         Self::Json,
@@ -47,12 +49,11 @@ impl Decode {
         Self::Text,
     ];
 
-    /// The one of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|decode| decode.name() == name)
     }
 
-    /// The word in the rules file.
+    /// The name in the rules file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -65,7 +66,8 @@ impl Decode {
     }
 }
 
-/// Reads `body` as `decode` says, its content coding undone; then it has at most `limit` bytes.
+/// Decodes `body` as `decode` says, after removing its content codings. The decompressed body has
+/// at most `limit` bytes.
 pub fn decode(decode: Decode, headers: &HeaderMap, body: &Bytes, limit: u64) -> Result<Payload, Undecodable> {
     let plain = content_encoding::decoded(headers, body, limit)?;
     let content_type = ContentType::of(headers);
@@ -84,21 +86,22 @@ pub fn decode(decode: Decode, headers: &HeaderMap, body: &Bytes, limit: u64) -> 
         (Decode::Text, _) | (Decode::Auto, Media::Text) => text(charset::of(label, &plain)?, &plain),
         (Decode::Auto, Media::Other) => guessed(label, &plain),
     };
-    // What a coding was put upon is not what was sent.
+    // The decompressed body differs from the body as sent.
     if payload.kind == BodyKind::Json && plain.as_ptr() != body.as_ptr() {
         payload.kind = BodyKind::InnerJson;
     }
     Ok(payload)
 }
 
-/// What [`decode`] would say, of a body that was read as JSON already; `None` if it would read it in another way.
+/// The result of [`decode`] for a body that was already parsed as JSON; `None` if [`decode`] would
+/// not parse it as JSON.
 pub fn known(decode: Decode, headers: &HeaderMap, body: &[u8], json: &Arc<Value>) -> Option<Payload> {
     let content_type = ContentType::of(headers);
     let as_json = decode == Decode::Json || (decode == Decode::Auto && content_type.media == Media::Json);
     let plainly = charset::named(content_type.charset.as_deref()) == Ok(UTF_8)
         && !headers.contains_key(http::header::CONTENT_ENCODING);
     (as_json && plainly).then(|| Payload {
-        // The body is JSON, hence UTF-8.
+        // The body is valid JSON, therefore UTF-8.
         integers: LargeIntegers::read(
             std::str::from_utf8(json::without_marks(body)).unwrap_or_default(),
             json,
@@ -111,7 +114,7 @@ fn fields(kind: BodyKind, fields: Map<String, Value>) -> Payload {
     Payload::new(kind, Arc::new(fields.into()))
 }
 
-/// Reads a body, or a part of one, as JSON.
+/// Decodes a body, or a part of one, as JSON.
 pub(super) fn as_json(label: Option<&str>, body: &[u8]) -> Result<Payload, Undecodable> {
     let charset = json_charset(label, body)?;
     let text = if charset == UTF_8 {
@@ -129,8 +132,8 @@ pub(super) fn as_json(label: Option<&str>, body: &[u8]) -> Result<Payload, Undec
     Ok(of_json(read, charset == UTF_8))
 }
 
-/// The charset of JSON. A label means nothing (RFC 8259 §11) where the body is what JSON has to be: UTF-8 under a label that
-/// is not known here, or under that of UTF-16, which .NET likes to say of a string.
+/// The charset of JSON. A label has no meaning (RFC 8259 §11) if the body is UTF-8, as JSON must
+/// be. Such labels are unknown ones, and UTF-16, which .NET senders declare for strings.
 fn json_charset(label: Option<&str>, body: &[u8]) -> Result<&'static Encoding, Undecodable> {
     match charset::of(label, body) {
         Ok(wide)
@@ -145,7 +148,7 @@ fn json_charset(label: Option<&str>, body: &[u8]) -> Result<&'static Encoding, U
     }
 }
 
-/// What was read, which is JSON itself only where it stood in the body as it is.
+/// A payload of parsed JSON. The kind is [`BodyKind::Json`] only if the body as sent is that JSON.
 fn of_json(read: Json, plainly: bool) -> Payload {
     let kind = if plainly && !read.is_repaired {
         BodyKind::Json
@@ -162,7 +165,7 @@ fn text(charset: &'static Encoding, body: &[u8]) -> Payload {
     let value = if body.is_empty() {
         Value::Null
     } else {
-        // One byte order mark is taken off with the charset; a second one says no more.
+        // The charset decoder removes one byte order mark; further ones are removed here.
         let (text, ..) = charset.decode(body);
         Value::String(text.trim_start_matches('\u{FEFF}').to_owned())
     };
@@ -174,7 +177,7 @@ fn auto_form(charset: &'static Encoding, body: &[u8]) -> Result<Payload, Undecod
         return Err(Undecodable::JsonAsForm);
     }
     let found = form::fields(charset, body)?;
-    // GitHub and Gitea send their forms so: one field, holding the JSON.
+    // GitHub and Gitea send forms with one field that contains the JSON.
     if found.len() == 1
         && let Some(Value::String(inner)) = found.get("payload")
         && let Some(read) = structure(inner)
@@ -184,9 +187,9 @@ fn auto_form(charset: &'static Encoding, body: &[u8]) -> Result<Payload, Undecod
     Ok(fields(BodyKind::Form, found))
 }
 
-/// What a body is of which nothing telling was said.
+/// Decodes a body whose content type is not conclusive.
 fn guessed(label: Option<&str>, body: &[u8]) -> Payload {
-    // No text was promised: a charset that is not known here counts as none.
+    // No charset was promised, so an unknown label counts as none.
     let charset = charset::of(label, body).unwrap_or(UTF_8);
     let read = charset::text(charset, body)
         .ok()
@@ -197,7 +200,7 @@ fn guessed(label: Option<&str>, body: &[u8]) -> Payload {
     }
 }
 
-/// The JSON object or list that the text is, if it is one.
+/// The JSON object or list in the text, if it is one.
 fn structure(text: &str) -> Option<Json> {
     let bare = text.trim_start_matches('\u{FEFF}').trim_ascii_start();
     match bare.as_bytes().first() {

@@ -1,4 +1,6 @@
-//! A verified arrival: what was received, and what it says.
+//! Verified arrivals: the request as received, with its decoded payload.
+//!
+//! Decoding itself is left to `decode.rs`.
 
 use std::sync::Arc;
 
@@ -8,40 +10,40 @@ use crate::base::jsonpath::LargeIntegers;
 use crate::event::Received;
 use crate::payload::{Decode, Undecodable};
 
-/// How a body was read.
+/// The format in which a body was decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKind {
-    /// JSON, whatever its content type said: the body as it was sent is its text.
+    /// JSON, whatever the content type: the body as sent is the JSON text.
     Json,
-    /// JSON that stood in something else: in a field of a form, a content coding, a charset other than UTF-8.
+    /// JSON inside something else: a form field, a content coding, a charset other than UTF-8.
     InnerJson,
     /// Fields of a form, as an object of strings (a list where a field repeats).
     Form,
-    /// Parts of a form, as an object of strings and descriptions of files (a list where a name repeats).
+    /// Parts of a form, as an object of strings and file descriptions (a list where a name
+    /// repeats).
     Multipart,
     /// XML, as an object that holds its root.
     Xml,
-    /// Text, or nothing that has a structure: the payload is one string, or null for no body at all.
+    /// Text without structure: the payload is one string, or null for an empty body.
     Text,
-    /// It could not be read: there is no payload, and no rule learns anything from it.
+    /// The body could not be decoded. There is no payload, and conditions on it are unknown.
     Unreadable,
 }
 
-/// What a body says.
+/// The decoded content of a body.
 #[derive(Clone, Debug)]
 pub struct Payload {
-    /// How it was read.
     pub kind: BodyKind,
-    /// What it says. Shared, for templates and conditions read it in place.
+    /// Shared: templates and conditions read it without copying.
     pub value: Arc<Value>,
-    /// The digits of those integers of the value that do not fit 64 bits.
+    /// The digits of integers that do not fit 64 bits.
     pub integers: LargeIntegers,
-    /// Why it could not be read, if it could not.
+    /// The reason why the body could not be decoded.
     pub fault: Option<Arc<str>>,
 }
 
 impl Payload {
-    /// A payload whose integers are exact as they are.
+    /// A payload without large integers.
     pub fn new(kind: BodyKind, value: Arc<Value>) -> Self {
         Self {
             kind,
@@ -51,7 +53,8 @@ impl Payload {
         }
     }
 
-    /// One that could not be read. The event is there all the same, for rules that do not look into it.
+    /// A payload that could not be decoded. The event still exists, for rules that do not read the
+    /// payload.
     pub fn unreadable(why: &Undecodable) -> Self {
         Self {
             fault: Some(why.to_string().into()),
@@ -63,18 +66,17 @@ impl Payload {
 /// A verified arrival with its decoded payload. The raw body stays in [`Event::received`].
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// What arrived, byte for byte.
     pub received: Arc<Received>,
-    /// What it says.
     pub payload: Payload,
 }
 
 impl Event {
-    /// One that was taken before, with its body decoded anew, in the way of this name. A body that could not be read then
-    /// cannot be read now.
+    /// An event from the store, with its body decoded again in the named format. A body that could
+    /// not be decoded then cannot be decoded now.
     pub fn kept(received: Arc<Received>, decode: &str) -> Result<Self, String> {
         let known = Decode::from_name(decode).ok_or_else(|| format!("unknown decoding `{decode}`"))?;
-        // It was within `max_body` when it was taken; one that was lowered since does not make it unreadable.
+        // The body was within `max_body` when the event was accepted. A limit that was lowered
+        // since must not make it unreadable.
         let payload = crate::payload::decode(known, &received.headers, &received.body, u64::MAX)
             .unwrap_or_else(|error| Payload::unreadable(&error));
         Ok(Self { received, payload })

@@ -1,4 +1,6 @@
-//! The fields of an `application/x-www-form-urlencoded` body.
+//! Fields of an `application/x-www-form-urlencoded` body.
+//!
+//! Decoding never fails, except for too many fields. Invalid bytes become U+FFFD.
 
 use std::borrow::Cow;
 
@@ -9,13 +11,13 @@ use serde_json::{Map, Value};
 use crate::payload::object;
 use crate::payload::undecodable::Undecodable;
 
-/// How many fields a form may have.
+/// Maximum number of fields in a form.
 pub(super) const MAX_FIELDS: usize = 10_000;
 
-/// A byte order mark: before the first name it belongs to the body, however it is written.
+/// A byte order mark. Before the first name it belongs to the body, even if it is percent-encoded.
 const MARK: char = '\u{FEFF}';
 
-/// The fields as an object of strings, a list where a field repeats.
+/// The fields as an object of strings, with a list where a field repeats.
 pub(super) fn fields(charset: &'static Encoding, body: &[u8]) -> Result<Map<String, Value>, Undecodable> {
     let mut found = Map::new();
     let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
@@ -34,7 +36,7 @@ pub(super) fn fields(charset: &'static Encoding, body: &[u8]) -> Result<Map<Stri
     Ok(found)
 }
 
-/// A name or a value as it was before it was encoded.
+/// Decodes a name or a value.
 fn text(charset: &'static Encoding, encoded: &[u8]) -> String {
     let spaced: Vec<u8> = encoded
         .iter()

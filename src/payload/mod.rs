@@ -1,15 +1,18 @@
-//! What does it say?
+//! Decoding of verified bodies to payloads.
 //!
-//! [`decode()`] reads a verified body: its content coding is undone, within a limit, and then it is read as JSON, as the
-//! fields or the parts of a form, as XML, or as text, in its charset. It is pure, never panics, and says in the
-//! operator's words why a body cannot be read. The raw bytes stay what they are; whoever needs them finds them in
+//! [`decode()`] removes the content codings of a body, within a limit. It then decodes JSON, form
+//! fields or form parts, XML, or text, in the body's charset. Decoding is pure, never panics, and
+//! explains in an operator's words why a body cannot be decoded. The raw bytes stay unchanged in
 //! [`Event::received`].
 //!
-//! JSON is read as [`crate::base::json`] reads it, the proof that may stand in it included: 127 levels deep at most, of duplicate
-//! keys the last wins, wrong bytes and unpaired surrogates become U+FFFD. So do the wrong bytes of text; XML that is not in its
-//! charset is refused. What XML becomes is written in `xml`, what a form in parts becomes in `multipart`.
+//! [`crate::base::json`] parses JSON, and also the tokens that verification reads from bodies.
+//! Nesting is at most 127 levels deep, and the last of duplicate keys wins. Invalid bytes and lone
+//! surrogates become U+FFFD. Invalid bytes of text become U+FFFD too. XML that is not valid in its
+//! charset is rejected. `xml.rs` documents the shape of XML payloads, `multipart.rs` that of
+//! multipart forms.
 //!
-//! A body that cannot be read makes an event without a payload ([`Payload::unreadable`]), for rules that do not look into it.
+//! If a body cannot be decoded, the event has no payload ([`Payload::unreadable`]). Rules that do
+//! not read the payload still apply.
 
 mod charset;
 pub mod content_encoding;

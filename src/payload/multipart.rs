@@ -1,8 +1,9 @@
-//! The parts of a `multipart/form-data` body (RFC 7578): its fields, and its files by name, size and content type.
+//! Parts of a `multipart/form-data` body (RFC 7578): fields, and files by name, size and content
+//! type.
 //!
-//! Read here rather than by a crate: the body is in memory, whole, and those that are well kept read streams and copy
-//! what they read. This is one pass over the bytes that copies the texts alone. It is strict: what two readers might
-//! understand differently is refused.
+//! The parser is our own: the body is completely in memory, and the well-maintained crates read
+//! streams and copy their content. This parser makes one pass and copies only texts. It is strict:
+//! a body that two parsers might understand differently is rejected.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,14 +19,15 @@ use crate::payload::parameter::parameters;
 use crate::payload::undecodable::{Undecodable, shown};
 use crate::payload::{charset, form, xml};
 
-/// How many parts a form may have.
+/// Maximum number of parts in a form.
 pub(super) const MAX_PARTS: usize = 1000;
-/// How many bytes the headers of a part may have.
+/// Maximum size of the headers of a part, in bytes.
 const MAX_PART_HEAD: usize = 8 * 1024;
 const LINE_END: &[u8] = b"\r\n";
 
-/// The parts as an object: of a text its text, of a file `filename`, `size` and `content_type`, of another what its own
-/// content type says; a list where a name repeats.
+/// The parts as an object. The value of a file is an object of `filename`, `size` and
+/// `content_type`. Other parts are decoded by their own content type, by default as text. A name
+/// that repeats has a list.
 pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, Value>, Undecodable> {
     let Some(boundary) = boundary.filter(|boundary| !boundary.is_empty()) else {
         return Err(fault("the content type names no boundary"));
@@ -53,7 +55,7 @@ pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, 
             }));
         };
         let (head, tail) = head(part)?;
-        // The line end that closes the headers may be that of the next boundary.
+        // The line end that closes the headers may belong to the next boundary.
         let (content, next) = delimiter
             .find(tail)
             .map(|at| tail.split_at(at))
@@ -63,7 +65,7 @@ pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, 
         found.entry(name).or_default().push(value);
         rest = next.get(line.len()..).unwrap_or_default();
     }
-    // Not added one by one: a part may be a list itself.
+    // Not added one by one, because the value of a part may be a list itself.
     let values = found.into_iter().map(|(name, mut values)| match values.pop() {
         Some(only) if values.is_empty() => (name, only),
         last => (name, values.into_iter().chain(last).collect()),
@@ -78,10 +80,10 @@ fn fault(what: impl Into<String>) -> Undecodable {
     Undecodable::Multipart(what.into())
 }
 
-/// What follows the first boundary. What stands before it says nothing.
+/// The bytes after the first boundary. The preamble before it is ignored.
 fn first<'b>(delimiter: &Finder<'_>, body: &'b [u8]) -> Result<&'b [u8], Undecodable> {
     let line = delimiter.needle();
-    // At the very beginning it has no line end before it.
+    // At the start of the body no line end precedes the boundary.
     let bare = line.get(LINE_END.len()..).unwrap_or_default();
     if let Some(rest) = body.strip_prefix(bare) {
         return Ok(rest);
@@ -91,7 +93,7 @@ fn first<'b>(delimiter: &Finder<'_>, body: &'b [u8]) -> Result<&'b [u8], Undecod
         .ok_or_else(|| fault("it does not hold the boundary that its content type names"))
 }
 
-/// The headers of a part, and what follows them, from the end of the last one's line on.
+/// The headers of a part, and the rest, which starts at the end of the last header line.
 fn head(part: &[u8]) -> Result<(&[u8], &[u8]), Undecodable> {
     if part.starts_with(LINE_END) {
         return Ok((&[], part));
@@ -109,7 +111,7 @@ fn head(part: &[u8]) -> Result<(&[u8], &[u8]), Undecodable> {
     }
 }
 
-/// What the headers of a part say.
+/// The headers of a part.
 struct PartHeaders {
     name: String,
     filename: Option<String>,
@@ -117,7 +119,7 @@ struct PartHeaders {
 }
 
 impl PartHeaders {
-    /// Reads the headers of the part with this number.
+    /// Parses the headers of the part with this number.
     fn new(head: &[u8], number: usize) -> Result<Self, Undecodable> {
         let unclear = |what: &str| fault(format!("part {number} has {what}"));
         let (mut disposition, mut content_type) = (None, None);
@@ -161,7 +163,7 @@ impl PartHeaders {
         })
     }
 
-    /// The part's name, and what its content is to the payload.
+    /// The part's name, and its value in the payload.
     fn read(self, content: &[u8]) -> Result<(String, Value), Undecodable> {
         let Some(filename) = self.filename else {
             let content_type = ContentType::parse(&self.content_type.unwrap_or_default());
@@ -180,8 +182,8 @@ impl PartHeaders {
     }
 }
 
-/// What a part says whose own type promises a structure. One that does not keep its promise is text: the other parts say what
-/// they say all the same.
+/// The value of a part whose content type promises structure. `None` if decoding fails: the part is
+/// then text, and does not spoil the other parts.
 fn structure(media: Media, label: Option<&str>, content: &[u8]) -> Option<Value> {
     match media {
         Media::Json => as_json(label, content)
@@ -196,13 +198,13 @@ fn structure(media: Media, label: Option<&str>, content: &[u8]) -> Option<Value>
     }
 }
 
-/// What a part says that is text.
+/// The value of a text part.
 fn text(label: Option<&str>, content: &[u8]) -> Result<Value, Undecodable> {
     let (text, _) = charset::named(label)?.decode_with_bom_removal(content);
     Ok(Value::String(text.into_owned()))
 }
 
-/// A header's name and value. A line that goes on the one before is none, and neither is a boundary.
+/// A header's name and value. `None` for a folded line or a boundary.
 fn header(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once(':')?;
     let is_name = !name.starts_with('-') && name.bytes().all(|byte| byte.is_ascii_graphic());
@@ -210,15 +212,15 @@ fn header(line: &str) -> Option<(&str, &str)> {
     (is_name && is_text).then_some((name, value.trim()))
 }
 
-/// Whether a transfer encoding leaves the content as it is.
+/// True if the transfer encoding leaves the content as it is.
 fn is_plain(encoding: &str) -> bool {
     ["7bit", "8bit", "binary"]
         .iter()
         .any(|plain| encoding.eq_ignore_ascii_case(plain))
 }
 
-/// The value of a parameter whose charset is named in it, such as `UTF-8''na%C3%AFve.txt` (RFC 8187). A form's parts should
-/// not have any, and some senders give them to files whose names are not ASCII.
+/// The value of a parameter with an explicit charset, such as `UTF-8''na%C3%AFve.txt` (RFC 8187).
+/// RFC 7578 forbids these in forms, but some senders use them for file names that are not ASCII.
 fn from_extended(value: &str) -> Option<String> {
     let (label, rest) = value.split_once('\'')?;
     let (_language, encoded) = rest.split_once('\'')?;

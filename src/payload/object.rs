@@ -1,8 +1,8 @@
-//! An object of what may repeat: the fields of a form, the children of an element.
+//! Objects with repeating names: the fields of a form, the children of an element.
 
 use serde_json::{Map, Value};
 
-/// Adds a value, itself no list, under a name; of a name that repeats the values become a list.
+/// Adds a value, which is not a list, under a name. The values of a repeated name become a list.
 pub(super) fn add(fields: &mut Map<String, Value>, name: String, value: Value) {
     match fields.get_mut(&name) {
         Some(Value::Array(values)) => values.push(value),

@@ -1,9 +1,10 @@
-//! The parameters of a header's value: the `charset=utf-8` of `text/plain; charset=utf-8`.
+//! Parameters of a header value: the `charset=utf-8` of `text/plain; charset=utf-8`.
 //!
-//! Read as people write them: a quoted value may hold `;`, and `\"` and `\\` in it stand for the second character; any
-//! other backslash is one, for some senders put Windows' paths there as they are.
+//! The parser is lenient. A quoted value may contain `;`. In it, `\"` and `\\` stand for the second
+//! character. Any other backslash is literal, because some senders write Windows paths without
+//! escaping.
 
-/// The names, in lower case, and the values of the parameters behind the first `;`.
+/// The parameters after the first `;`: names in lower case, and values.
 pub(super) fn parameters(value: &str) -> Vec<(String, String)> {
     let (mut quoted, mut escaped) = (false, false);
     let separates = |letter: char| {
@@ -23,7 +24,7 @@ pub(super) fn parameters(value: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A value as it was before it was quoted.
+/// Removes the quotes of a value.
 fn unquoted(value: &str) -> String {
     let Some(inner) = value.strip_prefix('"') else {
         return value.to_owned();

@@ -1,4 +1,4 @@
-//! Why a body cannot be read, in the operator's words.
+//! Reasons why a body cannot be decoded, in words for operators.
 
 use std::fmt;
 
@@ -6,33 +6,30 @@ use crate::payload::content_encoding;
 use crate::payload::form::MAX_FIELDS;
 use crate::payload::multipart::MAX_PARTS;
 
-/// Why a body cannot be read.
+/// The reason why a body cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undecodable {
-    /// Its content coding cannot be undone.
+    /// The content coding cannot be removed.
     Coding(content_encoding::EncodingError),
-    /// It is not JSON; what is wrong, with line and column.
+    /// Invalid JSON, with line and column.
     Json(String),
-    /// It is not XML, or more of it than is read here; what is wrong, with line and column.
+    /// Invalid or unsupported XML, with line and column.
     Xml(String),
-    /// It is not a form in parts; what is wrong.
+    /// An invalid multipart form.
     Multipart(String),
-    /// This was promised and there is no body.
+    /// An empty body where this format was expected.
     Empty(&'static str),
-    /// A charset that is not known here.
     UnknownCharset(String),
-    /// Not in the charset that it says.
+    /// Bytes that are invalid in the declared charset.
     Charset(&'static str),
-    /// JSON under the content type of a form: what `curl -d` sends.
+    /// JSON under the content type of a form, as `curl -d` sends it.
     JsonAsForm,
-    /// A form of too many fields.
     TooManyFields,
-    /// A form of too many parts.
     TooManyParts,
 }
 
 impl Undecodable {
-    /// Whether nothing is wrong with it but its size.
+    /// True if the only problem is the size.
     pub fn is_too_large(&self) -> bool {
         matches!(self, Self::Coding(content_encoding::EncodingError::TooLarge(_)))
     }
@@ -65,7 +62,7 @@ impl fmt::Display for Undecodable {
 
 impl std::error::Error for Undecodable {}
 
-/// A stranger's words that end up in a log: at most so many characters, and none that controls a terminal.
+/// An untrusted text for the log: at most `most` characters, with control characters escaped.
 pub(super) fn shown(words: &str, most: usize) -> String {
     let mut shown = String::new();
     for letter in words.chars().take(most) {

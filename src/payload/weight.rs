@@ -1,12 +1,13 @@
-//! How much memory a decoded body takes.
+//! Estimates of the memory that a decoded body takes.
 
-/// Memory of an object of one member, or of an element of XML: a node of a tree map.
+/// Memory of an object with one member, or of an XML element, in bytes: a node of a tree map.
 const OBJECT: u64 = 640;
-/// Memory of a value in a list, or of a field of a form.
+/// Memory of a list item, or of a form field, in bytes.
 const VALUE: u64 = 48;
 
-/// An upper estimate of the memory that a body takes when it is decoded, in bytes: from what opens and separates values. It
-/// takes one pass over the bytes, and text that holds such bytes makes it too high, never too low.
+/// An upper bound of the memory for a decoded body, in bytes, estimated from its opening and
+/// separating characters. Takes one pass over the bytes. If text contains such characters, the
+/// estimate is too high, never too low.
 pub fn weight(body: &[u8]) -> u64 {
     let (mut objects, mut values) = (0_u64, 0_u64);
     for byte in body {

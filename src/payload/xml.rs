@@ -1,12 +1,14 @@
-//! XML as an object: `<order id="7"><item>tea</item></order>` is `{"order": {"@id": "7", "item": "tea"}}`.
+//! XML as an object: `<order id="7"><item>tea</item></order>` is `{"order": {"@id": "7", "item":
+//! "tea"}}`.
 //!
-//! The root stands under its name. An element without attributes and children is its text; any other is an object with
-//! its attributes as `@name`, its children by name, a list where a name repeats, and, if there is any, its text as `#text`.
-//! Text is trimmed, and concatenated where children stand between; CDATA is text; comments and processing instructions
-//! are dropped. Names keep their prefixes as written. Values stay strings.
+//! The root element is under its name. An element without attributes and children is its text. Any
+//! other element is an object: attributes are under `@name`, children under their names, text under
+//! `#text`. A list holds the values of a repeated name. Text is trimmed, and joined across child
+//! elements. CDATA is text. Comments and processing instructions are dropped. Names keep their
+//! prefixes. Values stay strings.
 //!
-//! Nothing is fetched and nothing expands: a document type is refused, and with it every entity but the five of XML
-//! itself.
+//! Nothing is fetched and nothing expands: document types are rejected, and so is every entity
+//! except the five of XML itself.
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use memchr::{memchr_iter, memmem};
@@ -19,11 +21,11 @@ use crate::payload::charset;
 use crate::payload::object;
 use crate::payload::undecodable::{Undecodable, shown};
 
-/// How deep elements may be nested.
+/// Maximum nesting depth of elements.
 const MAX_DEPTH: usize = 64;
-/// How long an XML declaration may be, in bytes.
+/// Maximum length of an XML declaration, in bytes.
 const MAX_DECLARATION: usize = 256;
-/// What XML counts as space.
+/// White space of XML.
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// The document as an object with one key, its root.
@@ -46,7 +48,8 @@ pub(super) fn document(label: Option<&str>, body: &[u8]) -> Result<Value, Undeco
     }
 }
 
-/// The charset: the byte order mark's, the content type's, the declaration's, else UTF-8 (RFC 7303 §3).
+/// The charset: from the byte order mark, the content type, or the declaration, else UTF-8 (RFC
+/// 7303 §3).
 fn charset_of(label: Option<&str>, body: &[u8]) -> Result<&'static Encoding, Undecodable> {
     if label.is_some() || Encoding::for_bom(body).is_some() {
         return charset::of(label, body);
@@ -57,7 +60,8 @@ fn charset_of(label: Option<&str>, body: &[u8]) -> Result<&'static Encoding, Und
         _ => {}
     }
     let declared = charset::named(declared(body).as_deref())?;
-    // A declaration that could be read byte by byte is not in UTF-16; .NET likes to say so of a string.
+    // A declaration that is readable byte by byte is not in UTF-16. .NET senders declare UTF-16 for
+    // strings.
     Ok(if declared == UTF_16LE || declared == UTF_16BE {
         UTF_8
     } else {
@@ -76,16 +80,16 @@ fn declared(body: &[u8]) -> Option<String> {
     Some(declaration.encoding()?.ok()?.into_owned())
 }
 
-/// What has been read of a document.
+/// State of the parser for one document.
 #[derive(Default)]
 struct XmlReader {
     version: XmlVersion,
-    /// The elements that have begun and not ended, the root first.
+    /// Elements that have not ended, the root first.
     open: Vec<Element>,
     root: Option<Element>,
 }
 
-/// An element, as far as it has been read.
+/// An element, as far as it is parsed.
 struct Element {
     name: String,
     fields: Map<String, Value>,
@@ -93,7 +97,7 @@ struct Element {
 }
 
 impl XmlReader {
-    /// Takes the next piece; the error says what is wrong with it.
+    /// Processes the next parser event. The error says what is wrong.
     fn take(&mut self, event: Event<'_>) -> Result<(), String> {
         match event {
             Event::Start(start) => {
@@ -107,7 +111,7 @@ impl XmlReader {
                 Ok(())
             }
             Event::End(_) => {
-                // The reader has seen to it that the names agree.
+                // The reader has checked that the names agree.
                 if let Some(element) = self.open.pop() {
                     self.close(element);
                 }
@@ -126,7 +130,7 @@ impl XmlReader {
         }
     }
 
-    /// The element that begins with this tag.
+    /// The element that starts with this tag.
     fn element(&self, start: &BytesStart<'_>) -> Result<Element, String> {
         if self.open.is_empty() && self.root.is_some() {
             return Err("there is a second root element".to_owned());
@@ -135,7 +139,7 @@ impl XmlReader {
             return Err(format!("elements are nested more than {MAX_DEPTH} deep"));
         }
         let mut fields = Map::new();
-        // Their names are compared here, where they are gathered.
+        // Duplicate names are detected below, by the insertion.
         for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| words(&error.into()))?;
             let name = attribute.key.as_ref();
@@ -156,7 +160,7 @@ impl XmlReader {
         })
     }
 
-    /// Puts an element that has ended where it belongs.
+    /// Adds a closed element to its parent, or makes it the root.
     fn close(&mut self, element: Element) {
         match self.open.last_mut() {
             Some(parent) => {
@@ -186,7 +190,7 @@ impl XmlReader {
 }
 
 impl Element {
-    /// Its name, and what it is to the element around it.
+    /// The element's name, and its value in the parent.
     fn into_field(self) -> (String, Value) {
         let Self {
             name,
@@ -204,7 +208,7 @@ impl Element {
     }
 }
 
-/// What a reference in text stands for.
+/// The text for a reference.
 fn resolved(reference: &BytesRef<'_>) -> Result<String, String> {
     if let Some(letter) = reference.resolve_char_ref().map_err(|error| words(&error))? {
         return Ok(letter.into());
@@ -213,7 +217,8 @@ fn resolved(reference: &BytesRef<'_>) -> Result<String, String> {
     known.ok_or_else(|| format!("the entity `{}` is not known", &**reference))
 }
 
-/// The name, if it is one: the reader takes whatever stands there, `@` and `#` too, which mean something to the payload.
+/// Returns the name if it is valid. The reader accepts any characters, even `@` and `#`, which have
+/// a meaning in the payload.
 fn named(name: &str) -> Result<&str, String> {
     let begins =
         |letter: char| letter.is_ascii_alphabetic() || matches!(letter, '_' | ':') || !letter.is_ascii();
@@ -225,7 +230,7 @@ fn named(name: &str) -> Result<&str, String> {
     }
 }
 
-/// The reader's words, without those that only say whose they are.
+/// The reader's error without its category prefix.
 fn words(error: &Error) -> String {
     match error {
         Error::Syntax(error) => error.to_string(),
@@ -234,12 +239,12 @@ fn words(error: &Error) -> String {
     }
 }
 
-/// What is wrong, and where.
+/// The error with its position.
 fn at(text: &str, position: u64, what: &str) -> Undecodable {
     let position = usize::try_from(position).unwrap_or(usize::MAX);
     let before = text.as_bytes().get(..position).unwrap_or(text.as_bytes());
     let line = memchr_iter(b'\n', before).count() + 1;
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-    // The words may be the sender's.
+    // The error may quote the sender's text.
     Undecodable::Xml(format!("line {line} column {column}: {}", shown(what, 200)))
 }

@@ -1,4 +1,4 @@
-//! What the sender is told: a status and one word, which also stands in the header [`STATUS`].
+//! Answers to senders: a status and one word, which is also sent in the header [`STATUS`].
 
 use std::time::Duration;
 
@@ -7,27 +7,25 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::event::EventId;
 
-/// The header that says what became of a request, also where the body of the answer is the rules' own.
+/// Header with the outcome of a request, also where the rules define the body of the answer.
 pub const STATUS: HeaderName = HeaderName::from_static("x-hookyard-status");
 
-/// How long a sender is asked to stay away after a 503, in seconds.
+/// Value of `Retry-After` in a 503 answer, in seconds.
 const RETRY_AFTER: &str = "30";
 
 /// An answer, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
     pub status: StatusCode,
-    /// What became of the request, in one word: the value of [`STATUS`].
+    /// Outcome of the request in one word: the value of [`STATUS`].
     pub outcome: &'static str,
-    /// Headers beside the length.
+    /// Headers other than `Content-Length`.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Bytes,
 }
 
 impl Answer {
-    /// `{"status": word, "id": …}`. Both are ours, so nothing needs escaping.
+    /// Builds `{"status": word, "id": …}`. Both come from this program, so nothing needs escaping.
     pub fn new(status: StatusCode, word: &'static str, id: Option<EventId>) -> Self {
         let body = match id {
             Some(id) => format!("{{\"status\":\"{word}\",\"id\":\"{id}\"}}\n"),
@@ -43,7 +41,6 @@ impl Answer {
         }
     }
 
-    /// The answer to a handshake.
     pub fn handshake(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
         Self {
             status,
@@ -53,12 +50,12 @@ impl Answer {
         }
     }
 
-    /// The value of [`STATUS`].
     pub fn outcome_value(&self) -> HeaderValue {
         HeaderValue::from_static(self.outcome)
     }
 
-    /// Not trusted. It looks the same whatever the reason; `challenge` asks for credentials (401).
+    /// The answer to an untrusted request. The body is the same whatever the reason. A `challenge`
+    /// asks for credentials (401).
     pub fn refused(challenge: Option<&'static str>) -> Self {
         let status = if challenge.is_some() {
             StatusCode::UNAUTHORIZED
@@ -74,7 +71,8 @@ impl Answer {
         answer
     }
 
-    /// It cannot be written down now, or the daemon is stopping; the sender may come again.
+    /// The answer if the event cannot be stored now or the daemon is stopping. The sender may
+    /// retry.
     pub fn unavailable() -> Self {
         let mut answer = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", None);
         answer
@@ -83,10 +81,10 @@ impl Answer {
         answer
     }
 
-    /// The client comes too often; it may come again after so long.
+    /// The answer to a client above its rate limit, which may retry `after` this time.
     pub fn too_often(after: Duration) -> Self {
         let mut answer = Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", None);
-        // In whole seconds, and none too early.
+        // Rounded up to whole seconds, so that the client does not retry too early.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         answer
             .headers
@@ -94,7 +92,8 @@ impl Answer {
         answer
     }
 
-    /// The method is not one of the endpoint's: `OPTIONS` asks which ones are, any other is wrong.
+    /// The answer to a method that the endpoint does not accept. `OPTIONS` lists the methods, any
+    /// other gets 405.
     pub fn other_method(method: &Method, allow: &str) -> Self {
         if method == Method::OPTIONS {
             return Self::options(allow);
@@ -102,7 +101,7 @@ impl Answer {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", None).allowing(allow)
     }
 
-    /// What may be sent here.
+    /// The answer to `OPTIONS`.
     pub fn options(allow: &str) -> Self {
         Self {
             status: StatusCode::NO_CONTENT,
@@ -113,7 +112,7 @@ impl Answer {
         .allowing(allow)
     }
 
-    /// With an `Allow` header.
+    /// Adds an `Allow` header.
     fn allowing(mut self, allow: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(allow) {
             self.headers.insert(header::ALLOW, value);
@@ -122,7 +121,7 @@ impl Answer {
     }
 }
 
-/// The one word for what the body of an answer says.
+/// Returns the header's word for the word in the body.
 fn outcome(word: &'static str) -> &'static str {
     match word {
         "bad request" => "bad-request",

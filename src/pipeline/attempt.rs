@@ -1,6 +1,7 @@
-//! One attempt: lease → act → outcome → settlement → write.
+//! The course of an attempt: lease → act → outcome → settlement → write.
 //!
-//! A panicking action is a failed attempt. What was done is written down, however long the store takes to agree.
+//! A panicking action is a failed attempt. A settlement is written again until the store accepts
+//! it. `settlement.rs` decides the result, `unattempted.rs` settles deliveries without an attempt.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -24,13 +25,13 @@ use crate::store::{
     AttemptRecord, DeliveryFailure, DeliveryId, INTERRUPTED, Lease, Settled, Settlement, StoreError,
 };
 
-/// How many deliveries between two of their actions are remembered with the rules that they began with.
+/// Maximum deliveries between two actions whose rules are remembered.
 const BEGUN_KEPT: usize = 1024;
-/// How much is kept of how an attempt went in words, in bytes.
+/// Maximum description of an attempt's outcome, in bytes.
 const DETAIL_KEPT: usize = 1024;
 
 impl Dispatcher {
-    /// One attempt: what was leased is settled, whatever happens in between.
+    /// Makes one attempt. The lease is settled, whatever happens in between.
     pub(super) async fn deliver(self: Arc<Self>, lease: Lease, attempting: Attempting) {
         let rules = self.rules_for(&lease);
         let settled = match rules.rule(&lease.rule) {
@@ -65,8 +66,8 @@ impl Dispatcher {
             }
         };
         if matches!(settled.settlement, Settlement::Interrupted { .. }) {
-            // The daemon is stopping: a store that cannot write must not hold it up. What is still leased when the store is
-            // closed is known as interrupted, too.
+            // The daemon is stopping, so a store that cannot write must not delay it. Deliveries
+            // that are leased when the store closes count as interrupted, too.
             if let Err(error) = self.store.settle(settled).await {
                 report::store_failed("settle", &error.to_string());
             }
@@ -74,7 +75,7 @@ impl Dispatcher {
         }
         let end = match &settled.settlement {
             Settlement::Done { .. } => Some(true),
-            // A sender that waits is told that it was not done.
+            // A waiting sender is told that the delivery did not succeed.
             Settlement::Superseded { .. } | Settlement::Dead { .. } => Some(false),
             Settlement::Next { .. }
             | Settlement::Retry { .. }
@@ -82,11 +83,11 @@ impl Dispatcher {
             | Settlement::Interrupted { .. } => None,
         };
         if matches!(settled.settlement, Settlement::Next { .. }) {
-            // Before the write: it may be leased again before the write returns.
+            // Before the write: the delivery may be leased again before the write returns.
             let mut begun = self.begun();
             if begun.len() >= BEGUN_KEPT {
-                // Some were dropped between two actions and come no more. Whoever is forgotten with them goes by the rules
-                // in force.
+                // The map can hold deliveries that never return. Clearing it only means that a
+                // delivery uses the current rules for its next action.
                 begun.clear();
             }
             begun.insert(lease.delivery, Arc::clone(&rules));
@@ -99,17 +100,18 @@ impl Dispatcher {
             self.payload_cache.remove(lease.received.id);
         }
         if end != Some(true) || lease.in_group {
-            // It waits again, perhaps for sooner than anybody sleeps; or another's turn has come, or another was made for
-            // its failure.
+            // The queue has changed: this delivery may be due before the next look, another
+            // delivery of its group may be ready, or a delivery for `on_failure` was added.
             self.wake.notify_one();
         }
     }
 
-    /// The rules that a delivery goes by: those in force when it began, as long as it goes on from action to action. One
-    /// that waited for another attempt, or for a restart, goes by those in force now: they may have been mended for it.
+    /// Returns the rules of a delivery. From one action to the next, a delivery keeps the rules
+    /// with which it began. After a retry or a restart it uses the current rules, which may have
+    /// been corrected.
     fn rules_for(&self, lease: &Lease) -> Arc<RuleSet> {
         let begun = self.begun().remove(&lease.delivery);
-        // One that stands at its first action has not begun, or begins anew.
+        // A delivery at its first action has not begun, or begins again.
         begun
             .filter(|_| lease.action > 0)
             .unwrap_or_else(|| self.live.current())
@@ -119,7 +121,7 @@ impl Dispatcher {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the action that the delivery has reached.
+    /// Runs the current action of the delivery.
     async fn attempt(
         &self,
         lease: &Lease,
@@ -151,7 +153,8 @@ impl Dispatcher {
             interruptions: lease.interrupted.map_or(0, |interrupted| interrupted.in_a_row),
         };
         let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, jitter(lease));
-        // Stopped, and not because the daemon stops; or it has failed by itself just before.
+        // Stopped, but not by the daemon's stop. An attempt that had already ended keeps its
+        // result.
         let settlement = if attempting.is_replaced() && !settlement.is_end() {
             Settlement::Superseded {
                 at: now,
@@ -217,7 +220,7 @@ impl Dispatcher {
         }
     }
 
-    /// Performs the action; its panic ends nothing but itself.
+    /// Performs the action. A panic ends only this attempt.
     async fn perform(
         &self,
         lease: &Lease,
@@ -242,7 +245,7 @@ impl Dispatcher {
         };
         let mut performing = pin!(self.actor.perform(action, &action_context, abort));
         let guarded = poll_fn(|context| {
-            // What the action had in hand is dropped with it; what it shares with others is behind locks.
+            // A panic drops the action's own state. State shared with others is behind locks.
             let poll = AssertUnwindSafe(|| performing.as_mut().poll(context));
             catch_unwind(poll).unwrap_or_else(|_| {
                 Poll::Ready(Outcome::new(
@@ -255,7 +258,7 @@ impl Dispatcher {
         guarded.await
     }
 
-    /// The event as it was taken.
+    /// Returns the event, from the cache or decoded from the stored body.
     fn event(&self, lease: &Lease) -> Result<Event, String> {
         let received = Arc::clone(&lease.received);
         if let Some(payload) = self.payload_cache.payload(received.id) {
@@ -265,21 +268,22 @@ impl Dispatcher {
             .map_err(|error| format!("the stored body cannot be decoded: {error}"))
     }
 
-    /// Writes a settlement down, trying until the store takes it: what was done must not be done again for want of
-    /// a note. Gives up only when the store is closed.
+    /// Writes a settlement and retries until the store accepts it: an action that has been done
+    /// must not be done again because its record is missing. False if the delivery is no longer
+    /// leased or the store is closed.
     async fn write(&self, settled: Settled, attempting: &Attempting) -> bool {
         loop {
             match self.store.settle(settled.clone()).await {
                 Ok(()) => return true,
                 Err(StoreError::NotLeased { delivery }) => {
                     report::overtaken(delivery);
-                    // What the store still holds for us is out of date.
+                    // The lease that the store still holds is out of date.
                     if let Err(error) = self.store.release(delivery).await {
                         report::store_failed("release", &error.to_string());
                     }
                     return false;
                 }
-                // A store that is not in its place is not put back by waiting.
+                // Waiting does not bring back a store file that has been moved or replaced.
                 Err(error @ StoreError::Displaced { .. }) if attempting.is_daemon_stopping() => {
                     report::store_failed("settle", &error.to_string());
                     return false;
@@ -297,7 +301,7 @@ impl Dispatcher {
     }
 }
 
-/// The same; where it is a dead letter, with what its rule's `on_failure` is told.
+/// Adds the failure for `on_failure` to the settlement of a dead letter.
 fn with_failure(settlement: Settlement, action: &Action, outcome: &Outcome) -> Settlement {
     match settlement {
         Settlement::Dead {
@@ -319,13 +323,13 @@ fn with_failure(settlement: Settlement, action: &Action, outcome: &Outcome) -> S
     }
 }
 
-/// The beginning of what is said of an attempt.
+/// Shortens the description of an outcome.
 fn bounded(mut detail: String) -> String {
     detail.truncate(detail.floor_char_boundary(DETAIL_KEPT));
     detail
 }
 
-/// A number in 0.0..1.0 for the jitter, from the delivery's id, whose last bits are random.
+/// Returns a jitter in 0.0..1.0, derived from the delivery's id, whose last bits are random.
 pub(super) fn jitter(lease: &Lease) -> f64 {
     let text = lease.delivery.to_string();
     let spread = text.bytes().fold(lease.attempt, |sum, byte| {

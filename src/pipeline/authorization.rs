@@ -1,4 +1,7 @@
-//! Which rules of an endpoint trust a request: each verification computed once, freshness by each rule's own window.
+//! Trust of an endpoint's rules in a request.
+//!
+//! Each verification is computed once. Freshness is checked against each rule's own replay window.
+//! The answers to refused requests are left to `ingest.rs`.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -14,7 +17,7 @@ use crate::rules::{Endpoint, Rule};
 use crate::store::{Headers, Sighting};
 use crate::verify::{DedupKey, Proof, Refusal};
 
-/// What a request proves that was refused, and is taken all the same.
+/// Proof of a refused request that a rule accepts in `mode: observe`.
 static NOTHING: Proof = Proof {
     timestamp: None,
     dedup_keys: Vec::new(),
@@ -22,24 +25,24 @@ static NOTHING: Proof = Proof {
     read: None,
 };
 
-/// A rule that takes the event, with what proved it.
+/// A rule that accepts the event, with its proof.
 pub(super) struct Match<'e> {
     pub(super) rule: &'e Rule,
     pub(super) proof: &'e Proof,
-    /// Why it was refused, where the rule takes it all the same (`mode: observe`).
+    /// Reason of the refusal, if the rule accepts the request all the same (`mode: observe`).
     pub(super) unverified: Option<Cow<'e, Refusal>>,
 }
 
-/// By what a genuine request is recognised again.
+/// Keys by which a genuine request is deduplicated.
 #[derive(Default)]
 pub(super) struct Recognised {
-    /// What rules remember it by.
+    /// Keys that the rules remember.
     pub(super) keys: Vec<DedupKey>,
-    /// What the endpoint remembers of it.
+    /// Record that the endpoint remembers.
     pub(super) sighting: Option<Arc<Sighting>>,
 }
 
-/// What each verification of an endpoint says of a request, and what follows for each rule.
+/// Results of an endpoint's verifications for one request.
 pub(super) struct Authorization<'e> {
     endpoint: &'e Endpoint,
     proofs: Vec<Result<Proof, Refusal>>,
@@ -48,7 +51,7 @@ pub(super) struct Authorization<'e> {
 }
 
 impl<'e> Authorization<'e> {
-    /// Each verification is computed once, whatever the number of rules.
+    /// Computes each verification once, whatever the number of rules.
     pub(super) fn new(endpoint: &'e Endpoint, received: &Received) -> Self {
         let proofs = endpoint
             .verifications
@@ -63,7 +66,7 @@ impl<'e> Authorization<'e> {
         }
     }
 
-    /// Notes which secrets it was that held.
+    /// Records which secrets have matched.
     pub(super) fn note(&self, usage: &Usage) {
         for (verification, proof) in self.endpoint.verifications.iter().zip(&self.proofs) {
             if let Ok(Proof {
@@ -75,12 +78,13 @@ impl<'e> Authorization<'e> {
         }
     }
 
-    /// Whether a verification of the endpoint holds.
+    /// True if a verification of the endpoint succeeded.
     pub(super) fn is_genuine(&self) -> bool {
         self.proofs.iter().any(Result::is_ok)
     }
 
-    /// By what the request is recognised again, for each verification by which a rule trusts it.
+    /// Returns the deduplication keys of the request, for each verification by which a rule trusts
+    /// it.
     pub(super) fn recognised(&self, received: &Received) -> Vec<Recognised> {
         let proofs = self.proofs.iter().zip(&self.endpoint.recognitions).enumerate();
         let recognised = proofs.map(|(index, (proof, recognition))| {
@@ -94,7 +98,8 @@ impl<'e> Authorization<'e> {
                     endpoint: Arc::clone(&received.endpoint),
                     event: received.id,
                     at: received.at,
-                    // Whatever the place: with another one a stranger could choose the headers anew.
+                    // Without path and query: otherwise an attacker could change those to choose
+                    // new headers.
                     keys: proof.dedup_keys.clone(),
                     headers: Headers::new(&recognition.headers(received)),
                     remember_until: received.at.plus(memory),
@@ -105,8 +110,8 @@ impl<'e> Authorization<'e> {
         recognised.collect()
     }
 
-    /// How long what the verification at `index` has proved is remembered for the endpoint: as long as by any rule that
-    /// trusts it. `None` if none does.
+    /// Time for which the endpoint remembers a proof of the verification at `index`: the longest of
+    /// the rules that trust the request. `None` if no rule does.
     fn memory(&self, index: usize) -> Option<Duration> {
         let rules = self.endpoint.rules.iter();
         let rules = rules.filter(|rule| rule.enabled && rule.verification == index);
@@ -114,22 +119,23 @@ impl<'e> Authorization<'e> {
         trusting.max()
     }
 
-    /// Whether a verification other than `none` holds, so that not everybody can have sent it.
+    /// True if a verification other than `none` succeeded, so that the sender knew a secret.
     pub(super) fn is_verified(&self) -> bool {
         let mut authorization = self.endpoint.verifications.iter().zip(&self.proofs);
         authorization.any(|(verification, proof)| proof.is_ok() && !verification.is_none())
     }
 
-    /// The body as JSON, if a verification had to read it.
+    /// Returns the body as JSON, if a verification had to parse it.
     pub(super) fn read(&self) -> Option<&Arc<Value>> {
         self.proofs
             .iter()
             .find_map(|proof| proof.as_ref().ok()?.read.as_ref())
     }
 
-    /// What proves the request for this rule, or why it does not.
+    /// Returns the proof of the request for this rule, or the reason for refusing it.
     fn judge(&self, rule: &Rule) -> Option<Result<&Proof, Cow<'_, Refusal>>> {
-        // First, for whom a rule does not take from shall not learn that he is genuine and late.
+        // Check `allow` first, so that a blocked client cannot tell a valid but stale signature
+        // from an invalid one.
         if !rule.lets_in(self.client) {
             let client = self.client;
             return Some(Err(Cow::Owned(Refusal::AddressNotAllowed { client })));
@@ -142,15 +148,15 @@ impl<'e> Authorization<'e> {
         Some(payload_cache.map(|()| proof).map_err(Cow::Owned))
     }
 
-    /// The rule at `index` with its proof, if it is in force and takes the request: because it is genuine and fresh for
-    /// it, or because its verification only observes.
+    /// Returns the rule at `index` with its proof, if the rule is enabled and accepts the request.
+    /// Either the request is genuine and fresh, or the rule only observes.
     pub(super) fn matched(&self, index: usize) -> Option<Match<'_>> {
         let rule = self.endpoint.rules.get(index).filter(|rule| rule.enabled)?;
         let (proof, unverified) = match self.judge(rule)? {
             Ok(proof) => (proof, None),
             Err(refusal) => {
                 let verification = self.endpoint.verifications.get(rule.verification)?;
-                // What is only observed is the proof, not the list of whom it is taken from.
+                // `mode: observe` waives the proof but not the list of allowed networks.
                 if !verification.observes() || !rule.lets_in(self.client) {
                     return None;
                 }
@@ -164,12 +170,12 @@ impl<'e> Authorization<'e> {
         })
     }
 
-    /// Whether the rule at `index` is in force and takes the request.
+    /// True if the rule at `index` is enabled and accepts the request.
     pub(super) fn trusts(&self, index: usize) -> bool {
         self.matched(index).is_some()
     }
 
-    /// Whether anybody takes it: a rule, or, where no rule is in force, the endpoint's own verification.
+    /// True if a rule accepts the request. If no rule is enabled, a verification decides.
     pub(super) fn trusts_any(&self) -> bool {
         if self.endpoint.rules.iter().any(|rule| rule.enabled) {
             (0..self.endpoint.rules.len()).any(|index| self.trusts(index))
@@ -178,7 +184,8 @@ impl<'e> Authorization<'e> {
         }
     }
 
-    /// Why it is refused: first what says that the sender is genuine, that it is stale or cannot be read.
+    /// Returns the reason for the refusal. A genuine sender comes first: its request is stale or
+    /// unreadable.
     pub(super) fn refusal(&self) -> Option<Cow<'_, Refusal>> {
         let rules = || self.endpoint.rules.iter().filter(|rule| rule.enabled);
         let stale = rules()
@@ -186,7 +193,7 @@ impl<'e> Authorization<'e> {
             .find(|refusal| refusal.is_stale() || refusal.is_unreadable().is_some());
         stale
             .or_else(|| {
-                // For a rule that would have taken it, had it come.
+                // Prefer a rule that allows the client's address.
                 let mut open = rules().filter(|rule| rule.lets_in(self.client));
                 open.find_map(|rule| self.judge(rule)?.err())
             })

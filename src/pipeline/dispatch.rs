@@ -1,8 +1,9 @@
-//! From the queue to the workers: leases what is due and there is room for, and runs an attempt for each (`attempt`).
+//! The dispatch loop: leases due deliveries up to the limit and runs an attempt for each.
 //!
-//! Every attempt is a task that this room owns and awaits. So many deliveries run at once as the rules file says
-//! (`deliveries`); all others wait in the store, their bodies on disk. The store shares the slots among the rules, so that
-//! a slow one does not hold up the others.
+//! Every attempt is a task that this module owns and awaits. At most `deliveries` (rules file) run
+//! at the same time. All others wait in the store, with their bodies on disk. The store shares the
+//! slots among the rules, so that a slow rule does not hold up the others. `attempt.rs` runs the
+//! attempts.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -25,50 +26,50 @@ use crate::rules::RuleSet;
 use crate::store::{Concurrency, DeliveryId, Leased, Store};
 use crate::sys::heartbeat::Heartbeat;
 
-/// How long dispatch waits before it asks a store again that could not answer.
+/// Pause after a store error before the next call.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// How soon dispatch looks again after it has leased something: for more of it, or for what is due next.
+/// Time until the next look after something was leased, for more of it or for what is due next.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// The longest that dispatch sleeps without looking: a net under the wake-ups and under a clock that is set back, and how
-/// soon it sees what another program has written, such as `hookyard events replay`. A look in vain takes microseconds.
+/// Maximum sleep between two looks, which costs microseconds. It covers missed wake-ups, a clock
+/// that is set back, and writes by other programs such as `hookyard events replay`.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// Runs deliveries.
+/// Runs deliveries from the store's queue.
 pub struct Dispatcher {
-    /// Where deliveries wait.
     pub store: Arc<dyn Store>,
-    /// The rules in force.
+    /// Rules in force.
     pub live: Arc<Live<RuleSet>>,
-    /// Runs actions.
     pub actor: Arc<ActionRunner>,
-    /// The time; steady, or what waits would wait longer when the machine's clock is set back.
+    /// Monotonic time. Otherwise deliveries would wait longer if the machine's clock is set back.
     pub clock: Clock,
-    /// Rung by intake when a delivery was written down.
+    /// Notified by ingest after an event was written.
     pub wake: Arc<Notify>,
-    /// Senders that wait.
+    /// Senders that wait for an outcome.
     pub waiting: Arc<OutcomeWaiters>,
-    /// What was taken last, decoded.
+    /// Decoded payloads of the latest events.
     pub payload_cache: Arc<PayloadCache>,
-    /// What is under way.
+    /// Attempts in progress.
     pub running: Arc<Running>,
-    /// Sees to what gives way to what has waited for quiet.
+    /// Ends deliveries that a debounced one supersedes.
     pub supersede: Supersede,
-    /// The rules of deliveries that are between two of their actions.
+    /// Rules of deliveries that are between two of their actions.
     pub begun: Mutex<HashMap<DeliveryId, Arc<RuleSet>>>,
     /// Beats with every look at the queue.
     pub heartbeat: Arc<Heartbeat>,
 }
 
 impl Dispatcher {
-    /// Runs deliveries until `stop`, or until the store has ended by itself; then leases no more and waits for those that run.
-    /// `abort` stops those, too: their attempts are interrupted, and their deliveries stay in the store.
+    /// Runs deliveries until `stop`, or until the store has failed for good. Then leases no more
+    /// and waits for running attempts. `abort` interrupts those, and their deliveries stay in the
+    /// store.
     pub async fn run(self: Arc<Self>, stop: CancellationToken, abort: CancellationToken) {
         let mut running = JoinSet::new();
         let mut marking = JoinSet::new();
         marking.spawn(Arc::clone(&self).mark_begun());
         while !stop.is_cancelled() {
             self.heartbeat.beat();
-            // Registered before looking, so that what comes between looking and sleeping still wakes us.
+            // Registered before looking, so that a wake-up between looking and sleeping is not
+            // lost.
             let mut woken = pin!(self.wake.notified());
             woken.as_mut().enable();
             let Some(pause) = self.lease_into(&mut running, &abort).await else {
@@ -82,7 +83,7 @@ impl Dispatcher {
                     () = stop.cancelled() => break,
                     Some(ended) = running.join_next() => {
                         report_end(ended);
-                        // What has ended makes room. Whether anything is due does not depend on it.
+                        // The end of an attempt frees a slot. It does not make anything else due.
                         if pause.for_room {
                             break;
                         }
@@ -98,7 +99,8 @@ impl Dispatcher {
         }
     }
 
-    /// Leases what is due and there is room for; how long to wait before looking again, `None` if the store has ended.
+    /// Leases due deliveries up to the limit. Returns the time until the next look, `None` if the
+    /// store has failed for good.
     async fn lease_into(
         self: &Arc<Self>,
         running: &mut JoinSet<()>,
@@ -114,7 +116,7 @@ impl Dispatcher {
                 held_back,
                 displaced,
             }) => {
-                // Most often something else wakes us before, and then one question is saved.
+                // Usually a wake-up comes before LOOK_AGAIN, which saves this query.
                 let at_most = if leases.is_empty() {
                     self.until_next_due(room).await
                 } else {
@@ -140,10 +142,10 @@ impl Dispatcher {
         })
     }
 
-    /// How long until something is due for which there is room.
+    /// Returns the time until a delivery is due for which there is a slot.
     async fn until_next_due(&self, room: Concurrency) -> Duration {
         match self.store.next_due(room).await {
-            // A clock that was set back would make this very long; the bound makes it look again.
+            // If the clock was set back this time is very long, so it is limited.
             Ok(Some(due)) => due.since(self.clock.now()).min(LONGEST_SLEEP),
             Ok(None) => LONGEST_SLEEP,
             Err(_) => STORE_PAUSE,
@@ -151,10 +153,10 @@ impl Dispatcher {
     }
 }
 
-/// What dispatch waits for before it looks again.
+/// Pause of the dispatch loop.
 struct DispatchPause {
     at_most: Duration,
-    /// Or until something has ended: something is due that there was no room for.
+    /// True if the end of an attempt ends the pause, too: a due delivery is waiting for a slot.
     for_room: bool,
 }
 
@@ -167,7 +169,7 @@ impl DispatchPause {
     }
 }
 
-/// A worker that panicked outside its action is a bug worth a line, and no reason to stop.
+/// Reports a worker that panicked outside its action. This is a bug, but no reason to stop.
 fn report_end(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         report::worker_failed(&error.to_string());

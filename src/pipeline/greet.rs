@@ -1,4 +1,4 @@
-//! A sender's handshake to its answer: no event is made of it, and no action runs.
+//! Answers to senders' handshakes. A handshake creates no event and runs no action.
 
 use http::Method;
 
@@ -11,13 +11,13 @@ use crate::rules::Endpoint;
 use crate::verify::HandshakeReply;
 
 impl Ingest {
-    /// The answer to a handshake. `None` if the request is none and goes on as an event.
+    /// Answers a handshake. `None` if the request is not one and continues as an event.
     pub(super) async fn greet(&self, endpoint: &Endpoint, received: &Received) -> Option<Answer> {
         match endpoint.greeting(received.client, |verification| verification.handshake(received)) {
             Some(Ok(greeting)) => Some(self.answer(endpoint, received, greeting).await),
             Some(Err(refusal)) => Some(self.turn_down(endpoint, received, &refusal)),
             None if endpoint.methods.contains(&received.method) => None,
-            // Its method was let in for the sake of handshakes alone.
+            // The endpoint admits this method only for handshakes.
             None => {
                 let answer = Answer::other_method(&received.method, &endpoint.allowed_methods());
                 if received.method != Method::OPTIONS {
@@ -29,7 +29,7 @@ impl Ingest {
         }
     }
 
-    /// The greeting, once what it teaches is learnt.
+    /// Returns the reply, after the secret that the handshake brings is stored.
     async fn answer(&self, endpoint: &Endpoint, received: &Received, greeting: HandshakeReply) -> Answer {
         let mut news = String::new();
         if let Some(lesson) = &greeting.lesson {

@@ -1,8 +1,8 @@
-//! Bounds on what decoding takes: processor time, and memory until the request is answered.
+//! Limits on the decoding of bodies: processor time, and memory until the request is answered.
 //!
-//! A large or compressed body is verified and decoded on a thread for what blocks, a few at a time, so that the threads that
-//! answer everybody do not wait for it. And all decoded bodies together have a bound, for a decoded body can take a hundred
-//! times as much as it has bytes.
+//! A few large or compressed bodies at a time are verified and decoded on threads for blocking
+//! work, so that other requests do not wait. All decoded bodies share a memory budget, since a
+//! decoded body can be a hundred times as large as its bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use tokio::time::timeout;
 use crate::event::Received;
 use crate::payload::content_encoding;
 
-/// Maximum size of a body that is verified and decoded on the thread that answers, in bytes.
+/// Maximum size of a body that is decoded on the async thread, in bytes.
 const LIGHT: usize = 64 << 10;
-/// Memory of all decoded bodies together, in KiB. A single one that is larger takes all of it.
+/// Memory for all decoded bodies, in KiB. A larger single body takes all of it.
 const DECODED_KIB: u32 = 128 << 10;
-/// How often a compressed body is assumed to grow beyond `max_body` when it is decoded.
+/// Assumed growth of a compressed body beyond `max_body` when it is decoded, as a factor.
 const GROWS: u64 = 16;
-/// How long a request waits for its turn, and again for memory, before it is answered 503.
+/// Maximum wait for a slot, and again for memory. Then the request is answered with 503.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// The bounds.
+/// Limits on concurrent decoding.
 #[derive(Debug)]
 pub struct Heavy {
     turns: Semaphore,
@@ -31,7 +31,7 @@ pub struct Heavy {
 }
 
 impl Default for Heavy {
-    /// As many at a time as half the processors, at least one.
+    /// Allows as many bodies at a time as half the processors, at least one.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -42,7 +42,8 @@ impl Default for Heavy {
 }
 
 impl Heavy {
-    /// Does work on a request's body, apart if the body is heavy. None if its turn does not come.
+    /// Works on a request's body, on a blocking thread if the body is heavy. `None` if no slot is
+    /// free in time.
     pub async fn run<T>(&self, received: &Received, work: impl FnOnce() -> T) -> Option<T> {
         if received.body.len() <= LIGHT && !content_encoding::is_encoded(&received.headers) {
             return Some(work());
@@ -50,12 +51,13 @@ impl Heavy {
         let _turn = timeout(WAIT, self.turns.acquire()).await.ok()?.ok()?;
         Some(match Handle::current().runtime_flavor() {
             RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
-            // There is no other thread to go on with what else is to be done.
+            // A current-thread runtime has no other thread that could continue with other tasks.
             _ => work(),
         })
     }
 
-    /// Memory for a decoded body, until what is returned is dropped. None if there is none in time.
+    /// Reserves memory for a decoded body until the permit is dropped. `None` if none is free in
+    /// time.
     pub async fn memory(&self, received: &Received, max_body: u64) -> Option<OwnedSemaphorePermit> {
         let bytes = if content_encoding::is_encoded(&received.headers) {
             max_body.saturating_mul(GROWS)
@@ -124,7 +126,7 @@ mod tests {
         let held = heavy.memory(&small, 1 << 20).await;
         assert_eq!(heavy.decoded.available_permits(), all - 2);
         drop(held);
-        // One that may grow beyond all bounds takes what there is, and the next waits.
+        // A body that may grow without limit takes the whole budget, and the next waits.
         let large = received(vec![b'x'], Some("gzip"));
         let held = heavy.memory(&large, 1 << 40).await;
         assert!(held.is_some());

@@ -1,5 +1,7 @@
-//! One request to its answer: verify → decode → match → one durable write → answer. A handshake is answered before
-//! (`greet`).
+//! A request's way to its answer: verify → decode → match → one durable write → answer.
+//!
+//! Handshakes are answered before (`greet.rs`). An event is stored durably before it is answered as
+//! accepted. `authorization.rs` decides which rules trust the request.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -29,38 +31,38 @@ use crate::store::group::reason;
 use crate::store::{DeliveryState, Enqueued, Group, NewDelivery, NewEvent, RefusedRequest, Sighting, Store};
 use crate::verify::{Recognition, Refusal, Verification};
 
-/// Whatever must stay as long as the body of a request may be in memory.
+/// A value that is kept as long as the body of a request may be in memory.
 pub type Hold = Arc<dyn Any + Send + Sync>;
 
-/// Takes requests in.
+/// Processes received requests.
 pub struct Ingest {
-    /// Where events are written down.
     pub store: Arc<dyn Store>,
     /// Wakes dispatch.
     pub wake: Arc<Notify>,
-    /// Senders that wait.
+    /// Senders that wait for an outcome.
     pub waiting: Arc<OutcomeWaiters>,
-    /// What was taken last, decoded.
+    /// Decoded payloads of the latest events.
     pub payload_cache: Arc<PayloadCache>,
-    /// The daemon is about to end: who waits for an outcome is answered now.
+    /// Cancelled when the daemon is about to end. Senders that wait for an outcome are answered
+    /// then.
     pub closing: CancellationToken,
-    /// Events that are being written down; whoever stops waits for them.
+    /// Events being written. The daemon waits for them before it stops.
     pub writing: TaskTracker,
-    /// Keeps the secrets that come with handshakes.
+    /// Stores secrets from handshakes.
     pub learning: SecretEnrollment,
-    /// Sees to what gives way to what comes.
+    /// Ends deliveries that a new one supersedes.
     pub supersede: Supersede,
-    /// The time by which deliveries are leased.
+    /// Clock by which deliveries are leased.
     pub clock: Clock,
-    /// Which secrets are in use.
+    /// Last matches of the secrets.
     pub usage: Arc<Usage>,
-    /// Bounds on what decoding takes.
+    /// Limits on decoding.
     pub heavy: Heavy,
 }
 
 impl Ingest {
-    /// Takes one request on `endpoint` to its answer. `hold` is dropped when its body is needed no more: the event may be
-    /// written after the sender has gone.
+    /// Processes one request on `endpoint` and returns the answer. `hold` is dropped when the body
+    /// is no longer needed. The event may be written after the sender has disconnected.
     pub async fn accept(&self, endpoint: &Endpoint, received: Received, hold: Hold) -> Answer {
         if !endpoint.greeters.is_empty()
             && let Some(answer) = self.greet(endpoint, &received).await
@@ -94,7 +96,7 @@ impl Ingest {
             Err(error) if error.is_too_large() => {
                 return self.unread(endpoint, &received, TOO_LARGE, &error.to_string());
             }
-            // Rules that do not look into it take the event all the same.
+            // Rules that do not read the payload accept the event all the same.
             Err(error) => Payload::unreadable(&error),
         };
         let event = Event {
@@ -116,7 +118,7 @@ impl Ingest {
             .filter_map(|index| authorization.matched(index))
             .collect();
         for (index, recognised) in recognised.iter().enumerate() {
-            // What is written with the event is that of the rules that take it.
+            // The sightings of rules that accept the event are written together with it.
             if !matched.iter().any(|one| one.rule.verification == index) {
                 self.sight(recognised);
             }
@@ -124,14 +126,14 @@ impl Ingest {
         self.take(endpoint, event, &matched, &recognised, hold).await
     }
 
-    /// Remembers a genuine request for its endpoint that no rule of its verification takes.
+    /// Remembers a genuine request for its endpoint if no rule of its verification accepts it.
     fn sight(&self, recognised: &Recognised) {
         if let Some(sighting) = &recognised.sighting {
             self.store.sight(Sighting::clone(sighting));
         }
     }
 
-    /// Its turn has not come: too many large bodies are being decoded.
+    /// Answers a request that found no slot: too many large bodies are being decoded.
     fn too_busy(received: &Received) -> Answer {
         let answer = Answer::unavailable();
         let why = "too many large or compressed bodies at once";
@@ -139,13 +141,14 @@ impl Ingest {
         answer
     }
 
-    /// Refuses what comes from where the endpoint takes nothing from. Its body need not have been read.
+    /// Refuses a request from an address that the endpoint does not allow. Its body need not have
+    /// been read.
     pub fn bar(&self, endpoint: &Endpoint, received: &Received) -> Answer {
         let client = received.client;
         self.turn_down(endpoint, received, &Refusal::AddressNotAllowed { client })
     }
 
-    /// One durable write; then the answer.
+    /// Stores the event in one durable write and answers.
     async fn take(
         &self,
         endpoint: &Endpoint,
@@ -156,7 +159,7 @@ impl Ingest {
     ) -> Answer {
         let Event { received, payload } = event;
         let id = received.id;
-        // Nobody else holds it, so nothing is copied.
+        // No other owner is left, so nothing is copied.
         let kept = Arc::new(without_credentials(endpoint, Arc::unwrap_or_clone(received)));
         let event = Event {
             received: Arc::clone(&kept),
@@ -167,7 +170,7 @@ impl Ingest {
             .find_map(|one| one.rule.respond.as_ref())
             .unwrap_or(&endpoint.respond);
         let awaited = matched.iter().filter(|one| one.rule.is_awaited(endpoint)).count();
-        // Both before the write: dispatch may have done it all before the write returns to us.
+        // Both before the write: dispatch may finish the deliveries before the write returns.
         let wait = (awaited > 0).then(|| self.waiting.enter(id, awaited));
         self.payload_cache.add(&event);
         let now = self.clock.now();
@@ -204,10 +207,11 @@ impl Ingest {
         }
     }
 
-    /// Writes the event down, wakes dispatch and says so; `None` if it cannot be written.
+    /// Writes the event, wakes dispatch and logs the arrival. `None` if the event cannot be
+    /// written.
     ///
-    /// In a task of its own: a sender that hangs up takes its request's task along, and would leave an event behind
-    /// that nobody was woken for and no line tells of.
+    /// Runs as its own task: a sender that disconnects cancels the request's task. The event would
+    /// then be stored without waking dispatch and without a log line.
     async fn write_down(&self, kept: &Arc<Received>, taking: NewEvent, hold: Hold) -> Option<Vec<Enqueued>> {
         let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
         let supersede = self.supersede.clone();
@@ -261,7 +265,7 @@ impl Ingest {
         written.await.ok().flatten()
     }
 
-    /// The very event was taken before.
+    /// Answers an event that was accepted before.
     async fn duplicate(
         &self,
         endpoint: &Endpoint,
@@ -273,8 +277,8 @@ impl Ingest {
             if let Enqueued::Duplicate { of } = taken
                 && one.rule.is_awaited(endpoint)
             {
-                // The sender's retry while the first is still under way: success would be a promise too many, for
-                // if the first fails nobody would try again.
+                // The sender retries while the first delivery is in progress. Success would promise
+                // too much: if that delivery fails, the sender would not retry.
                 let deliveries = self.store.deliveries(*of).await.unwrap_or_default();
                 let open = |state: &DeliveryState| {
                     matches!(state, DeliveryState::Waiting { .. } | DeliveryState::Leased)
@@ -295,7 +299,8 @@ impl Ingest {
         } else {
             "duplicate"
         };
-        // Of a sender that signs the same each time the second event is lost, and the answer does not tell it.
+        // If a sender signs the content alone, a second event with equal content is lost. The
+        // answer does not say so, but the log does.
         let known = matched.iter().zip(taken);
         let mut alone = known.filter(|(one, taken)| {
             matches!(taken, Enqueued::Duplicate { .. }) && one.proof.is_content_alone()
@@ -305,7 +310,7 @@ impl Ingest {
             let scheme = verification.map_or("", Verification::scheme);
             report::repeated(&reply.event.received, &one.rule.name, scheme);
         }
-        // The id of the event that was taken, for it is the one that can be looked up.
+        // Answer with the id of the accepted event, since that is the one to look up.
         let first = taken.iter().find_map(|taken| match taken {
             Enqueued::Duplicate { of } | Enqueued::Altered { of, .. } => Some(*of),
             _ => None,
@@ -321,10 +326,11 @@ impl Ingest {
         answer
     }
 
-    /// Verified, and no rule wants it.
+    /// Answers a verified event that no rule matches.
     fn ignore(&self, endpoint: &Endpoint, event: &Event, authorization: &Authorization<'_>) -> Answer {
         if let Some(why) = unstructured(endpoint, event, &|index| authorization.trusts(index)) {
-            // Not remembered: its sender has to send the same content again, with another header.
+            // Not remembered, so that the sender can send the same content again with another
+            // header.
             return self.unread(endpoint, &event.received, INVALID, &why);
         }
         if endpoint.recognitions.iter().any(Recognition::reads_headers) {
@@ -360,7 +366,7 @@ impl Ingest {
         reply.success("ignored", &[])
     }
 
-    /// Not trusted by any rule.
+    /// Answers a request that no rule trusts.
     fn refuse(&self, endpoint: &Endpoint, received: &Received, authorization: &Authorization<'_>) -> Answer {
         let Some(refusal) = authorization.refusal() else {
             // Nothing is verified here because no rule is in force here.
@@ -371,7 +377,7 @@ impl Ingest {
         self.turn_down(endpoint, received, &refusal)
     }
 
-    /// Says why it is refused, but not to the sender.
+    /// Logs the reason of a refusal. The answer does not contain it.
     pub(super) fn turn_down(&self, endpoint: &Endpoint, received: &Received, refusal: &Refusal) -> Answer {
         if let Some(too_large) = refusal.is_unreadable() {
             let answer = if too_large { TOO_LARGE } else { INVALID };
@@ -385,13 +391,13 @@ impl Ingest {
         if refusal.is_malformed() {
             return Answer::new(StatusCode::BAD_REQUEST, "bad request", None);
         }
-        // Of rules that are in force: another's challenge would ask for what lets nobody in.
+        // Only challenges of enabled rules: credentials for a disabled one would not help.
         let enabled = endpoint.rules.iter().filter(|rule| rule.enabled);
         let mut asked = enabled.filter_map(|rule| endpoint.verifications.get(rule.verification)?.challenge());
         Answer::refused(asked.next())
     }
 
-    /// Genuine, and the body cannot be read by any rule that might want it.
+    /// Answers a genuine request whose body is unreadable for every rule that might match it.
     fn unread(
         &self,
         endpoint: &Endpoint,
@@ -400,12 +406,12 @@ impl Ingest {
         why: &str,
     ) -> Answer {
         report::arrival(&Arrival::unread(received, word, endpoint.decode.name(), why));
-        // Its sender may never come again: at least that it came can be looked up.
+        // The sender may never retry, so at least the request's arrival can be looked up.
         self.keep(received, format!("{word}: {why}"));
         Answer::new(status, word, None)
     }
 
-    /// Keeps a note of a request that was not let in.
+    /// Stores a record of a refused request.
     fn keep(&self, received: &Received, reason: String) {
         self.store.refuse(RefusedRequest {
             at: received.at,
@@ -417,13 +423,14 @@ impl Ingest {
     }
 }
 
-/// The names of the headers that came: enough to see what a sender forgot, and no secret among them.
+/// Returns the names of the headers: enough to see what a sender forgot, without secrets.
 fn names(received: &Received) -> String {
     let names: Vec<&str> = received.headers.keys().map(http::HeaderName::as_str).collect();
     names.join(", ")
 }
 
-/// What is said of a request that was altered, if nothing of it was taken; and it is listed among what was refused.
+/// Returns the log line of an altered request of which nothing was accepted, and stores it among
+/// the refused requests.
 fn altered<'r>(
     received: &'r Received,
     rules: &[Arc<str>],
@@ -452,10 +459,10 @@ fn altered<'r>(
     ))
 }
 
-/// One event owed to one rule, due now.
+/// Builds the delivery of one event to one rule, due now.
 fn delivery(one: &Match<'_>, recognised: &[Recognised], event: &Event, now: Timestamp) -> NewDelivery {
     let at = event.received.at;
-    // What is only observed has proved nothing.
+    // A request that is only observed has proved nothing.
     let recognised = recognised
         .get(one.rule.verification)
         .filter(|_| one.unverified.is_none());
@@ -481,11 +488,11 @@ fn delivery(one: &Match<'_>, recognised: &[Recognised], event: &Event, now: Time
     }
 }
 
-/// The longest name of a group, in bytes.
+/// Maximum name of a group, in bytes.
 const MAX_GROUP: usize = 256;
 
-/// The lane in which a delivery goes. Where the name of its group cannot be told it goes by itself with the rule's others,
-/// rather than beside something that it must not overlap.
+/// Returns the concurrency group of a delivery. If the group's name cannot be rendered, the
+/// delivery joins the rule's own group: it must not overlap with the others.
 fn group(one: &Match<'_>, concurrency: &GroupSettings, event: &Event) -> Group {
     let named = concurrency.group.as_ref().map(|group| {
         let action_context = ActionContext {
@@ -509,7 +516,7 @@ fn group(one: &Match<'_>, concurrency: &GroupSettings, event: &Event) -> Group {
         }
         Ok(name)
     });
-    // A group that an event names is never another rule's own.
+    // The prefixes keep a group named by an event apart from another rule's own group.
     let own = || format!("rule:{}", one.rule.name);
     let name = match named {
         None => own(),
@@ -526,7 +533,7 @@ fn group(one: &Match<'_>, concurrency: &GroupSettings, event: &Event) -> Group {
     }
 }
 
-/// How much is kept of why an event was not verified, in bytes.
+/// Maximum stored reason why an event was not verified, in bytes.
 const MAX_REASON: usize = 1024;
 
 fn bounded(reason: &str) -> Arc<str> {
@@ -534,7 +541,7 @@ fn bounded(reason: &str) -> Arc<str> {
     reason.get(..end).unwrap_or_default().into()
 }
 
-/// Why an event is ignored that no rule nearly wanted.
+/// Explains why an event is ignored if there is no nearest rule.
 fn no_rule(endpoint: &Endpoint) -> String {
     let mut rules = endpoint.rules.iter().peekable();
     if rules.peek().is_none() || rules.any(|rule| rule.enabled) {
@@ -551,10 +558,10 @@ fn no_rule(endpoint: &Endpoint) -> String {
     format!("every rule of this endpoint is disabled (`enabled: false`): {named}{more}")
 }
 
-/// Disabled rules that are named in a log line.
+/// Maximum disabled rules named in a log line.
 const NAMED: usize = 5;
 
-/// The rules, of those that `trusted` lets through, that might want an event and cannot: they would have to read what it says.
+/// Returns the `trusted` rules that might match the event but have to read its unreadable payload.
 fn blind<'e>(
     endpoint: &'e Endpoint,
     event: &Event,
@@ -568,8 +575,8 @@ fn blind<'e>(
     blind.map(|(_, rule)| &*rule.name)
 }
 
-/// Why no rule could have wanted the event: its body is text, and every rule that trusts it reads into its payload; or the
-/// body cannot be read, and a rule might have wanted it if it could.
+/// Explains why no rule could match the event, if so. Either its body is text and every trusting
+/// rule reads a structure, or its body is unreadable and a rule might otherwise have matched.
 pub fn unstructured(endpoint: &Endpoint, event: &Event, trusted: &dyn Fn(usize) -> bool) -> Option<String> {
     if let Some(fault) = &event.payload.fault {
         return blind(endpoint, event, trusted).next().map(|_| fault.to_string());
@@ -594,7 +601,7 @@ pub fn unstructured(endpoint: &Endpoint, event: &Event, trusted: &dyn Fn(usize) 
     })
 }
 
-/// The received request without what only its verification needed: secrets are not written down.
+/// Removes credentials from a received request, since secrets are not stored.
 pub fn without_credentials(endpoint: &Endpoint, mut received: Received) -> Received {
     for name in &endpoint.credentials {
         received.headers.remove(name);
@@ -609,7 +616,7 @@ pub fn without_credentials(endpoint: &Endpoint, mut received: Received) -> Recei
     received
 }
 
-/// The longest that any of the rules lets the sender wait.
+/// Returns the longest wait that a matched rule grants the sender.
 fn respond_limit(endpoint: &Endpoint, matched: &[Match<'_>]) -> Option<Duration> {
     matched
         .iter()
@@ -617,8 +624,8 @@ fn respond_limit(endpoint: &Endpoint, matched: &[Match<'_>]) -> Option<Duration>
         .max()
 }
 
-/// What a genuine sender is told whose body cannot be read as the rules need it.
+/// Answer to a genuine sender whose body is unreadable for the rules.
 pub const INVALID: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "invalid payload");
 
-/// What a genuine sender is told whose body is too large once it is decompressed.
+/// Answer to a genuine sender whose body is too large after decompression.
 pub const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "too large");

@@ -1,8 +1,8 @@
-//! Secrets that senders tell: written down once, and in force before the sender is answered.
+//! Secrets that senders tell in handshakes: stored once, and in force before the answer.
 //!
-//! Whoever comes first is believed, and nobody after: the file is made in one step that fails if there is one, so of
-//! two who race one wins, whole. Who is believed is answered only when the rules have been read again with what was
-//! learnt, so that the event that follows finds its secret.
+//! The first secret wins and no later one is accepted. The file is created in one step that fails
+//! if it exists, so of two concurrent handshakes exactly one succeeds. Its sender is answered after
+//! the rules have been reloaded, so that the first event already finds the secret.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -15,34 +15,34 @@ use tokio_util::task::TaskTracker;
 use crate::base::secret::{Secret, kept, write_private};
 use crate::verify::NewSecret;
 
-/// How long an answer waits until what was learnt is in force.
+/// Maximum wait of an answer for the reload with the new secret.
 const IN_FORCE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Asks for the rules to be read again; what is in it is dropped when they have been.
+/// Request to reload the rules. The sender is dropped when that is done.
 pub type Relearn = oneshot::Sender<()>;
 
-/// Learns secrets, one at a time.
+/// Stores secrets, one at a time.
 #[derive(Debug)]
 pub struct SecretEnrollment {
     one_at_a_time: Arc<Mutex<()>>,
     relearn: mpsc::Sender<Relearn>,
 }
 
-/// What became of a secret that was told.
+/// Result of storing a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Learnt {
-    /// It is written down.
+    /// The secret was stored.
     Now,
-    /// It had been written down before.
+    /// The same secret was already stored.
     Before,
-    /// Another one had been.
+    /// Another secret was already stored.
     Another,
-    /// It cannot be written down; in words.
+    /// The secret cannot be stored, with the reason.
     Failed(String),
 }
 
 impl SecretEnrollment {
-    /// Rings `relearn` for every secret that is learnt.
+    /// Requests a reload through `relearn` for every stored secret.
     pub fn new(relearn: mpsc::Sender<Relearn>) -> Self {
         Self {
             one_at_a_time: Arc::default(),
@@ -50,8 +50,8 @@ impl SecretEnrollment {
         }
     }
 
-    /// Writes the secret down unless there is one already, and waits until it is in force. Whoever stops waits for
-    /// `writing`: a sender that hangs up does not leave half a file.
+    /// Stores the secret unless there is one already, and waits until it is in force. `writing`
+    /// tracks the write, so that a sender that disconnects leaves no partial file.
     pub(super) async fn learn(&self, lesson: &NewSecret, writing: &TaskTracker) -> Learnt {
         let alone = Arc::clone(&self.one_at_a_time).lock_owned().await;
         let (secret, file) = (lesson.secret.clone(), lesson.file.clone());
@@ -72,21 +72,21 @@ impl SecretEnrollment {
                     over.await.ok();
                 }
             };
-            // Should it last longer, the file is seen all the same.
+            // If the reload takes longer, the watched file still triggers it.
             tokio::time::timeout(IN_FORCE_LIMIT, in_force).await.ok();
         }
         learnt
     }
 }
 
-/// Writes the secret to the file unless that holds one.
+/// Writes the secret to the file unless the file holds one.
 fn write_once(secret: &Secret, file: &Path) -> Result<Learnt, String> {
     if let Some(learnt) = compare(secret, file)? {
         return Ok(learnt);
     }
     match make(secret, file) {
         Ok(()) => Ok(Learnt::Now),
-        // Somebody else's daemon was faster.
+        // Another process has created the file first.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             compare(secret, file)?.ok_or_else(|| format!("`{}` cannot be written: {error}", file.display()))
         }
@@ -94,7 +94,7 @@ fn write_once(secret: &Secret, file: &Path) -> Result<Learnt, String> {
     }
 }
 
-/// How the secret compares with the one in the file; `None` if there is none.
+/// Compares the secret with the one in the file. `None` if there is none.
 fn compare(secret: &Secret, file: &Path) -> Result<Option<Learnt>, String> {
     let known = kept(file)?;
     Ok(known.map(|(known, _)| {
@@ -106,11 +106,11 @@ fn compare(secret: &Secret, file: &Path) -> Result<Option<Learnt>, String> {
     }))
 }
 
-/// Makes the file, or fails if there is one that is not empty.
+/// Creates the file. Fails if a file exists that is not empty.
 fn make(secret: &Secret, file: &Path) -> io::Result<()> {
     write_private(file, &[secret.expose(), b"\n"], |beside, file| {
         if file.exists() {
-            // Empty, as we have just seen, and nobody else here writes to it.
+            // The file was empty a moment ago, and no other writer uses it here.
             std::fs::rename(beside, file)
         } else {
             std::fs::hard_link(beside, file)

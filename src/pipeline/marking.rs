@@ -1,7 +1,7 @@
-//! Attempts that last are written down as begun, so that a daemon that dies during one knows of it at its next start.
+//! Begin marks of long attempts: after a crash, the next start knows which attempts were running.
 //!
-//! An attempt that ends within [`MARKED_AFTER`] is never written down so, and costs nothing. The others share a write
-//! every [`MARKED_EVERY`].
+//! An attempt that ends within [`MARKED_AFTER`] is never marked and costs nothing. The others share
+//! one write per [`MARKED_EVERY`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::pipeline::running::Attempting;
 use crate::report;
 use crate::store::Lease;
 
-/// How long an attempt runs before it is written down as begun, at least; in milliseconds.
+/// Minimum age of an attempt before it is marked as begun, in milliseconds.
 const MARKED_AFTER: i64 = 50;
-/// Interval at which such attempts are written down while any attempt is under way.
+/// Interval of the writes while any attempt is running.
 const MARKED_EVERY: Duration = Duration::from_millis(100);
 
 impl Dispatcher {
-    /// Whether the attempt may begin. What may have ended the last daemon must not begin unseen: where it cannot be written
-    /// down, the delivery waits again.
+    /// True if the attempt may begin. An attempt that may have crashed the last daemon must be
+    /// marked first. If that write fails, the delivery is released.
     pub(super) async fn is_begun(&self, lease: &Lease, attempting: &Attempting) -> bool {
         if !lease.suspect {
             return true;
@@ -40,14 +40,14 @@ impl Dispatcher {
         false
     }
 
-    /// Writes down which attempts have begun, as long as it is polled.
+    /// Marks begun attempts for as long as the future is polled.
     pub(super) async fn mark_begun(self: Arc<Self>) {
         loop {
             self.running.next_begins().await;
             while !self.running.is_empty() {
                 tokio::time::sleep(MARKED_EVERY).await;
                 let leased_by = Timestamp::from_millis(self.clock.now().as_millis() - MARKED_AFTER);
-                // Where the store cannot write, the settlement will say so.
+                // If the store cannot write, the settlement reports the error.
                 if self.store.mark_begun(leased_by).await.is_err() {
                     tokio::time::sleep(STORE_PAUSE).await;
                 }

@@ -1,7 +1,8 @@
-//! The order of the rooms, written once: how an event walks through them.
+//! The order of the steps, written once: an event's way through the other modules.
 //!
-//! [`Ingest`] takes a request to its answer, [`Dispatcher`] a delivery to its settlement. Who waits for an outcome
-//! does so in [`OutcomeWaiters`]. The deciding (`settlement`, `answer`) is pure; time is passed in.
+//! [`Ingest`] takes a request to its answer, [`Dispatcher`] a delivery to its settlement. Senders
+//! that wait for an outcome are in [`OutcomeWaiters`]. Decisions (`settlement`, `answer`) are pure:
+//! time is an argument.
 
 mod answer;
 mod attempt;

@@ -1,7 +1,8 @@
 //! Senders that wait for an outcome (`respond: {wait: …}`).
 //!
-//! A sender is entered under its event's id before the event is written down, so no outcome can come before it.
-//! Dispatch notes each attempt and says when a delivery has ended; when nobody waits, that costs a look-up.
+//! A sender is entered under its event's id before the event is written, so that no outcome is
+//! missed. Dispatch reports each attempt and the end of each delivery. Without a waiting sender,
+//! that costs one look-up.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,34 +12,31 @@ use tokio::sync::mpsc;
 use crate::act::Outcome;
 use crate::event::EventId;
 
-/// An action's name, and how it went.
+/// An action's name and its outcome.
 pub type Performed = (&'static str, Outcome);
 
-/// The end of one delivery.
 #[derive(Clone, Debug)]
 pub struct DeliveryEnd {
-    /// Whose delivery it was.
     pub rule: Arc<str>,
-    /// Whether all its actions are done.
+    /// True if all actions are done.
     pub done: bool,
-    /// Its actions and how they went: the last attempt at each.
+    /// Actions with their outcomes, from the last attempt at each.
     pub actions: Vec<Performed>,
 }
 
-/// Who waits for which event.
+/// Waiting senders by event.
 #[derive(Debug, Default)]
 pub struct OutcomeWaiters {
     senders: Mutex<HashMap<EventId, Waiter>>,
 }
 
-/// One waiting sender.
 #[derive(Debug)]
 struct Waiter {
     ended: mpsc::Sender<DeliveryEnd>,
     reports: HashMap<Arc<str>, Vec<Performed>>,
 }
 
-/// A place in the waiting room; leaving it (dropping this) ends the waiting.
+/// Registration of a waiting sender, ended on drop.
 #[derive(Debug)]
 pub struct OutcomeWait {
     waiting: Arc<OutcomeWaiters>,
@@ -47,7 +45,7 @@ pub struct OutcomeWait {
 }
 
 impl OutcomeWaiters {
-    /// Enters a sender that waits for at most `deliveries` deliveries of `event`.
+    /// Registers a sender that waits for at most `deliveries` deliveries of `event`.
     pub fn enter(self: &Arc<Self>, event: EventId, deliveries: usize) -> OutcomeWait {
         let (sender, ended) = mpsc::channel(deliveries.max(1));
         let entry = Waiter {
@@ -62,7 +60,7 @@ impl OutcomeWaiters {
         }
     }
 
-    /// Notes how an attempt at the action at `index` went.
+    /// Records the outcome of an attempt at the action at `index`.
     pub fn note(&self, event: EventId, rule: &Arc<str>, index: usize, performed: (&'static str, &Outcome)) {
         if let Some(entry) = self.lock().get_mut(&event) {
             let reports = entry.reports.entry(Arc::clone(rule)).or_default();
@@ -71,11 +69,11 @@ impl OutcomeWaiters {
         }
     }
 
-    /// Says that a delivery has ended.
+    /// Reports the end of a delivery.
     pub fn end(&self, event: EventId, rule: &Arc<str>, done: bool) {
         if let Some(entry) = self.lock().get_mut(&event) {
             let actions = entry.reports.remove(rule).unwrap_or_default();
-            // Full or closed means that nobody waits for this one.
+            // A full or closed channel means that the sender does not wait for this delivery.
             drop(entry.ended.try_send(DeliveryEnd {
                 rule: Arc::clone(rule),
                 done,
@@ -90,7 +88,7 @@ impl OutcomeWaiters {
 }
 
 impl OutcomeWait {
-    /// The next delivery that ends.
+    /// Waits for the next delivery that ends.
     pub async fn next(&mut self) -> Option<DeliveryEnd> {
         self.ended.recv().await
     }

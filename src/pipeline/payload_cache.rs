@@ -1,8 +1,9 @@
-//! What was taken last, decoded: most deliveries begin a moment after their event was written down, and its body need
-//! not be decoded a second time for that.
+//! A cache of decoded payloads of the latest events.
 //!
-//! Bounded in number and in bytes of bodies; what is not here is decoded from the store's bytes, to the same end. So is
-//! what came compressed, for its bytes say nothing of how much it takes.
+//! Most deliveries begin a moment after their event was written, and need not decode its body
+//! again. The cache is bounded in number and in estimated memory. On a miss the payload is decoded
+//! from the stored bytes, with the same result. Compressed bodies are not cached, since their size
+//! says little about the memory of the payload.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -12,12 +13,11 @@ use http::header::CONTENT_ENCODING;
 use crate::event::EventId;
 use crate::payload::{self, Event, Payload};
 
-/// How many payloads are kept.
+/// Maximum payloads.
 const PAYLOADS: usize = 256;
-/// Memory of all of them together, in bytes, by an upper estimate.
+/// Maximum memory of all payloads together, in bytes, by an upper estimate.
 const BYTES: u64 = 16 << 20;
 
-/// The payloads of the latest events.
 #[derive(Debug, Default)]
 pub struct PayloadCache {
     latest: Mutex<Latest>,
@@ -32,7 +32,7 @@ struct Latest {
 }
 
 impl PayloadCache {
-    /// Keeps an event's payload; the oldest go when there are too many.
+    /// Adds an event's payload and evicts the oldest if there are too many.
     pub fn add(&self, event: &Event) {
         let bytes = payload::weight(&event.received.body);
         if bytes > BYTES || event.received.headers.contains_key(CONTENT_ENCODING) {
@@ -52,13 +52,14 @@ impl PayloadCache {
         }
     }
 
-    /// An event's payload, if it is still here.
+    /// Returns an event's payload if it is cached.
     pub fn payload(&self, event: EventId) -> Option<Payload> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         latest.payloads.get(&event).map(|(payload, _)| payload.clone())
     }
 
-    /// Forgets an event's payload: a delivery of it has ended, and few have more than one.
+    /// Removes an event's payload. Called when a delivery has ended, since few events have more
+    /// than one.
     pub fn remove(&self, event: EventId) {
         self.latest
             .lock()

@@ -1,4 +1,4 @@
-//! How an event is answered that is trusted: in the words of its rules, at once or when its deliveries have ended.
+//! Answers to trusted events as the rules define them, at once or after the deliveries have ended.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::pipeline::outcome_waiters::{DeliveryEnd, OutcomeWait};
 use crate::report;
 use crate::rules::Respond;
 
-/// Waits for the outcome of the awaited deliveries, up to the limit or the daemon's end.
+/// Waits for the outcome of the awaited deliveries, until the limit or the daemon's end.
 pub(super) async fn outcome(
     mut wait: OutcomeWait,
     deliveries: usize,
@@ -46,26 +46,25 @@ pub(super) async fn outcome(
     }
 }
 
-/// How an event is answered that is trusted.
+/// Builds the answer to a trusted event.
 pub(super) struct ResponseBuilder<'r> {
-    /// How the endpoint, or the rule, wants it answered.
+    /// Settings of the rule or the endpoint.
     pub(super) respond: &'r Respond,
-    /// The event.
     pub(super) event: &'r Event,
-    /// Whether all who take it have verified it.
+    /// True if all rules that accept the event have verified it.
     pub(super) verified: bool,
 }
 
 impl ResponseBuilder<'_> {
-    /// The endpoint's own way of saying yes. A body that cannot be rendered gives way to the plain answer: the event is
-    /// taken, and the sender must not be told otherwise.
+    /// Answers success. If the body cannot be rendered, the default body is sent: the event is
+    /// accepted, and the sender must not be told otherwise.
     pub(super) fn success(&self, word: &'static str, ended: &[DeliveryEnd]) -> Answer {
         let mut answer = Answer::new(self.respond.status, word, Some(self.event.received.id));
         self.shape(&mut answer, ended);
         answer
     }
 
-    /// Gives an answer the body and the headers that the rules file asks for.
+    /// Adds the body and the headers from the rules file to an answer.
     pub(super) fn shape(&self, answer: &mut Answer, ended: &[DeliveryEnd]) {
         if let Some(body) = &self.respond.body {
             let performed = ended.iter().flat_map(|delivery| &delivery.actions);
@@ -97,7 +96,7 @@ impl ResponseBuilder<'_> {
     }
 }
 
-/// JSON if it is JSON; else plain text, never something that a browser would run.
+/// Returns the type for JSON if the text is JSON. Otherwise plain text, which no browser executes.
 fn content_type(text: &str) -> http::HeaderValue {
     let json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     http::HeaderValue::from_static(if json {

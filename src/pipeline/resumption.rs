@@ -1,30 +1,31 @@
-//! What becomes of a delivery whose latest attempt was interrupted. Pure: time and jitter are arguments.
+//! The decision on a delivery whose latest attempt was interrupted. Pure: time and jitter are
+//! arguments.
 //!
-//! The attempt may be what ended the daemon. So it is made again at once only the first time in a row, and the bound of
-//! `retry.attempts` holds for attempts that were never seen to end.
+//! The attempt may be what ended the daemon. It is retried at once only the first time in a row.
+//! `retry.attempts` also limits attempts that were never seen to end.
 
 use crate::act::Retry;
 use crate::base::clock::Timestamp;
 use crate::pipeline::settlement::delay;
 use crate::store::Interruption;
 
-/// Interrupted attempts in a row after which a delivery is given up, where `retry.attempts` is lower. Clean stops do not
-/// count as attempts after the first in a row, and a command that restarts the service must not go on for ever.
+/// Maximum interrupted attempts in a row if `retry.attempts` is lower. Clean stops count as one
+/// attempt in a row, so a command that restarts the service would otherwise run for ever.
 pub const MAX_IN_A_ROW: u32 = 10;
 
-/// What becomes of the delivery.
+/// Next step of an interrupted delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resumption {
-    /// The next attempt begins.
+    /// Begin the next attempt now.
     Begin,
-    /// The next attempt is due later.
+    /// Make the next attempt later.
     Wait {
-        /// When.
+        /// Earliest time of the attempt.
         due: Timestamp,
     },
-    /// There is no further attempt.
+    /// Make no further attempt.
     GiveUp {
-        /// Why.
+        /// Reason for the operator.
         reason: String,
     },
 }
@@ -115,7 +116,7 @@ mod tests {
             "interrupted: the daemon ended during 10 attempts in a row; look whether its command stops or kills hookyard"
         );
         assert_eq!(decide(9, 2, 3, 1000), Resumption::Begin);
-        // Where a rule allows more, it gets more.
+        // A rule that allows more attempts gets more.
         assert_eq!(decide(19, 20, 20, 1000), Resumption::Begin);
     }
 

@@ -1,6 +1,6 @@
-//! Which deliveries are under way, so that one of them can be stopped for the sake of another.
+//! Deliveries in progress, so that one can be stopped when another supersedes it.
 //!
-//! A delivery is stopped by its id, also a moment before its attempt begins: then it begins stopped.
+//! A delivery is stopped by its id. If its attempt has not begun yet, it begins stopped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,39 +10,39 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::DeliveryId;
 
-/// How many are remembered that were to stop before they had begun. Between a lease and its beginning there are a few
-/// microseconds; what was stopped after its end is forgotten when as many have come after it.
+/// Maximum remembered deliveries that were stopped before they began. A lease begins within
+/// microseconds. A delivery stopped after its end is evicted when as many have followed it.
 const EARLY: usize = 256;
 
-/// The deliveries that are under way.
+/// Deliveries in progress.
 #[derive(Debug, Default)]
 pub struct Running {
     known: Mutex<Known>,
-    /// Rung when an attempt begins.
+    /// Notified when an attempt begins.
     begins: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    /// What stops those that have begun.
+    /// Stop tokens of begun attempts.
     begun: HashMap<DeliveryId, CancellationToken>,
-    /// Those that were to stop and had not begun.
+    /// Deliveries that were stopped before they began.
     early: VecDeque<DeliveryId>,
 }
 
-/// An attempt under way; dropped when it is over.
+/// An attempt in progress, ended on drop.
 #[derive(Debug)]
 pub struct Attempting {
     running: Arc<Running>,
     delivery: DeliveryId,
-    /// Everything stops.
+    /// Cancelled when the daemon stops.
     abort: CancellationToken,
-    /// It is to stop, alone or with everything.
+    /// Cancelled when this attempt is to stop, alone or with all others.
     pub stop: CancellationToken,
 }
 
 impl Running {
-    /// An attempt at a delivery begins; `abort` stops it along with all others.
+    /// Registers the attempt at a delivery. `abort` stops it along with all others.
     pub fn begin(self: &Arc<Self>, delivery: DeliveryId, abort: &CancellationToken) -> Attempting {
         let stop = abort.child_token();
         let mut known = self.known();
@@ -65,12 +65,12 @@ impl Running {
         self.begins.notified().await;
     }
 
-    /// Whether no attempt is under way.
+    /// True if no attempt is in progress.
     pub fn is_empty(&self) -> bool {
         self.known().begun.is_empty()
     }
 
-    /// Stops a delivery that is leased, whether its attempt has begun or is about to.
+    /// Stops a leased delivery, whether its attempt has begun or is about to.
     pub fn stop(&self, delivery: DeliveryId) {
         let mut known = self.known();
         if let Some(token) = known.begun.get(&delivery) {
@@ -89,12 +89,12 @@ impl Running {
 }
 
 impl Attempting {
-    /// Whether it is stopped because everything stops.
+    /// True if the attempt is stopped because the daemon stops.
     pub fn is_daemon_stopping(&self) -> bool {
         self.abort.is_cancelled()
     }
 
-    /// Whether it is stopped because another takes its place.
+    /// True if the attempt is stopped because another delivery supersedes it.
     pub fn is_replaced(&self) -> bool {
         self.stop.is_cancelled() && !self.abort.is_cancelled()
     }
@@ -119,7 +119,7 @@ mod tests {
         let going = running.begin(first, &abort);
         running.stop(second);
         assert!(running.begin(second, &abort).is_replaced());
-        // That was for one attempt.
+        // The stop was for one attempt.
         let again = running.begin(second, &abort);
         assert!(!going.is_replaced() && !again.is_replaced());
         running.stop(first);

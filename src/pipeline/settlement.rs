@@ -1,4 +1,4 @@
-//! What becomes of a delivery after an attempt. Pure: told the time and the die, it only decides.
+//! The decision on a delivery after an attempt. Pure: time and jitter are arguments.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use crate::act::{MAX_RETRY_AFTER, Retry, Verdict};
 use crate::base::clock::Timestamp;
 use crate::store::Settlement;
 
-/// How far a delay with jitter may lie from its schedule, either way.
+/// Maximum deviation of a delay with jitter, as a fraction in either direction.
 const JITTER: f64 = 0.2;
 
-/// Where a delivery stands when an attempt at one of its actions has ended.
+/// State of a delivery when an attempt at one of its actions has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'r> {
-    /// The action that was tried, from 0.
+    /// Index of the action that was tried.
     pub action: usize,
-    /// How many actions the rule has.
+    /// Number of the rule's actions.
     pub actions: usize,
-    /// Which attempt at this action it was, from 1.
+    /// Number of the attempt at this action, from 1.
     pub attempt: u32,
-    /// How often this action is tried.
+    /// Retry policy of this action.
     pub retry: &'r Retry,
-    /// Whether the sender waited for the outcome: then its own retry must be let in again.
+    /// True if the sender waited for the outcome. Its own retry must then be accepted.
     pub awaited: bool,
-    /// When the attempt began.
+    /// Start of the attempt.
     pub since: Timestamp,
-    /// How many attempts before it, in a row, were interrupted.
+    /// Number of interrupted attempts in a row before this one.
     pub interruptions: u32,
 }
 
-/// Decides. `jitter` lies in 0.0..1.0.
+/// Decides on the settlement. `jitter` lies in 0.0..1.0.
 pub fn settle(
     standing: Progress<'_>,
     verdict: &Verdict,
@@ -69,19 +69,19 @@ pub fn settle(
     }
 }
 
-/// What a stop of the daemon makes of an attempt. Stops count once in a row, and never as the last attempt: restarts alone
-/// do not use up what a rule allows.
+/// Settles an attempt that was interrupted by the daemon's stop. Stops count once in a row and
+/// never as the last attempt, so that restarts alone do not use up a rule's attempts.
 fn interrupted(standing: Progress<'_>, now: Timestamp, jitter: f64) -> Settlement {
     let first = standing.interruptions == 0;
     Settlement::Interrupted {
         since: standing.since,
-        // At once, where it stood. What was interrupted before may be what stops the daemon.
+        // The first time at once. An attempt interrupted before may be what stops the daemon.
         due: (!first).then(|| now.plus(delay(standing.retry, standing.attempt, jitter))),
         counts: first && standing.attempt < standing.retry.attempts,
     }
 }
 
-/// How long after the given attempt (from 1) the next one is due. The last delay is used for all that follow it.
+/// Returns the delay after the given attempt (from 1). The last delay of the schedule repeats.
 pub(super) fn delay(retry: &Retry, attempt: u32, jitter: f64) -> Duration {
     let index = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
     let scheduled = retry

@@ -1,5 +1,7 @@
-//! What follows when deliveries give way to another: those under way are stopped; of those that have ended it is said so,
-//! their senders wait no longer, and nothing is kept ready for them.
+//! Consequences of superseded deliveries.
+//!
+//! Running ones are stopped. For ended ones a line is logged, their senders stop waiting, and their
+//! cached state is removed.
 
 use std::sync::Arc;
 
@@ -10,21 +12,16 @@ use crate::pipeline::running::Running;
 use crate::report;
 use crate::store::Displaced;
 
-/// Sees to it.
+/// Access to everything that a superseded delivery may have left.
 #[derive(Clone, Debug)]
 pub struct Supersede {
-    /// What is under way.
     running: Arc<Running>,
-    /// Senders that wait.
     waiting: Arc<OutcomeWaiters>,
-    /// What was taken last, decoded.
     payload_cache: Arc<PayloadCache>,
-    /// Knows whose turn it would have been.
     actor: Arc<ActionRunner>,
 }
 
 impl Supersede {
-    /// Sees to it with these.
     pub fn new(
         running: &Arc<Running>,
         waiting: &Arc<OutcomeWaiters>,
@@ -39,7 +36,7 @@ impl Supersede {
         }
     }
 
-    /// What follows from it.
+    /// Stops or cleans up the displaced deliveries.
     pub fn of(&self, displaced: &Displaced) {
         for delivery in &displaced.stop {
             self.running.stop(*delivery);

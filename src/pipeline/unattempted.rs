@@ -1,4 +1,4 @@
-//! Settlements of deliveries at which no attempt is made.
+//! Settlements of deliveries without an attempt: superseded, interrupted too often, undeliverable.
 
 use crate::pipeline::Dispatcher;
 use crate::pipeline::attempt::jitter;
@@ -8,7 +8,7 @@ use crate::rules::{Endpoint, Rule};
 use crate::store::{DeliveryFailure, Lease, Settled, Settlement};
 
 impl Dispatcher {
-    /// A delivery that another has replaced while it was not under way.
+    /// Settles a delivery that was superseded while it was not running.
     pub(super) fn superseded(&self, lease: &Lease) -> Settled {
         let reason = lease.superseded.clone().unwrap_or_default();
         report::superseded(lease.received.id, &lease.rule, &reason);
@@ -21,7 +21,7 @@ impl Dispatcher {
         )
     }
 
-    /// What becomes of a delivery whose latest attempt was interrupted, unless the next one begins.
+    /// Settles a delivery whose latest attempt was interrupted. `None` if the next attempt begins.
     pub(super) fn resume(&self, lease: &Lease, endpoint: &Endpoint, rule: &Rule) -> Option<Settled> {
         let for_failure = lease.failure.is_some();
         let (action, retry) = rule.step(for_failure, lease.action)?;
@@ -41,8 +41,8 @@ impl Dispatcher {
         }
     }
 
-    /// A delivery that no attempt can help. If its rule does something then, `alarm` names the action that failed.
-    /// `forget_nonces` lets the sender's own retry in.
+    /// Settles a delivery that no attempt can help. `alarm` names the failed action if the rule has
+    /// `on_failure`. `forget_nonces` lets the sender's own retry in.
     pub(super) fn undeliverable(
         &self,
         lease: &Lease,

@@ -1,7 +1,7 @@
-//! When did each secret last match? Noted in memory as requests come, written to the store now and then.
+//! Last match of each secret, recorded in memory and written to the store at intervals.
 //!
-//! It serves an operator who replaces a secret and wonders whether anybody still uses the old one. Nothing is decided by
-//! it, so a crash may lose the last [`EVERY`] of it.
+//! An operator who rotates a secret can see if the old one is still used. No decision depends on
+//! these times, so a crash may lose the last [`EVERY`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,20 +11,20 @@ use crate::base::clock::Timestamp;
 use crate::report;
 use crate::store::{SECRETS_KEPT, SecretUse, Store};
 
-/// How often what was noted is written down.
+/// Interval at which the recorded times are written.
 pub const EVERY: Duration = Duration::from_secs(10);
 
-/// An endpoint, a scheme, and the source of a secret.
+/// Endpoint, scheme and source of a secret.
 type Key = (Arc<str>, &'static str, Arc<str>);
 
-/// What is noted; at most [`SECRETS_KEPT`] entries at once.
+/// Times recorded since the last write. At most [`SECRETS_KEPT`] entries.
 #[derive(Debug, Default)]
 pub struct Usage {
     latest: Mutex<HashMap<Key, Timestamp>>,
 }
 
 impl Usage {
-    /// Notes that a secret has verified what arrived `at` on an endpoint.
+    /// Records that a secret has verified a request that arrived `at` this time.
     pub fn note(&self, endpoint: &Arc<str>, scheme: &'static str, source: &Arc<str>, at: Timestamp) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let room = latest.len() < SECRETS_KEPT;
@@ -36,7 +36,7 @@ impl Usage {
         }
     }
 
-    /// Writes down what was noted since the last time; what cannot be written is noted again.
+    /// Writes the recorded times. Times that cannot be written are recorded again.
     pub async fn write_down(&self, store: &dyn Store) {
         let noted = std::mem::take(&mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner));
         if noted.is_empty() {
@@ -80,7 +80,7 @@ mod tests {
         let expected = [("env:A".to_owned(), 9), ("env:B".to_owned(), 3)];
         assert_eq!(noted(store.secrets().await.unwrap()), expected);
         assert!(usage.latest.lock().unwrap().is_empty());
-        // What the store did not take is tried again with the next.
+        // Times that the store did not accept are retried with the next write.
         store.close().await.unwrap();
         usage.note(&path, "github", &b, at(11));
         usage.write_down(&store).await;

@@ -1,7 +1,8 @@
-//! Where log lines go: stderr, and a rolling file if wished.
+//! Destinations of log lines: stderr, and a rotating file if configured.
 //!
-//! Both are written by threads of their own behind bounded queues, so that a slow disk or a stuck pipe never holds a
-//! request; what does not fit is dropped and counted. The guard flushes at exit.
+//! Each destination has its own writer thread behind a bounded queue, so that a slow disk or a
+//! stuck pipe never delays a request. Lines that do not fit are dropped and counted. The guard
+//! flushes at exit. `log_file.rs` writes the file.
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
@@ -20,22 +21,22 @@ use crate::base::clock::Clock;
 use crate::base::escape;
 use crate::rules::{LogFormat, LogSettings};
 
-/// How many lines wait for a slow destination.
+/// Maximum lines queued for a slow destination. Further ones are dropped.
 const MAX_WAITING_LINES: usize = 16_384;
 
-/// How many bytes of lines are written at once.
+/// Size of a write buffer, in bytes.
 const BATCH: usize = 64 << 10;
-/// How long the writer rests when it has written all there was.
+/// Pause of the writer thread after each flush.
 const REST: Duration = Duration::from_millis(2);
 
-/// The target of what the implementation of HTTP/2 says itself.
+/// Log target of the HTTP/2 implementation.
 const HTTP_2: &str = "h2";
 
-/// Counts the lines that did not fit into the queue of each destination.
+/// Dropped lines of each destination, because its queue was full.
 static DROPPED: Mutex<Vec<ErrorCounter>> = Mutex::new(Vec::new());
 
-/// Writes lines in batches. To wake the writing thread for every line would cost a request more than the line; so
-/// after each flush, which comes when no line is left, the thread rests a moment while lines gather.
+/// A writer that batches lines. Waking the thread for every line would cost a request more than the
+/// line itself. A flush means that no line is left, so the thread pauses while lines gather.
 struct Batches<W: Write>(BufWriter<W>);
 
 impl<W: Write> Write for Batches<W> {
@@ -51,8 +52,8 @@ impl<W: Write> Write for Batches<W> {
     }
 }
 
-/// A line as it may be read: whatever a stranger has brought into it, it stays one line and controls no terminal.
-/// Both formats stay what they are, since the text is written out as JSON writes it. A line arrives whole.
+/// Escapes a line, so that foreign data in it can neither start a new line nor control a terminal.
+/// Both formats stay valid, since the text is escaped as in JSON. A line arrives whole.
 fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
     let (text, end) = match line.split_last() {
         Some((b'\n', text)) => (text, "\n"),
@@ -65,13 +66,13 @@ fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Flushes the logs when dropped: keep it to the end.
+/// Flushes the logs on drop. Keep it to the end of the program.
 #[must_use = "dropping it ends the logging"]
 pub struct LogGuard {
     _workers: Vec<WorkerGuard>,
 }
 
-/// Starts logging. `journal`: stderr is the journal's, which stamps the lines itself.
+/// Starts logging. `journal` is true if stderr goes to the journal, which adds timestamps itself.
 pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> {
     let filter = || filter(&settings.level);
     let mut workers = Vec::new();
@@ -103,20 +104,20 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
     Ok(LogGuard { _workers: workers })
 }
 
-/// Lines lost since the start: the queue of a destination was full, or the log file could not be written.
+/// Returns the lines lost since the start: a queue was full, or the log file could not be written.
 pub fn dropped_lines() -> u64 {
     let dropped = DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
     let dropped = dropped.iter().map(|counter| counter.dropped_lines() as u64);
     dropped.sum::<u64>().saturating_add(log_file::lost())
 }
 
-/// Why the log file cannot be written, while it cannot.
+/// Returns the reason why the log file cannot be written, while that lasts.
 pub fn failure() -> Option<String> {
     log_file::failure()
 }
 
-/// What is logged: what `level` says, and of HTTP/2's own only errors unless it speaks of that. It warns of every connection
-/// that it ends for misbehaving, as often as a stranger likes.
+/// Builds the filter for `level`. Unless `level` names HTTP/2's own lines, only their errors are
+/// logged: it warns of every misbehaving connection, as often as clients like.
 fn filter(level: &str) -> Result<EnvFilter, String> {
     let filter = EnvFilter::builder()
         .parse(level)
@@ -131,7 +132,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     Ok(filter.add_directive(quiet.map_err(|error: ParseError| error.to_string())?))
 }
 
-/// A boxed layer of either format.
+/// Returns a boxed layer of either format.
 fn layer<S>(
     format: LogFormat,
     stamped: bool,

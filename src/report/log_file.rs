@@ -1,10 +1,11 @@
-//! The log file: begun anew by date and by size, bounded in number and so in bytes.
+//! The log file, rotated by date and size, with a limit on files and therefore on bytes.
 //!
-//! The file is `NAME.2026-11-29` (`-HH` where `every: hourly`), or `NAME` where `every: never`. When it has reached its size
-//! it is renamed to `….1`, `….2` and so on, and begun anew. Past `keep` files the oldest go. A file that was removed or
-//! renamed by another program is begun anew under its name, so that no line goes into a deleted file.
+//! The file is `NAME.2026-11-29` (`-HH` for `rotate: hourly`), or `NAME` for `rotate: never`. A
+//! full file is renamed to `….1`, `….2` and so on, and a new one is begun. Past `keep` files the
+//! oldest are deleted. If another program removes or renames the file, a new one is created under
+//! its name, so that no line goes into a deleted file.
 //!
-//! One thread writes, in batches of whole lines, so that no line is divided between two files.
+//! One thread writes whole lines in batches, so that no line is split between two files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -17,15 +18,15 @@ use std::time::SystemTime;
 use crate::base::clock::{Clock, Timestamp};
 use crate::rules::{LogFile, LogRotation};
 
-/// Log readers get in by the group; a log holds client addresses and paths.
+/// Permissions: the group may read, since a log holds client addresses and paths.
 const MODE: u32 = 0o640;
 
-/// Lines that could not be written.
+/// Number of lines that could not be written.
 static LOST: AtomicU64 = AtomicU64::new(0);
-/// Why the last write failed, while writes fail.
+/// Reason of the last failed write, while writes fail.
 static FAILURE: Mutex<Option<String>> = Mutex::new(None);
 
-/// The file that is written to.
+/// A writer to the current log file.
 pub struct RotatingFile {
     settings: LogFile,
     clock: Clock,
@@ -35,7 +36,7 @@ pub struct RotatingFile {
 }
 
 impl RotatingFile {
-    /// Opens the file of this moment, or makes it.
+    /// Opens or creates the current file.
     pub fn open(settings: &LogFile, clock: Clock) -> io::Result<Self> {
         let path = dated(settings, clock.now());
         let file = append(&path)?;
@@ -51,7 +52,7 @@ impl RotatingFile {
         Ok(opened)
     }
 
-    /// Makes sure that the file of this moment is open and has room for `more` bytes.
+    /// Ensures that the current file is open and has space for `more` bytes.
     fn make_ready(&mut self, more: usize) -> io::Result<()> {
         let path = dated(&self.settings, self.clock.now());
         let more = u64::try_from(more).unwrap_or(u64::MAX);
@@ -75,9 +76,9 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Appends whole lines. If they do not fit on the disk, half a line is taken back.
+    /// Appends whole lines. If they do not fit on the disk, a partial line is removed again.
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        // A file that cannot be begun anew is better written on than not at all.
+        // If rotation fails, continuing in the old file is better than losing lines.
         let ready = self.make_ready(lines.len());
         if let Err(error) = self.file.write_all(lines) {
             drop(self.file.set_len(self.length));
@@ -89,7 +90,7 @@ impl RotatingFile {
         ready
     }
 
-    /// Removes the oldest files past `keep`, the one that is written to not among them.
+    /// Removes the oldest files past `keep`, except the current one.
     fn prune(&self) {
         let mut others = others(&self.settings, &self.path);
         others.sort();
@@ -101,7 +102,7 @@ impl RotatingFile {
 }
 
 impl Write for RotatingFile {
-    /// Never fails: a line that cannot be written is counted, and the failure told by [`failure`].
+    /// Never fails: lines that cannot be written are counted, and [`failure`] tells the reason.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let written = self.append(lines);
         if written.is_err() {
@@ -121,12 +122,12 @@ impl Write for RotatingFile {
     }
 }
 
-/// Lines that could not be written since the start.
+/// Returns the number of lines that could not be written since the start.
 pub fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Why the log file cannot be written, while it cannot.
+/// Returns the reason why the log file cannot be written, while that lasts.
 pub fn failure() -> Option<String> {
     FAILURE.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
@@ -135,7 +136,7 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(MODE).open(path)
 }
 
-/// Whether `path` still names this file.
+/// True if `path` still names this file.
 fn is_at(file: &File, path: &Path) -> bool {
     let same =
         |file: fs::Metadata, there: fs::Metadata| (file.dev(), file.ino()) == (there.dev(), there.ino());
@@ -145,7 +146,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// The name of the file at a moment.
+/// Returns the name of the file at a moment.
 fn dated(settings: &LogFile, now: Timestamp) -> PathBuf {
     let moment = now.to_string();
     let length = match settings.rotate {
@@ -168,7 +169,7 @@ fn with_number(path: &Path, number: u64) -> PathBuf {
     with_suffix(path, &number.to_string())
 }
 
-/// The next free number of a file, and the files that have one.
+/// Returns the next free number of a file, and the numbers in use.
 fn numbered(path: &Path) -> (u64, Vec<u64>) {
     let name = path
         .file_name()
@@ -180,7 +181,7 @@ fn numbered(path: &Path) -> (u64, Vec<u64>) {
     (numbers.iter().max().map_or(1, |last| last + 1), numbers)
 }
 
-/// The names in the folder of a file.
+/// Lists the names in the folder of a file.
 fn siblings(path: &Path) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(folder(path)).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok())
@@ -191,7 +192,7 @@ fn folder(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// The other files of this log, each with when it was last written and the number it has.
+/// Lists the other files of this log, each with its last change and its number.
 fn others(settings: &LogFile, current: &Path) -> Vec<(SystemTime, u64, PathBuf)> {
     let name = settings
         .path
@@ -214,7 +215,7 @@ fn others(settings: &LogFile, current: &Path) -> Vec<(SystemTime, u64, PathBuf)>
         .collect()
 }
 
-/// Whether what follows a log's name is a date, a number, or both.
+/// True if the rest of a log file's name is a date, a number, or both.
 fn is_ours(rest: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let date = |text: &str| text.len() >= "2026-11-29".len() && text.split('-').all(digits);
@@ -258,7 +259,7 @@ mod tests {
                 .sum();
             assert!(all <= 300, "{all}");
         }
-        // 30 bytes a line, three to a file: the last file has one.
+        // 30 bytes per line, three lines per file: the last file has one.
         assert_eq!(names(folder.path()), ["h.log", "h.log.32", "h.log.33"]);
         let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(text("h.log"), format!("line {:024}\n", 99));

@@ -1,9 +1,9 @@
-//! What happened, in numbers: counted where it is reported, written out when somebody asks.
+//! Metrics: counters updated by `report`, and gauges gathered on request.
 //!
-//! The text is `OpenMetrics` 1.0, which Prometheus reads
-//! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>). Every label has a bound: it is the name of an endpoint or a
-//! rule in the rules file, or one of a few words. What is of names that the file does not have any more is forgotten when
-//! it is reloaded. `docs/metrics.md` lists every series.
+//! The text format is `OpenMetrics` 1.0, which Prometheus reads
+//! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>). The number of label values is
+//! bounded: a label is an endpoint or a rule of the rules file, or one of a few words. A reload
+//! removes the series of names that the file no longer has. `docs/metrics.md` lists every series.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,12 +23,11 @@ use crate::base::throttle;
 use crate::rules::RuleSet;
 use crate::store::{Counts, Health, INTERRUPTED};
 
-/// The media type of what [`render`] writes.
+/// Media type of the output of [`render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The upper bounds of an attempt's duration, in seconds.
+/// Upper bounds of the buckets for an attempt's duration, in seconds.
 const DURATIONS: [f64; 11] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
-/// A name in the rules file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct NameLabel(Arc<str>);
 
@@ -103,7 +102,7 @@ struct Build {
     version: &'static str,
 }
 
-/// Everything that is counted.
+/// Counters of the process.
 struct Metrics {
     registry: Registry,
     arrivals: Family<Arrived, Counter>,
@@ -114,40 +113,39 @@ struct Metrics {
     ended: Family<EndedLabels, Counter>,
     reloads: Family<OutcomeLabels, Counter>,
     shed: Family<Shed, Counter>,
-    /// When each rule was last given an event.
+    /// Time of the last event of each rule.
     latest: Mutex<BTreeMap<Arc<str>, Timestamp>>,
-    /// The names of the rules in force.
     rules: Mutex<BTreeSet<Arc<str>>>,
-    /// Their endpoints.
+    /// Endpoints of the rules in force.
     endpoints: Mutex<BTreeSet<Arc<str>>>,
 }
 
-/// What is true at the moment of asking.
+/// State at the time of the request.
 #[derive(Clone, Debug)]
 pub struct Moment {
-    /// How much the store holds.
+    /// Contents of the store.
     pub counts: Counts,
-    /// How it is.
+    /// State of the store.
     pub health: Health,
-    /// For how long the first delivery in the queue has been due.
+    /// Time for which the first delivery in the queue has been due.
     pub overdue: Duration,
-    /// The generation of the rules in force.
+    /// Generation of the rules in force.
     pub generation: u64,
-    /// How many rules are unavailable.
+    /// Number of unavailable rules.
     pub unavailable: usize,
-    /// Until when the certificate is valid, where there is one.
+    /// End of the certificate's validity, if there is a certificate.
     pub certificate_until: Option<Timestamp>,
-    /// How it stands with an authority, where one is asked.
+    /// State of ACME, if a certificate comes from there.
     pub certificates: Option<AcmeStatus>,
-    /// Memory that bodies in flight hold, in bytes.
+    /// Memory of bodies in flight, in bytes.
     pub inflight: u64,
     /// Resident memory of the process, in bytes.
     pub resident: u64,
-    /// Its open descriptors.
+    /// Number of open file descriptors.
     pub descriptors: u64,
-    /// Its processor time.
+    /// Processor time of the process.
     pub cpu: Duration,
-    /// When it started.
+    /// Start of the daemon.
     pub started: Timestamp,
 }
 
@@ -211,7 +209,7 @@ impl Metrics {
             metrics.shed.clone(),
         );
         for how in ["evicted", "refused"] {
-            // So that an increase can be seen from the first one on.
+            // Created at zero, so that the first increase is visible.
             drop(metrics.shed.get_or_create(&Shed { how }));
         }
         let build = Family::<Build, Gauge>::default();
@@ -226,14 +224,14 @@ impl Metrics {
     }
 }
 
-/// A request on an endpoint has been answered.
+/// Counts an answered request on an endpoint.
 pub fn arrived(endpoint: &Arc<str>, outcome: &'static str) {
     let endpoint = NameLabel(Arc::clone(endpoint));
     let arrived = Arrived { endpoint, outcome };
     METRICS.arrivals.get_or_create(&arrived).inc();
 }
 
-/// A request was not trusted.
+/// Counts a request that was not trusted.
 pub(super) fn refused(endpoint: &Arc<str>, reason: &'static str) {
     let endpoint = NameLabel(Arc::clone(endpoint));
     METRICS
@@ -242,22 +240,22 @@ pub(super) fn refused(endpoint: &Arc<str>, reason: &'static str) {
         .inc();
 }
 
-/// A request was turned away before it was an arrival.
+/// Counts a request that was rejected before it became an arrival.
 pub(super) fn turned_away(status: u16) {
     METRICS.turned_away.get_or_create(&StatusLabels { status }).inc();
 }
 
-/// A body was `evicted`, or `refused`, because the memory for all bodies was used up.
+/// Counts a body that was `evicted` or `refused` because `max_inflight` was reached.
 pub fn body_shed(how: &'static str) {
     METRICS.shed.get_or_create(&Shed { how }).inc();
 }
 
-/// A rule was given an event.
+/// Records that a rule has accepted an event.
 pub fn given(rule: &Arc<str>, at: Timestamp) {
     METRICS.latest().insert(Arc::clone(rule), at);
 }
 
-/// An attempt has ended.
+/// Counts an attempt that has ended.
 pub(super) fn attempted(rule: &Arc<str>, action: &'static str, outcome: &'static str, duration: Duration) {
     let rule = NameLabel(Arc::clone(rule));
     let attempted = Attempted {
@@ -270,7 +268,7 @@ pub(super) fn attempted(rule: &Arc<str>, action: &'static str, outcome: &'static
     durations.observe(duration.as_secs_f64());
 }
 
-/// An attempt was interrupted by the end of the last daemon. How long it took is not known.
+/// Counts an attempt that was interrupted by the end of the last daemon. Its duration is unknown.
 pub(super) fn interrupted(rule: &Arc<str>, action: &'static str) {
     let attempted = Attempted {
         rule: NameLabel(Arc::clone(rule)),
@@ -280,19 +278,19 @@ pub(super) fn interrupted(rule: &Arc<str>, action: &'static str) {
     METRICS.attempts.get_or_create(&attempted).inc();
 }
 
-/// A delivery has ended as `done`, `superseded` or `dead`.
+/// Counts a delivery that has ended as `done`, `superseded` or `dead`.
 pub(super) fn ended(rule: &Arc<str>, state: &'static str) {
     let rule = NameLabel(Arc::clone(rule));
     METRICS.ended.get_or_create(&EndedLabels { rule, state }).inc();
 }
 
-/// The rules were read again: `in force` or `kept`.
+/// Counts a reload: `in force` or `kept`.
 pub fn reloaded(outcome: &'static str) {
     METRICS.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
 }
 
-/// Forgets what is of names that the rules do not have. A family forgets as a whole: its counters begin anew, which
-/// whoever reads them takes for a restart.
+/// Removes the series of names that the rules no longer have. A family is cleared as a whole: its
+/// counters begin at zero, which Prometheus takes for a restart.
 pub fn keep_to(rules: &RuleSet) {
     METRICS.latest().retain(|rule, _| rules.names.contains_key(rule));
     if lost_any(&METRICS.rules, rules.names.keys()) {
@@ -306,7 +304,7 @@ pub fn keep_to(rules: &RuleSet) {
     }
 }
 
-/// Puts the names that there are now in place of those that were known; whether one of these is gone.
+/// Replaces the known names. True if one of them is gone.
 fn lost_any<'n>(known: &Mutex<BTreeSet<Arc<str>>>, now: impl Iterator<Item = &'n Arc<str>>) -> bool {
     let now: BTreeSet<Arc<str>> = now.cloned().collect();
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -315,12 +313,12 @@ fn lost_any<'n>(known: &Mutex<BTreeSet<Arc<str>>>, now: impl Iterator<Item = &'n
     lost
 }
 
-/// When rules were last given an event, since the start.
+/// Returns the time of each rule's last event since the start.
 pub fn last_arrivals() -> BTreeMap<Arc<str>, Timestamp> {
     METRICS.latest().clone()
 }
 
-/// Everything, as text.
+/// Returns all metrics as text.
 pub fn render(moment: &Moment) -> String {
     let mut written = String::new();
     let now = now(moment);
@@ -334,7 +332,7 @@ pub fn render(moment: &Moment) -> String {
     written
 }
 
-/// What is true now.
+/// Gathers the gauges and counters of this moment.
 fn now(moment: &Moment) -> Registry {
     let Moment {
         counts,
@@ -440,7 +438,7 @@ fn now(moment: &Moment) -> Registry {
     registry
 }
 
-/// What is told of the log.
+/// Adds the metrics about the log.
 fn logs(registry: &mut Registry) {
     let left_out = Family::<Line, Counter>::default();
     for (kind, count) in throttle::left_out() {
@@ -464,7 +462,7 @@ fn logs(registry: &mut Registry) {
     );
 }
 
-/// What is told of every process.
+/// Gathers the standard metrics of a process.
 fn process(moment: &Moment) -> Registry {
     let mut registry = Registry::with_prefix("process");
     let mut gauge =

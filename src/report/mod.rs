@@ -1,7 +1,8 @@
-//! Say what happened: facts in, log lines out.
+//! Log lines and counters for everything that happens.
 //!
-//! One line per arrival with its outcome, one per attempt. Values that a stranger sent are bounded; a secret or a
-//! payload is in none of them. Where the lines go is decided in `log`.
+//! An arrival has one line with its outcome, an attempt has another. Values from clients are
+//! limited in length. No line contains a secret, and only the debug level shows payloads.
+//! Destinations are left to `log.rs`.
 
 mod log;
 mod log_file;
@@ -20,23 +21,23 @@ use crate::event::{EventId, Received};
 use crate::store::{DeliveryId, Interrupted, Settlement};
 use crate::verify::Refusal;
 
-/// One arrival and what became of it.
+/// The log line of one arrival.
 pub struct Arrival<'a> {
     received: &'a Received,
     outcome: &'static str,
     rules: String,
     handshake: Option<&'static str>,
-    /// A rule that takes it although it is not verified, and why it is not.
+    /// The rule that accepts the request without verification, and the reason why it is unverified.
     unverified: String,
     why: String,
-    /// Whether the body may hold a secret.
+    /// True if the body may hold a secret.
     withheld: bool,
-    /// Whether anybody may have sent it: its line is throttled.
+    /// True if the sender has proved nothing, so that the line is throttled.
     anybodys: bool,
 }
 
 impl<'a> Arrival<'a> {
-    /// Taken for `new` rules; others had taken it before.
+    /// An event accepted for `new` rules. For the `duplicates` it was accepted before.
     pub fn taken<'n>(
         received: &'a Received,
         new: impl Iterator<Item = &'n str>,
@@ -56,7 +57,8 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Its signed content came before, with another value of a header that rules read and the signature does not cover.
+    /// A repeated signed content with another value of a header that rules read and the signature
+    /// does not cover.
     pub fn altered<'n>(
         received: &'a Received,
         rules: impl Iterator<Item = &'n str>,
@@ -71,7 +73,7 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Verified, and no rule wants it.
+    /// A verified event that no rule matches.
     pub fn ignored(received: &'a Received, why: String) -> Self {
         Self {
             why,
@@ -79,7 +81,7 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Not trusted.
+    /// A request that no rule trusts.
     pub fn refused(received: &'a Received, refusal: &Refusal) -> Self {
         metrics::refused(&received.endpoint, refusal.reason());
         let outcome = if refusal.is_stale() { "stale" } else { "refused" };
@@ -90,7 +92,7 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Genuine, and its body cannot be read.
+    /// A genuine request with an unreadable body.
     pub fn unread(received: &'a Received, outcome: &'static str, decode: &str, why: &str) -> Self {
         Self {
             why: format!("decode {decode}: {why}"),
@@ -98,7 +100,7 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// It could not be written down.
+    /// An event that could not be stored.
     pub fn failed(received: &'a Received, why: &str) -> Self {
         Self {
             why: why.to_owned(),
@@ -106,7 +108,7 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// A handshake that was answered; `why` says what else came of it.
+    /// An answered handshake. `why` describes further results.
     pub fn greeted(received: &'a Received, handshake: &'static str, why: String) -> Self {
         Self {
             handshake: Some(handshake),
@@ -116,7 +118,7 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// The same, taken by `rule` although it is not verified.
+    /// Marks the event as accepted by `rule` without verification.
     #[must_use]
     pub fn unverified(self, rule: &str, why: &str) -> Self {
         Self {
@@ -125,7 +127,7 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// The same without the body, which may hold a secret.
+    /// Leaves the body out of the log, since it may hold a secret.
     #[must_use]
     pub fn withheld(self) -> Self {
         Self {
@@ -134,7 +136,7 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// The same, of which nothing proves who has sent it.
+    /// Marks the sender as unproven.
     #[must_use]
     pub fn unproven(self) -> Self {
         Self {
@@ -143,7 +145,7 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// The kind of line it is, if a stranger can cause such lines.
+    /// Returns the kind of line for throttling, if unverified clients can cause such lines.
     fn throttled(&self) -> Option<&'static str> {
         match self.outcome {
             "accepted" => None,
@@ -167,15 +169,15 @@ impl<'a> Arrival<'a> {
     }
 }
 
-/// What was altered, in words.
+/// Describes an altered request.
 pub fn altered(of: EventId, header: &str) -> String {
     format!(
         "the same signed content came as {of}, with another `{header}`, which its signature does not cover: nothing runs"
     )
 }
 
-/// A duplicate that is known by its signed content alone. If its sender signs the same content each time, a new event has
-/// just been dropped.
+/// Warns of a duplicate that is recognised by its signed content alone. If the sender signs the
+/// same content each time, a new event has just been dropped.
 pub fn repeated(received: &Received, rule: &str, scheme: &str) {
     if let Some(left_out) = throttle::allow("repeated") {
         let endpoint = &*received.endpoint;
@@ -191,7 +193,7 @@ pub fn repeated(received: &Received, rule: &str, scheme: &str) {
     }
 }
 
-/// One line for an arrival.
+/// Writes the line of an arrival.
 pub fn arrival(arrival: &Arrival<'_>) {
     let received = arrival.received;
     metrics::arrived(&received.endpoint, arrival.outcome);
@@ -252,15 +254,15 @@ pub fn arrival(arrival: &Arrival<'_>) {
     }
 }
 
-/// A field that is left out when there is nothing to say.
+/// Returns `None` for an empty text, so that the field is omitted.
 fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// How much of a body is logged at debug level, in bytes.
+/// Maximum part of a body logged at debug level, in bytes.
 const MAX_LOGGED_BODY: usize = 4096;
 
-/// The beginning of a body, escaped.
+/// Returns the beginning of a body, escaped.
 fn bounded(body: &[u8]) -> String {
     body.get(..MAX_LOGGED_BODY.min(body.len()))
         .unwrap_or_default()
@@ -268,12 +270,13 @@ fn bounded(body: &[u8]) -> String {
         .to_string()
 }
 
-/// A request that never became an arrival: no such endpoint, wrong method, too large, too slow, too often.
+/// Logs a request that never became an arrival: no such endpoint, wrong method, too large, too slow
+/// or above a rate limit.
 pub fn turned_away(path: &str, client: Option<std::net::IpAddr>, status: u16, why: &str) {
     turned_away_with(path, client, status, why, || None);
 }
 
-/// As [`turned_away`], with what may help; it is asked for only if the line is written.
+/// As [`turned_away`], with a hint that is computed only if the line is written.
 pub fn turned_away_with(
     path: &str,
     client: Option<std::net::IpAddr>,
@@ -297,17 +300,17 @@ pub fn turned_away_with(
     let client = client.map(tracing::field::display);
     let (hint, left_out) = (hint(), throttle::some(left_out));
     if status == 413 {
-        // The operator can help: with a larger limit.
+        // The operator can help with a larger limit.
         warn!(path, client, status, why, hint, left_out, "turned away");
     } else {
         info!(path, client, status, why, hint, left_out, "turned away");
     }
 }
 
-/// Characters of a path that are logged.
+/// Maximum logged path, in characters.
 const MAX_LOGGED_PATH: usize = 200;
 
-/// A peer does not speak as it must before its first request: `about` says what (`TLS handshake` …).
+/// Logs a peer's error before its first request. `about` names the step (`TLS handshake` …).
 pub fn peer_failed(about: &'static str, error: &dyn std::fmt::Display, client: Option<std::net::IpAddr>) {
     if let Some(left_out) = throttle::allow(about) {
         let (client, left_out) = (client.map(tracing::field::display), throttle::some(left_out));
@@ -315,7 +318,7 @@ pub fn peer_failed(about: &'static str, error: &dyn std::fmt::Display, client: O
     }
 }
 
-/// A connection has ended in a way that concerns only its peer. Written at debug level only.
+/// Logs the end of a connection that concerns only its peer. Debug level only.
 pub fn connection_ended(
     about: &'static str,
     error: &dyn std::fmt::Display,
@@ -329,33 +332,29 @@ pub fn connection_ended(
     }
 }
 
-/// One attempt at one action.
+/// The log line of one attempt at one action.
 pub struct AttemptLine<'a> {
-    /// The event.
     pub event: EventId,
-    /// The delivery.
     pub delivery: DeliveryId,
-    /// The rule's name.
     pub rule: &'a Arc<str>,
-    /// The action's kind.
+    /// Kind of the action.
     pub action: &'static str,
-    /// Where a request went.
+    /// Destination of a request.
     pub target: Option<&'a str>,
-    /// Which attempt at this action it was, from 1.
+    /// Number of the attempt at this action, from 1.
     pub number: u32,
     /// `done`, `failed`, `dead`, `interrupted` or `cancelled`.
     pub outcome: &'static str,
-    /// `exit 3`, `HTTP 503` …
+    /// Result in words: `exit 3`, `HTTP 503` …
     pub detail: &'a str,
-    /// How long it took.
     pub duration: Duration,
-    /// What becomes of the delivery.
+    /// Decision on the delivery.
     pub settlement: &'a Settlement,
-    /// Whether it was made for the failure of another delivery (`on_failure`).
+    /// True if the action belongs to `on_failure`.
     pub for_failure: bool,
 }
 
-/// One line for an attempt.
+/// Writes the line of an attempt.
 pub fn attempt(attempt: &AttemptLine<'_>) {
     let AttemptLine {
         event,
@@ -403,7 +402,7 @@ pub fn attempt(attempt: &AttemptLine<'_>) {
 /// Maximum log lines about attempts that were interrupted by the end of the last daemon.
 const INTERRUPTED_LOGGED: usize = 20;
 
-/// Attempts that the last daemon did not bring to an end, with the names of their actions.
+/// Logs attempts that the last daemon did not finish, with the names of their actions.
 pub fn interrupted(all: &[(Interrupted, &'static str)]) {
     for (interrupted, action) in all {
         metrics::interrupted(&interrupted.rule, action);
@@ -429,7 +428,7 @@ pub fn interrupted(all: &[(Interrupted, &'static str)]) {
     }
 }
 
-/// The group of a delivery could not be told.
+/// Warns that the name of a delivery's group could not be rendered.
 pub fn groupless(received: &Received, rule: &str, why: &str) {
     let Some(left_out) = throttle::allow("group") else {
         return;
@@ -438,7 +437,8 @@ pub fn groupless(received: &Received, rule: &str, why: &str) {
     warn!(event = %received.id, rule, why, left_out, "the group of its deliveries is taken to be the rule's own");
 }
 
-/// An event was taken whose payload cannot be read, by rules that do not look into it; `others` would have had to.
+/// Warns of an unreadable payload. Rules that do not read payloads accept the event; `others`
+/// cannot match it.
 pub fn not_asked<'r>(received: &Received, others: impl Iterator<Item = &'r str>, why: &str) {
     let Some(left_out) = throttle::allow("unreadable") else {
         return;
@@ -448,24 +448,24 @@ pub fn not_asked<'r>(received: &Received, others: impl Iterator<Item = &'r str>,
     warn!(event = %received.id, endpoint = &*received.endpoint, why, not_asked, left_out, "the payload cannot be read");
 }
 
-/// A delivery that another has replaced before it began.
+/// Logs a delivery that was superseded before it began.
 pub fn superseded(event: EventId, rule: &Arc<str>, why: &str) {
     metrics::ended(rule, "superseded");
     info!(%event, rule = &**rule, why, next = "superseded", "superseded");
 }
 
-/// A delivery that waits, for no attempt could be made at its action.
+/// Logs a delivery that was put off because no attempt at its action was possible.
 pub fn put_off(event: EventId, delivery: DeliveryId, rule: &str, why: &str, due: Timestamp) {
     debug!(%event, %delivery, rule, why, %due, "put off");
 }
 
-/// A delivery that became a dead letter without an attempt.
+/// Logs a delivery that became a dead letter without an attempt.
 pub fn undeliverable(event: EventId, rule: &Arc<str>, why: &str) {
     metrics::ended(rule, "dead");
     warn!(%event, rule = &**rule, why, next = "dead letter", "undeliverable");
 }
 
-/// A body of an answer that could not be rendered.
+/// Warns of an answer whose body could not be rendered.
 pub fn unrendered(received: &Received, why: &str) {
     let Some(left_out) = throttle::allow("answer") else {
         return;
@@ -474,17 +474,17 @@ pub fn unrendered(received: &Received, why: &str) {
     warn!(event = %received.id, endpoint = &*received.endpoint, why, left_out, "the answer's body could not be rendered");
 }
 
-/// An attempt has ended at a delivery that was dropped meanwhile.
+/// Warns of an attempt whose delivery was dropped before the attempt ended.
 pub fn overtaken(delivery: DeliveryId) {
     warn!(%delivery, "the delivery was dropped meanwhile: how its attempt went is not kept");
 }
 
-/// The store could not do what it was asked for.
+/// Logs a store call that failed.
 pub fn store_failed(what: &str, why: &str) {
     error!(what, why, "store");
 }
 
-/// A worker ended by a panic outside its action.
+/// Logs a worker that ended by a panic outside its action.
 pub fn worker_failed(why: &str) {
     error!(why, "worker");
 }

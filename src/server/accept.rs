@@ -1,4 +1,7 @@
-//! Peers, let in up to a bound for as long as the daemon serves.
+//! Accept loops: connections up to a limit until the daemon stops.
+//!
+//! Each accepted connection runs as its own task and holds a slot until it ends. `slots.rs` decides
+//! which connection is evicted, `http1.rs`, `http2.rs` and `tls.rs` serve it.
 
 use std::io;
 use std::net::IpAddr;
@@ -22,13 +25,14 @@ use crate::server::{http1, proxy_protocol, tls};
 use crate::sys::heartbeat::Heartbeat;
 use crate::sys::socket::OwnSocket;
 
-/// How long accepting rests when the machine has no file descriptor left.
+/// Pause of the accept loop after an error, such as when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long it rests where one who does nothing has been asked to go, and will give his descriptor back.
+/// Shorter pause if an idle connection has been evicted and is about to free its descriptor.
 const LEAVING: Duration = Duration::from_millis(10);
 
-/// Serves all listeners until the door is `closing`; then accepts no more and returns when what is in flight is
-/// answered. `over` ends what is still under way. Each listener has a pulse, which beats while it accepts.
+/// Serves all listeners until the handler is `closing`. Then accepts no more connections and
+/// returns once the requests in flight are answered. Cancelling `over` ends those still running.
+/// Each listener's heartbeat beats while the listener accepts.
 pub async fn serve(
     listeners: Vec<(Bound, Arc<Heartbeat>)>,
     handler: Arc<RequestHandler>,
@@ -42,7 +46,7 @@ pub async fn serve(
         security: Mutex::default(),
         over,
     };
-    // From the beginning, for the rules may be others when the first peer comes.
+    // At startup: a reload may have removed TLS from the rules before the first connection.
     peers.security();
     let peers = Arc::new(peers);
     let mut accepting = JoinSet::new();
@@ -54,7 +58,7 @@ pub async fn serve(
     peers.connections.wait().await;
 }
 
-/// What all connections share.
+/// State shared by all connections.
 struct AcceptContext {
     places: ConnectionLimiter,
     connections: TaskTracker,
@@ -64,12 +68,12 @@ struct AcceptContext {
 }
 
 impl AcceptContext {
-    /// Serves one connection in a task of its own, which keeps its place until it ends.
+    /// Serves one connection as its own task, which keeps its slot until it ends.
     fn admit(&self, accepted: Accepted, tls: bool, taken: SlotGuard) {
         let (handler, over) = (Arc::clone(&self.handler), self.over.clone());
         let secured = if tls { self.security() } else { None };
         if tls && secured.is_none() {
-            // Never in the clear what is to be served with TLS; no reload brings it about.
+            // Never serve a TLS listener in plain text. A reload cannot lead here.
             return;
         }
         self.connections.spawn(async move {
@@ -98,8 +102,8 @@ impl AcceptContext {
         });
     }
 
-    /// How connections are secured now: as the rules in force say, or as those before them said if they are not to any more,
-    /// which takes effect at the next start.
+    /// Returns the TLS configuration of the rules in force. If they have none any more, returns the
+    /// last one, since removing TLS takes effect at the next start.
     fn security(&self) -> Option<Arc<ServerConfig>> {
         let mut last = self.security.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tls) = &self.handler.live.current().server.tls {
@@ -109,7 +113,7 @@ impl AcceptContext {
     }
 }
 
-/// Serves one connection: first, where its peer is listed for that, it says whose it is.
+/// Serves one connection. If its peer is a listed proxy, reads the PROXY protocol header first.
 async fn serve_http<S>(
     mut stream: S,
     mut peer: Peer,
@@ -138,8 +142,8 @@ async fn serve_http<S>(
     }
 }
 
-/// Who holds the connections of an address. None where each stands for itself: by one that is listed as a proxy many clients
-/// come, and by a unix socket nobody knows who.
+/// Client that holds the connections of an address. `None` for a connection that counts alone: many
+/// clients share the address of a listed proxy, and a unix socket has no address.
 fn holder(handler: &RequestHandler, address: Option<IpAddr>) -> Option<ClientKey> {
     let address = address?;
     let server = &handler.live.current().server;
@@ -148,7 +152,8 @@ fn holder(handler: &RequestHandler, address: Option<IpAddr>) -> Option<ClientKey
     (!many).then(|| ClientKey::of(address))
 }
 
-/// Accepts on one listener. Where everybody is at work, further peers wait, all but the first in the kernel's queue.
+/// Accepts on one listener. If every connection is busy, new ones wait: one here and the rest in
+/// the kernel's queue.
 async fn accept(listener: Bound, heartbeat: Arc<Heartbeat>, peers: Arc<AcceptContext>) {
     let closing = peers.handler.closing.clone();
     let failures = Throttle::steady("accept");
@@ -173,13 +178,14 @@ async fn accept(listener: Bound, heartbeat: Arc<Heartbeat>, peers: Arc<AcceptCon
             let server = &peers.handler.live.current().server;
             server.proxy_protocol.networks.contains(*address)
         };
-        // What a balancer brings counts as its own until it has said whose it is.
+        // A balancer's connection counts as the balancer's until its header names the client.
         let holder = match accepted.address().filter(untold) {
             Some(balancer) => Some(ClientKey::of(balancer)),
             None => holder(&peers.handler, accepted.address()),
         };
         let (taken, crowded) = tokio::select! {
-            // In this order: who was accepted is served if there is a place, also when the daemon stops just now.
+            // Biased: an accepted connection is served if a slot is free, even if the daemon stops
+            // now.
             biased;
             taken = heartbeat.beating(peers.places.take(holder)) => taken,
             () = closing.cancelled() => return,
@@ -196,20 +202,19 @@ async fn accept(listener: Bound, heartbeat: Arc<Heartbeat>, peers: Arc<AcceptCon
     }
 }
 
-/// Whether a connection was not accepted because there are too many open files, in this process or on this machine.
+/// True if accepting failed because this process or the machine has too many open files.
 fn is_without_descriptors(error: &io::Error) -> bool {
     let errno = rustix::io::Errno::from_io_error(error);
     matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }
 
-/// An accepted connection.
 enum Accepted {
     Tcp(tokio::net::TcpStream, IpAddr),
     Unix(tokio::net::UnixStream),
 }
 
 impl Accepted {
-    /// Its peer's address, if it has one.
+    /// Address of the peer, if it has one.
     fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(_, address) => Some(*address),
@@ -218,12 +223,12 @@ impl Accepted {
     }
 }
 
-/// The next connection.
+/// Waits for the next connection.
 async fn next(listener: &Bound) -> io::Result<Accepted> {
     match listener {
         Bound::Tcp(listener, _) => {
             let (stream, peer) = listener.accept().await?;
-            // Answers are one small write: waiting to fill a packet would only delay them.
+            // Answers are one small write. Waiting to fill a packet would only delay them.
             stream.set_nodelay(true)?;
             Ok(Accepted::Tcp(stream, peer.ip().to_canonical()))
         }

@@ -1,4 +1,7 @@
-//! Sockets: TCP, unix, or those that systemd hands over.
+//! Listening sockets: TCP, unix, or inherited from systemd.
+//!
+//! An inherited socket of the same address is preferred to binding a new one. `accept.rs` serves
+//! the sockets, `socket_activation.rs` receives those of systemd.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, SocketAddrV6};
@@ -9,25 +12,25 @@ use crate::rules::Listen;
 use crate::server::socket_activation::{InheritedSocket, InheritedSockets, unix_address};
 use crate::sys::socket::{Access, OwnSocket};
 
-/// How many peers the kernel keeps waiting for a socket of ours.
+/// Maximum connections that wait in the kernel's queue of one socket.
 const BACKLOG: u32 = 1024;
 
-/// The first port that anybody may bind, unless the machine says otherwise (`net.ipv4.ip_unprivileged_port_start`).
+/// First port that any user may bind, unless `net.ipv4.ip_unprivileged_port_start` says otherwise.
 const UNPRIVILEGED: u16 = 1024;
 
-/// A socket that is being listened on.
+/// A listening socket.
 #[derive(Debug)]
 pub enum Bound {
-    /// TCP, and whether it is served with TLS.
+    /// TCP. True if it serves TLS.
     Tcp(TcpListener, bool),
-    /// A unix socket of ours.
+    /// A unix socket that this daemon has made.
     Unix(OwnSocket),
-    /// A unix socket that systemd has handed over.
+    /// A unix socket inherited from systemd.
     Inherited(UnixListener),
 }
 
 impl Bound {
-    /// Where it listens, as people write it.
+    /// Returns the address as the user writes it.
     pub fn address(&self) -> String {
         match self {
             Self::Tcp(listener, tls) => {
@@ -48,10 +51,10 @@ impl Bound {
     }
 }
 
-/// Binds every address, or takes the socket of that address that systemd has `handed` over; the error says which one cannot
-/// be bound.
+/// Binds every address, or takes the inherited socket of that address. The error names the address
+/// that cannot be bound.
 pub async fn bind(addresses: &[Listen], mut handed: InheritedSockets) -> Result<Vec<Bound>, String> {
-    // Before `systemd` gets the rest, wherever that stands in the list.
+    // Before `systemd` gets the rest, wherever it appears in the list.
     let mut named = Vec::with_capacity(addresses.len());
     for address in addresses {
         named.push(handed.named(address).await);
@@ -93,7 +96,7 @@ pub async fn bind(addresses: &[Listen], mut handed: InheritedSockets) -> Result<
     Ok(bound)
 }
 
-/// A socket that was handed over, served as `listen` says.
+/// Serves an inherited socket as `listen` says.
 fn adopt(socket: InheritedSocket, listen: &Listen) -> Result<Bound, String> {
     let at = socket.address();
     let failed = |error: io::Error| format!("cannot use {at}, which systemd handed over: {error}");
@@ -120,8 +123,8 @@ fn adopt(socket: InheritedSocket, listen: &Listen) -> Result<Bound, String> {
     }
 }
 
-/// Binds one address of TCP. All IPv6 addresses are those of IPv4, too, whatever the machine's own setting
-/// (`net.ipv6.bindv6only`) is, unless another of our listeners has those.
+/// Binds one TCP address. All IPv6 addresses include those of IPv4, whatever `net.ipv6.bindv6only`
+/// says, unless another of our listeners has those.
 async fn bind_tcp(address: &str, addresses: &[Listen]) -> io::Result<TcpListener> {
     match address.parse() {
         Ok(SocketAddr::V6(own)) if own.ip().is_unspecified() => {
@@ -132,7 +135,7 @@ async fn bind_tcp(address: &str, addresses: &[Listen]) -> io::Result<TcpListener
     }
 }
 
-/// Why an address cannot be had, and what helps.
+/// Explains why an address cannot be bound, with a hint.
 fn not_bound(address: &str, error: &io::Error, handed: &InheritedSockets) -> String {
     let port = address
         .rsplit_once(':')
@@ -154,7 +157,7 @@ fn not_bound(address: &str, error: &io::Error, handed: &InheritedSockets) -> Str
     format!("cannot listen on `{address}`: {error}{hint}")
 }
 
-/// Binds all IPv6 addresses, and `alone` leaves those of IPv4 to another socket.
+/// Binds all IPv6 addresses. `alone` leaves those of IPv4 to another socket.
 fn bind_all(address: SocketAddrV6, alone: bool) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v6()?;
     rustix::net::sockopt::set_ipv6_v6only(&socket, alone)?;

@@ -1,4 +1,6 @@
-//! One body off the wire, within the bounds of its endpoint and of the memory for all bodies.
+//! Bodies of requests, read within the limits of the endpoint and of the memory for all bodies.
+//!
+//! `body_budget.rs` decides which body is evicted if the memory is used up.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -13,30 +15,29 @@ use tokio::time::Instant;
 use crate::server::body_budget::{BodyBudget, Bounds, Denied, Reservation};
 use crate::server::slots::ClientKey;
 
-/// Why a body was not read.
+/// Reason why a body was not read.
 #[derive(Debug)]
 pub enum Fault {
-    /// It is larger than its endpoint takes.
+    /// The body exceeds the endpoint's `max_body`.
     TooLarge,
-    /// It ended early, or is malformed.
+    /// The body ended early or is malformed.
     Broken(String),
-    /// There is no memory for it.
+    /// There is no memory for the body.
     Denied(Denied),
 }
 
 /// Memory for the bodies of one connection's requests.
 #[derive(Debug)]
 pub struct Memory<'m> {
-    /// Of all bodies.
+    /// Budget of all bodies.
     pub budget: &'m Arc<BodyBudget>,
-    /// The bounds in force.
     pub bounds: Bounds,
-    /// The client that sends it.
+    /// Client that sends the body.
     pub client: ClientKey,
 }
 
-/// All of a body in one piece. A piece of one byte would take forty if it were kept as it came; and so would its trailers if
-/// they were kept at all.
+/// Collects a body into one piece. Keeping the pieces as they came could take forty bytes for each
+/// byte. Trailers are dropped for the same reason.
 pub async fn gather(
     body: &mut Incoming,
     limit: u64,
@@ -46,7 +47,7 @@ pub async fn gather(
     let mut body = std::pin::pin!(Limited::new(body, limit));
     let mut reserved = memory.budget.reservation(memory.client, memory.bounds);
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
-    // Kept from one piece to the next, for there may be a million of them.
+    // Kept across pieces, since there may be a million of them.
     let mut evicted = None;
     loop {
         evicted = evicted.or_else(|| reserved.evicted().map(Box::pin));
@@ -76,7 +77,7 @@ pub async fn gather(
             continue;
         }
         if first.is_empty() && all.is_empty() {
-            // Most come in one, which is not copied.
+            // Most bodies come in one piece, which is not copied.
             if body.is_end_stream() {
                 reserved
                     .whole(piece.len(), Instant::now())
@@ -90,7 +91,7 @@ pub async fn gather(
         reserved.grow(piece.len(), Instant::now).map_err(Fault::Denied)?;
         if all.is_empty() {
             let rest = usize::try_from(body.size_hint().lower()).unwrap_or_default();
-            // Never touched before the bytes arrive, so that only what has arrived takes memory.
+            // The pages are untouched until bytes arrive, so only those take memory.
             all.reserve(first.len() + piece.len() + rest);
             all.extend_from_slice(&std::mem::take(&mut first));
         }
@@ -109,8 +110,8 @@ fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Fault {
     }
 }
 
-/// Whether a field's value begins or ends with a blank, which makes a message of HTTP/2 malformed (RFC 9113 §8.2.1). A parser
-/// of HTTP/1 strips them.
+/// True if a field's value begins or ends with a blank, which makes an HTTP/2 request malformed
+/// (RFC 9113 §8.2.1). An HTTP/1 parser strips them.
 pub fn has_padded_value(fields: &HeaderMap) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     fields.values().any(|value| {

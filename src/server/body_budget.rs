@@ -1,9 +1,10 @@
 //! A memory budget for the bodies of all requests in flight, over HTTP/1 and HTTP/2 together.
 //!
-//! Bytes are reserved as they arrive and released when the processing of the request ends. If the budget is used up, the
-//! partial body of the client that holds most is evicted; a client that itself holds most evicts one of its own that makes
-//! no progress, and is refused if there is none. A body that arrives in one piece costs two atomic operations; only partial
-//! bodies enter the table. Complete bodies are being processed and are never evicted.
+//! Bytes are reserved as they arrive and released when the processing of the request ends. If the
+//! budget is used up, the client that holds most loses a partial body. If the newcomer's own client
+//! holds most, that client loses a partial body that makes no progress, or else the newcomer is
+//! refused. A body that arrives in one piece costs two atomic operations. Only partial bodies enter
+//! the table. Complete bodies are being processed and are never evicted.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,26 +18,28 @@ use crate::base::throttle;
 use crate::report;
 use crate::server::slots::ClientKey;
 
-/// Bytes by which the reservation of a partial body grows. Smaller steps would cost a lock for each byte that arrives.
+/// Step in bytes by which a partial body's reservation grows. Smaller steps would cost a lock for
+/// each byte.
 const STEP: u64 = 16 << 10;
-/// How long a partial body must have grown by less than [`STEP`] before its own client may evict it.
+/// Time without growth by [`STEP`] after which a partial body may be evicted by its own client.
 const IDLE: Duration = Duration::from_millis(200);
 
-/// Bounds on the budget, in bytes, as the rules in force say.
+/// Limits of the budget in bytes, from the rules in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Of all bodies: `server.max_inflight`.
+    /// Limit for all bodies: `server.max_inflight`.
     total: u64,
-    /// Of all bodies as long as they arrive in pieces. The rest is left to bodies that arrive in one piece.
+    /// Limit for all bodies while they arrive in pieces. The rest is left to bodies of one piece.
     partial: u64,
-    /// Of one client, if it has more than one body in flight.
+    /// Limit for one client, if it has more than one body in flight.
     client: u64,
-    /// Of the flow control windows that exceed the smallest one.
+    /// Limit for the flow control windows above the smallest size.
     windows: u64,
 }
 
 impl Bounds {
-    /// The bounds that follow from `max_inflight`, where the largest body that an endpoint takes has `largest` bytes.
+    /// Derives the limits from `max_inflight` and the `largest` `max_body` of an endpoint, in
+    /// bytes.
     pub fn new(max_inflight: u64, largest: u64) -> Self {
         let partial = (max_inflight - max_inflight / 8).max(largest.min(max_inflight));
         Self {
@@ -48,16 +51,16 @@ impl Bounds {
     }
 }
 
-/// Why a body got no memory.
+/// Reason why a body got no memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// It was evicted while it arrived.
+    /// The body was evicted while it arrived.
     Evicted,
-    /// Nothing could be evicted for it.
+    /// No other body could be evicted.
     Full,
 }
 
-/// All bodies in flight.
+/// Memory budget of all bodies in flight.
 #[derive(Debug, Default)]
 pub struct BodyBudget {
     in_use: Arc<AtomicU64>,
@@ -65,7 +68,7 @@ pub struct BodyBudget {
     table: Mutex<Table>,
 }
 
-/// The bodies that arrived in more than one piece.
+/// Bodies that arrived in more than one piece.
 #[derive(Debug, Default)]
 struct Table {
     count: u64,
@@ -79,7 +82,7 @@ struct Table {
 struct Entry {
     client: ClientKey,
     bytes: u64,
-    /// When it last grew.
+    /// Time of the last growth.
     grown: Instant,
     evicted: CancellationToken,
 }
@@ -93,7 +96,7 @@ struct Client {
     partial: BTreeSet<(Instant, u64)>,
 }
 
-/// Memory that a body holds until this is dropped.
+/// Memory of one body, released on drop.
 #[derive(Debug)]
 pub struct Reservation {
     budget: Arc<BodyBudget>,
@@ -106,17 +109,17 @@ pub struct Reservation {
     partial: Option<(u64, CancellationToken)>,
 }
 
-/// A flow control window that is larger than the smallest one, until this is dropped.
+/// A flow control window above the smallest size, released on drop.
 #[derive(Debug)]
 pub struct Window(Arc<BodyBudget>, u64);
 
 impl BodyBudget {
-    /// Bytes that are reserved now, to be shown.
+    /// Bytes reserved now, for metrics.
     pub fn in_use(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.in_use)
     }
 
-    /// An empty reservation for a body of `client`.
+    /// Returns an empty reservation for a body of `client`.
     pub fn reservation(self: &Arc<Self>, client: ClientKey, bounds: Bounds) -> Reservation {
         Reservation {
             budget: Arc::clone(self),
@@ -128,11 +131,11 @@ impl BodyBudget {
         }
     }
 
-    /// A window of `bytes`, unless windows have their part of the budget already.
+    /// Reserves a window of `bytes`. `None` if windows have used up their part of the budget.
     pub fn window(self: &Arc<Self>, bytes: u64, bounds: Bounds) -> Option<Window> {
         let windows = self.windows.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let window = Window(Arc::clone(self), bytes);
-        // Counted as in use, for a peer may fill it before anything is asked for.
+        // Counted as in use, since a peer may fill the window before the daemon reads anything.
         self.in_use.fetch_add(bytes, Ordering::Relaxed);
         (windows <= bounds.windows).then_some(window)
     }
@@ -141,7 +144,7 @@ impl BodyBudget {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds `more` if it stays within `bound`.
+    /// Adds `more` bytes if the sum stays within `bound`.
     fn add(&self, more: u64, bound: u64) -> bool {
         let sum = |in_use: u64| in_use.checked_add(more).filter(|sum| *sum <= bound);
         let added = self
@@ -150,7 +153,8 @@ impl BodyBudget {
         added.is_ok()
     }
 
-    /// Evicts partial bodies until `more` fits within `bound`. `number` is the body that asks, if it is in the table.
+    /// Evicts partial bodies until `more` bytes fit within `bound`. The second part of `asking` is
+    /// the number of the body that asks, if it is in the table.
     fn make_room(
         &self,
         table: &mut Table,
@@ -169,7 +173,7 @@ impl BodyBudget {
         Ok(())
     }
 
-    /// Notes an eviction. The body's task drops its bytes as soon as it wakes up.
+    /// Records an eviction. The body's task drops its bytes as soon as it wakes up.
     fn evicted(&self, bytes: u64) {
         self.in_use.fetch_sub(bytes, Ordering::Relaxed);
         report::metrics::body_shed("evicted");
@@ -184,7 +188,7 @@ impl BodyBudget {
 }
 
 impl Reservation {
-    /// Reserves for a piece that is the whole body.
+    /// Reserves memory for a piece that is the whole body.
     pub fn whole(&mut self, bytes: usize, now: Instant) -> Result<(), Denied> {
         let bytes = bytes as u64;
         if !self.budget.add(bytes, self.bounds.total) {
@@ -197,7 +201,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Reserves for one more piece of a body of several.
+    /// Reserves memory for one more piece of a body of several.
     pub fn grow(&mut self, bytes: usize, now: impl FnOnce() -> Instant) -> Result<(), Denied> {
         self.arrived = self.arrived.saturating_add(bytes as u64);
         let more = self.arrived.saturating_sub(self.reserved);
@@ -210,7 +214,7 @@ impl Reservation {
         let (number, _) = self.partial.get_or_insert_with(|| table.enter(self.client, now));
         let number = *number;
         let (client, own, bodies) = table.of(number).ok_or(Denied::Evicted)?;
-        // A client must not use up the budget alone, for complete bodies cannot be evicted.
+        // A client must not use up the budget alone, since complete bodies cannot be evicted.
         if bodies > 1 && own.saturating_add(more) > self.bounds.client {
             let Some(freed) = table.evict_own(client, number, now) else {
                 report::metrics::body_shed("refused");
@@ -225,7 +229,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// The body is complete and is evicted no more.
+    /// Marks the body complete, so that it is no longer evicted.
     pub fn complete(&mut self) -> Result<(), Denied> {
         let Some((number, _)) = &self.partial else {
             return Ok(());
@@ -236,7 +240,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Returns when the body is evicted. None if it cannot be.
+    /// Returns a future that ends when the body is evicted. `None` if the body cannot be evicted.
     pub fn evicted(&self) -> Option<WaitForCancellationFutureOwned> {
         let (_, evicted) = self.partial.as_ref()?;
         Some(evicted.clone().cancelled_owned())
@@ -249,7 +253,7 @@ impl Drop for Reservation {
             self.budget.in_use.fetch_sub(self.reserved, Ordering::Relaxed);
             return;
         };
-        // What was evicted has been given back already.
+        // An evicted body has already been given back.
         if let Some(bytes) = self.budget.lock().remove(*number) {
             self.budget.in_use.fetch_sub(bytes, Ordering::Relaxed);
         }
@@ -264,7 +268,7 @@ impl Drop for Window {
 }
 
 impl Table {
-    /// Adds a partial body without bytes.
+    /// Adds a partial body of 0 bytes.
     fn enter(&mut self, client: ClientKey, grown: Instant) -> (u64, CancellationToken) {
         self.count += 1;
         let number = self.count;
@@ -282,14 +286,15 @@ impl Table {
         (number, evicted)
     }
 
-    /// The client of a body, the bytes that it holds and in how many bodies; none if the body was evicted.
+    /// Returns the client of a body and the bytes and number of all its bodies. `None` if the body
+    /// was evicted.
     fn of(&self, number: u64) -> Option<(ClientKey, u64, usize)> {
         let client = self.bodies.get(&number)?.client;
         let of_client = self.clients.get(&client)?;
         Some((client, of_client.bytes, of_client.bodies))
     }
 
-    /// Changes what is known of a client, and its rank with it.
+    /// Changes a client's entry, and the client's rank with it.
     fn change(&mut self, client: ClientKey, change: impl FnOnce(&mut Client)) {
         let Some(of_client) = self.clients.get_mut(&client) else {
             return;
@@ -331,7 +336,7 @@ impl Table {
         });
     }
 
-    /// Takes a body out; the bytes that it held.
+    /// Removes a body and returns the bytes that it held.
     fn remove(&mut self, number: u64) -> Option<u64> {
         self.complete(number);
         let entry = self.bodies.remove(&number)?;
@@ -342,7 +347,8 @@ impl Table {
         Some(entry.bytes)
     }
 
-    /// Evicts a partial body in favour of `asking`, which wants `more`; the bytes that this frees.
+    /// Evicts a partial body in favour of `asking`, which needs `more` bytes. Returns the bytes
+    /// freed.
     fn evict(&mut self, (asking, number): (ClientKey, Option<u64>), more: u64, now: Instant) -> Option<u64> {
         let (most, victim) = *self.order.last()?;
         let own = self.clients.get(&asking);
@@ -354,7 +360,8 @@ impl Table {
         self.evict_body(longest)
     }
 
-    /// Evicts the partial body of a client that has not grown for longest, if that is long enough; never `number`.
+    /// Evicts the client's partial body that has not grown for longest, if that is longer than
+    /// [`IDLE`]. Never evicts `number`.
     fn evict_own(&mut self, client: ClientKey, number: u64, now: Instant) -> Option<u64> {
         let partial = &self.clients.get(&client)?.partial;
         let (grown, longest) = *partial.iter().find(|(_, other)| *other != number)?;
@@ -434,12 +441,13 @@ mod tests {
             .map(|number| partial(&budget, client(&format!("192.0.2.{number}")), now).unwrap())
             .collect();
         assert_eq!(in_use(&budget), 896);
-        // Nothing is free: a newcomer with less than the flood evicts one of the flood, however recent it is.
+        // The budget is used up: a newcomer with less than the flood evicts a body of the flood,
+        // however recent.
         small.push(partial(&budget, client("192.0.2.7"), now).unwrap());
         assert!(is_evicted(&flood[0]) && flood.iter().skip(1).all(|body| !is_evicted(body)));
         assert_eq!(flood[0].complete(), Err(Denied::Evicted));
         assert_eq!(flood[0].grow(16 * KIB, || now), Err(Denied::Evicted));
-        // The flood itself has to wait until one of its own rests.
+        // The flood itself has to wait until one of its own bodies is idle.
         assert_eq!(
             partial(&budget, client("2001:db8::7"), now).unwrap_err(),
             Denied::Full

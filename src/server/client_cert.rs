@@ -1,7 +1,7 @@
-//! The certificate that a client has presented in its handshake: whether it still counts, request by request.
+//! Client certificates from TLS handshakes, checked again for each request.
 //!
-//! A connection may be kept for long, and the rules be others meanwhile: it counts as long as the authority in force vouches
-//! for it. That its own time is over is for the rule to say that asks for it.
+//! A kept connection may outlive the rules under which it was made. Its certificate counts as long
+//! as the authority in force trusts it. Expiry is left to the rule that asks for the certificate.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,19 +12,19 @@ use crate::rules::Tls;
 use crate::server::request::Peer;
 use crate::tls::certificate::Certificate;
 
-/// A certificate that an authority has vouched for, with what proves it.
+/// A certificate that an authority has trusted, with its chain.
 #[derive(Debug)]
 pub struct ClientCertificate {
-    /// What can be asked of it.
+    /// Parsed certificate, for conditions and verification.
     pub certificate: Arc<Certificate>,
-    /// As they came, the client's own first.
+    /// Certificates in the order of the handshake, the client's own first.
     chain: Vec<CertificateDer<'static>>,
-    /// The digest of the authority that vouched last, where that is known.
+    /// Digest of the authority that trusted the chain last, if known.
     vouched: Mutex<Option<[u8; 32]>>,
 }
 
 impl ClientCertificate {
-    /// What came in a handshake, which was done by `tls`, if that is known; none if it cannot be read.
+    /// Reads the chain of a handshake made with `tls`. `None` if the certificate cannot be read.
     pub fn new(chain: &[CertificateDer<'_>], tls: Option<&Tls>) -> Option<Self> {
         let digest = tls.and_then(|tls| Some(tls.clients.as_ref()?.digest));
         Some(Self {
@@ -34,14 +34,15 @@ impl ClientCertificate {
         })
     }
 
-    /// Whether the authority in force vouches for it. It is asked anew only if it is another than the last.
+    /// True if the authority in force trusts the certificate. The chain is verified again only if
+    /// the authority has changed.
     fn counts(&self, tls: Option<&Tls>, now: Timestamp) -> bool {
         let Some(clients) = tls.and_then(|tls| tls.clients.as_ref()) else {
             return false;
         };
         let mut vouched = self.vouched.lock().unwrap_or_else(PoisonError::into_inner);
         if *vouched != Some(clients.digest) {
-            // Not whether its time is over, of which a rule has its own to say.
+            // Expiry is not checked here: it is left to the rule.
             if !clients.vouch_for(&self.chain, now.min(self.certificate.until)) {
                 return false;
             }
@@ -52,7 +53,7 @@ impl ClientCertificate {
 }
 
 impl Peer {
-    /// Forgets the certificate if it counts no more; says whether it did.
+    /// Removes the certificate if it is no longer trusted. True if one was removed.
     pub fn disown(&mut self, tls: Option<&Tls>, now: Timestamp) -> bool {
         let counts = |presented: &Arc<ClientCertificate>| presented.counts(tls, now);
         self.certificate.take_if(|presented| !counts(presented)).is_some()

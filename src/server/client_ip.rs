@@ -1,10 +1,11 @@
-//! Whose request it is, where proxies stand between: `X-Forwarded-For` and `Forwarded` (RFC 7239).
+//! Client address behind proxies, from `X-Forwarded-For` and `Forwarded` (RFC 7239).
 //!
-//! Anybody can write these headers, and every proxy on the way adds to their right end whom it heard. So they are read
-//! only off a peer that is trusted, from the right, and no further than the first address that is not trusted: that is
-//! the client, and what stands to its left is its own say. An element that names no address (malformed, `unknown`, `_hidden`)
-//! and two headers that disagree leave the client unknown; taking the proxy's own address instead would let whoever
-//! provokes that pass for a neighbour of the daemon.
+//! Any client can write these headers, and every proxy on the way appends the address of its own
+//! peer. The headers are therefore read only from a trusted peer, from the right, up to the first
+//! address that is not trusted. That address is the client; entries to its left are the client's
+//! claims. The client is unknown if an element names no address (malformed, `unknown`, `_hidden`)
+//! or if two headers disagree. Using the proxy's own address instead would let an attacker pass for
+//! a neighbour of the daemon.
 
 use std::net::IpAddr;
 
@@ -12,10 +13,11 @@ use http::header::{FORWARDED, GetAll, HeaderMap, HeaderName, HeaderValue};
 
 use crate::base::network::TrustedPeers;
 
-/// The older header, which has no standard.
+/// Older header, which has no standard.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client's address, `peer` being that of the other end of the connection, if it has one. None: it is not known.
+/// Returns the client's address. `peer` is the address of the connection's other end, if it has
+/// one. `None`: the client is unknown.
 pub fn client(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &TrustedPeers) -> Option<IpAddr> {
     if !trusted.holds(peer) {
         return peer;
@@ -29,12 +31,13 @@ pub fn client(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &TrustedPeers)
         (false, false) => peer,
         (true, false) => listed(),
         (false, true) => standard(),
-        // A proxy that writes one of them may have let the other pass as the client wrote it.
+        // A proxy that writes one of the headers may have passed on the other as the client wrote
+        // it.
         (true, true) => listed().filter(|listed| standard() == Some(*listed)),
     }
 }
 
-/// From the right to the first address that is not trusted, or to the leftmost.
+/// Walks from the right to the first address that is not trusted, or to the leftmost.
 fn walk(
     peer: Option<IpAddr>,
     lines: &GetAll<'_, HeaderValue>,
@@ -42,8 +45,9 @@ fn walk(
     read: fn(&str) -> Option<IpAddr>,
 ) -> Option<IpAddr> {
     let mut client = peer;
-    // Several lines are one list (RFC 9110 §5.3), in which empty elements count for nothing (§5.6.1). Every comma parts
-    // elements, one in quotes too: a quote that a client opens must not swallow what a proxy adds.
+    // Several lines are one list (RFC 9110 §5.3) in which empty elements are ignored (§5.6.1). A
+    // comma separates elements even in quotes: a quote opened by a client must not swallow what a
+    // proxy adds.
     for line in lines.iter().rev() {
         for element in line.as_bytes().rsplit(|byte| *byte == b',') {
             let element = element.trim_ascii();
@@ -59,7 +63,7 @@ fn walk(
     client
 }
 
-/// The address in `192.0.2.7`, `192.0.2.7:80`, `2001:db8::7`, `[2001:db8::7]` or `[2001:db8::7]:80`.
+/// Parses `192.0.2.7`, `192.0.2.7:80`, `2001:db8::7`, `[2001:db8::7]` or `[2001:db8::7]:80`.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let found = match bare {
@@ -72,7 +76,7 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(found.to_canonical())
 }
 
-/// The address before a port, which may be obfuscated (RFC 7239 §6).
+/// Parses the address before a port, which may be obfuscated (RFC 7239 §6).
 fn with_port(text: &str) -> Option<IpAddr> {
     let (host, port) = text.rsplit_once(':')?;
     let hidden = |name: &str| {
@@ -88,7 +92,8 @@ fn with_port(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// The address that an element of `Forwarded` has under `for`; none where it stands twice (RFC 7239 §4).
+/// Returns the address of the `for` parameter of a `Forwarded` element. `None` if `for` occurs
+/// twice (RFC 7239 §4).
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let mut rest = element;
     let mut found = None;
@@ -106,7 +111,7 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     }
 }
 
-/// The token or quoted string at the beginning of a text, and what follows it.
+/// Splits a token or a quoted string from the beginning of a text.
 fn value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ' ', '\t']).unwrap_or(text.len());
@@ -158,11 +163,11 @@ mod tests {
             ("1.1.1.1, 192.0.2.7", "192.0.2.7"),
             ("1.1.1.1, 192.0.2.7, 10.1.1.1", "192.0.2.7"),
             ("1.1.1.1,192.0.2.7,10.1.1.1 , ,127.0.0.1,", "192.0.2.7"),
-            // All are trusted: the one that is farthest away.
+            // All are trusted, so the farthest one counts.
             ("10.2.2.2, 10.1.1.1", "10.2.2.2"),
             ("", "127.0.0.1"),
             (" , ", "127.0.0.1"),
-            // What the client says of itself is not read, be it nonsense.
+            // The client's own claims are not read, even if they are nonsense.
             ("junk, \", 192.0.2.7", "192.0.2.7"),
             // Ports and brackets.
             ("192.0.2.7:4711", "192.0.2.7"),
@@ -172,7 +177,7 @@ mod tests {
             ("192.0.2.7, [2001:db8:1::1]:80", "192.0.2.7"),
             ("::ffff:192.0.2.7", "192.0.2.7"),
             ("192.0.2.7, ::ffff:10.1.1.1", "192.0.2.7"),
-            // No address, no client.
+            // Without an address the client is unknown.
             ("192.0.2.7, unknown", "unknown"),
             ("192.0.2.7, _hidden, 10.1.1.1", "unknown"),
             ("192.0.2.7, 10.1.1", "unknown"),
@@ -204,7 +209,7 @@ mod tests {
             ("for=\"[2001:db8::7]:_port\"", "2001:db8::7"),
             ("for=\"192.0.\\2.7\"", "192.0.2.7"),
             ("for=192.0.2.7, for=\"[2001:db8:1::1]\"", "192.0.2.7"),
-            // A quote that the client leaves open swallows nothing.
+            // A quote that the client leaves open swallows no later element.
             ("for=\"1.1.1.1, for=192.0.2.7", "192.0.2.7"),
             ("x=\", for=192.0.2.7;by=\"_me\"", "192.0.2.7"),
             ("for=unknown", "unknown"),
@@ -215,7 +220,7 @@ mod tests {
             ("for=192.0.2.7 x", "unknown"),
             ("for=", "unknown"),
             ("192.0.2.7", "unknown"),
-            // A host that the client has chosen makes nobody of it.
+            // A host chosen by the client makes it unknown.
             ("for=192.0.2.7;host=\"a,for=127.0.0.1\"", "unknown"),
         ] {
             assert_eq!(from("127.0.0.1", &[("forwarded", list)]), expected, "{list}");

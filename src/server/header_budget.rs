@@ -1,9 +1,10 @@
-//! What requests of HTTP/2 take beside their bodies: counted from before they wait for anything until they are answered.
+//! A memory budget for HTTP/2 requests without their bodies, from their arrival to the answer.
 //!
-//! A connection of HTTP/1 has one head, and hyper bounds it. One of HTTP/2 has as many as it may have requests, they come
-//! compressed, and h2 bounds the size of each but not the number of its fields: a reference of one byte brings a field that
-//! takes a hundred. So there is a bound for one, for those of one connection, and for those of all. The last holds back only
-//! who has more than his share: whoever has little under way is let in while others have too much, and they make room for him.
+//! An HTTP/1 connection has one head, which hyper limits. An HTTP/2 connection has one for each
+//! stream, and they are compressed. h2 limits the size of a head but not its number of fields. A
+//! reference of one byte can bring a field of a hundred bytes. The budget therefore limits one
+//! head, all heads of a connection, and all heads of the server. The last limit refuses only
+//! connections that use more than their share, so that others stay served.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,18 +14,18 @@ use http::{Request, StatusCode};
 use crate::pipeline::Answer;
 use crate::server::http1::MAX_HEAD;
 
-/// How many fields a request's head may have: what hyper takes of HTTP/1.
+/// Maximum header fields of a request. The same number as hyper's limit for HTTP/1.
 const MAX_FIELDS: usize = 100;
-/// What a field takes beside its letters, in bytes.
+/// Memory of a field besides its name and value, in bytes.
 const FIELD: usize = 128;
-/// What a request takes beside its head, in bytes: its stream, its task, and what that works with.
+/// Memory of a request besides its head, in bytes: its stream, its task and their state.
 const REQUEST: usize = 4 << 10;
-/// What a connection's requests may take in any case, in bytes: one with the largest head, and some.
+/// Memory that a connection's requests may always use, in bytes: twice the largest head.
 const SHARE: usize = 2 * MAX_HEAD;
-/// What the requests of all connections may take in any case, in bytes, however few connections there may be.
+/// Minimum of the limit for all connections, in bytes, however few connections there may be.
 const LEAST: usize = 2 << 20;
 
-/// What some requests take together beside their bodies.
+/// A memory budget for heads.
 #[derive(Debug)]
 pub struct HeaderBudget {
     taken: AtomicUsize,
@@ -32,7 +33,7 @@ pub struct HeaderBudget {
 }
 
 impl HeaderBudget {
-    /// Those of one connection, which may take so many bytes.
+    /// Returns the budget of one connection, in bytes.
     pub fn of_one(most: usize) -> Self {
         Self {
             taken: AtomicUsize::new(0),
@@ -40,19 +41,19 @@ impl HeaderBudget {
         }
     }
 
-    /// Those of all, where there may be so many connections. Beyond that each has its share still, so that it is twice as much at
-    /// the very most.
+    /// Returns the budget of the server. Beyond the limit each connection can still use its share,
+    /// so the total is at most twice as much.
     pub fn of_all(connections: usize) -> Self {
         Self::of_one(connections.saturating_mul(SHARE).max(LEAST))
     }
 
-    /// Takes so much more; how much that comes to.
+    /// Adds bytes and returns the sum.
     fn add(&self, more: usize) -> usize {
         self.taken.fetch_add(more, Ordering::Relaxed) + more
     }
 }
 
-/// The head of a request that is under way.
+/// Memory of the head of a request in progress, released on drop.
 #[derive(Debug)]
 pub struct HeaderReservation {
     takes: usize,
@@ -61,8 +62,8 @@ pub struct HeaderReservation {
 }
 
 impl HeaderReservation {
-    /// Counts it among those of its connection and among all, unless it is too large, or they are together; then what is
-    /// answered, and why.
+    /// Reserves memory for a request from its connection's budget and from the server's. If the
+    /// head is too large or a budget is used up, returns the answer and the reason.
     pub fn new<B>(
         request: &Request<B>,
         own: &Arc<HeaderBudget>,
@@ -84,7 +85,7 @@ impl HeaderReservation {
             own: Arc::clone(own),
             all: Arc::clone(all),
         };
-        // To both, for it is taken off both when it is dropped.
+        // Added to both, since drop subtracts from both.
         let (of_own, of_all) = (own.add(head.takes), all.add(head.takes));
         if of_own > own.most || of_own > SHARE && of_all > all.most {
             let why = "too much is under way on its connection";
@@ -124,7 +125,7 @@ mod tests {
         let large = MAX_HEAD - 2 * REQUEST;
         let of_one: Vec<HeaderReservation> = (0..6).map(|_| status(&one, 1, large).unwrap()).collect();
         assert_eq!(status(&one, 1, large).unwrap_err(), 503);
-        // All have much; and who has little is let in all the same.
+        // The server's budget is used up, but a connection with little is still served.
         let of_other: Vec<HeaderReservation> = (0..2).map(|_| status(&other, 1, large).unwrap()).collect();
         assert_eq!(status(&other, 1, large).unwrap_err(), 503);
         assert!(status(&third, 100, 0).is_ok() && status(&third, 1, large).is_ok());

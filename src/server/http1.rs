@@ -1,6 +1,6 @@
-//! One connection: timed from the first byte to the last, ended in order.
+//! HTTP/1 connections, with timeouts from the first byte to the last and an orderly end.
 //!
-//! What hyper refuses itself never meets the door; it is noted here.
+//! Requests that hyper itself refuses never reach `request.rs`. They are reported here.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -20,18 +20,18 @@ use crate::report;
 use crate::server::request::{Peer, RequestHandler};
 use crate::server::write_timeout::WriteTimeout;
 
-/// How large a request's head may be, in bytes; a larger one is answered 431.
+/// Maximum size of a request's head, in bytes. A larger one is answered with 431.
 pub const MAX_HEAD: usize = 64 << 10;
-/// Maximum size of a connection's read buffer, in bytes: the largest head and the beginning of a body. A body beyond that is
-/// counted by the budget for bodies.
+/// Maximum size of a connection's read buffer, in bytes: the largest head and the beginning of a
+/// body. The body budget counts the rest of a body.
 const MAX_BUFFER: usize = MAX_HEAD + (8 << 10);
-/// How long a peer that was let in before the daemon began to stop, and has said nothing yet, may take to begin.
+/// Maximum time for a silent peer to begin its first request once the daemon is stopping.
 pub const FIRST_WORD: Duration = Duration::from_secs(1);
-/// What stands for the path of a request whose head was not understood.
+/// Path reported for a request whose head was not understood.
 const NO_PATH: &str = "(unread)";
 
-/// Serves one connection to its end. Once the door is closing it is ended after the request that is in flight, or
-/// about to be.
+/// Serves one connection to its end. Once the handler is closing, the connection ends after the
+/// request that is in flight or about to be.
 pub async fn serve_http<S>(stream: S, peer: Peer, handler: Arc<RequestHandler>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -50,11 +50,12 @@ where
         .header_read_timeout(timeout)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_BUFFER)
-        // Who has said all he had to say may have gone: his event is taken all the same, for he may never come again.
+        // Keep serving after the client half-closes: some senders close right after the request and
+        // never retry.
         .half_close(true)
         .serve_connection(stream, service);
     let ended = tokio::select! {
-        // In this order, for a request that has just come is read before its connection is taken for idle.
+        // Biased: a request that has just come is read before its connection counts as idle.
         biased;
         ended = &mut connection => Some(ended),
         () = closing.cancelled() => None,
@@ -67,11 +68,13 @@ where
         poll_fn(|context| {
             loop {
                 let polled = Pin::new(&mut connection).poll(context);
-                // hyper takes half a head on a kept connection for idleness, and would close without a word.
+                // hyper takes half a head on a kept connection for idleness and would close without
+                // an answer.
                 if polled.is_ready() || asked || owed.load(Ordering::Relaxed) {
                     return polled;
                 }
-                // Its request is on its way, and hyper would close without a word here, too.
+                // The first request is on its way, and hyper would close without an answer here,
+                // too.
                 if !heard.load(Ordering::Relaxed) && silent.as_mut().poll(context).is_pending() {
                     return polled;
                 }
@@ -86,7 +89,7 @@ where
     if let Some(status) = refusal(&error, &parts.read_buf) {
         report::turned_away(NO_PATH, client, status.as_u16(), &error.to_string());
     } else {
-        // What else a peer does wrong on its connection ends the connection and concerns nobody else.
+        // Other errors end the connection only.
         report::connection_ended("connection", &error, client);
     }
     if error.is_timeout() && !parts.read_buf.is_empty() {
@@ -94,11 +97,11 @@ where
     }
 }
 
-/// The status that a request is refused with before it meets the door; `None` if there was no request. `unread` is
-/// what had come of it.
+/// Returns the status of a request that hyper refuses. `None` if there was no request. `unread` is
+/// the part that had arrived.
 fn refusal(error: &hyper::Error, unread: &Bytes) -> Option<StatusCode> {
     if error.is_timeout() {
-        // A silent connection is not a slow request: it is closed without a word.
+        // A silent connection is not a slow request: it is closed without an answer.
         (!unread.is_empty()).then_some(StatusCode::REQUEST_TIMEOUT)
     } else if error.is_parse_too_large() {
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -107,10 +110,10 @@ fn refusal(error: &hyper::Error, unread: &Bytes) -> Option<StatusCode> {
     }
 }
 
-/// Answers 408 to a head that does not come to its end, which hyper would close without a word.
+/// Answers 408 to an incomplete head, which hyper would close without an answer.
 async fn too_slow<S: AsyncRead + AsyncWrite + Unpin>(mut stream: WriteTimeout<S>) {
     if stream.is_stuck() {
-        // An answer is half written: another after it would not be understood.
+        // An answer is half written. Another after it would not be understood.
         return;
     }
     let Answer { status, body, .. } = Answer::new(StatusCode::REQUEST_TIMEOUT, "too slow", None);
@@ -121,7 +124,7 @@ async fn too_slow<S: AsyncRead + AsyncWrite + Unpin>(mut stream: WriteTimeout<S>
     )
     .into_bytes();
     bytes.extend_from_slice(&body);
-    // Who is gone does not need it.
+    // The peer may be gone and need no answer.
     if stream.write_all(&bytes).await.is_ok() {
         stream.shutdown().await.ok();
     }

@@ -1,9 +1,10 @@
-//! HTTP/2, for whoever asks for it by ALPN: within the same bounds as HTTP/1.
+//! HTTP/2 connections, chosen by ALPN, within the same limits as HTTP/1.
 //!
-//! What hyper and h2 bound themselves (streams that are reset without end, frames, header lists) is left to them, with
-//! numbers of our own where theirs are generous. What nobody bounds is bounded here: a connection on which nothing is
-//! asked for longer than the request timeout is ended, however busily its peer pings, and so is one that takes no answers;
-//! and of all connections together no more requests are under way than HTTP/1 could have.
+//! hyper and h2 limit resets, frames and header lists themselves. Where their limits are generous,
+//! this file sets lower ones. It adds what they do not limit: a connection without requests for
+//! longer than the request timeout ends, however often its peer pings. So does a connection whose
+//! peer reads no answers. All connections together never have more requests in progress than HTTP/1
+//! could have.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,21 +29,22 @@ use crate::server::header_budget::{HeaderBudget, HeaderReservation};
 use crate::server::http1::MAX_HEAD;
 use crate::server::request::{Peer, RequestHandler, Rest};
 
-/// How many requests may be under way on a connection; RFC 9113 §6.5.2 asks for no fewer than 100.
+/// Maximum requests in progress on a connection. RFC 9113 §6.5.2 recommends at least 100.
 const MAX_STREAMS: u32 = 100;
-/// What a connection's requests that are under way may take beside their bodies, in bytes: as many as there may be with heads of
-/// 6 KiB, or a dozen with the largest. Who has more of them at once is told to come again.
+/// Maximum memory of a connection's requests besides their bodies, in bytes: 100 with heads of 6
+/// KiB, or a dozen with the largest. Further requests are answered with 503.
 const MAX_HEADS: usize = 1 << 20;
-/// Flow control windows of one request and of a connection, in bytes: how much of its bodies a peer may send before anything
-/// is asked for. They are counted by the budget for bodies.
+/// Flow control windows of one request and of a connection, in bytes. A peer may send this much
+/// before the daemon reads it. The body budget counts the windows.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
-/// The windows where the budget has no room for larger ones. RFC 9113 §6.9.2 does not let a connection have less.
+/// Windows in bytes if the budget has no memory for larger ones. RFC 9113 §6.9.2 forbids smaller
+/// connection windows.
 const SMALLEST_WINDOW: u32 = (64 << 10) - 1;
-/// How long answers may take to leave once nothing is under way any more.
+/// Maximum time for sending the last answers once no request is in progress.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The tasks of one connection: they end with it.
+/// Tasks of one connection, which end with it.
 #[derive(Clone)]
 struct Streams {
     tasks: TaskTracker,
@@ -61,7 +63,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
     }
 }
 
-/// Serves one connection to its end, as [`crate::server::http1::converse`] does.
+/// Serves one connection to its end, as [`crate::server::http1::serve_http`] does.
 pub async fn serve_http<S>(stream: S, peer: Peer, handler: Arc<RequestHandler>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -72,7 +74,7 @@ where
         tasks: TaskTracker::new(),
         over: CancellationToken::new(),
     };
-    // However this ends, and be it by being dropped.
+    // Ends the streams also if this future is dropped.
     let _ends = streams.over.clone().drop_guard();
     let (under_way, mut busy) = watch::channel(0_usize);
     let heads = Arc::new(HeaderBudget::of_one(MAX_HEADS));
@@ -87,7 +89,8 @@ where
         let (handler, peer) = (Arc::clone(&handler), peer.clone());
         let counted = Counted::new(under_way.clone());
         let head_only = request.method() == Method::HEAD;
-        // Here, and not in the task that is made of it: thousands of them may wait for their first turn.
+        // Reserved here and not in the request's task: thousands of tasks may wait for their first
+        // turn.
         let request = match HeaderReservation::new(&request, &heads, &handler.heads) {
             Ok(head) => Ok((head, request)),
             Err((answer, why)) => {
@@ -100,7 +103,8 @@ where
         async move {
             let (answer, rest) = match request {
                 Ok((_head, request)) => {
-                    // Apart: it is large, and what only has the rest of its body taken off the wire does without.
+                    // Boxed: the future is large, and a task that only drains a refused body does
+                    // not need it.
                     let attending = Box::pin(handler.attend(request, peer));
                     attending.await
                 }
@@ -135,7 +139,7 @@ where
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             ended = &mut connection => ended,
-            // Its peer may keep it open, and answers that it does not take unsent.
+            // The peer may keep the connection open and leave answers unread.
             () = idle(&mut busy, LINGER) => Ok(()),
         }
     };
@@ -144,8 +148,8 @@ where
     }
 }
 
-/// Leaves the length of a response to HEAD and takes away its body, which must not be sent (RFC 9110 §9.3.2). Over HTTP/1 hyper
-/// does so itself.
+/// Keeps the length of a response to HEAD and removes its body, which must not be sent (RFC 9110
+/// §9.3.2). Over HTTP/1 hyper does so itself.
 fn without_body(response: &mut Response<Full<Bytes>>) {
     let length = response.body().size_hint().exact().unwrap_or_default();
     response
@@ -154,7 +158,7 @@ fn without_body(response: &mut Response<Full<Bytes>>) {
     *response.body_mut() = Full::default();
 }
 
-/// Returns when nothing was under way for the limit.
+/// Returns when no request was in progress for `limit`.
 async fn idle(busy: &mut watch::Receiver<usize>, limit: Duration) {
     loop {
         let quiet = *busy.borrow_and_update() == 0;
@@ -170,7 +174,7 @@ async fn idle(busy: &mut watch::Receiver<usize>, limit: Duration) {
     }
 }
 
-/// Counts a request for as long as it is under way.
+/// Counts a request while it is in progress.
 struct Counted(watch::Sender<usize>);
 
 impl Counted {
@@ -202,7 +206,7 @@ mod tests {
             let counted = Counted::new(under_way.clone());
             sleep(3 * limit).await;
             drop(counted);
-            // Between two looks at it.
+            // Between two checks.
             drop(Counted::new(under_way.clone()));
         };
         tokio::join!(idle(&mut busy, limit), asking);

@@ -1,7 +1,9 @@
-//! The door to the network: bind or take systemd's sockets, hold the limits, send the answers, drain.
+//! The network server: binds sockets or takes systemd's, enforces limits, sends answers, drains.
 //!
-//! Nothing a stranger sends, or leaves unread, can hold a connection longer than the request timeout, make the daemon
-//! keep more than an endpoint's `max_body`, or learn more than a status and a word.
+//! No client can hold a connection longer than the request timeout by sending slowly or by leaving
+//! answers unread. No client can make the daemon keep more than an endpoint's `max_body`, and no
+//! client learns more than a status and a word. The decision on a request is left to
+//! `pipeline::ingest`.
 
 mod accept;
 mod bind;

@@ -1,14 +1,15 @@
-//! What a path that leads nowhere may have been meant for. For the log only: a stranger is not told which endpoints exist.
+//! Hints for requests whose path belongs to no endpoint. Only the log shows them: a client must not
+//! learn which endpoints exist.
 
 use crate::rules::RuleSet;
 
-/// A hint for a path that no endpoint has, if one of them is close.
+/// Returns a hint if an endpoint's path is close to `path`.
 pub fn hint(rules: &RuleSet, path: &str) -> Option<String> {
     let known = rules.endpoints.iter().map(|endpoint| &*endpoint.path);
     nearest(known, |path| rules.endpoint(path).is_some(), path)
 }
 
-/// The hint, from the endpoints as written and from whether a path leads to one.
+/// Derives the hint from the endpoints as written. `leads` is true if a path belongs to one.
 fn nearest<'e>(
     endpoints: impl Iterator<Item = &'e str> + Clone,
     leads: impl Fn(&str) -> bool,
@@ -41,7 +42,7 @@ fn nearest<'e>(
     ))
 }
 
-/// The path with each run of slashes as one.
+/// Collapses each run of slashes into one.
 fn one_slash_each(path: &str) -> String {
     let mut plain = String::with_capacity(path.len());
     for letter in path.chars() {

@@ -1,33 +1,36 @@
-//! The PROXY protocol, versions 1 and 2: a proxy of connections says, before anything else, whose connection it is.
+//! The PROXY protocol, versions 1 and 2: a proxy names the client before the connection's data.
 //!
-//! (<https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>) It is read off peers that are listed for it, which
-//! must speak it, and off nobody else: it must never be guessed whether a peer does (§2).
+//! The header is required from listed peers and read from no other peer. Whether a peer speaks the
+//! protocol must never be guessed (§2 of
+//! <https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>).
 
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// How a head of version 2 begins.
+/// First bytes of a version 2 header.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// The longest line of version 1, in bytes (§2.1).
+/// Maximum line of version 1, in bytes (§2.1).
 const MAX_LINE: usize = 107;
-/// The most that version 2 may say after its first 16 bytes; what goes beyond the addresses is passed over.
+/// Maximum length of a version 2 header after its first 16 bytes, in bytes. Data after the
+/// addresses is skipped.
 const MAX_REST: usize = 4096;
 
-/// Whose connection it is.
+/// Client of a proxied connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxiedPeer {
-    /// That of the client at this address.
+    /// A client at this address.
     Client(IpAddr),
-    /// The proxy speaks for itself (`LOCAL`), or does not know for whom (`UNKNOWN`, `AF_UNSPEC`): then the connection is
-    /// what it is without its word (§2.1, §2.2).
+    /// The proxy itself (`LOCAL`), or an unknown client (`UNKNOWN`, `AF_UNSPEC`). The connection
+    /// counts as the proxy's own (§2.1, §2.2).
     Proxy,
-    /// It came to the proxy by a unix socket: the client has no address, and it is no socket of ours that it came by.
+    /// A client without an address, which came to the proxy by a unix socket. It did not use a unix
+    /// socket of ours.
     Nobody,
 }
 
-/// What the proxy tells. Nothing beyond its head is read.
+/// Reads the header. Nothing beyond it is read.
 pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ProxiedPeer, Error> {
     let mut begin = [0; SIGNATURE.len()];
     stream.read_exact(&mut begin).await?;
@@ -44,7 +47,7 @@ fn wrong(why: &str) -> Error {
     Error::new(ErrorKind::InvalidData, why)
 }
 
-/// Version 1: `PROXY TCP4 192.0.2.7 198.51.100.1 4711 443`.
+/// Parses version 1: `PROXY TCP4 192.0.2.7 198.51.100.1 4711 443`.
 async fn line<S: AsyncRead + Unpin>(stream: &mut S, mut line: Vec<u8>) -> Result<ProxiedPeer, Error> {
     while !line.ends_with(b"\r\n") {
         if line.len() >= MAX_LINE {
@@ -54,7 +57,7 @@ async fn line<S: AsyncRead + Unpin>(stream: &mut S, mut line: Vec<u8>) -> Result
     }
     let text = std::str::from_utf8(&line).or(Err(wrong("the line of the PROXY protocol is no text")))?;
     let words: Vec<&str> = text.trim_end_matches("\r\n").split(' ').collect();
-    // One spelling of a number (§2.1): Rust takes `+1` and `01` for numbers, too.
+    // A number has one spelling (§2.1), but Rust also parses `+1` and `01`.
     let port = |text: &str| text.parse::<u16>().is_ok_and(|number| number.to_string() == text);
     let found = match words.as_slice() {
         ["PROXY", "UNKNOWN", ..] => return Ok(ProxiedPeer::Proxy),
@@ -72,7 +75,7 @@ async fn line<S: AsyncRead + Unpin>(stream: &mut S, mut line: Vec<u8>) -> Result
     Ok(ProxiedPeer::Client(found.to_canonical()))
 }
 
-/// Version 2, after its signature.
+/// Parses version 2 after its signature.
 async fn binary<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ProxiedPeer, Error> {
     let mut head = [0; 4];
     stream.read_exact(&mut head).await?;
@@ -84,7 +87,7 @@ async fn binary<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ProxiedPeer, Err
     let mut rest = vec![0; length];
     stream.read_exact(&mut rest).await?;
     match (command, family) {
-        // LOCAL: the proxy itself, which looks whether anybody is there. And UNSPEC, which is UNKNOWN.
+        // LOCAL: a health check by the proxy itself. UNSPEC is the same as UNKNOWN in version 1.
         (0x20, _) | (0x21, 0x00) => Ok(ProxiedPeer::Proxy),
         (0x21, 0x11) => match rest.get(..12) {
             Some([a, b, c, d, ..]) => Ok(ProxiedPeer::Client(Ipv4Addr::from([*a, *b, *c, *d]).into())),
@@ -106,7 +109,7 @@ async fn binary<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ProxiedPeer, Err
 mod tests {
     use super::*;
 
-    /// What is read, and what is left for TLS or HTTP.
+    /// Returns the result and the bytes left for TLS or HTTP.
     async fn told(bytes: &[u8]) -> (Result<ProxiedPeer, ErrorKind>, Vec<u8>) {
         let mut stream = bytes;
         let read = read(&mut stream).await;

@@ -1,14 +1,15 @@
-//! How often an endpoint may be called, by everybody together and by each client.
+//! Rate limits of endpoints, for all clients together and for each client.
 //!
-//! The generic cell rate algorithm (ITU-T I.371): of each bucket one number is kept, the moment at which it owes nothing any
-//! more, so that nothing has to be filled up by the clock. Told the time, it only decides.
+//! Each bucket is one number of the generic cell rate algorithm (ITU-T I.371): the time at which
+//! the bucket owes nothing any more. Buckets need no timer. Pure: time is an argument.
 //!
-//! Clients are strangers, and there may be more of them than there is memory. They share one table of fixed size (1.5 MiB
-//! for the whole daemon, and nothing until a limit asks for it): a client's place is one of the [`WAYS`] of a set that is
-//! chosen by a hash whose keys nobody knows. Where all are taken, the one that owes least is forgotten, so that whoever has
-//! used up his own bucket is the last to be forgiven: he would have to use up some 65,000 more, each from an address of its
-//! own. An IPv6 client is its /64, which is the least that anybody is given. (`governor` keeps its clients in a map that
-//! grows with them and is swept when somebody asks for it: between two sweeps there is no bound.)
+//! There may be more clients than memory. They share one table of fixed size, 1.5 MiB for the
+//! daemon, which is allocated when a limit first needs it. A client's entry is one of the [`WAYS`]
+//! of a set chosen by a hash with secret keys. If a set is full, the entry that owes least is
+//! evicted. A client that has used up its bucket is therefore evicted last: it would need 65,000
+//! other addresses that have used up theirs. An IPv6 client is its /64, the smallest network that
+//! is handed out. `governor` was not used: its map of clients grows without a bound between two
+//! sweeps.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -20,21 +21,21 @@ use tokio::time::Instant;
 
 use crate::rules::{Endpoint, Pace, RuleSet};
 
-/// How many sets the clients' table has.
+/// Number of sets in the table of clients.
 const SETS: usize = 4096;
-/// How many clients a set holds.
+/// Number of clients in a set.
 const WAYS: usize = 16;
 
-/// What is known of how often endpoints are called. It outlives the rules.
+/// State of all rate limits. It outlives the rules.
 pub struct Limiter {
     begun: Instant,
-    /// What all callers of an endpoint owe together.
+    /// Times at which the endpoints' buckets for all clients owe nothing any more, in nanoseconds.
     totals: Mutex<HashMap<Arc<str>, u64>>,
     clients: OnceLock<RecentClients>,
 }
 
 impl Limiter {
-    /// Nobody has come yet.
+    /// Creates a limiter without entries.
     pub fn new(now: Instant) -> Self {
         Self {
             begun: now,
@@ -43,7 +44,7 @@ impl Limiter {
         }
     }
 
-    /// Lets a request through, or says after how long the client may come again.
+    /// Admits a request, or returns the time after which the client may try again.
     pub fn admit(
         &self,
         rules: &RuleSet,
@@ -52,7 +53,8 @@ impl Limiter {
         now: Instant,
     ) -> Result<(), Duration> {
         let now = nanoseconds(now.saturating_duration_since(self.begun));
-        // First, for who comes too often shall not use up what is there for all.
+        // The client's own limit comes first, so that a refused client does not use up the common
+        // one.
         if let Some(pace) = &endpoint.limits.per_client {
             let clients = self.clients.get_or_init(RecentClients::new);
             clients.take((&*endpoint.path, prefix(client)), pace, now)?;
@@ -62,7 +64,7 @@ impl Limiter {
         };
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         if totals.len() > rules.endpoints.len() {
-            // Of endpoints that are no more.
+            // Remove endpoints that no longer exist.
             totals.retain(|path, _| rules.endpoints.iter().any(|known| known.path == *path));
         }
         let owed = totals.entry(Arc::clone(&endpoint.path)).or_default();
@@ -71,12 +73,12 @@ impl Limiter {
     }
 }
 
-/// What a bucket owes after one more request, or how long it is too early for that. A bucket is good for `burst` requests
-/// at once, each of which it pays off within an interval.
+/// Returns the bucket after one more request, or the time by which the request is too early. A
+/// bucket allows `burst` requests at once and regains one per interval.
 fn taken(owed: u64, pace: &Pace, now: u64) -> Result<u64, Duration> {
     let interval = nanoseconds(pace.interval);
     let slack = interval.saturating_mul(u64::from(pace.burst.saturating_sub(1)));
-    // Of a burst that was larger before the rules changed no more is owed than a full one of today.
+    // If the rules have lowered the burst, the bucket owes at most one full burst of today.
     let owed = owed.min(now.saturating_add(slack).saturating_add(interval));
     let early = owed.saturating_sub(now).saturating_sub(slack);
     if early > 0 {
@@ -89,7 +91,7 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What tells one client from another. Those that are not known are one.
+/// Identifies a client by IP version and network. All unknown clients count as one.
 pub fn prefix(client: Option<IpAddr>) -> (u8, u64) {
     match client.map(|client| client.to_canonical()) {
         None => (0, 0),
@@ -101,18 +103,18 @@ pub fn prefix(client: Option<IpAddr>) -> (u8, u64) {
     }
 }
 
-/// The clients that came last, of all endpoints.
+/// Most recent clients of all endpoints.
 struct RecentClients {
     hashes: [RandomState; 2],
     sets: Box<[Mutex<[RecentClient; WAYS]>]>,
 }
 
-/// One client at one endpoint.
 #[derive(Clone, Copy, Default)]
 struct RecentClient {
-    /// Who it is, as two hashes.
+    /// Client and endpoint, as two hashes.
     name: [u64; 2],
-    /// When it owes nothing any more; a place that owes nothing is free.
+    /// Time at which the bucket owes nothing any more, in nanoseconds. An entry of the past is
+    /// free.
     owed: u64,
 }
 
@@ -124,7 +126,7 @@ impl RecentClients {
         }
     }
 
-    /// One more request of the client.
+    /// Counts one more request of a client.
     fn take(&self, client: (&str, (u8, u64)), pace: &Pace, now: u64) -> Result<(), Duration> {
         let name = self.hashes.each_ref().map(|hash| hash.hash_one(client));
         let [first, _] = name;
@@ -172,7 +174,7 @@ mod tests {
             owed = taken(owed, &pace, SECOND).unwrap();
         }
         assert_eq!(taken(owed, &pace, SECOND), Err(Duration::from_millis(100)));
-        // Who is refused owes no more for it.
+        // A refused request does not count.
         assert_eq!(
             taken(owed, &pace, SECOND + SECOND / 20),
             Err(Duration::from_millis(50))
@@ -203,12 +205,12 @@ mod tests {
         let (clients, pace) = (RecentClients::new(), pace(100, 1000));
         let attacker = ("/in", address("192.0.2.7"));
         while clients.take(attacker, &pace, SECOND).is_ok() {}
-        // A million others, each once.
+        // A million other clients, each once.
         for other in 0..1_000_000 {
             assert!(clients.take(("/in", (4, other)), &pace, SECOND).is_ok());
         }
         assert_eq!(clients.take(attacker, &pace, SECOND), Err(Duration::from_secs(1)));
-        // Another endpoint is another bucket.
+        // Another endpoint has another bucket.
         assert!(clients.take(("/other", attacker.1), &pace, SECOND).is_ok());
     }
 
@@ -236,7 +238,7 @@ mod tests {
                         owed = more;
                         admitted.push(now);
                     }
-                    // Who comes back when told is let through.
+                    // A client that returns after the given time is admitted.
                     Err(after) => prop_assert!(taken(owed, &pace, now + nanoseconds(after)).is_ok()),
                 }
             }

@@ -1,4 +1,6 @@
-//! From a request on the wire to what was received: route, method, size and time before anything else.
+//! Requests from the wire to `Received`: route, method, limits and body.
+//!
+//! Every failure becomes an answer. The decision on a received event is left to `pipeline::ingest`.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -30,72 +32,73 @@ use crate::server::rate_limit::Limiter;
 use crate::server::slots::{BusyGuard, ClientKey, ConnectionLimiter, Slot, SlotGuard};
 use crate::server::{body, client_ip, near_miss};
 
-/// How much of a body that nobody wants is taken off the wire before it is answered, in bytes, and for how long.
+/// Maximum part of a refused body that is read before the answer, in bytes, and the time for it.
 const DRAIN: usize = 4 << 20;
 const DRAIN_FOR: Duration = Duration::from_secs(1);
-/// After this answer the connection is ended.
+/// Value that ends the connection after the answer.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// The other end of a connection.
+/// Other end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its address, if it has one.
+    /// Address, if the peer has one.
     pub address: Option<IpAddr>,
-    /// A proxy of connections says that it has none: it did not come by a unix socket of ours.
+    /// True if the address is missing because a proxy said so. The peer did not use a unix socket
+    /// of ours.
     pub nameless: bool,
-    /// The certificate that it has presented, if it has, and that held.
+    /// Trusted client certificate, if the peer presented one.
     pub certificate: Option<Arc<ClientCertificate>>,
-    /// The place that its connection has.
+    /// Slot of the connection.
     pub place: Arc<Slot>,
 }
 
-/// The rest of a body that nobody wants.
+/// Unread rest of a refused body.
 pub struct Rest {
-    /// What has not been read of it.
     pub body: Incoming,
-    /// Whether its sender waits to be asked for it.
+    /// True if the sender waits for `100 Continue` before it sends the body.
     pub waits: bool,
 }
 
-/// What a request of HTTP/2 has while it is worked on, beside its connection's place.
+/// Guards of an HTTP/2 request, in addition to those of its connection.
 type Room = (BusyGuard, SlotGuard);
-/// What a request has while it is worked on, and the memory of its body, which may be needed longer.
+/// Guards of a request in progress, and the memory of its body, which may be needed longer.
 type AtWork = ((BusyGuard, Option<Room>), Arc<Reservation>);
-/// What is answered where a body was not read, and why it was not.
+/// Answer for a body that was not read, and the reason.
 type Unread = (Answer, String);
 
-/// What a request meets first.
+/// Entry point of all requests, shared by all connections.
 pub struct RequestHandler {
-    /// The rules in force.
+    /// Rules in force.
     pub live: Arc<Live<RuleSet>>,
-    /// Takes it from there.
+    /// Next step for received events.
     pub ingest: Arc<Ingest>,
-    /// How often what is called.
+    /// Rate limits.
     pub limiter: Limiter,
-    /// The time.
     pub clock: Clock,
-    /// How long a request's head may take, again its body, and again a peer that does not read its answer.
+    /// Maximum time for a request's head, for its body, and for a peer that does not read its
+    /// answer.
     pub request_timeout: Duration,
-    /// Room for requests of HTTP/2, of which one connection may bring many: for as many as HTTP/1 could have.
+    /// Slots for HTTP/2 requests, as many as there are connections. One connection may bring many.
     pub room: ConnectionLimiter,
-    /// What the heads of all requests of HTTP/2 may take.
+    /// Memory for the heads of all HTTP/2 requests.
     pub heads: Arc<HeaderBudget>,
     /// Memory for the bodies of all requests.
     pub bodies: Arc<BodyBudget>,
-    /// No connection is accepted any more, and none kept beyond its request: the daemon is stopping.
+    /// Cancelled when the daemon begins to stop. No connection is accepted any more, and none is
+    /// kept after its current request.
     pub closing: CancellationToken,
-    /// Nothing new is taken: the grace of stopping is over.
+    /// Cancelled when `stop_grace` is over. No request is accepted any more.
     pub over: CancellationToken,
 }
 
 impl RequestHandler {
-    /// Returns when the daemon is stopping and whoever was let in has had the time to begin.
+    /// Returns when the daemon is stopping and accepted connections have had the time to begin.
     pub async fn last_call(&self) {
         self.closing.cancelled().await;
         tokio::time::sleep(FIRST_WORD).await;
     }
 
-    /// Answers one request that came from `peer`. It never fails: whatever goes wrong is an answer.
+    /// Answers one request from `peer`. Never fails: every error is an answer.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
@@ -106,9 +109,9 @@ impl RequestHandler {
         self.respond(answer, rest, version).await
     }
 
-    /// Does what a request asks for. What is answered, and the rest of its body if it was not taken.
+    /// Processes a request. Returns the answer, and the rest of the body if it was not read.
     pub async fn attend(&self, request: Request<Incoming>, mut peer: Peer) -> (Answer, Option<Rest>) {
-        // Taken once: a reload in between does not mix two sets in one request.
+        // Loaded once: a reload in between does not mix two sets in one request.
         let rules = self.live.current();
         let disowned = peer.disown(rules.server.tls.as_ref(), self.clock.now());
         if disowned {
@@ -129,7 +132,7 @@ impl RequestHandler {
         (answer, rest)
     }
 
-    /// An answer as it is sent, once the rest of the body is off the wire.
+    /// Builds the response, once the rest of a refused body has been drained.
     pub async fn respond(
         &self,
         mut answer: Answer,
@@ -138,7 +141,7 @@ impl RequestHandler {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         if let Some(Rest { mut body, waits }) = rest
             && !body.is_end_stream()
-            // Who waits to be asked for a body sends none.
+            // A client that waits for `100 Continue` sends no body.
             && (waits || !drain(&mut body).await)
         {
             answer = closing(answer);
@@ -154,7 +157,7 @@ impl RequestHandler {
         );
         headers.insert(STATUS, outcome);
         if version == Version::HTTP_2 {
-            // A connection of many requests does not end with one (RFC 9113 §8.2.2).
+            // A connection with many requests does not end with one of them (RFC 9113 §8.2.2).
             headers.remove(header::CONNECTION);
         } else if self.closing.is_cancelled() {
             headers.insert(header::CONNECTION, CLOSE);
@@ -162,7 +165,7 @@ impl RequestHandler {
         Ok(response)
     }
 
-    /// Finds the endpoint, asks whether it takes anything from there, and reads the body within its bounds.
+    /// Finds the endpoint, checks the client and the rate limits, and reads the body.
     async fn receive<'r>(
         &'r self,
         rules: &'r RuleSet,
@@ -199,7 +202,7 @@ impl RequestHandler {
             let read = self.read(body, endpoint.max_body, memory).await;
             read.map(|body| (body, None))
         };
-        // Nobody would hear the answer where its connection makes room just now: then it is not taken.
+        // If the connection is being evicted, no answer can be sent, so the event is not accepted.
         let begun = match read {
             Ok(((body, memory), room)) => {
                 let working = peer.place.work().ok_or_else(made_room);
@@ -217,8 +220,8 @@ impl RequestHandler {
         Ok((endpoint, received, working))
     }
 
-    /// Reads the body of one of those requests that come many on a connection, once there is room, and while none of the
-    /// others needs it more.
+    /// Reads the body of an HTTP/2 request. Waits for a slot first, and stops if the slot is
+    /// evicted.
     async fn read_in_turn(
         &self,
         body: &mut Incoming,
@@ -246,7 +249,7 @@ impl RequestHandler {
         Ok((body, Some((working, taken))))
     }
 
-    /// The endpoint that a request is for, and what there is of it before its body.
+    /// Finds the endpoint of a request and builds what is known before the body.
     fn route<'r>(
         &self,
         rules: &'r RuleSet,
@@ -275,7 +278,7 @@ impl RequestHandler {
                 "a transfer coding other than `chunked`",
             ));
         }
-        // Before that, what comes on a connection that was accepted is taken: some senders come once and never again.
+        // Requests on accepted connections are served until then: some senders never retry.
         if self.over.is_cancelled() {
             return Err(turn_away(
                 closing(Answer::unavailable()),
@@ -283,7 +286,7 @@ impl RequestHandler {
             ));
         }
         if path == "*" && head.method == Method::OPTIONS {
-            // Asked of the server rather than of an endpoint (RFC 9110 §9.3.7): it is there.
+            // The request asks about the server, not about an endpoint (RFC 9110 §9.3.7).
             return Err(Box::new(Answer::options(Method::OPTIONS.as_str())));
         }
         let normalized = url_path::normalized(path);
@@ -320,7 +323,7 @@ impl RequestHandler {
         Ok((endpoint, received))
     }
 
-    /// Reads a body of at most `limit` bytes. The error is what is answered, and why.
+    /// Reads a body of at most `limit` bytes. The error is the answer and the reason.
     async fn read(
         &self,
         body: &mut Incoming,
@@ -330,7 +333,7 @@ impl RequestHandler {
         let refused = |status, word| Answer::new(status, word, None);
         let announced = body.size_hint().lower();
         let too_large = || {
-            // What does not say its size is not read to its end to know it.
+            // A body of unannounced size is not read to its end only to report it.
             let size = match announced {
                 size if size > limit => format!("{size} bytes"),
                 _ => format!("more than {limit} bytes"),
@@ -362,8 +365,8 @@ impl RequestHandler {
     }
 }
 
-/// The client to which the memory of a body is counted: the one that a trusted proxy names, else the one that the connection
-/// is counted to.
+/// Returns the client to which the memory of a body is counted: the one named by a trusted proxy,
+/// else the holder of the connection.
 fn body_client(client: Option<IpAddr>, peer: Option<IpAddr>, connection: &Slot) -> ClientKey {
     match client {
         Some(told) if client != peer => ClientKey::of(told),
@@ -371,29 +374,29 @@ fn body_client(client: Option<IpAddr>, peer: Option<IpAddr>, connection: &Slot) 
     }
 }
 
-/// Whether the body's framing needs a transfer coding other than `chunked` to be undone. Such a body would be taken as it was
-/// coded (RFC 9112 §6.1: 501).
+/// True if the body uses a transfer coding other than `chunked`. Such a body would be stored in its
+/// coded form, so it is answered with 501 (RFC 9112 §6.1).
 fn has_other_transfer_coding(headers: &HeaderMap) -> bool {
     let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(first) = lines.next() else { return false };
     lines.next().is_some() || !first.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
-/// Sees to it that there is one `Host`, and that it is one. The error is what is wrong with a head that a proxy and a server
-/// might understand differently (RFC 9112 §3.2).
+/// Ensures that there is exactly one valid `Host`. The error describes a head that a proxy and a
+/// server might understand differently (RFC 9112 §3.2).
 fn host(head: &mut Parts) -> Result<(), &'static str> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, more) = (hosts.next(), hosts.next());
     if more.is_some() {
         return Err("more than one Host");
     }
-    // Where the target has an authority (`:authority` of HTTP/2, and the absolute form of HTTP/1) they must not differ (RFC 9113
-    // §8.3.1, RFC 9112 §3.2.2).
+    // If the target has an authority (`:authority` or the absolute form), `Host` must not differ
+    // from it (RFC 9113 §8.3.1, RFC 9112 §3.2.2).
     match (first, head.uri.authority()) {
         (None, None) if head.version >= Version::HTTP_11 => Err("no Host"),
         (None, Some(_)) if head.version == Version::HTTP_11 => Err("no Host"),
         (None, None) => Ok(()),
-        // It may be empty, where the target has none (RFC 9112 §3.2).
+        // Host may be empty if the target has no authority (RFC 9112 §3.2).
         (Some(host), None) if host.is_empty() => Ok(()),
         (Some(host), None) => match Authority::try_from(host.as_bytes()) {
             Ok(authority) if is_host(&authority) => Ok(()),
@@ -418,14 +421,14 @@ fn host(head: &mut Parts) -> Result<(), &'static str> {
     }
 }
 
-/// Whether it is a host and perhaps a port, and names no user (RFC 9110 §4.2.4 and §7.2).
+/// True for a host with an optional port and without a user (RFC 9110 §4.2.4 and §7.2).
 fn is_host(authority: &Authority) -> bool {
     let host = authority.host();
     let port = authority.as_str().strip_prefix(host);
     !host.is_empty() && port.is_some_and(|port| matches!(port, "" | ":") || authority.port_u16().is_some())
 }
 
-/// The parameters of a path, percent-decoded. One that is not UTF-8 names nothing that could exist.
+/// Percent-decodes the parameters of a path. `None` if one is not UTF-8, so that nothing matches.
 fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>> {
     let decode = |(name, value): (&str, &str)| {
         let value = percent_encoding::percent_decode_str(value).decode_utf8().ok()?;
@@ -434,8 +437,9 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
     parameters.iter().map(decode).collect()
 }
 
-/// Takes the rest of a body off the wire, within bounds; says whether that was all of it. What is closed, or of HTTP/2
-/// reset, with unread bytes in it takes an answer along that its peer has not read yet (RFC 9112 §9.6, RFC 9113 §8.1).
+/// Reads the rest of a body within limits. True if that was all of it. Closing a connection, or
+/// resetting an HTTP/2 stream, with unread bytes could discard the answer (RFC 9112 §9.6, RFC 9113
+/// §8.1).
 async fn drain(body: &mut Incoming) -> bool {
     let mut rest = std::pin::pin!(Limited::new(body, DRAIN));
     let taken = async {
@@ -449,12 +453,12 @@ async fn drain(body: &mut Incoming) -> bool {
     tokio::time::timeout(DRAIN_FOR, taken).await.unwrap_or(false)
 }
 
-/// Whoever rests makes room, and is worked on no more.
+/// Answer for a request that was evicted.
 fn made_room() -> Unread {
     (Answer::unavailable(), "it was idle, and has made room".to_owned())
 }
 
-/// An answer given while the body is still coming: the connection cannot be used again.
+/// Marks an answer to a request whose body is unread: the connection cannot be reused.
 fn closing(mut answer: Answer) -> Answer {
     answer.headers.insert(header::CONNECTION, CLOSE);
     answer

@@ -1,13 +1,16 @@
-//! Room for so many connections, or so many requests of HTTP/2. Where there is none left, one that does nothing makes room:
-//! of whoever holds most that do nothing, the one that has done nothing for longest.
+//! Slots for connections and for HTTP/2 requests, with eviction of idle ones.
 //!
-//! Without that, whoever opens as many connections as there are places, and says nothing on them or a byte now and then,
-//! would keep everybody else out until the request timeout, again and again. And if it were not his own that make room, he
-//! who opens them fast enough would cut off everybody who pauses within a request. A connection is at work from the last
-//! byte of a request to its answer, and is then never ended for another's sake.
+//! If no slot is free, the client with the most idle slots loses the one that has been idle for
+//! longest. Without eviction, a client could open all connections, send nothing, and keep every
+//! other client out until the request timeout. If the victim were chosen across all clients, a
+//! client that opens connections fast enough would cut off every client that pauses within a
+//! request.
 //!
-//! All of it stands in one table under one lock, in order, so that nothing is ever searched through: beginning and ending
-//! work costs a few steps down trees that are as small as there are connections.
+//! A connection is busy from the last byte of a request to its answer. A busy connection is never
+//! evicted.
+//!
+//! All slots are in one ordered table under one lock. Nothing is searched linearly: beginning and
+//! ending work takes time logarithmic in the number of connections.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,30 +25,32 @@ use tokio_util::sync::CancellationToken;
 use crate::base::throttle::Throttle;
 use crate::server::rate_limit::prefix;
 
-/// How long is waited before it is looked again who could make room, or has.
+/// Interval between two attempts to evict an idle slot. A slot counts as busy for the same time
+/// after a request, so that the answer can leave.
 const PATIENCE: Duration = Duration::from_millis(10);
 
-/// Who holds a place.
+/// Holder of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClientKey {
-    /// A client: an IPv4 address, or the /64 that an IPv6 address is of.
+    /// A client: an IPv4 address, or the /64 network of an IPv6 address.
     Client(u8, u64),
-    /// A connection of this number that stands for itself: of a unix socket, or of a proxy, which carries many clients.
+    /// A connection, by number, that counts alone: from a unix socket, or from a proxy with many
+    /// clients.
     Connection(u64),
 }
 
-/// All places.
+/// A limit on connections or requests.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     table: Arc<LimiterState>,
-    /// Whether a place passes to its next holder at once, else when it has been given up.
+    /// True if an evicted slot is free at once, false if only after its holder has released it.
     at_once: bool,
-    /// Who waits waits in turn, and only one of them looks.
+    /// Queue of the callers that wait. Only the first of them evicts.
     turn: tokio::sync::Mutex<()>,
     crowds: Throttle,
 }
 
-/// What places share.
+/// State shared by the slots.
 #[derive(Debug)]
 struct LimiterState {
     table: Mutex<Table>,
@@ -55,46 +60,48 @@ struct LimiterState {
 #[derive(Debug)]
 struct Table {
     free: usize,
-    /// Counts what happens, so that it can be told what happened longest ago.
+    /// Logical clock that orders the events of slots.
     tick: u64,
     taken: HashMap<u64, SlotEntry>,
-    /// The places of each holder that rest and are not asked for: by since when, their numbers.
+    /// Idle slots of each holder that are not being evicted: idle since (tick) to number.
     resting: HashMap<ClientKey, BTreeMap<u64, u64>>,
-    /// The holders by how many of their places rest; of equals, the one whose place has rested longest comes last.
+    /// Holders by their number of idle slots. Of equals, the one with the longest idle slot is
+    /// last.
     order: BTreeSet<(usize, Reverse<u64>, ClientKey)>,
 }
 
 #[derive(Debug)]
 struct SlotEntry {
     holder: ClientKey,
-    /// When it was last at work, else when it came.
+    /// Tick at which the slot was last busy, else at which it was taken.
     since: u64,
-    /// When the work on a request of its ended last: the answer to it may still be on its way out.
+    /// End of the last request. Its answer may still be on its way out.
     ended: Option<Instant>,
-    /// How many of its requests are being worked on.
+    /// Number of requests being worked on.
     at_work: usize,
-    /// It gives its place up now, and begins no work any more.
+    /// True once the slot is being released and may begin no more work.
     leaving: bool,
     wanted: CancellationToken,
 }
 
-/// The place of one connection, or of one request.
+/// The slot of one connection or one request.
 #[derive(Debug)]
 pub struct Slot {
     number: u64,
-    /// Whether it is to be given up.
+    /// Cancelled when the slot is evicted.
     wanted: CancellationToken,
     table: Arc<LimiterState>,
 }
 
 impl ConnectionLimiter {
-    /// So many for connections, none of them taken. There are never more, so the next waits until one has ended.
+    /// A limiter for `count` connections. There are never more: a newcomer waits until an evicted
+    /// one has ended.
     pub fn for_connections(count: usize) -> Self {
         Self::new(count, false)
     }
 
-    /// So many for requests, none of them taken. Who has to make room drops what he has as soon as he gets to know of it,
-    /// and is not waited for: he may be one of thousands.
+    /// A limiter for `count` HTTP/2 requests. An evicted request gives up its slot at once. The
+    /// newcomer does not wait for it to finish.
     pub fn for_requests(count: usize) -> Self {
         Self::new(count, true)
     }
@@ -118,13 +125,14 @@ impl ConnectionLimiter {
         }
     }
 
-    /// A place for `holder`, or for a connection that stands for itself; waits where everybody is at work. If another has to
-    /// be given up for it and that is to be said, also of how many others it was not.
+    /// Takes a slot for `holder`, or for a connection that counts alone. Waits while every slot is
+    /// busy. If an eviction is to be logged, also returns the number of suppressed log lines.
     pub async fn take(&self, holder: Option<ClientKey>) -> (SlotGuard, Option<u64>) {
         let _turn = self.turn.lock().await;
         let (mut crowded, mut freed) = (false, false);
         let (number, wanted) = loop {
-            // Asked for once, and again if that has not helped: whoever was asked may have begun to work, or nobody could be.
+            // Evict once, and again after each timeout: the victim may have become busy, or every
+            // slot was.
             let (entered, asked) = self.table.lock().enter(holder, !freed, self.at_once);
             crowded |= asked;
             if let Some(entered) = entered {
@@ -141,14 +149,15 @@ impl ConnectionLimiter {
         (SlotGuard { place }, left_out)
     }
 
-    /// Asks for a place, whether or not one is free: of a machine's descriptors none may be. False if all are at work.
+    /// Evicts an idle slot even if one is free, since the machine may have no descriptor left.
+    /// False if every slot is busy.
     pub fn want_one(&self) -> bool {
         self.table.lock().want_one(self.at_once)
     }
 }
 
 impl ClientKey {
-    /// Whoever has this address.
+    /// Returns the client with this address.
     pub fn of(address: IpAddr) -> Self {
         let (family, network) = prefix(Some(address));
         Self::Client(family, network)
@@ -167,7 +176,8 @@ impl Table {
         self.tick
     }
 
-    /// Takes a place that is free. If there is none and `ask`, asks for another; says whether there was one to ask for.
+    /// Takes a free slot. If there is none and `ask` is set, evicts one. The flag is true if a slot
+    /// was evicted.
     fn enter(
         &mut self,
         holder: Option<ClientKey>,
@@ -195,7 +205,7 @@ impl Table {
         (Some((number, wanted)), asked)
     }
 
-    /// Changes what rests of a holder's, and with it his rank.
+    /// Changes a holder's idle slots, and the holder's rank with them.
     fn rank(&mut self, holder: ClientKey, change: impl FnOnce(&mut BTreeMap<u64, u64>) -> Option<u64>) {
         let rank = |resting: &BTreeMap<u64, u64>| {
             let (longest, _) = resting.first_key_value()?;
@@ -216,7 +226,8 @@ impl Table {
         }
     }
 
-    /// Asks for a place; false if all are at work. `at_once`: it is free from now on.
+    /// Evicts an idle slot. False if every slot is busy. With `at_once` the slot is free from now
+    /// on.
     fn want_one(&mut self, at_once: bool) -> bool {
         let most = self
             .order
@@ -242,7 +253,8 @@ impl Table {
 }
 
 impl Slot {
-    /// From now until what is returned is dropped it is at work. None if it is not its own any more, or about not to be.
+    /// Marks the slot busy until the guard is dropped. `None` if the slot has been evicted or is
+    /// about to be.
     pub fn work(self: &Arc<Self>) -> Option<BusyGuard> {
         let mut table = self.table.lock();
         let entry = table.taken.get_mut(&self.number)?;
@@ -257,14 +269,14 @@ impl Slot {
         Some(BusyGuard(Arc::clone(self)))
     }
 
-    /// Whose it is.
+    /// Returns the holder.
     pub fn holder(&self) -> ClientKey {
         let table = self.table.lock();
         let entry = table.taken.get(&self.number);
         entry.map_or(ClientKey::Connection(self.number), |entry| entry.holder)
     }
 
-    /// It turns out to be somebody else's than it seemed; nobody's: it stands for itself.
+    /// Moves the slot to another holder once the client is known. `None`: it counts alone.
     pub fn belongs_to(&self, holder: Option<ClientKey>) {
         let holder = holder.unwrap_or(ClientKey::Connection(self.number));
         let mut table = self.table.lock();
@@ -283,17 +295,18 @@ impl Slot {
         }
     }
 
-    /// Returns when it is to be given up.
+    /// Returns when the slot is to be released.
     pub async fn wanted(&self) {
         self.wanted.cancelled().await;
-        // It may have begun to work when it was already asked for, or just have ended.
+        // The slot may have become busy when it was already being evicted, or work may just have
+        // ended.
         while !self.leaves() {
             sleep(PATIENCE).await;
         }
     }
 
-    /// Whether it leaves now: not while it is at work, nor a moment later, for over HTTP/2 an answer leaves by another task than it
-    /// is made by.
+    /// True if the slot is released now. A slot that is busy, or was so a moment ago, is not: over
+    /// HTTP/2 another task sends the answer than the one that makes it.
     fn leaves(&self) -> bool {
         let mut table = self.table.lock();
         let Some(entry) = table.taken.get_mut(&self.number) else {
@@ -305,17 +318,16 @@ impl Slot {
     }
 }
 
-/// A place that is given back when this is dropped.
+/// A slot that is released on drop.
 #[derive(Debug)]
 pub struct SlotGuard {
-    /// What is taken.
     pub place: Arc<Slot>,
 }
 
 impl Drop for SlotGuard {
     fn drop(&mut self) {
         let mut table = self.place.table.lock();
-        // It may have passed to another already.
+        // The slot may already have passed to another holder.
         let Some(entry) = table.taken.remove(&self.place.number) else {
             return;
         };
@@ -326,7 +338,7 @@ impl Drop for SlotGuard {
     }
 }
 
-/// A request that is being worked on.
+/// A request in progress. Its slot is not evicted.
 #[derive(Debug)]
 pub struct BusyGuard(Arc<Slot>);
 
@@ -368,13 +380,13 @@ mod tests {
         assert!(places.want_one());
         taken.place.wanted().await;
         assert!(begun.elapsed() >= PATIENCE, "{:?}", begun.elapsed());
-        // From then on nothing is begun that could not be answered.
+        // No work begins that could not be answered.
         assert!(taken.place.work().is_none());
     }
 
     #[tokio::test]
     async fn who_has_rested_longest_makes_room_and_who_works_does_not() {
-        // One client's, or of peers of which each stands for itself.
+        // Slots of one client, then of connections that each count alone.
         for holder in [Some(client("192.0.2.1")), None] {
             let places = ConnectionLimiter::for_connections(3);
             let (first, _) = places.take(holder).await;
@@ -382,7 +394,7 @@ mod tests {
             let (third, crowded) = places.take(holder).await;
             assert_eq!(crowded, None);
             let work = first.place.work();
-            // The second has rested longest, and then the third.
+            // The second has been idle for longest, then the third.
             assert!(places.want_one());
             assert!(asked(&second) && !asked(&third));
             drop(work);
@@ -408,7 +420,7 @@ mod tests {
         let places = ConnectionLimiter::for_connections(10);
         let (honest, _) = places.take(Some(client("192.0.2.1"))).await;
         let (alone, _) = places.take(None).await;
-        // An IPv6 client is its /64; and one who holds many that are at work is not the one.
+        // An IPv6 client is its /64. A client with many busy slots is not the victim.
         let (first, _) = places.take(Some(client("2001:db8::1"))).await;
         let (second, _) = places.take(Some(client("2001:db8::ffff:2"))).await;
         let (busy, _) = places.take(Some(client("192.0.2.2"))).await;
@@ -416,10 +428,10 @@ mod tests {
         let _works = [busy.place.work(), busy.place.work(), also_busy.place.work()];
         assert!(places.want_one());
         assert!(asked(&first) && !asked(&honest) && !asked(&second));
-        // All have one now: it is the one that has rested longest.
+        // All have one idle slot now, so the one that has been idle for longest is evicted.
         assert!(places.want_one());
         assert!(asked(&honest) && !asked(&alone) && !asked(&second));
-        // Whose it was is told late.
+        // The client becomes known late.
         let (told, _) = places.take(None).await;
         told.place.belongs_to(Some(client("2001:db8::3")));
         assert_eq!(told.place.holder(), client("2001:db8::4"));
@@ -437,12 +449,12 @@ mod tests {
         let (second, crowded) = places.take(Some(client("192.0.2.2"))).await;
         assert_eq!(crowded, Some(0));
         first.place.wanted().await;
-        // Its last byte has come too late.
+        // The request's last byte has come too late.
         assert!(first.place.work().is_none());
         drop(first);
         let work = second.place.work();
         assert!(work.is_some());
-        // Everybody is at work: it is waited, in turn.
+        // Every slot is busy, so the newcomer waits its turn.
         let finished = async {
             sleep(2 * PATIENCE).await;
             drop((work, second));

@@ -1,8 +1,9 @@
-//! The sockets that systemd hands over (`sd_listen_fds(3)`).
+//! Sockets inherited from systemd (`sd_listen_fds(3)`).
 //!
-//! They are taken before anything else, and whatever the rules say: what is not taken would be inherited by every command.
-//! One that the rules name by its address is that listener; `listen: systemd` gets all others. What then is left is closed,
-//! and told, for whoever comes there waits in vain: systemd goes on holding the address.
+//! All of them are taken first, whatever the rules say, since every command would inherit the rest.
+//! An inherited socket whose address is listed serves that listener. `listen: systemd` gets all
+//! others. Remaining sockets are closed and reported: systemd keeps the address, so connections to
+//! it would hang.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,21 +13,19 @@ use rustix::net::sockopt::socket_acceptconn;
 
 use crate::rules::Listen;
 
-/// How many sockets may be handed over. A socket unit lists a handful; a number beyond all sense is a mistake in the
-/// environment, and must not cost the memory of a list so long.
+/// Maximum inherited sockets. A larger number is a mistake in the environment and must not allocate
+/// a list of that length.
 const MAX_HANDED: u64 = 256;
 
-/// A listening socket that was handed over.
+/// An inherited listening socket.
 #[derive(Debug)]
 pub enum InheritedSocket {
-    /// One of TCP.
     Tcp(std::net::TcpListener),
-    /// A unix socket.
     Unix(UnixListener),
 }
 
 impl InheritedSocket {
-    /// Where it listens, as rules say it.
+    /// Returns the address as the rules write it.
     pub fn address(&self) -> String {
         match self {
             Self::Tcp(listener) => listener
@@ -36,7 +35,7 @@ impl InheritedSocket {
         }
     }
 
-    /// Whether it is the one that `listen` names, `resolved` being the addresses of that if it is one of TCP.
+    /// True if `listen` names this socket. `resolved` are the TCP addresses of `listen`.
     fn is_named_by(&self, listen: &Listen, resolved: &[SocketAddr]) -> bool {
         match (self, listen) {
             (Self::Tcp(listener), Listen::Tcp { .. }) => {
@@ -59,7 +58,7 @@ impl AsFd for InheritedSocket {
     }
 }
 
-/// A unix socket's address, as rules say it.
+/// Returns a unix socket's address as the rules write it.
 pub fn unix_address(address: Option<&std::os::unix::net::SocketAddr>) -> String {
     let path = address.and_then(std::os::unix::net::SocketAddr::as_pathname);
     path.map_or_else(
@@ -68,16 +67,17 @@ pub fn unix_address(address: Option<&std::os::unix::net::SocketAddr>) -> String 
     )
 }
 
-/// All that were handed over, and are not in use yet.
+/// Inherited sockets that are not in use yet.
 #[derive(Debug)]
 pub struct InheritedSockets {
     sockets: Vec<InheritedSocket>,
-    /// Where all of them listen, those that are in use included.
+    /// Addresses of all inherited sockets, those in use included.
     pub addresses: Vec<String>,
 }
 
 impl InheritedSockets {
-    /// Takes those that the environment's `variable`s tell of, which only works once: no command will have them.
+    /// Takes the sockets announced by the environment's `variable`s. Works only once, so that no
+    /// command inherits them.
     pub fn take(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let count = variable("LISTEN_FDS").and_then(|count| count.parse::<u64>().ok());
         let ours = variable("LISTEN_PID").is_none_or(|pid| pid == std::process::id().to_string());
@@ -112,7 +112,7 @@ impl InheritedSockets {
         })
     }
 
-    /// The socket that `listen` names, if it is among them.
+    /// Takes the socket that `listen` names, if there is one.
     pub async fn named(&mut self, listen: &Listen) -> Option<InheritedSocket> {
         if self.sockets.is_empty() {
             return None;
@@ -128,7 +128,7 @@ impl InheritedSockets {
         Some(self.sockets.swap_remove(found))
     }
 
-    /// Those that no address has named.
+    /// Takes the sockets that no address has named.
     pub fn rest(&mut self) -> Vec<InheritedSocket> {
         std::mem::take(&mut self.sockets)
     }

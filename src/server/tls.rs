@@ -1,4 +1,6 @@
-//! TLS: the handshake, within the time of a request's head, and then the protocol that was agreed on (ALPN, RFC 7301).
+//! The TLS handshake, within the request timeout, and the protocol chosen by ALPN (RFC 7301).
+//!
+//! `http1.rs` and `http2.rs` serve the connection afterwards.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -20,18 +22,18 @@ pub async fn serve_http<S>(stream: S, mut peer: Peer, config: Arc<ServerConfig>,
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // Below the encryption, which writes for itself, when it is flushed.
+    // Below TLS, which buffers its writes until it is flushed.
     let stream = WriteTimeout::new(stream, handler.request_timeout);
     let acceptor = TlsAcceptor::from(Arc::clone(&config));
     let handshake = timeout(handler.request_timeout, acceptor.accept(stream));
     let handshake = tokio::select! {
         handshake = handshake => handshake,
-        // Nothing has been asked yet, and what is about to be has its moment.
+        // No request has begun, and one that is about to has had its time.
         () = handler.last_call() => return,
     };
     let mut stream = match handshake {
         Ok(Ok(stream)) => stream,
-        // Whoever looks whether somebody listens, every minute of the day.
+        // Port checks by monitoring do this every minute.
         Ok(Err(error))
             if matches!(
                 error.kind(),
@@ -45,14 +47,14 @@ where
     };
     let (_, session) = stream.get_ref();
     if session.alpn_protocol() == Some(PROTOCOL) {
-        // It has seen what it came for (RFC 8737 §3): nothing is said on that connection.
+        // The ACME challenge is answered by the handshake alone (RFC 8737 §3).
         stream.shutdown().await.ok();
         return;
     }
     let chain = session.peer_certificates().unwrap_or_default();
     if !chain.is_empty() {
         let rules = handler.live.current();
-        // Not of others that a reload has put in force meanwhile.
+        // Only if no reload has replaced the configuration of the handshake.
         let tls = rules.server.tls.as_ref();
         let tls = tls.filter(|tls| Arc::ptr_eq(&tls.config, &config));
         peer.certificate = ClientCertificate::new(chain, tls).map(Arc::new);

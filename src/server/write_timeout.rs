@@ -1,8 +1,9 @@
-//! How long a peer may leave unread what it is sent.
+//! A timeout for peers that do not read what they are sent.
 //!
-//! hyper times the reading of a head and `request` that of a body, and nobody the writing: a peer that sends requests
-//! and reads no answer would hold its connection, and one of `max_connections`, for ever. This stream fails once
-//! something that is to be written has not moved for the limit. While writes succeed at once there is no timer.
+//! hyper limits the time for reading a head, and `request.rs` that for a body. This stream limits
+//! writing. Without it, a peer that reads no answers would keep its connection, one of
+//! `max_connections`, for ever. The stream fails once a pending write has made no progress for the
+//! limit. While writes succeed at once there is no timer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,19 +15,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A stream that waits for its reader up to a limit.
+/// A stream whose writes fail if the peer does not read for too long.
 #[derive(Debug)]
 pub struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
     owed: Arc<AtomicBool>,
     heard: Arc<AtomicBool>,
-    /// Runs while something is to be written that the peer does not take.
+    /// Timer of a pending write.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteTimeout<S> {
-    /// The stream, whose reader may rest for at most `limit`.
+    /// Wraps a stream whose peer may stop reading for at most `limit`.
     pub fn new(stream: S, limit: Duration) -> Self {
         Self {
             stream,
@@ -37,22 +38,22 @@ impl<S> WriteTimeout<S> {
         }
     }
 
-    /// Whether the peer has said something since it was last answered.
+    /// True once the peer has sent something since it was last answered.
     pub fn owed(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.owed)
     }
 
-    /// Whether the peer has said anything at all.
+    /// True once the peer has sent anything at all.
     pub fn heard(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.heard)
     }
 
-    /// Whether something was to be written that has not been taken yet.
+    /// True if a write is pending.
     pub fn is_stuck(&self) -> bool {
         self.stuck.is_some()
     }
 
-    /// Passes on what a write came to. Any progress ends the waiting; none within the limit is an error.
+    /// Passes on the result of a write. Any progress stops the timer. Its end is an error.
     fn bounded<T>(&mut self, wrote: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         self.owed.store(false, Ordering::Relaxed);
         if wrote.is_ready() {
@@ -110,7 +111,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A socket has nothing to flush: this is no progress of what `poll_write` left waiting.
+        // A socket has nothing to flush, so this is no progress of a pending `poll_write`.
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -125,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// A time that no machine is too slow to keep.
+    /// Long enough for the slowest machine.
     const LIMIT: Duration = Duration::from_millis(300);
 
     #[tokio::test]

@@ -1,4 +1,6 @@
-//! The daemon's state, gathered once for `hookyard status`, systemd's status line and the metrics.
+//! The daemon's state for `hookyard status`, systemd's status line and the metrics.
+//!
+//! `service.rs` gathers the state, `snapshot.rs` is its JSON shape.
 
 mod process;
 mod service;
@@ -11,5 +13,5 @@ pub use service::{LastReload, StatusService, Unavailable};
 pub use snapshot::Status;
 pub use systemd::SystemdStatus;
 
-/// Longest wait for the store's answer; after it the store counts as not answering.
+/// Maximum wait for the store's answer. After that the store counts as not answering.
 pub const STORE_LIMIT: Duration = Duration::from_secs(5);

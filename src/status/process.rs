@@ -5,31 +5,31 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// What the kernel says of this process; zero where it does not.
+/// Resource usage of this process. A figure that the kernel does not provide is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Resident memory, in bytes.
     pub resident: u64,
-    /// Open descriptors.
+    /// Number of open file descriptors.
     pub descriptors: u64,
-    /// Processor time, of user and system together.
+    /// Processor time in user and system mode together.
     pub cpu: Duration,
 }
 
-/// Reads them.
+/// Reads the figures.
 pub fn figures() -> Figures {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let cpu = clock_gettime(ClockId::ProcessCPUTime);
     let descriptors = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     Figures {
         resident: kibibytes(&status) << 10,
-        // The one that the folder was read by is closed again.
+        // Without the descriptor by which the folder was read.
         descriptors: (descriptors as u64).saturating_sub(1),
         cpu: Duration::try_from(cpu).unwrap_or_default(),
     }
 }
 
-/// `VmRSS` in `/proc/PID/status`, in KiB.
+/// Parses `VmRSS` in `/proc/PID/status`, in KiB.
 fn kibibytes(status: &str) -> u64 {
     let mut lines = status.lines();
     let resident = lines.find_map(|line| line.strip_prefix("VmRSS:"));

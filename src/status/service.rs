@@ -1,4 +1,6 @@
-//! Who is asked: gathers how the daemon is from those who know.
+//! The source of all status: asks the store, the rules and the counters of the daemon.
+//!
+//! The store is asked within a time limit, so that status also answers when the store does not.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,58 +22,53 @@ use crate::status::snapshot::StoreStatus;
 use crate::status::snapshot::{CertificateStatus, Deliveries, Inflight, ReloadStatus, Rules, Status};
 use crate::store::{Concurrency, Counts, Health, Store};
 
-/// For how long the first delivery in the queue may have been due before that is a problem: a minute of work for others
-/// is nothing, but not to be reached at all is.
+/// Maximum time for which the first delivery in the queue may be due. A short delay by other work
+/// is normal, a longer one is reported as a problem.
 const OVERDUE_LIMIT: Duration = Duration::from_mins(5);
 
-/// What became of a reload.
+/// Result of a reload.
 #[derive(Clone, Debug)]
 pub struct LastReload {
-    /// When.
     pub at: Timestamp,
-    /// Whether its rules are in force.
+    /// True if the rules of this reload are in force.
     pub in_force: bool,
-    /// What was found, a line each; at most [`LastReload::FINDINGS`].
+    /// Diagnostics, one line each. At most [`LastReload::FINDINGS`].
     pub diagnostics: Vec<String>,
-    /// How many of all findings are errors, for which the file does not load.
+    /// Number of errors among all diagnostics. A file with errors does not load.
     pub errors: usize,
 }
 
 impl LastReload {
-    /// How many findings are told; `hookyard check` tells all.
+    /// Maximum diagnostics kept. `hookyard check` shows all.
     pub const FINDINGS: usize = 20;
 }
 
-/// Rules that are unavailable, and what each is missing.
+/// Unavailable rules, and what each is missing.
 pub type Unavailable = BTreeMap<Arc<str>, String>;
 
-/// Knows who is to be asked.
+/// Gathers the status of the daemon.
 pub struct StatusService {
-    /// The rules file.
+    /// Path of the rules file.
     pub path: PathBuf,
-    /// The rules in force.
+    /// Rules in force.
     pub live: Arc<Live<RuleSet>>,
-    /// The last reload.
     pub reloads: Arc<Live<Option<LastReload>>>,
-    /// The store.
     pub store: Arc<dyn Store>,
-    /// Its file.
     pub store_path: PathBuf,
-    /// The time.
     pub clock: Clock,
-    /// Bytes that bodies in flight hold.
+    /// Memory of bodies in flight, in bytes.
     pub inflight: Arc<AtomicU64>,
-    /// When the daemon started.
+    /// Start of the daemon.
     pub started: Timestamp,
-    /// Where it listens.
+    /// Addresses of the listeners.
     pub listening: Vec<String>,
-    /// It is stopping.
+    /// Cancelled when the daemon begins to stop.
     pub stopping: CancellationToken,
-    /// What was last found of rules that are unavailable.
+    /// Unavailable rules, as last checked.
     pub unavailable: Arc<Live<Unavailable>>,
 }
 
-/// What the store says.
+/// Answers of the store.
 struct StoreAnswer {
     counts: Counts,
     health: Health,
@@ -79,7 +76,7 @@ struct StoreAnswer {
 }
 
 impl StatusService {
-    /// How the daemon is.
+    /// Returns the status of the daemon.
     pub async fn status(&self) -> Status {
         let rules = self.live.current();
         let asked = self.ask().await;
@@ -136,7 +133,7 @@ impl StatusService {
         }
     }
 
-    /// What has been counted, as text.
+    /// Returns the metrics as text.
     pub async fn metrics(&self) -> Result<String, String> {
         let StoreAnswer {
             counts,
@@ -162,7 +159,7 @@ impl StatusService {
         }))
     }
 
-    /// Why no new events are taken, if none are.
+    /// Returns the reason why no new events are accepted, if so.
     pub async fn unready(&self) -> Option<String> {
         if self.stopping.is_cancelled() {
             return Some("stopping".to_owned());
@@ -173,12 +170,12 @@ impl StatusService {
         }
     }
 
-    /// Why the daemon is not alive, if it is not: its store does not answer.
+    /// Returns the error of the store if it does not answer.
     pub async fn unhealthy(&self) -> Option<String> {
         self.ask().await.err()
     }
 
-    /// Asks the store, within a bound.
+    /// Asks the store, within [`STORE_LIMIT`].
     async fn ask(&self) -> Result<StoreAnswer, String> {
         let everything = Concurrency {
             slots: usize::MAX,
@@ -208,7 +205,7 @@ impl StatusService {
         }
     }
 
-    /// What is wrong.
+    /// Lists the current problems.
     fn problems(&self, asked: Result<&StoreAnswer, &String>, reload: Option<&LastReload>) -> Vec<String> {
         let mut problems = Vec::new();
         match asked {

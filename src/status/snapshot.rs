@@ -1,126 +1,119 @@
-//! How the daemon is: the one shape that the socket answers with and `hookyard status` reads.
+//! The status as JSON: written by the admin API, read by `hookyard status`.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How the daemon is. Moments are RFC 3339, in UTC; lengths of time are seconds, sizes bytes.
+/// Status of the daemon. Times are RFC 3339 in UTC, durations are in seconds, sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// The version of the daemon.
     pub version: String,
-    /// Its process.
     pub pid: u32,
-    /// When it started.
     pub started_at: String,
-    /// How long ago that was.
+    /// Time since the start.
     pub uptime: u64,
-    /// What is wrong, in words; nothing if it is well.
+    /// Problems in words. Empty if there are none.
     pub problems: Vec<String>,
-    /// Whether new events are taken.
+    /// True if new events are accepted.
     pub ready: bool,
-    /// The rules in force.
+    /// Rules in force.
     pub rules: Rules,
-    /// What became of the last reload; none: there was none since the start.
+    /// Result of the last reload. `None` if there was none since the start.
     pub last_reload: Option<ReloadStatus>,
-    /// Rules that need something which this machine does not have, and what that is.
+    /// Rules that need something that this machine does not have, and what is missing.
     #[serde(default)]
     pub unavailable: BTreeMap<String, String>,
-    /// Where it listens.
+    /// Addresses of the listeners.
     pub listening: Vec<String>,
-    /// The certificate; none: there is no TLS.
+    /// Certificate of the TLS listeners. `None` without TLS.
     pub certificate: Option<CertificateStatus>,
-    /// What waits, and what has ended; none: the store does not answer.
+    /// Numbers of deliveries. `None` if the store does not answer.
     pub deliveries: Option<Deliveries>,
-    /// The store; none: it does not answer.
+    /// State of the store. `None` if the store does not answer.
     pub store: Option<StoreStatus>,
-    /// Bodies of requests in flight.
     pub inflight: Inflight,
-    /// Log lines lost since the start, because stderr or the log file was too slow or could not be written.
+    /// Log lines lost since the start. A destination was too slow or could not be written.
     #[serde(default)]
     pub log_lines_dropped: u64,
-    /// Memory of the process.
+    /// Resident memory of the process.
     pub resident_bytes: u64,
-    /// When each rule was last given an event, since the start.
+    /// Time of each rule's last event since the start.
     pub last_arrivals: BTreeMap<String, String>,
 }
 
-/// The rules in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rules {
-    /// The rules file.
+    /// Path of the rules file.
     pub path: String,
-    /// Which set of rules it is, counted from the start.
+    /// Number of the set of rules, counted from the start.
     pub generation: u64,
-    /// Its SHA-256, in hex.
+    /// SHA-256 of the rules file, in hex.
     pub sha256: String,
-    /// How many rules.
+    /// Number of rules.
     pub count: usize,
-    /// On how many endpoints.
+    /// Number of endpoints.
     pub endpoints: usize,
 }
 
-/// The certificate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CertificateStatus {
-    /// Until when it is valid; none: there is none yet.
+    /// End of validity. `None` if there is no certificate yet.
     pub until: Option<String>,
-    /// When an authority is asked for the next; none: it is being asked, or the certificate comes from files.
+    /// Time of the next renewal. `None` while one is in progress, or if the certificate comes from
+    /// files.
     pub renewal: Option<String>,
-    /// Why that was in vain the last time, if it was.
+    /// Error of the last renewal, if it failed.
     pub failure: Option<String>,
 }
 
-/// A reload.
+/// Result of a reload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReloadStatus {
-    /// When.
     pub at: String,
-    /// Whether its rules are in force; else those from before are.
+    /// True if the rules of this reload are in force. Otherwise the previous rules are.
     pub in_force: bool,
-    /// What was found, as `hookyard check` prints it in one line each.
+    /// Diagnostics, one line each, as `hookyard check` prints them.
     pub diagnostics: Vec<String>,
 }
 
-/// Deliveries by what they are doing.
+/// Numbers of deliveries by state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deliveries {
-    /// They wait for their turn, or for their next attempt.
+    /// Waiting for their turn or for their next attempt.
     pub waiting: u64,
-    /// They are under way.
+    /// Running now.
     pub running: u64,
-    /// They are done, or superseded.
+    /// Done or superseded.
     pub ended: u64,
     /// Dead letters.
     pub dead: u64,
-    /// For how long the first in the queue has been due.
+    /// Time for which the first delivery in the queue has been due.
     pub overdue: f64,
 }
 
-/// Bodies of requests in flight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inflight {
-    /// How many bytes they hold.
+    /// Memory in use.
     pub bytes: u64,
-    /// The bound on that: `server.max_inflight`.
+    /// Limit: `server.max_inflight`.
     pub max_bytes: u64,
 }
 
-/// The store.
+/// State of the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoreStatus {
-    /// Its file.
+    /// Path of the file.
     pub path: String,
-    /// How many bytes are in use in it.
+    /// Size in use.
     pub bytes: u64,
-    /// The bound on that.
+    /// Maximum size.
     pub max_bytes: Option<u64>,
-    /// Why it takes no new events, if it does not.
+    /// Reason why no new events are accepted, if so.
     pub full: Option<String>,
-    /// How many events it holds.
+    /// Number of events.
     pub events: u64,
-    /// How many nonces it remembers.
+    /// Number of remembered dedup keys.
     pub dedup_keys: u64,
-    /// How many of the latest refusals it holds.
+    /// Number of stored refusals.
     pub refusals: u64,
 }

@@ -1,5 +1,7 @@
-//! What systemd is told: ready, reloading, stopping, alive; and one line of what is going on, which `systemctl status`
-//! shows. Without systemd all of it is nothing.
+//! Notifications to systemd: ready, reloading, stopping, alive, and the status line.
+//!
+//! `systemctl status` shows the line. Without systemd nothing is sent. The protocol is in
+//! `sys/systemd`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,36 +17,35 @@ use crate::store::{Counts, Store};
 use crate::sys::heartbeat::Heartbeat;
 use crate::sys::systemd::Notifier;
 
-/// How often it is looked how long the queue is.
+/// Interval at which the length of the queue is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Sockets are bound, the rules are in force.
+/// State sent once sockets are bound and rules are in force.
 const READY: &str = "READY=1";
 
-/// Tells the line of status.
+/// Sends states and the status line.
 #[derive(Debug)]
 pub struct SystemdStatus {
     supervisor: Notifier,
     addresses: String,
-    /// The rules that the daemon has started with: some of what they say is in force until it ends.
+    /// Rules at startup. Some of their settings are in force until the daemon ends.
     started: Arc<RuleSet>,
-    /// The rules in force.
+    /// Rules in force.
     live: Arc<Live<RuleSet>>,
-    /// The last reload.
     reloads: Arc<Live<Option<LastReload>>>,
     told: Mutex<LastSent>,
 }
 
-/// What was told last.
+/// Last values sent.
 #[derive(Debug)]
 struct LastSent {
-    /// The queue; none where the store could not tell.
+    /// Counts of the queue. `None` if the store did not answer.
     queue: Option<Counts>,
     line: String,
 }
 
 impl SystemdStatus {
-    /// What is known at the start.
+    /// Begins with an empty queue and no line sent.
     pub fn new(
         live: &Arc<Live<RuleSet>>,
         reloads: &Arc<Live<Option<LastReload>>>,
@@ -63,38 +64,39 @@ impl SystemdStatus {
         }
     }
 
-    /// Sockets are bound and requests are answered.
+    /// Reports that sockets are bound and requests are answered.
     pub fn ready(&self) {
         self.tell_with(|_| (), Some(READY));
     }
 
-    /// A reload has ended; whether somebody `asked` for it: he waits to hear that it is over, also where nothing has
-    /// changed.
+    /// Reports the end of a reload. If the reload was `asked` for, the state is sent even without a
+    /// change, since the requester waits for it.
     pub fn reloaded(&self, asked: bool) {
         self.tell_with(|_| (), asked.then_some(READY));
     }
 
-    /// A reload has begun that somebody asked for.
+    /// Reports the beginning of a requested reload.
     pub fn reloading(&self) {
-        // With the moment, by which systemd tells this reload from one that had begun before it asked (`notify-reload`).
+        // The time tells this reload from one that began before the request (`notify-reload`).
         let now = clock_gettime(ClockId::Monotonic);
         let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
         self.supervisor
             .tell(&["RELOADING=1", &format!("MONOTONIC_USEC={micros}")]);
     }
 
-    /// Nothing new is taken.
+    /// Reports that the daemon accepts no new requests.
     pub fn stopping(&self) {
         let line = "STATUS=stopping: what is under way comes to its end";
         self.supervisor.tell(&["STOPPING=1", line]);
     }
 
-    /// Every part lives.
+    /// Reports that every part is alive.
     pub fn alive(&self) {
         self.supervisor.tell(&["WATCHDOG=1"]);
     }
 
-    /// Looks how long the queue is until `stop`. That the store answers, were it with an error, is its sign of life.
+    /// Checks the queue until `stop`. An answer from the store, even an error, counts as a sign of
+    /// life.
     pub async fn watch_queue(
         self: Arc<Self>,
         store: Arc<dyn Store>,
@@ -115,7 +117,7 @@ impl SystemdStatus {
         }
     }
 
-    /// Changes what is known, and tells the line if it is another, with a state if there is one.
+    /// Changes the known values. Sends the line if it has changed, together with `state`.
     fn tell_with(&self, change: impl FnOnce(&mut LastSent), state: Option<&str>) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut told);
@@ -139,22 +141,22 @@ impl SystemdStatus {
     }
 }
 
-/// What is going on.
+/// Facts of the status line.
 struct StatusFacts<'f> {
     addresses: &'f str,
     rules: usize,
     generation: u64,
-    /// How many findings the rules file has that was refused last, while the rules before it are in force.
+    /// Number of errors in the rejected rules file, while the previous rules are in force.
     diagnostics: usize,
-    /// What the rules say that takes effect at the next start only.
+    /// Changed settings that take effect only at the next start.
     restart: &'f [&'static str],
-    /// None where the store could not tell.
+    /// Counts of the queue. `None` if the store did not answer.
     queue: Option<Counts>,
 }
 
 impl StatusFacts<'_> {
-    /// The line: what is wrong first, for `systemctl status` cuts it at the terminal's edge. The package's `postinst` goes
-    /// by how that begins.
+    /// Builds the line. Problems come first, since `systemctl status` cuts the line at the
+    /// terminal's edge. The package's `postinst` matches the beginning.
     fn line(&self) -> String {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let refused = if self.diagnostics == 0 {

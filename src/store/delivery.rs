@@ -1,4 +1,7 @@
-//! What goes into a store and comes out of it: plain values.
+//! Plain values that go into a store and come out of it.
+//!
+//! [`NewEvent`] goes in and is answered with [`Enqueued`]. [`Lease`] comes out and is answered with
+//! [`Settled`]. The other types are listed by history.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,12 +17,12 @@ use crate::event::{EventId, Received};
 use crate::store::{Debounce, Group, Interruption, Sighting};
 use crate::verify::DedupKey;
 
-/// The id of a delivery: a version 7 UUID, made by the store.
+/// Id of a delivery: a version 7 UUID, made by the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(Uuid);
 
 impl DeliveryId {
-    /// A new id for a delivery taken at `at`.
+    /// Makes an id for a delivery enqueued at `at`.
     pub fn new(at: Timestamp) -> Self {
         Self(id_at(at))
     }
@@ -39,85 +42,83 @@ impl FromStr for DeliveryId {
     }
 }
 
-/// An event to be written down, and the rules that it is owed to.
+/// An event to be written, with one delivery for each rule that wants it.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    /// What arrived, without the headers that must not be kept.
+    /// The request, without the headers that must not be kept.
     pub received: Arc<Received>,
-    /// How its body is decoded: the caller's word, given back in each [`Lease`].
+    /// The decoding of the body, in the caller's notation. Each [`Lease`] gives it back.
     pub decode: String,
-    /// One delivery for each rule that wants it.
     pub deliveries: Vec<NewDelivery>,
-    /// Now, by the clock by which deliveries are leased; it is not that of the arrival where the machine's clock was set.
+    /// The current time of the clock by which deliveries are leased. It differs from the arrival
+    /// time if the machine's clock was set in between.
     pub now: Timestamp,
 }
 
-/// An event owed to one rule.
+/// A delivery to be written: an event owed to one rule.
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
-    /// The rule's name.
     pub rule: Arc<str>,
-    /// What the event is recognised by again, any of them.
+    /// The keys by which the event is recognised again. Any one of them is enough.
     pub dedup_keys: Vec<DedupKey>,
-    /// The last moment at which the nonces are remembered.
+    /// The last moment at which the dedup keys are remembered.
     pub remember_until: Timestamp,
-    /// Whether it is taken even if a nonce of it is remembered.
+    /// True if the delivery is enqueued even if one of its dedup keys is remembered.
     pub run_duplicates: bool,
-    /// What its endpoint remembers of the request; none: nothing.
+    /// The request as its endpoint remembers it; `None` if nothing is to be remembered.
     pub sighting: Option<Arc<Sighting>>,
-    /// When its first action is due.
+    /// Due time of the first action.
     pub due: Timestamp,
-    /// Why it is owed although the event was not verified for its rule; none: it was.
+    /// The reason why an unverified event is delivered; `None` if it was verified.
     pub unverified: Option<Arc<str>>,
-    /// The lane in which it goes; none: it waits for nobody.
+    /// The concurrency group; `None` if the delivery belongs to none.
     pub group: Option<Group>,
-    /// How it waits for quiet before it is due; none: it does not.
+    /// The wait for quiet before the delivery is due; `None` if there is none.
     pub debounce: Option<Debounce>,
 }
 
-/// When a secret last matched.
+/// The last use of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretUse {
-    /// The endpoint on which it matched.
     pub endpoint: Arc<str>,
-    /// The scheme that it is the secret of.
     pub scheme: Arc<str>,
-    /// Where it comes from, as the rules file names it: `env:NAME`. Never the secret.
+    /// The origin of the secret as the rules file names it, such as `env:NAME`. Never the secret.
     pub source: Arc<str>,
-    /// When an event that it verified arrived last.
+    /// Arrival time of the last event that the secret verified.
     pub last_matched: Timestamp,
 }
 
-/// What became of a [`NewDelivery`].
+/// The answer for one [`NewDelivery`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Enqueued {
-    /// It was written down.
+    /// The delivery was written.
     New(DeliveryId),
-    /// It was written down, and others have given way to it.
+    /// The delivery was written and has superseded others.
     InPlaceOf(DeliveryId, Displaced),
-    /// It was written down and has ended at once: its lane was busy.
+    /// The delivery was written and has ended at once, because its group was busy.
     Skipped(DeliveryId),
-    /// The rule has had it before.
+    /// The rule has received the event before. Nothing was written.
     Duplicate {
-        /// The event that it came with the first time.
+        /// The first event with this dedup key.
         of: EventId,
     },
-    /// Its content came before, with another value of a header that no signature covers.
+    /// The content arrived before, with another value of a header that no signature covers. Nothing
+    /// was written.
     Altered {
-        /// The arrival that it came with the first time.
+        /// The first arrival with this content.
         of: EventId,
-        /// The header.
+        /// The header whose value differs.
         header: Arc<str>,
     },
 }
 
 impl Enqueued {
-    /// Whether it was written down.
+    /// True if the delivery was written.
     pub fn is_new(&self) -> bool {
         !matches!(self, Self::Duplicate { .. } | Self::Altered { .. })
     }
 
-    /// It was written down, and `displaced` has given way to it, if anything has.
+    /// The answer for a written delivery that has superseded `displaced`, which may be empty.
     pub(super) fn in_place_of(delivery: DeliveryId, displaced: Displaced) -> Self {
         if displaced == Displaced::default() {
             Self::New(delivery)
@@ -127,45 +128,45 @@ impl Enqueued {
     }
 }
 
-/// What gives way to a delivery that comes, or whose wait for quiet is over.
+/// Deliveries that are superseded by a new one, or by one whose wait for quiet is over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Displaced {
-    /// Those under way, which are to be stopped.
+    /// Leased deliveries whose actions are to be stopped.
     pub stop: Vec<DeliveryId>,
-    /// Those that have ended, and were not under way.
+    /// Deliveries that were not leased and have ended.
     pub ended: Vec<Superseded>,
 }
 
-/// A delivery that has ended before it was performed to its end.
+/// A delivery that ended before all its actions were performed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Superseded {
-    /// The delivery.
     pub delivery: DeliveryId,
-    /// The event that was owed.
     pub event: EventId,
-    /// The rule that it was owed to.
     pub rule: Arc<str>,
-    /// Why: one of [`reason`](super::lane::reason).
+    /// The text, from [`reason`](super::group::reason).
     pub reason: &'static str,
 }
 
-/// For how many leases there is room.
+/// Limits on the number of leases, in total and per rule.
 ///
-/// A rule that has none leased may have one while any slot is free. Another it may have only while it has fewer than are
-/// free beside an eighth that is kept for those that have none: alone it gets nearly half of the slots, and what comes for
-/// others finds room. Where all slots are taken by more rules than that, each waits for one turn of theirs, not for what
-/// waits behind them: of the rules that may have another, that one gets it which has the fewest, then that which has had
-/// none for the longest time, then that whose delivery has been due for longest.
+/// A rule without a lease may have one while any slot is free. Further leases of a rule are
+/// limited: it must have fewer than there are free slots, not counting a reserve of one eighth. A
+/// single busy rule therefore gets nearly half of the slots, and deliveries of other rules find a
+/// free one.
+///
+/// If all slots are in use, rules take turns, however many deliveries each has waiting. The next
+/// lease goes to the rule with the fewest leases. Ties go to the rule whose last turn is longest
+/// ago, then to the delivery with the earliest due time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Concurrency {
-    /// How many deliveries may be leased at once.
+    /// Maximum leases at once, over all rules.
     pub slots: usize,
-    /// How many of one rule, at most.
+    /// Maximum leases at once for one rule.
     pub per_rule: usize,
 }
 
 impl Concurrency {
-    /// Whether a rule that has `of_rule` leased may have another, when `all` are leased.
+    /// True if a rule with `of_rule` leases may have another while `all` deliveries are leased.
     pub fn admits(self, of_rule: usize, all: usize) -> bool {
         let free = self.slots.saturating_sub(all);
         if of_rule == 0 {
@@ -174,83 +175,85 @@ impl Concurrency {
         of_rule < self.per_rule.min(free.saturating_sub(self.kept()))
     }
 
-    /// How many of one rule are leased at once at most, when nothing else is.
+    /// Maximum leases of one rule while no other rule has any.
     pub fn most_of_one_rule(self) -> usize {
         self.per_rule.min((self.slots - self.kept()).div_ceil(2).max(1))
     }
 
-    /// How many slots are kept for rules that have none.
+    /// Slots reserved for rules that have no lease.
     fn kept(self) -> usize {
         self.slots / 8
     }
 }
 
-/// What a call leases.
+/// The answer to [`Store::lease`](super::Store::lease).
 #[derive(Clone, Debug, Default)]
 pub struct Leased {
-    /// The leases, in order.
+    /// The leases, in the order in which they were made.
     pub leases: Vec<Lease>,
-    /// Whether more is due that there was no room for, so that the end of a lease may make room for it.
+    /// True if more deliveries are due than the limits allow. The end of a lease may let one of
+    /// them start.
     pub held_back: bool,
-    /// What has given way to one whose wait for quiet is over; itself, if it was skipped.
+    /// Deliveries superseded by one whose wait for quiet is over, including that delivery itself if
+    /// it was skipped.
     pub displaced: Displaced,
 }
 
-/// A delivery that is somebody's to work on.
+/// A delivery that the caller is to work on until it settles or releases it.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// The delivery.
     pub delivery: DeliveryId,
-    /// The rule that it is owed to.
     pub rule: Arc<str>,
-    /// The index of the action to be performed.
+    /// Index of the action to be performed.
     pub action: usize,
-    /// Which try at this action it is, counted from 1.
+    /// Number of the attempt at this action, from 1.
     pub attempt: u32,
-    /// What arrived; deliveries of one event that are leased together share it.
+    /// The request. Deliveries of one event that are leased together share it.
     pub received: Arc<Received>,
-    /// How its body is decoded, as it was given in the [`NewEvent`].
+    /// The decoding of the body, as given in the [`NewEvent`].
     pub decode: String,
-    /// Why it is owed although the event was not verified, as it was given in the [`NewDelivery`].
+    /// The reason why an unverified event is delivered, as given in the [`NewDelivery`].
     pub unverified: Option<Arc<str>>,
-    /// Whether it goes in a lane, in which others may wait for its end.
+    /// True if the delivery belongs to a concurrency group, in which others may wait for its end.
     pub in_group: bool,
-    /// Why it is to be settled as superseded rather than performed: another has replaced it while it was under way.
+    /// The reason why the delivery is to be settled as superseded instead of performed: another one
+    /// replaced it while it was running.
     pub superseded: Option<String>,
-    /// How often the operator has had it done again.
+    /// Number of replays by the operator.
     pub replays: u32,
-    /// The failure of another delivery that it was made for; none: it is owed for its event.
+    /// The failure of another delivery for which this one was made; `None` for a delivery of the
+    /// event itself.
     pub failure: Option<Arc<DeliveryFailure>>,
-    /// That the latest attempt was interrupted; none: it was not, or there was none.
+    /// Set if the latest attempt was interrupted.
     pub interrupted: Option<Interruption>,
-    /// Whether it may be what ended the last daemon: it is to be written down as begun before its attempt.
+    /// True if the delivery may have ended the last daemon. The caller then has the attempt marked
+    /// as begun before it starts.
     pub suspect: bool,
 }
 
-/// How a delivery failed, for the one that is made for its failure.
+/// The failure of a delivery, passed to the delivery that is made for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFailure {
     /// The name of the action that failed.
     pub action: String,
-    /// Why the delivery was given up on.
+    /// The reason why the delivery was given up.
     pub reason: String,
-    /// What the last attempt put out; the caller has bounded it.
+    /// The output of the last attempt, bounded by the caller.
     pub output: String,
 }
 
-/// How a lease ends.
+/// The end of a lease.
 #[derive(Clone, Debug)]
 pub struct Settled {
-    /// The delivery, which is leased.
+    /// The leased delivery.
     pub delivery: DeliveryId,
-    /// The attempt that was made, if one was.
+    /// The attempt, if one was made.
     pub attempt: Option<AttemptRecord>,
-    /// What becomes of the delivery.
     pub settlement: Settlement,
 }
 
 impl Settled {
-    /// One without an attempt.
+    /// A settlement without an attempt.
     pub fn unattempted(delivery: DeliveryId, settlement: Settlement) -> Self {
         Self {
             delivery,
@@ -260,85 +263,70 @@ impl Settled {
     }
 }
 
-/// One try at one action.
+/// The record of one attempt at one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRecord {
-    /// The index of the action.
+    /// Index of the action.
     pub action: usize,
-    /// Which try at it this was, counted from 1.
+    /// Number of the attempt at that action, from 1.
     pub number: u32,
-    /// When it began.
     pub started: Timestamp,
-    /// How long it took; the store keeps milliseconds.
+    /// Duration of the attempt, kept in milliseconds.
     pub duration: Duration,
-    /// How it went: `done`, `failed`, `dead`, `interrupted`, `cancelled`; `replayed` or `dropped` where it is no try but the operator's doing.
+    /// The result: `done`, `failed`, `dead`, `interrupted` or `cancelled`. `replayed` and `dropped`
+    /// record an action of the operator.
     pub outcome: String,
-    /// How it went in the operator's words: `exit 3`, `HTTP 503`.
+    /// The outcome in the operator's words, such as `exit 3` or `HTTP 503`.
     pub detail: String,
-    /// What the command wrote to its standard output, or the response's body; the caller has bounded it.
+    /// The standard output of the command, or the body of the response; bounded by the caller.
     pub stdout: Vec<u8>,
-    /// What the command wrote to its standard error; the caller has bounded it.
+    /// The standard error of the command, bounded by the caller.
     pub stderr: Vec<u8>,
 }
 
-/// What becomes of a delivery.
+/// The state of a delivery after its lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// It waits for its next action, whose first attempt is due at `due`.
+    /// The delivery waits for its next action.
     Next {
-        /// The index of that action.
+        /// Index of that action.
         action: usize,
-        /// When it is due.
+        /// Due time of its first attempt.
         due: Timestamp,
     },
-    /// Its last action is done.
-    Done {
-        /// Since when.
-        at: Timestamp,
-    },
-    /// It ends without being performed to its end, for another took its place.
-    Superseded {
-        /// Since when.
-        at: Timestamp,
-        /// Why.
-        reason: String,
-    },
-    /// It waits for the next attempt at the same action.
-    Retry {
-        /// When it is due.
-        due: Timestamp,
-    },
-    /// It waits for the same attempt at the same action: none was made.
-    Wait {
-        /// When it is due.
-        due: Timestamp,
-    },
-    /// The attempt was interrupted by a stop of the daemon. The delivery waits for another one.
+    /// The last action is done.
+    Done { at: Timestamp },
+    /// The delivery ends early because a newer one replaced it.
+    Superseded { at: Timestamp, reason: String },
+    /// The delivery waits for the next attempt at the same action.
+    Retry { due: Timestamp },
+    /// The delivery waits for the same attempt at the same action, because none was made.
+    Wait { due: Timestamp },
+    /// A stop of the daemon interrupted the attempt. The delivery waits for another one.
     Interrupted {
-        /// When the attempt began.
+        /// Start of the interrupted attempt.
         since: Timestamp,
-        /// When the next one is due; none: as before.
+        /// Due time of the next attempt; `None` keeps the due time as it was.
         due: Option<Timestamp>,
-        /// Whether the interrupted attempt counts, so that the next one has the next number.
+        /// True if the interrupted attempt counts, so that the next one has the next number.
         counts: bool,
     },
-    /// It is given up on.
+    /// The delivery is given up.
     Dead {
-        /// Since when.
         at: Timestamp,
-        /// Why.
         reason: String,
-        /// Whether the nonces that this delivery's event put there for its rule are forgotten, so that the very
-        /// same request is taken again.
+        /// True if the dedup keys that this event stored for the rule are forgotten, so that the
+        /// identical request is accepted again.
         forget_nonces: bool,
-        /// The failure for which another delivery of the same event to the same rule is made, in no lane and at this one's
-        /// place in the queue. Such a one ends without being counted as a dead letter, and none is made for it in turn.
+        /// The failure for which another delivery of the same event to the same rule is made. That
+        /// delivery belongs to no group and has this one's due time. It never counts as a dead
+        /// letter, and its own failure makes no further delivery.
         failure: Option<Box<DeliveryFailure>>,
     },
 }
 
 impl Settlement {
-    /// Whether it is over with it.
+    /// True if the delivery has ended.
     pub fn is_end(&self) -> bool {
         match self {
             Self::Done { .. } | Self::Superseded { .. } | Self::Dead { .. } => true,
@@ -347,80 +335,59 @@ impl Settlement {
     }
 }
 
-/// A delivery as it is listed.
+/// A delivery as history lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its id.
     pub id: DeliveryId,
-    /// The event that is owed.
     pub event: EventId,
-    /// The rule that it is owed to.
     pub rule: Arc<str>,
-    /// The index of the action that it has reached.
+    /// Index of the action that the delivery has reached.
     pub action: usize,
-    /// Which try at that action is next, is under way, or was the last.
+    /// Number of the attempt at that action that is next, is running, or was the last.
     pub attempt: u32,
-    /// What it is doing.
     pub state: DeliveryState,
-    /// Why it is owed although the event was not verified.
+    /// The reason why an unverified event is delivered.
     pub unverified: Option<Arc<str>>,
-    /// The delivery for whose failure it was made.
+    /// The delivery for whose failure this one was made.
     pub failure_of: Option<DeliveryId>,
 }
 
-/// What a delivery is doing.
+/// The listed state of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// It waits for its turn.
-    Waiting {
-        /// When it is due.
-        due: Timestamp,
-    },
-    /// Somebody is at work on it.
+    /// The delivery waits for its turn.
+    Waiting { due: Timestamp },
+    /// The delivery is being worked on.
     Leased,
-    /// All its actions are done.
-    Done {
-        /// Since when.
-        at: Timestamp,
-    },
-    /// It ended without being performed to its end.
-    Superseded {
-        /// Since when.
-        at: Timestamp,
-        /// Why.
-        reason: String,
-    },
-    /// It was given up on.
-    Dead {
-        /// Since when.
-        at: Timestamp,
-        /// Why.
-        reason: String,
-    },
+    /// All actions are done.
+    Done { at: Timestamp },
+    /// The delivery ended before all its actions were performed.
+    Superseded { at: Timestamp, reason: String },
+    /// The delivery was given up.
+    Dead { at: Timestamp, reason: String },
 }
 
-/// A request that was not let in.
+/// A request that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRequest {
-    /// When it arrived.
+    /// Arrival time.
     pub at: Timestamp,
-    /// The endpoint that it arrived on.
     pub endpoint: Arc<str>,
-    /// The client's address.
     pub client: Option<IpAddr>,
-    /// Why it was refused; cut at [`RefusedRequest::REASON_KEPT`] bytes.
+    /// The reason, cut at [`RefusedRequest::REASON_KEPT`] bytes.
     pub reason: String,
-    /// What its headers said, as far as it may be kept; cut at [`RefusedRequest::HEADERS_KEPT`] bytes.
+    /// The headers, without those that must not be kept, cut at [`RefusedRequest::HEADERS_KEPT`]
+    /// bytes.
     pub headers: String,
 }
 
 impl RefusedRequest {
-    /// How much of a reason is kept.
+    /// Maximum bytes of a reason.
     pub const REASON_KEPT: usize = 1024;
-    /// How much of the headers is kept.
+    /// Maximum bytes of the headers.
     pub const HEADERS_KEPT: usize = 4096;
 
-    /// The same with its texts cut: strangers decide how long they are.
+    /// Cuts the texts, because the sender decides how long they are.
     pub(super) fn bounded(mut self) -> Self {
         cut(&mut self.reason, Self::REASON_KEPT);
         cut(&mut self.headers, Self::HEADERS_KEPT);
@@ -428,7 +395,7 @@ impl RefusedRequest {
     }
 }
 
-/// Cuts a text at a character boundary.
+/// Cuts a text at a character boundary, to at most `bytes` bytes.
 fn cut(text: &mut String, bytes: usize) {
     text.truncate(text.floor_char_boundary(bytes));
     text.shrink_to_fit();

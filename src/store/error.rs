@@ -1,4 +1,4 @@
-//! Why a store did not do what was asked, by what can be done about it.
+//! Errors of a store, split by the remedy.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,93 +6,78 @@ use std::path::PathBuf;
 use super::DeliveryId;
 use crate::event::EventId;
 
-/// Why a store did not do what was asked.
+/// An error of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// There is no room: free some, and it goes on by itself.
+    /// The store or its disk is full. Once space is free, the store continues by itself.
     Full {
-        /// What ran out.
         detail: String,
     },
-    /// The disk or another program is in the way: another try may succeed.
+    /// The disk or another program prevents the call. A retry may succeed.
     Unavailable {
-        /// What happened.
         detail: String,
     },
-    /// The file is damaged: restore it from a backup, or move it away to start anew.
+    /// The file is damaged. Restore it from a backup, or move it away to start with an empty one.
     Damaged {
-        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
         detail: String,
     },
-    /// The file is something else: name another path.
+    /// The file is not a store. Name another path.
     NotAStore {
-        /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// The kind of file found instead.
         detail: String,
     },
-    /// A later hookyard has written the file: run that one.
+    /// The file was written by a later hookyard. Run that version.
     Newer {
-        /// The file.
         path: PathBuf,
-        /// The version of its schema.
+        /// Schema version of the file.
         found: i64,
-        /// The latest version that this hookyard knows.
+        /// Latest schema version that this hookyard knows.
         known: i64,
     },
-    /// An earlier hookyard has written the file: the daemon brings it up to date when it starts.
+    /// The file was written by an earlier hookyard. The daemon migrates it when it starts.
     Older {
-        /// The file.
         path: PathBuf,
-        /// The version of its schema.
+        /// Schema version of the file.
         found: i64,
-        /// The version that this hookyard works on.
+        /// Schema version that this hookyard needs.
         known: i64,
     },
-    /// Another daemon has it open: stop that one, or name another path.
+    /// Another daemon has the file open. Stop it, or name another path.
     InUse {
-        /// The file.
         path: PathBuf,
-        /// The process that has it, as far as is known.
+        /// Process id of that daemon, if it is known.
         by: Option<u32>,
     },
-    /// The file cannot be opened or created: mind its folder and permissions.
+    /// The file cannot be opened or created. Check its folder and permissions.
     Unopenable {
-        /// The file.
         path: PathBuf,
-        /// Why not.
         detail: String,
     },
-    /// Its file was removed or replaced under it: put it back, or restart the daemon.
+    /// The file was removed or replaced while it was open. Put it back, or restart the daemon.
     Displaced {
-        /// The file.
         path: PathBuf,
-        /// What has become of which file.
+        /// The file concerned and its condition.
         detail: String,
     },
-    /// An event of this id is there already: ids are given once.
+    /// The store already has an event of this id.
     IdTaken {
-        /// The event.
         event: EventId,
     },
-    /// The delivery is not leased, or was dropped since, so there is nothing to settle.
+    /// The delivery is not leased, or was dropped in between, so there is nothing to settle.
     NotLeased {
-        /// The delivery.
         delivery: DeliveryId,
     },
-    /// The store is closed.
     Closed,
-    /// The store was used in a way that it does not allow; this is a bug in hookyard.
+    /// The store was used in a way that it does not allow. This is a bug in hookyard.
     Unexpected {
-        /// What happened.
         detail: String,
     },
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without anybody changing the call.
+    /// True if the same call may succeed later without a change.
     pub fn may_pass(&self) -> bool {
         matches!(
             self,

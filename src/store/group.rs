@@ -1,4 +1,7 @@
-//! Lanes: groups of deliveries of which only so many are under way at once; and the wait before one enters its lane.
+//! Concurrency groups, of which only a limited number of deliveries run at once, and the debounce
+//! before a delivery enters its group.
+//!
+//! The decisions themselves are in `memory/lanes.rs` and `sqlite/lanes.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,37 +10,36 @@ use serde::Deserialize;
 
 use crate::base::clock::Timestamp;
 
-/// The lane of a delivery.
+/// The concurrency group of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Its name; deliveries of several rules may share one.
+    /// Name of the group. Deliveries of several rules may share it.
     pub name: Arc<str>,
-    /// How many of it may be under way before this delivery may begin; at least 1.
+    /// Maximum members of the group that run at once, at least 1.
     pub limit: u32,
-    /// What becomes of a delivery that comes while the lane is busy.
     pub overlap: Overlap,
 }
 
-/// What becomes of a delivery that comes while its lane is busy: while as many as it allows have begun and not ended.
+/// Behaviour of a delivery that arrives while its group is busy: `limit` deliveries have begun and
+/// not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
-    /// It waits for its turn, in the order of arrival.
+    /// The new delivery waits for its turn, in the order of arrival.
     #[default]
     Queue,
-    /// It ends at once.
+    /// The new delivery ends at once.
     Skip,
-    /// What has begun is stopped, what waits ends, and it begins.
+    /// Running deliveries are stopped, waiting ones end, and the new one begins.
     Replace,
-    /// What waits ends; it waits in their place.
+    /// Waiting deliveries end, and the new one waits instead of them.
     Coalesce,
 }
 
 impl Overlap {
-    /// All of them.
     const ALL: [Self; 4] = [Self::Queue, Self::Skip, Self::Replace, Self::Coalesce];
 
-    /// Its name, as the rules file has it.
+    /// The name as the rules file writes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Queue => "queue",
@@ -47,39 +49,41 @@ impl Overlap {
         }
     }
 
-    /// The one of that name; [`Self::Queue`] if there is none, which loses nothing.
+    /// Finds a variant by its name. An unknown name gives [`Self::Queue`], which loses nothing.
     pub fn from_name(name: &str) -> Self {
         let named = Self::ALL.into_iter().find(|overlap| overlap.name() == name);
         named.unwrap_or_default()
     }
 }
 
-/// How a delivery waits until its rule has been left alone for a while. Of those that wait so, for one rule and in one
-/// lane, the newest alone is kept; it enters its lane when its wait is over.
+/// A wait until no new delivery has arrived for a while. Of the deliveries that wait for the same
+/// rule and group, only the newest is kept. The delivery enters its group when its wait is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Debounce {
-    /// How long nothing may come.
+    /// Time without a new delivery after which the newest is due.
     pub quiet: Duration,
-    /// How long the first of those that it stands for may have waited: then it is due, quiet or not.
+    /// Maximum wait of the first delivery that the newest has superseded. After it the newest is
+    /// due in any case.
     pub at_most: Duration,
 }
 
 impl Debounce {
-    /// When one is due that came at `at`, and stands for others of which the first came at `since`. It may have been due
-    /// before it came: then it has the place of those that it stands for, before what came after them.
+    /// Due time of a delivery that arrives at `at`, if the first delivery that it supersedes
+    /// arrived at `since`. The due time may lie before the arrival. The delivery then keeps the
+    /// position in the queue of those that it supersedes.
     pub fn due(self, at: Timestamp, since: Timestamp) -> Timestamp {
         at.plus(self.quiet).min(since.plus(self.at_most))
     }
 }
 
-/// Why a delivery ended without being performed, as it is written down.
+/// The recorded reasons why a delivery ended without being performed.
 pub mod reason {
-    /// By [`Overlap::Skip`](super::Overlap::Skip).
+    /// Reason of [`Overlap::Skip`](super::Overlap::Skip).
     pub const SKIPPED: &str = "skipped: its group was busy";
-    /// By [`Overlap::Replace`](super::Overlap::Replace).
+    /// Reason of [`Overlap::Replace`](super::Overlap::Replace).
     pub const REPLACED: &str = "superseded: a newer one has replaced it";
-    /// By [`Overlap::Coalesce`](super::Overlap::Coalesce).
+    /// Reason of [`Overlap::Coalesce`](super::Overlap::Coalesce).
     pub const COALESCED: &str = "superseded: a newer one waits in its place";
-    /// By a [`Debounce`](super::Debounce).
+    /// Reason of [`Debounce`](super::Debounce).
     pub const DEBOUNCED: &str = "superseded: a newer one came while it waited for quiet";
 }

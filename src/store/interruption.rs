@@ -1,7 +1,7 @@
 //! Attempts that began and did not end, because the daemon ended first.
 //!
-//! Shared by both stores, so that they say the same. Which attempts count, and when the next one is due, is decided by
-//! the caller: here is only the record.
+//! Both stores share this module, so that they record the same. The caller decides which attempts
+//! count and when the next one is due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,39 +10,36 @@ use super::{AttemptRecord, DeliveryId};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 
-/// The outcome of an interrupted attempt, as it is recorded.
+/// The recorded outcome of an interrupted attempt.
 pub const INTERRUPTED: &str = "interrupted";
 
-/// The latest attempt at a delivery was interrupted.
+/// Set on a delivery whose latest attempt was interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interruption {
-    /// How many attempts in a row were interrupted, the latest included.
+    /// Number of consecutive interrupted attempts, including the latest.
     pub in_a_row: u32,
-    /// When the latest of them began.
+    /// Start of the latest interrupted attempt.
     pub since: Timestamp,
 }
 
 /// An attempt that was found interrupted when the store was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interrupted {
-    /// The delivery.
     pub delivery: DeliveryId,
-    /// Its event.
     pub event: EventId,
-    /// The rule that it is owed to.
     pub rule: Arc<str>,
-    /// The index of the action.
+    /// Index of the action.
     pub action: usize,
-    /// Which attempt at that action it was, from 1.
+    /// Number of the attempt at that action, from 1.
     pub attempt: u32,
-    /// When it began.
+    /// Start of the attempt.
     pub since: Timestamp,
-    /// Whether the delivery was made for the failure of another one.
+    /// True if the delivery was made for the failure of another one.
     pub for_failure: bool,
 }
 
-/// The record of an attempt that was found interrupted at the start after a clean stop or a crash. How long it took is
-/// not known.
+/// Builds the record of an attempt that was found interrupted when the store was opened. Its
+/// duration is unknown.
 pub(super) fn record(action: usize, number: u32, since: Timestamp, after_clean_stop: bool) -> AttemptRecord {
     let detail = if after_clean_stop {
         "the daemon was stopped during it"

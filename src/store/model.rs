@@ -1,4 +1,4 @@
-//! The two stores side by side: whatever is done to both, they answer alike.
+//! Both stores side by side: the same random steps must give the same answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use super::{
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 
-/// Something that is done to both.
+/// A step that is applied to both stores.
 #[derive(Clone, Debug)]
 enum ModelStep {
     Take(Vec<NewDelivery>, Option<Seen>),
-    /// What no rule wanted.
+    /// A sighting that no rule wanted.
     Sight(Seen),
-    /// The id of an earlier event, again.
+    /// An event with the id of an earlier one.
     TakeAgain(usize, NewDelivery),
     Lease(Concurrency),
-    /// Of one of the deliveries seen so far, leased or not.
+    /// Settles one of the deliveries seen so far, leased or not.
     Settle(usize, Option<u32>, Settlement),
     Release(usize),
     Begin(usize),
@@ -74,7 +74,7 @@ fn new_delivery() -> impl Strategy<Value = NewDelivery> {
         )
 }
 
-/// A sighting without its arrival: keys, headers and until when it is remembered.
+/// A sighting without its arrival: keys, headers and the moment until which it is remembered.
 type Seen = (Vec<String>, String, i64);
 
 fn seen() -> impl Strategy<Value = Seen> {
@@ -83,7 +83,6 @@ fn seen() -> impl Strategy<Value = Seen> {
     (keys, headers, 0_i64..200_000).prop_map(|(keys, headers, until)| (keys, headers.to_owned(), until))
 }
 
-/// The sighting of an arrival.
 fn sighting_of(received: &crate::event::Received, (keys, headers, until): &Seen) -> Sighting {
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     Sighting {
@@ -147,7 +146,7 @@ fn secret_use() -> impl Strategy<Value = SecretUse> {
     })
 }
 
-/// Both stores, and what is known under which name in each: they make their own delivery ids.
+/// Both stores, with their ids of each delivery. Each store makes its own ids.
 struct Pair {
     memory: Memory,
     sqlite: Sqlite,
@@ -156,7 +155,7 @@ struct Pair {
     deliveries: Vec<[DeliveryId; 2]>,
 }
 
-/// A lease or a delivery by the number of the delivery, for comparison.
+/// A lease or delivery by its number, for comparison.
 type Numbered = (usize, String);
 
 impl Pair {
@@ -313,7 +312,7 @@ impl Pair {
         }
     }
 
-    /// Gets to know the deliveries that were made for the failure of another.
+    /// Finds the deliveries that were made for the failure of another.
     async fn meet_those_made(&mut self) {
         for event in &self.events {
             let memory = self.memory.store().deliveries(*event).await.unwrap();
@@ -326,7 +325,7 @@ impl Pair {
         }
     }
 
-    /// Everything that can be asked is answered alike.
+    /// Compares the answers to every query.
     async fn compare(&self) {
         let (memory, sqlite) = (self.memory.store(), self.sqlite.store());
         assert_eq!(memory.counts().await, sqlite.counts().await);
@@ -373,7 +372,8 @@ impl Pair {
         }
     }
 
-    /// What has given way, in any order: a store may come upon them by their rows or by their turns.
+    /// The superseded deliveries in a fixed order, because the stores find them in different
+    /// orders.
     fn displaced(&self, store: usize, displaced: &Displaced) -> (Vec<usize>, Vec<Numbered>) {
         let stop = displaced
             .stop

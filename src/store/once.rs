@@ -1,6 +1,7 @@
-//! Is it new? The one place that decides, for every store.
+//! Deduplication: the decision whether a delivery is new, shared by every store.
 //!
-//! It is told what is remembered and writes nothing; the store remembers in the same write.
+//! The store tells the decision which keys are remembered. The decision writes nothing. The store
+//! remembers the dedup keys in the same write as the event.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,29 +13,30 @@ use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::verify::DedupKey;
 
-/// Whether a delivery is new.
+/// The decision for one delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Dedup {
-    /// It is to be written down.
+    /// The delivery is to be written.
     New,
-    /// Its rule has had it with this event.
+    /// The rule has received it before, first with this event.
     Duplicate(EventId),
-    /// Its endpoint has seen its content with this arrival, and with another value of this header.
+    /// The endpoint has seen the content before, with this arrival and another value of this
+    /// header.
     Altered(EventId, Arc<str>),
 }
 
-/// Whether a nonce remembered until `until` still counts against something that arrives at `at`. The last moment
-/// counts: an event is fresh up to and including the end of its window.
+/// Returns whether a dedup key remembered until `until` still counts for an arrival at `at`. The
+/// last moment counts: an event is fresh up to and including the end of its window.
 pub(super) fn is_remembered(until: Timestamp, at: Timestamp) -> bool {
     until >= at
 }
 
-/// How much longer than promised a nonce is kept. An arrival is compared by its own time, and may have waited a little
-/// when its turn comes. And a clock that is an hour ahead for a while (a wrong time zone, a virtual machine that was
-/// moved) must not have everything forgotten that is to be remembered when it is put right.
+/// Time that a dedup key is kept beyond its promise. An arrival is compared by its own time, and
+/// may have waited before it is compared. A clock that is an hour ahead for a while must not make
+/// the store forget keys. They count again once the clock is right.
 const SLACK: Duration = Duration::from_hours(2);
 
-/// The moment before which a nonce must have expired to be forgotten at `now`.
+/// The moment before which a dedup key must have expired to be forgotten at `now`.
 pub(super) fn forgotten_before(now: Timestamp) -> Timestamp {
     Timestamp::from_millis(
         now.as_millis()
@@ -42,18 +44,18 @@ pub(super) fn forgotten_before(now: Timestamp) -> Timestamp {
     )
 }
 
-/// Decides for each delivery of a taking. `altered` says what of a sighting was another before; `remembered` looks a nonce
-/// up, for a rule and at a time, and says with which event it came.
+/// Decides for each delivery of an event. `altered` looks up whether a header of a sighting has
+/// changed. `remembered` looks up a dedup key for a rule at a time and returns its first event.
 pub(super) fn dedup<E>(
     taking: &NewEvent,
     mut altered: impl FnMut(&Sighting) -> Result<Option<Altered>, E>,
     mut remembered: impl FnMut(&str, &DedupKey, Timestamp) -> Result<Option<EventId>, E>,
 ) -> Result<Vec<Dedup>, E> {
-    // Two deliveries to one rule in one taking are one delivery and its duplicate.
+    // If one event has two deliveries for a rule, the second is a duplicate of the first.
     let mut taken_here: HashSet<(&str, &[u8])> = HashSet::new();
     let several = taking.deliveries.len() > 1;
     let mut decided = Vec::with_capacity(taking.deliveries.len());
-    // Deliveries of one verification share a sighting.
+    // Deliveries of one verification share a sighting, so one lookup serves them all.
     let mut looked_at: Option<(&Arc<Sighting>, Option<Altered>)> = None;
     for delivery in &taking.deliveries {
         let mut dedup = Dedup::New;

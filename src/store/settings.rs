@@ -1,32 +1,30 @@
-//! How long things are kept, how much room they may take, and how much there is.
+//! Settings of a store (retention and size limits), and its [`Health`] and [`Counts`].
 
 use std::time::Duration;
 
-/// What a store keeps, and how much.
+/// The settings of a store. They can change while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long what has ended is kept.
     pub keep: Keep,
-    /// The size, in bytes, past which new events are not taken; everything else goes on, and nothing is dropped. It is
-    /// that of what is kept: room that was freed and will be used again does not count.
+    /// Size in bytes from which new events are refused. Everything else goes on, and nothing is
+    /// dropped. Only pages in use count, not free pages in the file.
     pub max_size: Option<u64>,
-    /// How many bytes of the store's disk are to stay free: with less, new events are not taken, and everything else
-    /// goes on. 0: the disk may fill up.
+    /// Bytes of the store's disk that stay free. With less, new events are refused and everything
+    /// else goes on. With 0, the disk may fill up.
     pub min_free: u64,
 }
 
-/// How long what has ended is kept.
+/// Retention of ended events and of refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// How long an event is kept after its last delivery was done.
+    /// Time that an event is kept after its last delivery was done.
     pub done: Duration,
-    /// How long an event with a dead delivery is kept after its last delivery ended.
+    /// Time that an event with a dead letter is kept after its last delivery ended.
     pub dead: Duration,
-    /// How many of the latest refusals are kept.
+    /// Maximum refusals kept, the latest ones.
     pub refused: usize,
 }
 
-/// One day.
 const DAY: Duration = Duration::from_hours(24);
 
 impl Default for Settings {
@@ -49,40 +47,39 @@ impl Default for Keep {
     }
 }
 
-/// How a store is, beside what it holds.
+/// The condition of a store, apart from its contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// How many bytes it takes, without what is free in its file.
+    /// Bytes in use, without free pages in the file.
     pub size: u64,
-    /// Why it takes no new events now, as far as is known: it is full, or the last write has failed.
+    /// The reason why new events are refused, as far as it is known: the store is full, or the last
+    /// write failed.
     pub full: Option<String>,
-    /// How many transactions it has written since it was opened.
+    /// Number of transactions written since the store was opened.
     pub commits: u64,
-    /// How many calls they carried out.
+    /// Number of calls that these transactions carried out.
     pub calls: u64,
-    /// How long they took, from their beginning until they were on the disk.
+    /// Total duration of these transactions, from their start until they were on disk.
     pub commit_time: Duration,
 }
 
-/// How much of everything there is.
+/// Numbers of rows in a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Deliveries that wait for their turn; leased ones are not among them.
+    /// Deliveries that wait for their turn, without leased ones.
     pub waiting: u64,
-    /// Deliveries that somebody is at work on.
+    /// Deliveries that are being worked on.
     pub leased: u64,
-    /// Deliveries that are done, or ended otherwise and are no dead letters.
+    /// Deliveries that are done, or have ended without being dead letters.
     pub done: u64,
-    /// Deliveries that were given up on.
+    /// Dead letters.
     pub dead: u64,
-    /// Events.
     pub events: u64,
-    /// Nonces, expired ones among them until they are swept.
+    /// Dedup keys, including expired ones until they are swept.
     pub dedup_keys: u64,
-    /// Sightings, expired ones among them until they are swept.
+    /// Sightings, including expired ones until they are swept.
     pub sightings: u64,
-    /// Refusals in the ring.
     pub refused: u64,
-    /// Refusals dropped since the store was opened, because there was no room for them to wait.
+    /// Refusals dropped since the store was opened, because their buffer was full.
     pub refused_dropped: u64,
 }

@@ -1,7 +1,8 @@
-//! What an endpoint remembers of genuine requests, whatever rules took them: with which headers, of those that rules read
-//! and no signature covers, a signed content came first.
+//! Sightings: signed contents with the values of headers that rules read and no signature covers.
 //!
-//! The decisions stand here, for every store. A header that was not read then tells nothing: the rules were others.
+//! An endpoint remembers sightings whichever rules wanted the request. This module holds the
+//! decisions for every store. A header that is missing from an earlier sighting proves nothing,
+//! because the rules at that time did not read it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,26 +19,24 @@ pub const SIGHTINGS_KEPT: usize = 1_000_000;
 /// A genuine request, as its endpoint remembers it.
 #[derive(Clone, Debug)]
 pub struct Sighting {
-    /// The endpoint.
     pub endpoint: Arc<str>,
     /// The arrival.
     pub event: EventId,
-    /// When it arrived.
     pub at: Timestamp,
-    /// What it is recognised by again, any of them.
+    /// The keys by which the content is recognised again. Any one of them is enough.
     pub keys: Vec<DedupKey>,
     /// The headers that rules read and no signature covers.
     pub headers: Headers,
-    /// The last moment at which it is remembered.
+    /// The last moment at which the sighting is remembered.
     pub remember_until: Timestamp,
 }
 
-/// Headers, each by the digest of its lines.
+/// Names of headers, each with the digest of its lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Arc<str>, Arc<str>)>);
 
 impl Headers {
-    /// Those of a request.
+    /// Makes headers from those that were read of a request.
     pub fn new(read: &[ReadHeader]) -> Self {
         let pairs = read.iter().map(|header| {
             let digest = HEXLOWER.encode(&header.digest);
@@ -46,7 +45,7 @@ impl Headers {
         Self(pairs.collect())
     }
 
-    /// As [`Headers`] writes them.
+    /// Parses the text that [`Headers`] prints.
     pub(super) fn parse(text: &str) -> Self {
         let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
         Self(pairs.map(|(name, digest)| (name.into(), digest.into())).collect())
@@ -57,7 +56,7 @@ impl Headers {
         Some(digest)
     }
 
-    /// The first of these headers that is another than it was.
+    /// The first of these headers whose value differs from `before`.
     pub(super) fn changed(&self, before: &Self) -> Option<Arc<str>> {
         let changed = |(name, digest): &&(Arc<str>, Arc<str>)| {
             before.digest(name).is_some_and(|known| *known != **digest)
@@ -65,7 +64,7 @@ impl Headers {
         self.0.iter().find(changed).map(|(name, _)| Arc::clone(name))
     }
 
-    /// What was known before, with the headers that were not.
+    /// Merges both: the values in `before`, and the headers that `before` lacks.
     #[must_use]
     pub(super) fn added_to(&self, before: &Self) -> Self {
         let mut merged = before.clone();
@@ -76,7 +75,7 @@ impl Headers {
 }
 
 impl fmt::Display for Headers {
-    // A name has neither blank nor `=`.
+    // The separators are unambiguous: a header name contains no space and no `=`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (name, digest)) in self.0.iter().enumerate() {
             let blank = if index > 0 { " " } else { "" };
@@ -86,20 +85,20 @@ impl fmt::Display for Headers {
     }
 }
 
-/// What is remembered of a key.
+/// The remembered sighting of one key.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    /// The arrival that it came with first.
+    /// The first arrival with that key.
     pub event: EventId,
     /// The headers that were read of it.
     pub headers: Headers,
 }
 
-/// The arrival with which a content came first, and the header that was another then.
+/// The first arrival with a content, and the header whose value was different then.
 pub(super) type Altered = (EventId, Arc<str>);
 
-/// What a sighting would change, once for each key: the arrival with which the content came first, and the header that
-/// was another then.
+/// Finds the header that a sighting would change, by looking up each of its keys. Returns the first
+/// arrival with the content, and that header.
 pub(super) fn alteration<E>(
     sighting: &Sighting,
     mut seen: impl FnMut(&DedupKey) -> Result<Option<Seen>, E>,

@@ -1,21 +1,21 @@
-//! Users and groups as the rules file names them: by name or number, resolved at load by the C library, as `id` would.
+//! Users and groups of the rules file: given by name or number, and resolved at load by the C
+//! library, as `id` does.
 
 use nix::unistd::{Group, User};
 
 use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 
-/// How a user or a group is written.
+/// A user or group as written in the rules file.
 #[derive(Clone, Copy, Debug)]
 pub enum AccountName<'d> {
-    /// By name.
     Name(&'d str),
-    /// By number, which nobody need have.
+    /// A number, which need not belong to an account.
     Number(u32),
 }
 
-/// A name or a number. The highest number is none: to the kernel it means "as it is", which is whoever the daemon is. What
-/// is wrong is a finding `code` at the node, which is `called` so.
+/// Reads a name or a number. The highest number is rejected: to the kernel it means "no change", so
+/// the daemon's own user would stay. Errors have `code` and call the value `called`.
 pub fn account_name<'d>(
     node: Node<'d>,
     called: &str,
@@ -39,7 +39,7 @@ pub fn account_name<'d>(
     number.map(AccountName::Number)
 }
 
-/// The number of the user that the node names.
+/// User id of the user that the node names.
 pub fn user_number(
     node: Node<'_>,
     called: &str,
@@ -51,7 +51,7 @@ pub fn user_number(
     number(account_name, "user", named, node, diagnostics, code)
 }
 
-/// The number of the group that the node names.
+/// Group id of the group that the node names.
 pub fn group_number(
     node: Node<'_>,
     called: &str,
@@ -63,7 +63,7 @@ pub fn group_number(
     number(account_name, "group", named, node, diagnostics, code)
 }
 
-/// The number of what is written.
+/// Resolves a name with `named`.
 fn number(
     account_name: AccountName<'_>,
     what: &str,

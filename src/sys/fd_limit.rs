@@ -1,34 +1,35 @@
-//! How many files may be open: the daemon raises its own limit as far as it needs, and bounds what is let in by the rest.
+//! Limit on open files: the daemon raises its own limit as far as needed, and bounds connections by
+//! what is left.
 //!
-//! The usual limit is 1024, for the sake of old programs (`select(2)`), and anybody may raise it to a far higher one.
-//! Connections that do nothing must not use up what commands, forwards, the store and the next reload need: those have a
-//! reserve. Commands are given back the limit that the daemon was started with.
+//! The usual limit is 1024, for old programs that use `select(2)`. Any process may raise it to a
+//! far higher one. Idle connections must not use up the file descriptors of commands, forwards, the
+//! store and the next reload: those have a reserve. Commands get the limit with which the daemon
+//! was started.
 
 use std::sync::OnceLock;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
-/// What the daemon holds beside connections and deliveries: the store, logs, watches, listeners, the operator's door,
-/// files of rules and of certificates while they are read.
+/// File descriptors besides connections and deliveries: the store, logs, watches, listeners, the
+/// admin socket, and rules and certificates while they are read.
 const BASE: u64 = 256;
-/// What a delivery may hold: the pipes of a command, both ends of them while it starts, and its process; or the
-/// connections of a forward, one of which may be kept for the next.
+/// File descriptors of one delivery. A command needs its process, and both ends of its pipes while
+/// it starts. A forward needs its connections, of which one may be kept for reuse.
 const PER_DELIVERY: u64 = 8;
 
-/// The limit that the daemon was started with, if it has another one now.
+/// The original limit, if the daemon has changed it.
 static BEFORE: OnceLock<Rlimit> = OnceLock::new();
 
-/// What there is room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FdBudget {
-    /// How many connections.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// How many files may be open.
+    /// Maximum number of open files.
     pub limit: u64,
 }
 
-/// Raises the limit of this process to what so many connections and deliveries need, or as far as may be, and says what
-/// there is room for then.
+/// Raises the limit of this process for these numbers of connections and deliveries, as far as
+/// allowed. Returns the resulting budget.
 pub fn raise(connections: usize, deliveries: usize) -> FdBudget {
     let before = getrlimit(Resource::Nofile);
     let (soft, hard) = (
@@ -51,14 +52,14 @@ pub fn raise(connections: usize, deliveries: usize) -> FdBudget {
     }
 }
 
-/// What a command is to have in place of the daemon's limit; none: the same.
+/// Limit on open files for commands. `None`: the same as the daemon's.
 pub fn of_commands() -> Option<u64> {
     BEFORE.get().and_then(|before| before.current)
 }
 
-/// Gives a command that was started just now the limit that the daemon had. It runs already, so it may have seen the
-/// daemon's for a moment, which is not much higher; anything more exact would take a slow start. One that has become
-/// somebody else meanwhile keeps it.
+/// Restores the original limit for a command that has just started. The command may see the
+/// daemon's limit for a moment, which does little harm; an exact way would slow down the start. A
+/// command that has already switched to another user keeps it.
 pub fn give_back(command: Option<u32>) {
     let command = command
         .and_then(|pid| i32::try_from(pid).ok())
@@ -68,17 +69,17 @@ pub fn give_back(command: Option<u32>) {
     }
 }
 
-/// All that is needed.
+/// File descriptors needed in total.
 fn needed(connections: usize, deliveries: usize) -> u64 {
     (connections as u64).saturating_add(reserve(deliveries))
 }
 
-/// What is kept from connections.
+/// File descriptors that connections may not use.
 fn reserve(deliveries: usize) -> u64 {
     BASE.saturating_add(PER_DELIVERY.saturating_mul(deliveries as u64))
 }
 
-/// How many of the connections fit into a limit. A low one is shared: half of it for either.
+/// Number of connections within a limit. Of a low limit, connections get half.
 fn fitting(limit: u64, connections: usize, deliveries: usize) -> usize {
     let left = limit - reserve(deliveries).min(limit / 2);
     connections

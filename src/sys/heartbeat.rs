@@ -1,7 +1,8 @@
-//! Signs of life: each part of the daemon that must go on gives them, and whoever watches counts since when it has not.
+//! Heartbeats: each vital part of the daemon gives them, and the watchdog measures the time since
+//! the last.
 //!
-//! A part that waits for others beats while it waits ([`Heartbeat::beating`]): idleness is life, and only what hangs or has
-//! ended is silent.
+//! A part that waits keeps beating ([`Heartbeat::beating`]). Idle parts are alive; only a part that
+//! hangs or has ended is silent.
 
 use std::future::Future;
 use std::pin::pin;
@@ -10,10 +11,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-/// How often a part that waits gives a sign.
+/// Interval between the heartbeats of a waiting part.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The pulse of one part.
+/// The heartbeat of one part.
 #[derive(Debug)]
 pub struct Heartbeat {
     part: String,
@@ -21,7 +22,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// The pulse of a part, which has just begun to live.
+    /// Returns the heartbeat of a part, with the first beat now.
     pub fn of(part: impl Into<String>) -> Arc<Self> {
         Arc::new(Self {
             part: part.into(),
@@ -29,17 +30,16 @@ impl Heartbeat {
         })
     }
 
-    /// What it is the pulse of, as people call it.
+    /// Name of the part, for people.
     pub fn part(&self) -> &str {
         &self.part
     }
 
-    /// Gives a sign.
     pub fn beat(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Waits, and gives signs meanwhile.
+    /// Waits for a future, and beats while waiting.
     pub async fn beating<T>(&self, waiting: impl Future<Output = T>) -> T {
         let mut waiting = pin!(waiting);
         loop {
@@ -50,7 +50,7 @@ impl Heartbeat {
         }
     }
 
-    /// How long before `now` the last sign was.
+    /// Time from the last beat to `now`.
     pub fn silent_for(&self, now: Instant) -> Duration {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         now.saturating_duration_since(last)

@@ -1,4 +1,4 @@
-//! The operating system: accounts, limits, sockets, and the supervisor.
+//! Operating system interfaces: accounts, limits, heartbeats, sockets, and systemd.
 
 pub mod account;
 pub mod fd_limit;

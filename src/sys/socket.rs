@@ -1,4 +1,5 @@
-//! A unix socket with a file that is ours: it takes a dead daemon's place, never a living one's, and goes when we go.
+//! Unix socket with its own file: it replaces the file of a dead daemon, never of a live one, and
+//! removes its file at the end.
 
 use std::fs;
 use std::io;
@@ -9,29 +10,29 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tokio::net::UnixListener;
 
-/// A unix socket that is listened on, and whose file goes when it is dropped.
+/// A listening unix socket. Its file is removed on drop.
 #[derive(Debug)]
 pub struct OwnSocket {
-    /// What is listened on.
     pub listener: UnixListener,
     path: PathBuf,
-    /// Tells the file from one that another has put in its place: its device and inode.
+    /// Device and inode of the file. They distinguish it from a file that another program put
+    /// there.
     identity: (u64, u64),
 }
 
-/// Who may connect to a socket.
+/// Access rights of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// Its permissions: whoever may write may connect.
+    /// Permissions: write permission allows to connect.
     pub mode: u32,
-    /// Its owner; none: the daemon's user.
+    /// Owner. `None`: the daemon's user.
     pub user: Option<u32>,
-    /// Its group; none: the daemon's group.
+    /// Group. `None`: the daemon's group.
     pub group: Option<u32>,
 }
 
 impl Default for Access {
-    /// The daemon's user and group.
+    /// Access for the daemon's user and group.
     fn default() -> Self {
         Self {
             mode: 0o660,
@@ -42,8 +43,8 @@ impl Default for Access {
 }
 
 impl OwnSocket {
-    /// Binds a socket. A file that a daemon has left behind is replaced; one that somebody listens on is not, nor one that
-    /// is no socket.
+    /// Binds a socket. A file left behind by a dead daemon is replaced. A socket that still
+    /// listens, or a file of another type, is an error.
     pub fn bind(path: &Path, access: Access) -> io::Result<Self> {
         if fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket())
             && is_left_behind(path)?
@@ -59,13 +60,13 @@ impl OwnSocket {
             path: path.to_owned(),
             identity: identity(&fs::symlink_metadata(path)?),
         };
-        // The owner first: to change it takes bits from the mode. Whatever fails, the socket goes again.
+        // The owner first: changing it clears bits of the mode. If a step fails, the socket is
+        // removed again.
         chown(path, access.user, access.group).map_err(not_given)?;
         fs::set_permissions(path, fs::Permissions::from_mode(access.mode))?;
         Ok(socket)
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -73,26 +74,26 @@ impl OwnSocket {
 
 impl Drop for OwnSocket {
     fn drop(&mut self) {
-        // A socket file that nobody answers would only puzzle.
+        // A stale socket file would only be confusing.
         if fs::symlink_metadata(&self.path).is_ok_and(|there| identity(&there) == self.identity) {
             drop(fs::remove_file(&self.path));
         }
     }
 }
 
-/// Tells one file from every other.
+/// Device and inode, which identify a file.
 fn identity(file: &fs::Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// Whether nobody has the socket at `path` any more. Everything but the kernel's own word for that means that somebody
-/// has: his queue is full, his socket is of another type, or we may not knock at all. It never waits: a queue that is
-/// full, and that nobody empties, would hold the start up for ever.
+/// True if no process listens on the socket at `path` any more. Every result except the kernel's
+/// refusal means that one does: its queue is full, its type differs, or we may not connect. The
+/// check never blocks: a full queue that is never read would block start-up forever.
 fn is_left_behind(path: &Path) -> io::Result<bool> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     match connect(&socket, &SocketAddrUnix::new(path)?) {
-        // Gone, or gone meanwhile.
+        // Gone, or removed since the first check.
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(true),
         Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Err(taken("")),
         Err(error) => Err(taken(&format!(" ({})", io::Error::from(error)))),
@@ -104,7 +105,7 @@ fn taken(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::AddrInUse, message)
 }
 
-/// The socket cannot be given to its `user` and `group`.
+/// Explains why the socket cannot be given to its `user` and `group`.
 fn not_given(error: io::Error) -> io::Error {
     if error.kind() != io::ErrorKind::PermissionDenied {
         return error;
@@ -125,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// A socket of this type that is bound there, and listens if it can, with room for one in its queue.
+    /// Binds a socket of this type, and listens if the type can, with a queue of one.
     fn other(path: &Path, kind: SocketType) -> OwnedFd {
         let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
         bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
@@ -151,7 +152,7 @@ mod tests {
                 "{error}"
             );
             assert_eq!(identity(&fs::symlink_metadata(&path).unwrap()), before);
-            // And what is dead is replaced, whatever it was.
+            // A dead socket is replaced, whatever its type was.
             drop(living);
             drop(OwnSocket::bind(&path, Access::default()).unwrap());
             assert!(!path.exists());
@@ -185,7 +186,7 @@ mod tests {
         let path = folder.path().join("socket");
         let own = OwnSocket::bind(&path, Access::default()).unwrap();
         fs::remove_file(&path).unwrap();
-        // Beside the first, lest it get its number.
+        // Beside the first file, so that the inode is not reused.
         let _first = StdListener::bind(folder.path().join("first")).unwrap();
         let _theirs = UnixDatagram::bind(&path).unwrap();
         drop(own);

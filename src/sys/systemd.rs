@@ -1,7 +1,8 @@
-//! How systemd is told, and what it asks for: the protocol of `sd_notify(3)`, one datagram of lines to `NOTIFY_SOCKET`.
+//! Notifications to systemd, and its watchdog limit: the protocol of `sd_notify(3)`, one datagram
+//! of lines to `NOTIFY_SOCKET`.
 //!
-//! Without that variable, or where it is empty, nobody is told anything. Its socket is a path, or a name of the abstract
-//! namespace after an `@`. A supervisor that does not listen is no reason to stop serving, and is complained of once.
+//! If that variable is unset or empty, nothing is sent. Its value is a path, or an abstract name
+//! after an `@`. A supervisor that does not read does not stop the service, and is logged once.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -9,20 +10,20 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How long a supervisor whose queue is full may take to make room. It reads at once, unless it is being replaced itself.
+/// Maximum time to send while the supervisor's queue is full. The supervisor normally reads at
+/// once, except while it is being replaced.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// The door to systemd.
 #[derive(Debug)]
 pub struct Notifier {
-    /// Opened at the start: that the daemon lives can be told, too, where no descriptor is left.
+    /// Opened at start-up, so that notifications still work when no file descriptor is left.
     door: Option<(UnixDatagram, SocketAddr)>,
-    /// It could not be told the last time, and that was complained of.
+    /// True if the last notification failed, which is then already logged.
     deaf: AtomicBool,
 }
 
 impl Notifier {
-    /// The one that the environment's `variable`s name.
+    /// Returns the notifier for the socket that the environment names.
     pub fn new(variable: impl Fn(&str) -> Option<String>) -> Self {
         let name = variable("NOTIFY_SOCKET").filter(|name| !name.is_empty());
         let door = name.map(|name| open(&name)).transpose();
@@ -33,7 +34,7 @@ impl Notifier {
         }
     }
 
-    /// Tells these lines.
+    /// Sends these lines.
     pub fn tell(&self, lines: &[&str]) {
         let Some((socket, address)) = &self.door else {
             return;
@@ -64,7 +65,7 @@ fn open(name: &str) -> io::Result<(UnixDatagram, SocketAddr)> {
     Ok((socket, address))
 }
 
-/// How soon the supervisor takes the daemon for dead, if it does; 0 is never.
+/// Returns the watchdog limit of systemd. `None` if there is none, or if it is for another process.
 pub fn watchdog_limit(variable: impl Fn(&str) -> Option<String>) -> Option<Duration> {
     let micros = variable("WATCHDOG_USEC")?
         .parse()

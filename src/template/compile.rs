@@ -1,4 +1,5 @@
-//! Compiling a template: finding at load what minijinja would find only when a render gets there.
+//! Compilation of templates. Reports errors at load that minijinja would report only when a render
+//! reaches them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -14,14 +15,14 @@ use crate::template::{
     words,
 };
 
-/// What `event` holds.
+/// Fields of `event`.
 const EVENT: [&str; 2] = ["event.id", "event.received_at"];
-/// What `failure` holds.
+/// Fields of `failure`.
 const FAILURE: [&str; 3] = ["failure.action", "failure.reason", "failure.output"];
-/// What templates may call.
+/// Functions that templates may call.
 const FUNCTIONS: [&str; 5] = ["jsonpath", "secret", "range", "dict", "namespace"];
 
-/// Filters that a mistyped one may have meant.
+/// Filters to suggest for a misspelled one.
 const COMMON_FILTERS: [&str; 22] = [
     "tojson",
     "urlencode",
@@ -46,7 +47,7 @@ const COMMON_FILTERS: [&str; 22] = [
     "select",
     "indent",
 ];
-/// Tests that a mistyped one may have meant.
+/// Tests to suggest for a misspelled one.
 const COMMON_TESTS: [&str; 10] = [
     "defined",
     "undefined",
@@ -61,7 +62,7 @@ const COMMON_TESTS: [&str; 10] = [
 ];
 
 impl Templates {
-    /// The template that `node` holds, or findings.
+    /// The template in `node`. `None` after an error, which is added to `diagnostics`.
     pub fn read(
         &self,
         node: Node<'_>,
@@ -99,7 +100,7 @@ impl Templates {
         self.build(source, scope, keyring).map(|(template, _)| template)
     }
 
-    /// A template, and what is doubtful about its secrets.
+    /// Compiles a template, and returns warnings about its secrets.
     fn build(
         &self,
         source: &str,
@@ -156,7 +157,8 @@ impl Templates {
         Ok((template, doubts))
     }
 
-    /// Finds what minijinja would find only when a render gets there; says whether it looks into the payload.
+    /// Reports errors that minijinja would report only when a render reaches them. Returns true if
+    /// the template reads the payload.
     fn try_out(&self, source: &str, name: &str, scope: Scope, found: &Scan) -> Result<bool, TemplateError> {
         let lenient = &self.shared.lenient;
         let template = lenient.template_from_named_str(name, source).map_err(|error| {
@@ -229,12 +231,12 @@ impl Templates {
             {
                 Err(TemplateError::new(words(&error, source)))
             }
-            // What else fails against an event without content may go well with one.
+            // Other errors against an empty event may not occur with a real one.
             _ => Ok(reads_payload),
         }
     }
 
-    /// Resolves what a template names; returns what is doubtful.
+    /// Resolves the paths and secrets of a template. Returns warnings.
     fn resolve(&self, found: &Scan, keyring: &Keyring) -> Result<Vec<String>, TemplateError> {
         for path in &found.paths {
             self.shared
@@ -267,7 +269,7 @@ impl Templates {
     }
 }
 
-/// "unknown filter `x`", with the nearest that is known.
+/// The error "unknown filter `x`", with the closest known name.
 fn unknown<'k>(noun: &str, typed: &str, known: impl IntoIterator<Item = &'k str>) -> TemplateError {
     let known: Vec<&str> = known.into_iter().collect();
     let list = known.join(", ");
@@ -279,7 +281,7 @@ fn unknown<'k>(noun: &str, typed: &str, known: impl IntoIterator<Item = &'k str>
     )
 }
 
-/// The values of an event that holds nothing.
+/// The values of an event without content.
 fn nothing() -> Value {
     let names = NAMES.into_iter().chain(["failure"]);
     names.map(|name| (name, Value::UNDEFINED)).collect()

@@ -1,23 +1,20 @@
-//! Values in a text that has a syntax of its own: JSON, a form, XML.
+//! Checks of values in texts that have their own syntax: JSON, forms, XML.
 //!
-//! A value that is not written in that syntax can end the text that it stands in, and go on with fields of the
-//! sender's choice. Which syntax it is is told by the text itself, or by its content type.
+//! A value that is not escaped for that syntax can end its string, and continue with fields that
+//! the sender chooses. The text itself or its content type tells the syntax.
 
 use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 use crate::template::expression::Form;
 use crate::template::pieces::{Piece, pieces};
 
-/// What is doubtful about a text.
+/// A possible injection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Doubt {
-    /// What may happen.
     message: &'static str,
-    /// What would help.
     hint: &'static str,
 }
 
-/// The syntax of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Syntax {
     Json,
@@ -35,31 +32,31 @@ const BARE: Doubt = Doubt {
     message: "where this value of the event is text, it is read as JSON",
     hint: "write `{{ payload.x | tojson }}`; for a number `{{ payload.x | int }}` does as well",
 };
-/// Quotes around quotes.
+/// A value with quotes inside quotes.
 const TWICE: Doubt = Doubt {
     message: "`tojson` writes the quotes of a string, and here are others around them",
     hint: "leave out the quotes around it",
 };
-/// A value in a form.
+/// A value of the event in a form.
 const FORM: Doubt = Doubt {
     message: "a `&` in this value of the event begins another field of the form",
     hint: "write `{{ payload.x | urlencode }}`",
 };
-/// A value in XML or HTML.
+/// A value of the event in XML or HTML.
 const MARKUP: Doubt = Doubt {
     message: "a `<` in this value of the event is read as markup",
     hint: "write `{{ payload.x | escape }}`",
 };
 
-/// Warns of values of the event that are not written in the syntax of the text around them. The text's content
-/// type helps to tell which that is.
+/// Warns of values of the event that are not escaped for the syntax of the text. The content type
+/// helps to detect that syntax.
 pub fn warn_of_values(node: Node<'_>, content_type: Option<&str>, diagnostics: &mut Diagnostics) {
     for doubt in doubts(node.as_str().unwrap_or_default(), content_type) {
         diagnostics.push(node.warning("embedded", doubt.message).hint(doubt.hint));
     }
 }
 
-/// What is doubtful about the values in a text, of this content type if it is known. Each doubt once.
+/// The possible injections in a text, each once.
 fn doubts(source: &str, content_type: Option<&str>) -> Vec<Doubt> {
     let pieces = pieces(source);
     let mut doubts: Vec<Doubt> = match syntax(&pieces, content_type) {
@@ -72,7 +69,7 @@ fn doubts(source: &str, content_type: Option<&str>) -> Vec<Doubt> {
     doubts
 }
 
-/// The syntax, if it can be told.
+/// The syntax, if it can be detected.
 fn syntax(pieces: &[Piece], content_type: Option<&str>) -> Option<Syntax> {
     let declared = content_type.unwrap_or_default().to_ascii_lowercase();
     for (part, syntax) in [
@@ -100,7 +97,7 @@ fn syntax(pieces: &[Piece], content_type: Option<&str>) -> Option<Syntax> {
     }
 }
 
-/// What is doubtful about values in JSON.
+/// The possible injections in JSON.
 fn json(pieces: &[Piece]) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     let (mut quoted, mut escaped) = (false, false);
@@ -129,7 +126,7 @@ fn json(pieces: &[Piece]) -> Vec<Doubt> {
     doubts
 }
 
-/// What is doubtful about values in a syntax of which `form` is the right one.
+/// The possible injections in a syntax for which `form` is the correct escaping.
 fn others(pieces: &[Piece], form: Form, doubt: Doubt) -> Vec<Doubt> {
     let harmful = |piece: &&Piece| match piece {
         Piece::Value(value) => {

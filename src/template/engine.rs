@@ -1,7 +1,8 @@
-//! The machine behind all templates of a rule set: what they may call, and how much they may do.
+//! The minijinja environments behind all templates of a rule set: functions, filters, and the limit
+//! on work.
 //!
-//! `secret('NAME')` and `jsonpath('$.…')` look up what was resolved at load. A `JSONPath` that a payload could make
-//! cost seconds is refused there.
+//! `secret('NAME')` and `jsonpath('$.…')` look up what was resolved at load. A `JSONPath` that a
+//! payload could make cost seconds is rejected at load.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,14 +15,14 @@ use crate::base::jsonpath::{JsonPath, Refused};
 use crate::base::secret::Secret;
 use crate::template::json::{self, Json};
 
-/// How much one render may do: about this many steps, or 64 bytes of data for each.
+/// Work limit of a render: about this many steps, or 64 bytes of data per step.
 const FUEL: u64 = 100_000;
-/// Under this name a context says that secrets are to be masked. No template can write it.
+/// A context with this name masks secrets. No template can write the name.
 pub const MASKED: &str = "secrets are masked";
-/// What stands in the place of a secret.
+/// Replaces a masked secret.
 pub const MASK: &str = "***";
 
-/// What templates look up, resolved at load.
+/// Secrets and paths that templates look up, resolved at load.
 #[derive(Clone, Default)]
 pub struct Resolved {
     secrets: Arc<RwLock<HashMap<String, Secret>>>,
@@ -29,7 +30,7 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// Keeps a secret under the name that templates use.
+    /// Stores a secret under the name that templates use.
     pub fn add_secret(&self, name: &str, secret: Secret) {
         let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
         secrets.insert(name.to_owned(), secret);
@@ -43,7 +44,7 @@ impl Resolved {
         Ok(())
     }
 
-    /// The text with every secret masked, for messages.
+    /// The text with every secret masked, for errors.
     pub fn mask(&self, mut text: String) -> String {
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         for secret in secrets.values() {
@@ -91,7 +92,7 @@ impl Resolved {
             return Ok(Value::UNDEFINED);
         };
         if payload.kind() == ValueKind::Invalid {
-            // It could not be read: its error is that of whatever is looked for in it.
+            // The payload could not be decoded: every use of it is the same error.
             return Ok(payload);
         }
         let known = state.get_extension::<Selections>().and_then(|selections| {
@@ -123,12 +124,13 @@ impl Resolved {
     }
 }
 
-/// The selections of one render, by path, with the payload they were made from. Without it a `jsonpath(…)` in a loop
-/// over a list of the payload would walk the whole payload once per item.
+/// The cached selections of one render: by path, with the payload that they come from. Without this
+/// cache a `jsonpath(…)` in a loop over a list of the payload would walk the whole payload once per
+/// item.
 #[derive(Default)]
 struct Selections(HashMap<String, (Value, Value)>);
 
-/// Whether two values of the name `payload` are the same one.
+/// True if both are the same payload object.
 fn same_payload(left: &Value, right: &Value) -> bool {
     match (
         left.downcast_object_ref::<Json>(),
@@ -139,12 +141,13 @@ fn same_payload(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// An environment for templates; `undefined` is what becomes of a value that is not there.
+/// An environment for templates. `undefined` sets the behavior of missing values.
 pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(undefined);
     environment.set_fuel(Some(FUEL));
-    // So that an error names the expression that was undefined. Costs nothing while nothing fails.
+    // With debug on, an error names the undefined expression. This costs nothing while nothing
+    // fails.
     environment.set_debug(true);
     environment.set_auto_escape_callback(|name| match name.split_once(':') {
         Some((json::URL, _)) => AutoEscape::Custom(json::URL.into()),
@@ -155,7 +158,7 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         environment.set_syntax(syntax);
     }
-    // It would print all there is.
+    // `debug` would print all values.
     environment.remove_global("debug");
     environment.add_filter("tojson", tojson);
     environment.add_filter("urlencode", urlencode);
@@ -170,7 +173,8 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
     environment
 }
 
-/// `| tojson`: plain JSON, so that in a URL it is percent-encoded like any text. `indent` makes it readable.
+/// `| tojson`: plain JSON, so that in a URL it is percent-encoded like any text. `indent` makes it
+/// readable.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "minijinja hands options over by value"
@@ -186,7 +190,7 @@ fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     }
 }
 
-/// `| join`: as everywhere what is undefined is an error, and what is not text is written as JSON.
+/// `| join`: an undefined value is an error, and values other than text are written as JSON.
 fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
     let mut joined = String::new();
     json::defined(values)?;
@@ -200,7 +204,7 @@ fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
     Ok(joined)
 }
 
-/// `| urlencode`: marked as safe, so that in a URL it is not encoded twice.
+/// `| urlencode`: marked as safe, so that a URL template does not encode it twice.
 fn urlencode(value: &Value) -> Result<Value, Error> {
     json::defined(value)?;
     Ok(Value::from_safe_string(json::percent_encoded(&json::text(

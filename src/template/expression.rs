@@ -1,27 +1,27 @@
-//! What an expression of a template writes, and which part of the event its text begins with.
+//! Analysis of template expressions: the kind of text they write, and the part of the event that it
+//! begins with.
 //!
-//! What cannot be told is [`Form::Raw`], which every reader must expect to be anything.
+//! An expression that the analysis does not understand is [`Form::Raw`], which may be any text.
 
 use crate::template::place::{Place, accessors, named};
 use crate::template::scan::TagToken;
 
-/// What a `{{ … }}` writes.
+/// The result of the analysis of a `{{ … }}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// How its text is made.
     pub form: Form,
-    /// The part of the event whose text it begins with, if it is one part.
+    /// The part of the event whose text the value begins with, if it is a single part.
     pub place: Option<Place>,
 }
 
-/// How the text of a value is made.
+/// The origin or escaping of a value's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Of the rules file or of hookyard itself: `rule`, `event.id`, a literal.
+    /// Text of the rules file or of hookyard itself: `rule`, `event.id`, a literal.
     Own,
     /// `secret('NAME')`.
     Secret,
-    /// A number, or true or false.
+    /// A number or a boolean.
     Plain,
     /// `| tojson`.
     Json,
@@ -29,18 +29,18 @@ pub enum Form {
     Encoded,
     /// `| escape`.
     Markup,
-    /// Text of the event as it is, or anything else.
+    /// Unescaped text of the event, or anything else.
     Raw,
 }
 
 /// Names whose values a sender does not choose.
 const OWN: [&str; 6] = ["event", "rule", "endpoint", "attempt", "replay", "verified"];
-/// How deep parentheses may nest before nothing is known of what they hold.
+/// Maximum nesting of parentheses. Deeper expressions are [`Form::Raw`].
 const MAX_DEPTH: usize = 16;
-/// Words that join or compare, so that what follows is another operand.
+/// Words after which another operand follows.
 const JOINING: [&str; 7] = ["if", "else", "and", "or", "in", "is", "not"];
 
-/// What an expression writes, in so many parentheses.
+/// Analyses an expression inside `depth` levels of parentheses.
 pub(super) fn value(tokens: &[TagToken], depth: usize) -> Value {
     let raw = Value {
         form: Form::Raw,
@@ -59,7 +59,7 @@ pub(super) fn value(tokens: &[TagToken], depth: usize) -> Value {
         let begins_safely = matches!(first.form, Form::Own | Form::Plain | Form::Json);
         return match (own, begins_safely) {
             (true, _) => first,
-            // Its beginning is known, and its rest is not.
+            // The form of the start is known, but not that of the rest.
             _ => Value { place: None, ..raw },
         };
     }
@@ -91,7 +91,7 @@ pub(super) fn value(tokens: &[TagToken], depth: usize) -> Value {
     parts.fold(base, filtered)
 }
 
-/// The tokens between separators that stand in no bracket.
+/// Splits the tokens at separators outside of brackets.
 fn split(tokens: &[TagToken], separates: impl Fn(&TagToken) -> bool) -> Vec<&[TagToken]> {
     let mut parts = Vec::new();
     let (mut from, mut depth) = (0, 0_usize);
@@ -100,7 +100,7 @@ fn split(tokens: &[TagToken], separates: impl Fn(&TagToken) -> bool) -> Vec<&[Ta
         match token {
             TagToken::Sign('(' | '[') => depth += 1,
             TagToken::Sign(')' | ']') => depth = depth.saturating_sub(1),
-            // The name of a field may be any word.
+            // After a dot, any word is the name of a field.
             token if depth == 0 && !before_is_dot && separates(token) => {
                 parts.push(tokens.get(from..at).unwrap_or_default());
                 from = at + 1;
@@ -147,7 +147,7 @@ fn base(tokens: &[TagToken], depth: usize) -> Value {
     }
 }
 
-/// A value behind one more filter.
+/// A value after one more filter.
 fn filtered(value: Value, filter: &[TagToken]) -> Value {
     let Some(TagToken::Word(name)) = filter.first() else {
         return Value {
@@ -172,7 +172,7 @@ fn filtered(value: Value, filter: &[TagToken]) -> Value {
             ..value
         },
         "int" | "float" | "length" | "count" | "abs" | "round" => of(Form::Plain),
-        // These keep the first letter where it is.
+        // These keep the first character in its position.
         "lower" | "upper" | "string" | "title" | "capitalize" | "default" | "d"
             if literal && matches!(value.form, Form::Own | Form::Raw) =>
         {

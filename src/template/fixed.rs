@@ -1,10 +1,10 @@
-//! Settings that must not hold a template.
+//! Settings that must not contain a template.
 
 use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 use crate::template::is_template;
 
-/// Text without a template in it, or a finding.
+/// Text without a template. `None` after an error, which is added to `diagnostics`.
 pub fn fixed<'d>(node: Node<'d>, what: &str, diagnostics: &mut Diagnostics) -> Option<&'d str> {
     match node.as_str() {
         None => {

@@ -1,8 +1,8 @@
-//! JSON as templates see it: read in place, written as JSON.
+//! JSON values in templates: read without copying, written as JSON.
 //!
-//! A payload is never converted as a whole. A [`Json`] is a place in a shared value; looking something up in it
-//! makes the next place, or the scalar. What a template writes out is JSON for everything but text, for a shell
-//! script that is handed `False` instead of `false` takes the wrong branch.
+//! A payload is never converted as a whole. A [`Json`] refers to a value inside a shared one. A
+//! lookup returns another reference, or the scalar. Templates write everything except text as JSON:
+//! a shell script that gets `False` instead of `false` takes the wrong branch.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,15 +14,15 @@ use minijinja::{AutoEscape, Error, ErrorKind, Output, State, Value};
 use crate::base::escape;
 use crate::base::jsonpath::{JsonPath, LargeIntegers, Node};
 
-/// The name under which the templates of URLs escape what they write.
+/// The name of the escaping in URL templates.
 pub const URL: &str = "url";
-/// The name under which the templates of lines escape what they write.
+/// The name of the escaping in line templates.
 pub const LINE: &str = "line";
 
 /// An object or a list in a shared JSON value.
 pub struct Json {
     root: Root,
-    /// Absent at the root.
+    /// `None` for the root.
     place: Option<Arc<Place>>,
 }
 
@@ -33,7 +33,7 @@ struct Root {
     integers: LargeIntegers,
 }
 
-/// An integer that no number of minijinja can hold.
+/// An integer beyond the range of minijinja's numbers.
 #[derive(Debug)]
 struct Digits(Box<str>);
 
@@ -52,19 +52,19 @@ impl Object for Digits {
     }
 }
 
-/// The way from the root to a value. Values below share the way to their parent: a long key is held once.
+/// The path from the root to a value. Values below share the path of their parent, so that a long
+/// key is stored once.
 struct Place {
     above: Option<Arc<Self>>,
     step: JsonStep,
 }
 
-/// One step down.
 enum JsonStep {
     Key(Box<str>),
     Index(usize),
 }
 
-/// A value and its place, during the walk of a `JSONPath`.
+/// A value and its path, during the walk of a `JSONPath`.
 pub struct Located<'v> {
     value: &'v serde_json::Value,
     place: Option<Arc<Place>>,
@@ -95,7 +95,7 @@ impl<'v> Node<'v> for Located<'v> {
 }
 
 impl Place {
-    /// The value at this place. Recursive, but no deeper than JSON may nest.
+    /// The value at this path. Recursive, but no deeper than JSON may nest.
     fn find<'v>(&self, root: &'v serde_json::Value) -> Option<&'v serde_json::Value> {
         let parent = match &self.above {
             Some(above) => above.find(root)?,
@@ -108,7 +108,7 @@ impl Place {
     }
 }
 
-/// The value for templates; nothing is copied but a scalar.
+/// The value for templates. Only a scalar is copied.
 pub fn value(root: &Arc<serde_json::Value>) -> Value {
     exact_value(root, LargeIntegers::NONE)
 }
@@ -134,7 +134,7 @@ fn convert(root: &Root, located: Located<'_>) -> Value {
         serde_json::Value::Null => Value::from(()),
         serde_json::Value::Bool(flag) => Value::from(*flag),
         serde_json::Value::String(text) => Value::from(text.as_str()),
-        // Whole numbers as such: as a float 2^53 + 1 would become 2^53.
+        // Whole numbers stay integers: as a float 2^53 + 1 would become 2^53.
         serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(whole), _) => Value::from(whole),
             (None, Some(whole)) => Value::from(whole),
@@ -150,7 +150,7 @@ fn convert(root: &Root, located: Located<'_>) -> Value {
     }
 }
 
-/// A number as far as minijinja has one of this size.
+/// The largest integer type of minijinja that fits, else [`Digits`].
 fn large_integer(digits: &str) -> Value {
     let signed = digits.parse::<i128>().map(Value::from);
     let unsigned = signed.or_else(|_| digits.parse::<u128>().map(Value::from));
@@ -158,7 +158,7 @@ fn large_integer(digits: &str) -> Value {
 }
 
 impl Json {
-    /// The JSON that stands here.
+    /// The JSON value that this refers to.
     fn here(&self) -> &serde_json::Value {
         let found = match &self.place {
             Some(place) => place.find(&self.root.value),
@@ -167,12 +167,12 @@ impl Json {
         found.unwrap_or(&serde_json::Value::Null)
     }
 
-    /// The JSON that stands here, written with all digits.
+    /// The JSON text of the value, with all digits.
     fn written(&self) -> Result<String, Error> {
         serde_json::to_string(&self.root.integers.exactly(self.here())).map_err(unwritable)
     }
 
-    /// The values that `path` selects from here.
+    /// The values that `path` selects, starting at this value.
     pub fn select(&self, path: &JsonPath) -> Vec<Value> {
         let start = Located {
             value: self.here(),
@@ -189,7 +189,7 @@ impl Json {
             .collect()
     }
 
-    /// Whether both are the same place of the same value.
+    /// True if both refer to the same position of the same value.
     pub fn is(&self, other: &Self) -> bool {
         let same_place = match (&self.place, &other.place) {
             (None, None) => true,
@@ -212,7 +212,7 @@ impl Json {
 }
 
 impl fmt::Debug for Json {
-    // A payload is not printed by accident.
+    // Omits the payload, so that it is not printed by accident.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[payload]")
     }
@@ -264,7 +264,7 @@ impl Object for Json {
     }
 }
 
-/// A value as text: text as it is, everything else as JSON.
+/// A value as text: text unchanged, everything else as JSON.
 pub fn text(value: &Value) -> Result<String, Error> {
     if let Some(json) = value.downcast_object_ref::<Json>() {
         return json.written();
@@ -289,7 +289,7 @@ pub fn text(value: &Value) -> Result<String, Error> {
     }
 }
 
-/// A value as JSON, text included. What is undefined is an error inside of a list or an object too.
+/// A value as JSON, including text. An undefined value inside a list or an object is an error too.
 pub fn as_json(value: &Value) -> Result<String, Error> {
     defined(value)?;
     if value.downcast_object_ref::<Json>().is_some() || value.downcast_object_ref::<Digits>().is_some() {
@@ -298,7 +298,7 @@ pub fn as_json(value: &Value) -> Result<String, Error> {
     serde_json::to_string(value).map_err(unwritable)
 }
 
-/// JSON, set with line breaks.
+/// JSON with line breaks and indentation.
 pub fn indented(compact: &str) -> Result<String, Error> {
     let value = Arc::new(serde_json::from_str(compact).map_err(unwritable)?);
     let integers = LargeIntegers::read(compact, &value);
@@ -309,10 +309,10 @@ fn unwritable(error: serde_json::Error) -> Error {
     Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
 }
 
-/// An error that names the undefined value, if this is one or holds one.
+/// Returns an error that names the undefined value, if `value` is undefined or contains one.
 pub fn defined(value: &Value) -> Result<(), Error> {
     match value.kind() {
-        // Looking into an undefined value makes the error that says where it came from.
+        // An attribute lookup on an undefined value gives the error that names its origin.
         ValueKind::Undefined => value.get_attr("").map(drop),
         _ if value.downcast_object_ref::<Json>().is_some() => Ok(()),
         ValueKind::Seq => value.try_iter()?.try_for_each(|item| defined(&item)),
@@ -323,7 +323,7 @@ pub fn defined(value: &Value) -> Result<(), Error> {
     }
 }
 
-/// Writes what a template puts out.
+/// Writes the output of a template.
 pub fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let text = text(value)?;
     let syntax = match state.auto_escape() {
@@ -332,15 +332,15 @@ pub fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> 
     };
     match syntax {
         URL if !value.is_safe() => out.write_str(&percent_encoded(&text))?,
-        // Also where it is marked as safe: that is said of URLs and markup.
+        // Also for text that is marked as safe: the mark concerns URLs and markup.
         LINE => out.write_str(&escape::line(&text))?,
         _ => out.write_str(&text)?,
     }
     Ok(())
 }
 
-/// The text with everything but letters, digits and `-_.~` percent-encoded, so that it is one segment of a path,
-/// or one value of a query, whatever it holds.
+/// Percent-encodes everything except letters, digits and `-_.~`. The result is always a single path
+/// segment or query value.
 pub fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

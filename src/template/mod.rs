@@ -1,10 +1,10 @@
-//! Text with values in it: compiled once, rendered often.
+//! Templates: text with values in it, compiled once and rendered often.
 //!
-//! All templates of a rule set share one minijinja environment ([`Templates`]). A [`Template`] is compiled at load
-//! and tried there against an event that holds nothing, so that an unknown filter, function or name is a finding.
-//! Rendering is strict: what is undefined is an error that names the expression, never an empty text. It is
-//! bounded in work and in output ([`MAX_RENDERED`]). Text comes out as it is, everything else as JSON. Which
-//! values there are is left to the rooms that render.
+//! All templates of a rule set share one minijinja environment ([`Templates`]). A [`Template`] is
+//! compiled at load and tried against an empty event, so that an unknown filter, function or name
+//! is reported there. Rendering is strict: an undefined value is an error that names the
+//! expression, never an empty text. Work and output are bounded ([`MAX_RENDERED`]). Text is written
+//! unchanged, everything else as JSON. The values are left to the modules that render.
 
 mod compile;
 mod embedding;
@@ -33,32 +33,32 @@ pub use pieces::{Piece, pieces};
 pub use place::{Place, Step};
 pub use scan::{PartRead, is_template};
 
-/// The largest text that a render may yield, in bytes.
+/// Maximum size of a render's output, in bytes.
 pub const MAX_RENDERED: usize = 1 << 20;
-/// The largest source of a template, in bytes.
+/// Maximum size of a template's source, in bytes.
 pub const MAX_SOURCE: usize = 64 << 10;
-/// Maximum number of words, texts and signs in one tag. minijinja nests a chain such as `a.b.c` once per link, and
-/// compiles it recursively: a longer one would overflow the stack.
+/// Maximum number of words, texts and signs in one tag. minijinja nests a chain such as `a.b.c`
+/// once per link and compiles it recursively. A longer chain would overflow the stack.
 pub const MAX_TAG: usize = 500;
-/// Maximum number of `{% elif %}` in a template. Each nests in the one before.
+/// Maximum number of `{% elif %}` in a template. Each is nested in the previous one.
 pub const MAX_ELIFS: usize = 100;
-/// The names of the values in every template.
+/// Names of the values in every template.
 pub const NAMES: [&str; 11] = [
     "payload", "headers", "query", "path", "body", "event", "rule", "endpoint", "attempt", "replay",
     "verified",
 ];
 
-/// What a template is for.
+/// The purpose of a template, which sets its names and its escaping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// An action: [`NAMES`].
+    /// An action, with the values [`NAMES`].
     Action,
-    /// Part of a URL: as an action, and what is written out is percent-encoded, unless it comes from `urlencode`
-    /// or is marked `| safe`.
+    /// A part of a URL: as an action, but output is percent-encoded. Output of `urlencode` or `|
+    /// safe` is not.
     Url,
-    /// A line of a file: as an action, and what is written out has no line break and no control character.
+    /// A line of a file: as an action, but line breaks and control characters are escaped.
     Line,
-    /// The body of an answer: as an action, and `actions`.
+    /// The body of a response: as an action, with `actions` in addition.
     Answer,
 }
 
@@ -66,55 +66,52 @@ pub enum Scope {
 #[derive(Clone)]
 pub struct Templates {
     shared: Arc<SharedEnvironment>,
-    /// Whether those that are compiled next see `failure` too.
+    /// True if templates compiled next have `failure` too.
     of_failures: bool,
 }
 
-/// What all templates of a rule set share.
+/// The shared state of all templates of a rule set.
 struct SharedEnvironment {
     resolved: Resolved,
-    /// Holds the compiled templates; one that is written twice is there once, for its source is its name.
+    /// The compiled templates. The source is the name, so that identical templates are stored once.
     strict: RwLock<Environment<'static>>,
-    /// Holds none; tries templates at load.
+    /// Tries templates at load. Stores none.
     lenient: Environment<'static>,
 }
 
-/// A text that may hold values.
+/// A text that may contain values.
 #[derive(Clone)]
 pub struct Template {
     source: Arc<str>,
-    /// Absent for a text without a template in it.
+    /// `None` for a text without a template.
     compiled: Option<Compiled>,
 }
 
-/// Where a template is found.
+/// The name of a compiled template, with its environment.
 #[derive(Clone)]
 struct Compiled {
     shared: Arc<SharedEnvironment>,
     name: Arc<str>,
-    /// Whether it looks into the payload.
+    /// True if the template reads the payload.
     reads_payload: bool,
 }
 
-/// What is wrong with a template, for its author.
+/// An error in a template, for its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateError {
     /// The code of the diagnostic.
     pub code: &'static str,
-    /// What is wrong.
     pub message: String,
-    /// What would help.
     pub hint: Option<String>,
 }
 
-/// Why a template could not be rendered for an event. Trying again cannot help.
+/// An error while rendering a template for an event. A retry cannot help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderError {
     message: String,
 }
 
 impl Templates {
-    /// None yet.
     pub fn new() -> Self {
         let resolved = Resolved::default();
         Self {
@@ -127,7 +124,7 @@ impl Templates {
         }
     }
 
-    /// The same, for templates that see `failure` too: those of `on_failure`.
+    /// Returns the same templates with `failure` in addition, for `on_failure`.
     #[must_use]
     pub fn for_failures(&self) -> Self {
         Self {
@@ -150,7 +147,7 @@ impl fmt::Debug for Templates {
 }
 
 impl Template {
-    /// A text without values, whatever braces it holds.
+    /// A literal text, even if it contains braces.
     pub fn fixed(text: &str) -> Self {
         Self {
             source: Arc::from(text),
@@ -158,22 +155,23 @@ impl Template {
         }
     }
 
-    /// The text, if no value is in it.
+    /// The text, if it contains no template.
     pub fn literal(&self) -> Option<&str> {
         self.compiled.is_none().then_some(&*self.source)
     }
 
-    /// Whether a secret may stand in the text.
+    /// True if the template names a secret.
     pub fn names_secret(&self) -> bool {
         self.compiled.is_some() && !scan(&self.source).secrets.is_empty()
     }
 
-    /// The text as it stands in the rules file.
+    /// The text as written in the rules file.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The parts of a request that it reads, with the names; for the loader, for it reads the text again.
+    /// The parts of a request that the template reads, with the names. Scans the source again, so
+    /// it is meant for loading only.
     pub fn parts(&self) -> Vec<PartRead> {
         match self.compiled {
             Some(_) => scan(&self.source).parts,
@@ -181,19 +179,20 @@ impl Template {
         }
     }
 
-    /// Whether it looks into the payload, so that it yields nothing where that cannot be read.
+    /// True if the template reads the payload, so that rendering fails if that could not be
+    /// decoded.
     pub fn reads_payload(&self) -> bool {
         self.compiled
             .as_ref()
             .is_some_and(|compiled| compiled.reads_payload)
     }
 
-    /// The text with the values in their places.
+    /// Renders the template.
     pub fn render(&self, values: &Value) -> Result<String, RenderError> {
         self.render_with(values.clone())
     }
 
-    /// As [`Template::render`], with `***` for every secret: to be shown.
+    /// As [`Template::render`], with `***` for every secret, for display.
     pub fn render_masked(&self, values: &Value) -> Result<String, RenderError> {
         self.render_with(Value::from_object(Masked(values.clone())))
     }
@@ -206,7 +205,7 @@ impl Template {
         let text = strict
             .get_template(name)
             .and_then(|template| template.render(values))
-            // A filter may have put the value that it could not take into its error.
+            // A filter may have put a value, such as a secret, into its error.
             .map_err(|error| RenderError::new(shared.resolved.mask(words(&error, &self.source))))?;
         if text.len() > MAX_RENDERED {
             return Err(RenderError::new(format!(
@@ -240,7 +239,6 @@ impl TemplateError {
 }
 
 impl RenderError {
-    /// One in these words.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -256,7 +254,7 @@ impl fmt::Display for RenderError {
 
 impl std::error::Error for RenderError {}
 
-/// minijinja's error in our words, with the expression that it is about.
+/// minijinja's error in our words, with the expression that caused it.
 fn words(error: &minijinja::Error, source: &str) -> String {
     let message = match (error.kind(), error.detail()) {
         (ErrorKind::OutOfFuel, _) => "the template does more work than is allowed".to_owned(),
@@ -274,7 +272,7 @@ fn words(error: &minijinja::Error, source: &str) -> String {
     }
 }
 
-/// Values among which every secret is masked.
+/// Values that mask every secret.
 #[derive(Debug)]
 struct Masked(Value);
 

@@ -1,34 +1,35 @@
-//! The literal texts and the values of a template, in order, as far as they can be told without rendering.
+//! The literal texts and values of a template, in order, as far as they are known without
+//! rendering.
 //!
-//! Used to find, at load, where the text of an event would be taken for something else: an option, a part of a
-//! script, the end of a JSON string. What a value writes is told by `expression`.
+//! Used at load to find where text of the event could be mistaken for something else. Examples are
+//! an option, a part of a script, the end of a JSON string. `expression.rs` analyses the values.
 
 use crate::template::expression::{Form, Value, value};
 use crate::template::scan::{TagToken, behind_raw, tokens};
 
-/// A stretch of a template.
+/// A section of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// Text of the rules file.
     Text(String),
     /// `{{ … }}`.
     Value(Value),
-    /// `{% … %}`: what is between two of them may be missing, or repeated.
+    /// `{% … %}`. The content between two blocks may be missing or repeated.
     Block,
 }
 
 impl Piece {
-    /// Whether what it writes can be chosen by whoever sends the event.
+    /// True if the sender of the event can choose the output of this piece.
     pub fn is_of_the_event(&self) -> bool {
         match self {
             Self::Value(value) => !matches!(value.form, Form::Own | Form::Secret),
-            // A condition at most: it chooses between what is counted by itself.
+            // A block only chooses between pieces, which are checked themselves.
             Self::Text(_) | Self::Block => false,
         }
     }
 }
 
-/// The pieces of a text; a text without a template is one.
+/// The pieces of a text. A text without a template is one piece.
 pub fn pieces(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut literal = String::new();

@@ -1,31 +1,30 @@
-//! The parts of an event that a selector of `match` and an expression of a template can both name.
+//! Parts of an event that both a selector of `match` and a template expression can name.
+//!
+//! With them, the analysis of a condition (`exclusion.rs`) applies to the values of a template.
 
 use crate::template::scan::{TagToken, tokens};
 
-/// A part of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Below the payload's root.
+    /// A path below the payload's root.
     Payload(Vec<Step>),
     /// A header, in lower case.
     Header(String),
-    /// A parameter of the query.
+    /// A query parameter.
     Query(String),
-    /// A parameter of the path.
+    /// A path parameter.
     Path(String),
 }
 
 /// A step down in a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// To a member.
     Name(String),
-    /// To an item.
     Index(usize),
 }
 
 impl Place {
-    /// The place that a selector of `match` names: `$.a['b'][0]`, `header.X-Y`, `query.a`, `path.a`.
+    /// The part that a selector of `match` names: `$.a['b'][0]`, `header.X-Y`, `query.a`, `path.a`.
     pub fn of_selector(text: &str) -> Option<Self> {
         if let Some(path) = text.strip_prefix('$') {
             return steps(path).map(Self::Payload);
@@ -40,14 +39,15 @@ impl Place {
     }
 }
 
-/// The steps of a `JSONPath` behind its `$`, if each goes to one place.
+/// The steps of a `JSONPath` after its `$`, if each selects a single value.
 fn steps(path: &str) -> Option<Vec<Step>> {
-    // In a tag of its own it has the tokens of an expression.
+    // The path is read as a block tag, in which it has the tokens of an expression.
     let (tokens, _) = tokens(path, true);
     accessors(&tokens)
 }
 
-/// A part of the request by its name. `headers.x_y` may be two headers, `x-y` and `x_y`, and is none for certain.
+/// A named part of the request. `None` for `headers.x_y`, which may be either of two headers, `x-y`
+/// and `x_y`.
 pub(super) fn named(part: &str, rest: &[TagToken]) -> Option<Place> {
     let steps = accessors(rest)?;
     let [Step::Name(name)] = steps.as_slice() else {
@@ -61,7 +61,7 @@ pub(super) fn named(part: &str, rest: &[TagToken]) -> Option<Place> {
     }
 }
 
-/// `.name`, `['name']` and `[0]`, one after the other.
+/// Parses a sequence of `.name`, `['name']` and `[0]`.
 pub(super) fn accessors(mut tokens: &[TagToken]) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     loop {
@@ -95,7 +95,7 @@ pub(super) fn accessors(mut tokens: &[TagToken]) -> Option<Vec<Step>> {
 pub(super) mod testing {
     use super::*;
 
-    /// The place below the payload's root; a number is an index.
+    /// A path below the payload's root. A number is an index.
     pub(in crate::template) fn place(names: &[&str]) -> Place {
         let steps = names.iter().map(|name| match name.parse() {
             Ok(index) => Step::Index(index),

@@ -1,44 +1,45 @@
-//! What a template's text names, seen without rendering it.
+//! The scan of a template's text for the names it uses, without rendering.
 //!
-//! minijinja finds an unknown filter only when a render reaches it, and a branch that no render at load enters
-//! would hide one until the night it is needed. So the text is read once more, as tokens: the filters, tests and
-//! methods it uses, and the arguments of `secret(…)` and `jsonpath(…)`, which must be literal so that they can be
-//! resolved at load. Whatever is overseen here is refused at render, never guessed.
+//! minijinja reports an unknown filter only when a render reaches it, so a branch that is not
+//! rendered at load would hide one. The scan therefore reads the text as tokens. It collects
+//! filters, tests, methods, and the arguments of `secret(…)` and `jsonpath(…)`. Those must be
+//! literal, so that they can be resolved at load. Anything that the scan misses is an error at
+//! render.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
 
 use minijinja::Environment;
 
-/// What was found.
+/// The names that a template uses.
 #[derive(Debug, Default, PartialEq)]
 pub struct Scan {
     /// The arguments of `secret('…')`.
     pub secrets: Vec<String>,
     /// The arguments of `jsonpath('…')`.
     pub paths: Vec<String>,
-    /// The names behind `|`.
+    /// The names after `|`.
     pub filters: Vec<String>,
-    /// The names behind `is`.
+    /// The names after `is`.
     pub tests: Vec<String>,
     /// The names of called methods: `x.name()`.
     pub methods: Vec<String>,
-    /// Functions whose one argument must be literal text, and is not.
+    /// Functions whose argument must be literal text, but is not.
     pub not_literal: Vec<String>,
-    /// The number of words, texts and signs in the longest tag.
+    /// Number of words, texts and signs in the longest tag.
     pub longest: usize,
-    /// The number of `{% elif %}` tags.
+    /// Number of `{% elif %}` tags.
     pub elifs: usize,
-    /// The parts of a request, with what is read of them.
+    /// The parts of a request that the template reads.
     pub parts: Vec<PartRead>,
 }
 
-/// What a template reads of a part of a request.
+/// A use of a part of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartRead {
     /// `headers`, `query` or `path`.
     pub part: &'static str,
-    /// The name that is read; none if it is known only when the template is rendered.
+    /// `None` if the name is known only when the template is rendered.
     pub name: Option<String>,
 }
 
@@ -48,7 +49,6 @@ const PARTS: [&str; 3] = ["headers", "query", "path"];
 /// The functions that are resolved at load.
 const RESOLVED_AT_LOAD: [&str; 2] = ["secret", "jsonpath"];
 
-/// A token inside a tag.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum TagToken {
     Word(String),
@@ -56,12 +56,12 @@ pub(super) enum TagToken {
     Sign(char),
 }
 
-/// Whether `text` holds a template at all.
+/// True if `text` contains a template.
 pub fn is_template(text: &str) -> bool {
     ["{{", "{%", "{#"].iter().any(|opening| text.contains(opening))
 }
 
-/// Reads the text of a template.
+/// Scans the text of a template.
 pub fn scan(text: &str) -> Scan {
     let mut found = Scan::default();
     let mut rest = text;
@@ -91,7 +91,7 @@ pub fn scan(text: &str) -> Scan {
     found
 }
 
-/// What follows the `{% endraw %}` of a raw block.
+/// The text after the `{% endraw %}` of a raw block.
 pub(super) fn behind_raw(text: &str) -> &str {
     text.find("endraw")
         .and_then(|at| text.get(at..))
@@ -99,7 +99,7 @@ pub(super) fn behind_raw(text: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// The tokens of a tag, and the text behind it.
+/// The tokens of a tag, and the text after it.
 pub(super) fn tokens(text: &str, block: bool) -> (Vec<TagToken>, &str) {
     let mut tokens = Vec::new();
     let mut braces = 0_usize;
@@ -134,7 +134,7 @@ pub(super) fn tokens(text: &str, block: bool) -> (Vec<TagToken>, &str) {
     (tokens, "")
 }
 
-/// The end of a literal, behind its opening quote.
+/// The end of a string literal. The iterator stands after its opening quote.
 fn closed(letters: &mut Peekable<CharIndices<'_>>, quote: char) -> Option<usize> {
     while let Some((at, letter)) = letters.next() {
         match letter {
@@ -146,8 +146,9 @@ fn closed(letters: &mut Peekable<CharIndices<'_>>, quote: char) -> Option<usize>
     None
 }
 
-/// The text that a literal stands for. minijinja reads the escapes, so that they mean the same here and at render. A
-/// literal that it cannot read is a syntax error, which it reports when the template is compiled.
+/// The text of a string literal. minijinja decodes the escapes, so that they have the same meaning
+/// as at render. A literal that it cannot parse is a syntax error, which is reported when the
+/// template is compiled.
 fn unquoted(literal: &str) -> String {
     if !literal.contains('\\') {
         let mut letters = literal.chars();
@@ -163,7 +164,7 @@ fn unquoted(literal: &str) -> String {
     read().ok().flatten().unwrap_or_default()
 }
 
-/// Notes what the tokens of one tag name.
+/// Adds the names in the tokens of one tag to `found`.
 fn note(tokens: &[TagToken], block: bool, found: &mut Scan) {
     let word = |at: usize| match tokens.get(at) {
         Some(TagToken::Word(word)) => Some(word.as_str()),

@@ -1,4 +1,4 @@
-//! What templates do, case by case.
+//! Tests of template compilation and rendering.
 
 use std::path::Path;
 
@@ -225,7 +225,7 @@ fn a_chain_that_would_overflow_the_stack_is_a_finding() {
         let most = (MAX_SOURCE - before.len() - behind.len()) / link.len();
         let source = format!("{before}{}{behind}", link.repeat(most));
         assert!(compile(&source).is_err(), "{link}");
-        // What is just within the bounds is compiled, on the stack of a test's thread.
+        // Templates just within the limits compile on the stack of a test's thread.
         for links in [MAX_ELIFS, MAX_TAG / 4, MAX_TAG / 3, MAX_TAG / 2, MAX_TAG - 8] {
             let source = format!("{before}{}{behind}", link.repeat(links));
             drop(compile(&source));
@@ -235,7 +235,8 @@ fn a_chain_that_would_overflow_the_stack_is_a_finding() {
 
 #[test]
 fn a_selection_takes_memory_and_work_like_its_payload() {
-    // A key of 500 KB above 20,000 values, and lists nested 100 deep: no key and no list is copied.
+    // A key of 500 KB above 20,000 values, and lists nested 100 deep: no key and no list is
+    // copied.
     let long = serde_json::json!({"commits": {"k".repeat(500_000): {"modified": vec![0; 20_000]}}});
     let deep = (0..100).fold(serde_json::json!(vec![0; 20_000]), |below, _| {
         serde_json::json!([below])

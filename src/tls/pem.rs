@@ -1,4 +1,6 @@
-//! Certificates and keys as PEM files hold them, read at load, so that what is wrong with a file is a finding.
+//! Certificates and keys in PEM files, read at load.
+//!
+//! Anything wrong with a file is a diagnostic, not a failed connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,20 +17,18 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::{Keyring, Secret, source_of};
 use crate::base::yaml::Node;
 
-/// When a certificate is valid.
+/// Validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// From then on.
     pub from: Timestamp,
-    /// Until then.
     pub until: Timestamp,
 }
 
 impl Validity {
-    /// How long before its end a certificate is spoken of, unless it lives for less than six times as long.
+    /// Warning time before expiry. At most a sixth of the certificate's lifetime.
     const SOON: Duration = Duration::from_hours(14 * 24);
 
-    /// When this certificate is valid; none if it cannot be read.
+    /// Reads the validity period. Returns `None` if the certificate cannot be parsed.
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = parse_x509_certificate(certificate).ok()?;
         let validity = parsed.validity();
@@ -38,17 +38,16 @@ impl Validity {
         })
     }
 
-    /// Whether it is valid at `now`.
+    /// True if the certificate is valid at `now`.
     pub fn holds(&self, now: Timestamp) -> bool {
         self.from <= now && now <= self.until
     }
 
-    /// For how long in all.
     pub fn lifetime(&self) -> Duration {
         self.until.since(self.from)
     }
 
-    /// What is wrong with it at `now`: not yet valid, not any more, or not for long.
+    /// Describes what is wrong at `now`: not yet valid, expired, or about to expire.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
         let Self { from, until } = *self;
         let soon = Self::SOON.min(self.lifetime() / 6);
@@ -64,8 +63,8 @@ impl Validity {
     }
 }
 
-/// The bytes of the file that a node names: `file.pem`, or as a secret is named. The file is watched from now on.
-/// `private` says whether it is anybody's business.
+/// Reads the file that a node names, as `file.pem` or as a secret source, and watches it from then
+/// on. If `private`, the keyring's warning about the file is reported.
 pub fn file(
     node: Node<'_>,
     private: bool,
@@ -91,13 +90,13 @@ pub fn file(
     }
 }
 
-/// What a file holds, without the byte order mark that some editors of Windows put before it.
+/// Strips the byte order mark that some editors on Windows write.
 fn text(pem: &Secret) -> &[u8] {
     let bytes = pem.expose();
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// The certificates of a PEM text, one at least.
+/// Parses the certificates of a PEM text, at least one.
 pub fn certificates(
     node: Node<'_>,
     pem: &Secret,
@@ -112,14 +111,14 @@ pub fn certificates(
             "convert it: `openssl x509 -inform der -in … -out …`",
         ),
         Ok(_) => ("there is no certificate in it", PEM),
-        // The error would show what stands there, which may be anything.
+        // The error would show the content of the file, which may be anything.
         Err(_) => ("it is not PEM", PEM),
     };
     diagnostics.push(node.error("tls", message).hint(hint));
     None
 }
 
-/// Those that are trusted.
+/// Parses the trusted root certificates of a PEM text.
 pub fn roots(node: Node<'_>, pem: &Secret, diagnostics: &mut Diagnostics) -> Option<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(node, pem, diagnostics)? {
@@ -132,14 +131,14 @@ pub fn roots(node: Node<'_>, pem: &Secret, diagnostics: &mut Diagnostics) -> Opt
     Some(roots)
 }
 
-/// The private key of a PEM text.
+/// Parses the private key of a PEM text.
 fn private_key(
     node: Node<'_>,
     pem: &Secret,
     diagnostics: &mut Diagnostics,
 ) -> Option<PrivateKeyDer<'static>> {
     const PEM: &str = "PEM, not encrypted: `-----BEGIN PRIVATE KEY-----` and so on";
-    // In a header of its own, or in the label (RFC 1421 §4.6.1.1, RFC 7468 §11).
+    // The word stands in a header of its own, or in the label (RFC 1421 §4.6.1.1, RFC 7468 §11).
     const ENCRYPTED: &[u8] = b"ENCRYPTED";
     let text = text(pem);
     let (message, hint) = if let Ok(key) = PrivateKeyDer::from_pem_slice(text) {
@@ -161,7 +160,7 @@ fn private_key(
     None
 }
 
-/// A certificate with its key, which fits it.
+/// Parses a certificate chain and its private key, and checks that they match.
 pub fn identity(
     (at_cert, chain): (Node<'_>, &Secret),
     (at_key, key): (Node<'_>, &Secret),
@@ -169,7 +168,7 @@ pub fn identity(
 ) -> Option<CertifiedKey> {
     let chain = certificates(at_cert, chain, diagnostics);
     let key = private_key(at_key, key, diagnostics)?;
-    // The error says no more than that it did not work.
+    // The error says no more than that loading failed.
     let Ok(key) = default_provider().key_provider.load_private_key(key) else {
         let message = "the key cannot be used: it is damaged, or of a kind that is not understood";
         let diagnostic = at_key.error("tls", message);
@@ -184,7 +183,7 @@ pub fn identity(
         alone.keys_match()
     };
     match fits(chain.first()?) {
-        // Some keys do not tell.
+        // Some keys cannot be compared.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(Error::InconsistentKeys(_)) => {
             let diagnostic = at_key.error("tls", "the key does not fit the certificate in `cert`");
@@ -212,8 +211,9 @@ pub fn identity(
     Some(CertifiedKey::new(chain, key))
 }
 
-/// Where a chain breaks off: a certificate is followed by another than that of who has signed it (RFC 8446 §4.4.2), so that
-/// others may not find the way from it to an authority that they trust. Of the last one nobody can tell.
+/// Describes the first gap in a chain: a certificate not followed by that of its issuer (RFC 8446
+/// §4.4.2). Peers may then find no path to a root that they trust. The last certificate cannot be
+/// checked.
 fn gap(chain: &[CertificateDer<'_>]) -> Option<String> {
     let pairs = chain.iter().zip(chain.iter().skip(1));
     for (number, (signed, next)) in pairs.enumerate() {
@@ -231,7 +231,7 @@ fn gap(chain: &[CertificateDer<'_>]) -> Option<String> {
     None
 }
 
-/// Whether a certificate may be shown by a server (RFC 5280 §4.2.1.12); one that cannot be read may.
+/// True if a server may present the certificate (RFC 5280 §4.2.1.12), or if it cannot be parsed.
 pub fn is_for_servers(certificate: &CertificateDer<'_>) -> bool {
     let Ok((_, parsed)) = parse_x509_certificate(certificate) else {
         return true;

@@ -1,7 +1,8 @@
-//! Which schemes are there, and what does each of them verify?
+//! Catalogue of the schemes: senders, signed content and locations.
 //!
-//! [`catalogue`] tells it from the very rows that verify, so that no document can say otherwise: `hookyard check
-//! --list-schemes` prints it, and the README's table is what that prints.
+//! [`catalogue`] is generated from the rows that verify, so documents cannot contradict the code.
+//! `hookyard check --list-schemes` prints it as a table, and the table in the documents is that
+//! output.
 
 use std::time::Duration;
 
@@ -11,28 +12,28 @@ use crate::verify::scheme::presets::{
 use crate::verify::scheme::signature::keys::Curve;
 use crate::verify::scheme::signature::mac::{Encoding, HashAlgorithm};
 
-/// One scheme, in words.
+/// Description of one scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemeEntry {
-    /// Its name in the rules file.
+    /// Name in the rules file.
     pub name: &'static str,
-    /// Who sends so.
+    /// Product or service that sends this way.
     pub sender: &'static str,
-    /// The key of its mapping under which it takes what it signs with: `secret`, `password` or `private_key`.
+    /// Setting that holds the signing secret: `secret`, `password` or `private_key`.
     pub secret: &'static str,
-    /// What is signed, and how.
+    /// Signed content and algorithm.
     pub proof: String,
-    /// Where the proof stands.
+    /// Location of the proof.
     pub place: String,
-    /// Where the event's name stands; empty if there is none.
+    /// Location of the event name. Empty if there is none.
     pub event: String,
-    /// How long an event is fresh; none if no timestamp is signed.
+    /// Replay window. `None` if no timestamp is signed.
     pub window: Option<Duration>,
-    /// What its user should know; empty if nothing.
+    /// Note for users. May be empty.
     pub note: &'static str,
 }
 
-/// All schemes: the senders in the order of their names, and then the generic ones.
+/// All schemes: the presets sorted by name, then the generic schemes.
 pub fn catalogue() -> Vec<SchemeEntry> {
     let mut entries: Vec<SchemeEntry> = PRESETS.iter().map(of_preset).collect();
     entries.sort_by_key(|entry| entry.name);
@@ -78,7 +79,7 @@ pub fn catalogue() -> Vec<SchemeEntry> {
     entries
 }
 
-/// The catalogue as a table in Markdown, which is as readable in a terminal.
+/// Formats the catalogue as a Markdown table, which is also readable in a terminal.
 pub fn table() -> String {
     let heads = [
         "name",

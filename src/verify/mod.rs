@@ -1,10 +1,12 @@
-//! Is it genuine and fresh?
+//! Verification of requests: authenticity and freshness.
 //!
-//! A [`Verification`] is compiled from the value of `verify:` and judges what was received: [`Proof`] or
-//! [`Refusal`]. It looks at the bytes as they arrived, knows no time (freshness is asked of the proof, with the time
-//! passed in) and remembers nothing (nonces are the store's). Whatever the bytes are, it answers, and does not panic.
+//! A [`Verification`] is compiled from the value of `verify:`. From the received bytes it returns a
+//! [`Proof`] or a [`Refusal`], and panics on no input. The module reads no clock:
+//! [`Proof::freshness`] takes the time as an argument. It keeps no state: the store remembers the
+//! dedup keys.
 //!
-//! To add a sender, add a row to `scheme/presets/rows.rs`; to add a handshake, one to `handshake/rows.rs`.
+//! To add a sender, add a row to `scheme/presets/rows.rs`. To add a handshake, add a row to
+//! `handshake/rows.rs`.
 
 mod catalogue;
 mod handshake;
@@ -38,10 +40,9 @@ pub use crate::verify::scheme::SchemeContext;
 use crate::verify::scheme::presets::{EventAt, PRESETS, Preset};
 use crate::verify::scheme::{GENERIC, Scheme};
 
-/// The replay window of a scheme that has no timestamp: how long its nonces are remembered.
+/// Default replay window of schemes without a timestamp. Their dedup keys are remembered this long.
 const DAY: Duration = Duration::from_hours(24);
 
-/// A compiled `verify:`.
 pub struct Verification {
     name: &'static str,
     scheme: Scheme,
@@ -51,19 +52,18 @@ pub struct Verification {
     mode: Mode,
 }
 
-/// Where a sender's event name stands.
+/// Location of the sender's event name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventName {
-    /// In this header.
     Header(HeaderName),
-    /// At this `JSONPath` of the payload.
+    /// `JSONPath` into the payload.
     Payload(&'static str),
-    /// At the first of these places where there is anything.
+    /// The first of these locations that has a value.
     Either(Vec<Self>),
 }
 
 impl EventName {
-    /// Out of a row of data.
+    /// Converts a row of the preset table.
     fn of(at: &EventAt) -> Option<Self> {
         match at {
             EventAt::Header(name) => HeaderName::from_bytes(name.as_bytes()).ok().map(Self::Header),
@@ -73,38 +73,36 @@ impl EventName {
     }
 }
 
-/// A request that is to be signed.
+/// Request that is to be signed.
 #[derive(Clone, Copy, Debug)]
 pub struct OutgoingRequest<'d> {
-    /// The method.
     pub method: &'d Method,
-    /// The whole URL, as a sender that signs it would write it.
+    /// Complete URL, in the form in which a sender signs it.
     pub url: &'d str,
-    /// The headers so far; a content may name one of them.
+    /// Headers so far. The signed content may include one of them.
     pub headers: &'d HeaderMap,
-    /// The raw body.
     pub body: &'d [u8],
-    /// When it is sent.
+    /// Time of sending.
     pub at: Timestamp,
-    /// Its id, for schemes that have one.
+    /// Id of the request, for schemes that have one.
     pub id: &'d str,
-    /// Whether a timestamp that stands in the body already is written anew.
+    /// If true, a timestamp that the body already contains is overwritten.
     pub restamp: bool,
 }
 
-/// What a sender would add to a [`OutgoingRequest`].
+/// Additions of a sender to an [`OutgoingRequest`].
 #[derive(Debug, Default)]
 pub struct Signed {
-    /// Headers, each in place of what the draft has under its name.
+    /// Headers. Each replaces the header of that name in the draft.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Parameters, at the end of the query.
+    /// Parameters, appended to the query.
     pub query: Vec<(String, String)>,
-    /// Another body, where something of the proof stands in it.
+    /// New body, if part of the proof is in the body.
     pub body: Option<Vec<u8>>,
 }
 
 impl Signed {
-    /// The draft's URL with what is added to its query.
+    /// Returns the draft's URL with the parameters appended to its query.
     pub fn url(&self, url: &str) -> String {
         let (url, fragment) = url
             .split_once('#')
@@ -125,15 +123,17 @@ impl Signed {
     }
 }
 
-/// The names of all schemes.
 pub fn schemes() -> impl Iterator<Item = &'static str> {
     let presets = PRESETS.iter().map(|preset| preset.name);
     presets.chain(GENERIC)
 }
 
 impl Verification {
-    /// Compiles the value of `verify:`: `none`, or a mapping with one scheme and perhaps a `mode`. Everything that is wrong
-    /// with it is added to `diagnostics`; what it returns may be used only if they hold no error.
+    /// Compiles the value of `verify:`, which is `none` or a mapping with one scheme and an
+    /// optional `mode`.
+    ///
+    /// Adds all errors to `diagnostics`. The result may be used only if `diagnostics` holds no
+    /// error.
     pub fn compile(
         node: Node<'_>,
         scheme_context: &SchemeContext<'_>,
@@ -149,7 +149,7 @@ impl Verification {
         let (name, settings) = one_scheme(node, &schemes, diagnostics)?;
         let scheme = Scheme::compile(name, settings, scheme_context, diagnostics);
         let by_default = Preset::named(name).and_then(|preset| preset.handshake);
-        // Also where the scheme is at fault, so that all faults are found at once.
+        // Compiled even if the scheme has errors, so that all errors are reported at once.
         let handshake = handshake::compile(
             settings,
             by_default,
@@ -164,7 +164,7 @@ impl Verification {
         })
     }
 
-    /// The largest body that the sender named in a value of `verify:` sends, where its documents say so and it is over our
+    /// Returns the documented body limit of the sender that `verify:` names, if it exceeds our
     /// default.
     pub fn largest_body(node: Node<'_>) -> Option<u64> {
         let presets = node.entries().into_iter().map(|(name, _)| Preset::named(name));
@@ -185,7 +185,7 @@ impl Verification {
         }
     }
 
-    /// Whether what was received is genuine, and what it then proves. Says nothing about freshness.
+    /// Verifies that a request is genuine. Freshness is checked by [`Proof::freshness`].
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         if let Some(handshake) = &self.handshake {
             handshake.admit(received)?;
@@ -193,62 +193,68 @@ impl Verification {
         self.scheme.prove(received)
     }
 
-    /// Whether the body must be read before the request is known to be genuine.
+    /// Returns true if verification reads the body, so that the body is read before the request is
+    /// trusted.
     pub fn reads_unverified(&self) -> bool {
         self.scheme.reads_unverified()
     }
 
-    /// Where each of its secrets comes from, as the rules file names it, and until when it counts.
+    /// Returns the source of each secret, as the rules file names it, and the end of its validity.
     pub fn secrets(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
         self.scheme.secrets()
     }
 
-    /// The scheme as it was written: `github`, `hmac`, `none`.
+    /// Name of the scheme as written in the rules file: `github`, `hmac`, `none`.
     pub fn scheme(&self) -> &'static str {
         self.name
     }
 
-    /// Whether what it refuses is let in all the same, and marked (`mode: observe`).
+    /// Returns true if refused requests are accepted and marked (`mode: observe`).
     pub fn observes(&self) -> bool {
         self.mode == Mode::Observe
     }
 
-    /// Whether nothing is verified.
+    /// Returns true if nothing is verified.
     pub fn is_none(&self) -> bool {
         matches!(self.scheme, Scheme::None(..))
     }
 
-    /// The scheme's own replay window: the sender's tolerance where there is a timestamp, else a day.
+    /// Replay window of the scheme: the sender's tolerance if there is a timestamp, otherwise a
+    /// day.
     pub fn default_window(&self) -> Duration {
         self.scheme.default_window().unwrap_or(DAY)
     }
 
-    /// Whether its sender may sign the very same content for a new event: it signs what it likes, and neither a time nor an id;
-    /// or it is known to.
+    /// Returns true if the sender may sign identical content for a new event. The signed content
+    /// then has neither a timestamp nor an id, or the sender is known to repeat it.
     pub fn may_repeat(&self) -> bool {
         let known = Preset::named(self.name).is_none_or(|preset| preset.repeats);
         known && self.scheme.signs_content_alone()
     }
 
-    /// The handshake by which strangers are told MACs under its secret, if there is one.
+    /// Returns the handshake that gives any client MACs under this secret, if there is one.
     pub fn tells_strangers(&self) -> Option<&'static str> {
         self.handshake.as_ref().and_then(Handshake::tells_strangers)
     }
 
-    /// Whether what `other` tells strangers would be a signature here: the secret is the same, and a token that `other` signs
-    /// can be all that is signed here.
+    /// Returns true if a MAC that the handshake of `other` gives to any client would be a valid
+    /// signature here. The secret is then the same, and such a token can be the whole signed
+    /// content.
     pub fn believes(&self, other: &Self) -> bool {
-        // Where the same handshake is answered, a body that could be such a token is refused.
+        // If this verification answers the same handshake, it refuses bodies that could be such a
+        // token.
         self.tells_strangers().is_none() && self.scheme.shares_tokens_with(&other.scheme)
     }
 
-    /// By what its events are recognised, in words, of a request that has proved this.
+    /// Describes the bytes by which a verified event is recognised.
     pub fn recognised_by(&self) -> String {
         self.scheme.recognised_by()
     }
 
-    /// The value of `WWW-Authenticate` for a refusal, where the scheme asks for credentials or the sender wants to see
-    /// that its bad signatures are refused by 401.
+    /// Value of `WWW-Authenticate` for a refusal.
+    ///
+    /// Present if the scheme asks for credentials, or if the sender requires a 401 for bad
+    /// signatures.
     pub fn challenge(&self) -> Option<&'static str> {
         let handshake = self.handshake.as_ref();
         self.scheme
@@ -256,37 +262,37 @@ impl Verification {
             .or_else(|| handshake.and_then(Handshake::challenge))
     }
 
-    /// Where the sender's event name stands.
+    /// Location of the sender's event name.
     pub fn event_name(&self) -> Option<&EventName> {
         self.event.as_ref()
     }
 
-    /// The headers that carry the sender's signature or secret: never forwarded, never logged.
+    /// Headers that carry the sender's signature or secret. They are never forwarded or logged.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         let mut headers = self.scheme.credential_headers();
         headers.extend(self.siblings.iter().cloned());
         headers
     }
 
-    /// All headers in which this sender says something about its signature: those of [`Self::credential_headers`], and those of
-    /// timestamps and ids.
+    /// All headers of the sender's signature: [`Self::credential_headers`] plus those of timestamps
+    /// and ids.
     pub fn own_headers(&self) -> Vec<HeaderName> {
         let mut headers = self.credential_headers();
         headers.extend(self.scheme.stamp_headers());
         headers
     }
 
-    /// The name in the query that carries the sender's secret: not kept, not forwarded, not logged.
+    /// Query parameter that carries the sender's secret. It is never stored, forwarded or logged.
     pub fn credential_query(&self) -> Option<&str> {
         self.scheme.credential_query()
     }
 
-    /// Whether it can sign, and not only verify.
+    /// Returns true if the configured keys can also sign.
     pub fn can_sign(&self) -> bool {
         self.scheme.can_sign()
     }
 
-    /// Signs a request as the sender would, with the first secret: what to add to it.
+    /// Signs a request as the sender would, with the first secret. Returns the additions.
     pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         self.scheme.sign(draft)
     }
@@ -301,7 +307,7 @@ impl fmt::Debug for Verification {
     }
 }
 
-/// The one scheme that a mapping names, and its settings.
+/// Returns the one scheme that a mapping names, and its settings.
 fn one_scheme<'d>(
     node: Node<'d>,
     entries: &[(&'d str, Node<'d>)],
@@ -324,7 +330,7 @@ fn one_scheme<'d>(
         let message = if names.is_empty() {
             "`verify` names no scheme".to_owned()
         } else {
-            // Two would be an `or`, and the weaker of them would decide.
+            // Two schemes would mean "or", which is only as strong as the weaker scheme.
             format!(
                 "`verify` names one scheme, not {}: {}",
                 names.len(),

@@ -1,38 +1,37 @@
-//! `mode:` beside a scheme: what becomes of a request that its verification refuses.
+//! `mode:` next to a scheme: the treatment of a request that verification refuses.
 //!
-//! The room says no either way; whoever asks it looks at the mode. `observe` is for putting a secret in service without
-//! losing events, and lets in whoever sends anything.
+//! The verification itself refuses in both modes. The caller of
+//! [`Verification::observes`](crate::verify::Verification::observes) applies the mode. `observe`
+//! serves to introduce a secret without losing events. It accepts requests from any sender.
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::yaml::{Node, unknown};
 use crate::verify::schemes;
 
-/// The key.
 const KEY: &str = "mode";
 
-/// What becomes of a request that is refused.
+/// Treatment of a refused request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// It is kept out.
+    /// Refuse the request.
     #[default]
     Enforce,
-    /// It is let in all the same, and marked.
+    /// Accept the request and mark its event as unverified.
     Observe,
 }
 
-/// The modes by name.
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
 
-/// What stands in a `verify:`, without its `mode`, which is read.
+/// Content of a `verify:` after its `mode` has been read.
 pub struct Beside<'d> {
-    /// The schemes by name: there should be one.
+    /// Schemes by name. Only one is valid.
     pub schemes: Vec<(&'d str, Node<'d>)>,
-    /// The mode, enforcing if none is given.
+    /// Mode. The default is to enforce.
     pub mode: Mode,
 }
 
 impl<'d> Beside<'d> {
-    /// Reads the `mode` of a `verify:`. A slip of the key is found, and names no scheme.
+    /// Reads the `mode` of a `verify:`. A misspelled `mode` is reported and not taken for a scheme.
     pub fn read(node: Node<'d>, diagnostics: &mut Diagnostics) -> Self {
         let mut schemes = node.entries();
         let several = schemes.len() > 1;
@@ -62,7 +61,7 @@ impl<'d> Beside<'d> {
     }
 }
 
-/// The value of `mode:`.
+/// Reads the value of `mode:`.
 fn read(node: Node<'_>, diagnostics: &mut Diagnostics) -> Mode {
     let names = MODES.map(|(name, _)| name);
     let Some(typed) = node.as_str() else {

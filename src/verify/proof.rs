@@ -1,6 +1,6 @@
-//! What a verified request proves: when it was sent, and the bytes by which it is recognised again.
+//! Result of a successful verification: the time of sending and the dedup keys.
 //!
-//! The room only decides. Remembering the nonces is left to the store, and the time is told by the caller.
+//! This module only decides. The store remembers the dedup keys, and the caller passes the time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,38 +12,40 @@ use sha2::{Digest, Sha256};
 use crate::base::clock::Timestamp;
 use crate::verify::Refusal;
 
-/// Minimum memory where the timestamp does not limit how long the same event can come again: it is not signed, or the event
-/// is known by an id and its sender signs each retry anew.
+/// Minimum time for which a dedup key is remembered if the timestamp does not limit repetition.
+/// This holds for unsigned timestamps, and for senders that sign each retry again under one id.
 const DAY: Duration = Duration::from_hours(24);
 
-/// The longest id that is kept as it is; of a longer one the SHA-256.
+/// Maximum length of an id stored as is, in bytes. A longer id is replaced by its SHA-256.
 const LONGEST_ID: usize = 64;
 
-/// A request passed its verification.
+/// Result of a successful verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// When it says that it was sent.
     pub timestamp: Option<SentAt>,
-    /// The bytes by which it is recognised again, any one of which suffices; none if nothing is remembered.
+    /// Keys that identify the event. A match of any one suffices. If empty, the event is not
+    /// remembered.
     pub dedup_keys: Vec<DedupKey>,
-    /// The source of the secret that it was, as the rules file names it; none where nothing is verified.
+    /// Source of the secret that matched, as the rules file names it. `None` if nothing is
+    /// verified.
     pub secret: Option<Arc<str>>,
-    /// The whole body as JSON, where it had to be read for the proof and is JSON as it was sent: it need not be read twice.
+    /// Whole body as JSON, if verification had to parse it. Saves parsing it twice.
     pub read: Option<Arc<Value>>,
 }
 
-/// When a request says that it was sent.
+/// Time of sending, as the request states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SentAt {
-    /// The moment.
     pub at: Timestamp,
-    /// Whether the signature covers it. One that it does not cover narrows, and protects from nothing.
+    /// True if the signature covers the timestamp. An unsigned timestamp gives no protection.
     pub signed: bool,
 }
 
 impl Proof {
-    /// Whether the timestamp, if there is one, lies within `window` of `now`: in either direction, for a request
-    /// made for next year could be replayed until then. A distance of exactly the window is fresh.
+    /// Checks that the timestamp, if there is one, lies within `window` of `now`.
+    ///
+    /// Both directions count: a request dated one year ahead could be replayed until then. A
+    /// distance of exactly `window` is fresh.
     pub fn freshness(&self, window: Duration, now: Timestamp) -> Result<(), Refusal> {
         match self.timestamp {
             Some(SentAt { at, .. }) if at.distance(now) > window => Err(Refusal::Stale { at, now, window }),
@@ -51,33 +53,35 @@ impl Proof {
         }
     }
 
-    /// Whether it is known by its signed content alone, which a sender may have to send again: neither time nor id is in it.
+    /// Returns true if the signed content alone identifies the event. The content has neither a
+    /// timestamp nor an id, so a sender may legitimately repeat it.
     pub fn is_content_alone(&self) -> bool {
         self.timestamp.is_none()
             && !self.dedup_keys.is_empty()
             && !self.dedup_keys.iter().any(DedupKey::is_id)
     }
 
-    /// How long the nonces are remembered, so that a replay is either stale or recognised.
+    /// Time for which the dedup keys are remembered, so that every replay is either stale or a
+    /// duplicate.
     pub fn memory(&self, window: Duration) -> Duration {
         let both_directions = window.saturating_mul(2);
         match self.timestamp {
             None => window,
-            // The sender's own retries carry a new time, and come after minutes or hours.
+            // Retries of the sender carry a new timestamp, and arrive after minutes or hours.
             Some(_) if self.dedup_keys.iter().any(DedupKey::is_id) => both_directions.max(DAY),
             Some(SentAt { signed: true, .. }) => both_directions,
-            // Whoever replays it writes a new timestamp on it.
+            // An attacker can replay the content with a new timestamp.
             Some(SentAt { signed: false, .. }) => both_directions.max(DAY),
         }
     }
 }
 
-/// Bytes by which an event is recognised again: at most 81, the first of which says what they are.
+/// Bytes that identify an event, at most 81. The first byte is their kind.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DedupKey(Vec<u8>);
 
 impl DedupKey {
-    /// The nonce of an event that has an id.
+    /// Key of an event that has an id.
     pub fn id(id: &[u8]) -> Self {
         if id.len() <= LONGEST_ID {
             Self::of(b'i', id)
@@ -86,12 +90,12 @@ impl DedupKey {
         }
     }
 
-    /// The nonce of an event that is known by its signature (a MAC of at most 64 bytes).
+    /// Key of an event that its signature identifies (a MAC of at most 64 bytes).
     pub fn signature(mac: &[u8]) -> Self {
         Self::of(b's', mac)
     }
 
-    /// The nonce of the same event at a place that its signature does not cover: another for each place.
+    /// Extends the key by a digest of the request parts that the signature does not cover.
     #[must_use]
     pub fn at(&self, place: Option<&[u8]>) -> Self {
         let mut dedup_key = self.clone();
@@ -104,7 +108,7 @@ impl DedupKey {
         dedup_key
     }
 
-    /// Whether it is an id of the sender's own.
+    /// Returns true if the key is an id set by the sender.
     pub fn is_id(&self) -> bool {
         matches!(self.0.first(), Some(b'i' | b'h' | b'I' | b'H'))
     }
@@ -116,14 +120,13 @@ impl DedupKey {
         Self(dedup_key)
     }
 
-    /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
 impl fmt::Debug for DedupKey {
-    // Without the bytes: of a signature they are one that would be accepted.
+    // Omits the bytes: those of a signature would be accepted as a signature.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.0.first() {
             Some(b's' | b'S') => "signature",

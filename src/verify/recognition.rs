@@ -1,10 +1,11 @@
-//! What makes two requests with the same signed content the same event, or two events, or a forgery.
+//! Rules by which two requests with the same signed content are one event, two events or a forgery.
 //!
-//! A signature covers the body, and seldom more. What rules read beside it could be changed by whoever captured a genuine
-//! request. So the parts that rules read count, too: the path, and of the query what rules name, make another event; a
-//! header that rules name must stay what it was when the content came first. What no rule reads counts for nothing, or a
-//! stranger could make a new event of an old one by adding `?x=1`. [`Recognition`] knows all that of one
-//! [`Verification`] of one endpoint, once and at load.
+//! Most signatures cover only the body. An attacker who captured a genuine request can change
+//! everything else that rules read. Therefore the path and the query parameters that rules read are
+//! part of the event's identity. A header that rules read must have the value it had when the
+//! content first arrived. Parts that no rule reads are ignored: otherwise a stranger could make a
+//! new event from an old one by adding `?x=1`. [`Recognition`] is built at load, for one
+//! [`Verification`] of one endpoint.
 
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderName, Method};
@@ -13,32 +14,29 @@ use sha2::{Digest, Sha256};
 use crate::event::Received;
 use crate::verify::{DedupKey, Proof, Verification};
 
-/// The longest part of a digest that is kept, in bytes.
+/// Length of the stored part of a digest, in bytes.
 const KEPT: usize = 16;
 
-/// The parts of a request, beside its body, that rules read.
+/// Parts of a request, apart from its body, that rules read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a part of a request, and any of them may be read"
 )]
 pub struct Reads {
-    /// Headers.
     pub headers: Vec<HeaderName>,
-    /// Names in the query.
+    /// Names of query parameters.
     pub query: Vec<String>,
-    /// Names in the query that are told only by the event, so that any may be read.
+    /// True if the names of query parameters depend on the event, so that any may be read.
     pub any_query: bool,
-    /// Parameters of the path.
+    /// True if parameters of the path are read.
     pub path: bool,
-    /// The method.
     pub method: bool,
-    /// What the body says, as far as that depends on how it is decoded.
+    /// True if the payload is read, so that headers which select its decoding count as read.
     pub payload: bool,
 }
 
 impl Reads {
-    /// Adds what another reads.
     pub fn extend(&mut self, other: Self) {
         self.headers.extend(other.headers);
         self.query.extend(other.query);
@@ -48,8 +46,8 @@ impl Reads {
         self.payload |= other.payload;
     }
 
-    /// Of these what the verification's signature does not cover. Nothing if it signs nothing: then there is nothing that
-    /// could be protected.
+    /// Returns the parts that the signature does not cover. Empty if the scheme does not sign,
+    /// since there is then nothing to protect.
     #[must_use]
     pub fn unsigned(mut self, verification: &Verification) -> Self {
         let scheme = &verification.scheme;
@@ -57,7 +55,7 @@ impl Reads {
             return Self::default();
         }
         let mut credentials = verification.credential_headers();
-        // Nothing is kept of what may be a secret, be it a digest.
+        // Of values that may be secret, not even a digest is stored.
         credentials.extend([AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION]);
         self.headers
             .retain(|name| !credentials.contains(name) && !scheme.covers_header(name));
@@ -78,36 +76,34 @@ impl Reads {
         }
     }
 
-    /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// How the events of one verification of an endpoint are recognised again.
+/// Recognition of repeated events of one verification at one endpoint.
 #[derive(Debug, Default)]
 pub struct Recognition {
-    /// What rules read and no signature covers.
+    /// Parts that rules read and no signature covers.
     unsigned: Reads,
-    /// Whether the path and the query are signed.
+    /// True if path and query are signed.
     url_signed: bool,
-    /// Whether the method is signed.
     method_signed: bool,
-    /// Names in the query in which the sender says something about its signature.
+    /// Query parameters that belong to the sender's signature.
     own_queries: Vec<String>,
 }
 
-/// The digest of the lines of a header that a rule reads, or of there being none.
+/// Digest of all lines of a header that a rule reads. A missing header has a digest too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadHeader {
-    /// The header.
     pub name: HeaderName,
-    /// Half of the SHA-256 of its lines.
+    /// First half of the SHA-256 of the lines.
     pub digest: [u8; KEPT],
 }
 
 impl Recognition {
-    /// That of a verification whose rules read this, and by these headers what the body says.
+    /// Builds the recognition for a verification whose rules read `reads`. The `decoding` headers
+    /// select how the body is decoded.
     pub fn new(verification: &Verification, mut reads: Reads, decoding: &[HeaderName]) -> Self {
         reads.headers.extend(decoding.iter().cloned());
         let own = verification.scheme.own_queries();
@@ -119,17 +115,19 @@ impl Recognition {
         }
     }
 
-    /// Whether headers must stay what they were, so that it is remembered what they were.
+    /// Returns true if header values must be remembered, because a later request has to repeat
+    /// them.
     pub fn reads_headers(&self) -> bool {
         !self.unsigned.headers.is_empty()
     }
 
-    /// The bytes by which the event is recognised again, any of which suffices.
+    /// Keys that identify the event. A match of any one suffices.
     pub fn keys(&self, proof: &Proof, received: &Received) -> Vec<DedupKey> {
         let named = self.place(received, self.unsigned.method, |name| {
             self.unsigned.any_query || self.unsigned.query.iter().any(|known| known == name)
         });
-        // After a reload rules may read something else: the very same request is known all the same.
+        // Rules may read other parts after a reload. The key over all parts still recognises an
+        // identical request.
         let whole = self.place(received, true, |_| true);
         let mut keys = Vec::with_capacity(proof.dedup_keys.len());
         for dedup_key in &proof.dedup_keys {
@@ -141,7 +139,7 @@ impl Recognition {
         keys
     }
 
-    /// The headers that rules read, as they came.
+    /// Digests of the headers that rules read.
     pub fn headers(&self, received: &Received) -> Vec<ReadHeader> {
         let names = self.unsigned.headers.iter();
         let read = names.map(|name| {
@@ -157,8 +155,8 @@ impl Recognition {
         read.collect()
     }
 
-    /// A digest of the method, if it is wanted, of the path, and of the `wanted` names of the query, as far as no signature
-    /// covers them; nothing where there is nothing to tell apart.
+    /// Digest of the unsigned method, path and `wanted` query parameters. `None` if all are signed
+    /// or absent.
     fn place(&self, received: &Received, method: bool, wanted: impl Fn(&str) -> bool) -> Option<[u8; KEPT]> {
         let method = method && !self.method_signed && received.method != Method::POST;
         let query = !received.query.is_empty() && !self.url_signed;
@@ -179,7 +177,7 @@ impl Recognition {
             let own = |name: &str| self.own_queries.iter().any(|own| own == name);
             let pairs = form_urlencoded::parse(received.query.as_bytes());
             let mut pairs: Vec<_> = pairs.filter(|(name, _)| wanted(name) && !own(name)).collect();
-            // In whatever order they stand; values of one name keep theirs.
+            // The order of names does not count. Values of one name keep their order.
             pairs.sort_by(|(left, _), (right, _)| left.cmp(right));
             any |= !pairs.is_empty();
             for (name, value) in pairs {
@@ -192,13 +190,13 @@ impl Recognition {
     }
 }
 
-/// Adds a text whose end is marked.
+/// Adds a text preceded by its length, so that parts cannot run into each other.
 fn part(digest: &mut Sha256, text: &[u8]) {
     digest.update((text.len() as u64).to_le_bytes());
     digest.update(text);
 }
 
-/// What is kept of a digest.
+/// Truncates a digest to its stored part.
 fn kept(digest: Sha256) -> [u8; KEPT] {
     let mut kept = [0; KEPT];
     for (kept, byte) in kept.iter_mut().zip(digest.finalize()) {

@@ -1,7 +1,8 @@
-//! Why a request is not trusted.
+//! Reasons for which a request is not trusted.
 //!
-//! Each [`Refusal`] says what an operator needs to put it right, and never a secret, an expected signature or the
-//! value of a header that carries one: these words go to the log. A stranger learns a status alone.
+//! Each [`Refusal`] tells an operator what to correct. These texts go to the log, so they never
+//! contain a secret, an expected signature or the value of a header that carries one. The sender
+//! sees only a status.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,208 +13,200 @@ use http::HeaderName;
 
 use crate::base::clock::Timestamp;
 
-/// Why a request is not trusted.
+/// Reason for which a request is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It comes from where nothing is taken from.
+    /// The client's address is not in `allow`.
     AddressNotAllowed {
-        /// The client's address, if it is known.
+        /// Client address, if known.
         client: Option<IpAddr>,
     },
-    /// The client has presented no certificate.
     MissingCertificate,
-    /// The client's certificate was good at the handshake, and its time is over.
+    /// The client's certificate was valid at the TLS handshake and has expired since.
     ExpiredCertificate {
-        /// Until when it was good.
+        /// End of its validity.
         at: Timestamp,
-        /// When it was looked at.
+        /// Time of the check.
         now: Timestamp,
     },
-    /// The client's certificate holds, and is not one of those that are asked for.
+    /// The client's certificate is valid, but matches none of those configured.
     ForeignCertificate {
-        /// Whose it is.
+        /// Subject and names of the certificate.
         certificate: String,
     },
-    /// A header that the scheme needs is not there.
+    /// A header that the scheme needs is missing.
     MissingHeader {
-        /// The header.
         header: HeaderName,
     },
-    /// A header came in more than one line, and nobody can tell which was meant.
+    /// A header occurs in more than one line, so its value is ambiguous.
     RepeatedHeader {
-        /// The header.
         header: HeaderName,
     },
-    /// The signature is not where the scheme has it.
+    /// The signature is missing at the location that the scheme defines.
     MissingSignature {
-        /// Where it was looked for.
+        /// Location that was searched.
         place: String,
     },
-    /// The signature stands more than once, and nobody can tell which was meant.
+    /// The signature occurs more than once, so its value is ambiguous.
     RepeatedSignature {
-        /// Where it was looked for.
+        /// Location that was searched.
         place: String,
     },
-    /// Where the signature stands there is not what this scheme puts there.
+    /// The value at the signature's location is not in the format of this scheme.
     MalformedSignature {
-        /// Where it stands.
+        /// Location of the signature.
         place: String,
-        /// What is wrong with it, to follow the place.
+        /// Description of the error. The message puts it after the location.
         fault: String,
     },
     /// The signature was made with another secret, or over other bytes.
     BadSignature {
-        /// Where it stands.
+        /// Location of the signature.
         place: String,
     },
-    /// It is genuine by a secret that does not count any more.
+    /// The signature is valid under a secret whose `not_after` has passed.
     ExpiredSecret {
-        /// The source of the secret, as the rules file names it.
+        /// Source of the secret, as the rules file names it.
         secret: Arc<str>,
-        /// Until when it counted.
+        /// End of the secret's validity.
         not_after: Timestamp,
     },
-    /// The timestamp is not where the scheme has it.
+    /// The timestamp is missing at the location that the scheme defines.
     MissingTimestamp {
-        /// Where it was looked for.
+        /// Location that was searched.
         place: String,
     },
-    /// The timestamp is there and is not written as its unit demands.
+    /// The timestamp is not in the format that its unit requires.
     MalformedTimestamp {
-        /// Where it stands.
+        /// Location of the timestamp.
         place: String,
-        /// What it should have been.
+        /// Expected format.
         expected: &'static str,
-        /// What it was, as far as that may be told.
+        /// Value found, as far as it may be logged.
         found: String,
     },
-    /// The id is not where the scheme has it.
+    /// The id is missing at the location that the scheme defines.
     MissingId {
-        /// Where it was looked for.
+        /// Location that was searched.
         place: String,
     },
-    /// The id is there and cannot serve as one.
+    /// The id is present but not usable.
     MalformedId {
-        /// Where it stands.
+        /// Location of the id.
         place: String,
-        /// What is wrong with it, to follow "the id".
+        /// Description of the error. The message puts it after "the id".
         fault: String,
     },
-    /// The body cannot be read as the scheme needs it.
+    /// The scheme cannot parse the body. The request is not verified.
     UnreadableBody {
-        /// What it should have been.
+        /// Expected format.
         needed: String,
-        /// Whether it is too large for that.
+        /// True if the body exceeds the size limit.
         too_large: bool,
     },
-    /// It is genuine, and what stands in its body cannot be read.
+    /// The request is genuine, but its body cannot be parsed.
     Unreadable {
-        /// What the body should have been.
+        /// Expected format.
         needed: String,
-        /// Whether it is too large for that.
+        /// True if the body exceeds the size limit.
         too_large: bool,
     },
-    /// The token is not where the scheme has it.
+    /// The token is missing at the location that the scheme defines.
     MissingToken {
-        /// Where it was looked for.
+        /// Location that was searched.
         place: String,
     },
-    /// The token stands more than once, and nobody can tell which was meant.
+    /// The token occurs more than once, so its value is ambiguous.
     RepeatedToken {
-        /// Where it was looked for.
+        /// Location that was searched.
         place: String,
     },
-    /// The token is not the secret.
+    /// The token differs from the secret.
     BadToken {
-        /// Where it stands.
+        /// Location of the token.
         place: String,
     },
-    /// The signed token is not written as one, or not where it should begin.
+    /// The signed token is not in the required format, or lacks the configured prefix.
     MalformedToken {
-        /// Where it stands.
+        /// Location of the token.
         place: String,
-        /// What is wrong with it, to follow "the token in …".
+        /// Description of the error. The message puts it after "the token in …".
         fault: String,
     },
-    /// The token was signed by an algorithm, or with a key, that the rules file does not let in.
+    /// The token was signed by an algorithm, or with a key, that the rules file does not allow.
     ForeignToken {
-        /// Where it stands.
+        /// Location of the token.
         place: String,
-        /// What it was signed by, to follow "the token in …".
+        /// Algorithm or key of the token. The message puts it after "the token in …".
         fault: String,
     },
-    /// The token's signature is none that our keys can have made.
+    /// None of the configured keys can have made the token's signature.
     ForgedToken {
-        /// Where it stands.
+        /// Location of the token.
         place: String,
     },
-    /// The token is genuine, and its `exp` is past.
+    /// The token is genuine, but its `exp` has passed.
     ExpiredToken {
-        /// Until when it was good.
+        /// Value of `exp`.
         at: Timestamp,
-        /// When it was looked at.
+        /// Time of the check.
         now: Timestamp,
     },
-    /// The token is genuine, and its `nbf` has not come.
+    /// The token is genuine, but its `nbf` lies in the future.
     PrematureToken {
-        /// From when on it is good.
+        /// Value of `nbf`.
         at: Timestamp,
-        /// When it was looked at.
+        /// Time of the check.
         now: Timestamp,
     },
-    /// The token is genuine, and claims something else than the rules file demands.
+    /// The token is genuine, but one of its claims differs from the rules file.
     BadClaim {
-        /// The claim.
         claim: String,
-        /// What is wrong with it, to follow "the claim".
+        /// Description of the error. The message puts it after "the claim".
         fault: String,
     },
-    /// The `Authorization` header is not what its scheme demands.
+    /// The `Authorization` header is not in the format of its scheme.
     MalformedCredentials {
-        /// What it should have been.
+        /// Expected format.
         expected: &'static str,
     },
-    /// The user or the password is wrong.
     BadCredentials,
-    /// The sender's secret comes with its handshake, and has not come yet.
+    /// The sender's secret is set by its handshake, which has not taken place yet.
     NothingLearnt {
-        /// The handshake.
         handshake: &'static str,
-        /// Where the secret will be kept.
+        /// File in which the secret will be stored.
         file: String,
     },
-    /// The signature holds for a text whose signature is told to whoever asks.
+    /// The body has the form of a token that a handshake signs for any client.
     ForgeableBody {
-        /// The handshake that tells it.
+        /// Handshake that discloses the signature.
         handshake: &'static str,
     },
-    /// A handshake that is not written as it should be.
+    /// A handshake request is malformed.
     MalformedHandshake {
-        /// The handshake.
         handshake: &'static str,
-        /// What is wrong with it.
+        /// Description of the error.
         fault: String,
     },
-    /// A handshake that is not answered.
+    /// A handshake is not answered.
     RefusedHandshake {
-        /// The handshake.
         handshake: &'static str,
-        /// Why, and what would help.
+        /// Reason, and what would help.
         why: String,
     },
-    /// Genuine, but its timestamp lies outside the replay window.
+    /// The request is genuine, but its timestamp lies outside the replay window.
     Stale {
-        /// When it says that it was sent.
+        /// Timestamp of the request.
         at: Timestamp,
-        /// When it was looked at.
+        /// Time of the check.
         now: Timestamp,
-        /// How far the two may be apart.
+        /// Maximum distance between the two.
         window: Duration,
     },
 }
 
 impl Refusal {
-    /// A stable name in kebab case, for logs, metrics and machines.
+    /// Stable name in kebab case, for logs, metrics and programs.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::AddressNotAllowed { .. } => "address-not-allowed",
@@ -251,12 +244,12 @@ impl Refusal {
         }
     }
 
-    /// Whether it is genuine, and only too old or too early.
+    /// Returns true if the request is genuine, but outside its replay window.
     pub fn is_stale(&self) -> bool {
         matches!(self, Self::Stale { .. })
     }
 
-    /// The handshake that it is about, if it is about one: its body may hold a secret, and is never logged.
+    /// Returns the handshake that failed, if any. Its body may hold a secret and is never logged.
     pub fn handshake(&self) -> Option<&'static str> {
         match self {
             Self::MalformedHandshake { handshake, .. } | Self::RefusedHandshake { handshake, .. } => {
@@ -266,14 +259,15 @@ impl Refusal {
         }
     }
 
-    /// Whether it is nothing that a sender could have meant.
+    /// Returns true if no sender can have intended the request.
     pub fn is_malformed(&self) -> bool {
         matches!(self, Self::MalformedHandshake { .. })
     }
 }
 
 impl Refusal {
-    /// Whether it is genuine and cannot be read, and if so, whether because it is too large.
+    /// Returns `Some` if the request is genuine but cannot be parsed. The value is true if the body
+    /// is too large.
     pub fn is_unreadable(&self) -> Option<bool> {
         match self {
             Self::Unreadable { too_large, .. } => Some(*too_large),
@@ -281,7 +275,7 @@ impl Refusal {
         }
     }
 
-    /// The same of a request that is known to be genuine.
+    /// Turns a refusal that depends on the body into that of a genuine request.
     pub(super) fn genuinely(self) -> Self {
         match self {
             Self::UnreadableBody { needed, too_large } => Self::Unreadable { needed, too_large },
@@ -375,7 +369,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// A hint where the moment would be near if it had been read in the other unit.
+/// Returns a hint if `at` would be close to `now` when read in the other unit.
 fn unit_mistaken(at: Timestamp, now: Timestamp) -> &'static str {
     const NEAR: Duration = Duration::from_hours(7 * 24);
     let as_milliseconds = Timestamp::from_millis(at.as_millis() / 1000);

@@ -1,11 +1,11 @@
-//! Actions through the daemon: commands end, forwards are judged, failures are retried and given up on, and what was
-//! not done goes on after a restart.
+//! Actions through the daemon: ends of commands, verdicts of forwards, retries and dead letters,
+//! and pending work that continues after a restart.
 
 use std::time::{Duration, Instant};
 
 use crate::scenario::{Daemon, Scenario, Target, fixture};
 
-/// One rule on `/open`, not verified, with these actions (YAML, flow style) and more keys.
+/// A rule on `/open` without verification, with these actions (YAML, flow style) and further keys.
 fn open(actions: &str, more: &str) -> String {
     format!("rules:\n  - {{name: open, endpoint: /open, verify: none, actions: {actions}{more}}}\n")
 }
@@ -73,7 +73,8 @@ fn a_command_is_stopped_at_its_time_limit_with_all_its_children() {
     for name in ["leader", "child"] {
         let pid = daemon.read(name).trim().to_owned();
         let gone = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-            // A zombie whose parent was the command itself is reaped by init, which is not ours to hurry.
+            // A zombie whose parent was the command itself is reaped by init, which the daemon
+            // cannot hurry.
             Ok(stat) => stat.contains(") Z ") && name == "child",
             Err(_) => true,
         };
@@ -227,7 +228,7 @@ rules:
             .outcome(),
         (403, "refused".into())
     );
-    // A secret that came in a header is written down nowhere.
+    // A secret from a header is never written.
     assert!(!daemon.read("token.jsonl").contains("x-token"));
 }
 

@@ -1,4 +1,4 @@
-//! What the sender is told: each row of the table of answers.
+//! Responses to senders: each row of the table of answers.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ fn daemon() -> Daemon {
     Scenario::new().rules(RULES).start()
 }
 
-/// What stands on every answer, `word` being in its body.
+/// Asserts the headers of every response. Its body contains `word`.
 fn common_headers(answer: &Answer, word: &str, case: &str) {
     let outcome = match word {
         "invalid payload" => "unreadable",
@@ -102,7 +102,7 @@ fn each_situation_has_its_status_and_word() {
     ];
     for (case, sending, status, word) in cases {
         if case == "head" {
-            // The answer to HEAD has a length and no body.
+            // The response to HEAD has a length and no body.
             let mut stream = daemon.connect();
             stream
                 .write_all(&sending.header("Connection", "close").bytes())
@@ -213,7 +213,7 @@ rules:
     assert_eq!(post(r#"{"n":3}"#, now(), &hmac_hex("other", br#"{"n":3}"#)), 403);
     assert_eq!(signed(r#"{"n":4}"#, now() - 310), 400);
     assert_eq!(signed(r#"{"n":5}"#, now() + 310), 400);
-    // No JSON; the rule reads nothing of it, and its command takes it as it is.
+    // Not JSON. The rule reads no field of it, and its command gets the raw body.
     assert_eq!(signed(r#"{"n":"#, now()), 200);
     assert_eq!(signed(r#"{"fail":true}"#, now()), 500);
 }
@@ -299,7 +299,7 @@ fn a_body_that_nobody_wants_is_taken_off_the_wire_and_its_answer_is_heard() {
         let answer = Answer::read(&mut stream).unwrap();
         assert_eq!((answer.status, answer.header("connection")), (status, None));
     }
-    // Within bounds: of this the last byte is one too many.
+    // Within the limit. In the following request, the last byte is one too many.
     stream
         .write_all(&post("/none", 20_000_000, (4 << 20) + 1))
         .unwrap();
@@ -323,7 +323,7 @@ fn a_chunked_body_is_bounded_and_verified_as_it_came() {
         }
         text.push_str("0\r\n\r\n");
         let mut stream = daemon.connect();
-        // The daemon may answer and close before all is written.
+        // The daemon may answer and close before everything is written.
         drop(stream.write_all(text.as_bytes()));
         Answer::read(&mut stream).unwrap().outcome()
     };

@@ -1,4 +1,4 @@
-//! One file, and more than one daemon that appends to it.
+//! One file to which several daemons append.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ fn two_daemons_that_rotate_one_file_lose_no_line_and_tear_none() {
     let lines = || {
         let mut lines = Vec::new();
         for entry in std::fs::read_dir(folder.path()).unwrap() {
-            // It may be rotated at this moment; then it is looked for once more.
+            // The file may be rotated at this moment; then the next iteration finds it.
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
             lines.extend(text.lines().map(str::to_owned));
         }

@@ -1,4 +1,4 @@
-//! Bodies in every shape that senders give them: read after they were verified, verified as they were sent.
+//! Bodies in every format that senders use: verified as sent, and decoded afterwards.
 
 use std::io::Write;
 
@@ -36,7 +36,7 @@ fn daemon() -> Daemon {
     Scenario::new().rules(RULES).start()
 }
 
-/// Sends these bytes under a content type, signed.
+/// A signed request with these bytes and this content type.
 fn signed(daemon: &Daemon, path: &str, content_type: &str, body: &[u8]) -> Sending {
     daemon
         .post(path)
@@ -51,7 +51,7 @@ fn gzipped(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Waits until the log says so.
+/// Waits until the log contains `words`.
 #[track_caller]
 fn logged(daemon: &Daemon, words: &str) {
     daemon.eventually(words, || daemon.log().contains(words));
@@ -119,7 +119,7 @@ fn xml_is_matched_by_elements_and_attributes_in_its_own_charset() {
     let text = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<order id=\"7\">\n  <item>milk</item>\n  <item>tea</item>\n  <x:note lang='fr'>na\u{ef}ve</x:note>\n</order>\n";
     let latin: Vec<u8> = text.chars().map(|letter| u8::try_from(letter).unwrap()).collect();
     for content_type in ["application/xml", "application/vnd.shop+xml"] {
-        // The comment is dropped; it is there because the same bytes twice would be a duplicate.
+        // The comment is dropped. It is there because the same bytes twice would be a duplicate.
         let body = [&latin, format!("<!-- {content_type} -->").as_bytes()].concat();
         let sending = signed(&daemon, "/order", content_type, &body);
         assert_eq!(
@@ -231,7 +231,7 @@ fn a_body_that_is_read_for_its_id_is_answered_as_one_that_is_read_for_its_condit
     assert_eq!(sending.send().outcome(), said(413, "too large"));
     let broken = signed(&daemon, "/push", "application/json", b"{\"id\": ");
     assert_eq!(broken.send().outcome(), said(400, "invalid payload"));
-    // Genuine, readable and without an id: its signature tells it from others.
+    // Genuine, readable and without an id: the signature distinguishes it from others.
     let without = signed(&daemon, "/push", "application/json", b"{\"ref\": \"main\"}");
     assert_eq!(without.send().outcome(), said(200, "accepted"));
     assert_eq!(without.send().outcome(), said(200, "duplicate"));
@@ -318,7 +318,7 @@ rules:
     assert_eq!(sending.send().outcome(), said(200, "accepted"));
     daemon.eventually("the gate is closed", || daemon.lines("knocks") > 0);
     daemon.kill();
-    // A limit that has been lowered meanwhile is for what comes, not for what was taken.
+    // A lowered limit applies to new requests, not to accepted events.
     let stricter = rules.replace("\nrules:", "\nendpoints: {/push: {max_body: 4}}\nrules:");
     let daemon_rules = crate::scenario::rules_text(daemon.folder(), &stricter);
     std::fs::write(daemon.folder().join("rules.yaml"), daemon_rules).unwrap();
@@ -367,7 +367,7 @@ rules:
         .find(|line| line.contains("a body of 1500015"))
         .unwrap();
     assert!(line.contains("WARN"), "{line}");
-    // Said for all endpoints it is said.
+    // Set for all endpoints, the limit applies.
     let rules = rules.replace("0.1:0}", "0.1:0, max_body: 1MiB}");
     let daemon = Scenario::new().rules(&rules).start();
     let sending = daemon.post("/github").json(&body).github("k");

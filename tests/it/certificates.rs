@@ -1,4 +1,4 @@
-//! Senders that are known by their certificates: whose is let in, and until when.
+//! Client certificates: the senders that are accepted by them, and their expiry.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersio
 use crate::scenario::{Daemon, said};
 use crate::tls::{Authority, Pair, Stream, any, authority, connect, pair, post, scene, signed};
 
-/// One endpoint for who has a certificate as `ci.internal`, and one for everybody.
+/// An endpoint for the certificate `ci.internal`, and an open one.
 const RULES: &str = "
 server: {listen: 127.0.0.1:0, tls: {cert: cert.pem, key: key.pem, client_ca: clients.pem}}
 rules:
@@ -26,7 +26,7 @@ fn named(clients: &Authority, name: &str) -> Pair {
     signed(clients, &CertificateParams::new(vec![name.to_owned()]).unwrap())
 }
 
-/// What a client presents.
+/// A client that presents a certificate.
 fn presenting(ca: &Authority, own: &Pair) -> ClientConfig {
     speaking(ca, own, rustls::ALL_VERSIONS)
 }
@@ -43,8 +43,8 @@ fn speaking(ca: &Authority, own: &Pair, versions: &[&'static SupportedProtocolVe
         .unwrap()
 }
 
-/// Whether a client is sent away before its request is answered: with TLS 1.3 it learns at the first answer what became of
-/// its certificate.
+/// True if a client is rejected before its request is answered. With TLS 1.3, a client learns about
+/// its certificate only at the first answer.
 fn is_sent_away(daemon: &Daemon, config: ClientConfig) -> bool {
     let sent = connect(daemon, config).and_then(|mut stream| {
         stream.write_all(b"POST /ci HTTP/1.1\r\nHost: h\r\n\r\n")?;
@@ -53,7 +53,7 @@ fn is_sent_away(daemon: &Daemon, config: ClientConfig) -> bool {
     matches!(sent, Err(_) | Ok(0))
 }
 
-/// Whether the daemon has ended the connection.
+/// True if the daemon has closed the connection.
 fn is_over(stream: &mut Stream) -> bool {
     matches!(stream.read(&mut [0; 1]), Ok(0) | Err(_))
 }
@@ -76,7 +76,7 @@ fn a_sender_is_known_by_its_certificate() {
         (post(&mut without, "/ci"), post(&mut without, "/open")),
         ("403".into(), "200".into())
     );
-    // Signed by nobody that is trusted.
+    // Signed by an untrusted authority.
     assert!(is_sent_away(
         &daemon,
         presenting(&ca, &named(&others, "ci.internal"))
@@ -87,7 +87,7 @@ fn a_sender_is_known_by_its_certificate() {
             && log.contains("the client has presented no certificate")
             && log.contains("TLS handshake")
     });
-    // Without an authority nobody could ever present one.
+    // Without an authority, no client can present a certificate.
     let alone = RULES.replace(", client_ca: clients.pem", "");
     let output = scene(&pair(&ca), &alone).hookyard(&["check", "rules.yaml"]);
     let said = said(&output);
@@ -160,10 +160,10 @@ fn an_authority_that_is_thrown_out_vouches_for_nobody_from_the_reload_on() {
     let mut without = connect(&daemon, any(&ca)).unwrap();
     assert_eq!(post(&mut kept, "/ci"), "200");
     assert_eq!(post(&mut without, "/open"), "200");
-    // Another beside it changes nothing for who was known before.
+    // A further authority does not change the known clients.
     trust(&[&clients, &others]);
     assert_eq!([post(&mut kept, "/ci"), post(&mut kept, "/ci")], ["200", "200"]);
-    // Its own is gone: the certificate is no more than none, and a new handshake will say so.
+    // After its authority is removed, a certificate counts as none, and a new handshake fails.
     trust(&[&others]);
     assert_eq!(post(&mut kept, "/ci"), "403");
     assert!(is_over(&mut kept));

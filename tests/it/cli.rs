@@ -193,7 +193,7 @@ rules:
     );
 }
 
-/// One endpoint for each sender.
+/// One endpoint per sender.
 const SENDERS: &str = r"
 rules:
   - {name: github, endpoint: /github, verify: {github: {secret: env:SECRET}}, match: {event: push}, actions: [append: x.jsonl]}

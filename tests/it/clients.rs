@@ -1,4 +1,4 @@
-//! Whose request it is, and from whom one is taken: trusted proxies and lists of networks.
+//! Client addresses, and the clients that are accepted: trusted proxies and `allow` lists.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use crate::scenario::{Answer, Daemon, Scenario, said};
 use crate::status::metrics;
 
-/// Behind a proxy on this machine, and by a unix socket.
+/// Rules for a proxy on this machine, and for a unix socket.
 const RULES: &str = "
 server: {listen: [127.0.0.1:0, 'unix:{dir}/sock'], trusted_proxies: [127.0.0.1, 10.0.0.0/8]}
 endpoints:
@@ -30,7 +30,7 @@ fn from(daemon: &Daemon, path: &str, list: &str) -> (u16, String) {
     sending.json("{}").send().outcome()
 }
 
-/// What a request by the unix socket is answered.
+/// The response to a request through the unix socket.
 fn by_socket(daemon: &Daemon, headers: &str) -> String {
     let mut stream = UnixStream::connect(daemon.folder().join("sock")).unwrap();
     let request = format!(
@@ -106,9 +106,9 @@ fn a_rule_takes_only_from_the_networks_that_it_lists() {
     assert_eq!(signed("198.51.100.7", "{\"n\": 2}"), accepted());
     daemon.eventually("the other took it", || daemon.lines("far.jsonl") == 1);
     assert_eq!((daemon.lines("near.jsonl"), daemon.lines("far.jsonl")), (1, 1));
-    // Genuine, and from elsewhere.
+    // Genuine, but from another address.
     assert_eq!(signed("203.0.113.7", "{\"n\": 3}"), refused());
-    // A rule that only observes the proof lets nobody in whom its list does not.
+    // A rule that only observes the proof still enforces its `allow` list.
     assert_eq!(from(&daemon, "/rules", "203.0.113.7"), refused());
     assert_eq!(from(&daemon, "/rules", "192.0.2.7"), refused());
     assert_eq!(from(&daemon, "/rules", "198.51.100.7"), accepted());
@@ -124,7 +124,7 @@ fn a_unix_socket_is_believed_where_the_list_says_so() {
     assert_eq!([by_socket(&daemon, ""), by_socket(&daemon, list)], ["403", "403"]);
     daemon.rewrite(&RULES.replace("[127.0.0.1, 10.0.0.0/8]", "[unix]"));
     assert_eq!([by_socket(&daemon, ""), by_socket(&daemon, list)], ["403", "200"]);
-    // TCP peers are believed no longer.
+    // TCP peers are not trusted any more.
     assert_eq!(from(&daemon, "/few", "192.0.2.1"), refused());
 }
 
@@ -199,7 +199,7 @@ rules:
         "2001:db8::3",
     ];
     assert_eq!(statuses("/each", &clients), [200, 200, 429, 200, 200, 200, 429]);
-    // Who comes too often uses up nothing of what is there for all.
+    // A client that exceeds its own limit does not use up the total limit.
     let clients = [
         "192.0.2.1",
         "192.0.2.1",
@@ -213,7 +213,7 @@ rules:
     assert_eq!(answer.outcome(), (429, "too many requests".into()));
     let after: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((3000..=3600).contains(&after), "{after}");
-    // A reload forgets nobody.
+    // A reload does not reset the limits.
     daemon.rewrite(&format!(
         "{rules}  - {{name: more, endpoint: /more, verify: none, actions: [append: more.jsonl]}}\n"
     ));
@@ -221,7 +221,7 @@ rules:
     assert_eq!(statuses("/all", &["192.0.2.9"]), [429]);
     let lines = daemon.log().matches("status=429").count();
     assert!((1..9).contains(&lines), "{}", daemon.log());
-    // They are all counted.
+    // All of them are counted.
     let metrics = metrics(&daemon);
     assert!(
         metrics.contains("\nhookyard_turned_away_total{status=\"429\"} 8\n"),
@@ -288,7 +288,7 @@ rules:
         (answer.status, answer.body)
     };
     assert_eq!(greeted("192.0.2.7"), (200, "abc".into()));
-    // Another rule of the endpoint lets this one in, and knows no handshake.
+    // Another rule of the endpoint accepts this client, and has no handshake.
     assert_eq!(greeted("192.0.2.8").0, 405);
     assert_eq!(greeted("192.0.2.9").0, 401);
 }

@@ -1,13 +1,14 @@
-//! Commands as an operator wants them: as another user, with limits, and with nothing left behind.
+//! Commands with the settings that operators need: another user, limits, and no process left
+//! behind.
 //!
-//! Only root becomes another user. Where a test needs that and is not run as root, it shows what is said instead.
+//! Only root can change the user. Without root, such a test checks the diagnostic instead.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::scenario::{Daemon, Scenario};
 
-/// One rule on `/open` with this action, tried once.
+/// A rule on `/open` with this action, tried once.
 fn open(action: &str) -> String {
     format!(
         "server: {{listen: 127.0.0.1:0, stop_grace: 200ms}}\nrules:\n  - {{name: open, endpoint: /open, verify: none, \
@@ -22,7 +23,7 @@ fn stage(mode: u32) -> Scenario {
     scenario
 }
 
-/// A scenario in whose folder everybody may write.
+/// A scenario with a world-writable folder.
 fn shared() -> Scenario {
     stage(0o777)
 }
@@ -31,7 +32,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// That of the tests, which a command has where its rule says nothing: `nice cargo test`.
+/// Niceness of the tests, which commands inherit by default (`nice cargo test`).
 fn own_niceness() -> i32 {
     rustix::process::getpriority_process(None).unwrap()
 }
@@ -40,7 +41,7 @@ fn post(daemon: &Daemon, body: &str) {
     assert_eq!(daemon.post("/open").json(body).send().status, 200);
 }
 
-/// Whether a process runs; a zombie does not.
+/// True if a process runs. A zombie does not.
 fn runs(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
@@ -162,7 +163,8 @@ fn a_group_of_its_own_is_all_a_command_has() {
 
 #[test]
 fn a_user_has_no_more_processes_than_its_limit() {
-    // Of a user who runs nothing else; who is not root shares with what it runs already, which is more than one.
+    // Use an account that runs nothing else. Without root, the limit also counts the processes of
+    // the test's own user.
     let user = if is_root() {
         "user: 54323, group: 54323, limits: {processes: 2}"
     } else {
@@ -222,7 +224,7 @@ fn the_variables_of_a_command_mean_nothing_to_what_becomes_it() {
     let text = String::from_utf8(output.stdout).unwrap();
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
-    // Not a variable of its own besides: its `PATH` is not the command's.
+    // The daemon's own `PATH` does not reach the command.
     assert_eq!(lines, ["LD_LIBRARY_PATH=/x", "__exec_A=b"]);
 }
 

@@ -1,11 +1,12 @@
-//! Deliveries of one group: how many are under way at once, in what order, and what becomes of one too many.
+//! Deliveries of one group: the limit on running ones, their order, and the treatment of further
+//! ones.
 
 use std::time::Duration;
 
 use crate::scenario::{Daemon, Scenario, said};
 
-/// A rule whose command writes when it begins and ends, stays for as long as the payload says, and fails once where the
-/// payload says so.
+/// A rule whose command logs its begin and end. The payload sets its duration, and may let it fail
+/// once.
 fn rule(name: &str, concurrency: &str) -> String {
     format!(
         r#"
@@ -38,7 +39,7 @@ fn send(daemon: &Daemon, path: &str, payload: &str) {
     assert_eq!(answer.outcome(), (200, "accepted".to_owned()), "{payload}");
 }
 
-/// Lets whatever waits go on.
+/// Lets the waiting commands continue.
 fn go(daemon: &Daemon) {
     std::fs::write(daemon.folder().join("go"), "").unwrap();
 }
@@ -77,7 +78,8 @@ fn one_after_the_other_in_the_order_of_arrival_also_across_a_retry_and_a_crash()
             .is_some_and(|line| line == "end 4")
     });
     let lines = written(&daemon, "deploy.txt");
-    // What was killed is tried again, its command may have gone on; of the others none began before the one before ended.
+    // The killed delivery is retried; its command may have continued. No other started before its
+    // predecessor ended.
     let first: Vec<_> = lines.iter().filter(|line| line.ends_with('1')).collect();
     let others: Vec<_> = lines.iter().filter(|line| !line.ends_with('1')).collect();
     assert!(first.len() >= 4, "{lines:?}");
@@ -113,14 +115,14 @@ fn what_is_under_way_is_stopped_for_the_newest() {
     until_logged(&daemon, r#"next="superseded""#);
     go(&daemon);
     until(&daemon, "preview.txt", &["begin 1", "begin 2", "end 2"]);
-    // It was ended, so it is not tried again.
+    // A superseded delivery is not retried.
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(written(&daemon, "preview.txt"), ["begin 1", "begin 2", "end 2"]);
 }
 
 #[test]
 fn what_has_just_failed_and_waits_to_be_tried_again_is_replaced_too() {
-    // The command ends while something that it left behind keeps its output open: a moment in which it has failed already.
+    // The command has failed, but a process that it left behind keeps its output open for a moment.
     let daemon = Scenario::new()
         .rules(
             r#"
@@ -198,7 +200,7 @@ fn a_stampede_ends_in_the_first_and_the_newest() {
     }
     go(&daemon);
     until(&daemon, "site.txt", &["begin 0", "end 0", "begin 50", "end 50"]);
-    // The log says what became of the others.
+    // The log explains the others.
     assert_eq!(
         daemon
             .log()
@@ -214,11 +216,12 @@ fn rules_may_share_a_group_and_a_group_may_come_from_the_payload() {
     let daemon = daemon(&[rule("build", by_branch), rule("test", by_branch)]);
     send(&daemon, "/build", r#"{"n": 1, "branch": "main"}"#);
     until(&daemon, "build.txt", &["begin 1"]);
-    // Another branch goes at once, also one with the name of a rule; the same branch waits, in whatever rule.
+    // Another branch starts at once, even if it is named like a rule. The same branch waits, in any
+    // rule.
     send(&daemon, "/test", r#"{"n": 2, "branch": "main"}"#);
     send(&daemon, "/test", r#"{"n": 3, "branch": "next"}"#);
     until(&daemon, "test.txt", &["begin 3"]);
-    // A group that nobody can name is the rule's own.
+    // A group with an empty name falls back to the rule's own.
     send(&daemon, "/build", r#"{"n": 4, "branch": ""}"#);
     until(&daemon, "build.txt", &["begin 1", "begin 4"]);
     until_logged(&daemon, "the name of a group has 1 to 256 bytes, this one has 0");
@@ -274,7 +277,7 @@ fn check_says_what_is_wrong_with_it() {
     }
 }
 
-/// The words of `hookyard events list`, newest first: state, and what there is to say about it.
+/// Rows of `hookyard events list`, newest first: state and details.
 fn states(daemon: &Daemon) -> Vec<String> {
     let output = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -286,7 +289,7 @@ fn states(daemon: &Daemon) -> Vec<String> {
     rows.iter().map(state).collect()
 }
 
-/// The id of the delivery of this place in the list.
+/// Id of the delivery in this row of the list.
 fn delivery(daemon: &Daemon, place: usize) -> String {
     let output = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -303,7 +306,7 @@ fn the_operator_sees_what_was_superseded_and_whose_turn_it_is_after_a_drop_and_a
         states(&daemon),
         ["superseded skipped: its group was busy", "waiting"]
     );
-    // A replay waits for its turn like everything else.
+    // A replay waits for its turn, too.
     let skipped = delivery(&daemon, 0);
     let output = daemon.scenario.hookyard(&["events", "replay", &skipped]);
     assert!(output.status.success(), "{output:?}");
@@ -313,14 +316,14 @@ fn the_operator_sees_what_was_superseded_and_whose_turn_it_is_after_a_drop_and_a
     for n in 4..=5 {
         send(&daemon, "/deploy", &format!(r#"{{"n": {n}}}"#));
     }
-    // Of those that wait for their turn one is dropped, and then the one that has it.
+    // Of the waiting deliveries, drop one, then the one whose turn it is.
     for place in [1, 2] {
         let output = daemon
             .scenario
             .hookyard(&["events", "drop", &delivery(&daemon, place)]);
         assert!(output.status.success(), "{output:?}");
     }
-    // The attempt at what was dropped goes on to its end, and nothing else begins before.
+    // The attempt at the dropped delivery continues to its end, and nothing else starts before.
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(written(&daemon, "deploy.txt"), ["begin 3"]);
     assert_eq!(written(&daemon, "backup.txt"), ["begin 1"]);
@@ -367,14 +370,14 @@ fn a_rule_that_hangs_does_not_hold_up_another_however_much_waits_for_it() {
     for n in 0..200 {
         send(&daemon, "/slow", &format!(r#"{{"n": {n}}}"#));
     }
-    // As many as it leaves free.
+    // As many as the limit leaves free.
     daemon.eventually("four begin", || written(&daemon, "slow.txt").len() == 4);
     for n in 0..20 {
         send(&daemon, "/record", &format!(r#"{{"n": {n}}}"#));
         daemon.eventually("it is recorded", || written(&daemon, "record.txt").len() == n + 1);
     }
     assert_eq!(written(&daemon, "slow.txt").len(), 4);
-    // More, as soon as the file says so.
+    // A higher limit takes effect with the reload.
     daemon.rewrite(&text.replace("limit: 8", "limit: 64"));
     daemon.eventually("five begin", || written(&daemon, "slow.txt").len() == 5);
     go(&daemon);

@@ -1,4 +1,4 @@
-//! A rule that waits until it has been left alone for a while, and then delivers the newest.
+//! Debounced rules: they wait for a quiet period, then deliver the newest event.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn of_a_stampede_the_newest_is_delivered_when_it_is_quiet() {
         lines("superseded") == 4 && lines(" done ") == 1
     });
     assert_eq!(daemon.log().matches("while it waited for quiet").count(), 4);
-    // And begins anew.
+    // A new quiet period begins.
     send(&daemon, 6);
     daemon.eventually("the next is delivered", || daemon.read("deploy.txt") == "5\n6\n");
 }
@@ -69,7 +69,8 @@ fn what_never_rests_is_delivered_after_the_longest_wait() {
         .start();
     send(&daemon, 1);
     daemon.rewrite(&rules("{quiet: 1s, at_most: 1s}", ""));
-    // What has come before stands for itself until another takes its place; the longest wait counts from the first.
+    // An earlier event stays the newest until another supersedes it. `at_most` counts from the
+    // first.
     daemon.eventually("a later one is due", || {
         send(&daemon, 2);
         std::thread::sleep(Duration::from_millis(100));

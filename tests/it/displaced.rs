@@ -1,4 +1,5 @@
-//! A store whose files are taken away under the daemon, and a store that another daemon or rules file uses.
+//! A store whose files are moved while the daemon runs, and a store that another daemon or rules
+//! file uses.
 
 use std::fs;
 use std::process::Command;
@@ -24,7 +25,7 @@ fn unavailable() -> (u16, String) {
     (503, "unavailable".to_owned())
 }
 
-/// What `status --check` says, and its exit code.
+/// Output and exit code of `status --check`.
 fn status(daemon: &Daemon) -> (String, Option<i32>) {
     let output = daemon
         .scenario
@@ -42,7 +43,7 @@ fn daemon() -> Daemon {
     daemon
 }
 
-/// Moves files of the store into a folder of the scenario, or back.
+/// Moves files of the store to a folder of the scenario, or back.
 fn move_store(daemon: &Daemon, suffixes: &[&str], from: &str, to: &str) {
     let folder = daemon.folder();
     fs::create_dir_all(folder.join(to)).unwrap();
@@ -102,7 +103,7 @@ fn a_backup_that_is_moved_over_the_live_store_stays_whole_and_serves_after_a_res
             said.contains("is sound") && said.contains("\n1 events;"),
             "{said}"
         );
-        // What the backup has is known, and what came after it is not.
+        // Events in the backup are known, and later ones are not.
         assert_eq!(send(&daemon, 0), (200, "duplicate".to_owned()));
         assert_eq!(send(&daemon, 1), accepted());
     }
@@ -112,7 +113,7 @@ fn a_backup_that_is_moved_over_the_live_store_stays_whole_and_serves_after_a_res
 fn a_daemon_whose_store_another_one_has_replaced_leaves_that_alone() {
     let mut first = daemon();
     move_store(&first, &["", "-wal", "-shm"], ".", "away");
-    // It must be told by the first request, not by a look now and then.
+    // The first request must detect this, not a periodic check.
     assert_eq!(send(&first, 1), unavailable());
     let other = RULES.replace("append: out", "append: other");
     let other = format!(
@@ -123,7 +124,7 @@ fn a_daemon_whose_store_another_one_has_replaced_leaves_that_alone() {
     assert_eq!(send(&second, 1), accepted());
     assert_eq!(send(&first, 2), unavailable());
     assert_eq!(first.stop(), Some(0));
-    // Its log is still there: the second one's events survive a kill.
+    // The store's WAL still exists: the second daemon's events survive a kill.
     assert_eq!(send(&second, 3), accepted());
     second.kill();
     second.start();
@@ -131,7 +132,7 @@ fn a_daemon_whose_store_another_one_has_replaced_leaves_that_alone() {
     assert_eq!(send(&second, 3), (200, "duplicate".to_owned()));
 }
 
-/// Runs `hookyard serve` to its end; its exit code and what it says.
+/// Runs `hookyard serve` to its end. Returns the exit code and the output.
 fn refused(command: &mut Command) -> (Option<i32>, String) {
     let output = command.output().unwrap();
     (
@@ -196,7 +197,7 @@ fn a_second_rules_file_on_a_store_is_refused_while_it_would_lose_what_waits() {
             && said.contains("store: {path: …}"),
         "{said}"
     );
-    // Nothing was lost, and its own file is served as ever.
+    // Nothing was lost, and the daemon still serves its own file.
     daemon.start();
     let listed = daemon
         .scenario
@@ -215,7 +216,7 @@ fn a_rules_file_that_was_moved_or_keeps_the_rules_takes_its_store_along() {
         .start();
     assert_eq!(first.post("/deploy").json("{}").send().status, 200);
     assert_eq!(first.stop(), Some(0));
-    // It has the rule for which something waits.
+    // This rules file has the rule with waiting deliveries.
     let mut second = Scenario::new()
         .rules(&(store.clone() + &waiting("deploy")))
         .start();
@@ -224,7 +225,7 @@ fn a_rules_file_that_was_moved_or_keeps_the_rules_takes_its_store_along() {
     second.start();
     assert!(!second.log().contains(told), "{}", second.log());
     assert_eq!(second.stop(), Some(0));
-    // It does not, but the file of before is gone.
+    // This rules file lacks the rule, but the former file is gone.
     fs::remove_file(second.folder().join("rules.yaml")).unwrap();
     let third = Scenario::new().rules(&(store + &waiting("other"))).start();
     assert!(third.log().contains(told), "{}", third.log());

@@ -1,5 +1,5 @@
-//! What peers and operators do at the edge of good manners: answers that nobody reads, heads that never end, signals
-//! at the wrong moment, a machine without file descriptors.
+//! Misbehaving peers and unlucky moments: answers that are not read, heads that never end, signals
+//! at the wrong time, no file descriptors left.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,41 +8,41 @@ use std::time::{Duration, Instant};
 
 use crate::scenario::{Answer, Daemon, PATIENCE, Scenario, eventually};
 
-/// One open endpoint, and these settings of the server.
+/// An open endpoint, and these settings of the server.
 fn open(server: &str) -> String {
     format!(
         "server: {{listen: 127.0.0.1:0, {server}}}\nrules: [{{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}}]\n"
     )
 }
 
-/// One endpoint whose sender waits for `script`, and these settings of the server.
+/// An endpoint whose sender waits for `script`, and these settings of the server.
 fn waited(server: &str, wait: &str) -> String {
     format!(
         "server: {{listen: 127.0.0.1:0, {server}}}\nrules:\n  - {{name: work, endpoint: /work, verify: none, respond: {{wait: {wait}}}, actions: [{{run: [./work]}}]}}\n  - {{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}}\n"
     )
 }
 
-/// Everything until the peer closes.
+/// Reads everything until the peer closes.
 fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     drop(stream.read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What one write to a connection of its own is answered, to the connection's end.
+/// Sends a text on its own connection. Returns everything up to the connection's end.
 fn exchange(daemon: &Daemon, text: &str) -> String {
     let mut stream = daemon.connect();
     stream.write_all(text.as_bytes()).unwrap();
     rest(&mut stream)
 }
 
-/// The status and the body of the only answer in a text.
+/// Status and body of the only answer in a text.
 fn only(text: &str) -> (&str, &str) {
     assert_eq!(text.matches("HTTP/1.").count(), 1, "{text}");
     (&text[9..12], text.split_once("\r\n\r\n").unwrap().1)
 }
 
-/// Waits for a process to end; its exit code.
+/// Waits for a process to end. Returns its exit code.
 fn end(child: &mut Child) -> Option<i32> {
     let mut status = None;
     eventually("the process ends", || {
@@ -52,7 +52,7 @@ fn end(child: &mut Child) -> Option<i32> {
     status.unwrap().code()
 }
 
-/// How long the daemon takes to end by itself.
+/// Time until the daemon ends on its own.
 fn gone(daemon: &Daemon, since: Instant) -> Duration {
     let closed = || daemon.log().contains(" stopped");
     daemon.eventually("the daemon has stopped", closed);
@@ -71,7 +71,7 @@ fn a_peer_that_reads_no_answer_is_given_up() {
     let mut hog = narrow(&daemon);
     hog.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let many = b"GET /open HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2000);
-    // The daemon takes no more when its own answers do not go out.
+    // The daemon stops reading when its own answers are not read.
     let refused = (0..500).find(|_| hog.write_all(&many).is_err());
     assert!(refused.is_some(), "it took everything");
     let begun = Instant::now();
@@ -80,7 +80,7 @@ fn a_peer_that_reads_no_answer_is_given_up() {
     drop(hog);
 }
 
-/// A connection that takes in as little as the kernel lets it.
+/// A connection with the smallest receive buffer that the kernel allows.
 fn narrow(daemon: &Daemon) -> TcpStream {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -119,7 +119,7 @@ fn a_slow_head_is_answered_408_and_silence_is_not() {
     assert_eq!(only(&text), ("408", "{\"status\":\"too slow\"}\n"));
     assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
     assert_eq!(exchange(&daemon, ""), "");
-    // The second request of a connection, too.
+    // Also the second request of a connection.
     let text = exchange(&daemon, "GET /none HTTP/1.1\r\nHost: h\r\n\r\nPOST /open HT");
     let statuses: Vec<&str> = text.split("HTTP/1.1 ").skip(1).map(|one| &one[..3]).collect();
     assert_eq!(statuses, ["404", "408"], "{text}");
@@ -213,7 +213,7 @@ fn options_of_the_server_itself_is_answered() {
 
 #[test]
 fn a_hangup_during_start_up_reloads() {
-    // The log file is a pipe: starting waits in the middle until somebody reads it.
+    // The log file is a pipe, so start-up blocks until the pipe is read.
     let rules = "log: {file: {path: slow.log, rotate: never}}\nrules: [{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}]\n";
     let scenario = Scenario::new().rules(rules);
     let pipe = scenario.folder().join("slow.log");
@@ -241,7 +241,7 @@ fn a_hangup_during_start_up_reloads() {
     assert_eq!(end(&mut child), Some(0));
 }
 
-/// Whether the process catches HUP.
+/// True if the process catches HUP.
 fn heeds_hangup(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -313,7 +313,7 @@ fn a_request_that_comes_while_the_daemon_stops_is_taken_on_a_connection_that_was
     kept.write_all(&daemon.post("/open").json("{}").bytes()).unwrap();
     assert_eq!(Answer::read(&mut kept).unwrap().status, 200);
     kept.write_all(b"POST /open HTTP/1.1\r\n").unwrap();
-    // Let in just before, and about to speak; and one that never does.
+    // One connection is about to send its request, and one never does.
     let (mut fresh, mut silent) = (daemon.connect(), daemon.connect());
     std::thread::sleep(Duration::from_millis(200));
     daemon.signal("TERM");
@@ -339,7 +339,7 @@ fn a_request_that_comes_while_the_daemon_stops_is_taken_on_a_connection_that_was
 
 #[test]
 fn a_request_that_comes_when_the_grace_is_over_is_sent_away() {
-    // There is a second for it: a machine that is too busy to keep it gets another try.
+    // The daemon allows a second for this. A busy machine gets further tries.
     let answer = (0..5).find_map(|_| late_request().ok()).unwrap();
     assert_eq!(answer.outcome(), (503, "unavailable".into()));
     assert_eq!(
@@ -348,7 +348,7 @@ fn a_request_that_comes_when_the_grace_is_over_is_sent_away() {
     );
 }
 
-/// What is answered to a request whose head comes to its end after a second signal.
+/// Response to a request whose head ends after a second signal.
 fn late_request() -> std::io::Result<Answer> {
     let daemon = Scenario::new()
         .script(
@@ -380,7 +380,7 @@ fn a_machine_without_descriptors_is_complained_of_once_a_second() {
         )
         .rules(&waited("request_timeout: 20s", "50s"))
         .start();
-    // The only connection is at work, and nobody makes room.
+    // The only connection is busy, so none can be evicted.
     let mut waiting = daemon.at_work();
     daemon.limit("nofile", "5");
     let held: Vec<TcpStream> = (0..10).map(|_| daemon.connect()).collect();
@@ -445,7 +445,7 @@ fn a_low_limit_is_raised_and_commands_have_it_as_it_was() {
          - {name: more, endpoint: /more, verify: none, respond: {wait: 10s}, actions: [{run: [./more], limits: {files: 300}}]}\n";
     let note = |file: &str| format!("echo $(ulimit -S -n) $(ulimit -H -n) > {file}.limit");
     let daemon = Scenario::new()
-        // It gets its limit a moment after its start.
+        // A command gets its limit a moment after its start.
         .script("plain", &format!("sleep 0.5; {}", note("plain")))
         .script("nice", &note("nice"))
         .script("more", &note("more"))
@@ -475,7 +475,7 @@ fn a_low_limit_is_raised_and_commands_have_it_as_it_was() {
         assert_eq!(answer.outcome(), (200, "done".into()), "{}", daemon.log());
         assert_eq!(daemon.read(&format!("{name}.limit")), expected, "{name}");
     }
-    // A reload that has more deliveries under way raises it further.
+    // A reload with a higher `deliveries.limit` raises it further.
     daemon.rewrite(&format!("deliveries: {{limit: 200}}\n{rules}"));
     assert_eq!(files(), "1956 4000", "100 + 256 + 8 × 200");
     assert_eq!(
@@ -487,7 +487,8 @@ fn a_low_limit_is_raised_and_commands_have_it_as_it_was() {
 
 #[test]
 fn a_request_with_two_lengths_is_the_last_of_its_connection() {
-    // A proxy that goes by the length would take what follows the chunks for a part of the body (RFC 9112 §6.3).
+    // A proxy that follows Content-Length would take data after the chunks as part of the body (RFC
+    // 9112 §6.3).
     let daemon = Scenario::new().rules(&open("request_timeout: 5s")).start();
     let (length, chunked) = ("Content-Length: 50\r\n", "Transfer-Encoding: chunked\r\n");
     for headers in [[length, chunked], [chunked, length]].map(|lines| lines.concat()) {

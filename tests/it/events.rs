@@ -1,4 +1,5 @@
-//! What arrived and what became of it, seen and set right by the operator, while the daemon runs and when it is stopped.
+//! `hookyard events`: shows, replays and drops deliveries, while the daemon runs and while it is
+//! stopped.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Output, Stdio};
@@ -54,14 +55,15 @@ fn row(rule: &str, state: &str, replays: u64) -> (String, String, u64) {
     (rule.to_owned(), state.to_owned(), replays)
 }
 
-/// Sends an event; its id.
+/// Sends an event. Returns its id.
 fn post(daemon: &Daemon, body: &str) -> String {
     let answer = daemon.post("/in").json(body).send();
     let json: Value = serde_json::from_str(&answer.body).unwrap();
     json["id"].as_str().unwrap().to_owned()
 }
 
-/// A daemon with one event that is dead for the rule `deploy` and done for `record`, and the event's id.
+/// A daemon with one event, dead for the rule `deploy` and done for `record`. Also returns the
+/// event's id.
 fn with_dead_letter() -> (Daemon, String) {
     let daemon = Scenario::new().rules(RULES).start();
     let id = post(&daemon, r#"{"ref": "main", "n": 1}"#);
@@ -71,7 +73,7 @@ fn with_dead_letter() -> (Daemon, String) {
     (daemon, id)
 }
 
-/// The id of the one dead delivery.
+/// Id of the only dead delivery.
 fn dead_letter(scenario: &Scenario) -> String {
     let (_, json) = events(scenario, &["list", "--state", "dead"]);
     json["deliveries"][0]["delivery"].as_str().unwrap().to_owned()
@@ -81,7 +83,7 @@ fn dead_letter(scenario: &Scenario) -> String {
 fn a_dead_letter_is_replayed_while_the_daemon_runs_once_its_cause_is_mended() {
     let (daemon, event) = with_dead_letter();
     let delivery = dead_letter(&daemon.scenario);
-    // Only told.
+    // Dry run only.
     let (code, told) = events(&daemon.scenario, &["replay", "--dead", "--dry-run"]);
     assert_eq!(
         (code, told["replayed"].as_u64(), told["dry_run"].as_bool()),
@@ -97,7 +99,7 @@ fn a_dead_letter_is_replayed_while_the_daemon_runs_once_its_cause_is_mended() {
         listed(&daemon.scenario, &["--rule", "deploy"]) == [row("deploy", "done", 1)]
     });
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-    // From its first action on; and the other rule's delivery was not touched.
+    // From the first action on. The other rule's delivery was not touched.
     assert_eq!(daemon.read("first.jsonl"), "replay 0\nreplay 1\n");
     assert_eq!(daemon.lines("record.jsonl"), 1);
 
@@ -110,7 +112,7 @@ fn a_dead_letter_is_replayed_while_the_daemon_runs_once_its_cause_is_mended() {
         .collect();
     assert_eq!(outcomes, ["done", "failed", "replayed", "done", "done"]);
     assert_eq!(shown["deliveries"][0]["attempts"][4]["stdout"], "trying 1\n");
-    // Nothing is left to be replayed.
+    // No delivery is left to replay.
     let (code, none) = events(&daemon.scenario, &["replay", "--dead"]);
     assert_eq!((code, none["replayed"].as_u64()), (Some(1), Some(0)));
 }
@@ -181,7 +183,7 @@ fn show_prints_what_arrived_what_the_rules_make_of_it_and_every_attempt() {
         !stdout.contains("hunter2") && !stdout.contains('\u{1b}'),
         "{stdout}"
     );
-    // With rules that do not load here all else is shown.
+    // If the rules do not load here, everything else is still shown.
     std::fs::write(
         daemon.folder().join("rules.yaml"),
         "rules: [{name: x}]\nstore: {}\n",
@@ -309,7 +311,7 @@ rules:
     assert_eq!((code, dropped["dropped"].as_u64()), (Some(0), Some(1)));
     let (_, json) = events(&daemon.scenario, &["list"]);
     assert_eq!(json["deliveries"][0]["reason"], "dropped by the operator");
-    // It goes on to its end and nothing follows; replayed meanwhile, it runs anew only then.
+    // The attempt continues to its end without effect. A replay in between runs only after that.
     assert_eq!(events(&daemon.scenario, &["replay", "--dead"]).0, Some(0));
     daemon.eventually("it is done", || {
         listed(&daemon.scenario, &[]) == [row("slow", "done", 1)]
@@ -334,7 +336,7 @@ rules:
         stderr,
         "1 delivery waits or is under way, and cannot be replayed\n"
     );
-    // Given up, and then it is a dead letter like any other.
+    // A dropped delivery is a dead letter like any other.
     for state in ["waiting", "dead", "done"] {
         let told = events(&daemon.scenario, &["drop", "--state", state, "--dry-run"]).1;
         assert_eq!(told["dropped"], 1, "{state}");
@@ -402,7 +404,7 @@ fn an_id_may_be_shortened_as_long_as_it_is_one_events() {
     std::thread::sleep(Duration::from_millis(2));
     let second = post(&daemon, r#"{"n": 2}"#);
     let run = |id: &str| text(&daemon.scenario.hookyard(&["events", "show", id]));
-    // The beginning that an event shares with its deliveries is the event's.
+    // A prefix that an event shares with its deliveries means the event.
     let short = &first[..13];
     assert!(!second.starts_with(short), "{first} {second}");
     let (code, stdout, _) = run(short);
@@ -427,7 +429,7 @@ fn an_id_may_be_shortened_as_long_as_it_is_one_events() {
             "{stderr}"
         );
     }
-    // One that is unknown, and nothing is done about the others.
+    // If one id is unknown, the others are not touched either.
     let output = daemon.scenario.hookyard(&["events", "replay", &delivery, "ffff"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
@@ -534,7 +536,7 @@ fn a_store_that_is_missing_or_damaged_is_said_to_be_so_and_left_alone() {
     assert_ne!(code, Some(0), "{stdout}{stderr}");
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
     assert!(!daemon.folder().join("missing.db").exists() && !daemon.folder().join("copy.db").exists());
-    // Rules that do not load here, for want of a secret, still say where the store is.
+    // Rules that do not load here because of a missing secret still name the store.
     let rules = "store: {path: missing.db}\nrules:\n  - {name: r, endpoint: /r, verify: {github: env:UNSET}, actions: [append: r]}\n";
     std::fs::write(daemon.folder().join("other.yaml"), rules).unwrap();
     let (code, _, stderr) = text(

@@ -1,4 +1,4 @@
-//! Exit codes, as `docs/reference/exit-codes.md` has them.
+//! Exit codes, as `docs/reference/exit-codes.md` lists them.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ rules:
     retry: {attempts: 1}
 ";
 
-/// What is tried while the daemon runs, and `event` is a dead letter.
+/// Commands to run while the daemon runs. `event` is a dead letter.
 fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
     vec![
         (1, vec!["serve", "broken.yaml"]),
@@ -115,7 +115,7 @@ fn exit_codes_are_those_of_the_table() {
         (0, vec!["store", "vacuum"]),
     ];
     check(&daemon, &stopped);
-    // A daemon that stops in order, above. Damage to a store is another test's.
+    // An orderly stop is tested above. A damaged store has its own test.
     tried.append(&mut running);
     tried.append(&mut stopped);
     tried.extend([

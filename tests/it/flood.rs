@@ -1,5 +1,5 @@
-//! Connections by the thousand that ask nothing, or never come to an end of it: honest requests are answered all the while,
-//! and memory stays within bounds.
+//! Thousands of connections that send nothing or never finish: honest requests are still answered,
+//! and memory stays bounded.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::scenario::{Answer, Daemon, PATIENCE, Scenario, said};
 use crate::tls::{self, Authority};
 
-/// The most memory that an idle connection may cost, in bytes: the kernel's buffers aside.
+/// Maximum memory of an idle connection, in bytes, without the kernel's buffers.
 const PER_CONNECTION: usize = 64 << 10;
 
 fn rules(server: &str) -> String {
@@ -21,7 +21,7 @@ fn rules(server: &str) -> String {
     )
 }
 
-/// How many connections this machine lets a process have, of those that are wanted.
+/// Number of connections that this machine allows a process, up to `wanted`.
 fn affordable(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let mut raised = limit;
@@ -38,12 +38,12 @@ fn affordable(wanted: usize) -> usize {
     affordable
 }
 
-/// The memory that the daemon has, in bytes.
+/// Memory of the daemon, in bytes.
 fn memory(daemon: &Daemon) -> usize {
     of_memory(daemon, "VmRSS:")
 }
 
-/// The most memory that it had.
+/// Peak memory of the daemon.
 fn most_memory(daemon: &Daemon) -> usize {
     of_memory(daemon, "VmHWM:")
 }
@@ -54,7 +54,7 @@ fn of_memory(daemon: &Daemon, which: &str) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
-/// Connections that are of no good: silent ones, such as stop in the head, and such as stop in the body.
+/// Useless connections: silent ones, and ones that stop in the head or in the body.
 fn idlers(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
     let says: [&[u8]; 4] = [
         b"",
@@ -64,14 +64,14 @@ fn idlers(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
     ];
     let connect = |index: usize| {
         let mut stream = daemon.connect();
-        // One that has been closed already is of no good, either.
+        // A connection that was closed already is useless, too.
         stream.write_all(says[index % says.len()]).ok();
         stream
     };
     (0..count).map(connect).collect()
 }
 
-/// Honest requests, one after the other; how long the slowest took.
+/// Sends honest requests, one after the other. Returns the time of the slowest.
 fn honest(daemon: &Daemon, count: usize) -> Duration {
     let times = (0..count).map(|number| {
         let begun = Instant::now();
@@ -111,7 +111,7 @@ fn five_thousand_idle_connections_keep_nobody_out_and_cost_little() {
 
 #[test]
 fn who_takes_all_places_and_does_nothing_makes_room() {
-    // Four times as many as there are places, for far longer than the test takes.
+    // Four times the number of slots, for far longer than the test takes.
     let daemon = Scenario::new()
         .rules(&rules("max_connections: 200, request_timeout: 2m"))
         .start();
@@ -172,14 +172,14 @@ fn a_body_in_the_smallest_of_pieces_takes_what_it_has() {
     assert!(grown < 16 << 20, "{grown}");
 }
 
-/// Connections that each send all of a body but its last byte.
+/// Connections that each send a body except its last byte.
 fn partial_bodies(daemon: &Daemon, count: usize, size: usize, source: [u8; 4]) -> Vec<TcpStream> {
     let head = format!("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n");
     let bytes = [head.as_bytes(), &vec![b'x'; size - 1]].concat();
     let connect = |_| {
         let mut stream = connect_from(daemon, source).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        // One that is refused, and closed, while it is still sending is of no good, either.
+        // A connection that is refused and closed while it sends is useless, too.
         stream.write_all(&bytes).ok();
         stream
     };
@@ -193,12 +193,13 @@ fn half_sent_bodies_together_take_no_more_than_max_inflight() {
         .start();
     honest(&daemon, 5);
     let before = memory(&daemon);
-    // Six times as much, of one client or of many; the last are also those who ask honestly.
+    // Six times as much, from one client or from many. The last address also sends the honest
+    // requests.
     for source in [[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 1]] {
         let senders = partial_bodies(&daemon, 100, 1 << 20, source);
         let slowest = honest(&daemon, 20);
         eprintln!("100 half-sent bodies: slowest honest request {slowest:?}");
-        // Also one that comes in pieces, and is no larger than theirs.
+        // Also a body that comes in pieces and is no larger than the others.
         let mut stream = daemon.connect();
         let head = "POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n";
         stream.write_all(head.as_bytes()).unwrap();
@@ -263,7 +264,7 @@ fn slow_senders_are_cut_off() {
     let daemon = Scenario::new().rules(&rules("request_timeout: 1s")).start();
     let mut slow = idlers(&daemon, 200);
     let begun = Instant::now();
-    // A byte now and then keeps none of them alive.
+    // A byte now and then does not keep a connection alive.
     while begun.elapsed() < Duration::from_millis(1500) {
         for stream in &mut slow {
             stream.write_all(b"a").ok();
@@ -282,7 +283,7 @@ fn slow_senders_are_cut_off() {
     honest(&daemon, 5);
 }
 
-/// A connection of somebody who has this address.
+/// A connection from this source address.
 fn connect_from(daemon: &Daemon, source: [u8; 4]) -> std::io::Result<TcpStream> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -383,7 +384,7 @@ fn half_a_handshake_by_the_thousand_keeps_nobody_out() {
     drop(idlers);
 }
 
-/// The beginning of a connection of HTTP/2, and frames of any sort after it.
+/// Opens an HTTP/2 connection for arbitrary frames.
 pub fn second(daemon: &Daemon, ca: &Authority) -> tls::Stream {
     let mut stream = tls::connect(daemon, tls::client(ca, rustls::ALL_VERSIONS, &["h2"])).unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
@@ -398,10 +399,10 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head, payload].concat()
 }
 
-/// The head of `GET https://h/` (RFC 7541, by the static table).
+/// Header block of `GET https://h/` (RFC 7541, by the static table).
 const HEAD: &[u8] = b"\x82\x87\x84\x41\x01h";
 
-/// Writes what `next` says until the daemon has enough of it, a number of times at most; whether it had.
+/// Writes the frames from `next` until the daemon closes, at most `times`. Returns true if it did.
 fn had_enough(stream: &mut tls::Stream, times: u32, mut next: impl FnMut(u32) -> Vec<u8>) -> bool {
     stream
         .sock
@@ -416,7 +417,7 @@ fn a_head_that_never_ends_is_cut_off() {
     let daemon = tls::scene(&tls::pair(&ca), &tls::open("request_timeout: 2m")).start();
     let mut stream = second(&daemon, &ca);
     let before = memory(&daemon);
-    // Of a header without an end, in CONTINUATION frames.
+    // A header without an end, in CONTINUATION frames.
     let begun = [HEAD, &[0x00, 0x01, b'a', 0x7f, 0xff, 0xff, 0xff, 0x7f]].concat();
     stream.write_all(&frame(1, 0, 1, &begun)).unwrap();
     assert!(had_enough(&mut stream, 4000, |_| frame(9, 0, 1, &[b'a'; 16_000])));
@@ -431,7 +432,7 @@ fn requests_that_are_taken_back_by_the_thousand_harm_nobody() {
     let before = memory(&daemon);
     let mut reset = second(&daemon, &ca);
     let mut reading = reset.sock.try_clone().unwrap();
-    // What it is answered is not left to fill the way back.
+    // The answers are read, so that they do not block the connection.
     let reader = std::thread::spawn(move || drop(std::io::copy(&mut reading, &mut std::io::sink())));
     had_enough(&mut reset, 20_000, |number| {
         let stream = 2 * number + 1;
@@ -446,20 +447,21 @@ fn requests_that_are_taken_back_by_the_thousand_harm_nobody() {
     reader.join().unwrap();
 }
 
-/// A field that the peer is to remember (RFC 7541 §6.2.1): an empty one.
+/// A header field that the peer adds to its dynamic table (RFC 7541 §6.2.1), with an empty value.
 fn remembered(name: &str) -> Vec<u8> {
     [&[0x40, u8::try_from(name.len()).unwrap()], name.as_bytes(), &[0]].concat()
 }
 
-/// Opens a connection with as many requests as there may be, each with `times` fields that were brought by the first and are
-/// repeated in one byte each, and no body, which is said to come. What was sent, in bytes, goes to `sent`.
+/// Opens a connection with the maximum number of requests. Each repeats a field of the dynamic
+/// table `times`, in one byte each, and announces a body that never comes. Adds the bytes sent to
+/// `sent`.
 fn bomb(daemon: &Daemon, ca: &Authority, times: usize, sent: &mut usize) -> tls::Stream {
     let post: &[u8] = b"\x83\x87\x04\x05/open\x01\x01h";
     let mut stream = second(daemon, ca);
     let names = (0..64).map(|number| remembered(&format!("{number:03x}")));
     let first: Vec<u8> = names.flatten().collect();
     let mut frames = frame(1, 4, 1, &[post, &first].concat());
-    // The youngest of what is remembered is 62.
+    // The newest entry of the dynamic table has index 62.
     let again: Vec<u8> = (0..times)
         .map(|index| 0x80 | (62 + u8::try_from(index % 64).unwrap()))
         .collect();
@@ -471,7 +473,7 @@ fn bomb(daemon: &Daemon, ca: &Authority, times: usize, sent: &mut usize) -> tls:
     stream
 }
 
-/// The frames of a sort, as their stream and the payload, until there are so many.
+/// Reads frames of a kind, as stream and payload, until there are `count`.
 fn frames_of(stream: &mut tls::Stream, kind: u8, count: usize) -> Vec<(u32, Vec<u8>)> {
     let mut found = Vec::new();
     while found.len() < count {
@@ -491,7 +493,7 @@ fn frames_of(stream: &mut tls::Stream, kind: u8, count: usize) -> Vec<(u32, Vec<
     found
 }
 
-/// How long an honest request of HTTP/2 takes, with its connection.
+/// Time of an honest HTTP/2 request, including its connection.
 fn honest_second(daemon: &Daemon, ca: &Authority) -> Duration {
     let begun = Instant::now();
     let mut stream = second(daemon, ca);
@@ -522,7 +524,7 @@ fn heads_that_swell_when_they_are_read_take_little_memory() {
         assert!(grown < allowed, "{grown}");
         assert!(slowest < Duration::from_secs(5), "{slowest:?}");
         if times > 100 {
-            // All of them are answered, and none of them taken.
+            // All of them are answered, and none is accepted.
             for stream in &mut bombs {
                 frames_of(stream, 1, 99);
             }
@@ -559,14 +561,15 @@ fn half_sent_bodies_of_http_2_are_held_to_the_same_bound() {
     let daemon = tls::scene(&tls::pair(&ca), &tls::open(server)).start();
     honest_second(&daemon, &ca);
     let before = memory(&daemon);
-    // Each as much as its windows let it, in all of its requests, and more as soon as they are opened again.
+    // Each request sends as much as its window allows, and more as soon as the window opens again.
     let held: Vec<_> = (0..40)
         .map(|_| {
             let mut stream = second(&daemon, &ca);
             for number in 0..4 {
                 let post = frame(1, 4, 2 * number + 1, b"\x83\x87\x04\x05/open\x01\x01h");
                 stream.write_all(&post).unwrap();
-                // The windows of RFC 9113, which the daemon makes no smaller before its settings have come.
+                // The default windows of RFC 9113, which the daemon cannot lower before its
+                // settings arrive.
                 let piece = frame(0, 0, 2 * number + 1, &[b'x'; 16_000]);
                 stream.write_all(&piece).unwrap();
             }

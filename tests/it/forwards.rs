@@ -1,10 +1,10 @@
-//! Forwards through the daemon: targets that fail, that are called at a rate, that need a certificate.
+//! Forwards through the daemon: failing targets, rate limits, client certificates.
 
 use std::time::{Duration, Instant};
 
 use crate::scenario::{Daemon, Scenario, Target, rules_text};
 
-/// A rule that forwards what anybody sends.
+/// A rule without verification that forwards every event.
 fn open(forward: &str, more: &str) -> String {
     format!("rules:\n  - {{name: open, endpoint: /open, verify: none, actions: [{{{forward}}}]{more}}}\n")
 }

@@ -1,4 +1,4 @@
-//! Requests that are framed or spelt in ways that another reader might understand differently.
+//! Requests whose framing or spelling another reader might interpret differently.
 
 use std::io::Read;
 use std::io::Write;
@@ -7,12 +7,12 @@ use crate::flood::{frame, second};
 use crate::scenario::{Answer, Daemon, Scenario, said};
 use crate::tls;
 
-/// A header field by a name of the static table of HPACK, not remembered (RFC 7541 §6.2.2).
+/// A header field with a name from HPACK's static table, without indexing (RFC 7541 §6.2.2).
 fn named(index: u8, value: &str) -> Vec<u8> {
     [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat()
 }
 
-/// A header field with a name of its own.
+/// A header field with a literal name.
 fn field(name: &str, value: &str) -> Vec<u8> {
     [
         &[0, u8::try_from(name.len()).unwrap()],
@@ -22,7 +22,7 @@ fn field(name: &str, value: &str) -> Vec<u8> {
     .concat()
 }
 
-/// A head of HTTP/2 for `/open`.
+/// A header block of HTTP/2 for `/open`.
 fn head(method: &str, more: &[u8]) -> Vec<u8> {
     [
         &named(2, method),
@@ -34,7 +34,8 @@ fn head(method: &str, more: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// What is answered to these frames on a stream: the first byte of its head, and whether the head is all of it.
+/// Response to these frames on a stream: the first byte of its header block, and true if there is
+/// no body.
 fn answered(stream: &mut tls::Stream, number: u32, frames: &[u8]) -> (u8, bool) {
     stream.write_all(frames).unwrap();
     loop {
@@ -62,7 +63,7 @@ fn a_head_request_over_http_2_is_answered_without_a_body() {
     let asked = |number, method| frame(1, 5, number, &head(method, &[]));
     assert_eq!(answered(&mut stream, 1, &asked(1, "HEAD")), (OK, true));
     assert_eq!(answered(&mut stream, 3, &asked(3, "GET")), (OK, false));
-    // Also where it is refused.
+    // Also in refused requests.
     let nowhere = [
         &named(2, "HEAD"),
         &b"\x87"[..],
@@ -98,7 +99,7 @@ fn a_value_with_a_blank_at_either_end_is_malformed_over_http_2() {
     }
 }
 
-/// The answer to these bytes.
+/// The response to these bytes.
 fn exchange(daemon: &Daemon, text: &str) -> Answer {
     let mut stream = daemon.connect();
     stream.write_all(text.as_bytes()).unwrap();

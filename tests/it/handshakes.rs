@@ -1,5 +1,5 @@
-//! Senders that ask before they send: answered as they want it, through the real binary, without an event and without
-//! an action.
+//! Handshakes of senders, through the real binary: each gets the expected answer, and causes no
+//! event and no action.
 
 use std::io::{Read, Write};
 
@@ -53,7 +53,7 @@ pub fn daemon() -> Daemon {
     scenario.start()
 }
 
-/// A POST that Slack would send at `at`.
+/// A POST as Slack sends it at `at`.
 fn slack(daemon: &Daemon, body: &str, at: i64) -> Sending {
     signed_v0(
         daemon,
@@ -105,12 +105,12 @@ fn discord(daemon: &Daemon, body: &str, secret: &str) -> Sending {
         .header("X-Signature", &mac)
 }
 
-/// A moment as Twitch writes it.
+/// A time as Twitch writes it.
 fn rfc3339(at: i64) -> String {
     hookyard::base::clock::Timestamp::from_seconds(at).to_string()
 }
 
-/// An event that is signed over its body.
+/// An event with a signature over its body.
 pub fn event(daemon: &Daemon, path: &str, header: &str, signature: &str, body: &str) -> (u16, String) {
     daemon
         .post(path)
@@ -120,7 +120,7 @@ pub fn event(daemon: &Daemon, path: &str, header: &str, signature: &str, body: &
         .outcome()
 }
 
-/// Waits until the log, which is written aside, says something; all that it has said by then.
+/// Waits until the log, which is written asynchronously, contains `words`. Returns the log so far.
 #[track_caller]
 pub fn logged(daemon: &Daemon, words: &str) -> String {
     daemon.eventually(words, || daemon.log().contains(words));
@@ -131,7 +131,8 @@ pub fn refused() -> (u16, String) {
     (403, "refused".to_owned())
 }
 
-/// What every answer to a handshake has: a status, a type if it has a body, and no room for guesses about it.
+/// Asserts the headers of every handshake answer: a status, a type if there is a body, and no
+/// content sniffing.
 #[track_caller]
 fn expect(answer: &Answer, status: u16, content_type: Option<&str>, body: &str) {
     assert_eq!(
@@ -142,14 +143,14 @@ fn expect(answer: &Answer, status: u16, content_type: Option<&str>, body: &str) 
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
 }
 
-/// How many rows a table of the store has.
+/// Number of rows in a table of the store.
 fn count(daemon: &Daemon, table: &str) -> i64 {
     let store = rusqlite::Connection::open(daemon.folder().join("hookyard.db")).unwrap();
     let count = format!("SELECT count(*) FROM {table}");
     store.query_row(&count, [], |row| row.get(0)).unwrap()
 }
 
-/// The answer to a HEAD, which has no body whatever its length says.
+/// The answer to a HEAD, which has no body regardless of its length.
 fn head(daemon: &Daemon, path: &str) -> String {
     let mut stream = daemon.connect();
     let request = daemon.request("HEAD", path).header("Connection", "close");
@@ -159,7 +160,7 @@ fn head(daemon: &Daemon, path: &str) -> String {
     text
 }
 
-/// Every handshake once, and what it is answered.
+/// Sends every handshake once, and checks the answers.
 fn greet_all(daemon: &Daemon) {
     let get = |target: &str| daemon.request("GET", target).send();
     let text = |answer: &Answer, body: &str| expect(answer, 200, Some(TEXT), body);
@@ -246,7 +247,7 @@ fn every_handshake_is_answered_as_its_sender_wants_it_and_runs_nothing() {
         assert!(!log.contains(secret), "{secret}: {log}");
     }
     assert_eq!(count(&daemon, "events"), 0);
-    // An ordinary event on the same endpoint is one, and its action is the only one that ran.
+    // An ordinary event on the same endpoint is an event, and only its action has run.
     let event = slack(&daemon, r#"{"type":"event_callback"}"#, now()).send();
     assert_eq!(event.outcome(), (200, "accepted".to_owned()));
     daemon.eventually("the event's action ran", || daemon.lines("ran.jsonl") == 1);
@@ -274,7 +275,7 @@ fn a_signed_handshake_that_is_not_signed_well_is_refused_like_an_event() {
             assert_eq!(sending.send().outcome(), (400, "stale".to_owned()));
         }
     }
-    // Stale for the sender is stale, however long a rule's own window is.
+    // The sender's own time limit applies, even if the rule's window is longer.
     daemon.rewrite(
         "rules: [{name: slack, endpoint: /slack, verify: {slack: k}, replay_window: 24h, actions: [append: ran.jsonl]}]\n",
     );
@@ -390,7 +391,7 @@ fn a_method_is_let_in_for_a_handshake_and_for_nothing_else() {
         ("PUT", "/dropbox?challenge=1"),
         ("GET", "/plain?challenge=1"),
         ("GET", "/trello"),
-        // Of a rule that is not in force, beside one that is.
+        // A handshake of a disabled rule beside an enabled one.
         ("GET", "/two?challenge=1"),
     ] {
         let answer = daemon.request(method, target).send();
@@ -411,7 +412,7 @@ fn a_method_is_let_in_for_a_handshake_and_for_nothing_else() {
         .header("WebHook-Request-Origin", "a.example");
     assert_eq!(elsewhere.send().header("webhook-allowed-origin"), None);
     assert!(head(&daemon, "/dropbox").starts_with("HTTP/1.1 405 "));
-    // Where events come by GET, too, a handshake is told from them.
+    // On an endpoint that also takes events by GET, handshakes are recognised.
     let both = daemon.request("GET", "/both?challenge=1").send();
     expect(&both, 200, Some(TEXT), "1");
     let signed = daemon

@@ -1,8 +1,9 @@
-//! The import table: which module may know which.
+//! The import table: the modules that each module may use.
 
 use std::path::{Path, PathBuf};
 
-/// Each module with the modules that it may import. Every one of these stands above it in this list, so no arrow runs back.
+/// Each module with the modules that it may import. All of those stand above it in this list, so
+/// imports never form a circle.
 const TABLE: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("sys", &["base"]),
@@ -111,7 +112,7 @@ fn every_import_stands_in_the_table() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// All source files below a folder.
+/// Collects all source files below a folder.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -1,4 +1,4 @@
-//! Integers beyond 64 bits: exact, from the sender to what an action writes.
+//! Integers beyond 64 bits: exact, from the sender to the output of an action.
 
 use crate::scenario::{Scenario, said};
 
@@ -21,7 +21,7 @@ rules:
     let bodies = [
         (
             "application/json",
-            // Over several lines, so that the record is written anew.
+            // On several lines, so that the record must be serialised again.
             "{\n\"wanted\": 18446744073709551618, \"items\": [{\"id\": 18446744073709551617, \"name\": \"wrong\"}, \
              {\"id\": 18446744073709551618, \"name\": \"right\"}]}",
         ),

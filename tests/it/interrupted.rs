@@ -1,10 +1,10 @@
-//! Attempts that the daemon does not survive: counted, bounded, and shown.
+//! Attempts during which the daemon dies: counted, bounded, and shown.
 
 use serde_json::Value;
 
 use crate::scenario::{Daemon, Scenario};
 
-/// One rule with this command, retry and more.
+/// A rule with this command, retry and further keys.
 fn scenario(command: &str, more: &str) -> Scenario {
     Scenario::new().rules(&format!(
         "server: {{listen: 127.0.0.1:0, stop_grace: 100ms}}
@@ -20,7 +20,8 @@ rules:
     ))
 }
 
-/// The one delivery to `deploy` that is no `on_failure`: its state, its reason, and its attempts by number and outcome.
+/// The delivery to `deploy` that is not for `on_failure`: its state, its reason, and its attempts
+/// by number and outcome.
 fn shown(daemon: &Daemon) -> (String, String, Vec<(u64, String)>) {
     let list = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
     let list: Value = serde_json::from_slice(&list.stdout).unwrap();
@@ -42,7 +43,7 @@ fn interrupted(number: u64) -> (u64, String) {
     (number, "interrupted".to_owned())
 }
 
-/// Whether the daemon logs that it gives the delivery up.
+/// True if the daemon logs that the delivery is given up.
 fn is_given_up(daemon: &Daemon) -> bool {
     daemon.log().contains("next=\"dead letter\"")
 }
@@ -53,7 +54,7 @@ fn an_event_whose_command_kills_the_daemon_ends_as_a_dead_letter() {
     on_failure: [{append: alarm, line: '{{ failure.action }}: {{ failure.reason }}'}]
 ";
     let mut daemon = scenario("kill -9 $PPID", more).start();
-    // The answer may not come: the daemon is gone by then.
+    // The answer may be missing, since the daemon may already be gone.
     let mut stream = daemon.connect();
     std::io::Write::write_all(&mut stream, &daemon.post("/in").json("{}").bytes()).unwrap();
     let mut runs = 0;
@@ -69,7 +70,7 @@ fn an_event_whose_command_kills_the_daemon_ends_as_a_dead_letter() {
         daemon.start();
     }
     daemon.eventually("the alarm is raised", || daemon.lines("alarm") == 1);
-    // Once unseen at most, then three times.
+    // At most one unrecorded attempt, then three.
     let runs = daemon.lines("runs");
     assert!((3..=4).contains(&runs), "{}", daemon.read("runs"));
     let reason = "interrupted: the daemon ended during attempt 3, the last one, and during 2 before it; look whether its \
@@ -78,7 +79,7 @@ fn an_event_whose_command_kills_the_daemon_ends_as_a_dead_letter() {
     let (state, said, attempts) = shown(&daemon);
     assert_eq!((state.as_str(), said.as_str()), ("dead", reason));
     assert_eq!(attempts, [1, 2, 3].map(interrupted));
-    // And the daemon serves.
+    // The daemon still serves.
     daemon.still_runs();
     assert_eq!(daemon.stop(), Some(0));
 }
@@ -92,7 +93,7 @@ fn a_daemon_killed_again_and_again_during_one_delivery_runs_it_no_more_often_tha
             daemon.lines("runs") >= life.min(4) || is_given_up(&daemon)
         });
         if life == 1 {
-            // Longer than an attempt takes to be written down as begun.
+            // Longer than the daemon needs to record the start of an attempt.
             std::thread::sleep(std::time::Duration::from_secs(1));
         }
         daemon.kill();
@@ -107,7 +108,7 @@ fn a_daemon_killed_again_and_again_during_one_delivery_runs_it_no_more_often_tha
     assert_eq!(daemon.read("runs"), "1\n2\n3\n4\n");
     let replayed = daemon.scenario.hookyard(&["events", "replay", "--dead"]);
     assert_eq!(replayed.status.code(), Some(0));
-    // Done again it begins anew.
+    // After a replay, the count starts again.
     daemon.eventually("it runs", || daemon.read("runs").ends_with("4\n1\n"));
 }
 

@@ -1,4 +1,4 @@
-//! Signed tokens, from senders shaped like Plaid, Google Pub/Sub and Netlify.
+//! Signed tokens, from senders like Plaid, Google Pub/Sub and Netlify.
 
 use std::sync::LazyLock;
 
@@ -13,17 +13,17 @@ use sha2::{Digest, Sha256};
 
 use crate::scenario::{Daemon, Scenario, now};
 
-/// A key takes its time to make.
+/// A shared key, since generating one is slow.
 static RSA: LazyLock<RsaKeyPair> = LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
 
-/// The public key of an RSA pair.
+/// The public key of an RSA pair, as a JWK.
 fn rsa_key(kid: &str) -> Value {
-    // An `RSAPublicKey` of 2048 bits: the modulus stands at a fixed place, a zero before it.
+    // An `RSAPublicKey` of 2048 bits has its modulus at a fixed offset, after a zero byte.
     let modulus = &RSA.public_key().as_ref()[9..265];
     json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": encode(modulus), "e": "AQAB"})
 }
 
-/// The public key of an ECDSA pair.
+/// The public key of an ECDSA pair, as a JWK.
 fn ecdsa_key(pair: &EcdsaKeyPair, kid: &str) -> Value {
     let point = pair.public_key().as_ref();
     json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid, "x": encode(&point[1..33]), "y": encode(&point[33..])})
@@ -42,7 +42,7 @@ fn encode(bytes: &[u8]) -> String {
     BASE64URL_NOPAD.encode(bytes)
 }
 
-/// A token of these claims.
+/// A token with these claims.
 fn token(algorithm: &str, kid: &str, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     let header = json!({"alg": algorithm, "kid": kid, "typ": "JWT"}).to_string();
     let signed = format!(
@@ -53,7 +53,7 @@ fn token(algorithm: &str, kid: &str, claims: &Value, sign: impl Fn(&[u8]) -> Vec
     format!("{signed}.{}", encode(&sign(signed.as_bytes())))
 }
 
-/// As Plaid signs a body.
+/// A token as Plaid signs a body.
 fn plaid(pair: &EcdsaKeyPair, kid: &str, body: &str, iat: i64) -> String {
     let hash = HEXLOWER.encode(&Sha256::digest(body));
     let claims = json!({"iat": iat, "request_body_sha256": hash});
@@ -63,7 +63,7 @@ fn plaid(pair: &EcdsaKeyPair, kid: &str, body: &str, iat: i64) -> String {
     })
 }
 
-/// As Google signs what it pushes.
+/// A token as Google signs a push.
 fn google(claims: &Value) -> String {
     token("RS256", "g1", claims, |signed| {
         let mut signature = vec![0; RSA.public_modulus_len()];
@@ -91,7 +91,7 @@ fn a_sender_like_plaid_is_verified_and_its_new_keys_are_taken_when_the_file_is_r
     let first = plaid(&old, "old", body, now());
     assert_eq!(post(&first, body), (200, "accepted".into()));
     assert_eq!(post(&first, body), (200, "duplicate".into()));
-    // Signed again, over the same claims: another signature, and the same event.
+    // The same claims signed again: another signature, but the same event.
     let (signed, _) = first.rsplit_once('.').unwrap();
     let signature = old.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
     let again = format!("{signed}.{}", encode(signature.as_ref()));
@@ -138,7 +138,7 @@ fn a_sender_like_plaid_is_verified_and_its_new_keys_are_taken_when_the_file_is_r
     let log = daemon.log();
     assert!(!log.contains(&first) && !log.contains(signed), "{log}");
 
-    // A set that cannot be read changes nothing.
+    // If the key set becomes unreadable, nothing changes.
     std::fs::write(daemon.folder().join("jwks.json"), "{").unwrap();
     daemon.eventually("the fault is found", || {
         daemon.log().contains("it is no JWK set: JSON with a list `keys`")
@@ -164,7 +164,7 @@ fn a_sender_like_pubsub_is_verified_and_its_retries_are_known_by_the_message() {
         "sub": "1142",
         "email": "push@acme.iam.gserviceaccount.com",
         "email_verified": true,
-        // Google sends one token with many messages, until it expires.
+        // Google sends one token with many requests, until it expires.
         "iat": now() - 3000,
         "exp": now() + 600,
     });

@@ -1,4 +1,5 @@
-//! Secrets that senders tell with their handshake: kept once, in force at once, and whoever comes second is told nothing.
+//! Secrets that senders announce in their handshake: stored once, effective at once, and protected
+//! from a second announcement.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -32,7 +33,7 @@ fn a_secret_that_is_told_is_learnt_once_and_verifies_from_then_on() {
         (greeted.status, greeted.header("x-hook-secret")),
         (200, Some("first"))
     );
-    // The answer has waited for the reload: the next event finds its secret.
+    // The answer waited for the reload, so the next event finds its secret.
     assert_eq!(signed(&daemon, "first", body), (200, "accepted".to_owned()));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "first\n");
     assert_eq!(
@@ -69,7 +70,7 @@ fn a_secret_that_is_told_is_learnt_once_and_verifies_from_then_on() {
 
     std::fs::remove_file(&file).unwrap();
     daemon.eventually("the old secret is forgotten", || {
-        // The event of before, so that nothing new comes of it until then.
+        // The earlier event again, so that the wait itself causes no new event.
         signed(&daemon, "first", r#"{"n":3}"#) == refused()
     });
     assert_eq!(asana(&daemon, "second").status, 200);

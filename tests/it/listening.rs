@@ -1,4 +1,4 @@
-//! Where the daemon listens: several addresses at once, of both families, and unix sockets with an owner.
+//! Listen addresses: several at once, of both families, and unix sockets with an owner.
 
 use std::io::{Read, Write};
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
@@ -48,7 +48,7 @@ fn a_unix_socket_has_its_mode_and_its_owner() {
         assert_eq!(by_socket(&daemon.folder().join(name)), "200");
     }
     if uid == 0 {
-        // Only root can give it to somebody else.
+        // Only root can give the socket to another user.
         assert_eq!(daemon.stop(), Some(0));
         let listen = "[127.0.0.1:0, {unix: '{dir}/theirs', mode: '0600', user: nobody, group: 12345}]";
         let other = scene(listen).start();
@@ -120,7 +120,7 @@ fn who_came_to_a_balancer_by_a_unix_socket_did_not_come_by_ours() {
         text[9..12].to_owned()
     };
     let unknown = b"PROXY UNKNOWN\r\n";
-    // The balancer itself, which the list lets in, and whose header counts for nothing.
+    // The load balancer itself is on the list, and its header is ignored.
     for own in [head(0x20, 0, 0), head(0x21, 0, 0), unknown.to_vec()] {
         assert_eq!(
             [status(&own, forwarded), status(&own, &plain)],
@@ -128,7 +128,7 @@ fn who_came_to_a_balancer_by_a_unix_socket_did_not_come_by_ours() {
             "{own:?}"
         );
     }
-    // Nobody: no list lets him in, whatever he says.
+    // A client of a unix socket has no address, so no list accepts it.
     let by_unix = head(0x21, 0x31, 216);
     assert_eq!(
         [status(&by_unix, forwarded), status(&by_unix, &plain)],
@@ -219,7 +219,7 @@ fn listeners_that_can_be_had_beside_each_other_are_left_alone() {
             0,
         ),
         ("['unix:{dir}/a', 'unix:{dir}/b']", 0),
-        // systemd makes it when the service starts.
+        // systemd creates the folder when the service starts.
         ("'unix:/run/hookyard-is-not-there/x'", 1),
     ] {
         let output = scene(listen).hookyard(&["check", "rules.yaml"]);

@@ -1,4 +1,5 @@
-//! Logs: one line per arrival with its outcome, one per attempt; never a secret, never a payload above debug.
+//! Logs: one line per request with its outcome, one per attempt; never a secret, never a payload
+//! above debug.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -131,7 +132,7 @@ fn repeat(daemon: &Daemon, sending: &Sending, status: u16, times: usize) {
     }
 }
 
-/// Of the lines that contain `words`: how many there are, and how many others they say were left out.
+/// Counts the lines that contain `words`, and the suppressed lines that they report.
 fn counted(log: &str, words: &str) -> (usize, usize) {
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(words)).collect();
     let left_out = |line: &&str| {
@@ -165,7 +166,7 @@ fn a_flood_of_strangers_writes_a_bounded_number_of_lines_and_their_number_is_tol
             lines + left_out + counted(&log, &summary).1 == MANY
         });
     }
-    // What a genuine sender is told of is told each time.
+    // Lines about genuine senders are never suppressed.
     let ignored = daemon
         .post("/github")
         .header("X-GitHub-Event", "star")
@@ -204,7 +205,7 @@ fn a_log_file_is_bounded_in_bytes_and_closed_to_others() {
         let metadata = std::fs::metadata(file).unwrap();
         assert!(metadata.len() <= 65536, "{file:?}: {}", metadata.len());
         assert_eq!(metadata.permissions().mode() & 0o137, 0, "{file:?}");
-        // No line is divided between two files.
+        // No line is split between two files.
         let text = std::fs::read_to_string(file).unwrap();
         assert!(text.ends_with('\n') && text.starts_with("20"), "{file:?}");
     }

@@ -1,4 +1,4 @@
-//! What is wrong with the machine is not what is wrong with the file.
+//! Problems of this machine, which are not errors in the rules file.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::scenario::{Daemon, Scenario, said};
 
-/// Two rules, of which the first needs a program in a folder that is replaced now and then.
+/// Two rules. The first needs a program in a folder that is replaced from time to time.
 const RULES: &str = "
 rules:
   - name: deploy
@@ -36,7 +36,7 @@ fn status(daemon: &Daemon) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
-/// What a check finds wrong with the file and missing on this machine, and the exit code.
+/// Errors and missing items that `check` reports, and the exit code.
 fn check(scenario: &Scenario, arguments: &[&str]) -> (Option<i32>, Vec<(String, String)>) {
     let output = scenario.hookyard(&[&["check", "--format", "json"], arguments].concat());
     let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
@@ -44,7 +44,7 @@ fn check(scenario: &Scenario, arguments: &[&str]) -> (Option<i32>, Vec<(String, 
     let diagnostics = found["diagnostics"].as_array().unwrap().iter();
     let diagnostics =
         diagnostics.map(|diagnostic| (text(&diagnostic["severity"]), text(&diagnostic["message"])));
-    // Warnings and notes are about the text, and other tests' business.
+    // Warnings and notes are tested elsewhere.
     let grave = |(severity, _): &(String, String)| severity == "error" || severity == "unavailable";
     (output.status.code(), diagnostics.filter(grave).collect())
 }
@@ -58,7 +58,7 @@ fn a_program_that_is_missing_for_a_while_holds_up_its_own_rule_alone() {
         .rules(RULES)
         .start();
     assert_eq!(status(&daemon)["unavailable"], serde_json::json!({}));
-    // Its checkout is being replaced, and a secret of both rules is rotated.
+    // The program's folder is being replaced, while a secret of both rules is rotated.
     let (here, away) = (daemon.folder().join("checkout"), daemon.folder().join("away"));
     std::fs::rename(&here, &away).unwrap();
     std::fs::write(daemon.folder().join("token"), "new-token-of-the-sender").unwrap();
@@ -78,7 +78,7 @@ fn a_program_that_is_missing_for_a_while_holds_up_its_own_rule_alone() {
     });
     let output = daemon.scenario.hookyard(&["status", "--check"]);
     assert!(output.status.code() == Some(1) && said(&output).contains("the rule `deploy` is unavailable"));
-    // A restart leaves only that rule down, and its events are taken all the same.
+    // After a restart only this rule is unavailable, and its events are still accepted.
     daemon.stop();
     daemon.start();
     assert_eq!(
@@ -168,7 +168,7 @@ fn a_script_that_cannot_start_is_told_at_load_and_by_its_attempts() {
         scenario = executable(scenario, name, content);
         rules += &rule(name, "");
     }
-    // One that is sound at load and is not later, started with limits and without.
+    // The program is sound at load and missing later, with limits and without.
     for (name, more) in [("later", ""), ("limited", ", nice: 1")] {
         scenario = executable(scenario, name, "#!/bin/sh\n");
         rules += &rule(name, more);
@@ -242,7 +242,7 @@ rules:
         said(&output)
     );
     assert_eq!(output.status.code(), Some(0));
-    // A mistake in the file is one here, too, also beside a secret.
+    // An error in the file is still an error, even beside a missing secret.
     let broken = rules
         .replace("event: push", "$.x: {mathces: a}")
         .replace("UNSET}}, match", "UNSET, sceret: x}}, match");
@@ -346,7 +346,8 @@ fn a_running_daemon_judges_a_file_in_its_own_environment_and_tells_no_secret() {
         code == Some(0) && text.contains("1 endpoint, 1 rule") && text.contains(&judged),
         "{text}"
     );
-    // Another file, in the place of the daemon's: its paths are those of that folder.
+    // Another file as a replacement of the daemon's: its relative paths start at the daemon's
+    // folder.
     let (code, text) = run(&["check", "--running", new.to_str().unwrap()]);
     let missing = format!("no folder `{}/beside`", daemon.folder().display());
     assert!(

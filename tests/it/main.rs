@@ -1,6 +1,6 @@
-//! The daemon as its users meet it: the real binary, real sockets, real files, real processes.
+//! Integration tests through the real binary, with real sockets, files and processes.
 //!
-//! `scenario` is the stage; every other file is one subject.
+//! `scenario` is the test harness. Every other file covers one subject.
 
 #![expect(
     clippy::unwrap_used,

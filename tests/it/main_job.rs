@@ -1,5 +1,5 @@
-//! The main job, end to end: a real push, signed with its secret, runs a command, is forwarded, is appended; then the
-//! rules are edited while running.
+//! The main use case, end to end: a real push, signed with its secret, runs a command, is
+//! forwarded, and is appended. Then the rules are edited while the daemon runs.
 
 use crate::scenario::{Scenario, Target, fixture};
 
@@ -64,10 +64,10 @@ rules:
     assert_eq!(record["payload"], payload);
     assert_eq!(record["rule"], "deploy-site");
 
-    // The very same event again is not taken twice.
+    // The same event again is a duplicate.
     assert_eq!(sending.send().outcome(), (200, "duplicate".into()));
 
-    // Edited while running: another branch is wanted now.
+    // Edited while running: the rule now wants another branch.
     daemon.rewrite(&rules("release"));
     let other = String::from_utf8(push)
         .unwrap()

@@ -1,4 +1,4 @@
-//! The README and the example hold what they say: its commands run, its rules load, every key is shown.
+//! README and example: their commands run, their rules load, and they show every key.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn blocks(language: &str) -> Vec<String> {
         .collect()
 }
 
-/// The example as it stands, but for its port, which another test may have.
+/// A daemon with the example rules, on a free port.
 fn example() -> Daemon {
     let text = read("rules.example.yaml").replace("listen: 127.0.0.1:9000", "listen: 127.0.0.1:0");
     Scenario::new()
@@ -88,7 +88,7 @@ fn the_commands_of_the_readme_do_what_it_says() {
     assert_eq!(ran, 4);
     daemon.eventually("the line is appended", || daemon.lines("hello.jsonl") == 1);
     daemon.eventually("the command ran", || daemon.log().contains("action=\"run\""));
-    // A clone in which all of this was done has nothing in it that git does not know of.
+    // After all commands, a clone contains no file that git would report.
     let ignored = read(".gitignore");
     let own = ["rules.yaml", "rules.example.yaml", "hello.json", "log.1"];
     for entry in std::fs::read_dir(daemon.folder()).unwrap() {
@@ -103,7 +103,7 @@ fn the_commands_of_the_readme_do_what_it_says() {
     }
 }
 
-/// Whether a name fits a pattern with one `*` at most.
+/// Matches a name against a pattern with at most one `*`.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         Some((before, after)) => name.starts_with(before) && name.ends_with(after),
@@ -258,7 +258,8 @@ fn the_rules_of_the_readme_load() {
             .hookyard(&["check", "--format", "json"]);
         let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         if block.contains("user: nobody") && !rustix::process::geteuid().is_root() {
-            // Who is not root cannot become another, and is told so; that is all there is to say.
+            // Without root, `user` cannot work, and the diagnostic says so. There are no other
+            // diagnostics.
             let diagnostics = found["diagnostics"].as_array().unwrap();
             assert_eq!(diagnostics.len(), 1, "{block}\n{found:#}");
             assert_eq!(diagnostics[0]["code"], "user", "{block}\n{found:#}");
@@ -269,7 +270,7 @@ fn the_rules_of_the_readme_load() {
     }
 }
 
-/// What `check` has found beside notes.
+/// Diagnostics of `check`, without notes.
 fn doubts(found: &serde_json::Value) -> Vec<&serde_json::Value> {
     let diagnostics = found["diagnostics"].as_array().unwrap().iter();
     diagnostics
@@ -331,7 +332,7 @@ fn the_rules_of_the_package_let_nobody_in_and_their_example_loads() {
         .map(|line| line.strip_prefix("# ").unwrap())
         .collect();
     let example = lines.join("\n");
-    // The script of the example is not on this machine.
+    // The example's script does not exist on this machine.
     let example = example.replace("/srv/site/deploy.sh", "/bin/true");
     let found = check(&format!("{before}rules:\n{example}"));
     assert_eq!(
@@ -342,7 +343,7 @@ fn the_rules_of_the_package_let_nobody_in_and_their_example_loads() {
     assert!(doubts(&found).is_empty(), "{found:#}");
 }
 
-/// With the certificates that the README names.
+/// A scenario with the certificates that the README names.
 fn certified(scenario: Scenario) -> Scenario {
     use std::os::unix::fs::PermissionsExt;
     let issued = rcgen::generate_simple_self_signed(["ledger.internal".to_owned()]).unwrap();

@@ -1,4 +1,5 @@
-//! Observe mode: what is not genuine is taken all the same, marked and logged, by the rules that say so and by no other.
+//! Observe mode (`mode: observe`): its rules accept requests that fail verification, and mark and
+//! log them. No other rule does.
 
 use crate::scenario::{Daemon, Scenario, hmac_hex, now};
 
@@ -61,11 +62,11 @@ fn what_is_not_genuine_is_taken_and_marked_by_the_rule_that_observes_alone() {
         line.contains("WARN") && line.contains("the header `x-signature` is missing"),
         "{line}"
     );
-    // Nothing is remembered of it: the same again is the same again.
+    // Unverified events are not remembered, so a repetition is accepted again.
     assert_eq!(post(None), (200, "accepted".into()));
     daemon.eventually("it is taken again", || daemon.lines("mirrored") == 2);
 
-    // Genuine for the rule that observes: taken, and unmarked; and once.
+    // Genuine for the observing rule: accepted once, and not marked.
     assert_eq!(
         post(Some(&hmac_hex("new", body.as_bytes()))),
         (200, "accepted".into())
@@ -82,7 +83,7 @@ fn what_is_not_genuine_is_taken_and_marked_by_the_rule_that_observes_alone() {
         (200, "duplicate".into())
     );
 
-    // Genuine for the other: both take it, one of them with its doubts.
+    // Genuine for the other rule: both accept it, and the observing one marks it.
     assert_eq!(
         post(Some(&hmac_hex("k", body.as_bytes()))),
         (200, "accepted".into())

@@ -1,4 +1,5 @@
-//! What a rule does when a delivery is given up on: once, in spite of crashes, and with what went wrong at hand.
+//! `on_failure` actions: they run once per failed delivery, also across crashes, and know the
+//! reason.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +36,7 @@ fn send(daemon: &Daemon, n: u32) {
     assert_eq!(answer.outcome(), (200, "accepted".to_owned()));
 }
 
-/// What `hookyard events list` says.
+/// Output of `hookyard events list`.
 fn listed(daemon: &Daemon, filter: &[&str]) -> Vec<Value> {
     let arguments = [&["events", "list", "--format", "json"], filter].concat();
     let output = daemon.scenario.hookyard(&arguments);
@@ -80,10 +81,10 @@ fn it_is_done_once_and_knows_what_has_failed() {
     assert_eq!(all[0]["failure_of"], dead[0]["delivery"]);
     assert!(daemon.log().contains("next=\"dead letter, on_failure\""));
     assert!(daemon.log().contains("on_failure=true"));
-    // A second event, a second failure.
+    // A second event fails, too.
     send(&daemon, 2);
     daemon.eventually("again", || daemon.lines("alarms.txt") == 2);
-    // And what is done needs none.
+    // A successful delivery needs no `on_failure`.
     std::fs::write(daemon.folder().join("well"), "").unwrap();
     send(&daemon, 3);
     daemon.eventually("it is done", || listed(&daemon, &["--state", "done"]).len() == 3);
@@ -119,13 +120,13 @@ fn it_survives_a_kill_and_its_own_failure_is_no_second_dead_letter() {
     daemon.eventually("it ends", || {
         listed(&daemon, &["--state", "waiting"]).is_empty() && target.requests().len() == 1
     });
-    // Begun again, for nobody knows how it would have ended.
+    // Run again, since the outcome of the interrupted attempt is unknown.
     assert_eq!(daemon.lines("alarms.txt"), 2);
     assert_eq!(target.requests()[0].body, b"exit 3, after 2 attempts");
     assert!(daemon.log().contains("next=\"given up\""));
     let dead = listed(&daemon, &["--state", "dead"]);
     assert_eq!(dead.len(), 1, "{dead:?}");
-    // A replay is of what failed alone, and its failure is another one.
+    // A replay only covers the failed delivery, and its next failure counts as a new one.
     reachable.store(true, Ordering::Relaxed);
     let event = dead[0]["event"].as_str().unwrap();
     let output = daemon.scenario.hookyard(&["events", "replay", event]);
@@ -168,7 +169,7 @@ fn a_sender_that_waits_does_not_wait_for_it_and_neither_does_the_group() {
     assert_eq!(post(1).send().outcome(), (500, "failed".to_owned()));
     daemon.eventually("the alarm is under way", || daemon.lines("alarms.txt") == 1);
     std::fs::write(daemon.folder().join("well"), "").unwrap();
-    // The same again, for its failure has been told; and another.
+    // The same event again is a duplicate, since its failure was reported; another event is new.
     assert_eq!(post(1).send().outcome(), (200, "done".to_owned()));
     assert_eq!(post(2).send().outcome(), (200, "done".to_owned()));
     std::fs::write(daemon.folder().join("go"), "").unwrap();

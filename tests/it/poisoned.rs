@@ -1,4 +1,4 @@
-//! One event, or one rules file, that used to take the daemon down.
+//! Single events and rules files that once crashed the daemon.
 
 use std::fmt::Write;
 
@@ -55,7 +55,7 @@ fn a_body_with_a_long_key_over_many_items_costs_a_template_little() {
              - {append: out, line: \"{{ jsonpath('$..*') | length }}\"}\n",
         )
         .start();
-    // 560 KB. Path strings would take 10 GB.
+    // 560 KB. Storing the paths as strings would take 10 GB.
     let body = serde_json::json!({"commits": {"k".repeat(520_000): {"modified": vec![0; 20_000]}}});
     assert_eq!(daemon.post("/open").json(body.to_string()).send().status, 200);
     daemon.eventually("both ran", || daemon.lines("out") == 2);

@@ -1,4 +1,5 @@
-//! Whatever strangers send and whatever operators write: an answer, a finding, never a panic.
+//! Property tests: any request gets an answer, any rules text gets diagnostics, and neither causes
+//! a panic.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -8,13 +9,13 @@ use proptest::prelude::*;
 
 use crate::scenario::{Daemon, Scenario};
 
-/// The example, and pieces that something else may stand for.
+/// The example rules, with pieces that can be replaced.
 fn example() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules.example.yaml");
     std::fs::read_to_string(path).unwrap()
 }
 
-/// Pieces of YAML that do not belong where they come to stand.
+/// Pieces of YAML to put in the wrong position.
 const PIECES: &[&str] = &[
     "",
     "null",
@@ -69,7 +70,7 @@ const PIECES: &[&str] = &[
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Lines of the example replaced, repeated, cut and misindented.
+    /// Replaces, repeats, cuts and misindents lines of the example.
     #[test]
     fn no_rules_text_makes_check_panic(
         edits in prop::collection::vec((0usize..200, 0usize..6, 0usize..PIECES.len()), 1..6),
@@ -96,14 +97,14 @@ proptest! {
         load(text);
     }
 
-    /// Anything at all.
+    /// Any text at all.
     #[test]
     fn no_text_makes_check_panic(text in "(\\PC|\n| |: |- |\\{|\\[|\"){0,200}") {
         load(text);
     }
 }
 
-/// Loads a text; the findings are rendered, for that must not panic either.
+/// Loads a text and renders its diagnostics, which must not panic either.
 fn load(text: String) {
     match config::load_text(Path::new("/nowhere/rules.yaml"), text, Vec::new()) {
         Ok(loaded) => drop(loaded.warnings.render(false)),
@@ -142,7 +143,7 @@ rules:
     actions: [{append: open.txt, line: '{{ path.part }} {{ payload | tojson }} {{ body | length }}'}]
 ";
 
-/// One of the endpoints with a body, headers and a query of any bytes.
+/// A request to one of the endpoints, with arbitrary bytes in body, headers and query.
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let path = prop::sample::select(vec![
         "/github",
@@ -227,7 +228,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-/// The status of the answer to these bytes.
+/// Status of the response to these bytes.
 fn status(daemon: &Daemon, bytes: &[u8]) -> u16 {
     let mut stream = daemon.connect();
     stream.write_all(bytes).unwrap();

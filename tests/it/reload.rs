@@ -1,5 +1,5 @@
-//! The rules file changes under the running daemon, in every way in which files change; under load no request is
-//! refused or lost, and a broken file changes nothing.
+//! Reloads of the rules file under the running daemon, for all ways to change a file. Under load no
+//! request is refused or lost, and a broken file changes nothing.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::scenario::{Daemon, Scenario, rules_text};
 
-/// Rules whose answer says which version is in force.
+/// Rules whose answer contains their version.
 fn version(number: usize) -> String {
     format!(
         "endpoints:\n  /open: {{respond: {{body: '{{\"version\":{number}}}'}}}}\nrules:\n  - {{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}}\n"
@@ -32,7 +32,8 @@ fn rules(daemon: &Daemon) -> std::path::PathBuf {
     daemon.folder().join("rules.yaml")
 }
 
-/// Changes the rules `ways` after each other, under load, and waits for each to be in force.
+/// Changes the rules in these ways, one after the other, under load. Waits until each change is in
+/// force.
 fn under_load(daemon: &Daemon, ways: &[(&str, &dyn Fn(usize))]) {
     let stop = Arc::new(AtomicBool::new(false));
     let accepted = Arc::new(AtomicUsize::new(0));
@@ -95,7 +96,7 @@ fn every_way_of_writing_a_file_is_seen_and_loses_no_request() {
                 write(&beside, number);
                 std::fs::rename(&beside, &path).unwrap();
             }),
-            // vim: the old file is renamed to a backup, a new one is written under the name.
+            // vim renames the old file to a backup and writes a new one.
             ("vim", &|number| {
                 std::fs::rename(&path, daemon.folder().join("rules.yaml~")).unwrap();
                 write(&path, number);
@@ -206,7 +207,7 @@ fn a_broken_file_changes_nothing_and_is_explained_and_a_mended_one_is_taken() {
         log.contains("rules.yaml:5:") && log.contains("nnoe") && log.contains("did you mean `endpoint`"),
         "{log}"
     );
-    // A signal asks again, and is answered again; nothing changes.
+    // A signal reloads and reports again, and nothing changes.
     daemon.signal("HUP");
     daemon.eventually("the findings are logged again", || {
         daemon.log().matches("the rules in force stay").count() == 2
@@ -328,7 +329,7 @@ fn a_file_that_is_broken_or_absent_at_the_start_ends_it_with_findings() {
     assert!(text.contains("cannot read `absent.yaml`"), "{text}");
 }
 
-/// Puts a named pipe, which nobody writes to, in the place of a file.
+/// Replaces a file with a named pipe that has no writer.
 fn pipe_in_place_of(path: &Path) {
     std::fs::remove_file(path).unwrap();
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
@@ -345,7 +346,7 @@ fn a_rules_file_that_is_deleted_and_made_again_is_noticed_by_its_name() {
         std::fs::write(rules(&daemon), text(&daemon, number)).unwrap();
         daemon.eventually("it is in force", || in_force(&daemon) == number);
     }
-    // Not because time has passed.
+    // Polling does not reload it.
     let log = daemon.log();
     let reloaded: Vec<&str> = log.lines().filter(|line| line.contains(" reloaded ")).collect();
     assert_eq!(reloaded.len(), 2, "{log}");
@@ -424,7 +425,7 @@ fn a_read_that_hangs_is_told_and_holds_up_nothing() {
         .file("key", "0123456789abcdef\n")
         .rules(signed)
         .start();
-    // Who opens a file on which another program holds a lease waits until it is given up.
+    // Opening a file on which another program holds a lease blocks until the lease ends.
     let script = r#"$SIG{IO} = 'IGNORE'; open F, '+<', 'key' or die; fcntl(F, 1024, 1) or die; print "held\n"; close STDOUT; sleep 60"#;
     let mut holder = Command::new("perl")
         .args(["-e", script])
@@ -444,7 +445,7 @@ fn a_read_that_hangs_is_told_and_holds_up_nothing() {
         crate::scenario::said(&status).contains("takes longer than 5 s"),
         "{status:?}"
     );
-    // Rules without that file load all the same.
+    // Rules without that file still load.
     std::fs::write(rules(&daemon), text(&daemon, 2)).unwrap();
     daemon.eventually("other rules are in force", || daemon.log().contains(" reloaded "));
     assert_eq!(in_force(&daemon), 2);

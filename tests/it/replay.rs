@@ -1,4 +1,5 @@
-//! Once only: freshness both ways, and what was taken is remembered across reload, restart and crash.
+//! Replay protection: timestamps that are too old or too new, and duplicates across reload, restart
+//! and crash.
 
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ fn an_event_is_remembered_across_reload_restart_and_crash() {
     let taken = (200, "accepted".to_owned());
     let duplicate = (200, "duplicate".to_owned());
     assert_eq!(github(&daemon, "/github", "1"), taken);
-    // Another delivery id does not make it another event: the id is not signed.
+    // Another delivery id does not make another event, since the id is not signed.
     assert_eq!(github(&daemon, "/github", "2"), duplicate);
     daemon.rewrite(&github_rules(", retry: {attempts: 2, backoff: [1s]}"));
     assert_eq!(github(&daemon, "/github", "1"), duplicate);
@@ -130,7 +131,7 @@ fn each_rule_remembers_for_itself() {
     let second = first.replace("first", "second");
     let daemon = Scenario::new().rules(&format!("rules:\n{first}")).start();
     assert_eq!(github(&daemon, "/github", "1").1, "accepted");
-    // A rule that is new has not taken it yet; the one that has does not take it again.
+    // A new rule has not seen the event yet, and the old one does not run it again.
     daemon.rewrite(&format!("rules:\n{first}{second}"));
     assert_eq!(github(&daemon, "/github", "1").1, "accepted");
     assert_eq!(github(&daemon, "/github", "1").1, "duplicate");
@@ -202,7 +203,7 @@ rules:
     let answer = send();
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(answer.body.contains("done-it"), "{answer:?}");
-    // Once it has succeeded, it is a duplicate like any other.
+    // After its success, the event is a duplicate.
     let answer = send();
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(
@@ -238,13 +239,13 @@ rules:
     daemon.eventually("the first ends", || send() == (200, "duplicate".into()));
 }
 
-/// GitHub's event with a header for its name, on a path.
+/// GitHub's event with this name in its header, on a path.
 fn named(daemon: &Daemon, path: &str, event: &str, body: &str) -> Answer {
     let sending = daemon.post(path).header("X-GitHub-Event", event);
     sending.json(body).github("k").send()
 }
 
-/// What became of it, by the header.
+/// The outcome from the response header.
 fn outcome(answer: &Answer) -> String {
     answer.header("x-hookyard-status").unwrap_or_default().to_owned()
 }
@@ -260,7 +261,8 @@ fn a_captured_request_fires_no_other_rule_by_another_event_header() {
     let mut daemon = Scenario::new().rules(TWO_EVENTS).start();
     let first = named(&daemon, "/github", "push", "{}");
     assert_eq!(outcome(&first), "accepted");
-    // As it was, it is a duplicate; with another event it runs nothing, today and after a crash.
+    // Unchanged, the event is a duplicate. With another event name it runs nothing, now and after a
+    // crash.
     for _ in 0..2 {
         assert_eq!(outcome(&named(&daemon, "/github", "push", "{}")), "duplicate");
         let altered = named(&daemon, "/github", "release", "{}");
@@ -277,7 +279,7 @@ fn a_captured_request_fires_no_other_rule_by_another_event_header() {
     }
     daemon.eventually("the line is appended", || daemon.lines("push.txt") == 1);
     assert_eq!(daemon.lines("release.txt"), 0);
-    // It is listed as what it is.
+    // The list shows the correct event.
     let output = daemon
         .scenario
         .hookyard(&["events", "list", "--state", "refused"]);
@@ -286,7 +288,7 @@ fn a_captured_request_fires_no_other_rule_by_another_event_header() {
         text.contains("altered: the same signed content came as"),
         "{text}"
     );
-    // A genuine one of that name runs.
+    // A genuine event of that name runs.
     assert_eq!(
         outcome(&named(&daemon, "/github", "release", "{\"a\": 1}")),
         "accepted"
@@ -317,7 +319,7 @@ fn an_ignored_event_fires_byte_for_byte_once_the_rules_are_fixed() {
     let mut daemon = Scenario::new().rules(TWO_EVENTS).start();
     assert_eq!(outcome(&named(&daemon, "/github", "star", "{}")), "ignored");
     daemon.rewrite(&TWO_EVENTS.replace("event: release", "event: star, header.X-New: {exists: false}"));
-    // Also after a restart; a header that no rule read before is not held against it.
+    // Also after a restart. A header that no rule read at that time is ignored.
     assert_eq!(daemon.stop(), Some(0));
     daemon.start();
     assert_eq!(outcome(&named(&daemon, "/github", "push", "{}")), "altered");
@@ -327,7 +329,7 @@ fn an_ignored_event_fires_byte_for_byte_once_the_rules_are_fixed() {
 
 #[test]
 fn a_captured_request_fires_no_other_rule_by_another_content_type() {
-    // Read as text the same bytes have none of the fields that they have as JSON.
+    // As text, the same bytes have none of the fields that they have as JSON.
     let rules = "
 rules:
   - {name: json, endpoint: /in, verify: {hmac: {secret: k}}, match: {$.draft: true}, actions: [append: json.txt]}
@@ -385,21 +387,21 @@ rules:
         ("/deploy/prod", "accepted"),
         ("/deploy/staging", "accepted"),
         ("/deploy/prod", "duplicate"),
-        // The same parameter, written in another way.
+        // The same parameter with another spelling.
         ("/deploy/%70rod", "duplicate"),
         ("/deploy/staging", "duplicate"),
         ("/query?env=prod", "accepted"),
         ("/query?env=staging", "accepted"),
         ("/query?env=prod", "duplicate"),
         ("/query?env=%70rod", "duplicate"),
-        // What no rule reads makes no new event of an old one.
+        // A part that no rule reads does not make a new event.
         ("/query?env=prod&x=1", "duplicate"),
         ("/query?x=2&env=staging", "duplicate"),
         ("/deploy/prod?x=1", "duplicate"),
     ] {
         assert_eq!(send(&daemon, path), expected, "{path}");
     }
-    // Also when the rules read something else by now.
+    // Also if the rules read other parts by now.
     daemon.rewrite(&rules.replace(
         "query.env: [prod, staging]",
         "any: [{query.env: prod}, {query.x: {exists: true}}]",
@@ -422,7 +424,7 @@ fn a_senders_retry_with_a_new_time_is_recognised_by_its_id() {
     assert_eq!(slack(&daemon, now(), body).1, "duplicate");
     let other = br#"{"event_id": "Ev2", "event": {"type": "message"}}"#;
     assert_eq!(slack(&daemon, now(), other).1, "accepted");
-    // Its other requests on the same URL have none: they are known by their signature.
+    // Other requests of this sender have no id on the same URL. Their signature identifies them.
     let form = fixture("slack/command.form");
     let at = now();
     assert_eq!(slack(&daemon, at, &form).1, "accepted");
@@ -463,7 +465,7 @@ rules:
         assert_eq!(post(at, body), "duplicate", "{body}");
         assert_eq!(post(at - 1, body), again, "{body}");
     }
-    // Nothing is signed here: the id is all there is, and GitLab has one.
+    // Nothing is signed here, so only the id identifies an event.
     let gitlab = |key: Option<&str>| {
         let sending = daemon.post("/token").header("X-Gitlab-Token", "k").json("{}");
         outcome(
@@ -515,7 +517,7 @@ fn a_duplicate_that_only_its_content_tells_is_warned_of() {
         warnings[0].contains(" WARN ") && warnings[0].contains("`timestamp`"),
         "{log}"
     );
-    // Where a time is signed, a duplicate is one.
+    // If a time is signed, the same content is a duplicate.
     let daemon = Scenario::new().rules(&slack_rules("")).start();
     let at = now();
     assert_eq!(slack(&daemon, at, b"a=1").1, "accepted");
@@ -523,7 +525,7 @@ fn a_duplicate_that_only_its_content_tells_is_warned_of() {
     assert!(!daemon.log().contains("on_duplicate"), "{}", daemon.log());
 }
 
-/// The notes, warnings and errors of `check` as their severities, codes and messages.
+/// Diagnostics of `check`: severity, code and message.
 fn check(rules: &str) -> Vec<(String, String, String)> {
     let scenario = Scenario::new().rules(rules);
     let output = scenario.hookyard(&["check", "--format", "json"]);
@@ -575,7 +577,7 @@ fn check_notes_what_rules_read_and_no_signature_covers() {
         ),
         (rule("/a", github, "match: {$.a: 1}"), None),
         (rule("/a", github, "match: {header.X-Hub-Signature: x}"), None),
-        // Signed, or nothing is.
+        // Signed parts, or a scheme that signs nothing.
         (
             rule(
                 "/a",
@@ -642,7 +644,7 @@ fn check_notes_where_the_same_content_may_be_another_event() {
                 .all(|(severity, code, _)| severity == "note" && code == "repeated-content")
         );
     }
-    // And `explain` mentions it.
+    // `explain` mentions the duplicates, too.
     let scenario = Scenario::new().rules(&rule("{hmac: {secret: k}}", ""));
     let output = scenario.hookyard(&["explain", "rules.yaml", "--endpoint", "/a"]);
     let text = crate::scenario::said(&output);

@@ -1,4 +1,5 @@
-//! Replacing a secret: several at once, each with an end, and the operator sees which are still in use.
+//! Rotation of a secret: several secrets at once, each with an expiry, and a view of those still in
+//! use.
 
 use serde_json::Value;
 
@@ -33,7 +34,7 @@ fn post(daemon: &Daemon, secret: &str, body: &str) -> (u16, String) {
         .outcome()
 }
 
-/// The secrets as `check --secrets` tells them: endpoint, secret, expired, whether it has been seen.
+/// Output of `check --secrets`: endpoint, secret, expired, seen.
 fn secrets(scenario: &Scenario) -> Vec<(String, String, bool, bool)> {
     let output = scenario.hookyard(&["check", "--secrets", "--format", "json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -61,7 +62,7 @@ fn each_secret_that_counts_is_taken_and_one_past_its_end_is_refused_and_named() 
     assert_eq!(post(&daemon, "new-secret", "{}"), (200, "accepted".into()));
     assert_eq!(post(&daemon, "old-secret", "[]"), (200, "accepted".into()));
     assert_eq!(post(&daemon, "gone-secret", "{\"a\":1}"), (403, "refused".into()));
-    // Signed by another of the secrets it is still the same event.
+    // Signed with another of the secrets, the event is still the same.
     assert_eq!(post(&daemon, "old-secret", "{}"), (200, "duplicate".into()));
     let token = |token: &str| {
         daemon
@@ -108,7 +109,7 @@ fn the_operator_sees_which_secrets_are_in_use_while_the_daemon_runs_and_after() 
     daemon.eventually("it is written down", || {
         secrets(&daemon.scenario) == expected(false)
     });
-    // A reload forgets nothing, and the end writes down what is left.
+    // A reload keeps the usage, and stopping writes what is pending.
     daemon.rewrite(&format!("{RULES}\n# changed\n"));
     let token = daemon.post("/token").json("{}").header("X-Token", "old-secret");
     assert_eq!(token.send().outcome().0, 200);

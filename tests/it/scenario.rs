@@ -1,4 +1,4 @@
-//! The stage: a folder, a rules file, the daemon, senders and targets.
+//! Test harness: a folder, a rules file, the daemon, senders and targets.
 //!
 //! ```text
 //! let daemon = Scenario::new().env("SECRET", "s3cret").rules("rules: …").start();
@@ -6,8 +6,8 @@
 //! daemon.eventually("the line is appended", || daemon.read("out.jsonl").contains("\"id\""));
 //! ```
 //!
-//! `{dir}` in the rules stands for the scenario's folder. The daemon listens on a free port. Every wait has a bound;
-//! a daemon that outlives its test is killed.
+//! In rules, `{dir}` means the scenario's folder. The daemon listens on a free port. Every wait has
+//! a bound, and a daemon that outlives its test is killed.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tempfile::TempDir;
 
-/// How long anything may take.
+/// Maximum time for any step.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Seconds since the epoch.
@@ -41,7 +41,7 @@ pub fn hmac_bytes(secret: &[u8], content: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// A file of `tests/fixtures`.
+/// Reads a file of `tests/fixtures`.
 pub fn fixture(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
@@ -49,7 +49,7 @@ pub fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All that a command has printed.
+/// Everything that a command has printed.
 pub fn said(output: &Output) -> String {
     let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     format!("{stdout}{stderr}")
@@ -65,7 +65,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A scene that is being set.
+/// A scenario before the daemon starts.
 pub struct Scenario {
     folder: TempDir,
     environment: BTreeMap<String, String>,
@@ -81,7 +81,6 @@ impl Scenario {
         }
     }
 
-    /// The scenario's folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -92,7 +91,7 @@ impl Scenario {
         self
     }
 
-    /// Starts the daemon through a program that becomes it.
+    /// Starts the daemon through a program that executes it.
     pub fn through(mut self, program: &[&str]) -> Self {
         self.through = program.iter().map(|&word| word.to_owned()).collect();
         self
@@ -106,7 +105,7 @@ impl Scenario {
         self
     }
 
-    /// Makes a file its owner's alone, as a secret file is.
+    /// Makes a file readable by its owner only, like a secret.
     pub fn private(self, name: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::Permissions::from_mode(0o600);
@@ -123,7 +122,7 @@ impl Scenario {
         scenario
     }
 
-    /// Writes the rules file. A `server` section that listens on a free port is put before it unless it has one.
+    /// Writes the rules file. If it has no `server` section, one with a free port is added.
     pub fn rules(self, text: &str) -> Self {
         let text = rules_text(self.folder(), text);
         self.file("rules.yaml", text)
@@ -134,7 +133,7 @@ impl Scenario {
         self.command(arguments).output().unwrap()
     }
 
-    /// The command that runs `hookyard` here.
+    /// Builds the command that runs `hookyard` here.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let binary = env!("CARGO_BIN_EXE_hookyard");
         let mut command = match self.through.split_first() {
@@ -169,7 +168,7 @@ impl Scenario {
     }
 }
 
-/// The rules with `{dir}` filled in and a `server` section on a free port.
+/// Fills in `{dir}`, and adds a `server` section with a free port.
 pub fn rules_text(folder: &Path, text: &str) -> String {
     let text = text.replace("{dir}", folder.to_str().unwrap());
     if text.lines().any(|line| line.starts_with("server:")) {
@@ -179,7 +178,6 @@ pub fn rules_text(folder: &Path, text: &str) -> String {
     }
 }
 
-/// A running daemon.
 pub struct Daemon {
     pub scenario: Scenario,
     child: Option<Child>,
@@ -188,7 +186,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it (again), and waits until it serves.
+    /// Starts the daemon, perhaps again, and waits until it serves.
     #[track_caller]
     pub fn start(&mut self) {
         self.starts += 1;
@@ -211,12 +209,11 @@ impl Daemon {
         self.child = Some(child);
     }
 
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the daemon.
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
         assert!(
@@ -228,14 +225,14 @@ impl Daemon {
         );
     }
 
-    /// Sets a limit of its (`prlimit --nofile=64`), of which only the soft half.
+    /// Sets the soft half of one of the daemon's limits (`prlimit --nofile=64`).
     pub fn limit(&self, what: &str, most: &str) {
         let (pid, limit) = (self.pid().to_string(), format!("--{what}={most}:"));
         let done = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
         assert!(done.unwrap().success());
     }
 
-    /// Kills it without warning.
+    /// Kills the daemon with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             drop(child.kill());
@@ -243,7 +240,7 @@ impl Daemon {
         }
     }
 
-    /// Stops it in order; its exit code.
+    /// Stops the daemon in order. Returns its exit code.
     #[track_caller]
     pub fn stop(&mut self) -> Option<i32> {
         self.signal("TERM");
@@ -265,33 +262,32 @@ impl Daemon {
         self.scenario.folder().join(format!("log.{}", self.starts))
     }
 
-    /// What it has logged since its last start.
+    /// Log since the last start.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
-    /// The scenario's folder.
     pub fn folder(&self) -> &Path {
         self.scenario.folder()
     }
 
-    /// A file of the scenario's folder; empty if there is none.
+    /// Reads a file of the scenario's folder. A missing file is empty.
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder().join(name)).unwrap_or_default()
     }
 
-    /// How many lines a file has.
+    /// Number of lines in a file.
     pub fn lines(&self, name: &str) -> usize {
         self.read(name).lines().count()
     }
 
-    /// Waits until `condition` holds; shows the log if it never does.
+    /// Waits until `condition` holds. Shows the log if it never does.
     #[track_caller]
     pub fn eventually(&self, what: &str, condition: impl FnMut() -> bool) {
         self.within(PATIENCE, what, condition);
     }
 
-    /// Waits until `condition` holds, for so long.
+    /// Waits until `condition` holds, at most for `limit`.
     #[track_caller]
     pub fn within(&self, limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
         let begun = Instant::now();
@@ -301,7 +297,7 @@ impl Daemon {
         }
     }
 
-    /// It has not ended by itself.
+    /// Asserts that the daemon has not ended.
     #[track_caller]
     pub fn still_runs(&mut self) {
         let ended = self.child.as_mut().unwrap().try_wait().unwrap();
@@ -318,17 +314,18 @@ impl Daemon {
         });
     }
 
-    /// A POST to `path`, to be completed.
+    /// Starts to build a POST to `path`.
     pub fn post(&self, path: &str) -> Sending {
         self.request("POST", path)
     }
 
-    /// A request, to be completed.
+    /// Starts to build a request.
     pub fn request(&self, method: &str, path: &str) -> Sending {
         Sending::to(self.address, method, path)
     }
 
-    /// A connection with a request to `/work`, whose command has noted in `begun` that it runs.
+    /// Opens a connection with a request to `/work`, whose command has noted in `begun` that it
+    /// runs.
     pub fn at_work(&self) -> TcpStream {
         let mut stream = self.connect();
         stream.write_all(&self.post("/work").json("{}").bytes()).unwrap();
@@ -336,7 +333,7 @@ impl Daemon {
         stream
     }
 
-    /// A connection of one's own.
+    /// Opens a connection.
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -353,14 +350,14 @@ impl Drop for Daemon {
     }
 }
 
-/// The address in the line that says what is served.
+/// Parses the address from the log line `serving`.
 fn listening(log: &str) -> Option<SocketAddr> {
     let line = log.lines().find(|line| line.contains("listening"))?;
     let (_, rest) = line.split_once("://")?;
     rest.split(['"', ',', ' ']).next()?.parse().ok()
 }
 
-/// A request that is being put together.
+/// Builder of a request.
 #[derive(Clone)]
 pub struct Sending {
     address: SocketAddr,
@@ -372,7 +369,7 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// A request to a daemon at this address, to be completed.
+    /// Starts to build a request to this address.
     pub fn to(address: SocketAddr, method: &str, path: &str) -> Self {
         Self {
             address,
@@ -384,24 +381,23 @@ impl Sending {
         }
     }
 
-    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// JSON.
+    /// Sets a JSON body.
     pub fn json(self, body: impl AsRef<[u8]>) -> Self {
         self.header("Content-Type", "application/json").body(body)
     }
 
-    /// The body, byte for byte.
+    /// Sets the body, byte for byte.
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();
         self
     }
 
-    /// Signs as GitHub does, when it is sent.
+    /// Signs the request like GitHub when it is sent.
     pub fn github(mut self, secret: &str) -> Self {
         self.github = Some(secret.to_owned());
         self
@@ -425,14 +421,14 @@ impl Sending {
         bytes
     }
 
-    /// Sends it on a connection of its own.
+    /// Sends the request on a new connection.
     #[track_caller]
     pub fn send(&self) -> Answer {
         self.try_send()
             .unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.path))
     }
 
-    /// Sends it; an error if the daemon does not answer.
+    /// Sends the request. Fails if the daemon does not answer.
     pub fn try_send(&self) -> std::io::Result<Answer> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE * 2))?;
@@ -441,7 +437,6 @@ impl Sending {
     }
 }
 
-/// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -450,13 +445,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads one answer off a connection.
+    /// Reads one answer from a connection.
     pub fn read(stream: &mut TcpStream) -> std::io::Result<Self> {
         let broken = |what: &str| std::io::Error::new(std::io::ErrorKind::UnexpectedEof, what.to_owned());
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
-            // A read that a stopped and continued test leaves interrupted is begun again by `read_exact` alone.
+            // If a test is stopped and continued, an interrupted read is retried only by
+            // `read_exact`.
             stream.read_exact(&mut byte).map_err(|error| match error.kind() {
                 std::io::ErrorKind::UnexpectedEof => broken("the connection ended before the answer"),
                 _ => error,
@@ -485,7 +481,6 @@ impl Answer {
         })
     }
 
-    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -493,7 +488,7 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The word in the body.
+    /// The word `status` in the body.
     pub fn word(&self) -> String {
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
         body["status"].as_str().unwrap_or_default().to_owned()
@@ -505,7 +500,7 @@ impl Answer {
     }
 }
 
-/// What a target received.
+/// A request that a target received.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub line: String,
@@ -514,7 +509,6 @@ pub struct Request {
 }
 
 impl Request {
-    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -523,7 +517,7 @@ impl Request {
     }
 }
 
-/// A target of forwards: answers each request with what `respond` says of its number, from 0.
+/// A target of forwards. `respond` returns the response to each request by its number, from 0.
 pub struct Target {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -535,7 +529,7 @@ impl Target {
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (seen, respond) = (Arc::clone(&requests), Arc::new(respond));
-        // The threads end with the test process; each connection has its own.
+        // The threads end with the test process. Each connection has its own.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (seen, respond) = (Arc::clone(&seen), Arc::clone(&respond));
@@ -545,17 +539,16 @@ impl Target {
         Self { address, requests }
     }
 
-    /// A target that always says yes.
+    /// A target that always answers with success.
     pub fn ok() -> Self {
         Self::new(|_| "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned())
     }
 
-    /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What it has received.
+    /// The requests received so far.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
@@ -595,7 +588,7 @@ fn answer(
             seen.len() - 1
         };
         let response = respond(number);
-        // No response at all: the target hangs up.
+        // Without a response, the target disconnects.
         let over = response.is_empty() || response.contains("Connection: close\r\n");
         if stream.write_all(response.as_bytes()).is_err() || over {
             return;

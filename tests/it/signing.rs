@@ -1,11 +1,12 @@
-//! What hookyard signs, another hookyard verifies: by `sign:` of a forward, and by `hookyard send --as`.
+//! Signatures that hookyard makes and hookyard verifies: by `sign:` of a forward, and by `hookyard
+//! send --as`.
 
 use crate::scenario::{Daemon, Scenario};
 
-/// 32 bytes in hex, which is text and, as it happens, base64 too.
+/// 32 bytes in hex, valid as text and as base64, too.
 const SECRET: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// Schemes of every kind: what signs, and what verifies it.
+/// Schemes of every kind: the signing side, and the verifying side.
 fn pairs() -> Vec<(String, String)> {
     let mut pairs: Vec<(String, String)> = [
         "github",
@@ -60,10 +61,10 @@ fn pairs() -> Vec<(String, String)> {
     pairs
 }
 
-/// A body in which every scheme finds what it signs.
+/// A body with all fields that schemes sign.
 const BODY: &str = r#"{"value":[{}],"id":"evt_1","note":"$& {timestamp} é","notificationItems":[{"NotificationRequestItem":{"pspReference":"p:1","amount":{"value":1130,"currency":"EUR"},"eventCode":"AUTHORISATION","success":"true"}}]}"#;
 
-/// A daemon that verifies by each of the schemes on an endpoint of its own.
+/// A daemon with an endpoint for each of the schemes.
 fn target() -> Daemon {
     let daemon = Scenario::new().rules("rules: []").start();
     let mut rules = format!(
@@ -129,7 +130,7 @@ fn what_send_signs_is_accepted_and_with_another_secret_refused() {
             );
         }
     }
-    // The short form, as most people write it.
+    // The short form, which is the usual one.
     let index = pairs()
         .iter()
         .position(|(sign, _)| sign.starts_with("{discord"))

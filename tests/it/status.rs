@@ -1,4 +1,4 @@
-//! The operator's door: how the daemon is, what it has counted, and whether it is well.
+//! The admin interface: status of the daemon, metrics, and health.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -28,7 +28,7 @@ fn started(rules: &str) -> Daemon {
     Scenario::new().rules(rules).start()
 }
 
-/// Asks by the socket beside the store.
+/// Sends a request through the socket beside the store.
 fn ask(daemon: &Daemon, path: &str) -> (u16, String) {
     let mut stream = UnixStream::connect(daemon.folder().join("hookyard.db.sock")).unwrap();
     write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
@@ -38,12 +38,12 @@ fn ask(daemon: &Daemon, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// What it has counted.
+/// The metrics of the daemon.
 pub fn metrics(daemon: &Daemon) -> String {
     ask(daemon, "/metrics").1
 }
 
-/// What `hookyard status` says, and its exit code.
+/// Output and exit code of `hookyard status`.
 fn status(daemon: &Daemon, arguments: &[&str]) -> (String, Option<i32>) {
     let arguments = [&["status", "--rules", "rules.yaml"], arguments].concat();
     let output = daemon.scenario.hookyard(&arguments);
@@ -95,7 +95,7 @@ fn the_operator_sees_how_it_is_and_when_it_is_not_well() {
     assert!(text.contains("last arrival for deploy: 20"), "{text}");
     assert_eq!(code, Some(0));
     assert_eq!(status(&daemon, &["--check"]), ("well\n".to_owned(), Some(0)));
-    // A broken rules file is worth an alarm, and its findings are there.
+    // A broken rules file is worth an alarm, and its diagnostics are shown.
     let sound = daemon.read("rules.yaml");
     let broken = "rules: [{name: a, endpont: /x}]\n";
     std::fs::write(daemon.folder().join("rules.yaml"), broken).unwrap();
@@ -104,7 +104,7 @@ fn the_operator_sees_how_it_is_and_when_it_is_not_well() {
     assert!(text.contains("the rules file has not loaded since"), "{text}");
     let (text, _) = status(&daemon, &["--socket", "hookyard.db.sock"]);
     assert!(text.contains("refused") && text.contains("endpont"), "{text}");
-    // Also where it is no YAML at all, and does not say where the socket is.
+    // Also if the file is not YAML at all, and does not name the socket.
     std::fs::write(daemon.folder().join("rules.yaml"), "rules: [\n").unwrap();
     daemon.eventually("it says so", || {
         let (text, code) = status(&daemon, &[]);
@@ -112,11 +112,11 @@ fn the_operator_sees_how_it_is_and_when_it_is_not_well() {
     });
     std::fs::write(daemon.folder().join("rules.yaml"), sound).unwrap();
     daemon.eventually("it is well again", || status(&daemon, &["--check"]).1 == Some(0));
-    // Nobody else of this machine may ask.
+    // No other user of this machine may ask.
     let socket = daemon.folder().join("hookyard.db.sock");
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
-    // A killed daemon's socket is in nobody's way, a stopped one takes its own along.
+    // A killed daemon's socket does not block the next one, and a stopped daemon removes its own.
     daemon.kill();
     let (text, code) = status(&daemon, &[]);
     assert!(text.contains("no daemon answers"), "{text}");
@@ -146,7 +146,7 @@ fn a_store_that_cannot_be_written_is_told_as_soon_as_it_is_known() {
     let other = rusqlite::Connection::open(daemon.folder().join("hookyard.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(send(&daemon, 0).status, 503);
-    // Or it is about to write something else, and does not answer.
+    // The store may also be blocked in another write, and not answer.
     let (text, code) = status(&daemon, &["--check"]);
     let told = text.contains("the last write failed") || text.contains("the store has not answered");
     assert!(told && code == Some(1), "{text}");
@@ -166,7 +166,7 @@ fn who_holds_all_places_by_tcp_holds_none_of_the_operators_and_a_socket_is_nobod
     let held: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(port).unwrap()).collect();
     assert_eq!(status(&daemon, &["--check"]), ("well\n".to_owned(), Some(0)));
     drop(held);
-    // A second daemon with a store of its own, and the same name for its socket.
+    // A second daemon with its own store, and the same name for its socket.
     let socket = daemon.folder().join("one.sock");
     let mut second = started(&format!("admin: {{socket: '{}'}}\n{RULES}", socket.display()));
     assert!(
@@ -201,7 +201,7 @@ fn what_happens_is_counted_and_every_series_is_documented() {
         daemon.post("/github").json("{}").github("wrong").send().status,
         403
     );
-    // More than have their lines.
+    // More than are logged, since these log lines are throttled.
     for _ in 0..30 {
         assert_eq!(daemon.post("/nowhere").send().status, 404);
     }
@@ -266,7 +266,7 @@ fn what_happens_is_counted_and_every_series_is_documented() {
         metrics.contains("hookyard_reloads_total{outcome=\"in force\"} 1")
             && !metrics.contains("rule=\"deploy\"")
     });
-    // Every series has its line in the documentation, and the other way round.
+    // Every series is documented, and every documented series exists.
     let series = |name: &str, kind: &str| match kind {
         "counter" => format!("{name}_total"),
         _ => name.to_owned(),
@@ -286,7 +286,7 @@ fn what_happens_is_counted_and_every_series_is_documented() {
     assert_eq!(declared, documented());
 }
 
-/// The series that the documentation lists, with their types.
+/// The series in the documentation, with their types.
 fn documented() -> BTreeSet<String> {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     let page = std::fs::read_to_string(page).unwrap();

@@ -1,4 +1,5 @@
-//! Text of strangers: it reaches no interpreter, fools nobody who reads it, and a command sees nothing of the daemon.
+//! Untrusted text: it reaches no interpreter, cannot mislead a reader, and commands see nothing of
+//! the daemon.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,17 +9,18 @@ use serde_json::{Value, json};
 
 use crate::scenario::{Daemon, Scenario};
 
-/// Characters that control how text is shown: ESC, CSI as C1, a bidi override, a zero-width space, a line separator.
+/// Characters that control how text is shown: ESC, CSI as C1, a bidi override, a zero-width space,
+/// a line separator.
 const HOSTILE: &str = "a\u{1b}[2J\u{9b}2J\u{202e}b\u{200b}c\u{2028}d\u{e0041}";
-/// The same, written out.
+/// The same text, escaped.
 const HARMLESS: &str = "a\\u001b[2J\\u009b2J\\u202eb\\u200bc\\u2028d\\udb40\\udc41";
 
-/// A rule on `/open`, not verified, with these actions (YAML, flow style) and more keys.
+/// A rule on `/open` without verification, with these actions (YAML, flow style) and further keys.
 fn open(actions: &str, more: &str) -> String {
     format!("rules:\n  - {{name: open, endpoint: /open, verify: none{more}, actions: [{actions}]}}\n")
 }
 
-/// What `check` says of a rule with this action: severity, code, message and hint of each finding.
+/// Diagnostics of `check` for a rule with this action: severity, code, message and hint.
 fn found(actions: &str, more: &str) -> Vec<[String; 4]> {
     let scenario = Scenario::new()
         .env("TOKEN", "a-token-of-some-length")
@@ -49,7 +51,7 @@ fn shown(daemon: &Daemon, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
 }
 
-/// Whether a text holds what would control a terminal.
+/// True if a text contains terminal control characters.
 fn is_hostile(text: &str) -> bool {
     text.contains(|letter: char| HOSTILE.contains(letter) && !letter.is_ascii_graphic())
 }
@@ -157,7 +159,7 @@ fn an_argument_that_may_be_an_option_is_a_warning_unless_the_rule_excludes_it() 
             "{words}"
         );
     }
-    // The dashes are those of the program that is started, not of the one that starts it.
+    // The dashes belong to the program that is started, not to the one that starts it.
     assert_eq!(
         kinds(r#"{run: [env, --, ./deploy.sh, "{{ payload.after }}"]}"#, ""),
         one("warning", "option")
@@ -386,10 +388,10 @@ fn a_command_of_the_same_user_cannot_read_the_environment_or_memory_of_the_daemo
         "{}",
         daemon.read("refused")
     );
-    // The command itself is as any other.
+    // The command's own environment is as usual.
     assert!(daemon.read("own").contains("HOOKYARD_EVENT_ID="));
     assert!(!daemon.read("own").contains("a-secret-of-the-daemon"));
-    // What the daemon does by itself still works: `status` reads its figures, and it stops in order.
+    // The daemon's own access still works: `status` reads its figures, and it stops in order.
     let status: Value = serde_json::from_str(&shown(
         &daemon,
         &["status", "--rules", "rules.yaml", "--format", "json"],
@@ -402,7 +404,7 @@ fn a_command_of_the_same_user_cannot_read_the_environment_or_memory_of_the_daemo
 #[test]
 fn a_command_has_no_terminal_to_ask_on_and_the_daemon_in_one_is_stopped_by_ctrl_c() {
     let scenario = Scenario::new()
-        // The test types into `keys`.
+        // The test writes key presses into `keys`.
         .script("in-terminal", "mkfifo keys; exec script -qefc \"$*\" /dev/null <> keys >&2")
         .through(&["./in-terminal"])
         .rules(&open("{shell: 'if (exec 3< /dev/tty) 2> refused; then echo asked > asked; fi; ps -o sid= -p $$ > session', limits: {files: 100}}, {run: [/bin/sh, -c, 'exec 3< /dev/tty'], timeout: 5s}", ", retry: {attempts: 1}"));
@@ -478,7 +480,7 @@ fn the_rules_of_the_guide_load_without_a_warning() {
             .env("GITHUB_SECRET", "a-secret-of-some-length")
             .env("PUBLISH_TOKEN", "another-of-some-length")
             .rules(block);
-        // A machine that runs the tests need not have `ssh`.
+        // This machine may lack `ssh`.
         let text = fs::read_to_string(scenario.folder().join("rules.yaml")).unwrap();
         let scenario = scenario.file(
             "rules.yaml",

@@ -1,4 +1,4 @@
-//! What a supervisor sees and gives: the daemon's notifications, its watchdog, the sockets that it hands over.
+//! Supervision: the daemon's notifications, its watchdog, and socket activation.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
@@ -14,11 +14,11 @@ use crate::tls;
 const RULES: &str = "rules:\n  - {name: a, endpoint: /a, verify: none, actions: [append: a.jsonl]}\n  \
      - {name: b, endpoint: /b, verify: none, actions: [run: [./wait.sh]]}\n";
 
-/// The socket on which the daemon's notifications arrive.
+/// The socket for the daemon's notifications.
 struct Notifier(UnixDatagram);
 
 impl Notifier {
-    /// A supervisor, and the scenario whose daemon it supervises.
+    /// Returns a notifier, and the scenario whose daemon it supervises.
     fn of(scenario: Scenario) -> (Self, Scenario) {
         let path = scenario.folder().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -26,7 +26,7 @@ impl Notifier {
         (Self(socket), scenario)
     }
 
-    /// The next notification; none if it does not come within the limit.
+    /// Waits for the next notification, at most for `limit`.
     fn next(&self, limit: Duration) -> Option<String> {
         let until = Instant::now() + limit;
         let mut bytes = [0; 4096];
@@ -44,7 +44,7 @@ impl Notifier {
         }
     }
 
-    /// The next notification that holds this text.
+    /// Waits for the next notification that contains this text.
     #[track_caller]
     fn hears(&self, text: &str) -> String {
         let begun = Instant::now();
@@ -60,7 +60,7 @@ impl Notifier {
         panic!("never told: {text}; but: {heard:#?}");
     }
 
-    /// How often the watchdog is fed for so long.
+    /// Number of watchdog notifications within `limit`.
     fn feeds(&self, limit: Duration) -> usize {
         let until = Instant::now() + limit;
         let mut feeds = 0;
@@ -133,7 +133,7 @@ fn what_takes_a_restart_is_told_until_it_is_as_it_was() {
     write(&daemon, &good.replace("127.0.0.1:0", "127.0.0.2:0"));
     let needed = "STATUS=a restart is needed for server.listen: 2 rules, generation 2;";
     assert!(supervisor.hears("STATUS=").starts_with(needed));
-    // And still, when something else changes.
+    // The problem is still shown when something else changes.
     write(
         &daemon,
         &good
@@ -191,7 +191,8 @@ fn the_watchdog_is_fed_while_the_store_is_locked_and_not_while_the_process_is_st
     let daemon = scenario.start();
     supervisor.hears("WATCHDOG=1");
 
-    // Longer than the watchdog's limit by far, and than the store waits for a lock, also behind its sweep at the start.
+    // Far longer than the watchdog's limit, and than the store waits for a lock, also behind its
+    // sweep at the start.
     let other = rusqlite::Connection::open(daemon.folder().join("hookyard.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let event = daemon.post("/a").json("{}");
@@ -201,7 +202,7 @@ fn the_watchdog_is_fed_while_the_store_is_locked_and_not_while_the_process_is_st
     assert_eq!(sent_away.join().unwrap().status, 503);
 
     daemon.signal("STOP");
-    // What was on its way.
+    // Skip notifications already on their way.
     supervisor.feeds(Duration::from_millis(200));
     assert_eq!(supervisor.feeds(Duration::from_secs(1)), 0);
     daemon.signal("CONT");
@@ -235,7 +236,7 @@ fn all_sockets_that_are_handed_over_are_served_and_no_command_gets_them() {
         .rules(rules);
     let folder = scenario.folder().to_owned();
     let tcp = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
-    // A machine without IPv6 has the other.
+    // Without IPv6, use IPv4.
     let tcp = tcp.or_else(|_| TcpListener::bind("127.0.0.1:0")).unwrap();
     let unix = UnixListener::bind(folder.join("http.sock")).unwrap();
     let address = tcp.local_addr().unwrap();
@@ -250,12 +251,12 @@ fn all_sockets_that_are_handed_over_are_served_and_no_command_gets_them() {
     assert!(fds.contains(" 0 -> "), "{fds}");
     assert_eq!(fds.matches("socket:").count(), 0, "{fds}");
 
-    // Between two daemons nobody is refused: who comes then waits.
+    // Between two daemons, connections are not refused but wait.
     daemon.stop();
     let waiting: Vec<std::thread::JoinHandle<Answer>> = (0..20)
         .map(|_| std::thread::spawn(move || Sending::to(address, "POST", "/").json("{}").send()))
         .collect();
-    // And who has given up by then has not come in vain.
+    // Data from a client that has disconnected by then is accepted, too.
     let large = format!("{{\"x\": \"{}\"}}", "y".repeat(100_000));
     for _ in 0..20 {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -303,7 +304,7 @@ fn of_the_sockets_that_are_handed_over_tcp_is_served_with_tls() {
     daemon.stop();
 }
 
-/// A scene whose command notes its descriptors, and the sockets that are handed over to its daemon.
+/// A scenario whose command lists its file descriptors, and the sockets for its daemon.
 fn handing_over(listen: &str) -> (Scenario, TcpListener, UnixListener) {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = listen.replace("{tcp}", &tcp.local_addr().unwrap().to_string());
@@ -421,7 +422,7 @@ fn a_socket_that_systemd_does_not_hold_is_asked_for_in_vain() {
     );
 }
 
-/// How a request by the unix socket is answered.
+/// The response to a request through the unix socket.
 fn over_unix(socket: &Path) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -432,18 +433,18 @@ fn over_unix(socket: &Path) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// A daemon that was handed its sockets; killed if its test does not stop it.
+/// A daemon started with inherited sockets. Killed if its test does not stop it.
 struct Handed(std::process::Child);
 
 impl Handed {
-    /// Starts one on the rules in `folder`. The sockets stay open here, as they do with systemd, and arrive as the
-    /// descriptors 3 and 4.
+    /// Starts a daemon on the rules in `folder`. The sockets stay open here, as with systemd, and
+    /// become file descriptors 3 and 4.
     fn start(folder: &Path, tcp: &TcpListener, unix: &UnixListener, log: &str) -> Self {
         let tcp = tcp.try_clone().unwrap().into();
         Self::with(folder, tcp, unix, log, "LISTEN_FDS=2 LISTEN_PID=$$")
     }
 
-    /// Starts one that finds this in its environment.
+    /// Starts a daemon with this environment.
     fn with(folder: &Path, tcp: OwnedFd, unix: &UnixListener, log: &str, environment: &str) -> Self {
         let give = format!("exec env {environment} \"$@\" 3<&0 4<&1 </dev/null >/dev/null");
         let daemon = Scenario::new()
@@ -457,7 +458,7 @@ impl Handed {
         Self(daemon.unwrap())
     }
 
-    /// Stops it in order.
+    /// Stops the daemon in order.
     fn stop(mut self) {
         let pid = self.0.id().to_string();
         let kill = std::process::Command::new("kill").arg(&pid).status();

@@ -1,4 +1,5 @@
-//! TLS and HTTP/2 by the daemon itself: who it says it is, in which versions, and what becomes of a renewed certificate.
+//! TLS and HTTP/2 of the daemon itself: its certificate, the protocol versions, and a renewed
+//! certificate.
 
 use std::convert::Infallible;
 use std::io::{Read, Write};
@@ -27,14 +28,13 @@ use crate::scenario::{Daemon, PATIENCE, Scenario, said};
 pub type Authority = CertifiedIssuer<'static, KeyPair>;
 pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// Somebody who signs certificates.
+/// A certificate authority.
 pub fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A certificate and its key.
 pub struct Pair {
     pub cert: String,
     pub key: String,
@@ -57,7 +57,7 @@ pub fn signed(authority: &Authority, params: &CertificateParams) -> Pair {
     }
 }
 
-/// A scene with a certificate.
+/// A scenario with a certificate.
 pub fn scene(pair: &Pair, rules: &str) -> Scenario {
     let scenario = Scenario::new()
         .file("cert.pem", &pair.cert)
@@ -65,14 +65,14 @@ pub fn scene(pair: &Pair, rules: &str) -> Scenario {
     scenario.rules(rules)
 }
 
-/// One open endpoint, and these settings of the server.
+/// An open endpoint, and these settings of the server.
 pub fn open(server: &str) -> String {
     format!(
         "server: {{listen: 127.0.0.1:0, tls: {{cert: cert.pem, key: key.pem}}, {server}}}\nrules: [{{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}}]\n"
     )
 }
 
-/// What a client trusts and speaks.
+/// A client with these roots, versions and protocols.
 pub fn client(
     authority: &Authority,
     versions: &[&'static SupportedProtocolVersion],
@@ -87,12 +87,12 @@ pub fn client(
     config
 }
 
-/// A connection of one's own, its handshake done.
+/// Opens a connection, with its handshake done.
 pub fn connect(daemon: &Daemon, config: ClientConfig) -> std::io::Result<Stream> {
     secured(daemon.connect(), config)
 }
 
-/// The connection, after its handshake.
+/// Runs the handshake on a connection.
 pub fn secured(mut socket: TcpStream, config: ClientConfig) -> std::io::Result<Stream> {
     let name = ServerName::try_from("localhost").unwrap();
     let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
@@ -102,12 +102,12 @@ pub fn secured(mut socket: TcpStream, config: ClientConfig) -> std::io::Result<S
     Ok(StreamOwned::new(session, socket))
 }
 
-/// Who trusts the authority, and speaks whatever there is.
+/// A client that trusts the authority and speaks every version.
 pub fn any(authority: &Authority) -> ClientConfig {
     client(authority, rustls::ALL_VERSIONS, &[])
 }
 
-/// The status that a request on the connection is answered with.
+/// The status of the response to a request on the connection.
 pub fn post(stream: &mut Stream, path: &str) -> String {
     let request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{{}}");
     stream.write_all(request.as_bytes()).unwrap();
@@ -139,16 +139,17 @@ fn it_speaks_tls_1_2_and_1_3_and_http_1_1() {
             assert_eq!(post(&mut stream, "/none"), "404");
         }
     }
-    // Nothing in common.
+    // No common protocol.
     assert!(connect(&daemon, client(&ca, rustls::ALL_VERSIONS, &["smtp"])).is_err());
-    // Somebody else.
+    // Another authority.
     assert!(connect(&daemon, any(&authority())).is_err());
 }
 
 #[test]
 fn older_versions_are_refused_by_their_alert() {
     let daemon = scene(&pair(&authority()), &open("request_timeout: 20s")).start();
-    // A ClientHello (RFC 5246 §7.4.1.2) of SSL 3, TLS 1.0 and TLS 1.1, with two suites of their time.
+    // A ClientHello (RFC 5246 §7.4.1.2) of SSL 3, TLS 1.0 and TLS 1.1, with two suites of their
+    // time.
     for minor in [0, 1, 2] {
         let mut hello = vec![3, minor];
         hello.extend_from_slice(&[7; 32]);
@@ -160,7 +161,7 @@ fn older_versions_are_refused_by_their_alert() {
         stream.write_all(&record).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
-        // An alert, fatal: protocol_version or handshake_failure.
+        // A fatal alert: protocol_version or handshake_failure.
         assert_eq!((answer[0], answer[5]), (21, 2), "{minor}: {answer:?}");
         assert!([70, 40].contains(&answer[6]), "{minor}: {answer:?}");
     }
@@ -278,7 +279,7 @@ fn the_operator_sees_until_when_the_certificate_is_valid() {
         check(&["--rules", "rules.yaml", "--check"]),
         (Some(0), "well\n".into())
     );
-    // One for three months that ends in a week.
+    // A certificate for three months that ends in a week.
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let now = time::OffsetDateTime::now_utc();
     (params.not_before, params.not_after) = (now - time::Duration::days(83), now + time::Duration::days(7));
@@ -299,7 +300,7 @@ fn the_operator_sees_until_when_the_certificate_is_valid() {
     );
 }
 
-/// Points a link elsewhere, as certbot does.
+/// Points a link to another target, as certbot does.
 fn relink(folder: &Path, name: &str, target: &str) {
     let fresh = folder.join(format!("{name}.new"));
     std::os::unix::fs::symlink(target, &fresh).unwrap();
@@ -327,14 +328,14 @@ fn a_renewed_certificate_is_taken_up_and_a_bad_one_is_not() {
     assert_eq!(presented(&daemon, &ca), first.der);
     let mut kept = connect(&daemon, any(&ca)).unwrap();
     assert_eq!(post(&mut kept, "/open"), "200");
-    // By the links, one after the other.
+    // The links, one after the other.
     relink(&live, "cert.pem", "../archive/cert2.pem");
     relink(&live, "key.pem", "../archive/key2.pem");
     daemon.eventually("the second is presented", || {
         presented(&daemon, &ca) == second.der
     });
     assert_eq!(post(&mut kept, "/open"), "200");
-    // One that does not belong to its key.
+    // A certificate that does not match its key.
     std::fs::write(daemon.folder().join("archive/cert2.pem"), &third.cert).unwrap();
     daemon.eventually("it is refused", || {
         let log = daemon.log();
@@ -345,7 +346,7 @@ fn a_renewed_certificate_is_taken_up_and_a_bad_one_is_not() {
     std::fs::write(daemon.folder().join("archive/cert2.pem"), "-----BEGIN CERT").unwrap();
     daemon.eventually("it is refused", || daemon.log().contains("it is not PEM"));
     assert_eq!(presented(&daemon, &ca), second.der);
-    // And then one that does, in place.
+    // Then a matching one, in place.
     std::fs::write(daemon.folder().join("archive/cert2.pem"), &third.cert).unwrap();
     std::fs::write(daemon.folder().join("archive/key2.pem"), &third.key).unwrap();
     daemon.eventually("the third is presented", || presented(&daemon, &ca) == third.der);
@@ -451,7 +452,7 @@ fn what_is_wrong_with_a_certificate_is_found() {
     }
 }
 
-/// A key of a kind that nobody here understands, by `openssl genpkey -algorithm ed448`.
+/// A key of an unsupported type, from `openssl genpkey -algorithm ed448`.
 const ED448: &str = "-----BEGIN PRIVATE KEY-----\n\
 MEcCAQAwBQYDK2VxBDsEOeZf6yjj6fAOVZrEu5mohe0Al+MAGndCas4t0rJiX2kI\n\
 gFaYdN4VYzSlONubZ7aAh8WomKlbh8MSEw==\n\
@@ -485,7 +486,7 @@ fn a_certificate_in_another_form_or_order_is_told_what_would_help() {
         let output = scenario.hookyard(&["check", "rules.yaml"]);
         (output.status.code(), said(&output))
     };
-    // One of them is that everybody can read the key.
+    // The warning is about a world-readable key.
     let fine = "rules.yaml loads: 0 endpoints, 0 rules, 1 warning\n";
     for (tls, code, expected) in [
         ("{cert: chain.pem, key: key.pem}", 0, fine),
@@ -552,7 +553,7 @@ fn the_proxy_protocol_comes_before_tls() {
     );
     let second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb";
     assert_eq!(through(second).unwrap(), "200");
-    // Who must speak it and does not, or only begins to, is cut off.
+    // A peer that sends no PROXY header, or only the beginning, is disconnected.
     assert!(through(b"").is_err());
     let begun = Instant::now();
     let mut half = daemon.connect();
@@ -563,7 +564,7 @@ fn the_proxy_protocol_comes_before_tls() {
     daemon.eventually("the log says so", || {
         daemon.log().matches("PROXY protocol").count() >= 2
     });
-    // Of anybody else it is no request, nor is it believed.
+    // From any other peer, a PROXY header is rejected.
     daemon.rewrite(&rules.replace("proxy_protocol: 127.0.0.1", "proxy_protocol: 192.0.2.1"));
     assert!(through(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n").is_err());
     assert_eq!(through(b"").unwrap(), "403");
@@ -571,13 +572,13 @@ fn the_proxy_protocol_comes_before_tls() {
 
 #[test]
 fn a_peer_that_was_let_in_before_the_daemon_stops_comes_to_its_request() {
-    // There is a second for it: a machine that is too busy to keep it gets another try.
+    // The daemon allows a second for this. A busy machine gets further tries.
     let statuses = (0..5).find_map(|_| finished_late().ok()).unwrap();
     assert_eq!(statuses, ["200", "200"]);
 }
 
-/// What is answered to who has told half of whose connection it is, or has not begun its handshake, when the daemon begins to
-/// stop.
+/// Responses to two connections when the daemon begins to stop: one has sent half of its PROXY
+/// header, one has not begun its handshake.
 fn finished_late() -> std::io::Result<[String; 2]> {
     let ca = authority();
     let daemon = scene(
@@ -608,7 +609,7 @@ fn finished_late() -> std::io::Result<[String; 2]> {
     Ok([status(half)?, status(whole)?])
 }
 
-/// A body in chunks, and how many of them are left; each is as large as what may be sent of a body unasked.
+/// A body in chunks, with the number of chunks left. Each has the size of the initial window.
 struct Chunks(Arc<AtomicUsize>);
 
 impl Body for Chunks {
@@ -628,7 +629,7 @@ impl Body for Chunks {
     }
 }
 
-/// Somebody who speaks HTTP/2.
+/// A client of HTTP/2.
 struct Second {
     runtime: tokio::runtime::Runtime,
     sender: http2::SendRequest<Either<Full<Bytes>, Chunks>>,
@@ -664,7 +665,7 @@ impl Second {
         }
     }
 
-    /// What a request is answered: its status, its word, its headers.
+    /// Sends a request. Returns status, word and headers of the response.
     fn send(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -687,7 +688,7 @@ impl Second {
         (status, word)
     }
 
-    /// The status of a request with a body that is not wanted, all of which is taken all the same.
+    /// The status of a request whose unwanted body is still read to its end.
     fn waved_off(&mut self, path: &str) -> u16 {
         let left = Arc::new(AtomicUsize::new(8));
         let body = Either::Right(Chunks(Arc::clone(&left)));
@@ -697,7 +698,7 @@ impl Second {
         answer.status().as_u16()
     }
 
-    /// How long until the daemon ends the connection.
+    /// Time until the daemon closes the connection.
     fn ended(&mut self) -> Duration {
         let begun = Instant::now();
         let ending = async { tokio::time::timeout(PATIENCE, self.connection.join_next()).await };
@@ -718,7 +719,7 @@ fn it_speaks_http_2_within_the_same_bounds() {
     let mut second = Second::new(&daemon, &ca);
     assert_eq!(second.post("/open", "{}"), (200, "accepted".into()));
     assert_eq!(second.post("/none", "{}").0, 404);
-    // Also where its length is not said before.
+    // Also if its length is not announced.
     let large = second.post("/open", vec![b'x'; 2000]);
     assert_eq!(large, (413, "too large".into()));
     assert_eq!(second.waved_off("/none"), 404);
@@ -735,7 +736,7 @@ fn it_speaks_http_2_within_the_same_bounds() {
         (405, "POST, OPTIONS")
     );
     assert!(!headers.contains_key("connection"));
-    // A head of any size that HTTP/1 takes, and none larger.
+    // The same maximum head size as in HTTP/1.
     let long = |size: usize| {
         second_post("/open")
             .header("x-long", "a".repeat(size))
@@ -744,7 +745,7 @@ fn it_speaks_http_2_within_the_same_bounds() {
     };
     assert_eq!(second.send(long(50_000)).unwrap().0, 200);
     assert_eq!(second.send(long(70_000)).map_or(431, |answer| answer.0), 431);
-    // `Host` may stand beside `:authority`, and says the same.
+    // `Host` beside `:authority` is allowed if both are equal.
     let mut second = Second::new(&daemon, &ca);
     let mut beside = |host: &str| {
         second
@@ -761,7 +762,7 @@ fn it_speaks_http_2_within_the_same_bounds() {
         [beside("localhost"), beside("LocalHost"), beside("other")],
         [200, 200, 400]
     );
-    // As many fields as HTTP/1 takes, and no more.
+    // The same maximum number of fields as in HTTP/1.
     let fields = |count: usize| {
         let request = second_post("/open");
         let request = (1..count).fold(request, |request, number| {
@@ -773,7 +774,7 @@ fn it_speaks_http_2_within_the_same_bounds() {
     assert_eq!((too_many.0, too_many.1.as_str()), (431, "too large"));
     assert_eq!(second.send(fields(99)).unwrap().0, 200);
     daemon.eventually("they are taken", || daemon.lines("open.jsonl") >= 3);
-    // What arrives has a `Host`, whatever brought it.
+    // Every event has a `Host` header, in every HTTP version.
     assert!(
         daemon
             .read("open.jsonl")
@@ -793,7 +794,7 @@ fn an_idle_connection_of_http_2_is_ended() {
     let mut second = Second::new(&daemon, &ca);
     assert_eq!(second.post("/open", "{}").0, 200);
     assert!(second.ended() < Duration::from_secs(15));
-    // Its place is free again.
+    // The slot is free again.
     assert_eq!(post(&mut connect(&daemon, any(&ca)).unwrap(), "/open"), "200");
 }
 
@@ -808,7 +809,7 @@ fn a_handshake_that_is_under_way_comes_to_its_request_while_the_daemon_stops() {
     session.write_tls(&mut hello).unwrap();
     let (first, rest) = hello.split_at(20);
     socket.write_all(first).unwrap();
-    // Until it is let in.
+    // Until the connection is accepted.
     std::thread::sleep(Duration::from_millis(300));
     daemon.signal("TERM");
     daemon.eventually("it stops", || daemon.log().contains("stopping"));
@@ -836,7 +837,7 @@ fn requests_of_http_2_are_answered_while_the_daemon_stops() {
             .unwrap(),
     );
     let answer = second.runtime.spawn(sending);
-    // Until it has left.
+    // Until the connection is closed.
     second.runtime.block_on(async {
         while daemon.lines("begun") == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;

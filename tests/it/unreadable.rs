@@ -1,4 +1,5 @@
-//! Bodies that a strict reader would lose: repaired where that is possible, else taken by whatever does not look into them.
+//! Bodies that a strict reader would reject: repaired if possible, else accepted by rules that do
+//! not read the payload.
 
 use serde_json::{Value, json};
 
@@ -50,7 +51,7 @@ fn said(status: u16, word: &str) -> (u16, String) {
     (status, word.to_owned())
 }
 
-/// JSON that is nested too deep to be read.
+/// JSON that is nested too deeply to be decoded.
 fn deep() -> Vec<u8> {
     format!("{}{}", "[".repeat(200), "]".repeat(200)).into_bytes()
 }
@@ -69,7 +70,7 @@ fn a_rule_that_does_not_read_an_unreadable_body_takes_the_event() {
         let log = daemon.log();
         log.contains("not_asked=\"reads\"") && log.contains(why)
     });
-    // That a field is missing cannot be said of what cannot be read.
+    // A condition on a missing field cannot hold for an undecodable payload.
     assert!(!daemon.folder().join("reads.txt").exists());
 }
 
@@ -78,11 +79,11 @@ fn what_is_refused_as_unreadable_is_listed_and_what_nothing_wants_is_ignored() {
     let daemon = Scenario::new().rules(RULES).start();
     let body = deep();
     let outcome = |kind: &str, body: &[u8]| signed(&daemon, "/in", kind, body).send().outcome();
-    // One writes a record, the payload in it; the other asks what is written there.
+    // One action writes a record with the payload, and the other reads a field of it.
     assert_eq!(outcome("record", &body), said(400, "invalid payload"));
     assert_eq!(outcome("other", &body), said(400, "invalid payload"));
     assert_eq!(outcome("record", b""), said(400, "invalid payload"));
-    // The one rule there is of another kind, whatever the body says.
+    // The only rule wants another event, whatever the body says.
     let elsewhere = signed(&daemon, "/only", "nothing", &body);
     assert_eq!(elsewhere.send().outcome(), said(200, "ignored"));
     let listed = || {
@@ -204,7 +205,7 @@ rules:
     daemon.eventually("it is forwarded", || target.requests().len() == 1);
     assert_eq!(target.requests()[0].body, body);
     assert_eq!(daemon.read("take.txt"), "cut \u{FFFD}\n");
-    // Others are stricter: a record never holds what was repaired as it was sent.
+    // Other readers are stricter, so a record never holds the original of a repaired payload.
     let record: Value = serde_json::from_str(&daemon.read("take.jsonl")).unwrap();
     assert_eq!(record["payload"], json!({"ref": "main", "text": "cut \u{FFFD}"}));
 }

@@ -1,4 +1,4 @@
-//! What a body may cost before anything about it is proved, and what genuine senders are accepted by all the same.
+//! Cost limits on a body before it is verified, and genuine requests that are still accepted.
 
 use std::io::Write;
 
@@ -64,7 +64,7 @@ fn a_large_body_that_holds_its_own_proof_is_taken_with_all_that_it_says() {
     let items = vec![r#"{"": 0}"#; 80_000].join(",");
     let genuine = format!(r#"{{"more": [{items}], "auth": {{"token": "a secret of some length"}}}}"#);
     assert_eq!(daemon.post("/body").json(&genuine).send().status, 200);
-    // What a whole reading refuses is refused, also where nothing is read of it.
+    // A payload that full decoding would reject is refused, even if no rule reads it.
     let broken = genuine.replacen(r#"{"": 0}"#, r#"{"": 1e999}"#, 1);
     assert_eq!(daemon.post("/body").json(&broken).send().status, 403);
     daemon.eventually("it is written", || daemon.lines("body.jsonl") == 1);

@@ -1,10 +1,10 @@
-//! What `check` says of secrets that cannot work, or that a stranger could guess.
+//! Diagnostics of `check` about secrets that cannot work or could be guessed.
 
 use crate::scenario::{Scenario, said};
 
 const STRONG: &str = "5f2c1e0b9a8d7c6b5a49382716f5e4d3";
 
-/// What `check` says of one rule with this `verify`; `FILE` holds `content`.
+/// Output of `check` for one rule with this `verify`. `FILE` holds `content`.
 fn check(verify: &str, content: &str) -> (Option<i32>, String) {
     let rules = format!(
         "rules:\n  - {{name: a, endpoint: /a, verify: {{{verify}}}, actions: [{{append: a.txt, line: x}}]}}\n"

@@ -1,4 +1,4 @@
-//! Which rules, store and daemon a command means: the same wherever it is called from, and never another's.
+//! Selection of rules, store and daemon by a command: independent of the caller's directory.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,7 +14,7 @@ rules:
     actions: [append: out.jsonl]
 ";
 
-/// A daemon that has done what one event asked for.
+/// A daemon that has finished one event.
 fn daemon() -> Daemon {
     let daemon = Scenario::new().rules(RULES).start();
     let sent = daemon.post("/in").header("X-Token", "hunter2").json("{}").send();
@@ -38,7 +38,7 @@ fn elsewhere(daemon: &Daemon, folder: &Path, arguments: &[&str]) -> (Option<i32>
 fn a_store_and_a_daemon_are_those_of_the_rules_from_every_directory() {
     let daemon = daemon();
     let other = tempfile::tempdir().unwrap();
-    // What stands in the caller's directory under the usual names is not meant.
+    // Files with the default names in the caller's directory are ignored.
     std::fs::write(other.path().join("hookyard.db"), "").unwrap();
     std::fs::write(other.path().join("rules.yaml"), "rules: []\n").unwrap();
     let rules = daemon.folder().join("rules.yaml");
@@ -71,7 +71,7 @@ fn a_store_and_a_daemon_are_those_of_the_rules_from_every_directory() {
             text.contains(" ago)")
         });
     }
-    // There the rules are others, and their store does not exist.
+    // The rules there differ, and their store does not exist.
     let nothing = tempfile::tempdir().unwrap();
     std::fs::write(nothing.path().join("rules.yaml"), "rules: []\n").unwrap();
     for command in [
@@ -99,7 +99,7 @@ fn a_daemon_that_was_not_named_is_not_asked_and_its_answer_is_not_believed() {
     assert!(code == Some(2) && text.contains("no daemon answers at"), "{text}");
     let (code, text) = run(&["status", "--check", "--store", "hookyard.db"]);
     assert!(code == Some(2) && text.contains("no daemon answers at"), "{text}");
-    // The socket that these rules name is that of another daemon.
+    // The socket that these rules name belongs to another daemon.
     let socket = daemon.folder().join("hookyard.db.sock");
     let text = format!("admin: {{socket: '{}'}}\n{RULES}", socket.display());
     std::fs::write(other.folder().join("rules.yaml"), text).unwrap();
@@ -118,7 +118,7 @@ fn a_daemon_that_was_not_named_is_not_asked_and_its_answer_is_not_believed() {
         "x.db",
     ]);
     assert!(code == Some(2) && text.contains("has the store `"), "{text}");
-    // A broken rules file does not hide which daemon is meant.
+    // A broken rules file does not hide the daemon.
     std::fs::write(daemon.folder().join("rules.yaml"), "rules: [\n").unwrap();
     let output = daemon.scenario.hookyard(&["status", "--rules", "rules.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -129,7 +129,7 @@ fn a_store_of_rules_that_cannot_be_read_is_unknown() {
     let scenario = Scenario::new()
         .rules("store: {path: 5}\nrules: []\n")
         .file("broken.yaml", "rules: [\n")
-        // The file that was the default once.
+        // The file that was once the default.
         .file("hookyard.db", "");
     for rules in ["rules.yaml", "broken.yaml", "none.yaml", "."] {
         for command in [["events", "list"], ["store", "check"], ["store", "vacuum"]] {
@@ -144,7 +144,8 @@ fn a_store_of_rules_that_cannot_be_read_is_unknown() {
     }
 }
 
-/// The layout of the package, in a mount namespace: what the service does, and what its operator sees from elsewhere.
+/// Tests the package's layout in a mount namespace, from the view of the service and of an
+/// operator.
 const PACKAGE: &str = r#"
 set -e
 hookyard=$1
@@ -191,7 +192,7 @@ fn in_the_layout_of_the_package_every_command_finds_the_store_and_the_daemon_of_
         .args(["-m", "mount", "-t", "tmpfs", "none", "/run"])
         .output();
     if !allowed.is_ok_and(|output| output.status.success()) {
-        // Past the capture of the test runner, so that it is seen.
+        // Bypasses the output capture of the test runner, so that it is seen.
         let words = "SKIPPED: the layout of the package was not tried: mount namespaces take root\n";
         std::io::stderr().write_all(words.as_bytes()).unwrap();
         return;

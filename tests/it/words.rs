@@ -1,5 +1,5 @@
-//! What people are told: every fault at once, at its place, in the words of the rules file; and a refused file is
-//! tried again when what it lacks has come.
+//! Diagnostics: all errors at once, each at its position and in the words of the rules file. A
+//! rejected file is retried when its missing files appear.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -9,7 +9,7 @@ use hookyard::config;
 
 use crate::scenario::{Daemon, Scenario, rules_text};
 
-/// Writes other rules in place and waits until they are refused.
+/// Writes other rules in place and waits until they are rejected.
 fn refused(daemon: &Daemon, text: &str) {
     std::fs::write(
         daemon.folder().join("rules.yaml"),
@@ -19,7 +19,7 @@ fn refused(daemon: &Daemon, text: &str) {
     daemon.eventually("the rules are refused", || refusals(daemon) > 0);
 }
 
-/// How often the log says that the rules in force stay.
+/// Number of log lines that say that the rules in force stay.
 fn refusals(daemon: &Daemon) -> usize {
     daemon.log().matches("the rules in force stay").count()
 }
@@ -74,7 +74,7 @@ fn a_refused_reload_logs_a_warning_as_a_warning() {
     assert!(line("unknown key").contains(" ERROR "), "{log}");
 }
 
-/// The findings of a rules file, each as its line and its words.
+/// The diagnostics of a rules file, each with its line and message.
 fn diagnostics(text: &str) -> Vec<String> {
     let diagnostics = match config::load_text(Path::new("r.yaml"), text.to_owned(), Vec::new()) {
         Ok(loaded) => loaded.warnings,

@@ -1,37 +1,38 @@
-//! Whether a target that keeps failing is left alone for a while.
+//! Circuit breaker: a target that keeps failing is not called for a while.
 //!
-//! Pure: told the time and how requests end, it only decides. After [`FAILURES`] failures in a row nothing is sent for
-//! [`FIRST_PAUSE`]; then one request goes as a probe. It closes the circuit again, or doubles the pause.
+//! Pure: time and results are arguments. After [`FAILURES`] failures in a row, nothing is sent for
+//! [`FIRST_PAUSE`]. Then one request goes out as a probe. The probe closes the circuit again, or
+//! doubles the pause.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many failures in a row open the circuit.
+/// Failures in a row that open the circuit.
 pub const FAILURES: u32 = 5;
-/// How long it stays open the first time.
+/// First pause of an open circuit.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(30);
-/// The longest that it stays open between two probes.
+/// Maximum pause between two probes.
 pub const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-/// How long the others wait before they ask again while a probe is under way.
+/// Time until other requests ask again while a probe is running.
 pub const PROBING: Duration = Duration::from_secs(5);
 
-/// What is known of a target.
+/// Circuit breaker of one target.
 #[derive(Debug, Default)]
 pub struct Circuit {
     state: CircuitState,
-    /// Counts the changes of state, for what began before one says nothing about the time after it.
+    /// Number of state changes. A request from before a change says nothing about the time after
+    /// the change.
     era: u64,
 }
 
-/// Whether requests go.
 #[derive(Debug, PartialEq, Eq)]
 enum CircuitState {
-    /// They do; so many have failed in a row.
+    /// Requests are sent. Counts the failures in a row.
     Closed { failures: u32 },
-    /// None does.
+    /// No request is sent.
     Open { until: Instant, pause: Duration },
-    /// One does.
+    /// A single request is sent as a probe.
     Probing { pause: Duration },
 }
 
@@ -41,34 +42,34 @@ impl Default for CircuitState {
     }
 }
 
-/// Leave to make one request. How it ends is to be told.
+/// Permit for one request. Its end must be reported to [`Circuit::end`].
 #[derive(Clone, Copy, Debug)]
 pub struct Permit {
     era: u64,
 }
 
-/// How a request ended, as far as it tells of the target.
+/// End of a request, as far as it says something about the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestEnd {
-    /// The target is there.
+    /// The target works.
     Answered,
-    /// It is not, or not well.
+    /// The target cannot be reached, or is unhealthy.
     Failed,
-    /// Nobody knows: the request was not made, or not seen to its end.
+    /// The request was not made, or its end was not seen.
     Unknown,
 }
 
-/// What an end has changed, where it is worth a line in the log.
+/// Change of the circuit that is worth a log entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitChange {
-    /// The target is left alone.
+    /// The target is not called any more.
     Opened,
-    /// It is called again.
+    /// The target is called again.
     Closed,
 }
 
 impl Circuit {
-    /// Lets a request go, or says after how long to ask again.
+    /// Admits a request. The error is the time until the caller may ask again.
     pub fn admit(&mut self, now: Instant) -> Result<Permit, Duration> {
         match self.state {
             CircuitState::Closed { .. } => {}
@@ -79,7 +80,7 @@ impl Circuit {
         Ok(Permit { era: self.era })
     }
 
-    /// Learns how a request ended that was let go.
+    /// Records how an admitted request ended.
     pub fn end(&mut self, pass: Permit, end: RequestEnd, now: Instant) -> Option<CircuitChange> {
         if pass.era != self.era {
             return None;
@@ -101,7 +102,7 @@ impl Circuit {
                 let pause = (*pause * 2).min(LONGEST_PAUSE);
                 self.open(pause, now);
             }
-            // The next one is the probe.
+            // The next request is the probe.
             (CircuitState::Probing { pause }, RequestEnd::Unknown) => {
                 let pause = *pause;
                 self.turn(CircuitState::Open { until: now, pause });
@@ -111,7 +112,7 @@ impl Circuit {
         None
     }
 
-    /// Whether there is nothing to be remembered.
+    /// True if there is nothing to remember.
     pub fn is_untroubled(&self) -> bool {
         self.state == CircuitState::default()
     }
@@ -133,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// A circuit that has just opened.
+    /// Returns a circuit that has just opened.
     fn opened(now: Instant) -> Circuit {
         let mut circuit = Circuit::default();
         for number in 1..=FAILURES {
@@ -216,8 +217,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever happens, at most one probe is under way while the target is left alone, and a target that answers
-        /// is called again.
+        /// While the circuit is open, at most one probe is running. A target that answers is called
+        /// again.
         #[test]
         fn it_never_lets_two_probes_go_and_never_stays_open_for_good(
             steps in prop::collection::vec((0_u64..400, 0_usize..4, 0_u8..4), 1..200),

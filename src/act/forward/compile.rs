@@ -1,4 +1,6 @@
-//! Compiling a forward: every key with its value, and all that is wrong with them.
+//! Compilation of `forward`: every key with its value, and all diagnostics about them.
+//!
+//! The URL is left to `target.rs`, and running a forward to `perform.rs`.
 
 use std::time::Duration;
 
@@ -18,10 +20,9 @@ use crate::client::{Proxy, Route, TlsSettings};
 use crate::template::{Scope, Template, warn_of_values};
 use crate::verify::{SchemeContext, Verification};
 
-/// How long a request may take, from the connection to the end of the answer, where the rule does not say.
+/// Default timeout of a request, from the connection to the end of the response.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The keys of the action.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ForwardFields {
@@ -39,7 +40,7 @@ struct ForwardFields {
     timeout: Option<HumanDuration>,
 }
 
-/// The keys of the mapping under `forward`.
+/// Keys of the mapping under `forward`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RequestFields {
@@ -52,7 +53,7 @@ struct RequestFields {
 }
 
 impl Forward {
-    /// Reads `forward` with its fields.
+    /// Compiles `forward` with its fields.
     pub fn compile(
         node: Node<'_>,
         context: &CompileContext<'_>,
@@ -124,7 +125,7 @@ impl Forward {
     }
 }
 
-/// Says that a secret in a header would go wherever an event wants it.
+/// Warns of a secret in a header that goes to a host named by the event.
 fn warn_of_secrets(
     url: &Template,
     node: Option<Node<'_>>,
@@ -140,7 +141,7 @@ fn warn_of_secrets(
     }
 }
 
-/// The way to the target.
+/// Compiles the route to the target.
 fn read_route(
     node: Node<'_>,
     url: Option<&Template>,
@@ -172,7 +173,7 @@ fn read_route(
     })
 }
 
-/// The scheme by which what goes out is signed.
+/// Compiles the scheme that signs outgoing requests.
 fn read_sign(
     node: Node<'_>,
     context: &CompileContext<'_>,
@@ -180,7 +181,7 @@ fn read_sign(
 ) -> Option<Verification> {
     let scheme_context = SchemeContext {
         keyring: context.keyring,
-        // What is signed is the target's URL, which the action names.
+        // The signed URL is that of the target, which the action names.
         public_url: Some(""),
         max_body: u64::MAX,
         decompress_unverified: false,
@@ -214,7 +215,7 @@ fn read_sign(
     Some(scheme)
 }
 
-/// The method, if a request can have it.
+/// Parses the method. CONNECT and TRACE cannot be forwarded.
 fn read_method(name: &str, node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Method> {
     match Method::from_bytes(name.to_ascii_uppercase().as_bytes()) {
         Ok(method) if method != Method::CONNECT && method != Method::TRACE => Some(method),
@@ -226,7 +227,7 @@ fn read_method(name: &str, node: Node<'_>, diagnostics: &mut Diagnostics) -> Opt
     }
 }
 
-/// The mapping of headers.
+/// Compiles the mapping of headers.
 fn read_headers(
     node: Node<'_>,
     context: &CompileContext<'_>,

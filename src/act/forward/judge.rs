@@ -1,4 +1,6 @@
-//! What an answer means: done, worth another try, or not.
+//! Classification of responses: done, worth a retry, or failed for good.
+//!
+//! Only failures that may pass are retried, and the delay that a target asks for is bounded.
 
 use std::time::Duration;
 
@@ -8,17 +10,18 @@ use crate::act::outcome::Verdict;
 use crate::base::clock::Timestamp;
 use crate::client::retry_after;
 
-/// The longest that a target may ask to be left alone.
+/// Maximum `Retry-After` that is respected. Longer ones are cut.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// The verdict on an answer, and its words.
+/// Returns the verdict on a response, and its detail.
 pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> (Verdict, String) {
     let words = format!("HTTP {}", status.as_u16());
     match status.as_u16() {
         200..=299 => (Verdict::Done, words),
-        // A redirect could lead anywhere, into the private network too.
+        // A redirect could lead anywhere, also into the private network.
         300..=303 | 307 | 308 => (Verdict::Dead, format!("{words}: redirects are not followed")),
-        // What came too early (RFC 8470), and what a balancer sent to the wrong server, may go well the next time.
+        // A request that came too early (RFC 8470) or reached the wrong server may succeed the next
+        // time.
         408 | 421 | 425 | 429 | 500..=599 => {
             let retry_after = retry_after(headers, now).map(|wait| wait.min(MAX_RETRY_AFTER));
             (Verdict::Failed { retry_after }, words)

@@ -1,8 +1,8 @@
-//! Forward the request over HTTP.
+//! Action `forward`: sends the event over HTTP.
 //!
-//! By default the very bytes that arrived go on, with their content type and the headers that are not the sender's
-//! credentials and not of the connection. Where an event names the target's host, only public addresses are reached.
-//! Redirects are not followed.
+//! By default the body is sent byte for byte, with its content type and the sender's other headers.
+//! Credentials and headers of the connection are left out. If an event names the target's host,
+//! only public addresses are reached. Redirects are not followed.
 
 mod circuit;
 mod compile;
@@ -28,24 +28,23 @@ use crate::verify::Verification;
 pub use judge::MAX_RETRY_AFTER;
 pub use perform::Forwarder;
 
-/// A request to be made.
+/// Compiled `forward` action.
 #[derive(Debug)]
 pub struct Forward {
     method: Method,
     url: Template,
     headers: Vec<(HeaderName, Template)>,
-    /// Absent: the bytes as they arrived.
+    /// Template of the body. If absent, the bytes as they arrived.
     body: Option<Template>,
-    /// Signs what goes out.
+    /// Scheme that signs the request.
     sign: Option<Box<Verification>>,
     route: Box<Route>,
-    /// How often its target is called.
+    /// Maximum rate of requests to the target.
     rate: Option<Rate>,
     timeout: Duration,
 }
 
 impl Forward {
-    /// Its templates.
     pub(super) fn templates(&self) -> Vec<&Template> {
         let headers = self.headers.iter().map(|(_, template)| template);
         std::iter::once(&self.url)
@@ -54,7 +53,7 @@ impl Forward {
             .collect()
     }
 
-    /// What would be sent where.
+    /// Describes the request that would be sent.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         let mut headers = serde_json::Map::new();
         for (name, template) in &self.headers {

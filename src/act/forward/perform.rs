@@ -1,4 +1,7 @@
-//! One attempt: the request, its answer, the verdict.
+//! Attempt at a forward: the request, its response, the verdict.
+//!
+//! The status alone decides the verdict (`judge.rs`), never the body. Building the request is left
+//! to `request.rs`.
 
 use std::time::Duration;
 
@@ -17,12 +20,12 @@ use crate::act::outcome::{CapturedStream, HEAD, Outcome, Output, TAIL, Verdict};
 use crate::base::clock::Clock;
 use crate::client::{ClientError, ClientPool};
 
-/// How much of an answer is read; what is more is left to the target.
+/// Maximum bytes read of a response. The rest is not read.
 const ANSWER: u64 = (HEAD + TAIL) as u64;
-/// How long the body of an answer is waited for. The status is known by then: it decides.
+/// Maximum time to wait for the body of a response. The status is known by then, and decides.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// Makes the requests of all forwards.
+/// Sends the requests of all forwards.
 #[derive(Debug)]
 pub struct Forwarder {
     clients: ClientPool,
@@ -31,7 +34,8 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// Reads the system's root certificates. That there are none is told by the first request that needs them.
+    /// Reads the system's root certificates. If there are none, the first request that needs them
+    /// fails.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             clients: ClientPool::new()?,
@@ -40,14 +44,14 @@ impl Forwarder {
         })
     }
 
-    /// A delivery will not come back for its turn.
+    /// Forgets a delivery that will not come back for its turn.
     pub(in crate::act) fn forget(&self, delivery: &str) {
         self.targets.forget(delivery);
     }
 }
 
 impl Forward {
-    /// Makes the request, unless its target is to be left alone for now.
+    /// Sends the request, unless its target must not be called yet.
     pub async fn perform(
         &self,
         courier: &Forwarder,
@@ -66,7 +70,7 @@ impl Forward {
         }
     }
 
-    /// Sends the request, unless its target is to be left alone for now.
+    /// Sends a request that is built, unless its target must not be called yet.
     async fn send(
         &self,
         courier: &Forwarder,
@@ -96,7 +100,7 @@ impl Forward {
         passage.end(match &answered {
             Ok(Ok(answer)) if is_unwell(answer.status()) => RequestEnd::Failed,
             Ok(Ok(_)) => RequestEnd::Answered,
-            // What the rules forbid tells nothing of the target.
+            // A request that the rules forbid says nothing about the target.
             Ok(Err(ClientError::Refused(_))) => RequestEnd::Unknown,
             Ok(Err(ClientError::Failed(_))) | Err(_) => RequestEnd::Failed,
         });
@@ -113,7 +117,7 @@ impl Forward {
                 let patience = deadline
                     .saturating_duration_since(Instant::now())
                     .min(ANSWER_LIMIT);
-                // Whether the body comes or not: the status has been given.
+                // The status has decided, even if the body does not arrive.
                 let reading = timeout(patience, read(answer, &mut output.stdout));
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -131,7 +135,8 @@ impl Forward {
         }
     }
 
-    /// Waits for leave to call the target, if that is not long; else says after how long to ask again, and why.
+    /// Waits for a permit to call the target. If that takes long, the error is the time until the
+    /// delivery may ask again, and the reason.
     async fn leave<'c>(
         &self,
         courier: &'c Forwarder,
@@ -153,12 +158,12 @@ impl Forward {
     }
 }
 
-/// Whether an answer says that its target had better be left alone.
+/// True if a response means that the target is unhealthy.
 fn is_unwell(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
-/// Reads an answer's body up to [`ANSWER`].
+/// Reads the body of a response up to [`ANSWER`].
 async fn read(answer: Response<Incoming>, kept: &mut CapturedStream) {
     let mut body = answer.into_body();
     while let Some(Ok(frame)) = body.frame().await {

@@ -1,8 +1,8 @@
-//! How often a target is called: evenly, one request an interval.
+//! Pacing of requests to a target: evenly, one request per interval.
 //!
-//! Pure: told the time, it only decides whose turn is when. A delivery that must wait long keeps the turn that it was
-//! given, so that of many that wait each comes back once, in order. One that comes too late for its turn gets another:
-//! what was missed is not made up for, so no two requests are ever closer than the interval.
+//! Pure: the time is an argument. A delivery that must wait long keeps its turn, so that each of
+//! many waiting deliveries comes back once, in order. A delivery that misses its turn gets another
+//! one. Missed turns are not made up for, so two requests are never closer than the interval.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,25 +11,27 @@ use tokio::time::Instant;
 
 pub use crate::base::units::Rate;
 
-/// How long a delivery waits in its action for its turn; one whose turn is later waits in the store.
+/// Maximum time that a delivery waits inside its action. With a later turn, a delivery waits in the
+/// store.
 pub const PATIENCE: Duration = Duration::from_secs(1);
-/// How much before its turn a delivery comes back, for the way through the store takes its time.
+/// Time before its turn at which a delivery comes back, because the way through the store takes
+/// time.
 const EARLY: Duration = Duration::from_millis(250);
-/// How many turns are kept for deliveries that wait; one beyond them comes back when the last of these has gone.
+/// Maximum turns kept for waiting deliveries. A further delivery comes back after the last of them.
 const MAX_TURNS: usize = 10_000;
 
-/// The turns at one target.
+/// Turns at one target.
 #[derive(Debug, Default)]
 pub struct Pacer {
-    /// The first turn that is nobody's.
+    /// First turn that is free.
     free: Option<Instant>,
-    /// Whose turn is when and how long, of those that wait in the store.
+    /// Turn and interval of each delivery that waits in the store.
     given: HashMap<String, (Instant, Duration)>,
 }
 
 impl Pacer {
-    /// How long until the request of `delivery` is to be made, its turn being taken; or, as an error, after how long it
-    /// is to come back for it.
+    /// Takes a turn and returns the time until the request of `delivery`. If that is too long, the
+    /// error is the time until the delivery must come back.
     pub fn take(&mut self, delivery: &str, rate: Rate, now: Instant) -> Result<Duration, Duration> {
         let kept = self.given.remove(delivery).map(|(turn, _)| turn);
         let kept = kept.filter(|turn| now <= *turn);
@@ -46,7 +48,8 @@ impl Pacer {
         }
     }
 
-    /// A delivery will not come back for its turn. Where it was the last, the next one gets it.
+    /// Releases the turn of a delivery that will not come back. If it was the last turn, the next
+    /// delivery gets it.
     pub fn give_back(&mut self, delivery: &str) {
         let Some((turn, interval)) = self.given.remove(delivery) else {
             return;
@@ -56,10 +59,10 @@ impl Pacer {
         }
     }
 
-    /// Keeps a turn, if there is room for it.
+    /// Keeps a turn, unless `MAX_TURNS` are kept already.
     fn keep(&mut self, delivery: &str, turn: (Instant, Duration), now: Instant) -> bool {
         if self.given.len() >= MAX_TURNS {
-            // Of deliveries that will not come back any more.
+            // Drop the turns of deliveries that did not come back.
             self.given.retain(|_, (turn, _)| now <= *turn);
         }
         let room = self.given.len() < MAX_TURNS;
@@ -80,7 +83,7 @@ mod tests {
         Rate::parse(text).unwrap()
     }
 
-    /// Takes a turn, whenever it is.
+    /// Takes a turn, and returns the wait in either case.
     fn ask(turns: &mut Pacer, delivery: &str, rate: Rate, now: Instant) -> Duration {
         turns.take(delivery, rate, now).unwrap_or_else(|after| after)
     }
@@ -98,7 +101,7 @@ mod tests {
         assert_eq!(waits[3..], [1250, 1750, 2250].map(|wait| Err(millis(wait))));
         assert_eq!(turns.take("3", rate, start + millis(1250)), Ok(millis(250)));
         assert_eq!(turns.take("4", rate, start + millis(1800)), Ok(millis(200)));
-        // Who is new stands behind those who wait.
+        // A new delivery queues behind those that wait.
         assert_eq!(turns.take("new", rate, start + millis(2000)), Ok(millis(1000)));
         assert_eq!(turns.take("5", rate, start + millis(2250)), Ok(millis(250)));
         assert!(turns.given.is_empty());
@@ -109,7 +112,7 @@ mod tests {
         let start = Instant::now();
         let (mut turns, rate) = (Pacer::default(), rate("1/m"));
         assert_eq!(turns.take("first", rate, start), Ok(millis(0)));
-        // Each replaces the one before, and the turn does not move away from them.
+        // Each delivery replaces the one before, and the turn does not move.
         for delivery in ["a", "b", "c", "d"] {
             assert_eq!(turns.take(delivery, rate, start), Err(millis(59_750)));
             turns.give_back(delivery);
@@ -126,7 +129,7 @@ mod tests {
         for delivery in ["a", "b", "c", "d", "e"] {
             ask(&mut turns, delivery, rate, start);
         }
-        // All that wait come an hour late.
+        // All waiting deliveries come back an hour late.
         let late = start + Duration::from_hours(1);
         let waits = ["c", "d", "e"].map(|delivery| turns.take(delivery, rate, late));
         assert_eq!(waits, [Ok(millis(0)), Ok(millis(1000)), Err(millis(1750))]);

@@ -1,4 +1,8 @@
-//! The request that goes out: which headers of the sender's go on, which are ours, what the body is.
+//! Outgoing request of a forward: the sender's headers that are passed on, our own headers, and the
+//! body.
+//!
+//! The sender's credentials and the headers of its connection are never passed on. Sending is left
+//! to `perform.rs`.
 
 use bytes::Bytes;
 use http::header::{
@@ -14,18 +18,19 @@ use crate::base::clock::Timestamp;
 use crate::template::Template;
 use crate::verify::OutgoingRequest;
 
-/// What we call ourselves.
+/// Value of `User-Agent`.
 const AGENT: &str = concat!("hookyard/", env!("CARGO_PKG_VERSION"));
-/// Carries the event's id.
+/// Header with the event id.
 const EVENT_ID: HeaderName = HeaderName::from_static("x-hookyard-event-id");
-/// Says that the sender was not verified; left out where it was.
+/// Header that says that the sender was not verified. Absent if it was.
 const VERIFIED: HeaderName = HeaderName::from_static("x-hookyard-verified");
-/// What headers of ours begin with: nobody else's of that name go on.
+/// Prefix of our own headers. Headers of the sender with this prefix are dropped.
 const OURS: &str = "x-hookyard-";
-/// Carries the delivery's id, the same for every try, so that the target can tell a second try from a second event.
+/// Header with the delivery id. The id is the same for every attempt, so that the target can tell a
+/// retry from a second event.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The headers of one connection (RFC 9110 §7.6.1); another connection has its own.
+/// Headers of one connection (RFC 9110 §7.6.1). The next connection has its own.
 const OF_THE_CONNECTION: [&str; 9] = [
     "connection",
     "keep-alive",
@@ -37,7 +42,7 @@ const OF_THE_CONNECTION: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
 ];
-/// Headers about the body, which do not hold for another one.
+/// Headers that describe the body, and are dropped with it.
 const ABOUT_THE_BODY: [&str; 6] = [
     "content-type",
     "content-encoding",
@@ -47,13 +52,13 @@ const ABOUT_THE_BODY: [&str; 6] = [
     "digest",
 ];
 
-/// Whether a header speaks of the connection rather than of the message.
+/// True if a header is about the connection and not about the content.
 pub fn is_of_the_connection(name: &HeaderName) -> bool {
     OF_THE_CONNECTION.contains(&name.as_str())
 }
 
 impl Forward {
-    /// The request for this occasion; the error says why there can be none.
+    /// Builds the request. The error is the reason why there can be none.
     pub fn request(
         &self,
         action_context: &ActionContext<'_>,
@@ -86,11 +91,12 @@ impl Forward {
                 .render(&values)
                 .map_err(|error| format!("header `{name}`: {error}"))?;
             let mut value = header(name, &value)?;
-            // Kept out of any debug output of the client's.
+            // Keeps rendered values out of the client's debug output.
             value.set_sensitive(template.literal().is_none());
             headers.insert(name.clone(), value);
         }
-        // Last, for it covers all that goes out. The id is the delivery's: a second try is no second event.
+        // Sign last, because the signature covers all that is sent. The id is the delivery's: a
+        // retry is not a second event.
         if let Some(scheme) = &self.sign {
             let signed = scheme
                 .sign(&OutgoingRequest {
@@ -100,11 +106,12 @@ impl Forward {
                     body: &body,
                     at: now,
                     id: &action_context.delivery,
-                    // A target believes a fresh timestamp alone, and this may be the last of many tries.
+                    // A target accepts only a fresh timestamp, and this may be the last of many
+                    // attempts.
                     restamp: true,
                 })
                 .map_err(|error| format!("sign: {error}"))?;
-            // What the sender has said under these names was not said by us.
+            // The sender's headers of these names are not part of our signature.
             for name in scheme.own_headers() {
                 headers.remove(name);
             }
@@ -114,7 +121,7 @@ impl Forward {
             }
             body = signed.body.map_or(body, Bytes::from);
         }
-        // No body, where one is expected: some servers ask for its length all the same (411).
+        // If a body is expected and empty, some servers still require its length (411).
         if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
@@ -125,7 +132,7 @@ impl Forward {
         Ok(request)
     }
 
-    /// The body, and in `headers` what is to be said about it.
+    /// Returns the body, and adds the headers that describe it to `headers`.
     fn content(
         &self,
         action_context: &ActionContext<'_>,
@@ -166,13 +173,13 @@ impl Forward {
             .any(|template| template.literal().is_none())
     }
 
-    /// Whether it says something of the payload. The original body needs no reading.
+    /// True if a template uses the payload. The original body needs no decoding.
     pub fn reads_payload(&self) -> bool {
         self.templates().into_iter().any(Template::reads_payload)
     }
 }
 
-/// The sender's headers that go on.
+/// Returns the sender's headers that are passed on.
 fn passed_on(action_context: &ActionContext<'_>) -> HeaderMap {
     let arrived = &action_context.event.received.headers;
     let named_by_connection: Vec<String> = arrived
@@ -186,7 +193,7 @@ fn passed_on(action_context: &ActionContext<'_>) -> HeaderMap {
     for (name, value) in arrived {
         let stays = is_of_the_connection(name)
             || action_context.withholds(name)
-            // The target's answer is kept as it is: it had better be readable.
+            // No compression: the target's response is kept as it is and should be readable.
             || [HOST, CONTENT_LENGTH, EXPECT, FORWARDED, ACCEPT_ENCODING].contains(name)
             || name.as_str().starts_with("x-forwarded-")
             || name.as_str().starts_with(OURS)
@@ -198,7 +205,7 @@ fn passed_on(action_context: &ActionContext<'_>) -> HeaderMap {
     headers
 }
 
-/// A header's value; one with a line break would be two headers.
+/// Converts a header's value. A line break in it would begin another header.
 fn header(name: &HeaderName, value: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_bytes(value.as_bytes()).map_err(|error| {
         format!("header `{name}`: {error}: a header is one line of text without control characters")

@@ -1,8 +1,9 @@
-//! Where a request goes.
+//! Target of a request.
 //!
-//! Path and query may hold templates; what they write is percent-encoded, so that a value stays one segment or one
-//! query value, unless it is marked `| safe`. So may scheme, host and port; then the event chooses whom it is sent to,
-//! and only public addresses are reached (see `guard`), for any sender could reach into the private network otherwise.
+//! Path and query may hold templates. Rendered values are percent-encoded, so that a value stays
+//! one segment or one query value, unless it is marked `| safe`. Scheme, host and port may hold
+//! templates, too. Then the event chooses the host, and only public addresses are reached
+//! (`client/ssrf.rs`), because any sender could otherwise reach the private network.
 
 use std::net::Ipv4Addr;
 
@@ -13,7 +14,7 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 use crate::template::{Scope, Template, is_template};
 
-/// Reads the URL.
+/// Compiles the URL.
 pub fn compile(
     node: Node<'_>,
     context: &CompileContext<'_>,
@@ -25,7 +26,7 @@ pub fn compile(
         return None;
     };
     let fixed = base(text);
-    // What an event yields is checked when it is there.
+    // A URL that depends on the event is checked when it is rendered.
     if !is_template(fixed) {
         let checked = if is_template(text) { fixed } else { text };
         if let Err(fault) = check(checked) {
@@ -37,7 +38,7 @@ pub fn compile(
             return None;
         }
     }
-    // Of a target the log shows scheme, host and port.
+    // The log shows scheme, host and port of a target.
     if fixed
         .split_once("://")
         .is_some_and(|(_, host)| host.contains("secret("))
@@ -56,7 +57,7 @@ pub fn compile(
         .read(node, Scope::Url, context.keyring, diagnostics)
 }
 
-/// The URL that a template yields for an event; the error says why it is none.
+/// Parses the URL that a template yields for an event. The error is the reason why it is none.
 pub fn rendered(source: &Template, text: &str) -> Result<Uri, String> {
     // Dots would climb out of the path that the rule names.
     let path = text.split(['?', '#']).next().unwrap_or_default();
@@ -64,7 +65,7 @@ pub fn rendered(source: &Template, text: &str) -> Result<Uri, String> {
         return Err("the rendered URL has a segment `.` or `..`".to_owned());
     }
     if is_of_the_event(source.source()) {
-        // Its text is the event's, and stays out of what is said.
+        // The text comes from the event, and is left out of messages.
         check(text)
             .and_then(|()| check_host(text))
             .map_err(|fault| format!("the rendered URL {}", fault.words()))?;
@@ -75,12 +76,12 @@ pub fn rendered(source: &Template, text: &str) -> Result<Uri, String> {
         .map_err(|error| format!("the rendered URL is none: {error}"))
 }
 
-/// Whether an event has a say in scheme, host and port.
+/// True if the event decides on scheme, host or port.
 pub fn is_of_the_event(url: &str) -> bool {
     is_template(base(url))
 }
 
-/// Scheme, host and port.
+/// Returns scheme, host and port.
 pub fn base(url: &str) -> &str {
     let behind_scheme = url.find("://").map_or(0, |at| at + 3);
     let rest = url.get(behind_scheme..).unwrap_or_default();
@@ -88,11 +89,13 @@ pub fn base(url: &str) -> &str {
     url.get(..behind_scheme + length).unwrap_or(url)
 }
 
-/// Characters of a path segment that the log shows. A longer one may be a token, as in the URLs of chat services.
+/// Maximum characters of a path segment in the log. A longer one may be a token, as in the URLs of
+/// chat services.
 const MAX_SHOWN: usize = 20;
 
-/// The URL as the log shows it: scheme, host, port, and of the path the segments that the rule writes out, unless they are so
-/// long that they may be a token. What a template yields may be payload or secret.
+/// Formats the URL for the log: scheme, host, port, and the path segments that the rule writes out.
+/// Rendered segments are hidden, because they may be payload or secrets. So are long ones, which
+/// may be tokens.
 pub fn shown(uri: &Uri, source: &str) -> String {
     let url = uri.to_string();
     let mut shown = base(&url).to_owned();
@@ -109,13 +112,13 @@ pub fn shown(uri: &Uri, source: &str) -> String {
     shown
 }
 
-/// Whether a segment means "here" or "above", also where its dots are encoded.
+/// True if a segment is `.` or `..`, also with encoded dots.
 fn is_dots(segment: &str) -> bool {
     let decoded = segment.replace("%2e", ".").replace("%2E", ".");
     decoded == "." || decoded == ".."
 }
 
-/// What is wrong with a URL.
+/// Fault of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TargetError {
     Schemeless,
@@ -128,7 +131,7 @@ enum TargetError {
 }
 
 impl TargetError {
-    /// To follow the URL.
+    /// Returns the text that follows the URL in a message.
     fn words(self) -> &'static str {
         match self {
             Self::Schemeless => "has no scheme",
@@ -141,7 +144,6 @@ impl TargetError {
         }
     }
 
-    /// What would help.
     fn hint(self) -> &'static str {
         match self {
             Self::NoUrl => "spaces and letters beyond ASCII are percent-encoded, hosts written as `xn--…`",
@@ -178,7 +180,8 @@ fn check(text: &str) -> Result<(), TargetError> {
     Ok(())
 }
 
-/// Checks the host that an event yields: a number that the system would take for an address is none of ours.
+/// Checks the host that an event yields. A number that the system would take for an address is
+/// refused.
 fn check_host(text: &str) -> Result<(), TargetError> {
     let uri: Uri = text.parse().or(Err(TargetError::NoUrl))?;
     let host = uri.host().unwrap_or_default();

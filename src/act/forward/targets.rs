@@ -1,8 +1,10 @@
-//! What is remembered of targets while the daemon runs: whose turn is when, and who keeps failing.
+//! Health of targets while the daemon runs: turns by rate, and circuits of targets that keep
+//! failing.
 //!
-//! A target is scheme, host and port. What fails by one route (another proxy, another certificate) may work by another,
-//! so the circuit is that of a target by its route. Bounded: of too many targets the one that was called longest ago is
-//! forgotten, which does no more than call it once too early.
+//! A target is scheme, host and port. A request that fails by one route (another proxy, another
+//! certificate) may succeed by another, so each target and route has its own circuit. The number of
+//! targets is bounded. The least recently used one is evicted, which at worst means one call too
+//! early.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,20 +17,20 @@ use tracing::{info, warn};
 use crate::act::forward::circuit::{Circuit, CircuitChange, Permit, RequestEnd};
 use crate::act::forward::rate::{Pacer, Rate};
 
-/// How many targets are remembered.
+/// Maximum remembered targets. The least recently used one is evicted.
 const MAX_TARGETS: usize = 1024;
 
-/// A target by one route.
+/// Target, with the digest of a route to it.
 type Way = (String, [u8; 32]);
 
-/// What is remembered.
+/// Circuits and turns of all targets.
 #[derive(Debug, Default)]
 pub struct TargetHealth {
     circuits: Mutex<LruMap<Way, Circuit>>,
     turns: Mutex<LruMap<String, Pacer>>,
 }
 
-/// A request that was let go. Dropped without a word it tells nothing of its target.
+/// Permit for a request. If it is dropped without an end, it says nothing about its target.
 #[derive(Debug)]
 pub struct RequestPermit<'t> {
     targets: &'t TargetHealth,
@@ -38,7 +40,7 @@ pub struct RequestPermit<'t> {
 }
 
 impl TargetHealth {
-    /// Lets a request go, or says after how long to ask again.
+    /// Admits a request. The error is the time until the caller may ask again.
     pub fn admit(&self, target: &str, route: [u8; 32]) -> Result<RequestPermit<'_>, Duration> {
         let way = (target.to_owned(), route);
         let now = Instant::now();
@@ -52,7 +54,7 @@ impl TargetHealth {
         })
     }
 
-    /// When it is a delivery's turn, as [`Pacer::take`] says.
+    /// Takes a delivery's turn, as [`Pacer::take`] does.
     pub fn turn(&self, target: &str, delivery: &str, rate: Rate) -> Result<Duration, Duration> {
         let now = Instant::now();
         lock(&self.turns)
@@ -62,7 +64,7 @@ impl TargetHealth {
 }
 
 impl TargetHealth {
-    /// A delivery will not come back for its turn, wherever it has one.
+    /// Releases the turns of a delivery that will not come back, at all targets.
     pub fn forget(&self, delivery: &str) {
         for (_, turns) in lock(&self.turns).entries.values_mut() {
             turns.give_back(delivery);
@@ -71,7 +73,7 @@ impl TargetHealth {
 }
 
 impl RequestPermit<'_> {
-    /// Says how the request ended.
+    /// Reports how the request ended.
     pub fn end(mut self, end: RequestEnd) {
         self.end = end;
     }
@@ -101,7 +103,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A map that forgets what was used longest ago.
+/// Map that evicts the least recently used entry.
 #[derive(Debug)]
 struct LruMap<K, V> {
     entries: HashMap<K, (Instant, V)>,
@@ -116,7 +118,7 @@ impl<K, V> Default for LruMap<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Default> LruMap<K, V> {
-    /// What is remembered under `key`, as of now.
+    /// Returns the value of `key`, and marks it as used now.
     fn entry(&mut self, key: &K, now: Instant) -> &mut V {
         if self.entries.len() >= MAX_TARGETS && !self.entries.contains_key(key) {
             let oldest = self.entries.iter().min_by_key(|(_, (used, _))| *used);
@@ -166,7 +168,7 @@ mod tests {
         assert!(targets.admit("http://a", [0; 32]).is_err());
         assert!(targets.admit("http://a", [1; 32]).is_ok());
         assert!(targets.admit("http://b", [0; 32]).is_ok());
-        // What is well is not remembered.
+        // A healthy target is not remembered.
         assert_eq!(lock(&targets.circuits).entries.len(), 1);
     }
 

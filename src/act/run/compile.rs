@@ -1,8 +1,8 @@
-//! Reading `run` and `shell`.
+//! Compilation of `run` and `shell`.
 //!
-//! Everything that can be known at load is checked at load: the program is there and may be executed, the folder
-//! is there, the names of variables are names, no template stands in a script. What is missing on this machine does
-//! not keep the rules from loading (`needs`).
+//! Everything that can be known at load is checked at load. The program must be executable, the
+//! folder must exist, variables must have valid names, and a script must hold no template. If
+//! something is missing on this machine, the rules load all the same (`needs.rs`).
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -24,14 +24,13 @@ use crate::base::yaml::Node;
 use crate::template;
 use crate::template::{NAMES, Piece, Scope, Template, pieces};
 
-/// The longest text of a `shell`: the kernel takes no longer argument.
+/// Maximum bytes of a `shell` script. The kernel takes no longer argument.
 const MAX_SCRIPT: usize = 128 << 10;
-/// Where programs are looked up if the daemon has no `PATH`.
+/// Search path for programs if the daemon has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// The prefix of the variables that every command gets.
+/// Prefix of the variables that every command gets.
 const RESERVED: &str = "HOOKYARD_";
 
-/// The keys of the action.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RunFields {
@@ -57,7 +56,7 @@ struct RunFields {
 }
 
 impl Run {
-    /// Reads `run` or `shell`, whichever `kind` says, with its fields.
+    /// Compiles `run` or `shell`, as `kind` says, with its fields.
     pub fn compile(
         node: Node<'_>,
         kind: ActionKind,
@@ -135,7 +134,7 @@ impl Run {
     }
 }
 
-/// Looks for what the command needs of this machine, and tells what is missing.
+/// Looks for what the command needs on this machine, and reports what is missing.
 fn missing(node: Node<'_>, what: Node<'_>, needs: &Needs, diagnostics: &mut Diagnostics) {
     let Err(missing) = needs.find() else { return };
     for (kind, message, hint) in missing {
@@ -148,7 +147,8 @@ fn missing(node: Node<'_>, what: Node<'_>, needs: &Needs, diagnostics: &mut Diag
     }
 }
 
-/// What every command finds around it, of the daemon's own environment and of its user's account.
+/// Returns the variables that every command gets, from the daemon's environment and its user's
+/// account.
 fn surroundings(context: &CompileContext<'_>) -> Vec<(&'static str, OsString)> {
     let home = || identity::home().unwrap_or_else(|| "/".into());
     let defaults: [(&str, &dyn Fn() -> OsString); 3] = [
@@ -164,7 +164,7 @@ fn surroundings(context: &CompileContext<'_>) -> Vec<(&'static str, OsString)> {
         .to_vec()
 }
 
-/// Where the command's programs are looked up; unknown if its `PATH` depends on the event.
+/// Returns the search path of the command. `None` if its `PATH` depends on the event.
 fn search_path(
     environment: &[(String, Template)],
     surroundings: &[(&'static str, OsString)],
@@ -178,7 +178,7 @@ fn search_path(
     }
 }
 
-/// The variables under `env`.
+/// Compiles the variables under `env`.
 fn variables(
     node: Node<'_>,
     context: &CompileContext<'_>,
@@ -214,7 +214,7 @@ fn variables(
     variables
 }
 
-/// The program and its arguments.
+/// Compiles the program and its arguments.
 fn arguments<'d>(
     node: Node<'d>,
     cwd: Option<&Path>,
@@ -260,7 +260,7 @@ fn arguments<'d>(
     Some((program?, arguments))
 }
 
-/// Finds the words that an interpreter would run although an event writes them.
+/// Reports words that an interpreter would run although an event writes them.
 fn read_as_code(
     items: &[Node<'_>],
     program: Option<&Path>,
@@ -272,7 +272,7 @@ fn read_as_code(
         .enumerate()
         .map(|(at, node)| Word::new(node.as_str().unwrap_or_default(), at))
         .collect();
-    // What a link of another name leads to.
+    // A link of another name may lead to an interpreter.
     let real = program.and_then(|program| program.canonicalize().ok());
     let real = real.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
     let reading = injection::read(&words, real, input);
@@ -284,7 +284,7 @@ fn read_as_code(
     reading
 }
 
-/// The text of a `shell`.
+/// Reads the script of a `shell`.
 fn script<'d>(node: Node<'d>, diagnostics: &mut Diagnostics) -> Option<&'d str> {
     let Some(text) = node.as_str().filter(|text| !text.trim().is_empty()) else {
         diagnostics.push(node.error("wrong-value", "`shell` is the text of a script"));
@@ -318,8 +318,8 @@ fn script<'d>(node: Node<'d>, diagnostics: &mut Diagnostics) -> Option<&'d str> 
     Some(text)
 }
 
-/// What looks like a template of ours. Not every brace is one: `docker ps --format '{{.Names}}'` and `${#name}` are
-/// honest scripts.
+/// Returns text that looks like a hookyard template. Other braces are valid in a script, as in
+/// `docker ps --format '{{.Names}}'` and `${#name}`.
 fn templated(text: &str) -> Option<String> {
     if text.contains("{%") {
         return Some("{%".to_owned());

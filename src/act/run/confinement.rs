@@ -1,9 +1,10 @@
-//! A command that is not started as it is, but as another user, more politely, or with limits.
+//! Confinement of a command: another user, another niceness, or limits.
 //!
-//! The daemon starts itself, as [`COMMAND`], which sets all of that for its own process and then becomes the command.
-//! So every start of the daemon's is a cheap one (`posix_spawn`): a change of user or limits within `Command` would copy
-//! the tables of all its memory first. The command's own variables travel under other names ([`PREFIX`]): none of
-//! them, `LD_PRELOAD` least of all, means anything to a process that may still be root.
+//! The daemon starts itself as [`COMMAND`], which applies the settings to its own process and then
+//! becomes the command. So the daemon always starts programs with `posix_spawn`, which is cheap:
+//! settings in `Command` would first copy the tables of all its memory. The command's variables
+//! travel under other names ([`PREFIX`]). Otherwise a variable such as `LD_PRELOAD` would affect a
+//! process that may still be root.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -20,29 +21,29 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 use crate::sys::fd_limit;
 
-/// The subcommand that sets limits and becomes the command.
+/// Subcommand that applies the settings and becomes the command.
 pub const COMMAND: &str = "__exec";
-/// What the names of the command's variables begin with until then.
+/// Prefix of the command's variables until then.
 pub const PREFIX: &str = "__exec_";
-/// What its complaints begin with.
+/// Prefix of the subcommand's error messages.
 pub const COMPLAINT: &str = "hookyard __exec: ";
-/// Its exit code where something could not be set: trying again does not help.
+/// Exit code if a setting could not be applied. A retry does not help.
 pub const NOT_SET: u8 = 125;
-/// Its exit code where the command could not be started then.
+/// Exit code if the command could not be started. A retry may help.
 pub const NOT_STARTED: u8 = 126;
 
-/// The daemon's own program: this very file, also after an update has replaced it.
+/// Path of the daemon's own program. Names the running file, even if an update has replaced it.
 const SELF: &str = "/proc/self/exe";
-/// The least polite that an ordinary process may be, and the most.
+/// Values of `nice` that an ordinary process may use.
 const NICE: std::ops::RangeInclusive<u8> = 0..=19;
 
-/// What a command is confined by.
+/// Settings by which a command is confined.
 #[derive(Clone, Debug)]
 pub(super) struct Confinement {
     identity: Option<Identity>,
     nice: Option<u8>,
     limits: ResourceLimits,
-    /// Whether it begins a session of its own, without the daemon's terminal.
+    /// True if the command begins a session of its own, without the daemon's terminal.
     session: bool,
 }
 
@@ -64,7 +65,7 @@ impl Confinement {
         }
     }
 
-    /// The same as another user. Nothing where nothing is to be set.
+    /// Adds the user. Returns `None` if nothing has to be set.
     pub(super) fn of(&self, who: &Who) -> Option<Self> {
         let anything = self.session
             || who.identity.is_some()
@@ -76,7 +77,8 @@ impl Confinement {
         })
     }
 
-    /// The daemon itself, to become `program` in the folder `cwd`; the program's arguments are to follow.
+    /// Builds the start of the daemon's own program, to become `program` in the folder `cwd`. The
+    /// caller adds the arguments of `program`.
     pub(super) fn command(&self, program: &Path, cwd: &Path) -> Command {
         let mut command = Command::new(SELF);
         command.arg0("hookyard").arg(COMMAND);
@@ -99,19 +101,19 @@ impl Confinement {
         if let Some(descriptors) = fd_limit::of_commands() {
             command.arg(format!("--descriptors={descriptors}"));
         }
-        // It goes there as the user that it becomes.
+        // The subcommand enters the folder after it has become the user.
         let mut folder = OsString::from("--cwd=");
         folder.push(cwd);
         command.arg(folder).arg("--").arg(program).current_dir("/");
         command
     }
 
-    /// Whether the command begins a session, and a process group with it, by itself.
+    /// True if the command begins a session, and thus a process group, by itself.
     pub(super) fn begins_session(&self) -> bool {
         self.session
     }
 
-    /// What it comes to, to be shown beside `described`.
+    /// Adds a description of the settings to `described`.
     pub(super) fn describe(&self, described: &mut serde_json::Map<String, serde_json::Value>) {
         if let Some(Identity { uid, gid, groups }) = &self.identity {
             described.insert(
@@ -128,7 +130,7 @@ impl Confinement {
     }
 }
 
-/// What a variable of the command is called until it is started.
+/// Returns the name under which a variable travels until the command starts.
 pub(super) fn variable<'n>(name: &'n str, confinement: Option<&Confinement>) -> Cow<'n, str> {
     match confinement {
         None => Cow::Borrowed(name),
@@ -136,7 +138,7 @@ pub(super) fn variable<'n>(name: &'n str, confinement: Option<&Confinement>) -> 
     }
 }
 
-/// Why the command was not started, if it is that which has ended with this code and these last words.
+/// Returns why the command was not started, if this exit code and output come from the subcommand.
 pub(super) fn failure(code: i32, stderr: &[u8]) -> Option<(Verdict, String)> {
     let verdict = match u8::try_from(code).ok()? {
         NOT_SET => Verdict::Dead,

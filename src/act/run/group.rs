@@ -1,4 +1,6 @@
-//! The process group of a command: signalled as a whole, so that no grandchild outlives its time.
+//! Process group of a command.
+//!
+//! The group is signalled as a whole, so that no grandchild outlives the command's time.
 
 use std::fs;
 use std::process::ExitStatus;
@@ -10,15 +12,15 @@ use rustix::process::{
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
-/// How often it is looked whether the group has ended.
+/// Interval between two checks that the group has ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// How many such looks come to one search through all processes of the machine for those of the group.
+/// Number of checks per search through all processes of the machine for those of the group.
 const LOOKS_PER_SEARCH: u32 = 10;
-/// How long the kernel may take to end what was killed; only a process in uninterruptible sleep takes longer.
+/// Maximum time for the kernel to end a killed process. Only uninterruptible sleep takes longer.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// A command's process group. Dropped before the command has ended, it is killed: an attempt that nobody waits for
-/// any more must not go on.
+/// Process group of a command. If it is dropped before the command has ended, the group is killed:
+/// an abandoned attempt must not go on.
 #[derive(Debug)]
 pub struct ProcessGroup {
     leader: Option<Pid>,
@@ -26,7 +28,7 @@ pub struct ProcessGroup {
 }
 
 impl ProcessGroup {
-    /// The group that this child leads.
+    /// Returns the group that this child leads.
     pub fn of(child: &Child) -> Self {
         let leader = child
             .id()
@@ -35,23 +37,25 @@ impl ProcessGroup {
         Self { leader, armed: true }
     }
 
-    /// The leader has ended and is reaped: from now on the group is left alone.
+    /// Leaves the group alone from now on. The leader has ended and is reaped.
     pub fn release(&mut self) {
         self.armed = false;
     }
 
-    /// TERM, up to `grace` for all of the group to end, KILL. The leader is reaped.
+    /// Sends TERM, waits up to `grace` for the whole group to end, and sends KILL. Reaps the
+    /// leader.
     pub async fn put_down(&mut self, child: &mut Child, grace: Duration) -> Option<ExitStatus> {
         if !self.signal(Signal::TERM)
             && let Some(leader) = self.leader
         {
-            // It has not begun its group yet; it is not reaped, and its number is still its own.
+            // The leader has no group yet. The leader is not reaped, so its number is still its
+            // own.
             kill_process(leader, Signal::TERM).ok();
         }
         let mut status = None;
         let waited = timeout(grace, async {
             status = child.wait().await.ok();
-            // The leader is gone; those that it started may ignore TERM.
+            // The leader is gone, but its children may ignore TERM.
             self.reap();
             for look in 1_u32.. {
                 if !self.exists() || (look % LOOKS_PER_SEARCH == 0 && self.is_dead()) {
@@ -64,7 +68,7 @@ impl ProcessGroup {
         .await;
         if waited.is_err() {
             self.signal(Signal::KILL);
-            // A fork that was under way survives the first.
+            // A fork in progress survives the first signal.
             sleep(LOOK).await;
             self.signal(Signal::KILL);
         }
@@ -75,23 +79,23 @@ impl ProcessGroup {
         status
     }
 
-    /// Signals all of the group; false if there is no such group.
+    /// Signals the whole group. Returns false if there is no such group.
     fn signal(&self, signal: Signal) -> bool {
         self.leader
             .is_some_and(|leader| kill_process_group(leader, signal).is_ok())
     }
 
-    /// Reaps those of the group that have become our children because theirs had no parent left: where we are process 1
-    /// nobody else does, and a dead process that is not reaped still counts as one of its group. The leader is reaped
-    /// already, so that nobody is robbed of its status.
+    /// Reaps processes of the group that have lost their parent and become children of the daemon.
+    /// If the daemon is process 1, no other process reaps them, and they still count as part of the
+    /// group. The leader's status is already read and cannot be lost.
     fn reap(&self) {
         while let Some(leader) = self.leader
             && let Ok(Some(_)) = waitpgid(leader, WaitOptions::NOHANG)
         {}
     }
 
-    /// Whether all that is left of the group are dead processes that nobody has reaped: where the process that is to do
-    /// it is slow, or does not, they would be waited for until the grace is over.
+    /// True if only dead processes that are not reaped are left of the group. If their parent is
+    /// slow, waiting for them would use up the whole grace period.
     fn is_dead(&self) -> bool {
         let Some(leader) = self.leader else { return true };
         let group = leader.as_raw_nonzero().to_string();
@@ -103,22 +107,22 @@ impl ProcessGroup {
             let (state, of) = state_and_group(&stat)?;
             (of == group).then(|| state.to_owned())
         });
-        // Where others' processes are hidden, none may be seen: then nothing is known.
+        // If the processes of other users are hidden, none may be visible. Then nothing is known.
         let Some(first) = of_group.next() else {
             return false;
         };
         first == "Z" && of_group.all(|state| state == "Z")
     }
 
-    /// Whether any process of the group is left.
+    /// True if any process of the group is left.
     fn exists(&self) -> bool {
         self.leader
             .is_some_and(|leader| test_kill_process_group(leader).is_ok())
     }
 }
 
-/// The state and the process group in a line of `/proc/PID/stat` (`proc_pid_stat(5)`). The name of the process, in
-/// parentheses, may hold anything.
+/// Parses state and process group in a line of `/proc/PID/stat` (`proc_pid_stat(5)`). The name of
+/// the process, in parentheses, may hold anything.
 fn state_and_group(stat: &str) -> Option<(&str, &str)> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
@@ -159,7 +163,7 @@ mod tests {
         let (mut living, group) = start("sleep", "60");
         assert!(group.exists() && !group.is_dead());
         living.kill().unwrap();
-        // Dead, and not waited for yet.
+        // Dead, and not reaped yet.
         while !group.is_dead() {
             std::thread::sleep(LOOK);
         }

@@ -1,8 +1,8 @@
-//! Who a command runs as: `user` and `group`.
+//! User and group of a command: `user` and `group`.
 //!
-//! Both are resolved to numbers when the rules are loaded, by the C library, as `id` would: what is privileged later
-//! looks up nothing. Whether the daemon may become another is found out then, too. An account that does not exist is
-//! looked up again by each attempt until it does.
+//! The C library resolves both to numbers at load, as `id` does, so that no privileged process
+//! looks up names later. The daemon's right to change user is checked then, too. If an account does
+//! not exist, every attempt looks it up again.
 
 use std::ffi::{CString, OsString};
 
@@ -14,41 +14,40 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 use crate::sys::account::{AccountName, account_name};
 
-/// Whose rights a command has.
+/// User and groups whose rights a command has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) uid: u32,
     pub(super) gid: u32,
-    /// All groups, that one included.
+    /// Supplementary groups and `gid`.
     pub(super) groups: Vec<u32>,
 }
 
-/// What `user` and `group` come to.
+/// Result of looking up `user` and `group`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Who {
-    /// Absent where they name the daemon's own user and group.
+    /// User and groups to change to. Absent if they are the daemon's own.
     pub(super) identity: Option<Identity>,
-    /// What the account says: `HOME`, `USER`, `LOGNAME`.
+    /// Variables from the account: `HOME`, `USER`, `LOGNAME`.
     pub(super) variables: Vec<(&'static str, OsString)>,
 }
 
-/// A user as it was found.
+/// User account of this machine.
 struct Account {
     uid: u32,
-    /// Unknown for a number without an account.
+    /// Main group. Unknown for a number without an account.
     gid: Option<u32>,
     name: Option<String>,
     variables: Vec<(&'static str, OsString)>,
 }
 
-/// A user and a group as the rules file names them.
+/// User and group as the rules file names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wish {
     user: Option<Named>,
     group: Option<Named>,
 }
 
-/// A name or a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Named {
     Name(String),
@@ -84,7 +83,7 @@ impl Wish {
         })
     }
 
-    /// Looks both up on this machine. The error is what is wrong, and what would help.
+    /// Looks both up on this machine. The error is a message and a hint.
     pub(super) fn look_up(&self) -> Result<Who, (String, String)> {
         if *self == Self::default() {
             return Ok(Who::default());
@@ -122,7 +121,7 @@ impl Wish {
 }
 
 impl Account {
-    /// The daemon's own.
+    /// Returns the daemon's own account.
     fn own() -> Self {
         Self {
             uid: geteuid().as_raw(),
@@ -132,7 +131,7 @@ impl Account {
         }
     }
 
-    /// The groups of this user, `gid` among them.
+    /// Returns the groups of this user, `gid` included.
     fn groups(&self, gid: u32) -> Result<Vec<u32>, String> {
         let Some(name) = &self.name else {
             return Ok(vec![gid]);
@@ -164,13 +163,13 @@ impl From<User> for Account {
     }
 }
 
-/// The home of the daemon's own user, if it has an account.
+/// Returns the home of the daemon's own user, if it has an account.
 pub(super) fn home() -> Option<OsString> {
     let user = User::from_uid(geteuid().as_raw().into()).ok().flatten();
     user.map(|user| user.dir.into())
 }
 
-/// The account that `user` names.
+/// Looks up the account that `user` names.
 fn account(user: &Named) -> Result<Account, String> {
     let found = match user {
         Named::Name(name) => User::from_name(name),
@@ -189,7 +188,7 @@ fn account(user: &Named) -> Result<Account, String> {
     }
 }
 
-/// The number of the group that `group` names.
+/// Looks up the number of a group.
 fn group_number(group: &Named) -> Result<u32, String> {
     match group {
         Named::Number(number) => Ok(*number),
@@ -201,7 +200,7 @@ fn group_number(group: &Named) -> Result<u32, String> {
     }
 }
 
-/// Whether commands may be started as another user, and ended.
+/// True if the daemon may start commands as another user, and end them.
 fn may_change() -> bool {
     let needed = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::KILL;
     capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))

@@ -1,7 +1,8 @@
-//! Whether the kernel can start a program: the first line of a script.
+//! Check of a script's first line, which names the interpreter.
 //!
-//! The kernel reports a missing interpreter as "No such file", and a carriage return after its name as the same. What is
-//! certain to fail is a finding at load; what cannot be read, or is of a format that is not known here, is let through.
+//! The kernel reports a missing interpreter as "No such file", also if the only fault is a carriage
+//! return after its name. A certain failure is a diagnostic at load. A file that cannot be read, or
+//! that has an unknown format, passes.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,15 +12,15 @@ use std::path::Path;
 
 use crate::act::run::program::executable;
 
-/// How much of a program the kernel looks at, in bytes (`BINPRM_BUF_SIZE`).
+/// Number of bytes of a program that the kernel looks at (`BINPRM_BUF_SIZE`).
 const HEAD: u64 = 256;
-/// Where the kernel lists formats that an administrator has registered.
+/// Folder in which the kernel lists formats that an administrator has registered.
 const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
 
-/// What is wrong, and what would help.
+/// Message and hint.
 type Wrong = (String, String);
 
-/// Looks at the first line of the program at `path`, which runs in `cwd` with the `PATH` `search`.
+/// Checks the first line of the program at `path`, which runs in `cwd` with the `PATH` `search`.
 pub(super) fn check(path: &Path, cwd: &Path, search: Option<&OsStr>) -> Result<(), Wrong> {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
@@ -63,7 +64,7 @@ pub(super) fn check(path: &Path, cwd: &Path, search: Option<&OsStr>) -> Result<(
     }
 }
 
-/// What begins otherwise than a script.
+/// Checks a program that does not begin like a script.
 fn no_script(head: &[u8], shown: &str) -> Result<(), Wrong> {
     if head.starts_with(b"\x7fELF") {
         return Ok(());
@@ -89,7 +90,7 @@ fn no_script(head: &[u8], shown: &str) -> Result<(), Wrong> {
     ))
 }
 
-/// Whether the kernel may know formats of its administrator's.
+/// True if the kernel may know formats that an administrator has registered.
 fn has_registered_formats() -> bool {
     let Ok(entries) = std::fs::read_dir(REGISTERED) else {
         return false;
@@ -98,7 +99,8 @@ fn has_registered_formats() -> bool {
     names.any(|name| name != "register" && name != "status")
 }
 
-/// `#!/usr/bin/env NAME`: the program that `env` looks up. What more `env` is told is its own business.
+/// Checks the program that `env` looks up in `#!/usr/bin/env NAME`. Other arguments of `env` are
+/// not checked.
 fn by_env<'w>(mut words: impl Iterator<Item = &'w OsStr>, shown: &str, search: &OsStr) -> Result<(), Wrong> {
     let first = words.next();
     let name = if first == Some(OsStr::new("-S")) {
@@ -154,7 +156,7 @@ mod tests {
             b"#!/usr/bin/env -i A=b sh\n",
             b"#!/usr/bin/env /bin/sh\n",
             b"\x7fELF\x02\x01",
-            // Of some other format, which the kernel may know.
+            // Another format, which the kernel may know.
             b"MZ\0\0",
         ] {
             assert_eq!(look(content, search), None, "{}", content.escape_ascii());

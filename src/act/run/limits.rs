@@ -1,7 +1,7 @@
-//! What a command may use: `limits`.
+//! Resource limits of a command: `limits`.
 //!
-//! The kernel's own limits (`setrlimit`): each holds for every process of the command by itself, `processes` for all that
-//! its user runs.
+//! The kernel enforces the limits (`setrlimit`). A limit applies to every process of the command by
+//! itself, and `processes` to all processes of its user.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -10,25 +10,23 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::units::{HumanDuration, Size};
 use crate::base::yaml::Node;
 
-/// With less memory the loader of an ordinary program does not get to its end.
+/// Minimum memory in bytes. With less, the loader of an ordinary program fails.
 const LEAST_MEMORY: u64 = 16 << 20;
-/// With fewer open files a program cannot load its libraries.
+/// Minimum open files. With fewer, a program cannot load its libraries.
 const LEAST_FILES: u64 = 16;
 
-/// The limits of a command; what is absent is as the daemon has it.
+/// Limits of a command. An absent one is inherited from the daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ResourceLimits {
-    /// Seconds of computing.
+    /// CPU time in seconds.
     pub(super) cpu: Option<u64>,
-    /// Bytes of data of its own: heap and other private, writable memory.
+    /// Heap and other private, writable memory, in bytes.
     pub(super) memory: Option<u64>,
-    /// Open files.
     pub(super) files: Option<u64>,
     /// Processes and threads of its user.
     pub(super) processes: Option<u64>,
 }
 
-/// The keys of `limits`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LimitFields {
@@ -68,7 +66,7 @@ impl ResourceLimits {
         (diagnostics.errors() == before).then_some(limits)
     }
 
-    /// The limits by name.
+    /// Iterates over the limits by name.
     pub(super) fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
         [
             ("cpu", self.cpu),
@@ -80,7 +78,7 @@ impl ResourceLimits {
         .filter_map(|(name, value)| Some((name, value?)))
     }
 
-    /// The limits, to be shown.
+    /// Describes the limits.
     pub(super) fn describe(&self) -> serde_json::Value {
         self.each()
             .map(|(name, value)| {

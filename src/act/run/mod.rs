@@ -1,7 +1,9 @@
-//! Run a command: `run` (a list of arguments, no shell) and `shell` (a fixed text for `/bin/sh -eu`).
+//! Commands: `run`, a list of arguments without a shell, and `shell`, a fixed text for `/bin/sh
+//! -eu`.
 //!
-//! Values reach a program as arguments and a shell through its environment alone: text that a stranger sent is
-//! never part of a script. What a rule says of another user, of niceness or of limits is `confinement`'s business.
+//! Values reach a program only as arguments, and a shell only through its environment. Text of a
+//! sender is never part of a script. Another user, niceness and limits are left to
+//! `confinement.rs`.
 
 mod compile;
 mod confinement;
@@ -28,18 +30,19 @@ use crate::act::run::needs::Needs;
 use crate::base::units::HumanDuration;
 use crate::template::{RenderError, Template};
 
-/// What the daemon and [`exec::COMMAND`] say to each other.
+/// Interface between the daemon and [`exec::COMMAND`].
 pub mod exec {
     pub use super::confinement::{COMMAND, COMPLAINT, NOT_SET, NOT_STARTED, PREFIX};
     pub use super::session::note_terminal;
 }
 
-/// How long a command may take where the rule does not say. Deploys take minutes; one that hangs is noticed today.
+/// Default timeout of a command. Deploys take minutes, and a command that hangs is still noticed
+/// today.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
-/// How long a command has between TERM and KILL where the rule does not say.
+/// Default time between TERM and KILL.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
-/// A command.
+/// Compiled command.
 #[derive(Debug)]
 pub struct Run {
     needs: Arc<Needs>,
@@ -49,45 +52,43 @@ pub struct Run {
     timeout: Duration,
     grace: Duration,
     exit: Exit,
-    /// The text, if this is a `shell`.
+    /// Script, if this is a `shell`.
     script: Option<String>,
 }
 
-/// What a command reads.
+/// Standard input of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Stdin {
-    /// The raw body.
+    /// Raw body.
     #[default]
     Body,
-    /// The event record.
+    /// Event record.
     Json,
-    /// Nothing.
     None,
 }
 
-/// What the exit codes of a command mean; one that is not listed means that it failed and may be retried.
+/// Meaning of the exit codes. Any other code is a failure that may be retried.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Exit {
-    /// It is done.
+    /// Codes for success.
     #[serde(default = "zero")]
     done: Vec<u8>,
-    /// It failed, and another try may help.
+    /// Codes for a failure that a retry may fix.
     #[serde(default)]
     retry: Vec<u8>,
-    /// It failed, and another try cannot help.
+    /// Codes for a failure that a retry cannot fix.
     #[serde(default)]
     dead: Vec<u8>,
 }
 
-/// The code that means done where nothing else is said.
+/// Returns the default of `done`.
 fn zero() -> Vec<u8> {
     vec![0]
 }
 
 impl Exit {
-    /// What this code means.
     fn verdict(&self, code: u8) -> Verdict {
         if self.done.contains(&code) {
             Verdict::Done
@@ -98,7 +99,7 @@ impl Exit {
         }
     }
 
-    /// A code that stands in two lists.
+    /// Returns a code that stands in two lists, if any.
     fn ambiguous(&self) -> Option<u8> {
         let twice = |code: &&u8| {
             [&self.done, &self.retry, &self.dead]
@@ -112,23 +113,23 @@ impl Exit {
 }
 
 impl Run {
-    /// Its templates.
     pub(super) fn templates(&self) -> Vec<&Template> {
         let environment = self.environment.iter().map(|(_, template)| template);
         self.arguments.iter().chain(environment).collect()
     }
 
-    /// `run` or `shell`.
+    /// Returns the key in the rules file: `run` or `shell`.
     pub fn name(&self) -> &'static str {
         if self.script.is_some() { "shell" } else { "run" }
     }
 
-    /// What is missing on this machine, in words. It looks at files and accounts: not for an async worker.
+    /// Describes what is missing on this machine. Reads files and accounts: not for an async
+    /// worker.
     pub fn missing(&self) -> Option<String> {
         self.needs.missing()
     }
 
-    /// Whether it says something of the payload to the program.
+    /// True if the command gets values from the payload.
     pub fn reads_payload(&self) -> bool {
         let environment = self.environment.iter().map(|(_, value)| value);
         self.stdin == Stdin::Json
@@ -139,7 +140,7 @@ impl Run {
                 .any(Template::reads_payload)
     }
 
-    /// What would be run.
+    /// Describes the command that would run.
     pub fn describe(&self, values: &Value) -> Result<serde_json::Value, RenderError> {
         let mut environment = serde_json::Map::new();
         for (name, template) in &self.environment {

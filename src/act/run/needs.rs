@@ -1,8 +1,8 @@
-//! What a command needs of this machine: its program, its folder, its user.
+//! Requirements of a command on this machine: its program, its folder, its user.
 //!
-//! All of it is looked for when the rules are loaded. What is missing then does not keep the rules from loading: the
-//! attempts at the command fail and say what is missing, and each looks again. What was found is not looked for again;
-//! if it is gone, the command does not start.
+//! The requirements are looked up at load. If something is missing, the rules load all the same.
+//! Every attempt then looks again, and fails with a message that says what is missing. A complete
+//! result is cached. If something disappears later, the command does not start.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,32 +12,32 @@ use crate::act::run::confinement::Confinement;
 use crate::act::run::identity::{Who, Wish};
 use crate::act::run::program;
 
-/// What a command needs.
+/// Requirements of a command.
 #[derive(Debug)]
 pub(super) struct Needs {
-    /// As the rules file names it.
+    /// Program as the rules file names it.
     pub(super) program: String,
-    /// The `PATH` of the command; unknown if it depends on the event.
+    /// `PATH` of the command. `None` if it depends on the event.
     pub(super) search: Option<OsString>,
     pub(super) cwd: PathBuf,
     pub(super) wish: Wish,
-    /// What it is confined by, whoever it runs as.
+    /// Confinement, still without the user.
     pub(super) confinement: Confinement,
-    /// What is the same for every event, whoever it runs as: `PATH`, `HOME`, `LANG`.
+    /// Variables for every event, before those of the user's account: `PATH`, `HOME`, `LANG`.
     pub(super) surroundings: Vec<(&'static str, OsString)>,
     pub(super) found: OnceLock<Found>,
 }
 
-/// What was found of it.
+/// Requirements as they were found.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// Absolute: only so is the program started without a copy of the whole daemon being made first.
+    /// Absolute path. With a relative one, a start would first copy the whole daemon.
     pub(super) program: PathBuf,
     pub(super) confinement: Option<Confinement>,
     pub(super) surroundings: Vec<(&'static str, OsString)>,
 }
 
-/// What is missing.
+/// Kind of a missing requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Program,
@@ -45,12 +45,13 @@ pub(super) enum What {
     User,
 }
 
-/// Something that is missing: what, in which words, and what would help.
+/// Missing requirement: its kind, a message and a hint.
 pub(super) type Missing = (What, String, String);
 
 impl Needs {
-    /// What was found before, or is found now; else what is missing, at least one thing. It looks at files and accounts:
-    /// not for an async worker, unless it was found before.
+    /// Returns the cached result, or looks for everything now. The error lists what is missing, at
+    /// least one thing. Reads files and accounts: not for an async worker, unless the result is
+    /// cached.
     pub(super) fn find(&self) -> Result<&Found, Vec<Missing>> {
         if let Some(found) = self.found.get() {
             return Ok(found);
@@ -60,7 +61,7 @@ impl Needs {
             missing.push(no_folder(&self.cwd));
         }
         let program = program::find(&self.program, &self.cwd, self.search.as_deref());
-        // A program below a folder that is missing is missing with it.
+        // A program below a missing folder is missing with it.
         let follows = !missing.is_empty() && self.program.contains('/');
         let program = program
             .map_err(|(message, hint)| (!follows).then(|| missing.push((What::Program, message, hint))))
@@ -79,7 +80,7 @@ impl Needs {
         }
     }
 
-    /// What is missing now, in words; also of what was found before.
+    /// Describes what is missing now, also of what was found before.
     pub(super) fn missing(&self) -> Option<String> {
         match self.find() {
             Ok(found) if !self.cwd.is_dir() => {
@@ -91,7 +92,7 @@ impl Needs {
         }
     }
 
-    /// The program as it is shown: whole where it was found.
+    /// Returns the program for display: its whole path, if it was found.
     pub(super) fn shown(&self) -> String {
         match self.found.get() {
             Some(found) => found.program.display().to_string(),
@@ -100,7 +101,7 @@ impl Needs {
     }
 }
 
-/// What is missing, as the reason of an attempt.
+/// Joins what is missing to the reason of a failed attempt.
 pub(super) fn in_words(missing: &[Missing]) -> String {
     let words: Vec<&str> = missing.iter().map(|(_, message, _)| message.as_str()).collect();
     words.join("; ")
@@ -115,7 +116,7 @@ fn no_folder(cwd: &Path) -> Missing {
     )
 }
 
-/// What every command finds around it, with what the account of its user says in place of the daemon's own.
+/// Merges the common variables with those of the user's account, which win.
 fn with(surroundings: &[(&'static str, OsString)], who: Who) -> Vec<(&'static str, OsString)> {
     let mut all = surroundings.to_vec();
     all.retain(|(name, _)| who.variables.iter().all(|(other, _)| name != other));

@@ -1,9 +1,9 @@
-//! One command, from its start to its end.
+//! Attempt at a command, from its start to its end.
 //!
-//! Its input is written and both its outputs are read at the same time, so that no pipe that is full stops it.
-//! It has ended when the command itself has ended: a child that it left behind with the pipes in its hands is given
-//! [`PIPES_LIMIT`], then nobody listens to it any more. When its time is up, or the daemon stops, the whole process
-//! group is ended.
+//! Input is written and both outputs are read at the same time, so that a full pipe cannot block
+//! the command. The attempt ends with the command itself. If a child still holds the pipes, they
+//! are read for [`PIPES_LIMIT`] and then dropped. If the time is up or the daemon stops, the whole
+//! process group is ended.
 
 use std::ffi::OsStr;
 use std::io;
@@ -29,16 +29,16 @@ use crate::act::run::needs::{Found, Needs, in_words};
 use crate::act::run::{Run, Stdin};
 use crate::sys::fd_limit;
 
-/// How long the pipes are read on after the command has ended.
+/// Maximum time to read the pipes after the command has ended.
 const PIPES_LIMIT: Duration = Duration::from_millis(500);
-/// How long an attempt looks for what its command needs, on a file system that may hang.
+/// Maximum time to look for what the command needs, on a file system that may hang.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
-/// How much is read from a pipe at once.
+/// Bytes read from a pipe at once.
 const CHUNK: usize = 16 << 10;
-/// The kernel's "Argument list too long".
+/// Error number of the kernel's "Argument list too long".
 const E2BIG: i32 = 7;
 
-/// How a command came to its end.
+/// End of a command.
 enum CommandEnd {
     Exited(io::Result<ExitStatus>),
     TimedOut,
@@ -46,7 +46,7 @@ enum CommandEnd {
 }
 
 impl Run {
-    /// Runs it.
+    /// Runs the command once.
     pub async fn perform(&self, action_context: &ActionContext<'_>, stop: &CancellationToken) -> Outcome {
         let started = Instant::now();
         if stop.is_cancelled() {
@@ -68,7 +68,7 @@ impl Run {
         };
         let child = match command.spawn() {
             Ok(child) => {
-                // One that is confined sees to it itself.
+                // A confined command does this itself.
                 if found.confinement.is_none() {
                     fd_limit::give_back(child.id());
                 }
@@ -81,7 +81,8 @@ impl Run {
         };
         let (end, output) = self.attend(child, input, stop).await;
         let (verdict, mut detail) = self.judge(found, &end, &output);
-        // One that is confined is started by a process of its own, which says as little as the kernel does.
+        // A confined command is started by a process of its own, whose errors are as brief as the
+        // kernel's.
         if found.confinement.is_some()
             && detail.starts_with("cannot start ")
             && let Ok(Some(why)) = self.look(Needs::missing).await
@@ -97,7 +98,8 @@ impl Run {
         }
     }
 
-    /// What the command needs of this machine. What was missing at load is looked for again.
+    /// Returns what the command needs on this machine. If something was missing at load, looks
+    /// again.
     async fn found(&self) -> Result<&Found, String> {
         if let Some(found) = self.needs.found.get() {
             return Ok(found);
@@ -111,7 +113,7 @@ impl Run {
         }
     }
 
-    /// Asks this machine for something, on a thread that may block.
+    /// Checks this machine, on a thread that may block.
     async fn look<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Needs) -> T + Send + 'static,
@@ -129,7 +131,7 @@ impl Run {
         }
     }
 
-    /// The command with all values filled in.
+    /// Builds the command with all values filled in.
     fn command(&self, found: &Found, action_context: &ActionContext<'_>) -> Result<Command, String> {
         let templates = self
             .arguments
@@ -190,14 +192,14 @@ impl Run {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        // The leader of a group could not begin a session.
+        // The leader of a group cannot begin a session.
         if !confinement.is_some_and(Confinement::begins_session) {
             command.process_group(0);
         }
         Ok(command)
     }
 
-    /// What the command reads.
+    /// Returns the command's standard input.
     fn input(&self, action_context: &ActionContext<'_>) -> Result<Bytes, String> {
         match self.stdin {
             Stdin::Body => Ok(action_context.event.received.body.clone()),
@@ -208,14 +210,14 @@ impl Run {
         }
     }
 
-    /// Why it could not be started, and whether that may change.
+    /// Explains why the command could not be started. The verdict says if a retry may help.
     async fn not_started(&self, found: &Found, error: &io::Error) -> (Verdict, String) {
         if error.raw_os_error() == Some(E2BIG) {
             let detail = "arguments and environment are too long for the kernel: hand values over on stdin";
             return (Verdict::Dead, detail.to_owned());
         }
         let shown = found.program.display();
-        // The kernel says "No such file" also of an interpreter and of a folder.
+        // The kernel says "No such file" also for a missing interpreter and a missing folder.
         let detail = match self.look(Needs::missing).await {
             Ok(Some(why)) => format!("cannot start `{shown}`: {why}"),
             Ok(None) if error.kind() == io::ErrorKind::NotFound => {
@@ -226,7 +228,7 @@ impl Run {
         (Verdict::FAILED, detail)
     }
 
-    /// Feeds the command, listens to it, and sees it to its end.
+    /// Writes the input, reads the output, and waits for the end of the command.
     async fn attend(&self, mut child: Child, input: Bytes, stop: &CancellationToken) -> (CommandEnd, Output) {
         let mut group = ProcessGroup::of(&child);
         let mut output = Output::default();
@@ -253,7 +255,7 @@ impl Run {
             if matches!(end, CommandEnd::Exited(_)) {
                 group.release();
             } else {
-                // It is listened to all the while: what it says on its way out must not block it.
+                // Keep reading, so that last output cannot block the command.
                 let mut put_down = pin!(group.put_down(&mut child, self.grace));
                 loop {
                     tokio::select! {
@@ -270,7 +272,7 @@ impl Run {
         (end, output)
     }
 
-    /// What the end means.
+    /// Returns the verdict on the end of a command, and its detail.
     fn judge(&self, found: &Found, end: &CommandEnd, output: &Output) -> (Verdict, String) {
         match end {
             CommandEnd::Stopped => (Verdict::Stopped, "stopped".to_owned()),
@@ -294,7 +296,7 @@ impl Run {
     }
 }
 
-/// The text, if the kernel can take it.
+/// Returns the text, unless it holds a NUL byte, which the kernel does not take.
 fn without_nul(text: String, what: impl Fn() -> String) -> Result<String, String> {
     if text.contains('\0') {
         return Err(format!("{} holds a NUL byte", what()));
@@ -302,7 +304,7 @@ fn without_nul(text: String, what: impl Fn() -> String) -> Result<String, String
     Ok(text)
 }
 
-/// Writes the command's input. One that does not read it, or not to its end, is free to.
+/// Writes the command's input. A command may ignore it, or read only a part.
 async fn feed(stdin: Option<ChildStdin>, input: Bytes) {
     if let Some(mut stdin) = stdin
         && stdin.write_all(&input).await.is_ok()
@@ -311,7 +313,7 @@ async fn feed(stdin: Option<ChildStdin>, input: Bytes) {
     }
 }
 
-/// Reads to the end, keeping what has room.
+/// Reads to the end, and keeps what fits.
 async fn listen(pipe: Option<impl AsyncRead + Unpin>, kept: &mut CapturedStream) {
     let Some(mut pipe) = pipe else { return };
     let mut chunk = vec![0; CHUNK];
@@ -320,7 +322,6 @@ async fn listen(pipe: Option<impl AsyncRead + Unpin>, kept: &mut CapturedStream)
     }
 }
 
-/// The name of a signal.
 fn signal_name(signal: Option<i32>) -> String {
     let Some(signal) = signal else {
         return "a signal".to_owned();

@@ -1,4 +1,6 @@
-//! Where a program is.
+//! Lookup of programs, as a shell does it.
+//!
+//! The first line of a script is checked in `interpreter.rs`.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,8 +9,8 @@ use rustix::fs::{Access, access};
 
 use crate::act::run::interpreter;
 
-/// The absolute path of `program`: as it is, below `cwd` if it has a slash, else the first in the folders of
-/// `search`. The error is what is wrong, and what would help.
+/// Returns the absolute path of `program`. A program with a slash is taken from `cwd`. Any other is
+/// the first one in the folders of `search`. The error is a message and a hint.
 pub fn find(program: &str, cwd: &Path, search: Option<&OsStr>) -> Result<PathBuf, (String, String)> {
     if program.contains('/') {
         let path = cwd.join(program);
@@ -16,10 +18,10 @@ pub fn find(program: &str, cwd: &Path, search: Option<&OsStr>) -> Result<PathBuf
         interpreter::check(&path, cwd, search)?;
         return Ok(path);
     }
-    // Where it depends on the event, a program is named by its path; the loader of rules has seen to it.
+    // If `PATH` depends on the event, `compile.rs` accepts only a program with a slash.
     let search = search.unwrap_or_default();
     let found = std::env::split_paths(search)
-        // A relative folder in PATH would mean another program in every folder.
+        // A relative folder in `PATH` would mean another program for every `cwd`.
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(program))
         .find(|path| executable(path).is_ok());
@@ -36,7 +38,7 @@ pub fn find(program: &str, cwd: &Path, search: Option<&OsStr>) -> Result<PathBuf
     Ok(path)
 }
 
-/// Whether a file is there and may be executed.
+/// Checks that a file exists and is executable.
 pub(super) fn executable(path: &Path) -> Result<(), (String, String)> {
     let shown = path.display();
     match path.metadata() {
@@ -56,8 +58,8 @@ pub(super) fn executable(path: &Path) -> Result<(), (String, String)> {
     }
 }
 
-/// Why a program that is there did not start all the same, if that can be seen: what the kernel calls "No such file"
-/// may be the interpreter of a script, or the loader of a binary.
+/// Explains why an existing program did not start, if that can be seen. The kernel says "No such
+/// file" also for a script's interpreter or a binary's loader.
 pub fn why_not(path: &Path, cwd: &Path, search: Option<&OsStr>) -> Option<String> {
     executable(path)
         .and_then(|()| interpreter::check(path, cwd, search))

@@ -1,5 +1,7 @@
-//! What is doubtful about the arguments of a `run`: options that an event could add, and secrets that all users of
-//! the machine can read.
+//! Warnings about the arguments of a `run`.
+//!
+//! The subjects are options that an event could add, and secrets that all users of the machine can
+//! read.
 
 use crate::act::CompileContext;
 use crate::act::run::injection::Reading;
@@ -7,8 +9,8 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 use crate::template::{Form, Piece, Place, Template, pieces};
 
-/// Warns of arguments that may begin with `-`, and of secrets among them. `items` are all words, `arguments` those
-/// behind the program.
+/// Warns of arguments that may begin with `-`, and of secrets among them. `items` are all words.
+/// `arguments` are those behind the program.
 pub(super) fn doubts(
     items: &[Node<'_>],
     arguments: &[Template],
@@ -16,7 +18,7 @@ pub(super) fn doubts(
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) {
-    // One that is not text is an error already, and the places no longer agree.
+    // A word that is not text is an error already, and the positions no longer match.
     if items.len() != arguments.len() + 1 {
         return;
     }
@@ -43,7 +45,7 @@ pub(super) fn doubts(
     }
 }
 
-/// Whether the text can begin with a `-` that the rule does not write itself.
+/// True if the text can begin with a `-` that the rule does not write itself.
 fn may_be_option(pieces: &[Piece], context: &CompileContext<'_>) -> bool {
     let excluded = |place: &Place| context.excludes_dash.is_some_and(|excludes| excludes(place));
     for piece in pieces {

@@ -1,4 +1,4 @@
-//! Lines in files.
+//! Tests of lines appended to files.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -87,7 +87,7 @@ async fn a_file_that_was_rotated_or_deleted_comes_back() {
     std::fs::remove_file(&path).unwrap();
     append(&action, json!({"n": 3})).await;
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "3\n");
-    // The folder is gone: that may be mended.
+    // The folder is missing, which a retry may find repaired.
     std::fs::remove_dir_all(folder.path()).unwrap();
     assert_eq!(append(&action, json!({"n": 4})).await.verdict, Verdict::FAILED);
 }

@@ -1,4 +1,4 @@
-//! What `Action::compile` takes, and what it says of the rest.
+//! Tests of `Action::compile`: accepted YAML, and diagnostics for the rest.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What is said about commands that are to run as another user or with limits; how they run is seen in `tests/it`.
+//! Tests of diagnostics for commands with another user or limits. Running them is tested in
+//! `tests/it`.
 
 use serde_json::json;
 
@@ -50,7 +51,7 @@ fn only_who_may_become_another_user_loads_one() {
             assert!(faults[0].contains(needs), "{faults:?}");
         }
     }
-    // Everybody may be who he is.
+    // A command may always run as the daemon's own user and group.
     let own = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
     compile(&format!("{{run: ['true'], user: {own}, group: {group}}}"));

@@ -1,4 +1,4 @@
-//! Requests, against a target that can misbehave.
+//! Tests of forwards, against a target that can misbehave.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// What the target does with a request.
+/// Reaction of the target to a request.
 #[derive(Clone)]
 pub enum Answer {
     /// Writes these bytes and keeps the connection open.
@@ -26,7 +26,7 @@ pub enum Answer {
     Dripping,
 }
 
-/// A target: its address, the requests that it got, as text, and its task.
+/// Target with its address, the text of its requests, and the tokio tasks that serve it.
 pub struct Target {
     pub address: String,
     pub requests: mpsc::UnboundedReceiver<String>,
@@ -328,7 +328,7 @@ async fn a_target_that_is_slow_cuts_or_is_not_there_is_tried_again() {
     let outcome = perform(&format!("forward: http://{address}/"), json!({})).await;
     assert_eq!(outcome.verdict, Verdict::FAILED);
     assert!(outcome.detail.contains("refused"), "{}", outcome.detail);
-    // TLS spoken to one that does not speak it.
+    // TLS to a server that does not speak it.
     let outcome = perform(
         &format!("forward: https://{}", garbage.address.replace("http://", "")),
         json!({}),

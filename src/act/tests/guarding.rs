@@ -1,4 +1,4 @@
-//! Hosts that an event names: public addresses only.
+//! Tests of hosts that an event names: public addresses only.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The room as a whole: real processes, real sockets, real files.
+//! Tests of whole actions, with real processes, real sockets and real files.
 
 mod appending;
 mod compiling;
@@ -24,15 +24,15 @@ use crate::base::yaml::Document;
 use crate::event::{EventId, Received};
 use crate::payload::{BodyKind, Event, Payload};
 
-/// One for all: reading the system's certificates takes its time.
+/// Shared by all tests, because reading the system's certificates takes time.
 static ACTOR: LazyLock<ActionRunner> = LazyLock::new(|| ActionRunner::new().unwrap());
 
-/// Compiles one action; all findings as lines if it does not.
+/// Compiles one action. The error is all diagnostics as lines.
 fn compile_in(folder: &Path, yaml: &str) -> Result<Action, Vec<String>> {
     compile_with(folder, &[], yaml)
 }
 
-/// As [`compile_in`], with more in the environment.
+/// Compiles like [`compile_in`], with more variables in the environment.
 fn compile_with(folder: &Path, more: &[(&str, &str)], yaml: &str) -> Result<Action, Vec<String>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut environment = vec![("PATH".into(), path), ("CI_TOKEN".into(), "s3cr3t".into())];

@@ -1,4 +1,4 @@
-//! Targets that are called no oftener than their rate, and left alone when they keep failing.
+//! Tests of the rate and the circuit of a target.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Requests through a proxy.
+//! Tests of requests through a proxy.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use super::securing::{Server, authority, folder};
 use super::*;
 
-/// A proxy that answers plain requests itself, and leads every tunnel to one server.
+/// Proxy that answers plain requests itself, and leads every tunnel to one server.
 struct Between {
     address: SocketAddr,
-    /// The heads of the requests that it got.
+    /// Heads of the requests received.
     heads: Arc<Mutex<Vec<String>>>,
     _tasks: JoinSet<()>,
 }

@@ -1,4 +1,4 @@
-//! Files that make room for the next, and files that others make room for.
+//! Tests of rotation, by the daemon and by other programs.
 
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ async fn append(action: &Action, text: &str) -> Outcome {
         .await
 }
 
-/// An action that appends `payload.x` to the file `log` of this folder.
+/// Returns an action that appends `payload.x` to the file `log` of this folder.
 fn action(folder: &Path, more: &str) -> Action {
     compile_in(
         folder,
@@ -25,7 +25,7 @@ fn action(folder: &Path, more: &str) -> Action {
     .unwrap()
 }
 
-/// What is in `log`, `log.1` and so on.
+/// Returns the contents of `log`, `log.1` and so on.
 fn contents(folder: &Path) -> Vec<String> {
     let path = |number: usize| match number {
         0 => folder.join("log"),
@@ -76,7 +76,7 @@ async fn where_a_file_cannot_be_rotated_the_line_is_appended_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let action = action(folder.path(), ", rotate: {size: 10, keep: 1}");
     append(&action, "aaaaaaaa").await;
-    // A folder is in the way.
+    // A folder blocks the name of the rotated file.
     std::fs::create_dir(folder.path().join("log.1")).unwrap();
     let outcome = append(&action, "bbbbbbbb").await;
     assert_eq!(outcome.verdict, Verdict::Done);
@@ -104,7 +104,7 @@ async fn a_file_that_was_copied_and_truncated_begins_anew() {
         .unwrap();
     append(&action, "two").await;
     append(&action, "three").await;
-    // Not a byte of what was there before, nor a hole in its place.
+    // The file holds neither old bytes nor a hole instead of them.
     assert_eq!(contents(folder.path()), ["two\nthree\n"]);
 }
 
@@ -129,7 +129,7 @@ async fn a_file_that_another_program_locks_is_waited_for() {
 async fn rules_that_share_a_file_lose_no_line_and_tear_none() {
     for more in ["", ", rotate: {size: 50KiB, keep: 1000}"] {
         let folder = tempfile::tempdir().unwrap();
-        // Two rules, and the same two after a reload: four actions that know nothing of each other.
+        // Two rules, and the same two after a reload: four actions that share no state.
         let actions: Vec<Arc<Action>> = (0..4).map(|_| Arc::new(action(folder.path(), more))).collect();
         let mut tasks = JoinSet::new();
         for task in 0..16_usize {

@@ -1,4 +1,4 @@
-//! Commands: their environment, their pipes, their end.
+//! Tests of commands: environment, pipes and end.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 
-/// Whether a process is there and not a zombie.
+/// True if a process exists and is not a zombie.
 fn runs(id: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| {
         !stat
@@ -202,7 +202,7 @@ async fn a_large_body_is_read_or_not_as_the_command_likes() {
         let outcome = perform(yaml, payload.clone()).await;
         assert_eq!(outcome.verdict, Verdict::Done, "{yaml}: {}", outcome.detail);
     }
-    // While it writes as much as it reads.
+    // The command writes while it reads.
     let echoed = perform("{run: [cat], timeout: 20s}", payload).await;
     assert_eq!(echoed.output.stdout.total(), 3 * (1 << 20) + 8);
 }
@@ -213,7 +213,7 @@ async fn a_grandchild_that_holds_the_pipe_does_not_hold_the_delivery() {
     let outcome = perform("shell: 'sleep 30 & echo $!'", json!({})).await;
     assert_eq!(outcome.verdict, Verdict::Done);
     assert!(started.elapsed() < Duration::from_secs(5));
-    // It is left alone: it was started to stay.
+    // The grandchild is left alone, because it was started to stay.
     let grandchild: i32 = lines(&outcome)[0].parse().unwrap();
     assert!(runs(grandchild));
     let id = rustix::process::Pid::from_raw(grandchild).unwrap();
@@ -251,7 +251,7 @@ async fn one_that_minds_term_ends_at_once_and_is_heard() {
         json!({}),
     )
     .await;
-    // It has ended in order, but its time was up all the same.
+    // The command ended in order, but only after its timeout.
     assert_eq!(outcome.verdict, Verdict::FAILED);
     assert_eq!(lines(&outcome), ["begun", "tidied"]);
     assert!(started.elapsed() < Duration::from_secs(10));
@@ -312,7 +312,7 @@ async fn no_zombie_and_no_descriptor_is_left() {
         drop(perform("run: ['true']", payload.clone()).await);
         drop(perform("{shell: sleep 9, timeout: 10ms, grace: 10ms}", payload.clone()).await);
     }
-    // Other tests of this process open some of their own meanwhile.
+    // Other tests of this process open files at the same time.
     assert!(count() < before + 60, "{before} {}", count());
     let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", std::process::id()));
     for child in children.unwrap_or_default().split_whitespace() {

@@ -1,4 +1,4 @@
-//! Requests over HTTPS, against a real server: whom a forward trusts, and as whom it presents itself.
+//! Tests of requests over HTTPS, against a real server: trusted roots and client certificates.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use super::*;
 
 pub type Authority = CertifiedIssuer<'static, KeyPair>;
 
-/// Somebody who signs certificates.
+/// Creates a certificate authority.
 pub fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -25,7 +25,7 @@ pub fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A certificate for `name` and its key, both as PEM.
+/// Creates a certificate for `name` and its key, both as PEM.
 fn signed(authority: &Authority, name: &str) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -33,10 +33,10 @@ fn signed(authority: &Authority, name: &str) -> (String, String) {
     (certificate.pem(), key.serialize_pem())
 }
 
-/// A server that answers 200, and demands a client's certificate of `clients` if there are any.
+/// Server that answers 200. Demands a client certificate of `clients`, if there are any.
 pub struct Server {
     pub address: SocketAddr,
-    /// How many connections it has accepted.
+    /// Number of accepted connections.
     pub connections: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
@@ -104,7 +104,7 @@ impl Server {
     }
 }
 
-/// A folder with these files in it.
+/// Creates a folder with these files in it.
 pub fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,9 @@
-//! The integers of a JSON text that do not fit 64 bits, digit by digit.
+//! The digits of integers in JSON text that do not fit 64 bits.
 //!
-//! `serde_json` reads such an integer as the nearest floating point number, so that different ones become equal. Here
-//! their digits are kept beside the tree, by the address of the number in the tree. The table keeps the tree alive, so
-//! that no other value can take such an address. Almost no payload has any; then there is no table and no second pass.
+//! `serde_json` reads such an integer as the nearest floating point number, so that different
+//! integers become equal. This table keeps their digits beside the tree, keyed by the address of
+//! the number in the tree. The table keeps the tree alive, so that no other value can take such an
+//! address. Few payloads have large integers; the others need no table and no second pass.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,7 +17,6 @@ use serde_json::value::RawValue;
 /// Minimum number of digits of an integer that does not fit 64 bits.
 const LEAST_DIGITS: usize = 19;
 
-/// The digits of large integers.
 #[derive(Clone, Debug, Default)]
 pub struct LargeIntegers(Option<Arc<Table>>);
 
@@ -28,10 +28,9 @@ struct Table {
 }
 
 impl LargeIntegers {
-    /// None at all.
     pub const NONE: &Self = &Self(None);
 
-    /// The large integers of `text`, of which `tree` was read.
+    /// Collects the large integers of `text`, from which `tree` was parsed.
     pub fn read(text: &str, tree: &Arc<Value>) -> Self {
         if !may_hold_any(text.as_bytes()) {
             return Self::default();
@@ -57,7 +56,7 @@ impl LargeIntegers {
         table.digits.get(&address(number)).map(|digits| &**digits)
     }
 
-    /// A value of the tree, to be written as JSON with all digits.
+    /// Wraps a value of the tree so that it serializes with all digits.
     pub fn exactly<'v>(&'v self, value: &'v Value) -> Exactly<'v> {
         Exactly {
             value,
@@ -65,13 +64,12 @@ impl LargeIntegers {
         }
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 }
 
-/// A value that is written with all digits of its integers.
+/// A value that serializes with all digits of its integers.
 #[derive(Clone, Copy)]
 pub struct Exactly<'v> {
     value: &'v Value,
@@ -104,7 +102,8 @@ fn address(value: &Value) -> usize {
     std::ptr::from_ref(value).addr()
 }
 
-/// Whether so many digits stand in a row anywhere. A row of that length covers an index of the stride.
+/// True if the text has a run of [`LEAST_DIGITS`] digits. A run of that length covers a multiple of
+/// that length.
 fn may_hold_any(text: &[u8]) -> bool {
     let digits = |bytes: &mut dyn Iterator<Item = &u8>| {
         bytes
@@ -119,7 +118,8 @@ fn may_hold_any(text: &[u8]) -> bool {
     })
 }
 
-/// The second pass over a text that is known to be JSON. It is recursive, no deeper than the first was.
+/// The second pass over text that is known to be JSON. Recursion is no deeper than in the first
+/// pass.
 struct Reader<'t> {
     text: &'t str,
     at: usize,
@@ -131,14 +131,15 @@ impl<'t> Reader<'t> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// The next byte that is not a space.
+    /// Skips spaces and returns the next byte.
     fn next(&mut self) -> Option<u8> {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_ascii_start().len();
         self.rest().bytes().next()
     }
 
-    /// Reads a value, which is `node` of the tree. `None`: a value that a later one of the same name has replaced.
+    /// Reads a value, which is `node` of the tree. `None` means that a later member of the same
+    /// name has replaced it.
     fn value(&mut self, node: Option<&Value>) {
         match self.next() {
             Some(b'{') => self.members(node),
@@ -207,7 +208,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// The bytes that belong to a token; at least one, so that the reader gets on.
+    /// Consumes the bytes of a token; at least one, so that the reader makes progress.
     fn token(&mut self, belongs: impl Fn(u8) -> bool) -> &'t str {
         let rest = self.rest();
         let length = rest.bytes().take_while(|byte| belongs(*byte)).count().max(1);
@@ -215,7 +216,7 @@ impl<'t> Reader<'t> {
         rest.get(..length).unwrap_or_default()
     }
 
-    /// The text of a string.
+    /// Consumes a string and returns its text.
     fn string(&mut self) -> Cow<'t, str> {
         let rest = self.rest();
         let bytes = rest.as_bytes();
@@ -300,7 +301,7 @@ mod tests {
 
         #[test]
         fn any_json_is_read_to_its_end(text in "[\\[\\]{}\",:0-9\\\\a ]{0,40}") {
-            // Also what is no JSON: there must be an end to it.
+            // Text that is not JSON must terminate too.
             let tree = Arc::new(Value::Null);
             drop(LargeIntegers::read(&format!("{text}18446744073709551617"), &tree));
         }

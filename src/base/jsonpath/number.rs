@@ -1,4 +1,6 @@
-//! Numbers compared by what they are worth: `1` is `1.0`, and integers of any size keep every digit.
+//! Comparison of numbers by value: `1` equals `1.0`, and integers of any size keep every digit.
+//!
+//! The digits of integers beyond 64 bits come from `large.rs`.
 
 use std::cmp::Ordering;
 
@@ -6,22 +8,22 @@ use serde_json::{Number, Value};
 
 use super::LargeIntegers;
 
-/// Below this, every whole floating point number is exactly an `i128`.
+/// Bound below which every whole floating point number is exactly an `i128`.
 const WHOLE_BELOW: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0; // 2^127
 
-/// The worth of a JSON number. Each number has one form only.
+/// The value of a JSON number. Each value has exactly one representation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NumericValue<'d> {
-    /// A whole number of fewer than 128 bits, however it was written.
+    /// A whole number of fewer than 128 bits, in whatever notation.
     Whole(i128),
-    /// The digits of a larger integer that is no floating point number.
+    /// The digits of a larger integer that is not exactly a floating point number.
     Large(&'d str),
-    /// Any other: it has a fraction, or is very large.
+    /// Any other number: it has a fraction, or is very large.
     Other(f64),
 }
 
 impl<'d> NumericValue<'d> {
-    /// The worth of a number as `serde_json` has it, in which large integers are rounded.
+    /// The value of a number as `serde_json` has it, which rounds large integers.
     pub fn of(number: &Number) -> Self {
         if let Some(whole) = number.as_i64() {
             Self::Whole(whole.into())
@@ -32,7 +34,7 @@ impl<'d> NumericValue<'d> {
         }
     }
 
-    /// The exact worth of a value, if it is a number.
+    /// The exact value, if `value` is a number.
     pub fn exact(value: &Value, integers: &'d LargeIntegers) -> Option<Self> {
         let Value::Number(number) = value else {
             return None;
@@ -65,7 +67,6 @@ impl<'d> NumericValue<'d> {
         }
     }
 
-    /// The order of two numbers.
     pub fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::Whole(left), Self::Whole(right)) => left.cmp(&right),
@@ -86,7 +87,7 @@ fn written_out(number: f64) -> String {
     format!("{number:.0}")
 }
 
-/// The order of a large integer and zero, or any smaller number.
+/// The order of a large integer and zero, or any number of smaller magnitude.
 fn sign(digits: &str) -> Ordering {
     if digits.starts_with('-') {
         Ordering::Less
@@ -132,8 +133,8 @@ fn whole_to_other(whole: i128, other: f64) -> Ordering {
     }
 }
 
-/// Whether two values are the same: types are strict, numbers compare by worth, objects have no order. The large
-/// integers are those of the payload, which one of the two values or both are of.
+/// True if two values are equal: types are strict, numbers compare by value, objects have no order.
+/// The large integers are those of the payload, from which one or both values come.
 pub fn same(left: &Value, right: &Value, integers: &LargeIntegers) -> bool {
     match (left, right) {
         (Value::Number(_), Value::Number(_)) => {
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn numbers_compare_exactly() {
-        // In rising order; each line holds ways to write the same number.
+        // In rising order. Each line holds notations of the same number.
         let rising: &[&[&str]] = &[
             &["-1e300"],
             &["-340282366920938463463374607431768211458"],

@@ -1,4 +1,4 @@
-//! What stands on either side of a comparison, and in the parentheses of a function: RFC 9535, 2.4.
+//! Operands of comparisons and arguments of functions (RFC 9535, 2.4).
 
 use jsonpath_rust::parser::model::{
     Comparable, FnArg, Literal, SingularQuery, SingularQuerySegment, Test, TestFunction,
@@ -34,7 +34,7 @@ impl Translation {
         }
     }
 
-    /// A function that has a value.
+    /// A function that returns a value.
     fn function(&mut self, function: &TestFunction) -> Result<Operand, Refused> {
         match function {
             TestFunction::Length(argument) => Ok(Operand::Length(Box::new(self.value(argument, "length")?))),
@@ -47,7 +47,7 @@ impl Translation {
         }
     }
 
-    /// An argument that must be one value: RFC 9535, 2.4.3.
+    /// An argument that must be one value (RFC 9535, 2.4.3).
     fn value(&mut self, argument: &FnArg, function: &str) -> Result<Operand, Refused> {
         let operand = self.any_value(argument, function)?;
         if operand.is_from_root() {
@@ -113,7 +113,7 @@ impl Translation {
 }
 
 impl Operand {
-    /// Whether it reads the payload from its root.
+    /// True if the operand reads the payload from its root.
     pub(super) fn is_from_root(&self) -> bool {
         match self {
             Self::Literal(_) => false,

@@ -1,13 +1,14 @@
-//! The patterns of `match()` and `search()`: I-Regexp (RFC 9485), compiled at load.
+//! Patterns of `match()` and `search()`: I-Regexp (RFC 9485), compiled at load.
 
 use regex::{Regex, RegexBuilder};
 
 use super::Refused;
 
-/// The size of a compiled pattern, in bytes.
+/// Maximum size of a compiled pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
 
-/// The last line of a regex error: the first ones draw the pattern, which the finding shows by itself.
+/// The last line of a regex error. The first lines draw the pattern, which the diagnostic shows
+/// itself.
 pub fn reason(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(_) => "it compiles to something too large".to_owned(),
@@ -19,7 +20,7 @@ pub fn reason(error: &regex::Error) -> String {
     }
 }
 
-/// An I-Regexp (RFC 9485) as a regex: its `.` matches neither kind of line end.
+/// Translates an I-Regexp (RFC 9485) to a regex. A `.` in it does not match `\n` or `\r`.
 pub(super) fn regex(pattern: &str, whole: bool) -> Result<Regex, Refused> {
     let mut translated = String::with_capacity(pattern.len());
     let mut letters = pattern.chars();
@@ -43,7 +44,8 @@ pub(super) fn regex(pattern: &str, whole: bool) -> Result<Regex, Refused> {
     }
     let build = |pattern: &str| RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build();
     let alone = build(&translated);
-    // Compiled alone first: `a)|(b` would be valid between the anchor's parentheses.
+    // The pattern is first compiled alone: `a)|(b` would be valid between the parentheses of the
+    // anchor.
     let compiled = match (alone, whole) {
         (Ok(_), true) => build(&format!(r"\A(?:{translated})\z")),
         (alone, _) => alone,

@@ -1,7 +1,7 @@
 //! A `JSONPath` that selects one value at most: `$.a.b[0]['c']`.
 //!
-//! Verification reads timestamps, ids and tokens from bodies by such paths. A path that could select several values
-//! is refused at load, because it would be unclear which of them counts.
+//! Verification reads timestamps, ids and tokens from bodies by such paths. A path that could
+//! select several values is rejected at load, because it would be unclear which of them counts.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::walk::item;
 use super::{JsonPath, Pick};
 
-/// How many steps a path may have.
+/// Maximum number of steps in a path.
 const MAX_STEPS: usize = 32;
 
 /// A singular `JSONPath` (RFC 9535, section 2.3.5.1).
@@ -22,17 +22,15 @@ pub struct SingularPath {
     steps: Vec<PathSegment>,
 }
 
-/// One step down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum PathSegment {
-    /// The member of this name.
     Name(String),
-    /// The element at this place, from the end if negative.
+    /// An index, counted from the end if negative.
     Index(i64),
 }
 
 impl PathSegment {
-    /// The step that a segment of a path takes, if it leads to one value.
+    /// The step of a segment, if the segment selects at most one value.
     fn of(segment: &super::PathSegment) -> Option<Self> {
         match segment.picks.as_slice() {
             [Pick::Name(name)] if !segment.descends => Some(Self::Name(name.clone())),
@@ -43,7 +41,7 @@ impl PathSegment {
 }
 
 impl SingularPath {
-    /// Reads a path. The error names the fault.
+    /// Parses a path. The error names the fault.
     pub fn parse(text: &str) -> Result<Self, String> {
         let fault =
             |what: &str| format!("`{text}` {what}: write a path to one value, such as `$.data[0]['id']`");
@@ -62,7 +60,7 @@ impl SingularPath {
         })
     }
 
-    /// Its names and indices, for a reader that builds no tree.
+    /// The names and indices, for a reader that builds no tree.
     pub fn steps(&self) -> impl Iterator<Item = Result<&str, i64>> {
         self.steps.iter().map(|step| match step {
             PathSegment::Name(name) => Ok(name.as_str()),
@@ -78,8 +76,9 @@ impl SingularPath {
         })
     }
 
-    /// The JSON `text` with `new`, which is JSON too, where the path leads; objects that are missing on the way are made.
-    /// Everything else stays as it is written, every digit of it. `None` if something else stands in the way.
+    /// Returns the JSON `text` with the JSON `new` at the path, adding missing objects on the way.
+    /// Everything else keeps its notation, every digit of it. `None` if another type of value
+    /// stands in the way.
     pub fn splice(&self, text: &str, new: &str) -> Option<String> {
         spliced(text, &self.steps, new)
     }
@@ -90,7 +89,7 @@ struct Members<'t>(Vec<(String, &'t RawValue)>);
 
 impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// Keeps their order, and what repeats.
+        /// Keeps the order and duplicate keys.
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
             type Value = Members<'de>;
@@ -177,7 +176,7 @@ mod tests {
             ("$['\\u00e9']", Some(json!(2))),
             ("$['it\\'s']", Some(json!(3))),
             ("$['\\t']", Some(json!(4))),
-            // RFC 9535 allows spaces there.
+            // RFC 9535 allows these spaces.
             ("$[ 'é' ]", Some(json!(2))),
             ("$.a.b[2]", None),
             ("$.a.b[-3]", None),

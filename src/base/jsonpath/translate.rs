@@ -1,4 +1,7 @@
-//! From the text of a path to a [`JsonPath`], refusing what could cost seconds and what the RFC forbids.
+//! Translation of the text of a path to a [`JsonPath`].
+//!
+//! Rejects what the RFC forbids, and paths that a payload could make cost seconds. Operands and
+//! arguments inside filters are left to `operands.rs`.
 
 use jsonpath_rust::parser::model::{
     Comparison as TheirComparison, Filter as TheirFilter, FilterAtom, JpQuery, Segment, Selector, Test,
@@ -8,14 +11,14 @@ use jsonpath_rust::parser::parse_json_path;
 
 use super::{Comparison, Filter, JsonPath, PathSegment, Pick, Query, Refused};
 
-/// The longest path, in bytes.
+/// Maximum length of a path, in bytes.
 const MAX_TEXT: usize = 2048;
-/// How deep brackets and parentheses may nest: each level multiplies the parser's work.
+/// Maximum nesting of brackets and parentheses. Each level multiplies the parser's work.
 const MAX_NESTING: usize = 8;
-/// How often a path may pick the same node, as in `[*,*]`: every repetition multiplies what is selected.
+/// Maximum number of times that a path may select the same node, as in `[*,*]`. Every repetition
+/// multiplies the results.
 const MAX_PICKS: usize = 64;
 
-/// Reads `text`.
 pub(super) fn parse(text: &str) -> Result<JsonPath, Refused> {
     if text.len() > MAX_TEXT {
         return Err(invalid(format!("the JSONPath has more than {MAX_TEXT} bytes")));
@@ -41,7 +44,8 @@ pub(super) fn parse(text: &str) -> Result<JsonPath, Refused> {
     translation.path(&query.segments)
 }
 
-/// How deep brackets and parentheses nest; those in quotes count too, which only errs on the safe side.
+/// The nesting depth of brackets and parentheses. Those in quotes count too, which errs on the safe
+/// side.
 fn nesting(text: &str) -> usize {
     let mut depth: usize = 0;
     let mut deepest = 0;
@@ -56,9 +60,10 @@ fn nesting(text: &str) -> usize {
     deepest
 }
 
-/// The first space, counted from 1, that stands where the RFC allows none and the grammar overlooks it: inside of a
-/// name or a number, behind a sign or a dot, at the end. A space that is not ASCII is allowed in a name, but the grammar
-/// drops it where the name begins or ends, which would select another member.
+/// The position, from 1, of the first space that the RFC forbids and the grammar overlooks. Such a
+/// space is inside a name or a number, after a sign or a dot, or at the end. A space that is not
+/// ASCII is allowed in a name. The grammar drops it at the start or end of the name, which would
+/// select another member.
 fn misplaced_space(text: &str) -> Option<usize> {
     let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || !letter.is_ascii();
     let mut quote = None;
@@ -102,9 +107,9 @@ pub(super) fn costly(message: impl Into<String>, hint: &str) -> Refused {
     }
 }
 
-/// The parser's error in our words: where, and what it most likely is.
+/// The parser's error in our words: the position, and the likely cause.
 fn unparsable(text: &str, error: &str) -> Refused {
-    // pest prints its place as ` --> 1:5`; the other errors have none.
+    // pest prints the position as ` --> 1:5`; the other errors have none.
     let column = error
         .split_once("--> 1:")
         .and_then(|(_, rest)| rest.lines().next())
@@ -132,7 +137,7 @@ fn unparsable(text: &str, error: &str) -> Refused {
     }
 }
 
-/// The walk over the parser's tree, with what must be bounded over the whole of it.
+/// The walk over the parser's tree, with the counters that bound the whole path.
 pub(super) struct Translation {
     descends: bool,
     picks: usize,
@@ -218,7 +223,8 @@ impl Translation {
         }
     }
 
-    /// A query inside a filter. From the root it is walked again for every item, so it must name one value.
+    /// Translates a query inside a filter. A `$` query is walked again for every item, so it must
+    /// be singular.
     pub(super) fn query(&mut self, test: &Test) -> Result<Query, Refused> {
         let (from_root, segments) = match test {
             Test::RelQuery(segments) => (false, segments),

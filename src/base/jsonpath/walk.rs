@@ -1,4 +1,7 @@
-//! The walk of a path over a payload.
+//! The walk of a compiled path over a payload.
+//!
+//! Semantics are those of RFC 9535, except that numbers compare exactly. Cost is bounded at
+//! translation, in `translate.rs`.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -16,7 +19,7 @@ struct Document<'v> {
 }
 
 impl JsonPath {
-    /// The one value of a singular path.
+    /// The value of a singular path.
     pub fn select_one<'v, N: Node<'v>>(&self, root: N) -> Option<N> {
         let mut node = root;
         for step in &self.steps {
@@ -87,7 +90,6 @@ fn children<'v, N: Node<'v>>(node: &N) -> impl Iterator<Item = N> {
         .chain(members.map(|(key, value)| node.member(key, value)))
 }
 
-/// The member of an object that has this name.
 fn member<'v, N: Node<'v>>(node: &N, name: &str) -> Option<N> {
     let (key, value) = node.value().as_object()?.get_key_value(name)?;
     Some(node.member(key, value))
@@ -106,7 +108,7 @@ pub(super) fn item<'v, N: Node<'v>>(node: &N, index: i64) -> Option<N> {
     items.get(index).map(|value| node.item(index, value))
 }
 
-/// RFC 9535, 2.3.4.2.2.
+/// Slice selector (RFC 9535, 2.3.4.2.2).
 fn slice<'v, N: Node<'v>>(node: &N, start: Option<i64>, end: Option<i64>, step: i64, selected: &mut Vec<N>) {
     let Some(items) = node.value().as_array() else {
         return;
@@ -161,7 +163,7 @@ impl Filter {
 }
 
 impl Comparison {
-    /// Nothing equals nothing, and is neither less nor greater.
+    /// A missing value equals a missing value. It is not less or greater than anything.
     fn holds(self, left: Option<&Value>, right: Option<&Value>, integers: &LargeIntegers) -> bool {
         let less = |left, right| less(left, right, integers);
         let equal = || match (left, right) {
@@ -282,7 +284,7 @@ mod tests {
             ("$.a[-9007199254740991:1]", json!([5])),
             ("$..j", json!([4, 1])),
             ("$.a..[0]", json!([5, {"j": 4}])),
-            // jsonpath-rust has these in another order.
+            // jsonpath-rust returns these in another order.
             ("$..['j','k']", json!([4, 6, 1, 2])),
             ("$.f[?@.b == 'kilo']", json!([{"b": "kilo"}])),
             ("$.f[?@ > 3.5]", json!([5, 4, 6])),
@@ -302,17 +304,17 @@ mod tests {
             ("$.a[?count(@.*) == 2]", json!([[{"j": 4}, {"k": 6}]])),
             ("$.a[?value(@..j) == 4]", json!([[{"j": 4}, {"k": 6}]])),
             ("$.f[?@.x == $.y && @ == 3]", json!([3])),
-            // Of nothing it counts nothing, where the RFC counts 0.
+            // For an empty argument jsonpath-rust returns nothing, where the RFC says 0.
             (
                 "$.big[?count(@.x) == 0].id",
                 json!([1_234_567_890_123_456_789_u64, 1_234_567_890_123_456_788_u64]),
             ),
-            // jsonpath-rust finds nothing here (#91).
+            // jsonpath-rust selects nothing here (#91).
             (
                 "$[?@[?@ == 6]]",
                 json!([[3, 5, 1, 2, 4, 6, {"b": "j"}, {"b": "k"}, {"b": {}}, {"b": "kilo"}]]),
             ),
-            // And everything here, for it compares as floating point.
+            // jsonpath-rust selects everything here, because it compares as floating point.
             (
                 "$.big[?@.id == $.same.id]",
                 json!([{"id": 1_234_567_890_123_456_788_u64}]),

@@ -1,14 +1,16 @@
-//! `<<`: a mapping, or a list of them, whose keys stand in for those that are missing.
+//! Merge keys (`<<`): a mapping, or a list of mappings, whose entries fill in missing keys.
+//!
+//! Values of another type are reported here and removed. `serde_yaml` then applies the valid
+//! merges.
 
 use serde_yaml::Value;
 
 use super::Node;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 
-/// The key.
 const MERGE: &str = "<<";
 
-/// Whether a value can be merged.
+/// True for a mapping or a list of mappings.
 fn fits(value: &Value) -> bool {
     match value {
         Value::Mapping(_) => true,
@@ -17,7 +19,7 @@ fn fits(value: &Value) -> bool {
     }
 }
 
-/// Finds every merge of what is no mapping, at its place.
+/// Reports every merge key whose value is not a mapping.
 pub(super) fn check(node: Node<'_>, diagnostics: &mut Diagnostics) {
     for item in node.items() {
         check(item, diagnostics);
@@ -35,7 +37,7 @@ pub(super) fn check(node: Node<'_>, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Takes them out, so that the rest can be read.
+/// Removes invalid merge keys, so that the rest can be read.
 pub(super) fn mend(value: &mut Value) {
     match value {
         Value::Sequence(items) => items.iter_mut().for_each(mend),

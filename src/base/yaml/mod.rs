@@ -1,12 +1,12 @@
-//! A YAML text with a place for everything in it.
+//! YAML text with a source position for every value.
 //!
-//! [`Document::parse`] reads the text once with `serde_yaml` for its values and once as events for their places,
-//! duplicate keys and unknown tags. A [`Node`] is a value with its place; [`Node::read`] turns one into any serde
-//! type and reports **all** that is wrong with it, never the first alone. What the values mean is left to the
-//! room that owns them.
+//! [`Document::parse`] parses the text twice: with `serde_yaml` for the values, and as events for
+//! positions, duplicate keys and unknown tags. A [`Node`] is a value with its position.
+//! [`Node::read`] deserializes a node into any serde type and reports **all** errors in it at once.
+//! The meaning of the values is left to the module that owns them.
 //!
-//! Bounds: [`MAX_TEXT`], [`MAX_DEPTH`], [`MAX_NODES`], [`MAX_EXPANDED`], [`MAX_DIRECTIVES`], and `serde_yaml`'s own
-//! limit on repeated aliases.
+//! Bounds: [`MAX_TEXT`], [`MAX_DEPTH`], [`MAX_NODES`], [`MAX_EXPANDED`], [`MAX_DIRECTIVES`], and
+//! `serde_yaml`'s own limit on repeated aliases.
 
 mod merge;
 mod read;
@@ -23,13 +23,13 @@ use self::walk::Walk;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin, Source, did_you_mean};
 
-/// The largest text that is read, in bytes.
+/// Maximum size of a text, in bytes.
 pub const MAX_TEXT: usize = 16 << 20;
-/// How deep mappings and sequences may nest.
+/// Maximum nesting depth of mappings and sequences.
 pub const MAX_DEPTH: usize = 64;
 /// Maximum number of values in a text, counting an alias as all values that it stands for.
 pub const MAX_NODES: usize = 1 << 20;
-/// Maximum bytes of keys and values in a text, counting an alias as the text that it stands for.
+/// Maximum size of keys and values in bytes, counting an alias as the text that it stands for.
 pub const MAX_EXPANDED: usize = 2 * MAX_TEXT;
 /// Maximum number of lines that begin with `%`.
 pub const MAX_DIRECTIVES: usize = 8;
@@ -42,7 +42,7 @@ pub struct Document {
     place: Position,
 }
 
-/// Where a value stands, and its children.
+/// The position of a value, and of its children.
 #[derive(Debug, Default)]
 struct Position {
     range: Range<usize>,
@@ -50,17 +50,17 @@ struct Position {
     children: Children,
 }
 
-/// The places below a place.
+/// The positions of the children of a value.
 #[derive(Debug, Default)]
 enum Children {
-    /// A scalar, or an alias: what lies below an alias is reported at the alias.
+    /// A scalar, or an alias: errors below an alias are reported at the alias.
     #[default]
     None,
     Mapping(Vec<(String, Position)>),
     Sequence(Vec<Position>),
 }
 
-/// A value with its place.
+/// A value with its position.
 #[derive(Clone, Copy)]
 pub struct Node<'d> {
     source: &'d Arc<Source>,
@@ -69,10 +69,10 @@ pub struct Node<'d> {
 }
 
 impl Document {
-    /// Reads a text. What is wrong with its form (syntax, duplicate keys, unknown tags, depth, size) is added to
-    /// `diagnostics`; `None` if nothing could be read.
+    /// Parses a text. Errors of form (syntax, duplicate keys, unknown tags, depth, size) are added
+    /// to `diagnostics`. `None` if nothing could be read.
     pub fn parse(mut source: Source, diagnostics: &mut Diagnostics) -> Option<Self> {
-        // Some editors begin a file with a byte order mark; it is no part of the text.
+        // Some editors begin a file with a byte order mark, which is not part of the text.
         if source.text.starts_with('\u{feff}') {
             source.text.remove(0);
         }
@@ -115,7 +115,6 @@ impl Document {
         Some(document)
     }
 
-    /// The whole of it.
     pub fn root(&self) -> Node<'_> {
         Node {
             source: &self.source,
@@ -126,17 +125,16 @@ impl Document {
 }
 
 impl<'d> Node<'d> {
-    /// The value.
     pub fn value(&self) -> &'d Value {
         self.value
     }
 
-    /// The text, if it is text.
     pub fn as_str(&self) -> Option<&'d str> {
         self.value.as_str()
     }
 
-    /// Its place: of a scalar the scalar, of anything larger its key, for there the reader looks.
+    /// The position to report: a scalar's own, or the key of a mapping or list, because the reader
+    /// looks there.
     pub fn origin(&self) -> Origin {
         let range = match (&self.place.children, &self.place.key) {
             (Children::None, _) | (_, None) => &self.place.range,
@@ -145,7 +143,7 @@ impl<'d> Node<'d> {
         Origin::new(self.source, range.clone())
     }
 
-    /// The place of the key under which it stands; its own if it stands under none.
+    /// The position of the node's key, or of the node itself if it has no key.
     pub fn key_origin(&self) -> Origin {
         Origin::new(
             self.source,
@@ -153,7 +151,7 @@ impl<'d> Node<'d> {
         )
     }
 
-    /// The text as it is written in the file; of an alias its name.
+    /// The text as written in the file; for an alias, its name.
     pub fn written(&self) -> &'d str {
         let range = self.place.range.clone();
         self.source.text.get(range).unwrap_or_default()
@@ -176,12 +174,14 @@ impl<'d> Node<'d> {
         })
     }
 
-    /// The value under `key`, if it is there and not empty: that a key has no value is said where the mapping is read.
+    /// The value under `key`, if it is present and not null. A null value is reported by
+    /// [`Self::read`] of the mapping.
     pub fn given(&self, key: &str) -> Option<Node<'d>> {
         self.get(key).filter(|node| !node.value().is_null())
     }
 
-    /// A finding if `key` is missing and no other key looks like a slip of it, which has a finding of its own.
+    /// A diagnostic if `key` is missing. `None` if another key looks like a misspelling, which is
+    /// reported itself.
     pub fn missing(&self, key: &str) -> Option<Diagnostic> {
         let entries = self.entries();
         let slip = |typed: &str| typed == key || did_you_mean(typed, [key]).is_some();
@@ -189,12 +189,11 @@ impl<'d> Node<'d> {
         missing.then(|| self.error("missing-key", format!("`{key}` is missing")))
     }
 
-    /// Whether it is a mapping.
     pub fn is_mapping(&self) -> bool {
         self.value.is_mapping()
     }
 
-    /// Keys and values in the order of the text; none if it is not a mapping.
+    /// Keys and values in the order of the text; empty if the node is not a mapping.
     pub fn entries(&self) -> Vec<(&'d str, Node<'d>)> {
         let Some(mapping) = self.value.as_mapping() else {
             return Vec::new();
@@ -207,7 +206,7 @@ impl<'d> Node<'d> {
         let mut entries = Vec::with_capacity(mapping.len());
         for (key, value) in mapping {
             let Some(key) = key.as_str() else { continue };
-            // Both lists are in the order of the text; only merged keys stand out of it.
+            // Both lists are in the order of the text, except for merged keys.
             let place = match next.peek() {
                 Some((name, place)) if name == key => {
                     next.next();
@@ -230,7 +229,7 @@ impl<'d> Node<'d> {
         entries
     }
 
-    /// The items in order; none if it is not a sequence.
+    /// The items in order; empty if the node is not a sequence.
     pub fn items(&self) -> Vec<Node<'d>> {
         let Some(sequence) = self.value.as_sequence() else {
             return Vec::new();
@@ -247,7 +246,7 @@ impl<'d> Node<'d> {
         sequence.iter().enumerate().map(node).collect()
     }
 
-    /// The items of a sequence, or the value itself if it is none: `secret: x` is `secret: [x]`.
+    /// The items of a sequence, or the value itself: `secret: x` equals `secret: [x]`.
     pub fn one_or_many(&self) -> Vec<Node<'d>> {
         if self.value.is_sequence() {
             self.items()
@@ -256,23 +255,23 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// An error at this value.
+    /// An error at this node.
     pub fn error(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
         Diagnostic::error(self.origin(), code, message)
     }
 
-    /// Something that this value names and this machine does not have.
+    /// A diagnostic for something that this node names and this machine does not have.
     pub fn unavailable(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
         Diagnostic::unavailable(self.origin(), code, message)
     }
 
-    /// A warning at this value.
+    /// A warning at this node.
     pub fn warning(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
         Diagnostic::warning(self.origin(), code, message)
     }
 }
 
-/// "unknown key `x`", with the nearest of the known ones, or all of them.
+/// The diagnostic "unknown key `x`", with the closest known name, or all of them.
 pub fn unknown<'k>(
     origin: Origin,
     code: &'static str,
@@ -388,7 +387,7 @@ mod tests {
             .map(|key| format!("{key}{}: 1", "k".repeat(1_000)))
             .collect();
         assert!(few(&format!("{{{}}}", keys.join(",")), 1_000)[0].contains("bytes"));
-        // Of a scalar, of a list of lists, of a merge.
+        // Merges of a scalar, of a list of lists, of a merge.
         assert!(
             lines(&format!("name: x\nlist: [{}]\n", vec!["1"; MAX_NODES].join(",")))[0].contains("values")
         );

@@ -1,7 +1,8 @@
-//! From a [`Node`] to any serde type, with **all** that is wrong.
+//! Deserialization of a [`Node`] into any serde type, with **all** errors.
 //!
-//! Serde stops at the first error. So the part that was wrong is taken out of a copy and the rest read again, until it
-//! reads or nothing can be taken out. Serde's words are put into those of YAML here.
+//! Serde stops at the first error. The reader removes the faulty part from a copy and reads the
+//! rest again, until it succeeds or nothing can be removed. This file translates serde's errors
+//! into the terms of YAML.
 
 use std::collections::HashSet;
 
@@ -12,18 +13,18 @@ use serde_yaml::Value;
 use super::{Node, unknown};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, did_you_mean};
 
-/// How many faults of one piece are reported, as each costs another reading of the piece.
+/// Maximum number of errors reported for a node. Each one costs another read of the node.
 pub(super) const MAX_FAULTS: usize = 64;
-/// How much of a wrong value is shown, in letters.
+/// Maximum length of a wrong value in an error, in characters.
 const MAX_SHOWN: usize = 80;
-/// What `serde_yaml` calls a word out of a list.
+/// The expectation in `serde_yaml`'s error if an enum variant was expected.
 const WORD: &str = "a Value::Tagged enum";
 
 impl<'d> Node<'d> {
-    /// Reads the value as `T` (a serde type with `deny_unknown_fields`) and adds **everything** that is wrong to
-    /// `diagnostics`. Where only parts are wrong the rest is returned all the same, so that the reader can go on and
-    /// find more; the findings then hold errors. A key without a value is wrong, too: it looks like a setting, and
-    /// would be none.
+    /// Reads the value as `T` (a serde type with `deny_unknown_fields`) and adds **all** errors to
+    /// `diagnostics`. If only parts are wrong, the rest is still returned, so that the caller can
+    /// find more errors; `diagnostics` then has errors. A key without a value is an error too: it
+    /// looks like a setting, but would have no effect.
     pub fn read<T: DeserializeOwned>(&self, diagnostics: &mut Diagnostics) -> Option<T> {
         let mut error = match serde_path_to_error::deserialize::<_, T>(self.value) {
             Ok(read) => {
@@ -52,7 +53,7 @@ impl<'d> Node<'d> {
         read
     }
 
-    /// A finding for each key without a value, other than those that are `unknown`.
+    /// Reports each key without a value, except those in `unknown`.
     fn refuse_nulls(&self, unknown: &HashSet<&str>, diagnostics: &mut Diagnostics) {
         for (key, node) in self.entries() {
             if node.value.is_null() && !unknown.contains(key) {
@@ -62,7 +63,7 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// The node at `path`, or the nearest above it.
+    /// The node at `path`, or its nearest ancestor.
     fn at(&self, path: &[Segment]) -> Node<'d> {
         let mut node = *self;
         for segment in path {
@@ -79,20 +80,21 @@ impl<'d> Node<'d> {
     }
 }
 
-/// A reading that goes on after faults.
+/// State of a read that continues after errors.
 struct Mending<'d> {
     node: Node<'d>,
-    /// The copy without what was wrong.
+    /// The copy without the faulty parts.
     rest: Value,
-    /// What was taken out: the paths as they were in the text.
+    /// The removed parts: their paths in the original text.
     taken_out: Vec<Vec<Segment>>,
-    /// The keys of the piece itself that nobody knows.
+    /// Unknown keys of the node itself.
     unknown: HashSet<&'d str>,
     faults: usize,
 }
 
 impl Mending<'_> {
-    /// Reports a fault and takes its cause out of the copy; false if there is no going on.
+    /// Reports an error and removes its cause from the copy. Returns false if reading cannot
+    /// continue.
     fn mend(&mut self, error: &Error<serde_yaml::Error>, diagnostics: &mut Diagnostics) -> bool {
         let path: Vec<Segment> = error.path().iter().cloned().collect();
         let original = self.original(&path);
@@ -113,7 +115,7 @@ impl Mending<'_> {
         let node = self.node.at(&original);
         if message.starts_with("missing field") {
             let key = quoted.next().unwrap_or_default();
-            // A field that was taken out is missing now: that is no second fault of the user's.
+            // A removed field counts as missing in the copy. The user has made only one error.
             if !self.is_taken_out(&original, key) {
                 diagnostics.push(node.error("missing-key", format!("`{key}` is missing")));
             }
@@ -121,7 +123,7 @@ impl Mending<'_> {
             && let Some(word) = word(node.value)
             && let Some(place) = find(&mut self.rest, &path)
         {
-            // Read again as the word that it is not, it says which words there are.
+            // Reading it again as a string makes serde list the allowed words.
             *place = Value::String(word);
             return true;
         } else if message.starts_with("unknown variant") {
@@ -137,7 +139,7 @@ impl Mending<'_> {
         true
     }
 
-    /// Reports all unknown keys of the mapping that holds `path`, and takes them out.
+    /// Reports all unknown keys of the mapping that contains `path`, and removes them.
     fn unknown_keys(
         &mut self,
         path: &[Segment],
@@ -183,7 +185,7 @@ impl Mending<'_> {
         mapping.len() < before
     }
 
-    /// Whether the field `key` of what stands at `parent` was taken out.
+    /// True if the field `key` of the mapping at `parent` was removed.
     fn is_taken_out(&self, parent: &[Segment], key: &str) -> bool {
         self.taken_out.iter().any(|taken| match taken.split_last() {
             Some((Segment::Map { key: taken }, above)) => taken == key && same(above, parent),
@@ -191,7 +193,8 @@ impl Mending<'_> {
         })
     }
 
-    /// The path in the text of what stands at `path` in the copy, where items have moved up into gaps.
+    /// The path in the original text for `path` in the copy, where removed items have shifted the
+    /// indexes.
     fn original(&self, path: &[Segment]) -> Vec<Segment> {
         let mut original: Vec<Segment> = Vec::with_capacity(path.len());
         for segment in path {
@@ -214,7 +217,7 @@ impl Mending<'_> {
     }
 }
 
-/// The index of `taken` in the sequence at `parent`, if it was an item of it.
+/// The index of `taken` in the sequence at `parent`, if it was an item of that sequence.
 fn gap(taken: &[Segment], parent: &[Segment]) -> Option<usize> {
     let (last, above) = taken.split_last()?;
     match last {
@@ -223,7 +226,7 @@ fn gap(taken: &[Segment], parent: &[Segment]) -> Option<usize> {
     }
 }
 
-/// Whether two paths lead to the same place.
+/// True if two paths are equal.
 fn same(left: &[Segment], right: &[Segment]) -> bool {
     left.len() == right.len()
         && left.iter().zip(right).all(|pair| match pair {
@@ -232,7 +235,7 @@ fn same(left: &[Segment], right: &[Segment]) -> bool {
         })
 }
 
-/// What stands at `path`.
+/// The value at `path`.
 fn find<'v>(value: &'v mut Value, path: &[Segment]) -> Option<&'v mut Value> {
     path.iter().try_fold(value, |value, segment| match segment {
         Segment::Map { key } | Segment::Enum { variant: key } => value.get_mut(key.as_str()),
@@ -241,7 +244,7 @@ fn find<'v>(value: &'v mut Value, path: &[Segment]) -> Option<&'v mut Value> {
     })
 }
 
-/// Takes what stands at `path` out of `value`; false if there is nothing to take out.
+/// Removes the value at `path`. Returns false if there is nothing to remove.
 fn remove(value: &mut Value, path: &[Segment]) -> bool {
     let Some((last, above)) = path.split_last() else {
         return false;
@@ -258,7 +261,7 @@ fn remove(value: &mut Value, path: &[Segment]) -> bool {
     }
 }
 
-/// A number or a switch as the word that was typed.
+/// A number or a boolean as the text that the user typed.
 fn word(value: &Value) -> Option<String> {
     match value {
         Value::Bool(value) => Some(value.to_string()),
@@ -267,7 +270,7 @@ fn word(value: &Value) -> Option<String> {
     }
 }
 
-/// Serde's message in the words of YAML.
+/// Serde's error in the terms of YAML.
 fn in_words(message: &str) -> String {
     let (kind, rest) = match (
         message.strip_prefix("invalid type: "),
@@ -287,7 +290,6 @@ fn in_words(message: &str) -> String {
     }
 }
 
-/// What was found.
 fn found_in_words(found: &str) -> String {
     let words = match found {
         "unit value" | "null" => return "nothing".to_owned(),
@@ -305,7 +307,6 @@ fn found_in_words(found: &str) -> String {
     words.chars().take(MAX_SHOWN).chain(['…']).collect()
 }
 
-/// What was expected.
 fn wanted_in_words(expected: &str) -> String {
     let whole = |most: u64| format!("a whole number from 0 to {most}");
     match expected {

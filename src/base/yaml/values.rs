@@ -1,11 +1,14 @@
-//! The values of a text, where duplicate keys do not stop the reading.
+//! YAML values in which duplicate keys are no error.
+//!
+//! The first of duplicate keys wins, so that reading continues after one. `walk.rs` reports the
+//! others with their positions.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Mapping, Number, Value};
 
-/// A value whose duplicate keys do not stop the reading: the first wins, and the event walk reports the others.
+/// A value in which the first of duplicate keys wins.
 pub(super) struct FirstWins(pub(super) Value);
 
 impl<'de> Deserialize<'de> for FirstWins {
@@ -14,7 +17,6 @@ impl<'de> Deserialize<'de> for FirstWins {
     }
 }
 
-/// Builds the value of a [`FirstWins`].
 struct FirstWinsVisitor;
 
 impl<'de> Visitor<'de> for FirstWinsVisitor {
@@ -36,7 +38,8 @@ impl<'de> Visitor<'de> for FirstWinsVisitor {
         Ok(Value::Number(Number::from(value)))
     }
 
-    // As floating point, so that the reading goes on: where such a number means anything, its reader refuses it.
+    // Stored as floating point, so that reading continues. The reader of a numeric setting rejects
+    // it.
     #[expect(clippy::cast_precision_loss, reason = "its reader refuses it")]
     fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
         Ok(Value::Number(Number::from(value as f64)))

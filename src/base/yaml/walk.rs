@@ -1,4 +1,7 @@
-//! The events of a text: where everything stands, and what is wrong with its form.
+//! The event walk over a YAML text: positions of all values, and errors of form.
+//!
+//! Bounds the text before `serde_yaml` reads it: depth, number of values, and size with aliases
+//! expanded. The values themselves are left to `values.rs`.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -12,16 +15,17 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin, Source};
 /// The walk over the events of a text.
 pub(super) struct Walk<'s> {
     source: &'s Arc<Source>,
-    /// Where the parser's character counts stand in bytes; empty for ASCII, where the two agree.
+    /// Byte offsets of the parser's character indexes. Empty for ASCII text, where the two are
+    /// equal.
     offsets: Vec<usize>,
     parser: Parser<'s, saphyr_parser::StrInput<'s>>,
-    /// The size of the values read so far, with their aliases written out.
+    /// The size of the values read so far, with aliases expanded.
     read: Size,
-    /// The size of each value that has an anchor.
+    /// The size of each anchored value, by anchor.
     anchors: HashMap<usize, Size>,
 }
 
-/// The size of a value, with its aliases written out.
+/// The size of a value, with aliases expanded.
 #[derive(Clone, Copy, Default)]
 struct Size {
     nodes: usize,
@@ -37,7 +41,7 @@ impl Size {
     }
 }
 
-/// The walk cannot go on; the finding has been made.
+/// Ends the walk after a diagnostic was added.
 struct Stop;
 
 impl<'s> Walk<'s> {
@@ -72,10 +76,10 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// A rules file needs no directives, and the readers take quadratic time over them.
+    /// Limits directives. A rules file needs none, and the parsers take quadratic time over them.
     fn directives(&self, diagnostics: &mut Diagnostics) -> Result<(), Stop> {
         let text = self.source.text.as_str();
-        // All line ends that one of the two readers knows.
+        // All line ends that either of the two parsers accepts.
         let mut start = 0;
         let mut found = 0;
         for line in text.split_inclusive(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
@@ -95,7 +99,8 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    /// Adds to the size of what was read. Aliases count as often as they are written: the values hold copies.
+    /// Adds to the size read so far. Aliases count each time they occur, because the values hold
+    /// copies.
     fn count(&mut self, size: Size, range: &Range<usize>, diagnostics: &mut Diagnostics) -> Result<(), Stop> {
         self.read = self.read.plus(size);
         let most = if self.read.nodes > MAX_NODES {
@@ -161,7 +166,8 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// A tag says what a value is, and a rules file needs none: one that says what the value is anyway is let be.
+    /// Rejects tags that change the type of a value. A tag that states the type that the value has
+    /// anyway is allowed.
     fn tag(
         &self,
         event: &Event<'s>,
@@ -192,11 +198,12 @@ impl<'s> Walk<'s> {
             Diagnostic::error(self.origin(range), "unknown-tag", message)
                 .hint("quote the value, or remove the tag"),
         );
-        // The reader of the values knows the core's tags; at another it would stop with less to say.
+        // `serde_yaml` knows the tags of the core schema. At any other tag it would stop with a
+        // less helpful error.
         if core { Ok(()) } else { Err(Stop) }
     }
 
-    /// What is wrong with the form at the byte `at`, with what most often helps there.
+    /// The syntax error at byte `at`, with the most likely remedy.
     fn syntax(&self, at: usize, message: &str) -> Diagnostic {
         let text = self.source.text.as_str();
         let at = text.floor_char_boundary(at);
@@ -324,7 +331,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Whether YAML lets a character stand in a text.
+/// True if YAML allows the character.
 fn may_stand(letter: char) -> bool {
     match letter {
         '\t' | '\n' | '\r' | '\u{85}' => true,

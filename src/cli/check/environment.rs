@@ -1,22 +1,26 @@
-//! The variables that the service would have: the caller's, and those of an environment file.
+//! Environment for the check: the caller's variables, and those of an environment file.
+//!
+//! The file is read as systemd's `EnvironmentFile=` is, so that a check sees the variables of the
+//! service. Errors never contain a value.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use crate::config::{self, Layout};
 
-/// The environment file of the package.
+/// Environment file of the package, below the root.
 const PACKAGED: &str = "etc/hookyard/environment";
-/// The largest environment file that is read, in bytes.
+/// Maximum size of an environment file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The environment in which the rules file at `rules` is checked: a variable of the file wins, as it does in the service.
+/// Builds the environment for the rules file at `rules`. Variables of the environment file win, as
+/// in the service.
 pub(super) fn of(rules: &Path, named: Option<&Path>) -> Result<Vec<(OsString, OsString)>, String> {
     let layout = Layout::of_process();
     let packaged = layout.root.join(PACKAGED);
     let variables = match named {
         Some(file) => read(file)?,
-        // Most often root alone may read it. What is missing then is a finding.
+        // Often only root may read the file. A missing variable then appears as a diagnostic.
         None if layout.is_packaged(rules) => read(&packaged).unwrap_or_default(),
         None => Vec::new(),
     };
@@ -30,7 +34,7 @@ pub(super) fn of(rules: &Path, named: Option<&Path>) -> Result<Vec<(OsString, Os
     Ok(environment)
 }
 
-/// Reads a file. The errors hold nothing of its values.
+/// Reads an environment file. Errors never contain its values.
 fn read(file: &Path) -> Result<Vec<(String, String)>, String> {
     let shown = file.display();
     let unreadable = |error: std::io::Error| format!("cannot read `{shown}`: {error}");
@@ -44,8 +48,9 @@ fn read(file: &Path) -> Result<Vec<(String, String)>, String> {
     parse(&text).map_err(|line| format!("line {line} of `{shown}` is not `NAME=value`"))
 }
 
-/// Reads the lines as systemd's `EnvironmentFile=` does: comments begin with `#` or `;`, a backslash at the end of a line
-/// joins it with the next, values may be quoted. The error is the number of a line that is none of this.
+/// Parses lines like systemd's `EnvironmentFile=`. Comments begin with `#` or `;`, a backslash at
+/// the end joins the next line, and values may be quoted. The error is the number of an invalid
+/// line.
 fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     let mut variables: Vec<(String, String)> = Vec::new();
     let mut rest = text;
@@ -79,10 +84,10 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     Ok(variables)
 }
 
-/// The value at the beginning of a text, and what follows its line.
+/// Parses the value at the beginning of a text. Also returns the text after its line.
 fn value_of(text: &str) -> (String, &str) {
     let mut value = String::new();
-    // Blanks at the end count only inside quotes.
+    // Trailing blanks count only inside quotes.
     let mut kept = 0;
     let mut quote = None;
     let mut letters = text.trim_start_matches([' ', '\t']).chars();
@@ -99,7 +104,7 @@ fn value_of(text: &str) -> (String, &str) {
             }
             (None | Some('"'), '\\') => match letters.next() {
                 Some('\n') | None => {}
-                // Inside double quotes only these lose their backslash.
+                // Inside double quotes, a backslash escapes only these characters.
                 Some(next) if quote.is_none() || "\"\\`$".contains(next) => {
                     value.push(next);
                     kept = value.len();

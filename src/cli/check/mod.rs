@@ -1,4 +1,7 @@
-//! `hookyard check`.
+//! `hookyard check`: diagnostics of a rules file, as text or JSON, and the exit code.
+//!
+//! `config::load` finds the diagnostics, as for `serve`. `environment.rs` finds the variables, and
+//! `running.rs` asks the daemon.
 
 mod environment;
 mod running;
@@ -15,37 +18,35 @@ use crate::base::yaml::MAX_TEXT;
 use crate::config::{self, Checked};
 use crate::verify;
 
-/// The arguments of `hookyard check`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Arguments {
-    /// The rules file; `-` reads standard input, as if it were a `rules.yaml` here [default: `rules.yaml`, else
-    /// `/etc/hookyard/rules.yaml`].
+    /// The rules file. `-` reads standard input, as if it were a `rules.yaml` in this directory
+    /// [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].
     rules: Option<PathBuf>,
-    /// How the result is printed.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// If it loads, show its secrets in place of the summary: until when each counts, and when it last matched, by the
-    /// store that the rules name. A daemon may be running on it.
+    /// Show the secrets instead of the summary: their expiry, and their last match according to the
+    /// store of the rules. A daemon may be running on it.
     #[arg(long, conflicts_with_all = ["list_schemes", "offline", "running"])]
     secrets: bool,
-    /// Take variables from this file, too, as the service does: `NAME=value` lines [default: `/etc/hookyard/environment`, if
-    /// the rules are in `/etc/hookyard` and it can be read].
+    /// Also read variables from this file, as the service does: `NAME=value` lines [default:
+    /// `/etc/hookyard/environment`, if the rules are in `/etc/hookyard` and it can be read].
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
-    /// Look at nothing of this machine: no secrets, variables, programs, folders or users.
+    /// Do not access this machine: no secrets, variables, programs, folders or users.
     #[arg(long, conflicts_with_all = ["env_file", "running"])]
     offline: bool,
-    /// Have the running daemon judge the file as if it stood in the place of its own: with its environment, its user and
-    /// what it may read. For root and the daemon's user.
+    /// Let the running daemon check the file as a replacement of its own: with its environment, its
+    /// user and its access rights. For root and the daemon's user.
     #[arg(long, conflicts_with_all = ["env_file", "offline"])]
     running: bool,
-    /// Read no rules file: list the schemes that `verify` can name, and what each verifies.
+    /// List the schemes for `verify`, and what each verifies. No rules file is read.
     #[arg(long, conflicts_with = "rules")]
     list_schemes: bool,
 }
 
-/// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
     if arguments.list_schemes {
         let text = match arguments.format {
@@ -88,10 +89,10 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-/// A rules file that was asked for: its path, and its text or what keeps it from being read.
+/// A rules file to check: its path, and its text or the reason why it cannot be read.
 type Asked = (PathBuf, Result<String, Diagnostics>);
 
-/// Reads the rules file that is asked for; an exit code if standard input cannot be read.
+/// Reads the rules file to check. If standard input cannot be read, returns the exit code.
 fn read(arguments: &Arguments) -> Result<Asked, u8> {
     if arguments.rules.as_deref() != Some(Path::new("-")) {
         let path = rules_path(arguments.rules.as_ref());
@@ -102,13 +103,13 @@ fn read(arguments: &Arguments) -> Result<Asked, u8> {
     let limit = u64::try_from(MAX_TEXT).unwrap_or(u64::MAX).saturating_add(1);
     let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
     read.map_err(|error| fail(&format!("cannot read standard input: {error}")))?;
-    // The reader of YAML says what is too large.
+    // One byte over the limit is enough for the YAML reader to report the size.
     let text =
         String::from_utf8(bytes).map_err(|error| fail(&format!("standard input is not UTF-8: {error}")))?;
     Ok((PathBuf::from("<stdin>"), Ok(text)))
 }
 
-/// Prints what was found; the exit code.
+/// Prints the result. Returns the exit code.
 fn tell(
     arguments: &Arguments,
     path: &Path,
@@ -122,7 +123,7 @@ fn tell(
     say_styled(&text, code(diagnostics, summary.is_some()))
 }
 
-/// The exit code: what is missing on this machine is a no, too.
+/// Returns the exit code. Something missing on this machine counts as "no".
 fn code(diagnostics: &Diagnostics, loads: bool) -> u8 {
     if !config::was_read(diagnostics) {
         UNKNOWN
@@ -133,7 +134,7 @@ fn code(diagnostics: &Diagnostics, loads: bool) -> u8 {
     }
 }
 
-/// The schemes for programs.
+/// Formats the schemes as JSON.
 fn schemes_as_json() -> serde_json::Value {
     let entries = verify::catalogue().into_iter().map(|entry| {
         serde_json::json!({
@@ -149,7 +150,7 @@ fn schemes_as_json() -> serde_json::Value {
     entries.collect()
 }
 
-/// The result for people.
+/// Formats the result as text.
 fn text(path: &Path, diagnostics: &Diagnostics, summary: Option<(usize, usize)>) -> String {
     let mut text = String::new();
     if !diagnostics.is_empty() {
@@ -164,7 +165,7 @@ fn text(path: &Path, diagnostics: &Diagnostics, summary: Option<(usize, usize)>)
     text + &conclusion(path, counts, summary)
 }
 
-/// How many findings there are of each severity.
+/// Numbers of diagnostics by severity.
 #[derive(Clone, Copy)]
 struct Counts {
     errors: usize,
@@ -173,7 +174,7 @@ struct Counts {
     unavailable: usize,
 }
 
-/// The last line for people.
+/// Formats the last line of the text.
 fn conclusion(path: &Path, counts: Counts, summary: Option<(usize, usize)>) -> String {
     let path = path.display().to_string();
     let path = escape::line(&path);
@@ -197,7 +198,7 @@ fn conclusion(path: &Path, counts: Counts, summary: Option<(usize, usize)>) -> S
     )
 }
 
-/// The result as one JSON object.
+/// Formats the result as a JSON object.
 fn json(diagnostics: &Diagnostics, summary: Option<(usize, usize)>) -> serde_json::Value {
     serde_json::json!({
         "loads": summary.is_some(),

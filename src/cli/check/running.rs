@@ -1,4 +1,7 @@
-//! `hookyard check --running`: the daemon judges the file, with its environment and its rights.
+//! `hookyard check --running`: the daemon checks the file, with its own environment and rights.
+//!
+//! The output and the exit code are the same as without `--running`. `admin/judge.rs` is the other
+//! end.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +12,7 @@ use crate::admin::{Judgement, Question};
 use crate::cli::place::StoreLocation;
 use crate::cli::{Format, complain, fail, say, status};
 
-/// Has the running daemon judge `text`, which is called `path`.
+/// Sends `text`, which is called `path`, to the running daemon for a check.
 pub(super) fn run(path: &Path, text: String, format: Format) -> u8 {
     let socket = match socket_for(path) {
         Ok(socket) => socket,
@@ -42,7 +45,8 @@ pub(super) fn run(path: &Path, text: String, format: Format) -> u8 {
     tell(path, &judgement, format)
 }
 
-/// The socket of the daemon that serves this file, if there is one, else of the daemon of the usual rules.
+/// The socket of the daemon that serves this file, if there is one. Otherwise that of the daemon of
+/// the default rules.
 fn socket_for(path: &Path) -> Result<PathBuf, u8> {
     if path.exists()
         && let Ok(socket) = status::socket_of(&StoreLocation::of_rules(Some(path)))
@@ -53,7 +57,7 @@ fn socket_for(path: &Path) -> Result<PathBuf, u8> {
     status::socket_of(&StoreLocation::of_rules(None))
 }
 
-/// Prints what the daemon says; the exit code.
+/// Prints the daemon's result. Returns the exit code.
 fn tell(path: &Path, judgement: &Judgement, format: Format) -> u8 {
     let Judgement {
         in_place_of,

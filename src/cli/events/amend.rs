@@ -1,4 +1,7 @@
-//! `hookyard events replay` and `hookyard events drop`.
+//! `hookyard events replay` and `hookyard events drop`: selection, change, and the list of changed
+//! deliveries.
+//!
+//! Without ids, the selection needs a state, so that an empty argument list never means everything.
 
 use std::path::Path;
 
@@ -14,35 +17,33 @@ use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::store::sqlite::{self, ListedDelivery, Named};
 use crate::store::{DeliveryId, StoreError};
 
-/// How many deliveries are meant at most by their state alone.
+/// Maximum deliveries selected without ids.
 const AT_ONCE: usize = 10_000;
 
-/// The arguments of `hookyard events replay` and `hookyard events drop`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Deliveries; of an event, all its deliveries. The beginning of an id is enough if it is the only one. Without any,
-    /// `--dead` or `--state` must say which are meant.
+    /// Deliveries, or events with all their deliveries. A unique prefix of an id is enough. Without
+    /// ids, `--dead` or `--state` is required.
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// Only dead letters.
     #[arg(long, conflicts_with = "state")]
     dead: bool,
-    /// Only those in this state.
+    /// Only deliveries in this state.
     #[arg(long, value_enum)]
     state: Option<DeliveryStatus>,
     #[command(flatten)]
     selection: Selection,
-    /// Say what would be done, and do nothing.
+    /// Show the deliveries that would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// How the result is printed.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// Replays.
 pub fn replay(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
-    // What was done for a failure is not done again with what has failed, which may be done this time.
+    // Deliveries to `on_failure` are not replayed with the failed one, which may succeed this time.
     let mut chosen = choose(path, arguments, false)?;
     let waits = |entry: &ListedDelivery| DeliveryStatus::of(entry) == DeliveryStatus::Waiting;
     let waiting = chosen.iter().filter(|entry| waits(entry)).count();
@@ -59,7 +60,6 @@ pub fn replay(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     })
 }
 
-/// Drops.
 pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let chosen = choose(path, arguments, true)?;
     act(path, arguments, &chosen, "dropped", |ids| {
@@ -68,8 +68,8 @@ pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     })
 }
 
-/// The deliveries that are meant, oldest first; `made` says whether those are that were made for the failure of another
-/// and are not named themselves.
+/// Finds the selected deliveries, oldest first. `made`: include deliveries to `on_failure` that are
+/// not named by id.
 fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<ListedDelivery>, u8> {
     let failed = |error: StoreError| unusable(path, &error);
     let dead = arguments.dead.then_some(DeliveryStatus::Dead);
@@ -112,7 +112,7 @@ fn choose(path: &Path, arguments: &Arguments, made: bool) -> Result<Vec<ListedDe
     Ok(chosen)
 }
 
-/// Does it, unless it is only to be told, and tells it.
+/// Performs the change unless it is a dry run, and prints the result.
 fn act(
     path: &Path,
     arguments: &Arguments,
@@ -130,7 +130,7 @@ fn act(
         Format::Json => json!({
             word: number,
             "dry_run": arguments.dry_run,
-            // As they stood before.
+            // In the state before the change.
             "deliveries": chosen.iter().map(as_json).collect::<Vec<_>>(),
         })
         .to_string(),

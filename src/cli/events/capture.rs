@@ -1,4 +1,8 @@
-//! `hookyard events capture`.
+//! `hookyard events capture`: the body of an event, or the whole request as JSON for `explain
+//! --captured`.
+//!
+//! `Authorization`, `Proxy-Authorization` and `Cookie` are left out. An output file is readable by
+//! its owner only.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -16,20 +20,18 @@ use crate::cli::{Format, NO, YES, complain, fail};
 use crate::event::{EventId, Received};
 use crate::store::sqlite::Named;
 
-/// The arguments of `hookyard events capture`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The event, or a delivery of it. The beginning of an id is enough if it is the only one.
+    /// The event, or one of its deliveries. A unique prefix of the id is enough.
     id: String,
-    /// A file to write to, in place of standard output; what is there is written over.
+    /// A file to write to instead of standard output. An existing file is overwritten.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The body alone, or the whole request as JSON.
+    /// The body only, or the whole request as JSON.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// Runs it.
 pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let history = look(path)?;
     let id = event_of(find(path, &history, &arguments.id)?);
@@ -48,10 +50,10 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     Ok(YES)
 }
 
-/// Writes to a file, else to standard output; who closes that has read enough.
+/// Writes to a file, or to standard output. A closed pipe is not an error.
 fn write(output: Option<&Path>, bytes: &[u8]) -> Result<(), String> {
     if let Some(output) = output {
-        // What arrived is nobody else's to read.
+        // The request may be confidential, so only the owner can read the file.
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -63,7 +65,7 @@ fn write(output: Option<&Path>, bytes: &[u8]) -> Result<(), String> {
             .map_err(|error| format!("cannot write `{}`: {error}", output.display()));
     }
     let mut stdout = std::io::stdout().lock();
-    // A terminal would obey what a file only keeps.
+    // A terminal would interpret control characters.
     let text = stdout.is_terminal().then(|| String::from_utf8_lossy(bytes));
     let shown = text.as_ref().map(|text| escape::text(text));
     let bytes = shown.as_ref().map_or(bytes, |text| text.as_bytes());
@@ -75,14 +77,14 @@ fn write(output: Option<&Path>, bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// The event of what an id stands for.
+/// Returns the event of an id that may name a delivery.
 pub fn event_of(named: Named) -> EventId {
     match named {
         Named::Event(event) | Named::Delivery { event, .. } => event,
     }
 }
 
-/// A request as JSON: text as it is, other bytes as `{"base64": …}`.
+/// Formats a request as JSON: text as it is, other bytes as `{"base64": …}`.
 pub fn request(received: &Received) -> Value {
     json!({
         "id": received.id.to_string(),
@@ -97,7 +99,7 @@ pub fn request(received: &Received) -> Value {
     })
 }
 
-/// The headers in their order, without what lets somebody in.
+/// Lists the headers in their order, without `Authorization`, `Proxy-Authorization` and `Cookie`.
 pub fn headers(received: &Received) -> Vec<(&str, Value)> {
     let shown = received
         .headers
@@ -108,7 +110,7 @@ pub fn headers(received: &Received) -> Vec<(&str, Value)> {
         .collect()
 }
 
-/// Text as it is, other bytes as `{"base64": …}`.
+/// Formats text as it is, and other bytes as `{"base64": …}`.
 pub fn text_or_bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => Value::from(text),

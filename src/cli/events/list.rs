@@ -1,4 +1,5 @@
-//! `hookyard events list`, and deliveries as lines.
+//! `hookyard events list`: deliveries or refusals, newest first, and the table format of
+//! deliveries.
 
 use std::path::Path;
 
@@ -14,33 +15,31 @@ use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::store::sqlite::{History, ListedDelivery};
 use crate::store::{DeliveryState, RefusedRequest};
 
-/// How much of a reason a line shows, in letters.
+/// Maximum length of a reason in a row, in characters.
 const REASON: usize = 80;
-/// How many refusals are read: more than are kept by default.
+/// Maximum refusals read. More than the default of `store.keep.refused`.
 const REFUSALS: usize = 100_000;
 
-/// The arguments of `hookyard events list`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     selection: Selection,
-    /// In this state; `refused` lists the latest requests that were not let in.
+    /// Only deliveries in this state. `refused` lists the latest refused requests instead.
     #[arg(long, value_enum)]
     state: Option<Listed>,
-    /// At most so many.
+    /// Maximum number of rows.
     #[arg(long, default_value_t = 50, value_name = "NUMBER")]
     limit: usize,
-    /// How the result is printed.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listed {
-    /// Deliveries that are doing this.
+    /// Deliveries in this state.
     Deliveries(DeliveryStatus),
-    /// Requests that were not let in.
+    /// Requests that were refused.
     Refused,
 }
 
@@ -63,7 +62,6 @@ impl ValueEnum for Listed {
     }
 }
 
-/// Runs it.
 pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let history = look(path)?;
     let selection = &arguments.selection;
@@ -106,7 +104,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     Ok(say(&text, if found.entries.is_empty() { NO } else { YES }))
 }
 
-/// What stands over the columns of [`line()`].
+/// Column titles for [`line()`].
 pub const HEADS: [&str; 8] = [
     "id",
     "received at",
@@ -118,7 +116,7 @@ pub const HEADS: [&str; 8] = [
     "reason",
 ];
 
-/// A delivery as a line.
+/// Formats a delivery as a table row.
 pub fn line(entry: &ListedDelivery) -> [String; 8] {
     let delivery = &entry.delivery;
     [
@@ -133,7 +131,7 @@ pub fn line(entry: &ListedDelivery) -> [String; 8] {
     ]
 }
 
-/// What there is to say about where a delivery stands.
+/// Formats the details of a delivery's state.
 pub fn reason(entry: &ListedDelivery) -> String {
     let mut said = Vec::new();
     if let Some(failed) = &entry.delivery.failure_of {
@@ -158,7 +156,7 @@ pub fn reason(entry: &ListedDelivery) -> String {
     said.join("; ")
 }
 
-/// A delivery for programs.
+/// Formats a delivery as JSON.
 pub fn as_json(entry: &ListedDelivery) -> Value {
     let delivery = &entry.delivery;
     let (due, ended, reason) = match &delivery.state {

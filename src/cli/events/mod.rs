@@ -1,4 +1,4 @@
-//! `hookyard events`: what arrived, what became of it, and what the operator does about it.
+//! `hookyard events`: shows events and their deliveries, replays them, and drops them.
 
 mod amend;
 mod capture;
@@ -13,10 +13,9 @@ use super::place::{StoreLocation, unusable};
 use super::{NO, complain};
 use crate::store::sqlite::{History, Lookup, Named};
 
-/// How many ids are told of those that are meant.
+/// Maximum ids listed for an ambiguous prefix.
 const CANDIDATES: usize = 5;
 
-/// The arguments of `hookyard events`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -25,29 +24,28 @@ pub struct Arguments {
     command: EventsCommand,
 }
 
-/// What to do.
 #[derive(Debug, clap::Subcommand)]
 enum EventsCommand {
-    /// List deliveries, newest first: one event owed to one rule, and what became of it.
+    /// List deliveries, newest first. A delivery is one event for one rule.
     List(list::Arguments),
-    /// Show an event: what arrived, what each rule makes of it, and every attempt at it.
+    /// Show an event: the request, the decision of each rule, and all attempts.
     Show(show::Arguments),
-    /// Print the latest deliveries, and then each that is new, until it is interrupted.
+    /// Print the latest deliveries, then each new one, until interrupted.
     Tail(tail::Arguments),
-    /// Have deliveries that have ended done again, from their first action on, by the rules in force then.
+    /// Run ended deliveries again, from their first action, by the current rules.
     ///
-    /// Those that wait are left alone. The replay is kept among the attempts, and counted.
+    /// Waiting deliveries are left alone. Each replay is counted, and recorded among the attempts.
     Replay(amend::Arguments),
-    /// Give up deliveries that wait, which makes dead letters of them; and forget those that have ended.
+    /// Turn waiting deliveries into dead letters, and delete ended ones.
     ///
-    /// An attempt that is under way goes on to its end, but is not written down and nothing follows from it. The sender's
-    /// own repetition of a dropped event is still a duplicate.
+    /// A running attempt continues to its end, but its result is not recorded and has no effect. If
+    /// the sender repeats a dropped event, it still counts as a duplicate.
     Drop(amend::Arguments),
-    /// Write out the body of an event, byte for byte; or, as JSON, all of the request, for `explain --captured`.
+    /// Print the body of an event, byte for byte, or the whole request as JSON for `explain
+    /// --captured`.
     Capture(capture::Arguments),
 }
 
-/// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
     let path = match arguments.place.store() {
         Ok(path) => path,
@@ -64,12 +62,13 @@ pub fn run(arguments: &Arguments) -> u8 {
     done.unwrap_or_else(|code| code)
 }
 
-/// Looks at the store; an exit code if it cannot be read.
+/// Opens the store's history. If it cannot be read, returns the exit code.
 fn look(path: &Path) -> Result<History, u8> {
     History::open(path).map_err(|error| unusable(path, &error))
 }
 
-/// What the beginning of an id stands for; an exit code if that is not one.
+/// Finds the event or delivery with this id prefix. If there is not exactly one, returns the exit
+/// code.
 fn find(path: &Path, history: &History, id: &str) -> Result<Named, u8> {
     match history.find(id).map_err(|error| unusable(path, &error))? {
         Lookup::Found(named) => Ok(named),

@@ -1,5 +1,5 @@
-//! Which deliveries are meant: by rule, endpoint, state and time, which the store knows; and by a condition on what
-//! they say, for which each has to be read.
+//! Selection of deliveries: by rule, endpoint, state and time through the store's index, and by a
+//! condition, for which each event must be read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,32 +14,33 @@ use crate::payload::Event;
 use crate::store::sqlite::{DeliveryFilter, History, ListedDelivery, StoredEvent};
 use crate::store::{DeliveryState, StoreError};
 
-/// How many deliveries are read for a condition.
+/// Maximum deliveries read for a condition.
 const READ: usize = 10_000;
-/// How many of them at once.
+/// Deliveries read at once for a condition.
 const PAGE: usize = 200;
 
-/// Which deliveries are meant; all of it must hold.
+/// Filters of deliveries. All of them must hold.
 #[derive(Debug, Default, clap::Args)]
 pub struct Selection {
-    /// Of this rule.
+    /// Only deliveries to this rule.
     #[arg(long, value_name = "NAME")]
     pub rule: Option<String>,
-    /// Of this endpoint, as the rules file writes it.
+    /// Only deliveries of this endpoint, as written in the rules file.
     #[arg(long, value_name = "PATH")]
     pub endpoint: Option<String>,
-    /// That arrived no longer ago than this (`90s`, `1h`, `7d`), or at this time (UTC unless it says otherwise) or later:
-    /// `2026-11-24`, `'2026-11-24 14:02'`, `2026-11-24T14:02:00+01:00`.
+    /// Only events received within this duration (`90s`, `1h`, `7d`), or since this time (default
+    /// UTC): `2026-11-24`, `'2026-11-24 14:02'`, `2026-11-24T14:02:00+01:00`.
     #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
     pub since: Option<Since>,
-    /// Whose event meets a condition, written as `match` is in the rules: `'{$.ref: refs/heads/main}'`. It is read from the
-    /// latest 10000 of those that the other filters leave.
+    /// Only events that meet a condition, written like `match` in the rules: `'{$.ref:
+    /// refs/heads/main}'`. It is checked on the latest 10000 deliveries that pass the other
+    /// filters.
     #[arg(long = "where", value_name = "CONDITION")]
     pub condition: Option<String>,
 }
 
 impl Selection {
-    /// What it asks for, with a state; on an error, what is wrong with the condition.
+    /// Builds the search for deliveries in `state`. Fails if the condition is invalid.
     pub fn search(&self, state: Option<&'static str>) -> Result<Search, Diagnostics> {
         let since = self.since.map(|since| since.at(Clock::system().now()));
         let condition = self.condition.as_deref().map(condition).transpose()?;
@@ -56,17 +57,16 @@ impl Selection {
     }
 }
 
-/// The beginning of a stretch of time that ends now.
+/// Start of a time range that ends now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// So long ago.
+    /// A duration before now.
     Ago(Duration),
-    /// At this time.
     At(Timestamp),
 }
 
 impl Since {
-    /// Reads a duration, a date, a date with a time of day, or RFC 3339.
+    /// Parses a duration, a date, a date with a time, or RFC 3339.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if let Ok(HumanDuration(period)) = HumanDuration::parse(text) {
@@ -74,7 +74,7 @@ impl Since {
         }
         let separated = text.replacen(' ', "T", 1);
         let as_written = Timestamp::parse_rfc3339(&separated);
-        // Without an offset, with or without seconds, with or without a time of day.
+        // Without an offset, with or without seconds, with or without a time.
         let mut completed = ["Z", ":00Z", "T00:00:00Z"]
             .iter()
             .map(|rest| Timestamp::parse_rfc3339(&format!("{separated}{rest}")));
@@ -84,7 +84,7 @@ impl Since {
         })
     }
 
-    /// The moment, as seen from `now`.
+    /// Resolves the start, relative to `now`.
     pub fn at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Ago(period) => {
@@ -96,7 +96,7 @@ impl Since {
     }
 }
 
-/// Reads a condition.
+/// Compiles a condition.
 fn condition(text: &str) -> Result<Matcher, Diagnostics> {
     let mut diagnostics = Diagnostics::new();
     let source = Source {
@@ -109,27 +109,26 @@ fn condition(text: &str) -> Result<Matcher, Diagnostics> {
         .ok_or(diagnostics)
 }
 
-/// A search under way.
+/// A search, with a cache of the last event read.
 #[derive(Debug)]
 pub struct Search {
-    /// What the store is asked.
+    /// The filter that the store applies.
     pub filter: DeliveryFilter,
     condition: Option<Matcher>,
-    /// The event that was read last, and whether it is wanted: its deliveries stand together.
+    /// The event read last, and the result of its condition. Deliveries of an event are adjacent.
     last: Option<(EventId, bool)>,
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Debug)]
 pub struct FoundEvent {
-    /// The deliveries.
     pub entries: Vec<ListedDelivery>,
-    /// Whether there are older ones that were not read.
+    /// True if older deliveries were not read.
     pub cut: bool,
 }
 
 impl Search {
-    /// What is asked for, in words, to follow `no delivery`: ` of the rule `x`, in the state dead`.
+    /// Describes the filters, to follow `no delivery`: ` of the rule `x`, in the state dead`.
     pub fn described(&self) -> String {
         let DeliveryFilter {
             rule,
@@ -156,7 +155,7 @@ impl Search {
         }
     }
 
-    /// At most `limit` deliveries, newest first.
+    /// Finds at most `limit` deliveries, newest first.
     pub fn newest(&mut self, history: &History, limit: usize) -> Result<FoundEvent, StoreError> {
         if self.condition.is_none() {
             let entries = history.before(&self.filter, i64::MAX, limit)?;
@@ -184,7 +183,7 @@ impl Search {
         Ok(found)
     }
 
-    /// Whether a delivery is meant.
+    /// True if a delivery passes all filters.
     pub fn wants(&mut self, history: &History, entry: &ListedDelivery) -> Result<bool, StoreError> {
         let DeliveryFilter {
             rule,
@@ -201,7 +200,7 @@ impl Search {
         Ok(wanted && self.reads(history, entry)?)
     }
 
-    /// Whether what a delivery says is what is asked for.
+    /// True if the event of a delivery meets the condition.
     pub fn reads(&mut self, history: &History, entry: &ListedDelivery) -> Result<bool, StoreError> {
         let Some(condition) = &self.condition else {
             return Ok(true);
@@ -219,26 +218,26 @@ impl Search {
     }
 }
 
-/// An event with its payload; or why it cannot be decoded.
+/// Decodes a stored event. The error says why that fails.
 pub fn event(kept: &StoredEvent) -> Result<Event, String> {
     Event::kept(Arc::clone(&kept.received), &kept.decode)
 }
 
-/// What a delivery is doing.
+/// Coarse state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DeliveryStatus {
-    /// It waits for its turn, or is under way.
+    /// Queued, waiting for a retry, or running.
     Waiting,
-    /// All its actions are done.
+    /// All actions are done.
     Done,
-    /// Another took its place, or was before it.
+    /// Superseded by a newer delivery, or skipped in favour of an older one.
     Superseded,
-    /// It was given up on.
+    /// Given up.
     Dead,
 }
 
 impl DeliveryStatus {
-    /// What this one is doing.
+    /// Returns the state of a delivery.
     pub fn of(entry: &ListedDelivery) -> Self {
         match entry.delivery.state {
             DeliveryState::Waiting { .. } | DeliveryState::Leased => Self::Waiting,
@@ -248,7 +247,7 @@ impl DeliveryStatus {
         }
     }
 
-    /// The word for it.
+    /// Name of the state, as in arguments and output.
     pub fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",

@@ -1,4 +1,5 @@
-//! `hookyard events show`.
+//! `hookyard events show`: the request, its payload, its deliveries with all attempts, and the
+//! decision of each rule by the current rules file.
 
 use std::path::Path;
 
@@ -18,30 +19,28 @@ use crate::payload::{BodyKind, Event, Payload};
 use crate::store::sqlite::{History, ListedDelivery, Named, StoredEvent};
 use crate::store::{AttemptRecord, StoreError};
 
-/// How much of a payload is shown, in bytes.
+/// Maximum payload shown, in bytes.
 const PAYLOAD: usize = 16 << 10;
 
-/// The arguments of `hookyard events show`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The event, with all its deliveries; or one delivery. The beginning of an id is enough if it is the only one.
+    /// The event with all its deliveries, or one delivery. A unique prefix of the id is enough.
     id: String,
-    /// How the result is printed.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// What there is to show.
 struct EventView {
     kept: StoredEvent,
-    /// With its payload, or why it has none.
+    /// The event with its payload, or the reason why that cannot be decoded.
     event: Result<Event, String>,
     deliveries: Vec<(ListedDelivery, Vec<AttemptRecord>)>,
-    /// What each rule makes of it today, or why that cannot be told; `None` without a rules file.
+    /// The decision of each rule by the current rules file, or the reason why it is unknown. `None`
+    /// without a rules file.
     explained: Option<Result<Vec<Explained>, String>>,
 }
 
-/// Runs it.
 pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u8, u8> {
     let history = look(path)?;
     let named = find(path, &history, &arguments.id)?;
@@ -57,7 +56,7 @@ pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u
     Ok(say(&text, YES))
 }
 
-/// Reads all of it.
+/// Reads the event and its deliveries from the store.
 fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<EventView>, StoreError> {
     let id = event_of(named);
     let Some(kept) = history.event(id)? else {
@@ -87,7 +86,7 @@ fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<
     }))
 }
 
-/// What each rule of the endpoint makes of the event, by the rules file as it is now.
+/// Explains the decision of each rule of the endpoint, by the current rules file.
 fn explain(rules: &Path, event: &Event) -> Result<Vec<Explained>, String> {
     let shown = rules.display();
     let loaded = config::load(rules, config::environment()).map_err(|diagnostics| {
@@ -103,7 +102,8 @@ fn explain(rules: &Path, event: &Event) -> Result<Vec<Explained>, String> {
 }
 
 impl EventView {
-    /// For people: each text of strangers on one line, or indented, so that it cannot imitate the lines around it.
+    /// Formats the event as text. Untrusted text stays on one line or is indented, so that it
+    /// cannot imitate other lines.
     fn to_text(&self) -> String {
         let received = &self.kept.received;
         let query = if received.query.is_empty() {
@@ -147,7 +147,7 @@ impl EventView {
         lines.join("\n")
     }
 
-    /// Why the payload cannot be read.
+    /// The reason why the payload cannot be decoded.
     fn fault(&self) -> Option<&str> {
         match &self.event {
             Ok(event) => event.payload.fault.as_deref(),
@@ -155,7 +155,7 @@ impl EventView {
         }
     }
 
-    /// The payload, pretty and cut.
+    /// Formats the payload, pretty-printed and cut.
     fn payload(&self) -> Vec<String> {
         let received = &self.kept.received;
         let size = received.body.len();
@@ -181,7 +181,7 @@ impl EventView {
         lines
     }
 
-    /// For programs.
+    /// Formats the event as JSON.
     fn to_json(&self) -> Value {
         let deliveries = self.deliveries.iter().map(|(entry, attempts)| {
             let mut delivery = as_json(entry);
@@ -210,17 +210,17 @@ impl EventView {
     }
 }
 
-/// A payload for reading, with all digits of its integers.
+/// Pretty-prints a payload, with all digits of its integers.
 fn written(payload: &Payload) -> String {
     serde_json::to_string_pretty(&payload.integers.exactly(&payload.value)).unwrap_or_default()
 }
 
-/// What follows a payload that was cut.
+/// The line after a payload that was cut.
 fn format_cut(size: usize, event: crate::event::EventId) -> String {
     format!("… cut; `hookyard events capture {event}` writes out all {size} bytes")
 }
 
-/// A delivery with its attempts.
+/// Formats a delivery with its attempts.
 fn delivery(entry: &ListedDelivery, attempts: &[AttemptRecord]) -> Vec<String> {
     let delivery = &entry.delivery;
     let reason = reason(entry);
@@ -236,7 +236,7 @@ fn delivery(entry: &ListedDelivery, attempts: &[AttemptRecord]) -> Vec<String> {
     ];
     for attempt in attempts {
         lines.push(match attempt.outcome.as_str() {
-            // Not tries of an action: the operator's hand.
+            // Operator actions, not attempts at an action.
             "replayed" | "dropped" => format!("  {} {} {}", attempt.started, attempt.outcome, attempt.detail),
             outcome => format!(
                 "  {} action {}, attempt {}: {outcome}, {}, in {} ms",
@@ -260,7 +260,7 @@ fn delivery(entry: &ListedDelivery, attempts: &[AttemptRecord]) -> Vec<String> {
     lines
 }
 
-/// An attempt for programs.
+/// Formats an attempt as JSON.
 fn attempt_as_json(attempt: &AttemptRecord) -> Value {
     json!({
         "action": attempt.action.saturating_add(1),

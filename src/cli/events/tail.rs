@@ -1,4 +1,6 @@
-//! `hookyard events tail`.
+//! `hookyard events tail`: the latest deliveries, then each new one.
+//!
+//! The store is read at intervals, so the command works with and without a running daemon.
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -16,25 +18,24 @@ use crate::cli::{Format, YES, fail, wrong};
 use crate::store::StoreError;
 use crate::store::sqlite::{History, ListedDelivery};
 
-/// How often it looks for new ones.
+/// Interval between reads of the store.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How many new ones it reads at once.
+/// Maximum new deliveries per read.
 const PAGE: usize = 1000;
 
-/// The arguments of `hookyard events tail`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     selection: Selection,
-    /// With how many of those that are there it begins.
+    /// Number of existing deliveries to print first.
     #[arg(long, default_value_t = 10, value_name = "NUMBER")]
     lines: usize,
-    /// How each is printed; JSON is one object a line.
+    /// Output format. JSON is one object per line.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// Runs it until it is interrupted, or nobody reads on.
+/// Runs until it is interrupted, or until the output is closed.
 pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let failed = |error: StoreError| unusable(path, &error);
     let mut search = arguments
@@ -74,9 +75,9 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     print(&latest, Some(heads))?;
     loop {
         thread::sleep(PAUSE);
-        // Opened anew each time: a daemon may have started or ended since.
+        // Reopened each time, since a daemon may have started or stopped.
         let read = History::open(path).and_then(|history| {
-            // After the newest have been dropped, their places are given again.
+            // After the newest rows are dropped, SQLite reuses their numbers.
             seen = seen.min(history.last_row()?);
             let mut new = history.after(&search.filter, seen, PAGE)?;
             seen = match new.last() {

@@ -1,4 +1,4 @@
-//! A request as `hookyard events capture --format json` writes it.
+//! Reader of requests captured by `hookyard events capture --format json`.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::request::Described;
 use crate::cli::body;
 
-/// The file; what else stands in it does not matter here.
+/// The captured file. Other keys are ignored.
 #[derive(serde::Deserialize)]
 struct Captured {
     method: String,
@@ -50,7 +50,7 @@ pub(super) fn read(path: &Path) -> Result<Described, String> {
     })
 }
 
-/// Text, or what `{"base64": …}` stands for.
+/// Decodes text, or `{"base64": …}`.
 fn bytes(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::String(text) => Some(text.clone().into_bytes()),

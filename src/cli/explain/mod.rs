@@ -1,4 +1,5 @@
-//! `hookyard explain`.
+//! `hookyard explain`: the rules that match a described or captured request, and their rendered
+//! actions. Nothing is verified, stored or run.
 
 mod captured;
 mod request;
@@ -20,21 +21,22 @@ use crate::pipeline::{INVALID, unstructured, without_credentials};
 use crate::rules::{Endpoint, OnDuplicate, Rule};
 use crate::verify::{HandshakeReply, Verification};
 
-/// The arguments of `hookyard explain`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The rules file [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].
     rules: Option<PathBuf>,
-    /// The path, with a query if wanted: `/deploy/site?dry=1` [default: the one endpoint, if there is only one].
+    /// The path, with an optional query: `/deploy/site?dry=1` [default: the endpoint, if there is
+    /// only one].
     #[arg(long)]
     endpoint: Option<String>,
-    /// A request that `hookyard events capture --format json` has written, in place of all others.
+    /// A request that `hookyard events capture --format json` wrote. It replaces all other request
+    /// options.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "headers", "body", "method", "client"])]
     captured: Option<PathBuf>,
-    /// A header of the request, `Name: value`; may be given several times.
+    /// A header of the request, `Name: value`. Repeatable.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// A file with the body; `-` reads standard input.
+    /// A file with the body. `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
     /// The method.
@@ -43,12 +45,11 @@ pub struct Arguments {
     /// The client's address.
     #[arg(long, value_name = "ADDRESS")]
     client: Option<std::net::IpAddr>,
-    /// How the result is printed.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// Runs it.
 pub fn run(arguments: &Arguments) -> u8 {
     let path = rules_path(arguments.rules.as_ref());
     let rules = match config::load(&path, config::environment()) {
@@ -60,7 +61,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Err(message) => return fail(&message),
     };
     let endpoint = request.endpoint;
-    // Signatures are not looked at here, those of handshakes no more than those of events.
+    // Signatures are not checked here, for handshakes as for events.
     let greeting = endpoint.greeting(request.received.client, |known| {
         known.handshake_if_genuine(&request.received)
     });
@@ -79,7 +80,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     say(&text, if any { YES } else { NO })
 }
 
-/// Why `serve` would not take a genuine request, and what it would answer.
+/// Response of `serve` to a genuine request that no rule accepts, and the reason.
 pub(super) struct WouldRefuse {
     status: StatusCode,
     word: &'static str,
@@ -93,7 +94,7 @@ impl WouldRefuse {
     }
 }
 
-/// The result for a handshake.
+/// Formats the result for a handshake.
 fn greeted(endpoint: &Endpoint, greeting: &HandshakeReply, format: Format) -> String {
     let (name, status) = (greeting.handshake, greeting.status.as_u16());
     match format {
@@ -112,7 +113,7 @@ fn greeted(endpoint: &Endpoint, greeting: &HandshakeReply, format: Format) -> St
     }
 }
 
-/// The result for programs.
+/// Formats the result as JSON.
 fn json(endpoint: &Endpoint, explained: &[Explained], refused: Option<&WouldRefuse>) -> Value {
     let refused = refused.map(
         |WouldRefuse { status, word, why }| json!({"status": status.as_u16(), "word": word, "why": why}),
@@ -124,7 +125,7 @@ fn json(endpoint: &Endpoint, explained: &[Explained], refused: Option<&WouldRefu
     })
 }
 
-/// The result for people.
+/// Formats the result as text.
 fn text(endpoint: &Endpoint, explained: &[Explained], refused: Option<&WouldRefuse>) -> String {
     let mut lines: Vec<String> = explained.iter().flat_map(Explained::lines).collect();
     if let Some(WouldRefuse { status, word, why }) = refused {
@@ -135,9 +136,10 @@ fn text(endpoint: &Endpoint, explained: &[Explained], refused: Option<&WouldRefu
     lines.join("\n")
 }
 
-/// Explains all rules of the endpoint; and why a genuine request would be refused if none of them takes it.
+/// Explains all rules of the endpoint. If none matches, also returns why a genuine request would be
+/// refused.
 pub(super) fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>, Option<WouldRefuse>) {
-    // What `serve` hands on is not all that it looks at.
+    // Actions get less of the event than the conditions see.
     let kept = Event {
         received: Arc::new(without_credentials(endpoint, Received::clone(&event.received))),
         payload: event.payload.clone(),
@@ -156,22 +158,22 @@ pub(super) fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>
     (explained, refused)
 }
 
-/// What became of one rule.
+/// The result for one rule.
 pub(super) struct Explained {
     rule: Arc<str>,
     matched: bool,
-    /// In words.
+    /// Explanation as text.
     why: String,
     explanation: Value,
-    /// When another request counts as the same event.
+    /// Condition under which another request counts as the same event.
     duplicate: Option<String>,
     actions: Vec<Result<Value, String>>,
-    /// If they fail.
+    /// The `on_failure` actions.
     on_failure: Vec<Result<Value, String>>,
 }
 
 impl Explained {
-    /// For programs.
+    /// Formats the result as JSON.
     pub(super) fn to_json(&self) -> Value {
         let listed = |actions: &[Result<Value, String>]| -> Vec<Value> {
             let actions = actions.iter().cloned();
@@ -189,7 +191,7 @@ impl Explained {
         })
     }
 
-    /// For people.
+    /// Formats the result as text.
     pub(super) fn lines(&self) -> Vec<String> {
         let word = if self.matched { "yes" } else { "no " };
         let mut lines = vec![format!("{word} {}: {}", self.rule, self.why)];
@@ -202,16 +204,16 @@ impl Explained {
             Ok(action) => format!("      on failure would do {action}"),
             Err(error) => format!("      on failure would fail: {error}"),
         }));
-        // What is quoted of the event cannot imitate the line of another rule.
+        // Text quoted from the event must not imitate the line of another rule.
         lines.iter().map(|line| escape::line(line).into_owned()).collect()
     }
 }
 
-/// Explains one rule: conditions look at the `event`, actions at what is `kept` of it.
+/// Explains one rule. Conditions read `event`; actions read `kept`, the part of it that is stored.
 fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: &Event) -> Explained {
     let explanation = endpoint.matcher.explain(event, index);
     let client = event.received.client;
-    // An address that was not named is not held against the request.
+    // Without an address in the arguments, `allow` is not checked.
     let barred = client.filter(|_| !endpoint.lets_in(client) || !rule.lets_in(client));
     let blind = !endpoint.can_act(index, event);
     let matched = explanation.matched && rule.enabled && barred.is_none() && !blind;
@@ -255,7 +257,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
     }
 }
 
-/// When another request counts as the same event for a rule, and what then becomes of it.
+/// Explains which requests count as the same event for a rule, and their treatment.
 fn duplicate(endpoint: &Endpoint, rule: &Rule) -> String {
     let verification = endpoint.verifications.get(rule.verification);
     let by = verification.map(Verification::recognised_by).unwrap_or_default();
@@ -276,14 +278,14 @@ fn duplicate(endpoint: &Endpoint, rule: &Rule) -> String {
     format!("the same event, recognised by {by}, {then} if it comes again{hint}")
 }
 
-/// Stands for what is not known before something fails.
+/// Placeholder values, since no failure has happened yet.
 const FAILURE: FailureContext<'_> = FailureContext {
     action: "<action>",
     reason: "<reason>",
     output: "<output>",
 };
 
-/// What actions would do.
+/// Describes the actions, rendered for the event.
 fn described<'a>(
     actions: impl Iterator<Item = &'a Action>,
     values: &minijinja::Value,

@@ -1,4 +1,6 @@
-//! The request that is explained: as the arguments describe it, or as it was captured.
+//! The request to explain, from the arguments or from a captured file.
+//!
+//! It passes the same checks, in the same order, as a request to `serve`, except verification.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,22 +18,19 @@ use crate::pipeline::TOO_LARGE;
 use crate::rules::{Endpoint, RuleSet};
 use crate::verify::Refusal;
 
-/// A request as it is described.
+/// A request before its endpoint is known.
 pub(super) struct Described {
     /// Path and query.
     pub(super) target: String,
-    /// The method.
     pub(super) method: String,
-    /// The headers.
     pub(super) headers: HeaderMap,
-    /// The client's address.
     pub(super) client: Option<IpAddr>,
-    /// The body.
     pub(super) body: Vec<u8>,
 }
 
 impl Described {
-    /// By the arguments one by one. The endpoint need not be named if there is only one to post to.
+    /// Builds the request from the arguments. The endpoint may be omitted if the rules have only
+    /// one.
     fn by(arguments: &Arguments, rules: &RuleSet) -> Result<Self, String> {
         let target = match (&arguments.endpoint, rules.endpoints.as_slice()) {
             (Some(target), _) => target.clone(),
@@ -63,18 +62,16 @@ impl Described {
     }
 }
 
-/// A request to an endpoint that there is.
+/// A request to an existing endpoint.
 pub(super) struct ExplainedRequest<'r> {
-    /// The endpoint.
     pub(super) endpoint: &'r Endpoint,
-    /// What would have arrived.
     pub(super) received: Received,
-    /// Whether all parameters of its path can be read.
+    /// True if all parameters of the path decode to UTF-8.
     readable: bool,
 }
 
 impl<'r> ExplainedRequest<'r> {
-    /// The request that the arguments describe; an error if they describe none.
+    /// Builds the request that the arguments describe.
     pub(super) fn new(arguments: &Arguments, rules: &'r RuleSet) -> Result<Self, String> {
         let Described {
             target,
@@ -130,8 +127,8 @@ impl<'r> ExplainedRequest<'r> {
         })
     }
 
-    /// The event, unless `serve` would turn the request away; judged in the order of `serve`. `refusal` is why a
-    /// handshake would not be answered.
+    /// Decodes the event, unless `serve` would refuse the request; checks run in the order of
+    /// `serve`. `refusal`: the reason why a handshake would not be answered.
     pub(super) fn event(self, refusal: Option<Refusal>) -> Result<Event, WouldRefuse> {
         let Self {
             endpoint, received, ..

@@ -1,4 +1,5 @@
-//! Whatever happens in whatever order: what a rule promises of its deliveries is kept.
+//! Property test: random sequences of events, failures, kills and restarts keep each rule's
+//! promises about its deliveries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +10,8 @@ use super::world::World;
 use crate::act::Verdict;
 use crate::store::{Delivery, DeliveryId, DeliveryState, Store};
 
-/// The rules, each with an endpoint of its name, and what it promises.
+/// Rules with their `concurrency` or `debounce`, and the maximum that runs at once per group. Each
+/// has an endpoint of its name.
 const RULES: [(&str, &str, usize); 7] = [
     ("queue", "concurrency: {overlap: queue, GROUP}", 1),
     ("skip", "concurrency: {overlap: skip, GROUP}", 1),
@@ -24,11 +26,11 @@ const RULES: [(&str, &str, usize); 7] = [
     ("free", "enabled: true", usize::MAX),
 ];
 
-/// How often an action is tried.
+/// Maximum attempts per action.
 const ATTEMPTS: u32 = 2;
-/// How many deliveries go at once.
+/// Maximum deliveries that run at once.
 const SLOTS: usize = 9;
-/// How many of one rule.
+/// Maximum deliveries of one rule that run at once.
 const PER_RULE: usize = 4;
 
 fn rules() -> String {
@@ -50,7 +52,6 @@ fn rules() -> String {
     format!("{slots}\nrules:\n{}", rules.concat())
 }
 
-/// Something that happens.
 #[derive(Clone, Debug)]
 enum Step {
     Send(usize, u64),
@@ -76,7 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Nobody goes beyond a bound at this moment.
+/// Asserts that no limit is exceeded at this moment.
 async fn look(world: &World) {
     alone(world).await;
     let going = world.going();
@@ -94,7 +95,7 @@ async fn look(world: &World) {
     }
 }
 
-/// Nobody stands in line where nobody is to: beside the one whose turn it is at most one waits.
+/// Asserts that at most one delivery waits beside the running one, where the rule says so.
 async fn alone(world: &World) {
     let mut owed: BTreeMap<(&str, u64), usize> = BTreeMap::new();
     for sent in &world.sent {
@@ -116,7 +117,7 @@ async fn alone(world: &World) {
     }
 }
 
-/// Lets everything come to its end.
+/// Ends everything that runs or waits.
 async fn drain(world: &World) {
     for _ in 0..2000 {
         let counts = world.store.counts().await.unwrap();
@@ -133,23 +134,23 @@ async fn drain(world: &World) {
     panic!("never: {:?}", world.store.counts().await);
 }
 
-/// What became of a delivery, and how often each of its actions was tried.
+/// Reads the state of a delivery, and the outcomes of its attempts by action.
 async fn history(world: &World, delivery: &Delivery) -> (DeliveryState, BTreeMap<usize, Vec<String>>) {
     let mut tries: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for attempt in world.store.attempts(delivery.id).await.unwrap() {
         let of_action = tries.entry(attempt.action).or_default();
-        // A stop counts once in a row: the next attempt may have the same number.
+        // Interrupted attempts in a row count once: the next attempt may have the same number.
         if of_action.len() == attempt.number as usize {
             assert_eq!(of_action.pop().as_deref(), Some("interrupted"), "{attempt:?}");
         }
         of_action.push(attempt.outcome.clone());
-        // Counted from 1 without a gap, and never twice.
+        // Attempts are numbered from 1, without gaps or repeats.
         assert_eq!(of_action.len(), attempt.number as usize, "{attempt:?}");
     }
     (delivery.state.clone(), tries)
 }
 
-/// Everything has ended as its rule promises.
+/// Asserts that every delivery ended as its rule promises.
 async fn judge(world: &World) {
     let mut seen = BTreeSet::new();
     for (at, sent) in world.sent.iter().enumerate() {
@@ -193,7 +194,7 @@ async fn judge(world: &World) {
                     ["skip", "replace", "coalesce", "quiet"].contains(&name),
                     "{name} {reason}"
                 );
-                // Only what is replaced may have begun.
+                // Only deliveries that are replaced may have started.
                 assert!(name == "replace" || !begun(false), "{name} {reason}");
                 assert!(
                     name == "skip" || !last,
@@ -203,7 +204,7 @@ async fn judge(world: &World) {
             }
             other => panic!("{name} {other:?}"),
         }
-        // One is made for each failure, and for nothing else.
+        // Each failure creates one delivery to `on_failure`, and nothing else does.
         let dead = matches!(state, DeliveryState::Dead { .. });
         assert_eq!((made.len(), begun(true)), (usize::from(dead), dead), "{name}");
         for made in made {
@@ -218,7 +219,8 @@ async fn judge(world: &World) {
     in_order(world);
 }
 
-/// In a group of which one goes at a time, they go in the order of arrival, and none comes back once the next has begun.
+/// Asserts that groups with limit 1 run in the order of arrival, and that no delivery runs again
+/// after the next one started.
 fn in_order(world: &World) {
     for (index, (name, _, limit)) in RULES.iter().enumerate() {
         for group in 0..2 {

@@ -1,5 +1,5 @@
-//! The whole way of an event with a clock that is moved by hand: real rules, real intake, real dispatch, the store in
-//! memory, and actions that end when and as the test says.
+//! Tests of the whole path of an event with a manual clock: real rules, ingest and dispatch, the
+//! store in memory, and actions that end as the test says.
 
 mod machine;
 mod world;

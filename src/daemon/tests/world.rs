@@ -1,4 +1,4 @@
-//! One daemon without a door: what a test does to it, and what it sees of it.
+//! A daemon without listeners, for tests: operations on it, and views of its state.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,25 +25,25 @@ use crate::store::memory::MemoryStore;
 use crate::store::{Settings, Store};
 use crate::sys::heartbeat::Heartbeat;
 
-/// An attempt that has begun.
+/// An attempt that has started.
 #[derive(Debug)]
 pub struct Begun {
     pub rule: String,
     pub group: u64,
     pub event: EventId,
     pub for_failure: bool,
-    /// Ends it; gone when it has ended.
+    /// Ends the attempt. `None` once it has ended.
     end: Option<oneshot::Sender<Verdict>>,
 }
 
 impl Begun {
-    /// Whether it is under way.
+    /// True while the attempt runs.
     pub fn goes_on(&self) -> bool {
         self.end.as_ref().is_some_and(|end| !end.is_closed())
     }
 }
 
-/// An event that was taken.
+/// An accepted event.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     pub rule: usize,
@@ -51,18 +51,17 @@ pub struct Sent {
     pub event: EventId,
 }
 
-/// The daemon.
 pub struct World {
     pub live: Arc<Live<RuleSet>>,
     pub store: Arc<MemoryStore>,
     pub clock: Clock,
-    /// All attempts that have begun, oldest first.
+    /// All started attempts, oldest first.
     begun: Arc<Mutex<Vec<Begun>>>,
     pub sent: Vec<Sent>,
     life: Life,
 }
 
-/// What a kill ends.
+/// State that a kill destroys.
 struct Life {
     ingest: Ingest,
     wake: Arc<Notify>,
@@ -72,7 +71,7 @@ struct Life {
 }
 
 impl World {
-    /// A daemon with these rules and nothing in its store.
+    /// Creates a daemon with these rules and an empty store.
     pub fn new(rules: &str) -> Self {
         let loaded = config::load_text(Path::new("/tmp/rules.yaml"), rules.to_owned(), Vec::new());
         let rules = loaded
@@ -94,7 +93,7 @@ impl World {
         }
     }
 
-    /// Sends an event to the rule at an index, whose endpoint bears its name.
+    /// Sends an event to the rule at an index, through the endpoint of its name.
     pub async fn send(&mut self, rule: usize, group: u64) {
         let now = self.clock.now();
         let rules = self.live.current();
@@ -119,7 +118,7 @@ impl World {
         self.rest().await;
     }
 
-    /// Ends one of the attempts under way.
+    /// Ends one of the running attempts.
     pub async fn end(&self, index: usize, verdict: Verdict) {
         let end = {
             let mut begun = self.begun();
@@ -134,13 +133,13 @@ impl World {
         self.rest().await;
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub async fn pass(&self, duration: Duration) {
         self.clock.advance(duration);
         self.rest().await;
     }
 
-    /// `kill -9`, and a start.
+    /// Simulates `kill -9` and a start.
     pub async fn kill(&mut self) {
         self.life.dispatching.shutdown().await;
         self.store = Arc::new(self.store.reopen());
@@ -148,7 +147,7 @@ impl World {
         self.rest().await;
     }
 
-    /// SIGTERM with no grace, and a start.
+    /// Simulates SIGTERM without grace, and a start.
     pub async fn restart(&mut self) {
         self.life.stop.cancel();
         self.life.abort.cancel();
@@ -163,7 +162,7 @@ impl World {
         self.life = Life::new(&self.live, &self.store, &self.clock, &self.begun);
     }
 
-    /// Waits until everything waits for somebody else.
+    /// Waits until all tasks are idle.
     pub async fn rest(&self) {
         for _ in 0..4 {
             self.life.wake.notify_one();
@@ -173,12 +172,12 @@ impl World {
         }
     }
 
-    /// The attempts that have begun.
+    /// All started attempts.
     pub fn begun(&self) -> MutexGuard<'_, Vec<Begun>> {
         self.begun.lock().unwrap()
     }
 
-    /// How many attempts go on, by rule and group; those that were made for a failure are apart.
+    /// Numbers of running attempts by rule and group. `on_failure` counts separately.
     pub fn going(&self) -> BTreeMap<(String, u64, bool), usize> {
         let mut going = BTreeMap::new();
         for begun in self.begun().iter().filter(|begun| begun.goes_on()) {
@@ -243,7 +242,7 @@ impl Life {
     }
 }
 
-/// An action that ends as it is told, or when it is stopped.
+/// An action that ends when the test says so, or when it is stopped.
 fn perform(
     begun: &Mutex<Vec<Begun>>,
     action_context: &ActionContext<'_>,

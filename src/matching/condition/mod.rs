@@ -1,4 +1,7 @@
-//! From the YAML of a `match:` to a condition.
+//! Compilation of the YAML of a `match:` to a [`Condition`].
+//!
+//! Reports all errors at once, including conditions that can never hold. `test.rs` compiles the
+//! test of one selector; `operand.rs` compiles operators.
 
 mod test;
 
@@ -14,26 +17,26 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
 use crate::base::yaml::Node;
 use crate::verify::{EventName, Reads};
 
-/// How deep `all`, `any` and `not` may nest.
+/// Maximum nesting depth of `all`, `any` and `not`.
 const MAX_NESTING: usize = 16;
 
-/// A compiled `match:`; all of its terms must hold.
+/// A compiled `match:`. All of its terms must hold.
 pub struct Condition {
     pub(super) terms: Vec<Term>,
-    /// What the slots of the terms stand for.
+    /// The selectors to which the slots of the terms refer.
     pub(super) selectors: Vec<Selector>,
 }
 
 impl fmt::Debug for Condition {
-    // Without its operands: one of them may be a token that a header is compared with.
+    // Omits the operands: one of them may be a token that a header is compared with.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Condition({} terms)", self.terms.len())
     }
 }
 
 impl Condition {
-    /// Reads a `match:`. `event_name` is where the endpoint's senders name their events, if the verification knows.
-    /// `None` if anything in it is wrong, which is then in `diagnostics`.
+    /// Compiles a `match:`. `event_name` says where the endpoint's senders name their events, if
+    /// the scheme defines it. `None` after an error, which is added to `diagnostics`.
     pub fn compile(
         node: Node<'_>,
         event_name: Option<&EventName>,
@@ -52,7 +55,7 @@ impl Condition {
         })
     }
 
-    /// The condition of a rule that has none: every event.
+    /// The condition of a rule without `match:`, which every event fulfils.
     pub fn always() -> Self {
         Self {
             terms: Vec::new(),
@@ -60,7 +63,7 @@ impl Condition {
         }
     }
 
-    /// Keeps out of what is shown the values of selectors, as they are written, that `is_secret`.
+    /// Redacts the values of those selectors whose text `is_secret`, in everything that is shown.
     pub fn quieten(&mut self, is_secret: impl Fn(&str) -> bool) {
         for selector in &mut self.selectors {
             if is_secret(&selector.written.to_ascii_lowercase()) {
@@ -69,7 +72,7 @@ impl Condition {
         }
     }
 
-    /// Which parts of a request it reads beside the body.
+    /// The parts of a request that the condition reads beside the body.
     pub fn reads(&self) -> Reads {
         let mut reads = Reads::default();
         for selector in &self.selectors {
@@ -78,26 +81,28 @@ impl Condition {
         reads
     }
 
-    /// Whether it looks into the payload, so that a payload without structure deserves a word.
+    /// True if the condition reads structure of the payload, so that an unstructured payload
+    /// deserves a warning.
     pub fn needs_structure(&self) -> bool {
         self.selectors.iter().any(Selector::needs_structure)
     }
 
-    /// Whether it looks into the payload at all, so that nothing may be known of one that cannot be read.
+    /// True if the condition reads the payload at all, so that its answer may be unknown for an
+    /// unreadable one.
     pub fn reads_payload(&self) -> bool {
         self.selectors.iter().any(Selector::reads_payload)
     }
 }
 
-/// A term with the places of what it was made of.
+/// A term with the positions of its operators.
 struct TermDraft {
     term: Term,
-    /// Of a test, where its `some` operators stand.
+    /// For a test: the positions of its `some` operators.
     operators: Vec<Origin>,
 }
 
 impl TermDraft {
-    /// The operators of a test of the selector at `slot`.
+    /// The `some` operators of this term, if it is a test of the selector at `slot`.
     fn claims(&self, slot: usize) -> Option<impl Iterator<Item = (Requirement<'_>, &Origin)>> {
         match &self.term {
             Term::Test(test) if test.slot == slot => {
@@ -108,7 +113,7 @@ impl TermDraft {
     }
 }
 
-/// Operators as claims, with their places.
+/// Operators as requirements, with their positions.
 fn claims<'c>(
     operators: &'c Operators,
     origins: &'c [Origin],
@@ -130,7 +135,7 @@ impl From<Term> for TermDraft {
     }
 }
 
-/// The reading of one `match:`.
+/// State of the compilation of one `match:`.
 struct Compiler<'c> {
     event_name: Option<&'c EventName>,
     diagnostics: &'c mut Diagnostics,
@@ -142,7 +147,7 @@ impl Compiler<'_> {
         self.diagnostics.push(diagnostic);
     }
 
-    /// A mapping, all of whose entries must hold; those of an `all` in it among them.
+    /// A mapping whose entries must all hold. The entries of an `all` inside it are merged into it.
     fn all_of(&mut self, node: Node<'_>, depth: usize) -> Option<Vec<TermDraft>> {
         if !node.is_mapping() {
             let diagnostic = node.error(
@@ -228,7 +233,8 @@ impl Compiler<'_> {
         drafts.into_iter().map(|draft| draft.term).collect()
     }
 
-    /// Conditions that can never hold: within a test, and between the tests of one selector that has one value.
+    /// Reports conditions that can never hold: within a test, and between tests of one
+    /// single-valued selector.
     fn refuse_contradictions(&mut self, drafts: &[TermDraft]) -> Option<()> {
         let mut found = false;
         for slot in 0..self.selectors.len() {
@@ -252,7 +258,7 @@ impl Compiler<'_> {
         (!found).then_some(())
     }
 
-    /// Operators that no value of the selector can satisfy together.
+    /// Reports operators that no value of the selector can satisfy together.
     fn refuse_contradiction(&mut self, slot: usize, claims: &[(Requirement<'_>, &Origin)]) -> Option<()> {
         let selector = self.selectors.get(slot)?;
         let text = selector.is_text().then_some(selector.written.as_str());
@@ -268,7 +274,7 @@ impl Compiler<'_> {
     }
 }
 
-/// The terms of one branch as one term.
+/// Combines the terms of a branch into one term.
 fn all(branch: Vec<TermDraft>) -> Term {
     let mut terms: Vec<Term> = branch.into_iter().map(|draft| draft.term).collect();
     match terms.pop() {

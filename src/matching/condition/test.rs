@@ -1,4 +1,4 @@
-//! What is asked of one selector: from its YAML to a test.
+//! Compilation of the YAML below one selector to a [`Test`].
 
 use super::{Compiler, Requirement, TermDraft, claims};
 use crate::base::diagnostic::Origin;
@@ -9,7 +9,7 @@ use crate::matching::operator::{Operator, Operators};
 use crate::matching::selector::Selector;
 use crate::matching::term::{Term, Test};
 
-/// Operators with the places of their operands.
+/// Operators with the positions of their operands.
 struct Placed {
     operators: Operators,
     origins: Vec<Origin>,
@@ -22,7 +22,7 @@ impl Placed {
 }
 
 impl Compiler<'_> {
-    /// What is asked of one selector.
+    /// Compiles the test of a selector.
     pub(super) fn test(&mut self, written: &str, node: Node<'_>) -> Option<TermDraft> {
         let selector = Selector::compile(written, node, self.event_name, self.diagnostics);
         let slot = selector.map(|selector| self.slot(selector));
@@ -55,7 +55,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// The selector's place in the table, where each stands once.
+    /// The index of the selector in the table, which holds each selector once.
     fn slot(&mut self, selector: Selector) -> usize {
         let known = self
             .selectors
@@ -84,7 +84,8 @@ impl Compiler<'_> {
         })
     }
 
-    /// A mapping of operators: `exists`, `every` and `none` are about all values, the others about one.
+    /// A mapping of operators. `exists`, `every` and `none` concern all values, the others one
+    /// value.
     fn read_test(&mut self, node: Node<'_>, test: &mut Test) -> Option<(Option<Placed>, Option<Placed>)> {
         let entries = node.entries();
         if entries.is_empty() {
@@ -127,7 +128,7 @@ impl Compiler<'_> {
         flag
     }
 
-    /// What `every` or `none` of the values must be.
+    /// The operators of `every` or `none`.
     fn quantified(&mut self, node: Node<'_>) -> Option<Placed> {
         if !node.is_mapping() {
             return self.short_form(node);
@@ -140,7 +141,7 @@ impl Compiler<'_> {
         self.operators(node, &entries)
     }
 
-    /// Operators for one value, with their modifier.
+    /// Operators for one value, with the modifier `ignore_case`.
     fn operators(&mut self, node: Node<'_>, entries: &[(&str, Node<'_>)]) -> Option<Placed> {
         let modifier = entries.iter().find(|(name, _)| *name == "ignore_case");
         let ignore_case = modifier

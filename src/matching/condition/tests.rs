@@ -1,4 +1,4 @@
-//! Every finding of a `match:`, and what is taken.
+//! Every diagnostic of a `match:`, and conditions that load.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -217,7 +217,7 @@ fn what_can_hold_is_taken() {
     ] {
         assert_eq!(diagnostics(text), Vec::<String>::new(), "{text}");
     }
-    // It loads, and the operator is told.
+    // The file loads, with a warning.
     let found = diagnostics("$.a: {gt: 5, ignore_case: true}");
     assert_eq!(found.len(), 1);
     assert!(

@@ -1,4 +1,6 @@
-//! Brotli (RFC 7932), within a limit.
+//! Brotli decompression (RFC 7932) within limits of output and memory.
+//!
+//! The window that the data announce is allocated only if the output limit justifies it.
 
 use brotli_decompressor::BrotliDecoderErrorCode::{
     BROTLI_DECODER_ERROR_ALLOC_RING_BUFFER_1, BROTLI_DECODER_ERROR_ALLOC_RING_BUFFER_2,
@@ -8,14 +10,14 @@ use brotli_decompressor::{Allocator, BrotliDecompressStream, BrotliResult, Brotl
 use crate::payload::content_encoding::EncodingError;
 
 const NAME: &str = "br";
-/// How much is taken from the decoder at a time.
+/// Size of the output buffer, in bytes.
 const CHUNK: usize = 16 * 1024;
-/// What the decoder needs beside its window: context maps of at most 16 KiB.
+/// Memory of the decoder beside its window, in bytes: context maps of at most 16 KiB.
 const BESIDE_WINDOW: usize = 64 * 1024;
 
-/// The decoder's memory for bytes, bounded. The decoder fills its window before it gives anything out, and makes the
-/// window as large as the data promise to need: 16 MiB at the word of a stranger. What is allowed to come out needs no
-/// window of more than twice its size.
+/// The bounded byte allocator of the decoder. The decoder allocates its window before it produces
+/// output, in the size that the data announce: up to 16 MiB at a sender's word. Output within the
+/// limit needs no window of more than twice the limit.
 struct Budget {
     most: usize,
 }
@@ -25,7 +27,7 @@ impl Allocator<u8> for Budget {
 
     fn alloc_cell(&mut self, length: usize) -> Self::AllocatedMemory {
         if length > self.most {
-            // Too short is how the decoder learns that there is none.
+            // An allocation that is too short tells the decoder that there is no memory.
             return Self::AllocatedMemory::default();
         }
         StandardAlloc::default().alloc_cell(length)
@@ -34,13 +36,13 @@ impl Allocator<u8> for Budget {
     fn free_cell(&mut self, _memory: Self::AllocatedMemory) {}
 }
 
-/// The body without brotli; at most `limit` bytes.
+/// Decompresses the body to at most `limit` bytes.
 pub(super) fn undone(body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
     let window = usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(2);
     let budget = Budget {
         most: window.saturating_add(BESIDE_WINDOW),
     };
-    // Strict: without the extension that allows windows of 1 GiB, which `br` does not mean.
+    // Strict: without the extension for windows up to 1 GiB, which is not part of `br`.
     let mut state = BrotliState::new_strict(budget, StandardAlloc::default(), StandardAlloc::default());
     let (mut plain, mut chunk) = (Vec::new(), vec![0; CHUNK]);
     let (mut unread, mut read, mut total) = (body.len(), 0, 0);

@@ -1,8 +1,8 @@
-//! Content codings: a compressed body as it was before (RFC 9110 §8.4).
+//! Content codings: decompression of a request body (RFC 9110 §8.4).
 //!
-//! What a sender signs is the body as it was sent; what the body says is in what [`decoded`] makes of it. A few bytes
-//! may stand for very many: nothing is decompressed past the caller's limit, whatever the data promise, and no more
-//! memory is taken than a small multiple of it. A body that no coding was put upon is handed back uncopied.
+//! A sender signs the body as sent; [`decoded`] returns the body before compression. A few bytes
+//! can expand to very many. Output never exceeds the caller's limit, and memory is bounded by a
+//! small multiple of that limit. A body without a coding is returned without a copy.
 
 mod brotli;
 
@@ -15,9 +15,10 @@ use flate2::bufread::{GzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-/// How many codings may be put one upon another.
+/// Maximum number of codings applied to a body.
 pub const MAX_CODINGS: usize = 2;
-/// What is no coding. The first is HTTP's word for it; the others are charsets and words of mail, which senders write here.
+/// Values that name no coding. `identity` is HTTP's; the others are charsets and mail encodings
+/// that senders write here.
 const NONE: [&[u8]; 7] = [
     b"identity",
     b"none",
@@ -27,23 +28,23 @@ const NONE: [&[u8]; 7] = [
     b"7bit",
     b"8bit",
 ];
-/// How many gzip members may follow one another: each costs more to begin than the twenty bytes that it takes.
+/// Maximum number of gzip members in a body. A member takes twenty bytes, but starting one costs
+/// more.
 const MAX_MEMBERS: usize = 10_000;
 
-/// Why a body cannot be had as it was before.
+/// The reason why a body cannot be decompressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EncodingError {
-    /// A coding that is not known here.
     Unknown(String),
-    /// More than [`MAX_CODINGS`] of them.
+    /// More than [`MAX_CODINGS`] codings.
     TooMany,
-    /// The data are not of this coding.
+    /// The data are not valid in this coding.
     Damaged(&'static str),
-    /// The data of this coding end too early.
+    /// The data of this coding are truncated.
     CutShort(&'static str),
-    /// After the end of this coding's data there are others.
+    /// Other data follow the end of this coding's data.
     Trailing(&'static str),
-    /// It has more bytes than this.
+    /// The output exceeds this many bytes.
     TooLarge(u64),
 }
 
@@ -71,7 +72,6 @@ impl fmt::Display for EncodingError {
 
 impl std::error::Error for EncodingError {}
 
-/// A way to make a body smaller.
 #[derive(Clone, Copy)]
 enum Coding {
     Gzip,
@@ -99,7 +99,7 @@ impl Coding {
     }
 }
 
-/// Whether a body with these headers must be decompressed before it can be read.
+/// True if a body with these headers must be decompressed.
 pub fn is_encoded(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(CONTENT_ENCODING).iter();
     let mut words = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
@@ -109,21 +109,21 @@ pub fn is_encoded(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The body without the codings that `Content-Encoding` names; if it names none, the very bytes. No body at all is none
-/// in any coding. What comes out has at most `limit` bytes.
+/// Removes the codings that `Content-Encoding` names. Without a coding, or with an empty body, the
+/// body is returned unchanged. The output has at most `limit` bytes.
 pub fn decoded(headers: &HeaderMap, body: &Bytes, limit: u64) -> Result<Bytes, EncodingError> {
     let mut plain = body.clone();
     if body.is_empty() || !headers.contains_key(CONTENT_ENCODING) {
         return Ok(plain);
     }
-    // The last was put on last.
+    // Codings are removed in reverse order.
     for coding in codings(headers)?.into_iter().rev() {
         plain = coding.undone(&plain, limit)?.into();
     }
     Ok(plain)
 }
 
-/// The codings in the order in which they were put on.
+/// The codings in the order in which the sender applied them.
 fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, EncodingError> {
     let lines = headers.get_all(CONTENT_ENCODING).iter();
     let words = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
@@ -134,7 +134,7 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, EncodingError> {
         }
         let known = Coding::from_name(word);
         let coding = known.ok_or_else(|| {
-            // A stranger's word that ends up in a log: short, and without control characters.
+            // An untrusted value for the log: short, and without control characters.
             let shown = word.get(..40).unwrap_or(word);
             EncodingError::Unknown(shown.escape_ascii().to_string())
         })?;
@@ -146,7 +146,7 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, EncodingError> {
     Ok(codings)
 }
 
-/// One member after another, as `cat a.gz b.gz` makes them (RFC 1952 §2.2).
+/// Concatenated members, as `cat a.gz b.gz` makes them (RFC 1952 §2.2).
 fn gzip(body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
     const NAME: &str = "gzip";
     const BEGINNING: &[u8] = b"\x1F\x8B";
@@ -162,7 +162,7 @@ fn gzip(body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
         let mut member = GzDecoder::new(rest);
         drain(NAME, &mut member, limit, &mut plain)?;
         rest = member.into_inner();
-        // Padding, as of blocks, is no data.
+        // Zero padding, for example to a block size, is ignored.
         if rest.iter().all(|byte| *byte == 0) {
             return Ok(plain);
         }
@@ -170,7 +170,7 @@ fn gzip(body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
     Err(EncodingError::Damaged(NAME))
 }
 
-/// The zlib format, as the standard has it, or the bare deflate format that some senders take it for.
+/// The zlib format of the standard, or the bare deflate format that some senders use instead.
 fn deflate(body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
     const NAME: &str = "deflate";
     let mut plain = Vec::new();
@@ -183,21 +183,21 @@ fn deflate(body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
     }
 }
 
-/// Whether the body begins as zlib does (RFC 1950 §2.2). Bare deflate does not: the same first byte would begin a stored
-/// block with a bit set where compressors write none.
+/// True if the body begins with a zlib header (RFC 1950 §2.2). In bare deflate the same first byte
+/// would start a stored block with a padding bit set, which compressors never write.
 fn is_zlib(body: &[u8]) -> bool {
     matches!(body, [method, flags, ..]
         if method & 0x8F == 0x08 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31))
 }
 
-/// Adds all that a decoder gives; `plain` as a whole has at most `limit` bytes.
+/// Appends the decoder's output. `plain` as a whole has at most `limit` bytes.
 fn drain(
     name: &'static str,
     decoder: &mut impl Read,
     limit: u64,
     plain: &mut Vec<u8>,
 ) -> Result<(), EncodingError> {
-    // A byte more than is allowed shows that there are too many.
+    // One byte more than allowed proves that the limit is exceeded.
     let room = limit.saturating_sub(plain.len() as u64).saturating_add(1);
     match decoder.take(room).read_to_end(plain) {
         _ if plain.len() as u64 > limit => Err(EncodingError::TooLarge(limit)),

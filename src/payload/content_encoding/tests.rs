@@ -1,4 +1,4 @@
-//! Every coding there and back, at its limit and past it, damaged in every way.
+//! Round trips of every coding, at and past the limit, and with every kind of damage.
 
 use std::io::Write;
 
@@ -48,9 +48,10 @@ fn deflated(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Brotli that compresses nothing: meta-blocks that say so.
+/// Brotli that stores the bytes in uncompressed meta-blocks.
 fn brotlied(plain: &[u8]) -> Vec<u8> {
-    // A window of 64 KiB is the bit 0; then for each block: not the last, 4 nibbles, the length less one, uncompressed.
+    // The bit 0 is a window of 64 KiB. Each block is: not the last, 4 nibbles, the length less one,
+    // uncompressed.
     let mut bytes = Vec::new();
     for (index, block) in plain.chunks(1 << 15).enumerate() {
         let head = u32::try_from(block.len() - 1).unwrap() << 3 | 1 << 19;
@@ -62,7 +63,7 @@ fn brotlied(plain: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Each coding's name and this text in it.
+/// The name of each coding, and this text in it.
 fn all(plain: &[u8]) -> [(&'static str, Vec<u8>); 4] {
     [
         ("gzip", gzipped(plain)),
@@ -155,7 +156,7 @@ fn what_is_cut_short_or_goes_on_or_was_altered_is_refused() {
                 "{name}"
             );
         }
-        // Padding says nothing; of brotli nobody pads.
+        // Padding is ignored, except after brotli, which has none.
         for padding in [&b"\0"[..], &[0; 512]].into_iter().filter(|_| name != "br") {
             let body = [&body, padding].concat();
             assert_eq!(undone(&[name], &body, MIB), Ok(TEXT.to_vec()), "{name}");
@@ -197,7 +198,7 @@ fn a_bomb_goes_off_nowhere() {
         assert_eq!(undone(&[name], bomb, ZEROS as u64), Ok(zeros.clone()), "{name}");
         assert_eq!(undone(&[name], bomb, u64::MAX), Ok(zeros.clone()), "{name}");
     }
-    // What a coding hides in another counts, too.
+    // Nested codings count too.
     let bomb = gzipped(&gzipped(&zeros));
     assert_eq!(
         undone(&["gzip, gzip"], &bomb, 1000),
@@ -207,7 +208,8 @@ fn a_bomb_goes_off_nowhere() {
 
 #[test]
 fn brotli_gets_no_memory_for_more_than_may_come_out() {
-    // A window of 16 MiB, then a block of as much, uncompressed, of which a byte has come.
+    // A window of 16 MiB, then an uncompressed block of that size, of which only one byte is
+    // present.
     let promise = (0xF | 2 << 5 | 0xFF_FFFF << 7 | 1_u32 << 31).to_le_bytes();
     let body = [&promise[..], b"x"].concat();
     assert_eq!(undone(&["br"], &body, MIB), Err(EncodingError::TooLarge(MIB)));
@@ -219,7 +221,7 @@ fn brotli_gets_no_memory_for_more_than_may_come_out() {
 
 #[test]
 fn a_brotli_window_that_brotli_does_not_have_is_refused() {
-    // The extension's mark, a window of 2^30, and the end.
+    // The mark of the extension, a window of 2^30, and the end.
     assert_eq!(
         undone(&["br"], b"\x11\xde", MIB),
         Err(EncodingError::Damaged("br"))

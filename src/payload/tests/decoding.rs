@@ -1,4 +1,4 @@
-//! Which way a body is read, and what comes of it: JSON, forms, text, charsets, content codings.
+//! The choice of the format, and the results: JSON, forms, text, charsets, content codings.
 
 use std::io::Write;
 
@@ -227,7 +227,7 @@ fn a_charset_is_the_one_that_is_said() {
             b"[\"\xFF\"]",
             (BodyKind::Text, json!("[\"\u{FFFD}\"]")),
         ),
-        // JSON knows no charset (RFC 8259 §11).
+        // JSON has no charset parameter (RFC 8259 §11).
         (
             "application/json; charset=klingon",
             b"[\"\xC3\xA9\"]",

@@ -1,4 +1,4 @@
-//! What bodies say, through [`decode()`] as everybody calls it.
+//! Tests of body decoding, through [`decode()`] as its callers use it.
 
 mod decoding;
 mod multipart;

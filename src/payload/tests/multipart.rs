@@ -1,4 +1,4 @@
-//! Forms in parts: what they hold, what is refused, and back.
+//! Multipart forms: content, rejections, and round trips.
 
 use proptest::prelude::*;
 use serde_json::{Map, json};
@@ -16,7 +16,7 @@ fn read(boundary: &str, body: impl AsRef<[u8]>) -> Result<Value, String> {
     Ok(value)
 }
 
-/// A body of these parts, each its headers and its content.
+/// A body of these parts, each with its headers and its content.
 fn body(boundary: &str, parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (head, content) in parts {

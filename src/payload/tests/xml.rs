@@ -1,4 +1,4 @@
-//! XML: its shape, its charsets, and what is refused where.
+//! XML: its shape, its charsets, and rejections with their positions.
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Waiting for quiet.
+//! Debouncing: the wait for quiet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,14 +31,14 @@ fn in_group(delivery: NewDelivery, name: &str, overlap: Overlap) -> NewDelivery 
     }
 }
 
-/// Takes one that comes at `millis`.
+/// Enqueues a delivery that arrives at `millis`.
 async fn take<S: Subject>(subject: &S, millis: i64, delivery: NewDelivery) -> (EventId, DeliveryId) {
     let received = arrival(millis);
     let delivery = subject.take_new(&received, delivery).await;
     (received.id, delivery)
 }
 
-/// What became of the one delivery of an event.
+/// The state of the only delivery of an event.
 async fn state<S: Subject>(subject: &S, event: EventId) -> DeliveryState {
     subject.store().deliveries(event).await.unwrap().remove(0).state
 }
@@ -67,7 +67,7 @@ pub async fn the_newest_is_due_when_nothing_has_come_for_a_while<S: Subject>() {
     );
     assert_eq!(subject.lease_all(after(219)).await, []);
     assert_eq!(subject.lease_all(after(220)).await, [newest]);
-    // It has begun: what comes now is another's business, also when it waits for another attempt.
+    // This delivery has begun. Later ones leave it alone, also while it waits for another attempt.
     let (_, fourth) = take(&subject, 225, debounced()).await;
     subject.settle(newest, retry(300)).await;
     let subject = subject.crash();
@@ -89,7 +89,7 @@ pub async fn what_never_comes_to_rest_is_due_all_the_same<S: Subject>() {
         subject.lease_all(after(250)).await,
         newest.into_iter().collect::<Vec<_>>()
     );
-    // And then from the beginning.
+    // A new wait starts from the beginning.
     let (event, _) = take(&subject, 260, debounced()).await;
     assert_eq!(
         state(&subject, event).await,
@@ -114,7 +114,8 @@ pub async fn each_rule_and_each_lane_waits_by_itself<S: Subject>() {
     for delivery in all {
         expected.push(take(&subject, 0, delivery).await.1);
     }
-    // What does not wait for quiet is due at once, and ends those of its rule and lane that do.
+    // A delivery without a debounce is due at once, and supersedes those of its rule and group that
+    // wait for quiet.
     assert_eq!(subject.lease_all(after(0)).await, expected.split_off(4));
     assert_eq!(subject.lease_all(after(100)).await, expected.split_off(1));
 }
@@ -122,7 +123,7 @@ pub async fn each_rule_and_each_lane_waits_by_itself<S: Subject>() {
 pub async fn none_comes_after_a_newer_one_that_does_not_wait<S: Subject>() {
     let subject = S::open(Settings::default());
     let (event, _) = take(&subject, 0, debounced()).await;
-    // The rule has lost its debounce meanwhile.
+    // The rule has lost its debounce in between.
     let subject = subject.crash();
     let (_, newer) = take(&subject, 50, pending("deploy", &[])).await;
     assert!(matches!(
@@ -144,7 +145,8 @@ pub async fn what_is_overdue_keeps_its_place<S: Subject>() {
         },
     )
     .await;
-    // Nobody had time for it; a newer one takes its place, and does not go to the end of the queue.
+    // The first was due and not leased yet. A newer one keeps its position, and does not go to the
+    // end of the queue.
     let (_, hot) = take(&subject, 300, in_group(debounced(), "hot", Overlap::Queue)).await;
     assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(250))));
     assert_eq!(subject.lease_all(after(300)).await, [hot, other]);
@@ -154,11 +156,11 @@ pub async fn one_enters_its_lane_when_its_wait_is_over<S: Subject>() {
     let subject = S::open(Settings::default());
     let queued = |overlap| in_group(pending("other", &[]), "site", overlap);
     let (_, waits) = take(&subject, 0, in_group(debounced(), "site", Overlap::Replace)).await;
-    // The lane is free until then.
+    // Until then the group is free.
     let (_, first) = take(&subject, 10, queued(Overlap::Queue)).await;
     assert_eq!(subject.lease_all(after(10)).await, [first]);
     let (second_event, _) = take(&subject, 20, queued(Overlap::Queue)).await;
-    // Then it takes the place of the one under way, which is to be stopped.
+    // At the end of its wait it replaces the running delivery, which is to be stopped.
     let leased = subject.store().lease(ROOM, after(100)).await.unwrap();
     assert!(leased.leases.is_empty());
     assert_eq!(leased.displaced.stop, [first]);

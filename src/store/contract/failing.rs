@@ -1,4 +1,4 @@
-//! What is made for the failure of a delivery.
+//! Deliveries that are made for the failure of another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn failure() -> DeliveryFailure {
     }
 }
 
-/// Dead at `millis`, and another is to be made for it.
+/// A dead letter at `millis` for which another delivery is made.
 fn dead(millis: i64) -> Settlement {
     Settlement::Dead {
         at: after(millis),
@@ -43,7 +43,7 @@ pub async fn one_is_made_for_a_failure_once_and_survives_a_crash<S: Subject>() {
     assert_eq!(lease.failure.as_deref(), Some(&failure()));
     assert_eq!((&*lease.rule, lease.action, lease.attempt), ("deploy", 0, 1));
     assert_eq!(lease.received.id, received.id);
-    // It is tried again like any other, and told the same.
+    // Its retry gets the same failure.
     subject.settle(lease.delivery, retry(9)).await;
     let again = subject.leases(after(9)).await;
     assert_eq!((again[0].delivery, again[0].attempt), (lease.delivery, 2));
@@ -71,7 +71,7 @@ pub async fn what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it<
     subject.lease_all(after(0)).await;
     subject.settle(failed, dead(0)).await;
     let made = subject.lease_all(after(0)).await;
-    // The event stays as long as it is owed.
+    // The event stays until its last delivery has ended.
     assert_eq!(subject.sweep_all(after(60_000)).await, 0);
     subject.settle(made[0], dead(60_000)).await;
     assert_eq!(subject.lease_all(after(70_000)).await, []);

@@ -3,7 +3,7 @@
 use super::{Subject, after, arrival, done, pending, retry};
 use crate::store::{DeliveryId, INTERRUPTED, Interruption, Settings, Settled, Settlement, Store};
 
-/// The attempts at a delivery, each with its number and outcome.
+/// The attempts at a delivery, with number and outcome.
 async fn attempts(store: &dyn Store, delivery: DeliveryId) -> Vec<(u32, String)> {
     let attempts = store.attempts(delivery).await.unwrap();
     attempts
@@ -31,7 +31,8 @@ pub async fn an_attempt_that_ends_with_a_crash_counts_and_is_recorded<S: Subject
     let since = after(5);
     let first = Interruption { in_a_row: 1, since };
     assert_eq!((leases[0].attempt, leases[0].interrupted), (2, Some(first)));
-    // The next one in a row: the delivery is suspect, and is written down before its attempt.
+    // The next crash in a row: the delivery is suspect, and is recorded as begun before its
+    // attempt.
     assert!(leases[0].suspect);
     subject.store().begin(long).await.unwrap();
     let subject = subject.crash();
@@ -43,7 +44,7 @@ pub async fn an_attempt_that_ends_with_a_crash_counts_and_is_recorded<S: Subject
         attempts(subject.store(), long).await,
         [interrupted(1), interrupted(2)]
     );
-    // One that ends is in no row any more.
+    // An attempt that ends breaks the row.
     subject.store().begin(long).await.unwrap();
     subject.settle(long, retry(20)).await;
     let subject = subject.crash();
@@ -57,7 +58,8 @@ pub async fn an_attempt_too_short_to_be_marked_is_known_the_second_time<S: Subje
     subject.lease_all(after(0)).await;
     let subject = subject.crash();
     assert_eq!(attempts(subject.store(), delivery).await, []);
-    // It may have ended the daemon, so it does not begin unseen again; one that comes later may.
+    // The delivery may have ended the daemon, so it must not begin unrecorded again. A later one
+    // may.
     let leases = subject.leases(after(0)).await;
     assert_eq!((leases[0].attempt, leases[0].suspect), (1, true));
     subject.store().begin(delivery).await.unwrap();
@@ -79,7 +81,7 @@ pub async fn after_a_clean_stop_what_was_under_way_is_recorded_and_does_not_coun
     let first = Interruption { in_a_row: 1, since };
     assert_eq!((leases[0].attempt, leases[0].interrupted), (1, Some(first)));
     assert_eq!(attempts(subject.store(), delivery).await, [interrupted(1)]);
-    // After a clean stop nothing is suspected.
+    // After a clean stop no delivery is suspect.
     assert!(!leases[0].suspect);
     let subject = subject.crash();
     assert_eq!(attempts(subject.store(), delivery).await, [interrupted(1)]);

@@ -1,4 +1,4 @@
-//! What is kept and what is forgotten.
+//! Retention of events, dedup keys, refusals and secrets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::store::{
     Enqueued, Keep, NewDelivery, RefusedRequest, SECRETS_KEPT, SecretUse, Settings, Settlement, StoreError,
 };
 
-/// Done is kept for 100 s, dead for 1000 s, and ten refusals.
+/// Done events are kept for 100 s and dead ones for 1000 s, and ten refusals.
 fn settings() -> Settings {
     Settings {
         keep: Keep {
@@ -36,7 +36,7 @@ pub async fn refusals_are_a_ring_that_keeps_the_latest<S: Subject>() {
     for number in 0..25 {
         subject.store().refuse(refused(number));
         if number % 10 == 0 {
-            // Not all in one batch.
+            // Spread over several batches.
             subject.store().counts().await.unwrap();
         }
     }
@@ -81,8 +81,8 @@ pub async fn expired_nonces_are_swept_with_some_slack<S: Subject>() {
     let two_hours = 7_200_000;
     assert_eq!(subject.sweep_all(after(two_hours + 999)).await, 0);
     assert_eq!(subject.sweep_all(after(two_hours + 1000)).await, 0);
-    // One that arrived in time but comes late to its turn, or after a clock that was ahead is put right, is a duplicate
-    // all the same.
+    // An arrival in time is a duplicate, even if it is compared late or after a clock that was
+    // ahead is corrected.
     let late = subject
         .take(&arrival(1000), &[pending("deploy", &["a"])])
         .await
@@ -99,7 +99,7 @@ pub async fn a_clock_that_is_ahead_for_an_hour_forgets_no_event<S: Subject>() {
     subject.take_new(&known, pending("deploy", &["a"])).await;
     subject.take_new(&arrival(hour), pending("deploy", &["b"])).await;
     subject.sweep_all(after(hour + 60_000)).await;
-    // The clock is put right.
+    // The clock is corrected.
     let again = subject.take(&arrival(900), &[pending("deploy", &["a"])]).await;
     assert_eq!(again, Ok(vec![Enqueued::Duplicate { of: known.id }]));
 }

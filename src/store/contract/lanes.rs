@@ -1,4 +1,4 @@
-//! Whose turn it is.
+//! Concurrency groups: which delivery may begin.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ fn in_group(limit: u32, overlap: Overlap) -> NewDelivery {
     }
 }
 
-/// Takes an event in the lane.
+/// Enqueues an event in the group.
 async fn take<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> Enqueued {
     let taken = subject.take(&arrival(0), &[in_group(limit, overlap)]).await;
     taken.unwrap().remove(0)
 }
 
-/// Takes one that waits or begins, and stops nobody.
+/// Enqueues a delivery that waits or begins, and stops no other.
 async fn taken<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> DeliveryId {
     match take(subject, limit, overlap).await {
         Enqueued::New(delivery) => delivery,
@@ -45,7 +45,7 @@ pub async fn of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival<S: Sub
     assert_eq!(subject.lease_all(after(9)).await, []);
     subject.settle(all[1], done(0)).await;
     assert_eq!(subject.lease_all(after(0)).await, [all[2]]);
-    // Whatever the end, the next one's turn comes.
+    // Any end lets the next one begin.
     let dead = Settlement::Dead {
         at: after(0),
         reason: "exit 1".to_owned(),
@@ -161,13 +161,13 @@ pub async fn what_is_under_way_is_to_be_stopped_where_it_is_replaced<S: Subject>
         Enqueued::InPlaceOf(delivery, displaced) if displaced.stop == [first] => delivery,
         other => panic!("{other:?}"),
     };
-    // It waits until the first has really ended; a third takes its place meanwhile.
+    // The second waits until the first has ended. A third supersedes it in between.
     assert_eq!(subject.lease_all(after(0)).await, []);
     let third = match take(&subject, 1, Overlap::Replace).await {
         Enqueued::InPlaceOf(delivery, displaced) if displaced.stop == [first] => delivery,
         other => panic!("{other:?}"),
     };
-    // If nobody lived to stop it, nobody begins it anew.
+    // After a crash before the stop, the superseded delivery does not begin again.
     let subject = subject.crash();
     let leases = subject.leases(after(0)).await;
     assert_eq!(leases.len(), 1);
@@ -180,7 +180,7 @@ pub async fn what_is_under_way_is_to_be_stopped_where_it_is_replaced<S: Subject>
     subject.settle(first, superseded).await;
     assert_eq!(subject.lease_all(after(1)).await, [third]);
     assert_ne!(second, third);
-    // One that waits for another attempt is under way for nobody: it ends at once.
+    // A delivery that waits for another attempt is not running, so it ends at once.
     subject.settle(third, retry(1000)).await;
     let fourth = taken(&subject, 1, Overlap::Replace).await;
     assert_eq!(subject.lease_all(after(2000)).await, [fourth]);
@@ -214,7 +214,7 @@ pub async fn lanes_of_other_names_do_not_wait_for_each_other<S: Subject>() {
         }),
         ..pending(name, &[])
     };
-    // Of one event, and of several rules that share a lane.
+    // Deliveries of one event, and of several rules that share a group.
     let both = subject
         .take(&arrival(0), &[named("a"), named("b")])
         .await

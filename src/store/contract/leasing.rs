@@ -1,4 +1,4 @@
-//! Who is next, and that it is nobody else's.
+//! The order of leases, and their exclusiveness.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub async fn due_deliveries_are_leased_by_due_time_then_by_arrival<S: Subject>()
     assert_eq!(leased.len(), 2);
     leased.extend(subject.lease_all(after(20)).await);
     assert_eq!(leased, order);
-    // One that is tried again is behind those that were due before it, and before those that come after it.
+    // A retry comes after deliveries that were due before it, and before later ones.
     subject.settle(taken[4], retry(25)).await;
     let later = subject.take_new(&arrival(0), due_at(25)).await;
     assert_eq!(subject.lease_all(after(30)).await, [taken[4], later, taken[5]]);
@@ -149,7 +149,7 @@ pub async fn why_a_delivery_is_not_verified_comes_back_with_it<S: Subject>() {
         .take(&received, &[unverified, pending("enforcing", &[])])
         .await
         .unwrap();
-    // Leased from memory, and read back from the disk.
+    // Leased from memory, then read back from disk.
     let leases = subject.leases(after(0)).await;
     let marks: Vec<_> = leases.iter().map(|lease| lease.unverified.clone()).collect();
     assert_eq!(marks, [why.clone(), None]);
@@ -176,7 +176,8 @@ pub async fn a_slow_rule_does_not_hold_up_another_however_much_waits_for_it<S: S
     assert_eq!((leased.leases.len(), leased.held_back), (4, true));
     let again = store.lease(room, after(0)).await.unwrap();
     assert!(again.leases.is_empty() && again.held_back);
-    // Nothing is due for which there is room, and then that which comes later than all of it.
+    // No waiting delivery is within the limits. A later delivery of another rule is therefore the
+    // next one due.
     assert_eq!(store.next_due(room).await, Ok(None));
     subject
         .take_new(
@@ -191,7 +192,7 @@ pub async fn a_slow_rule_does_not_hold_up_another_however_much_waits_for_it<S: S
     let other = store.lease(room, after(9)).await.unwrap();
     let rules: Vec<&str> = other.leases.iter().map(|lease| &*lease.rule).collect();
     assert_eq!((rules, other.held_back), (vec!["other"], true));
-    // The end of one makes room for the next of the slow one, in order.
+    // The end of a lease lets the next delivery of the slow rule start, in order.
     subject.settle(leased.leases[0].delivery, done(9)).await;
     let next = store.lease(room, after(9)).await.unwrap();
     assert_eq!((next.leases.len(), next.held_back), (0, true));
@@ -216,7 +217,8 @@ pub async fn slots_are_shared_and_what_comes_new_finds_room<S: Subject>() {
         }
         found.push(subject.store().lease(room, after(0)).await.unwrap().leases.len());
     }
-    // Each gets as many as it leaves free beside the one that is kept, rounded up; then one each, and the last has to wait.
+    // Each rule gets half of the slots that are free beside the reserve of one, rounded up. Later
+    // rules get one each, and the last has to wait.
     assert_eq!(found, [6, 3, 1, 1, 1, 0]);
     assert_eq!(found.iter().sum::<usize>(), 12);
 }
@@ -235,7 +237,7 @@ pub async fn where_all_slots_are_taken_rules_take_turns<S: Subject>() {
     let under_way = subject.store().lease(room, after(0)).await.unwrap().leases;
     let rules: Vec<&str> = under_way.iter().map(|lease| &*lease.rule).collect();
     assert_eq!(rules, ["a", "b", "c"]);
-    // What comes last, for a rule that has none, comes next.
+    // The latest delivery is leased next, because its rule has no lease.
     let late = NewDelivery {
         due: after(9),
         ..pending("late", &[])
@@ -266,7 +268,7 @@ pub async fn of_one_rule_no_more_are_leased_than_there_may_be<S: Subject>() {
     };
     let two = subject.store().lease(room, after(0)).await.unwrap();
     assert_eq!((two.leases.len(), two.held_back), (2, true));
-    // A rule that waits for another attempt has given its slot back.
+    // A rule that waits for another attempt has released its slot.
     subject.settle(all[0], retry(50)).await;
     let third = subject.store().lease(room, after(0)).await.unwrap();
     assert_eq!(third.leases.len(), 1);
@@ -288,11 +290,11 @@ pub async fn by_a_steady_clock_nothing_waits_longer_because_the_machines_is_set_
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    // Twice as long as it was to wait, and ample time for a busy machine.
+    // Longer than the wait by far, for a busy machine.
     tokio::time::timeout(Duration::from_secs(20), waited)
         .await
         .unwrap();
-    // What comes now comes by the machine's clock, and is due at once.
+    // A new event has the machine's time, and is due at once.
     let new = subject.take_new(&arrival(-3_600_000), due_at(-3_600_000)).await;
     assert_eq!(subject.lease_all(steady.now()).await, [new]);
 }

@@ -1,6 +1,6 @@
 //! The promise of a store, as tests that every implementation passes.
 //!
-//! An implementation joins by being a [`Subject`] and having its name in the list at the end of this file.
+//! An implementation joins by implementing [`Subject`] and adding its name to the macro `promises`.
 
 mod debounce;
 mod failing;
@@ -18,7 +18,7 @@ pub(super) use subject::{
     Memory, ROOM, Sqlite, Subject, after, arrival, dedup_key, done, pending, record, retry, taking_of,
 };
 
-/// Runs every promise against every implementation.
+/// Runs every test against every implementation.
 macro_rules! promises {
     ($($group:ident: $($promise:ident),+;)+) => {
         mod memory {

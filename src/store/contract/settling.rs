@@ -1,4 +1,4 @@
-//! What becomes of a delivery.
+//! Settlements.
 
 use super::{ROOM, Subject, after, arrival, done, pending, record, retry};
 use crate::store::{
@@ -23,7 +23,7 @@ fn dead(millis: i64, forget_nonces: bool) -> Settlement {
     }
 }
 
-/// Takes an event, and leases its delivery.
+/// Enqueues a delivery and leases it.
 async fn leased<S: Subject>(subject: &S, delivery: NewDelivery) -> DeliveryId {
     let delivery = subject.take_new(&arrival(0), delivery).await;
     assert_eq!(subject.lease_all(after(0)).await, [delivery]);
@@ -111,7 +111,7 @@ pub async fn what_is_done_is_done<S: Subject>() {
         (listed.len(), &listed[0].state),
         (1, &DeliveryState::Done { at: after(9) })
     );
-    // And its nonce is still remembered.
+    // Its dedup key is still remembered.
     let again = subject
         .take(&arrival(0), &[pending("deploy", &["a"])])
         .await

@@ -1,4 +1,4 @@
-//! What an endpoint remembers, whatever rules took it.
+//! Sightings: signed contents that an endpoint remembers, whichever rules wanted the request.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub fn sighting(received: &Received, keys: &[&str], headers: &str) -> Sighting {
     }
 }
 
-/// A delivery to a rule with such a sighting.
+/// A delivery with such a sighting.
 fn seen(received: &Received, rule: &str, keys: &[&str], headers: &str) -> NewDelivery {
     NewDelivery {
         sighting: Some(Arc::new(sighting(received, keys, headers))),
@@ -51,7 +51,7 @@ pub async fn the_same_content_with_another_header_is_taken_by_no_rule<S: Subject
         }
         subject = subject.crash();
     }
-    // As it was, another rule takes it; elsewhere it is another.
+    // Unchanged, another rule accepts it. On another endpoint its content is new.
     let again = arrival(20);
     subject
         .take_new(&again, seen(&again, "record", &["a"], "x-event=1"))
@@ -80,7 +80,7 @@ pub async fn what_no_rule_wanted_counts_at_once_and_after_a_restart<S: Subject>(
     );
     let subject = subject.restart().await;
     assert_eq!(subject.take(&second, &[delivery]).await, expected);
-    // Byte for byte it is taken: the rules were changed meanwhile.
+    // Byte for byte it is accepted, because the rules may have changed in between.
     let same = seen(&second, "deploy", &["a"], "x-event=1");
     subject.take_new(&second, same).await;
 }
@@ -98,7 +98,7 @@ pub async fn the_first_sighting_counts_and_later_ones_add_headers<S: Subject>() 
     let first = arrival(0);
     let store = subject.store();
     store.sight(sighting(&first, &["a"], "x-event=1"));
-    // What would alter it changes nothing; what reads more adds that.
+    // An altering sighting changes nothing. One with more headers adds them.
     store.sight(sighting(&arrival(1), &["a"], "x-event=2"));
     store.sight(sighting(&arrival(2), &["a"], "x-more=3"));
     assert_eq!(store.counts().await.unwrap().sightings, 1);

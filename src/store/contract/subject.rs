@@ -1,4 +1,4 @@
-//! The implementations under test, and what the tests are written with.
+//! The implementations under test, and helpers of the tests.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -20,26 +20,25 @@ use crate::store::{
 };
 use crate::verify::DedupKey;
 
-/// Room for everything.
+/// Limits that allow everything.
 pub const ROOM: Concurrency = Concurrency {
     slots: usize::MAX,
     per_rule: usize::MAX,
 };
 
-/// An implementation of [`Store`] that can be opened, ended and opened again.
+/// An implementation of [`Store`] that can be opened, closed and opened again.
 pub trait Subject: Sized {
-    /// An empty store.
+    /// Opens an empty store.
     fn open(settings: Settings) -> Self;
-    /// The store.
     fn store(&self) -> &dyn Store;
-    /// The store for several tasks.
+    /// The store, shared by several threads.
     fn shared(&self) -> Arc<dyn Store>;
-    /// What a `kill -9` at this moment would leave, opened.
+    /// Opens the state that a `kill -9` at this moment would leave.
     fn crash(self) -> Self;
-    /// Closes it and opens it again.
+    /// Closes the store and opens it again.
     async fn restart(self) -> Self;
 
-    /// Takes an event with its deliveries.
+    /// Enqueues an event with its deliveries.
     async fn take(
         &self,
         received: &Received,
@@ -48,7 +47,7 @@ pub trait Subject: Sized {
         self.store().take(taking_of(received, deliveries)).await
     }
 
-    /// Takes a delivery that is new.
+    /// Enqueues a delivery that must be new.
     async fn take_new(&self, received: &Received, delivery: NewDelivery) -> DeliveryId {
         match self.take(received, &[delivery]).await.unwrap()[..] {
             [Enqueued::New(delivery) | Enqueued::InPlaceOf(delivery, _)] => delivery,
@@ -56,13 +55,13 @@ pub trait Subject: Sized {
         }
     }
 
-    /// Leases all that is due.
+    /// Leases everything that is due. Returns the ids.
     async fn lease_all(&self, now: Timestamp) -> Vec<DeliveryId> {
         let leases = self.leases(now).await;
         leases.iter().map(|lease| lease.delivery).collect()
     }
 
-    /// Leases all that is due, and says all of it.
+    /// Leases everything that is due.
     async fn leases(&self, now: Timestamp) -> Vec<Lease> {
         self.store().lease(ROOM, now).await.unwrap().leases
     }
@@ -73,7 +72,7 @@ pub trait Subject: Sized {
         self.store().settle(settled).await.unwrap();
     }
 
-    /// Sweeps until nothing is left to sweep; how much that was.
+    /// Sweeps until nothing is left. Returns the number of entries forgotten.
     async fn sweep_all(&self, now: Timestamp) -> usize {
         let mut swept = 0;
         loop {
@@ -85,7 +84,6 @@ pub trait Subject: Sized {
     }
 }
 
-/// The store in memory.
 pub struct Memory(Arc<MemoryStore>);
 
 impl Subject for Memory {
@@ -111,7 +109,6 @@ impl Subject for Memory {
     }
 }
 
-/// The store in a file.
 pub struct Sqlite {
     store: Arc<SqliteStore>,
     settings: Settings,
@@ -119,7 +116,6 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// The file.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("hookyard.db")
     }
@@ -133,7 +129,7 @@ impl Sqlite {
         }
     }
 
-    /// The store, for what only a file can do.
+    /// The store as its own type.
     pub fn sqlite(&self) -> &SqliteStore {
         &self.store
     }
@@ -153,7 +149,7 @@ impl Subject for Sqlite {
     }
 
     fn crash(self) -> Self {
-        // The files as they are while the store is open: all that a killed process leaves behind.
+        // The files of an open store are the state that a killed process leaves.
         let after = tempfile::tempdir().unwrap();
         for file in ["hookyard.db", "hookyard.db-wal"] {
             fs::copy(self.folder.path().join(file), after.path().join(file)).unwrap();
@@ -171,12 +167,12 @@ impl Subject for Sqlite {
     }
 }
 
-/// So many milliseconds after the tests begin.
+/// The moment `millis` after the tests begin.
 pub fn after(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis)
 }
 
-/// Something that arrived `millis` after the tests began.
+/// A request that arrived `millis` after the tests began.
 pub fn arrival(millis: i64) -> Received {
     let mut headers = HeaderMap::new();
     headers.append("x-first", HeaderValue::from_static("1"));
@@ -197,12 +193,11 @@ pub fn arrival(millis: i64) -> Received {
     }
 }
 
-/// A nonce.
 pub fn dedup_key(text: &str) -> DedupKey {
     DedupKey::id(text.as_bytes())
 }
 
-/// A delivery due at once, whose nonces are remembered for a second.
+/// A delivery due at once, whose dedup keys are remembered for a second.
 pub fn pending(rule: &str, dedup_keys: &[&str]) -> NewDelivery {
     NewDelivery {
         rule: Arc::from(rule),
@@ -217,7 +212,7 @@ pub fn pending(rule: &str, dedup_keys: &[&str]) -> NewDelivery {
     }
 }
 
-/// A taking of these.
+/// A new event with these deliveries.
 pub fn taking_of(received: &Received, deliveries: &[NewDelivery]) -> NewEvent {
     NewEvent {
         received: Arc::new(received.clone()),
@@ -227,7 +222,6 @@ pub fn taking_of(received: &Received, deliveries: &[NewDelivery]) -> NewEvent {
     }
 }
 
-/// An attempt.
 pub fn record(action: usize, number: u32) -> AttemptRecord {
     AttemptRecord {
         action,
@@ -241,12 +235,12 @@ pub fn record(action: usize, number: u32) -> AttemptRecord {
     }
 }
 
-/// It is done at `millis`.
+/// Done at `millis`.
 pub fn done(millis: i64) -> Settlement {
     Settlement::Done { at: after(millis) }
 }
 
-/// It is tried again at `millis`.
+/// A retry due at `millis`.
 pub fn retry(millis: i64) -> Settlement {
     Settlement::Retry { due: after(millis) }
 }

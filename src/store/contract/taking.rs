@@ -1,4 +1,4 @@
-//! Once only, and never lost.
+//! New events: accepted once only, and never lost.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn comes_back<S: Subject>(subject: S, given: &Received) {
             .collect::<Vec<_>>()
     };
     assert_eq!(names(&lease.received), names(given));
-    // All fields, for whoever adds one.
+    // The debug output covers fields that are added later.
     assert_eq!(format!("{:?}", lease.received), format!("{given:?}"));
 }
 
@@ -173,7 +173,7 @@ pub async fn a_taking_of_duplicates_alone_leaves_no_trace<S: Subject>() {
     subject.take(&arrival(2), &[]).await.unwrap();
     assert_eq!(subject.store().counts().await.unwrap(), before);
     assert_eq!(subject.store().deliveries(duplicate.id).await, Ok(Vec::new()));
-    // Not even its other nonce is remembered.
+    // Its other dedup key is not remembered either.
     subject.take_new(&arrival(3), pending("deploy", &["b"])).await;
 }
 
@@ -264,7 +264,7 @@ pub async fn where_too_little_is_free_no_event_is_taken_and_everything_else_goes
     let subject = S::open(Settings::default());
     let known = arrival(0);
     let delivery = subject.take_new(&known, pending("deploy", &["a"])).await;
-    // No disk has that much.
+    // More than any disk has.
     subject.store().adopt(Settings {
         min_free: u64::MAX,
         ..Settings::default()
@@ -283,6 +283,6 @@ pub async fn where_too_little_is_free_no_event_is_taken_and_everything_else_goes
         min_free: 0,
         ..Settings::default()
     });
-    // Its nonce was not burnt.
+    // Its dedup key was not remembered.
     subject.take_new(&arrival(3), pending("deploy", &["b"])).await;
 }

@@ -1,4 +1,7 @@
-//! All that a store in memory remembers, and what is done to it.
+//! The contents of a store in memory, and the operations on them.
+//!
+//! Every operation walks over everything it needs. The decisions about groups and debouncing are in
+//! `lanes.rs`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
@@ -18,85 +21,83 @@ use crate::store::{
 };
 use crate::verify::DedupKey;
 
-/// The most nonces, the most sightings and the most events that one sweep forgets.
+/// Maximum dedup keys, maximum sightings and maximum events that one sweep forgets.
 const SWEPT_AT_ONCE: usize = 500;
 
-/// All that is remembered.
+/// Everything that the store remembers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contents {
-    /// The settings in force.
     pub settings: Settings,
-    /// The events, by id and so by time.
+    /// Events by id, and therefore by time.
     pub events: BTreeMap<EventId, KeptEvent>,
-    /// In the order in which they were taken.
+    /// Deliveries in the order in which they were enqueued.
     pub deliveries: Vec<StoredDelivery>,
-    /// What is remembered, for each rule.
+    /// Remembered dedup keys, by rule.
     pub dedup_keys: HashMap<(Arc<str>, Vec<u8>), Remembered>,
-    /// What is remembered, for each endpoint.
+    /// Remembered sightings and the moment until which they count, by endpoint.
     pub sightings: HashMap<(Arc<str>, Vec<u8>), (Seen, Timestamp)>,
-    /// The ring, oldest first.
+    /// Ring of refusals, oldest first.
     pub refused: VecDeque<RefusedRequest>,
-    /// When secrets last matched, by endpoint, scheme and source.
+    /// Last use of secrets, by endpoint, scheme and source.
     pub secrets: BTreeMap<[Arc<str>; 3], Timestamp>,
-    /// When each rule had its last turn, counted in turns; of this life.
+    /// Number of each rule's last turn since the store was opened.
     pub turns: HashMap<Arc<str>, u64>,
-    /// How many turns there were.
+    /// Number of turns since the store was opened.
     pub turn: u64,
-    /// Whether the life before ended with a crash.
+    /// True if the store was reopened after a crash.
     pub after_crash: bool,
-    /// Whether nothing more is answered.
+    /// True if every call is refused because the store is closed.
     pub closed: bool,
 }
 
-/// An event.
 #[derive(Clone, Debug)]
 pub(super) struct KeptEvent {
-    /// What arrived.
     pub received: Arc<Received>,
-    /// How its body is decoded.
+    /// The decoding of the body.
     pub decode: String,
 }
 
 /// A delivery with its attempts.
 #[derive(Clone, Debug)]
 pub(super) struct StoredDelivery {
-    /// The delivery as it is listed.
+    /// The delivery as history lists it.
     pub delivery: Delivery,
-    /// When it was due before it was leased.
+    /// Due time before the lease.
     pub due: Timestamp,
-    /// The attempts made, oldest first.
+    /// The attempts, oldest first.
     pub attempts: Vec<AttemptRecord>,
-    /// The lane in which it goes.
+    /// The concurrency group.
     pub group: Option<Group>,
-    /// Whether its turn in the lane is still to come.
+    /// True if the delivery still waits for its turn in the group.
     pub held: bool,
-    /// Why it is not to be performed any more.
+    /// The reason why the delivery is no longer to be performed.
     pub superseded: Option<String>,
-    /// Of one that waits for quiet, and is in no lane yet: when the first came that it stands for.
+    /// Set while the delivery waits for quiet and is not in its group yet: arrival of the first
+    /// delivery that it has superseded.
     pub debounced_since: Option<Timestamp>,
-    /// The failure of another that it was made for.
+    /// The failure of another delivery for which this one was made.
     pub failure: Option<Arc<DeliveryFailure>>,
-    /// When it was leased.
+    /// Time of the lease.
     pub leased_at: Timestamp,
-    /// Since when an attempt is written down as begun.
+    /// Start of the attempt that is recorded as begun.
     pub begun: Option<Timestamp>,
-    /// That its latest attempt was interrupted.
+    /// Set if the latest attempt was interrupted.
     pub interrupted: Option<Interruption>,
-    /// Whether it may have ended the last daemon.
+    /// True if the delivery may have ended the last daemon.
     pub suspect: bool,
 }
 
-/// What is known of a nonce.
+/// A remembered dedup key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Remembered {
-    /// The event that it came with.
+    /// The first event with the key.
     pub event: EventId,
-    /// Its last moment.
+    /// The last moment at which the key counts.
     pub until: Timestamp,
 }
 
 impl Contents {
-    /// Writes an event down, or finds that it was.
+    /// Writes an event, or reports that it is a duplicate.
     pub fn take(&mut self, taking: NewEvent) -> Result<Vec<Enqueued>, StoreError> {
         let altered = |sighting: &Sighting| Ok(self.altered(sighting));
         let novelties = match once::dedup(&taking, altered, |rule, dedup_key, at| {
@@ -136,7 +137,7 @@ impl Contents {
         Ok(taken)
     }
 
-    /// Whether another event may be written down.
+    /// Checks that another event may be written.
     fn make_room(&self, event: EventId) -> Result<(), StoreError> {
         let size = self.size();
         if let Some(max_size) = self.settings.max_size.filter(|max_size| size >= *max_size) {
@@ -144,7 +145,7 @@ impl Contents {
                 detail: format!("it holds {size} bytes, and its limit is {max_size}"),
             });
         }
-        // There is no disk: all the room that there can be, less what is held.
+        // There is no disk: free is everything that is not in use.
         let free = u64::MAX - size;
         let min_free = self.settings.min_free;
         if free < min_free {
@@ -163,7 +164,6 @@ impl Contents {
         sizes.sum()
     }
 
-    /// How the store is.
     pub fn health(&self) -> Health {
         let new = EventId::new(Timestamp::from_millis(0));
         Health {
@@ -186,7 +186,8 @@ impl Contents {
         }
     }
 
-    /// The arrival with which the content of `sighting` came first, and the header that was another then, if one was.
+    /// The first arrival with the content of `sighting` and the header that was different then, if
+    /// there is one.
     pub fn altered(&self, sighting: &Sighting) -> Option<(EventId, Arc<str>)> {
         let found = alteration(sighting, |key| Ok::<_, Infallible>(self.seen(sighting, key)));
         match found {
@@ -201,7 +202,7 @@ impl Contents {
         once::is_remembered(*until, sighting.at).then(|| seen.clone())
     }
 
-    /// Remembers a sighting that alters nothing; for `longer` what is known.
+    /// Remembers a sighting that alters nothing. `longer` prolongs a known sighting.
     pub fn see(&mut self, sighting: &Sighting, longer: bool) {
         for key in &sighting.keys {
             let seen = self.seen(sighting, key);
@@ -226,7 +227,8 @@ impl Contents {
     fn owe(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Enqueued {
         let id = DeliveryId::new(at);
         let mut displaced = Displaced::default();
-        // Also for one that does not wait itself, for the rules have changed meanwhile: an older one never comes after it.
+        // A delivery without a debounce supersedes too, because the rules may have changed in
+        // between. An older one must never run after it.
         let since = self.stand_for(&delivery, at, &mut displaced);
         let debounced_since = delivery.debounce.map(|_| since);
         let due = match (delivery.debounce, debounced_since) {
@@ -267,7 +269,7 @@ impl Contents {
         Enqueued::in_place_of(id, displaced)
     }
 
-    /// Leases what is due, in order.
+    /// Leases due deliveries, in order.
     pub fn lease(&mut self, room: Concurrency, now: Timestamp) -> Leased {
         let (mut leases, mut displaced) = (Vec::new(), Displaced::default());
         let mut under_way = self.under_way();
@@ -280,7 +282,7 @@ impl Contents {
                 let turn = self.turns.get(rule).copied().unwrap_or(0);
                 Some((under_way.of(rule), turn, due(kept)?, at))
             });
-            // A rule's own by due time; rules by whose turn it is.
+            // Rules are ordered by turn, the deliveries of a rule by due time.
             let Some((.., at)) = first.min() else { break };
             if self.end_debounce(at, now, &mut displaced) {
                 continue;
@@ -320,7 +322,7 @@ impl Contents {
         }
     }
 
-    /// When the next of those is due for which there is room.
+    /// The earliest due time of the deliveries that `room` allows.
     pub fn next_due(&self, room: Concurrency) -> Option<Timestamp> {
         let under_way = self.under_way();
         let waiting = self.deliveries.iter();
@@ -338,7 +340,7 @@ impl Contents {
         under_way
     }
 
-    /// Writes down that an attempt begins.
+    /// Records that an attempt begins.
     pub fn begin(&mut self, delivery: DeliveryId) {
         for kept in &mut self.deliveries {
             let is_leased = matches!(kept.delivery.state, DeliveryState::Leased);
@@ -348,7 +350,7 @@ impl Contents {
         }
     }
 
-    /// Writes down which attempts have begun.
+    /// Records which attempts have begun.
     pub fn mark_begun(&mut self, leased_by: Timestamp) {
         for kept in &mut self.deliveries {
             let is_leased = matches!(kept.delivery.state, DeliveryState::Leased);
@@ -358,7 +360,7 @@ impl Contents {
         }
     }
 
-    /// Ends a lease with what becomes of the delivery.
+    /// Ends a lease and records the new state of the delivery.
     pub fn settle(&mut self, settled: Settled) -> Result<(), StoreError> {
         let id = settled.delivery;
         let mut leased = self.deliveries.iter_mut();
@@ -421,14 +423,14 @@ impl Contents {
         Ok(())
     }
 
-    /// Lets the oldest refusals go when there are too many.
+    /// Drops the oldest refusals beyond the limit.
     pub fn trim(&mut self) {
         while self.refused.len() > self.settings.keep.refused {
             self.refused.pop_front();
         }
     }
 
-    /// Keeps when secrets last matched.
+    /// Records the last use of secrets, and drops the oldest beyond the limit.
     pub fn note_secrets(&mut self, uses: Vec<SecretUse>) {
         for used in uses {
             let key = [used.endpoint, used.scheme, used.source];
@@ -444,7 +446,6 @@ impl Contents {
         }
     }
 
-    /// When secrets last matched.
     pub fn secrets(&self) -> Vec<SecretUse> {
         let listed = self.secrets.iter().map(|(key, at)| {
             let [endpoint, scheme, source] = key.clone();
@@ -458,7 +459,6 @@ impl Contents {
         listed.collect()
     }
 
-    /// How much of everything there is.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
             events: self.events.len() as u64,
@@ -479,7 +479,7 @@ impl Contents {
         counts
     }
 
-    /// Forgets a step of what need not be kept; how much.
+    /// Forgets one step of expired data. Returns the number of entries forgotten.
     pub fn sweep(&mut self, now: Timestamp) -> usize {
         let before = once::forgotten_before(now);
         let mut expired: Vec<_> = self.dedup_keys.iter().collect();
@@ -509,7 +509,7 @@ impl Contents {
         expired.len() + unseen.len() + past.len()
     }
 
-    /// Whether an event is no longer kept.
+    /// True if the retention of an event is over.
     fn is_past(&self, event: EventId, now: Timestamp) -> bool {
         let mut keep = self.settings.keep.done;
         let mut last = Timestamp::from_millis(i64::MIN);
@@ -528,7 +528,7 @@ impl Contents {
     }
 }
 
-/// How many deliveries are leased.
+/// Numbers of leased deliveries.
 #[derive(Default)]
 struct UnderWay {
     all: usize,
@@ -541,19 +541,19 @@ impl UnderWay {
         *self.of.entry(Arc::clone(rule)).or_default() += 1;
     }
 
-    /// How many of a rule.
+    /// Number of leased deliveries of a rule.
     fn of(&self, rule: &str) -> usize {
         self.of.get(rule).copied().unwrap_or(0)
     }
 
-    /// Whether they leave room for another of a rule.
+    /// True if the limits allow another delivery of a rule.
     fn leave(&self, room: Concurrency, rule: &str) -> bool {
         room.admits(self.of(rule), self.all)
     }
 }
 
 impl StoredDelivery {
-    /// The delivery that is made for the failure of this one.
+    /// Makes the delivery for the failure of this one.
     fn make_for_failure(&self, failure: DeliveryFailure, at: Timestamp) -> Self {
         let due = self.due.min(at);
         Self {
@@ -579,7 +579,7 @@ impl StoredDelivery {
         }
     }
 
-    /// When it is due, if it waits.
+    /// The due time, if the delivery waits and is not held in its group.
     pub fn waits_for(&self) -> Option<Timestamp> {
         match self.delivery.state {
             DeliveryState::Waiting { due } if !self.held => Some(due),
@@ -587,7 +587,7 @@ impl StoredDelivery {
         }
     }
 
-    /// An attempt that began at `since` was interrupted.
+    /// Records that an attempt that began at `since` was interrupted.
     fn interrupt(&mut self, since: Timestamp, counts: bool) {
         let before = self.interrupted.map_or(0, |before| before.in_a_row);
         self.interrupted = Some(Interruption {
@@ -597,7 +597,7 @@ impl StoredDelivery {
         self.delivery.attempt += u32::from(counts);
     }
 
-    /// What a start makes of it, after a clean stop or a crash.
+    /// Applies a reopen of the store after a clean stop or a crash.
     pub fn reopen(&mut self, clean: bool) {
         let is_leased = matches!(self.delivery.state, DeliveryState::Leased);
         let begun = self
@@ -613,13 +613,13 @@ impl StoredDelivery {
         self.suspect = !clean;
     }
 
-    /// It waits from now on.
+    /// Makes the delivery wait until `due`.
     pub fn wait(&mut self, due: Timestamp) {
         self.due = due;
         self.delivery.state = DeliveryState::Waiting { due };
     }
 
-    /// Ends a lease, if there is one.
+    /// Ends the lease, if there is one.
     pub fn release(&mut self) {
         if matches!(self.delivery.state, DeliveryState::Leased) {
             self.begun = None;

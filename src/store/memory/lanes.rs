@@ -1,4 +1,6 @@
-//! Whose turn it is in a lane.
+//! Concurrency groups and debouncing in memory: which delivery of a group may begin.
+//!
+//! The same decisions as in `sqlite/lanes.rs` and `sqlite/debounce.rs`.
 
 use std::sync::Arc;
 
@@ -7,18 +9,19 @@ use crate::base::clock::Timestamp;
 use crate::store::group::reason;
 use crate::store::{DeliveryState, Displaced, Group, NewDelivery, Overlap, Superseded};
 
-/// What becomes of a delivery that comes.
+/// The decision for a delivery that enters its group.
 pub(super) enum Admission {
-    /// It may begin.
+    /// The delivery may begin.
     Begins,
-    /// It waits for its turn.
+    /// The delivery waits for its turn.
     Held,
-    /// It ends at once.
+    /// The delivery ends at once.
     Skipped,
 }
 
 impl Contents {
-    /// Decides for a delivery that comes at `at`. Adds to `displaced` those that give way to it.
+    /// Decides for a delivery that arrives at `at`. Adds the deliveries that it supersedes to
+    /// `displaced`.
     pub(super) fn enter(&mut self, group: &Group, at: Timestamp, displaced: &mut Displaced) -> Admission {
         let begun = self.members(&group.name).filter(|kept| !kept.held).count();
         let held = self.members(&group.name).any(|kept| kept.held);
@@ -32,7 +35,7 @@ impl Contents {
                 for kept in self.members(&group.name).filter(|kept| kept.held) {
                     displaced.ended.push(kept.withdraw(at, reason::COALESCED));
                 }
-                // What waited may have waited for a narrower limit.
+                // The waiting deliveries that were just ended may have had a narrower limit.
                 if begun < group.limit as usize {
                     Admission::Begins
                 } else {
@@ -59,7 +62,7 @@ impl Contents {
         }
     }
 
-    /// Lets those begin whose turn has come because one of their lane has ended.
+    /// Lets the next deliveries of a group begin, after one of its members has ended.
     pub(super) fn leave(&mut self, name: &str) {
         loop {
             let begun = self.members(name).filter(|kept| !kept.held).count();
@@ -74,7 +77,8 @@ impl Contents {
         }
     }
 
-    /// Ends those that wait for quiet, for a delivery that comes at `at`; since when it stands for them.
+    /// Ends the deliveries that wait for quiet and that a new one at `at` supersedes. Returns the
+    /// arrival of the first of them.
     pub(super) fn stand_for(
         &mut self,
         delivery: &NewDelivery,
@@ -93,7 +97,8 @@ impl Contents {
         since
     }
 
-    /// If the delivery at that index has waited for quiet, it enters its lane. Adds to `displaced` what gives way to it.
+    /// Moves a delivery that has waited for quiet into its group. Adds the deliveries that it
+    /// supersedes to `displaced`. Returns false if the delivery was not waiting for quiet.
     pub(super) fn end_debounce(&mut self, index: usize, at: Timestamp, displaced: &mut Displaced) -> bool {
         let Some(kept) = self.deliveries.get(index) else {
             return false;
@@ -114,13 +119,13 @@ impl Contents {
             }
         }
         if let Some(group) = group {
-            // It may have come before those that are held, and have the wider limit.
+            // The delivery may be older than the held ones, and have a wider limit.
             self.leave(&group.name);
         }
         true
     }
 
-    /// Those of a lane that are not over, in the order in which they were taken.
+    /// The members of a group that have not ended, in the order in which they were enqueued.
     fn members(&mut self, name: &str) -> impl Iterator<Item = &mut StoredDelivery> {
         self.deliveries.iter_mut().filter(move |kept| {
             kept.group.as_ref().is_some_and(|group| *group.name == *name)
@@ -131,7 +136,7 @@ impl Contents {
 }
 
 impl StoredDelivery {
-    /// Whether it is not over.
+    /// True if the delivery has not ended.
     fn is_owed(&self) -> bool {
         matches!(
             self.delivery.state,
@@ -139,7 +144,7 @@ impl StoredDelivery {
         )
     }
 
-    /// Ends one that nobody has leased.
+    /// Ends a delivery that is not leased.
     pub(super) fn withdraw(&mut self, at: Timestamp, reason: &'static str) -> Superseded {
         self.held = false;
         self.delivery.state = DeliveryState::Superseded {

@@ -1,7 +1,7 @@
-//! A store that remembers as long as the process lives: for tests.
+//! A store in memory, for tests. Its contents last as long as the process.
 //!
-//! It keeps the whole promise but for the disk, in the plainest way: one lock, and every question walks over
-//! everything. [`MemoryStore::reopen`] plays the crash.
+//! The store keeps the whole promise except for the disk, in the simplest way: one lock, and every
+//! call walks over everything. [`MemoryStore::reopen`] simulates a crash.
 
 mod contents;
 mod lanes;
@@ -17,14 +17,13 @@ use super::{
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 
-/// A store in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     contents: Mutex<Contents>,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Makes an empty store.
     pub fn new(settings: Settings) -> Self {
         Self {
             contents: Mutex::new(Contents {
@@ -34,11 +33,11 @@ impl MemoryStore {
         }
     }
 
-    /// The store as it would be after a crash: all that was written, and no lease.
+    /// Simulates a crash: everything written remains, and no lease.
     #[must_use]
     pub fn reopen(&self) -> Self {
         let mut contents = self.contents().clone();
-        // A life that began nothing leaves the suspicion of the one before.
+        // A run that leased nothing after a crash keeps the suspicion of the run before.
         let idle = contents.after_crash && contents.turn == 0;
         let clean = std::mem::take(&mut contents.closed) && !idle;
         contents.after_crash = !clean;
@@ -52,12 +51,12 @@ impl MemoryStore {
         }
     }
 
-    /// The contents; a test that panicked with the lock in its hand has spoilt nothing.
+    /// Locks the contents. Poisoning is ignored, because a test that panicked has left them whole.
     fn contents(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers with what `work` makes of the contents, unless the store is closed.
+    /// Runs `work` on the contents, unless the store is closed.
     fn answer<'s, T: Send + 's>(
         &'s self,
         work: impl FnOnce(&mut Contents) -> Result<T, StoreError> + Send + 's,

@@ -1,10 +1,12 @@
-//! What the operator does to deliveries by hand, in a process of his own, while a daemon runs or not.
+//! Changes that the operator makes to deliveries, in a process of its own, whether a daemon runs or
+//! not.
 //!
-//! Each step is one short transaction. A daemon that runs notices that another has written and reads its queue anew.
-//! What it works on right now waits, as the file has it, and is never replayed. It may be dropped: the attempt goes
-//! on to its end, but nothing follows from it, for it finds a delivery that does not wait any more.
+//! Each step is one short transaction. A running daemon notices the foreign write and rereads its
+//! queue. A delivery that the daemon works on counts as waiting in the file, so it is never
+//! replayed. It may be dropped: the attempt runs to its end, but its settlement fails because the
+//! delivery no longer waits.
 //!
-//! Replays and drops are kept among the attempts, with the outcome `replayed` or `dropped`.
+//! Replays and drops are recorded among the attempts, with the outcome `replayed` or `dropped`.
 
 use std::path::Path;
 
@@ -16,10 +18,11 @@ use super::history;
 use crate::base::clock::Timestamp;
 use crate::store::{DeliveryId, StoreError};
 
-/// How many deliveries one transaction changes: others wait for it, intake among them.
+/// Maximum deliveries that one transaction changes. Other writers wait for it, including the
+/// daemon's new events.
 const TOGETHER: usize = 200;
 
-/// Why a delivery is dead that was dropped.
+/// Recorded reason of a dropped delivery.
 const DROPPED: &str = "dropped by the operator";
 
 const FIND: &str = "SELECT seq, event, state FROM deliveries WHERE id = ?1";
@@ -29,21 +32,23 @@ const RECORD: &str = "INSERT INTO attempts \
      SELECT seq, action, attempt, ?2, 0, ?3, 'by the operator; it was ' || state || coalesce(': ' || reason, ''), \
      x'', x'' FROM deliveries WHERE seq = ?1";
 
-/// In a lane it waits for its turn, which the daemon gives it. Never due when it was due before: an attempt that is still under way from then is told apart by that.
+/// In a group the delivery waits for its turn, which the daemon grants. The due time must differ
+/// from the old one: an attempt that is still running is recognised by it.
 const REPLAY: &str = "UPDATE deliveries SET state = 'waiting', action = 0, attempt = 1, \
      due = iif(due = ?2, ?2 + 1, ?2), ended_at = NULL, reason = NULL, replays = replays + 1, held = lane IS NOT NULL, \
      debounced_since = NULL, begun_at = NULL, interruptions = 0 \
      WHERE seq = ?1";
 
-/// It may be under way, and keeps its turn in its lane until the daemon knows better.
+/// The delivery may be running. In that case it occupies its group until the daemon finds that the
+/// attempt is over.
 const GIVE_UP: &str = "UPDATE deliveries SET state = 'dead', ended_at = ?2, reason = ?3, begun_at = NULL, \
      held = iif(lane IS NOT NULL AND held = 0 AND debounced_since IS NULL, 2, 0) WHERE seq = ?1";
 
-/// Takes its attempts with it, and what was made for its failure.
+/// Also deletes its attempts, and an ended delivery that was made for its failure.
 const FORGET: &str = "DELETE FROM deliveries WHERE seq = ?1 OR (event = ?2 AND state <> 'waiting' \
      AND failure_of = (SELECT id FROM deliveries WHERE seq = ?1))";
 
-/// Takes its body with it.
+/// Also deletes the body.
 const FORGET_EVENT: &str = "DELETE FROM events WHERE seq = ?1 \
      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1)";
 
@@ -52,17 +57,17 @@ const RECKON: &str = "UPDATE events SET \
      dead = EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND state = 'dead' AND failure_of IS NULL), \
      ended_at = (SELECT max(ended_at) FROM deliveries WHERE event = ?1) WHERE seq = ?1";
 
-/// How many deliveries were dropped.
+/// Numbers of dropped deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Those that waited, and are dead now.
+    /// Waiting deliveries that are dead now.
     pub given_up: usize,
-    /// Those that had ended, and are gone now.
+    /// Ended deliveries that were deleted.
     pub forgotten: usize,
 }
 
-/// Has deliveries that have ended done again, from their first action on; how many that were. The others are left
-/// alone: they wait, or are gone.
+/// Replays deliveries that have ended, from their first action. Returns their number. Waiting and
+/// missing ones are skipped.
 pub fn replay(path: &Path, deliveries: &[DeliveryId], now: Timestamp) -> Result<usize, StoreError> {
     let mut replayed = 0;
     amend(path, deliveries, |connection, delivery| {
@@ -79,8 +84,8 @@ pub fn replay(path: &Path, deliveries: &[DeliveryId], now: Timestamp) -> Result<
     Ok(replayed)
 }
 
-/// Gives up deliveries that wait, and forgets those that have ended, with their events when nothing else is left of
-/// them. What an event is recognised by again stays.
+/// Gives up waiting deliveries, and deletes ended ones. An event without deliveries is deleted too.
+/// Its dedup keys stay.
 pub fn drop_deliveries(
     path: &Path,
     deliveries: &[DeliveryId],
@@ -108,14 +113,14 @@ pub fn drop_deliveries(
     Ok(dropped)
 }
 
-/// A delivery that is to be changed.
+/// A delivery to be changed.
 struct AmendTarget {
     seq: i64,
     event: i64,
     waits: bool,
 }
 
-/// Changes deliveries, some in each transaction, and the sums of their events with them.
+/// Changes deliveries in chunks of one transaction each, and updates the totals of their events.
 fn amend(
     path: &Path,
     deliveries: &[DeliveryId],
@@ -127,7 +132,8 @@ fn amend(
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(said)?;
-        // Not before: a daemon may have started meanwhile.
+        // The schema is checked inside the transaction, because a daemon may have started and
+        // migrated the file.
         history::current(path, &transaction)?;
         let changed = || {
             for delivery in together {
@@ -156,9 +162,9 @@ fn amend(
     Ok(())
 }
 
-/// A connection that writes, to a store that is there and sound as far as one can see.
+/// Opens a connection that writes, after the file has passed the checks of a daemon's start.
 fn open(path: &Path) -> Result<Connection, StoreError> {
-    // It is looked at through a connection that writes nothing, as a daemon does that opens it.
+    // The checks use a connection that writes nothing.
     drop(history::open(path)?);
     examine(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -168,7 +174,8 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
-        // The daemon writes its log back by itself; the last one to close the file does, too.
+        // The daemon checkpoints the log itself. Otherwise the last connection does so when it
+        // closes.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(connection)
     };

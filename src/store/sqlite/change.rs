@@ -1,4 +1,4 @@
-//! A write and its answer: carried out in a batch, answered after the commit.
+//! Writes and their answers: applied in a batch, answered after the commit.
 
 use std::collections::HashSet;
 
@@ -10,55 +10,55 @@ use super::fresh::FirstAttempt;
 use super::queue::{Queue, ReadyEntry};
 use crate::store::{DeliveryId, Settings, StoreError};
 
-/// Where an answer goes.
+/// The channel for an answer.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// One transaction under way. What is in memory follows only after its commit.
+/// A running transaction. The state in memory is updated only after its commit.
 pub(super) struct Batch<'w> {
     /// The connection, inside the transaction.
     pub connection: &'w Connection,
-    /// The queue as it was before.
+    /// The queue before the transaction.
     pub queue: &'w Queue,
-    /// The settings in force.
     pub settings: Settings,
-    /// Why no new event may be written, if none may.
+    /// The reason why no new event may be written; `None` if it may.
     pub full: Option<StoreError>,
-    /// How the counts change.
+    /// Changes of the row counts.
     pub counters: Counters,
-    /// How many deliveries waited for quiet before it.
+    /// Number of deliveries that waited for quiet before the transaction.
     pub quiet_before: i64,
-    /// Where deliveries wait from now on.
+    /// Entries to be added to the queue.
     pub waiting: Vec<ReadyEntry>,
-    /// What was written for the first time, by its row: it may be leased before it has to be read.
+    /// New deliveries by row, which may be leased without being read back.
     pub fresh: Vec<(i64, FirstAttempt)>,
-    /// Where those waited that ended without having been leased: what is in memory of them goes.
+    /// Entries of deliveries that ended without a lease, to be removed from memory.
     pub withdrawn: Vec<ReadyEntry>,
     /// Leases that end.
     pub ended: HashSet<DeliveryId>,
-    /// Leases whose attempts are written down as begun.
+    /// Leases whose attempts are recorded as begun.
     pub marked: Vec<DeliveryId>,
-    /// The first row of a new delivery. Rows of deliveries that are gone are used again.
+    /// First row of a new delivery. `SQLite` reuses the numbers of deleted rows.
     pub first_new: Option<i64>,
 }
 
 impl Batch<'_> {
-    /// A delivery has been written at this row.
+    /// Notes that a delivery was written at this row.
     pub fn made(&mut self, seq: i64) {
         self.first_new = Some(self.first_new.map_or(seq, |first| first.min(seq)));
     }
 
-    /// How many deliveries wait for quiet by now.
+    /// Number of deliveries that wait for quiet now.
     pub fn quiet(&self) -> i64 {
         self.quiet_before + self.counters.quiet
     }
 }
 
-/// Why a change was not made.
+/// The reason why a change was not applied.
 #[derive(Debug)]
 pub(super) enum WriteError {
-    /// For a reason of its own, and it has written nothing: the batch goes on.
+    /// The change was rejected and has written nothing. The batch goes on.
     Own(StoreError),
-    /// A statement failed, and may have been the second of several: the transaction cannot be committed.
+    /// A statement failed, perhaps after others of the same change. The transaction cannot be
+    /// committed.
     Statement(rusqlite::Error),
 }
 
@@ -68,38 +68,38 @@ impl From<rusqlite::Error> for WriteError {
     }
 }
 
-/// Something to be written, as often as it takes: a batch that failed is tried again one by one.
+/// A change to be written. It may be applied more than once, because a failed batch is retried one
+/// by one.
 pub(super) trait WriteOp: Send {
-    /// What the caller is told.
+    /// The value that the caller gets.
     type Output: Send;
 
-    /// Writes it.
     fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Output, WriteError>;
 
-    /// How many bytes it writes, roughly.
+    /// Approximate number of bytes written.
     fn size(&self) -> usize {
         0
     }
 
-    /// What a failure of a statement means to the caller, where it means something else than usual.
+    /// The caller's error for a failed statement, if it differs from the usual one.
     fn meaning(&self, _error: &rusqlite::Error) -> Option<StoreError> {
         None
     }
 }
 
-/// A change with somebody who waits for it.
+/// A change whose caller waits for the answer.
 pub(super) trait QueuedOp: Send {
-    /// Makes the change and keeps what is to be said.
+    /// Applies the change and keeps its output.
     fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), rusqlite::Error>;
     /// See [`WriteOp::size`].
     fn size(&self) -> usize;
     /// See [`WriteOp::meaning`].
     fn meaning(&self, error: &rusqlite::Error) -> Option<StoreError>;
-    /// Says it, or why not.
+    /// Sends the output, or the error of the commit.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-/// A [`WriteOp`], and where its answer goes.
+/// A [`WriteOp`] with the channel for its answer.
 pub(super) struct Pending<C: WriteOp> {
     change: C,
     said: Option<Result<C::Output, StoreError>>,
@@ -107,7 +107,7 @@ pub(super) struct Pending<C: WriteOp> {
 }
 
 impl<C: WriteOp> Pending<C> {
-    /// A change that is to be made.
+    /// Makes a pending call for a change.
     pub fn new(change: C, reply: Reply<C::Output>) -> Self {
         let said = None;
         Self { change, said, reply }
@@ -136,14 +136,14 @@ impl<C: WriteOp> QueuedOp for Pending<C> {
         let said = match (committed, self.said) {
             (Err(error), _) => Err(error),
             (Ok(()), Some(said)) => said,
-            // The writer commits only what it has made.
+            // Unreachable: the writer answers only calls that it has applied.
             (Ok(()), None) => Err(StoreError::Closed),
         };
         reply(self.reply, said);
     }
 }
 
-/// Answers a caller, who may have gone away: what was asked is done all the same.
+/// Answers a caller. If the caller is gone, the change remains.
 pub(super) fn reply<T>(reply: Reply<T>, said: Result<T, StoreError>) {
     drop(reply.send(said));
 }

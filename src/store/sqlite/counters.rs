@@ -1,30 +1,27 @@
-//! How many rows of each kind there are, kept up to date: counting a million of them would hold up intake.
+//! Numbers of rows of each kind, updated with every write. Counting a million rows would delay new
+//! events.
 
 use rusqlite::Connection;
 
-/// Numbers of rows, or how they change.
+/// Numbers of rows, or changes of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counters {
-    /// Deliveries that are neither done nor dead.
+    /// Deliveries that have not ended.
     pub pending: i64,
     /// Deliveries that have ended and are no dead letters.
     pub done: i64,
-    /// Deliveries that are dead.
+    /// Dead letters.
     pub dead: i64,
-    /// Events.
     pub events: i64,
-    /// Nonces.
     pub dedup_keys: i64,
-    /// Sightings.
     pub sightings: i64,
-    /// Refusals.
     pub refused: i64,
-    /// Deliveries that wait for quiet, of those that are owed.
+    /// Deliveries that wait for quiet; they are included in `pending`.
     pub quiet: i64,
 }
 
 impl Counters {
-    /// Counts everything, as far as possible in the smallest index.
+    /// Counts everything, using the smallest index where possible.
     pub fn count(connection: &Connection) -> rusqlite::Result<Self> {
         let number = |sql: &str| {
             connection
@@ -47,7 +44,7 @@ impl Counters {
         })
     }
 
-    /// Changes by `by`.
+    /// Adds `by`.
     pub fn change(&mut self, by: Self) {
         self.pending += by.pending;
         self.done += by.done;

@@ -1,7 +1,7 @@
-//! Waiting for quiet: of the deliveries of a rule that wait so, in one lane, the newest alone is kept.
+//! Debouncing: of the deliveries of a rule and group that wait for quiet, only the newest is kept.
 //!
-//! Whether one still waits so is on disk, and changes before it is leased: one that has begun is never superseded by
-//! what comes later.
+//! The wait is recorded on disk and ends before the lease. A delivery that has begun is therefore
+//! never superseded by a later one.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::base::clock::Timestamp;
 use crate::store::group::reason;
 use crate::store::{Debounce, Displaced, Group, NewDelivery, Overlap};
 
-/// Those that wait for quiet.
+/// Deliveries of a rule and group that wait for quiet.
 const QUIET: &str = "SELECT seq, due, debounced_since, id, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
      WHERE rule = ?1 AND lane IS ?2 AND state = 'waiting' AND debounced_since IS NOT NULL ORDER BY seq";
 
@@ -23,7 +23,8 @@ const OVER: &str = "SELECT lane, lane_limit, lane_overlap, id, (SELECT e.id FROM
 
 const BEGIN: &str = "UPDATE deliveries SET debounced_since = NULL, held = ?2 WHERE seq = ?1";
 
-/// Ends those that wait for quiet, for one that comes at `at`; since when it stands for them.
+/// Ends the deliveries that wait for quiet and that a new one at `at` supersedes. Returns the
+/// arrival of the first of them.
 pub(super) fn stand_for(
     batch: &mut Batch<'_>,
     delivery: &NewDelivery,
@@ -58,14 +59,15 @@ pub(super) fn stand_for(
     Ok(since)
 }
 
-/// When a delivery is due, and since when it waits for quiet, if it does.
+/// Returns the due time of a new delivery, and the start of its wait for quiet if it has one.
 pub(super) fn due(
     batch: &mut Batch<'_>,
     delivery: &NewDelivery,
     at: Timestamp,
     displaced: &mut Displaced,
 ) -> rusqlite::Result<(Timestamp, Option<Timestamp>)> {
-    // Also for one that does not wait itself, for the rules have changed meanwhile: an older one never comes after it.
+    // A delivery without a debounce supersedes too, because the rules may have changed in between.
+    // An older one must never run after it.
     let since = if batch.quiet() > 0 {
         stand_for(batch, delivery, at, displaced)?
     } else {
@@ -78,11 +80,12 @@ pub(super) fn due(
     Ok((debounce.due(at, since), Some(since)))
 }
 
-/// The wait of a delivery is over: it enters its lane. Says what gives way to it.
+/// The end of a delivery's wait for quiet. The delivery enters its group. Answers with the
+/// deliveries that it supersedes.
 pub(super) struct Over {
-    /// Where it waits.
+    /// Entry of the delivery.
     pub waits: ReadyEntry,
-    /// When its wait was over.
+    /// Time at which the wait was over.
     pub at: Timestamp,
 }
 
@@ -121,7 +124,7 @@ impl WriteOp for Over {
         match turn {
             Admission::Begins => {}
             Admission::Held => {
-                // It may have come before those that are held, and have the wider limit.
+                // The delivery may be older than the held ones, and have a wider limit.
                 if let Some(group) = &group {
                     lanes::leave(batch, &group.name)?;
                 }

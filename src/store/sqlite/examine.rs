@@ -1,4 +1,7 @@
-//! Is it ours, and is it sound? Looked at before anything is written, and without writing anything.
+//! Checks of a store file before anything is written: is it a hookyard store of a known version,
+//! and is it sound?
+//!
+//! The checks write nothing. The file is locked and opened for writing in `file.rs`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,10 +16,11 @@ use super::file::{BUSY_TIMEOUT, beside, meaning, unopenable};
 use super::schema::{self, APPLICATION_ID, STEPS};
 use crate::store::StoreError;
 
-/// The size up to which a file is checked from end to end when it is opened. A larger one would hold up the start.
+/// Maximum bytes of a file that is checked completely when it is opened. A larger file would delay
+/// the start.
 const CHECKED_WHOLE: u64 = 64 << 20;
 
-/// Looks at the first bytes, which is all that can be done without `SQLite` writing beside the file.
+/// Checks the first bytes. Anything more would let `SQLite` write files beside the store.
 pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
     let mut head = Vec::with_capacity(100);
     match File::open(path) {
@@ -31,7 +35,8 @@ pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
         return Err(damaged(path, "it is empty".to_owned()));
     }
     let word = |at: usize| Some(u32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?));
-    // Offsets of the user version and the application id (https://www.sqlite.org/fileformat2.html#the_database_header).
+    // Offsets of the user version and the application id:
+    // https://www.sqlite.org/fileformat2.html#the_database_header.
     let (Some(version), Some(application), true) =
         (word(60), word(68), head.starts_with(b"SQLite format 3\0"))
     else {
@@ -40,7 +45,8 @@ pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
     trusted(path, i64::from(application), i64::from(version))
 }
 
-/// A log without its database is what is left of a store, not a place for a new one.
+/// Rejects a log without its database: these are the remains of a store, and no new one must be
+/// created there.
 pub(super) fn look_for_orphans(path: &Path) -> Result<(), StoreError> {
     let log = beside(path, "-wal");
     if log.metadata().is_ok_and(|log| log.len() > 0) {
@@ -69,7 +75,7 @@ fn not_a_store(path: &Path, detail: &str) -> StoreError {
     }
 }
 
-/// Whether a database of this application id and version is ours to open.
+/// Checks that a database of this application id and version may be opened.
 fn trusted(path: &Path, application: i64, version: i64) -> Result<(), StoreError> {
     if application != i64::from(APPLICATION_ID) {
         return Err(not_a_store(path, "it is a database of another program"));
@@ -85,7 +91,8 @@ fn trusted(path: &Path, application: i64, version: i64) -> Result<(), StoreError
     Ok(())
 }
 
-/// Looks whether the database is sound and ours, through a connection that writes nothing.
+/// Checks that the database is sound and of a known version, through a connection that writes
+/// nothing.
 pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
     let connection = read_only(path)?;
     let number = |name: &str| {
@@ -97,7 +104,7 @@ pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
     check(path, &connection)
 }
 
-/// A connection that writes nothing, and leaves nothing beside the file.
+/// Opens a connection that writes nothing and leaves nothing beside the file.
 pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
     let said = |error: rusqlite::Error| meaning(path, &error);
     let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -107,11 +114,12 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
     let connection = if has_log {
         Connection::open_with_flags(path, read_only)
     } else {
-        // Else SQLite would put a log beside it, to leave it there when the file turns out not to be ours.
+        // Otherwise `SQLite` would create a log, and leave it there if the file turns out to be
+        // foreign.
         Connection::open_with_flags(immutable(path), read_only | OpenFlags::SQLITE_OPEN_URI)
     }
     .map_err(said)?;
-    // Closing it must not write the log back.
+    // Closing it must not checkpoint the log.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(said)?;
@@ -119,7 +127,7 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// The path as a URI that says that nobody else writes to the file, which the lock has made sure of.
+/// The path as a URI with `immutable=1`. The lock ensures that no other process writes to the file.
 fn immutable(path: &Path) -> OsString {
     let mut uri = b"file:".to_vec();
     for byte in path.as_os_str().as_bytes() {
@@ -132,7 +140,7 @@ fn immutable(path: &Path) -> OsString {
     OsString::from_vec(uri)
 }
 
-/// Reads a small file from end to end; of a large one `SQLite` checks what it reads.
+/// Checks a small file completely. Pages of a larger file are checked when they are read.
 fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let size = path.metadata().map_err(|error| unopenable(path, &error))?.len();
     if size > CHECKED_WHOLE {

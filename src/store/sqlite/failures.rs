@@ -1,4 +1,4 @@
-//! Deliveries that are made for the failure of another, and what they are told of it.
+//! Deliveries that are made for the failure of another, and the failure that they are told.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::queue::{QueueKey, ReadyEntry};
 use crate::base::clock::Timestamp;
 use crate::store::{DeliveryFailure, DeliveryId};
 
-/// None is made for one that was made so itself.
+/// A delivery that was itself made for a failure gets none.
 const MAKE: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, failure_of) \
      SELECT ?2, event, rule, 'waiting', 0, 1, ?3, unverified, id FROM deliveries WHERE seq = ?1 AND failure_of IS NULL";
 
@@ -20,7 +20,8 @@ const EVENT_OWES_MORE: &str =
 
 const TOLD: &str = "SELECT action, reason, output FROM failures WHERE delivery = ?1";
 
-/// Makes one for the delivery that has failed at `at` and would wait at `of`; it takes that place.
+/// Makes a delivery for the one that failed at `at`. The new delivery gets the due time of the
+/// entry `of`.
 pub(super) fn apply(
     batch: &mut Batch<'_>,
     of: &ReadyEntry,
@@ -50,7 +51,7 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// What the one at `seq` is told.
+/// Reads the failure for the delivery at row `seq`.
 pub(super) fn told(connection: &Connection, seq: i64) -> rusqlite::Result<DeliveryFailure> {
     let mut told = connection.prepare_cached(TOLD)?;
     let told = told.query_row([seq], |row| {
@@ -60,6 +61,6 @@ pub(super) fn told(connection: &Connection, seq: i64) -> rusqlite::Result<Delive
             output: row.get(2)?,
         })
     });
-    // Somebody else has taken the row away: it is done all the same, with less to tell.
+    // If another program has deleted the row, the delivery runs with an empty failure.
     Ok(told.optional()?.unwrap_or_default())
 }

@@ -1,7 +1,8 @@
-//! The file: found, locked, created, looked at before it is trusted.
+//! The store file: found, locked, created, and checked before it is trusted.
 //!
-//! Nothing is written to a file that is not a sound store of a version that is known here. A new store is built under
-//! another name and put in place whole, so that an empty file at its place is damage and never a beginning.
+//! Nothing is written to a file unless it is a sound store of a known version. A new store is built
+//! under another name and renamed when it is complete. An empty file at the path is therefore
+//! damage, never a new store. The lock is in `lock.rs`, the checks are in `examine.rs`.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -17,34 +18,35 @@ use super::lock::{Identities, LOCK_PAUSE, LOCK_TRIES, lock, lock_draft};
 use super::schema::{self, APPLICATION_ID, STEPS};
 use crate::store::StoreError;
 
-/// How long the writer waits for another program, such as `sqlite3`, to end its write.
+/// Maximum time that a writer waits for the write of another program, such as `sqlite3`.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The size to which the write-ahead log is cut back when it has grown, as under a reader that stays long.
+/// Bytes to which the write-ahead log is truncated after it has grown, for example under a long
+/// reader.
 const LOG_KEPT: u32 = 64 << 20;
 
-/// The size of a page: the usual 7 KiB push fits one, which costs a quarter less of the writer's time than two of half
-/// the size.
+/// Bytes of a page. A usual push of 7 KiB fits one page, which costs the writer a quarter less time
+/// than two of half the size.
 const PAGE: u32 = 8192;
 
-/// The page cache, in KiB.
+/// Page cache, in KiB.
 const CACHE: i32 = 8 * 1024;
 
-/// Prepared statements kept: more than there are.
+/// Maximum prepared statements kept, more than there are.
 const STATEMENTS: usize = 64;
 
 /// An open store file, locked against other daemons.
 #[derive(Debug)]
 pub(super) struct StoreFile {
-    /// The one connection that writes. Declared before the lock, so that it is closed before the lock is let go.
+    /// The connection that writes. Declared before the lock, so that it is closed before the lock
+    /// is released.
     pub connection: Connection,
-    /// Where it is.
     pub path: PathBuf,
-    /// Held as long as this lives; the kernel lets it go if the process dies.
+    /// Held until the value is dropped. The kernel releases it when the process dies.
     lock: File,
 }
 
-/// Opens the store at `path`, or creates it if there is nothing.
+/// Opens the store at `path`, or creates it if the file is missing.
 pub(super) fn open(path: &Path) -> Result<StoreFile, StoreError> {
     let path = resolve(path)?;
     inspect(&path)?;
@@ -59,12 +61,13 @@ pub(super) fn open(path: &Path) -> Result<StoreFile, StoreError> {
 }
 
 impl StoreFile {
-    /// Which files these are, once the connection has opened all of them.
+    /// Device and inode of the files. Called after the connection has opened all of them.
     pub fn identities(&self) -> Result<Identities, StoreError> {
         Identities::of(&self.path, &self.lock).map_err(|error| unopenable(&self.path, &error))
     }
 
-    /// Leaves what is beside the database as it is when the connection is closed: it is not ours any more.
+    /// Leaves the log as it is when the connection is closed, because the database at the path is
+    /// another one.
     pub fn leave_the_log(&self) {
         let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         if let Err(error) = self.connection.set_db_config(config, true) {
@@ -73,7 +76,7 @@ impl StoreFile {
     }
 }
 
-/// What an error of `SQLite` means to the caller of a store.
+/// Maps an error of `SQLite` to an error of the store.
 pub(super) fn meaning(path: &Path, error: &rusqlite::Error) -> StoreError {
     let detail = error.to_string();
     let path = path.to_path_buf();
@@ -102,7 +105,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// What an error of the filesystem means to who opens a store.
+/// Maps an error of the filesystem to an error of opening a store.
 pub(super) fn unopenable(path: &Path, error: &dyn std::error::Error) -> StoreError {
     StoreError::Unopenable {
         path: path.to_path_buf(),
@@ -110,7 +113,7 @@ pub(super) fn unopenable(path: &Path, error: &dyn std::error::Error) -> StoreErr
     }
 }
 
-/// The path with its links followed: two names of one file must meet at one lock.
+/// Resolves links, so that two names of one file lead to the same lock.
 fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     match path.canonicalize() {
         Ok(path) => return Ok(path),
@@ -134,7 +137,7 @@ fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// The lock of the database at `path`, which is created if there is nothing.
+/// Locks the database at `path`, which is created if the file is missing.
 fn lock_or_create(path: &Path) -> Result<File, StoreError> {
     for _ in 0..LOCK_TRIES {
         if let Some(lock) = lock(path)? {
@@ -151,7 +154,8 @@ fn lock_or_create(path: &Path) -> Result<File, StoreError> {
     })
 }
 
-/// Builds an empty store under another name and puts it in place whole, already locked; none if another process does.
+/// Builds an empty store under another name and renames it when it is complete and locked. Returns
+/// `None` if another process does so.
 fn create(path: &Path) -> Result<Option<File>, StoreError> {
     look_for_orphans(path)?;
     let draft = beside(path, ".new");
@@ -159,7 +163,8 @@ fn create(path: &Path) -> Result<Option<File>, StoreError> {
     let Some(lock) = lock else {
         return Ok(None);
     };
-    // Only the holder of the draft's lock puts a store in place: it is not there, or it was there before.
+    // The lock of the draft decides which process creates the store. Its holder finds a store only
+    // if it was there before.
     if path.try_exists().map_err(|error| unopenable(path, &error))? {
         discard(&draft);
         return Ok(None);
@@ -184,7 +189,7 @@ fn build(draft: &Path, file: &File) -> Result<(), StoreError> {
     {
         return Err(unopenable(&journal, &error));
     }
-    // SQLite gives its log the mode of the database: nobody else reads what arrived.
+    // `SQLite` gives the log the mode of the database, so no other user can read the events.
     let written = || {
         let mut connection = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "page_size", PAGE)?;
@@ -197,7 +202,7 @@ fn build(draft: &Path, file: &File) -> Result<(), StoreError> {
     file.sync_all().map_err(|error| unopenable(draft, &error))
 }
 
-/// Removes a draft and what `SQLite` may have put beside it.
+/// Removes a draft and its journal.
 fn discard(draft: &Path) {
     for suffix in ["", "-journal"] {
         let leftover = beside(draft, suffix);
@@ -209,7 +214,7 @@ fn discard(draft: &Path) {
     }
 }
 
-/// Makes the name of a new file survive the loss of power.
+/// Syncs the folder, so that the name of a new file survives the loss of power.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
@@ -217,7 +222,7 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A second connection to an open store, for the one who writes its log back.
+/// Opens a second connection to an open store, for the checkpoint thread.
 pub(super) fn connect_aside(path: &Path) -> Result<Connection, StoreError> {
     connect(path)
 }
@@ -244,10 +249,11 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "cache_size", -CACHE)?;
         connection.pragma_update(None, "journal_size_limit", LOG_KEPT)?;
-        // A plan never depends on what is bound: every statement with a parameter that a partial index, a join or a limit
-        // might be chosen by would be compiled anew each time it is used.
+        // Plans must not depend on bound values. Otherwise each use would recompile any statement
+        // with a parameter that could select a partial index, a join or a limit.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        // The writer does it between two batches, when nobody waits for an answer.
+        // The checkpoint thread and the writer do it, so that no commit waits for it
+        // (`write_back.rs`).
         connection.pragma_update(None, "wal_autocheckpoint", 0)
     };
     settled().map_err(said)?;

@@ -1,6 +1,7 @@
-//! What was taken last, in memory: most deliveries are leased a moment later, and need not be read back for that.
+//! New deliveries, cached in memory. Most deliveries are leased a moment later, without being read
+//! back.
 //!
-//! Bounded in number and in bytes; what does not fit, or was waiting before the start, is read from the disk.
+//! The cache is bounded in number and bytes. Other deliveries are read from disk.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -8,30 +9,27 @@ use std::sync::Arc;
 use crate::event::Received;
 use crate::store::{DeliveryId, Lease};
 
-/// How many deliveries are kept.
+/// Maximum deliveries in the cache.
 const DELIVERIES: usize = 512;
-/// How many bytes of bodies are kept.
+/// Maximum bytes of bodies in the cache.
 const BYTES: usize = 4 << 20;
 
 /// A delivery whose first attempt at its first action is still to be made.
 #[derive(Debug)]
 pub(super) struct FirstAttempt {
-    /// Its id.
     pub delivery: DeliveryId,
-    /// Its rule.
     pub rule: Arc<str>,
-    /// The event.
     pub received: Arc<Received>,
-    /// How its body is decoded.
+    /// The decoding of the body.
     pub decode: String,
-    /// Why it is owed although the event was not verified.
+    /// The reason why an unverified event is delivered.
     pub unverified: Option<Arc<str>>,
-    /// Whether it goes in a lane.
+    /// True if the delivery belongs to a concurrency group.
     pub in_group: bool,
 }
 
 impl FirstAttempt {
-    /// The lease of it.
+    /// Makes the lease of the delivery.
     pub fn lease(self) -> Lease {
         Lease {
             delivery: self.delivery,
@@ -51,17 +49,17 @@ impl FirstAttempt {
     }
 }
 
-/// The latest of them, by row.
+/// The cached deliveries, by row.
 #[derive(Debug, Default)]
 pub(super) struct FirstAttempts {
     by_row: HashMap<i64, FirstAttempt>,
-    /// In the order of arrival; rows that were taken out are skipped.
+    /// Rows in the order of arrival. Removed rows are skipped.
     order: VecDeque<i64>,
     bytes: usize,
 }
 
 impl FirstAttempts {
-    /// Keeps one more; the oldest go when there are too many.
+    /// Adds a delivery, and evicts the oldest beyond the limits.
     pub fn add(&mut self, row: i64, fresh: FirstAttempt) {
         self.bytes += fresh.received.body.len();
         self.by_row.insert(row, fresh);
@@ -74,7 +72,7 @@ impl FirstAttempts {
         }
     }
 
-    /// Takes one out.
+    /// Removes a delivery.
     pub fn take(&mut self, row: i64) -> Option<FirstAttempt> {
         let fresh = self.by_row.remove(&row)?;
         self.bytes -= fresh.received.body.len();

@@ -1,7 +1,8 @@
-//! What arrived, and what became of it, for whoever looks at the file: the daemon may be running on it or not.
+//! History for the operator's commands: events, deliveries, attempts and refusals, read from the
+//! file whether a daemon runs or not.
 //!
-//! It reads one moment of the store and writes nothing. Which of the deliveries that wait are under way right now
-//! only the daemon knows; here they wait.
+//! A [`History`] reads one snapshot and writes nothing. Only the daemon knows which waiting
+//! deliveries it works on; here they wait.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,85 +20,74 @@ use crate::store::{
     AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, DeliveryState, RefusedRequest, StoreError,
 };
 
-/// The columns that [`entry`] reads, in its order.
+/// Columns of [`entry`], in its order.
 const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.state, d.due, \
      d.ended_at, d.reason, d.unverified, d.replays, d.failure_of FROM deliveries d JOIN events e ON e.seq = d.event ";
 
-/// What a [`DeliveryFilter`] asks.
+/// Condition of a [`DeliveryFilter`].
 const WANTED: &str = "(?1 IS NULL OR d.rule = ?1) AND (?2 IS NULL OR e.endpoint = ?2) \
      AND (?3 IS NULL OR (iif(d.state = 'done' AND d.reason IS NOT NULL, 'superseded', d.state) = ?3 \
      AND (?3 <> 'dead' OR d.failure_of IS NULL))) AND (?4 IS NULL OR e.received_at >= ?4) ";
 
-/// How many ids of one beginning are looked at.
+/// Maximum ids read for one prefix.
 const NAMESAKES: i64 = 1001;
 
-/// One moment of a store.
+/// A snapshot of a store.
 #[derive(Debug)]
 pub struct History {
     connection: Connection,
     path: PathBuf,
 }
 
-/// Which deliveries are asked for; what is not said is not asked.
+/// A filter for deliveries. `None` matches everything.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryFilter {
-    /// Those owed to this rule.
+    /// The rule of the delivery.
     pub rule: Option<String>,
-    /// Those that arrived on this endpoint.
+    /// The endpoint of the event.
     pub endpoint: Option<String>,
-    /// Those of this state: `waiting`, `done`, `superseded` or `dead`; of the dead, dead letters alone, and not what was made
-    /// for the failure of one and failed in turn.
+    /// The state: `waiting`, `done`, `superseded` or `dead`. `dead` matches dead letters only, not
+    /// failed deliveries that were made for the failure of another.
     pub state: Option<&'static str>,
-    /// Those that arrived then or later.
+    /// Earliest arrival time of the event.
     pub since: Option<Timestamp>,
 }
 
-/// A delivery with what is told of its event in a list.
+/// A delivery as a list shows it, with facts of its event.
 #[derive(Clone, Debug)]
 pub struct ListedDelivery {
-    /// Its place in the order of arrival.
+    /// Row of the delivery; rows are in the order of arrival.
     pub row: i64,
-    /// When its event arrived.
     pub received_at: Timestamp,
-    /// On which endpoint.
     pub endpoint: String,
-    /// The delivery.
     pub delivery: Delivery,
-    /// How often it was replayed.
+    /// Number of replays.
     pub replays: u32,
 }
 
-/// An event as it is kept.
+/// An event as the store keeps it.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
-    /// What arrived.
     pub received: Arc<Received>,
-    /// How its body is decoded.
+    /// The decoding of the body.
     pub decode: String,
 }
 
-/// Whose id it is.
+/// The event or delivery that an id belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
-    /// An event's.
     Event(EventId),
-    /// A delivery's.
-    Delivery {
-        /// The delivery.
-        id: DeliveryId,
-        /// Its event.
-        event: EventId,
-    },
+    Delivery { id: DeliveryId, event: EventId },
 }
 
-/// What the beginning of an id stands for.
+/// The result of looking up the prefix of an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// This one.
+    /// Exactly one event or delivery.
     Found(Named),
-    /// Nothing.
+    /// No id has the prefix.
     Nothing,
-    /// Any of several; some of their ids.
+    /// Several ids have the prefix; some of them.
     Several(Vec<String>),
 }
 
@@ -105,7 +95,7 @@ impl History {
     /// Opens the store at `path`.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = open(path)?;
-        // One moment for all that is asked.
+        // The transaction keeps one snapshot for all queries.
         connection
             .execute_batch("BEGIN")
             .map_err(|error| meaning(path, &error))?;
@@ -113,7 +103,7 @@ impl History {
         Ok(Self { connection, path })
     }
 
-    /// At most `limit` deliveries, newest first, of those before the row `before`.
+    /// Lists at most `limit` deliveries before the row `before`, newest first.
     pub fn before(
         &self,
         filter: &DeliveryFilter,
@@ -124,7 +114,7 @@ impl History {
         self.entries(&sql, filter, before, limit)
     }
 
-    /// At most `limit` deliveries, oldest first, of those after the row `after`.
+    /// Lists at most `limit` deliveries after the row `after`, oldest first.
     pub fn after(
         &self,
         filter: &DeliveryFilter,
@@ -135,7 +125,8 @@ impl History {
         self.entries(&sql, filter, after, limit)
     }
 
-    /// The deliveries of an event in the order in which they were taken, at most the first [`DELIVERIES_LISTED`].
+    /// Lists the deliveries of an event in the order of arrival, at most the first
+    /// [`DELIVERIES_LISTED`].
     pub fn of_event(&self, event: EventId) -> Result<Vec<ListedDelivery>, StoreError> {
         let sql = format!("{ENTRY}WHERE e.id = ?1 ORDER BY d.seq LIMIT ?2");
         let limit = i64::try_from(DELIVERIES_LISTED).unwrap_or(i64::MAX);
@@ -166,14 +157,14 @@ impl History {
         listed.map_err(|unreadable| self.damaged(unreadable))
     }
 
-    /// The row of the newest delivery; 0 if there is none.
+    /// Row of the newest delivery; 0 if there is none.
     pub fn last_row(&self) -> Result<i64, StoreError> {
         let sql = "SELECT coalesce(max(seq), 0) FROM deliveries";
         let last = self.connection.query_row(sql, [], |row| row.get(0));
         last.map_err(|error| self.meaning(&error))
     }
 
-    /// An event with its body; none if there is none of this id.
+    /// Reads an event with its body. Returns `None` if the id is unknown.
     pub fn event(&self, event: EventId) -> Result<Option<StoredEvent>, StoreError> {
         let row: rusqlite::Result<Option<i64>> = self
             .connection
@@ -187,18 +178,18 @@ impl History {
         Ok(Some(StoredEvent { received, decode }))
     }
 
-    /// The latest attempts at a delivery, oldest first; those that the operator ordered and dropped among them.
+    /// Lists the latest attempts at a delivery, oldest first, including recorded replays and drops.
     pub fn attempts(&self, delivery: DeliveryId) -> Result<Vec<AttemptRecord>, StoreError> {
         reading::attempts(&self.connection, delivery).map_err(|error| self.meaning(&error))
     }
 
-    /// The latest refusals, newest first.
+    /// Lists the latest refusals, newest first.
     pub fn refused(&self, limit: usize) -> Result<Vec<RefusedRequest>, StoreError> {
         reading::refused(&self.connection, limit).map_err(|unreadable| self.damaged(unreadable))
     }
 
-    /// What the beginning of an id stands for. Ids begin with the time, so that an event's and those of its
-    /// deliveries have much in common: what could be any of them is the event.
+    /// Looks up the prefix of an id. Ids begin with the time, so an event shares a long prefix with
+    /// its deliveries. A prefix that fits them all means the event.
     pub fn find(&self, prefix: &str) -> Result<Lookup, StoreError> {
         let prefix = prefix.to_ascii_lowercase();
         if prefix.is_empty()
@@ -208,7 +199,7 @@ impl History {
         {
             return Ok(Lookup::Nothing);
         }
-        // Behind every letter that an id has.
+        // Sorts after every character of an id.
         let end = format!("{prefix}~");
         let read = |sql: &str| -> rusqlite::Result<Vec<(String, Option<String>)>> {
             let mut find = self.connection.prepare_cached(sql)?;
@@ -239,7 +230,8 @@ impl History {
     }
 }
 
-/// A connection to the store at `path` that writes nothing; an error if this hookyard does not know its schema.
+/// Opens a connection to the store at `path` that writes nothing. Fails if the schema is not the
+/// current one.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     inspect(path)?;
     if !path.exists() {
@@ -251,7 +243,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Whether the schema is the one that is known here.
+/// Checks that the schema has the current version.
 pub(super) fn current(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -264,7 +256,7 @@ pub(super) fn current(path: &Path, connection: &Connection) -> Result<(), StoreE
     }
 }
 
-/// The one that is meant; `None` if it could be any of several.
+/// Resolves the rows found for a prefix; `None` if they are ambiguous.
 fn named(
     events: &[(String, Option<String>)],
     deliveries: &[(String, Option<String>)],
@@ -282,7 +274,7 @@ fn named(
     })
 }
 
-/// An entry of a row of [`ENTRY`].
+/// Reads a row of [`ENTRY`].
 fn entry(row: &Row<'_>) -> Result<ListedDelivery, Unreadable> {
     let at = Timestamp::from_millis(row.get::<_, Option<i64>>(10)?.unwrap_or(0));
     let state = match row.get::<_, String>(8)?.as_str() {

@@ -1,7 +1,8 @@
-//! Which attempts have begun, on disk; and what a start makes of those that were not settled.
+//! Marks of attempts that have begun, and the recovery of those that were not settled.
 //!
-//! A mark is a column of the delivery, which every settlement clears: an attempt that ends soon is never marked and costs
-//! nothing. Marks are written in the same transactions as everything else, so that they share a sync.
+//! A mark is a column of the delivery, which every settlement clears. Short attempts are never
+//! marked and cost nothing. Marks are written in the same transactions as everything else, so that
+//! they share a sync.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -14,7 +15,8 @@ use crate::base::clock::Timestamp;
 use crate::store::interruption::record;
 use crate::store::{DeliveryId, Interrupted};
 
-/// Maximum interrupted attempts that a start can name. There can be more only after a crash with more deliveries under way.
+/// Maximum interrupted attempts that a start can name. There can be more only if more deliveries
+/// were running at a crash.
 const LISTED: usize = 1000;
 
 const MARK: &str = "UPDATE deliveries SET begun_at = ?2 WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
@@ -38,18 +40,18 @@ const CLEAN: &str = "SELECT value = '1' FROM meta WHERE key = 'clean'";
 const SET_CLEAN: &str = "INSERT INTO meta (key, value) VALUES ('clean', ?1) \
      ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
-/// What a start has found.
+/// The result of a recovery.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The attempts that were interrupted, at most [`LISTED`] of them.
+    /// The interrupted attempts, at most [`LISTED`] of them.
     pub interrupted: Vec<Interrupted>,
-    /// Whether the last daemon stopped cleanly.
+    /// True if the last daemon stopped cleanly.
     pub after_clean_stop: bool,
-    /// The last row of deliveries that are suspect, because the last daemon did not stop cleanly.
+    /// Last row of suspect deliveries. 0 if the last daemon stopped cleanly.
     pub suspect_up_to: i64,
 }
 
-/// Records the attempts that were interrupted, and that the store is in use from now on.
+/// Records the interrupted attempts, and that the store is in use from now on.
 pub(super) fn recover(connection: &mut Connection) -> rusqlite::Result<Found> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let clean: Option<bool> = transaction.query_row(CLEAN, [], |row| row.get(0)).optional()?;
@@ -96,13 +98,13 @@ pub(super) fn recover(connection: &mut Connection) -> rusqlite::Result<Found> {
     })
 }
 
-/// Which leases to mark.
+/// The leases to be marked as begun.
 pub(super) enum Mark {
-    /// Those that began up to then.
+    /// Leases made up to this time.
     LeasedBy(Timestamp),
-    /// This one.
+    /// The lease of this delivery.
     This(DeliveryId),
-    /// All, and that the daemon stops cleanly.
+    /// All leases. Also records that the daemon stops cleanly.
     AllAtTheEnd,
 }
 
@@ -137,7 +139,7 @@ impl WriteOp for Mark {
     }
 }
 
-/// Takes back the mark of a lease that was released.
+/// Removes the mark of a released lease.
 struct Unmark {
     seq: i64,
     due: i64,
@@ -154,21 +156,22 @@ impl WriteOp for Unmark {
 }
 
 impl Writer {
-    /// Ends a lease: the delivery waits as it did, and is not known as begun.
+    /// Ends a lease. The delivery waits as before, and its attempt does not count as begun.
     pub fn release(&mut self, delivery: DeliveryId) {
         let marked = self.queue.is_marked(delivery);
         let place = self.queue.leased(delivery).map(|waits| waits.place);
         self.queue.release(delivery);
         if let Some(place) = place.filter(|_| marked) {
-            // A mark that cannot be taken back costs the delivery an attempt at the next start, and nothing else.
+            // If the mark cannot be removed, the next start records an interrupted attempt. Nothing
+            // else is lost.
             let (reply, _) = oneshot::channel();
             let (seq, due) = (place.seq, place.due);
             self.write(vec![Box::new(Pending::new(Unmark { seq, due }, reply))]);
         }
     }
 
-    /// Marks what is still under way, and that the daemon stops cleanly. A daemon that began nothing, such as one that was
-    /// refused its store, leaves the suspicion of the one before.
+    /// Marks all running attempts, and records that the daemon stops cleanly. A daemon that leased
+    /// nothing, for example because it failed to start, leaves the suspicion of the one before.
     pub fn stop_cleanly(&mut self) {
         if !self.after_clean_stop && !self.queue.has_leased() {
             // Refusals may still wait.

@@ -1,4 +1,8 @@
-//! Whose turn it is in a lane, decided in the transaction in which a delivery comes or ends.
+//! Concurrency groups: which delivery of a group may begin. Decided in the transaction in which a
+//! delivery arrives or ends.
+//!
+//! The column `held` is 0 for a member that may run, and 1 for one that waits for its turn. It is 2
+//! for a delivery that the operator dropped while it may be running.
 
 use std::sync::Arc;
 
@@ -16,7 +20,7 @@ const BEGUN: &str = "SELECT \
      (SELECT count(*) FROM deliveries WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 0) \
      + (SELECT count(*) FROM deliveries WHERE lane = ?1 AND held = 2)";
 
-/// Dropped by the operator, and perhaps under way.
+/// Rows that the operator dropped and that may still be running.
 const DROPPED: &str = "SELECT seq FROM deliveries WHERE held = 2";
 
 const DROPPED_OF: &str = "SELECT count(*) FROM deliveries WHERE lane = ?1 AND held = 2";
@@ -27,8 +31,8 @@ const MEMBERS: &str = "SELECT seq, id, held, due, rule, (SELECT e.id FROM events
 pub(super) const NEXT_HELD: &str = "SELECT seq, due, lane_limit, rule FROM deliveries \
      WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 1 ORDER BY seq LIMIT 1";
 
-/// The lanes in which one is held although there is room for it. Of a lane one row is looked up; to ask of each by
-/// itself would take a start with a million deliveries ten seconds.
+/// Groups with a held delivery although the limit allows one more. One row of each group is looked
+/// up. A separate query per group would take ten seconds at a start with a million deliveries.
 const WITH_ROOM: &str = "SELECT lanes.lane FROM \
      (SELECT lane, sum(held = 0) AS begun, min(iif(held = 1, seq, NULL)) AS next FROM deliveries \
       WHERE lane IS NOT NULL AND state = 'waiting' AND debounced_since IS NULL GROUP BY lane) AS lanes \
@@ -38,29 +42,30 @@ const WITH_ROOM: &str = "SELECT lanes.lane FROM \
 
 const BEGIN: &str = "UPDATE deliveries SET held = 0 WHERE seq = ?1";
 
-/// It is under way; whoever performs it is to stop, and if nobody does, nobody is to begin.
+/// Marks a running delivery as superseded. Its runner is to stop. After a crash no attempt begins.
 const DOOM: &str = "UPDATE deliveries SET reason = ?2 WHERE seq = ?1";
 
-/// What becomes of a delivery that comes.
+/// The decision for a delivery that enters its group.
 pub(super) enum Admission {
-    /// It may begin.
+    /// The delivery may begin.
     Begins,
-    /// It waits for its turn.
+    /// The delivery waits for its turn.
     Held,
-    /// It ends at once.
+    /// The delivery ends at once.
     Skipped,
 }
 
-/// One that is not over yet.
+/// A member of a group that has not ended.
 pub(super) struct Member {
     pub waits: ReadyEntry,
-    /// Its id, and that of its event.
+    /// Ids of the delivery and of its event.
     pub id: String,
     pub event: String,
     pub held: bool,
 }
 
-/// Decides for a delivery that comes at `at`. Adds to `displaced` those that give way to it.
+/// Decides for a delivery that arrives at `at`. Adds the deliveries that it supersedes to
+/// `displaced`.
 pub(super) fn enter(
     batch: &mut Batch<'_>,
     group: &Group,
@@ -83,7 +88,7 @@ pub(super) fn enter(
             {
                 withdraw(batch, member, at, reason::COALESCED, displaced)?;
             }
-            // What waited may have waited for a narrower limit.
+            // The waiting deliveries that were just ended may have had a narrower limit.
             Ok(if begun < i64::from(group.limit) {
                 Admission::Begins
             } else {
@@ -116,14 +121,15 @@ pub(super) fn enter(
     }
 }
 
-/// Lets those begin whose turn has come because one of their lane has ended.
+/// Lets the next deliveries of a group begin, after one of its members has ended.
 pub(super) fn leave(batch: &mut Batch<'_>, group: &str) -> rusqlite::Result<()> {
     let begins = begin_next(batch.connection, group)?;
     batch.waiting.extend(begins);
     Ok(())
 }
 
-/// The same in all lanes, after another program has written to the file, or the attempt at what it dropped is over.
+/// Lets deliveries begin in all groups, after another program has written to the file or the
+/// attempt at a dropped delivery is over.
 pub(super) fn look_again(connection: &mut Connection, queue: &Queue) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let dropped: Vec<i64> = {
@@ -147,7 +153,7 @@ pub(super) fn look_again(connection: &mut Connection, queue: &Queue) -> rusqlite
     transaction.commit()
 }
 
-/// Lets as many begin as there is room for; where they wait.
+/// Lets as many held deliveries begin as the limit allows. Returns their entries.
 fn begin_next(connection: &Connection, group: &str) -> rusqlite::Result<Vec<ReadyEntry>> {
     let mut begins = Vec::new();
     while let Some((waits, limit)) = next_held(connection, group)? {
@@ -162,7 +168,7 @@ fn begin_next(connection: &Connection, group: &str) -> rusqlite::Result<Vec<Read
     Ok(begins)
 }
 
-/// The first that is held, and how many may be under way before it.
+/// The first held delivery, and its limit.
 fn next_held(connection: &Connection, group: &str) -> rusqlite::Result<Option<(ReadyEntry, i64)>> {
     let mut next = connection.prepare_cached(NEXT_HELD)?;
     let row = next.query_row([group], |row| {
@@ -173,7 +179,7 @@ fn next_held(connection: &Connection, group: &str) -> rusqlite::Result<Option<(R
     row.optional()
 }
 
-/// All that are not over, those under way first.
+/// All members that have not ended, running ones first.
 fn members(batch: &Batch<'_>, group: &str) -> rusqlite::Result<Vec<Member>> {
     let mut members = batch.connection.prepare_cached(MEMBERS)?;
     let read = members.query_map([group], |row| {
@@ -189,7 +195,7 @@ fn members(batch: &Batch<'_>, group: &str) -> rusqlite::Result<Vec<Member>> {
     read.collect()
 }
 
-/// Ends one that nobody has leased.
+/// Ends a delivery that is not leased.
 pub(super) fn withdraw(
     batch: &mut Batch<'_>,
     member: Member,

@@ -1,4 +1,4 @@
-//! Hands out what is due, and takes it back when the one who asked has gone away.
+//! Leases of due deliveries. A lease returns to the queue if its caller is gone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,34 +19,35 @@ use crate::store::{Concurrency, DeliveryId, Displaced, Lease, Leased, Settled, S
 /// Events that were read for a call, by their rows.
 type Events = HashMap<i64, (Arc<Received>, String)>;
 
-/// What waits at a place.
+/// The content of a queue entry.
 enum QueueSlot {
-    /// What can be leased, and how many bytes were read for it.
+    /// A delivery that can be leased, and the bytes read for it.
     Lease(Box<Lease>, usize),
-    /// Nothing any more.
+    /// The entry is outdated.
     Nothing,
-    /// What cannot be read back.
+    /// A delivery whose event cannot be read back.
     Unreadable(DeliveryId, Unreadable),
-    /// What has waited for quiet.
+    /// A delivery that has waited for quiet.
     Debounced,
 }
 
-/// How many bytes of bodies one call hands out, or one body if that is larger.
+/// Bytes of bodies after which one call leases no more.
 const BYTES: usize = 16 << 20;
 
-/// Leases on their way to whoever asked. Dropped unread, they are given back.
+/// Leases on their way to the caller. They are returned if they are dropped before they are
+/// accepted.
 pub(super) struct Offer {
     leased: Leased,
     returned: Arc<Mutex<Vec<DeliveryId>>>,
 }
 
 impl Offer {
-    /// Leases, and where they go if nobody accepts them.
+    /// Makes an offer. `returned` gets the leases that are not accepted.
     pub fn new(leased: Leased, returned: Arc<Mutex<Vec<DeliveryId>>>) -> Self {
         Self { leased, returned }
     }
 
-    /// They are the caller's now.
+    /// Hands the leases to the caller.
     pub fn accept(mut self) -> Leased {
         std::mem::take(&mut self.leased)
     }
@@ -62,13 +63,13 @@ impl Drop for Offer {
 }
 
 impl Writer {
-    /// The first to be due of rules that may have another leased.
+    /// The first entry to be due whose rule may have another lease.
     pub fn first(&mut self, room: Concurrency) -> rusqlite::Result<Option<ReadyEntry>> {
         self.read_on()?;
         Ok(self.queue.first(room))
     }
 
-    /// Sees to it that the heads of all queues hold what comes first, read on from the disk if need be.
+    /// Fills the windows of all queues, reading on from disk if necessary.
     fn read_on(&mut self) -> rusqlite::Result<()> {
         let connection = &self.file.connection;
         if !self.queue.is_complete() {
@@ -81,7 +82,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Leases what is due, in order.
+    /// Leases due deliveries, in order.
     pub fn lease(&mut self, room: Concurrency, now: Timestamp) -> Result<Leased, StoreError> {
         let mut leased = Leased::default();
         match self.lease_into(&mut leased, room, now) {
@@ -89,7 +90,8 @@ impl Writer {
                 leased.held_back = self.queue.is_due(now.as_millis());
                 Ok(leased)
             }
-            // What has given way has done so: whoever asks must learn of it.
+            // Superseded deliveries have ended already, so the caller must learn of them despite
+            // the error.
             Err(error) if leased.displaced != Displaced::default() => {
                 tracing::warn!(%error, "not all that is due could be leased");
                 Ok(leased)
@@ -123,7 +125,7 @@ impl Writer {
                     bytes += fresh.received.body.len();
                     fresh.lease()
                 }
-                // Taken out of the queue only when everything about it has been read.
+                // The entry leaves the queue only after everything about it has been read.
                 None => match self
                     .read(&waits, &mut events)
                     .map_err(|error| self.meaning(&error))?
@@ -154,7 +156,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Reads what waits at a place.
+    /// Reads the delivery of an entry.
     fn read(&self, waits: &ReadyEntry, events: &mut Events) -> rusqlite::Result<QueueSlot> {
         let connection = &self.file.connection;
         let Some(waiting) = reading::waiting(connection, waits.place)? else {
@@ -200,15 +202,16 @@ impl Writer {
         Ok(QueueSlot::Lease(Box::new(lease), bytes))
     }
 
-    /// The wait for quiet of a delivery is over: it may be leased next, or waits for its turn, or ends. Says what gives way
-    /// to it.
+    /// Ends a delivery's wait for quiet. The delivery may then be leased next, wait for its turn,
+    /// or end. Returns the deliveries that it supersedes.
     fn end_debounce(&mut self, waits: ReadyEntry, at: Timestamp) -> Result<Displaced, StoreError> {
         let (reply, mut answer) = oneshot::channel();
         self.write(vec![Box::new(Pending::new(Over { waits, at }, reply))]);
         answer.try_recv().unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Makes a dead letter of what cannot be read, so that it does not stand in the way of the others for ever.
+    /// Makes a dead letter of a delivery that cannot be read back, so that it does not block its
+    /// queue for ever.
     fn give_up(&mut self, delivery: DeliveryId, waits: ReadyEntry, now: Timestamp, unreadable: &Unreadable) {
         tracing::error!(%delivery, reason = unreadable.0, "an event cannot be read back");
         self.queue.lease(delivery, waits, now.as_millis());
@@ -219,7 +222,8 @@ impl Writer {
             failure: None,
         };
         let settled = Settled::unattempted(delivery, settlement);
-        // Nobody waits for the answer; where it fails, the delivery is looked at again after the next start.
+        // No caller waits for the answer. If the write fails, the delivery is tried again after the
+        // next start.
         let (reply, _) = oneshot::channel();
         self.write(vec![Box::new(Pending::new(Settle(settled), reply))]);
     }

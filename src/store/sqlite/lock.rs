@@ -1,8 +1,9 @@
-//! The file is ours: locked against other daemons, and looked at before every commit.
+//! Ownership of the store's files: locked against other daemons, and checked before every commit.
 //!
-//! The lock (`flock`) is on the database itself, so that there is no second file that somebody may remove. `SQLite` locks
-//! by `fcntl`, which `flock` does not touch. But closing any descriptor of the database would drop `SQLite`'s locks: the
-//! descriptor of the lock stays open until the connection is closed.
+//! The lock (`flock`) is on the database itself, so no second file can be removed by mistake.
+//! `SQLite` locks by `fcntl`, which `flock` does not affect. Closing any descriptor of the database
+//! would release `SQLite`'s locks. The descriptor of the lock therefore stays open until the
+//! connection is closed.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -15,14 +16,14 @@ use rustix::fs::OFlags;
 use super::file::{beside, unopenable};
 use crate::store::StoreError;
 
-/// Tries to get a lock that another process holds, for a second in all: a process that a killed daemon was just starting
-/// holds the lock until it has become its program.
+/// Maximum tries for a lock that another process holds, one second in all. A child that a killed
+/// daemon was just starting holds the lock until it executes its program.
 pub(super) const LOCK_TRIES: u32 = 100;
 
 /// Pause between two tries.
 pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Locks the database at `path`; none if there is no file.
+/// Locks the database at `path`. Returns `None` if the file is missing.
 pub(super) fn lock(path: &Path) -> Result<Option<File>, StoreError> {
     let in_use = |file: &File| StoreError::InUse {
         path: path.to_path_buf(),
@@ -37,7 +38,7 @@ pub(super) fn lock(path: &Path) -> Result<Option<File>, StoreError> {
         match file.try_lock() {
             Ok(()) if is_at(&file, path) => return Ok(Some(file)),
             Err(TryLockError::WouldBlock) if left == 0 => return Err(in_use(&file)),
-            // Where there is a lock, the file was replaced between the two calls.
+            // Either the lock is held, or the file was replaced between opening and locking it.
             Ok(()) | Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(unopenable(path, &error)),
         }
@@ -48,7 +49,8 @@ pub(super) fn lock(path: &Path) -> Result<Option<File>, StoreError> {
     })
 }
 
-/// Locks an empty file at `draft`, made if there is none; none if another process builds a store in it.
+/// Locks an empty file at `draft`, created if it is missing. Returns `None` if another process
+/// builds a store in it.
 pub(super) fn lock_draft(draft: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new()
         .read(true)
@@ -63,13 +65,13 @@ pub(super) fn lock_draft(draft: &Path) -> io::Result<Option<File>> {
         Ok(()) | Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // What a crash has left of an earlier attempt.
+    // Remains of an earlier attempt that crashed.
     file.set_len(0)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(Some(file))
 }
 
-/// Whether the path still leads to the open file.
+/// True if the path still leads to the open file.
 fn is_at(file: &File, path: &Path) -> bool {
     let (Ok(file), Ok(there)) = (file.metadata(), fs::metadata(path)) else {
         return false;
@@ -81,18 +83,18 @@ fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// The process that holds the lock of a file, as far as the kernel says.
+/// The process that holds the lock of a file, as far as the kernel tells.
 fn holder(file: &Metadata, path: &Path) -> Option<u32> {
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let holders = locks.lines().filter_map(|line| flock_on(line, file.ino()));
     let device = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
-    // Some filesystems show another device there: then the process must have the file open.
+    // Some filesystems show another device there. In that case the process must have the file open.
     let mut known = holders.filter(|(found, process)| *found == device || has_open(*process, path));
     known.next().map(|(_, process)| process)
 }
 
-/// Device and process of a line of `/proc/locks` that is an exclusive `flock` on this inode:
-/// `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`.
+/// Device and process of a line of `/proc/locks` that is an exclusive `flock` on this inode.
+/// Example: `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`.
 fn flock_on(line: &str, inode: u64) -> Option<((u32, u32), u32)> {
     let mut words = line.split_ascii_whitespace().skip(1);
     let ["FLOCK", _, "WRITE", process, file] = [
@@ -108,29 +110,29 @@ fn flock_on(line: &str, inode: u64) -> Option<((u32, u32), u32)> {
     let major = u32::from_str_radix(parts.next()?, 16).ok()?;
     let minor = u32::from_str_radix(parts.next()?, 16).ok()?;
     let found: u64 = parts.next()?.parse().ok()?;
-    // 0: a process of another namespace.
+    // 0 stands for a process of another namespace.
     let process = process.parse().ok().filter(|process| *process != 0)?;
     (found == inode).then_some(((major, minor), process))
 }
 
-/// Whether a process has a file open, as far as it can be seen.
+/// True if a process has a file open, as far as this process may see.
 fn has_open(process: u32, path: &Path) -> bool {
     let descriptors = fs::read_dir(format!("/proc/{process}/fd"));
     let mut descriptors = descriptors.into_iter().flatten().flatten();
     descriptors.any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|target| target == path))
 }
 
-/// What has become of the files of an open store.
+/// The condition of the files of an open store that were moved or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Displaced {
-    /// A file is not there any more, or cannot be looked at.
+    /// A file is missing or cannot be read.
     Missing(String),
-    /// Another database is in the place of ours.
+    /// Another file is at the path.
     Replaced(String),
 }
 
 impl Displaced {
-    /// It in words.
+    /// The condition in words.
     pub fn detail(&self) -> &str {
         match self {
             Self::Missing(detail) | Self::Replaced(detail) => detail,
@@ -138,12 +140,12 @@ impl Displaced {
     }
 }
 
-/// The files of an open store: the database, its log and the index of that.
+/// The files of an open store (database, log and its index), with device and inode.
 #[derive(Debug)]
 pub(super) struct Identities(Vec<(PathBuf, (u64, u64))>);
 
 impl Identities {
-    /// Those of the database that `lock` is on, and of what is beside it.
+    /// Reads the identities of the database that `lock` is on, and of its log and index.
     pub fn of(path: &Path, lock: &File) -> io::Result<Self> {
         let mut known = vec![(path.to_path_buf(), identity(&lock.metadata()?))];
         for suffix in ["-wal", "-shm"] {
@@ -154,7 +156,8 @@ impl Identities {
         Ok(Self(known))
     }
 
-    /// What has become of the files, if anything has: a microsecond for each.
+    /// Returns the condition of the files if they were moved or removed. Needs a microsecond per
+    /// file.
     pub fn displaced(&self) -> Option<Displaced> {
         self.0.iter().find_map(|(path, known)| {
             let shown = path.display();

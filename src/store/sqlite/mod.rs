@@ -1,9 +1,9 @@
 //! The store in a file: `SQLite` with a write-ahead log, synced before every answer.
 //!
-//! Anyone may read it with `sqlite3` while the daemon runs; a second daemon is turned away. The operator's commands
-//! read it (`history.rs`), write to it (`amend.rs`) and look after it (`upkeep.rs`) from processes of their own.
-//! [`SqliteStore`] is the door: it makes a call of each question and sends it to the one thread that owns the
-//! connection (`writer.rs`).
+//! The file can be read with `sqlite3` while the daemon runs. A second daemon is refused. The
+//! operator's commands read it (`history.rs`), change deliveries (`amend.rs`) and check, copy and
+//! compact it (`upkeep.rs`) from processes of their own. [`SqliteStore`] turns each call into a
+//! command for the one thread that owns the connection (`writer.rs`).
 
 mod amend;
 mod change;
@@ -66,7 +66,7 @@ use crate::event::EventId;
 /// A store in a file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    /// Gone when the store is dropped, which ends the thread.
+    /// Dropped with the store, which ends the thread.
     calls: Option<mpsc::Sender<WriterCommand>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     settings: Arc<Live<Settings>>,
@@ -76,7 +76,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store at `path`, or creates it if there is nothing. It blocks while it looks at the file.
+    /// Opens the store at `path`, or creates it if the file is missing. Blocks while it checks the
+    /// file.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, StoreError> {
         let settings = Arc::new(Live::new(settings));
         let refusals = Arc::new(Refusals::default());
@@ -107,7 +108,8 @@ impl SqliteStore {
         })
     }
 
-    /// The attempts that the last daemon did not bring to an end, a thousand at most; told once.
+    /// The attempts that the last daemon did not settle, at most a thousand. Returned once; later
+    /// calls get none.
     pub fn interrupted(&self) -> Answer<'_, Vec<Interrupted>> {
         self.read(|writer| Ok(std::mem::take(&mut writer.interrupted)))
     }
@@ -125,7 +127,7 @@ impl SqliteStore {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Has a change written.
+    /// Sends a change to the writer.
     fn write<C: WriteOp + 'static>(
         &self,
         change: impl FnOnce() -> C + Send + 'static,
@@ -137,7 +139,7 @@ impl SqliteStore {
         })
     }
 
-    /// Has something looked at.
+    /// Runs `look` on the writer's thread, after the writes of its round.
     fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
@@ -184,7 +186,8 @@ impl Store for SqliteStore {
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
         self.read(move |writer| {
             writer.release(delivery);
-            // The file may have it at another place by now, which was passed over while it was leased.
+            // The delivery may have moved in the file. Such a change is ignored while the delivery
+            // is leased.
             writer.queue.look_again();
             let looked = lanes::look_again(&mut writer.file.connection, &writer.queue);
             looked.map_err(|error| writer.meaning(&error))
@@ -203,8 +206,8 @@ impl Store for SqliteStore {
         if self.refusals.add(refused)
             && let Some(calls) = &self.calls
         {
-            // Where the queue of calls is full, the writer sees the refusal after one of them; where it is closed,
-            // it is too late for it.
+            // If the command queue is full, the writer finds the refusal after a later command. If
+            // it is closed, the refusal is lost.
             drop(calls.try_send(WriterCommand::Wake));
         }
     }
@@ -213,7 +216,8 @@ impl Store for SqliteStore {
         if self.sightings.add(sighting)
             && let Some(calls) = &self.calls
         {
-            // Where the queue of calls is full, the writer sees it before the next of them.
+            // If the command queue is full, the writer finds the sighting before its next
+            // transaction.
             drop(calls.try_send(WriterCommand::Wake));
         }
     }
@@ -267,7 +271,7 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
             self.call(WriterCommand::Close(reply), answer).await?;
-            // It has said its last word; this takes no longer than its return.
+            // The thread has answered and is about to return, so this wait is short.
             self.join();
             Ok(())
         })
@@ -276,13 +280,15 @@ impl Store for SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        // The thread carries out what waits and ends; waiting for it lets go of the file before anybody opens it again.
+        // The thread carries out waiting commands and ends. Waiting for it releases the file before
+        // the next open.
         self.calls = None;
         self.join();
     }
 }
 
-/// What is behind a lock that nobody holds for long, and that a panic elsewhere has not spoilt.
+/// Locks a mutex that is held only briefly. Poisoning is ignored, because no holder leaves half a
+/// change.
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,94 +1,95 @@
-//! Who is next: a queue for each rule, of which the heads, and the leases, are in memory; the queues themselves are on disk.
+//! Per-rule ready queues, and all leases.
 //!
-//! The head of a rule's queue holds every delivery of it that waits and is not leased up to a horizon, in order; what
-//! lies beyond is read from the index when the head runs out. So a lease never looks at what is leased, nor at what
-//! waits for a rule that has no room, and a million waiting deliveries take no more memory than a thousand.
+//! The first entries of each queue and all leases are cached in memory; the rest stays on disk. The
+//! window of a rule holds every unleased waiting delivery up to a horizon, in order. When it runs
+//! out, later entries are read from the index. A lease call therefore never scans leased deliveries
+//! or those of a rule at its limit. A million waiting deliveries take no more memory than a
+//! thousand.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::store::{Concurrency, DeliveryId};
 
-/// A place in the queue of its rule: by due time, then in the order of arrival.
+/// Position in a rule's queue: by due time, then by order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct QueueKey {
-    /// When it is due, in milliseconds.
+    /// Due time, in milliseconds.
     pub due: i64,
-    /// The delivery's row.
+    /// Row of the delivery.
     pub seq: i64,
 }
 
 impl QueueKey {
-    /// Before all others.
+    /// Before all other keys.
     const FIRST: Self = Self {
         due: i64::MIN,
         seq: i64::MIN,
     };
-    /// After all others.
+    /// After all other keys.
     const LAST: Self = Self {
         due: i64::MAX,
         seq: i64::MAX,
     };
 }
 
-/// A place in the queue of a rule.
+/// A position in the queue of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReadyEntry {
-    /// The rule.
     pub rule: Arc<str>,
-    /// Where in its queue.
     pub place: QueueKey,
 }
 
-/// How many places all heads hold together, roughly; past its share of them the later half of a head is left to the disk.
+/// Approximate maximum entries of all windows together. A window beyond its share keeps its first
+/// half; the rest stays on disk.
 const PLACES: usize = 8192;
 
-/// The share of a head, however many there are.
+/// Minimum share of a window, however many windows there are.
 const LEAST: usize = 32;
 
-/// How many places are read from the disk at once, at most.
+/// Maximum entries read from disk at once.
 pub(super) const REFILL: usize = 1024;
 
-/// The queues, and the leases.
+/// The ready queues and the leases.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     heads: HashMap<Arc<str>, RuleWindow>,
-    /// The first place of each head that has one.
+    /// The first entry of each window that is not empty.
     fronts: BTreeMap<QueueKey, Arc<str>>,
-    /// Heads that have run out, with more of them on disk.
+    /// Rules whose window is empty while more entries are on disk.
     dry: HashSet<Arc<str>>,
-    /// Whether every rule that something waits for has a head.
+    /// True if every rule with waiting deliveries has a window.
     complete: bool,
     leases: HashMap<DeliveryId, ReadyEntry>,
     leased: HashSet<i64>,
-    /// Leases whose attempts are not on disk as begun, with the moment of the lease.
+    /// Leases whose attempts are not on disk as begun, with the time of the lease.
     unmarked: HashMap<DeliveryId, i64>,
-    /// Leases whose attempts are.
+    /// Leases whose attempts are on disk as begun.
     marked: HashSet<DeliveryId>,
     under_way: HashMap<Arc<str>, usize>,
-    /// When each rule had its last turn, counted in turns.
+    /// Number of each rule's last turn.
     turns: HashMap<Arc<str>, u64>,
     turn: u64,
 }
 
-/// Of how many rules it is remembered when they had their last turn; then all begin anew.
+/// Maximum rules whose last turn is remembered. At the limit all are forgotten.
 const TURNS_KEPT: usize = 16_384;
 
-/// The head of one rule's queue.
+/// The first entries of one rule's queue.
 #[derive(Debug)]
 struct RuleWindow {
     places: BTreeSet<QueueKey>,
-    /// Everything up to here that waits is in the head.
+    /// Upper end of the window: every unleased waiting delivery up to it is in memory.
     horizon: QueueKey,
 }
 
 impl Queue {
-    /// Queues of which nothing is known yet.
+    /// Makes queues that know no rules yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Forgets the heads but not the leases: somebody else has written to the file.
+    /// Forgets the windows but not the leases, because another program has written to the file.
     pub fn look_again(&mut self) {
         self.heads.clear();
         self.fronts.clear();
@@ -96,12 +97,13 @@ impl Queue {
         self.complete = false;
     }
 
-    /// Whether it is known for which rules something waits; if not, they are to be [`begin`](Self::begin)ned with.
+    /// Returns whether the rules with waiting deliveries are known. If not, [`begin`](Self::begin)
+    /// sets them.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// These are the rules for which something waits, on disk.
+    /// Sets the rules that have waiting deliveries on disk.
     pub fn begin(&mut self, rules: Vec<Arc<str>>) {
         self.look_again();
         for rule in rules {
@@ -114,7 +116,7 @@ impl Queue {
         self.complete = true;
     }
 
-    /// A delivery waits, on disk too.
+    /// Adds a waiting delivery, which is on disk already.
     pub fn wait(&mut self, ReadyEntry { rule, place }: ReadyEntry) {
         if !self.complete {
             return;
@@ -139,7 +141,7 @@ impl Queue {
         self.put_in_front(&rule, front);
     }
 
-    /// Nobody waits there any longer, on disk either.
+    /// Removes an entry that is no longer on disk either.
     pub fn forget(&mut self, ReadyEntry { rule, place }: &ReadyEntry) {
         if let Some(head) = self.heads.get_mut(rule) {
             let front = head.places.first().copied();
@@ -148,14 +150,15 @@ impl Queue {
         }
     }
 
-    /// The first to be due of those whose rule may have another leased; none if there is no such in the heads.
+    /// The entry with the earliest due time among the rules that may have another lease. `None` if
+    /// no window has one.
     pub fn first(&self, room: Concurrency) -> Option<ReadyEntry> {
         let mut fronts = self.fronts.iter();
         let found = fronts.find(|(_, rule)| self.has_room(room, rule))?;
         Some(Self::waits(found))
     }
 
-    /// Whose turn it is of those that are due at `now`.
+    /// The entry whose turn it is, among those due at `now`.
     pub fn next(&self, room: Concurrency, now: i64) -> Option<ReadyEntry> {
         let due = self.fronts.iter().take_while(|(place, _)| place.due <= now);
         let with_room = due.filter(|(_, rule)| self.has_room(room, rule));
@@ -177,21 +180,23 @@ impl Queue {
         room.admits(self.under_way(rule), self.leases.len())
     }
 
-    /// Whether anything in the heads is due.
+    /// True if an entry in a window is due.
     pub fn is_due(&self, now: i64) -> bool {
         self.fronts
             .first_key_value()
             .is_some_and(|(place, _)| place.due <= now)
     }
 
-    /// A rule whose head has run out, the place after which to read on, and how many.
+    /// A rule whose window has run out, the key after which to read, and the number of entries to
+    /// read.
     pub fn dry(&self) -> Option<(Arc<str>, QueueKey, usize)> {
         let rule = self.dry.iter().next()?;
         let after = self.heads.get(rule)?.horizon;
         Some((Arc::clone(rule), after, (self.share() / 2).min(REFILL)))
     }
 
-    /// The places read after the horizon of a rule, in order; fewer than were asked for are the last there are.
+    /// Adds the entries read after a rule's horizon, in order. Fewer than `asked` means that the
+    /// end was reached.
     pub fn refill(&mut self, rule: &Arc<str>, read: &[QueueKey], asked: usize) {
         let Some(head) = self.heads.get_mut(rule) else {
             return;
@@ -206,7 +211,7 @@ impl Queue {
         self.put_in_front(rule, front);
     }
 
-    /// Somebody leases a delivery, which waits no longer.
+    /// Leases a delivery and removes it from its window.
     pub fn lease(&mut self, delivery: DeliveryId, waits: ReadyEntry, now: i64) {
         self.forget(&waits);
         self.unmarked.insert(delivery, now);
@@ -220,35 +225,35 @@ impl Queue {
         self.leases.insert(delivery, waits);
     }
 
-    /// Where a leased delivery waited.
+    /// The entry of a leased delivery.
     pub fn leased(&self, delivery: DeliveryId) -> Option<&ReadyEntry> {
         self.leases.get(&delivery)
     }
 
-    /// Whether the delivery of this row is leased.
+    /// True if the delivery of this row is leased.
     pub fn is_leased(&self, seq: i64) -> bool {
         self.leased.contains(&seq)
     }
 
-    /// Leases up to a moment whose attempts are not on disk as begun.
+    /// Leases made up to `leased_by` whose attempts are not on disk as begun.
     pub fn unmarked(&self, leased_by: i64) -> impl Iterator<Item = (DeliveryId, i64)> {
         let all = self.unmarked.iter().map(|(delivery, since)| (*delivery, *since));
         all.filter(move |(_, since)| *since <= leased_by)
     }
 
-    /// The attempt at a leased delivery is on disk as begun.
+    /// Records that the attempt at a leased delivery is on disk as begun.
     pub fn mark(&mut self, delivery: DeliveryId) {
         if self.unmarked.remove(&delivery).is_some() {
             self.marked.insert(delivery);
         }
     }
 
-    /// Whether the attempt at a leased delivery is on disk as begun.
+    /// True if the attempt at a leased delivery is on disk as begun.
     pub fn is_marked(&self, delivery: DeliveryId) -> bool {
         self.marked.contains(&delivery)
     }
 
-    /// Ends a lease; where the delivery waited.
+    /// Ends a lease. Returns the entry of the delivery.
     pub fn end(&mut self, delivery: DeliveryId) -> Option<ReadyEntry> {
         let waits = self.leases.remove(&delivery)?;
         self.unmarked.remove(&delivery);
@@ -263,34 +268,35 @@ impl Queue {
         Some(waits)
     }
 
-    /// Ends a lease without a change: the delivery waits where it did.
+    /// Ends a lease without a change: the delivery gets its entry back.
     pub fn release(&mut self, delivery: DeliveryId) {
         if let Some(waits) = self.end(delivery) {
             self.wait(waits);
         }
     }
 
-    /// Whether anything was leased since the start.
+    /// True if anything was leased since the start.
     pub fn has_leased(&self) -> bool {
         self.turn > 0
     }
 
-    /// How many deliveries are leased.
+    /// Number of leases.
     pub fn leases(&self) -> usize {
         self.leases.len()
     }
 
-    /// How many deliveries of a rule are leased.
+    /// Number of leases of a rule.
     fn under_way(&self, rule: &str) -> usize {
         self.under_way.get(rule).copied().unwrap_or(0)
     }
 
-    /// How many places one head may hold.
+    /// Maximum entries of one window.
     fn share(&self) -> usize {
         (PLACES / self.heads.len().max(1)).max(LEAST)
     }
 
-    /// The head of a rule has changed, whose first place was `before`.
+    /// Updates the first entry of a rule after its window has changed. `before` is its first entry
+    /// before the change.
     fn put_in_front(&mut self, rule: &Arc<str>, before: Option<QueueKey>) {
         let Some(head) = self.heads.get(rule) else {
             return;
@@ -349,7 +355,7 @@ mod tests {
         DeliveryId::new(Timestamp::from_millis(number))
     }
 
-    /// Reads on from a disk, as the store does, on which all is of one rule.
+    /// Reads on from a simulated disk on which everything belongs to one rule, as the store does.
     fn next(queue: &mut Queue, disk: &BTreeSet<QueueKey>) -> Option<QueueKey> {
         if !queue.is_complete() {
             queue.begin(vec![rule("one")]);
@@ -373,7 +379,7 @@ mod tests {
         let mut queue = Queue::new();
         let mut disk = BTreeSet::new();
         assert_eq!(next(&mut queue, &disk), None);
-        // Everything is known, so all of them come into the head, until it is full.
+        // The end of the queue is known, so every entry goes into the window until it is full.
         for seq in 0..20_000 {
             disk.insert(place(7, seq));
             queue.wait(waits("one", 7, seq));
@@ -386,7 +392,7 @@ mod tests {
             queue.lease(delivery, waits("one", 7, seq), 7);
             leases.push(delivery);
         }
-        // All are leased, so none is found again, though all are on disk.
+        // All are leased, so none is found again, although all are on disk.
         assert_eq!(next(&mut queue, &disk), None);
         queue.look_again();
         assert_eq!(next(&mut queue, &disk), None);
@@ -443,7 +449,8 @@ mod tests {
             queue.lease(delivery(first.place.seq), first.clone(), 9);
             Some(first.rule.to_string())
         };
-        // The other has its turn, however much waits before it; then as many as are left beside the one that is kept.
+        // The other rule gets its turn, however much waits before it. Then the first rule fills the
+        // slots beside the reserve.
         for rule in ["slow", "other", "slow", "slow"] {
             assert_eq!(lease(&mut queue, room).as_deref(), Some(rule));
         }

@@ -1,4 +1,4 @@
-//! Reads what is on disk: the queue, what is leased, and the lists.
+//! Queries: the ready queues, the deliveries to be leased, and the lists.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +15,17 @@ use crate::store::{
     Interruption, RefusedRequest,
 };
 
-/// Those of a rule and of one due time, after one of them. Together with [`LATER`] this is `(due, seq) > (?2, ?3)`, for which
-/// `SQLite` would use the index by `due` alone, and walk over all of that due time again and again.
+/// Later rows of a rule with the same due time. Together with [`LATER`] this is `(due, seq) > (?2,
+/// ?3)`. For that condition `SQLite` would use the index by `due` alone, and scan all rows of that
+/// due time each time.
 pub(super) const SAME_DUE: &str = "SELECT due, seq FROM deliveries \
      WHERE state = 'waiting' AND held = 0 AND rule = ?1 AND due = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4";
 
-/// Those of a rule, of later due times.
+/// Rows of a rule with later due times.
 pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
      WHERE state = 'waiting' AND held = 0 AND rule = ?1 AND due > ?2 ORDER BY due, seq LIMIT ?3";
 
-/// The first rule, by name, for which something waits, of those after one.
+/// The next rule, by name, that has waiting deliveries.
 pub(super) const NEXT_RULE: &str = "SELECT rule FROM deliveries \
      WHERE state = 'waiting' AND held = 0 AND rule > ?1 ORDER BY rule LIMIT 1";
 
@@ -41,12 +42,13 @@ const ATTEMPTS: &str = "SELECT action, number, started_at, duration, outcome, de
 pub(super) const REFUSED: &str =
     "SELECT at, endpoint, client, reason, headers FROM refused ORDER BY seq DESC LIMIT ?1";
 
-/// The rules for which something waits. Each is found by a step in the index: what waits is not walked over.
+/// The rules that have waiting deliveries. Each is found by one step in the index, without scanning
+/// the deliveries.
 pub(super) fn rules_that_wait(connection: &Connection) -> rusqlite::Result<Vec<Arc<str>>> {
     let mut next = connection.prepare_cached(NEXT_RULE)?;
     let mut rules: Vec<Arc<str>> = Vec::new();
     loop {
-        // No rule's name is empty.
+        // No rule has an empty name, so the first step finds the first rule.
         let last = rules.last().map_or("", |rule| &**rule);
         match next
             .query_row([last], |row| row.get::<_, Arc<str>>(0))
@@ -58,7 +60,7 @@ pub(super) fn rules_that_wait(connection: &Connection) -> rusqlite::Result<Vec<A
     }
 }
 
-/// The next places in the queue of a rule, at most so many.
+/// Reads the next entries in the queue of a rule, at most `count`.
 pub(super) fn places_after(
     connection: &Connection,
     rule: &str,
@@ -81,33 +83,32 @@ pub(super) fn places_after(
     Ok(places)
 }
 
-/// A delivery that waits, as its row has it.
+/// A waiting delivery as its row has it.
 pub(super) struct WaitingRow {
-    /// Its id.
     pub id: String,
-    /// The action that it has reached.
+    /// Index of the action that the delivery has reached.
     pub action: usize,
-    /// Which try at it is next.
+    /// Number of the next attempt at it.
     pub attempt: u32,
-    /// The row of its event.
+    /// Row of the event.
     pub event: i64,
-    /// Why it is owed although the event was not verified.
+    /// The reason why an unverified event is delivered.
     pub unverified: Option<String>,
-    /// Whether it goes in a lane.
+    /// True if the delivery belongs to a concurrency group.
     pub in_group: bool,
-    /// Why it is not to be performed any more.
+    /// The reason why the delivery is no longer to be performed.
     pub superseded: Option<String>,
-    /// How often it was replayed.
+    /// Number of replays.
     pub replays: u32,
-    /// Whether it waits for quiet, and is in no lane yet.
+    /// True if the delivery waits for quiet and is not in its group yet.
     pub debounced: bool,
-    /// The failure that it was made for.
+    /// The failure for which the delivery was made.
     pub failure: Option<DeliveryFailure>,
-    /// That its latest attempt was interrupted.
+    /// Set if the latest attempt was interrupted.
     pub interrupted: Option<Interruption>,
 }
 
-/// The delivery that waits at a place; none if somebody else has written to the file.
+/// The waiting delivery of a queue entry; `None` if another program has changed it.
 pub(super) fn waiting(connection: &Connection, place: QueueKey) -> rusqlite::Result<Option<WaitingRow>> {
     let mut waiting = connection.prepare_cached(WAITING)?;
     let row = waiting.query_row(params![place.seq, place.due], |row| {
@@ -137,7 +138,7 @@ pub(super) fn waiting(connection: &Connection, place: QueueKey) -> rusqlite::Res
     row.optional()
 }
 
-/// An event with its body and how it is decoded. Errors of the disk are the outer ones.
+/// Reads an event with its body and decoding. The outer error is one of the disk.
 pub(super) fn event(
     connection: &Connection,
     event: i64,
@@ -151,7 +152,8 @@ pub(super) fn event(
     })
 }
 
-/// The deliveries of an event; which of those that wait are leased is not on disk.
+/// Lists the deliveries of an event. `is_leased` tells which of them are leased, because that is
+/// not on disk.
 pub(super) fn deliveries(
     connection: &Connection,
     event: EventId,
@@ -181,7 +183,7 @@ pub(super) fn deliveries(
     Ok(listed)
 }
 
-/// The delivery for whose failure one was made.
+/// Parses the column that names the failed delivery.
 pub(super) fn failure_of(column: Option<String>) -> Result<Option<DeliveryId>, Unreadable> {
     column.map(|id| parsed("failure_of", &id)).transpose()
 }
@@ -203,7 +205,7 @@ fn state(row: &Row<'_>) -> rusqlite::Result<DeliveryState> {
     })
 }
 
-/// The latest attempts at a delivery, oldest first.
+/// Lists the latest attempts at a delivery, oldest first.
 pub(super) fn attempts(
     connection: &Connection,
     delivery: DeliveryId,
@@ -227,7 +229,7 @@ pub(super) fn attempts(
     Ok(listed)
 }
 
-/// The latest refusals, newest first.
+/// Lists the latest refusals, newest first.
 pub(super) fn refused(connection: &Connection, limit: usize) -> Result<Vec<RefusedRequest>, Unreadable> {
     let mut listed = Vec::new();
     let mut refused = connection.prepare_cached(REFUSED)?;

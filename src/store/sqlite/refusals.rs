@@ -1,21 +1,20 @@
-//! Refusals on their way to the disk: a short queue of their own, so that strangers never stand in the way of what
-//! is verified.
+//! Refusals on their way to disk, in a short queue of their own. A flood of refusals therefore
+//! never delays verified events.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::store::RefusedRequest;
 
-/// How many refusals wait at most.
+/// Maximum refusals that wait to be written. Later ones are dropped and counted.
 const WAITING: usize = 256;
 
-/// The refusals that wait to be written.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     waiting: Mutex<PendingRefusals>,
 }
 
-/// What is behind the lock.
+/// The state behind the lock.
 #[derive(Debug, Default)]
 struct PendingRefusals {
     refusals: VecDeque<RefusedRequest>,
@@ -23,7 +22,8 @@ struct PendingRefusals {
 }
 
 impl Refusals {
-    /// Lets one wait, or drops it when there is no room; whether it is the first, so that the writer must be woken.
+    /// Queues a refusal, or drops it if the queue is full. Returns true for the first one in the
+    /// queue, after which the writer must be woken.
     pub fn add(&self, refused: RefusedRequest) -> bool {
         let mut waiting = self.waiting();
         if waiting.refusals.len() >= WAITING {
@@ -34,17 +34,17 @@ impl Refusals {
         waiting.refusals.len() == 1
     }
 
-    /// All that wait.
+    /// Takes all waiting refusals.
     pub fn take(&self) -> Vec<RefusedRequest> {
         self.waiting().refusals.drain(..).collect()
     }
 
-    /// So many could not be written.
+    /// Counts refusals that could not be written as dropped.
     pub fn drop_also(&self, refusals: usize) {
         self.waiting().dropped += refusals as u64;
     }
 
-    /// How many have been dropped.
+    /// Number of refusals dropped since the store was opened.
     pub fn dropped(&self) -> u64 {
         self.waiting().dropped
     }

@@ -1,6 +1,6 @@
-//! What arrived, as columns and back.
+//! Conversion of requests to columns and back.
 //!
-//! Bytes that are no UTF-8 are kept as they are: a header's value is JSON text where it is text, else base64.
+//! Bytes are kept exactly: a header value is JSON text if it is UTF-8, otherwise base64.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use crate::base::clock::Timestamp;
 use crate::event::Received;
 
-/// The columns that [`received`] reads, in its order.
+/// Columns of [`received`], in its order.
 pub(super) const RECEIVED: &str = "e.id, e.received_at, e.endpoint, e.method, e.path, e.query, e.parameters, \
                                    e.client, e.headers, b.body";
 
-/// The headers as a column.
+/// Formats the headers as a column.
 pub(super) fn headers_column(headers: &HeaderMap) -> String {
     let pairs = headers.iter().map(|(name, value)| {
         let value = match str::from_utf8(value.as_bytes()) {
@@ -32,7 +32,7 @@ pub(super) fn headers_column(headers: &HeaderMap) -> String {
     Value::Array(pairs.collect()).to_string()
 }
 
-/// The path parameters as a column.
+/// Formats the path parameters as a column.
 pub(super) fn parameters_column(parameters: &[(String, String)]) -> String {
     Value::Array(
         parameters
@@ -43,7 +43,7 @@ pub(super) fn parameters_column(parameters: &[(String, String)]) -> String {
     .to_string()
 }
 
-/// A column that does not hold what was written there.
+/// An error for a column whose text cannot be parsed.
 #[derive(Debug)]
 pub(super) struct Unreadable(pub String);
 
@@ -53,7 +53,7 @@ impl From<rusqlite::Error> for Unreadable {
     }
 }
 
-/// What arrived, of a row of the columns [`RECEIVED`].
+/// Reads a request from a row of the columns [`RECEIVED`].
 pub(super) fn received(row: &Row<'_>) -> Result<Received, Unreadable> {
     let client: Option<String> = row.get(7)?;
     Ok(Received {
@@ -73,7 +73,7 @@ pub(super) fn received(row: &Row<'_>) -> Result<Received, Unreadable> {
     })
 }
 
-/// Reads a value that is kept as text.
+/// Parses a value that is kept as text.
 pub(super) fn parsed<T: FromStr<Err: Display>>(column: &str, text: &str) -> Result<T, Unreadable> {
     text.parse()
         .map_err(|error| Unreadable(format!("the column `{column}`: {error}")))

@@ -1,4 +1,4 @@
-//! Which rules file uses the store, and for which rules deliveries wait.
+//! The rules file that uses the store, and the rules that have waiting deliveries.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ const WRITE: &str = "INSERT INTO meta (key, value) VALUES ('rules', ?1) \
 const WAITING: &str =
     "SELECT rule, count(*) FROM deliveries WHERE state = 'waiting' GROUP BY rule ORDER BY rule";
 
-/// A rules file to be remembered.
+/// A write of the path of the rules file.
 struct Remember(String);
 
 impl WriteOp for Remember {
@@ -28,7 +28,7 @@ impl WriteOp for Remember {
 }
 
 impl SqliteStore {
-    /// The rules file that used the store last; none: no daemon has, or one that did not write it down.
+    /// The rules file that used the store last. `None` if no daemon has recorded one.
     pub fn rules_file(&self) -> Answer<'_, Option<PathBuf>> {
         self.read(|writer| {
             let connection = &writer.file.connection;
@@ -38,13 +38,14 @@ impl SqliteStore {
         })
     }
 
-    /// From now on this rules file uses the store.
+    /// Records the rules file that uses the store from now on.
     pub fn set_rules_file(&self, path: &Path) -> Answer<'_, ()> {
         let path = path.to_string_lossy().into_owned();
         self.write(move || Remember(path))
     }
 
-    /// The rules for which deliveries wait, by name, and how many. It reads all that wait.
+    /// The rules that have waiting deliveries, by name, with their number. Reads all waiting
+    /// deliveries.
     pub fn rules_owed(&self) -> Answer<'_, Vec<(String, u64)>> {
         self.read(|writer| {
             let read = || {

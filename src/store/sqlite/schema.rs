@@ -1,14 +1,14 @@
-//! The schema and its versions.
+//! The schema and its migrations.
 //!
-//! A step leads from one version to the next and is never altered once it has been released: a new version is a new
-//! step at the end of [`STEPS`]. The version stands in the file as `PRAGMA user_version`.
+//! A step leads from one version to the next. A released step is never changed: a new version is a
+//! new step at the end of [`STEPS`]. The version is kept in the file as `PRAGMA user_version`.
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// Marks a database as ours, whatever its name: `hkyd`.
+/// Marks a database as a hookyard store: `hkyd` in ASCII.
 pub(super) const APPLICATION_ID: u32 = 0x686b_7964;
 
-/// The steps; the first leads from an empty database to version 1.
+/// The migration steps. The first leads from an empty database to version 1.
 pub(super) const STEPS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("schema_2.sql"),
@@ -19,12 +19,12 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("schema_interruptions.sql"),
 ];
 
-/// The version that a store has when all of `steps` are taken.
+/// Version of a store after all of `steps`.
 pub(super) fn version(steps: &[&str]) -> i64 {
     i64::try_from(steps.len()).unwrap_or(i64::MAX)
 }
 
-/// Takes the steps that the database has not taken yet, all of them or none.
+/// Migrates a database by the steps that it lacks, in one transaction.
 pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> rusqlite::Result<()> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found >= version(steps) {

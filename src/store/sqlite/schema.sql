@@ -14,13 +14,14 @@ CREATE TABLE events (
     decode      TEXT    NOT NULL,
     size        INTEGER NOT NULL,       -- of the body
     owed        INTEGER NOT NULL,       -- deliveries that are neither done nor dead
-    dead        INTEGER NOT NULL DEFAULT 0, -- whether a delivery of it is dead
-    ended_at    INTEGER                 -- when a delivery of it ended last
+    dead        INTEGER NOT NULL DEFAULT 0, -- true if a delivery of it is dead
+    ended_at    INTEGER                 -- end of the delivery that ended last
 ) STRICT;
 
 CREATE INDEX events_ended ON events (dead, ended_at) WHERE owed = 0;
 
--- Apart from the events, so that neither a list of them nor a change of their state drags the bodies along.
+-- Apart from the events, so that bodies are not read with a list of events or a change of their
+-- state.
 CREATE TABLE bodies (
     event       INTEGER PRIMARY KEY REFERENCES events (seq) ON DELETE CASCADE,
     body        BLOB    NOT NULL
@@ -33,7 +34,7 @@ CREATE TABLE deliveries (
     rule        TEXT    NOT NULL,
     state       TEXT    NOT NULL CHECK (state IN ('waiting', 'done', 'dead')),
     action      INTEGER NOT NULL,       -- index of the action that it has reached, from 0
-    attempt     INTEGER NOT NULL,       -- which try at that action is next or was the last, from 1
+    attempt     INTEGER NOT NULL,       -- number of the next or last attempt at it, from 1
     due         INTEGER NOT NULL,
     ended_at    INTEGER,
     reason      TEXT                    -- why it is dead
@@ -58,8 +59,8 @@ CREATE TABLE attempts (
 
 CREATE INDEX attempts_delivery ON attempts (delivery);
 
--- A nonce may outlive the event that it came with, and names it by its id. Its order is chance, so that each one
--- touches a page of its own; hence an index that holds no more than it must, and not a table in that order.
+-- A dedup key may outlive its first event, and names it by its id. Keys are in random order, so
+-- each one touches a page of its own. Hence a small index, and not a table in that order.
 CREATE TABLE nonces (
     seq         INTEGER PRIMARY KEY,
     rule        TEXT    NOT NULL,
@@ -72,7 +73,7 @@ CREATE TABLE nonces (
 CREATE INDEX nonces_until ON nonces (remember_until);
 CREATE INDEX nonces_event ON nonces (event);
 
--- A ring: the oldest go when there are too many.
+-- A ring: the oldest are deleted beyond the limit.
 CREATE TABLE refused (
     seq         INTEGER PRIMARY KEY,
     at          INTEGER NOT NULL,

@@ -1,7 +1,8 @@
--- Why a delivery was taken although its event was not verified (observe mode); null: it was.
+-- Reason why an unverified event is delivered (observe mode); null if it was verified.
 ALTER TABLE deliveries ADD COLUMN unverified TEXT;
 
--- When each secret last matched, by what the rules file calls it. Never a secret, nor a digest of one.
+-- Last use of each secret, by its name in the rules file. Never a secret, and never a digest of
+-- one.
 CREATE TABLE secrets (
     endpoint    TEXT    NOT NULL,
     scheme      TEXT    NOT NULL,

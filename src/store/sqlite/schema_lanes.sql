@@ -1,6 +1,7 @@
--- Groups of deliveries of which only so many are under way at once. What is held waits for its turn, whenever it is due;
--- what is not held keeps its turn until it has ended, also while it waits for another attempt. What the operator drops
--- while it may be under way has held = 2 until the daemon knows that its attempt is over.
+-- Concurrency groups. A delivery with held = 1 waits for its turn, even if it is due. With held = 0
+-- it keeps its turn until it has ended, also while it waits for another attempt. A delivery that
+-- the operator drops while it may be running has held = 2 until the daemon knows that its attempt
+-- is over.
 ALTER TABLE deliveries ADD COLUMN lane TEXT;
 ALTER TABLE deliveries ADD COLUMN lane_limit INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deliveries ADD COLUMN held INTEGER NOT NULL DEFAULT 0;

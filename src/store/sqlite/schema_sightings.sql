@@ -1,5 +1,6 @@
--- With which headers a signed content came first on an endpoint, of those that rules read and no signature covers. One that
--- comes again with others fires nothing. As with nonces the key is chance, and the event may be gone, or was never kept.
+-- First headers of a signed content on an endpoint, of those that rules read and no signature
+-- covers. The same content with other values is refused. As with dedup keys, keys are in random
+-- order, and the event may be deleted or was never kept.
 CREATE TABLE sightings (
     seq         INTEGER PRIMARY KEY,
     endpoint    TEXT    NOT NULL,

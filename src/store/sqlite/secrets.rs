@@ -1,4 +1,4 @@
-//! When each secret last matched.
+//! The last use of each secret.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::store::{SECRETS_KEPT, SecretUse, StoreError};
 const NOTE: &str = "INSERT INTO secrets (endpoint, scheme, source, last_matched) VALUES (?1, ?2, ?3, ?4) \
      ON CONFLICT DO UPDATE SET last_matched = max(last_matched, excluded.last_matched)";
 
-/// Those that have not matched for longest go first.
+/// Deletes the secrets whose last use is longest ago.
 const TRIM: &str = "DELETE FROM secrets WHERE (endpoint, scheme, source) IN \
      (SELECT endpoint, scheme, source FROM secrets \
       ORDER BY last_matched DESC, endpoint, scheme, source LIMIT -1 OFFSET ?1)";
@@ -21,7 +21,7 @@ const TRIM: &str = "DELETE FROM secrets WHERE (endpoint, scheme, source) IN \
 const LIST: &str =
     "SELECT endpoint, scheme, source, last_matched FROM secrets ORDER BY endpoint, scheme, source";
 
-/// Uses to be noted.
+/// A write of secret uses.
 pub(super) struct NoteSecrets(pub Vec<SecretUse>);
 
 impl WriteOp for NoteSecrets {
@@ -39,7 +39,8 @@ impl WriteOp for NoteSecrets {
     }
 }
 
-/// All of them, of a store that a daemon may have open; none if there is no such file, or it is older than the table.
+/// Lists the secrets of a store that a daemon may have open. Returns `None` if the file is missing
+/// or older than the table.
 pub fn read(path: &Path) -> Result<Option<Vec<SecretUse>>, StoreError> {
     inspect(path)?;
     if !path.exists() {
@@ -55,7 +56,6 @@ pub fn read(path: &Path) -> Result<Option<Vec<SecretUse>>, StoreError> {
     list(&connection).map(Some).map_err(said)
 }
 
-/// All of them.
 pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<SecretUse>> {
     let mut list = connection.prepare_cached(LIST)?;
     let read = list.query_map([], |row| {

@@ -1,4 +1,4 @@
-//! Writes down how an attempt went and what becomes of its delivery, in one transaction.
+//! Settlements: writes an attempt and the new state of its delivery in one transaction.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use super::queue::{QueueKey, ReadyEntry};
 use crate::base::clock::Timestamp;
 use crate::store::{AttemptRecord, Settled, Settlement, StoreError};
 
-// Each asks whether the delivery still waits where it was leased: it may have been dropped since, and even replayed.
+// Each statement requires that the delivery still waits with the due time of its lease. The
+// operator may have dropped and even replayed it since.
 
 const NEXT: &str = "UPDATE deliveries SET action = ?2, attempt = 1, due = ?3, begun_at = NULL, interruptions = 0 \
      WHERE seq = ?1 AND state = 'waiting' AND due = ?4";
@@ -28,7 +29,7 @@ const INTERRUPT: &str = "UPDATE deliveries SET attempt = attempt + ?2, due = ?3,
 const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, held = 0, begun_at = NULL \
      WHERE seq = ?1 AND state = 'waiting' AND due = ?5 RETURNING lane, failure_of IS NOT NULL";
 
-/// One that was made for the failure of another does not make the event dead.
+/// A delivery that was made for the failure of another does not make the event dead.
 const EVENT_OWES_LESS: &str = "UPDATE events SET owed = owed - 1, \
      dead = max(dead, ?2 AND (SELECT failure_of IS NULL FROM deliveries WHERE seq = ?1)), \
      ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
@@ -40,7 +41,7 @@ const ATTEMPT: &str = "INSERT INTO attempts \
      (delivery, action, number, started_at, duration, outcome, detail, stdout, stderr) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
-/// A settlement to be written down.
+/// A write of a settlement.
 pub(super) struct Settle(pub Settled);
 
 impl WriteOp for Settle {
@@ -122,7 +123,8 @@ impl WriteOp for Settle {
             }
         };
         if found == 0 {
-            // Somebody else has written to the file and taken it away; nothing that is half done may stay.
+            // Another program has changed the delivery. The error rolls back earlier statements of
+            // the change.
             return Err(WriteError::Statement(rusqlite::Error::StatementChangedRows(0)));
         }
         if let Some(attempt) = &self.0.attempt {
@@ -144,7 +146,7 @@ impl WriteOp for Settle {
     }
 }
 
-/// Ends a delivery, and lets the next of its lane begin; how many deliveries that were.
+/// Ends a delivery, and lets the next of its group begin. Returns the number of deliveries ended.
 fn settle_end(
     batch: &mut Batch<'_>,
     place: QueueKey,
@@ -163,11 +165,11 @@ fn settle_end(
 
 /// A delivery that has ended.
 pub(super) struct EndedDelivery {
-    /// The lane in which it went.
     group: Option<String>,
 }
 
-/// Ends a delivery, and the event's debt to its rule; `None` if there was no such delivery.
+/// Ends a delivery, and updates the totals of its event. Returns `None` if the delivery no longer
+/// waits.
 pub(super) fn end(
     batch: &mut Batch<'_>,
     QueueKey { due, seq }: QueueKey,

@@ -1,7 +1,8 @@
-//! What endpoints remember of genuine requests: looked up and written with an event, and written for what no rule wanted.
+//! Sightings on disk: looked up and written with an event, or written alone for requests that no
+//! rule wanted.
 //!
-//! The latter wait in a bounded queue until the next transaction, which writes them before anything else: from the
-//! moment of the answer on they count.
+//! The latter wait in a bounded queue until the next transaction, which writes them first. They
+//! therefore count from the moment of the answer.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,11 +16,12 @@ use crate::store::StoreError;
 use crate::store::sighting::{Altered, Headers, SIGHTINGS_KEPT, Seen, Sighting, alteration};
 use crate::verify::DedupKey;
 
-/// Maximum sightings that wait to be written, about 300 bytes each. What comes when it is full is dropped and counted.
+/// Maximum sightings that wait to be written, about 300 bytes each. Later ones are dropped and
+/// counted.
 const WAITING: usize = 16_384;
 
-/// Sightings that wait before the writer is woken for them: until then they ride on the next transaction, or wait for the
-/// next sweep.
+/// Waiting sightings after which the writer is woken. Until then they are written with the next
+/// transaction, at the latest by the next sweep.
 const WOKEN_FOR: usize = 256;
 
 const SEEN: &str =
@@ -34,17 +36,16 @@ const AGAIN: &str = "UPDATE sightings SET event = ?3, headers = ?4, remember_unt
 pub(super) const EXPIRED: &str = "DELETE FROM sightings WHERE seq IN \
      (SELECT seq FROM sightings INDEXED BY sightings_until WHERE remember_until < ?1 LIMIT ?2)";
 
-/// The oldest of too many.
+/// Deletes the oldest sightings beyond the limit.
 pub(super) const SURPLUS: &str = "DELETE FROM sightings WHERE seq IN \
      (SELECT seq FROM sightings WHERE seq <= (SELECT max(seq) FROM sightings) - ?1 ORDER BY seq LIMIT ?2)";
 
-/// The sightings that wait to be written.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
     waiting: Mutex<Waiting>,
 }
 
-/// What is behind the lock.
+/// The state behind the lock.
 #[derive(Debug, Default)]
 struct Waiting {
     sightings: Vec<Sighting>,
@@ -52,7 +53,8 @@ struct Waiting {
 }
 
 impl Sightings {
-    /// Lets one wait; whether the writer must be woken.
+    /// Queues a sighting, or drops it if the queue is full. Returns true if the writer must be
+    /// woken.
     pub fn add(&self, sighting: Sighting) -> bool {
         let mut waiting = self.waiting();
         if waiting.sightings.len() >= WAITING {
@@ -63,7 +65,7 @@ impl Sightings {
         waiting.sightings.len().is_multiple_of(WOKEN_FOR)
     }
 
-    /// All that wait, in the order in which they came.
+    /// Takes all waiting sightings, in the order of arrival.
     pub fn take(&self) -> Vec<Sighting> {
         let Waiting { sightings, dropped } = std::mem::take(&mut *self.waiting());
         if dropped > 0 {
@@ -77,7 +79,7 @@ impl Sightings {
         sightings
     }
 
-    /// Those that could not be written wait again, before those that came since.
+    /// Puts sightings that could not be written back in front of the queue.
     pub fn put_back(&self, mut sightings: Vec<Sighting>) {
         let mut waiting = self.waiting();
         sightings.append(&mut waiting.sightings);
@@ -91,13 +93,14 @@ impl Sightings {
     }
 }
 
-/// The arrival with which the content of `sighting` came first, and the header that was another then, if one was.
+/// The first arrival with the content of `sighting` and the header that was different then, if
+/// there is one.
 pub(super) fn altered(batch: &Batch<'_>, sighting: &Sighting) -> Result<Option<Altered>, WriteError> {
     alteration(sighting, |key| seen(batch, sighting, key))
 }
 
-/// Remembers a sighting that alters nothing; how many of its keys were not there. What is known is remembered for longer
-/// only where `longer` says so: a replay changes nothing.
+/// Remembers a sighting that alters nothing. Returns the number of new keys. A known sighting is
+/// prolonged only if `longer` is set, because a repeated request must not prolong it.
 pub(super) fn remember(batch: &Batch<'_>, sighting: &Sighting, longer: bool) -> Result<i64, WriteError> {
     let mut new = 0;
     let until = sighting.remember_until.as_millis();
@@ -119,7 +122,7 @@ pub(super) fn remember(batch: &Batch<'_>, sighting: &Sighting, longer: bool) -> 
             new += 1;
             continue;
         }
-        // One that is there: it is remembered, or has expired and is not swept.
+        // The row exists: the sighting is remembered, or has expired and is not swept yet.
         let mut update = batch.connection.prepare_cached(AGAIN)?;
         let known = seen.is_some();
         update.execute(params![sighting.endpoint, key, event, headers, until, known])?;
@@ -127,7 +130,8 @@ pub(super) fn remember(batch: &Batch<'_>, sighting: &Sighting, longer: bool) -> 
     Ok(new)
 }
 
-/// Writes what has waited. What would alter a header is left out: the first counts.
+/// Writes sightings that have waited. One that would alter a header is skipped: the first sighting
+/// counts.
 pub(super) fn write(batch: &mut Batch<'_>, sightings: &[Sighting]) -> rusqlite::Result<()> {
     for sighting in sightings {
         let written = altered(batch, sighting).and_then(|altered| match altered {
@@ -143,7 +147,8 @@ pub(super) fn write(batch: &mut Batch<'_>, sightings: &[Sighting]) -> rusqlite::
     Ok(())
 }
 
-/// Forgets a step of what need not be kept at a moment, at most so many rows; how many those were.
+/// Forgets one step of expired or surplus sightings, at most `rows` of each kind. Returns their
+/// number.
 pub(super) fn sweep(batch: &mut Batch<'_>, before: Timestamp, rows: i64) -> rusqlite::Result<usize> {
     let mut expired = batch.connection.prepare_cached(EXPIRED)?;
     let mut gone = expired.execute(params![before.as_millis(), rows])?;
@@ -156,7 +161,7 @@ pub(super) fn sweep(batch: &mut Batch<'_>, before: Timestamp, rows: i64) -> rusq
     Ok(gone)
 }
 
-/// What is remembered of a key.
+/// Looks up the remembered sighting of a key.
 fn seen(batch: &Batch<'_>, sighting: &Sighting, key: &DedupKey) -> Result<Option<Seen>, WriteError> {
     let found = batch
         .connection

@@ -1,4 +1,4 @@
-//! Forgets what need not be kept, a small step at a time: a step never holds up intake for long.
+//! Sweeps: expired data is deleted in small steps, so that no step delays new events for long.
 
 use rusqlite::{Connection, params};
 
@@ -8,13 +8,13 @@ use super::sightings;
 use crate::base::clock::Timestamp;
 use crate::store::once;
 
-/// How many nonces one step forgets, how many sightings, and how many events and deliveries.
+/// Maximum dedup keys, maximum sightings, and maximum events and deliveries deleted in one step.
 const ROWS: usize = 500;
 
-/// How many bytes of bodies one step forgets: each page of a body is visited.
+/// Maximum bytes of bodies deleted in one step, because each page of a body is visited.
 const BYTES: i64 = 8 << 20;
 
-/// How many free pages one step gives back to the filesystem.
+/// Maximum free pages that one step returns to the filesystem.
 const PAGES: i64 = 256;
 
 const EXPIRED_NONCES: &str = "DELETE FROM nonces WHERE seq IN \
@@ -26,12 +26,12 @@ const PAST_EVENTS: &str = "SELECT seq, size FROM events INDEXED BY events_ended 
 const DELIVERIES_OF: &str = "SELECT count(*) FILTER (WHERE state = 'done' OR failure_of IS NOT NULL), \
      count(*) FILTER (WHERE state = 'dead' AND failure_of IS NULL) FROM deliveries WHERE event = ?1";
 
-/// Takes its body, its deliveries and their attempts with it.
+/// Also deletes the body, the deliveries and their attempts.
 const FORGET_EVENT: &str = "DELETE FROM events WHERE seq = ?1";
 
 const TRIM_REFUSED: &str = "DELETE FROM refused WHERE seq <= (SELECT max(seq) FROM refused) - ?1";
 
-/// One step, at a moment.
+/// A step of a sweep, with the current time.
 pub(super) struct Sweep(pub Timestamp);
 
 impl WriteOp for Sweep {
@@ -61,13 +61,13 @@ impl WriteOp for Sweep {
     }
 }
 
-/// What one step may still forget.
+/// Remaining budget of one step.
 struct SweepBudget {
     rows: usize,
     bytes: i64,
 }
 
-/// Forgets events that ended before a moment; how many.
+/// Deletes events that ended before a moment. Returns their number.
 fn forget_events(
     batch: &mut Batch<'_>,
     dead: bool,
@@ -79,7 +79,7 @@ fn forget_events(
     let mut forgotten = 0;
     let mut events: Vec<i64> = Vec::new();
     while let Some(row) = rows.next()? {
-        // One event fits always, however large it is: else it would stay for ever.
+        // The first event always fits, however large it is. Otherwise it would stay for ever.
         if room.rows == 0 || room.bytes <= 0 {
             break;
         }
@@ -106,7 +106,7 @@ fn forget_events(
     Ok(forgotten)
 }
 
-/// Lets the oldest refusals go when there are too many.
+/// Deletes the oldest refusals beyond the limit.
 pub(super) fn trim_refused(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
     let kept = number(batch.settings.keep.refused);
     let gone = batch.connection.prepare_cached(TRIM_REFUSED)?.execute([kept])?;
@@ -114,7 +114,8 @@ pub(super) fn trim_refused(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Gives free pages back when they are more than a quarter of the file; fewer will be wanted again.
+/// Returns free pages to the filesystem if they are more than a quarter of the file. Fewer will be
+/// used again.
 fn give_back(connection: &Connection) -> rusqlite::Result<()> {
     let pragma = |sql: &str| {
         connection

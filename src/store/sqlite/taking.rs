@@ -1,4 +1,4 @@
-//! Writes an event down: nonces, sightings, event and deliveries, in one transaction.
+//! Writes of new events: dedup keys, sightings, event and deliveries, in one transaction.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const NONCE_KNOWN: &str = "SELECT event FROM nonces WHERE rule = ?1 AND nonce = 
 const NONCE_NEW: &str =
     "INSERT OR IGNORE INTO nonces (rule, nonce, event, remember_until) VALUES (?1, ?2, ?3, ?4)";
 
-/// For one that is there: it is expired, or its delivery runs duplicates.
+/// For a key that exists: it has expired, or its delivery runs duplicates.
 const NONCE_AGAIN: &str = "UPDATE nonces SET \
      event = iif(remember_until >= ?5, event, ?3), \
      remember_until = iif(remember_until >= ?5, max(remember_until, ?4), ?4) \
@@ -39,10 +39,10 @@ const BODY: &str = "INSERT INTO bodies (event, body) VALUES (?1, ?2)";
 const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, lane, lane_limit, held, lane_overlap, debounced_since) \
      VALUES (?1, ?2, ?3, 'waiting', 0, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
-/// An event to be written down, with its columns ready: that is done where the event came in, not by the one writer.
+/// A write of an event. Its columns are formatted by the caller, not by the one writer thread.
 pub(super) struct Take {
     taking: NewEvent,
-    /// One for each delivery.
+    /// Ids of the deliveries, in their order.
     deliveries: Vec<DeliveryId>,
     id: String,
     parameters: String,
@@ -51,7 +51,7 @@ pub(super) struct Take {
 }
 
 impl Take {
-    /// Makes the columns.
+    /// Formats the columns.
     pub fn new(taking: NewEvent) -> Self {
         let received = &taking.received;
         Self {
@@ -68,7 +68,7 @@ impl Take {
         }
     }
 
-    /// Writes the event and its body; its row.
+    /// Writes the event and its body. Returns its row.
     fn write_event(&self, batch: &Batch<'_>, pending: usize) -> rusqlite::Result<i64> {
         let received = &self.taking.received;
         batch.connection.prepare_cached(EVENT)?.execute(params![
@@ -93,7 +93,7 @@ impl Take {
         Ok(event)
     }
 
-    /// Remembers the nonces of a new delivery; how many were not there.
+    /// Remembers the dedup keys of a new delivery. Returns the number of new keys.
     fn remember(&self, batch: &Batch<'_>, delivery: &NewDelivery) -> rusqlite::Result<i64> {
         let mut new = 0;
         for dedup_key in &delivery.dedup_keys {
@@ -125,7 +125,7 @@ impl WriteOp for Take {
             None => self.write_event(batch, new)?,
         };
         let mut taken = Vec::with_capacity(novelties.len());
-        // Deliveries of one verification share a sighting.
+        // Deliveries of one verification share a sighting, which is written once.
         let mut seen: Option<&Arc<Sighting>> = None;
         let deliveries = self.taking.deliveries.iter().zip(&self.deliveries);
         for ((delivery, &id), dedup) in deliveries.zip(novelties) {
@@ -192,7 +192,7 @@ impl WriteOp for Take {
                 }
             }
             if debounced_since.is_some() {
-                // What becomes of it is decided when it is due.
+                // The outcome is decided when the delivery is due.
                 taken.push(Enqueued::in_place_of(id, displaced));
                 continue;
             }
@@ -222,7 +222,7 @@ impl WriteOp for Take {
     }
 }
 
-/// The event that a remembered nonce came with.
+/// The first event with a remembered dedup key.
 fn remembered(
     batch: &Batch<'_>,
     rule: &str,

@@ -1,4 +1,4 @@
-//! The file itself: is it sound, a copy of it, and a smaller one.
+//! Maintenance of the file: a check, a backup, and a vacuum.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,37 +12,37 @@ use super::file::{self, beside, meaning, sync_folder, unopenable};
 use super::history;
 use crate::store::{Counts, StoreError};
 
-/// How many faults are told.
+/// Maximum faults reported.
 const FAULTS: i64 = 20;
 
-/// Events whose sums do not agree with their deliveries.
+/// Events whose totals do not agree with their deliveries.
 const MISCOUNTED: &str = "SELECT count(*) FROM events e WHERE \
      owed <> (SELECT count(*) FROM deliveries WHERE event = e.seq AND state = 'waiting') \
      OR (dead = 0 AND EXISTS (SELECT 1 FROM deliveries WHERE event = e.seq AND state = 'dead' AND failure_of IS NULL))";
 
-/// What a look at the whole file has found.
+/// The result of a check of the whole file.
 #[derive(Clone, Debug)]
 pub struct Soundness {
-    /// What is wrong; nothing if it is sound.
+    /// The faults; empty if the file is sound.
     pub faults: Vec<String>,
-    /// How much of everything there is, as far as it can be counted; leased deliveries wait.
+    /// Numbers of rows, as far as they can be counted. Leased deliveries count as waiting.
     pub counts: Counts,
-    /// The size of the file, in bytes.
+    /// Bytes of the file.
     pub size: u64,
-    /// How many of them are free.
+    /// Free bytes in the file.
     pub free: u64,
 }
 
-/// What a [`vacuum`] has come to.
+/// The result of a [`vacuum`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vacuumed {
-    /// The size of the file before, in bytes.
+    /// Bytes of the file before.
     pub before: u64,
-    /// And after.
+    /// Bytes of the file after.
     pub after: u64,
 }
 
-/// Reads the whole file; a daemon may be running on it.
+/// Checks the whole file. A daemon may have it open.
 pub fn check(path: &Path) -> Result<Soundness, StoreError> {
     let connection = history::open(path)?;
     let said = |error: rusqlite::Error| meaning(path, &error);
@@ -60,7 +60,7 @@ pub fn check(path: &Path) -> Result<Soundness, StoreError> {
     }
     let counters = match Counters::count(&connection) {
         Ok(counters) => counters,
-        // It has been said what is wrong.
+        // The counts are unreadable because of the faults that are reported.
         Err(_) if !faults.is_empty() => Counters::default(),
         Err(error) => return Err(said(error)),
     };
@@ -87,7 +87,7 @@ pub fn check(path: &Path) -> Result<Soundness, StoreError> {
     })
 }
 
-/// What is wrong with the file's structure.
+/// Faults in the structure of the file.
 fn faults(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = format!("PRAGMA integrity_check({FAULTS})");
     let mut check = connection.prepare(&sql)?;
@@ -97,11 +97,12 @@ fn faults(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(faults)
 }
 
-/// Copies one moment of the store into a new file, whole or not at all; a daemon may go on writing meanwhile.
+/// Copies a snapshot of the store into a new file, completely or not at all. A daemon may go on
+/// writing.
 pub fn back_up(path: &Path, target: &Path) -> Result<(), StoreError> {
     let connection = history::open(path)?;
     let target = std::path::absolute(target).map_err(|error| unopenable(target, &error))?;
-    // It holds what arrived: nobody else's to read, as the store itself. And nothing is written over.
+    // The copy holds events, so no other user may read it. An existing file is never overwritten.
     let claim = private(&target)?;
     let draft = beside(&target, ".part");
     let copied = copy(&connection, path, &draft).and_then(|()| {
@@ -112,14 +113,14 @@ pub fn back_up(path: &Path, target: &Path) -> Result<(), StoreError> {
     drop(claim);
     if copied.is_err() {
         for leftover in [&draft, &target] {
-            // The error that is told is the one that led here.
+            // The first error is reported, not one of the clean-up.
             drop(fs::remove_file(leftover));
         }
     }
     copied
 }
 
-/// Writes the copy, down to the disk.
+/// Writes the copy and syncs it.
 fn copy(connection: &Connection, path: &Path, draft: &Path) -> Result<(), StoreError> {
     let Some(name) = draft.to_str() else {
         return Err(unopenable(draft, &io::Error::other("its name is not UTF-8")));
@@ -131,7 +132,7 @@ fn copy(connection: &Connection, path: &Path, draft: &Path) -> Result<(), StoreE
     file.sync_all().map_err(|error| unopenable(draft, &error))
 }
 
-/// A new file that nobody else may read.
+/// Creates a new file that no other user may read.
 fn private(path: &Path) -> Result<File, StoreError> {
     OpenOptions::new()
         .write(true)
@@ -141,9 +142,9 @@ fn private(path: &Path) -> Result<File, StoreError> {
         .map_err(|error| unopenable(path, &error))
 }
 
-/// Writes the file anew, as small as it can be. Nobody else may have it open: an error says so of a daemon.
+/// Rewrites the file at its minimum size. Fails if a daemon has it open.
 pub fn vacuum(path: &Path) -> Result<Vacuumed, StoreError> {
-    // It must be there: opening it as a daemon does would create it.
+    // The file must exist, because opening it as a daemon does would create it.
     drop(history::open(path)?);
     let store = file::open(path)?;
     let size = || Ok(fs::metadata(&store.path)?.len());

@@ -1,8 +1,9 @@
-//! Writes the log back into the database, aside: to copy some megabytes and to sync them takes as long as a hundred
-//! answers, and nobody shall wait for it.
+//! Checkpoints of the write-ahead log on a thread of their own. Copying and syncing some megabytes
+//! takes as long as a hundred answers, and no answer waits for it.
 //!
-//! A thread with a connection of its own copies what is in the log while the writer goes on writing. What has come
-//! meanwhile, a small rest, the writer copies itself; with nothing left to copy the log begins anew from its start.
+//! The thread has its own connection and copies the log while the writer goes on writing. The
+//! writer copies the small rest that was added in between. With nothing left to copy, `SQLite`
+//! restarts the log from its beginning.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,19 +15,19 @@ use rusqlite::Connection;
 
 use super::file;
 
-/// The thread that copies, and what it is doing.
+/// The checkpoint thread and its state.
 #[derive(Debug)]
 pub(super) struct WriteBack {
-    /// Gone when it ends.
+    /// Dropped to end the thread.
     orders: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     at_work: Arc<AtomicBool>,
-    /// Whether it has copied something since the writer copied the rest.
+    /// True if the thread has copied something since the writer copied the rest.
     rest: bool,
 }
 
 impl WriteBack {
-    /// Starts the thread. Where it cannot be had, the writer copies everything itself.
+    /// Starts the thread. If that fails, the writer copies everything itself.
     pub(super) fn start(path: &Path) -> Self {
         let at_work = Arc::new(AtomicBool::new(false));
         let thread = file::connect_aside(path).ok().and_then(|connection| {
@@ -45,7 +46,8 @@ impl WriteBack {
         }
     }
 
-    /// Sees to the log, of which `waiting` pages are not in the database yet, when that are at least `pages`.
+    /// Starts a checkpoint if at least `pages` pages wait. `waiting` is the number of pages in the
+    /// log that are not in the database yet.
     pub(super) fn see_to(
         &mut self,
         connection: &Connection,
@@ -77,7 +79,8 @@ impl WriteBack {
 
 impl Drop for WriteBack {
     fn drop(&mut self) {
-        // Its connection must be closed before the writer's: the last one tidies up.
+        // Its connection must be closed before the writer's, because the last one to close removes
+        // the log.
         drop(self.orders.take());
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
@@ -85,24 +88,24 @@ impl Drop for WriteBack {
     }
 }
 
-/// Copies whenever it is ordered to, until nobody can order any more.
+/// Copies on every order, until the sender is gone.
 fn copy(connection: &Connection, orders: &Receiver<()>, at_work: &AtomicBool) {
     while orders.recv().is_ok() {
         if let Err(error) = checkpoint(connection, "PASSIVE") {
-            // Nothing is lost: the log has it.
+            // No data is lost: the log still holds it.
             tracing::warn!(%error, "cannot write the store's log back into it");
         }
         at_work.store(false, Ordering::Release);
     }
 }
 
-/// Copies as much as can be copied in this way.
+/// Runs a checkpoint in the mode `how`.
 pub(super) fn checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<()> {
     let mut checkpoint = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({how})"))?;
     checkpoint.query_row([], |_| Ok(()))
 }
 
-/// How many pages of the log are not in the database yet.
+/// Number of pages in the log that are not in the database yet.
 pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<i64> {
     let mut sizes = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
     sizes.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))

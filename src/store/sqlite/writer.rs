@@ -1,8 +1,9 @@
 //! The one thread that owns the connection.
 //!
-//! It takes all calls that wait, writes their changes in one transaction, and answers when the commit is on disk: the
-//! cost of a sync is shared by all who wait for it. What only reads comes after the writes of its round, so that
-//! whoever was answered sees what was written for him. The log is written back aside: `write_back`.
+//! Each round takes all waiting calls, writes their changes in one transaction, and answers after
+//! the commit is on disk. Concurrent calls therefore share the cost of a sync (group commit). Reads
+//! run after the writes of their round, so that a caller that got an answer sees its own writes.
+//! Checkpoints of the write-ahead log run on another thread (`write_back.rs`).
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -29,34 +30,35 @@ use crate::base::live::Live;
 use crate::base::throttle;
 use crate::store::{Counts, DeliveryId, Health, Interrupted, RefusedRequest, Settings, Sighting, StoreError};
 
-/// How many calls wait for the writer at most; who comes later waits to wait.
+/// Capacity of the command channel. Callers wait when it is full.
 pub(super) const CALLS: usize = 1024;
 
-/// How many calls are taken in one round.
+/// Maximum calls taken in one round.
 const ROUND: usize = 256;
 
-/// How many bytes one transaction writes, roughly: one larger call is a transaction of its own.
+/// Approximate maximum bytes of one transaction. A larger call is a transaction of its own.
 const TRANSACTION: usize = 16 << 20;
 
-/// How many pages of the log wait to be written back: fewer are written more often, more hold up answers for longer.
+/// Pages in the write-ahead log at which a checkpoint starts. A lower value writes pages more
+/// often; a higher one delays answers for longer.
 const LOG_PAGES: i64 = 2000;
 
 const REFUSED: &str =
     "INSERT INTO refused (at, endpoint, client, reason, headers) VALUES (?1, ?2, ?3, ?4, ?5)";
 
-/// What the writer is asked to do.
+/// A command for the writer.
 pub(super) enum WriterCommand {
-    /// To write, and answer after the commit.
+    /// Writes, and answers after the commit.
     Write(Box<dyn QueuedOp>),
-    /// To look, and answer.
+    /// Reads, and answers.
     Read(Box<dyn FnOnce(&mut Writer) + Send>),
-    /// To see that a refusal waits.
+    /// Wakes the writer, because refusals or sightings wait.
     Wake,
-    /// To end when everything before is done.
+    /// Closes the store after everything before.
     Close(Reply<()>),
 }
 
-/// What is written beside the calls of a round.
+/// Data written together with the calls of a round, without an answer.
 #[derive(Default)]
 struct Aside {
     sightings: Vec<Sighting>,
@@ -64,13 +66,13 @@ struct Aside {
 }
 
 impl Aside {
-    /// How many kinds of them there are.
+    /// Number of kinds that are not empty.
     fn parts(&self) -> usize {
         usize::from(!self.sightings.is_empty()) + usize::from(!self.refusals.is_empty())
     }
 }
 
-/// What has been written since the store was opened.
+/// Numbers of transactions and calls since the store was opened.
 #[derive(Debug, Default)]
 struct Commits {
     number: u64,
@@ -78,41 +80,39 @@ struct Commits {
     time: Duration,
 }
 
-/// What the thread owns.
+/// The state that the thread owns.
 pub(super) struct Writer {
-    /// Writes the log back; ends before the file is closed.
+    /// Checkpoints the log. Ends before the file is closed.
     log: WriteBack,
-    /// The file; gone when it is closed.
     pub file: StoreFile,
-    /// The queue.
     pub queue: Queue,
-    /// What was taken last, in memory.
+    /// New deliveries, cached in memory.
     pub fresh: FirstAttempts,
     counters: Counters,
     commits: Commits,
-    /// Why the last transaction could not be written, if it was the fault of the disk.
+    /// The reason why the last transaction failed, if the disk caused it.
     failing: Option<String>,
     settings: Arc<Live<Settings>>,
     refusals: Arc<Refusals>,
     sightings: Arc<Sightings>,
-    /// Leases whose takers have gone away.
+    /// Leases whose callers are gone.
     returned: Arc<Mutex<Vec<DeliveryId>>>,
     /// Changes when another program has written to the file.
     data_version: i64,
-    /// Which files the store is in.
+    /// Device and inode of the store's files when they were opened.
     identities: Identities,
-    /// What has become of them, if anything has.
+    /// Set while one of these files is missing or replaced.
     displaced: Option<Displaced>,
-    /// The attempts that the last daemon did not bring to an end.
+    /// The attempts that the last daemon did not settle.
     pub interrupted: Vec<Interrupted>,
-    /// Whether the last daemon stopped cleanly.
+    /// True if the last daemon stopped cleanly.
     pub after_clean_stop: bool,
-    /// The last row of deliveries that may be what ended the last daemon.
+    /// The last row of deliveries that may have ended the last daemon.
     pub suspect_up_to: i64,
 }
 
 impl Writer {
-    /// A writer for an open file.
+    /// Makes a writer for an open file, and recovers interrupted attempts.
     pub fn new(
         mut file: StoreFile,
         settings: Arc<Live<Settings>>,
@@ -122,7 +122,7 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let path = file.path.clone();
         let said = |error| file::meaning(&path, &error);
-        // Somebody may have dropped what others waited for while no daemon ran.
+        // The operator may have dropped members of a group while no daemon ran.
         let queue = Queue::new();
         lanes::look_again(&mut file.connection, &queue).map_err(said)?;
         let found = interruptions::recover(&mut file.connection).map_err(said)?;
@@ -147,7 +147,7 @@ impl Writer {
         })
     }
 
-    /// Works until it is told to close, or nobody is left to tell it anything.
+    /// Works until it gets a close command or every sender is gone.
     pub fn run(mut self, mut commands: mpsc::Receiver<WriterCommand>) {
         let mut round = Vec::with_capacity(ROUND);
         let mut closing = Vec::new();
@@ -160,7 +160,7 @@ impl Writer {
                     WriterCommand::Read(read) => reads.push(read),
                     WriterCommand::Wake => {}
                     WriterCommand::Close(reply) => {
-                        // What waits is still carried out; nothing more comes in.
+                        // Waiting commands are still carried out. New ones are refused.
                         commands.close();
                         closing.push(reply);
                     }
@@ -187,12 +187,11 @@ impl Writer {
         }
     }
 
-    /// What an error of `SQLite` means to the caller.
+    /// Maps an error of `SQLite` to the caller's error.
     pub fn meaning(&self, error: &rusqlite::Error) -> StoreError {
         file::meaning(&self.file.path, error)
     }
 
-    /// How much of everything there is.
     pub fn counts(&mut self) -> rusqlite::Result<Counts> {
         self.look_round()?;
         let leased = self.queue.leases() as u64;
@@ -210,8 +209,8 @@ impl Writer {
         })
     }
 
-    /// Whether the files are where they were opened. What is written goes into those, wherever they are; so nothing is
-    /// written or begun while nobody would find it.
+    /// Checks that the files are still at their paths. Writes go into the opened files wherever
+    /// they are. Nothing is written or begun while these cannot be found by their paths.
     pub fn in_place(&mut self) -> Result<(), StoreError> {
         let displaced = self.identities.displaced();
         let error = displaced.as_ref().map(|displaced| StoreError::Displaced {
@@ -232,14 +231,14 @@ impl Writer {
         error.map_or(Ok(()), Err)
     }
 
-    /// Writes our log back into our own file: beside another database, the log would be taken for its log.
+    /// Checkpoints the log into its own database. Otherwise `SQLite` would take the log for that of
+    /// the other database beside it.
     fn empty_the_log(&self) {
         if let Err(error) = write_back::checkpoint(&self.file.connection, "TRUNCATE") {
             tracing::warn!(%error, "cannot write the log of the displaced store back into it");
         }
     }
 
-    /// How the store is.
     pub fn health(&mut self) -> rusqlite::Result<Health> {
         let displaced = self.in_place().err();
         let connection = &self.file.connection;
@@ -257,7 +256,8 @@ impl Writer {
         })
     }
 
-    /// Takes back leases that nobody got, and notices when another program has written to the file.
+    /// Takes back leases whose callers are gone, and rereads state if another program has written
+    /// to the file.
     pub fn look_round(&mut self) -> rusqlite::Result<()> {
         let returned = std::mem::take(&mut *super::held(&self.returned));
         for delivery in returned {
@@ -274,7 +274,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes all that waits and answers.
+    /// Writes everything that waits, and answers.
     pub fn write(&mut self, mut calls: Vec<Box<dyn QueuedOp>>) {
         let mut aside = Aside {
             sightings: self.sightings.take(),
@@ -292,7 +292,8 @@ impl Writer {
         }
     }
 
-    /// Writes in one transaction; if it is the fault of one of them, each in its own.
+    /// Writes in one transaction. If a call caused the failure, each call is retried in its own
+    /// transaction.
     fn write_together(&mut self, mut calls: Vec<Box<dyn QueuedOp>>, mut aside: Aside) {
         let error = match self.transact(&mut calls, &mut aside) {
             Ok(()) => {
@@ -317,7 +318,8 @@ impl Writer {
             }
             if calls.is_empty()
                 && !known
-                // Strangers cause refusals, also while the disk is full.
+                // Unverified senders cause refusals, also while the disk is full, so the log line
+                // is throttled.
                 && let Some(left_out) = throttle::allow("store")
             {
                 let left_out = throttle::some(left_out);
@@ -330,7 +332,7 @@ impl Writer {
             return;
         }
         let Aside { sightings, refusals } = aside;
-        // First, for what is taken is compared with them.
+        // Sightings come first, because new events are compared with them.
         if !sightings.is_empty() {
             self.write_together(
                 Vec::new(),
@@ -354,7 +356,7 @@ impl Writer {
         }
     }
 
-    /// Makes the changes in one transaction, and lets memory follow when it is on disk.
+    /// Applies the changes in one transaction, and updates memory after the commit.
     fn transact(&mut self, calls: &mut [Box<dyn QueuedOp>], aside: &mut Aside) -> rusqlite::Result<()> {
         let begun = Instant::now();
         let number = calls.len() as u64;
@@ -376,7 +378,8 @@ impl Writer {
             first_new: None,
         };
         if batch.full.is_some() {
-            // Nothing is taken either that could be compared with them.
+            // Keep the sightings waiting: no new event is accepted that would be compared with
+            // them.
             self.sightings.put_back(std::mem::take(&mut aside.sightings));
         }
         sightings::write(&mut batch, &aside.sightings)?;
@@ -428,19 +431,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Sees to it that the log is written back into the database.
+    /// Starts a checkpoint of the write-ahead log if it is due.
     fn see_to_the_log(&mut self) {
         let connection = &self.file.connection;
         let seen = write_back::waiting(connection)
             .and_then(|waiting| self.log.see_to(connection, waiting, LOG_PAGES));
         if let Err(error) = seen {
-            // Nothing is lost: the log has it.
+            // No data is lost: the log still holds it.
             tracing::warn!(%error, "cannot write the store's log back into it");
         }
     }
 }
 
-/// Whether an error is about what was to be written, rather than about the disk.
+/// True if the data caused the error, not the disk.
 fn is_own_fault(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         None => true,
@@ -451,21 +454,22 @@ fn is_own_fault(error: &rusqlite::Error) -> bool {
     }
 }
 
-/// Why no new event may be written, if the store is as large as it may be, or its disk as full.
+/// The reason why no new event may be written: the store has reached its maximum size, or its disk
+/// is full.
 fn full(connection: &Connection, path: &Path, settings: Settings) -> rusqlite::Result<Option<StoreError>> {
     let grown = too_large(connection, settings.max_size)?;
     Ok(grown.or_else(|| too_little_free(path, settings.min_free)))
 }
 
-/// Whether the disk has less free than is to stay free. It is asked before each transaction: that takes two
-/// microseconds, and the sync at its end a hundred times as long.
+/// Checks that the disk has as many bytes free as it must keep. Runs before each transaction: two
+/// microseconds, compared with a sync that takes a hundred times as long.
 fn too_little_free(path: &Path, min_free: u64) -> Option<StoreError> {
     if min_free == 0 {
         return None;
     }
-    // Where it cannot be told, the write itself will tell.
+    // If this fails, the write itself reports the error.
     let disk = rustix::fs::statvfs(path).ok()?;
-    // What is kept back for root is not ours to use, even where we are root.
+    // Blocks reserved for root are not counted, even if the daemon runs as root.
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     (free < min_free).then(|| StoreError::Full {
         detail: format!("its disk has {free} bytes free, and {min_free} are to stay free"),
@@ -482,14 +486,14 @@ fn too_large(connection: &Connection, max_size: Option<u64>) -> rusqlite::Result
     }))
 }
 
-/// How many bytes are in use.
+/// Bytes in use.
 fn used(connection: &Connection) -> rusqlite::Result<u64> {
     let pages = pragma(connection, "PRAGMA page_count")? - pragma(connection, "PRAGMA freelist_count")?;
     let size = pages.saturating_mul(pragma(connection, "PRAGMA page_size")?);
     Ok(u64::try_from(size).unwrap_or(0))
 }
 
-/// Writes refusals down, as many of the latest as the ring holds.
+/// Writes refusals, at most as many of the latest as the ring holds.
 fn write_refusals(batch: &mut Batch<'_>, refusals: &[RefusedRequest]) -> rusqlite::Result<()> {
     let older = refusals.len().saturating_sub(batch.settings.keep.refused);
     for refused in refusals.iter().skip(older) {

@@ -1,10 +1,10 @@
-//! What a part of a subject is: the types of attributes, which certificates name by OIDs and people by words.
+//! Attribute types of a subject: OIDs in certificates, names in text.
 //!
-//! The words are those of RFC 4514 §3, of X.520, and of the tools from whose output subjects are copied (OpenSSL, Java's
-//! keytool, Windows), where they do not contradict each other: `SN` is the surname, as OpenSSL has it, and `T` the title.
-//! Case does not count (RFC 4514 §3).
+//! The names are those of RFC 4514 §3, X.520, OpenSSL, Java's keytool and Windows, where they do
+//! not contradict each other. `SN` is the surname, as in OpenSSL, and `T` is the title. Case does
+//! not count (RFC 4514 §3).
 
-/// OIDs with their words, of which the first is the one that is shown.
+/// OIDs with their names. The first name is the one that is shown.
 const TYPES: &[(&str, &[&str])] = &[
     ("2.5.4.3", &["CN", "commonName"]),
     ("2.5.4.4", &["SN", "surname"]),
@@ -49,7 +49,7 @@ const TYPES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The OID of a type, which is written as a word or as an OID, with `OID.` before it or without.
+/// Resolves a type to its OID. The type is a name or an OID, with or without the prefix `OID.`.
 pub fn oid(written: &str) -> Option<String> {
     let known = TYPES
         .iter()
@@ -68,13 +68,13 @@ pub fn oid(written: &str) -> Option<String> {
     (dotted.contains('.') && dotted.split('.').all(is_number)).then(|| dotted.to_owned())
 }
 
-/// The word for an OID that has one.
+/// Returns the displayed name of an OID, if it has one.
 pub fn name(oid: &str) -> Option<&'static str> {
     let (_, words) = TYPES.iter().find(|(known, _)| *known == oid)?;
     words.first().copied()
 }
 
-/// All words that are shown.
+/// Iterates over all displayed names.
 pub fn names() -> impl Iterator<Item = &'static str> {
     TYPES.iter().filter_map(|(_, words)| words.first().copied())
 }

@@ -1,7 +1,7 @@
-//! The certificate that a client has presented, as far as rules can ask for it.
+//! Client certificate, as far as rules can match it.
 //!
-//! It is looked at after rustls has verified it: that a trusted authority has signed it, that it was valid at the handshake
-//! and that the client holds its key. Whatever of it cannot be read matches nothing, and takes nothing else along.
+//! rustls has verified it before: signed by a trusted authority, valid at the handshake, key held
+//! by the client. A part that cannot be parsed matches nothing and does not affect the other parts.
 
 mod attribute;
 mod name;
@@ -17,21 +17,20 @@ pub use crate::tls::certificate::attribute::names as attribute_names;
 pub use crate::tls::certificate::name::AlternativeName;
 pub use crate::tls::certificate::subject::{Subject, SubjectError};
 
-/// A verified certificate of a client.
+/// Verified certificate of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// Whose it is.
     pub subject: Subject,
-    /// What else its owner is called.
+    /// Subject alternative names.
     pub names: Vec<AlternativeName>,
-    /// SHA-256 of all of it.
+    /// SHA-256 of the whole certificate.
     pub fingerprint: [u8; 32],
-    /// The last second in which it is valid.
+    /// Last second in which the certificate is valid.
     pub until: Timestamp,
 }
 
 impl Certificate {
-    /// Reads one; none if it cannot be read at all.
+    /// Parses a certificate. Returns `None` if it cannot be parsed at all.
     pub fn of(der: &[u8]) -> Option<Self> {
         let (_, parsed) = parse_x509_certificate(der).ok()?;
         let names = parsed.subject_alternative_name().ok().flatten();
@@ -44,7 +43,7 @@ impl Certificate {
         })
     }
 
-    /// The names of hosts among its names.
+    /// Returns the host names among the alternative names.
     pub fn hosts(self) -> impl Iterator<Item = String> {
         self.names.into_iter().filter_map(|name| match name {
             AlternativeName::Host(host) => Some(host),
@@ -52,8 +51,8 @@ impl Certificate {
         })
     }
 
-    /// Whether its time is over at `now`. It is valid up to and including its last second (RFC 5280 §4.1.2.5), for a
-    /// request as for a handshake.
+    /// True if the certificate has expired at `now`. Its last second still counts as valid (RFC
+    /// 5280 §4.1.2.5), for a request as for a handshake.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         now.as_seconds() > self.until.as_seconds()
     }

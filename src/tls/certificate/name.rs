@@ -1,26 +1,26 @@
-//! What the owner of a certificate is called besides its subject (RFC 5280 §4.2.1.6).
+//! Subject alternative names of a certificate (RFC 5280 §4.2.1.6).
 //!
-//! Names of different kinds are never the same: a host's name that is spelled like a URI is none.
+//! Names of different kinds are never equal: a host name spelled like a URI matches no URI.
 
 use std::net::IpAddr;
 
 use x509_parser::prelude::GeneralName;
 
-/// An alternative name, of the kinds that a rule can ask for.
+/// Alternative name, of a kind that a rule can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AlternativeName {
-    /// The name of a host, in lower case.
+    /// Host name in lower case.
     Host(String),
-    /// An address; one of IPv4 that is written as one of IPv6 is one of IPv4.
+    /// IP address. An IPv4-mapped IPv6 address is stored as IPv4.
     Address(IpAddr),
-    /// An address of mail, its host in lower case.
+    /// Mail address, its host in lower case.
     Mail(String),
-    /// A URI.
     Uri(String),
 }
 
 impl AlternativeName {
-    /// One of a certificate; none if it is of another kind, or cannot be read.
+    /// Converts a name of a certificate. Returns `None` if its kind is not supported or it cannot
+    /// be parsed.
     pub fn of(name: &GeneralName<'_>) -> Option<Self> {
         match name {
             GeneralName::DNSName(name) => Some(Self::Host(name.to_lowercase())),
@@ -35,14 +35,15 @@ impl AlternativeName {
         }
     }
 
-    /// One of the rules file, whose kind shows by how it is written; none if no certificate could hold it.
+    /// Parses a name in the rules file, whose notation decides its kind. Returns `None` if no
+    /// certificate can hold it.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(address) = text.parse::<IpAddr>() {
             return Some(Self::Address(address.to_canonical()));
         }
         if let Some((scheme, rest)) = scheme(text) {
-            // A host with its port.
+            // A host name with a port is not a URI.
             let port = scheme.contains('.') && rest.bytes().all(|byte| byte.is_ascii_digit());
             return (!port).then(|| Self::Uri(text.to_owned()));
         }
@@ -53,7 +54,8 @@ impl AlternativeName {
         plain.then(|| Self::Host(text.to_lowercase()))
     }
 
-    /// An address of mail: of its host case does not count, of the rest it does (RFC 5280 §7.5).
+    /// Normalises a mail address. Case counts in the local part, but not in the host (RFC 5280
+    /// §7.5).
     fn mail(text: &str) -> Self {
         Self::Mail(match text.rsplit_once('@') {
             Some((local, host)) => format!("{local}@{}", host.to_lowercase()),
@@ -62,7 +64,7 @@ impl AlternativeName {
     }
 }
 
-/// The scheme of a URI (RFC 3986 §3.1), and what follows it.
+/// Splits a URI into its scheme (RFC 3986 §3.1) and the rest.
 fn scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let plain = scheme
@@ -119,7 +121,7 @@ mod tests {
         ] {
             assert_eq!(AlternativeName::of(&name), expected, "{name}");
         }
-        // A host's name, whatever it is spelled like.
+        // A host name stays a host name, even if it looks like another kind.
         for sly in ["192.0.2.7", "spiffe://acme/ci", "ci@acme.example"] {
             assert_ne!(
                 AlternativeName::of(&GeneralName::DNSName(sly)),

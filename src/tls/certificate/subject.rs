@@ -1,7 +1,8 @@
-//! Whose a certificate is: distinguished names, of certificates (RFC 5280 §4.1.2.4) and as text (RFC 4514).
+//! Distinguished names, of certificates (RFC 5280 §4.1.2.4) and as text (RFC 4514).
 //!
-//! Two are the same if their parts are, in the same order: each part by its type and, letter for letter, by its text,
-//! whatever string type the certificate holds it in. What is no text is compared as the bytes that it is.
+//! Two names are equal if their parts are equal, in the same order. Parts are compared by type and,
+//! character by character, by text. The string type in the certificate does not count. Values that
+//! are not text are compared as bytes.
 
 use std::fmt::{self, Write as _};
 use std::iter::Peekable;
@@ -13,33 +14,31 @@ use x509_parser::x509::X509Name;
 
 use crate::tls::certificate::attribute;
 
-/// A distinguished name.
+/// Distinguished name: parts in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject(Vec<Part>);
 
-/// A part of it: mostly one attribute, sometimes several (`OU=dev+CN=ci`), which have no order and are kept sorted. Each is
-/// the OID of its type and its value.
+/// Part of a name: usually one attribute, sometimes several (`OU=dev+CN=ci`). An attribute is the
+/// OID of its type and its value. Attributes of a part have no order and are kept sorted.
 type Part = Vec<(String, Value)>;
 
-/// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
     Text(String),
-    /// All of it, for what is no text.
+    /// Whole DER encoding of a value that is not text.
     Der(Vec<u8>),
 }
 
-/// What is wrong with a text that should be a distinguished name.
+/// Error in a text that should be a distinguished name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectError {
-    /// Nobody knows this type.
     UnknownType(String),
-    /// It is not written as RFC 4514 demands; what would help.
+    /// Syntax that RFC 4514 does not allow, with a hint.
     Malformed(&'static str),
 }
 
 impl Subject {
-    /// That of a certificate.
+    /// Converts the name of a certificate.
     pub fn of(name: &X509Name<'_>) -> Self {
         let parts = name.iter_rdn().map(|part| {
             let attributes = part.iter().map(|attribute| {
@@ -51,7 +50,7 @@ impl Subject {
         Self(parts.collect())
     }
 
-    /// Reads `CN=ci,O=Acme`.
+    /// Parses `CN=ci,O=Acme`.
     pub fn parse(text: &str) -> Result<Self, SubjectError> {
         let mut letters = text.chars().peekable();
         let (mut parts, mut part) = (Vec::new(), Vec::new());
@@ -67,8 +66,8 @@ impl Subject {
         }
     }
 
-    /// Whether they are the same, be one of them written from its end: RFC 4514 writes the last part first, and most tools
-    /// do not.
+    /// True if the names are equal, or equal with one of them reversed. RFC 4514 writes the last
+    /// part first, and most tools do not.
     pub fn is(&self, other: &Self) -> bool {
         self == other || self.0.iter().rev().eq(&other.0)
     }
@@ -80,7 +79,7 @@ fn sorted(mut part: Part) -> Part {
 }
 
 impl fmt::Display for Subject {
-    /// So that [`Subject::parse`] reads it.
+    /// Writes the name so that [`Subject::parse`] can read it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("no subject");
@@ -100,7 +99,7 @@ impl fmt::Display for Subject {
 }
 
 impl Value {
-    /// That of a certificate.
+    /// Converts the value of a certificate.
     fn of(any: &Any<'_>) -> Self {
         let der = || any.to_der_vec().unwrap_or_else(|_| any.data.to_vec());
         text(any).map_or_else(|| Self::Der(der()), Self::Text)
@@ -108,7 +107,7 @@ impl Value {
 }
 
 impl fmt::Display for Value {
-    /// RFC 4514 §2.4.
+    /// Escapes as in RFC 4514 §2.4.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Text(text) => text,
@@ -120,7 +119,7 @@ impl fmt::Display for Value {
                 '"' | '+' | ',' | ';' | '<' | '>' | '\\' => write!(f, "\\{letter}")?,
                 '#' if index == 0 => f.write_str("\\#")?,
                 ' ' if index == 0 || index == last => f.write_str("\\ ")?,
-                // For a log, whose lines stay lines.
+                // Escape control characters, so that a log entry stays on one line.
                 _ if letter.is_control() => {
                     for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
                         write!(f, "\\{byte:02x}")?;
@@ -133,7 +132,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// The text that a value is, if it is one (X.680 §41).
+/// Decodes a value, if it is a string (X.680 §41).
 fn text(any: &Any<'_>) -> Option<String> {
     if any.class() != Class::Universal {
         return None;
@@ -156,7 +155,7 @@ fn text(any: &Any<'_>) -> Option<String> {
             let letters = quads.iter().map(|quad| char::from_u32(u32::from_be_bytes(*quad)));
             letters.collect()
         }
-        // T.61 by its name, and Latin-1 by what everybody has put there.
+        // T.61 by name, but Latin-1 in all certificates found in practice.
         Tag::TeletexString => Some(any.data.iter().copied().map(char::from).collect()),
         _ => None,
     }
@@ -164,12 +163,12 @@ fn text(any: &Any<'_>) -> Option<String> {
 
 type Letters<'t> = Peekable<Chars<'t>>;
 
-/// Whether a value ends before this.
+/// True if a value ends before this character.
 fn ends(letter: Option<&char>) -> bool {
     matches!(letter, None | Some(',' | '+'))
 }
 
-/// The OID of a type, with its `=`.
+/// Parses an attribute type with its `=`, and returns the OID.
 fn kind(letters: &mut Letters<'_>) -> Result<String, SubjectError> {
     let mut written = String::new();
     loop {
@@ -190,7 +189,7 @@ fn kind(letters: &mut Letters<'_>) -> Result<String, SubjectError> {
     attribute::oid(written).ok_or_else(|| SubjectError::UnknownType(written.to_owned()))
 }
 
-/// A value, up to what ends it.
+/// Parses a value up to its end.
 fn value(letters: &mut Letters<'_>) -> Result<Value, SubjectError> {
     while letters.next_if(char::is_ascii_whitespace).is_some() {}
     if letters.next_if_eq(&'#').is_some() {
@@ -208,7 +207,7 @@ fn value(letters: &mut Letters<'_>) -> Result<Value, SubjectError> {
     }
 }
 
-/// `ci`, without the spaces about it that are not escaped.
+/// Parses `ci`, without surrounding spaces that are not escaped.
 fn plain(letters: &mut Letters<'_>) -> Result<Vec<u8>, SubjectError> {
     let (mut bytes, mut kept) = (Vec::new(), 0);
     while !ends(letters.peek()) {
@@ -226,7 +225,8 @@ fn plain(letters: &mut Letters<'_>) -> Result<Vec<u8>, SubjectError> {
     Ok(bytes)
 }
 
-/// `Acme, Inc."`, after its first quotation mark: not of RFC 4514 any more, but of RFC 2253 §4, and of OpenSSL's output.
+/// Parses `Acme, Inc."`, after its first quotation mark. RFC 4514 no longer has this form, but RFC
+/// 2253 §4 and OpenSSL's output do.
 fn quoted(letters: &mut Letters<'_>) -> Result<Vec<u8>, SubjectError> {
     let mut bytes = Vec::new();
     loop {
@@ -245,7 +245,7 @@ fn quoted(letters: &mut Letters<'_>) -> Result<Vec<u8>, SubjectError> {
     }
 }
 
-/// `0c026369`, after its `#`: the DER of a value.
+/// Parses `0c026369`, the DER of a value after its `#`.
 fn der(letters: &mut Letters<'_>) -> Result<Value, SubjectError> {
     let mut digits = String::new();
     while let Some(letter) = letters.next_if(|letter| !ends(Some(letter))) {
@@ -261,7 +261,7 @@ fn der(letters: &mut Letters<'_>) -> Result<Value, SubjectError> {
     ))
 }
 
-/// What stands after a `\`: a letter that would mean something, or a byte of UTF-8 in hexadecimal digits.
+/// Parses the rest of an escape: a special character, or a byte of UTF-8 in hexadecimal digits.
 fn escaped(letters: &mut Letters<'_>) -> Result<Vec<u8>, SubjectError> {
     let digit = |letter: Option<char>| letter?.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let first = letters.next();

@@ -1,7 +1,7 @@
-//! What a handshake is answered, once it is known to be one.
+//! Answers to handshakes.
 //!
-//! Whatever is sent back is plain text, or JSON of our own making; a challenge that is a page of HTML comes back as
-//! its text.
+//! An answer is plain text, or JSON that this module composes. A challenge that contains HTML is
+//! returned as plain text.
 
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -18,7 +18,7 @@ use crate::verify::scheme::signature::keys::ConfiguredKey;
 use crate::verify::scheme::signature::mac::{Encoding, Mac};
 use crate::verify::scheme::source::only_line;
 
-/// The longest secret that is learnt, in bytes.
+/// Maximum length of a secret received in a handshake, in bytes.
 const LONGEST_SECRET: usize = 256;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -28,17 +28,17 @@ const ANY: HeaderValue = HeaderValue::from_static("*");
 const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
 const ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate");
 
-/// A request that is a handshake.
+/// Request that is a handshake.
 pub(super) struct Question<'q> {
     pub(super) handshake: &'q Handshake,
     pub(super) reply: &'q HandshakeAnswer,
     pub(super) received: &'q Received,
-    /// The body, where it had to be read.
+    /// Body, if it had to be parsed.
     pub(super) json: Option<Value>,
 }
 
 impl Question<'_> {
-    /// The answer; `key` is the scheme's, if it has one.
+    /// Returns the answer. `key` is the scheme's MAC key, if it has one.
     pub(super) fn answer(&self, key: Option<&Mac>) -> Result<HandshakeReply, Refusal> {
         self.check_verify_token()?;
         match self.reply {
@@ -58,7 +58,7 @@ impl Question<'_> {
                 if !is_token(token.as_bytes()) {
                     return Err(self.malformed("its token is not 1 to 256 of `A-Za-z0-9+/=_-`".to_owned()));
                 }
-                // Without a key the rules do not load.
+                // Rules without a key do not load.
                 let key = key.ok_or_else(|| self.refused("there is no secret to answer with".to_owned()))?;
                 let mut object = Map::new();
                 if let Some(repeated) = repeated {
@@ -74,7 +74,7 @@ impl Question<'_> {
         }
     }
 
-    /// Whether the sender knows the verify token, where the handshake has one.
+    /// Checks the sender's verify token, if the handshake has one.
     fn check_verify_token(&self) -> Result<(), Refusal> {
         let Some(name) = self.handshake.row.verify_token else {
             return Ok(());
@@ -87,7 +87,7 @@ impl Question<'_> {
         let sent: Vec<Vec<u8>> = query_values(&self.received.query, name).collect();
         match sent.as_slice() {
             [sent] => {
-                // All are compared, so that the time does not tell which it was.
+                // All are compared, so that timing does not disclose which one matched.
                 let known = |known: bool, token: &ConfiguredKey<Secret>| {
                     known | (token.key.matches(sent) & token.counts(self.received.at))
                 };
@@ -102,7 +102,7 @@ impl Question<'_> {
         }
     }
 
-    /// The headers by which a sender may send. A rate that is asked for is granted.
+    /// Answers with the headers that permit the sender to send. Any requested rate is granted.
     fn allowance(&self, origin: &'static str, rate: &'static str) -> Result<HandshakeReply, Refusal> {
         let origin = self.text(&TextLocation::Header(origin))?;
         let origin = HeaderValue::from_str(&origin)
@@ -123,7 +123,8 @@ impl Question<'_> {
         Ok(greeting)
     }
 
-    /// A secret is told: kept, if the operator has said where and none was told before.
+    /// Accepts a secret from the sender, if the rules name a file for it and no other secret is
+    /// stored.
     fn lesson(&self, text: &TextLocation) -> Result<HandshakeReply, Refusal> {
         let secret = self.text(text)?;
         if secret.len() > LONGEST_SECRET || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -190,7 +191,7 @@ impl Question<'_> {
     }
 }
 
-/// The MAC of a token, written down.
+/// Computes and encodes the MAC of a token.
 fn mac(key: &Mac, token: &str, encoding: Encoding) -> String {
     let mut mac = key.clone();
     mac.update(token.as_bytes());

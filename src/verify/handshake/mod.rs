@@ -1,10 +1,10 @@
-//! Is it a sender's handshake, and what is that answered?
+//! Recognition of handshakes, and their answers.
 //!
-//! Before they send events, many senders ask whether anybody is there who expects them: "echo this challenge".
-//! [`Verification::handshake`] says whether a request is such a question and what to answer. It decides only:
-//! answering, and writing down a secret that is learnt, is left to the pipeline. A handshake runs no action and is not
-//! kept. Where the sender signs it, the signature must hold and be fresh first; until then nothing is read into the
-//! body.
+//! Before sending events, many senders check that the endpoint expects them: "echo this challenge".
+//! [`Verification::handshake`] returns the answer if a request is a handshake. The module only
+//! decides: the pipeline sends the answer and stores a received secret. A handshake runs no action
+//! and is not stored. If the sender signs its handshakes, the signature must be valid and fresh
+//! before an answer is made.
 //!
 //! To add a handshake, add a row to `rows.rs`.
 
@@ -37,60 +37,58 @@ pub(super) use self::settings::{compile, learnt};
 #[cfg(test)]
 pub(super) use self::{rows::HANDSHAKES, text::MAX_ECHO};
 
-/// The largest body in which a handshake is looked for, in bytes. What is larger is an event.
+/// Maximum body in which a handshake is searched, in bytes. A larger body is an event.
 const MAX_BODY: usize = 16 << 10;
 
-/// A compiled `handshake:`.
+/// Compiled `handshake:`.
 pub(super) struct Handshake {
     row: &'static HandshakePreset,
     verify_tokens: Vec<ConfiguredKey<Secret>>,
     learning: Option<EnrollSettings>,
 }
 
-/// A compiled `learn:`.
+/// Compiled `learn:`.
 struct EnrollSettings {
     file: PathBuf,
-    /// What stood in the file when the rules were loaded.
+    /// Content of the file when the rules were loaded.
     learnt: Option<Secret>,
 }
 
-/// The answer to a handshake.
+/// Answer to a handshake.
 #[derive(Debug)]
 pub struct HandshakeReply {
-    /// The handshake's name.
+    /// Name of the handshake.
     pub handshake: &'static str,
-    /// The status.
     pub status: StatusCode,
-    /// The headers, the body's type among them.
+    /// Headers, including the content type.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Bytes,
-    /// What must be written down before the answer may go out.
+    /// Secret that must be stored before the answer is sent.
     pub lesson: Option<NewSecret>,
 }
 
-/// A secret that a sender tells, to be kept if none was told before.
+/// Secret from a handshake, stored unless the file already holds one.
 #[derive(Clone, Debug)]
 pub struct NewSecret {
-    /// The handshake's name.
+    /// Name of the handshake.
     pub handshake: &'static str,
-    /// The secret.
     pub secret: Secret,
-    /// Where the operator wants it.
+    /// Path from `learn:`.
     pub file: PathBuf,
 }
 
 impl Verification {
-    /// What to answer if the request is a handshake of this verification's sender, or why it is not answered. `None`: it
-    /// is an event, or is to be refused as one.
+    /// Returns the answer to a handshake of this verification's sender, or its refusal. `None` if
+    /// the request is not a handshake and must be verified as an event.
     pub fn handshake(&self, received: &Received) -> Option<Result<HandshakeReply, Refusal>> {
         let handshake = self.handshake.as_ref()?;
-        // First what costs nothing, for nearly all requests are events.
+        // Cheap checks first, because nearly all requests are events.
         handshake.row.forms.iter().find(|form| form.may_be(received))?;
         let proof = if handshake.row.signed {
             match self.scheme.prove(received) {
                 Ok(proof) => Some(proof),
-                // Where everything is taken it would be taken for an event, and a handshake runs no action.
+                // Observe mode would accept the request as an event, but a handshake runs no
+                // action.
                 Err(refusal) if self.observes() && handshake.question(received).is_some() => {
                     return Some(Err(refusal));
                 }
@@ -105,17 +103,18 @@ impl Verification {
         });
         let secret = proof.as_ref().and_then(|proof| proof.secret.as_deref());
         let key = || self.scheme.mac_key(secret, received.at);
-        // A stale one is refused here, lest a longer window of a rule make an event of it.
+        // A stale handshake is refused here. Otherwise a rule with a longer window would treat it
+        // as an event.
         Some(fresh.and_then(|()| question.answer(key())))
     }
 
-    /// As [`Verification::handshake`], for a request that is taken to be genuine.
+    /// Answers like [`Verification::handshake`], for a request that is assumed to be genuine.
     pub fn handshake_if_genuine(&self, received: &Received) -> Option<Result<HandshakeReply, Refusal>> {
         let question = self.handshake.as_ref()?.question(received)?;
         Some(question.answer(self.scheme.mac_key(None, received.at)))
     }
 
-    /// The methods by which handshakes come; none if there is no handshake.
+    /// Methods of the handshake's requests. Empty without a handshake.
     pub fn handshake_methods(&self) -> impl Iterator<Item = &'static Method> + use<> {
         let forms = self.handshake.as_ref().map(|handshake| handshake.row.forms);
         forms.into_iter().flatten().map(|form| &form.method)
@@ -123,7 +122,7 @@ impl Verification {
 }
 
 impl NewSecret {
-    /// Why it is not learnt where another was learnt before.
+    /// Refusal of this secret, because the file holds another one.
     pub fn contradicted(&self) -> Refusal {
         contradicted(self.handshake, &self.file)
     }
@@ -138,31 +137,31 @@ fn contradicted(handshake: &'static str, file: &Path) -> Refusal {
 }
 
 impl Handshake {
-    /// What keeps an event out whatever its signature.
+    /// Refuses events that must not be accepted even with a valid signature.
     pub(super) fn admit(&self, received: &Received) -> Result<(), Refusal> {
         let handshake = self.row.name;
         if let Some(EnrollSettings { file, learnt: None }) = &self.learning {
             let file = file.display().to_string();
             return Err(Refusal::NothingLearnt { handshake, file });
         }
-        // Its signature could be had for the asking.
+        // Anyone can obtain the signature of such a body through the handshake.
         if self.row.tells_macs_to_strangers() && is_token(&received.body) {
             return Err(Refusal::ForgeableBody { handshake });
         }
         Ok(())
     }
 
-    /// Its name, if strangers are told MACs under the scheme's secret.
+    /// Name of the handshake, if any client can obtain MACs under the scheme's secret.
     pub(super) fn tells_strangers(&self) -> Option<&'static str> {
         self.row.tells_macs_to_strangers().then_some(self.row.name)
     }
 
-    /// What a refusal asks for, where the sender wants to see 401.
+    /// Value of `WWW-Authenticate`, if the sender requires a 401 for bad signatures.
     pub(super) fn challenge(&self) -> Option<&'static str> {
         self.row.unauthorized
     }
 
-    /// What a request asks, if it is this handshake.
+    /// Recognises a request of this handshake.
     fn question<'q>(&'q self, received: &'q Received) -> Option<Question<'q>> {
         let mut forms = self.row.forms.iter().filter(|form| form.may_be(received));
         let json = if self.row.forms.iter().any(Form::reads_body) {
@@ -183,7 +182,7 @@ impl Handshake {
 }
 
 impl Form {
-    /// Whether a request may have this form, as far as can be told without reading anything into its body.
+    /// Returns true if a request may have this form. The body is not parsed yet.
     fn may_be(&self, received: &Received) -> bool {
         let Received {
             headers, query, body, ..
@@ -207,7 +206,7 @@ impl Form {
         received.method == self.method && readable() && marked()
     }
 
-    /// Whether a body that was read keeps what [`Form::may_be`] promised.
+    /// Checks the parsed body of a request that [`Form::may_be`] has selected.
     fn is(&self, json: Option<&Value>) -> bool {
         let Mark::Json { at, is, without } = &self.mark else {
             return true;

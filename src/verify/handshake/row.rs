@@ -1,124 +1,120 @@
-//! What can be said of a handshake: how it is told from an event, whether it is signed, what it is answered.
+//! Row types of the handshake table: recognition, signing and answer of a handshake.
 //!
-//! This is all there is to say, and on purpose: no row can run an action, and none can answer more than a text that
-//! the sender sent, a fixed one, or a MAC.
+//! The types are limited on purpose. No row can run an action. An answer is a text that the sender
+//! sent, a fixed text, or a MAC.
 
 use http::{Method, StatusCode};
 
 use crate::verify::scheme::signature::mac::Encoding;
 
-/// One handshake.
+/// Preset of one handshake.
 #[derive(Debug)]
 pub struct HandshakePreset {
-    /// Its name in the rules file.
+    /// Name in the rules file.
     pub name: &'static str,
-    /// Whether the sender signs it like an event; then it is answered only if that signature holds.
+    /// True if the sender signs the handshake like an event. Only a valid signature is then
+    /// answered.
     pub signed: bool,
-    /// The name in the query that holds what `verify_token` says.
+    /// Query parameter that must equal `verify_token`.
     pub verify_token: Option<&'static str>,
-    /// What a refusal asks for where the sender wants to see 401 rather than 403.
+    /// `WWW-Authenticate` of a refusal, if the sender requires 401 instead of 403.
     pub unauthorized: Option<&'static str>,
-    /// The shapes that it comes in; the first that a request has is answered.
+    /// Forms of the handshake. The first one that matches is answered.
     pub forms: &'static [Form],
 }
 
-/// One shape of a handshake.
+/// Form of a handshake.
 #[derive(Debug)]
 pub struct Form {
-    /// Its method.
     pub method: Method,
-    /// What tells it from an event.
+    /// Difference from an event.
     pub mark: Mark,
-    /// What it is answered.
     pub reply: HandshakeAnswer,
 }
 
-/// What tells a handshake from an event.
+/// Difference between a handshake and an event.
 #[derive(Debug)]
 pub enum Mark {
-    /// Its method alone.
+    /// The method alone.
     Method,
-    /// This name stands in the query.
+    /// A query parameter.
     Query(&'static str),
-    /// This name stands in the query with this value.
+    /// A query parameter with this value.
     QueryIs(&'static str, &'static str),
-    /// This header, written in lower case, is there.
+    /// A header, in lower case.
     Header(&'static str),
-    /// This header is there with this value.
+    /// A header, in lower case, with this value.
     HeaderIs(&'static str, &'static str),
-    /// The body is JSON, with this at that pointer (RFC 6901), and nothing at another.
+    /// A JSON body with a value at one pointer (RFC 6901), and without another pointer.
     Json {
-        /// Where.
+        /// Pointer to the value.
         at: &'static str,
-        /// What.
+        /// Required value.
         is: Is,
-        /// Where there must be nothing.
+        /// Pointer that must not exist.
         without: Option<&'static str>,
     },
 }
 
-/// What stands at a place of a body.
+/// Required value in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Is {
-    /// This text.
     Text(&'static str),
-    /// This number.
     Number(u64),
-    /// Any text.
     AnyText,
 }
 
-/// Where a text stands in a request. It must stand there once.
+/// Location of a text in a request. The text must occur once.
 #[derive(Debug)]
 pub enum TextLocation {
-    /// Under this name in the query.
+    /// Query parameter.
     Query(&'static str),
-    /// In this header, written in lower case.
+    /// Header, in lower case.
     Header(&'static str),
-    /// In the body, at this pointer.
+    /// Pointer into the body.
     Json(&'static str),
 }
 
-/// What a handshake is answered.
+/// Answer to a handshake.
 #[derive(Debug)]
 pub enum HandshakeAnswer {
     /// 200 and the text, as `text/plain`.
     Echo(TextLocation),
-    /// This status, and this JSON if any.
+    /// Status, and an optional JSON body.
     Fixed(StatusCode, Option<&'static str>),
     /// 200 and an object with the MAC of a token under the scheme's secret.
     Mac {
-        /// The token.
+        /// Location of the token.
         of: TextLocation,
-        /// Its name in the object, if the object repeats it.
+        /// Member for the token, if the object repeats it.
         repeated: Option<&'static str>,
-        /// The MAC's name in the object.
+        /// Member for the MAC.
         name: &'static str,
-        /// What the MAC begins with.
+        /// Prefix of the MAC.
         prefix: &'static str,
-        /// How the MAC is written.
         encoding: Encoding,
     },
-    /// 200 and the headers by which the sender named in this header may send, at the rate named in the other.
+    /// 200 and the headers that permit sending. The first header names the origin, the second one
+    /// the rate.
     Allow(&'static str, &'static str),
-    /// 200 once the secret that stands here is learnt; the header is sent back if that is where it stands.
+    /// 200 after the secret at this location has been stored. A header is sent back.
     Learn(TextLocation),
 }
 
 impl HandshakePreset {
-    /// Whether some answer of it is a MAC under the scheme's secret.
+    /// Returns true if an answer contains a MAC under the scheme's secret.
     pub fn tells_macs(&self) -> bool {
         self.forms
             .iter()
             .any(|form| matches!(form.reply, HandshakeAnswer::Mac { .. }))
     }
 
-    /// Whether that MAC is told to whoever asks.
+    /// Returns true if any client can obtain such a MAC.
     pub fn tells_macs_to_strangers(&self) -> bool {
         self.tells_macs() && !self.signed
     }
 
-    /// Whether the sender's secret comes with it.
+    /// Returns true if the handshake sets the sender's secret.
     pub fn learns(&self) -> bool {
         self.forms
             .iter()
@@ -127,7 +123,7 @@ impl HandshakePreset {
 }
 
 impl Form {
-    /// Whether the body must be read to tell it or to answer it.
+    /// Returns true if the body must be parsed to recognise or answer this form.
     pub fn reads_body(&self) -> bool {
         let marked = matches!(self.mark, Mark::Json { .. });
         let text = match &self.reply {

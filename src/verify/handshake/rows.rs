@@ -1,6 +1,7 @@
-//! The handshakes that are known by name, as data.
+//! Rows of the handshake table, one per handshake.
 //!
-//! **To add a handshake, add a row**: its source, and how good that source is, stand in the comment above it.
+//! **To add a handshake, add a row.** The comment above a row names its source and the grade of
+//! that source.
 //!
 //! Grades: *P* official documents or official source code; *S* secondary.
 
@@ -9,10 +10,10 @@ use http::{Method, StatusCode};
 use super::row::{Form, HandshakeAnswer, HandshakePreset, Is, Mark, TextLocation};
 use crate::verify::scheme::signature::mac::Encoding;
 
-/// All of them.
+/// All handshakes.
 pub static HANDSHAKES: &[HandshakePreset] = &[
-    // P: docs.slack.dev, events/url_verification: "verify the request's authenticity and then respond in plaintext with the
-    // challenge attribute value".
+    // P: docs.slack.dev, events/url_verification: "verify the request's authenticity and then
+    // respond in plaintext with the challenge attribute value".
     HandshakePreset {
         name: "slack",
         signed: true,
@@ -28,8 +29,8 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             reply: HandshakeAnswer::Echo(TextLocation::Json("/challenge")),
         }],
     },
-    // P: developers.facebook.com, "Create a webhook endpoint" (WhatsApp, Messenger, Instagram alike). Not signed: who knows
-    // the verify token is the sender.
+    // P: developers.facebook.com, "Create a webhook endpoint" (WhatsApp, Messenger, Instagram
+    // alike). Not signed: the verify token authenticates the sender.
     HandshakePreset {
         name: "meta",
         signed: false,
@@ -41,8 +42,9 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             reply: HandshakeAnswer::Echo(TextLocation::Query("hub.challenge")),
         }],
     },
-    // P: dev.twitch.tv, "Getting events using webhook callbacks", and twitch-cli, subscription_verify.go: text/plain, any
-    // 2xx. The header that marks it is not signed; the challenge is, so turning an event into a handshake gains a 400.
+    // P: dev.twitch.tv, "Getting events using webhook callbacks", and twitch-cli,
+    // subscription_verify.go: text/plain, any 2xx. The header that marks the handshake is not
+    // signed, but the challenge is. Changing an event into a handshake therefore only yields a 400.
     HandshakePreset {
         name: "twitch",
         signed: true,
@@ -54,8 +56,9 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             reply: HandshakeAnswer::Echo(TextLocation::Json("/challenge")),
         }],
     },
-    // P: developers.zoom.us, "Validate your webhook endpoint". Repeated every 72 hours. A plain token has no `:`, and what
-    // signs an event has one, so the MAC of the one never serves as that of the other.
+    // P: developers.zoom.us, "Validate your webhook endpoint". Repeated every 72 hours. A plain
+    // token has no `:`, while the signed content of an event has one. The MAC of a token is
+    // therefore never a valid signature of an event.
     HandshakePreset {
         name: "zoom",
         signed: true,
@@ -77,9 +80,10 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             },
         }],
     },
-    // P: docs.discord.com, "Interactions overview" and "Webhook events". An interaction of type 1 is a PING; a webhook event
-    // of type 1 is an event, and has an `event`; there the PING is type 0. Requests with wrong signatures are sent on
-    // purpose, and must be answered 401. The scheme's name is hookyard's own: RFC 9110 wants one beside a 401.
+    // P: docs.discord.com, "Interactions overview" and "Webhook events". An interaction of type 1
+    // is a PING. A webhook event of type 1 is an event and has an `event`; its PING is type 0.
+    // Discord sends wrong signatures on purpose and requires 401. The scheme name in the answer is
+    // hookyard's own, because RFC 9110 requires one with a 401.
     HandshakePreset {
         name: "discord",
         signed: true,
@@ -106,7 +110,8 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             },
         ],
     },
-    // P: dropbox.com/developers/reference/webhooks: echo `challenge` as text/plain with nosniff. Not signed.
+    // P: dropbox.com/developers/reference/webhooks: echo `challenge` as text/plain with nosniff.
+    // Not signed.
     HandshakePreset {
         name: "dropbox",
         signed: false,
@@ -118,8 +123,8 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             reply: HandshakeAnswer::Echo(TextLocation::Query("challenge")),
         }],
     },
-    // P: learn.microsoft.com/graph, "Receive change notifications through webhooks": the token URL-decoded, as text/plain,
-    // within 10 seconds. Not signed.
+    // P: learn.microsoft.com/graph, "Receive change notifications through webhooks": the token
+    // URL-decoded, as text/plain, within 10 seconds. Not signed.
     HandshakePreset {
         name: "microsoft_graph",
         signed: false,
@@ -131,8 +136,8 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             reply: HandshakeAnswer::Echo(TextLocation::Query("validationToken")),
         }],
     },
-    // P: developers.asana.com, "Establish a webhook": 200 or 204 "and a matching X-Hook-Secret header". Every webhook has a
-    // secret of its own, so every webhook needs an endpoint and a file of its own.
+    // P: developers.asana.com, "Establish a webhook": 200 or 204 "and a matching X-Hook-Secret
+    // header". Every webhook has its own secret, and therefore needs its own endpoint and file.
     HandshakePreset {
         name: "asana",
         signed: false,
@@ -144,7 +149,8 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             reply: HandshakeAnswer::Learn(TextLocation::Header("x-hook-secret")),
         }],
     },
-    // P: developer.atlassian.com/cloud/trello, "Webhooks": HEAD must be answered 200, or the webhook is not created.
+    // P: developer.atlassian.com/cloud/trello, "Webhooks": HEAD must be answered 200, or the
+    // webhook is not created.
     HandshakePreset {
         name: "trello",
         signed: false,
@@ -156,7 +162,8 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             reply: HandshakeAnswer::Fixed(StatusCode::OK, None),
         }],
     },
-    // P: cloudevents/spec, http-webhook.md, section 4 (Azure Event Grid follows it). Without the header it is a plain OPTIONS.
+    // P: cloudevents/spec, http-webhook.md, section 4 (Azure Event Grid follows it). Without the
+    // header it is a plain OPTIONS.
     HandshakePreset {
         name: "cloudevents",
         signed: false,
@@ -168,8 +175,9 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             reply: HandshakeAnswer::Allow("webhook-request-origin", "webhook-request-rate"),
         }],
     },
-    // P: docs.x.com/x-api/webhooks/quickstart, "The CRC check": hourly, answered within 3 seconds. Not signed, so anybody
-    // may ask for the MAC of a token; what keeps that from forging events stands in `token.rs`.
+    // P: docs.x.com/x-api/webhooks/quickstart, "The CRC check": hourly, answered within 3 seconds.
+    // Not signed, so any client may request the MAC of a token. `token.rs` explains why this does
+    // not allow forged events.
     HandshakePreset {
         name: "x",
         signed: false,
@@ -187,8 +195,9 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
             },
         }],
     },
-    // P: developers.notion.com/reference/webhooks, "Verifying the subscription". The operator then pastes the token into
-    // Notion's settings. S: it may come with or without `X-Notion-Signature`, so the body alone tells.
+    // P: developers.notion.com/reference/webhooks, "Verifying the subscription". The operator then
+    // pastes the token into Notion's settings. S: the request may lack `X-Notion-Signature`, so
+    // only the body identifies it.
     HandshakePreset {
         name: "notion",
         signed: false,
@@ -222,7 +231,7 @@ mod tests {
                 row.name
             );
             for form in row.forms {
-                // A header in upper case would be a panic at the first request.
+                // A header in upper case would panic at the first request.
                 if let Mark::Header(name) | Mark::HeaderIs(name, _) = form.mark {
                     assert!(lower(name), "{name}");
                 }
@@ -237,7 +246,8 @@ mod tests {
                     }
                     _ => {}
                 }
-                // What is not signed is read into only where there is nothing but a secret to be learnt.
+                // The body of an unsigned handshake is parsed only if the handshake does nothing
+                // but set a secret.
                 assert!(row.signed || !form.reads_body() || row.learns(), "{}", row.name);
             }
         }

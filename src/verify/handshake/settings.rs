@@ -1,6 +1,7 @@
-//! From YAML to a compiled [`Handshake`]: the keys `handshake`, `verify_token` and `learn` of a scheme.
+//! Compiler from YAML to a [`Handshake`]: the settings `handshake`, `verify_token` and `learn` of a
+//! scheme.
 //!
-//! This is their only reader; the schemes merely let them stand in their mappings.
+//! Only this file reads them. The schemes merely permit them in their mappings.
 
 use super::row::HandshakePreset;
 use super::rows::HANDSHAKES;
@@ -11,8 +12,9 @@ use crate::base::yaml::{Node, unknown};
 use crate::verify::scheme::signature::keys::ConfiguredKey;
 use crate::verify::scheme::{Scheme, settings};
 
-/// Compiles the handshake of a scheme: the one that `node`, its settings, names, else that of its sender, which is
-/// called `by_default`. What does not fit, the `scheme` included, is added to `diagnostics`.
+/// Compiles the handshake that the settings `node` name, or that of the sender, `by_default`.
+///
+/// Adds all errors to `diagnostics`, including conflicts with `scheme`.
 pub fn compile(
     node: Node<'_>,
     by_default: Option<&str>,
@@ -57,8 +59,9 @@ pub fn compile(
     })
 }
 
-/// The secrets that the scheme has by `learn` in place of `secret`: none while nothing is learnt. `None` if it has no
-/// `learn`. What is wrong with the file is said by [`compile`].
+/// Returns the secrets of a scheme with `learn` instead of `secret`. Empty until one is stored.
+///
+/// `None` if there is no `learn`. Errors of the file are reported by [`compile`].
 pub fn learnt(node: Node<'_>, keyring: &Keyring) -> Option<Vec<ConfiguredKey<Secret>>> {
     let learn = node.given("learn")?;
     if node.given("secret").is_some() {
@@ -73,7 +76,7 @@ pub fn learnt(node: Node<'_>, keyring: &Keyring) -> Option<Vec<ConfiguredKey<Sec
     Some(held.into_iter().collect())
 }
 
-/// The row that is meant.
+/// Finds the row of the handshake.
 fn row(
     node: Node<'_>,
     by_default: Option<&str>,
@@ -107,7 +110,7 @@ fn row(
     }
 }
 
-/// A key that this handshake does not ask for.
+/// Reports a setting that the handshake does not use.
 fn no_use(
     node: Node<'_>,
     key: &str,
@@ -131,7 +134,7 @@ fn no_use(
     diagnostics.push(diagnostic.hint(format!("it belongs to the handshake {}", asking.join(" or "))));
 }
 
-/// The file in which a secret is kept, with what stands in it already.
+/// Reads the file that stores the secret.
 fn learning(
     node: Node<'_>,
     learn: Node<'_>,
@@ -140,7 +143,8 @@ fn learning(
     diagnostics: &mut Diagnostics,
 ) -> Option<EnrollSettings> {
     if scheme.is_some_and(|scheme| !scheme.takes_any_secret()) {
-        // One that could not be decoded would keep the rules from loading, and strangers may send what they like.
+        // A secret that cannot be decoded would prevent the rules from loading, and a stranger may
+        // send any secret.
         let message = "`learn` needs a scheme that signs with a secret of any text, such as `hmac` with `secret_encoding: utf8`";
         diagnostics.push(learn.error("handshake", message));
         return None;
@@ -182,7 +186,8 @@ fn learning(
     }
 }
 
-/// Whether the scheme has what the handshake is answered with, and whether the answers would give it away.
+/// Checks that the scheme has the key for the answers, and that the answers do not allow forged
+/// events.
 fn check(node: Node<'_>, row: &HandshakePreset, scheme: &Scheme, diagnostics: &mut Diagnostics) {
     let at = node.get("handshake").unwrap_or(node);
     let name = row.name;

@@ -1,7 +1,7 @@
-//! The text that a handshake asks about: where it stands, and whether it may be sent back.
+//! Text that a handshake asks for: its location, and the checks before it is sent back.
 //!
-//! It stands in its place once, is UTF-8, has no control character and is not longer than [`MAX_ECHO`]: what goes
-//! back is what the sender could have meant, and nothing that a terminal or a browser would act upon.
+//! The text must occur once, be UTF-8, have no control character and be at most [`MAX_ECHO`] long.
+//! Terminals and browsers therefore find nothing to act upon in an answer.
 
 use http::HeaderName;
 use percent_encoding::percent_decode;
@@ -11,11 +11,11 @@ use super::row::TextLocation;
 use crate::event::Received;
 use crate::verify::scheme::source::only_line;
 
-/// The longest text that is sent back, in bytes.
+/// Maximum length of a text that is sent back, in bytes.
 pub const MAX_ECHO: usize = 4 << 10;
 
 impl TextLocation {
-    /// The text; an error says what is wrong with it and where, and does not repeat it.
+    /// Reads the text. The error names the location and does not quote the text.
     pub(super) fn read(&self, received: &Received, json: Option<&Value>) -> Result<String, String> {
         let (place, found) = match self {
             Self::Query(name) => {
@@ -62,7 +62,7 @@ impl TextLocation {
         Ok(text)
     }
 
-    /// The header in which it stands, if it stands in one.
+    /// Header that holds the text, if it is in a header.
     pub(super) fn header(&self) -> Option<HeaderName> {
         match self {
             Self::Header(name) => Some(HeaderName::from_static(name)),
@@ -71,7 +71,7 @@ impl TextLocation {
     }
 }
 
-/// The values of `name` in a query, decoded to the bytes that they stand for.
+/// Values of the query parameter `name`, decoded to bytes.
 pub(super) fn query_values<'q>(query: &'q str, name: &'q str) -> impl Iterator<Item = Vec<u8>> + 'q {
     query.split('&').filter_map(move |pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -1,21 +1,22 @@
-//! Tokens whose MAC a sender may ask for, and why asking forges nothing.
+//! Tokens whose MAC any client may request, and the reasons why this does not allow forged events.
 //!
-//! X signs its events with `HMAC(secret, body)`, and answers to its CRC are `HMAC(secret, crc_token)` under the same
-//! secret: whoever asks for the CRC of a text holds the signature of an event whose body is that text. Three things
-//! together take that away. A token is made of letters in which no JSON object or list can be written; an event
-//! whose body could be a token is refused although its signature holds; and a scheme may have this handshake only if
-//! what it signs is the body and nothing else, so that the first two say all there is to say. A second verification with
-//! the same secret and without this handshake is found by `config`: an error on the same endpoint, a warning elsewhere.
+//! X signs events with `HMAC(secret, body)`, and answers to its CRC are `HMAC(secret, crc_token)`
+//! under the same secret. A client that requests the CRC of a text thus has the signature of an
+//! event with that body. Three rules prevent such an event. A token consists of characters that
+//! cannot form a JSON object or list. An event whose body could be a token is refused, even with a
+//! valid signature. A scheme may have this handshake only if it signs the body and nothing else.
+//! `config` finds a second verification with the same secret and without this handshake: an error
+//! on the same endpoint, a warning elsewhere.
 
-/// The longest token, in bytes.
+/// Maximum length of a token, in bytes.
 const LONGEST: usize = 256;
 
-/// Whether a MAC is told of this text.
+/// Returns true if the MAC of this text may be disclosed.
 pub fn is_token(text: &[u8]) -> bool {
     (1..=LONGEST).contains(&text.len()) && text.iter().all(|byte| is_token_byte(*byte))
 }
 
-/// Whether a token may hold this byte.
+/// Returns true if a token may contain this byte.
 pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte)
 }

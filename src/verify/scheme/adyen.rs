@@ -1,8 +1,11 @@
-//! Adyen's payment notifications: a signature in every item of the body, over eight fields of that item.
+//! Adyen payment notifications, which carry a signature over eight fields in every item of the
+//! body.
 //!
-//! Source: @adyen/api-library, `hmacValidator`; <https://docs.adyen.com/development-resources/webhooks/verify-hmac-signatures>.
-//! The key is hex. Whatever else stands in the body is signed by nobody. Every item must be genuine, and every
-//! item's MAC is a nonce: items of several notifications put together into one are a duplicate.
+//! Source: @adyen/api-library, `hmacValidator`;
+//! <https://docs.adyen.com/development-resources/webhooks/verify-hmac-signatures>.
+//! The key is hex. All other parts of the body are unsigned. Every item must be genuine, and every
+//! item's MAC is a dedup key. A body that combines items of several earlier notifications is
+//! therefore a duplicate.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -22,9 +25,9 @@ use crate::base::yaml::Node;
 use crate::event::Received;
 use crate::verify::{DedupKey, OutgoingRequest, Proof, Refusal, Signed};
 
-/// How many items are looked at; Adyen sends one.
+/// Maximum number of items. A body with more is refused. Adyen sends one.
 const MAX_ITEMS: usize = 16;
-/// The fields that are signed, in their order, joined by [`SEPARATOR`]; what is missing is empty.
+/// Signed fields in their order, joined by [`SEPARATOR`]. A missing field is empty.
 const FIELDS: [&[&str]; 8] = [
     &["pspReference"],
     &["originalReference"],
@@ -35,38 +38,37 @@ const FIELDS: [&[&str]; 8] = [
     &["eventCode"],
     &["success"],
 ];
-/// Stands between the fields.
+/// Separator between the fields.
 const SEPARATOR: &[u8] = b":";
-/// Where the items stand, for messages.
+/// Location of the items, for messages.
 const PLACE: &str =
     "`$.notificationItems[*].NotificationRequestItem.additionalData.hmacSignature` of the body";
 
-/// A compiled `adyen_payments`.
+/// Compiled `adyen_payments`.
 #[derive(Debug)]
 pub struct Adyen {
-    /// One for each secret; the first one signs.
+    /// Keys, one per secret. The first one signs.
     pub keys: Vec<ConfiguredKey<Mac>>,
     unverified: Unverified,
     plan: Plan,
 }
 
-/// The fields of `adyen_payments`.
+/// Settings of `adyen_payments`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it is read from the node, item by item")]
 struct AdyenShape {
-    /// Where the key is read from, which is hex; several while one replaces the other.
+    /// Source of the key, which is hex. May be a list during rotation.
     secret: Option<IgnoredAny>,
-    /// The handshake that is answered; none by default.
+    /// Handshake to answer. Default: none.
     handshake: Option<IgnoredAny>,
-    /// What the sender of a handshake must know.
+    /// Token that the sender of a handshake must present.
     verify_token: Option<IgnoredAny>,
-    /// The file in which the secret is kept that comes with a handshake.
+    /// File that stores the secret received in a handshake.
     learn: Option<IgnoredAny>,
 }
 
 impl Adyen {
-    /// Compiles the value of `adyen_payments:`.
     pub fn compile(
         node: Node<'_>,
         scheme_context: &SchemeContext<'_>,
@@ -89,7 +91,7 @@ impl Adyen {
         })
     }
 
-    /// Whether every item is genuine.
+    /// Verifies every item.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let body = source::unverified_json(received, &self.plan, self.unverified)?;
         let missing = || Refusal::MissingSignature {
@@ -133,7 +135,7 @@ impl Adyen {
         })
     }
 
-    /// What Adyen would write into the body: the signature of its first and only item.
+    /// Returns the body with the signature of its only item, as Adyen would send it.
     pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let held = self.keys.first().ok_or("there is no secret to sign with")?;
         let body: Value = serde_json::from_slice(draft.body)
@@ -158,10 +160,10 @@ impl Adyen {
     }
 }
 
-/// What is read of a body: of each item what is signed, and the signature.
+/// Parts of the body that are read: the signed fields and the signature of each item.
 fn plan() -> Plan {
     let mut plan = Plan::default();
-    // One more shows that there are too many.
+    // One more item shows that there are too many.
     let items = plan.name("notificationItems").each(MAX_ITEMS + 1);
     let item = items.name("NotificationRequestItem");
     for field in FIELDS {
@@ -171,7 +173,6 @@ fn plan() -> Plan {
     plan
 }
 
-/// The MAC of one item.
 fn tag(key: &Mac, item: &Value) -> Tag {
     let mut mac = key.clone();
     for (index, field) in FIELDS.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Senders that present a certificate: `client_cert`.
 //!
-//! That it is genuine is TLS' business (`server.tls.client_ca`); here is asked whose it is.
+//! TLS verifies the certificate (`server.tls.client_ca`). This file decides which certificates a
+//! rule accepts.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use crate::event::Received;
 use crate::tls::certificate::{AlternativeName, Certificate, Subject, SubjectError, attribute_names};
 use crate::verify::{Proof, Refusal};
 
-/// A compiled `client_cert`. Of each list that is given one must be right.
+/// Compiled `client_cert`. Each non-empty list must contain a match.
 #[derive(Debug)]
 pub struct ClientCert {
     subjects: Vec<Subject>,
@@ -27,28 +28,27 @@ pub struct ClientCert {
     max_body: u64,
 }
 
-/// The fields of `client_cert`.
+/// Settings of `client_cert`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "all are read from the node, item by item")]
 struct ClientCertShape {
-    /// The whole subject, `CN=ci,O=Acme`, or several of which one will do.
+    /// Whole subject, such as `CN=ci,O=Acme`. Of a list, one must match.
     subject: Option<IgnoredAny>,
-    /// One of the alternative names, or several of which one will do.
+    /// Alternative name. Of a list, one must match.
     san: Option<IgnoredAny>,
-    /// The SHA-256 of the certificate in hex, or several of which one will do.
+    /// SHA-256 of the certificate in hex. Of a list, one must match.
     fingerprint: Option<IgnoredAny>,
-    /// Where an id stands by which events are recognised.
+    /// Location of the id that identifies an event.
     id: Option<IgnoredAny>,
 }
 
 impl ClientCert {
-    /// Where ids stand by which events are recognised.
+    /// Locations of the ids that identify events.
     pub fn ids(&self) -> &[Location] {
         &self.ids
     }
 
-    /// Compiles the value of `client_cert:`.
     pub fn compile(
         node: Node<'_>,
         scheme_context: &SchemeContext<'_>,
@@ -86,13 +86,13 @@ impl ClientCert {
         })
     }
 
-    /// Whether the sender's certificate is one of those that are asked for.
+    /// Checks the sender's certificate against the configured lists.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let certificate = received
             .certificate
             .as_deref()
             .ok_or(Refusal::MissingCertificate)?;
-        // The handshake has asked, too, but it may be long ago.
+        // The TLS handshake has checked this too, but a connection can be long-lived.
         if certificate.has_expired(received.at) {
             return Err(Refusal::ExpiredCertificate {
                 at: certificate.until,
@@ -117,7 +117,7 @@ impl ClientCert {
     }
 }
 
-/// One or many of something.
+/// Reads a value or a list of values.
 fn list<T>(
     node: Node<'_>,
     key: &str,
@@ -183,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    /// Signed by itself, with this subject.
+    /// Self-signed certificate with this subject.
     fn signed(params: &mut CertificateParams, subject: Vec<(DnType, DnValue)>) -> Certificate {
         params.distinguished_name = rcgen::DistinguishedName::new();
         for (kind, value) in subject {
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_of_a_certificate_takes_nothing_else_along() {
-        // An address of three bytes, beside a host.
+        // An address of three bytes, next to a host.
         let names = [&b"\x30\x14\x87\x03\xc0\0\x02\x82\x0d"[..], b"ci.acme.local"].concat();
         let names = CustomExtension::from_oid_content(&[2, 5, 29, 17], names);
         let mut params = CertificateParams::default();
@@ -286,7 +286,7 @@ mod tests {
         let certificate = signed(&mut params, subject);
         let hex = HEXLOWER_PERMISSIVE.encode(&certificate.fingerprint);
         assert!(asked(&["CN=ci,O=Acmé"], &["ci.acme.local"], &[&hex]).asks_for(&certificate));
-        // Names that are none at all.
+        // Invalid names.
         let mut params = CertificateParams::default();
         let names = CustomExtension::from_oid_content(&[2, 5, 29, 17], b"\x04\0".to_vec());
         params.custom_extensions.push(names);

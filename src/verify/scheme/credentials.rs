@@ -1,4 +1,4 @@
-//! Senders that log in: `basic` and `bearer`, both in the header `Authorization`.
+//! Senders that send credentials in the `Authorization` header: `basic` and `bearer`.
 
 use data_encoding::BASE64;
 use http::HeaderMap;
@@ -18,26 +18,26 @@ use crate::base::yaml::Node;
 use crate::event::Received;
 use crate::verify::{OutgoingRequest, Proof, Refusal, Signed};
 
-/// A compiled `basic` (RFC 7617).
+/// Compiled `basic` (RFC 7617).
 #[derive(Debug)]
 pub struct Basic {
     user: Secret,
-    /// What the password may be.
+    /// Accepted passwords.
     pub passwords: Vec<ConfiguredKey<Secret>>,
     ids: Vec<Location>,
     max_body: u64,
 }
 
-/// A compiled `bearer` (RFC 6750).
+/// Compiled `bearer` (RFC 6750).
 #[derive(Debug)]
 pub struct Bearer {
-    /// What the token may be.
+    /// Accepted tokens.
     pub secrets: Vec<ConfiguredKey<Secret>>,
     ids: Vec<Location>,
     max_body: u64,
 }
 
-/// The fields of `basic`.
+/// Settings of `basic`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -45,47 +45,46 @@ pub struct Bearer {
     reason = "password, id and what concerns handshakes are read from the node, item by item"
 )]
 struct BasicShape {
-    /// The user's name.
+    /// User name.
     user: String,
-    /// Where the password is read from; several while one replaces the other.
+    /// Source of the password. May be a list during rotation.
     password: Option<IgnoredAny>,
-    /// Where an id stands by which events are recognised.
+    /// Location of the id that identifies an event.
     id: Option<IgnoredAny>,
-    /// The handshake that is answered; none by default.
+    /// Handshake to answer. Default: none.
     handshake: Option<IgnoredAny>,
-    /// What the sender of a handshake must know.
+    /// Token that the sender of a handshake must present.
     verify_token: Option<IgnoredAny>,
-    /// Of no use here, and said to be.
+    /// Not supported here, and reported as such.
     learn: Option<IgnoredAny>,
 }
 
-/// The fields of `bearer`.
+/// Settings of `bearer`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "all are read from the node, item by item")]
 struct BearerShape {
-    /// Where the token is read from; several while one replaces the other.
+    /// Source of the token. May be a list during rotation.
     secret: Option<IgnoredAny>,
-    /// Where an id stands by which events are recognised.
+    /// Location of the id that identifies an event.
     id: Option<IgnoredAny>,
-    /// The handshake that is answered; none by default.
+    /// Handshake to answer. Default: none.
     handshake: Option<IgnoredAny>,
-    /// What the sender of a handshake must know.
+    /// Token that the sender of a handshake must present.
     verify_token: Option<IgnoredAny>,
-    /// Of no use here, and said to be.
+    /// Not supported here, and reported as such.
     learn: Option<IgnoredAny>,
 }
 
 impl Basic {
-    /// Where ids stand by which events are recognised.
+    /// Locations of the ids that identify events.
     pub fn ids(&self) -> &[Location] {
         &self.ids
     }
 
-    /// What a client without credentials is told.
+    /// `WWW-Authenticate` for a client without valid credentials.
     pub const CHALLENGE: &'static str = "Basic realm=\"hookyard\", charset=\"UTF-8\"";
 
-    /// Compiles the value of `basic:`.
     pub fn compile(
         node: Node<'_>,
         scheme_context: &SchemeContext<'_>,
@@ -115,7 +114,7 @@ impl Basic {
         })
     }
 
-    /// Whether user and password are right.
+    /// Checks user and password.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let malformed = || Refusal::MalformedCredentials {
             expected: "`Basic` and, in base64, user and password",
@@ -126,7 +125,7 @@ impl Basic {
         let colon = pair.iter().position(|byte| *byte == b':').ok_or_else(malformed)?;
         let user = pair.get(..colon).unwrap_or_default();
         let password = pair.get(colon + 1..).unwrap_or_default();
-        // Both are compared always, so that the time does not tell whether there is such a user.
+        // Both are always compared, so that timing does not disclose which users exist.
         let named = self.user.matches(user);
         let source = which(&self.passwords, password, received.at, || Refusal::BadCredentials);
         if !named {
@@ -135,7 +134,7 @@ impl Basic {
         proof(&self.ids, received, self.max_body, Some(source?))
     }
 
-    /// What the sender would add.
+    /// Returns the credentials that the sender would add.
     pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = sign_id(&self.ids, draft)?;
         let password = self.passwords.first().ok_or("there is no password to send")?;
@@ -148,15 +147,14 @@ impl Basic {
 }
 
 impl Bearer {
-    /// Where ids stand by which events are recognised.
+    /// Locations of the ids that identify events.
     pub fn ids(&self) -> &[Location] {
         &self.ids
     }
 
-    /// What a client without credentials is told.
+    /// `WWW-Authenticate` for a client without a valid token.
     pub const CHALLENGE: &'static str = "Bearer realm=\"hookyard\"";
 
-    /// Compiles the value of `bearer:`.
     pub fn compile(
         node: Node<'_>,
         scheme_context: &SchemeContext<'_>,
@@ -174,7 +172,6 @@ impl Bearer {
         })
     }
 
-    /// Whether the token is right.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let token = credentials(&received.headers, "bearer")?.ok_or(Refusal::MalformedCredentials {
             expected: "`Bearer` and, after one space, the token",
@@ -185,7 +182,7 @@ impl Bearer {
         proof(&self.ids, received, self.max_body, Some(source))
     }
 
-    /// What the sender would add.
+    /// Returns the credentials that the sender would add.
     pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = sign_id(&self.ids, draft)?;
         let secret = self.secrets.first().ok_or("there is no secret to send")?;
@@ -196,7 +193,8 @@ impl Bearer {
     }
 }
 
-/// What follows the scheme's name (in either case) and one space; `None` if the header holds something else.
+/// Returns the text after the scheme's name and one space. The name is case-insensitive. `None` if
+/// the header holds another scheme.
 fn credentials<'h>(headers: &'h HeaderMap, scheme: &str) -> Result<Option<&'h [u8]>, Refusal> {
     let line = only_line(headers, &AUTHORIZATION)?.ok_or(Refusal::MissingHeader {
         header: AUTHORIZATION,

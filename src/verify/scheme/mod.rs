@@ -1,4 +1,6 @@
-//! How senders prove that they are who they are: one file a family, the known senders as data in [`presets`].
+//! Schemes by which senders prove their identity.
+//!
+//! Each family of schemes has its own file. The known senders are data in [`presets`].
 
 mod adyen;
 mod client_cert;
@@ -36,7 +38,7 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::Keyring;
 use crate::base::yaml::Node;
 
-/// The schemes that are no presets.
+/// Schemes that are not presets.
 pub const GENERIC: [&str; 9] = [
     "hmac",
     "ed25519",
@@ -49,7 +51,7 @@ pub const GENERIC: [&str; 9] = [
     "none",
 ];
 
-/// Ids that nothing signs, in words; empty if there are none.
+/// Describes unsigned ids. Empty if there are none.
 fn ids_in_words(ids: &[Location]) -> String {
     let words: Vec<String> = ids.iter().map(|place| place.words(0)).collect();
     match words.as_slice() {
@@ -58,51 +60,51 @@ fn ids_in_words(ids: &[Location]) -> String {
     }
 }
 
-/// What a scheme is compiled with.
+/// Inputs for compiling a scheme.
 #[derive(Clone, Copy)]
 pub struct SchemeContext<'s> {
-    /// Reads the secrets.
+    /// Reader of the secrets.
     pub keyring: &'s Keyring,
-    /// The URL at which senders call, for those that sign it.
+    /// URL that senders call, for schemes that sign it.
     pub public_url: Option<&'s str>,
-    /// The largest body that is read for what stands in it, in bytes.
+    /// Maximum size of a body that is parsed, in bytes.
     pub max_body: u64,
-    /// Whether a body is decompressed for what stands in it before anything is proved.
+    /// If true, a compressed body may be decompressed before the request is verified.
     pub decompress_unverified: bool,
 }
 
-/// A compiled scheme.
 #[derive(Debug)]
 pub enum Scheme {
-    /// A signature by a shared secret or a private key.
+    /// Signature by a shared secret or a private key.
     Signature(Box<Signature>),
-    /// The secret itself.
+    /// Secret sent as is.
     Token(TokenScheme),
     /// User and password.
     Basic(Basic),
-    /// A bearer token.
     Bearer(Bearer),
-    /// A signed token.
+    /// Signed token (JWT).
     Jwt(Box<Jwt>),
-    /// A certificate on the connection.
+    /// Client certificate of the TLS connection.
     ClientCert(ClientCert),
-    /// A signature in each item of the body.
+    /// Signature in each item of the body.
     Adyen(Adyen),
-    /// Nothing at all; perhaps with ids by which events are recognised, read from bodies of at most so many bytes.
+    /// No verification. Optional ids identify events. The number limits the size of a body that is
+    /// parsed for an id, in bytes.
     None(Vec<Location>, u64),
 }
 
-/// The fields of `none`.
+/// Settings of `none`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it is read from the node")]
 struct NoneShape {
-    /// Where an id stands by which events are recognised.
+    /// Location of the id that identifies an event.
     id: Option<IgnoredAny>,
 }
 
 impl Scheme {
-    /// Compiles the settings of the scheme called `name`, one of [`GENERIC`] or [`presets::PRESETS`].
+    /// Compiles the settings of the scheme called `name`, one of [`GENERIC`] or
+    /// [`presets::PRESETS`].
     pub fn compile(
         name: &str,
         node: Node<'_>,
@@ -150,7 +152,7 @@ impl Scheme {
         Self::Jwt(Box::new(jwt))
     }
 
-    /// Whether the request is genuine.
+    /// Verifies that a request is genuine.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         match self {
             Self::Signature(signature) => signature.prove(received),
@@ -164,7 +166,8 @@ impl Scheme {
         }
     }
 
-    /// Whether the body must be read before the request is known to be genuine.
+    /// Returns true if verification reads the body, so that the body is read before the request is
+    /// trusted.
     pub fn reads_unverified(&self) -> bool {
         match self {
             Self::Signature(signature) => signature.reads_unverified(),
@@ -174,7 +177,7 @@ impl Scheme {
         }
     }
 
-    /// What the sender would add.
+    /// Returns what the sender would add to the request.
     pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         match self {
             Self::Signature(signature) => signature.sign(draft),
@@ -188,7 +191,7 @@ impl Scheme {
         }
     }
 
-    /// Whether the sender's part can be played with what is configured.
+    /// Returns true if the configured keys can sign.
     pub fn can_sign(&self) -> bool {
         match self {
             Self::Signature(signature) => signature.keys.can_sign(),
@@ -198,7 +201,7 @@ impl Scheme {
         }
     }
 
-    /// The window of a scheme that has a timestamp.
+    /// Default replay window of a scheme that has a timestamp.
     pub fn default_window(&self) -> Option<Duration> {
         match self {
             Self::Signature(signature) => signature.default_window(),
@@ -207,7 +210,7 @@ impl Scheme {
         }
     }
 
-    /// Where each of its secrets comes from, and until when it counts.
+    /// Source of each secret, and the end of its validity.
     pub fn secrets(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
         match self {
             Self::Signature(signature) => signature.keys.sources(),
@@ -220,17 +223,18 @@ impl Scheme {
         }
     }
 
-    /// Whether it signs with a shared secret, so that there are keys for MACs.
+    /// Returns true if the scheme signs with a shared secret, so that its keys can make MACs.
     pub fn is_keyed(&self) -> bool {
         matches!(self, Self::Signature(signature) if matches!(signature.keys, Keys::Shared(..)))
     }
 
-    /// Whether any text can be its secret, so that one may be learnt.
+    /// Returns true if any text is a valid secret, so that a handshake may set it.
     pub fn takes_any_secret(&self) -> bool {
         matches!(self, Self::Signature(signature) if self.is_keyed() && signature.takes_any_secret)
     }
 
-    /// The key for the MAC of something else than an event: that of this source, else the first that counts.
+    /// Key for MACs other than those of events. Prefers the secret with this source, then the first
+    /// valid one.
     pub fn mac_key(&self, source: Option<&str>, now: Timestamp) -> Option<&Mac> {
         let Self::Signature(signature) = self else {
             return None;
@@ -243,12 +247,13 @@ impl Scheme {
         named.or_else(counting).map(|held| &held.key)
     }
 
-    /// Whether what is signed is the raw body and nothing else.
+    /// Returns true if the raw body is all that is signed.
     pub fn signs_body_alone(&self) -> bool {
         matches!(self, Self::Signature(signature) if signature.signs_body_alone())
     }
 
-    /// Whether something of the request is signed. Without that whoever sees a request can send any other.
+    /// Returns true if some part of the request is signed. Otherwise anyone who sees a request can
+    /// forge others.
     pub fn signs(&self) -> bool {
         match self {
             Self::Signature(_) | Self::Adyen(_) => true,
@@ -257,22 +262,20 @@ impl Scheme {
         }
     }
 
-    /// Whether the signature covers the URL, with path and query.
+    /// Returns true if the signature covers the URL, with path and query.
     pub fn covers_url(&self) -> bool {
         matches!(self, Self::Signature(signature) if signature.covers_url())
     }
 
-    /// Whether the signature covers the method.
     pub fn covers_method(&self) -> bool {
         matches!(self, Self::Signature(signature) if signature.covers_method())
     }
 
-    /// Whether the signature covers this header.
     pub fn covers_header(&self, name: &HeaderName) -> bool {
         matches!(self, Self::Signature(signature) if signature.covers_header(name))
     }
 
-    /// The names in the query in which the sender says something about its signature.
+    /// Query parameters that belong to the sender's signature.
     pub fn own_queries(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.credential_query().into_iter().collect();
         if let Self::Signature(signature) = self {
@@ -281,12 +284,12 @@ impl Scheme {
         names
     }
 
-    /// Whether it signs neither a time nor an id.
+    /// Returns true if neither a timestamp nor an id is signed.
     pub fn signs_content_alone(&self) -> bool {
         matches!(self, Self::Signature(signature) if signature.signs_content_alone())
     }
 
-    /// By what events are recognised, in words.
+    /// Describes the bytes by which events are recognised.
     pub fn recognised_by(&self) -> String {
         match self {
             Self::Signature(signature) => signature.recognised_by(),
@@ -300,7 +303,7 @@ impl Scheme {
         }
     }
 
-    /// Whether a MAC of a token under a secret of `other` would be a signature here.
+    /// Returns true if a MAC of a token under a secret of `other` would be a valid signature here.
     pub fn shares_tokens_with(&self, other: &Self) -> bool {
         let (Self::Signature(own), Self::Signature(other)) = (self, other) else {
             return false;
@@ -308,7 +311,7 @@ impl Scheme {
         own.content.may_be_token() && own.keys.share_a_secret_with(&other.keys)
     }
 
-    /// What a client that is refused is asked for.
+    /// Value of `WWW-Authenticate` for a refused client.
     pub fn challenge(&self) -> Option<&'static str> {
         match self {
             Self::Basic(_) => Some(Basic::CHALLENGE),
@@ -318,7 +321,7 @@ impl Scheme {
         }
     }
 
-    /// The name in the query that holds the secret or the signature.
+    /// Query parameter that holds the secret or the signature.
     pub fn credential_query(&self) -> Option<&str> {
         match self {
             Self::Signature(signature) => signature.credential_query(),
@@ -328,7 +331,7 @@ impl Scheme {
         }
     }
 
-    /// The headers that hold timestamps and ids.
+    /// Headers that hold timestamps and ids.
     pub fn stamp_headers(&self) -> Vec<HeaderName> {
         match self {
             Self::Signature(signature) => signature.stamp_headers(),
@@ -336,7 +339,7 @@ impl Scheme {
         }
     }
 
-    /// The headers that hold the signature or the secret.
+    /// Headers that hold the signature or the secret.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         match self {
             Self::Signature(signature) => signature.credential_headers(),

@@ -1,7 +1,7 @@
-//! From YAML to a compiled scheme: what the schemes' settings have in common.
+//! Settings that several schemes share, read from YAML.
 //!
-//! Secrets, names of headers, and the places of signatures, timestamps and ids are read here, item by item, so that each
-//! fault is found at its own place.
+//! This file reads secrets, header names and the locations of signatures, timestamps and ids. They
+//! are read item by item, so that each error points at its own line.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::base::jsonpath::SingularPath;
 use crate::base::secret::{Keyring, Secret, source_of};
 use crate::base::yaml::{Node, unknown};
 
-/// How many secrets a scheme may have: each costs every request a MAC.
+/// Maximum secrets of a scheme. Each costs one MAC per request.
 const MAX_SECRETS: usize = 16;
-/// Maximum places of an id: each is looked for in every request.
+/// Maximum locations of an id. Each is searched in every request.
 pub const MAX_IDS: usize = 8;
-/// How many families of headers a scheme may have.
+/// Maximum headers in a list.
 const MAX_FAMILIES: usize = 8;
 
-/// The shape of `timestamp:`.
+/// Shape of `timestamp:`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TimestampShape {
@@ -36,7 +36,7 @@ struct TimestampShape {
     unit: Option<Unit>,
 }
 
-/// The shape of `id:`.
+/// Shape of `id:`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct IdShape {
@@ -46,26 +46,25 @@ struct IdShape {
     json: Option<String>,
 }
 
-/// What a field says about a timestamp or an id.
+/// Value of a `timestamp` or `id` setting.
 pub enum FieldSetting<T> {
-    /// Nothing: the default holds.
+    /// Not given, so the default applies.
     Nothing,
-    /// That there is none.
+    /// Explicit `none`.
     None,
-    /// This.
+    /// Given value.
     This(T),
 }
 
-/// A timestamp's field: a place and a unit, each of which may be left to the default.
+/// Location and unit of a timestamp. A missing part takes the default.
 pub struct TimestampField {
-    /// Where.
     pub place: Option<Location>,
-    /// How it is written.
     pub unit: Option<Unit>,
 }
 
-/// The secrets under `key` of a mapping, or those that `node` itself is; each with its own place. One of fewer than `least` bytes
-/// is a warning.
+/// Reads the secrets under `key` of a mapping, or in `node` itself. Each is returned with its node.
+///
+/// A secret of fewer than `least` bytes causes a warning.
 pub fn secrets<'d>(
     node: Node<'d>,
     key: &str,
@@ -78,7 +77,7 @@ pub fn secrets<'d>(
     })
 }
 
-/// As [`secrets`], for keys that are none: nothing is said of one that is written out or that everybody may read.
+/// Reads public keys like [`secrets`], but without warnings about inline or world-readable values.
 pub fn public_keys<'d>(
     node: Node<'d>,
     key: &str,
@@ -150,7 +149,7 @@ fn read_held<'d>(
     all
 }
 
-/// A secret with the end of its time: `{secret: env:OLD, not_after: 2026-12-31}`.
+/// Reads a secret with the end of its validity: `{secret: env:OLD, not_after: 2026-12-31}`.
 fn dated<'d>(
     item: Node<'d>,
     key: &str,
@@ -182,7 +181,7 @@ fn dated<'d>(
     (text, not_after)
 }
 
-/// The last moment of a date (by UTC), or an instant.
+/// Parses an instant, or a date as its last millisecond in UTC.
 fn end_of(text: &str) -> Option<Timestamp> {
     let date = text.len() == 10 && !text.contains('T');
     if date {
@@ -191,7 +190,7 @@ fn end_of(text: &str) -> Option<Timestamp> {
     Timestamp::parse_rfc3339(text)
 }
 
-/// The names of headers that a field holds: one, or a list.
+/// Reads one header name or a list of them.
 pub fn header_names(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<HeaderName>> {
     let items = node.one_or_many();
     if items.is_empty() || items.len() > MAX_FAMILIES {
@@ -215,20 +214,20 @@ pub fn header_names(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Vec
     (names.len() == items.len()).then_some(names)
 }
 
-/// The names that a row of data holds.
+/// Converts the header names of a preset row.
 pub fn row_names(names: &[&str]) -> Vec<HeaderName> {
     let parsed = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
     parsed.filter_map(Result::ok).collect()
 }
 
-/// A path to one value of a body.
+/// Reads a path to one value of a body.
 pub fn path(node: Node<'_>, text: &str, diagnostics: &mut Diagnostics) -> Option<SingularPath> {
     SingularPath::parse(text)
         .map_err(|message| diagnostics.push(node.error("jsonpath", message)))
         .ok()
 }
 
-/// What the field `timestamp` of `scheme` says.
+/// Reads the `timestamp` setting of `scheme`.
 pub fn timestamp(scheme: Node<'_>, diagnostics: &mut Diagnostics) -> FieldSetting<TimestampField> {
     let node = match field(scheme, "timestamp", diagnostics) {
         FieldSetting::This(node) => node,
@@ -255,8 +254,8 @@ pub fn timestamp(scheme: Node<'_>, diagnostics: &mut Diagnostics) -> FieldSettin
     })
 }
 
-/// What the field `id` of `scheme` says: one place or several, of which the first counts where a request has an id. A
-/// place is the default's if it says none.
+/// Reads the `id` setting of `scheme`: one location or several. The first one that a request has
+/// counts. `None` stands for the default location.
 pub fn ids(scheme: Node<'_>, diagnostics: &mut Diagnostics) -> FieldSetting<Vec<Option<Location>>> {
     let list = scheme.given("id").filter(|node| node.value().is_sequence());
     let items = match list {
@@ -297,8 +296,9 @@ pub fn ids(scheme: Node<'_>, diagnostics: &mut Diagnostics) -> FieldSetting<Vec<
     FieldSetting::This(places)
 }
 
-/// The ids of a scheme that signs nothing: those of its row, unless the field says others. `plain` is the header if the
-/// field does not say one.
+/// Ids of a scheme that signs nothing. Without an `id` setting, those of the row apply.
+///
+/// `plain` is the default header of an `id` setting that names no location.
 pub fn unsigned_ids(
     scheme: Node<'_>,
     row: Option<&PlaceRow>,
@@ -316,7 +316,7 @@ pub fn unsigned_ids(
     }
 }
 
-/// A field that is a mapping, or the word `none`.
+/// Reads a setting that is a mapping or the word `none`.
 fn field<'d>(scheme: Node<'d>, key: &str, diagnostics: &mut Diagnostics) -> FieldSetting<Node<'d>> {
     let Some(node) = scheme.get(key).filter(|node| !node.value().is_null()) else {
         return FieldSetting::Nothing;
@@ -332,7 +332,8 @@ fn field<'d>(scheme: Node<'d>, key: &str, diagnostics: &mut Diagnostics) -> Fiel
     FieldSetting::This(node)
 }
 
-/// The one place that `field` names by one of the keys that are given; none if it names none.
+/// Reads the single location that `field` names under one of the `given` keys. `None` if there is
+/// none.
 pub fn place(
     node: Node<'_>,
     field: &str,
@@ -367,7 +368,7 @@ pub fn place(
     }
 }
 
-/// The place that a row of data names.
+/// Converts the location in a preset row.
 pub fn row_place(row: &PlaceRow) -> Option<Location> {
     match row {
         PlaceRow::Header(names) => Some(Location::Headers(row_names(names))),

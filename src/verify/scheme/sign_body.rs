@@ -1,6 +1,7 @@
-//! A body into which a sender writes something before it sends it: a timestamp, a token, the signature itself.
+//! Body into which a sender writes a timestamp, a token or the signature itself before sending.
 //!
-//! The bytes stay what they are until something is put into them, and then all but that stays as it is written.
+//! Unless a value is written, the bytes stay unchanged. A written value leaves all other bytes
+//! unchanged.
 
 use std::borrow::Cow;
 
@@ -10,14 +11,13 @@ use super::source::text_of;
 use crate::base::jsonpath::SingularPath;
 use crate::verify::OutgoingRequest;
 
-/// A body to which something may be added.
+/// Body with optional changes.
 pub struct Body<'d> {
     original: &'d [u8],
     changed: Option<String>,
 }
 
 impl<'d> Body<'d> {
-    /// The body as it is.
     pub fn new(draft: &OutgoingRequest<'d>) -> Self {
         Self {
             original: draft.body,
@@ -25,13 +25,13 @@ impl<'d> Body<'d> {
         }
     }
 
-    /// The text or the number at a path.
+    /// Text or number at a path.
     pub fn text_at(&self, path: &SingularPath) -> Option<String> {
         let json: Value = serde_json::from_slice(&self.bytes()).ok()?;
         String::from_utf8(text_of(path.find(&json)?)?).ok()
     }
 
-    /// Puts a value at a path; the body must be JSON.
+    /// Writes a value at a path. Fails unless the body is JSON.
     pub fn put(&mut self, path: &SingularPath, value: &Value) -> Result<(), String> {
         let bytes = self.bytes();
         serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(|error| {
@@ -43,7 +43,7 @@ impl<'d> Body<'d> {
         Ok(())
     }
 
-    /// The bytes as they are now.
+    /// Current bytes.
     pub fn bytes(&self) -> Cow<'d, [u8]> {
         match &self.changed {
             Some(text) => Cow::Owned(text.clone().into_bytes()),
@@ -51,7 +51,7 @@ impl<'d> Body<'d> {
         }
     }
 
-    /// The other body, if something was put into it.
+    /// Changed body. `None` if nothing was written.
     pub fn changed(self) -> Option<Vec<u8>> {
         self.changed.map(String::into_bytes)
     }

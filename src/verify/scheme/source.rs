@@ -1,7 +1,7 @@
-//! Where a timestamp or an id stands in a request, and how it is written.
+//! Locations of timestamps and ids in a request, and their formats.
 //!
-//! Reading is strict: what is signed is the text as it was received, so only one spelling of a moment counts.
-//! A text is never taken from two places, nor from a header that came twice.
+//! Parsing is strict. The text is signed as received, so each instant has a single valid spelling.
+//! A value is never combined from two locations. A header that occurs twice is refused.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
@@ -18,26 +18,26 @@ use crate::event::Received;
 use crate::payload::content_encoding;
 use crate::verify::Refusal;
 
-/// Where a text stands in a request.
+/// Location of a text in a request.
 #[derive(Clone, Debug)]
 pub enum Location {
-    /// In a header; several names where a sender has several families of them, in the order of the families.
+    /// A header. If a sender has several families of headers, the names are in the order of the
+    /// families.
     Headers(Vec<HeaderName>),
-    /// Among the items of the signature's place: the one that starts so.
+    /// The item with this prefix, among the items at the signature's location.
     Item(String),
-    /// In the query, under this name.
+    /// A query parameter.
     Query(String),
-    /// In the body.
+    /// A value in the body.
     Json(SingularPath),
 }
 
 impl Location {
-    /// Whether it must be looked for in the body.
     pub fn is_in_body(&self) -> bool {
         matches!(self, Self::Json(_))
     }
 
-    /// The words for it in a request that has the family of headers at `index`.
+    /// Describes the location in a request with the header family at `index`.
     pub fn words(&self, index: usize) -> String {
         match self {
             Self::Headers(names) => of_family(names, index).map(in_header).unwrap_or_default(),
@@ -48,21 +48,19 @@ impl Location {
     }
 }
 
-/// The header of one family; one name alone serves all of them.
+/// Header of one family. A single name applies to all families.
 pub fn of_family(names: &[HeaderName], index: usize) -> Option<&HeaderName> {
     names.get(index).or(names.first())
 }
 
-/// Where the timestamp stands, and its unit.
+/// Location and unit of the timestamp.
 #[derive(Clone, Debug)]
 pub struct TimestampSource {
-    /// Where.
     pub place: Location,
-    /// How it is written.
     pub unit: Unit,
 }
 
-/// How a timestamp is written.
+/// Format of a timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
@@ -70,15 +68,16 @@ pub enum Unit {
     S,
     /// Unix milliseconds.
     Ms,
-    /// An RFC 3339 instant.
+    /// RFC 3339 instant.
     Rfc3339,
 }
 
 impl Unit {
-    /// The moment that `text` says, if it is written exactly so.
+    /// Parses a timestamp in its canonical form.
     ///
-    /// A leading zero is refused: where a content has no separator before its timestamp, a zero could be moved
-    /// from what stands before into the timestamp, and the signature and the moment would both hold.
+    /// A leading zero is refused. If the signed content has no separator before its timestamp, a
+    /// zero could move from the preceding field into the timestamp. The signature and the instant
+    /// would both stay valid.
     pub fn read(self, text: &[u8]) -> Option<Timestamp> {
         let text = std::str::from_utf8(text).ok()?;
         match self {
@@ -88,7 +87,7 @@ impl Unit {
         }
     }
 
-    /// A moment in this unit.
+    /// Formats a timestamp.
     pub fn write(self, at: Timestamp) -> String {
         match self {
             Self::S => at.as_seconds().to_string(),
@@ -97,8 +96,10 @@ impl Unit {
         }
     }
 
-    /// The refusal of a text that is not in this unit. The text is repeated only if it is made of what moments are
-    /// made of: a place that was named wrongly might hold a secret.
+    /// Refusal of a text that is not in this unit.
+    ///
+    /// The message quotes the text only if it consists of characters of timestamps. A wrongly
+    /// configured location might hold a secret.
     pub fn refusal(self, place: String, text: &[u8]) -> Refusal {
         let harmless = |byte: &u8| byte.is_ascii_digit() || b"-:.+TZ".contains(byte);
         let found = if (1..=40).contains(&text.len()) && text.iter().all(harmless) {
@@ -119,13 +120,14 @@ impl Unit {
     }
 }
 
-/// A whole number of at most `most` digits and nothing else.
+/// Parses a whole number of at most `most` digits and nothing else.
 fn number(text: &str, most: usize) -> Option<i64> {
     let plain = !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
     (plain && !text.starts_with('0')).then(|| text.parse().ok())?
 }
 
-/// An RFC 3339 instant in its one canonical form: capital `T` and `Z`, at most nine digits of a second.
+/// Parses the canonical form of an RFC 3339 instant: capital `T` and `Z`, at most nine fractional
+/// digits.
 fn instant(text: &str) -> Option<Timestamp> {
     let like = |text: &str, shape: &str| {
         let fits = |(byte, shape): (u8, u8)| {
@@ -152,7 +154,7 @@ fn instant(text: &str) -> Option<Timestamp> {
     (like(date_time, "0000-00-00T00:00:00") && zoned).then(|| Timestamp::parse_rfc3339(text))?
 }
 
-/// The value of a header that may come in one line only.
+/// Value of a header. Fails if the header has more than one line.
 pub fn only_line<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Result<Option<&'h [u8]>, Refusal> {
     let mut lines = headers.get_all(header).iter();
     let first = lines.next();
@@ -164,7 +166,7 @@ pub fn only_line<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Result<Opti
     Ok(first.map(http::HeaderValue::as_bytes))
 }
 
-/// The value under a name of the query, which may stand there only once.
+/// Value of a query parameter. Fails if the parameter occurs more than once.
 pub fn only_query(
     query: &str,
     name: &str,
@@ -178,8 +180,10 @@ pub fn only_query(
     Ok(first.map(|(_, value)| value.into_owned()))
 }
 
-/// The body as JSON, without the content coding that it may have. Asked for only once the bytes are known to be genuine,
-/// or where the proof itself stands in them; of neither form are more than `max_body` bytes looked at.
+/// Parses the body as JSON after removing its content encoding.
+///
+/// Called only when the bytes are known to be genuine, or when the proof itself is in them. Neither
+/// the encoded body nor the decoded one is read beyond `max_body` bytes.
 pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Json, Refusal> {
     let body = content_encoding::decoded(headers, body, max_body);
     parsed(&body.map_err(|fault| Refusal::UnreadableBody {
@@ -188,8 +192,10 @@ pub fn json(headers: &HeaderMap, body: &Bytes, max_body: u64) -> Result<Json, Re
     })?)
 }
 
-/// What a plan reads of a body of which nothing is known yet. A stranger must not make it expensive: nothing else is kept of
-/// the body, and it is decompressed only where the rules allow it.
+/// Reads the values of `plan` from an unverified body.
+///
+/// A stranger must not be able to make this expensive. Only the planned values are kept, and the
+/// body is decompressed only if the rules allow it.
 pub fn unverified_json(received: &Received, plan: &Plan, bounds: Unverified) -> Result<Value, Refusal> {
     let Received { headers, body, .. } = received;
     let unreadable = |needed: String, too_large| Refusal::UnreadableBody { needed, too_large };
@@ -205,17 +211,17 @@ pub fn unverified_json(received: &Received, plan: &Plan, bounds: Unverified) -> 
     plan.read(&decoded).map_err(|fault| not_json(&fault))
 }
 
-/// How a body is read before anything is proved.
+/// Limits for reading an unverified body.
 #[derive(Clone, Copy, Debug)]
 pub struct Unverified {
-    /// The largest body that is read, in bytes.
+    /// Maximum size of the body, in bytes.
     pub max_body: u64,
-    /// Whether it is decompressed.
+    /// If true, the body may be decompressed.
     pub decompress: bool,
 }
 
 impl Unverified {
-    /// As the endpoint says.
+    /// Limits that the endpoint configures.
     pub fn of(scheme_context: &SchemeContext<'_>) -> Self {
         Self {
             max_body: scheme_context.max_body,
@@ -224,7 +230,7 @@ impl Unverified {
     }
 }
 
-/// A plan that reads what stands at these paths.
+/// Builds a plan that reads the values at these paths.
 pub fn plan<'p>(paths: impl IntoIterator<Item = &'p SingularPath>) -> Plan {
     let mut plan = Plan::default();
     for path in paths {
@@ -236,12 +242,12 @@ pub fn plan<'p>(paths: impl IntoIterator<Item = &'p SingularPath>) -> Plan {
     plan
 }
 
-/// A text as JSON.
+/// Parses JSON.
 pub fn parsed(text: &[u8]) -> Result<Json, Refusal> {
     json::read(text).map_err(|fault| not_json(&fault))
 }
 
-/// The parser's own words are left out: they could repeat what stands in the body.
+/// Omits the parser's message, which could quote the body.
 fn not_json(fault: &json::JsonError) -> Refusal {
     Refusal::UnreadableBody {
         needed: format!("JSON (it fails in line {}, column {})", fault.line, fault.column),
@@ -249,7 +255,7 @@ fn not_json(fault: &json::JsonError) -> Refusal {
     }
 }
 
-/// What a JSON value says as a text: a string, or a whole number in its digits.
+/// Text of a JSON string, or the digits of a whole number.
 pub fn text_of(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::String(text) => Some(text.clone().into_bytes()),
@@ -258,13 +264,13 @@ pub fn text_of(value: &Value) -> Option<Vec<u8>> {
     }
 }
 
-/// What is written at a place of a body: as [`text_of`], or the JSON of anything else; nothing for null.
+/// Text of a JSON value: as [`text_of`], else its JSON. `None` for null.
 pub fn written(value: &Value) -> Option<Vec<u8>> {
     let json = || Some(value.to_string().into_bytes()).filter(|_| !value.is_null());
     text_of(value).or_else(json)
 }
 
-/// The id that stands at `path` of a body.
+/// Id at `path` of a body.
 pub fn id_at(path: &SingularPath, body: &Value) -> Result<Vec<u8>, Refusal> {
     let place = || format!("`{path}` of the body");
     let value = path.find(body).filter(|value| !value.is_null());
@@ -277,7 +283,7 @@ pub fn id_at(path: &SingularPath, body: &Value) -> Result<Vec<u8>, Refusal> {
         })
 }
 
-/// The id in a header.
+/// Id in a header.
 pub fn id_in<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Result<&'h [u8], Refusal> {
     only_line(headers, header)?
         .filter(|id| !id.is_empty())
@@ -286,7 +292,7 @@ pub fn id_in<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Result<&'h [u8]
         })
 }
 
-/// The words for a place in a header.
+/// Describes a location in a header.
 pub fn in_header(header: &HeaderName) -> String {
     format!("the header `{header}`")
 }

@@ -1,9 +1,10 @@
-//! Reads a few places of a JSON text without building the rest of it.
+//! Reader for a few values of a JSON text that does not build the rest.
 //!
-//! Where a proof stands in the body, a stranger's body is read before anything is known about it. A [`Plan`] names the places
-//! that are needed; everything else is checked and dropped as it is read. A body is repaired as [`json`] repairs it. What
-//! `serde_json` refuses when it builds the whole tree is refused here as well: numbers out of range, nesting deeper than 127,
-//! what follows the end. (`IgnoredAny` would let these pass.)
+//! If a proof is in the body, the body of a stranger is read before anything is verified. A
+//! [`Plan`] names the required values. All other values are validated and dropped while reading. A
+//! body is repaired in the same way as by [`json`]. Input that `serde_json` rejects when it builds
+//! the whole tree is rejected here too: numbers out of range, nesting deeper than 127, trailing
+//! data. `IgnoredAny` would accept these.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,28 +14,29 @@ use serde_json::{Map, Value};
 
 use crate::base::json;
 
-/// A key by which `serde_json` would take an object for something else.
+/// Prefix of keys by which `serde_json` marks objects of its own.
 const RESERVED: &str = "$serde_json::private::";
 
-/// The places that are read.
+/// Values to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     names: BTreeMap<String, Self>,
     indices: BTreeMap<usize, Self>,
-    /// What is read of each element of a list, and of how many elements.
+    /// Maximum elements of a list to read, and the plan for each of them.
     each: Option<(usize, Box<Self>)>,
-    /// Whether all of it is read.
+    /// True if the whole value is read.
     whole: bool,
 }
 
 impl Plan {
-    /// The member of this name, and then what is read of it.
+    /// Adds the member with this name, and returns its plan.
     pub fn name(&mut self, name: &str) -> &mut Self {
         self.names.entry(name.to_owned()).or_default()
     }
 
-    /// The element at this place, and then what is read of it. Only a whole list tells which element is at a place from its
-    /// end.
+    /// Adds the element at this index, and returns its plan.
+    ///
+    /// A negative index counts from the end, so it requires the whole list.
     pub fn index(&mut self, index: i64) -> &mut Self {
         if let Ok(index) = usize::try_from(index) {
             return self.indices.entry(index).or_default();
@@ -43,13 +45,15 @@ impl Plan {
         self
     }
 
-    /// The first `count` elements, and then what is read of each.
+    /// Adds the first `count` elements, and returns their plan.
     pub fn each(&mut self, count: usize) -> &mut Self {
         &mut self.each.get_or_insert_with(|| (count, Box::default())).1
     }
 
-    /// Reads a body. What is not in the plan is missing, or null where later elements of a list are needed; a list or an
-    /// object at the end of a place is empty.
+    /// Reads a body.
+    ///
+    /// Values outside the plan are missing, or null if later elements of their list are planned. A
+    /// list or an object at the end of a path is empty.
     pub fn read(&self, body: &[u8]) -> Result<Value, json::JsonError> {
         json::read_with(body, |text| {
             let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -70,7 +74,7 @@ impl Plan {
         named.or(each.map(|(_, plan)| &**plan))
     }
 
-    /// How many elements of a list are kept.
+    /// Number of list elements to keep.
     fn length(&self) -> usize {
         let last = self.indices.last_key_value();
         let last = last.map(|(index, _)| index.saturating_add(1));
@@ -79,7 +83,7 @@ impl Plan {
     }
 }
 
-/// Reads one value by its plan; without one it is checked and dropped.
+/// Reader of one value by its plan. Without a plan, the value is validated and dropped.
 struct Reader<'p>(Option<&'p Plan>);
 
 impl<'de> DeserializeSeed<'de> for Reader<'_> {
@@ -88,7 +92,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
         if self.0.is_some_and(|plan| plan.whole) {
             return Value::deserialize(deserializer);
         }
-        // Not `deserialize_ignored_any`, which checks less.
+        // Not `deserialize_ignored_any`, which validates less.
         deserializer.deserialize_any(self)
     }
 }
@@ -133,7 +137,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let mut kept = Map::new();
         while let Some(found) = object.next_key_seed(Key(self.0))? {
             let value = object.next_value_seed(Reader(found.map(|(_, plan)| plan)))?;
-            // Of members of one name the last counts, as in a whole tree.
+            // If a name occurs more than once, the last member counts, as in a whole tree.
             if let Some((name, _)) = found {
                 kept.insert(name.to_owned(), value);
             }
@@ -142,7 +146,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 }
 
-/// Reads the name of a member; its plan if it has one.
+/// Reader of a member's name. Returns the plan of the member, if it has one.
 struct Key<'p>(Option<&'p Plan>);
 
 impl<'de, 'p> DeserializeSeed<'de> for Key<'p> {
@@ -248,7 +252,7 @@ mod tests {
                 b"{\"\xff\":\"\xff\",\"a\":{\"b\":\"na\xefve\"}}",
                 json!("na\u{FFFD}ve"),
             ),
-            // Two names that are one once they are repaired: the last counts.
+            // Two names that become equal through repair: the last one counts.
             (b"{\"a\":{\"b\":1},\"\\ud83d\":2,\"\xff\":3}", json!(1)),
         ] {
             let whole = json::read(text).unwrap();

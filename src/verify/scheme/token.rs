@@ -1,6 +1,6 @@
-//! Senders that send the secret itself: in a header, in the query, or in the body.
+//! Senders that send the secret itself: in a header, in the query or in the body.
 //!
-//! Nothing is signed, so nothing is remembered, unless the sender has an id.
+//! Nothing is signed. Events are therefore deduplicated only if the sender has an id.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,19 +25,19 @@ use crate::base::yaml::Node;
 use crate::event::Received;
 use crate::verify::{DedupKey, OutgoingRequest, Proof, Refusal, Signed};
 
-/// A compiled `token`, or a preset of that kind.
+/// Compiled `token`, or a preset of that kind.
 #[derive(Debug)]
 pub struct TokenScheme {
-    /// Where it stands. Of a body only this place is read, bounded by `max_body`.
+    /// Location of the token. In a body, only this value is kept, bounded by `max_body`.
     place: Location,
-    /// What it may be.
+    /// Accepted tokens.
     pub secrets: Vec<ConfiguredKey<Secret>>,
     ids: Vec<Location>,
     unverified: Unverified,
     plan: Plan,
 }
 
-/// The fields of `token`.
+/// Settings of `token`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -45,25 +45,25 @@ pub struct TokenScheme {
     reason = "secret, id and what concerns handshakes are read from the node, item by item"
 )]
 struct TokenShape {
-    /// Where the secret is read from; several while one replaces the other.
+    /// Source of the secret. May be a list during rotation.
     secret: Option<IgnoredAny>,
-    /// The header that holds the token.
+    /// Header that holds the token.
     header: Option<IgnoredAny>,
-    /// The name in the query under which it stands.
+    /// Query parameter that holds the token.
     query: Option<IgnoredAny>,
-    /// The `JSONPath` at which it stands.
+    /// `JSONPath` of the token in the body.
     json: Option<IgnoredAny>,
-    /// Where an id stands by which events are recognised.
+    /// Location of the id that identifies an event.
     id: Option<IgnoredAny>,
-    /// The handshake that is answered; none by default.
+    /// Handshake to answer. Default: none.
     handshake: Option<IgnoredAny>,
-    /// What the sender of a handshake must know.
+    /// Token that the sender of a handshake must present.
     verify_token: Option<IgnoredAny>,
-    /// Of no use here, and said to be.
+    /// Not supported here, and reported as such.
     learn: Option<IgnoredAny>,
 }
 
-/// Compiles the value of `token:` (no row), or of a preset of that kind.
+/// Compiles the value of `token:` (without a row), or of a preset of that kind.
 pub fn compile(
     node: Node<'_>,
     row: Option<&TokenRow>,
@@ -106,7 +106,7 @@ pub fn compile(
     })
 }
 
-/// The secrets under `key`; whether they come `in_header`, just as they are.
+/// Reads the secrets under `key`. If `in_header` is true, each must be a valid header value.
 pub fn held(
     node: Node<'_>,
     key: &str,
@@ -118,7 +118,7 @@ pub fn held(
     let mut all = Vec::with_capacity(secrets.len());
     for (place, held) in secrets {
         let text = held.key.expose();
-        // HTTP takes blanks off both ends of a value (RFC 9110 §5.5).
+        // HTTP strips whitespace from both ends of a value (RFC 9110 §5.5).
         if in_header && (text.trim_ascii().len() < text.len() || HeaderValue::from_bytes(text).is_err()) {
             let message = "a header cannot hold this secret: it begins or ends with a blank or a line break, or has a control character";
             diagnostics.push(place.error("secret", message));
@@ -134,12 +134,12 @@ fn nowhere(node: Node<'_>) -> crate::base::diagnostic::Diagnostic {
 }
 
 impl TokenScheme {
-    /// Where ids stand by which events are recognised.
+    /// Locations of the ids that identify events.
     pub fn ids(&self) -> &[Location] {
         &self.ids
     }
 
-    /// Whether the token is one of the secrets.
+    /// Checks that the token is one of the secrets.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let token = self.token(received)?;
         let wrong = || Refusal::BadToken {
@@ -149,12 +149,12 @@ impl TokenScheme {
         proof(&self.ids, received, self.unverified.max_body, Some(source))
     }
 
-    /// Whether it stands in the body.
+    /// Returns true if the token is in the body.
     pub fn reads_unverified(&self) -> bool {
         self.place.is_in_body()
     }
 
-    /// What would help where the token was right before a `+` of the query was taken for a blank.
+    /// Hint for a token that was correct before a `+` in the query was decoded as a space.
     fn hint(&self, token: &[u8]) -> &'static str {
         let plus: Vec<u8> = token
             .iter()
@@ -188,7 +188,7 @@ impl TokenScheme {
         found.ok_or_else(|| Refusal::MissingToken { place: place() })
     }
 
-    /// What the sender would add.
+    /// Returns what the sender would add to the request.
     pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = sign_id(&self.ids, draft)?;
         let secret = self.secrets.first().ok_or("there is no secret to send")?;
@@ -215,7 +215,7 @@ impl TokenScheme {
         Ok(signed)
     }
 
-    /// The header that holds the secret.
+    /// Header that holds the secret.
     pub fn header(&self) -> Option<&HeaderName> {
         match &self.place {
             Location::Headers(names) => names.first(),
@@ -223,7 +223,7 @@ impl TokenScheme {
         }
     }
 
-    /// The name in the query that holds the secret.
+    /// Query parameter that holds the secret.
     pub fn query(&self) -> Option<&str> {
         match &self.place {
             Location::Query(name) => Some(name),
@@ -232,7 +232,8 @@ impl TokenScheme {
     }
 }
 
-/// The source of the secret that `candidate` is. All are compared, so that the time does not tell which it was.
+/// Returns the source of the secret that equals `candidate`. All secrets are compared, so that
+/// timing does not disclose which one matched.
 pub fn which(
     secrets: &[ConfiguredKey<Secret>],
     candidate: &[u8],
@@ -243,8 +244,10 @@ pub fn which(
     decide(secrets.iter().zip(compared), now, wrong)
 }
 
-/// Proof of a request that signs nothing: the first of its ids that it has. Without one nothing is remembered: whoever has
-/// the secret can write any id, so that to demand one would protect from nothing.
+/// Proof of a request that signs nothing. Its dedup key is the first id that the request has.
+///
+/// Without an id, the event is not remembered. Requiring one would give no protection: a sender
+/// with the secret can write any id.
 pub fn proof(
     ids: &[Location],
     received: &Received,
@@ -267,7 +270,7 @@ pub fn proof(
     })
 }
 
-/// The id at a place, if there is one; a body that had to be read for it is kept in `read`.
+/// Reads the id at a location, if there is one. Stores a body that had to be parsed in `read`.
 fn id_at<'r>(
     place: &Location,
     received: &'r Received,
@@ -306,7 +309,8 @@ fn id_at<'r>(
     })
 }
 
-/// The header or the parameter with the id that such a sender would add; one in the body is the body's owner's to write.
+/// Returns the header or query parameter for the id of a signed request. An id in the body is left
+/// to the author of the body.
 pub fn sign_id(ids: &[Location], draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
     let mut signed = Signed::default();
     match ids.first() {
@@ -321,7 +325,7 @@ pub fn sign_id(ids: &[Location], draft: &OutgoingRequest<'_>) -> Result<Signed, 
     Ok(signed)
 }
 
-/// A header's value that is a secret.
+/// Builds a header value and marks it as sensitive.
 pub fn sensitive(bytes: &[u8]) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::from_bytes(bytes)
         .map_err(|error| format!("the secret cannot stand in a header: {error}"))?;

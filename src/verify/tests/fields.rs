@@ -1,4 +1,4 @@
-//! What each field of `hmac` does to what is signed.
+//! Effect of each field of `hmac` on the signed content.
 
 use super::{NOW, doubtful, header, now, outcome, received, sent, sent_as, verification};
 use crate::base::clock::Timestamp;
@@ -15,7 +15,8 @@ fn the_tutorial_scheme_needs_nothing_but_a_secret() {
     assert_eq!((proof.timestamp, proof.dedup_keys.len()), (None, 1));
     assert_eq!(plain.default_window().as_secs(), 24 * 3600);
 
-    // With a timestamp that the sender does not sign: it narrows, and what is remembered is the signature.
+    // The timestamp is not signed by the sender: it narrows the window, and the dedup key is the
+    // signature.
     let timed = doubtful("{hmac: {secret: env:A, timestamp: {header: X-Timestamp}}}");
     assert_eq!(timed.default_window().as_secs(), 300);
     let request = sent(&timed, b"hello");
@@ -58,7 +59,7 @@ fn of_a_form_gitea_signs_the_payload_and_github_the_bytes() {
             prove(&[("content-type", "application/json"), (&name, &of_json)], form),
             "bad-signature"
         );
-        // A second field would not be signed.
+        // A second field would be unsigned.
         let with_more = [form.as_slice(), b"&ref=evil"].concat();
         assert_eq!(
             prove(&[content_type, (&name, &of_json)], &with_more),
@@ -102,7 +103,7 @@ fn every_field_of_hmac_changes_what_is_signed() {
         let plain = sent(&super::verification("{hmac: env:A}"), BODY);
         assert!(verification.prove(&plain).is_err(), "{fields}");
     }
-    // The same key, written in three ways.
+    // The same key in three encodings.
     let signature = |verify: &str| header(&sent(&verification(verify), BODY), "x-signature").to_owned();
     let plain = signature("{hmac: secret-a}");
     assert_eq!(
@@ -143,7 +144,7 @@ fn a_header_may_be_signed() {
         outcome(verify, &[signature, topic, topic], BODY),
         "repeated-header"
     );
-    // A header that is named as the timestamp's is the timestamp.
+    // A header named as the location of the timestamp is the timestamp.
     let named = verification(
         r#"{hmac: {secret: env:A, timestamp: {header: Date, unit: rfc3339}, content: "{header:date}{body}"}}"#,
     );
@@ -165,7 +166,7 @@ fn one_field_of_a_preset_may_be_altered() {
 
 #[test]
 fn what_stands_in_a_compressed_body_is_read_once_its_bytes_are_genuine() {
-    // `{"id":"evt_1","webhookTimestamp":1614265330000}` by gzip.
+    // `{"id":"evt_1","webhookTimestamp":1614265330000}`, compressed with gzip.
     let body = data_encoding::BASE64
         .decode(b"H4sIAAAAAAACA6tWykxRslJKLSuJN1TSUSpPTcrIz88OycxNLS5JzC1QsjI0MzQxMjM1NjYAgloA9JwDXS8AAAA=")
         .unwrap();

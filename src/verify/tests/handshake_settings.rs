@@ -1,4 +1,4 @@
-//! What is found in `handshake:`, `verify_token:` and `learn:` when they are loaded.
+//! Diagnostics for `handshake:`, `verify_token:` and `learn:` at load.
 
 use super::compiled;
 use crate::base::diagnostic::{Diagnostic, Severity};
@@ -132,7 +132,7 @@ fn a_secret_that_is_yet_to_be_learnt_is_a_warning_and_the_file_is_watched() {
         found[0].contains("does not exist, and nothing can be learnt"),
         "{found:?}"
     );
-    // A folder is no secret, and what cannot be read is not taken for missing.
+    // A folder is no secret, and an unreadable file is not treated as missing.
     assert!(
         lines(&format!("{{asana: {{learn: '{}'}}}}", folder.path().display()))[0].contains("is not a file")
     );

@@ -1,4 +1,4 @@
-//! Handshakes that the sender signs: what is one, what it is answered, and what is not answered.
+//! Handshakes that the sender signs: recognition, answers and refusals.
 
 use super::{NOW, received, sent, sent_as, verification};
 use crate::base::clock::Timestamp;
@@ -8,12 +8,12 @@ use crate::verify::{HandshakeReply, Verification};
 const SLACK: &str = "{slack: env:A}";
 const ZOOM: &str = "{zoom: env:A}";
 const TWITCH: &str = "{twitch: env:A}";
-/// Discord's handshake, on a scheme that can be signed for here.
+/// Discord's handshake, on a scheme for which the tests can sign.
 const DISCORD: &str =
     r#"{hmac: {secret: env:A, timestamp: {}, content: "{timestamp}{body}", handshake: discord}}"#;
 pub(super) const CHALLENGE: &[u8] = br#"{"token":"t","challenge":"3eZbrw1a","type":"url_verification"}"#;
 
-/// What a request is: `event`, a status and what it is answered, or the reason for which it is refused.
+/// Result of a request: `event`, a status with its answer, or the reason of the refusal.
 pub(super) fn told(verification: &Verification, request: &Received) -> String {
     match verification.handshake(request) {
         None => "event".to_owned(),
@@ -147,7 +147,7 @@ fn twitch_is_answered_by_its_header_and_its_signature() {
         "event"
     );
     assert_eq!(signed(&[], body), "event");
-    // An event whose header was turned, for the header is not signed.
+    // An event whose header was changed, since that header is not signed.
     assert_eq!(signed(&[kind], br#"{"event":{}}"#), "malformed-handshake");
     assert_eq!(told(&twitch, &received(&[kind], body)), "event");
 }

@@ -1,4 +1,4 @@
-//! Signature headers that are malformed, each in its way, and those that only look so.
+//! Malformed signature headers, and valid ones that look malformed.
 
 use super::{NOW, doubtful, header, outcome, sent, verification};
 
@@ -7,13 +7,13 @@ const STRIPE: &str = "{stripe: env:A}";
 const STANDARD: &str = "{standard: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}";
 const BODY: &[u8] = br#"{"a":1}"#;
 
-/// The hex signature of [`BODY`] under the secret `A`.
+/// Hex signature of [`BODY`] under the secret `A`.
 fn hex() -> String {
     let request = sent(&verification(GITHUB), BODY);
     header(&request, "x-hub-signature-256").replace("sha256=", "")
 }
 
-/// The base64 signature of [`BODY`] under the secret `A`.
+/// Base64 signature of [`BODY`] under the secret `A`.
 fn base64() -> String {
     header(
         &sent(&verification("{shopify: env:A}"), BODY),
@@ -73,7 +73,7 @@ fn the_prefix_is_required_exactly_and_stripped_once() {
 
 #[test]
 fn an_empty_digest_is_refused_where_the_sender_has_no_secret() {
-    // Gitea without a secret really sends these.
+    // Gitea without a secret really sends an empty signature.
     assert_eq!(
         outcome("{gitea: env:A}", &[("X-Gitea-Signature", "")], BODY),
         "malformed-signature"
@@ -118,7 +118,7 @@ fn a_header_that_comes_twice_is_refused_in_either_order() {
         let headers = pair.map(|value| ("X-Hub-Signature-256", value.as_str()));
         assert_eq!(outcome(GITHUB, &headers, BODY), "repeated-header");
     }
-    // What a proxy makes of two lines.
+    // A proxy joins two lines like this.
     let joined = format!("{valid}, {invalid}");
     assert_eq!(
         outcome(GITHUB, &[("X-Hub-Signature-256", &joined)], BODY),

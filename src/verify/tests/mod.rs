@@ -1,4 +1,5 @@
-//! What the room promises, tried through its door: settings as they are written, requests as they arrive.
+//! Tests of the module's promises through its public interface: settings in YAML, requests as
+//! received.
 
 mod fields;
 mod handshake_settings;
@@ -28,16 +29,16 @@ use crate::base::secret::Keyring;
 use crate::base::yaml::Document;
 use crate::event::{EventId, Received};
 
-/// When the tests take place.
+/// Time of the tests, in Unix seconds.
 const NOW: i64 = 1_614_265_330;
-/// Where they take place.
+/// Public URL of the tests.
 const PUBLIC_URL: &str = "https://hooks.example.com/";
 
 fn now() -> Timestamp {
     Timestamp::from_seconds(NOW)
 }
 
-/// Compiles `verify: <text>` with `PUBLIC_URL`; the findings without the warnings about its secrets, which are short and written out.
+/// Compiles `verify: <text>` with `PUBLIC_URL`. Omits the warnings about short and inline secrets.
 fn compiled(text: &str, public_url: Option<&str>) -> (Option<Verification>, Vec<Diagnostic>) {
     let environment = [("A", "secret-a"), ("B", "secret-b"), ("EMPTY", "")];
     let keyring = Keyring::new(
@@ -69,7 +70,8 @@ fn compiled(text: &str, public_url: Option<&str>) -> (Option<Verification>, Vec<
     (verification, diagnostics.collect())
 }
 
-/// The value of `verify` that makes a scheme work, and sign; in base64, in hex and as text the secret is one.
+/// Value of `verify` with which a scheme can verify and sign. The secret is valid in base64, in hex
+/// and as text.
 fn working(scheme: &str) -> String {
     const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
     match scheme {
@@ -91,7 +93,7 @@ fn working(scheme: &str) -> String {
     }
 }
 
-/// The same, with another secret.
+/// The same value with another secret.
 fn working_with_another(scheme: &str) -> String {
     working(scheme)
         .replace("000102", "ff0102")
@@ -99,13 +101,13 @@ fn working_with_another(scheme: &str) -> String {
         .replace(p256(), another_p256())
 }
 
-/// A private key of P-256 in base64 PKCS#8, made once.
+/// P-256 private key in base64 PKCS#8, generated once.
 fn p256() -> &'static str {
     static KEY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     KEY.get_or_init(generated)
 }
 
-/// Another one.
+/// A second P-256 private key.
 fn another_p256() -> &'static str {
     static KEY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     KEY.get_or_init(generated)
@@ -117,10 +119,10 @@ fn generated() -> String {
     data_encoding::BASE64.encode(pair.unwrap().to_pkcs8v1().unwrap().as_ref())
 }
 
-/// A body in which every scheme finds what it signs.
+/// Body that has the signed values of every scheme.
 const SUITABLE: &[u8] = br#"{"value":[{}],"notificationItems":[{"NotificationRequestItem":{"pspReference":"p","amount":{"value":1130,"currency":"EUR"},"success":"true"}}],"id":"evt_1"}"#;
 
-/// A verification that has nothing wrong with it.
+/// Verification without diagnostics.
 fn verification(text: &str) -> Verification {
     let (verification, diagnostics) = compiled(text, Some(PUBLIC_URL));
     let lines: Vec<String> = diagnostics.iter().map(Diagnostic::line).collect();
@@ -128,7 +130,7 @@ fn verification(text: &str) -> Verification {
     verification.unwrap()
 }
 
-/// A verification that is only warned about.
+/// Verification with warnings only.
 fn doubtful(text: &str) -> Verification {
     compiled(text, Some(PUBLIC_URL)).0.unwrap()
 }
@@ -160,12 +162,12 @@ fn prove(text: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Proof, Ref
     doubtful(text).prove(&received(headers, body))
 }
 
-/// The reason for which a request is refused; `held` if it is not.
+/// Reason for which a request is refused, or `held`.
 fn outcome(text: &str, headers: &[(&str, &str)], body: &[u8]) -> &'static str {
     prove(text, headers, body).map_or_else(|refusal| refusal.reason(), |_| "held")
 }
 
-/// The request that a sender would make, signed now.
+/// Request of a sender, signed at [`NOW`].
 fn sent(verification: &Verification, body: &[u8]) -> Received {
     sent_as(verification, &[], body, "msg_1", now())
 }
@@ -201,7 +203,6 @@ fn sent_as(
     request
 }
 
-/// The value of a header of a request.
 fn header<'r>(request: &'r Received, name: &str) -> &'r str {
     request.headers.get(name).unwrap().to_str().unwrap()
 }

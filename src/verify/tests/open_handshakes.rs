@@ -1,5 +1,5 @@
-//! Handshakes that nobody signs: what is one, what it is answered, what keeps its answer from being of use to strangers,
-//! and what is learnt from it.
+//! Unsigned handshakes: recognition, answers, protection against misuse of the answers, and
+//! enrolled secrets.
 
 use http::Method;
 
@@ -174,7 +174,7 @@ fn a_crc_is_answered_for_what_no_event_is_made_of() {
         "malformed-handshake"
     );
     assert_eq!(get("token=a"), "event");
-    // The consumer secret of X's own example is not used elsewhere, so the first of several answers.
+    // An unsigned handshake does not show which secret X uses. The first one answers.
     let two = verification("{x: {secret: [env:A, env:B]}}");
     let request = asked(&Method::GET, "crc_token=abc", &[]);
     assert_eq!(told(&two, &request), told(&x, &request));
@@ -196,7 +196,7 @@ fn what_a_crc_was_answered_signs_no_event() {
         &"a".repeat(256),
     ] {
         let request = sent(&x, body.as_bytes());
-        // The very signature that the CRC tells.
+        // The signature that the CRC discloses.
         let told = told(&x, &asked(&Method::GET, &format!("crc_token={body}"), &[]));
         let signature = super::header(&request, "x-twitter-webhooks-signature");
         assert!(told.contains(&format!("\"{signature}\"")), "{body}: {told}");
@@ -205,7 +205,7 @@ fn what_a_crc_was_answered_signs_no_event() {
             "forgeable-body",
             "{body}"
         );
-        // Without the handshake nobody is told it.
+        // Without the handshake, no client obtains the signature.
         unguarded.prove(&request).unwrap();
     }
     for body in ["{}", r#"{"for_user_id":"1"}"#, "", "a b", &"a".repeat(257)] {
@@ -239,7 +239,7 @@ fn a_handshake_can_be_put_on_any_scheme_and_taken_off() {
         "event"
     );
     assert_eq!(told(&verification("none"), &request), "event");
-    // Signed by a token, where the sender of a signed handshake sends one.
+    // Authenticated by a token instead of a signature.
     let token = verification("{token: {secret: env:A, header: X-Token, handshake: slack}}");
     assert_eq!(told(&token, &received(&[], CHALLENGE)), "event");
     assert!(told(&token, &received(&[("X-Token", "secret-a")], CHALLENGE)).starts_with("200"));
@@ -272,7 +272,7 @@ fn a_secret_that_comes_with_a_handshake_is_learnt_once() {
         ),
         "200||to be learnt"
     );
-    // Until then nobody else is let in, whatever a scheme without keys would say.
+    // Until then, every other request is refused, even by a scheme without keys.
     let refusal = before
         .prove(&received(&[("X-Hook-Signature", "00")], b""))
         .unwrap_err();
@@ -313,7 +313,7 @@ fn a_secret_that_comes_with_a_handshake_is_learnt_once() {
         after.prove(&event).unwrap();
         let by_secret = verification(&format!("{{{scheme}: b537207f}}"));
         by_secret.prove(&event).unwrap();
-        // Where the secret is written down nothing is learnt.
+        // If the rules name a `secret`, none is enrolled.
         let refusal = by_secret.handshake(&same).unwrap().unwrap_err();
         assert!(
             refusal.to_string().contains("`learn: FILE` in place of `secret`"),

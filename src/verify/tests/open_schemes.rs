@@ -148,7 +148,7 @@ fn basic_takes_user_and_password_together() {
         verification.challenge(),
         Some("Basic realm=\"hookyard\", charset=\"UTF-8\"")
     );
-    // A password may hold a colon, and a user cannot.
+    // A password may contain a colon. A user name may not.
     let colon = format!("Basic {}", encode("ci:a:b"));
     assert_eq!(
         outcome(

@@ -1,4 +1,4 @@
-//! What holds for all bodies, headers and signatures.
+//! Properties that hold for all bodies, headers and signatures.
 
 use http::HeaderValue;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use super::{compiled, doubtful, now, received, sent, sent_as, verification, work
 use crate::verify::handshake::{HANDSHAKES, MAX_ECHO};
 use crate::verify::{Verification, schemes};
 
-/// All schemes that sign, each with its signature's header.
+/// All schemes that sign, each with its signature header.
 fn signing() -> Vec<(Verification, &'static str)> {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let mut signing: Vec<(Verification, &'static str)> = [
@@ -33,7 +33,7 @@ fn signing() -> Vec<(Verification, &'static str)> {
     signing
 }
 
-/// Every scheme there is, compiled.
+/// All schemes, compiled.
 fn all() -> Vec<Verification> {
     let settings = schemes().map(|scheme| match scheme {
         "none" => "{none: {id: {json: $.id}}}".to_owned(),
@@ -43,7 +43,7 @@ fn all() -> Vec<Verification> {
     settings.map(|settings| doubtful(&settings)).collect()
 }
 
-/// Every handshake there is, on a scheme that anybody can sign for.
+/// All handshakes, on schemes for which the tests can sign.
 fn handshakes() -> Vec<Verification> {
     let rows = HANDSHAKES.iter().map(|row| match row.name {
         "zoom" | "x" => format!("{{hmac: {{secret: x, handshake: {}}}}}", row.name),
@@ -103,7 +103,7 @@ proptest! {
             prop_assert!(proof.is_ok(), "{verification:?} {proof:?}");
             prop_assert!(proof.unwrap().freshness(verification.default_window(), now()).is_ok());
 
-            // The body: one byte changed, one added, one taken away.
+            // The body with one byte changed, added or removed.
             let mut bodies = vec![[body.as_slice(), &[change]].concat()];
             if !body.is_empty() {
                 let mut changed = body.clone();
@@ -117,7 +117,7 @@ proptest! {
                 prop_assert!(verification.prove(&request).is_err());
             }
 
-            // The signature and the timestamp: one letter changed, into anything but its other case.
+            // The signature and the timestamp with one character changed, other than in its case.
             for name in [header, "x-slack-request-timestamp", "webhook-timestamp", "x-timestamp"] {
                 let Some(value) = request.headers.get(name) else { continue };
                 let mut changed = value.as_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! What is refused although its header is well written: mistakes that other verifiers have made.
+//! Requests with a well-formed header that are refused: known mistakes of other verifiers.
 
 use super::{NOW, header, now, outcome, received, sent, sent_as, verification};
 use crate::base::clock::Timestamp;
@@ -75,7 +75,7 @@ fn old_and_future_timestamps_are_stale_and_so_is_one_in_the_wrong_unit() {
                 "{scheme} {distance}"
             );
         }
-        // Genuine, and made in 1970.
+        // Genuine, and dated in 1970.
         let proof = verification
             .prove(&sent_as(
                 &verification,
@@ -94,13 +94,13 @@ fn old_and_future_timestamps_are_stale_and_so_is_one_in_the_wrong_unit() {
     let millis = verification(&format!(
         "{{hmac: {{secret: env:A, timestamp: {{unit: ms}}, {content}}}}}"
     ));
-    // Thirteen digits are no seconds.
+    // Thirteen digits are not seconds.
     let request = sent(&millis, BODY);
     assert_eq!(
         seconds.prove(&request).unwrap_err().reason(),
         "malformed-timestamp"
     );
-    // Ten digits as milliseconds lie in 1970.
+    // Ten digits as milliseconds are in 1970.
     let proof = millis.prove(&sent(&seconds, BODY)).unwrap();
     let refusal = proof.freshness(seconds.default_window(), now()).unwrap_err();
     assert!(refusal.is_stale() && refusal.to_string().contains("`unit: s`"));
@@ -109,7 +109,7 @@ fn old_and_future_timestamps_are_stale_and_so_is_one_in_the_wrong_unit() {
 #[test]
 fn an_id_with_the_separator_in_it_is_refused() {
     let verification = verification(STANDARD);
-    // `a.1614265330` + `.` + … would sign like `a` + `.1614265330.` + …
+    // `a.1614265330` + `.` + … would have the same signature as `a` + `.1614265330.` + …
     let mut request = sent(&verification, BODY);
     for (id, expected) in [
         ("a.1614265330", "malformed-id"),
@@ -146,7 +146,8 @@ fn the_families_of_headers_are_not_mixed() {
         verification.prove(&request).unwrap_err().reason(),
         "missing-timestamp"
     );
-    // An id and a timestamp without a signature are sent by some, and are no family.
+    // Some senders add an id and a timestamp without a signature. These headers do not identify a
+    // family.
     let refusal = verification
         .prove(&received(
             &[("webhook-id", "1"), ("webhook-timestamp", "1")],
@@ -191,7 +192,7 @@ fn a_byte_moved_over_a_boundary_does_not_pass() {
     let signature = header(&request, "x-signature");
     for (stamp, body) in [("16142653300", b"123".as_slice()), ("161426533", b"00123")] {
         let moved = received(&[("x-timestamp", stamp), ("x-signature", signature)], body);
-        // The MAC holds, for the bytes are the same; the moment does not.
+        // The MAC is valid, because the bytes are the same, but the time differs.
         let proof = verification.prove(&moved).unwrap();
         assert!(
             proof
@@ -200,7 +201,7 @@ fn a_byte_moved_over_a_boundary_does_not_pass() {
                 .is_stale()
         );
     }
-    // A zero in front would leave the moment as it is.
+    // A leading zero would not change the time.
     let verify = r#"{hmac: {secret: env:A, timestamp: {}, content: "{body}{timestamp}"}}"#;
     let signature = header(&sent(&super::verification(verify), b"1230"), "x-signature").to_owned();
     let moved = [

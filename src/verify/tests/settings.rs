@@ -1,9 +1,9 @@
-//! What is found in `verify:` when it is loaded.
+//! Diagnostics for `verify:` at load.
 
 use super::{compiled, working};
 use crate::base::diagnostic::Diagnostic;
 
-/// The findings as lines, without the name of the file.
+/// Diagnostics as lines, without the file name.
 fn lines(text: &str) -> Vec<String> {
     let (_, diagnostics) = compiled(text, None);
     diagnostics
@@ -12,7 +12,7 @@ fn lines(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The codes of the findings.
+/// Codes of the diagnostics.
 fn codes(text: &str) -> Vec<&'static str> {
     compiled(text, None)
         .1
@@ -183,7 +183,7 @@ fn what_the_signature_does_not_cover_is_a_warning() {
             diagnostics[0].severity == crate::base::diagnostic::Severity::Warning && verification.is_some()
         );
     }
-    // Where the body is not signed neither is what stands in it.
+    // If the body is not signed, the values in it are not signed either.
     let text = "{hmac: {secret: env:A, content: '{method}', id: {json: $.id}}}";
     assert_eq!(codes(text), ["unsigned-body", "unsigned-id"]);
 }
@@ -227,7 +227,7 @@ fn every_row_of_the_presets_compiles_without_a_doubt() {
             assert!(!names.is_empty() && names.iter().all(header), "{}", preset.name);
         }
         let (verification, diagnostics) = compiled(&working(preset.name), Some("https://h"));
-        // What a sender does not sign is no secret of ours.
+        // Mailgun does not sign the body, which is no error of the preset.
         let unsigned =
             |diagnostic: &Diagnostic| preset.name == "mailgun" && diagnostic.code == "unsigned-body";
         assert!(

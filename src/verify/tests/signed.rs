@@ -1,4 +1,5 @@
-//! What is proven: timestamps, nonces, several secrets, and timestamps and ids in the body.
+//! Contents of a proof: timestamps, dedup keys, several secrets, and timestamps and ids in the
+//! body.
 
 use super::{NOW, SUITABLE, compiled, doubtful, header, now, received, sent, sent_as, verification, working};
 use crate::base::clock::Timestamp;
@@ -17,12 +18,12 @@ fn every_preset_signs_what_it_proves_over_any_body() {
         b"\xef\xbb\xbf{\"a\":1}",
         b"{\r\n}\r\n",
     ];
-    // A certificate is no part of a request.
+    // A certificate is not part of a request.
     for scheme in schemes().filter(|scheme| *scheme != "client_cert") {
         let verification = doubtful(&working(scheme));
         assert_eq!(verification.scheme(), scheme);
         for body in bodies.into_iter().chain([SUITABLE]) {
-            // What stands in the body needs one that is JSON.
+            // Values in the body require a JSON body.
             let in_body = ["mailgun", "linear", "microsoft_graph", "adyen_payments"];
             if in_body.contains(&scheme) && body != SUITABLE {
                 continue;
@@ -109,7 +110,7 @@ fn each_of_several_secrets_holds_and_the_nonces_do_not_tell_which() {
     assert_eq!(dedup_keys.len(), 2);
     assert_eq!(both.prove(&new).unwrap().dedup_keys, dedup_keys);
     assert_eq!(swapped.prove(&old).unwrap().dedup_keys, dedup_keys);
-    // After the rotation the event is still recognised.
+    // The event is still recognised after the rotation.
     assert!(dedup_keys.contains(&verification("{github: env:A}").prove(&old).unwrap().dedup_keys[0]));
     assert_eq!(
         verification("{github: [env:A, env:A]}")
@@ -139,7 +140,7 @@ fn each_of_several_secrets_holds_and_the_nonces_do_not_tell_which() {
     assert_eq!(of(&first), of(&joined));
 }
 
-/// A body signed as it is, with nothing written into it.
+/// Body signed unchanged.
 fn plainly_signed(body: &[u8]) -> crate::event::Received {
     sent(&verification("{hmac: env:A}"), body)
 }
@@ -168,7 +169,7 @@ fn a_timestamp_and_an_id_may_stand_in_the_signed_body() {
             "malformed-timestamp",
         ),
         ("timestamp: {json: $.at}", r#"{"at":true}"#, "malformed-timestamp"),
-        // A byte order mark is no part of the JSON, here as in the payload.
+        // A byte order mark is not part of the JSON, as in the payload.
         ("timestamp: {json: $.at}", "\u{feff}{}", "missing-timestamp"),
     ] {
         let verify = format!("{{hmac: {{secret: env:A, {field}}}}}");
@@ -178,14 +179,14 @@ fn a_timestamp_and_an_id_may_stand_in_the_signed_body() {
             reason,
             "{body}"
         );
-        // Before the signature has held the body is not read at all.
+        // The body is not parsed before the signature has been verified.
         let unsigned = received(&[("x-signature", &"0".repeat(64))], body.as_bytes());
         assert_eq!(
             verification(&verify).prove(&unsigned).unwrap_err().reason(),
             "bad-signature"
         );
     }
-    // A number is an id too.
+    // A number is a valid id.
     let verification = verification("{stripe: {secret: env:A, id: {json: $.number}}}");
     assert_eq!(
         verification.prove(&sent(&verification, BODY)).unwrap().dedup_keys,

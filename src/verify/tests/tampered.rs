@@ -1,4 +1,4 @@
-//! Of every scheme each part that the sender signs, altered: the request is refused.
+//! Refusal of altered requests: for every scheme, each signed part is altered.
 
 use http::{HeaderName, HeaderValue, Method};
 
@@ -6,7 +6,7 @@ use super::{SUITABLE, doubtful, sent, working, working_with_another};
 use crate::event::Received;
 use crate::verify::{Verification, schemes};
 
-/// Those that send the secret itself: nothing is signed.
+/// Schemes that send the secret itself and sign nothing.
 const TOKENS: [&str; 10] = [
     "gitlab",
     "harbor",
@@ -20,7 +20,6 @@ const TOKENS: [&str; 10] = [
     "cloudevents",
 ];
 
-/// One scheme, and a genuine request.
 struct Trial {
     scheme: &'static str,
     verification: Verification,
@@ -29,7 +28,7 @@ struct Trial {
 }
 
 impl Trial {
-    /// The request is refused when a part of it is altered.
+    /// Checks that the request is refused after altering a part.
     fn altered(&mut self, part: &str, alter: impl FnOnce(&mut Received)) {
         self.parts += 1;
         let mut request = self.request.clone();
@@ -38,7 +37,7 @@ impl Trial {
         assert!(proof.is_err(), "{}: {part} was altered and it held", self.scheme);
     }
 
-    /// Signature, token or password, wherever it stands.
+    /// Alters the signature, token or password.
     fn credentials(&mut self) {
         for header in self.verification.credential_headers() {
             if !self.request.headers.contains_key(&header) {
@@ -46,7 +45,7 @@ impl Trial {
             }
             self.altered("the signature", |request| {
                 let mut bytes = request.headers[&header].as_bytes().to_vec();
-                // In the middle: the last letters of base64 may hold bits that count for nothing.
+                // In the middle, because the last characters of base64 may hold unused bits.
                 let at = bytes.len() - 9;
                 bytes[at] = other(bytes[at]);
                 let value = HeaderValue::from_bytes(&bytes).unwrap();
@@ -76,7 +75,7 @@ impl Trial {
         });
     }
 
-    /// Timestamps and ids in headers of their own.
+    /// Alters headers with timestamps and ids.
     fn headers(&mut self) {
         for end in ["timestamp", "id"] {
             let names = self.request.headers.keys();
@@ -99,11 +98,11 @@ impl Trial {
         self.altered("the query", |request| request.query.push_str("&x=1"));
     }
 
-    /// A member of the body, where the rest of it is not signed.
+    /// Alters a member of the body, for schemes that do not sign the rest.
     fn member(&mut self, name: &str) {
         self.altered(name, |request| {
             let text = std::str::from_utf8(&request.body).unwrap();
-            // Into the value: behind the colon and the first letter, which may be a quote.
+            // Inside the value: after the colon and the first character, which may be a quote.
             let at = text.rfind(&format!("\"{name}\":")).unwrap() + name.len() + 4;
             let mut body = request.body.to_vec();
             body[at] = other(body[at]);
@@ -112,7 +111,7 @@ impl Trial {
     }
 }
 
-/// Another digit.
+/// Returns another digit.
 fn other(byte: u8) -> u8 {
     if byte == b'0' { b'1' } else { b'0' }
 }

@@ -1,4 +1,4 @@
-//! Signatures that the senders have published.
+//! Published signatures of the senders.
 
 use super::{NOW, header, outcome, prove, received, sent_as, verification};
 use crate::base::clock::Timestamp;
@@ -20,7 +20,7 @@ fn github() {
             "X-Hub-Signature",
             "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59",
         ),
-        // The same bytes under the same name are SHA-1 at one sender and SHA-256 at the other.
+        // The same header name carries SHA-1 at one sender and SHA-256 at another.
         (
             "bitbucket",
             "X-Hub-Signature",
@@ -98,7 +98,7 @@ fn square_written_out_by_hand() {
     request.path = "/webhook".to_owned();
     let verification = verification.unwrap();
     verification.prove(&request).unwrap();
-    // The URL is the configured one, whatever the request says about its host.
+    // The URL is the configured one. The host in the request is ignored.
     request.headers.insert("host", "evil.example".parse().unwrap());
     request
         .headers
@@ -116,7 +116,7 @@ fn square_written_out_by_hand() {
     );
 }
 
-/// The parameters of Twilio's own test.
+/// Parameters of Twilio's own test.
 const TWILIO_FORM: &[u8] =
     b"CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309&To=%2B18005551212";
 
@@ -154,7 +154,7 @@ fn twilio_of_a_form_with_and_without_its_port() {
         );
     }
     let url = "https://mycompany.com";
-    // The order of the fields does not count, nor what repeats; every name and value does.
+    // Order and repetition of fields do not count. Every name and value does.
     let mut fields: Vec<&[u8]> = TWILIO_FORM.split(|byte| *byte == b'&').collect();
     fields.reverse();
     fields.push(b"Digits=1234");
@@ -171,7 +171,7 @@ fn twilio_of_a_form_with_and_without_its_port() {
         twilio(url, "bar=2&foo=1", form, TWILIO_FORM, plain),
         "bad-signature"
     );
-    // Signed as a form it is nothing else.
+    // A signature over a form is not valid for another content type.
     assert_eq!(
         twilio(url, query, "application/json", TWILIO_FORM, plain),
         "bad-signature"
@@ -188,7 +188,7 @@ fn twilio_of_json_by_its_digest_in_the_url() {
     let json = "application/json";
     assert_eq!(twilio(url, &query, json, body, signature), "held");
     assert_eq!(twilio(url, &query, json, b"{}", signature), "bad-signature");
-    // Nor is no body the body that the URL speaks of, nor a form without a field.
+    // Neither an empty body nor a form without fields matches the digest in the URL.
     let form = "application/x-www-form-urlencoded";
     for (content_type, other) in [
         (json, b"".as_slice()),
@@ -200,7 +200,7 @@ fn twilio_of_json_by_its_digest_in_the_url() {
         let outcome = twilio(url, &query, content_type, other, signature);
         assert_eq!(outcome, "bad-signature", "{content_type} {other:?}");
     }
-    // A URL that says nothing of the body lets no body in.
+    // A URL without a digest permits no body.
     let plain = sent_as(
         &verification("{twilio: '12345'}"),
         &[("Content-Type", "application/json")],

@@ -1,5 +1,5 @@
-//! What befalls the daemon: `kill -9` of itself and of its commands, stops, rules that are rewritten and broken, a disk
-//! that is full.
+//! Faults of the crash test: `kill -9` of the daemon and of its commands, stops, rewritten and
+//! broken rules, a full disk.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,22 +14,23 @@ use super::scene;
 use super::senders::Senders;
 use crate::scenario::{Daemon, Target};
 
-/// How many bytes the largest file that actions write to may still grow while the disk is full for the store.
+/// Bytes by which the largest file of an action may still grow while the disk is full for the
+/// store.
 const ROOM: u64 = 32 << 10;
 
-/// What has befallen it so far.
+/// State of the fault injection.
 pub struct Befallen {
     dice: Dice,
-    /// Where the target of the rules is.
+    /// Address of the target in the rules.
     target: String,
-    /// The daemons, in their order.
+    /// Process ids of the daemons, in order.
     pub lives: Vec<i32>,
-    /// The commands that were killed, each with the daemon of that moment.
+    /// Killed commands, each with the index of the daemon at that time.
     pub killed: BTreeSet<(usize, i32)>,
     pub figures: Figures,
 }
 
-/// How much of it.
+/// Counts of the faults.
 #[derive(Default)]
 pub struct Figures {
     pub kills: u64,
@@ -61,7 +62,7 @@ impl fmt::Display for Figures {
 }
 
 impl Befallen {
-    /// Nothing yet, to a daemon in its first life.
+    /// Starts with a daemon in its first life.
     pub fn new(daemon: &Daemon, target: &Target, dice: Dice) -> Self {
         Self {
             dice,
@@ -72,9 +73,9 @@ impl Befallen {
         }
     }
 
-    /// Lets the daemon live for a moment in which this and that befalls it, ends it, and starts it again.
+    /// Lets the daemon run for a while with random faults, ends it, and starts it again.
     pub fn one_life(&mut self, daemon: &mut Daemon, senders: &Senders) {
-        // From "hardly begun" to "well under way", and some for longer.
+        // From very short to well under way, and sometimes longer.
         let mut left = match self.dice.below(20) {
             0 => 800,
             1..5 => self.dice.below(300),
@@ -88,7 +89,7 @@ impl Befallen {
                 0 | 1 => {
                     let broken = self.dice.once_in(3);
                     self.write_rules(daemon, broken);
-                    // At once; or when the watcher has seen that it has come to rest.
+                    // At once, or after the watcher has seen the change.
                     if self.dice.once_in(2) {
                         kill_process(Pid::from_raw(pid(daemon)).unwrap(), Signal::HUP).unwrap();
                     }
@@ -102,7 +103,7 @@ impl Befallen {
         self.figures.reloads += daemon.log().matches(" reloaded ").count() as u64;
         daemon.still_runs();
         if self.dice.once_in(12) {
-            // A full disk makes it wait for its store until it is told to leave at once.
+            // With a full disk, the daemon waits for its store until a second signal.
             limit_files(daemon, None);
             assert_eq!(daemon.stop(), Some(0), "{}", daemon.log());
             self.figures.stops += 1;
@@ -110,7 +111,7 @@ impl Befallen {
             daemon.kill();
             self.figures.kills += 1;
         }
-        // It would not start with a broken one, and rightly so.
+        // The daemon would not start with broken rules.
         self.write_rules(daemon, false);
         let (life, draft) = (daemon.folder().join("life"), daemon.folder().join("draft.life"));
         std::fs::write(&draft, format!("{}\n", self.lives.len())).unwrap();
@@ -120,7 +121,7 @@ impl Befallen {
         senders.turn_to(daemon.address);
     }
 
-    /// Writes rules of another edition, or some that do not load.
+    /// Writes another edition of the rules, or rules that do not load.
     fn write_rules(&mut self, daemon: &Daemon, broken: bool) {
         self.figures.editions += 1;
         let mut text = scene::rules(daemon.folder(), &self.target, self.figures.editions);
@@ -140,7 +141,7 @@ impl Befallen {
         }
     }
 
-    /// Kills a command, or something that it has started.
+    /// Kills a command or one of its child processes.
     fn kill_command(&mut self, folder: &Path) {
         let running = processes::marked(folder);
         if running.is_empty() {
@@ -148,9 +149,9 @@ impl Befallen {
         }
         let chosen = self.dice.below(running.len() as u64);
         let pid = running[usize::try_from(chosen).unwrap()];
-        // Taken down before: what it has not written by now it may never write.
+        // Recorded first: output that is missing by now may never come.
         self.killed.insert((self.lives.len() - 1, pid));
-        // It may have ended by itself.
+        // The command may have ended by itself.
         if processes::carries_mark(pid, folder)
             && kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).is_ok()
         {
@@ -158,8 +159,8 @@ impl Befallen {
         }
     }
 
-    /// Makes the disk full for the store, but not for what actions write: no file may grow beyond a size that the store
-    /// has long passed and the others have not.
+    /// Makes the disk full for the store, but not for actions: limits the file size to a value that
+    /// only the store has already passed.
     fn fill_disk(&mut self, daemon: &Daemon) {
         let size = |name: &str| std::fs::metadata(daemon.folder().join(name)).map_or(0, |file| file.len());
         let files = ["first.txt", "second.txt", "run.txt", "turns.txt", "failing.txt"];
@@ -171,8 +172,8 @@ impl Befallen {
     }
 }
 
-/// Stops the daemon while commands are under way that never end by themselves, some of which it has stopped for
-/// their time; nothing of them may be left.
+/// Stops the daemon while endless commands run, some of them after their timeout. Asserts that no
+/// process is left.
 pub fn nothing_outlives_a_stop(daemon: &mut Daemon) {
     for (kind, numbers) in [("hanging", 0..3), ("endless", 3..6)] {
         for n in numbers {
@@ -190,7 +191,7 @@ pub fn nothing_outlives_a_stop(daemon: &mut Daemon) {
     assert!(left.is_empty(), "they outlive the stop: {left:?}");
 }
 
-/// Bounds the size of files that it writes, or no longer.
+/// Limits the size of files that the daemon writes, or removes the limit.
 fn limit_files(daemon: &Daemon, limit: Option<u64>) {
     let maximum = getrlimit(Resource::Fsize).maximum;
     let limit = Rlimit {
@@ -200,7 +201,7 @@ fn limit_files(daemon: &Daemon, limit: Option<u64>) {
     prlimit(Pid::from_raw(pid(daemon)), Resource::Fsize, limit).unwrap();
 }
 
-/// The daemon's process id, as commands know it.
+/// The daemon's process id, as commands see it.
 fn pid(daemon: &Daemon) -> i32 {
     i32::try_from(daemon.pid()).unwrap()
 }

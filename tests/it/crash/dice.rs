@@ -1,19 +1,18 @@
-//! Chance that can be had again: a small generator with a seed (`SplitMix64`).
+//! Reproducible random numbers from a seed (`SplitMix64`).
 
-/// A sequence of numbers that its seed decides.
 pub struct Dice {
     state: u64,
 }
 
 impl Dice {
-    /// The sequence of this seed and this player.
+    /// Creates the sequence for this seed and this player.
     pub fn new(seed: u64, player: u64) -> Self {
         Self {
             state: seed ^ player.wrapping_mul(0xd134_2543_de82_ef95),
         }
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
@@ -22,7 +21,7 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % bound
     }
 
-    /// True once in `times`.
+    /// True once in `times` on average.
     pub fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }

@@ -1,4 +1,5 @@
-//! What the actions left behind and what the store says, held against what the senders were told.
+//! Check of the crash test: compares the output of the actions and the store with the answers that
+//! the senders got.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,20 +13,20 @@ use super::stored::{self, Delivery, number};
 use super::turns::{self, Line};
 use crate::scenario::{Daemon, Scenario, Target};
 
-/// What is left of everything.
+/// All remaining evidence.
 pub struct Ledger {
     /// The deliveries of each stored event, one list for every time that it was stored.
     stored: BTreeMap<u64, Vec<Vec<Delivery>>>,
-    /// What the commands wrote, by the name of their rule.
+    /// Lines of the commands, by rule.
     commands: BTreeMap<&'static str, Vec<Line>>,
-    /// Which events each place has seen: files of lines, and the target.
+    /// Events seen in each output: files of lines, and the target.
     seen: BTreeMap<&'static str, Vec<u64>>,
-    /// Lines that nobody should have written.
+    /// Lines that should not exist.
     odd: Vec<String>,
     killed: BTreeSet<(usize, i32)>,
 }
 
-/// How much there was.
+/// Counts of the evidence.
 pub struct Figures {
     stored: usize,
     deliveries: usize,
@@ -57,7 +58,7 @@ impl fmt::Display for Figures {
 }
 
 impl Ledger {
-    /// Reads it all; no daemon runs.
+    /// Reads everything. No daemon may run.
     pub fn read(daemon: &Daemon, target: &Target, befallen: &Befallen) -> Self {
         let mut ledger = Self {
             stored: stored::everything(daemon.folder()),
@@ -97,7 +98,7 @@ impl Ledger {
         ledger
     }
 
-    /// Everything that must hold.
+    /// Asserts every promise.
     pub fn hold_against(&self, told: &Told, scenario: &Scenario) -> Figures {
         let mut wrong = told.wrong.clone();
         wrong.extend(self.odd.iter().cloned());
@@ -126,7 +127,8 @@ impl Ledger {
                 .into_iter()
                 .chain((*kind != Kind::Record).then_some(kind.name()));
             for place in places {
-                // What the daemon was killed with each time has not been seen, and says so.
+                // An attempt that died with the daemon each time was not seen, and the reason says
+                // so.
                 let is_given_up = |delivery: &Delivery| {
                     delivery.rule == place
                         && delivery.state == "dead"
@@ -179,7 +181,7 @@ impl Ledger {
                 let mut last = None;
                 for (action, number, outcome) in &delivery.attempts {
                     let expected = next.entry(*action).or_insert(1);
-                    // A stop counts once in a row: the number comes again.
+                    // Interrupted attempts in a row count once: the next has the same number.
                     if last == Some((*action, *number, "interrupted")) {
                         *expected = *number;
                     }
@@ -209,7 +211,7 @@ impl Ledger {
         }
     }
 
-    /// `store check`, `events list` and `events show` read the same store.
+    /// Asserts that `store check`, `events list` and `events show` agree with the store.
     fn the_command_line_agrees(&self, scenario: &Scenario, wrong: &mut Vec<String>) {
         let check = scenario.hookyard(&["store", "check"]);
         if check.status.code() != Some(0) {
@@ -224,7 +226,7 @@ impl Ledger {
             .flat_map(|(_, deliveries)| deliveries)
             .filter(|delivery| delivery.rule == "failing")
             .count();
-        // Where the last attempt was interrupted, the next one is given up before it begins.
+        // If the last attempt was interrupted, the delivery is given up before the next one.
         let is_spent = |row: &&Value| {
             let interrupted = row["reason"]
                 .as_str()
@@ -243,7 +245,7 @@ impl Ledger {
         }
     }
 
-    /// What `events show` says of the attempts at one dead letter.
+    /// Checks the attempts that `events show` prints for a dead letter.
     fn shown(scenario: &Scenario, delivery: &str, wrong: &mut Vec<String>) {
         let show = scenario.hookyard(&["events", "show", delivery, "--format", "json"]);
         let json: Value = serde_json::from_slice(&show.stdout).unwrap_or_default();

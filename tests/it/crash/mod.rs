@@ -1,14 +1,16 @@
-//! Never lost, never twice, always bounded: a daemon that is killed again and again, its commands with it, whose rules
-//! are rewritten and broken and whose disk is full now and then, while senders go on sending, retrying and replaying.
+//! Crash test: nothing is lost, nothing runs twice, everything is bounded. The daemon and its
+//! commands are killed again and again. Rules are rewritten and broken, and the disk is sometimes
+//! full, while senders send, retry and replay.
 //!
-//! Afterwards a ledger is held against what the senders were told, what the actions left behind and what the store says.
-//! Chance comes from one seed, which is printed. To run it long by hand, with its figures:
+//! At the end, a ledger is compared with the answers that the senders got, the output of the
+//! actions, and the store. All random choices come from one seed, which is printed. To run the test
+//! for long by hand, with its figures:
 //!
 //! ```sh
 //! HOOKYARD_CRASH_KILLS=2000 cargo test --locked --test it crash -- --nocapture
 //! ```
 //!
-//! `HOOKYARD_CRASH_SEED=…` makes the same choices again; when they meet the daemon is still up to the machine.
+//! `HOOKYARD_CRASH_SEED=…` repeats the choices. Their timing still depends on the machine.
 
 mod befall;
 mod dice;
@@ -27,13 +29,14 @@ use dice::Dice;
 use ledger::Ledger;
 use senders::Senders;
 
-/// How often the daemon is killed, unless the environment says otherwise.
+/// Number of kills, unless the environment sets it.
 const KILLS: u64 = 200;
-/// How many events are answered at least; the last life goes on until they are.
+/// Minimum number of answered events. The last life continues until they are answered.
 const ANSWERED: usize = 500;
-/// How long the last life may take for all that is left to do.
+/// Maximum time of the last life to finish all remaining work.
 const LAST_LIFE: Duration = Duration::from_mins(4);
-/// How many descriptors more than a fresh daemon one may have that has done much and is idle again.
+/// Maximum file descriptors that an idle daemon may hold after much work, beyond those of a fresh
+/// one.
 const DESCRIPTORS: usize = 6;
 
 #[test]
@@ -60,12 +63,12 @@ fn kills_reloads_and_full_disks_lose_nothing_and_take_nothing_twice() {
     let idle = processes::idle_descriptors(daemon.pid());
     befall::nothing_outlives_a_stop(&mut daemon);
 
-    // The ledger reads the store while no daemon has it.
+    // The ledger reads the store while no daemon uses it.
     let ledger = Ledger::read(&daemon, &target, &befallen);
     let figures = ledger.hold_against(&told, &daemon.scenario);
     eprintln!("{}\n{}\n{figures}", befallen.figures, told.figures);
 
-    // What never ends by itself would begin again.
+    // Endless commands would start again.
     let dropped = daemon
         .scenario
         .hookyard(&["events", "drop", "--state", "waiting"]);
@@ -80,21 +83,22 @@ fn kills_reloads_and_full_disks_lose_nothing_and_take_nothing_twice() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
-/// Lets the senders go on undisturbed until enough was answered, stops them, and waits until nothing is left to do.
+/// Lets the senders continue without faults until enough is answered, stops them, and waits until
+/// no work is left.
 fn last_life(daemon: &Daemon, senders: Senders) -> senders::Told {
     daemon.within(LAST_LIFE, "enough is answered", || senders.answered() >= ANSWERED);
     let told = senders.stop();
     daemon.within(LAST_LIFE, "everything is settled", || {
         stored::waiting(daemon.folder()) == 0
     });
-    // What a killed daemon had started goes on to its own end; all of it is short.
+    // Processes of a killed daemon run to their own end, which is soon.
     eventually("what the killed daemons had started has ended", || {
         processes::marked(daemon.folder()).is_empty()
     });
     told
 }
 
-/// A number in the environment.
+/// A number from the environment.
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(

@@ -1,4 +1,5 @@
-//! What `/proc` knows: which commands of this test run, and how many descriptors a daemon has open.
+//! Information from `/proc`: the running commands of this test, and the open file descriptors of a
+//! daemon.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use super::scene::MARK;
 use crate::scenario::PATIENCE;
 
-/// The processes that carry this scenario's mark in their environment: commands, and what they have started.
+/// Processes with this scenario's mark in their environment: commands and their children.
 pub fn marked(folder: &Path) -> Vec<i32> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     processes
@@ -15,7 +16,7 @@ pub fn marked(folder: &Path) -> Vec<i32> {
         .collect()
 }
 
-/// Whether it still runs and is one of ours. A zombie has no environment any more.
+/// True if the process runs and belongs to this test. A zombie has no environment.
 pub fn carries_mark(pid: i32, folder: &Path) -> bool {
     let mark = format!("{MARK}={}", folder.display());
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -24,7 +25,7 @@ pub fn carries_mark(pid: i32, folder: &Path) -> bool {
         .any(|variable| variable == mark.as_bytes())
 }
 
-/// How many descriptors a process has open when that number has come to rest.
+/// Number of open file descriptors of a process, once it is stable.
 pub fn idle_descriptors(pid: u32) -> usize {
     let count = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     let (step, mut rested, mut last) = (Duration::from_millis(100), 0, count());

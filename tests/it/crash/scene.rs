@@ -1,4 +1,4 @@
-//! The rules, the commands and the target of the course.
+//! Rules, commands and target of the crash test.
 
 use std::path::Path;
 
@@ -6,37 +6,37 @@ use crate::scenario::{Daemon, Scenario, Target};
 
 /// The secret of the senders.
 pub const SECRET: &str = "k";
-/// The variable by which commands of this test are known.
+/// The variable that marks commands of this test.
 pub const MARK: &str = "CRASH_MARK";
-/// How many attempts a rule allows.
+/// Maximum attempts of a rule.
 pub const fn attempts(kind: Kind) -> u32 {
     match kind {
-        // A full disk may be what they fail for, and many a command is killed.
+        // These may fail because of a full disk, and many commands are killed.
         Kind::Record => 100,
         Kind::Run | Kind::Turns | Kind::Forward => 40,
         Kind::Failing => 3,
     }
 }
 
-/// What an event is for. Every event is recorded; all but the first kind have a rule of their own besides.
+/// Kind of an event. Every event is recorded. All kinds except the first also have their own rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Two lines in two files, one after the other.
     Record,
     /// A command.
     Run,
-    /// A command of a group of which one is under way at once.
+    /// A command in a group with limit 1.
     Turns,
     /// A command that always fails.
     Failing,
-    /// A request to a target that refuses some and drops others.
+    /// A request to a target that refuses some requests and drops others.
     Forward,
 }
 
 impl Kind {
     pub const ALL: [Self; 5] = [Self::Record, Self::Run, Self::Turns, Self::Failing, Self::Forward];
 
-    /// What senders choose from: fewer of those that wait for each other than of the others.
+    /// Distribution of the kinds. Events that wait for each other are rarer.
     pub const MIX: [Self; 10] = [
         Self::Record,
         Self::Record,
@@ -50,7 +50,7 @@ impl Kind {
         Self::Turns,
     ];
 
-    /// The name of its rule.
+    /// Name of the kind's rule.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Record => "record",
@@ -62,7 +62,8 @@ impl Kind {
     }
 }
 
-/// Writes when it begins and ends, each in one write, and exits as it is told. Some stay a moment, to be killed in.
+/// Writes its begin and end, each in one write, and exits as told. Some wait a moment, so that they
+/// can be killed.
 const COMMAND: &str = r#"
 read LIFE < life
 echo "begin $N $HOOKYARD_ATTEMPT $PPID $LIFE $$" >> "$1.txt"
@@ -71,7 +72,8 @@ echo "end $N $HOOKYARD_ATTEMPT $PPID $LIFE $$" >> "$1.txt"
 exit "$2"
 "#;
 
-/// Does not end by itself while anybody looks, nor does what it starts; but a test that fails leaves nothing for ever.
+/// Never ends by itself while the test runs, and neither do its children. If the test fails, it
+/// ends after a while.
 const HANGING: &str = "
 trap '' TERM
 echo begin >> hanging.txt
@@ -79,8 +81,8 @@ sleep 120 &
 sleep 120
 ";
 
-/// A target that answers 503 now and then, and hangs up at other times; never so often in a row that it would be taken
-/// for gone.
+/// A target that sometimes answers 503 and sometimes disconnects, but never so often in a row that
+/// it counts as down.
 pub fn target() -> Target {
     Target::new(|number| match number % 8 {
         2 => "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned(),
@@ -89,7 +91,7 @@ pub fn target() -> Target {
     })
 }
 
-/// The daemon at the beginning.
+/// Starts the first daemon.
 pub fn start(target: &Target) -> Daemon {
     let scenario = Scenario::new()
         .script("command", COMMAND)

@@ -1,5 +1,6 @@
-//! Senders as they are: each sends one event after the other, the same bytes again until they are answered; and as they
-//! should not be: many an event once more after its answer.
+//! Senders of the crash test. Each sends one event after the other and repeats the same bytes until
+//! they are answered. Many events are also sent again after their answer, as misbehaving senders
+//! do.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,38 +14,38 @@ use super::dice::Dice;
 use super::scene::{Kind, SECRET};
 use crate::scenario::{Answer, Sending};
 
-/// How many there are.
+/// Number of senders.
 const SENDERS: u64 = 6;
-/// Numbers of events begin here for each sender.
+/// Distance between the first event numbers of two senders.
 const SPACING: u64 = 1_000_000;
 
-/// What all senders share.
+/// State shared by all senders.
 struct Shared {
-    /// Where the daemon of now listens.
+    /// Address of the current daemon.
     address: Mutex<SocketAddr>,
     stop: AtomicBool,
     answered: AtomicUsize,
 }
 
-/// Senders at work.
+/// The running senders.
 pub struct Senders {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<Told>>,
 }
 
-/// What senders were told.
+/// Answers that senders got.
 #[derive(Default)]
 pub struct Told {
-    /// The events that were answered 200, by sender in the order in which they were sent.
+    /// Events that were answered 200, by sender, in the order in which they were sent.
     pub answered: Vec<Vec<(u64, Kind)>>,
-    /// How often each event was answered `accepted`.
+    /// Number of `accepted` answers per event.
     pub accepted: BTreeMap<u64, u32>,
-    /// Answers that should not have been.
+    /// Answers that should not occur.
     pub wrong: Vec<String>,
     pub figures: Figures,
 }
 
-/// How much there was.
+/// Counts of the answers.
 #[derive(Default)]
 pub struct Figures {
     answered: u64,
@@ -72,7 +73,7 @@ impl fmt::Display for Figures {
 }
 
 impl Senders {
-    /// Starts them.
+    /// Starts the senders.
     pub fn start(address: SocketAddr, seed: u64) -> Self {
         let shared = Arc::new(Shared {
             address: Mutex::new(address),
@@ -95,17 +96,17 @@ impl Senders {
         Self { shared, threads }
     }
 
-    /// Where they send from now on.
+    /// Sets the address to send to.
     pub fn turn_to(&self, address: SocketAddr) {
         *self.shared.address.lock().unwrap() = address;
     }
 
-    /// How many events were answered so far.
+    /// Number of answered events so far.
     pub fn answered(&self) -> usize {
         self.shared.answered.load(Ordering::Relaxed)
     }
 
-    /// Stops them; what they were told.
+    /// Stops the senders. Returns the answers that they got.
     pub fn stop(self) -> Told {
         self.shared.stop.store(true, Ordering::Relaxed);
         let mut all = Told::default();
@@ -129,7 +130,7 @@ impl Senders {
     }
 }
 
-/// One of them.
+/// One sender.
 struct Sender {
     shared: Arc<Shared>,
     dice: Dice,
@@ -165,7 +166,8 @@ impl Sender {
         self.told
     }
 
-    /// Sends one event until it is answered 200; the word, or nothing if it is stopped before.
+    /// Sends one event until it is answered 200. Returns the word, or `None` if the sender is
+    /// stopped before.
     fn deliver(&mut self, n: u64, body: &str) -> Option<String> {
         while !self.stopped() {
             let address = *self.shared.address.lock().unwrap();
@@ -173,7 +175,7 @@ impl Sender {
             self.told.figures.requests += 1;
             match sending.try_send() {
                 Ok(answer) if answer.status == 200 => return Some(self.success(n, &answer)),
-                // It cannot be written down now: later.
+                // The store is unavailable, so retry later.
                 Ok(answer) if answer.status == 503 && answer.header("Retry-After").is_some() => {
                     self.told.figures.unavailable += 1;
                     std::thread::sleep(Duration::from_millis(10));
@@ -191,7 +193,7 @@ impl Sender {
         None
     }
 
-    /// Takes down what 200 meant.
+    /// Records a 200 answer, and returns its word.
     fn success(&mut self, n: u64, answer: &Answer) -> String {
         let word = answer.word();
         match word.as_str() {

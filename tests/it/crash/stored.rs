@@ -1,4 +1,4 @@
-//! What the store says, read as anyone may who has `sqlite3`.
+//! The store's content, read with SQL.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub struct Delivery {
     pub attempts: Vec<(u32, u32, String)>,
 }
 
-/// How many deliveries wait, or are under way, while the daemon runs.
+/// Number of deliveries that wait or run, while the daemon runs.
 pub fn waiting(folder: &Path) -> i64 {
     open(folder)
         .query_row(
@@ -35,7 +35,7 @@ pub fn number(body: &[u8]) -> Option<u64> {
     serde_json::from_slice::<Value>(body).ok()?["n"].as_u64()
 }
 
-/// Everything in the store. Events of the course alone: their numbers are large.
+/// All deliveries in the store, for events of the test only: their numbers are large.
 pub fn everything(folder: &Path) -> BTreeMap<u64, Vec<Vec<Delivery>>> {
     let store = open(folder);
     let mut attempts: BTreeMap<i64, Vec<(u32, u32, String)>> = BTreeMap::new();

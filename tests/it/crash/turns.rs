@@ -1,24 +1,24 @@
-//! The order of a group of which one is under way at once, as its commands wrote it down.
+//! Ordering check: the order of a group with limit 1, from the lines of its commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::scene::Kind;
 
-/// A line that a command wrote.
+/// A line of a command.
 #[derive(Clone, Debug)]
 pub struct Line {
     pub begins: bool,
     pub n: u64,
     pub attempt: u32,
-    /// Which daemon had started it, in their order. None, if that one had died before the command could look: the
-    /// attempt will be made again, and what it writes says nothing of the order.
+    /// Index of the daemon that started the command. `None` if that daemon died before the command
+    /// could look. Then the attempt is repeated, and the line says nothing about the order.
     pub life: Option<usize>,
     pub pid: i32,
 }
 
 impl Line {
-    /// Reads one: `begin N ATTEMPT PARENT LIFE PID`, where `LIFE` is the daemon of that moment, if not a later one than the
-    /// parent. Both are told, because ids of processes come again.
+    /// Parses `begin N ATTEMPT PARENT LIFE PID`. `LIFE` is the daemon at that time, if it is not
+    /// later than the parent. Both are written, since process ids are reused.
     pub fn read(text: &str, lives: &[i32]) -> Option<Self> {
         let words: Vec<&str> = text.split(' ').collect();
         let [what, n, attempt, parent, latest, pid] = words.as_slice() else {
@@ -39,15 +39,16 @@ impl Line {
     }
 }
 
-/// The lines in the order of the daemons: what a killed one had started may write late.
+/// Sorts the lines by daemon: commands of a killed daemon may write late.
 fn by_life(lines: &[Line]) -> Vec<(usize, &Line)> {
     let mut ordered: Vec<_> = lines.iter().filter_map(|line| Some((line.life?, line))).collect();
-    // Stable: lines of one life keep their order.
+    // A stable sort keeps the order within a life.
     ordered.sort_by_key(|(life, _)| *life);
     ordered
 }
 
-/// Under one daemon no command of the group begins before the one before has ended, or was killed.
+/// Asserts that under one daemon, no command of the group starts before the previous one has ended
+/// or was killed.
 pub fn one_at_a_time(lines: &[Line], killed: &BTreeSet<(usize, i32)>, wrong: &mut Vec<String>) {
     let mut under_way: Option<(usize, &Line)> = None;
     for (life, line) in by_life(lines) {
@@ -65,8 +66,8 @@ pub fn one_at_a_time(lines: &[Line], killed: &BTreeSet<(usize, i32)>, wrong: &mu
     }
 }
 
-/// Events of one sender, each sent after the one before was answered, begin in that order, and none begins again
-/// once a later one of the group has begun.
+/// Asserts the order for each sender, which waits for each answer. Its events start in order, and
+/// none starts again once a later one of the group has started.
 pub fn one_after_the_other(lines: &[Line], answered: &[Vec<(u64, Kind)>], wrong: &mut Vec<String>) {
     let mut first: BTreeMap<u64, usize> = BTreeMap::new();
     let mut latest: Option<u64> = None;

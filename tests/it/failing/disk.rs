@@ -1,17 +1,17 @@
-//! A disk that is full, wherever it is written to; a store that another program has locked.
+//! A full disk, for every file that the daemon writes, and a store that another program has locked.
 //!
-//! A limit of the size of files (`RLIMIT_FSIZE`) plays the full disk: every write past it fails, and one that crosses
-//! it is cut short. It needs no privilege, and it is lifted as a disk is cleared.
+//! A file size limit (`RLIMIT_FSIZE`) simulates the full disk: a write past it fails, and a write
+//! across it is cut short. It needs no privilege, and can be lifted like a disk that is cleared.
 
 use std::time::Duration;
 
 use crate::failing::event;
 use crate::scenario::{Answer, Daemon, Scenario, eventually};
 
-/// Becomes the daemon with `SIGXFSZ` ignored: the write fails, as on a full disk, rather than kills.
+/// Starts the daemon with `SIGXFSZ` ignored, so that the write fails as on a full disk.
 const UNSIGNALLED: [&str; 3] = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
 
-/// A rule that appends a number, and tries again at once.
+/// A rule that appends a number and retries at once.
 const RECORD: &str = "
 rules:
   - name: record
@@ -21,12 +21,12 @@ rules:
     retry: {attempts: 100, backoff: [100ms]}
 ";
 
-/// It is sent away, and told when to come again.
+/// True if the answer is 503 and says when to retry.
 fn is_sent_away(answer: &Answer) -> bool {
     answer.outcome() == (503, "unavailable".into()) && answer.header("retry-after") == Some("30")
 }
 
-/// The lines of `out`, of which each is whole.
+/// The lines of `out`, each of which is complete.
 fn recorded(daemon: &Daemon) -> Vec<usize> {
     let text = daemon.read("out");
     assert!(text.is_empty() || text.ends_with('\n'), "{text:?}");
@@ -43,7 +43,7 @@ fn a_disk_that_is_full_at_any_write_loses_nothing_and_takes_nothing_twice() {
     let mut taken = vec![0];
     let mut sent_away = 0;
     for number in 1..40 {
-        // From "nothing fits" on: into a header, into a page, between two of them.
+        // From no space at all: inside a header, inside a page, and between two pages.
         let room = [
             0, 24, 700, 8216, 8240, 25_000, 60_000, 90_000, 110_000, 130_000, 160_000, 250_000,
         ];
@@ -57,7 +57,7 @@ fn a_disk_that_is_full_at_any_write_loses_nothing_and_takes_nothing_twice() {
             sent_away += 1;
         }
         daemon.limit("fsize", "unlimited");
-        // The sender comes again; what was refused is new, what was answered is known.
+        // The sender retries. A refused event is new, and an answered one is a duplicate.
         let again = event(&daemon, number).send();
         let word = if answer.status == 200 {
             "duplicate"
@@ -81,7 +81,7 @@ fn on_a_disk_that_stays_full_the_daemon_goes_on_and_so_it_does_when_there_is_roo
     for number in 1..4 {
         assert!(is_sent_away(&event(&daemon, number).send()));
     }
-    // What does not need the store is answered as ever.
+    // Requests that do not need the store are answered as usual.
     assert_eq!(daemon.post("/in").json("{}").github("wrong").send().status, 403);
     std::thread::sleep(Duration::from_millis(1500));
     daemon.limit("fsize", "unlimited");
@@ -100,7 +100,7 @@ fn on_a_disk_that_stays_full_the_daemon_goes_on_and_so_it_does_when_there_is_roo
 #[test]
 fn a_line_that_does_not_fit_is_appended_whole_when_there_is_room() {
     let daemon = Scenario::new().through(&UNSIGNALLED).rules(RECORD).start();
-    // Long before the store and its log come to the limit, the file does: two bytes are left.
+    // The file reaches the limit long before the store and its log: two bytes are left.
     let whole = format!("{}\n", "1".repeat(9)).repeat(400_000);
     std::fs::write(daemon.folder().join("out"), &whole).unwrap();
     daemon.limit("fsize", &(whole.len() + 2).to_string());
@@ -141,7 +141,7 @@ fn with_too_little_room_left_events_are_sent_away_until_the_rules_or_the_disk_al
     assert_eq!(event(&daemon, 0).send().status, 200);
     daemon.eventually("it is done", || recorded(&daemon) == [0]);
     for (number, store, why) in [
-        // No disk has that much.
+        // No disk has this much free space.
         (1, "{min_free: 1PiB}", "are to stay free"),
         (2, "{max_size: 8KiB}", "and its limit is 8192"),
     ] {
@@ -150,7 +150,7 @@ fn with_too_little_room_left_events_are_sent_away_until_the_rules_or_the_disk_al
             is_sent_away(&event(&daemon, number).send())
         });
         daemon.eventually("it says why", || daemon.log().contains(why));
-        // What is known is known all the same.
+        // Duplicates are still recognised.
         assert_eq!(event(&daemon, 0).send().outcome(), (200, "duplicate".into()));
         daemon.rewrite(&scarce("{min_free: 64KiB, max_size: 1GiB}"));
         eventually("events are taken", || event(&daemon, number).send().status == 200);

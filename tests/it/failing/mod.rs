@@ -1,5 +1,5 @@
-//! What becomes of events when the machine or a target fails: each fault has its outcome, and none of them loses what
-//! was answered or takes it twice.
+//! Failures of the machine or of a target: each has its outcome. No answered event is lost or
+//! accepted twice.
 
 mod disk;
 mod resources;
@@ -8,13 +8,13 @@ mod targets;
 
 use crate::scenario::{Daemon, Sending};
 
-/// An event, signed, so that it is known again.
+/// A signed event, so that a repetition is recognised.
 fn event(daemon: &Daemon, number: usize) -> Sending {
     let body = format!("{{\"n\":{number}}}");
     daemon.post("/in").json(body).github("k")
 }
 
-/// The attempts that the daemon has logged as JSON: outcome, detail and what comes next.
+/// Logged attempts (JSON): outcome, detail and next step.
 fn attempts(daemon: &Daemon, rule: &str) -> Vec<[String; 3]> {
     let log = daemon.log();
     let lines = log

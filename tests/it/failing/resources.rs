@@ -1,4 +1,4 @@
-//! No file descriptor left, no process to be had.
+//! No file descriptors left, and no processes left.
 
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::failing::{attempts, event};
 use crate::scenario::{Daemon, Scenario};
 
-/// Rules whose actions need descriptors and processes, and try again soon.
+/// Rules whose actions need file descriptors and processes, and retry soon.
 const RULES: &str = "
 log: {format: json}
 rules:
@@ -24,7 +24,7 @@ rules:
     retry: {attempts: 100, backoff: [200ms]}
 ";
 
-/// The processor time that the daemon has used, in hundredths of a second.
+/// Processor time of the daemon, in hundredths of a second.
 fn ticks(daemon: &Daemon) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
@@ -39,11 +39,11 @@ fn without_descriptors_accepting_rests_and_actions_are_tried_again() {
     daemon.eventually("both are done", || {
         daemon.lines("commands") == 1 && daemon.lines("lines") == 1
     });
-    // One connection, and what it needs, is all there is room for.
+    // The limit allows one connection and its needs.
     let mut kept = daemon.connect();
     std::io::Write::write_all(&mut kept, b"POST /in HTTP/1.1\r\n").unwrap();
     std::thread::sleep(Duration::from_millis(200));
-    // Below all that are open, so that who makes room makes none here.
+    // Below all open descriptors, so that closing one does not help.
     daemon.limit("nofile", "5");
     let rest = String::from_utf8(event(&daemon, 1).bytes()).unwrap();
     let (_, rest) = rest.split_once("\r\n").unwrap();
@@ -76,7 +76,7 @@ fn without_descriptors_accepting_rests_and_actions_are_tried_again() {
 
 #[test]
 fn without_a_process_to_be_had_a_command_is_tried_again() {
-    // The kernel does not count the processes of root.
+    // The kernel does not count root's processes.
     let is_root = rustix::process::geteuid().is_root();
     let (user, group) = (54_321, 54_321);
     let scenario = Scenario::new().rules(RULES);
@@ -86,7 +86,7 @@ fn without_a_process_to_be_had_a_command_is_tried_again() {
         for path in [folder.to_owned(), folder.join("rules.yaml")] {
             chown(path, Some(user), Some(group)).unwrap();
         }
-        // By its descriptor: the way to the binary may lead through a folder of root's own.
+        // By file descriptor: the binary's path may lead through a folder that only root can enter.
         let become_user = "exec 3<\"$0\"; \
              exec setpriv --reuid=54321 --regid=54321 --clear-groups /proc/self/fd/3 \"$@\"";
         scenario.through(&["sh", "-c", become_user])
@@ -94,7 +94,7 @@ fn without_a_process_to_be_had_a_command_is_tried_again() {
         scenario
     };
     let daemon = scenario.start();
-    // Asked for by its own user: root may lack the right to limit others.
+    // Set by the daemon's own user: root may lack the right to limit others.
     let limit = |processes: &str| {
         let user = is_root.then_some(&["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"][..]);
         let (pid, limit) = (daemon.pid().to_string(), format!("--nproc={processes}:"));

@@ -1,4 +1,4 @@
-//! Stopping in a hurry, and what commands leave behind.
+//! Fast shutdown, and processes that commands leave behind.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::failing::event;
 use crate::scenario::{Scenario, eventually};
 
-/// A rule whose command minds no signal that can be minded, and whose child neither.
+/// A rule whose command and child ignore every signal that can be ignored.
 fn stubborn() -> Scenario {
     let work = "trap '' TERM INT\n\
          (while :; do sleep 1; done) & echo $! >> children\n\
@@ -28,7 +28,7 @@ fn a_second_signal_kills_at_once_and_what_was_under_way_is_owed_after_the_restar
         daemon.signal(signal);
         daemon.eventually("it stops", || daemon.log().contains("stopping"));
         let urged = Instant::now();
-        // Whichever is sent: TERM is sent by `stop`.
+        // In any case, `stop` sends TERM.
         assert_eq!(daemon.stop(), Some(0), "{signal}");
         assert!(urged.elapsed() < Duration::from_secs(8), "{:?}", urged.elapsed());
         for file in ["begun", "children"] {
@@ -48,7 +48,7 @@ fn a_second_signal_kills_at_once_and_what_was_under_way_is_owed_after_the_restar
     }
 }
 
-/// Whether a process runs; one that is dead and not reaped does not.
+/// True if a process runs. A zombie does not.
 fn runs(id: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(id).join("stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
@@ -56,7 +56,7 @@ fn runs(id: &str) -> bool {
 
 #[test]
 fn as_process_1_the_daemon_reaps_what_a_stopped_command_has_left() {
-    // As root, or as one who may have a namespace of users; where neither may be, there is no process 1 to be.
+    // As root, or with a user namespace. If neither is allowed, the test cannot be process 1.
     let ways: [&[&str]; 2] = [
         &["unshare", "--pid", "--fork", "--kill-child"],
         &[
@@ -76,7 +76,8 @@ fn as_process_1_the_daemon_reaps_what_a_stopped_command_has_left() {
         eprintln!("no namespace of processes to be had: left out");
         return;
     };
-    // The child ends with its parent and is process 1's from then on. The grace is longer than the test's patience.
+    // The child becomes an orphan of process 1 when its parent ends. The grace is longer than the
+    // test's patience.
     let daemon = Scenario::new()
         .through(way)
         .rules(

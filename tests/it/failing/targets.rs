@@ -1,5 +1,5 @@
-//! Targets that hang, break off or are not there: at each stage of HTTP an attempt ends within its time, with a reason,
-//! and is made again.
+//! Targets that hang, disconnect or do not exist: at each stage of HTTP, an attempt ends in time,
+//! with a reason, and is retried.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::failing::{attempts, event};
 use crate::scenario::Scenario;
 
-/// How long a target that hangs holds a connection: longer than any test.
+/// Time that a hanging target holds a connection: longer than any test.
 const FOR_EVER: Duration = Duration::from_mins(5);
 
-/// A target that does with each connection what it is told.
+/// A target that handles each connection with `behave`.
 fn target(behave: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -25,7 +25,7 @@ fn target(behave: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketA
     address
 }
 
-/// Reads the request, says this, and then nothing.
+/// A target that reads the request, sends `words`, and hangs.
 fn stalls_after(words: &'static str) -> SocketAddr {
     target(move |mut stream| {
         read_request(&mut stream);
@@ -34,7 +34,7 @@ fn stalls_after(words: &'static str) -> SocketAddr {
     })
 }
 
-/// Reads the request, says this, and hangs up.
+/// A target that reads the request, sends `words`, and disconnects.
 fn ends_after(words: &'static str) -> SocketAddr {
     target(move |mut stream| {
         read_request(&mut stream);
@@ -42,7 +42,7 @@ fn ends_after(words: &'static str) -> SocketAddr {
     })
 }
 
-/// Reads the request and says this, then that for ever.
+/// A target that reads the request, sends `words`, then `more` forever.
 fn goes_on(words: &'static str, more: &'static str) -> SocketAddr {
     target(move |mut stream| {
         read_request(&mut stream);
@@ -62,7 +62,7 @@ fn read_request(stream: &mut TcpStream) {
     }
 }
 
-/// An address at which nobody accepts, and whose queue is full: connecting is not answered.
+/// A listener with a full queue, so that connecting gets no response.
 fn full_queue() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -88,14 +88,14 @@ fn a_target_that_hangs_at_any_stage_is_given_up_in_time_and_tried_again() {
     let http = |address: SocketAddr| format!("http://{address}/");
     let (queue, _queued, _listener) = full_queue();
     let silent = target(|_stream| std::thread::sleep(FOR_EVER));
-    // Closing what has not been read resets the connection.
+    // Closing a socket with unread data resets the connection.
     let reset = target(|mut stream| drop(stream.read(&mut [0])));
     let nobody = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap()
     };
     let endless = "HTTP/1.1 200 OK\r\n";
-    // Which stage, where, and what of the reason must be in the log.
+    // Stage, target, and the part of the reason that the log must contain.
     let failing = [
         ("nobody-listens", http(nobody), "Connection refused"),
         ("queue-is-full", http(queue), TIMED_OUT),
@@ -134,7 +134,7 @@ fn a_target_that_hangs_at_any_stage_is_given_up_in_time_and_tried_again() {
             "HTTP 500",
         ),
     ];
-    // Once there is a status it decides, whatever becomes of the body.
+    // Once there is a status, it decides, regardless of the body.
     let done = [
         (
             "body-stalls",
@@ -183,7 +183,8 @@ fn a_target_that_hangs_at_any_stage_is_given_up_in_time_and_tried_again() {
 
 #[test]
 fn a_name_that_cannot_be_resolved_is_tried_again() {
-    // A name that nobody has (RFC 6761). Where no name server can be asked it takes its time to fail.
+    // A name that never exists (RFC 6761). Without a reachable name server, the lookup fails
+    // slowly.
     let rules = "
 log: {format: json}
 rules:

@@ -1,35 +1,35 @@
-//! What is wrong with a word that would be read as code, and what would help.
+//! Faults of words that would be read as code, with hints.
+//!
+//! Finding such words is left to the other files of this folder.
 
 use super::Word;
 
-/// A word that would be read as code.
+/// Word that would be read as code.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::act::run) struct Fault {
-    /// Which word.
+    /// Position of the word.
     pub(in crate::act::run) at: usize,
-    /// What is wrong with it.
     pub(in crate::act::run) message: String,
-    /// What would help.
     pub(in crate::act::run) hint: &'static str,
 }
 
-/// What would help with a script.
+/// Hint for a script.
 pub(in crate::act::run) const BY_ENVIRONMENT: &str = "values reach a shell through its environment: `env: {COMMIT: \"{{ payload.after }}\"}`, then \"$COMMIT\"";
-/// What would help where no environment is handed on.
+/// Hint if no environment is passed on.
 pub(super) const BY_INPUT: &str =
     "hand values over on standard input: `stdin: json`, or the body, and read them there";
-/// What would help with a name.
+/// Hint for a name.
 pub(super) const BY_RULES: &str = "write a rule for each, or have a script of your own choose";
-/// What would help with an interpreter that reads standard input.
+/// Hint for an interpreter that reads standard input.
 pub(super) const BY_FILE: &str = "put the script into a file and name it, or say `stdin: none`";
 
-/// What would help with a remote shell.
+/// Hint for a remote shell.
 const BY_COMMAND: &str =
     "say which command is to run there, also where the other machine forces one; or say `stdin: none`";
-/// What would help with `xargs`.
+/// Hint for `xargs`.
 const BY_SCRIPT: &str = "give the words to a script of your own, or read the event on standard input";
 
-/// A template in code.
+/// Reports a template in code.
 pub(super) fn code(name: &str, at: usize) -> Fault {
     Fault {
         at,
@@ -40,7 +40,7 @@ pub(super) fn code(name: &str, at: usize) -> Fault {
     }
 }
 
-/// A template that names code, or could be an option.
+/// Reports a template that names code, or could be an option.
 pub(super) fn named(name: &str, at: usize) -> Fault {
     Fault {
         at,
@@ -49,7 +49,7 @@ pub(super) fn named(name: &str, at: usize) -> Fault {
     }
 }
 
-/// Code from standard input.
+/// Reports code from standard input.
 pub(super) fn from_input(name: &str, words: &[Word<'_>], start: usize) -> Fault {
     Fault {
         at: words.get(start).map_or(0, |word| word.at),
@@ -62,7 +62,7 @@ pub(super) fn from_input(name: &str, words: &[Word<'_>], start: usize) -> Fault 
     }
 }
 
-/// Words of the event that `xargs` puts where they are code.
+/// Reports words of the event that `xargs` passes on as code.
 pub(super) fn fed(at: usize) -> Fault {
     Fault {
         at,
@@ -72,7 +72,7 @@ pub(super) fn fed(at: usize) -> Fault {
     }
 }
 
-/// What is wrong with a variable that steers programs.
+/// Returns the message for a variable that controls programs.
 pub(in crate::act::run) fn steered(name: &str) -> String {
     format!("`{name}` steers what programs load or run: its value may not come from an event")
 }

@@ -1,4 +1,6 @@
-//! Where an event that is the standard input of a command is run as code, although no template stands in it.
+//! Detection of programs that run their standard input as code.
+//!
+//! If that input is the event, the event is run, although no word holds a template.
 
 use super::fault::{fed, from_input};
 use super::options::Options;
@@ -8,12 +10,12 @@ use super::{Reading, Word, row};
 
 /// Programs that run a command in a container.
 const CONTAINERS: [&str; 7] = ["docker", "podman", "nerdctl", "kubectl", "oc", "incus", "crictl"];
-/// Options after which nothing is read.
+/// Options after which a program reads no input.
 const HARMLESS: [&str; 4] = ["--version", "-version", "--help", "-V"];
-/// What `xargs -i` and `xargs --replace` replace.
+/// Text that `xargs -i` and `xargs --replace` replace by default.
 const BRACES: &str = "{}";
 
-/// Whether the program at `start` reads its standard input as code, by what stands before its operands.
+/// True if the program at `start` reads its standard input as code, by its options and operands.
 pub(super) fn is_read(row: &Row, words: &[Word<'_>], start: usize, found: &Options) -> bool {
     let Some(Input {
         operands,
@@ -36,14 +38,14 @@ pub(super) fn is_read(row: &Row, words: &[Word<'_>], start: usize, found: &Optio
         && (only.is_empty() || only.iter().any(has))
 }
 
-/// Whether a word says this option, with a value or among other letters.
+/// True if a word is this option, also with a value or among other letters.
 fn is_option(row: &Row, word: &str, option: &str) -> bool {
     let letter = option.strip_prefix('-').filter(|letter| letter.len() == 1);
     let clustered = |letter| row.clusters && !word.starts_with("--") && word.contains(letter);
     word.starts_with('-') && (word.split('=').next() == Some(option) || letter.is_some_and(clustered))
 }
 
-/// `docker exec -i web sh`: the shell in the container reads what the command reads.
+/// Reports `docker exec -i web sh`: the shell in the container reads the input of the command.
 pub(super) fn in_container(words: &[Word<'_>], reading: &mut Reading) {
     let name = |word: &Word<'_>| word.text.rsplit('/').next().unwrap_or_default().to_owned();
     let contains = |word: &Word<'_>| CONTAINERS.contains(&name(word).as_str());
@@ -63,8 +65,8 @@ pub(super) fn in_container(words: &[Word<'_>], reading: &mut Reading) {
     }
 }
 
-/// Looks at the command that `xargs` starts with words of its standard input: in place of the text that `-I` names,
-/// else at its end.
+/// Checks the command that `xargs` starts with words of its standard input. The words replace the
+/// text that `-I` names, or else stand at the end.
 pub(super) fn by_xargs(
     words: &[Word<'_>],
     start: usize,
@@ -73,7 +75,7 @@ pub(super) fn by_xargs(
     strict: &Strict,
 ) {
     let options = words.get(start + 1..operand).unwrap_or_default();
-    // Its words come from a file then.
+    // With `-a`, the words come from a file.
     if options
         .iter()
         .any(|word| word.text.starts_with("-a") || word.text.starts_with("--arg-file"))
@@ -110,7 +112,7 @@ pub(super) fn by_xargs(
     reading.faults.extend(new.map(|fault| fed(fault.at)));
 }
 
-/// The text that `xargs` replaces, if it does.
+/// Returns the text that `xargs` replaces, if any.
 fn replaced<'w>(options: &[Word<'w>]) -> Option<&'w str> {
     let mut options = options.iter();
     while let Some(word) = options.next() {

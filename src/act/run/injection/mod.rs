@@ -1,9 +1,10 @@
-//! Where the words of a `run` are read as code.
+//! Detection of words in a `run` that are read as code.
 //!
-//! `run` starts no shell, but the program may be one, or start one. This module finds the words that an interpreter
-//! would run, so that a template among them is an error at load, as it is in a `shell`. It knows programs by
-//! their names (`rows`), reads their options (`options`), knows which run their standard input (`input`), and follows programs that start others (`walk`). It finds
-//! honest mistakes; a rule that hides its shell behind a script of another name is not found.
+//! `run` starts no shell, but the program may be one, or start one. A template in words that an
+//! interpreter would run is an error at load, as it is in a `shell`. `rows` lists programs by name,
+//! `options` parses their options, `input` finds those that run their standard input, and `walk`
+//! follows programs that start others. Only honest mistakes are found, not a shell behind a script
+//! of another name.
 
 mod fault;
 mod input;
@@ -22,24 +23,22 @@ use self::walk::{Strict, walk};
 pub(super) use self::fault::{BY_ENVIRONMENT, Fault, steered};
 pub(super) use self::steering::steers;
 
-/// How many words behind the name of a program are looked at for its options where it is not sure to be one.
+/// Maximum words searched for options behind a word that may not be a program.
 const MAX_LOOKED_AT: usize = 256;
-/// Options that name the program of a container.
+/// Option that names the program of a container.
 const ENTRYPOINT: &str = "--entrypoint";
 
-/// A word of a command.
 #[derive(Clone, Debug)]
 pub(super) struct Word<'w> {
-    /// The text before the first template; all of it, if there is none.
+    /// Text before the first template, or all of it if there is none.
     pub(super) text: &'w str,
-    /// Whether there is no template in it.
+    /// True if the word holds no template.
     pub(super) fixed: bool,
-    /// Its place in the rule's list.
+    /// Position in the rule's list.
     pub(super) at: usize,
 }
 
 impl<'w> Word<'w> {
-    /// The word at this place of the list.
     pub(super) fn new(text: &'w str, at: usize) -> Self {
         let opening = ["{{", "{%", "{#"]
             .iter()
@@ -53,19 +52,18 @@ impl<'w> Word<'w> {
     }
 }
 
-/// What is found in the words of a command.
+/// Result of reading the words of a command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// What is wrong.
     pub(super) faults: Vec<Fault>,
-    /// Where the innermost command begins.
+    /// Position of the innermost command.
     pub(super) command: usize,
-    /// The first word that no program reads as an option, if a fixed script gets the rest.
+    /// First word that no program reads as an option, if a fixed script gets the rest.
     pub(super) data: Option<usize>,
 }
 
-/// Looks for code in the words of a command. `real` is the file name of the program behind links; `input` says
-/// whether the command is given the event on its standard input.
+/// Looks for code in the words of a command. `real` is the file name of the program behind links.
+/// `input` is true if the command gets the event on its standard input.
 pub(super) fn read(words: &[Word<'_>], real: Option<&str>, input: bool) -> Reading {
     let mut reading = Reading::default();
     let Some(first) = words.first() else {
@@ -85,8 +83,8 @@ pub(super) fn read(words: &[Word<'_>], real: Option<&str>, input: bool) -> Readi
     reading
 }
 
-/// An interpreter behind a program that is not known: only what stands behind its options for code is held
-/// against it, for the word may be anything else.
+/// Finds an interpreter behind an unknown program. Only words behind its options for code are
+/// faults, because the word may be something else.
 fn look_behind(words: &[Word<'_>], at: usize, word: &Word<'_>, reading: &mut Reading) {
     let entrypoint = word.text.strip_prefix(ENTRYPOINT);
     let (name, at) = match entrypoint {
@@ -118,7 +116,7 @@ fn look_behind(words: &[Word<'_>], at: usize, word: &Word<'_>, reading: &mut Rea
     }
 }
 
-/// The row of a program by its name or path: `/usr/bin/python3.11` is `python`.
+/// Returns the row of a program by its name or path: `/usr/bin/python3.11` is `python`.
 fn row(program: &str) -> Option<&'static Row> {
     let name = Path::new(program).file_name()?.to_str()?;
     let bare = name.trim_end_matches(|letter: char| letter.is_ascii_digit() || ".-".contains(letter));
@@ -126,7 +124,7 @@ fn row(program: &str) -> Option<&'static Row> {
     known(name).or_else(|| known(bare))
 }
 
-/// Whether a word sets a variable: `NAME=…`.
+/// True if a word sets a variable: `NAME=…`.
 fn is_assignment(text: &str) -> bool {
     text.split_once('=').is_some_and(|(name, _)| {
         !name.is_empty()

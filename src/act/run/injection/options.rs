@@ -1,4 +1,6 @@
-//! The options of a program: which words hold code, which hold other values, and where the operands begin.
+//! Parser for the options of a program.
+//!
+//! The result names the words that hold code, those that hold other values, and the first operand.
 
 use super::Word;
 use super::rows::{Operands, Row};
@@ -6,7 +8,7 @@ use super::rows::{Operands, Row};
 /// Options after which a program reads no code.
 const HARMLESS: [&str; 5] = ["--version", "--help", "-V", "-v", "-h"];
 
-/// What the options of a program say.
+/// Result of parsing the options of a program.
 #[derive(Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -17,21 +19,21 @@ pub(super) struct Options {
     pub(super) code: Vec<usize>,
     /// Words that hold a value of another kind, or an option with one.
     pub(super) values: Vec<usize>,
-    /// Whether an option said that the first operand is code.
+    /// True if an option makes the first operand code.
     pub(super) flagged: bool,
-    /// Whether an option says that nothing is run, or that operands are data.
+    /// True if an option means that nothing is run, or that operands are data.
     pub(super) harmless: bool,
-    /// Whether a shell reads its standard input all the same.
+    /// True if a shell reads its standard input in spite of operands.
     pub(super) input: bool,
-    /// How many operands there are.
+    /// Number of operands.
     pub(super) operands: usize,
-    /// The first operand.
+    /// Position of the first operand.
     pub(super) operand: Option<usize>,
-    /// Whether `--` stands before it.
+    /// True if `--` stands before the first operand.
     pub(super) ended: bool,
 }
 
-/// Reads options from `at` on up to the first operand, or through all words if they are `permuted`.
+/// Parses options from `at` up to the first operand, or in all words if they are `permuted`.
 pub(super) fn options(row: &Row, words: &[Word<'_>], mut at: usize, permuted: bool, found: &mut Options) {
     let is_shell = row.operands == Operands::Shell;
     while let Some(word) = words.get(at) {
@@ -43,7 +45,7 @@ pub(super) fn options(row: &Row, words: &[Word<'_>], mut at: usize, permuted: bo
             return;
         }
         let sign = text.starts_with('-') || is_shell && text.starts_with('+');
-        // The words of some programs are commands of their own: `deno eval`.
+        // Some programs have commands that take code: `deno eval`.
         if (!sign || text == "-") && !row.code.contains(&text) {
             if found.operand.is_none() {
                 found.operand = Some(at);
@@ -61,7 +63,7 @@ pub(super) fn options(row: &Row, words: &[Word<'_>], mut at: usize, permuted: bo
     }
 }
 
-/// Reads one option; how many words it takes.
+/// Parses one option, and returns the number of words that it takes.
 fn option(row: &Row, word: &Word<'_>, at: usize, is_shell: bool, found: &mut Options) -> usize {
     let text = word.text;
     let is_whole = !row.clusters || row.code.contains(&text) || row.values.contains(&text);
@@ -94,7 +96,7 @@ fn option(row: &Row, word: &Word<'_>, at: usize, is_shell: bool, found: &mut Opt
         if row.code.contains(&option.as_str()) {
             if is_shell {
                 found.flagged = true;
-                // Where options follow operands, the code is what comes next.
+                // If options follow operands, the code is the next operand.
                 found.operand = None;
                 continue;
             }

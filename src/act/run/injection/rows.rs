@@ -1,14 +1,14 @@
-//! The programs that run text as code, and those that start other programs.
+//! Table of programs that run text as code, and of those that start other programs.
 //!
-//! A program that is not listed is taken to read its arguments as data. The interpreters among those listed are
-//! found behind programs that are not, too (`docker exec web sh -c …`).
+//! A program that is not listed is assumed to read its arguments as data. Listed interpreters are
+//! also found behind programs that are not listed (`docker exec web sh -c …`).
 
-/// A program, and where its code stands.
+/// Program, and the position of its code.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// Its names, without what follows of a version: `python` is `python3.11` too.
+    /// Names without a version: `python` also stands for `python3.11`.
     pub(super) names: &'static [&'static str],
-    /// Options whose value is code. One letter may stand among other short options.
+    /// Options whose value is code. A letter may stand among other short options.
     pub(super) code: &'static [&'static str],
     /// Options with a value of another kind, which may be the next word.
     pub(super) values: &'static [&'static str],
@@ -16,52 +16,51 @@ pub(super) struct Row {
     pub(super) pairs: &'static [&'static str],
     /// Short options whose value can only be the rest of their word.
     pub(super) attached: &'static str,
-    /// Whether short options may share a word: `-lc`.
+    /// True if short options may share a word: `-lc`.
     pub(super) clusters: bool,
-    /// Where it runs its standard input as code, although its operands are of another kind.
+    /// Condition for running standard input as code, if the operands are of another kind.
     pub(super) input: Option<Input>,
-    /// What its operands are.
     pub(super) operands: Operands,
 }
 
-/// When a program runs its standard input as code.
+/// Condition under which a program runs its standard input as code.
 #[derive(Debug)]
 pub(super) struct Input {
-    /// With no more operands than these.
+    /// Maximum number of operands.
     pub(super) operands: usize,
-    /// Without any of these options.
+    /// Options of which none may be present.
     pub(super) unless: &'static [&'static str],
-    /// With one of these options; with none of them, if the list is empty.
+    /// Options of which one must be present, unless the list is empty.
     pub(super) only: &'static [&'static str],
 }
 
-/// Without any condition.
+/// Condition that is always met.
 const ALWAYS: Input = Input {
     operands: usize::MAX,
     unless: &[],
     only: &[],
 };
 
-/// What the operands of a program are.
+/// Kind of a program's operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operands {
-    /// The first is a file with code, or code itself behind an option of `code`, which has no value of its own.
-    /// Without one the code is read from standard input.
+    /// File with code as the first operand, or code itself behind an option of `code`, which has no
+    /// value of its own. Without operands, the code is read from standard input.
     Shell,
-    /// The first is a file with code, unless an option holds the code. Without one the code is read from standard
-    /// input.
+    /// File with code as the first operand, unless an option holds the code. Without operands, the
+    /// code is read from standard input.
     File,
-    /// The first is code, unless an option holds the code.
+    /// Code as the first operand, unless an option holds the code.
     Code,
-    /// After so many others they are code, all of them together.
+    /// Code after this many other operands, all words joined.
     Joined(usize),
-    /// After so many others, and assignments of variables, they are a command.
+    /// Command after this many other operands, and assignments of variables.
     Command(usize),
-    /// Data. Options may follow them.
+    /// Data, which options may follow.
     Data,
 }
 
-/// A row without options of any kind.
+/// Row without options.
 const PLAIN: Row = Row {
     names: &[],
     code: &[],
@@ -73,7 +72,7 @@ const PLAIN: Row = Row {
     operands: Operands::Data,
 };
 
-/// All of them.
+/// Table of all known programs.
 pub(super) const ROWS: &[Row] = &[
     // Shells.
     Row {
@@ -340,7 +339,7 @@ pub(super) const ROWS: &[Row] = &[
         names: &["su", "runuser"],
         code: &["-c", "--command", "--session-command"],
         values: &["-s", "--shell", "-g", "--group", "-G", "--supp-group", "-w"],
-        // A dash and a user.
+        // Two operands: a dash and a user.
         input: Some(Input {
             operands: 2,
             unless: &["-u", "--user"],

@@ -1,6 +1,7 @@
-//! Variables that steer an interpreter, the loader, or a common program: what their value is may run code.
+//! Variables whose value may run code: they control an interpreter, the loader or a common program.
+//!
+//! An event must not set them. `run/compile.rs` and `walk.rs` report a template in such a value.
 
-/// By their whole names.
 const NAMES: &[&str] = &[
     "AWKLIBPATH",
     "AWKPATH",
@@ -75,7 +76,6 @@ const NAMES: &[&str] = &[
     "_JAVA_OPTIONS",
 ];
 
-/// By the beginning of their names.
 const PREFIXES: &[&str] = &[
     "BASH_",
     "BUNDLE_",
@@ -100,7 +100,7 @@ const PREFIXES: &[&str] = &[
     "npm_config_",
 ];
 
-/// Names that a prefix would take, and that hold text.
+/// Names that match a prefix but hold plain text.
 const HARMLESS: &[&str] = &[
     "GIT_AUTHOR_DATE",
     "GIT_AUTHOR_EMAIL",
@@ -110,7 +110,7 @@ const HARMLESS: &[&str] = &[
     "GIT_COMMITTER_NAME",
 ];
 
-/// Whether a variable of this name steers programs.
+/// True if a variable of this name controls programs.
 pub(in crate::act::run) fn steers(name: &str) -> bool {
     let is_proxy = name.to_ascii_lowercase().ends_with("_proxy");
     let known = NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));

@@ -1,6 +1,6 @@
 use super::*;
 
-/// The faults of a command, by the places of their words.
+/// Returns the positions of the faulty words of a command.
 fn faults(command: &[&str]) -> Vec<usize> {
     read_with(command, false)
         .faults
@@ -18,7 +18,7 @@ fn read_with(command: &[&str], input: bool) -> Reading {
     read(&words, None, input)
 }
 
-/// The words of a command; `X` is a template.
+/// Splits a command into words, of which `X` is a template.
 fn words(command: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for (at, part) in command.split('\'').enumerate() {

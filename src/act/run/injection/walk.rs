@@ -1,4 +1,8 @@
-//! Following a command through the programs that start others, to the words that the innermost runs as code.
+//! Walk through programs that start other programs, to the words that the innermost one runs as
+//! code.
+//!
+//! A template among those words is reported as a fault. Options are left to `options.rs`, and
+//! standard input to `input.rs`.
 
 use super::fault::{BY_ENVIRONMENT, BY_INPUT, BY_RULES, Fault, code, from_input, named, steered};
 use super::input;
@@ -6,10 +10,10 @@ use super::options::{Options, options};
 use super::rows::{Operands, Row};
 use super::{Reading, Word, is_assignment, row, steers};
 
-/// How deep programs may start programs before nothing is looked at any more.
+/// Maximum depth of programs that start programs. Deeper ones are not checked.
 const MAX_DEPTH: usize = 16;
 
-/// Settings of `git` that hold text.
+/// Settings of `git` that hold plain text.
 const TEXTS_OF_GIT: [&str; 6] = [
     "user.name",
     "user.email",
@@ -19,13 +23,13 @@ const TEXTS_OF_GIT: [&str; 6] = [
     "committer.email",
 ];
 
-/// What is known of a command that is surely one.
+/// Context of words that certainly are a command.
 pub(super) struct Strict {
     pub(super) input: bool,
     pub(super) depth: usize,
 }
 
-/// Looks at the program at `start`, which `row` describes.
+/// Checks the program at `start`, which `row` describes.
 pub(super) fn walk(row: &Row, words: &[Word<'_>], start: usize, reading: &mut Reading, strict: &Strict) {
     reading.command = start;
     let name = words.get(start).map_or("", |word| word.text);
@@ -85,7 +89,7 @@ pub(super) fn walk(row: &Row, words: &[Word<'_>], start: usize, reading: &mut Re
     }
 }
 
-/// The words that a program hands to a shell, all together.
+/// Checks the words that a program joins and passes to a shell.
 fn joined(row: &Row, words: &[Word<'_>], name: &str, skipped: usize, found: &Options, reading: &mut Reading) {
     let Some(first) = found.operand else { return };
     let hint = if row.names.contains(&"ssh") {
@@ -110,7 +114,7 @@ fn joined(row: &Row, words: &[Word<'_>], name: &str, skipped: usize, found: &Opt
     }
 }
 
-/// The command that a program starts, behind so many operands of its own, and assignments.
+/// Checks the command that a program starts, after `skipped` operands of its own and assignments.
 fn started(
     row: &Row,
     words: &[Word<'_>],
@@ -148,8 +152,8 @@ fn started(
     nested(words, at, reading, strict);
 }
 
-/// Whether a word behind `-c` names no code to `git`: a setting that holds text, or, behind the name of a command, no
-/// setting at all, as in `git switch -c NAME`.
+/// True if a word behind `-c` is no code to `git`. A setting may hold plain text. After the name of
+/// a command, the word is no setting at all, as in `git switch -c NAME`.
 fn is_text_of_git(row: &Row, words: &[Word<'_>], at: usize, found: &Options) -> bool {
     let before = at.checked_sub(1).and_then(|at| words.get(at));
     let of_c = before.is_some_and(|word| word.text == "-c")
@@ -165,7 +169,7 @@ fn is_text_of_git(row: &Row, words: &[Word<'_>], at: usize, found: &Options) -> 
     }
 }
 
-/// A program that another starts.
+/// Checks a program that another program starts.
 pub(super) fn nested(words: &[Word<'_>], at: usize, reading: &mut Reading, strict: &Strict) {
     let Some(program) = words.get(at) else { return };
     reading.command = at;
@@ -188,7 +192,7 @@ pub(super) fn nested(words: &[Word<'_>], at: usize, reading: &mut Reading, stric
     }
 }
 
-/// `env -S 'sh -c'`: the text is words, which stand before the rest.
+/// Checks `env -S 'sh -c'`, whose text is split into words that stand before the rest.
 fn split_string(
     row: &Row,
     words: &[Word<'_>],

@@ -1,4 +1,4 @@
-//! The operator's hand in the file, while the store is open and when it is closed.
+//! The operator's changes to the file, while the store is open and when it is closed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -38,7 +38,7 @@ async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded(
     subject.lease_all(after(1)).await;
     subject.settle(id, dead(2)).await;
     assert_eq!(replay(&subject.path(), &[id], after(10)), Ok(1));
-    // Once: it waits now.
+    // Only once: the delivery waits now.
     assert_eq!(replay(&subject.path(), &[id], after(11)), Ok(0));
     assert_eq!(
         drop_deliveries(&subject.path(), &[], after(11)),
@@ -73,7 +73,7 @@ async fn what_is_dropped_under_way_ends_without_consequence_and_can_be_replayed_
     subject.lease_all(after(1)).await;
     let dropped = drop_deliveries(&subject.path(), &[id], after(0)).unwrap();
     assert_eq!(dropped.given_up, 1);
-    // At the very time at which it was due before.
+    // With the same due time as before.
     assert_eq!(replay(&subject.path(), &[id], after(0)), Ok(1));
     let settled = Settled {
         delivery: id,
@@ -82,7 +82,7 @@ async fn what_is_dropped_under_way_ends_without_consequence_and_can_be_replayed_
     };
     let late = subject.store().settle(settled).await;
     assert_eq!(late, Err(StoreError::NotLeased { delivery: id }));
-    // Not while the old attempt is under way.
+    // Not while the old attempt is running.
     assert_eq!(subject.lease_all(after(9)).await, []);
     subject.store().release(id).await.unwrap();
     assert_eq!(subject.lease_all(after(9)).await, [id]);
@@ -108,7 +108,7 @@ async fn what_has_ended_is_forgotten_with_its_event_and_its_nonce_stays() {
     assert_eq!(drop_one(ids[0]), one);
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.dead, counts.done, counts.events), (0, 1, 1));
-    // It is swept as one that has no dead delivery.
+    // The event is swept as one without a dead delivery.
     assert!(check(&subject.path()).unwrap().faults.is_empty());
     assert_eq!(drop_one(ids[1]), one);
     assert_eq!(drop_one(ids[1]), Dropped::default());

@@ -1,4 +1,4 @@
-//! Nothing that was answered is lost, whatever happens to the process.
+//! No answered write is lost, however the process ends.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -14,7 +14,7 @@ use crate::event::EventId;
 use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, pending, taking_of};
 use crate::store::{Enqueued, Settings, Store};
 
-/// What the files hold at a moment between two rounds of the writer.
+/// Copies the files between two rounds of the writer.
 async fn killed(subject: &Sqlite) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (subject.path(), folder.path().join("hookyard.db"));

@@ -1,4 +1,4 @@
-//! What only a store in a file can do wrong.
+//! Tests of failures that only a store in a file can have.
 
 mod amending;
 mod crashing;

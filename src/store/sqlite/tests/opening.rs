@@ -1,4 +1,4 @@
-//! Whom the file lets in, and what is never touched.
+//! Opening a file: which files are accepted, and which are refused unchanged.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,7 +14,7 @@ use crate::store::{Settings, Store, StoreError};
 /// A sound store of some pages, closed.
 async fn sound() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    // A name that is none of a URI.
+    // A name with characters that a URI must escape.
     let path = folder.path().join("100% hook#yard?.db");
     let store = SqliteStore::open(&path, Settings::default()).unwrap();
     for number in 0..50 {
@@ -28,7 +28,7 @@ async fn sound() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Opening it fails, and leaves it and its folder as they were.
+/// Checks that opening fails and leaves the file and its folder unchanged.
 fn refused(path: &Path) -> StoreError {
     let names = || {
         let folder = fs::read_dir(path.parent().unwrap()).unwrap();
@@ -114,7 +114,8 @@ async fn a_newer_version_is_refused_also_while_it_is_only_in_the_log() {
     let known = schema::version(schema::STEPS);
     let found = known + 1;
     connection.pragma_update(None, "user_version", found).unwrap();
-    // A copy of what a killed process leaves: the version is in the log and not yet in the file.
+    // A copy of the state that a killed process leaves. The version is in the log and not yet in
+    // the file.
     let killed = tempfile::tempdir().unwrap();
     let copy = killed.path().join("hookyard.db");
     fs::copy(&path, &copy).unwrap();
@@ -209,6 +210,7 @@ async fn a_draft_that_a_crash_has_left_is_no_hindrance() {
 
 #[test]
 fn sqlite_is_built_to_sync_data_without_the_time_of_change() {
-    // The build of SQLite had the same environment (`.cargo/config.toml`). No pragma tells of this flag.
+    // The build of SQLite had the same environment (`.cargo/config.toml`). No pragma shows this
+    // flag.
     assert_eq!(option_env!("LIBSQLITE3_FLAGS"), Some("-DHAVE_FDATASYNC=1"));
 }

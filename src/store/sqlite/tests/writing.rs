@@ -1,4 +1,4 @@
-//! The one writer: batches, a full disk, other programs' hands in the file.
+//! The writer thread: batches, a full disk, and writes of other programs.
 
 use std::sync::mpsc;
 use std::task::{Context, Waker};
@@ -18,7 +18,7 @@ use crate::store::contract::{
 };
 use crate::store::{Answer, DeliveryState, Enqueued, RefusedRequest, Settings, Settled, StoreError};
 
-/// Does something with the connection, in the writer's thread.
+/// Runs `work` on the writer's thread.
 async fn in_writer<T: Send + 'static>(
     subject: &Sqlite,
     work: impl FnOnce(&mut Writer) -> rusqlite::Result<T> + Send + 'static,
@@ -27,7 +27,7 @@ async fn in_writer<T: Send + 'static>(
     done.await.unwrap()
 }
 
-/// Holds the writer, so that what is called meanwhile comes to it at once; it goes on when the sender is used.
+/// Blocks the writer, so that later calls reach it in one round. A send on the sender releases it.
 fn hold(subject: &Sqlite) -> (mpsc::Sender<()>, Answer<'_, ()>) {
     let (began, beginning) = mpsc::channel();
     let (go, going) = mpsc::channel();
@@ -41,13 +41,13 @@ fn hold(subject: &Sqlite) -> (mpsc::Sender<()>, Answer<'_, ()>) {
     (go, answer)
 }
 
-/// Begins a call, or looks after it.
+/// Polls a call once.
 fn is_pending<T>(answer: &mut Answer<'_, T>) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     answer.as_mut().poll(&mut context).is_pending()
 }
 
-/// Lets the database grow by no more than `pages`.
+/// Limits the growth of the database to `pages`.
 async fn let_grow_by(subject: &Sqlite, pages: i64) {
     in_writer(subject, move |writer| {
         let now: i64 = writer
@@ -97,7 +97,7 @@ async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
     assert_eq!(subject.store().counts().await, Ok(before));
     let_grow_by(&subject, 1000).await;
-    // The lease is where it was, and the nonce of what was not taken is not burnt.
+    // The lease is in place, and the dedup key of the refused event is not remembered.
     subject.store().settle(settled).await.unwrap();
     subject.take_new(&large(3), pending("deploy", &["b"])).await;
     let subject = subject.crash();
@@ -149,13 +149,14 @@ async fn one_bad_call_in_a_batch_fails_alone() {
 async fn leases_whose_taker_has_gone_away_are_taken_back() {
     let subject = Sqlite::open(Settings::default());
     let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
-    // Held, for else the answer may be there before it was asked for a second time.
+    // The writer is blocked, because otherwise the answer might be ready before the future is
+    // dropped.
     let (go, going) = hold(&subject);
     let mut lease = subject.store().lease(ROOM, after(0));
     assert!(is_pending(&mut lease));
     go.send(()).unwrap();
     going.await.unwrap();
-    // Carried out, and its answer is on the way.
+    // The call was carried out, and its answer is on the way.
     in_writer(&subject, |_| Ok(())).await;
     drop(lease);
     assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(0))));
@@ -225,7 +226,7 @@ async fn no_statement_is_compiled_anew_for_what_is_bound_to_it() {
     let subject = Sqlite::open(Settings::default());
     let compiled = in_writer(&subject, |writer| {
         let connection = &writer.file.connection;
-        // By a partial index, by a join, and up to a limit.
+        // Statements that use a partial index, a join, and a limit.
         let sqls = [NEXT_HELD, FORGET_NONCES, REFUSED];
         for value in 0..9 {
             for sql in sqls {

@@ -1,7 +1,8 @@
-//! The algorithms by which tokens are signed: RFC 7518, section 3, and RFC 8037 for `EdDSA`.
+//! Signature algorithms of tokens: RFC 7518, section 3, and RFC 8037 for `EdDSA`.
 //!
-//! They come from the rules file; a token only says which of them it was signed by. Either all of a verification's
-//! algorithms take a shared secret, or none of them does: a public key can never be mistaken for a secret.
+//! The rules file sets the algorithms. A token only names one of them. The algorithms of a
+//! verification either all use a shared secret or all use a public key. A public key can therefore
+//! never be mistaken for a secret.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
@@ -11,7 +12,7 @@ use aws_lc_rs::signature::{
 
 use crate::verify::scheme::signature::mac;
 
-/// One of the names that may stand in `alg`.
+/// Supported values of `alg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JwtAlgorithm {
     /// HMAC with SHA-256.
@@ -40,16 +41,15 @@ pub enum JwtAlgorithm {
     EdDsa,
 }
 
-/// What an algorithm works with.
+/// Key and primitive of an algorithm.
 pub enum Method {
-    /// A secret that both sides have, and this hash function.
+    /// Shared secret, with this hash function.
     Secret(mac::HashAlgorithm),
-    /// The public key of whoever signs.
+    /// Public key of the signer.
     PublicKey(&'static dyn VerificationAlgorithm),
 }
 
 impl JwtAlgorithm {
-    /// All of them.
     pub const ALL: [Self; 12] = [
         Self::Hs256,
         Self::Hs384,
@@ -65,7 +65,7 @@ impl JwtAlgorithm {
         Self::EdDsa,
     ];
 
-    /// Its registered name.
+    /// Registered name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hs256 => "HS256",
@@ -83,12 +83,12 @@ impl JwtAlgorithm {
         }
     }
 
-    /// The one of this name, letter for letter.
+    /// Looks up an algorithm by its exact name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    /// What it works with. RSA keys have from 2048 to 8192 bits.
+    /// Key and primitive of the algorithm. RSA keys have 2048 to 8192 bits.
     pub fn method(self) -> Method {
         match self {
             Self::Hs256 => Method::Secret(mac::HashAlgorithm::Sha256),
@@ -106,12 +106,12 @@ impl JwtAlgorithm {
         }
     }
 
-    /// Whether it takes a shared secret.
+    /// Returns true if the algorithm uses a shared secret.
     pub fn takes_secret(self) -> bool {
         matches!(self.method(), Method::Secret(_))
     }
 
-    /// The `kty` and the `crv` of a JWK that it can use; none of a shared secret.
+    /// `kty` and `crv` of the JWKs that fit. `None` for shared secrets.
     pub fn key_type(self) -> Option<(&'static str, Option<&'static str>)> {
         match self {
             Self::Hs256 | Self::Hs384 | Self::Hs512 => None,
@@ -125,7 +125,7 @@ impl JwtAlgorithm {
     }
 }
 
-/// Several of them in words.
+/// Formats several names for messages.
 pub fn names(algorithms: &[JwtAlgorithm]) -> String {
     let names: Vec<String> = algorithms
         .iter()

@@ -1,7 +1,7 @@
-//! What the claims of a genuine token must say (RFC 7519, section 4.1).
+//! Checks of the claims of a genuine token (RFC 7519, section 4.1).
 //!
-//! The time is told: `exp` and `nbf` are held against when the request arrived. A refusal names what was demanded by the
-//! rules file where that tells nobody's secret, and never what the token says.
+//! Time is an argument: `exp` and `nbf` are compared with the arrival of the request. A refusal
+//! names the configured value unless that discloses a secret. It never quotes the token.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use crate::base::clock::Timestamp;
 use crate::verify::Refusal;
 use crate::verify::scheme::source::{self, Unit};
 
-/// How far the sender's clock may be from ours where a token says when it begins and when it ends.
+/// Tolerance for `exp` and `nbf`, for clocks that differ.
 pub const LEEWAY: Duration = Duration::from_mins(1);
 
-/// What is demanded.
+/// Required claims.
 #[derive(Debug, Default)]
 pub struct Demands {
-    /// `iss` is one of these, unless there are none.
+    /// Accepted values of `iss`. If empty, `iss` is not checked.
     pub issuers: Vec<String>,
-    /// `aud` names one of these, unless there are none.
+    /// Accepted values of `aud`. If empty, `aud` is not checked.
     pub audiences: Vec<String>,
-    /// Each of these claims has exactly this value.
+    /// Claims that must have exactly these values.
     pub claims: Vec<(String, Value)>,
-    /// This claim holds the hex SHA-256 of the body.
+    /// Claim that holds the hex SHA-256 of the body.
     pub body_hash: Option<String>,
 }
 
 impl Demands {
-    /// Whether the claims say it.
+    /// Checks all claims.
     pub fn check(&self, claims: &UniqueMembers, body: &[u8], now: Timestamp) -> Result<(), Refusal> {
         timely(claims, now)?;
         if !self.issuers.is_empty() {
@@ -43,7 +43,7 @@ impl Demands {
         if !self.audiences.is_empty() {
             let said = demanded(claims, "aud")?;
             let known = |said: &Value| self.audiences.iter().any(|audience| said == audience.as_str());
-            // One text, or a list of them.
+            // `aud` is a text or a list of texts.
             let named = match said {
                 Value::Array(audiences) => audiences.iter().any(known),
                 said => known(said),
@@ -65,7 +65,7 @@ impl Demands {
     }
 }
 
-/// Whether the token's own time has begun and is not over.
+/// Checks `exp` and `nbf`.
 fn timely(claims: &UniqueMembers, now: Timestamp) -> Result<(), Refusal> {
     let moment = |claim: &'static str| match claims.get(claim) {
         None => Ok(None),
@@ -87,7 +87,7 @@ fn timely(claims: &UniqueMembers, now: Timestamp) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether the claim `name` is the SHA-256 of the body.
+/// Checks that the claim `name` is the SHA-256 of the body.
 fn check_body(claims: &UniqueMembers, name: &str, body: &[u8]) -> Result<(), Refusal> {
     let text = demanded(claims, name)?.as_str().unwrap_or_default();
     let hash = HEXLOWER_PERMISSIVE
@@ -104,9 +104,9 @@ fn check_body(claims: &UniqueMembers, name: &str, body: &[u8]) -> Result<(), Ref
     })
 }
 
-/// When the claim `name` says that the request was sent.
+/// Time of sending, according to the claim `name`.
 pub fn sent_at(claims: &UniqueMembers, name: &str) -> Result<Timestamp, Refusal> {
-    /// What is later than any sender's clock: milliseconds, most likely.
+    /// Later than any sender's clock. The value is probably in milliseconds.
     const TOO_LATE: i64 = 1_000_000_000_000;
     let place = || format!("the claim `{name}`");
     let value = claims
@@ -117,7 +117,7 @@ pub fn sent_at(claims: &UniqueMembers, name: &str) -> Result<Timestamp, Refusal>
         .ok_or_else(|| Unit::S.refusal(place(), value.to_string().as_bytes()))
 }
 
-/// The id that the claim `name` holds.
+/// Id in the claim `name`.
 pub fn id(claims: &UniqueMembers, name: &str) -> Result<Vec<u8>, Refusal> {
     let place = || format!("the claim `{name}`");
     let value = claims
@@ -130,7 +130,7 @@ pub fn id(claims: &UniqueMembers, name: &str) -> Result<Vec<u8>, Refusal> {
     })
 }
 
-/// A `NumericDate` (RFC 7519, section 2): seconds, perhaps with a fraction.
+/// Parses a `NumericDate` (RFC 7519, section 2): seconds, optionally with a fraction.
 fn seconds(value: &Value) -> Option<Timestamp> {
     let number = value.as_number()?;
     let since = match number.as_u64() {
@@ -140,7 +140,7 @@ fn seconds(value: &Value) -> Option<Timestamp> {
     Some(Timestamp::EPOCH.plus(since))
 }
 
-/// A claim that must be there.
+/// Value of a required claim.
 fn demanded<'c>(claims: &'c UniqueMembers, name: &str) -> Result<&'c Value, Refusal> {
     claims.get(name).ok_or_else(|| Refusal::BadClaim {
         claim: name.to_owned(),
@@ -148,7 +148,8 @@ fn demanded<'c>(claims: &'c UniqueMembers, name: &str) -> Result<&'c Value, Refu
     })
 }
 
-/// A refusal unless `holds`; `fault` says what is wrong, to follow "the claim".
+/// Returns a refusal unless `holds`. `fault` describes the error. The message puts it after "the
+/// claim".
 fn held(holds: bool, claim: &str, fault: impl FnOnce() -> String) -> Result<(), Refusal> {
     if holds {
         return Ok(());
@@ -159,7 +160,7 @@ fn held(holds: bool, claim: &str, fault: impl FnOnce() -> String) -> Result<(), 
     })
 }
 
-/// The names in words.
+/// Formats the names for a message.
 fn one_of(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     quoted.join(" or ")

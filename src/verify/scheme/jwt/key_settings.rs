@@ -1,6 +1,7 @@
-//! The algorithms and the keys of a `jwt`, out of its settings.
+//! Algorithms and keys of a `jwt`, read from its settings.
 //!
-//! The algorithms say which field has the keys: `secret` for an HMAC, `public_key` or `jwks` for everything else, never both.
+//! The algorithms determine the setting that holds the keys. HMAC algorithms use `secret`. All
+//! others use `public_key` or `jwks`. The two kinds cannot be mixed.
 
 use super::algorithm::{JwtAlgorithm, Method, names};
 use super::keys::{self, Key};
@@ -12,11 +13,11 @@ use crate::verify::scheme::presets::JwtRow;
 use crate::verify::scheme::settings;
 use crate::verify::scheme::signature::keys::ConfiguredKey;
 
-/// How many keys a verification may have: a token that names none is tried with each.
+/// Maximum keys of a verification. A token without `kid` is tried with each.
 const MAX_KEYS: usize = 16;
 
 impl JwtCompiler<'_> {
-    /// The algorithms; none if what is written does not do.
+    /// Reads the algorithms. Empty if the setting is invalid.
     pub fn algorithms(&self, row: Option<&JwtRow>, diagnostics: &mut Diagnostics) -> Vec<JwtAlgorithm> {
         let Some(node) = self.node.given("algorithms") else {
             if let Some(row) = row {
@@ -61,7 +62,8 @@ impl JwtCompiler<'_> {
         let secret = algorithms.iter().find(|algorithm| algorithm.takes_secret());
         let public = algorithms.iter().find(|algorithm| !algorithm.takes_secret());
         if let (Some(secret), Some(public)) = (secret, public) {
-            // A public key, which everybody has, would be taken for the secret of an HMAC.
+            // Otherwise a public key, which anyone may have, would be taken for the secret of an
+            // HMAC.
             let message = format!(
                 "`{}` takes a shared secret and `{}` a public key: a verification takes one or the other",
                 secret.name(),
@@ -73,7 +75,7 @@ impl JwtCompiler<'_> {
         algorithms
     }
 
-    /// The keys, out of the one field that fits the algorithms.
+    /// Reads the keys from the setting that fits the algorithms.
     pub fn keys(
         &self,
         algorithms: &[JwtAlgorithm],
@@ -88,7 +90,7 @@ impl JwtCompiler<'_> {
             let message = "the keys stand in one place: `secret`, `public_key` or `jwks`";
             diagnostics.push(self.node.error("ambiguous-place", message));
         }
-        // Where no algorithm is known the keys are read all the same, to find what is wrong with them.
+        // If no algorithm is known, the keys are read anyway, so that their errors are reported.
         let takes_secret = match algorithms.first() {
             Some(algorithm) => algorithm.takes_secret(),
             None => given.first() == Some(&"secret") || !self.node.is_mapping(),
@@ -132,9 +134,9 @@ impl JwtCompiler<'_> {
         }
     }
 
-    /// The shared secrets.
+    /// Reads the shared secrets.
     fn secrets(&self, algorithms: &[JwtAlgorithm], diagnostics: &mut Diagnostics) -> Vec<ConfiguredKey<Key>> {
-        // A key has as many bytes as the digest (RFC 7518 §3.2).
+        // A key has at least as many bytes as the digest (RFC 7518 §3.2).
         let least = algorithms.iter().map(|algorithm| match algorithm.method() {
             Method::Secret(mac) => mac.length(),
             Method::PublicKey(_) => SHORT,
@@ -144,7 +146,7 @@ impl JwtCompiler<'_> {
         let mut keys = Vec::with_capacity(secrets.len());
         for (place, held) in secrets {
             let secret = &held.key;
-            // A public key in its place: whoever has read it could sign.
+            // If a public key were the secret, anyone who has read it could sign.
             if secret.expose().trim_ascii_start().starts_with(b"-----BEGIN") {
                 let message = "the secret is a key in PEM, which is none to sign an HMAC with";
                 diagnostics.push(
@@ -158,7 +160,8 @@ impl JwtCompiler<'_> {
         keys
     }
 
-    /// The public keys under `public_key` or `jwks`. They are no secrets: that everybody may read them is no warning.
+    /// Reads the public keys under `public_key` or `jwks`. They are not secret, so world-readable
+    /// files cause no warning.
     fn public_keys(
         &self,
         field: &str,

@@ -1,7 +1,7 @@
-//! The keys with which tokens are verified: shared secrets, public keys in PEM, and sets of JWKs (RFC 7517).
+//! Keys that verify tokens: shared secrets, public keys in PEM, and JWK sets (RFC 7517).
 //!
-//! A key is parsed once, at load, for each of the algorithms that can use it: one that nobody could verify with is a
-//! finding and no surprise. No fault repeats what stands in a key.
+//! A key is parsed once, at load, for each algorithm that can use it. An unusable key is therefore
+//! reported at load. No error message quotes a key.
 
 use std::fmt;
 
@@ -18,22 +18,22 @@ use super::algorithm::{JwtAlgorithm, Method, names};
 use crate::base::secret::Secret;
 use crate::verify::scheme::signature::mac::Mac;
 
-/// A key.
+/// Key, prepared for the algorithms that can use it.
 pub struct Key {
-    /// Its name in a set; one without a name may have signed any token.
+    /// `kid` of the key in its set. A key without one may have signed any token.
     kid: Option<String>,
-    /// The algorithms that can use it.
+    /// Algorithms that can use the key.
     uses: Vec<(JwtAlgorithm, Prepared)>,
 }
 
-/// A key as one algorithm uses it.
+/// Key in the form that one algorithm uses.
 enum Prepared {
     Secret(Box<Mac>),
     PublicKey(ParsedPublicKey),
 }
 
 impl Key {
-    /// A shared secret.
+    /// Prepares a shared secret.
     pub fn secret(secret: &Secret, algorithms: &[JwtAlgorithm]) -> Self {
         let prepared = |algorithm: &JwtAlgorithm| match algorithm.method() {
             Method::Secret(hash) => {
@@ -48,13 +48,14 @@ impl Key {
         }
     }
 
-    /// A public key: `bytes` are a `SubjectPublicKeyInfo`, the point of a curve, or the 32 bytes of Ed25519. `None` if none of
-    /// the algorithms can use it.
+    /// Prepares a public key. `None` if no algorithm can use it.
+    ///
+    /// `bytes` are a `SubjectPublicKeyInfo`, the point of a curve, or the 32 bytes of Ed25519.
     fn public(kid: Option<String>, bytes: &[u8], algorithms: &[JwtAlgorithm]) -> Option<Self> {
         let prepared = |algorithm: &JwtAlgorithm| match algorithm.method() {
             Method::Secret(_) => None,
             Method::PublicKey(parameters) => {
-                // The size of an RSA key is looked at by `ParsedPublicKey` only when it verifies.
+                // `ParsedPublicKey` checks the size of an RSA key only when it verifies.
                 if algorithm.key_type() == Some(("RSA", None)) {
                     PublicEncryptingKey::from_der(bytes).ok()?;
                 }
@@ -66,12 +67,12 @@ impl Key {
         (!uses.is_empty()).then_some(Self { kid, uses })
     }
 
-    /// Its name in a set.
+    /// Id of the key in its set.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// Whether a token that names the key `kid` may mean it.
+    /// Returns true if a token that names the key `kid` may mean this key.
     pub fn answers_to(&self, kid: Option<&str>) -> bool {
         match (self.kid(), kid) {
             (Some(own), Some(kid)) => own == kid,
@@ -79,12 +80,12 @@ impl Key {
         }
     }
 
-    /// Whether this algorithm can use it.
+    /// Returns true if the algorithm can use this key.
     pub fn serves(&self, algorithm: JwtAlgorithm) -> bool {
         self.prepared(algorithm).is_some()
     }
 
-    /// Whether `signature` is one by this algorithm over `signed`.
+    /// Verifies a signature over `signed`.
     pub fn holds(&self, algorithm: JwtAlgorithm, signed: &[u8], signature: &[u8]) -> bool {
         match self.prepared(algorithm) {
             Some(Prepared::Secret(mac)) => {
@@ -97,7 +98,7 @@ impl Key {
         }
     }
 
-    /// The signature over `signed`; none by a public key, with which nobody can sign.
+    /// Signs `signed`. `None` for a public key, which cannot sign.
     pub fn sign(&self, algorithm: JwtAlgorithm, signed: &[u8]) -> Option<Vec<u8>> {
         let Prepared::Secret(mac) = self.prepared(algorithm)? else {
             return None;
@@ -120,7 +121,9 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The public keys of a PEM text (RFC 7468): its sections `PUBLIC KEY`. The error says what is wrong, and what would help.
+/// Reads the public keys of a PEM text (RFC 7468): its `PUBLIC KEY` sections.
+///
+/// The error is a message and a hint.
 pub fn of_pem(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, (String, &'static str)> {
     const PUBLIC: &str = "a public key begins with `-----BEGIN PUBLIC KEY-----`";
     let mut keys = Vec::new();
@@ -158,7 +161,7 @@ pub fn of_pem(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, (Str
     })
 }
 
-/// One key of a set, as far as it is read (RFC 7517, section 4; RFC 7518, section 6; RFC 8037, section 2).
+/// Members of a JWK that are read (RFC 7517, section 4; RFC 7518, section 6; RFC 8037, section 2).
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -175,8 +178,10 @@ struct Jwk {
     d: Option<IgnoredAny>,
 }
 
-/// The keys of a JWK set, or of one JWK alone, that the algorithms can use. Keys for another purpose, of another kind or for another
-/// algorithm are passed over; one that should be usable and is not is an error.
+/// Reads the keys of a JWK set, or of a single JWK, that the algorithms can use.
+///
+/// Keys for another purpose, kind or algorithm are skipped. A key that should be usable and is not
+/// causes an error.
 pub fn of_jwks(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, String> {
     let set = serde_json::from_slice(text).unwrap_or(Value::Null);
     let members = match set.get("keys") {
@@ -214,7 +219,7 @@ pub fn of_jwks(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, Str
 }
 
 impl Jwk {
-    /// The algorithms that may use it.
+    /// Algorithms that may use the key.
     fn usable(&self, algorithms: &[JwtAlgorithm]) -> Vec<JwtAlgorithm> {
         let for_signatures = self.usage.as_deref().is_none_or(|usage| usage == "sig")
             && self
@@ -230,13 +235,14 @@ impl Jwk {
         usable
     }
 
-    /// The key in a form that [`Key::public`] reads.
+    /// Converts the key into a form that [`Key::public`] reads.
     fn bytes(&self) -> Option<Vec<u8>> {
         let decoded = |text: &Option<String>| BASE64URL_NOPAD.decode(text.as_ref()?.as_bytes()).ok();
         match (self.kty.as_str(), self.crv.as_deref()) {
             ("RSA", _) => {
                 let (n, e) = (decoded(&self.n)?, decoded(&self.e)?);
-                // Some write a zero before a number whose highest bit is set, as ASN.1 does.
+                // Some senders write a zero before a number whose highest bit is set, as ASN.1
+                // does.
                 let number = |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
                 let components = RsaPublicKeyComponents::<Vec<u8>> {
                     n: number(&n),
@@ -247,7 +253,7 @@ impl Jwk {
             ("EC", Some(curve)) => {
                 let length = if curve == "P-256" { 32 } else { 48 };
                 let (x, y) = (decoded(&self.x)?, decoded(&self.y)?);
-                // SEC 1, section 2.3.3: a point, uncompressed.
+                // SEC 1, section 2.3.3: an uncompressed point.
                 (x.len() == length && y.len() == length).then(|| [&[4], x.as_slice(), y.as_slice()].concat())
             }
             _ => decoded(&self.x).filter(|x| x.len() == 32),

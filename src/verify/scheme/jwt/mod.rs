@@ -1,8 +1,9 @@
-//! Senders that send a signed token: a JWT (RFC 7519) in the compact form of a JWS (RFC 7515).
+//! Senders that send a signed token: a JWT (RFC 7519) as a compact JWS (RFC 7515).
 //!
-//! [`Jwt::prove`] reads the token strictly, lets in none but the algorithms of the rules file, looks for a key whose signature
-//! holds, and only then at what the token claims. Keys come from the operator and nowhere else. Where a claim holds the
-//! SHA-256 of the body the request is signed; where none does the token lets any body in, and may be sent many times.
+//! [`Jwt::prove`] parses the token strictly and accepts only the algorithms of the rules file. It
+//! then finds a key that verifies the signature, and only then checks the claims. All keys come
+//! from the rules file. If a claim holds the SHA-256 of the body, the request is signed. Otherwise
+//! a token authorises any body and may be sent many times.
 
 mod algorithm;
 mod claims;
@@ -33,48 +34,48 @@ use crate::base::clock::Timestamp;
 use crate::event::Received;
 use crate::verify::{DedupKey, OutgoingRequest, Proof, Refusal, SentAt, Signed};
 
-/// How far when it was sent may lie from now, where the token says it: what Plaid demands, and most of those who send signatures.
+/// Replay window if the token has a timestamp. Plaid requires this value, and most senders of
+/// signatures use it.
 const WINDOW: Duration = Duration::from_mins(5);
 
-/// A compiled `jwt`, or a preset of that kind.
+/// Compiled `jwt`, or a preset of that kind.
 #[derive(Debug)]
 pub struct Jwt {
-    /// Those that are let in; the first one signs.
+    /// Accepted algorithms. The first one signs.
     algorithms: Vec<JwtAlgorithm>,
-    /// Any of them may have signed; the first one signs.
+    /// Accepted keys. The first one signs.
     pub keys: Vec<ConfiguredKey<Key>>,
-    /// Where the token stands.
     place: TokenPlace,
-    /// What its claims must say.
+    /// Required claims.
     demands: Demands,
-    /// The claim that says when it was sent.
+    /// Claim that holds the time of sending.
     timestamp: Option<String>,
-    /// Where ids stand; the first that a request has counts.
+    /// Locations of ids. The first one that a request has counts.
     ids: Vec<IdPlace>,
-    /// The largest body that is read for an id, in bytes.
+    /// Maximum size of a body that is parsed for an id, in bytes.
     max_body: u64,
 }
 
-/// Where the token stands.
+/// Location of the token.
 #[derive(Debug)]
 enum TokenPlace {
-    /// In a header, after this text.
+    /// Header, and the prefix before the token.
     Header(HeaderName, String),
-    /// In the query.
+    /// Query parameter.
     Query(String),
 }
 
-/// Where the id stands.
+/// Location of the id.
 #[derive(Debug)]
 enum IdPlace {
-    /// In the token.
+    /// Claim of the token.
     Claim(String),
-    /// Elsewhere in the request.
+    /// Any other part of the request.
     Request(Location),
 }
 
 impl Jwt {
-    /// Whether the token is genuine and meant for us, and what it then proves.
+    /// Verifies the token and its claims.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let text = self.text(received)?;
         let malformed = |fault| Refusal::MalformedToken {
@@ -88,7 +89,7 @@ impl Jwt {
         self.proof(received, &token, &claims, secret)
     }
 
-    /// The token's text.
+    /// Text of the token.
     fn text<'r>(&self, received: &'r Received) -> Result<Cow<'r, [u8]>, Refusal> {
         match &self.place {
             TokenPlace::Header(header, prefix) => {
@@ -98,7 +99,8 @@ impl Jwt {
                 let after = line
                     .split_at_checked(prefix.len())
                     .filter(|(before, _)| {
-                        // The name of a scheme of `Authorization` counts in either case (RFC 9110, section 11.1).
+                        // The name of an `Authorization` scheme is case-insensitive (RFC 9110,
+                        // section 11.1).
                         let either_case = *header == AUTHORIZATION;
                         *before == prefix.as_bytes()
                             || either_case && before.eq_ignore_ascii_case(prefix.as_bytes())
@@ -118,7 +120,7 @@ impl Jwt {
         }
     }
 
-    /// Which of our keys signed it, by an algorithm that is let in.
+    /// Returns the source of the key that signed the token with an accepted algorithm.
     fn check_signature(&self, token: &SignedToken<'_>, now: Timestamp) -> Result<Arc<str>, Refusal> {
         let foreign = |fault: String| Refusal::ForeignToken {
             place: self.words(),
@@ -127,7 +129,7 @@ impl Jwt {
         let named = JwtAlgorithm::named(&token.algorithm);
         let algorithm = named.filter(|algorithm| self.algorithms.contains(algorithm));
         let algorithm = algorithm.ok_or_else(|| {
-            // Only a name that is known is repeated: whatever else stands there is a stranger's text.
+            // Only a known name is quoted: any other text was chosen by a stranger.
             let what = match named {
                 Some(algorithm) => format!("is signed by `{}`", algorithm.name()),
                 None if token.algorithm.eq_ignore_ascii_case("none") => "is not signed".to_owned(),
@@ -155,14 +157,14 @@ impl Jwt {
                 algorithm.name()
             )));
         }
-        // All are tried, so that the time does not tell which of several secrets it was.
+        // All are tried, so that timing does not disclose which of several secrets matched.
         let tried: Vec<_> = candidates
             .map(|held| (held, held.key.holds(algorithm, token.signed, &token.signature)))
             .collect();
         decide(tried, now, || Refusal::ForgedToken { place: self.words() })
     }
 
-    /// What a genuine token proves.
+    /// Builds the proof of a genuine token.
     fn proof(
         &self,
         received: &Received,
@@ -184,7 +186,7 @@ impl Jwt {
                 IdPlace::Claim(name) => claims::id(claims, name)
                     .map(|id| vec![DedupKey::id(&id)])
                     .unwrap_or_default(),
-                // Where the body is signed, an id beside it is not: anybody could change it.
+                // If the body is signed, an id outside it is not: an attacker could change that id.
                 IdPlace::Request(place) if !body_signed || place.is_in_body() => {
                     proof(std::slice::from_ref(place), received, self.max_body, None)?.dedup_keys
                 }
@@ -194,10 +196,11 @@ impl Jwt {
                 break;
             }
         }
-        // A token that is to be used once is known again also where it has no such claim.
+        // A single-use token is remembered even if it has no such claim.
         let once = body_signed || self.ids.iter().any(|id| matches!(id, IdPlace::Claim(_)));
         if dedup_keys.is_empty() && once {
-            // The signed bytes and not the signature: of one token an ECDSA key can make many.
+            // The key is the signed bytes and not the signature: ECDSA allows many signatures of
+            // one token.
             dedup_keys.push(DedupKey::signature(&Sha256::digest(token.signed)));
         }
         Ok(Proof {
@@ -208,12 +211,12 @@ impl Jwt {
         })
     }
 
-    /// Whether a claim holds the digest of the body.
+    /// Returns true if a claim holds the digest of the body.
     pub fn signs_body(&self) -> bool {
         self.demands.body_hash.is_some()
     }
 
-    /// By what events are recognised, in words; empty if by nothing.
+    /// Describes the bytes by which events are recognised. Empty if there are none.
     pub fn recognised_by(&self) -> String {
         let mut by: Vec<String> = Vec::new();
         for id in &self.ids {
@@ -228,14 +231,14 @@ impl Jwt {
         by.join(", else by ")
     }
 
-    /// Whether it can sign: with a shared secret. Of the others we hold the public key alone.
+    /// Returns true for a shared secret. Of other keys only the public part is known.
     pub fn can_sign(&self) -> bool {
         self.algorithms
             .first()
             .is_some_and(|algorithm| algorithm.takes_secret())
     }
 
-    /// What the sender would add.
+    /// Returns what the sender would add to the request.
     pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let (Some(algorithm), Some(held)) = (self.algorithms.first(), self.keys.first()) else {
             return Err("there is no key to sign with".to_owned());
@@ -264,7 +267,7 @@ impl Jwt {
         Ok(added)
     }
 
-    /// The claims that the sender would make.
+    /// Claims that the sender would make.
     fn claims_of(&self, draft: &OutgoingRequest<'_>) -> Value {
         let mut claims: Map<String, Value> = self.demands.claims.iter().cloned().collect();
         let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
@@ -286,17 +289,17 @@ impl Jwt {
         Value::Object(claims)
     }
 
-    /// The replay window of its own.
+    /// Default replay window. `None` without a timestamp.
     pub fn default_window(&self) -> Option<Duration> {
         self.timestamp.as_ref().map(|_| WINDOW)
     }
 
-    /// What a client that is refused is asked for: only where clients send credentials can they be.
+    /// Value of `WWW-Authenticate` for a refused client, if the token is in `Authorization`.
     pub fn challenge(&self) -> Option<&'static str> {
         (self.header() == Some(&AUTHORIZATION)).then_some(Bearer::CHALLENGE)
     }
 
-    /// The header that holds the token.
+    /// Header that holds the token.
     pub fn header(&self) -> Option<&HeaderName> {
         match &self.place {
             TokenPlace::Header(header, _) => Some(header),
@@ -304,7 +307,7 @@ impl Jwt {
         }
     }
 
-    /// The name in the query that holds the token.
+    /// Query parameter that holds the token.
     pub fn query(&self) -> Option<&str> {
         match &self.place {
             TokenPlace::Header(..) => None,

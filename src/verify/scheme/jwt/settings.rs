@@ -1,7 +1,7 @@
-//! From YAML and a row of data to a compiled [`Jwt`].
+//! Compiler from YAML and a preset row to a [`Jwt`].
 //!
-//! What is written replaces what the row has, field by field. Everything that is wrong is found at once, each fault at
-//! its own place; what the settings leave unprotected is a warning.
+//! Each setting in the rules file overrides that of the row. All errors are reported at once, each
+//! at its own line. Settings that leave something unprotected cause a warning.
 
 use http::HeaderName;
 use http::header::AUTHORIZATION;
@@ -19,49 +19,49 @@ use crate::verify::scheme::presets::JwtRow;
 use crate::verify::scheme::source::Location;
 use crate::verify::scheme::{SchemeContext, settings};
 
-/// How many values a list of issuers or of audiences may have.
+/// Maximum values in a list of issuers or audiences.
 const MAX_NAMES: usize = 16;
 
-/// The fields of `jwt`, and of the presets of that kind.
+/// Settings of `jwt`, and of the presets of that kind.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "most are read from the node, item by item")]
 struct JwtShape {
-    /// The algorithms that are let in, whatever a token says.
+    /// Accepted algorithms. The token cannot extend them.
     algorithms: Option<IgnoredAny>,
-    /// For `HS…`, where the shared secret is read from; several while one replaces the other.
+    /// Source of the shared secret, for `HS…`. May be a list during rotation.
     secret: Option<IgnoredAny>,
-    /// For all others, where the public key is read from, in PEM; several while one replaces the other.
+    /// Source of the public key in PEM, for all other algorithms. May be a list during rotation.
     public_key: Option<IgnoredAny>,
-    /// For all others, where a set of JWKs is read from; a token says by `kid` which of them it was signed with.
+    /// Source of a JWK set, for all other algorithms. A token selects a key by `kid`.
     jwks: Option<IgnoredAny>,
-    /// The header in which the token stands.
+    /// Header that holds the token.
     header: Option<IgnoredAny>,
-    /// What stands before it in the header.
+    /// Text before the token in the header.
     prefix: Option<String>,
-    /// The name in the query under which it stands.
+    /// Query parameter that holds the token.
     query: Option<String>,
-    /// Who must have issued it; any of several.
+    /// Required issuer. Of a list, one must match.
     issuer: Option<IgnoredAny>,
-    /// For whom it must be; any of several.
+    /// Required audience. Of a list, one must match.
     audience: Option<IgnoredAny>,
-    /// Claims that must be there with exactly these values.
+    /// Claims that must have exactly these values.
     claims: Option<IgnoredAny>,
-    /// The claim that holds the hex SHA-256 of the body; `none` where the sender has none.
+    /// Claim that holds the hex SHA-256 of the body. `none` if there is none.
     body_hash: Option<String>,
-    /// The claim that says when it was sent; `none` to go by none.
+    /// Claim that holds the time of sending. `none` to ignore it.
     timestamp: Option<String>,
-    /// Where an id stands by which events are recognised.
+    /// Location of the id that identifies an event.
     id: Option<IgnoredAny>,
-    /// The handshake that is answered; none by default.
+    /// Handshake to answer. Default: none.
     handshake: Option<IgnoredAny>,
-    /// What the sender of a handshake must know.
+    /// Token that the sender of a handshake must present.
     verify_token: Option<IgnoredAny>,
-    /// The file in which the secret is kept that comes with a handshake.
+    /// File that stores the secret received in a handshake.
     learn: Option<IgnoredAny>,
 }
 
-/// The shape of `id:`.
+/// Shape of `id:`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JwtIdShape {
@@ -70,7 +70,7 @@ struct JwtIdShape {
     json: Option<String>,
 }
 
-/// Compiles the value of `jwt:` (no row), or of a preset of that kind. Reports everything that is wrong with it.
+/// Compiles the value of `jwt:` (without a row), or of a preset of that kind. Reports all errors.
 pub fn compile(
     node: Node<'_>,
     row: Option<&JwtRow>,
@@ -98,7 +98,7 @@ pub fn compile(
     let place = reading.place(row, &shape, diagnostics);
     let written = |name: Option<&str>| name.filter(|name| *name != "none").map(str::to_owned);
     let body_hash = written(shape.body_hash.as_deref().or(row.map(|row| row.body_hash)));
-    // Where the body is not signed the token is a pass that is shown again and again, and its `exp` says for how long.
+    // If the body is not signed, the token is reused until its `exp`.
     let plain = (body_hash.is_some() && row.is_none()).then_some("iat");
     let timestamp = written(shape.timestamp.as_deref().or(plain));
     for (key, said) in [("body_hash", &body_hash), ("timestamp", &timestamp)] {
@@ -129,7 +129,7 @@ pub fn compile(
     })
 }
 
-/// The one header that a field names.
+/// Reads the name of a single header.
 fn one_header(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<HeaderName> {
     if node.value().is_sequence() {
         diagnostics.push(node.error("wrong-value", "wrong type: one header is taken here"));
@@ -138,7 +138,7 @@ fn one_header(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<HeaderNam
     settings::header_names(node, diagnostics)?.into_iter().next()
 }
 
-/// Where one id stands.
+/// Reads the location of one id.
 fn id(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<IdPlace> {
     if !node.is_mapping() {
         let message = "`id` says where it stands: `id: {claim: jti}`, or `none`";
@@ -167,21 +167,21 @@ fn id(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<IdPlace> {
     Some(IdPlace::Request(place))
 }
 
-/// The settings that are being read.
+/// State of the compilation.
 pub(super) struct JwtCompiler<'d> {
-    /// The scheme's mapping, or the secret that stands for it.
+    /// Mapping of the scheme, or the secret in its place.
     pub node: Node<'d>,
-    /// Reads secrets and keys.
+    /// Reader of secrets and keys.
     pub keyring: &'d Keyring,
 }
 
 impl<'d> JwtCompiler<'d> {
-    /// The place of a finding about `key`: the field's, or the scheme's if the field is not written.
+    /// Node for a diagnostic about `key`: the setting, or the scheme if the setting is absent.
     pub fn at(&self, key: &str) -> Node<'d> {
         self.node.get(key).unwrap_or(self.node)
     }
 
-    /// Where the token stands.
+    /// Location of the token.
     fn place(
         &self,
         row: Option<&JwtRow>,
@@ -206,7 +206,7 @@ impl<'d> JwtCompiler<'d> {
         Some(TokenPlace::Header(header, prefix))
     }
 
-    /// The texts under `key`, one or several; nothing if it is not written.
+    /// Reads one or several texts under `key`. `None` if absent.
     fn names(&self, key: &str, diagnostics: &mut Diagnostics) -> Option<Vec<String>> {
         let node = self.node.given(key)?;
         let items = node.one_or_many();
@@ -224,7 +224,7 @@ impl<'d> JwtCompiler<'d> {
         Some(names)
     }
 
-    /// The claims that must be there with these values.
+    /// Reads the claims that must have these values.
     fn claims(&self, diagnostics: &mut Diagnostics) -> Vec<(String, Value)> {
         let Some(node) = self.node.given("claims") else {
             return Vec::new();
@@ -255,7 +255,7 @@ impl<'d> JwtCompiler<'d> {
         claims
     }
 
-    /// Where ids stand.
+    /// Reads the locations of ids.
     fn ids(&self, diagnostics: &mut Diagnostics) -> Vec<IdPlace> {
         let Some(node) = self.node.given("id") else {
             return Vec::new();
@@ -272,7 +272,7 @@ impl<'d> JwtCompiler<'d> {
         ids.collect()
     }
 
-    /// Says what is left unprotected.
+    /// Warns about parts that are left unprotected.
     fn judge(
         &self,
         demands: &Demands,

@@ -1,8 +1,9 @@
-//! A signed token as it is written: the compact form of a JWS (RFC 7515, section 7.1), taken strictly.
+//! Strict parser for a signed token: the compact form of a JWS (RFC 7515, section 7.1).
 //!
-//! Three segments, each unpadded base64url and not empty. Of the header only `alg` and `kid` are read: a key or the
-//! address of one (`jwk`, `jku`, `x5c`, `x5u`) that a stranger writes into it counts for nothing. The payload stays
-//! bytes until the signature has been found to hold. No fault repeats what stands in the token.
+//! A token has three non-empty segments of unpadded base64url. Only `alg` and `kid` are read from
+//! the header. A key, or the URL of a key, in the header (`jwk`, `jku`, `x5c`, `x5u`) is ignored.
+//! The payload is parsed only after its signature has been verified. No error message quotes the
+//! token.
 
 use std::fmt;
 
@@ -10,26 +11,25 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The longest token that is read, in bytes.
+/// Maximum length of a token, in bytes.
 pub const MAX_TOKEN: usize = 16 << 10;
 
-/// A well-written token. Nothing in it is believed yet.
+/// Well-formed token that has not been verified.
 pub struct SignedToken<'t> {
-    /// What its header gives as `alg`.
+    /// Value of `alg` in the header.
     pub algorithm: String,
-    /// What its header gives as `kid`.
+    /// Value of `kid` in the header.
     pub kid: Option<String>,
-    /// What is signed: header and payload as they were written.
+    /// Signed bytes: header and payload as received.
     pub signed: &'t [u8],
-    /// The signature.
     pub signature: Vec<u8>,
     payload: Vec<u8>,
 }
 
 impl<'t> SignedToken<'t> {
-    /// Reads a token; the error says what is wrong, to follow "the token".
+    /// Parses a token. The error is worded to follow "the token".
     pub fn parse(text: &'t [u8]) -> Result<Self, String> {
-        // Looked at first: what comes from a stranger may be as long as a head can be.
+        // Checked first: a stranger may send a token as long as the headers permit.
         if text.len() > MAX_TOKEN {
             return Err(format!(
                 "has {} bytes, where at most {MAX_TOKEN} are read",
@@ -48,8 +48,8 @@ impl<'t> SignedToken<'t> {
             .ok_or("has a header that is not a JSON object with each of its members once")?;
         let payload = segment("payload", payload)?;
         let signature = segment("signature", signature)?;
-        // RFC 7515, section 4.1.11: whoever does not understand what is critical must refuse it. RFC 7797's `b64` would have the
-        // payload read in another way than it is read here.
+        // RFC 7515, section 4.1.11: an unknown critical extension must be refused. `b64` of RFC
+        // 7797 would change the encoding of the payload.
         if header.get("crit").is_some() || header.get("b64").is_some() {
             return Err("has a header that demands an extension: `crit` or `b64`".to_owned());
         }
@@ -69,14 +69,14 @@ impl<'t> SignedToken<'t> {
         })
     }
 
-    /// The claims (RFC 7519, section 4). Asked for only once the signature is known to hold.
+    /// Parses the claims (RFC 7519, section 4). Called only after the signature has been verified.
     pub fn claims(&self) -> Result<UniqueMembers, String> {
         UniqueMembers::parse(&self.payload)
             .ok_or_else(|| "has a payload that is not a JSON object with each of its members once".to_owned())
     }
 }
 
-/// The bytes of a segment. Base64url is taken strictly, so that no two texts stand for the same bytes.
+/// Decodes a segment. Decoding is strict, so that no two texts stand for the same bytes.
 fn segment(name: &str, text: &[u8]) -> Result<Vec<u8>, String> {
     if text.is_empty() {
         return Err(format!("has an empty {name}"));
@@ -87,18 +87,19 @@ fn segment(name: &str, text: &[u8]) -> Result<Vec<u8>, String> {
         .ok_or_else(|| format!("has a {name} that is not unpadded base64url"))
 }
 
-/// The members of a JSON object, each of which stands in it once: of two with one name nobody can tell which counts, and
-/// readers differ (RFC 7515, section 4; RFC 7519, section 4).
+/// Members of a JSON object in which each name occurs once.
+///
+/// Parsers differ in which of two members with the same name counts (RFC 7515, section 4; RFC 7519,
+/// section 4).
 #[derive(Debug)]
 pub struct UniqueMembers(Map<String, Value>);
 
 impl UniqueMembers {
-    /// Reads an object. The parser's words are left out: they could repeat what stands in it.
+    /// Parses an object. Omits the parser's message, which could quote the input.
     fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// The value of a member.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
@@ -110,7 +111,7 @@ impl<'de> Deserialize<'de> for UniqueMembers {
     }
 }
 
-/// Reads an object whose members stand in it once.
+/// Visitor that rejects duplicate members.
 struct Once;
 
 impl<'de> Visitor<'de> for Once {
@@ -139,7 +140,7 @@ mod tests {
         BASE64URL_NOPAD.encode(text.as_bytes())
     }
 
-    /// What is wrong with a token of this header.
+    /// Error of a token with this header.
     fn fault(header: &str) -> Option<String> {
         let text = format!("{}.{}.c2ln", encode(header), encode("{}"));
         SignedToken::parse(text.as_bytes()).err()
@@ -172,7 +173,8 @@ mod tests {
             ("..".to_owned(), "has an empty header"),
             (format!("{header}..c2ln"), "has an empty payload"),
             (format!("{header}.e30."), "has an empty signature"),
-            // Padded, of the other alphabet, with set trailing bits, with a space, a newline, of a length that cannot be.
+            // Padded, in the other alphabet, with non-zero trailing bits, with a space, with a
+            // newline, of an impossible length.
             (format!("{header}.e30=.c2ln"), "has a payload that is not"),
             (format!("{header}.e30.c2l+"), "has a signature that is not"),
             (format!("{header}.e31.c2ln"), "has a payload that is not"),

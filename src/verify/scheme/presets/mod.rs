@@ -1,8 +1,8 @@
-//! The senders that are known by name, as data.
+//! Types and defaults of the preset table: known senders as data.
 //!
-//! A row holds the fields of the generic schemes; whoever writes the same fields by hand gets the same verification, and
-//! a field written in a preset's mapping replaces the row's. The rows stand in [`rows`]; this is what they are made
-//! of, and what the generic schemes have where nothing is written.
+//! A row holds the settings of a generic scheme. The same settings written in the rules file give
+//! the same verification. A setting in a preset's mapping overrides the row. [`rows`] has the rows.
+//! This file has their types and the defaults of the generic schemes.
 
 mod rows;
 
@@ -14,136 +14,118 @@ use super::signature::keys::Curve;
 use super::signature::mac::{Encoding, HashAlgorithm, KeyEncoding};
 use super::source::Unit;
 
-/// One sender.
+/// Preset of one sender.
 pub struct Preset {
-    /// Its name in the rules file.
+    /// Name in the rules file.
     pub name: &'static str,
-    /// Its name in the world.
+    /// Name of the product or service.
     pub sender: &'static str,
-    /// How it proves itself.
     pub scheme: SchemePreset,
-    /// Where its event name stands.
+    /// Location of the event name.
     pub event: Option<EventAt>,
-    /// More headers in which it sends signatures by the same secret; they are withheld like the one that is verified.
+    /// Other headers with signatures by the same secret. They are withheld like the verified one.
     pub siblings: &'static [&'static str],
-    /// Whether it signs the very same content for several events.
+    /// True if the sender signs identical content for several events.
     pub repeats: bool,
-    /// Its handshake: a row of `verify/handshake/rows.rs`.
+    /// Handshake of the sender: the name of a row in `verify/handshake/rows.rs`.
     pub handshake: Option<&'static str>,
-    /// The largest body that it sends, in bytes, where its documents name one that is over our default.
+    /// Documented body limit in bytes, if it exceeds our default.
     pub max_body: Option<u64>,
-    /// What its user should know, in one sentence or none.
+    /// Note for users: one sentence, or empty.
     pub note: &'static str,
 }
 
-/// How a sender proves itself.
+/// Scheme of a preset.
 pub enum SchemePreset {
-    /// By a signature.
     Signature(SignatureRow),
-    /// By a token.
     Token(TokenRow),
-    /// By user and password.
+    /// User and password.
     Basic,
-    /// By a bearer token.
     Bearer,
-    /// By a signed token.
+    /// Signed token.
     Jwt(JwtRow),
-    /// By a signature for each item of the body, as Adyen does it.
+    /// Signature for each item of the body, as Adyen makes it.
     Adyen,
 }
 
-/// Where a sender's event name stands.
+/// Location of a sender's event name.
 #[derive(Clone, Copy)]
 pub enum EventAt {
-    /// In this header.
     Header(&'static str),
-    /// At this `JSONPath` of the payload.
+    /// `JSONPath` into the payload.
     Payload(&'static str),
-    /// At the first of these places where there is anything.
+    /// The first of these locations that has a value.
     Either(&'static [Self]),
 }
 
-/// What signatures are made with.
+/// Kind of key that signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
-    /// A shared secret.
+    /// Shared secret.
     Hmac(HashAlgorithm),
-    /// A private key of this curve.
+    /// Private key of this curve.
     Public(Curve),
 }
 
-/// The fields of `hmac`, `ed25519` and `ecdsa_p256`.
+/// Settings of `hmac`, `ed25519` and `ecdsa_p256`.
 pub struct SignatureRow {
-    /// The scheme, and for `hmac` the `algorithm`.
+    /// Scheme, and the `algorithm` of `hmac`.
     pub kind: KeyKind,
-    /// `secret_encoding`, or `key_encoding`.
+    /// `secret_encoding` or `key_encoding`.
     pub key_encoding: KeyEncoding,
-    /// `strip_prefix`: taken off the secret or the public key, where it stands, before it is decoded.
+    /// `strip_prefix`: removed from the secret or the public key, if present, before decoding.
     pub strip_prefix: &'static str,
-    /// Taken off a private key likewise.
+    /// Removed from a private key in the same way.
     pub private_prefix: &'static str,
-    /// `header`, one name a family; or `query` or `json`.
+    /// `header` (one name per family), `query` or `json`.
     pub signature: PlaceRow,
-    /// `encoding`.
     pub encoding: Encoding,
-    /// `prefix`.
     pub prefix: &'static str,
-    /// `separator`.
     pub separator: &'static str,
-    /// `content`.
     pub content: &'static str,
-    /// `content` where the rules file sets a `timestamp` that the row has not.
+    /// `content` if the rules file sets a `timestamp` that the row lacks.
     pub stamped_content: Option<&'static str>,
-    /// `timestamp`.
     pub timestamp: Option<TimestampRow>,
-    /// `id`.
     pub id: Option<PlaceRow>,
-    /// `form_field`: of a body of type `application/x-www-form-urlencoded`, which must be this one field, the
-    /// decoded value is signed in place of the raw bytes.
+    /// `form_field`: the only field of an `application/x-www-form-urlencoded` body. Its decoded
+    /// value is signed instead of the raw bytes.
     pub form_field: Option<&'static str>,
-    /// The replay window where a timestamp is set: the sender's own tolerance.
+    /// Replay window if there is a timestamp: the sender's own tolerance.
     pub window: Duration,
 }
 
-/// The field `timestamp`.
+/// `timestamp` setting.
 pub struct TimestampRow {
-    /// Where.
     pub place: PlaceRow,
-    /// `unit`.
     pub unit: Unit,
 }
 
-/// Where something stands in a request.
+/// Location in a request.
 pub enum PlaceRow {
-    /// `header`: one name a family, or one for all.
+    /// `header`: one name per family, or one for all.
     Header(&'static [&'static str]),
-    /// `item`: the item beside the signature that starts so.
+    /// `item`: the item with this prefix, next to the signature.
     Item(&'static str),
-    /// `json`.
     Json(&'static str),
 }
 
-/// The fields of `token`.
+/// Settings of `token`.
 pub struct TokenRow {
     /// `header`, `query` or `json`.
     pub place: PlaceRow,
-    /// `id`.
     pub id: Option<PlaceRow>,
 }
 
-/// The fields of `jwt`. A row's sender signs the body, and not when it was sent.
+/// Settings of `jwt` for a sender that signs the body, but not the time of sending.
 pub struct JwtRow {
-    /// `algorithms`.
     pub algorithms: &'static [jwt::JwtAlgorithm],
     /// `header`, which holds the token and nothing else.
     pub header: &'static str,
-    /// `issuer`.
     pub issuer: &'static str,
-    /// `body_hash`.
     pub body_hash: &'static str,
 }
 
-/// The defaults of `hmac`: the plain scheme of the tutorials.
+/// Defaults of `hmac`: the hex HMAC-SHA256 of the body.
 pub const PLAIN: SignatureRow = SignatureRow {
     kind: KeyKind::Hmac(HashAlgorithm::Sha256),
     key_encoding: KeyEncoding::Utf8,
@@ -161,14 +143,14 @@ pub const PLAIN: SignatureRow = SignatureRow {
     window: Duration::from_mins(5),
 };
 
-/// The defaults of `ed25519`.
+/// Defaults of `ed25519`.
 pub const PLAIN_ED25519: SignatureRow = SignatureRow {
     kind: KeyKind::Public(Curve::Ed25519),
     key_encoding: KeyEncoding::Hex,
     ..PLAIN
 };
 
-/// The defaults of `ecdsa_p256`.
+/// Defaults of `ecdsa_p256`.
 pub const PLAIN_P256: SignatureRow = SignatureRow {
     kind: KeyKind::Public(Curve::P256),
     key_encoding: KeyEncoding::Base64,
@@ -176,13 +158,12 @@ pub const PLAIN_P256: SignatureRow = SignatureRow {
     ..PLAIN
 };
 
-/// Where `timestamp` stands if it does not say.
+/// Default header of `timestamp`.
 pub const PLAIN_TIMESTAMP: &str = "X-Timestamp";
-/// Where `id` stands if it does not say.
+/// Default header of `id`.
 pub const PLAIN_ID: &str = "X-Id";
 
 impl Preset {
-    /// The one of this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         PRESETS.iter().find(|preset| preset.name == name)
     }

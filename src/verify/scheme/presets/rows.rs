@@ -1,7 +1,10 @@
-//! One row for each sender. **To add a sender, add a row**: its source, and how good that source is, stand in the comment
-//! above it.
+//! Rows of the preset table, one per sender.
 //!
-//! Grades: *P* official documents or official source code; *E* an excerpt of the official page; *S* secondary.
+//! **To add a sender, add a row.** The comment above a row names its source and the grade of that
+//! source.
+//!
+//! Grades: *P* official documents or official source code; *E* an excerpt of the official page; *S*
+//! secondary.
 
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use super::{
 };
 use EventAt::{Either, Header, Payload};
 
-/// What most senders have.
+/// Defaults for all senders.
 const SENDER: Preset = Preset {
     name: "",
     sender: "",
@@ -27,42 +30,44 @@ const SENDER: Preset = Preset {
     note: "",
 };
 
-/// The largest body that GitHub sends ("payloads are capped at 25 MB", P: docs.github.com, "Webhook events and payloads"), and
-/// GitLab (P: GitLab merge request 38687, `Gitlab::Json::LimitedEncoder`).
+/// Maximum body of GitHub and GitLab: 25 MiB.
+///
+/// GitHub: "payloads are capped at 25 MB" (P: docs.github.com, "Webhook events and payloads").
+/// GitLab: merge request 38687, `Gitlab::Json::LimitedEncoder` (P).
 const MB_25: Option<u64> = Some(25 << 20);
 
-/// `sha256=` and the hex HMAC-SHA256 of the body.
+/// `sha256=`, followed by the hex HMAC-SHA256 of the body.
 const SHA256_HEX: SignatureRow = SignatureRow {
     prefix: "sha256=",
     ..PLAIN
 };
 
-/// The base64 HMAC-SHA256 of something.
+/// Base64 HMAC-SHA256.
 const BASE64: SignatureRow = SignatureRow {
     encoding: Encoding::Base64,
     ..PLAIN
 };
 
-/// HMAC-SHA1, of senders that know no better.
+/// HMAC-SHA1, for senders that support nothing better.
 const SHA1: SignatureRow = SignatureRow {
     kind: KeyKind::Hmac(HashAlgorithm::Sha1),
     ..PLAIN
 };
 
-/// Slack's scheme, which Zoom has taken over.
+/// Scheme of Slack, also used by Zoom.
 const V0: SignatureRow = SignatureRow {
     prefix: "v0=",
     content: "v0:{timestamp}:{body}",
     ..PLAIN
 };
 
-/// Gitea and its kin: of a form the decoded `payload` is signed.
+/// Gitea and its forks. For a form, the decoded `payload` is signed.
 const GITEA: SignatureRow = SignatureRow {
     form_field: Some("payload"),
     ..PLAIN
 };
 
-/// Standard Webhooks, and Svix v1, which it grew out of.
+/// Standard Webhooks, and Svix v1, from which it derives.
 const STANDARD: SignatureRow = SignatureRow {
     key_encoding: KeyEncoding::Base64,
     strip_prefix: "whsec_",
@@ -85,14 +90,15 @@ const TWILIO: SignatureRow = SignatureRow {
     ..BASE64
 };
 
-/// A timestamp in Unix seconds.
+/// Timestamp in Unix seconds.
 const fn seconds(place: PlaceRow) -> TimestampRow {
     TimestampRow { place, unit: Unit::S }
 }
 
-/// All of them.
+/// All presets.
 pub static PRESETS: &[Preset] = &[
-    // P: docs.github.com, "Validating webhook deliveries". `X-GitHub-Delivery` is not signed, so it is no id.
+    // P: docs.github.com, "Validating webhook deliveries". `X-GitHub-Delivery` is not signed, so it
+    // is not used as an id.
     Preset {
         name: "github",
         sender: "GitHub",
@@ -105,7 +111,7 @@ pub static PRESETS: &[Preset] = &[
         max_body: MB_25,
         ..SENDER
     },
-    // P: the same page; the legacy signature, for GitHub Enterprise Servers that send no other.
+    // P: the same page. Legacy signature, for GitHub Enterprise Servers that send no other.
     Preset {
         name: "github_sha1",
         sender: "GitHub Enterprise, legacy",
@@ -119,7 +125,8 @@ pub static PRESETS: &[Preset] = &[
         max_body: MB_25,
         ..SENDER
     },
-    // P: gitlabhq, app/services/web_hook_service.rb. The secret token. `Idempotency-Key` is the same for all tries of a delivery.
+    // P: gitlabhq, app/services/web_hook_service.rb. Secret token. `Idempotency-Key` is the same
+    // for all attempts of a delivery.
     Preset {
         name: "gitlab",
         sender: "GitLab, secret token",
@@ -133,8 +140,9 @@ pub static PRESETS: &[Preset] = &[
         note: "from version 19 prefer `gitlab_signing`",
         ..SENDER
     },
-    // P/E: GitLab merge request 230944; docs.gitlab.com, "Signing tokens". The other headers of Standard Webhooks come on every
-    // delivery, the signature only where a signing token is set; the token is never looked at here.
+    // P/E: GitLab merge request 230944; docs.gitlab.com, "Signing tokens". Every delivery has the
+    // other headers of Standard Webhooks. The signature is present only if a signing token is set.
+    // The token is ignored here.
     Preset {
         name: "gitlab_signing",
         sender: "GitLab 19+, signing token",
@@ -149,7 +157,7 @@ pub static PRESETS: &[Preset] = &[
         max_body: MB_25,
         ..SENDER
     },
-    // P: go-gitea, services/webhook/deliver.go. Of a form it signs the decoded `payload`.
+    // P: go-gitea, services/webhook/deliver.go. For a form, the decoded `payload` is signed.
     Preset {
         name: "gitea",
         sender: "Gitea",
@@ -161,7 +169,8 @@ pub static PRESETS: &[Preset] = &[
         siblings: &["X-Gogs-Signature", "X-Hub-Signature", "X-Hub-Signature-256"],
         ..SENDER
     },
-    // P/E: forgejo.org/docs and Forgejo's source; Gitea's headers are sent beside its own.
+    // P/E: forgejo.org/docs and Forgejo's source. Forgejo sends Gitea's headers in addition to its
+    // own.
     Preset {
         name: "forgejo",
         sender: "Forgejo",
@@ -189,7 +198,8 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Header("X-Gogs-Event")),
         ..SENDER
     },
-    // E: bitbucket.org/blog, "Enhanced webhook security". SHA-256, in the header that holds SHA-1 elsewhere.
+    // E: bitbucket.org/blog, "Enhanced webhook security". SHA-256, in the header that other senders
+    // use for SHA-1.
     Preset {
         name: "bitbucket",
         sender: "Bitbucket Cloud",
@@ -220,8 +230,9 @@ pub static PRESETS: &[Preset] = &[
         note: "user and password of the service hook: `{user: …, password: …}`",
         ..SENDER
     },
-    // P: stripe-python, _webhook.py, and stripe-node, Webhooks.js. The secret is the whole `whsec_…` text. While a secret is
-    // rolled, `v1=` repeats. A retry has a new timestamp and the same `id`.
+    // P: stripe-python, _webhook.py, and stripe-node, Webhooks.js. The secret is the whole
+    // `whsec_…` text. During rotation of a secret, `v1=` repeats. A retry has a new timestamp and
+    // the same `id`.
     Preset {
         name: "stripe",
         sender: "Stripe",
@@ -237,8 +248,8 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$.type")),
         ..SENDER
     },
-    // P: slack_sdk, signature/__init__.py. Event name and `event_id` (S) are those of the Events API; commands and interactions
-    // have none.
+    // P: slack_sdk, signature/__init__.py. Event name and `event_id` (S) are those of the Events
+    // API. Commands and interactions have neither.
     Preset {
         name: "slack",
         sender: "Slack",
@@ -252,7 +263,8 @@ pub static PRESETS: &[Preset] = &[
         handshake: Some("slack"),
         ..SENDER
     },
-    // P: @shopify/shopify-api: two families of headers, "webhooks" and "events". Times and ids are not signed.
+    // P: @shopify/shopify-api. Two families of headers, "webhooks" and "events". Times and ids are
+    // not signed.
     Preset {
         name: "shopify",
         sender: "Shopify",
@@ -263,7 +275,7 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Either(&[Header("X-Shopify-Topic"), Header("shopify-topic")])),
         ..SENDER
     },
-    // P: twilio-python, request_validator.py. SHA-1, which the request has no say in.
+    // P: twilio-python, request_validator.py. SHA-1. The request cannot change the algorithm.
     Preset {
         name: "twilio",
         sender: "Twilio",
@@ -282,7 +294,8 @@ pub static PRESETS: &[Preset] = &[
         note: "signs the URL: set `server.public_url`",
         ..SENDER
     },
-    // P: sendgrid-python, eventwebhook; @sendgrid/eventwebhook. The key is the base64 of a DER SPKI.
+    // P: sendgrid-python, eventwebhook; @sendgrid/eventwebhook. The key is the base64 of a DER
+    // SPKI.
     Preset {
         name: "sendgrid",
         sender: "Twilio SendGrid",
@@ -297,7 +310,8 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$[0].event")),
         ..SENDER
     },
-    // P: mailgun (PyPI), security.py: 900 seconds either way. Time and token alone are signed.
+    // P: mailgun (PyPI), security.py. The tolerance is 900 seconds in both directions. Only
+    // timestamp and token are signed.
     Preset {
         name: "mailgun",
         sender: "Mailgun",
@@ -313,8 +327,8 @@ pub static PRESETS: &[Preset] = &[
         note: "does not sign the rest of the body",
         ..SENDER
     },
-    // P: discord-api-docs, "Security and authorization". Discord probes with bad signatures, and wants 401. Interactions have
-    // an `id`.
+    // P: discord-api-docs, "Security and authorization". Discord probes with bad signatures and
+    // requires 401. Interactions have an `id`.
     Preset {
         name: "discord",
         sender: "Discord",
@@ -337,7 +351,7 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$.type")),
         ..SENDER
     },
-    // P: docs.svix.com; the same scheme under the name that its users know.
+    // P: docs.svix.com. The same scheme under the name that Svix users know.
     Preset {
         name: "svix",
         sender: "Svix (Clerk, Resend, OpenAI …)",
@@ -359,7 +373,8 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$.type")),
         ..SENDER
     },
-    // P: @linear/sdk, webhooks. The header `linear-timestamp` is not signed; the one in the body is.
+    // P: @linear/sdk, webhooks. The header `linear-timestamp` is not signed; the one in the body
+    // is.
     Preset {
         name: "linear",
         sender: "Linear",
@@ -386,7 +401,8 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Header("Sentry-Hook-Resource")),
         ..SENDER
     },
-    // P: twitch-cli, forward_event.go; dev.twitch.tv, "Handling webhook events". Ten minutes are its documents' (S).
+    // P: twitch-cli, forward_event.go; dev.twitch.tv, "Handling webhook events". The tolerance of
+    // ten minutes is from its documents (S).
     Preset {
         name: "twitch",
         sender: "Twitch EventSub",
@@ -405,7 +421,7 @@ pub static PRESETS: &[Preset] = &[
         handshake: Some("twitch"),
         ..SENDER
     },
-    // P/E: @zoom/rivet; developers.zoom.us, "Using webhooks". It sets no tolerance.
+    // P/E: @zoom/rivet; developers.zoom.us, "Using webhooks". Zoom documents no tolerance.
     Preset {
         name: "zoom",
         sender: "Zoom",
@@ -432,8 +448,8 @@ pub static PRESETS: &[Preset] = &[
         handshake: Some("meta"),
         ..SENDER
     },
-    // S: dropbox.com/developers, "Webhooks", and published examples. The body names the accounts that have changed, and nothing
-    // else.
+    // S: dropbox.com/developers, "Webhooks", and published examples. The body only names the
+    // accounts that have changed.
     Preset {
         name: "dropbox",
         sender: "Dropbox",
@@ -458,7 +474,8 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$.event.event_type")),
         ..SENDER
     },
-    // P: harbor, webhook_job.go; goharbor.io. The policy's auth header is sent as it is written there.
+    // P: harbor, webhook_job.go; goharbor.io. The policy's auth header is sent exactly as
+    // configured in Harbor.
     Preset {
         name: "harbor",
         sender: "Harbor",
@@ -469,7 +486,8 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$.type")),
         ..SENDER
     },
-    // E: developer.atlassian.com/cloud/jira/platform/webhooks. The webhooks of Connect and OAuth apps are not signed so.
+    // E: developer.atlassian.com/cloud/jira/platform/webhooks. Webhooks of Connect and OAuth apps
+    // are not signed this way.
     Preset {
         name: "jira",
         sender: "Jira Cloud, admin webhooks",
@@ -504,7 +522,7 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$.type")),
         ..SENDER
     },
-    // E/S: docs.netlify.com, "Payload signature". The token's claims are `iss` and `sha256`, no more.
+    // E/S: docs.netlify.com, "Payload signature". The token's only claims are `iss` and `sha256`.
     Preset {
         name: "netlify",
         sender: "Netlify",
@@ -517,7 +535,8 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Header("X-Netlify-Event")),
         ..SENDER
     },
-    // P: grafana/alerting, http/hmac.go. The timestamp's header is configured there, and here.
+    // P: grafana/alerting, http/hmac.go. The timestamp header is configured both in Grafana and
+    // here.
     Preset {
         name: "grafana",
         sender: "Grafana alerting 12+",
@@ -527,7 +546,7 @@ pub static PRESETS: &[Preset] = &[
             ..PLAIN
         }),
         event: Some(Payload("$.status")),
-        // An alert that goes on is sent again as it was.
+        // An alert that continues is sent again unchanged.
         repeats: true,
         note: "if Grafana is given a timestamp header, add `timestamp: {header: NAME}`",
         ..SENDER
@@ -551,8 +570,9 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$.status")),
         ..SENDER
     },
-    // P: @paddle/paddle-node-sdk, paddle-python-sdk. The secret is the whole `pdl_ntfset_…` text. They allow five seconds.
-    // All tries of a notification have one `notification_id`; one that the operator replays has another.
+    // P: @paddle/paddle-node-sdk, paddle-python-sdk. The secret is the whole `pdl_ntfset_…` text.
+    // The SDKs allow five seconds. All attempts of a notification have one `notification_id`. A
+    // manual replay has another.
     Preset {
         name: "paddle",
         sender: "Paddle Billing",
@@ -593,7 +613,7 @@ pub static PRESETS: &[Preset] = &[
         note: "signs eight fields of each item, not the rest of the body",
         ..SENDER
     },
-    // P: the same. The header's name is S.
+    // P: the same source. The header's name is S.
     Preset {
         name: "adyen_platform",
         sender: "Adyen for Platforms, banking",
@@ -638,7 +658,8 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$.topic")),
         ..SENDER
     },
-    // P/E: @hubspot/api-client; developers.hubspot.com, "Validating requests", which has the escapes that are undone.
+    // P/E: @hubspot/api-client; developers.hubspot.com, "Validating requests", which lists the
+    // escapes to decode.
     Preset {
         name: "hubspot",
         sender: "HubSpot, signature v3",
@@ -656,7 +677,7 @@ pub static PRESETS: &[Preset] = &[
         note: "signs the URL: set `server.public_url`",
         ..SENDER
     },
-    // E: developer.zendesk.com, "Verifying webhook authenticity". The timestamp's form is S.
+    // E: developer.zendesk.com, "Verifying webhook authenticity". The format of the timestamp is S.
     Preset {
         name: "zendesk",
         sender: "Zendesk",
@@ -684,7 +705,8 @@ pub static PRESETS: &[Preset] = &[
         event: Some(Payload("$.event_type")),
         ..SENDER
     },
-    // E: developer.calendly.com, "Webhook signatures". Three minutes are those of its sample (S).
+    // E: developer.calendly.com, "Webhook signatures". The tolerance of three minutes is from its
+    // sample (S).
     Preset {
         name: "calendly",
         sender: "Calendly",
@@ -740,8 +762,8 @@ pub static PRESETS: &[Preset] = &[
         }),
         ..SENDER
     },
-    // P: @notionhq/client, webhooks.js. The secret is the `verification_token` of its first POST. A retry has another
-    // `attempt_number` in its body, and the same `id`.
+    // P: @notionhq/client, webhooks.js. The secret is the `verification_token` of the first POST. A
+    // retry has another `attempt_number` in its body, and the same `id`.
     Preset {
         name: "notion",
         sender: "Notion",
@@ -755,7 +777,8 @@ pub static PRESETS: &[Preset] = &[
         handshake: Some("notion"),
         ..SENDER
     },
-    // P: microsoft-graph-docs, "Receive change notifications through webhooks". `clientState` is the secret.
+    // P: microsoft-graph-docs, "Receive change notifications through webhooks". `clientState` is
+    // the secret.
     Preset {
         name: "microsoft_graph",
         sender: "Microsoft Graph",
@@ -767,7 +790,8 @@ pub static PRESETS: &[Preset] = &[
         handshake: Some("microsoft_graph"),
         ..SENDER
     },
-    // P: cloudevents/spec, http-webhook.md. In the binary mode the name stands in a header, in the structured one in the body.
+    // P: cloudevents/spec, http-webhook.md. The event name is in a header in binary mode, and in
+    // the body in structured mode.
     Preset {
         name: "cloudevents",
         sender: "CloudEvents webhooks",

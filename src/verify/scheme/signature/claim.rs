@@ -1,6 +1,7 @@
-//! What a request claims, before any of it is believed: its signatures, its timestamp and its id.
+//! Unverified claims of a request: its signatures, timestamp and id.
 //!
-//! Everything is read strictly: a line too many, an item too many, a letter out of place is a refusal, never a guess.
+//! Parsing is strict. An extra line, an extra item or a misplaced character is refused and never
+//! interpreted.
 
 use std::borrow::Cow;
 
@@ -13,27 +14,29 @@ use crate::event::Received;
 use crate::verify::Refusal;
 use crate::verify::scheme::source::{self, Location, TimestampSource, only_line, only_query};
 
-/// How many items of a list of signatures are looked at.
+/// Maximum items in a list of signatures. A longer list is refused.
 const MAX_ITEMS: usize = 16;
 
-/// The longest id where nothing marks its end, in bytes.
+/// Maximum length of an id that the signed content does not delimit, in bytes.
 const LONGEST_ID: usize = 128;
 
-/// A text of a request.
+/// Text of a request.
 pub(super) type Text<'r> = Cow<'r, [u8]>;
 
-/// The signatures of one request.
+/// Signatures of one request.
 pub(super) struct ReceivedSignatures<'r> {
-    /// Which of the families of headers it has.
+    /// Index of the header family that the request has.
     pub index: usize,
-    /// The items of the place where signatures stand.
+    /// Items at the signature's location.
     pub items: Vec<Text<'r>>,
 }
 
 impl Signature {
-    /// The items of the place where signatures stand. Of several families of headers it is the one whose signature is there;
-    /// other headers of a family are no sign of it: some senders add ids and timestamps to requests that they do not
-    /// sign.
+    /// Reads the items at the signature's location.
+    ///
+    /// If the sender has several families of headers, the one with a signature header counts. Other
+    /// headers do not identify a family: some senders add ids and timestamps to requests that they
+    /// do not sign.
     pub(super) fn claim<'r>(
         &self,
         received: &'r Received,
@@ -69,7 +72,7 @@ impl Signature {
         Ok(ReceivedSignatures { index, items })
     }
 
-    /// The items of a header: one, or those of a list, which may be spread over several lines (RFC 9110 §5.3).
+    /// Items of a header: one, or those of a list, which may span several lines (RFC 9110 §5.3).
     fn lines<'r>(&self, headers: &'r HeaderMap, header: &HeaderName) -> Result<Vec<Text<'r>>, Refusal> {
         Ok(match self.separator {
             None => only_line(headers, header)?
@@ -92,7 +95,7 @@ impl Signature {
         }
     }
 
-    /// The signatures that the request claims to have; at least one.
+    /// Decodes the claimed signatures. Returns at least one.
     pub(super) fn claimed(&self, claim: &ReceivedSignatures<'_>) -> Result<Vec<Vec<u8>>, Refusal> {
         let length = self.keys.length();
         let mut claimed = Vec::with_capacity(1);
@@ -119,8 +122,9 @@ impl Signature {
         })
     }
 
-    /// The timestamp as it was received, already known to be well written; none if it stands in a body that is read only
-    /// once it is known to be genuine.
+    /// Timestamp as received, in a valid format.
+    ///
+    /// `None` if it is in a body that is parsed only after the signature has been verified.
     pub(super) fn timestamp_text<'r>(
         &self,
         received: &'r Received,
@@ -165,7 +169,7 @@ impl Signature {
         }
     }
 
-    /// The id as it was received, if the content needs it.
+    /// Id as received, if the signed content includes it.
     pub(super) fn id_text<'r>(
         &self,
         received: &'r Received,
@@ -201,12 +205,12 @@ impl Signature {
         Ok(Some(id))
     }
 
-    /// Whether an id leaves no doubt about where it ends.
+    /// Checks that the end of an id in the signed content is unambiguous.
     pub(super) fn check_id(&self, place: impl FnOnce() -> String, id: &[u8]) -> Result<(), Refusal> {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:=+/-".contains(byte);
         let fault = match id.iter().find(|byte| self.forbidden_in_id.contains(byte)) {
             _ if id.is_empty() => "is empty".to_owned(),
-            // Else it could hold a timestamp and the beginning of a body.
+            // Otherwise the id could contain a timestamp and the beginning of a body.
             _ if self.content.runs_together() && !(id.len() <= LONGEST_ID && id.iter().all(plain)) => {
                 format!("is not 1 to {LONGEST_ID} of letters, digits and `._:=+/-`")
             }
@@ -222,7 +226,7 @@ impl Signature {
         })
     }
 
-    /// The words for a place in one request.
+    /// Describes a location in this request.
     pub(super) fn words(&self, place: &Location, claim: &ReceivedSignatures<'_>) -> String {
         match place {
             Location::Item(prefix) => format!("the item `{prefix}` of {}", self.place.words(claim.index)),
@@ -231,7 +235,7 @@ impl Signature {
     }
 }
 
-/// The family whose signature header is there.
+/// Finds the first family whose signature header is present.
 fn family<'n>(names: &'n [HeaderName], headers: &HeaderMap) -> Result<(usize, &'n HeaderName), Refusal> {
     let mut families = names.iter().enumerate();
     let found = families.find(|(_, header)| headers.contains_key(*header));
@@ -239,18 +243,18 @@ fn family<'n>(names: &'n [HeaderName], headers: &HeaderMap) -> Result<(usize, &'
         Some(header) => Refusal::MissingHeader {
             header: header.clone(),
         },
-        // Not compiled; if it were, nobody would get in.
+        // Never compiled. If it were, every request would be refused.
         None => Refusal::BadCredentials,
     })
 }
 
-/// The items of a text that are not empty.
+/// Non-empty items of a text, trimmed.
 fn split(text: &[u8], separator: char) -> impl Iterator<Item = &[u8]> {
     let items = text.split(move |byte| char::from(*byte) == separator);
     items.map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
 }
 
-/// What stands behind the prefix, if the item begins with it.
+/// Text after the prefix. `None` if the item does not begin with it.
 fn after<'r>(item: &Text<'r>, prefix: &[u8]) -> Option<Text<'r>> {
     match item {
         Cow::Borrowed(item) => item.strip_prefix(prefix).map(Cow::Borrowed),

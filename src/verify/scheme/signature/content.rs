@@ -1,8 +1,8 @@
-//! What a sender signs: a template of bytes such as `{id}.{timestamp}.{body}`.
+//! Signed content: a template of bytes such as `{id}.{timestamp}.{body}`.
 //!
-//! It is parsed at load and expanded in one pass, by feeding the key piece after piece: nothing in a body is ever
-//! read as a template, and for a MAC no body is copied. The template also tells whether the place where the id ends can
-//! be moved without the signature noticing.
+//! The template is parsed at load. It is expanded in one pass that feeds the key piece by piece. A
+//! body is never interpreted as a template, and is not copied for a MAC. The template also shows
+//! whether the end of the id could move without invalidating the signature.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::verify::Refusal;
 use crate::verify::handshake::is_token_byte;
 use crate::verify::scheme::source::only_line;
 
-/// The names that may stand in braces.
+/// Names that are allowed in braces.
 pub const TOKENS: [&str; 7] = [
     "body",
     "timestamp",
@@ -24,74 +24,68 @@ pub const TOKENS: [&str; 7] = [
     "header:NAME",
 ];
 
-/// The word for what Twilio signs, which no template says: the URL, and the fields of a form in their order.
+/// Keyword for the content that Twilio signs: the URL, and the sorted fields of a form. No template
+/// expresses it.
 pub const TWILIO: &str = "twilio";
 
-/// One piece of a content.
+/// Piece of a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// These bytes.
     Literal(Vec<u8>),
-    /// The raw body.
+    /// Raw body.
     Body,
-    /// The timestamp, as it was received.
+    /// Timestamp as received.
     Timestamp,
-    /// The id, as it was received.
+    /// Id as received.
     Id,
-    /// The method.
     Method,
-    /// The public URL with path and query.
+    /// Public URL with path and query.
     Url,
-    /// The same with the escapes undone that `HubSpot` undoes.
+    /// Public URL with the escapes decoded that `HubSpot` decodes.
     DecodedUrl,
-    /// The fields of a form as Twilio signs them; of any other body nothing, for its digest stands in the URL.
+    /// Fields of a form as Twilio signs them. Empty for any other body, whose digest is in the URL.
     Fields,
-    /// The value of a header.
+    /// Value of a header.
     Header(HeaderName),
 }
 
-/// A parsed template.
+/// Parsed template.
 #[derive(Clone, Debug)]
 pub struct Content {
     pieces: Vec<Piece>,
 }
 
-/// What fills the template for one request.
+/// Values of the template for one request.
 pub struct Filling<'f> {
-    /// The bytes that count as the body.
+    /// Bytes that are signed as the body.
     pub body: &'f [u8],
-    /// The timestamp's text.
     pub timestamp: &'f [u8],
-    /// The id's text.
     pub id: &'f [u8],
-    /// The method.
     pub method: &'f str,
-    /// The URL.
     pub url: &'f str,
-    /// All headers.
     pub headers: &'f HeaderMap,
-    /// The fields of a form, in Twilio's order.
+    /// Fields of a form, in Twilio's order.
     pub fields: &'f [u8],
 }
 
 impl Filling<'_> {
-    /// The same request at another URL.
+    /// Returns the same request with another URL.
     pub fn at<'u>(&'u self, url: &'u str) -> Filling<'u> {
         Filling { url, ..*self }
     }
 }
 
-/// What is wrong with a template.
+/// Error in a template.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ContentError {
-    /// A name in braces that is none of [`TOKENS`].
+    /// Name in braces that is not one of [`TOKENS`].
     Unknown(String),
-    /// Anything else, in words.
+    /// Any other error, as a message.
     Other(String),
 }
 
 impl Content {
-    /// Parses a template, or the word [`TWILIO`].
+    /// Parses a template, or the keyword [`TWILIO`].
     pub fn parse(text: &str) -> Result<Self, ContentError> {
         if text == TWILIO {
             return Ok(Self {
@@ -123,37 +117,38 @@ impl Content {
         Ok(Self { pieces })
     }
 
-    /// Whether `piece` is in it.
+    /// Returns true if the content includes `piece`.
     pub fn covers(&self, piece: &Piece) -> bool {
         self.pieces.contains(piece)
     }
 
-    /// Whether a signature over it holds for one body alone.
+    /// Returns true if a signature over the content is valid for one body only.
     pub fn covers_body(&self) -> bool {
         self.covers(&Piece::Body) || self.covers(&Piece::Fields)
     }
 
-    /// Whether it holds the URL in any form.
+    /// Returns true if the content includes the URL in either form.
     pub fn covers_url(&self) -> bool {
         self.covers(&Piece::Url) || self.covers(&Piece::DecodedUrl)
     }
 
-    /// Whether all of it may be one token, such as a handshake signs for strangers: whatever is fixed in it could stand in one.
+    /// Returns true if the whole content may be one token of the kind that a handshake signs for
+    /// any client. Every literal must then be possible inside a token.
     pub fn may_be_token(&self) -> bool {
         self.pieces.iter().all(|piece| match piece {
             Piece::Literal(bytes) => bytes.iter().all(|byte| is_token_byte(*byte)),
-            // A URL has `://` in it.
+            // A URL contains `://`, which is not possible in a token.
             Piece::Url | Piece::DecodedUrl => false,
             _ => true,
         })
     }
 
-    /// Whether it is the body and nothing else.
+    /// Returns true if the content is the body and nothing else.
     pub fn is_body_alone(&self) -> bool {
         self.pieces == [Piece::Body]
     }
 
-    /// Takes `{header:NAME}` for what that header is said to hold: `piece` is the timestamp or the id.
+    /// Replaces `{header:NAME}` by `piece`, if that header holds the timestamp or the id.
     pub fn name(&mut self, header: &HeaderName, piece: &Piece) {
         for named in &mut self.pieces {
             if matches!(named, Piece::Header(name) if name == header) {
@@ -162,8 +157,10 @@ impl Content {
         }
     }
 
-    /// The bytes that an id must not hold, lest its end be moved: `msg.1` + `.` + `2` would sign like `msg` + `.` + `1.2`.
-    /// `None` if nothing marks where the id begins or ends, so that no id could be trusted.
+    /// Bytes that an id must not contain, because they would make its end ambiguous.
+    ///
+    /// For example, `msg.1` + `.` + `2` has the same signature as `msg` + `.` + `1.2`. `None` if
+    /// nothing delimits the id, so that no id could be trusted.
     pub fn forbidden_in_id(&self) -> Option<Vec<u8>> {
         let Some(at) = self.pieces.iter().position(|piece| *piece == Piece::Id) else {
             return Some(Vec::new());
@@ -171,8 +168,9 @@ impl Content {
         let before = self.pieces.get(..at).unwrap_or_default();
         let after = self.pieces.get(at + 1..).unwrap_or_default();
         let mut forbidden = Vec::new();
-        // A timestamp has one spelling, and a digit more or less makes it stale. That another one may stand in what
-        // follows is seen to by whoever reads ids: where pieces run together an id has few letters.
+        // A timestamp is a safe delimiter: it has a single spelling, and one digit more or less
+        // makes it stale. `check_id` handles a second timestamp in the following piece: if pieces
+        // are adjacent, it restricts the characters of an id.
         match before {
             [] | [Piece::Literal(_)] | [.., Piece::Timestamp] => {}
             [.., Piece::Literal(literal)] => forbidden.extend(literal.last()),
@@ -186,14 +184,14 @@ impl Content {
         Some(forbidden)
     }
 
-    /// Whether two of its pieces stand side by side with nothing between them, so that a signature over it holds for
-    /// other requests, too: the end of the one and the beginning of the next can be moved.
+    /// Returns true if two variable pieces are adjacent. The boundary between them can then move,
+    /// so a signature is also valid for other requests.
     pub fn runs_together(&self) -> bool {
         let variable = |piece: &Piece| !matches!(piece, Piece::Literal(_));
         self.pieces.windows(2).any(|pair| pair.iter().all(variable))
     }
 
-    /// Feeds a request's content to `take`, piece after piece.
+    /// Passes the content of a request to `take`, piece by piece.
     pub fn feed(&self, filling: &Filling<'_>, mut take: impl FnMut(&[u8])) -> Result<(), Refusal> {
         for piece in &self.pieces {
             match piece {
@@ -216,7 +214,7 @@ impl Content {
         Ok(())
     }
 
-    /// A request's content in one piece; borrowed where it is the body alone.
+    /// Returns the content of a request. Borrowed if it is the body alone.
     pub fn whole<'f>(&self, filling: &Filling<'f>) -> Result<Cow<'f, [u8]>, Refusal> {
         if self.pieces == [Piece::Body] {
             return Ok(Cow::Borrowed(filling.body));
@@ -227,7 +225,7 @@ impl Content {
     }
 }
 
-/// The piece that a name in braces stands for.
+/// Parses a name in braces.
 fn piece(token: &str) -> Result<Piece, ContentError> {
     match token {
         "body" => Ok(Piece::Body),

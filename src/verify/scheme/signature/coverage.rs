@@ -1,6 +1,8 @@
-//! What the signature of a compiled scheme covers, and what of it does not fit together.
+//! Checks of a compiled scheme: the parts that its signature covers, and settings that contradict
+//! each other.
 //!
-//! A timestamp or an id that anybody can change protects nothing: it is said at load, and never relied on.
+//! An unsigned timestamp or id gives no protection. It causes a warning at load and is never relied
+//! on.
 
 use super::content::{Content, Piece};
 use super::settings::at;
@@ -9,24 +11,25 @@ use crate::base::yaml::Node;
 use crate::verify::scheme::SchemeContext;
 use crate::verify::scheme::source::{Location, TimestampSource};
 
-/// The fields that must fit each other.
+/// Settings that must be consistent.
 pub struct CoverageCheck<'j> {
-    /// The scheme's settings.
+    /// Settings of the scheme.
     pub node: Node<'j>,
-    /// What is signed.
+    /// Signed content.
     pub content: &'j Content,
-    /// Where the signature stands; of headers one for each family.
+    /// Location of the signature. Has one header per family.
     pub signature: &'j Location,
-    /// Where the timestamp stands.
+    /// Location of the timestamp.
     pub timestamp: Option<&'j TimestampSource>,
-    /// Where ids stand.
+    /// Locations of the ids.
     pub ids: &'j [Location],
-    /// Whether the signature stands in a list.
+    /// True if the signature is an item of a list.
     pub has_items: bool,
 }
 
 impl CoverageCheck<'_> {
-    /// Adds what does not fit; returns whether the timestamp is signed, and which of the ids are.
+    /// Reports inconsistent settings. Returns whether the timestamp is signed, and which of the ids
+    /// are.
     pub fn judge(
         &self,
         scheme_context: &SchemeContext<'_>,
@@ -81,7 +84,7 @@ impl CoverageCheck<'_> {
         (timestamp_signed, ids_signed)
     }
 
-    /// Which of the ids are signed.
+    /// Returns for each id whether it is signed.
     fn ids_signed(&self, diagnostics: &mut Diagnostics) -> Vec<bool> {
         if self.ids.is_empty() {
             self.judge_place("id", None, &Piece::Id, diagnostics);
@@ -90,7 +93,7 @@ impl CoverageCheck<'_> {
         self.ids.iter().map(&mut judged).collect()
     }
 
-    /// Every family needs its timestamp and its id, or all of them the same.
+    /// Checks that each timestamp and id has one header per family, or one for all.
     fn judge_names(&self, diagnostics: &mut Diagnostics) {
         let families = match self.signature {
             Location::Headers(names) => names.len(),
@@ -114,7 +117,8 @@ impl CoverageCheck<'_> {
         }
     }
 
-    /// Whether the text in `place` is signed; says so if it is not, or if the content wants it from nowhere.
+    /// Returns whether the text at `place` is signed. Reports an unsigned text, and a content that
+    /// needs a text without a location.
     fn judge_place(
         &self,
         field: &str,
@@ -135,7 +139,8 @@ impl CoverageCheck<'_> {
                 false
             }
             None => false,
-            // What a signature covers that stands beside it in the body must be read from there.
+            // A text in a signed body is covered through `{body}`, and is readable only after
+            // verification.
             Some(Location::Json(_)) if covered && self.content.covers_body() => {
                 let message = format!("`{{{field}}}` cannot be read from a body that is not verified yet");
                 diagnostics.push(

@@ -1,7 +1,7 @@
-//! The one field of a form, for senders that sign what it holds rather than the bytes of the form.
+//! Single field of a form, for senders that sign its value instead of the raw body.
 //!
-//! Gitea and its kin sign the decoded `payload`. The form must hold that field and no other, for any other would
-//! not be signed.
+//! Gitea and its forks sign the decoded `payload`. The form must have no other field, because other
+//! fields would not be signed.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,8 @@ use http::header::CONTENT_TYPE;
 use crate::verify::Refusal;
 use crate::verify::scheme::source::only_line;
 
-/// What the sender signed as the body: of a form the decoded value of `field`, else the body.
+/// Returns the bytes that the sender signed as the body: the decoded value of `field` for a form,
+/// otherwise the body.
 pub fn signed_body<'b>(field: &str, headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Refusal> {
     if !is_form(headers)? {
         return Ok(Cow::Borrowed(body));
@@ -26,7 +27,7 @@ pub fn signed_body<'b>(field: &str, headers: &HeaderMap, body: &'b [u8]) -> Resu
     }
 }
 
-/// Whether the body is a form by its content type.
+/// Returns true if the content type is that of a form.
 pub fn is_form(headers: &HeaderMap) -> Result<bool, Refusal> {
     let essence = only_line(headers, &CONTENT_TYPE)?
         .and_then(|line| line.split(|byte| *byte == b';').next())
@@ -34,13 +35,13 @@ pub fn is_form(headers: &HeaderMap) -> Result<bool, Refusal> {
     Ok(essence.is_some_and(|essence| essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")))
 }
 
-/// Name and value of one field.
+/// Splits a field into name and value.
 fn pair(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let equals = text.iter().position(|byte| *byte == b'=')?;
     Some((text.get(..equals)?, text.get(equals + 1..)?))
 }
 
-/// The bytes that a field's text stands for. What is no escape stays as it is, as the URL standard has it.
+/// Decodes the text of a field. Invalid escapes stay unchanged, as in the URL standard.
 fn decoded(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,6 +1,7 @@
-//! The keys of a signature, out of its settings: shared secrets, or public keys and the private one that signs.
+//! Keys of a signature, read from its settings: shared secrets, or public keys and an optional
+//! private key.
 //!
-//! A key is written as text, in hex, in base64 or in PEM (RFC 7468). No fault repeats it.
+//! A key is text, hex, base64 or PEM (RFC 7468). No error message quotes it.
 
 use rustls::pki_types::pem::{PemObject, SectionKind};
 
@@ -16,7 +17,7 @@ use crate::verify::handshake;
 use crate::verify::scheme::presets::{KeyKind, SignatureRow};
 use crate::verify::scheme::{SchemeContext, settings};
 
-/// The keys; none if nothing could be read.
+/// Reads the keys. `None` if there is no valid key.
 pub(super) fn keys(
     node: Node<'_>,
     row: &SignatureRow,
@@ -88,7 +89,7 @@ pub(super) fn keys(
     }
 }
 
-/// The key that a secret's text stands for; the error does not repeat it.
+/// Decodes the text of a key. The error does not quote it.
 fn key(secret: &Secret, strips: &[&str], decoding: KeyEncoding, what: &str) -> Result<Secret, String> {
     let text = secret.expose();
     let strip = strips
@@ -105,7 +106,7 @@ fn key(secret: &Secret, strips: &[&str], decoding: KeyEncoding, what: &str) -> R
     Ok(key)
 }
 
-/// As [`key()`]; a text in PEM is read as that (RFC 7468).
+/// Decodes a key like [`key()`], or from PEM (RFC 7468).
 fn key_or_pem(
     secret: &Secret,
     strips: &[&str],

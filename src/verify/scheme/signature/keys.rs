@@ -1,8 +1,9 @@
-//! The keys of a scheme, and the comparison of what a request claims with what they say.
+//! Keys of a scheme, and the comparison of claimed signatures with them.
 //!
-//! A shared secret makes a MAC of the content and compares it in constant time; a public key checks a signature over
-//! it. Every key is tried with every signature, so that a rotation needs no order, and the time does not tell which
-//! secret it was. A key whose `not_after` has passed lets nobody in; its MAC is still a nonce.
+//! A shared secret makes a MAC of the content, which is compared in constant time. A public key
+//! verifies a signature over the content. Every shared secret is tried with every signature, so a
+//! rotation needs no order and timing does not disclose which secret matched. A key whose
+//! `not_after` has passed accepts no request, but its MAC remains a dedup key.
 
 use std::sync::Arc;
 
@@ -17,29 +18,28 @@ use super::signer::Signer;
 use crate::base::clock::Timestamp;
 use crate::verify::{DedupKey, Refusal};
 
-/// The longest DER form of a P-256 signature, in bytes: two integers of 33 bytes with their heads.
+/// Maximum DER length of a P-256 signature, in bytes: two integers of 33 bytes with their headers.
 const LONGEST_DER: usize = 72;
-/// The length of a P-256 signature in its fixed form (IEEE P1363), and of an Ed25519 one.
+/// Length of an Ed25519 signature, and of a P-256 signature in fixed form (IEEE P1363), in bytes.
 const FIXED: usize = 64;
 
-/// A key, where it comes from, and until when it counts.
+/// Key with its source and the end of its validity.
 #[derive(Clone, Debug)]
 pub struct ConfiguredKey<K> {
-    /// The key.
     pub key: K,
-    /// How the rules file names it: `env:NAME`, never the key.
+    /// Name in the rules file, such as `env:NAME`. Never the key.
     pub source: Arc<str>,
-    /// The last moment at which it counts.
+    /// Last instant at which the key is valid.
     pub not_after: Option<Timestamp>,
 }
 
 impl<K> ConfiguredKey<K> {
-    /// Whether it still counts at `now`.
+    /// Returns true if the key is valid at `now`.
     pub fn counts(&self, now: Timestamp) -> bool {
         self.not_after.is_none_or(|end| now <= end)
     }
 
-    /// The same source for what was made of the key.
+    /// Replaces the key and keeps its source and validity.
     pub fn with<L>(&self, key: L) -> ConfiguredKey<L> {
         ConfiguredKey {
             key,
@@ -49,7 +49,8 @@ impl<K> ConfiguredKey<K> {
     }
 }
 
-/// Which of several keys it was that held.
+/// Returns the source of the first valid key that matched. Fails if none matched, or only expired
+/// ones.
 pub fn decide<'k, K>(
     keys: impl IntoIterator<Item = (&'k ConfiguredKey<K>, bool)>,
     now: Timestamp,
@@ -77,17 +78,19 @@ where
     }
 }
 
-/// The curve of public keys.
+/// Curve of public keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Curve {
     /// Ed25519 (RFC 8032).
     Ed25519,
-    /// ECDSA over P-256 with SHA-256 (FIPS 186-5); signatures in DER, or fixed as 64 bytes.
+    /// ECDSA over P-256 with SHA-256 (FIPS 186-5). Signatures are in DER, or in the fixed form of
+    /// 64 bytes.
     P256,
 }
 
 impl Curve {
-    /// The public key that these bytes are: raw (Ed25519: 32 bytes, P-256: an uncompressed or compressed point) or DER SPKI.
+    /// Parses a public key: DER SPKI, 32 raw bytes for Ed25519, or a point for P-256, compressed or
+    /// not.
     pub fn public_key(self, bytes: &[u8]) -> Option<PublicKey> {
         let parse = |algorithm| ParsedPublicKey::new(algorithm, bytes).ok();
         match self {
@@ -105,16 +108,16 @@ impl Curve {
     }
 }
 
-/// A parsed public key.
+/// Parsed public key.
 #[derive(Clone, Debug)]
 pub struct PublicKey {
     key: ParsedPublicKey,
-    /// For signatures of the fixed form, where the curve has two forms.
+    /// Key for signatures in fixed form, if the curve has two forms.
     fixed: Option<ParsedPublicKey>,
 }
 
 impl PublicKey {
-    /// Whether it is a signature over the content by this key's owner.
+    /// Verifies a signature over the content.
     fn verifies(&self, content: &[u8], signature: &[u8]) -> bool {
         let key = match &self.fixed {
             Some(fixed) if signature.len() == FIXED => fixed,
@@ -124,25 +127,25 @@ impl PublicKey {
     }
 }
 
-/// All keys of one scheme.
+/// All keys of a scheme.
 #[derive(Debug)]
 pub enum Keys {
-    /// Shared secrets; the first one signs.
+    /// Shared secrets. The first one signs.
     Shared(HashAlgorithm, Vec<ConfiguredKey<Mac>>),
-    /// Public keys, and the private one that signs, if there is one.
+    /// Public keys, and the private key that signs, if any.
     Public(Curve, Vec<ConfiguredKey<PublicKey>>, Option<Signer>),
 }
 
-/// What comes of comparing.
+/// Result of a successful comparison.
 pub struct Compared {
-    /// The source of the key that held.
+    /// Source of the key that matched.
     pub source: Arc<str>,
-    /// The bytes by which the very content is recognised again.
+    /// Keys that identify the signed content.
     pub dedup_keys: Vec<DedupKey>,
 }
 
 impl Keys {
-    /// How long a signature is.
+    /// Length of a signature.
     pub fn length(&self) -> Length {
         match self {
             Self::Shared(algorithm, _) => Length::Exactly(algorithm.length()),
@@ -151,12 +154,12 @@ impl Keys {
         }
     }
 
-    /// Whether a shared secret is in both, for the same hash function.
+    /// Returns true if both have a common shared secret for the same hash function.
     pub fn share_a_secret_with(&self, other: &Self) -> bool {
         let (Self::Shared(own, keys), Self::Shared(others, other_keys)) = (self, other) else {
             return false;
         };
-        // A MAC cannot be looked into; what it makes of a text tells it.
+        // The key of a MAC is not readable, so the MACs of a fixed text are compared.
         let tag = |key: &Mac| {
             let mut mac = key.clone();
             mac.update(b"hookyard");
@@ -169,12 +172,12 @@ impl Keys {
             })
     }
 
-    /// Whether one of them can sign.
+    /// Returns true if one of the keys can sign.
     pub fn can_sign(&self) -> bool {
         !matches!(self, Self::Public(_, _, None))
     }
 
-    /// Where each key comes from, and until when it counts.
+    /// Source of each key, and the end of its validity.
     pub fn sources(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
         match self {
             Self::Shared(_, keys) => sources(keys),
@@ -182,8 +185,9 @@ impl Keys {
         }
     }
 
-    /// Compares each of the `claimed` signatures with each key over the content; of `fillings` any may be the one that
-    /// was signed, and the first is the one by which the event is recognised again.
+    /// Compares each of the `claimed` signatures with each key over the content.
+    ///
+    /// Any of the `fillings` may be the signed one. The first one yields the dedup keys.
     pub fn compare(
         &self,
         content: &Content,
@@ -208,8 +212,8 @@ impl Keys {
                     matched.push(any);
                 }
                 let source = decide(keys.iter().zip(matched), now, wrong)?;
-                // The MAC under **every** secret, for which of them matched must not matter. Otherwise an event with two
-                // signatures could be taken once for each.
+                // The MAC under **every** secret, because it must not matter which one matched.
+                // Otherwise an event with two signatures could be accepted once for each.
                 dedup_keys.sort_unstable();
                 dedup_keys.dedup();
                 Ok(Compared { source, dedup_keys })
@@ -226,7 +230,7 @@ impl Keys {
                     pairs.any(|(content, claimed)| held.key.verifies(content, claimed))
                 };
                 let source = decide(keys.iter().map(|held| (held, verifies(held))), now, wrong)?;
-                // Not the signature: anybody can make a second valid one out of an ECDSA signature.
+                // Not the signature: anyone can derive a second valid one from an ECDSA signature.
                 let first = contents.first().map(|content| digest(&SHA256, content));
                 let dedup_keys = first.iter().map(|digest| DedupKey::signature(digest.as_ref()));
                 Ok(Compared {
@@ -238,14 +242,14 @@ impl Keys {
     }
 }
 
-/// Where each key comes from, and until when it counts.
+/// Source of each key, and the end of its validity.
 pub fn sources<K>(keys: &[ConfiguredKey<K>]) -> Vec<(Arc<str>, Option<Timestamp>)> {
     keys.iter()
         .map(|held| (Arc::clone(&held.source), held.not_after))
         .collect()
 }
 
-/// The MAC of the content.
+/// Computes the MAC of the content.
 pub fn tag(key: &Mac, content: &Content, filling: &Filling<'_>) -> Result<Tag, Refusal> {
     let mut mac = key.clone();
     content.feed(filling, |bytes| mac.update(bytes))?;

@@ -1,6 +1,7 @@
-//! The arithmetic of shared secrets: keyed MACs, how signatures are written down, and how they are compared.
+//! Keyed MACs, the encodings of signatures and keys, and constant-time comparison.
 //!
-//! A [`Mac`] is keyed once at load and cloned for each request; contents are fed to it piece by piece.
+//! A [`Mac`] is keyed once at load and cloned for each request. The content is fed to it piece by
+//! piece.
 
 use std::fmt;
 
@@ -11,11 +12,11 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-/// The hash function of an HMAC. It comes from the rules file, never from the request.
+/// Hash function of an HMAC. It comes from the rules file, never from the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HashAlgorithm {
-    /// 20 bytes; only for senders that know no better.
+    /// 20 bytes. Only for senders that support nothing better.
     Sha1,
     /// 32 bytes.
     Sha256,
@@ -26,7 +27,7 @@ pub enum HashAlgorithm {
 }
 
 impl HashAlgorithm {
-    /// How many bytes its MACs have.
+    /// Length of a MAC, in bytes.
     pub fn length(self) -> usize {
         match self {
             Self::Sha1 => 20,
@@ -37,21 +38,17 @@ impl HashAlgorithm {
     }
 }
 
-/// A keyed HMAC.
+/// Keyed HMAC.
 #[derive(Clone)]
 pub enum Mac {
-    /// HMAC-SHA1.
     Sha1(Hmac<Sha1>),
-    /// HMAC-SHA256.
     Sha256(Hmac<Sha256>),
-    /// HMAC-SHA384.
     Sha384(Hmac<Sha384>),
-    /// HMAC-SHA512.
     Sha512(Hmac<Sha512>),
 }
 
 impl Mac {
-    /// A MAC with this key; an HMAC takes keys of any length.
+    /// Creates a MAC with this key, which may have any length.
     pub fn keyed(algorithm: HashAlgorithm, key: &[u8]) -> Option<Self> {
         match algorithm {
             HashAlgorithm::Sha1 => Hmac::new_from_slice(key).ok().map(Self::Sha1),
@@ -61,7 +58,7 @@ impl Mac {
         }
     }
 
-    /// Takes the next bytes of the content.
+    /// Feeds the next bytes of the content.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha1(mac) => mac.update(bytes),
@@ -71,7 +68,7 @@ impl Mac {
         }
     }
 
-    /// The MAC of all that was taken.
+    /// Returns the MAC of all bytes fed so far.
     pub fn finish(self) -> Tag {
         Tag(match self {
             Self::Sha1(mac) => mac.finalize().into_bytes().to_vec(),
@@ -88,34 +85,32 @@ impl fmt::Debug for Mac {
     }
 }
 
-/// A computed MAC. It is never printed: whoever reads it could send it.
+/// Computed MAC. It is never printed, because anyone who reads it could send it.
 pub struct Tag(Vec<u8>);
 
 impl Tag {
-    /// Whether `claimed` is this MAC, whole: a truncated one is not. The time taken does not depend on how many
-    /// bytes agree.
+    /// Compares `claimed` with the whole MAC in constant time. A truncated MAC does not match.
     pub fn is(&self, claimed: &[u8]) -> bool {
         self.0.as_slice().ct_eq(claimed).into()
     }
 
-    /// The bytes, for a nonce or for a signature of our own.
+    /// Bytes, for a dedup key or for a signature of our own.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// How a signature is written down.
+/// Encoding of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
-    /// Hexadecimal, in either case.
+    /// Hexadecimal in either case.
     Hex,
-    /// Base64, the standard alphabet, padded.
+    /// Padded base64 in the standard alphabet.
     Base64,
 }
 
 impl Encoding {
-    /// Writes a signature.
     pub fn encode(self, signature: &[u8]) -> String {
         match self {
             Self::Hex => HEXLOWER.encode(signature),
@@ -123,7 +118,8 @@ impl Encoding {
         }
     }
 
-    /// Reads a signature; the error says what is wrong, to follow the place, and does not repeat the text.
+    /// Decodes a signature. The error follows the location in the message and does not quote the
+    /// text.
     pub fn decode(self, text: &[u8], length: Length) -> Result<Vec<u8>, String> {
         let (name, decoder) = match self {
             Self::Hex => ("hex digits", &HEXLOWER_PERMISSIVE),
@@ -137,7 +133,7 @@ impl Encoding {
             Length::Exactly(bytes) => format!("{} {name}", written(bytes)),
             Length::AtMost(bytes) => format!("1 to {} {name}", written(bytes)),
         };
-        // Looked at first: what comes from a stranger may be 64 KiB long.
+        // Checked first: a stranger may send 64 KiB.
         let fits = match length {
             Length::Exactly(bytes) => text.len() == written(bytes),
             Length::AtMost(bytes) => (1..=written(bytes)).contains(&text.len()),
@@ -156,29 +152,27 @@ impl Encoding {
     }
 }
 
-/// How many bytes a signature has.
+/// Length of a signature, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// So many.
     Exactly(usize),
-    /// So many at most.
     AtMost(usize),
 }
 
-/// How a key is written down.
+/// Encoding of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyEncoding {
-    /// As it is.
+    /// Raw text.
     Utf8,
-    /// Base64, in either alphabet, padded or not.
+    /// Base64 in either alphabet, padded or not.
     Base64,
-    /// Hexadecimal, in either case.
+    /// Hexadecimal in either case.
     Hex,
 }
 
 impl KeyEncoding {
-    /// The key; the error does not repeat the secret.
+    /// Decodes a key. The error does not quote it.
     pub fn decode(self, text: &[u8]) -> Result<Vec<u8>, &'static str> {
         match self {
             Self::Utf8 => Some(text.to_vec()),
@@ -192,8 +186,8 @@ impl KeyEncoding {
     }
 }
 
-/// A secret in base64 as consoles show it: unpadded, in the alphabet of URLs, or with bits behind its last byte that stand for
-/// nothing.
+/// Decodes a base64 secret as consoles of senders show it: possibly unpadded, in the URL-safe
+/// alphabet, or with non-zero trailing bits.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let bare = text.strip_suffix(b"=").unwrap_or(text);
     let bare = bare.strip_suffix(b"=").unwrap_or(bare);
@@ -255,7 +249,7 @@ mod tests {
     fn base64_is_strict() {
         let decode = |text: &str| Encoding::Base64.decode(text.as_bytes(), Length::Exactly(4));
         assert_eq!(decode("+/8AAA==").unwrap(), [0xfb, 0xff, 0, 0]);
-        // Unpadded, URL-safe, with noise, with set trailing bits, with a newline, two chunks.
+        // Unpadded, URL-safe, with noise, with non-zero trailing bits, with a newline, two chunks.
         for wrong in [
             "+/8AAA",
             "-_8AAA==",

@@ -1,8 +1,9 @@
-//! Senders that sign: with a shared secret (`hmac`) or with a private key (`ed25519`, `ecdsa_p256`).
+//! Senders that sign with a shared secret (`hmac`) or with a private key (`ed25519`, `ecdsa_p256`).
 //!
-//! [`Signature::prove`] reads what the request claims, fills the content with what was received, and compares every
-//! signature with every key. Only when one of them holds is the body read for a timestamp or an id, unless the sender
-//! has put the signature itself there. [`Signature::sign`] does what the sender would do.
+//! [`Signature::prove`] reads the claims of a request, fills the content with the received bytes,
+//! and compares every signature with every key. The body is parsed for a timestamp or an id only
+//! after a signature has matched. The exception is a sender that puts the signature itself, or
+//! signed values, into the body. [`Signature::sign`] signs as the sender does.
 
 mod claim;
 mod content;
@@ -32,54 +33,52 @@ use crate::base::json::Json;
 use crate::event::Received;
 use crate::verify::{DedupKey, Proof, Refusal, SentAt};
 
-/// A compiled `hmac`, `ed25519`, `ecdsa_p256`, or a preset of that kind.
+/// Compiled `hmac`, `ed25519` or `ecdsa_p256`, or a preset of that kind.
 #[derive(Debug)]
 pub struct Signature {
-    /// What signatures are compared with.
     pub keys: Keys,
-    /// Where signatures stand; of headers one for each family.
+    /// Location of signatures. Has one header per family.
     pub place: Location,
-    /// How a signature is written.
+    /// Encoding of a signature.
     pub encoding: Encoding,
-    /// What an item must begin with.
+    /// Required prefix of a signature item.
     pub prefix: String,
-    /// What splits the place into items; without it there is one item.
+    /// Separator between items. `None` if there is a single item.
     pub separator: Option<char>,
-    /// What is signed.
+    /// Signed content.
     pub content: Content,
-    /// Where the timestamp stands.
+    /// Location of the timestamp.
     pub timestamp: Option<TimestampSource>,
-    /// Whether the content covers it.
+    /// True if the content covers the timestamp.
     pub timestamp_signed: bool,
-    /// Where ids stand; of those that are signed the first that a request has counts.
+    /// Locations of ids. The first signed one that a request has counts.
     pub ids: Vec<IdSource>,
-    /// The bytes that an id must not hold.
+    /// Bytes that an id must not contain.
     pub forbidden_in_id: Vec<u8>,
-    /// The field of a form that is signed in the body's place.
+    /// Field of a form that is signed instead of the body.
     pub form_field: Option<String>,
-    /// Whether the secret is the text itself, whatever it is.
+    /// True if any text is a valid secret.
     pub takes_any_secret: bool,
-    /// The public URL, without a slash at its end.
+    /// Public URL without a trailing slash.
     pub public_url: String,
-    /// The sender's own tolerance.
+    /// Tolerance of the sender.
     pub window: Duration,
-    /// How a body is read for what stands in it.
+    /// Limits for parsing a body.
     pub unverified: Unverified,
-    /// What is read of a body before it is known to be genuine.
+    /// Values to read from a body before it is verified.
     pub plan: Plan,
 }
 
-/// Where an id stands.
+/// Location of an id.
 #[derive(Clone, Debug)]
 pub struct IdSource {
-    /// Where.
     pub place: Location,
-    /// Whether the content covers it, and its ends are marked.
+    /// True if the content covers the id and delimits it.
     pub signed: bool,
 }
 
 impl Signature {
-    /// Whether the signature holds, and what it then proves.
+    /// Verifies the signature.
     pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let early = if self.reads_unverified() {
             Some(source::unverified_json(received, &self.plan, self.unverified)?)
@@ -126,11 +125,12 @@ impl Signature {
                     Cow::Borrowed(_) => {
                         source::json(&received.headers, &received.body, self.unverified.max_body)
                     }
-                    // Out of a form: the body's coding is not its.
+                    // The body's content encoding does not apply to the value of a form field.
                     Cow::Owned(text) => source::parsed(text),
                 };
                 match json {
-                    // The sender's other requests on the same URL need not be JSON, and have no id.
+                    // Other requests of the sender to the same URL need not be JSON, and have no
+                    // id.
                     Err(_) if !self.stamps_body() => None,
                     json => Some(json.map_err(Refusal::genuinely)?),
                 }
@@ -147,7 +147,7 @@ impl Signature {
         })
     }
 
-    /// What a genuine request proves.
+    /// Builds the proof of a genuine request.
     fn proof(
         &self,
         filling: &Filling<'_>,
@@ -179,7 +179,8 @@ impl Signature {
             _ => Some(DedupKey::id(filling.id)),
         });
         let dedup_keys: Vec<DedupKey> = id.into_iter().collect();
-        // By its id alone a request would not be known again whose pieces were divided in another way.
+        // If pieces are adjacent, a request with other boundaries has another id. The signed bytes
+        // identify it as well.
         let dedup_keys = if dedup_keys.is_empty() || self.content.runs_together() {
             [dedup_keys, compared.dedup_keys].concat()
         } else {
@@ -193,17 +194,17 @@ impl Signature {
         })
     }
 
-    /// Whether what is signed is the raw body and nothing else.
+    /// Returns true if the raw body is all that is signed.
     pub fn signs_body_alone(&self) -> bool {
         self.content.is_body_alone() && self.form_field.is_none()
     }
 
-    /// The replay window of its own.
+    /// Default replay window. `None` without a timestamp.
     pub fn default_window(&self) -> Option<Duration> {
         self.timestamp.as_ref().map(|_| self.window)
     }
 
-    /// The headers that hold signatures.
+    /// Headers that hold signatures.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         match &self.place {
             Location::Headers(names) => names.clone(),
@@ -211,7 +212,7 @@ impl Signature {
         }
     }
 
-    /// The headers that hold timestamps and ids.
+    /// Headers that hold timestamps and ids.
     pub fn stamp_headers(&self) -> Vec<HeaderName> {
         let timestamp = self.timestamp.iter().map(|source| &source.place);
         let places = timestamp.chain(self.ids.iter().map(|id| &id.place));
@@ -222,7 +223,7 @@ impl Signature {
         names.flatten().collect()
     }
 
-    /// The names in the query that hold a timestamp or an id.
+    /// Query parameters that hold a timestamp or an id.
     pub fn stamp_queries(&self) -> impl Iterator<Item = &str> {
         let timestamp = self.timestamp.iter().map(|source| &source.place);
         let places = timestamp.chain(self.ids.iter().map(|id| &id.place));
@@ -232,12 +233,12 @@ impl Signature {
         })
     }
 
-    /// Whether neither a time nor an id is signed.
+    /// Returns true if neither a timestamp nor an id is signed.
     pub fn signs_content_alone(&self) -> bool {
         !self.timestamp_signed && !self.ids.iter().any(|id| id.signed)
     }
 
-    /// By what events are recognised, in words.
+    /// Describes the bytes by which events are recognised.
     pub fn recognised_by(&self) -> String {
         let mut by: Vec<String> = Vec::new();
         for id in self.ids.iter().filter(|id| id.signed) {
@@ -249,17 +250,16 @@ impl Signature {
         by.join(", else by ")
     }
 
-    /// Whether the URL is signed, with path and query.
+    /// Returns true if the URL is signed, with path and query.
     pub fn covers_url(&self) -> bool {
         self.content.covers_url()
     }
 
-    /// Whether the method is signed.
     pub fn covers_method(&self) -> bool {
         self.content.covers(&Piece::Method)
     }
 
-    /// Whether a header is signed: by its name, or as that of the timestamp or of the id.
+    /// Returns true if a header is signed: by name, or as the location of the timestamp or an id.
     pub fn covers_header(&self, name: &HeaderName) -> bool {
         let holds = |place: &Location| matches!(place, Location::Headers(names) if names.contains(name));
         let timestamp = self.timestamp.as_ref().filter(|_| self.timestamp_signed);
@@ -268,7 +268,7 @@ impl Signature {
             || self.ids.iter().any(|id| id.signed && holds(&id.place))
     }
 
-    /// The name in the query that holds the signature.
+    /// Query parameter that holds the signature.
     pub fn credential_query(&self) -> Option<&str> {
         match &self.place {
             Location::Query(name) => Some(name),
@@ -276,18 +276,19 @@ impl Signature {
         }
     }
 
-    /// Whether something of the proof stands in the body.
+    /// Returns true if the timestamp or a signed id is in the body.
     fn reads_body(&self) -> bool {
         self.stamps_body() || self.ids.iter().any(|id| id.signed && id.place.is_in_body())
     }
 
-    /// Whether the timestamp stands in the body.
+    /// Returns true if the timestamp is in the body.
     fn stamps_body(&self) -> bool {
         let timestamp = self.timestamp.as_ref();
         timestamp.is_some_and(|source| source.place.is_in_body())
     }
 
-    /// Whether the body must be read before it is known to be genuine: the signature stands in it, or signs what does.
+    /// Returns true if the body is parsed before it is verified: it holds the signature, or a value
+    /// that is signed separately.
     pub fn reads_unverified(&self) -> bool {
         let signs = |piece: &Piece, place: Option<&Location>| {
             place.is_some_and(Location::is_in_body) && self.content.covers(piece)
@@ -307,7 +308,7 @@ impl Signature {
         }
     }
 
-    /// The URLs at which the sender may believe to be calling, if the content needs one.
+    /// URLs that the sender may have signed. Empty if the content has none.
     fn urls_of(&self, received: &Received) -> Vec<String> {
         if !self.content.covers_url() {
             return Vec::new();

@@ -1,7 +1,7 @@
-//! From YAML and a row of data to a compiled [`Signature`].
+//! Compiler from YAML and a preset row to a [`Signature`].
 //!
-//! What is written replaces what the row has, field by field. Whether the fields fit each other is left to
-//! [`CoverageCheck`].
+//! Each setting in the rules file overrides that of the row. [`CoverageCheck`] checks that the
+//! settings are consistent.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -18,110 +18,111 @@ use crate::verify::scheme::presets::{KeyKind, PLAIN_ID, PLAIN_TIMESTAMP, Signatu
 use crate::verify::scheme::settings::{self, FieldSetting, row_names, row_place};
 use crate::verify::scheme::source::{self, Location, TimestampSource, Unit, Unverified};
 
-/// The fields of `hmac`, and of the presets of that kind.
+/// Settings of `hmac`, and of the presets of that kind.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "most are read from the node, item by item")]
 struct SignatureShape {
-    /// Where the secret is read from; several while one replaces the other.
+    /// Source of the secret. May be a list during rotation.
     secret: Option<IgnoredAny>,
-    /// How the secret is written down.
+    /// Encoding of the secret.
     secret_encoding: Option<KeyEncoding>,
-    /// Taken off the secret, where it stands, before it is decoded.
+    /// Prefix removed from the secret, if present, before decoding.
     strip_prefix: Option<String>,
-    /// The hash function.
+    /// Hash function.
     algorithm: Option<HashAlgorithm>,
-    /// The header with the signature; several names where a sender has several families of headers.
+    /// Header with the signature. A list if the sender has several families of headers.
     header: Option<IgnoredAny>,
-    /// The name in the query under which the signature stands instead.
+    /// Query parameter with the signature, instead of a header.
     query: Option<IgnoredAny>,
-    /// The `JSONPath` at which the signature stands instead.
+    /// `JSONPath` of the signature in the body, instead of a header.
     json: Option<IgnoredAny>,
-    /// How the signature is written.
+    /// Encoding of the signature.
     encoding: Option<Encoding>,
-    /// What the signature must begin with.
+    /// Required prefix of the signature.
     prefix: Option<String>,
-    /// What splits the header into items, any of which may match.
+    /// Separator that splits the header into items. Any item may match.
     separator: Option<String>,
-    /// What is signed.
+    /// Signed content.
     content: Option<String>,
-    /// Where the timestamp stands.
+    /// Location of the timestamp.
     timestamp: Option<IgnoredAny>,
-    /// Where the id stands.
+    /// Location of the id.
     id: Option<IgnoredAny>,
-    /// Of a form, the field whose decoded value is signed in place of the raw bytes; it must be the only one.
+    /// Field of a form whose decoded value is signed instead of the raw bytes. It must be the only
+    /// field.
     form_field: Option<String>,
-    /// The handshake that is answered; the sender's own by default.
+    /// Handshake to answer. Default: that of the sender.
     handshake: Option<IgnoredAny>,
-    /// What the sender of a handshake must know.
+    /// Token that the sender of a handshake must present.
     verify_token: Option<IgnoredAny>,
-    /// The file in which the secret is kept that comes with a handshake.
+    /// File that stores the secret received in a handshake.
     learn: Option<IgnoredAny>,
 }
 
-/// The fields of `ed25519` and `ecdsa_p256`, and of the presets of these kinds.
+/// Settings of `ed25519` and `ecdsa_p256`, and of the presets of these kinds.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "most are read from the node, item by item")]
 struct PublicShape {
-    /// Where the public key is read from; several while one replaces the other.
+    /// Source of the public key. May be a list during rotation.
     public_key: Option<IgnoredAny>,
-    /// Where the private key is read from, for signing; the public one is then made from it.
+    /// Source of the private key, for signing. The public key is then derived from it.
     private_key: Option<IgnoredAny>,
-    /// How the keys are written down; one in PEM is recognised.
+    /// Encoding of the keys. PEM is detected.
     key_encoding: Option<KeyEncoding>,
-    /// Taken off the key, where it stands, before it is decoded.
+    /// Prefix removed from the key, if present, before decoding.
     strip_prefix: Option<String>,
-    /// The header with the signature; several names where a sender has several families of headers.
+    /// Header with the signature. A list if the sender has several families of headers.
     header: Option<IgnoredAny>,
-    /// The name in the query under which the signature stands instead.
+    /// Query parameter with the signature, instead of a header.
     query: Option<IgnoredAny>,
-    /// The `JSONPath` at which the signature stands instead.
+    /// `JSONPath` of the signature in the body, instead of a header.
     json: Option<IgnoredAny>,
-    /// How the signature is written.
+    /// Encoding of the signature.
     encoding: Option<Encoding>,
-    /// What the signature must begin with.
+    /// Required prefix of the signature.
     prefix: Option<String>,
-    /// What splits the header into items, any of which may match.
+    /// Separator that splits the header into items. Any item may match.
     separator: Option<String>,
-    /// What is signed.
+    /// Signed content.
     content: Option<String>,
-    /// Where the timestamp stands.
+    /// Location of the timestamp.
     timestamp: Option<IgnoredAny>,
-    /// Where the id stands.
+    /// Location of the id.
     id: Option<IgnoredAny>,
-    /// The handshake that is answered; the sender's own by default.
+    /// Handshake to answer. Default: that of the sender.
     handshake: Option<IgnoredAny>,
-    /// What the sender of a handshake must know.
+    /// Token that the sender of a handshake must present.
     verify_token: Option<IgnoredAny>,
-    /// The file in which the secret is kept that comes with a handshake.
+    /// File that stores the secret received in a handshake.
     learn: Option<IgnoredAny>,
 }
 
-/// What both shapes have, and what becomes of the keys.
+/// Settings that both shapes share, and those that decode the keys.
 pub(super) struct SignatureFields {
-    /// Taken off the key, where it stands.
+    /// Prefix removed from the key.
     pub strip_prefix: Option<String>,
     encoding: Option<Encoding>,
     prefix: Option<String>,
     separator: Option<String>,
     content: Option<String>,
     form_field: Option<String>,
-    /// The hash function of an HMAC.
+    /// Hash function of an HMAC.
     pub algorithm: Option<HashAlgorithm>,
-    /// How the key is written down.
+    /// Encoding of the key.
     pub key_encoding: Option<KeyEncoding>,
 }
 
 impl SignatureFields {
-    /// Whether any text can be the secret.
+    /// Returns true if any text is a valid secret.
     fn takes_any_secret(&self, row: &SignatureRow) -> bool {
         let strip = self.strip_prefix.as_deref().unwrap_or(row.strip_prefix);
         self.key_encoding.unwrap_or(row.key_encoding) == KeyEncoding::Utf8 && strip.is_empty()
     }
 }
 
-/// Compiles the value of `hmac:` and its kin, or of a preset. Reports everything that is wrong with it.
+/// Compiles the value of `hmac:`, `ed25519:` or `ecdsa_p256:`, or of a preset. Reports all errors.
 pub fn compile(
     node: Node<'_>,
     row: &SignatureRow,
@@ -199,7 +200,7 @@ pub fn compile(
     })
 }
 
-/// Reads the fields as the row's kind has them.
+/// Reads the settings in the shape of the row's kind.
 fn fields(node: Node<'_>, row: &SignatureRow, diagnostics: &mut Diagnostics) -> Option<SignatureFields> {
     let is_mapping = node.is_mapping();
     Some(match row.kind {
@@ -240,7 +241,7 @@ fn fields(node: Node<'_>, row: &SignatureRow, diagnostics: &mut Diagnostics) -> 
     })
 }
 
-/// The place of a finding about `key`: the field's, or the scheme's if the field comes from its row.
+/// Node for a diagnostic about `key`: the setting, or the scheme if the setting comes from its row.
 pub fn at<'d>(node: Node<'d>, key: &str) -> Node<'d> {
     node.get(key).unwrap_or(node)
 }
@@ -313,7 +314,8 @@ fn ids(node: Node<'_>, row: &SignatureRow, diagnostics: &mut Diagnostics) -> Vec
     }
 }
 
-/// A content that names the timestamp's or the id's header covers the timestamp or the id.
+/// Treats the header of the timestamp or the id in the content as `piece`, so that it counts as
+/// covered.
 fn rename(content: &mut Content, place: &Location, piece: &Piece) {
     if let Location::Headers(names) = place
         && let [name] = names.as_slice()

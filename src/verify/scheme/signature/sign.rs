@@ -1,4 +1,4 @@
-//! Signing as the sender does: the headers, the parameters of the query and the parts of the body that it would add.
+//! Signing as the sender does: the headers, query parameters and body values that it would add.
 
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::verify::scheme::source::{Location, TimestampSource, Unit};
 use crate::verify::{OutgoingRequest, Refusal, Signed};
 
 impl Signature {
-    /// What the sender would add.
+    /// Returns what the sender would add to the request.
     pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = Signed::default();
         let mut body = Body::new(draft);
@@ -48,7 +48,7 @@ impl Signature {
         Ok(signed)
     }
 
-    /// The raw signature.
+    /// Computes the raw signature.
     fn signature(&self, filling: &Filling<'_>) -> Result<Vec<u8>, String> {
         match &self.keys {
             Keys::Shared(_, keys) => {
@@ -68,7 +68,8 @@ impl Signature {
         }
     }
 
-    /// Writes the timestamp where it stands, unless it is an item of the signature's place; its text.
+    /// Writes the timestamp at its location and returns its text. An item next to the signature is
+    /// written later.
     fn stamp(
         &self,
         draft: &OutgoingRequest<'_>,
@@ -99,7 +100,7 @@ impl Signature {
         Ok(stamp)
     }
 
-    /// Writes the id where it stands; its text.
+    /// Writes the id at its location and returns its text.
     fn write_id(
         &self,
         draft: &OutgoingRequest<'_>,
@@ -116,7 +117,7 @@ impl Signature {
             Location::Json(path) => match body.text_at(path) {
                 Some(found) => id = found,
                 None if self.content.covers(&Piece::Id) => body.put(path, &Value::String(id.clone()))?,
-                // A body without its id is for its owner to complete.
+                // The author of the body is responsible for an id that is missing in it.
                 None => return Ok(Vec::new()),
             },
             Location::Item(_) => {
@@ -127,7 +128,7 @@ impl Signature {
         Ok(id.into_bytes())
     }
 
-    /// Writes the signature where it stands.
+    /// Writes the signature at its location.
     fn write_signature(
         &self,
         mut signature: String,
@@ -159,7 +160,7 @@ impl Signature {
     }
 }
 
-/// A timestamp as it stands in JSON: a number where its unit is one.
+/// Timestamp as a JSON value: a number for numeric units.
 fn json_stamp(unit: Unit, stamp: &str) -> Value {
     match unit {
         Unit::Rfc3339 => Value::String(stamp.to_owned()),
@@ -167,7 +168,7 @@ fn json_stamp(unit: Unit, stamp: &str) -> Value {
     }
 }
 
-/// The header that the sender uses: that of the first family.
+/// Header of the first family, which the sender uses.
 fn first(headers: &[HeaderName]) -> Result<HeaderName, String> {
     headers
         .first()
@@ -175,13 +176,12 @@ fn first(headers: &[HeaderName]) -> Result<HeaderName, String> {
         .ok_or_else(|| "the scheme names no header".to_owned())
 }
 
-/// A header's value.
 fn value(text: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_str(text)
         .map_err(|error| format!("what is to be sent cannot stand in a header: {error}"))
 }
 
-/// A refusal of what we would have sent.
+/// Converts a refusal of our own request into a message.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn words(refusal: Refusal) -> String {
     refusal.to_string()

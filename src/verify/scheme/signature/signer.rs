@@ -1,4 +1,4 @@
-//! Private keys, for signing as a sender with a public key does.
+//! Private keys, which sign as a sender with a public key does.
 
 use std::fmt;
 
@@ -7,25 +7,26 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519
 
 use super::keys::{Curve, PublicKey};
 
-/// The length of an Ed25519 seed.
+/// Length of an Ed25519 seed, in bytes.
 const SEED: usize = 32;
 
-/// A private key. It is never printed.
+/// Private key. It is never printed.
 pub enum Signer {
-    /// Ed25519.
     Ed25519(Ed25519KeyPair),
-    /// P-256; signatures in DER.
+    /// P-256, with signatures in DER.
     P256(EcdsaKeyPair),
 }
 
 impl Signer {
-    /// The private key that these bytes are. Ed25519: a seed of 32 bytes, seed and public key of 64 bytes, or PKCS#8 in
-    /// DER. P-256: PKCS#8 or RFC 5915 in DER.
+    /// Parses a private key.
+    ///
+    /// Ed25519: a seed of 32 bytes, a seed and public key of 64 bytes, or PKCS#8 in DER. P-256:
+    /// PKCS#8 or RFC 5915 in DER.
     pub fn new(curve: Curve, bytes: &[u8]) -> Option<Self> {
         match curve {
             Curve::Ed25519 => match bytes.len() {
                 SEED => Ed25519KeyPair::from_seed_unchecked(bytes).ok(),
-                // Seed and public key, one behind the other.
+                // Seed, followed by the public key.
                 64 => {
                     let (seed, public) = bytes.split_at_checked(SEED)?;
                     Ed25519KeyPair::from_seed_and_public_key(seed, public).ok()
@@ -40,7 +41,7 @@ impl Signer {
         }
     }
 
-    /// The public key that belongs to it.
+    /// Public key that belongs to the private key.
     pub fn public_key(&self) -> Option<PublicKey> {
         match self {
             Self::Ed25519(pair) => Curve::Ed25519.public_key(pair.public_key().as_ref()),
@@ -48,7 +49,6 @@ impl Signer {
         }
     }
 
-    /// A signature over the content.
     pub fn sign(&self, content: &[u8]) -> Option<Vec<u8>> {
         let signature = match self {
             Self::Ed25519(pair) => pair.try_sign(content),

@@ -1,7 +1,8 @@
-//! What Twilio signs: the URL and behind it the fields of a form, or the URL alone, in whose query `bodySHA256` then
-//! holds the digest of the body.
+//! Content that Twilio signs: the URL followed by the fields of a form, or the URL alone.
 //!
-//! Source: twilio-python, `request_validator.py`; <https://www.twilio.com/docs/usage/webhooks/webhooks-security>.
+//! In the second case, `bodySHA256` in the URL's query holds the digest of the body.
+//! Source: twilio-python, `request_validator.py`;
+//! <https://www.twilio.com/docs/usage/webhooks/webhooks-security>.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +15,15 @@ use super::mac::{Encoding, Length};
 use crate::verify::Refusal;
 use crate::verify::scheme::source::only_query;
 
-/// The name in the query under which the digest of the body stands.
+/// Query parameter that holds the digest of the body.
 pub const BODY_DIGEST: &str = "bodySHA256";
 
-/// How many fields a form may have: Twilio's have some dozens, and they are sorted before anything is known of them.
+/// Maximum fields of a form. Twilio sends a few dozen. The fields are sorted before the request is
+/// verified.
 const MAX_FIELDS: usize = 1000;
 
-/// The fields of a form: sorted by name and by value, name and value one behind the other, what repeats once. Empty if
-/// the body is none.
+/// Joins the fields of a form, sorted by name and value and without repetitions. Empty for other
+/// bodies.
 pub fn fields(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Refusal> {
     if !is_form(headers)? {
         return Ok(Vec::new());
@@ -44,8 +46,10 @@ pub fn fields(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Refusal> {
     Ok(joined)
 }
 
-/// Whether the body is the one that the signed URL speaks of. Fields of a form are signed themselves; where there are none
-/// and no body either, the URL may be silent.
+/// Checks the body against the digest in the signed URL.
+///
+/// The fields of a form are signed themselves. Without fields and without a body, the digest may be
+/// missing.
 pub fn check_body(query: &str, body: &[u8], fields: &[u8]) -> Result<(), Refusal> {
     if !fields.is_empty() {
         return Ok(());
@@ -70,7 +74,7 @@ pub fn check_body(query: &str, body: &[u8], fields: &[u8]) -> Result<(), Refusal
     }
 }
 
-/// The digest as Twilio writes it into the query.
+/// Digest as Twilio writes it into the query.
 pub fn digest(body: &[u8]) -> String {
     Encoding::Hex.encode(&Sha256::digest(body))
 }

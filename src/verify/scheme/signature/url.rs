@@ -1,19 +1,19 @@
-//! The URL at which a sender believes to be calling.
+//! URL that the sender called and signed.
 //!
-//! It is put together from `server.public_url` and the path and the query as they came, never from `Host` or from
-//! what a proxy adds: those are the caller's to choose.
+//! It is composed of `server.public_url` and the path and query as received. `Host` and the headers
+//! of proxies are not used, because the caller chooses them.
 
-/// The escapes that `HubSpot` undoes before it signs, in capital letters alone: `: / ? @ ! $ ' ( ) * , ;`
+/// Escapes that `HubSpot` decodes before signing, in upper case only: `: / ? @ ! $ ' ( ) * , ;`
 /// (<https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests>).
 const UNDONE: &[u8; 12] = b":/?@!$'()*,;";
 
-/// The public URL of a request; `public_url` has no slash at its end.
+/// Public URL of a request. `public_url` has no trailing slash.
 pub fn of(public_url: &str, path: &str, query: &str) -> String {
     let mark = if query.is_empty() { "" } else { "?" };
     format!("{public_url}{path}{mark}{query}")
 }
 
-/// The URL with the [`UNDONE`] escapes undone, and no other.
+/// Decodes the [`UNDONE`] escapes in a URL, and no others.
 pub fn decoded(url: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(url.len());
     let mut rest = url.as_bytes();
@@ -32,7 +32,7 @@ pub fn decoded(url: &str) -> Vec<u8> {
     bytes
 }
 
-/// What an escape stands for, if it is one that is undone.
+/// Decodes an escape if it is one of [`UNDONE`].
 fn letter(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| {
         char::from(byte)
@@ -43,8 +43,9 @@ fn letter(high: u8, low: u8) -> Option<u8> {
     UNDONE.contains(&code).then_some(code)
 }
 
-/// The URL without its port, or with the default one of its scheme if it names none. Twilio signs one or the other
-/// (twilio-python, `request_validator.py`).
+/// Returns the URL without its port, or with the default port if it has none.
+///
+/// Twilio signs one or the other (twilio-python, `request_validator.py`).
 pub fn other_port(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let port = match scheme {
@@ -54,7 +55,7 @@ pub fn other_port(url: &str) -> Option<String> {
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at_checked(end)?;
-    // The colons of an IPv6 address stand in brackets.
+    // The colons of an IPv6 address are in brackets.
     let named = authority.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
     Some(match named {
         Some((host, _)) => format!("{scheme}://{host}{behind}"),
@@ -62,9 +63,10 @@ pub fn other_port(url: &str) -> Option<String> {
     })
 }
 
-/// All URLs that Twilio's own Node library accepts a signature of, the one that came first: with and without the port, as it
-/// came, as `new URL()` escapes it, and with the query written anew by Node's `querystring`
-/// (twilio-node, `lib/webhooks/webhooks.js`).
+/// All URLs for which Twilio's Node library accepts a signature. The received URL is first.
+///
+/// The variants have or lack the port. They are unchanged, escaped by `new URL()`, or with the
+/// query re-encoded by Node's `querystring` (twilio-node, `lib/webhooks/webhooks.js`).
 pub fn of_twilio(url: String) -> Vec<String> {
     let escaped = escaped(&url);
     let rewritten = rewritten(&escaped);
@@ -79,7 +81,7 @@ pub fn of_twilio(url: String) -> Vec<String> {
     urls
 }
 
-/// The URL with what the URL standard escapes in a path and in a query escaped
+/// Escapes path and query as the URL standard does
 /// (<https://url.spec.whatwg.org/#query-percent-encode-set>).
 fn escaped(url: &str) -> String {
     const PATH: &[u8] = b" \"#<>?`{}";
@@ -113,20 +115,20 @@ fn escape(text: &mut String, byte: u8) {
     text.push(digit(byte & 15));
 }
 
-/// The URL with its query decoded and written anew, names that repeat side by side.
+/// Returns the URL with its query decoded and re-encoded, values of one name side by side.
 fn rewritten(url: &str) -> String {
     let Some((path, query)) = url.split_once('?').filter(|(_, query)| !query.is_empty()) else {
         return url.to_owned();
     };
     let mut names: Vec<(String, Vec<String>)> = Vec::new();
-    // Node looks at no more names than these.
+    // Node parses at most 1000 parameters.
     for (name, value) in form_urlencoded::parse(query.as_bytes()).take(1000) {
         match names.iter_mut().find(|(known, _)| *known == name) {
             Some((_, values)) => values.push(value.into_owned()),
             None => names.push((name.into_owned(), vec![value.into_owned()])),
         }
     }
-    // JavaScript has members whose names are numbers first.
+    // JavaScript orders members with integer names first.
     let number = |name: &str| {
         name.parse::<u32>()
             .ok()
@@ -172,13 +174,14 @@ mod tests {
         assert_eq!(decoded("%2F%21%24%27%28%29%2A%2C%3B%3F"), "/!$'()*,;?");
         assert_eq!(decoded("a%2"), "a%2");
         assert_eq!(decoded("%zz%"), "%zz%");
-        // Once, not until nothing is left.
+        // Decoding happens once, not repeatedly.
         assert_eq!(decoded("%252F"), "%252F");
     }
 
     #[test]
     fn a_url_is_what_it_is_to_the_library_of_the_sender() {
-        // As `new URL(url).toString()` and `querystring.stringify(querystring.parse(query))` of Node 20 write them.
+        // Expected values are those of `new URL(url).toString()` and
+        // `querystring.stringify(querystring.parse(query))` in Node 20.
         for (url, escaped_url, rewritten_url) in [
             ("https://h/x?a=b", "https://h/x?a=b", "https://h/x?a=b"),
             ("https://h/x?a=it's", "https://h/x?a=it%27s", "https://h/x?a=it's"),

@@ -1,10 +1,10 @@
-//! What a genuine token must claim, and when.
+//! Required claims of a genuine token, and its validity in time.
 
 use serde_json::{Value, json};
 
 use super::{BODY, NOW, outcome, prove, sender};
 
-/// The outcome for claims, under settings without a body's hash.
+/// Outcome for claims, with settings that require no body hash.
 fn claimed(fields: &str, claims: &Value) -> &'static str {
     let sender = sender("HS256");
     outcome(
@@ -63,7 +63,7 @@ fn a_token_is_good_from_a_minute_before_its_begin() {
 
 #[test]
 fn when_it_was_sent_is_asked_of_the_token_only_where_it_counts() {
-    // Not looked at, then demanded.
+    // First ignored, then required.
     for iat in [json!(0), json!("x"), json!(NOW + 1_000_000)] {
         assert_eq!(claimed("", &json!({"iat": iat})), "held", "{iat}");
     }

@@ -1,4 +1,4 @@
-//! Tokens that are refused: altered, signed by another, malformed.
+//! Refused tokens: altered, malformed, or signed by another sender.
 
 use http::HeaderValue;
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ fn a_token_that_is_not_signed_is_refused() {
 fn a_public_key_is_never_taken_for_a_secret() {
     let rsa = sender("RS256");
     let settings = rsa.settings("body_hash: none");
-    // The forger's HMAC, keyed with the public key in each of its forms.
+    // A forged HMAC that is keyed with the public key in each of its formats.
     let text = rsa.pem();
     for secret in [text.as_bytes(), text.trim_end().as_bytes()] {
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
@@ -87,7 +87,7 @@ fn a_public_key_is_never_taken_for_a_secret() {
             assert_eq!(outcome(&settings, &token), expected);
         }
     }
-    // And a public key that the operator took for a secret is found at load.
+    // A public key as the secret is reported at load.
     for key in [text.clone(), pem("CERTIFICATE", b"x"), format!("\n{text}")] {
         let (_, diagnostics) = compiled(
             &format!(
@@ -126,7 +126,7 @@ fn a_token_by_another_algorithm_or_another_key_is_refused() {
     let strange = sender.written(r#"{"alg":"hunter2"}"#, "{}");
     let refusal = prove(&settings, &strange).unwrap_err();
     assert!(!refusal.to_string().contains("hunter2"), "{refusal}");
-    // An ECDSA signature in DER, truncated, extended, of zeros.
+    // ECDSA signatures: in DER, truncated, extended, all zeros.
     let token = sender.token(&json!({}));
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let bytes = data_encoding::BASE64URL_NOPAD

@@ -1,4 +1,4 @@
-//! Tokens that are let in: of every algorithm, from every place, and those that others have published.
+//! Accepted tokens: every algorithm, every location, and published examples.
 
 use http::HeaderValue;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::{BODY, outcome, prove, quoted, received, sender};
 use crate::base::clock::Timestamp;
 use crate::verify::DedupKey;
 
-/// Every algorithm there is.
+/// All algorithms.
 const ALGORITHMS: [&str; 12] = [
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
     "EdDSA",
@@ -22,7 +22,7 @@ fn a_token_of_every_algorithm_is_let_in_and_no_other_one() {
         let settings = sender.settings("body_hash: none");
         let token = sender.token(&claims);
         assert_eq!(outcome(&settings, &token), "held", "{name}");
-        // The same key, and a header that names another algorithm.
+        // The same key, with another algorithm in the header.
         for other in ALGORITHMS.into_iter().filter(|other| *other != name) {
             let header = json!({"alg": other}).to_string();
             let token = sender.written(&header, &claims.to_string());
@@ -52,7 +52,7 @@ fn a_key_of_rsa_serves_each_of_the_algorithms_that_are_let_in() {
 
 #[test]
 fn what_the_standard_and_others_have_published_is_let_in() {
-    // RFC 7515, appendix A.3: the token expired at 1300819380.
+    // RFC 7515, appendix A.3. The token expired at 1300819380.
     let key = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
     let token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
     let joe = verification(&format!(
@@ -197,7 +197,7 @@ fn a_token_of_a_sender_with_many_claims_is_let_in() {
     let claims = json!({"iss": "i", "aud": ["a", "b"], "deep": {"x": [1, {"y": null}]}, "f": 1.5});
     let settings = sender.settings("body_hash: none, issuer: i, audience: b");
     assert!(prove(&settings, &sender.token(&claims)).is_ok());
-    // `typ` and what else may stand in a header is not looked at; a key that stands there counts for nothing.
+    // `typ` and other header members are ignored. A key in the header is ignored too.
     let thief = super::sender("ES384");
     let header =
         json!({"alg": "ES384", "typ": "x", "jwk": thief.jwk("k"), "jku": "https://x", "x5c": ["AA"]});

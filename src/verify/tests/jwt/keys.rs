@@ -1,4 +1,5 @@
-//! Which key a token is held against: one of a set by its name, several while one replaces the other.
+//! Selection of the key that verifies a token: by `kid` in a set, or one of several during
+//! rotation.
 
 use serde_json::{Value, json};
 
@@ -19,10 +20,10 @@ fn a_token_says_which_key_of_the_set_it_was_signed_with() {
     for (token, expected) in [
         (one.named("one", &claims), "held"),
         (two.named("two", &claims), "held"),
-        // A token that names none is tried with all.
+        // A token without `kid` is tried with all keys.
         (one.token(&claims), "held"),
         (two.token(&claims), "held"),
-        // The other key, and a key that is not there.
+        // The wrong key, and a key that does not exist.
         (one.named("two", &claims), "forged-token"),
         (one.named("three", &claims), "foreign-token"),
         (one.named("ONE", &claims), "foreign-token"),
@@ -51,7 +52,7 @@ fn a_key_without_a_name_may_have_signed_any_token() {
         outcome(&settings, &one.named("whatever", &claims)),
         "forged-token"
     );
-    // One JWK alone is a set of one.
+    // A single JWK is a set of one.
     let settings = jwks("[EdDSA]", &[]).replace(&set(&[]), &quoted(&nameless.to_string()));
     assert_eq!(outcome(&settings, &two.named("whatever", &claims)), "held");
 }
@@ -116,7 +117,7 @@ fn a_key_is_used_by_algorithms_of_its_kind_alone() {
             "the token in the header `x-token` is signed by `ES256`, and with a key of another kind"
         );
     }
-    // One whose `alg` says so is used for that alone.
+    // A key with an `alg` is used for that algorithm only.
     let mut pss = rsa.jwk("r");
     pss["alg"] = json!("PS256");
     let settings = jwks("[RS256, PS256]", &[pss]);

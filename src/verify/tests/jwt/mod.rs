@@ -1,4 +1,4 @@
-//! Signed tokens, as senders write them and as others forge them. Keys are made when a test needs them.
+//! Tests of signed tokens, genuine and forged. Keys are generated on demand.
 
 mod claims;
 mod forged;
@@ -25,19 +25,17 @@ use serde_json::{Value, json};
 use super::{NOW, compiled, doubtful, received};
 use crate::verify::{Proof, Refusal};
 
-/// The body of most requests here.
 const BODY: &[u8] = br#"{"id":"a-1","n":1}"#;
 
-/// An RSA key takes its time to make.
+/// Shared, because an RSA key is slow to generate.
 static RSA: LazyLock<RsaKeyPair> = LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
 
-/// A sender.
 struct Sender {
     algorithm: &'static str,
     key: Private,
 }
 
-/// What a sender signs with.
+/// Signing key of a sender.
 enum Private {
     Secret(Box<hmac::Key>),
     Ecdsa(EcdsaKeyPair),
@@ -45,7 +43,8 @@ enum Private {
     Rsa(&'static RsaKeyPair, &'static dyn RsaEncoding),
 }
 
-/// A sender by this algorithm. Each has a key of its own, but those of RSA have one together; HMACs are made with `secret-a`.
+/// Sender with this algorithm. Each has its own key, except that all RSA senders share one. HMACs
+/// use `secret-a`.
 fn sender(algorithm: &'static str) -> Sender {
     let secret = |hash| Private::Secret(Box::new(hmac::Key::new(hash, b"secret-a")));
     let key = match algorithm {
@@ -67,18 +66,18 @@ fn sender(algorithm: &'static str) -> Sender {
 }
 
 impl Sender {
-    /// A token of these claims, with a header of its algorithm alone.
+    /// Token with these claims, and a header with only the algorithm.
     fn token(&self, claims: &Value) -> String {
         self.written(&json!({"alg": self.algorithm}).to_string(), &claims.to_string())
     }
 
-    /// A token that names its key.
+    /// Token with a `kid`.
     fn named(&self, kid: &str, claims: &Value) -> String {
         let header = json!({"alg": self.algorithm, "kid": kid});
         self.written(&header.to_string(), &claims.to_string())
     }
 
-    /// A token of this header and this payload, whatever they say.
+    /// Token with this header and payload, which may be invalid.
     fn written(&self, header: &str, payload: &str) -> String {
         let signed = format!("{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()));
         let signature = self.sign(signed.as_bytes());
@@ -99,7 +98,7 @@ impl Sender {
         }
     }
 
-    /// Its public key in PEM.
+    /// Public key in PEM.
     fn pem(&self) -> String {
         let der = match &self.key {
             Private::Secret(_) => panic!("a secret has no public key"),
@@ -110,7 +109,7 @@ impl Sender {
         pem("PUBLIC KEY", der.unwrap().as_ref())
     }
 
-    /// Its public key as a JWK.
+    /// Public key as a JWK.
     fn jwk(&self, kid: &str) -> Value {
         match &self.key {
             Private::Secret(_) => panic!("a secret has no public key"),
@@ -123,7 +122,7 @@ impl Sender {
             Private::Ed25519(pair) => {
                 json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": encode(pair.public_key().as_ref())})
             }
-            // An `RSAPublicKey` of 2048 bits: the modulus stands at a fixed place, a zero before it.
+            // An `RSAPublicKey` of 2048 bits: the modulus is at a fixed offset, after a zero byte.
             Private::Rsa(pair, _) => {
                 let modulus = &pair.public_key().as_ref()[9..265];
                 json!({"kty": "RSA", "kid": kid, "n": encode(modulus), "e": "AQAB", "use": "sig"})
@@ -131,7 +130,7 @@ impl Sender {
         }
     }
 
-    /// Settings by which its tokens, bare in `X-Token`, are let in; `fields` follow.
+    /// Settings that accept this sender's bare tokens in `X-Token`, followed by `fields`.
     fn settings(&self, fields: &str) -> String {
         let key = match &self.key {
             Private::Secret(_) => "secret: env:A".to_owned(),
@@ -161,22 +160,22 @@ fn pem(label: &str, der: &[u8]) -> String {
     )
 }
 
-/// A text as it can be written into YAML.
+/// Text, quoted for YAML.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// A set of JWKs as it can be written into YAML.
+/// JWK set, quoted for YAML.
 fn set(keys: &[Value]) -> String {
     quoted(&json!({"keys": keys}).to_string())
 }
 
-/// What a bare token in `X-Token` proves.
+/// Proof of a bare token in `X-Token`.
 fn prove(settings: &str, token: &str) -> Result<Proof, Refusal> {
     doubtful(settings).prove(&received(&[("X-Token", token)], BODY))
 }
 
-/// The reason for which a bare token in `X-Token` is refused; `held` if it is not.
+/// Reason for which a bare token in `X-Token` is refused, or `held`.
 fn outcome(settings: &str, token: &str) -> &'static str {
     prove(settings, token).map_or_else(|refusal| refusal.reason(), |_| "held")
 }

@@ -1,4 +1,4 @@
-//! What a genuine token proves: when it was sent, and by what it is recognised again.
+//! Proof of a genuine token: its timestamp and its dedup keys.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -7,7 +7,7 @@ use super::{BODY, NOW, doubtful, prove, received, sender};
 use crate::base::clock::Timestamp;
 use crate::verify::{DedupKey, SentAt};
 
-/// The claims of a token over [`BODY`].
+/// Claims of a token over [`BODY`].
 fn hashed(more: &Value) -> Value {
     let mut claims = more.clone();
     claims["h"] = json!(data_encoding::HEXLOWER.encode(&Sha256::digest(BODY)));
@@ -28,13 +28,13 @@ fn a_token_that_covers_the_body_is_fresh_for_five_minutes_and_known_by_what_was_
         })
     );
     assert_eq!(doubtful(&settings).default_window().as_secs(), 300);
-    // Every signature of ECDSA is another, and all of them say the same.
+    // ECDSA signatures of the same content differ, but all have the same dedup key.
     let again = sender.token(&claims);
     assert_ne!(again, sender.token(&claims));
     assert_eq!(prove(&settings, &again).unwrap().dedup_keys, proof.dedup_keys);
     let signed = again.rsplit_once('.').unwrap().0;
     assert_eq!(proof.dedup_keys, [DedupKey::signature(&Sha256::digest(signed))]);
-    // Another moment is another event.
+    // Another timestamp makes another event.
     let later = prove(&settings, &sender.token(&hashed(&json!({"iat": NOW})))).unwrap();
     assert_ne!(later.dedup_keys, proof.dedup_keys);
 }
@@ -58,7 +58,7 @@ fn an_event_is_known_by_an_id_that_is_signed() {
         dedup_keys("body_hash: h, id: {json: $.id}"),
         [DedupKey::id(b"a-1")]
     );
-    // A header is signed by nothing.
+    // A header is not signed.
     let verification = doubtful(&sender.settings("body_hash: h, id: {header: X-Id}"));
     let request = received(&[("X-Token", &token), ("X-Id", "x")], BODY);
     let signed = Sha256::digest(token.rsplit_once('.').unwrap().0);
@@ -66,7 +66,8 @@ fn an_event_is_known_by_an_id_that_is_signed() {
         verification.prove(&request).unwrap().dedup_keys,
         [DedupKey::signature(&signed)]
     );
-    // Where there is none the token is known itself, also where it is to be used once and signs no body.
+    // Without an id, the token itself is the dedup key. This includes single-use tokens that do not
+    // sign the body.
     for fields in [
         "body_hash: h, id: {claim: none}",
         "body_hash: h, id: {json: $.none}",

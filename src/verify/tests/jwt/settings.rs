@@ -1,11 +1,11 @@
-//! What is found in `jwt:` when it is loaded.
+//! Diagnostics for `jwt:` at load.
 
 use serde_json::json;
 
 use super::{compiled, quoted, sender, set};
 use crate::base::diagnostic::{Diagnostic, Severity};
 
-/// The findings as lines, without the name of the file.
+/// Diagnostics as lines, without the file name.
 pub(super) fn lines(fields: &str) -> Vec<String> {
     let (_, diagnostics) = compiled(&format!("{{jwt: {{{fields}}}}}"), None);
     diagnostics
@@ -14,7 +14,7 @@ pub(super) fn lines(fields: &str) -> Vec<String> {
         .collect()
 }
 
-/// The codes of the findings.
+/// Codes of the diagnostics.
 fn codes(fields: &str) -> Vec<&'static str> {
     compiled(&format!("{{jwt: {{{fields}}}}}"), None)
         .1

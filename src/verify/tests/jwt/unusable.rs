@@ -1,4 +1,4 @@
-//! Keys that nobody could verify with: found at load, and never repeated.
+//! Unusable keys: reported at load, and never quoted.
 
 use serde_json::json;
 

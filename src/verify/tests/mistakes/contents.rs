@@ -1,4 +1,4 @@
-//! Mistakes about what is signed, and by which algorithm.
+//! Mistakes about the signed content and the algorithm.
 
 use super::{judged, plain, senders};
 use crate::verify::scheme::presets::{PRESETS, PlaceRow, SchemePreset};
@@ -74,7 +74,7 @@ fn mistake_05_and_23_the_algorithm_is_that_of_another_sender() {
         outcome("{vercel: env:A}", &[("x-vercel-signature", &sha256)], body),
         "malformed-signature"
     );
-    // One header, and two algorithms: which it is is the rule's to say.
+    // One header and two algorithms: the rule selects the algorithm.
     for (scheme, right, wrong) in [
         ("github_sha1", format!("sha1={sha1}"), format!("sha256={sha256}")),
         ("intercom", format!("sha1={sha1}"), format!("sha256={sha256}")),
@@ -97,7 +97,7 @@ fn mistake_05_and_23_the_algorithm_is_that_of_another_sender() {
             assert_eq!(outcome, "malformed-signature", "{scheme}");
         }
     }
-    // Twilio's request names an algorithm; nobody listens.
+    // The algorithm that Twilio's request names is ignored.
     let twilio = doubtful("{twilio: env:A}");
     let mut request = sent(&doubtful("{twilio_sha256: env:A}"), b"");
     let settings = "key=x,algorithm=HMAC_SHA256";
@@ -105,7 +105,7 @@ fn mistake_05_and_23_the_algorithm_is_that_of_another_sender() {
         .headers
         .insert("x-twilio-webhooks-signature-settings", settings.parse().unwrap());
     assert_eq!(judged(&twilio, &request), "malformed-signature");
-    // Grafana joins by a colon.
+    // Grafana's separator is a colon.
     let grafana = "{grafana: {secret: env:A, timestamp: {header: X-G-Timestamp}}}";
     for (joint, expected) in [(":", "held"), (".", "bad-signature"), ("", "bad-signature")] {
         let signature = plain("hex", "sha256", format!("{NOW}{joint}{{}}").as_bytes());
@@ -141,7 +141,7 @@ fn mistake_24_a_byte_is_moved_over_a_boundary_that_nothing_marks() {
     };
     for scheme in ["discord", "sendgrid"] {
         assert_eq!(moved(scheme, "1614265330", "1{}"), "held", "{scheme}");
-        // The signature holds over these; the moment is another one.
+        // The signature is valid for these parts too, but the time differs.
         assert_eq!(moved(scheme, "16142653301", "{}"), "stale", "{scheme}");
         assert_eq!(moved(scheme, "161426533", "01{}"), "stale", "{scheme}");
     }
@@ -155,7 +155,7 @@ fn mistake_24_a_byte_is_moved_over_a_boundary_that_nothing_marks() {
         .headers
         .insert("twitch-eventsub-message-timestamp", rest.parse().unwrap());
     assert_eq!(judged(&twitch, &request), "malformed-timestamp");
-    // Mailgun's token takes the timestamp's last digit.
+    // The boundary between Mailgun's timestamp and token moves by one digit.
     let mailgun = doubtful("{mailgun: env:A}");
     let signature = plain("hex", "sha256", b"1614265330token");
     for (stamp, token, expected) in [("1614265330", "token", "held"), ("161426533", "0token", "stale")] {
@@ -168,7 +168,7 @@ fn mistake_24_a_byte_is_moved_over_a_boundary_that_nothing_marks() {
             "{stamp}"
         );
     }
-    // In dotted schemes an id with a dot could end elsewhere.
+    // In schemes with dots, an id with a dot could end elsewhere.
     for scheme in ["standard", "gitlab_signing", "svix"] {
         let verify = format!("{{{scheme}: MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}");
         let verification = verification(&verify);
@@ -231,7 +231,7 @@ fn mistake_27_the_url_is_what_the_request_says_it_is() {
                 "{scheme} {path} {query}"
             );
         }
-        // The same parameters in another order are another URL.
+        // The same parameters in another order make another URL.
         let mut one = request.clone();
         "a=1&b=2".clone_into(&mut one.query);
         let (other, _) = compiled(&working(scheme), Some("https://other.example"));
@@ -271,7 +271,7 @@ fn mistake_24_a_request_is_divided_elsewhere_where_its_body_holds_a_second_times
         divided.headers.insert(stamp.parse::<http::HeaderName>().unwrap(), second);
         divided.body = text.split_at(at + 22).1.as_bytes().to_vec().into();
         assert_eq!(judged(&verification, &divided), "malformed-id", "{verify}");
-        // And were an id as plain as that, the signature would be remembered.
+        // Even if such an id were accepted, the signature would be a dedup key as well.
         assert_eq!(proof.dedup_keys.len(), 2, "{verify}");
     }
     let dotted = doubtful("{standard: MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}");

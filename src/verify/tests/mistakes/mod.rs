@@ -1,6 +1,7 @@
-//! The mistakes that verifiers have made, each tried on every sender to which it applies.
+//! Known mistakes of verifiers, each tested on every sender to which it applies.
 //!
-//! They are numbered as a list of thirty has them. Those of a whole daemon (bounds, replays, handshakes, logs) are tried in `tests/it`.
+//! The numbers are those of a list of thirty mistakes. `tests/it` tests the mistakes of a whole
+//! daemon: limits, replays, handshakes and logs.
 
 mod contents;
 mod secrets;
@@ -14,7 +15,7 @@ use crate::event::Received;
 use crate::verify::Verification;
 use crate::verify::scheme::presets::{PRESETS, PlaceRow, SchemePreset, SignatureRow};
 
-/// A sender whose signature stands in a header.
+/// Sender with its signature in a header.
 struct Sender {
     name: &'static str,
     row: &'static SignatureRow,
@@ -23,12 +24,12 @@ struct Sender {
 }
 
 impl Sender {
-    /// A genuine request of now.
+    /// Genuine request, sent now.
     fn request(&self) -> Received {
         sent(&self.verification, SUITABLE)
     }
 
-    /// What becomes of a request whose signature header is this instead.
+    /// Outcome of a request with this signature header.
     fn outcome_with(&self, value: &[u8]) -> &'static str {
         let mut request = self.request();
         request
@@ -37,7 +38,7 @@ impl Sender {
         judged(&self.verification, &request)
     }
 
-    /// The signature alone, without what stands before it.
+    /// Returns the text before the signature, and the signature alone.
     fn signature(&self) -> (String, String) {
         let request = self.request();
         let whole = header(&request, self.header.as_str()).to_owned();
@@ -49,7 +50,7 @@ impl Sender {
         (before.to_owned(), signature.to_owned())
     }
 
-    /// The header of its timestamp.
+    /// Header of the timestamp.
     fn timestamp_header(&self) -> Option<HeaderName> {
         match &self.row.timestamp.as_ref()?.place {
             PlaceRow::Header(names) => names.first()?.parse().ok(),
@@ -68,7 +69,7 @@ fn judged(verification: &Verification, request: &Received) -> &'static str {
     }
 }
 
-/// All of them.
+/// All senders with a signature in a header.
 fn senders() -> impl Iterator<Item = Sender> {
     PRESETS.iter().filter_map(|preset| {
         let SchemePreset::Signature(row) = &preset.scheme else {
@@ -86,7 +87,7 @@ fn senders() -> impl Iterator<Item = Sender> {
     })
 }
 
-/// A signature of a text by the secret `secret-a`, made by the plain scheme.
+/// Signature of a text under the secret `secret-a`, made by `hmac` with defaults.
 fn plain(encoding: &str, algorithm: &str, content: &[u8]) -> String {
     let verify = format!("{{hmac: {{secret: env:A, encoding: {encoding}, algorithm: {algorithm}}}}}");
     header(&sent(&verification(&verify), content), "x-signature").to_owned()

@@ -1,4 +1,4 @@
-//! Mistakes about secrets: empty ones, those in another form, those that are told.
+//! Mistakes about secrets: empty, wrongly encoded or disclosed ones.
 
 use data_encoding::{BASE64, HEXLOWER};
 
@@ -39,7 +39,7 @@ fn mistake_16_and_17_an_empty_secret_is_one_and_a_newline_is_kept() {
 
 #[test]
 fn mistake_18_the_key_is_taken_in_the_wrong_form() {
-    // 24 bytes, of which the base64 may or may not be padded.
+    // 25 bytes, so that the base64 may or may not be padded.
     let (text, key) = (
         "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAQ==",
         "31f290f6bf06298aab4f08d43c3f082cf648a362da2da4b001",

@@ -1,4 +1,4 @@
-//! Mistakes about when a request was sent.
+//! Mistakes about the time of sending.
 
 use http::HeaderValue;
 
@@ -49,7 +49,7 @@ fn mistake_07_milliseconds_are_read_as_seconds_and_the_other_way() {
             "{{{scheme}: {{secret: env:A, timestamp: {{unit: {unit}}}}}}}"
         ));
         let outcome = judged(&right, &sent(&other, SUITABLE));
-        // Thirteen digits are no seconds at all; ten are milliseconds of 1970.
+        // Thirteen digits are not seconds. Ten digits as milliseconds are in 1970.
         let expected = if unit == "ms" {
             "malformed-timestamp"
         } else {

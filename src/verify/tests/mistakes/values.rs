@@ -1,4 +1,4 @@
-//! Mistakes about how a signature is written, and how often.
+//! Mistakes about the encoding and the number of signatures.
 
 use data_encoding::BASE64;
 use http::HeaderValue;
@@ -25,7 +25,7 @@ fn mistake_02_and_03_of_several_signatures_one_is_looked_at_alone() {
             (vec![&wrong; 17], "malformed-signature"),
         ] {
             let joined: Vec<String> = items.iter().map(|item| format!("{prefix}{item}")).collect();
-            // What stands before the first signature: a timestamp, in some lists.
+            // Text before the first signature. Some lists start with a timestamp.
             let head = before.strip_suffix(prefix).unwrap();
             let value = format!("{head}{}", joined.join(separator));
             assert_eq!(sender.outcome_with(value.as_bytes()), expected, "{}", sender.name);
@@ -36,7 +36,8 @@ fn mistake_02_and_03_of_several_signatures_one_is_looked_at_alone() {
 
 #[test]
 fn mistake_13_a_signature_that_begins_well_is_half_right() {
-    // That the comparison takes the same time is `subtle`'s promise; that it is of the whole is ours.
+    // Constant time is guaranteed by `subtle`. This test checks that the whole signature is
+    // compared.
     for sender in senders() {
         let (before, signature) = sender.signature();
         for at in [signature.len() / 2, signature.len() - 6] {
@@ -78,7 +79,7 @@ fn mistake_14_and_15_a_malformed_or_empty_value_is_a_crash_or_a_match() {
                 let outcome = sender.outcome_with(value.as_bytes());
                 assert!(
                     ["malformed-signature", "missing-timestamp"].contains(&outcome)
-                        // A signature in DER has no one length.
+                        // A DER signature has no fixed length.
                         || (sender.name == "sendgrid" && outcome == "bad-signature"),
                     "{} {value:.40} {outcome}",
                     sender.name
