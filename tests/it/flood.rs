@@ -15,14 +15,14 @@ use crate::tls::{self, Authority};
 /// The most memory that an idle connection may cost, in bytes: the kernel's buffers aside.
 const PER_CONNECTION: usize = 64 << 10;
 
-fn rules(server: &str) -> String {
+pub fn rules(server: &str) -> String {
     format!(
         "server: {{listen: 127.0.0.1:0, {server}}}\nrules: [{{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}}]\n"
     )
 }
 
 /// How many connections this machine lets a process have, of those that are wanted.
-fn affordable(wanted: usize) -> usize {
+pub fn affordable(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let mut raised = limit;
     raised.current = limit.maximum;
@@ -72,7 +72,7 @@ fn idlers(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
 }
 
 /// Honest requests, one after the other; how long the slowest took.
-fn honest(daemon: &Daemon, count: usize) -> Duration {
+pub fn honest(daemon: &Daemon, count: usize) -> Duration {
     let times = (0..count).map(|number| {
         let begun = Instant::now();
         let sending = daemon.post("/open").json(format!("{{\"n\": {number}}}"));
@@ -173,7 +173,7 @@ fn a_body_in_the_smallest_of_pieces_takes_what_it_has() {
 }
 
 /// Connections that each send all of a body but its last byte.
-fn partial_bodies(daemon: &Daemon, count: usize, size: usize, source: [u8; 4]) -> Vec<TcpStream> {
+pub fn partial_bodies(daemon: &Daemon, count: usize, size: usize, source: [u8; 4]) -> Vec<TcpStream> {
     let head = format!("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n");
     let bytes = [head.as_bytes(), &vec![b'x'; size - 1]].concat();
     let connect = |_| {
