@@ -216,7 +216,8 @@ fn half_sent_bodies_together_take_no_more_than_max_inflight() {
     eprintln!("300 half-sent bodies of 1 MiB: {} KiB at most", grown >> 10);
     assert!(grown < 64 << 20, "{grown}");
     daemon.eventually("the log says so, and not a hundred times", || {
-        let said = daemon.log().matches("evicted the partial body").count();
+        // Some are evicted, some are refused, as they come.
+        let said = daemon.log().matches("`max_inflight` reached").count();
         (1..100).contains(&said)
     });
     daemon.eventually("all of it is given back", || {
