@@ -22,7 +22,7 @@ impl Dispatch {
     /// Whether the attempt may begin. What may have ended the last daemon must not begin unseen: where it cannot be written
     /// down, the delivery waits again.
     pub(super) async fn is_begun(&self, lease: &Lease, attempting: &Attempting) -> bool {
-        if !lease.suspect {
+        if !lease.begins_by_itself() {
             return true;
         }
         let Err(error) = self.store.begin(lease.delivery).await else {

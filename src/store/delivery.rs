@@ -226,6 +226,14 @@ pub struct Lease {
     pub suspect: bool,
 }
 
+impl Lease {
+    /// Whether its attempt begins only when [`Store::begin`](super::Store::begin) says so, rather than with the lease. So
+    /// it is where the attempt may be given up before it begins, or may end the daemon.
+    pub fn begins_by_itself(&self) -> bool {
+        self.suspect || self.interrupted.is_some()
+    }
+}
+
 /// How a delivery failed, for the one that is made for its failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {

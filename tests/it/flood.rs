@@ -188,7 +188,11 @@ pub fn partial_bodies(daemon: &Daemon, count: usize, size: usize, source: [u8; 4
 
 #[test]
 fn half_sent_bodies_together_take_no_more_than_max_inflight() {
+    // The allocator as the unit sets it.
     let daemon = Scenario::new()
+        .env("MALLOC_ARENA_MAX", "4")
+        .env("MALLOC_MMAP_THRESHOLD_", "65536")
+        .env("MALLOC_TRIM_THRESHOLD_", "131072")
         .rules(&rules("max_inflight: 16MiB, request_timeout: 2m"))
         .start();
     honest(&daemon, 5);
@@ -214,7 +218,8 @@ fn half_sent_bodies_together_take_no_more_than_max_inflight() {
     }
     let grown = most_memory(&daemon).saturating_sub(before);
     eprintln!("300 half-sent bodies of 1 MiB: {} KiB at most", grown >> 10);
-    assert!(grown < 64 << 20, "{grown}");
+    // Of 300 MiB: the budget, a read buffer for each connection, and what the allocator keeps.
+    assert!(grown < 96 << 20, "{grown}");
     daemon.eventually("the log says so, and not a hundred times", || {
         // Some are evicted, some are refused, as they come.
         let said = daemon.log().matches("`max_inflight` reached").count();

@@ -349,7 +349,7 @@ impl Contents {
     pub fn mark_begun(&mut self, leased_by: Timestamp) {
         for kept in &mut self.deliveries {
             let is_leased = matches!(kept.delivery.state, State::Leased);
-            if is_leased && kept.leased_at <= leased_by {
+            if is_leased && !kept.begins_by_itself() && kept.leased_at <= leased_by {
                 kept.begun.get_or_insert(kept.leased_at);
             }
         }
@@ -592,13 +592,18 @@ impl Kept {
         self.delivery.attempt += u32::from(counts);
     }
 
+    /// Whether an attempt begins only when [`Contents::begin`] says so, rather than with its lease.
+    fn begins_by_itself(&self) -> bool {
+        self.suspect || self.interrupted.is_some()
+    }
+
     /// What a start makes of it, after a clean stop or a crash.
     pub fn reopen(&mut self, clean: bool) {
         let is_leased = matches!(self.delivery.state, State::Leased);
         let begun = self
             .begun
             .take()
-            .or((clean && is_leased).then_some(self.leased_at));
+            .or((clean && is_leased && !self.begins_by_itself()).then_some(self.leased_at));
         if let Some(since) = begun {
             let Delivery { action, attempt, .. } = self.delivery;
             self.attempts.push(record(action, attempt, since, clean));

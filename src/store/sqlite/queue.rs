@@ -31,6 +31,15 @@ impl Place {
     };
 }
 
+/// A lease whose attempt is not on disk as begun.
+#[derive(Debug)]
+struct Unmarked {
+    /// The moment of the lease, in milliseconds.
+    since: i64,
+    /// The attempt does not begin with the lease.
+    by_itself: bool,
+}
+
 /// A place in the queue of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Waits {
@@ -62,7 +71,7 @@ pub(super) struct Queue {
     leases: HashMap<DeliveryId, Waits>,
     leased: HashSet<i64>,
     /// Leases whose attempts are not on disk as begun, with the moment of the lease.
-    unmarked: HashMap<DeliveryId, i64>,
+    unmarked: HashMap<DeliveryId, Unmarked>,
     /// Leases whose attempts are.
     marked: HashSet<DeliveryId>,
     under_way: HashMap<Arc<str>, usize>,
@@ -206,9 +215,18 @@ impl Queue {
     }
 
     /// Somebody leases a delivery, which waits no longer.
-    pub fn lease(&mut self, delivery: DeliveryId, waits: Waits, now: i64) {
+    ///
+    /// If `by_itself`, its attempt begins only once [`mark`](Self::mark) says so: a lease that is given up before its
+    /// attempt must not be taken for an interrupted one.
+    pub fn lease(&mut self, delivery: DeliveryId, waits: Waits, now: i64, by_itself: bool) {
         self.forget(&waits);
-        self.unmarked.insert(delivery, now);
+        self.unmarked.insert(
+            delivery,
+            Unmarked {
+                since: now,
+                by_itself,
+            },
+        );
         if self.turns.len() >= TURNS_KEPT {
             self.turns.clear();
         }
@@ -229,10 +247,16 @@ impl Queue {
         self.leased.contains(&seq)
     }
 
-    /// Leases up to a moment whose attempts are not on disk as begun.
+    /// Leases up to a moment whose attempts have begun with the lease and are not on disk as begun.
     pub fn unmarked(&self, leased_by: i64) -> impl Iterator<Item = (DeliveryId, i64)> {
-        let all = self.unmarked.iter().map(|(delivery, since)| (*delivery, *since));
+        let begun = self.unmarked.iter().filter(|(_, unmarked)| !unmarked.by_itself);
+        let all = begun.map(|(delivery, unmarked)| (*delivery, unmarked.since));
         all.filter(move |(_, since)| *since <= leased_by)
+    }
+
+    /// The moment since which this delivery is leased, if its attempt is not on disk as begun.
+    pub fn unmarked_since(&self, delivery: DeliveryId) -> Option<i64> {
+        self.unmarked.get(&delivery).map(|unmarked| unmarked.since)
     }
 
     /// The attempt at a leased delivery is on disk as begun.
@@ -382,7 +406,7 @@ mod tests {
         for seq in 0..20_000 {
             assert_eq!(next(&mut queue, &disk), Some(place(7, seq)));
             let delivery = delivery(seq);
-            queue.lease(delivery, waits("one", 7, seq), 7);
+            queue.lease(delivery, waits("one", 7, seq), 7, false);
             leases.push(delivery);
         }
         // All are leased, so none is found again, though all are on disk.
@@ -439,7 +463,7 @@ mod tests {
         };
         let lease = |queue: &mut Queue, room| {
             let first = queue.next(room, 9)?;
-            queue.lease(delivery(first.place.seq), first.clone(), 9);
+            queue.lease(delivery(first.place.seq), first.clone(), 9, false);
             Some(first.rule.to_string())
         };
         // The other has its turn, however much waits before it; then as many as are left beside the one that is kept.
