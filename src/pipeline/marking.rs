@@ -22,7 +22,7 @@ impl Dispatcher {
     /// True if the attempt may begin. An attempt that may have crashed the last daemon must be
     /// marked first. If that write fails, the delivery is released.
     pub(super) async fn is_begun(&self, lease: &Lease, attempting: &Attempting) -> bool {
-        if !lease.suspect {
+        if !lease.begins_by_itself() {
             return true;
         }
         let Err(error) = self.store.begin(lease.delivery).await else {

@@ -231,6 +231,14 @@ pub struct Lease {
     pub suspect: bool,
 }
 
+impl Lease {
+    /// True if the attempt begins only with [`Store::begin`](super::Store::begin), rather than with
+    /// the lease. Such an attempt can be given up before it begins, or can end the daemon.
+    pub fn begins_by_itself(&self) -> bool {
+        self.suspect || self.interrupted.is_some()
+    }
+}
+
 /// The failure of a delivery, passed to the delivery that is made for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFailure {

@@ -15,14 +15,14 @@ use crate::tls::{self, Authority};
 /// Maximum memory of an idle connection, in bytes, without the kernel's buffers.
 const PER_CONNECTION: usize = 64 << 10;
 
-fn rules(server: &str) -> String {
+pub fn rules(server: &str) -> String {
     format!(
         "server: {{listen: 127.0.0.1:0, {server}}}\nrules: [{{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}}]\n"
     )
 }
 
 /// Number of connections that this machine allows a process, up to `wanted`.
-fn affordable(wanted: usize) -> usize {
+pub fn affordable(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let mut raised = limit;
     raised.current = limit.maximum;
@@ -72,7 +72,7 @@ fn idlers(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
 }
 
 /// Sends honest requests, one after the other. Returns the time of the slowest.
-fn honest(daemon: &Daemon, count: usize) -> Duration {
+pub fn honest(daemon: &Daemon, count: usize) -> Duration {
     let times = (0..count).map(|number| {
         let begun = Instant::now();
         let sending = daemon.post("/open").json(format!("{{\"n\": {number}}}"));
@@ -173,7 +173,7 @@ fn a_body_in_the_smallest_of_pieces_takes_what_it_has() {
 }
 
 /// Connections that each send a body except its last byte.
-fn partial_bodies(daemon: &Daemon, count: usize, size: usize, source: [u8; 4]) -> Vec<TcpStream> {
+pub fn partial_bodies(daemon: &Daemon, count: usize, size: usize, source: [u8; 4]) -> Vec<TcpStream> {
     let head = format!("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n");
     let bytes = [head.as_bytes(), &vec![b'x'; size - 1]].concat();
     let connect = |_| {
@@ -188,7 +188,11 @@ fn partial_bodies(daemon: &Daemon, count: usize, size: usize, source: [u8; 4]) -
 
 #[test]
 fn half_sent_bodies_together_take_no_more_than_max_inflight() {
+    // The allocator as the unit sets it.
     let daemon = Scenario::new()
+        .env("MALLOC_ARENA_MAX", "4")
+        .env("MALLOC_MMAP_THRESHOLD_", "65536")
+        .env("MALLOC_TRIM_THRESHOLD_", "131072")
         .rules(&rules("max_inflight: 16MiB, request_timeout: 2m"))
         .start();
     honest(&daemon, 5);
@@ -215,9 +219,11 @@ fn half_sent_bodies_together_take_no_more_than_max_inflight() {
     }
     let grown = most_memory(&daemon).saturating_sub(before);
     eprintln!("300 half-sent bodies of 1 MiB: {} KiB at most", grown >> 10);
-    assert!(grown < 64 << 20, "{grown}");
+    // Of 300 MiB: the budget, a read buffer for each connection, and what the allocator keeps.
+    assert!(grown < 96 << 20, "{grown}");
     daemon.eventually("the log says so, and not a hundred times", || {
-        let said = daemon.log().matches("evicted the partial body").count();
+        // Some are evicted, some are refused, as they come.
+        let said = daemon.log().matches("`max_inflight` reached").count();
         (1..100).contains(&said)
     });
     daemon.eventually("all of it is given back", || {

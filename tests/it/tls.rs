@@ -180,7 +180,7 @@ fn who_does_not_shake_hands_is_cut_off() {
         drop(stream.read_to_end(&mut rest));
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
-    for _ in 0..20 {
+    for _ in 0..60 {
         let mut plain = daemon.connect();
         plain
             .write_all(b"POST /open HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -194,7 +194,7 @@ fn who_does_not_shake_hands_is_cut_off() {
         daemon.log().contains("TLS handshake")
     });
     let lines = daemon.log().matches("TLS handshake").count();
-    assert!(lines < 20, "and not each for itself: {}", daemon.log());
+    assert!(lines < 50, "and not each for itself: {}", daemon.log());
 }
 
 #[test]

@@ -134,7 +134,7 @@ rules:
         .hookyard(&["events", "show", id.as_str().unwrap()]);
     let text = String::from_utf8_lossy(&show.stdout).into_owned();
     assert!(
-        text.contains(&format!("it cannot be decoded: {fault}\n[[[[")),
+        text.contains(&format!("it cannot be decoded: {fault}\n  | [[[[")),
         "{text}"
     );
 }

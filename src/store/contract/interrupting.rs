@@ -71,6 +71,25 @@ pub async fn an_attempt_too_short_to_be_marked_is_known_the_second_time<S: Subje
     assert_eq!(attempts(subject.store(), later).await, []);
 }
 
+pub async fn what_is_leased_after_an_interruption_and_does_not_begin_is_not_counted<S: Subject>() {
+    let subject = S::open(Settings::default());
+    let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    subject.lease_all(after(0)).await;
+    subject.store().mark_begun(after(0)).await.unwrap();
+    // Its attempt may be given up before it begins: also after a clean stop, and whatever else is marked.
+    let mut subject = subject.crash();
+    for _ in 0..2 {
+        let leases = subject.leases(after(5)).await;
+        assert!(leases[0].begins_by_itself());
+        subject.store().mark_begun(after(9)).await.unwrap();
+        subject = subject.crash();
+        subject.leases(after(5)).await;
+        subject = subject.restart().await;
+    }
+    assert_eq!(attempts(subject.store(), delivery).await, [interrupted(1)]);
+    assert_eq!(subject.leases(after(5)).await[0].attempt, 2);
+}
+
 pub async fn after_a_clean_stop_what_was_under_way_is_recorded_and_does_not_count<S: Subject>() {
     let subject = S::open(Settings::default());
     let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;

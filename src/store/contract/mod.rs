@@ -102,6 +102,7 @@ promises! {
     interrupting:
         an_attempt_that_ends_with_a_crash_counts_and_is_recorded,
         an_attempt_too_short_to_be_marked_is_known_the_second_time,
+        what_is_leased_after_an_interruption_and_does_not_begin_is_not_counted,
         after_a_clean_stop_what_was_under_way_is_recorded_and_does_not_count,
         an_interruption_that_is_settled_counts_as_it_says,
         what_was_released_or_put_off_has_not_begun;

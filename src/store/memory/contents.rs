@@ -354,7 +354,7 @@ impl Contents {
     pub fn mark_begun(&mut self, leased_by: Timestamp) {
         for kept in &mut self.deliveries {
             let is_leased = matches!(kept.delivery.state, DeliveryState::Leased);
-            if is_leased && kept.leased_at <= leased_by {
+            if is_leased && !kept.begins_by_itself() && kept.leased_at <= leased_by {
                 kept.begun.get_or_insert(kept.leased_at);
             }
         }
@@ -597,13 +597,18 @@ impl StoredDelivery {
         self.delivery.attempt += u32::from(counts);
     }
 
+    /// True if an attempt begins only with [`Contents::begin`], rather than with its lease.
+    fn begins_by_itself(&self) -> bool {
+        self.suspect || self.interrupted.is_some()
+    }
+
     /// Applies a reopen of the store after a clean stop or a crash.
     pub fn reopen(&mut self, clean: bool) {
         let is_leased = matches!(self.delivery.state, DeliveryState::Leased);
         let begun = self
             .begun
             .take()
-            .or((clean && is_leased).then_some(self.leased_at));
+            .or((clean && is_leased && !self.begins_by_itself()).then_some(self.leased_at));
         if let Some(since) = begun {
             let Delivery { action, attempt, .. } = self.delivery;
             self.attempts.push(record(action, attempt, since, clean));

@@ -115,8 +115,8 @@ impl WriteOp for Mark {
         let unmarked: Vec<(DeliveryId, i64)> = match self {
             Self::LeasedBy(at) => batch.queue.unmarked(at.as_millis()).collect(),
             Self::This(delivery) => {
-                let all = batch.queue.unmarked(i64::MAX);
-                all.filter(|(unmarked, _)| unmarked == delivery).collect()
+                let since = batch.queue.unmarked_since(*delivery);
+                since.map(|since| (*delivery, since)).into_iter().collect()
             }
             Self::AllAtTheEnd => batch.queue.unmarked(i64::MAX).collect(),
         };

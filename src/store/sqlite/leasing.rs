@@ -150,7 +150,9 @@ impl Writer {
                     }
                 },
             };
-            self.queue.lease(lease.delivery, waits, now.as_millis());
+            let by_itself = lease.begins_by_itself();
+            self.queue
+                .lease(lease.delivery, waits, now.as_millis(), by_itself);
             leased.leases.push(lease);
         }
         Ok(())
@@ -214,7 +216,7 @@ impl Writer {
     /// queue for ever.
     fn give_up(&mut self, delivery: DeliveryId, waits: ReadyEntry, now: Timestamp, unreadable: &Unreadable) {
         tracing::error!(%delivery, reason = unreadable.0, "an event cannot be read back");
-        self.queue.lease(delivery, waits, now.as_millis());
+        self.queue.lease(delivery, waits, now.as_millis(), true);
         let settlement = Settlement::Dead {
             at: now,
             reason: format!("the event cannot be read back: {}", unreadable.0),

@@ -33,6 +33,15 @@ impl QueueKey {
     };
 }
 
+/// A lease whose attempt is not on disk as begun.
+#[derive(Debug)]
+struct Unmarked {
+    /// Time of the lease, in milliseconds.
+    since: i64,
+    /// The attempt does not begin with the lease.
+    by_itself: bool,
+}
+
 /// A position in the queue of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReadyEntry {
@@ -63,7 +72,7 @@ pub(super) struct Queue {
     leases: HashMap<DeliveryId, ReadyEntry>,
     leased: HashSet<i64>,
     /// Leases whose attempts are not on disk as begun, with the time of the lease.
-    unmarked: HashMap<DeliveryId, i64>,
+    unmarked: HashMap<DeliveryId, Unmarked>,
     /// Leases whose attempts are on disk as begun.
     marked: HashSet<DeliveryId>,
     under_way: HashMap<Arc<str>, usize>,
@@ -212,9 +221,18 @@ impl Queue {
     }
 
     /// Leases a delivery and removes it from its window.
-    pub fn lease(&mut self, delivery: DeliveryId, waits: ReadyEntry, now: i64) {
+    ///
+    /// If `by_itself`, its attempt begins only with [`mark`](Self::mark). A lease that is given up
+    /// before its attempt must not count as an interrupted attempt.
+    pub fn lease(&mut self, delivery: DeliveryId, waits: ReadyEntry, now: i64, by_itself: bool) {
         self.forget(&waits);
-        self.unmarked.insert(delivery, now);
+        self.unmarked.insert(
+            delivery,
+            Unmarked {
+                since: now,
+                by_itself,
+            },
+        );
         if self.turns.len() >= TURNS_KEPT {
             self.turns.clear();
         }
@@ -235,10 +253,17 @@ impl Queue {
         self.leased.contains(&seq)
     }
 
-    /// Leases made up to `leased_by` whose attempts are not on disk as begun.
+    /// Leases made up to `leased_by` whose attempts have begun with the lease and are not on disk as
+    /// begun.
     pub fn unmarked(&self, leased_by: i64) -> impl Iterator<Item = (DeliveryId, i64)> {
-        let all = self.unmarked.iter().map(|(delivery, since)| (*delivery, *since));
+        let begun = self.unmarked.iter().filter(|(_, unmarked)| !unmarked.by_itself);
+        let all = begun.map(|(delivery, unmarked)| (*delivery, unmarked.since));
         all.filter(move |(_, since)| *since <= leased_by)
+    }
+
+    /// Time of the lease, if the attempt is not on disk as begun.
+    pub fn unmarked_since(&self, delivery: DeliveryId) -> Option<i64> {
+        self.unmarked.get(&delivery).map(|unmarked| unmarked.since)
     }
 
     /// Records that the attempt at a leased delivery is on disk as begun.
@@ -389,7 +414,7 @@ mod tests {
         for seq in 0..20_000 {
             assert_eq!(next(&mut queue, &disk), Some(place(7, seq)));
             let delivery = delivery(seq);
-            queue.lease(delivery, waits("one", 7, seq), 7);
+            queue.lease(delivery, waits("one", 7, seq), 7, false);
             leases.push(delivery);
         }
         // All are leased, so none is found again, although all are on disk.
@@ -446,7 +471,7 @@ mod tests {
         };
         let lease = |queue: &mut Queue, room| {
             let first = queue.next(room, 9)?;
-            queue.lease(delivery(first.place.seq), first.clone(), 9);
+            queue.lease(delivery(first.place.seq), first.clone(), 9, false);
             Some(first.rule.to_string())
         };
         // The other rule gets its turn, however much waits before it. Then the first rule fills the
