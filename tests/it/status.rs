@@ -288,7 +288,7 @@ fn what_happens_is_counted_and_every_series_is_documented() {
 
 /// The series in the documentation, with their types.
 fn documented() -> BTreeSet<String> {
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md");
     let page = std::fs::read_to_string(page).unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| {
