@@ -73,7 +73,7 @@ pub async fn an_attempt_too_short_to_be_marked_is_known_the_second_time<S: Subje
 
 pub async fn what_is_leased_after_an_interruption_and_does_not_begin_is_not_counted<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), owed("deploy", &[])).await;
+    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
     subject.store().mark_begun(after(0)).await.unwrap();
     // Its attempt may be given up before it begins: also after a clean stop, and whatever else is marked.
