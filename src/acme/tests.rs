@@ -37,7 +37,7 @@ struct Authority {
 #[derive(Clone)]
 struct Manner {
     /// URL for new values of `Replay-Nonce`.
-    dedup_key: Option<&'static str>,
+    nonce: Option<&'static str>,
     order: &'static str,
     window: Option<(Timestamp, Timestamp)>,
 }
@@ -128,7 +128,7 @@ fn converse(
     let (status, body) = match path.as_str() {
         "/dir" => {
             let mut directory = json!({
-                "newNonce": manner.dedup_key.map_or(format!("{base}/nonce"), str::to_owned), "newAccount": format!("{base}/account"),
+                "newNonce": manner.nonce.map_or(format!("{base}/nonce"), str::to_owned), "newAccount": format!("{base}/account"),
                 "newOrder": format!("{base}/order"), "revokeCert": format!("{base}/revoke"),
                 "keyChange": format!("{base}/key"),
             });
@@ -194,20 +194,11 @@ impl Scene {
         Self::with(order, window, age, None)
     }
 
-    fn with(
-        order: &'static str,
-        window: Option<(u32, u32)>,
-        age: u32,
-        dedup_key: Option<&'static str>,
-    ) -> Self {
+    fn with(order: &'static str, window: Option<(u32, u32)>, age: u32, nonce: Option<&'static str>) -> Self {
         let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
         let issued = Timestamp::from_seconds(now.unix_timestamp());
         let window = window.map(|(start, end)| (issued.plus(DAY * start), issued.plus(DAY * end)));
-        let authority = Authority::new(Manner {
-            dedup_key,
-            order,
-            window,
-        });
+        let authority = Authority::new(Manner { nonce, order, window });
         let mut roots = RootCertStore::empty();
         roots.add(authority.signer.der().clone()).unwrap();
         let settings = Settings {

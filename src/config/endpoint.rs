@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_yaml::Value;
 
 use super::document::{EndpointShape, RespondShape, WaitShape};
-use super::replays::AccountName;
+use super::replays::DeclaredVerification;
 use super::settings::DEFAULT_MAX_BODY;
 use super::{limit, reads};
 use crate::act::CompileContext;
@@ -281,9 +281,9 @@ impl<'d> EndpointBuilder<'d> {
     }
 
     /// The verifications with their positions and the parts that their rules read.
-    pub fn written(&self) -> impl Iterator<Item = AccountName<'_>> {
+    pub fn written(&self) -> impl Iterator<Item = DeclaredVerification<'_>> {
         let all = self.verifications.iter().zip(&self.origins).zip(&self.reads);
-        all.map(|((verification, origin), reads)| AccountName {
+        all.map(|((verification, origin), reads)| DeclaredVerification {
             verification,
             origin,
             reads,

@@ -28,7 +28,7 @@ pub fn look_at(drafts: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
 }
 
 /// A verification as an endpoint writes it.
-pub struct AccountName<'v> {
+pub struct DeclaredVerification<'v> {
     pub verification: &'v Verification,
     pub origin: &'v Origin,
     /// Request parts that its rules read.
@@ -36,7 +36,7 @@ pub struct AccountName<'v> {
 }
 
 /// Reports request parts that rules read although the signature does not cover them.
-fn unsigned(written: &AccountName<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
+fn unsigned(written: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
     let unsigned = written.reads.clone().unsigned(written.verification);
     let headers = unsigned.headers.iter().map(|name| format!("`header.{name}`"));
     let query = unsigned.query.iter().map(|name| format!("`query.{name}`"));
@@ -74,7 +74,11 @@ fn unsigned(written: &AccountName<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
 }
 
 /// Reports a sender that may sign the same content again for a new event.
-fn repeating(written: &AccountName<'_>, draft: &EndpointBuilder<'_>, index: usize) -> Option<Diagnostic> {
+fn repeating(
+    written: &DeclaredVerification<'_>,
+    draft: &EndpointBuilder<'_>,
+    index: usize,
+) -> Option<Diagnostic> {
     if !written.verification.may_repeat() || !draft.is_silent_on_duplicates(index) {
         return None;
     }
@@ -89,7 +93,7 @@ fn repeating(written: &AccountName<'_>, draft: &EndpointBuilder<'_>, index: usiz
 }
 
 /// Reports a verification that cannot tell events apart, under a rule that relies on it.
-fn forgetful(written: &AccountName<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
+fn forgetful(written: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
     let verification = written.verification;
     if verification.is_none() || !verification.recognised_by().is_empty() {
         return None;

@@ -93,7 +93,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let journal = config::variable("JOURNAL_STREAM").is_some();
     // Dropped last, since that flushes the logs.
     let _log = report::start(&rules.log, journal).map_err(StartError::Other)?;
-    watch::log_findings(&warnings);
+    watch::log_diagnostics(&warnings);
     let served = runtime.block_on(serve(path, rules, handed, signals));
     runtime.shutdown_timeout(LEFTOVERS_LIMIT);
     served.map_err(|message| {

@@ -24,7 +24,7 @@ use crate::daemon::signals::Signals;
 /// must stay below the unit's `TimeoutStopSec=`.
 const ABORT_GRACE: Duration = Duration::from_secs(12);
 /// Time before the end when waiting senders are answered. Also the maximum time for responses once
-/// the daemon is in a hurry.
+/// the daemon is in a ending.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Maximum time for everything after a second signal.
@@ -70,7 +70,7 @@ impl Stopping {
         self.leasing.cancel();
         self.running.cancel();
         self.waiting.cancel();
-        let retry_now = async {
+        let ending = async {
             let last_words = async {
                 drop(timeout(LAST_WORDS, join_all(answering)).await);
                 self.answering.cancel();
@@ -81,7 +81,7 @@ impl Stopping {
         };
         tokio::select! {
             // What is left is dropped with the runtime, which kills it.
-            _ = timeout(limit, retry_now) => {}
+            _ = timeout(limit, ending) => {}
             () = signals.stop() => warn!("another signal came: nothing is waited for any more"),
         }
     }

@@ -230,7 +230,7 @@ fn report(outcome: &Reload, cause: Cause) {
             warnings,
             restart,
         } => {
-            log_findings(warnings);
+            log_diagnostics(warnings);
             for key in restart {
                 warn!(key, "changed, and takes effect at the next restart only");
             }
@@ -238,7 +238,7 @@ fn report(outcome: &Reload, cause: Cause) {
             info!(generation, %sha256, endpoints = rules.endpoints.len(), rules = rules.names.len(), cause, "reloaded");
         }
         Reload::Kept(diagnostics) => {
-            log_findings(diagnostics);
+            log_diagnostics(diagnostics);
             let count = diagnostics.errors();
             error!(
                 cause,
@@ -250,12 +250,12 @@ fn report(outcome: &Reload, cause: Cause) {
 }
 
 /// Logs each diagnostic as a line. Notes are for `check`: they need no attention at each start.
-pub fn log_findings(diagnostics: &Diagnostics) {
+pub fn log_diagnostics(diagnostics: &Diagnostics) {
     for diagnostic in diagnostics {
         match diagnostic.severity {
             Severity::Error => error!(code = diagnostic.code, "{}", diagnostic.line()),
             Severity::Warning | Severity::Unavailable => {
-                warn!(code = diagnostic.code, "{}", diagnostic.line())
+                warn!(code = diagnostic.code, "{}", diagnostic.line());
             }
             Severity::Note => debug!(code = diagnostic.code, "{}", diagnostic.line()),
         }

@@ -224,7 +224,7 @@ mod tests {
     async fn every_change_of_a_file_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let (file, other) = (folder.path().join("rules.yaml"), folder.path().join("other"));
-        let payload_cache = || {
+        let refresh = || {
             fs::write(&file, "x").unwrap();
             fs::write(&other, "y").unwrap();
         };
@@ -245,7 +245,7 @@ mod tests {
             }),
         ];
         for (what, change) in changes {
-            payload_cache();
+            refresh();
             let watches = watching(&file);
             change();
             assert_eq!(told(&watches), Some(true), "{what}");

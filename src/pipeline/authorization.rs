@@ -144,8 +144,8 @@ impl<'e> Authorization<'e> {
             Ok(proof) => proof,
             Err(refusal) => return Some(Err(Cow::Borrowed(refusal))),
         };
-        let payload_cache = proof.freshness(rule.replay_window, self.now);
-        Some(payload_cache.map(|()| proof).map_err(Cow::Owned))
+        let fresh = proof.freshness(rule.replay_window, self.now);
+        Some(fresh.map(|()| proof).map_err(Cow::Owned))
     }
 
     /// Returns the rule at `index` with its proof, if the rule is enabled and accepts the request.

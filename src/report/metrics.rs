@@ -371,12 +371,8 @@ fn now(moment: &Moment) -> Registry {
         latest,
     );
     logs(&mut registry);
-    if let Some(standing) = certificates {
-        let orders = Family::<OutcomeLabels, Counter>::default();
-        for (outcome, count) in [("issued", standing.issued), ("failed", standing.failed)] {
-            orders.get_or_create(&OutcomeLabels { outcome }).inc_by(count);
-        }
-        registry.register("certificate_orders", "Certificates asked for, by outcome", orders);
+    if let Some(status) = certificates {
+        certificate_orders(&mut registry, status);
     }
     let mut gauge =
         |name: &str, help: &str, value: f64| registry.register(name, help, ConstGauge::new(value));
@@ -436,6 +432,15 @@ fn now(moment: &Moment) -> Registry {
         health.commit_time.as_secs_f64(),
     );
     registry
+}
+
+/// Adds the counter of certificate orders.
+fn certificate_orders(registry: &mut Registry, status: &AcmeStatus) {
+    let orders = Family::<OutcomeLabels, Counter>::default();
+    for (outcome, count) in [("issued", status.issued), ("failed", status.failed)] {
+        orders.get_or_create(&OutcomeLabels { outcome }).inc_by(count);
+    }
+    registry.register("certificate_orders", "Certificates asked for, by outcome", orders);
 }
 
 /// Adds the metrics about the log.

@@ -165,7 +165,7 @@ impl StatusFacts<'_> {
             let diagnostics = self.diagnostics;
             let many = plural(diagnostics);
             format!(
-                "the rules file does not load ({diagnostics} finding{many}), the rules before it are in force: "
+                "the rules file does not load ({diagnostics} diagnostic{many}), the rules before it are in force: "
             )
         };
         let restart = if self.restart.is_empty() {
@@ -245,7 +245,7 @@ mod tests {
         facts.queue = None;
         assert_eq!(
             facts.line(),
-            "the rules file does not load (2 findings), the rules before it are in force: 1 rule, generation 3; the store does not answer; listening on http://127.0.0.1:9000, unix:/run/h"
+            "the rules file does not load (2 diagnostics), the rules before it are in force: 1 rule, generation 3; the store does not answer; listening on http://127.0.0.1:9000, unix:/run/h"
         );
     }
 }

@@ -18,12 +18,18 @@ fn pages() -> Vec<(String, String)> {
             let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
             if entry.path().is_dir() {
                 folders.push(path);
-            } else if path.ends_with(".md") {
+            } else if Path::new(&path)
+                .extension()
+                .is_some_and(|extension| extension == "md")
+            {
                 pages.push(path);
             }
         }
     }
-    pages.into_iter().map(|path| (path.clone(), read(&path))).collect()
+    pages
+        .into_iter()
+        .map(|path| (path.clone(), read(&path)))
+        .collect()
 }
 
 /// The fenced blocks of one language in a text.
@@ -53,7 +59,10 @@ fn the_commands_of_the_readme_do_what_it_says() {
     )
     .unwrap();
     let mut ran = 0;
-    for line in blocks(&read("README.md"), "sh").iter().flat_map(|block| block.lines()) {
+    for line in blocks(&read("README.md"), "sh")
+        .iter()
+        .flat_map(|block| block.lines())
+    {
         let piped = line.strip_prefix("echo '{\"name\": \"world\"}' | ");
         let Some(command) = piped.unwrap_or(line).strip_prefix("cargo run -- ") else {
             let known = ["cargo test"];
@@ -251,7 +260,11 @@ fn the_rules_of_the_manual_load() {
     let pages = pages();
     let blocks: Vec<(&str, String)> = pages
         .iter()
-        .flat_map(|(page, text)| blocks(text, "yaml").into_iter().map(|block| (page.as_str(), block)))
+        .flat_map(|(page, text)| {
+            blocks(text, "yaml")
+                .into_iter()
+                .map(|block| (page.as_str(), block))
+        })
         .collect();
     assert!(blocks.len() >= 30, "{}", blocks.len());
     for (page, block) in blocks {
@@ -364,7 +377,12 @@ fn the_example_script_deploys_a_commit_and_takes_nothing_else_for_one() {
     let (_, second) = run("cd work; echo two > index.html; git commit -qam two; git rev-parse HEAD");
     assert!(run(&format!("\"$SCRIPT\" {second}")).0);
     assert_eq!(run("cat current/index.html").1, "two");
-    for wrong in ["--help", "main", "../..", "0000000000000000000000000000000000000000"] {
+    for wrong in [
+        "--help",
+        "main",
+        "../..",
+        "0000000000000000000000000000000000000000",
+    ] {
         assert!(!run(&format!("\"$SCRIPT\" {wrong}")).0, "{wrong}");
     }
     assert_eq!(run("cat current/index.html").1, "two");

@@ -99,7 +99,7 @@ fn a_supervisor_hears_of_every_turn_and_of_what_is_in_force() {
 
     let good = daemon.read("rules.yaml");
     write(&daemon, &good.replace("verify: none", "verify: nobody"));
-    let refused = "STATUS=the rules file does not load (2 findings), the rules before it are in force: 2 rules, generation 2;";
+    let refused = "STATUS=the rules file does not load (2 diagnostics), the rules before it are in force: 2 rules, generation 2;";
     assert!(supervisor.hears("STATUS=").starts_with(refused));
     daemon.signal("HUP");
     supervisor.hears("RELOADING=1");

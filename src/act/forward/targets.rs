@@ -91,7 +91,7 @@ impl Drop for RequestPermit<'_> {
         let to = &self.way.0;
         match change {
             Some(CircuitChange::Opened) => {
-                warn!(to, "circuit open: its deliveries wait, their attempts are kept")
+                warn!(to, "circuit open: its deliveries wait, their attempts are kept");
             }
             Some(CircuitChange::Closed) => info!(to, "circuit closed"),
             None => {}

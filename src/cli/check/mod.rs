@@ -204,6 +204,6 @@ fn json(diagnostics: &Diagnostics, summary: Option<(usize, usize)>) -> serde_jso
         "loads": summary.is_some(),
         "endpoints": summary.map(|(endpoints, _)| endpoints),
         "rules": summary.map(|(_, rules)| rules),
-        "findings": diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
+        "diagnostics": diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
     })
 }

@@ -82,7 +82,7 @@ fn tell(path: &Path, judgement: &Judgement, format: Format) -> u8 {
             "loads": summary.is_some(),
             "endpoints": summary.map(|(endpoints, _)| endpoints),
             "rules": summary.map(|(_, rules)| rules),
-            "findings": diagnostics,
+            "diagnostics": diagnostics,
             "in_place_of": in_place_of,
         })
         .to_string(),

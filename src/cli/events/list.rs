@@ -139,7 +139,7 @@ pub fn reason(entry: &ListedDelivery) -> String {
     }
     match &entry.delivery.state {
         DeliveryState::Dead { reason, .. } | DeliveryState::Superseded { reason, .. } => {
-            said.push(reason.clone())
+            said.push(reason.clone());
         }
         // The first attempt is due at once.
         DeliveryState::Waiting { due } if *due > entry.received_at => said.push(format!("due {due}")),
