@@ -4,7 +4,7 @@
 //! A read can hang: the server of a network file system is gone, or another program holds a lease.
 //! A dedicated thread hangs then, and the caller continues without the file. Until that thread
 //! returns, further reads of the same file fail at once. At most one thread hangs per file, and at
-//! most [`MAX_HANGING`] in all.
+//! most `MAX_HANGING` in all.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;

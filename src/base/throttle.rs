@@ -1,7 +1,7 @@
 //! Throttles for log lines, so that an untrusted sender cannot fill the disk with one kind of line.
 //!
-//! The first [`BURST`] lines of a kind are written at once, further lines at most one per
-//! [`EVERY`]. The next line of the kind reports the number of suppressed lines (`left_out`), as
+//! The first `BURST` lines of a kind are written at once, further lines at most one per
+//! `EVERY`. The next line of the kind reports the number of suppressed lines (`left_out`), as
 //! does `hookyard_log_lines_left_out_total`. [`tell_left_out`] writes that number even if no
 //! further line follows.
 

@@ -28,6 +28,10 @@ use crate::verify::{Reads, Recognition, SchemeContext, Verification};
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 /// Maximum length of an endpoint's path, in bytes.
 const MAX_PATH: usize = 1024;
+/// Maximum bytes of a path that is too long which its diagnostic shows.
+const MAX_PATH_SHOWN: usize = 64;
+/// Maximum parameters of an endpoint's path. The router panics from 26 on.
+const MAX_PARAMETERS: usize = 20;
 
 /// All endpoints of the file while it is being read.
 pub struct EndpointBuilders<'d, 'w> {
@@ -378,10 +382,18 @@ fn check_path(path: &str) -> Result<(), String> {
     if !path.starts_with('/') {
         return Err(format!("the endpoint `{path}` does not begin with `/`"));
     }
-    if path.len() > MAX_PATH
-        || path
-            .bytes()
-            .any(|byte| byte <= b' ' || byte == b'?' || byte == b'#' || byte >= 127)
+    if path.len() > MAX_PATH {
+        let shown = path.get(..MAX_PATH_SHOWN).unwrap_or_default();
+        return Err(format!("the endpoint `{shown}…` has more than {MAX_PATH} bytes"));
+    }
+    if path.matches('{').count() > MAX_PARAMETERS {
+        return Err(format!(
+            "the endpoint `{path}` has more than {MAX_PARAMETERS} parameters"
+        ));
+    }
+    if path
+        .bytes()
+        .any(|byte| byte <= b' ' || byte == b'?' || byte == b'#' || byte >= 127)
     {
         return Err(format!(
             "the endpoint `{path}` is not a path of printable ASCII without `?` and `#`"
@@ -535,5 +547,23 @@ mod tests {
         ] {
             assert!(header_line(name, value).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_path_has_a_bounded_number_of_parameters() {
+        let path = |count: usize| {
+            let parameters: Vec<String> = (0..count).map(|n| format!("/{{p{n}}}")).collect();
+            parameters.concat()
+        };
+        assert_eq!(check_path(&path(MAX_PARAMETERS)), Ok(()));
+        for count in [MAX_PARAMETERS + 1, 26, 100] {
+            let message = check_path(&path(count)).unwrap_err();
+            assert!(message.contains("more than 20 parameters"), "{message}");
+        }
+        let long = check_path(&format!("/{}", "a".repeat(5000))).unwrap_err();
+        assert!(
+            long.contains("more than 1024 bytes") && long.len() < 200,
+            "{long}"
+        );
     }
 }

@@ -25,6 +25,7 @@ mod whereabouts;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -118,7 +119,24 @@ struct LoadAttempt {
 }
 
 /// Like [`load_text`], and also returns the files that were read.
+///
+/// A panic while compiling is a fault of hookyard. It counts as a file that does not load, so that
+/// `check`, the log and `status` report it and the rules in force stay.
 fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> LoadAttempt {
+    let compiling = AssertUnwindSafe(|| compile_text(path, text, environment));
+    catch_unwind(compiling).unwrap_or_else(|_| {
+        let message = "hookyard failed while reading this file, which is a fault of hookyard";
+        let mut diagnostics = Diagnostics::new();
+        diagnostics
+            .push(Diagnostic::unplaced("internal", message).hint("undo the latest change of the file"));
+        LoadAttempt {
+            outcome: Err(diagnostics),
+            files: BTreeSet::from([path.to_owned()]),
+        }
+    })
+}
+
+fn compile_text(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> LoadAttempt {
     let mut diagnostics = Diagnostics::new();
     let sha256 = sha256(&text);
     let keyring = Keyring::new(environment, &folder_of(path));

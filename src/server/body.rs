@@ -17,7 +17,7 @@ use crate::server::slots::ClientKey;
 
 /// Reason why a body was not read.
 #[derive(Debug)]
-pub enum Fault {
+pub enum BodyError {
     /// The body exceeds the endpoint's `max_body`.
     TooLarge,
     /// The body ended early or is malformed.
@@ -42,7 +42,7 @@ pub async fn gather(
     body: &mut Incoming,
     limit: u64,
     memory: Memory<'_>,
-) -> Result<(Bytes, Reservation), Fault> {
+) -> Result<(Bytes, Reservation), BodyError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut body = std::pin::pin!(Limited::new(body, limit));
     let mut reserved = memory.budget.reservation(memory.client, memory.bounds);
@@ -53,7 +53,7 @@ pub async fn gather(
         evicted = evicted.or_else(|| reserved.evicted().map(Box::pin));
         let next = poll_fn(|context| match body.as_mut().poll_frame(context) {
             Poll::Pending => match evicted.as_mut().map(|evicted| evicted.as_mut().poll(context)) {
-                Some(Poll::Ready(())) => Poll::Ready(Err(Fault::Denied(Denied::Evicted))),
+                Some(Poll::Ready(())) => Poll::Ready(Err(BodyError::Denied(Denied::Evicted))),
                 _ => Poll::Pending,
             },
             Poll::Ready(frame) => Poll::Ready(Ok(frame)),
@@ -66,7 +66,7 @@ pub async fn gather(
                     .into_trailers()
                     .is_ok_and(|fields| has_padded_value(&fields))
                 {
-                    return Err(Fault::Broken(
+                    return Err(BodyError::Broken(
                         "a trailer's value begins or ends with a blank".to_owned(),
                     ));
                 }
@@ -81,14 +81,18 @@ pub async fn gather(
             if body.is_end_stream() {
                 reserved
                     .whole(piece.len(), Instant::now())
-                    .map_err(Fault::Denied)?;
+                    .map_err(BodyError::Denied)?;
             } else {
-                reserved.grow(piece.len(), Instant::now).map_err(Fault::Denied)?;
+                reserved
+                    .grow(piece.len(), Instant::now)
+                    .map_err(BodyError::Denied)?;
             }
             first = piece;
             continue;
         }
-        reserved.grow(piece.len(), Instant::now).map_err(Fault::Denied)?;
+        reserved
+            .grow(piece.len(), Instant::now)
+            .map_err(BodyError::Denied)?;
         if all.is_empty() {
             let rest = usize::try_from(body.size_hint().lower()).unwrap_or_default();
             // The pages are untouched until bytes arrive, so only those take memory.
@@ -97,16 +101,16 @@ pub async fn gather(
         }
         all.extend_from_slice(&piece);
     }
-    reserved.complete().map_err(Fault::Denied)?;
+    reserved.complete().map_err(BodyError::Denied)?;
     let body = if all.is_empty() { first } else { all.freeze() };
     Ok((body, reserved))
 }
 
-fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Fault {
+fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> BodyError {
     if error.is::<LengthLimitError>() {
-        Fault::TooLarge
+        BodyError::TooLarge
     } else {
-        Fault::Broken(format!("the body could not be read: {error}"))
+        BodyError::Broken(format!("the body could not be read: {error}"))
     }
 }
 

@@ -65,15 +65,15 @@ pub enum Denied {
 pub struct BodyBudget {
     in_use: Arc<AtomicU64>,
     windows: AtomicU64,
-    table: Mutex<Table>,
+    table: Mutex<BodyTable>,
 }
 
 /// Bodies that arrived in more than one piece.
 #[derive(Debug, Default)]
-struct Table {
+struct BodyTable {
     count: u64,
     bodies: HashMap<u64, Entry>,
-    clients: HashMap<ClientKey, Client>,
+    clients: HashMap<ClientKey, ClientUse>,
     /// Clients by the bytes of their partial bodies.
     order: BTreeSet<(u64, ClientKey)>,
 }
@@ -88,7 +88,7 @@ struct Entry {
 }
 
 #[derive(Debug, Default)]
-struct Client {
+struct ClientUse {
     bodies: usize,
     bytes: u64,
     partial_bytes: u64,
@@ -140,7 +140,7 @@ impl BodyBudget {
         (windows <= bounds.windows).then_some(window)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, BodyTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -157,7 +157,7 @@ impl BodyBudget {
     /// the number of the body that asks, if it is in the table.
     fn make_room(
         &self,
-        table: &mut Table,
+        table: &mut BodyTable,
         asking: (ClientKey, Option<u64>),
         more: u64,
         bound: u64,
@@ -267,7 +267,7 @@ impl Drop for Window {
     }
 }
 
-impl Table {
+impl BodyTable {
     /// Adds a partial body of 0 bytes.
     fn enter(&mut self, client: ClientKey, grown: Instant) -> (u64, CancellationToken) {
         self.count += 1;
@@ -295,7 +295,7 @@ impl Table {
     }
 
     /// Changes a client's entry, and the client's rank with it.
-    fn change(&mut self, client: ClientKey, change: impl FnOnce(&mut Client)) {
+    fn change(&mut self, client: ClientKey, change: impl FnOnce(&mut ClientUse)) {
         let Some(of_client) = self.clients.get_mut(&client) else {
             return;
         };

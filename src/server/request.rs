@@ -23,7 +23,7 @@ use crate::event::{EventId, Received};
 use crate::pipeline::{Answer, Ingest, STATUS};
 use crate::report;
 use crate::rules::{Endpoint, RuleSet};
-use crate::server::body::{Fault, Memory};
+use crate::server::body::{BodyError, Memory};
 use crate::server::body_budget::{BodyBudget, Bounds, Denied, Reservation};
 use crate::server::client_cert::ClientCertificate;
 use crate::server::header_budget::HeaderBudget;
@@ -347,13 +347,13 @@ impl RequestHandler {
         let reading = body::gather(body, limit, memory);
         match tokio::time::timeout(self.request_timeout, reading).await {
             Ok(Ok(read)) => Ok(read),
-            Ok(Err(Fault::TooLarge)) => Err(too_large()),
-            Ok(Err(Fault::Broken(why))) => Err((refused(StatusCode::BAD_REQUEST, "incomplete"), why)),
-            Ok(Err(Fault::Denied(Denied::Evicted))) => Err((
+            Ok(Err(BodyError::TooLarge)) => Err(too_large()),
+            Ok(Err(BodyError::Broken(why))) => Err((refused(StatusCode::BAD_REQUEST, "incomplete"), why)),
+            Ok(Err(BodyError::Denied(Denied::Evicted))) => Err((
                 Answer::unavailable(),
                 "`max_inflight` reached: its partial body was evicted".to_owned(),
             )),
-            Ok(Err(Fault::Denied(Denied::Full))) => Err((
+            Ok(Err(BodyError::Denied(Denied::Full))) => Err((
                 Answer::unavailable(),
                 "`max_inflight` reached: no memory for its body".to_owned(),
             )),

@@ -53,12 +53,12 @@ pub struct ConnectionLimiter {
 /// State shared by the slots.
 #[derive(Debug)]
 struct LimiterState {
-    table: Mutex<Table>,
+    table: Mutex<SlotTable>,
     freed: Notify,
 }
 
 #[derive(Debug)]
-struct Table {
+struct SlotTable {
     free: usize,
     /// Logical clock that orders the events of slots.
     tick: u64,
@@ -107,7 +107,7 @@ impl ConnectionLimiter {
     }
 
     fn new(count: usize, at_once: bool) -> Self {
-        let table = Table {
+        let table = SlotTable {
             free: count,
             tick: 0,
             taken: HashMap::new(),
@@ -165,12 +165,12 @@ impl ClientKey {
 }
 
 impl LimiterState {
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, SlotTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
+impl SlotTable {
     fn tick(&mut self) -> u64 {
         self.tick += 1;
         self.tick

@@ -20,7 +20,7 @@ const EVENT: [&str; 2] = ["event.id", "event.received_at"];
 /// Fields of `failure`.
 const FAILURE: [&str; 3] = ["failure.action", "failure.reason", "failure.output"];
 /// Functions that templates may call.
-const FUNCTIONS: [&str; 5] = ["jsonpath", "secret", "range", "dict", "namespace"];
+const FUNCTIONS: [&str; 4] = ["jsonpath", "secret", "range", "dict"];
 
 /// Filters to suggest for a misspelled one.
 const COMMON_FILTERS: [&str; 22] = [

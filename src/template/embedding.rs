@@ -6,7 +6,7 @@
 use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 use crate::template::expression::Form;
-use crate::template::pieces::{Piece, pieces};
+use crate::template::pieces::{TemplatePiece, pieces};
 
 /// A possible injection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn doubts(source: &str, content_type: Option<&str>) -> Vec<Doubt> {
 }
 
 /// The syntax, if it can be detected.
-fn syntax(pieces: &[Piece], content_type: Option<&str>) -> Option<Syntax> {
+fn syntax(pieces: &[TemplatePiece], content_type: Option<&str>) -> Option<Syntax> {
     let declared = content_type.unwrap_or_default().to_ascii_lowercase();
     for (part, syntax) in [
         ("json", Syntax::Json),
@@ -82,8 +82,8 @@ fn syntax(pieces: &[Piece], content_type: Option<&str>) -> Option<Syntax> {
             return Some(syntax);
         }
     }
-    let text = |piece: Option<&Piece>| match piece {
-        Some(Piece::Text(text)) => text.trim().to_owned(),
+    let text = |piece: Option<&TemplatePiece>| match piece {
+        Some(TemplatePiece::Text(text)) => text.trim().to_owned(),
         _ => String::new(),
     };
     let (first, last) = (text(pieces.first()), text(pieces.last()));
@@ -98,13 +98,13 @@ fn syntax(pieces: &[Piece], content_type: Option<&str>) -> Option<Syntax> {
 }
 
 /// The possible injections in JSON.
-fn json(pieces: &[Piece]) -> Vec<Doubt> {
+fn json(pieces: &[TemplatePiece]) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     let (mut quoted, mut escaped) = (false, false);
     for piece in pieces {
         match piece {
-            Piece::Block => {}
-            Piece::Text(text) => {
+            TemplatePiece::Block => {}
+            TemplatePiece::Text(text) => {
                 for letter in text.chars() {
                     match letter {
                         _ if escaped => escaped = false,
@@ -114,7 +114,7 @@ fn json(pieces: &[Piece]) -> Vec<Doubt> {
                     }
                 }
             }
-            Piece::Value(value) => match (value.form, quoted) {
+            TemplatePiece::Value(value) => match (value.form, quoted) {
                 (Form::Raw | Form::Markup, true) => doubts.push(QUOTED),
                 (Form::Raw | Form::Markup | Form::Encoded, false) => doubts.push(BARE),
                 (Form::Json, true) => doubts.push(TWICE),
@@ -127,13 +127,13 @@ fn json(pieces: &[Piece]) -> Vec<Doubt> {
 }
 
 /// The possible injections in a syntax for which `form` is the correct escaping.
-fn others(pieces: &[Piece], form: Form, doubt: Doubt) -> Vec<Doubt> {
-    let harmful = |piece: &&Piece| match piece {
-        Piece::Value(value) => {
+fn others(pieces: &[TemplatePiece], form: Form, doubt: Doubt) -> Vec<Doubt> {
+    let harmful = |piece: &&TemplatePiece| match piece {
+        TemplatePiece::Value(value) => {
             value.form != form
                 && !matches!(value.form, Form::Own | Form::Secret | Form::Plain | Form::Encoded)
         }
-        Piece::Text(_) | Piece::Block => false,
+        TemplatePiece::Text(_) | TemplatePiece::Block => false,
     };
     pieces.iter().find(harmful).map(|_| doubt).into_iter().collect()
 }

@@ -13,7 +13,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehav
 
 use crate::base::jsonpath::{JsonPath, Refused};
 use crate::base::secret::Secret;
-use crate::template::json::{self, Json};
+use crate::template::json::{self, JsonObject};
 
 /// Work limit of a render: about this many steps, or 64 bytes of data per step.
 const FUEL: u64 = 100_000;
@@ -102,11 +102,11 @@ impl Resolved {
         if let Some(selected) = known {
             return Ok(selected);
         }
-        let mut values = if let Some(json) = payload.downcast_object_ref::<Json>() {
+        let mut values = if let Some(json) = payload.downcast_object_ref::<JsonObject>() {
             json.select(&path)
         } else {
             let root = json::value(&Arc::new(serde_json::to_value(&payload).unwrap_or_default()));
-            match root.downcast_object_ref::<Json>() {
+            match root.downcast_object_ref::<JsonObject>() {
                 Some(json) => json.select(&path),
                 // A scalar: only `$` selects anything.
                 None if path.is_root() => vec![root],
@@ -133,8 +133,8 @@ struct Selections(HashMap<String, (Value, Value)>);
 /// True if both are the same payload object.
 fn same_payload(left: &Value, right: &Value) -> bool {
     match (
-        left.downcast_object_ref::<Json>(),
-        right.downcast_object_ref::<Json>(),
+        left.downcast_object_ref::<JsonObject>(),
+        right.downcast_object_ref::<JsonObject>(),
     ) {
         (Some(left), Some(right)) => left.is(right),
         _ => false,
@@ -190,6 +190,10 @@ fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     }
 }
 
+/// Maximum size of what `| join` writes, in bytes. A longer text fails the rendering. The engine
+/// charges for the result only, and a separator from the event multiplies it.
+const MAX_JOINED: usize = 4 << 20;
+
 /// `| join`: an undefined value is an error, and values other than text are written as JSON.
 fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
     let mut joined = String::new();
@@ -200,6 +204,9 @@ fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
             joined.push_str(between.unwrap_or_default());
         }
         joined.push_str(&json::text(&value)?);
+        if joined.len() > MAX_JOINED {
+            return Err(Error::new(ErrorKind::OutOfFuel, "`join` writes more than 4 MiB"));
+        }
     }
     Ok(joined)
 }

@@ -186,7 +186,7 @@ fn filtered(value: Value, filter: &[TagToken]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::pieces::{Piece, pieces};
+    use crate::template::pieces::{TemplatePiece, pieces};
     use crate::template::place::testing::place;
 
     #[test]
@@ -247,7 +247,11 @@ mod tests {
             ("secret('X')", Form::Secret, None),
         ] {
             let found = pieces(&format!("{{{{{expression}}}}}"));
-            assert_eq!(found, [Piece::Value(Value { form, place: of })], "{expression}");
+            assert_eq!(
+                found,
+                [TemplatePiece::Value(Value { form, place: of })],
+                "{expression}"
+            );
         }
     }
 }

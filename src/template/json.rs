@@ -1,6 +1,6 @@
 //! JSON values in templates: read without copying, written as JSON.
 //!
-//! A payload is never converted as a whole. A [`Json`] refers to a value inside a shared one. A
+//! A payload is never converted as a whole. A [`JsonObject`] refers to a value inside a shared one. A
 //! lookup returns another reference, or the scalar. Templates write everything except text as JSON:
 //! a shell script that gets `False` instead of `false` takes the wrong branch.
 
@@ -20,10 +20,10 @@ pub const URL: &str = "url";
 pub const LINE: &str = "line";
 
 /// An object or a list in a shared JSON value.
-pub struct Json {
+pub struct JsonObject {
     root: Root,
     /// `None` for the root.
-    place: Option<Arc<Place>>,
+    place: Option<Arc<JsonPlace>>,
 }
 
 /// A shared value with the digits of its large integers.
@@ -54,7 +54,7 @@ impl Object for Digits {
 
 /// The path from the root to a value. Values below share the path of their parent, so that a long
 /// key is stored once.
-struct Place {
+struct JsonPlace {
     above: Option<Arc<Self>>,
     step: JsonStep,
 }
@@ -67,7 +67,7 @@ enum JsonStep {
 /// A value and its path, during the walk of a `JSONPath`.
 pub struct Located<'v> {
     value: &'v serde_json::Value,
-    place: Option<Arc<Place>>,
+    place: Option<Arc<JsonPlace>>,
 }
 
 impl Located<'_> {
@@ -75,7 +75,7 @@ impl Located<'_> {
         let above = self.place.clone();
         Located {
             value,
-            place: Some(Arc::new(Place { above, step })),
+            place: Some(Arc::new(JsonPlace { above, step })),
         }
     }
 }
@@ -94,7 +94,7 @@ impl<'v> Node<'v> for Located<'v> {
     }
 }
 
-impl Place {
+impl JsonPlace {
     /// The value at this path. Recursive, but no deeper than JSON may nest.
     fn find<'v>(&self, root: &'v serde_json::Value) -> Option<&'v serde_json::Value> {
         let parent = match &self.above {
@@ -143,7 +143,7 @@ fn convert(root: &Root, located: Located<'_>) -> Value {
                 None => Value::from(number.as_f64().unwrap_or(f64::NAN)),
             },
         },
-        serde_json::Value::Array(_) | serde_json::Value::Object(_) => Value::from_object(Json {
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => Value::from_object(JsonObject {
             root: root.clone(),
             place: located.place,
         }),
@@ -157,7 +157,7 @@ fn large_integer(digits: &str) -> Value {
     unsigned.unwrap_or_else(|_| Value::from_object(Digits(digits.into())))
 }
 
-impl Json {
+impl JsonObject {
     /// The JSON value that this refers to.
     fn here(&self) -> &serde_json::Value {
         let found = match &self.place {
@@ -205,20 +205,20 @@ impl Json {
             &self.root,
             Located {
                 value,
-                place: Some(Arc::new(Place { above, step })),
+                place: Some(Arc::new(JsonPlace { above, step })),
             },
         )
     }
 }
 
-impl fmt::Debug for Json {
+impl fmt::Debug for JsonObject {
     // Omits the payload, so that it is not printed by accident.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[payload]")
     }
 }
 
-impl Object for Json {
+impl Object for JsonObject {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         if self.here().is_array() {
             ObjectRepr::Seq
@@ -266,7 +266,7 @@ impl Object for Json {
 
 /// A value as text: text unchanged, everything else as JSON.
 pub fn text(value: &Value) -> Result<String, Error> {
-    if let Some(json) = value.downcast_object_ref::<Json>() {
+    if let Some(json) = value.downcast_object_ref::<JsonObject>() {
         return json.written();
     }
     if let Some(digits) = value.downcast_object_ref::<Digits>() {
@@ -292,7 +292,8 @@ pub fn text(value: &Value) -> Result<String, Error> {
 /// A value as JSON, including text. An undefined value inside a list or an object is an error too.
 pub fn as_json(value: &Value) -> Result<String, Error> {
     defined(value)?;
-    if value.downcast_object_ref::<Json>().is_some() || value.downcast_object_ref::<Digits>().is_some() {
+    if value.downcast_object_ref::<JsonObject>().is_some() || value.downcast_object_ref::<Digits>().is_some()
+    {
         return text(value);
     }
     serde_json::to_string(value).map_err(unwritable)
@@ -314,7 +315,7 @@ pub fn defined(value: &Value) -> Result<(), Error> {
     match value.kind() {
         // An attribute lookup on an undefined value gives the error that names its origin.
         ValueKind::Undefined => value.get_attr("").map(drop),
-        _ if value.downcast_object_ref::<Json>().is_some() => Ok(()),
+        _ if value.downcast_object_ref::<JsonObject>().is_some() => Ok(()),
         ValueKind::Seq => value.try_iter()?.try_for_each(|item| defined(&item)),
         ValueKind::Map => value
             .try_iter()?

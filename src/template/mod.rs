@@ -29,7 +29,7 @@ pub use embedding::warn_of_values;
 pub use expression::{Form, Value as PieceValue};
 pub use fixed::fixed;
 pub use json::{exact_value, value as json_value};
-pub use pieces::{Piece, pieces};
+pub use pieces::{TemplatePiece, pieces};
 pub use place::{Place, Step};
 pub use scan::{PartRead, is_template};
 

@@ -9,7 +9,7 @@ use crate::template::scan::{TagToken, behind_raw, tokens};
 
 /// A section of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum TemplatePiece {
     /// Text of the rules file.
     Text(String),
     /// `{{ … }}`.
@@ -18,7 +18,7 @@ pub enum Piece {
     Block,
 }
 
-impl Piece {
+impl TemplatePiece {
     /// True if the sender of the event can choose the output of this piece.
     pub fn is_of_the_event(&self) -> bool {
         match self {
@@ -30,7 +30,7 @@ impl Piece {
 }
 
 /// The pieces of a text. A text without a template is one piece.
-pub fn pieces(text: &str) -> Vec<Piece> {
+pub fn pieces(text: &str) -> Vec<TemplatePiece> {
     let mut pieces = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
@@ -54,12 +54,12 @@ pub fn pieces(text: &str) -> Vec<Piece> {
                     after
                 } else {
                     if !literal.is_empty() {
-                        pieces.push(Piece::Text(std::mem::take(&mut literal)));
+                        pieces.push(TemplatePiece::Text(std::mem::take(&mut literal)));
                     }
                     pieces.push(if block {
-                        Piece::Block
+                        TemplatePiece::Block
                     } else {
-                        Piece::Value(value(&tokens, 0))
+                        TemplatePiece::Value(value(&tokens, 0))
                     });
                     behind
                 }
@@ -72,7 +72,7 @@ pub fn pieces(text: &str) -> Vec<Piece> {
     }
     literal.push_str(rest);
     if !literal.is_empty() {
-        pieces.push(Piece::Text(literal));
+        pieces.push(TemplatePiece::Text(literal));
     }
     pieces
 }
@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn texts_values_and_blocks_come_in_order() {
-        let text = |text: &str| Piece::Text(text.to_owned());
+        let text = |text: &str| TemplatePiece::Text(text.to_owned());
         let found =
             pieces("a{b {# {{ c }} #}{% if rule %}x{{ rule }}{% endif %}{% raw %}{{ d }}{% endraw %}");
-        let rule = Piece::Value(Value {
+        let rule = TemplatePiece::Value(Value {
             form: Form::Own,
             place: None,
         });
@@ -94,10 +94,10 @@ mod tests {
             found,
             [
                 text("a{b "),
-                Piece::Block,
+                TemplatePiece::Block,
                 text("x"),
                 rule,
-                Piece::Block,
+                TemplatePiece::Block,
                 text("{{ d }}")
             ]
         );

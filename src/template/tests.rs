@@ -356,3 +356,13 @@ fn an_answer_knows_the_actions_and_rule_sets_share_one_environment() {
     let strict = templates.shared.strict.read().unwrap();
     assert_eq!(strict.templates().count(), 2);
 }
+
+#[test]
+fn a_separator_from_the_event_does_not_multiply_the_text() {
+    let payload = serde_json::json!({"s": "x".repeat(20_000)});
+    let values = Value::from_pairs([("payload", json_value(&Arc::new(payload)))]);
+    let template = compile("{{ payload.s | split('') | join(payload.s) | length }}").unwrap();
+    let error = template.render(&values).unwrap_err().to_string();
+    assert!(error.contains("join"), "{error}");
+    assert!(compile("{% set ns = namespace(x=[1]) %}{{ ns.x }}").is_err());
+}

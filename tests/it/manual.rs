@@ -174,7 +174,7 @@ fn every_key_stands_in_the_example() {
         "src/act/run/compile.rs",
         "src/act/run/limits.rs",
         "src/act/forward/compile.rs",
-        "src/act/forward/tls.rs",
+        "src/client/tls.rs",
         "src/act/append.rs",
         "src/act/rotate.rs",
         "src/act/retry.rs",
@@ -276,6 +276,9 @@ fn the_rules_of_the_manual_load() {
                 .collect();
             scenario = scenario.env(&name, "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0");
         }
+        for part in block.split("secret('").skip(1) {
+            scenario = scenario.env(part.split('\'').next().unwrap(), "a-secret-of-the-manual-7");
+        }
         for part in block.split("jwks: file:").skip(1) {
             let name = part
                 .split(|letter: char| ", }\n".contains(letter))
@@ -286,9 +289,7 @@ fn the_rules_of_the_manual_load() {
         if block.contains("tls:") {
             scenario = certified(scenario);
         }
-        let output = scenario
-            .env("INTERNAL_TOKEN", "t")
-            .hookyard(&["check", "--format", "json"]);
+        let output = scenario.hookyard(&["check", "--format", "json"]);
         let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         if block.contains("user: nobody") && !rustix::process::geteuid().is_root() {
             // Without root, `user` cannot work, and the diagnostic says so. There are no other

@@ -22,7 +22,7 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::units::HumanDuration;
 use crate::base::yaml::Node;
 use crate::template;
-use crate::template::{NAMES, Piece, Scope, Template, pieces};
+use crate::template::{NAMES, Scope, Template, TemplatePiece, pieces};
 
 /// Maximum bytes of a `shell` script. The kernel takes no longer argument.
 const MAX_SCRIPT: usize = 128 << 10;
@@ -204,7 +204,11 @@ fn variables(
         let template = context
             .templates
             .read(value, Scope::Action, context.keyring, diagnostics);
-        let of_event = |template: &Template| pieces(template.source()).iter().any(Piece::is_of_the_event);
+        let of_event = |template: &Template| {
+            pieces(template.source())
+                .iter()
+                .any(TemplatePiece::is_of_the_event)
+        };
         if steers(name) && template.as_ref().is_some_and(of_event) {
             let diagnostic = value.error("env", injection::steered(name));
             diagnostics.push(diagnostic.hint("give the variable a name of your own, and read that"));

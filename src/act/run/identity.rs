@@ -44,17 +44,17 @@ struct Account {
 /// User and group as the rules file names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wish {
-    user: Option<Named>,
-    group: Option<Named>,
+    user: Option<UserOrGroup>,
+    group: Option<UserOrGroup>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Named {
+enum UserOrGroup {
     Name(String),
     Number(u32),
 }
 
-impl From<AccountName<'_>> for Named {
+impl From<AccountName<'_>> for UserOrGroup {
     fn from(account_name: AccountName<'_>) -> Self {
         match account_name {
             AccountName::Name(name) => Self::Name(name.to_owned()),
@@ -170,29 +170,29 @@ pub(super) fn home() -> Option<OsString> {
 }
 
 /// Looks up the account that `user` names.
-fn account(user: &Named) -> Result<Account, String> {
+fn account(user: &UserOrGroup) -> Result<Account, String> {
     let found = match user {
-        Named::Name(name) => User::from_name(name),
-        Named::Number(uid) => User::from_uid(Uid::from_raw(*uid)),
+        UserOrGroup::Name(name) => User::from_name(name),
+        UserOrGroup::Number(uid) => User::from_uid(Uid::from_raw(*uid)),
     };
     match (found, user) {
         (Ok(Some(user)), _) => Ok(user.into()),
-        (Ok(None), Named::Number(uid)) => Ok(Account {
+        (Ok(None), UserOrGroup::Number(uid)) => Ok(Account {
             uid: *uid,
             gid: None,
             name: None,
             variables: vec![("HOME", "/".into())],
         }),
-        (Ok(None), Named::Name(name)) => Err(format!("there is no user `{name}`")),
+        (Ok(None), UserOrGroup::Name(name)) => Err(format!("there is no user `{name}`")),
         (Err(error), _) => Err(format!("cannot look up the user: {error}")),
     }
 }
 
 /// Looks up the number of a group.
-fn group_number(group: &Named) -> Result<u32, String> {
+fn group_number(group: &UserOrGroup) -> Result<u32, String> {
     match group {
-        Named::Number(number) => Ok(*number),
-        Named::Name(name) => match Group::from_name(name) {
+        UserOrGroup::Number(number) => Ok(*number),
+        UserOrGroup::Name(name) => match Group::from_name(name) {
             Ok(Some(group)) => Ok(group.gid.as_raw()),
             Ok(None) => Err(format!("there is no group `{name}`")),
             Err(error) => Err(format!("cannot look up the group `{name}`: {error}")),

@@ -7,7 +7,7 @@ use crate::act::CompileContext;
 use crate::act::run::injection::Reading;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
-use crate::template::{Form, Piece, Place, Template, pieces};
+use crate::template::{Form, Place, Template, TemplatePiece, pieces};
 
 /// Warns of arguments that may begin with `-`, and of secrets among them. `items` are all words.
 /// `arguments` are those behind the program.
@@ -46,13 +46,13 @@ pub(super) fn doubts(
 }
 
 /// True if the text can begin with a `-` that the rule does not write itself.
-fn may_be_option(pieces: &[Piece], context: &CompileContext<'_>) -> bool {
+fn may_be_option(pieces: &[TemplatePiece], context: &CompileContext<'_>) -> bool {
     let excluded = |place: &Place| context.excludes_dash.is_some_and(|excludes| excludes(place));
     for piece in pieces {
         match piece {
-            Piece::Text(_) => return false,
-            Piece::Block => {}
-            Piece::Value(value) => match value.form {
+            TemplatePiece::Text(_) => return false,
+            TemplatePiece::Block => {}
+            TemplatePiece::Value(value) => match value.form {
                 Form::Own | Form::Secret | Form::Plain | Form::Json => return false,
                 Form::Raw | Form::Encoded | Form::Markup => {
                     if !value.place.as_ref().is_some_and(excluded) {

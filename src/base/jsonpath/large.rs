@@ -18,11 +18,11 @@ use serde_json::value::RawValue;
 const LEAST_DIGITS: usize = 19;
 
 #[derive(Clone, Debug, Default)]
-pub struct LargeIntegers(Option<Arc<Table>>);
+pub struct LargeIntegers(Option<Arc<LargeTable>>);
 
 /// The tree, and the digits by address.
 #[derive(Debug)]
-struct Table {
+struct LargeTable {
     _tree: Arc<Value>,
     digits: HashMap<usize, Box<str>>,
 }
@@ -44,7 +44,7 @@ impl LargeIntegers {
         if reader.digits.is_empty() {
             return Self::default();
         }
-        Self(Some(Arc::new(Table {
+        Self(Some(Arc::new(LargeTable {
             _tree: Arc::clone(tree),
             digits: reader.digits,
         })))

@@ -19,17 +19,17 @@ const MAX_STEPS: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SingularPath {
     text: String,
-    steps: Vec<PathSegment>,
+    steps: Vec<SingularSegment>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum PathSegment {
+enum SingularSegment {
     Name(String),
     /// An index, counted from the end if negative.
     Index(i64),
 }
 
-impl PathSegment {
+impl SingularSegment {
     /// The step of a segment, if the segment selects at most one value.
     fn of(segment: &super::PathSegment) -> Option<Self> {
         match segment.picks.as_slice() {
@@ -49,7 +49,7 @@ impl SingularPath {
             return Err(fault("does not begin with `$`"));
         }
         let path = JsonPath::parse(text).map_err(|_refused| fault("is not a singular JSONPath"))?;
-        let steps: Option<Vec<PathSegment>> = path.steps.iter().map(PathSegment::of).collect();
+        let steps: Option<Vec<SingularSegment>> = path.steps.iter().map(SingularSegment::of).collect();
         let steps = steps.ok_or_else(|| fault("is not a singular JSONPath"))?;
         if steps.is_empty() || steps.len() > MAX_STEPS {
             return Err(fault(&format!("has not between 1 and {MAX_STEPS} steps")));
@@ -63,16 +63,16 @@ impl SingularPath {
     /// The names and indices, for a reader that builds no tree.
     pub fn steps(&self) -> impl Iterator<Item = Result<&str, i64>> {
         self.steps.iter().map(|step| match step {
-            PathSegment::Name(name) => Ok(name.as_str()),
-            PathSegment::Index(index) => Err(*index),
+            SingularSegment::Name(name) => Ok(name.as_str()),
+            SingularSegment::Index(index) => Err(*index),
         })
     }
 
     /// The selected value.
     pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         self.steps.iter().try_fold(value, |value, step| match step {
-            PathSegment::Name(name) => value.as_object()?.get(name),
-            PathSegment::Index(index) => item(&value, *index),
+            SingularSegment::Name(name) => value.as_object()?.get(name),
+            SingularSegment::Index(index) => item(&value, *index),
         })
     }
 
@@ -108,12 +108,12 @@ impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
     }
 }
 
-fn spliced(text: &str, steps: &[PathSegment], new: &str) -> Option<String> {
+fn spliced(text: &str, steps: &[SingularSegment], new: &str) -> Option<String> {
     let Some((step, rest)) = steps.split_first() else {
         return Some(new.to_owned());
     };
     match step {
-        PathSegment::Name(name) => {
+        SingularSegment::Name(name) => {
             let Members(members) = if text.trim() == "null" {
                 Members(Vec::new())
             } else {
@@ -137,7 +137,7 @@ fn spliced(text: &str, steps: &[PathSegment], new: &str) -> Option<String> {
             }
             Some(format!("{{{}}}", written.join(",")))
         }
-        PathSegment::Index(index) => {
+        SingularSegment::Index(index) => {
             let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
             let index = usize::try_from(*index).ok()?;
             let value = spliced(elements.get(index)?.get(), rest, new)?;

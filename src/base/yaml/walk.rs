@@ -20,19 +20,19 @@ pub(super) struct Walk<'s> {
     offsets: Vec<usize>,
     parser: Parser<'s, saphyr_parser::StrInput<'s>>,
     /// The size of the values read so far, with aliases expanded.
-    read: Size,
+    read: SizeCount,
     /// The size of each anchored value, by anchor.
-    anchors: HashMap<usize, Size>,
+    anchors: HashMap<usize, SizeCount>,
 }
 
 /// The size of a value, with aliases expanded.
 #[derive(Clone, Copy, Default)]
-struct Size {
+struct SizeCount {
     nodes: usize,
     bytes: usize,
 }
 
-impl Size {
+impl SizeCount {
     fn plus(self, other: Self) -> Self {
         Self {
             nodes: self.nodes.saturating_add(other.nodes),
@@ -56,7 +56,7 @@ impl<'s> Walk<'s> {
             source,
             offsets,
             parser: Parser::new_from_str(text),
-            read: Size::default(),
+            read: SizeCount::default(),
             anchors: HashMap::new(),
         }
     }
@@ -101,7 +101,12 @@ impl<'s> Walk<'s> {
 
     /// Adds to the size read so far. Aliases count each time they occur, because the values hold
     /// copies.
-    fn count(&mut self, size: Size, range: &Range<usize>, diagnostics: &mut Diagnostics) -> Result<(), Stop> {
+    fn count(
+        &mut self,
+        size: SizeCount,
+        range: &Range<usize>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<(), Stop> {
         self.read = self.read.plus(size);
         let most = if self.read.nodes > MAX_NODES {
             format!("{MAX_NODES} values")
@@ -247,12 +252,12 @@ impl<'s> Walk<'s> {
         self.tag(event, &range, diagnostics)?;
         let before = self.read;
         let size = match event {
-            Event::Scalar(text, ..) => Size {
+            Event::Scalar(text, ..) => SizeCount {
                 nodes: 1,
                 bytes: text.len(),
             },
             Event::Alias(anchor) => self.anchors.get(anchor).copied().unwrap_or_default(),
-            _ => Size { nodes: 1, bytes: 0 },
+            _ => SizeCount { nodes: 1, bytes: 0 },
         };
         self.count(size, &range, diagnostics)?;
         let children = match event {
@@ -274,7 +279,7 @@ impl<'s> Walk<'s> {
         | Event::MappingStart(anchor, _) = event
             && *anchor != 0
         {
-            let size = Size {
+            let size = SizeCount {
                 nodes: self.read.nodes.saturating_sub(before.nodes),
                 bytes: self.read.bytes.saturating_sub(before.bytes),
             };
@@ -309,7 +314,7 @@ impl<'s> Walk<'s> {
                     return Err(Stop);
                 }
             };
-            let size = Size {
+            let size = SizeCount {
                 nodes: 0,
                 bytes: key.len(),
             };

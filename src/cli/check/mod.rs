@@ -156,7 +156,7 @@ fn text(path: &Path, diagnostics: &Diagnostics, summary: Option<(usize, usize)>)
     if !diagnostics.is_empty() {
         text = format!("{}\n\n", diagnostics.render(coloured(&std::io::stdout())));
     }
-    let counts = Counts {
+    let counts = DiagnosticCounts {
         errors: diagnostics.errors(),
         warnings: diagnostics.count(Severity::Warning),
         notes: diagnostics.count(Severity::Note),
@@ -167,7 +167,7 @@ fn text(path: &Path, diagnostics: &Diagnostics, summary: Option<(usize, usize)>)
 
 /// Numbers of diagnostics by severity.
 #[derive(Clone, Copy)]
-struct Counts {
+struct DiagnosticCounts {
     errors: usize,
     warnings: usize,
     notes: usize,
@@ -175,7 +175,7 @@ struct Counts {
 }
 
 /// Formats the last line of the text.
-fn conclusion(path: &Path, counts: Counts, summary: Option<(usize, usize)>) -> String {
+fn conclusion(path: &Path, counts: DiagnosticCounts, summary: Option<(usize, usize)>) -> String {
     let path = path.display().to_string();
     let path = escape::line(&path);
     let Some((endpoints, rules)) = summary else {

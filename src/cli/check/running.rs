@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Counts, NO, YES, conclusion};
+use super::{DiagnosticCounts, NO, YES, conclusion};
 use crate::admin::{Judgement, Question};
 use crate::cli::place::StoreLocation;
 use crate::cli::{Format, complain, fail, say, status};
@@ -71,7 +71,7 @@ fn tell(path: &Path, judgement: &Judgement, format: Format) -> u8 {
             .filter(|diagnostic| diagnostic.get("severity").and_then(Value::as_str) == Some(severity));
         same.count()
     };
-    let counts = Counts {
+    let counts = DiagnosticCounts {
         errors: count("error"),
         warnings: count("warning"),
         notes: count("note"),

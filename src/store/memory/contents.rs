@@ -26,7 +26,7 @@ const SWEPT_AT_ONCE: usize = 500;
 
 /// Everything that the store remembers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Contents {
+pub(super) struct MemoryContents {
     pub settings: Settings,
     /// Events by id, and therefore by time.
     pub events: BTreeMap<EventId, KeptEvent>,
@@ -96,7 +96,7 @@ pub(super) struct Remembered {
     pub until: Timestamp,
 }
 
-impl Contents {
+impl MemoryContents {
     /// Writes an event, or reports that it is a duplicate.
     pub fn take(&mut self, taking: NewEvent) -> Result<Vec<Enqueued>, StoreError> {
         let altered = |sighting: &Sighting| Ok(self.altered(sighting));
@@ -597,7 +597,7 @@ impl StoredDelivery {
         self.delivery.attempt += u32::from(counts);
     }
 
-    /// True if an attempt begins only with [`Contents::begin`], rather than with its lease.
+    /// True if an attempt begins only with [`MemoryContents::begin`], rather than with its lease.
     fn begins_by_itself(&self) -> bool {
         self.suspect || self.interrupted.is_some()
     }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::contents::{Contents, StoredDelivery};
+use super::contents::{MemoryContents, StoredDelivery};
 use crate::base::clock::Timestamp;
 use crate::store::group::reason;
 use crate::store::{DeliveryState, Displaced, Group, NewDelivery, Overlap, Superseded};
@@ -19,7 +19,7 @@ pub(super) enum Admission {
     Skipped,
 }
 
-impl Contents {
+impl MemoryContents {
     /// Decides for a delivery that arrives at `at`. Adds the deliveries that it supersedes to
     /// `displaced`.
     pub(super) fn enter(&mut self, group: &Group, at: Timestamp, displaced: &mut Displaced) -> Admission {

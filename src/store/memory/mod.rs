@@ -8,7 +8,7 @@ mod lanes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::contents::Contents;
+use self::contents::MemoryContents;
 use super::{
     ATTEMPTS_LISTED, Answer, AttemptRecord, Concurrency, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
     Enqueued, Health, Leased, NewEvent, RefusedRequest, SecretUse, Settings, Settled, Sighting, Store,
@@ -19,16 +19,16 @@ use crate::event::EventId;
 
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    contents: Mutex<Contents>,
+    contents: Mutex<MemoryContents>,
 }
 
 impl MemoryStore {
     /// Makes an empty store.
     pub fn new(settings: Settings) -> Self {
         Self {
-            contents: Mutex::new(Contents {
+            contents: Mutex::new(MemoryContents {
                 settings,
-                ..Contents::default()
+                ..MemoryContents::default()
             }),
         }
     }
@@ -52,14 +52,14 @@ impl MemoryStore {
     }
 
     /// Locks the contents. Poisoning is ignored, because a test that panicked has left them whole.
-    fn contents(&self) -> MutexGuard<'_, Contents> {
+    fn contents(&self) -> MutexGuard<'_, MemoryContents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `work` on the contents, unless the store is closed.
     fn answer<'s, T: Send + 's>(
         &'s self,
-        work: impl FnOnce(&mut Contents) -> Result<T, StoreError> + Send + 's,
+        work: impl FnOnce(&mut MemoryContents) -> Result<T, StoreError> + Send + 's,
     ) -> Answer<'s, T> {
         Box::pin(async move {
             let mut contents = self.contents();

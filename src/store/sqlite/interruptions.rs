@@ -42,7 +42,7 @@ const SET_CLEAN: &str = "INSERT INTO meta (key, value) VALUES ('clean', ?1) \
 
 /// The result of a recovery.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct RecoveredAttempts {
     /// The interrupted attempts, at most [`LISTED`] of them.
     pub interrupted: Vec<Interrupted>,
     /// True if the last daemon stopped cleanly.
@@ -52,7 +52,7 @@ pub(super) struct Found {
 }
 
 /// Records the interrupted attempts, and that the store is in use from now on.
-pub(super) fn recover(connection: &mut Connection) -> rusqlite::Result<Found> {
+pub(super) fn recover(connection: &mut Connection) -> rusqlite::Result<RecoveredAttempts> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let clean: Option<bool> = transaction.query_row(CLEAN, [], |row| row.get(0)).optional()?;
     let last: i64 = transaction.query_row(LAST, [], |row| row.get(0))?;
@@ -91,7 +91,7 @@ pub(super) fn recover(connection: &mut Connection) -> rusqlite::Result<Found> {
     }
     transaction.execute(SET_CLEAN, ["0"])?;
     transaction.commit()?;
-    Ok(Found {
+    Ok(RecoveredAttempts {
         interrupted,
         after_clean_stop: clean,
         suspect_up_to: if clean { 0 } else { last },
@@ -99,7 +99,7 @@ pub(super) fn recover(connection: &mut Connection) -> rusqlite::Result<Found> {
 }
 
 /// The leases to be marked as begun.
-pub(super) enum Mark {
+pub(super) enum MarkBegun {
     /// Leases made up to this time.
     LeasedBy(Timestamp),
     /// The lease of this delivery.
@@ -108,7 +108,7 @@ pub(super) enum Mark {
     AllAtTheEnd,
 }
 
-impl WriteOp for Mark {
+impl WriteOp for MarkBegun {
     type Output = ();
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
@@ -179,7 +179,7 @@ impl Writer {
             return;
         }
         let (reply, mut answer) = oneshot::channel();
-        self.write(vec![Box::new(Pending::new(Mark::AllAtTheEnd, reply))]);
+        self.write(vec![Box::new(Pending::new(MarkBegun::AllAtTheEnd, reply))]);
         if let Ok(Err(error)) = answer.try_recv() {
             tracing::warn!(%error, "cannot write down that the daemon stops cleanly");
         }

@@ -124,14 +124,14 @@ fn has_open(process: u32, path: &Path) -> bool {
 
 /// The condition of the files of an open store that were moved or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Displaced {
+pub(super) enum ForeignFile {
     /// A file is missing or cannot be read.
     Missing(String),
     /// Another file is at the path.
     Replaced(String),
 }
 
-impl Displaced {
+impl ForeignFile {
     /// The condition in words.
     pub fn detail(&self) -> &str {
         match self {
@@ -158,16 +158,16 @@ impl Identities {
 
     /// Returns the condition of the files if they were moved or removed. Needs a microsecond per
     /// file.
-    pub fn displaced(&self) -> Option<Displaced> {
+    pub fn displaced(&self) -> Option<ForeignFile> {
         self.0.iter().find_map(|(path, known)| {
             let shown = path.display();
             match fs::metadata(path) {
                 Ok(there) if identity(&there) == *known => None,
-                Ok(_) => Some(Displaced::Replaced(format!("another file is at `{shown}`"))),
+                Ok(_) => Some(ForeignFile::Replaced(format!("another file is at `{shown}`"))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Some(Displaced::Missing(format!("`{shown}` was removed")))
+                    Some(ForeignFile::Missing(format!("`{shown}` was removed")))
                 }
-                Err(error) => Some(Displaced::Missing(format!(
+                Err(error) => Some(ForeignFile::Missing(format!(
                     "`{shown}` cannot be looked at: {error}"
                 ))),
             }

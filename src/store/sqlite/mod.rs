@@ -44,7 +44,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::amend::{Dropped, drop_deliveries, replay};
 use self::change::{Pending, WriteOp, reply};
 pub use self::history::{DeliveryFilter, History, ListedDelivery, Lookup, Named, StoredEvent};
-use self::interruptions::Mark;
+use self::interruptions::MarkBegun;
 use self::leasing::Offer;
 use self::refusals::Refusals;
 use self::secrets::NoteSecrets;
@@ -176,11 +176,11 @@ impl Store for SqliteStore {
     }
 
     fn begin(&self, delivery: DeliveryId) -> Answer<'_, ()> {
-        self.write(move || Mark::This(delivery))
+        self.write(move || MarkBegun::This(delivery))
     }
 
     fn mark_begun(&self, leased_by: Timestamp) -> Answer<'_, ()> {
-        self.write(move || Mark::LeasedBy(leased_by))
+        self.write(move || MarkBegun::LeasedBy(leased_by))
     }
 
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {

@@ -20,7 +20,7 @@ use super::file::{self, StoreFile};
 use super::fresh::FirstAttempts;
 use super::interruptions;
 use super::lanes;
-use super::lock::{Displaced, Identities};
+use super::lock::{ForeignFile, Identities};
 use super::queue::Queue;
 use super::refusals::Refusals;
 use super::sightings::{self, Sightings};
@@ -102,7 +102,7 @@ pub(super) struct Writer {
     /// Device and inode of the store's files when they were opened.
     identities: Identities,
     /// Set while one of these files is missing or replaced.
-    displaced: Option<Displaced>,
+    displaced: Option<ForeignFile>,
     /// The attempts that the last daemon did not settle.
     pub interrupted: Vec<Interrupted>,
     /// True if the last daemon stopped cleanly.
@@ -223,7 +223,7 @@ impl Writer {
             } else {
                 tracing::info!(store = %self.file.path.display(), "the store is back in its place");
             }
-            if matches!(displaced, Some(Displaced::Replaced(_))) {
+            if matches!(displaced, Some(ForeignFile::Replaced(_))) {
                 self.empty_the_log();
             }
             self.displaced = displaced;

@@ -20,10 +20,10 @@ pub struct Subject(Vec<Part>);
 
 /// Part of a name: usually one attribute, sometimes several (`OU=dev+CN=ci`). An attribute is the
 /// OID of its type and its value. Attributes of a part have no order and are kept sorted.
-type Part = Vec<(String, Value)>;
+type Part = Vec<(String, AttributeValue)>;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Value {
+enum AttributeValue {
     Text(String),
     /// Whole DER encoding of a value that is not text.
     Der(Vec<u8>),
@@ -42,7 +42,7 @@ impl Subject {
     pub fn of(name: &X509Name<'_>) -> Self {
         let parts = name.iter_rdn().map(|part| {
             let attributes = part.iter().map(|attribute| {
-                let value = Value::of(attribute.attr_value());
+                let value = AttributeValue::of(attribute.attr_value());
                 (attribute.attr_type().to_id_string(), value)
             });
             sorted(attributes.collect())
@@ -98,7 +98,7 @@ impl fmt::Display for Subject {
     }
 }
 
-impl Value {
+impl AttributeValue {
     /// Converts the value of a certificate.
     fn of(any: &Any<'_>) -> Self {
         let der = || any.to_der_vec().unwrap_or_else(|_| any.data.to_vec());
@@ -106,7 +106,7 @@ impl Value {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for AttributeValue {
     /// Escapes as in RFC 4514 §2.4.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
@@ -190,7 +190,7 @@ fn kind(letters: &mut Letters<'_>) -> Result<String, SubjectError> {
 }
 
 /// Parses a value up to its end.
-fn value(letters: &mut Letters<'_>) -> Result<Value, SubjectError> {
+fn value(letters: &mut Letters<'_>) -> Result<AttributeValue, SubjectError> {
     while letters.next_if(char::is_ascii_whitespace).is_some() {}
     if letters.next_if_eq(&'#').is_some() {
         return der(letters);
@@ -201,7 +201,7 @@ fn value(letters: &mut Letters<'_>) -> Result<Value, SubjectError> {
         plain(letters)?
     };
     match String::from_utf8(bytes) {
-        Ok(text) if !text.is_empty() => Ok(Value::Text(text)),
+        Ok(text) if !text.is_empty() => Ok(AttributeValue::Text(text)),
         Ok(_) => Err(SubjectError::Malformed("there is no value after a `=`")),
         Err(_) => Err(SubjectError::Malformed("what `\\` and two digits write is UTF-8")),
     }
@@ -246,14 +246,14 @@ fn quoted(letters: &mut Letters<'_>) -> Result<Vec<u8>, SubjectError> {
 }
 
 /// Parses `0c026369`, the DER of a value after its `#`.
-fn der(letters: &mut Letters<'_>) -> Result<Value, SubjectError> {
+fn der(letters: &mut Letters<'_>) -> Result<AttributeValue, SubjectError> {
     let mut digits = String::new();
     while let Some(letter) = letters.next_if(|letter| !ends(Some(letter))) {
         digits.push(letter);
     }
     let bytes = HEXLOWER_PERMISSIVE.decode(digits.trim_end().as_bytes()).ok();
     let value = bytes.and_then(|bytes| match Any::from_der(&bytes) {
-        Ok(([], any)) => Some(Value::of(&any)),
+        Ok(([], any)) => Some(AttributeValue::of(&any)),
         _ => None,
     });
     value.ok_or(SubjectError::Malformed(
@@ -381,7 +381,7 @@ mod tests {
             (b"\x02\x01\x07", "#020107"),
         ] {
             let (_, any) = Any::from_der(der).unwrap();
-            assert_eq!(Value::of(&any).to_string(), expected);
+            assert_eq!(AttributeValue::of(&any).to_string(), expected);
         }
     }
 }

@@ -29,7 +29,7 @@ const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-orig
 const ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate");
 
 /// Request that is a handshake.
-pub(super) struct Question<'q> {
+pub(super) struct HandshakeRequest<'q> {
     pub(super) handshake: &'q Handshake,
     pub(super) reply: &'q HandshakeAnswer,
     pub(super) received: &'q Received,
@@ -37,7 +37,7 @@ pub(super) struct Question<'q> {
     pub(super) json: Option<Value>,
 }
 
-impl Question<'_> {
+impl HandshakeRequest<'_> {
     /// Returns the answer. `key` is the scheme's MAC key, if it has one.
     pub(super) fn answer(&self, key: Option<&Mac>) -> Result<HandshakeReply, Refusal> {
         self.check_verify_token()?;

@@ -23,8 +23,8 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
-use self::answer::Question;
-use self::row::{Form, HandshakePreset, Is, Mark};
+use self::answer::HandshakeRequest;
+use self::row::{HandshakeForm, HandshakePreset, Is, Mark};
 use self::text::query_values;
 use self::token::is_token;
 pub(super) use self::token::is_token_byte;
@@ -162,9 +162,9 @@ impl Handshake {
     }
 
     /// Recognises a request of this handshake.
-    fn question<'q>(&'q self, received: &'q Received) -> Option<Question<'q>> {
+    fn question<'q>(&'q self, received: &'q Received) -> Option<HandshakeRequest<'q>> {
         let mut forms = self.row.forms.iter().filter(|form| form.may_be(received));
-        let json = if self.row.forms.iter().any(Form::reads_body) {
+        let json = if self.row.forms.iter().any(HandshakeForm::reads_body) {
             json::read(&received.body)
                 .ok()
                 .map(|read| Arc::unwrap_or_clone(read.value))
@@ -172,7 +172,7 @@ impl Handshake {
             None
         };
         let form = forms.find(|form| form.is(json.as_ref()))?;
-        Some(Question {
+        Some(HandshakeRequest {
             handshake: self,
             reply: &form.reply,
             received,
@@ -181,7 +181,7 @@ impl Handshake {
     }
 }
 
-impl Form {
+impl HandshakeForm {
     /// Returns true if a request may have this form. The body is not parsed yet.
     fn may_be(&self, received: &Received) -> bool {
         let Received {
@@ -206,7 +206,7 @@ impl Form {
         received.method == self.method && readable() && marked()
     }
 
-    /// Checks the parsed body of a request that [`Form::may_be`] has selected.
+    /// Checks the parsed body of a request that [`HandshakeForm::may_be`] has selected.
     fn is(&self, json: Option<&Value>) -> bool {
         let Mark::Json { at, is, without } = &self.mark else {
             return true;

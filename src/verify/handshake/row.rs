@@ -20,12 +20,12 @@ pub struct HandshakePreset {
     /// `WWW-Authenticate` of a refusal, if the sender requires 401 instead of 403.
     pub unauthorized: Option<&'static str>,
     /// Forms of the handshake. The first one that matches is answered.
-    pub forms: &'static [Form],
+    pub forms: &'static [HandshakeForm],
 }
 
 /// Form of a handshake.
 #[derive(Debug)]
-pub struct Form {
+pub struct HandshakeForm {
     pub method: Method,
     /// Difference from an event.
     pub mark: Mark,
@@ -122,7 +122,7 @@ impl HandshakePreset {
     }
 }
 
-impl Form {
+impl HandshakeForm {
     /// Returns true if the body must be parsed to recognise or answer this form.
     pub fn reads_body(&self) -> bool {
         let marked = matches!(self.mark, Mark::Json { .. });

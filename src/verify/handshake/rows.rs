@@ -7,7 +7,7 @@
 
 use http::{Method, StatusCode};
 
-use super::row::{Form, HandshakeAnswer, HandshakePreset, Is, Mark, TextLocation};
+use super::row::{HandshakeAnswer, HandshakeForm, HandshakePreset, Is, Mark, TextLocation};
 use crate::verify::scheme::signature::mac::Encoding;
 
 /// All handshakes.
@@ -19,7 +19,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: true,
         verify_token: None,
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::POST,
             mark: Mark::Json {
                 at: "/type",
@@ -36,7 +36,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: false,
         verify_token: Some("hub.verify_token"),
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::GET,
             mark: Mark::QueryIs("hub.mode", "subscribe"),
             reply: HandshakeAnswer::Echo(TextLocation::Query("hub.challenge")),
@@ -50,7 +50,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: true,
         verify_token: None,
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::POST,
             mark: Mark::HeaderIs("twitch-eventsub-message-type", "webhook_callback_verification"),
             reply: HandshakeAnswer::Echo(TextLocation::Json("/challenge")),
@@ -64,7 +64,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: true,
         verify_token: None,
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::POST,
             mark: Mark::Json {
                 at: "/event",
@@ -90,7 +90,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         verify_token: None,
         unauthorized: Some("Signature"),
         forms: &[
-            Form {
+            HandshakeForm {
                 method: Method::POST,
                 mark: Mark::Json {
                     at: "/type",
@@ -99,7 +99,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
                 },
                 reply: HandshakeAnswer::Fixed(StatusCode::OK, Some("{\"type\":1}")),
             },
-            Form {
+            HandshakeForm {
                 method: Method::POST,
                 mark: Mark::Json {
                     at: "/type",
@@ -117,7 +117,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: false,
         verify_token: None,
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::GET,
             mark: Mark::Query("challenge"),
             reply: HandshakeAnswer::Echo(TextLocation::Query("challenge")),
@@ -130,7 +130,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: false,
         verify_token: None,
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::POST,
             mark: Mark::Query("validationToken"),
             reply: HandshakeAnswer::Echo(TextLocation::Query("validationToken")),
@@ -143,7 +143,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: false,
         verify_token: None,
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::POST,
             mark: Mark::Header("x-hook-secret"),
             reply: HandshakeAnswer::Learn(TextLocation::Header("x-hook-secret")),
@@ -156,7 +156,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: false,
         verify_token: None,
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::HEAD,
             mark: Mark::Method,
             reply: HandshakeAnswer::Fixed(StatusCode::OK, None),
@@ -169,7 +169,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: false,
         verify_token: None,
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::OPTIONS,
             mark: Mark::Header("webhook-request-origin"),
             reply: HandshakeAnswer::Allow("webhook-request-origin", "webhook-request-rate"),
@@ -183,7 +183,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: false,
         verify_token: None,
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::GET,
             mark: Mark::Query("crc_token"),
             reply: HandshakeAnswer::Mac {
@@ -203,7 +203,7 @@ pub static HANDSHAKES: &[HandshakePreset] = &[
         signed: false,
         verify_token: None,
         unauthorized: None,
-        forms: &[Form {
+        forms: &[HandshakeForm {
             method: Method::POST,
             mark: Mark::Json {
                 at: "/verification_token",

@@ -57,7 +57,7 @@ impl Plan {
     pub fn read(&self, body: &[u8]) -> Result<Value, json::JsonError> {
         json::read_with(body, |text| {
             let mut deserializer = serde_json::Deserializer::from_str(text);
-            let value = Reader(Some(self)).deserialize(&mut deserializer)?;
+            let value = SparseReader(Some(self)).deserialize(&mut deserializer)?;
             deserializer.end()?;
             Ok(value)
         })
@@ -84,9 +84,9 @@ impl Plan {
 }
 
 /// Reader of one value by its plan. Without a plan, the value is validated and dropped.
-struct Reader<'p>(Option<&'p Plan>);
+struct SparseReader<'p>(Option<&'p Plan>);
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for SparseReader<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         if self.0.is_some_and(|plan| plan.whole) {
@@ -97,7 +97,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for SparseReader<'_> {
     type Value = Value;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
@@ -124,7 +124,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let length = self.0.map_or(0, Plan::length);
         let (mut kept, mut index) = (Vec::new(), 0);
         while let Some(value) =
-            list.next_element_seed(Reader(self.0.and_then(|plan| plan.of_index(index))))?
+            list.next_element_seed(SparseReader(self.0.and_then(|plan| plan.of_index(index))))?
         {
             if index < length {
                 kept.push(value);
@@ -135,8 +135,8 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
         let mut kept = Map::new();
-        while let Some(found) = object.next_key_seed(Key(self.0))? {
-            let value = object.next_value_seed(Reader(found.map(|(_, plan)| plan)))?;
+        while let Some(found) = object.next_key_seed(SparseKey(self.0))? {
+            let value = object.next_value_seed(SparseReader(found.map(|(_, plan)| plan)))?;
             // If a name occurs more than once, the last member counts, as in a whole tree.
             if let Some((name, _)) = found {
                 kept.insert(name.to_owned(), value);
@@ -147,16 +147,16 @@ impl<'de> Visitor<'de> for Reader<'_> {
 }
 
 /// Reader of a member's name. Returns the plan of the member, if it has one.
-struct Key<'p>(Option<&'p Plan>);
+struct SparseKey<'p>(Option<&'p Plan>);
 
-impl<'de, 'p> DeserializeSeed<'de> for Key<'p> {
+impl<'de, 'p> DeserializeSeed<'de> for SparseKey<'p> {
     type Value = Option<(&'p str, &'p Plan)>;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl<'p> Visitor<'_> for Key<'p> {
+impl<'p> Visitor<'_> for SparseKey<'p> {
     type Value = Option<(&'p str, &'p Plan)>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a member")

@@ -141,7 +141,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         names: &["node", "nodejs", "bun", "ts-node", "tsx"],
-        code: &["-e", "-p", "--eval", "--print"],
+        code: &["-e", "-p", "-pe", "-ep", "--eval", "--print"],
         values: &[
             "-r",
             "--require",
@@ -311,6 +311,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         names: &["eval", "watch", "make", "gmake", "tmux", "screen", "hyperfine"],
+        code: &["--eval"],
         values: &["-n", "--interval", "-C", "--directory", "-L", "-S"],
         operands: Operands::Joined(0),
         ..PLAIN

@@ -86,6 +86,8 @@ fn a_template_in_code_is_found_whatever_starts_the_interpreter() {
             "node -p 'X'",
             "node --eval 'X'",
             "node --eval=X",
+            "node -pe X",
+            "make --eval=X",
             "nodejs --require X app.js",
             "php -r 'echo X;'",
             "lua -e 'print(\"X\")'",
@@ -242,6 +244,8 @@ fn an_interpreter_without_a_script_would_run_the_event() {
     for (command, runs) in [
         ("sh", true),
         ("bash -s", true),
+        ("bash /dev/stdin", true),
+        ("python3 /dev/fd/0", true),
         ("bash -s -- a", true),
         ("bash -e", true),
         ("python3", true),

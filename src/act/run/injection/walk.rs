@@ -10,6 +10,9 @@ use super::options::{Options, options};
 use super::rows::{Operands, Row};
 use super::{Reading, Word, is_assignment, row, steers};
 
+/// Names of the standard input as a script.
+const INPUTS: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+
 /// Maximum depth of programs that start programs. Deeper ones are not checked.
 const MAX_DEPTH: usize = 16;
 
@@ -68,7 +71,7 @@ pub(super) fn walk(row: &Row, words: &[Word<'_>], start: usize, reading: &mut Re
         }
         Operands::File if coded => reading.data = script,
         Operands::Shell | Operands::File => match script {
-            Some(at) if !found.input && words.get(at).is_some_and(|word| word.text != "-") => {
+            Some(at) if !found.input && words.get(at).is_some_and(|word| !INPUTS.contains(&word.text)) => {
                 reading
                     .faults
                     .extend(of_event(at).map(|word| named(name, word.at)));
