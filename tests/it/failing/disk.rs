@@ -45,7 +45,7 @@ fn a_disk_that_is_full_at_any_write_loses_nothing_and_takes_nothing_twice() {
     for number in 1..40 {
         // From no space at all: inside a header, inside a page, and between two pages.
         let room = [
-            0, 24, 700, 8216, 8240, 25_000, 60_000, 90_000, 110_000, 130_000, 160_000, 250_000,
+            0, 24, 700, 8216, 8240, 25_000, 60_000, 90_000, 130_000, 160_000, 200_000, 250_000, 400_000,
         ];
         let written = std::fs::metadata(&log).unwrap().len();
         daemon.limit("fsize", &(written + room[number % room.len()]).to_string());
