@@ -347,15 +347,20 @@ impl<'d> EndpointBuilder<'d> {
         for condition in &mut conditions {
             condition.quieten(secret);
         }
-        let recognitions = self.verifications.iter().zip(self.reads);
+        let recognitions = self.verifications.iter().zip(self.reads).enumerate();
         // With another type, boundary or charset, the same signed bytes decode to another payload.
         let decoding: &[HeaderName] = match self.shape.decode.unwrap_or_default() {
             Decode::Json => &[header::CONTENT_ENCODING],
             _ => &[header::CONTENT_TYPE, header::CONTENT_ENCODING],
         };
-        let recognitions = recognitions.map(|(verification, reads)| {
+        let rules = &self.rules;
+        let recognitions = recognitions.map(|(index, (verification, reads))| {
             let decoding = if reads.payload { decoding } else { &[] };
-            Recognition::new(verification, reads, decoding)
+            let own = rules
+                .iter()
+                .filter(|rule| rule.enabled && rule.verification == index);
+            let window = own.map(|rule| rule.replay_window).max();
+            Recognition::new(verification, reads, decoding, window)
         });
         let recognitions = recognitions.collect();
         Endpoint {

@@ -110,13 +110,17 @@ impl<'e> Authorization<'e> {
         recognised.collect()
     }
 
-    /// Time for which the endpoint remembers a proof of the verification at `index`: the longest of
-    /// the rules that trust the request. `None` if no rule does.
+    /// Time for which the endpoint remembers a proof of the verification at `index`: that of the
+    /// longest window of its rules. `None` if no rule trusts the request.
     fn memory(&self, index: usize) -> Option<Duration> {
-        let rules = self.endpoint.rules.iter();
-        let rules = rules.filter(|rule| rule.enabled && rule.verification == index);
-        let trusting = rules.filter_map(|rule| Some(self.judge(rule)?.ok()?.memory(rule.replay_window)));
-        trusting.max()
+        let proof = self.proofs.get(index)?.as_ref().ok()?;
+        let window = self.endpoint.recognitions.get(index)?.window()?;
+        // A proof that is stale for the longest window is stale for all.
+        proof.freshness(window, self.now).ok()?;
+        let mut rules = self.endpoint.rules.iter();
+        let trusted =
+            rules.any(|rule| rule.enabled && rule.verification == index && rule.lets_in(self.client));
+        trusted.then(|| proof.memory(window))
     }
 
     /// True if a verification other than `none` succeeded, so that the sender knew a secret.

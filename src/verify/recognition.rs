@@ -7,6 +7,8 @@
 //! new event from an old one by adding `?x=1`. [`Recognition`] is built at load, for one
 //! [`Verification`] of one endpoint.
 
+use std::time::Duration;
+
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderName, Method};
 use sha2::{Digest, Sha256};
@@ -91,6 +93,8 @@ pub struct Recognition {
     method_signed: bool,
     /// Query parameters that belong to the sender's signature.
     own_queries: Vec<String>,
+    /// The longest replay window of the enabled rules. `None` if there is no such rule.
+    window: Option<Duration>,
 }
 
 /// Digest of all lines of a header that a rule reads. A missing header has a digest too.
@@ -103,16 +107,27 @@ pub struct ReadHeader {
 
 impl Recognition {
     /// Builds the recognition for a verification whose rules read `reads`. The `decoding` headers
-    /// select how the body is decoded.
-    pub fn new(verification: &Verification, mut reads: Reads, decoding: &[HeaderName]) -> Self {
+    /// select how the body is decoded. `window` is the longest replay window of its enabled rules.
+    pub fn new(
+        verification: &Verification,
+        mut reads: Reads,
+        decoding: &[HeaderName],
+        window: Option<Duration>,
+    ) -> Self {
         reads.headers.extend(decoding.iter().cloned());
         let own = verification.scheme.own_queries();
         Self {
             url_signed: verification.scheme.covers_url(),
             method_signed: verification.scheme.covers_method(),
             own_queries: own.into_iter().map(str::to_owned).collect(),
+            window,
             unsigned: reads.unsigned(verification),
         }
+    }
+
+    /// The longest replay window of the enabled rules.
+    pub fn window(&self) -> Option<Duration> {
+        self.window
     }
 
     /// Returns true if header values must be remembered, because a later request has to repeat
