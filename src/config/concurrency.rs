@@ -21,6 +21,10 @@ struct ConcurrencyFields {
     overlap: Option<Overlap>,
 }
 
+/// Message for a rule that holds the answer although its deliveries can be superseded.
+pub(super) const WAITS_FOR_SUPERSEDED: &str =
+    "a sender that waits (`respond.wait`) would wait in vain for what is superseded";
+
 /// Compiles a rule's `concurrency`. `awaited`: the rule's sender waits for the outcome. `room`: the
 /// limits of the whole daemon, which a rule cannot exceed.
 pub fn compile(
@@ -54,9 +58,8 @@ pub fn compile(
     let overlap = fields.overlap.unwrap_or_default();
     if awaited && overlap != Overlap::Queue {
         let at = node.get("overlap").unwrap_or(node);
-        let message = "a sender that waits (`respond.wait`) would wait in vain for what is superseded";
         diagnostics.push(
-            at.error("overlap", message)
+            at.error("overlap", WAITS_FOR_SUPERSEDED)
                 .hint("`overlap: queue`, or no `wait`"),
         );
     }

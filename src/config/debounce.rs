@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::concurrency::WAITS_FOR_SUPERSEDED;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::units::HumanDuration;
 use crate::base::yaml::Node;
@@ -39,9 +40,8 @@ pub fn compile(node: Node<'_>, awaited: bool, diagnostics: &mut Diagnostics) -> 
         diagnostics.push(at.error("wrong-value", message));
     }
     if awaited {
-        let message = "a sender that waits (`respond.wait`) would wait in vain for what is superseded";
         diagnostics.push(
-            node.error("debounce", message)
+            node.error("debounce", WAITS_FOR_SUPERSEDED)
                 .hint("no `debounce`, or no `wait`"),
         );
     }

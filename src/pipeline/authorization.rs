@@ -88,26 +88,39 @@ impl<'e> Authorization<'e> {
     pub(super) fn recognised(&self, received: &Received) -> Vec<Recognised> {
         let proofs = self.proofs.iter().zip(&self.endpoint.recognitions).enumerate();
         let recognised = proofs.map(|(index, (proof, recognition))| {
-            let (Ok(proof), Some(memory)) = (proof, self.memory(index)) else {
+            let (Ok(proof), Some(_)) = (proof, self.memory(index)) else {
                 return Recognised::default();
             };
-            let keys = recognition.keys(proof, received);
-            let remembered = recognition.reads_headers() && !keys.is_empty();
-            let sighting = remembered.then(|| {
-                Arc::new(Sighting {
-                    endpoint: Arc::clone(&received.endpoint),
-                    event: received.id,
-                    at: received.at,
-                    // Without path and query: otherwise an attacker could change those to choose
-                    // new headers.
-                    keys: proof.dedup_keys.clone(),
-                    headers: Headers::new(&recognition.headers(received)),
-                    remember_until: received.at.plus(memory),
-                })
-            });
-            Recognised { keys, sighting }
+            Recognised {
+                keys: recognition.keys(proof, received),
+                sighting: self.sighting(index, received).map(Arc::new),
+            }
         });
         recognised.collect()
+    }
+
+    /// Records that the endpoint remembers of a genuine request, whether a rule matches or not.
+    pub(super) fn sightings(&self, received: &Received) -> impl Iterator<Item = Sighting> {
+        (0..self.proofs.len()).filter_map(|index| self.sighting(index, received))
+    }
+
+    fn sighting(&self, index: usize, received: &Received) -> Option<Sighting> {
+        let recognition = self.endpoint.recognitions.get(index)?;
+        let proof = self.proofs.get(index)?.as_ref().ok()?;
+        if !recognition.reads_headers() || proof.dedup_keys.is_empty() {
+            return None;
+        }
+        let memory = self.memory(index)?;
+        Some(Sighting {
+            endpoint: Arc::clone(&received.endpoint),
+            event: received.id,
+            at: received.at,
+            // Without path and query: otherwise an attacker could change those to choose new
+            // headers.
+            keys: proof.dedup_keys.clone(),
+            headers: Headers::new(&recognition.headers(received)),
+            remember_until: received.at.plus(memory),
+        })
     }
 
     /// Time for which the endpoint remembers a proof of the verification at `index`: that of the

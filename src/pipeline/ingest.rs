@@ -29,7 +29,7 @@ use crate::report::{self, Arrival, metrics};
 use crate::rules::{Endpoint, GroupSettings, OnDuplicate, PayloadUse};
 use crate::store::group::reason;
 use crate::store::{DeliveryState, Enqueued, Group, NewDelivery, NewEvent, RefusedRequest, Sighting, Store};
-use crate::verify::{Recognition, Refusal, Verification};
+use crate::verify::{Refusal, Verification};
 
 /// A value that is kept as long as the body of a request may be in memory.
 pub type Hold = Arc<dyn Any + Send + Sync>;
@@ -333,10 +333,8 @@ impl Ingest {
             // header.
             return self.unread(endpoint, &event.received, INVALID, &why);
         }
-        if endpoint.recognitions.iter().any(Recognition::reads_headers) {
-            for recognised in authorization.recognised(&event.received) {
-                self.sight(&recognised);
-            }
+        for sighting in authorization.sightings(&event.received) {
+            self.store.sight(sighting);
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let considered = |index: usize| authorization.trusts(index);

@@ -12,8 +12,8 @@ use crate::scenario::Scenario;
 const LIMIT: u64 = 512 << 20;
 /// The most memory that may stay with the daemon once all connections are closed, in bytes.
 const REMAINDER: u64 = 160 << 20;
-/// Where groups with a limit on memory are, in version 1 and 2 of control groups: the folder, the file of the limit, and
-/// that of the memory in use.
+/// Control groups of version 1 and 2: the folder, the file of the limit, and the file of the memory
+/// in use.
 const VERSIONS: [(&str, &str, &str); 2] = [
     (
         "/sys/fs/cgroup/memory",
