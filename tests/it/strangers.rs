@@ -67,13 +67,24 @@ fn a_template_in_what_an_interpreter_runs_is_an_error_with_the_hint_of_a_shell()
         r#"timeout, "5", sh, -c, "echo {{ payload.x }}""#,
         r#"find, ., -exec, sh, -c, "echo {{ payload.x }}", ;"#,
         r#"awk, "/{{ payload.x }}/""#,
+        r#"git, rebase, -x, "make {{ payload.x }}", main"#,
+        r#"socat, "-", "EXEC:{{ payload.x }}""#,
+        r#"tcpdump, -z, "{{ payload.x }}""#,
+        r#"vim, "+{{ payload.x }}", file"#,
     ] {
         let found = found(&format!("{{run: [{command}]}}"), "");
         assert_eq!(found.len(), 1, "{command}: {found:?}");
         assert_eq!((found[0][0].as_str(), &found[0][3]), ("error", hint), "{command}");
     }
-    let argument = r#"{run: [sh, -c, 'echo "$1"', _, "{{ payload.x }}"]}"#;
-    assert_eq!(found(argument, ""), [] as [[String; 4]; 0]);
+    for argument in [
+        r#"sh, -c, 'echo "$1"', _, "{{ payload.x }}""#,
+        r#"python3, -m, json.tool, -c, "--a={{ payload.x }}""#,
+        r#"kubectl, set, image, deployment/web, "web=web:{{ payload.x }}""#,
+    ] {
+        let found = found(&format!("{{run: [{argument}], stdin: none}}"), "");
+        let refused: Vec<_> = found.iter().filter(|found| found[0] == "error").collect();
+        assert_eq!(refused, [] as [&[String; 4]; 0], "{argument}");
+    }
     // The event itself would be the script.
     assert_eq!(kinds("{run: [sh]}", ""), one("error", "template"));
     assert_eq!(kinds("{run: [sh], stdin: none}", ""), []);
@@ -81,6 +92,10 @@ fn a_template_in_what_an_interpreter_runs_is_an_error_with_the_hint_of_a_shell()
         "ssh, web",
         "psql, -h, db, app",
         "su, '-', www",
+        "docker, exec, -i, web, sh, -s",
+        "ssh, web, bash",
+        "awk, -f, '-'",
+        "crontab, '-'",
         "docker, exec, -i, web, sh",
         "xargs, '-I{}', sh, -c, 'echo {}'",
     ] {

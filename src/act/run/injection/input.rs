@@ -3,39 +3,74 @@
 //! If that input is the event, the event is run, although no word holds a template.
 
 use super::fault::{fed, from_input};
-use super::options::Options;
+use super::options::{Options, options};
 use super::rows::{Input, Operands, Row};
 use super::walk::{Strict, nested};
-use super::{Reading, Word, row};
+use super::{Reading, Word, is_assignment, row};
 
 /// Programs that run a command in a container.
 const CONTAINERS: [&str; 7] = ["docker", "podman", "nerdctl", "kubectl", "oc", "incus", "crictl"];
 /// Options after which a program reads no input.
 const HARMLESS: [&str; 4] = ["--version", "-version", "--help", "-V"];
+/// Names of the standard input as a script.
+const INPUTS: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+/// Words that end a command in a line for a shell.
+const SEPARATORS: [&str; 3] = ["&&", "||", ";"];
 /// Text that `xargs -i` and `xargs --replace` replace by default.
 const BRACES: &str = "{}";
 
 /// True if the program at `start` reads its standard input as code, by its options and operands.
 pub(super) fn is_read(row: &Row, words: &[Word<'_>], start: usize, found: &Options) -> bool {
-    let Some(Input {
-        operands,
-        unless,
-        only,
-    }) = &row.input
-    else {
+    let Some(Input { operands, only, .. }) = &row.input else {
         return false;
     };
+    let has = |option: &&str| has(row, words, start, found, option);
+    found.code.is_empty()
+        && found.files.is_empty()
+        && found.operands <= *operands
+        && !is_closed(row, words, start, found)
+        && !HARMLESS.iter().any(has)
+        && (only.is_empty() || only.iter().any(has))
+}
+
+/// True if an option says that the program does not read its standard input as code.
+pub(super) fn is_closed(row: &Row, words: &[Word<'_>], start: usize, found: &Options) -> bool {
+    let unless = row.input.as_ref().map_or(&[][..], |input| input.unless);
+    unless.iter().any(|option| has(row, words, start, found, option))
+}
+
+/// True if an interpreter reads its script from standard input.
+pub(super) fn is_script(words: &[Word<'_>], start: usize, row: &Row, found: &Options) -> bool {
+    let operand = found.operand.and_then(|at| words.get(at));
+    let named = operand.is_none_or(|word| word.fixed && INPUTS.contains(&word.text));
+    let coded = !found.code.is_empty() || !found.files.is_empty();
+    (found.input || named) && !found.harmless && !coded && !is_closed(row, words, start, found)
+}
+
+/// True if an option names the standard input as a file with code.
+pub(super) fn is_named(words: &[Word<'_>], found: &Options) -> bool {
+    let is_input = |word: &Word<'_>| {
+        let value = word.text.strip_prefix("--").and_then(|long| long.split_once('='));
+        match value {
+            Some((_, value)) => INPUTS.contains(&value),
+            // The value may be the rest of a word: `-f-`.
+            None => INPUTS.iter().any(|input| word.text.ends_with(input)),
+        }
+    };
+    let mut files = found.files.iter().filter_map(|at| words.get(*at));
+    files.any(|word| {
+        word.fixed && (INPUTS.contains(&word.text) || word.text.starts_with('-') && is_input(word))
+    })
+}
+
+/// True if the program has an option.
+fn has(row: &Row, words: &[Word<'_>], start: usize, found: &Options, option: &str) -> bool {
     let end = match (row.operands, found.operand) {
-        (Operands::Data, _) | (_, None) => words.len(),
+        (Operands::Data | Operands::Plus, _) | (_, None) => words.len(),
         (_, Some(operand)) => operand,
     };
     let options = words.get(start + 1..end).unwrap_or_default();
-    let has = |option: &&str| options.iter().any(|word| is_option(row, word.text, option));
-    found.code.is_empty()
-        && found.operands <= *operands
-        && !unless.iter().any(has)
-        && !HARMLESS.iter().any(has)
-        && (only.is_empty() || only.iter().any(has))
+    options.iter().any(|word| is_option(row, word.text, option))
 }
 
 /// True if a word is this option, also with a value or among other letters.
@@ -45,23 +80,73 @@ fn is_option(row: &Row, word: &str, option: &str) -> bool {
     word.starts_with('-') && (word.split('=').next() == Some(option) || letter.is_some_and(clustered))
 }
 
-/// Reports `docker exec -i web sh`: the shell in the container reads the input of the command.
-pub(super) fn in_container(words: &[Word<'_>], reading: &mut Reading) {
-    let name = |word: &Word<'_>| word.text.rsplit('/').next().unwrap_or_default().to_owned();
-    let contains = |word: &Word<'_>| CONTAINERS.contains(&name(word).as_str());
-    let interactive = |word: &Word<'_>| {
+/// True if a container gets the standard input of the command. `compose` passes it on by default.
+pub(super) fn is_interactive(words: &[Word<'_>], options: &[Word<'_>]) -> bool {
+    let is_compose = |word: &Word<'_>| word.fixed && word.text.ends_with("compose");
+    let is_option = |word: &Word<'_>| {
         let letters = word.text.strip_prefix('-').unwrap_or_default();
         let clustered = letters.len() <= 3 && letters.bytes().all(|letter| letter.is_ascii_lowercase());
         word.fixed
             && (clustered && letters.contains('i') || ["--interactive", "--stdin"].contains(&word.text))
     };
-    let Some((last, before)) = words.split_last() else {
+    options.iter().any(is_option) || words.iter().any(is_compose)
+}
+
+/// Reports `docker run -i image sh`: the shell in the container reads the input of the command. The
+/// options of the container are not known, so that any word may be the program.
+pub(super) fn in_container(words: &[Word<'_>], reading: &mut Reading) {
+    let name = |word: &Word<'_>| word.text.rsplit('/').next().unwrap_or_default().to_owned();
+    let contains = |word: &Word<'_>| CONTAINERS.contains(&name(word).as_str());
+    let Some(start) = words.iter().position(contains) else {
         return;
     };
-    let interprets =
-        row(last.text).is_some_and(|row| matches!(row.operands, Operands::Shell | Operands::File));
-    if interprets && last.fixed && before.iter().any(contains) && before.iter().any(interactive) {
-        reading.faults.push(from_input(last.text, words, words.len() - 1));
+    for (at, word) in words.iter().enumerate().skip(start + 1) {
+        // An image of an interpreter starts it.
+        let program = name(word);
+        let program = program.split(':').next().unwrap_or_default();
+        let interprets = |row: &&Row| matches!(row.operands, Operands::Shell | Operands::File);
+        let Some(row) = row(program).filter(interprets).filter(|_| word.fixed) else {
+            continue;
+        };
+        let mut found = Options::default();
+        options(row, words, at + 1, false, &mut found);
+        let before = words.get(start..at).unwrap_or_default();
+        let read = is_script(words, at, row, &found) && !found.flagged;
+        if read && is_interactive(words, before) {
+            reading.faults.push(from_input(word.text, words, at));
+            return;
+        }
+    }
+}
+
+/// Checks the commands that a shell on another machine runs. They inherit the standard input.
+pub(super) fn by_remote(
+    words: &[Word<'_>],
+    operand: Option<usize>,
+    skipped: usize,
+    reading: &mut Reading,
+    strict: &Strict,
+) {
+    let Some(operand) = operand else { return };
+    let line = words.iter().skip(operand + skipped).filter(|word| word.fixed);
+    let split: Vec<Word<'_>> = line
+        .flat_map(|word| {
+            word.text
+                .split_whitespace()
+                .map(|text| Word { text, ..word.clone() })
+        })
+        .collect();
+    let is_end = |word: &Word<'_>| SEPARATORS.contains(&word.text) || word.text.ends_with(';');
+    for command in split.split(is_end) {
+        let is_redirected = command.iter().any(|word| word.text.contains('<'));
+        let program = command
+            .iter()
+            .position(|word| !is_assignment(word.text) && word.text != "--");
+        if let Some(program) = program.filter(|_| !is_redirected) {
+            let mut inner = Reading::default();
+            nested(command, program, &mut inner, strict);
+            reading.faults.extend(inner.faults);
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! `run` starts no shell, but the program may be one, or start one. A template in words that an
 //! interpreter would run is an error at load, as it is in a `shell`. `rows` lists programs by name,
-//! `options` parses their options, `input` finds those that run their standard input, and `walk`
+//! `options` parses their options, `operands` checks what stands behind them, `input` finds those that run their standard input, and `walk`
 //! follows programs that start others. Only honest mistakes are found, not a shell behind a script
 //! of another name.
 
 mod fault;
 mod input;
+mod operands;
 mod options;
 mod rows;
 mod steering;
@@ -17,7 +18,7 @@ use std::path::Path;
 
 use self::fault::code;
 use self::options::{Options, options};
-use self::rows::{Operands, ROWS, Row};
+use self::rows::{Operands, Row, rows};
 use self::walk::{Strict, walk};
 
 pub(super) use self::fault::{BY_ENVIRONMENT, Fault, steered};
@@ -70,7 +71,14 @@ pub(super) fn read(words: &[Word<'_>], real: Option<&str>, input: bool) -> Readi
         return reading;
     };
     if let Some(row) = row(first.text).or_else(|| row(real?)) {
-        walk(row, words, 0, &mut reading, &Strict { input, depth: 0 });
+        walk(
+            row,
+            words,
+            0,
+            first.text,
+            &mut reading,
+            &Strict { input, depth: 0 },
+        );
     }
     for (at, word) in words.iter().enumerate().skip(1) {
         look_behind(words, at, word, &mut reading);
@@ -120,7 +128,7 @@ fn look_behind(words: &[Word<'_>], at: usize, word: &Word<'_>, reading: &mut Rea
 fn row(program: &str) -> Option<&'static Row> {
     let name = Path::new(program).file_name()?.to_str()?;
     let bare = name.trim_end_matches(|letter: char| letter.is_ascii_digit() || ".-".contains(letter));
-    let known = |name: &str| ROWS.iter().find(|row| row.names.contains(&name));
+    let known = |name: &str| rows().find(|row| row.names.contains(&name));
     known(name).or_else(|| known(bare))
 }
 

@@ -17,6 +17,10 @@ const HARMLESS: [&str; 5] = ["--version", "--help", "-V", "-v", "-h"];
 pub(super) struct Options {
     /// Words that hold code.
     pub(super) code: Vec<usize>,
+    /// Words that name a file with code.
+    pub(super) files: Vec<usize>,
+    /// Words that name code beside the script.
+    pub(super) libraries: Vec<usize>,
     /// Words that hold a value of another kind, or an option with one.
     pub(super) values: Vec<usize>,
     /// True if an option makes the first operand code.
@@ -59,53 +63,81 @@ pub(super) fn options(row: &Row, words: &[Word<'_>], mut at: usize, permuted: bo
             continue;
         }
         found.harmless |= word.fixed && HARMLESS.contains(&text);
-        at += option(row, word, at, is_shell, found);
+        let option = option(row, word, at, is_shell, found);
+        at += option.words;
+        if option.ends {
+            found.operand = (at < words.len()).then_some(at);
+            found.operands = words.len().saturating_sub(at);
+            found.ended = true;
+            return;
+        }
     }
 }
 
-/// Parses one option, and returns the number of words that it takes.
-fn option(row: &Row, word: &Word<'_>, at: usize, is_shell: bool, found: &mut Options) -> usize {
+/// Result of parsing one option.
+struct Taken {
+    /// Number of words of the option and its value.
+    words: usize,
+    /// True if no option follows.
+    ends: bool,
+}
+
+/// Adds the value of an option at `at` to the list for its kind. False if the option has no value.
+fn note(row: &Row, option: &str, at: usize, found: &mut Options) -> bool {
+    let list = if row.code.contains(&option) {
+        &mut found.code
+    } else if row.files.contains(&option) {
+        &mut found.files
+    } else if row.libraries.contains(&option) {
+        &mut found.libraries
+    } else if row.values.contains(&option) {
+        &mut found.values
+    } else {
+        return false;
+    };
+    list.push(at);
+    true
+}
+
+/// Parses one option.
+fn option(row: &Row, word: &Word<'_>, at: usize, is_shell: bool, found: &mut Options) -> Taken {
     let text = word.text;
-    let is_whole = !row.clusters || row.code.contains(&text) || row.values.contains(&text);
+    let known = [row.code, row.files, row.libraries, row.values];
+    let is_whole = !row.clusters || known.iter().any(|list| list.contains(&text));
+    let taken = |words, option: &str| Taken {
+        words,
+        ends: row.ends.contains(&option),
+    };
     let is_long = text.starts_with("--") || text.len() > 2 && is_whole;
     if is_long || !text.starts_with(['-', '+']) {
         let name = text.split('=').next().unwrap_or_default();
         let attached = text.contains('=');
         let next = if attached { at } else { at + 1 };
-        if row.code.contains(&name) {
-            found.code.push(next);
-            return 1 + next - at;
-        }
-        if row.values.contains(&name) {
-            found.values.push(next);
-            return 1 + next - at;
+        if note(row, name, next, found) {
+            return taken(1 + next - at, name);
         }
         if row.pairs.contains(&name) {
-            return 3;
+            return taken(3, name);
         }
         if !word.fixed {
             found.values.push(at);
         }
-        return 1;
+        return taken(1, name);
     }
     let sign = text.get(..1).unwrap_or_default();
     let letters = text.get(1..).unwrap_or_default();
     for (place, letter) in letters.char_indices() {
         let option = format!("{sign}{letter}");
         let last = place + letter.len_utf8() == letters.len() && word.fixed;
-        if row.code.contains(&option.as_str()) {
-            if is_shell {
-                found.flagged = true;
-                // If options follow operands, the code is the next operand.
-                found.operand = None;
-                continue;
-            }
-            found.code.push(if last { at + 1 } else { at });
-            return if last { 2 } else { 1 };
+        if is_shell && row.code.contains(&option.as_str()) {
+            found.flagged = true;
+            // If options follow operands, the code is the next operand.
+            found.operand = None;
+            continue;
         }
-        if row.values.contains(&option.as_str()) {
-            found.values.push(if last { at + 1 } else { at });
-            return if last { 2 } else { 1 };
+        let next = if last { at + 1 } else { at };
+        if note(row, &option, next, found) {
+            return taken(1 + next - at, &option);
         }
         if row.attached.contains(letter) {
             break;
@@ -115,5 +147,5 @@ fn option(row: &Row, word: &Word<'_>, at: usize, is_shell: bool, found: &mut Opt
     if !word.fixed {
         found.values.push(at);
     }
-    1
+    taken(1, "")
 }

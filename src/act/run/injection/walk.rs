@@ -6,25 +6,13 @@
 
 use super::fault::{BY_ENVIRONMENT, BY_INPUT, BY_RULES, Fault, code, from_input, named, steered};
 use super::input;
+use super::operands::{behind, is_text_of_git, joined, plus};
 use super::options::{Options, options};
 use super::rows::{Operands, Row};
 use super::{Reading, Word, is_assignment, row, steers};
 
-/// Names of the standard input as a script.
-const INPUTS: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
-
 /// Maximum depth of programs that start programs. Deeper ones are not checked.
 const MAX_DEPTH: usize = 16;
-
-/// Settings of `git` that hold plain text.
-const TEXTS_OF_GIT: [&str; 6] = [
-    "user.name",
-    "user.email",
-    "author.name",
-    "author.email",
-    "committer.name",
-    "committer.email",
-];
 
 /// Context of words that certainly are a command.
 pub(super) struct Strict {
@@ -32,12 +20,30 @@ pub(super) struct Strict {
     pub(super) depth: usize,
 }
 
+impl Strict {
+    /// Returns the context of a program that the one at `start` starts at `at`. A container gets
+    /// standard input only if an option says so.
+    pub(super) fn within(&self, row: &Row, words: &[Word<'_>], start: usize, at: usize) -> Self {
+        let options = words.get(start..at).unwrap_or_default();
+        Self {
+            input: self.input && (!row.inside || input::is_interactive(words, options)),
+            ..*self
+        }
+    }
+}
+
 /// Checks the program at `start`, which `row` describes.
-pub(super) fn walk(row: &Row, words: &[Word<'_>], start: usize, reading: &mut Reading, strict: &Strict) {
+pub(super) fn walk(
+    row: &Row,
+    words: &[Word<'_>],
+    start: usize,
+    name: &str,
+    reading: &mut Reading,
+    strict: &Strict,
+) {
     reading.command = start;
-    let name = words.get(start).map_or("", |word| word.text);
     let mut found = Options::default();
-    let permuted = row.operands == Operands::Data;
+    let permuted = matches!(row.operands, Operands::Data | Operands::Plus);
     options(row, words, start + 1, permuted, &mut found);
     let of_event = |at: usize| words.get(at).filter(|word| !word.fixed);
     if split_string(row, words, &found, reading, strict) {
@@ -50,10 +56,19 @@ pub(super) fn walk(row: &Row, words: &[Word<'_>], start: usize, reading: &mut Re
             reading.faults.push(code(name, word.at));
         }
     }
-    if strict.input && input::is_read(row, words, start, &found) {
-        reading.faults.push(from_input(name, words, start));
+    for word in found
+        .files
+        .iter()
+        .chain(&found.libraries)
+        .filter_map(|at| of_event(*at))
+    {
+        reading.faults.push(named(name, word.at));
     }
     let interprets = matches!(row.operands, Operands::Shell | Operands::File);
+    let is_read = !interprets && input::is_read(row, words, start, &found);
+    if strict.input && (is_read || input::is_named(words, &found)) {
+        reading.faults.push(from_input(name, words, start));
+    }
     if interprets {
         // An option such as `--rcfile` names a file with code.
         for word in found.values.iter().filter_map(|at| of_event(*at)) {
@@ -61,7 +76,12 @@ pub(super) fn walk(row: &Row, words: &[Word<'_>], start: usize, reading: &mut Re
         }
     }
     let script = found.operand;
-    let coded = !found.code.is_empty();
+    let coded = !found.code.is_empty() || !found.files.is_empty();
+    if let Some((at, command)) = command(row, words, &found) {
+        let name = format!("{name} {}", words.get(at).map_or("", |word| word.text));
+        walk(command, words, at, &name, reading, strict);
+        return;
+    }
     match row.operands {
         Operands::Shell if found.flagged => {
             reading
@@ -69,15 +89,16 @@ pub(super) fn walk(row: &Row, words: &[Word<'_>], start: usize, reading: &mut Re
                 .extend(script.and_then(of_event).map(|word| code(name, word.at)));
             reading.data = script.map(|at| at + 1);
         }
-        Operands::File if coded => reading.data = script,
+        Operands::File if !found.code.is_empty() => reading.data = script,
+        Operands::File if coded => reading.command = script.unwrap_or(start),
         Operands::Shell | Operands::File => match script {
-            Some(at) if !found.input && words.get(at).is_some_and(|word| !INPUTS.contains(&word.text)) => {
+            Some(at) if !input::is_script(words, start, row, &found) => {
                 reading
                     .faults
                     .extend(of_event(at).map(|word| named(name, word.at)));
                 reading.command = at;
             }
-            _ if strict.input && !found.harmless && !coded => {
+            _ if strict.input && input::is_script(words, start, row, &found) => {
                 reading.faults.push(from_input(name, words, start));
             }
             _ => {}
@@ -86,35 +107,28 @@ pub(super) fn walk(row: &Row, words: &[Word<'_>], start: usize, reading: &mut Re
         Operands::Code => reading
             .faults
             .extend(script.and_then(of_event).map(|word| code(name, word.at))),
-        Operands::Joined(skipped) => joined(row, words, name, skipped, &found, reading),
+        Operands::Joined(skipped) => joined(words, name, skipped, &found, BY_ENVIRONMENT, reading),
+        Operands::Remote(skipped) => {
+            joined(words, name, skipped, &found, BY_INPUT, reading);
+            if strict.input && !input::is_closed(row, words, start, &found) {
+                input::by_remote(words, found.operand, skipped, reading, strict);
+            }
+        }
         Operands::Command(skipped) => started(row, words, skipped, found, reading, strict),
+        Operands::Behind(openings) => behind(row, words, start, openings, reading, strict),
+        Operands::Plus => plus(words, start, name, &found, reading),
         Operands::Data => {}
     }
 }
 
-/// Checks the words that a program joins and passes to a shell.
-fn joined(row: &Row, words: &[Word<'_>], name: &str, skipped: usize, found: &Options, reading: &mut Reading) {
-    let Some(first) = found.operand else { return };
-    let hint = if row.names.contains(&"ssh") {
-        BY_INPUT
-    } else {
-        BY_ENVIRONMENT
-    };
-    for (index, word) in words
-        .iter()
-        .skip(first)
-        .enumerate()
-        .filter(|(_, word)| !word.fixed)
-    {
-        if index >= skipped {
-            reading.faults.push(Fault {
-                hint,
-                ..code(name, word.at)
-            });
-        } else if word.text.is_empty() && !found.ended {
-            reading.faults.push(named(name, word.at));
-        }
-    }
+/// Finds the command of a program that has commands: `git rebase`.
+fn command<'r>(row: &'r Row, words: &[Word<'_>], found: &Options) -> Option<(usize, &'r Row)> {
+    let at = found.operand?;
+    let word = words.get(at).filter(|word| word.fixed)?;
+    let mut commands = row.commands.iter();
+    commands
+        .find(|command| command.names.contains(&word.text))
+        .map(|command| (at, command))
 }
 
 /// Checks the command that a program starts, after `skipped` operands of its own and assignments.
@@ -138,8 +152,9 @@ fn started(
         }
     }
     let Some(mut at) = found.operand else { return };
+    let start = reading.command;
     if row.names.contains(&"xargs") && strict.input {
-        input::by_xargs(words, reading.command, at, reading, strict);
+        input::by_xargs(words, start, at, reading, strict);
     }
     while let Some(word) = words.get(at).filter(|word| is_assignment(word.text)) {
         let variable = word.text.split('=').next().unwrap_or_default();
@@ -152,24 +167,8 @@ fn started(
         }
         at += 1;
     }
-    nested(words, at, reading, strict);
-}
-
-/// True if a word behind `-c` is no code to `git`. A setting may hold plain text. After the name of
-/// a command, the word is no setting at all, as in `git switch -c NAME`.
-fn is_text_of_git(row: &Row, words: &[Word<'_>], at: usize, found: &Options) -> bool {
-    let before = at.checked_sub(1).and_then(|at| words.get(at));
-    let of_c = before.is_some_and(|word| word.text == "-c")
-        || words.get(at).is_some_and(|word| !word.text.starts_with("--"))
-            && before.is_some_and(|word| !word.text.starts_with("--") && word.text != "foreach");
-    if !row.names.contains(&"git") || !of_c {
-        return false;
-    }
-    let text = words.get(at).map_or("", |word| word.text);
-    match text.split_once('=') {
-        Some((key, _)) => TEXTS_OF_GIT.contains(&key.to_ascii_lowercase().as_str()),
-        None => found.operand.is_some_and(|command| command < at),
-    }
+    let strict = strict.within(row, words, start, at);
+    nested(words, at, reading, &strict);
 }
 
 /// Checks a program that another program starts.
@@ -191,7 +190,7 @@ pub(super) fn nested(words: &[Word<'_>], at: usize, reading: &mut Reading, stric
     if strict.depth < MAX_DEPTH
         && let Some(row) = row(program.text)
     {
-        walk(row, words, at, reading, &strict);
+        walk(row, words, at, program.text, reading, &strict);
     }
 }
 

@@ -1,5 +1,7 @@
 use super::*;
 
+mod tools;
+
 /// Returns the positions of the faulty words of a command.
 fn faults(command: &[&str]) -> Vec<usize> {
     read_with(command, false)
@@ -332,7 +334,7 @@ fn a_link_is_known_by_what_it_leads_to() {
 #[test]
 fn each_row_is_found_and_no_name_stands_in_two() {
     let mut seen = Vec::new();
-    for name in ROWS.iter().flat_map(|row| row.names) {
+    for name in rows().flat_map(|row| row.names) {
         assert!(row(name).is_some_and(|row| row.names.contains(name)), "{name}");
         assert!(!seen.contains(name), "{name}");
         seen.push(name);

@@ -1,0 +1,102 @@
+//! Checks of the operands of one program.
+//!
+//! The walk from one program to the next is left to `walk.rs`.
+
+use super::fault::{Fault, code, named};
+use super::options::Options;
+use super::rows::Row;
+use super::walk::{Strict, nested};
+use super::{Reading, Word};
+
+/// Settings of `git` that hold plain text.
+const TEXTS_OF_GIT: [&str; 6] = [
+    "user.name",
+    "user.email",
+    "author.name",
+    "author.email",
+    "committer.name",
+    "committer.email",
+];
+
+/// Checks the commands behind words such as `-exec`.
+pub(super) fn behind(
+    row: &Row,
+    words: &[Word<'_>],
+    start: usize,
+    openings: &[&str],
+    reading: &mut Reading,
+    strict: &Strict,
+) {
+    let is_opening = |word: &Word<'_>| word.fixed && openings.contains(&word.text);
+    let found: Vec<usize> = (start + 1..words.len())
+        .filter(|at| words.get(*at).is_some_and(is_opening))
+        .collect();
+    for at in found {
+        // The command of `find` ends there. Other programs take all words.
+        let len = words
+            .iter()
+            .skip(at)
+            .position(|word| [";", "+"].contains(&word.text) && word.fixed);
+        let end = len.map_or(words.len(), |len| at + len);
+        let inner = words.get(..end).unwrap_or_default();
+        nested(inner, at + 1, reading, &strict.within(row, words, start, at));
+        if openings.contains(&"--") {
+            return;
+        }
+    }
+}
+
+/// Checks words that are code if they begin with `+`.
+pub(super) fn plus(words: &[Word<'_>], start: usize, name: &str, found: &Options, reading: &mut Reading) {
+    let operands = words.iter().enumerate().skip(start + 1);
+    for (at, word) in operands.take_while(|(_, word)| word.text != "--") {
+        let is_value = found.values.contains(&at) || found.code.contains(&at);
+        if !word.fixed && !is_value && (word.text.is_empty() || word.text.starts_with('+')) {
+            reading.faults.push(code(name, word.at));
+        }
+    }
+}
+
+/// Checks the words that a program joins and passes to a shell.
+pub(super) fn joined(
+    words: &[Word<'_>],
+    name: &str,
+    skipped: usize,
+    found: &Options,
+    hint: &'static str,
+    reading: &mut Reading,
+) {
+    let Some(first) = found.operand else { return };
+    for (index, word) in words
+        .iter()
+        .skip(first)
+        .enumerate()
+        .filter(|(_, word)| !word.fixed)
+    {
+        if index >= skipped {
+            reading.faults.push(Fault {
+                hint,
+                ..code(name, word.at)
+            });
+        } else if word.text.is_empty() && !found.ended {
+            reading.faults.push(named(name, word.at));
+        }
+    }
+}
+
+/// True if a word behind `-c` is no code to `git`. A setting may hold plain text. After the name of
+/// a command, the word is no setting at all, as in `git switch -c NAME`.
+pub(super) fn is_text_of_git(row: &Row, words: &[Word<'_>], at: usize, found: &Options) -> bool {
+    let before = at.checked_sub(1).and_then(|at| words.get(at));
+    let of_c = before.is_some_and(|word| word.text == "-c")
+        || words.get(at).is_some_and(|word| !word.text.starts_with("--"))
+            && before.is_some_and(|word| !word.text.starts_with("--"));
+    if !row.names.contains(&"git") || !of_c {
+        return false;
+    }
+    let text = words.get(at).map_or("", |word| word.text);
+    match text.split_once('=') {
+        Some((key, _)) => TEXTS_OF_GIT.contains(&key.to_ascii_lowercase().as_str()),
+        None => found.operand.is_some_and(|command| command < at),
+    }
+}
