@@ -4,7 +4,7 @@
 //! An expression that the analysis does not understand is [`Form::Raw`], which may be any text.
 
 use crate::template::place::{Place, accessors, named};
-use crate::template::scan::TagToken;
+use crate::template::tags::TagToken;
 
 /// The result of the analysis of a `{{ … }}`.
 #[derive(Clone, Debug, PartialEq, Eq)]

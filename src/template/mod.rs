@@ -15,6 +15,7 @@ mod json;
 mod pieces;
 mod place;
 mod scan;
+mod tags;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -5,7 +5,7 @@
 //! an option, a part of a script, the end of a JSON string. `expression.rs` analyses the values.
 
 use crate::template::expression::{Form, Value, value};
-use crate::template::scan::{TagToken, behind_raw, tokens};
+use crate::template::tags::{Section, sections};
 
 /// A section of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,44 +33,20 @@ impl TemplatePiece {
 pub fn pieces(text: &str) -> Vec<TemplatePiece> {
     let mut pieces = Vec::new();
     let mut literal = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('{') {
-        let (before, tag) = rest.split_at(at);
-        literal.push_str(before);
-        let tag = tag.get(1..).unwrap_or_default();
-        let inside = tag.get(1..).unwrap_or_default();
-        rest = match tag.chars().next() {
-            Some('#') => inside
-                .find("#}")
-                .and_then(|end| inside.get(end + 2..))
-                .unwrap_or_default(),
-            Some(kind @ ('{' | '%')) => {
-                let block = kind == '%';
-                let (tokens, behind) = tokens(inside, block);
-                if block && tokens.first() == Some(&TagToken::Word("raw".into())) {
-                    let after = behind_raw(behind);
-                    let raw = behind.get(..behind.len() - after.len()).unwrap_or_default();
-                    literal.push_str(raw.rsplit_once("{%").map_or(raw, |(raw, _)| raw));
-                    after
-                } else {
-                    if !literal.is_empty() {
-                        pieces.push(TemplatePiece::Text(std::mem::take(&mut literal)));
-                    }
-                    pieces.push(if block {
-                        TemplatePiece::Block
-                    } else {
-                        TemplatePiece::Value(value(&tokens, 0))
-                    });
-                    behind
-                }
+    for section in sections(text) {
+        let piece = match section {
+            Section::Text(text) => {
+                literal.push_str(text);
+                continue;
             }
-            _ => {
-                literal.push('{');
-                tag
-            }
+            Section::Tag { block: true, .. } => TemplatePiece::Block,
+            Section::Tag { tokens, .. } => TemplatePiece::Value(value(&tokens, 0)),
         };
+        if !literal.is_empty() {
+            pieces.push(TemplatePiece::Text(std::mem::take(&mut literal)));
+        }
+        pieces.push(piece);
     }
-    literal.push_str(rest);
     if !literal.is_empty() {
         pieces.push(TemplatePiece::Text(literal));
     }

@@ -2,7 +2,7 @@
 //!
 //! With them, the analysis of a condition (`exclusion.rs`) applies to the values of a template.
 
-use crate::template::scan::{TagToken, tokens};
+use crate::template::tags::{TagToken, tokens};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {

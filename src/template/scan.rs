@@ -6,10 +6,7 @@
 //! literal, so that they can be resolved at load. Anything that the scan misses is an error at
 //! render.
 
-use std::iter::Peekable;
-use std::str::CharIndices;
-
-use minijinja::Environment;
+use crate::template::tags::{Section, TagToken, sections};
 
 /// The names that a template uses.
 #[derive(Debug, Default, PartialEq)]
@@ -49,13 +46,6 @@ const PARTS: [&str; 3] = ["headers", "query", "path"];
 /// The functions that are resolved at load.
 const RESOLVED_AT_LOAD: [&str; 2] = ["secret", "jsonpath"];
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum TagToken {
-    Word(String),
-    Text(String),
-    Sign(char),
-}
-
 /// True if `text` contains a template.
 pub fn is_template(text: &str) -> bool {
     ["{{", "{%", "{#"].iter().any(|opening| text.contains(opening))
@@ -64,104 +54,15 @@ pub fn is_template(text: &str) -> bool {
 /// Scans the text of a template.
 pub fn scan(text: &str) -> Scan {
     let mut found = Scan::default();
-    let mut rest = text;
-    while let Some(at) = rest.find('{') {
-        let tag = rest.get(at + 1..).unwrap_or_default();
-        let inside = tag.get(1..).unwrap_or_default();
-        rest = match tag.chars().next() {
-            Some('#') => inside
-                .find("#}")
-                .and_then(|end| inside.get(end + 2..))
-                .unwrap_or_default(),
-            Some(kind @ ('{' | '%')) => {
-                let (tokens, behind) = tokens(inside, kind == '%');
-                found.longest = found.longest.max(tokens.len());
-                found.elifs +=
-                    usize::from(kind == '%' && tokens.first() == Some(&TagToken::Word("elif".into())));
-                note(&tokens, kind == '%', &mut found);
-                if kind == '%' && tokens.first() == Some(&TagToken::Word("raw".into())) {
-                    behind_raw(behind)
-                } else {
-                    behind
-                }
-            }
-            _ => tag,
+    for section in sections(text) {
+        let Section::Tag { tokens, block } = section else {
+            continue;
         };
+        found.longest = found.longest.max(tokens.len());
+        found.elifs += usize::from(block && tokens.first() == Some(&TagToken::Word("elif".into())));
+        note(&tokens, block, &mut found);
     }
     found
-}
-
-/// The text after the `{% endraw %}` of a raw block.
-pub(super) fn behind_raw(text: &str) -> &str {
-    text.find("endraw")
-        .and_then(|at| text.get(at..))
-        .and_then(|end| end.find("%}").and_then(|close| end.get(close + 2..)))
-        .unwrap_or_default()
-}
-
-/// The tokens of a tag, and the text after it.
-pub(super) fn tokens(text: &str, block: bool) -> (Vec<TagToken>, &str) {
-    let mut tokens = Vec::new();
-    let mut braces = 0_usize;
-    let mut letters = text.char_indices().peekable();
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '\'' | '"' => {
-                let end = closed(&mut letters, letter).unwrap_or(text.len());
-                tokens.push(TagToken::Text(unquoted(text.get(at..end).unwrap_or_default())));
-            }
-            _ if letter.is_alphanumeric() || letter == '_' => {
-                let mut word = String::from(letter);
-                while let Some((_, letter)) =
-                    letters.next_if(|(_, letter)| letter.is_alphanumeric() || *letter == '_')
-                {
-                    word.push(letter);
-                }
-                tokens.push(TagToken::Word(word));
-            }
-            '{' => braces += 1,
-            '}' if braces > 0 => braces -= 1,
-            '}' if !block => return (tokens, text.get(at + 2..).unwrap_or_default()),
-            '%' if block && letters.peek().is_some_and(|(_, next)| *next == '}') => {
-                return (tokens, text.get(at + 2..).unwrap_or_default());
-            }
-            _ if letter.is_whitespace() => {}
-            // `{%-` and `{%+` only trim whitespace.
-            '-' | '+' if at == 0 => {}
-            _ => tokens.push(TagToken::Sign(letter)),
-        }
-    }
-    (tokens, "")
-}
-
-/// The end of a string literal. The iterator stands after its opening quote.
-fn closed(letters: &mut Peekable<CharIndices<'_>>, quote: char) -> Option<usize> {
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '\\' => drop(letters.next()),
-            _ if letter == quote => return Some(at + 1),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The text of a string literal. minijinja decodes the escapes, so that they have the same meaning
-/// as at render. A literal that it cannot parse is a syntax error, which is reported when the
-/// template is compiled.
-fn unquoted(literal: &str) -> String {
-    if !literal.contains('\\') {
-        let mut letters = literal.chars();
-        let quote = letters.next().unwrap_or_default();
-        let inner = letters.as_str();
-        return inner.strip_suffix(quote).unwrap_or(inner).to_owned();
-    }
-    let read = || {
-        let environment = Environment::empty();
-        let value = environment.compile_expression(literal)?.eval(())?;
-        Ok::<_, minijinja::Error>(value.as_str().map(str::to_owned))
-    };
-    read().ok().flatten().unwrap_or_default()
 }
 
 /// Adds the names in the tokens of one tag to `found`.
