@@ -15,7 +15,7 @@ use crate::event::Received;
 use crate::pipeline::usage::Usage;
 use crate::rules::{Endpoint, Rule};
 use crate::store::{Headers, Sighting};
-use crate::verify::{DedupKey, Proof, Refusal};
+use crate::verify::{DedupKey, Proof, Recognition, Refusal};
 
 /// Proof of a refused request that a rule accepts in `mode: observe`.
 static NOTHING: Proof = Proof {
@@ -88,12 +88,14 @@ impl<'e> Authorization<'e> {
     pub(super) fn recognised(&self, received: &Received) -> Vec<Recognised> {
         let proofs = self.proofs.iter().zip(&self.endpoint.recognitions).enumerate();
         let recognised = proofs.map(|(index, (proof, recognition))| {
-            let (Ok(proof), Some(_)) = (proof, self.memory(index)) else {
+            let (Ok(proof), Some(memory)) = (proof, self.memory(index)) else {
                 return Recognised::default();
             };
+            let sighting =
+                reads_headers(recognition, proof).then(|| sighting(recognition, proof, received, memory));
             Recognised {
                 keys: recognition.keys(proof, received),
-                sighting: self.sighting(index, received).map(Arc::new),
+                sighting: sighting.map(Arc::new),
             }
         });
         recognised.collect()
@@ -107,20 +109,11 @@ impl<'e> Authorization<'e> {
     fn sighting(&self, index: usize, received: &Received) -> Option<Sighting> {
         let recognition = self.endpoint.recognitions.get(index)?;
         let proof = self.proofs.get(index)?.as_ref().ok()?;
-        if !recognition.reads_headers() || proof.dedup_keys.is_empty() {
+        if !reads_headers(recognition, proof) {
             return None;
         }
         let memory = self.memory(index)?;
-        Some(Sighting {
-            endpoint: Arc::clone(&received.endpoint),
-            event: received.id,
-            at: received.at,
-            // Without path and query: otherwise an attacker could change those to choose new
-            // headers.
-            keys: proof.dedup_keys.clone(),
-            headers: Headers::new(&recognition.headers(received)),
-            remember_until: received.at.plus(memory),
-        })
+        Some(sighting(recognition, proof, received, memory))
     }
 
     /// Time for which the endpoint remembers a proof of the verification at `index`: that of the
@@ -219,5 +212,23 @@ impl<'e> Authorization<'e> {
                 let mut proofs = self.proofs.iter();
                 proofs.find_map(|proof| proof.as_ref().err().map(Cow::Borrowed))
             })
+    }
+}
+
+/// True if the endpoint remembers the headers of a request with this proof.
+fn reads_headers(recognition: &Recognition, proof: &Proof) -> bool {
+    recognition.reads_headers() && !proof.dedup_keys.is_empty()
+}
+
+/// Creates the record of a genuine request.
+fn sighting(recognition: &Recognition, proof: &Proof, received: &Received, memory: Duration) -> Sighting {
+    Sighting {
+        endpoint: Arc::clone(&received.endpoint),
+        event: received.id,
+        at: received.at,
+        // Without path and query: otherwise an attacker could change those to choose new headers.
+        keys: proof.dedup_keys.clone(),
+        headers: Headers::new(&recognition.headers(received)),
+        remember_until: received.at.plus(memory),
     }
 }
