@@ -129,6 +129,10 @@ impl PartHeaders {
             let Some((name, value)) = header(line) else {
                 return Err(unclear("a header that cannot be read"));
             };
+            // An empty header says nothing.
+            if value.is_empty() {
+                continue;
+            }
             match name.to_ascii_lowercase().as_str() {
                 "content-disposition" if disposition.is_none() => disposition = Some(value),
                 "content-type" if content_type.is_none() => content_type = Some(value),

@@ -57,6 +57,14 @@ fn texts_are_texts_and_files_are_described() {
             "Content-Disposition: form-data; name=\"star\"; filename=\"x\"; filename*=UTF-8''na%C3%AFve.txt\r\nContent-Transfer-Encoding: Binary",
             b"12",
         ),
+        (
+            "Content-Disposition: form-data; name=\"bare\"\r\nContent-Transfer-Encoding:\r\nContent-Type: \t",
+            b"13",
+        ),
+        (
+            "Content-Disposition: form-data; name=\"blank\"; filename=x\r\nContent-Type:",
+            b"14",
+        ),
     ];
     assert_eq!(
         read("b", body("b", parts)),
@@ -68,6 +76,8 @@ fn texts_are_texts_and_files_are_described() {
             "file": {"filename": "a;\"b.png", "size": 8, "content_type": "image/png"},
             "none": {"filename": "", "size": 0},
             "star": {"filename": "naïve.txt", "size": 2},
+            "bare": "13",
+            "blank": {"filename": "x", "size": 2},
         }))
     );
 }
