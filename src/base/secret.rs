@@ -112,9 +112,14 @@ impl Keyring {
     }
 
     /// The secret that `node` names, or a diagnostic. A literal secret in the rules file is a
-    /// warning.
+    /// warning, and so are quotes and a name that were copied with the secret.
     pub fn read(&self, node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Secret> {
-        self.judge(node, diagnostics, |_| Vec::new())
+        self.judge(node, diagnostics, |secret| {
+            weak_secret::pasted(secret)
+                .map(str::to_owned)
+                .into_iter()
+                .collect()
+        })
     }
 
     /// As [`Self::read`], for a secret that must not be guessed. A secret of fewer than `least`

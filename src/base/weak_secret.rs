@@ -45,6 +45,7 @@ pub fn doubts(secret: &[u8], least: usize) -> Vec<String> {
     if secret.trim_ascii().len() < secret.len() {
         doubts.push("the secret begins or ends with a blank or a line break, which counts".to_owned());
     }
+    doubts.extend(pasted(secret).map(str::to_owned));
     if is_unexpanded(secret) {
         doubts.push("the secret looks like a variable that was not replaced".to_owned());
     } else if is_famous(secret) {
@@ -57,6 +58,64 @@ pub fn doubts(secret: &[u8], least: usize) -> Vec<String> {
         ));
     }
     doubts
+}
+
+/// A trace of the place from which a secret was copied. It counts as a part of the secret.
+pub fn pasted(secret: &[u8]) -> Option<&'static str> {
+    let text = std::str::from_utf8(secret.trim_ascii()).ok()?;
+    if is_quoted(text) {
+        Some("the secret stands in quotes, which count: leave them out")
+    } else if is_assigned(text) {
+        Some("the secret begins with a name and `=`, which count: give what stands behind them")
+    } else if is_doubled(text) {
+        Some("the secret has its prefix twice: leave one out")
+    } else {
+        None
+    }
+}
+
+/// True if the text stands in quotes, as in a file for a shell.
+fn is_quoted(text: &str) -> bool {
+    const QUOTES: [(char, char); 5] = [
+        ('"', '"'),
+        ('\'', '\''),
+        ('`', '`'),
+        ('\u{201c}', '\u{201d}'),
+        ('\u{2018}', '\u{2019}'),
+    ];
+    let inside = |(open, close)| text.strip_prefix(open)?.strip_suffix(close);
+    QUOTES.into_iter().any(|quotes| inside(quotes).is_some())
+}
+
+/// True if the text is a line of an environment file: `NAME=value`. Base64 has `=` only at its end.
+fn is_assigned(text: &str) -> bool {
+    let text = text.strip_prefix("export ").unwrap_or(text);
+    let Some((name, value)) = text.split_once('=') else {
+        return false;
+    };
+    let name = name.trim_end();
+    let is_variable = name.len() > 1
+        && name.starts_with(|letter: char| letter.is_ascii_uppercase() || letter == '_')
+        && name
+            .bytes()
+            .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == b'_');
+    let is_key = ["secret", "token", "key", "password"]
+        .iter()
+        .any(|word| name.to_ascii_lowercase().ends_with(word));
+    (is_variable || is_key) && !value.trim_matches('=').trim().is_empty()
+}
+
+/// True if the text begins twice with the same prefix: `whsec_whsec_…`.
+pub fn is_doubled(text: &str) -> bool {
+    let prefix = text.find('_').and_then(|end| text.get(..=end));
+    let named = |prefix: &&str| {
+        let bare = prefix.trim_end_matches('_');
+        bare.len() > 1 && bare.bytes().all(|letter| letter.is_ascii_alphanumeric())
+    };
+    prefix.filter(named).is_some_and(|prefix| {
+        text.strip_prefix(prefix)
+            .is_some_and(|rest| rest.starts_with(prefix))
+    })
 }
 
 /// True if the text is a placeholder for a variable: `$NAME`, `${NAME}`, `{{ … }}`.
@@ -126,6 +185,36 @@ mod tests {
                 assert_eq!(doubts.len(), 1, "{secret:?}");
                 assert!(doubts[0].contains("blank"), "{doubts:?}");
             }
+        }
+        for (secret, words) in [
+            (format!("\"{fine}\""), "quotes"),
+            (format!("'{fine}'\n"), "quotes"),
+            (format!("`{fine}`"), "quotes"),
+            (format!("\u{201c}{fine}\u{201d}"), "quotes"),
+            (format!("GITHUB_SECRET={fine}"), "a name and `=`"),
+            (format!("export GITHUB_SECRET=\"{fine}\""), "a name and `=`"),
+            (format!("SECRET = {fine}"), "a name and `=`"),
+            (format!("webhook_secret={fine}"), "a name and `=`"),
+            (format!("whsec_whsec_{fine}"), "its prefix twice"),
+            (format!("sk_sk_{fine}"), "its prefix twice"),
+        ] {
+            let doubts = doubts(secret.as_bytes(), SHORT);
+            assert!(
+                doubts.iter().any(|doubt| doubt.contains(words)),
+                "{secret}: {doubts:?}"
+            );
+            assert!(doubts.iter().all(|doubt| !doubt.contains(fine)), "{doubts:?}");
+        }
+        for secret in [
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx",
+            "AAECAwQFBgcICQoLDA0ODw==",
+            "ABCDEFGHIJKLMNOP====",
+            "a=b&c=dkjkljlkjlkjlk",
+            "5f2c\"1e0b9a8d7c6b5a49",
+            "'tis-a-fine-secret-phrase",
+            "a_a_a_a_a_a_a_a_a_a_",
+        ] {
+            assert_eq!(pasted(secret.as_bytes()), None, "{secret}");
         }
         // A secret may begin with a dollar sign.
         for secret in [

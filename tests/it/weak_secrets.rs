@@ -61,6 +61,26 @@ fn a_secret_that_could_be_guessed_is_a_warning_and_a_strong_one_is_none() {
             blank,
         ),
         (
+            "github: env:NAME",
+            "\"5f2c1e0b9a8d7c6b5a49382716f5e4d3\"",
+            "the secret stands in quotes, which count",
+        ),
+        (
+            "github: file:secret",
+            "'5f2c1e0b9a8d7c6b5a49382716f5e4d3'\n",
+            "the secret stands in quotes, which count",
+        ),
+        (
+            "github: file:secret",
+            "GITHUB_SECRET=5f2c1e0b9a8d7c6b5a49382716f5e4d3",
+            "the secret begins with a name and `=`",
+        ),
+        (
+            "stripe: env:NAME",
+            "whsec_whsec_5f2c1e0b9a8d7c6b5a49382716f5e4d3",
+            "the secret has its prefix twice",
+        ),
+        (
             "bearer: env:NAME",
             STRONG,
             "an event that is sent twice runs twice",
@@ -93,6 +113,18 @@ fn a_secret_that_could_be_guessed_is_a_warning_and_a_strong_one_is_none() {
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains(" 0 warnings"), "{verify}: {said}");
     }
+}
+
+#[test]
+fn a_key_with_its_prefix_twice_is_an_error_where_the_prefix_is_taken_off() {
+    let key = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let (code, said) = check("standard: env:NAME", &format!("whsec_whsec_{key}"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("the secret begins with `whsec_` twice: leave one out"),
+        "{said}"
+    );
+    assert!(!said.contains(key), "{said}");
 }
 
 #[test]

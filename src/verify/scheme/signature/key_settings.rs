@@ -98,6 +98,10 @@ fn key(secret: &Secret, strips: &[&str], decoding: KeyEncoding, what: &str) -> R
         .copied()
         .unwrap_or_default();
     let stripped = text.strip_prefix(strip.as_bytes()).unwrap_or(text);
+    // The rest can be base64 of its own, in which `_` is a letter.
+    if !strip.is_empty() && stripped.starts_with(strip.as_bytes()) {
+        return Err(format!("the {what} begins with `{strip}` twice: leave one out"));
+    }
     let key = decoding.decode(stripped);
     let key = Secret::new(key.map_err(|fault| format!("the {what} is {fault}"))?);
     if stripped.iter().all(u8::is_ascii_whitespace) || key.expose().is_empty() {
