@@ -13,9 +13,12 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Maximum line of version 1, in bytes (§2.1).
 const MAX_LINE: usize = 107;
-/// Maximum length of a version 2 header after its first 16 bytes, in bytes. Data after the
-/// addresses is skipped.
+/// Maximum length of a version 2 header after its first 16 bytes, in bytes.
 const MAX_REST: usize = 4096;
+/// Type of the extension that holds a checksum of the header (`PP2_TYPE_CRC32C`, §2.2.3).
+const CHECKSUM: u8 = 0x03;
+/// Polynomial of CRC-32C, with the lowest bit first (RFC 9260, appendix A).
+const CASTAGNOLI: u32 = 0x82f6_3b78;
 
 /// Client of a proxied connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,23 +89,74 @@ async fn binary<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ProxiedPeer, Err
     }
     let mut rest = vec![0; length];
     stream.read_exact(&mut rest).await?;
-    match (command, family) {
-        // LOCAL: a health check by the proxy itself. UNSPEC is the same as UNKNOWN in version 1.
-        (0x20, _) | (0x21, 0x00) => Ok(ProxiedPeer::Proxy),
-        (0x21, 0x11) => match rest.get(..12) {
-            Some([a, b, c, d, ..]) => Ok(ProxiedPeer::Client(Ipv4Addr::from([*a, *b, *c, *d]).into())),
-            _ => Err(wrong("the head of the PROXY protocol is too short")),
-        },
-        (0x21, 0x21) => {
-            let from = rest.get(..36).and_then(|both| both.first_chunk::<16>());
-            let from = from.ok_or_else(|| wrong("the head of the PROXY protocol is too short"))?;
-            Ok(ProxiedPeer::Client(
-                IpAddr::V6(Ipv6Addr::from(*from)).to_canonical(),
-            ))
+    let length = match (command, family) {
+        // LOCAL: a health check by the proxy itself. UNSPEC is the same as UNKNOWN in version 1. The
+        // data of both is skipped (§2.2).
+        (0x20, _) | (0x21, 0x00) => return Ok(ProxiedPeer::Proxy),
+        (0x21, 0x11) => 12,
+        (0x21, 0x21) => 36,
+        (0x21, 0x31) => 216,
+        _ => return Err(wrong("the head of the PROXY protocol is malformed")),
+    };
+    let (Some(addresses), Some(extensions)) = (rest.get(..length), rest.get(length..)) else {
+        return Err(wrong("the head of the PROXY protocol is too short"));
+    };
+    if let Some(sent) = checksum(extensions)? {
+        let before: usize = SIGNATURE.len() + head.len() + length;
+        let whole = [&SIGNATURE[..], &head, &rest].concat();
+        if crc32c(&whole, before + sent.at) != sent.sum {
+            return Err(wrong("the checksum of the PROXY protocol is wrong"));
         }
-        (0x21, 0x31) => Ok(ProxiedPeer::Nobody),
-        _ => Err(wrong("the head of the PROXY protocol is malformed")),
     }
+    Ok(match addresses.first_chunk::<16>().filter(|_| family == 0x21) {
+        Some(from) => ProxiedPeer::Client(IpAddr::V6(Ipv6Addr::from(*from)).to_canonical()),
+        None => match addresses.first_chunk::<4>().filter(|_| family == 0x11) {
+            Some(from) => ProxiedPeer::Client(Ipv4Addr::from(*from).into()),
+            None => ProxiedPeer::Nobody,
+        },
+    })
+}
+
+/// Checksum that a proxy has sent.
+struct Checksum {
+    /// Position of its four bytes among the extensions.
+    at: usize,
+    sum: u32,
+}
+
+/// Reads the extensions (§2.2.2) and returns the checksum, if one is among them. Each extension has
+/// a type, a length of two bytes, and a value.
+fn checksum(extensions: &[u8]) -> Result<Option<Checksum>, Error> {
+    let mut found = None;
+    let mut rest = extensions;
+    while !rest.is_empty() {
+        let torn = || wrong("an extension of the PROXY protocol is longer than its head");
+        let ([kind, high, low], behind) = rest.split_first_chunk().ok_or_else(torn)?;
+        let at = extensions.len() - behind.len();
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let (value, behind) = behind.split_at_checked(length).ok_or_else(torn)?;
+        if *kind == CHECKSUM {
+            let malformed = || wrong("the checksum of the PROXY protocol is malformed");
+            let sum = <[u8; 4]>::try_from(value).ok().filter(|_| found.is_none());
+            let sum = u32::from_be_bytes(sum.ok_or_else(malformed)?);
+            found = Some(Checksum { at, sum });
+        }
+        rest = behind;
+    }
+    Ok(found)
+}
+
+/// Computes the CRC-32C of a header, in which the four bytes of the checksum at `hole` count as
+/// zero (§2.2.3).
+fn crc32c(header: &[u8], hole: usize) -> u32 {
+    let sum = header.iter().enumerate().fold(u32::MAX, |sum, (at, byte)| {
+        let in_hole = (hole..hole + 4).contains(&at);
+        let mixed = sum ^ u32::from(if in_hole { 0 } else { *byte });
+        (0..8).fold(mixed, |sum, _| {
+            (sum >> 1) ^ if sum & 1 == 1 { CASTAGNOLI } else { 0 }
+        })
+    });
+    !sum
 }
 
 #[cfg(test)]
@@ -205,7 +259,63 @@ mod tests {
         ] {
             assert_eq!(told(&bytes).await.0, expected, "{bytes:?}");
         }
+        assert_eq!(
+            told(&second(0x21, 0x31, &[0; 215])).await.0,
+            Err(ErrorKind::InvalidData)
+        );
         let (_, left) = told(&[&second(0x21, 0x11, &four)[..], b"GET /"].concat()).await;
         assert_eq!(left, b"GET /");
+    }
+
+    #[test]
+    fn the_checksum_is_that_of_the_standard() {
+        // RFC 3720, appendix B.4, and the check value of the catalogue of CRCs.
+        assert_eq!(crc32c(b"123456789", 9), 0xe306_9283);
+        assert_eq!(crc32c(&[0; 32], 32), 0x8a91_36aa);
+        assert_eq!(crc32c(&[0xff; 32], 32), 0x62a8_ab43);
+        assert_eq!(crc32c(b"12345678\0\0\0\0", 12), crc32c(b"12345678abcd", 8));
+    }
+
+    #[tokio::test]
+    async fn extensions_of_a_head_are_whole_and_its_checksum_is_right() {
+        let addresses = [192, 0, 2, 7, 198, 51, 100, 1, 18, 103, 1, 187];
+        let with = |extensions: &[u8]| second(0x21, 0x11, &[&addresses[..], extensions].concat());
+        // An authority, a checksum, and padding.
+        let mut right = with(&[2, 0, 1, b'a', 3, 0, 4, 0, 0, 0, 0, 4, 0, 2, 0, 0]);
+        let at = SIGNATURE.len() + 4 + addresses.len() + 7;
+        let sum = crc32c(&right, at).to_be_bytes();
+        right[at..at + 4].copy_from_slice(&sum);
+        assert_eq!(told(&right).await.0, Ok(client("192.0.2.7")));
+        for changed in [SIGNATURE.len() + 4, at, at + 3, right.len() - 1] {
+            let mut wrong = right.clone();
+            wrong[changed] ^= 1;
+            assert_eq!(told(&wrong).await.0, Err(ErrorKind::InvalidData), "{changed}");
+        }
+        for whole in [&[][..], &[4, 0, 0], &[0xee, 0, 1, 9], &[2, 0, 1, b'a', 4, 0, 0]] {
+            assert_eq!(told(&with(whole)).await.0, Ok(client("192.0.2.7")), "{whole:?}");
+        }
+        for torn in [
+            &[4][..],
+            &[4, 0],
+            &[4, 0, 1],
+            &[4, 255, 255, 0],
+            &[4, 0, 0, 2, 0, 9, 1],
+            // A checksum of another length, and two of them.
+            &[3, 0, 3, 0, 0, 0],
+            &[3, 0, 0],
+            &[3, 0, 5, 0, 0, 0, 0, 0],
+        ] {
+            assert_eq!(told(&with(torn)).await.0, Err(ErrorKind::InvalidData), "{torn:?}");
+        }
+        let mut twice = with(&[3, 0, 4, 0, 0, 0, 0, 3, 0, 4, 0, 0, 0, 0]);
+        let at = SIGNATURE.len() + 4 + addresses.len() + 3;
+        let sum = crc32c(&twice, at).to_be_bytes();
+        twice[at..at + 4].copy_from_slice(&sum);
+        assert_eq!(told(&twice).await.0, Err(ErrorKind::InvalidData));
+        // The data of a health check is skipped.
+        assert_eq!(
+            told(&second(0x20, 0x11, &[1, 2, 3])).await.0,
+            Ok(ProxiedPeer::Proxy)
+        );
     }
 }
