@@ -139,10 +139,7 @@ impl Asking {
         if let Some(proved) = proved {
             match self.resume(&account, &proved).await {
                 Err(failure) if failure.refused => {
-                    debug!(
-                        error = failure.message,
-                        "an order of before is of no use any more"
-                    );
+                    debug!(error = failure.message, "an earlier order can no longer be used");
                     self.storage
                         .forget_order(settings)
                         .map_err(|error| unkept(&error))?;

@@ -90,7 +90,7 @@ impl Append {
                     .templates
                     .read(node, Scope::Line, context.keyring, diagnostics);
                 if line.as_ref().is_some_and(Template::names_secret) {
-                    let message = "a secret in the line stands in the file for all who may read that";
+                    let message = "a secret in the line can be read by every reader of the file";
                     diagnostics.push(node.warning("secret", message));
                 }
                 line.map(LineTemplate::Template)

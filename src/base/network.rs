@@ -40,7 +40,7 @@ impl Networks {
     pub fn compile(node: Node<'_>, name: &str, diagnostics: &mut Diagnostics) -> Option<Self> {
         let items = node.one_or_many();
         if items.is_empty() {
-            let message = format!("an empty `{name}` lets nobody in");
+            let message = format!("an empty `{name}` lets no client in");
             diagnostics.push(node.error("never-holds", message));
             return None;
         }
@@ -90,10 +90,10 @@ impl TrustedPeers {
         if peers.networks.is_everywhere() {
             let diagnostic = node.warning(
                 "believed",
-                "everybody is believed, whatever they say of where they come from",
+                "every peer is believed, whatever client address it states",
             );
             diagnostics
-                .push(diagnostic.hint("name the proxies that stand before this daemon, and nobody else"));
+                .push(diagnostic.hint("name the proxies in front of this daemon, and no other address"));
         }
         peers
     }

@@ -207,7 +207,7 @@ fn lines(status: &Status) -> Vec<String> {
         let renewal = certificate.renewal.iter();
         lines.extend(renewal.map(|at| format!("  the authority is asked at {at}")));
         let failure = certificate.failure.iter();
-        lines.extend(failure.map(|why| format!("  it was asked in vain: {why}")));
+        lines.extend(failure.map(|why| format!("  last attempt failed: {why}")));
     }
     if let Some(deliveries) = &status.deliveries {
         let overdue = if deliveries.overdue > 1.0 {

@@ -25,9 +25,10 @@ pub fn compile(node: Option<Node<'_>>, folder: &Path, diagnostics: &mut Diagnost
             && let Some(at) = node.and_then(|node| node.get("listen"))
         {
             let diagnostic = at.error("listen", format!("`{text}` is not an address and a port"));
-            diagnostics.push(
-                diagnostic.hint("write `127.0.0.1:9001`: whoever reaches it sees the names of all rules"),
-            );
+            diagnostics
+                .push(diagnostic.hint(
+                    "write `127.0.0.1:9001`: every client that reaches it sees the names of all rules",
+                ));
         }
         parsed.ok()
     });

@@ -50,7 +50,10 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
     let tls = root.given("server").and_then(|server| server.given("tls"));
     if tls.is_none_or(|tls| tls.get("client_ca").is_none()) {
         for draft in endpoints.iter().filter(|draft| draft.verifies_by("client_cert")) {
-            let message = format!("nobody is asked for the certificate that `{}` wants", draft.path);
+            let message = format!(
+                "no client is asked for the certificate that `{}` requires",
+                draft.path
+            );
             let diagnostic = Diagnostic::error(draft.origin.clone(), "client-cert", message);
             diagnostics.push(diagnostic.hint("set `server.tls.client_ca` to the authority that signs them"));
         }

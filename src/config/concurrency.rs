@@ -23,7 +23,7 @@ struct ConcurrencyFields {
 
 /// Message for a rule that holds the answer although its deliveries can be superseded.
 pub(super) const WAITS_FOR_SUPERSEDED: &str =
-    "a sender that waits (`respond.wait`) would wait in vain for what is superseded";
+    "`respond.wait` waits for an outcome, and a superseded delivery has none";
 
 /// Compiles a rule's `concurrency`. `awaited`: the rule's sender waits for the outcome. `room`: the
 /// limits of the whole daemon, which a rule cannot exceed.

@@ -36,7 +36,7 @@ pub fn compile(node: Node<'_>, awaited: bool, diagnostics: &mut Diagnostics) -> 
     let at_most = fields.at_most.map_or(quiet * DEFAULT_TIMES, |at_most| at_most.0);
     if at_most < quiet {
         let at = node.get("at_most").unwrap_or(node);
-        let message = "`at_most` is shorter than `quiet`: nobody would ever be waited for";
+        let message = "`at_most` is shorter than `quiet`, so that `quiet` would have no effect";
         diagnostics.push(at.error("wrong-value", message));
     }
     if awaited {

@@ -67,8 +67,8 @@ fn unsigned(written: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diagn
     let hint = if place.is_empty() {
         "a captured request that comes again with other headers runs nothing, but the first to come is believed"
     } else {
-        "whoever captures a genuine request can send it again with another path or query: use a secret for each \
-         environment, or a scheme that signs the URL"
+        "a captured request can be sent again with another path or query: use a secret for each environment, or a \
+         scheme that signs the URL"
     };
     Some(Diagnostic::note(written.origin.clone(), "unsigned-part", message).hint(hint))
 }
@@ -128,7 +128,7 @@ fn strangers(drafts: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
             }
             let scheme = written.verification.scheme();
             let message = format!(
-                "the handshake `{handshake}` of `{}` signs any short text for whoever asks, with the secret that `{scheme}` \
+                "the handshake `{handshake}` of `{}` signs any short text on request, with the secret that `{scheme}` \
                  believes here",
                 teller.path
             );

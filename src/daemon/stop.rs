@@ -82,7 +82,7 @@ impl Stopping {
         tokio::select! {
             // What is left is dropped with the runtime, which kills it.
             _ = timeout(limit, ending) => {}
-            () = signals.stop() => warn!("another signal came: nothing is waited for any more"),
+            () = signals.stop() => warn!("another signal came: stopping without waiting"),
         }
     }
 

@@ -46,7 +46,7 @@ pub async fn run(
                 complained = true;
                 tracing::error!(
                     part = heartbeat.part(),
-                    "a part gives no sign of life; the watchdog is not fed any more"
+                    "a part does not respond; the watchdog is no longer notified"
                 );
             }
             Some(_) => {}

@@ -476,7 +476,7 @@ pub fn unrendered(received: &Received, why: &str) {
 
 /// Warns of an attempt whose delivery was dropped before the attempt ended.
 pub fn overtaken(delivery: DeliveryId) {
-    warn!(%delivery, "the delivery was dropped meanwhile: how its attempt went is not kept");
+    warn!(%delivery, "the delivery was dropped during its attempt: the outcome of the attempt is not kept");
 }
 
 /// Logs a store call that failed.

@@ -94,7 +94,7 @@ impl AcceptContext {
             let client = client.map(tracing::field::display);
             tokio::select! {
                 () = conversation => {}
-                () = taken.place.wanted() => report::connection_ended("connection", &"it was idle, and has made room", address),
+                () = taken.place.wanted() => report::connection_ended("connection", &"an idle connection was evicted", address),
                 () = over.cancelled() => {
                     tracing::warn!(client, "a connection was still under way when the daemon stopped");
                 }
@@ -195,7 +195,7 @@ async fn accept(listener: Bound, heartbeat: Arc<Heartbeat>, peers: Arc<AcceptCon
             tracing::warn!(
                 at,
                 left_out,
-                "there are `max_connections`: an idle one has made room"
+                "`max_connections` reached: evicted an idle connection"
             );
         }
         peers.admit(accepted, matches!(listener, Bound::Tcp(_, true)), taken);

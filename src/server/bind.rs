@@ -88,8 +88,8 @@ pub async fn bind(addresses: &[Listen], mut handed: InheritedSockets) -> Result<
     }
     for socket in handed.rest() {
         tracing::warn!(
-            "systemd holds {}, on which the rules do not listen, and whoever comes there waits in vain: `systemctl mask --now \
-             hookyard.socket`, or `listen: systemd`",
+            "systemd holds {}, on which the rules do not listen; connections to it will hang: run `systemctl mask --now \
+             hookyard.socket`, or write `listen: systemd`",
             socket.address()
         );
     }

@@ -115,7 +115,7 @@ impl RequestHandler {
         let rules = self.live.current();
         let disowned = peer.disown(rules.server.tls.as_ref(), self.clock.now());
         if disowned {
-            let why = "no authority in force vouches for it any more";
+            let why = "no authority in force vouches for it now";
             report::peer_failed("client certificate", &why, peer.address);
         }
         let (head, mut body) = request.into_parts();
@@ -237,7 +237,7 @@ impl RequestHandler {
         if let Some(left_out) = crowded {
             tracing::warn!(
                 left_out,
-                "there are `max_connections` requests over HTTP/2: an idle one has made room"
+                "`max_connections` requests over HTTP/2 reached: evicted an idle one"
             );
         }
         let body = tokio::select! {
@@ -455,7 +455,7 @@ async fn drain(body: &mut Incoming) -> bool {
 
 /// Answer for a request that was evicted.
 fn made_room() -> Unread {
-    (Answer::unavailable(), "it was idle, and has made room".to_owned())
+    (Answer::unavailable(), "an idle request was evicted".to_owned())
 }
 
 /// Marks an answer to a request whose body is unread: the connection cannot be reused.

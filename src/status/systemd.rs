@@ -86,7 +86,7 @@ impl SystemdStatus {
 
     /// Reports that the daemon accepts no new requests.
     pub fn stopping(&self) {
-        let line = "STATUS=stopping: what is under way comes to its end";
+        let line = "STATUS=stopping: running actions end first";
         self.supervisor.tell(&["STOPPING=1", line]);
     }
 

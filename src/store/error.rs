@@ -132,7 +132,7 @@ impl fmt::Display for StoreError {
             }
             Self::Displaced { path, detail } => write!(
                 f,
-                "the store `{}` is not in its place any more: {detail}; nothing is taken or done until it is back: put it \
+                "the store `{}` is no longer in its place: {detail}; nothing is taken or done until it is back: put it \
                  back as it was, or restart hookyard to go on with what is there now",
                 path.display()
             ),

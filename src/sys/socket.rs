@@ -111,8 +111,8 @@ fn not_given(error: io::Error) -> io::Error {
         return error;
     }
     let message = format!(
-        "its `user` or `group` cannot be set: {error}: only root gives a socket to another user, and to a group whoever is \
-         in it (under systemd: `SupplementaryGroups=`)"
+        "its `user` or `group` cannot be set: {error}: only root can give a socket to another user, and only a member of a \
+         group can give it to that group (under systemd: `SupplementaryGroups=`)"
     );
     io::Error::new(error.kind(), message)
 }

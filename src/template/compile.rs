@@ -210,7 +210,7 @@ impl Templates {
         }
         if let Some(function) = found.not_literal.first() {
             return Err(TemplateError::new(format!(
-                "`{function}` takes one text, written out, for it is resolved at load"
+                "`{function}` takes one text, written out, because it is resolved at load"
             ))
             .hint(if function == "secret" {
                 "write `secret('NAME')`"

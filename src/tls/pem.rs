@@ -146,7 +146,7 @@ fn private_key(
     } else if text.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED) {
         (
             "the private key in it is encrypted",
-            "nobody is there to type its password: `openssl pkey -in … -out …`, readable for the daemon alone",
+            "the daemon cannot ask for its password: `openssl pkey -in … -out …`, readable for the daemon alone",
         )
     } else if PrivateKeyDer::try_from(text).is_ok() {
         (

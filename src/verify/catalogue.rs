@@ -38,7 +38,7 @@ pub fn catalogue() -> Vec<SchemeEntry> {
     let mut entries: Vec<SchemeEntry> = PRESETS.iter().map(of_preset).collect();
     entries.sort_by_key(|entry| entry.name);
     entries.extend([
-        of_signature("hmac", &PLAIN, "whoever signs: every field can be set"),
+        of_signature("hmac", &PLAIN, "any sender: every field can be set"),
         of_signature("ed25519", &PLAIN_ED25519, "likewise"),
         of_signature("ecdsa_p256", &PLAIN_P256, "likewise"),
         generic(

@@ -314,7 +314,7 @@ fn one_scheme<'d>(
     diagnostics: &mut Diagnostics,
 ) -> Option<(&'static str, Node<'d>)> {
     const EXAMPLE: &str =
-        "write `verify: {github: env:GITHUB_SECRET}`, or `verify: none` to let everybody in";
+        "write `verify: {github: env:GITHUB_SECRET}`, or `verify: none` to accept every request";
     let known = |typed: &str| schemes().find(|name| *name == typed);
     if let Some(typed) = node.as_str() {
         diagnostics.push(if known(typed).is_some() {

@@ -52,7 +52,7 @@ impl<'d> Beside<'d> {
             diagnostics.push(Diagnostic::error(given.key_origin(), "mode", message));
         } else if let (Mode::Observe, [_], Some(given)) = (mode, schemes.as_slice(), node.get(KEY)) {
             let message =
-                "observe mode: whoever sends anything is let in; what is not genuine is marked and logged";
+                "observe mode: every request is let in; one that is not genuine is marked and logged";
             let diagnostic = given.warning("observe", message);
             diagnostics
                 .push(diagnostic.hint("leave `mode` out once the log has no more `unverified` events"));

@@ -291,7 +291,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::AddressNotAllowed { client: Some(client) } => write!(f, "`allow` does not let {client} in"),
             Self::AddressNotAllowed { client: None } => {
-                f.write_str("`allow` lets nobody in whose address is not known")
+                f.write_str("`allow` lets no client in whose address is not known")
             }
             Self::MissingCertificate => f.write_str("the client has presented no certificate"),
             Self::ExpiredCertificate { at, now } => {
@@ -349,7 +349,7 @@ impl fmt::Display for Refusal {
             ),
             Self::ForgeableBody { handshake } => write!(
                 f,
-                "the body could be a token, whose signature the handshake `{handshake}` tells to whoever asks"
+                "the body could be a token, whose signature the handshake `{handshake}` tells to any client that asks"
             ),
             Self::MalformedHandshake { handshake, fault } => {
                 write!(f, "the handshake `{handshake}`: {fault}")

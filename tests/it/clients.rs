@@ -66,7 +66,7 @@ fn an_endpoint_takes_only_from_the_networks_that_it_lists() {
         let log = daemon.log();
         log.contains("`allow` does not let 198.51.100.1 in")
             && log.contains("`allow` does not let 127.0.0.1 in")
-            && log.contains("`allow` lets nobody in whose address is not known")
+            && log.contains("`allow` lets no client in whose address is not known")
     });
     let arguments = ["events", "list", "--state", "refused", "--store", "hookyard.db"];
     daemon.eventually("it is listed among what was refused", || {
@@ -140,9 +140,9 @@ rules:
     let output = Scenario::new().rules(rules).hookyard(&["check", "rules.yaml"]);
     let said = said(&output);
     for expected in [
-        "everybody is believed",
+        "every peer is believed",
         "invalid network `10.0.0.0/40`",
-        "an empty `allow` lets nobody in",
+        "an empty `allow` lets no client in",
         "invalid network `localhost`",
         "a network is text",
         "the endpoint `/b` lets none of these in",

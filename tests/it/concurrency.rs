@@ -267,7 +267,10 @@ fn check_says_what_is_wrong_with_it() {
             "{group: \"{{ secret('PATH') }}\"}",
             "the name of a group is kept in the store",
         ),
-        ("{overlap: skip}\n    respond: {wait: true}", "would wait in vain"),
+        (
+            "{overlap: skip}\n    respond: {wait: true}",
+            "a superseded delivery has none",
+        ),
     ] {
         let scenario = Scenario::new().rules(&format!("rules:{}", rule("a", concurrency)));
         let output = scenario.hookyard(&["check"]);

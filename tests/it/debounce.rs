@@ -99,9 +99,9 @@ fn check_says_what_is_wrong_with_it() {
         ("0s", "waits for nothing"),
         ("soon", "invalid duration `soon`"),
         ("{at_most: 1m}", "quiet"),
-        ("{quiet: 2m, at_most: 1m}", "nobody would ever be waited for"),
+        ("{quiet: 2m, at_most: 1m}", "`quiet` would have no effect"),
         ("{quiet: 2m, most: 1m}", "unknown key `most`"),
-        ("1s\n    respond: {wait: true}", "would wait in vain"),
+        ("1s\n    respond: {wait: true}", "a superseded delivery has none"),
     ] {
         let output = Scenario::new().rules(&rules(debounce, "")).hookyard(&["check"]);
         let text = said(&output);

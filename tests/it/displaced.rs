@@ -61,7 +61,7 @@ fn a_store_that_was_removed_takes_nothing_and_is_told_until_it_is_back() {
         assert_eq!(send(&daemon, 1), unavailable(), "{files:?}");
         let (text, code) = status(&daemon);
         assert!(
-            text.contains("is not in its place any more") && code == Some(1),
+            text.contains("is no longer in its place") && code == Some(1),
             "{text}"
         );
         assert!(daemon.log().contains("was removed"), "{}", daemon.log());

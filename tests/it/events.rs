@@ -318,7 +318,9 @@ rules:
     });
     assert_eq!((daemon.lines("runs"), daemon.lines("after.jsonl")), (2, 1));
     assert!(
-        daemon.log().contains("the delivery was dropped meanwhile"),
+        daemon
+            .log()
+            .contains("the delivery was dropped during its attempt"),
         "{}",
         daemon.log()
     );

@@ -124,7 +124,7 @@ fn who_takes_all_places_and_does_nothing_makes_room() {
         .count();
     assert!(open < 200 + 60, "{open}");
     daemon.eventually("the log says so, and not a hundred times", || {
-        let said = daemon.log().matches("has made room").count();
+        let said = daemon.log().matches("evicted an idle connection").count();
         (1..100).contains(&said)
     });
     drop(idlers);
@@ -553,7 +553,7 @@ fn requests_of_http_2_that_never_come_to_their_end_keep_nobody_out() {
     daemon.eventually("the log says so, and not a hundred times", || {
         let said = daemon
             .log()
-            .matches("over HTTP/2: an idle one has made room")
+            .matches("over HTTP/2 reached: evicted an idle one")
             .count();
         (1..100).contains(&said)
     });

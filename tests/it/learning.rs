@@ -51,7 +51,7 @@ fn a_secret_that_is_told_is_learnt_once_and_verifies_from_then_on() {
         (second.outcome(), second.header("x-hook-secret")),
         (refused(), None)
     );
-    logged(&daemon, "remove that file to learn anew");
+    logged(&daemon, "remove that file and repeat the handshake");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "first\n");
     assert_eq!(signed(&daemon, "second", r#"{"n":2}"#), refused());
 

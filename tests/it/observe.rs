@@ -129,7 +129,7 @@ fn it_is_loud_in_check_and_at_the_start() {
     let output = scenario.hookyard(&["check"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        text.contains("warning: observe mode: whoever sends anything is let in"),
+        text.contains("warning: observe mode: every request is let in"),
         "{text}"
     );
     assert_eq!(output.status.code(), Some(0));

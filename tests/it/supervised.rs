@@ -114,7 +114,7 @@ fn a_supervisor_hears_of_every_turn_and_of_what_is_in_force() {
     assert_eq!(daemon.stop(), Some(0));
     assert_eq!(
         supervisor.hears("STOPPING=1"),
-        "STOPPING=1\nSTATUS=stopping: what is under way comes to its end\n"
+        "STOPPING=1\nSTATUS=stopping: running actions end first\n"
     );
     assert_eq!(
         supervisor.next(Duration::from_millis(1)),

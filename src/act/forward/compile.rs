@@ -158,8 +158,7 @@ fn read_route(
     });
     let proxy = Proxy::compile(node, context.keyring, diagnostics);
     if guarded && proxy.as_ref().is_some_and(|proxy| !proxy.is_none()) {
-        let message =
-            "the host comes from the event, and through a proxy nobody sees whether its address is public";
+        let message = "the host comes from the event, and behind a proxy its address cannot be checked";
         let place = node.given("proxy").unwrap_or(node);
         diagnostics.push(place.error("proxy", message).hint("write `proxy: none`"));
     }

@@ -55,7 +55,7 @@ pub(super) fn check(path: &Path, cwd: &Path, search: Option<&OsStr>) -> Result<(
     if let Err((message, _)) = executable(&located) {
         return Err((
             format!("the interpreter of `{shown}` cannot be started: {message}"),
-            "mend the first line, or install the interpreter".to_owned(),
+            "correct the first line, or install the interpreter".to_owned(),
         ));
     }
     match (interpreter.file_name() == Some(OsStr::new("env")), search) {
@@ -77,7 +77,9 @@ fn no_script(head: &[u8], shown: &str) -> Result<(), Wrong> {
     }
     if head.starts_with(b"\xef\xbb\xbf#!") {
         return Err((
-            format!("`{shown}` has a byte order mark before `#!`, and is no script to the kernel"),
+            format!(
+                "`{shown}` has a byte order mark before `#!`, so that the kernel does not take it for a script"
+            ),
             format!("take it away: sed -i '1s/^\\xEF\\xBB\\xBF//' {shown}"),
         ));
     }
@@ -85,7 +87,7 @@ fn no_script(head: &[u8], shown: &str) -> Result<(), Wrong> {
         return Ok(());
     }
     Err((
-        format!("`{shown}` is no program: it does not begin with `#!` and an interpreter"),
+        format!("`{shown}` is not a program: it does not begin with `#!` and an interpreter"),
         "a script begins with `#!/bin/sh`".to_owned(),
     ))
 }

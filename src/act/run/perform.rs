@@ -124,7 +124,7 @@ impl Run {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!(
-                "`{}` was looked for in vain for {} s",
+                "the search for `{}` took longer than {} s",
                 self.needs.shown(),
                 LOOK_LIMIT.as_secs()
             )),

@@ -114,7 +114,7 @@ fn a_guarded_host_is_not_reached_through_a_proxy() {
         Path::new("/tmp"),
         &format!("{{forward: {url}, proxy: 'http://p:1'}}"),
     );
-    assert!(faults.unwrap_err()[0].contains("through a proxy nobody sees"));
+    assert!(faults.unwrap_err()[0].contains("behind a proxy its address cannot be checked"));
     let environment = [("HTTPS_PROXY", "http://p:1")];
     let with = |rest: &str| {
         compile_with(

@@ -101,9 +101,10 @@ impl Mending<'_> {
         let message = error.inner().to_string();
         self.faults += 1;
         if self.faults > MAX_FAULTS {
-            let diagnostic = self
-                .node
-                .error("more", "more is wrong here; it is said when this is mended");
+            let diagnostic = self.node.error(
+                "more",
+                "more is wrong here; the rest is reported once this is fixed",
+            );
             diagnostics.push(diagnostic);
             return false;
         }

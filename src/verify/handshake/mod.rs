@@ -130,7 +130,7 @@ impl NewSecret {
 
 fn contradicted(handshake: &'static str, file: &Path) -> Refusal {
     let why = format!(
-        "it tells another secret than `{}` holds: if it is the right one, remove that file to learn anew",
+        "its secret is not the one in `{}`: if the new one is right, remove that file and repeat the handshake",
         file.display()
     );
     Refusal::RefusedHandshake { handshake, why }

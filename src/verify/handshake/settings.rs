@@ -169,7 +169,7 @@ fn learning(
                 let folder = file.parent().unwrap_or(&file);
                 let message = if folder.is_dir() {
                     format!(
-                        "nothing is learnt yet: until `{written}` is written, nobody is let in but the handshake"
+                        "nothing is learnt yet: until `{written}` is written, only the handshake is let in"
                     )
                 } else {
                     format!("the folder of `{written}` does not exist, and nothing can be learnt")

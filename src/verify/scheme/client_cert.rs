@@ -129,7 +129,7 @@ fn list<T>(
     };
     let items = node.one_or_many();
     if items.is_empty() {
-        diagnostics.push(node.error("never-holds", format!("an empty `{key}` lets nobody in")));
+        diagnostics.push(node.error("never-holds", format!("an empty `{key}` lets no client in")));
     }
     let mut list = Vec::new();
     for item in items {

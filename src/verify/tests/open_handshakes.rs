@@ -306,7 +306,7 @@ fn a_secret_that_comes_with_a_handshake_is_learnt_once() {
         assert_eq!(refusal.reason(), "refused-handshake");
         let words = refusal.to_string();
         assert!(
-            words.contains("remove that file to learn anew") && !words.contains("b5372"),
+            words.contains("remove that file and repeat the handshake") && !words.contains("b5372"),
             "{words}"
         );
         let event = sent(&after, br#"{"events":[]}"#);

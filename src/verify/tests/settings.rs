@@ -285,7 +285,7 @@ fn a_mode_that_is_none_is_found_once_and_hides_nothing() {
         (
             "{github: env:A, gitlab: env:B, mode: observe}",
             "1:1: `verify` names one scheme, not 2: `github`, `gitlab` (write `verify: {github: env:GITHUB_SECRET}`, or \
-             `verify: none` to let everybody in)",
+             `verify: none` to accept every request)",
         ),
     ] {
         assert_eq!(lines(text), [expected], "{text}");

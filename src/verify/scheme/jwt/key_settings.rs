@@ -44,7 +44,7 @@ impl JwtCompiler<'_> {
                 }
                 Some(algorithm) => algorithms.push(algorithm),
                 None if name.eq_ignore_ascii_case("none") => {
-                    let message = "`none` is no signature: anybody could write such a token";
+                    let message = "`none` is no signature: any client could write such a token";
                     diagnostics.push(item.error("unknown-algorithm", message));
                 }
                 None => {

@@ -154,7 +154,7 @@ pub fn of_pem(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, (Str
             "`openssl x509 -in cert.pem -noout -pubkey` writes the public key out of it",
         ),
         Some(SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey) => (
-            "it is a private key, which nobody but the sender needs".to_owned(),
+            "it is a private key, which only the sender needs".to_owned(),
             "`openssl pkey -in private.pem -pubout` writes the public key out of it",
         ),
         _ => ("it holds no public key in PEM".to_owned(), PUBLIC),
@@ -203,7 +203,7 @@ pub fn of_jwks(text: &[u8], algorithms: &[JwtAlgorithm]) -> Result<Vec<Key>, Str
         };
         if jwk.d.is_some() {
             return Err(format!(
-                "{} is a private key, which nobody but the sender needs",
+                "{} is a private key, which only the sender needs",
                 name()
             ));
         }

@@ -289,8 +289,7 @@ impl<'d> JwtCompiler<'d> {
         let public = algorithms.iter().any(|algorithm| !algorithm.takes_secret());
         if demands.body_hash.is_none() && public && demands.audiences.is_empty() && demands.claims.is_empty()
         {
-            let message =
-                "whoever has any token that was signed with these keys is let in, whatever it was made for";
+            let message = "any token that was signed with these keys is let in, whatever it was made for";
             diagnostics.push(self.node.warning("any-audience", message).hint(
                 "`audience: URL`, and `claims: {email: …}` where others have tokens of the same issuer",
             ));

@@ -162,7 +162,7 @@ impl CoverageCheck<'_> {
     fn unsigned(&self, field: &str) -> Diagnostic {
         let (message, hint) = if field == "timestamp" {
             (
-                "the signature does not cover the timestamp: whoever replays an event can write a new one on it",
+                "the signature does not cover the timestamp: a captured event can be sent again with a new one",
                 "it narrows what is fresh, and the signature is remembered; where the sender signs it, add `{timestamp}` to `content`",
             )
         } else {

@@ -36,7 +36,7 @@ fn the_algorithms_are_known_and_of_one_kind() {
     assert!(first(&format!("algorithms: [hs256], {rest}")).contains("did you mean `HS256`?"));
     assert!(
         first(&format!("algorithms: [none], {rest}"))
-            .contains("1:29: `none` is no signature: anybody could write such a token")
+            .contains("1:29: `none` is no signature: any client could write such a token")
     );
     assert_eq!(
         lines(&format!("algorithms: [HS256, ES256], {rest}")),
