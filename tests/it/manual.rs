@@ -1,15 +1,16 @@
-//! Manual and example: commands run, rules load, links lead somewhere, and every key is shown.
+//! Manual and example: rules load, links lead somewhere, and every key is shown. The commands of the
+//! README run here, those of the other pages in `manual_commands.rs`.
 
 use std::path::Path;
 
 use crate::scenario::{Daemon, Scenario};
 
-fn read(name: &str) -> String {
+pub fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
 /// README, CONTRIBUTING and every page of `docs`, each with its path.
-fn pages() -> Vec<(String, String)> {
+pub fn pages() -> Vec<(String, String)> {
     let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
     let mut folders = vec!["docs".to_owned()];
     while let Some(folder) = folders.pop() {
@@ -290,7 +291,12 @@ fn the_rules_of_the_manual_load() {
         if block.contains("tls:") {
             scenario = certified(scenario);
         }
-        let output = scenario.hookyard(&["check", "--format", "json"]);
+        let mut arguments = vec!["check", "--format", "json"];
+        if block.contains("credential:") {
+            // Rules of a server, with a credential and a script that only the server has.
+            arguments.push("--offline");
+        }
+        let output = scenario.hookyard(&arguments);
         let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         if block.contains("user: nobody") && !rustix::process::geteuid().is_root() {
             // Without root, `user` cannot work, and the diagnostic says so. There are no other
