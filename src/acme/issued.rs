@@ -1,6 +1,6 @@
 //! Certificate in use and answers to ACME challenges, as TLS handshakes need them.
 //!
-//! [`Issued`] outlives the rules. `keeper.rs` and `renewing.rs` fill it. Every listener's
+//! [`Issued`] outlives the rules. `renewer.rs` and `renewer_handle.rs` fill it. Every listener's
 //! configuration resolves certificates here.
 
 use std::collections::{BTreeSet, HashMap};

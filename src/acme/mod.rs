@@ -6,22 +6,22 @@
 //! attempt changes nothing that is in force. `schedule` bounds the number of attempts. `way` bounds
 //! the time and size of the authority's responses.
 
+mod http;
 mod issued;
-mod keeper;
 mod order;
-mod renewing;
+mod renewer;
+mod renewer_handle;
 mod schedule;
 mod settings;
 mod storage;
 #[cfg(test)]
 mod tests;
-mod way;
 
 use std::sync::Arc;
 
 pub use issued::{AcmeStatus, Issued};
-pub use keeper::Renewer;
-pub use renewing::RenewerHandle;
+pub use renewer::Renewer;
+pub use renewer_handle::RenewerHandle;
 pub use settings::{Eab, Settings};
 
 /// ALPN protocol of the authority's handshakes (RFC 8737 §6.2).

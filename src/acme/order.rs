@@ -18,10 +18,10 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
+use crate::acme::http::{AcmeHttp, Respite};
 use crate::acme::issued::{ActiveCertificate, Answering, Issued};
 use crate::acme::settings::Settings;
 use crate::acme::storage::{AcmeStorage, ReadyOrder};
-use crate::acme::way::{AcmeHttp, Respite};
 use crate::base::clock::Clock;
 
 /// Maximum time for the authority to check the answers, and again to issue.

@@ -1,6 +1,6 @@
 //! Action `append`: adds a line to a file.
 //!
-//! The content of the line is decided here. Writing is left to `lines.rs`, and rotation to
+//! The content of the line is decided here. Writing is left to `appender.rs`, and rotation to
 //! `rotate.rs`.
 
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use crate::act::action_context::ActionContext;
-use crate::act::lines::{Appender, LineOutcome};
+use crate::act::appender::{Appender, LineOutcome};
 use crate::act::outcome::{Outcome, Verdict};
 use crate::act::rotate::Rotate;
 use crate::act::settings::ActionKind;

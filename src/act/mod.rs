@@ -7,9 +7,9 @@
 
 mod action_context;
 mod append;
+mod appender;
 mod forward;
-mod held;
-mod lines;
+mod locked_file;
 mod outcome;
 mod record;
 mod retry;

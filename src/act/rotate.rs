@@ -3,7 +3,7 @@
 //! `file` becomes `file.1`, `file.1` becomes `file.2`, and so on. Files past `keep` are deleted.
 //! The renames start at the first free number and end with the file itself. A crash between two of
 //! them loses no file: it leaves a free number, at which the next rotation starts. Locking the file
-//! is left to `held.rs`.
+//! is left to `locked_file.rs`.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};

@@ -1,6 +1,6 @@
 //! Responses to the GET requests of the admin listeners: status, metrics, liveness and readiness.
 //!
-//! `POST /check` is left to `judge.rs`. Requests by TCP learn no file names and no reasons.
+//! `POST /check` is left to `check.rs`. Requests by TCP learn no file names and no reasons.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};

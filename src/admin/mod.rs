@@ -9,12 +9,12 @@
 //! `REQUEST_LIMIT`, and a store that answers within `STORE_LIMIT`.
 
 mod answer;
-mod judge;
+mod check;
 mod serve;
 
 use std::time::Duration;
 
-pub use judge::{Judge, Judgement, Question};
+pub use check::{Judge, Judgement, Question};
 pub use serve::{Doors, bind, serve};
 
 /// Maximum connections served at once on each listener. Further ones wait.

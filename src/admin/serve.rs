@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::admin::answer::{answer, text};
-use crate::admin::judge::{Judge, LIMIT};
+use crate::admin::check::{Judge, LIMIT};
 use crate::admin::{CONNECTIONS, REQUEST_LIMIT};
 use crate::rules::Admin;
 use crate::status::STORE_LIMIT;

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::place::{StoreLocation, is_same};
+use super::location::{StoreLocation, is_same};
 use super::{Format, NO, UNKNOWN, YES, complain, fail, say};
 use crate::base::escape;
 use crate::config::{self, AdminSocket, Layout, Said};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::place::{StoreLocation, unusable};
+use super::location::{StoreLocation, unusable};
 use super::{Format, NO, YES, fail, say};
 use crate::store::StoreError;
 use crate::store::sqlite::{Soundness, back_up, check, vacuum};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::agreement::Agreements;
+use super::cross_checks::Agreements;
 use super::document::RulesFile;
 use super::endpoint::{EndpointBuilder, EndpointBuilders};
 use super::{admin, replays, rule, settings};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::overlap;
+use super::listen_conflicts;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;
 use crate::rules::Listen;
@@ -45,7 +45,7 @@ pub fn compile(node: Option<Node<'_>>, tls: bool, diagnostics: &mut Diagnostics)
     for item in items {
         entries.extend(one(item, tls, diagnostics));
     }
-    overlap::find(&entries, diagnostics);
+    listen_conflicts::find(&entries, diagnostics);
     entries.into_iter().map(|(_, listen)| listen).collect()
 }
 

@@ -6,22 +6,22 @@
 
 mod acme;
 mod admin;
-mod agreement;
 mod compile;
 mod concurrency;
+mod cross_checks;
 mod debounce;
 mod document;
 mod endpoint;
 mod limit;
 mod listen;
-mod overlap;
+mod listen_conflicts;
+mod paths;
 mod reads;
 mod reload;
 mod replays;
 mod rule;
 mod settings;
 mod tls;
-mod whereabouts;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -30,8 +30,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+pub use paths::{AdminSocket, Layout, Said, said, store_of};
 pub use reload::{Cause, REST, Reload, Reloader, restart_needed};
-pub use whereabouts::{AdminSocket, Layout, Said, said, store_of};
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::base::file;

@@ -1,10 +1,10 @@
 //! An entry of `rules:`, from its mapping to a [`Rule`] on its endpoint.
 //!
 //! Every part is checked, whichever part is wrong. Agreement with other rules is left to
-//! `agreement.rs`.
+//! `cross_checks.rs`.
 
-use super::agreement::Agreements;
 use super::concurrency;
+use super::cross_checks::Agreements;
 use super::debounce;
 use super::document::RuleShape;
 use super::endpoint::{EndpointBuilder, EndpointBuilders, respond};

@@ -1,6 +1,6 @@
 //! A request's way to its answer: verify → decode → match → one durable write → answer.
 //!
-//! Handshakes are answered before (`greet.rs`). An event is stored durably before it is answered as
+//! Handshakes are answered before (`handshake.rs`). An event is stored durably before it is answered as
 //! accepted. `authorization.rs` decides which rules trust the request.
 
 use std::any::Any;
@@ -18,11 +18,11 @@ use crate::event::Received;
 use crate::payload::{self, BodyKind, Event, Payload};
 use crate::pipeline::answer::Answer;
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
-use crate::pipeline::heavy::Heavy;
-use crate::pipeline::learn::SecretEnrollment;
+use crate::pipeline::decode_limits::Heavy;
+use crate::pipeline::enroll::SecretEnrollment;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::payload_cache::PayloadCache;
-use crate::pipeline::reply::{ResponseBuilder, outcome};
+use crate::pipeline::response::{ResponseBuilder, outcome};
 use crate::pipeline::supersede::Supersede;
 use crate::pipeline::usage::Usage;
 use crate::report::{self, Arrival, metrics};

@@ -67,6 +67,7 @@
 
 #[cfg(test)]
 mod contract;
+mod dedupe;
 mod delivery;
 mod error;
 pub mod group;
@@ -74,7 +75,6 @@ mod interruption;
 pub mod memory;
 #[cfg(test)]
 mod model;
-mod once;
 mod settings;
 mod sighting;
 pub mod sqlite;

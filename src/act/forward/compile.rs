@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::act::forward::rate::Rate;
+use crate::act::forward::pacer::Rate;
 use crate::act::forward::{Forward, request, target};
 use crate::act::settings::ActionKind;
 use crate::act::{CompileContext, settings};

@@ -5,13 +5,13 @@
 //! only public addresses are reached. Redirects are not followed.
 
 mod circuit;
+mod classify;
 mod compile;
-mod judge;
+mod pacer;
 mod perform;
-mod rate;
 mod request;
 mod target;
-mod targets;
+mod target_health;
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use http::{HeaderName, Method};
 use minijinja::Value;
 use serde_json::json;
 
-use crate::act::forward::rate::Rate;
+use crate::act::forward::pacer::Rate;
 use crate::base::units::HumanDuration;
 use crate::client::Route;
 use crate::template::{RenderError, Template};
 use crate::verify::Verification;
 
-pub use judge::MAX_RETRY_AFTER;
+pub use classify::MAX_RETRY_AFTER;
 pub use perform::Forwarder;
 
 /// Compiled `forward` action.

@@ -1,6 +1,6 @@
 //! Attempt at a forward: the request, its response, the verdict.
 //!
-//! The status alone decides the verdict (`judge.rs`), never the body. Building the request is left
+//! The status alone decides the verdict (`classify.rs`), never the body. Building the request is left
 //! to `request.rs`.
 
 use std::time::Duration;
@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::action_context::ActionContext;
 use crate::act::forward::circuit::RequestEnd;
-use crate::act::forward::targets::{RequestPermit, TargetHealth};
-use crate::act::forward::{Forward, judge, target};
+use crate::act::forward::target_health::{RequestPermit, TargetHealth};
+use crate::act::forward::{Forward, classify, target};
 use crate::act::outcome::{CapturedStream, HEAD, Outcome, Output, TAIL, Verdict};
 use crate::base::clock::Clock;
 use crate::client::{ClientError, ClientPool};
@@ -113,7 +113,7 @@ impl Forward {
             Ok(Err(ClientError::Failed(why))) => (Verdict::FAILED, why),
             Ok(Err(ClientError::Refused(why))) => (Verdict::Dead, why),
             Ok(Ok(answer)) => {
-                let judged = judge::judge(answer.status(), answer.headers(), courier.clock.now());
+                let judged = classify::judge(answer.status(), answer.headers(), courier.clock.now());
                 let patience = deadline
                     .saturating_duration_since(Instant::now())
                     .min(ANSWER_LIMIT);

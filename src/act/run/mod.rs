@@ -7,13 +7,13 @@
 
 mod compile;
 mod confinement;
-mod group;
 mod identity;
 mod injection;
 mod interpreter;
 mod limits;
 mod needs;
 mod perform;
+mod process_group;
 mod program;
 mod session;
 mod words;

@@ -24,8 +24,8 @@ use crate::act::action_context::ActionContext;
 use crate::act::outcome::{CapturedStream, Outcome, Output, Verdict};
 use crate::act::record;
 use crate::act::run::confinement::{Confinement, failure, variable};
-use crate::act::run::group::ProcessGroup;
 use crate::act::run::needs::{Found, Needs, in_words};
+use crate::act::run::process_group::ProcessGroup;
 use crate::act::run::{Run, Stdin};
 use crate::sys::fd_limit;
 

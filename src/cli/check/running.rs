@@ -1,6 +1,6 @@
 //! `hookyard check --running`: the daemon checks the file, with its own environment and rights.
 //!
-//! The output and the exit code are the same as without `--running`. `admin/judge.rs` is the other
+//! The output and the exit code are the same as without `--running`. `admin/check.rs` is the other
 //! end.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{DiagnosticCounts, NO, YES, conclusion};
 use crate::admin::{Judgement, Question};
-use crate::cli::place::StoreLocation;
+use crate::cli::location::StoreLocation;
 use crate::cli::{Format, complain, fail, say, status};
 
 /// Sends `text`, which is called `path`, to the running daemon for a check.

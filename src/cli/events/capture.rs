@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{find, look};
 use crate::base::escape;
-use crate::cli::place::unusable;
+use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, fail};
 use crate::event::{EventId, Received};
 use crate::store::sqlite::Named;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::look;
 use super::select::{DeliveryStatus, Selection};
-use crate::cli::place::unusable;
+use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::store::sqlite::{History, ListedDelivery};

@@ -1,7 +1,7 @@
 //! `hookyard events`: shows events and their deliveries, replays them, and drops them.
 
-mod amend;
 mod capture;
+mod change;
 mod list;
 mod select;
 mod show;
@@ -9,7 +9,7 @@ mod tail;
 
 use std::path::Path;
 
-use super::place::{StoreLocation, unusable};
+use super::location::{StoreLocation, unusable};
 use super::{NO, complain};
 use crate::store::sqlite::{History, Lookup, Named};
 
@@ -35,12 +35,12 @@ enum EventsCommand {
     /// Run ended deliveries again, from their first action, by the current rules.
     ///
     /// Waiting deliveries are left alone. Each replay is counted, and recorded among the attempts.
-    Replay(amend::Arguments),
+    Replay(change::Arguments),
     /// Turn waiting deliveries into dead letters, and delete ended ones.
     ///
     /// A running attempt continues to its end, but its result is not recorded and has no effect. If
     /// the sender repeats a dropped event, it still counts as a duplicate.
-    Drop(amend::Arguments),
+    Drop(change::Arguments),
     /// Print the body of an event, byte for byte, or the whole request as JSON for `explain
     /// --captured`.
     Capture(capture::Arguments),
@@ -55,8 +55,8 @@ pub fn run(arguments: &Arguments) -> u8 {
         EventsCommand::List(command) => list::run(&path, command),
         EventsCommand::Show(command) => show::run(&path, arguments.place.rules().as_deref(), command),
         EventsCommand::Tail(command) => tail::run(&path, command),
-        EventsCommand::Replay(command) => amend::replay(&path, command),
-        EventsCommand::Drop(command) => amend::drop(&path, command),
+        EventsCommand::Replay(command) => change::replay(&path, command),
+        EventsCommand::Drop(command) => change::drop(&path, command),
         EventsCommand::Capture(command) => capture::run(&path, command),
     };
     done.unwrap_or_else(|code| code)

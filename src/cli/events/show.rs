@@ -12,7 +12,7 @@ use super::{find, look};
 use crate::base::diagnostic::counted;
 use crate::base::escape;
 use crate::cli::explain::{self, Explained};
-use crate::cli::place::unusable;
+use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, say};
 use crate::config;
 use crate::payload::{BodyKind, Event, Payload};

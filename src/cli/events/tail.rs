@@ -12,7 +12,7 @@ use super::list::{HEADS, as_json, line};
 use super::look;
 use super::select::Selection;
 use crate::base::escape;
-use crate::cli::place::unusable;
+use crate::cli::location::unusable;
 use crate::cli::table::{in_columns, widen};
 use crate::cli::{Format, YES, fail, wrong};
 use crate::store::StoreError;

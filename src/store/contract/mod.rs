@@ -3,15 +3,15 @@
 //! An implementation joins by implementing [`Subject`] and adding its name to the macro `promises`.
 
 mod debounce;
+mod enqueuing;
 mod failing;
+mod groups;
 mod interrupting;
 mod keeping;
-mod lanes;
 mod leasing;
 mod settling;
 mod sighting;
 mod subject;
-mod taking;
 
 pub(super) use sighting::sighting;
 pub(super) use subject::{
@@ -41,7 +41,7 @@ macro_rules! promises {
 }
 
 promises! {
-    taking:
+    enqueuing:
         what_was_taken_comes_back_byte_for_byte_after_a_crash,
         what_was_taken_comes_back_after_a_clean_end,
         a_duplicate_is_recognised_also_after_a_crash,
@@ -78,7 +78,7 @@ promises! {
         by_a_steady_clock_nothing_waits_longer_because_the_machines_is_set_back,
         deliveries_of_one_event_share_it,
         why_a_delivery_is_not_verified_comes_back_with_it;
-    lanes:
+    groups:
         of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival,
         what_waits_for_another_attempt_keeps_its_turn_also_after_a_crash,
         what_has_the_wider_limit_does_not_wait_for_what_it_ended,

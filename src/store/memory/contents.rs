@@ -1,18 +1,18 @@
 //! The contents of a store in memory, and the operations on them.
 //!
 //! Every operation walks over everything it needs. The decisions about groups and debouncing are in
-//! `lanes.rs`.
+//! `groups.rs`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::lanes::Admission;
+use super::groups::Admission;
 use crate::base::clock::Timestamp;
 use crate::event::{EventId, Received};
+use crate::store::dedupe::{self, Dedup};
 use crate::store::group::reason;
 use crate::store::interruption::record;
-use crate::store::once::{self, Dedup};
 use crate::store::sighting::{Headers, Seen, alteration};
 use crate::store::{
     AttemptRecord, Concurrency, Counts, Delivery, DeliveryFailure, DeliveryId, DeliveryState, Displaced,
@@ -100,11 +100,11 @@ impl MemoryContents {
     /// Writes an event, or reports that it is a duplicate.
     pub fn take(&mut self, taking: NewEvent) -> Result<Vec<Enqueued>, StoreError> {
         let altered = |sighting: &Sighting| Ok(self.altered(sighting));
-        let novelties = match once::dedup(&taking, altered, |rule, dedup_key, at| {
+        let novelties = match dedupe::dedup(&taking, altered, |rule, dedup_key, at| {
             let known = self
                 .dedup_keys
                 .get(&(Arc::from(rule), dedup_key.as_bytes().to_vec()));
-            let known = known.filter(|known| once::is_remembered(known.until, at));
+            let known = known.filter(|known| dedupe::is_remembered(known.until, at));
             Ok::<_, Infallible>(known.map(|known| known.event))
         }) {
             Ok(novelties) => novelties,
@@ -178,7 +178,7 @@ impl MemoryContents {
         for dedup_key in &delivery.dedup_keys {
             let key = (Arc::clone(&delivery.rule), dedup_key.as_bytes().to_vec());
             let known = self.dedup_keys.entry(key).or_insert(Remembered { event, until });
-            if once::is_remembered(known.until, at) {
+            if dedupe::is_remembered(known.until, at) {
                 known.until = known.until.max(until);
             } else {
                 *known = Remembered { event, until };
@@ -199,7 +199,7 @@ impl MemoryContents {
     fn seen(&self, sighting: &Sighting, key: &DedupKey) -> Option<Seen> {
         let known = (Arc::clone(&sighting.endpoint), key.as_bytes().to_vec());
         let (seen, until) = self.sightings.get(&known)?;
-        once::is_remembered(*until, sighting.at).then(|| seen.clone())
+        dedupe::is_remembered(*until, sighting.at).then(|| seen.clone())
     }
 
     /// Remembers a sighting that alters nothing. `longer` prolongs a known sighting.
@@ -481,7 +481,7 @@ impl MemoryContents {
 
     /// Forgets one step of expired data. Returns the number of entries forgotten.
     pub fn sweep(&mut self, now: Timestamp) -> usize {
-        let before = once::forgotten_before(now);
+        let before = dedupe::forgotten_before(now);
         let mut expired: Vec<_> = self.dedup_keys.iter().collect();
         expired.retain(|(_, known)| known.until < before);
         let expired: Vec<_> = expired.into_iter().map(|(key, _)| key.clone()).collect();

@@ -4,7 +4,7 @@
 //! call walks over everything. [`MemoryStore::reopen`] simulates a crash.
 
 mod contents;
-mod lanes;
+mod groups;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::change::{Batch, WriteError, WriteOp};
-use super::lanes::{self, Admission, Member, withdraw};
+use super::groups::{self, Admission, Member, withdraw};
 use super::queue::{QueueKey, ReadyEntry};
+use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
 use crate::store::group::reason;
 use crate::store::{Debounce, Displaced, Group, NewDelivery, Overlap};
@@ -113,7 +113,7 @@ impl WriteOp for Over {
         let overlap = Overlap::from_name(&overlap.unwrap_or_default());
         let group = name.map(|name| Group { name, limit, overlap });
         let turn = match &group {
-            Some(group) => lanes::enter(batch, group, self.at, &mut displaced)?,
+            Some(group) => groups::enter(batch, group, self.at, &mut displaced)?,
             None => Admission::Begins,
         };
         let held = matches!(turn, Admission::Held);
@@ -126,7 +126,7 @@ impl WriteOp for Over {
             Admission::Held => {
                 // The delivery may be older than the held ones, and have a wider limit.
                 if let Some(group) = &group {
-                    lanes::leave(batch, &group.name)?;
+                    groups::leave(batch, &group.name)?;
                 }
                 if !batch.waiting.contains(&self.waits) {
                     batch.withdrawn.push(self.waits.clone());

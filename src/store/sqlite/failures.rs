@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::change::Batch;
 use super::queue::{QueueKey, ReadyEntry};
+use super::write_op::Batch;
 use crate::base::clock::Timestamp;
 use crate::store::{DeliveryFailure, DeliveryId};
 

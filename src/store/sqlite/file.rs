@@ -2,7 +2,7 @@
 //!
 //! Nothing is written to a file unless it is a sound store of a known version. A new store is built
 //! under another name and renamed when it is complete. An empty file at the path is therefore
-//! damage, never a new store. The lock is in `lock.rs`, the checks are in `examine.rs`.
+//! damage, never a new store. The lock is in `lock.rs`, the checks are in `validate.rs`.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -13,9 +13,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::examine::{examine, inspect, look_for_orphans};
 use super::lock::{Identities, LOCK_PAUSE, LOCK_TRIES, lock, lock_draft};
 use super::schema::{self, APPLICATION_ID, STEPS};
+use super::validate::{examine, inspect, look_for_orphans};
 use crate::store::StoreError;
 
 /// Maximum time that a writer waits for the write of another program, such as `sqlite3`.
@@ -253,7 +253,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         // with a parameter that could select a partial index, a join or a limit.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         // The checkpoint thread and the writer do it, so that no commit waits for it
-        // (`write_back.rs`).
+        // (`checkpoint.rs`).
         connection.pragma_update(None, "wal_autocheckpoint", 0)
     };
     settled().map_err(said)?;

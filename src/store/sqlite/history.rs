@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
-use super::examine::{inspect, read_only};
+use super::columns::{Unreadable, parsed};
 use super::file::{meaning, unopenable};
 use super::reading;
-use super::rows::{Unreadable, parsed};
 use super::schema::{self, STEPS};
+use super::validate::{inspect, read_only};
 use crate::base::clock::Timestamp;
 use crate::event::{EventId, Received};
 use crate::store::{

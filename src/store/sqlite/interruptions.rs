@@ -7,9 +7,9 @@
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
-use super::change::{Batch, Pending, WriteError, WriteOp};
-use super::rows::parsed;
+use super::columns::parsed;
 use super::settling::write_attempt;
+use super::write_op::{Batch, Pending, WriteError, WriteOp};
 use super::writer::Writer;
 use crate::base::clock::Timestamp;
 use crate::store::interruption::record;

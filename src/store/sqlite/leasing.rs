@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
-use super::change::Pending;
+use super::columns::{Unreadable, parsed};
 use super::debounce::Over;
 use super::queue::ReadyEntry;
 use super::reading;
-use super::rows::{Unreadable, parsed};
 use super::settling::Settle;
+use super::write_op::Pending;
 use super::writer::Writer;
 use crate::base::clock::Timestamp;
 use crate::event::Received;

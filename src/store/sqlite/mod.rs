@@ -1,38 +1,38 @@
 //! The store in a file: `SQLite` with a write-ahead log, synced before every answer.
 //!
 //! The file can be read with `sqlite3` while the daemon runs. A second daemon is refused. The
-//! operator's commands read it (`history.rs`), change deliveries (`amend.rs`) and check, copy and
-//! compact it (`upkeep.rs`) from processes of their own. [`SqliteStore`] turns each call into a
+//! operator's commands read it (`history.rs`), change deliveries (`operator.rs`) and check, copy and
+//! compact it (`maintenance.rs`) from processes of their own. [`SqliteStore`] turns each call into a
 //! command for the one thread that owns the connection (`writer.rs`).
 
-mod amend;
-mod change;
+mod checkpoint;
+mod columns;
 mod counters;
 mod debounce;
-mod examine;
+mod delivery_cache;
+mod enqueue;
 mod failures;
 mod file;
-mod fresh;
+mod groups;
 mod history;
 mod interruptions;
-mod lanes;
 mod leasing;
 mod lock;
+mod maintenance;
+mod operator;
 mod queue;
 mod reading;
 mod refusals;
-mod rows;
 mod rules_file;
 mod schema;
 mod secrets;
 mod settling;
 mod sightings;
 mod sweeping;
-mod taking;
 #[cfg(test)]
 mod tests;
-mod upkeep;
-mod write_back;
+mod validate;
+mod write_op;
 mod writer;
 
 use std::path::Path;
@@ -41,19 +41,19 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::amend::{Dropped, drop_deliveries, replay};
-use self::change::{Pending, WriteOp, reply};
+use self::enqueue::Take;
 pub use self::history::{DeliveryFilter, History, ListedDelivery, Lookup, Named, StoredEvent};
 use self::interruptions::MarkBegun;
 use self::leasing::Offer;
+pub use self::maintenance::{Soundness, Vacuumed, back_up, check, vacuum};
+pub use self::operator::{Dropped, drop_deliveries, replay};
 use self::refusals::Refusals;
 use self::secrets::NoteSecrets;
 pub use self::secrets::read as read_secrets;
 use self::settling::Settle;
 use self::sightings::Sightings;
 use self::sweeping::Sweep;
-use self::taking::Take;
-pub use self::upkeep::{Soundness, Vacuumed, back_up, check, vacuum};
+use self::write_op::{Pending, WriteOp, reply};
 use self::writer::{CALLS, Writer, WriterCommand};
 use super::{
     Answer, AttemptRecord, Concurrency, Counts, Delivery, DeliveryId, Enqueued, Health, Interrupted, Leased,
@@ -189,7 +189,7 @@ impl Store for SqliteStore {
             // The delivery may have moved in the file. Such a change is ignored while the delivery
             // is leased.
             writer.queue.look_again();
-            let looked = lanes::look_again(&mut writer.file.connection, &writer.queue);
+            let looked = groups::look_again(&mut writer.file.connection, &writer.queue);
             looked.map_err(|error| writer.meaning(&error))
         })
     }
@@ -293,6 +293,6 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn unreadable(rows::Unreadable(detail): rows::Unreadable) -> StoreError {
+fn unreadable(columns::Unreadable(detail): columns::Unreadable) -> StoreError {
     StoreError::Unexpected { detail }
 }

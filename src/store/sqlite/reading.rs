@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::columns::{self, RECEIVED, Unreadable, parsed};
 use super::failures;
 use super::queue::QueueKey;
-use super::rows::{self, RECEIVED, Unreadable, parsed};
 use crate::base::clock::Timestamp;
 use crate::event::{EventId, Received};
 use crate::store::{
@@ -148,7 +148,7 @@ pub(super) fn event(
     );
     connection.prepare_cached(&sql)?.query_row([event], |row| {
         let decode: String = row.get(10)?;
-        Ok(rows::received(row).map(|received| (Arc::new(received), decode)))
+        Ok(columns::received(row).map(|received| (Arc::new(received), decode)))
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::OptionalExtension;
 
-use super::change::{Batch, WriteError, WriteOp};
+use super::write_op::{Batch, WriteError, WriteOp};
 use super::{Answer, SqliteStore};
 
 const READ: &str = "SELECT value FROM meta WHERE key = 'rules'";

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::change::{Batch, WriteError, WriteOp};
-use super::examine::{inspect, read_only};
 use super::file::meaning;
+use super::validate::{inspect, read_only};
+use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
 use crate::store::{SECRETS_KEPT, SecretUse, StoreError};
 

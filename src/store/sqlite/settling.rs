@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::change::{Batch, WriteError, WriteOp};
 use super::failures;
-use super::lanes::leave;
+use super::groups::leave;
 use super::queue::{QueueKey, ReadyEntry};
+use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
 use crate::store::{AttemptRecord, Settled, Settlement, StoreError};
 

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{OptionalExtension, params};
 
-use super::change::{Batch, WriteError};
-use super::rows;
+use super::columns;
+use super::write_op::{Batch, WriteError};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::StoreError;
@@ -174,9 +174,9 @@ fn seen(batch: &Batch<'_>, sighting: &Sighting, key: &DedupKey) -> Result<Option
     let Some((event, headers)) = found else {
         return Ok(None);
     };
-    let event = rows::parsed::<EventId>("event", &event);
+    let event = columns::parsed::<EventId>("event", &event);
     let event =
-        event.map_err(|rows::Unreadable(detail)| WriteError::Own(StoreError::Unexpected { detail }))?;
+        event.map_err(|columns::Unreadable(detail)| WriteError::Own(StoreError::Unexpected { detail }))?;
     Ok(Some(Seen {
         event,
         headers: Headers::parse(&headers),

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, params};
 
-use super::change::{Batch, WriteError, WriteOp};
 use super::counters::Counters;
 use super::sightings;
+use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
-use crate::store::once;
+use crate::store::dedupe;
 
 /// Maximum dedup keys, maximum sightings, and maximum events and deliveries deleted in one step.
 const ROWS: usize = 500;
@@ -38,11 +38,11 @@ impl WriteOp for Sweep {
     type Output = usize;
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<usize, WriteError> {
-        let before = once::forgotten_before(self.0).as_millis();
+        let before = dedupe::forgotten_before(self.0).as_millis();
         let mut expired = batch.connection.prepare_cached(EXPIRED_NONCES)?;
         let dedup_keys = expired.execute(params![before, number(ROWS)])?;
         batch.counters.dedup_keys -= number(dedup_keys);
-        let sightings = sightings::sweep(batch, once::forgotten_before(self.0), number(ROWS))?;
+        let sightings = sightings::sweep(batch, dedupe::forgotten_before(self.0), number(ROWS))?;
         let mut room = SweepBudget {
             rows: ROWS,
             bytes: BYTES,

@@ -3,7 +3,7 @@
 //! Each round takes all waiting calls, writes their changes in one transaction, and answers after
 //! the commit is on disk. Concurrent calls therefore share the cost of a sync (group commit). Reads
 //! run after the writes of their round, so that a caller that got an answer sees its own writes.
-//! Checkpoints of the write-ahead log run on another thread (`write_back.rs`).
+//! Checkpoints of the write-ahead log run on another thread (`checkpoint.rs`).
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,18 +14,18 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::change::{Batch, QueuedOp, Reply, reply};
+use super::checkpoint::{self, WriteBack};
 use super::counters::Counters;
+use super::delivery_cache::FirstAttempts;
 use super::file::{self, StoreFile};
-use super::fresh::FirstAttempts;
+use super::groups;
 use super::interruptions;
-use super::lanes;
 use super::lock::{ForeignFile, Identities};
 use super::queue::Queue;
 use super::refusals::Refusals;
 use super::sightings::{self, Sightings};
 use super::sweeping;
-use super::write_back::{self, WriteBack};
+use super::write_op::{Batch, QueuedOp, Reply, reply};
 use crate::base::live::Live;
 use crate::base::throttle;
 use crate::store::{Counts, DeliveryId, Health, Interrupted, RefusedRequest, Settings, Sighting, StoreError};
@@ -124,7 +124,7 @@ impl Writer {
         let said = |error| file::meaning(&path, &error);
         // The operator may have dropped members of a group while no daemon ran.
         let queue = Queue::new();
-        lanes::look_again(&mut file.connection, &queue).map_err(said)?;
+        groups::look_again(&mut file.connection, &queue).map_err(said)?;
         let found = interruptions::recover(&mut file.connection).map_err(said)?;
         Ok(Self {
             interrupted: found.interrupted,
@@ -178,7 +178,7 @@ impl Writer {
         drop(log);
         if displaced {
             file.leave_the_log();
-        } else if let Err(error) = write_back::checkpoint(&file.connection, "TRUNCATE") {
+        } else if let Err(error) = checkpoint::checkpoint(&file.connection, "TRUNCATE") {
             tracing::warn!(%error, "cannot write the store's log back into it");
         }
         drop(file);
@@ -234,7 +234,7 @@ impl Writer {
     /// Checkpoints the log into its own database. Otherwise `SQLite` would take the log for that of
     /// the other database beside it.
     fn empty_the_log(&self) {
-        if let Err(error) = write_back::checkpoint(&self.file.connection, "TRUNCATE") {
+        if let Err(error) = checkpoint::checkpoint(&self.file.connection, "TRUNCATE") {
             tracing::warn!(%error, "cannot write the log of the displaced store back into it");
         }
     }
@@ -265,7 +265,7 @@ impl Writer {
         }
         let data_version = pragma(&self.file.connection, "PRAGMA data_version")?;
         if data_version != self.data_version {
-            lanes::look_again(&mut self.file.connection, &self.queue)?;
+            groups::look_again(&mut self.file.connection, &self.queue)?;
             self.counters = Counters::count(&self.file.connection)?;
             self.queue.look_again();
             self.fresh = FirstAttempts::default();
@@ -434,7 +434,7 @@ impl Writer {
     /// Starts a checkpoint of the write-ahead log if it is due.
     fn see_to_the_log(&mut self) {
         let connection = &self.file.connection;
-        let seen = write_back::waiting(connection)
+        let seen = checkpoint::waiting(connection)
             .and_then(|waiting| self.log.see_to(connection, waiting, LOG_PAGES));
         if let Err(error) = seen {
             // No data is lost: the log still holds it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 
-use super::super::lanes::NEXT_HELD;
+use super::super::groups::NEXT_HELD;
 use super::super::reading::{LATER, NEXT_RULE, REFUSED, SAME_DUE};
 use super::super::settling::FORGET_NONCES;
 use super::super::writer::Writer;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::act::forward::circuit::{Circuit, CircuitChange, Permit, RequestEnd};
-use crate::act::forward::rate::{Pacer, Rate};
+use crate::act::forward::pacer::{Pacer, Rate};
 
 /// Maximum remembered targets. The least recently used one is evicted.
 const MAX_TARGETS: usize = 1024;

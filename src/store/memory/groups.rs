@@ -1,6 +1,6 @@
 //! Concurrency groups and debouncing in memory: which delivery of a group may begin.
 //!
-//! The same decisions as in `sqlite/lanes.rs` and `sqlite/debounce.rs`.
+//! The same decisions as in `sqlite/groups.rs` and `sqlite/debounce.rs`.
 
 use std::sync::Arc;
 

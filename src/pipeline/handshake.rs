@@ -4,8 +4,8 @@ use http::Method;
 
 use crate::event::Received;
 use crate::pipeline::answer::Answer;
+use crate::pipeline::enroll::Learnt;
 use crate::pipeline::ingest::Ingest;
-use crate::pipeline::learn::Learnt;
 use crate::report::{self, Arrival};
 use crate::rules::Endpoint;
 use crate::verify::HandshakeReply;

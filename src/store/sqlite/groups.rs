@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::change::Batch;
+use super::columns::parsed;
 use super::queue::{Queue, QueueKey, ReadyEntry};
-use super::rows::parsed;
 use super::settling::end;
+use super::write_op::Batch;
 use crate::base::clock::Timestamp;
 use crate::store::group::reason;
 use crate::store::{DeliveryId, Displaced, Group, Overlap, Superseded};

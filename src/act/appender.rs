@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::act::held::LockedFile;
+use crate::act::locked_file::LockedFile;
 use crate::act::rotate::Rotate;
 use crate::base::clock::Clock;
 

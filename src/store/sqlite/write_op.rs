@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::counters::Counters;
-use super::fresh::FirstAttempt;
+use super::delivery_cache::FirstAttempt;
 use super::queue::{Queue, ReadyEntry};
 use crate::store::{DeliveryId, Settings, StoreError};
 

@@ -13,12 +13,12 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::acme::Acme;
+use crate::acme::http::Respite;
 use crate::acme::issued::ActiveCertificate;
 use crate::acme::order::{Asking, OrderError, identifier};
-use crate::acme::renewing::RenewerHandle;
+use crate::acme::renewer_handle::RenewerHandle;
 use crate::acme::schedule::{fraction, pause, pause_after, suggested, usual};
 use crate::acme::storage::{RetryAfter, held};
-use crate::acme::way::Respite;
 use crate::base::clock::Timestamp;
 
 /// Maximum time for one attempt.

@@ -1,7 +1,7 @@
 //! Handle that the renewer and the rest of the daemon share.
 //!
 //! Puts the saved certificate in use, before the first handshake and at each reload. Requesting
-//! certificates is left to `keeper.rs`.
+//! certificates is left to `renewer.rs`.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

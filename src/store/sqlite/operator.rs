@@ -12,9 +12,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use super::examine::examine;
 use super::file::{BUSY_TIMEOUT, meaning};
 use super::history;
+use super::validate::examine;
 use crate::base::clock::Timestamp;
 use crate::store::{DeliveryId, StoreError};
 

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use rusqlite::{ErrorCode, OptionalExtension, params};
 
-use super::change::{Batch, WriteError, WriteOp};
+use super::columns;
 use super::debounce;
-use super::fresh::FirstAttempt;
-use super::lanes::{self, Admission};
+use super::delivery_cache::FirstAttempt;
+use super::groups::{self, Admission};
 use super::queue::{QueueKey, ReadyEntry};
-use super::rows;
 use super::settling::end;
 use super::sightings;
+use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
+use crate::store::dedupe::{self, Dedup};
 use crate::store::group::reason;
-use crate::store::once::{self, Dedup};
 use crate::store::{DeliveryId, Displaced, Enqueued, NewDelivery, NewEvent, Sighting, StoreError};
 use crate::verify::DedupKey;
 
@@ -56,8 +56,8 @@ impl Take {
         let received = &taking.received;
         Self {
             id: received.id.to_string(),
-            parameters: rows::parameters_column(&received.parameters),
-            headers: rows::headers_column(&received.headers),
+            parameters: columns::parameters_column(&received.parameters),
+            headers: columns::headers_column(&received.headers),
             client: received.client.map(|client| client.to_string()),
             deliveries: taking
                 .deliveries
@@ -117,7 +117,7 @@ impl WriteOp for Take {
     fn apply(&self, batch: &mut Batch<'_>) -> Result<Vec<Enqueued>, WriteError> {
         let altered = |sighting: &Sighting| sightings::altered(batch, sighting);
         let known = |rule: &str, dedup_key: &DedupKey, at| remembered(batch, rule, dedup_key, at);
-        let novelties = once::dedup(&self.taking, altered, known)?;
+        let novelties = dedupe::dedup(&self.taking, altered, known)?;
         let new = novelties.iter().filter(|dedup| **dedup == Dedup::New).count();
         let event = match &batch.full {
             _ if new == 0 => 0,
@@ -152,7 +152,7 @@ impl WriteOp for Take {
             let (due, debounced_since) = debounce::due(batch, delivery, at, &mut displaced)?;
             let due = due.as_millis();
             let turn = match &delivery.group {
-                Some(group) if debounced_since.is_none() => lanes::enter(batch, group, at, &mut displaced)?,
+                Some(group) if debounced_since.is_none() => groups::enter(batch, group, at, &mut displaced)?,
                 _ => Admission::Begins,
             };
             batch.connection.prepare_cached(DELIVERY)?.execute(params![
@@ -237,7 +237,7 @@ fn remembered(
         })
         .optional()?;
     let event = found
-        .map(|event| rows::parsed::<EventId>("event", &event))
+        .map(|event| columns::parsed::<EventId>("event", &event))
         .transpose();
-    event.map_err(|rows::Unreadable(detail)| WriteError::Own(StoreError::Unexpected { detail }))
+    event.map_err(|columns::Unreadable(detail)| WriteError::Own(StoreError::Unexpected { detail }))
 }

@@ -11,7 +11,7 @@ use super::list::{HEADS, as_json, line};
 use super::select::{DeliveryStatus, Selection};
 use super::{find, look};
 use crate::base::clock::Clock;
-use crate::cli::place::unusable;
+use crate::cli::location::unusable;
 use crate::cli::table::aligned;
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
 use crate::store::sqlite::{self, ListedDelivery, Named};
