@@ -9,6 +9,7 @@ pub mod json;
 pub mod jsonpath;
 pub mod live;
 pub mod network;
+pub mod patterns;
 pub mod secret;
 pub mod throttle;
 pub mod units;

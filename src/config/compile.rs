@@ -10,6 +10,7 @@ use super::endpoint::{EndpointBuilder, EndpointBuilders};
 use super::{admin, replays, rule, settings};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::patterns::Patterns;
 use crate::base::secret::Keyring;
 use crate::base::url_path;
 use crate::base::yaml::{Document, Node};
@@ -41,7 +42,8 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
         templates: &templates,
         excludes_dash: None,
     };
-    let mut drafts = EndpointBuilders::new(&server, max_body, deliveries, &context);
+    let patterns = Patterns::default();
+    let mut drafts = EndpointBuilders::new(&server, max_body, deliveries, &context, &patterns);
     drafts.describe(root.given("endpoints"), diagnostics);
     rules(root.given("rules"), &mut drafts, diagnostics);
 

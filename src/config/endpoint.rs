@@ -15,6 +15,7 @@ use super::{limit, reads};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
 use crate::base::network::Networks;
+use crate::base::patterns::Patterns;
 use crate::base::units::Size;
 use crate::base::yaml::Node;
 use crate::matching::{Condition, Matcher};
@@ -45,6 +46,8 @@ pub struct EndpointBuilders<'d, 'w> {
     pub room: Concurrency,
     /// Context in which actions and templates are compiled.
     pub context: &'w CompileContext<'w>,
+    /// The patterns of all conditions.
+    pub patterns: &'w Patterns,
     list: Vec<EndpointBuilder<'d>>,
     by_path: HashMap<String, usize>,
 }
@@ -83,6 +86,7 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
         max_body: Option<Size>,
         room: Concurrency,
         context: &'w CompileContext<'w>,
+        patterns: &'w Patterns,
     ) -> Self {
         Self {
             public_url: server.public_url.as_deref(),
@@ -90,6 +94,7 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
             max_inflight: server.max_inflight,
             room,
             context,
+            patterns,
             list: Vec::new(),
             by_path: HashMap::new(),
         }

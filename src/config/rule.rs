@@ -47,6 +47,7 @@ pub fn compile<'d>(
         .as_deref()
         .and_then(|endpoint| drafts.named(endpoint, place, diagnostics));
     let (public_url, room, context) = (drafts.public_url, drafts.room, drafts.context);
+    let patterns = drafts.patterns;
     let mut nowhere = drafts.nowhere(node);
     let draft = index.and_then(|index| drafts.at(index));
     let somewhere = draft.is_some();
@@ -72,7 +73,7 @@ pub fn compile<'d>(
             if somewhere {
                 parameters(conditions, draft, diagnostics);
             }
-            Condition::compile(conditions, event_name, diagnostics)
+            Condition::compile_with(conditions, event_name, patterns, diagnostics)
         }
         None => Some(Condition::always()),
     };

@@ -3,26 +3,15 @@
 //! Rejects operands of the wrong type, patterns beyond their limits, and lists that can never hold.
 //! The test of a value is left to `operator.rs`.
 
-use globset::GlobBuilder;
 use ipnet::IpNet;
-use regex::RegexBuilder;
 use serde_json::{Number, Value};
 
 use super::operator::{Choices, Limit, Operator, Relation, ValueType, folded, folded_value, instant};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
-use crate::base::jsonpath::{NumericValue, reason};
+use crate::base::jsonpath::NumericValue;
 use crate::base::network;
+use crate::base::patterns::Patterns;
 use crate::base::yaml::{Node, unknown};
-
-/// Maximum size of a compiled pattern, in bytes.
-const MAX_PATTERN: usize = 1 << 20;
-/// Maximum length of a regular expression, in bytes. Parsing takes a hundred times that, before the
-/// compiled size is known.
-const MAX_REGEX: usize = 32 << 10;
-/// Maximum length of a glob, in bytes.
-const MAX_GLOB: usize = 4096;
-/// Maximum nesting of `{…}` in a glob. Its translation is recursive.
-const MAX_ALTERNATES: usize = 16;
 
 /// The names of all operators that test a value.
 pub(super) const OPERATORS: [&str; 14] = [
@@ -37,6 +26,7 @@ impl Operator {
         name: &str,
         node: Node<'_>,
         ignore_case: bool,
+        patterns: &Patterns,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let read = match name {
@@ -45,8 +35,8 @@ impl Operator {
             "prefix" => text(node, name).map(|text| Self::Prefix(fold(text, ignore_case))),
             "suffix" => text(node, name).map(|text| Self::Suffix(fold(text, ignore_case))),
             "contains" => value(node, ignore_case).map(Self::Contains),
-            "matches" => text(node, name).and_then(|pattern| matches(node, pattern, ignore_case)),
-            "glob" => text(node, name).and_then(|pattern| glob(node, pattern, ignore_case)),
+            "matches" => text(node, name).and_then(|pattern| matches(node, pattern, ignore_case, patterns)),
+            "glob" => text(node, name).and_then(|pattern| glob(node, pattern, ignore_case, patterns)),
             "gt" => limit(node, name).map(|limit| Self::Compare(Relation::Greater, limit)),
             "gte" => limit(node, name).map(|limit| Self::Compare(Relation::AtLeast, limit)),
             "lt" => limit(node, name).map(|limit| Self::Compare(Relation::Less, limit)),
@@ -199,67 +189,18 @@ fn many<T>(
     items.into_iter().collect()
 }
 
-fn matches(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
-    if pattern.len() > MAX_REGEX {
-        let message = format!("invalid regular expression: longer than {MAX_REGEX} bytes");
-        return Err(node.error("invalid-regex", message));
-    }
-    let build = |pattern: &str| {
-        RegexBuilder::new(pattern)
-            .case_insensitive(ignore_case)
-            .size_limit(MAX_PATTERN)
-            .build()
-    };
-    // The pattern is first compiled alone: `a)|(b` would be valid between the parentheses of the
-    // anchors, and would match parts.
-    build(pattern)
-        .and_then(|_| build(&format!(r"\A(?:{pattern})\z")))
+fn matches(node: Node<'_>, pattern: &str, ignore_case: bool, patterns: &Patterns) -> Read<Operator> {
+    patterns
+        .regex(pattern, ignore_case)
         .map(Operator::Matches)
-        .map_err(|error| {
-            let message = format!("invalid regular expression: {}", reason(&error));
-            node.error("invalid-regex", message)
-        })
+        .map_err(|why| node.error("invalid-regex", format!("invalid regular expression: {why}")))
 }
 
-fn glob(node: Node<'_>, pattern: &str, ignore_case: bool) -> Read<Operator> {
-    let invalid = |why: String| node.error("invalid-glob", format!("invalid glob: {why}"));
-    if pattern.len() > MAX_GLOB {
-        return Err(invalid(format!("longer than {MAX_GLOB} bytes")));
-    }
-    if alternates(pattern) > MAX_ALTERNATES {
-        return Err(invalid(format!(
-            "`{{…}}` nests more than {MAX_ALTERNATES} levels deep"
-        )));
-    }
-    let glob = GlobBuilder::new(&fold(pattern, ignore_case))
-        .literal_separator(true)
-        .backslash_escape(true)
-        .build()
-        .map_err(|error| invalid(error.kind().to_string()))?;
-    // `compile_matcher` would panic if the regular expression cannot be built.
-    regex::bytes::RegexBuilder::new(glob.regex())
-        .dot_matches_new_line(true)
-        .size_limit(MAX_PATTERN)
-        .build()
+fn glob(node: Node<'_>, pattern: &str, ignore_case: bool, patterns: &Patterns) -> Read<Operator> {
+    patterns
+        .glob(&fold(pattern, ignore_case))
         .map(Operator::Glob)
-        .map_err(|error| invalid(reason(&error)))
-}
-
-/// The nesting depth of `{…}`. A brace in `[…]` counts too, which errs on the safe side.
-fn alternates(pattern: &str) -> usize {
-    let mut depth: usize = 0;
-    let mut deepest = 0;
-    let mut letters = pattern.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => drop(letters.next()),
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
+        .map_err(|why| node.error("invalid-glob", format!("invalid glob: {why}")))
 }
 
 fn limit(node: Node<'_>, name: &str) -> Read<Limit> {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::selector::{SelectedValue, Selector};
 use super::testing::{document, event};
 use crate::base::diagnostic::Diagnostics;
+use crate::base::patterns::Patterns;
 use crate::base::secret::Keyring;
 use crate::template::{Scope, Templates, json_value};
 
@@ -21,7 +22,13 @@ type Ternary = Result<Vec<Value>, &'static str>;
 pub(super) fn through_match(path: &str, payload: &Value) -> Ternary {
     let mut diagnostics = Diagnostics::new();
     let document = document("any: 1");
-    let Some(selector) = Selector::compile(path, document.root(), None, &mut diagnostics) else {
+    let Some(selector) = Selector::compile(
+        path,
+        document.root(),
+        None,
+        &Patterns::default(),
+        &mut diagnostics,
+    ) else {
         return Err(diagnostics.iter().next().unwrap().code);
     };
     let event = event(payload.clone());

@@ -5,12 +5,14 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::HeaderName;
 use serde_json::Value;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::jsonpath::{JsonPath, LargeIntegers};
+use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
 use crate::payload::Event;
 use crate::verify::{EventName, Reads};
@@ -49,9 +51,9 @@ pub(super) struct Selector {
 #[derive(Debug)]
 enum SelectorSource {
     /// At most one value of the payload.
-    One(JsonPath),
+    One(Arc<JsonPath>),
     /// Any number of values of the payload.
-    Many(JsonPath),
+    Many(Arc<JsonPath>),
     Header(HeaderName),
     Query(String),
     Path(String),
@@ -119,17 +121,18 @@ impl Selector {
         written: &str,
         node: Node<'_>,
         event_name: Option<&EventName>,
+        patterns: &Patterns,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let source = match written.split_once('.') {
-            _ if written.starts_with('$') => json_path(written),
+            _ if written.starts_with('$') => json_path(written, patterns),
             Some(("header", name)) => header(name),
             Some(("query", name)) if !name.is_empty() => Ok(SelectorSource::Query(name.to_owned())),
             Some(("path", name)) if !name.is_empty() => Ok(SelectorSource::Path(name.to_owned())),
             Some(("client", "ip")) => Ok(SelectorSource::ClientIp),
             None if written == "method" => Ok(SelectorSource::Method),
             None if written == "body" => Ok(SelectorSource::Body),
-            None if written == "event" => event(event_name),
+            None if written == "event" => event(event_name, patterns),
             _ => Err(unknown(written)),
         };
         match source {
@@ -318,8 +321,8 @@ struct Wrong {
     hint: Option<String>,
 }
 
-fn json_path(written: &str) -> Result<SelectorSource, Wrong> {
-    match JsonPath::parse(written) {
+fn json_path(written: &str, patterns: &Patterns) -> Result<SelectorSource, Wrong> {
+    match patterns.path(written) {
         Ok(path) if path.is_singular() => Ok(SelectorSource::One(path)),
         Ok(path) => Ok(SelectorSource::Many(path)),
         Err(refused) => Err(Wrong {
@@ -340,13 +343,13 @@ fn header(name: &str) -> Result<SelectorSource, Wrong> {
         })
 }
 
-fn event(event_name: Option<&EventName>) -> Result<SelectorSource, Wrong> {
+fn event(event_name: Option<&EventName>, patterns: &Patterns) -> Result<SelectorSource, Wrong> {
     match event_name {
         Some(EventName::Header(name)) => Ok(SelectorSource::Header(name.clone())),
-        Some(EventName::Payload(path)) => json_path(path),
+        Some(EventName::Payload(path)) => json_path(path, patterns),
         Some(EventName::Either(places)) => {
             let parts: Result<Vec<SelectorSource>, Wrong> =
-                places.iter().map(|place| event(Some(place))).collect();
+                places.iter().map(|place| event(Some(place), patterns)).collect();
             parts.map(SelectorSource::First)
         }
         None => Err(Wrong {

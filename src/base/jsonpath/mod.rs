@@ -59,6 +59,14 @@ pub struct JsonPath {
     steps: Vec<PathSegment>,
 }
 
+/// A compiled pattern of `match()` or `search()`.
+#[derive(Debug)]
+struct FilterPattern {
+    regex: Regex,
+    /// The work of compiling it.
+    work: u64,
+}
+
 #[derive(Debug)]
 struct PathSegment {
     /// True for `..`: the segment visits the node and everything below it.
@@ -89,7 +97,7 @@ enum Filter {
     /// True if the query selects at least one node.
     Exists(Query),
     /// The functions `search()` and `match()`.
-    Pattern(Operand, Regex),
+    Pattern(Operand, FilterPattern),
     Compare(Operand, Comparison, Operand),
 }
 
@@ -144,8 +152,44 @@ impl JsonPath {
             .all(|step| !step.descends && step.picks.len() == 1 && step.picks.iter().all(names_one))
     }
 
+    /// The work of compiling the patterns in the filters of this path.
+    pub fn pattern_work(&self) -> u64 {
+        let picks = self.steps.iter().flat_map(|step| &step.picks);
+        picks
+            .map(|pick| match pick {
+                Pick::Filter(filter) => filter.pattern_work(),
+                _ => 0,
+            })
+            .fold(0, u64::saturating_add)
+    }
+
     /// True for `$` alone.
     pub fn is_root(&self) -> bool {
         self.steps.is_empty()
+    }
+}
+
+impl Filter {
+    fn pattern_work(&self) -> u64 {
+        match self {
+            Self::Any(filters) | Self::All(filters) => filters
+                .iter()
+                .map(Self::pattern_work)
+                .fold(0, u64::saturating_add),
+            Self::Not(filter) => filter.pattern_work(),
+            Self::Exists(query) => query.path.pattern_work(),
+            Self::Pattern(operand, pattern) => operand.pattern_work().saturating_add(pattern.work),
+            Self::Compare(left, _, right) => left.pattern_work().saturating_add(right.pattern_work()),
+        }
+    }
+}
+
+impl Operand {
+    fn pattern_work(&self) -> u64 {
+        match self {
+            Self::Literal(_) => 0,
+            Self::Single(query) | Self::Count(query) => query.path.pattern_work(),
+            Self::Length(operand) => operand.pattern_work(),
+        }
     }
 }

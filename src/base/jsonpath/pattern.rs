@@ -1,8 +1,9 @@
 //! Patterns of `match()` and `search()`: I-Regexp (RFC 9485), compiled at load.
 
-use regex::{Regex, RegexBuilder};
+use regex::RegexBuilder;
 
-use super::Refused;
+use super::{FilterPattern, Refused};
+use crate::base::patterns;
 
 /// Maximum size of a compiled pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
@@ -21,7 +22,7 @@ pub fn reason(error: &regex::Error) -> String {
 }
 
 /// Translates an I-Regexp (RFC 9485) to a regex. A `.` in it does not match `\n` or `\r`.
-pub(super) fn regex(pattern: &str, whole: bool) -> Result<Regex, Refused> {
+pub(super) fn regex(pattern: &str, whole: bool) -> Result<FilterPattern, Refused> {
     let mut translated = String::with_capacity(pattern.len());
     let mut letters = pattern.chars();
     let mut in_class = false;
@@ -50,9 +51,13 @@ pub(super) fn regex(pattern: &str, whole: bool) -> Result<Regex, Refused> {
         (Ok(_), true) => build(&format!(r"\A(?:{translated})\z")),
         (alone, _) => alone,
     };
-    compiled.map_err(|error| Refused {
-        code: "invalid-regex",
-        message: format!("invalid regular expression `{pattern}`: {}", reason(&error)),
-        hint: None,
-    })
+    // What compiles can be parsed.
+    let work = regex_syntax::parse(&translated).map_or(0, |hir| patterns::work(&hir));
+    compiled
+        .map(|regex| FilterPattern { regex, work })
+        .map_err(|error| Refused {
+            code: "invalid-regex",
+            message: format!("invalid regular expression `{pattern}`: {}", reason(&error)),
+            hint: None,
+        })
 }

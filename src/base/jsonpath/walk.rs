@@ -149,9 +149,9 @@ impl Filter {
             Self::All(filters) => filters.iter().all(|filter| filter.holds(current, document)),
             Self::Not(filter) => !filter.holds(current, document),
             Self::Exists(query) => !query.select(current, document).is_empty(),
-            Self::Pattern(operand, regex) => operand
+            Self::Pattern(operand, pattern) => operand
                 .value(current, document)
-                .and_then(|value| value.as_str().map(|text| regex.is_match(text)))
+                .and_then(|value| value.as_str().map(|text| pattern.regex.is_match(text)))
                 .unwrap_or(false),
             Self::Compare(left, comparison, right) => comparison.holds(
                 left.value(current, document).as_deref(),

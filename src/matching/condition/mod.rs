@@ -5,6 +5,7 @@
 
 mod test;
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::contradiction::{Requirement, contradiction};
@@ -14,11 +15,15 @@ use super::operator::Operators;
 use super::selector::Selector;
 use super::term::{Term, TermGroup};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
+use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
 use crate::verify::{EventName, Reads};
 
 /// Maximum nesting depth of `all`, `any` and `not`.
 const MAX_NESTING: usize = 16;
+/// Maximum number of operators on one selector that are compared with each other to find a
+/// condition that never holds. Of more operators, only the first are compared.
+const MAX_COMPARED: usize = 32;
 
 /// A compiled `match:`. All of its terms must hold.
 pub struct Condition {
@@ -42,10 +47,22 @@ impl Condition {
         event_name: Option<&EventName>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
+        Self::compile_with(node, event_name, &Patterns::default(), diagnostics)
+    }
+
+    /// As [`Self::compile`], with the patterns of all conditions of a rules file.
+    pub fn compile_with(
+        node: Node<'_>,
+        event_name: Option<&EventName>,
+        patterns: &Patterns,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let mut compiler = Compiler {
             event_name,
+            patterns,
             diagnostics,
             selectors: Vec::new(),
+            slots: HashMap::new(),
         };
         let drafts = compiler.all_of(node, 0)?;
         let selectors = compiler.selectors;
@@ -102,11 +119,12 @@ struct TermDraft {
 }
 
 impl TermDraft {
-    /// The `some` operators of this term, if it is a test of the selector at `slot`.
-    fn claims(&self, slot: usize) -> Option<impl Iterator<Item = (Requirement<'_>, &Origin)>> {
+    /// The `some` operators of this term with the slot of their selector, if it is a test.
+    fn claims(&self) -> Option<(usize, Vec<(Requirement<'_>, &Origin)>)> {
         match &self.term {
-            Term::Test(test) if test.slot == slot => {
-                test.some.as_ref().map(|some| claims(some, &self.operators))
+            Term::Test(test) => {
+                let some = test.some.as_ref()?;
+                Some((test.slot, claims(some, &self.operators).collect()))
             }
             _ => None,
         }
@@ -138,8 +156,11 @@ impl From<Term> for TermDraft {
 /// State of the compilation of one `match:`.
 struct Compiler<'c> {
     event_name: Option<&'c EventName>,
+    patterns: &'c Patterns,
     diagnostics: &'c mut Diagnostics,
     selectors: Vec<Selector>,
+    /// The slots of the selectors, by their keys.
+    slots: HashMap<String, usize>,
 }
 
 impl Compiler<'_> {
@@ -237,16 +258,20 @@ impl Compiler<'_> {
     /// single-valued selector.
     fn refuse_contradictions(&mut self, drafts: &[TermDraft]) -> Option<()> {
         let mut found = false;
-        for slot in 0..self.selectors.len() {
+        let mut by_slot: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        for (slot, claims) in drafts.iter().filter_map(TermDraft::claims) {
+            by_slot.entry(slot).or_default().push(claims);
+        }
+        for (slot, tests) in by_slot {
             let single = self.selectors.get(slot).is_some_and(Selector::is_single);
             let mut together: Vec<(Requirement<'_>, &Origin)> = Vec::new();
-            for draft in drafts {
-                let Some(claims) = draft.claims(slot) else {
-                    continue;
-                };
+            for claims in tests {
                 if !single {
                     // Each test may be about another value.
                     together.clear();
+                }
+                if together.len() >= MAX_COMPARED {
+                    break;
                 }
                 together.extend(claims);
                 if self.refuse_contradiction(slot, &together).is_none() {

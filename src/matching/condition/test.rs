@@ -24,7 +24,7 @@ impl Placed {
 impl Compiler<'_> {
     /// Compiles the test of a selector.
     pub(super) fn test(&mut self, written: &str, node: Node<'_>) -> Option<TermDraft> {
-        let selector = Selector::compile(written, node, self.event_name, self.diagnostics);
+        let selector = Selector::compile(written, node, self.event_name, self.patterns, self.diagnostics);
         let slot = selector.map(|selector| self.slot(selector));
         let mut test = Test {
             slot: slot.unwrap_or(usize::MAX),
@@ -57,14 +57,12 @@ impl Compiler<'_> {
 
     /// The index of the selector in the table, which holds each selector once.
     fn slot(&mut self, selector: Selector) -> usize {
-        let known = self
-            .selectors
-            .iter()
-            .position(|known| known.key() == selector.key());
-        known.unwrap_or_else(|| {
+        let next = self.selectors.len();
+        let slot = *self.slots.entry(selector.key().to_owned()).or_insert(next);
+        if slot == next {
             self.selectors.push(selector);
-            self.selectors.len() - 1
-        })
+        }
+        slot
     }
 
     /// A scalar means `equals`, a list `in`.
@@ -74,7 +72,7 @@ impl Compiler<'_> {
         } else {
             "equals"
         };
-        let operator = Operator::compile(name, node, false, self.diagnostics)?;
+        let operator = Operator::compile(name, node, false, self.patterns, self.diagnostics)?;
         Some(Placed {
             operators: Operators {
                 list: vec![operator],
@@ -151,7 +149,13 @@ impl Compiler<'_> {
         let mut origins = Vec::new();
         let faults = self.diagnostics.errors();
         for (name, value) in entries.iter().filter(|(name, _)| *name != "ignore_case") {
-            operators.extend(Operator::compile(name, *value, ignore_case, self.diagnostics));
+            operators.extend(Operator::compile(
+                name,
+                *value,
+                ignore_case,
+                self.patterns,
+                self.diagnostics,
+            ));
             origins.push(value.origin());
         }
         if self.diagnostics.errors() > faults {
