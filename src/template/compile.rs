@@ -9,10 +9,12 @@ use minijinja::{ErrorKind, Value};
 use crate::base::diagnostic::{Diagnostics, did_you_mean};
 use crate::base::secret::Keyring;
 use crate::base::yaml::Node;
+use crate::template::growth::{MAX_GROWTH, MAX_LEVELS};
 use crate::template::scan::{Scan, is_template, scan};
+use crate::template::work;
 use crate::template::{
-    Compiled, MAX_ELIFS, MAX_SOURCE, MAX_TAG, Masked, NAMES, Scope, Template, TemplateError, Templates, json,
-    words,
+    Compiled, MAX_ELIFS, MAX_SOURCE, MAX_SOURCES, MAX_TAG, Masked, NAMES, Scope, Template, TemplateError,
+    Templates, json, words,
 };
 
 /// Fields of `event`.
@@ -116,14 +118,15 @@ impl Templates {
                 source.len()
             )));
         }
-        let name = format!(
+        let name: Arc<str> = Arc::from(format!(
             "{}:{source}",
             match scope {
                 Scope::Url => json::URL,
                 Scope::Line => json::LINE,
-                Scope::Action | Scope::Answer => "text",
+                Scope::Action => "text",
+                Scope::Answer => "answer",
             }
-        );
+        ));
         let found = scan(source);
         if found.longest > MAX_TAG {
             return Err(TemplateError::new(format!(
@@ -139,15 +142,18 @@ impl Templates {
             ))
             .hint("look values up instead: `{{ {'a': 1, 'b': 2}[payload.x] }}`"));
         }
-        let reads_payload = self.try_out(source, &name, scope, &found)?;
+        if found.growth.is_excessive() {
+            return Err(TemplateError::new(format!(
+                "a value of this template can grow beyond bounds: more than {MAX_GROWTH} parts, or nested \
+                 more than {MAX_LEVELS} levels deep"
+            ))
+            .hint("do not put a list into itself, and do not repeat lists of lists"));
+        }
+        let reads_payload = self.known(source, &name, scope, &found)?;
         let doubts = self.resolve(&found, keyring)?;
-        let mut strict = self.shared.strict.write().unwrap_or_else(PoisonError::into_inner);
-        strict
-            .add_template_owned(name.clone(), source.to_owned())
-            .map_err(|error| TemplateError::new(words(&error, source)))?;
         let compiled = Compiled {
             shared: Arc::clone(&self.shared),
-            name: Arc::from(name),
+            name,
             reads_payload,
         };
         let template = Template {
@@ -155,6 +161,36 @@ impl Templates {
             compiled: Some(compiled),
         };
         Ok((template, doubts))
+    }
+
+    /// Compiles a template, unless an equal one is known. Returns true if it reads the payload.
+    fn known(
+        &self,
+        source: &str,
+        name: &Arc<str>,
+        scope: Scope,
+        found: &Scan,
+    ) -> Result<bool, TemplateError> {
+        // The name tells `Answer` from `Action`, which know different names.
+        let key = (Arc::clone(name), self.of_failures);
+        let mut known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reads_payload) = known.reads_payload.get(&key) {
+            return Ok(*reads_payload);
+        }
+        known.bytes += source.len();
+        if known.bytes > MAX_SOURCES {
+            return Err(TemplateError::new(format!(
+                "the different templates up to here have more than {MAX_SOURCES} bytes"
+            ))
+            .hint("write what they share once, for example in a script that gets the values as arguments"));
+        }
+        let reads_payload = self.try_out(source, name, scope, found)?;
+        let mut strict = self.shared.strict.write().unwrap_or_else(PoisonError::into_inner);
+        strict
+            .add_template_owned(name.to_string(), source.to_owned())
+            .map_err(|error| TemplateError::new(words(&error, source)))?;
+        known.reads_payload.insert(key, reads_payload);
+        Ok(reads_payload)
     }
 
     /// Reports errors that minijinja would report only when a render reaches them. Returns true if
@@ -218,8 +254,8 @@ impl Templates {
                 "write `jsonpath('$.path')`"
             }));
         }
-        match template.render(Value::from_object(Masked(nothing()))) {
-            Err(error)
+        match work::limited(|| template.render(Value::from_object(Masked(nothing())))) {
+            Some(Err(error))
                 if matches!(
                     error.kind(),
                     ErrorKind::UnknownFilter

@@ -5,13 +5,14 @@
 //! payload could make cost seconds is rejected at load.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 
 use crate::base::jsonpath::{JsonPath, Refused};
+use crate::base::patterns::Patterns;
 use crate::base::secret::Secret;
 use crate::template::json::{self, JsonObject};
 
@@ -27,6 +28,8 @@ pub const MASK: &str = "***";
 pub struct Resolved {
     secrets: Arc<RwLock<HashMap<String, Secret>>>,
     paths: Arc<RwLock<HashMap<String, Arc<JsonPath>>>>,
+    /// Compiles the paths and bounds the work of all of them.
+    patterns: Arc<Mutex<Patterns>>,
 }
 
 impl Resolved {
@@ -38,9 +41,16 @@ impl Resolved {
 
     /// Compiles a `JSONPath` under the text that templates use.
     pub fn add_path(&self, text: &str) -> Result<(), Refused> {
-        let query = JsonPath::parse(text)?;
+        let known = self.paths.read().unwrap_or_else(PoisonError::into_inner);
+        if known.contains_key(text) {
+            return Ok(());
+        }
+        drop(known);
+        let patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
+        let query = patterns.path(text)?;
+        drop(patterns);
         let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
-        paths.insert(text.to_owned(), Arc::new(query));
+        paths.insert(text.to_owned(), query);
         Ok(())
     }
 

@@ -6,13 +6,20 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{AutoEscape, Error, ErrorKind, Output, State, Value};
+use serde::Serialize;
 
 use crate::base::escape;
 use crate::base::jsonpath::{JsonPath, LargeIntegers, Node};
+use crate::template::work;
+
+/// Maximum size of a value that is written as JSON, in bytes. The engine's limit on work is
+/// reached by a text of this size.
+const MAX_WRITTEN: usize = 8 << 20;
 
 /// The name of the escaping in URL templates.
 pub const URL: &str = "url";
@@ -57,6 +64,15 @@ impl Object for Digits {
 struct JsonPlace {
     above: Option<Arc<Self>>,
     step: JsonStep,
+    /// Number of steps from the root.
+    depth: usize,
+}
+
+impl JsonPlace {
+    fn below(above: Option<Arc<Self>>, step: JsonStep) -> Arc<Self> {
+        let depth = above.as_ref().map_or(0, |above| above.depth) + 1;
+        Arc::new(Self { above, step, depth })
+    }
 }
 
 enum JsonStep {
@@ -75,7 +91,7 @@ impl Located<'_> {
         let above = self.place.clone();
         Located {
             value,
-            place: Some(Arc::new(JsonPlace { above, step })),
+            place: Some(JsonPlace::below(above, step)),
         }
     }
 }
@@ -133,7 +149,10 @@ fn convert(root: &Root, located: Located<'_>) -> Value {
     match located.value {
         serde_json::Value::Null => Value::from(()),
         serde_json::Value::Bool(flag) => Value::from(*flag),
-        serde_json::Value::String(text) => Value::from(text.as_str()),
+        serde_json::Value::String(text) => {
+            work::charge_text(text.len());
+            Value::from(text.as_str())
+        }
         // Whole numbers stay integers: as a float 2^53 + 1 would become 2^53.
         serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(whole), _) => Value::from(whole),
@@ -160,6 +179,8 @@ fn large_integer(digits: &str) -> Value {
 impl JsonObject {
     /// The JSON value that this refers to.
     fn here(&self) -> &serde_json::Value {
+        // Finding a value takes one step for each level.
+        work::charge(1 + self.place.as_ref().map_or(0, |place| place.depth) / 4);
         let found = match &self.place {
             Some(place) => place.find(&self.root.value),
             None => Some(&*self.root.value),
@@ -169,7 +190,9 @@ impl JsonObject {
 
     /// The JSON text of the value, with all digits.
     fn written(&self) -> Result<String, Error> {
-        serde_json::to_string(&self.root.integers.exactly(self.here())).map_err(unwritable)
+        let written = as_text(&self.root.integers.exactly(self.here()))?;
+        work::charge_text(written.len());
+        Ok(written)
     }
 
     /// The values that `path` selects, starting at this value.
@@ -205,7 +228,7 @@ impl JsonObject {
             &self.root,
             Located {
                 value,
-                place: Some(Arc::new(JsonPlace { above, step })),
+                place: Some(JsonPlace::below(above, step)),
             },
         )
     }
@@ -245,6 +268,7 @@ impl Object for JsonObject {
         match self.here() {
             serde_json::Value::Array(items) => Enumerator::Seq(items.len()),
             serde_json::Value::Object(fields) => {
+                work::charge(fields.len());
                 Enumerator::Values(fields.keys().map(|key| Value::from(key.as_str())).collect())
             }
             _ => Enumerator::Empty,
@@ -296,7 +320,37 @@ pub fn as_json(value: &Value) -> Result<String, Error> {
     {
         return text(value);
     }
-    serde_json::to_string(value).map_err(unwritable)
+    as_text(value)
+}
+
+/// The JSON text of a value, which ends with an error at [`MAX_WRITTEN`]. A short template can
+/// describe a value of any size.
+fn as_text(value: &impl Serialize) -> Result<String, Error> {
+    let mut written = BoundedText(Vec::new());
+    match serde_json::to_writer(&mut written, value) {
+        Ok(()) => String::from_utf8(written.0).map_err(|error| {
+            Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
+        }),
+        Err(error) if error.is_io() => Err(ErrorKind::OutOfFuel.into()),
+        Err(error) => Err(unwritable(error)),
+    }
+}
+
+/// A buffer that refuses what exceeds [`MAX_WRITTEN`].
+struct BoundedText(Vec<u8>);
+
+impl io::Write for BoundedText {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_WRITTEN {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// JSON with line breaks and indentation.
@@ -312,6 +366,7 @@ fn unwritable(error: serde_json::Error) -> Error {
 
 /// Returns an error that names the undefined value, if `value` is undefined or contains one.
 pub fn defined(value: &Value) -> Result<(), Error> {
+    work::charge(1);
     match value.kind() {
         // An attribute lookup on an undefined value gives the error that names its origin.
         ValueKind::Undefined => value.get_attr("").map(drop),

@@ -11,14 +11,17 @@ mod embedding;
 mod engine;
 mod expression;
 mod fixed;
+mod growth;
 mod json;
 mod pieces;
 mod place;
 mod scan;
 mod tags;
+mod work;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use minijinja::value::Object;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
@@ -38,6 +41,8 @@ pub use scan::{PartRead, is_template};
 pub const MAX_RENDERED: usize = 1 << 20;
 /// Maximum size of a template's source, in bytes.
 pub const MAX_SOURCE: usize = 64 << 10;
+/// Maximum size of all different templates of a rules file, in bytes.
+pub const MAX_SOURCES: usize = 2 << 20;
 /// Maximum number of words, texts and signs in one tag. minijinja nests a chain such as `a.b.c`
 /// once per link and compiles it recursively. A longer chain would overflow the stack.
 pub const MAX_TAG: usize = 500;
@@ -78,6 +83,17 @@ struct SharedEnvironment {
     strict: RwLock<Environment<'static>>,
     /// Tries templates at load. Stores none.
     lenient: Environment<'static>,
+    /// The templates compiled so far.
+    known: Mutex<KnownTemplates>,
+}
+
+/// The templates compiled so far. An equal text is compiled once.
+#[derive(Default)]
+struct KnownTemplates {
+    /// True if a template reads the payload, by name and by whether it knows `failure`.
+    reads_payload: HashMap<(Arc<str>, bool), bool>,
+    /// Size of all different sources, in bytes.
+    bytes: usize,
 }
 
 /// A text that may contain values.
@@ -120,6 +136,7 @@ impl Templates {
                 strict: RwLock::new(environment(&resolved, UndefinedBehavior::Strict)),
                 lenient: environment(&resolved, UndefinedBehavior::Chainable),
                 resolved,
+                known: Mutex::default(),
             }),
             of_failures: false,
         }
@@ -203,9 +220,12 @@ impl Template {
             return Ok(self.source.to_string());
         };
         let strict = shared.strict.read().unwrap_or_else(PoisonError::into_inner);
-        let text = strict
-            .get_template(name)
-            .and_then(|template| template.render(values))
+        let rendered = work::limited(|| {
+            let template = strict.get_template(name)?;
+            template.render(values)
+        });
+        let text = rendered
+            .unwrap_or_else(|| Err(ErrorKind::OutOfFuel.into()))
             // A filter may have put a value, such as a secret, into its error.
             .map_err(|error| RenderError::new(shared.resolved.mask(words(&error, &self.source))))?;
         if text.len() > MAX_RENDERED {

@@ -6,6 +6,7 @@
 //! literal, so that they can be resolved at load. Anything that the scan misses is an error at
 //! render.
 
+use crate::template::growth::{Extent, Growth};
 use crate::template::tags::{Section, TagToken, sections};
 
 /// The names that a template uses.
@@ -29,6 +30,8 @@ pub struct Scan {
     pub elifs: usize,
     /// The parts of a request that the template reads.
     pub parts: Vec<PartRead>,
+    /// The largest value that the template builds from its own lists and mappings.
+    pub growth: Extent,
 }
 
 /// A use of a part of a request.
@@ -54,14 +57,19 @@ pub fn is_template(text: &str) -> bool {
 /// Scans the text of a template.
 pub fn scan(text: &str) -> Scan {
     let mut found = Scan::default();
+    let mut growth = Growth::default();
     for section in sections(text) {
         let Section::Tag { tokens, block } = section else {
             continue;
         };
-        found.longest = found.longest.max(tokens.len());
+        let brace = |token: &&TagToken| matches!(token, TagToken::Sign('{' | '}'));
+        let braces = tokens.iter().filter(brace).count();
+        found.longest = found.longest.max(tokens.len() - braces);
+        growth.add(&tokens, block);
         found.elifs += usize::from(block && tokens.first() == Some(&TagToken::Word("elif".into())));
         note(&tokens, block, &mut found);
     }
+    found.growth = growth.largest;
     found
 }
 

@@ -98,8 +98,14 @@ pub(super) fn tokens(text: &str, block: bool) -> (Vec<TagToken>, &str) {
                 }
                 tokens.push(TagToken::Word(word));
             }
-            '{' => braces += 1,
-            '}' if braces > 0 => braces -= 1,
+            '{' => {
+                braces += 1;
+                tokens.push(TagToken::Sign(letter));
+            }
+            '}' if braces > 0 => {
+                braces -= 1;
+                tokens.push(TagToken::Sign(letter));
+            }
             '}' if !block => return (tokens, text.get(at + 2..).unwrap_or_default()),
             '%' if block && letters.peek().is_some_and(|(_, next)| *next == '}') => {
                 return (tokens, text.get(at + 2..).unwrap_or_default());
