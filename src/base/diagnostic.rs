@@ -17,8 +17,14 @@ use crate::base::escape;
 
 /// Maximum length of a quoted source line, in bytes. Longer lines are not shown.
 const MAX_LINE: usize = 1000;
+/// Maximum length of a message and of a hint, in bytes. The rest is cut off: both can quote a key of
+/// any length.
+const MAX_WORDS: usize = 4000;
+/// Maximum length of a word for which a similar one is looked for, in bytes. The comparison takes
+/// time in proportion to it, for every known word.
+const MAX_TYPED: usize = 200;
 /// Maximum number of diagnostics that are kept. Further errors are only counted.
-pub const MAX_DIAGNOSTICS: usize = 1000;
+pub const MAX_DIAGNOSTICS: usize = 100;
 
 /// A text that diagnostics point into, with its path.
 #[derive(Debug)]
@@ -320,7 +326,9 @@ impl Diagnostics {
     }
 
     /// Adds a diagnostic. Beyond [`MAX_DIAGNOSTICS`], errors are only counted.
-    pub fn push(&mut self, diagnostic: Diagnostic) {
+    pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        clip(&mut diagnostic.message);
+        diagnostic.hint.iter_mut().for_each(clip);
         if self
             .untold
             .is_some_and(|words| diagnostic.message.contains(words))
@@ -412,8 +420,19 @@ impl<'f> IntoIterator for &'f Diagnostics {
     }
 }
 
+/// Cuts off a text that exceeds [`MAX_WORDS`].
+fn clip(text: &mut String) {
+    if text.len() > MAX_WORDS {
+        text.truncate(text.floor_char_boundary(MAX_WORDS));
+        text.push('…');
+    }
+}
+
 /// The candidate closest to a mistyped word, if at most a third of the word's letters differ.
 pub fn did_you_mean<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    if typed.len() > MAX_TYPED {
+        return None;
+    }
     let bound = (typed.chars().count() / 3).max(1);
     candidates
         .into_iter()

@@ -18,6 +18,9 @@ use crate::sys::socket::Access;
 /// Default of `server.listen`: reachable from this machine only.
 const DEFAULT: &str = "127.0.0.1:9000";
 
+/// Maximum number of entries. Each is compared with all others, and takes a descriptor.
+const MAX_LISTEN: usize = 64;
+
 /// An entry of `server.listen`, as a mapping.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +43,11 @@ pub fn compile(node: Option<Node<'_>>, tls: bool, diagnostics: &mut Diagnostics)
     let items = node.one_or_many();
     if items.is_empty() {
         diagnostics.push(node.error("listen", "no address to listen on"));
+    }
+    if items.len() > MAX_LISTEN {
+        let message = format!("{} addresses; at most {MAX_LISTEN} are taken", items.len());
+        diagnostics.push(node.error("listen", message));
+        return Vec::new();
     }
     let mut entries = Vec::with_capacity(items.len());
     for item in items {

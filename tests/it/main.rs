@@ -63,6 +63,7 @@ mod rotation;
 mod signing;
 mod status;
 mod strangers;
+mod sums;
 mod supervised;
 mod tls;
 mod unreadable;
