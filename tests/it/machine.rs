@@ -116,6 +116,10 @@ fn a_folder_and_a_user_that_are_missing_are_the_machines_and_a_mistake_is_the_fi
         ("{run: [no-such-program]}", "there is no program"),
         ("{run: ['{dir}']}", "is not a file"),
         ("{run: ['{dir}/rules.yaml']}", "may not be executed"),
+        ("{run: [sh, /missing.sh]}", "there is no script `/missing.sh`"),
+        ("{run: [bash, ./x.sh, '{{ payload.x }}']}", "there is no script"),
+        ("{run: [env, A=1, timeout, '5', sh, x.sh]}", "there is no script"),
+        ("{run: [sh, '{dir}']}", "is a folder"),
     ] {
         let (code, diagnostics) = action(yaml);
         assert_eq!((code, diagnostics.len()), (Some(1), 1), "{yaml} {diagnostics:?}");
@@ -159,6 +163,17 @@ fn a_script_that_cannot_start_is_told_at_load_and_by_its_attempts() {
             "#!/usr/bin/env no-such-shell\n",
             "no program `no-such-shell`",
         ),
+        (
+            "options",
+            "#!/usr/bin/env python3 -u\n",
+            "gets `python3 -u` as one argument",
+        ),
+        (
+            "ignored",
+            "#!/usr/bin/env -i sh\n",
+            "gets `-i sh` as one argument",
+        ),
+        ("binary", "\u{7f}ELF\u{2}\u{1}\u{1}", "cut off or damaged"),
         ("bare", "echo hello\n", "does not begin with `#!`"),
         ("empty", "", "is empty"),
     ];
@@ -212,6 +227,33 @@ fn a_script_that_cannot_start_is_told_at_load_and_by_its_attempts() {
     daemon.eventually("why it did not start", || {
         reason("limited").contains("no program `/no/such/shell`")
     });
+}
+
+#[test]
+fn a_script_behind_a_shell_that_is_missing_for_a_while_holds_up_its_own_rule_alone() {
+    let daemon = Scenario::new()
+        .rules(
+            "rules:\n  - {name: deploy, endpoint: /deploy, verify: none, retry: {attempts: 50, backoff: 200ms}, \
+             actions: [{run: [sh, deploy.sh]}]}\n  - {name: keep, endpoint: /keep, verify: none, actions: [append: out.jsonl]}\n",
+        )
+        .start();
+    assert_eq!(daemon.post("/keep").json("{}").send().status, 200);
+    assert_eq!(daemon.post("/deploy").json("{}").send().status, 200);
+    let why = || {
+        status(&daemon)["unavailable"]["deploy"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    daemon.eventually("the operator sees it", || why().contains("there is no script"));
+    daemon.eventually("the attempt says why", || {
+        daemon.log().contains("unavailable: there is no script")
+    });
+    std::fs::write(daemon.folder().join("deploy.sh"), "echo done >> deployed\n").unwrap();
+    daemon.eventually("it is delivered without a reload", || {
+        daemon.lines("deployed") == 1
+    });
+    daemon.eventually("the operator sees that, too", || why().is_empty());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 
 use crate::act::run::confinement::Confinement;
 use crate::act::run::identity::{self, Wish};
-use crate::act::run::injection::{self, BY_ENVIRONMENT, Word, steers};
+use crate::act::run::injection::{self, BY_ENVIRONMENT, ScriptFile, Word, steers};
 use crate::act::run::needs::{Needs, What};
 use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, program, words, zero};
 use crate::act::settings::ActionKind;
@@ -93,7 +93,7 @@ impl Run {
         let command = if kind == ActionKind::Shell {
             script(what, diagnostics).map(|text| {
                 let arguments = ["-eu", "-c", text].map(Template::fixed).to_vec();
-                ("/bin/sh", arguments, Some(text.to_owned()))
+                ("/bin/sh", arguments, Some(text.to_owned()), None)
             })
         } else {
             let input = fields.stdin.unwrap_or_default() != Stdin::None;
@@ -105,12 +105,13 @@ impl Run {
                 context,
                 diagnostics,
             )
-            .map(|(program, arguments)| (program, arguments, None))
+            .map(|(program, arguments, file)| (program, arguments, None, file))
         };
-        let (program, arguments, script) = command?;
+        let (program, arguments, script, file) = command?;
         let needs = Needs {
             program: program.to_owned(),
             search,
+            script: file,
             cwd: cwd?,
             wish: wish?,
             confinement,
@@ -140,6 +141,7 @@ fn missing(node: Node<'_>, what: Node<'_>, needs: &Needs, diagnostics: &mut Diag
     for (kind, message, hint) in missing {
         let (code, place) = match kind {
             What::Program => ("program", what.items().first().copied()),
+            What::Script(at) => ("script", what.items().get(at).copied()),
             What::Cwd => ("cwd", node.get("cwd")),
             What::User => ("user", node.get("user").or(node.get("group"))),
         };
@@ -226,7 +228,7 @@ fn arguments<'d>(
     input: bool,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<(&'d str, Vec<Template>)> {
+) -> Option<(&'d str, Vec<Template>, Option<ScriptFile>)> {
     let items = node.items();
     let Some((first, rest)) = items.split_first() else {
         diagnostics.push(
@@ -261,7 +263,9 @@ fn arguments<'d>(
         .and_then(|(program, cwd)| program::find(program, cwd, search).ok());
     let reading = read_as_code(&items, found.as_deref(), input, diagnostics);
     words::doubts(&items, &arguments, &reading, context, diagnostics);
-    Some((program?, arguments))
+    // Words that `env -S` splits stand in no item of their own.
+    let is_item = |script: &ScriptFile| items.get(script.at).and_then(Node::as_str) == Some(&script.text);
+    Some((program?, arguments, reading.script.filter(is_item)))
 }
 
 /// Reports words that an interpreter would run although an event writes them.

@@ -2,7 +2,8 @@
 //!
 //! The kernel reports a missing interpreter as "No such file", also if the only fault is a carriage
 //! return after its name. A certain failure is a diagnostic at load. A file that cannot be read, or
-//! that has an unknown format, passes.
+//! that has an unknown format, passes. Binaries are left to `elf.rs`, the argument of `env` to
+//! `env_argument.rs`.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,65 +11,152 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::act::run::elf;
+use crate::act::run::env_argument::{BLANKS, of_env, one_argument};
 use crate::act::run::program::executable;
 
 /// Number of bytes of a program that the kernel looks at (`BINPRM_BUF_SIZE`).
-const HEAD: u64 = 256;
+const HEAD: usize = 256;
 /// Folder in which the kernel lists formats that an administrator has registered.
 const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
 
+/// Maximum depth of scripts that are interpreters of scripts. The kernel follows no more.
+const MAX_SCRIPTS: usize = 5;
+/// Interpreters that refuse an option with a blank in it. The kernel passes all words behind the
+/// interpreter's name as one.
+const ONE_OPTION: [&str; 8] = ["sh", "ash", "bash", "dash", "ksh", "zsh", "python", "sed"];
 /// Message and hint.
-type Wrong = (String, String);
+pub(super) type Wrong = (String, String);
 
 /// Checks the first line of the program at `path`, which runs in `cwd` with the `PATH` `search`.
 pub(super) fn check(path: &Path, cwd: &Path, search: Option<&OsStr>) -> Result<(), Wrong> {
-    let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
-    // A program may be executable without being readable.
-    if read.is_err() {
-        return Ok(());
+    Machine { cwd, search }.check(path, 0)
+}
+
+/// Surroundings of a program.
+#[derive(Clone, Copy)]
+struct Machine<'m> {
+    cwd: &'m Path,
+    search: Option<&'m OsStr>,
+}
+
+impl Machine<'_> {
+    /// Checks a program that is the interpreter of `depth` scripts.
+    fn check(self, path: &Path, depth: usize) -> Result<(), Wrong> {
+        // A program may be executable without being readable.
+        let Ok(file) = File::open(path) else {
+            return Ok(());
+        };
+        let mut head = Vec::new();
+        if (&file).take(HEAD as u64).read_to_end(&mut head).is_err() {
+            return Ok(());
+        }
+        let shown = path.display().to_string();
+        if head.starts_with(elf::MAGIC) {
+            return elf::check(&file, &head, self.cwd, &shown);
+        }
+        let Some(line) = head.strip_prefix(b"#!") else {
+            return no_script(&head, &shown);
+        };
+        let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if line.ends_with(b"\r") {
+            return Err((
+                format!(
+                    "the first line of `{shown}` ends with a carriage return, which becomes part of the interpreter's name"
+                ),
+                format!("the file has the line ends of Windows: sed -i 's/\\r$//' {shown}"),
+            ));
+        }
+        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let blanks = line.iter().take_while(|byte| is_blank(byte)).count();
+        let line = line.get(blanks..).unwrap_or_default();
+        let end = line.iter().position(is_blank).unwrap_or(line.len());
+        let (name, argument) = line.split_at(end);
+        if name.is_empty() {
+            return Err((
+                format!("the first line of `{shown}` names no interpreter"),
+                "begin it with `#!/bin/sh`".to_owned(),
+            ));
+        }
+        if depth >= MAX_SCRIPTS {
+            return Err((
+                format!("`{shown}` is a script, and so are more than {MAX_SCRIPTS} interpreters before it"),
+                "name a binary as the interpreter".to_owned(),
+            ));
+        }
+        let interpreter = Path::new(OsStr::from_bytes(name));
+        let located = self.cwd.join(interpreter);
+        if let Err((message, _)) = executable(&located) {
+            return Err((
+                format!("the interpreter of `{shown}` cannot be started: {message}"),
+                "correct the first line, or install the interpreter".to_owned(),
+            ));
+        }
+        self.check(&located, depth + 1)
+            .map_err(|wrong| of_interpreter(&shown, wrong))?;
+        // The kernel may not have seen the end of a longer line.
+        if head.len() == HEAD && !head.contains(&b'\n') {
+            return Ok(());
+        }
+        let argument = String::from_utf8_lossy(argument.trim_ascii());
+        let name = interpreter.file_name().unwrap_or_default().to_string_lossy();
+        if name == "env" {
+            return self.by_env(&argument, &shown, depth);
+        }
+        let bare = name.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
+        if ONE_OPTION.contains(&bare) && argument.starts_with('-') && argument.contains(BLANKS) {
+            return Err(one_argument(&name, &argument, &shown));
+        }
+        Ok(())
     }
-    let shown = path.display().to_string();
-    let Some(line) = head.strip_prefix(b"#!") else {
-        return no_script(&head, &shown);
-    };
-    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if line.ends_with(b"\r") {
-        return Err((
-            format!(
-                "the first line of `{shown}` ends with a carriage return, which becomes part of the interpreter's name"
-            ),
-            format!("the file has the line ends of Windows: sed -i 's/\\r$//' {shown}"),
-        ));
+
+    /// Checks the program that `env` looks up in `#!/usr/bin/env NAME`.
+    fn by_env(self, argument: &str, shown: &str, depth: usize) -> Result<(), Wrong> {
+        let Some(name) = of_env(argument, shown)? else {
+            return Ok(());
+        };
+        let located = if name.contains('/') {
+            let located = self.cwd.join(name);
+            let found = executable(&located);
+            found
+                .map(|()| located)
+                .map_err(|wrong| of_interpreter(shown, wrong))?
+        } else {
+            let Some(search) = self.search else {
+                return Ok(());
+            };
+            let mut folders = std::env::split_paths(search).map(|folder| folder.join(name));
+            let Some(located) = folders.find(|path| executable(path).is_ok()) else {
+                if name.contains(BLANKS) {
+                    return Err(one_argument("env", argument, shown));
+                }
+                return Err((
+                    format!(
+                        "the interpreter of `{shown}` cannot be started: there is no program `{name}` in `PATH`"
+                    ),
+                    format!(
+                        "looked in {}; install it, or name it by its whole path",
+                        search.to_string_lossy()
+                    ),
+                ));
+            };
+            located
+        };
+        self.check(&located, depth + 1)
+            .map_err(|wrong| of_interpreter(shown, wrong))
     }
-    let mut words = line
-        .split(|byte| matches!(byte, b' ' | b'\t'))
-        .filter(|word| !word.is_empty())
-        .map(OsStr::from_bytes);
-    let Some(interpreter) = words.next().map(Path::new) else {
-        return Err((
-            format!("the first line of `{shown}` names no interpreter"),
-            "begin it with `#!/bin/sh`".to_owned(),
-        ));
-    };
-    let located = cwd.join(interpreter);
-    if let Err((message, _)) = executable(&located) {
-        return Err((
-            format!("the interpreter of `{shown}` cannot be started: {message}"),
-            "correct the first line, or install the interpreter".to_owned(),
-        ));
-    }
-    match (interpreter.file_name() == Some(OsStr::new("env")), search) {
-        (true, Some(search)) => by_env(words, &shown, search),
-        _ => Ok(()),
-    }
+}
+
+/// Reports that the interpreter cannot be started.
+fn of_interpreter(shown: &str, (message, hint): Wrong) -> Wrong {
+    (
+        format!("the interpreter of `{shown}` cannot be started: {message}"),
+        hint,
+    )
 }
 
 /// Checks a program that does not begin like a script.
 fn no_script(head: &[u8], shown: &str) -> Result<(), Wrong> {
-    if head.starts_with(b"\x7fELF") {
-        return Ok(());
-    }
     if head.is_empty() {
         return Err((
             format!("`{shown}` is empty"),
@@ -93,41 +181,12 @@ fn no_script(head: &[u8], shown: &str) -> Result<(), Wrong> {
 }
 
 /// True if the kernel may know formats that an administrator has registered.
-fn has_registered_formats() -> bool {
+pub(super) fn has_registered_formats() -> bool {
     let Ok(entries) = std::fs::read_dir(REGISTERED) else {
         return false;
     };
     let mut names = entries.flatten().map(|entry| entry.file_name());
     names.any(|name| name != "register" && name != "status")
-}
-
-/// Checks the program that `env` looks up in `#!/usr/bin/env NAME`. Other arguments of `env` are
-/// not checked.
-fn by_env<'w>(mut words: impl Iterator<Item = &'w OsStr>, shown: &str, search: &OsStr) -> Result<(), Wrong> {
-    let first = words.next();
-    let name = if first == Some(OsStr::new("-S")) {
-        words.next()
-    } else {
-        first
-    };
-    let plain = |name: &&OsStr| {
-        let bytes = name.as_bytes();
-        !bytes.starts_with(b"-") && !bytes.contains(&b'=') && !bytes.contains(&b'/')
-    };
-    let Some(name) = name.filter(plain) else {
-        return Ok(());
-    };
-    if std::env::split_paths(search).any(|folder| executable(&folder.join(name)).is_ok()) {
-        return Ok(());
-    }
-    let name = name.to_string_lossy();
-    Err((
-        format!("the interpreter of `{shown}` cannot be started: there is no program `{name}` in `PATH`"),
-        format!(
-            "looked in {}; install it, or name it by its whole path",
-            search.to_string_lossy()
-        ),
-    ))
 }
 
 #[cfg(test)]
@@ -155,9 +214,16 @@ mod tests {
             b"#!\t/bin/sh\n\r\n",
             b"#!/usr/bin/env sh\n",
             b"#!/usr/bin/env -S sh -e\n",
-            b"#!/usr/bin/env -i A=b sh\n",
+            b"#!/usr/bin/env -S -i A=b sh\n",
+            b"#!/usr/bin/env -iS sh\n",
+            b"#!/usr/bin/env -vSsh -e\n",
+            b"#!/usr/bin/env --split-string=sh -e\n",
+            b"#!/usr/bin/env -S -u HOME no-such-shell\n",
+            b"#!/usr/bin/env -S ${SHELL} -e\n",
             b"#!/usr/bin/env /bin/sh\n",
-            b"\x7fELF\x02\x01",
+            b"#!/usr/bin/env sh \n",
+            b"#!/usr/bin/perl -w -T\n",
+            b"#!/usr/bin/awk -f\n",
             // Another format, which the kernel may know.
             b"MZ\0\0",
         ] {
@@ -178,6 +244,20 @@ mod tests {
                 b"#!/usr/bin/env -S no-such-shell -e\n",
                 "no program `no-such-shell` in `PATH`",
             ),
+            (b"#!/usr/bin/env sh -u\n", "`env` gets `sh -u` as one argument"),
+            (b"#!/usr/bin/env -i sh\n", "`env` gets `-i sh` as one argument"),
+            (b"#!/usr/bin/env A=b sh\n", "`env` gets `A=b sh` as one argument"),
+            (b"#!/usr/bin/env -u HOME sh\n", "as one argument"),
+            (b"#!/usr/bin/env\n", "names no program"),
+            (b"#!/usr/bin/env -i\n", "names no program"),
+            (b"#!/usr/bin/env -S A=b\n", "names no program"),
+            (b"#!/usr/bin/env /no/such/shell\n", "no program `/no/such/shell`"),
+            (b"#!/bin/sh -e -u\n", "`sh` gets `-e -u` as one argument"),
+            (
+                b"#!/bin/bash -o pipefail\n",
+                "`bash` gets `-o pipefail` as one argument",
+            ),
+            (b"\x7fELF\x02\x01", "cut off or damaged"),
             (b"#!\n", "names no interpreter"),
             (b"#!  \n", "names no interpreter"),
             (b"", "is empty"),
@@ -190,5 +270,38 @@ mod tests {
             let found = look(b"echo hello\n", search).unwrap();
             assert!(found.contains("does not begin with `#!`"), "{found}");
         }
+    }
+
+    #[test]
+    fn an_interpreter_that_is_a_script_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        let search = std::env::join_paths([folder.path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+        let look = |path: &Path| {
+            let found = check(path, folder.path(), Some(&search));
+            found.err().map(|(message, _)| message)
+        };
+        let sound = put("sound", "#!/bin/sh\n");
+        assert_eq!(look(&put("a", &format!("#!{}\n", sound.display()))), None);
+        assert_eq!(look(&put("b", "#!/usr/bin/env sound\n")), None);
+        let broken = put("broken", "#!/no/such/shell\n");
+        for line in [
+            format!("#!{}\n", broken.display()),
+            "#!/usr/bin/env broken\n".to_owned(),
+        ] {
+            let found = look(&put("c", &line)).unwrap();
+            assert!(
+                found.contains("the interpreter of") && found.contains("no program `/no/such/shell`"),
+                "{found}"
+            );
+        }
+        let looped = folder.path().join("looped");
+        put("looped", &format!("#!{}\n", looped.display()));
+        assert!(look(&looped).unwrap().contains("more than 5 interpreters"));
     }
 }

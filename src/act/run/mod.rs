@@ -7,6 +7,8 @@
 
 mod compile;
 mod confinement;
+mod elf;
+mod env_argument;
 mod identity;
 mod injection;
 mod interpreter;

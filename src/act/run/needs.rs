@@ -1,4 +1,4 @@
-//! Requirements of a command on this machine: its program, its folder, its user.
+//! Requirements of a command on this machine: its program, its script, its folder, its user.
 //!
 //! The requirements are looked up at load. If something is missing, the rules load all the same.
 //! Every attempt then looks again, and fails with a message that says what is missing. A complete
@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use crate::act::run::confinement::Confinement;
 use crate::act::run::identity::{Who, Wish};
+use crate::act::run::injection::ScriptFile;
 use crate::act::run::program;
 
 /// Requirements of a command.
@@ -19,6 +20,8 @@ pub(super) struct Needs {
     pub(super) program: String,
     /// `PATH` of the command. `None` if it depends on the event.
     pub(super) search: Option<OsString>,
+    /// Script that the program reads.
+    pub(super) script: Option<ScriptFile>,
     pub(super) cwd: PathBuf,
     pub(super) wish: Wish,
     /// Confinement, still without the user.
@@ -41,6 +44,8 @@ pub(super) struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Program,
+    /// Script, with the position of its word.
+    Script(usize),
     Cwd,
     User,
 }
@@ -66,6 +71,9 @@ impl Needs {
         let program = program
             .map_err(|(message, hint)| (!follows).then(|| missing.push((What::Program, message, hint))))
             .ok();
+        if missing.is_empty() {
+            missing.extend(self.no_script());
+        }
         let who = self.wish.look_up();
         let who = who
             .map_err(|(message, hint)| missing.push((What::User, message, hint)))
@@ -87,9 +95,20 @@ impl Needs {
                 debug_assert!(found.program.is_absolute());
                 Some(no_folder(&self.cwd).1)
             }
-            Ok(found) => program::why_not(&found.program, &self.cwd, self.search.as_deref()),
+            Ok(found) => program::why_not(&found.program, &self.cwd, self.search.as_deref()).or_else(|| {
+                self.no_script()
+                    .map(|(_, message, hint)| format!("{message} ({hint})"))
+            }),
             Err(missing) => Some(in_words(&missing)),
         }
+    }
+
+    /// Describes a script that cannot be read.
+    fn no_script(&self) -> Option<Missing> {
+        let ScriptFile { at, text, package } = self.script.as_ref()?;
+        let found = program::readable(text, *package, &self.cwd, self.search.as_deref());
+        let (message, hint) = found.err()?;
+        Some((What::Script(*at), message, hint))
     }
 
     /// Returns the program for display: its whole path, if it was found.

@@ -58,6 +58,40 @@ pub(super) fn executable(path: &Path) -> Result<(), (String, String)> {
     }
 }
 
+/// Checks a script that an interpreter reads. It need not be executable. With `package`, a folder
+/// that holds `__main__.py` is a script, too.
+pub(super) fn readable(
+    script: &str,
+    package: bool,
+    cwd: &Path,
+    search: Option<&OsStr>,
+) -> Result<(), (String, String)> {
+    let path = cwd.join(script);
+    let shown = path.display();
+    match path.metadata() {
+        Err(_) if in_search_path(script, search) => Ok(()),
+        Err(error) => Err((
+            format!("there is no script `{shown}`: {error}"),
+            "a path is taken from `cwd`, or else from the folder of the rules file".to_owned(),
+        )),
+        Ok(metadata) if metadata.is_dir() && !(package && path.join("__main__.py").exists()) => Err((
+            format!("`{shown}` is a folder, not a script"),
+            "name the script itself".to_owned(),
+        )),
+        Ok(_) if access(&path, Access::READ_OK).is_err() => Err((
+            format!("the script `{shown}` may not be read"),
+            format!("chmod +r {shown}"),
+        )),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// True if a shell would find a script in `PATH`.
+fn in_search_path(script: &str, search: Option<&OsStr>) -> bool {
+    let mut folders = search.map(std::env::split_paths).into_iter().flatten();
+    !script.contains('/') && folders.any(|folder| folder.join(script).exists())
+}
+
 /// Explains why an existing program did not start, if that can be seen. The kernel says "No such
 /// file" also for a script's interpreter or a binary's loader.
 pub fn why_not(path: &Path, cwd: &Path, search: Option<&OsStr>) -> Option<String> {
@@ -95,6 +129,36 @@ mod tests {
         ] {
             let (found, _) = find(program, cwd, search).unwrap_err();
             assert!(found.contains(message), "{program}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_script_is_there_and_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let cwd = folder.path();
+        std::fs::write(cwd.join("here.sh"), "true\n").unwrap();
+        for package in ["package", "folder"] {
+            std::fs::create_dir(cwd.join(package)).unwrap();
+        }
+        std::fs::write(cwd.join("package/__main__.py"), "").unwrap();
+        let search = Some(OsStr::new("/usr/bin:/bin"));
+        for (script, package) in [
+            ("here.sh", false),
+            ("./here.sh", true),
+            ("package", true),
+            ("true", false),
+        ] {
+            assert_eq!(readable(script, package, cwd, search), Ok(()), "{script}");
+        }
+        for (script, package, words) in [
+            ("gone.sh", true, "there is no script"),
+            ("./true", false, "there is no script"),
+            ("here.sh/gone.sh", false, "there is no script"),
+            ("package", false, "is a folder"),
+            ("folder", true, "is a folder"),
+        ] {
+            let (message, _) = readable(script, package, cwd, search).unwrap_err();
+            assert!(message.contains(words), "{script}: {message}");
         }
     }
 }

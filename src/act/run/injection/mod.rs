@@ -53,12 +53,24 @@ impl<'w> Word<'w> {
     }
 }
 
+/// Script that an interpreter reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ScriptFile {
+    /// Position of the word.
+    pub(super) at: usize,
+    pub(super) text: String,
+    /// True if a folder can be a script (`__main__.py`).
+    pub(super) package: bool,
+}
+
 /// Result of reading the words of a command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
     pub(super) faults: Vec<Fault>,
     /// Position of the innermost command.
     pub(super) command: usize,
+    /// Script that the innermost program reads, if its path holds no template.
+    pub(super) script: Option<ScriptFile>,
     /// First word that no program reads as an option, if a fixed script gets the rest.
     pub(super) data: Option<usize>,
 }
@@ -71,14 +83,12 @@ pub(super) fn read(words: &[Word<'_>], real: Option<&str>, input: bool) -> Readi
         return reading;
     };
     if let Some(row) = row(first.text).or_else(|| row(real?)) {
-        walk(
-            row,
-            words,
-            0,
-            first.text,
-            &mut reading,
-            &Strict { input, depth: 0 },
-        );
+        let strict = Strict {
+            input,
+            local: true,
+            depth: 0,
+        };
+        walk(row, words, 0, first.text, &mut reading, &strict);
     }
     for (at, word) in words.iter().enumerate().skip(1) {
         look_behind(words, at, word, &mut reading);

@@ -57,6 +57,21 @@ pub(super) fn plus(words: &[Word<'_>], start: usize, name: &str, found: &Options
     }
 }
 
+/// Checks the files of `perl -n` and `perl -p`. Perl runs a name that ends with `|` as a command.
+pub(super) fn looped(words: &[Word<'_>], start: usize, name: &str, found: &Options, reading: &mut Reading) {
+    let Some(operand) = found.operand else { return };
+    let loops = |word: &Word<'_>| {
+        let letters = word.text.strip_prefix('-').unwrap_or_default();
+        let mut letters = letters.chars().take_while(|letter| !"MmixIFCD".contains(*letter));
+        letters.any(|letter| letter == 'n' || letter == 'p')
+    };
+    let mut options = words.get(start + 1..operand).unwrap_or_default().iter();
+    if options.any(loops) {
+        let files = words.iter().skip(operand).filter(|word| !word.fixed);
+        reading.faults.extend(files.map(|word| named(name, word.at)));
+    }
+}
+
 /// Checks the words that a program joins and passes to a shell.
 pub(super) fn joined(
     words: &[Word<'_>],

@@ -4,19 +4,40 @@
 //! A template among those words is reported as a fault. Options are left to `options.rs`, and
 //! standard input to `input.rs`.
 
+use std::path::Path;
+
 use super::fault::{BY_ENVIRONMENT, BY_INPUT, BY_RULES, Fault, code, from_input, named, steered};
 use super::input;
-use super::operands::{behind, is_text_of_git, joined, plus};
+use super::operands::{behind, is_text_of_git, joined, looped, plus};
 use super::options::{Options, options};
 use super::rows::{Operands, Row};
-use super::{Reading, Word, is_assignment, row, steers};
+use super::{Reading, ScriptFile, Word, is_assignment, row, steers};
 
 /// Maximum depth of programs that start programs. Deeper ones are not checked.
 const MAX_DEPTH: usize = 16;
 
+/// Programs that start another one in the same folder, as the same user, on the same files.
+const LOCAL: [&str; 13] = [
+    "env",
+    "timeout",
+    "nice",
+    "ionice",
+    "chrt",
+    "taskset",
+    "nohup",
+    "setsid",
+    "stdbuf",
+    "time",
+    "flock",
+    "tini",
+    "dumb-init",
+];
+
 /// Context of words that certainly are a command.
 pub(super) struct Strict {
     pub(super) input: bool,
+    /// True if a path means what it means in the folder of the command.
+    pub(super) local: bool,
     pub(super) depth: usize,
 }
 
@@ -25,7 +46,13 @@ impl Strict {
     /// standard input only if an option says so.
     pub(super) fn within(&self, row: &Row, words: &[Word<'_>], start: usize, at: usize) -> Self {
         let options = words.get(start..at).unwrap_or_default();
+        let name = options.first().and_then(|word| word.text.rsplit('/').next());
+        let moves = |word: &Word<'_>| {
+            let text = word.text;
+            text.starts_with("-C") || text.starts_with("--chdir") || text.starts_with("PATH=")
+        };
         Self {
+            local: self.local && name.is_some_and(|name| LOCAL.contains(&name)) && !options.iter().any(moves),
             input: self.input && (!row.inside || input::is_interactive(words, options)),
             ..*self
         }
@@ -64,6 +91,9 @@ pub(super) fn walk(
     {
         reading.faults.push(named(name, word.at));
     }
+    if row.names.contains(&"perl") {
+        looped(words, start, name, &found, reading);
+    }
     let interprets = matches!(row.operands, Operands::Shell | Operands::File);
     let is_read = !interprets && input::is_read(row, words, start, &found);
     if strict.input && (is_read || input::is_named(words, &found)) {
@@ -97,6 +127,8 @@ pub(super) fn walk(
                     .faults
                     .extend(of_event(at).map(|word| named(name, word.at)));
                 reading.command = at;
+                let word = words.get(at).filter(|_| strict.local && !found.harmless);
+                reading.script = word.and_then(|word| file(row, word, words.get(start..at)?));
             }
             _ if strict.input && input::is_script(words, start, row, &found) => {
                 reading.faults.push(from_input(name, words, start));
@@ -119,6 +151,24 @@ pub(super) fn walk(
         Operands::Plus => plus(words, start, name, &found, reading),
         Operands::Data => {}
     }
+}
+
+/// Returns the script that an interpreter reads from a file. `None` if the word may be something
+/// else, such as the address of a server.
+fn file(row: &Row, word: &Word<'_>, options: &[Word<'_>]) -> Option<ScriptFile> {
+    let name = row.names.first().copied().unwrap_or_default();
+    let extension = Path::new(word.text)
+        .extension()
+        .and_then(|extension| extension.to_str());
+    let is_file = row.operands == Operands::Shell
+        || ["python", "perl", "ruby", "php", "lua"].contains(&name)
+        || name == "node" && matches!(extension, Some("js" | "mjs" | "cjs" | "ts"));
+    let moves = options.iter().any(|word| word.text.starts_with("-C"));
+    (word.fixed && is_file && !(moves && name == "ruby")).then(|| ScriptFile {
+        at: word.at,
+        text: word.text.to_owned(),
+        package: name == "python",
+    })
 }
 
 /// Finds the command of a program that has commands: `git rebase`.

@@ -2,6 +2,13 @@
 
 use super::{ALWAYS, Input, Operands, PLAIN, Row};
 
+/// Command that runs a file.
+const RUN: Row = Row {
+    names: &["run"],
+    operands: Operands::File,
+    ..PLAIN
+};
+
 /// Programs whose purpose is to run a text.
 pub(super) const INTERPRETERS: &[Row] = &[
     // Shells.
@@ -87,7 +94,13 @@ pub(super) const INTERPRETERS: &[Row] = &[
         ..PLAIN
     },
     Row {
+        names: &["go"],
+        commands: &[RUN],
+        ..PLAIN
+    },
+    Row {
         names: &["deno"],
+        commands: &[RUN],
         code: &["eval", "repl", "--eval"],
         ..PLAIN
     },
@@ -104,7 +117,16 @@ pub(super) const INTERPRETERS: &[Row] = &[
             "--process-end",
         ],
         files: &["-f", "--file", "-F", "--process-file"],
-        values: &["-d", "--define", "-c", "--php-ini", "-z", "--zend-extension"],
+        values: &[
+            "-d",
+            "--define",
+            "-c",
+            "--php-ini",
+            "-z",
+            "--zend-extension",
+            "-S",
+            "-t",
+        ],
         operands: Operands::File,
         ..PLAIN
     },

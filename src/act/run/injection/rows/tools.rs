@@ -101,6 +101,11 @@ pub(super) const TOOLS: &[Row] = &[
         ],
         ..PLAIN
     },
+    Row {
+        names: &["hg", "svn"],
+        code: &["--config", "--config-option"],
+        ..PLAIN
+    },
     // Editors, debuggers.
     Row {
         names: &["vim", "vi", "nvim", "view", "vimdiff", "rvim"],
@@ -342,6 +347,12 @@ pub(super) const TOOLS: &[Row] = &[
         names: &["split", "gsplit"],
         code: &["--filter"],
         values: &["-a", "-b", "-C", "-l", "-n", "-t"],
+        ..PLAIN
+    },
+    Row {
+        names: &["rclone", "restic"],
+        code: &["--password-command", "-o", "--option"],
+        clusters: false,
         ..PLAIN
     },
     Row {

@@ -195,7 +195,7 @@ fn a_template_that_is_data_is_not_held_against_a_command() {
             "python3 script.py -c X",
             "python3 -m module X",
             "python3 -c 'import sys' X",
-            "perl -ne print X",
+            "perl -e print X",
             "perl -MFile::Slurp script.pl X",
             "node app.js -e X",
             "node --max-old-space-size=100 app.js X",

@@ -22,6 +22,9 @@ fn a_template_that_an_option_or_a_command_runs_is_found() {
             "git bisect run sh -c 'make X'",
             "git submodule foreach --recursive 'echo X'",
             "git submodule foreach echo X",
+            "hg --config alias.a=X a",
+            "svn update --config-option X",
+            "restic --password-command X backup",
             "git send-email --to-cmd X a.patch",
             // Files.
             "find . -exec X ;",
@@ -87,6 +90,11 @@ fn a_template_that_an_option_or_a_command_runs_is_found() {
             "php -f X",
             "gawk -i inplace '/X/' file",
             "gawk -l X '{print}'",
+            "perl -ne print X",
+            "perl -pi -e s/a/b/ data/X",
+            "perl -0777 -lane print X",
+            "deno run X",
+            "go run X",
             "psql -f X",
             "redis-cli --eval X",
             "redis-cli -h cache EVAL X 0",
@@ -203,6 +211,10 @@ fn a_template_that_the_same_programs_take_as_data_passes() {
             "helm upgrade web chart --set tag=X",
             "make -C /srv/X all",
             "systemctl restart X",
+            "perl -MEncode -e print X",
+            "deno run script.ts X",
+            "go test X",
+            "hg update X",
             // Behind `-m MODULE`, the words are the module's own.
             "python3 -m module -c X",
             "python3 -m module -m X",
@@ -336,5 +348,53 @@ fn a_fault_names_the_command_and_says_what_helps() {
         assert_eq!(found[0].at, at, "{command}");
         assert!(found[0].message.starts_with(message), "{}", found[0].message);
         assert!(!found[0].hint.is_empty());
+    }
+}
+
+#[test]
+fn the_script_of_an_interpreter_is_known_where_its_path_means_what_it_says() {
+    for (command, script) in [
+        ("sh x.sh", Some("x.sh")),
+        ("/bin/bash -eu ./x.sh X", Some("./x.sh")),
+        ("bash -- x.sh", Some("x.sh")),
+        ("python3 -u x.py -c a", Some("x.py")),
+        ("perl -w x.pl", Some("x.pl")),
+        ("php artisan migrate", Some("artisan")),
+        ("node --trace-warnings app.js", Some("app.js")),
+        ("env A=1 timeout 5 nice sh x.sh", Some("x.sh")),
+        ("flock /tmp/lock sh x.sh", Some("x.sh")),
+        // The word is something else, or its path belongs to another folder or machine.
+        ("sh -c x.sh", None),
+        ("sh -s x.sh", None),
+        ("sh", None),
+        ("sh X.sh", None),
+        ("sh --version x.sh", None),
+        ("python3 -m x.py", None),
+        ("python3 -", None),
+        ("node app", None),
+        ("bun run build", None),
+        ("php -S localhost:8000", None),
+        ("ruby -C /srv x.rb", None),
+        ("env -C /srv sh x.sh", None),
+        ("env PATH=/srv sh x.sh", None),
+        ("env -S 'sh x.sh'", None),
+        ("sudo -u www sh x.sh", None),
+        ("ssh host sh x.sh", None),
+        ("chroot /srv sh x.sh", None),
+        ("docker exec web sh x.sh", None),
+        ("docker run image sh x.sh", None),
+        ("kubectl exec pod -- sh x.sh", None),
+        ("poetry run python x.py", None),
+        ("xargs sh x.sh", None),
+        ("./deploy.sh sh x.sh", None),
+    ] {
+        let words = words(command);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let found = read_with(&words, false).script;
+        assert_eq!(
+            found.as_ref().map(|found| found.text.as_str()),
+            script,
+            "{command}"
+        );
     }
 }
