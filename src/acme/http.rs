@@ -4,7 +4,7 @@
 //! bound.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::acme::settings::Settings;
@@ -93,7 +94,7 @@ async fn exchange(
         // The library adds the value to the current time.
         head.headers.insert(RETRY_AFTER, asked.as_secs().into());
         if !head.status.is_success() {
-            *respite.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+            *respite.lock() = Some(asked);
         }
     }
     if !head.status.is_success() {

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -128,11 +129,11 @@ impl Issued {
     }
 
     fn stand(&self) -> MutexGuard<'_, AcmeStatus> {
-        self.acme_status.lock().unwrap_or_else(PoisonError::into_inner)
+        self.acme_status.lock()
     }
 
     fn answers(&self) -> MutexGuard<'_, HashMap<String, Arc<CertifiedKey>>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answers.lock()
     }
 }
 

@@ -3,8 +3,8 @@
 //! Attempts run one at a time. `schedule.rs` decides when, `order.rs` performs the attempt, and
 //! `storage.rs` saves the result.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -215,7 +215,7 @@ impl Renewer {
             Ok((held, unkept))
         });
         attempted.await.map_err(|failure| {
-            let respite = respite.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let respite = respite.lock().take();
             (failure, respite)
         })
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
+use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -89,7 +90,7 @@ impl Authority {
 
     /// Returns the requested paths, and the payload of the last order.
     fn asked(&self) -> (Vec<String>, Value) {
-        let asked = self.asked.lock().unwrap();
+        let asked = self.asked.lock();
         let mut orders = asked.iter().rev().filter(|(path, _)| path == "/order");
         let last = orders.next().map(|(_, payload)| payload.clone());
         let paths = asked.iter().map(|(path, _)| path.clone()).collect();
@@ -124,7 +125,7 @@ fn converse(
     let payload = signed["payload"].as_str().unwrap_or_default();
     let payload = BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap();
     let payload = serde_json::from_slice(&payload).unwrap_or_default();
-    heard.lock().unwrap().push((path.clone(), payload));
+    heard.lock().push((path.clone(), payload));
     let (status, body) = match path.as_str() {
         "/dir" => {
             let mut directory = json!({

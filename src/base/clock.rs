@@ -11,10 +11,11 @@
 //! process: waits that outlive a restart use the system clock.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -172,7 +173,7 @@ impl Clock {
             }
             ClockSource::Manual(at) => Timestamp(at.load(Ordering::Relaxed)),
             ClockSource::Steady(steady) => {
-                let mut anchor = steady.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut anchor = steady.anchor.lock();
                 anchor.read(steady.wall.now(), steady.started.elapsed())
             }
         }

@@ -4,7 +4,9 @@
 //! swapped in. A lock round an `Arc` is enough: a replacement every few minutes does not justify a
 //! lock-free swap.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 /// The current value, shared and replaceable.
 #[derive(Debug)]
@@ -20,12 +22,12 @@ impl<T> Live<T> {
     }
 
     pub fn current(&self) -> Arc<T> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read())
     }
 
     /// Replaces the value in one step and returns the previous one.
     pub fn replace(&self, next: T) -> Arc<T> {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.write();
         std::mem::replace(&mut current, Arc::new(next))
     }
 }

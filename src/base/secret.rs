@@ -13,8 +13,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -108,7 +108,7 @@ impl Keyring {
 
     /// The files that were read, to be watched.
     pub fn files(&self) -> BTreeSet<PathBuf> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.files.lock().clone()
     }
 
     /// The secret that `node` names, or a diagnostic. A literal secret in the rules file is a
@@ -230,7 +230,7 @@ impl Keyring {
 
     /// Watches a file from now on. The file may not exist yet.
     pub fn watch(&self, path: &Path) {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.files.lock();
         files.insert(path.to_owned());
     }
 }

@@ -8,10 +8,11 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::{LoadAttempt, Loaded, attempt, environment, fingerprint, read, sha256};
@@ -121,7 +122,7 @@ impl Reloader {
     }
 
     fn refused(&self) -> MutexGuard<'_, Option<RejectedFile>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+        self.refused.lock()
     }
 
     /// The rules file, and the files that were read when it was last rejected.

@@ -35,7 +35,8 @@ fn look(rules: &RuleSet, now: Timestamp) {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Mutex, PoisonError};
+
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::config;
@@ -48,7 +49,7 @@ mod tests {
 
     impl io::Write for Log {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -59,7 +60,7 @@ mod tests {
 
     impl Log {
         fn lines(&self) -> usize {
-            let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let said = self.0.lock();
             String::from_utf8_lossy(&said)
                 .matches("the certificate expires at")
                 .count()

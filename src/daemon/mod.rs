@@ -18,9 +18,10 @@ mod watches;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;

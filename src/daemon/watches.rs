@@ -14,8 +14,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
@@ -73,7 +73,7 @@ impl Watches {
                 now.entry(watch).or_default().extend(name);
             }
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let before = std::mem::replace(&mut *known, now);
         for watch in before.keys().filter(|watch| !known.contains_key(watch)) {
             // If the file is gone, the kernel has already removed the watch.
@@ -97,7 +97,7 @@ impl Watches {
     fn read(&self) -> io::Result<bool> {
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let mut events = Reader::new(self.inotify.get_ref(), &mut buffer);
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let mut matters = None;
         loop {
             let event = match events.next() {

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use parking_lot::MutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::{self, Action, ActionContext, Outcome, Verdict};
@@ -118,7 +119,7 @@ impl Dispatcher {
     }
 
     fn begun(&self) -> MutexGuard<'_, HashMap<DeliveryId, Arc<RuleSet>>> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+        self.begun.lock()
     }
 
     /// Runs the current action of the delivery.

@@ -5,8 +5,9 @@
 //! that costs one look-up.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::act::Outcome;
@@ -82,8 +83,8 @@ impl OutcomeWaiters {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<EventId, Waiter>> {
-        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<EventId, Waiter>> {
+        self.senders.lock()
     }
 }
 

@@ -6,9 +6,9 @@
 //! says little about the memory of the payload.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 
 use http::header::CONTENT_ENCODING;
+use parking_lot::Mutex;
 
 use crate::event::EventId;
 use crate::payload::{self, Event, Payload};
@@ -38,7 +38,7 @@ impl PayloadCache {
         if bytes > BYTES || event.received.headers.contains_key(CONTENT_ENCODING) {
             return;
         }
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latest = self.latest.lock();
         latest.bytes += bytes;
         latest
             .payloads
@@ -54,17 +54,14 @@ impl PayloadCache {
 
     /// Returns an event's payload if it is cached.
     pub fn payload(&self, event: EventId) -> Option<Payload> {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = self.latest.lock();
         latest.payloads.get(&event).map(|(payload, _)| payload.clone())
     }
 
     /// Removes an event's payload. Called when a delivery has ended, since few events have more
     /// than one.
     pub fn remove(&self, event: EventId) {
-        self.latest
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(event);
+        self.latest.lock().remove(event);
     }
 }
 

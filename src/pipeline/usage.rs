@@ -4,8 +4,10 @@
 //! these times, so a crash may lose the last [`EVERY`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::base::clock::Timestamp;
 use crate::report;
@@ -26,7 +28,7 @@ pub struct Usage {
 impl Usage {
     /// Records that a secret has verified a request that arrived `at` this time.
     pub fn note(&self, endpoint: &Arc<str>, scheme: &'static str, source: &Arc<str>, at: Timestamp) {
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latest = self.latest.lock();
         let room = latest.len() < SECRETS_KEPT;
         let key = (Arc::clone(endpoint), scheme, Arc::clone(source));
         if let Some(known) = latest.get_mut(&key) {
@@ -38,7 +40,7 @@ impl Usage {
 
     /// Writes the recorded times. Times that cannot be written are recorded again.
     pub async fn write_down(&self, store: &dyn Store) {
-        let noted = std::mem::take(&mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner));
+        let noted = std::mem::take(&mut *self.latest.lock());
         if noted.is_empty() {
             return;
         }
@@ -79,11 +81,11 @@ mod tests {
         };
         let expected = [("env:A".to_owned(), 9), ("env:B".to_owned(), 3)];
         assert_eq!(noted(store.secrets().await.unwrap()), expected);
-        assert!(usage.latest.lock().unwrap().is_empty());
+        assert!(usage.latest.lock().is_empty());
         // Times that the store did not accept are retried with the next write.
         store.close().await.unwrap();
         usage.note(&path, "github", &b, at(11));
         usage.write_down(&store).await;
-        assert_eq!(usage.latest.lock().unwrap().len(), 1);
+        assert_eq!(usage.latest.lock().len(), 1);
     }
 }

@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer;
@@ -82,7 +82,7 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
             .buffered_lines_limit(MAX_WAITING_LINES)
             .finish(destination);
         workers.push(worker);
-        let mut dropped = DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dropped = DROPPED.lock();
         dropped.push(writer.error_counter());
         writer
     };
@@ -106,7 +106,7 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
 
 /// Returns the lines lost since the start: a queue was full, or the log file could not be written.
 pub fn dropped_lines() -> u64 {
-    let dropped = DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    let dropped = DROPPED.lock();
     let dropped = dropped.iter().map(|counter| counter.dropped_lines() as u64);
     dropped.sum::<u64>().saturating_add(log_file::lost())
 }

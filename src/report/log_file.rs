@@ -12,8 +12,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
+
+use parking_lot::Mutex;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::rules::{LogFile, LogRotation};
@@ -113,7 +114,7 @@ impl Write for RotatingFile {
             let path = self.path.display();
             format!("the log file `{path}` cannot be written: {error}")
         });
-        *FAILURE.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        *FAILURE.lock() = failure;
         Ok(lines.len())
     }
 
@@ -129,7 +130,7 @@ pub fn lost() -> u64 {
 
 /// Returns the reason why the log file cannot be written, while that lasts.
 pub fn failure() -> Option<String> {
-    FAILURE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    FAILURE.lock().clone()
 }
 
 fn append(path: &Path) -> io::Result<File> {

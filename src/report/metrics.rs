@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -220,7 +221,7 @@ impl Metrics {
     }
 
     fn latest(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Timestamp>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.latest.lock()
     }
 }
 
@@ -307,7 +308,7 @@ pub fn keep_to(rules: &RuleSet) {
 /// Replaces the known names. True if one of them is gone.
 fn lost_any<'n>(known: &Mutex<BTreeSet<Arc<str>>>, now: impl Iterator<Item = &'n Arc<str>>) -> bool {
     let now: BTreeSet<Arc<str>> = now.cloned().collect();
-    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = known.lock();
     let lost = !known.is_subset(&now);
     *known = now;
     lost

@@ -5,9 +5,10 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
@@ -105,7 +106,7 @@ impl AcceptContext {
     /// Returns the TLS configuration of the rules in force. If they have none any more, returns the
     /// last one, since removing TLS takes effect at the next start.
     fn security(&self) -> Option<Arc<ServerConfig>> {
-        let mut last = self.security.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.security.lock();
         if let Some(tls) = &self.handler.live.current().server.tls {
             *last = Some(Arc::clone(&tls.config));
         }

@@ -7,10 +7,11 @@
 //! the table. Complete bodies are being processed and are never evicted.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -141,7 +142,7 @@ impl BodyBudget {
     }
 
     fn lock(&self) -> MutexGuard<'_, BodyTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     /// Adds `more` bytes if the sum stays within `bound`.

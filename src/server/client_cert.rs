@@ -3,8 +3,9 @@
 //! A kept connection may outlive the rules under which it was made. Its certificate counts as long
 //! as the authority in force trusts it. Expiry is left to the rule that asks for the certificate.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 
 use crate::base::clock::Timestamp;
@@ -40,7 +41,7 @@ impl ClientCertificate {
         let Some(clients) = tls.and_then(|tls| tls.clients.as_ref()) else {
             return false;
         };
-        let mut vouched = self.vouched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut vouched = self.vouched.lock();
         if *vouched != Some(clients.digest) {
             // Expiry is not checked here: it is left to the rule.
             if !clients.vouch_for(&self.chain, now.min(self.certificate.until)) {

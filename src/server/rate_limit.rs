@@ -14,9 +14,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::rules::{Endpoint, Pace, RuleSet};
@@ -62,7 +63,7 @@ impl Limiter {
         let Some(pace) = &endpoint.limits.total else {
             return Ok(());
         };
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = self.totals.lock();
         if totals.len() > rules.endpoints.len() {
             // Remove endpoints that no longer exist.
             totals.retain(|path, _| rules.endpoints.iter().any(|known| known.path == *path));
@@ -134,7 +135,7 @@ impl RecentClients {
         let Some(set) = self.sets.get(index) else {
             return Ok(());
         };
-        let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = set.lock();
         if let Some(known) = set.iter_mut().find(|known| known.name == name) {
             known.owed = taken(known.owed, pace, now)?;
             return Ok(());

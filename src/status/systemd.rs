@@ -3,9 +3,10 @@
 //! `systemctl status` shows the line. Without systemd nothing is sent. The protocol is in
 //! `sys/systemd`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio_util::sync::CancellationToken;
 
@@ -119,7 +120,7 @@ impl SystemdStatus {
 
     /// Changes the known values. Sends the line if it has changed, together with `state`.
     fn tell_with(&self, change: impl FnOnce(&mut LastSent), state: Option<&str>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         change(&mut told);
         let (rules, last) = (self.live.current(), self.reloads.current());
         let refused = (*last).as_ref().filter(|last| !last.in_force);

@@ -6,9 +6,10 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 /// Interval between the heartbeats of a waiting part.
@@ -36,7 +37,7 @@ impl Heartbeat {
     }
 
     pub fn beat(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last.lock() = Instant::now();
     }
 
     /// Waits for a future, and beats while waiting.
@@ -52,7 +53,7 @@ impl Heartbeat {
 
     /// Time from the last beat to `now`.
     pub fn silent_for(&self, now: Instant) -> Duration {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.last.lock();
         now.saturating_duration_since(last)
     }
 }

@@ -2,7 +2,7 @@
 //! reaches them.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use minijinja::{ErrorKind, Value};
 
@@ -173,7 +173,7 @@ impl Templates {
     ) -> Result<bool, TemplateError> {
         // The name tells `Answer` from `Action`, which know different names.
         let key = (Arc::clone(name), self.of_failures);
-        let mut known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.shared.known.lock();
         if let Some(reads_payload) = known.reads_payload.get(&key) {
             return Ok(*reads_payload);
         }
@@ -185,7 +185,7 @@ impl Templates {
             .hint("write what they share once, for example in a script that gets the values as arguments"));
         }
         let reads_payload = self.try_out(source, name, scope, found)?;
-        let mut strict = self.shared.strict.write().unwrap_or_else(PoisonError::into_inner);
+        let mut strict = self.shared.strict.write();
         strict
             .add_template_owned(name.to_string(), source.to_owned())
             .map_err(|error| TemplateError::new(words(&error, source)))?;

@@ -5,11 +5,12 @@
 //! payload could make cost seconds is rejected at load.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
+use parking_lot::{Mutex, RwLock};
 
 use crate::base::jsonpath::{JsonPath, Refused};
 use crate::base::patterns::Patterns;
@@ -35,28 +36,28 @@ pub struct Resolved {
 impl Resolved {
     /// Stores a secret under the name that templates use.
     pub fn add_secret(&self, name: &str, secret: Secret) {
-        let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        let mut secrets = self.secrets.write();
         secrets.insert(name.to_owned(), secret);
     }
 
     /// Compiles a `JSONPath` under the text that templates use.
     pub fn add_path(&self, text: &str) -> Result<(), Refused> {
-        let known = self.paths.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.paths.read();
         if known.contains_key(text) {
             return Ok(());
         }
         drop(known);
-        let patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
+        let patterns = self.patterns.lock();
         let query = patterns.path(text)?;
         drop(patterns);
-        let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
+        let mut paths = self.paths.write();
         paths.insert(text.to_owned(), query);
         Ok(())
     }
 
     /// The text with every secret masked, for errors.
     pub fn mask(&self, mut text: String) -> String {
-        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        let secrets = self.secrets.read();
         for secret in secrets.values() {
             if let Ok(secret) = std::str::from_utf8(secret.expose())
                 && text.contains(secret)
@@ -71,7 +72,7 @@ impl Resolved {
         if state.lookup(MASKED).is_some_and(|masked| masked.is_true()) {
             return Ok(Value::from(MASK));
         }
-        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        let secrets = self.secrets.read();
         let secret = secrets.get(name).ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidOperation,
@@ -89,7 +90,7 @@ impl Resolved {
 
     fn jsonpath(&self, state: &mut State<'_, '_>, text: &str) -> Result<Value, Error> {
         let path = {
-            let paths = self.paths.read().unwrap_or_else(PoisonError::into_inner);
+            let paths = self.paths.read();
             paths.get(text).map(Arc::clone)
         };
         let path = path.ok_or_else(|| {

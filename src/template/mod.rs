@@ -21,10 +21,11 @@ mod work;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 use minijinja::value::Object;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
+use parking_lot::{Mutex, RwLock};
 
 use crate::template::engine::{MASKED, Resolved, environment};
 use crate::template::scan::scan;
@@ -219,7 +220,7 @@ impl Template {
         let Some(Compiled { shared, name, .. }) = &self.compiled else {
             return Ok(self.source.to_string());
         };
-        let strict = shared.strict.read().unwrap_or_else(PoisonError::into_inner);
+        let strict = shared.strict.read();
         let rendered = work::limited(|| {
             let template = strict.get_template(name)?;
             template.render(values)

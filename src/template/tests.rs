@@ -353,7 +353,7 @@ fn an_answer_knows_the_actions_and_rule_sets_share_one_environment() {
             .compile("{{ payload.x }}", Scope::Action, &keyring())
             .unwrap();
     }
-    let strict = templates.shared.strict.read().unwrap();
+    let strict = templates.shared.strict.read();
     assert_eq!(strict.templates().count(), 2);
 }
 

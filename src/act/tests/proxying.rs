@@ -1,8 +1,8 @@
 //! Tests of requests through a proxy.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,7 +40,7 @@ impl Between {
     }
 
     fn heads(&self) -> Vec<String> {
-        std::mem::take(&mut *self.heads.lock().unwrap())
+        std::mem::take(&mut *self.heads.lock())
     }
 }
 
@@ -55,7 +55,7 @@ async fn pass_on(mut stream: TcpStream, server: Option<SocketAddr>, heads: Arc<M
     }
     let head = String::from_utf8(got).unwrap();
     let tunnel = head.starts_with("CONNECT ");
-    heads.lock().unwrap().push(head);
+    heads.lock().push(head);
     match server.filter(|_| tunnel) {
         Some(server) => {
             let mut onward = TcpStream::connect(server).await.unwrap();

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -174,7 +175,7 @@ impl World {
 
     /// All started attempts.
     pub fn begun(&self) -> MutexGuard<'_, Vec<Begun>> {
-        self.begun.lock().unwrap()
+        self.begun.lock()
     }
 
     /// Numbers of running attempts by rule and group. `on_failure` counts separately.
@@ -249,7 +250,7 @@ fn perform(
     stop: CancellationToken,
 ) -> std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>> {
     let (end, ended) = oneshot::channel();
-    begun.lock().unwrap().push(Begun {
+    begun.lock().push(Begun {
         rule: action_context.rule.to_owned(),
         group: action_context.event.payload.value["group"].as_u64().unwrap(),
         event: action_context.event.received.id,

@@ -6,7 +6,7 @@
 mod contents;
 mod groups;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use self::contents::MemoryContents;
 use super::{
@@ -53,7 +53,7 @@ impl MemoryStore {
 
     /// Locks the contents. Poisoning is ignored, because a test that panicked has left them whole.
     fn contents(&self) -> MutexGuard<'_, MemoryContents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock()
     }
 
     /// Runs `work` on the contents, unless the store is closed.

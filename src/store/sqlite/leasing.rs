@@ -1,8 +1,9 @@
 //! Leases of due deliveries. A lease returns to the queue if its caller is gone.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::columns::{Unreadable, parsed};

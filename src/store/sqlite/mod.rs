@@ -36,9 +36,10 @@ mod write_op;
 mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{mpsc, oneshot};
 
 use self::enqueue::Take;
@@ -290,7 +291,7 @@ impl Drop for SqliteStore {
 /// Locks a mutex that is held only briefly. Poisoning is ignored, because no holder leaves half a
 /// change.
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
+    lock.lock()
 }
 
 fn unreadable(columns::Unreadable(detail): columns::Unreadable) -> StoreError {

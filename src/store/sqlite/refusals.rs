@@ -2,7 +2,8 @@
 //! never delays verified events.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::store::RefusedRequest;
 
@@ -50,6 +51,6 @@ impl Refusals {
     }
 
     fn waiting(&self) -> MutexGuard<'_, PendingRefusals> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }

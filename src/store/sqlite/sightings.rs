@@ -4,8 +4,7 @@
 //! The latter wait in a bounded queue until the next transaction, which writes them first. They
 //! therefore count from the moment of the answer.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{OptionalExtension, params};
 
 use super::columns;
@@ -89,7 +88,7 @@ impl Sightings {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -44,12 +45,12 @@ async fn whatever_was_answered_is_there_after_a_kill_in_the_midst_of_work() {
                     .await
                     .unwrap();
                 assert!(matches!(taken[..], [Enqueued::New(_)]));
-                answered.lock().unwrap().insert(received.id);
+                answered.lock().insert(received.id);
             }
         });
     }
     for _ in 0..10 {
-        let before: Vec<_> = answered.lock().unwrap().iter().copied().collect();
+        let before: Vec<_> = answered.lock().iter().copied().collect();
         let (_folder, path) = killed(&subject).await;
         let store = SqliteStore::open(&path, Settings::default()).unwrap();
         let leases = store.lease(ROOM, after(0)).await.unwrap().leases;
