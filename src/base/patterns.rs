@@ -27,6 +27,8 @@ const MAX_ALTERNATES: usize = 16;
 pub const MAX_WORK: u64 = 16 << 20;
 /// Work of a pattern beside its characters.
 const WORK_PER_PATTERN: u64 = 250;
+/// Work of a class of characters beside its ranges.
+const WORK_PER_CLASS: u64 = 16;
 /// Work for each byte of a `JSONPath`.
 const WORK_PER_BYTE: u64 = 20;
 
@@ -152,8 +154,8 @@ pub fn work(hir: &Hir) -> u64 {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => 1,
         HirKind::Literal(literal) => literal.0.len() as u64,
-        HirKind::Class(Class::Unicode(class)) => class.ranges().len() as u64,
-        HirKind::Class(Class::Bytes(class)) => class.ranges().len() as u64,
+        HirKind::Class(Class::Unicode(class)) => WORK_PER_CLASS + class.ranges().len() as u64,
+        HirKind::Class(Class::Bytes(class)) => WORK_PER_CLASS + class.ranges().len() as u64,
         HirKind::Repetition(repetition) => {
             let times = u64::from(repetition.max.unwrap_or(repetition.min.saturating_add(1)).max(1));
             work(&repetition.sub).saturating_mul(times)
