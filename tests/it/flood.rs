@@ -338,7 +338,7 @@ fn who_opens_connections_without_end_cuts_off_nobody_else() {
             .collect();
         over.store(true, Ordering::Relaxed);
         eprintln!(
-            "{} connections were opened meanwhile",
+            "{} connections were opened during the flood",
             opened.load(Ordering::Relaxed)
         );
         let answers: Vec<u16> = answers.into_iter().map(Result::unwrap).collect();

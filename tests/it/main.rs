@@ -7,7 +7,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::string_slice,
-    reason = "a test that goes wrong shall panic"
+    reason = "a test that goes wrong panics"
 )]
 #![expect(
     clippy::disallowed_methods,

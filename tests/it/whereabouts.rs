@@ -172,7 +172,7 @@ cd /etc/hookyard
 try status --check
 try status --check --rules rules.yaml
 try events list
-# Rules of somebody else, with the service beside them.
+# Rules of another user, with the service beside them.
 mkdir /var/lib/own
 echo 'rules: []' > /var/lib/own/rules.yaml
 cd /var/lib/own

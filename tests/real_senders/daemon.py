@@ -76,7 +76,7 @@ def run_check(binary: str, path: Path, variables: dict[str, str]) -> subprocess.
 
 
 def known_schemes(binary: str, folder: Path) -> set[str]:
-    """The names of all schemes, which the daemon tells to whoever names none of them."""
+    """The names of all schemes, as the hint about an unknown scheme lists them."""
     path = folder / "rules.yaml"
     path.write_text('{"endpoints": {"/x": {"verify": {"no such scheme": "env:X"}}}, "rules": []}')
     done = run_check(binary, path, environment([]))

@@ -52,7 +52,7 @@ class Request:
     name: str
     genuine: Sent
     forged: Sent
-    """Signed with a key that is somebody else's."""
+    """Signed with the key of another sender."""
     proof: str | None
     """The header in which the signature or the token stands; `None`: it stands in the body."""
     covers_body: bool

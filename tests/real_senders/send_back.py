@@ -1,7 +1,7 @@
 """The other way round: what `hookyard send` signs, the senders' libraries take for genuine.
 
 Each request goes to a sink on the loopback interface, which keeps the bytes and answers 200. To what is signed with
-somebody else's key, or long ago where a library asks for the time, the library says no.
+another key, or long ago where a library asks for the time, the library says no.
 """
 
 import json

@@ -35,7 +35,7 @@ class Keys:
     sign: str
     """What it signs with."""
     other: str
-    """What somebody else signs with."""
+    """The key of another sender."""
     verify: tuple[str, ...] = ()
     """What the daemon verifies with; by default the same. Several, while one replaces the other."""
     judge: str = ""

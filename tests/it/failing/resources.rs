@@ -59,7 +59,7 @@ fn without_descriptors_accepting_rests_and_actions_are_tried_again() {
             failed.len() >= 2 && failed[0][1].contains("Too many open files")
         });
     }
-    daemon.eventually("it says that it accepts nobody", || {
+    daemon.eventually("the log says that no connection is accepted", || {
         daemon.log().contains("could not be accepted")
     });
     let before = ticks(&daemon);

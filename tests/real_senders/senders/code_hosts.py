@@ -1,4 +1,4 @@
-"""Where code lives and is built: Gitea and its kin, Bitbucket, Jira, Linear, Sentry, CircleCI, Vercel, SonarQube."""
+"""Code hosts and CI services: Gitea and its forks, Bitbucket, Jira, Linear, Sentry, CircleCI, Vercel, SonarQube."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from senders.by_body import by_body, text, with_traps
 
 
 def gitea(rule: str, title: str) -> Sender:
-    """Gitea and its kin: of a form they sign the payload that is in it."""
+    """Gitea and its forks: of a form they sign the payload field."""
     header = f"X-{title}-Signature"
     payload = fixture("gitea/push.json")
     form = urlencode({"payload": with_traps({"repository": {"full_name": "acme/site"}}).decode()}).encode()

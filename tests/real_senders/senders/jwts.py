@@ -79,7 +79,7 @@ def plaid() -> Sender:
         now = time.time()
         request.spoilt += [
             ("by a key that is called another", token(sign, now, kid="6c5516e1")),
-            ("by a key that nobody knows", token(sign, now, kid="00000000")),
+            ("by an unknown key", token(sign, now, kid="00000000")),
             ("of another body", token(sign, now, request_body_sha256=digest(b"{}"))),
         ]
         yield request
@@ -141,7 +141,7 @@ def pubsub() -> Sender:
     def requests(sender: Sender) -> Iterator[Request]:
         now = time.time()
         request = made("a message", token, sign, other, proof="Authorization", covers_body=False)
-        # PyJWT refuses to take a public key for a secret; somebody else's library would not.
+        # PyJWT refuses to take a public key for a secret; another library would not.
         confused = jwt.api_jws.PyJWS()
         confused.unregister_algorithm("HS256")
         confused.register_algorithm("HS256", Careless(hashlib.sha256))

@@ -23,7 +23,7 @@ def pagerduty() -> Sender:
         request.same_event += [
             ("signed with both secrets", sent(old, new)),
             ("signed with the old secret", sent(old)),
-            ("signed by somebody else, too", sent(keys.other, new)),
+            ("signed with another key, too", sent(keys.other, new)),
         ]
         yield request
 

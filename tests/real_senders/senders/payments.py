@@ -50,7 +50,7 @@ def stripe_sender() -> Sender:
         request.same_event += [
             ("signed with the new secret alone", sent(new)),
             ("signed with the old secret alone", sent(old)),
-            ("with a signature of somebody else's", sent(new + ",v1=" + "0" * 64)),
+            ("with a signature by another key", sent(new + ",v1=" + "0" * 64)),
             ("with a signature of another kind", sent(f"{new},v0={'0' * 64}")),
         ]
         yield request

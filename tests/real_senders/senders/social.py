@@ -41,7 +41,7 @@ def twitch() -> Sender:
 
 
 def zoom(node: Node) -> Sender:
-    """Its library signs JSON that it has written anew, so the body is as that would write it."""
+    """The library signs JSON that it has serialised again, so the body is serialised in that way."""
     header = "x-zm-signature"
     payload = {"event": "meeting.started", "event_ts": 1795537433123, "payload": {"object": {"topic": TRAPS}}}
     body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
