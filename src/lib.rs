@@ -38,7 +38,7 @@
 //! | an operator of `match` | `matching/operator.rs` |
 //! | an action | a file in `act/` and its arms in `act/mod.rs` |
 //! | a command | a file in `cli/` and an arm in `cli/mod.rs` |
-//! | a key of the rules file | its shape in `config/document.rs`, its meaning beside it |
+//! | a key of the rules file | its shape in `config/document.rs`, its meaning beside it, its entry in `reference/keys/keys.yaml` |
 
 pub mod acme;
 pub mod act;
@@ -52,6 +52,7 @@ pub mod event;
 pub mod matching;
 pub mod payload;
 pub mod pipeline;
+pub mod reference;
 pub mod report;
 pub mod rules;
 pub mod server;

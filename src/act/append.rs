@@ -27,7 +27,7 @@ use crate::template;
 use crate::template::{RenderError, Scope, Template, warn_of_values};
 
 /// Maximum time for a write. A network file system that hangs must not block the delivery forever.
-const LIMIT: Duration = Duration::from_mins(1);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// Compiled `append` action.
 #[derive(Debug)]

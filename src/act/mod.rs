@@ -31,12 +31,12 @@ use crate::base::yaml::Node;
 use crate::template::{Place, RenderError, Template, Templates};
 
 pub use action_context::{ActionContext, FailureContext};
-pub use append::Append;
-pub use forward::{Forward, Forwarder, MAX_RETRY_AFTER};
+pub use append::{Append, LIMIT as APPEND_TIMEOUT};
+pub use forward::{DEFAULT_TIMEOUT as FORWARD_TIMEOUT, Forward, Forwarder, MAX_RETRY_AFTER};
 pub use outcome::{CapturedStream, Outcome, Output, Verdict};
 pub use retry::Retry;
 pub use rotate::Rotate;
-pub use run::{Run, exec};
+pub use run::{DEFAULT_GRACE as COMMAND_GRACE, DEFAULT_TIMEOUT as COMMAND_TIMEOUT, Run, exec};
 
 /// Compiled action.
 #[derive(Debug)]

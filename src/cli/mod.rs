@@ -5,6 +5,7 @@
 
 mod check;
 mod completions;
+mod docs;
 mod events;
 mod exec;
 mod explain;
@@ -111,6 +112,9 @@ enum Command {
     Completions(completions::Arguments),
     /// Write the manual pages to a folder.
     Man(man::Arguments),
+    /// Write the generated parts of the reference.
+    #[command(hide = true)]
+    Docs(docs::Arguments),
     /// Become a command; for internal use by the daemon.
     #[command(name = crate::act::exec::COMMAND, hide = true)]
     Exec(exec::Arguments),
@@ -144,6 +148,7 @@ pub fn run() -> ExitCode {
         Command::Store(arguments) => store::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
+        Command::Docs(arguments) => docs::run(&arguments),
         Command::Exec(arguments) => exec::run(&arguments),
     })
 }

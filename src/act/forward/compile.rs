@@ -21,7 +21,7 @@ use crate::template::{Scope, Template, warn_of_values};
 use crate::verify::{SchemeContext, Verification};
 
 /// Default timeout of a request, from the connection to the end of the response.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

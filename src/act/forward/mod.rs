@@ -26,6 +26,7 @@ use crate::template::{RenderError, Template};
 use crate::verify::Verification;
 
 pub use classify::MAX_RETRY_AFTER;
+pub use compile::DEFAULT_TIMEOUT;
 pub use perform::Forwarder;
 
 /// Compiled `forward` action.

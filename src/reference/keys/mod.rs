@@ -1,0 +1,113 @@
+//! The table of all keys of the rules file, from `keys.yaml`.
+//!
+//! The tests prove that the parser accepts exactly these keys, that every example loads, and that
+//! every default is what applies if the key is left out.
+
+mod kind;
+mod page;
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+
+use serde::de::{Deserialize, Deserializer, Error};
+use serde_yaml::Value;
+
+pub use kind::KeyType;
+pub use page::page;
+
+/// The table.
+const TABLE: &str = include_str!("keys.yaml");
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    mappings: Vec<Mapping>,
+}
+
+/// A mapping of the rules file with its keys.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// Name by which types refer to the mapping.
+    pub id: String,
+    /// Begin of the headings of its keys. Empty for the file itself.
+    pub path: String,
+    /// Description of the mapping.
+    pub says: String,
+    /// Rules file that holds the mapping, for tests.
+    pub frame: Value,
+    /// Position of the mapping in the frame.
+    pub at: Vec<Value>,
+    #[serde(deserialize_with = "in_order")]
+    pub keys: Vec<(String, Key)>,
+}
+
+/// A key of a mapping.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    #[serde(rename = "type")]
+    pub kind: KeyType,
+    /// Value if the key is left out.
+    pub default: Option<Value>,
+    /// Description of the default, if it is not one value.
+    pub default_text: Option<String>,
+    #[serde(default)]
+    pub required: bool,
+    /// True for a key that the parser knows and never accepts.
+    #[serde(default)]
+    pub unusable: bool,
+    /// Description of the key.
+    pub says: String,
+    pub example: Value,
+    #[serde(default)]
+    pub in_force: InForce,
+    /// Version of hookyard in which the key came.
+    #[serde(default = "first")]
+    pub since: String,
+    /// Other keys that the example needs, for tests. A null value takes a key away.
+    #[serde(default)]
+    pub with: serde_yaml::Mapping,
+    /// Frame of the key, if that of the mapping does not fit.
+    pub frame: Option<Value>,
+}
+
+/// Time at which a changed value takes effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InForce {
+    #[default]
+    Reload,
+    Restart,
+}
+
+fn first() -> String {
+    "0.1".to_owned()
+}
+
+/// Reads a mapping of names to keys in the order of the file.
+fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Key)>, D::Error> {
+    let mapping = serde_yaml::Mapping::deserialize(deserializer)?;
+    let read = |(name, value): (Value, Value)| {
+        let name: String = serde_yaml::from_value(name).map_err(D::Error::custom)?;
+        let key =
+            serde_yaml::from_value(value).map_err(|error| D::Error::custom(format!("{name}: {error}")))?;
+        Ok((name, key))
+    };
+    mapping.into_iter().map(read).collect()
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the table is part of the program, and a test reads it"
+)]
+static MAPPINGS: LazyLock<Vec<Mapping>> = LazyLock::new(|| {
+    let table: Table = serde_yaml::from_str(TABLE).expect("keys.yaml is a table of keys");
+    table.mappings
+});
+
+/// Returns all mappings of the rules file, in the order of the reference.
+pub fn mappings() -> &'static [Mapping] {
+    &MAPPINGS
+}

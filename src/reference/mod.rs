@@ -1,0 +1,135 @@
+//! The reference: pages of `docs/reference/` and manual pages, made from the code.
+//!
+//! A page holds prose and generated parts. Each part stands between `<!-- generated: NAME -->` and
+//! `<!-- end -->`. [`write`](fn@write) replaces these parts and keeps the prose, [`check`] only
+//! compares. To add a key of the rules file, add its entry to `keys/keys.yaml`.
+
+#![expect(
+    clippy::format_push_string,
+    reason = "easier to read, and no page is made while requests are served"
+)]
+
+mod actions;
+mod keys;
+mod markdown;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use keys::{Key, KeyType, Mapping, mappings};
+
+/// Begin of a generated part, up to its name.
+const BEGIN: &str = "<!-- generated: ";
+/// End of a generated part.
+const END: &str = "<!-- end -->";
+
+/// A page with its generated parts by name.
+struct Page {
+    file: &'static str,
+    parts: Vec<(&'static str, String)>,
+}
+
+fn pages() -> Vec<Page> {
+    vec![Page {
+        file: "rules.md",
+        parts: vec![("retries", actions::defaults()), ("keys", keys::page())],
+    }]
+}
+
+/// Writes the generated parts of all pages in `folder`. Returns the files that have changed.
+pub fn write(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let changed = differing(folder)?;
+    for (path, text) in &changed {
+        fs::write(path, text)?;
+    }
+    Ok(changed.into_iter().map(|(path, _)| path).collect())
+}
+
+/// Returns the pages in `folder` whose generated parts are out of date.
+pub fn check(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(differing(folder)?.into_iter().map(|(path, _)| path).collect())
+}
+
+/// Returns the pages that differ from the code, each with its new text.
+fn differing(folder: &Path) -> io::Result<Vec<(PathBuf, String)>> {
+    let mut changed = Vec::new();
+    for page in pages() {
+        let path = folder.join(page.file);
+        let named =
+            |error: &dyn std::fmt::Display| io::Error::other(format!("`{}`: {error}", path.display()));
+        let old = fs::read_to_string(&path).map_err(|error| named(&error))?;
+        let new = fill(&old, &page.parts).map_err(|error| named(&error))?;
+        if old != new {
+            changed.push((path, new));
+        }
+    }
+    Ok(changed)
+}
+
+/// Replaces the generated parts of a page. Every part must stand in the page once.
+fn fill(page: &str, parts: &[(&str, String)]) -> Result<String, String> {
+    let mut filled = String::with_capacity(page.len());
+    let mut rest = page;
+    let mut open = parts.to_vec();
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        let (name, after) = after
+            .split_once(" -->")
+            .ok_or("a marker has no end: write `<!-- generated: NAME -->`")?;
+        let (_, after) = after
+            .split_once(END)
+            .ok_or_else(|| format!("the part `{name}` has no `{END}`"))?;
+        let at = open
+            .iter()
+            .position(|(known, _)| *known == name)
+            .ok_or_else(|| format!("there is no part `{name}`, or it stands there twice"))?;
+        let (_, text) = open.swap_remove(at);
+        filled += &format!("{before}{BEGIN}{name} -->\n\n{}\n\n{END}", text.trim());
+        rest = after;
+    }
+    filled.push_str(rest);
+    match open.first() {
+        Some((name, _)) => Err(format!(
+            "the part `{name}` is missing: add `{BEGIN}{name} -->` and `{END}`"
+        )),
+        None => Ok(filled),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_of_the_manual_are_those_that_the_code_makes() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference");
+        let stale = check(&folder).unwrap();
+        assert!(
+            stale.is_empty(),
+            "out of date: {stale:?}; run `cargo run -- docs --write`"
+        );
+    }
+
+    #[test]
+    fn generated_parts_are_replaced_and_prose_stays() {
+        let page = "# A\n\nProse.\n\n<!-- generated: a -->\nold\n<!-- end -->\n\nMore.\n";
+        let filled = fill(page, &[("a", "new\n".to_owned())]).unwrap();
+        assert_eq!(
+            filled,
+            "# A\n\nProse.\n\n<!-- generated: a -->\n\nnew\n\n<!-- end -->\n\nMore.\n"
+        );
+        assert_eq!(fill(&filled, &[("a", "new".to_owned())]).unwrap(), filled);
+        for (page, parts, words) in [
+            ("no marker", vec![("a", String::new())], "is missing"),
+            (page, vec![], "there is no part `a`"),
+            (
+                "<!-- generated: a -->",
+                vec![("a", String::new())],
+                "has no `<!-- end -->`",
+            ),
+        ] {
+            let error = fill(page, &parts).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}
