@@ -39,6 +39,7 @@
 //! | an action | a file in `act/` and its arms in `act/mod.rs` |
 //! | a command | a file in `cli/` and an arm in `cli/mod.rs` |
 //! | a key of the rules file | its shape in `config/document.rs`, its meaning beside it, its entry in `reference/keys/keys.yaml` |
+//! | a limit | its constant, and its row in `reference/limits/limits.yaml` |
 
 pub mod acme;
 pub mod act;

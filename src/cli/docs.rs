@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::CommandFactory;
+
 use super::{NO, YES, complain, fail, say};
 use crate::reference;
 
@@ -19,10 +21,11 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
+    let command = super::Arguments::command();
     let done = if arguments.write {
-        reference::write(&arguments.folder)
+        reference::write(&arguments.folder, &command)
     } else {
-        reference::check(&arguments.folder)
+        reference::check(&arguments.folder, &command)
     };
     let pages = match done {
         Ok(pages) => pages,
@@ -40,5 +43,22 @@ pub fn run(arguments: &Arguments) -> u8 {
     } else {
         complain("out of date, run `hookyard docs --write`:");
         say(&names.join("\n"), NO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_pages_of_the_manual_are_those_that_the_code_makes() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference");
+        let stale = reference::check(&folder, &crate::cli::Arguments::command()).unwrap();
+        assert!(
+            stale.is_empty(),
+            "out of date: {stale:?}; run `cargo run -- docs --write`"
+        );
     }
 }

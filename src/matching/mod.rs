@@ -29,7 +29,7 @@ mod scalar;
 mod selector;
 mod term;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use condition::Condition;
 pub use explanation::{Explanation, Miss};

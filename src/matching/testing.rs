@@ -1,4 +1,4 @@
-//! Shared helpers of this module's tests.
+//! Shared helpers of this module's tests, and of those of the reference.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::event::{EventId, Received};
 use crate::payload::{BodyKind, Decode, Event, Payload};
 
 /// The text of a `match:` as a document.
-pub(super) fn document(text: &str) -> Document {
+pub fn document(text: &str) -> Document {
     let source = Source {
         path: "m".into(),
         text: text.to_owned(),
@@ -43,7 +43,7 @@ pub(super) fn condition(text: &str) -> Condition {
 }
 
 /// A push with this payload, headers, a query and parameters.
-pub(super) fn event(payload: Value) -> Event {
+pub fn event(payload: Value) -> Event {
     event_of(Payload::new(BodyKind::Json, Arc::new(payload)))
 }
 

@@ -10,12 +10,23 @@
 )]
 
 mod actions;
+mod answers;
+mod command_line;
+mod conditions;
+mod environment;
+pub mod exit_codes;
 mod keys;
+mod limits;
+pub mod man;
 mod markdown;
+mod record;
+mod templates;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use clap::Command;
 
 pub use keys::{Key, KeyType, Mapping, mappings};
 
@@ -30,16 +41,28 @@ struct Page {
     parts: Vec<(&'static str, String)>,
 }
 
-fn pages() -> Vec<Page> {
-    vec![Page {
-        file: "rules.md",
-        parts: vec![("retries", actions::defaults()), ("keys", keys::page())],
-    }]
+/// Returns all pages. `command` is the definition of the command line.
+fn pages(command: &Command) -> Vec<Page> {
+    let page = |file, parts| Page { file, parts };
+    vec![
+        page(
+            "rules.md",
+            vec![("retries", actions::defaults()), ("keys", keys::page())],
+        ),
+        page("limits.md", limits::parts()),
+        page("conditions.md", conditions::parts()),
+        page("templates.md", templates::parts()),
+        page("environment.md", environment::parts()),
+        page("event-record.md", vec![("fields", record::fields())]),
+        page("answers.md", vec![("answers", answers::answers())]),
+        page("exit-codes.md", exit_codes::parts()),
+        page("cli.md", vec![("commands", command_line::commands(command))]),
+    ]
 }
 
 /// Writes the generated parts of all pages in `folder`. Returns the files that have changed.
-pub fn write(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let changed = differing(folder)?;
+pub fn write(folder: &Path, command: &Command) -> io::Result<Vec<PathBuf>> {
+    let changed = differing(folder, command)?;
     for (path, text) in &changed {
         fs::write(path, text)?;
     }
@@ -47,14 +70,17 @@ pub fn write(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Returns the pages in `folder` whose generated parts are out of date.
-pub fn check(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    Ok(differing(folder)?.into_iter().map(|(path, _)| path).collect())
+pub fn check(folder: &Path, command: &Command) -> io::Result<Vec<PathBuf>> {
+    Ok(differing(folder, command)?
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect())
 }
 
 /// Returns the pages that differ from the code, each with its new text.
-fn differing(folder: &Path) -> io::Result<Vec<(PathBuf, String)>> {
+fn differing(folder: &Path, command: &Command) -> io::Result<Vec<(PathBuf, String)>> {
     let mut changed = Vec::new();
-    for page in pages() {
+    for page in pages(command) {
         let path = folder.join(page.file);
         let named =
             |error: &dyn std::fmt::Display| io::Error::other(format!("`{}`: {error}", path.display()));
@@ -99,16 +125,6 @@ fn fill(page: &str, parts: &[(&str, String)]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_pages_of_the_manual_are_those_that_the_code_makes() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference");
-        let stale = check(&folder).unwrap();
-        assert!(
-            stale.is_empty(),
-            "out of date: {stale:?}; run `cargo run -- docs --write`"
-        );
-    }
 
     #[test]
     fn generated_parts_are_replaced_and_prose_stays() {

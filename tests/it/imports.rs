@@ -55,7 +55,12 @@ const TABLE: &[(&str, &[&str])] = &[
             "server", "status", "admin",
         ],
     ),
-    ("reference", &["base", "verify", "act", "rules", "config"]),
+    (
+        "reference",
+        &[
+            "base", "template", "verify", "matching", "act", "rules", "pipeline", "config",
+        ],
+    ),
     (
         "cli",
         &[

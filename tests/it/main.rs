@@ -57,6 +57,7 @@ mod observe;
 mod on_failure;
 mod poisoned;
 mod properties;
+mod reference;
 mod reload;
 mod replay;
 mod rotation;

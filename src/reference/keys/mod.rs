@@ -14,7 +14,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde_yaml::Value;
 
 pub use kind::KeyType;
-pub use page::page;
+pub use page::{default as default_of, flow, page};
 
 /// The table.
 const TABLE: &str = include_str!("keys.yaml");

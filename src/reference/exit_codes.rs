@@ -1,0 +1,141 @@
+//! Tables of exit codes. `tests/it/exit_codes.rs` holds the commands to them.
+
+use crate::reference::markdown::table;
+
+/// Meaning of each code.
+pub const CODES: [(u8, &str); 3] = [
+    (0, "yes: it is so, or it is done"),
+    (1, "no: diagnostics, no match, refused"),
+    (2, "unknown: bad usage, nothing could be read, no answer"),
+];
+
+/// A command with the meanings of 0, 1 and 2.
+pub const COMMANDS: [(&str, [&str; 3]); 16] = [
+    (
+        "serve",
+        [
+            "stopped in order",
+            "the rules file does not load",
+            "the rules file cannot be read; the store, a socket or an address cannot be had",
+        ],
+    ),
+    (
+        "check",
+        [
+            "the rules file loads",
+            "it does not load, or something is missing on this machine",
+            "it cannot be read",
+        ],
+    ),
+    (
+        "check --secrets",
+        [
+            "the secrets are listed",
+            "the rules file does not load",
+            "it cannot be read; there is no store, so that the last use is unknown",
+        ],
+    ),
+    (
+        "explain",
+        [
+            "a rule takes the event",
+            "no rule takes it",
+            "the rules file does not load; the request cannot be told",
+        ],
+    ),
+    (
+        "send",
+        [
+            "answered with success",
+            "answered with another status",
+            "no answer; the request cannot be made",
+        ],
+    ),
+    (
+        "events list",
+        [
+            "there are hits",
+            "there are none",
+            "the store is unknown or cannot be read",
+        ],
+    ),
+    (
+        "events show",
+        ["shown", "no such event", "the store is unknown or cannot be read"],
+    ),
+    (
+        "events replay",
+        [
+            "something was replayed",
+            "nothing was",
+            "the store is unknown or cannot be read; nothing says which",
+        ],
+    ),
+    (
+        "events drop",
+        [
+            "something was dropped",
+            "nothing was",
+            "the store is unknown or cannot be read; nothing says which",
+        ],
+    ),
+    (
+        "events capture",
+        [
+            "written",
+            "no such event",
+            "the store is unknown or cannot be read",
+        ],
+    ),
+    (
+        "status",
+        [
+            "the daemon answers",
+            "with `--check`: it is not healthy",
+            "no daemon answers, or another one does",
+        ],
+    ),
+    (
+        "store check",
+        [
+            "the store is sound",
+            "it is damaged",
+            "it is unknown or cannot be read",
+        ],
+    ),
+    (
+        "store backup",
+        [
+            "the copy is made",
+            "-",
+            "the store is unknown or cannot be read; the copy cannot be written",
+        ],
+    ),
+    (
+        "store vacuum",
+        [
+            "done",
+            "a daemon runs on it",
+            "the store is unknown or cannot be read",
+        ],
+    ),
+    ("completions", ["printed", "-", "no such shell"]),
+    ("man", ["written", "-", "the folder cannot be written"]),
+];
+
+/// Returns the parts of `exit-codes.md`.
+pub fn parts() -> Vec<(&'static str, String)> {
+    let codes = CODES.map(|(code, meaning)| [code.to_string(), meaning.to_owned()]);
+    let commands = COMMANDS.map(|(command, [yes, no, unknown])| {
+        [
+            format!("`{command}`"),
+            yes.to_owned(),
+            no.to_owned(),
+            unknown.to_owned(),
+        ]
+    });
+    vec![
+        ("codes", table(["code", "meaning"], codes)),
+        ("commands", table(["command", "0", "1", "2"], commands)),
+    ]
+}
