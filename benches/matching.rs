@@ -150,6 +150,7 @@ fn github() -> Verification {
     let keyring = Keyring::new([], Path::new("."));
     let scheme_context = SchemeContext {
         keyring: &keyring,
+        schemes: &hookyard::verify::Definitions::default(),
         public_url: None,
         max_body: 1 << 20,
         decompress_unverified: false,

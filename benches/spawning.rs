@@ -110,6 +110,7 @@ fn action(text: &str) -> Action {
     let workshop = CompileContext {
         keyring: &keyring,
         templates: &Templates::new(),
+        schemes: &hookyard::verify::Definitions::default(),
         excludes_dash: None,
     };
     let source = Source {

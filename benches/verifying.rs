@@ -62,6 +62,7 @@ fn verification(scheme: &str) -> Verification {
     let keyring = Keyring::new([], Path::new("."));
     let scheme_context = SchemeContext {
         keyring: &keyring,
+        schemes: &hookyard::verify::Definitions::default(),
         public_url: Some("https://hooks.example.com"),
         max_body: 1 << 20,
         decompress_unverified: false,

@@ -33,8 +33,9 @@
 //!
 //! | to add | go to |
 //! |---|---|
-//! | a sender | a row in `verify/scheme/presets/rows.rs` and a request in `tests/real_senders` |
-//! | a handshake | a row in `verify/handshake/rows.rs` |
+//! | a sender | an entry in `verify/presets.yaml` and a request in `tests/real_senders` |
+//! | a handshake | `handshake` of its sender in `verify/presets.yaml` |
+//! | a family of schemes | a file in `verify/scheme/` and its arm in `verify/scheme/compile.rs` |
 //! | an operator of `match` | `matching/operator.rs` |
 //! | an action | a file in `act/` and its arms in `act/mod.rs` |
 //! | a command | a file in `cli/` and an arm in `cli/mod.rs` |

@@ -136,7 +136,7 @@ impl Endpoint {
 
     /// True if the method is one of events or of a handshake.
     pub fn admits(&self, method: &Method) -> bool {
-        self.methods.contains(method) || self.greeters.methods.contains(&method)
+        self.methods.contains(method) || self.greeters.methods.contains(method)
     }
 
     /// True unless the rule at `index` has actions that read the payload and the payload is
@@ -198,7 +198,7 @@ pub struct Greeters {
     /// Indices into the endpoint's `verifications`.
     indices: Vec<usize>,
     /// Methods of these handshakes.
-    methods: Vec<&'static Method>,
+    methods: Vec<Method>,
 }
 
 impl Greeters {
@@ -216,7 +216,7 @@ impl Greeters {
             let mut methods = verification.handshake_methods().peekable();
             if methods.peek().is_some() && (all || used.contains(&index)) {
                 greeters.indices.push(index);
-                greeters.methods.extend(methods);
+                greeters.methods.extend(methods.cloned());
             }
         }
         greeters

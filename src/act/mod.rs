@@ -29,6 +29,7 @@ use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::Keyring;
 use crate::base::yaml::Node;
 use crate::template::{Place, RenderError, Template, Templates};
+use crate::verify::Definitions;
 
 pub use action_context::{ActionContext, FailureContext};
 pub use append::{Append, LIMIT as APPEND_TIMEOUT};
@@ -53,6 +54,8 @@ pub struct CompileContext<'w> {
     /// Source of secrets, which also knows the folder of the rules file.
     pub keyring: &'w Keyring,
     pub templates: &'w Templates,
+    /// Schemes that `sign` can name.
+    pub schemes: &'w Definitions<'w>,
     /// Returns true if the rule's condition excludes a leading `-` in the text at this event path.
     pub excludes_dash: Option<&'w dyn Fn(&Place) -> bool>,
 }

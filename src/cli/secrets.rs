@@ -2,6 +2,7 @@
 //! their sources, never their values.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::table::aligned;
@@ -15,7 +16,7 @@ use crate::store::sqlite::read_secrets;
 /// One secret of one verification.
 struct SecretRow {
     endpoint: String,
-    scheme: &'static str,
+    scheme: Arc<str>,
     source: String,
     not_after: Option<Timestamp>,
     last_matched: Option<Timestamp>,
@@ -55,12 +56,12 @@ fn rows(rules: &RuleSet, noted: &[SecretUse]) -> Vec<SecretRow> {
             for (source, not_after) in verification.secrets() {
                 let matched = noted.iter().find(|used| {
                     used.endpoint == endpoint.path
-                        && *used.scheme == *verification.scheme()
+                        && used.scheme == *verification.scheme()
                         && used.source == source
                 });
                 rows.push(SecretRow {
                     endpoint: endpoint.path.to_string(),
-                    scheme: verification.scheme(),
+                    scheme: Arc::clone(verification.scheme()),
                     source: source.to_string(),
                     not_after,
                     last_matched: matched.map(|used| used.last_matched),
@@ -78,7 +79,7 @@ fn table(rows: &[SecretRow], known: bool, now: Timestamp) -> String {
     lines.extend(rows.iter().map(|row| {
         [
             row.endpoint.clone(),
-            row.scheme.to_owned(),
+            row.scheme.to_string(),
             row.source.clone(),
             match row.not_after {
                 None => "-".to_owned(),
@@ -112,7 +113,7 @@ fn json(rows: &[SecretRow], known: bool, now: Timestamp) -> serde_json::Value {
     let secrets = rows.iter().map(|row| {
         serde_json::json!({
             "endpoint": row.endpoint,
-            "scheme": row.scheme,
+            "scheme": &*row.scheme,
             "secret": row.source,
             "not_after": row.not_after.map(|end| end.to_string()),
             "expired": row.not_after.is_some_and(|end| end < now),

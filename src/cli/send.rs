@@ -16,7 +16,7 @@ use crate::base::yaml::Document;
 use crate::client::Client;
 use crate::config;
 use crate::event::EventId;
-use crate::verify::{EventName, OutgoingRequest, SchemeContext, Verification};
+use crate::verify::{Definitions, EventName, OutgoingRequest, SchemeContext, Verification};
 
 /// Maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -200,6 +200,7 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
     .and_then(|document| {
         let surroundings = SchemeContext {
             keyring: &keyring,
+            schemes: &Definitions::default(),
             public_url,
             max_body: u64::MAX,
             decompress_unverified: false,
@@ -223,13 +224,7 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
 
 /// The key under which a scheme expects its secret.
 fn secret_key(scheme: &str) -> &'static str {
-    match crate::verify::catalogue()
-        .iter()
-        .find(|entry| entry.name == scheme)
-    {
-        Some(entry) => entry.secret,
-        None => "secret",
-    }
+    crate::verify::secret_key(scheme).unwrap_or("secret")
 }
 
 /// Adds the secret to a scheme written as `{hmac: {header: X}}`.

@@ -16,6 +16,7 @@ use crate::base::url_path;
 use crate::base::yaml::{Document, Node};
 use crate::rules::RuleSet;
 use crate::template::Templates;
+use crate::verify::{Definitions, SchemeContext, Verification};
 
 /// Compiles a document. The result is usable only if `diagnostics` holds no errors.
 pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<RuleSet> {
@@ -36,10 +37,21 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
     let admin = admin::compile(root.given("admin"), keyring.folder(), diagnostics);
     let log = settings::log(root.given("log"), keyring, diagnostics);
 
+    let schemes = Definitions::read(root.given("schemes"), diagnostics);
+    let scheme_context = SchemeContext {
+        keyring,
+        schemes: &schemes,
+        public_url: server.public_url.as_deref(),
+        max_body: u64::MAX,
+        decompress_unverified: false,
+    };
+    Verification::check_definitions(&scheme_context, diagnostics);
+
     let templates = Templates::new();
     let context = CompileContext {
         keyring,
         templates: &templates,
+        schemes: &schemes,
         excludes_dash: None,
     };
     let patterns = Patterns::default();
@@ -48,28 +60,10 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
     rules(root.given("rules"), &mut drafts, diagnostics);
 
     let endpoints = drafts.finish();
-    replays::look_at(&endpoints, diagnostics);
-    let tls = root.given("server").and_then(|server| server.given("tls"));
-    if tls.is_none_or(|tls| tls.get("client_ca").is_none()) {
-        for draft in endpoints.iter().filter(|draft| draft.verifies_by("client_cert")) {
-            let message = format!(
-                "no client is asked for the certificate that `{}` requires",
-                draft.path
-            );
-            let diagnostic = Diagnostic::error(draft.origin.clone(), "client-cert", message);
-            diagnostics.push(diagnostic.hint("set `server.tls.client_ca` to the authority that signs them"));
-        }
+    if !diagnostics.has_errors() {
+        diagnostics.extend(schemes.unused());
     }
-    for draft in endpoints.iter().filter(|draft| draft.decompresses_needlessly()) {
-        let message = format!(
-            "`decompress_unverified` has no effect: no proof of `{}` stands in the body",
-            draft.path
-        );
-        let diagnostic = Diagnostic::warning(draft.origin.clone(), "decompress-unverified", message);
-        diagnostics.push(
-            diagnostic.hint("leave it out: a body that is proved otherwise is decompressed afterwards"),
-        );
-    }
+    check_endpoints(root, &endpoints, diagnostics);
     let largest = endpoints.iter().max_by_key(|draft| draft.max_body().0);
     if let Some(draft) = largest {
         server.largest_body = draft.max_body().0;
@@ -116,6 +110,32 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
         routes,
         names,
     })
+}
+
+/// Checks all endpoints together.
+fn check_endpoints(root: Node<'_>, endpoints: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
+    replays::look_at(endpoints, diagnostics);
+    let tls = root.given("server").and_then(|server| server.given("tls"));
+    if tls.is_none_or(|tls| tls.get("client_ca").is_none()) {
+        for draft in endpoints.iter().filter(|draft| draft.verifies_by("client_cert")) {
+            let message = format!(
+                "no client is asked for the certificate that `{}` requires",
+                draft.path
+            );
+            let diagnostic = Diagnostic::error(draft.origin.clone(), "client-cert", message);
+            diagnostics.push(diagnostic.hint("set `server.tls.client_ca` to the authority that signs them"));
+        }
+    }
+    for draft in endpoints.iter().filter(|draft| draft.decompresses_needlessly()) {
+        let message = format!(
+            "`decompress_unverified` has no effect: no proof of `{}` stands in the body",
+            draft.path
+        );
+        let diagnostic = Diagnostic::warning(draft.origin.clone(), "decompress-unverified", message);
+        diagnostics.push(
+            diagnostic.hint("leave it out: a body that is proved otherwise is decompressed afterwards"),
+        );
+    }
 }
 
 /// Compiles `rules:`, each rule on its own.

@@ -26,6 +26,7 @@ pub struct RulesFile {
     pub deliveries: Option<IgnoredAny>,
     pub admin: Option<IgnoredAny>,
     pub log: Option<IgnoredAny>,
+    pub schemes: Option<IgnoredAny>,
     pub endpoints: Option<IgnoredAny>,
     pub rules: Option<IgnoredAny>,
 }

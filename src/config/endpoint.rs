@@ -230,11 +230,14 @@ impl<'d> EndpointBuilder<'d> {
         if let Some(index) = self.seen.get(node.value()) {
             return *index;
         }
-        if let (Some(largest), Some(most)) = (Verification::largest_body(node), self.raised_to) {
+        if let (Some(largest), Some(most)) =
+            (Verification::largest_body(node, context.schemes), self.raised_to)
+        {
             self.max_body = Size(self.max_body.0.max(largest.min(most)));
         }
         let scheme_context = SchemeContext {
             keyring: context.keyring,
+            schemes: context.schemes,
             public_url,
             max_body: self.max_body.0,
             decompress_unverified: self.shape.decompress_unverified == Some(true),
@@ -251,9 +254,9 @@ impl<'d> EndpointBuilder<'d> {
         index
     }
 
-    /// True if a verification of this endpoint uses `scheme`.
-    pub fn verifies_by(&self, scheme: &str) -> bool {
-        self.verifications.iter().any(|known| known.scheme() == scheme)
+    /// True if a verification of this endpoint is of this family.
+    pub fn verifies_by(&self, family: &str) -> bool {
+        self.verifications.iter().any(|known| known.family() == family)
     }
 
     /// True if the endpoint allows decompression before verification, and no verification needs it.

@@ -63,7 +63,7 @@ pub fn compile<'d>(
     let default_window = verified.map(Verification::default_window);
     // If the verification is invalid, assume that it knows the event's name: the condition is not
     // at fault.
-    let guessed = EventName::Payload("$.event");
+    let guessed = EventName::Payload("$.event".to_owned());
     let event_name = match verified {
         Some(verified) => verified.event_name(),
         None => Some(&guessed),

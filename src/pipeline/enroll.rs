@@ -186,7 +186,7 @@ mod tests {
         let learnt: Vec<Learnt> = runtime.block_on(async {
             let tracker = TaskTracker::new();
             let lesson = |number: usize| NewSecret {
-                handshake: "asana",
+                handshake: "asana".into(),
                 secret: Secret::new(format!("secret-{number}").into_bytes()),
                 file: file.clone(),
             };

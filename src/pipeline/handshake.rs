@@ -49,7 +49,7 @@ impl Ingest {
                 }
             }
         }
-        report::arrival(&Arrival::greeted(received, greeting.handshake, news));
+        report::arrival(&Arrival::greeted(received, &greeting.handshake, news));
         Answer::handshake(greeting.status, greeting.headers, greeting.body)
     }
 }

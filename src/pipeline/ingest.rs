@@ -29,7 +29,7 @@ use crate::report::{self, Arrival, metrics};
 use crate::rules::{Endpoint, GroupSettings, OnDuplicate, PayloadUse};
 use crate::store::group::reason;
 use crate::store::{DeliveryState, Enqueued, Group, NewDelivery, NewEvent, RefusedRequest, Sighting, Store};
-use crate::verify::{Refusal, Verification};
+use crate::verify::Refusal;
 
 /// A value that is kept as long as the body of a request may be in memory.
 pub type Hold = Arc<dyn Any + Send + Sync>;
@@ -307,7 +307,7 @@ impl Ingest {
         });
         if let Some((one, _)) = alone.next() {
             let verification = endpoint.verifications.get(one.rule.verification);
-            let scheme = verification.map_or("", Verification::scheme);
+            let scheme = verification.map_or("", |verification| &**verification.scheme());
             report::repeated(&reply.event.received, &one.rule.name, scheme);
         }
         // Answer with the id of the accepted event, since that is the one to look up.

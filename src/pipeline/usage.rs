@@ -17,7 +17,7 @@ use crate::store::{SECRETS_KEPT, SecretUse, Store};
 pub const EVERY: Duration = Duration::from_secs(10);
 
 /// Endpoint, scheme and source of a secret.
-type Key = (Arc<str>, &'static str, Arc<str>);
+type Key = (Arc<str>, Arc<str>, Arc<str>);
 
 /// Times recorded since the last write. At most [`SECRETS_KEPT`] entries.
 #[derive(Debug, Default)]
@@ -27,10 +27,10 @@ pub struct Usage {
 
 impl Usage {
     /// Records that a secret has verified a request that arrived `at` this time.
-    pub fn note(&self, endpoint: &Arc<str>, scheme: &'static str, source: &Arc<str>, at: Timestamp) {
+    pub fn note(&self, endpoint: &Arc<str>, scheme: &Arc<str>, source: &Arc<str>, at: Timestamp) {
         let mut latest = self.latest.lock();
         let room = latest.len() < SECRETS_KEPT;
-        let key = (Arc::clone(endpoint), scheme, Arc::clone(source));
+        let key = (Arc::clone(endpoint), Arc::clone(scheme), Arc::clone(source));
         if let Some(known) = latest.get_mut(&key) {
             *known = (*known).max(at);
         } else if room {
@@ -46,14 +46,14 @@ impl Usage {
         }
         let uses = noted.iter().map(|((endpoint, scheme, source), at)| SecretUse {
             endpoint: Arc::clone(endpoint),
-            scheme: Arc::from(*scheme),
+            scheme: Arc::clone(scheme),
             source: Arc::clone(source),
             last_matched: *at,
         });
         if let Err(error) = store.note_secrets(uses.collect()).await {
             report::store_failed("note which secrets are in use", &error.to_string());
             for ((endpoint, scheme, source), at) in noted {
-                self.note(&endpoint, scheme, &source, at);
+                self.note(&endpoint, &scheme, &source, at);
             }
         }
     }
@@ -71,7 +71,7 @@ mod tests {
         let (path, a, b): (Arc<str>, Arc<str>, Arc<str>) = ("/in".into(), "env:A".into(), "env:B".into());
         let at = Timestamp::from_seconds;
         for (source, seconds) in [(&a, 7), (&b, 3), (&a, 9), (&a, 8)] {
-            usage.note(&path, "github", source, at(seconds));
+            usage.note(&path, &"github".into(), source, at(seconds));
         }
         usage.write_down(&store).await;
         let noted = |uses: Vec<SecretUse>| -> Vec<(String, i64)> {
@@ -84,7 +84,7 @@ mod tests {
         assert!(usage.latest.lock().is_empty());
         // Times that the store did not accept are retried with the next write.
         store.close().await.unwrap();
-        usage.note(&path, "github", &b, at(11));
+        usage.note(&path, &"github".into(), &b, at(11));
         usage.write_down(&store).await;
         assert_eq!(usage.latest.lock().len(), 1);
     }

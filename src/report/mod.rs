@@ -26,7 +26,7 @@ pub struct Arrival<'a> {
     received: &'a Received,
     outcome: &'static str,
     rules: String,
-    handshake: Option<&'static str>,
+    handshake: Option<&'a str>,
     /// The rule that accepts the request without verification, and the reason why it is unverified.
     unverified: String,
     why: String,
@@ -109,7 +109,7 @@ impl<'a> Arrival<'a> {
     }
 
     /// An answered handshake. `why` describes further results.
-    pub fn greeted(received: &'a Received, handshake: &'static str, why: String) -> Self {
+    pub fn greeted(received: &'a Received, handshake: &'a str, why: String) -> Self {
         Self {
             handshake: Some(handshake),
             why,

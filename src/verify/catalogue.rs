@@ -1,16 +1,27 @@
-//! Catalogue of the schemes: senders, signed content and locations.
+//! Catalogue of the built-in schemes: senders, signed content and locations.
 //!
-//! [`catalogue`] is generated from the rows that verify, so documents cannot contradict the code.
-//! `hookyard check --list-schemes` prints it as a table, and the table in the documents is that
-//! output.
+//! [`catalogue`] reads the definitions by which requests are verified, so documents cannot
+//! contradict the code. `hookyard check --list-schemes` prints it as a table, and the table in the documents is
+//! that output.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::verify::scheme::presets::{
-    EventAt, KeyKind, PLAIN, PLAIN_ED25519, PLAIN_P256, PRESETS, PlaceRow, Preset, SchemePreset, SignatureRow,
-};
-use crate::verify::scheme::signature::keys::Curve;
-use crate::verify::scheme::signature::mac::{Encoding, HashAlgorithm};
+use super::definitions::{Definitions, FAMILIES};
+use super::parts::settings::Settings;
+use super::presets;
+use super::scheme::describe::describe;
+use crate::base::diagnostic::{Diagnostics, Source};
+use crate::base::yaml::{Document, Node};
+
+/// Use of a scheme that gives no settings.
+static NOTHING: LazyLock<Option<Document>> = LazyLock::new(|| {
+    let source = Source {
+        path: "".into(),
+        text: "{}".to_owned(),
+    };
+    Document::parse(source, &mut Diagnostics::new())
+});
 
 /// Description of one scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,50 +44,72 @@ pub struct SchemeEntry {
     pub note: &'static str,
 }
 
-/// All schemes: the presets sorted by name, then the generic schemes.
+/// All built-in schemes: the presets sorted by name, then the families.
 pub fn catalogue() -> Vec<SchemeEntry> {
-    let mut entries: Vec<SchemeEntry> = PRESETS.iter().map(of_preset).collect();
-    entries.sort_by_key(|entry| entry.name);
-    entries.extend([
-        of_signature("hmac", &PLAIN, "any sender: every field can be set"),
-        of_signature("ed25519", &PLAIN_ED25519, "likewise"),
-        of_signature("ecdsa_p256", &PLAIN_P256, "likewise"),
-        generic(
-            "token",
-            "secret",
-            "the secret itself",
-            "any header, name in the query or JSONPath",
-        ),
-        generic(
-            "basic",
-            "password",
-            "user and password (RFC 7617)",
-            "`Authorization`",
-        ),
-        generic(
-            "bearer",
-            "secret",
-            "the secret itself (RFC 6750)",
-            "`Authorization`",
-        ),
-        generic(
-            "jwt",
-            "secret",
-            "a signed token (RFC 7519), with or without a digest of the body",
-            "`Authorization`, any other header or name in the query",
-        ),
-        SchemeEntry {
-            note: "needs `server.tls.client_ca`",
-            ..generic(
-                "client_cert",
-                "secret",
-                "a certificate: its subject, a name or its fingerprint",
-                "the TLS handshake",
-            )
+    let mut names: Vec<&'static str> = presets::names().collect();
+    names.sort_unstable();
+    names.extend(FAMILIES);
+    names.into_iter().filter_map(entry).collect()
+}
+
+/// Returns the entry of one built-in scheme.
+pub fn entry(name: &'static str) -> Option<SchemeEntry> {
+    let nothing = NOTHING.as_ref()?.root();
+    let schemes = Definitions::default();
+    let (family, settings) = schemes.resolve(name, Settings::bare(nothing))?;
+    let description = describe(family, &settings);
+    let definition = presets::named(name).map(|(_, definition)| definition);
+    let about = |key: &str| definition?.get(key)?.as_str();
+    Some(SchemeEntry {
+        name,
+        sender: about("sender").unwrap_or_default(),
+        secret: description.secret,
+        proof: description.proof,
+        place: description.place,
+        event: settings.given("event").map(event).unwrap_or_default(),
+        window: description.window,
+        note: match definition {
+            Some(_) => about("note").unwrap_or_default(),
+            None => description.note,
         },
-        generic("none", "secret", "nothing: anybody is let in", ""),
-    ]);
-    entries
+    })
+}
+
+/// Setting that holds the signing secret of a built-in scheme.
+pub fn secret_key(name: &str) -> Option<&'static str> {
+    let known = presets::names().chain(FAMILIES).find(|known| *known == name)?;
+    Some(entry(known)?.secret)
+}
+
+/// Definition of a preset, for users.
+pub struct PresetDefinition {
+    /// Entry of `schemes:`, indented, with comments, and with a name that is not built in.
+    pub text: String,
+    /// The same definition as JSON.
+    pub value: serde_json::Value,
+}
+
+/// Returns the definition of a preset.
+pub fn definition(name: &str) -> Option<PresetDefinition> {
+    let (name, node) = presets::named(name)?;
+    let text = presets::text(name)?;
+    Some(PresetDefinition {
+        // A built-in scheme is not defined again, so the copy needs a name of its own.
+        text: text.replacen(&format!("\n  {name}:\n"), &format!("\n  my_{name}:\n"), 1),
+        value: serde_json::to_value(node.value()).ok()?,
+    })
+}
+
+/// Locations of the event name, as they are written.
+fn event(node: Node<'_>) -> String {
+    let items = node.one_or_many();
+    let names = items
+        .iter()
+        .filter_map(|item| ["header", "json"].iter().find_map(|key| item.get(key)));
+    let names: Vec<String> = names
+        .map(|name| format!("`{}`", name.as_str().unwrap_or_default()))
+        .collect();
+    names.join(" or ")
 }
 
 /// Formats the catalogue as a Markdown table, which is also readable in a terminal.
@@ -122,111 +155,6 @@ pub fn table() -> String {
     let mut lines: Vec<String> = rows.iter().map(line).collect();
     lines.insert(1, line(&rule));
     lines.join("\n")
-}
-
-fn generic(name: &'static str, secret: &'static str, proof: &str, place: &str) -> SchemeEntry {
-    SchemeEntry {
-        name,
-        sender: "",
-        secret,
-        proof: proof.to_owned(),
-        place: place.to_owned(),
-        event: String::new(),
-        window: None,
-        note: "",
-    }
-}
-
-fn of_preset(preset: &Preset) -> SchemeEntry {
-    let mut entry = match &preset.scheme {
-        SchemePreset::Signature(row) => of_signature(preset.name, row, preset.note),
-        SchemePreset::Token(row) => generic(preset.name, "secret", "the secret itself", &place(&row.place)),
-        SchemePreset::Jwt(row) => generic(
-            preset.name,
-            "secret",
-            &format!(
-                "a signed token ({}) with the SHA-256 of the body",
-                row.algorithms
-                    .iter()
-                    .map(|algorithm| algorithm.name())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
-            &format!("`{}`", row.header),
-        ),
-        SchemePreset::Basic => generic(preset.name, "password", "user and password", "`Authorization`"),
-        SchemePreset::Bearer => generic(
-            preset.name,
-            "secret",
-            "the secret itself, as a bearer token",
-            "`Authorization`",
-        ),
-        SchemePreset::Adyen => generic(
-            preset.name,
-            "secret",
-            "eight fields of each item: HMAC-SHA256, base64",
-            "`$.notificationItems[*].NotificationRequestItem.additionalData.hmacSignature`",
-        ),
-    };
-    entry.sender = preset.sender;
-    entry.note = preset.note;
-    entry.event = preset.event.as_ref().map(event).unwrap_or_default();
-    entry
-}
-
-fn event(at: &EventAt) -> String {
-    match at {
-        EventAt::Header(name) | EventAt::Payload(name) => format!("`{name}`"),
-        EventAt::Either(places) => places.iter().map(event).collect::<Vec<_>>().join(" or "),
-    }
-}
-
-fn of_signature(name: &'static str, row: &SignatureRow, note: &'static str) -> SchemeEntry {
-    let kind = match row.kind {
-        KeyKind::Hmac(HashAlgorithm::Sha1) => "HMAC-SHA1",
-        KeyKind::Hmac(HashAlgorithm::Sha256) => "HMAC-SHA256",
-        KeyKind::Hmac(HashAlgorithm::Sha384) => "HMAC-SHA384",
-        KeyKind::Hmac(HashAlgorithm::Sha512) => "HMAC-SHA512",
-        KeyKind::Public(Curve::Ed25519) => "Ed25519",
-        KeyKind::Public(Curve::P256) => "ECDSA P-256",
-    };
-    let encoding = match row.encoding {
-        Encoding::Hex => "hex",
-        Encoding::Base64 => "base64",
-    };
-    let content = match row.content {
-        "twilio" => "the URL, and the fields of a form or a digest of the body".to_owned(),
-        content => format!("`{content}`"),
-    };
-    let prefix = if row.prefix.is_empty() {
-        String::new()
-    } else {
-        format!(", after `{}`", row.prefix)
-    };
-    SchemeEntry {
-        name,
-        sender: "",
-        secret: match row.kind {
-            KeyKind::Hmac(_) => "secret",
-            KeyKind::Public(_) => "private_key",
-        },
-        proof: format!("{content}: {kind}, {encoding}"),
-        place: format!("{}{prefix}", place(&row.signature)),
-        event: String::new(),
-        window: row.timestamp.as_ref().map(|_| row.window),
-        note,
-    }
-}
-
-fn place(place: &PlaceRow) -> String {
-    match place {
-        PlaceRow::Header(names) => names
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(" or "),
-        PlaceRow::Item(text) | PlaceRow::Json(text) => format!("`{text}`"),
-    }
 }
 
 #[cfg(test)]

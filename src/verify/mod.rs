@@ -5,12 +5,17 @@
 //! [`Proof::freshness`] takes the time as an argument. It keeps no state: the store remembers the
 //! dedup keys.
 //!
-//! To add a sender, add a row to `scheme/presets/rows.rs`. To add a handshake, add a row to
-//! `handshake/rows.rs`.
+//! To add a sender, add an entry to `presets.yaml`.
 
 mod catalogue;
+mod context;
+mod definitions;
+mod event_name;
 mod handshake;
 mod mode;
+mod outgoing;
+mod parts;
+mod presets;
 mod proof;
 mod recognition;
 mod refusal;
@@ -22,167 +27,116 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use http::HeaderName;
 
 use crate::base::clock::Timestamp;
 use crate::base::diagnostic::Diagnostics;
+use crate::base::units::Size;
 use crate::base::yaml::{Node, unknown};
 use crate::event::Received;
-pub use crate::verify::catalogue::{SchemeEntry, catalogue, table};
+pub use crate::verify::catalogue::{PresetDefinition, SchemeEntry, catalogue, definition, secret_key, table};
+pub use crate::verify::context::SchemeContext;
+pub use crate::verify::definitions::Definitions;
+#[cfg(test)]
+use crate::verify::definitions::built_in as schemes;
+pub use crate::verify::event_name::EventName;
 use crate::verify::handshake::Handshake;
 pub use crate::verify::handshake::{HandshakeReply, NewSecret};
 use crate::verify::mode::{Beside, Mode};
+pub use crate::verify::outgoing::{OutgoingRequest, Signed};
+use crate::verify::parts::mac::Mac;
+use crate::verify::parts::places;
+use crate::verify::parts::settings::Settings;
 pub use crate::verify::proof::{DedupKey, Proof, SentAt};
 pub use crate::verify::recognition::{ReadHeader, Reads, Recognition};
 pub use crate::verify::refusal::Refusal;
-pub use crate::verify::scheme::SchemeContext;
-use crate::verify::scheme::presets::{EventAt, PRESETS, Preset};
-use crate::verify::scheme::{GENERIC, Scheme};
+use crate::verify::scheme::{Scheme, compile};
 
 /// Default replay window of schemes without a timestamp. Their dedup keys are remembered this long.
 const DAY: Duration = Duration::from_hours(24);
 
 pub struct Verification {
-    name: &'static str,
-    scheme: Scheme,
+    name: Arc<str>,
+    family: &'static str,
+    scheme: Box<dyn Scheme>,
     event: Option<EventName>,
-    siblings: Vec<HeaderName>,
+    /// Other headers with credentials of the sender.
+    withheld: Vec<HeaderName>,
+    /// True if the sender may send identical content for several events.
+    repeats: bool,
     handshake: Option<Handshake>,
     mode: Mode,
 }
 
-/// Location of the sender's event name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EventName {
-    Header(HeaderName),
-    /// `JSONPath` into the payload.
-    Payload(&'static str),
-    /// The first of these locations that has a value.
-    Either(Vec<Self>),
-}
-
-impl EventName {
-    /// Converts a row of the preset table.
-    fn of(at: &EventAt) -> Option<Self> {
-        match at {
-            EventAt::Header(name) => HeaderName::from_bytes(name.as_bytes()).ok().map(Self::Header),
-            EventAt::Payload(path) => Some(Self::Payload(path)),
-            EventAt::Either(places) => Some(Self::Either(places.iter().filter_map(Self::of).collect())),
-        }
-    }
-}
-
-/// Request that is to be signed.
-#[derive(Clone, Copy, Debug)]
-pub struct OutgoingRequest<'d> {
-    pub method: &'d Method,
-    /// Complete URL, in the form in which a sender signs it.
-    pub url: &'d str,
-    /// Headers so far. The signed content may include one of them.
-    pub headers: &'d HeaderMap,
-    pub body: &'d [u8],
-    /// Time of sending.
-    pub at: Timestamp,
-    /// Id of the request, for schemes that have one.
-    pub id: &'d str,
-    /// If true, a timestamp that the body already contains is overwritten.
-    pub restamp: bool,
-}
-
-/// Additions of a sender to an [`OutgoingRequest`].
-#[derive(Debug, Default)]
-pub struct Signed {
-    /// Headers. Each replaces the header of that name in the draft.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Parameters, appended to the query.
-    pub query: Vec<(String, String)>,
-    /// New body, if part of the proof is in the body.
-    pub body: Option<Vec<u8>>,
-}
-
-impl Signed {
-    /// Returns the draft's URL with the parameters appended to its query.
-    pub fn url(&self, url: &str) -> String {
-        let (url, fragment) = url
-            .split_once('#')
-            .map_or((url, None), |(url, rest)| (url, Some(rest)));
-        let mut whole = url.to_owned();
-        for (name, value) in &self.query {
-            whole.push(if whole.contains('?') { '&' } else { '?' });
-            let escaped = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            whole.push_str(&escaped(name));
-            whole.push('=');
-            whole.push_str(&escaped(value));
-        }
-        if let Some(fragment) = fragment {
-            whole.push('#');
-            whole.push_str(fragment);
-        }
-        whole
-    }
-}
-
-pub fn schemes() -> impl Iterator<Item = &'static str> {
-    let presets = PRESETS.iter().map(|preset| preset.name);
-    presets.chain(GENERIC)
-}
-
 impl Verification {
-    /// Compiles the value of `verify:`, which is `none` or a mapping with one scheme and an
-    /// optional `mode`.
+    /// Compiles the value of `verify:`, which is `none`, the name of a complete scheme, or a
+    /// mapping with one scheme and an optional `mode`.
     ///
     /// Adds all errors to `diagnostics`. The result may be used only if `diagnostics` holds no
     /// error.
     pub fn compile(
         node: Node<'_>,
-        scheme_context: &SchemeContext<'_>,
+        context: &SchemeContext<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        if node.as_str() == Some("none") {
-            return Some(Self::new(
-                "none",
-                Scheme::None(Vec::new(), scheme_context.max_body),
-            ));
-        }
-        let Beside { schemes, mode } = Beside::read(node, diagnostics);
-        let (name, settings) = one_scheme(node, &schemes, diagnostics)?;
-        let scheme = Scheme::compile(name, settings, scheme_context, diagnostics);
-        let by_default = Preset::named(name).and_then(|preset| preset.handshake);
+        let Beside { schemes, mode } = Beside::read(node, context.schemes, diagnostics);
+        let (name, settings) = one_scheme(node, &schemes, context.schemes, diagnostics)?;
+        let mut found = Diagnostics::new();
+        let compiled = Self::of(name, settings, context, &mut found);
+        diagnostics.extend(context.schemes.not_known(name, &found));
+        Some(Self { mode, ..compiled? })
+    }
+
+    /// Compiles the scheme `name` with the settings of its use.
+    fn of(
+        name: &str,
+        settings: Settings<'_>,
+        context: &SchemeContext<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let (family, settings) = context.schemes.resolve(name, settings)?;
+        let scheme = compile::compile(family, &settings, context, diagnostics);
         // Compiled even if the scheme has errors, so that all errors are reported at once.
-        let handshake = handshake::compile(
-            settings,
-            by_default,
-            scheme.as_ref(),
-            scheme_context.keyring,
-            diagnostics,
-        );
+        let handshake = handshake::compile(&settings, scheme.as_deref(), context, diagnostics);
+        let event = EventName::read(&settings, diagnostics);
+        let withheld = settings.given("withhold");
+        let withheld = withheld.and_then(|node| places::header_names(node, diagnostics));
+        // Of a preset it is known, and of any other sender it is not.
+        let repeats = settings.given("repeats").and_then(|node| node.value().as_bool());
         Some(Self {
+            name: name.into(),
+            family,
+            scheme: scheme?,
+            event,
+            withheld: withheld.unwrap_or_default(),
+            repeats: repeats.unwrap_or_else(|| !settings.has_preset()),
             handshake,
-            mode,
-            ..Self::new(name, scheme?)
+            mode: Mode::default(),
         })
     }
 
     /// Returns the documented body limit of the sender that `verify:` names, if it exceeds our
     /// default.
-    pub fn largest_body(node: Node<'_>) -> Option<u64> {
-        let presets = node.entries().into_iter().map(|(name, _)| Preset::named(name));
-        presets.flatten().find_map(|preset| preset.max_body)
+    pub fn largest_body(node: Node<'_>, schemes: &Definitions<'_>) -> Option<u64> {
+        let limit = |(name, settings)| {
+            let (_, settings) = schemes.resolve(name, Settings::of(name, settings))?;
+            settings.given("max_body")?.read::<Size>(&mut Diagnostics::new())
+        };
+        let entries = match node.as_str() {
+            Some(name) => vec![(name, node)],
+            None => node.entries(),
+        };
+        entries.into_iter().find_map(limit).map(|limit| limit.0)
     }
 
-    fn new(name: &'static str, scheme: Scheme) -> Self {
-        let preset = Preset::named(name);
-        let header = |name: &str| HeaderName::from_bytes(name.as_bytes()).ok();
-        let siblings = preset.map_or([].as_slice(), |preset| preset.siblings);
-        Self {
-            name,
-            scheme,
-            event: preset.and_then(|preset| EventName::of(preset.event.as_ref()?)),
-            siblings: siblings.iter().filter_map(|name| header(name)).collect(),
-            handshake: None,
-            mode: Mode::default(),
+    /// Checks the definitions of a rules file. What is missing in them may be given by their use.
+    pub fn check_definitions(context: &SchemeContext<'_>, diagnostics: &mut Diagnostics) {
+        for (name, settings) in context.schemes.checks() {
+            let mut found = Diagnostics::new();
+            Self::of(name, settings, context, &mut found);
+            diagnostics.extend(context.schemes.know(name, &found));
         }
+        context.schemes.forget_uses();
     }
 
     /// Verifies that a request is genuine. Freshness is checked by [`Proof::freshness`].
@@ -205,8 +159,13 @@ impl Verification {
     }
 
     /// Name of the scheme as written in the rules file: `github`, `hmac`, `none`.
-    pub fn scheme(&self) -> &'static str {
-        self.name
+    pub fn scheme(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Family of the scheme: `hmac` for `github`.
+    pub fn family(&self) -> &'static str {
+        self.family
     }
 
     /// Returns true if refused requests are accepted and marked (`mode: observe`).
@@ -216,7 +175,7 @@ impl Verification {
 
     /// Returns true if nothing is verified.
     pub fn is_none(&self) -> bool {
-        matches!(self.scheme, Scheme::None(..))
+        self.scheme.is_none()
     }
 
     /// Replay window of the scheme: the sender's tolerance if there is a timestamp, otherwise a
@@ -228,12 +187,11 @@ impl Verification {
     /// Returns true if the sender may sign identical content for a new event. The signed content
     /// then has neither a timestamp nor an id, or the sender is known to repeat it.
     pub fn may_repeat(&self) -> bool {
-        let known = Preset::named(self.name).is_none_or(|preset| preset.repeats);
-        known && self.scheme.signs_content_alone()
+        self.repeats && self.scheme.signs_content_alone()
     }
 
     /// Returns the handshake that gives any client MACs under this secret, if there is one.
-    pub fn tells_strangers(&self) -> Option<&'static str> {
+    pub fn tells_strangers(&self) -> Option<&str> {
         self.handshake.as_ref().and_then(Handshake::tells_strangers)
     }
 
@@ -243,7 +201,9 @@ impl Verification {
     pub fn believes(&self, other: &Self) -> bool {
         // If this verification answers the same handshake, it refuses bodies that could be such a
         // token.
-        self.tells_strangers().is_none() && self.scheme.shares_tokens_with(&other.scheme)
+        self.tells_strangers().is_none()
+            && self.scheme.may_sign_token()
+            && share_a_secret(&*self.scheme, &*other.scheme)
     }
 
     /// Describes the bytes by which a verified event is recognised.
@@ -270,7 +230,7 @@ impl Verification {
     /// Headers that carry the sender's signature or secret. They are never forwarded or logged.
     pub fn credential_headers(&self) -> Vec<HeaderName> {
         let mut headers = self.scheme.credential_headers();
-        headers.extend(self.siblings.iter().cloned());
+        headers.extend(self.withheld.iter().cloned());
         headers
     }
 
@@ -285,6 +245,22 @@ impl Verification {
     /// Query parameter that carries the sender's secret. It is never stored, forwarded or logged.
     pub fn credential_query(&self) -> Option<&str> {
         self.scheme.credential_query()
+    }
+
+    /// Query parameters that belong to the sender's signature.
+    fn own_queries(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.credential_query().into_iter().collect();
+        names.extend(self.scheme.stamp_queries());
+        names
+    }
+
+    /// Key for MACs other than those of events. Prefers the secret with this source, then the first
+    /// valid one.
+    fn mac_key(&self, source: Option<&str>, now: Timestamp) -> Option<&Mac> {
+        let keys = self.scheme.mac_keys()?;
+        let named = keys.iter().find(|held| Some(&*held.source) == source);
+        let counting = || keys.iter().find(|held| held.counts(now));
+        named.or_else(counting).map(|held| &held.key)
     }
 
     /// Returns true if the configured keys can also sign.
@@ -307,21 +283,41 @@ impl fmt::Debug for Verification {
     }
 }
 
-/// Returns the one scheme that a mapping names, and its settings.
+/// Returns true if two schemes have a shared secret in common, for the same hash function.
+fn share_a_secret(one: &dyn Scheme, other: &dyn Scheme) -> bool {
+    // The key of a MAC is not readable, so the MACs of a fixed text are compared. Their lengths
+    // differ if the hash functions do.
+    let tag = |key: &Mac| {
+        let mut mac = key.clone();
+        mac.update(b"hookyard");
+        mac.finish()
+    };
+    let others = other.mac_keys().unwrap_or_default();
+    one.mac_keys().unwrap_or_default().iter().any(|held| {
+        let own = tag(&held.key);
+        others.iter().any(|other| own.is(tag(&other.key).expose()))
+    })
+}
+
+/// Returns the one scheme that a `verify:` names, and the settings of this use.
 fn one_scheme<'d>(
     node: Node<'d>,
     entries: &[(&'d str, Node<'d>)],
+    known: &Definitions<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<(&'static str, Node<'d>)> {
+) -> Option<(&'d str, Settings<'d>)> {
     const EXAMPLE: &str =
         "write `verify: {github: env:GITHUB_SECRET}`, or `verify: none` to accept every request";
-    let known = |typed: &str| schemes().find(|name| *name == typed);
+    let is_known = |typed: &str| known.names().any(|name| name == typed);
     if let Some(typed) = node.as_str() {
-        diagnostics.push(if known(typed).is_some() {
+        if typed == "none" || known.is_own(typed) {
+            return Some((typed, Settings::bare(node)));
+        }
+        diagnostics.push(if is_known(typed) {
             node.error("missing-key", format!("`{typed}` needs a secret"))
                 .hint(format!("write `verify: {{{typed}: env:NAME}}`"))
         } else {
-            unknown(node.origin(), "unknown-scheme", "scheme", typed, schemes())
+            unknown(node.origin(), "unknown-scheme", "scheme", typed, known.names())
         });
         return None;
     }
@@ -340,15 +336,10 @@ fn one_scheme<'d>(
         diagnostics.push(node.error("one-scheme", message).hint(EXAMPLE));
         return None;
     };
-    let Some(name) = known(typed) else {
-        diagnostics.push(unknown(
-            settings.key_origin(),
-            "unknown-scheme",
-            "scheme",
-            typed,
-            schemes(),
-        ));
+    if !is_known(typed) {
+        let origin = settings.key_origin();
+        diagnostics.push(unknown(origin, "unknown-scheme", "scheme", typed, known.names()));
         return None;
-    };
-    Some((name, *settings))
+    }
+    Some((typed, Settings::of(typed, *settings)))
 }

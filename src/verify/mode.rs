@@ -6,7 +6,7 @@
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::yaml::{Node, unknown};
-use crate::verify::schemes;
+use crate::verify::definitions::Definitions;
 
 const KEY: &str = "mode";
 
@@ -32,7 +32,7 @@ pub struct Beside<'d> {
 
 impl<'d> Beside<'d> {
     /// Reads the `mode` of a `verify:`. A misspelled `mode` is reported and not taken for a scheme.
-    pub fn read(node: Node<'d>, diagnostics: &mut Diagnostics) -> Self {
+    pub fn read(node: Node<'d>, known: &Definitions<'_>, diagnostics: &mut Diagnostics) -> Self {
         let mut schemes = node.entries();
         let several = schemes.len() > 1;
         let mut mode = Mode::default();
@@ -41,7 +41,8 @@ impl<'d> Beside<'d> {
                 mode = read(*value, diagnostics);
                 return false;
             }
-            let slip = several && !is_scheme(typed) && did_you_mean(typed, [KEY]).is_some();
+            let slip =
+                several && !known.names().any(|name| name == *typed) && did_you_mean(typed, [KEY]).is_some();
             if slip {
                 diagnostics.push(unknown(value.key_origin(), "unknown-key", "key", typed, [KEY]));
             }
@@ -74,8 +75,4 @@ fn read(node: Node<'_>, diagnostics: &mut Diagnostics) -> Mode {
         return Mode::default();
     };
     mode
-}
-
-fn is_scheme(typed: &str) -> bool {
-    schemes().any(|name| name == typed)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::base::clock::Timestamp;
-use crate::verify::Refusal;
+use crate::verify::refusal::Refusal;
 
 /// Minimum time for which a dedup key is remembered if the timestamp does not limit repetition.
 /// This holds for unsigned timestamps, and for senders that sign each retry again under one id.

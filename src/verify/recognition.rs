@@ -64,7 +64,7 @@ impl Reads {
         self.headers
             .sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
         self.headers.dedup();
-        let own = scheme.own_queries();
+        let own = verification.own_queries();
         let signed = scheme.covers_url();
         self.query.retain(|name| !signed && !own.contains(&name.as_str()));
         self.query.sort_unstable();
@@ -115,7 +115,7 @@ impl Recognition {
         window: Option<Duration>,
     ) -> Self {
         reads.headers.extend(decoding.iter().cloned());
-        let own = verification.scheme.own_queries();
+        let own = verification.own_queries();
         Self {
             url_signed: verification.scheme.covers_url(),
             method_signed: verification.scheme.covers_method(),

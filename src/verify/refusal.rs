@@ -173,24 +173,24 @@ pub enum Refusal {
     BadCredentials,
     /// The sender's secret is set by its handshake, which has not taken place yet.
     NothingLearnt {
-        handshake: &'static str,
+        handshake: Arc<str>,
         /// File in which the secret will be stored.
         file: String,
     },
     /// The body has the form of a token that a handshake signs for any client.
     ForgeableBody {
         /// Handshake that discloses the signature.
-        handshake: &'static str,
+        handshake: Arc<str>,
     },
     /// A handshake request is malformed.
     MalformedHandshake {
-        handshake: &'static str,
+        handshake: Arc<str>,
         /// Description of the error.
         fault: String,
     },
     /// A handshake is not answered.
     RefusedHandshake {
-        handshake: &'static str,
+        handshake: Arc<str>,
         /// Reason, and what would help.
         why: String,
     },
@@ -250,7 +250,7 @@ impl Refusal {
     }
 
     /// Returns the handshake that failed, if any. Its body may hold a secret and is never logged.
-    pub fn handshake(&self) -> Option<&'static str> {
+    pub fn handshake(&self) -> Option<&str> {
         match self {
             Self::MalformedHandshake { handshake, .. } | Self::RefusedHandshake { handshake, .. } => {
                 Some(handshake)

@@ -61,6 +61,7 @@ mod reference;
 mod reload;
 mod replay;
 mod rotation;
+mod schemes;
 mod signing;
 mod status;
 mod strangers;

@@ -180,6 +180,7 @@ fn read_sign(
 ) -> Option<Verification> {
     let scheme_context = SchemeContext {
         keyring: context.keyring,
+        schemes: context.schemes,
         // The signed URL is that of the target, which the action names.
         public_url: Some(""),
         max_body: u64::MAX,
@@ -197,7 +198,7 @@ fn read_sign(
     }
     if !scheme.can_sign() {
         let name = scheme.scheme();
-        let (message, hint) = if name == "jwt" {
+        let (message, hint) = if scheme.family() == "jwt" {
             (
                 "`jwt` signs with a shared secret, and not with the keys that it verifies by".to_owned(),
                 "`algorithms: [HS256]` and a `secret`",

@@ -74,7 +74,7 @@ impl Forward {
             "timeout": HumanDuration(self.timeout).to_string(),
         });
         if let (Some(sign), Some(members)) = (&self.sign, described.as_object_mut()) {
-            members.insert("sign".to_owned(), sign.scheme().into());
+            members.insert("sign".to_owned(), (**sign.scheme()).into());
         }
         Ok(described)
     }

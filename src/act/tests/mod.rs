@@ -42,6 +42,7 @@ fn compile_with(folder: &Path, more: &[(&str, &str)], yaml: &str) -> Result<Acti
     let context = CompileContext {
         keyring: &keyring,
         templates: &templates,
+        schemes: &Definitions::default(),
         excludes_dash: None,
     };
     let mut diagnostics = Diagnostics::new();

@@ -96,7 +96,7 @@ impl WouldRefuse {
 
 /// Formats the result for a handshake.
 fn greeted(endpoint: &Endpoint, greeting: &HandshakeReply, format: Format) -> String {
-    let (name, status) = (greeting.handshake, greeting.status.as_u16());
+    let (name, status) = (&*greeting.handshake, greeting.status.as_u16());
     match format {
         Format::Json => {
             let mut result = json(endpoint, &[], None);

@@ -256,7 +256,7 @@ fn event_stands_where_the_verification_says() {
     let event = event(json!({"type": "push"}));
     for (name, structure) in [
         (EventName::Header("x-github-event".parse().unwrap()), false),
-        (EventName::Payload("$.type"), true),
+        (EventName::Payload("$.type".to_owned()), true),
     ] {
         let condition = compile(Some(&name)).0.unwrap();
         assert_eq!(condition.needs_structure(), structure);
@@ -270,7 +270,7 @@ fn rules_of_one_endpoint_may_name_their_events_in_different_places() {
     let places = [
         EventName::Header("x-github-event".parse().unwrap()),
         EventName::Header("x-gitlab-event".parse().unwrap()),
-        EventName::Payload("$.type"),
+        EventName::Payload("$.type".to_owned()),
     ];
     let document = document("event: push");
     let conditions = places

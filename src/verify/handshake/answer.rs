@@ -3,20 +3,22 @@
 //! An answer is plain text, or JSON that this module composes. A challenge that contains HTML is
 //! returned as plain text.
 
+use std::sync::Arc;
+
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
-use super::row::{HandshakeAnswer, TextLocation};
+use super::definition::{HandshakeAnswer, TextLocation};
 use super::text::query_values;
-use super::token::is_token;
 use super::{EnrollSettings, Handshake, HandshakeReply, NewSecret, contradicted};
 use crate::base::secret::Secret;
 use crate::event::Received;
-use crate::verify::Refusal;
-use crate::verify::scheme::signature::keys::ConfiguredKey;
-use crate::verify::scheme::signature::mac::{Encoding, Mac};
-use crate::verify::scheme::source::only_line;
+use crate::verify::parts::keys::ConfiguredKey;
+use crate::verify::parts::mac::{Encoding, Mac};
+use crate::verify::parts::mac_token::is_token;
+use crate::verify::parts::source::only_line;
+use crate::verify::refusal::Refusal;
 
 /// Maximum length of a secret received in a handshake, in bytes.
 const LONGEST_SECRET: usize = 256;
@@ -45,7 +47,7 @@ impl HandshakeRequest<'_> {
             HandshakeAnswer::Echo(text) => Ok(self.greeting(StatusCode::OK, Some(TEXT), self.text(text)?)),
             HandshakeAnswer::Fixed(status, None) => Ok(self.greeting(*status, None, String::new())),
             HandshakeAnswer::Fixed(status, Some(json)) => {
-                Ok(self.greeting(*status, Some(JSON), (*json).to_owned()))
+                Ok(self.greeting(*status, Some(JSON), json.clone()))
             }
             HandshakeAnswer::Mac {
                 of,
@@ -62,10 +64,10 @@ impl HandshakeRequest<'_> {
                 let key = key.ok_or_else(|| self.refused("there is no secret to answer with".to_owned()))?;
                 let mut object = Map::new();
                 if let Some(repeated) = repeated {
-                    object.insert((*repeated).to_owned(), token.clone().into());
+                    object.insert(repeated.clone(), token.clone().into());
                 }
                 let mac = format!("{prefix}{}", mac(key, &token, *encoding));
-                object.insert((*name).to_owned(), mac.into());
+                object.insert(name.clone(), mac.into());
                 let body = Value::Object(object).to_string();
                 Ok(self.greeting(StatusCode::OK, Some(JSON), body))
             }
@@ -76,7 +78,7 @@ impl HandshakeRequest<'_> {
 
     /// Checks the sender's verify token, if the handshake has one.
     fn check_verify_token(&self) -> Result<(), Refusal> {
-        let Some(name) = self.handshake.row.verify_token else {
+        let Some(name) = &self.handshake.definition.verify_token else {
             return Ok(());
         };
         let tokens = &self.handshake.verify_tokens;
@@ -103,14 +105,12 @@ impl HandshakeRequest<'_> {
     }
 
     /// Answers with the headers that permit the sender to send. Any requested rate is granted.
-    fn allowance(&self, origin: &'static str, rate: &'static str) -> Result<HandshakeReply, Refusal> {
-        let origin = self.text(&TextLocation::Header(origin))?;
+    fn allowance(&self, origin: &HeaderName, rate: &HeaderName) -> Result<HandshakeReply, Refusal> {
+        let origin = self.text(&TextLocation::Header(origin.clone()))?;
         let origin = HeaderValue::from_str(&origin)
             .ok()
             .ok_or_else(|| self.malformed("the origin cannot stand in a header".to_owned()))?;
-        let rate = only_line(&self.received.headers, &HeaderName::from_static(rate))
-            .ok()
-            .flatten();
+        let rate = only_line(&self.received.headers, rate).ok().flatten();
         let positive = |rate: &&[u8]| {
             (1..=10).contains(&rate.len()) && rate.iter().all(u8::is_ascii_digit) && !rate.starts_with(b"0")
         };
@@ -143,10 +143,10 @@ impl HandshakeRequest<'_> {
         let secret = Secret::new(secret.into_bytes());
         match learnt {
             Some(learnt) if learnt.matches(secret.expose()) => {}
-            Some(_) => return Err(contradicted(self.handshake.row.name, file)),
+            Some(_) => return Err(contradicted(&self.handshake.definition.name, file)),
             None => {
                 greeting.lesson = Some(NewSecret {
-                    handshake: self.handshake.row.name,
+                    handshake: Arc::clone(&self.handshake.definition.name),
                     secret,
                     file: file.clone(),
                 });
@@ -168,7 +168,7 @@ impl HandshakeRequest<'_> {
     ) -> HandshakeReply {
         let headers = content_type.map(|content_type| (CONTENT_TYPE, content_type));
         HandshakeReply {
-            handshake: self.handshake.row.name,
+            handshake: Arc::clone(&self.handshake.definition.name),
             status,
             headers: HeaderMap::from_iter(headers),
             body: body.into(),
@@ -178,14 +178,14 @@ impl HandshakeRequest<'_> {
 
     fn malformed(&self, fault: String) -> Refusal {
         Refusal::MalformedHandshake {
-            handshake: self.handshake.row.name,
+            handshake: Arc::clone(&self.handshake.definition.name),
             fault,
         }
     }
 
     fn refused(&self, why: String) -> Refusal {
         Refusal::RefusedHandshake {
-            handshake: self.handshake.row.name,
+            handshake: Arc::clone(&self.handshake.definition.name),
             why,
         }
     }

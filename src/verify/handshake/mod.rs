@@ -6,14 +6,14 @@
 //! and is not stored. If the sender signs its handshakes, the signature must be valid and fresh
 //! before an answer is made.
 //!
-//! To add a handshake, add a row to `rows.rs`.
+//! A handshake is part of the definition of a scheme: `handshake` in `presets.yaml` or in the rules
+//! file.
 
 mod answer;
-mod row;
-mod rows;
+mod definition;
 mod settings;
+mod shape;
 mod text;
-mod token;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,25 +24,25 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
 use self::answer::HandshakeRequest;
-use self::row::{HandshakeForm, HandshakePreset, Is, Mark};
+use self::definition::{HandshakeDefinition, HandshakeForm, Is, Mark};
 use self::text::query_values;
-use self::token::is_token;
-pub(super) use self::token::is_token_byte;
-use super::scheme::signature::keys::ConfiguredKey;
+use super::parts::keys::ConfiguredKey;
+use super::parts::mac_token::is_token;
 use super::{Received, Refusal, Verification};
 use crate::base::json;
+use crate::base::jsonpath::SingularPath;
 use crate::base::secret::Secret;
 
-pub(super) use self::settings::{compile, learnt};
+pub(super) use self::settings::compile;
 #[cfg(test)]
-pub(super) use self::{rows::HANDSHAKES, text::MAX_ECHO};
+pub(super) use self::text::MAX_ECHO;
 
 /// Maximum body in which a handshake is searched, in bytes. A larger body is an event.
 const MAX_BODY: usize = 16 << 10;
 
 /// Compiled `handshake:`.
 pub(super) struct Handshake {
-    row: &'static HandshakePreset,
+    definition: HandshakeDefinition,
     verify_tokens: Vec<ConfiguredKey<Secret>>,
     learning: Option<EnrollSettings>,
 }
@@ -58,7 +58,7 @@ struct EnrollSettings {
 #[derive(Debug)]
 pub struct HandshakeReply {
     /// Name of the handshake.
-    pub handshake: &'static str,
+    pub handshake: Arc<str>,
     pub status: StatusCode,
     /// Headers, including the content type.
     pub headers: HeaderMap,
@@ -71,7 +71,7 @@ pub struct HandshakeReply {
 #[derive(Clone, Debug)]
 pub struct NewSecret {
     /// Name of the handshake.
-    pub handshake: &'static str,
+    pub handshake: Arc<str>,
     pub secret: Secret,
     /// Path from `learn:`.
     pub file: PathBuf,
@@ -83,8 +83,12 @@ impl Verification {
     pub fn handshake(&self, received: &Received) -> Option<Result<HandshakeReply, Refusal>> {
         let handshake = self.handshake.as_ref()?;
         // Cheap checks first, because nearly all requests are events.
-        handshake.row.forms.iter().find(|form| form.may_be(received))?;
-        let proof = if handshake.row.signed {
+        handshake
+            .definition
+            .forms
+            .iter()
+            .find(|form| form.may_be(received))?;
+        let proof = if handshake.definition.signed {
             match self.scheme.prove(received) {
                 Ok(proof) => Some(proof),
                 // Observe mode would accept the request as an event, but a handshake runs no
@@ -102,7 +106,7 @@ impl Verification {
             proof.freshness(self.default_window(), received.at)
         });
         let secret = proof.as_ref().and_then(|proof| proof.secret.as_deref());
-        let key = || self.scheme.mac_key(secret, received.at);
+        let key = || self.mac_key(secret, received.at);
         // A stale handshake is refused here. Otherwise a rule with a longer window would treat it
         // as an event.
         Some(fresh.and_then(|()| question.answer(key())))
@@ -111,12 +115,15 @@ impl Verification {
     /// Answers like [`Verification::handshake`], for a request that is assumed to be genuine.
     pub fn handshake_if_genuine(&self, received: &Received) -> Option<Result<HandshakeReply, Refusal>> {
         let question = self.handshake.as_ref()?.question(received)?;
-        Some(question.answer(self.scheme.mac_key(None, received.at)))
+        Some(question.answer(self.mac_key(None, received.at)))
     }
 
     /// Methods of the handshake's requests. Empty without a handshake.
-    pub fn handshake_methods(&self) -> impl Iterator<Item = &'static Method> + use<> {
-        let forms = self.handshake.as_ref().map(|handshake| handshake.row.forms);
+    pub fn handshake_methods(&self) -> impl Iterator<Item = &Method> {
+        let forms = self
+            .handshake
+            .as_ref()
+            .map(|handshake| &handshake.definition.forms);
         forms.into_iter().flatten().map(|form| &form.method)
     }
 }
@@ -124,47 +131,55 @@ impl Verification {
 impl NewSecret {
     /// Refusal of this secret, because the file holds another one.
     pub fn contradicted(&self) -> Refusal {
-        contradicted(self.handshake, &self.file)
+        contradicted(&self.handshake, &self.file)
     }
 }
 
-fn contradicted(handshake: &'static str, file: &Path) -> Refusal {
+fn contradicted(handshake: &Arc<str>, file: &Path) -> Refusal {
     let why = format!(
         "its secret is not the one in `{}`: if the new one is right, remove that file and repeat the handshake",
         file.display()
     );
+    let handshake = Arc::clone(handshake);
     Refusal::RefusedHandshake { handshake, why }
 }
 
 impl Handshake {
     /// Refuses events that must not be accepted even with a valid signature.
     pub(super) fn admit(&self, received: &Received) -> Result<(), Refusal> {
-        let handshake = self.row.name;
+        let handshake = || Arc::clone(&self.definition.name);
         if let Some(EnrollSettings { file, learnt: None }) = &self.learning {
             let file = file.display().to_string();
-            return Err(Refusal::NothingLearnt { handshake, file });
+            return Err(Refusal::NothingLearnt {
+                handshake: handshake(),
+                file,
+            });
         }
         // Anyone can obtain the signature of such a body through the handshake.
-        if self.row.tells_macs_to_strangers() && is_token(&received.body) {
-            return Err(Refusal::ForgeableBody { handshake });
+        if self.definition.tells_macs_to_strangers() && is_token(&received.body) {
+            return Err(Refusal::ForgeableBody {
+                handshake: handshake(),
+            });
         }
         Ok(())
     }
 
     /// Name of the handshake, if any client can obtain MACs under the scheme's secret.
-    pub(super) fn tells_strangers(&self) -> Option<&'static str> {
-        self.row.tells_macs_to_strangers().then_some(self.row.name)
+    pub(super) fn tells_strangers(&self) -> Option<&str> {
+        self.definition
+            .tells_macs_to_strangers()
+            .then_some(&*self.definition.name)
     }
 
     /// Value of `WWW-Authenticate`, if the sender requires a 401 for bad signatures.
     pub(super) fn challenge(&self) -> Option<&'static str> {
-        self.row.unauthorized
+        self.definition.unauthorized
     }
 
     /// Recognises a request of this handshake.
     fn question<'q>(&'q self, received: &'q Received) -> Option<HandshakeRequest<'q>> {
-        let mut forms = self.row.forms.iter().filter(|form| form.may_be(received));
-        let json = if self.row.forms.iter().any(HandshakeForm::reads_body) {
+        let mut forms = self.definition.forms.iter().filter(|form| form.may_be(received));
+        let json = if self.definition.forms.iter().any(HandshakeForm::reads_body) {
             json::read(&received.body)
                 .ok()
                 .map(|read| Arc::unwrap_or_clone(read.value))
@@ -189,17 +204,13 @@ impl HandshakeForm {
         } = received;
         let marked = || match &self.mark {
             Mark::Method => true,
-            Mark::Query(name) => query_values(query, name).next().is_some(),
-            Mark::QueryIs(name, text) => query_values(query, name).any(|value| value == text.as_bytes()),
-            Mark::Header(name) => headers.contains_key(*name),
-            Mark::HeaderIs(name, text) => headers.get_all(*name).iter().any(|value| value == text),
-            Mark::Json { at, is, .. } => {
-                let needle = match is {
-                    Is::Text(text) => text,
-                    Is::Number(_) | Is::AnyText => at.trim_start_matches('/'),
-                };
-                body.windows(needle.len()).any(|part| part == needle.as_bytes())
+            Mark::Query(name, None) => query_values(query, name).next().is_some(),
+            Mark::Query(name, Some(text)) => query_values(query, name).any(|value| value == text.as_bytes()),
+            Mark::Header(name, None) => headers.contains_key(name),
+            Mark::Header(name, Some(text)) => {
+                headers.get_all(name).iter().any(|value| value == text.as_str())
             }
+            Mark::Json { at, is, .. } => may_hold(body, at, is),
         };
         let readable =
             || !self.reads_body() || (body.len() <= MAX_BODY && !headers.contains_key(CONTENT_ENCODING));
@@ -211,13 +222,27 @@ impl HandshakeForm {
         let Mark::Json { at, is, without } = &self.mark else {
             return true;
         };
-        let find = |pointer: &str| json.and_then(|json| json.pointer(pointer));
+        let find = |path: &SingularPath| json.and_then(|json| path.find(json));
         let marked = match (is, find(at)) {
             (Is::Text(text), Some(Value::String(found))) => found == text,
             (Is::Number(number), Some(Value::Number(found))) => found.as_u64() == Some(*number),
             (Is::AnyText, Some(Value::String(_))) => true,
             _ => false,
         };
-        marked && without.is_none_or(|pointer| find(pointer).is_none())
+        marked && without.as_ref().is_none_or(|path| find(path).is_none())
+    }
+}
+
+/// Returns false if a body that is not parsed yet cannot have the value at this path.
+fn may_hold(body: &[u8], at: &SingularPath, is: &Is) -> bool {
+    let needle = match is {
+        Is::Text(text) => Some(text.as_str()),
+        Is::Number(_) | Is::AnyText => at.steps().last().and_then(Result::ok),
+    };
+    // Other characters can be written in several ways.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    match needle.filter(|text| !text.is_empty() && text.bytes().all(plain)) {
+        Some(text) => body.windows(text.len()).any(|part| part == text.as_bytes()),
+        None => true,
     }
 }

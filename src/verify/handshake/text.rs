@@ -7,9 +7,9 @@ use http::HeaderName;
 use percent_encoding::percent_decode;
 use serde_json::Value;
 
-use super::row::TextLocation;
+use super::definition::TextLocation;
 use crate::event::Received;
-use crate::verify::scheme::source::only_line;
+use crate::verify::parts::source::only_line;
 
 /// Maximum length of a text that is sent back, in bytes.
 pub const MAX_ECHO: usize = 4 << 10;
@@ -29,14 +29,14 @@ impl TextLocation {
             }
             Self::Header(name) => {
                 let place = format!("the header `{name}`");
-                match only_line(&received.headers, &HeaderName::from_static(name)) {
+                match only_line(&received.headers, name) {
                     Ok(line) => (place, line.map(<[u8]>::to_vec)),
                     Err(repeated) => return Err(repeated.to_string()),
                 }
             }
-            Self::Json(pointer) => {
-                let place = format!("`{pointer}` of the body");
-                match json.and_then(|json| json.pointer(pointer)) {
+            Self::Json(path) => {
+                let place = format!("`{path}` of the body");
+                match json.and_then(|json| path.find(json)) {
                     Some(Value::String(text)) => (place, Some(text.clone().into_bytes())),
                     Some(_) => return Err(format!("{place} is not text")),
                     None => (place, None),
@@ -65,7 +65,7 @@ impl TextLocation {
     /// Header that holds the text, if it is in a header.
     pub(super) fn header(&self) -> Option<HeaderName> {
         match self {
-            Self::Header(name) => Some(HeaderName::from_static(name)),
+            Self::Header(name) => Some(name.clone()),
             _ => None,
         }
     }

@@ -7,23 +7,28 @@
 //! item's MAC is a dedup key. A body that combines items of several earlier notifications is
 //! therefore a duplicate.
 
-use serde::Deserialize;
+use std::sync::Arc;
+
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::settings;
-use super::sign_body::Body;
-use super::signature::keys::{ConfiguredKey, decide};
-use super::signature::mac::{Encoding, HashAlgorithm, KeyEncoding, Length, Mac, Tag};
-use super::source::Unverified;
-use super::sparse::Plan;
-use super::{SchemeContext, source};
+use super::Scheme;
+use crate::base::clock::Timestamp;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::jsonpath::SingularPath;
 use crate::base::weak_secret::SHORT;
-use crate::base::yaml::Node;
 use crate::event::Received;
-use crate::verify::{DedupKey, OutgoingRequest, Proof, Refusal, Signed};
+use crate::verify::context::SchemeContext;
+use crate::verify::outgoing::{OutgoingRequest, Signed};
+use crate::verify::parts::keys::{ConfiguredKey, decide, sources};
+use crate::verify::parts::mac::{Encoding, HashAlgorithm, KeyEncoding, Length, Mac, Tag};
+use crate::verify::parts::secrets;
+use crate::verify::parts::settings::{Settings, shape};
+use crate::verify::parts::sign_body::Body;
+use crate::verify::parts::source::{self, Unverified};
+use crate::verify::parts::sparse::Plan;
+use crate::verify::proof::{DedupKey, Proof};
+use crate::verify::refusal::Refusal;
 
 /// Maximum number of items. A body with more is refused. Adyen sends one.
 const MAX_ITEMS: usize = 16;
@@ -44,41 +49,32 @@ const SEPARATOR: &[u8] = b":";
 const PLACE: &str =
     "`$.notificationItems[*].NotificationRequestItem.additionalData.hmacSignature` of the body";
 
-/// Compiled `adyen_payments`.
+/// Compiled `adyen`.
 #[derive(Debug)]
 pub struct Adyen {
     /// Keys, one per secret. The first one signs.
-    pub keys: Vec<ConfiguredKey<Mac>>,
+    keys: Vec<ConfiguredKey<Mac>>,
     unverified: Unverified,
     plan: Plan,
 }
 
-/// Settings of `adyen_payments`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "it is read from the node, item by item")]
-struct AdyenShape {
-    /// Source of the key, which is hex. May be a list during rotation.
-    secret: Option<IgnoredAny>,
-    /// Handshake to answer. Default: none.
-    handshake: Option<IgnoredAny>,
-    /// Token that the sender of a handshake must present.
-    verify_token: Option<IgnoredAny>,
-    /// File that stores the secret received in a handshake.
-    learn: Option<IgnoredAny>,
+shape! {
+    /// Settings of `adyen`.
+    AdyenShape {
+        /// Source of the key, which is hex. May be a list during rotation.
+        secret: IgnoredAny,
+    }
 }
 
 impl Adyen {
     pub fn compile(
-        node: Node<'_>,
-        scheme_context: &SchemeContext<'_>,
+        settings: &Settings<'_>,
+        context: &SchemeContext<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        if node.is_mapping() {
-            node.read::<AdyenShape>(diagnostics)?;
-        }
+        settings.read::<AdyenShape>(diagnostics)?;
         let mut keys = Vec::new();
-        for (place, held) in settings::secrets(node, "secret", SHORT, scheme_context.keyring, diagnostics) {
+        for (place, held) in secrets::secrets(settings, "secret", SHORT, context.keyring, diagnostics) {
             match KeyEncoding::Hex.decode(held.key.expose()) {
                 Ok(key) => keys.extend(Mac::keyed(HashAlgorithm::Sha256, &key).map(|mac| held.with(mac))),
                 Err(fault) => diagnostics.push(place.error("secret", format!("the key of Adyen is {fault}"))),
@@ -86,13 +82,15 @@ impl Adyen {
         }
         (!keys.is_empty()).then_some(Self {
             keys,
-            unverified: Unverified::of(scheme_context),
+            unverified: context.unverified(),
             plan: plan(),
         })
     }
+}
 
+impl Scheme for Adyen {
     /// Verifies every item.
-    pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+    fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let body = source::unverified_json(received, &self.plan, self.unverified)?;
         let missing = || Refusal::MissingSignature {
             place: PLACE.to_owned(),
@@ -136,7 +134,7 @@ impl Adyen {
     }
 
     /// Returns the body with the signature of its only item, as Adyen would send it.
-    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
+    fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let held = self.keys.first().ok_or("there is no secret to sign with")?;
         let body: Value = serde_json::from_slice(draft.body)
             .map_err(|error| format!("Adyen signs items of a JSON body: {error}"))?;
@@ -157,6 +155,22 @@ impl Adyen {
             body: changed.changed(),
             ..Signed::default()
         })
+    }
+
+    fn recognised_by(&self) -> String {
+        "the signature of each item".to_owned()
+    }
+
+    fn reads_unverified(&self) -> bool {
+        true
+    }
+
+    fn secrets(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
+        sources(&self.keys)
+    }
+
+    fn signs(&self) -> bool {
+        true
     }
 }
 

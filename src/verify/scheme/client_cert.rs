@@ -4,19 +4,21 @@
 //! rule accepts.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::SchemeContext;
-use super::presets::PLAIN_ID;
-use super::settings;
-use super::source::Location;
-use super::token::proof;
+use super::Scheme;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::yaml::{Node, unknown};
 use crate::event::Received;
 use crate::tls::certificate::{AlternativeName, Certificate, Subject, SubjectError, attribute_names};
-use crate::verify::{Proof, Refusal};
+use crate::verify::context::SchemeContext;
+use crate::verify::outgoing::{OutgoingRequest, Signed};
+use crate::verify::parts::places;
+use crate::verify::parts::settings::{Settings, shape};
+use crate::verify::parts::source::Location;
+use crate::verify::parts::unsigned::{ids_in_words, proof};
+use crate::verify::proof::Proof;
+use crate::verify::refusal::Refusal;
 
 /// Compiled `client_cert`. Each non-empty list must contain a match.
 #[derive(Debug)]
@@ -28,43 +30,36 @@ pub struct ClientCert {
     max_body: u64,
 }
 
-/// Settings of `client_cert`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "all are read from the node, item by item")]
-struct ClientCertShape {
-    /// Whole subject, such as `CN=ci,O=Acme`. Of a list, one must match.
-    subject: Option<IgnoredAny>,
-    /// Alternative name. Of a list, one must match.
-    san: Option<IgnoredAny>,
-    /// SHA-256 of the certificate in hex. Of a list, one must match.
-    fingerprint: Option<IgnoredAny>,
-    /// Location of the id that identifies an event.
-    id: Option<IgnoredAny>,
+shape! {
+    /// Settings of `client_cert`.
+    ClientCertShape {
+        /// Whole subject, such as `CN=ci,O=Acme`. Of a list, one must match.
+        subject: IgnoredAny,
+        /// Alternative name. Of a list, one must match.
+        san: IgnoredAny,
+        /// SHA-256 of the certificate in hex. Of a list, one must match.
+        fingerprint: IgnoredAny,
+    }
 }
 
 impl ClientCert {
-    /// Locations of the ids that identify events.
-    pub fn ids(&self) -> &[Location] {
-        &self.ids
-    }
-
     pub fn compile(
-        node: Node<'_>,
-        scheme_context: &SchemeContext<'_>,
+        settings: &Settings<'_>,
+        context: &SchemeContext<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         const HINT: &str = "write `client_cert: {san: ci.example.com}`, or `subject`, or `fingerprint`";
-        if !node.is_mapping() {
+        let node = settings.place();
+        if settings.short().is_some() {
             let diagnostic = node.error("wrong-value", "`client_cert` says whose certificate it is");
             diagnostics.push(diagnostic.hint(HINT));
             return None;
         }
         let before = diagnostics.errors();
-        node.read::<ClientCertShape>(diagnostics)?;
-        let subjects = list(node, "subject", subject, diagnostics);
-        let names = list(node, "san", name, diagnostics);
-        let fingerprints = list(node, "fingerprint", fingerprint, diagnostics);
+        settings.read::<ClientCertShape>(diagnostics)?;
+        let subjects = list(settings, "subject", subject, diagnostics);
+        let names = list(settings, "san", name, diagnostics);
+        let fingerprints = list(settings, "fingerprint", fingerprint, diagnostics);
         if diagnostics.errors() == before
             && subjects.is_empty()
             && names.is_empty()
@@ -76,18 +71,29 @@ impl ClientCert {
             );
             diagnostics.push(diagnostic.hint(HINT));
         }
-        let ids = settings::unsigned_ids(node, None, PLAIN_ID, diagnostics);
+        let ids = places::ids(settings, diagnostics);
         (diagnostics.errors() == before).then_some(Self {
             subjects,
             names,
             fingerprints,
             ids,
-            max_body: scheme_context.max_body,
+            max_body: context.max_body,
         })
     }
 
+    fn asks_for(&self, certificate: &Certificate) -> bool {
+        let subject =
+            self.subjects.is_empty() || self.subjects.iter().any(|one| one.is(&certificate.subject));
+        let name = self.names.is_empty() || self.names.iter().any(|name| certificate.names.contains(name));
+        let fingerprint =
+            self.fingerprints.is_empty() || self.fingerprints.contains(&certificate.fingerprint);
+        subject && name && fingerprint
+    }
+}
+
+impl Scheme for ClientCert {
     /// Checks the sender's certificate against the configured lists.
-    pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+    fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let certificate = received
             .certificate
             .as_deref()
@@ -107,24 +113,27 @@ impl ClientCert {
         proof(&self.ids, received, self.max_body, None)
     }
 
-    fn asks_for(&self, certificate: &Certificate) -> bool {
-        let subject =
-            self.subjects.is_empty() || self.subjects.iter().any(|one| one.is(&certificate.subject));
-        let name = self.names.is_empty() || self.names.iter().any(|name| certificate.names.contains(name));
-        let fingerprint =
-            self.fingerprints.is_empty() || self.fingerprints.contains(&certificate.fingerprint);
-        subject && name && fingerprint
+    fn sign(&self, _draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
+        Err("a certificate is no part of a request".to_owned())
+    }
+
+    fn can_sign(&self) -> bool {
+        false
+    }
+
+    fn recognised_by(&self) -> String {
+        ids_in_words(&self.ids)
     }
 }
 
 /// Reads a value or a list of values.
 fn list<T>(
-    node: Node<'_>,
+    settings: &Settings<'_>,
     key: &str,
     read: fn(Node<'_>) -> Result<T, Diagnostic>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<T> {
-    let Some(node) = node.given(key) else {
+    let Some(node) = settings.given(key) else {
         return Vec::new();
     };
     let items = node.one_or_many();

@@ -1,29 +1,39 @@
 //! Senders that send credentials in the `Authorization` header: `basic` and `bearer`.
 
+use std::sync::Arc;
+
 use data_encoding::BASE64;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use serde::Deserialize;
+use http::{HeaderMap, HeaderName};
 use serde::de::IgnoredAny;
 
-use super::SchemeContext;
-use super::presets::PLAIN_ID;
-use super::settings;
-use super::signature::keys::ConfiguredKey;
-use super::source::{Location, only_line};
-use super::token::{held, proof, sensitive, sign_id, which};
+use super::Scheme;
+use crate::base::clock::Timestamp;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::Secret;
-use crate::base::yaml::Node;
 use crate::event::Received;
-use crate::verify::{OutgoingRequest, Proof, Refusal, Signed};
+use crate::verify::context::SchemeContext;
+use crate::verify::outgoing::{OutgoingRequest, Signed};
+use crate::verify::parts::keys::{ConfiguredKey, sources};
+use crate::verify::parts::places;
+use crate::verify::parts::secrets::sent_secrets;
+use crate::verify::parts::settings::{Settings, shape};
+use crate::verify::parts::source::{Location, only_line};
+use crate::verify::parts::unsigned::{ids_in_words, proof, sensitive, sign_id, which};
+use crate::verify::proof::Proof;
+use crate::verify::refusal::Refusal;
+
+/// `WWW-Authenticate` for a client without valid credentials.
+const BASIC: &str = "Basic realm=\"hookyard\", charset=\"UTF-8\"";
+/// `WWW-Authenticate` for a client without a valid token.
+pub const BEARER: &str = "Bearer realm=\"hookyard\"";
 
 /// Compiled `basic` (RFC 7617).
 #[derive(Debug)]
 pub struct Basic {
     user: Secret,
     /// Accepted passwords.
-    pub passwords: Vec<ConfiguredKey<Secret>>,
+    passwords: Vec<ConfiguredKey<Secret>>,
     ids: Vec<Location>,
     max_body: u64,
 }
@@ -32,90 +42,64 @@ pub struct Basic {
 #[derive(Debug)]
 pub struct Bearer {
     /// Accepted tokens.
-    pub secrets: Vec<ConfiguredKey<Secret>>,
+    secrets: Vec<ConfiguredKey<Secret>>,
     ids: Vec<Location>,
     max_body: u64,
 }
 
-/// Settings of `basic`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "password, id and what concerns handshakes are read from the node, item by item"
-)]
-struct BasicShape {
-    /// User name.
-    user: String,
-    /// Source of the password. May be a list during rotation.
-    password: Option<IgnoredAny>,
-    /// Location of the id that identifies an event.
-    id: Option<IgnoredAny>,
-    /// Handshake to answer. Default: none.
-    handshake: Option<IgnoredAny>,
-    /// Token that the sender of a handshake must present.
-    verify_token: Option<IgnoredAny>,
-    /// Not supported here, and reported as such.
-    learn: Option<IgnoredAny>,
+shape! {
+    /// Settings of `basic`.
+    BasicShape {
+        /// User name.
+        user: String,
+        /// Source of the password. May be a list during rotation.
+        password: IgnoredAny,
+    }
 }
 
-/// Settings of `bearer`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "all are read from the node, item by item")]
-struct BearerShape {
-    /// Source of the token. May be a list during rotation.
-    secret: Option<IgnoredAny>,
-    /// Location of the id that identifies an event.
-    id: Option<IgnoredAny>,
-    /// Handshake to answer. Default: none.
-    handshake: Option<IgnoredAny>,
-    /// Token that the sender of a handshake must present.
-    verify_token: Option<IgnoredAny>,
-    /// Not supported here, and reported as such.
-    learn: Option<IgnoredAny>,
+shape! {
+    /// Settings of `bearer`.
+    BearerShape {
+        /// Source of the token. May be a list during rotation.
+        secret: IgnoredAny,
+    }
 }
 
 impl Basic {
-    /// Locations of the ids that identify events.
-    pub fn ids(&self) -> &[Location] {
-        &self.ids
-    }
-
-    /// `WWW-Authenticate` for a client without valid credentials.
-    pub const CHALLENGE: &'static str = "Basic realm=\"hookyard\", charset=\"UTF-8\"";
-
     pub fn compile(
-        node: Node<'_>,
-        scheme_context: &SchemeContext<'_>,
+        settings: &Settings<'_>,
+        context: &SchemeContext<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        if !node.is_mapping() {
+        let shapes = settings.read::<BasicShape>(diagnostics)?;
+        let user = shapes.into_iter().find_map(|shape| shape.user);
+        if let (Some(short), None) = (settings.short(), &user) {
             diagnostics.push(
-                node.error("wrong-value", "`basic` needs a user and a password")
+                short
+                    .error("wrong-value", "`basic` needs a user and a password")
                     .hint("`{basic: {user: ci, password: env:NAME}}`"),
             );
             return None;
         }
-        let shape = node.read::<BasicShape>(diagnostics);
-        let passwords = held(node, "password", false, scheme_context, diagnostics);
-        let ids = settings::unsigned_ids(node, None, PLAIN_ID, diagnostics);
-        let user = shape?.user;
+        let passwords = sent_secrets(settings, "password", false, context.keyring, diagnostics);
+        let ids = places::ids(settings, diagnostics);
+        diagnostics.extend(settings.missing("user"));
+        let user = user?;
         if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
-            let at = node.get("user").unwrap_or(node);
             let message = "the name of a user is not empty and holds no `:` and no control character";
-            diagnostics.push(at.error("wrong-value", message));
+            diagnostics.push(settings.at("user").error("wrong-value", message));
         }
         (!passwords.is_empty()).then(|| Self {
             user: Secret::new(user.into_bytes()),
             passwords,
             ids,
-            max_body: scheme_context.max_body,
+            max_body: context.max_body,
         })
     }
+}
 
-    /// Checks user and password.
-    pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+impl Scheme for Basic {
+    fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let malformed = || Refusal::MalformedCredentials {
             expected: "`Basic` and, in base64, user and password",
         };
@@ -134,8 +118,7 @@ impl Basic {
         proof(&self.ids, received, self.max_body, Some(source?))
     }
 
-    /// Returns the credentials that the sender would add.
-    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
+    fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = sign_id(&self.ids, draft)?;
         let password = self.passwords.first().ok_or("there is no password to send")?;
         let pair = Secret::new([self.user.expose(), b":", password.key.expose()].concat());
@@ -144,35 +127,43 @@ impl Basic {
         signed.headers.push((AUTHORIZATION, line));
         Ok(signed)
     }
+
+    fn recognised_by(&self) -> String {
+        ids_in_words(&self.ids)
+    }
+
+    fn secrets(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
+        sources(&self.passwords)
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        Some(BASIC)
+    }
+
+    fn credential_headers(&self) -> Vec<HeaderName> {
+        vec![AUTHORIZATION]
+    }
 }
 
 impl Bearer {
-    /// Locations of the ids that identify events.
-    pub fn ids(&self) -> &[Location] {
-        &self.ids
-    }
-
-    /// `WWW-Authenticate` for a client without a valid token.
-    pub const CHALLENGE: &'static str = "Bearer realm=\"hookyard\"";
-
     pub fn compile(
-        node: Node<'_>,
-        scheme_context: &SchemeContext<'_>,
+        settings: &Settings<'_>,
+        context: &SchemeContext<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        if node.is_mapping() {
-            node.read::<BearerShape>(diagnostics)?;
-        }
-        let secrets = held(node, "secret", true, scheme_context, diagnostics);
-        let ids = settings::unsigned_ids(node, None, PLAIN_ID, diagnostics);
+        settings.read::<BearerShape>(diagnostics)?;
+        let secrets = sent_secrets(settings, "secret", true, context.keyring, diagnostics);
+        let ids = places::ids(settings, diagnostics);
         (!secrets.is_empty()).then_some(Self {
             secrets,
             ids,
-            max_body: scheme_context.max_body,
+            max_body: context.max_body,
         })
     }
+}
 
-    pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+impl Scheme for Bearer {
+    fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
         let token = credentials(&received.headers, "bearer")?.ok_or(Refusal::MalformedCredentials {
             expected: "`Bearer` and, after one space, the token",
         })?;
@@ -182,14 +173,29 @@ impl Bearer {
         proof(&self.ids, received, self.max_body, Some(source))
     }
 
-    /// Returns the credentials that the sender would add.
-    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
+    fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = sign_id(&self.ids, draft)?;
         let secret = self.secrets.first().ok_or("there is no secret to send")?;
         let credentials = Secret::new([b"Bearer ", secret.key.expose()].concat());
         let line = sensitive(credentials.expose())?;
         signed.headers.push((AUTHORIZATION, line));
         Ok(signed)
+    }
+
+    fn recognised_by(&self) -> String {
+        ids_in_words(&self.ids)
+    }
+
+    fn secrets(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
+        sources(&self.secrets)
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        Some(BEARER)
+    }
+
+    fn credential_headers(&self) -> Vec<HeaderName> {
+        vec![AUTHORIZATION]
     }
 }
 

@@ -14,8 +14,8 @@ fn a_handshake_that_nobody_knows_is_found_with_what_was_meant() {
     assert_eq!(
         lines("{hmac: {secret: env:A, handshake: slcak}}"),
         [
-            "1:43: unknown handshake `slcak` (did you mean `slack`? known here: slack, meta, twitch, zoom, discord, \
-             dropbox, microsoft_graph, asana, trello, cloudevents, x, notion, none)"
+            "1:43: unknown handshake `slcak` (did you mean `slack`? known here: slack, discord, twitch, zoom, meta, \
+             dropbox, asana, trello, notion, microsoft_graph, cloudevents, x, none)"
         ]
     );
     assert_eq!(

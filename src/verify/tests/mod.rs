@@ -1,6 +1,7 @@
 //! Tests of the module's promises through its public interface: settings in YAML, requests as
 //! received.
 
+mod definitions;
 mod fields;
 mod handshake_settings;
 mod handshakes;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{OutgoingRequest, Proof, Refusal, SchemeContext, Verification};
+use super::{Definitions, OutgoingRequest, Proof, Refusal, SchemeContext, Verification};
 use crate::base::clock::Timestamp;
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
 use crate::base::secret::Keyring;
@@ -40,6 +41,15 @@ fn now() -> Timestamp {
 
 /// Compiles `verify: <text>` with `PUBLIC_URL`. Omits the warnings about short and inline secrets.
 fn compiled(text: &str, public_url: Option<&str>) -> (Option<Verification>, Vec<Diagnostic>) {
+    compiled_with("", text, public_url)
+}
+
+/// Compiles like [`compiled`], with the value of `schemes:` in flow style.
+fn compiled_with(
+    schemes: &str,
+    text: &str,
+    public_url: Option<&str>,
+) -> (Option<Verification>, Vec<Diagnostic>) {
     let environment = [("A", "secret-a"), ("B", "secret-b"), ("EMPTY", "")];
     let keyring = Keyring::new(
         environment.map(|(name, value)| (name.into(), value.into())),
@@ -48,18 +58,29 @@ fn compiled(text: &str, public_url: Option<&str>) -> (Option<Verification>, Vec<
     let mut diagnostics = Diagnostics::new();
     let source = Source {
         path: "r.yaml".into(),
-        text: format!("verify: {text}\n"),
+        text: if schemes.is_empty() {
+            format!("verify: {text}\n")
+        } else {
+            format!("verify: {text}\nschemes: {schemes}\n")
+        },
     };
     let document = Document::parse(source, &mut diagnostics);
     let verification = document.and_then(|document| {
         let node = document.root().get("verify").unwrap();
+        let schemes = Definitions::read(document.root().get("schemes"), &mut diagnostics);
         let scheme_context = SchemeContext {
             keyring: &keyring,
+            schemes: &schemes,
             public_url,
             max_body: 1 << 20,
             decompress_unverified: false,
         };
-        Verification::compile(node, &scheme_context, &mut diagnostics)
+        Verification::check_definitions(&scheme_context, &mut diagnostics);
+        let verification = Verification::compile(node, &scheme_context, &mut diagnostics);
+        if !diagnostics.has_errors() {
+            diagnostics.extend(schemes.unused());
+        }
+        verification
     });
     let doubtful =
         |diagnostic: &Diagnostic| diagnostic.code == "secret" && diagnostic.severity == Severity::Warning;

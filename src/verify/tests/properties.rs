@@ -4,7 +4,7 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::{compiled, doubtful, now, received, sent, sent_as, verification, working};
-use crate::verify::handshake::{HANDSHAKES, MAX_ECHO};
+use crate::verify::handshake::MAX_ECHO;
 use crate::verify::{Verification, schemes};
 
 /// All schemes that sign, each with its signature header.
@@ -45,13 +45,16 @@ fn all() -> Vec<Verification> {
 
 /// All handshakes, on schemes for which the tests can sign.
 fn handshakes() -> Vec<Verification> {
-    let rows = HANDSHAKES.iter().map(|row| match row.name {
-        "zoom" | "x" => format!("{{hmac: {{secret: x, handshake: {}}}}}", row.name),
+    let schemes = crate::verify::Definitions::default();
+    let all = schemes.with_handshake().map(|name| match name {
+        "zoom" | "x" => format!("{{hmac: {{secret: x, handshake: {name}}}}}"),
         "meta" => "{token: {query: t, secret: x, handshake: meta, verify_token: x}}".to_owned(),
-        "asana" | "notion" => format!("{{{}: {{learn: /nowhere/learnt}}}}", row.name),
+        "asana" | "notion" => format!("{{{name}: {{learn: /nowhere/learnt}}}}"),
         name => format!("{{token: {{query: t, secret: x, handshake: {name}}}}}"),
     });
-    rows.map(|settings| doubtful(&settings)).collect()
+    let all: Vec<Verification> = all.map(|settings| doubtful(&settings)).collect();
+    assert_eq!(all.len(), 12);
+    all
 }
 
 proptest! {

@@ -138,7 +138,7 @@ fn of_every_scheme_each_signed_part_is_protected() {
                     trial.member(name);
                 }
             }
-            "adyen_payments" => {
+            "adyen" | "adyen_payments" => {
                 for name in ["pspReference", "value", "currency", "success", "hmacSignature"] {
                     trial.member(name);
                 }

@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, VerificationAlgorithm,
 };
 
-use crate::verify::scheme::signature::mac;
+use crate::verify::parts::mac;
 
 /// Supported values of `alg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use subtle::ConstantTimeEq;
 
 use super::token::UniqueMembers;
 use crate::base::clock::Timestamp;
-use crate::verify::Refusal;
-use crate::verify::scheme::source::{self, Unit};
+use crate::verify::parts::source::{self, Unit};
+use crate::verify::refusal::Refusal;
 
 /// Tolerance for `exp` and `nbf`, for clocks that differ.
 pub const LEEWAY: Duration = Duration::from_mins(1);

@@ -9,21 +9,17 @@ use super::settings::JwtCompiler;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::weak_secret::SHORT;
 use crate::base::yaml::unknown;
-use crate::verify::scheme::presets::JwtRow;
-use crate::verify::scheme::settings;
-use crate::verify::scheme::signature::keys::ConfiguredKey;
+use crate::verify::parts::keys::ConfiguredKey;
+use crate::verify::parts::secrets;
 
 /// Maximum keys of a verification. A token without `kid` is tried with each.
 const MAX_KEYS: usize = 16;
 
 impl JwtCompiler<'_> {
     /// Reads the algorithms. Empty if the setting is invalid.
-    pub fn algorithms(&self, row: Option<&JwtRow>, diagnostics: &mut Diagnostics) -> Vec<JwtAlgorithm> {
-        let Some(node) = self.node.given("algorithms") else {
-            if let Some(row) = row {
-                return row.algorithms.to_vec();
-            }
-            let missing = self.node.missing("algorithms");
+    pub fn algorithms(&self, diagnostics: &mut Diagnostics) -> Vec<JwtAlgorithm> {
+        let Some(node) = self.settings.given("algorithms") else {
+            let missing = self.settings.missing("algorithms");
             diagnostics.extend(missing.map(|diagnostic| diagnostic.hint("`algorithms: [ES256]`")));
             return Vec::new();
         };
@@ -84,16 +80,16 @@ impl JwtCompiler<'_> {
         const FIELDS: [&str; 3] = ["secret", "public_key", "jwks"];
         let given: Vec<&str> = FIELDS
             .into_iter()
-            .filter(|field| self.node.given(field).is_some())
+            .filter(|field| self.settings.given(field).is_some())
             .collect();
         if given.len() > 1 {
             let message = "the keys stand in one place: `secret`, `public_key` or `jwks`";
-            diagnostics.push(self.node.error("ambiguous-place", message));
+            diagnostics.push(self.settings.place().error("ambiguous-place", message));
         }
         // If no algorithm is known, the keys are read anyway, so that their errors are reported.
         let takes_secret = match algorithms.first() {
             Some(algorithm) => algorithm.takes_secret(),
-            None => given.first() == Some(&"secret") || !self.node.is_mapping(),
+            None => given.first() == Some(&"secret") || self.settings.short().is_some(),
         };
         let mut assumed = JwtAlgorithm::ALL.to_vec();
         assumed.retain(|algorithm| algorithm.takes_secret() == takes_secret);
@@ -105,7 +101,7 @@ impl JwtCompiler<'_> {
         if takes_secret {
             if let [field @ ("public_key" | "jwks")] = given.as_slice() {
                 let message = format!("{} takes a shared secret: `secret`, not `{field}`", names(usable));
-                diagnostics.push(self.at(field).error("key-kind", message));
+                diagnostics.push(self.settings.at(field).error("key-kind", message));
                 return Vec::new();
             }
             return self.secrets(usable, diagnostics);
@@ -113,7 +109,7 @@ impl JwtCompiler<'_> {
         match given.first() {
             None => {
                 if let (Some(diagnostic), Some(_)) =
-                    (self.node.missing("jwks"), self.node.missing("public_key"))
+                    (self.settings.missing("jwks"), self.settings.missing("public_key"))
                 {
                     diagnostics
                         .push(diagnostic.hint(
@@ -127,7 +123,7 @@ impl JwtCompiler<'_> {
                     "{} takes a public key: `public_key` or `jwks`, not `secret`",
                     names(usable)
                 );
-                diagnostics.push(self.at("secret").error("key-kind", message));
+                diagnostics.push(self.settings.at("secret").error("key-kind", message));
                 Vec::new()
             }
             Some(field) => self.public_keys(field, usable, diagnostics),
@@ -142,7 +138,7 @@ impl JwtCompiler<'_> {
             Method::PublicKey(_) => SHORT,
         });
         let least = least.max().unwrap_or(SHORT);
-        let secrets = settings::secrets(self.node, "secret", least, self.keyring, diagnostics);
+        let secrets = secrets::secrets(self.settings, "secret", least, self.keyring, diagnostics);
         let mut keys = Vec::with_capacity(secrets.len());
         for (place, held) in secrets {
             let secret = &held.key;
@@ -168,9 +164,9 @@ impl JwtCompiler<'_> {
         algorithms: &[JwtAlgorithm],
         diagnostics: &mut Diagnostics,
     ) -> Vec<ConfiguredKey<Key>> {
-        let holder = self.at(field);
+        let holder = self.settings.at(field);
         let mut all = Vec::new();
-        for (item, held) in settings::public_keys(self.node, field, self.keyring, diagnostics) {
+        for (item, held) in secrets::public_keys(self.settings, field, self.keyring, diagnostics) {
             let text = held.key.expose();
             let read = if field == "jwks" {
                 keys::of_jwks(text, algorithms).map_err(|message| (message, None))

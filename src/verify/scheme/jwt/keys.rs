@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::algorithm::{JwtAlgorithm, Method, names};
 use crate::base::secret::Secret;
-use crate::verify::scheme::signature::mac::Mac;
+use crate::verify::parts::mac::Mac;
 
 /// Key, prepared for the algorithms that can use it.
 pub struct Key {

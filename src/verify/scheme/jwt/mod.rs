@@ -22,29 +22,32 @@ use http::header::AUTHORIZATION;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-pub use self::algorithm::JwtAlgorithm;
+use self::algorithm::JwtAlgorithm;
 use self::claims::Demands;
 use self::keys::Key;
 use self::token::{SignedToken, UniqueMembers};
-use super::credentials::Bearer;
-use super::signature::keys::{ConfiguredKey, decide};
-use super::source::{Location, in_header, only_line, only_query};
-use super::token::{proof, sensitive, sign_id};
+use super::Scheme;
+use super::credentials::BEARER;
 use crate::base::clock::Timestamp;
 use crate::event::Received;
-use crate::verify::{DedupKey, OutgoingRequest, Proof, Refusal, SentAt, Signed};
+use crate::verify::outgoing::{OutgoingRequest, Signed};
+use crate::verify::parts::keys::{ConfiguredKey, decide, sources};
+use crate::verify::parts::source::{Location, in_header, only_line, only_query};
+use crate::verify::parts::unsigned::{proof, sensitive, sign_id};
+use crate::verify::proof::{DedupKey, Proof, SentAt};
+use crate::verify::refusal::Refusal;
 
 /// Replay window if the token has a timestamp. Plaid requires this value, and most senders of
 /// signatures use it.
 const WINDOW: Duration = Duration::from_mins(5);
 
-/// Compiled `jwt`, or a preset of that kind.
+/// Compiled `jwt`.
 #[derive(Debug)]
 pub struct Jwt {
     /// Accepted algorithms. The first one signs.
     algorithms: Vec<JwtAlgorithm>,
     /// Accepted keys. The first one signs.
-    pub keys: Vec<ConfiguredKey<Key>>,
+    keys: Vec<ConfiguredKey<Key>>,
     place: TokenPlace,
     /// Required claims.
     demands: Demands,
@@ -75,20 +78,6 @@ enum IdPlace {
 }
 
 impl Jwt {
-    /// Verifies the token and its claims.
-    pub fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
-        let text = self.text(received)?;
-        let malformed = |fault| Refusal::MalformedToken {
-            place: self.words(),
-            fault,
-        };
-        let token = SignedToken::parse(&text).map_err(malformed)?;
-        let secret = self.check_signature(&token, received.at)?;
-        let claims = token.claims().map_err(malformed)?;
-        self.demands.check(&claims, &received.body, received.at)?;
-        self.proof(received, &token, &claims, secret)
-    }
-
     /// Text of the token.
     fn text<'r>(&self, received: &'r Received) -> Result<Cow<'r, [u8]>, Refusal> {
         match &self.place {
@@ -211,13 +200,64 @@ impl Jwt {
         })
     }
 
+    /// Claims that the sender would make.
+    fn claims_of(&self, draft: &OutgoingRequest<'_>) -> Value {
+        let mut claims: Map<String, Value> = self.demands.claims.iter().cloned().collect();
+        let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+        if let Some(issuer) = self.demands.issuers.first() {
+            claim("iss", issuer.as_str().into());
+        }
+        if let Some(audience) = self.demands.audiences.first() {
+            claim("aud", audience.as_str().into());
+        }
+        if let Some(name) = &self.timestamp {
+            claim(name, draft.at.as_seconds().into());
+        }
+        if let Some(name) = &self.demands.body_hash {
+            claim(name, HEXLOWER.encode(&Sha256::digest(draft.body)).into());
+        }
+        if let Some(IdPlace::Claim(name)) = self.ids.first() {
+            claim(name, draft.id.into());
+        }
+        Value::Object(claims)
+    }
+
+    fn words(&self) -> String {
+        match &self.place {
+            TokenPlace::Header(header, _) => in_header(header),
+            TokenPlace::Query(name) => format!("`{name}` of the query"),
+        }
+    }
+
     /// Returns true if a claim holds the digest of the body.
-    pub fn signs_body(&self) -> bool {
+    fn signs_body(&self) -> bool {
         self.demands.body_hash.is_some()
     }
 
-    /// Describes the bytes by which events are recognised. Empty if there are none.
-    pub fn recognised_by(&self) -> String {
+    /// Header that holds the token.
+    fn header(&self) -> Option<&HeaderName> {
+        match &self.place {
+            TokenPlace::Header(header, _) => Some(header),
+            TokenPlace::Query(_) => None,
+        }
+    }
+}
+
+impl Scheme for Jwt {
+    fn prove(&self, received: &Received) -> Result<Proof, Refusal> {
+        let text = self.text(received)?;
+        let malformed = |fault| Refusal::MalformedToken {
+            place: self.words(),
+            fault,
+        };
+        let token = SignedToken::parse(&text).map_err(malformed)?;
+        let secret = self.check_signature(&token, received.at)?;
+        let claims = token.claims().map_err(malformed)?;
+        self.demands.check(&claims, &received.body, received.at)?;
+        self.proof(received, &token, &claims, secret)
+    }
+
+    fn recognised_by(&self) -> String {
         let mut by: Vec<String> = Vec::new();
         for id in &self.ids {
             by.push(match id {
@@ -232,14 +272,13 @@ impl Jwt {
     }
 
     /// Returns true for a shared secret. Of other keys only the public part is known.
-    pub fn can_sign(&self) -> bool {
+    fn can_sign(&self) -> bool {
         self.algorithms
             .first()
             .is_some_and(|algorithm| algorithm.takes_secret())
     }
 
-    /// Returns what the sender would add to the request.
-    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
+    fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let (Some(algorithm), Some(held)) = (self.algorithms.first(), self.keys.first()) else {
             return Err("there is no key to sign with".to_owned());
         };
@@ -267,58 +306,31 @@ impl Jwt {
         Ok(added)
     }
 
-    /// Claims that the sender would make.
-    fn claims_of(&self, draft: &OutgoingRequest<'_>) -> Value {
-        let mut claims: Map<String, Value> = self.demands.claims.iter().cloned().collect();
-        let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-        if let Some(issuer) = self.demands.issuers.first() {
-            claim("iss", issuer.as_str().into());
-        }
-        if let Some(audience) = self.demands.audiences.first() {
-            claim("aud", audience.as_str().into());
-        }
-        if let Some(name) = &self.timestamp {
-            claim(name, draft.at.as_seconds().into());
-        }
-        if let Some(name) = &self.demands.body_hash {
-            claim(name, HEXLOWER.encode(&Sha256::digest(draft.body)).into());
-        }
-        if let Some(IdPlace::Claim(name)) = self.ids.first() {
-            claim(name, draft.id.into());
-        }
-        Value::Object(claims)
-    }
-
-    /// Default replay window. `None` without a timestamp.
-    pub fn default_window(&self) -> Option<Duration> {
+    fn default_window(&self) -> Option<Duration> {
         self.timestamp.as_ref().map(|_| WINDOW)
     }
 
-    /// Value of `WWW-Authenticate` for a refused client, if the token is in `Authorization`.
-    pub fn challenge(&self) -> Option<&'static str> {
-        (self.header() == Some(&AUTHORIZATION)).then_some(Bearer::CHALLENGE)
+    fn secrets(&self) -> Vec<(Arc<str>, Option<Timestamp>)> {
+        sources(&self.keys)
     }
 
-    /// Header that holds the token.
-    pub fn header(&self) -> Option<&HeaderName> {
-        match &self.place {
-            TokenPlace::Header(header, _) => Some(header),
-            TokenPlace::Query(_) => None,
-        }
+    /// Present if the token is in `Authorization`.
+    fn challenge(&self) -> Option<&'static str> {
+        (self.header() == Some(&AUTHORIZATION)).then_some(BEARER)
     }
 
-    /// Query parameter that holds the token.
-    pub fn query(&self) -> Option<&str> {
+    fn credential_headers(&self) -> Vec<HeaderName> {
+        self.header().cloned().into_iter().collect()
+    }
+
+    fn credential_query(&self) -> Option<&str> {
         match &self.place {
             TokenPlace::Header(..) => None,
             TokenPlace::Query(name) => Some(name),
         }
     }
 
-    fn words(&self) -> String {
-        match &self.place {
-            TokenPlace::Header(header, _) => in_header(header),
-            TokenPlace::Query(name) => format!("`{name}` of the query"),
-        }
+    fn signs(&self) -> bool {
+        self.signs_body()
     }
 }

@@ -1,9 +1,8 @@
-//! Compiler from YAML and a preset row to a [`Jwt`].
+//! Compiler from YAML to a [`Jwt`].
 //!
-//! Each setting in the rules file overrides that of the row. All errors are reported at once, each
+//! All errors are reported at once, each
 //! at its own line. Settings that leave something unprotected cause a warning.
 
-use http::HeaderName;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -15,50 +14,42 @@ use super::{IdPlace, Jwt, TokenPlace};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::Keyring;
 use crate::base::yaml::Node;
-use crate::verify::scheme::presets::JwtRow;
-use crate::verify::scheme::source::Location;
-use crate::verify::scheme::{SchemeContext, settings};
+use crate::verify::context::SchemeContext;
+use crate::verify::parts::places;
+use crate::verify::parts::settings::{Settings, shape};
+use crate::verify::parts::source::Location;
 
 /// Maximum values in a list of issuers or audiences.
 const MAX_NAMES: usize = 16;
 
-/// Settings of `jwt`, and of the presets of that kind.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "most are read from the node, item by item")]
-struct JwtShape {
-    /// Accepted algorithms. The token cannot extend them.
-    algorithms: Option<IgnoredAny>,
-    /// Source of the shared secret, for `HS…`. May be a list during rotation.
-    secret: Option<IgnoredAny>,
-    /// Source of the public key in PEM, for all other algorithms. May be a list during rotation.
-    public_key: Option<IgnoredAny>,
-    /// Source of a JWK set, for all other algorithms. A token selects a key by `kid`.
-    jwks: Option<IgnoredAny>,
-    /// Header that holds the token.
-    header: Option<IgnoredAny>,
-    /// Text before the token in the header.
-    prefix: Option<String>,
-    /// Query parameter that holds the token.
-    query: Option<String>,
-    /// Required issuer. Of a list, one must match.
-    issuer: Option<IgnoredAny>,
-    /// Required audience. Of a list, one must match.
-    audience: Option<IgnoredAny>,
-    /// Claims that must have exactly these values.
-    claims: Option<IgnoredAny>,
-    /// Claim that holds the hex SHA-256 of the body. `none` if there is none.
-    body_hash: Option<String>,
-    /// Claim that holds the time of sending. `none` to ignore it.
-    timestamp: Option<String>,
-    /// Location of the id that identifies an event.
-    id: Option<IgnoredAny>,
-    /// Handshake to answer. Default: none.
-    handshake: Option<IgnoredAny>,
-    /// Token that the sender of a handshake must present.
-    verify_token: Option<IgnoredAny>,
-    /// File that stores the secret received in a handshake.
-    learn: Option<IgnoredAny>,
+shape! {
+    /// Settings of `jwt`.
+    JwtShape {
+        /// Accepted algorithms. The token cannot extend them.
+        algorithms: IgnoredAny,
+        /// Source of the shared secret, for `HS…`. May be a list during rotation.
+        secret: IgnoredAny,
+        /// Source of the public key in PEM, for all other algorithms. May be a list during rotation.
+        public_key: IgnoredAny,
+        /// Source of a JWK set, for all other algorithms. A token selects a key by `kid`.
+        jwks: IgnoredAny,
+        /// Header that holds the token.
+        header: IgnoredAny,
+        /// Text before the token in the header.
+        prefix: String,
+        /// Query parameter that holds the token.
+        query: String,
+        /// Required issuer. Of a list, one must match.
+        issuer: IgnoredAny,
+        /// Required audience. Of a list, one must match.
+        audience: IgnoredAny,
+        /// Claims that must have exactly these values.
+        claims: IgnoredAny,
+        /// Claim that holds the hex SHA-256 of the body. `none` if there is none.
+        body_hash: String,
+        /// Claim that holds the time of sending. `none` to ignore it.
+        timestamp: String,
+    }
 }
 
 /// Shape of `id:`.
@@ -70,49 +61,44 @@ struct JwtIdShape {
     json: Option<String>,
 }
 
-/// Compiles the value of `jwt:` (without a row), or of a preset of that kind. Reports all errors.
+/// Compiles the settings of `jwt`. Reports all errors.
 pub fn compile(
-    node: Node<'_>,
-    row: Option<&JwtRow>,
-    scheme_context: &SchemeContext<'_>,
+    settings: &Settings<'_>,
+    context: &SchemeContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Jwt> {
-    if row.is_none() && !node.is_mapping() {
+    if let (Some(short), None) = (settings.short(), settings.given("algorithms")) {
         diagnostics.push(
-            node.error("wrong-value", "`jwt` needs algorithms and keys")
+            short
+                .error("wrong-value", "`jwt` needs algorithms and keys")
                 .hint("`{jwt: {algorithms: [ES256], jwks: file:/etc/hookyard/jwks.json}}`"),
         );
         return None;
     }
-    let shape: JwtShape = if node.is_mapping() {
-        node.read(diagnostics)?
-    } else {
-        JwtShape::default()
-    };
+    let shapes = settings.read::<JwtShape>(diagnostics)?;
+    let nearest = |text: fn(&JwtShape) -> Option<&String>| shapes.iter().find_map(text);
     let reading = JwtCompiler {
-        node,
-        keyring: scheme_context.keyring,
+        settings,
+        keyring: context.keyring,
     };
-    let algorithms = reading.algorithms(row, diagnostics);
+    let algorithms = reading.algorithms(diagnostics);
     let keys = reading.keys(&algorithms, diagnostics);
-    let place = reading.place(row, &shape, diagnostics);
+    let place = reading.place(nearest(|shape| shape.prefix.as_ref()), diagnostics);
     let written = |name: Option<&str>| name.filter(|name| *name != "none").map(str::to_owned);
-    let body_hash = written(shape.body_hash.as_deref().or(row.map(|row| row.body_hash)));
+    let body_hash = written(nearest(|shape| shape.body_hash.as_ref()).map(String::as_str));
+    let timestamp = nearest(|shape| shape.timestamp.as_ref()).map(String::as_str);
     // If the body is not signed, the token is reused until its `exp`.
-    let plain = (body_hash.is_some() && row.is_none()).then_some("iat");
-    let timestamp = written(shape.timestamp.as_deref().or(plain));
+    let plain = body_hash.is_some().then_some("iat");
+    let timestamp = written(timestamp.or(plain));
     for (key, said) in [("body_hash", &body_hash), ("timestamp", &timestamp)] {
         if said.as_ref().is_some_and(String::is_empty) {
             let message = format!("`{key}` is the name of a claim, or `none`");
-            diagnostics.push(reading.at(key).error("wrong-value", message));
+            diagnostics.push(settings.at(key).error("wrong-value", message));
         }
     }
-    let issuers = reading.names("issuer", diagnostics);
     let demands = Demands {
-        issuers: issuers
-            .or_else(|| Some(vec![row?.issuer.to_owned()]))
-            .unwrap_or_default(),
-        audiences: reading.names("audience", diagnostics).unwrap_or_default(),
+        issuers: reading.names("issuer", diagnostics),
+        audiences: reading.names("audience", diagnostics),
         claims: reading.claims(diagnostics),
         body_hash,
     };
@@ -125,17 +111,8 @@ pub fn compile(
         demands,
         timestamp,
         ids,
-        max_body: scheme_context.max_body,
+        max_body: context.max_body,
     })
-}
-
-/// Reads the name of a single header.
-fn one_header(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<HeaderName> {
-    if node.value().is_sequence() {
-        diagnostics.push(node.error("wrong-value", "wrong type: one header is taken here"));
-        return None;
-    }
-    settings::header_names(node, diagnostics)?.into_iter().next()
 }
 
 /// Reads the location of one id.
@@ -160,8 +137,8 @@ fn id(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<IdPlace> {
         return Some(IdPlace::Claim(claim));
     }
     let place = match (shape.json, node.given("json"), node.given("header")) {
-        (Some(text), Some(at), _) => Location::Json(settings::path(at, &text, diagnostics)?),
-        (_, _, Some(header)) => Location::Headers(settings::header_names(header, diagnostics)?),
+        (Some(text), Some(at), _) => Location::Json(places::path(at, &text, diagnostics)?),
+        (_, _, Some(header)) => Location::Headers(places::header_names(header, diagnostics)?),
         _ => return None,
     };
     Some(IdPlace::Request(place))
@@ -169,46 +146,39 @@ fn id(node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<IdPlace> {
 
 /// State of the compilation.
 pub(super) struct JwtCompiler<'d> {
-    /// Mapping of the scheme, or the secret in its place.
-    pub node: Node<'d>,
+    pub settings: &'d Settings<'d>,
     /// Reader of secrets and keys.
     pub keyring: &'d Keyring,
 }
 
-impl<'d> JwtCompiler<'d> {
-    /// Node for a diagnostic about `key`: the setting, or the scheme if the setting is absent.
-    pub fn at(&self, key: &str) -> Node<'d> {
-        self.node.get(key).unwrap_or(self.node)
-    }
-
-    /// Location of the token.
-    fn place(
-        &self,
-        row: Option<&JwtRow>,
-        shape: &JwtShape,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<TokenPlace> {
-        let header = self.node.given("header");
-        if let Some(query) = &shape.query {
-            if header.is_some() || shape.prefix.is_some() {
+impl JwtCompiler<'_> {
+    /// Location of the token. Without a setting it is `Authorization`.
+    fn place(&self, prefix: Option<&String>, diagnostics: &mut Diagnostics) -> Option<TokenPlace> {
+        let layer = self.settings.nearest(&["header", "query"]);
+        let given = |key: &str| layer.and_then(|layer| layer.node.given(key));
+        let header = given("header");
+        if let Some(query) = given("query").and_then(|query| query.as_str()) {
+            let prefixed = layer.is_some_and(|layer| layer.node.given("prefix").is_some());
+            if header.is_some() || prefixed {
                 let message = "a token stands in one place: `header`, with a `prefix`, or `query`";
-                diagnostics.push(self.at("query").error("ambiguous-place", message));
+                diagnostics.push(self.settings.at("query").error("ambiguous-place", message));
             }
-            return Some(TokenPlace::Query(query.clone()));
+            return Some(TokenPlace::Query(query.to_owned()));
         }
-        let header = match (header, row) {
-            (Some(header), _) => one_header(header, diagnostics)?,
-            (None, Some(row)) => settings::row_names(&[row.header]).pop()?,
-            (None, None) => AUTHORIZATION,
+        let header = match header {
+            Some(header) => places::one_header(header, diagnostics)?,
+            None => AUTHORIZATION,
         };
         let plain = if header == AUTHORIZATION { "Bearer " } else { "" };
-        let prefix = shape.prefix.as_deref().unwrap_or(plain).to_owned();
+        let prefix = prefix.map_or(plain, String::as_str).to_owned();
         Some(TokenPlace::Header(header, prefix))
     }
 
-    /// Reads one or several texts under `key`. `None` if absent.
-    fn names(&self, key: &str, diagnostics: &mut Diagnostics) -> Option<Vec<String>> {
-        let node = self.node.given(key)?;
+    /// Reads one or several texts under `key`. Empty if absent.
+    fn names(&self, key: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
+        let Some(node) = self.settings.given(key) else {
+            return Vec::new();
+        };
         let items = node.one_or_many();
         if items.is_empty() || items.len() > MAX_NAMES {
             let message = format!("{} values: from 1 to {MAX_NAMES} are taken", items.len());
@@ -221,12 +191,12 @@ impl<'d> JwtCompiler<'d> {
                 _ => diagnostics.push(item.error("wrong-value", format!("`{key}` is text, and not empty"))),
             }
         }
-        Some(names)
+        names
     }
 
     /// Reads the claims that must have these values.
     fn claims(&self, diagnostics: &mut Diagnostics) -> Vec<(String, Value)> {
-        let Some(node) = self.node.given("claims") else {
+        let Some(node) = self.settings.given("claims") else {
             return Vec::new();
         };
         let entries = node.entries();
@@ -257,15 +227,15 @@ impl<'d> JwtCompiler<'d> {
 
     /// Reads the locations of ids.
     fn ids(&self, diagnostics: &mut Diagnostics) -> Vec<IdPlace> {
-        let Some(node) = self.node.given("id") else {
+        let Some(node) = self.settings.given("id") else {
             return Vec::new();
         };
         if node.as_str() == Some("none") {
             return Vec::new();
         }
         let items = node.one_or_many();
-        if items.is_empty() || items.len() > settings::MAX_IDS {
-            let message = format!("{} ids: from 1 to {} are taken", items.len(), settings::MAX_IDS);
+        if items.is_empty() || items.len() > places::MAX_IDS {
+            let message = format!("{} ids: from 1 to {} are taken", items.len(), places::MAX_IDS);
             diagnostics.push(node.error("wrong-value", message));
         }
         let ids = items.into_iter().filter_map(|item| id(item, diagnostics));
@@ -280,9 +250,9 @@ impl<'d> JwtCompiler<'d> {
         algorithms: &[JwtAlgorithm],
         diagnostics: &mut Diagnostics,
     ) {
-        if demands.body_hash.is_none() && self.node.given("body_hash").is_none() {
+        if demands.body_hash.is_none() && self.settings.given("body_hash").is_none() {
             let message = "the token does not cover the body: a genuine one lets any body in";
-            diagnostics.push(self.node.warning("unsigned-body", message).hint(
+            diagnostics.push(self.settings.place().warning("unsigned-body", message).hint(
                 "`body_hash: CLAIM` where a claim holds the body's SHA-256, `body_hash: none` where none does",
             ));
         }
@@ -290,7 +260,7 @@ impl<'d> JwtCompiler<'d> {
         if demands.body_hash.is_none() && public && demands.audiences.is_empty() && demands.claims.is_empty()
         {
             let message = "any token that was signed with these keys is let in, whatever it was made for";
-            diagnostics.push(self.node.warning("any-audience", message).hint(
+            diagnostics.push(self.settings.place().warning("any-audience", message).hint(
                 "`audience: URL`, and `claims: {email: …}` where others have tokens of the same issuer",
             ));
         }
@@ -298,7 +268,8 @@ impl<'d> JwtCompiler<'d> {
         if demands.body_hash.is_some() && ids.iter().any(unsigned) {
             let message = "the token does not cover the id: events are not recognised by it";
             diagnostics.push(
-                self.at("id")
+                self.settings
+                    .at("id")
                     .warning("unsigned-id", message)
                     .hint("the token itself is remembered instead"),
             );

@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::content::Piece;
 use super::{IdSource, Signature};
 use crate::event::Received;
-use crate::verify::Refusal;
-use crate::verify::scheme::source::{self, Location, TimestampSource, only_line, only_query};
+use crate::verify::parts::source::{self, Location, TimestampSource, only_line, only_query};
+use crate::verify::refusal::Refusal;
 
 /// Maximum items in a list of signatures. A longer list is refused.
 const MAX_ITEMS: usize = 16;

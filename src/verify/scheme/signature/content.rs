@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName};
 
 use super::url;
-use crate::verify::Refusal;
-use crate::verify::handshake::is_token_byte;
-use crate::verify::scheme::source::only_line;
+use crate::verify::parts::mac_token::is_token_byte;
+use crate::verify::parts::source::only_line;
+use crate::verify::refusal::Refusal;
 
 /// Names that are allowed in braces.
 pub const TOKENS: [&str; 7] = [

@@ -5,16 +5,16 @@
 //! on.
 
 use super::content::{Content, Piece};
-use super::settings::at;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::yaml::Node;
-use crate::verify::scheme::SchemeContext;
-use crate::verify::scheme::source::{Location, TimestampSource};
+use crate::verify::context::SchemeContext;
+use crate::verify::parts::settings::Settings;
+use crate::verify::parts::source::{Location, TimestampSource};
 
 /// Settings that must be consistent.
 pub struct CoverageCheck<'j> {
     /// Settings of the scheme.
-    pub node: Node<'j>,
+    pub settings: &'j Settings<'j>,
     /// Signed content.
     pub content: &'j Content,
     /// Location of the signature. Has one header per family.
@@ -180,6 +180,6 @@ impl CoverageCheck<'_> {
     }
 
     fn at(&self, key: &str) -> Node<'_> {
-        at(self.node, key)
+        self.settings.at(key)
     }
 }

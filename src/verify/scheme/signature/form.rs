@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use crate::verify::Refusal;
-use crate::verify::scheme::source::only_line;
+use crate::verify::parts::source::only_line;
+use crate::verify::refusal::Refusal;
 
 /// Returns the bytes that the sender signed as the body: the decoded value of `field` for a form,
 /// otherwise the body.

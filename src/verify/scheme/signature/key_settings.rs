@@ -5,98 +5,111 @@
 
 use rustls::pki_types::pem::{PemObject, SectionKind};
 
-use super::keys::{ConfiguredKey, Keys};
-use super::mac::{KeyEncoding, Mac};
-use super::settings::SignatureFields;
+use super::keys::{Curve, Keys};
+use super::kind::Kind;
+use super::settings::SignatureSettings;
 use super::signer::Signer;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::secret::{Secret, source_of};
 use crate::base::weak_secret::SHORT;
-use crate::base::yaml::Node;
-use crate::verify::handshake;
-use crate::verify::scheme::presets::{KeyKind, SignatureRow};
-use crate::verify::scheme::{SchemeContext, settings};
+use crate::verify::context::SchemeContext;
+use crate::verify::parts::keys::ConfiguredKey;
+use crate::verify::parts::mac::{KeyEncoding, Mac};
+use crate::verify::parts::secrets;
+use crate::verify::parts::settings::Settings;
 
 /// Reads the keys. `None` if there is no valid key.
 pub(super) fn keys(
-    node: Node<'_>,
-    row: &SignatureRow,
-    fields: &SignatureFields,
-    scheme_context: &SchemeContext<'_>,
+    settings: &Settings<'_>,
+    read: &SignatureSettings,
+    context: &SchemeContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Keys> {
-    let decoding = fields.key_encoding.unwrap_or(row.key_encoding);
-    let strip = fields.strip_prefix.as_deref().unwrap_or(row.strip_prefix);
-    let keyring = scheme_context.keyring;
-    match row.kind {
-        KeyKind::Hmac(algorithm) => {
-            let algorithm = fields.algorithm.unwrap_or(algorithm);
-            let learnt = handshake::learnt(node, keyring);
-            let to_be_learnt = learnt.is_some();
-            let secrets = match learnt {
-                Some(learnt) => learnt.into_iter().map(|secret| (node, secret)).collect(),
-                None => settings::secrets(node, "secret", SHORT, keyring, diagnostics),
-            };
-            let mut keys = Vec::new();
-            for (place, held) in secrets {
-                match key(&held.key, &[strip], decoding, "secret")
-                    .map(|key| Mac::keyed(algorithm, key.expose()))
-                {
-                    Ok(mac) => keys.extend(mac.map(|mac| held.with(mac))),
-                    Err(message) => diagnostics.push(place.error("secret", message)),
-                }
-            }
-            (to_be_learnt || !keys.is_empty()).then_some(Keys::Shared(algorithm, keys))
-        }
-        KeyKind::Public(curve) => {
-            let signer = node.given("private_key").and_then(|place| {
-                let secret = keyring.read(place, diagnostics)?;
-                let strips = [strip, row.private_prefix];
-                let bytes = key_or_pem(&secret, &strips, decoding, "PRIVATE KEY");
-                let signer = bytes.and_then(|bytes| {
-                    Signer::new(curve, bytes.expose())
-                        .ok_or_else(|| "the private key is none of this kind".to_owned())
-                });
-                signer
-                    .map_err(|message| diagnostics.push(place.error("key", message)))
-                    .ok()
-            });
-            if node.given("private_key").is_some() && node.given("public_key").is_none() {
-                let place = node.given("private_key")?;
-                let source = place.as_str().and_then(source_of).unwrap_or("private_key");
-                let held = ConfiguredKey {
-                    key: signer.as_ref()?.public_key()?,
-                    source: source.into(),
-                    not_after: None,
-                };
-                return Some(Keys::Public(curve, vec![held], signer));
-            }
-            let mut keys = Vec::new();
-            for (place, held) in settings::public_keys(node, "public_key", keyring, diagnostics) {
-                let bytes = key_or_pem(&held.key, &[strip], decoding, "PUBLIC KEY");
-                let key = bytes.and_then(|bytes| {
-                    curve
-                        .public_key(bytes.expose())
-                        .ok_or_else(|| "the public key is none of this kind".to_owned())
-                });
-                match key {
-                    Ok(key) => keys.push(held.with(key)),
-                    Err(message) => diagnostics.push(place.error("key", message)),
-                }
-            }
-            (!keys.is_empty()).then_some(Keys::Public(curve, keys, signer))
-        }
+    match read.kind {
+        Kind::Hmac => shared(settings, read, context, diagnostics),
+        Kind::Public(curve) => public(curve, settings, read, context, diagnostics),
     }
 }
 
+/// Reads shared secrets.
+fn shared(
+    settings: &Settings<'_>,
+    read: &SignatureSettings,
+    context: &SchemeContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Keys> {
+    let learnt = secrets::learnt(settings, context.keyring);
+    let to_be_learnt = learnt.is_some();
+    let place = settings.place();
+    let secrets = match learnt {
+        Some(learnt) => learnt.into_iter().map(|secret| (place, secret)).collect(),
+        None => secrets::secrets(settings, "secret", SHORT, context.keyring, diagnostics),
+    };
+    let mut keys = Vec::new();
+    for (place, held) in secrets {
+        match key(&held.key, &read.strip_prefixes, read.key_encoding, "secret")
+            .map(|key| Mac::keyed(read.algorithm, key.expose()))
+        {
+            Ok(mac) => keys.extend(mac.map(|mac| held.with(mac))),
+            Err(message) => diagnostics.push(place.error("secret", message)),
+        }
+    }
+    (to_be_learnt || !keys.is_empty()).then_some(Keys::Shared(read.algorithm, keys))
+}
+
+/// Reads public keys, and a private key if there is one.
+fn public(
+    curve: Curve,
+    settings: &Settings<'_>,
+    read: &SignatureSettings,
+    context: &SchemeContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Keys> {
+    let (strips, decoding) = (&read.strip_prefixes, read.key_encoding);
+    let private = settings.given("private_key");
+    let signer = private.and_then(|place| {
+        let secret = context.keyring.read(place, diagnostics)?;
+        let bytes = key_or_pem(&secret, strips, decoding, "PRIVATE KEY");
+        let signer = bytes.and_then(|bytes| {
+            Signer::new(curve, bytes.expose())
+                .ok_or_else(|| "the private key is none of this kind".to_owned())
+        });
+        signer
+            .map_err(|message| diagnostics.push(place.error("key", message)))
+            .ok()
+    });
+    if let (Some(place), None) = (private, settings.given("public_key")) {
+        let source = place.as_str().and_then(source_of).unwrap_or("private_key");
+        let held = ConfiguredKey {
+            key: signer.as_ref()?.public_key()?,
+            source: source.into(),
+            not_after: None,
+        };
+        return Some(Keys::Public(curve, vec![held], signer));
+    }
+    let mut keys = Vec::new();
+    for (place, held) in secrets::public_keys(settings, "public_key", context.keyring, diagnostics) {
+        let bytes = key_or_pem(&held.key, strips, decoding, "PUBLIC KEY");
+        let key = bytes.and_then(|bytes| {
+            curve
+                .public_key(bytes.expose())
+                .ok_or_else(|| "the public key is none of this kind".to_owned())
+        });
+        match key {
+            Ok(key) => keys.push(held.with(key)),
+            Err(message) => diagnostics.push(place.error("key", message)),
+        }
+    }
+    (!keys.is_empty()).then_some(Keys::Public(curve, keys, signer))
+}
+
 /// Decodes the text of a key. The error does not quote it.
-fn key(secret: &Secret, strips: &[&str], decoding: KeyEncoding, what: &str) -> Result<Secret, String> {
+fn key(secret: &Secret, strips: &[String], decoding: KeyEncoding, what: &str) -> Result<Secret, String> {
     let text = secret.expose();
     let strip = strips
         .iter()
         .find(|strip| !strip.is_empty() && text.starts_with(strip.as_bytes()))
-        .copied()
-        .unwrap_or_default();
+        .map_or("", String::as_str);
     let stripped = text.strip_prefix(strip.as_bytes()).unwrap_or(text);
     // The rest can be base64 of its own, in which `_` is a letter.
     if !strip.is_empty() && stripped.starts_with(strip.as_bytes()) {
@@ -113,7 +126,7 @@ fn key(secret: &Secret, strips: &[&str], decoding: KeyEncoding, what: &str) -> R
 /// Decodes a key like [`key()`], or from PEM (RFC 7468).
 fn key_or_pem(
     secret: &Secret,
-    strips: &[&str],
+    strips: &[String],
     decoding: KeyEncoding,
     label: &str,
 ) -> Result<Secret, String> {

@@ -13,70 +13,17 @@ use aws_lc_rs::signature::{
 };
 
 use super::content::{Content, Filling};
-use super::mac::{HashAlgorithm, Length, Mac, Tag};
 use super::signer::Signer;
 use crate::base::clock::Timestamp;
-use crate::verify::{DedupKey, Refusal};
+use crate::verify::parts::keys::{ConfiguredKey, decide, sources};
+use crate::verify::parts::mac::{HashAlgorithm, Length, Mac, Tag};
+use crate::verify::proof::DedupKey;
+use crate::verify::refusal::Refusal;
 
 /// Maximum DER length of a P-256 signature, in bytes: two integers of 33 bytes with their headers.
 const LONGEST_DER: usize = 72;
 /// Length of an Ed25519 signature, and of a P-256 signature in fixed form (IEEE P1363), in bytes.
 const FIXED: usize = 64;
-
-/// Key with its source and the end of its validity.
-#[derive(Clone, Debug)]
-pub struct ConfiguredKey<K> {
-    pub key: K,
-    /// Name in the rules file, such as `env:NAME`. Never the key.
-    pub source: Arc<str>,
-    /// Last instant at which the key is valid.
-    pub not_after: Option<Timestamp>,
-}
-
-impl<K> ConfiguredKey<K> {
-    /// Returns true if the key is valid at `now`.
-    pub fn counts(&self, now: Timestamp) -> bool {
-        self.not_after.is_none_or(|end| now <= end)
-    }
-
-    /// Replaces the key and keeps its source and validity.
-    pub fn with<L>(&self, key: L) -> ConfiguredKey<L> {
-        ConfiguredKey {
-            key,
-            source: Arc::clone(&self.source),
-            not_after: self.not_after,
-        }
-    }
-}
-
-/// Returns the source of the first valid key that matched. Fails if none matched, or only expired
-/// ones.
-pub fn decide<'k, K>(
-    keys: impl IntoIterator<Item = (&'k ConfiguredKey<K>, bool)>,
-    now: Timestamp,
-    wrong: impl FnOnce() -> Refusal,
-) -> Result<Arc<str>, Refusal>
-where
-    K: 'k,
-{
-    let mut expired = None;
-    let mut found = None;
-    for (held, matched) in keys {
-        if matched && held.counts(now) {
-            found = found.or(Some(&held.source));
-        } else if matched {
-            expired = expired.or(Some(held));
-        }
-    }
-    match (found, expired) {
-        (Some(source), _) => Ok(Arc::clone(source)),
-        (None, Some(held)) => Err(Refusal::ExpiredSecret {
-            secret: Arc::clone(&held.source),
-            not_after: held.not_after.unwrap_or(now),
-        }),
-        (None, None) => Err(wrong()),
-    }
-}
 
 /// Curve of public keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,24 +101,6 @@ impl Keys {
         }
     }
 
-    /// Returns true if both have a common shared secret for the same hash function.
-    pub fn share_a_secret_with(&self, other: &Self) -> bool {
-        let (Self::Shared(own, keys), Self::Shared(others, other_keys)) = (self, other) else {
-            return false;
-        };
-        // The key of a MAC is not readable, so the MACs of a fixed text are compared.
-        let tag = |key: &Mac| {
-            let mut mac = key.clone();
-            mac.update(b"hookyard");
-            mac.finish()
-        };
-        own == others
-            && keys.iter().any(|held| {
-                let own = tag(&held.key);
-                other_keys.iter().any(|other| own.is(tag(&other.key).expose()))
-            })
-    }
-
     /// Returns true if one of the keys can sign.
     pub fn can_sign(&self) -> bool {
         !matches!(self, Self::Public(_, _, None))
@@ -240,13 +169,6 @@ impl Keys {
             }
         }
     }
-}
-
-/// Source of each key, and the end of its validity.
-pub fn sources<K>(keys: &[ConfiguredKey<K>]) -> Vec<(Arc<str>, Option<Timestamp>)> {
-    keys.iter()
-        .map(|held| (Arc::clone(&held.source), held.not_after))
-        .collect()
 }
 
 /// Computes the MAC of the content.

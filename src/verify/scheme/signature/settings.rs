@@ -1,252 +1,287 @@
-//! Compiler from YAML and a preset row to a [`Signature`].
+//! Compiler from YAML to a [`Signature`].
 //!
-//! Each setting in the rules file overrides that of the row. [`CoverageCheck`] checks that the
-//! settings are consistent.
+//! [`SignatureSettings`] is everything but the keys. [`CoverageCheck`] checks that the settings are
+//! consistent.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use std::time::Duration;
+
+use http::HeaderName;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::content::{Content, ContentError, Piece, TOKENS};
 use super::coverage::CoverageCheck;
 use super::key_settings::keys;
-use super::mac::{Encoding, HashAlgorithm, KeyEncoding};
+use super::kind::Kind;
 use super::{IdSource, Signature};
 use crate::base::diagnostic::Diagnostics;
-use crate::base::yaml::{Node, unknown};
-use crate::verify::scheme::SchemeContext;
-use crate::verify::scheme::presets::{KeyKind, PLAIN_ID, PLAIN_TIMESTAMP, SignatureRow};
-use crate::verify::scheme::settings::{self, FieldSetting, row_names, row_place};
-use crate::verify::scheme::source::{self, Location, TimestampSource, Unit, Unverified};
+use crate::base::units::HumanDuration;
+use crate::base::yaml::unknown;
+use crate::verify::context::SchemeContext;
+use crate::verify::parts::mac::{Encoding, HashAlgorithm, KeyEncoding};
+use crate::verify::parts::places;
+use crate::verify::parts::settings::{Settings, shape};
+use crate::verify::parts::source::{self, Location, TimestampSource};
 
-/// Settings of `hmac`, and of the presets of that kind.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "most are read from the node, item by item")]
-struct SignatureShape {
-    /// Source of the secret. May be a list during rotation.
-    secret: Option<IgnoredAny>,
-    /// Encoding of the secret.
-    secret_encoding: Option<KeyEncoding>,
-    /// Prefix removed from the secret, if present, before decoding.
-    strip_prefix: Option<String>,
-    /// Hash function.
-    algorithm: Option<HashAlgorithm>,
-    /// Header with the signature. A list if the sender has several families of headers.
-    header: Option<IgnoredAny>,
-    /// Query parameter with the signature, instead of a header.
-    query: Option<IgnoredAny>,
-    /// `JSONPath` of the signature in the body, instead of a header.
-    json: Option<IgnoredAny>,
-    /// Encoding of the signature.
-    encoding: Option<Encoding>,
-    /// Required prefix of the signature.
-    prefix: Option<String>,
-    /// Separator that splits the header into items. Any item may match.
-    separator: Option<String>,
-    /// Signed content.
-    content: Option<String>,
-    /// Location of the timestamp.
-    timestamp: Option<IgnoredAny>,
-    /// Location of the id.
-    id: Option<IgnoredAny>,
-    /// Field of a form whose decoded value is signed instead of the raw bytes. It must be the only
-    /// field.
-    form_field: Option<String>,
-    /// Handshake to answer. Default: that of the sender.
-    handshake: Option<IgnoredAny>,
-    /// Token that the sender of a handshake must present.
-    verify_token: Option<IgnoredAny>,
-    /// File that stores the secret received in a handshake.
-    learn: Option<IgnoredAny>,
-}
+/// Default header of a signature.
+const HEADER: HeaderName = HeaderName::from_static("x-signature");
+/// Default replay window if there is a timestamp. Most senders use this value.
+const WINDOW: Duration = Duration::from_mins(5);
 
-/// Settings of `ed25519` and `ecdsa_p256`, and of the presets of these kinds.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "most are read from the node, item by item")]
-struct PublicShape {
-    /// Source of the public key. May be a list during rotation.
-    public_key: Option<IgnoredAny>,
-    /// Source of the private key, for signing. The public key is then derived from it.
-    private_key: Option<IgnoredAny>,
-    /// Encoding of the keys. PEM is detected.
-    key_encoding: Option<KeyEncoding>,
-    /// Prefix removed from the key, if present, before decoding.
-    strip_prefix: Option<String>,
-    /// Header with the signature. A list if the sender has several families of headers.
-    header: Option<IgnoredAny>,
-    /// Query parameter with the signature, instead of a header.
-    query: Option<IgnoredAny>,
-    /// `JSONPath` of the signature in the body, instead of a header.
-    json: Option<IgnoredAny>,
-    /// Encoding of the signature.
-    encoding: Option<Encoding>,
-    /// Required prefix of the signature.
-    prefix: Option<String>,
-    /// Separator that splits the header into items. Any item may match.
-    separator: Option<String>,
-    /// Signed content.
-    content: Option<String>,
-    /// Location of the timestamp.
-    timestamp: Option<IgnoredAny>,
-    /// Location of the id.
-    id: Option<IgnoredAny>,
-    /// Handshake to answer. Default: that of the sender.
-    handshake: Option<IgnoredAny>,
-    /// Token that the sender of a handshake must present.
-    verify_token: Option<IgnoredAny>,
-    /// File that stores the secret received in a handshake.
-    learn: Option<IgnoredAny>,
-}
-
-/// Settings that both shapes share, and those that decode the keys.
-pub(super) struct SignatureFields {
-    /// Prefix removed from the key.
-    pub strip_prefix: Option<String>,
-    encoding: Option<Encoding>,
-    prefix: Option<String>,
-    separator: Option<String>,
-    content: Option<String>,
-    form_field: Option<String>,
-    /// Hash function of an HMAC.
-    pub algorithm: Option<HashAlgorithm>,
-    /// Encoding of the key.
-    pub key_encoding: Option<KeyEncoding>,
-}
-
-impl SignatureFields {
-    /// Returns true if any text is a valid secret.
-    fn takes_any_secret(&self, row: &SignatureRow) -> bool {
-        let strip = self.strip_prefix.as_deref().unwrap_or(row.strip_prefix);
-        self.key_encoding.unwrap_or(row.key_encoding) == KeyEncoding::Utf8 && strip.is_empty()
+shape! {
+    /// Settings of `hmac`.
+    SignatureShape {
+        /// Source of the secret. May be a list during rotation.
+        secret: IgnoredAny,
+        /// Encoding of the secret.
+        secret_encoding: KeyEncoding,
+        /// Prefix removed from the secret, if present, before decoding. Of a list, the first that
+        /// fits.
+        strip_prefix: IgnoredAny,
+        /// Hash function.
+        algorithm: HashAlgorithm,
+        /// Header with the signature. A list if the sender has several families of headers.
+        header: IgnoredAny,
+        /// Query parameter with the signature, instead of a header.
+        query: IgnoredAny,
+        /// `JSONPath` of the signature in the body, instead of a header.
+        json: IgnoredAny,
+        /// Encoding of the signature.
+        encoding: Encoding,
+        /// Required prefix of the signature.
+        prefix: String,
+        /// Separator that splits the header into items. Any item may match.
+        separator: String,
+        /// Signed content.
+        content: String,
+        /// Signed content if there is a timestamp.
+        content_with_timestamp: String,
+        /// Location of the timestamp.
+        timestamp: IgnoredAny,
+        /// Default replay window: the sender's tolerance for its timestamp.
+        replay_window: HumanDuration,
+        /// Field of a form whose decoded value is signed instead of the raw bytes. It must be the
+        /// only field.
+        form_field: String,
     }
 }
 
-/// Compiles the value of `hmac:`, `ed25519:` or `ecdsa_p256:`, or of a preset. Reports all errors.
+shape! {
+    /// Settings of `ed25519` and `ecdsa_p256`.
+    PublicShape {
+        /// Source of the public key. May be a list during rotation.
+        public_key: IgnoredAny,
+        /// Source of the private key, for signing. The public key is then derived from it.
+        private_key: IgnoredAny,
+        /// Encoding of the keys. PEM is detected.
+        key_encoding: KeyEncoding,
+        /// Prefix removed from the keys, if present, before decoding. Of a list, the first that
+        /// fits.
+        strip_prefix: IgnoredAny,
+        /// Header with the signature. A list if the sender has several families of headers.
+        header: IgnoredAny,
+        /// Query parameter with the signature, instead of a header.
+        query: IgnoredAny,
+        /// `JSONPath` of the signature in the body, instead of a header.
+        json: IgnoredAny,
+        /// Encoding of the signature.
+        encoding: Encoding,
+        /// Required prefix of the signature.
+        prefix: String,
+        /// Separator that splits the header into items. Any item may match.
+        separator: String,
+        /// Signed content.
+        content: String,
+        /// Signed content if there is a timestamp.
+        content_with_timestamp: String,
+        /// Location of the timestamp.
+        timestamp: IgnoredAny,
+        /// Default replay window: the sender's tolerance for its timestamp.
+        replay_window: HumanDuration,
+    }
+}
+
+/// Settings of one layer that need no position.
+struct Values {
+    key_encoding: Option<KeyEncoding>,
+    algorithm: Option<HashAlgorithm>,
+    encoding: Option<Encoding>,
+    prefix: Option<String>,
+    separator: Option<String>,
+    content: Option<String>,
+    content_with_timestamp: Option<String>,
+    replay_window: Option<HumanDuration>,
+    form_field: Option<String>,
+}
+
+impl From<SignatureShape> for Values {
+    fn from(shape: SignatureShape) -> Self {
+        Self {
+            key_encoding: shape.secret_encoding,
+            algorithm: shape.algorithm,
+            encoding: shape.encoding,
+            prefix: shape.prefix,
+            separator: shape.separator,
+            content: shape.content,
+            content_with_timestamp: shape.content_with_timestamp,
+            replay_window: shape.replay_window,
+            form_field: shape.form_field,
+        }
+    }
+}
+
+impl From<PublicShape> for Values {
+    fn from(shape: PublicShape) -> Self {
+        Self {
+            key_encoding: shape.key_encoding,
+            algorithm: None,
+            encoding: shape.encoding,
+            prefix: shape.prefix,
+            separator: shape.separator,
+            content: shape.content,
+            content_with_timestamp: shape.content_with_timestamp,
+            replay_window: shape.replay_window,
+            form_field: None,
+        }
+    }
+}
+
+/// Settings of a signature, apart from its keys.
+pub struct SignatureSettings {
+    pub kind: Kind,
+    pub key_encoding: KeyEncoding,
+    /// Prefixes removed from a key, if present, before decoding.
+    pub strip_prefixes: Vec<String>,
+    pub algorithm: HashAlgorithm,
+    /// Location of the signature. `None` if it is invalid.
+    pub place: Option<Location>,
+    pub encoding: Encoding,
+    pub prefix: String,
+    separator: Option<char>,
+    /// Signed content as a template.
+    pub content: String,
+    pub timestamp: Option<TimestampSource>,
+    ids: Vec<Location>,
+    form_field: Option<String>,
+    pub window: Duration,
+}
+
+impl SignatureSettings {
+    /// Reads the settings. `None` if a layer cannot be read.
+    pub fn read(kind: Kind, settings: &Settings<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let layers = match kind {
+            Kind::Hmac => values::<SignatureShape>(settings, diagnostics)?,
+            Kind::Public(_) => values::<PublicShape>(settings, diagnostics)?,
+        };
+        let timestamp = places::timestamp(settings, diagnostics);
+        let place = if places::names_place(settings) {
+            places::proof_place(settings, "the signature", diagnostics)
+        } else {
+            Some(Location::Headers(vec![HEADER]))
+        };
+        let nearest = |text: fn(&Values) -> Option<&String>| layers.iter().find_map(text).cloned();
+        let content = layers.iter().find_map(|layer| {
+            let stamped = layer.content_with_timestamp.as_ref();
+            stamped.filter(|_| timestamp.is_some()).or(layer.content.as_ref())
+        });
+        let separator = nearest(|layer| layer.separator.as_ref()).unwrap_or_default();
+        let form_field = nearest(|layer| layer.form_field.as_ref());
+        let encoding = layers.iter().find_map(|layer| layer.encoding);
+        let key_encoding = layers.iter().find_map(|layer| layer.key_encoding);
+        let algorithm = layers.iter().find_map(|layer| layer.algorithm);
+        let window = layers.iter().find_map(|layer| layer.replay_window.as_ref());
+        Some(Self {
+            kind,
+            key_encoding: key_encoding.unwrap_or_else(|| kind.key_encoding()),
+            strip_prefixes: settings.texts("strip_prefix", diagnostics),
+            algorithm: algorithm.unwrap_or(HashAlgorithm::Sha256),
+            place,
+            encoding: encoding.unwrap_or_else(|| kind.encoding()),
+            prefix: nearest(|layer| layer.prefix.as_ref()).unwrap_or_default(),
+            separator: character(settings, &separator, diagnostics),
+            content: content.cloned().unwrap_or_else(|| "{body}".to_owned()),
+            timestamp,
+            ids: places::ids(settings, diagnostics),
+            form_field: form_field.filter(|field| !field.is_empty()),
+            window: window.map_or(WINDOW, |window| window.0),
+        })
+    }
+
+    /// Returns true if any text is a valid secret.
+    fn takes_any_secret(&self) -> bool {
+        self.key_encoding == KeyEncoding::Utf8 && self.strip_prefixes.iter().all(String::is_empty)
+    }
+}
+
+/// Reads the values of all layers, the nearest first.
+fn values<T: DeserializeOwned + Into<Values>>(
+    settings: &Settings<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Values>> {
+    let shapes: Vec<T> = settings.read(diagnostics)?;
+    Some(shapes.into_iter().map(Into::into).collect())
+}
+
+/// Compiles the settings of `hmac`, `ed25519` or `ecdsa_p256`. Reports all errors.
 pub fn compile(
-    node: Node<'_>,
-    row: &SignatureRow,
+    kind: Kind,
+    settings: &Settings<'_>,
     scheme_context: &SchemeContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Signature> {
-    let fields = fields(node, row, diagnostics)?;
-    let keys = keys(node, row, &fields, scheme_context, diagnostics);
-    let given = ["header", "query", "json"].map(|key| (key, node.given(key).is_some()));
-    let signature = if given.iter().any(|(_, given)| *given) {
-        settings::place(node, "the signature", &given, diagnostics)
-    } else {
-        row_place(&row.signature)
-    };
-    let separator = separator(
-        node,
-        fields.separator.as_deref().unwrap_or(row.separator),
-        diagnostics,
-    );
-    let timestamp = timestamp(node, row, diagnostics);
-    let ids = ids(node, row, diagnostics);
-    let stamped = row
-        .stamped_content
-        .filter(|_| timestamp.is_some() && row.timestamp.is_none());
-    let text = fields.content.as_deref().or(stamped).unwrap_or(row.content);
-    let mut content = content(node, text, diagnostics)?;
-    if let Some(TimestampSource { place, .. }) = &timestamp {
+    let read = SignatureSettings::read(kind, settings, diagnostics)?;
+    let keys = keys(settings, &read, scheme_context, diagnostics);
+    let mut content = template(settings, &read.content, diagnostics)?;
+    if let Some(TimestampSource { place, .. }) = &read.timestamp {
         rename(&mut content, place, &Piece::Timestamp);
     }
-    if let Some(place) = ids.first() {
+    if let Some(place) = read.ids.first() {
         rename(&mut content, place, &Piece::Id);
     }
-
-    let signature = signature?;
+    let takes_any_secret = read.takes_any_secret();
+    let place = read.place?;
     let judged = CoverageCheck {
-        node,
+        settings,
         content: &content,
-        signature: &signature,
-        timestamp: timestamp.as_ref(),
-        ids: &ids,
-        has_items: separator.is_some(),
+        signature: &place,
+        timestamp: read.timestamp.as_ref(),
+        ids: &read.ids,
+        has_items: read.separator.is_some(),
     };
-    let places = [Some(&signature), timestamp.as_ref().map(|source| &source.place)];
-    let places = places.into_iter().flatten().chain(&ids);
+    let stamp = read.timestamp.as_ref().map(|source| &source.place);
+    let places = [Some(&place), stamp].into_iter().flatten().chain(&read.ids);
     let plan = source::plan(places.filter_map(|place| match place {
         Location::Json(path) => Some(path),
         _ => None,
     }));
     let (timestamp_signed, ids_signed) = judged.judge(scheme_context, diagnostics);
-    let ids = ids.into_iter().zip(ids_signed);
+    let ids = read.ids.into_iter().zip(ids_signed);
     let ids = ids.map(|(place, signed)| IdSource { place, signed }).collect();
-    let takes_any_secret = fields.takes_any_secret(row);
-    let form_field = fields.form_field.as_deref().or(row.form_field);
     Some(Signature {
         keys: keys?,
-        place: signature,
-        encoding: fields.encoding.unwrap_or(row.encoding),
-        prefix: fields.prefix.unwrap_or_else(|| row.prefix.to_owned()),
-        separator,
+        place,
+        encoding: read.encoding,
+        prefix: read.prefix,
+        separator: read.separator,
         timestamp_signed,
         takes_any_secret,
         forbidden_in_id: content.forbidden_in_id().unwrap_or_default(),
-        form_field: form_field.filter(|field| !field.is_empty()).map(str::to_owned),
+        form_field: read.form_field,
         public_url: scheme_context
             .public_url
             .unwrap_or_default()
             .trim_end_matches('/')
             .to_owned(),
-        window: row.window,
-        unverified: Unverified::of(scheme_context),
+        window: read.window,
+        unverified: scheme_context.unverified(),
         plan,
         content,
-        timestamp,
+        timestamp: read.timestamp,
         ids,
     })
 }
 
-/// Reads the settings in the shape of the row's kind.
-fn fields(node: Node<'_>, row: &SignatureRow, diagnostics: &mut Diagnostics) -> Option<SignatureFields> {
-    let is_mapping = node.is_mapping();
-    Some(match row.kind {
-        KeyKind::Hmac(_) => {
-            let shape: SignatureShape = if is_mapping {
-                node.read(diagnostics)?
-            } else {
-                SignatureShape::default()
-            };
-            SignatureFields {
-                strip_prefix: shape.strip_prefix,
-                encoding: shape.encoding,
-                prefix: shape.prefix,
-                separator: shape.separator,
-                content: shape.content,
-                form_field: shape.form_field,
-                algorithm: shape.algorithm,
-                key_encoding: shape.secret_encoding,
-            }
-        }
-        KeyKind::Public(_) => {
-            let shape: PublicShape = if is_mapping {
-                node.read(diagnostics)?
-            } else {
-                PublicShape::default()
-            };
-            SignatureFields {
-                strip_prefix: shape.strip_prefix,
-                encoding: shape.encoding,
-                prefix: shape.prefix,
-                separator: shape.separator,
-                content: shape.content,
-                form_field: None,
-                algorithm: None,
-                key_encoding: shape.key_encoding,
-            }
-        }
-    })
-}
-
-/// Node for a diagnostic about `key`: the setting, or the scheme if the setting comes from its row.
-pub fn at<'d>(node: Node<'d>, key: &str) -> Node<'d> {
-    node.get(key).unwrap_or(node)
-}
-
-fn separator(node: Node<'_>, text: &str, diagnostics: &mut Diagnostics) -> Option<char> {
+/// Reads a separator of one character.
+fn character(settings: &Settings<'_>, text: &str, diagnostics: &mut Diagnostics) -> Option<char> {
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
         (None, _) => None,
@@ -254,14 +289,14 @@ fn separator(node: Node<'_>, text: &str, diagnostics: &mut Diagnostics) -> Optio
         _ => {
             let message =
                 format!("`{text}` is no separator: it is one character such as `,`, `;` or a space");
-            diagnostics.push(at(node, "separator").error("wrong-value", message));
+            diagnostics.push(settings.at("separator").error("wrong-value", message));
             None
         }
     }
 }
 
-fn content(node: Node<'_>, text: &str, diagnostics: &mut Diagnostics) -> Option<Content> {
-    let at = at(node, "content");
+fn template(settings: &Settings<'_>, text: &str, diagnostics: &mut Diagnostics) -> Option<Content> {
+    let at = settings.at("content");
     match Content::parse(text) {
         Ok(content) => return Some(content),
         Err(ContentError::Unknown(name)) => {
@@ -270,48 +305,6 @@ fn content(node: Node<'_>, text: &str, diagnostics: &mut Diagnostics) -> Option<
         Err(ContentError::Other(message)) => diagnostics.push(at.error("content", message)),
     }
     None
-}
-
-fn timestamp(node: Node<'_>, row: &SignatureRow, diagnostics: &mut Diagnostics) -> Option<TimestampSource> {
-    let default = row.timestamp.as_ref().and_then(|default| {
-        Some(TimestampSource {
-            place: row_place(&default.place)?,
-            unit: default.unit,
-        })
-    });
-    match settings::timestamp(node, diagnostics) {
-        FieldSetting::Nothing => default,
-        FieldSetting::None => None,
-        FieldSetting::This(said) => {
-            let default = default.unwrap_or_else(|| TimestampSource {
-                place: Location::Headers(row_names(&[PLAIN_TIMESTAMP])),
-                unit: Unit::S,
-            });
-            Some(TimestampSource {
-                place: said.place.unwrap_or(default.place),
-                unit: said.unit.unwrap_or(default.unit),
-            })
-        }
-    }
-}
-
-fn ids(node: Node<'_>, row: &SignatureRow, diagnostics: &mut Diagnostics) -> Vec<Location> {
-    let default = row.id.as_ref().and_then(row_place);
-    match settings::ids(node, diagnostics) {
-        FieldSetting::Nothing => default.into_iter().collect(),
-        FieldSetting::None => Vec::new(),
-        FieldSetting::This(places) => {
-            let plain = || {
-                default
-                    .clone()
-                    .unwrap_or_else(|| Location::Headers(row_names(&[PLAIN_ID])))
-            };
-            places
-                .into_iter()
-                .map(|place| place.unwrap_or_else(plain))
-                .collect()
-        }
-    }
 }
 
 /// Treats the header of the timestamp or the id in the content as `piece`, so that it counts as

@@ -6,13 +6,14 @@ use serde_json::Value;
 use super::content::{Filling, Piece};
 use super::keys::{Keys, tag};
 use super::{IdSource, Signature, form, twilio};
-use crate::verify::scheme::sign_body::Body;
-use crate::verify::scheme::source::{Location, TimestampSource, Unit};
-use crate::verify::{OutgoingRequest, Refusal, Signed};
+use crate::verify::outgoing::{OutgoingRequest, Signed};
+use crate::verify::parts::sign_body::Body;
+use crate::verify::parts::source::{Location, TimestampSource, Unit};
+use crate::verify::refusal::Refusal;
 
 impl Signature {
     /// Returns what the sender would add to the request.
-    pub fn sign(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
+    pub(super) fn sign_draft(&self, draft: &OutgoingRequest<'_>) -> Result<Signed, String> {
         let mut signed = Signed::default();
         let mut body = Body::new(draft);
         let stamp = self.stamp(draft, &mut signed, &mut body)?;

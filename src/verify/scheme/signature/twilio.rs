@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::form::is_form;
-use super::mac::{Encoding, Length};
-use crate::verify::Refusal;
-use crate::verify::scheme::source::only_query;
+use crate::verify::parts::mac::{Encoding, Length};
+use crate::verify::parts::source::only_query;
+use crate::verify::refusal::Refusal;
 
 /// Query parameter that holds the digest of the body.
 pub const BODY_DIGEST: &str = "bodySHA256";

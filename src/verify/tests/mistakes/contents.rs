@@ -1,7 +1,6 @@
 //! Mistakes about the signed content and the algorithm.
 
 use super::{judged, plain, senders};
-use crate::verify::scheme::presets::{PRESETS, PlaceRow, SchemePreset};
 use crate::verify::tests::{
     NOW, compiled, doubtful, now, outcome, received, sent, sent_as, verification, working,
 };
@@ -124,17 +123,8 @@ fn mistake_24_a_byte_is_moved_over_a_boundary_that_nothing_marks() {
         // `1614265330` and `1{}`, signed as one text.
         let verification = doubtful(&working(scheme));
         let mut request = sent(&verification, b"1{}");
-        let header = PRESETS
-            .iter()
-            .find_map(|preset| match &preset.scheme {
-                SchemePreset::Signature(row) if preset.name == scheme => match &row.timestamp.as_ref()?.place
-                {
-                    PlaceRow::Header(names) => Some(names[0]),
-                    _ => None,
-                },
-                _ => None,
-            })
-            .unwrap();
+        let sender = senders().find(|sender| sender.name == scheme).unwrap();
+        let header = sender.timestamp_header.unwrap();
         request.headers.insert(header, stamp.parse().unwrap());
         request.body = body.as_bytes().to_vec().into();
         judged(&verification, &request)

@@ -11,14 +11,21 @@ mod values;
 use http::{HeaderName, HeaderValue};
 
 use super::{SUITABLE, doubtful, header, sent, verification, working};
+use crate::base::yaml::Node;
 use crate::event::Received;
 use crate::verify::Verification;
-use crate::verify::scheme::presets::{PRESETS, PlaceRow, SchemePreset, SignatureRow};
+use crate::verify::parts::mac::Encoding;
+use crate::verify::parts::settings::Settings;
 
 /// Sender with its signature in a header.
 struct Sender {
     name: &'static str,
-    row: &'static SignatureRow,
+    /// Text before a signature.
+    prefix: String,
+    separator: String,
+    encoding: Encoding,
+    is_stamped: bool,
+    timestamp_header: Option<HeaderName>,
     header: HeaderName,
     verification: Verification,
 }
@@ -42,20 +49,12 @@ impl Sender {
     fn signature(&self) -> (String, String) {
         let request = self.request();
         let whole = header(&request, self.header.as_str()).to_owned();
-        let at = whole.rfind(self.row.prefix).unwrap() + self.row.prefix.len();
-        if self.row.prefix.is_empty() {
+        let at = whole.rfind(&self.prefix).unwrap() + self.prefix.len();
+        if self.prefix.is_empty() {
             return (String::new(), whole);
         }
         let (before, signature) = whole.split_at(at);
         (before.to_owned(), signature.to_owned())
-    }
-
-    /// Header of the timestamp.
-    fn timestamp_header(&self) -> Option<HeaderName> {
-        match &self.row.timestamp.as_ref()?.place {
-            PlaceRow::Header(names) => names.first()?.parse().ok(),
-            _ => None,
-        }
     }
 }
 
@@ -71,18 +70,30 @@ fn judged(verification: &Verification, request: &Received) -> &'static str {
 
 /// All senders with a signature in a header.
 fn senders() -> impl Iterator<Item = Sender> {
-    PRESETS.iter().filter_map(|preset| {
-        let SchemePreset::Signature(row) = &preset.scheme else {
+    crate::verify::presets::names().filter_map(|name| {
+        let schemes = crate::verify::Definitions::default();
+        let (_, definition) = crate::verify::presets::named(name)?;
+        let (family, settings) = schemes.resolve(name, Settings::bare(definition))?;
+        if !["hmac", "ed25519", "ecdsa_p256"].contains(&family) {
             return None;
-        };
-        let PlaceRow::Header(names) = &row.signature else {
-            return None;
-        };
+        }
+        let first = |node: Node<'_>| node.one_or_many().first()?.as_str()?.parse().ok();
+        let header = first(settings.given("header")?)?;
+        let text = |key: &str| settings.given(key).and_then(|node| node.as_str());
         Some(Sender {
-            name: preset.name,
-            row,
-            header: names.first()?.parse().ok()?,
-            verification: doubtful(&working(preset.name)),
+            name,
+            prefix: text("prefix").unwrap_or_default().to_owned(),
+            separator: text("separator").unwrap_or_default().to_owned(),
+            encoding: match text("encoding") {
+                None if family != "ecdsa_p256" => Encoding::Hex,
+                _ => Encoding::Base64,
+            },
+            is_stamped: settings.given("timestamp").is_some(),
+            timestamp_header: settings
+                .given("timestamp")
+                .and_then(|timestamp| first(timestamp.get("header")?)),
+            header,
+            verification: doubtful(&working(name)),
         })
     })
 }

@@ -3,20 +3,19 @@
 use data_encoding::{BASE64, HEXLOWER};
 
 use super::{judged, senders};
-use crate::verify::scheme::presets::PRESETS;
 use crate::verify::tests::{compiled, doubtful, prove, sent, working};
 
 #[test]
 fn mistake_16_and_17_an_empty_secret_is_one_and_a_newline_is_kept() {
-    for preset in PRESETS {
+    for name in crate::verify::presets::names() {
         for secret in ["''", "'  '", "env:EMPTY", "env:UNSET", "file:unreadable"] {
-            let key = match working(preset.name) {
+            let key = match working(name) {
                 text if text.contains("private_key") => "public_key",
                 text if text.contains("password") => "password",
                 _ => "secret",
             };
             let user = if key == "password" { "user: ci, " } else { "" };
-            let verify = format!("{{{}: {{{user}{key}: {secret}}}}}", preset.name);
+            let verify = format!("{{{name}: {{{user}{key}: {secret}}}}}");
             let (compiled, diagnostics) = compiled(&verify, Some("https://h"));
             assert!(compiled.is_none(), "{verify}");
             assert!(

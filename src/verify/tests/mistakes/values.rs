@@ -4,16 +4,16 @@ use data_encoding::BASE64;
 use http::HeaderValue;
 
 use super::{judged, senders};
-use crate::verify::scheme::signature::mac::Encoding;
+use crate::verify::parts::mac::Encoding;
 
 #[test]
 fn mistake_02_and_03_of_several_signatures_one_is_looked_at_alone() {
     let mut lists = 0;
-    for sender in senders().filter(|sender| !sender.row.separator.is_empty()) {
+    for sender in senders().filter(|sender| !sender.separator.is_empty()) {
         lists += 1;
         let (before, signature) = sender.signature();
-        let (prefix, separator) = (sender.row.prefix, sender.row.separator);
-        let wrong = match sender.row.encoding {
+        let (prefix, separator) = (&sender.prefix, &sender.separator);
+        let wrong = match sender.encoding {
             Encoding::Hex => "0".repeat(signature.len()),
             Encoding::Base64 => BASE64.encode(&vec![0; BASE64.decode(signature.as_bytes()).unwrap().len()]),
         };
@@ -53,7 +53,7 @@ fn mistake_13_a_signature_that_begins_well_is_half_right() {
 fn mistake_14_and_15_a_malformed_or_empty_value_is_a_crash_or_a_match() {
     let long = "0".repeat(65_536);
     for sender in senders() {
-        let prefix = sender.row.prefix;
+        let prefix = &sender.prefix;
         for value in [
             "",
             " ",
@@ -107,9 +107,9 @@ fn mistake_14_and_15_a_malformed_or_empty_value_is_a_crash_or_a_match() {
 fn mistake_19_to_21_prefix_and_encoding_are_read_leniently() {
     for sender in senders() {
         let (before, signature) = sender.signature();
-        let prefix = sender.row.prefix;
+        let prefix = &sender.prefix;
         let head = before.strip_suffix(prefix).unwrap();
-        let list = !sender.row.separator.is_empty();
+        let list = !sender.separator.is_empty();
         let mut wrong = vec![
             format!("{before}{signature}!!!!"),
             format!("{before}{signature}0"),
@@ -124,7 +124,7 @@ fn mistake_19_to_21_prefix_and_encoding_are_read_leniently() {
                 wrong.push(format!("{head}{prefix}{signature} "));
             }
         }
-        match sender.row.encoding {
+        match sender.encoding {
             Encoding::Hex => {
                 let upper = format!("{before}{}", signature.to_uppercase());
                 assert_eq!(sender.outcome_with(upper.as_bytes()), "held", "{}", sender.name);
@@ -153,7 +153,7 @@ fn mistake_19_to_21_prefix_and_encoding_are_read_leniently() {
 
 #[test]
 fn mistake_22_a_header_that_comes_twice_is_believed_once() {
-    for sender in senders().filter(|sender| sender.row.separator.is_empty()) {
+    for sender in senders().filter(|sender| sender.separator.is_empty()) {
         let request = sender.request();
         let right = request.headers[&sender.header].clone();
         let wrong = HeaderValue::from_static("x");
@@ -170,10 +170,10 @@ fn mistake_22_a_header_that_comes_twice_is_believed_once() {
                 sender.name
             );
         }
-        if let Some(name) = sender.timestamp_header() {
+        if let Some(name) = &sender.timestamp_header {
             let mut request = request.clone();
-            let stamp = request.headers[&name].clone();
-            request.headers.append(&name, stamp);
+            let stamp = request.headers[name].clone();
+            request.headers.append(name, stamp);
             assert_eq!(
                 judged(&sender.verification, &request),
                 "repeated-header",

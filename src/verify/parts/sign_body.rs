@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::source::text_of;
 use crate::base::jsonpath::SingularPath;
-use crate::verify::OutgoingRequest;
+use crate::verify::outgoing::OutgoingRequest;
 
 /// Body with optional changes.
 pub struct Body<'d> {

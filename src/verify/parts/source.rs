@@ -8,7 +8,6 @@ use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::SchemeContext;
 use super::sparse::Plan;
 use crate::base::clock::Timestamp;
 use crate::base::json;
@@ -16,7 +15,7 @@ use crate::base::json::Json;
 use crate::base::jsonpath::SingularPath;
 use crate::event::Received;
 use crate::payload::content_encoding;
-use crate::verify::Refusal;
+use crate::verify::refusal::Refusal;
 
 /// Location of a text in a request.
 #[derive(Clone, Debug)]
@@ -218,16 +217,6 @@ pub struct Unverified {
     pub max_body: u64,
     /// If true, the body may be decompressed.
     pub decompress: bool,
-}
-
-impl Unverified {
-    /// Limits that the endpoint configures.
-    pub fn of(scheme_context: &SchemeContext<'_>) -> Self {
-        Self {
-            max_body: scheme_context.max_body,
-            decompress: scheme_context.decompress_unverified,
-        }
-    }
 }
 
 /// Builds a plan that reads the values at these paths.

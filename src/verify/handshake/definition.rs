@@ -1,26 +1,29 @@
-//! Row types of the handshake table: recognition, signing and answer of a handshake.
+//! Definition of a handshake: recognition, signing and answer.
 //!
-//! The types are limited on purpose. No row can run an action. An answer is a text that the sender
-//! sent, a fixed text, or a MAC.
+//! The types are limited on purpose. No handshake can run an action. An answer is a text that the
+//! sender sent, a fixed text, or a MAC.
 
-use http::{Method, StatusCode};
+use std::sync::Arc;
 
-use crate::verify::scheme::signature::mac::Encoding;
+use http::{HeaderName, Method, StatusCode};
 
-/// Preset of one handshake.
+use crate::base::jsonpath::SingularPath;
+use crate::verify::parts::mac::Encoding;
+
+/// Compiled definition of one handshake.
 #[derive(Debug)]
-pub struct HandshakePreset {
-    /// Name in the rules file.
-    pub name: &'static str,
+pub struct HandshakeDefinition {
+    /// Name of the scheme that defines the handshake.
+    pub name: Arc<str>,
     /// True if the sender signs the handshake like an event. Only a valid signature is then
     /// answered.
     pub signed: bool,
     /// Query parameter that must equal `verify_token`.
-    pub verify_token: Option<&'static str>,
+    pub verify_token: Option<String>,
     /// `WWW-Authenticate` of a refusal, if the sender requires 401 instead of 403.
     pub unauthorized: Option<&'static str>,
     /// Forms of the handshake. The first one that matches is answered.
-    pub forms: &'static [HandshakeForm],
+    pub forms: Vec<HandshakeForm>,
 }
 
 /// Form of a handshake.
@@ -37,29 +40,25 @@ pub struct HandshakeForm {
 pub enum Mark {
     /// The method alone.
     Method,
-    /// A query parameter.
-    Query(&'static str),
-    /// A query parameter with this value.
-    QueryIs(&'static str, &'static str),
-    /// A header, in lower case.
-    Header(&'static str),
-    /// A header, in lower case, with this value.
-    HeaderIs(&'static str, &'static str),
-    /// A JSON body with a value at one pointer (RFC 6901), and without another pointer.
+    /// A query parameter, with this value if there is one.
+    Query(String, Option<String>),
+    /// A header, with this value if there is one.
+    Header(HeaderName, Option<String>),
+    /// A JSON body with a value at one path, and without another path.
     Json {
-        /// Pointer to the value.
-        at: &'static str,
+        /// Path to the value.
+        at: SingularPath,
         /// Required value.
         is: Is,
-        /// Pointer that must not exist.
-        without: Option<&'static str>,
+        /// Path that must not exist.
+        without: Option<SingularPath>,
     },
 }
 
 /// Required value in a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Is {
-    Text(&'static str),
+    Text(String),
     Number(u64),
     AnyText,
 }
@@ -68,11 +67,10 @@ pub enum Is {
 #[derive(Debug)]
 pub enum TextLocation {
     /// Query parameter.
-    Query(&'static str),
-    /// Header, in lower case.
-    Header(&'static str),
-    /// Pointer into the body.
-    Json(&'static str),
+    Query(String),
+    Header(HeaderName),
+    /// Path in the body.
+    Json(SingularPath),
 }
 
 /// Answer to a handshake.
@@ -81,27 +79,27 @@ pub enum HandshakeAnswer {
     /// 200 and the text, as `text/plain`.
     Echo(TextLocation),
     /// Status, and an optional JSON body.
-    Fixed(StatusCode, Option<&'static str>),
+    Fixed(StatusCode, Option<String>),
     /// 200 and an object with the MAC of a token under the scheme's secret.
     Mac {
         /// Location of the token.
         of: TextLocation,
         /// Member for the token, if the object repeats it.
-        repeated: Option<&'static str>,
+        repeated: Option<String>,
         /// Member for the MAC.
-        name: &'static str,
+        name: String,
         /// Prefix of the MAC.
-        prefix: &'static str,
+        prefix: String,
         encoding: Encoding,
     },
     /// 200 and the headers that permit sending. The first header names the origin, the second one
     /// the rate.
-    Allow(&'static str, &'static str),
+    Allow(HeaderName, HeaderName),
     /// 200 after the secret at this location has been stored. A header is sent back.
     Learn(TextLocation),
 }
 
-impl HandshakePreset {
+impl HandshakeDefinition {
     /// Returns true if an answer contains a MAC under the scheme's secret.
     pub fn tells_macs(&self) -> bool {
         self.forms

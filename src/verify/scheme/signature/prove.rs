@@ -1,0 +1,132 @@
+//! Verification of a signature, and the proof that follows from it.
+
+use std::borrow::Cow;
+
+use super::claim::ReceivedSignatures;
+use super::content::{Filling, Piece};
+use super::keys::Compared;
+use super::{Signature, twilio};
+use crate::base::json::Json;
+use crate::event::Received;
+use crate::verify::parts::source::{self, Location};
+use crate::verify::proof::{DedupKey, Proof, SentAt};
+use crate::verify::refusal::Refusal;
+use crate::verify::scheme::Scheme;
+
+impl Signature {
+    /// Verifies the signature.
+    pub(super) fn verify(&self, received: &Received) -> Result<Proof, Refusal> {
+        let early = if self.reads_unverified() {
+            Some(source::unverified_json(received, &self.plan, self.unverified)?)
+        } else {
+            None
+        };
+        let claim = self.claim(received, early.as_ref())?;
+        let claimed = self.claimed(&claim)?;
+        let stamp = self.timestamp_text(received, &claim, early.as_ref())?;
+        let id = self.id_text(received, &claim, early.as_ref())?;
+        let body = self.signed_body(&received.headers, &received.body)?;
+        let urls = self.urls_of(received);
+        let fields = if self.content.covers(&Piece::Fields) {
+            twilio::fields(&received.headers, &received.body)?
+        } else {
+            Vec::new()
+        };
+        let filling = Filling {
+            fields: &fields,
+            body: &body,
+            timestamp: stamp.as_deref().unwrap_or_default(),
+            id: id.as_deref().unwrap_or_default(),
+            method: received.method.as_str(),
+            url: urls.first().map_or("", String::as_str),
+            headers: &received.headers,
+        };
+        let wrong = || Refusal::BadSignature {
+            place: self.place.words(claim.index),
+        };
+        let now = received.at;
+        let compared = if urls.len() <= 1 {
+            let one = std::slice::from_ref(&filling);
+            self.keys.compare(&self.content, one, &claimed, now, wrong)?
+        } else {
+            let each: Vec<_> = urls.iter().map(|url| filling.at(url)).collect();
+            self.keys.compare(&self.content, &each, &claimed, now, wrong)?
+        };
+        if self.content.covers(&Piece::Fields) {
+            twilio::check_body(&received.query, &received.body, &fields)?;
+        }
+        let whole = match &early {
+            None if self.reads_body() => {
+                let json = match &body {
+                    Cow::Borrowed(_) => {
+                        source::json(&received.headers, &received.body, self.unverified.max_body)
+                    }
+                    // The body's content encoding does not apply to the value of a form field.
+                    Cow::Owned(text) => source::parsed(text),
+                };
+                match json {
+                    // Other requests of the sender to the same URL need not be JSON, and have no
+                    // id.
+                    Err(_) if !self.stamps_body() => None,
+                    json => Some(json.map_err(Refusal::genuinely)?),
+                }
+            }
+            _ => None,
+        };
+        let json = whole.as_ref().map(|json| &*json.value).or(early.as_ref());
+        let proof = self.proof(&filling, &claim, json, compared)?;
+        Ok(Proof {
+            read: whole
+                .filter(|_| matches!(body, Cow::Borrowed(_)))
+                .and_then(Json::as_sent),
+            ..proof
+        })
+    }
+
+    /// Builds the proof of a genuine request.
+    fn proof(
+        &self,
+        filling: &Filling<'_>,
+        claim: &ReceivedSignatures<'_>,
+        json: Option<&serde_json::Value>,
+        compared: Compared,
+    ) -> Result<Proof, Refusal> {
+        let timestamp = match &self.timestamp {
+            None => None,
+            Some(source) => {
+                let place = || self.words(&source.place, claim);
+                let text = match (&source.place, json) {
+                    (Location::Json(path), Some(json)) => {
+                        path.find(json).and_then(source::written).map(Cow::Owned)
+                    }
+                    _ => Some(Cow::Borrowed(filling.timestamp)),
+                };
+                let text = text.ok_or_else(|| Refusal::MissingTimestamp { place: place() })?;
+                let at = source.unit.read(&text);
+                Some(SentAt {
+                    at: at.ok_or_else(|| source.unit.refusal(place(), &text))?,
+                    signed: self.timestamp_signed,
+                })
+            }
+        };
+        let mut signed = self.ids.iter().filter(|id| id.signed);
+        let id = signed.find_map(|id| match &id.place {
+            Location::Json(path) => source::id_at(path, json?).ok().map(|id| DedupKey::id(&id)),
+            _ => Some(DedupKey::id(filling.id)),
+        });
+        let dedup_keys: Vec<DedupKey> = id.into_iter().collect();
+        // If pieces are adjacent, a request with other boundaries has another id. The signed bytes
+        // identify it as well.
+        let dedup_keys = if dedup_keys.is_empty() || self.content.runs_together() {
+            [dedup_keys, compared.dedup_keys].concat()
+        } else {
+            dedup_keys
+        };
+        Ok(Proof {
+            timestamp,
+            dedup_keys,
+            secret: Some(compared.source),
+            read: None,
+        })
+    }
+}
