@@ -11,6 +11,7 @@ mod exec;
 mod explain;
 mod location;
 mod man;
+mod schemes;
 mod secrets;
 mod send;
 mod serve;
@@ -105,6 +106,11 @@ enum Command {
     /// Exit code 0: sound, or done; 1: damaged, or a daemon runs on the store; 2: the store cannot
     /// be read.
     Store(store::Arguments),
+    /// List the schemes by which senders sign, or print the definition of one.
+    ///
+    /// No rules file is read. Exit code 0: printed; 2: no such scheme.
+    #[command(after_help = "Examples:\n  hookyard schemes\n  hookyard schemes --show github")]
+    Schemes(schemes::Arguments),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  hookyard completions bash > ~/.local/share/bash-completion/completions/hookyard"
@@ -146,6 +152,7 @@ pub fn run() -> ExitCode {
         Command::Events(arguments) => events::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
+        Command::Schemes(arguments) => schemes::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::Docs(arguments) => docs::run(&arguments),

@@ -26,7 +26,7 @@ pub struct Arguments {
     /// The URL to post to.
     url: String,
     /// The signing scheme: a scheme of the rules file (`github`, `stripe`, `hmac`, `token` …;
-    /// `check --list-schemes` shows all), or `none`. Fields may follow as YAML: `{hmac: {header:
+    /// `hookyard schemes` lists all), or `none`. Fields may follow as YAML: `{hmac: {header:
     /// X-Sig}}`.
     #[arg(long = "as", value_name = "SCHEME")]
     scheme: String,

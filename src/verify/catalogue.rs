@@ -1,7 +1,7 @@
 //! Catalogue of the built-in schemes: senders, signed content and locations.
 //!
 //! [`catalogue`] reads the definitions by which requests are verified, so documents cannot
-//! contradict the code. `hookyard check --list-schemes` prints it as a table, and the table in the documents is
+//! contradict the code. `hookyard schemes` prints it as a table, and the table in the documents is
 //! that output.
 
 use std::sync::LazyLock;

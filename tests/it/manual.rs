@@ -253,10 +253,10 @@ fn every_key_stands_in_the_example() {
 
 #[test]
 fn the_table_of_senders_is_what_the_binary_prints() {
-    let output = Scenario::new().hookyard(&["check", "--list-schemes"]);
+    let output = Scenario::new().hookyard(&["schemes"]);
     let table = String::from_utf8(output.stdout).unwrap();
     let page = read("docs/reference/senders.md");
-    let (_, rest) = page.split_once("<!-- hookyard check --list-schemes -->\n\n").unwrap();
+    let (_, rest) = page.split_once("<!-- hookyard schemes -->\n\n").unwrap();
     let (found, _) = rest.split_once("\n\n<!-- end -->").unwrap();
     assert_eq!(found, table.trim_end());
 }

@@ -1,4 +1,4 @@
-//! Schemes of the rules file through the real binary.
+//! Schemes of the rules file through the real binary, and `hookyard schemes`.
 
 use crate::scenario::{Scenario, hmac_hex, said};
 
@@ -94,4 +94,63 @@ fn a_definition_signs_what_is_forwarded() {
     );
     let output = scenario(&rules).hookyard(&["check"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+#[test]
+fn every_preset_is_shown_as_a_definition_that_loads_and_an_unknown_one_is_bad_usage() {
+    let run = |arguments: &[&str]| {
+        let output = Scenario::new().hookyard(arguments);
+        (output.status.code(), said(&output))
+    };
+    let (code, list) = run(&["schemes", "--format", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(code, Some(0));
+    let mut rules = String::from("server: {public_url: 'https://h'}\nrules: []\nschemes:\n");
+    let mut count = 0;
+    for entry in list
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["sender"] != "")
+    {
+        let name = entry["name"].as_str().unwrap();
+        let (code, text) = run(&["schemes", "--show", name]);
+        assert_eq!(code, Some(0), "{text}");
+        assert!(
+            text.contains(&format!("\n  my_{name}:\n")) && text.starts_with("  # "),
+            "{text}"
+        );
+        rules += &text;
+        count += 1;
+    }
+    assert!(count >= 55, "{count}");
+    let output = Scenario::new()
+        .rules(&rules)
+        .hookyard(&["check", "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["loads"], true, "{found:#}");
+    let codes = found["diagnostics"].as_array().unwrap().iter();
+    let odd: Vec<_> = codes
+        .filter(|diagnostic| diagnostic["code"] != "unused-scheme")
+        .collect();
+    // Mailgun does not sign the body.
+    assert_eq!(odd.len(), 1, "{odd:#?}");
+    for (name, message) in [
+        (
+            "githbu",
+            "error: unknown scheme `githbu` (did you mean `github`? `hookyard schemes` lists all)\n",
+        ),
+        ("", "error: unknown scheme `` (`hookyard schemes` lists all)\n"),
+        ("hmac", "error: `hmac` is not defined by another scheme"),
+    ] {
+        let (code, text) = run(&["schemes", "--show", name]);
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.starts_with(message), "{text}");
+    }
+    let (code, text) = run(&["schemes", "--show", "slack", "--format", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (code, shown["definition"]["hmac"]["prefix"].as_str()),
+        (Some(0), Some("v0="))
+    );
 }

@@ -10,16 +10,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Format, NO, UNKNOWN, YES, coloured, complain_styled, fail, naming, rules_path, say, say_styled, secrets,
+    Format, NO, UNKNOWN, YES, coloured, complain_styled, fail, naming, rules_path, say_styled, secrets,
 };
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity, counted};
 use crate::base::escape;
 use crate::base::yaml::MAX_TEXT;
 use crate::config::{self, Checked};
-use crate::verify;
 
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Arguments {
     /// The rules file. `-` reads standard input, as if it were a `rules.yaml` in this directory
     /// [default: `rules.yaml`, else `/etc/hookyard/rules.yaml`].
@@ -29,7 +27,7 @@ pub struct Arguments {
     format: Format,
     /// Show the secrets instead of the summary: their expiry, and their last match according to the
     /// store of the rules. A daemon may be running on it.
-    #[arg(long, conflicts_with_all = ["list_schemes", "offline", "running"])]
+    #[arg(long, conflicts_with_all = ["offline", "running"])]
     secrets: bool,
     /// Also read variables from this file, as the service does: `NAME=value` lines [default:
     /// `/etc/hookyard/environment`, if the rules are in `/etc/hookyard` and it can be read].
@@ -42,19 +40,9 @@ pub struct Arguments {
     /// user and its access rights. For root and the daemon's user.
     #[arg(long, conflicts_with_all = ["env_file", "offline"])]
     running: bool,
-    /// List the schemes for `verify`, and what each verifies. No rules file is read.
-    #[arg(long, conflicts_with = "rules")]
-    list_schemes: bool,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    if arguments.list_schemes {
-        let text = match arguments.format {
-            Format::Json => schemes_as_json().to_string(),
-            Format::Text => verify::table(),
-        };
-        return say(&text, YES);
-    }
     let (path, text) = match read(arguments) {
         Ok(read) => read,
         Err(code) => return code,
@@ -132,22 +120,6 @@ fn code(diagnostics: &Diagnostics, loads: bool) -> u8 {
     } else {
         NO
     }
-}
-
-/// Formats the schemes as JSON.
-fn schemes_as_json() -> serde_json::Value {
-    let entries = verify::catalogue().into_iter().map(|entry| {
-        serde_json::json!({
-            "name": entry.name,
-            "sender": entry.sender,
-            "proof": entry.proof,
-            "place": entry.place,
-            "event": entry.event,
-            "fresh_seconds": entry.window.map(|window| window.as_secs()),
-            "note": entry.note,
-        })
-    });
-    entries.collect()
 }
 
 /// Formats the result as text.
