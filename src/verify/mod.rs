@@ -37,8 +37,7 @@ use crate::event::Received;
 pub use crate::verify::catalogue::{PresetDefinition, SchemeEntry, catalogue, definition, secret_key, table};
 pub use crate::verify::context::SchemeContext;
 pub use crate::verify::definitions::Definitions;
-#[cfg(test)]
-use crate::verify::definitions::built_in as schemes;
+pub use crate::verify::definitions::built_in as schemes;
 pub use crate::verify::event_name::EventName;
 use crate::verify::handshake::Handshake;
 pub use crate::verify::handshake::{HandshakeReply, NewSecret};
