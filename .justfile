@@ -1,13 +1,19 @@
-# Recipes for developers. CI runs the same commands (.ci/run).
+# The steps of building and testing, each written once. CI calls the same recipes (.ci/run).
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
+
+target := absolute_path(env("CARGO_TARGET_DIR", "target"))
+python := target / "system/venv/bin/python"
+ruff := target / "system/venv/bin/ruff"
+
+export PYTHONDONTWRITEBYTECODE := "1"
 
 # List all recipes.
 default:
     @just --list
 
-# Run all checks that must pass before a commit.
-ci: fmt clippy test doc deny
+# Run the checks that must pass before a commit.
+ci: fmt clippy test doc deny scripts
 
 # Check the formatting.
 fmt:
@@ -17,13 +23,13 @@ fmt:
 clippy:
     cargo clippy --locked --all-targets -- -D warnings
 
-# Run unit, property and integration tests.
-test:
-    cargo test --locked
-
 # Build the documentation without broken links.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+# Run unit, property and integration tests.
+test:
+    cargo test --locked
 
 # Check licences, duplicate versions, banned crates and sources.
 deny:
@@ -33,19 +39,47 @@ deny:
 advisories:
     cargo deny --locked check advisories
 
-# Verify the shipped systemd unit and its security exposure.
-unit:
-    .ci/unit
+# Check the scripts: shell, Python, and JavaScript if there is node.
+scripts: tools
+    bash -n .ci/run systemd/debian/build tests/system/install
+    for script in systemd/debian/p*; do sh -n "$script"; done
+    {{ ruff }} check --no-cache --config tests/system/ruff.toml tests/system
+    {{ ruff }} format --no-cache --check --config tests/system/ruff.toml tests/system
+    {{ ruff }} check --no-cache --isolated --select E9,F benches
+    if command -v node >/dev/null; then for script in tests/system/real_senders/*.mjs; do node --check "$script"; done; fi
 
-# Test requests signed by the senders' own libraries (needs node and python3).
-senders binary="target/debug/hookyard":
-    cargo build --locked
-    tests/real_senders/run {{ binary }}
+# Run system tests: a file, `-k NAME`, or everything that this machine can run.
+[positional-arguments]
+system *arguments: build
+    {{ just_executable() }} pytest "$@"
+
+# Test the shipped systemd unit and its security exposure (needs systemd-analyze).
+unit: (pytest "test_unit_file.py")
+
+# Test requests signed by the senders' own libraries (needs node and npm).
+senders: build libraries (pytest "test_senders.py")
 
 # Test TLS and HTTP/2 with OpenSSL, curl and nghttp2 (needs openssl, curl and nghttp2-client).
-edge binary="target/debug/hookyard":
-    cargo build --locked
-    .ci/edge {{ binary }}
+edge: build (pytest "test_edge_tls.py" "test_edge_http2.py")
+
+# Test certificates from an ACME authority (needs openssl and pebble).
+acme: build (pytest "test_acme.py")
+
+# Test the Debian package in a container (needs root or sudo, cargo-deb, debootstrap, systemd-nspawn).
+[positional-arguments]
+package *arguments: tools
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # Two revisions, for the upgrade from one to the other.
+    packages=()
+    for revision in 1 2; do
+        packages+=("$(systemd/debian/build dev --fast --compress-system --deb-revision $revision --output {{ target }}/ci/)")
+    done
+    sudo=
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    cd tests/system
+    $sudo env CARGO_TARGET_DIR={{ target }} PYTHONDONTWRITEBYTECODE=1 HOOKYARD_PACKAGES="${packages[*]}" \
+        {{ python }} -m pytest -m container --ignore test_senders.py "$@"
 
 # Run micro-benchmarks: verify, decode, match, start commands.
 bench:
@@ -54,3 +88,20 @@ bench:
 # Measure the daemon under load, alone and beside a bare server (needs wrk).
 load *phases:
     python3 benches/load {{ phases }}
+
+[private]
+build:
+    cargo build --locked --quiet
+
+[positional-arguments]
+[private]
+pytest *arguments: tools
+    cd tests/system && {{ python }} -m pytest "$@"
+
+[private]
+tools:
+    tests/system/install
+
+[private]
+libraries:
+    tests/system/install senders

@@ -33,7 +33,7 @@
 //!
 //! | to add | go to |
 //! |---|---|
-//! | a sender | an entry in `verify/presets.yaml` and a request in `tests/real_senders` |
+//! | a sender | an entry in `verify/presets.yaml` and a request in `tests/system/real_senders` |
 //! | a handshake | `handshake` of its sender in `verify/presets.yaml` |
 //! | a family of schemes | a file in `verify/scheme/` and its arm in `verify/scheme/compile.rs` |
 //! | an operator of `match` | `matching/operator.rs` |

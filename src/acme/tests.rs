@@ -1,4 +1,4 @@
-//! Renewer against a simulated authority. Real authorities are tested in `.ci/acme`.
+//! Renewer against a simulated authority. A real one is used by `tests/system/test_acme.py`.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
