@@ -61,6 +61,12 @@ pub enum StoreError {
         /// The file concerned and its condition.
         detail: String,
     },
+    /// A file of the store was truncated or overwritten while it was open. Restart the daemon.
+    Altered {
+        path: PathBuf,
+        /// The file concerned, and what helps.
+        detail: String,
+    },
     /// The store already has an event of this id.
     IdTaken {
         event: EventId,
@@ -81,7 +87,7 @@ impl StoreError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Full { .. } | Self::Unavailable { .. } | Self::Displaced { .. }
+            Self::Full { .. } | Self::Unavailable { .. } | Self::Displaced { .. } | Self::Altered { .. }
         )
     }
 }
@@ -134,6 +140,11 @@ impl fmt::Display for StoreError {
                 f,
                 "the store `{}` is no longer in its place: {detail}; nothing is taken or done until it is back: put it \
                  back as it was, or restart hookyard to go on with what is there now",
+                path.display()
+            ),
+            Self::Altered { path, detail } => write!(
+                f,
+                "the store `{}` is not what hookyard wrote: nothing is taken or done any more: {detail}",
                 path.display()
             ),
             Self::IdTaken { event } => write!(f, "an event `{event}` is in the store already"),

@@ -1,10 +1,11 @@
-//! A store whose files are moved while the daemon runs, and a store that another daemon or rules
-//! file uses.
+//! A store whose files are moved, truncated or overwritten while the daemon runs, and a store that
+//! another daemon or rules file uses.
 
 use std::fs;
 use std::process::Command;
 
 use crate::scenario::{Daemon, Scenario};
+use crate::status::ask;
 
 const RULES: &str = "
 server: {listen: 127.0.0.1:0, stop_grace: 1s}
@@ -130,6 +131,81 @@ fn a_daemon_whose_store_another_one_has_replaced_leaves_that_alone() {
     second.start();
     assert_eq!(send(&second, 1), (200, "duplicate".to_owned()));
     assert_eq!(send(&second, 3), (200, "duplicate".to_owned()));
+}
+
+#[test]
+fn a_store_that_is_truncated_or_overwritten_takes_nothing_and_is_told_until_the_restart() {
+    // The file, the command that changes it, and the number of events after the restart, if there
+    // is one.
+    for (file, command, kept) in [
+        ("-wal", ": > hookyard.db-wal", Some(0)),
+        (
+            "-wal",
+            "head -c 9000 hookyard.db-wal > x; cat x > hookyard.db-wal",
+            Some(0),
+        ),
+        ("-shm", ": > hookyard.db-shm", Some(4)),
+        ("", ": > hookyard.db", None),
+        ("", "cat copy.db > hookyard.db", Some(1)),
+        (
+            "",
+            "dd if=/dev/urandom of=hookyard.db bs=512 count=1 conv=notrunc",
+            None,
+        ),
+    ] {
+        let mut daemon = daemon();
+        let backup = daemon.scenario.hookyard(&["store", "backup", "copy.db"]);
+        assert_eq!(backup.status.code(), Some(0), "{backup:?}");
+        for n in 1..=3 {
+            assert_eq!(send(&daemon, n), accepted());
+        }
+        // The writer is idle after the last settlement.
+        daemon.eventually("all have ended", || {
+            status(&daemon).0 == "well\n" && ended(&daemon) == 4
+        });
+        let changed = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(daemon.folder())
+            .stderr(std::process::Stdio::null())
+            .status();
+        assert!(changed.unwrap().success());
+        let named = format!("hookyard.db{file}` was ");
+        // Known before any event arrives.
+        let (text, code) = status(&daemon);
+        assert!(text.contains(&named) && code == Some(1), "{command}: {text}");
+        for n in [1, 50, 51] {
+            assert_eq!(send(&daemon, n), unavailable(), "{command}");
+        }
+        let (code, text) = ask(&daemon, "/readyz");
+        assert!(code == 503 && text.contains(&named), "{command}: {code} {text}");
+        assert!(daemon.log().contains(&named), "{command}: {}", daemon.log());
+        assert_eq!(
+            daemon.log().matches("ERROR the store").count(),
+            1,
+            "{}",
+            daemon.log()
+        );
+        assert_eq!(daemon.stop(), Some(0));
+        let Some(kept) = kept else { continue };
+        if file.is_empty() {
+            // As the message says: the log belongs to the database that is gone.
+            for suffix in ["-wal", "-shm"] {
+                fs::remove_file(daemon.folder().join(format!("hookyard.db{suffix}"))).unwrap();
+            }
+        }
+        daemon.start();
+        assert_eq!(ended(&daemon), kept, "{command}");
+        assert_eq!(send(&daemon, 77), accepted(), "{command}");
+    }
+}
+
+/// Number of deliveries that have ended.
+fn ended(daemon: &Daemon) -> u64 {
+    let output = daemon
+        .scenario
+        .hookyard(&["status", "--format", "json", "--socket", "hookyard.db.sock"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    status["deliveries"]["ended"].as_u64().unwrap()
 }
 
 /// Runs `hookyard serve` to its end. Returns the exit code and the output.

@@ -29,7 +29,7 @@ fn started(rules: &str) -> Daemon {
 }
 
 /// Sends a request through the socket beside the store.
-fn ask(daemon: &Daemon, path: &str) -> (u16, String) {
+pub fn ask(daemon: &Daemon, path: &str) -> (u16, String) {
     let mut stream = UnixStream::connect(daemon.folder().join("hookyard.db.sock")).unwrap();
     write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -14,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 
 use super::file;
+use super::intact::OpenFiles;
 
 /// The checkpoint thread and its state.
 #[derive(Debug)]
@@ -27,14 +28,17 @@ pub(super) struct WriteBack {
 }
 
 impl WriteBack {
-    /// Starts the thread. If that fails, the writer copies everything itself.
-    pub(super) fn start(path: &Path) -> Self {
+    /// Starts the thread. If that fails, the writer copies everything itself. The thread copies only
+    /// while `files` are intact.
+    pub(super) fn start(path: &Path, files: Arc<OpenFiles>) -> Self {
         let at_work = Arc::new(AtomicBool::new(false));
         let thread = file::connect_aside(path).ok().and_then(|connection| {
             let (orders, ordered) = sync_channel(1);
             let done = Arc::clone(&at_work);
             let named = thread::Builder::new().name("hookyard-log".to_owned());
-            let thread = named.spawn(move || copy(&connection, &ordered, &done)).ok()?;
+            let thread = named
+                .spawn(move || copy(&connection, &files, &ordered, &done))
+                .ok()?;
             Some((orders, thread))
         });
         let (orders, thread) = thread.unzip();
@@ -46,22 +50,16 @@ impl WriteBack {
         }
     }
 
-    /// Starts a checkpoint if at least `pages` pages wait. `waiting` is the number of pages in the
-    /// log that are not in the database yet.
-    pub(super) fn see_to(
-        &mut self,
-        connection: &Connection,
-        waiting: i64,
-        pages: i64,
-    ) -> rusqlite::Result<()> {
-        if self.at_work.load(Ordering::Acquire) {
-            return Ok(());
-        }
+    /// True if a checkpoint is due: at least `pages` pages wait, or a rest. `waiting` is the number
+    /// of pages in the log that are not in the database yet.
+    pub(super) fn is_due(&self, waiting: i64, pages: i64) -> bool {
+        !self.at_work.load(Ordering::Acquire) && (self.rest || waiting >= pages)
+    }
+
+    /// Starts a checkpoint that is due.
+    pub(super) fn see_to(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         if std::mem::take(&mut self.rest) {
             return checkpoint(connection, "PASSIVE");
-        }
-        if waiting < pages {
-            return Ok(());
         }
         self.at_work.store(true, Ordering::Release);
         if self
@@ -89,9 +87,12 @@ impl Drop for WriteBack {
 }
 
 /// Copies on every order, until the sender is gone.
-fn copy(connection: &Connection, orders: &Receiver<()>, at_work: &AtomicBool) {
+fn copy(connection: &Connection, files: &OpenFiles, orders: &Receiver<()>, at_work: &AtomicBool) {
     while orders.recv().is_ok() {
-        if let Err(error) = checkpoint(connection, "PASSIVE") {
+        // The writer reports altered files. Copying such a log would damage the database.
+        if files.may_copy()
+            && let Err(error) = checkpoint(connection, "PASSIVE")
+        {
             // No data is lost: the log still holds it.
             tracing::warn!(%error, "cannot write the store's log back into it");
         }

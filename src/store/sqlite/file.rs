@@ -13,7 +13,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::lock::{Identities, LOCK_PAUSE, LOCK_TRIES, lock, lock_draft};
+use super::intact::OpenFiles;
+use super::lock::{LOCK_PAUSE, LOCK_TRIES, lock, lock_draft};
 use super::schema::{self, APPLICATION_ID, STEPS};
 use super::validate::{examine, inspect, look_for_orphans};
 use crate::store::StoreError;
@@ -61,9 +62,9 @@ pub(super) fn open(path: &Path) -> Result<StoreFile, StoreError> {
 }
 
 impl StoreFile {
-    /// Device and inode of the files. Called after the connection has opened all of them.
-    pub fn identities(&self) -> Result<Identities, StoreError> {
-        Identities::of(&self.path, &self.lock).map_err(|error| unopenable(&self.path, &error))
+    /// Opens the files for checks. Called after the connection has opened all of them.
+    pub fn open_files(&self) -> Result<OpenFiles, StoreError> {
+        OpenFiles::of(&self.path, &self.lock).map_err(|error| unopenable(&self.path, &error))
     }
 
     /// Leaves the log as it is when the connection is closed, because the database at the path is

@@ -1,4 +1,4 @@
-//! Ownership of the store's files: locked against other daemons, and checked before every commit.
+//! Ownership of the store's file: locked against other daemons.
 //!
 //! The lock (`flock`) is on the database itself, so no second file can be removed by mistake.
 //! `SQLite` locks by `fcntl`, which `flock` does not affect. Closing any descriptor of the database
@@ -8,12 +8,12 @@
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-use super::file::{beside, unopenable};
+use super::file::unopenable;
 use crate::store::StoreError;
 
 /// Maximum tries for a lock that another process holds, one second in all. A child that a killed
@@ -120,59 +120,6 @@ fn has_open(process: u32, path: &Path) -> bool {
     let descriptors = fs::read_dir(format!("/proc/{process}/fd"));
     let mut descriptors = descriptors.into_iter().flatten().flatten();
     descriptors.any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|target| target == path))
-}
-
-/// The condition of the files of an open store that were moved or removed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ForeignFile {
-    /// A file is missing or cannot be read.
-    Missing(String),
-    /// Another file is at the path.
-    Replaced(String),
-}
-
-impl ForeignFile {
-    /// The condition in words.
-    pub fn detail(&self) -> &str {
-        match self {
-            Self::Missing(detail) | Self::Replaced(detail) => detail,
-        }
-    }
-}
-
-/// The files of an open store (database, log and its index), with device and inode.
-#[derive(Debug)]
-pub(super) struct Identities(Vec<(PathBuf, (u64, u64))>);
-
-impl Identities {
-    /// Reads the identities of the database that `lock` is on, and of its log and index.
-    pub fn of(path: &Path, lock: &File) -> io::Result<Self> {
-        let mut known = vec![(path.to_path_buf(), identity(&lock.metadata()?))];
-        for suffix in ["-wal", "-shm"] {
-            let path = beside(path, suffix);
-            let file = identity(&fs::metadata(&path)?);
-            known.push((path, file));
-        }
-        Ok(Self(known))
-    }
-
-    /// Returns the condition of the files if they were moved or removed. Needs a microsecond per
-    /// file.
-    pub fn displaced(&self) -> Option<ForeignFile> {
-        self.0.iter().find_map(|(path, known)| {
-            let shown = path.display();
-            match fs::metadata(path) {
-                Ok(there) if identity(&there) == *known => None,
-                Ok(_) => Some(ForeignFile::Replaced(format!("another file is at `{shown}`"))),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Some(ForeignFile::Missing(format!("`{shown}` was removed")))
-                }
-                Err(error) => Some(ForeignFile::Missing(format!(
-                    "`{shown}` cannot be looked at: {error}"
-                ))),
-            }
-        })
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod failures;
 mod file;
 mod groups;
 mod history;
+mod intact;
 mod interruptions;
 mod leasing;
 mod lock;
@@ -140,8 +141,17 @@ impl SqliteStore {
         })
     }
 
-    /// Runs `look` on the writer's thread, after the writes of its round.
+    /// Runs `look` on the writer's thread, after the writes of its round. Fails if the files cannot
+    /// be accessed.
     fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        self.visit(move |writer| writer.usable().and_then(|()| look(writer)))
+    }
+
+    /// Like [`Self::read`], also if the files cannot be accessed.
+    fn visit<T: Send + 'static>(
         &self,
         look: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<'_, T> {
@@ -228,7 +238,7 @@ impl Store for SqliteStore {
     }
 
     fn health(&self) -> Answer<'_, Health> {
-        self.read(|writer| writer.health().map_err(|error| writer.meaning(&error)))
+        self.visit(|writer| writer.health().map_err(|error| writer.meaning(&error)))
     }
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, usize> {

@@ -20,8 +20,8 @@ use super::counters::Counters;
 use super::delivery_cache::FirstAttempts;
 use super::file::{self, StoreFile};
 use super::groups;
+use super::intact::{FileGuard, ForeignFile};
 use super::interruptions;
-use super::lock::{ForeignFile, Identities};
 use super::queue::Queue;
 use super::refusals::Refusals;
 use super::sightings::{self, Sightings};
@@ -100,10 +100,13 @@ pub(super) struct Writer {
     returned: Arc<Mutex<Vec<DeliveryId>>>,
     /// Changes when another program has written to the file.
     data_version: i64,
-    /// Device and inode of the store's files when they were opened.
-    identities: Identities,
-    /// Set while one of these files is missing or replaced.
+    /// The files as they were last seen. Declared after the connections, which must be closed
+    /// first.
+    guard: FileGuard,
+    /// Set while one of the files is missing, replaced or altered.
     displaced: Option<ForeignFile>,
+    /// Bytes in use, as last read.
+    size: u64,
     /// The attempts that the last daemon did not settle.
     pub interrupted: Vec<Interrupted>,
     /// True if the last daemon stopped cleanly.
@@ -127,17 +130,22 @@ impl Writer {
         let queue = Queue::new();
         groups::look_again(&mut file.connection, &queue).map_err(said)?;
         let found = interruptions::recover(&mut file.connection).map_err(said)?;
+        // After a crash the index does not tell which frames are in the database. A checkpoint
+        // makes both known.
+        checkpoint::checkpoint(&file.connection, "PASSIVE").map_err(said)?;
+        let guard = FileGuard::new(file.open_files()?);
         Ok(Self {
             interrupted: found.interrupted,
             after_clean_stop: found.after_clean_stop,
             suspect_up_to: found.suspect_up_to,
-            log: WriteBack::start(&file.path),
+            log: WriteBack::start(&file.path, guard.files()),
             counters: Counters::count(&file.connection).map_err(said)?,
             commits: Commits::default(),
             failing: None,
             data_version: pragma(&file.connection, "PRAGMA data_version").map_err(said)?,
-            identities: file.identities()?,
+            guard,
             displaced: None,
+            size: used(&file.connection).map_err(said)?,
             file,
             queue,
             fresh: FirstAttempts::default(),
@@ -175,7 +183,7 @@ impl Writer {
         }
         self.stop_cleanly();
         let displaced = self.in_place().is_err();
-        let Self { file, log, .. } = self;
+        let Self { file, log, guard, .. } = self;
         drop(log);
         if displaced {
             file.leave_the_log();
@@ -183,6 +191,7 @@ impl Writer {
             tracing::warn!(%error, "cannot write the store's log back into it");
         }
         drop(file);
+        drop(guard);
         for closed in closing {
             reply(closed, Ok(()));
         }
@@ -210,13 +219,18 @@ impl Writer {
         })
     }
 
-    /// Checks that the files are still at their paths. Writes go into the opened files wherever
-    /// they are. Nothing is written or begun while these cannot be found by their paths.
+    /// Checks that the files are still at their paths, and hold what was written. Nothing is written
+    /// or begun while that is not so: an event would be accepted that no restart finds.
     pub fn in_place(&mut self) -> Result<(), StoreError> {
-        let displaced = self.identities.displaced();
-        let error = displaced.as_ref().map(|displaced| StoreError::Displaced {
-            path: self.file.path.clone(),
-            detail: displaced.detail().to_owned(),
+        let displaced = self.guard.foreign(self.displaced.as_ref());
+        let error = displaced.as_ref().map(|displaced| {
+            let path = self.file.path.clone();
+            match displaced.clone() {
+                ForeignFile::Missing(detail) | ForeignFile::Replaced(detail) => {
+                    StoreError::Displaced { path, detail }
+                }
+                ForeignFile::Altered(detail) => StoreError::Altered { path, detail },
+            }
         });
         if displaced != self.displaced {
             if let Some(error) = &error {
@@ -232,9 +246,20 @@ impl Writer {
         error.map_or(Ok(()), Err)
     }
 
+    /// Checks that the connection can be used for reading.
+    pub fn usable(&mut self) -> Result<(), StoreError> {
+        if self.guard.is_usable() {
+            return Ok(());
+        }
+        self.in_place()
+    }
+
     /// Checkpoints the log into its own database. Otherwise `SQLite` would take the log for that of
     /// the other database beside it.
     fn empty_the_log(&self) {
+        if !self.guard.is_usable() {
+            return;
+        }
         if let Err(error) = checkpoint::checkpoint(&self.file.connection, "TRUNCATE") {
             tracing::warn!(%error, "cannot write the log of the displaced store back into it");
         }
@@ -242,14 +267,15 @@ impl Writer {
 
     pub fn health(&mut self) -> rusqlite::Result<Health> {
         let displaced = self.in_place().err();
-        let connection = &self.file.connection;
-        let settings = *self.settings.current();
-        let full = displaced.map_or_else(
-            || full(connection, &self.file.path, settings),
-            |error| Ok(Some(error)),
-        )?;
+        let full = match displaced {
+            Some(error) => Some(error),
+            None => {
+                self.size = used(&self.file.connection)?;
+                full(&self.file.connection, &self.file.path, *self.settings.current())?
+            }
+        };
         Ok(Health {
-            size: used(connection)?,
+            size: self.size,
             full: full.map(|full| full.to_string()).or_else(|| self.failing.clone()),
             commits: self.commits.number,
             calls: self.commits.calls,
@@ -359,6 +385,9 @@ impl Writer {
 
     /// Applies the changes in one transaction, and updates memory after the commit.
     fn transact(&mut self, calls: &mut [Box<dyn QueuedOp>], aside: &mut Aside) -> rusqlite::Result<()> {
+        if !self.guard.is_usable() {
+            return Err(foreign());
+        }
         let begun = Instant::now();
         let number = calls.len() as u64;
         let settings = *self.settings.current();
@@ -400,10 +429,8 @@ impl Writer {
             first_new,
             ..
         } = batch;
-        if let Some(displaced) = self.identities.displaced() {
-            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
-            let detail = displaced.detail().to_owned();
-            return Err(rusqlite::Error::SqliteFailure(error, Some(detail)));
+        if self.guard.foreign(self.displaced.as_ref()).is_some() {
+            return Err(foreign());
         }
         transaction.commit()?;
         self.failing = None;
@@ -434,14 +461,29 @@ impl Writer {
 
     /// Starts a checkpoint of the write-ahead log if it is due.
     fn see_to_the_log(&mut self) {
-        let connection = &self.file.connection;
-        let seen = checkpoint::waiting(connection)
-            .and_then(|waiting| self.log.see_to(connection, waiting, LOG_PAGES));
+        if self.displaced.is_some() || !self.guard.is_usable() {
+            return;
+        }
+        let seen = match checkpoint::waiting(&self.file.connection) {
+            Ok(waiting) if self.log.is_due(waiting, LOG_PAGES) => {
+                if self.in_place().is_err() {
+                    return;
+                }
+                self.log.see_to(&self.file.connection)
+            }
+            waiting => waiting.map(drop),
+        };
         if let Err(error) = seen {
             // No data is lost: the log still holds it.
             tracing::warn!(%error, "cannot write the store's log back into it");
         }
     }
+}
+
+/// The error of a transaction that was not written because of [`Writer::in_place`].
+fn foreign() -> rusqlite::Error {
+    let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+    rusqlite::Error::SqliteFailure(error, Some("its files are not those that were opened".to_owned()))
 }
 
 /// True if the data caused the error, not the disk.

@@ -3,4 +3,5 @@
 mod amending;
 mod crashing;
 mod opening;
+mod tampering;
 mod writing;
