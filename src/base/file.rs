@@ -7,9 +7,9 @@
 //! most `MAX_HANGING` in all.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
@@ -38,8 +38,8 @@ pub struct Contents {
 #[derive(Debug)]
 pub enum ReadError {
     Io(io::Error),
-    /// A directory, pipe, device or socket.
-    NotAFile,
+    /// Something else than a regular file, in words.
+    NotAFile(&'static str),
     /// The size in bytes, which is above the limit.
     TooLarge(u64),
     /// The read takes longer than [`READ_LIMIT`].
@@ -50,11 +50,35 @@ impl From<ReadError> for io::Error {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Io(error) => error,
-            ReadError::NotAFile => Self::other("it is not a file"),
+            ReadError::NotAFile(kind) => Self::other(format!("it is {kind}, not a file")),
             ReadError::TooLarge(length) => Self::other(format!("it has {length} bytes")),
             ReadError::Slow => Self::from(ErrorKind::TimedOut),
         }
     }
+}
+
+/// Names what is not a regular file. `None` for a regular file.
+pub fn kind_of_no_file(metadata: &Metadata) -> Option<&'static str> {
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else if kind.is_fifo() {
+        Some("a named pipe")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else {
+        Some("a device")
+    }
+}
+
+/// The flags for opening a path that may lead to anything. Without them, opening a named pipe waits
+/// for its other end, and a terminal may become the one of this process.
+pub fn never_waiting() -> i32 {
+    (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY)
+        .bits()
+        .cast_signed()
 }
 
 /// The error text of [`ReadError::Slow`].
@@ -150,14 +174,9 @@ fn hand_over(job: Job) -> io::Result<SyncSender<Job>> {
 fn read_now(path: &Path, max: u64) -> Result<Contents, ReadError> {
     let mut tries = LEASE_LIMIT.as_millis() / LEASE_PAUSE.as_millis();
     let file = loop {
-        // Non-blocking: opening a named pipe without a writer would hang the thread for ever.
         let opened = OpenOptions::new()
             .read(true)
-            .custom_flags(
-                (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY)
-                    .bits()
-                    .cast_signed(),
-            )
+            .custom_flags(never_waiting())
             .open(path);
         match opened {
             // Another program holds a lease; the kernel is asking for its release.
@@ -171,8 +190,8 @@ fn read_now(path: &Path, max: u64) -> Result<Contents, ReadError> {
         }
     };
     let metadata = file.metadata().map_err(ReadError::Io)?;
-    if !metadata.is_file() {
-        return Err(ReadError::NotAFile);
+    if let Some(kind) = kind_of_no_file(&metadata) {
+        return Err(ReadError::NotAFile(kind));
     }
     if metadata.len() > max {
         return Err(ReadError::TooLarge(metadata.len()));
@@ -213,13 +232,20 @@ mod tests {
                 .unwrap()
                 .success()
         );
-        for path in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
-            assert!(
-                matches!(read(path, 10), Err(ReadError::NotAFile)),
-                "{}",
-                path.display()
-            );
+        let socket = folder.path().join("socket");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        for (path, expected) in [
+            (pipe.as_path(), "a named pipe"),
+            (folder.path(), "a folder"),
+            (Path::new("/dev/zero"), "a device"),
+        ] {
+            let Err(ReadError::NotAFile(kind)) = read(path, 10) else {
+                panic!("{}", path.display());
+            };
+            assert_eq!(kind, expected);
         }
+        // A socket cannot be opened at all.
+        assert!(matches!(read(&socket, 10), Err(ReadError::Io(_))));
     }
 
     #[test]
@@ -242,7 +268,7 @@ mod tests {
         let (end, ended) = channel::<()>();
         let hang = move || {
             ended.recv().ok();
-            Err(ReadError::NotAFile)
+            Err(ReadError::NotAFile("a folder"))
         };
         let limit = Duration::from_millis(50);
         assert!(matches!(within(limit, path, hang), Err(ReadError::Slow)));

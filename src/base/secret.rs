@@ -304,9 +304,8 @@ fn text(path: &Path, contents: Result<Contents, ReadError>) -> Result<(Vec<u8>, 
     let shown = path.display();
     let mut contents = contents.map_err(|error| match error {
         ReadError::Io(error) => format!("cannot read the secret file `{shown}`: {error}"),
-        ReadError::NotAFile | ReadError::TooLarge(_) => {
-            format!("`{shown}` is not a file of at most {MAX_SECRET} bytes")
-        }
+        ReadError::NotAFile(kind) => format!("the secret file `{shown}` is {kind}, not a file"),
+        ReadError::TooLarge(_) => format!("`{shown}` is not a file of at most {MAX_SECRET} bytes"),
         ReadError::Slow => slow(path),
     })?;
     let mut bytes = std::mem::take(&mut *contents.bytes);

@@ -235,7 +235,9 @@ pub fn read(path: &Path) -> Result<String, Diagnostic> {
     };
     let mut contents = file::read(path, MAX_TEXT as u64).map_err(|error| match error {
         ReadError::Io(error) => unreadable(error),
-        ReadError::NotAFile => Diagnostic::unplaced(UNREADABLE, format!("`{shown}` is not a file")),
+        ReadError::NotAFile(kind) => {
+            Diagnostic::unplaced(UNREADABLE, format!("`{shown}` is {kind}, not a file"))
+        }
         ReadError::TooLarge(length) => {
             let message = format!("`{shown}` has {length} bytes; at most {MAX_TEXT} are read");
             Diagnostic::unplaced("too-large", message)
@@ -266,7 +268,7 @@ fn fingerprint<'f>(sha256: &str, files: impl IntoIterator<Item = &'f PathBuf>) -
                 u64::from(contents.mode)
             }
             Err(ReadError::Io(_)) => u64::MAX,
-            Err(ReadError::NotAFile) => u64::MAX - 1,
+            Err(ReadError::NotAFile(_)) => u64::MAX - 1,
             Err(ReadError::Slow) => u64::MAX - 2,
             Err(ReadError::TooLarge(length)) => length,
         };

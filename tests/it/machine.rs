@@ -314,7 +314,7 @@ fn a_check_takes_the_variables_of_the_service_and_a_file_from_standard_input() {
     for (file, words) in [
         ("none", "cannot read `none`"),
         ("broken", "line 2 of `broken`"),
-        (".", "is not a file"),
+        (".", "it is a folder, not a file"),
     ] {
         let output = scenario.hookyard(&["check", "--env-file", file]);
         let text = said(&output);

@@ -369,7 +369,7 @@ fn a_pipe_in_place_of_a_secret_or_of_the_rules_holds_up_nothing() {
     let key = daemon.folder().join("key");
     pipe_in_place_of(&key);
     daemon.eventually("the pipe is told", || {
-        daemon.log().contains("is not a file of at most")
+        daemon.log().contains("is a named pipe, not a file")
     });
     let status = || {
         daemon
@@ -385,7 +385,7 @@ fn a_pipe_in_place_of_a_secret_or_of_the_rules_holds_up_nothing() {
     });
     pipe_in_place_of(&rules(&daemon));
     daemon.eventually("the other pipe is told", || {
-        daemon.log().contains("rules.yaml` is not a file ")
+        daemon.log().contains("rules.yaml` is a named pipe, not a file ")
     });
     assert!(status().is_some());
     assert_eq!(in_force(&daemon), 1);

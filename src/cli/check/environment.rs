@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::base::file::{self, ReadError};
 use crate::config::{self, Layout};
 
 /// Environment file of the package, below the root.
@@ -35,14 +36,14 @@ pub(super) fn of(rules: &Path, named: Option<&Path>) -> Result<Vec<(OsString, Os
 }
 
 /// Reads an environment file. Errors never contain its values.
-fn read(file: &Path) -> Result<Vec<(String, String)>, String> {
-    let shown = file.display();
-    let unreadable = |error: std::io::Error| format!("cannot read `{shown}`: {error}");
-    let metadata = std::fs::metadata(file).map_err(unreadable)?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(format!("`{shown}` is not a file of at most {MAX_FILE} bytes"));
-    }
-    let text = std::fs::read(file).map_err(unreadable)?;
+fn read(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let shown = path.display();
+    let contents = file::read(path, MAX_FILE).map_err(|error| match error {
+        ReadError::TooLarge(_) => format!("`{shown}` is not a file of at most {MAX_FILE} bytes"),
+        ReadError::Slow => file::slow(path),
+        error => format!("cannot read `{shown}`: {}", std::io::Error::from(error)),
+    })?;
+    let text = contents.bytes.to_vec();
     let text =
         String::from_utf8(text).map_err(|error| format!("`{shown}` is not UTF-8: {}", error.utf8_error()))?;
     parse(&text).map_err(|line| format!("line {line} of `{shown}` is not `NAME=value`"))

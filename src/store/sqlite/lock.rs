@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use super::file::unopenable;
+use super::validate::open_now;
 use crate::store::StoreError;
 
 /// Maximum tries for a lock that another process holds, one second in all. A child that a killed
@@ -30,7 +31,7 @@ pub(super) fn lock(path: &Path) -> Result<Option<File>, StoreError> {
         by: file.metadata().ok().and_then(|file| holder(&file, path)),
     };
     for left in (0..LOCK_TRIES).rev() {
-        let file = match File::open(path) {
+        let file = match open_now(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unopenable(path, &error)),

@@ -4,9 +4,10 @@
 //! The checks write nothing. The file is locked and opened for writing in `file.rs`.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -14,6 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::file::{BUSY_TIMEOUT, beside, meaning, unopenable};
 use super::schema::{self, APPLICATION_ID, STEPS};
+use crate::base::file;
 use crate::store::StoreError;
 
 /// Maximum bytes of a file that is checked completely when it is opened. A larger file would delay
@@ -23,7 +25,7 @@ const CHECKED_WHOLE: u64 = 64 << 20;
 /// Checks the first bytes. Anything more would let `SQLite` write files beside the store.
 pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
     let mut head = Vec::with_capacity(100);
-    match File::open(path) {
+    match open_now(path) {
         Ok(file) => file
             .take(100)
             .read_to_end(&mut head)
@@ -43,6 +45,18 @@ pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
         return Err(not_a_store(path, "it does not begin as an SQLite database does"));
     };
     trusted(path, i64::from(application), i64::from(version))
+}
+
+/// Opens a file for reading. Fails if it is something else: a named pipe would be waited for.
+pub(super) fn open_now(path: &Path) -> io::Result<File> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(file::never_waiting())
+        .open(path)?;
+    match file::kind_of_no_file(&opened.metadata()?) {
+        Some(kind) => Err(io::Error::other(format!("it is {kind}, not a file"))),
+        None => Ok(opened),
+    }
 }
 
 /// Rejects a log without its database: these are the remains of a store, and no new one must be
@@ -108,6 +122,7 @@ pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
 pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
     let said = |error: rusqlite::Error| meaning(path, &error);
     let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    only_files_beside(path)?;
     let has_log = beside(path, "-wal")
         .try_exists()
         .map_err(|error| unopenable(path, &error))?;
@@ -125,6 +140,21 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
         .map_err(said)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(said)?;
     Ok(connection)
+}
+
+/// Rejects anything but a file at the paths that `SQLite` opens beside the database. Its own errors
+/// do not name them, and a named pipe could be waited for.
+fn only_files_beside(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let path = beside(path, suffix);
+        if let Ok(there) = path.metadata()
+            && let Some(kind) = file::kind_of_no_file(&there)
+        {
+            let error = io::Error::other(format!("it is {kind}, not a file"));
+            return Err(unopenable(&path, &error));
+        }
+    }
+    Ok(())
 }
 
 /// The path as a URI with `immutable=1`. The lock ensures that no other process writes to the file.

@@ -267,12 +267,11 @@ impl Writer {
 
     pub fn health(&mut self) -> rusqlite::Result<Health> {
         let displaced = self.in_place().err();
-        let full = match displaced {
-            Some(error) => Some(error),
-            None => {
-                self.size = used(&self.file.connection)?;
-                full(&self.file.connection, &self.file.path, *self.settings.current())?
-            }
+        let full = if displaced.is_some() {
+            displaced
+        } else {
+            self.size = used(&self.file.connection)?;
+            full(&self.file.connection, &self.file.path, *self.settings.current())?
         };
         Ok(Health {
             size: self.size,

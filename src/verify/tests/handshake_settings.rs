@@ -134,7 +134,8 @@ fn a_secret_that_is_yet_to_be_learnt_is_a_warning_and_the_file_is_watched() {
     );
     // A folder is no secret, and an unreadable file is not treated as missing.
     assert!(
-        lines(&format!("{{asana: {{learn: '{}'}}}}", folder.path().display()))[0].contains("is not a file")
+        lines(&format!("{{asana: {{learn: '{}'}}}}", folder.path().display()))[0]
+            .contains("is a folder, not a file")
     );
 }
 

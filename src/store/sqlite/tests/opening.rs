@@ -196,6 +196,39 @@ fn a_folder_that_is_not_there_or_a_folder_in_its_place_is_an_error_with_the_path
 }
 
 #[tokio::test]
+async fn a_pipe_in_place_of_any_file_of_the_store_is_not_waited_for() {
+    for suffix in ["", "-wal", "-shm", "-journal", ".new"] {
+        let (_folder, path) = sound().await;
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let pipe = path.with_file_name(format!("{name}{suffix}"));
+        if suffix == ".new" {
+            fs::remove_file(&path).unwrap();
+        }
+        drop(fs::remove_file(&pipe));
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let error = SqliteStore::open(&path, Settings::default()).unwrap_err();
+        let words = format!("{name}{suffix}` cannot be opened");
+        assert!(error.to_string().contains(&words), "{suffix}: {error}");
+        if suffix != ".new" {
+            assert!(
+                error.to_string().contains("it is a named pipe, not a file"),
+                "{error}"
+            );
+            assert_eq!(
+                super::super::check(&path).unwrap_err().to_string(),
+                error.to_string()
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_draft_that_a_crash_has_left_is_no_hindrance() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hookyard.db");
