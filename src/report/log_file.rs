@@ -3,7 +3,8 @@
 //! The file is `NAME.2026-11-29` (`-HH` for `rotate: hourly`), or `NAME` for `rotate: never`. A
 //! full file is renamed to `….1`, `….2` and so on, and a new one is begun. Past `keep` files the
 //! oldest are deleted. If another program removes or renames the file, a new one is created under
-//! its name, so that no line goes into a deleted file.
+//! its name, so that no line goes into a deleted file. Something else at that name, such as a named
+//! pipe or a folder, is an error: opening it could block the thread, and with it all later lines.
 //!
 //! One thread writes whole lines in batches, so that no line is split between two files.
 
@@ -17,6 +18,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::file;
 use crate::rules::{LogFile, LogRotation};
 
 /// Permissions: the group may read, since a log holds client addresses and paths.
@@ -28,6 +30,7 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 static FAILURE: Mutex<Option<String>> = Mutex::new(None);
 
 /// A writer to the current log file.
+#[derive(Debug)]
 pub struct RotatingFile {
     settings: LogFile,
     clock: Clock,
@@ -60,7 +63,7 @@ impl RotatingFile {
         let full = self.length > 0 && self.length.saturating_add(more) > self.settings.size;
         if path != self.path || !is_at(&self.file, &self.path) {
             self.reopen(path)
-        } else if full && self.file.metadata()?.is_file() {
+        } else if full {
             let (next, _) = numbered(&path);
             fs::rename(&path, with_number(&path, next))?;
             self.reopen(path)
@@ -103,18 +106,26 @@ impl RotatingFile {
 }
 
 impl Write for RotatingFile {
-    /// Never fails: lines that cannot be written are counted, and [`failure`] tells the reason.
+    /// Never fails: lines that cannot be written are counted, and [`failure`] tells the reason. The
+    /// other destinations of the log get a line when this begins and when it ends.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let written = self.append(lines);
         if written.is_err() {
             let count = memchr::memchr_iter(b'\n', lines).count();
             LOST.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
-        let failure = written.err().map(|error| {
-            let path = self.path.display();
-            format!("the log file `{path}` cannot be written: {error}")
-        });
-        *FAILURE.lock() = failure;
+        let path = dated(&self.settings, self.clock.now());
+        let path = path.display();
+        let failure = written
+            .err()
+            .map(|error| format!("the log file `{path}` cannot be written: {error}"));
+        let before = std::mem::replace(&mut *FAILURE.lock(), failure.clone());
+        // Both lines take the usual way through the queues, also the one of this file.
+        match (before, failure) {
+            (None, Some(failure)) => tracing::error!(lost = lost(), "{failure}"),
+            (Some(_), None) => tracing::info!(lost = lost(), "the log file `{path}` is written again"),
+            _ => {}
+        }
         Ok(lines.len())
     }
 
@@ -133,8 +144,25 @@ pub fn failure() -> Option<String> {
     FAILURE.lock().clone()
 }
 
+/// Opens or creates a file. Each batch of lines tries again while it fails, since a try never
+/// waits.
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(MODE).open(path)
+    // A pipe without a reader cannot be opened for writing, and its error does not tell why.
+    let no_file = |metadata: fs::Metadata| match file::kind_of_no_file(&metadata) {
+        Some(kind) => Err(io::Error::other(format!("it is {kind}, not a file"))),
+        None => Ok(()),
+    };
+    if let Ok(there) = fs::metadata(path) {
+        no_file(there)?;
+    }
+    let opened = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(MODE)
+        .custom_flags(file::never_waiting())
+        .open(path)?;
+    no_file(opened.metadata()?)?;
+    Ok(opened)
 }
 
 /// True if `path` still names this file.
@@ -321,17 +349,40 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_counted_and_told_until_it_can() {
         let folder = tempfile::tempdir().unwrap();
-        let link = folder.path().join("h.log");
-        std::os::unix::fs::symlink("/dev/full", &link).unwrap();
+        let path = folder.path().join("h.log");
         let settings = settings(folder.path(), LogRotation::Never, 1000, 3);
         let mut log = RotatingFile::open(&settings, Clock::system()).unwrap();
-        let before = lost();
-        log.write_all(b"one\ntwo\n").unwrap();
-        assert_eq!(lost() - before, 2);
-        assert!(failure().unwrap().contains("h.log"));
-        fs::remove_file(&link).unwrap();
-        log.write_all(b"three\n").unwrap();
-        assert_eq!(failure(), None);
-        assert_eq!(fs::read_to_string(&link).unwrap(), "three\n");
+        let away = || fs::rename(&path, folder.path().join("away")).unwrap();
+        let pipe = || {
+            let made = std::process::Command::new("mkfifo").arg(&path).status();
+            assert!(made.unwrap().success());
+        };
+        let socket = || drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let device = || std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let made: [(&str, &dyn Fn()); 4] = [
+            ("a named pipe", &pipe),
+            ("a folder", &|| fs::create_dir(&path).unwrap()),
+            ("a socket", &socket),
+            ("a device", &device),
+        ];
+        for (kind, make) in made {
+            away();
+            make();
+            let before = lost();
+            log.write_all(b"one\ntwo\n").unwrap();
+            assert_eq!(lost() - before, 2, "{kind}");
+            let told = failure().unwrap();
+            assert!(
+                told.ends_with(&format!("h.log` cannot be written: it is {kind}, not a file")),
+                "{told}"
+            );
+            // The same at the start, which then fails.
+            let error = RotatingFile::open(&settings, Clock::system()).unwrap_err();
+            assert!(error.to_string().contains(kind), "{error}");
+            fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
+            log.write_all(b"three\n").unwrap();
+            assert_eq!(failure(), None);
+            assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
+        }
     }
 }

@@ -286,3 +286,75 @@ fn a_forward_names_its_target_without_what_may_be_a_secret() {
     let log = daemon.log();
     assert!(!log.contains("swordfish") && !log.contains("private"), "{log}");
 }
+
+/// Replaces a file by something else. The daemon may create it again in between.
+fn in_place_of(path: &std::path::Path, make: &[&str]) {
+    crate::scenario::eventually("it is replaced", || {
+        drop(std::fs::remove_file(path));
+        let mut command = std::process::Command::new(make[0]);
+        command
+            .args(&make[1..])
+            .arg(path)
+            .stderr(std::process::Stdio::null());
+        command.status().unwrap().success()
+    });
+}
+
+#[test]
+fn a_pipe_or_a_folder_in_place_of_the_log_file_is_told_and_holds_up_nothing() {
+    let rules = "log: {file: {path: hookyard.log, rotate: never}}
+rules: [{name: r, endpoint: /in, verify: none, actions: [append: out]}]
+";
+    for (make, words) in [
+        (&["mkfifo"][..], "it is a named pipe, not a file"),
+        (&["mkdir"], "it is a folder, not a file"),
+        (&["ln", "-s", "/dev/null"], "it is a device, not a file"),
+    ] {
+        let mut daemon = Scenario::new().rules(rules).start();
+        let path = daemon.folder().join("hookyard.log");
+        let send = || daemon.post("/in").json("{}").send().status;
+        let check = || {
+            let output = daemon.scenario.hookyard(&["status", "--check"]);
+            (output.status.code(), crate::scenario::said(&output))
+        };
+        assert_eq!(send(), 200);
+        daemon.eventually("it is logged", || daemon.read("hookyard.log").contains("arrival"));
+        in_place_of(&path, make);
+        daemon.eventually("it is told", || {
+            assert_eq!(send(), 200);
+            daemon
+                .log()
+                .contains(&format!("hookyard.log` cannot be written: {words}"))
+        });
+        let (code, text) = check();
+        assert!(code == Some(1) && text.contains(words), "{text}");
+        let dropped = "\nhookyard_log_lines_dropped_total ";
+        let metrics = crate::status::metrics(&daemon);
+        let (_, count) = metrics.split_once(dropped).unwrap();
+        assert!(!count.starts_with("0\n"), "{metrics}");
+        // A daemon that starts says so, and does not start.
+        assert_eq!(daemon.stop(), Some(0));
+        let output = daemon.scenario.hookyard(&["serve", "rules.yaml"]);
+        let text = crate::scenario::said(&output);
+        assert!(!output.status.success() && text.contains(words), "{text}");
+        std::fs::remove_file(&path)
+            .or_else(|_| std::fs::remove_dir(&path))
+            .unwrap();
+        daemon.start();
+        in_place_of(&path, make);
+        daemon.eventually("it is told again", || {
+            assert_eq!(daemon.post("/in").json("{}").send().status, 200);
+            daemon.log().contains(words)
+        });
+        std::fs::remove_file(&path)
+            .or_else(|_| std::fs::remove_dir(&path))
+            .unwrap();
+        daemon.eventually("it is written again", || {
+            assert_eq!(daemon.post("/in").json("{}").send().status, 200);
+            daemon.log().contains("hookyard.log` is written again")
+        });
+        let output = daemon.scenario.hookyard(&["status", "--check"]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(daemon.read("hookyard.log").contains("arrival"));
+    }
+}

@@ -118,14 +118,29 @@ fn a_line_that_does_not_fit_is_appended_whole_when_there_is_room() {
 
 #[test]
 fn logs_on_a_full_disk_do_not_stop_the_daemon() {
-    let rules = format!("log: {{file: {{path: hookyard.log, rotate: never}}}}\n{RECORD}");
-    let scenario = Scenario::new().rules(&rules);
-    std::os::unix::fs::symlink("/dev/full", scenario.folder().join("hookyard.log")).unwrap();
+    let rules =
+        format!("log: {{file: {{path: hookyard.log, rotate: {{every: never, size: 1GiB}}}}}}\n{RECORD}");
+    // A log that is longer than any other file, so that the limit holds for it alone.
+    let long = 1 << 29;
+    let scenario = Scenario::new()
+        .through(&UNSIGNALLED)
+        .rules(&rules)
+        .file("hookyard.log", "");
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(scenario.folder().join("hookyard.log"));
+    file.unwrap().set_len(long).unwrap();
     let mut daemon = scenario.start();
+    daemon.limit("fsize", &long.to_string());
     for number in 0..300 {
         assert_eq!(event(&daemon, number).send().status, 200);
     }
     daemon.eventually("all is done", || recorded(&daemon).len() == 300);
+    daemon.eventually("it is told", || {
+        daemon
+            .log()
+            .contains("hookyard.log` cannot be written: File too large")
+    });
     assert_eq!(daemon.stop(), Some(0));
     assert!(
         daemon.log().contains("stopped"),
