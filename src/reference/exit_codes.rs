@@ -56,19 +56,23 @@ pub const COMMANDS: [(&str, [&str; 3]); 16] = [
         [
             "there are hits",
             "there are none",
-            "the store is unknown or cannot be read",
+            "the store is unknown or cannot be read; none of the deliveries that were read is one, and older ones were not read",
         ],
     ),
     (
         "events show",
-        ["shown", "no such event", "the store is unknown or cannot be read"],
+        [
+            "shown",
+            "no such event",
+            "the store is unknown or cannot be read; several ids begin so",
+        ],
     ),
     (
         "events replay",
         [
             "something was replayed",
             "nothing was",
-            "the store is unknown or cannot be read; nothing says which",
+            "the store is unknown or cannot be read; nothing says which, or several ids begin so",
         ],
     ),
     (
@@ -76,7 +80,7 @@ pub const COMMANDS: [(&str, [&str; 3]); 16] = [
         [
             "something was dropped",
             "nothing was",
-            "the store is unknown or cannot be read; nothing says which",
+            "the store is unknown or cannot be read; nothing says which, or several ids begin so",
         ],
     ),
     (
@@ -84,7 +88,7 @@ pub const COMMANDS: [(&str, [&str; 3]); 16] = [
         [
             "written",
             "no such event",
-            "the store is unknown or cannot be read",
+            "the store is unknown or cannot be read; several ids begin so",
         ],
     ),
     (

@@ -418,7 +418,7 @@ fn an_id_may_be_shortened_as_long_as_it_is_one_events() {
     let (code, stdout, _) = run(&delivery);
     assert_eq!((code, stdout.contains(" to record\n")), (Some(0), false));
     let (code, stdout, stderr) = run(&first[..4]);
-    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
     assert!(
         stderr.contains("could be any of") && stderr.contains(&first),
         "{stderr}"

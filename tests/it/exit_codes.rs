@@ -40,6 +40,11 @@ fn while_it_runs(event: &str) -> Vec<(i32, Vec<&str>)> {
         (2, vec!["events", "list", "--since", "yesterday"]),
         (0, vec!["events", "show", event]),
         (1, vec!["events", "show", "ffff"]),
+        // Two events: their ids begin with the same digits of the time.
+        (2, vec!["events", "show", "0"]),
+        (2, vec!["events", "capture", "0"]),
+        (2, vec!["events", "replay", "0", "--dry-run"]),
+        (2, vec!["events", "drop", "0", "--dry-run"]),
         (2, vec!["events", "show", "ffff", "--store", "absent.db"]),
         (0, vec!["events", "capture", event]),
         (1, vec!["events", "capture", "ffff"]),
@@ -76,6 +81,7 @@ fn exit_codes_are_those_of_the_table() {
         .rules(RULES)
         .file("one.json", "{\"n\": 1}")
         .file("two.json", "{\"n\": 2}")
+        .file("three.json", "{\"n\": 1, \"other\": true}")
         .file("broken.yaml", "rules: [{name: a}]\n")
         .file("man/x", "")
         .start();
@@ -97,14 +103,22 @@ fn exit_codes_are_those_of_the_table() {
             );
         }
     };
+    let send_other = {
+        let mut arguments = send("hunter2");
+        arguments[7] = "three.json";
+        arguments
+    };
     let mut tried = vec![
         (1, vec!["events", "list"]),
         (0, send("hunter2")),
+        (0, send_other),
         (1, send("wrong")),
         (2, vec!["send", "http://127.0.0.1:1/", "--as", "none"]),
     ];
     check(&daemon, &tried);
-    daemon.eventually("it is dead", || daemon.log().contains("dead letter"));
+    daemon.eventually("both are dead", || {
+        daemon.log().matches("dead letter").count() == 2
+    });
     let listed = daemon.scenario.hookyard(&["events", "list", "--format", "json"]);
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
     let event = listed["deliveries"][0]["event"].as_str().unwrap().to_owned();

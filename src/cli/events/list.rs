@@ -11,7 +11,7 @@ use super::look;
 use super::select::{DeliveryStatus, Selection};
 use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
-use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
+use crate::cli::{Format, NO, UNKNOWN, YES, complain, fail, say, wrong};
 use crate::store::sqlite::{History, ListedDelivery};
 use crate::store::{DeliveryState, RefusedRequest};
 
@@ -85,7 +85,11 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
             search.described(),
             path.display()
         ));
-        return Ok(NO);
+    }
+    // A hit may be among the older ones.
+    let none = if found.cut { UNKNOWN } else { NO };
+    if found.entries.is_empty() && arguments.format == Format::Text {
+        return Ok(none);
     }
     let text = match arguments.format {
         Format::Json => {
@@ -101,7 +105,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
             )
         }
     };
-    Ok(say(&text, if found.entries.is_empty() { NO } else { YES }))
+    Ok(say(&text, if found.entries.is_empty() { none } else { YES }))
 }
 
 /// Column titles for [`line()`].

@@ -10,7 +10,7 @@ mod tail;
 use std::path::Path;
 
 use super::location::{StoreLocation, unusable};
-use super::{NO, complain};
+use super::{NO, complain, fail};
 use crate::store::sqlite::{History, Lookup, Named};
 
 /// Maximum ids listed for an ambiguous prefix.
@@ -79,8 +79,10 @@ fn find(path: &Path, history: &History, id: &str) -> Result<Named, u8> {
         Lookup::Several(ids) => {
             let shown: Vec<&str> = ids.iter().take(CANDIDATES).map(String::as_str).collect();
             let more = if ids.len() > CANDIDATES { ", …" } else { "" };
-            complain(&format!("`{id}` could be any of {}{more}", shown.join(", ")));
-            Err(NO)
+            Err(fail(&format!(
+                "`{id}` could be any of {}{more}: write more of the id",
+                shown.join(", ")
+            )))
         }
     }
 }
