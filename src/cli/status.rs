@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::location::{StoreLocation, is_same};
 use super::{Format, NO, UNKNOWN, YES, complain, fail, say};
+use crate::base::diagnostic::{Diagnostic, Severity};
 use crate::base::escape;
 use crate::config::{self, AdminSocket, Layout, Said};
 use crate::status::Status;
@@ -39,7 +40,10 @@ pub fn run(arguments: &Arguments) -> u8 {
     let place = &arguments.place;
     let socket = match &arguments.socket {
         Some(socket) => Ok(socket.clone()),
-        None => socket_of(place),
+        None => socket_of(
+            place,
+            "name the rules with `--rules RULES`, or the socket with `--socket SOCKET`",
+        ),
     };
     let socket = match socket {
         Ok(socket) => socket,
@@ -60,23 +64,28 @@ pub fn run(arguments: &Arguments) -> u8 {
     tell(&status, arguments)
 }
 
-/// Path of the daemon's socket. If it is unknown, reports why and returns the exit code.
-pub fn socket_of(place: &StoreLocation) -> Result<PathBuf, u8> {
+/// Path of the daemon's socket. If it is unknown, reports why, with `hint` on how to name it, and
+/// returns the exit code.
+pub fn socket_of(place: &StoreLocation, hint: &str) -> Result<PathBuf, u8> {
     let layout = Layout::of_process();
     let Some(rules) = place.rules_of_daemon() else {
         if let Some(store) = place.named_store() {
             return Ok(layout.socket_of_store(store));
         }
         let code = fail("there is no rules file that says which daemon is meant");
-        complain("name the rules with `--rules RULES`, or the socket with `--socket SOCKET`");
+        complain(hint);
         return Err(code);
     };
     // A broken rules file is a frequent reason to ask. The daemon continues with its previous
     // rules.
-    let said = config::said(&rules).unwrap_or_else(|_| {
-        complain(
-            "the rules file cannot be read, and does not say where the socket is: the usual place is asked",
-        );
+    let said = config::said(&rules).unwrap_or_else(|diagnostics| {
+        let first = diagnostics
+            .iter()
+            .find(|diagnostic| diagnostic.severity == Severity::Error);
+        complain(&format!(
+            "the rules do not say where the socket is, and the usual place is asked: {}",
+            first.map(Diagnostic::line).unwrap_or_default()
+        ));
         Said {
             store: None,
             socket: AdminSocket::NotSaid,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::scenario::{Daemon, Scenario, said};
 
@@ -234,5 +234,111 @@ fn in_the_layout_of_the_package_every_command_finds_the_store_and_the_daemon_of_
             *code == expected && shown.contains(words),
             "{expected} {words}\n{text}"
         );
+    }
+}
+
+#[test]
+fn rules_that_are_a_pipe_or_a_folder_hold_up_no_command_and_the_daemon_is_found() {
+    for (make, kind) in [("mkfifo", "a named pipe"), ("mkdir", "a folder")] {
+        let daemon = daemon();
+        let rules = daemon.folder().join("rules.yaml");
+        std::fs::remove_file(&rules).unwrap();
+        assert!(Command::new(make).arg(&rules).status().unwrap().success());
+        let run = |arguments: &[&str]| {
+            let output = daemon.scenario.hookyard(arguments);
+            (output.status.code(), said(&output))
+        };
+        let words = format!("`rules.yaml` is {kind}, not a file");
+        // The socket is at its usual place.
+        let (code, text) = run(&["status"]);
+        let pid = format!("process {}", daemon.pid());
+        assert!(
+            code == Some(0) && text.contains(&pid) && text.contains(&words),
+            "{text}"
+        );
+        let (code, text) = run(&["status", "--store", "hookyard.db"]);
+        assert!(code == Some(0) && text.contains(&pid), "{text}");
+        let (code, text) = run(&["events", "list", "--store", "hookyard.db"]);
+        assert!(code == Some(0) && text.contains("/in"), "{text}");
+        for command in [
+            &["check"][..],
+            &["check", "--running"],
+            &["check", "--offline"],
+            &["check", "--secrets"],
+            &["explain", "--endpoint", "/in"],
+            &["events", "list"],
+            &["events", "show", "0"],
+            &["store", "check"],
+            &["serve"],
+        ] {
+            let (code, text) = run(command);
+            assert!(
+                code == Some(2) && text.contains(&words),
+                "{command:?} {code:?} {text}"
+            );
+        }
+    }
+    // The socket is elsewhere, and nothing says where.
+    let daemon = Scenario::new()
+        .rules(&format!("admin: {{socket: other.sock}}\n{RULES}"))
+        .start();
+    let rules = daemon.folder().join("rules.yaml");
+    std::fs::remove_file(&rules).unwrap();
+    assert!(Command::new("mkfifo").arg(&rules).status().unwrap().success());
+    let output = daemon.scenario.hookyard(&["status", "--check"]);
+    let text = said(&output);
+    assert!(
+        output.status.code() == Some(2)
+            && text.contains("is a named pipe, not a file")
+            && text.contains("no daemon answers at"),
+        "{text}"
+    );
+    let output = daemon
+        .scenario
+        .hookyard(&["status", "--check", "--socket", "other.sock"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+}
+
+#[test]
+fn a_pipe_in_place_of_the_store_holds_up_no_command() {
+    let scenario = Scenario::new().rules(RULES);
+    let pipe = scenario.folder().join("hookyard.db");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for command in [
+        &["serve"][..],
+        &["events", "list"],
+        &["events", "drop", "--dead"],
+        &["store", "check"],
+        &["store", "backup", "copy.db"],
+        &["store", "vacuum"],
+        &["check", "--secrets"],
+    ] {
+        let output = scenario.hookyard(command);
+        let text = said(&output);
+        assert!(
+            output.status.code() == Some(2) && text.contains("it is a named pipe, not a file"),
+            "{command:?} {text}"
+        );
+    }
+}
+
+#[test]
+fn a_hint_names_only_options_that_the_command_has() {
+    let scenario = Scenario::new().file("other.yaml", "rules: []\n");
+    let output = scenario.hookyard(&["check", "--running", "other.yaml"]);
+    let text = said(&output);
+    assert!(
+        output.status.code() == Some(2) && text.contains("no daemon answers"),
+        "{text}"
+    );
+    let mut command = scenario.command(&["check", "--running", "-"]);
+    let output = command.stdin(Stdio::piped()).output().unwrap();
+    let text = said(&output);
+    assert!(
+        output.status.code() == Some(2) && text.contains("`hookyard check --running RULES`"),
+        "{text}"
+    );
+    for option in ["--rules", "--socket", "--store"] {
+        assert!(!text.contains(option), "{text}");
     }
 }

@@ -12,6 +12,9 @@ use crate::admin::{Judgement, Question};
 use crate::cli::location::StoreLocation;
 use crate::cli::{Format, complain, fail, say, status};
 
+/// How to name another daemon.
+const HINT: &str = "name the daemon's own rules file: `hookyard check --running RULES`";
+
 /// Sends `text`, which is called `path`, to the running daemon for a check.
 pub(super) fn run(path: &Path, text: String, format: Format) -> u8 {
     let socket = match socket_for(path) {
@@ -48,13 +51,14 @@ pub(super) fn run(path: &Path, text: String, format: Format) -> u8 {
 /// The socket of the daemon that serves this file, if there is one. Otherwise that of the daemon of
 /// the default rules.
 fn socket_for(path: &Path) -> Result<PathBuf, u8> {
+    let usual = StoreLocation::of_rules(None);
     if path.exists()
-        && let Ok(socket) = status::socket_of(&StoreLocation::of_rules(Some(path)))
-        && socket.exists()
+        && let Ok(socket) = status::socket_of(&StoreLocation::of_rules(Some(path)), HINT)
+        && (socket.exists() || usual.rules_of_daemon().is_none())
     {
         return Ok(socket);
     }
-    status::socket_of(&StoreLocation::of_rules(None))
+    status::socket_of(&usual, HINT)
 }
 
 /// Prints the daemon's result. Returns the exit code.
