@@ -382,6 +382,21 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_the_example_uses_the_folders_of_the_package() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules.example.yaml");
+        let (root, layout) = layout(&["etc/hookyard", "run/hookyard"]);
+        let rules = root.path().join("etc/hookyard/rules.yaml");
+        std::fs::copy(example, &rules).unwrap();
+        let said = said(&rules).unwrap();
+        let store = layout.store(&rules, said.store.as_deref());
+        assert_eq!(store, root.path().join("var/lib/hookyard/hookyard.db"));
+        assert_eq!(
+            layout.socket(&rules, &said.socket, &store),
+            Some(root.path().join("run/hookyard/admin.sock"))
+        );
+    }
+
+    #[test]
     fn what_the_rules_do_not_say_clearly_is_unknown() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rules.yaml");
