@@ -417,6 +417,26 @@ fn a_command_of_the_same_user_cannot_read_the_environment_or_memory_of_the_daemo
 }
 
 #[test]
+fn a_command_of_a_daemon_that_runs_as_root_can_read_what_root_can() {
+    let rules = open("{shell: 'cat /proc/$PPID/environ > environ'}", "");
+    let daemon = Scenario::new()
+        .env("TOKEN", "a-secret-of-the-daemon")
+        .rules(&rules)
+        .start();
+    // CAP_SYS_PTRACE is number 19.
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:\t"))
+        .unwrap();
+    let may_trace = u64::from_str_radix(effective, 16).unwrap() >> 19 & 1 == 1;
+    daemon.post("/open").json("{}").send();
+    daemon.eventually("it is over", || daemon.log().contains("next="));
+    let read = daemon.read("environ").contains("a-secret-of-the-daemon");
+    assert_eq!(read, may_trace && rustix::process::geteuid().is_root());
+}
+
+#[test]
 fn a_command_has_no_terminal_to_ask_on_and_the_daemon_in_one_is_stopped_by_ctrl_c() {
     let scenario = Scenario::new()
         // The test writes key presses into `keys`.
