@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -67,7 +67,8 @@ impl Watch {
             |error| warn!(%error, "files cannot be watched; they are looked at every few seconds"),
         );
         let watches = watches.ok();
-        // Fixed interval: endless changes must not delay the poll.
+        // Fixed interval. Endless changes delay the poll by `LONGEST_UNREST` at most, and end in a load
+        // as it does.
         let mut poll = tokio::time::interval_at(Instant::now() + POLL, POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hanging = Vec::new();
@@ -80,8 +81,7 @@ impl Watch {
             } else {
                 let called = async {
                     tokio::select! {
-                        called = self.called(watches.as_deref()) => Some(called),
-                        _ = poll.tick() => Some((Cause::Time, None)),
+                        called = self.called(watches.as_deref(), &mut poll) => Some(called),
                         () = stop.cancelled() => None,
                     }
                 };
@@ -114,12 +114,15 @@ impl Watch {
         }
     }
 
-    /// Waits until the files must be checked.
-    async fn called(&mut self, watches: Option<&Watches>) -> Called {
+    /// Waits until the files must be checked. A poll that is due never interrupts a change that waits
+    /// for further ones: the change has been read from the kernel, and would be lost with the wait.
+    async fn called(&mut self, watches: Option<&Watches>, poll: &mut Interval) -> Called {
         tokio::select! {
+            biased;
             Some(sender) = self.learnt.recv() => (Cause::Change, Some(sender)),
             () = self.now.notified() => (Cause::Operator, None),
             () = changed(watches) => rested(watches, &self.now, &mut self.learnt).await,
+            _ = poll.tick() => (Cause::Time, None),
         }
     }
 

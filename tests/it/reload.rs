@@ -73,6 +73,22 @@ fn under_load(daemon: &Daemon, ways: &[(&str, &dyn Fn(usize))]) {
 }
 
 #[test]
+fn a_rename_over_the_rules_is_seen_as_a_change_also_at_the_moment_of_the_poll() {
+    let daemon = Scenario::new().rules(&version(1)).start();
+    let rename = |number: usize| {
+        let new = daemon.folder().join("rules.new");
+        std::fs::write(&new, text(&daemon, number)).unwrap();
+        std::fs::rename(&new, rules(&daemon)).unwrap();
+    };
+    // Each change waits 200 ms for further ones. So these take more than 12 s, and the poll, every
+    // five seconds, falls into such a wait.
+    under_load(&daemon, &[("renamed", &rename as &dyn Fn(usize)); 60]);
+    let log = daemon.log();
+    let reloaded = |cause: &str| log.matches(&format!("cause=\"{cause}\"")).count();
+    assert_eq!((reloaded("change"), reloaded("time")), (60, 0), "{log}");
+}
+
+#[test]
 fn every_way_of_writing_a_file_is_seen_and_loses_no_request() {
     let daemon = Scenario::new().rules(&version(1)).start();
     let path = rules(&daemon);
