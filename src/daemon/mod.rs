@@ -17,35 +17,31 @@ mod watchdog;
 mod watches;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::acme::{Renewer, RenewerHandle};
 use crate::act::{self, ActionRunner};
 use crate::admin::{Judge, Judgement, Question};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::live::Live;
 use crate::base::throttle;
 use crate::config::{self, Loaded, Reloader};
 use crate::daemon::signals::{Signal, Signals};
 use crate::daemon::stop::Stopping;
-use crate::pipeline::{
-    Dispatcher, Heavy, Ingest, OutcomeWaiters, PayloadCache, Running, SecretEnrollment, Supersede, Usage,
-};
+use crate::pipeline::{Connections, Ingest, Pipeline, ReloadRequest, Usage};
 use crate::report::{self, metrics};
 use crate::rules::RuleSet;
 use crate::server::RequestHandler;
 use crate::status::SystemdStatus;
-use crate::status::{StatusService, Unavailable};
+use crate::status::{LastReload, StatusService, Unavailable};
 use crate::store::Store;
 use crate::sys::fd_limit;
 use crate::sys::heartbeat::Heartbeat;
@@ -73,7 +69,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     act::exec::note_terminal();
     // Before a second thread exists, which could start a process that inherits the sockets.
-    let handed = server::InheritedSockets::take(config::variable).map_err(StartError::Other)?;
+    let inherited = server::InheritedSockets::take(config::variable).map_err(StartError::Other)?;
     let failed = |what: &str, error: &io::Error| StartError::Other(format!("cannot {what}: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -95,7 +91,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     // Dropped last, since that flushes the logs.
     let _log = report::start(&rules.log, journal).map_err(StartError::Other)?;
     watch::log_diagnostics(&warnings);
-    let served = runtime.block_on(serve(path, rules, handed, signals));
+    let served = runtime.block_on(serve(path, rules, inherited, signals));
     runtime.shutdown_timeout(LEFTOVERS_LIMIT);
     served.map_err(|message| {
         tracing::error!("{message}");
@@ -103,146 +99,184 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     })
 }
 
+/// State that several parts of the daemon share.
+struct Shared {
+    clock: Clock,
+    /// Rules in force.
+    live: Arc<Live<RuleSet>>,
+    /// Result of the last reload.
+    reloads: Arc<Live<Option<LastReload>>>,
+    store: Arc<dyn Store>,
+    store_path: PathBuf,
+    stopping: Stopping,
+    /// Addresses of the listeners.
+    addresses: Vec<String>,
+    systemd_status: Arc<SystemdStatus>,
+    /// Notified when the operator asks for a reload.
+    reload_now: Arc<Notify>,
+}
+
 /// Runs from opening the store to closing it.
-#[expect(
-    clippy::too_many_lines,
-    reason = "the lights go on one after the other, to be read in one place"
-)]
 async fn serve(
     path: &Path,
     rules: RuleSet,
-    handed: server::InheritedSockets,
+    inherited: server::InheritedSockets,
     mut signals: Signals,
 ) -> Result<(), String> {
     let clock = Clock::system();
     let started = clock.now();
     let store_path = config::store_path(path, &rules.store);
-    let shared = store::open(path, &rules).await?;
-    let doors = open_doors(path, &rules, &store_path).await?;
-    let listeners = server::bind(&rules.server.listen, handed).await?;
+    let store = store::open(path, &rules).await?;
+    let admin_sockets = bind_admin(path, &rules, &store_path).await?;
+    let listeners = server::bind(&rules.server.listen, inherited).await?;
     let addresses: Vec<String> = listeners.iter().map(server::Bound::address).collect();
-    let server = rules.server.clone();
-    let places = places(&rules);
-    let live = Arc::new(Live::new(rules));
-    announce(&live.current(), &addresses);
-    let reloads = Arc::new(Live::new(None));
-    let systemd_status = Arc::new(SystemdStatus::new(&live, &reloads, &addresses));
-    let dispatching_pulse = Heartbeat::of("dispatch");
-
-    let stopping = Stopping::default();
-    let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(OutcomeWaiters::default()));
-    let (payload_cache, under_way) = (Arc::new(PayloadCache::default()), Arc::new(Running::default()));
-    let actor = Arc::new(ActionRunner::new().map_err(|error| format!("cannot make requests: {error}"))?);
-    // A steady clock: setting back the machine's clock must not prolong waits.
-    let steady = Clock::steady(clock.clone());
-    let supersede = Supersede::new(&under_way, &waiting, &payload_cache, &actor);
-    let dispatch = Arc::new(Dispatcher {
-        store: Arc::clone(&shared),
-        live: Arc::clone(&live),
-        actor,
-        clock: steady.clone(),
-        wake: Arc::clone(&wake),
-        waiting: Arc::clone(&waiting),
-        payload_cache: Arc::clone(&payload_cache),
-        running: under_way,
-        supersede: supersede.clone(),
-        begun: Mutex::default(),
-        heartbeat: Arc::clone(&dispatching_pulse),
-    });
-    let usage = Arc::new(Usage::default());
-    let (relearn, learnt) = mpsc::channel(1);
-    let ingest = Arc::new(Ingest {
-        store: Arc::clone(&shared),
-        wake,
-        waiting,
-        payload_cache,
+    let (server, max_connections) = (rules.server.clone(), raise_fd_limit(&rules));
+    announce(&rules, &addresses);
+    let (live, reloads) = (Arc::new(Live::new(rules)), Arc::new(Live::new(None)));
+    let shared = Shared {
+        systemd_status: Arc::new(SystemdStatus::new(&live, &reloads, &addresses)),
+        clock,
+        live,
+        reloads,
+        store,
+        store_path,
+        stopping: Stopping::default(),
+        addresses,
+        reload_now: Arc::default(),
+    };
+    let (stopping, dispatching_heartbeat) = (&shared.stopping, Heartbeat::of("dispatch"));
+    let pipeline = Pipeline::new(Connections {
+        store: Arc::clone(&shared.store),
+        live: Arc::clone(&shared.live),
+        runner: ActionRunner::new().map_err(|error| format!("cannot make requests: {error}"))?,
+        // Setting back the machine's clock must not prolong waits.
+        clock: Clock::steady(shared.clock.clone()),
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
-        learning: SecretEnrollment::new(relearn),
-        supersede,
-        clock: steady,
-        usage: Arc::clone(&usage),
-        heavy: Heavy::default(),
+        heartbeat: Arc::clone(&dispatching_heartbeat),
     });
-    let bodies = Arc::new(server::BodyBudget::default());
-    let door = Arc::new(RequestHandler {
-        live: Arc::clone(&live),
-        ingest,
-        room: server::ConnectionLimiter::for_requests(places),
-        heads: Arc::new(server::HeaderBudget::of_all(places)),
-        bodies: Arc::clone(&bodies),
-        limiter: server::Limiter::new(tokio::time::Instant::now()),
-        clock: clock.clone(),
-        request_timeout: server.request_timeout,
-        closing: stopping.accepting.clone(),
-        over: stopping.leasing.clone(),
-    });
-
-    let listeners = with_pulses(listeners);
-    let watching_pulse = Heartbeat::of("the watch over the rules");
-    let mut pulses = vec![dispatching_pulse, Arc::clone(&watching_pulse)];
-    pulses.extend(listeners.iter().map(|(_, heartbeat)| Arc::clone(heartbeat)));
-
-    let folder = store_path.parent().unwrap_or(Path::new("")).join("acme");
-    let renewer = Arc::new(RenewerHandle::new(folder, clock.clone()));
+    let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);
+    let status_service = status_service(path, &shared, started, &handler.bodies);
     // Before the first handshake.
-    renewer.changed(live.current().acme(), false);
-    let mut dispatching = JoinSet::new();
-    dispatching.spawn(dispatch.run(stopping.leasing.clone(), stopping.running.clone()));
-    let mut answering = JoinSet::new();
-    let over = stopping.answering.clone();
-    answering.spawn(server::serve(listeners, door, places, over));
-    let mut aside = JoinSet::new();
-    let reload_now = Arc::new(Notify::new());
-    let (keeper, rules) = (Renewer::new(Arc::clone(&renewer)), Arc::clone(&live));
-    aside.spawn(keeper.run(move || rules.current().acme().cloned()));
-    let unavailable = Arc::new(Live::new(Unavailable::new()));
-    let looking = availability::run(
-        Arc::clone(&live),
-        Arc::clone(&unavailable),
-        stopping.leasing.clone(),
-    );
-    aside.spawn(looking);
-    let status_service = Arc::new(StatusService {
-        path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
-        live: Arc::clone(&live),
-        reloads: Arc::clone(&reloads),
-        store: Arc::clone(&shared),
-        store_path,
-        clock: clock.clone(),
-        inflight: bodies.in_use(),
-        started,
-        listening: addresses.clone(),
-        stopping: stopping.accepting.clone(),
-        unavailable: Arc::clone(&unavailable),
-    });
-    aside.spawn(admin::serve(doors, status_service, judge(path)));
-    let watch = watch::Watch {
-        reloader: Arc::new(Reloader::new(path, Arc::clone(&live))),
-        live: Arc::clone(&live),
-        reloads,
-        clock: clock.clone(),
-        store: Arc::clone(&shared),
-        now: Arc::clone(&reload_now),
-        learnt,
-        systemd_status: Arc::clone(&systemd_status),
-        renewer,
-        heartbeat: watching_pulse,
-    };
-    aside.spawn(watch.run(stopping.leasing.clone()));
-    keep_house(&mut aside, &shared, &usage, live, clock, &stopping.leasing);
-    report_to_supervisor(&mut aside, &systemd_status, &shared, pulses, &stopping.accepting);
+    let renewer = renewer_handle(&shared);
 
-    let orderly = until_told(&mut signals, &mut dispatching, &reload_now).await;
+    let listeners = with_heartbeats(listeners);
+    let mut heartbeats = vec![dispatching_heartbeat];
+    heartbeats.extend(listeners.iter().map(|(_, heartbeat)| Arc::clone(heartbeat)));
+    let mut dispatching = JoinSet::new();
+    let (leasing, running) = (stopping.leasing.clone(), stopping.running.clone());
+    dispatching.spawn(pipeline.dispatcher.run(leasing, running));
+    let mut answering = JoinSet::new();
+    let end = stopping.answering.clone();
+    answering.spawn(server::serve(listeners, handler, max_connections, end));
+    let mut background = JoinSet::new();
+    background.spawn(admin::serve(
+        admin_sockets,
+        Arc::clone(&status_service),
+        judge(path),
+    ));
+    heartbeats.push(spawn_watch(
+        &mut background,
+        path,
+        &shared,
+        &renewer,
+        pipeline.reload_requests,
+    ));
+    spawn_background_tasks(
+        &mut background,
+        &shared,
+        &pipeline.usage,
+        renewer,
+        &status_service.unavailable,
+    );
+    report_to_supervisor(&mut background, &shared, heartbeats);
+
+    let ended = wait_for_shutdown(&mut signals, &mut dispatching, &shared.reload_now).await;
     info!("stopping");
-    systemd_status.stopping();
+    shared.systemd_status.stopping();
     stopping
         .stop(&mut answering, &mut dispatching, &mut signals, server.stop_grace)
         .await;
-    aside.shutdown().await;
-    close(&usage, &*shared).await?;
+    background.shutdown().await;
+    close(&pipeline.usage, &*shared.store).await?;
     info!("stopped");
-    orderly
+    ended
+}
+
+/// Builds the entry point of all requests.
+fn request_handler(
+    shared: &Shared,
+    ingest: Ingest,
+    request_timeout: Duration,
+    max_connections: usize,
+) -> Arc<RequestHandler> {
+    Arc::new(RequestHandler {
+        live: Arc::clone(&shared.live),
+        ingest: Arc::new(ingest),
+        room: server::ConnectionLimiter::for_requests(max_connections),
+        heads: Arc::new(server::HeaderBudget::of_all(max_connections)),
+        bodies: Arc::new(server::BodyBudget::default()),
+        limiter: server::Limiter::new(tokio::time::Instant::now()),
+        clock: shared.clock.clone(),
+        request_timeout,
+        closing: shared.stopping.accepting.clone(),
+        over: shared.stopping.leasing.clone(),
+    })
+}
+
+/// Builds the source of `hookyard status` and the metrics.
+fn status_service(
+    path: &Path,
+    shared: &Shared,
+    started: Timestamp,
+    bodies: &server::BodyBudget,
+) -> Arc<StatusService> {
+    Arc::new(StatusService {
+        path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        live: Arc::clone(&shared.live),
+        reloads: Arc::clone(&shared.reloads),
+        store: Arc::clone(&shared.store),
+        store_path: shared.store_path.clone(),
+        clock: shared.clock.clone(),
+        inflight: bodies.in_use(),
+        started,
+        listening: shared.addresses.clone(),
+        stopping: shared.stopping.accepting.clone(),
+        unavailable: Arc::new(Live::new(Unavailable::new())),
+    })
+}
+
+/// Builds the handle of certificate renewal, and puts the saved certificate in use.
+fn renewer_handle(shared: &Shared) -> Arc<RenewerHandle> {
+    let folder = shared.store_path.parent().unwrap_or(Path::new("")).join("acme");
+    let renewer = RenewerHandle::new(folder, shared.clock.clone());
+    renewer.changed(shared.live.current().acme(), false);
+    Arc::new(renewer)
+}
+
+/// Starts the watch over the rules file. Returns its heartbeat.
+fn spawn_watch(
+    background: &mut JoinSet<()>,
+    path: &Path,
+    shared: &Shared,
+    renewer: &Arc<RenewerHandle>,
+    reload_requests: mpsc::Receiver<ReloadRequest>,
+) -> Arc<Heartbeat> {
+    let heartbeat = Heartbeat::of("the watch over the rules");
+    let watch = watch::Watch {
+        reloader: Arc::new(Reloader::new(path, Arc::clone(&shared.live))),
+        live: Arc::clone(&shared.live),
+        reloads: Arc::clone(&shared.reloads),
+        clock: shared.clock.clone(),
+        store: Arc::clone(&shared.store),
+        now: Arc::clone(&shared.reload_now),
+        reload_requests,
+        systemd_status: Arc::clone(&shared.systemd_status),
+        renewer: Arc::clone(renewer),
+        heartbeat: Arc::clone(&heartbeat),
+    };
+    background.spawn(watch.run(shared.stopping.leasing.clone()));
+    heartbeat
 }
 
 /// Returns the judge of other rules files, which checks them as replacements of the file at `path`.
@@ -267,22 +301,26 @@ async fn close(usage: &Usage, store: &dyn Store) -> Result<(), String> {
 }
 
 /// Starts the periodic background tasks.
-fn keep_house(
-    aside: &mut JoinSet<()>,
-    store: &Arc<dyn Store>,
+fn spawn_background_tasks(
+    background: &mut JoinSet<()>,
+    shared: &Shared,
     usage: &Arc<Usage>,
-    live: Arc<Live<RuleSet>>,
-    clock: Clock,
-    stop: &CancellationToken,
+    renewer: Arc<RenewerHandle>,
+    unavailable: &Arc<Live<Unavailable>>,
 ) {
-    aside.spawn(throttle::tell_left_out(stop.clone()));
-    aside.spawn(certificate::run(live, clock.clone(), stop.clone()));
-    aside.spawn(sweep::run(Arc::clone(store), clock, stop.clone()));
-    aside.spawn(usage::run(Arc::clone(usage), Arc::clone(store), stop.clone()));
+    let (clock, stop) = (&shared.clock, &shared.stopping.leasing);
+    let (live, store) = (|| Arc::clone(&shared.live), || Arc::clone(&shared.store));
+    let rules = live();
+    background.spawn(Renewer::new(renewer).run(move || rules.current().acme().cloned()));
+    background.spawn(availability::run(live(), Arc::clone(unavailable), stop.clone()));
+    background.spawn(throttle::tell_left_out(stop.clone()));
+    background.spawn(certificate::run(live(), clock.clone(), stop.clone()));
+    background.spawn(sweep::run(store(), clock.clone(), stop.clone()));
+    background.spawn(usage::run(Arc::clone(usage), store(), stop.clone()));
 }
 
 /// Waits until the daemon must stop. The error is the reason why it cannot continue.
-async fn until_told(
+async fn wait_for_shutdown(
     signals: &mut Signals,
     dispatching: &mut JoinSet<()>,
     reload_now: &Notify,
@@ -300,15 +338,15 @@ async fn until_told(
     }
 }
 
-/// Returns the maximum number of connections: the configured one, or fewer if open files are
-/// limited.
-fn places(rules: &RuleSet) -> usize {
-    let (wished, deliveries) = (rules.server.max_connections, rules.room.slots);
-    let fd_limit::FdBudget { connections, limit } = fd_limit::raise(wished, deliveries);
-    if connections < wished {
+/// Raises the limit of open files. Returns the maximum number of connections: the configured one,
+/// or fewer if the limit cannot be raised enough.
+fn raise_fd_limit(rules: &RuleSet) -> usize {
+    let (wanted, deliveries) = (rules.server.max_connections, rules.room.slots);
+    let fd_limit::FdBudget { connections, limit } = fd_limit::raise(wanted, deliveries);
+    if connections < wanted {
         warn!(
             limit,
-            max_connections = wished,
+            max_connections = wanted,
             places = connections,
             "the limit of open files is too low for `max_connections`: raise it (`LimitNOFILE=`, `ulimit -n`)"
         );
@@ -317,13 +355,13 @@ fn places(rules: &RuleSet) -> usize {
 }
 
 /// Binds the admin listeners. The daemon also works without its admin socket.
-async fn open_doors(path: &Path, rules: &RuleSet, store: &Path) -> Result<admin::Doors, String> {
+async fn bind_admin(path: &Path, rules: &RuleSet, store: &Path) -> Result<admin::Doors, String> {
     let socket = config::socket_path(path, &rules.admin, store);
-    let (doors, failed) = admin::bind(&rules.admin, socket.as_deref()).await?;
+    let (sockets, failed) = admin::bind(&rules.admin, socket.as_deref()).await?;
     if let Some(why) = failed {
         warn!(why, "`hookyard status` will not work");
     }
-    Ok(doors)
+    Ok(sockets)
 }
 
 /// Logs the rules in force, and limits metric labels to their names.
@@ -341,7 +379,7 @@ fn announce(rules: &RuleSet, addresses: &[String]) {
 }
 
 /// Pairs each listener with a heartbeat.
-fn with_pulses(listeners: Vec<server::Bound>) -> Vec<(server::Bound, Arc<Heartbeat>)> {
+fn with_heartbeats(listeners: Vec<server::Bound>) -> Vec<(server::Bound, Arc<Heartbeat>)> {
     listeners
         .into_iter()
         .map(|listener| {
@@ -352,23 +390,15 @@ fn with_pulses(listeners: Vec<server::Bound>) -> Vec<(server::Bound, Arc<Heartbe
 }
 
 /// Tells systemd that the daemon is ready, and then its status until it stops.
-fn report_to_supervisor(
-    aside: &mut JoinSet<()>,
-    systemd_status: &Arc<SystemdStatus>,
-    store: &Arc<dyn Store>,
-    mut pulses: Vec<Arc<Heartbeat>>,
-    stop: &CancellationToken,
-) {
-    systemd_status.ready();
+fn report_to_supervisor(background: &mut JoinSet<()>, shared: &Shared, mut heartbeats: Vec<Arc<Heartbeat>>) {
+    let (status, stop) = (&shared.systemd_status, &shared.stopping.accepting);
+    status.ready();
     let writing = Heartbeat::of("the store");
-    pulses.push(Arc::clone(&writing));
-    aside.spawn(Arc::clone(systemd_status).watch_queue(Arc::clone(store), writing, stop.clone()));
+    heartbeats.push(Arc::clone(&writing));
+    let store = Arc::clone(&shared.store);
+    background.spawn(Arc::clone(status).watch_queue(store, writing, stop.clone()));
     if let Some(limit) = systemd::watchdog_limit(config::variable) {
-        aside.spawn(watchdog::run(
-            Arc::clone(systemd_status),
-            pulses,
-            limit,
-            stop.clone(),
-        ));
+        let status = Arc::clone(status);
+        background.spawn(watchdog::run(status, heartbeats, limit, stop.clone()));
     }
 }

@@ -19,7 +19,7 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::base::live::Live;
 use crate::config::{Cause, REST, Reload, Reloader};
 use crate::daemon::watches::Watches;
-use crate::pipeline::Relearn;
+use crate::pipeline::ReloadRequest;
 use crate::report::metrics;
 use crate::rules::RuleSet;
 use crate::status::LastReload;
@@ -48,7 +48,7 @@ pub struct Watch {
     pub reloads: Arc<Live<Option<LastReload>>>,
     pub clock: Clock,
     /// Newly enrolled secrets. Each sender waits until its secret is in force.
-    pub learnt: mpsc::Receiver<Relearn>,
+    pub reload_requests: mpsc::Receiver<ReloadRequest>,
     /// Receives the outcome of each reload.
     pub systemd_status: Arc<SystemdStatus>,
     /// Notified of each new rule set, which may need another certificate.
@@ -58,7 +58,7 @@ pub struct Watch {
 }
 
 /// The reason to read the files, and the sender that waits for it.
-type Called = (Cause, Option<Relearn>);
+type Called = (Cause, Option<ReloadRequest>);
 
 impl Watch {
     /// Reloads on every change and on every request by `now`, until `stop`.
@@ -103,7 +103,7 @@ impl Watch {
                 self.store.adopt(rules.store.settings);
                 // More deliveries may run at once now, and need file descriptors. The limit on
                 // connections stays as at the start.
-                crate::daemon::places(rules);
+                crate::daemon::raise_fd_limit(rules);
                 self.renewer.changed(rules.acme(), asked);
             }
             report(&outcome, cause);
@@ -119,9 +119,9 @@ impl Watch {
     async fn called(&mut self, watches: Option<&Watches>, poll: &mut Interval) -> Called {
         tokio::select! {
             biased;
-            Some(sender) = self.learnt.recv() => (Cause::Change, Some(sender)),
+            Some(sender) = self.reload_requests.recv() => (Cause::Change, Some(sender)),
             () = self.now.notified() => (Cause::Operator, None),
-            () = changed(watches) => rested(watches, &self.now, &mut self.learnt).await,
+            () = changed(watches) => rested(watches, &self.now, &mut self.reload_requests).await,
             _ = poll.tick() => (Cause::Time, None),
         }
     }
@@ -214,10 +214,14 @@ async fn changed(watches: Option<&Watches>) {
 }
 
 /// Waits until the files have not changed for a while, or until a reload is requested.
-async fn rested(watches: Option<&Watches>, now: &Notify, learnt: &mut mpsc::Receiver<Relearn>) -> Called {
+async fn rested(
+    watches: Option<&Watches>,
+    now: &Notify,
+    reload_requests: &mut mpsc::Receiver<ReloadRequest>,
+) -> Called {
     let rest = async { while timeout(REST, changed(watches)).await.is_ok() {} };
     tokio::select! {
-        Some(sender) = learnt.recv() => (Cause::Change, Some(sender)),
+        Some(sender) = reload_requests.recv() => (Cause::Change, Some(sender)),
         () = now.notified() => (Cause::Operator, None),
         _ = timeout(LONGEST_UNREST, rest) => (Cause::Change, None),
     }

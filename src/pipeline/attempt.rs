@@ -97,7 +97,7 @@ impl Dispatcher {
             && let Some(done) = end
             && lease.failure.is_none()
         {
-            self.waiting.end(lease.received.id, &lease.rule, done);
+            self.waiters.end(lease.received.id, &lease.rule, done);
             self.payload_cache.remove(lease.received.id);
         }
         if end != Some(true) || lease.in_group {
@@ -175,7 +175,7 @@ impl Dispatcher {
             return Settled::unattempted(lease.delivery, settlement);
         }
         if !for_failure {
-            self.waiting.note(
+            self.waiters.note(
                 lease.received.id,
                 &lease.rule,
                 lease.action,
@@ -244,7 +244,7 @@ impl Dispatcher {
                 output: &failure.output,
             }),
         };
-        let mut performing = pin!(self.actor.perform(action, &action_context, abort));
+        let mut performing = pin!(self.runner.perform(action, &action_context, abort));
         let guarded = poll_fn(|context| {
             // A panic drops the action's own state. State shared with others is behind locks.
             let poll = AssertUnwindSafe(|| performing.as_mut().poll(context));

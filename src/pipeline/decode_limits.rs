@@ -25,30 +25,30 @@ const WAIT: Duration = Duration::from_secs(10);
 
 /// Limits on concurrent decoding.
 #[derive(Debug)]
-pub struct Heavy {
-    turns: Semaphore,
+pub struct DecodeLimits {
+    slots: Semaphore,
     decoded: Arc<Semaphore>,
 }
 
-impl Default for Heavy {
+impl Default for DecodeLimits {
     /// Allows as many bodies at a time as half the processors, at least one.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            turns: Semaphore::new((processors / 2).max(1)),
+            slots: Semaphore::new((processors / 2).max(1)),
             decoded: Arc::new(Semaphore::new(DECODED_KIB as usize)),
         }
     }
 }
 
-impl Heavy {
+impl DecodeLimits {
     /// Works on a request's body, on a blocking thread if the body is heavy. `None` if no slot is
     /// free in time.
     pub async fn run<T>(&self, received: &Received, work: impl FnOnce() -> T) -> Option<T> {
         if received.body.len() <= LIGHT && !content_encoding::is_encoded(&received.headers) {
             return Some(work());
         }
-        let _turn = timeout(WAIT, self.turns.acquire()).await.ok()?.ok()?;
+        let _turn = timeout(WAIT, self.slots.acquire()).await.ok()?.ok()?;
         Some(match Handle::current().runtime_flavor() {
             RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
             // A current-thread runtime has no other thread that could continue with other tasks.
@@ -100,8 +100,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn heavy_bodies_are_worked_on_apart_and_light_ones_where_they_are() {
-        let heavy = Heavy::default();
-        let turns = heavy.turns.available_permits();
+        let limits = DecodeLimits::default();
+        let turns = limits.slots.available_permits();
         for (body, coding, apart) in [
             (vec![b'x'; LIGHT], None, false),
             (vec![b'x'; LIGHT], Some("identity"), false),
@@ -110,28 +110,28 @@ mod tests {
             (vec![b'x'], Some("br"), true),
         ] {
             let received = received(body, coding);
-            let taken = heavy
-                .run(&received, || turns - heavy.turns.available_permits())
+            let taken = limits
+                .run(&received, || turns - limits.slots.available_permits())
                 .await;
             assert_eq!(taken, Some(usize::from(apart)), "{coding:?}");
         }
-        assert_eq!(heavy.turns.available_permits(), turns);
+        assert_eq!(limits.slots.available_permits(), turns);
     }
 
     #[tokio::test]
     async fn decoded_bodies_together_have_a_bound_and_give_it_back() {
-        let heavy = Heavy::default();
-        let all = heavy.decoded.available_permits();
+        let limits = DecodeLimits::default();
+        let all = limits.decoded.available_permits();
         let small = received(vec![b'x'; 2048], None);
-        let held = heavy.memory(&small, 1 << 20).await;
-        assert_eq!(heavy.decoded.available_permits(), all - 2);
+        let held = limits.memory(&small, 1 << 20).await;
+        assert_eq!(limits.decoded.available_permits(), all - 2);
         drop(held);
         // A body that may grow without limit takes the whole budget, and the next waits.
         let large = received(vec![b'x'], Some("gzip"));
-        let held = heavy.memory(&large, 1 << 40).await;
+        let held = limits.memory(&large, 1 << 40).await;
         assert!(held.is_some());
-        assert_eq!(heavy.decoded.available_permits(), 0);
+        assert_eq!(limits.decoded.available_permits(), 0);
         drop(held);
-        assert_eq!(heavy.decoded.available_permits(), all);
+        assert_eq!(limits.decoded.available_permits(), all);
     }
 }

@@ -37,26 +37,26 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// Runs deliveries from the store's queue.
 pub struct Dispatcher {
-    pub store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     /// Rules in force.
-    pub live: Arc<Live<RuleSet>>,
-    pub actor: Arc<ActionRunner>,
+    pub(super) live: Arc<Live<RuleSet>>,
+    pub(super) runner: Arc<ActionRunner>,
     /// Monotonic time. Otherwise deliveries would wait longer if the machine's clock is set back.
-    pub clock: Clock,
+    pub(super) clock: Clock,
     /// Notified by ingest after an event was written.
-    pub wake: Arc<Notify>,
+    pub(super) wake: Arc<Notify>,
     /// Senders that wait for an outcome.
-    pub waiting: Arc<OutcomeWaiters>,
+    pub(super) waiters: Arc<OutcomeWaiters>,
     /// Decoded payloads of the latest events.
-    pub payload_cache: Arc<PayloadCache>,
+    pub(super) payload_cache: Arc<PayloadCache>,
     /// Attempts in progress.
-    pub running: Arc<Running>,
+    pub(super) running: Arc<Running>,
     /// Ends deliveries that a debounced one supersedes.
-    pub supersede: Supersede,
+    pub(super) supersede: Supersede,
     /// Rules of deliveries that are between two of their actions.
-    pub begun: Mutex<HashMap<DeliveryId, Arc<RuleSet>>>,
+    pub(super) begun: Mutex<HashMap<DeliveryId, Arc<RuleSet>>>,
     /// Beats with every look at the queue.
-    pub heartbeat: Arc<Heartbeat>,
+    pub(super) heartbeat: Arc<Heartbeat>,
 }
 
 impl Dispatcher {

@@ -19,18 +19,18 @@ use crate::verify::NewSecret;
 const IN_FORCE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Request to reload the rules. The sender is dropped when that is done.
-pub type Relearn = oneshot::Sender<()>;
+pub type ReloadRequest = oneshot::Sender<()>;
 
 /// Stores secrets, one at a time.
 #[derive(Debug)]
 pub struct SecretEnrollment {
     one_at_a_time: Arc<Mutex<()>>,
-    relearn: mpsc::Sender<Relearn>,
+    reload: mpsc::Sender<ReloadRequest>,
 }
 
 /// Result of storing a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Learnt {
+pub enum EnrollOutcome {
     /// The secret was stored.
     Now,
     /// The same secret was already stored.
@@ -42,50 +42,50 @@ pub enum Learnt {
 }
 
 impl SecretEnrollment {
-    /// Requests a reload through `relearn` for every stored secret.
-    pub fn new(relearn: mpsc::Sender<Relearn>) -> Self {
+    /// Requests a reload through `reload` for every stored secret.
+    pub fn new(reload: mpsc::Sender<ReloadRequest>) -> Self {
         Self {
             one_at_a_time: Arc::default(),
-            relearn,
+            reload,
         }
     }
 
     /// Stores the secret unless there is one already, and waits until it is in force. `writing`
     /// tracks the write, so that a sender that disconnects leaves no partial file.
-    pub(super) async fn learn(&self, lesson: &NewSecret, writing: &TaskTracker) -> Learnt {
+    pub(super) async fn enroll(&self, new_secret: &NewSecret, writing: &TaskTracker) -> EnrollOutcome {
         let alone = Arc::clone(&self.one_at_a_time).lock_owned().await;
-        let (secret, file) = (lesson.secret.clone(), lesson.file.clone());
+        let (secret, file) = (new_secret.secret.clone(), new_secret.file.clone());
         let written = writing.spawn_blocking(move || {
-            let learnt = write_once(&secret, &file);
+            let outcome = write_once(&secret, &file);
             drop(alone);
-            learnt
+            outcome
         });
-        let learnt = match written.await {
-            Ok(Ok(learnt)) => learnt,
-            Ok(Err(why)) => Learnt::Failed(why),
-            Err(error) => Learnt::Failed(error.to_string()),
+        let outcome = match written.await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(why)) => EnrollOutcome::Failed(why),
+            Err(error) => EnrollOutcome::Failed(error.to_string()),
         };
-        if learnt == Learnt::Now {
+        if outcome == EnrollOutcome::Now {
             let (asking, over) = oneshot::channel();
             let in_force = async {
-                if self.relearn.send(asking).await.is_ok() {
+                if self.reload.send(asking).await.is_ok() {
                     over.await.ok();
                 }
             };
             // If the reload takes longer, the watched file still triggers it.
             tokio::time::timeout(IN_FORCE_LIMIT, in_force).await.ok();
         }
-        learnt
+        outcome
     }
 }
 
 /// Writes the secret to the file unless the file holds one.
-fn write_once(secret: &Secret, file: &Path) -> Result<Learnt, String> {
-    if let Some(learnt) = compare(secret, file)? {
-        return Ok(learnt);
+fn write_once(secret: &Secret, file: &Path) -> Result<EnrollOutcome, String> {
+    if let Some(outcome) = compare(secret, file)? {
+        return Ok(outcome);
     }
     match make(secret, file) {
-        Ok(()) => Ok(Learnt::Now),
+        Ok(()) => Ok(EnrollOutcome::Now),
         // Another process has created the file first.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             compare(secret, file)?.ok_or_else(|| format!("`{}` cannot be written: {error}", file.display()))
@@ -95,13 +95,13 @@ fn write_once(secret: &Secret, file: &Path) -> Result<Learnt, String> {
 }
 
 /// Compares the secret with the one in the file. `None` if there is none.
-fn compare(secret: &Secret, file: &Path) -> Result<Option<Learnt>, String> {
+fn compare(secret: &Secret, file: &Path) -> Result<Option<EnrollOutcome>, String> {
     let known = kept(file)?;
     Ok(known.map(|(known, _)| {
         if known.matches(secret.expose()) {
-            Learnt::Before
+            EnrollOutcome::Before
         } else {
-            Learnt::Another
+            EnrollOutcome::Another
         }
     }))
 }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::base::secret::beside;
 
-    fn write(secret: &str, file: &Path) -> Result<Learnt, String> {
+    fn write(secret: &str, file: &Path) -> Result<EnrollOutcome, String> {
         write_once(&Secret::new(secret.as_bytes().to_vec()), file)
     }
 
@@ -139,9 +139,9 @@ mod tests {
     fn the_first_secret_is_kept_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("asana");
-        assert_eq!(write("first", &file), Ok(Learnt::Now));
-        assert_eq!(write("first", &file), Ok(Learnt::Before));
-        assert_eq!(write("second", &file), Ok(Learnt::Another));
+        assert_eq!(write("first", &file), Ok(EnrollOutcome::Now));
+        assert_eq!(write("first", &file), Ok(EnrollOutcome::Before));
+        assert_eq!(write("second", &file), Ok(EnrollOutcome::Another));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "first\n");
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -154,13 +154,13 @@ mod tests {
         let file = folder.path().join("notion");
         std::fs::write(&file, " \n").unwrap();
         std::fs::write(beside(&file), "half a sec").unwrap();
-        assert_eq!(write("secret_1", &file), Ok(Learnt::Now));
+        assert_eq!(write("secret_1", &file), Ok(EnrollOutcome::Now));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "secret_1\n");
         assert_eq!(names(folder.path()), ["notion"]);
     }
 
     #[test]
-    fn where_nothing_can_be_written_nothing_is_learnt() {
+    fn where_nothing_can_be_written_nothing_is_outcome() {
         let folder = tempfile::tempdir().unwrap();
         let error = write("s", &folder.path().join("none/asana")).unwrap_err();
         assert!(
@@ -177,37 +177,37 @@ mod tests {
     fn of_many_who_race_one_wins() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("asana");
-        let (relearn, mut asked) = mpsc::channel(1);
-        let learning = SecretEnrollment::new(relearn);
+        let (reload, mut asked) = mpsc::channel(1);
+        let learning = SecretEnrollment::new(reload);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_time()
             .build()
             .unwrap();
-        let learnt: Vec<Learnt> = runtime.block_on(async {
+        let outcome: Vec<EnrollOutcome> = runtime.block_on(async {
             let tracker = TaskTracker::new();
-            let lesson = |number: usize| NewSecret {
+            let new_secret = |number: usize| NewSecret {
                 handshake: "asana".into(),
                 secret: Secret::new(format!("secret-{number}").into_bytes()),
                 file: file.clone(),
             };
-            let lessons: Vec<NewSecret> = (0..20).map(lesson).collect();
+            let new_secrets: Vec<NewSecret> = (0..20).map(new_secret).collect();
             let reloading = async { drop(asked.recv().await) };
             let racing = async {
                 let mut racing = tokio::task::JoinSet::new();
                 let learning = Arc::new(learning);
-                for lesson in lessons {
+                for new_secret in new_secrets {
                     let (learning, tracker) = (Arc::clone(&learning), tracker.clone());
-                    racing.spawn(async move { learning.learn(&lesson, &tracker).await });
+                    racing.spawn(async move { learning.enroll(&new_secret, &tracker).await });
                 }
                 racing.join_all().await
             };
             tokio::join!(racing, reloading).0
         });
-        let count = |what: &Learnt| learnt.iter().filter(|learnt| *learnt == what).count();
+        let count = |what: &EnrollOutcome| outcome.iter().filter(|outcome| *outcome == what).count();
         assert_eq!(
-            (count(&Learnt::Now), count(&Learnt::Another)),
+            (count(&EnrollOutcome::Now), count(&EnrollOutcome::Another)),
             (1, 19),
-            "{learnt:?}"
+            "{outcome:?}"
         );
     }
 }

@@ -4,18 +4,19 @@ use http::Method;
 
 use crate::event::Received;
 use crate::pipeline::answer::Answer;
-use crate::pipeline::enroll::Learnt;
+use crate::pipeline::enroll::EnrollOutcome;
 use crate::pipeline::ingest::Ingest;
+use crate::pipeline::refuse::refuse;
 use crate::report::{self, Arrival};
 use crate::rules::Endpoint;
 use crate::verify::HandshakeReply;
 
 impl Ingest {
     /// Answers a handshake. `None` if the request is not one and continues as an event.
-    pub(super) async fn greet(&self, endpoint: &Endpoint, received: &Received) -> Option<Answer> {
+    pub(super) async fn handshake(&self, endpoint: &Endpoint, received: &Received) -> Option<Answer> {
         match endpoint.greeting(received.client, |verification| verification.handshake(received)) {
-            Some(Ok(greeting)) => Some(self.answer(endpoint, received, greeting).await),
-            Some(Err(refusal)) => Some(self.turn_down(endpoint, received, &refusal)),
+            Some(Ok(reply)) => Some(self.answer(endpoint, received, reply).await),
+            Some(Err(refusal)) => Some(refuse(&*self.store, endpoint, received, &refusal)),
             None if endpoint.methods.contains(&received.method) => None,
             // The endpoint admits this method only for handshakes.
             None => {
@@ -30,26 +31,31 @@ impl Ingest {
     }
 
     /// Returns the reply, after the secret that the handshake brings is stored.
-    async fn answer(&self, endpoint: &Endpoint, received: &Received, greeting: HandshakeReply) -> Answer {
+    async fn answer(&self, endpoint: &Endpoint, received: &Received, reply: HandshakeReply) -> Answer {
         let mut news = String::new();
-        if let Some(lesson) = &greeting.lesson {
-            match self.learning.learn(lesson, &self.writing).await {
-                Learnt::Now => {
-                    news = format!("its secret is learnt, and kept in `{}`", lesson.file.display());
+        if let Some(new_secret) = &reply.lesson {
+            match self.enrollment.enroll(new_secret, &self.writing).await {
+                EnrollOutcome::Now => {
+                    news = format!(
+                        "its secret is learnt, and kept in `{}`",
+                        new_secret.file.display()
+                    );
                 }
-                Learnt::Before => {}
-                Learnt::Another => return self.turn_down(endpoint, received, &lesson.contradicted()),
-                Learnt::Failed(why) => {
+                EnrollOutcome::Before => {}
+                EnrollOutcome::Another => {
+                    return refuse(&*self.store, endpoint, received, &new_secret.contradicted());
+                }
+                EnrollOutcome::Failed(why) => {
                     let why = format!(
                         "the handshake `{}`: its secret is not learnt: {why}",
-                        lesson.handshake
+                        new_secret.handshake
                     );
                     report::arrival(&Arrival::failed(received, &why).withheld());
                     return Answer::unavailable();
                 }
             }
         }
-        report::arrival(&Arrival::greeted(received, &greeting.handshake, news));
-        Answer::handshake(greeting.status, greeting.headers, greeting.body)
+        report::arrival(&Arrival::greeted(received, &reply.handshake, news));
+        Answer::handshake(reply.status, reply.headers, reply.body)
     }
 }

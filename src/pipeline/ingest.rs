@@ -12,23 +12,25 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::act::ActionContext;
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Clock;
 use crate::event::Received;
-use crate::payload::{self, BodyKind, Event, Payload};
+use crate::payload::{self, Event, Payload};
 use crate::pipeline::answer::Answer;
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
-use crate::pipeline::decode_limits::Heavy;
+use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::enroll::SecretEnrollment;
+use crate::pipeline::new_delivery::new_delivery;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::payload_cache::PayloadCache;
+use crate::pipeline::refuse::{INVALID, TOO_LARGE, altered, refuse, refuse_unreadable, refuse_untrusted};
 use crate::pipeline::response::{ResponseBuilder, outcome};
 use crate::pipeline::supersede::Supersede;
+use crate::pipeline::unmatched::{blind, no_rule, unstructured};
 use crate::pipeline::usage::Usage;
 use crate::report::{self, Arrival, metrics};
-use crate::rules::{Endpoint, GroupSettings, OnDuplicate, PayloadUse};
+use crate::rules::{Endpoint, OnDuplicate};
 use crate::store::group::reason;
-use crate::store::{DeliveryState, Enqueued, Group, NewDelivery, NewEvent, RefusedRequest, Sighting, Store};
+use crate::store::{DeliveryState, Enqueued, NewEvent, Sighting, Store};
 use crate::verify::Refusal;
 
 /// A value that is kept as long as the body of a request may be in memory.
@@ -36,28 +38,28 @@ pub type Hold = Arc<dyn Any + Send + Sync>;
 
 /// Processes received requests.
 pub struct Ingest {
-    pub store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     /// Wakes dispatch.
-    pub wake: Arc<Notify>,
+    pub(super) wake: Arc<Notify>,
     /// Senders that wait for an outcome.
-    pub waiting: Arc<OutcomeWaiters>,
+    pub(super) waiters: Arc<OutcomeWaiters>,
     /// Decoded payloads of the latest events.
-    pub payload_cache: Arc<PayloadCache>,
+    pub(super) payload_cache: Arc<PayloadCache>,
     /// Cancelled when the daemon is about to end. Senders that wait for an outcome are answered
     /// then.
-    pub closing: CancellationToken,
+    pub(super) closing: CancellationToken,
     /// Events being written. The daemon waits for them before it stops.
-    pub writing: TaskTracker,
+    pub(super) writing: TaskTracker,
     /// Stores secrets from handshakes.
-    pub learning: SecretEnrollment,
+    pub(super) enrollment: SecretEnrollment,
     /// Ends deliveries that a new one supersedes.
-    pub supersede: Supersede,
+    pub(super) supersede: Supersede,
     /// Clock by which deliveries are leased.
-    pub clock: Clock,
+    pub(super) clock: Clock,
     /// Last matches of the secrets.
-    pub usage: Arc<Usage>,
+    pub(super) usage: Arc<Usage>,
     /// Limits on decoding.
-    pub heavy: Heavy,
+    pub(super) decode_limits: DecodeLimits,
 }
 
 impl Ingest {
@@ -65,36 +67,38 @@ impl Ingest {
     /// is no longer needed. The event may be written after the sender has disconnected.
     pub async fn accept(&self, endpoint: &Endpoint, received: Received, hold: Hold) -> Answer {
         if !endpoint.greeters.is_empty()
-            && let Some(answer) = self.greet(endpoint, &received).await
+            && let Some(answer) = self.handshake(endpoint, &received).await
         {
             return answer;
         }
         let judging = self
-            .heavy
+            .decode_limits
             .run(&received, || Authorization::new(endpoint, &received));
         let Some(authorization) = judging.await else {
             return Self::too_busy(&received);
         };
         authorization.note(&self.usage);
         if !authorization.trusts_any() {
-            return self.refuse(endpoint, &received, &authorization);
+            return refuse_untrusted(&*self.store, endpoint, &received, &authorization);
         }
         let limit = endpoint.max_body;
         let known = authorization
             .read()
             .and_then(|json| payload::known(endpoint.decode, &received.headers, &received.body, json));
         let decode = || payload::decode(endpoint.decode, &received.headers, &received.body, limit);
-        let Some(_memory) = self.heavy.memory(&received, limit).await else {
+        let Some(_memory) = self.decode_limits.memory(&received, limit).await else {
             return Self::too_busy(&received);
         };
-        let decoding = self.heavy.run(&received, || known.map_or_else(decode, Ok));
+        let decoding = self
+            .decode_limits
+            .run(&received, || known.map_or_else(decode, Ok));
         let Some(decoded) = decoding.await else {
             return Self::too_busy(&received);
         };
         let payload = match decoded {
             Ok(payload) => payload,
             Err(error) if error.is_too_large() => {
-                return self.unread(endpoint, &received, TOO_LARGE, &error.to_string());
+                return refuse_unreadable(&*self.store, endpoint, &received, TOO_LARGE, &error.to_string());
             }
             // Rules that do not read the payload accept the event all the same.
             Err(error) => Payload::unreadable(&error),
@@ -120,14 +124,14 @@ impl Ingest {
         for (index, recognised) in recognised.iter().enumerate() {
             // The sightings of rules that accept the event are written together with it.
             if !matched.iter().any(|one| one.rule.verification == index) {
-                self.sight(recognised);
+                self.remember(recognised);
             }
         }
-        self.take(endpoint, event, &matched, &recognised, hold).await
+        self.enqueue(endpoint, event, &matched, &recognised, hold).await
     }
 
     /// Remembers a genuine request for its endpoint if no rule of its verification accepts it.
-    fn sight(&self, recognised: &Recognised) {
+    fn remember(&self, recognised: &Recognised) {
         if let Some(sighting) = &recognised.sighting {
             self.store.sight(Sighting::clone(sighting));
         }
@@ -145,11 +149,16 @@ impl Ingest {
     /// been read.
     pub fn bar(&self, endpoint: &Endpoint, received: &Received) -> Answer {
         let client = received.client;
-        self.turn_down(endpoint, received, &Refusal::AddressNotAllowed { client })
+        refuse(
+            &*self.store,
+            endpoint,
+            received,
+            &Refusal::AddressNotAllowed { client },
+        )
     }
 
     /// Stores the event in one durable write and answers.
-    async fn take(
+    async fn enqueue(
         &self,
         endpoint: &Endpoint,
         event: Event,
@@ -171,7 +180,7 @@ impl Ingest {
             .unwrap_or(&endpoint.respond);
         let awaited = matched.iter().filter(|one| one.rule.is_awaited(endpoint)).count();
         // Both before the write: dispatch may finish the deliveries before the write returns.
-        let wait = (awaited > 0).then(|| self.waiting.enter(id, awaited));
+        let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited));
         self.payload_cache.add(&event);
         let now = self.clock.now();
         let taking = NewEvent {
@@ -179,11 +188,11 @@ impl Ingest {
             decode: endpoint.decode.name().to_owned(),
             deliveries: matched
                 .iter()
-                .map(|one| delivery(one, recognised, &event, now))
+                .map(|one| new_delivery(one, recognised, &event, now))
                 .collect(),
             now,
         };
-        let Some(taken) = self.write_down(&kept, taking, Arc::clone(&hold)).await else {
+        let Some(taken) = self.write(&kept, taking, Arc::clone(&hold)).await else {
             return Answer::unavailable();
         };
         let reply = ResponseBuilder {
@@ -212,7 +221,7 @@ impl Ingest {
     ///
     /// Runs as its own task: a sender that disconnects cancels the request's task. The event would
     /// then be stored without waking dispatch and without a log line.
-    async fn write_down(&self, kept: &Arc<Received>, taking: NewEvent, hold: Hold) -> Option<Vec<Enqueued>> {
+    async fn write(&self, kept: &Arc<Received>, taking: NewEvent, hold: Hold) -> Option<Vec<Enqueued>> {
         let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
         let supersede = self.supersede.clone();
         let written = self.writing.spawn(async move {
@@ -331,7 +340,7 @@ impl Ingest {
         if let Some(why) = unstructured(endpoint, event, &|index| authorization.trusts(index)) {
             // Not remembered, so that the sender can send the same content again with another
             // header.
-            return self.unread(endpoint, &event.received, INVALID, &why);
+            return refuse_unreadable(&*self.store, endpoint, &event.received, INVALID, &why);
         }
         for sighting in authorization.sightings(&event.received) {
             self.store.sight(sighting);
@@ -363,240 +372,6 @@ impl Ingest {
         };
         reply.success("ignored", &[])
     }
-
-    /// Answers a request that no rule trusts.
-    fn refuse(&self, endpoint: &Endpoint, received: &Received, authorization: &Authorization<'_>) -> Answer {
-        let Some(refusal) = authorization.refusal() else {
-            // Nothing is verified here because no rule is in force here.
-            let status = StatusCode::NOT_FOUND.as_u16();
-            report::turned_away(&received.path, received.client, status, &no_rule(endpoint));
-            return Answer::new(StatusCode::NOT_FOUND, "not found", None);
-        };
-        self.turn_down(endpoint, received, &refusal)
-    }
-
-    /// Logs the reason of a refusal. The answer does not contain it.
-    pub(super) fn turn_down(&self, endpoint: &Endpoint, received: &Received, refusal: &Refusal) -> Answer {
-        if let Some(too_large) = refusal.is_unreadable() {
-            let answer = if too_large { TOO_LARGE } else { INVALID };
-            return self.unread(endpoint, received, answer, &refusal.to_string());
-        }
-        report::arrival(&Arrival::refused(received, refusal));
-        self.keep(received, refusal.to_string());
-        if refusal.is_stale() {
-            return Answer::new(StatusCode::BAD_REQUEST, "stale", None);
-        }
-        if refusal.is_malformed() {
-            return Answer::new(StatusCode::BAD_REQUEST, "bad request", None);
-        }
-        // Only challenges of enabled rules: credentials for a disabled one would not help.
-        let enabled = endpoint.rules.iter().filter(|rule| rule.enabled);
-        let mut asked = enabled.filter_map(|rule| endpoint.verifications.get(rule.verification)?.challenge());
-        Answer::refused(asked.next())
-    }
-
-    /// Answers a genuine request whose body is unreadable for every rule that might match it.
-    fn unread(
-        &self,
-        endpoint: &Endpoint,
-        received: &Received,
-        (status, word): (StatusCode, &'static str),
-        why: &str,
-    ) -> Answer {
-        report::arrival(&Arrival::unread(received, word, endpoint.decode.name(), why));
-        // The sender may never retry, so at least the request's arrival can be looked up.
-        self.keep(received, format!("{word}: {why}"));
-        Answer::new(status, word, None)
-    }
-
-    /// Stores a record of a refused request.
-    fn keep(&self, received: &Received, reason: String) {
-        self.store.refuse(RefusedRequest {
-            at: received.at,
-            endpoint: Arc::clone(&received.endpoint),
-            client: received.client,
-            reason,
-            headers: names(received),
-        });
-    }
-}
-
-/// Returns the names of the headers: enough to see what a sender forgot, without secrets.
-fn names(received: &Received) -> String {
-    let names: Vec<&str> = received.headers.keys().map(http::HeaderName::as_str).collect();
-    names.join(", ")
-}
-
-/// Returns the log line of an altered request of which nothing was accepted, and stores it among
-/// the refused requests.
-fn altered<'r>(
-    received: &'r Received,
-    rules: &[Arc<str>],
-    taken: &[Enqueued],
-    store: &dyn Store,
-) -> Option<Arrival<'r>> {
-    if taken.iter().any(Enqueued::is_new) {
-        return None;
-    }
-    let (of, header) = taken.iter().find_map(|taken| match taken {
-        Enqueued::Altered { of, header } => Some((*of, header)),
-        _ => None,
-    })?;
-    store.refuse(RefusedRequest {
-        at: received.at,
-        endpoint: Arc::clone(&received.endpoint),
-        client: received.client,
-        reason: format!("altered: {}", report::altered(of, header)),
-        headers: names(received),
-    });
-    Some(Arrival::altered(
-        received,
-        rules.iter().map(|rule| &**rule),
-        of,
-        header,
-    ))
-}
-
-/// Builds the delivery of one event to one rule, due now.
-fn delivery(one: &Match<'_>, recognised: &[Recognised], event: &Event, now: Timestamp) -> NewDelivery {
-    let at = event.received.at;
-    // A request that is only observed has proved nothing.
-    let recognised = recognised
-        .get(one.rule.verification)
-        .filter(|_| one.unverified.is_none());
-    NewDelivery {
-        group: one
-            .rule
-            .concurrency
-            .as_ref()
-            .map(|concurrency| group(one, concurrency, event)),
-        rule: Arc::clone(&one.rule.name),
-        dedup_keys: recognised
-            .map(|recognised| recognised.keys.clone())
-            .unwrap_or_default(),
-        sighting: recognised.and_then(|recognised| recognised.sighting.clone()),
-        remember_until: at.plus(one.proof.memory(one.rule.replay_window)),
-        run_duplicates: one.rule.on_duplicate == OnDuplicate::Run,
-        debounce: one.rule.debounce,
-        due: now,
-        unverified: one
-            .unverified
-            .as_ref()
-            .map(|refusal| bounded(&refusal.to_string())),
-    }
-}
-
-/// Maximum name of a group, in bytes.
-const MAX_GROUP: usize = 256;
-
-/// Returns the concurrency group of a delivery. If the group's name cannot be rendered, the
-/// delivery joins the rule's own group: it must not overlap with the others.
-fn group(one: &Match<'_>, concurrency: &GroupSettings, event: &Event) -> Group {
-    let named = concurrency.group.as_ref().map(|group| {
-        let action_context = ActionContext {
-            event,
-            rule: &one.rule.name,
-            delivery: String::new(),
-            attempt: 1,
-            replays: 0,
-            verified: one.unverified.is_none(),
-            withheld: &[],
-            failure: None,
-        };
-        let name = group
-            .render(&action_context.values())
-            .map_err(|error| error.to_string())?;
-        if name.is_empty() || name.len() > MAX_GROUP {
-            return Err(format!(
-                "the name of a group has 1 to {MAX_GROUP} bytes, this one has {}",
-                name.len()
-            ));
-        }
-        Ok(name)
-    });
-    // The prefixes keep a group named by an event apart from another rule's own group.
-    let own = || format!("rule:{}", one.rule.name);
-    let name = match named {
-        None => own(),
-        Some(Ok(name)) => format!("group:{name}"),
-        Some(Err(why)) => {
-            report::groupless(&event.received, &one.rule.name, &why);
-            own()
-        }
-    };
-    Group {
-        name: name.into(),
-        limit: concurrency.limit,
-        overlap: concurrency.overlap,
-    }
-}
-
-/// Maximum stored reason why an event was not verified, in bytes.
-const MAX_REASON: usize = 1024;
-
-fn bounded(reason: &str) -> Arc<str> {
-    let end = reason.floor_char_boundary(MAX_REASON);
-    reason.get(..end).unwrap_or_default().into()
-}
-
-/// Explains why an event is ignored if there is no nearest rule.
-fn no_rule(endpoint: &Endpoint) -> String {
-    let mut rules = endpoint.rules.iter().peekable();
-    if rules.peek().is_none() || rules.any(|rule| rule.enabled) {
-        return "no rule looks at such an event".to_owned();
-    }
-    let named: Vec<&str> = endpoint
-        .rules
-        .iter()
-        .take(NAMED)
-        .map(|rule| &*rule.name)
-        .collect();
-    let more = if endpoint.rules.len() > NAMED { " …" } else { "" };
-    let named = named.join(", ");
-    format!("every rule of this endpoint is disabled (`enabled: false`): {named}{more}")
-}
-
-/// Maximum disabled rules named in a log line.
-const NAMED: usize = 5;
-
-/// Returns the `trusted` rules that might match the event but have to read its unreadable payload.
-fn blind<'e>(
-    endpoint: &'e Endpoint,
-    event: &Event,
-    trusted: impl Fn(usize) -> bool,
-) -> impl Iterator<Item = &'e str> {
-    let rules = endpoint.rules.iter().enumerate();
-    let blind = rules.filter(move |(index, rule)| {
-        let reads = rule.payload_use != PayloadUse::None;
-        reads && trusted(*index) && endpoint.matcher.might_want(event, *index)
-    });
-    blind.map(|(_, rule)| &*rule.name)
-}
-
-/// Explains why no rule could match the event, if so. Either its body is text and every trusting
-/// rule reads a structure, or its body is unreadable and a rule might otherwise have matched.
-pub fn unstructured(endpoint: &Endpoint, event: &Event, trusted: &dyn Fn(usize) -> bool) -> Option<String> {
-    if let Some(fault) = &event.payload.fault {
-        return blind(endpoint, event, trusted).next().map(|_| fault.to_string());
-    }
-    if event.payload.kind != BodyKind::Text {
-        return None;
-    }
-    let mut trusting = endpoint
-        .rules
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| trusted(*index))
-        .peekable();
-    trusting.peek()?;
-    let what = if event.received.body.is_empty() {
-        "the body is empty"
-    } else {
-        "the body is text"
-    };
-    trusting.all(|(_, rule)| rule.needs_structure).then(|| {
-        format!("{what}, and every rule reads into it: send `Content-Type: application/json`, or set `decode: json`")
-    })
 }
 
 /// Removes credentials from a received request, since secrets are not stored.
@@ -621,9 +396,3 @@ fn respond_limit(endpoint: &Endpoint, matched: &[Match<'_>]) -> Option<Duration>
         .filter_map(|one| one.rule.respond.as_ref().unwrap_or(&endpoint.respond).wait)
         .max()
 }
-
-/// Answer to a genuine sender whose body is unreadable for the rules.
-pub const INVALID: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "invalid payload");
-
-/// Answer to a genuine sender whose body is too large after decompression.
-pub const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "too large");

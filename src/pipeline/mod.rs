@@ -13,23 +13,123 @@ mod dispatch;
 mod enroll;
 mod handshake;
 mod ingest;
+mod new_delivery;
 mod outcome_waiters;
 mod payload_cache;
+mod refuse;
 mod response;
 mod resumption;
 mod running;
 mod settlement;
 mod supersede;
 mod unattempted;
+mod unmatched;
 mod usage;
 
 pub use answer::{Answer, STATUS};
-pub use decode_limits::Heavy;
 pub use dispatch::Dispatcher;
-pub use enroll::{Relearn, SecretEnrollment};
-pub use ingest::{Hold, INVALID, Ingest, TOO_LARGE, unstructured, without_credentials};
-pub use outcome_waiters::OutcomeWaiters;
-pub use payload_cache::PayloadCache;
-pub use running::Running;
-pub use supersede::Supersede;
+pub use enroll::ReloadRequest;
+pub use ingest::{Hold, Ingest, without_credentials};
+pub use refuse::{INVALID, TOO_LARGE};
+pub use unmatched::unstructured;
 pub use usage::{EVERY as USAGE_WRITTEN_EVERY, Usage};
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::act::ActionRunner;
+use crate::base::clock::Clock;
+use crate::base::live::Live;
+use crate::pipeline::decode_limits::DecodeLimits;
+use crate::pipeline::enroll::SecretEnrollment;
+use crate::pipeline::outcome_waiters::OutcomeWaiters;
+use crate::pipeline::payload_cache::PayloadCache;
+use crate::pipeline::running::Running;
+use crate::pipeline::supersede::Supersede;
+use crate::rules::RuleSet;
+use crate::store::Store;
+use crate::sys::heartbeat::Heartbeat;
+
+/// Everything that the pipeline needs from the daemon.
+pub struct Connections {
+    pub store: Arc<dyn Store>,
+    /// Rules in force.
+    pub live: Arc<Live<RuleSet>>,
+    pub runner: ActionRunner,
+    /// Monotonic time. Otherwise deliveries would wait longer if the machine's clock is set back.
+    pub clock: Clock,
+    /// Cancelled when the daemon is about to end. Senders that wait for an outcome are answered
+    /// then.
+    pub closing: CancellationToken,
+    /// Tracks events being written. The daemon waits for them before it stops.
+    pub writing: TaskTracker,
+    /// Beats with every look at the queue.
+    pub heartbeat: Arc<Heartbeat>,
+}
+
+/// The pipeline: both ends of it, connected to each other.
+pub struct Pipeline {
+    pub ingest: Ingest,
+    pub dispatcher: Arc<Dispatcher>,
+    /// Wakes the dispatcher.
+    pub wake: Arc<Notify>,
+    /// Last matches of the secrets.
+    pub usage: Arc<Usage>,
+    /// Requests for a reload, after a handshake has brought a secret.
+    pub reload_requests: mpsc::Receiver<ReloadRequest>,
+}
+
+impl Pipeline {
+    pub fn new(connections: Connections) -> Self {
+        let Connections {
+            store,
+            live,
+            runner,
+            clock,
+            closing,
+            writing,
+            heartbeat,
+        } = connections;
+        let (wake, waiters) = (Arc::default(), Arc::<OutcomeWaiters>::default());
+        let (payload_cache, running) = (Arc::<PayloadCache>::default(), Arc::<Running>::default());
+        let (runner, usage) = (Arc::new(runner), Arc::<Usage>::default());
+        let supersede = Supersede::new(&running, &waiters, &payload_cache, &runner);
+        let (reload, reload_requests) = mpsc::channel(1);
+        let dispatcher = Dispatcher {
+            store: Arc::clone(&store),
+            live,
+            runner,
+            clock: clock.clone(),
+            wake: Arc::clone(&wake),
+            waiters: Arc::clone(&waiters),
+            payload_cache: Arc::clone(&payload_cache),
+            running,
+            supersede: supersede.clone(),
+            begun: parking_lot::Mutex::default(),
+            heartbeat,
+        };
+        let ingest = Ingest {
+            store,
+            wake: Arc::clone(&wake),
+            waiters,
+            payload_cache,
+            closing,
+            writing,
+            enrollment: SecretEnrollment::new(reload),
+            supersede,
+            clock,
+            usage: Arc::clone(&usage),
+            decode_limits: DecodeLimits::default(),
+        };
+        Self {
+            ingest,
+            dispatcher: Arc::new(dispatcher),
+            wake,
+            usage,
+            reload_requests,
+        }
+    }
+}

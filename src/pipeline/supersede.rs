@@ -1,6 +1,6 @@
 //! Consequences of superseded deliveries.
 //!
-//! Running ones are stopped. For ended ones a line is logged, their senders stop waiting, and their
+//! Running ones are stopped. For ended ones a line is logged, their senders stop waiters, and their
 //! cached state is removed.
 
 use std::sync::Arc;
@@ -16,23 +16,23 @@ use crate::store::Displaced;
 #[derive(Clone, Debug)]
 pub struct Supersede {
     running: Arc<Running>,
-    waiting: Arc<OutcomeWaiters>,
+    waiters: Arc<OutcomeWaiters>,
     payload_cache: Arc<PayloadCache>,
-    actor: Arc<ActionRunner>,
+    runner: Arc<ActionRunner>,
 }
 
 impl Supersede {
     pub fn new(
         running: &Arc<Running>,
-        waiting: &Arc<OutcomeWaiters>,
+        waiters: &Arc<OutcomeWaiters>,
         payload_cache: &Arc<PayloadCache>,
-        actor: &Arc<ActionRunner>,
+        runner: &Arc<ActionRunner>,
     ) -> Self {
         Self {
             running: Arc::clone(running),
-            waiting: Arc::clone(waiting),
+            waiters: Arc::clone(waiters),
             payload_cache: Arc::clone(payload_cache),
-            actor: Arc::clone(actor),
+            runner: Arc::clone(runner),
         }
     }
 
@@ -43,9 +43,9 @@ impl Supersede {
         }
         for ended in &displaced.ended {
             report::superseded(ended.event, &ended.rule, ended.reason);
-            self.waiting.end(ended.event, &ended.rule, false);
+            self.waiters.end(ended.event, &ended.rule, false);
             self.payload_cache.remove(ended.event);
-            self.actor.forget(&ended.delivery.to_string());
+            self.runner.forget(&ended.delivery.to_string());
         }
     }
 }

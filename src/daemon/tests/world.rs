@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,9 +18,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::live::Live;
 use crate::config;
 use crate::event::{EventId, Received};
-use crate::pipeline::{
-    Dispatcher, Heavy, Ingest, OutcomeWaiters, PayloadCache, Running, SecretEnrollment, Supersede, Usage,
-};
+use crate::pipeline::{Connections, Ingest, Pipeline};
 use crate::rules::RuleSet;
 use crate::store::memory::MemoryStore;
 use crate::store::{Settings, Store};
@@ -196,46 +194,22 @@ impl Life {
         clock: &Clock,
         begun: &Arc<Mutex<Vec<Begun>>>,
     ) -> Self {
-        let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(OutcomeWaiters::default()));
-        let (payload_cache, running) = (Arc::new(PayloadCache::default()), Arc::new(Running::default()));
-        let store = Arc::clone(store) as Arc<dyn Store>;
         let list = Arc::clone(begun);
-        let actor =
-            ActionRunner::scripted(move |action_context, stop| perform(&list, action_context, stop)).unwrap();
-        let actor = Arc::new(actor);
-        let supersede = Supersede::new(&running, &waiting, &payload_cache, &actor);
-        let dispatch = Arc::new(Dispatcher {
-            store: Arc::clone(&store),
+        let pipeline = Pipeline::new(Connections {
+            store: Arc::clone(store) as Arc<dyn Store>,
             live: Arc::clone(live),
-            actor,
+            runner: ActionRunner::scripted(move |context, stop| perform(&list, context, stop)).unwrap(),
             clock: clock.clone(),
-            wake: Arc::clone(&wake),
-            waiting: Arc::clone(&waiting),
-            payload_cache: Arc::clone(&payload_cache),
-            running,
-            supersede: supersede.clone(),
-            begun: Mutex::default(),
+            closing: CancellationToken::new(),
+            writing: TaskTracker::new(),
             heartbeat: Heartbeat::of("dispatch"),
         });
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let mut dispatching = JoinSet::new();
-        dispatching.spawn(dispatch.run(stop.clone(), abort.clone()));
-        let ingest = Ingest {
-            store,
-            wake: Arc::clone(&wake),
-            waiting,
-            payload_cache,
-            closing: CancellationToken::new(),
-            writing: TaskTracker::new(),
-            learning: SecretEnrollment::new(mpsc::channel(1).0),
-            supersede,
-            clock: clock.clone(),
-            usage: Arc::new(Usage::default()),
-            heavy: Heavy::default(),
-        };
+        dispatching.spawn(pipeline.dispatcher.run(stop.clone(), abort.clone()));
         Self {
-            ingest,
-            wake,
+            ingest: pipeline.ingest,
+            wake: pipeline.wake,
             stop,
             abort,
             dispatching,
