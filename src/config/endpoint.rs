@@ -20,7 +20,7 @@ use crate::base::units::Size;
 use crate::base::yaml::Node;
 use crate::matching::{Condition, Matcher};
 use crate::payload::Decode;
-use crate::rules::{Endpoint, Greeters, RateLimits, Respond, Rule, Server};
+use crate::rules::{Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule, Server};
 use crate::store::Concurrency;
 use crate::template::{Scope, Template, warn_of_values};
 use crate::verify::{Reads, Recognition, SchemeContext, Verification};
@@ -381,7 +381,7 @@ impl<'d> EndpointBuilder<'d> {
             decode: self.shape.decode.unwrap_or_default(),
             respond: self.respond,
             credential_queries: queries.map(str::to_owned).collect(),
-            greeters: Greeters::new(&self.verifications, &self.rules),
+            handshakes: HandshakeVerifiers::new(&self.verifications, &self.rules),
             verifications: self.verifications,
             rules: self.rules,
             matcher: Matcher::new(conditions),

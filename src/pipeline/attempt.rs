@@ -149,7 +149,7 @@ impl Dispatcher {
             actions: rule.steps(for_failure),
             attempt: lease.attempt,
             retry,
-            awaited: !for_failure && rule.is_awaited(endpoint),
+            awaited: !for_failure && rule.is_awaited(&endpoint.respond),
             since: started,
             interruptions: lease.interrupted.map_or(0, |interrupted| interrupted.in_a_row),
         };

@@ -125,7 +125,7 @@ impl<'e> Authorization<'e> {
         proof.freshness(window, self.now).ok()?;
         let mut rules = self.endpoint.rules.iter();
         let trusted =
-            rules.any(|rule| rule.enabled && rule.verification == index && rule.lets_in(self.client));
+            rules.any(|rule| rule.enabled && rule.verification == index && rule.allows(self.client));
         trusted.then(|| proof.memory(window))
     }
 
@@ -146,7 +146,7 @@ impl<'e> Authorization<'e> {
     fn judge(&self, rule: &Rule) -> Option<Result<&Proof, Cow<'_, Refusal>>> {
         // Check `allow` first, so that a blocked client cannot tell a valid but stale signature
         // from an invalid one.
-        if !rule.lets_in(self.client) {
+        if !rule.allows(self.client) {
             let client = self.client;
             return Some(Err(Cow::Owned(Refusal::AddressNotAllowed { client })));
         }
@@ -167,7 +167,7 @@ impl<'e> Authorization<'e> {
             Err(refusal) => {
                 let verification = self.endpoint.verifications.get(rule.verification)?;
                 // `mode: observe` waives the proof but not the list of allowed networks.
-                if !verification.observes() || !rule.lets_in(self.client) {
+                if !verification.observes() || !rule.allows(self.client) {
                     return None;
                 }
                 (&NOTHING, Some(refusal))
@@ -204,7 +204,7 @@ impl<'e> Authorization<'e> {
         stale
             .or_else(|| {
                 // Prefer a rule that allows the client's address.
-                let mut open = rules().filter(|rule| rule.lets_in(self.client));
+                let mut open = rules().filter(|rule| rule.allows(self.client));
                 open.find_map(|rule| self.judge(rule)?.err())
             })
             .or_else(|| rules().find_map(|rule| self.judge(rule)?.err()))

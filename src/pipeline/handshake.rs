@@ -14,7 +14,7 @@ use crate::verify::HandshakeReply;
 impl Ingest {
     /// Answers a handshake. `None` if the request is not one and continues as an event.
     pub(super) async fn handshake(&self, endpoint: &Endpoint, received: &Received) -> Option<Answer> {
-        match endpoint.greeting(received.client, |verification| verification.handshake(received)) {
+        match endpoint.handshake_reply(received.client, |verification| verification.handshake(received)) {
             Some(Ok(reply)) => Some(self.answer(endpoint, received, reply).await),
             Some(Err(refusal)) => Some(refuse(&*self.store, endpoint, received, &refusal)),
             None if endpoint.methods.contains(&received.method) => None,

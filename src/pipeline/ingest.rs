@@ -66,7 +66,7 @@ impl Ingest {
     /// Processes one request on `endpoint` and returns the answer. `hold` is dropped when the body
     /// is no longer needed. The event may be written after the sender has disconnected.
     pub async fn accept(&self, endpoint: &Endpoint, received: Received, hold: Hold) -> Answer {
-        if !endpoint.greeters.is_empty()
+        if !endpoint.handshakes.is_empty()
             && let Some(answer) = self.handshake(endpoint, &received).await
         {
             return answer;
@@ -178,7 +178,10 @@ impl Ingest {
             .iter()
             .find_map(|one| one.rule.respond.as_ref())
             .unwrap_or(&endpoint.respond);
-        let awaited = matched.iter().filter(|one| one.rule.is_awaited(endpoint)).count();
+        let awaited = matched
+            .iter()
+            .filter(|one| one.rule.is_awaited(&endpoint.respond))
+            .count();
         // Both before the write: dispatch may finish the deliveries before the write returns.
         let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited));
         self.payload_cache.add(&event);
@@ -207,7 +210,7 @@ impl Ingest {
         let new_awaited = matched
             .iter()
             .zip(&taken)
-            .filter(|(one, taken)| taken.is_new() && one.rule.is_awaited(endpoint));
+            .filter(|(one, taken)| taken.is_new() && one.rule.is_awaited(&endpoint.respond));
         match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
             (Some(wait), deliveries @ 1.., Some(limit)) => {
                 outcome(wait, deliveries, limit, &self.closing, &reply).await
@@ -284,7 +287,7 @@ impl Ingest {
     ) -> Answer {
         for (one, taken) in matched.iter().zip(taken) {
             if let Enqueued::Duplicate { of } = taken
-                && one.rule.is_awaited(endpoint)
+                && one.rule.is_awaited(&endpoint.respond)
             {
                 // The sender retries while the first delivery is in progress. Success would promise
                 // too much: if that delivery fails, the sender would not retry.

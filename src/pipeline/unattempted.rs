@@ -35,7 +35,7 @@ impl Dispatcher {
             }
             Resumption::GiveUp { reason } => {
                 let alarm = (!rule.on_failure.is_empty()).then(|| action.name().to_owned());
-                let awaited = !for_failure && rule.is_awaited(endpoint);
+                let awaited = !for_failure && rule.is_awaited(&endpoint.respond);
                 Some(self.undeliverable(lease, reason, alarm, awaited))
             }
         }

@@ -181,7 +181,7 @@ impl RequestHandler {
         received.certificate = peer
             .certificate
             .map(|presented| Arc::clone(&presented.certificate));
-        if !endpoint.lets_in(client) {
+        if !endpoint.allows(client) {
             return Err(self.ingest.bar(endpoint, &received));
         }
         let now = Instant::now();

@@ -62,13 +62,13 @@ pub fn run(arguments: &Arguments) -> u8 {
     };
     let endpoint = request.endpoint;
     // Signatures are not checked here, for handshakes as for events.
-    let greeting = endpoint.greeting(request.received.client, |known| {
+    let handshake_reply = endpoint.handshake_reply(request.received.client, |known| {
         known.handshake_if_genuine(&request.received)
     });
-    if let Some(Ok(greeting)) = &greeting {
-        return say(&greeted(endpoint, greeting, arguments.format), YES);
+    if let Some(Ok(handshake_reply)) = &handshake_reply {
+        return say(&greeted(endpoint, handshake_reply, arguments.format), YES);
     }
-    let (explained, refused) = match request.event(greeting.and_then(Result::err)) {
+    let (explained, refused) = match request.event(handshake_reply.and_then(Result::err)) {
         Ok(event) => explain_all(endpoint, &event),
         Err(refused) => (Vec::new(), Some(refused)),
     };
@@ -95,8 +95,8 @@ impl WouldRefuse {
 }
 
 /// Formats the result for a handshake.
-fn greeted(endpoint: &Endpoint, greeting: &HandshakeReply, format: Format) -> String {
-    let (name, status) = (&*greeting.handshake, greeting.status.as_u16());
+fn greeted(endpoint: &Endpoint, handshake_reply: &HandshakeReply, format: Format) -> String {
+    let (name, status) = (&*handshake_reply.handshake, handshake_reply.status.as_u16());
     match format {
         Format::Json => {
             let mut result = json(endpoint, &[], None);
@@ -214,7 +214,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
     let explanation = endpoint.matcher.explain(event, index);
     let client = event.received.client;
     // Without an address in the arguments, `allow` is not checked.
-    let barred = client.filter(|_| !endpoint.lets_in(client) || !rule.lets_in(client));
+    let barred = client.filter(|_| !endpoint.allows(client) || !rule.allows(client));
     let blind = !endpoint.can_act(index, event);
     let matched = explanation.matched && rule.enabled && barred.is_none() && !blind;
     let why = match barred {

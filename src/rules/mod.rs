@@ -1,0 +1,97 @@
+//! The compiled rules file, as requests and deliveries use it.
+//!
+//! `config` builds a [`RuleSet`] once. A set never changes afterwards: a reload replaces it as a
+//! whole. A request uses the same set from its arrival to its answer, a delivery at least for one
+//! attempt.
+//!
+//! [`Endpoint`] and [`Rule`] decide what happens to an event. `server.rs`, `tls.rs` and `log.rs`
+//! hold the settings of the daemon itself.
+
+mod endpoint;
+mod log;
+mod respond;
+mod rule;
+mod server;
+mod tls;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use endpoint::{Endpoint, HandshakeVerifiers, Pace, RateLimits};
+pub use log::{LogFile, LogFormat, LogRotation, LogSettings};
+pub use respond::Respond;
+pub use rule::{GroupSettings, OnDuplicate, PayloadUse, Rule};
+pub use server::{Admin, Listen, Server};
+pub use tls::{CertificateSource, ClientAuth, Tls};
+
+use crate::acme::Acme;
+use crate::act::Action;
+use crate::store::{Concurrency, Settings};
+
+/// Compiled contents of one rules file.
+#[derive(Debug)]
+pub struct RuleSet {
+    /// Number of the set, counted from 1 over the sets that this daemon has put in force.
+    pub generation: u64,
+    /// SHA-256 of the rules file, in hex.
+    pub sha256: String,
+    /// SHA-256 of the rules file and the secret files together. A change of any of them reloads.
+    pub fingerprint: String,
+    /// Files that the set was made from, secrets included. They are watched for changes.
+    pub files: BTreeSet<PathBuf>,
+    pub server: Server,
+    pub store: StoreSettings,
+    /// Limits on the deliveries that run at the same time.
+    pub room: Concurrency,
+    pub admin: Admin,
+    pub log: LogSettings,
+    pub endpoints: Vec<Endpoint>,
+    /// Router from a path to an index into `endpoints`.
+    pub routes: matchit::Router<usize>,
+    /// Rules by name: indices into `endpoints` and the endpoint's `rules`.
+    pub names: HashMap<Arc<str>, (usize, usize)>,
+}
+
+impl RuleSet {
+    /// ACME settings, if the certificate is issued by an authority.
+    pub fn acme(&self) -> Option<&Acme> {
+        self.server.tls.as_ref().and_then(Tls::acme)
+    }
+
+    /// Returns the endpoint of a normalized path, with the path's parameters still percent-encoded.
+    pub fn endpoint<'r, 'p>(&'r self, path: &'p str) -> Option<(&'r Endpoint, matchit::Params<'r, 'p>)> {
+        let found = self.routes.at(path).ok()?;
+        Some((self.endpoints.get(*found.value)?, found.params))
+    }
+
+    /// Returns the enabled rules that need something that this machine does not have now: their
+    /// names and what is missing. Reads files and accounts, so it must not run on an async worker.
+    pub fn unavailable(&self) -> Vec<(Arc<str>, String)> {
+        let rules = self.endpoints.iter().flat_map(|endpoint| &endpoint.rules);
+        let missing = |rule: &Rule| {
+            let on_failure = rule.on_failure.iter().map(|(action, _)| action);
+            rule.actions.iter().chain(on_failure).find_map(Action::missing)
+        };
+        rules
+            .filter(|rule| rule.enabled)
+            .filter_map(|rule| Some((Arc::clone(&rule.name), missing(rule)?)))
+            .collect()
+    }
+
+    /// Returns the rule of that name, with its endpoint.
+    pub fn rule(&self, name: &str) -> Option<(&Endpoint, &Rule)> {
+        let (endpoint, rule) = self.names.get(name)?;
+        let endpoint = self.endpoints.get(*endpoint)?;
+        Some((endpoint, endpoint.rules.get(*rule)?))
+    }
+}
+
+/// Settings of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Path of the file. `None`: the default path, which `config` decides.
+    pub path: Option<PathBuf>,
+    /// Retention and limits.
+    pub settings: Settings,
+}

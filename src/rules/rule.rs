@@ -1,0 +1,117 @@
+//! A rule: the requests that it accepts, its actions, and how its deliveries run.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::respond::Respond;
+use crate::act::{Action, Retry};
+use crate::base::network::Networks;
+use crate::store::{Debounce, Overlap};
+use crate::template::Template;
+
+/// Requests on an endpoint that are verified and matched in one way, and the actions for them.
+#[derive(Debug)]
+pub struct Rule {
+    /// Name, unique in the set.
+    pub name: Arc<str>,
+    /// False if the rule is switched off.
+    pub enabled: bool,
+    /// Networks whose requests the rule accepts, of those that the endpoint accepts. `None`: all.
+    pub allow: Option<Networks>,
+    /// Index into the endpoint's `verifications`.
+    pub verification: usize,
+    /// Time for which an event is fresh and remembered.
+    pub replay_window: Duration,
+    pub on_duplicate: OnDuplicate,
+    /// True if the conditions read into a structured payload.
+    pub needs_structure: bool,
+    /// Part of the rule that reads the payload, which may be unreadable.
+    pub payload_use: PayloadUse,
+    /// Actions in the order in which they run.
+    pub actions: Vec<Action>,
+    /// Retry policies of the actions, by the same index.
+    pub retries: Vec<Retry>,
+    /// Actions that run in order after a delivery has become a dead letter, each with its retry
+    /// policy.
+    pub on_failure: Vec<(Action, Retry)>,
+    /// Concurrency group of the deliveries. `None`: only the limits for all deliveries hold.
+    pub concurrency: Option<GroupSettings>,
+    /// Debounce of the deliveries. `None`: they do not wait.
+    pub debounce: Option<Debounce>,
+    /// Answer for an event that this rule accepts. `None`: the endpoint's own answer.
+    pub respond: Option<Respond>,
+}
+
+impl Rule {
+    /// True if the rule accepts requests from this address.
+    pub fn allows(&self, client: Option<IpAddr>) -> bool {
+        is_allowed(self.allow.as_ref(), client)
+    }
+
+    /// Returns an action and its retry policy. `for_failure` selects the `on_failure` actions.
+    pub fn step(&self, for_failure: bool, index: usize) -> Option<(&Action, &Retry)> {
+        if for_failure {
+            let (action, retry) = self.on_failure.get(index)?;
+            Some((action, retry))
+        } else {
+            Some((self.actions.get(index)?, self.retries.get(index)?))
+        }
+    }
+
+    /// Returns the number of actions. `for_failure` selects the `on_failure` actions.
+    pub fn steps(&self, for_failure: bool) -> usize {
+        if for_failure {
+            self.on_failure.len()
+        } else {
+            self.actions.len()
+        }
+    }
+
+    /// True if the sender waits for this rule's outcome, so that the sender's own retries apply.
+    /// `endpoint_respond` holds the answer of the rule's endpoint.
+    pub fn is_awaited(&self, endpoint_respond: &Respond) -> bool {
+        self.respond.as_ref().unwrap_or(endpoint_respond).wait.is_some()
+    }
+}
+
+/// Part of a rule that reads the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadUse {
+    None,
+    /// Only the conditions.
+    Conditions,
+    /// The actions, which cannot run if the payload is unreadable.
+    Actions,
+}
+
+/// Concurrency group of a rule's deliveries.
+#[derive(Debug)]
+pub struct GroupSettings {
+    /// Template of the group's name, which rules may share. `None`: the rule's name.
+    pub group: Option<Template>,
+    /// Maximum deliveries of the group that run at the same time.
+    pub limit: u32,
+    /// Treatment of a delivery that arrives while the group is full.
+    pub overlap: Overlap,
+}
+
+/// Treatment of an event that a rule has already accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDuplicate {
+    /// Answer success without running the rule.
+    #[default]
+    Ignore,
+    /// Answer 409 without running the rule.
+    Reject,
+    /// Accept the event again.
+    Run,
+}
+
+/// True if there is no list or the list contains the address. An unknown address is in no list.
+pub(super) fn is_allowed(list: Option<&Networks>, client: Option<IpAddr>) -> bool {
+    list.is_none_or(|list| client.is_some_and(|client| list.contains(client)))
+}
