@@ -12,7 +12,7 @@ use super::location::{StoreLocation, is_same};
 use super::{Format, NO, UNKNOWN, YES, complain, fail, say};
 use crate::base::diagnostic::{Diagnostic, Severity};
 use crate::base::escape;
-use crate::config::{self, AdminSocket, Layout, Said};
+use crate::config::{self, AdminSocket, DeclaredPaths, Layout};
 use crate::status::Status;
 
 /// Maximum wait for the daemon's answer. The daemon's own limit is lower.
@@ -78,7 +78,7 @@ pub fn socket_of(place: &StoreLocation, hint: &str) -> Result<PathBuf, u8> {
     };
     // A broken rules file is a frequent reason to ask. The daemon continues with its previous
     // rules.
-    let said = config::said(&rules).unwrap_or_else(|diagnostics| {
+    let declared = config::declared_paths(&rules).unwrap_or_else(|diagnostics| {
         let first = diagnostics
             .iter()
             .find(|diagnostic| diagnostic.severity == Severity::Error);
@@ -86,14 +86,14 @@ pub fn socket_of(place: &StoreLocation, hint: &str) -> Result<PathBuf, u8> {
             "the rules do not say where the socket is, and the usual place is asked: {}",
             first.map(Diagnostic::line).unwrap_or_default()
         ));
-        Said {
+        DeclaredPaths {
             store: None,
             socket: AdminSocket::NotSaid,
         }
     });
-    let store = layout.store(&rules, said.store.as_deref());
+    let store = layout.store(&rules, declared.store.as_deref());
     layout
-        .socket(&rules, &said.socket, &store)
+        .socket(&rules, &declared.socket, &store)
         .ok_or_else(|| fail("the rules say `admin: {socket: none}`: the daemon has no socket"))
 }
 

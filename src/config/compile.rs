@@ -4,49 +4,44 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::cross_checks::Agreements;
+use super::cross_checks::CrossChecks;
 use super::document::RulesFile;
-use super::endpoint::{EndpointBuilder, EndpointBuilders};
+use super::endpoint::EndpointBuilder;
+use super::endpoints::EndpointBuilders;
 use super::{admin, replays, rule, settings};
 use crate::act::CompileContext;
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::patterns::Patterns;
 use crate::base::secret::Keyring;
+use crate::base::units::Size;
 use crate::base::url_path;
 use crate::base::yaml::{Document, Node};
-use crate::rules::RuleSet;
+use crate::rules::{Endpoint, RuleSet, Server};
 use crate::template::Templates;
 use crate::verify::{Definitions, SchemeContext, Verification};
+
+/// Hint for a file without the key `rules`.
+const NO_RULES: &str = "a rules file without rules says so: `rules: []`";
 
 /// Compiles a document. The result is usable only if `diagnostics` holds no errors.
 pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<RuleSet> {
     let root = document.root();
     if root.value().is_null() {
         // An empty file may be a half-written one, so it never means "no rules".
-        let diagnostic = root.error("empty", "the file is empty");
-        diagnostics.push(diagnostic.hint("a rules file without rules says so: `rules: []`"));
+        diagnostics.push(root.error("empty", "the file is empty").hint(NO_RULES));
         return None;
     }
     let _shape: RulesFile = root.read(diagnostics)?;
     if let Some(diagnostic) = root.missing("rules") {
-        diagnostics.push(diagnostic.hint("a rules file without rules says so: `rules: []`"));
+        diagnostics.push(diagnostic.hint(NO_RULES));
     }
     let (mut server, max_body) = settings::server(root.given("server"), keyring, diagnostics);
     let store = settings::store(root.given("store"), keyring, diagnostics);
-    let deliveries = settings::deliveries(root.given("deliveries"), diagnostics);
+    let concurrency = settings::deliveries(root.given("deliveries"), diagnostics);
     let admin = admin::compile(root.given("admin"), keyring.folder(), diagnostics);
     let log = settings::log(root.given("log"), keyring, diagnostics);
 
-    let schemes = Definitions::read(root.given("schemes"), diagnostics);
-    let scheme_context = SchemeContext {
-        keyring,
-        schemes: &schemes,
-        public_url: server.public_url.as_deref(),
-        max_body: u64::MAX,
-        decompress_unverified: false,
-    };
-    Verification::check_definitions(&scheme_context, diagnostics);
-
+    let schemes = schemes(root, keyring, &server, diagnostics);
     let templates = Templates::new();
     let context = CompileContext {
         keyring,
@@ -55,47 +50,20 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
         excludes_dash: None,
     };
     let patterns = Patterns::default();
-    let mut drafts = EndpointBuilders::new(&server, max_body, deliveries, &context, &patterns);
-    drafts.describe(root.given("endpoints"), diagnostics);
-    rules(root.given("rules"), &mut drafts, diagnostics);
+    let mut builders = EndpointBuilders::new(&server, max_body, concurrency, &context, &patterns);
+    builders.read(root.given("endpoints"), diagnostics);
+    rules(root.given("rules"), &mut builders, diagnostics);
 
-    let endpoints = drafts.finish();
+    let builders = builders.finish();
     if !diagnostics.has_errors() {
         diagnostics.extend(schemes.unused());
     }
-    check_endpoints(root, &endpoints, diagnostics);
-    let largest = endpoints.iter().max_by_key(|draft| draft.max_body().0);
-    if let Some(draft) = largest {
-        server.largest_body = draft.max_body().0;
-    }
-    if let Some(draft) = largest.filter(|_| server.largest_body > server.max_inflight) {
-        let message = format!(
-            "`{}` takes bodies of up to {}, and all bodies together have {}: the largest are never taken",
-            draft.path,
-            bytesize::ByteSize(server.largest_body),
-            bytesize::ByteSize(server.max_inflight)
-        );
-        let diagnostic = Diagnostic::error(draft.origin.clone(), "max-inflight", message);
-        diagnostics.push(diagnostic.hint("raise `server.max_inflight`, or lower `max_body`"));
-    }
-    let mut routes = matchit::Router::new();
-    let mut names = HashMap::new();
-    for (index, EndpointBuilder { origin, .. }) in endpoints.iter().enumerate() {
-        let path = &endpoints.get(index)?.path;
-        if let Err(error) = routes.insert(url_path::normalized(path).into_owned(), index) {
-            let message = format!("the endpoint `{path}` cannot be told apart from another: {error}");
-            diagnostics.push(Diagnostic::error(origin.clone(), "endpoint", message));
-        }
-    }
-    let endpoints: Vec<_> = endpoints
-        .into_iter()
-        .map(EndpointBuilder::into_endpoint)
-        .collect();
-    for (at, endpoint) in endpoints.iter().enumerate() {
-        for (index, rule) in endpoint.rules.iter().enumerate() {
-            names.insert(Arc::clone(&rule.name), (at, index));
-        }
-    }
+    replays::check(&builders, diagnostics);
+    check_client_certificates(root, &builders, diagnostics);
+    check_decompression(&builders, diagnostics);
+    check_largest_body(&mut server, &builders, diagnostics);
+    let routes = routes(&builders, diagnostics);
+    let endpoints: Vec<Endpoint> = builders.into_iter().map(EndpointBuilder::into_endpoint).collect();
     Some(RuleSet {
         generation: 0,
         sha256: String::new(),
@@ -103,50 +71,125 @@ pub fn compile(document: &Document, keyring: &Keyring, diagnostics: &mut Diagnos
         files: BTreeSet::new(),
         server,
         store,
-        room: deliveries,
+        concurrency,
         admin,
         log,
+        names: names(&endpoints),
         endpoints,
         routes,
-        names,
     })
 }
 
-/// Checks all endpoints together.
-fn check_endpoints(root: Node<'_>, endpoints: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
-    replays::look_at(endpoints, diagnostics);
+/// Reads `schemes:`, and checks each scheme as a rule would use it.
+fn schemes<'d>(
+    root: Node<'d>,
+    keyring: &Keyring,
+    server: &Server,
+    diagnostics: &mut Diagnostics,
+) -> Definitions<'d> {
+    let schemes = Definitions::read(root.given("schemes"), diagnostics);
+    let context = SchemeContext {
+        keyring,
+        schemes: &schemes,
+        public_url: server.public_url.as_deref(),
+        max_body: u64::MAX,
+        decompress_unverified: false,
+    };
+    Verification::check_definitions(&context, diagnostics);
+    schemes
+}
+
+/// Reports endpoints that verify client certificates although no client is asked for one.
+fn check_client_certificates(
+    root: Node<'_>,
+    builders: &[EndpointBuilder<'_>],
+    diagnostics: &mut Diagnostics,
+) {
     let tls = root.given("server").and_then(|server| server.given("tls"));
-    if tls.is_none_or(|tls| tls.get("client_ca").is_none()) {
-        for draft in endpoints.iter().filter(|draft| draft.verifies_by("client_cert")) {
-            let message = format!(
-                "no client is asked for the certificate that `{}` requires",
-                draft.path
-            );
-            let diagnostic = Diagnostic::error(draft.origin.clone(), "client-cert", message);
-            diagnostics.push(diagnostic.hint("set `server.tls.client_ca` to the authority that signs them"));
-        }
+    if tls.is_some_and(|tls| tls.get("client_ca").is_some()) {
+        return;
     }
-    for draft in endpoints.iter().filter(|draft| draft.decompresses_needlessly()) {
+    for builder in builders
+        .iter()
+        .filter(|builder| builder.verifies_by("client_cert"))
+    {
+        let message = format!(
+            "no client is asked for the certificate that `{}` requires",
+            builder.path
+        );
+        let diagnostic = Diagnostic::error(builder.origin.clone(), "client-cert", message);
+        diagnostics.push(diagnostic.hint("set `server.tls.client_ca` to the authority that signs them"));
+    }
+}
+
+/// Warns of endpoints that allow decompression before verification without a need.
+fn check_decompression(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
+    for builder in builders
+        .iter()
+        .filter(|builder| builder.decompresses_needlessly())
+    {
         let message = format!(
             "`decompress_unverified` has no effect: no proof of `{}` stands in the body",
-            draft.path
+            builder.path
         );
-        let diagnostic = Diagnostic::warning(draft.origin.clone(), "decompress-unverified", message);
+        let diagnostic = Diagnostic::warning(builder.origin.clone(), "decompress-unverified", message);
         diagnostics.push(
             diagnostic.hint("leave it out: a body that is proved otherwise is decompressed afterwards"),
         );
     }
 }
 
+/// Stores the largest `max_body` of all endpoints. Reports if no such body fits into
+/// `max_inflight`.
+fn check_largest_body(server: &mut Server, builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
+    let Some(builder) = builders.iter().max_by_key(|builder| builder.max_body().0) else {
+        return;
+    };
+    server.largest_body = builder.max_body().0;
+    if server.largest_body > server.max_inflight {
+        let message = format!(
+            "`{}` takes bodies of up to {}, and all bodies together have {}: the largest are never taken",
+            builder.path,
+            Size(server.largest_body),
+            Size(server.max_inflight)
+        );
+        let diagnostic = Diagnostic::error(builder.origin.clone(), "max-inflight", message);
+        diagnostics.push(diagnostic.hint("raise `server.max_inflight`, or lower `max_body`"));
+    }
+}
+
+/// Builds the router from paths to endpoints. Reports paths that it cannot tell apart.
+fn routes(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) -> matchit::Router<usize> {
+    let mut routes = matchit::Router::new();
+    for (index, EndpointBuilder { path, origin, .. }) in builders.iter().enumerate() {
+        if let Err(error) = routes.insert(url_path::normalized(path).into_owned(), index) {
+            let message = format!("the endpoint `{path}` cannot be told apart from another: {error}");
+            diagnostics.push(Diagnostic::error(origin.clone(), "endpoint", message));
+        }
+    }
+    routes
+}
+
+/// Indexes the rules by name.
+fn names(endpoints: &[Endpoint]) -> HashMap<Arc<str>, (usize, usize)> {
+    let mut names = HashMap::new();
+    for (endpoint_index, endpoint) in endpoints.iter().enumerate() {
+        for (index, rule) in endpoint.rules.iter().enumerate() {
+            names.insert(Arc::clone(&rule.name), (endpoint_index, index));
+        }
+    }
+    names
+}
+
 /// Compiles `rules:`, each rule on its own.
-fn rules<'d>(node: Option<Node<'d>>, drafts: &mut EndpointBuilders<'d, '_>, diagnostics: &mut Diagnostics) {
+fn rules<'d>(node: Option<Node<'d>>, builders: &mut EndpointBuilders<'d, '_>, diagnostics: &mut Diagnostics) {
     let Some(node) = node else { return };
     if !node.value().is_sequence() {
         diagnostics.push(node.error("wrong-value", "`rules` is a list: `rules:`, then `- name: …`"));
         return;
     }
     let mut names: HashMap<&'d str, Node<'d>> = HashMap::new();
-    let mut agreements = Agreements::default();
+    let mut cross_checks = CrossChecks::default();
     for item in node.items() {
         let name = item.get("name").and_then(|place| Some((place, place.as_str()?)));
         if let Some((place, name)) = name
@@ -160,7 +203,7 @@ fn rules<'d>(node: Option<Node<'d>>, drafts: &mut EndpointBuilders<'d, '_>, diag
             let message = format!("a second rule named `{name}`; the first is in line {line}");
             diagnostics.push(place.error("duplicate-rule", message));
         }
-        rule::compile(item, drafts, &mut agreements, diagnostics);
+        rule::compile(item, builders, &mut cross_checks, diagnostics);
     }
-    agreements.finish(diagnostics);
+    cross_checks.finish(diagnostics);
 }

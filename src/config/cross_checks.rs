@@ -12,7 +12,7 @@ use crate::store::Overlap;
 
 /// The groups and files of the rules read so far.
 #[derive(Default)]
-pub struct Agreements {
+pub struct CrossChecks {
     groups: HashMap<String, FirstUse>,
     files: HashMap<PathBuf, Appended>,
 }
@@ -31,9 +31,9 @@ struct Appended {
     rotate: Option<Rotate>,
 }
 
-impl Agreements {
+impl CrossChecks {
     /// Checks one more rule, whose mapping is `node`.
-    pub fn look_at(&mut self, rule: &Rule, node: Node<'_>, diagnostics: &mut Diagnostics) {
+    pub fn check(&mut self, rule: &Rule, node: Node<'_>, diagnostics: &mut Diagnostics) {
         self.group(rule, node, diagnostics);
         let on_failure = rule.on_failure.iter().map(|(action, _)| action);
         for action in rule.actions.iter().chain(on_failure) {

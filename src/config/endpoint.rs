@@ -1,56 +1,23 @@
-//! `endpoints:`, and builders that collect an endpoint's settings and rules until the whole file is
-//! read.
+//! An endpoint while the file is being read: its settings, verifications and rules.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, Method, header};
 use serde_yaml::Value;
 
-use super::document::{EndpointShape, RespondShape, WaitShape};
-use super::replays::DeclaredVerification;
-use super::settings::DEFAULT_MAX_BODY;
-use super::{limit, reads};
+use super::document::EndpointShape;
+use super::settings::{DEFAULT_MAX_BODY, reject_zero};
+use super::{limit, reads, respond};
 use crate::act::CompileContext;
-use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
+use crate::base::diagnostic::{Diagnostics, Origin};
 use crate::base::network::Networks;
-use crate::base::patterns::Patterns;
 use crate::base::units::Size;
-use crate::base::yaml::Node;
+use crate::base::yaml::{self, Node};
 use crate::matching::{Condition, Matcher};
 use crate::payload::Decode;
-use crate::rules::{Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule, Server};
-use crate::store::Concurrency;
-use crate::template::{Scope, Template, warn_of_values};
+use crate::rules::{Endpoint, HandshakeVerifiers, RateLimits, Respond, Rule};
 use crate::verify::{Reads, Recognition, SchemeContext, Verification};
-
-/// Maximum wait for an outcome with `respond: {wait: true}`.
-pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
-/// Maximum length of an endpoint's path, in bytes.
-const MAX_PATH: usize = 1024;
-/// Maximum bytes of a path that is too long which its diagnostic shows.
-const MAX_PATH_SHOWN: usize = 64;
-/// Maximum parameters of an endpoint's path. The router panics from 26 on.
-const MAX_PARAMETERS: usize = 20;
-
-/// All endpoints of the file while it is being read.
-pub struct EndpointBuilders<'d, 'w> {
-    /// External URL of this server, as senders know it.
-    pub public_url: Option<&'w str>,
-    /// `server.max_body`, if the file sets it.
-    max_body: Option<Size>,
-    /// `server.max_inflight`, in bytes. A larger body would never be accepted.
-    max_inflight: u64,
-    /// Limits on deliveries that run at once.
-    pub room: Concurrency,
-    /// Context in which actions and templates are compiled.
-    pub context: &'w CompileContext<'w>,
-    /// The patterns of all conditions.
-    pub patterns: &'w Patterns,
-    list: Vec<EndpointBuilder<'d>>,
-    by_path: HashMap<String, usize>,
-}
 
 pub struct EndpointBuilder<'d> {
     pub path: Arc<str>,
@@ -80,107 +47,40 @@ pub struct EndpointBuilder<'d> {
     conditions: Vec<Condition>,
 }
 
-impl<'d, 'w> EndpointBuilders<'d, 'w> {
+/// Limits on bodies that hold for all endpoints.
+#[derive(Clone, Copy)]
+pub struct BodyLimits {
+    /// `server.max_body`, if the file sets it.
+    pub max_body: Option<Size>,
+    /// `server.max_inflight`, in bytes. A larger body would never be accepted.
+    pub max_inflight: u64,
+}
+
+/// A verification as an endpoint writes it.
+pub struct DeclaredVerification<'v> {
+    pub verification: &'v Verification,
+    pub origin: &'v Origin,
+    /// Request parts that its rules read.
+    pub reads: &'v Reads,
+}
+
+impl<'d> EndpointBuilder<'d> {
+    /// Reads the settings of the endpoint at `path`. For an endpoint known only from a rule, `node`
+    /// is the path itself and has no keys.
     pub fn new(
-        server: &'w Server,
-        max_body: Option<Size>,
-        room: Concurrency,
-        context: &'w CompileContext<'w>,
-        patterns: &'w Patterns,
-    ) -> Self {
-        Self {
-            public_url: server.public_url.as_deref(),
-            max_body,
-            max_inflight: server.max_inflight,
-            room,
-            context,
-            patterns,
-            list: Vec::new(),
-            by_path: HashMap::new(),
-        }
-    }
-
-    /// Reads `endpoints:`.
-    pub fn describe(&mut self, node: Option<Node<'d>>, diagnostics: &mut Diagnostics) {
-        let Some(node) = node else { return };
-        if !node.is_mapping() {
-            diagnostics.push(node.error(
-                "wrong-value",
-                "`endpoints` maps paths to settings: `/github: {…}`",
-            ));
-            return;
-        }
-        for (path, node) in node.entries() {
-            let shape = if node.value().is_null() {
-                EndpointShape::default()
-            } else {
-                // The errors are in `diagnostics`; the endpoint's rules are still checked.
-                node.read(diagnostics).unwrap_or_default()
-            };
-            let (public_url, context) = (self.public_url, self.context);
-            let mut draft = self.draft(path, node, shape, diagnostics);
-            if let Some(verify) = draft.verify {
-                draft.verification(verify, public_url, context, diagnostics);
-            }
-            match check_path(path) {
-                Ok(()) => self.add(draft),
-                Err(message) => diagnostics.push(Diagnostic::error(node.key_origin(), "endpoint", message)),
-            }
-        }
-    }
-
-    /// Returns the index of the endpoint that a rule names. An endpoint without an entry gets the
-    /// defaults.
-    pub fn named(&mut self, path: &str, node: Node<'d>, diagnostics: &mut Diagnostics) -> Option<usize> {
-        if let Some(index) = self.by_path.get(path) {
-            return Some(*index);
-        }
-        if let Err(message) = check_path(path) {
-            diagnostics.push(node.error("endpoint", message));
-            return None;
-        }
-        let draft = self.draft(path, node, EndpointShape::default(), diagnostics);
-        self.add(draft);
-        self.by_path.get(path).copied()
-    }
-
-    /// Returns a detached endpoint, for a rule without a valid endpoint. The rest of the rule is
-    /// checked against it; then it is discarded.
-    pub fn nowhere(&self, node: Node<'d>) -> EndpointBuilder<'d> {
-        EndpointBuilder {
-            path: "".into(),
-            origin: node.origin(),
-            shape: EndpointShape::default(),
-            verify: None,
-            respond: Respond::default(),
-            methods: Vec::new(),
-            allow: None,
-            limits: RateLimits::default(),
-            max_body: self.max_body.unwrap_or(DEFAULT_MAX_BODY),
-            raised_to: self.max_body.is_none().then_some(self.max_inflight),
-            seen: HashMap::new(),
-            verifications: Vec::new(),
-            origins: Vec::new(),
-            reads: Vec::new(),
-            silent: Vec::new(),
-            rules: Vec::new(),
-            conditions: Vec::new(),
-        }
-    }
-
-    fn draft(
-        &self,
         path: &str,
         node: Node<'d>,
         shape: EndpointShape,
+        limits: BodyLimits,
+        context: &CompileContext<'_>,
         diagnostics: &mut Diagnostics,
-    ) -> EndpointBuilder<'d> {
-        // For an endpoint known only from a rule, the node is the path itself and has no keys.
-        let respond = respond(node.given("respond"), self.context, diagnostics);
-        if let Some(place) = node.get("max_body") {
-            super::settings::not_nothing(shape.max_body, place, diagnostics);
+    ) -> Self {
+        let respond = respond::compile(node.given("respond"), context, diagnostics);
+        if let Some(max_body) = node.get("max_body") {
+            reject_zero(shape.max_body, max_body, diagnostics);
         }
-        EndpointBuilder {
+        let max_body = shape.max_body.or(limits.max_body);
+        Self {
             path: path.into(),
             origin: node.key_origin(),
             verify: node.given("verify"),
@@ -192,33 +92,37 @@ impl<'d, 'w> EndpointBuilders<'d, 'w> {
                 .given("rate_limit")
                 .map(|node| limit::compile(node, diagnostics))
                 .unwrap_or_default(),
-            max_body: shape.max_body.or(self.max_body).unwrap_or(DEFAULT_MAX_BODY),
-            raised_to: shape
-                .max_body
-                .or(self.max_body)
-                .is_none()
-                .then_some(self.max_inflight),
+            max_body: max_body.unwrap_or(DEFAULT_MAX_BODY),
+            raised_to: max_body.is_none().then_some(limits.max_inflight),
             respond: respond.unwrap_or_default(),
             shape,
-            ..self.nowhere(node)
+            ..Self::detached(node, limits)
         }
     }
 
-    fn add(&mut self, draft: EndpointBuilder<'d>) {
-        self.by_path.insert(draft.path.to_string(), self.list.len());
-        self.list.push(draft);
+    /// An endpoint without a path and without settings.
+    pub fn detached(node: Node<'d>, limits: BodyLimits) -> Self {
+        Self {
+            path: "".into(),
+            origin: node.origin(),
+            shape: EndpointShape::default(),
+            verify: None,
+            respond: Respond::default(),
+            methods: Vec::new(),
+            allow: None,
+            limits: RateLimits::default(),
+            max_body: limits.max_body.unwrap_or(DEFAULT_MAX_BODY),
+            raised_to: limits.max_body.is_none().then_some(limits.max_inflight),
+            seen: HashMap::new(),
+            verifications: Vec::new(),
+            origins: Vec::new(),
+            reads: Vec::new(),
+            silent: Vec::new(),
+            rules: Vec::new(),
+            conditions: Vec::new(),
+        }
     }
 
-    pub fn at(&mut self, index: usize) -> Option<&mut EndpointBuilder<'d>> {
-        self.list.get_mut(index)
-    }
-
-    pub fn finish(self) -> Vec<EndpointBuilder<'d>> {
-        self.list
-    }
-}
-
-impl<'d> EndpointBuilder<'d> {
     /// Compiles the verification in `node`. Rules that write the same verification share one.
     pub fn verification(
         &mut self,
@@ -326,53 +230,26 @@ impl<'d> EndpointBuilder<'d> {
     }
 
     /// Builds the endpoint that serves requests.
-    pub fn into_endpoint(self) -> Endpoint {
-        let mut credentials: Vec<HeaderName> =
-            vec![header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
-        credentials.extend(
-            self.verifications
-                .iter()
-                .flat_map(Verification::credential_headers),
-        );
-        credentials.sort_by(|left, right| left.as_str().cmp(right.as_str()));
-        credentials.dedup();
-        let queries = self
+    pub fn into_endpoint(mut self) -> Endpoint {
+        let credentials = self.credential_headers();
+        let credential_queries: Vec<String> = self
             .verifications
             .iter()
-            .filter_map(Verification::credential_query);
-        let mut conditions = self.conditions;
-        let secret = |written: &str| match written.split_once('.') {
+            .filter_map(Verification::credential_query)
+            .map(str::to_owned)
+            .collect();
+        let is_secret = |written: &str| match written.split_once('.') {
             Some(("header", name)) => credentials.iter().any(|header| header.as_str() == name),
-            Some(("query", name)) => {
-                let mut queries = self
-                    .verifications
-                    .iter()
-                    .filter_map(Verification::credential_query);
-                queries.any(|query| query.eq_ignore_ascii_case(name))
-            }
+            Some(("query", name)) => credential_queries
+                .iter()
+                .any(|query| query.eq_ignore_ascii_case(name)),
             _ => false,
         };
-        for condition in &mut conditions {
-            condition.quieten(secret);
+        for condition in &mut self.conditions {
+            condition.redact(is_secret);
         }
-        let recognitions = self.verifications.iter().zip(self.reads).enumerate();
-        // With another type, boundary or charset, the same signed bytes decode to another payload.
-        let decoding: &[HeaderName] = match self.shape.decode.unwrap_or_default() {
-            Decode::Json => &[header::CONTENT_ENCODING],
-            _ => &[header::CONTENT_TYPE, header::CONTENT_ENCODING],
-        };
-        let rules = &self.rules;
-        let recognitions = recognitions.map(|(index, (verification, reads))| {
-            let decoding = if reads.payload { decoding } else { &[] };
-            let own = rules
-                .iter()
-                .filter(|rule| rule.enabled && rule.verification == index);
-            let window = own.map(|rule| rule.replay_window).max();
-            Recognition::new(verification, reads, decoding, window)
-        });
-        let recognitions = recognitions.collect();
         Endpoint {
-            recognitions,
+            recognitions: self.recognitions(),
             path: self.path,
             methods: self.methods,
             allow: self.allow,
@@ -380,41 +257,42 @@ impl<'d> EndpointBuilder<'d> {
             max_body: self.max_body.0,
             decode: self.shape.decode.unwrap_or_default(),
             respond: self.respond,
-            credential_queries: queries.map(str::to_owned).collect(),
+            credential_queries,
             handshakes: HandshakeVerifiers::new(&self.verifications, &self.rules),
             verifications: self.verifications,
             rules: self.rules,
-            matcher: Matcher::new(conditions),
+            matcher: Matcher::new(self.conditions),
             credentials,
         }
     }
-}
 
-/// Checks an endpoint's path. The error names the problem.
-fn check_path(path: &str) -> Result<(), String> {
-    if !path.starts_with('/') {
-        return Err(format!("the endpoint `{path}` does not begin with `/`"));
+    /// Headers that carry a credential, in the order of their names.
+    fn credential_headers(&self) -> Vec<HeaderName> {
+        let mut headers = vec![header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+        let declared = self.verifications.iter();
+        headers.extend(declared.flat_map(Verification::credential_headers));
+        headers.sort_by(|left, right| left.as_str().cmp(right.as_str()));
+        headers.dedup();
+        headers
     }
-    if path.len() > MAX_PATH {
-        let shown = path.get(..MAX_PATH_SHOWN).unwrap_or_default();
-        return Err(format!("the endpoint `{shown}…` has more than {MAX_PATH} bytes"));
+
+    /// The deduplication of the events of each verification, in the same order.
+    fn recognitions(&mut self) -> Vec<Recognition> {
+        // With another type, boundary or charset, the same signed bytes decode to another payload.
+        let decoding: &[HeaderName] = match self.shape.decode.unwrap_or_default() {
+            Decode::Json => &[header::CONTENT_ENCODING],
+            _ => &[header::CONTENT_TYPE, header::CONTENT_ENCODING],
+        };
+        let reads = std::mem::take(&mut self.reads);
+        let verifications = self.verifications.iter().zip(reads).enumerate();
+        let recognition = |(index, (verification, reads)): (usize, (&Verification, Reads))| {
+            let decoding = if reads.payload { decoding } else { &[] };
+            let enabled = self.rules_of(index).filter(|rule| rule.enabled);
+            let window = enabled.map(|rule| rule.replay_window).max();
+            Recognition::new(verification, reads, decoding, window)
+        };
+        verifications.map(recognition).collect()
     }
-    if path.matches('{').count() > MAX_PARAMETERS {
-        return Err(format!(
-            "the endpoint `{path}` has more than {MAX_PARAMETERS} parameters"
-        ));
-    }
-    if path
-        .bytes()
-        .any(|byte| byte <= b' ' || byte == b'?' || byte == b'#' || byte >= 127)
-    {
-        return Err(format!(
-            "the endpoint `{path}` is not a path of printable ASCII without `?` and `#`"
-        ));
-    }
-    matchit::Router::new()
-        .insert(path, ())
-        .map_err(|error| format!("the endpoint `{path}`: {error}; a parameter is written `/deploy/{{app}}`"))
 }
 
 /// Compiles `methods:`. Default: POST.
@@ -447,7 +325,7 @@ fn methods(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Vec<Method>
         };
         match known.iter().find(|method| method.as_str() == text) {
             Some(method) => methods.push(method.clone()),
-            None => diagnostics.push(crate::base::yaml::unknown(
+            None => diagnostics.push(yaml::unknown(
                 item.origin(),
                 "unknown-method",
                 "method",
@@ -457,126 +335,4 @@ fn methods(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Vec<Method>
         }
     }
     methods
-}
-
-/// Compiles `respond:` of an endpoint or a rule.
-pub fn respond(
-    node: Option<Node<'_>>,
-    context: &CompileContext<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Respond> {
-    let node = node?;
-    let shape: RespondShape = node.read(diagnostics)?;
-    let mut respond = Respond::default();
-    let place = |key: &str| node.get(key).unwrap_or(node);
-    if let Some(status) = shape.status {
-        match StatusCode::from_u16(status) {
-            Ok(status) if status.is_success() => respond.status = status,
-            _ => diagnostics.push(
-                place("status")
-                    .error("respond-status", format!("`{status}` is not a status of success"))
-                    .hint("200 to 299; a refusal's status is not a matter of the rules"),
-            ),
-        }
-    }
-    for (name, value) in shape.headers.iter().flatten() {
-        match header_line(name, value) {
-            Ok((name, value)) => {
-                respond.headers.insert(name, value);
-            }
-            Err(message) => {
-                let place = place("headers");
-                diagnostics.push(place.get(name).unwrap_or(place).error("respond-header", message));
-            }
-        }
-    }
-    if let Some(body) = node.given("body") {
-        let content_type = respond.headers.get(header::CONTENT_TYPE);
-        warn_of_values(
-            body,
-            content_type.and_then(|value| value.to_str().ok()),
-            diagnostics,
-        );
-        respond.body = context
-            .templates
-            .read(body, Scope::Answer, context.keyring, diagnostics);
-        if respond.body.as_ref().is_some_and(Template::names_secret) {
-            diagnostics.push(body.warning("secret", "a secret in the answer goes to every sender"));
-        }
-    }
-    respond.wait = match &shape.wait {
-        None | Some(WaitShape::Switch(false)) => None,
-        Some(WaitShape::Switch(true)) => Some(DEFAULT_WAIT),
-        Some(WaitShape::AtMost(period)) => Some(period.0),
-    };
-    Some(respond)
-}
-
-/// Parses a response header. The error names the problem.
-fn header_line(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let parsed: HeaderName = name
-        .parse()
-        .map_err(|error| format!("`{name}` is not the name of a header: {error}"))?;
-    let framing = [
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::CONNECTION,
-        header::UPGRADE,
-        HeaderName::from_static("x-hookyard-status"),
-    ];
-    if framing.contains(&parsed) {
-        return Err(format!("`{name}` is set by the server"));
-    }
-    let value = HeaderValue::from_str(value)
-        .map_err(|error| format!("the value of `{name}` cannot stand in a header: {error}"))?;
-    Ok((parsed, value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_printable_and_begins_with_a_slash() {
-        for good in ["/", "/github", "/deploy/{app}", "/files/{*rest}", "/a-b_c.d~e"] {
-            assert_eq!(check_path(good), Ok(()), "{good}");
-        }
-        for wrong in [
-            "", "github", "/a b", "/a?b", "/a#b", "/é", "/{", "/{a}{b}", "/{*a}/b",
-        ] {
-            assert!(check_path(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_answer_sets_no_header_of_the_servers_own() {
-        assert!(header_line("X-Note", "thanks").is_ok());
-        for (name, value) in [
-            ("Content-Length", "3"),
-            ("transfer-encoding", "chunked"),
-            ("X-Hookyard-Status", "fine"),
-            ("a b", "x"),
-            ("x", "a\nb"),
-        ] {
-            assert!(header_line(name, value).is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_path_has_a_bounded_number_of_parameters() {
-        let path = |count: usize| {
-            let parameters: Vec<String> = (0..count).map(|n| format!("/{{p{n}}}")).collect();
-            parameters.concat()
-        };
-        assert_eq!(check_path(&path(MAX_PARAMETERS)), Ok(()));
-        for count in [MAX_PARAMETERS + 1, 26, 100] {
-            let message = check_path(&path(count)).unwrap_err();
-            assert!(message.contains("more than 20 parameters"), "{message}");
-        }
-        let long = check_path(&format!("/{}", "a".repeat(5000))).unwrap_err();
-        assert!(
-            long.contains("more than 1024 bytes") && long.len() < 200,
-            "{long}"
-        );
-    }
 }

@@ -3,14 +3,15 @@
 //!
 //! The store: `store.path` of the rules file, else `$STATE_DIRECTORY`, else `/var/lib/hookyard` if
 //! the rules are in `/etc/hookyard`, else beside the rules file. The socket is found the same way.
-//! Neither depends on the caller's directory. The rules file is read here without compiling it,
-//! since a command may lack access to its secrets.
+//! Neither depends on the caller's directory.
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{folder_of, read, variable};
-use crate::base::diagnostic::{Diagnostics, Source};
-use crate::base::yaml::{Document, Node};
+use super::declared_paths::{AdminSocket, declared_paths};
+use super::environment::variable;
+use super::source::folder_of;
+use crate::base::diagnostic::Diagnostics;
+use crate::rules::{Admin, StoreSettings};
 
 /// Folder of the package's rules, below the root.
 const RULES: &str = "etc/hookyard";
@@ -66,11 +67,11 @@ impl Layout {
         package.join(RULES_FILE)
     }
 
-    /// Path of the store for the rules file `rules`, whose `store.path` is `said`.
-    pub fn store(&self, rules: &Path, said: Option<&Path>) -> PathBuf {
+    /// Path of the store for the rules file `rules`, whose `store.path` is `declared`.
+    pub fn store(&self, rules: &Path, declared: Option<&Path>) -> PathBuf {
         let folder = folder_of(rules);
-        if let Some(said) = said {
-            return folder.join(said);
+        if let Some(declared) = declared {
+            return folder.join(declared);
         }
         let folder = match &self.state {
             Some(state) => state.clone(),
@@ -81,8 +82,8 @@ impl Layout {
     }
 
     /// Path of the socket of the daemon that serves `rules` on `store`, if it has one.
-    pub fn socket(&self, rules: &Path, said: &AdminSocket, store: &Path) -> Option<PathBuf> {
-        match said {
+    pub fn socket(&self, rules: &Path, declared: &AdminSocket, store: &Path) -> Option<PathBuf> {
+        match declared {
             AdminSocket::None => None,
             AdminSocket::At(socket) => Some(folder_of(rules).join(socket)),
             AdminSocket::NotSaid => Some(match &self.runtime {
@@ -112,75 +113,24 @@ impl Layout {
     }
 }
 
-/// `admin.socket` of a rules file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminSocket {
-    /// Not set: the default path.
-    NotSaid,
-    /// `none`: no socket.
-    None,
-    /// Path, relative to the folder of the rules file.
-    At(PathBuf),
+/// Path of the store for the rules file `rules`, whose settings are loaded.
+pub fn store_path(rules: &Path, settings: &StoreSettings) -> PathBuf {
+    Layout::of_process().store(rules, settings.path.as_deref())
 }
 
-/// Paths that a rules file sets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
-    /// `store.path`.
-    pub store: Option<PathBuf>,
-    /// `admin.socket`.
-    pub socket: AdminSocket,
-}
-
-/// Reads the paths that the rules file at `path` sets. The error holds all diagnostics.
-pub fn said(path: &Path) -> Result<Said, Diagnostics> {
-    let mut diagnostics = Diagnostics::new();
-    let text = match read(path) {
-        Ok(text) => text,
-        Err(diagnostic) => {
-            diagnostics.push(diagnostic);
-            return Err(diagnostics);
-        }
-    };
-    let path = path.to_owned();
-    let Some(document) = Document::parse(Source { path, text }, &mut diagnostics) else {
-        return Err(diagnostics);
-    };
-    let root = document.root();
-    let store = named(root, "store", "path", &mut diagnostics);
-    let socket = match named(root, "admin", "socket", &mut diagnostics) {
+/// Path of the admin socket of the daemon that serves `rules` on `store`. `None` if it has none.
+pub fn socket_path(rules: &Path, admin: &Admin, store: &Path) -> Option<PathBuf> {
+    let declared = match &admin.socket {
         None => AdminSocket::NotSaid,
-        Some("none") => AdminSocket::None,
-        Some(socket) => AdminSocket::At(PathBuf::from(socket)),
+        Some(None) => AdminSocket::None,
+        Some(Some(socket)) => AdminSocket::At(socket.clone()),
     };
-    if diagnostics.has_errors() {
-        return Err(diagnostics);
-    }
-    Ok(Said {
-        store: store.map(PathBuf::from),
-        socket,
-    })
+    Layout::of_process().socket(rules, &declared, store)
 }
 
 /// Path of the store for the rules file at `path`. The error holds all diagnostics.
 pub fn store_of(path: &Path) -> Result<PathBuf, Diagnostics> {
-    Ok(Layout::of_process().store(path, said(path)?.store.as_deref()))
-}
-
-/// Returns the path under `section` and `key`. Any other value is an error, since the default path
-/// would be a guess.
-fn named<'d>(root: Node<'d>, section: &str, key: &str, diagnostics: &mut Diagnostics) -> Option<&'d str> {
-    let section_node = root.given(section)?;
-    if !section_node.is_mapping() {
-        diagnostics.push(section_node.error("wrong-value", format!("`{section}` is a mapping")));
-        return None;
-    }
-    let node = section_node.given(key)?;
-    let text = node.as_str().filter(|text| !text.is_empty());
-    if text.is_none() {
-        diagnostics.push(node.error("wrong-value", format!("`{section}.{key}` is a path")));
-    }
-    text
+    Ok(Layout::of_process().store(path, declared_paths(path)?.store.as_deref()))
 }
 
 /// Path of the socket beside a store.
@@ -224,7 +174,7 @@ mod tests {
         let state = Some(PathBuf::from("/state"));
         let here = std::env::current_dir().unwrap();
         // Rules, `store.path`, `$STATE_DIRECTORY`; the store.
-        for (rules, said, state, store) in [
+        for (rules, declared, state, store) in [
             (
                 at("etc/hookyard/rules.yaml"),
                 None,
@@ -284,9 +234,9 @@ mod tests {
                 ..layout.clone()
             };
             assert_eq!(
-                layout.store(&rules, said.map(Path::new)),
+                layout.store(&rules, declared.map(Path::new)),
                 store,
-                "{rules:?} {said:?}"
+                "{rules:?} {declared:?}"
             );
         }
     }
@@ -299,7 +249,7 @@ mod tests {
         // Rules, `admin.socket`, `$RUNTIME_DIRECTORY`; the socket.
         let store = Path::new("/srv/q.db");
         let given = |path: &str| AdminSocket::At(path.into());
-        for (rules, said, runtime, socket) in [
+        for (rules, declared, runtime, socket) in [
             (
                 at("etc/hookyard/rules.yaml"),
                 AdminSocket::NotSaid,
@@ -347,7 +297,11 @@ mod tests {
                 runtime,
                 ..layout.clone()
             };
-            assert_eq!(layout.socket(&rules, &said, store), socket, "{rules:?} {said:?}");
+            assert_eq!(
+                layout.socket(&rules, &declared, store),
+                socket,
+                "{rules:?} {declared:?}"
+            );
         }
         assert_eq!(layout.socket_of_store(store), Path::new("/srv/q.db.sock"));
         let packaged = at("var/lib/hookyard/hookyard.db");
@@ -387,35 +341,12 @@ mod tests {
         let (root, layout) = layout(&["etc/hookyard", "run/hookyard"]);
         let rules = root.path().join("etc/hookyard/rules.yaml");
         std::fs::copy(example, &rules).unwrap();
-        let said = said(&rules).unwrap();
-        let store = layout.store(&rules, said.store.as_deref());
+        let declared = declared_paths(&rules).unwrap();
+        let store = layout.store(&rules, declared.store.as_deref());
         assert_eq!(store, root.path().join("var/lib/hookyard/hookyard.db"));
         assert_eq!(
-            layout.socket(&rules, &said.socket, &store),
+            layout.socket(&rules, &declared.socket, &store),
             Some(root.path().join("run/hookyard/admin.sock"))
         );
-    }
-
-    #[test]
-    fn what_the_rules_do_not_say_clearly_is_unknown() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rules.yaml");
-        for text in [
-            "store: x.db\n",
-            "store: {path: 5}\n",
-            "store: {path: ''}\n",
-            "admin: {socket: [a]}\n",
-            "rules: [\n",
-        ] {
-            std::fs::write(&path, text).unwrap();
-            assert!(said(&path).is_err(), "{text}");
-        }
-        assert!(said(&folder.path().join("none.yaml")).is_err());
-        std::fs::write(&path, "store: {path: a.db}\nadmin: {socket: none}\nnonsense: 1\n").unwrap();
-        let expected = Said {
-            store: Some("a.db".into()),
-            socket: AdminSocket::None,
-        };
-        assert_eq!(said(&path).unwrap(), expected);
     }
 }

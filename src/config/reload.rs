@@ -15,7 +15,9 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::{LoadAttempt, Loaded, attempt, environment, fingerprint, read, sha256};
+use super::environment::environment;
+use super::load::{LoadAttempt, Loaded, attempt};
+use super::source::{fingerprint, read, sha256};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::live::Live;

@@ -4,35 +4,26 @@
 //! Warnings: no duplicate can be recognised. Errors: a handshake signs text for strangers that
 //! another rule accepts.
 
-use super::endpoint::EndpointBuilder;
-use crate::base::diagnostic::{Diagnostic, Diagnostics, Origin};
+use super::endpoint::{DeclaredVerification, EndpointBuilder};
+use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::rules::{OnDuplicate, Rule};
-use crate::verify::{Reads, Verification};
 
 /// Maximum names that a note lists.
 const LISTED: usize = 8;
 
-pub fn look_at(drafts: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
-    for draft in drafts {
-        for (index, written) in draft.written().enumerate() {
-            let rules: Vec<&Rule> = draft.rules_of(index).collect();
+pub fn check(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
+    for builder in builders {
+        for (index, written) in builder.written().enumerate() {
+            let rules: Vec<&Rule> = builder.rules_of(index).collect();
             if rules.is_empty() {
                 continue;
             }
             diagnostics.extend(unsigned(&written, &rules));
-            diagnostics.extend(repeating(&written, draft, index));
+            diagnostics.extend(repeating(&written, builder, index));
             diagnostics.extend(forgetful(&written, &rules));
         }
     }
-    strangers(drafts, diagnostics);
-}
-
-/// A verification as an endpoint writes it.
-pub struct DeclaredVerification<'v> {
-    pub verification: &'v Verification,
-    pub origin: &'v Origin,
-    /// Request parts that its rules read.
-    pub reads: &'v Reads,
+    strangers(builders, diagnostics);
 }
 
 /// Reports request parts that rules read although the signature does not cover them.
@@ -76,10 +67,10 @@ fn unsigned(written: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diagn
 /// Reports a sender that may sign the same content again for a new event.
 fn repeating(
     written: &DeclaredVerification<'_>,
-    draft: &EndpointBuilder<'_>,
+    builder: &EndpointBuilder<'_>,
     index: usize,
 ) -> Option<Diagnostic> {
-    if !written.verification.may_repeat() || !draft.is_silent_on_duplicates(index) {
+    if !written.verification.may_repeat() || !builder.is_silent_on_duplicates(index) {
         return None;
     }
     let message = format!(
@@ -111,12 +102,12 @@ fn forgetful(written: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diag
 }
 
 /// Reports handshakes that sign text for strangers with a secret that another verification accepts.
-fn strangers(drafts: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
+fn strangers(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
     let all = || {
-        drafts
+        builders
             .iter()
             .enumerate()
-            .flat_map(|(at, draft)| draft.written().map(move |written| (at, draft, written)))
+            .flat_map(|(at, builder)| builder.written().map(move |written| (at, builder, written)))
     };
     for (at, teller, told) in all() {
         let Some(handshake) = told.verification.tells_strangers() else {

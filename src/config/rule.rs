@@ -3,17 +3,19 @@
 //! Every part is checked, whichever part is wrong. Agreement with other rules is left to
 //! `cross_checks.rs`.
 
-use super::concurrency;
-use super::cross_checks::Agreements;
-use super::debounce;
+use super::cross_checks::CrossChecks;
 use super::document::RuleShape;
-use super::endpoint::{EndpointBuilder, EndpointBuilders, respond};
-use crate::act::{Action, Retry};
+use super::endpoint::EndpointBuilder;
+use super::endpoints::EndpointBuilders;
+use super::{concurrency, debounce, respond};
+use crate::act::{Action, CompileContext, Retry};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::base::network::Networks;
+use crate::base::patterns::Patterns;
 use crate::base::yaml::Node;
 use crate::matching::Condition;
 use crate::rules::{PayloadUse, Rule};
+use crate::store::Concurrency;
 use crate::template::Place;
 use crate::verify::{EventName, Verification};
 
@@ -25,8 +27,8 @@ const MAX_ACTIONS: usize = 64;
 /// Compiles a rule and adds it to its endpoint. Reports all errors, whichever part is wrong.
 pub fn compile<'d>(
     node: Node<'d>,
-    drafts: &mut EndpointBuilders<'d, '_>,
-    agreements: &mut Agreements,
+    builders: &mut EndpointBuilders<'d, '_>,
+    cross_checks: &mut CrossChecks,
     diagnostics: &mut Diagnostics,
 ) {
     if !node.is_mapping() {
@@ -38,101 +40,158 @@ pub fn compile<'d>(
     for key in ["name", "endpoint", "actions"] {
         diagnostics.extend(node.missing(key));
     }
-    if let (Some(name), Some(place)) = (&shape.name, node.get("name")) {
-        check_name(name, place, diagnostics);
+    if let (Some(name), Some(node)) = (&shape.name, node.get("name")) {
+        check_name(name, node, diagnostics);
     }
-    let place = node.get("endpoint").unwrap_or(node);
+    let path_node = node.get("endpoint").unwrap_or(node);
     let index = shape
         .endpoint
         .as_deref()
-        .and_then(|endpoint| drafts.named(endpoint, place, diagnostics));
-    let (public_url, room, context) = (drafts.public_url, drafts.room, drafts.context);
-    let patterns = drafts.patterns;
-    let mut nowhere = drafts.nowhere(node);
-    let draft = index.and_then(|index| drafts.at(index));
-    let somewhere = draft.is_some();
-    let draft = draft.unwrap_or(&mut nowhere);
-
-    let verify = node.given("verify").or(draft.verify);
-    // An endpoint that was not found might have a `verify`.
-    if verify.is_none() && somewhere && node.missing("verify").is_some() {
-        diagnostics.push(unverified(node, shape.name.as_deref().unwrap_or_default()));
-    }
-    let verification = verify.and_then(|verify| draft.verification(verify, public_url, context, diagnostics));
-    let verified = verification.and_then(|index| draft.verification_at(index));
-    let default_window = verified.map(Verification::default_window);
-    // If the verification is invalid, assume that it knows the event's name: the condition is not
-    // at fault.
-    let guessed = EventName::Payload("$.event".to_owned());
-    let event_name = match verified {
-        Some(verified) => verified.event_name(),
-        None => Some(&guessed),
+        .and_then(|path| builders.named(path, path_node, diagnostics));
+    let compiler = RuleCompiler {
+        node,
+        public_url: builders.public_url,
+        concurrency: builders.concurrency,
+        context: builders.context,
+        patterns: builders.patterns,
     };
-    let condition = match node.given("match") {
-        Some(conditions) => {
-            if somewhere {
-                parameters(conditions, draft, diagnostics);
-            }
-            Condition::compile_with(conditions, event_name, patterns, diagnostics)
+    let on_duplicate = shape.on_duplicate;
+    if let Some(builder) = index.and_then(|index| builders.at(index)) {
+        if let Some((rule, condition)) = compiler.rule(shape, builder, true, diagnostics) {
+            cross_checks.check(&rule, node, diagnostics);
+            let silent = on_duplicate.or(builder.shape.on_duplicate).is_none();
+            builder.add(rule, condition, silent);
         }
-        None => Some(Condition::always()),
-    };
-    let allow = node
-        .given("allow")
-        .and_then(|node| allow(node, draft, diagnostics));
-    let rule_respond = respond(node.given("respond"), context, diagnostics);
-    let awaited = rule_respond.as_ref().unwrap_or(&draft.respond).wait.is_some();
-    // A condition on a value also protects the actions that receive this value. An invalid
-    // condition counts as protecting all.
-    let excludes_dash = |place: &Place| {
-        condition
-            .as_ref()
-            .is_none_or(|condition| condition.excludes(place, '-'))
-    };
-    let guarded = crate::act::CompileContext {
-        excludes_dash: Some(&excludes_dash),
-        ..*context
-    };
-    let (actions, retries) = actions(node, awaited, &guarded, diagnostics);
-    let on_failure = on_failure(node, &guarded, diagnostics);
-    let concurrency = node
-        .given("concurrency")
-        .and_then(|node| concurrency::compile(node, awaited, room, context, diagnostics));
-    let debounce = node
-        .given("debounce")
-        .and_then(|node| debounce::compile(node, awaited, diagnostics));
-    let window = shape.replay_window.or(draft.shape.replay_window);
-    if window.is_some_and(|window| window.0.is_zero()) {
-        let place = node.get("replay_window").unwrap_or(node);
-        diagnostics.push(place.error("replay-window", "a window of `0s` would call every event stale"));
+    } else {
+        let mut detached = builders.detached(node);
+        if let Some((rule, _)) = compiler.rule(shape, &mut detached, false, diagnostics) {
+            cross_checks.check(&rule, node, diagnostics);
+        }
     }
-    let (Some(name), Some(verification), Some(condition), Some(default_window)) =
-        (shape.name, verification, condition, default_window)
-    else {
-        return;
-    };
-    let rule = Rule {
-        name: name.into(),
-        enabled: shape.enabled.unwrap_or(true),
-        allow,
-        verification,
-        replay_window: window.map_or(default_window, |window| window.0),
-        on_duplicate: shape
-            .on_duplicate
-            .or(draft.shape.on_duplicate)
-            .unwrap_or_default(),
-        needs_structure: condition.needs_structure(),
-        payload_use: payload_use(&condition, &actions),
-        actions,
-        retries,
-        on_failure,
-        concurrency,
-        debounce,
-        respond: rule_respond,
-    };
-    agreements.look_at(&rule, node, diagnostics);
-    let silent = shape.on_duplicate.or(draft.shape.on_duplicate).is_none();
-    draft.add(rule, condition, silent);
+}
+
+/// A rule's mapping, and what its parts are compiled with.
+struct RuleCompiler<'d, 'w> {
+    node: Node<'d>,
+    public_url: Option<&'w str>,
+    concurrency: Concurrency,
+    context: &'w CompileContext<'w>,
+    patterns: &'w Patterns,
+}
+
+impl<'d> RuleCompiler<'d, '_> {
+    /// Compiles the rule with its condition. `is_known`: `endpoint` is the rule's own, not a
+    /// detached one.
+    fn rule(
+        &self,
+        shape: RuleShape,
+        endpoint: &mut EndpointBuilder<'d>,
+        is_known: bool,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<(Rule, Condition)> {
+        let (node, context) = (self.node, self.context);
+        let name = shape.name.as_deref().unwrap_or_default();
+        let verification = self.verification(name, endpoint, is_known, diagnostics);
+        let verified = verification.and_then(|index| endpoint.verification_at(index));
+        let default_window = verified.map(Verification::default_window);
+        let condition = self.condition(verified, is_known.then_some(&*endpoint), diagnostics);
+        let allow = node
+            .given("allow")
+            .and_then(|node| allow(node, endpoint, diagnostics));
+        let respond = respond::compile(node.given("respond"), context, diagnostics);
+        let awaited = respond.as_ref().unwrap_or(&endpoint.respond).wait.is_some();
+        let (actions, retries, on_failure) = self.actions(condition.as_ref(), awaited, diagnostics);
+        let concurrency = node
+            .given("concurrency")
+            .and_then(|node| concurrency::compile(node, awaited, self.concurrency, context, diagnostics));
+        let debounce = node
+            .given("debounce")
+            .and_then(|node| debounce::compile(node, awaited, diagnostics));
+        let window = shape.replay_window.or(endpoint.shape.replay_window);
+        if window.is_some_and(|window| window.0.is_zero()) {
+            let node = node.get("replay_window").unwrap_or(node);
+            diagnostics.push(node.error("replay-window", "a window of `0s` would call every event stale"));
+        }
+        let condition = condition?;
+        let rule = Rule {
+            name: shape.name?.into(),
+            enabled: shape.enabled.unwrap_or(true),
+            allow,
+            verification: verification?,
+            replay_window: window.map_or(default_window?, |window| window.0),
+            on_duplicate: shape
+                .on_duplicate
+                .or(endpoint.shape.on_duplicate)
+                .unwrap_or_default(),
+            needs_structure: condition.needs_structure(),
+            payload_use: payload_use(&condition, &actions),
+            actions,
+            retries,
+            on_failure,
+            concurrency,
+            debounce,
+            respond,
+        };
+        Some((rule, condition))
+    }
+
+    /// Compiles `verify` of the rule or of its endpoint.
+    fn verification(
+        &self,
+        name: &str,
+        endpoint: &mut EndpointBuilder<'d>,
+        is_known: bool,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<usize> {
+        let verify = self.node.given("verify").or(endpoint.verify);
+        // An endpoint that was not found might have a `verify`.
+        if verify.is_none() && is_known && self.node.missing("verify").is_some() {
+            diagnostics.push(unverified(self.node, name));
+        }
+        endpoint.verification(verify?, self.public_url, self.context, diagnostics)
+    }
+
+    /// Compiles `match`. Without an `endpoint`, names of path parameters are not checked.
+    fn condition(
+        &self,
+        verified: Option<&Verification>,
+        endpoint: Option<&EndpointBuilder<'_>>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Condition> {
+        let Some(node) = self.node.given("match") else {
+            return Some(Condition::always());
+        };
+        if let Some(endpoint) = endpoint {
+            parameters(node, endpoint, diagnostics);
+        }
+        // If the verification is invalid, assume that it knows the event's name: the condition is
+        // not at fault.
+        let assumed = EventName::Payload("$.event".to_owned());
+        let event_name = match verified {
+            Some(verified) => verified.event_name(),
+            None => Some(&assumed),
+        };
+        Condition::compile_with(node, event_name, self.patterns, diagnostics)
+    }
+
+    /// Compiles `actions` with their retries, and `on_failure`.
+    fn actions(
+        &self,
+        condition: Option<&Condition>,
+        awaited: bool,
+        diagnostics: &mut Diagnostics,
+    ) -> (Vec<Action>, Vec<Retry>, Vec<(Action, Retry)>) {
+        // A condition on a value also protects the actions that receive this value. An invalid
+        // condition counts as protecting all.
+        let excludes_dash = |place: &Place| condition.is_none_or(|condition| condition.excludes(place, '-'));
+        let context = CompileContext {
+            excludes_dash: Some(&excludes_dash),
+            ..*self.context
+        };
+        let (actions, retries) = actions(self.node, awaited, &context, diagnostics);
+        let on_failure = on_failure(self.node, &context, diagnostics);
+        (actions, retries, on_failure)
+    }
 }
 
 /// Returns the part of a rule that reads the payload.
@@ -155,10 +214,10 @@ fn unverified(node: Node<'_>, name: &str) -> Diagnostic {
 }
 
 /// Compiles a rule's `allow`. Reports if the endpoint's `allow` excludes all of it.
-fn allow(node: Node<'_>, draft: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) -> Option<Networks> {
+fn allow(node: Node<'_>, builder: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) -> Option<Networks> {
     let own = Networks::compile(node, "allow", diagnostics)?;
-    if draft.allow.as_ref().is_some_and(|outer| !outer.meets(&own)) {
-        let message = format!("the endpoint `{}` lets none of these in", draft.path);
+    if builder.allow.as_ref().is_some_and(|outer| !outer.meets(&own)) {
+        let message = format!("the endpoint `{}` lets none of these in", builder.path);
         let diagnostic = node.error("never-holds", message);
         diagnostics.push(diagnostic.hint("a rule's `allow` narrows that of its endpoint"));
     }
@@ -167,21 +226,21 @@ fn allow(node: Node<'_>, draft: &EndpointBuilder<'_>, diagnostics: &mut Diagnost
 
 /// Reports `path.NAME` if the endpoint has no parameter of that name: the value would always be
 /// unknown.
-fn parameters(conditions: Node<'_>, draft: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) {
+fn parameters(conditions: Node<'_>, builder: &EndpointBuilder<'_>, diagnostics: &mut Diagnostics) {
     for (key, value) in conditions.entries() {
         match key {
             "all" | "any" | "not" => {
                 for branch in value.one_or_many() {
-                    parameters(branch, draft, diagnostics);
+                    parameters(branch, builder, diagnostics);
                 }
             }
             _ => {
-                let known = draft.parameters();
+                let known = builder.parameters();
                 if let Some(name) = key.strip_prefix("path.")
                     && !name.is_empty()
                     && !known.contains(&name)
                 {
-                    let message = format!("the endpoint `{}` has no parameter `{name}`", draft.path);
+                    let message = format!("the endpoint `{}` has no parameter `{name}`", builder.path);
                     let hint = match did_you_mean(name, known.iter().copied()) {
                         Some(near) => format!("did you mean `path.{near}`?"),
                         None if known.is_empty() => {
@@ -201,7 +260,7 @@ fn parameters(conditions: Node<'_>, draft: &EndpointBuilder<'_>, diagnostics: &m
 fn actions(
     node: Node<'_>,
     awaited: bool,
-    context: &crate::act::CompileContext<'_>,
+    context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Action>, Vec<Retry>) {
     let retry = node
@@ -227,10 +286,10 @@ fn actions(
 /// `actions` only.
 fn on_failure(
     node: Node<'_>,
-    context: &crate::act::CompileContext<'_>,
+    context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<(Action, Retry)> {
-    let context = crate::act::CompileContext {
+    let context = CompileContext {
         templates: &context.templates.for_failures(),
         ..*context
     };
@@ -247,7 +306,7 @@ fn on_failure(
 fn list(
     node: Node<'_>,
     key: &'static str,
-    context: &crate::act::CompileContext<'_>,
+    context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Action> {
     let Some(list) = node.given(key) else {

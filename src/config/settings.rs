@@ -101,16 +101,16 @@ pub fn server(
         tls,
     };
     at(node, "max_body", |place| {
-        not_nothing(shape.max_body, place, diagnostics);
+        reject_zero(shape.max_body, place, diagnostics);
     });
     at(node, "max_inflight", |place| {
-        not_nothing(shape.max_inflight, place, diagnostics);
+        reject_zero(shape.max_inflight, place, diagnostics);
     });
     (server, shape.max_body)
 }
 
 /// Reports a limit of `0`, which would let nothing through.
-pub fn not_nothing(size: Option<Size>, node: Node<'_>, diagnostics: &mut Diagnostics) {
+pub fn reject_zero(size: Option<Size>, node: Node<'_>, diagnostics: &mut Diagnostics) {
     if size == Some(Size(0)) {
         diagnostics.push(node.error("limit", "with a limit of 0 nothing could ever be taken"));
     }
@@ -122,7 +122,7 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagno
     let keep = node.and_then(|node| node.given("keep"));
     let keep: KeepShape = keep.and_then(|keep| keep.read(diagnostics)).unwrap_or_default();
     at(node, "max_size", |place| {
-        not_nothing(shape.max_size, place, diagnostics);
+        reject_zero(shape.max_size, place, diagnostics);
     });
     StoreSettings {
         path: shape.path.map(|path| keyring.folder().join(path)),

@@ -209,7 +209,7 @@ impl Selector {
     }
 
     /// Redacts the values, whatever the selector's name.
-    pub(super) fn quieten(&mut self) {
+    pub(super) fn redact(&mut self) {
         self.quiet = true;
     }
 

@@ -107,7 +107,7 @@ impl Dispatcher {
         running: &mut JoinSet<()>,
         abort: &CancellationToken,
     ) -> Option<DispatchPause> {
-        let room = self.live.current().room;
+        let room = self.live.current().concurrency;
         if running.len() >= room.slots {
             return Some(DispatchPause::for_room(LONGEST_SLEEP));
         }

@@ -43,7 +43,7 @@ pub struct RuleSet {
     pub server: Server,
     pub store: StoreSettings,
     /// Limits on the deliveries that run at the same time.
-    pub room: Concurrency,
+    pub concurrency: Concurrency,
     pub admin: Admin,
     pub log: LogSettings,
     pub endpoints: Vec<Endpoint>,

@@ -81,10 +81,10 @@ impl Condition {
     }
 
     /// Redacts the values of those selectors whose text `is_secret`, in everything that is shown.
-    pub fn quieten(&mut self, is_secret: impl Fn(&str) -> bool) {
+    pub fn redact(&mut self, is_secret: impl Fn(&str) -> bool) {
         for selector in &mut self.selectors {
             if is_secret(&selector.written.to_ascii_lowercase()) {
-                selector.quieten();
+                selector.redact();
             }
         }
     }

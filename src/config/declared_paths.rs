@@ -1,0 +1,102 @@
+//! The paths that a rules file sets, read without compiling it: a command may lack access to its
+//! secrets.
+
+use std::path::{Path, PathBuf};
+
+use super::source::read;
+use crate::base::diagnostic::{Diagnostics, Source};
+use crate::base::yaml::{Document, Node};
+
+/// `admin.socket` of a rules file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminSocket {
+    /// Not set: the default path.
+    NotSaid,
+    /// `none`: no socket.
+    None,
+    /// Path, relative to the folder of the rules file.
+    At(PathBuf),
+}
+
+/// Paths that a rules file sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredPaths {
+    /// `store.path`.
+    pub store: Option<PathBuf>,
+    /// `admin.socket`.
+    pub socket: AdminSocket,
+}
+
+/// Reads the paths that the rules file at `path` sets. The error holds all diagnostics.
+pub fn declared_paths(path: &Path) -> Result<DeclaredPaths, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(diagnostic) => {
+            diagnostics.push(diagnostic);
+            return Err(diagnostics);
+        }
+    };
+    let path = path.to_owned();
+    let Some(document) = Document::parse(Source { path, text }, &mut diagnostics) else {
+        return Err(diagnostics);
+    };
+    let root = document.root();
+    let store = named(root, "store", "path", &mut diagnostics);
+    let socket = match named(root, "admin", "socket", &mut diagnostics) {
+        None => AdminSocket::NotSaid,
+        Some("none") => AdminSocket::None,
+        Some(socket) => AdminSocket::At(PathBuf::from(socket)),
+    };
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    Ok(DeclaredPaths {
+        store: store.map(PathBuf::from),
+        socket,
+    })
+}
+
+/// Returns the path under `section` and `key`. Any other value is an error, since the default path
+/// would be a guess.
+fn named<'d>(root: Node<'d>, section: &str, key: &str, diagnostics: &mut Diagnostics) -> Option<&'d str> {
+    let section_node = root.given(section)?;
+    if !section_node.is_mapping() {
+        diagnostics.push(section_node.error("wrong-value", format!("`{section}` is a mapping")));
+        return None;
+    }
+    let node = section_node.given(key)?;
+    let text = node.as_str().filter(|text| !text.is_empty());
+    if text.is_none() {
+        diagnostics.push(node.error("wrong-value", format!("`{section}.{key}` is a path")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_rules_do_not_say_clearly_is_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.yaml");
+        for text in [
+            "store: x.db\n",
+            "store: {path: 5}\n",
+            "store: {path: ''}\n",
+            "admin: {socket: [a]}\n",
+            "rules: [\n",
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert!(declared_paths(&path).is_err(), "{text}");
+        }
+        assert!(declared_paths(&folder.path().join("none.yaml")).is_err());
+        std::fs::write(&path, "store: {path: a.db}\nadmin: {socket: none}\nnonsense: 1\n").unwrap();
+        let expected = DeclaredPaths {
+            store: Some("a.db".into()),
+            socket: AdminSocket::None,
+        };
+        assert_eq!(declared_paths(&path).unwrap(), expected);
+    }
+}

@@ -1,0 +1,96 @@
+//! Loading of a rules file: the compiled rules, or all diagnostics.
+//!
+//! `serve`, `explain` and every reload call [`load`]. `check.rs` compiles a text that no daemon
+//! serves.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use super::compile;
+use super::source::{fingerprint, folder_of, read, sha256};
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::base::secret::Keyring;
+use crate::base::yaml::Document;
+use crate::rules::RuleSet;
+
+/// A rules file that loaded, with its warnings.
+#[derive(Debug)]
+pub struct Loaded {
+    pub rules: RuleSet,
+    /// Contains no errors.
+    pub warnings: Diagnostics,
+}
+
+/// Reads and compiles the file at `path`. If there is any error, returns all diagnostics in file
+/// order instead. The generation is 0 until the rule set is activated.
+pub fn load(path: &Path, environment: Vec<(OsString, OsString)>) -> Result<Loaded, Diagnostics> {
+    let text = read(path).map_err(|diagnostic| {
+        let mut diagnostics = Diagnostics::new();
+        diagnostics.push(diagnostic);
+        diagnostics
+    })?;
+    load_text(path, text, environment)
+}
+
+/// Like [`load`], for a text that was read already.
+pub fn load_text(
+    path: &Path,
+    text: String,
+    environment: Vec<(OsString, OsString)>,
+) -> Result<Loaded, Diagnostics> {
+    attempt(path, text, environment).outcome
+}
+
+/// Result of compiling a text, and the files that were read for it. A text that does not load has
+/// files too: a missing file may be the reason, so it must be watched.
+pub(super) struct LoadAttempt {
+    pub outcome: Result<Loaded, Diagnostics>,
+    pub files: BTreeSet<PathBuf>,
+}
+
+/// Like [`load_text`], and also returns the files that were read.
+///
+/// A panic while compiling is a fault of hookyard. It counts as a file that does not load, so that
+/// `check`, the log and `status` report it and the rules in force stay.
+pub(super) fn attempt(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> LoadAttempt {
+    let compiling = AssertUnwindSafe(|| compile_text(path, text, environment));
+    catch_unwind(compiling).unwrap_or_else(|_| {
+        let message = "hookyard failed while reading this file, which is a fault of hookyard";
+        let mut diagnostics = Diagnostics::new();
+        diagnostics
+            .push(Diagnostic::unplaced("internal", message).hint("undo the latest change of the file"));
+        LoadAttempt {
+            outcome: Err(diagnostics),
+            files: BTreeSet::from([path.to_owned()]),
+        }
+    })
+}
+
+fn compile_text(path: &Path, text: String, environment: Vec<(OsString, OsString)>) -> LoadAttempt {
+    let mut diagnostics = Diagnostics::new();
+    let sha256 = sha256(&text);
+    let keyring = Keyring::new(environment, &folder_of(path));
+    let source = Source {
+        path: path.to_owned(),
+        text,
+    };
+    let compiled = Document::parse(source, &mut diagnostics)
+        .and_then(|document| compile::compile(&document, &keyring, &mut diagnostics));
+    let mut files = keyring.files();
+    files.insert(path.to_owned());
+    let outcome = match compiled {
+        Some(mut rules) if !diagnostics.has_errors() => {
+            rules.files.clone_from(&files);
+            rules.fingerprint = fingerprint(&sha256, &files);
+            rules.sha256 = sha256;
+            Ok(Loaded {
+                rules,
+                warnings: diagnostics.sorted(),
+            })
+        }
+        _ => Err(diagnostics.sorted()),
+    };
+    LoadAttempt { outcome, files }
+}
