@@ -205,12 +205,10 @@ impl Watch {
 
 /// Waits for a change of the files; forever if they cannot be watched.
 async fn changed(watches: Option<&Watches>) {
-    if let Some(watches) = watches
-        && watches.changed().await.is_ok()
-    {
-        return;
+    match watches {
+        Some(watches) => watches.changed().await,
+        None => std::future::pending().await,
     }
-    std::future::pending::<()>().await;
 }
 
 /// Waits until the files have not changed for a while, or until a reload is requested.

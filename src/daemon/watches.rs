@@ -1,125 +1,196 @@
-//! Watches over a set of files, by inotify.
+//! Watches over a set of files, through `notify`.
 //!
 //! Folders are watched for names that appear, vanish or are replaced: an editor, `mv`, git or a
-//! `ConfigMap` replaces the watched file by another one. Writes are watched on the file itself. So
-//! a write to any other file of the folder, such as the database or a log, causes no wake-up.
+//! `ConfigMap` replaces the watched file by another one. Writes are watched on the file itself. One
+//! watcher has the folders and another the files, since the kernel filters by kind of event for
+//! each. So a write to any other file of the folder, such as the database, wakes no thread.
 //!
 //! Watched for a path: the file, its name in its folder, every symbolic link on the way, and the
 //! first missing name if the path ends early.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ffi::OsString;
-use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
+use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::Mutex;
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::io::Errno;
-use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 
 /// Maximum symbolic links that are followed. The kernel has the same limit.
 const MAX_LINKS: usize = 40;
-/// Size of the buffer for inotify events, in bytes.
-const BUFFER: usize = 4096;
 
 /// Watched changes of a folder: its names, and the folder itself.
-const OF_FOLDER: WatchFlags = WatchFlags::CREATE
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::MOVE)
-    .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::MOVE_SELF)
-    .union(WatchFlags::ONLYDIR);
-/// Watched changes of a file: its content and permissions, and the file itself.
-const OF_FILE: WatchFlags = WatchFlags::MODIFY
-    .union(WatchFlags::CLOSE_WRITE)
-    .union(WatchFlags::ATTRIB)
-    .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::MOVE_SELF);
+const OF_FOLDER: EventKindMask = EventKindMask::CREATE
+    .union(EventKindMask::REMOVE)
+    .union(EventKindMask::MODIFY_NAME);
+/// Watched changes of a file: its content and permissions, and the file itself. Without opening and
+/// reading, since each reload would cause the next.
+const OF_FILE: EventKindMask = EventKindMask::MODIFY_DATA
+    .union(EventKindMask::ACCESS_CLOSE)
+    .union(EventKindMask::MODIFY_META)
+    .union(EventKindMask::REMOVE)
+    .union(EventKindMask::MODIFY_NAME);
 
 #[derive(Debug)]
 pub struct Watches {
-    inotify: AsyncFd<OwnedFd>,
-    /// Relevant names of each watched folder, by watch descriptor. Empty for a watched file.
-    known: Mutex<HashMap<i32, BTreeSet<OsString>>>,
+    watched: Mutex<Watched>,
+    names: Arc<Mutex<Names>>,
+    changed: Arc<Notify>,
 }
+
+/// The two watchers.
+#[derive(Debug)]
+struct Watched {
+    folders: PathGroup,
+    files: PathGroup,
+}
+
+/// A watcher and its paths, each with the inode that the watch was set on.
+#[derive(Debug)]
+struct PathGroup {
+    watcher: RecommendedWatcher,
+    paths: BTreeMap<PathBuf, Inode>,
+}
+
+/// Paths whose events count.
+#[derive(Debug, Default)]
+struct Names {
+    now: HashSet<PathBuf>,
+    /// Paths of the call before. An event on its way during a call may name a path that no longer
+    /// counts, such as a missing folder that was just created.
+    before: HashSet<PathBuf>,
+}
+
+/// Device and inode number.
+type Inode = (u64, u64);
 
 /// A folder and the relevant name in it, or a file.
 type Spot = (PathBuf, Option<OsString>);
 
 impl Watches {
-    #[expect(
-        deprecated,
-        reason = "its successor is unsafe for the sake of types that close their descriptor early, which `OwnedFd` does not"
-    )]
-    pub fn new() -> io::Result<Self> {
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+    pub fn new() -> notify::Result<Self> {
+        let (names, changed) = (Arc::default(), Arc::default());
+        let watched = Watched {
+            folders: PathGroup::new(OF_FOLDER, &names, &changed)?,
+            files: PathGroup::new(OF_FILE, &names, &changed)?,
+        };
         Ok(Self {
-            inotify: AsyncFd::new(inotify)?,
-            known: Mutex::default(),
+            watched: Mutex::new(watched),
+            names,
+            changed,
         })
     }
 
     /// Watches these files from now on, and no others. Blocks on file access, so call it outside
     /// async workers.
     pub fn watch(&self, files: &BTreeSet<PathBuf>) {
-        let mut now: HashMap<i32, BTreeSet<OsString>> = HashMap::new();
-        for (path, name) in files.iter().flat_map(|file| spots(file)) {
-            let flags = if name.is_some() { OF_FOLDER } else { OF_FILE };
-            // inotify returns the same watch for a folder reached by another path.
-            if let Ok(watch) = inotify::add_watch(&self.inotify, &path, flags) {
-                now.entry(watch).or_default().extend(name);
-            }
+        let spots: BTreeSet<Spot> = files.iter().flat_map(|file| spots(file)).collect();
+        let (mut folders, mut contents) = (BTreeMap::new(), BTreeMap::new());
+        let mut now = HashSet::new();
+        for (path, name) in spots {
+            let Some(inode) = inode(&path) else { continue };
+            let wanted = if name.is_some() {
+                &mut folders
+            } else {
+                &mut contents
+            };
+            // Two paths of one inode are one watch in the kernel. Its events come under one path only.
+            let path = &*wanted.entry(inode).or_insert(path);
+            now.extend(name.map(|name| path.join(name)));
+            now.insert(path.clone());
         }
-        let mut known = self.known.lock();
-        let before = std::mem::replace(&mut *known, now);
-        for watch in before.keys().filter(|watch| !known.contains_key(watch)) {
-            // If the file is gone, the kernel has already removed the watch.
-            inotify::remove_watch(&self.inotify, *watch).ok();
-        }
+        // Only an abandoned load can hold the lock, on a file system that hangs. This load continues
+        // without it.
+        let Some(mut watched) = self.watched.try_lock() else {
+            return;
+        };
+        // Before the watches are set, so that none of their events is ignored. The threads of the
+        // watchers take this lock, too.
+        self.names.lock().replace(now);
+        watched.folders.keep_to(folders);
+        watched.files.keep_to(contents);
     }
 
     /// Returns when a file has changed, or may have changed, since the last call.
-    pub async fn changed(&self) -> io::Result<()> {
-        loop {
-            let mut ready = self.inotify.readable().await?;
-            if let Ok(read) = ready.try_io(|_| self.read())
-                && read?
-            {
-                return Ok(());
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+impl PathGroup {
+    /// Creates a watcher that notifies `changed` of these events.
+    fn new(kinds: EventKindMask, names: &Arc<Mutex<Names>>, changed: &Arc<Notify>) -> notify::Result<Self> {
+        let (names, changed) = (Arc::clone(names), Arc::clone(changed));
+        let on_event = move |event: notify::Result<notify::Event>| {
+            let counts = event.map_or(true, |event| {
+                let names = names.lock();
+                // An overflow of the kernel's queue names no path. It may hide a change, as errors may.
+                event.need_rescan()
+                    || event.paths.is_empty()
+                    || event.paths.iter().any(|path| names.has(path))
+            });
+            if counts {
+                changed.notify_one();
             }
-        }
+        };
+        let watcher = RecommendedWatcher::new(on_event, Config::default().with_event_kinds(kinds))?;
+        Ok(Self {
+            watcher: alive(watcher)?,
+            paths: BTreeMap::new(),
+        })
     }
 
-    /// Reads the pending inotify events. Returns true if any of them matters.
-    fn read(&self) -> io::Result<bool> {
-        let mut buffer = [MaybeUninit::uninit(); BUFFER];
-        let mut events = Reader::new(self.inotify.get_ref(), &mut buffer);
-        let known = self.known.lock();
-        let mut matters = None;
-        loop {
-            let event = match events.next() {
-                Ok(event) => event,
-                Err(Errno::WOULDBLOCK) => break,
-                Err(error) => return Err(error.into()),
-            };
-            let (kind, names) = (event.events(), known.get(&event.wd()));
-            let name = event
-                .file_name()
-                .map(|name| OsString::from_vec(name.to_bytes().to_vec()));
-            // An unknown watch, an overflow or an unmounted file system may hide a change, so each
-            // counts.
-            let counts = match (names, name) {
-                _ if kind.contains(ReadFlags::IGNORED) => false,
-                (Some(names), Some(name)) => names.contains(&name),
-                _ => true,
-            };
-            matters = Some(matters.unwrap_or(false) || counts);
+    /// Watches these paths and no others.
+    fn keep_to(&mut self, wanted: BTreeMap<Inode, PathBuf>) {
+        let mut before = std::mem::take(&mut self.paths);
+        for (inode, path) in wanted {
+            // A watch belongs to an inode, and this path has another one now.
+            if before.remove(&path).is_some_and(|was| was != inode) {
+                self.watcher.unwatch(&path).ok();
+            }
+            // Also for a watched path: that costs nothing, and `notify` drops the watch of a removed
+            // file.
+            if self.watcher.watch(&path, RecursiveMode::NonRecursive).is_ok() {
+                self.paths.insert(path, inode);
+            } else {
+                self.watcher.unwatch(&path).ok();
+            }
         }
-        matters.ok_or_else(|| Errno::WOULDBLOCK.into())
+        for path in before.into_keys() {
+            // If the file is gone, `notify` has already removed the watch.
+            self.watcher.unwatch(&path).ok();
+        }
     }
+}
+
+impl Names {
+    fn replace(&mut self, now: HashSet<PathBuf>) {
+        self.before = std::mem::replace(&mut self.now, now);
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        self.now.contains(path) || self.before.contains(path)
+    }
+}
+
+/// Returns the watcher if its thread was started. If not, `notify` reports that only at the first
+/// use, and panics when the watcher is dropped.
+fn alive(mut watcher: RecommendedWatcher) -> notify::Result<RecommendedWatcher> {
+    match watcher.configure(Config::default()) {
+        Ok(_) => Ok(watcher),
+        Err(error) => {
+            std::mem::forget(watcher);
+            Err(error)
+        }
+    }
+}
+
+/// Identity of the file at a path, which another file may take.
+fn inode(path: &Path) -> Option<Inode> {
+    let metadata = path.symlink_metadata().ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Lists the folders and files to watch for a path.
@@ -183,18 +254,58 @@ mod tests {
     use std::fs;
     use std::io::Write;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::time::Duration;
 
     use super::*;
 
-    /// Returns true if a relevant change was reported, and `None` if nothing was.
-    fn told(watches: &Watches) -> Option<bool> {
-        watches.read().ok()
+    // Bits of the kernel's `inotify_event.mask`.
+    const ACCESS: u32 = 0x01;
+    const MODIFY: u32 = 0x02;
+    const CLOSE_NOWRITE: u32 = 0x10;
+    const OPEN: u32 = 0x20;
+    /// Events of reading, writing and touching.
+    const OF_DATA: u32 = ACCESS | MODIFY | 0x04 | 0x08 | CLOSE_NOWRITE | OPEN;
+
+    /// Returns true if a relevant change was reported. Waits for the threads of the watchers, not for
+    /// time: an empty batch makes them read the pending events, and the call after it returns when
+    /// all of these are handled.
+    async fn told(watches: &Watches) -> bool {
+        {
+            let mut both = watches.watched.lock();
+            let Watched { folders, files } = &mut *both;
+            for group in [folders, files] {
+                group.watcher.update_paths(Vec::new()).unwrap();
+                group.watcher.configure(Config::default()).unwrap();
+            }
+        }
+        tokio::time::timeout(Duration::ZERO, watches.changed())
+            .await
+            .is_ok()
     }
 
-    fn watching(file: &Path) -> Watches {
+    /// Returns the events that the kernel reports for this path, to any watcher of this process.
+    fn kernel_mask(path: &Path) -> u32 {
+        let inode = format!(" ino:{:x} ", path.metadata().unwrap().ino());
+        let descriptors = fs::read_dir("/proc/self/fdinfo").unwrap();
+        let watches = descriptors
+            .flatten()
+            .filter_map(|descriptor| fs::read_to_string(descriptor.path()).ok())
+            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter(|line| line.starts_with("inotify ") && line.contains(&inode));
+        let masks: Vec<u32> = watches
+            .filter_map(|line| {
+                let (_, rest) = line.split_once(" mask:")?;
+                u32::from_str_radix(rest.split(' ').next()?, 16).ok()
+            })
+            .collect();
+        assert!(!masks.is_empty(), "{} is not watched", path.display());
+        masks.into_iter().fold(0, |all, mask| all | mask)
+    }
+
+    async fn watching(file: &Path) -> Watches {
         let watches = Watches::new().unwrap();
         watches.watch(&BTreeSet::from([file.to_owned()]));
-        assert_eq!(told(&watches), None);
+        assert!(!told(&watches).await);
         watches
     }
 
@@ -205,26 +316,33 @@ mod tests {
         for name in ["rules.yaml", "hookyard.db-wal", "out.jsonl"] {
             fs::write(path(name), "x").unwrap();
         }
-        let watches = watching(&path("rules.yaml"));
+        let watches = watching(&path("rules.yaml")).await;
         for name in ["hookyard.db-wal", "out.jsonl"] {
             let mut file = fs::OpenOptions::new().append(true).open(path(name)).unwrap();
             file.write_all(b"more").unwrap();
             file.sync_all().unwrap();
         }
         drop(fs::read(path("rules.yaml")).unwrap());
-        assert_eq!(told(&watches), None);
-        // A new name is reported, but does not matter.
+        // The kernel has no such event for the watchers, so their threads do not wake up.
+        assert_eq!(kernel_mask(folder.path()) & OF_DATA, 0);
+        assert_eq!(
+            kernel_mask(&path("rules.yaml")) & (ACCESS | OPEN | CLOSE_NOWRITE),
+            0
+        );
+        assert_eq!(kernel_mask(&path("rules.yaml")) & MODIFY, MODIFY);
+        assert!(!told(&watches).await);
+        // A new name is reported to the watcher, but does not matter.
         fs::write(path("other"), "x").unwrap();
-        assert_eq!(told(&watches), Some(false));
+        assert!(!told(&watches).await);
         fs::write(path("rules.yaml"), "y").unwrap();
-        assert_eq!(told(&watches), Some(true));
+        assert!(told(&watches).await);
     }
 
     #[tokio::test]
     async fn every_change_of_a_file_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let (file, other) = (folder.path().join("rules.yaml"), folder.path().join("other"));
-        let refresh = || {
+        let fresh = || {
             fs::write(&file, "x").unwrap();
             fs::write(&other, "y").unwrap();
         };
@@ -245,10 +363,10 @@ mod tests {
             }),
         ];
         for (what, change) in changes {
-            refresh();
-            let watches = watching(&file);
+            fresh();
+            let watches = watching(&file).await;
             change();
-            assert_eq!(told(&watches), Some(true), "{what}");
+            assert!(told(&watches).await, "{what}");
         }
     }
 
@@ -265,12 +383,12 @@ mod tests {
         let watches = Watches::new().unwrap();
         watches.watch(&both);
         fs::remove_file(&file).unwrap();
-        assert_eq!(told(&watches), Some(true));
+        assert!(told(&watches).await);
         watches.watch(&both);
         // The report that a watch is gone is not a change.
-        assert_ne!(told(&watches), Some(true));
+        assert!(!told(&watches).await);
         fs::write(&file, "x").unwrap();
-        assert_eq!(told(&watches), Some(true));
+        assert!(told(&watches).await);
     }
 
     #[tokio::test]
@@ -283,13 +401,93 @@ mod tests {
         }
         symlink("one", path("data")).unwrap();
         symlink("data/rules.yaml", path("rules.yaml")).unwrap();
-        let watches = watching(&path("rules.yaml"));
+        let watches = watching(&path("rules.yaml")).await;
         symlink("two", path("next")).unwrap();
-        assert_eq!(told(&watches), Some(false));
+        assert!(!told(&watches).await);
         fs::rename(path("next"), path("data")).unwrap();
-        assert_eq!(told(&watches), Some(true));
-        let watches = watching(&path("not/yet/rules.yaml"));
+        assert!(told(&watches).await);
+        let watches = watching(&path("not/yet/rules.yaml")).await;
         fs::create_dir(path("not")).unwrap();
-        assert_eq!(told(&watches), Some(true));
+        assert!(told(&watches).await);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_replaced_is_watched_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, next) = (folder.path().join("rules.yaml"), folder.path().join("next"));
+        let files = BTreeSet::from([file.clone()]);
+        fs::write(&file, "x").unwrap();
+        // A second name keeps the first inode and its watch alive.
+        fs::hard_link(&file, folder.path().join("kept")).unwrap();
+        let watches = watching(&file).await;
+        // Many times, since a file system gives the number of a removed inode to the next file.
+        for turn in 0..20 {
+            if turn % 2 == 0 {
+                fs::write(&next, "y").unwrap();
+                fs::rename(&next, &file).unwrap();
+            } else {
+                fs::remove_file(&file).unwrap();
+                fs::write(&file, "y").unwrap();
+            }
+            // As the daemon does: watch again for each report, until there is none.
+            watches.watch(&files);
+            while told(&watches).await {
+                watches.watch(&files);
+            }
+            fs::write(folder.path().join("kept"), "z").unwrap();
+            assert!(!told(&watches).await, "{turn}");
+            fs::OpenOptions::new()
+                .append(true)
+                .open(&file)
+                .unwrap()
+                .write_all(b"z")
+                .unwrap();
+            assert!(told(&watches).await, "{turn}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_removed_and_made_again_is_watched_again() {
+        let top = tempfile::tempdir().unwrap();
+        let folder = top.path().join("etc");
+        let file = folder.join("rules.yaml");
+        // A name beside the folder makes its parent a watched folder, too.
+        let files = BTreeSet::from([file.clone(), top.path().join("secret")]);
+        let make = || {
+            fs::create_dir(&folder).unwrap();
+            fs::write(&file, "x").unwrap();
+        };
+        make();
+        let watches = Watches::new().unwrap();
+        watches.watch(&files);
+        for turn in 0..20 {
+            fs::remove_dir_all(&folder).unwrap();
+            if turn % 2 == 0 {
+                assert!(told(&watches).await, "{turn}");
+                watches.watch(&files);
+                assert!(!told(&watches).await, "{turn}");
+            }
+            make();
+            assert!(told(&watches).await, "{turn}");
+            watches.watch(&files);
+            while told(&watches).await {
+                watches.watch(&files);
+            }
+            fs::write(&file, "y").unwrap();
+            assert!(told(&watches).await, "{turn}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_happens_while_the_watches_are_set_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("not/yet/rules.yaml");
+        let watches = watching(&file).await;
+        // Made after the files were read and before they are watched again, so its name is no longer
+        // a missing one.
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "x").unwrap();
+        watches.watch(&BTreeSet::from([file]));
+        assert!(told(&watches).await);
     }
 }
