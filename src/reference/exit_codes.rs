@@ -10,7 +10,7 @@ pub const CODES: [(u8, &str); 3] = [
 ];
 
 /// A command with the meanings of 0, 1 and 2.
-pub const COMMANDS: [(&str, [&str; 3]); 16] = [
+pub const COMMANDS: [(&str, [&str; 3]); 17] = [
     (
         "serve",
         [
@@ -123,6 +123,7 @@ pub const COMMANDS: [(&str, [&str; 3]); 16] = [
             "the store is unknown or cannot be read",
         ],
     ),
+    ("schemes", ["printed", "-", "no such scheme"]),
     ("completions", ["printed", "-", "no such shell"]),
     ("man", ["written", "-", "the folder cannot be written"]),
 ];

@@ -63,6 +63,7 @@ pub fn rules() -> (&'static str, String) {
             );
         }
     }
+    page += &without_mapping();
     page += ".SH EXAMPLE\n.nf\n";
     for line in EXAMPLE.lines() {
         page += &format!("{}\n", guarded(&escaped(line)));
@@ -70,6 +71,23 @@ pub fn rules() -> (&'static str, String) {
     page += ".fi\n";
     page += &see_also(&["hookyard(1)", "hookyard-check(1)"]);
     ("hookyard-rules.5", page)
+}
+
+/// Sections for the keys of the file whose values have no mapping of their own.
+fn without_mapping() -> String {
+    let described = |name: &str| mappings().iter().any(|mapping| mapping.path == name);
+    let file = mappings().iter().filter(|mapping| mapping.path.is_empty());
+    let keys = file.flat_map(|mapping| &mapping.keys);
+    let mut sections = String::new();
+    for (name, key) in keys.filter(|(name, _)| !described(name)) {
+        sections += &format!(
+            ".SH {}\n{}\n.br\nExample: {}\n",
+            quoted(&name.to_uppercase()),
+            text(&key.says),
+            text(&format!("`{name}: {}`", keys::flow(&key.example))),
+        );
+    }
+    sections
 }
 
 /// A small rules file.

@@ -138,8 +138,6 @@ macro_rules! shape {
         #[expect(dead_code, reason = "most settings are read from the node, with their position")]
         struct $name {
             $($(#[$doc])* $key: Option<$type>,)*
-            /// Location of the id that identifies an event.
-            id: Option<serde::de::IgnoredAny>,
             /// Location of the event's name.
             event: Option<serde::de::IgnoredAny>,
             /// Other headers with credentials of the sender. They are withheld like its signature.

@@ -39,6 +39,8 @@ shape! {
         san: IgnoredAny,
         /// SHA-256 of the certificate in hex. Of a list, one must match.
         fingerprint: IgnoredAny,
+        /// Location of the id that identifies an event.
+        id: IgnoredAny,
     }
 }
 

@@ -54,6 +54,8 @@ shape! {
         user: String,
         /// Source of the password. May be a list during rotation.
         password: IgnoredAny,
+        /// Location of the id that identifies an event.
+        id: IgnoredAny,
     }
 }
 
@@ -62,6 +64,8 @@ shape! {
     BearerShape {
         /// Source of the token. May be a list during rotation.
         secret: IgnoredAny,
+        /// Location of the id that identifies an event.
+        id: IgnoredAny,
     }
 }
 

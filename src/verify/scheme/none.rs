@@ -1,5 +1,7 @@
 //! No verification: `none`. Optional ids identify events.
 
+use serde::de::IgnoredAny;
+
 use super::Scheme;
 use crate::base::diagnostic::Diagnostics;
 use crate::event::Received;
@@ -23,6 +25,8 @@ pub struct NoScheme {
 shape! {
     /// Settings of `none`.
     NoneShape {
+        /// Location of the id that identifies an event.
+        id: IgnoredAny,
     }
 }
 

@@ -50,6 +50,8 @@ shape! {
         query: IgnoredAny,
         /// `JSONPath` of the token in the body.
         json: IgnoredAny,
+        /// Location of the id that identifies an event.
+        id: IgnoredAny,
     }
 }
 

@@ -49,6 +49,8 @@ shape! {
         body_hash: String,
         /// Claim that holds the time of sending. `none` to ignore it.
         timestamp: String,
+        /// Location of the id that identifies an event.
+        id: IgnoredAny,
     }
 }
 

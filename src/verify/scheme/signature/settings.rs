@@ -57,6 +57,8 @@ shape! {
         content_with_timestamp: String,
         /// Location of the timestamp.
         timestamp: IgnoredAny,
+        /// Location of the id that identifies an event.
+        id: IgnoredAny,
         /// Default replay window: the sender's tolerance for its timestamp.
         replay_window: HumanDuration,
         /// Field of a form whose decoded value is signed instead of the raw bytes. It must be the
@@ -95,6 +97,8 @@ shape! {
         content_with_timestamp: String,
         /// Location of the timestamp.
         timestamp: IgnoredAny,
+        /// Location of the id that identifies an event.
+        id: IgnoredAny,
         /// Default replay window: the sender's tolerance for its timestamp.
         replay_window: HumanDuration,
     }
