@@ -4,67 +4,26 @@
 //! it. `settlement.rs` decides the result, `unattempted.rs` settles deliveries without an attempt.
 
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
 use parking_lot::MutexGuard;
-use tokio_util::sync::CancellationToken;
 
-use crate::act::{self, Action, ActionContext, Outcome, Verdict};
-use crate::payload::Event;
 use crate::pipeline::dispatch::{Dispatcher, STORE_PAUSE};
 use crate::pipeline::running::Attempting;
 use crate::pipeline::settlement::{Progress, settle};
 use crate::report;
 use crate::rules::{Endpoint, Rule, RuleSet};
-use crate::store::group::reason;
-use crate::store::{
-    AttemptRecord, DeliveryFailure, DeliveryId, INTERRUPTED, Lease, Settled, Settlement, StoreError,
-};
+use crate::store::{AttemptRecord, DeliveryId, INTERRUPTED, Lease, Settled, Settlement, StoreError};
 
 /// Maximum deliveries between two actions whose rules are remembered.
 const BEGUN_KEPT: usize = 1024;
-/// Maximum description of an attempt's outcome, in bytes.
-const DETAIL_KEPT: usize = 1024;
 
 impl Dispatcher {
     /// Makes one attempt. The lease is settled, whatever happens in between.
     pub(super) async fn deliver(self: Arc<Self>, lease: Lease, attempting: Attempting) {
         let rules = self.rules_for(&lease);
-        let settled = match rules.rule(&lease.rule) {
-            _ if lease.superseded.is_some() => self.superseded(&lease),
-            None => self.undeliverable(
-                &lease,
-                format!("the rule `{}` is gone from the rules file", lease.rule),
-                None,
-                false,
-            ),
-            Some((endpoint, rule)) if lease.action < rule.steps(lease.failure.is_some()) => {
-                match self.resume(&lease, endpoint, rule) {
-                    Some(settled) => settled,
-                    None if !self.is_begun(&lease, &attempting).await => return,
-                    None => self.attempt(&lease, endpoint, rule, &attempting).await,
-                }
-            }
-            Some((_, rule)) => {
-                let of = if lease.failure.is_some() {
-                    "on_failure of the"
-                } else {
-                    "the"
-                };
-                let reason = format!(
-                    "action {} is gone from {of} rule `{}`",
-                    lease.action + 1,
-                    rule.name
-                );
-                let action = format!("action {}", lease.action + 1);
-                let alarm = (!rule.on_failure.is_empty()).then_some(action);
-                self.undeliverable(&lease, reason, alarm, false)
-            }
+        let Some(settled) = self.settled(&lease, &rules, &attempting).await else {
+            return;
         };
         if matches!(settled.settlement, Settlement::Interrupted { .. }) {
             // The daemon is stopping, so a store that cannot write must not delay it. Deliveries
@@ -85,13 +44,7 @@ impl Dispatcher {
         };
         if matches!(settled.settlement, Settlement::Next { .. }) {
             // Before the write: the delivery may be leased again before the write returns.
-            let mut begun = self.begun();
-            if begun.len() >= BEGUN_KEPT {
-                // The map can hold deliveries that never return. Clearing it only means that a
-                // delivery uses the current rules for its next action.
-                begun.clear();
-            }
-            begun.insert(lease.delivery, Arc::clone(&rules));
+            self.remember_rules(lease.delivery, rules);
         }
         if self.write(settled, &attempting).await
             && let Some(done) = end
@@ -105,6 +58,39 @@ impl Dispatcher {
             // delivery of its group may be ready, or a delivery for `on_failure` was added.
             self.wake.notify_one();
         }
+    }
+
+    /// Returns the delivery's settlement, after an attempt if there can be one. `None` if another
+    /// lease of the delivery is in force.
+    async fn settled(&self, lease: &Lease, rules: &RuleSet, attempting: &Attempting) -> Option<Settled> {
+        if lease.superseded.is_some() {
+            return Some(self.superseded(lease));
+        }
+        let Some((endpoint, rule)) = rules.rule(&lease.rule) else {
+            let reason = format!("the rule `{}` is gone from the rules file", lease.rule);
+            return Some(self.undeliverable(lease, reason, None, false));
+        };
+        if lease.action >= rule.steps(lease.failure.is_some()) {
+            return Some(self.without_action(lease, rule));
+        }
+        if let Some(settled) = self.resume(lease, endpoint, rule) {
+            return Some(settled);
+        }
+        if !self.is_begun(lease, attempting).await {
+            return None;
+        }
+        Some(self.attempt(lease, endpoint, rule, attempting).await)
+    }
+
+    /// Keeps the rules of a delivery for its next action.
+    fn remember_rules(&self, delivery: DeliveryId, rules: Arc<RuleSet>) {
+        let mut begun = self.begun();
+        if begun.len() >= BEGUN_KEPT {
+            // The map can hold deliveries that never return. Clearing it only means that a delivery
+            // uses the current rules for its next action.
+            begun.clear();
+        }
+        begun.insert(delivery, rules);
     }
 
     /// Returns the rules of a delivery. From one action to the next, a delivery keeps the rules
@@ -122,7 +108,7 @@ impl Dispatcher {
         self.begun.lock()
     }
 
-    /// Runs the current action of the delivery.
+    /// Runs the current action of the delivery, and decides what becomes of it.
     async fn attempt(
         &self,
         lease: &Lease,
@@ -135,16 +121,8 @@ impl Dispatcher {
             return self.undeliverable(lease, "its action is gone".to_owned(), None, false);
         };
         let started = self.clock.now();
-        let mut outcome = match self.event(lease) {
-            Ok(event) => {
-                let stop = attempting.stop.clone();
-                self.perform(lease, &event, endpoint, action, stop).await
-            }
-            Err(message) => Outcome::new(Verdict::Dead, message, Duration::ZERO),
-        };
-        outcome.detail = bounded(outcome.detail);
-        let now = self.clock.now();
-        let standing = Progress {
+        let outcome = self.perform(lease, endpoint, action, &attempting.stop).await;
+        let progress = Progress {
             action: lease.action,
             actions: rule.steps(for_failure),
             attempt: lease.attempt,
@@ -152,41 +130,20 @@ impl Dispatcher {
             awaited: !for_failure && rule.is_awaited(&endpoint.respond),
             since: started,
             interruptions: lease.interrupted.map_or(0, |interrupted| interrupted.in_a_row),
+            replaced: attempting.is_replaced(),
+            alarm: (!for_failure && !rule.on_failure.is_empty()).then(|| action.name()),
         };
-        let settlement = settle(standing, &outcome.verdict, &outcome.detail, now, jitter(lease));
-        // Stopped, but not by the daemon's stop. An attempt that had already ended keeps its
-        // result.
-        let settlement = if attempting.is_replaced() && !settlement.is_end() {
-            Settlement::Superseded {
-                at: now,
-                reason: reason::REPLACED.to_owned(),
-            }
-        } else {
-            settlement
-        };
+        let settlement = settle(progress, &outcome, self.clock.now(), jitter(lease));
         if let Settlement::Wait { due } = settlement {
-            report::put_off(
-                lease.received.id,
-                lease.delivery,
-                &lease.rule,
-                &outcome.detail,
-                due,
-            );
+            let (event, delivery) = (lease.received.id, lease.delivery);
+            report::put_off(event, delivery, &lease.rule, &outcome.detail, due);
             return Settled::unattempted(lease.delivery, settlement);
         }
         if !for_failure {
-            self.waiters.note(
-                lease.received.id,
-                &lease.rule,
-                lease.action,
-                (action.name(), &outcome),
-            );
+            let step = (action.name(), &outcome);
+            self.waiters
+                .note(lease.received.id, &lease.rule, lease.action, step);
         }
-        let settlement = if for_failure || rule.on_failure.is_empty() {
-            settlement
-        } else {
-            with_failure(settlement, action, &outcome)
-        };
         let outcome_name = match settlement {
             Settlement::Interrupted { .. } => INTERRUPTED,
             _ => outcome.verdict.name(),
@@ -204,69 +161,20 @@ impl Dispatcher {
             settlement: &settlement,
             for_failure,
         });
-        let attempt = AttemptRecord {
-            action: lease.action,
-            number: lease.attempt,
-            started,
-            duration: outcome.duration,
-            outcome: outcome_name.to_owned(),
-            detail: outcome.detail,
-            stdout: outcome.output.stdout.bytes(),
-            stderr: outcome.output.stderr.bytes(),
-        };
         Settled {
             delivery: lease.delivery,
-            attempt: Some(attempt),
+            attempt: Some(AttemptRecord {
+                action: lease.action,
+                number: lease.attempt,
+                started,
+                duration: outcome.duration,
+                outcome: outcome_name.to_owned(),
+                detail: outcome.detail,
+                stdout: outcome.output.stdout.bytes(),
+                stderr: outcome.output.stderr.bytes(),
+            }),
             settlement,
         }
-    }
-
-    /// Performs the action. A panic ends only this attempt.
-    async fn perform(
-        &self,
-        lease: &Lease,
-        event: &Event,
-        endpoint: &Endpoint,
-        action: &Action,
-        abort: CancellationToken,
-    ) -> Outcome {
-        let action_context = ActionContext {
-            event,
-            rule: &lease.rule,
-            delivery: lease.delivery.to_string(),
-            attempt: lease.attempt,
-            verified: lease.unverified.is_none(),
-            replays: lease.replays,
-            withheld: &endpoint.credentials,
-            failure: lease.failure.as_ref().map(|failure| act::FailureContext {
-                action: &failure.action,
-                reason: &failure.reason,
-                output: &failure.output,
-            }),
-        };
-        let mut performing = pin!(self.runner.perform(action, &action_context, abort));
-        let guarded = poll_fn(|context| {
-            // A panic drops the action's own state. State shared with others is behind locks.
-            let poll = AssertUnwindSafe(|| performing.as_mut().poll(context));
-            catch_unwind(poll).unwrap_or_else(|_| {
-                Poll::Ready(Outcome::new(
-                    Verdict::FAILED,
-                    "the action panicked",
-                    Duration::ZERO,
-                ))
-            })
-        });
-        guarded.await
-    }
-
-    /// Returns the event, from the cache or decoded from the stored body.
-    fn event(&self, lease: &Lease) -> Result<Event, String> {
-        let received = Arc::clone(&lease.received);
-        if let Some(payload) = self.payload_cache.payload(received.id) {
-            return Ok(Event { received, payload });
-        }
-        Event::kept(received, &lease.decode)
-            .map_err(|error| format!("the stored body cannot be decoded: {error}"))
     }
 
     /// Writes a settlement and retries until the store accepts it: an action that has been done
@@ -300,34 +208,6 @@ impl Dispatcher {
             }
         }
     }
-}
-
-/// Adds the failure for `on_failure` to the settlement of a dead letter.
-fn with_failure(settlement: Settlement, action: &Action, outcome: &Outcome) -> Settlement {
-    match settlement {
-        Settlement::Dead {
-            at,
-            reason,
-            forget_nonces,
-            ..
-        } => Settlement::Dead {
-            failure: Some(Box::new(DeliveryFailure {
-                action: action.name().to_owned(),
-                reason: reason.clone(),
-                output: outcome.output.text(),
-            })),
-            at,
-            reason,
-            forget_nonces,
-        },
-        other => other,
-    }
-}
-
-/// Shortens the description of an outcome.
-fn bounded(mut detail: String) -> String {
-    detail.truncate(detail.floor_char_boundary(DETAIL_KEPT));
-    detail
 }
 
 /// Returns a jitter in 0.0..1.0, derived from the delivery's id, whose last bits are random.

@@ -16,6 +16,7 @@ mod ingest;
 mod new_delivery;
 mod outcome_waiters;
 mod payload_cache;
+mod perform;
 mod refuse;
 mod response;
 mod resumption;

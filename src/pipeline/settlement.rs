@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::act::{MAX_RETRY_AFTER, Retry, Verdict};
+use crate::act::{MAX_RETRY_AFTER, Outcome, Retry, Verdict};
 use crate::base::clock::Timestamp;
-use crate::store::Settlement;
+use crate::store::group::reason::REPLACED;
+use crate::store::{DeliveryFailure, Settlement};
 
 /// Maximum deviation of a delay with jitter, as a fraction in either direction.
 const JITTER: f64 = 0.2;
@@ -26,58 +27,67 @@ pub struct Progress<'r> {
     pub since: Timestamp,
     /// Number of interrupted attempts in a row before this one.
     pub interruptions: u32,
+    /// True if the attempt was stopped because another delivery superseded this one.
+    pub replaced: bool,
+    /// Name of the action, if its rule has `on_failure` for a dead letter.
+    pub alarm: Option<&'r str>,
 }
 
 /// Decides on the settlement. `jitter` lies in 0.0..1.0.
-pub fn settle(
-    standing: Progress<'_>,
-    verdict: &Verdict,
-    detail: &str,
-    now: Timestamp,
-    jitter: f64,
-) -> Settlement {
+pub fn settle(progress: Progress<'_>, outcome: &Outcome, now: Timestamp, jitter: f64) -> Settlement {
     let dead = |reason: String| Settlement::Dead {
         at: now,
+        failure: progress.alarm.map(|action| {
+            Box::new(DeliveryFailure {
+                action: action.to_owned(),
+                reason: reason.clone(),
+                output: outcome.output.text(),
+            })
+        }),
         reason,
-        forget_nonces: standing.awaited,
-        failure: None,
+        forget_nonces: progress.awaited,
     };
-    match verdict {
-        Verdict::Stopped => interrupted(standing, now, jitter),
-        Verdict::Later { after } => Settlement::Wait {
-            due: now.plus(*after),
-        },
-        Verdict::Done if standing.action + 1 < standing.actions => Settlement::Next {
-            action: standing.action + 1,
+    let detail = &outcome.detail;
+    let settlement = match outcome.verdict {
+        Verdict::Stopped => interrupted(progress, now, jitter),
+        Verdict::Later { after } => Settlement::Wait { due: now.plus(after) },
+        Verdict::Done if progress.action + 1 < progress.actions => Settlement::Next {
+            action: progress.action + 1,
             due: now,
         },
         Verdict::Done => Settlement::Done { at: now },
-        Verdict::Dead => dead(detail.to_owned()),
-        Verdict::Failed { .. } if standing.attempt >= standing.retry.attempts => {
-            dead(match standing.attempt {
-                1 => detail.to_owned(),
+        Verdict::Dead => dead(detail.clone()),
+        Verdict::Failed { .. } if progress.attempt >= progress.retry.attempts => {
+            dead(match progress.attempt {
+                1 => detail.clone(),
                 attempts => format!("{detail}, after {attempts} attempts"),
             })
         }
         Verdict::Failed { retry_after } => {
-            let scheduled = delay(standing.retry, standing.attempt, jitter);
-            let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+            let scheduled = delay(progress.retry, progress.attempt, jitter);
+            let requested = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
             Settlement::Retry {
-                due: now.plus(scheduled.max(asked)),
+                due: now.plus(scheduled.max(requested)),
             }
         }
+    };
+    // An attempt that had already ended when it was stopped keeps its result.
+    if progress.replaced && !settlement.is_end() {
+        let reason = REPLACED.to_owned();
+        return Settlement::Superseded { at: now, reason };
     }
+    settlement
 }
 
 /// Settles an attempt that was interrupted by the daemon's stop. Stops count once in a row and
 /// never as the last attempt, so that restarts alone do not use up a rule's attempts.
-fn interrupted(standing: Progress<'_>, now: Timestamp, jitter: f64) -> Settlement {
-    let first = standing.interruptions == 0;
+fn interrupted(progress: Progress<'_>, now: Timestamp, jitter: f64) -> Settlement {
+    let first = progress.interruptions == 0;
     Settlement::Interrupted {
-        since: standing.since,
+        since: progress.since,
         // The first time at once. An attempt interrupted before may be what stops the daemon.
-        due: (!first).then(|| now.plus(delay(standing.retry, standing.attempt, jitter))),
-        counts: first && standing.attempt < standing.retry.attempts,
+        due: (!first).then(|| now.plus(delay(progress.retry, progress.attempt, jitter))),
+        counts: first && progress.attempt < progress.retry.attempts,
     }
 }
 
@@ -111,8 +121,12 @@ mod tests {
         }
     }
 
+    fn outcome(verdict: Verdict, detail: &str) -> Outcome {
+        Outcome::new(verdict, detail, Duration::ZERO)
+    }
+
     fn decide(attempt: u32, retry: &Retry, verdict: &Verdict) -> Settlement {
-        let standing = Progress {
+        let progress = Progress {
             action: 0,
             actions: 2,
             attempt,
@@ -120,8 +134,10 @@ mod tests {
             awaited: false,
             since: NOW,
             interruptions: 0,
+            replaced: false,
+            alarm: None,
         };
-        settle(standing, verdict, "exit 1", NOW, 0.0)
+        settle(progress, &outcome(*verdict, "exit 1"), NOW, 0.0)
     }
 
     #[test]
@@ -139,9 +155,11 @@ mod tests {
             awaited: true,
             since: NOW,
             interruptions: 0,
+            replaced: false,
+            alarm: None,
         };
         assert_eq!(
-            settle(last, &Verdict::Done, "", NOW, 0.0),
+            settle(last, &outcome(Verdict::Done, ""), NOW, 0.0),
             Settlement::Done { at: NOW }
         );
     }
@@ -198,7 +216,7 @@ mod tests {
             (3, 0, None, false),
             (3, 1, last, false),
         ] {
-            let standing = Progress {
+            let progress = Progress {
                 action: 0,
                 actions: 1,
                 attempt,
@@ -206,10 +224,12 @@ mod tests {
                 awaited: false,
                 since: NOW,
                 interruptions,
+                replaced: false,
+                alarm: None,
             };
             let since = NOW;
             assert_eq!(
-                settle(standing, &Verdict::Stopped, "", NOW, 0.0),
+                settle(progress, &outcome(Verdict::Stopped, "stopped"), NOW, 0.0),
                 Settlement::Interrupted { since, due, counts },
                 "{attempt} {interruptions}"
             );
@@ -250,7 +270,7 @@ mod tests {
     #[test]
     fn an_awaited_failure_lets_the_senders_retry_in() {
         let plan = retry(1, false);
-        let standing = Progress {
+        let progress = Progress {
             action: 0,
             actions: 1,
             attempt: 1,
@@ -258,11 +278,12 @@ mod tests {
             awaited: true,
             since: NOW,
             interruptions: 0,
+            replaced: false,
+            alarm: None,
         };
         let settled = settle(
-            standing,
-            &Verdict::Failed { retry_after: None },
-            "exit 1",
+            progress,
+            &outcome(Verdict::Failed { retry_after: None }, "exit 1"),
             NOW,
             0.0,
         );
@@ -275,5 +296,60 @@ mod tests {
                 failure: None,
             }
         );
+    }
+
+    #[test]
+    fn a_replaced_attempt_is_superseded_unless_it_had_ended() {
+        let plan = retry(2, false);
+        let progress = Progress {
+            action: 0,
+            actions: 1,
+            attempt: 1,
+            retry: &plan,
+            awaited: false,
+            since: NOW,
+            interruptions: 0,
+            replaced: true,
+            alarm: None,
+        };
+        let superseded = Settlement::Superseded {
+            at: NOW,
+            reason: REPLACED.to_owned(),
+        };
+        for verdict in [Verdict::Stopped, Verdict::Failed { retry_after: None }] {
+            assert_eq!(
+                settle(progress, &outcome(verdict, "stopped"), NOW, 0.0),
+                superseded
+            );
+        }
+        assert_eq!(
+            settle(progress, &outcome(Verdict::Done, ""), NOW, 0.0),
+            Settlement::Done { at: NOW }
+        );
+    }
+
+    #[test]
+    fn a_dead_letter_brings_its_failure_where_the_rule_has_actions_for_it() {
+        let plan = retry(1, false);
+        let progress = Progress {
+            action: 0,
+            actions: 1,
+            attempt: 1,
+            retry: &plan,
+            awaited: false,
+            since: NOW,
+            interruptions: 0,
+            replaced: false,
+            alarm: Some("run"),
+        };
+        let settled = settle(progress, &outcome(Verdict::FAILED, "exit 1"), NOW, 0.0);
+        let Settlement::Dead {
+            failure: Some(failure),
+            ..
+        } = settled
+        else {
+            panic!("{settled:?}");
+        };
+        assert_eq!((&*failure.action, &*failure.reason), ("run", "exit 1"));
     }
 }

@@ -41,6 +41,19 @@ impl Dispatcher {
         }
     }
 
+    /// Settles a delivery whose next action is gone from its rule.
+    pub(super) fn without_action(&self, lease: &Lease, rule: &Rule) -> Settled {
+        let of = if lease.failure.is_some() {
+            "on_failure of the"
+        } else {
+            "the"
+        };
+        let action = format!("action {}", lease.action + 1);
+        let reason = format!("{action} is gone from {of} rule `{}`", rule.name);
+        let alarm = (!rule.on_failure.is_empty()).then_some(action);
+        self.undeliverable(lease, reason, alarm, false)
+    }
+
     /// Settles a delivery that no attempt can help. `alarm` names the failed action if the rule has
     /// `on_failure`. `forget_nonces` lets the sender's own retry in.
     pub(super) fn undeliverable(

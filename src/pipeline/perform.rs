@@ -1,0 +1,75 @@
+//! One action of a delivery: its event, its context, and a guard against panics.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::act::{self, Action, ActionContext, Outcome, Verdict};
+use crate::payload::Event;
+use crate::pipeline::dispatch::Dispatcher;
+use crate::rules::Endpoint;
+use crate::store::Lease;
+
+/// Maximum description of an attempt's outcome, in bytes. The rest is cut off.
+const DETAIL_KEPT: usize = 1024;
+
+impl Dispatcher {
+    /// Performs the action. A panic ends only this attempt.
+    pub(super) async fn perform(
+        &self,
+        lease: &Lease,
+        endpoint: &Endpoint,
+        action: &Action,
+        stop: &CancellationToken,
+    ) -> Outcome {
+        let event = match self.event(lease) {
+            Ok(event) => event,
+            Err(message) => return Outcome::new(Verdict::Dead, message, Duration::ZERO),
+        };
+        let action_context = ActionContext {
+            event: &event,
+            rule: &lease.rule,
+            delivery: lease.delivery.to_string(),
+            attempt: lease.attempt,
+            verified: lease.unverified.is_none(),
+            replays: lease.replays,
+            withheld: &endpoint.credentials,
+            failure: lease.failure.as_ref().map(|failure| act::FailureContext {
+                action: &failure.action,
+                reason: &failure.reason,
+                output: &failure.output,
+            }),
+        };
+        let mut performing = pin!(self.runner.perform(action, &action_context, stop.clone()));
+        let guarded = poll_fn(|context| {
+            // A panic drops the action's own state. State shared with others is behind locks.
+            let poll = AssertUnwindSafe(|| performing.as_mut().poll(context));
+            catch_unwind(poll).unwrap_or_else(|_| {
+                Poll::Ready(Outcome::new(
+                    Verdict::FAILED,
+                    "the action panicked",
+                    Duration::ZERO,
+                ))
+            })
+        });
+        let mut outcome = guarded.await;
+        let end = outcome.detail.floor_char_boundary(DETAIL_KEPT);
+        outcome.detail.truncate(end);
+        outcome
+    }
+
+    /// Returns the event, from the cache or decoded from the stored body.
+    fn event(&self, lease: &Lease) -> Result<Event, String> {
+        let received = Arc::clone(&lease.received);
+        if let Some(payload) = self.payload_cache.payload(received.id) {
+            return Ok(Event { received, payload });
+        }
+        Event::kept(received, &lease.decode)
+            .map_err(|error| format!("the stored body cannot be decoded: {error}"))
+    }
+}
