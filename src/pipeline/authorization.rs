@@ -11,11 +11,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::clock::Timestamp;
-use crate::event::Received;
+use crate::event::{DedupKey, Received};
 use crate::pipeline::usage::Usage;
 use crate::rules::{Endpoint, Rule};
 use crate::store::{Headers, Sighting};
-use crate::verify::{DedupKey, Proof, Recognition, Refusal};
+use crate::verify::{Proof, Recognition, Refusal};
 
 /// Proof of a refused request that a rule accepts in `mode: observe`.
 static NOTHING: Proof = Proof {

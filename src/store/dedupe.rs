@@ -10,8 +10,7 @@ use std::time::Duration;
 use super::sighting::Altered;
 use super::{NewEvent, Sighting};
 use crate::base::clock::Timestamp;
-use crate::event::EventId;
-use crate::verify::DedupKey;
+use crate::event::{DedupKey, EventId};
 
 /// The decision for one delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,9 +13,8 @@ use uuid::Uuid;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::id_at;
-use crate::event::{EventId, Received};
+use crate::event::{DedupKey, EventId, Received};
 use crate::store::{Debounce, Group, Interruption, Sighting};
-use crate::verify::DedupKey;
 
 /// Id of a delivery: a version 7 UUID, made by the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

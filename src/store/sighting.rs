@@ -10,8 +10,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 
 use crate::base::clock::Timestamp;
-use crate::event::EventId;
-use crate::verify::{DedupKey, ReadHeader};
+use crate::event::{DedupKey, EventId, ReadHeader};
 
 /// Maximum sightings that a store keeps, about 300 bytes each. The oldest go first.
 pub const SIGHTINGS_KEPT: usize = 1_000_000;

@@ -46,8 +46,8 @@ pub use crate::verify::outgoing::{OutgoingRequest, Signed};
 use crate::verify::parts::mac::Mac;
 use crate::verify::parts::places;
 use crate::verify::parts::settings::Settings;
-pub use crate::verify::proof::{DedupKey, Proof, SentAt};
-pub use crate::verify::recognition::{ReadHeader, Reads, Recognition};
+pub use crate::verify::proof::{Proof, SentAt};
+pub use crate::verify::recognition::{Reads, Recognition};
 pub use crate::verify::refusal::Refusal;
 use crate::verify::scheme::{Scheme, compile};
 

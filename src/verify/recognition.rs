@@ -13,11 +13,8 @@ use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderName, Method};
 use sha2::{Digest, Sha256};
 
-use crate::event::Received;
-use crate::verify::{DedupKey, Proof, Verification};
-
-/// Length of the stored part of a digest, in bytes.
-const KEPT: usize = 16;
+use crate::event::{DedupKey, ReadHeader, Received, STORED_DIGEST};
+use crate::verify::{Proof, Verification};
 
 /// Parts of a request, apart from its body, that rules read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,14 +94,6 @@ pub struct Recognition {
     window: Option<Duration>,
 }
 
-/// Digest of all lines of a header that a rule reads. A missing header has a digest too.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadHeader {
-    pub name: HeaderName,
-    /// First half of the SHA-256 of the lines.
-    pub digest: [u8; KEPT],
-}
-
 impl Recognition {
     /// Builds the recognition for a verification whose rules read `reads`. The `decoding` headers
     /// select how the body is decoded. `window` is the longest replay window of its enabled rules.
@@ -146,9 +135,9 @@ impl Recognition {
         let whole = self.place(received, true, |_| true);
         let mut keys = Vec::with_capacity(proof.dedup_keys.len());
         for dedup_key in &proof.dedup_keys {
-            keys.push(dedup_key.at(named.as_ref().map(<[u8; KEPT]>::as_slice)));
+            keys.push(dedup_key.at(named.as_ref().map(<[u8; STORED_DIGEST]>::as_slice)));
             if whole != named {
-                keys.push(dedup_key.at(whole.as_ref().map(<[u8; KEPT]>::as_slice)));
+                keys.push(dedup_key.at(whole.as_ref().map(<[u8; STORED_DIGEST]>::as_slice)));
             }
         }
         keys
@@ -172,7 +161,12 @@ impl Recognition {
 
     /// Digest of the unsigned method, path and `wanted` query parameters. `None` if all are signed
     /// or absent.
-    fn place(&self, received: &Received, method: bool, wanted: impl Fn(&str) -> bool) -> Option<[u8; KEPT]> {
+    fn place(
+        &self,
+        received: &Received,
+        method: bool,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Option<[u8; STORED_DIGEST]> {
         let method = method && !self.method_signed && received.method != Method::POST;
         let query = !received.query.is_empty() && !self.url_signed;
         let path = !received.parameters.is_empty() && !self.url_signed;
@@ -212,8 +206,8 @@ fn part(digest: &mut Sha256, text: &[u8]) {
 }
 
 /// Truncates a digest to its stored part.
-fn kept(digest: Sha256) -> [u8; KEPT] {
-    let mut kept = [0; KEPT];
+fn kept(digest: Sha256) -> [u8; STORED_DIGEST] {
+    let mut kept = [0; STORED_DIGEST];
     for (kept, byte) in kept.iter_mut().zip(digest.finalize()) {
         *kept = byte;
     }

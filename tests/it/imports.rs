@@ -14,7 +14,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("payload", &["base", "event"]),
     ("verify", &["base", "tls", "event", "payload"]),
     ("matching", &["base", "template", "event", "payload", "verify"]),
-    ("store", &["base", "event", "verify"]),
+    ("store", &["base", "event"]),
     (
         "act",
         &["base", "sys", "template", "client", "event", "payload", "verify"],

@@ -11,14 +11,13 @@ use http::{HeaderMap, HeaderValue, Method};
 use tempfile::TempDir;
 
 use crate::base::clock::Timestamp;
-use crate::event::{EventId, Received};
+use crate::event::{DedupKey, EventId, Received};
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
     AttemptRecord, Concurrency, DeliveryId, Enqueued, Lease, NewDelivery, NewEvent, Settings, Settled,
     Settlement, Store, StoreError,
 };
-use crate::verify::DedupKey;
 
 /// Limits that allow everything.
 pub const ROOM: Concurrency = Concurrency {

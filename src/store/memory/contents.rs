@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::groups::Admission;
 use crate::base::clock::Timestamp;
-use crate::event::{EventId, Received};
+use crate::event::{DedupKey, EventId, Received};
 use crate::store::dedupe::{self, Dedup};
 use crate::store::group::reason;
 use crate::store::interruption::record;
@@ -19,7 +19,6 @@ use crate::store::{
     Enqueued, Group, Health, Interruption, Lease, Leased, NewDelivery, NewEvent, RefusedRequest,
     SECRETS_KEPT, SecretUse, Settings, Settled, Settlement, Sighting, StoreError,
 };
-use crate::verify::DedupKey;
 
 /// Maximum dedup keys, maximum sightings and maximum events that one sweep forgets.
 const SWEPT_AT_ONCE: usize = 500;

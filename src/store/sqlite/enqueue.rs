@@ -13,11 +13,10 @@ use super::settling::end;
 use super::sightings;
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
-use crate::event::EventId;
+use crate::event::{DedupKey, EventId};
 use crate::store::dedupe::{self, Dedup};
 use crate::store::group::reason;
 use crate::store::{DeliveryId, Displaced, Enqueued, NewDelivery, NewEvent, Sighting, StoreError};
-use crate::verify::DedupKey;
 
 const NONCE_KNOWN: &str = "SELECT event FROM nonces WHERE rule = ?1 AND nonce = ?2 AND remember_until >= ?3";
 

@@ -10,10 +10,9 @@ use rusqlite::{OptionalExtension, params};
 use super::columns;
 use super::write_op::{Batch, WriteError};
 use crate::base::clock::Timestamp;
-use crate::event::EventId;
+use crate::event::{DedupKey, EventId};
 use crate::store::StoreError;
 use crate::store::sighting::{Altered, Headers, SIGHTINGS_KEPT, Seen, Sighting, alteration};
-use crate::verify::DedupKey;
 
 /// Maximum sightings that wait to be written, about 300 bytes each. Later ones are dropped and
 /// counted.

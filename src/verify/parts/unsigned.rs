@@ -11,9 +11,9 @@ use super::keys::{ConfiguredKey, decide};
 use super::source::{self, Location, only_line, only_query};
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
-use crate::event::Received;
+use crate::event::{DedupKey, Received};
 use crate::verify::outgoing::{OutgoingRequest, Signed};
-use crate::verify::proof::{DedupKey, Proof};
+use crate::verify::proof::Proof;
 use crate::verify::refusal::Refusal;
 
 /// Describes unsigned ids. Empty if there are none.

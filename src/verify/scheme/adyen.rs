@@ -17,7 +17,7 @@ use crate::base::clock::Timestamp;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::jsonpath::SingularPath;
 use crate::base::weak_secret::SHORT;
-use crate::event::Received;
+use crate::event::{DedupKey, Received};
 use crate::verify::context::SchemeContext;
 use crate::verify::outgoing::{OutgoingRequest, Signed};
 use crate::verify::parts::keys::{ConfiguredKey, decide, sources};
@@ -27,7 +27,7 @@ use crate::verify::parts::settings::{Settings, shape};
 use crate::verify::parts::sign_body::Body;
 use crate::verify::parts::source::{self, Unverified};
 use crate::verify::parts::sparse::Plan;
-use crate::verify::proof::{DedupKey, Proof};
+use crate::verify::proof::Proof;
 use crate::verify::refusal::Refusal;
 
 /// Maximum number of items. A body with more is refused. Adyen sends one.

@@ -2,6 +2,7 @@
 
 use super::{NOW, doubtful, header, now, outcome, received, sent, sent_as, verification};
 use crate::base::clock::Timestamp;
+use crate::event::DedupKey;
 
 const BODY: &[u8] = br#"{"a":1}"#;
 
@@ -177,7 +178,7 @@ fn what_stands_in_a_compressed_body_is_read_once_its_bytes_are_genuine() {
         .headers
         .insert("content-encoding", "gzip".parse().unwrap());
     let proof = verification.prove(&request).unwrap();
-    assert_eq!(proof.dedup_keys, [crate::verify::DedupKey::id(b"evt_1")]);
+    assert_eq!(proof.dedup_keys, [DedupKey::id(b"evt_1")]);
     assert_eq!(proof.timestamp.unwrap().at, now());
     request.headers.remove("content-encoding");
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Schemes that sign nothing: tokens, passwords, and no verification at all.
 
 use super::{doubtful, header, outcome, prove, received, sent, sent_as, verification};
-use crate::verify::DedupKey;
+use crate::event::DedupKey;
 
 #[test]
 fn a_token_in_a_header() {

@@ -3,7 +3,8 @@
 
 use super::{NOW, SUITABLE, compiled, doubtful, header, now, received, sent, sent_as, verification, working};
 use crate::base::clock::Timestamp;
-use crate::verify::{DedupKey, EventName, schemes};
+use crate::event::DedupKey;
+use crate::verify::{EventName, schemes};
 
 const BODY: &[u8] =
     br#"{"id":"evt_1","number":7,"at":1614265330000,"text":"1614265330","iso":"2021-02-25T15:02:10.5Z"}"#;

@@ -29,12 +29,12 @@ use self::token::{SignedToken, UniqueMembers};
 use super::Scheme;
 use super::credentials::BEARER;
 use crate::base::clock::Timestamp;
-use crate::event::Received;
+use crate::event::{DedupKey, Received};
 use crate::verify::outgoing::{OutgoingRequest, Signed};
 use crate::verify::parts::keys::{ConfiguredKey, decide, sources};
 use crate::verify::parts::source::{Location, in_header, only_line, only_query};
 use crate::verify::parts::unsigned::{proof, sensitive, sign_id};
-use crate::verify::proof::{DedupKey, Proof, SentAt};
+use crate::verify::proof::{Proof, SentAt};
 use crate::verify::refusal::Refusal;
 
 /// Replay window if the token has a timestamp. Plaid requires this value, and most senders of

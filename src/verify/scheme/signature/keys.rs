@@ -15,9 +15,9 @@ use aws_lc_rs::signature::{
 use super::content::{Content, Filling};
 use super::signer::Signer;
 use crate::base::clock::Timestamp;
+use crate::event::DedupKey;
 use crate::verify::parts::keys::{ConfiguredKey, decide, sources};
 use crate::verify::parts::mac::{HashAlgorithm, Length, Mac, Tag};
-use crate::verify::proof::DedupKey;
 use crate::verify::refusal::Refusal;
 
 /// Maximum DER length of a P-256 signature, in bytes: two integers of 33 bytes with their headers.

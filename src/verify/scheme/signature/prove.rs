@@ -7,9 +7,9 @@ use super::content::{Filling, Piece};
 use super::keys::Compared;
 use super::{Signature, twilio};
 use crate::base::json::Json;
-use crate::event::Received;
+use crate::event::{DedupKey, Received};
 use crate::verify::parts::source::{self, Location};
-use crate::verify::proof::{DedupKey, Proof, SentAt};
+use crate::verify::proof::{Proof, SentAt};
 use crate::verify::refusal::Refusal;
 use crate::verify::scheme::Scheme;
 

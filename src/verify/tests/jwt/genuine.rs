@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::{header, sent, verification};
 use super::{BODY, outcome, prove, quoted, received, sender};
 use crate::base::clock::Timestamp;
-use crate::verify::DedupKey;
+use crate::event::DedupKey;
 
 /// All algorithms.
 const ALGORITHMS: [&str; 12] = [

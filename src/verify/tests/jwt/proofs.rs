@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::{BODY, NOW, doubtful, prove, received, sender};
 use crate::base::clock::Timestamp;
-use crate::verify::{DedupKey, SentAt};
+use crate::event::DedupKey;
+use crate::verify::SentAt;
 
 /// Claims of a token over [`BODY`].
 fn hashed(more: &Value) -> Value {
