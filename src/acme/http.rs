@@ -23,28 +23,28 @@ use crate::client::retry_after;
 /// Maximum time for one request, its response included.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// Maximum size of a response, in bytes.
-const MAX_ANSWER: usize = 1 << 20;
+const MAX_RESPONSE: usize = 1 << 20;
 
 /// Maximum `Retry-After` that is respected. Longer ones are cut.
-const MAX_RESPITE: Duration = Duration::from_hours(24);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// Latest `Retry-After` of the authority.
-pub(super) type Respite = Arc<Mutex<Option<Duration>>>;
+pub(super) type LatestRetryAfter = Arc<Mutex<Option<Duration>>>;
 
 pub(super) struct AcmeHttp {
     client: Client,
     clock: Clock,
-    respite: Respite,
+    latest: LatestRetryAfter,
 }
 
 impl AcmeHttp {
     /// Creates a client for the authority of these settings.
-    pub(super) fn new(settings: &Settings, clock: Clock, respite: Respite) -> Result<Self, String> {
+    pub(super) fn new(settings: &Settings, clock: Clock, latest: LatestRetryAfter) -> Result<Self, String> {
         let client = Client::trusting(settings.roots.clone()).map_err(|error| error.to_string())?;
         Ok(Self {
             client,
             clock,
-            respite,
+            latest,
         })
     }
 }
@@ -54,15 +54,15 @@ impl HttpClient for AcmeHttp {
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let (client, now, respite) = (self.client.clone(), self.clock.now(), Arc::clone(&self.respite));
+        let (client, now, latest) = (self.client.clone(), self.clock.now(), Arc::clone(&self.latest));
         Box::pin(async move {
             let url = request.uri().clone();
             // Checked here, because the directory may name other schemes (RFC 8555 §6.1).
             if url.scheme_str() != Some("https") {
                 return Err(other(format!("`{url}` is no `https` URL")));
             }
-            match timeout(REQUEST_LIMIT, exchange(&client, request, now, &respite)).await {
-                Ok(answer) => answer.map_err(|error| other(format!("{url}: {error}"))),
+            match timeout(REQUEST_LIMIT, exchange(&client, request, now, &latest)).await {
+                Ok(response) => response.map_err(|error| other(format!("{url}: {error}"))),
                 Err(_) => Err(other(format!(
                     "{url}: no answer within {} s",
                     REQUEST_LIMIT.as_secs()
@@ -77,7 +77,7 @@ async fn exchange(
     client: &Client,
     request: Request<BodyWrapper<Bytes>>,
     now: Timestamp,
-    respite: &Respite,
+    latest: &LatestRetryAfter,
 ) -> Result<BytesResponse, String> {
     let (head, body) = request.into_parts();
     let is_signed = head.method == Method::POST;
@@ -85,16 +85,16 @@ async fn exchange(
         Ok(body) => body.to_bytes(),
         Err(never) => match never {},
     };
-    let answer = client.request(Request::from_parts(head, Full::new(body))).await;
-    let (mut head, body) = answer.map_err(|error| error.to_string())?.into_parts();
-    let body = Limited::new(body, MAX_ANSWER).collect().await;
+    let response = client.request(Request::from_parts(head, Full::new(body))).await;
+    let (mut head, body) = response.map_err(|error| error.to_string())?.into_parts();
+    let body = Limited::new(body, MAX_RESPONSE).collect().await;
     let body = body.map_err(|error| error.to_string())?.to_bytes();
-    if let Some(asked) = retry_after(&head.headers, now) {
-        let asked = asked.min(MAX_RESPITE);
+    if let Some(delay) = retry_after(&head.headers, now) {
+        let delay = delay.min(MAX_RETRY_AFTER);
         // The library adds the value to the current time.
-        head.headers.insert(RETRY_AFTER, asked.as_secs().into());
+        head.headers.insert(RETRY_AFTER, delay.as_secs().into());
         if !head.status.is_success() {
-            *respite.lock() = Some(asked);
+            *latest.lock() = Some(delay);
         }
     }
     if !head.status.is_success() {
@@ -102,8 +102,11 @@ async fn exchange(
             .headers
             .get(CONTENT_TYPE)
             .map_or(&b""[..], HeaderValue::as_bytes);
-        let told = kind.starts_with(b"application/problem+json") || kind.starts_with(b"application/json");
-        let detail = serde_json::from_slice::<Problem>(&body).ok().filter(|_| told);
+        let is_problem =
+            kind.starts_with(b"application/problem+json") || kind.starts_with(b"application/json");
+        let detail = serde_json::from_slice::<Problem>(&body)
+            .ok()
+            .filter(|_| is_problem);
         // The library handles problem documents about signed requests. Any other text may come from
         // any server.
         if !is_signed || detail.is_none() {

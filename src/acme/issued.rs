@@ -19,7 +19,7 @@ use crate::tls::pem::Validity;
 /// Certificate in use, challenge answers and status. Shared by all configurations of the listeners.
 #[derive(Debug)]
 pub struct Issued {
-    held: Live<Option<ActiveCertificate>>,
+    active: Live<Option<ActiveCertificate>>,
     answers: Mutex<HashMap<String, Arc<CertifiedKey>>>,
     acme_status: Mutex<AcmeStatus>,
 }
@@ -32,12 +32,12 @@ pub struct ActiveCertificate {
     /// Host names that the certificate covers.
     pub names: BTreeSet<String>,
     /// Name in the storage, which depends on the settings.
-    pub kept_as: String,
+    pub file_name: String,
 }
 
 impl fmt::Debug for ActiveCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held")
+        f.debug_struct("ActiveCertificate")
             .field("names", &self.names)
             .field("validity", &self.validity)
             .finish_non_exhaustive()
@@ -54,7 +54,7 @@ pub struct AcmeStatus {
     /// Configured names that the certificate in use does not cover.
     pub missing: BTreeSet<String>,
     /// Reason why the issued certificate could not be saved, if so.
-    pub unkept: Option<String>,
+    pub save_error: Option<String>,
     /// Certificates issued since the start.
     pub issued: u64,
     /// Failed attempts since the start.
@@ -64,7 +64,7 @@ pub struct AcmeStatus {
 impl Default for Issued {
     fn default() -> Self {
         Self {
-            held: Live::new(None),
+            active: Live::new(None),
             answers: Mutex::default(),
             acme_status: Mutex::default(),
         }
@@ -72,22 +72,26 @@ impl Default for Issued {
 }
 
 impl Issued {
-    pub fn held(&self) -> Arc<Option<ActiveCertificate>> {
-        self.held.current()
+    pub fn active(&self) -> Arc<Option<ActiveCertificate>> {
+        self.active.current()
     }
 
     /// Returns the validity of the certificate in use.
     pub fn validity(&self) -> Option<Validity> {
-        self.held.current().as_ref().as_ref().map(|held| held.validity)
+        self.active
+            .current()
+            .as_ref()
+            .as_ref()
+            .map(|active| active.validity)
     }
 
     pub fn acme_status(&self) -> AcmeStatus {
-        self.stand().clone()
+        self.lock_status().clone()
     }
 
     /// Describes what is wrong at `now`.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
-        let acme_status = self.stand();
+        let acme_status = self.lock_status();
         let problem = match self.validity() {
             None => "there is no certificate yet".to_owned(),
             Some(validity) => match validity.problem(now) {
@@ -98,7 +102,7 @@ impl Issued {
                     format!("there is no certificate for {} yet", missing.join(", "))
                 }
                 None => {
-                    let why = acme_status.unkept.as_ref()?;
+                    let why = acme_status.save_error.as_ref()?;
                     return Some(format!("the certificate cannot be kept: {why}"));
                 }
             },
@@ -110,13 +114,13 @@ impl Issued {
     }
 
     /// Puts a certificate in use for new handshakes.
-    pub(super) fn put(&self, held: ActiveCertificate) {
-        drop(self.held.replace(Some(held)));
+    pub(super) fn install(&self, active: ActiveCertificate) {
+        drop(self.active.replace(Some(active)));
     }
 
     /// Updates the status.
-    pub(super) fn note(&self, change: impl FnOnce(&mut AcmeStatus)) {
-        change(&mut self.stand());
+    pub(super) fn update_status(&self, change: impl FnOnce(&mut AcmeStatus)) {
+        change(&mut self.lock_status());
     }
 
     /// Answers the challenge for `name` until the returned guard is dropped.
@@ -128,7 +132,7 @@ impl Issued {
         }
     }
 
-    fn stand(&self) -> MutexGuard<'_, AcmeStatus> {
+    fn lock_status(&self) -> MutexGuard<'_, AcmeStatus> {
         self.acme_status.lock()
     }
 
@@ -145,8 +149,8 @@ impl ResolvesServerCert for Issued {
             let name = hello.server_name()?.to_ascii_lowercase();
             return self.answers().get(&name).cloned();
         }
-        let held = self.held.current();
-        held.as_ref().as_ref().map(|held| Arc::clone(&held.key))
+        let active = self.active.current();
+        active.as_ref().as_ref().map(|active| Arc::clone(&active.key))
     }
 }
 

@@ -18,14 +18,14 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use crate::acme::http::{AcmeHttp, Respite};
+use crate::acme::http::{AcmeHttp, LatestRetryAfter};
 use crate::acme::issued::{ActiveCertificate, Answering, Issued};
 use crate::acme::settings::Settings;
 use crate::acme::storage::{AcmeStorage, ReadyOrder};
 use crate::base::clock::Clock;
 
 /// Maximum time for the authority to check the answers, and again to issue.
-const PATIENCE: Duration = Duration::from_mins(5);
+const STATUS_LIMIT: Duration = Duration::from_mins(5);
 /// First time between two polls of an order. The time doubles up to `MAX_GAP`.
 const FIRST_GAP: Duration = Duration::from_millis(250);
 const MAX_GAP: Duration = Duration::from_secs(10);
@@ -86,27 +86,27 @@ impl From<rcgen::Error> for OrderError {
 }
 
 /// Context of an attempt.
-pub(super) struct Asking {
+pub(super) struct OrderContext {
     pub(super) settings: Arc<Settings>,
     /// Serves the answers to the authority's challenges.
     pub(super) issued: Arc<Issued>,
     pub(super) storage: AcmeStorage,
     pub(super) clock: Clock,
     /// Latest `Retry-After` of the authority.
-    pub(super) respite: Respite,
+    pub(super) retry_after: LatestRetryAfter,
 }
 
-impl Asking {
+impl OrderContext {
     /// Returns the saved account, or creates one and saves it before any use.
     pub(super) async fn account(&self) -> Result<Account, OrderError> {
-        if let Some(kept) = self.kept_account()? {
-            match self.builder()?.from_credentials(kept).await {
+        if let Some(saved) = self.saved_account()? {
+            match self.builder()?.from_credentials(saved).await {
                 Err(Error::KeyRejected | Error::Crypto) => self.retire_account("its key cannot be used")?,
                 account => return Ok(account?),
             }
         }
         // Check first that it can be saved: an authority limits the number of new accounts.
-        self.storage.probe().map_err(|error| unkept(&error))?;
+        self.storage.probe().map_err(|error| storage_error(&error))?;
         let settings = &self.settings;
         let contact: Vec<&str> = settings.contact.iter().map(String::as_str).collect();
         let new = NewAccount {
@@ -122,8 +122,8 @@ impl Asking {
             .await?;
         let text =
             serde_json::to_string(&credentials).map_err(|error| OrderError::from(error.to_string()))?;
-        let kept = self.storage.keep_account(settings, &Zeroizing::new(text));
-        kept.map_err(|error| unkept(&error))?;
+        let saved = self.storage.save_account(settings, &Zeroizing::new(text));
+        saved.map_err(|error| storage_error(&error))?;
         Ok(account)
     }
 
@@ -135,14 +135,17 @@ impl Asking {
     ) -> Result<Zeroizing<String>, OrderError> {
         let account = self.account().await?;
         let settings = &self.settings;
-        let proved = self.storage.order(settings).map_err(|error| unkept(&error))?;
-        if let Some(proved) = proved {
-            match self.resume(&account, &proved).await {
+        let ready_order = self
+            .storage
+            .order(settings)
+            .map_err(|error| storage_error(&error))?;
+        if let Some(ready_order) = ready_order {
+            match self.resume(&account, &ready_order).await {
                 Err(failure) if failure.refused => {
                     debug!(error = failure.message, "an earlier order can no longer be used");
                     self.storage
-                        .forget_order(settings)
-                        .map_err(|error| unkept(&error))?;
+                        .delete_order(settings)
+                        .map_err(|error| storage_error(&error))?;
                 }
                 resumed => return resumed,
             }
@@ -153,22 +156,27 @@ impl Asking {
             new = new.replaces(replaces);
         }
         let mut order = account.new_order(&new).await?;
-        self.prove(&mut order).await?;
+        self.authorize(&mut order).await?;
         let key = KeyPair::generate()?;
-        let proved = ReadyOrder {
+        let ready_order = ReadyOrder {
             url: order.url().to_owned(),
             key: key.serialize_pem(),
         };
         self.storage
-            .keep_order(settings, &proved)
-            .map_err(|error| unkept(&error))?;
+            .save_order(settings, &ready_order)
+            .map_err(|error| storage_error(&error))?;
         self.finish(&mut order, &key).await
     }
 
     /// Finishes an order that an earlier attempt, or an earlier daemon, has proved.
-    async fn resume(&self, account: &Account, proved: &ReadyOrder) -> Result<Zeroizing<String>, OrderError> {
-        let key = KeyPair::from_pem(&proved.key).map_err(|error| OrderError::refused(error.to_string()))?;
-        let mut order = account.order(proved.url.clone()).await?;
+    async fn resume(
+        &self,
+        account: &Account,
+        ready_order: &ReadyOrder,
+    ) -> Result<Zeroizing<String>, OrderError> {
+        let key =
+            KeyPair::from_pem(&ready_order.key).map_err(|error| OrderError::refused(error.to_string()))?;
+        let mut order = account.order(ready_order.url.clone()).await?;
         self.finish(&mut order, &key).await
     }
 
@@ -180,7 +188,7 @@ impl Asking {
             params.distinguished_name = DistinguishedName::new();
             order.finalize_csr(params.serialize_request(key)?.der()).await?;
         }
-        let status = settled(order, |status| {
+        let status = wait_while(order, |status| {
             matches!(status, OrderStatus::Ready | OrderStatus::Processing)
         })
         .await?;
@@ -196,7 +204,7 @@ impl Asking {
     }
 
     /// Proves to the authority that the names lead to this machine.
-    async fn prove(&self, order: &mut Order) -> Result<(), OrderError> {
+    async fn authorize(&self, order: &mut Order) -> Result<(), OrderError> {
         // Register all answers before the authority is told about any of them.
         let answering = self.answers(order).await?;
         let mut authorizations = order.authorizations();
@@ -208,7 +216,7 @@ impl Asking {
                 challenge.set_ready().await?;
             }
         }
-        let ready = settled(order, |status| matches!(status, OrderStatus::Pending)).await;
+        let ready = wait_while(order, |status| matches!(status, OrderStatus::Pending)).await;
         if matches!(ready, Ok(OrderStatus::Ready | OrderStatus::Valid)) {
             // Not earlier: an authority checks from several networks, and not from all at once.
             drop(answering);
@@ -245,23 +253,26 @@ impl Asking {
                 return Err(OrderError::refused(message));
             };
             let digest = challenge.key_authorization().digest();
-            answering.push(self.issued.answer(&name, identified(&name, digest.as_ref())?));
+            answering.push(
+                self.issued
+                    .answer(&name, challenge_certificate(&name, digest.as_ref())?),
+            );
         }
         Ok(answering)
     }
 
     /// Reads the saved account. If it is broken or of another authority, it is retired.
-    fn kept_account(&self) -> Result<Option<AccountCredentials>, OrderError> {
-        let kept = self
+    fn saved_account(&self) -> Result<Option<AccountCredentials>, OrderError> {
+        let saved = self
             .storage
             .account(&self.settings)
-            .map_err(|error| unkept(&error))?;
-        let Some(kept) = kept else { return Ok(None) };
-        let directory = serde_json::from_str::<serde_json::Value>(&kept).ok();
+            .map_err(|error| storage_error(&error))?;
+        let Some(saved) = saved else { return Ok(None) };
+        let directory = serde_json::from_str::<serde_json::Value>(&saved).ok();
         let directory = directory
             .as_ref()
             .and_then(|account| account.get("directory")?.as_str());
-        match serde_json::from_str(&kept) {
+        match serde_json::from_str(&saved) {
             Ok(account) if directory == Some(&self.settings.directory) => Ok(Some(account)),
             _ => {
                 self.retire_account("it cannot be used")?;
@@ -275,41 +286,41 @@ impl Asking {
         warn!(why, "the account is put aside, and another is made");
         self.storage
             .retire_account(&self.settings)
-            .map_err(|error| unkept(&error))
+            .map_err(|error| storage_error(&error))
     }
 
     fn builder(&self) -> Result<AccountBuilder, OrderError> {
-        let way = AcmeHttp::new(&self.settings, self.clock.clone(), Arc::clone(&self.respite))?;
-        Ok(Account::builder_with_http(Box::new(way)))
+        let http = AcmeHttp::new(&self.settings, self.clock.clone(), Arc::clone(&self.retry_after))?;
+        Ok(Account::builder_with_http(Box::new(http)))
     }
 }
 
-fn unkept(error: &std::io::Error) -> OrderError {
+fn storage_error(error: &std::io::Error) -> OrderError {
     OrderError::from(format!("the folder of `acme` cannot be used: {error}"))
 }
 
 /// Returns the authority's identifier of a certificate (RFC 9773).
-pub(super) fn identifier(held: &ActiveCertificate) -> Option<CertificateIdentifier<'static>> {
-    CertificateIdentifier::try_from(held.key.cert.first()?).ok()
+pub(super) fn identifier(active: &ActiveCertificate) -> Option<CertificateIdentifier<'static>> {
+    CertificateIdentifier::try_from(active.key.cert.first()?).ok()
 }
 
-/// Polls an order while its status is `unsettled`, and returns the first other status.
-async fn settled(
+/// Polls an order while its status is `is_pending`, and returns the first other status.
+async fn wait_while(
     order: &mut Order,
-    unsettled: impl Fn(OrderStatus) -> bool,
+    is_pending: impl Fn(OrderStatus) -> bool,
 ) -> Result<OrderStatus, OrderError> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + STATUS_LIMIT;
     let mut gap = FIRST_GAP;
     loop {
         let state = order.refresh().await?;
         if let Some(problem) = &state.error {
             return Err(Error::Api(problem.clone()).into());
         }
-        if !unsettled(state.status) {
+        if !is_pending(state.status) {
             return Ok(state.status);
         }
         if Instant::now() >= until {
-            let minutes = PATIENCE.as_secs() / 60;
+            let minutes = STATUS_LIMIT.as_secs() / 60;
             return Err(OrderError::from(format!(
                 "the order is not done after {minutes} min"
             )));
@@ -321,7 +332,7 @@ async fn settled(
 
 /// Creates the certificate that answers a challenge (RFC 8737 §3). rustls would refuse its unknown
 /// critical extension, so key and certificate are combined without a check.
-fn identified(name: &str, digest: &[u8]) -> Result<CertifiedKey, OrderError> {
+fn challenge_certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, OrderError> {
     let mut params = CertificateParams::new(vec![name.to_owned()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let key = KeyPair::generate()?;
@@ -334,7 +345,7 @@ fn identified(name: &str, digest: &[u8]) -> Result<CertifiedKey, OrderError> {
 
 /// Collects the authority's reasons for refusing the answers.
 async fn why_refused(order: &mut Order, ready: Result<OrderStatus, OrderError>) -> OrderError {
-    let mut said = Vec::new();
+    let mut reasons = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(Ok(authorization)) = authorizations.next().await {
         let errors = authorization
@@ -342,13 +353,13 @@ async fn why_refused(order: &mut Order, ready: Result<OrderStatus, OrderError>) 
             .iter()
             .filter_map(|challenge| challenge.error.as_ref());
         let name = authorization.identifier().to_string();
-        said.extend(errors.map(|error| format!("{name}: {error}")));
+        reasons.extend(errors.map(|error| format!("{name}: {error}")));
     }
-    if said.is_empty() {
-        said.push(match ready {
+    if reasons.is_empty() {
+        reasons.push(match ready {
             Ok(status) => format!("the order is {status:?}"),
             Err(failure) => failure.message,
         });
     }
-    OrderError::refused(said.join("; "))
+    OrderError::refused(reasons.join("; "))
 }

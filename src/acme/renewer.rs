@@ -13,31 +13,31 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::acme::Acme;
-use crate::acme::http::Respite;
+use crate::acme::http::LatestRetryAfter;
 use crate::acme::issued::ActiveCertificate;
-use crate::acme::order::{Asking, OrderError, identifier};
+use crate::acme::order::{OrderContext, OrderError, identifier};
 use crate::acme::renewer_handle::RenewerHandle;
 use crate::acme::schedule::{fraction, pause, pause_after, suggested, usual};
-use crate::acme::storage::{RetryAfter, held};
+use crate::acme::storage::{RetryAfter, parse_certificate};
 use crate::base::clock::Timestamp;
 
 /// Maximum time for one attempt.
 const ATTEMPT_LIMIT: Duration = Duration::from_mins(15);
 /// Maximum sleep. The machine's clock may jump, so the schedule is checked again.
-const LOOK_EVERY: Duration = Duration::from_hours(1);
+const MAX_SLEEP: Duration = Duration::from_hours(1);
 /// Minimum and maximum time between queries for the suggested renewal time.
-const ASK_EVERY: (Duration, Duration) = (Duration::from_hours(1), Duration::from_hours(24));
+const QUERY_INTERVAL: (Duration, Duration) = (Duration::from_hours(1), Duration::from_hours(24));
 /// Time until the next query after one has failed.
-const ASK_AGAIN: Duration = Duration::from_hours(6);
+const QUERY_RETRY: Duration = Duration::from_hours(6);
 /// Maximum early attempts that an operator can start per hour. Let's Encrypt allows five refusals.
-const EARLY: usize = 4;
+const MAX_EARLY_RETRIES: usize = 4;
 /// Maximum length of an authority's error message, in characters. Longer ones are cut.
 const MAX_MESSAGE: usize = 1000;
 
 /// Keeps the certificate renewed.
 #[derive(Debug)]
 pub struct Renewer {
-    renewing: Arc<RenewerHandle>,
+    handle: Arc<RenewerHandle>,
     /// Digest of the settings that the other fields belong to.
     digest: [u8; 32],
     /// Failed attempts in a row.
@@ -45,7 +45,7 @@ pub struct Renewer {
     /// Current pause. No attempt starts before its end.
     pause: Option<RetryAfter>,
     /// Early attempts that an operator has started within the last hour.
-    early: Vec<Timestamp>,
+    early_retries: Vec<Timestamp>,
     /// Renewal time that the authority suggests.
     suggestion: Option<Suggestion>,
 }
@@ -58,33 +58,33 @@ struct Suggestion {
     /// Suggested renewal time. `None` if the authority gave none.
     at: Option<Timestamp>,
     /// Time of the next query.
-    again: Timestamp,
+    next_query: Timestamp,
 }
 
 impl Renewer {
-    pub fn new(renewing: Arc<RenewerHandle>) -> Self {
+    pub fn new(handle: Arc<RenewerHandle>) -> Self {
         Self {
-            renewing,
+            handle,
             digest: [0; 32],
             failures: 0,
             pause: None,
-            early: Vec::new(),
+            early_retries: Vec::new(),
             suggestion: None,
         }
     }
 
     /// Runs until it is dropped. `current` returns the ACME settings of the rules in force.
     pub async fn run(mut self, current: impl Fn() -> Option<Acme>) {
-        let renewing = Arc::clone(&self.renewing);
+        let handle = Arc::clone(&self.handle);
         loop {
-            let rest = match current() {
-                None => LOOK_EVERY,
+            let sleep_time = match current() {
+                None => MAX_SLEEP,
                 Some(acme) => {
-                    let mut looking = std::pin::pin!(self.look(&acme));
+                    let mut running = std::pin::pin!(self.run_due(&acme));
                     loop {
                         tokio::select! {
-                            rest = &mut looking => break rest,
-                            () = renewing.rung.notified() => {}
+                            sleep_time = &mut running => break sleep_time,
+                            () = handle.wake.notified() => {}
                         }
                         // If the rules have changed, abandon what was started under the old ones.
                         if !current().is_some_and(|now| now.is(&acme)) {
@@ -93,62 +93,63 @@ impl Renewer {
                     }
                 }
             };
-            if !renewing.asked.load(Ordering::Relaxed) {
+            if !handle.retry_requested.load(Ordering::Relaxed) {
                 // A timeout only means that the time to rest is over.
-                timeout(rest, renewing.rung.notified()).await.ok();
+                timeout(sleep_time, handle.wake.notified()).await.ok();
             }
-            if renewing.asked.swap(false, Ordering::Relaxed) {
+            if handle.retry_requested.swap(false, Ordering::Relaxed) {
                 self.retry_now();
             }
         }
     }
 
-    /// Ends the current pause at an operator's request, unless it is firm. At most `EARLY` times
-    /// per hour.
+    /// Ends the current pause at an operator's request, unless it is firm. At most
+    /// `MAX_EARLY_RETRIES` times per hour.
     pub(super) fn retry_now(&mut self) {
-        let now = self.renewing.clock.now();
-        self.early.retain(|at| now.since(*at) < Duration::from_hours(1));
-        if self.early.len() < EARLY && self.pause.take_if(|pause| !pause.firm).is_some() {
-            self.early.push(now);
+        let now = self.handle.clock.now();
+        self.early_retries
+            .retain(|at| now.since(*at) < Duration::from_hours(1));
+        if self.early_retries.len() < MAX_EARLY_RETRIES && self.pause.take_if(|pause| !pause.firm).is_some() {
+            self.early_retries.push(now);
         }
     }
 
     /// Does what is due now. Returns the time to rest.
-    pub(super) async fn look(&mut self, acme: &Acme) -> Duration {
+    pub(super) async fn run_due(&mut self, acme: &Acme) -> Duration {
         let Acme { settings, issued } = acme;
         if self.digest != settings.digest {
             self.digest = settings.digest;
             // A pause that an earlier daemon has saved still applies.
-            self.pause = self.renewing.storage.pause(settings).unwrap_or_default();
+            self.pause = self.handle.storage.pause(settings).unwrap_or_default();
             self.failures = self.pause.as_ref().map_or(0, |pause| pause.failures);
         }
-        let kept = self.renewing.take(acme);
-        let due = match &kept {
-            Some(held) => self.renewal(acme, held).await,
-            None => self.renewing.clock.now(),
+        let current = self.handle.load(acme);
+        let due_at = match &current {
+            Some(certificate) => self.renewal(acme, certificate).await,
+            None => self.handle.clock.now(),
         };
-        let now = self.renewing.clock.now();
-        let due = self.paused(now).map_or(due, |paused| due.max(paused));
-        if due > now {
-            issued.note(|acme_status| acme_status.next = Some(due));
-            return due.since(now).min(LOOK_EVERY);
+        let now = self.handle.clock.now();
+        let due_at = self.paused(now).map_or(due_at, |paused| due_at.max(paused));
+        if due_at > now {
+            issued.update_status(|acme_status| acme_status.next = Some(due_at));
+            return due_at.since(now).min(MAX_SLEEP);
         }
-        issued.note(|acme_status| acme_status.next = None);
-        match self.attempt(acme, kept.as_ref()).await {
-            Ok((held, unkept)) => {
-                let names: Vec<&str> = held.names.iter().map(String::as_str).collect();
-                info!(names = names.join(", "), until = %held.validity.until, "a certificate was issued");
+        issued.update_status(|acme_status| acme_status.next = None);
+        match self.attempt(acme, current.as_ref()).await {
+            Ok((certificate, save_error)) => {
+                let names: Vec<&str> = certificate.names.iter().map(String::as_str).collect();
+                info!(names = names.join(", "), until = %certificate.validity.until, "a certificate was issued");
                 self.failures = 0;
-                self.wait(pause_after(held.validity), true, true);
-                issued.put(held);
-                issued.note(|acme_status| {
+                self.start_pause(pause_after(certificate.validity), true, true);
+                issued.install(certificate);
+                issued.update_status(|acme_status| {
                     acme_status.issued += 1;
                     acme_status.failure = None;
                     acme_status.missing.clear();
-                    acme_status.unkept = unkept;
+                    acme_status.save_error = save_error;
                 });
             }
-            Err((failure, respite)) => self.record_failure(acme, failure, respite),
+            Err((failure, retry_after)) => self.record_failure(acme, failure, retry_after),
         }
         Duration::ZERO
     }
@@ -163,16 +164,17 @@ impl Renewer {
         Some(Timestamp::from_millis(pause.since).plus(Duration::from_secs(pause.seconds)))
     }
 
-    /// Starts a pause. If `firm`, an operator cannot shorten it. If `kept`, it survives a restart.
-    fn wait(&mut self, pause: Duration, firm: bool, kept: bool) {
+    /// Starts a pause. If `firm`, an operator cannot shorten it. If `persistent`, it survives a
+    /// restart.
+    fn start_pause(&mut self, pause: Duration, firm: bool, persistent: bool) {
         let pause = RetryAfter {
             settings: HEXLOWER.encode(&self.digest),
-            since: self.renewing.clock.now().as_millis(),
+            since: self.handle.clock.now().as_millis(),
             seconds: pause.as_secs(),
             failures: self.failures,
             firm,
         };
-        if kept && let Err(error) = self.renewing.storage.keep_pause(&pause) {
+        if persistent && let Err(error) = self.handle.storage.save_pause(&pause) {
             debug!(%error, "the pause cannot be kept");
         }
         self.pause = Some(pause);
@@ -185,83 +187,88 @@ impl Renewer {
         acme: &Acme,
         old: Option<&ActiveCertificate>,
     ) -> Result<(ActiveCertificate, Option<String>), (OrderError, Option<Duration>)> {
-        let asking = self.asking(acme);
-        let respite = Arc::clone(&asking.respite);
+        let context = self.context(acme);
+        let retry_after = Arc::clone(&context.retry_after);
         // Send `replaces` only to an authority that has suggested a renewal time (RFC 9773 §5).
         let suggestion = self.suggestion.as_ref();
         let suggested = suggestion.is_some_and(|suggestion| suggestion.at.is_some());
         let replaces = old.filter(|_| suggested && self.failures == 0).cloned();
         let attempted = guarded(async move {
-            let mut pem = asking.certificate(replaces.as_ref()).await;
+            let mut pem = context.certificate(replaces.as_ref()).await;
             if pem.as_ref().is_err_and(|failure| failure.no_account) {
-                asking.retire_account("the authority does not know it")?;
-                pem = asking.certificate(replaces.as_ref()).await;
+                context.retire_account("the authority does not know it")?;
+                pem = context.certificate(replaces.as_ref()).await;
             }
-            let (pem, settings) = (pem?, &asking.settings);
-            let expired = |held: &ActiveCertificate| {
-                let until = held.validity.until;
-                (until <= asking.clock.now()).then(|| format!("it expired at {until}"))
+            let (pem, settings) = (pem?, &context.settings);
+            let expired = |certificate: &ActiveCertificate| {
+                let until = certificate.validity.until;
+                (until <= context.clock.now()).then(|| format!("it expired at {until}"))
             };
-            let fit = held(settings, &pem).and_then(|held| expired(&held).map_or(Ok(held), Err));
-            let held = fit.map_err(|error| {
-                asking.storage.forget_order(settings).ok();
+            let parsed = parse_certificate(settings, &pem)
+                .and_then(|certificate| expired(&certificate).map_or(Ok(certificate), Err));
+            let certificate = parsed.map_err(|error| {
+                context.storage.delete_order(settings).ok();
                 OrderError::refused(format!("what was issued: {error}"))
             })?;
-            let kept = asking.storage.keep_certificate(settings, &pem);
-            let unkept = kept.err().map(|error| error.to_string());
-            if let Some(error) = &unkept {
+            let saved = context.storage.save_certificate(settings, &pem);
+            let save_error = saved.err().map(|error| error.to_string());
+            if let Some(error) = &save_error {
                 warn!(error, "the certificate cannot be kept");
             }
-            Ok((held, unkept))
+            Ok((certificate, save_error))
         });
         attempted.await.map_err(|failure| {
-            let respite = respite.lock().take();
-            (failure, respite)
+            let retry_after = retry_after.lock().take();
+            (failure, retry_after)
         })
     }
 
-    fn asking(&self, acme: &Acme) -> Asking {
-        Asking {
+    fn context(&self, acme: &Acme) -> OrderContext {
+        OrderContext {
             settings: Arc::clone(&acme.settings),
             issued: Arc::clone(&acme.issued),
-            storage: self.renewing.storage.clone(),
-            clock: self.renewing.clock.clone(),
-            respite: Respite::default(),
+            storage: self.handle.storage.clone(),
+            clock: self.handle.clock.clone(),
+            retry_after: LatestRetryAfter::default(),
         }
     }
 
     /// Records a failed attempt and starts a pause.
-    fn record_failure(&mut self, acme: &Acme, mut failure: OrderError, respite: Option<Duration>) {
+    fn record_failure(&mut self, acme: &Acme, mut failure: OrderError, retry_after: Option<Duration>) {
         // The message may contain anything and is shown in single lines.
         failure.message = failure.message.replace(char::is_control, " ");
         if let Some((end, _)) = failure.message.char_indices().nth(MAX_MESSAGE) {
             failure.message.truncate(end);
         }
         self.failures = self.failures.saturating_add(1);
-        let pause = pause(self.failures, failure.refused, respite);
-        self.wait(pause, respite.is_some(), failure.refused || respite.is_some());
-        let next = self.renewing.clock.now().plus(pause);
+        let pause = pause(self.failures, failure.refused, retry_after);
+        self.start_pause(
+            pause,
+            retry_after.is_some(),
+            failure.refused || retry_after.is_some(),
+        );
+        let next = self.handle.clock.now().plus(pause);
         let directory = &acme.settings.directory;
         warn!(directory, error = failure.message, %next, "no certificate was issued");
-        acme.issued.note(|acme_status| {
+        acme.issued.update_status(|acme_status| {
             acme_status.failed += 1;
             acme_status.failure = Some(failure.message);
         });
     }
 
     /// Returns the renewal time: the authority's suggestion, or else the usual time.
-    async fn renewal(&mut self, acme: &Acme, held: &ActiveCertificate) -> Timestamp {
-        let leaf = held.key.cert.first().map_or(&[][..], |leaf| leaf.as_ref());
+    async fn renewal(&mut self, acme: &Acme, certificate: &ActiveCertificate) -> Timestamp {
+        let leaf = certificate.key.cert.first().map_or(&[][..], |leaf| leaf.as_ref());
         let fraction = fraction(leaf);
-        let now = self.renewing.clock.now();
+        let now = self.handle.clock.now();
         let before = self.suggestion.take().filter(|suggestion| suggestion.of == leaf);
         let suggestion = match before {
-            Some(known) if known.again > now => known,
-            before => match self.window(acme, held).await {
-                Ok((window, again)) => Suggestion {
+            Some(known) if known.next_query > now => known,
+            before => match self.window(acme, certificate).await {
+                Ok((window, next_query)) => Suggestion {
                     of: leaf.to_owned(),
-                    at: Some(suggested(held.validity, window, fraction)),
-                    again: now.plus(again.clamp(ASK_EVERY.0, ASK_EVERY.1)),
+                    at: Some(suggested(certificate.validity, window, fraction)),
+                    next_query: now.plus(next_query.clamp(QUERY_INTERVAL.0, QUERY_INTERVAL.1)),
                 },
                 Err(failure) => {
                     debug!(
@@ -272,14 +279,14 @@ impl Renewer {
                         of: leaf.to_owned(),
                         // An earlier suggestion may still hold.
                         at: before.and_then(|before| before.at),
-                        again: now.plus(ASK_AGAIN),
+                        next_query: now.plus(QUERY_RETRY),
                     }
                 }
             },
         };
         let at = suggestion.at;
         self.suggestion = Some(suggestion);
-        at.unwrap_or_else(|| usual(held.validity, fraction))
+        at.unwrap_or_else(|| usual(certificate.validity, fraction))
     }
 
     /// Queries the renewal window that the authority suggests (RFC 9773), and the time until the
@@ -287,17 +294,17 @@ impl Renewer {
     async fn window(
         &self,
         acme: &Acme,
-        held: &ActiveCertificate,
+        certificate: &ActiveCertificate,
     ) -> Result<((Timestamp, Timestamp), Duration), OrderError> {
         let identifier =
-            identifier(held).ok_or_else(|| OrderError::from("it has no identifier".to_owned()))?;
-        let asking = self.asking(acme);
+            identifier(certificate).ok_or_else(|| OrderError::from("it has no identifier".to_owned()))?;
+        let context = self.context(acme);
         guarded(async move {
-            let account = asking.account().await?;
-            let (info, again) = account.renewal_info(&identifier).await?;
+            let account = context.account().await?;
+            let (info, next_query) = account.renewal_info(&identifier).await?;
             let window = info.suggested_window;
             let moment = |at: time::OffsetDateTime| Timestamp::from_seconds(at.unix_timestamp());
-            Ok(((moment(window.start), moment(window.end)), again))
+            Ok(((moment(window.start), moment(window.end)), next_query))
         })
         .await
     }

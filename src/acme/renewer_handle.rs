@@ -19,8 +19,8 @@ use crate::base::clock::Clock;
 pub struct RenewerHandle {
     pub(super) storage: AcmeStorage,
     pub(super) clock: Clock,
-    pub(super) rung: Notify,
-    pub(super) asked: AtomicBool,
+    pub(super) wake: Notify,
+    pub(super) retry_requested: AtomicBool,
 }
 
 impl RenewerHandle {
@@ -29,49 +29,49 @@ impl RenewerHandle {
         Self {
             storage: AcmeStorage::new(folder),
             clock,
-            rung: Notify::new(),
-            asked: AtomicBool::new(false),
+            wake: Notify::new(),
+            retry_requested: AtomicBool::new(false),
         }
     }
 
-    /// Puts the saved certificate in use and wakes the renewer, after a reload. `asked` is true if
-    /// an operator requests an attempt before its time.
-    pub fn changed(&self, acme: Option<&Acme>, asked: bool) {
+    /// Puts the saved certificate in use and wakes the renewer, after a reload. `retry_requested`
+    /// is true if an operator requests an attempt before its time.
+    pub fn reloaded(&self, acme: Option<&Acme>, retry_requested: bool) {
         if let Some(acme) = acme {
-            self.take(acme);
+            self.load(acme);
         }
-        self.asked.fetch_or(asked, Ordering::Relaxed);
-        self.rung.notify_one();
+        self.retry_requested.fetch_or(retry_requested, Ordering::Relaxed);
+        self.wake.notify_one();
     }
 
     /// Returns the certificate for these settings, if any, and puts it in use. An expired
     /// certificate never replaces one that is valid.
-    pub fn take(&self, acme: &Acme) -> Option<ActiveCertificate> {
+    pub fn load(&self, acme: &Acme) -> Option<ActiveCertificate> {
         let Acme { settings, issued } = acme;
-        let current = issued.held();
-        let fits = |held: &&ActiveCertificate| held.kept_as == settings.certificate_name();
-        let mut fitting = (*current).as_ref().filter(fits).cloned();
-        if fitting.is_none() {
-            fitting = self.storage.certificate(settings).unwrap_or_else(|error| {
+        let current = issued.active();
+        let is_current = |active: &&ActiveCertificate| active.file_name == settings.certificate_name();
+        let mut found = (*current).as_ref().filter(is_current).cloned();
+        if found.is_none() {
+            found = self.storage.certificate(settings).unwrap_or_else(|error| {
                 warn!(%error, "the certificate that is kept cannot be used");
                 None
             });
             let now = self.clock.now();
-            let is_better = |kept: &ActiveCertificate| {
-                kept.validity.holds(now) || !issued.validity().is_some_and(|current| current.holds(now))
+            let is_better = |saved: &ActiveCertificate| {
+                saved.validity.holds(now) || !issued.validity().is_some_and(|current| current.holds(now))
             };
-            if let Some(kept) = fitting.clone().filter(is_better) {
-                issued.put(kept);
-                issued.note(|acme_status| acme_status.failure = None);
+            if let Some(saved) = found.clone().filter(is_better) {
+                issued.install(saved);
+                issued.update_status(|acme_status| acme_status.failure = None);
             }
         }
-        let current = issued.held();
-        issued.note(|acme_status| {
-            let names = (*current).as_ref().map(|held| &held.names);
+        let current = issued.active();
+        issued.update_status(|acme_status| {
+            let names = (*current).as_ref().map(|active| &active.names);
             let missing = settings.domains.iter();
             let missing = missing.filter(|domain| !names.is_some_and(|names| names.contains(*domain)));
             acme_status.missing = missing.cloned().collect();
         });
-        fitting
+        found
     }
 }

@@ -49,11 +49,11 @@ pub(super) fn suggested(
 }
 
 /// Pause after `failures` failed attempts in a row, at least one.
-pub(super) fn pause(failures: u32, refused: bool, respite: Option<Duration>) -> Duration {
+pub(super) fn pause(failures: u32, refused: bool, retry_after: Option<Duration>) -> Duration {
     let first = if refused { REFUSED_PAUSE } else { PAUSE };
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     let pause = first.saturating_mul(doubled).min(MAX_PAUSE);
-    pause.max(respite.unwrap_or_default())
+    pause.max(retry_after.unwrap_or_default())
 }
 
 /// Pause after a certificate was issued, whatever renewal time the authority or the clock suggests.
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_renewed_when_a_third_of_its_life_is_left_or_a_little_earlier() {
+    fn a_certificate_is_renewed_when_at_most_a_third_of_its_lifetime_is_left() {
         let validity = Validity {
             from: days(0),
             until: days(90),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_in_vain_become_rare() {
+    fn failed_attempts_become_rare() {
         let minutes = |failures, refused| pause(failures, refused, None).as_secs() / 60;
         assert_eq!(
             [1, 2, 3, 9, 40].map(|failures| minutes(failures, false)),

@@ -84,7 +84,7 @@ impl AcmeStorage {
         self.read(&format!("{}.json", settings.account_name()))
     }
 
-    pub(super) fn keep_account(&self, settings: &Settings, account: &str) -> io::Result<()> {
+    pub(super) fn save_account(&self, settings: &Settings, account: &str) -> io::Result<()> {
         self.write(&format!("{}.json", settings.account_name()), account)
     }
 
@@ -99,13 +99,15 @@ impl AcmeStorage {
         let Some(pem) = self.read(&format!("{}.pem", settings.certificate_name()))? else {
             return Ok(None);
         };
-        held(settings, &pem).map(Some).map_err(io::Error::other)
+        parse_certificate(settings, &pem)
+            .map(Some)
+            .map_err(io::Error::other)
     }
 
     /// Saves the certificate and deletes its order, which is then done.
-    pub(super) fn keep_certificate(&self, settings: &Settings, pem: &str) -> io::Result<()> {
+    pub(super) fn save_certificate(&self, settings: &Settings, pem: &str) -> io::Result<()> {
         self.write(&format!("{}.pem", settings.certificate_name()), pem)?;
-        self.forget_order(settings)
+        self.delete_order(settings)
     }
 
     /// Reads the order that is proved and not yet finished.
@@ -116,12 +118,12 @@ impl AcmeStorage {
 
     /// Saves an order before the authority issues its certificate, so that a crash does not lose
     /// it.
-    pub(super) fn keep_order(&self, settings: &Settings, order: &ReadyOrder) -> io::Result<()> {
+    pub(super) fn save_order(&self, settings: &Settings, order: &ReadyOrder) -> io::Result<()> {
         let text = Zeroizing::new(serde_json::to_string(order)?);
         self.write(&format!("{}.json", settings.order_name()), &text)
     }
 
-    pub(super) fn forget_order(&self, settings: &Settings) -> io::Result<()> {
+    pub(super) fn delete_order(&self, settings: &Settings) -> io::Result<()> {
         match fs::remove_file(self.folder.join(format!("{}.json", settings.order_name()))) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -131,11 +133,11 @@ impl AcmeStorage {
     /// Reads the pause that an earlier daemon has saved for these settings.
     pub(super) fn pause(&self, settings: &Settings) -> io::Result<Option<RetryAfter>> {
         let text = self.read(PAUSE)?;
-        let kept = text.and_then(|text| serde_json::from_str::<RetryAfter>(&text).ok());
-        Ok(kept.filter(|kept| kept.settings == HEXLOWER.encode(&settings.digest)))
+        let saved = text.and_then(|text| serde_json::from_str::<RetryAfter>(&text).ok());
+        Ok(saved.filter(|saved| saved.settings == HEXLOWER.encode(&settings.digest)))
     }
 
-    pub(super) fn keep_pause(&self, pause: &RetryAfter) -> io::Result<()> {
+    pub(super) fn save_pause(&self, pause: &RetryAfter) -> io::Result<()> {
         self.write(PAUSE, &serde_json::to_string(pause)?)
     }
 
@@ -164,7 +166,7 @@ impl AcmeStorage {
 
 /// Parses key and chain of a PEM text. Fails if the certificate does not cover all configured
 /// names.
-pub(super) fn held(settings: &Settings, pem: &str) -> Result<ActiveCertificate, String> {
+pub(super) fn parse_certificate(settings: &Settings, pem: &str) -> Result<ActiveCertificate, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     // Without the error, which would show the content of the file.
     let chain = chain.ok().ok_or("it is not PEM")?;
@@ -182,6 +184,6 @@ pub(super) fn held(settings: &Settings, pem: &str) -> Result<ActiveCertificate, 
         key: Arc::new(key),
         validity,
         names,
-        kept_as: settings.certificate_name(),
+        file_name: settings.certificate_name(),
     })
 }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use crate::acme::issued::ActiveCertificate;
-use crate::acme::storage::{AcmeStorage, held};
+use crate::acme::storage::{AcmeStorage, parse_certificate};
 use crate::acme::{Acme, Issued, Renewer, RenewerHandle, Settings};
 use crate::base::clock::{Clock, Timestamp};
 
@@ -31,12 +31,12 @@ struct Authority {
     directory: String,
     signer: Signer,
     /// Requests received: path, and the payload if it was signed.
-    asked: Arc<Mutex<Vec<(String, Value)>>>,
+    requests: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 /// Answer to an order, and the suggested renewal window, if any.
 #[derive(Clone)]
-struct Manner {
+struct Behaviour {
     /// URL for new values of `Replay-Nonce`.
     nonce: Option<&'static str>,
     order: &'static str,
@@ -44,7 +44,7 @@ struct Manner {
 }
 
 impl Authority {
-    fn new(manner: Manner) -> Self {
+    fn new(behaviour: Behaviour) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let signer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -60,20 +60,20 @@ impl Authority {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("https://{}", listener.local_addr().unwrap());
-        let asked = Arc::<Mutex<Vec<(String, Value)>>>::default();
-        let (directory, heard, config) = (format!("{base}/dir"), Arc::clone(&asked), Arc::new(config));
+        let requests = Arc::<Mutex<Vec<(String, Value)>>>::default();
+        let (directory, recorded, config) = (format!("{base}/dir"), Arc::clone(&requests), Arc::new(config));
         std::thread::spawn(move || {
             for socket in listener.incoming() {
                 let session = ServerConnection::new(Arc::clone(&config)).unwrap();
                 let mut stream = StreamOwned::new(session, socket.unwrap());
                 // A client that has gone away is no failure of the test.
-                drop(converse(&mut stream, &base, &manner, &heard));
+                drop(serve(&mut stream, &base, &behaviour, &recorded));
             }
         });
         Self {
             directory,
             signer,
-            asked,
+            requests,
         }
     }
 
@@ -89,21 +89,21 @@ impl Authority {
     }
 
     /// Returns the requested paths, and the payload of the last order.
-    fn asked(&self) -> (Vec<String>, Value) {
-        let asked = self.asked.lock();
-        let mut orders = asked.iter().rev().filter(|(path, _)| path == "/order");
+    fn requests(&self) -> (Vec<String>, Value) {
+        let requests = self.requests.lock();
+        let mut orders = requests.iter().rev().filter(|(path, _)| path == "/order");
         let last = orders.next().map(|(_, payload)| payload.clone());
-        let paths = asked.iter().map(|(path, _)| path.clone()).collect();
+        let paths = requests.iter().map(|(path, _)| path.clone()).collect();
         (paths, last.unwrap_or_default())
     }
 }
 
 /// Handles one request.
-fn converse(
+fn serve(
     stream: &mut StreamOwned<ServerConnection, std::net::TcpStream>,
     base: &str,
-    manner: &Manner,
-    heard: &Mutex<Vec<(String, Value)>>,
+    behaviour: &Behaviour,
+    recorded: &Mutex<Vec<(String, Value)>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(&mut *stream);
     let (mut line, mut length) = (String::new(), 0);
@@ -125,28 +125,28 @@ fn converse(
     let payload = signed["payload"].as_str().unwrap_or_default();
     let payload = BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap();
     let payload = serde_json::from_slice(&payload).unwrap_or_default();
-    heard.lock().push((path.clone(), payload));
+    recorded.lock().push((path.clone(), payload));
     let (status, body) = match path.as_str() {
         "/dir" => {
             let mut directory = json!({
-                "newNonce": manner.nonce.map_or(format!("{base}/nonce"), str::to_owned), "newAccount": format!("{base}/account"),
+                "newNonce": behaviour.nonce.map_or(format!("{base}/nonce"), str::to_owned), "newAccount": format!("{base}/account"),
                 "newOrder": format!("{base}/order"), "revokeCert": format!("{base}/revoke"),
                 "keyChange": format!("{base}/key"),
             });
-            if manner.window.is_some() {
+            if behaviour.window.is_some() {
                 directory["renewalInfo"] = format!("{base}/renewal").into();
             }
             ("200 OK", directory.to_string())
         }
         "/nonce" => ("200 OK", String::new()),
         "/account" => ("201 Created", json!({"status": "valid"}).to_string()),
-        "/order" => manner
+        "/order" => behaviour
             .order
             .split_once('\n')
             .map(|(status, body)| (status, body.to_owned()))
             .unwrap(),
         path if path.starts_with("/renewal/") => {
-            let (start, end) = manner.window.unwrap();
+            let (start, end) = behaviour.window.unwrap();
             let window = json!({"start": start.to_string(), "end": end.to_string()});
             ("200 OK", json!({"suggestedWindow": window}).to_string())
         }
@@ -157,14 +157,14 @@ fn converse(
     } else {
         "text/html"
     };
-    let respite = if body.contains("plainly") {
+    let retry_after = if body.contains("plainly") {
         ""
     } else {
         "Retry-After: 7200\r\n"
     };
     write!(
         stream,
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nReplay-Nonce: bm9uY2U\r\n{respite}Location: {base}/account/1\r\nConnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nReplay-Nonce: bm9uY2U\r\n{retry_after}Location: {base}/account/1\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )?;
     stream.flush()?;
@@ -179,10 +179,10 @@ const REFUSED_PLAINLY: &str =
     "403 Forbidden\n{\"type\": \"urn:ietf:params:acme:error:unauthorized\", \"detail\": \"plainly\"}";
 
 /// Renewer with a stored certificate of 90 days, some days after it was issued.
-struct Scene {
+struct Setup {
     authority: Authority,
-    keeper: Renewer,
-    renewing: Arc<RenewerHandle>,
+    renewer: Renewer,
+    handle: Arc<RenewerHandle>,
     acme: Acme,
     clock: Clock,
     /// Time at which the certificate was issued.
@@ -190,7 +190,7 @@ struct Scene {
     folder: TempDir,
 }
 
-impl Scene {
+impl Setup {
     fn new(order: &'static str, window: Option<(u32, u32)>, age: u32) -> Self {
         Self::with(order, window, age, None)
     }
@@ -199,7 +199,7 @@ impl Scene {
         let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
         let issued = Timestamp::from_seconds(now.unix_timestamp());
         let window = window.map(|(start, end)| (issued.plus(DAY * start), issued.plus(DAY * end)));
-        let authority = Authority::new(Manner { nonce, order, window });
+        let authority = Authority::new(Behaviour { nonce, order, window });
         let mut roots = RootCertStore::empty();
         roots.add(authority.signer.der().clone()).unwrap();
         let settings = Settings {
@@ -214,13 +214,13 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let inside = folder.path().join("acme");
         AcmeStorage::new(inside.clone())
-            .keep_certificate(&settings, &pem)
+            .save_certificate(&settings, &pem)
             .unwrap();
         let clock = Clock::manual(issued.plus(DAY * age));
-        let renewing = Arc::new(RenewerHandle::new(inside, clock.clone()));
+        let handle = Arc::new(RenewerHandle::new(inside, clock.clone()));
         Self {
-            keeper: Renewer::new(Arc::clone(&renewing)),
-            renewing,
+            renewer: Renewer::new(Arc::clone(&handle)),
+            handle,
             acme: Acme {
                 settings: Arc::new(settings),
                 issued: Arc::new(Issued::default()),
@@ -240,96 +240,96 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn what_is_kept_is_in_force_at_once_and_renewed_when_the_authority_says_so() {
-    let mut scene = Scene::new(REFUSED, Some((20, 22)), 1);
-    scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.problem(scene.clock.now()), None);
-    assert!((20.0..22.0).contains(&scene.next()), "{}", scene.next());
+async fn a_saved_certificate_is_used_at_once_and_renewed_at_the_suggested_time() {
+    let mut setup = Setup::new(REFUSED, Some((20, 22)), 1);
+    setup.renewer.run_due(&setup.acme).await;
+    assert_eq!(setup.acme.issued.problem(setup.clock.now()), None);
+    assert!((20.0..22.0).contains(&setup.next()), "{}", setup.next());
     // The window is not queried again at every look.
-    let asked = scene.authority.asked().0.len();
-    scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.authority.asked().0.len(), asked);
+    let requests = setup.authority.requests().0.len();
+    setup.renewer.run_due(&setup.acme).await;
+    assert_eq!(setup.authority.requests().0.len(), requests);
     // The order then names the certificate that it replaces, but only once.
-    scene.clock.advance(21 * DAY);
-    scene.keeper.look(&scene.acme).await;
-    let (_, order) = scene.authority.asked();
+    setup.clock.advance(21 * DAY);
+    setup.renewer.run_due(&setup.acme).await;
+    let (_, order) = setup.authority.requests();
     assert_eq!(order["identifiers"], json!([{"type": "dns", "value": "a.test"}]));
     assert!(order["replaces"].as_str().unwrap().contains('.'), "{order}");
-    scene.clock.advance(DAY);
-    scene.keeper.look(&scene.acme).await;
-    let (_, order) = scene.authority.asked();
+    setup.clock.advance(DAY);
+    setup.renewer.run_due(&setup.acme).await;
+    let (_, order) = setup.authority.requests();
     assert_eq!(
-        (&order["replaces"], scene.acme.issued.acme_status().failed),
+        (&order["replaces"], setup.acme.issued.acme_status().failed),
         (&Value::Null, 2)
     );
 }
 
 #[tokio::test]
 async fn where_it_does_not_say_so_a_third_of_the_life_is_left() {
-    let mut scene = Scene::new(REFUSED, None, 1);
-    scene.keeper.look(&scene.acme).await;
-    assert!((57.0..=60.0).contains(&scene.next()), "{}", scene.next());
-    scene.clock.advance(60 * DAY);
-    scene.keeper.look(&scene.acme).await;
-    let acme_status = scene.acme.issued.acme_status();
+    let mut setup = Setup::new(REFUSED, None, 1);
+    setup.renewer.run_due(&setup.acme).await;
+    assert!((57.0..=60.0).contains(&setup.next()), "{}", setup.next());
+    setup.clock.advance(60 * DAY);
+    setup.renewer.run_due(&setup.acme).await;
+    let acme_status = setup.acme.issued.acme_status();
     let failure = acme_status.failure.unwrap();
     assert!(failure.contains("not for you"), "{failure}");
     // The old certificate is still in force. Only its last days are a problem.
-    let problem = |days: u32| scene.acme.issued.problem(scene.issued.plus(DAY * days));
+    let problem = |days: u32| setup.acme.issued.problem(setup.issued.plus(DAY * days));
     assert_eq!(problem(70), None);
     assert!(problem(80).unwrap().contains("expires at") && problem(80).unwrap().contains("not for you"));
 }
 
 #[tokio::test]
 async fn an_authority_that_would_be_left_alone_is() {
-    let mut scene = Scene::new("503 Busy\n<html>later</html>", None, 61);
-    scene.keeper.look(&scene.acme).await;
-    scene.keeper.look(&scene.acme).await;
-    let acme_status = scene.acme.issued.acme_status();
+    let mut setup = Setup::new("503 Busy\n<html>later</html>", None, 61);
+    setup.renewer.run_due(&setup.acme).await;
+    setup.renewer.run_due(&setup.acme).await;
+    let acme_status = setup.acme.issued.acme_status();
     let failure = acme_status.failure.unwrap();
     assert!(failure.ends_with("/order: HTTP 503"), "{failure}");
     // The authority asked for two hours. The default would be a minute.
     let next = acme_status.next.unwrap();
-    assert_eq!(next.since(scene.clock.now()), Duration::from_hours(2));
+    assert_eq!(next.since(setup.clock.now()), Duration::from_hours(2));
     assert_eq!(acme_status.failed, 1);
     // Neither an operator nor a restart can shorten this pause.
-    scene.keeper.retry_now();
-    scene.keeper.look(&scene.acme).await;
-    scene.keeper = Renewer::new(Arc::clone(&scene.renewing));
-    scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.acme_status().failed, 1);
+    setup.renewer.retry_now();
+    setup.renewer.run_due(&setup.acme).await;
+    setup.renewer = Renewer::new(Arc::clone(&setup.handle));
+    setup.renewer.run_due(&setup.acme).await;
+    assert_eq!(setup.acme.issued.acme_status().failed, 1);
     // Other settings are tried at once.
-    let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
+    let settings = Arc::get_mut(&mut setup.acme.settings).unwrap();
     settings.digest = [2; 32];
-    scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.acme_status().failed, 2);
+    setup.renewer.run_due(&setup.acme).await;
+    assert_eq!(setup.acme.issued.acme_status().failed, 2);
 }
 
 #[tokio::test]
-async fn a_kept_certificate_for_other_names_is_not_taken() {
-    let mut scene = Scene::new(REFUSED, None, 1);
-    let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
+async fn a_saved_certificate_for_other_names_is_not_used() {
+    let mut setup = Setup::new(REFUSED, None, 1);
+    let settings = Arc::get_mut(&mut setup.acme.settings).unwrap();
     settings.domains.insert("b.test".to_owned());
-    scene.keeper.look(&scene.acme).await;
-    let problem = scene.acme.issued.problem(scene.clock.now()).unwrap();
+    setup.renewer.run_due(&setup.acme).await;
+    let problem = setup.acme.issued.problem(setup.clock.now()).unwrap();
     assert!(
         problem.starts_with("there is no certificate yet: ") && problem.contains("not for you"),
         "{problem}"
     );
-    let (_, order) = scene.authority.asked();
+    let (_, order) = setup.authority.requests();
     assert_eq!(order["identifiers"][1]["value"], "b.test");
 }
 
 #[tokio::test]
-async fn half_a_file_is_no_certificate_and_nobody_is_shown_what_stands_there() {
-    let scene = Scene::new(REFUSED, None, 1);
-    let Scene { acme, .. } = &scene;
-    let storage = AcmeStorage::new(scene.folder.path().join("acme"));
-    let kept = std::fs::read_dir(scene.folder.path().join("acme"))
+async fn half_a_file_is_no_certificate_and_its_content_is_not_shown() {
+    let setup = Setup::new(REFUSED, None, 1);
+    let Setup { acme, .. } = &setup;
+    let storage = AcmeStorage::new(setup.folder.path().join("acme"));
+    let saved = std::fs::read_dir(setup.folder.path().join("acme"))
         .unwrap()
         .next()
         .unwrap();
-    let path = kept.unwrap().path();
+    let path = saved.unwrap().path();
     let whole = std::fs::read_to_string(&path).unwrap();
     assert_eq!(
         std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
@@ -354,30 +354,30 @@ async fn half_a_file_is_no_certificate_and_nobody_is_shown_what_stands_there() {
 
 #[tokio::test]
 async fn an_operator_need_not_wait_and_cannot_ask_without_end() {
-    let mut scene = Scene::new(REFUSED_PLAINLY, None, 61);
-    scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.acme_status().failed, 1);
+    let mut setup = Setup::new(REFUSED_PLAINLY, None, 61);
+    setup.renewer.run_due(&setup.acme).await;
+    assert_eq!(setup.acme.issued.acme_status().failed, 1);
     for _ in 0..10 {
-        scene.keeper.retry_now();
-        scene.keeper.look(&scene.acme).await;
+        setup.renewer.retry_now();
+        setup.renewer.run_due(&setup.acme).await;
     }
-    assert_eq!(scene.acme.issued.acme_status().failed, 5);
-    scene.clock.advance(Duration::from_hours(2));
-    scene.keeper.retry_now();
-    scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.acme_status().failed, 6);
+    assert_eq!(setup.acme.issued.acme_status().failed, 5);
+    setup.clock.advance(Duration::from_hours(2));
+    setup.renewer.retry_now();
+    setup.renewer.run_due(&setup.acme).await;
+    assert_eq!(setup.acme.issued.acme_status().failed, 6);
     // After a clock was ahead, the difference is not waited for.
-    scene.clock.set(scene.issued.plus(DAY * 61));
-    scene.keeper.look(&scene.acme).await;
-    let next = scene.acme.issued.acme_status().next.unwrap();
-    assert_eq!(next.since(scene.clock.now()), Duration::from_hours(6));
+    setup.clock.set(setup.issued.plus(DAY * 61));
+    setup.renewer.run_due(&setup.acme).await;
+    let next = setup.acme.issued.acme_status().next.unwrap();
+    assert_eq!(next.since(setup.clock.now()), Duration::from_hours(6));
 }
 
 #[tokio::test]
-async fn what_a_library_does_not_survive_is_an_attempt_in_vain() {
-    let mut scene = Scene::with(REFUSED, None, 61, Some(""));
-    scene.keeper.look(&scene.acme).await;
-    let acme_status = scene.acme.issued.acme_status();
+async fn a_panic_in_a_library_is_a_failed_attempt() {
+    let mut setup = Setup::with(REFUSED, None, 61, Some(""));
+    setup.renewer.run_due(&setup.acme).await;
+    let acme_status = setup.acme.issued.acme_status();
     let failure = acme_status.failure.unwrap();
     assert!(
         failure.starts_with("what the authority says is not understood"),
@@ -385,58 +385,61 @@ async fn what_a_library_does_not_survive_is_an_attempt_in_vain() {
     );
     // The message is one line, whatever the authority sent.
     assert!(!failure.contains(char::is_control), "{failure:?}");
-    scene.clock.advance(DAY);
-    scene.keeper.look(&scene.acme).await;
-    assert_eq!(scene.acme.issued.acme_status().failed, 2);
+    setup.clock.advance(DAY);
+    setup.renewer.run_due(&setup.acme).await;
+    assert_eq!(setup.acme.issued.acme_status().failed, 2);
     // A plain HTTP URL is not followed, because anything on the way could answer.
-    let mut scene = Scene::with(REFUSED, None, 61, Some("http://127.0.0.1:9/nonce"));
-    scene.keeper.look(&scene.acme).await;
-    let failure = scene.acme.issued.acme_status().failure.unwrap();
+    let mut setup = Setup::with(REFUSED, None, 61, Some("http://127.0.0.1:9/nonce"));
+    setup.renewer.run_due(&setup.acme).await;
+    let failure = setup.acme.issued.acme_status().failure.unwrap();
     assert!(failure.contains("is no `https` URL"), "{failure}");
 }
 
 #[tokio::test]
-async fn what_is_kept_and_has_expired_is_not_put_in_place_of_what_has_not() {
-    let mut scene = Scene::new(REFUSED, None, 100);
-    let now = OffsetDateTime::from_unix_timestamp(scene.clock.now().as_seconds()).unwrap();
-    let pem = scene
+async fn an_expired_saved_certificate_does_not_replace_a_valid_one() {
+    let mut setup = Setup::new(REFUSED, None, 100);
+    let now = OffsetDateTime::from_unix_timestamp(setup.clock.now().as_seconds()).unwrap();
+    let pem = setup
         .authority
         .pem(&["a.test", "b.test"], now - time::Duration::days(1), 90);
-    let valid = held(&scene.acme.settings, &pem).unwrap();
+    let valid = parse_certificate(&setup.acme.settings, &pem).unwrap();
     let valid = ActiveCertificate {
-        kept_as: "other".to_owned(),
+        file_name: "other".to_owned(),
         ..valid
     };
-    scene.acme.issued.put(valid);
-    scene.keeper.look(&scene.acme).await;
-    let in_use = scene.acme.issued.held();
+    setup.acme.issued.install(valid);
+    setup.renewer.run_due(&setup.acme).await;
+    let in_use = setup.acme.issued.active();
     assert!((*in_use).as_ref().unwrap().names.contains("b.test"));
     // Another one is requested all the same, and the expired one is better than none.
-    assert_eq!(scene.acme.issued.acme_status().failed, 1);
-    scene.acme.issued = Arc::new(Issued::default());
-    assert!(scene.renewing.take(&scene.acme).is_some());
-    assert!(scene.acme.issued.validity().is_some());
+    assert_eq!(setup.acme.issued.acme_status().failed, 1);
+    setup.acme.issued = Arc::new(Issued::default());
+    assert!(setup.handle.load(&setup.acme).is_some());
+    assert!(setup.acme.issued.validity().is_some());
 }
 
 #[tokio::test]
-async fn a_name_without_a_certificate_is_a_problem_once_it_was_asked_in_vain() {
-    let mut scene = Scene::new(REFUSED, None, 1);
-    assert!(scene.renewing.take(&scene.acme).is_some());
-    let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
+async fn a_name_without_a_certificate_is_a_problem_after_a_failed_attempt() {
+    let mut setup = Setup::new(REFUSED, None, 1);
+    assert!(setup.handle.load(&setup.acme).is_some());
+    let settings = Arc::get_mut(&mut setup.acme.settings).unwrap();
     settings.domains.insert("b.test".to_owned());
     settings.digest = [2; 32];
-    let problem = |scene: &Scene| scene.acme.issued.problem(scene.clock.now());
-    scene.renewing.changed(Some(&scene.acme), false);
-    assert_eq!(problem(&scene), None);
-    scene.keeper.look(&scene.acme).await;
-    let told = problem(&scene).unwrap();
+    let problem = |setup: &Setup| setup.acme.issued.problem(setup.clock.now());
+    setup.handle.reloaded(Some(&setup.acme), false);
+    assert_eq!(problem(&setup), None);
+    setup.renewer.run_due(&setup.acme).await;
+    let problem_text = problem(&setup).unwrap();
     assert!(
-        told.starts_with("there is no certificate for b.test yet: "),
-        "{told}"
+        problem_text.starts_with("there is no certificate for b.test yet: "),
+        "{problem_text}"
     );
     // Without that name there is no problem.
-    let settings = Arc::get_mut(&mut scene.acme.settings).unwrap();
+    let settings = Arc::get_mut(&mut setup.acme.settings).unwrap();
     settings.domains.remove("b.test");
-    scene.acme.issued.note(|acme_status| acme_status.missing.clear());
-    assert_eq!(problem(&scene), None);
+    setup
+        .acme
+        .issued
+        .update_status(|acme_status| acme_status.missing.clear());
+    assert_eq!(problem(&setup), None);
 }

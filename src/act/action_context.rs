@@ -55,7 +55,7 @@ const CREDENTIALS: [HeaderName; 3] = [
 impl ActionContext<'_> {
     /// Returns the values that templates see.
     pub fn values(&self) -> Value {
-        self.named(None)
+        self.root_values(None)
     }
 
     /// Returns the values that the template of an answer sees. Adds `actions`, each with `action`,
@@ -73,7 +73,7 @@ impl ActionContext<'_> {
                 ])
             })
             .collect();
-        self.named(Some(Value::from(actions)))
+        self.root_values(Some(Value::from(actions)))
     }
 
     /// True if a header of the sender is a credential.
@@ -81,8 +81,8 @@ impl ActionContext<'_> {
         CREDENTIALS.contains(name) || self.withheld.contains(name)
     }
 
-    fn named(&self, actions: Option<Value>) -> Value {
-        Value::from_object(Names {
+    fn root_values(&self, actions: Option<Value>) -> Value {
+        Value::from_object(TemplateRoot {
             event: Arc::new(self.event.clone()),
             rule: Arc::from(self.rule),
             attempt: self.attempt,
@@ -101,7 +101,7 @@ impl ActionContext<'_> {
 }
 
 /// Root object of all template values.
-struct Names {
+struct TemplateRoot {
     event: Arc<Event>,
     rule: Arc<str>,
     attempt: u32,
@@ -111,14 +111,14 @@ struct Names {
     failure: Option<Value>,
 }
 
-impl fmt::Debug for Names {
+impl fmt::Debug for TemplateRoot {
     // The event is left out, so that it is never printed by accident.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[values of {}]", self.event.received.id)
     }
 }
 
-impl Object for Names {
+impl Object for TemplateRoot {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }
@@ -127,9 +127,9 @@ impl Object for Names {
         let received = &self.event.received;
         let part = |of: fn(Arc<Event>) -> RequestPart| Value::from_object(of(Arc::clone(&self.event)));
         Some(match key {
-            "payload" => match &self.event.payload.fault {
+            "payload" => match &self.event.payload.decode_error {
                 // An error at any use, even where a template accepts an undefined value.
-                Some(fault) => Value::from(Error::new(ErrorKind::InvalidOperation, unreadable(fault))),
+                Some(error) => Value::from(Error::new(ErrorKind::InvalidOperation, payload_error(error))),
                 None => exact_value(&self.event.payload.value, &self.event.payload.integers),
             },
             "headers" => part(RequestPart::Headers),
@@ -211,8 +211,8 @@ impl Object for RequestPart {
 }
 
 /// Formats the error for a payload that cannot be read.
-pub fn unreadable(fault: &str) -> String {
-    format!("the payload cannot be read: {fault}")
+pub fn payload_error(error: &str) -> String {
+    format!("the payload cannot be read: {error}")
 }
 
 /// Converts UTF-8 to text, and anything else to bytes, which a template cannot print.

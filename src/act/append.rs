@@ -32,7 +32,7 @@ pub const LIMIT: Duration = Duration::from_mins(1);
 /// Compiled `append` action.
 #[derive(Debug)]
 pub struct Append {
-    lines: Arc<Appender>,
+    appender: Arc<Appender>,
     line: LineTemplate,
 }
 
@@ -59,7 +59,7 @@ struct AppendFields {
 impl Append {
     /// Returns the file and its rotation.
     pub(super) fn file(&self) -> (&Path, Option<Rotate>) {
-        (self.lines.path(), self.lines.rotate())
+        (self.appender.path(), self.appender.rotate())
     }
 
     /// Returns the template of the line. `None` if the line is the event record.
@@ -100,7 +100,7 @@ impl Append {
             .get("rotate")
             .and_then(|node| Rotate::compile(node, diagnostics));
         let append = Self {
-            lines: Arc::new(Appender::new(path?, fields.sync.unwrap_or(false), rotate)),
+            appender: Arc::new(Appender::new(path?, fields.sync.unwrap_or(false), rotate)),
             line: line?,
         };
         (diagnostics.errors() == before).then_some(append)
@@ -108,7 +108,7 @@ impl Append {
 
     /// Describes what is missing on this machine. Reads the file system: not for an async worker.
     pub fn missing(&self) -> Option<String> {
-        missing(self.lines.path()).map(|(message, _)| message)
+        missing(self.appender.path()).map(|(message, _)| message)
     }
 
     /// True if the line uses the payload.
@@ -125,7 +125,7 @@ impl Append {
             LineTemplate::Json => "json".to_owned(),
             LineTemplate::Template(template) => one_line(&template.render_masked(values)?),
         };
-        Ok(json!({"append": self.lines.path().display().to_string(), "line": line}))
+        Ok(json!({"append": self.appender.path().display().to_string(), "line": line}))
     }
 
     /// Appends the line once.
@@ -136,7 +136,7 @@ impl Append {
             Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
         };
         line.push(b'\n');
-        let (verdict, detail) = match timeout(LIMIT, self.lines.append(line)).await {
+        let (verdict, detail) = match timeout(LIMIT, self.appender.append(line)).await {
             Ok(Ok(LineOutcome { length, not_rotated })) => {
                 let problem = not_rotated.map(|error| format!("; the file cannot be rotated: {error}"));
                 let detail = format!("{length} bytes appended{}", problem.unwrap_or_default());
@@ -144,7 +144,7 @@ impl Append {
             }
             Ok(Err(error)) => (
                 Verdict::FAILED,
-                format!("cannot append to `{}`: {error}", self.lines.path().display()),
+                format!("cannot append to `{}`: {error}", self.appender.path().display()),
             ),
             Err(_) => (
                 Verdict::FAILED,

@@ -23,7 +23,7 @@ pub(super) struct Appender {
     /// True if a line must be on disk before it counts as appended.
     sync: bool,
     rotate: Option<Rotate>,
-    waiting: Mutex<PendingLines>,
+    pending: Mutex<PendingLines>,
 }
 
 /// Result of a line that was written.
@@ -60,7 +60,7 @@ impl Appender {
             path,
             sync,
             rotate,
-            waiting: Mutex::default(),
+            pending: Mutex::default(),
         }
     }
 
@@ -71,12 +71,12 @@ impl Appender {
     /// Appends a line, its line break included.
     pub(super) async fn append(self: &Arc<Self>, bytes: Vec<u8>) -> io::Result<LineOutcome> {
         let (written, answer) = oneshot::channel();
-        let begin = {
-            let mut waiting = self.waiting();
-            waiting.lines.push(QueuedLine { bytes, written });
-            !std::mem::replace(&mut waiting.writing, true)
+        let starts = {
+            let mut pending = self.pending();
+            pending.lines.push(QueuedLine { bytes, written });
+            !std::mem::replace(&mut pending.writing, true)
         };
-        if begin {
+        if starts {
             let lines = Arc::clone(self);
             drop(tokio::task::spawn_blocking(move || lines.write_all()));
         }
@@ -89,12 +89,12 @@ impl Appender {
     fn write_all(&self) {
         loop {
             let lines = {
-                let mut waiting = self.waiting();
-                if waiting.lines.is_empty() {
-                    waiting.writing = false;
+                let mut pending = self.pending();
+                if pending.lines.is_empty() {
+                    pending.writing = false;
                     return;
                 }
-                std::mem::take(&mut waiting.lines)
+                std::mem::take(&mut pending.lines)
             };
             self.write(lines);
         }
@@ -102,25 +102,25 @@ impl Appender {
 
     /// Writes these lines. If the file is due between two of them, rotates it.
     fn write(&self, lines: Vec<QueuedLine>) {
-        let mut held = LockedFile::take(&self.path, self.rotate.is_some());
+        let mut locked = LockedFile::open_locked(&self.path, self.rotate.is_some());
         let mut done = Vec::with_capacity(lines.len());
         let mut not_rotated = None;
         for line in lines {
             let now = Clock::system().now();
-            if let (Some(rotate), Ok(file)) = (&self.rotate, &held)
+            if let (Some(rotate), Ok(file)) = (&self.rotate, &locked)
                 && not_rotated.is_none()
                 && file.regular
                 && rotate.is_due(file.length, file.written, line.bytes.len(), now)
             {
-                self.settle(file, &mut done);
+                self.finish(file, &mut done);
                 match rotate.perform(&self.path) {
-                    Ok(()) => held = LockedFile::take(&self.path, self.rotate.is_some()),
+                    Ok(()) => locked = LockedFile::open_locked(&self.path, self.rotate.is_some()),
                     Err(error) => not_rotated = Some(error.to_string()),
                 }
             }
-            let written = match &mut held {
+            let written = match &mut locked {
                 Ok(file) => file.write(&line.bytes, now),
-                Err(error) => Err(again(error)),
+                Err(error) => Err(copied(error)),
             };
             match written {
                 Ok(length) => done.push((
@@ -130,39 +130,39 @@ impl Appender {
                         not_rotated: not_rotated.clone(),
                     },
                 )),
-                Err(error) => line.tell(Err(error)),
+                Err(error) => line.report(Err(error)),
             }
         }
-        if let Ok(file) = &held {
-            self.settle(file, &mut done);
+        if let Ok(file) = &locked {
+            self.finish(file, &mut done);
         }
     }
 
     /// Syncs the written lines to disk if required, and reports their results.
-    fn settle(&self, held: &LockedFile, done: &mut Vec<(QueuedLine, LineOutcome)>) {
+    fn finish(&self, locked: &LockedFile, done: &mut Vec<(QueuedLine, LineOutcome)>) {
         let synced = if self.sync && !done.is_empty() {
-            held.sync(&self.path)
+            locked.sync(&self.path)
         } else {
             Ok(())
         };
         for (line, written) in done.drain(..) {
-            line.tell(synced.as_ref().map(|()| written).map_err(again));
+            line.report(synced.as_ref().map(|()| written).map_err(copied));
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, PendingLines> {
-        self.waiting.lock()
+    fn pending(&self) -> MutexGuard<'_, PendingLines> {
+        self.pending.lock()
     }
 }
 
 impl QueuedLine {
     /// Reports the result. A receiver that has gone away is ignored.
-    fn tell(self, written: io::Result<LineOutcome>) {
+    fn report(self, written: io::Result<LineOutcome>) {
         drop(self.written.send(written));
     }
 }
 
 /// Copies an error for another line.
-fn again(error: &io::Error) -> io::Error {
+fn copied(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), error.to_string())
 }

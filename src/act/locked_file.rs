@@ -30,7 +30,7 @@ pub(super) struct LockedFile {
     /// Time of the last write.
     pub(super) written: Timestamp,
     /// True if the file was empty when it was opened. Its name may not be on disk yet.
-    fresh: bool,
+    is_new: bool,
     /// True for a regular file, false for a pipe or a device.
     pub(super) regular: bool,
 }
@@ -39,7 +39,7 @@ impl LockedFile {
     /// Opens or creates the file and locks it. The previous holder may have rotated it, so the
     /// locked file must still be at `path`. A file system without locks is an error only if
     /// `lock_needed`.
-    pub(super) fn take(path: &Path, lock_needed: bool) -> io::Result<Self> {
+    pub(super) fn open_locked(path: &Path, lock_needed: bool) -> io::Result<Self> {
         for _ in 0..REPLACEMENTS {
             let file = open(path)?;
             let opened = file.metadata()?;
@@ -71,7 +71,7 @@ impl LockedFile {
         Ok(Self {
             length: metadata.len(),
             written: Timestamp::from_seconds(metadata.mtime()),
-            fresh: metadata.len() == 0,
+            is_new: metadata.len() == 0,
             regular: metadata.is_file(),
             file,
         })
@@ -91,7 +91,7 @@ impl LockedFile {
     pub(super) fn sync(&self, path: &Path) -> io::Result<()> {
         self.file.sync_data()?;
         match path.parent() {
-            Some(folder) if self.fresh && self.regular => File::open(folder)?.sync_all(),
+            Some(folder) if self.is_new && self.regular => File::open(folder)?.sync_all(),
             _ => Ok(()),
         }
     }
@@ -118,7 +118,7 @@ fn lock(file: &File) -> Result<(), TryLockError> {
 
 /// True if `path` still names this file.
 fn is_at(file: &Metadata, path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (file.dev(), file.ino()))
+    std::fs::metadata(path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == (file.dev(), file.ino()))
 }
 
 /// Opens or creates the file for appending.
@@ -136,7 +136,7 @@ fn open(path: &Path) -> io::Result<File> {
 fn write(file: &mut File, line: &[u8]) -> io::Result<usize> {
     let written = file.write(line)?;
     if written < line.len() {
-        take_back(file, written);
+        remove_partial(file, written);
         return Err(io::Error::new(
             ErrorKind::WriteZero,
             format!("{written} of {} bytes could be written", line.len()),
@@ -147,7 +147,7 @@ fn write(file: &mut File, line: &[u8]) -> io::Result<usize> {
 
 /// Removes half a line if it is still at the end of the file. If that fails, half a line stays. The
 /// caller reports the error of the write in both cases.
-fn take_back(file: &mut File, written: usize) {
+fn remove_partial(file: &mut File, written: usize) {
     let written = u64::try_from(written).unwrap_or(u64::MAX);
     let (Ok(end), Ok(metadata)) = (file.stream_position(), file.metadata()) else {
         return;
@@ -165,19 +165,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_line_is_taken_back() {
+    fn half_a_line_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         write(&mut open(&path).unwrap(), b"whole\n").unwrap();
         let mut file = open(&path).unwrap();
         assert_eq!(file.write(b"ha").unwrap(), 2);
-        take_back(&mut file, 2);
+        remove_partial(&mut file, 2);
         write(&mut open(&path).unwrap(), b"next\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole\nnext\n");
         // Another writer has appended behind it, so it stays.
         assert_eq!(file.write(b"ha").unwrap(), 2);
         write(&mut open(&path).unwrap(), b"other\n").unwrap();
-        take_back(&mut file, 2);
+        remove_partial(&mut file, 2);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole\nnext\nhaother\n");
     }
 

@@ -63,7 +63,7 @@ pub struct CompileContext<'w> {
 /// Performs actions. The daemon has a single one, because it holds the connections.
 #[derive(Debug)]
 pub struct ActionRunner {
-    courier: Forwarder,
+    forwarder: Forwarder,
     /// Replacement for all actions, for tests with a simulated clock. Such tests cannot wait for
     /// commands.
     #[cfg(test)]
@@ -154,7 +154,7 @@ impl ActionRunner {
     /// fails.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
-            courier: Forwarder::new()?,
+            forwarder: Forwarder::new()?,
             #[cfg(test)]
             script: None,
         })
@@ -162,7 +162,7 @@ impl ActionRunner {
 
     /// Forgets a delivery that will not come back, and frees its turns at targets.
     pub fn forget(&self, delivery: &str) {
-        self.courier.forget(delivery);
+        self.forwarder.forget(delivery);
     }
 
     /// Performs an action until it ends, times out, or `stop` is cancelled. If the future is
@@ -179,7 +179,7 @@ impl ActionRunner {
         }
         match action {
             Action::Run(run) => run.perform(action_context, &stop).await,
-            Action::Forward(forward) => forward.perform(&self.courier, action_context, &stop).await,
+            Action::Forward(forward) => forward.perform(&self.forwarder, action_context, &stop).await,
             Action::Append(append) => append.perform(action_context).await,
         }
     }

@@ -109,8 +109,8 @@ impl CapturedStream {
         self.total = self
             .total
             .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        let room = HEAD.saturating_sub(self.head.len()).min(bytes.len());
-        let (head, rest) = bytes.split_at(room);
+        let free = HEAD.saturating_sub(self.head.len()).min(bytes.len());
+        let (head, rest) = bytes.split_at(free);
         self.head.extend_from_slice(head);
         let (_, end) = rest.split_at(rest.len().saturating_sub(TAIL));
         let surplus = (self.tail.len() + end.len()).saturating_sub(TAIL);
@@ -125,8 +125,8 @@ impl CapturedStream {
 
     /// Returns the number of bytes dropped between the beginning and the end.
     pub fn left_out(&self) -> u64 {
-        let kept = u64::try_from(self.head.len() + self.tail.len()).unwrap_or(u64::MAX);
-        self.total.saturating_sub(kept)
+        let captured = u64::try_from(self.head.len() + self.tail.len()).unwrap_or(u64::MAX);
+        self.total.saturating_sub(captured)
     }
 
     /// Returns the beginning and the end. If bytes are missing, a line between them says how many.
@@ -151,30 +151,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_beginning_and_the_end_are_kept_whatever_the_pieces() {
+    fn the_beginning_and_the_end_are_captured_for_every_size_of_chunk() {
         let whole: Vec<u8> = (0..100_000_u32).flat_map(u32::to_be_bytes).collect();
         for piece in [1, 7, 4096, HEAD, HEAD + TAIL, whole.len()] {
-            let mut kept = CapturedStream::default();
-            whole.chunks(piece).for_each(|chunk| kept.push(chunk));
-            let bytes = kept.bytes();
+            let mut captured = CapturedStream::default();
+            whole.chunks(piece).for_each(|chunk| captured.push(chunk));
+            let bytes = captured.bytes();
             assert_eq!(bytes[..HEAD], whole[..HEAD], "{piece}");
             assert_eq!(
                 bytes[bytes.len() - TAIL..],
                 whole[whole.len() - TAIL..],
                 "{piece}"
             );
-            assert_eq!(kept.left_out(), 400_000 - u64::try_from(HEAD + TAIL).unwrap());
-            assert!(kept.text().contains("bytes left out"));
+            assert_eq!(captured.left_out(), 400_000 - u64::try_from(HEAD + TAIL).unwrap());
+            assert!(captured.text().contains("bytes left out"));
         }
     }
 
     #[test]
-    fn a_short_stream_is_kept_whole() {
-        let mut kept = CapturedStream::default();
-        assert_eq!(kept.bytes(), b"");
+    fn a_short_stream_is_captured_whole() {
+        let mut captured = CapturedStream::default();
+        assert_eq!(captured.bytes(), b"");
         let whole = vec![b'x'; HEAD + TAIL];
-        kept.push(&whole);
-        assert_eq!(kept.bytes(), whole);
-        assert_eq!((kept.left_out(), kept.total()), (0, 16_384));
+        captured.push(&whole);
+        assert_eq!(captured.bytes(), whole);
+        assert_eq!((captured.left_out(), captured.total()), (0, 16_384));
     }
 }

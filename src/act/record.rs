@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::act::action_context::{ActionContext, FailureContext, unreadable};
+use crate::act::action_context::{ActionContext, FailureContext, payload_error};
 use crate::base::jsonpath::Exactly;
 use crate::payload::{BodyKind, Event};
 
@@ -54,8 +54,8 @@ impl<'r> RecordPayload<'r> {
 /// Returns the record as JSON without a line break. The error is the reason why there is none.
 pub fn json(action_context: &ActionContext<'_>) -> Result<Vec<u8>, String> {
     let received = &action_context.event.received;
-    if let Some(fault) = &action_context.event.payload.fault {
-        return Err(unreadable(fault));
+    if let Some(error) = &action_context.event.payload.decode_error {
+        return Err(payload_error(error));
     }
     serde_json::to_vec(&Record {
         id: received.id.to_string(),

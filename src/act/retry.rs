@@ -85,10 +85,10 @@ impl Retry {
 
 /// Reads one wait, or a list of waits.
 fn read_backoff(node: Node<'_>, diagnostics: &mut Diagnostics) -> Vec<Duration> {
-    let most = usize::try_from(MAX_ATTEMPTS).unwrap_or(usize::MAX);
+    let limit = usize::try_from(MAX_ATTEMPTS).unwrap_or(usize::MAX);
     let items = node.one_or_many();
-    if items.is_empty() || items.len() > most {
-        let message = format!("`backoff` has {} waits; it may have 1 to {most}", items.len());
+    if items.is_empty() || items.len() > limit {
+        let message = format!("`backoff` has {} waits; it may have 1 to {limit}", items.len());
         diagnostics.push(node.error("wrong-value", message));
     }
     items

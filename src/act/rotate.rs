@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_more_than_is_kept_goes() {
+    fn files_beyond_keep_are_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         for number in [0, 1, 2, 3, 4, 6] {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_link_the_file_behind_it_is_rotated() {
+    fn the_file_behind_a_link_is_rotated() {
         let folder = tempfile::tempdir().unwrap();
         let (link, file) = (folder.path().join("log"), folder.path().join("real"));
         std::fs::write(&file, "x").unwrap();

@@ -8,13 +8,13 @@ use tokio_util::sync::CancellationToken;
 use super::{ActionContext, ActionRunner, Forwarder, Outcome};
 
 /// Future of a simulated action.
-type Performing = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type ScriptedFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Starts a simulated action, which must end when the token is cancelled.
-type Begin = dyn Fn(&ActionContext<'_>, CancellationToken) -> Performing + Send + Sync;
+type StartFn = dyn Fn(&ActionContext<'_>, CancellationToken) -> ScriptedFuture + Send + Sync;
 
 /// Replacement for all actions.
-pub struct Script(Box<Begin>);
+pub struct Script(Box<StartFn>);
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,7 +23,7 @@ impl fmt::Debug for Script {
 }
 
 impl Script {
-    pub fn perform(&self, action_context: &ActionContext<'_>, stop: CancellationToken) -> Performing {
+    pub fn perform(&self, action_context: &ActionContext<'_>, stop: CancellationToken) -> ScriptedFuture {
         (self.0)(action_context, stop)
     }
 }
@@ -31,10 +31,10 @@ impl Script {
 impl ActionRunner {
     /// Creates a runner that performs `script` instead of every action.
     pub fn scripted(
-        script: impl Fn(&ActionContext<'_>, CancellationToken) -> Performing + Send + Sync + 'static,
+        script: impl Fn(&ActionContext<'_>, CancellationToken) -> ScriptedFuture + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            courier: Forwarder::new()?,
+            forwarder: Forwarder::new()?,
             script: Some(Script(Box::new(script))),
         })
     }

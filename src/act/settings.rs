@@ -149,19 +149,19 @@ pub fn read<T: DeserializeOwned>(
 pub fn limit(
     node: Node<'_>,
     key: &str,
-    given: Option<HumanDuration>,
+    provided: Option<HumanDuration>,
     default: Duration,
     diagnostics: &mut Diagnostics,
 ) -> Duration {
-    let Some(HumanDuration(given)) = given else {
+    let Some(HumanDuration(provided)) = provided else {
         return default;
     };
-    if given.is_zero()
+    if provided.is_zero()
         && let Some(value) = node.get(key)
     {
         diagnostics.push(value.error("wrong-value", format!("`{key}` must be longer than nothing")));
     }
-    given
+    provided
 }
 
 /// Resolves a path in the rules file. Relative paths start at the file's folder.

@@ -23,15 +23,15 @@ use tower_service::Service;
 use crate::client::proxy::Proxy;
 use crate::client::ssrf;
 
-type Failed = Box<dyn Error + Send + Sync>;
-type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Failed>> + Send>>;
+type BoxError = Box<dyn Error + Send + Sync>;
+type Pending<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 #[derive(Clone, Debug)]
 pub struct Connector {
     pub http: HttpConnector<Resolver>,
     pub proxy: Proxy,
     /// True if only public addresses may be connected to.
-    pub guarded: bool,
+    pub public_only: bool,
 }
 
 /// Connection to the target or to a proxy.
@@ -47,23 +47,23 @@ pub struct ConnectedStream {
 pub struct Resolver {
     pub system: GaiResolver,
     /// True if a name is refused when one of its addresses is not public.
-    pub guarded: bool,
+    pub public_only: bool,
 }
 
 impl Service<Name> for Resolver {
     type Response = vec::IntoIter<SocketAddr>;
-    type Error = Failed;
+    type Error = BoxError;
     type Future = Pending<Self::Response>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.system.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let (resolving, guarded) = (self.system.call(name), self.guarded);
+        let (resolving, public_only) = (self.system.call(name), self.public_only);
         Box::pin(async move {
             let addresses: Vec<SocketAddr> = resolving.await?.collect();
-            if guarded {
+            if public_only {
                 // A private address among public ones is no accident: refuse the whole name.
                 for address in &addresses {
                     ssrf::check(address.ip())?;
@@ -76,40 +76,40 @@ impl Service<Name> for Resolver {
 
 impl Service<Uri> for Connector {
     type Response = ConnectedStream;
-    type Error = Failed;
+    type Error = BoxError;
     type Future = Pending<ConnectedStream>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.http.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
         let Some(proxy) = self.proxy.to(&target) else {
             // A literal address is never resolved, so the resolver cannot check it.
-            if self.guarded
+            if self.public_only
                 && let Some(address) = literal(&target)
                 && let Err(error) = ssrf::check(address)
             {
                 return Box::pin(async move { Err(error.into()) });
             }
-            return dialled(self.http.call(target), false);
+            return boxed(self.http.call(target), false);
         };
         if target.scheme_str() != Some("https") {
-            return dialled(self.http.call(proxy.uri().clone()), true);
+            return boxed(self.http.call(proxy.uri().clone()), true);
         }
         let mut tunnel = Tunnel::new(proxy.uri().clone(), self.http.clone());
         if let Some(authorization) = proxy.basic_auth() {
             tunnel = tunnel.with_auth(authorization.clone());
         }
-        dialled(tunnel.call(target), false)
+        boxed(tunnel.call(target), false)
     }
 }
 
 /// Boxes a connection attempt.
-fn dialled<F, E>(connecting: F, to_proxy: bool) -> Pending<ConnectedStream>
+fn boxed<F, E>(connecting: F, to_proxy: bool) -> Pending<ConnectedStream>
 where
     F: Future<Output = Result<TokioIo<TcpStream>, E>> + Send + 'static,
-    E: Into<Failed>,
+    E: Into<BoxError>,
 {
     Box::pin(async move {
         let stream = connecting.await.map_err(Into::into)?;

@@ -60,7 +60,7 @@ pub enum ClientError {
 pub struct ClientPool {
     system: SystemRoots,
     /// Clients by route digest, the most recently used last.
-    made: Mutex<VecDeque<([u8; 32], Client)>>,
+    clients: Mutex<VecDeque<([u8; 32], Client)>>,
 }
 
 /// TLS defaults of this machine.
@@ -113,21 +113,25 @@ impl SystemRoots {
             Some(identity) => trusting.with_client_cert_resolver(Arc::clone(identity) as _),
             None => trusting.with_no_client_auth(),
         };
-        let guarded = route.guarded;
+        let public_only = route.public_only;
         let mut http = HttpConnector::new_with_resolver(Resolver {
             system: GaiResolver::new(),
-            guarded,
+            public_only,
         });
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT_LIMIT));
         let proxy = route.proxy.clone();
-        let dial = Connector { http, proxy, guarded };
+        let tcp_connector = Connector {
+            http,
+            proxy,
+            public_only,
+        };
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(dial);
+            .wrap_connector(tcp_connector);
         let inner = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             // Without a timer, idle connections are never closed.
             .pool_timer(TokioTimer::new())
@@ -147,22 +151,22 @@ impl ClientPool {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             system: SystemRoots::new()?,
-            made: Mutex::default(),
+            clients: Mutex::default(),
         })
     }
 
     /// Returns the client of a route. A cached client still has its connections.
     pub fn by(&self, route: &Route) -> Client {
-        let mut made = self.made.lock();
+        let mut clients = self.clients.lock();
         let digest = route.digest();
-        let known = made.iter().position(|(known, _)| *known == digest);
+        let known = clients.iter().position(|(known, _)| *known == digest);
         let entry = known
-            .and_then(|at| made.remove(at))
+            .and_then(|at| clients.remove(at))
             .unwrap_or_else(|| (digest, self.system.client(route)));
         let client = entry.1.clone();
-        made.push_back(entry);
-        if made.len() > MAX_CLIENTS {
-            made.pop_front();
+        clients.push_back(entry);
+        if clients.len() > MAX_CLIENTS {
+            clients.pop_front();
         }
         client
     }
@@ -205,20 +209,20 @@ impl Client {
         if let Some(refused) = causes(&error).find_map(|cause| cause.downcast_ref::<NotPublic>()) {
             return Err(ClientError::Refused(refused.to_string()));
         }
-        let words = chain(&error);
+        let message = chain(&error);
         Err(ClientError::Failed(match &self.no_roots {
             Some(why) if is_https => {
-                format!("{words}: no certificate can be trusted on this machine ({why})")
+                format!("{message}: no certificate can be trusted on this machine ({why})")
             }
-            _ => words,
+            _ => message,
         }))
     }
 }
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Failed(words) | Self::Refused(words)) = self;
-        f.write_str(words)
+        let (Self::Failed(message) | Self::Refused(message)) = self;
+        f.write_str(message)
     }
 }
 
@@ -229,12 +233,12 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
 
 /// Joins an error with its sources. The innermost one says what happened.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    causes(error).fold(String::new(), |words, cause| {
+    causes(error).fold(String::new(), |message, cause| {
         let next = cause.to_string();
-        match words.as_str() {
+        match message.as_str() {
             "" => next,
-            _ if words.contains(&next) => words,
-            _ => format!("{words}: {next}"),
+            _ if message.contains(&next) => message,
+            _ => format!("{message}: {next}"),
         }
     })
 }

@@ -33,10 +33,10 @@ impl Proxy {
     pub fn compile(whole: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Self> {
         let node = whole.given("proxy");
         match node.map(|node| (node, node.as_str())) {
-            None => Self::of_environment(whole, keyring, diagnostics),
-            Some((node, Some("env"))) => Self::of_environment(node, keyring, diagnostics),
+            None => Self::from_environment(whole, keyring, diagnostics),
+            Some((node, Some("env"))) => Self::from_environment(node, keyring, diagnostics),
             Some((_, Some("none"))) => Some(Self::default()),
-            Some((node, Some(text))) => Self::written(node, text, keyring, diagnostics),
+            Some((node, Some(text))) => Self::from_rules(node, text, keyring, diagnostics),
             Some((node, None)) => {
                 diagnostics.push(node.error("proxy", "`proxy` is text").hint(EXAMPLE));
                 None
@@ -60,7 +60,12 @@ impl Proxy {
     }
 
     /// Compiles a proxy that the rules file names.
-    fn written(node: Node<'_>, text: &str, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Self> {
+    fn from_rules(
+        node: Node<'_>,
+        text: &str,
+        keyring: &Keyring,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let secret = match source_of(text).map(|source| keyring.resolve(source)) {
             None => None,
             Some(Ok((secret, warning))) => {
@@ -92,7 +97,7 @@ impl Proxy {
     }
 
     /// Compiles the proxies that the environment names.
-    fn of_environment(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Self> {
+    fn from_environment(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<Self> {
         let variable = |names: [&'static str; 2]| {
             let mut set = names
                 .into_iter()

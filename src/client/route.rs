@@ -13,7 +13,7 @@ pub struct Route {
     pub tls: Option<TlsSettings>,
     pub proxy: Proxy,
     /// True if only public addresses may be connected to.
-    pub guarded: bool,
+    pub public_only: bool,
 }
 
 impl Route {
@@ -22,7 +22,7 @@ impl Route {
         let mut digest = Sha256::new();
         digest.update(self.tls.as_ref().map(TlsSettings::digest).unwrap_or_default());
         digest.update(self.proxy.digest());
-        digest.update([u8::from(self.guarded)]);
+        digest.update([u8::from(self.public_only)]);
         digest.finalize().into()
     }
 }

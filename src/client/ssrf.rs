@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn public_addresses_are_told_from_all_others() {
+    fn public_addresses_are_distinguished_from_all_others() {
         for public in [
             "1.1.1.1",
             "8.8.8.8",

@@ -51,18 +51,18 @@ impl TlsSettings {
         }
         let before = diagnostics.errors();
         let fields: TlsFields = node.read(diagnostics)?;
-        let given = |field: &Option<IgnoredAny>, key| field.as_ref().and_then(|_| node.get(key));
+        let field_node = |field: &Option<IgnoredAny>, key| field.as_ref().and_then(|_| node.get(key));
         let (ca, cert, key) = (
-            given(&fields.ca, "ca"),
-            given(&fields.cert, "cert"),
-            given(&fields.key, "key"),
+            field_node(&fields.ca, "ca"),
+            field_node(&fields.cert, "cert"),
+            field_node(&fields.key, "key"),
         );
-        let alone = match (cert, key) {
+        let unpaired = match (cert, key) {
             (Some(cert), None) => Some((cert, "key")),
             (None, Some(key)) => Some((key, "cert")),
             _ => None,
         };
-        if let Some((node, missing)) = alone {
+        if let Some((node, missing)) = unpaired {
             let message = format!("`{missing}` is missing: a client certificate is `cert` with its `key`");
             diagnostics.push(Diagnostic::error(node.key_origin(), "tls", message));
         }

@@ -156,7 +156,7 @@ async fn serve(
         heartbeat: Arc::clone(&dispatching_heartbeat),
     });
     let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);
-    let status_service = status_service(path, &shared, started, &handler.bodies);
+    let status_service = status_service(path, &shared, started, &handler.body_budget);
     // Before the first handshake.
     let renewer = renewer_handle(&shared);
 
@@ -213,14 +213,14 @@ fn request_handler(
     Arc::new(RequestHandler {
         live: Arc::clone(&shared.live),
         ingest: Arc::new(ingest),
-        room: server::ConnectionLimiter::for_requests(max_connections),
-        heads: Arc::new(server::HeaderBudget::of_all(max_connections)),
-        bodies: Arc::new(server::BodyBudget::default()),
+        request_slots: server::ConnectionLimiter::for_requests(max_connections),
+        header_budget: Arc::new(server::HeaderBudget::for_server(max_connections)),
+        body_budget: Arc::new(server::BodyBudget::default()),
         limiter: server::Limiter::new(tokio::time::Instant::now()),
         clock: shared.clock.clone(),
         request_timeout,
         closing: shared.stopping.accepting.clone(),
-        over: shared.stopping.leasing.clone(),
+        shutdown: shared.stopping.leasing.clone(),
     })
 }
 
@@ -250,7 +250,7 @@ fn status_service(
 fn renewer_handle(shared: &Shared) -> Arc<RenewerHandle> {
     let folder = shared.store_path.parent().unwrap_or(Path::new("")).join("acme");
     let renewer = RenewerHandle::new(folder, shared.clock.clone());
-    renewer.changed(shared.live.current().acme(), false);
+    renewer.reloaded(shared.live.current().acme(), false);
     Arc::new(renewer)
 }
 

@@ -104,7 +104,7 @@ impl Watch {
                 // More deliveries may run at once now, and need file descriptors. The limit on
                 // connections stays as at the start.
                 crate::daemon::raise_fd_limit(rules);
-                self.renewer.changed(rules.acme(), asked);
+                self.renewer.reloaded(rules.acme(), asked);
             }
             report(&outcome, cause);
             self.remember(&outcome);

@@ -28,7 +28,7 @@ impl<'m, 'e> SelectedValues<'m, 'e> {
     /// The reason why the selector at `slot` is undecidable: it reads a payload that could not be
     /// decoded. A value found elsewhere counts nevertheless.
     pub(super) fn fault(&self, slot: usize) -> Option<&'e str> {
-        let fault = self.event.payload.fault.as_deref()?;
+        let fault = self.event.payload.decode_error.as_deref()?;
         let blind = self.selectors.get(slot)?.reads_payload() && self.found(slot).values().is_empty();
         blind.then_some(fault)
     }

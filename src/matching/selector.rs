@@ -255,7 +255,7 @@ impl SelectorSource {
     fn select<'e>(&self, event: &'e Event) -> Selected<'e> {
         let received = &event.received;
         match self {
-            SelectorSource::One(_) | SelectorSource::Many(_) if event.payload.fault.is_some() => {
+            SelectorSource::One(_) | SelectorSource::Many(_) if event.payload.decode_error.is_some() => {
                 Selected::Nothing
             }
             SelectorSource::First(parts) => {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8};
 
-use crate::payload::undecodable::{Undecodable, shown};
+use crate::payload::undecodable::{Undecodable, excerpt};
 
 /// The charset with this label. UTF-8 without a label.
 pub(super) fn named(label: Option<&str>) -> Result<&'static Encoding, Undecodable> {
@@ -21,7 +21,7 @@ pub(super) fn named(label: Option<&str>) -> Result<&'static Encoding, Undecodabl
         return Ok(UTF_8);
     }
     Encoding::for_label_no_replacement(label.as_bytes())
-        .ok_or_else(|| Undecodable::UnknownCharset(shown(label, 40)))
+        .ok_or_else(|| Undecodable::UnknownCharset(excerpt(label, 40)))
 }
 
 /// The charset of a body: from its byte order mark, else its label, else UTF-8.

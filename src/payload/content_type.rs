@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_known_by_each_of_its_names_however_it_is_written() {
+    fn a_media_type_is_known_by_each_of_its_names() {
         for (value, media) in [
             ("application/json", Media::Json),
             ("TEXT/JSON", Media::Json),

@@ -1,22 +1,21 @@
 //! Decoding of raw bytes to a [`Payload`], by `decode:` and the content type.
 //!
-//! This file chooses the format and handles JSON and text. The other formats are left to `form.rs`,
-//! `multipart.rs` and `xml.rs`.
+//! This file chooses the format and handles text. The other formats are left to `json_body.rs`,
+//! `form.rs`, `multipart.rs` and `xml.rs`.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, UTF_8};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::base::json;
-use crate::base::json::Json;
 use crate::base::jsonpath::LargeIntegers;
 use crate::payload::content_type::{ContentType, Media};
 use crate::payload::event::{BodyKind, Payload};
+use crate::payload::json_body::{as_json, of_json, structure};
 use crate::payload::undecodable::Undecodable;
 use crate::payload::{charset, content_encoding, form, multipart, xml};
 
@@ -84,7 +83,7 @@ pub fn decode(decode: Decode, headers: &HeaderMap, body: &Bytes, limit: u64) -> 
             Payload::new(BodyKind::Xml, Arc::new(xml::document(label, &plain)?))
         }
         (Decode::Text, _) | (Decode::Auto, Media::Text) => text(charset::of(label, &plain)?, &plain),
-        (Decode::Auto, Media::Other) => guessed(label, &plain),
+        (Decode::Auto, Media::Other) => decode_unknown(label, &plain),
     };
     // The decompressed body differs from the body as sent.
     if payload.kind == BodyKind::Json && plain.as_ptr() != body.as_ptr() {
@@ -97,10 +96,10 @@ pub fn decode(decode: Decode, headers: &HeaderMap, body: &Bytes, limit: u64) -> 
 /// not parse it as JSON.
 pub fn known(decode: Decode, headers: &HeaderMap, body: &[u8], json: &Arc<Value>) -> Option<Payload> {
     let content_type = ContentType::of(headers);
-    let as_json = decode == Decode::Json || (decode == Decode::Auto && content_type.media == Media::Json);
-    let plainly = charset::named(content_type.charset.as_deref()) == Ok(UTF_8)
+    let is_json = decode == Decode::Json || (decode == Decode::Auto && content_type.media == Media::Json);
+    let is_plain_utf8 = charset::named(content_type.charset.as_deref()) == Ok(UTF_8)
         && !headers.contains_key(http::header::CONTENT_ENCODING);
-    (as_json && plainly).then(|| Payload {
+    (is_json && is_plain_utf8).then(|| Payload {
         // The body is valid JSON, therefore UTF-8.
         integers: LargeIntegers::read(
             std::str::from_utf8(json::without_marks(body)).unwrap_or_default(),
@@ -112,53 +111,6 @@ pub fn known(decode: Decode, headers: &HeaderMap, body: &[u8], json: &Arc<Value>
 
 fn fields(kind: BodyKind, fields: Map<String, Value>) -> Payload {
     Payload::new(kind, Arc::new(fields.into()))
-}
-
-/// Decodes a body, or a part of one, as JSON.
-pub(super) fn as_json(label: Option<&str>, body: &[u8]) -> Result<Payload, Undecodable> {
-    let charset = json_charset(label, body)?;
-    let text = if charset == UTF_8 {
-        Cow::Borrowed(body)
-    } else {
-        match charset::text(charset, body)? {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        }
-    };
-    if json::without_marks(&text).trim_ascii().is_empty() {
-        return Err(Undecodable::Empty("JSON"));
-    }
-    let read = json::read(&text).map_err(|fault| Undecodable::Json(fault.to_string()))?;
-    Ok(of_json(read, charset == UTF_8))
-}
-
-/// The charset of JSON. A label has no meaning (RFC 8259 §11) if the body is UTF-8, as JSON must
-/// be. Such labels are unknown ones, and UTF-16, which .NET senders declare for strings.
-fn json_charset(label: Option<&str>, body: &[u8]) -> Result<&'static Encoding, Undecodable> {
-    match charset::of(label, body) {
-        Ok(wide)
-            if (wide == UTF_16LE || wide == UTF_16BE)
-                && Encoding::for_bom(body).is_none()
-                && matches!(body, [1..=255, 1..=255, ..]) =>
-        {
-            Ok(UTF_8)
-        }
-        Err(_) if std::str::from_utf8(body).is_ok() => Ok(UTF_8),
-        charset => charset,
-    }
-}
-
-/// A payload of parsed JSON. The kind is [`BodyKind::Json`] only if the body as sent is that JSON.
-fn of_json(read: Json, plainly: bool) -> Payload {
-    let kind = if plainly && !read.is_repaired {
-        BodyKind::Json
-    } else {
-        BodyKind::InnerJson
-    };
-    Payload {
-        integers: read.integers,
-        ..Payload::new(kind, read.value)
-    }
 }
 
 fn text(charset: &'static Encoding, body: &[u8]) -> Payload {
@@ -188,7 +140,7 @@ fn auto_form(charset: &'static Encoding, body: &[u8]) -> Result<Payload, Undecod
 }
 
 /// Decodes a body whose content type is not conclusive.
-fn guessed(label: Option<&str>, body: &[u8]) -> Payload {
+fn decode_unknown(label: Option<&str>, body: &[u8]) -> Payload {
     // No charset was promised, so an unknown label counts as none.
     let charset = charset::of(label, body).unwrap_or(UTF_8);
     let read = charset::text(charset, body)
@@ -197,14 +149,5 @@ fn guessed(label: Option<&str>, body: &[u8]) -> Payload {
     match read {
         Some(read) => of_json(read, charset == UTF_8),
         None => text(charset, body),
-    }
-}
-
-/// The JSON object or list in the text, if it is one.
-fn structure(text: &str) -> Option<Json> {
-    let bare = text.trim_start_matches('\u{FEFF}').trim_ascii_start();
-    match bare.as_bytes().first() {
-        Some(b'{' | b'[') => json::read_text(text).ok(),
-        _ => None,
     }
 }

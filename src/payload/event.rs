@@ -39,7 +39,7 @@ pub struct Payload {
     /// The digits of integers that do not fit 64 bits.
     pub integers: LargeIntegers,
     /// The reason why the body could not be decoded.
-    pub fault: Option<Arc<str>>,
+    pub decode_error: Option<Arc<str>>,
 }
 
 impl Payload {
@@ -49,7 +49,7 @@ impl Payload {
             kind,
             value,
             integers: LargeIntegers::default(),
-            fault: None,
+            decode_error: None,
         }
     }
 
@@ -57,7 +57,7 @@ impl Payload {
     /// payload.
     pub fn unreadable(why: &Undecodable) -> Self {
         Self {
-            fault: Some(why.to_string().into()),
+            decode_error: Some(why.to_string().into()),
             ..Self::new(BodyKind::Unreadable, Arc::new(Value::Null))
         }
     }
@@ -73,7 +73,7 @@ pub struct Event {
 impl Event {
     /// An event from the store, with its body decoded again in the named format. A body that could
     /// not be decoded then cannot be decoded now.
-    pub fn kept(received: Arc<Received>, decode: &str) -> Result<Self, String> {
+    pub fn from_store(received: Arc<Received>, decode: &str) -> Result<Self, String> {
         let known = Decode::from_name(decode).ok_or_else(|| format!("unknown decoding `{decode}`"))?;
         // The body was within `max_body` when the event was accepted. A limit that was lowered
         // since must not make it unreadable.

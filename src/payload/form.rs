@@ -9,10 +9,7 @@ use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 
 use crate::payload::object;
-use crate::payload::undecodable::Undecodable;
-
-/// Maximum number of fields in a form.
-pub(super) const MAX_FIELDS: usize = 10_000;
+use crate::payload::undecodable::{MAX_FIELDS, Undecodable};
 
 /// A byte order mark. Before the first name it belongs to the body, even if it is percent-encoded.
 const MARK: char = '\u{FEFF}';

@@ -20,6 +20,7 @@ mod content_type;
 mod decode;
 mod event;
 mod form;
+mod json_body;
 mod multipart;
 mod object;
 mod parameter;

@@ -14,13 +14,11 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::payload::content_type::{ContentType, Media};
-use crate::payload::decode::as_json;
+use crate::payload::json_body::as_json;
 use crate::payload::parameter::parameters;
-use crate::payload::undecodable::{Undecodable, shown};
+use crate::payload::undecodable::{MAX_PARTS, Undecodable, excerpt};
 use crate::payload::{charset, form, xml};
 
-/// Maximum number of parts in a form.
-pub(super) const MAX_PARTS: usize = 1000;
 /// Maximum size of the headers of a part, in bytes.
 const MAX_PART_HEAD: usize = 8 * 1024;
 const LINE_END: &[u8] = b"\r\n";
@@ -30,12 +28,12 @@ const LINE_END: &[u8] = b"\r\n";
 /// that repeats has a list.
 pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, Value>, Undecodable> {
     let Some(boundary) = boundary.filter(|boundary| !boundary.is_empty()) else {
-        return Err(fault("the content type names no boundary"));
+        return Err(invalid("the content type names no boundary"));
     };
     let line = format!("\r\n--{boundary}");
     let delimiter = Finder::new(&line);
     let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    let mut rest = first(&delimiter, body)?;
+    let mut rest = after_first_boundary(&delimiter, body)?;
     let mut count = 0;
     while !rest.starts_with(b"--") {
         if count == MAX_PARTS {
@@ -48,10 +46,10 @@ pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, 
             .count();
         let after = rest.get(padding..).unwrap_or_default();
         let Some(part) = after.strip_prefix(LINE_END) else {
-            return Err(fault(if after.len() < LINE_END.len() {
-                ENDS
+            return Err(invalid(if after.len() < LINE_END.len() {
+                TRUNCATED
             } else {
-                UNCLEAR
+                MISPLACED
             }));
         };
         let (head, tail) = head(part)?;
@@ -59,7 +57,7 @@ pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, 
         let (content, next) = delimiter
             .find(tail)
             .map(|at| tail.split_at(at))
-            .ok_or_else(|| fault(ENDS))?;
+            .ok_or_else(|| invalid(TRUNCATED))?;
         let content = content.strip_prefix(LINE_END).unwrap_or_default();
         let (name, value) = PartHeaders::new(head, count)?.read(content)?;
         found.entry(name).or_default().push(value);
@@ -73,15 +71,15 @@ pub(super) fn fields(boundary: Option<&str>, body: &[u8]) -> Result<Map<String, 
     Ok(values.collect())
 }
 
-const ENDS: &str = "it ends before its last boundary";
-const UNCLEAR: &str = "its boundary stands where none can be";
+const TRUNCATED: &str = "it ends before its last boundary";
+const MISPLACED: &str = "its boundary stands where none can be";
 
-fn fault(what: impl Into<String>) -> Undecodable {
+fn invalid(what: impl Into<String>) -> Undecodable {
     Undecodable::Multipart(what.into())
 }
 
 /// The bytes after the first boundary. The preamble before it is ignored.
-fn first<'b>(delimiter: &Finder<'_>, body: &'b [u8]) -> Result<&'b [u8], Undecodable> {
+fn after_first_boundary<'b>(delimiter: &Finder<'_>, body: &'b [u8]) -> Result<&'b [u8], Undecodable> {
     let line = delimiter.needle();
     // At the start of the body no line end precedes the boundary.
     let bare = line.get(LINE_END.len()..).unwrap_or_default();
@@ -90,7 +88,7 @@ fn first<'b>(delimiter: &Finder<'_>, body: &'b [u8]) -> Result<&'b [u8], Undecod
     }
     let at = delimiter.find(body);
     at.and_then(|at| body.get(at + line.len()..))
-        .ok_or_else(|| fault("it does not hold the boundary that its content type names"))
+        .ok_or_else(|| invalid("it does not hold the boundary that its content type names"))
 }
 
 /// The headers of a part, and the rest, which starts at the end of the last header line.
@@ -104,10 +102,10 @@ fn head(part: &[u8]) -> Result<(&[u8], &[u8]), Undecodable> {
             part.get(..end).unwrap_or_default(),
             part.get(end + LINE_END.len()..).unwrap_or_default(),
         )),
-        None if beginning.len() < part.len() => Err(fault(format!(
+        None if beginning.len() < part.len() => Err(invalid(format!(
             "the headers of a part have more than {MAX_PART_HEAD} bytes"
         ))),
-        None => Err(fault(ENDS)),
+        None => Err(invalid(TRUNCATED)),
     }
 }
 
@@ -121,13 +119,13 @@ struct PartHeaders {
 impl PartHeaders {
     /// Parses the headers of the part with this number.
     fn new(head: &[u8], number: usize) -> Result<Self, Undecodable> {
-        let unclear = |what: &str| fault(format!("part {number} has {what}"));
+        let invalid_part = |what: &str| invalid(format!("part {number} has {what}"));
         let (mut disposition, mut content_type) = (None, None);
         // Names of fields and files are UTF-8, as browsers send them.
         let head = String::from_utf8_lossy(head);
         for line in head.split("\r\n").filter(|line| !line.is_empty()) {
             let Some((name, value)) = header(line) else {
-                return Err(unclear("a header that cannot be read"));
+                return Err(invalid_part("a header that cannot be read"));
             };
             // An empty header says nothing.
             if value.is_empty() {
@@ -136,32 +134,32 @@ impl PartHeaders {
             match name.to_ascii_lowercase().as_str() {
                 "content-disposition" if disposition.is_none() => disposition = Some(value),
                 "content-type" if content_type.is_none() => content_type = Some(value),
-                "content-disposition" | "content-type" => return Err(unclear("a header twice")),
-                "content-transfer-encoding" if !is_plain(value) => {
-                    let value = shown(value, 40);
-                    return Err(unclear(&format!("the transfer encoding `{value}`")));
+                "content-disposition" | "content-type" => return Err(invalid_part("a header twice")),
+                "content-transfer-encoding" if !leaves_content(value) => {
+                    let value = excerpt(value, 40);
+                    return Err(invalid_part(&format!("the transfer encoding `{value}`")));
                 }
                 _ => {}
             }
         }
         let (mut name, mut filename, mut extended) = (None, None, None);
         for (parameter, value) in parameters(disposition.unwrap_or_default()) {
-            let place = match parameter.as_str() {
+            let slot = match parameter.as_str() {
                 "name" => &mut name,
                 "filename" => &mut filename,
                 "filename*" => &mut extended,
                 _ => continue,
             };
-            if place.replace(value).is_some() {
-                return Err(unclear("two names"));
+            if slot.replace(value).is_some() {
+                return Err(invalid_part("two names"));
             }
         }
         if let Some(extended) = extended {
             let known = from_extended(&extended);
-            filename = Some(known.ok_or_else(|| unclear("a file name that cannot be read"))?);
+            filename = Some(known.ok_or_else(|| invalid_part("a file name that cannot be read"))?);
         }
         Ok(Self {
-            name: name.ok_or_else(|| unclear("no name"))?,
+            name: name.ok_or_else(|| invalid_part("no name"))?,
             filename,
             content_type: content_type.map(str::to_owned),
         })
@@ -217,7 +215,7 @@ fn header(line: &str) -> Option<(&str, &str)> {
 }
 
 /// True if the transfer encoding leaves the content as it is.
-fn is_plain(encoding: &str) -> bool {
+fn leaves_content(encoding: &str) -> bool {
     ["7bit", "8bit", "binary"]
         .iter()
         .any(|plain| encoding.eq_ignore_ascii_case(plain))

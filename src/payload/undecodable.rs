@@ -3,8 +3,11 @@
 use std::fmt;
 
 use crate::payload::content_encoding;
-use crate::payload::form::MAX_FIELDS;
-use crate::payload::multipart::MAX_PARTS;
+
+/// Maximum number of fields in a form.
+pub(super) const MAX_FIELDS: usize = 10_000;
+/// Maximum number of parts in a form.
+pub(super) const MAX_PARTS: usize = 1000;
 
 /// The reason why a body cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +39,15 @@ impl Undecodable {
 }
 
 impl From<content_encoding::EncodingError> for Undecodable {
-    fn from(fault: content_encoding::EncodingError) -> Self {
-        Self::Coding(fault)
+    fn from(error: content_encoding::EncodingError) -> Self {
+        Self::Coding(error)
     }
 }
 
 impl fmt::Display for Undecodable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Coding(fault) => fault.fmt(f),
+            Self::Coding(error) => error.fmt(f),
             Self::Json(what) => write!(f, "the body is not valid JSON: {what}"),
             Self::Xml(what) => write!(f, "the body is not XML that can be read: {what}"),
             Self::Multipart(what) => write!(f, "the body is not valid multipart/form-data: {what}"),
@@ -63,14 +66,14 @@ impl fmt::Display for Undecodable {
 impl std::error::Error for Undecodable {}
 
 /// An untrusted text for the log: at most `most` characters, with control characters escaped.
-pub(super) fn shown(words: &str, most: usize) -> String {
-    let mut shown = String::new();
+pub(super) fn excerpt(words: &str, most: usize) -> String {
+    let mut excerpt = String::new();
     for letter in words.chars().take(most) {
         if letter.is_control() {
-            shown.extend(letter.escape_default());
+            excerpt.extend(letter.escape_default());
         } else {
-            shown.push(letter);
+            excerpt.push(letter);
         }
     }
-    shown
+    excerpt
 }

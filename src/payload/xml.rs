@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::payload::charset;
 use crate::payload::object;
-use crate::payload::undecodable::{Undecodable, shown};
+use crate::payload::undecodable::{Undecodable, excerpt};
 
 /// Maximum nesting depth of elements.
 const MAX_DEPTH: usize = 64;
@@ -38,13 +38,13 @@ pub(super) fn document(label: Option<&str>, body: &[u8]) -> Result<Value, Undeco
     let mut reader = Reader::from_str(text);
     let mut document = XmlReader::default();
     loop {
-        let begun = reader.buffer_position();
+        let start = reader.buffer_position();
         let read = match reader.read_event() {
-            Ok(Event::Eof) => return document.end().map_err(|what| at(text, begun, &what)),
-            Ok(event) => document.take(event).map_err(|what| (begun, what)),
-            Err(error) => Err((reader.error_position(), words(&error))),
+            Ok(Event::Eof) => return document.end().map_err(|what| error_at(text, start, &what)),
+            Ok(event) => document.take(event).map_err(|what| (start, what)),
+            Err(error) => Err((reader.error_position(), message_of(&error))),
         };
-        read.map_err(|(position, what)| at(text, position, &what))?;
+        read.map_err(|(position, what)| error_at(text, position, &what))?;
     }
 }
 
@@ -121,7 +121,7 @@ impl XmlReader {
             Event::CData(text) => self.text(&text.xml_content(self.version)),
             Event::GeneralRef(reference) => self.text(&resolved(&reference)?),
             Event::Decl(declaration) if self.open.is_empty() && self.root.is_none() => {
-                self.version = declaration.xml_version().map_err(|error| words(&error))?;
+                self.version = declaration.xml_version().map_err(|error| message_of(&error))?;
                 Ok(())
             }
             Event::Decl(_) => Err("an XML declaration stands not at the beginning".to_owned()),
@@ -141,20 +141,20 @@ impl XmlReader {
         let mut fields = Map::new();
         // Duplicate names are detected below, by the insertion.
         for attribute in start.attributes().with_checks(false) {
-            let attribute = attribute.map_err(|error| words(&error.into()))?;
+            let attribute = attribute.map_err(|error| message_of(&error.into()))?;
             let name = attribute.key.as_ref();
             let value = attribute
                 .normalized_value(self.version)
-                .map_err(|error| words(&error))?;
+                .map_err(|error| message_of(&error))?;
             if fields
-                .insert(format!("@{}", named(name)?), value.into())
+                .insert(format!("@{}", checked_name(name)?), value.into())
                 .is_some()
             {
                 return Err(format!("the attribute `{name}` stands twice"));
             }
         }
         Ok(Element {
-            name: named(start.name().as_ref())?.to_owned(),
+            name: checked_name(start.name().as_ref())?.to_owned(),
             fields,
             text: String::new(),
         })
@@ -210,7 +210,7 @@ impl Element {
 
 /// The text for a reference.
 fn resolved(reference: &BytesRef<'_>) -> Result<String, String> {
-    if let Some(letter) = reference.resolve_char_ref().map_err(|error| words(&error))? {
+    if let Some(letter) = reference.resolve_char_ref().map_err(|error| message_of(&error))? {
         return Ok(letter.into());
     }
     let known = resolve_predefined_entity(reference).map(str::to_owned);
@@ -219,11 +219,12 @@ fn resolved(reference: &BytesRef<'_>) -> Result<String, String> {
 
 /// Returns the name if it is valid. The reader accepts any characters, even `@` and `#`, which have
 /// a meaning in the payload.
-fn named(name: &str) -> Result<&str, String> {
-    let begins =
+fn checked_name(name: &str) -> Result<&str, String> {
+    let is_start =
         |letter: char| letter.is_ascii_alphabetic() || matches!(letter, '_' | ':') || !letter.is_ascii();
-    let goes_on = |letter: char| begins(letter) || letter.is_ascii_digit() || matches!(letter, '-' | '.');
-    if name.starts_with(begins) && name.chars().all(goes_on) {
+    let is_continuation =
+        |letter: char| is_start(letter) || letter.is_ascii_digit() || matches!(letter, '-' | '.');
+    if name.starts_with(is_start) && name.chars().all(is_continuation) {
         Ok(name)
     } else {
         Err(format!("`{name}` is not a name"))
@@ -231,7 +232,7 @@ fn named(name: &str) -> Result<&str, String> {
 }
 
 /// The reader's error without its category prefix.
-fn words(error: &Error) -> String {
+fn message_of(error: &Error) -> String {
     match error {
         Error::Syntax(error) => error.to_string(),
         Error::IllFormed(error) => error.to_string(),
@@ -240,11 +241,11 @@ fn words(error: &Error) -> String {
 }
 
 /// The error with its position.
-fn at(text: &str, position: u64, what: &str) -> Undecodable {
+fn error_at(text: &str, position: u64, what: &str) -> Undecodable {
     let position = usize::try_from(position).unwrap_or(usize::MAX);
     let before = text.as_bytes().get(..position).unwrap_or(text.as_bytes());
     let line = memchr_iter(b'\n', before).count() + 1;
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
     // The error may quote the sender's text.
-    Undecodable::Xml(format!("line {line} column {column}: {}", shown(what, 200)))
+    Undecodable::Xml(format!("line {line} column {column}: {}", excerpt(what, 200)))
 }

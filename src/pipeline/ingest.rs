@@ -112,7 +112,7 @@ impl Ingest {
         if matched.is_empty() {
             return self.ignore(endpoint, &event, &authorization);
         }
-        if let Some(fault) = &event.payload.fault {
+        if let Some(fault) = &event.payload.decode_error {
             let others = |index: usize| authorization.trusts(index) && !matched.contains(&index);
             report::not_asked(&event.received, blind(endpoint, &event, others), fault);
         }

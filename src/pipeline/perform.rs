@@ -69,7 +69,7 @@ impl Dispatcher {
         if let Some(payload) = self.payload_cache.payload(received.id) {
             return Ok(Event { received, payload });
         }
-        Event::kept(received, &lease.decode)
+        Event::from_store(received, &lease.decode)
             .map_err(|error| format!("the stored body cannot be decoded: {error}"))
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn blind<'e>(
 /// Explains why no rule could match the event, if so. Either its body is text and every trusting
 /// rule reads a structure, or its body is unreadable and a rule might otherwise have matched.
 pub fn unstructured(endpoint: &Endpoint, event: &Event, trusted: &dyn Fn(usize) -> bool) -> Option<String> {
-    if let Some(fault) = &event.payload.fault {
+    if let Some(fault) = &event.payload.decode_error {
         return blind(endpoint, event, trusted).next().map(|_| fault.to_string());
     }
     if event.payload.kind != BodyKind::Text {

@@ -62,7 +62,7 @@ impl Endpoint {
     /// unreadable.
     pub fn can_act(&self, index: usize, event: &Event) -> bool {
         let needs_payload = |rule: &Rule| rule.payload_use == PayloadUse::Actions;
-        event.payload.fault.is_none() || !self.rules.get(index).is_some_and(needs_payload)
+        event.payload.decode_error.is_none() || !self.rules.get(index).is_some_and(needs_payload)
     }
 
     /// True if the endpoint allows this address and so does one of its enabled rules. If no rule is

@@ -19,8 +19,9 @@ use tokio_util::task::TaskTracker;
 use crate::base::throttle::Throttle;
 use crate::report;
 use crate::server::bind::Bound;
+use crate::server::peer::Peer;
 use crate::server::proxy_protocol::ProxiedPeer;
-use crate::server::request::{Peer, RequestHandler};
+use crate::server::request::RequestHandler;
 use crate::server::slots::{ClientKey, ConnectionLimiter, SlotGuard};
 use crate::server::{http1, proxy_protocol, tls};
 use crate::sys::heartbeat::Heartbeat;
@@ -29,51 +30,51 @@ use crate::sys::socket::OwnSocket;
 /// Pause of the accept loop after an error, such as when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Shorter pause if an idle connection has been evicted and is about to free its descriptor.
-const LEAVING: Duration = Duration::from_millis(10);
+const EVICTED_PAUSE: Duration = Duration::from_millis(10);
 
 /// Serves all listeners until the handler is `closing`. Then accepts no more connections and
-/// returns once the requests in flight are answered. Cancelling `over` ends those still running.
-/// Each listener's heartbeat beats while the listener accepts.
+/// returns once the requests in flight are answered. Cancelling `shutdown` ends those still
+/// running. Each listener's heartbeat beats while the listener accepts.
 pub async fn serve(
     listeners: Vec<(Bound, Arc<Heartbeat>)>,
     handler: Arc<RequestHandler>,
     max_connections: usize,
-    over: CancellationToken,
+    shutdown: CancellationToken,
 ) {
-    let peers = AcceptContext {
-        places: ConnectionLimiter::for_connections(max_connections),
+    let context = AcceptContext {
+        slots: ConnectionLimiter::for_connections(max_connections),
         connections: TaskTracker::new(),
         handler,
-        security: Mutex::default(),
-        over,
+        tls_config: Mutex::default(),
+        shutdown,
     };
     // At startup: a reload may have removed TLS from the rules before the first connection.
-    peers.security();
-    let peers = Arc::new(peers);
+    context.tls_config();
+    let context = Arc::new(context);
     let mut accepting = JoinSet::new();
     for (listener, heartbeat) in listeners {
-        accepting.spawn(accept(listener, heartbeat, Arc::clone(&peers)));
+        accepting.spawn(accept(listener, heartbeat, Arc::clone(&context)));
     }
     while accepting.join_next().await.is_some() {}
-    peers.connections.close();
-    peers.connections.wait().await;
+    context.connections.close();
+    context.connections.wait().await;
 }
 
 /// State shared by all connections.
 struct AcceptContext {
-    places: ConnectionLimiter,
+    slots: ConnectionLimiter,
     connections: TaskTracker,
     handler: Arc<RequestHandler>,
-    security: Mutex<Option<Arc<ServerConfig>>>,
-    over: CancellationToken,
+    tls_config: Mutex<Option<Arc<ServerConfig>>>,
+    shutdown: CancellationToken,
 }
 
 impl AcceptContext {
     /// Serves one connection as its own task, which keeps its slot until it ends.
-    fn admit(&self, accepted: Accepted, tls: bool, taken: SlotGuard) {
-        let (handler, over) = (Arc::clone(&self.handler), self.over.clone());
-        let secured = if tls { self.security() } else { None };
-        if tls && secured.is_none() {
+    fn admit(&self, accepted: Accepted, has_tls: bool, guard: SlotGuard) {
+        let (handler, shutdown) = (Arc::clone(&self.handler), self.shutdown.clone());
+        let tls_config = if has_tls { self.tls_config() } else { None };
+        if has_tls && tls_config.is_none() {
             // Never serve a TLS listener in plain text. A reload cannot lead here.
             return;
         }
@@ -81,22 +82,22 @@ impl AcceptContext {
             let client = accepted.address();
             let peer = Peer {
                 address: client,
-                nameless: false,
+                unaddressed: false,
                 certificate: None,
-                place: Arc::clone(&taken.place),
+                slot: Arc::clone(&guard.slot),
             };
-            let conversation = async {
+            let serving = async {
                 match accepted {
                     Accepted::Unix(stream) => serve_http(stream, peer, None, handler).await,
-                    Accepted::Tcp(stream, _) => serve_http(stream, peer, secured, handler).await,
+                    Accepted::Tcp(stream, _) => serve_http(stream, peer, tls_config, handler).await,
                 }
             };
             let address = client;
             let client = client.map(tracing::field::display);
             tokio::select! {
-                () = conversation => {}
-                () = taken.place.wanted() => report::connection_ended("connection", &"an idle connection was evicted", address),
-                () = over.cancelled() => {
+                () = serving => {}
+                () = guard.slot.eviction() => report::connection_ended("connection", &"an idle connection was evicted", address),
+                () = shutdown.cancelled() => {
                     tracing::warn!(client, "a connection was still under way when the daemon stopped");
                 }
             }
@@ -105,8 +106,8 @@ impl AcceptContext {
 
     /// Returns the TLS configuration of the rules in force. If they have none any more, returns the
     /// last one, since removing TLS takes effect at the next start.
-    fn security(&self) -> Option<Arc<ServerConfig>> {
-        let mut last = self.security.lock();
+    fn tls_config(&self) -> Option<Arc<ServerConfig>> {
+        let mut last = self.tls_config.lock();
         if let Some(tls) = &self.handler.live.current().server.tls {
             *last = Some(Arc::clone(&tls.config));
         }
@@ -118,26 +119,26 @@ impl AcceptContext {
 async fn serve_http<S>(
     mut stream: S,
     mut peer: Peer,
-    secured: Option<Arc<ServerConfig>>,
+    tls_config: Option<Arc<ServerConfig>>,
     handler: Arc<RequestHandler>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     if handler.live.current().server.proxy_protocol.holds(peer.address) {
-        let told = tokio::select! {
-            told = timeout(handler.request_timeout, proxy_protocol::read(&mut stream)) => told,
-            () = handler.last_call() => return,
+        let proxied = tokio::select! {
+            proxied = timeout(handler.request_timeout, proxy_protocol::read(&mut stream)) => proxied,
+            () = handler.closing_grace() => return,
         };
-        match told {
+        match proxied {
             Ok(Ok(ProxiedPeer::Proxy)) => {}
             Ok(Ok(ProxiedPeer::Client(address))) => peer.address = Some(address),
-            Ok(Ok(ProxiedPeer::Nobody)) => (peer.address, peer.nameless) = (None, true),
+            Ok(Ok(ProxiedPeer::Unaddressed)) => (peer.address, peer.unaddressed) = (None, true),
             Ok(Err(error)) => return report::peer_failed("PROXY protocol", &error, peer.address),
             Err(_) => return report::peer_failed("PROXY protocol", &"too slow", peer.address),
         }
-        peer.place.belongs_to(holder(&handler, peer.address));
+        peer.slot.reassign(holder(&handler, peer.address));
     }
-    match secured {
+    match tls_config {
         None => http1::serve_http(stream, peer, handler).await,
         Some(config) => tls::serve_http(stream, peer, config, handler).await,
     }
@@ -149,18 +150,18 @@ fn holder(handler: &RequestHandler, address: Option<IpAddr>) -> Option<ClientKey
     let address = address?;
     let server = &handler.live.current().server;
     let proxies = [&server.proxy_protocol, &server.trusted_proxies];
-    let many = proxies.iter().any(|listed| listed.holds(Some(address)));
-    (!many).then(|| ClientKey::of(address))
+    let is_shared = proxies.iter().any(|listed| listed.holds(Some(address)));
+    (!is_shared).then(|| ClientKey::of(address))
 }
 
 /// Accepts on one listener. If every connection is busy, new ones wait: one here and the rest in
 /// the kernel's queue.
-async fn accept(listener: Bound, heartbeat: Arc<Heartbeat>, peers: Arc<AcceptContext>) {
-    let closing = peers.handler.closing.clone();
+async fn accept(listener: Bound, heartbeat: Arc<Heartbeat>, context: Arc<AcceptContext>) {
+    let closing = context.handler.closing.clone();
     let failures = Throttle::steady("accept");
     loop {
         let accepted = tokio::select! {
-            accepted = heartbeat.beating(next(&listener)) => accepted,
+            accepted = heartbeat.beating(accept_next(&listener)) => accepted,
             () = closing.cancelled() => return,
         };
         let accepted = match accepted {
@@ -170,28 +171,28 @@ async fn accept(listener: Bound, heartbeat: Arc<Heartbeat>, peers: Arc<AcceptCon
                     let at = listener.address();
                     tracing::warn!(%error, at, left_out, "a connection could not be accepted");
                 }
-                let leaves = is_without_descriptors(&error) && peers.places.want_one();
-                tokio::time::sleep(if leaves { LEAVING } else { ACCEPT_PAUSE }).await;
+                let evicted = is_without_descriptors(&error) && context.slots.evict_idle();
+                tokio::time::sleep(if evicted { EVICTED_PAUSE } else { ACCEPT_PAUSE }).await;
                 continue;
             }
         };
-        let untold = |address: &IpAddr| {
-            let server = &peers.handler.live.current().server;
+        let is_balancer = |address: &IpAddr| {
+            let server = &context.handler.live.current().server;
             server.proxy_protocol.networks.contains(*address)
         };
         // A balancer's connection counts as the balancer's until its header names the client.
-        let holder = match accepted.address().filter(untold) {
+        let holder = match accepted.address().filter(is_balancer) {
             Some(balancer) => Some(ClientKey::of(balancer)),
-            None => holder(&peers.handler, accepted.address()),
+            None => holder(&context.handler, accepted.address()),
         };
-        let (taken, crowded) = tokio::select! {
+        let (guard, eviction) = tokio::select! {
             // Biased: an accepted connection is served if a slot is free, even if the daemon stops
             // now.
             biased;
-            taken = heartbeat.beating(peers.places.take(holder)) => taken,
+            guard = heartbeat.beating(context.slots.acquire(holder)) => guard,
             () = closing.cancelled() => return,
         };
-        if let Some(left_out) = crowded {
+        if let Some(left_out) = eviction {
             let at = listener.address();
             tracing::warn!(
                 at,
@@ -199,7 +200,7 @@ async fn accept(listener: Bound, heartbeat: Arc<Heartbeat>, peers: Arc<AcceptCon
                 "`max_connections` reached: evicted an idle connection"
             );
         }
-        peers.admit(accepted, matches!(listener, Bound::Tcp(_, true)), taken);
+        context.admit(accepted, matches!(listener, Bound::Tcp(_, true)), guard);
     }
 }
 
@@ -225,7 +226,7 @@ impl Accepted {
 }
 
 /// Waits for the next connection.
-async fn next(listener: &Bound) -> io::Result<Accepted> {
+async fn accept_next(listener: &Bound) -> io::Result<Accepted> {
     match listener {
         Bound::Tcp(listener, _) => {
             let (stream, peer) = listener.accept().await?;

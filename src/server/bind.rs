@@ -53,31 +53,31 @@ impl Bound {
 
 /// Binds every address, or takes the inherited socket of that address. The error names the address
 /// that cannot be bound.
-pub async fn bind(addresses: &[Listen], mut handed: InheritedSockets) -> Result<Vec<Bound>, String> {
+pub async fn bind(addresses: &[Listen], mut inherited: InheritedSockets) -> Result<Vec<Bound>, String> {
     // Before `systemd` gets the rest, wherever it appears in the list.
     let mut named = Vec::with_capacity(addresses.len());
     for address in addresses {
-        named.push(handed.named(address).await);
+        named.push(inherited.named(address).await);
     }
     let mut bound = Vec::with_capacity(addresses.len());
     for (address, named) in addresses.iter().zip(named) {
         match (address, named) {
             (_, Some(socket)) => bound.push(adopt(socket, address)?),
             (Listen::Systemd { .. }, None) => {
-                if handed.addresses.is_empty() {
+                if inherited.addresses.is_empty() {
                     return Err(
                         "`listen: systemd`, and systemd handed over no socket: `systemctl status hookyard.socket` says why, \
                          or that there is no socket unit"
                             .to_owned(),
                     );
                 }
-                for socket in handed.rest() {
+                for socket in inherited.remaining() {
                     bound.push(adopt(socket, address)?);
                 }
             }
             (Listen::Tcp { address, tls }, None) => {
                 let listener = bind_tcp(address, addresses).await;
-                let failed = |error| not_bound(address, &error, &handed);
+                let failed = |error| not_bound(address, &error, &inherited);
                 bound.push(Bound::Tcp(listener.map_err(failed)?, *tls));
             }
             (Listen::Unix(path, access), None) => {
@@ -86,7 +86,7 @@ pub async fn bind(addresses: &[Listen], mut handed: InheritedSockets) -> Result<
             }
         }
     }
-    for socket in handed.rest() {
+    for socket in inherited.remaining() {
         tracing::warn!(
             "systemd holds {}, on which the rules do not listen; connections to it will hang: run `systemctl mask --now \
              hookyard.socket`, or write `listen: systemd`",
@@ -136,14 +136,14 @@ async fn bind_tcp(address: &str, addresses: &[Listen]) -> io::Result<TcpListener
 }
 
 /// Explains why an address cannot be bound, with a hint.
-fn not_bound(address: &str, error: &io::Error, handed: &InheritedSockets) -> String {
+fn not_bound(address: &str, error: &io::Error, inherited: &InheritedSockets) -> String {
     let port = address
         .rsplit_once(':')
         .and_then(|(_, port)| port.parse::<u16>().ok());
     let hint = match (error.kind(), port) {
-        (ErrorKind::AddrInUse, _) if !handed.addresses.is_empty() => format!(
+        (ErrorKind::AddrInUse, _) if !inherited.addresses.is_empty() => format!(
             "; systemd has handed over {}: write exactly that, or `listen: systemd`",
-            handed.addresses.join(", ")
+            inherited.addresses.join(", ")
         ),
         (ErrorKind::AddrInUse, _) => {
             "; `ss -tlnp` shows who has it: where that is systemd, `systemctl mask --now hookyard.socket`"
@@ -157,10 +157,10 @@ fn not_bound(address: &str, error: &io::Error, handed: &InheritedSockets) -> Str
     format!("cannot listen on `{address}`: {error}{hint}")
 }
 
-/// Binds all IPv6 addresses. `alone` leaves those of IPv4 to another socket.
-fn bind_all(address: SocketAddrV6, alone: bool) -> io::Result<TcpListener> {
+/// Binds all IPv6 addresses. `v6_only` leaves those of IPv4 to another socket.
+fn bind_all(address: SocketAddrV6, v6_only: bool) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v6()?;
-    rustix::net::sockopt::set_ipv6_v6only(&socket, alone)?;
+    rustix::net::sockopt::set_ipv6_v6only(&socket, v6_only)?;
     socket.set_reuseaddr(true)?;
     socket.bind(address.into())?;
     socket.listen(BACKLOG)

@@ -3,17 +3,25 @@
 //! `body_budget.rs` decides which body is evicted if the memory is used up.
 
 use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use http_body_util::{LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
-use tokio::time::Instant;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Frame, Incoming};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::server::body_budget::{BodyBudget, Bounds, Denied, Reservation};
+use crate::server::request_head::has_padded_value;
 use crate::server::slots::ClientKey;
+
+/// Maximum part of a refused body that is read before the answer, in bytes.
+const MAX_DRAINED: usize = 4 << 20;
+/// Maximum time for reading that part.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Reason why a body was not read.
 #[derive(Debug)]
@@ -28,7 +36,7 @@ pub enum BodyError {
 
 /// Memory for the bodies of one connection's requests.
 #[derive(Debug)]
-pub struct Memory<'m> {
+pub struct BodyMemory<'m> {
     /// Budget of all bodies.
     pub budget: &'m Arc<BodyBudget>,
     pub bounds: Bounds,
@@ -41,58 +49,32 @@ pub struct Memory<'m> {
 pub async fn gather(
     body: &mut Incoming,
     limit: u64,
-    memory: Memory<'_>,
+    memory: BodyMemory<'_>,
 ) -> Result<(Bytes, Reservation), BodyError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut body = std::pin::pin!(Limited::new(body, limit));
+    let mut body = pin!(Limited::new(body, limit));
     let mut reserved = memory.budget.reservation(memory.client, memory.bounds);
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
     // Kept across pieces, since there may be a million of them.
     let mut evicted = None;
     loop {
         evicted = evicted.or_else(|| reserved.evicted().map(Box::pin));
-        let next = poll_fn(|context| match body.as_mut().poll_frame(context) {
-            Poll::Pending => match evicted.as_mut().map(|evicted| evicted.as_mut().poll(context)) {
-                Some(Poll::Ready(())) => Poll::Ready(Err(BodyError::Denied(Denied::Evicted))),
-                _ => Poll::Pending,
-            },
-            Poll::Ready(frame) => Poll::Ready(Ok(frame)),
-        });
-        let Some(frame) = next.await? else { break };
-        let piece = match frame.map_err(|error| broken(&*error))?.into_data() {
-            Ok(piece) => piece,
-            Err(frame) => {
-                if frame
-                    .into_trailers()
-                    .is_ok_and(|fields| has_padded_value(&fields))
-                {
-                    return Err(BodyError::Broken(
-                        "a trailer's value begins or ends with a blank".to_owned(),
-                    ));
-                }
-                continue;
-            }
+        let Some(frame) = next_frame(body.as_mut(), evicted.as_mut()).await? else {
+            break;
         };
-        if piece.is_empty() {
-            continue;
+        let Some(piece) = data(frame)? else { continue };
+        let is_first = first.is_empty() && all.is_empty();
+        // Most bodies come in one piece, which is not copied.
+        if is_first && body.is_end_stream() {
+            reserved.whole(piece.len(), Instant::now())
+        } else {
+            reserved.grow(piece.len(), Instant::now)
         }
-        if first.is_empty() && all.is_empty() {
-            // Most bodies come in one piece, which is not copied.
-            if body.is_end_stream() {
-                reserved
-                    .whole(piece.len(), Instant::now())
-                    .map_err(BodyError::Denied)?;
-            } else {
-                reserved
-                    .grow(piece.len(), Instant::now)
-                    .map_err(BodyError::Denied)?;
-            }
+        .map_err(BodyError::Denied)?;
+        if is_first {
             first = piece;
             continue;
         }
-        reserved
-            .grow(piece.len(), Instant::now)
-            .map_err(BodyError::Denied)?;
         if all.is_empty() {
             let rest = usize::try_from(body.size_hint().lower()).unwrap_or_default();
             // The pages are untouched until bytes arrive, so only those take memory.
@@ -106,6 +88,37 @@ pub async fn gather(
     Ok((body, reserved))
 }
 
+/// Waits for the next frame of a body, or for its eviction.
+async fn next_frame(
+    mut body: Pin<&mut Limited<&mut Incoming>>,
+    mut evicted: Option<&mut Pin<Box<WaitForCancellationFutureOwned>>>,
+) -> Result<Option<Frame<Bytes>>, BodyError> {
+    let next = poll_fn(|context| match body.as_mut().poll_frame(context) {
+        Poll::Pending => match evicted.as_mut().map(|evicted| evicted.as_mut().poll(context)) {
+            Some(Poll::Ready(())) => Poll::Ready(Err(BodyError::Denied(Denied::Evicted))),
+            _ => Poll::Pending,
+        },
+        Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+    });
+    next.await?.transpose().map_err(|error| broken(&*error))
+}
+
+/// Returns the bytes of a frame. `None` if it has none.
+fn data(frame: Frame<Bytes>) -> Result<Option<Bytes>, BodyError> {
+    let frame = match frame.into_data() {
+        Ok(piece) => return Ok(Some(piece).filter(|piece| !piece.is_empty())),
+        Err(frame) => frame,
+    };
+    if frame
+        .into_trailers()
+        .is_ok_and(|fields| has_padded_value(&fields))
+    {
+        let message = "a trailer's value begins or ends with a blank";
+        return Err(BodyError::Broken(message.to_owned()));
+    }
+    Ok(None)
+}
+
 fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> BodyError {
     if error.is::<LengthLimitError>() {
         BodyError::TooLarge
@@ -114,12 +127,18 @@ fn broken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> BodyError 
     }
 }
 
-/// True if a field's value begins or ends with a blank, which makes an HTTP/2 request malformed
-/// (RFC 9113 §8.2.1). An HTTP/1 parser strips them.
-pub fn has_padded_value(fields: &HeaderMap) -> bool {
-    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    fields.values().any(|value| {
-        let value = value.as_bytes();
-        blank(value.first()) || blank(value.last())
-    })
+/// Reads the rest of a body within limits. True if that was all of it. Closing a connection, or
+/// resetting an HTTP/2 stream, with unread bytes could discard the answer (RFC 9112 §9.6, RFC 9113
+/// §8.1).
+pub async fn drain(body: &mut Incoming) -> bool {
+    let mut rest = pin!(Limited::new(body, MAX_DRAINED));
+    let drained = async {
+        while let Some(frame) = rest.frame().await {
+            if frame.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    timeout(DRAIN_LIMIT, drained).await.unwrap_or(false)
 }

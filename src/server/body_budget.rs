@@ -6,10 +6,8 @@
 //! refused. A body that arrives in one piece costs two atomic operations. Only partial bodies enter
 //! the table. Complete bodies are being processed and are never evicted.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
@@ -17,14 +15,12 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::base::throttle;
 use crate::report;
+use crate::server::body_table::BodyTable;
 use crate::server::slots::ClientKey;
 
 /// Step in bytes by which a partial body's reservation grows. Smaller steps would cost a lock for
 /// each byte.
 const STEP: u64 = 16 << 10;
-/// Time without growth by [`STEP`] after which a partial body may be evicted by its own client.
-const IDLE: Duration = Duration::from_millis(200);
-
 /// Limits of the budget in bytes, from the rules in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -67,34 +63,6 @@ pub struct BodyBudget {
     in_use: Arc<AtomicU64>,
     windows: AtomicU64,
     table: Mutex<BodyTable>,
-}
-
-/// Bodies that arrived in more than one piece.
-#[derive(Debug, Default)]
-struct BodyTable {
-    count: u64,
-    bodies: HashMap<u64, Entry>,
-    clients: HashMap<ClientKey, ClientUse>,
-    /// Clients by the bytes of their partial bodies.
-    order: BTreeSet<(u64, ClientKey)>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    client: ClientKey,
-    bytes: u64,
-    /// Time of the last growth.
-    grown: Instant,
-    evicted: CancellationToken,
-}
-
-#[derive(Debug, Default)]
-struct ClientUse {
-    bodies: usize,
-    bytes: u64,
-    partial_bytes: u64,
-    /// Partial bodies, the one that has not grown for longest first.
-    partial: BTreeSet<(Instant, u64)>,
 }
 
 /// Memory of one body, released on drop.
@@ -154,18 +122,18 @@ impl BodyBudget {
         added.is_ok()
     }
 
-    /// Evicts partial bodies until `more` bytes fit within `bound`. The second part of `asking` is
-    /// the number of the body that asks, if it is in the table.
-    fn make_room(
+    /// Evicts partial bodies until `more` bytes fit within `bound`. The second part of `requester`
+    /// is the number of the body that asks, if it is in the table.
+    fn evict_until_fits(
         &self,
         table: &mut BodyTable,
-        asking: (ClientKey, Option<u64>),
+        requester: (ClientKey, Option<u64>),
         more: u64,
         bound: u64,
         now: Instant,
     ) -> Result<(), Denied> {
         while !self.add(more, bound) {
-            let Some(freed) = table.evict(asking, more, now) else {
+            let Some(freed) = table.evict(requester, more, now) else {
                 report::metrics::body_shed("refused");
                 return Err(Denied::Full);
             };
@@ -194,9 +162,9 @@ impl Reservation {
         let bytes = bytes as u64;
         if !self.budget.add(bytes, self.bounds.total) {
             let mut table = self.budget.lock();
-            let asking = (self.client, None);
+            let requester = (self.client, None);
             self.budget
-                .make_room(&mut table, asking, bytes, self.bounds.total, now)?;
+                .evict_until_fits(&mut table, requester, bytes, self.bounds.total, now)?;
         }
         (self.arrived, self.reserved) = (bytes, bytes);
         Ok(())
@@ -212,9 +180,9 @@ impl Reservation {
         let (more, now) = (more.next_multiple_of(STEP), now());
         let budget = Arc::clone(&self.budget);
         let mut table = budget.lock();
-        let (number, _) = self.partial.get_or_insert_with(|| table.enter(self.client, now));
+        let (number, _) = self.partial.get_or_insert_with(|| table.insert(self.client, now));
         let number = *number;
-        let (client, own, bodies) = table.of(number).ok_or(Denied::Evicted)?;
+        let (client, own, bodies) = table.usage(number).ok_or(Denied::Evicted)?;
         // A client must not use up the budget alone, since complete bodies cannot be evicted.
         if bodies > 1 && own.saturating_add(more) > self.bounds.client {
             let Some(freed) = table.evict_own(client, number, now) else {
@@ -223,8 +191,8 @@ impl Reservation {
             };
             budget.evicted(freed);
         }
-        let asking = (client, Some(number));
-        budget.make_room(&mut table, asking, more, self.bounds.partial, now)?;
+        let requester = (client, Some(number));
+        budget.evict_until_fits(&mut table, requester, more, self.bounds.partial, now)?;
         table.grow(number, more, now);
         self.reserved += more;
         Ok(())
@@ -236,7 +204,7 @@ impl Reservation {
             return Ok(());
         };
         let mut table = self.budget.lock();
-        table.of(*number).ok_or(Denied::Evicted)?;
+        table.usage(*number).ok_or(Denied::Evicted)?;
         table.complete(*number);
         Ok(())
     }
@@ -268,117 +236,12 @@ impl Drop for Window {
     }
 }
 
-impl BodyTable {
-    /// Adds a partial body of 0 bytes.
-    fn enter(&mut self, client: ClientKey, grown: Instant) -> (u64, CancellationToken) {
-        self.count += 1;
-        let number = self.count;
-        let evicted = CancellationToken::new();
-        let entry = Entry {
-            client,
-            bytes: 0,
-            grown,
-            evicted: evicted.clone(),
-        };
-        self.bodies.insert(number, entry);
-        let of_client = self.clients.entry(client).or_default();
-        of_client.bodies += 1;
-        of_client.partial.insert((grown, number));
-        (number, evicted)
-    }
-
-    /// Returns the client of a body and the bytes and number of all its bodies. `None` if the body
-    /// was evicted.
-    fn of(&self, number: u64) -> Option<(ClientKey, u64, usize)> {
-        let client = self.bodies.get(&number)?.client;
-        let of_client = self.clients.get(&client)?;
-        Some((client, of_client.bytes, of_client.bodies))
-    }
-
-    /// Changes a client's entry, and the client's rank with it.
-    fn change(&mut self, client: ClientKey, change: impl FnOnce(&mut ClientUse)) {
-        let Some(of_client) = self.clients.get_mut(&client) else {
-            return;
-        };
-        self.order.remove(&(of_client.partial_bytes, client));
-        change(of_client);
-        if !of_client.partial.is_empty() {
-            self.order.insert((of_client.partial_bytes, client));
-        }
-        if of_client.bodies == 0 {
-            self.clients.remove(&client);
-        }
-    }
-
-    fn grow(&mut self, number: u64, more: u64, now: Instant) {
-        let Some(entry) = self.bodies.get_mut(&number) else {
-            return;
-        };
-        let before = std::mem::replace(&mut entry.grown, now);
-        entry.bytes += more;
-        let (client, after) = (entry.client, entry.grown);
-        self.change(client, |client| {
-            client.bytes += more;
-            client.partial_bytes += more;
-            client.partial.remove(&(before, number));
-            client.partial.insert((after, number));
-        });
-    }
-
-    fn complete(&mut self, number: u64) {
-        let Some(entry) = self.bodies.get(&number) else {
-            return;
-        };
-        let (grown, bytes) = (entry.grown, entry.bytes);
-        self.change(entry.client, |client| {
-            if client.partial.remove(&(grown, number)) {
-                client.partial_bytes -= bytes;
-            }
-        });
-    }
-
-    /// Removes a body and returns the bytes that it held.
-    fn remove(&mut self, number: u64) -> Option<u64> {
-        self.complete(number);
-        let entry = self.bodies.remove(&number)?;
-        self.change(entry.client, |client| {
-            client.bodies -= 1;
-            client.bytes -= entry.bytes;
-        });
-        Some(entry.bytes)
-    }
-
-    /// Evicts a partial body in favour of `asking`, which needs `more` bytes. Returns the bytes
-    /// freed.
-    fn evict(&mut self, (asking, number): (ClientKey, Option<u64>), more: u64, now: Instant) -> Option<u64> {
-        let (most, victim) = *self.order.last()?;
-        let own = self.clients.get(&asking);
-        let own = own.map_or(0, |client| client.partial_bytes) + more;
-        if victim == asking || most <= own {
-            return self.evict_own(asking, number.unwrap_or_default(), now);
-        }
-        let (_, longest) = *self.clients.get(&victim)?.partial.first()?;
-        self.evict_body(longest)
-    }
-
-    /// Evicts the client's partial body that has not grown for longest, if that is longer than
-    /// [`IDLE`]. Never evicts `number`.
-    fn evict_own(&mut self, client: ClientKey, number: u64, now: Instant) -> Option<u64> {
-        let partial = &self.clients.get(&client)?.partial;
-        let (grown, longest) = *partial.iter().find(|(_, other)| *other != number)?;
-        (now.duration_since(grown) >= IDLE).then(|| self.evict_body(longest))?
-    }
-
-    fn evict_body(&mut self, number: u64) -> Option<u64> {
-        let evicted = self.bodies.get(&number)?.evicted.clone();
-        evicted.cancel();
-        self.remove(number)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::server::body_table::IDLE;
 
     const KIB: usize = 1 << 10;
 
@@ -422,11 +285,11 @@ mod tests {
         drop((body, whole));
         assert_eq!(in_use(&budget), 0);
         let table = budget.lock();
-        assert!(table.bodies.is_empty() && table.clients.is_empty() && table.order.is_empty());
+        assert!(table.is_empty());
     }
 
     #[test]
-    fn the_client_that_holds_most_loses_the_body_that_rests_longest() {
+    fn the_client_with_most_bytes_loses_its_oldest_body() {
         let (budget, mut now) = (Arc::new(BodyBudget::default()), Instant::now());
         let mut flood = Vec::new();
         // An IPv6 client is its /64, and may hold three quarters of what partial bodies may.
@@ -462,13 +325,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_processed_is_never_evicted() {
+    fn a_complete_body_is_never_evicted() {
         let (budget, mut now) = (Arc::new(BodyBudget::default()), Instant::now());
-        let mut held = Vec::new();
+        let mut bodies = Vec::new();
         for number in 0..14 {
             let mut body = partial(&budget, client(&format!("192.0.2.{number}")), now).unwrap();
             body.complete().unwrap();
-            held.push(body);
+            bodies.push(body);
         }
         now += IDLE;
         assert_eq!(
@@ -480,13 +343,13 @@ mod tests {
         whole.whole(128 * KIB, now).unwrap();
         let mut other = budget.reservation(client("192.0.2.99"), bounds(1024));
         assert_eq!(other.whole(1, now), Err(Denied::Full));
-        drop(held.pop());
+        drop(bodies.pop());
         assert_eq!(other.whole(1, now), Ok(()));
-        assert!(held.iter().all(|body| !is_evicted(body)));
+        assert!(bodies.iter().all(|body| !is_evicted(body)));
     }
 
     #[test]
-    fn connections_that_stand_for_themselves_are_clients_of_their_own() {
+    fn connections_that_count_alone_are_clients_of_their_own() {
         let (budget, now) = (Arc::new(BodyBudget::default()), Instant::now());
         let mut large = partial(&budget, ClientKey::Connection(0), now).unwrap();
         large.grow(448 * KIB, || now).unwrap();
@@ -499,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_have_their_part_and_the_largest_body_always_fits() {
+    fn windows_have_a_share_and_the_largest_body_always_fits() {
         let (budget, now) = (Arc::new(BodyBudget::default()), Instant::now());
         let window = budget.window(256 << 10, bounds(1024));
         assert!(window.is_some() && budget.window(1, bounds(1024)).is_none());

@@ -10,7 +10,6 @@ use rustls::pki_types::CertificateDer;
 
 use crate::base::clock::Timestamp;
 use crate::rules::Tls;
-use crate::server::request::Peer;
 use crate::tls::certificate::Certificate;
 
 /// A certificate that an authority has trusted, with its chain.
@@ -21,7 +20,7 @@ pub struct ClientCertificate {
     /// Certificates in the order of the handshake, the client's own first.
     chain: Vec<CertificateDer<'static>>,
     /// Digest of the authority that trusted the chain last, if known.
-    vouched: Mutex<Option<[u8; 32]>>,
+    trusted_by: Mutex<Option<[u8; 32]>>,
 }
 
 impl ClientCertificate {
@@ -31,32 +30,24 @@ impl ClientCertificate {
         Some(Self {
             certificate: Arc::new(Certificate::of(chain.first()?)?),
             chain: chain.iter().map(|one| one.clone().into_owned()).collect(),
-            vouched: Mutex::new(digest),
+            trusted_by: Mutex::new(digest),
         })
     }
 
     /// True if the authority in force trusts the certificate. The chain is verified again only if
     /// the authority has changed.
-    fn counts(&self, tls: Option<&Tls>, now: Timestamp) -> bool {
+    pub fn is_trusted(&self, tls: Option<&Tls>, now: Timestamp) -> bool {
         let Some(clients) = tls.and_then(|tls| tls.clients.as_ref()) else {
             return false;
         };
-        let mut vouched = self.vouched.lock();
-        if *vouched != Some(clients.digest) {
+        let mut trusted_by = self.trusted_by.lock();
+        if *trusted_by != Some(clients.digest) {
             // Expiry is not checked here: it is left to the rule.
             if !clients.verifies(&self.chain, now.min(self.certificate.until)) {
                 return false;
             }
-            *vouched = Some(clients.digest);
+            *trusted_by = Some(clients.digest);
         }
         true
-    }
-}
-
-impl Peer {
-    /// Removes the certificate if it is no longer trusted. True if one was removed.
-    pub fn disown(&mut self, tls: Option<&Tls>, now: Timestamp) -> bool {
-        let counts = |presented: &Arc<ClientCertificate>| presented.counts(tls, now);
-        self.certificate.take_if(|presented| !counts(presented)).is_some()
     }
 }

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_the_first_from_the_right_that_is_not_trusted() {
+    fn the_client_is_the_first_untrusted_address_from_the_right() {
         for (list, expected) in [
             ("192.0.2.7", "192.0.2.7"),
             ("1.1.1.1, 192.0.2.7", "192.0.2.7"),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_header_is_walked_likewise() {
+    fn forwarded_is_read_from_the_right_too() {
         for (list, expected) in [
             ("for=192.0.2.7", "192.0.2.7"),
             ("For=192.0.2.7;proto=https;by=10.1.1.1", "192.0.2.7"),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_trusted_says_nothing_of_whose_request_it_is() {
+    fn headers_of_an_untrusted_peer_are_ignored() {
         let lines = [("x-forwarded-for", "10.1.1.1"), ("forwarded", "for=10.1.1.1")];
         assert_eq!(from("192.0.2.1", &lines), "192.0.2.1");
         assert_eq!(client(None, &headers(&lines), &trusted(false)), None);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket_is_trusted_where_the_list_says_so() {
+    fn a_unix_socket_is_trusted_if_it_is_listed() {
         let one = headers(&[("x-forwarded-for", "192.0.2.7, 10.1.1.1")]);
         assert_eq!(client(None, &one, &trusted(true)), "192.0.2.7".parse().ok());
         assert_eq!(client(None, &HeaderMap::new(), &trusted(true)), None);

@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::{Request, StatusCode};
 
 use crate::pipeline::Answer;
-use crate::server::http1::MAX_HEAD;
 
+/// Maximum size of a request's head, in bytes. A larger one is answered with 431.
+pub const MAX_HEAD: usize = 64 << 10;
 /// Maximum header fields of a request. The same number as hyper's limit for HTTP/1.
 const MAX_FIELDS: usize = 100;
 /// Memory of a field besides its name and value, in bytes.
@@ -28,35 +29,35 @@ const LEAST: usize = 2 << 20;
 /// A memory budget for heads.
 #[derive(Debug)]
 pub struct HeaderBudget {
-    taken: AtomicUsize,
-    most: usize,
+    in_use: AtomicUsize,
+    limit: usize,
 }
 
 impl HeaderBudget {
     /// Returns the budget of one connection, in bytes.
-    pub fn of_one(most: usize) -> Self {
+    pub fn for_connection(limit: usize) -> Self {
         Self {
-            taken: AtomicUsize::new(0),
-            most,
+            in_use: AtomicUsize::new(0),
+            limit,
         }
     }
 
     /// Returns the budget of the server. Beyond the limit each connection can still use its share,
     /// so the total is at most twice as much.
-    pub fn of_all(connections: usize) -> Self {
-        Self::of_one(connections.saturating_mul(SHARE).max(LEAST))
+    pub fn for_server(connections: usize) -> Self {
+        Self::for_connection(connections.saturating_mul(SHARE).max(LEAST))
     }
 
     /// Adds bytes and returns the sum.
     fn add(&self, more: usize) -> usize {
-        self.taken.fetch_add(more, Ordering::Relaxed) + more
+        self.in_use.fetch_add(more, Ordering::Relaxed) + more
     }
 }
 
 /// Memory of the head of a request in progress, released on drop.
 #[derive(Debug)]
 pub struct HeaderReservation {
-    takes: usize,
+    bytes: usize,
     own: Arc<HeaderBudget>,
     all: Arc<HeaderBudget>,
 }
@@ -81,13 +82,13 @@ impl HeaderReservation {
         let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
         let target = uri.path().len() + uri.query().map_or(0, str::len) + authority;
         let head = Self {
-            takes: REQUEST + target + fields.sum::<usize>(),
+            bytes: REQUEST + target + fields.sum::<usize>(),
             own: Arc::clone(own),
             all: Arc::clone(all),
         };
         // Added to both, since drop subtracts from both.
-        let (of_own, of_all) = (own.add(head.takes), all.add(head.takes));
-        if of_own > own.most || of_own > SHARE && of_all > all.most {
+        let (of_own, of_all) = (own.add(head.bytes), all.add(head.bytes));
+        if of_own > own.limit || of_own > SHARE && of_all > all.limit {
             let why = "too much is under way on its connection";
             return Err((Box::new(Answer::unavailable()), why));
         }
@@ -97,8 +98,8 @@ impl HeaderReservation {
 
 impl Drop for HeaderReservation {
     fn drop(&mut self) {
-        for heads in [&self.own, &self.all] {
-            heads.taken.fetch_sub(self.takes, Ordering::Relaxed);
+        for budget in [&self.own, &self.all] {
+            budget.in_use.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
 }
@@ -115,11 +116,11 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_bounded_each_and_together_and_given_back() {
-        let [one, other, third] = [(); 3].map(|()| Arc::new(HeaderBudget::of_one(3 * SHARE)));
-        let all = Arc::new(HeaderBudget::of_one(4 * SHARE));
-        let status = |heads: &Arc<HeaderBudget>, fields, size| {
-            let head = HeaderReservation::new(&request(fields, size), heads, &all);
+    fn headers_are_bounded_each_and_together_and_released() {
+        let [one, other, third] = [(); 3].map(|()| Arc::new(HeaderBudget::for_connection(3 * SHARE)));
+        let all = Arc::new(HeaderBudget::for_connection(4 * SHARE));
+        let status = |budget: &Arc<HeaderBudget>, fields, size| {
+            let head = HeaderReservation::new(&request(fields, size), budget, &all);
             head.map_err(|(answer, _)| answer.status.as_u16())
         };
         let large = MAX_HEAD - 2 * REQUEST;
@@ -131,7 +132,7 @@ mod tests {
         assert!(status(&third, 100, 0).is_ok() && status(&third, 1, large).is_ok());
         assert_eq!(status(&third, 101, 0).unwrap_err(), 431);
         drop((of_one, of_other));
-        let left = [&one, &other, &third, &all].map(|heads| heads.taken.load(Ordering::Relaxed));
+        let left = [&one, &other, &third, &all].map(|budget| budget.in_use.load(Ordering::Relaxed));
         assert_eq!(left, [0; 4]);
     }
 }

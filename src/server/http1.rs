@@ -3,10 +3,10 @@
 //! Requests that hyper itself refuses never reach `request.rs`. They are reported here.
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -17,16 +17,14 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::pipeline::Answer;
 use crate::report;
-use crate::server::request::{Peer, RequestHandler};
+use crate::server::header_budget::MAX_HEAD;
+use crate::server::peer::Peer;
+use crate::server::request::{FIRST_REQUEST_LIMIT, RequestHandler};
 use crate::server::write_timeout::WriteTimeout;
 
-/// Maximum size of a request's head, in bytes. A larger one is answered with 431.
-pub const MAX_HEAD: usize = 64 << 10;
 /// Maximum size of a connection's read buffer, in bytes: the largest head and the beginning of a
 /// body. The body budget counts the rest of a body.
 const MAX_BUFFER: usize = MAX_HEAD + (8 << 10);
-/// Maximum time for a silent peer to begin its first request once the daemon is stopping.
-pub const FIRST_WORD: Duration = Duration::from_secs(1);
 /// Path reported for a request whose head was not understood.
 const NO_PATH: &str = "(unread)";
 
@@ -43,7 +41,7 @@ where
         async move { handler.answer(request, peer).await }
     });
     let stream = WriteTimeout::new(stream, timeout);
-    let (owed, heard) = (stream.owed(), stream.heard());
+    let (unanswered, has_received) = (stream.unanswered(), stream.has_received());
     let stream = TokioIo::new(stream);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -63,37 +61,52 @@ where
     let ended = if let Some(ended) = ended {
         ended
     } else {
-        let mut asked = false;
-        let mut silent = pin!(tokio::time::sleep(FIRST_WORD));
+        let mut is_closing = false;
+        let mut silence_timer = pin!(tokio::time::sleep(FIRST_REQUEST_LIMIT));
         poll_fn(|context| {
             loop {
                 let polled = Pin::new(&mut connection).poll(context);
                 // hyper takes half a head on a kept connection for idleness and would close without
                 // an answer.
-                if polled.is_ready() || asked || owed.load(Ordering::Relaxed) {
+                if polled.is_ready() || is_closing || unanswered.load(Ordering::Relaxed) {
                     return polled;
                 }
                 // The first request is on its way, and hyper would close without an answer here,
                 // too.
-                if !heard.load(Ordering::Relaxed) && silent.as_mut().poll(context).is_pending() {
+                if !has_received.load(Ordering::Relaxed) && silence_timer.as_mut().poll(context).is_pending()
+                {
                     return polled;
                 }
                 Pin::new(&mut connection).graceful_shutdown();
-                asked = true;
+                is_closing = true;
             }
         })
         .await
     };
-    let Err(error) = ended else { return };
-    let parts = connection.into_parts();
-    if let Some(status) = refusal(&error, &parts.read_buf) {
+    if let Err(error) = ended {
+        let parts = connection.into_parts();
+        report_error(&error, &parts.read_buf, parts.io.into_inner(), client).await;
+    }
+}
+
+/// Reports the error that has ended a connection. `unread` is the part of a request that had
+/// arrived. If it is incomplete, its sender gets an answer.
+async fn report_error<S>(
+    error: &hyper::Error,
+    unread: &Bytes,
+    stream: WriteTimeout<S>,
+    client: Option<IpAddr>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if let Some(status) = refusal(error, unread) {
         report::turned_away(NO_PATH, client, status.as_u16(), &error.to_string());
     } else {
         // Other errors end the connection only.
-        report::connection_ended("connection", &error, client);
+        report::connection_ended("connection", error, client);
     }
-    if error.is_timeout() && !parts.read_buf.is_empty() {
-        too_slow(parts.io.into_inner()).await;
+    if error.is_timeout() && !unread.is_empty() {
+        too_slow(stream).await;
     }
 }
 
@@ -112,7 +125,7 @@ fn refusal(error: &hyper::Error, unread: &Bytes) -> Option<StatusCode> {
 
 /// Answers 408 to an incomplete head, which hyper would close without an answer.
 async fn too_slow<S: AsyncRead + AsyncWrite + Unpin>(mut stream: WriteTimeout<S>) {
-    if stream.is_stuck() {
+    if stream.is_stalled() {
         // An answer is half written. Another after it would not be understood.
         return;
     }

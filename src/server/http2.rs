@@ -6,6 +6,8 @@
 //! peer reads no answers. All connections together never have more requests in progress than HTTP/1
 //! could have.
 
+use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,17 +25,18 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::pipeline::Answer;
 use crate::report;
-use crate::server::body_budget::Bounds;
-use crate::server::header_budget::{HeaderBudget, HeaderReservation};
-use crate::server::http1::MAX_HEAD;
-use crate::server::request::{Peer, RequestHandler, Rest};
+use crate::server::body_budget::{Bounds, Window};
+use crate::server::header_budget::{HeaderBudget, HeaderReservation, MAX_HEAD};
+use crate::server::peer::Peer;
+use crate::server::request::{RequestHandler, UnreadBody};
 
 /// Maximum requests in progress on a connection. RFC 9113 §6.5.2 recommends at least 100.
 const MAX_STREAMS: u32 = 100;
 /// Maximum memory of a connection's requests besides their bodies, in bytes: 100 with heads of 6
 /// KiB, or a dozen with the largest. Further requests are answered with 503.
-const MAX_HEADS: usize = 1 << 20;
+const MAX_CONNECTION_HEADERS: usize = 1 << 20;
 /// Flow control windows of one request and of a connection, in bytes. A peer may send this much
 /// before the daemon reads it. The body budget counts the windows.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -48,16 +51,16 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 struct Streams {
     tasks: TaskTracker,
-    over: CancellationToken,
+    shutdown: CancellationToken,
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let over = self.over.clone();
+        let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             tokio::select! {
                 _ = stream => {}
-                () = over.cancelled() => {}
+                () = shutdown.cancelled() => {}
             }
         });
     }
@@ -72,49 +75,23 @@ where
     let (closing, limit) = (handler.closing.clone(), handler.request_timeout);
     let streams = Streams {
         tasks: TaskTracker::new(),
-        over: CancellationToken::new(),
+        shutdown: CancellationToken::new(),
     };
     // Ends the streams also if this future is dropped.
-    let _ends = streams.over.clone().drop_guard();
-    let (under_way, mut busy) = watch::channel(0_usize);
-    let heads = Arc::new(HeaderBudget::of_one(MAX_HEADS));
-    let server = &handler.live.current().server;
-    let bounds = Bounds::new(server.max_inflight, server.largest_body);
-    let window = handler.bodies.window(CONNECTION_WINDOW.into(), bounds);
-    let (of_stream, of_connection) = match window {
-        Some(_) => (STREAM_WINDOW, CONNECTION_WINDOW),
-        None => (SMALLEST_WINDOW, SMALLEST_WINDOW),
-    };
+    let _ends = streams.shutdown.clone().drop_guard();
+    let (in_progress, mut in_progress_count) = watch::channel(0_usize);
+    let own_budget = Arc::new(HeaderBudget::for_connection(MAX_CONNECTION_HEADERS));
+    let (_window, stream_window, connection_window) = reserve_window(&handler);
     let service = service_fn(move |request: Request<Incoming>| {
         let (handler, peer) = (Arc::clone(&handler), peer.clone());
-        let counted = Counted::new(under_way.clone());
-        let head_only = request.method() == Method::HEAD;
+        let guard = InProgressGuard::new(in_progress.clone());
         // Reserved here and not in the request's task: thousands of tasks may wait for their first
         // turn.
-        let request = match HeaderReservation::new(&request, &heads, &handler.heads) {
-            Ok(head) => Ok((head, request)),
-            Err((answer, why)) => {
-                report::turned_away(request.uri().path(), client, answer.status.as_u16(), why);
-                let waits = request.headers().contains_key(header::EXPECT);
-                let body = request.into_body();
-                Err((*answer, Some(Rest { body, waits })))
-            }
-        };
+        let head_only = request.method() == Method::HEAD;
+        let reserved = reserve_headers(request, &own_budget, &handler.header_budget, client);
         async move {
-            let (answer, rest) = match request {
-                Ok((_head, request)) => {
-                    // Boxed: the future is large, and a task that only drains a refused body does
-                    // not need it.
-                    let attending = Box::pin(handler.attend(request, peer));
-                    attending.await
-                }
-                Err(refused) => refused,
-            };
-            let mut response = handler.respond(answer, rest, Version::HTTP_2).await;
-            if head_only && let Ok(response) = &mut response {
-                without_body(response);
-            }
-            drop(counted);
+            let response = answer(&handler, reserved, peer, head_only).await;
+            drop(guard);
             response
         }
     });
@@ -122,8 +99,8 @@ where
         http2::Builder::new(streams.clone())
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
-            .initial_stream_window_size(of_stream)
-            .initial_connection_window_size(of_connection)
+            .initial_stream_window_size(stream_window)
+            .initial_connection_window_size(connection_window)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
             .serve_connection(TokioIo::new(stream), service)
     );
@@ -131,7 +108,7 @@ where
         biased;
         ended = &mut connection => Some(ended),
         () = closing.cancelled() => None,
-        () = idle(&mut busy, limit) => None,
+        () = idle(&mut in_progress_count, limit) => None,
     };
     let ended = if let Some(ended) = ended {
         ended
@@ -140,12 +117,69 @@ where
         tokio::select! {
             ended = &mut connection => ended,
             // The peer may keep the connection open and leave answers unread.
-            () = idle(&mut busy, LINGER) => Ok(()),
+            () = idle(&mut in_progress_count, LINGER) => Ok(()),
         }
     };
     if let Err(error) = ended {
         report::connection_ended("connection", &error, client);
     }
+}
+
+/// Reserves memory for the flow control windows of a connection, and returns the size of a stream's
+/// and of its own. If no memory is left, both are small.
+fn reserve_window(handler: &RequestHandler) -> (Option<Window>, u32, u32) {
+    let server = &handler.live.current().server;
+    let bounds = Bounds::new(server.max_inflight, server.largest_body);
+    match handler.body_budget.window(CONNECTION_WINDOW.into(), bounds) {
+        Some(window) => (Some(window), STREAM_WINDOW, CONNECTION_WINDOW),
+        None => (None, SMALLEST_WINDOW, SMALLEST_WINDOW),
+    }
+}
+
+/// A request with the memory of its headers, or the answer if there is none left.
+type Reserved = Result<(HeaderReservation, Request<Incoming>), (Box<Answer>, UnreadBody)>;
+
+/// Reserves memory for the headers of a request.
+fn reserve_headers(
+    request: Request<Incoming>,
+    own: &Arc<HeaderBudget>,
+    all: &Arc<HeaderBudget>,
+    client: Option<IpAddr>,
+) -> Reserved {
+    match HeaderReservation::new(&request, own, all) {
+        Ok(headers) => Ok((headers, request)),
+        Err((answer, why)) => {
+            report::turned_away(request.uri().path(), client, answer.status.as_u16(), why);
+            let expects_continue = request.headers().contains_key(header::EXPECT);
+            let body = request.into_body();
+            Err((
+                answer,
+                UnreadBody {
+                    body,
+                    expects_continue,
+                },
+            ))
+        }
+    }
+}
+
+/// Answers one request.
+async fn answer(
+    handler: &RequestHandler,
+    reserved: Reserved,
+    peer: Peer,
+    head_only: bool,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (answer, unread) = match reserved {
+        // Boxed: the future is large, and a task that only drains a refused body does not need it.
+        Ok((_headers, request)) => Box::pin(handler.handle(request, peer)).await,
+        Err((answer, unread)) => (*answer, Some(unread)),
+    };
+    let mut response = handler.respond(answer, unread, Version::HTTP_2).await?;
+    if head_only {
+        without_body(&mut response);
+    }
+    Ok(response)
 }
 
 /// Keeps the length of a response to HEAD and removes its body, which must not be sent (RFC 9110
@@ -159,32 +193,32 @@ fn without_body(response: &mut Response<Full<Bytes>>) {
 }
 
 /// Returns when no request was in progress for `limit`.
-async fn idle(busy: &mut watch::Receiver<usize>, limit: Duration) {
+async fn idle(in_progress_count: &mut watch::Receiver<usize>, limit: Duration) {
     loop {
-        let quiet = *busy.borrow_and_update() == 0;
-        let changed = busy.changed();
-        let over = if quiet {
+        let is_idle = *in_progress_count.borrow_and_update() == 0;
+        let changed = in_progress_count.changed();
+        let elapsed = if is_idle {
             timeout(limit, changed).await.is_err()
         } else {
             changed.await.is_err()
         };
-        if over {
+        if elapsed {
             return;
         }
     }
 }
 
 /// Counts a request while it is in progress.
-struct Counted(watch::Sender<usize>);
+struct InProgressGuard(watch::Sender<usize>);
 
-impl Counted {
-    fn new(under_way: watch::Sender<usize>) -> Self {
-        under_way.send_modify(|count| *count += 1);
-        Self(under_way)
+impl InProgressGuard {
+    fn new(in_progress: watch::Sender<usize>) -> Self {
+        in_progress.send_modify(|count| *count += 1);
+        Self(in_progress)
     }
 }
 
-impl Drop for Counted {
+impl Drop for InProgressGuard {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
     }
@@ -197,19 +231,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_connection_is_idle_when_nothing_was_under_way_for_the_limit() {
-        let (under_way, mut busy) = watch::channel(0);
+    async fn a_connection_is_idle_after_the_limit_without_requests() {
+        let (in_progress, mut in_progress_count) = watch::channel(0);
         let limit = Duration::from_millis(200);
-        let begun = tokio::time::Instant::now();
-        let asking = async {
+        let started_at = tokio::time::Instant::now();
+        let requests = async {
             sleep(limit / 2).await;
-            let counted = Counted::new(under_way.clone());
+            let guard = InProgressGuard::new(in_progress.clone());
             sleep(3 * limit).await;
-            drop(counted);
+            drop(guard);
             // Between two checks.
-            drop(Counted::new(under_way.clone()));
+            drop(InProgressGuard::new(in_progress.clone()));
         };
-        tokio::join!(idle(&mut busy, limit), asking);
-        assert!(begun.elapsed() >= limit / 2 + 3 * limit + limit);
+        tokio::join!(idle(&mut in_progress_count, limit), requests);
+        assert!(started_at.elapsed() >= limit / 2 + 3 * limit + limit);
     }
 }

@@ -9,19 +9,19 @@ pub fn hint(rules: &RuleSet, path: &str) -> Option<String> {
     nearest(known, |path| rules.endpoint(path).is_some(), path)
 }
 
-/// Derives the hint from the endpoints as written. `leads` is true if a path belongs to one.
+/// Derives the hint from the endpoints as written. `is_endpoint` is true if a path belongs to one.
 fn nearest<'e>(
     endpoints: impl Iterator<Item = &'e str> + Clone,
-    leads: impl Fn(&str) -> bool,
+    is_endpoint: impl Fn(&str) -> bool,
     path: &str,
 ) -> Option<String> {
-    let mut plain = one_slash_each(path);
+    let mut plain = collapse_slashes(path);
     if plain.len() > 1 {
         plain.truncate(plain.trim_end_matches('/').len());
     }
     let exact = "paths are compared exactly";
     for candidate in [format!("{plain}/"), plain.clone()] {
-        if candidate != path && leads(&candidate) {
+        if candidate != path && is_endpoint(&candidate) {
             return Some(format!(
                 "`{candidate}` is an endpoint: {exact}, each slash counts"
             ));
@@ -43,7 +43,7 @@ fn nearest<'e>(
 }
 
 /// Collapses each run of slashes into one.
-fn one_slash_each(path: &str) -> String {
+fn collapse_slashes(path: &str) -> String {
     let mut plain = String::with_capacity(path.len());
     for letter in path.chars() {
         if letter != '/' || !plain.ends_with('/') {
@@ -61,8 +61,8 @@ mod tests {
     fn a_near_miss_names_the_endpoint_and_what_differs() {
         const ENDPOINTS: [&str; 4] = ["/github", "/hooks/Stripe", "/slash/", "/hooks/gitlab/prod"];
         let hint = |path: &str| {
-            let leads = |path: &str| ENDPOINTS.contains(&path);
-            nearest(ENDPOINTS.into_iter(), leads, path)
+            let is_endpoint = |path: &str| ENDPOINTS.contains(&path);
+            nearest(ENDPOINTS.into_iter(), is_endpoint, path)
         };
         for (path, endpoint, word) in [
             ("/github/", "/github", "slash"),

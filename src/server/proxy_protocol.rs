@@ -30,39 +30,39 @@ pub enum ProxiedPeer {
     Proxy,
     /// A client without an address, which came to the proxy by a unix socket. It did not use a unix
     /// socket of ours.
-    Nobody,
+    Unaddressed,
 }
 
 /// Reads the header. Nothing beyond it is read.
 pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ProxiedPeer, Error> {
-    let mut begin = [0; SIGNATURE.len()];
-    stream.read_exact(&mut begin).await?;
-    if begin == SIGNATURE {
-        binary(stream).await
-    } else if begin.starts_with(b"PROXY ") {
-        line(stream, begin.to_vec()).await
+    let mut signature = [0; SIGNATURE.len()];
+    stream.read_exact(&mut signature).await?;
+    if signature == SIGNATURE {
+        parse_v2(stream).await
+    } else if signature.starts_with(b"PROXY ") {
+        parse_v1(stream, signature.to_vec()).await
     } else {
-        Err(wrong("it does not begin with the PROXY protocol"))
+        Err(invalid("it does not begin with the PROXY protocol"))
     }
 }
 
-fn wrong(why: &str) -> Error {
+fn invalid(why: &str) -> Error {
     Error::new(ErrorKind::InvalidData, why)
 }
 
 /// Parses version 1: `PROXY TCP4 192.0.2.7 198.51.100.1 4711 443`.
-async fn line<S: AsyncRead + Unpin>(stream: &mut S, mut line: Vec<u8>) -> Result<ProxiedPeer, Error> {
+async fn parse_v1<S: AsyncRead + Unpin>(stream: &mut S, mut line: Vec<u8>) -> Result<ProxiedPeer, Error> {
     while !line.ends_with(b"\r\n") {
         if line.len() >= MAX_LINE {
-            return Err(wrong("the line of the PROXY protocol is too long"));
+            return Err(invalid("the line of the PROXY protocol is too long"));
         }
         line.push(stream.read_u8().await?);
     }
-    let text = std::str::from_utf8(&line).or(Err(wrong("the line of the PROXY protocol is no text")))?;
-    let words: Vec<&str> = text.trim_end_matches("\r\n").split(' ').collect();
+    let text = std::str::from_utf8(&line).or(Err(invalid("the line of the PROXY protocol is no text")))?;
+    let fields: Vec<&str> = text.trim_end_matches("\r\n").split(' ').collect();
     // A number has one spelling (§2.1), but Rust also parses `+1` and `01`.
     let port = |text: &str| text.parse::<u16>().is_ok_and(|number| number.to_string() == text);
-    let found = match words.as_slice() {
+    let found = match fields.as_slice() {
         ["PROXY", "UNKNOWN", ..] => return Ok(ProxiedPeer::Proxy),
         ["PROXY", "TCP4", from, to, from_port, to_port] if port(from_port) && port(to_port) => {
             let both = from.parse::<Ipv4Addr>().ok().zip(to.parse::<Ipv4Addr>().ok());
@@ -74,45 +74,45 @@ async fn line<S: AsyncRead + Unpin>(stream: &mut S, mut line: Vec<u8>) -> Result
         }
         _ => None,
     };
-    let found = found.ok_or_else(|| wrong("the line of the PROXY protocol is malformed"))?;
+    let found = found.ok_or_else(|| invalid("the line of the PROXY protocol is malformed"))?;
     Ok(ProxiedPeer::Client(found.to_canonical()))
 }
 
 /// Parses version 2 after its signature.
-async fn binary<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ProxiedPeer, Error> {
+async fn parse_v2<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ProxiedPeer, Error> {
     let mut head = [0; 4];
     stream.read_exact(&mut head).await?;
     let [command, family, high, low] = head;
     let length = usize::from(u16::from_be_bytes([high, low]));
     if length > MAX_REST {
-        return Err(wrong("the head of the PROXY protocol is too long"));
+        return Err(invalid("the head of the PROXY protocol is too long"));
     }
     let mut rest = vec![0; length];
     stream.read_exact(&mut rest).await?;
     let length = match (command, family) {
-        // LOCAL: a health check by the proxy itself. UNSPEC is the same as UNKNOWN in version 1. The
-        // data of both is skipped (§2.2).
+        // LOCAL: a health check by the proxy itself. UNSPEC is the same as UNKNOWN in version 1.
+        // The data of both is skipped (§2.2).
         (0x20, _) | (0x21, 0x00) => return Ok(ProxiedPeer::Proxy),
         (0x21, 0x11) => 12,
         (0x21, 0x21) => 36,
         (0x21, 0x31) => 216,
-        _ => return Err(wrong("the head of the PROXY protocol is malformed")),
+        _ => return Err(invalid("the head of the PROXY protocol is malformed")),
     };
     let (Some(addresses), Some(extensions)) = (rest.get(..length), rest.get(length..)) else {
-        return Err(wrong("the head of the PROXY protocol is too short"));
+        return Err(invalid("the head of the PROXY protocol is too short"));
     };
     if let Some(sent) = checksum(extensions)? {
         let before: usize = SIGNATURE.len() + head.len() + length;
         let whole = [&SIGNATURE[..], &head, &rest].concat();
         if crc32c(&whole, before + sent.at) != sent.sum {
-            return Err(wrong("the checksum of the PROXY protocol is wrong"));
+            return Err(invalid("the checksum of the PROXY protocol is wrong"));
         }
     }
     Ok(match addresses.first_chunk::<16>().filter(|_| family == 0x21) {
         Some(from) => ProxiedPeer::Client(IpAddr::V6(Ipv6Addr::from(*from)).to_canonical()),
         None => match addresses.first_chunk::<4>().filter(|_| family == 0x11) {
             Some(from) => ProxiedPeer::Client(Ipv4Addr::from(*from).into()),
-            None => ProxiedPeer::Nobody,
+            None => ProxiedPeer::Unaddressed,
         },
     })
 }
@@ -130,18 +130,18 @@ fn checksum(extensions: &[u8]) -> Result<Option<Checksum>, Error> {
     let mut found = None;
     let mut rest = extensions;
     while !rest.is_empty() {
-        let torn = || wrong("an extension of the PROXY protocol is longer than its head");
-        let ([kind, high, low], behind) = rest.split_first_chunk().ok_or_else(torn)?;
-        let at = extensions.len() - behind.len();
+        let incomplete = || invalid("an extension of the PROXY protocol is longer than its head");
+        let ([kind, high, low], data) = rest.split_first_chunk().ok_or_else(incomplete)?;
+        let at = extensions.len() - data.len();
         let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let (value, behind) = behind.split_at_checked(length).ok_or_else(torn)?;
+        let (value, data) = data.split_at_checked(length).ok_or_else(incomplete)?;
         if *kind == CHECKSUM {
-            let malformed = || wrong("the checksum of the PROXY protocol is malformed");
+            let malformed = || invalid("the checksum of the PROXY protocol is malformed");
             let sum = <[u8; 4]>::try_from(value).ok().filter(|_| found.is_none());
             let sum = u32::from_be_bytes(sum.ok_or_else(malformed)?);
             found = Some(Checksum { at, sum });
         }
-        rest = behind;
+        rest = data;
     }
     Ok(found)
 }
@@ -150,8 +150,8 @@ fn checksum(extensions: &[u8]) -> Result<Option<Checksum>, Error> {
 /// zero (§2.2.3).
 fn crc32c(header: &[u8], hole: usize) -> u32 {
     let sum = header.iter().enumerate().fold(u32::MAX, |sum, (at, byte)| {
-        let in_hole = (hole..hole + 4).contains(&at);
-        let mixed = sum ^ u32::from(if in_hole { 0 } else { *byte });
+        let inside_checksum = (hole..hole + 4).contains(&at);
+        let mixed = sum ^ u32::from(if inside_checksum { 0 } else { *byte });
         (0..8).fold(mixed, |sum, _| {
             (sum >> 1) ^ if sum & 1 == 1 { CASTAGNOLI } else { 0 }
         })
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     /// Returns the result and the bytes left for TLS or HTTP.
-    async fn told(bytes: &[u8]) -> (Result<ProxiedPeer, ErrorKind>, Vec<u8>) {
+    async fn parse(bytes: &[u8]) -> (Result<ProxiedPeer, ErrorKind>, Vec<u8>) {
         let mut stream = bytes;
         let read = read(&mut stream).await;
         (read.map_err(|error| error.kind()), stream.to_vec())
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_tells_whose_connection_it_is() {
+    async fn version_1_names_the_client() {
         for (line, expected) in [
             (
                 "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n",
@@ -197,11 +197,11 @@ mod tests {
             ("PROXY UNKNOWN\r\n", ProxiedPeer::Proxy),
             ("PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", ProxiedPeer::Proxy),
         ] {
-            let (read, left) = told(format!("{line}GET /").as_bytes()).await;
+            let (read, left) = parse(format!("{line}GET /").as_bytes()).await;
             assert_eq!((read, &left[..]), (Ok(expected), &b"GET /"[..]), "{line}");
         }
         let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(100));
-        for wrong in [
+        for invalid in [
             "PROXY TCP4 192.0.2.7 198.51.100.1 4711\r\n",
             "PROXY TCP4 2001:db8::7 2001:db8::1 4711 443\r\n",
             "PROXY TCP4 192.0.2.7 198.51.100.1 4711 99999\r\n",
@@ -224,19 +224,19 @@ mod tests {
             long.as_str(),
         ] {
             assert_eq!(
-                told(wrong.as_bytes()).await.0,
+                parse(invalid.as_bytes()).await.0,
                 Err(ErrorKind::InvalidData),
-                "{wrong}"
+                "{invalid}"
             );
         }
         assert_eq!(
-            told(b"PROXY TCP4 192.0.2.7").await.0,
+            parse(b"PROXY TCP4 192.0.2.7").await.0,
             Err(ErrorKind::UnexpectedEof)
         );
     }
 
     #[tokio::test]
-    async fn a_binary_head_tells_it_too() {
+    async fn version_2_names_the_client() {
         let four = [192, 0, 2, 7, 198, 51, 100, 1, 18, 103, 1, 187];
         let mut six = [0; 36];
         six[..2].copy_from_slice(&[0x20, 0x01]);
@@ -248,7 +248,7 @@ mod tests {
             (second(0x20, 0x00, &[]), Ok(ProxiedPeer::Proxy)),
             (second(0x20, 0x11, &four), Ok(ProxiedPeer::Proxy)),
             (second(0x21, 0x00, &[]), Ok(ProxiedPeer::Proxy)),
-            (second(0x21, 0x31, &[0; 216]), Ok(ProxiedPeer::Nobody)),
+            (second(0x21, 0x31, &[0; 216]), Ok(ProxiedPeer::Unaddressed)),
             (second(0x21, 0x11, &four[..11]), Err(ErrorKind::InvalidData)),
             (second(0x21, 0x21, &four), Err(ErrorKind::InvalidData)),
             (second(0x21, 0x12, &four), Err(ErrorKind::InvalidData)),
@@ -257,18 +257,18 @@ mod tests {
             (second(0x21, 0x11, &[0; 5000]), Err(ErrorKind::InvalidData)),
             (SIGNATURE.to_vec(), Err(ErrorKind::UnexpectedEof)),
         ] {
-            assert_eq!(told(&bytes).await.0, expected, "{bytes:?}");
+            assert_eq!(parse(&bytes).await.0, expected, "{bytes:?}");
         }
         assert_eq!(
-            told(&second(0x21, 0x31, &[0; 215])).await.0,
+            parse(&second(0x21, 0x31, &[0; 215])).await.0,
             Err(ErrorKind::InvalidData)
         );
-        let (_, left) = told(&[&second(0x21, 0x11, &four)[..], b"GET /"].concat()).await;
+        let (_, left) = parse(&[&second(0x21, 0x11, &four)[..], b"GET /"].concat()).await;
         assert_eq!(left, b"GET /");
     }
 
     #[test]
-    fn the_checksum_is_that_of_the_standard() {
+    fn the_checksum_is_crc32c() {
         // RFC 3720, appendix B.4, and the check value of the catalogue of CRCs.
         assert_eq!(crc32c(b"123456789", 9), 0xe306_9283);
         assert_eq!(crc32c(&[0; 32], 32), 0x8a91_36aa);
@@ -281,20 +281,20 @@ mod tests {
         let addresses = [192, 0, 2, 7, 198, 51, 100, 1, 18, 103, 1, 187];
         let with = |extensions: &[u8]| second(0x21, 0x11, &[&addresses[..], extensions].concat());
         // An authority, a checksum, and padding.
-        let mut right = with(&[2, 0, 1, b'a', 3, 0, 4, 0, 0, 0, 0, 4, 0, 2, 0, 0]);
+        let mut valid = with(&[2, 0, 1, b'a', 3, 0, 4, 0, 0, 0, 0, 4, 0, 2, 0, 0]);
         let at = SIGNATURE.len() + 4 + addresses.len() + 7;
-        let sum = crc32c(&right, at).to_be_bytes();
-        right[at..at + 4].copy_from_slice(&sum);
-        assert_eq!(told(&right).await.0, Ok(client("192.0.2.7")));
-        for changed in [SIGNATURE.len() + 4, at, at + 3, right.len() - 1] {
-            let mut wrong = right.clone();
-            wrong[changed] ^= 1;
-            assert_eq!(told(&wrong).await.0, Err(ErrorKind::InvalidData), "{changed}");
+        let sum = crc32c(&valid, at).to_be_bytes();
+        valid[at..at + 4].copy_from_slice(&sum);
+        assert_eq!(parse(&valid).await.0, Ok(client("192.0.2.7")));
+        for changed in [SIGNATURE.len() + 4, at, at + 3, valid.len() - 1] {
+            let mut invalid = valid.clone();
+            invalid[changed] ^= 1;
+            assert_eq!(parse(&invalid).await.0, Err(ErrorKind::InvalidData), "{changed}");
         }
         for whole in [&[][..], &[4, 0, 0], &[0xee, 0, 1, 9], &[2, 0, 1, b'a', 4, 0, 0]] {
-            assert_eq!(told(&with(whole)).await.0, Ok(client("192.0.2.7")), "{whole:?}");
+            assert_eq!(parse(&with(whole)).await.0, Ok(client("192.0.2.7")), "{whole:?}");
         }
-        for torn in [
+        for incomplete in [
             &[4][..],
             &[4, 0],
             &[4, 0, 1],
@@ -305,16 +305,20 @@ mod tests {
             &[3, 0, 0],
             &[3, 0, 5, 0, 0, 0, 0, 0],
         ] {
-            assert_eq!(told(&with(torn)).await.0, Err(ErrorKind::InvalidData), "{torn:?}");
+            assert_eq!(
+                parse(&with(incomplete)).await.0,
+                Err(ErrorKind::InvalidData),
+                "{incomplete:?}"
+            );
         }
         let mut twice = with(&[3, 0, 4, 0, 0, 0, 0, 3, 0, 4, 0, 0, 0, 0]);
         let at = SIGNATURE.len() + 4 + addresses.len() + 3;
         let sum = crc32c(&twice, at).to_be_bytes();
         twice[at..at + 4].copy_from_slice(&sum);
-        assert_eq!(told(&twice).await.0, Err(ErrorKind::InvalidData));
+        assert_eq!(parse(&twice).await.0, Err(ErrorKind::InvalidData));
         // The data of a health check is skipped.
         assert_eq!(
-            told(&second(0x20, 0x11, &[1, 2, 3])).await.0,
+            parse(&second(0x20, 0x11, &[1, 2, 3])).await.0,
             Ok(ProxiedPeer::Proxy)
         );
     }

@@ -1,7 +1,7 @@
 //! Rate limits of endpoints, for all clients together and for each client.
 //!
-//! Each bucket is one number of the generic cell rate algorithm (ITU-T I.371): the time at which
-//! the bucket owes nothing any more. Buckets need no timer. Pure: time is an argument.
+//! Each bucket is one number of the generic cell rate algorithm (ITU-T I.371): the
+//! theoretical arrival time of the next request. Buckets need no timer. Pure: time is an argument.
 //!
 //! There may be more clients than memory. They share one table of fixed size, 1.5 MiB for the
 //! daemon, which is allocated when a limit first needs it. A client's entry is one of the [`WAYS`]
@@ -29,7 +29,7 @@ const WAYS: usize = 16;
 
 /// State of all rate limits. It outlives the rules.
 pub struct Limiter {
-    begun: Instant,
+    started_at: Instant,
     /// Times at which the endpoints' buckets for all clients owe nothing any more, in nanoseconds.
     totals: Mutex<HashMap<Arc<str>, u64>>,
     clients: OnceLock<RecentClients>,
@@ -39,7 +39,7 @@ impl Limiter {
     /// Creates a limiter without entries.
     pub fn new(now: Instant) -> Self {
         Self {
-            begun: now,
+            started_at: now,
             totals: Mutex::default(),
             clients: OnceLock::new(),
         }
@@ -53,12 +53,12 @@ impl Limiter {
         client: Option<IpAddr>,
         now: Instant,
     ) -> Result<(), Duration> {
-        let now = nanoseconds(now.saturating_duration_since(self.begun));
+        let now = nanoseconds(now.saturating_duration_since(self.started_at));
         // The client's own limit comes first, so that a refused client does not use up the common
         // one.
         if let Some(pace) = &endpoint.limits.per_client {
             let clients = self.clients.get_or_init(RecentClients::new);
-            clients.take((&*endpoint.path, prefix(client)), pace, now)?;
+            clients.admit((&*endpoint.path, prefix(client)), pace, now)?;
         }
         let Some(pace) = &endpoint.limits.total else {
             return Ok(());
@@ -68,24 +68,24 @@ impl Limiter {
             // Remove endpoints that no longer exist.
             totals.retain(|path, _| rules.endpoints.iter().any(|known| known.path == *path));
         }
-        let owed = totals.entry(Arc::clone(&endpoint.path)).or_default();
-        *owed = taken(*owed, pace, now)?;
+        let arrival_time = totals.entry(Arc::clone(&endpoint.path)).or_default();
+        *arrival_time = next_arrival(*arrival_time, pace, now)?;
         Ok(())
     }
 }
 
 /// Returns the bucket after one more request, or the time by which the request is too early. A
 /// bucket allows `burst` requests at once and regains one per interval.
-fn taken(owed: u64, pace: &Pace, now: u64) -> Result<u64, Duration> {
+fn next_arrival(arrival_time: u64, pace: &Pace, now: u64) -> Result<u64, Duration> {
     let interval = nanoseconds(pace.interval);
     let slack = interval.saturating_mul(u64::from(pace.burst.saturating_sub(1)));
     // If the rules have lowered the burst, the bucket owes at most one full burst of today.
-    let owed = owed.min(now.saturating_add(slack).saturating_add(interval));
-    let early = owed.saturating_sub(now).saturating_sub(slack);
+    let arrival_time = arrival_time.min(now.saturating_add(slack).saturating_add(interval));
+    let early = arrival_time.saturating_sub(now).saturating_sub(slack);
     if early > 0 {
         return Err(Duration::from_nanos(early));
     }
-    Ok(owed.max(now).saturating_add(interval))
+    Ok(arrival_time.max(now).saturating_add(interval))
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
@@ -116,7 +116,7 @@ struct RecentClient {
     name: [u64; 2],
     /// Time at which the bucket owes nothing any more, in nanoseconds. An entry of the past is
     /// free.
-    owed: u64,
+    arrival_time: u64,
 }
 
 impl RecentClients {
@@ -128,7 +128,7 @@ impl RecentClients {
     }
 
     /// Counts one more request of a client.
-    fn take(&self, client: (&str, (u8, u64)), pace: &Pace, now: u64) -> Result<(), Duration> {
+    fn admit(&self, client: (&str, (u8, u64)), pace: &Pace, now: u64) -> Result<(), Duration> {
         let name = self.hashes.each_ref().map(|hash| hash.hash_one(client));
         let [first, _] = name;
         let index = usize::try_from(first % SETS as u64).unwrap_or_default();
@@ -137,12 +137,12 @@ impl RecentClients {
         };
         let mut set = set.lock();
         if let Some(known) = set.iter_mut().find(|known| known.name == name) {
-            known.owed = taken(known.owed, pace, now)?;
+            known.arrival_time = next_arrival(known.arrival_time, pace, now)?;
             return Ok(());
         }
-        let owed = taken(0, pace, now)?;
-        if let Some(least) = set.iter_mut().min_by_key(|known| known.owed) {
-            *least = RecentClient { name, owed };
+        let arrival_time = next_arrival(0, pace, now)?;
+        if let Some(least) = set.iter_mut().min_by_key(|known| known.arrival_time) {
+            *least = RecentClient { name, arrival_time };
         }
         Ok(())
     }
@@ -168,32 +168,38 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_let_through_and_then_one_an_interval() {
+    fn a_burst_is_admitted_and_then_one_request_per_interval() {
         let pace = pace(3, 100);
-        let mut owed = 0;
+        let mut arrival_time = 0;
         for _ in 0..3 {
-            owed = taken(owed, &pace, SECOND).unwrap();
+            arrival_time = next_arrival(arrival_time, &pace, SECOND).unwrap();
         }
-        assert_eq!(taken(owed, &pace, SECOND), Err(Duration::from_millis(100)));
+        assert_eq!(
+            next_arrival(arrival_time, &pace, SECOND),
+            Err(Duration::from_millis(100))
+        );
         // A refused request does not count.
         assert_eq!(
-            taken(owed, &pace, SECOND + SECOND / 20),
+            next_arrival(arrival_time, &pace, SECOND + SECOND / 20),
             Err(Duration::from_millis(50))
         );
-        assert!(taken(owed, &pace, SECOND + SECOND / 10).is_ok());
+        assert!(next_arrival(arrival_time, &pace, SECOND + SECOND / 10).is_ok());
     }
 
     #[test]
-    fn a_smaller_burst_takes_effect_and_a_debt_of_old_does_not_last() {
-        let mut owed = 0;
+    fn a_smaller_burst_takes_effect_at_once() {
+        let mut arrival_time = 0;
         for _ in 0..1000 {
-            owed = taken(owed, &pace(1000, 1000), SECOND).unwrap();
+            arrival_time = next_arrival(arrival_time, &pace(1000, 1000), SECOND).unwrap();
         }
-        assert_eq!(taken(owed, &pace(2, 1000), SECOND), Err(Duration::from_secs(1)));
+        assert_eq!(
+            next_arrival(arrival_time, &pace(2, 1000), SECOND),
+            Err(Duration::from_secs(1))
+        );
     }
 
     #[test]
-    fn clients_are_told_apart_by_address_and_by_64_bits() {
+    fn clients_are_distinguished_by_address_and_by_64_bits() {
         assert_eq!(address("2001:db8:1:2::3"), address("2001:db8:1:2:ffff::"));
         assert_ne!(address("2001:db8:1:2::3"), address("2001:db8:1:3::3"));
         assert_eq!(address("::ffff:192.0.2.7"), address("192.0.2.7"));
@@ -202,21 +208,24 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_others_does_not_forgive_who_has_used_up_his_own() {
+    fn a_flood_of_other_clients_does_not_reset_a_used_up_bucket() {
         let (clients, pace) = (RecentClients::new(), pace(100, 1000));
         let attacker = ("/in", address("192.0.2.7"));
-        while clients.take(attacker, &pace, SECOND).is_ok() {}
+        while clients.admit(attacker, &pace, SECOND).is_ok() {}
         // A million other clients, each once.
         for other in 0..1_000_000 {
-            assert!(clients.take(("/in", (4, other)), &pace, SECOND).is_ok());
+            assert!(clients.admit(("/in", (4, other)), &pace, SECOND).is_ok());
         }
-        assert_eq!(clients.take(attacker, &pace, SECOND), Err(Duration::from_secs(1)));
+        assert_eq!(
+            clients.admit(attacker, &pace, SECOND),
+            Err(Duration::from_secs(1))
+        );
         // Another endpoint has another bucket.
-        assert!(clients.take(("/other", attacker.1), &pace, SECOND).is_ok());
+        assert!(clients.admit(("/other", attacker.1), &pace, SECOND).is_ok());
     }
 
     #[test]
-    fn the_table_is_as_large_as_it_says() {
+    fn the_table_has_its_documented_size() {
         assert_eq!(size_of::<RecentClient>() * WAYS * SETS, 3 << 19);
         assert!(size_of::<Mutex<[RecentClient; WAYS]>>() <= size_of::<RecentClient>() * WAYS + 8);
     }
@@ -231,16 +240,16 @@ mod tests {
             millis in 1_u64..300,
         ) {
             let pace = pace(burst, millis);
-            let (mut owed, mut now, mut admitted) = (0, SECOND, Vec::new());
+            let (mut arrival_time, mut now, mut admitted) = (0, SECOND, Vec::new());
             for gap in gaps {
                 now += gap * 1_000_000;
-                match taken(owed, &pace, now) {
+                match next_arrival(arrival_time, &pace, now) {
                     Ok(more) => {
-                        owed = more;
+                        arrival_time = more;
                         admitted.push(now);
                     }
                     // A client that returns after the given time is admitted.
-                    Err(after) => prop_assert!(taken(owed, &pace, now + nanoseconds(after)).is_ok()),
+                    Err(after) => prop_assert!(next_arrival(arrival_time, &pace, now + nanoseconds(after)).is_ok()),
                 }
             }
             for (index, first) in admitted.iter().enumerate() {

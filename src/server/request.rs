@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,48 +22,32 @@ use crate::event::{EventId, Received};
 use crate::pipeline::{Answer, Ingest, STATUS};
 use crate::report;
 use crate::rules::{Endpoint, RuleSet};
-use crate::server::body::{BodyError, Memory};
+use crate::server::body::{BodyError, BodyMemory};
 use crate::server::body_budget::{BodyBudget, Bounds, Denied, Reservation};
-use crate::server::client_cert::ClientCertificate;
 use crate::server::header_budget::HeaderBudget;
-use crate::server::http1::FIRST_WORD;
+use crate::server::peer::Peer;
 use crate::server::rate_limit::Limiter;
 use crate::server::slots::{BusyGuard, ClientKey, ConnectionLimiter, Slot, SlotGuard};
-use crate::server::{body, client_ip, near_miss};
+use crate::server::{body, client_ip, near_miss, request_head};
 
-/// Maximum part of a refused body that is read before the answer, in bytes, and the time for it.
-const DRAIN: usize = 4 << 20;
-const DRAIN_FOR: Duration = Duration::from_secs(1);
+/// Maximum time for a silent peer to begin its first request once the daemon is stopping.
+pub const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(1);
 /// Value that ends the connection after the answer.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// Other end of a connection.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Address, if the peer has one.
-    pub address: Option<IpAddr>,
-    /// True if the address is missing because a proxy said so. The peer did not use a unix socket
-    /// of ours.
-    pub nameless: bool,
-    /// Trusted client certificate, if the peer presented one.
-    pub certificate: Option<Arc<ClientCertificate>>,
-    /// Slot of the connection.
-    pub place: Arc<Slot>,
-}
-
 /// Unread rest of a refused body.
-pub struct Rest {
+pub struct UnreadBody {
     pub body: Incoming,
     /// True if the sender waits for `100 Continue` before it sends the body.
-    pub waits: bool,
+    pub expects_continue: bool,
 }
 
 /// Guards of an HTTP/2 request, in addition to those of its connection.
-type Room = (BusyGuard, SlotGuard);
+type RequestGuards = (BusyGuard, SlotGuard);
 /// Guards of a request in progress, and the memory of its body, which may be needed longer.
-type AtWork = ((BusyGuard, Option<Room>), Arc<Reservation>);
+type InProgress = ((BusyGuard, Option<RequestGuards>), Arc<Reservation>);
 /// Answer for a body that was not read, and the reason.
-type Unread = (Answer, String);
+type BodyRejection = (Answer, String);
 
 /// Entry point of all requests, shared by all connections.
 pub struct RequestHandler {
@@ -79,23 +62,23 @@ pub struct RequestHandler {
     /// answer.
     pub request_timeout: Duration,
     /// Slots for HTTP/2 requests, as many as there are connections. One connection may bring many.
-    pub room: ConnectionLimiter,
+    pub request_slots: ConnectionLimiter,
     /// Memory for the heads of all HTTP/2 requests.
-    pub heads: Arc<HeaderBudget>,
+    pub header_budget: Arc<HeaderBudget>,
     /// Memory for the bodies of all requests.
-    pub bodies: Arc<BodyBudget>,
+    pub body_budget: Arc<BodyBudget>,
     /// Cancelled when the daemon begins to stop. No connection is accepted any more, and none is
     /// kept after its current request.
     pub closing: CancellationToken,
     /// Cancelled when `stop_grace` is over. No request is accepted any more.
-    pub over: CancellationToken,
+    pub shutdown: CancellationToken,
 }
 
 impl RequestHandler {
     /// Returns when the daemon is stopping and accepted connections have had the time to begin.
-    pub async fn last_call(&self) {
+    pub async fn closing_grace(&self) {
         self.closing.cancelled().await;
-        tokio::time::sleep(FIRST_WORD).await;
+        tokio::time::sleep(FIRST_REQUEST_LIMIT).await;
     }
 
     /// Answers one request from `peer`. Never fails: every error is an answer.
@@ -105,44 +88,50 @@ impl RequestHandler {
         peer: Peer,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let version = request.version();
-        let (answer, rest) = self.attend(request, peer).await;
-        self.respond(answer, rest, version).await
+        let (answer, unread) = self.handle(request, peer).await;
+        self.respond(answer, unread, version).await
     }
 
     /// Processes a request. Returns the answer, and the rest of the body if it was not read.
-    pub async fn attend(&self, request: Request<Incoming>, mut peer: Peer) -> (Answer, Option<Rest>) {
+    pub async fn handle(&self, request: Request<Incoming>, mut peer: Peer) -> (Answer, Option<UnreadBody>) {
         // Loaded once: a reload in between does not mix two sets in one request.
         let rules = self.live.current();
-        let disowned = peer.disown(rules.server.tls.as_ref(), self.clock.now());
-        if disowned {
+        let is_revoked = peer.revoke_untrusted(rules.server.tls.as_ref(), self.clock.now());
+        if is_revoked {
             let why = "no authority in force vouches for it now";
             report::peer_failed("client certificate", &why, peer.address);
         }
         let (head, mut body) = request.into_parts();
-        let waits = head.headers.contains_key(header::EXPECT);
-        let (mut answer, rest) = match self.receive(&rules, head, &mut body, peer).await {
-            Ok((endpoint, received, (_working, memory))) => {
+        let expects_continue = head.headers.contains_key(header::EXPECT);
+        let (mut answer, unread) = match self.read_request(&rules, head, &mut body, peer).await {
+            Ok((endpoint, received, (_in_progress, memory))) => {
                 (self.ingest.accept(endpoint, received, memory).await, None)
             }
-            Err(answer) => (answer, Some(Rest { body, waits })),
+            Err(answer) => (
+                answer,
+                Some(UnreadBody {
+                    body,
+                    expects_continue,
+                }),
+            ),
         };
-        if disowned {
+        if is_revoked {
             answer = closing(answer);
         }
-        (answer, rest)
+        (answer, unread)
     }
 
     /// Builds the response, once the rest of a refused body has been drained.
     pub async fn respond(
         &self,
         mut answer: Answer,
-        rest: Option<Rest>,
+        unread: Option<UnreadBody>,
         version: Version,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
-        if let Some(Rest { mut body, waits }) = rest
+        if let Some(UnreadBody { mut body, expects_continue }) = unread
             && !body.is_end_stream()
             // A client that waits for `100 Continue` sends no body.
-            && (waits || !drain(&mut body).await)
+            && (expects_continue || !body::drain(&mut body).await)
         {
             answer = closing(answer);
         }
@@ -166,17 +155,17 @@ impl RequestHandler {
     }
 
     /// Finds the endpoint, checks the client and the rate limits, and reads the body.
-    async fn receive<'r>(
+    async fn read_request<'r>(
         &'r self,
         rules: &'r RuleSet,
         head: Parts,
         body: &mut Incoming,
         peer: Peer,
-    ) -> Result<(&'r Endpoint, Received, AtWork), Answer> {
-        let many = head.version == Version::HTTP_2;
+    ) -> Result<(&'r Endpoint, Received, InProgress), Answer> {
+        let is_http2 = head.version == Version::HTTP_2;
         let trusted = &rules.server.trusted_proxies;
-        let told = (!peer.nameless).then(|| client_ip::client(peer.address, &head.headers, trusted));
-        let client = told.flatten();
+        let reported = (!peer.unaddressed).then(|| client_ip::client(peer.address, &head.headers, trusted));
+        let client = reported.flatten();
         let (endpoint, mut received) = self.route(rules, head, client).map_err(|answer| *answer)?;
         received.certificate = peer
             .certificate
@@ -190,51 +179,51 @@ impl RequestHandler {
             report::turned_away(&received.path, client, answer.status.as_u16(), "rate limit");
             return Err(answer);
         }
-        let memory = Memory {
-            budget: &self.bodies,
+        let memory = BodyMemory {
+            budget: &self.body_budget,
             bounds: Bounds::new(rules.server.max_inflight, rules.server.largest_body),
-            client: body_client(client, peer.address, &peer.place),
+            client: body_client(client, peer.address, &peer.slot),
         };
-        let read = if many {
-            self.read_in_turn(body, endpoint.max_body, &peer.place, memory)
+        let read = if is_http2 {
+            self.read_in_slot(body, endpoint.max_body, &peer.slot, memory)
                 .await
         } else {
             let read = self.read(body, endpoint.max_body, memory).await;
             read.map(|body| (body, None))
         };
         // If the connection is being evicted, no answer can be sent, so the event is not accepted.
-        let begun = match read {
-            Ok(((body, memory), room)) => {
-                let working = peer.place.work().ok_or_else(made_room);
-                working.map(|working| (body, ((working, room), Arc::new(memory))))
+        let body_and_guards = match read {
+            Ok(((body, memory), guards)) => {
+                let busy = peer.slot.begin_work().ok_or_else(evicted);
+                busy.map(|busy| (body, ((busy, guards), Arc::new(memory))))
             }
-            Err(unread) => Err(unread),
+            Err(rejection) => Err(rejection),
         };
-        let (body, working) = begun.map_err(|(answer, why)| {
+        let (body, busy) = body_and_guards.map_err(|(answer, why)| {
             report::turned_away(&received.path, client, answer.status.as_u16(), &why);
             answer
         })?;
         received.body = body;
         received.at = self.clock.now();
         received.id = EventId::new(received.at);
-        Ok((endpoint, received, working))
+        Ok((endpoint, received, busy))
     }
 
     /// Reads the body of an HTTP/2 request. Waits for a slot first, and stops if the slot is
     /// evicted.
-    async fn read_in_turn(
+    async fn read_in_slot(
         &self,
         body: &mut Incoming,
         limit: u64,
         connection: &Slot,
-        memory: Memory<'_>,
-    ) -> Result<((Bytes, Reservation), Option<Room>), Unread> {
-        let taking = self.room.take(Some(connection.holder()));
-        let taken = tokio::time::timeout(self.request_timeout, taking).await;
-        let Ok((taken, crowded)) = taken else {
+        memory: BodyMemory<'_>,
+    ) -> Result<((Bytes, Reservation), Option<RequestGuards>), BodyRejection> {
+        let acquiring = self.request_slots.acquire(Some(connection.holder()));
+        let guard = tokio::time::timeout(self.request_timeout, acquiring).await;
+        let Ok((guard, eviction)) = guard else {
             return Err((Answer::unavailable(), "there is no room".to_owned()));
         };
-        if let Some(left_out) = crowded {
+        if let Some(left_out) = eviction {
             tracing::warn!(
                 left_out,
                 "`max_connections` requests over HTTP/2 reached: evicted an idle one"
@@ -243,10 +232,27 @@ impl RequestHandler {
         let body = tokio::select! {
             biased;
             read = self.read(body, limit, memory) => read?,
-            () = taken.place.wanted() => return Err(made_room()),
+            () = guard.slot.eviction() => return Err(evicted()),
         };
-        let working = taken.place.work().ok_or_else(made_room)?;
-        Ok((body, Some((working, taken))))
+        let busy = guard.slot.begin_work().ok_or_else(evicted)?;
+        Ok((body, Some((busy, guard))))
+    }
+
+    /// Checks a head before its endpoint is looked up. The error is the answer and the reason.
+    fn check_head(&self, head: &mut Parts) -> Result<(), (Box<Answer>, &'static str)> {
+        let refused = |status, word, why| Err((Box::new(Answer::new(status, word, None)), why));
+        if let Err(why) = request_head::check(head) {
+            return refused(StatusCode::BAD_REQUEST, "bad request", why);
+        }
+        if request_head::has_other_transfer_coding(&head.headers) {
+            let why = "a transfer coding other than `chunked`";
+            return refused(StatusCode::NOT_IMPLEMENTED, "not implemented", why);
+        }
+        // Requests on accepted connections are served until then: some senders never retry.
+        if self.shutdown.is_cancelled() {
+            return Err((Box::new(Answer::unavailable()), "the daemon is stopping"));
+        }
+        Ok(())
     }
 
     /// Finds the endpoint of a request and builds what is known before the body.
@@ -256,35 +262,13 @@ impl RequestHandler {
         mut head: Parts,
         client: Option<IpAddr>,
     ) -> Result<(&'r Endpoint, Received), Box<Answer>> {
-        let padded = head.version == Version::HTTP_2 && body::has_padded_value(&head.headers);
-        let malformed = if padded {
-            Some("a header's value begins or ends with a blank")
-        } else {
-            host(&mut head).err()
-        };
+        let refused = self.check_head(&mut head);
         let path = head.uri.path();
         let turn_away = |answer: Answer, why: &str| {
             report::turned_away(path, client, answer.status.as_u16(), why);
             Box::new(answer)
         };
-        if let Some(why) = malformed {
-            let answer = Answer::new(StatusCode::BAD_REQUEST, "bad request", None);
-            return Err(turn_away(closing(answer), why));
-        }
-        if has_other_transfer_coding(&head.headers) {
-            let answer = Answer::new(StatusCode::NOT_IMPLEMENTED, "not implemented", None);
-            return Err(turn_away(
-                closing(answer),
-                "a transfer coding other than `chunked`",
-            ));
-        }
-        // Requests on accepted connections are served until then: some senders never retry.
-        if self.over.is_cancelled() {
-            return Err(turn_away(
-                closing(Answer::unavailable()),
-                "the daemon is stopping",
-            ));
-        }
+        refused.map_err(|(answer, why)| turn_away(closing(*answer), why))?;
         if path == "*" && head.method == Method::OPTIONS {
             // The request asks about the server, not about an endpoint (RFC 9110 §9.3.7).
             return Err(Box::new(Answer::options(Method::OPTIONS.as_str())));
@@ -328,8 +312,8 @@ impl RequestHandler {
         &self,
         body: &mut Incoming,
         limit: u64,
-        memory: Memory<'_>,
-    ) -> Result<(Bytes, Reservation), Unread> {
+        memory: BodyMemory<'_>,
+    ) -> Result<(Bytes, Reservation), BodyRejection> {
         let refused = |status, word| Answer::new(status, word, None);
         let announced = body.size_hint().lower();
         let too_large = || {
@@ -369,63 +353,9 @@ impl RequestHandler {
 /// else the holder of the connection.
 fn body_client(client: Option<IpAddr>, peer: Option<IpAddr>, connection: &Slot) -> ClientKey {
     match client {
-        Some(told) if client != peer => ClientKey::of(told),
+        Some(reported) if client != peer => ClientKey::of(reported),
         _ => connection.holder(),
     }
-}
-
-/// True if the body uses a transfer coding other than `chunked`. Such a body would be stored in its
-/// coded form, so it is answered with 501 (RFC 9112 §6.1).
-fn has_other_transfer_coding(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let Some(first) = lines.next() else { return false };
-    lines.next().is_some() || !first.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
-}
-
-/// Ensures that there is exactly one valid `Host`. The error describes a head that a proxy and a
-/// server might understand differently (RFC 9112 §3.2).
-fn host(head: &mut Parts) -> Result<(), &'static str> {
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    let (first, more) = (hosts.next(), hosts.next());
-    if more.is_some() {
-        return Err("more than one Host");
-    }
-    // If the target has an authority (`:authority` or the absolute form), `Host` must not differ
-    // from it (RFC 9113 §8.3.1, RFC 9112 §3.2.2).
-    match (first, head.uri.authority()) {
-        (None, None) if head.version >= Version::HTTP_11 => Err("no Host"),
-        (None, Some(_)) if head.version == Version::HTTP_11 => Err("no Host"),
-        (None, None) => Ok(()),
-        // Host may be empty if the target has no authority (RFC 9112 §3.2).
-        (Some(host), None) if host.is_empty() => Ok(()),
-        (Some(host), None) => match Authority::try_from(host.as_bytes()) {
-            Ok(authority) if is_host(&authority) => Ok(()),
-            _ => Err("Host is not a host"),
-        },
-        (_, Some(authority)) if !is_host(authority) => Err("the authority is not a host"),
-        (Some(host), Some(authority)) => {
-            if host
-                .as_bytes()
-                .eq_ignore_ascii_case(authority.as_str().as_bytes())
-            {
-                Ok(())
-            } else {
-                Err("Host is not the authority of the target")
-            }
-        }
-        (None, Some(authority)) => {
-            let host = HeaderValue::from_str(authority.as_str()).or(Err("no Host"))?;
-            head.headers.insert(header::HOST, host);
-            Ok(())
-        }
-    }
-}
-
-/// True for a host with an optional port and without a user (RFC 9110 §4.2.4 and §7.2).
-fn is_host(authority: &Authority) -> bool {
-    let host = authority.host();
-    let port = authority.as_str().strip_prefix(host);
-    !host.is_empty() && port.is_some_and(|port| matches!(port, "" | ":") || authority.port_u16().is_some())
 }
 
 /// Percent-decodes the parameters of a path. `None` if one is not UTF-8, so that nothing matches.
@@ -437,24 +367,8 @@ fn decoded(parameters: &matchit::Params<'_, '_>) -> Option<Vec<(String, String)>
     parameters.iter().map(decode).collect()
 }
 
-/// Reads the rest of a body within limits. True if that was all of it. Closing a connection, or
-/// resetting an HTTP/2 stream, with unread bytes could discard the answer (RFC 9112 §9.6, RFC 9113
-/// §8.1).
-async fn drain(body: &mut Incoming) -> bool {
-    let mut rest = std::pin::pin!(Limited::new(body, DRAIN));
-    let taken = async {
-        while let Some(frame) = rest.frame().await {
-            if frame.is_err() {
-                return false;
-            }
-        }
-        true
-    };
-    tokio::time::timeout(DRAIN_FOR, taken).await.unwrap_or(false)
-}
-
 /// Answer for a request that was evicted.
-fn made_room() -> Unread {
+fn evicted() -> BodyRejection {
     (Answer::unavailable(), "an idle request was evicted".to_owned())
 }
 

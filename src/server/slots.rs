@@ -28,7 +28,7 @@ use crate::server::rate_limit::prefix;
 
 /// Interval between two attempts to evict an idle slot. A slot counts as busy for the same time
 /// after a request, so that the answer can leave.
-const PATIENCE: Duration = Duration::from_millis(10);
+const EVICTION_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Holder of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,10 +45,10 @@ pub enum ClientKey {
 pub struct ConnectionLimiter {
     table: Arc<LimiterState>,
     /// True if an evicted slot is free at once, false if only after its holder has released it.
-    at_once: bool,
+    immediate: bool,
     /// Queue of the callers that wait. Only the first of them evicts.
-    turn: tokio::sync::Mutex<()>,
-    crowds: Throttle,
+    queue: tokio::sync::Mutex<()>,
+    eviction_throttle: Throttle,
 }
 
 /// State shared by the slots.
@@ -63,9 +63,9 @@ struct SlotTable {
     free: usize,
     /// Logical clock that orders the events of slots.
     tick: u64,
-    taken: HashMap<u64, SlotEntry>,
+    entries: HashMap<u64, SlotEntry>,
     /// Idle slots of each holder that are not being evicted: idle since (tick) to number.
-    resting: HashMap<ClientKey, BTreeMap<u64, u64>>,
+    idle: HashMap<ClientKey, BTreeMap<u64, u64>>,
     /// Holders by their number of idle slots. Of equals, the one with the longest idle slot is
     /// last.
     order: BTreeSet<(usize, Reverse<u64>, ClientKey)>,
@@ -79,10 +79,10 @@ struct SlotEntry {
     /// End of the last request. Its answer may still be on its way out.
     ended: Option<Instant>,
     /// Number of requests being worked on.
-    at_work: usize,
+    active: usize,
     /// True once the slot is being released and may begin no more work.
-    leaving: bool,
-    wanted: CancellationToken,
+    releasing: bool,
+    eviction: CancellationToken,
 }
 
 /// The slot of one connection or one request.
@@ -90,7 +90,7 @@ struct SlotEntry {
 pub struct Slot {
     number: u64,
     /// Cancelled when the slot is evicted.
-    wanted: CancellationToken,
+    eviction: CancellationToken,
     table: Arc<LimiterState>,
 }
 
@@ -107,12 +107,12 @@ impl ConnectionLimiter {
         Self::new(count, true)
     }
 
-    fn new(count: usize, at_once: bool) -> Self {
+    fn new(count: usize, immediate: bool) -> Self {
         let table = SlotTable {
             free: count,
             tick: 0,
-            taken: HashMap::new(),
-            resting: HashMap::new(),
+            entries: HashMap::new(),
+            idle: HashMap::new(),
             order: BTreeSet::new(),
         };
         Self {
@@ -120,40 +120,46 @@ impl ConnectionLimiter {
                 table: Mutex::new(table),
                 freed: Notify::new(),
             }),
-            at_once,
-            turn: tokio::sync::Mutex::default(),
-            crowds: Throttle::steady("evicted"),
+            immediate,
+            queue: tokio::sync::Mutex::default(),
+            eviction_throttle: Throttle::steady("evicted"),
         }
     }
 
     /// Takes a slot for `holder`, or for a connection that counts alone. Waits while every slot is
     /// busy. If an eviction is to be logged, also returns the number of suppressed log lines.
-    pub async fn take(&self, holder: Option<ClientKey>) -> (SlotGuard, Option<u64>) {
-        let _turn = self.turn.lock().await;
-        let (mut crowded, mut freed) = (false, false);
-        let (number, wanted) = loop {
+    pub async fn acquire(&self, holder: Option<ClientKey>) -> (SlotGuard, Option<u64>) {
+        let _first_in_queue = self.queue.lock().await;
+        let (mut any_evicted, mut freed) = (false, false);
+        let (number, eviction) = loop {
             // Evict once, and again after each timeout: the victim may have become busy, or every
             // slot was.
-            let (entered, asked) = self.table.lock().enter(holder, !freed, self.at_once);
-            crowded |= asked;
-            if let Some(entered) = entered {
-                break entered;
+            let (acquired, evicted) = self.table.lock().acquire(holder, !freed, self.immediate);
+            any_evicted |= evicted;
+            if let Some(acquired) = acquired {
+                break acquired;
             }
-            freed = timeout(PATIENCE, self.table.freed.notified()).await.is_ok();
+            freed = timeout(EVICTION_INTERVAL, self.table.freed.notified())
+                .await
+                .is_ok();
         };
-        let left_out = if crowded { self.crowds.allow() } else { None };
-        let place = Arc::new(Slot {
+        let left_out = if any_evicted {
+            self.eviction_throttle.allow()
+        } else {
+            None
+        };
+        let slot = Arc::new(Slot {
             number,
-            wanted,
+            eviction,
             table: Arc::clone(&self.table),
         });
-        (SlotGuard { place }, left_out)
+        (SlotGuard { slot }, left_out)
     }
 
     /// Evicts an idle slot even if one is free, since the machine may have no descriptor left.
     /// False if every slot is busy.
-    pub fn want_one(&self) -> bool {
-        self.table.lock().want_one(self.at_once)
+    pub fn evict_idle(&self) -> bool {
+        self.table.lock().evict_idle(self.immediate)
     }
 }
 
@@ -177,76 +183,76 @@ impl SlotTable {
         self.tick
     }
 
-    /// Takes a free slot. If there is none and `ask` is set, evicts one. The flag is true if a slot
-    /// was evicted.
-    fn enter(
+    /// Takes a free slot. If there is none and `may_evict` is set, evicts one. The flag is true if
+    /// a slot was evicted.
+    fn acquire(
         &mut self,
         holder: Option<ClientKey>,
-        ask: bool,
-        at_once: bool,
+        may_evict: bool,
+        immediate: bool,
     ) -> (Option<(u64, CancellationToken)>, bool) {
-        let asked = self.free == 0 && ask && self.want_one(at_once);
+        let evicted = self.free == 0 && may_evict && self.evict_idle(immediate);
         if self.free == 0 {
-            return (None, asked);
+            return (None, evicted);
         }
         let number = self.tick();
         let holder = holder.unwrap_or(ClientKey::Connection(number));
-        let wanted = CancellationToken::new();
+        let eviction = CancellationToken::new();
         self.free -= 1;
         let entry = SlotEntry {
             holder,
             since: number,
             ended: None,
-            at_work: 0,
-            leaving: false,
-            wanted: wanted.clone(),
+            active: 0,
+            releasing: false,
+            eviction: eviction.clone(),
         };
-        self.taken.insert(number, entry);
-        self.rank(holder, |resting| resting.insert(number, number));
-        (Some((number, wanted)), asked)
+        self.entries.insert(number, entry);
+        self.rank(holder, |idle| idle.insert(number, number));
+        (Some((number, eviction)), evicted)
     }
 
     /// Changes a holder's idle slots, and the holder's rank with them.
     fn rank(&mut self, holder: ClientKey, change: impl FnOnce(&mut BTreeMap<u64, u64>) -> Option<u64>) {
-        let rank = |resting: &BTreeMap<u64, u64>| {
-            let (longest, _) = resting.first_key_value()?;
-            Some((resting.len(), Reverse(*longest), holder))
+        let rank = |idle: &BTreeMap<u64, u64>| {
+            let (oldest, _) = idle.first_key_value()?;
+            Some((idle.len(), Reverse(*oldest), holder))
         };
-        let resting = self.resting.entry(holder).or_default();
-        if let Some(before) = rank(resting) {
+        let idle = self.idle.entry(holder).or_default();
+        if let Some(before) = rank(idle) {
             self.order.remove(&before);
         }
-        change(resting);
-        match rank(resting) {
+        change(idle);
+        match rank(idle) {
             Some(after) => {
                 self.order.insert(after);
             }
             None => {
-                self.resting.remove(&holder);
+                self.idle.remove(&holder);
             }
         }
     }
 
-    /// Evicts an idle slot. False if every slot is busy. With `at_once` the slot is free from now
+    /// Evicts an idle slot. False if every slot is busy. With `immediate` the slot is free from now
     /// on.
-    fn want_one(&mut self, at_once: bool) -> bool {
-        let most = self
+    fn evict_idle(&mut self, immediate: bool) -> bool {
+        let largest = self
             .order
             .last()
-            .map(|(_, Reverse(longest), holder)| (*longest, *holder));
-        let Some((longest, holder)) = most else {
+            .map(|(_, Reverse(oldest), holder)| (*oldest, *holder));
+        let Some((oldest, holder)) = largest else {
             return false;
         };
         let mut found = None;
-        self.rank(holder, |resting| {
-            found = resting.remove(&longest);
+        self.rank(holder, |idle| {
+            found = idle.remove(&oldest);
             found
         });
         let Some(number) = found else { return false };
-        if let Some(entry) = self.taken.get(&number) {
-            entry.wanted.cancel();
+        if let Some(entry) = self.entries.get(&number) {
+            entry.eviction.cancel();
         }
-        if at_once && self.taken.remove(&number).is_some() {
+        if immediate && self.entries.remove(&number).is_some() {
             self.free += 1;
         }
         true
@@ -256,16 +262,16 @@ impl SlotTable {
 impl Slot {
     /// Marks the slot busy until the guard is dropped. `None` if the slot has been evicted or is
     /// about to be.
-    pub fn work(self: &Arc<Self>) -> Option<BusyGuard> {
+    pub fn begin_work(self: &Arc<Self>) -> Option<BusyGuard> {
         let mut table = self.table.lock();
-        let entry = table.taken.get_mut(&self.number)?;
-        if entry.leaving {
+        let entry = table.entries.get_mut(&self.number)?;
+        if entry.releasing {
             return None;
         }
-        entry.at_work += 1;
+        entry.active += 1;
         let (holder, since) = (entry.holder, entry.since);
-        if entry.at_work == 1 {
-            table.rank(holder, |resting| resting.remove(&since));
+        if entry.active == 1 {
+            table.rank(holder, |idle| idle.remove(&since));
         }
         Some(BusyGuard(Arc::clone(self)))
     }
@@ -273,69 +279,69 @@ impl Slot {
     /// Returns the holder.
     pub fn holder(&self) -> ClientKey {
         let table = self.table.lock();
-        let entry = table.taken.get(&self.number);
+        let entry = table.entries.get(&self.number);
         entry.map_or(ClientKey::Connection(self.number), |entry| entry.holder)
     }
 
     /// Moves the slot to another holder once the client is known. `None`: it counts alone.
-    pub fn belongs_to(&self, holder: Option<ClientKey>) {
+    pub fn reassign(&self, holder: Option<ClientKey>) {
         let holder = holder.unwrap_or(ClientKey::Connection(self.number));
         let mut table = self.table.lock();
-        let Some(entry) = table.taken.get_mut(&self.number) else {
+        let Some(entry) = table.entries.get_mut(&self.number) else {
             return;
         };
         let before = std::mem::replace(&mut entry.holder, holder);
         let since = entry.since;
-        let mut resting = None;
-        table.rank(before, |places| {
-            resting = places.remove(&since);
-            resting
+        let mut idle = None;
+        table.rank(before, |slots| {
+            idle = slots.remove(&since);
+            idle
         });
-        if let Some(number) = resting {
-            table.rank(holder, |places| places.insert(since, number));
+        if let Some(number) = idle {
+            table.rank(holder, |slots| slots.insert(since, number));
         }
     }
 
     /// Returns when the slot is to be released.
-    pub async fn wanted(&self) {
-        self.wanted.cancelled().await;
+    pub async fn eviction(&self) {
+        self.eviction.cancelled().await;
         // The slot may have become busy when it was already being evicted, or work may just have
         // ended.
-        while !self.leaves() {
-            sleep(PATIENCE).await;
+        while !self.try_release() {
+            sleep(EVICTION_INTERVAL).await;
         }
     }
 
     /// True if the slot is released now. A slot that is busy, or was so a moment ago, is not: over
     /// HTTP/2 another task sends the answer than the one that makes it.
-    fn leaves(&self) -> bool {
+    fn try_release(&self) -> bool {
         let mut table = self.table.lock();
-        let Some(entry) = table.taken.get_mut(&self.number) else {
+        let Some(entry) = table.entries.get_mut(&self.number) else {
             return true;
         };
-        let just_ended = |ended: Instant| ended.elapsed() < PATIENCE;
-        entry.leaving = entry.at_work == 0 && !entry.ended.is_some_and(just_ended);
-        entry.leaving
+        let just_ended = |ended: Instant| ended.elapsed() < EVICTION_INTERVAL;
+        entry.releasing = entry.active == 0 && !entry.ended.is_some_and(just_ended);
+        entry.releasing
     }
 }
 
 /// A slot that is released on drop.
 #[derive(Debug)]
 pub struct SlotGuard {
-    pub place: Arc<Slot>,
+    pub slot: Arc<Slot>,
 }
 
 impl Drop for SlotGuard {
     fn drop(&mut self) {
-        let mut table = self.place.table.lock();
+        let mut table = self.slot.table.lock();
         // The slot may already have passed to another holder.
-        let Some(entry) = table.taken.remove(&self.place.number) else {
+        let Some(entry) = table.entries.remove(&self.slot.number) else {
             return;
         };
-        table.rank(entry.holder, |resting| resting.remove(&entry.since));
+        table.rank(entry.holder, |idle| idle.remove(&entry.since));
         table.free += 1;
         drop(table);
-        self.place.table.freed.notify_one();
+        self.slot.table.freed.notify_one();
     }
 }
 
@@ -347,15 +353,15 @@ impl Drop for BusyGuard {
     fn drop(&mut self) {
         let mut table = self.0.table.lock();
         let now = table.tick();
-        let Some(entry) = table.taken.get_mut(&self.0.number) else {
+        let Some(entry) = table.entries.get_mut(&self.0.number) else {
             return;
         };
         entry.since = now;
         entry.ended = Some(Instant::now());
-        entry.at_work -= 1;
-        if entry.at_work == 0 && !entry.wanted.is_cancelled() {
+        entry.active -= 1;
+        if entry.active == 0 && !entry.eviction.is_cancelled() {
             let (holder, number) = (entry.holder, self.0.number);
-            table.rank(holder, |resting| resting.insert(now, number));
+            table.rank(holder, |idle| idle.insert(now, number));
         }
     }
 }
@@ -364,8 +370,8 @@ impl Drop for BusyGuard {
 mod tests {
     use super::*;
 
-    fn asked(taken: &SlotGuard) -> bool {
-        taken.place.wanted.is_cancelled()
+    fn evicted(guard: &SlotGuard) -> bool {
+        guard.slot.eviction.is_cancelled()
     }
 
     fn client(text: &str) -> ClientKey {
@@ -373,97 +379,105 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_just_ended_work_makes_room_when_his_answer_has_had_the_time_to_leave() {
-        let places = ConnectionLimiter::for_connections(1);
-        let (taken, _) = places.take(None).await;
-        let begun = Instant::now();
-        drop(taken.place.work());
-        assert!(places.want_one());
-        taken.place.wanted().await;
-        assert!(begun.elapsed() >= PATIENCE, "{:?}", begun.elapsed());
+    async fn a_slot_is_evicted_only_after_its_last_answer_had_time_to_leave() {
+        let limiter = ConnectionLimiter::for_connections(1);
+        let (guard, _) = limiter.acquire(None).await;
+        let started_at = Instant::now();
+        drop(guard.slot.begin_work());
+        assert!(limiter.evict_idle());
+        guard.slot.eviction().await;
+        assert!(
+            started_at.elapsed() >= EVICTION_INTERVAL,
+            "{:?}",
+            started_at.elapsed()
+        );
         // No work begins that could not be answered.
-        assert!(taken.place.work().is_none());
+        assert!(guard.slot.begin_work().is_none());
     }
 
     #[tokio::test]
-    async fn who_has_rested_longest_makes_room_and_who_works_does_not() {
+    async fn the_slot_that_is_idle_for_longest_is_evicted_and_a_busy_one_is_not() {
         // Slots of one client, then of connections that each count alone.
         for holder in [Some(client("192.0.2.1")), None] {
-            let places = ConnectionLimiter::for_connections(3);
-            let (first, _) = places.take(holder).await;
-            let (second, _) = places.take(holder).await;
-            let (third, crowded) = places.take(holder).await;
-            assert_eq!(crowded, None);
-            let work = first.place.work();
+            let limiter = ConnectionLimiter::for_connections(3);
+            let (first, _) = limiter.acquire(holder).await;
+            let (second, _) = limiter.acquire(holder).await;
+            let (third, any_evicted) = limiter.acquire(holder).await;
+            assert_eq!(any_evicted, None);
+            let work = first.slot.begin_work();
             // The second has been idle for longest, then the third.
-            assert!(places.want_one());
-            assert!(asked(&second) && !asked(&third));
+            assert!(limiter.evict_idle());
+            assert!(evicted(&second) && !evicted(&third));
             drop(work);
-            assert!(places.want_one());
-            assert!(asked(&third) && !asked(&first));
-            let _work = first.place.work();
-            assert!(!places.want_one());
-            let leaving = async {
-                second.place.wanted().await;
+            assert!(limiter.evict_idle());
+            assert!(evicted(&third) && !evicted(&first));
+            let _work = first.slot.begin_work();
+            assert!(!limiter.evict_idle());
+            let releasing = async {
+                second.slot.eviction().await;
                 drop(second);
             };
-            let ((taken, _), ()) = tokio::join!(places.take(holder), leaving);
-            assert_eq!(places.table.lock().taken.len(), 3);
-            drop((taken, third, first));
-            let table = places.table.lock();
-            assert!(table.taken.is_empty() && table.resting.is_empty() && table.order.is_empty());
+            let ((guard, _), ()) = tokio::join!(limiter.acquire(holder), releasing);
+            assert_eq!(limiter.table.lock().entries.len(), 3);
+            drop((guard, third, first));
+            let table = limiter.table.lock();
+            assert!(table.entries.is_empty() && table.idle.is_empty() && table.order.is_empty());
             assert_eq!(table.free, 3);
         }
     }
 
     #[tokio::test]
-    async fn who_holds_most_that_rest_makes_room_first() {
-        let places = ConnectionLimiter::for_connections(10);
-        let (honest, _) = places.take(Some(client("192.0.2.1"))).await;
-        let (alone, _) = places.take(None).await;
+    async fn the_client_with_most_idle_slots_is_evicted_first() {
+        let limiter = ConnectionLimiter::for_connections(10);
+        let (other, _) = limiter.acquire(Some(client("192.0.2.1"))).await;
+        let (single, _) = limiter.acquire(None).await;
         // An IPv6 client is its /64. A client with many busy slots is not the victim.
-        let (first, _) = places.take(Some(client("2001:db8::1"))).await;
-        let (second, _) = places.take(Some(client("2001:db8::ffff:2"))).await;
-        let (busy, _) = places.take(Some(client("192.0.2.2"))).await;
-        let (also_busy, _) = places.take(Some(client("192.0.2.2"))).await;
-        let _works = [busy.place.work(), busy.place.work(), also_busy.place.work()];
-        assert!(places.want_one());
-        assert!(asked(&first) && !asked(&honest) && !asked(&second));
+        let (first, _) = limiter.acquire(Some(client("2001:db8::1"))).await;
+        let (second, _) = limiter.acquire(Some(client("2001:db8::ffff:2"))).await;
+        let (busy, _) = limiter.acquire(Some(client("192.0.2.2"))).await;
+        let (also_busy, _) = limiter.acquire(Some(client("192.0.2.2"))).await;
+        let _works = [
+            busy.slot.begin_work(),
+            busy.slot.begin_work(),
+            also_busy.slot.begin_work(),
+        ];
+        assert!(limiter.evict_idle());
+        assert!(evicted(&first) && !evicted(&other) && !evicted(&second));
         // All have one idle slot now, so the one that has been idle for longest is evicted.
-        assert!(places.want_one());
-        assert!(asked(&honest) && !asked(&alone) && !asked(&second));
+        assert!(limiter.evict_idle());
+        assert!(evicted(&other) && !evicted(&single) && !evicted(&second));
         // The client becomes known late.
-        let (told, _) = places.take(None).await;
-        told.place.belongs_to(Some(client("2001:db8::3")));
-        assert_eq!(told.place.holder(), client("2001:db8::4"));
-        assert!(places.want_one());
-        assert!(asked(&second) && !asked(&alone));
-        assert!(places.want_one() && places.want_one());
-        assert!(asked(&alone) && asked(&told) && !asked(&busy));
-        assert!(!places.want_one());
+        let (identified, _) = limiter.acquire(None).await;
+        identified.slot.reassign(Some(client("2001:db8::3")));
+        assert_eq!(identified.slot.holder(), client("2001:db8::4"));
+        assert!(limiter.evict_idle());
+        assert!(evicted(&second) && !evicted(&single));
+        assert!(limiter.evict_idle() && limiter.evict_idle());
+        assert!(evicted(&single) && evicted(&identified) && !evicted(&busy));
+        assert!(!limiter.evict_idle());
     }
 
     #[tokio::test]
-    async fn a_place_of_a_request_passes_at_once_and_not_back() {
-        let places = ConnectionLimiter::for_requests(1);
-        let (first, _) = places.take(Some(client("192.0.2.1"))).await;
-        let (second, crowded) = places.take(Some(client("192.0.2.2"))).await;
-        assert_eq!(crowded, Some(0));
-        first.place.wanted().await;
+    async fn an_evicted_request_loses_its_slot_at_once() {
+        let limiter = ConnectionLimiter::for_requests(1);
+        let (first, _) = limiter.acquire(Some(client("192.0.2.1"))).await;
+        let (second, any_evicted) = limiter.acquire(Some(client("192.0.2.2"))).await;
+        assert_eq!(any_evicted, Some(0));
+        first.slot.eviction().await;
         // The request's last byte has come too late.
-        assert!(first.place.work().is_none());
+        assert!(first.slot.begin_work().is_none());
         drop(first);
-        let work = second.place.work();
+        let work = second.slot.begin_work();
         assert!(work.is_some());
         // Every slot is busy, so the newcomer waits its turn.
         let finished = async {
-            sleep(2 * PATIENCE).await;
+            sleep(2 * EVICTION_INTERVAL).await;
             drop((work, second));
         };
-        let ((third, crowded), ()) = tokio::join!(places.take(None), finished);
-        assert_eq!(crowded, None);
-        assert!(third.place.work().is_some());
+        let ((third, any_evicted), ()) = tokio::join!(limiter.acquire(None), finished);
+        assert_eq!(any_evicted, None);
+        assert!(third.slot.begin_work().is_some());
         drop(third);
-        assert_eq!(places.table.lock().free, 1);
+        assert_eq!(limiter.table.lock().free, 1);
     }
 }

@@ -15,7 +15,7 @@ use crate::rules::Listen;
 
 /// Maximum inherited sockets. A larger number is a mistake in the environment and must not allocate
 /// a list of that length.
-const MAX_HANDED: u64 = 256;
+const MAX_INHERITED: u64 = 256;
 
 /// An inherited listening socket.
 #[derive(Debug)]
@@ -80,18 +80,18 @@ impl InheritedSockets {
     /// command inherits them.
     pub fn take(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let count = variable("LISTEN_FDS").and_then(|count| count.parse::<u64>().ok());
-        let ours = variable("LISTEN_PID").is_none_or(|pid| pid == std::process::id().to_string());
-        if let Some(count) = count.filter(|count| ours && *count > MAX_HANDED) {
+        let is_for_us = variable("LISTEN_PID").is_none_or(|pid| pid == std::process::id().to_string());
+        if let Some(count) = count.filter(|count| is_for_us && *count > MAX_INHERITED) {
             return Err(format!(
-                "LISTEN_FDS={count}: at most {MAX_HANDED} sockets are taken from systemd"
+                "LISTEN_FDS={count}: at most {MAX_INHERITED} sockets are taken from systemd"
             ));
         }
-        let mut handed = listenfd::ListenFd::from_env();
-        let mut sockets = Vec::with_capacity(handed.len());
-        for index in 0..handed.len() {
-            let socket = match handed.take_tcp_listener(index) {
+        let mut inherited = listenfd::ListenFd::from_env();
+        let mut sockets = Vec::with_capacity(inherited.len());
+        for index in 0..inherited.len() {
+            let socket = match inherited.take_tcp_listener(index) {
                 Ok(tcp) => tcp.map(InheritedSocket::Tcp),
-                Err(_) => handed
+                Err(_) => inherited
                     .take_unix_listener(index)
                     .map_err(|error| unusable(index, &format!("it is no stream socket ({error})")))?
                     .map(InheritedSocket::Unix),
@@ -129,7 +129,7 @@ impl InheritedSockets {
     }
 
     /// Takes the sockets that no address has named.
-    pub fn rest(&mut self) -> Vec<InheritedSocket> {
+    pub fn remaining(&mut self) -> Vec<InheritedSocket> {
         std::mem::take(&mut self.sockets)
     }
 }

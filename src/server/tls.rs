@@ -13,7 +13,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::acme::PROTOCOL;
 use crate::report;
 use crate::server::client_cert::ClientCertificate;
-use crate::server::request::{Peer, RequestHandler};
+use crate::server::peer::Peer;
+use crate::server::request::RequestHandler;
 use crate::server::write_timeout::WriteTimeout;
 use crate::server::{http1, http2};
 
@@ -29,7 +30,7 @@ where
     let handshake = tokio::select! {
         handshake = handshake => handshake,
         // No request has begun, and one that is about to has had its time.
-        () = handler.last_call() => return,
+        () = handler.closing_grace() => return,
     };
     let mut stream = match handshake {
         Ok(Ok(stream)) => stream,

@@ -20,10 +20,10 @@ use tokio::time::{Sleep, sleep};
 pub struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
-    owed: Arc<AtomicBool>,
-    heard: Arc<AtomicBool>,
+    unanswered: Arc<AtomicBool>,
+    has_received: Arc<AtomicBool>,
     /// Timer of a pending write.
-    stuck: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteTimeout<S> {
@@ -32,37 +32,37 @@ impl<S> WriteTimeout<S> {
         Self {
             stream,
             limit,
-            owed: Arc::default(),
-            heard: Arc::default(),
-            stuck: None,
+            unanswered: Arc::default(),
+            has_received: Arc::default(),
+            stalled: None,
         }
     }
 
     /// True once the peer has sent something since it was last answered.
-    pub fn owed(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.owed)
+    pub fn unanswered(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.unanswered)
     }
 
     /// True once the peer has sent anything at all.
-    pub fn heard(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.heard)
+    pub fn has_received(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_received)
     }
 
     /// True if a write is pending.
-    pub fn is_stuck(&self) -> bool {
-        self.stuck.is_some()
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.is_some()
     }
 
     /// Passes on the result of a write. Any progress stops the timer. Its end is an error.
-    fn bounded<T>(&mut self, wrote: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        self.owed.store(false, Ordering::Relaxed);
-        if wrote.is_ready() {
-            self.stuck = None;
-            return wrote;
+    fn bounded<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.unanswered.store(false, Ordering::Relaxed);
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
         }
         let limit = self.limit;
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(limit)));
-        stuck.as_mut().poll(context).map(|()| {
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        stalled.as_mut().poll(context).map(|()| {
             Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the peer does not read its answers",
@@ -80,8 +80,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.owed.store(true, Ordering::Relaxed);
-            self.heard.store(true, Ordering::Relaxed);
+            self.unanswered.store(true, Ordering::Relaxed);
+            self.has_received.store(true, Ordering::Relaxed);
         }
         read
     }
@@ -93,8 +93,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.bounded(wrote, context)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.bounded(written, context)
     }
 
     fn poll_write_vectored(
@@ -102,8 +102,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.bounded(wrote, context)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.bounded(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -130,28 +130,28 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(300);
 
     #[tokio::test]
-    async fn a_reader_that_rests_longer_than_the_limit_is_given_up() {
+    async fn a_write_fails_if_the_peer_reads_nothing_for_the_limit() {
         let (near, _far) = tokio::io::duplex(16);
         let mut stream = WriteTimeout::new(near, LIMIT);
         assert!(stream.write_all(&[0; 16]).await.is_ok());
-        assert!(!stream.is_stuck());
+        assert!(!stream.is_stalled());
         let error = stream.write_all(&[0; 16]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(stream.is_stuck());
+        assert!(stream.is_stalled());
     }
 
     #[tokio::test]
-    async fn a_slow_reader_is_waited_for_as_long_as_it_reads() {
+    async fn a_slow_reader_is_served_as_long_as_it_reads() {
         let (near, mut far) = tokio::io::duplex(16);
         let mut stream = WriteTimeout::new(near, LIMIT);
         let reading = async {
-            let mut taken = [0; 16];
+            let mut buffer = [0; 16];
             for _ in 0..6 {
                 sleep(LIMIT / 3).await;
-                far.read_exact(&mut taken).await.unwrap();
+                far.read_exact(&mut buffer).await.unwrap();
             }
         };
-        let (wrote, ()) = tokio::join!(stream.write_all(&[0; 112]), reading);
-        wrote.unwrap();
+        let (written, ()) = tokio::join!(stream.write_all(&[0; 112]), reading);
+        written.unwrap();
     }
 }

@@ -15,10 +15,10 @@ pub enum AccountName<'d> {
 }
 
 /// Reads a name or a number. The highest number is rejected: to the kernel it means "no change", so
-/// the daemon's own user would stay. Errors have `code` and call the value `called`.
+/// the daemon's own user would stay. Errors have `code` and call the value `label`.
 pub fn account_name<'d>(
     node: Node<'d>,
-    called: &str,
+    label: &str,
     code: &'static str,
     diagnostics: &mut Diagnostics,
 ) -> Option<AccountName<'d>> {
@@ -34,7 +34,7 @@ pub fn account_name<'d>(
         .and_then(|number| u32::try_from(number).ok())
         .filter(|number| *number != u32::MAX);
     if number.is_none() {
-        diagnostics.push(node.error(code, format!("{called} is a name or a number, and fixed")));
+        diagnostics.push(node.error(code, format!("{label} is a name or a number, and fixed")));
     }
     number.map(AccountName::Number)
 }
@@ -42,32 +42,32 @@ pub fn account_name<'d>(
 /// User id of the user that the node names.
 pub fn user_number(
     node: Node<'_>,
-    called: &str,
+    label: &str,
     code: &'static str,
     diagnostics: &mut Diagnostics,
 ) -> Option<u32> {
-    let named = |name: &str| Ok(User::from_name(name)?.map(|user| user.uid.as_raw()));
-    let account_name = account_name(node, called, code, diagnostics)?;
-    number(account_name, "user", named, node, diagnostics, code)
+    let lookup = |name: &str| Ok(User::from_name(name)?.map(|user| user.uid.as_raw()));
+    let account_name = account_name(node, label, code, diagnostics)?;
+    number(account_name, "user", lookup, node, diagnostics, code)
 }
 
 /// Group id of the group that the node names.
 pub fn group_number(
     node: Node<'_>,
-    called: &str,
+    label: &str,
     code: &'static str,
     diagnostics: &mut Diagnostics,
 ) -> Option<u32> {
-    let named = |name: &str| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()));
-    let account_name = account_name(node, called, code, diagnostics)?;
-    number(account_name, "group", named, node, diagnostics, code)
+    let lookup = |name: &str| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()));
+    let account_name = account_name(node, label, code, diagnostics)?;
+    number(account_name, "group", lookup, node, diagnostics, code)
 }
 
-/// Resolves a name with `named`.
+/// Resolves a name with `lookup`.
 fn number(
     account_name: AccountName<'_>,
     what: &str,
-    named: impl Fn(&str) -> nix::Result<Option<u32>>,
+    lookup: impl Fn(&str) -> nix::Result<Option<u32>>,
     node: Node<'_>,
     diagnostics: &mut Diagnostics,
     code: &'static str,
@@ -76,7 +76,7 @@ fn number(
         AccountName::Number(number) => return Some(number),
         AccountName::Name(name) => name,
     };
-    let message = match named(name) {
+    let message = match lookup(name) {
         Ok(Some(number)) => return Some(number),
         Ok(None) => format!("there is no {what} `{name}`"),
         Err(error) => format!("cannot look up the {what} `{name}`: {error}"),

@@ -36,18 +36,18 @@ pub fn raise(connections: usize, deliveries: usize) -> FdBudget {
         before.current.unwrap_or(u64::MAX),
         before.maximum.unwrap_or(u64::MAX),
     );
-    let wanted = needed(connections, deliveries).min(hard);
+    let requested = needed(connections, deliveries).min(hard);
     let raised = Rlimit {
-        current: Some(wanted),
+        current: Some(requested),
         maximum: before.maximum,
     };
     let mut limit = soft;
-    if wanted > soft && setrlimit(Resource::Nofile, raised).is_ok() {
-        limit = wanted;
+    if requested > soft && setrlimit(Resource::Nofile, raised).is_ok() {
+        limit = requested;
         BEFORE.get_or_init(|| before);
     }
     FdBudget {
-        connections: fitting(limit, connections, deliveries),
+        connections: fitting_connections(limit, connections, deliveries),
         limit,
     }
 }
@@ -80,7 +80,7 @@ fn reserve(deliveries: usize) -> u64 {
 }
 
 /// Number of connections within a limit. Of a low limit, connections get half.
-fn fitting(limit: u64, connections: usize, deliveries: usize) -> usize {
+fn fitting_connections(limit: u64, connections: usize, deliveries: usize) -> usize {
     let left = limit - reserve(deliveries).min(limit / 2);
     connections
         .min(usize::try_from(left).unwrap_or(usize::MAX))
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_room_for_what_they_bring_about() {
+    fn connections_leave_descriptors_for_their_deliveries() {
         assert_eq!(needed(1024, 128), 1024 + 256 + 1024);
         for (limit, connections, expected) in [
             (u64::MAX, 1024, 1024),
@@ -104,7 +104,7 @@ mod tests {
             (64, 1024, 32),
             (1, 1024, 1),
         ] {
-            assert_eq!(fitting(limit, connections, 128), expected, "{limit}");
+            assert_eq!(fitting_connections(limit, connections, 128), expected, "{limit}");
         }
     }
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 /// Interval between the heartbeats of a waiting part.
-const EVERY: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The heartbeat of one part.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Heartbeat {
         let mut waiting = pin!(waiting);
         loop {
             self.beat();
-            if let Ok(done) = timeout(EVERY, &mut waiting).await {
+            if let Ok(done) = timeout(INTERVAL, &mut waiting).await {
                 return done;
             }
         }
@@ -63,19 +63,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_gives_no_sign_is_silent_and_what_waits_is_not() {
+    fn a_part_without_beats_is_silent_and_a_waiting_part_is_not() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .unwrap();
         runtime.block_on(async {
-            let begun = Instant::now();
+            let started_at = Instant::now();
             let (quiet, waiting) = (Heartbeat::of("quiet"), Heartbeat::of("waiting"));
-            let wait = tokio::time::sleep(EVERY * 2 + EVERY / 2);
+            let wait = tokio::time::sleep(INTERVAL * 2 + INTERVAL / 2);
             waiting.beating(wait).await;
             let now = Instant::now();
-            assert!(quiet.silent_for(now) >= EVERY * 2);
-            assert!(waiting.silent_for(now) + EVERY < now - begun);
+            assert!(quiet.silent_for(now) >= INTERVAL * 2);
+            assert!(waiting.silent_for(now) + INTERVAL < now - started_at);
             quiet.beat();
             assert_eq!(
                 quiet.silent_for(now),

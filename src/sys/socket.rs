@@ -46,8 +46,8 @@ impl OwnSocket {
     /// Binds a socket. A file left behind by a dead daemon is replaced. A socket that still
     /// listens, or a file of another type, is an error.
     pub fn bind(path: &Path, access: Access) -> io::Result<Self> {
-        if fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket())
-            && is_left_behind(path)?
+        if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+            && is_stale(path)?
         {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -62,7 +62,7 @@ impl OwnSocket {
         };
         // The owner first: changing it clears bits of the mode. If a step fails, the socket is
         // removed again.
-        chown(path, access.user, access.group).map_err(not_given)?;
+        chown(path, access.user, access.group).map_err(ownership_error)?;
         fs::set_permissions(path, fs::Permissions::from_mode(access.mode))?;
         Ok(socket)
     }
@@ -75,7 +75,7 @@ impl OwnSocket {
 impl Drop for OwnSocket {
     fn drop(&mut self) {
         // A stale socket file would only be confusing.
-        if fs::symlink_metadata(&self.path).is_ok_and(|there| identity(&there) == self.identity) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| identity(&metadata) == self.identity) {
             drop(fs::remove_file(&self.path));
         }
     }
@@ -89,24 +89,24 @@ fn identity(file: &fs::Metadata) -> (u64, u64) {
 /// True if no process listens on the socket at `path` any more. Every result except the kernel's
 /// refusal means that one does: its queue is full, its type differs, or we may not connect. The
 /// check never blocks: a full queue that is never read would block start-up forever.
-fn is_left_behind(path: &Path) -> io::Result<bool> {
+fn is_stale(path: &Path) -> io::Result<bool> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     match connect(&socket, &SocketAddrUnix::new(path)?) {
         // Gone, or removed since the first check.
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(true),
-        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Err(taken("")),
-        Err(error) => Err(taken(&format!(" ({})", io::Error::from(error)))),
+        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Err(in_use("")),
+        Err(error) => Err(in_use(&format!(" ({})", io::Error::from(error)))),
     }
 }
 
-fn taken(why: &str) -> io::Error {
+fn in_use(why: &str) -> io::Error {
     let message = format!("something else listens there already{why}");
     io::Error::new(io::ErrorKind::AddrInUse, message)
 }
 
 /// Explains why the socket cannot be given to its `user` and `group`.
-fn not_given(error: io::Error) -> io::Error {
+fn ownership_error(error: io::Error) -> io::Error {
     if error.kind() != io::ErrorKind::PermissionDenied {
         return error;
     }
@@ -137,11 +137,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_somebody_has_is_left_alone_whatever_its_type() {
+    async fn a_socket_in_use_is_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         for kind in [SocketType::STREAM, SocketType::SEQPACKET, SocketType::DGRAM] {
-            let living = other(&path, kind);
+            let listener = other(&path, kind);
             let before = identity(&fs::symlink_metadata(&path).unwrap());
             let error = OwnSocket::bind(&path, Access::default()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
@@ -153,7 +153,7 @@ mod tests {
             );
             assert_eq!(identity(&fs::symlink_metadata(&path).unwrap()), before);
             // A dead socket is replaced, whatever its type was.
-            drop(living);
+            drop(listener);
             drop(OwnSocket::bind(&path, Access::default()).unwrap());
             assert!(!path.exists());
         }
@@ -163,17 +163,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_is_not_waited_for() {
+    async fn a_full_queue_does_not_block_the_bind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let _living = other(&path, SocketType::STREAM);
-        let knock = || {
+        let try_connect = || {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
             connect(&socket, &SocketAddrUnix::new(&path).unwrap()).map(|()| socket)
         };
         let mut waiting = Vec::new();
-        while let Ok(socket) = knock() {
+        while let Ok(socket) = try_connect() {
             waiting.push(socket);
         }
         let error = OwnSocket::bind(&path, Access::default()).unwrap_err();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_another_has_put_there_stays() {
+    async fn a_file_that_another_program_has_put_there_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let own = OwnSocket::bind(&path, Access::default()).unwrap();

@@ -17,33 +17,33 @@ const LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Notifier {
     /// Opened at start-up, so that notifications still work when no file descriptor is left.
-    door: Option<(UnixDatagram, SocketAddr)>,
+    target: Option<(UnixDatagram, SocketAddr)>,
     /// True if the last notification failed, which is then already logged.
-    deaf: AtomicBool,
+    is_failing: AtomicBool,
 }
 
 impl Notifier {
     /// Returns the notifier for the socket that the environment names.
     pub fn new(variable: impl Fn(&str) -> Option<String>) -> Self {
         let name = variable("NOTIFY_SOCKET").filter(|name| !name.is_empty());
-        let door = name.map(|name| open(&name)).transpose();
-        let door = door.inspect_err(|error| tracing::warn!(%error, "systemd cannot be notified"));
+        let target = name.map(|name| open(&name)).transpose();
+        let target = target.inspect_err(|error| tracing::warn!(%error, "systemd cannot be notified"));
         Self {
-            door: door.ok().flatten(),
-            deaf: AtomicBool::new(false),
+            target: target.ok().flatten(),
+            is_failing: AtomicBool::new(false),
         }
     }
 
     /// Sends these lines.
     pub fn tell(&self, lines: &[&str]) {
-        let Some((socket, address)) = &self.door else {
+        let Some((socket, address)) = &self.target else {
             return;
         };
         let text: String = lines.iter().flat_map(|line| [*line, "\n"]).collect();
         match socket.send_to_addr(text.as_bytes(), address) {
-            Ok(_) => self.deaf.store(false, Ordering::Relaxed),
+            Ok(_) => self.is_failing.store(false, Ordering::Relaxed),
             Err(error) => {
-                if !self.deaf.swap(true, Ordering::Relaxed) {
+                if !self.is_failing.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%error, "systemd could not be notified");
                 }
             }
@@ -72,8 +72,8 @@ pub fn watchdog_limit(variable: impl Fn(&str) -> Option<String>) -> Option<Durat
         .ok()
         .filter(|micros| *micros > 0)?;
     let process = variable("WATCHDOG_PID").and_then(|pid| pid.parse::<u32>().ok());
-    let ours = process.is_none_or(|pid| pid == std::process::id());
-    ours.then(|| Duration::from_micros(micros))
+    let is_for_us = process.is_none_or(|pid| pid == std::process::id());
+    is_for_us.then(|| Duration::from_micros(micros))
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_watchdog_of_no_time_is_none() {
+    fn a_watchdog_without_a_time_is_none() {
         for (micros, pid, expected) in [
             ("400000", None, Some(400)),
             ("400000", Some(std::process::id()), Some(400)),
@@ -115,8 +115,8 @@ mod tests {
             let length = socket.recv(&mut bytes).unwrap();
             assert_eq!(&bytes[..length], b"READY=1\nSTATUS=x\n");
         }
-        assert!(Notifier::new(|_| Some(String::new())).door.is_none());
-        assert!(Notifier::new(|_| Some("vsock:2:1".to_owned())).door.is_none());
-        assert!(Notifier::new(|_| None).door.is_none());
+        assert!(Notifier::new(|_| Some(String::new())).target.is_none());
+        assert!(Notifier::new(|_| Some("vsock:2:1".to_owned())).target.is_none());
+        assert!(Notifier::new(|_| None).target.is_none());
     }
 }

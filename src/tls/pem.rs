@@ -178,20 +178,22 @@ pub fn identity(
         return None;
     };
     let chain = chain?;
-    let fits = |certificate: &CertificateDer<'static>| {
-        let alone = CertifiedKey::new(vec![certificate.clone()], Arc::clone(&key));
-        alone.keys_match()
+    let matches_key = |certificate: &CertificateDer<'static>| {
+        let single = CertifiedKey::new(vec![certificate.clone()], Arc::clone(&key));
+        single.keys_match()
     };
-    match fits(chain.first()?) {
+    match matches_key(chain.first()?) {
         // Some keys cannot be compared.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(Error::InconsistentKeys(_)) => {
             let diagnostic = at_key.error("tls", "the key does not fit the certificate in `cert`");
-            let place = chain.iter().position(|certificate| fits(certificate).is_ok());
-            diagnostics.push(match place {
-                Some(place) => diagnostic.hint(format!(
+            let position = chain
+                .iter()
+                .position(|certificate| matches_key(certificate).is_ok());
+            diagnostics.push(match position {
+                Some(position) => diagnostic.hint(format!(
                     "it fits certificate {} in that file: its own certificate comes first, then who has signed it",
-                    place + 1
+                    position + 1
                 )),
                 None => diagnostic,
             });

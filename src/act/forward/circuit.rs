@@ -13,9 +13,9 @@ pub const FAILURES: u32 = 5;
 /// First pause of an open circuit.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// Maximum pause between two probes.
-pub const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+pub const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// Time until other requests ask again while a probe is running.
-pub const PROBING: Duration = Duration::from_secs(5);
+pub const PROBE_RETRY: Duration = Duration::from_secs(5);
 
 /// Circuit breaker of one target.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Circuit {
     state: CircuitState,
     /// Number of state changes. A request from before a change says nothing about the time after
     /// the change.
-    era: u64,
+    generation: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Default for CircuitState {
 /// Permit for one request. Its end must be reported to [`Circuit::end`].
 #[derive(Clone, Copy, Debug)]
 pub struct Permit {
-    era: u64,
+    generation: u64,
 }
 
 /// End of a request, as far as it says something about the target.
@@ -74,15 +74,17 @@ impl Circuit {
         match self.state {
             CircuitState::Closed { .. } => {}
             CircuitState::Open { until, .. } if now < until => return Err(until - now),
-            CircuitState::Open { pause, .. } => self.turn(CircuitState::Probing { pause }),
-            CircuitState::Probing { .. } => return Err(PROBING),
+            CircuitState::Open { pause, .. } => self.transition(CircuitState::Probing { pause }),
+            CircuitState::Probing { .. } => return Err(PROBE_RETRY),
         }
-        Ok(Permit { era: self.era })
+        Ok(Permit {
+            generation: self.generation,
+        })
     }
 
     /// Records how an admitted request ended.
-    pub fn end(&mut self, pass: Permit, end: RequestEnd, now: Instant) -> Option<CircuitChange> {
-        if pass.era != self.era {
+    pub fn end(&mut self, permit: Permit, end: RequestEnd, now: Instant) -> Option<CircuitChange> {
+        if permit.generation != self.generation {
             return None;
         }
         match (&mut self.state, end) {
@@ -95,17 +97,17 @@ impl Circuit {
                 }
             }
             (CircuitState::Probing { .. }, RequestEnd::Answered) => {
-                self.turn(CircuitState::default());
+                self.transition(CircuitState::default());
                 return Some(CircuitChange::Closed);
             }
             (CircuitState::Probing { pause }, RequestEnd::Failed) => {
-                let pause = (*pause * 2).min(LONGEST_PAUSE);
+                let pause = (*pause * 2).min(MAX_PAUSE);
                 self.open(pause, now);
             }
             // The next request is the probe.
             (CircuitState::Probing { pause }, RequestEnd::Unknown) => {
                 let pause = *pause;
-                self.turn(CircuitState::Open { until: now, pause });
+                self.transition(CircuitState::Open { until: now, pause });
             }
             (CircuitState::Closed { .. }, RequestEnd::Unknown) | (CircuitState::Open { .. }, _) => {}
         }
@@ -113,18 +115,18 @@ impl Circuit {
     }
 
     /// True if there is nothing to remember.
-    pub fn is_untroubled(&self) -> bool {
+    pub fn is_healthy(&self) -> bool {
         self.state == CircuitState::default()
     }
 
     fn open(&mut self, pause: Duration, now: Instant) {
         let until = now + pause;
-        self.turn(CircuitState::Open { until, pause });
+        self.transition(CircuitState::Open { until, pause });
     }
 
-    fn turn(&mut self, state: CircuitState) {
+    fn transition(&mut self, state: CircuitState) {
         self.state = state;
-        self.era += 1;
+        self.generation += 1;
     }
 }
 
@@ -138,15 +140,15 @@ mod tests {
     fn opened(now: Instant) -> Circuit {
         let mut circuit = Circuit::default();
         for number in 1..=FAILURES {
-            let pass = circuit.admit(now).unwrap();
-            let change = circuit.end(pass, RequestEnd::Failed, now);
+            let permit = circuit.admit(now).unwrap();
+            let change = circuit.end(permit, RequestEnd::Failed, now);
             assert_eq!(change, (number == FAILURES).then_some(CircuitChange::Opened));
         }
         circuit
     }
 
     #[test]
-    fn failures_in_a_row_open_it_and_an_answer_between_begins_anew() {
+    fn failures_in_a_row_open_the_circuit_and_an_answer_resets_them() {
         let now = Instant::now();
         let mut circuit = Circuit::default();
         for end in [
@@ -156,25 +158,25 @@ mod tests {
             RequestEnd::Failed,
             RequestEnd::Answered,
         ] {
-            let pass = circuit.admit(now).unwrap();
-            assert_eq!(circuit.end(pass, end, now), None);
+            let permit = circuit.admit(now).unwrap();
+            assert_eq!(circuit.end(permit, end, now), None);
         }
-        assert!(circuit.is_untroubled());
+        assert!(circuit.is_healthy());
         assert_eq!(opened(now).admit(now).unwrap_err(), FIRST_PAUSE);
     }
 
     #[test]
-    fn one_probe_goes_and_closes_it() {
+    fn one_probe_is_sent_and_closes_the_circuit() {
         let now = Instant::now();
         let mut circuit = opened(now);
         let now = now + FIRST_PAUSE;
         let probe = circuit.admit(now).unwrap();
-        assert_eq!(circuit.admit(now).unwrap_err(), PROBING);
+        assert_eq!(circuit.admit(now).unwrap_err(), PROBE_RETRY);
         assert_eq!(
             circuit.end(probe, RequestEnd::Answered, now),
             Some(CircuitChange::Closed)
         );
-        assert!(circuit.is_untroubled() && circuit.admit(now).is_ok());
+        assert!(circuit.is_healthy() && circuit.admit(now).is_ok());
     }
 
     #[test]
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_was_not_made_leaves_room_for_the_next() {
+    fn a_probe_that_was_not_made_allows_the_next() {
         let now = Instant::now();
         let mut circuit = opened(now);
         let now = now + FIRST_PAUSE;
@@ -202,13 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn what_began_before_a_change_tells_nothing_of_the_time_after_it() {
+    fn a_request_from_before_a_change_says_nothing_about_the_time_after_it() {
         let now = Instant::now();
         let mut circuit = Circuit::default();
         let early = circuit.admit(now).unwrap();
         for _ in 0..FAILURES {
-            let pass = circuit.admit(now).unwrap();
-            circuit.end(pass, RequestEnd::Failed, now);
+            let permit = circuit.admit(now).unwrap();
+            circuit.end(permit, RequestEnd::Failed, now);
         }
         assert_eq!(circuit.end(early, RequestEnd::Answered, now), None);
         assert!(circuit.admit(now).is_err());
@@ -220,12 +222,12 @@ mod tests {
         /// While the circuit is open, at most one probe is running. A target that answers is called
         /// again.
         #[test]
-        fn it_never_lets_two_probes_go_and_never_stays_open_for_good(
+        fn there_is_never_a_second_probe_and_no_circuit_stays_open(
             steps in prop::collection::vec((0_u64..400, 0_usize..4, 0_u8..4), 1..200),
         ) {
             let mut now = Instant::now();
             let mut circuit = Circuit::default();
-            let mut under_way: Vec<Permit> = Vec::new();
+            let mut admitted: Vec<Permit> = Vec::new();
             for (seconds, which, what) in steps {
                 now += Duration::from_secs(seconds);
                 let end = match what {
@@ -234,28 +236,28 @@ mod tests {
                     2 => RequestEnd::Unknown,
                     _ => {
                         match circuit.admit(now) {
-                            Ok(pass) => under_way.push(pass),
-                            Err(after) => prop_assert!(!after.is_zero() && after <= LONGEST_PAUSE),
+                            Ok(permit) => admitted.push(permit),
+                            Err(after) => prop_assert!(!after.is_zero() && after <= MAX_PAUSE),
                         }
                         if matches!(circuit.state, CircuitState::Probing { .. }) {
-                            let probes = under_way.iter().filter(|pass| pass.era == circuit.era);
+                            let probes = admitted.iter().filter(|permit| permit.generation == circuit.generation);
                             prop_assert!(probes.count() <= 1);
                         }
                         continue;
                     }
                 };
-                if which < under_way.len() {
-                    let pass = under_way.remove(which);
-                    circuit.end(pass, end, now);
+                if which < admitted.len() {
+                    let permit = admitted.remove(which);
+                    circuit.end(permit, end, now);
                 }
             }
-            for pass in under_way {
-                circuit.end(pass, RequestEnd::Unknown, now);
+            for permit in admitted {
+                circuit.end(permit, RequestEnd::Unknown, now);
             }
-            now += LONGEST_PAUSE;
-            let pass = circuit.admit(now).expect("nothing is under way, and the longest pause is over");
-            circuit.end(pass, RequestEnd::Answered, now);
-            prop_assert!(circuit.is_untroubled());
+            now += MAX_PAUSE;
+            let permit = circuit.admit(now).expect("nothing is under way, and the longest pause is over");
+            circuit.end(permit, RequestEnd::Answered, now);
+            prop_assert!(circuit.is_healthy());
         }
     }
 }

@@ -14,19 +14,19 @@ use crate::client::retry_after;
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// Returns the verdict on a response, and its detail.
-pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> (Verdict, String) {
-    let words = format!("HTTP {}", status.as_u16());
+pub fn classify(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> (Verdict, String) {
+    let detail = format!("HTTP {}", status.as_u16());
     match status.as_u16() {
-        200..=299 => (Verdict::Done, words),
+        200..=299 => (Verdict::Done, detail),
         // A redirect could lead anywhere, also into the private network.
-        300..=303 | 307 | 308 => (Verdict::Dead, format!("{words}: redirects are not followed")),
+        300..=303 | 307 | 308 => (Verdict::Dead, format!("{detail}: redirects are not followed")),
         // A request that came too early (RFC 8470) or reached the wrong server may succeed the next
         // time.
         408 | 421 | 425 | 429 | 500..=599 => {
             let retry_after = retry_after(headers, now).map(|wait| wait.min(MAX_RETRY_AFTER));
-            (Verdict::Failed { retry_after }, words)
+            (Verdict::Failed { retry_after }, detail)
         }
-        _ => (Verdict::Dead, words),
+        _ => (Verdict::Dead, detail),
     }
 }
 
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_are_judged() {
+    fn statuses_have_a_verdict() {
         let failed = Verdict::FAILED;
         for (status, verdict) in [
             (200, Verdict::Done),
@@ -70,22 +70,22 @@ mod tests {
             (600, Verdict::Dead),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let judged = judge(status, &HeaderMap::new(), Timestamp::from_seconds(0));
-            assert_eq!(judged.0, verdict, "{status}");
+            let classified = classify(status, &HeaderMap::new(), Timestamp::from_seconds(0));
+            assert_eq!(classified.0, verdict, "{status}");
         }
     }
 
     #[test]
     fn only_a_redirect_is_called_one() {
-        let words = |status: u16| {
+        let detail = |status: u16| {
             let status = StatusCode::from_u16(status).unwrap();
-            judge(status, &HeaderMap::new(), Timestamp::from_seconds(0)).1
+            classify(status, &HeaderMap::new(), Timestamp::from_seconds(0)).1
         };
         for status in [300, 301, 302, 303, 307, 308] {
-            assert!(words(status).ends_with("redirects are not followed"), "{status}");
+            assert!(detail(status).ends_with("redirects are not followed"), "{status}");
         }
         for status in [101, 304, 305, 306, 399, 425] {
-            assert_eq!(words(status), format!("HTTP {status}"));
+            assert_eq!(detail(status), format!("HTTP {status}"));
         }
     }
 
@@ -109,7 +109,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, text.parse().unwrap());
-            let (verdict, _) = judge(StatusCode::SERVICE_UNAVAILABLE, &headers, now);
+            let (verdict, _) = classify(StatusCode::SERVICE_UNAVAILABLE, &headers, now);
             let retry_after = expected.map(Duration::from_secs);
             assert_eq!(verdict, Verdict::Failed { retry_after }, "{text}");
         }

@@ -28,7 +28,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 struct ForwardFields {
     #[serde(rename = "forward")]
     _forward: IgnoredAny,
-    headers: Option<IgnoredAny>,
+    #[serde(rename = "headers")]
+    _headers: Option<IgnoredAny>,
     #[serde(rename = "sign")]
     _sign: Option<IgnoredAny>,
     #[serde(rename = "tls")]
@@ -69,21 +70,13 @@ impl Forward {
         };
         let url = if request.is_some() { what.get("url")? } else { what };
         let url = target::compile(url, context, diagnostics);
-        let beside = fields.headers.and_then(|_| node.get("headers"));
-        let inside = what.get("headers");
-        if let (Some(_), Some(inside)) = (beside, inside) {
-            diagnostics.push(Diagnostic::error(
-                inside.key_origin(),
-                "duplicate-key",
-                "`headers` stands both beside `forward` and in it",
-            ));
-        }
-        let headers = match beside.or(inside) {
+        let headers_node = headers_node(node, what, diagnostics);
+        let headers = match headers_node {
             Some(node) => read_headers(node, context, diagnostics),
             None => Vec::new(),
         };
         if let Some(url) = &url {
-            warn_of_secrets(url, beside.or(inside), &headers, diagnostics);
+            warn_of_secrets(url, headers_node, &headers, diagnostics);
         }
         let method = request.as_ref().and_then(|request| request.method.as_deref());
         let method = method.map_or(Some(Method::POST), |name| {
@@ -92,14 +85,7 @@ impl Forward {
         let body = request
             .and_then(|request| request.body)
             .and_then(|_| what.get("body"));
-        let body = body.map(|node| {
-            let content_type = headers.iter().find(|(name, _)| name == CONTENT_TYPE);
-            let content_type = content_type.and_then(|(_, value)| value.literal());
-            warn_of_values(node, content_type, diagnostics);
-            context
-                .templates
-                .read(node, Scope::Action, context.keyring, diagnostics)
-        });
+        let body = body.map(|node| read_body(node, &headers, context, diagnostics));
         let sign = node
             .given("sign")
             .map(|sign| read_sign(sign, context, diagnostics));
@@ -125,6 +111,34 @@ impl Forward {
     }
 }
 
+/// Finds the headers, which stand beside `forward` or in it.
+fn headers_node<'d>(node: Node<'d>, what: Node<'d>, diagnostics: &mut Diagnostics) -> Option<Node<'d>> {
+    let (beside, inside) = (node.given("headers"), what.get("headers"));
+    if let (Some(_), Some(inside)) = (beside, inside) {
+        diagnostics.push(Diagnostic::error(
+            inside.key_origin(),
+            "duplicate-key",
+            "`headers` stands both beside `forward` and in it",
+        ));
+    }
+    beside.or(inside)
+}
+
+/// Compiles the body.
+fn read_body(
+    node: Node<'_>,
+    headers: &[(HeaderName, Template)],
+    context: &CompileContext<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Template> {
+    let content_type = headers.iter().find(|(name, _)| name == CONTENT_TYPE);
+    let content_type = content_type.and_then(|(_, value)| value.literal());
+    warn_of_values(node, content_type, diagnostics);
+    context
+        .templates
+        .read(node, Scope::Action, context.keyring, diagnostics)
+}
+
 /// Warns of a secret in a header that goes to a host named by the event.
 fn warn_of_secrets(
     url: &Template,
@@ -148,7 +162,7 @@ fn read_route(
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Route> {
-    let guarded = url.is_some_and(|url| target::is_of_the_event(url.source()));
+    let public_only = url.is_some_and(|url| target::is_of_the_event(url.source()));
     let tls = node.given("tls").map(|tls| {
         if url.is_some_and(|url| url.source().starts_with("http:")) {
             let message = "`tls` is about `https`, and the URL is none";
@@ -157,10 +171,10 @@ fn read_route(
         TlsSettings::compile(tls, context.keyring, diagnostics)
     });
     let proxy = Proxy::compile(node, context.keyring, diagnostics);
-    if guarded && proxy.as_ref().is_some_and(|proxy| !proxy.is_none()) {
+    if public_only && proxy.as_ref().is_some_and(|proxy| !proxy.is_none()) {
         let message = "the host comes from the event, and behind a proxy its address cannot be checked";
-        let place = node.given("proxy").unwrap_or(node);
-        diagnostics.push(place.error("proxy", message).hint("write `proxy: none`"));
+        let location = node.given("proxy").unwrap_or(node);
+        diagnostics.push(location.error("proxy", message).hint("write `proxy: none`"));
     }
     Some(Route {
         tls: match tls {
@@ -168,7 +182,7 @@ fn read_route(
             None => None,
         },
         proxy: proxy?,
-        guarded,
+        public_only,
     })
 }
 
@@ -238,9 +252,9 @@ fn read_headers(
     }
     let mut headers: Vec<(HeaderName, Template)> = Vec::new();
     for (name, value) in node.entries() {
-        let fault = match HeaderName::from_bytes(name.as_bytes()) {
+        let message = match HeaderName::from_bytes(name.as_bytes()) {
             Err(_) => Some(format!("`{name}` is not the name of a header")),
-            Ok(known) if request::is_of_the_connection(&known) || known == http::header::CONTENT_LENGTH => {
+            Ok(known) if request::is_connection_header(&known) || known == http::header::CONTENT_LENGTH => {
                 Some(format!("`{name}` is for the connection to say, not for a rule"))
             }
             Ok(known) if headers.iter().any(|(other, _)| *other == known) => {
@@ -248,8 +262,8 @@ fn read_headers(
             }
             Ok(_) => None,
         };
-        if let Some(fault) = fault {
-            diagnostics.push(Diagnostic::error(value.key_origin(), "header", fault));
+        if let Some(message) = message {
+            diagnostics.push(Diagnostic::error(value.key_origin(), "header", message));
         }
         let template = context
             .templates

@@ -13,10 +13,10 @@ pub use crate::base::units::Rate;
 
 /// Maximum time that a delivery waits inside its action. With a later turn, a delivery waits in the
 /// store.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+pub const MAX_WAIT: Duration = Duration::from_secs(1);
 /// Time before its turn at which a delivery comes back, because the way through the store takes
 /// time.
-const EARLY: Duration = Duration::from_millis(250);
+const LEAD_TIME: Duration = Duration::from_millis(250);
 /// Maximum turns kept for waiting deliveries. A further delivery comes back after the last of them.
 const MAX_TURNS: usize = 10_000;
 
@@ -24,52 +24,52 @@ const MAX_TURNS: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Pacer {
     /// First turn that is free.
-    free: Option<Instant>,
+    next_free: Option<Instant>,
     /// Turn and interval of each delivery that waits in the store.
-    given: HashMap<String, (Instant, Duration)>,
+    reserved: HashMap<String, (Instant, Duration)>,
 }
 
 impl Pacer {
     /// Takes a turn and returns the time until the request of `delivery`. If that is too long, the
     /// error is the time until the delivery must come back.
-    pub fn take(&mut self, delivery: &str, rate: Rate, now: Instant) -> Result<Duration, Duration> {
-        let kept = self.given.remove(delivery).map(|(turn, _)| turn);
-        let kept = kept.filter(|turn| now <= *turn);
-        let turn = kept.unwrap_or_else(|| self.free.map_or(now, |free| free.max(now)));
+    pub fn take_turn(&mut self, delivery: &str, rate: Rate, now: Instant) -> Result<Duration, Duration> {
+        let own_turn = self.reserved.remove(delivery).map(|(turn, _)| turn);
+        let own_turn = own_turn.filter(|turn| now <= *turn);
+        let turn = own_turn.unwrap_or_else(|| self.next_free.map_or(now, |next_free| next_free.max(now)));
         let wait = turn.saturating_duration_since(now);
-        if wait <= PATIENCE || self.keep(delivery, (turn, rate.interval()), now) {
+        if wait <= MAX_WAIT || self.reserve(delivery, (turn, rate.interval()), now) {
             let after = turn + rate.interval();
-            self.free = Some(self.free.map_or(after, |free| free.max(after)));
+            self.next_free = Some(self.next_free.map_or(after, |next_free| next_free.max(after)));
         }
-        if wait <= PATIENCE {
+        if wait <= MAX_WAIT {
             Ok(wait)
         } else {
-            Err(wait.saturating_sub(EARLY))
+            Err(wait.saturating_sub(LEAD_TIME))
         }
     }
 
     /// Releases the turn of a delivery that will not come back. If it was the last turn, the next
     /// delivery gets it.
-    pub fn give_back(&mut self, delivery: &str) {
-        let Some((turn, interval)) = self.given.remove(delivery) else {
+    pub fn release(&mut self, delivery: &str) {
+        let Some((turn, interval)) = self.reserved.remove(delivery) else {
             return;
         };
-        if self.free == Some(turn + interval) {
-            self.free = Some(turn);
+        if self.next_free == Some(turn + interval) {
+            self.next_free = Some(turn);
         }
     }
 
     /// Keeps a turn, unless `MAX_TURNS` are kept already.
-    fn keep(&mut self, delivery: &str, turn: (Instant, Duration), now: Instant) -> bool {
-        if self.given.len() >= MAX_TURNS {
+    fn reserve(&mut self, delivery: &str, turn: (Instant, Duration), now: Instant) -> bool {
+        if self.reserved.len() >= MAX_TURNS {
             // Drop the turns of deliveries that did not come back.
-            self.given.retain(|_, (turn, _)| now <= *turn);
+            self.reserved.retain(|_, (turn, _)| now <= *turn);
         }
-        let room = self.given.len() < MAX_TURNS;
-        if room {
-            self.given.insert(delivery.to_owned(), turn);
+        let has_capacity = self.reserved.len() < MAX_TURNS;
+        if has_capacity {
+            self.reserved.insert(delivery.to_owned(), turn);
         }
-        room
+        has_capacity
     }
 }
 
@@ -84,8 +84,8 @@ mod tests {
     }
 
     /// Takes a turn, and returns the wait in either case.
-    fn ask(turns: &mut Pacer, delivery: &str, rate: Rate, now: Instant) -> Duration {
-        turns.take(delivery, rate, now).unwrap_or_else(|after| after)
+    fn wait_of(pacer: &mut Pacer, delivery: &str, rate: Rate, now: Instant) -> Duration {
+        pacer.take_turn(delivery, rate, now).unwrap_or_else(|after| after)
     }
 
     const fn millis(millis: u64) -> Duration {
@@ -93,61 +93,69 @@ mod tests {
     }
 
     #[test]
-    fn of_many_each_comes_back_once_and_in_order() {
+    fn each_waiting_delivery_comes_back_once_and_in_order() {
         let start = Instant::now();
-        let (mut turns, rate) = (Pacer::default(), rate("2/s"));
-        let waits: Vec<_> = (0..6).map(|n| turns.take(&n.to_string(), rate, start)).collect();
+        let (mut pacer, rate) = (Pacer::default(), rate("2/s"));
+        let waits: Vec<_> = (0..6)
+            .map(|n| pacer.take_turn(&n.to_string(), rate, start))
+            .collect();
         assert_eq!(waits[..3], [0, 500, 1000].map(|wait| Ok(millis(wait))));
         assert_eq!(waits[3..], [1250, 1750, 2250].map(|wait| Err(millis(wait))));
-        assert_eq!(turns.take("3", rate, start + millis(1250)), Ok(millis(250)));
-        assert_eq!(turns.take("4", rate, start + millis(1800)), Ok(millis(200)));
+        assert_eq!(pacer.take_turn("3", rate, start + millis(1250)), Ok(millis(250)));
+        assert_eq!(pacer.take_turn("4", rate, start + millis(1800)), Ok(millis(200)));
         // A new delivery queues behind those that wait.
-        assert_eq!(turns.take("new", rate, start + millis(2000)), Ok(millis(1000)));
-        assert_eq!(turns.take("5", rate, start + millis(2250)), Ok(millis(250)));
-        assert!(turns.given.is_empty());
+        assert_eq!(
+            pacer.take_turn("new", rate, start + millis(2000)),
+            Ok(millis(1000))
+        );
+        assert_eq!(pacer.take_turn("5", rate, start + millis(2250)), Ok(millis(250)));
+        assert!(pacer.reserved.is_empty());
     }
 
     #[test]
-    fn the_last_turn_is_the_next_ones_if_it_is_given_back() {
+    fn a_released_last_turn_goes_to_the_next_delivery() {
         let start = Instant::now();
-        let (mut turns, rate) = (Pacer::default(), rate("1/m"));
-        assert_eq!(turns.take("first", rate, start), Ok(millis(0)));
+        let (mut pacer, rate) = (Pacer::default(), rate("1/m"));
+        assert_eq!(pacer.take_turn("first", rate, start), Ok(millis(0)));
         // Each delivery replaces the one before, and the turn does not move.
         for delivery in ["a", "b", "c", "d"] {
-            assert_eq!(turns.take(delivery, rate, start), Err(millis(59_750)));
-            turns.give_back(delivery);
+            assert_eq!(pacer.take_turn(delivery, rate, start), Err(millis(59_750)));
+            pacer.release(delivery);
         }
-        assert_eq!(turns.take("e", rate, start + millis(60_000)), Ok(millis(0)));
-        turns.give_back("nobody");
-        assert_eq!(turns.take("f", rate, start + millis(60_000)), Err(millis(59_750)));
+        assert_eq!(pacer.take_turn("e", rate, start + millis(60_000)), Ok(millis(0)));
+        pacer.release("nobody");
+        assert_eq!(
+            pacer.take_turn("f", rate, start + millis(60_000)),
+            Err(millis(59_750))
+        );
     }
 
     #[test]
-    fn what_was_missed_is_not_made_up_for() {
+    fn missed_turns_are_not_made_up_for() {
         let start = Instant::now();
-        let (mut turns, rate) = (Pacer::default(), rate("1/s"));
+        let (mut pacer, rate) = (Pacer::default(), rate("1/s"));
         for delivery in ["a", "b", "c", "d", "e"] {
-            ask(&mut turns, delivery, rate, start);
+            wait_of(&mut pacer, delivery, rate, start);
         }
         // All waiting deliveries come back an hour late.
         let late = start + Duration::from_hours(1);
-        let waits = ["c", "d", "e"].map(|delivery| turns.take(delivery, rate, late));
+        let waits = ["c", "d", "e"].map(|delivery| pacer.take_turn(delivery, rate, late));
         assert_eq!(waits, [Ok(millis(0)), Ok(millis(1000)), Err(millis(1750))]);
     }
 
     #[test]
-    fn turns_of_deliveries_that_never_come_back_make_room() {
+    fn turns_of_deliveries_that_never_come_back_are_dropped() {
         let start = Instant::now();
-        let (mut turns, rate) = (Pacer::default(), rate("1000/s"));
+        let (mut pacer, rate) = (Pacer::default(), rate("1000/s"));
         for delivery in 0..MAX_TURNS + 2000 {
-            ask(&mut turns, &delivery.to_string(), rate, start);
+            wait_of(&mut pacer, &delivery.to_string(), rate, start);
         }
-        assert_eq!(turns.given.len(), MAX_TURNS);
+        assert_eq!(pacer.reserved.len(), MAX_TURNS);
         let later = start + Duration::from_mins(1);
-        assert_eq!(turns.take("new", rate, later), Ok(Duration::ZERO));
-        turns.free = Some(later + Duration::from_mins(1));
-        assert!(turns.take("other", rate, later).is_err());
-        assert_eq!(turns.given.len(), 1);
+        assert_eq!(pacer.take_turn("new", rate, later), Ok(Duration::ZERO));
+        pacer.next_free = Some(later + Duration::from_mins(1));
+        assert!(pacer.take_turn("other", rate, later).is_err());
+        assert_eq!(pacer.reserved.len(), 1);
     }
 
     proptest! {
@@ -158,30 +166,30 @@ mod tests {
             calls in prop::collection::vec((0_u8..20, 0_u64..3000), 1..200),
             count in 1_u32..20,
         ) {
-            let (mut turns, rate) = (Pacer::default(), rate(&format!("{count}/s")));
+            let (mut pacer, rate) = (Pacer::default(), rate(&format!("{count}/s")));
             let mut now = Instant::now();
-            let mut made = Vec::new();
+            let mut sent = Vec::new();
             for (delivery, pass) in calls {
                 now += Duration::from_millis(pass);
-                if let Ok(wait) = turns.take(&delivery.to_string(), rate, now) {
-                    made.push(now + wait);
+                if let Ok(wait) = pacer.take_turn(&delivery.to_string(), rate, now) {
+                    sent.push(now + wait);
                 }
             }
-            made.sort_unstable();
-            for pair in made.windows(2) {
+            sent.sort_unstable();
+            for pair in sent.windows(2) {
                 prop_assert!(pair[1] >= pair[0] + rate.interval());
             }
         }
 
         #[test]
-        fn who_comes_back_when_told_is_let_go(others in 1_usize..200, count in 1_u32..50) {
-            let (mut turns, rate) = (Pacer::default(), rate(&format!("{count}/s")));
+        fn a_delivery_that_comes_back_in_time_is_admitted(others in 1_usize..200, count in 1_u32..50) {
+            let (mut pacer, rate) = (Pacer::default(), rate(&format!("{count}/s")));
             let start = Instant::now();
             for other in 0..others {
-                ask(&mut turns, &other.to_string(), rate, start);
+                wait_of(&mut pacer, &other.to_string(), rate, start);
             }
-            if let Err(after) = turns.take("mine", rate, start) {
-                prop_assert_eq!(turns.take("mine", rate, start + after), Ok(EARLY));
+            if let Err(after) = pacer.take_turn("mine", rate, start) {
+                prop_assert_eq!(pacer.take_turn("mine", rate, start + after), Ok(LEAD_TIME));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Attempt at a forward: the request, its response, the verdict.
 //!
-//! The status alone decides the verdict (`classify.rs`), never the body. Building the request is left
-//! to `request.rs`.
+//! The status alone decides the verdict (`classify.rs`), never the body. Building the request is
+//! left to `request.rs`.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ use crate::base::clock::Clock;
 use crate::client::{ClientError, ClientPool};
 
 /// Maximum bytes read of a response. The rest is not read.
-const ANSWER: u64 = (HEAD + TAIL) as u64;
+const MAX_RESPONSE: u64 = (HEAD + TAIL) as u64;
 /// Maximum time to wait for the body of a response. The status is known by then, and decides.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+const RESPONSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Sends the requests of all forwards.
 #[derive(Debug)]
@@ -54,76 +54,71 @@ impl Forward {
     /// Sends the request, unless its target must not be called yet.
     pub async fn perform(
         &self,
-        courier: &Forwarder,
+        forwarder: &Forwarder,
         action_context: &ActionContext<'_>,
         stop: &CancellationToken,
     ) -> Outcome {
         let started = Instant::now();
-        let request = match self.request(action_context, courier.clock.now()) {
+        let request = match self.request(action_context, forwarder.clock.now()) {
             Ok(request) => request,
             Err(why) => return Outcome::new(Verdict::Dead, why, started.elapsed()),
         };
         let target = target::shown(request.uri(), self.url.source());
         Outcome {
             target: Some(target),
-            ..self.send(courier, request, &action_context.delivery, stop).await
+            ..self
+                .send(forwarder, request, &action_context.delivery, stop)
+                .await
         }
     }
 
     /// Sends a request that is built, unless its target must not be called yet.
     async fn send(
         &self,
-        courier: &Forwarder,
+        forwarder: &Forwarder,
         request: Request<Full<Bytes>>,
         delivery: &str,
         stop: &CancellationToken,
     ) -> Outcome {
         let started = Instant::now();
         let stopped = || Outcome::new(Verdict::Stopped, "stopped", started.elapsed());
-        let leave = tokio::select! {
+        let permit = tokio::select! {
             biased;
             () = stop.cancelled() => return stopped(),
-            leave = self.leave(courier, &request, delivery) => leave,
+            permit = self.permit(forwarder, &request, delivery) => permit,
         };
-        let passage = match leave {
-            Ok(passage) => passage,
+        let permit = match permit {
+            Ok(permit) => permit,
             Err((after, why)) => return Outcome::new(Verdict::Later { after }, why, started.elapsed()),
         };
         let started = Instant::now();
         let deadline = started + self.timeout;
-        let client = courier.clients.by(&self.route);
-        let answered = tokio::select! {
+        let client = forwarder.clients.by(&self.route);
+        let response = tokio::select! {
             biased;
             () = stop.cancelled() => return stopped(),
-            answered = timeout_at(deadline, client.request(request)) => answered,
+            response = timeout_at(deadline, client.request(request)) => response,
         };
-        passage.end(match &answered {
-            Ok(Ok(answer)) if is_unwell(answer.status()) => RequestEnd::Failed,
+        permit.end(match &response {
+            Ok(Ok(response)) if is_unhealthy(response.status()) => RequestEnd::Failed,
             Ok(Ok(_)) => RequestEnd::Answered,
             // A request that the rules forbid says nothing about the target.
             Ok(Err(ClientError::Refused(_))) => RequestEnd::Unknown,
             Ok(Err(ClientError::Failed(_))) | Err(_) => RequestEnd::Failed,
         });
         let mut output = Output::default();
-        let (verdict, detail) = match answered {
+        let (verdict, detail) = match response {
             Err(_) => (
                 Verdict::FAILED,
                 format!("timed out after {}", humantime::format_duration(self.timeout)),
             ),
             Ok(Err(ClientError::Failed(why))) => (Verdict::FAILED, why),
             Ok(Err(ClientError::Refused(why))) => (Verdict::Dead, why),
-            Ok(Ok(answer)) => {
-                let judged = classify::judge(answer.status(), answer.headers(), courier.clock.now());
-                let patience = deadline
-                    .saturating_duration_since(Instant::now())
-                    .min(ANSWER_LIMIT);
-                // The status has decided, even if the body does not arrive.
-                let reading = timeout(patience, read(answer, &mut output.stdout));
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    _ = reading => {}
-                }
-                judged
+            Ok(Ok(response)) => {
+                let verdict =
+                    classify::classify(response.status(), response.headers(), forwarder.clock.now());
+                read_until(deadline, response, &mut output.stdout, stop).await;
+                verdict
             }
         };
         Outcome {
@@ -137,40 +132,56 @@ impl Forward {
 
     /// Waits for a permit to call the target. If that takes long, the error is the time until the
     /// delivery may ask again, and the reason.
-    async fn leave<'c>(
+    async fn permit<'c>(
         &self,
-        courier: &'c Forwarder,
+        forwarder: &'c Forwarder,
         request: &Request<Full<Bytes>>,
         delivery: &str,
     ) -> Result<RequestPermit<'c>, (Duration, &'static str)> {
         let url = request.uri().to_string();
         let target = target::base(&url);
-        let passage = courier
+        let permit = forwarder
             .targets
             .admit(target, self.route.digest())
             .map_err(|after| (after, "the circuit is open"))?;
         if let Some(rate) = self.rate {
-            let turn = courier.targets.turn(target, delivery, rate);
+            let turn = forwarder.targets.turn(target, delivery, rate);
             let wait = turn.map_err(|after| (after, "the rate is reached"))?;
             sleep(wait).await;
         }
-        Ok(passage)
+        Ok(permit)
     }
 }
 
 /// True if a response means that the target is unhealthy.
-fn is_unwell(status: StatusCode) -> bool {
+fn is_unhealthy(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
-/// Reads the body of a response up to [`ANSWER`].
-async fn read(answer: Response<Incoming>, kept: &mut CapturedStream) {
-    let mut body = answer.into_body();
+/// Reads the body of a response until the deadline. The status has decided, even if the body does
+/// not arrive.
+async fn read_until(
+    deadline: Instant,
+    response: Response<Incoming>,
+    captured: &mut CapturedStream,
+    stop: &CancellationToken,
+) {
+    let limit = deadline.saturating_duration_since(Instant::now());
+    let reading = timeout(limit.min(RESPONSE_LIMIT), read(response, captured));
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = reading => {}
+    }
+}
+
+/// Reads the body of a response up to [`MAX_RESPONSE`].
+async fn read(response: Response<Incoming>, captured: &mut CapturedStream) {
+    let mut body = response.into_body();
     while let Some(Ok(frame)) = body.frame().await {
         if let Some(data) = frame.data_ref() {
-            kept.push(data);
+            captured.push(data);
         }
-        if kept.total() > ANSWER {
+        if captured.total() > MAX_RESPONSE {
             return;
         }
     }

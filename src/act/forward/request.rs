@@ -19,19 +19,19 @@ use crate::template::Template;
 use crate::verify::OutgoingRequest;
 
 /// Value of `User-Agent`.
-const AGENT: &str = concat!("hookyard/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT_VALUE: &str = concat!("hookyard/", env!("CARGO_PKG_VERSION"));
 /// Header with the event id.
 const EVENT_ID: HeaderName = HeaderName::from_static("x-hookyard-event-id");
 /// Header that says that the sender was not verified. Absent if it was.
 const VERIFIED: HeaderName = HeaderName::from_static("x-hookyard-verified");
 /// Prefix of our own headers. Headers of the sender with this prefix are dropped.
-const OURS: &str = "x-hookyard-";
+const OWN_PREFIX: &str = "x-hookyard-";
 /// Header with the delivery id. The id is the same for every attempt, so that the target can tell a
 /// retry from a second event.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Headers of one connection (RFC 9110 §7.6.1). The next connection has its own.
-const OF_THE_CONNECTION: [&str; 9] = [
+const CONNECTION_HEADERS: [&str; 9] = [
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -43,7 +43,7 @@ const OF_THE_CONNECTION: [&str; 9] = [
     "upgrade",
 ];
 /// Headers that describe the body, and are dropped with it.
-const ABOUT_THE_BODY: [&str; 6] = [
+const BODY_HEADERS: [&str; 6] = [
     "content-type",
     "content-encoding",
     "content-language",
@@ -53,8 +53,8 @@ const ABOUT_THE_BODY: [&str; 6] = [
 ];
 
 /// True if a header is about the connection and not about the content.
-pub fn is_of_the_connection(name: &HeaderName) -> bool {
-    OF_THE_CONNECTION.contains(&name.as_str())
+pub fn is_connection_header(name: &HeaderName) -> bool {
+    CONNECTION_HEADERS.contains(&name.as_str())
 }
 
 impl Forward {
@@ -64,7 +64,7 @@ impl Forward {
         action_context: &ActionContext<'_>,
         now: Timestamp,
     ) -> Result<Request<Full<Bytes>>, String> {
-        let values = if self.holds_templates() {
+        let values = if self.has_templates() {
             action_context.values()
         } else {
             Value::UNDEFINED
@@ -74,27 +74,9 @@ impl Forward {
             .render(&values)
             .map_err(|error| format!("url: {error}"))?;
         let mut uri = target::rendered(&self.url, &url)?;
-        let mut headers = passed_on(action_context);
+        let mut headers = forwarded_headers(action_context);
         let mut body = self.content(action_context, &values, &mut headers)?;
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        for (name, value) in [
-            (EVENT_ID, action_context.event.received.id.to_string()),
-            (IDEMPOTENCY_KEY, action_context.delivery.clone()),
-        ] {
-            headers.insert(name.clone(), header(&name, &value)?);
-        }
-        if !action_context.verified {
-            headers.insert(VERIFIED, HeaderValue::from_static("false"));
-        }
-        for (name, template) in &self.headers {
-            let value = template
-                .render(&values)
-                .map_err(|error| format!("header `{name}`: {error}"))?;
-            let mut value = header(name, &value)?;
-            // Keeps rendered values out of the client's debug output.
-            value.set_sensitive(template.literal().is_none());
-            headers.insert(name.clone(), value);
-        }
+        self.insert_own_headers(action_context, &values, &mut headers)?;
         // Sign last, because the signature covers all that is sent. The id is the delivery's: a
         // retry is not a second event.
         if let Some(scheme) = &self.sign {
@@ -132,6 +114,35 @@ impl Forward {
         Ok(request)
     }
 
+    /// Adds hookyard's headers and those of the rule.
+    fn insert_own_headers(
+        &self,
+        action_context: &ActionContext<'_>,
+        values: &Value,
+        headers: &mut HeaderMap,
+    ) -> Result<(), String> {
+        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+        for (name, value) in [
+            (EVENT_ID, action_context.event.received.id.to_string()),
+            (IDEMPOTENCY_KEY, action_context.delivery.clone()),
+        ] {
+            headers.insert(name.clone(), header(&name, &value)?);
+        }
+        if !action_context.verified {
+            headers.insert(VERIFIED, HeaderValue::from_static("false"));
+        }
+        for (name, template) in &self.headers {
+            let value = template
+                .render(values)
+                .map_err(|error| format!("header `{name}`: {error}"))?;
+            let mut value = header(name, &value)?;
+            // Keeps rendered values out of the client's debug output.
+            value.set_sensitive(template.literal().is_none());
+            headers.insert(name.clone(), value);
+        }
+        Ok(())
+    }
+
     /// Returns the body, and adds the headers that describe it to `headers`.
     fn content(
         &self,
@@ -141,7 +152,7 @@ impl Forward {
     ) -> Result<Bytes, String> {
         let bodiless = self.method == Method::GET || self.method == Method::HEAD;
         if self.body.is_some() || bodiless {
-            for name in ABOUT_THE_BODY {
+            for name in BODY_HEADERS {
                 headers.remove(name);
             }
         }
@@ -167,7 +178,7 @@ impl Forward {
         Ok(Bytes::from(body))
     }
 
-    fn holds_templates(&self) -> bool {
+    fn has_templates(&self) -> bool {
         self.templates()
             .iter()
             .any(|template| template.literal().is_none())
@@ -180,7 +191,7 @@ impl Forward {
 }
 
 /// Returns the sender's headers that are passed on.
-fn passed_on(action_context: &ActionContext<'_>) -> HeaderMap {
+fn forwarded_headers(action_context: &ActionContext<'_>) -> HeaderMap {
     let arrived = &action_context.event.received.headers;
     let named_by_connection: Vec<String> = arrived
         .get_all(CONNECTION)
@@ -191,14 +202,14 @@ fn passed_on(action_context: &ActionContext<'_>) -> HeaderMap {
         .collect();
     let mut headers = HeaderMap::with_capacity(arrived.keys_len() + 4);
     for (name, value) in arrived {
-        let stays = is_of_the_connection(name)
+        let is_dropped = is_connection_header(name)
             || action_context.withholds(name)
             // No compression: the target's response is kept as it is and should be readable.
             || [HOST, CONTENT_LENGTH, EXPECT, FORWARDED, ACCEPT_ENCODING].contains(name)
             || name.as_str().starts_with("x-forwarded-")
-            || name.as_str().starts_with(OURS)
+            || name.as_str().starts_with(OWN_PREFIX)
             || named_by_connection.iter().any(|named| named == name.as_str());
-        if !stays {
+        if !is_dropped {
             headers.append(name.clone(), value.clone());
         }
     }

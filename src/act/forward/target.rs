@@ -29,12 +29,12 @@ pub fn compile(
     // A URL that depends on the event is checked when it is rendered.
     if !is_template(fixed) {
         let checked = if is_template(text) { fixed } else { text };
-        if let Err(fault) = check(checked) {
-            let message = match fault {
+        if let Err(error) = check(checked) {
+            let message = match error {
                 TargetError::Password => "a URL with a password in it".to_owned(),
-                _ => format!("`{checked}` {}", fault.words()),
+                _ => format!("`{checked}` {}", error.description()),
             };
-            diagnostics.push(node.error("url", message).hint(fault.hint()));
+            diagnostics.push(node.error("url", message).hint(error.hint()));
             return None;
         }
     }
@@ -61,14 +61,14 @@ pub fn compile(
 pub fn rendered(source: &Template, text: &str) -> Result<Uri, String> {
     // Dots would climb out of the path that the rule names.
     let path = text.split(['?', '#']).next().unwrap_or_default();
-    if source.literal().is_none() && path.split('/').any(is_dots) {
+    if source.literal().is_none() && path.split('/').any(is_dot_segment) {
         return Err("the rendered URL has a segment `.` or `..`".to_owned());
     }
     if is_of_the_event(source.source()) {
         // The text comes from the event, and is left out of messages.
         check(text)
             .and_then(|()| check_host(text))
-            .map_err(|fault| format!("the rendered URL {}", fault.words()))?;
+            .map_err(|error| format!("the rendered URL {}", error.description()))?;
     } else if base(text) != base(source.source()) {
         return Err("the rendered URL has another host".to_owned());
     }
@@ -83,10 +83,10 @@ pub fn is_of_the_event(url: &str) -> bool {
 
 /// Returns scheme, host and port.
 pub fn base(url: &str) -> &str {
-    let behind_scheme = url.find("://").map_or(0, |at| at + 3);
-    let rest = url.get(behind_scheme..).unwrap_or_default();
+    let host_start = url.find("://").map_or(0, |at| at + 3);
+    let rest = url.get(host_start..).unwrap_or_default();
     let length = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    url.get(..behind_scheme + length).unwrap_or(url)
+    url.get(..host_start + length).unwrap_or(url)
 }
 
 /// Maximum characters of a path segment in the log. A longer one may be a token, as in the URLs of
@@ -113,7 +113,7 @@ pub fn shown(uri: &Uri, source: &str) -> String {
 }
 
 /// True if a segment is `.` or `..`, also with encoded dots.
-fn is_dots(segment: &str) -> bool {
+fn is_dot_segment(segment: &str) -> bool {
     let decoded = segment.replace("%2e", ".").replace("%2E", ".");
     decoded == "." || decoded == ".."
 }
@@ -132,7 +132,7 @@ enum TargetError {
 
 impl TargetError {
     /// Returns the text that follows the URL in a message.
-    fn words(self) -> &'static str {
+    fn description(self) -> &'static str {
         match self {
             Self::Schemeless => "has no scheme",
             Self::NoUrl => "is not a URL",
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_shows_of_a_url_what_is_no_secret() {
+    fn the_log_shows_only_parts_of_a_url_that_are_not_secret() {
         for (url, source, expected) in [
             ("http://a.b:1/hook", "http://a.b:1/hook", "http://a.b:1/hook"),
             ("http://a.b", "http://a.b", "http://a.b/"),
@@ -294,8 +294,8 @@ mod tests {
     }
 
     #[test]
-    fn dots_are_seen_through_their_encoding() {
-        assert!([".", "..", "%2e%2E", ".%2e"].into_iter().all(is_dots));
-        assert!(!["...", "a..", "", "%2e%2e%2e"].into_iter().any(is_dots));
+    fn encoded_dots_are_recognised() {
+        assert!([".", "..", "%2e%2E", ".%2e"].into_iter().all(is_dot_segment));
+        assert!(!["...", "a..", "", "%2e%2e%2e"].into_iter().any(is_dot_segment));
     }
 }

@@ -21,53 +21,53 @@ use crate::act::forward::pacer::{Pacer, Rate};
 const MAX_TARGETS: usize = 1024;
 
 /// Target, with the digest of a route to it.
-type Way = (String, [u8; 32]);
+type RouteKey = (String, [u8; 32]);
 
 /// Circuits and turns of all targets.
 #[derive(Debug, Default)]
 pub struct TargetHealth {
-    circuits: Mutex<LruMap<Way, Circuit>>,
-    turns: Mutex<LruMap<String, Pacer>>,
+    circuits: Mutex<LruMap<RouteKey, Circuit>>,
+    pacers: Mutex<LruMap<String, Pacer>>,
 }
 
 /// Permit for a request. If it is dropped without an end, it says nothing about its target.
 #[derive(Debug)]
 pub struct RequestPermit<'t> {
     targets: &'t TargetHealth,
-    way: Way,
-    pass: Permit,
+    key: RouteKey,
+    permit: Permit,
     end: RequestEnd,
 }
 
 impl TargetHealth {
     /// Admits a request. The error is the time until the caller may ask again.
     pub fn admit(&self, target: &str, route: [u8; 32]) -> Result<RequestPermit<'_>, Duration> {
-        let way = (target.to_owned(), route);
+        let key = (target.to_owned(), route);
         let now = Instant::now();
         let mut circuits = lock(&self.circuits);
-        let pass = circuits.entry(&way, now).admit(now)?;
+        let permit = circuits.entry(&key, now).admit(now)?;
         Ok(RequestPermit {
             targets: self,
-            way,
-            pass,
+            key,
+            permit,
             end: RequestEnd::Unknown,
         })
     }
 
-    /// Takes a delivery's turn, as [`Pacer::take`] does.
+    /// Takes a delivery's turn, as [`Pacer::take_turn`] does.
     pub fn turn(&self, target: &str, delivery: &str, rate: Rate) -> Result<Duration, Duration> {
         let now = Instant::now();
-        lock(&self.turns)
+        lock(&self.pacers)
             .entry(&target.to_owned(), now)
-            .take(delivery, rate, now)
+            .take_turn(delivery, rate, now)
     }
 }
 
 impl TargetHealth {
     /// Releases the turns of a delivery that will not come back, at all targets.
     pub fn forget(&self, delivery: &str) {
-        for (_, turns) in lock(&self.turns).entries.values_mut() {
-            turns.give_back(delivery);
+        for (_, pacers) in lock(&self.pacers).entries.values_mut() {
+            pacers.release(delivery);
         }
     }
 }
@@ -83,12 +83,12 @@ impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
         let now = Instant::now();
         let mut circuits = lock(&self.targets.circuits);
-        let circuit = circuits.entry(&self.way, now);
-        let change = circuit.end(self.pass, self.end, now);
-        if circuit.is_untroubled() {
-            circuits.remove(&self.way);
+        let circuit = circuits.entry(&self.key, now);
+        let change = circuit.end(self.permit, self.end, now);
+        if circuit.is_healthy() {
+            circuits.remove(&self.key);
         }
-        let to = &self.way.0;
+        let to = &self.key.0;
         match change {
             Some(CircuitChange::Opened) => {
                 warn!(to, "circuit open: its deliveries wait, their attempts are kept");
@@ -143,7 +143,7 @@ mod tests {
     use crate::act::forward::circuit::FAILURES;
 
     #[test]
-    fn what_was_used_longest_ago_is_forgotten_first() {
+    fn the_least_recently_used_entry_is_evicted() {
         let mut bounded = LruMap::<usize, usize>::default();
         let start = Instant::now();
         let at = |millis: usize| start + Duration::from_millis(u64::try_from(millis).unwrap());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_left_alone_by_the_route_that_fails_only() {
+    fn a_circuit_opens_only_for_the_route_that_fails() {
         let targets = TargetHealth::default();
         for _ in 0..FAILURES {
             targets
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_dropped_tells_nothing() {
+    fn a_dropped_request_says_nothing_about_its_target() {
         let targets = TargetHealth::default();
         for _ in 0..2 * FAILURES {
             drop(targets.admit("http://a", [0; 32]).unwrap());

@@ -5,17 +5,17 @@
 //! something is missing on this machine, the rules load all the same (`needs.rs`).
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::act::run::confinement::Confinement;
-use crate::act::run::identity::{self, Wish};
+use crate::act::run::identity::{self, RequestedAccount};
 use crate::act::run::injection::{self, BY_ENVIRONMENT, ScriptFile, Word, steers};
-use crate::act::run::needs::{Needs, What};
-use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, program, words, zero};
+use crate::act::run::needs::{NeedKind, Needs};
+use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, default_done, program, words};
 use crate::act::settings::ActionKind;
 use crate::act::{CompileContext, settings};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
@@ -66,46 +66,28 @@ impl Run {
         let before = diagnostics.errors();
         let fields: RunFields = settings::read(node, kind, diagnostics)?;
         let what = node.get(kind.name())?;
-        let cwd = match node.get("cwd") {
-            None => Some("."),
-            Some(node) => template::fixed(node, "`cwd`", diagnostics),
-        };
-        let cwd = cwd.map(|cwd| settings::located(context.keyring, cwd));
+        let cwd = folder(node, context, diagnostics);
         let environment = match node.get("env") {
             Some(node) => variables(node, context, diagnostics),
             None => Vec::new(),
         };
         let timeout = settings::limit(node, "timeout", fields.timeout, DEFAULT_TIMEOUT, diagnostics);
         let grace = fields.grace.map_or(DEFAULT_GRACE, |HumanDuration(grace)| grace);
-        let exit = fields.exit.unwrap_or(Exit {
-            done: zero(),
-            retry: Vec::new(),
-            dead: Vec::new(),
-        });
-        if let (Some(code), Some(node)) = (exit.ambiguous(), node.get("exit")) {
-            let diagnostic = node.error("wrong-value", format!("exit code {code} stands in two lists"));
-            diagnostics.push(diagnostic.hint("without `done` it is `done: [0]`"));
-        }
-        let wish = Wish::compile(node.get("user"), node.get("group"), diagnostics);
+        let exit = exit_codes(node, fields.exit, diagnostics);
+        let account = RequestedAccount::compile(node.get("user"), node.get("group"), diagnostics);
         let confinement = Confinement::compile(node, fields.nice, diagnostics);
-        let surroundings = surroundings(context);
-        let search = search_path(&environment, &surroundings);
+        let base_environment = base_environment(context);
+        let search = search_path(&environment, &base_environment);
+        let stdin = fields.stdin.unwrap_or_default();
         let command = if kind == ActionKind::Shell {
             script(what, diagnostics).map(|text| {
                 let arguments = ["-eu", "-c", text].map(Template::fixed).to_vec();
                 ("/bin/sh", arguments, Some(text.to_owned()), None)
             })
         } else {
-            let input = fields.stdin.unwrap_or_default() != Stdin::None;
-            arguments(
-                what,
-                cwd.as_deref(),
-                search.as_deref(),
-                input,
-                context,
-                diagnostics,
-            )
-            .map(|(program, arguments, file)| (program, arguments, None, file))
+            let location = (cwd.as_deref(), search.as_deref());
+            let command = arguments(what, location, stdin != Stdin::None, context, diagnostics);
+            command.map(|(program, arguments, file)| (program, arguments, None, file))
         };
         let (program, arguments, script, file) = command?;
         let needs = Needs {
@@ -113,10 +95,10 @@ impl Run {
             search,
             script: file,
             cwd: cwd?,
-            wish: wish?,
+            account: account?,
             confinement,
-            surroundings,
-            found: OnceLock::new(),
+            base_environment,
+            resolved: OnceLock::new(),
         };
         if !context.keyring.is_offline() {
             missing(node, what, &needs, diagnostics);
@@ -125,7 +107,7 @@ impl Run {
             needs: Arc::new(needs),
             arguments,
             environment,
-            stdin: fields.stdin.unwrap_or_default(),
+            stdin,
             timeout,
             grace,
             exit,
@@ -135,23 +117,46 @@ impl Run {
     }
 }
 
+/// Returns the folder in which the command runs. The default is that of the rules file.
+fn folder(node: Node<'_>, context: &CompileContext<'_>, diagnostics: &mut Diagnostics) -> Option<PathBuf> {
+    let cwd = match node.get("cwd") {
+        None => Some("."),
+        Some(node) => template::fixed(node, "`cwd`", diagnostics),
+    };
+    cwd.map(|cwd| settings::located(context.keyring, cwd))
+}
+
+/// Returns the meaning of the exit codes.
+fn exit_codes(node: Node<'_>, exit: Option<Exit>, diagnostics: &mut Diagnostics) -> Exit {
+    let exit = exit.unwrap_or(Exit {
+        done: default_done(),
+        retry: Vec::new(),
+        dead: Vec::new(),
+    });
+    if let (Some(code), Some(node)) = (exit.ambiguous(), node.get("exit")) {
+        let diagnostic = node.error("wrong-value", format!("exit code {code} stands in two lists"));
+        diagnostics.push(diagnostic.hint("without `done` it is `done: [0]`"));
+    }
+    exit
+}
+
 /// Looks for what the command needs on this machine, and reports what is missing.
 fn missing(node: Node<'_>, what: Node<'_>, needs: &Needs, diagnostics: &mut Diagnostics) {
     let Err(missing) = needs.find() else { return };
     for (kind, message, hint) in missing {
-        let (code, place) = match kind {
-            What::Program => ("program", what.items().first().copied()),
-            What::Script(at) => ("script", what.items().get(at).copied()),
-            What::Cwd => ("cwd", node.get("cwd")),
-            What::User => ("user", node.get("user").or(node.get("group"))),
+        let (code, location) = match kind {
+            NeedKind::Program => ("program", what.items().first().copied()),
+            NeedKind::Script(at) => ("script", what.items().get(at).copied()),
+            NeedKind::Cwd => ("cwd", node.get("cwd")),
+            NeedKind::User => ("user", node.get("user").or(node.get("group"))),
         };
-        diagnostics.push(place.unwrap_or(what).unavailable(code, message).hint(hint));
+        diagnostics.push(location.unwrap_or(what).unavailable(code, message).hint(hint));
     }
 }
 
 /// Returns the variables that every command gets, from the daemon's environment and its user's
 /// account.
-fn surroundings(context: &CompileContext<'_>) -> Vec<(&'static str, OsString)> {
+fn base_environment(context: &CompileContext<'_>) -> Vec<(&'static str, OsString)> {
     let home = || identity::home().unwrap_or_else(|| "/".into());
     let defaults: [(&str, &dyn Fn() -> OsString); 3] = [
         ("PATH", &|| DEFAULT_PATH.into()),
@@ -169,11 +174,11 @@ fn surroundings(context: &CompileContext<'_>) -> Vec<(&'static str, OsString)> {
 /// Returns the search path of the command. `None` if its `PATH` depends on the event.
 fn search_path(
     environment: &[(String, Template)],
-    surroundings: &[(&'static str, OsString)],
+    base_environment: &[(&'static str, OsString)],
 ) -> Option<OsString> {
     match environment.iter().find(|(name, _)| name == "PATH") {
         Some((_, template)) => template.literal().map(OsString::from),
-        None => surroundings
+        None => base_environment
             .iter()
             .find(|(name, _)| *name == "PATH")
             .map(|(_, path)| path.clone()),
@@ -206,12 +211,12 @@ fn variables(
         let template = context
             .templates
             .read(value, Scope::Action, context.keyring, diagnostics);
-        let of_event = |template: &Template| {
+        let is_of_event = |template: &Template| {
             pieces(template.source())
                 .iter()
                 .any(TemplatePiece::is_of_the_event)
         };
-        if steers(name) && template.as_ref().is_some_and(of_event) {
+        if steers(name) && template.as_ref().is_some_and(is_of_event) {
             let diagnostic = value.error("env", injection::steered(name));
             diagnostics.push(diagnostic.hint("give the variable a name of your own, and read that"));
         }
@@ -223,8 +228,7 @@ fn variables(
 /// Compiles the program and its arguments.
 fn arguments<'d>(
     node: Node<'d>,
-    cwd: Option<&Path>,
-    search: Option<&OsStr>,
+    (cwd, search): (Option<&Path>, Option<&OsStr>),
     input: bool,
     context: &CompileContext<'_>,
     diagnostics: &mut Diagnostics,
@@ -262,7 +266,7 @@ fn arguments<'d>(
         .filter(|_| !context.keyring.is_offline())
         .and_then(|(program, cwd)| program::find(program, cwd, search).ok());
     let reading = read_as_code(&items, found.as_deref(), input, diagnostics);
-    words::doubts(&items, &arguments, &reading, context, diagnostics);
+    words::warn_of_arguments(&items, &arguments, &reading, context, diagnostics);
     // Words that `env -S` splits stand in no item of their own.
     let is_item = |script: &ScriptFile| items.get(script.at).and_then(Node::as_str) == Some(&script.text);
     Some((program?, arguments, reading.script.filter(is_item)))
@@ -284,9 +288,9 @@ fn read_as_code(
     let real = program.and_then(|program| program.canonicalize().ok());
     let real = real.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
     let reading = injection::read(&words, real, input);
-    for fault in &reading.faults {
-        if let Some(node) = items.get(fault.at) {
-            diagnostics.push(node.error("template", fault.message.as_str()).hint(fault.hint));
+    for error in &reading.errors {
+        if let Some(node) = items.get(error.at) {
+            diagnostics.push(node.error("template", error.message.as_str()).hint(error.hint));
         }
     }
     reading
@@ -338,8 +342,8 @@ fn templated(text: &str) -> Option<String> {
             .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
             .unwrap_or(inside.len());
         let word = inside.get(..end)?;
-        let ours = NAMES.contains(&word) || ["secret", "jsonpath", "actions", "failure"].contains(&word);
-        ours.then(|| format!("{{{{ {word}"))
+        let is_own = NAMES.contains(&word) || ["secret", "jsonpath", "actions", "failure"].contains(&word);
+        is_own.then(|| format!("{{{{ {word}"))
     })
 }
 
@@ -348,7 +352,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_of_ours_are_told_from_honest_braces() {
+    fn templates_are_distinguished_from_other_braces() {
         for script in [
             "echo {{ payload.ref }}",
             "echo {{ failure.reason }}",

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::act::outcome::Verdict;
-use crate::act::run::identity::{Identity, Who};
+use crate::act::run::identity::{Identity, ResolvedAccount};
 use crate::act::run::limits::ResourceLimits;
 use crate::act::run::session;
 use crate::base::diagnostic::Diagnostics;
@@ -66,13 +66,13 @@ impl Confinement {
     }
 
     /// Adds the user. Returns `None` if nothing has to be set.
-    pub(super) fn of(&self, who: &Who) -> Option<Self> {
-        let anything = self.session
-            || who.identity.is_some()
+    pub(super) fn of(&self, resolved: &ResolvedAccount) -> Option<Self> {
+        let is_set = self.session
+            || resolved.identity.is_some()
             || self.nice.is_some()
             || self.limits != ResourceLimits::default();
-        anything.then(|| Self {
-            identity: who.identity.clone(),
+        is_set.then(|| Self {
+            identity: resolved.identity.clone(),
             ..self.clone()
         })
     }
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_own_complaints_are_told_from_those_of_the_command() {
+    fn errors_of_the_starter_are_distinguished_from_those_of_the_command() {
         let failed = |code, text: &str| failure(code, text.as_bytes());
         assert_eq!(
             failed(125, "hookyard __exec: cannot set `cpu`\nmore"),

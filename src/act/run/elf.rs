@@ -10,8 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::act::run::interpreter::{Wrong, has_registered_formats};
-use crate::act::run::program::executable;
+use crate::act::run::executable::{ProgramError, executable, has_registered_formats};
 
 /// First bytes of a binary.
 pub(super) const MAGIC: &[u8] = b"\x7fELF";
@@ -57,21 +56,29 @@ impl Header<'_> {
         })
     }
 
-    /// Reads a number whose place and length depend on the class.
+    /// Reads a number of two bytes.
+    fn short(&self, at: usize) -> Option<u16> {
+        self.number(at, 2).and_then(|number| u16::try_from(number).ok())
+    }
+
+    /// Reads a number whose offset and length depend on the class.
     fn by_class(&self, narrow: (usize, usize), wide: (usize, usize)) -> Option<u64> {
         let (at, length) = if self.wide { wide } else { narrow };
         self.number(at, length)
     }
 }
 
+/// Reports a binary of which a part is missing or makes no sense.
+fn damaged(shown: &str) -> ProgramError {
+    (
+        format!("`{shown}` is cut off or damaged"),
+        "build it or copy it again".to_owned(),
+    )
+}
+
 /// Checks a binary. `head` holds its first bytes.
-pub(super) fn check(file: &File, head: &[u8], cwd: &Path, shown: &str) -> Result<(), Wrong> {
-    let damaged = || {
-        (
-            format!("`{shown}` is cut off or damaged"),
-            "build it or copy it again".to_owned(),
-        )
-    };
+pub(super) fn check(file: &File, head: &[u8], cwd: &Path, shown: &str) -> Result<(), ProgramError> {
+    let damaged = || damaged(shown);
     let wide = match head.get(4) {
         Some(1) => false,
         Some(2) => true,
@@ -82,11 +89,7 @@ pub(super) fn check(file: &File, head: &[u8], cwd: &Path, shown: &str) -> Result
         little: head.get(5) == Some(&1),
         wide,
     };
-    let small = |at| header.number(at, 2).and_then(|number| u16::try_from(number).ok());
     let size = if wide { 64 } else { 52 };
-    let (Some(kind), Some(machine)) = (small(16), small(18)) else {
-        return Err(damaged());
-    };
     if head.len() < size {
         return Err(damaged());
     }
@@ -94,45 +97,58 @@ pub(super) fn check(file: &File, head: &[u8], cwd: &Path, shown: &str) -> Result
         let hint = "name the program that is linked from it".to_owned();
         Err((format!("`{shown}` is {what}, not a program"), hint))
     };
-    match kind {
+    match header.short(16).ok_or_else(damaged)? {
         1 => return not_linked("an object file"),
         2 | 3 => {}
         4 => return not_linked("the memory of a crashed program"),
         _ => return Err(damaged()),
     }
+    let machine = header.short(18).ok_or_else(damaged)?;
     of_this_machine(machine, header.little, shown)?;
-    let place = header.by_class((28, 4), (32, 8)).ok_or_else(damaged)?;
-    let entry = usize::from(small(if wide { 54 } else { 42 }).ok_or_else(damaged)?);
-    let entries = usize::from(small(if wide { 56 } else { 44 }).ok_or_else(damaged)?);
-    let expected = if wide { 56 } else { 32 };
-    if entry != expected || entries == 0 || entry * entries > MAX_SEGMENTS {
-        return Err(damaged());
-    }
-    let Some(segments) = read(file, place, entry * entries).map_err(|Cut| damaged())? else {
+    let Some(loader) = loader(file, &header, shown)? else {
         return Ok(());
     };
-    let mut segments = segments
-        .chunks_exact(entry)
-        .map(|bytes| Header { bytes, ..header });
-    let Some(segment) = segments.find(|segment| segment.number(0, 4) == Some(LOADER.into())) else {
-        return Ok(());
-    };
-    let place = segment.by_class((4, 4), (8, 8)).ok_or_else(damaged)?;
-    let length = segment.by_class((16, 4), (32, 8)).ok_or_else(damaged)?;
-    if !(2..=MAX_LOADER).contains(&length) {
-        return Err(damaged());
-    }
-    let length = usize::try_from(length).ok().ok_or_else(damaged)?;
-    let Some(loader) = read(file, place, length).map_err(|Cut| damaged())? else {
-        return Ok(());
-    };
-    let loader = loader.split(|byte| *byte == 0).next().unwrap_or_default();
-    executable(&cwd.join(OsStr::from_bytes(loader))).map_err(|(message, _)| {
+    executable(&cwd.join(OsStr::from_bytes(&loader))).map_err(|(message, _)| {
         (
             format!("the loader of `{shown}` cannot be started: {message}"),
             "install the C library for which it was built, or link it statically".to_owned(),
         )
     })
+}
+
+/// Returns the path of the loader. `None` if the binary has none, or cannot be read.
+fn loader(file: &File, header: &Header<'_>, shown: &str) -> Result<Option<Vec<u8>>, ProgramError> {
+    let damaged = || damaged(shown);
+    let wide = header.wide;
+    let table = header.by_class((28, 4), (32, 8)).ok_or_else(damaged)?;
+    let entry = usize::from(header.short(if wide { 54 } else { 42 }).ok_or_else(damaged)?);
+    let entries = usize::from(header.short(if wide { 56 } else { 44 }).ok_or_else(damaged)?);
+    let expected = if wide { 56 } else { 32 };
+    if entry != expected || entries == 0 || entry * entries > MAX_SEGMENTS {
+        return Err(damaged());
+    }
+    let Some(segments) = read(file, table, entry * entries).map_err(|Cut| damaged())? else {
+        return Ok(None);
+    };
+    let mut segments = segments
+        .chunks_exact(entry)
+        .map(|bytes| Header { bytes, ..*header });
+    let Some(segment) = segments.find(|segment| segment.number(0, 4) == Some(LOADER.into())) else {
+        return Ok(None);
+    };
+    let start = segment.by_class((4, 4), (8, 8)).ok_or_else(damaged)?;
+    let length = segment.by_class((16, 4), (32, 8)).ok_or_else(damaged)?;
+    if !(2..=MAX_LOADER).contains(&length) {
+        return Err(damaged());
+    }
+    let length = usize::try_from(length).ok().ok_or_else(damaged)?;
+    let mut loader = read(file, start, length).map_err(|Cut| damaged())?;
+    if let Some(path) = &mut loader
+        && let Some(end) = path.iter().position(|byte| *byte == 0)
+    {
+        path.truncate(end);
+    }
+    Ok(loader)
 }
 
 /// The file ends too early.
@@ -149,7 +165,7 @@ fn read(file: &File, at: u64, length: usize) -> Result<Option<Vec<u8>>, Cut> {
 }
 
 /// Checks that this machine runs such a binary. An administrator may have registered an emulator.
-fn of_this_machine(machine: u16, little: bool, shown: &str) -> Result<(), Wrong> {
+fn of_this_machine(machine: u16, little: bool, shown: &str) -> Result<(), ProgramError> {
     let here = std::env::consts::ARCH;
     // Most 64-bit kernels also run binaries of the 32-bit machine, and a daemon of 32 bits may run
     // on them.
@@ -215,7 +231,7 @@ mod tests {
         bytes
     }
 
-    fn look(bytes: &[u8]) -> Option<String> {
+    fn check_content(bytes: &[u8]) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("binary");
         std::fs::write(&path, bytes).unwrap();
@@ -226,12 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_that_cannot_start_is_told_and_one_that_can_is_not() {
-        assert_eq!(look(&binary(None)), None);
-        assert_eq!(look(&binary(Some("/bin/sh"))), None);
+    fn a_binary_that_cannot_start_is_reported() {
+        assert_eq!(check_content(&binary(None)), None);
+        assert_eq!(check_content(&binary(Some("/bin/sh"))), None);
         let own = std::fs::read("/proc/self/exe").unwrap();
-        assert_eq!(look(&own), None);
-        let found = look(&binary(Some("/lib/ld-no-such.so.1"))).unwrap();
+        assert_eq!(check_content(&own), None);
+        let found = check_content(&binary(Some("/lib/ld-no-such.so.1"))).unwrap();
         assert!(
             found.contains(
                 "the loader of `binary` cannot be started: there is no program `/lib/ld-no-such.so.1`"
@@ -241,7 +257,7 @@ mod tests {
         let changed = |at: usize, bytes: &[u8]| {
             let mut all = binary(Some("/bin/sh"));
             all[at..at + bytes.len()].copy_from_slice(bytes);
-            look(&all).unwrap_or_default()
+            check_content(&all).unwrap_or_default()
         };
         let kind = |kind: u8| {
             if cfg!(target_endian = "little") {
@@ -257,7 +273,7 @@ mod tests {
         }
         let whole = binary(Some("/bin/sh"));
         for length in [4, 5, 20, 51, whole.len() - 10] {
-            let found = look(&whole[..length]).unwrap_or_else(|| panic!("{length}"));
+            let found = check_content(&whole[..length]).unwrap_or_else(|| panic!("{length}"));
             assert!(found.contains("cut off or damaged"), "{length}: {found}");
         }
         if !has_registered_formats() {
@@ -269,7 +285,7 @@ mod tests {
             other[5] = 3 - other[5];
             other.swap(16, 17);
             other.swap(18, 19);
-            assert!(look(&other).unwrap().contains("-endian"));
+            assert!(check_content(&other).unwrap().contains("-endian"));
         }
     }
 }

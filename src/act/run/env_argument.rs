@@ -1,16 +1,17 @@
 //! Argument of `env` in a script's first line.
 //!
-//! The kernel passes all words behind `#!/usr/bin/env` as one. Only with `-S` does `env` split them.
+//! The kernel passes all words behind `#!/usr/bin/env` as one. Only with `-S` does `env` split
+//! them.
 
-use crate::act::run::interpreter::Wrong;
+use crate::act::run::executable::ProgramError;
 
 /// Characters between the words of a first line.
 pub(super) const BLANKS: [char; 2] = [' ', '\t'];
 /// Options of `env` without a value, beside `-S`.
-const OF_ENV: [&str; 6] = ["-", "-i", "-v", "--", "--ignore-environment", "--debug"];
+const ENV_OPTIONS: [&str; 6] = ["-", "-i", "-v", "--", "--ignore-environment", "--debug"];
 
 /// Reports words of a first line that reach the interpreter as one.
-pub(super) fn one_argument(name: &str, argument: &str, shown: &str) -> Wrong {
+pub(super) fn one_argument(name: &str, argument: &str, shown: &str) -> ProgramError {
     let words = if name == "env" {
         argument.to_owned()
     } else {
@@ -23,8 +24,8 @@ pub(super) fn one_argument(name: &str, argument: &str, shown: &str) -> Wrong {
 }
 
 /// Returns the program that `env` starts with this argument. `None` if that is not known.
-pub(super) fn of_env<'a>(argument: &'a str, shown: &str) -> Result<Option<&'a str>, Wrong> {
-    let nothing = || {
+pub(super) fn program_of_env<'a>(argument: &'a str, shown: &str) -> Result<Option<&'a str>, ProgramError> {
+    let no_program = || {
         (
             format!("the first line of `{shown}` names no program that `env` could start"),
             "write `#!/usr/bin/env NAME`".to_owned(),
@@ -32,7 +33,7 @@ pub(super) fn of_env<'a>(argument: &'a str, shown: &str) -> Result<Option<&'a st
     };
     if let Some(words) = split(argument) {
         for word in words.split_ascii_whitespace() {
-            if OF_ENV.contains(&word) {
+            if ENV_OPTIONS.contains(&word) {
                 continue;
             }
             // A quote, a variable, or an option with a value.
@@ -43,13 +44,13 @@ pub(super) fn of_env<'a>(argument: &'a str, shown: &str) -> Result<Option<&'a st
                 return Ok(Some(word));
             }
         }
-        return Err(nothing());
+        return Err(no_program());
     }
     let is_program = !argument.starts_with('-') && !argument.contains('=');
     match argument {
         _ if is_program && !argument.is_empty() => Ok(Some(argument)),
         _ if argument.contains(BLANKS) => Err(one_argument("env", argument, shown)),
-        _ => Err(nothing()),
+        _ => Err(no_program()),
     }
 }
 

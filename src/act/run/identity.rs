@@ -25,7 +25,7 @@ pub(super) struct Identity {
 
 /// Result of looking up `user` and `group`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Who {
+pub(super) struct ResolvedAccount {
     /// User and groups to change to. Absent if they are the daemon's own.
     pub(super) identity: Option<Identity>,
     /// Variables from the account: `HOME`, `USER`, `LOGNAME`.
@@ -43,7 +43,7 @@ struct Account {
 
 /// User and group as the rules file names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct RequestedAccount {
     user: Option<UserOrGroup>,
     group: Option<UserOrGroup>,
 }
@@ -63,16 +63,16 @@ impl From<AccountName<'_>> for UserOrGroup {
     }
 }
 
-impl Wish {
+impl RequestedAccount {
     /// Reads `user` and `group`.
     pub(super) fn compile(
         user: Option<Node<'_>>,
         group: Option<Node<'_>>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let mut read = |node: Option<Node<'_>>, called| match node {
+        let mut read = |node: Option<Node<'_>>, label| match node {
             Some(node) => {
-                account_name(node, called, "user", diagnostics).map(|account_name| Some(account_name.into()))
+                account_name(node, label, "user", diagnostics).map(|account_name| Some(account_name.into()))
             }
             None => Some(None),
         };
@@ -84,9 +84,9 @@ impl Wish {
     }
 
     /// Looks both up on this machine. The error is a message and a hint.
-    pub(super) fn look_up(&self) -> Result<Who, (String, String)> {
+    pub(super) fn look_up(&self) -> Result<ResolvedAccount, (String, String)> {
         if *self == Self::default() {
-            return Ok(Who::default());
+            return Ok(ResolvedAccount::default());
         }
         let plain = |message: String| (message, "see /etc/passwd and /etc/group, or `getent`".to_owned());
         let account = match &self.user {
@@ -105,7 +105,7 @@ impl Wish {
             gid,
             groups,
         });
-        if identity.is_some() && !may_change() {
+        if identity.is_some() && !can_change_user() {
             let key = if self.user.is_some() { "user" } else { "group" };
             let message = format!(
                 "`{key}` needs hookyard to run as root, or with CAP_SETUID, CAP_SETGID and CAP_KILL; it runs as user {}",
@@ -113,7 +113,7 @@ impl Wish {
             );
             return Err((message, "`check` it as the user that serves it".to_owned()));
         }
-        Ok(Who {
+        Ok(ResolvedAccount {
             identity,
             variables: account.variables,
         })
@@ -201,7 +201,7 @@ fn group_number(group: &UserOrGroup) -> Result<u32, String> {
 }
 
 /// True if the daemon may start commands as another user, and end them.
-fn may_change() -> bool {
+fn can_change_user() -> bool {
     let needed = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::KILL;
     capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }

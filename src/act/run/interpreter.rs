@@ -12,37 +12,32 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::act::run::elf;
-use crate::act::run::env_argument::{BLANKS, of_env, one_argument};
-use crate::act::run::program::executable;
+use crate::act::run::env_argument::{BLANKS, one_argument, program_of_env};
+use crate::act::run::executable::{ProgramError, executable, has_registered_formats};
 
 /// Number of bytes of a program that the kernel looks at (`BINPRM_BUF_SIZE`).
 const HEAD: usize = 256;
-/// Folder in which the kernel lists formats that an administrator has registered.
-const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
-
 /// Maximum depth of scripts that are interpreters of scripts. The kernel follows no more.
 const MAX_SCRIPTS: usize = 5;
 /// Interpreters that refuse an option with a blank in it. The kernel passes all words behind the
 /// interpreter's name as one.
 const ONE_OPTION: [&str; 8] = ["sh", "ash", "bash", "dash", "ksh", "zsh", "python", "sed"];
-/// Message and hint.
-pub(super) type Wrong = (String, String);
 
 /// Checks the first line of the program at `path`, which runs in `cwd` with the `PATH` `search`.
-pub(super) fn check(path: &Path, cwd: &Path, search: Option<&OsStr>) -> Result<(), Wrong> {
-    Machine { cwd, search }.check(path, 0)
+pub(super) fn check(path: &Path, cwd: &Path, search: Option<&OsStr>) -> Result<(), ProgramError> {
+    ProgramContext { cwd, search }.check(path, 0)
 }
 
 /// Surroundings of a program.
 #[derive(Clone, Copy)]
-struct Machine<'m> {
+struct ProgramContext<'m> {
     cwd: &'m Path,
     search: Option<&'m OsStr>,
 }
 
-impl Machine<'_> {
+impl ProgramContext<'_> {
     /// Checks a program that is the interpreter of `depth` scripts.
-    fn check(self, path: &Path, depth: usize) -> Result<(), Wrong> {
+    fn check(self, path: &Path, depth: usize) -> Result<(), ProgramError> {
         // A program may be executable without being readable.
         let Ok(file) = File::open(path) else {
             return Ok(());
@@ -58,26 +53,7 @@ impl Machine<'_> {
         let Some(line) = head.strip_prefix(b"#!") else {
             return no_script(&head, &shown);
         };
-        let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        if line.ends_with(b"\r") {
-            return Err((
-                format!(
-                    "the first line of `{shown}` ends with a carriage return, which becomes part of the interpreter's name"
-                ),
-                format!("the file has the line ends of Windows: sed -i 's/\\r$//' {shown}"),
-            ));
-        }
-        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-        let blanks = line.iter().take_while(|byte| is_blank(byte)).count();
-        let line = line.get(blanks..).unwrap_or_default();
-        let end = line.iter().position(is_blank).unwrap_or(line.len());
-        let (name, argument) = line.split_at(end);
-        if name.is_empty() {
-            return Err((
-                format!("the first line of `{shown}` names no interpreter"),
-                "begin it with `#!/bin/sh`".to_owned(),
-            ));
-        }
+        let (name, argument) = first_line(line, &shown)?;
         if depth >= MAX_SCRIPTS {
             return Err((
                 format!("`{shown}` is a script, and so are more than {MAX_SCRIPTS} interpreters before it"),
@@ -93,7 +69,7 @@ impl Machine<'_> {
             ));
         }
         self.check(&located, depth + 1)
-            .map_err(|wrong| of_interpreter(&shown, wrong))?;
+            .map_err(|error| of_interpreter(&shown, error))?;
         // The kernel may not have seen the end of a longer line.
         if head.len() == HEAD && !head.contains(&b'\n') {
             return Ok(());
@@ -101,7 +77,7 @@ impl Machine<'_> {
         let argument = String::from_utf8_lossy(argument.trim_ascii());
         let name = interpreter.file_name().unwrap_or_default().to_string_lossy();
         if name == "env" {
-            return self.by_env(&argument, &shown, depth);
+            return self.check_env(&argument, &shown, depth);
         }
         let bare = name.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
         if ONE_OPTION.contains(&bare) && argument.starts_with('-') && argument.contains(BLANKS) {
@@ -111,8 +87,8 @@ impl Machine<'_> {
     }
 
     /// Checks the program that `env` looks up in `#!/usr/bin/env NAME`.
-    fn by_env(self, argument: &str, shown: &str, depth: usize) -> Result<(), Wrong> {
-        let Some(name) = of_env(argument, shown)? else {
+    fn check_env(self, argument: &str, shown: &str, depth: usize) -> Result<(), ProgramError> {
+        let Some(name) = program_of_env(argument, shown)? else {
             return Ok(());
         };
         let located = if name.contains('/') {
@@ -120,7 +96,7 @@ impl Machine<'_> {
             let found = executable(&located);
             found
                 .map(|()| located)
-                .map_err(|wrong| of_interpreter(shown, wrong))?
+                .map_err(|error| of_interpreter(shown, error))?
         } else {
             let Some(search) = self.search else {
                 return Ok(());
@@ -143,12 +119,37 @@ impl Machine<'_> {
             located
         };
         self.check(&located, depth + 1)
-            .map_err(|wrong| of_interpreter(shown, wrong))
+            .map_err(|error| of_interpreter(shown, error))
     }
 }
 
+/// Splits the first line of a script, after its `#!`, into the interpreter and its argument.
+fn first_line<'l>(head: &'l [u8], shown: &str) -> Result<(&'l [u8], &'l [u8]), ProgramError> {
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.ends_with(b"\r") {
+        return Err((
+            format!(
+                "the first line of `{shown}` ends with a carriage return, which becomes part of the interpreter's name"
+            ),
+            format!("the file has the line ends of Windows: sed -i 's/\\r$//' {shown}"),
+        ));
+    }
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let blanks = line.iter().take_while(|byte| is_blank(byte)).count();
+    let line = line.get(blanks..).unwrap_or_default();
+    let end = line.iter().position(is_blank).unwrap_or(line.len());
+    let (name, argument) = line.split_at(end);
+    if name.is_empty() {
+        return Err((
+            format!("the first line of `{shown}` names no interpreter"),
+            "begin it with `#!/bin/sh`".to_owned(),
+        ));
+    }
+    Ok((name, argument))
+}
+
 /// Reports that the interpreter cannot be started.
-fn of_interpreter(shown: &str, (message, hint): Wrong) -> Wrong {
+fn of_interpreter(shown: &str, (message, hint): ProgramError) -> ProgramError {
     (
         format!("the interpreter of `{shown}` cannot be started: {message}"),
         hint,
@@ -156,7 +157,7 @@ fn of_interpreter(shown: &str, (message, hint): Wrong) -> Wrong {
 }
 
 /// Checks a program that does not begin like a script.
-fn no_script(head: &[u8], shown: &str) -> Result<(), Wrong> {
+fn no_script(head: &[u8], shown: &str) -> Result<(), ProgramError> {
     if head.is_empty() {
         return Err((
             format!("`{shown}` is empty"),
@@ -180,15 +181,6 @@ fn no_script(head: &[u8], shown: &str) -> Result<(), Wrong> {
     ))
 }
 
-/// True if the kernel may know formats that an administrator has registered.
-pub(super) fn has_registered_formats() -> bool {
-    let Ok(entries) = std::fs::read_dir(REGISTERED) else {
-        return false;
-    };
-    let mut names = entries.flatten().map(|entry| entry.file_name());
-    names.any(|name| name != "register" && name != "status")
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -196,11 +188,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_that_cannot_start_is_told_and_one_that_can_is_not() {
+    fn a_script_that_cannot_start_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("script");
         let search = Some(OsStr::new("/usr/bin:/bin"));
-        let look = |content: &[u8], search: Option<&OsStr>| {
+        let check_content = |content: &[u8], search: Option<&OsStr>| {
             std::fs::write(&path, content).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
             check(&path, folder.path(), search)
@@ -227,9 +219,9 @@ mod tests {
             // Another format, which the kernel may know.
             b"MZ\0\0",
         ] {
-            assert_eq!(look(content, search), None, "{}", content.escape_ascii());
+            assert_eq!(check_content(content, search), None, "{}", content.escape_ascii());
         }
-        assert_eq!(look(b"#!/usr/bin/env no-such-shell\n", None), None);
+        assert_eq!(check_content(b"#!/usr/bin/env no-such-shell\n", None), None);
         for (content, words) in [
             (&b"#!/bin/sh\r\necho\r\n"[..], "carriage return"),
             (b"#!/usr/bin/env bash\r\n", "carriage return"),
@@ -263,11 +255,12 @@ mod tests {
             (b"", "is empty"),
             (b"\xef\xbb\xbf#!/bin/sh\n", "byte order mark"),
         ] {
-            let found = look(content, search).unwrap_or_else(|| panic!("{}", content.escape_ascii()));
+            let found =
+                check_content(content, search).unwrap_or_else(|| panic!("{}", content.escape_ascii()));
             assert!(found.contains(words), "{words}: {found}");
         }
         if !has_registered_formats() {
-            let found = look(b"echo hello\n", search).unwrap();
+            let found = check_content(b"echo hello\n", search).unwrap();
             assert!(found.contains("does not begin with `#!`"), "{found}");
         }
     }
@@ -282,19 +275,22 @@ mod tests {
             path
         };
         let search = std::env::join_paths([folder.path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
-        let look = |path: &Path| {
+        let check_content = |path: &Path| {
             let found = check(path, folder.path(), Some(&search));
             found.err().map(|(message, _)| message)
         };
         let sound = put("sound", "#!/bin/sh\n");
-        assert_eq!(look(&put("a", &format!("#!{}\n", sound.display()))), None);
-        assert_eq!(look(&put("b", "#!/usr/bin/env sound\n")), None);
+        assert_eq!(
+            check_content(&put("a", &format!("#!{}\n", sound.display()))),
+            None
+        );
+        assert_eq!(check_content(&put("b", "#!/usr/bin/env sound\n")), None);
         let broken = put("broken", "#!/no/such/shell\n");
         for line in [
             format!("#!{}\n", broken.display()),
             "#!/usr/bin/env broken\n".to_owned(),
         ] {
-            let found = look(&put("c", &line)).unwrap();
+            let found = check_content(&put("c", &line)).unwrap();
             assert!(
                 found.contains("the interpreter of") && found.contains("no program `/no/such/shell`"),
                 "{found}"
@@ -302,6 +298,10 @@ mod tests {
         }
         let looped = folder.path().join("looped");
         put("looped", &format!("#!{}\n", looped.display()));
-        assert!(look(&looped).unwrap().contains("more than 5 interpreters"));
+        assert!(
+            check_content(&looped)
+                .unwrap()
+                .contains("more than 5 interpreters")
+        );
     }
 }

@@ -11,9 +11,9 @@ use crate::base::units::{HumanDuration, Size};
 use crate::base::yaml::Node;
 
 /// Minimum memory in bytes. With less, the loader of an ordinary program fails.
-const LEAST_MEMORY: u64 = 16 << 20;
+const MIN_MEMORY: u64 = 16 << 20;
 /// Minimum open files. With fewer, a program cannot load its libraries.
-const LEAST_FILES: u64 = 16;
+const MIN_FILES: u64 = 16;
 
 /// Limits of a command. An absent one is inherited from the daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,8 +54,8 @@ impl ResourceLimits {
         };
         for (key, value, least, shown) in [
             ("cpu", limits.cpu, 1, "1s"),
-            ("memory", limits.memory, LEAST_MEMORY, "16MiB"),
-            ("files", limits.files, LEAST_FILES, "16"),
+            ("memory", limits.memory, MIN_MEMORY, "16MiB"),
+            ("files", limits.files, MIN_FILES, "16"),
             ("processes", limits.processes, 1, "1"),
         ] {
             if let (true, Some(node)) = (value.is_some_and(|value| value < least), node.get(key)) {

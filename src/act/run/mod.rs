@@ -9,6 +9,7 @@ mod compile;
 mod confinement;
 mod elf;
 mod env_argument;
+mod executable;
 mod identity;
 mod injection;
 mod interpreter;
@@ -75,7 +76,7 @@ enum Stdin {
 #[serde(deny_unknown_fields)]
 struct Exit {
     /// Codes for success.
-    #[serde(default = "zero")]
+    #[serde(default = "default_done")]
     done: Vec<u8>,
     /// Codes for a failure that a retry may fix.
     #[serde(default)]
@@ -86,7 +87,7 @@ struct Exit {
 }
 
 /// Returns the default of `done`.
-fn zero() -> Vec<u8> {
+fn default_done() -> Vec<u8> {
     vec![0]
 }
 
@@ -151,7 +152,7 @@ impl Run {
         let what = if let Some(script) = &self.script {
             json!(script)
         } else {
-            let mut words = vec![self.needs.shown()];
+            let mut words = vec![self.needs.display_name()];
             for argument in &self.arguments {
                 words.push(argument.render_masked(values)?);
             }
@@ -167,9 +168,9 @@ impl Run {
         );
         if let Some(confinement) = self
             .needs
-            .found
+            .resolved
             .get()
-            .and_then(|found| found.confinement.as_ref())
+            .and_then(|resolved| resolved.confinement.as_ref())
         {
             confinement.describe(&mut described);
         }
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_codes_mean_what_the_rule_says() {
+    fn exit_codes_have_the_meaning_of_the_rule() {
         let exit: Exit = serde_json::from_str(r#"{"done": [0, 10], "retry": [75], "dead": [78]}"#).unwrap();
         for (code, verdict) in [
             (0, Verdict::Done),

@@ -24,7 +24,7 @@ use crate::act::action_context::ActionContext;
 use crate::act::outcome::{CapturedStream, Outcome, Output, Verdict};
 use crate::act::record;
 use crate::act::run::confinement::{Confinement, failure, variable};
-use crate::act::run::needs::{Found, Needs, in_words};
+use crate::act::run::needs::{Needs, ResolvedNeeds, joined_messages};
 use crate::act::run::process_group::ProcessGroup;
 use crate::act::run::{Run, Stdin};
 use crate::sys::fd_limit;
@@ -32,7 +32,7 @@ use crate::sys::fd_limit;
 /// Maximum time to read the pipes after the command has ended.
 const PIPES_LIMIT: Duration = Duration::from_millis(500);
 /// Maximum time to look for what the command needs, on a file system that may hang.
-const LOOK_LIMIT: Duration = Duration::from_secs(10);
+const CHECK_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes read from a pipe at once.
 const CHUNK: usize = 16 << 10;
 /// Error number of the kernel's "Argument list too long".
@@ -52,15 +52,15 @@ impl Run {
         if stop.is_cancelled() {
             return Outcome::new(Verdict::Stopped, "stopped", started.elapsed());
         }
-        let found = match self.found().await {
-            Ok(found) => found,
+        let resolved = match self.resolved().await {
+            Ok(resolved) => resolved,
             Err(why) => {
                 let detail = format!("unavailable: {why}");
                 return Outcome::new(Verdict::FAILED, detail, started.elapsed());
             }
         };
         let prepared = self
-            .command(found, action_context)
+            .command(resolved, action_context)
             .and_then(|command| Ok((command, self.input(action_context)?)));
         let (mut command, input) = match prepared {
             Ok(prepared) => prepared,
@@ -69,25 +69,25 @@ impl Run {
         let child = match command.spawn() {
             Ok(child) => {
                 // A confined command does this itself.
-                if found.confinement.is_none() {
+                if resolved.confinement.is_none() {
                     fd_limit::give_back(child.id());
                 }
                 child
             }
             Err(error) => {
-                let (verdict, detail) = self.not_started(found, &error).await;
+                let (verdict, detail) = self.not_started(resolved, &error).await;
                 return Outcome::new(verdict, detail, started.elapsed());
             }
         };
-        let (end, output) = self.attend(child, input, stop).await;
-        let (verdict, mut detail) = self.judge(found, &end, &output);
+        let (end, output) = self.supervise(child, input, stop).await;
+        let (verdict, mut detail) = self.classify(resolved, &end, &output);
         // A confined command is started by a process of its own, whose errors are as brief as the
         // kernel's.
-        if found.confinement.is_some()
+        if resolved.confinement.is_some()
             && detail.starts_with("cannot start ")
-            && let Ok(Some(why)) = self.look(Needs::missing).await
+            && let Ok(Some(why)) = self.check_needs(Needs::missing).await
         {
-            detail = format!("cannot start `{}`: {why}", found.program.display());
+            detail = format!("cannot start `{}`: {why}", resolved.program.display());
         }
         Outcome {
             verdict,
@@ -100,39 +100,43 @@ impl Run {
 
     /// Returns what the command needs on this machine. If something was missing at load, looks
     /// again.
-    async fn found(&self) -> Result<&Found, String> {
-        if let Some(found) = self.needs.found.get() {
-            return Ok(found);
+    async fn resolved(&self) -> Result<&ResolvedNeeds, String> {
+        if let Some(resolved) = self.needs.resolved.get() {
+            return Ok(resolved);
         }
         let missing = self
-            .look(|needs| needs.find().err().map(|missing| in_words(&missing)))
+            .check_needs(|needs| needs.find().err().map(|missing| joined_messages(&missing)))
             .await?;
-        match (missing, self.needs.found.get()) {
-            (None, Some(found)) => Ok(found),
+        match (missing, self.needs.resolved.get()) {
+            (None, Some(resolved)) => Ok(resolved),
             (missing, _) => Err(missing.unwrap_or_default()),
         }
     }
 
     /// Checks this machine, on a thread that may block.
-    async fn look<T: Send + 'static>(
+    async fn check_needs<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&Needs) -> T + Send + 'static,
+        check: impl FnOnce(&Needs) -> T + Send + 'static,
     ) -> Result<T, String> {
         let needs = Arc::clone(&self.needs);
-        let looking = tokio::task::spawn_blocking(move || ask(&needs));
-        match timeout(LOOK_LIMIT, looking).await {
+        let checking = tokio::task::spawn_blocking(move || check(&needs));
+        match timeout(CHECK_LIMIT, checking).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!(
                 "the search for `{}` took longer than {} s",
-                self.needs.shown(),
-                LOOK_LIMIT.as_secs()
+                self.needs.display_name(),
+                CHECK_LIMIT.as_secs()
             )),
         }
     }
 
     /// Builds the command with all values filled in.
-    fn command(&self, found: &Found, action_context: &ActionContext<'_>) -> Result<Command, String> {
+    fn command(
+        &self,
+        resolved: &ResolvedNeeds,
+        action_context: &ActionContext<'_>,
+    ) -> Result<Command, String> {
         let templates = self
             .arguments
             .iter()
@@ -142,11 +146,11 @@ impl Run {
         } else {
             action_context.values()
         };
-        let confinement = found.confinement.as_ref();
+        let confinement = resolved.confinement.as_ref();
         let mut command = if let Some(confinement) = confinement {
-            confinement.command(&found.program, &self.needs.cwd)
+            confinement.command(&resolved.program, &self.needs.cwd)
         } else {
-            let mut command = Command::new(&found.program);
+            let mut command = Command::new(&resolved.program);
             command.current_dir(&self.needs.cwd);
             command
         };
@@ -154,35 +158,7 @@ impl Run {
             let text = argument.render(&values).map_err(|error| error.to_string())?;
             command.arg(without_nul(text, || format!("argument {}", index + 1))?);
         }
-        command.env_clear();
-        let mut set = |name: &str, value: &OsStr| {
-            command.env(&*variable(name, confinement), value);
-        };
-        for (name, value) in &found.surroundings {
-            set(name, value);
-        }
-        for (name, template) in &self.environment {
-            let text = template
-                .render(&values)
-                .map_err(|error| format!("`{name}`: {error}"))?;
-            let text = without_nul(text, || format!("the variable `{name}`"))?;
-            set(name, text.as_ref());
-        }
-        let received = &action_context.event.received;
-        set("HOOKYARD_EVENT_ID", received.id.to_string().as_ref());
-        set("HOOKYARD_RULE", action_context.rule.as_ref());
-        set("HOOKYARD_ENDPOINT", (*received.endpoint).as_ref());
-        set("HOOKYARD_ATTEMPT", action_context.attempt.to_string().as_ref());
-        set("HOOKYARD_DELIVERY_ID", action_context.delivery.as_ref());
-        set("HOOKYARD_REPLAY", action_context.replays.to_string().as_ref());
-        set("HOOKYARD_VERIFIED", action_context.verified.to_string().as_ref());
-        if let Some(failure) = action_context.failure {
-            set("HOOKYARD_FAILURE_ACTION", failure.action.as_ref());
-            set(
-                "HOOKYARD_FAILURE_REASON",
-                without_nul(failure.reason.to_owned(), || "the reason".to_owned())?.as_ref(),
-            );
-        }
+        self.set_environment(&mut command, resolved, action_context, &values)?;
         command
             .stdin(if self.stdin == Stdin::None {
                 Stdio::null()
@@ -199,6 +175,46 @@ impl Run {
         Ok(command)
     }
 
+    /// Replaces the environment of the command with the daemon's few variables, those of the rule
+    /// and those of the event.
+    fn set_environment(
+        &self,
+        command: &mut Command,
+        resolved: &ResolvedNeeds,
+        action_context: &ActionContext<'_>,
+        values: &Value,
+    ) -> Result<(), String> {
+        command.env_clear();
+        let confinement = resolved.confinement.as_ref();
+        let mut set = |name: &str, value: &OsStr| {
+            command.env(&*variable(name, confinement), value);
+        };
+        for (name, value) in &resolved.base_environment {
+            set(name, value);
+        }
+        for (name, template) in &self.environment {
+            let text = template
+                .render(values)
+                .map_err(|error| format!("`{name}`: {error}"))?;
+            let text = without_nul(text, || format!("the variable `{name}`"))?;
+            set(name, text.as_ref());
+        }
+        let received = &action_context.event.received;
+        set("HOOKYARD_EVENT_ID", received.id.to_string().as_ref());
+        set("HOOKYARD_RULE", action_context.rule.as_ref());
+        set("HOOKYARD_ENDPOINT", (*received.endpoint).as_ref());
+        set("HOOKYARD_ATTEMPT", action_context.attempt.to_string().as_ref());
+        set("HOOKYARD_DELIVERY_ID", action_context.delivery.as_ref());
+        set("HOOKYARD_REPLAY", action_context.replays.to_string().as_ref());
+        set("HOOKYARD_VERIFIED", action_context.verified.to_string().as_ref());
+        if let Some(failure) = action_context.failure {
+            set("HOOKYARD_FAILURE_ACTION", failure.action.as_ref());
+            let reason = without_nul(failure.reason.to_owned(), || "the reason".to_owned())?;
+            set("HOOKYARD_FAILURE_REASON", reason.as_ref());
+        }
+        Ok(())
+    }
+
     /// Returns the command's standard input.
     fn input(&self, action_context: &ActionContext<'_>) -> Result<Bytes, String> {
         match self.stdin {
@@ -211,25 +227,30 @@ impl Run {
     }
 
     /// Explains why the command could not be started. The verdict says if a retry may help.
-    async fn not_started(&self, found: &Found, error: &io::Error) -> (Verdict, String) {
+    async fn not_started(&self, resolved: &ResolvedNeeds, error: &io::Error) -> (Verdict, String) {
         if error.raw_os_error() == Some(E2BIG) {
             let detail = "arguments and environment are too long for the kernel: hand values over on stdin";
             return (Verdict::Dead, detail.to_owned());
         }
-        let shown = found.program.display();
+        let display_name = resolved.program.display();
         // The kernel says "No such file" also for a missing interpreter and a missing folder.
-        let detail = match self.look(Needs::missing).await {
-            Ok(Some(why)) => format!("cannot start `{shown}`: {why}"),
+        let detail = match self.check_needs(Needs::missing).await {
+            Ok(Some(why)) => format!("cannot start `{display_name}`: {why}"),
             Ok(None) if error.kind() == io::ErrorKind::NotFound => {
-                format!("cannot start `{shown}`: {error}; the file exists, and its loader does not")
+                format!("cannot start `{display_name}`: {error}; the file exists, and its loader does not")
             }
-            Ok(None) | Err(_) => format!("cannot start `{shown}`: {error}"),
+            Ok(None) | Err(_) => format!("cannot start `{display_name}`: {error}"),
         };
         (Verdict::FAILED, detail)
     }
 
     /// Writes the input, reads the output, and waits for the end of the command.
-    async fn attend(&self, mut child: Child, input: Bytes, stop: &CancellationToken) -> (CommandEnd, Output) {
+    async fn supervise(
+        &self,
+        mut child: Child,
+        input: Bytes,
+        stop: &CancellationToken,
+    ) -> (CommandEnd, Output) {
         let mut group = ProcessGroup::of(&child);
         let mut output = Output::default();
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -239,32 +260,36 @@ impl Run {
                 stderr: err,
             } = &mut output;
             let mut pipes = pin!(async {
-                tokio::join!(feed(stdin, input), listen(stdout, out), listen(stderr, err));
+                tokio::join!(
+                    write_input(stdin, input),
+                    capture(stdout, out),
+                    capture(stderr, err)
+                );
             });
-            let mut time_is_up = pin!(sleep(self.timeout));
-            let mut silent = false;
+            let mut deadline = pin!(sleep(self.timeout));
+            let mut pipes_closed = false;
             let end = loop {
                 tokio::select! {
                     biased;
                     status = child.wait() => break CommandEnd::Exited(status),
                     () = stop.cancelled() => break CommandEnd::Stopped,
-                    () = &mut time_is_up => break CommandEnd::TimedOut,
-                    () = &mut pipes, if !silent => silent = true,
+                    () = &mut deadline => break CommandEnd::TimedOut,
+                    () = &mut pipes, if !pipes_closed => pipes_closed = true,
                 }
             };
             if matches!(end, CommandEnd::Exited(_)) {
                 group.release();
             } else {
                 // Keep reading, so that last output cannot block the command.
-                let mut put_down = pin!(group.put_down(&mut child, self.grace));
+                let mut terminate = pin!(group.terminate(&mut child, self.grace));
                 loop {
                     tokio::select! {
-                        _ = &mut put_down => break,
-                        () = &mut pipes, if !silent => silent = true,
+                        _ = &mut terminate => break,
+                        () = &mut pipes, if !pipes_closed => pipes_closed = true,
                     }
                 }
             }
-            if !silent {
+            if !pipes_closed {
                 drop(timeout(PIPES_LIMIT, pipes).await);
             }
             end
@@ -273,7 +298,7 @@ impl Run {
     }
 
     /// Returns the verdict on the end of a command, and its detail.
-    fn judge(&self, found: &Found, end: &CommandEnd, output: &Output) -> (Verdict, String) {
+    fn classify(&self, resolved: &ResolvedNeeds, end: &CommandEnd, output: &Output) -> (Verdict, String) {
         match end {
             CommandEnd::Stopped => (Verdict::Stopped, "stopped".to_owned()),
             CommandEnd::TimedOut => (
@@ -283,7 +308,7 @@ impl Run {
             CommandEnd::Exited(Err(error)) => (Verdict::FAILED, format!("cannot be waited for: {error}")),
             CommandEnd::Exited(Ok(status)) => match (status.code(), status.signal()) {
                 (Some(code), _) => {
-                    let wrapped = found.confinement.is_some();
+                    let wrapped = resolved.confinement.is_some();
                     if let (true, Some(failure)) = (wrapped, failure(code, &output.stderr.bytes())) {
                         return failure;
                     }
@@ -305,7 +330,7 @@ fn without_nul(text: String, what: impl Fn() -> String) -> Result<String, String
 }
 
 /// Writes the command's input. A command may ignore it, or read only a part.
-async fn feed(stdin: Option<ChildStdin>, input: Bytes) {
+async fn write_input(stdin: Option<ChildStdin>, input: Bytes) {
     if let Some(mut stdin) = stdin
         && stdin.write_all(&input).await.is_ok()
     {
@@ -314,11 +339,11 @@ async fn feed(stdin: Option<ChildStdin>, input: Bytes) {
 }
 
 /// Reads to the end, and keeps what fits.
-async fn listen(pipe: Option<impl AsyncRead + Unpin>, kept: &mut CapturedStream) {
+async fn capture(pipe: Option<impl AsyncRead + Unpin>, captured: &mut CapturedStream) {
     let Some(mut pipe) = pipe else { return };
     let mut chunk = vec![0; CHUNK];
     while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
-        kept.push(chunk.get(..length).unwrap_or_default());
+        captured.push(chunk.get(..length).unwrap_or_default());
     }
 }
 

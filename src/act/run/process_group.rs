@@ -13,9 +13,9 @@ use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
 /// Interval between two checks that the group has ended.
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Number of checks per search through all processes of the machine for those of the group.
-const LOOKS_PER_SEARCH: u32 = 10;
+const CHECKS_PER_SEARCH: u32 = 10;
 /// Maximum time for the kernel to end a killed process. Only uninterruptible sleep takes longer.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
@@ -44,7 +44,7 @@ impl ProcessGroup {
 
     /// Sends TERM, waits up to `grace` for the whole group to end, and sends KILL. Reaps the
     /// leader.
-    pub async fn put_down(&mut self, child: &mut Child, grace: Duration) -> Option<ExitStatus> {
+    pub async fn terminate(&mut self, child: &mut Child, grace: Duration) -> Option<ExitStatus> {
         if !self.signal(Signal::TERM)
             && let Some(leader) = self.leader
         {
@@ -53,23 +53,23 @@ impl ProcessGroup {
             kill_process(leader, Signal::TERM).ok();
         }
         let mut status = None;
-        let waited = timeout(grace, async {
+        let ended = timeout(grace, async {
             status = child.wait().await.ok();
             // The leader is gone, but its children may ignore TERM.
             self.reap();
-            for look in 1_u32.. {
-                if !self.exists() || (look % LOOKS_PER_SEARCH == 0 && self.is_dead()) {
+            for check in 1_u32.. {
+                if !self.exists() || (check % CHECKS_PER_SEARCH == 0 && self.is_dead()) {
                     break;
                 }
-                sleep(LOOK).await;
+                sleep(CHECK_INTERVAL).await;
                 self.reap();
             }
         })
         .await;
-        if waited.is_err() {
+        if ended.is_err() {
             self.signal(Signal::KILL);
             // A fork in progress survives the first signal.
-            sleep(LOOK).await;
+            sleep(CHECK_INTERVAL).await;
             self.signal(Signal::KILL);
         }
         if status.is_none() {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_dead_processes_that_nobody_reaps_is_dead() {
+    fn a_group_of_dead_processes_is_dead_although_not_reaped() {
         let start = |program: &str, argument: &str| {
             let mut command = std::process::Command::new(program);
             let child = command.arg(argument).process_group(0).spawn().unwrap();
@@ -165,7 +165,7 @@ mod tests {
         living.kill().unwrap();
         // Dead, and not reaped yet.
         while !group.is_dead() {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(CHECK_INTERVAL);
         }
         assert!(group.exists());
         living.wait().unwrap();

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use crate::act::run::executable::{ProgramError, executable};
 use crate::act::run::interpreter;
 
 /// Returns the absolute path of `program`. A program with a slash is taken from `cwd`. Any other is
 /// the first one in the folders of `search`. The error is a message and a hint.
-pub fn find(program: &str, cwd: &Path, search: Option<&OsStr>) -> Result<PathBuf, (String, String)> {
+pub fn find(program: &str, cwd: &Path, search: Option<&OsStr>) -> Result<PathBuf, ProgramError> {
     if program.contains('/') {
         let path = cwd.join(program);
         executable(&path)?;
@@ -38,26 +39,6 @@ pub fn find(program: &str, cwd: &Path, search: Option<&OsStr>) -> Result<PathBuf
     Ok(path)
 }
 
-/// Checks that a file exists and is executable.
-pub(super) fn executable(path: &Path) -> Result<(), (String, String)> {
-    let shown = path.display();
-    match path.metadata() {
-        Err(error) => Err((
-            format!("there is no program `{shown}`: {error}"),
-            "a path is taken from `cwd`, or else from the folder of the rules file".to_owned(),
-        )),
-        Ok(metadata) if !metadata.is_file() => Err((
-            format!("`{shown}` is not a file"),
-            "name the program itself".to_owned(),
-        )),
-        Ok(_) if access(path, Access::EXEC_OK).is_err() => Err((
-            format!("`{shown}` may not be executed"),
-            format!("chmod +x {shown}"),
-        )),
-        Ok(_) => Ok(()),
-    }
-}
-
 /// Checks a script that an interpreter reads. It need not be executable. With `package`, a folder
 /// that holds `__main__.py` is a script, too.
 pub(super) fn readable(
@@ -65,7 +46,7 @@ pub(super) fn readable(
     package: bool,
     cwd: &Path,
     search: Option<&OsStr>,
-) -> Result<(), (String, String)> {
+) -> Result<(), ProgramError> {
     let path = cwd.join(script);
     let shown = path.display();
     match path.metadata() {
@@ -133,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_is_there_and_can_be_read() {
+    fn a_missing_or_unreadable_script_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let cwd = folder.path();
         std::fs::write(cwd.join("here.sh"), "true\n").unwrap();

@@ -11,7 +11,7 @@ use crate::template::{Form, Place, Template, TemplatePiece, pieces};
 
 /// Warns of arguments that may begin with `-`, and of secrets among them. `items` are all words.
 /// `arguments` are those behind the program.
-pub(super) fn doubts(
+pub(super) fn warn_of_arguments(
     items: &[Node<'_>],
     arguments: &[Template],
     reading: &Reading,
@@ -35,8 +35,8 @@ pub(super) fn doubts(
                 "hand it over in a variable: `env: {TOKEN: \"{{ secret('NAME') }}\"}`; others cannot read that",
             ));
         }
-        let faulty = reading.faults.iter().any(|fault| fault.at == at);
-        if at < options_end && !faulty && may_be_option(&pieces, context) {
+        let is_error = reading.errors.iter().any(|error| error.at == at);
+        if at < options_end && !is_error && may_be_option(&pieces, context) {
             let message = "this argument comes from the event and may begin with `-`: the program may take it for an option";
             diagnostics.push(node.warning("option", message).hint(
                 "put `--` before it if the program knows that, attach it (`--ref={{ … }}`), or let `match` say what it may be: `$.after: {matches: \"[0-9a-f]{40}\"}`",

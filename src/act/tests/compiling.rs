@@ -64,7 +64,7 @@ fn an_action_is_exactly_one_of_four() {
 }
 
 #[test]
-fn every_fault_of_an_action_is_found_at_once() {
+fn every_error_of_an_action_is_reported_at_once() {
     let faults = faults(concat!(
         "run: [no-such-program, '{{ nope }}', 5]\n",
         "line: json\n",
@@ -90,13 +90,13 @@ fn every_fault_of_an_action_is_found_at_once() {
         "r:8:7: there is no user `no-such-user`",
     ];
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");
-    for (fault, expected) in faults.iter().zip(expected) {
-        assert!(fault.starts_with(expected), "{fault} / {expected}");
+    for (error, expected) in faults.iter().zip(expected) {
+        assert!(error.starts_with(expected), "{error} / {expected}");
     }
 }
 
 #[test]
-fn what_would_not_do_what_its_author_means_is_a_finding() {
+fn an_action_that_would_do_something_else_is_reported() {
     for (yaml, expected) in [
         (
             "run: /bin/deploy --now",
@@ -189,7 +189,7 @@ fn what_would_not_do_what_its_author_means_is_a_finding() {
 }
 
 #[test]
-fn a_rotation_that_would_not_happen_is_a_finding() {
+fn a_rotation_that_would_never_happen_is_reported() {
     for (yaml, expected) in [
         ("{append: log, rotate: {}}", "says neither `size` nor `every`"),
         (
@@ -258,7 +258,7 @@ fn retries_are_read_with_bounds() {
 }
 
 #[test]
-fn what_would_be_done_is_described_without_secrets() {
+fn an_action_is_described_without_secrets() {
     let event = event(serde_json::json!({"ref": "a b"}), &[]);
     let values = action_context(&event, &[]).values();
     let described = |yaml: &str| compile(yaml).describe(&values).unwrap();

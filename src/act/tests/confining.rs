@@ -10,7 +10,7 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn a_user_or_a_limit_that_cannot_be_is_a_finding() {
+fn an_impossible_user_or_limit_is_reported() {
     for (fields, expected) in [
         ("user: no-such-user", "there is no user `no-such-user`"),
         ("group: no-such-group", "there is no group `no-such-group`"),
@@ -39,7 +39,7 @@ fn a_user_or_a_limit_that_cannot_be_is_a_finding() {
 }
 
 #[test]
-fn only_who_may_become_another_user_loads_one() {
+fn another_user_needs_the_capability_to_change_user() {
     for fields in ["user: nobody", "user: 65534, group: 65534", "group: nogroup"] {
         let compiled = compile_in(Path::new("/tmp"), &format!("{{shell: 'true', {fields}}}"));
         if is_root() {
@@ -58,7 +58,7 @@ fn only_who_may_become_another_user_loads_one() {
 }
 
 #[test]
-fn what_confines_a_command_is_described() {
+fn the_confinement_of_a_command_is_described() {
     let event = event(json!({}), &[]);
     let values = action_context(&event, &[]).values();
     let yaml = "{run: [/bin/true], nice: 3, limits: {cpu: 1500ms, memory: 32MiB}}";

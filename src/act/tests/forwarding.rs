@@ -108,7 +108,7 @@ pub fn status(line: &str, headers: &str, body: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_very_bytes_go_on_with_the_senders_headers_but_not_its_credentials() {
+async fn the_body_is_forwarded_unchanged_with_headers_but_without_credentials() {
     let mut target = Target::new(status("200 OK", "", "taken")).await;
     let mut event = event(
         json!({}),
@@ -179,7 +179,7 @@ async fn the_very_bytes_go_on_with_the_senders_headers_but_not_its_credentials()
 }
 
 #[tokio::test]
-async fn method_headers_and_body_are_the_rules_to_say() {
+async fn method_headers_and_body_follow_the_rule() {
     let mut target = Target::new(status("204 No Content", "", "")).await;
     let yaml = format!(
         "{{forward: {{url: '{}/b/{{{{ payload.ref }}}}?q={{{{ payload.ref }}}}', method: put, body: '{{\"t\": {{{{ payload.ref | tojson }}}}}}'}}, headers: {{Authorization: \"Bearer {{{{ secret('CI_TOKEN') }}}}\", X-Ref: '{{{{ payload.ref }}}}'}}}}",
@@ -224,7 +224,7 @@ async fn a_text_body_a_bodiless_method_and_an_own_content_type() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_dead_and_is_not_sent() {
+async fn an_invalid_request_is_dead_and_is_not_sent() {
     let mut target = Target::new(status("200 OK", "", "")).await;
     let base = target.address.clone();
     for (yaml, payload, reason) in [
@@ -267,7 +267,7 @@ async fn what_cannot_be_sent_is_dead_and_is_not_sent() {
 }
 
 #[tokio::test]
-async fn answers_are_judged_and_redirects_not_followed() {
+async fn responses_have_a_verdict_and_redirects_are_not_followed() {
     let mut elsewhere = Target::new(status("200 OK", "", "")).await;
     let location = format!("Location: {}/\r\n", elsewhere.address);
     let wait = |seconds| Verdict::Failed {
@@ -301,7 +301,7 @@ async fn answers_are_judged_and_redirects_not_followed() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_slow_cuts_or_is_not_there_is_tried_again() {
+async fn a_slow_broken_or_missing_target_is_retried() {
     let stalling = Target::new(Answer::Stall).await;
     let started = Instant::now();
     let outcome = perform(
@@ -338,7 +338,7 @@ async fn a_target_that_is_slow_cuts_or_is_not_there_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_answer_is_read_up_to_a_bound_and_its_status_counts_whatever_the_body_does() {
+async fn a_response_is_read_up_to_a_bound_and_its_status_decides() {
     let endless = Target::new(Answer::Endless).await;
     let outcome = perform(&format!("forward: {}", endless.address), json!({})).await;
     assert_eq!(outcome.verdict, Verdict::Done);
@@ -369,7 +369,7 @@ async fn an_answer_is_read_up_to_a_bound_and_its_status_counts_whatever_the_body
 }
 
 #[tokio::test]
-async fn connections_are_kept_and_stopping_is_no_attempt() {
+async fn connections_are_reused_and_a_stop_is_no_attempt() {
     let mut target = Target::new(status("200 OK", "", "x")).await;
     let event = event(json!({}), &[]);
     let action = compile(&format!("forward: {}", target.address));

@@ -13,7 +13,7 @@ async fn forward(url: &str, host: &str) -> Outcome {
 }
 
 #[tokio::test]
-async fn a_host_of_an_event_that_is_not_public_is_dead_however_it_is_written() {
+async fn a_private_host_of_an_event_is_dead_in_every_notation() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     for host in [
@@ -47,7 +47,7 @@ async fn a_host_of_an_event_that_is_not_public_is_dead_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn what_an_event_yields_is_a_plain_url_or_dead() {
+async fn a_url_of_an_event_is_plain_or_dead() {
     for (url, value, why) in [
         (
             "{{ payload.host | safe }}",
@@ -97,7 +97,7 @@ async fn what_an_event_yields_is_a_plain_url_or_dead() {
 }
 
 #[tokio::test]
-async fn a_host_that_stands_in_the_rules_may_be_private() {
+async fn a_host_in_the_rules_may_be_private() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/{{{{ payload.host }}}}", listener.local_addr().unwrap());
     let (outcome, accepted) = tokio::join!(forward(&url, "x"), async {

@@ -21,7 +21,7 @@ async fn deliver(actor: &ActionRunner, action: &Action, delivery: &str) -> Outco
 }
 
 #[tokio::test]
-async fn a_turn_that_is_near_is_waited_for_and_one_that_is_far_is_put_off() {
+async fn a_near_turn_is_waited_for_and_a_far_one_is_deferred() {
     let mut target = Target::new(status("200 OK", "", "")).await;
     let action = compile(&format!("{{forward: '{}', rate: 4/s}}", target.address));
     let started = Instant::now();
@@ -48,7 +48,7 @@ async fn a_turn_that_is_near_is_waited_for_and_one_that_is_far_is_put_off() {
 }
 
 #[tokio::test]
-async fn a_rate_is_its_targets_and_no_other_waits_for_it() {
+async fn a_rate_limits_only_its_own_target() {
     let targets = [
         Target::new(status("200 OK", "", "")).await,
         Target::new(status("200 OK", "", "")).await,
@@ -63,7 +63,7 @@ async fn a_rate_is_its_targets_and_no_other_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_target_that_keeps_failing_is_left_alone() {
+async fn a_target_that_keeps_failing_is_not_called() {
     for answer in [
         status("503 Busy", "", ""),
         status("429 Slow down", "", ""),
@@ -88,7 +88,7 @@ async fn a_target_that_keeps_failing_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_target_that_answers_is_not_left_alone_whatever_it_answers() {
+async fn a_target_that_answers_stays_in_use_whatever_the_status() {
     for line in ["404 Not Found", "302 Found", "408 Slow", "401 No"] {
         let target = Target::new(status(line, "", "")).await;
         let action = compile(&format!("forward: '{}'", target.address));

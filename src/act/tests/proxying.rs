@@ -15,7 +15,7 @@ use super::*;
 struct Between {
     address: SocketAddr,
     /// Heads of the requests received.
-    heads: Arc<Mutex<Vec<String>>>,
+    request_heads: Arc<Mutex<Vec<String>>>,
     _tasks: JoinSet<()>,
 }
 
@@ -23,8 +23,8 @@ impl Between {
     async fn new(server: Option<SocketAddr>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let heads = Arc::<Mutex<Vec<String>>>::default();
-        let noted = Arc::clone(&heads);
+        let request_heads = Arc::<Mutex<Vec<String>>>::default();
+        let noted = Arc::clone(&request_heads);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
@@ -34,17 +34,17 @@ impl Between {
         });
         Self {
             address,
-            heads,
+            request_heads,
             _tasks: tasks,
         }
     }
 
-    fn heads(&self) -> Vec<String> {
-        std::mem::take(&mut *self.heads.lock())
+    fn request_heads(&self) -> Vec<String> {
+        std::mem::take(&mut *self.request_heads.lock())
     }
 }
 
-async fn pass_on(mut stream: TcpStream, server: Option<SocketAddr>, heads: Arc<Mutex<Vec<String>>>) {
+async fn pass_on(mut stream: TcpStream, server: Option<SocketAddr>, request_heads: Arc<Mutex<Vec<String>>>) {
     let mut got = Vec::new();
     let mut byte = [0];
     while !got.ends_with(b"\r\n\r\n") {
@@ -55,7 +55,7 @@ async fn pass_on(mut stream: TcpStream, server: Option<SocketAddr>, heads: Arc<M
     }
     let head = String::from_utf8(got).unwrap();
     let tunnel = head.starts_with("CONNECT ");
-    heads.lock().push(head);
+    request_heads.lock().push(head);
     match server.filter(|_| tunnel) {
         Some(server) => {
             let mut onward = TcpStream::connect(server).await.unwrap();
@@ -82,11 +82,11 @@ async fn forward(folder: &Path, environment: &[(&str, &str)], yaml: &str) -> Out
 }
 
 #[tokio::test]
-async fn an_https_target_is_reached_through_a_tunnel_in_which_tls_is_its_own() {
-    let ours = authority("ours");
-    let server = Server::new(&ours, None).await;
+async fn an_https_target_is_reached_through_a_tunnel_with_its_own_tls() {
+    let trusted = authority("ours");
+    let server = Server::new(&trusted, None).await;
     let between = Between::new(Some(server.address)).await;
-    let folder = folder(&[("ca.pem", &ours.pem())]);
+    let folder = folder(&[("ca.pem", &trusted.pem())]);
     let yaml = format!(
         "{{forward: 'https://ci.internal/x', tls: {{ca: ca.pem}}, proxy: 'http://{}'}}",
         between.address
@@ -95,7 +95,7 @@ async fn an_https_target_is_reached_through_a_tunnel_in_which_tls_is_its_own() {
     assert_eq!(outcome.verdict, Verdict::Done, "{}", outcome.detail);
     assert_eq!(outcome.output.stdout.bytes(), b"ok");
     assert_eq!(
-        between.heads(),
+        between.request_heads(),
         ["CONNECT ci.internal:443 HTTP/1.1\r\nHost: ci.internal:443\r\n\r\n"]
     );
 }
@@ -109,17 +109,23 @@ async fn an_http_request_is_handed_to_the_proxy_whole() {
     );
     let outcome = forward(Path::new("/tmp"), &[], &yaml).await;
     assert_eq!(outcome.detail, "HTTP 202");
-    let heads = between.heads();
+    let request_heads = between.request_heads();
     assert!(
-        heads[0].starts_with("POST http://ci.internal:81/x?y=z HTTP/1.1\r\n"),
-        "{heads:?}"
+        request_heads[0].starts_with("POST http://ci.internal:81/x?y=z HTTP/1.1\r\n"),
+        "{request_heads:?}"
     );
-    assert!(heads[0].contains("host: ci.internal:81\r\n"), "{heads:?}");
-    assert!(!heads[0].contains("proxy-authorization"), "{heads:?}");
+    assert!(
+        request_heads[0].contains("host: ci.internal:81\r\n"),
+        "{request_heads:?}"
+    );
+    assert!(
+        !request_heads[0].contains("proxy-authorization"),
+        "{request_heads:?}"
+    );
 }
 
 #[tokio::test]
-async fn a_proxy_is_told_its_password_and_nobody_else() {
+async fn only_the_proxy_gets_its_password() {
     let between = Between::new(None).await;
     let url = format!("http://me:hunter2@{}/", between.address);
     let environment = [("PROXY", url.as_str())];
@@ -131,10 +137,10 @@ async fn a_proxy_is_told_its_password_and_nobody_else() {
         forward(Path::new("/tmp"), &environment, yaml).await.detail,
         "HTTP 202"
     );
-    let heads = between.heads();
+    let request_heads = between.request_heads();
     assert!(
-        heads[0].contains(&format!("proxy-authorization: {basic}\r\n")),
-        "{heads:?}"
+        request_heads[0].contains(&format!("proxy-authorization: {basic}\r\n")),
+        "{request_heads:?}"
     );
     let yaml = "{forward: 'https://ci.internal/', proxy: env:PROXY}";
     let outcome = forward(Path::new("/tmp"), &environment, yaml).await;
@@ -144,10 +150,10 @@ async fn a_proxy_is_told_its_password_and_nobody_else() {
         "{}",
         outcome.detail
     );
-    let heads = between.heads();
+    let request_heads = between.request_heads();
     assert!(
-        heads[0].contains(&format!("Proxy-Authorization: {basic}\r\n")),
-        "{heads:?}"
+        request_heads[0].contains(&format!("Proxy-Authorization: {basic}\r\n")),
+        "{request_heads:?}"
     );
     let detail = outcome.detail;
     assert!(
@@ -210,9 +216,9 @@ async fn the_environment_names_proxies_by_default_in_either_case() {
         (&[("HTTP_PROXY", "")], "forward: http://no.invalid/", false),
     ] {
         let outcome = forward(Path::new("/tmp"), environment, yaml).await;
-        let heads = between.heads();
+        let request_heads = between.request_heads();
         assert_eq!(
-            heads.len(),
+            request_heads.len(),
             usize::from(goes_through),
             "{environment:?} {yaml}: {}",
             outcome.detail
@@ -221,7 +227,7 @@ async fn the_environment_names_proxies_by_default_in_either_case() {
 }
 
 #[test]
-fn what_names_no_proxy_is_found_at_load_without_its_password() {
+fn an_invalid_proxy_is_reported_at_load_without_its_password() {
     for (proxy, expected) in [
         ("https://me:hunter2@host:1", "only `http://` proxies are known"),
         ("socks5://me:hunter2@host:1", "only `http://` proxies are known"),
@@ -235,11 +241,11 @@ fn what_names_no_proxy_is_found_at_load_without_its_password() {
         let environment = [("WRONG", "socks4://me:hunter2@host:1")];
         let faults = compile_with(Path::new("/tmp"), &environment, &yaml).unwrap_err();
         assert!(
-            faults.iter().any(|fault| fault.contains(expected)),
+            faults.iter().any(|error| error.contains(expected)),
             "{proxy}: {faults:?}"
         );
         assert!(
-            !faults.iter().any(|fault| fault.contains("hunter2")),
+            !faults.iter().any(|error| error.contains("hunter2")),
             "{faults:?}"
         );
     }

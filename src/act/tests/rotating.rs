@@ -72,7 +72,7 @@ async fn a_file_is_rotated_at_the_first_line_of_a_day() {
 }
 
 #[tokio::test]
-async fn where_a_file_cannot_be_rotated_the_line_is_appended_all_the_same() {
+async fn a_failed_rotation_does_not_lose_the_line() {
     let folder = tempfile::tempdir().unwrap();
     let action = action(folder.path(), ", rotate: {size: 10, keep: 1}");
     append(&action, "aaaaaaaa").await;
@@ -92,7 +92,7 @@ async fn where_a_file_cannot_be_rotated_the_line_is_appended_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_copied_and_truncated_begins_anew() {
+async fn a_file_that_was_copied_and_truncated_is_appended_to() {
     let folder = tempfile::tempdir().unwrap();
     let action = action(folder.path(), ", rotate: {size: 10}");
     append(&action, "one").await;
@@ -126,7 +126,7 @@ async fn a_file_that_another_program_locks_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rules_that_share_a_file_lose_no_line_and_tear_none() {
+async fn rules_that_share_a_file_lose_and_split_no_line() {
     for more in ["", ", rotate: {size: 50KiB, keep: 1000}"] {
         let folder = tempfile::tempdir().unwrap();
         // Two rules, and the same two after a reload: four actions that share no state.
@@ -164,7 +164,7 @@ async fn rules_that_share_a_file_lose_no_line_and_tear_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_file_that_is_moved_away_again_and_again_loses_no_line() {
+async fn a_file_that_is_moved_away_repeatedly_loses_no_line() {
     let folder = tempfile::tempdir().unwrap();
     let action = Arc::new(action(folder.path(), ""));
     let path: PathBuf = folder.path().join("log");

@@ -101,7 +101,7 @@ async fn a_shell_stops_at_the_first_error_and_at_an_unset_variable() {
 }
 
 #[tokio::test]
-async fn exit_codes_and_signals_are_judged() {
+async fn exit_codes_and_signals_have_a_verdict() {
     for (yaml, verdict, detail) in [
         ("shell: exit 0", Verdict::Done, "exit 0"),
         ("shell: exit 3", Verdict::FAILED, "exit 3"),
@@ -142,7 +142,7 @@ async fn an_undefined_value_is_never_an_empty_argument() {
 }
 
 #[tokio::test]
-async fn what_the_kernel_cannot_take_is_dead_with_a_reason() {
+async fn arguments_that_the_kernel_refuses_are_dead_with_a_reason() {
     let nul = json!({"x": "a\u{0}b"});
     let outcome = perform("run: [echo, '{{ payload.x }}']", nul.clone()).await;
     assert_eq!(
@@ -158,7 +158,7 @@ async fn what_the_kernel_cannot_take_is_dead_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_program_that_has_gone_since_is_a_failure_worth_another_try() {
+async fn a_program_that_has_disappeared_is_retried() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("program");
     std::os::unix::fs::symlink("/bin/true", &program).unwrap();
@@ -173,7 +173,7 @@ async fn a_program_that_has_gone_since_is_a_failure_worth_another_try() {
 }
 
 #[tokio::test]
-async fn no_order_of_output_and_no_line_length_blocks_a_command() {
+async fn no_output_blocks_a_command() {
     let outcome = perform(
         "{shell: 'head -c 1048576 /dev/zero >&2; echo between; head -c 1048576 /dev/zero | tr \"\\0\" x; echo; echo end', timeout: 20s}",
         json!({}),
@@ -187,7 +187,7 @@ async fn no_order_of_output_and_no_line_length_blocks_a_command() {
 }
 
 #[tokio::test]
-async fn a_large_body_is_read_or_not_as_the_command_likes() {
+async fn a_command_may_ignore_a_large_body() {
     let payload = json!({"x": "y".repeat(3 << 20)});
     let counted = perform("{run: [wc, -c], timeout: 20s}", payload.clone()).await;
     assert_eq!(
@@ -208,7 +208,7 @@ async fn a_large_body_is_read_or_not_as_the_command_likes() {
 }
 
 #[tokio::test]
-async fn a_grandchild_that_holds_the_pipe_does_not_hold_the_delivery() {
+async fn a_grandchild_that_keeps_the_pipe_open_does_not_delay_the_delivery() {
     let started = Instant::now();
     let outcome = perform("shell: 'sleep 30 & echo $!'", json!({})).await;
     assert_eq!(outcome.verdict, Verdict::Done);
@@ -244,7 +244,7 @@ async fn a_tree_that_ignores_term_is_killed_after_its_grace() {
 }
 
 #[tokio::test]
-async fn one_that_minds_term_ends_at_once_and_is_heard() {
+async fn a_command_that_obeys_term_ends_at_once_and_its_output_is_kept() {
     let started = Instant::now();
     let outcome = perform(
         "{shell: \"trap 'echo tidied; exit 0' TERM; echo begun; sleep 60 & wait\", timeout: 300ms, grace: 30s}",
@@ -258,7 +258,7 @@ async fn one_that_minds_term_ends_at_once_and_is_heard() {
 }
 
 #[tokio::test]
-async fn a_child_that_ignores_term_does_not_outlive_a_leader_that_minds_it() {
+async fn a_child_that_ignores_term_does_not_outlive_its_leader() {
     let outcome = perform(
         "{shell: \"(trap '' TERM; sleep 60) & echo $!; wait\", timeout: 300ms, grace: 300ms}",
         json!({}),
@@ -269,7 +269,7 @@ async fn a_child_that_ignores_term_does_not_outlive_a_leader_that_minds_it() {
 }
 
 #[tokio::test]
-async fn stopping_ends_the_group_and_is_no_attempt() {
+async fn a_stop_ends_the_group_and_is_no_attempt() {
     let event = event(json!({}), &[]);
     let stop = CancellationToken::new();
     let action = compile("shell: 'sleep 60 & echo $!; wait'");
@@ -288,7 +288,7 @@ async fn stopping_ends_the_group_and_is_no_attempt() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_nobody_waits_for_is_killed() {
+async fn an_abandoned_attempt_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("id");
     let action = compile(&format!("shell: 'sleep 60 & echo $! > {}; wait'", file.display()));

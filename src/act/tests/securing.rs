@@ -126,9 +126,9 @@ async fn forward(folder: &Path, yaml: &str) -> Outcome {
 
 #[tokio::test]
 async fn a_target_is_trusted_by_its_authority_and_an_unknown_issuer_is_refused() {
-    let (ours, others) = (authority("ours"), authority("others"));
-    let server = Server::new(&ours, None).await;
-    let folder = folder(&[("ca.pem", &ours.pem()), ("other.pem", &others.pem())]);
+    let (trusted, others) = (authority("ours"), authority("others"));
+    let server = Server::new(&trusted, None).await;
+    let folder = folder(&[("ca.pem", &trusted.pem()), ("other.pem", &others.pem())]);
     let port = server.address.port();
     for host in ["localhost", "127.0.0.1"] {
         let yaml = format!("{{forward: 'https://{host}:{port}/', tls: {{ca: ca.pem}}}}");
@@ -151,9 +151,9 @@ async fn a_target_is_trusted_by_its_authority_and_an_unknown_issuer_is_refused()
 
 #[tokio::test]
 async fn a_name_that_is_not_in_the_certificate_is_refused() {
-    let ours = authority("ours");
-    let server = Server::new(&ours, None).await;
-    let folder = folder(&[("ca.pem", &ours.pem())]);
+    let trusted = authority("ours");
+    let server = Server::new(&trusted, None).await;
+    let folder = folder(&[("ca.pem", &trusted.pem())]);
     let port = server.address.port();
     let yaml = format!("{{forward: 'https://127.0.0.2:{port}/', tls: {{ca: ca.pem}}}}");
     let outcome = forward(folder.path(), &yaml).await;
@@ -162,11 +162,11 @@ async fn a_name_that_is_not_in_the_certificate_is_refused() {
 
 #[tokio::test]
 async fn a_client_certificate_is_presented_where_one_is_demanded() {
-    let (ours, clients) = (authority("ours"), authority("others"));
-    let server = Server::new(&ours, Some(&clients)).await;
+    let (trusted, clients) = (authority("ours"), authority("others"));
+    let server = Server::new(&trusted, Some(&clients)).await;
     let (certificate, key) = signed(&clients, "hookyard");
     let folder = folder(&[
-        ("ca.pem", &ours.pem()),
+        ("ca.pem", &trusted.pem()),
         ("client.pem", &certificate),
         ("client.key", &key),
     ]);
@@ -186,9 +186,9 @@ async fn a_client_certificate_is_presented_where_one_is_demanded() {
 
 #[tokio::test]
 async fn forwards_of_one_tls_setting_share_their_connections() {
-    let ours = authority("ours");
-    let server = Server::new(&ours, None).await;
-    let folder = folder(&[("ca.pem", &ours.pem()), ("again.pem", &ours.pem())]);
+    let trusted = authority("ours");
+    let server = Server::new(&trusted, None).await;
+    let folder = folder(&[("ca.pem", &trusted.pem()), ("again.pem", &trusted.pem())]);
     for ca in ["ca.pem", "again.pem", "ca.pem"] {
         let url = format!("https://localhost:{}/", server.address.port());
         let outcome = forward(folder.path(), &format!("{{forward: '{url}', tls: {{ca: {ca}}}}}")).await;
@@ -198,10 +198,10 @@ async fn forwards_of_one_tls_setting_share_their_connections() {
 }
 
 #[test]
-fn what_is_wrong_with_the_files_is_found_at_load() {
-    let ours = authority("ours");
-    let (certificate, _) = signed(&ours, "a");
-    let (_, key) = signed(&ours, "b");
+fn errors_in_tls_files_are_reported_at_load() {
+    let trusted = authority("ours");
+    let (certificate, _) = signed(&trusted, "a");
+    let (_, key) = signed(&trusted, "b");
     let folder = folder(&[
         ("cert.pem", &certificate),
         ("other.key", &key),
@@ -249,8 +249,8 @@ fn what_is_wrong_with_the_files_is_found_at_load() {
         let yaml = format!("{{forward: 'https://h/x', tls: {tls}}}");
         let faults = compile_in(folder.path(), &yaml).unwrap_err();
         assert_eq!(faults.len(), expected.len(), "{tls}: {faults:#?}");
-        for (fault, expected) in faults.iter().zip(expected) {
-            assert!(fault.starts_with(expected), "{tls}: {fault} / {expected}");
+        for (error, expected) in faults.iter().zip(expected) {
+            assert!(error.starts_with(expected), "{tls}: {error} / {expected}");
         }
     }
     let faults = compile_in(folder.path(), "{forward: 'http://h/x', tls: {ca: cert.pem}}").unwrap_err();

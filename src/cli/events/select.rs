@@ -220,7 +220,7 @@ impl Search {
 
 /// Decodes a stored event. The error says why that fails.
 pub fn event(kept: &StoredEvent) -> Result<Event, String> {
-    Event::kept(Arc::clone(&kept.received), &kept.decode)
+    Event::from_store(Arc::clone(&kept.received), &kept.decode)
 }
 
 /// Coarse state of a delivery.

@@ -150,7 +150,7 @@ impl EventView {
     /// The reason why the payload cannot be decoded.
     fn fault(&self) -> Option<&str> {
         match &self.event {
-            Ok(event) => event.payload.fault.as_deref(),
+            Ok(event) => event.payload.decode_error.as_deref(),
             Err(why) => Some(why),
         }
     }

@@ -19,14 +19,14 @@ const BESIDE_WINDOW: usize = 64 * 1024;
 /// output, in the size that the data announce: up to 16 MiB at a sender's word. Output within the
 /// limit needs no window of more than twice the limit.
 struct Budget {
-    most: usize,
+    limit: usize,
 }
 
 impl Allocator<u8> for Budget {
     type AllocatedMemory = <StandardAlloc as Allocator<u8>>::AllocatedMemory;
 
     fn alloc_cell(&mut self, length: usize) -> Self::AllocatedMemory {
-        if length > self.most {
+        if length > self.limit {
             // An allocation that is too short tells the decoder that there is no memory.
             return Self::AllocatedMemory::default();
         }
@@ -37,28 +37,28 @@ impl Allocator<u8> for Budget {
 }
 
 /// Decompresses the body to at most `limit` bytes.
-pub(super) fn undone(body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
+pub(super) fn decompress(body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
     let window = usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(2);
     let budget = Budget {
-        most: window.saturating_add(BESIDE_WINDOW),
+        limit: window.saturating_add(BESIDE_WINDOW),
     };
     // Strict: without the extension for windows up to 1 GiB, which is not part of `br`.
     let mut state = BrotliState::new_strict(budget, StandardAlloc::default(), StandardAlloc::default());
     let (mut plain, mut chunk) = (Vec::new(), vec![0; CHUNK]);
     let (mut unread, mut read, mut total) = (body.len(), 0, 0);
     loop {
-        let (mut room, mut given) = (chunk.len(), 0);
+        let (mut available, mut produced) = (chunk.len(), 0);
         let result = BrotliDecompressStream(
             &mut unread,
             &mut read,
             body,
-            &mut room,
-            &mut given,
+            &mut available,
+            &mut produced,
             &mut chunk,
             &mut total,
             &mut state,
         );
-        plain.extend_from_slice(chunk.get(..given).unwrap_or_default());
+        plain.extend_from_slice(chunk.get(..produced).unwrap_or_default());
         if plain.len() as u64 > limit {
             return Err(EncodingError::TooLarge(limit));
         }

@@ -90,11 +90,11 @@ impl Coding {
         }
     }
 
-    fn undone(self, body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
+    fn decompress(self, body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
         match self {
             Self::Gzip => gzip(body, limit),
             Self::Deflate => deflate(body, limit),
-            Self::Brotli => brotli::undone(body, limit),
+            Self::Brotli => brotli::decompress(body, limit),
         }
     }
 }
@@ -102,8 +102,8 @@ impl Coding {
 /// True if a body with these headers must be decompressed.
 pub fn is_encoded(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(CONTENT_ENCODING).iter();
-    let mut words = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    words.any(|word| {
+    let mut codings_named = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    codings_named.any(|word| {
         let word = word.trim_ascii();
         !word.is_empty() && !word.eq_ignore_ascii_case(b"identity")
     })
@@ -118,7 +118,7 @@ pub fn decoded(headers: &HeaderMap, body: &Bytes, limit: u64) -> Result<Bytes, E
     }
     // Codings are removed in reverse order.
     for coding in codings(headers)?.into_iter().rev() {
-        plain = coding.undone(&plain, limit)?.into();
+        plain = coding.decompress(&plain, limit)?.into();
     }
     Ok(plain)
 }
@@ -126,9 +126,9 @@ pub fn decoded(headers: &HeaderMap, body: &Bytes, limit: u64) -> Result<Bytes, E
 /// The codings in the order in which the sender applied them.
 fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, EncodingError> {
     let lines = headers.get_all(CONTENT_ENCODING).iter();
-    let words = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let codings_named = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let mut codings = Vec::new();
-    for word in words.map(<[u8]>::trim_ascii) {
+    for word in codings_named.map(<[u8]>::trim_ascii) {
         if word.is_empty() || NONE.iter().any(|none| word.eq_ignore_ascii_case(none)) {
             continue;
         }
@@ -198,8 +198,8 @@ fn drain(
     plain: &mut Vec<u8>,
 ) -> Result<(), EncodingError> {
     // One byte more than allowed proves that the limit is exceeded.
-    let room = limit.saturating_sub(plain.len() as u64).saturating_add(1);
-    match decoder.take(room).read_to_end(plain) {
+    let available = limit.saturating_sub(plain.len() as u64).saturating_add(1);
+    match decoder.take(available).read_to_end(plain) {
         _ if plain.len() as u64 > limit => Err(EncodingError::TooLarge(limit)),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(EncodingError::CutShort(name)),

@@ -26,7 +26,7 @@ fn headers(lines: &[&str]) -> HeaderMap {
     headers
 }
 
-fn undone(lines: &[&str], body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
+fn decompress(lines: &[&str], body: &[u8], limit: u64) -> Result<Vec<u8>, EncodingError> {
     decoded(&headers(lines), &Bytes::copy_from_slice(body), limit).map(Vec::from)
 }
 
@@ -86,39 +86,39 @@ fn a_body_without_a_coding_is_not_copied() {
         let plain = decoded(&headers(lines), &body, 0).unwrap();
         assert_eq!((plain.as_ptr(), plain.len()), (body.as_ptr(), body.len()));
     }
-    assert_eq!(undone(&["gzip"], b"", 0), Ok(Vec::new()));
+    assert_eq!(decompress(&["gzip"], b"", 0), Ok(Vec::new()));
 }
 
 #[test]
 fn every_coding_is_undone() {
     for (name, body) in all(TEXT) {
         assert_eq!(
-            undone(&[name], &body, TEXT.len() as u64),
+            decompress(&[name], &body, TEXT.len() as u64),
             Ok(TEXT.to_vec()),
             "{name}"
         );
     }
-    assert_eq!(undone(&["br"], TEXT_IN_BROTLI, MIB), Ok(TEXT.to_vec()));
-    assert_eq!(undone(&["X-GZip"], &gzipped(TEXT), MIB), Ok(TEXT.to_vec()));
+    assert_eq!(decompress(&["br"], TEXT_IN_BROTLI, MIB), Ok(TEXT.to_vec()));
+    assert_eq!(decompress(&["X-GZip"], &gzipped(TEXT), MIB), Ok(TEXT.to_vec()));
     for (name, body) in all(b"") {
-        assert_eq!(undone(&[name], &body, 0), Ok(Vec::new()), "{name}");
+        assert_eq!(decompress(&[name], &body, 0), Ok(Vec::new()), "{name}");
     }
 }
 
 #[test]
-fn the_coding_that_was_put_on_last_is_undone_first() {
+fn the_last_coding_is_decoded_first() {
     let twice = zlibbed(&gzipped(TEXT));
-    assert_eq!(undone(&["gzip, deflate"], &twice, MIB), Ok(TEXT.to_vec()));
+    assert_eq!(decompress(&["gzip, deflate"], &twice, MIB), Ok(TEXT.to_vec()));
     assert_eq!(
-        undone(&["gzip", "identity", "deflate"], &twice, MIB),
+        decompress(&["gzip", "identity", "deflate"], &twice, MIB),
         Ok(TEXT.to_vec())
     );
     assert_eq!(
-        undone(&["deflate, gzip"], &twice, MIB),
+        decompress(&["deflate, gzip"], &twice, MIB),
         Err(EncodingError::Damaged("gzip"))
     );
     assert_eq!(
-        undone(&["gzip, gzip, gzip"], &twice, MIB),
+        decompress(&["gzip, gzip, gzip"], &twice, MIB),
         Err(EncodingError::TooMany)
     );
 }
@@ -126,32 +126,32 @@ fn the_coding_that_was_put_on_last_is_undone_first() {
 #[test]
 fn gzip_may_have_several_members_and_nothing_else_after_them() {
     let two = [gzipped(b"one "), gzipped(b"two")].concat();
-    assert_eq!(undone(&["gzip"], &two, 7), Ok(b"one two".to_vec()));
-    assert_eq!(undone(&["gzip"], &two, 6), Err(EncodingError::TooLarge(6)));
+    assert_eq!(decompress(&["gzip"], &two, 7), Ok(b"one two".to_vec()));
+    assert_eq!(decompress(&["gzip"], &two, 6), Err(EncodingError::TooLarge(6)));
     assert_eq!(
-        undone(&["gzip"], &two[..two.len() - 1], 7),
+        decompress(&["gzip"], &two[..two.len() - 1], 7),
         Err(EncodingError::CutShort("gzip"))
     );
     let many = gzipped(b"").repeat(MAX_MEMBERS);
-    assert_eq!(undone(&["gzip"], &many, 0), Ok(Vec::new()));
+    assert_eq!(decompress(&["gzip"], &many, 0), Ok(Vec::new()));
     let too_many = gzipped(b"").repeat(MAX_MEMBERS + 1);
     assert_eq!(
-        undone(&["gzip"], &too_many, 0),
+        decompress(&["gzip"], &too_many, 0),
         Err(EncodingError::Damaged("gzip"))
     );
 }
 
 #[test]
-fn what_is_cut_short_or_goes_on_or_was_altered_is_refused() {
+fn truncated_trailing_and_damaged_data_are_refused() {
     for (name, body) in all(TEXT) {
         for end in 1..body.len() {
-            let result = undone(&[name], &body[..end], MIB);
+            let result = decompress(&[name], &body[..end], MIB);
             assert_eq!(result, Err(EncodingError::CutShort(name)), "{name}, {end} bytes");
         }
         for more in [&b"x"[..], b"\0x", TEXT] {
             let body = [&body, more].concat();
             assert_eq!(
-                undone(&[name], &body, MIB),
+                decompress(&[name], &body, MIB),
                 Err(EncodingError::Trailing(name)),
                 "{name}"
             );
@@ -159,49 +159,56 @@ fn what_is_cut_short_or_goes_on_or_was_altered_is_refused() {
         // Padding is ignored, except after brotli, which has none.
         for padding in [&b"\0"[..], &[0; 512]].into_iter().filter(|_| name != "br") {
             let body = [&body, padding].concat();
-            assert_eq!(undone(&[name], &body, MIB), Ok(TEXT.to_vec()), "{name}");
+            assert_eq!(decompress(&[name], &body, MIB), Ok(TEXT.to_vec()), "{name}");
         }
     }
     let mut altered = gzipped(TEXT);
     *altered.last_mut().unwrap() ^= 1;
     assert_eq!(
-        undone(&["gzip"], &altered, MIB),
+        decompress(&["gzip"], &altered, MIB),
         Err(EncodingError::Damaged("gzip"))
     );
     let mut altered = zlibbed(TEXT);
     *altered.last_mut().unwrap() ^= 1;
     assert_eq!(
-        undone(&["deflate"], &altered, MIB),
+        decompress(&["deflate"], &altered, MIB),
         Err(EncodingError::Damaged("deflate"))
     );
-    assert_eq!(undone(&["gzip"], TEXT, MIB), Err(EncodingError::Damaged("gzip")));
+    assert_eq!(
+        decompress(&["gzip"], TEXT, MIB),
+        Err(EncodingError::Damaged("gzip"))
+    );
     for name in ["deflate", "br"] {
-        assert!(undone(&[name], TEXT, MIB).is_err(), "{name}");
+        assert!(decompress(&[name], TEXT, MIB).is_err(), "{name}");
     }
 }
 
 #[test]
-fn a_bomb_goes_off_nowhere() {
+fn no_coding_expands_beyond_the_limit() {
     let zeros = vec![0; ZEROS];
     let mut bombs = all(&zeros).to_vec();
     bombs.push(("br", ZEROS_IN_BROTLI.to_vec()));
     for (name, bomb) in &bombs {
         assert_eq!(
-            undone(&[name], bomb, MIB),
+            decompress(&[name], bomb, MIB),
             Err(EncodingError::TooLarge(MIB)),
             "{name}"
         );
         assert_eq!(
-            undone(&[name], bomb, ZEROS as u64 - 1),
+            decompress(&[name], bomb, ZEROS as u64 - 1),
             Err(EncodingError::TooLarge(ZEROS as u64 - 1))
         );
-        assert_eq!(undone(&[name], bomb, ZEROS as u64), Ok(zeros.clone()), "{name}");
-        assert_eq!(undone(&[name], bomb, u64::MAX), Ok(zeros.clone()), "{name}");
+        assert_eq!(
+            decompress(&[name], bomb, ZEROS as u64),
+            Ok(zeros.clone()),
+            "{name}"
+        );
+        assert_eq!(decompress(&[name], bomb, u64::MAX), Ok(zeros.clone()), "{name}");
     }
     // Nested codings count too.
     let bomb = gzipped(&gzipped(&zeros));
     assert_eq!(
-        undone(&["gzip, gzip"], &bomb, 1000),
+        decompress(&["gzip, gzip"], &bomb, 1000),
         Err(EncodingError::TooLarge(1000))
     );
 }
@@ -212,25 +219,25 @@ fn brotli_gets_no_memory_for_more_than_may_come_out() {
     // present.
     let promise = (0xF | 2 << 5 | 0xFF_FFFF << 7 | 1_u32 << 31).to_le_bytes();
     let body = [&promise[..], b"x"].concat();
-    assert_eq!(undone(&["br"], &body, MIB), Err(EncodingError::TooLarge(MIB)));
+    assert_eq!(decompress(&["br"], &body, MIB), Err(EncodingError::TooLarge(MIB)));
     assert_eq!(
-        undone(&["br"], &body, 16 * MIB),
+        decompress(&["br"], &body, 16 * MIB),
         Err(EncodingError::CutShort("br"))
     );
 }
 
 #[test]
-fn a_brotli_window_that_brotli_does_not_have_is_refused() {
+fn a_brotli_window_above_the_standard_is_refused() {
     // The mark of the extension, a window of 2^30, and the end.
     assert_eq!(
-        undone(&["br"], b"\x11\xde", MIB),
+        decompress(&["br"], b"\x11\xde", MIB),
         Err(EncodingError::Damaged("br"))
     );
 }
 
 #[test]
 fn an_unknown_coding_is_named_in_few_plain_words() {
-    let named = |coding: &str| undone(&["gzip", coding], TEXT, MIB).unwrap_err().to_string();
+    let named = |coding: &str| decompress(&["gzip", coding], TEXT, MIB).unwrap_err().to_string();
     assert_eq!(
         named("zstd"),
         "the content coding `zstd` is not known here: gzip, deflate and br are"
@@ -243,11 +250,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_is_compressed_comes_back(plain in proptest::collection::vec(0u8..4, 0..40_000)) {
+    fn compressed_bytes_are_restored(plain in proptest::collection::vec(0u8..4, 0..40_000)) {
         for (name, body) in all(&plain) {
-            prop_assert_eq!(undone(&[name], &body, plain.len() as u64), Ok(plain.clone()), "{}", name);
+            prop_assert_eq!(decompress(&[name], &body, plain.len() as u64), Ok(plain.clone()), "{}", name);
             if let Some(less) = (plain.len() as u64).checked_sub(1) {
-                prop_assert_eq!(undone(&[name], &body, less), Err(EncodingError::TooLarge(less)), "{}", name);
+                prop_assert_eq!(decompress(&[name], &body, less), Err(EncodingError::TooLarge(less)), "{}", name);
             }
         }
     }
@@ -266,7 +273,7 @@ proptest! {
                 let at = at % body.len().max(1);
                 body.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= bits);
             }
-            if let Ok(plain) = undone(&[name], &body, 1500) {
+            if let Ok(plain) = decompress(&[name], &body, 1500) {
                 prop_assert!(plain.len() <= 1500);
             }
         }

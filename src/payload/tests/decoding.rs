@@ -9,11 +9,11 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::payload::form::MAX_FIELDS;
 use crate::payload::known;
+use crate::payload::undecodable::MAX_FIELDS;
 
 #[test]
-fn a_body_is_read_as_its_content_type_says() {
+fn a_body_is_decoded_by_its_content_type() {
     let object = Ok((BodyKind::Json, json!({"a": 1})));
     let cases: &[(&str, &[u8], Read)] = &[
         ("application/json", br#"{"a":1}"#, object.clone()),
@@ -77,7 +77,7 @@ fn a_body_is_read_as_its_content_type_says() {
 }
 
 #[test]
-fn the_rules_file_has_the_last_word() {
+fn decode_overrides_the_content_type() {
     assert_eq!(
         read(Decode::Json, "text/plain", b"[1]"),
         Ok((BodyKind::Json, json!([1])))
@@ -110,7 +110,7 @@ fn the_rules_file_has_the_last_word() {
 }
 
 #[test]
-fn what_cannot_be_read_says_why() {
+fn an_undecodable_body_says_why() {
     let deep = "[".repeat(200);
     let cases: &[(&str, &[u8], &str)] = &[
         (
@@ -180,7 +180,7 @@ fn what_cannot_be_read_says_why() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "it is one table")]
-fn a_charset_is_the_one_that_is_said() {
+fn the_declared_charset_is_used() {
     let cases: &[(&str, &[u8], (BodyKind, Value))] = &[
         (
             "text/plain; charset=iso-8859-1",
@@ -322,7 +322,7 @@ fn gzipped(plain: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_content_coding_is_undone_before_the_body_is_read() {
+fn a_content_coding_is_removed_before_decoding() {
     let unzipped = |how: Decode, content_type: &str, body: &[u8]| {
         let mut headers = headers(content_type);
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -391,7 +391,7 @@ proptest! {
 }
 
 #[test]
-fn what_was_read_as_json_already_is_what_decoding_would_say_or_nothing() {
+fn json_that_is_already_parsed_equals_the_decoded_payload() {
     let body = Bytes::from_static(br#"{"a":[1,"x"]}"#);
     let json = std::sync::Arc::new(serde_json::from_slice(&body).unwrap());
     for (content_type, coding, same) in [

@@ -83,11 +83,11 @@ fn texts_are_texts_and_files_are_described() {
 }
 
 #[test]
-fn a_part_is_read_as_its_own_type_says_and_is_text_where_it_is_not_that() {
+fn a_part_is_decoded_by_its_own_type_and_else_as_text() {
     let head = |name: &str, content_type: &str| {
         format!("Content-Disposition: form-data; name=\"{name}\"\r\nContent-Type: {content_type}")
     };
-    let heads = [
+    let headers = [
         head("payload", "application/json"),
         head("list", "application/vnd.x+json; charset=utf-8"),
         head("list", "text/json"),
@@ -117,7 +117,7 @@ fn a_part_is_read_as_its_own_type_says_and_is_text_where_it_is_not_that() {
         b"[4]",
         b"\xEF\xBB\xBFtext",
     ];
-    let parts: Vec<_> = heads.iter().map(String::as_str).zip(contents).collect();
+    let parts: Vec<_> = headers.iter().map(String::as_str).zip(contents).collect();
     assert_eq!(
         read("b", body("b", &parts)),
         Ok(json!({
@@ -138,7 +138,7 @@ fn a_part_is_read_as_its_own_type_says_and_is_text_where_it_is_not_that() {
 }
 
 #[test]
-fn what_stands_around_the_parts_says_nothing() {
+fn preamble_and_epilogue_are_ignored() {
     let named = "Content-Disposition: form-data; name=a";
     for body in [
         format!("before\r\n--b\r\n{named}\r\n\r\n1\r\n--b--\r\nafter\r\n--b\r\n"),
@@ -154,7 +154,7 @@ fn what_stands_around_the_parts_says_nothing() {
 }
 
 #[test]
-fn what_is_not_a_form_is_refused_with_the_reason() {
+fn an_invalid_form_is_refused_with_the_reason() {
     let named = "Content-Disposition: form-data; name=a";
     let cases = [
         ("", "it does not hold the boundary that its content type names"),
@@ -237,7 +237,7 @@ fn what_is_not_a_form_is_refused_with_the_reason() {
 
 proptest! {
     #[test]
-    fn what_is_put_into_parts_comes_back(
+    fn parts_are_restored(
         boundary in "[0-9A-Za-z'()+_,./:=?-]{1,70}",
         parts in proptest::collection::vec(
             ("[a-z]{1,3}", proptest::option::of("[^\"\\\\\\p{Cc}]{0,9}"), proptest::collection::vec(any::<u8>(), 0..60)),
@@ -250,20 +250,20 @@ proptest! {
             !content.windows(delimiter.len()).any(|window| window == delimiter.as_bytes())
         }));
         let mut expected = Map::new();
-        let mut heads = Vec::new();
+        let mut headers = Vec::new();
         for (name, filename, content) in &parts {
             let disposition = format!("Content-Disposition: form-data; name=\"{name}\"");
             let value = match filename {
                 Some(filename) => json!({"filename": filename, "size": content.len()}),
                 None => String::from_utf8_lossy(content).into(),
             };
-            heads.push(match filename {
+            headers.push(match filename {
                 Some(filename) => format!("{disposition}; filename=\"{filename}\""),
                 None => disposition,
             });
             object::add(&mut expected, name.clone(), value);
         }
-        let parts: Vec<_> = heads.iter().zip(&parts).map(|(head, (.., content))| (&**head, &**content)).collect();
+        let parts: Vec<_> = headers.iter().zip(&parts).map(|(head, (.., content))| (&**head, &**content)).collect();
         prop_assert_eq!(read(&boundary, body(&boundary, &parts)), Ok(Value::Object(expected)));
     }
 

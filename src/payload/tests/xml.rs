@@ -53,7 +53,7 @@ fn elements_become_objects_lists_and_strings() {
 }
 
 #[test]
-fn the_charset_is_the_marks_or_the_content_types_or_the_declarations() {
+fn the_charset_comes_from_the_mark_the_content_type_or_the_declaration() {
     let utf_16 = |text: &str, mark: bool| -> Vec<u8> {
         let mark = if mark { "\u{FEFF}" } else { "" };
         format!("{mark}{text}")
@@ -116,7 +116,7 @@ fn the_charset_is_the_marks_or_the_content_types_or_the_declarations() {
 }
 
 #[test]
-fn what_is_not_read_is_refused_at_its_place() {
+fn unsupported_xml_is_refused_with_its_position() {
     let cases = [
         (
             "<a>\n <b></a>",

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_known_by_its_words_and_its_number() {
+    fn a_type_is_known_by_its_names_and_its_oid() {
         for (written, expected) in [
             ("CN", Some("2.5.4.3")),
             ("cn", Some("2.5.4.3")),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn no_word_means_two_types() {
+    fn no_name_means_two_types() {
         let mut words: Vec<String> = TYPES
             .iter()
             .flat_map(|(_, words)| words.iter().map(|word| word.to_lowercase()))

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kind_of_a_name_shows_by_how_it_is_written() {
+    fn the_notation_of_a_name_decides_its_kind() {
         let host = |text: &str| Some(AlternativeName::Host(text.to_owned()));
         let address = |text: &str| Some(AlternativeName::Address(text.parse().unwrap()));
         let mail = |text: &str| Some(AlternativeName::Mail(text.to_owned()));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_cannot_be_read_is_none_of_them() {
+    fn an_unreadable_name_has_no_kind() {
         for (name, expected) in [
             (
                 GeneralName::IPAddress(&[192, 0, 2, 7]),
@@ -122,11 +122,11 @@ mod tests {
             assert_eq!(AlternativeName::of(&name), expected, "{name}");
         }
         // A host name stays a host name, even if it looks like another kind.
-        for sly in ["192.0.2.7", "spiffe://acme/ci", "ci@acme.example"] {
+        for fake in ["192.0.2.7", "spiffe://acme/ci", "ci@acme.example"] {
             assert_ne!(
-                AlternativeName::of(&GeneralName::DNSName(sly)),
-                AlternativeName::parse(sly),
-                "{sly}"
+                AlternativeName::of(&GeneralName::DNSName(fake)),
+                AlternativeName::parse(fake),
+                "{fake}"
             );
         }
     }

@@ -2,10 +2,10 @@
 //!
 //! If that input is the event, the event is run, although no word holds a template.
 
-use super::fault::{fed, from_input};
+use super::error::{fed, from_input};
 use super::options::{Options, options};
 use super::rows::{Input, Operands, Row};
-use super::walk::{Strict, nested};
+use super::walk::{CommandContext, nested};
 use super::{Reading, Word, is_assignment, row};
 
 /// Programs that run a command in a container.
@@ -20,35 +20,35 @@ const SEPARATORS: [&str; 3] = ["&&", "||", ";"];
 const BRACES: &str = "{}";
 
 /// True if the program at `start` reads its standard input as code, by its options and operands.
-pub(super) fn is_read(row: &Row, words: &[Word<'_>], start: usize, found: &Options) -> bool {
+pub(super) fn is_read(row: &Row, words: &[Word<'_>], start: usize, parsed: &Options) -> bool {
     let Some(Input { operands, only, .. }) = &row.input else {
         return false;
     };
-    let has = |option: &&str| has(row, words, start, found, option);
-    found.code.is_empty()
-        && found.files.is_empty()
-        && found.operands <= *operands
-        && !is_closed(row, words, start, found)
+    let has = |option: &&str| has(row, words, start, parsed, option);
+    parsed.code.is_empty()
+        && parsed.files.is_empty()
+        && parsed.operands <= *operands
+        && !is_closed(row, words, start, parsed)
         && !HARMLESS.iter().any(has)
         && (only.is_empty() || only.iter().any(has))
 }
 
 /// True if an option says that the program does not read its standard input as code.
-pub(super) fn is_closed(row: &Row, words: &[Word<'_>], start: usize, found: &Options) -> bool {
+pub(super) fn is_closed(row: &Row, words: &[Word<'_>], start: usize, parsed: &Options) -> bool {
     let unless = row.input.as_ref().map_or(&[][..], |input| input.unless);
-    unless.iter().any(|option| has(row, words, start, found, option))
+    unless.iter().any(|option| has(row, words, start, parsed, option))
 }
 
 /// True if an interpreter reads its script from standard input.
-pub(super) fn is_script(words: &[Word<'_>], start: usize, row: &Row, found: &Options) -> bool {
-    let operand = found.operand.and_then(|at| words.get(at));
+pub(super) fn is_script(words: &[Word<'_>], start: usize, row: &Row, parsed: &Options) -> bool {
+    let operand = parsed.operand.and_then(|at| words.get(at));
     let named = operand.is_none_or(|word| word.fixed && INPUTS.contains(&word.text));
-    let coded = !found.code.is_empty() || !found.files.is_empty();
-    (found.input || named) && !found.harmless && !coded && !is_closed(row, words, start, found)
+    let coded = !parsed.code.is_empty() || !parsed.files.is_empty();
+    (parsed.input || named) && !parsed.harmless && !coded && !is_closed(row, words, start, parsed)
 }
 
 /// True if an option names the standard input as a file with code.
-pub(super) fn is_named(words: &[Word<'_>], found: &Options) -> bool {
+pub(super) fn is_named(words: &[Word<'_>], parsed: &Options) -> bool {
     let is_input = |word: &Word<'_>| {
         let value = word.text.strip_prefix("--").and_then(|long| long.split_once('='));
         match value {
@@ -57,15 +57,15 @@ pub(super) fn is_named(words: &[Word<'_>], found: &Options) -> bool {
             None => INPUTS.iter().any(|input| word.text.ends_with(input)),
         }
     };
-    let mut files = found.files.iter().filter_map(|at| words.get(*at));
+    let mut files = parsed.files.iter().filter_map(|at| words.get(*at));
     files.any(|word| {
         word.fixed && (INPUTS.contains(&word.text) || word.text.starts_with('-') && is_input(word))
     })
 }
 
 /// True if the program has an option.
-fn has(row: &Row, words: &[Word<'_>], start: usize, found: &Options, option: &str) -> bool {
-    let end = match (row.operands, found.operand) {
+fn has(row: &Row, words: &[Word<'_>], start: usize, parsed: &Options, option: &str) -> bool {
+    let end = match (row.operands, parsed.operand) {
         (Operands::Data | Operands::Plus, _) | (_, None) => words.len(),
         (_, Some(operand)) => operand,
     };
@@ -108,12 +108,12 @@ pub(super) fn in_container(words: &[Word<'_>], reading: &mut Reading) {
         let Some(row) = row(program).filter(interprets).filter(|_| word.fixed) else {
             continue;
         };
-        let mut found = Options::default();
-        options(row, words, at + 1, false, &mut found);
+        let mut parsed = Options::default();
+        options(row, words, at + 1, false, &mut parsed);
         let before = words.get(start..at).unwrap_or_default();
-        let read = is_script(words, at, row, &found) && !found.flagged;
+        let read = is_script(words, at, row, &parsed) && !parsed.flagged;
         if read && is_interactive(words, before) {
-            reading.faults.push(from_input(word.text, words, at));
+            reading.errors.push(from_input(word.text, words, at));
             return;
         }
     }
@@ -125,7 +125,7 @@ pub(super) fn by_remote(
     operand: Option<usize>,
     skipped: usize,
     reading: &mut Reading,
-    strict: &Strict,
+    context: &CommandContext,
 ) {
     let Some(operand) = operand else { return };
     let line = words.iter().skip(operand + skipped).filter(|word| word.fixed);
@@ -144,8 +144,8 @@ pub(super) fn by_remote(
             .position(|word| !is_assignment(word.text) && word.text != "--");
         if let Some(program) = program.filter(|_| !is_redirected) {
             let mut inner = Reading::default();
-            nested(command, program, &mut inner, strict);
-            reading.faults.extend(inner.faults);
+            nested(command, program, &mut inner, context);
+            reading.errors.extend(inner.errors);
         }
     }
 }
@@ -157,7 +157,7 @@ pub(super) fn by_xargs(
     start: usize,
     operand: usize,
     reading: &mut Reading,
-    strict: &Strict,
+    context: &CommandContext,
 ) {
     let options = words.get(start + 1..operand).unwrap_or_default();
     // With `-a`, the words come from a file.
@@ -183,18 +183,18 @@ pub(super) fn by_xargs(
             at,
         });
     }
-    let strict = Strict {
+    let context = CommandContext {
         input: false,
-        ..*strict
+        ..*context
     };
-    let (mut found, mut plain) = (Reading::default(), Reading::default());
-    nested(&fed_words, operand, &mut found, &strict);
-    nested(words, operand, &mut plain, &strict);
-    let new = found
-        .faults
+    let (mut parsed, mut plain) = (Reading::default(), Reading::default());
+    nested(&fed_words, operand, &mut parsed, &context);
+    nested(words, operand, &mut plain, &context);
+    let new = parsed
+        .errors
         .iter()
-        .filter(|fault| plain.faults.iter().all(|known| known.at != fault.at));
-    reading.faults.extend(new.map(|fault| fed(fault.at)));
+        .filter(|error| plain.errors.iter().all(|known| known.at != error.at));
+    reading.errors.extend(new.map(|error| fed(error.at)));
 }
 
 /// Returns the text that `xargs` replaces, if any.

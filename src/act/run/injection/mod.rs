@@ -2,11 +2,11 @@
 //!
 //! `run` starts no shell, but the program may be one, or start one. A template in words that an
 //! interpreter would run is an error at load, as it is in a `shell`. `rows` lists programs by name,
-//! `options` parses their options, `operands` checks what stands behind them, `input` finds those that run their standard input, and `walk`
-//! follows programs that start others. Only honest mistakes are found, not a shell behind a script
-//! of another name.
+//! `options` parses their options, `operands` checks what stands behind them, `input` finds those
+//! that run their standard input, and `walk` follows programs that start others. Only honest
+//! mistakes are found, not a shell behind a script of another name.
 
-mod fault;
+mod error;
 mod input;
 mod operands;
 mod options;
@@ -16,16 +16,16 @@ mod walk;
 
 use std::path::Path;
 
-use self::fault::code;
+use self::error::code;
 use self::options::{Options, options};
 use self::rows::{Operands, Row, rows};
-use self::walk::{Strict, walk};
+use self::walk::{CommandContext, walk};
 
-pub(super) use self::fault::{BY_ENVIRONMENT, Fault, steered};
+pub(super) use self::error::{BY_ENVIRONMENT, InjectionError, steered};
 pub(super) use self::steering::steers;
 
 /// Maximum words searched for options behind a word that may not be a program.
-const MAX_LOOKED_AT: usize = 256;
+const MAX_SEARCHED_WORDS: usize = 256;
 /// Option that names the program of a container.
 const ENTRYPOINT: &str = "--entrypoint";
 
@@ -66,7 +66,7 @@ pub(super) struct ScriptFile {
 /// Result of reading the words of a command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
-    pub(super) faults: Vec<Fault>,
+    pub(super) errors: Vec<InjectionError>,
     /// Position of the innermost command.
     pub(super) command: usize,
     /// Script that the innermost program reads, if its path holds no template.
@@ -83,27 +83,27 @@ pub(super) fn read(words: &[Word<'_>], real: Option<&str>, input: bool) -> Readi
         return reading;
     };
     if let Some(row) = row(first.text).or_else(|| row(real?)) {
-        let strict = Strict {
+        let context = CommandContext {
             input,
             local: true,
             depth: 0,
         };
-        walk(row, words, 0, first.text, &mut reading, &strict);
+        walk(row, words, 0, first.text, &mut reading, &context);
     }
     for (at, word) in words.iter().enumerate().skip(1) {
-        look_behind(words, at, word, &mut reading);
+        check_unknown_program(words, at, word, &mut reading);
     }
     if input {
         input::in_container(words, &mut reading);
     }
-    reading.faults.sort_by_key(|fault| fault.at);
-    reading.faults.dedup_by_key(|fault| fault.at);
+    reading.errors.sort_by_key(|error| error.at);
+    reading.errors.dedup_by_key(|error| error.at);
     reading
 }
 
 /// Finds an interpreter behind an unknown program. Only words behind its options for code are
 /// faults, because the word may be something else.
-fn look_behind(words: &[Word<'_>], at: usize, word: &Word<'_>, reading: &mut Reading) {
+fn check_unknown_program(words: &[Word<'_>], at: usize, word: &Word<'_>, reading: &mut Reading) {
     let entrypoint = word.text.strip_prefix(ENTRYPOINT);
     let (name, at) = match entrypoint {
         Some("") => (words.get(at + 1).map_or("", |word| word.text), at + 1),
@@ -117,19 +117,19 @@ fn look_behind(words: &[Word<'_>], at: usize, word: &Word<'_>, reading: &mut Rea
         return;
     }
     let words = words
-        .get(..words.len().min(at.saturating_add(MAX_LOOKED_AT)))
+        .get(..words.len().min(at.saturating_add(MAX_SEARCHED_WORDS)))
         .unwrap_or_default();
-    let mut found = Options::default();
+    let mut parsed = Options::default();
     let permuted = entrypoint.is_some();
-    options(row, words, at + 1, permuted, &mut found);
-    let flagged = row.operands == Operands::Shell && found.flagged;
-    let operand = flagged.then_some(found.operand).flatten();
-    for at in found.code.into_iter().chain(operand) {
+    options(row, words, at + 1, permuted, &mut parsed);
+    let flagged = row.operands == Operands::Shell && parsed.flagged;
+    let operand = flagged.then_some(parsed.operand).flatten();
+    for at in parsed.code.into_iter().chain(operand) {
         if let Some(word) = words.get(at)
             && !word.fixed
             && !(row.operands == Operands::File && is_assignment(word.text))
         {
-            reading.faults.push(code(name, word.at));
+            reading.errors.push(code(name, word.at));
         }
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! The walk from one program to the next is left to `walk.rs`.
 
-use super::fault::{Fault, code, named};
+use super::error::{InjectionError, code, named};
 use super::options::Options;
 use super::rows::Row;
-use super::walk::{Strict, nested};
+use super::walk::{CommandContext, nested};
 use super::{Reading, Word};
 
 /// Settings of `git` that hold plain text.
@@ -25,13 +25,13 @@ pub(super) fn behind(
     start: usize,
     openings: &[&str],
     reading: &mut Reading,
-    strict: &Strict,
+    context: &CommandContext,
 ) {
     let is_opening = |word: &Word<'_>| word.fixed && openings.contains(&word.text);
-    let found: Vec<usize> = (start + 1..words.len())
+    let parsed: Vec<usize> = (start + 1..words.len())
         .filter(|at| words.get(*at).is_some_and(is_opening))
         .collect();
-    for at in found {
+    for at in parsed {
         // The command of `find` ends there. Other programs take all words.
         let len = words
             .iter()
@@ -39,7 +39,7 @@ pub(super) fn behind(
             .position(|word| [";", "+"].contains(&word.text) && word.fixed);
         let end = len.map_or(words.len(), |len| at + len);
         let inner = words.get(..end).unwrap_or_default();
-        nested(inner, at + 1, reading, &strict.within(row, words, start, at));
+        nested(inner, at + 1, reading, &context.within(row, words, start, at));
         if openings.contains(&"--") {
             return;
         }
@@ -47,19 +47,19 @@ pub(super) fn behind(
 }
 
 /// Checks words that are code if they begin with `+`.
-pub(super) fn plus(words: &[Word<'_>], start: usize, name: &str, found: &Options, reading: &mut Reading) {
+pub(super) fn plus(words: &[Word<'_>], start: usize, name: &str, parsed: &Options, reading: &mut Reading) {
     let operands = words.iter().enumerate().skip(start + 1);
     for (at, word) in operands.take_while(|(_, word)| word.text != "--") {
-        let is_value = found.values.contains(&at) || found.code.contains(&at);
+        let is_value = parsed.values.contains(&at) || parsed.code.contains(&at);
         if !word.fixed && !is_value && (word.text.is_empty() || word.text.starts_with('+')) {
-            reading.faults.push(code(name, word.at));
+            reading.errors.push(code(name, word.at));
         }
     }
 }
 
 /// Checks the files of `perl -n` and `perl -p`. Perl runs a name that ends with `|` as a command.
-pub(super) fn looped(words: &[Word<'_>], start: usize, name: &str, found: &Options, reading: &mut Reading) {
-    let Some(operand) = found.operand else { return };
+pub(super) fn looped(words: &[Word<'_>], start: usize, name: &str, parsed: &Options, reading: &mut Reading) {
+    let Some(operand) = parsed.operand else { return };
     let loops = |word: &Word<'_>| {
         let letters = word.text.strip_prefix('-').unwrap_or_default();
         let mut letters = letters.chars().take_while(|letter| !"MmixIFCD".contains(*letter));
@@ -68,7 +68,7 @@ pub(super) fn looped(words: &[Word<'_>], start: usize, name: &str, found: &Optio
     let mut options = words.get(start + 1..operand).unwrap_or_default().iter();
     if options.any(loops) {
         let files = words.iter().skip(operand).filter(|word| !word.fixed);
-        reading.faults.extend(files.map(|word| named(name, word.at)));
+        reading.errors.extend(files.map(|word| named(name, word.at)));
     }
 }
 
@@ -77,11 +77,11 @@ pub(super) fn joined(
     words: &[Word<'_>],
     name: &str,
     skipped: usize,
-    found: &Options,
+    parsed: &Options,
     hint: &'static str,
     reading: &mut Reading,
 ) {
-    let Some(first) = found.operand else { return };
+    let Some(first) = parsed.operand else { return };
     for (index, word) in words
         .iter()
         .skip(first)
@@ -89,19 +89,19 @@ pub(super) fn joined(
         .filter(|(_, word)| !word.fixed)
     {
         if index >= skipped {
-            reading.faults.push(Fault {
+            reading.errors.push(InjectionError {
                 hint,
                 ..code(name, word.at)
             });
-        } else if word.text.is_empty() && !found.ended {
-            reading.faults.push(named(name, word.at));
+        } else if word.text.is_empty() && !parsed.ended {
+            reading.errors.push(named(name, word.at));
         }
     }
 }
 
 /// True if a word behind `-c` is no code to `git`. A setting may hold plain text. After the name of
 /// a command, the word is no setting at all, as in `git switch -c NAME`.
-pub(super) fn is_text_of_git(row: &Row, words: &[Word<'_>], at: usize, found: &Options) -> bool {
+pub(super) fn is_text_of_git(row: &Row, words: &[Word<'_>], at: usize, parsed: &Options) -> bool {
     let before = at.checked_sub(1).and_then(|at| words.get(at));
     let of_c = before.is_some_and(|word| word.text == "-c")
         || words.get(at).is_some_and(|word| !word.text.starts_with("--"))
@@ -112,6 +112,6 @@ pub(super) fn is_text_of_git(row: &Row, words: &[Word<'_>], at: usize, found: &O
     let text = words.get(at).map_or("", |word| word.text);
     match text.split_once('=') {
         Some((key, _)) => TEXTS_OF_GIT.contains(&key.to_ascii_lowercase().as_str()),
-        None => found.operand.is_some_and(|command| command < at),
+        None => parsed.operand.is_some_and(|command| command < at),
     }
 }

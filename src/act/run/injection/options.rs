@@ -38,44 +38,44 @@ pub(super) struct Options {
 }
 
 /// Parses options from `at` up to the first operand, or in all words if they are `permuted`.
-pub(super) fn options(row: &Row, words: &[Word<'_>], mut at: usize, permuted: bool, found: &mut Options) {
+pub(super) fn options(row: &Row, words: &[Word<'_>], mut at: usize, permuted: bool, parsed: &mut Options) {
     let is_shell = row.operands == Operands::Shell;
     while let Some(word) = words.get(at) {
         let text = word.text;
         if text == "--" && word.fixed && !permuted {
-            found.operand = (at + 1 < words.len()).then_some(at + 1);
-            found.operands = words.len() - at - 1;
-            found.ended = true;
+            parsed.operand = (at + 1 < words.len()).then_some(at + 1);
+            parsed.operands = words.len() - at - 1;
+            parsed.ended = true;
             return;
         }
         let sign = text.starts_with('-') || is_shell && text.starts_with('+');
         // Some programs have commands that take code: `deno eval`.
         if (!sign || text == "-") && !row.code.contains(&text) {
-            if found.operand.is_none() {
-                found.operand = Some(at);
+            if parsed.operand.is_none() {
+                parsed.operand = Some(at);
             }
             if !permuted {
-                found.operands = words.len() - at;
+                parsed.operands = words.len() - at;
                 return;
             }
-            found.operands += 1;
+            parsed.operands += 1;
             at += 1;
             continue;
         }
-        found.harmless |= word.fixed && HARMLESS.contains(&text);
-        let option = option(row, word, at, is_shell, found);
+        parsed.harmless |= word.fixed && HARMLESS.contains(&text);
+        let option = option(row, word, at, is_shell, parsed);
         at += option.words;
         if option.ends {
-            found.operand = (at < words.len()).then_some(at);
-            found.operands = words.len().saturating_sub(at);
-            found.ended = true;
+            parsed.operand = (at < words.len()).then_some(at);
+            parsed.operands = words.len().saturating_sub(at);
+            parsed.ended = true;
             return;
         }
     }
 }
 
 /// Result of parsing one option.
-struct Taken {
+struct ParsedOption {
     /// Number of words of the option and its value.
     words: usize,
     /// True if no option follows.
@@ -83,15 +83,15 @@ struct Taken {
 }
 
 /// Adds the value of an option at `at` to the list for its kind. False if the option has no value.
-fn note(row: &Row, option: &str, at: usize, found: &mut Options) -> bool {
+fn record(row: &Row, option: &str, at: usize, parsed: &mut Options) -> bool {
     let list = if row.code.contains(&option) {
-        &mut found.code
+        &mut parsed.code
     } else if row.files.contains(&option) {
-        &mut found.files
+        &mut parsed.files
     } else if row.libraries.contains(&option) {
-        &mut found.libraries
+        &mut parsed.libraries
     } else if row.values.contains(&option) {
-        &mut found.values
+        &mut parsed.values
     } else {
         return false;
     };
@@ -100,11 +100,11 @@ fn note(row: &Row, option: &str, at: usize, found: &mut Options) -> bool {
 }
 
 /// Parses one option.
-fn option(row: &Row, word: &Word<'_>, at: usize, is_shell: bool, found: &mut Options) -> Taken {
+fn option(row: &Row, word: &Word<'_>, at: usize, is_shell: bool, parsed: &mut Options) -> ParsedOption {
     let text = word.text;
     let known = [row.code, row.files, row.libraries, row.values];
     let is_whole = !row.clusters || known.iter().any(|list| list.contains(&text));
-    let taken = |words, option: &str| Taken {
+    let parsed_option = |words, option: &str| ParsedOption {
         words,
         ends: row.ends.contains(&option),
     };
@@ -113,39 +113,39 @@ fn option(row: &Row, word: &Word<'_>, at: usize, is_shell: bool, found: &mut Opt
         let name = text.split('=').next().unwrap_or_default();
         let attached = text.contains('=');
         let next = if attached { at } else { at + 1 };
-        if note(row, name, next, found) {
-            return taken(1 + next - at, name);
+        if record(row, name, next, parsed) {
+            return parsed_option(1 + next - at, name);
         }
         if row.pairs.contains(&name) {
-            return taken(3, name);
+            return parsed_option(3, name);
         }
         if !word.fixed {
-            found.values.push(at);
+            parsed.values.push(at);
         }
-        return taken(1, name);
+        return parsed_option(1, name);
     }
     let sign = text.get(..1).unwrap_or_default();
     let letters = text.get(1..).unwrap_or_default();
-    for (place, letter) in letters.char_indices() {
+    for (index, letter) in letters.char_indices() {
         let option = format!("{sign}{letter}");
-        let last = place + letter.len_utf8() == letters.len() && word.fixed;
+        let last = index + letter.len_utf8() == letters.len() && word.fixed;
         if is_shell && row.code.contains(&option.as_str()) {
-            found.flagged = true;
+            parsed.flagged = true;
             // If options follow operands, the code is the next operand.
-            found.operand = None;
+            parsed.operand = None;
             continue;
         }
         let next = if last { at + 1 } else { at };
-        if note(row, &option, next, found) {
-            return taken(1 + next - at, &option);
+        if record(row, &option, next, parsed) {
+            return parsed_option(1 + next - at, &option);
         }
         if row.attached.contains(letter) {
             break;
         }
-        found.input |= is_shell && letter == 's';
+        parsed.input |= is_shell && letter == 's';
     }
     if !word.fixed {
-        found.values.push(at);
+        parsed.values.push(at);
     }
-    taken(1, "")
+    parsed_option(1, "")
 }

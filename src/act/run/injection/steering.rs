@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_is_told_from_what_is_data() {
+    fn variables_that_control_programs_are_known() {
         for name in [
             "LD_PRELOAD",
             "LD_LIBRARY_PATH",

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::fault::{BY_ENVIRONMENT, BY_INPUT, BY_RULES, Fault, code, from_input, named, steered};
+use super::error::{BY_ENVIRONMENT, BY_INPUT, BY_RULES, InjectionError, code, from_input, named, steered};
 use super::input;
 use super::operands::{behind, is_text_of_git, joined, looped, plus};
 use super::options::{Options, options};
@@ -34,14 +34,14 @@ const LOCAL: [&str; 13] = [
 ];
 
 /// Context of words that certainly are a command.
-pub(super) struct Strict {
+pub(super) struct CommandContext {
     pub(super) input: bool,
     /// True if a path means what it means in the folder of the command.
     pub(super) local: bool,
     pub(super) depth: usize,
 }
 
-impl Strict {
+impl CommandContext {
     /// Returns the context of a program that the one at `start` starts at `at`. A container gets
     /// standard input only if an option says so.
     pub(super) fn within(&self, row: &Row, words: &[Word<'_>], start: usize, at: usize) -> Self {
@@ -66,89 +66,92 @@ pub(super) fn walk(
     start: usize,
     name: &str,
     reading: &mut Reading,
-    strict: &Strict,
+    context: &CommandContext,
 ) {
     reading.command = start;
-    let mut found = Options::default();
+    let mut parsed = Options::default();
     let permuted = matches!(row.operands, Operands::Data | Operands::Plus);
-    options(row, words, start + 1, permuted, &mut found);
+    options(row, words, start + 1, permuted, &mut parsed);
     let of_event = |at: usize| words.get(at).filter(|word| !word.fixed);
-    if split_string(row, words, &found, reading, strict) {
+    if split_string(row, words, &parsed, reading, context) {
         return;
     }
-    for at in &found.code {
+    for at in &parsed.code {
         if let Some(word) = of_event(*at)
-            && !is_text_of_git(row, words, *at, &found)
+            && !is_text_of_git(row, words, *at, &parsed)
         {
-            reading.faults.push(code(name, word.at));
+            reading.errors.push(code(name, word.at));
         }
-    }
-    for word in found
-        .files
-        .iter()
-        .chain(&found.libraries)
-        .filter_map(|at| of_event(*at))
-    {
-        reading.faults.push(named(name, word.at));
-    }
-    if row.names.contains(&"perl") {
-        looped(words, start, name, &found, reading);
     }
     let interprets = matches!(row.operands, Operands::Shell | Operands::File);
-    let is_read = !interprets && input::is_read(row, words, start, &found);
-    if strict.input && (is_read || input::is_named(words, &found)) {
-        reading.faults.push(from_input(name, words, start));
+    // An option of an interpreter, such as `--rcfile`, names a file with code.
+    let values = parsed.values.iter().filter(|_| interprets);
+    let files = parsed.files.iter().chain(&parsed.libraries).chain(values);
+    for word in files.filter_map(|at| of_event(*at)) {
+        reading.errors.push(named(name, word.at));
     }
-    if interprets {
-        // An option such as `--rcfile` names a file with code.
-        for word in found.values.iter().filter_map(|at| of_event(*at)) {
-            reading.faults.push(named(name, word.at));
-        }
+    if row.names.contains(&"perl") {
+        looped(words, start, name, &parsed, reading);
     }
-    let script = found.operand;
-    let coded = !found.code.is_empty() || !found.files.is_empty();
-    if let Some((at, command)) = command(row, words, &found) {
+    let is_read = !interprets && input::is_read(row, words, start, &parsed);
+    if context.input && (is_read || input::is_named(words, &parsed)) {
+        reading.errors.push(from_input(name, words, start));
+    }
+    if let Some((at, command)) = command(row, words, &parsed) {
         let name = format!("{name} {}", words.get(at).map_or("", |word| word.text));
-        walk(command, words, at, &name, reading, strict);
+        walk(command, words, at, &name, reading, context);
         return;
     }
+    operands(row, words, start, name, parsed, reading, context);
+}
+
+/// Checks what stands behind the options of the program at `start`.
+fn operands(
+    row: &Row,
+    words: &[Word<'_>],
+    start: usize,
+    name: &str,
+    parsed: Options,
+    reading: &mut Reading,
+    context: &CommandContext,
+) {
+    let of_event = |at: usize| words.get(at).filter(|word| !word.fixed);
+    let operand = parsed.operand;
+    let has_code = !parsed.code.is_empty() || !parsed.files.is_empty();
+    let code_of_event = || operand.and_then(of_event).map(|word| code(name, word.at));
     match row.operands {
-        Operands::Shell if found.flagged => {
-            reading
-                .faults
-                .extend(script.and_then(of_event).map(|word| code(name, word.at)));
-            reading.data = script.map(|at| at + 1);
+        Operands::Shell if parsed.flagged => {
+            reading.errors.extend(code_of_event());
+            reading.data = operand.map(|at| at + 1);
         }
-        Operands::File if !found.code.is_empty() => reading.data = script,
-        Operands::File if coded => reading.command = script.unwrap_or(start),
-        Operands::Shell | Operands::File => match script {
-            Some(at) if !input::is_script(words, start, row, &found) => {
+        Operands::File if !parsed.code.is_empty() => reading.data = operand,
+        Operands::File if has_code => reading.command = operand.unwrap_or(start),
+        Operands::Shell | Operands::File => match operand {
+            Some(at) if !input::is_script(words, start, row, &parsed) => {
                 reading
-                    .faults
+                    .errors
                     .extend(of_event(at).map(|word| named(name, word.at)));
                 reading.command = at;
-                let word = words.get(at).filter(|_| strict.local && !found.harmless);
+                let word = words.get(at).filter(|_| context.local && !parsed.harmless);
                 reading.script = word.and_then(|word| file(row, word, words.get(start..at)?));
             }
-            _ if strict.input && input::is_script(words, start, row, &found) => {
-                reading.faults.push(from_input(name, words, start));
+            _ if context.input && input::is_script(words, start, row, &parsed) => {
+                reading.errors.push(from_input(name, words, start));
             }
             _ => {}
         },
-        Operands::Code if coded => {}
-        Operands::Code => reading
-            .faults
-            .extend(script.and_then(of_event).map(|word| code(name, word.at))),
-        Operands::Joined(skipped) => joined(words, name, skipped, &found, BY_ENVIRONMENT, reading),
+        Operands::Code if has_code => {}
+        Operands::Code => reading.errors.extend(code_of_event()),
+        Operands::Joined(skipped) => joined(words, name, skipped, &parsed, BY_ENVIRONMENT, reading),
         Operands::Remote(skipped) => {
-            joined(words, name, skipped, &found, BY_INPUT, reading);
-            if strict.input && !input::is_closed(row, words, start, &found) {
-                input::by_remote(words, found.operand, skipped, reading, strict);
+            joined(words, name, skipped, &parsed, BY_INPUT, reading);
+            if context.input && !input::is_closed(row, words, start, &parsed) {
+                input::by_remote(words, operand, skipped, reading, context);
             }
         }
-        Operands::Command(skipped) => started(row, words, skipped, found, reading, strict),
-        Operands::Behind(openings) => behind(row, words, start, openings, reading, strict),
-        Operands::Plus => plus(words, start, name, &found, reading),
+        Operands::Command(skipped) => started(row, words, skipped, parsed, reading, context),
+        Operands::Behind(openings) => behind(row, words, start, openings, reading, context),
+        Operands::Plus => plus(words, start, name, &parsed, reading),
         Operands::Data => {}
     }
 }
@@ -172,8 +175,8 @@ fn file(row: &Row, word: &Word<'_>, options: &[Word<'_>]) -> Option<ScriptFile> 
 }
 
 /// Finds the command of a program that has commands: `git rebase`.
-fn command<'r>(row: &'r Row, words: &[Word<'_>], found: &Options) -> Option<(usize, &'r Row)> {
-    let at = found.operand?;
+fn command<'r>(row: &'r Row, words: &[Word<'_>], parsed: &Options) -> Option<(usize, &'r Row)> {
+    let at = parsed.operand?;
     let word = words.get(at).filter(|word| word.fixed)?;
     let mut commands = row.commands.iter();
     commands
@@ -186,30 +189,30 @@ fn started(
     row: &Row,
     words: &[Word<'_>],
     skipped: usize,
-    mut found: Options,
+    mut parsed: Options,
     reading: &mut Reading,
-    strict: &Strict,
+    context: &CommandContext,
 ) {
     let name = row.names.first().copied().unwrap_or_default();
     for _ in 0..skipped {
-        let Some(at) = found.operand else { return };
-        found = Options::default();
-        options(row, words, at + 1, false, &mut found);
-        for at in &found.code {
+        let Some(at) = parsed.operand else { return };
+        parsed = Options::default();
+        options(row, words, at + 1, false, &mut parsed);
+        for at in &parsed.code {
             if let Some(word) = words.get(*at).filter(|word| !word.fixed) {
-                reading.faults.push(code(name, word.at));
+                reading.errors.push(code(name, word.at));
             }
         }
     }
-    let Some(mut at) = found.operand else { return };
+    let Some(mut at) = parsed.operand else { return };
     let start = reading.command;
-    if row.names.contains(&"xargs") && strict.input {
-        input::by_xargs(words, start, at, reading, strict);
+    if row.names.contains(&"xargs") && context.input {
+        input::by_xargs(words, start, at, reading, context);
     }
     while let Some(word) = words.get(at).filter(|word| is_assignment(word.text)) {
         let variable = word.text.split('=').next().unwrap_or_default();
         if !word.fixed && steers(variable) {
-            reading.faults.push(Fault {
+            reading.errors.push(InjectionError {
                 at: word.at,
                 message: steered(variable),
                 hint: BY_RULES,
@@ -217,30 +220,30 @@ fn started(
         }
         at += 1;
     }
-    let strict = strict.within(row, words, start, at);
-    nested(words, at, reading, &strict);
+    let context = context.within(row, words, start, at);
+    nested(words, at, reading, &context);
 }
 
 /// Checks a program that another program starts.
-pub(super) fn nested(words: &[Word<'_>], at: usize, reading: &mut Reading, strict: &Strict) {
+pub(super) fn nested(words: &[Word<'_>], at: usize, reading: &mut Reading, context: &CommandContext) {
     let Some(program) = words.get(at) else { return };
     reading.command = at;
     if !program.fixed {
-        reading.faults.push(Fault {
+        reading.errors.push(InjectionError {
             at: program.at,
             message: "the program is fixed: it may not hold a template".to_owned(),
             hint: BY_RULES,
         });
         return;
     }
-    let strict = Strict {
-        depth: strict.depth + 1,
-        ..*strict
+    let context = CommandContext {
+        depth: context.depth + 1,
+        ..*context
     };
-    if strict.depth < MAX_DEPTH
+    if context.depth < MAX_DEPTH
         && let Some(row) = row(program.text)
     {
-        walk(row, words, at, program.text, reading, &strict);
+        walk(row, words, at, program.text, reading, &context);
     }
 }
 
@@ -248,14 +251,14 @@ pub(super) fn nested(words: &[Word<'_>], at: usize, reading: &mut Reading, stric
 fn split_string(
     row: &Row,
     words: &[Word<'_>],
-    found: &Options,
+    parsed: &Options,
     reading: &mut Reading,
-    strict: &Strict,
+    context: &CommandContext,
 ) -> bool {
     if !row.names.contains(&"env") {
         return false;
     }
-    let Some(word) = found
+    let Some(word) = parsed
         .code
         .first()
         .and_then(|at| words.get(*at))
@@ -272,12 +275,12 @@ fn split_string(
         .split_whitespace()
         .map(|text| Word { text, ..word.clone() })
         .collect();
-    let behind = found.code.first().map_or(words.len(), |at| at + 1);
+    let behind = parsed.code.first().map_or(words.len(), |at| at + 1);
     all.extend(words.iter().skip(behind).cloned());
     let command = all.iter().position(|word| !is_assignment(word.text)).unwrap_or(0);
     let mut inner = Reading::default();
-    nested(&all, command, &mut inner, strict);
-    reading.faults.extend(inner.faults);
+    nested(&all, command, &mut inner, context);
+    reading.errors.extend(inner.errors);
     reading.command = behind;
     true
 }

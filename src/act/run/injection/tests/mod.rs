@@ -3,11 +3,11 @@ use super::*;
 mod tools;
 
 /// Returns the positions of the faulty words of a command.
-fn faults(command: &[&str]) -> Vec<usize> {
+fn errors(command: &[&str]) -> Vec<usize> {
     read_with(command, false)
-        .faults
+        .errors
         .iter()
-        .map(|fault| fault.at)
+        .map(|error| error.at)
         .collect()
 }
 
@@ -41,10 +41,10 @@ fn check(commands: &[&str], faulty: bool) {
         let words = words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         assert_eq!(
-            !faults(&words).is_empty(),
+            !errors(&words).is_empty(),
             faulty,
             "{command}: {:?}",
-            faults(&words)
+            errors(&words)
         );
     }
 }
@@ -183,7 +183,7 @@ fn a_template_in_code_is_found_whatever_starts_the_interpreter() {
 }
 
 #[test]
-fn a_template_that_is_data_is_not_held_against_a_command() {
+fn a_template_that_is_data_is_no_error() {
     check(
         &[
             "./deploy.sh X",
@@ -313,22 +313,22 @@ fn an_interpreter_without_a_script_would_run_the_event() {
     ] {
         let words = words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        assert_eq!(!read_with(&words, true).faults.is_empty(), runs, "{command}");
-        assert!(read_with(&words, false).faults.is_empty(), "{command}");
+        assert_eq!(!read_with(&words, true).errors.is_empty(), runs, "{command}");
+        assert!(read_with(&words, false).errors.is_empty(), "{command}");
     }
 }
 
 #[test]
-fn a_link_is_known_by_what_it_leads_to() {
+fn a_link_is_known_by_its_target() {
     let words = [
         Word::new("./my-shell", 0),
         Word::new("-c", 1),
         Word::new("echo {{ payload.x }}", 2),
     ];
-    assert_eq!(read(&words, None, false).faults, []);
-    let faults = read(&words, Some("dash"), false).faults;
-    assert_eq!(faults.len(), 1);
-    assert_eq!(faults[0].at, 2);
+    assert_eq!(read(&words, None, false).errors, []);
+    let errors = read(&words, Some("dash"), false).errors;
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].at, 2);
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn each_row_is_found_and_no_name_stands_in_two() {
 }
 
 #[test]
-fn torn_commands_are_read_to_their_end() {
+fn incomplete_commands_are_read_to_their_end() {
     for command in [
         "",
         "sh -c",
@@ -358,8 +358,8 @@ fn torn_commands_are_read_to_their_end() {
     ] {
         let words = words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        assert_eq!(read_with(&words, false).faults, [], "{command}");
+        assert_eq!(read_with(&words, false).errors, [], "{command}");
     }
     let deep = vec!["env"; 1000];
-    assert_eq!(read_with(&deep, true).faults, []);
+    assert_eq!(read_with(&deep, true).errors, []);
 }

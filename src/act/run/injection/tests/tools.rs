@@ -145,7 +145,7 @@ fn a_template_that_an_option_or_a_command_runs_is_found() {
 }
 
 #[test]
-fn a_template_that_the_same_programs_take_as_data_passes() {
+fn a_template_that_programs_read_as_data_passes() {
     check(
         &[
             "git checkout X --",
@@ -323,14 +323,14 @@ fn the_event_is_not_run_by_a_tool_that_reads_its_standard_input() {
     ] {
         let words = words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let found = read_with(&words, true).faults;
+        let found = read_with(&words, true).errors;
         assert_eq!(!found.is_empty(), runs, "{command}: {found:?}");
-        assert!(read_with(&words, false).faults.is_empty(), "{command}");
+        assert!(read_with(&words, false).errors.is_empty(), "{command}");
     }
 }
 
 #[test]
-fn a_fault_names_the_command_and_says_what_helps() {
+fn an_error_names_the_command_and_has_a_hint() {
     for (command, at, message) in [
         (
             "git -C /srv rebase -x X main",
@@ -343,7 +343,7 @@ fn a_fault_names_the_command_and_says_what_helps() {
     ] {
         let words = words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let found = read_with(&words, false).faults;
+        let found = read_with(&words, false).errors;
         assert_eq!(found.len(), 1, "{command}: {found:?}");
         assert_eq!(found[0].at, at, "{command}");
         assert!(found[0].message.starts_with(message), "{}", found[0].message);
@@ -352,7 +352,7 @@ fn a_fault_names_the_command_and_says_what_helps() {
 }
 
 #[test]
-fn the_script_of_an_interpreter_is_known_where_its_path_means_what_it_says() {
+fn the_script_of_an_interpreter_is_known_if_its_path_is_certain() {
     for (command, script) in [
         ("sh x.sh", Some("x.sh")),
         ("/bin/bash -eu ./x.sh X", Some("./x.sh")),

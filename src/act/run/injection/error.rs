@@ -6,7 +6,7 @@ use super::Word;
 
 /// Word that would be read as code.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::act::run) struct Fault {
+pub(in crate::act::run) struct InjectionError {
     /// Position of the word.
     pub(in crate::act::run) at: usize,
     pub(in crate::act::run) message: String,
@@ -30,8 +30,8 @@ const BY_COMMAND: &str =
 const BY_SCRIPT: &str = "give the words to a script of your own, or read the event on standard input";
 
 /// Reports a template in code.
-pub(super) fn code(name: &str, at: usize) -> Fault {
-    Fault {
+pub(super) fn code(name: &str, at: usize) -> InjectionError {
+    InjectionError {
         at,
         message: format!(
             "`{name}` runs this text as code: with a template in it an event could say what is run"
@@ -41,8 +41,8 @@ pub(super) fn code(name: &str, at: usize) -> Fault {
 }
 
 /// Reports a template that names code, or could be an option.
-pub(super) fn named(name: &str, at: usize) -> Fault {
-    Fault {
+pub(super) fn named(name: &str, at: usize) -> InjectionError {
+    InjectionError {
         at,
         message: format!("this tells `{name}` what to run: with a template in it an event could say so"),
         hint: BY_RULES,
@@ -50,8 +50,8 @@ pub(super) fn named(name: &str, at: usize) -> Fault {
 }
 
 /// Reports code from standard input.
-pub(super) fn from_input(name: &str, words: &[Word<'_>], start: usize) -> Fault {
-    Fault {
+pub(super) fn from_input(name: &str, words: &[Word<'_>], start: usize) -> InjectionError {
+    InjectionError {
         at: words.get(start).map_or(0, |word| word.at),
         message: format!("`{name}` is given no script and would run the event, which is its standard input"),
         hint: if name.ends_with("ssh") {
@@ -63,8 +63,8 @@ pub(super) fn from_input(name: &str, words: &[Word<'_>], start: usize) -> Fault 
 }
 
 /// Reports words of the event that `xargs` passes on as code.
-pub(super) fn fed(at: usize) -> Fault {
-    Fault {
+pub(super) fn fed(at: usize) -> InjectionError {
+    InjectionError {
         at,
         message: "`xargs` puts words of the event, which is its standard input, where they are run as code"
             .to_owned(),
