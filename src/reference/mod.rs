@@ -17,8 +17,10 @@ mod environment;
 pub mod exit_codes;
 mod keys;
 mod limits;
+mod logs;
 pub mod man;
 mod markdown;
+mod metrics;
 mod record;
 mod templates;
 
@@ -52,6 +54,8 @@ fn pages(command: &Command) -> Vec<Page> {
         page("limits.md", limits::parts()),
         page("conditions.md", conditions::parts()),
         page("templates.md", templates::parts()),
+        page("logs.md", logs::parts()),
+        page("metrics.md", vec![("series", metrics::series())]),
         page("environment.md", environment::parts()),
         page("event-record.md", vec![("fields", record::fields())]),
         page("answers.md", vec![("answers", answers::answers())]),

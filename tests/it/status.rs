@@ -284,12 +284,41 @@ fn what_happens_is_counted_and_every_series_is_documented() {
         })
         .collect();
     assert_eq!(declared, documented());
+    assert_labels_are_documented(&text);
+}
+
+/// Fails if a sample has a label that its row of the page does not name.
+fn assert_labels_are_documented(text: &str) {
+    let page = std::fs::read_to_string(metrics_page()).unwrap();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let Some((name, rest)) = line.split_once('{') else {
+            continue;
+        };
+        let series = name
+            .trim_end_matches("_bucket")
+            .trim_end_matches("_count")
+            .trim_end_matches("_sum");
+        let row = page
+            .lines()
+            .find(|row| row.starts_with(&format!("| `{series}` ")))
+            .unwrap();
+        let documented = row.split('|').nth(3).unwrap();
+        let (labels, _) = rest.rsplit_once('}').unwrap();
+        let labels = labels.split("\",").map(|pair| pair.split('=').next().unwrap());
+        let labels = labels.filter(|label| !label.is_empty() && *label != "le");
+        for label in labels {
+            assert!(documented.contains(&format!("`{label}`")), "{label}: {line}");
+        }
+    }
+}
+
+fn metrics_page() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md")
 }
 
 /// The series in the documentation, with their types.
 fn documented() -> BTreeSet<String> {
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md");
-    let page = std::fs::read_to_string(page).unwrap();
+    let page = std::fs::read_to_string(metrics_page()).unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| {
         let mut cells = row.split('|').skip(1).map(str::trim);
