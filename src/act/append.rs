@@ -22,6 +22,7 @@ use crate::act::settings::ActionKind;
 use crate::act::{CompileContext, record, settings};
 use crate::base::diagnostic::Diagnostics;
 use crate::base::escape;
+use crate::base::units::HumanDuration;
 use crate::base::yaml::Node;
 use crate::template;
 use crate::template::{RenderError, Scope, Template, warn_of_values};
@@ -148,7 +149,7 @@ impl Append {
             ),
             Err(_) => (
                 Verdict::FAILED,
-                format!("timed out after {}", humantime::format_duration(LIMIT)),
+                format!("timed out after {}", HumanDuration(LIMIT)),
             ),
         };
         Outcome::new(verdict, detail, started.elapsed())

@@ -1,6 +1,7 @@
 //! Types that every module uses, and that depend on no module above them.
 
 pub mod clock;
+pub mod count;
 pub mod diagnostic;
 pub mod escape;
 pub mod file;

@@ -46,6 +46,14 @@ impl HumanDuration {
     }
 }
 
+impl HumanDuration {
+    /// The duration in its two largest units: `3days 4h`.
+    pub fn rounded(self) -> String {
+        let text = self.to_string();
+        text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    }
+}
+
 impl Size {
     /// Parses a size. The error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {

@@ -2,6 +2,8 @@
 //!
 //! A weak secret is a warning, not an error. The warnings never repeat the secret.
 
+use crate::base::count::counted;
+
 /// Minimum length of a secret, in bytes. A shorter one can be guessed, or found by trial.
 pub const SHORT: usize = 16;
 
@@ -51,10 +53,9 @@ pub fn doubts(secret: &[u8], least: usize) -> Vec<String> {
     } else if is_famous(secret) {
         doubts.push("the secret is a word out of examples, which strangers try first".to_owned());
     } else if secret.len() < least {
-        let bytes = if secret.len() == 1 { "byte" } else { "bytes" };
         doubts.push(format!(
-            "the secret has {} {bytes}: use {least} or more, which cannot be guessed",
-            secret.len()
+            "the secret has {}: use {least} or more, which cannot be guessed",
+            counted(secret.len(), "byte")
         ));
     }
     doubts

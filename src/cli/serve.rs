@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{NO, UNKNOWN, YES, coloured, complain_styled, fail, naming, rules_path};
-use crate::base::diagnostic::counted;
+use crate::base::count::counted;
 use crate::config;
 use crate::daemon::{self, StartError};
 

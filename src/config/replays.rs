@@ -6,6 +6,7 @@
 
 use super::endpoint::{DeclaredVerification, EndpointBuilder};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::units::HumanDuration;
 use crate::rules::{OnDuplicate, Rule};
 
 /// Maximum names that a note lists.
@@ -76,7 +77,7 @@ fn repeating(
     let message = format!(
         "`{}` signs neither a time nor an id: the same signed content counts as the same event, for {}",
         written.verification.scheme(),
-        humantime::format_duration(written.verification.default_window())
+        HumanDuration(written.verification.default_window())
     );
     let hint = "if the sender signs the same content for each event, set `on_duplicate: run`, or let it sign a `timestamp`; \
                 `on_duplicate: ignore` says that this is meant";

@@ -10,7 +10,7 @@ mod systemd;
 use std::time::Duration;
 
 pub use service::{LastReload, StatusService, Unavailable};
-pub use snapshot::Status;
+pub use snapshot::{CertificateStatus, Deliveries, Status, StoreStatus};
 pub use systemd::SystemdStatus;
 
 /// Maximum wait for the store's answer. After that the store counts as not answering.

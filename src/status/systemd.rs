@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio_util::sync::CancellationToken;
 
+use crate::base::count::counted;
 use crate::base::live::Live;
 use crate::config;
 use crate::rules::RuleSet;
@@ -159,14 +160,12 @@ impl StatusFacts<'_> {
     /// Builds the line. Problems come first, since `systemctl status` cuts the line at the
     /// terminal's edge. The package's `postinst` matches the beginning.
     fn line(&self) -> String {
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
         let refused = if self.diagnostics == 0 {
             String::new()
         } else {
-            let diagnostics = self.diagnostics;
-            let many = plural(diagnostics);
             format!(
-                "the rules file does not load ({diagnostics} diagnostic{many}), the rules before it are in force: "
+                "the rules file does not load ({}), the rules before it are in force: ",
+                counted(self.diagnostics, "diagnostic")
             )
         };
         let restart = if self.restart.is_empty() {
@@ -184,9 +183,8 @@ impl StatusFacts<'_> {
              }| { format!("queue: {waiting} waiting, {leased} under way, {dead} dead") },
         );
         format!(
-            "{refused}{restart}{} rule{}, generation {}; {queue}; listening on {}",
-            self.rules,
-            plural(self.rules),
+            "{refused}{restart}{}, generation {}; {queue}; listening on {}",
+            counted(self.rules, "rule"),
             self.generation,
             self.addresses
         )

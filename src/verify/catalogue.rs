@@ -12,6 +12,7 @@ use super::parts::settings::Settings;
 use super::presets;
 use super::scheme::describe::describe;
 use crate::base::diagnostic::{Diagnostics, Source};
+use crate::base::units::HumanDuration;
 use crate::base::yaml::{Document, Node};
 
 /// Use of a scheme that gives no settings.
@@ -125,9 +126,7 @@ pub fn table() -> String {
     ];
     let mut rows = vec![heads.map(str::to_owned)];
     rows.extend(catalogue().into_iter().map(|entry| {
-        let fresh = entry
-            .window
-            .map(|window| humantime::format_duration(window).to_string());
+        let fresh = entry.window.map(|window| HumanDuration(window).to_string());
         [
             format!("`{}`", entry.name),
             entry.sender.to_owned(),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::base::clock::Timestamp;
+use crate::base::units::HumanDuration;
 
 /// Reason for which a request is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -356,9 +357,9 @@ impl fmt::Display for Refusal {
             }
             Self::RefusedHandshake { handshake, why } => write!(f, "the handshake `{handshake}`: {why}"),
             Self::Stale { at, now, window } => {
-                let distance = humantime::format_duration(Duration::from_secs(at.distance(*now).as_secs()));
+                let distance = HumanDuration(Duration::from_secs(at.distance(*now).as_secs()));
                 let side = if at > now { "ahead of" } else { "behind" };
-                let window = humantime::format_duration(*window);
+                let window = HumanDuration(*window);
                 write!(
                     f,
                     "sent at {at}: {distance} {side} the clock, where {window} are allowed"

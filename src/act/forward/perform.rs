@@ -18,6 +18,7 @@ use crate::act::forward::target_health::{RequestPermit, TargetHealth};
 use crate::act::forward::{Forward, classify, target};
 use crate::act::outcome::{CapturedStream, HEAD, Outcome, Output, TAIL, Verdict};
 use crate::base::clock::Clock;
+use crate::base::units::HumanDuration;
 use crate::client::{ClientError, ClientPool};
 
 /// Maximum bytes read of a response. The rest is not read.
@@ -110,7 +111,7 @@ impl Forward {
         let (verdict, detail) = match response {
             Err(_) => (
                 Verdict::FAILED,
-                format!("timed out after {}", humantime::format_duration(self.timeout)),
+                format!("timed out after {}", HumanDuration(self.timeout)),
             ),
             Ok(Err(ClientError::Failed(why))) => (Verdict::FAILED, why),
             Ok(Err(ClientError::Refused(why))) => (Verdict::Dead, why),

@@ -27,6 +27,7 @@ use crate::act::run::confinement::{Confinement, failure, variable};
 use crate::act::run::needs::{Needs, ResolvedNeeds, joined_messages};
 use crate::act::run::process_group::ProcessGroup;
 use crate::act::run::{Run, Stdin};
+use crate::base::units::HumanDuration;
 use crate::sys::fd_limit;
 
 /// Maximum time to read the pipes after the command has ended.
@@ -303,7 +304,7 @@ impl Run {
             CommandEnd::Stopped => (Verdict::Stopped, "stopped".to_owned()),
             CommandEnd::TimedOut => (
                 Verdict::FAILED,
-                format!("timed out after {}", humantime::format_duration(self.timeout)),
+                format!("timed out after {}", HumanDuration(self.timeout)),
             ),
             CommandEnd::Exited(Err(error)) => (Verdict::FAILED, format!("cannot be waited for: {error}")),
             CommandEnd::Exited(Ok(status)) => match (status.code(), status.signal()) {

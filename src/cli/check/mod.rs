@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use super::{
     Format, NO, UNKNOWN, YES, coloured, complain_styled, fail, naming, rules_path, say_styled, secrets,
 };
-use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity, counted};
+use crate::base::count::counted;
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::base::escape;
 use crate::base::yaml::MAX_TEXT;
 use crate::config::{self, Checked};

@@ -11,6 +11,7 @@ use super::list::{HEADS, as_json, line};
 use super::select::{DeliveryStatus, Selection};
 use super::{find, look};
 use crate::base::clock::Clock;
+use crate::base::count::counted;
 use crate::cli::location::unusable;
 use crate::cli::table::aligned;
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
@@ -136,8 +137,7 @@ fn act(
         .to_string(),
         Format::Text => {
             let would = if arguments.dry_run { "would be " } else { "" };
-            let deliveries = if number == 1 { "delivery" } else { "deliveries" };
-            let sum = format!("{number} {deliveries} {would}{word}");
+            let sum = format!("{} {would}{word}", counted(number, "delivery"));
             if chosen.is_empty() {
                 sum
             } else {

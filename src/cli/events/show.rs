@@ -9,7 +9,7 @@ use super::capture::{event_of, request, text_or_bytes};
 use super::list::{as_json, reason};
 use super::select::{DeliveryStatus, event};
 use super::{find, look};
-use crate::base::diagnostic::counted;
+use crate::base::count::counted;
 use crate::base::escape;
 use crate::cli::explain::{self, Explained};
 use crate::cli::location::unusable;
