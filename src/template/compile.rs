@@ -1,7 +1,7 @@
 //! Compilation of templates. Reports errors at load that minijinja would report only when a render
 //! reaches them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use minijinja::{ErrorKind, Value};
@@ -14,7 +14,7 @@ use crate::template::scan::{Scan, is_template, scan};
 use crate::template::work;
 use crate::template::{
     Compiled, MAX_ELIFS, MAX_SOURCE, MAX_SOURCES, MAX_TAG, Masked, NAMES, Scope, Template, TemplateError,
-    Templates, json, words,
+    Templates, output, words,
 };
 
 /// Fields of `event`.
@@ -121,8 +121,8 @@ impl Templates {
         let name: Arc<str> = Arc::from(format!(
             "{}:{source}",
             match scope {
-                Scope::Url => json::URL,
-                Scope::Line => json::LINE,
+                Scope::Url => output::URL,
+                Scope::Line => output::LINE,
                 Scope::Action => "text",
                 Scope::Answer => "answer",
             }
@@ -201,6 +201,21 @@ impl Templates {
             TemplateError::new(words(&error, source))
                 .hint("for `{{` as it stands write `{% raw %}…{% endraw %}`")
         })?;
+        let names = template.undeclared_variables(true);
+        self.check_names(&names, scope)?;
+        self.check_calls(found)?;
+        let rendered = work::limited(|| template.render(Value::from_object(Masked(nothing()))));
+        if let Some(Err(error)) = rendered
+            && is_of_the_template(error.kind())
+        {
+            return Err(TemplateError::new(words(&error, source)));
+        }
+        let reads = |name: &String| name.split('.').next() == Some("payload");
+        Ok(!found.paths.is_empty() || names.iter().any(reads))
+    }
+
+    /// Reports names that no value has.
+    fn check_names(&self, used: &HashSet<String>, scope: Scope) -> Result<(), TemplateError> {
         let mut names: BTreeSet<&str> = NAMES.into_iter().chain(FUNCTIONS).collect();
         if scope == Scope::Answer {
             names.insert("actions");
@@ -208,10 +223,8 @@ impl Templates {
         if self.of_failures {
             names.insert("failure");
         }
-        let mut reads_payload = !found.paths.is_empty();
-        for used in template.undeclared_variables(true) {
-            let top = used.split('.').next().unwrap_or_default();
-            reads_payload |= top == "payload";
+        for name in used {
+            let top = name.split('.').next().unwrap_or_default();
             if top == "failure" && !self.of_failures {
                 let error = TemplateError::new("there is no `failure` here");
                 return Err(error.hint("the actions of `on_failure` know it"));
@@ -220,13 +233,19 @@ impl Templates {
                 return Err(unknown("name", top, names));
             }
             for (of, fields) in [("event", &EVENT[..]), ("failure", &FAILURE[..])] {
-                if top == of && used != of && !fields.contains(&used.as_str()) {
-                    return Err(unknown("name", &used, fields.iter().copied()));
+                if top == of && name != of && !fields.contains(&name.as_str()) {
+                    return Err(unknown("name", name, fields.iter().copied()));
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Reports filters, tests and methods that do not exist, and arguments that are not literal.
+    fn check_calls(&self, found: &Scan) -> Result<(), TemplateError> {
         let known = |kind: &str, name: &str| {
-            lenient
+            self.shared
+                .lenient
                 .compile_expression(&format!("name is {kind}"))
                 .and_then(|expression| expression.eval(Value::from_pairs([("name", name)])))
                 .is_ok_and(|known| known.is_true())
@@ -238,38 +257,22 @@ impl Templates {
             return Err(unknown("test", test, COMMON_TESTS));
         }
         if let Some(method) = found.methods.first() {
-            return Err(
-                TemplateError::new(format!("values have no method `{method}`")).hint(format!(
-                    "use a filter: `value | {method}`, or a test: `'x' in value`"
-                )),
-            );
+            let error = TemplateError::new(format!("values have no method `{method}`"));
+            return Err(error.hint(format!(
+                "use a filter: `value | {method}`, or a test: `'x' in value`"
+            )));
         }
         if let Some(function) = found.not_literal.first() {
-            return Err(TemplateError::new(format!(
+            let error = TemplateError::new(format!(
                 "`{function}` takes one text, written out, because it is resolved at load"
-            ))
-            .hint(if function == "secret" {
+            ));
+            return Err(error.hint(if function == "secret" {
                 "write `secret('NAME')`"
             } else {
                 "write `jsonpath('$.path')`"
             }));
         }
-        match work::limited(|| template.render(Value::from_object(Masked(nothing())))) {
-            Some(Err(error))
-                if matches!(
-                    error.kind(),
-                    ErrorKind::UnknownFilter
-                        | ErrorKind::UnknownTest
-                        | ErrorKind::UnknownFunction
-                        | ErrorKind::TooManyArguments
-                        | ErrorKind::MissingArgument
-                ) =>
-            {
-                Err(TemplateError::new(words(&error, source)))
-            }
-            // Other errors against an empty event may not occur with a real one.
-            _ => Ok(reads_payload),
-        }
+        Ok(())
     }
 
     /// Resolves the paths and secrets of a template. Returns warnings.
@@ -314,6 +317,18 @@ fn unknown<'k>(noun: &str, typed: &str, known: impl IntoIterator<Item = &'k str>
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known are {list}"),
         },
+    )
+}
+
+/// True for errors that a render for any event would give. Others may not occur with a real event.
+fn is_of_the_template(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnknownFilter
+            | ErrorKind::UnknownTest
+            | ErrorKind::UnknownFunction
+            | ErrorKind::TooManyArguments
+            | ErrorKind::MissingArgument
     )
 }
 

@@ -16,6 +16,7 @@ use crate::base::jsonpath::{JsonPath, Refused};
 use crate::base::patterns::Patterns;
 use crate::base::secret::Secret;
 use crate::template::json::{self, JsonObject};
+use crate::template::output;
 
 /// Work limit of a render: about this many steps, or 64 bytes of data per step.
 const FUEL: u64 = 100_000;
@@ -161,11 +162,11 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
     // fails.
     environment.set_debug(true);
     environment.set_auto_escape_callback(|name| match name.split_once(':') {
-        Some((json::URL, _)) => AutoEscape::Custom(json::URL.into()),
-        Some((json::LINE, _)) => AutoEscape::Custom(json::LINE.into()),
+        Some((output::URL, _)) => AutoEscape::Custom(output::URL.into()),
+        Some((output::LINE, _)) => AutoEscape::Custom(output::LINE.into()),
         _ => AutoEscape::None,
     });
-    environment.set_formatter(json::write);
+    environment.set_formatter(output::write);
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         environment.set_syntax(syntax);
     }
@@ -193,9 +194,9 @@ pub fn environment(resolved: &Resolved, undefined: UndefinedBehavior) -> Environ
 fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<bool> = options.get("indent")?;
     options.assert_all_used()?;
-    let compact = json::as_json(value)?;
+    let compact = output::as_json(value)?;
     if indent == Some(true) {
-        json::indented(&compact)
+        output::indented(&compact)
     } else {
         Ok(compact)
     }
@@ -208,13 +209,13 @@ const MAX_JOINED: usize = 4 << 20;
 /// `| join`: an undefined value is an error, and values other than text are written as JSON.
 fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
     let mut joined = String::new();
-    json::defined(values)?;
+    output::defined(values)?;
     for (index, value) in values.try_iter()?.enumerate() {
-        json::defined(&value)?;
+        output::defined(&value)?;
         if index > 0 {
             joined.push_str(between.unwrap_or_default());
         }
-        joined.push_str(&json::text(&value)?);
+        joined.push_str(&output::text(&value)?);
         if joined.len() > MAX_JOINED {
             return Err(Error::new(ErrorKind::OutOfFuel, "`join` writes more than 4 MiB"));
         }
@@ -224,8 +225,8 @@ fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
 
 /// `| urlencode`: marked as safe, so that a URL template does not encode it twice.
 fn urlencode(value: &Value) -> Result<Value, Error> {
-    json::defined(value)?;
-    Ok(Value::from_safe_string(json::percent_encoded(&json::text(
+    output::defined(value)?;
+    Ok(Value::from_safe_string(output::percent_encoded(&output::text(
         value,
     )?)))
 }

@@ -62,6 +62,34 @@ impl Extent {
     }
 }
 
+/// The open brackets of an expression.
+#[derive(Default)]
+struct Brackets {
+    /// Each bracket, and whether it begins a value of its own rather than a lookup or a call.
+    open: Vec<(char, bool)>,
+    level: usize,
+    /// The deepest nesting of values so far.
+    levels: usize,
+}
+
+impl Brackets {
+    fn open(&mut self, sign: char, begins: bool) {
+        self.open.push((sign, begins));
+        self.level += usize::from(begins);
+        self.levels = self.levels.max(self.level);
+    }
+
+    fn close(&mut self) {
+        let began = self.open.pop().is_some_and(|(_, begins)| begins);
+        self.level -= usize::from(began);
+    }
+
+    /// True if a comma here makes a tuple.
+    fn in_tuple(&self) -> bool {
+        self.open.last().is_none_or(|open| *open == ('(', true))
+    }
+}
+
 impl Growth {
     /// Adds a tag, in the order of the text.
     pub(super) fn add(&mut self, tokens: &[TagToken], block: bool) {
@@ -99,24 +127,18 @@ impl Growth {
     /// The estimate of an expression. `None` if it holds no list, mapping or tuple of the template.
     fn extent(&self, tokens: &[TagToken]) -> Option<Extent> {
         let (mut size, mut inner, mut builds) = (tokens.len() as u64, None::<Extent>, false);
-        let (mut open, mut level, mut levels, mut repeats) = (Vec::new(), 0_usize, 0, 0_u32);
-        let mut recurses = false;
+        let (mut brackets, mut repeats, mut recurses) = (Brackets::default(), 0_u32, false);
         for (at, token) in tokens.iter().enumerate() {
             let before = at.checked_sub(1).and_then(|before| tokens.get(before));
             let after = tokens.get(at + 1);
             match token {
-                TagToken::Sign(sign @ ('[' | '(')) if continues(before) => open.push((*sign, false)),
                 TagToken::Sign(sign @ ('[' | '(' | '{')) => {
-                    builds |= *sign != '(';
-                    open.push((*sign, true));
-                    level += 1;
-                    levels = levels.max(level);
+                    let begins = *sign == '{' || !continues(before);
+                    builds |= begins && *sign != '(';
+                    brackets.open(*sign, begins);
                 }
-                TagToken::Sign(']' | ')' | '}') => {
-                    let own = open.pop().is_some_and(|(_, own)| own);
-                    level -= usize::from(own);
-                }
-                TagToken::Sign(',') if open.last().is_none_or(|open| *open == ('(', true)) => builds = true,
+                TagToken::Sign(']' | ')' | '}') => brackets.close(),
+                TagToken::Sign(',') if brackets.in_tuple() => builds = true,
                 TagToken::Sign('*') => {
                     let power = [before, after].contains(&Some(&TagToken::Sign('*')));
                     repeats += u32::from(!power);
@@ -153,7 +175,7 @@ impl Growth {
                 levels: 1,
             });
         }
-        let own = levels.max(usize::from(builds));
+        let own = brackets.levels.max(usize::from(builds));
         Some(Extent {
             size: size.saturating_mul(REPEATED.saturating_pow(repeats)),
             levels: own.saturating_add(inner.unwrap_or_default().levels),

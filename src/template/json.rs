@@ -1,30 +1,18 @@
-//! JSON values in templates: read without copying, written as JSON.
+//! JSON values in templates: read without copying.
 //!
 //! A payload is never converted as a whole. A [`JsonObject`] refers to a value inside a shared one. A
-//! lookup returns another reference, or the scalar. Templates write everything except text as JSON:
-//! a shell script that gets `False` instead of `false` takes the wrong branch.
+//! lookup returns another reference, or the scalar. `output.rs` writes them.
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
-use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, ValueKind};
-use minijinja::{AutoEscape, Error, ErrorKind, Output, State, Value};
-use serde::Serialize;
+use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
+use minijinja::{Error, Value};
 
-use crate::base::escape;
 use crate::base::jsonpath::{JsonPath, LargeIntegers, Node};
+use crate::template::json_text::as_text;
 use crate::template::work;
-
-/// Maximum size of a value that is written as JSON, in bytes. The engine's limit on work is
-/// reached by a text of this size.
-const MAX_WRITTEN: usize = 8 << 20;
-
-/// The name of the escaping in URL templates.
-pub const URL: &str = "url";
-/// The name of the escaping in line templates.
-pub const LINE: &str = "line";
 
 /// An object or a list in a shared JSON value.
 pub struct JsonObject {
@@ -42,7 +30,7 @@ struct Root {
 
 /// An integer beyond the range of minijinja's numbers.
 #[derive(Debug)]
-struct Digits(Box<str>);
+pub struct Digits(pub Box<str>);
 
 impl Object for Digits {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
@@ -189,7 +177,7 @@ impl JsonObject {
     }
 
     /// The JSON text of the value, with all digits.
-    fn written(&self) -> Result<String, Error> {
+    pub fn written(&self) -> Result<String, Error> {
         let written = as_text(&self.root.integers.exactly(self.here()))?;
         work::charge_text(written.len());
         Ok(written)
@@ -286,129 +274,4 @@ impl Object for JsonObject {
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written().map_err(|_unwritable| fmt::Error)?)
     }
-}
-
-/// A value as text: text unchanged, everything else as JSON.
-pub fn text(value: &Value) -> Result<String, Error> {
-    if let Some(json) = value.downcast_object_ref::<JsonObject>() {
-        return json.written();
-    }
-    if let Some(digits) = value.downcast_object_ref::<Digits>() {
-        return Ok(digits.0.to_string());
-    }
-    match value.kind() {
-        ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
-        ValueKind::Undefined => Ok(String::new()),
-        ValueKind::Bytes => {
-            let bytes = value.as_bytes().unwrap_or_default();
-            std::str::from_utf8(bytes)
-                .map(str::to_owned)
-                .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("not text: {error}")))
-        }
-        ValueKind::Plain | ValueKind::Invalid => Err(Error::new(
-            ErrorKind::InvalidOperation,
-            "this is not a value that can be written",
-        )),
-        _ => as_json(value),
-    }
-}
-
-/// A value as JSON, including text. An undefined value inside a list or an object is an error too.
-pub fn as_json(value: &Value) -> Result<String, Error> {
-    defined(value)?;
-    if value.downcast_object_ref::<JsonObject>().is_some() || value.downcast_object_ref::<Digits>().is_some()
-    {
-        return text(value);
-    }
-    as_text(value)
-}
-
-/// The JSON text of a value, which ends with an error at [`MAX_WRITTEN`]. A short template can
-/// describe a value of any size.
-fn as_text(value: &impl Serialize) -> Result<String, Error> {
-    let mut written = BoundedText(Vec::new());
-    match serde_json::to_writer(&mut written, value) {
-        Ok(()) => String::from_utf8(written.0).map_err(|error| {
-            Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
-        }),
-        Err(error) if error.is_io() => Err(ErrorKind::OutOfFuel.into()),
-        Err(error) => Err(unwritable(error)),
-    }
-}
-
-/// A buffer that refuses what exceeds [`MAX_WRITTEN`].
-struct BoundedText(Vec<u8>);
-
-impl io::Write for BoundedText {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_WRITTEN {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// JSON with line breaks and indentation.
-pub fn indented(compact: &str) -> Result<String, Error> {
-    let value = Arc::new(serde_json::from_str(compact).map_err(unwritable)?);
-    let integers = LargeIntegers::read(compact, &value);
-    serde_json::to_string_pretty(&integers.exactly(&value)).map_err(unwritable)
-}
-
-fn unwritable(error: serde_json::Error) -> Error {
-    Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
-}
-
-/// Returns an error that names the undefined value, if `value` is undefined or contains one.
-pub fn defined(value: &Value) -> Result<(), Error> {
-    work::charge(1);
-    match value.kind() {
-        // An attribute lookup on an undefined value gives the error that names its origin.
-        ValueKind::Undefined => value.get_attr("").map(drop),
-        _ if value.downcast_object_ref::<JsonObject>().is_some() => Ok(()),
-        ValueKind::Seq => value.try_iter()?.try_for_each(|item| defined(&item)),
-        ValueKind::Map => value
-            .try_iter()?
-            .try_for_each(|key| defined(&value.get_item(&key)?)),
-        _ => Ok(()),
-    }
-}
-
-/// Writes the output of a template.
-pub fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    let text = text(value)?;
-    let syntax = match state.auto_escape() {
-        AutoEscape::Custom(name) => name.as_ref(),
-        _ => "",
-    };
-    match syntax {
-        URL if !value.is_safe() => out.write_str(&percent_encoded(&text))?,
-        // Also for text that is marked as safe: the mark concerns URLs and markup.
-        LINE => out.write_str(&escape::line(&text))?,
-        _ => out.write_str(&text)?,
-    }
-    Ok(())
-}
-
-/// Percent-encodes everything except letters, digits and `-_.~`. The result is always a single path
-/// segment or query value.
-pub fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                let digit = char::from_digit(u32::from(digit), 16).unwrap_or('0');
-                encoded.push(digit.to_ascii_uppercase());
-            }
-        }
-    }
-    encoded
 }

@@ -13,6 +13,8 @@ mod expression;
 mod fixed;
 mod growth;
 mod json;
+mod json_text;
+mod output;
 mod pieces;
 mod place;
 mod scan;
