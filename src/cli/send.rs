@@ -5,13 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 
 use super::{Format, NO, YES, body, fail, header as header_line, method, say};
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::diagnostic::{Diagnostics, Source};
+use crate::base::diagnostic::{Diagnostics, Severity, Source};
 use crate::base::secret::Keyring;
+use crate::base::units::HumanDuration;
 use crate::base::yaml::Document;
 use crate::client::Client;
 use crate::config;
@@ -65,7 +66,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Ok(request) => request,
         Err(message) => return fail(&message),
     };
-    let timeout = match crate::base::units::HumanDuration::parse(&arguments.timeout) {
+    let timeout = match HumanDuration::parse(&arguments.timeout) {
         Ok(period) => period.0,
         Err(message) => return fail(&message),
     };
@@ -91,16 +92,7 @@ pub fn run(arguments: &Arguments) -> u8 {
 
 /// Builds the request with the headers that its sender would add.
 fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> {
-    let url: http::Uri = arguments
-        .url
-        .parse()
-        .map_err(|error| format!("`{}` is not a URL: {error}", arguments.url))?;
-    if url.host().is_none() || !matches!(url.scheme_str(), Some("http" | "https")) {
-        return Err(format!(
-            "`{}` is not a URL like `http://127.0.0.1:9000/github`",
-            arguments.url
-        ));
-    }
+    check_url(&arguments.url)?;
     let body = match &arguments.body {
         Some(path) => body(Some(Path::new(path)))?,
         None => b"{}".to_vec(),
@@ -114,48 +106,21 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
     }
     let verification = scheme(arguments)?;
     if let Some(event) = &arguments.event {
-        // If there are several alternatives, senders use the first.
-        let place = match verification.event_name() {
-            Some(EventName::Either(places)) => places.first(),
-            place => place,
-        };
-        match place {
-            Some(EventName::Header(name)) => {
-                let value = event
-                    .parse()
-                    .map_err(|error| format!("`{event}` cannot stand in a header: {error}"))?;
-                headers.insert(name.clone(), value);
-            }
-            Some(EventName::Payload(path)) => {
-                return Err(format!(
-                    "this sender's event name stands in the body, at `{path}`: put it there"
-                ));
-            }
-            Some(EventName::Either(_)) | None => {
-                return Err(format!(
-                    "the scheme `{}` has no place for an event name",
-                    arguments.scheme
-                ));
-            }
-        }
+        let (name, value) = event_header(event, &verification, &arguments.scheme)?;
+        headers.insert(name, value);
     }
     let now = Clock::system().now();
-    if let Some(later) = arguments.age.strip_prefix('-') {
-        return Err(format!("an age is not negative; the future is `--ahead {later}`"));
-    }
-    let at = now.as_millis() - millis(&arguments.age)? + millis(&arguments.ahead)?;
-    let at = Timestamp::from_millis(at);
     let id = format!("msg_{}", EventId::new(now).to_string().replace('-', ""));
-    let draft = OutgoingRequest {
+    let unsigned = OutgoingRequest {
         method: &method,
         url: &arguments.url,
         headers: &headers,
         body: &body,
-        at,
+        at: signed_at(arguments, now)?,
         id: &id,
         restamp: true,
     };
-    let signed = verification.sign(&draft)?;
+    let signed = verification.sign(&unsigned)?;
     let url = signed.url(&arguments.url);
     let url = url
         .parse()
@@ -170,9 +135,58 @@ fn signed(arguments: &Arguments) -> Result<Request<Full<bytes::Bytes>>, String> 
     Ok(request)
 }
 
+/// Checks that the URL has a host and a known scheme.
+fn check_url(text: &str) -> Result<(), String> {
+    let url: http::Uri = text
+        .parse()
+        .map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    if url.host().is_none() || !matches!(url.scheme_str(), Some("http" | "https")) {
+        return Err(format!(
+            "`{text}` is not a URL like `http://127.0.0.1:9000/github`"
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the header in which the sender puts the event's name.
+fn event_header(
+    event: &str,
+    verification: &Verification,
+    scheme: &str,
+) -> Result<(HeaderName, HeaderValue), String> {
+    // If there are several alternatives, senders use the first.
+    let location = match verification.event_name() {
+        Some(EventName::Either(alternatives)) => alternatives.first(),
+        location => location,
+    };
+    match location {
+        Some(EventName::Header(name)) => {
+            let value = event
+                .parse()
+                .map_err(|error| format!("`{event}` cannot stand in a header: {error}"))?;
+            Ok((name.clone(), value))
+        }
+        Some(EventName::Payload(path)) => Err(format!(
+            "this sender's event name stands in the body, at `{path}`: put it there"
+        )),
+        Some(EventName::Either(_)) | None => {
+            Err(format!("the scheme `{scheme}` has no place for an event name"))
+        }
+    }
+}
+
+/// Returns the time of the signature: `now`, moved by `--age` or `--ahead`.
+fn signed_at(arguments: &Arguments, now: Timestamp) -> Result<Timestamp, String> {
+    if let Some(later) = arguments.age.strip_prefix('-') {
+        return Err(format!("an age is not negative; the future is `--ahead {later}`"));
+    }
+    let at = now.as_millis() - millis(&arguments.age)? + millis(&arguments.ahead)?;
+    Ok(Timestamp::from_millis(at))
+}
+
 /// Parses a duration, in milliseconds. It is at most ten years, so sums cannot overflow.
 fn millis(text: &str) -> Result<i64, String> {
-    let period = crate::base::units::HumanDuration::parse(text)?.0;
+    let period = HumanDuration::parse(text)?.0;
     i64::try_from(period.as_millis()).map_err(|error| error.to_string())
 }
 
@@ -198,20 +212,20 @@ fn scheme(arguments: &Arguments) -> Result<Verification, String> {
         &mut diagnostics,
     )
     .and_then(|document| {
-        let surroundings = SchemeContext {
+        let context = SchemeContext {
             keyring: &keyring,
             schemes: &Definitions::default(),
             public_url,
             max_body: u64::MAX,
             decompress_unverified: false,
         };
-        Verification::compile(document.root(), &surroundings, &mut diagnostics)
+        Verification::compile(document.root(), &context, &mut diagnostics)
     })
     .filter(|_| !diagnostics.has_errors())
     .ok_or_else(|| {
         let errors = diagnostics
             .iter()
-            .filter(|diagnostic| diagnostic.severity == crate::base::diagnostic::Severity::Error);
+            .filter(|diagnostic| diagnostic.severity == Severity::Error);
         errors
             .map(|diagnostic| match &diagnostic.hint {
                 Some(hint) => format!("{} ({hint})", diagnostic.message),
@@ -241,11 +255,11 @@ fn with_secret(scheme: &str, secret: &str) -> Result<String, String> {
     }
 }
 
-/// Posts the request. Returns the status and the body of the answer. `place`: the URL as typed,
+/// Posts the request. Returns the status and the body of the answer. `url`: the URL as typed,
 /// without signed parameters.
 async fn post(
     request: Request<Full<bytes::Bytes>>,
-    place: &str,
+    url: &str,
     timeout: Duration,
 ) -> Result<(u16, String), String> {
     let client = Client::new().map_err(|error| error.to_string())?;
@@ -259,7 +273,7 @@ async fn post(
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     };
     match tokio::time::timeout(timeout, exchange).await {
-        Ok(answer) => answer.map_err(|error: String| format!("cannot post to `{place}`: {error}")),
-        Err(_) => Err(format!("`{place}` did not answer within {} s", timeout.as_secs())),
+        Ok(answer) => answer.map_err(|error: String| format!("cannot post to `{url}`: {error}")),
+        Err(_) => Err(format!("`{url}` did not answer within {} s", timeout.as_secs())),
     }
 }

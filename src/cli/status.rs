@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use super::location::{StoreLocation, is_same};
 use super::{Format, NO, UNKNOWN, YES, complain, fail, say};
+use crate::base::count::counted;
 use crate::base::diagnostic::{Diagnostic, Severity};
 use crate::base::escape;
+use crate::base::units::{HumanDuration, Size};
 use crate::config::{self, AdminSocket, DeclaredPaths, Layout};
-use crate::status::Status;
+use crate::status::{CertificateStatus, Deliveries, Status, StoreStatus};
 
 /// Maximum wait for the daemon's answer. The daemon's own limit is lower.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -178,70 +180,20 @@ fn in_lines(texts: &[String]) -> String {
 
 /// Formats the status as text, line by line.
 fn lines(status: &Status) -> Vec<String> {
+    let uptime = HumanDuration(Duration::from_secs(status.uptime)).rounded();
     let mut lines = vec![format!(
-        "hookyard {}, process {}, up {}",
-        status.version,
-        status.pid,
-        span(status.uptime)
+        "hookyard {}, process {}, up {uptime}",
+        status.version, status.pid
     )];
-    lines.extend(
-        status
-            .problems
-            .iter()
-            .map(|problem| format!("problem: {problem}")),
-    );
-    let rules = &status.rules;
-    let sha256 = rules.sha256.get(..12).unwrap_or_default();
-    lines.push(format!(
-        "rules: {}, generation {}, {} rules on {} endpoints, sha256 {sha256}",
-        rules.path, rules.generation, rules.count, rules.endpoints
-    ));
-    if let Some(reload) = &status.last_reload {
-        let became = if reload.in_force { "in force" } else { "refused" };
-        lines.push(format!("last reload: {}, {became}", reload.at));
-        lines.extend(
-            reload
-                .diagnostics
-                .iter()
-                .map(|diagnostic| format!("  {diagnostic}")),
-        );
-    }
+    let problems = status.problems.iter();
+    lines.extend(problems.map(|problem| format!("problem: {problem}")));
+    rules_lines(status, &mut lines);
     lines.push(format!("listening: {}", status.listening.join(", ")));
     if let Some(certificate) = &status.certificate {
-        let until = &certificate.until;
-        let valid = until
-            .as_ref()
-            .map_or_else(|| "none yet".to_owned(), |until| format!("valid until {until}"));
-        lines.push(format!("certificate: {valid}"));
-        let renewal = certificate.renewal.iter();
-        lines.extend(renewal.map(|at| format!("  the authority is asked at {at}")));
-        let failure = certificate.failure.iter();
-        lines.extend(failure.map(|why| format!("  last attempt failed: {why}")));
+        certificate_lines(certificate, &mut lines);
     }
-    if let Some(deliveries) = &status.deliveries {
-        let overdue = if deliveries.overdue > 1.0 {
-            format!("; the first has been due for {:.0} s", deliveries.overdue)
-        } else {
-            String::new()
-        };
-        lines.push(format!(
-            "deliveries: {} waiting, {} running, {} ended, {} dead letters{overdue}",
-            deliveries.waiting, deliveries.running, deliveries.ended, deliveries.dead
-        ));
-    }
-    if let Some(store) = &status.store {
-        let of = store
-            .max_bytes
-            .map_or_else(String::new, |bytes| format!(" of {}", size(bytes)));
-        lines.push(format!(
-            "store: {}, {}{of}, {} events, {} nonces, {} refusals",
-            store.path,
-            size(store.bytes),
-            store.events,
-            store.dedup_keys,
-            store.refusals
-        ));
-    }
+    lines.extend(status.deliveries.as_ref().map(deliveries_line));
+    lines.extend(status.store.as_ref().map(store_line));
     if status.log_lines_dropped > 0 {
         lines.push(format!(
             "log: {} lines were lost since the start",
@@ -250,9 +202,9 @@ fn lines(status: &Status) -> Vec<String> {
     }
     lines.push(format!(
         "memory: {}; bodies in flight: {} of {}",
-        size(status.resident_bytes),
-        size(status.inflight.bytes),
-        size(status.inflight.max_bytes)
+        Size(status.resident_bytes),
+        Size(status.inflight.bytes),
+        Size(status.inflight.max_bytes)
     ));
     for (rule, at) in &status.last_arrivals {
         lines.push(format!("last arrival for {rule}: {at}"));
@@ -260,12 +212,58 @@ fn lines(status: &Status) -> Vec<String> {
     lines
 }
 
-/// Formats a duration in its two largest units.
-fn span(seconds: u64) -> String {
-    let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
-    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+/// Adds the rules in force and the last reload.
+fn rules_lines(status: &Status, lines: &mut Vec<String>) {
+    let rules = &status.rules;
+    let sha256 = rules.sha256.get(..12).unwrap_or_default();
+    lines.push(format!(
+        "rules: {}, generation {}, {} on {}, sha256 {sha256}",
+        rules.path,
+        rules.generation,
+        counted(rules.count, "rule"),
+        counted(rules.endpoints, "endpoint")
+    ));
+    if let Some(reload) = &status.last_reload {
+        let outcome = if reload.in_force { "in force" } else { "refused" };
+        lines.push(format!("last reload: {}, {outcome}", reload.at));
+        let diagnostics = reload.diagnostics.iter();
+        lines.extend(diagnostics.map(|diagnostic| format!("  {diagnostic}")));
+    }
 }
 
-fn size(bytes: u64) -> String {
-    bytesize::ByteSize(bytes).to_string()
+fn certificate_lines(certificate: &CertificateStatus, lines: &mut Vec<String>) {
+    let validity = match &certificate.until {
+        Some(until) => format!("valid until {until}"),
+        None => "none yet".to_owned(),
+    };
+    lines.push(format!("certificate: {validity}"));
+    let renewal = certificate.renewal.iter();
+    lines.extend(renewal.map(|at| format!("  the authority is asked at {at}")));
+    let failure = certificate.failure.iter();
+    lines.extend(failure.map(|why| format!("  last attempt failed: {why}")));
+}
+
+fn deliveries_line(deliveries: &Deliveries) -> String {
+    let overdue = if deliveries.overdue > 1.0 {
+        format!("; the first has been due for {:.0} s", deliveries.overdue)
+    } else {
+        String::new()
+    };
+    format!(
+        "deliveries: {} waiting, {} running, {} ended, {} dead letters{overdue}",
+        deliveries.waiting, deliveries.running, deliveries.ended, deliveries.dead
+    )
+}
+
+fn store_line(store: &StoreStatus) -> String {
+    let max = store.max_bytes.map(|bytes| format!(" of {}", Size(bytes)));
+    format!(
+        "store: {}, {}{}, {} events, {} nonces, {} refusals",
+        store.path,
+        Size(store.bytes),
+        max.unwrap_or_default(),
+        store.events,
+        store.dedup_keys,
+        store.refusals
+    )
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use http::Uri;
+use http::uri::Authority;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
@@ -61,27 +62,11 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics)
         );
         diagnostics.push(diagnostic.hint("read them, and write `agree_tos: true`"));
     }
-    let mut contact = Vec::new();
-    for item in node
-        .given("contact")
-        .map(|list| list.one_or_many())
-        .unwrap_or_default()
-    {
-        match item.as_str().map(address) {
-            Some(Some(address)) => contact.push(address),
-            _ => diagnostics.push(item.error("acme", "a contact is an address of mail, `ops@example.org`")),
-        }
-    }
+    let contact = contact(node, diagnostics);
     let directory = fields.directory.unwrap_or_else(|| DEFAULT_DIRECTORY.to_owned());
-    let is_plain = |uri: &Uri| {
-        let authority = uri
-            .authority()
-            .is_some_and(|authority| !authority.as_str().contains('@'));
-        uri.scheme_str() == Some("https") && authority && !directory.contains('#')
-    };
-    if !directory.parse().is_ok_and(|uri| is_plain(&uri)) {
-        let place = node.get("directory").unwrap_or(node);
-        diagnostics.push(place.error("acme", "a directory is an `https` URL"));
+    if !is_directory(&directory) {
+        let node = node.get("directory").unwrap_or(node);
+        diagnostics.push(node.error("acme", "a directory is an `https` URL"));
     }
     let roots = node.given("ca").and_then(|ca| {
         let file = pem::file(ca, false, keyring, diagnostics)?;
@@ -112,6 +97,32 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics)
         }),
         issued: Arc::new(Issued::default()),
     })
+}
+
+/// Compiles `contact`: one mail address or a list.
+fn contact(node: Node<'_>, diagnostics: &mut Diagnostics) -> Vec<String> {
+    let Some(list) = node.given("contact") else {
+        return Vec::new();
+    };
+    let mut contact = Vec::new();
+    for item in list.one_or_many() {
+        match item.as_str().and_then(address) {
+            Some(address) => contact.push(address),
+            None => {
+                diagnostics.push(item.error("acme", "a contact is an address of mail, `ops@example.org`"))
+            }
+        }
+    }
+    contact
+}
+
+/// True if a text is an `https` URL without credentials and without a fragment.
+fn is_directory(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else {
+        return false;
+    };
+    let is_plain = |authority: &Authority| !authority.as_str().contains('@');
+    uri.scheme_str() == Some("https") && uri.authority().is_some_and(is_plain) && !text.contains('#')
 }
 
 /// Compiles `domains`; no name twice.

@@ -57,58 +57,70 @@ pub fn compile(node: Option<Node<'_>>, tls: bool, diagnostics: &mut Diagnostics)
     entries.into_iter().map(|(_, listen)| listen).collect()
 }
 
+/// Hint for an entry that is no address.
+const HINT: &str = "write `127.0.0.1:9000`, `unix:/run/…` or `systemd`";
+
 /// Compiles one entry. Also returns the node of its address.
 fn one<'n>(node: Node<'n>, tls: bool, diagnostics: &mut Diagnostics) -> Option<(Node<'n>, Listen)> {
-    const HINT: &str = "write `127.0.0.1:9000`, `unix:/run/…` or `systemd`";
-    let (text, place, own) = if node.is_mapping() {
-        let fields: ListenFields = node.read(diagnostics)?;
-        let (key, text) = match (fields.address, fields.unix) {
-            (Some(address), None) => ("address", address),
-            (None, Some(path)) => ("unix", format!("unix:{path}")),
-            _ => {
-                let diagnostic = node.error("listen", "either `address` or `unix` says where");
-                diagnostics.push(
-                    diagnostic.hint("write `{address: 0.0.0.0:443}` or `{unix: /run/…, mode: \"0660\"}`"),
-                );
-                return None;
+    let (text, address, own_tls) = address(node, diagnostics)?;
+    if own_tls == Some(true) && !tls {
+        let diagnostic = node
+            .get("tls")
+            .unwrap_or(node)
+            .error("listen", "there is no certificate to serve it with");
+        diagnostics.push(diagnostic.hint("set `server.tls: {cert: …, key: …}`"));
+    }
+    let listen = match parse(&text, own_tls.unwrap_or(tls)) {
+        Ok(listen) => listen,
+        Err(message) => {
+            diagnostics.push(address.error("listen", message).hint(HINT));
+            return None;
+        }
+    };
+    let Listen::Unix(path, default) = listen else {
+        for key in ["mode", "user", "group"] {
+            if let Some(node) = node.get(key) {
+                diagnostics.push(node.error("listen", format!("`{key}` is that of a unix socket")));
             }
-        };
-        (text, node.get(key).unwrap_or(node), fields.tls)
-    } else {
+        }
+        return Some((address, listen));
+    };
+    if let Some(node) = own_tls.and_then(|_| node.get("tls")) {
+        diagnostics.push(node.error("listen", "a unix socket is never served with TLS"));
+    }
+    folder(&path, address, diagnostics);
+    Some((address, Listen::Unix(path, access(node, default, diagnostics)?)))
+}
+
+/// Returns the text of an entry's address, its node, and the entry's own `tls`.
+fn address<'n>(node: Node<'n>, diagnostics: &mut Diagnostics) -> Option<(String, Node<'n>, Option<bool>)> {
+    if !node.is_mapping() {
         let Some(text) = node.as_str() else {
             diagnostics.push(node.error("listen", "an address to listen on is text").hint(HINT));
             return None;
         };
-        (text.to_owned(), node, None)
-    };
-    if own == Some(true) && !tls {
-        let place = node.get("tls").unwrap_or(node);
-        let diagnostic = place.error("listen", "there is no certificate to serve it with");
-        diagnostics.push(diagnostic.hint("set `server.tls: {cert: …, key: …}`"));
+        return Some((text.to_owned(), node, None));
     }
-    let listen = match parse(&text, own.unwrap_or(tls)) {
-        Ok(listen) => listen,
-        Err(message) => {
-            diagnostics.push(place.error("listen", message).hint(HINT));
+    let fields: ListenFields = node.read(diagnostics)?;
+    let (key, text) = match (fields.address, fields.unix) {
+        (Some(address), None) => ("address", address),
+        (None, Some(path)) => ("unix", format!("unix:{path}")),
+        _ => {
+            let diagnostic = node.error("listen", "either `address` or `unix` says where");
+            diagnostics
+                .push(diagnostic.hint("write `{address: 0.0.0.0:443}` or `{unix: /run/…, mode: \"0660\"}`"));
             return None;
         }
     };
-    let Listen::Unix(path, access) = listen else {
-        for key in ["mode", "user", "group"] {
-            if let Some(place) = node.get(key) {
-                diagnostics.push(place.error("listen", format!("`{key}` is that of a unix socket")));
-            }
-        }
-        return Some((place, listen));
-    };
-    if let Some(place) = own.and_then(|_| node.get("tls")) {
-        diagnostics.push(place.error("listen", "a unix socket is never served with TLS"));
-    }
-    folder(&path, place, diagnostics);
-    let access = Access {
+    Some((text, node.get(key).unwrap_or(node), fields.tls))
+}
+
+/// Compiles the permissions of a unix socket.
+fn access(node: Node<'_>, default: Access, diagnostics: &mut Diagnostics) -> Option<Access> {
+    Some(Access {
         mode: match node.given("mode") {
             Some(node) => mode(node, diagnostics)?,
-            None => access.mode,
+            None => default.mode,
         },
         user: match node.given("user") {
             Some(node) => Some(user_number(node, "a user", "listen", diagnostics)?),
@@ -118,8 +130,7 @@ fn one<'n>(node: Node<'n>, tls: bool, diagnostics: &mut Diagnostics) -> Option<(
             Some(node) => Some(group_number(node, "a group", "listen", diagnostics)?),
             None => None,
         },
-    };
-    Some((place, Listen::Unix(path, access)))
+    })
 }
 
 /// Checks that the folder of a unix socket exists. A folder under `/run` may be created when the

@@ -4,7 +4,6 @@
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
-use std::slice;
 use std::thread;
 use std::time::Duration;
 
@@ -47,32 +46,11 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let mut latest = search.newest(&history, arguments.lines).map_err(failed)?.entries;
     drop(history);
     latest.reverse();
-    let mut widths = [0; HEADS.len()];
-    let heads = HEADS.map(str::to_owned);
-    widen(&mut widths, slice::from_ref(&heads));
-    let mut print = |entries: &[ListedDelivery], heads: Option<[String; HEADS.len()]>| {
-        let text = match arguments.format {
-            Format::Json => {
-                let lines: Vec<String> = entries.iter().map(|entry| as_json(entry).to_string()).collect();
-                lines.join("\n")
-            }
-            Format::Text => {
-                let lines: Vec<_> = heads.into_iter().chain(entries.iter().map(line)).collect();
-                widen(&mut widths, &lines);
-                in_columns(&widths, &lines)
-            }
-        };
-        let mut stdout = std::io::stdout().lock();
-        if text.is_empty() {
-            return Ok(());
-        }
-        match writeln!(stdout, "{}", escape::text(&text)).and_then(|()| stdout.flush()) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(YES),
-            Err(error) => Err(fail(&format!("cannot write to standard output: {error}"))),
-        }
+    let mut printer = Printer {
+        format: arguments.format,
+        widths: [0; HEADS.len()],
     };
-    print(&latest, Some(heads))?;
+    printer.print(&latest, Some(HEADS.map(str::to_owned)))?;
     loop {
         thread::sleep(PAUSE);
         // Reopened each time, since a daemon may have started or stopped.
@@ -93,9 +71,41 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
             Ok(wanted)
         });
         match read {
-            Ok(new) => print(&new, None)?,
+            Ok(new) => printer.print(&new, None)?,
             Err(error) if error.may_pass() => {}
             Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+/// Prints deliveries in columns that only grow.
+struct Printer {
+    format: Format,
+    widths: [usize; HEADS.len()],
+}
+
+impl Printer {
+    /// Prints deliveries below `heads`. The error is the exit code.
+    fn print(&mut self, entries: &[ListedDelivery], heads: Option<[String; HEADS.len()]>) -> Result<(), u8> {
+        let text = match self.format {
+            Format::Json => {
+                let lines: Vec<String> = entries.iter().map(|entry| as_json(entry).to_string()).collect();
+                lines.join("\n")
+            }
+            Format::Text => {
+                let lines: Vec<_> = heads.into_iter().chain(entries.iter().map(line)).collect();
+                widen(&mut self.widths, &lines);
+                in_columns(&self.widths, &lines)
+            }
+        };
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut stdout = std::io::stdout().lock();
+        match writeln!(stdout, "{}", escape::text(&text)).and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(YES),
+            Err(error) => Err(fail(&format!("cannot write to standard output: {error}"))),
         }
     }
 }
