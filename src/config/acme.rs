@@ -109,7 +109,7 @@ fn contact(node: Node<'_>, diagnostics: &mut Diagnostics) -> Vec<String> {
         match item.as_str().and_then(address) {
             Some(address) => contact.push(address),
             None => {
-                diagnostics.push(item.error("acme", "a contact is an address of mail, `ops@example.org`"))
+                diagnostics.push(item.error("acme", "a contact is an address of mail, `ops@example.org`"));
             }
         }
     }
