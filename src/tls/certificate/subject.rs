@@ -246,6 +246,8 @@ mod tests {
             ("CN=#0C026369 ,O=a=b", "CN=ci,O=a=b"),
             ("1.2.3.4.5=#0500", "1.2.3.4.5=#0500"),
             ("CN=a\\0ab", "CN=a\\0ab"),
+            ("CN=a\\\\ ,O=b", "CN=a\\\\,O=b"),
+            ("O=\"a\\\"b+c\"", "O=a\\\"b\\+c"),
             ("CN=\\\"x\\\"", "CN=\\\"x\\\""),
             ("E=ci@acme.example", "emailAddress=ci@acme.example"),
         ] {
@@ -270,6 +272,7 @@ mod tests {
             "O=A+B",
             "O=\"Acme",
             "O=\"Acme\" Inc.",
+            "O=Ac\"me,CN=ci",
             "CN=#",
             "CN=#0",
             "CN=#0c03",
