@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::server::body_budget::{BodyBudget, Bounds, Denied, Reservation};
+use crate::server::client_key::ClientKey;
 use crate::server::request_head::has_padded_value;
-use crate::server::slots::ClientKey;
 
 /// Maximum part of a refused body that is read before the answer, in bytes.
 const MAX_DRAINED: usize = 4 << 20;

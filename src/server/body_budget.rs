@@ -9,14 +9,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::base::throttle;
 use crate::report;
 use crate::server::body_table::BodyTable;
-use crate::server::slots::ClientKey;
+use crate::server::client_key::ClientKey;
 
 /// Step in bytes by which a partial body's reservation grows. Smaller steps would cost a lock for
 /// each byte.
@@ -109,10 +109,6 @@ impl BodyBudget {
         (windows <= bounds.windows).then_some(window)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BodyTable> {
-        self.table.lock()
-    }
-
     /// Adds `more` bytes if the sum stays within `bound`.
     fn add(&self, more: u64, bound: u64) -> bool {
         let sum = |in_use: u64| in_use.checked_add(more).filter(|sum| *sum <= bound);
@@ -161,7 +157,7 @@ impl Reservation {
     pub fn whole(&mut self, bytes: usize, now: Instant) -> Result<(), Denied> {
         let bytes = bytes as u64;
         if !self.budget.add(bytes, self.bounds.total) {
-            let mut table = self.budget.lock();
+            let mut table = self.budget.table.lock();
             let requester = (self.client, None);
             self.budget
                 .evict_until_fits(&mut table, requester, bytes, self.bounds.total, now)?;
@@ -179,7 +175,7 @@ impl Reservation {
         }
         let (more, now) = (more.next_multiple_of(STEP), now());
         let budget = Arc::clone(&self.budget);
-        let mut table = budget.lock();
+        let mut table = budget.table.lock();
         let (number, _) = self.partial.get_or_insert_with(|| table.insert(self.client, now));
         let number = *number;
         let (client, own, bodies) = table.usage(number).ok_or(Denied::Evicted)?;
@@ -203,7 +199,7 @@ impl Reservation {
         let Some((number, _)) = &self.partial else {
             return Ok(());
         };
-        let mut table = self.budget.lock();
+        let mut table = self.budget.table.lock();
         table.usage(*number).ok_or(Denied::Evicted)?;
         table.complete(*number);
         Ok(())
@@ -223,7 +219,7 @@ impl Drop for Reservation {
             return;
         };
         // An evicted body has already been given back.
-        if let Some(bytes) = self.budget.lock().remove(*number) {
+        if let Some(bytes) = self.budget.table.lock().remove(*number) {
             self.budget.in_use.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
@@ -284,7 +280,7 @@ mod tests {
         assert_eq!(in_use(&budget), 69);
         drop((body, whole));
         assert_eq!(in_use(&budget), 0);
-        let table = budget.lock();
+        let table = budget.table.lock();
         assert!(table.is_empty());
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::slots::ClientKey;
+use crate::server::client_key::ClientKey;
 
 /// Time without growth after which a partial body may be evicted by its own client.
 pub const IDLE: Duration = Duration::from_millis(200);

@@ -24,10 +24,11 @@ use crate::report;
 use crate::rules::{Endpoint, RuleSet};
 use crate::server::body::{BodyError, BodyMemory};
 use crate::server::body_budget::{BodyBudget, Bounds, Denied, Reservation};
+use crate::server::client_key::ClientKey;
 use crate::server::header_budget::HeaderBudget;
 use crate::server::peer::Peer;
 use crate::server::rate_limit::Limiter;
-use crate::server::slots::{BusyGuard, ClientKey, ConnectionLimiter, Slot, SlotGuard};
+use crate::server::slots::{BusyGuard, ConnectionLimiter, Slot, SlotGuard};
 use crate::server::{body, client_ip, near_miss, request_head};
 
 /// Maximum time for a silent peer to begin its first request once the daemon is stopping.

@@ -9,41 +9,23 @@
 //! A connection is busy from the last byte of a request to its answer. A busy connection is never
 //! evicted.
 //!
-//! All slots are in one ordered table under one lock. Nothing is searched linearly: beginning and
-//! ending work takes time logarithmic in the number of connections.
+//! All slots are in one table under one lock (`slot_table.rs`).
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::throttle::Throttle;
-use crate::server::rate_limit::prefix;
-
-/// Interval between two attempts to evict an idle slot. A slot counts as busy for the same time
-/// after a request, so that the answer can leave.
-const EVICTION_INTERVAL: Duration = Duration::from_millis(10);
-
-/// Holder of a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ClientKey {
-    /// A client: an IPv4 address, or the /64 network of an IPv6 address.
-    Client(u8, u64),
-    /// A connection, by number, that counts alone: from a unix socket, or from a proxy with many
-    /// clients.
-    Connection(u64),
-}
+use crate::server::client_key::ClientKey;
+use crate::server::slot_table::{EVICTION_INTERVAL, SlotTable};
 
 /// A limit on connections or requests.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
-    table: Arc<LimiterState>,
+    state: Arc<LimiterState>,
     /// True if an evicted slot is free at once, false if only after its holder has released it.
     immediate: bool,
     /// Queue of the callers that wait. Only the first of them evicts.
@@ -58,40 +40,13 @@ struct LimiterState {
     freed: Notify,
 }
 
-#[derive(Debug)]
-struct SlotTable {
-    free: usize,
-    /// Logical clock that orders the events of slots.
-    tick: u64,
-    entries: HashMap<u64, SlotEntry>,
-    /// Idle slots of each holder that are not being evicted: idle since (tick) to number.
-    idle: HashMap<ClientKey, BTreeMap<u64, u64>>,
-    /// Holders by their number of idle slots. Of equals, the one with the longest idle slot is
-    /// last.
-    order: BTreeSet<(usize, Reverse<u64>, ClientKey)>,
-}
-
-#[derive(Debug)]
-struct SlotEntry {
-    holder: ClientKey,
-    /// Tick at which the slot was last busy, else at which it was taken.
-    since: u64,
-    /// End of the last request. Its answer may still be on its way out.
-    ended: Option<Instant>,
-    /// Number of requests being worked on.
-    active: usize,
-    /// True once the slot is being released and may begin no more work.
-    releasing: bool,
-    eviction: CancellationToken,
-}
-
 /// The slot of one connection or one request.
 #[derive(Debug)]
 pub struct Slot {
     number: u64,
     /// Cancelled when the slot is evicted.
     eviction: CancellationToken,
-    table: Arc<LimiterState>,
+    state: Arc<LimiterState>,
 }
 
 impl ConnectionLimiter {
@@ -108,16 +63,9 @@ impl ConnectionLimiter {
     }
 
     fn new(count: usize, immediate: bool) -> Self {
-        let table = SlotTable {
-            free: count,
-            tick: 0,
-            entries: HashMap::new(),
-            idle: HashMap::new(),
-            order: BTreeSet::new(),
-        };
         Self {
-            table: Arc::new(LimiterState {
-                table: Mutex::new(table),
+            state: Arc::new(LimiterState {
+                table: Mutex::new(SlotTable::new(count)),
                 freed: Notify::new(),
             }),
             immediate,
@@ -134,12 +82,12 @@ impl ConnectionLimiter {
         let (number, eviction) = loop {
             // Evict once, and again after each timeout: the victim may have become busy, or every
             // slot was.
-            let (acquired, evicted) = self.table.lock().acquire(holder, !freed, self.immediate);
+            let (acquired, evicted) = self.state.table.lock().acquire(holder, !freed, self.immediate);
             any_evicted |= evicted;
             if let Some(acquired) = acquired {
                 break acquired;
             }
-            freed = timeout(EVICTION_INTERVAL, self.table.freed.notified())
+            freed = timeout(EVICTION_INTERVAL, self.state.freed.notified())
                 .await
                 .is_ok();
         };
@@ -151,7 +99,7 @@ impl ConnectionLimiter {
         let slot = Arc::new(Slot {
             number,
             eviction,
-            table: Arc::clone(&self.table),
+            state: Arc::clone(&self.state),
         });
         (SlotGuard { slot }, left_out)
     }
@@ -159,103 +107,7 @@ impl ConnectionLimiter {
     /// Evicts an idle slot even if one is free, since the machine may have no descriptor left.
     /// False if every slot is busy.
     pub fn evict_idle(&self) -> bool {
-        self.table.lock().evict_idle(self.immediate)
-    }
-}
-
-impl ClientKey {
-    /// Returns the client with this address.
-    pub fn of(address: IpAddr) -> Self {
-        let (family, network) = prefix(Some(address));
-        Self::Client(family, network)
-    }
-}
-
-impl LimiterState {
-    fn lock(&self) -> MutexGuard<'_, SlotTable> {
-        self.table.lock()
-    }
-}
-
-impl SlotTable {
-    fn tick(&mut self) -> u64 {
-        self.tick += 1;
-        self.tick
-    }
-
-    /// Takes a free slot. If there is none and `may_evict` is set, evicts one. The flag is true if
-    /// a slot was evicted.
-    fn acquire(
-        &mut self,
-        holder: Option<ClientKey>,
-        may_evict: bool,
-        immediate: bool,
-    ) -> (Option<(u64, CancellationToken)>, bool) {
-        let evicted = self.free == 0 && may_evict && self.evict_idle(immediate);
-        if self.free == 0 {
-            return (None, evicted);
-        }
-        let number = self.tick();
-        let holder = holder.unwrap_or(ClientKey::Connection(number));
-        let eviction = CancellationToken::new();
-        self.free -= 1;
-        let entry = SlotEntry {
-            holder,
-            since: number,
-            ended: None,
-            active: 0,
-            releasing: false,
-            eviction: eviction.clone(),
-        };
-        self.entries.insert(number, entry);
-        self.rank(holder, |idle| idle.insert(number, number));
-        (Some((number, eviction)), evicted)
-    }
-
-    /// Changes a holder's idle slots, and the holder's rank with them.
-    fn rank(&mut self, holder: ClientKey, change: impl FnOnce(&mut BTreeMap<u64, u64>) -> Option<u64>) {
-        let rank = |idle: &BTreeMap<u64, u64>| {
-            let (oldest, _) = idle.first_key_value()?;
-            Some((idle.len(), Reverse(*oldest), holder))
-        };
-        let idle = self.idle.entry(holder).or_default();
-        if let Some(before) = rank(idle) {
-            self.order.remove(&before);
-        }
-        change(idle);
-        match rank(idle) {
-            Some(after) => {
-                self.order.insert(after);
-            }
-            None => {
-                self.idle.remove(&holder);
-            }
-        }
-    }
-
-    /// Evicts an idle slot. False if every slot is busy. With `immediate` the slot is free from now
-    /// on.
-    fn evict_idle(&mut self, immediate: bool) -> bool {
-        let largest = self
-            .order
-            .last()
-            .map(|(_, Reverse(oldest), holder)| (*oldest, *holder));
-        let Some((oldest, holder)) = largest else {
-            return false;
-        };
-        let mut found = None;
-        self.rank(holder, |idle| {
-            found = idle.remove(&oldest);
-            found
-        });
-        let Some(number) = found else { return false };
-        if let Some(entry) = self.entries.get(&number) {
-            entry.eviction.cancel();
-        }
-        if immediate && self.entries.remove(&number).is_some() {
-            self.free += 1;
-        }
-        true
+        self.state.table.lock().evict_idle(self.immediate)
     }
 }
 
@@ -263,43 +115,18 @@ impl Slot {
     /// Marks the slot busy until the guard is dropped. `None` if the slot has been evicted or is
     /// about to be.
     pub fn begin_work(self: &Arc<Self>) -> Option<BusyGuard> {
-        let mut table = self.table.lock();
-        let entry = table.entries.get_mut(&self.number)?;
-        if entry.releasing {
-            return None;
-        }
-        entry.active += 1;
-        let (holder, since) = (entry.holder, entry.since);
-        if entry.active == 1 {
-            table.rank(holder, |idle| idle.remove(&since));
-        }
-        Some(BusyGuard(Arc::clone(self)))
+        let begun = self.state.table.lock().begin_work(self.number);
+        begun.then(|| BusyGuard(Arc::clone(self)))
     }
 
     /// Returns the holder.
     pub fn holder(&self) -> ClientKey {
-        let table = self.table.lock();
-        let entry = table.entries.get(&self.number);
-        entry.map_or(ClientKey::Connection(self.number), |entry| entry.holder)
+        self.state.table.lock().holder(self.number)
     }
 
     /// Moves the slot to another holder once the client is known. `None`: it counts alone.
     pub fn reassign(&self, holder: Option<ClientKey>) {
-        let holder = holder.unwrap_or(ClientKey::Connection(self.number));
-        let mut table = self.table.lock();
-        let Some(entry) = table.entries.get_mut(&self.number) else {
-            return;
-        };
-        let before = std::mem::replace(&mut entry.holder, holder);
-        let since = entry.since;
-        let mut idle = None;
-        table.rank(before, |slots| {
-            idle = slots.remove(&since);
-            idle
-        });
-        if let Some(number) = idle {
-            table.rank(holder, |slots| slots.insert(since, number));
-        }
+        self.state.table.lock().reassign(self.number, holder);
     }
 
     /// Returns when the slot is to be released.
@@ -307,21 +134,9 @@ impl Slot {
         self.eviction.cancelled().await;
         // The slot may have become busy when it was already being evicted, or work may just have
         // ended.
-        while !self.try_release() {
+        while !self.state.table.lock().try_release(self.number, Instant::now()) {
             sleep(EVICTION_INTERVAL).await;
         }
-    }
-
-    /// True if the slot is released now. A slot that is busy, or was so a moment ago, is not: over
-    /// HTTP/2 another task sends the answer than the one that makes it.
-    fn try_release(&self) -> bool {
-        let mut table = self.table.lock();
-        let Some(entry) = table.entries.get_mut(&self.number) else {
-            return true;
-        };
-        let just_ended = |ended: Instant| ended.elapsed() < EVICTION_INTERVAL;
-        entry.releasing = entry.active == 0 && !entry.ended.is_some_and(just_ended);
-        entry.releasing
     }
 }
 
@@ -333,15 +148,10 @@ pub struct SlotGuard {
 
 impl Drop for SlotGuard {
     fn drop(&mut self) {
-        let mut table = self.slot.table.lock();
-        // The slot may already have passed to another holder.
-        let Some(entry) = table.entries.remove(&self.slot.number) else {
-            return;
-        };
-        table.rank(entry.holder, |idle| idle.remove(&entry.since));
-        table.free += 1;
-        drop(table);
-        self.slot.table.freed.notify_one();
+        let Slot { number, state, .. } = &*self.slot;
+        if state.table.lock().release(*number) {
+            state.freed.notify_one();
+        }
     }
 }
 
@@ -351,18 +161,8 @@ pub struct BusyGuard(Arc<Slot>);
 
 impl Drop for BusyGuard {
     fn drop(&mut self) {
-        let mut table = self.0.table.lock();
-        let now = table.tick();
-        let Some(entry) = table.entries.get_mut(&self.0.number) else {
-            return;
-        };
-        entry.since = now;
-        entry.ended = Some(Instant::now());
-        entry.active -= 1;
-        if entry.active == 0 && !entry.eviction.is_cancelled() {
-            let (holder, number) = (entry.holder, self.0.number);
-            table.rank(holder, |idle| idle.insert(now, number));
-        }
+        let Slot { number, state, .. } = &*self.0;
+        state.table.lock().end_work(*number, Instant::now());
     }
 }
 
@@ -418,11 +218,9 @@ mod tests {
                 drop(second);
             };
             let ((guard, _), ()) = tokio::join!(limiter.acquire(holder), releasing);
-            assert_eq!(limiter.table.lock().entries.len(), 3);
+            assert_eq!(limiter.state.table.lock().counts(), (0, 3));
             drop((guard, third, first));
-            let table = limiter.table.lock();
-            assert!(table.entries.is_empty() && table.idle.is_empty() && table.order.is_empty());
-            assert_eq!(table.free, 3);
+            assert_eq!(limiter.state.table.lock().counts(), (3, 0));
         }
     }
 
@@ -478,6 +276,6 @@ mod tests {
         assert_eq!(any_evicted, None);
         assert!(third.slot.begin_work().is_some());
         drop(third);
-        assert_eq!(limiter.table.lock().free, 1);
+        assert_eq!(limiter.state.table.lock().counts(), (1, 0));
     }
 }
