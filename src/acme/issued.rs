@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -86,12 +86,12 @@ impl Issued {
     }
 
     pub fn acme_status(&self) -> AcmeStatus {
-        self.lock_status().clone()
+        self.acme_status.lock().clone()
     }
 
     /// Describes what is wrong at `now`.
     pub fn problem(&self, now: Timestamp) -> Option<String> {
-        let acme_status = self.lock_status();
+        let acme_status = self.acme_status.lock();
         let problem = match self.validity() {
             None => "there is no certificate yet".to_owned(),
             Some(validity) => match validity.problem(now) {
@@ -120,24 +120,16 @@ impl Issued {
 
     /// Updates the status.
     pub(super) fn update_status(&self, change: impl FnOnce(&mut AcmeStatus)) {
-        change(&mut self.lock_status());
+        change(&mut self.acme_status.lock());
     }
 
     /// Answers the challenge for `name` until the returned guard is dropped.
     pub(super) fn answer(&self, name: &str, answer: CertifiedKey) -> Answering<'_> {
-        self.answers().insert(name.to_owned(), Arc::new(answer));
+        self.answers.lock().insert(name.to_owned(), Arc::new(answer));
         Answering {
             issued: self,
             name: name.to_owned(),
         }
-    }
-
-    fn lock_status(&self) -> MutexGuard<'_, AcmeStatus> {
-        self.acme_status.lock()
-    }
-
-    fn answers(&self) -> MutexGuard<'_, HashMap<String, Arc<CertifiedKey>>> {
-        self.answers.lock()
     }
 }
 
@@ -147,7 +139,7 @@ impl ResolvesServerCert for Issued {
         let mut protocols = hello.alpn().into_iter().flatten();
         if protocols.next() == Some(PROTOCOL) && protocols.next().is_none() {
             let name = hello.server_name()?.to_ascii_lowercase();
-            return self.answers().get(&name).cloned();
+            return self.answers.lock().get(&name).cloned();
         }
         let active = self.active.current();
         active.as_ref().as_ref().map(|active| Arc::clone(&active.key))
@@ -163,6 +155,6 @@ pub(super) struct Answering<'i> {
 
 impl Drop for Answering<'_> {
     fn drop(&mut self) {
-        self.issued.answers().remove(&self.name);
+        self.issued.answers.lock().remove(&self.name);
     }
 }

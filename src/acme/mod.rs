@@ -9,6 +9,7 @@
 mod http;
 mod issued;
 mod order;
+mod order_error;
 mod renewer;
 mod renewer_handle;
 mod schedule;
