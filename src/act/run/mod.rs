@@ -5,6 +5,7 @@
 //! sender is never part of a script. Another user, niceness and limits are left to
 //! `confinement.rs`.
 
+mod command;
 mod compile;
 mod confinement;
 mod elf;

@@ -1,0 +1,121 @@
+//! Command of one attempt, with all values filled in, and its standard input.
+//!
+//! Starting the command is left to `perform.rs`.
+
+use std::ffi::OsStr;
+use std::process::Stdio;
+
+use bytes::Bytes;
+use minijinja::Value;
+use tokio::process::Command;
+
+use crate::act::action_context::ActionContext;
+use crate::act::record;
+use crate::act::run::confinement::{Confinement, variable};
+use crate::act::run::needs::ResolvedNeeds;
+use crate::act::run::{Run, Stdin};
+
+impl Run {
+    /// Builds the command with all values filled in.
+    pub(super) fn command(
+        &self,
+        resolved: &ResolvedNeeds,
+        action_context: &ActionContext<'_>,
+    ) -> Result<Command, String> {
+        let templates = self
+            .arguments
+            .iter()
+            .chain(self.environment.iter().map(|(_, template)| template));
+        let values = if templates.into_iter().all(|template| template.literal().is_some()) {
+            Value::UNDEFINED
+        } else {
+            action_context.values()
+        };
+        let confinement = resolved.confinement.as_ref();
+        let mut command = if let Some(confinement) = confinement {
+            confinement.command(&resolved.program, &self.needs.cwd)
+        } else {
+            let mut command = Command::new(&resolved.program);
+            command.current_dir(&self.needs.cwd);
+            command
+        };
+        for (index, argument) in self.arguments.iter().enumerate() {
+            let text = argument.render(&values).map_err(|error| error.to_string())?;
+            command.arg(without_nul(text, || format!("argument {}", index + 1))?);
+        }
+        self.set_environment(&mut command, resolved, action_context, &values)?;
+        command
+            .stdin(if self.stdin == Stdin::None {
+                Stdio::null()
+            } else {
+                Stdio::piped()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        // The leader of a group cannot begin a session.
+        if !confinement.is_some_and(Confinement::begins_session) {
+            command.process_group(0);
+        }
+        Ok(command)
+    }
+
+    /// Replaces the environment of the command with the daemon's few variables, those of the rule
+    /// and those of the event.
+    fn set_environment(
+        &self,
+        command: &mut Command,
+        resolved: &ResolvedNeeds,
+        action_context: &ActionContext<'_>,
+        values: &Value,
+    ) -> Result<(), String> {
+        command.env_clear();
+        let confinement = resolved.confinement.as_ref();
+        let mut set = |name: &str, value: &OsStr| {
+            command.env(&*variable(name, confinement), value);
+        };
+        for (name, value) in &resolved.base_environment {
+            set(name, value);
+        }
+        for (name, template) in &self.environment {
+            let text = template
+                .render(values)
+                .map_err(|error| format!("`{name}`: {error}"))?;
+            let text = without_nul(text, || format!("the variable `{name}`"))?;
+            set(name, text.as_ref());
+        }
+        let received = &action_context.event.received;
+        set("HOOKYARD_EVENT_ID", received.id.to_string().as_ref());
+        set("HOOKYARD_RULE", action_context.rule.as_ref());
+        set("HOOKYARD_ENDPOINT", (*received.endpoint).as_ref());
+        set("HOOKYARD_ATTEMPT", action_context.attempt.to_string().as_ref());
+        set("HOOKYARD_DELIVERY_ID", action_context.delivery.as_ref());
+        set("HOOKYARD_REPLAY", action_context.replays.to_string().as_ref());
+        set("HOOKYARD_VERIFIED", action_context.verified.to_string().as_ref());
+        if let Some(failure) = action_context.failure {
+            set("HOOKYARD_FAILURE_ACTION", failure.action.as_ref());
+            let reason = without_nul(failure.reason.to_owned(), || "the reason".to_owned())?;
+            set("HOOKYARD_FAILURE_REASON", reason.as_ref());
+        }
+        Ok(())
+    }
+
+    /// Returns the command's standard input.
+    pub(super) fn input(&self, action_context: &ActionContext<'_>) -> Result<Bytes, String> {
+        match self.stdin {
+            Stdin::Body => Ok(action_context.event.received.body.clone()),
+            Stdin::Json => record::json(action_context)
+                .map(Bytes::from)
+                .map_err(|error| format!("no event record: {error}")),
+            Stdin::None => Ok(Bytes::new()),
+        }
+    }
+}
+
+/// Returns the text, unless it holds a NUL byte, which the kernel does not take.
+fn without_nul(text: String, what: impl Fn() -> String) -> Result<String, String> {
+    if text.contains('\0') {
+        return Err(format!("{} holds a NUL byte", what()));
+    }
+    Ok(text)
+}
