@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::act::locked_file::LockedFile;
@@ -72,7 +72,7 @@ impl Appender {
     pub(super) async fn append(self: &Arc<Self>, bytes: Vec<u8>) -> io::Result<LineOutcome> {
         let (written, answer) = oneshot::channel();
         let starts = {
-            let mut pending = self.pending();
+            let mut pending = self.pending.lock();
             pending.lines.push(QueuedLine { bytes, written });
             !std::mem::replace(&mut pending.writing, true)
         };
@@ -89,7 +89,7 @@ impl Appender {
     fn write_all(&self) {
         loop {
             let lines = {
-                let mut pending = self.pending();
+                let mut pending = self.pending.lock();
                 if pending.lines.is_empty() {
                     pending.writing = false;
                     return;
@@ -148,10 +148,6 @@ impl Appender {
         for (line, written) in done.drain(..) {
             line.report(synced.as_ref().map(|()| written).map_err(copied));
         }
-    }
-
-    fn pending(&self) -> MutexGuard<'_, PendingLines> {
-        self.pending.lock()
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -44,7 +44,7 @@ impl TargetHealth {
     pub fn admit(&self, target: &str, route: [u8; 32]) -> Result<RequestPermit<'_>, Duration> {
         let key = (target.to_owned(), route);
         let now = Instant::now();
-        let mut circuits = lock(&self.circuits);
+        let mut circuits = self.circuits.lock();
         let permit = circuits.entry(&key, now).admit(now)?;
         Ok(RequestPermit {
             targets: self,
@@ -57,16 +57,15 @@ impl TargetHealth {
     /// Takes a delivery's turn, as [`Pacer::take_turn`] does.
     pub fn turn(&self, target: &str, delivery: &str, rate: Rate) -> Result<Duration, Duration> {
         let now = Instant::now();
-        lock(&self.pacers)
+        self.pacers
+            .lock()
             .entry(&target.to_owned(), now)
             .take_turn(delivery, rate, now)
     }
-}
 
-impl TargetHealth {
     /// Releases the turns of a delivery that will not come back, at all targets.
     pub fn forget(&self, delivery: &str) {
-        for (_, pacers) in lock(&self.pacers).entries.values_mut() {
+        for (_, pacers) in self.pacers.lock().entries.values_mut() {
             pacers.release(delivery);
         }
     }
@@ -82,7 +81,7 @@ impl RequestPermit<'_> {
 impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
         let now = Instant::now();
-        let mut circuits = lock(&self.targets.circuits);
+        let mut circuits = self.targets.circuits.lock();
         let circuit = circuits.entry(&self.key, now);
         let change = circuit.end(self.permit, self.end, now);
         if circuit.is_healthy() {
@@ -97,10 +96,6 @@ impl Drop for RequestPermit<'_> {
             None => {}
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 /// Map that evicts the least recently used entry.
@@ -169,7 +164,7 @@ mod tests {
         assert!(targets.admit("http://a", [1; 32]).is_ok());
         assert!(targets.admit("http://b", [0; 32]).is_ok());
         // A healthy target is not remembered.
-        assert_eq!(lock(&targets.circuits).entries.len(), 1);
+        assert_eq!(targets.circuits.lock().entries.len(), 1);
     }
 
     #[test]
