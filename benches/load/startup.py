@@ -48,15 +48,15 @@ def become(path: Path, done: bool, group: str | None) -> None:
     store.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -600000;")
     if done:
         store.execute("UPDATE deliveries SET state = 'done', ended_at = due")
-        store.execute("UPDATE events SET owed = 0, ended_at = received_at")
+        store.execute("UPDATE events SET pending = 0, ended_at = received_at")
         store.execute(
             "INSERT INTO attempts (delivery, action, number, started_at, duration, outcome, detail, stdout, stderr) "
             "SELECT seq, 0, 1, due, 3, 'done', 'HTTP 200', x'', x'' FROM deliveries"
         )
     if group:
         # The first of each group is under way, the others are held.
-        store.execute(f"UPDATE deliveries SET lane = {group}, lane_limit = 1, held = 1")
-        store.execute("UPDATE deliveries SET held = 0 WHERE seq IN (SELECT min(seq) FROM deliveries GROUP BY lane)")
+        store.execute(f"UPDATE deliveries SET group_key = {group}, group_limit = 1, held = 1")
+        store.execute("UPDATE deliveries SET held = 0 WHERE seq IN (SELECT min(seq) FROM deliveries GROUP BY group_key)")
     store.commit()
     store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()

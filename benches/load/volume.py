@@ -105,7 +105,7 @@ def post(server: Server, path: str, payload: dict) -> None:
 
 
 def multiply(path: Path, count: int) -> None:
-    """Makes many of the one event in a store that nobody has open, with its delivery and its nonce: rows like it, with
+    """Makes many of the one event in a store that nobody has open, with its delivery and its dedup key: rows like it, with
     other ids. To send them would take an hour."""
     store = sqlite3.connect(path)
     # A crash would lose a store that is thrown away in any case.
@@ -115,7 +115,7 @@ def multiply(path: Path, count: int) -> None:
         "events": {"seq": "seq + i", "id": "printf('00ffffff-ffff-7000-8000-%012x', i)"},
         "bodies": {"event": "event + i"},
         "deliveries": {"seq": "seq + i", "event": "event + i", "id": "printf('00ffffff-ffff-7000-9000-%012x', i)"},
-        "nonces": {"seq": "seq + i", "nonce": "randomblob(32)", "event": "printf('00ffffff-ffff-7000-8000-%012x', i)"},
+        "dedup_keys": {"seq": "seq + i", "key": "randomblob(32)", "event": "printf('00ffffff-ffff-7000-8000-%012x', i)"},
     }
     for table, other in changed.items():
         columns = [row[1] for row in store.execute(f"PRAGMA table_info({table})")]

@@ -133,7 +133,7 @@ impl Ingest {
     /// Remembers a genuine request for its endpoint if no rule of its verification accepts it.
     fn remember(&self, recognised: &Recognised) {
         if let Some(sighting) = &recognised.sighting {
-            self.store.sight(Sighting::clone(sighting));
+            self.store.remember_sighting(Sighting::clone(sighting));
         }
     }
 
@@ -186,7 +186,7 @@ impl Ingest {
         let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited));
         self.payload_cache.add(&event);
         let now = self.clock.now();
-        let taking = NewEvent {
+        let new_event = NewEvent {
             received: Arc::clone(&kept),
             decode: endpoint.decode.name().to_owned(),
             deliveries: matched
@@ -195,7 +195,7 @@ impl Ingest {
                 .collect(),
             now,
         };
-        let Some(taken) = self.write(&kept, taking, Arc::clone(&hold)).await else {
+        let Some(enqueued) = self.write(&kept, new_event, Arc::clone(&hold)).await else {
             return Answer::unavailable();
         };
         let reply = ResponseBuilder {
@@ -203,14 +203,14 @@ impl Ingest {
             event: &event,
             verified: matched.iter().all(|one| one.unverified.is_none()),
         };
-        if !taken.iter().any(Enqueued::is_new) {
+        if !enqueued.iter().any(Enqueued::is_new) {
             self.payload_cache.remove(id);
-            return self.duplicate(endpoint, &reply, matched, &taken).await;
+            return self.duplicate(endpoint, &reply, matched, &enqueued).await;
         }
         let new_awaited = matched
             .iter()
-            .zip(&taken)
-            .filter(|(one, taken)| taken.is_new() && one.rule.is_awaited(&endpoint.respond));
+            .zip(&enqueued)
+            .filter(|(one, enqueued)| enqueued.is_new() && one.rule.is_awaited(&endpoint.respond));
         match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
             (Some(wait), deliveries @ 1.., Some(limit)) => {
                 outcome(wait, deliveries, limit, &self.closing, &reply).await
@@ -224,47 +224,47 @@ impl Ingest {
     ///
     /// Runs as its own task: a sender that disconnects cancels the request's task. The event would
     /// then be stored without waking dispatch and without a log line.
-    async fn write(&self, kept: &Arc<Received>, taking: NewEvent, hold: Hold) -> Option<Vec<Enqueued>> {
+    async fn write(&self, kept: &Arc<Received>, new_event: NewEvent, hold: Hold) -> Option<Vec<Enqueued>> {
         let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
         let supersede = self.supersede.clone();
         let written = self.writing.spawn(async move {
             let _hold = hold;
-            let rules: Vec<Arc<str>> = taking
+            let rules: Vec<Arc<str>> = new_event
                 .deliveries
                 .iter()
                 .map(|delivery| Arc::clone(&delivery.rule))
                 .collect();
-            let mut unverified = taking.deliveries.iter().filter_map(|delivery| {
+            let mut unverified = new_event.deliveries.iter().filter_map(|delivery| {
                 let why = delivery.unverified.as_ref()?;
                 Some((Arc::clone(&delivery.rule), Arc::clone(why)))
             });
             let unverified = unverified.next();
-            let taken = match store.take(taking).await {
-                Ok(taken) => taken,
+            let enqueued = match store.enqueue(new_event).await {
+                Ok(enqueued) => enqueued,
                 Err(error) => {
                     report::arrival(&Arrival::failed(&kept, &error.to_string()));
                     return None;
                 }
             };
-            for (rule, taken) in rules.iter().zip(&taken) {
-                if taken.is_new() {
+            for (rule, enqueued) in rules.iter().zip(&enqueued) {
+                if enqueued.is_new() {
                     metrics::given(rule, kept.at);
                 }
-                match taken {
+                match enqueued {
                     Enqueued::InPlaceOf(_, displaced) => supersede.of(displaced),
                     Enqueued::Skipped(_) => report::superseded(kept.id, rule, reason::SKIPPED),
                     Enqueued::New(_) | Enqueued::Duplicate { .. } | Enqueued::Altered { .. } => {}
                 }
             }
             wake.notify_one();
-            if let Some(arrival) = altered(&kept, &rules, &taken, &*store) {
+            if let Some(arrival) = altered(&kept, &rules, &enqueued, &*store) {
                 report::arrival(&arrival);
-                return Some(taken);
+                return Some(enqueued);
             }
             let named = |new: bool| {
-                let pairs = rules.iter().zip(&taken);
+                let pairs = rules.iter().zip(&enqueued);
                 pairs
-                    .filter(move |(_, taken)| taken.is_new() == new)
+                    .filter(move |(_, enqueued)| enqueued.is_new() == new)
                     .map(|(rule, _)| &**rule)
             };
             let arrival = Arrival::taken(&kept, named(true), named(false));
@@ -272,7 +272,7 @@ impl Ingest {
                 Some((rule, why)) => arrival.unverified(rule, why),
                 None => arrival,
             });
-            Some(taken)
+            Some(enqueued)
         });
         written.await.ok().flatten()
     }
@@ -283,10 +283,10 @@ impl Ingest {
         endpoint: &Endpoint,
         reply: &ResponseBuilder<'_>,
         matched: &[Match<'_>],
-        taken: &[Enqueued],
+        enqueued: &[Enqueued],
     ) -> Answer {
-        for (one, taken) in matched.iter().zip(taken) {
-            if let Enqueued::Duplicate { of } = taken
+        for (one, enqueued) in matched.iter().zip(enqueued) {
+            if let Enqueued::Duplicate { of } = enqueued
                 && one.rule.is_awaited(&endpoint.respond)
             {
                 // The sender retries while the first delivery is in progress. Success would promise
@@ -303,9 +303,9 @@ impl Ingest {
                 }
             }
         }
-        let word = if taken
+        let word = if enqueued
             .iter()
-            .any(|taken| matches!(taken, Enqueued::Altered { .. }))
+            .any(|enqueued| matches!(enqueued, Enqueued::Altered { .. }))
         {
             "altered"
         } else {
@@ -313,9 +313,9 @@ impl Ingest {
         };
         // If a sender signs the content alone, a second event with equal content is lost. The
         // answer does not say so, but the log does.
-        let known = matched.iter().zip(taken);
-        let mut alone = known.filter(|(one, taken)| {
-            matches!(taken, Enqueued::Duplicate { .. }) && one.proof.is_content_alone()
+        let known = matched.iter().zip(enqueued);
+        let mut alone = known.filter(|(one, enqueued)| {
+            matches!(enqueued, Enqueued::Duplicate { .. }) && one.proof.is_content_alone()
         });
         if let Some((one, _)) = alone.next() {
             let verification = endpoint.verifications.get(one.rule.verification);
@@ -323,7 +323,7 @@ impl Ingest {
             report::repeated(&reply.event.received, &one.rule.name, scheme);
         }
         // Answer with the id of the accepted event, since that is the one to look up.
-        let first = taken.iter().find_map(|taken| match taken {
+        let first = enqueued.iter().find_map(|enqueued| match enqueued {
             Enqueued::Duplicate { of } | Enqueued::Altered { of, .. } => Some(*of),
             _ => None,
         });
@@ -346,7 +346,7 @@ impl Ingest {
             return refuse_unreadable(&*self.store, endpoint, &event.received, INVALID, &why);
         }
         for sighting in authorization.sightings(&event.received) {
-            self.store.sight(sighting);
+            self.store.remember_sighting(sighting);
         }
         if tracing::enabled!(tracing::Level::INFO) {
             let considered = |index: usize| authorization.trusts(index);

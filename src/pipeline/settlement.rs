@@ -45,7 +45,7 @@ pub fn settle(progress: Progress<'_>, outcome: &Outcome, now: Timestamp, jitter:
             })
         }),
         reason,
-        forget_nonces: progress.awaited,
+        forget_dedup_keys: progress.awaited,
     };
     let detail = &outcome.detail;
     let settlement = match outcome.verdict {
@@ -182,7 +182,7 @@ mod tests {
             Settlement::Dead {
                 at: NOW,
                 reason,
-                forget_nonces: false,
+                forget_dedup_keys: false,
                 failure: None,
             }
         );
@@ -197,7 +197,7 @@ mod tests {
             Settlement::Dead {
                 at: NOW,
                 reason,
-                forget_nonces: false,
+                forget_dedup_keys: false,
                 failure: None,
             }
         );
@@ -292,7 +292,7 @@ mod tests {
             Settlement::Dead {
                 at: NOW,
                 reason: "exit 1".into(),
-                forget_nonces: true,
+                forget_dedup_keys: true,
                 failure: None,
             }
         );

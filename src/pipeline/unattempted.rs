@@ -55,13 +55,13 @@ impl Dispatcher {
     }
 
     /// Settles a delivery that no attempt can help. `alarm` names the failed action if the rule has
-    /// `on_failure`. `forget_nonces` lets the sender's own retry in.
+    /// `on_failure`. `forget_dedup_keys` lets the sender's own retry in.
     pub(super) fn undeliverable(
         &self,
         lease: &Lease,
         reason: String,
         alarm: Option<String>,
-        forget_nonces: bool,
+        forget_dedup_keys: bool,
     ) -> Settled {
         report::undeliverable(lease.received.id, &lease.rule, &reason);
         let alarm = alarm.filter(|_| lease.failure.is_none());
@@ -75,7 +75,7 @@ impl Dispatcher {
         let settlement = Settlement::Dead {
             at: self.clock.now(),
             reason,
-            forget_nonces,
+            forget_dedup_keys,
             failure,
         };
         Settled::unattempted(lease.delivery, settlement)

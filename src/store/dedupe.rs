@@ -26,6 +26,7 @@ pub(super) enum Dedup {
 
 /// Returns whether a dedup key remembered until `until` still counts for an arrival at `at`. The
 /// last moment counts: an event is fresh up to and including the end of its window.
+#[cfg(test)]
 pub(super) fn is_remembered(until: Timestamp, at: Timestamp) -> bool {
     until >= at
 }
@@ -33,56 +34,56 @@ pub(super) fn is_remembered(until: Timestamp, at: Timestamp) -> bool {
 /// Time that a dedup key is kept beyond its promise. An arrival is compared by its own time, and
 /// may have waited before it is compared. A clock that is an hour ahead for a while must not make
 /// the store forget keys. They count again once the clock is right.
-const SLACK: Duration = Duration::from_hours(2);
+const CLOCK_SLACK: Duration = Duration::from_hours(2);
 
 /// The moment before which a dedup key must have expired to be forgotten at `now`.
 pub(super) fn forgotten_before(now: Timestamp) -> Timestamp {
     Timestamp::from_millis(
         now.as_millis()
-            .saturating_sub(i64::try_from(SLACK.as_millis()).unwrap_or(i64::MAX)),
+            .saturating_sub(i64::try_from(CLOCK_SLACK.as_millis()).unwrap_or(i64::MAX)),
     )
 }
 
 /// Decides for each delivery of an event. `altered` looks up whether a header of a sighting has
 /// changed. `remembered` looks up a dedup key for a rule at a time and returns its first event.
 pub(super) fn dedup<E>(
-    taking: &NewEvent,
+    new_event: &NewEvent,
     mut altered: impl FnMut(&Sighting) -> Result<Option<Altered>, E>,
     mut remembered: impl FnMut(&str, &DedupKey, Timestamp) -> Result<Option<EventId>, E>,
 ) -> Result<Vec<Dedup>, E> {
     // If one event has two deliveries for a rule, the second is a duplicate of the first.
-    let mut taken_here: HashSet<(&str, &[u8])> = HashSet::new();
-    let several = taking.deliveries.len() > 1;
-    let mut decided = Vec::with_capacity(taking.deliveries.len());
+    let mut keys_here: HashSet<(&str, &[u8])> = HashSet::new();
+    let several = new_event.deliveries.len() > 1;
+    let mut decided = Vec::with_capacity(new_event.deliveries.len());
     // Deliveries of one verification share a sighting, so one lookup serves them all.
-    let mut looked_at: Option<(&Arc<Sighting>, Option<Altered>)> = None;
-    for delivery in &taking.deliveries {
+    let mut last_lookup: Option<(&Arc<Sighting>, Option<Altered>)> = None;
+    for delivery in &new_event.deliveries {
         let mut dedup = Dedup::New;
         if let Some(sighting) = &delivery.sighting {
-            let found = match &looked_at {
+            let found = match &last_lookup {
                 Some((last, found)) if Arc::ptr_eq(last, sighting) => found.clone(),
                 _ => altered(sighting)?,
             };
             if let Some((of, header)) = &found {
                 dedup = Dedup::Altered(*of, Arc::clone(header));
             }
-            looked_at = Some((sighting, found));
+            last_lookup = Some((sighting, found));
         }
         if dedup == Dedup::New && !delivery.run_duplicates {
             for dedup_key in &delivery.dedup_keys {
-                if let Some(event) = remembered(&delivery.rule, dedup_key, taking.received.at)? {
+                if let Some(event) = remembered(&delivery.rule, dedup_key, new_event.received.at)? {
                     dedup = Dedup::Duplicate(event);
                     break;
                 }
-                if taken_here.contains(&(&*delivery.rule, dedup_key.as_bytes())) {
-                    dedup = Dedup::Duplicate(taking.received.id);
+                if keys_here.contains(&(&*delivery.rule, dedup_key.as_bytes())) {
+                    dedup = Dedup::Duplicate(new_event.received.id);
                     break;
                 }
             }
         }
         if several && dedup == Dedup::New {
             let dedup_keys = delivery.dedup_keys.iter();
-            taken_here.extend(dedup_keys.map(|dedup_key| (&*delivery.rule, dedup_key.as_bytes())));
+            keys_here.extend(dedup_keys.map(|dedup_key| (&*delivery.rule, dedup_key.as_bytes())));
         }
         decided.push(dedup);
     }

@@ -324,7 +324,7 @@ pub enum Settlement {
         reason: String,
         /// True if the dedup keys that this event stored for the rule are forgotten, so that the
         /// identical request is accepted again.
-        forget_nonces: bool,
+        forget_dedup_keys: bool,
         /// The failure for which another delivery of the same event to the same rule is made. That
         /// delivery belongs to no group and has this one's due time. It never counts as a dead
         /// letter, and its own failure makes no further delivery.

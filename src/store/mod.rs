@@ -4,7 +4,7 @@
 //! event is recognised, and a ring of refusals. This is the promise of every implementation.
 //! `contract/` is the promise as tests. No module above this one knows how the promise is kept.
 //!
-//! **Durable.** A call that writes ([`take`](Store::take), [`settle`](Store::settle)) answers `Ok`
+//! **Durable.** A call that writes ([`enqueue`](Store::enqueue), [`settle`](Store::settle)) answers `Ok`
 //! only when its data survives `kill -9`. On disk the data also survives the loss of power. A call
 //! is written whole or not at all: an event with its dedup keys and all its deliveries, or an
 //! attempt with its settlement and the dedup keys that it forgets.
@@ -19,7 +19,7 @@
 //! **Altered.** A [`Sighting`] is remembered per endpoint with the values of headers that no
 //! signature covers. A delivery is refused if one of its keys is remembered with another value of
 //! such a header, also with `run_duplicates`. The sightings of new deliveries are remembered in the
-//! write of their event. [`sight`](Store::sight) remembers a sighting without an event: it counts
+//! write of their event. [`remember_sighting`](Store::sight) remembers a sighting without an event: it counts
 //! at once for later events, and a crash may lose it. The first sighting of a content counts; later
 //! ones only add headers. Sightings are kept like dedup keys, at most [`SIGHTINGS_KEPT`] of them.
 //!
@@ -72,7 +72,8 @@ mod delivery;
 mod error;
 pub mod group;
 mod interruption;
-pub mod memory;
+#[cfg(test)]
+pub(crate) mod memory;
 #[cfg(test)]
 mod model;
 mod settings;
@@ -110,10 +111,10 @@ pub const DELIVERIES_LISTED: usize = 1000;
 /// Durable storage of events and deliveries. The module documentation states the promise.
 pub trait Store: Send + Sync + 'static {
     /// Writes an event with its deliveries. The answer has one item per delivery, in their order.
-    fn take(&self, taking: NewEvent) -> Answer<'_, Vec<Enqueued>>;
+    fn enqueue(&self, new_event: NewEvent) -> Answer<'_, Vec<Enqueued>>;
 
-    /// Leases deliveries that are due at `now`, as many as `room` allows or fewer.
-    fn lease(&self, room: Concurrency, now: Timestamp) -> Answer<'_, Leased>;
+    /// Leases deliveries that are due at `now`, as many as `limits` allows or fewer.
+    fn lease(&self, limits: Concurrency, now: Timestamp) -> Answer<'_, Leased>;
 
     /// Records an attempt and the delivery's new state, and ends its lease.
     fn settle(&self, settled: Settled) -> Answer<'_, ()>;
@@ -130,14 +131,14 @@ pub trait Store: Send + Sync + 'static {
     /// is left unchanged.
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()>;
 
-    /// The earliest due time of the waiting deliveries that `room` allows, perhaps in the past.
-    fn next_due(&self, room: Concurrency) -> Answer<'_, Option<Timestamp>>;
+    /// The earliest due time of the waiting deliveries that `limits` allows, perhaps in the past.
+    fn next_due(&self, limits: Concurrency) -> Answer<'_, Option<Timestamp>>;
 
     /// Records a refusal soon, or drops it. Never waits and never fails.
     fn refuse(&self, refused: RefusedRequest);
 
     /// Remembers a genuine request that no rule wants. Never waits and never fails.
-    fn sight(&self, sighting: Sighting);
+    fn remember_sighting(&self, sighting: Sighting);
 
     fn counts(&self) -> Answer<'_, Counts>;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::contract::{Memory, ROOM, Sqlite, Subject, after, arrival, dedup_key, record, sighting};
+use super::contract::{Memory, Sqlite, Subject, UNLIMITED, after, arrival, dedup_key, record, sighting};
 use super::{
     Concurrency, Debounce, DeliveryFailure, DeliveryId, Displaced, Enqueued, Group, Keep, Lease, Leased,
     NewDelivery, Overlap, SecretUse, Settings, Settled, Settlement, Sighting, StoreError, Superseded,
@@ -16,11 +16,11 @@ use crate::event::EventId;
 /// A step that is applied to both stores.
 #[derive(Clone, Debug)]
 enum ModelStep {
-    Take(Vec<NewDelivery>, Option<Seen>),
+    Enqueue(Vec<NewDelivery>, Option<Seen>),
     /// A sighting that no rule wanted.
     Sight(Seen),
     /// An event with the id of an earlier one.
-    TakeAgain(usize, NewDelivery),
+    EnqueueAgain(usize, NewDelivery),
     Lease(Concurrency),
     /// Settles one of the deliveries seen so far, leased or not.
     Settle(usize, Option<u32>, Settlement),
@@ -104,10 +104,10 @@ fn settlement() -> impl Strategy<Value = Settlement> {
         moment.clone().prop_map(|due| Settlement::Wait { due }),
         (moment.clone(), prop::option::of(moment.clone()), any::<bool>())
             .prop_map(|(since, due, counts)| Settlement::Interrupted { since, due, counts }),
-        (moment, any::<bool>(), any::<bool>()).prop_map(|(at, forget_nonces, failed)| Settlement::Dead {
+        (moment, any::<bool>(), any::<bool>()).prop_map(|(at, forget_dedup_keys, failed)| Settlement::Dead {
             at,
             reason: "exit 3".to_owned(),
-            forget_nonces,
+            forget_dedup_keys,
             failure: failed.then(|| Box::new(DeliveryFailure {
                 action: "run".to_owned(),
                 reason: "exit 3".to_owned(),
@@ -120,9 +120,9 @@ fn settlement() -> impl Strategy<Value = Settlement> {
 fn step() -> impl Strategy<Value = ModelStep> {
     prop_oneof![
         6 => (prop::collection::vec(new_delivery(), 0..4), prop::option::of(seen()))
-            .prop_map(|(deliveries, seen)| ModelStep::Take(deliveries, seen)),
+            .prop_map(|(deliveries, seen)| ModelStep::Enqueue(deliveries, seen)),
         2 => seen().prop_map(ModelStep::Sight),
-        1 => (any::<usize>(), new_delivery()).prop_map(|(event, delivery)| ModelStep::TakeAgain(event, delivery)),
+        1 => (any::<usize>(), new_delivery()).prop_map(|(event, delivery)| ModelStep::EnqueueAgain(event, delivery)),
         4 => (0_usize..6, 1_usize..4).prop_map(|(slots, per_rule)| ModelStep::Lease(Concurrency { slots, per_rule })),
         6 => (any::<usize>(), any::<Option<u32>>(), settlement())
             .prop_map(|(delivery, attempt, settlement)| ModelStep::Settle(delivery, attempt, settlement)),
@@ -161,28 +161,28 @@ type Numbered = (usize, String);
 impl Pair {
     async fn step(mut self, step: ModelStep) -> Self {
         match step {
-            ModelStep::Take(mut deliveries, seen) => {
+            ModelStep::Enqueue(mut deliveries, seen) => {
                 let received = arrival(self.now);
                 let sighting = seen.map(|seen| Arc::new(sighting_of(&received, &seen)));
                 for delivery in &mut deliveries {
                     delivery.sighting.clone_from(&sighting);
                 }
                 self.events.push(received.id);
-                self.take(&received, &deliveries).await;
+                self.enqueue(&received, &deliveries).await;
             }
             ModelStep::Sight(seen) => {
                 let sighting = sighting_of(&arrival(self.now), &seen);
-                self.memory.store().sight(sighting.clone());
-                self.sqlite.store().sight(sighting);
+                self.memory.store().remember_sighting(sighting.clone());
+                self.sqlite.store().remember_sighting(sighting);
             }
-            ModelStep::TakeAgain(event, delivery) => {
+            ModelStep::EnqueueAgain(event, delivery) => {
                 if !self.events.is_empty() {
                     let mut received = arrival(self.now);
                     received.id = self.events[event % self.events.len()];
-                    self.take(&received, &[delivery]).await;
+                    self.enqueue(&received, &[delivery]).await;
                 }
             }
-            ModelStep::Lease(room) => self.lease(room).await,
+            ModelStep::Lease(limits) => self.lease(limits).await,
             ModelStep::Settle(delivery, attempt, settlement) => {
                 self.settle(delivery, attempt, &settlement).await;
                 self.meet_those_made().await;
@@ -234,9 +234,9 @@ impl Pair {
         self.deliveries.get(number).copied()
     }
 
-    async fn take(&mut self, received: &crate::event::Received, deliveries: &[NewDelivery]) {
-        let memory = self.memory.take(received, deliveries).await;
-        let sqlite = self.sqlite.take(received, deliveries).await;
+    async fn enqueue(&mut self, received: &crate::event::Received, deliveries: &[NewDelivery]) {
+        let memory = self.memory.enqueue(received, deliveries).await;
+        let sqlite = self.sqlite.enqueue(received, deliveries).await;
         let (Ok(memory), Ok(sqlite)) = (&memory, &sqlite) else {
             assert_eq!(memory, sqlite);
             return;
@@ -257,7 +257,7 @@ impl Pair {
         }
     }
 
-    async fn lease(&self, room: Concurrency) {
+    async fn lease(&self, limits: Concurrency) {
         let numbered = |store: usize, leased: Leased| {
             let numbered = leased.leases.into_iter().map(|lease| {
                 let Lease {
@@ -284,8 +284,8 @@ impl Pair {
                 self.displaced(store, &leased.displaced),
             )
         };
-        let memory = self.memory.store().lease(room, self.now()).await.unwrap();
-        let sqlite = self.sqlite.store().lease(room, self.now()).await.unwrap();
+        let memory = self.memory.store().lease(limits, self.now()).await.unwrap();
+        let sqlite = self.sqlite.store().lease(limits, self.now()).await.unwrap();
         assert_eq!(numbered(0, memory), numbered(1, sqlite));
     }
 
@@ -329,14 +329,14 @@ impl Pair {
     async fn compare(&self) {
         let (memory, sqlite) = (self.memory.store(), self.sqlite.store());
         assert_eq!(memory.counts().await, sqlite.counts().await);
-        for room in [
-            ROOM,
+        for limits in [
+            UNLIMITED,
             Concurrency {
                 slots: 4,
                 per_rule: 2,
             },
         ] {
-            assert_eq!(memory.next_due(room).await, sqlite.next_due(room).await);
+            assert_eq!(memory.next_due(limits).await, sqlite.next_due(limits).await);
         }
         assert_eq!(memory.secrets().await, sqlite.secrets().await);
         for event in &self.events {

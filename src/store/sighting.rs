@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_read_before_is_added_and_what_was_stays() {
+    fn new_headers_are_added_and_known_ones_stay() {
         let merged = headers("x-a=9 x-b=2").added_to(&headers("x-a=1"));
         assert_eq!(merged.to_string(), "x-a=1 x-b=2");
         assert_eq!(Headers::parse(&merged.to_string()), merged);

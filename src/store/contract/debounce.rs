@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ROOM, Subject, after, arrival, done, pending, retry};
+use super::{Subject, UNLIMITED, after, arrival, done, pending, retry};
 use crate::event::EventId;
 use crate::store::group::reason;
 use crate::store::{Debounce, DeliveryId, DeliveryState, Enqueued, Group, NewDelivery, Overlap, Settings};
@@ -32,9 +32,9 @@ fn in_group(delivery: NewDelivery, name: &str, overlap: Overlap) -> NewDelivery 
 }
 
 /// Enqueues a delivery that arrives at `millis`.
-async fn take<S: Subject>(subject: &S, millis: i64, delivery: NewDelivery) -> (EventId, DeliveryId) {
+async fn enqueue<S: Subject>(subject: &S, millis: i64, delivery: NewDelivery) -> (EventId, DeliveryId) {
     let received = arrival(millis);
-    let delivery = subject.take_new(&received, delivery).await;
+    let delivery = subject.enqueue_new(&received, delivery).await;
     (received.id, delivery)
 }
 
@@ -43,14 +43,14 @@ async fn state<S: Subject>(subject: &S, event: EventId) -> DeliveryState {
     subject.store().deliveries(event).await.unwrap().remove(0).state
 }
 
-pub async fn the_newest_is_due_when_nothing_has_come_for_a_while<S: Subject>() {
+pub async fn the_newest_delivery_is_due_after_the_quiet_time<S: Subject>() {
     let subject = S::open(Settings::default());
-    let (first, _) = take(&subject, 0, debounced()).await;
-    let (second, _) = take(&subject, 60, debounced()).await;
+    let (first, _) = enqueue(&subject, 0, debounced()).await;
+    let (second, _) = enqueue(&subject, 60, debounced()).await;
     assert_eq!(subject.lease_all(after(159)).await, []);
-    assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(160))));
+    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(160))));
     let subject = subject.crash();
-    let (third, newest) = take(&subject, 120, debounced()).await;
+    let (third, newest) = enqueue(&subject, 120, debounced()).await;
     for (event, at) in [(first, 60), (second, 120)] {
         let reason = reason::DEBOUNCED.to_owned();
         assert_eq!(
@@ -68,21 +68,21 @@ pub async fn the_newest_is_due_when_nothing_has_come_for_a_while<S: Subject>() {
     assert_eq!(subject.lease_all(after(219)).await, []);
     assert_eq!(subject.lease_all(after(220)).await, [newest]);
     // This delivery has begun. Later ones leave it alone, also while it waits for another attempt.
-    let (_, fourth) = take(&subject, 225, debounced()).await;
+    let (_, fourth) = enqueue(&subject, 225, debounced()).await;
     subject.settle(newest, retry(300)).await;
     let subject = subject.crash();
-    let (_, fifth) = take(&subject, 230, debounced()).await;
+    let (_, fifth) = enqueue(&subject, 230, debounced()).await;
     assert_ne!(fourth, fifth);
     assert_eq!(subject.lease_all(after(400)).await, [newest, fifth]);
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.leased, counts.waiting, counts.done), (2, 0, 3));
 }
 
-pub async fn what_never_comes_to_rest_is_due_all_the_same<S: Subject>() {
+pub async fn the_longest_wait_ends_the_debounce<S: Subject>() {
     let subject = S::open(Settings::default());
     let mut newest = None;
     for millis in [0, 80, 160, 240] {
-        newest = Some(take(&subject, millis, debounced()).await.1);
+        newest = Some(enqueue(&subject, millis, debounced()).await.1);
     }
     assert_eq!(subject.lease_all(after(249)).await, []);
     assert_eq!(
@@ -90,14 +90,14 @@ pub async fn what_never_comes_to_rest_is_due_all_the_same<S: Subject>() {
         newest.into_iter().collect::<Vec<_>>()
     );
     // A new wait starts from the beginning.
-    let (event, _) = take(&subject, 260, debounced()).await;
+    let (event, _) = enqueue(&subject, 260, debounced()).await;
     assert_eq!(
         state(&subject, event).await,
         DeliveryState::Waiting { due: after(360) }
     );
 }
 
-pub async fn each_rule_and_each_lane_waits_by_itself<S: Subject>() {
+pub async fn each_rule_and_group_is_debounced_separately<S: Subject>() {
     let subject = S::open(Settings::default());
     let other = NewDelivery {
         rule: Arc::from("other"),
@@ -112,7 +112,7 @@ pub async fn each_rule_and_each_lane_waits_by_itself<S: Subject>() {
     ];
     let mut expected = Vec::new();
     for delivery in all {
-        expected.push(take(&subject, 0, delivery).await.1);
+        expected.push(enqueue(&subject, 0, delivery).await.1);
     }
     // A delivery without a debounce is due at once, and supersedes those of its rule and group that
     // wait for quiet.
@@ -120,12 +120,12 @@ pub async fn each_rule_and_each_lane_waits_by_itself<S: Subject>() {
     assert_eq!(subject.lease_all(after(100)).await, expected.split_off(1));
 }
 
-pub async fn none_comes_after_a_newer_one_that_does_not_wait<S: Subject>() {
+pub async fn an_older_delivery_never_runs_after_a_newer_one_without_debounce<S: Subject>() {
     let subject = S::open(Settings::default());
-    let (event, _) = take(&subject, 0, debounced()).await;
+    let (event, _) = enqueue(&subject, 0, debounced()).await;
     // The rule has lost its debounce in between.
     let subject = subject.crash();
-    let (_, newer) = take(&subject, 50, pending("deploy", &[])).await;
+    let (_, newer) = enqueue(&subject, 50, pending("deploy", &[])).await;
     assert!(matches!(
         state(&subject, event).await,
         DeliveryState::Superseded { .. }
@@ -133,10 +133,10 @@ pub async fn none_comes_after_a_newer_one_that_does_not_wait<S: Subject>() {
     assert_eq!(subject.lease_all(after(900)).await, [newer]);
 }
 
-pub async fn what_is_overdue_keeps_its_place<S: Subject>() {
+pub async fn an_overdue_delivery_keeps_its_position<S: Subject>() {
     let subject = S::open(Settings::default());
-    take(&subject, 0, in_group(debounced(), "hot", Overlap::Queue)).await;
-    let (_, other) = take(
+    enqueue(&subject, 0, in_group(debounced(), "hot", Overlap::Queue)).await;
+    let (_, other) = enqueue(
         &subject,
         250,
         NewDelivery {
@@ -147,21 +147,21 @@ pub async fn what_is_overdue_keeps_its_place<S: Subject>() {
     .await;
     // The first was due and not leased yet. A newer one keeps its position, and does not go to the
     // end of the queue.
-    let (_, hot) = take(&subject, 300, in_group(debounced(), "hot", Overlap::Queue)).await;
-    assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(250))));
+    let (_, hot) = enqueue(&subject, 300, in_group(debounced(), "hot", Overlap::Queue)).await;
+    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(250))));
     assert_eq!(subject.lease_all(after(300)).await, [hot, other]);
 }
 
-pub async fn one_enters_its_lane_when_its_wait_is_over<S: Subject>() {
+pub async fn a_debounced_delivery_enters_its_group_when_its_wait_is_over<S: Subject>() {
     let subject = S::open(Settings::default());
     let queued = |overlap| in_group(pending("other", &[]), "site", overlap);
-    let (_, waits) = take(&subject, 0, in_group(debounced(), "site", Overlap::Replace)).await;
+    let (_, waits) = enqueue(&subject, 0, in_group(debounced(), "site", Overlap::Replace)).await;
     // Until then the group is free.
-    let (_, first) = take(&subject, 10, queued(Overlap::Queue)).await;
+    let (_, first) = enqueue(&subject, 10, queued(Overlap::Queue)).await;
     assert_eq!(subject.lease_all(after(10)).await, [first]);
-    let (second_event, _) = take(&subject, 20, queued(Overlap::Queue)).await;
+    let (second_event, _) = enqueue(&subject, 20, queued(Overlap::Queue)).await;
     // At the end of its wait it replaces the running delivery, which is to be stopped.
-    let leased = subject.store().lease(ROOM, after(100)).await.unwrap();
+    let leased = subject.store().lease(UNLIMITED, after(100)).await.unwrap();
     assert!(leased.leases.is_empty());
     assert_eq!(leased.displaced.stop, [first]);
     assert!(matches!(
@@ -176,23 +176,23 @@ pub async fn one_enters_its_lane_when_its_wait_is_over<S: Subject>() {
     assert_eq!(subject.lease_all(after(110)).await, [waits]);
 }
 
-pub async fn one_whose_lane_is_busy_then_waits_or_is_skipped_as_its_overlap_says<S: Subject>() {
+pub async fn a_debounced_delivery_obeys_the_overlap_of_its_busy_group<S: Subject>() {
     let subject = S::open(Settings::default());
-    let (_, busy) = take(
+    let (_, busy) = enqueue(
         &subject,
         0,
         in_group(pending("other", &[]), "site", Overlap::Queue),
     )
     .await;
     assert_eq!(subject.lease_all(after(0)).await, [busy]);
-    let (_, queued) = take(&subject, 0, in_group(debounced(), "site", Overlap::Queue)).await;
+    let (_, queued) = enqueue(&subject, 0, in_group(debounced(), "site", Overlap::Queue)).await;
     let skipping = NewDelivery {
         rule: Arc::from("skipping"),
         ..in_group(debounced(), "site", Overlap::Skip)
     };
     let received = arrival(0);
-    let taken = subject.take(&received, &[skipping]).await.unwrap();
-    assert!(matches!(taken[..], [Enqueued::New(_)]));
+    let enqueued = subject.enqueue(&received, &[skipping]).await.unwrap();
+    assert!(matches!(enqueued[..], [Enqueued::New(_)]));
     assert_eq!(subject.lease_all(after(100)).await, []);
     let reason = reason::SKIPPED.to_owned();
     assert_eq!(
@@ -202,7 +202,7 @@ pub async fn one_whose_lane_is_busy_then_waits_or_is_skipped_as_its_overlap_says
             reason
         }
     );
-    assert_eq!(subject.store().next_due(ROOM).await, Ok(None));
+    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(None));
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(100)).await, [busy]);
     subject.settle(busy, done(200)).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{Subject, after, arrival, done, pending, taking_of};
+use super::{Subject, after, arrival, done, new_event_of, pending};
 use crate::event::Received;
 use crate::store::{Enqueued, NewDelivery, Settings, StoreError};
 
@@ -27,14 +27,14 @@ async fn comes_back<S: Subject>(subject: S, given: &Received) {
     assert_eq!(format!("{:?}", lease.received), format!("{given:?}"));
 }
 
-pub async fn what_was_taken_comes_back_byte_for_byte_after_a_crash<S: Subject>() {
+pub async fn an_event_is_read_back_byte_for_byte_after_a_crash<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);
-    subject.take_new(&given, pending("deploy", &["a"])).await;
+    subject.enqueue_new(&given, pending("deploy", &["a"])).await;
     comes_back(subject.crash().crash(), &given).await;
 }
 
-pub async fn what_was_taken_comes_back_after_a_clean_end<S: Subject>() {
+pub async fn an_event_is_read_back_after_a_clean_stop<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = Received {
         client: None,
@@ -43,176 +43,178 @@ pub async fn what_was_taken_comes_back_after_a_clean_end<S: Subject>() {
         body: Bytes::new(),
         ..arrival(0)
     };
-    subject.take_new(&given, pending("deploy", &[])).await;
+    subject.enqueue_new(&given, pending("deploy", &[])).await;
     comes_back(subject.restart().await.restart().await, &given).await;
 }
 
 pub async fn a_duplicate_is_recognised_also_after_a_crash<S: Subject>() {
     let subject = S::open(Settings::default());
     let first = arrival(0);
-    subject.take_new(&first, pending("deploy", &["a"])).await;
+    subject.enqueue_new(&first, pending("deploy", &["a"])).await;
     let duplicate = Ok(vec![Enqueued::Duplicate { of: first.id }]);
     assert_eq!(
-        subject.take(&arrival(1), &[pending("deploy", &["a"])]).await,
+        subject.enqueue(&arrival(1), &[pending("deploy", &["a"])]).await,
         duplicate
     );
     let subject = subject.crash();
     assert_eq!(
-        subject.take(&arrival(2), &[pending("deploy", &["a"])]).await,
+        subject.enqueue(&arrival(2), &[pending("deploy", &["a"])]).await,
         duplicate
     );
     let subject = subject.restart().await;
     assert_eq!(
-        subject.take(&arrival(3), &[pending("deploy", &["a"])]).await,
+        subject.enqueue(&arrival(3), &[pending("deploy", &["a"])]).await,
         duplicate
     );
 }
 
-pub async fn nonces_are_remembered_for_each_rule<S: Subject>() {
+pub async fn dedup_keys_are_remembered_per_rule<S: Subject>() {
     let subject = S::open(Settings::default());
     let first = arrival(0);
-    subject.take_new(&first, pending("deploy", &["a"])).await;
+    subject.enqueue_new(&first, pending("deploy", &["a"])).await;
     let both = [pending("record", &["a"]), pending("deploy", &["a"])];
-    let taken = subject.take(&arrival(1), &both).await.unwrap();
-    assert!(matches!(taken[..], [Enqueued::New(_), Enqueued::Duplicate { of }] if of == first.id));
+    let enqueued = subject.enqueue(&arrival(1), &both).await.unwrap();
+    assert!(matches!(enqueued[..], [Enqueued::New(_), Enqueued::Duplicate { of }] if of == first.id));
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.events, counts.waiting, counts.dedup_keys), (2, 2, 2));
 }
 
-pub async fn any_nonce_of_several_is_enough<S: Subject>() {
+pub async fn any_dedup_key_of_several_is_enough<S: Subject>() {
     let subject = S::open(Settings::default());
     let first = arrival(0);
-    subject.take_new(&first, pending("deploy", &["old", "new"])).await;
+    subject
+        .enqueue_new(&first, pending("deploy", &["old", "new"]))
+        .await;
     for known in [&["new", "newest"][..], &["oldest", "old"], &["new"]] {
-        let taken = subject
-            .take(&arrival(1), &[pending("deploy", known)])
+        let enqueued = subject
+            .enqueue(&arrival(1), &[pending("deploy", known)])
             .await
             .unwrap();
-        assert_eq!(taken, [Enqueued::Duplicate { of: first.id }], "{known:?}");
+        assert_eq!(enqueued, [Enqueued::Duplicate { of: first.id }], "{known:?}");
     }
     subject
-        .take_new(&arrival(2), pending("deploy", &["newest"]))
+        .enqueue_new(&arrival(2), pending("deploy", &["newest"]))
         .await;
 }
 
-pub async fn a_nonce_is_remembered_up_to_its_last_moment_and_then_taken_again<S: Subject>() {
+pub async fn a_dedup_key_is_remembered_up_to_its_last_moment<S: Subject>() {
     let subject = S::open(Settings::default());
     let first = arrival(0);
     let second = arrival(1001);
-    subject.take_new(&first, pending("deploy", &["a"])).await;
-    let taken = subject
-        .take(&arrival(1000), &[pending("deploy", &["a"])])
+    subject.enqueue_new(&first, pending("deploy", &["a"])).await;
+    let enqueued = subject
+        .enqueue(&arrival(1000), &[pending("deploy", &["a"])])
         .await
         .unwrap();
-    assert_eq!(taken, [Enqueued::Duplicate { of: first.id }]);
+    assert_eq!(enqueued, [Enqueued::Duplicate { of: first.id }]);
     let longer = NewDelivery {
         remember_until: after(2001),
         ..pending("deploy", &["a"])
     };
-    subject.take_new(&second, longer).await;
+    subject.enqueue_new(&second, longer).await;
     let subject = subject.crash();
-    let taken = subject
-        .take(&arrival(2001), &[pending("deploy", &["a"])])
+    let enqueued = subject
+        .enqueue(&arrival(2001), &[pending("deploy", &["a"])])
         .await
         .unwrap();
-    assert_eq!(taken, [Enqueued::Duplicate { of: second.id }]);
+    assert_eq!(enqueued, [Enqueued::Duplicate { of: second.id }]);
     assert_eq!(subject.store().counts().await.unwrap().dedup_keys, 1);
 }
 
-pub async fn a_delivery_that_runs_duplicates_is_new_and_its_nonce_stays_the_first_events<S: Subject>() {
+pub async fn a_delivery_that_runs_duplicates_is_new_and_its_key_keeps_its_first_event<S: Subject>() {
     let subject = S::open(Settings::default());
     let first = arrival(0);
-    subject.take_new(&first, pending("deploy", &["a"])).await;
+    subject.enqueue_new(&first, pending("deploy", &["a"])).await;
     let again = NewDelivery {
         run_duplicates: true,
         remember_until: after(3000),
         ..pending("deploy", &["a"])
     };
-    subject.take_new(&arrival(1), again).await;
-    let taken = subject
-        .take(&arrival(3000), &[pending("deploy", &["a"])])
+    subject.enqueue_new(&arrival(1), again).await;
+    let enqueued = subject
+        .enqueue(&arrival(3000), &[pending("deploy", &["a"])])
         .await
         .unwrap();
-    assert_eq!(taken, [Enqueued::Duplicate { of: first.id }]);
+    assert_eq!(enqueued, [Enqueued::Duplicate { of: first.id }]);
 }
 
-pub async fn a_remembered_nonce_is_never_shortened<S: Subject>() {
+pub async fn a_remembered_dedup_key_is_never_shortened<S: Subject>() {
     let subject = S::open(Settings::default());
     let first = arrival(0);
-    subject.take_new(&first, pending("deploy", &["a"])).await;
+    subject.enqueue_new(&first, pending("deploy", &["a"])).await;
     let shorter = NewDelivery {
         run_duplicates: true,
         remember_until: after(10),
         ..pending("deploy", &["a"])
     };
-    subject.take_new(&arrival(1), shorter).await;
-    let taken = subject
-        .take(&arrival(1000), &[pending("deploy", &["a"])])
+    subject.enqueue_new(&arrival(1), shorter).await;
+    let enqueued = subject
+        .enqueue(&arrival(1000), &[pending("deploy", &["a"])])
         .await
         .unwrap();
-    assert_eq!(taken, [Enqueued::Duplicate { of: first.id }]);
+    assert_eq!(enqueued, [Enqueued::Duplicate { of: first.id }]);
 }
 
-pub async fn two_deliveries_to_one_rule_in_one_taking_are_one_and_its_duplicate<S: Subject>() {
+pub async fn two_deliveries_of_one_event_to_one_rule_are_one_and_its_duplicate<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);
     let twice = [pending("deploy", &["a", "a"]), pending("deploy", &["b", "a"])];
-    let taken = subject.take(&given, &twice).await.unwrap();
-    assert!(matches!(taken[..], [Enqueued::New(_), Enqueued::Duplicate { of }] if of == given.id));
+    let enqueued = subject.enqueue(&given, &twice).await.unwrap();
+    assert!(matches!(enqueued[..], [Enqueued::New(_), Enqueued::Duplicate { of }] if of == given.id));
 }
 
-pub async fn a_taking_of_duplicates_alone_leaves_no_trace<S: Subject>() {
+pub async fn an_event_with_only_duplicates_leaves_no_trace<S: Subject>() {
     let subject = S::open(Settings::default());
-    subject.take_new(&arrival(0), pending("deploy", &["a"])).await;
+    subject.enqueue_new(&arrival(0), pending("deploy", &["a"])).await;
     let before = subject.store().counts().await.unwrap();
     let duplicate = arrival(1);
     subject
-        .take(&duplicate, &[pending("deploy", &["b", "a"])])
+        .enqueue(&duplicate, &[pending("deploy", &["b", "a"])])
         .await
         .unwrap();
-    subject.take(&arrival(2), &[]).await.unwrap();
+    subject.enqueue(&arrival(2), &[]).await.unwrap();
     assert_eq!(subject.store().counts().await.unwrap(), before);
     assert_eq!(subject.store().deliveries(duplicate.id).await, Ok(Vec::new()));
     // Its other dedup key is not remembered either.
-    subject.take_new(&arrival(3), pending("deploy", &["b"])).await;
+    subject.enqueue_new(&arrival(3), pending("deploy", &["b"])).await;
 }
 
-pub async fn an_id_is_taken_once<S: Subject>() {
+pub async fn an_event_id_is_accepted_once<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);
-    subject.take_new(&given, pending("deploy", &["a"])).await;
+    subject.enqueue_new(&given, pending("deploy", &["a"])).await;
     let before = subject.store().counts().await.unwrap();
-    let again = subject.take(&given, &[pending("deploy", &["b"])]).await;
+    let again = subject.enqueue(&given, &[pending("deploy", &["b"])]).await;
     assert_eq!(again, Err(StoreError::IdTaken { event: given.id }));
     assert_eq!(subject.store().counts().await.unwrap(), before);
-    subject.take_new(&arrival(1), pending("deploy", &["b"])).await;
+    subject.enqueue_new(&arrival(1), pending("deploy", &["b"])).await;
 }
 
-pub async fn of_64_callers_with_one_nonce_one_is_new<S: Subject>() {
+pub async fn of_64_callers_with_one_dedup_key_one_is_new<S: Subject>() {
     let subject = S::open(Settings::default());
     let mut callers = JoinSet::new();
     for caller in 0..64 {
         let store = subject.shared();
         callers.spawn(async move {
             store
-                .take(taking_of(&arrival(caller), &[pending("deploy", &["a"])]))
+                .enqueue(new_event_of(&arrival(caller), &[pending("deploy", &["a"])]))
                 .await
         });
     }
-    let taken: Vec<_> = callers
+    let enqueued: Vec<_> = callers
         .join_all()
         .await
         .into_iter()
         .flat_map(Result::unwrap)
         .collect();
-    let new = taken
+    let new = enqueued
         .iter()
-        .filter(|taken| matches!(taken, Enqueued::New(_)))
+        .filter(|enqueued| matches!(enqueued, Enqueued::New(_)))
         .count();
-    assert_eq!((new, taken.len()), (1, 64));
-    let of: Vec<_> = taken
+    assert_eq!((new, enqueued.len()), (1, 64));
+    let of: Vec<_> = enqueued
         .iter()
-        .filter(|taken| matches!(taken, Enqueued::Duplicate { .. }))
+        .filter(|enqueued| matches!(enqueued, Enqueued::Duplicate { .. }))
         .collect();
     assert!(
         of.windows(2).all(|pair| pair[0] == pair[1]),
@@ -222,7 +224,7 @@ pub async fn of_64_callers_with_one_nonce_one_is_new<S: Subject>() {
     assert_eq!((counts.events, counts.waiting, counts.dedup_keys), (1, 1, 1));
 }
 
-pub async fn past_its_size_no_event_is_taken_and_everything_else_goes_on<S: Subject>() {
+pub async fn at_the_maximum_size_only_new_events_are_refused<S: Subject>() {
     let mut settings = Settings {
         max_size: Some(400_000),
         ..Settings::default()
@@ -233,23 +235,23 @@ pub async fn past_its_size_no_event_is_taken_and_everything_else_goes_on<S: Subj
         body: Bytes::from(vec![b'x'; 50_000]),
         ..arrival(millis)
     };
-    let mut taken = 0;
+    let mut enqueued = 0;
     let error = loop {
         match subject
-            .take(&large(taken), &[pending("deploy", &[&taken.to_string()])])
+            .enqueue(&large(enqueued), &[pending("deploy", &[&enqueued.to_string()])])
             .await
         {
-            Ok(_) => taken += 1,
+            Ok(_) => enqueued += 1,
             Err(error) => break error,
         }
-        assert!(taken < 20, "it is never full");
+        assert!(enqueued < 20, "it is never full");
     };
     assert!(
         matches!(error, StoreError::Full { .. }) && error.may_pass(),
         "{error}"
     );
     let duplicate = subject
-        .take(&large(0), &[pending("deploy", &["0"])])
+        .enqueue(&large(0), &[pending("deploy", &["0"])])
         .await
         .unwrap();
     assert!(matches!(duplicate[..], [Enqueued::Duplicate { .. }]));
@@ -257,25 +259,27 @@ pub async fn past_its_size_no_event_is_taken_and_everything_else_goes_on<S: Subj
         subject.settle(delivery, done(1)).await;
     }
     subject.sweep_all(after(2)).await;
-    subject.take_new(&large(3), pending("deploy", &["again"])).await;
+    subject
+        .enqueue_new(&large(3), pending("deploy", &["again"]))
+        .await;
 }
 
-pub async fn where_too_little_is_free_no_event_is_taken_and_everything_else_goes_on<S: Subject>() {
+pub async fn with_too_little_free_space_only_new_events_are_refused<S: Subject>() {
     let subject = S::open(Settings::default());
     let known = arrival(0);
-    let delivery = subject.take_new(&known, pending("deploy", &["a"])).await;
+    let delivery = subject.enqueue_new(&known, pending("deploy", &["a"])).await;
     // More than any disk has.
     subject.store().adopt(Settings {
         min_free: u64::MAX,
         ..Settings::default()
     });
-    let taken = subject.take(&arrival(1), &[pending("deploy", &["b"])]).await;
-    let error = taken.unwrap_err();
+    let enqueued = subject.enqueue(&arrival(1), &[pending("deploy", &["b"])]).await;
+    let error = enqueued.unwrap_err();
     assert!(
         matches!(error, StoreError::Full { .. }) && error.may_pass(),
         "{error}"
     );
-    let duplicate = subject.take(&arrival(2), &[pending("deploy", &["a"])]).await;
+    let duplicate = subject.enqueue(&arrival(2), &[pending("deploy", &["a"])]).await;
     assert_eq!(duplicate, Ok(vec![Enqueued::Duplicate { of: known.id }]));
     assert_eq!(subject.lease_all(after(0)).await, [delivery]);
     subject.settle(delivery, done(1)).await;
@@ -284,5 +288,5 @@ pub async fn where_too_little_is_free_no_event_is_taken_and_everything_else_goes
         ..Settings::default()
     });
     // Its dedup key was not remembered.
-    subject.take_new(&arrival(3), pending("deploy", &["b"])).await;
+    subject.enqueue_new(&arrival(3), pending("deploy", &["b"])).await;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ROOM, Subject, after, arrival, done, pending, retry};
+use super::{Subject, UNLIMITED, after, arrival, done, pending, retry};
 use crate::store::{
     Concurrency, DeliveryFailure, DeliveryState, Group, Keep, NewDelivery, Overlap, Settings, Settlement,
 };
@@ -21,15 +21,15 @@ fn dead(millis: i64) -> Settlement {
     Settlement::Dead {
         at: after(millis),
         reason: "exit 3".to_owned(),
-        forget_nonces: false,
+        forget_dedup_keys: false,
         failure: Some(Box::new(failure())),
     }
 }
 
-pub async fn one_is_made_for_a_failure_once_and_survives_a_crash<S: Subject>() {
+pub async fn a_failure_makes_one_delivery_that_survives_a_crash<S: Subject>() {
     let subject = S::open(Settings::default());
     let received = arrival(0);
-    let failed = subject.take_new(&received, pending("deploy", &["n"])).await;
+    let failed = subject.enqueue_new(&received, pending("deploy", &["n"])).await;
     assert_eq!(subject.lease_all(after(0)).await, [failed]);
     subject.settle(failed, dead(5)).await;
     let subject = subject.crash();
@@ -56,7 +56,7 @@ pub async fn one_is_made_for_a_failure_once_and_survives_a_crash<S: Subject>() {
     assert_eq!((counts.dead, counts.waiting, counts.done), (1, 0, 1));
 }
 
-pub async fn what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it<S: Subject>() {
+pub async fn a_failure_delivery_that_fails_is_no_dead_letter_and_makes_no_further_one<S: Subject>() {
     let keep = Keep {
         done: Duration::from_secs(1),
         dead: Duration::from_secs(9),
@@ -67,7 +67,7 @@ pub async fn what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it<
         ..Settings::default()
     });
     let received = arrival(0);
-    let failed = subject.take_new(&received, pending("deploy", &[])).await;
+    let failed = subject.enqueue_new(&received, pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
     subject.settle(failed, dead(0)).await;
     let made = subject.lease_all(after(0)).await;
@@ -88,7 +88,7 @@ pub async fn what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it<
     assert_eq!((counts.dead, counts.done, counts.events), (0, 0, 0));
 }
 
-pub async fn it_waits_for_no_lane_and_behind_nobody<S: Subject>() {
+pub async fn a_failure_delivery_belongs_to_no_group_and_keeps_its_position<S: Subject>() {
     let subject = S::open(Settings::default());
     let in_group = || NewDelivery {
         group: Some(Group {
@@ -98,11 +98,11 @@ pub async fn it_waits_for_no_lane_and_behind_nobody<S: Subject>() {
         }),
         ..pending("deploy", &[])
     };
-    let failed = subject.take_new(&arrival(0), in_group()).await;
-    let next = subject.take_new(&arrival(0), in_group()).await;
+    let failed = subject.enqueue_new(&arrival(0), in_group()).await;
+    let next = subject.enqueue_new(&arrival(0), in_group()).await;
     for _ in 0..5 {
         subject
-            .take_new(
+            .enqueue_new(
                 &arrival(0),
                 NewDelivery {
                     due: after(1),
@@ -111,11 +111,17 @@ pub async fn it_waits_for_no_lane_and_behind_nobody<S: Subject>() {
             )
             .await;
     }
-    let one = Concurrency { per_rule: 1, ..ROOM };
+    let one = Concurrency {
+        per_rule: 1,
+        ..UNLIMITED
+    };
     let leased = subject.store().lease(one, after(9)).await.unwrap().leases;
     assert_eq!(leased[0].delivery, failed);
     subject.settle(failed, dead(9)).await;
-    let two = Concurrency { per_rule: 2, ..ROOM };
+    let two = Concurrency {
+        per_rule: 2,
+        ..UNLIMITED
+    };
     let leased = subject.store().lease(two, after(9)).await.unwrap().leases;
     let failures: Vec<_> = leased
         .iter()

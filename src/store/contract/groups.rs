@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ROOM, Subject, after, arrival, done, pending, retry};
+use super::{Subject, UNLIMITED, after, arrival, done, pending, retry};
 use crate::store::group::reason;
 use crate::store::{
     DeliveryId, DeliveryState, Displaced, Enqueued, Group, NewDelivery, Overlap, Settings, Settlement,
@@ -20,27 +20,27 @@ fn in_group(limit: u32, overlap: Overlap) -> NewDelivery {
 }
 
 /// Enqueues an event in the group.
-async fn take<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> Enqueued {
-    let taken = subject.take(&arrival(0), &[in_group(limit, overlap)]).await;
-    taken.unwrap().remove(0)
+async fn enqueue<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> Enqueued {
+    let enqueued = subject.enqueue(&arrival(0), &[in_group(limit, overlap)]).await;
+    enqueued.unwrap().remove(0)
 }
 
 /// Enqueues a delivery that waits or begins, and stops no other.
-async fn taken<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> DeliveryId {
-    match take(subject, limit, overlap).await {
+async fn enqueued<S: Subject>(subject: &S, limit: u32, overlap: Overlap) -> DeliveryId {
+    match enqueue(subject, limit, overlap).await {
         Enqueued::New(delivery) => delivery,
         Enqueued::InPlaceOf(delivery, Displaced { stop, .. }) if stop.is_empty() => delivery,
         other => panic!("{other:?}"),
     }
 }
 
-pub async fn of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival<S: Subject>() {
+pub async fn a_group_runs_its_limit_in_the_order_of_arrival<S: Subject>() {
     let subject = S::open(Settings::default());
     let mut all = Vec::new();
     for _ in 0..5 {
-        all.push(taken(&subject, 2, Overlap::Queue).await);
+        all.push(enqueued(&subject, 2, Overlap::Queue).await);
     }
-    let beside = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let beside = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(subject.lease_all(after(0)).await, [all[0], all[1], beside]);
     assert_eq!(subject.lease_all(after(9)).await, []);
     subject.settle(all[1], done(0)).await;
@@ -49,7 +49,7 @@ pub async fn of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival<S: Sub
     let dead = Settlement::Dead {
         at: after(0),
         reason: "exit 1".to_owned(),
-        forget_nonces: false,
+        forget_dedup_keys: false,
         failure: None,
     };
     subject.settle(all[0], dead).await;
@@ -58,14 +58,14 @@ pub async fn of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival<S: Sub
     assert_eq!((counts.waiting, counts.leased), (1, 3));
 }
 
-pub async fn what_waits_for_another_attempt_keeps_its_turn_also_after_a_crash<S: Subject>() {
+pub async fn a_retry_keeps_its_turn_in_the_group_after_a_crash<S: Subject>() {
     let subject = S::open(Settings::default());
-    let first = taken(&subject, 1, Overlap::Queue).await;
-    let second = taken(&subject, 1, Overlap::Queue).await;
+    let first = enqueued(&subject, 1, Overlap::Queue).await;
+    let second = enqueued(&subject, 1, Overlap::Queue).await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     subject.settle(first, retry(500)).await;
     assert_eq!(subject.lease_all(after(499)).await, []);
-    assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(500))));
+    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(500))));
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(499)).await, []);
     assert_eq!(subject.lease_all(after(500)).await, [first]);
@@ -79,14 +79,14 @@ pub async fn what_waits_for_another_attempt_keeps_its_turn_also_after_a_crash<S:
     subject.settle(first, done(600)).await;
     assert_eq!(subject.lease_all(after(600)).await, [second]);
     subject.settle(second, done(600)).await;
-    assert_eq!(subject.store().next_due(ROOM).await, Ok(None));
+    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(None));
 }
 
-pub async fn what_has_the_wider_limit_does_not_wait_for_what_it_ended<S: Subject>() {
+pub async fn a_wider_limit_does_not_wait_for_a_coalesced_delivery<S: Subject>() {
     let subject = S::open(Settings::default());
-    let first = taken(&subject, 1, Overlap::Queue).await;
-    let narrow = taken(&subject, 1, Overlap::Queue).await;
-    let wide = taken(&subject, 2, Overlap::Coalesce).await;
+    let first = enqueued(&subject, 1, Overlap::Queue).await;
+    let narrow = enqueued(&subject, 1, Overlap::Queue).await;
+    let wide = enqueued(&subject, 2, Overlap::Coalesce).await;
     assert_eq!(subject.lease_all(after(0)).await, [first, wide]);
     let subject = subject.restart().await;
     assert_eq!(subject.lease_all(after(0)).await, [first, wide]);
@@ -96,11 +96,11 @@ pub async fn what_has_the_wider_limit_does_not_wait_for_what_it_ended<S: Subject
     assert_eq!((counts.waiting, counts.leased), (0, 0), "{narrow}");
 }
 
-pub async fn what_comes_to_a_busy_lane_is_skipped_where_it_says_so<S: Subject>() {
+pub async fn overlap_skip_ends_a_delivery_of_a_busy_group<S: Subject>() {
     let subject = S::open(Settings::default());
-    let first = taken(&subject, 1, Overlap::Skip).await;
+    let first = enqueued(&subject, 1, Overlap::Skip).await;
     let received = arrival(5);
-    let skipped = subject.take(&received, &[in_group(1, Overlap::Skip)]).await;
+    let skipped = subject.enqueue(&received, &[in_group(1, Overlap::Skip)]).await;
     assert!(matches!(skipped.unwrap()[..], [Enqueued::Skipped(_)]));
     assert_eq!(subject.lease_all(after(9)).await, [first]);
     let listed = subject.store().deliveries(received.id).await.unwrap();
@@ -112,18 +112,20 @@ pub async fn what_comes_to_a_busy_lane_is_skipped_where_it_says_so<S: Subject>()
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.done, counts.leased, counts.waiting), (1, 1, 0));
     subject.settle(first, done(0)).await;
-    let second = taken(&subject, 1, Overlap::Skip).await;
+    let second = enqueued(&subject, 1, Overlap::Skip).await;
     assert_eq!(subject.lease_all(after(9)).await, [second]);
 }
 
-pub async fn of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce<S: Subject>() {
+pub async fn overlap_coalesce_keeps_only_the_newest_queued_delivery<S: Subject>() {
     let subject = S::open(Settings::default());
-    let first = taken(&subject, 1, Overlap::Coalesce).await;
+    let first = enqueued(&subject, 1, Overlap::Coalesce).await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     let received = arrival(3);
-    let old = subject.take(&received, &[in_group(1, Overlap::Coalesce)]).await;
+    let old = subject
+        .enqueue(&received, &[in_group(1, Overlap::Coalesce)])
+        .await;
     assert!(matches!(old.unwrap()[..], [Enqueued::New(_)]));
-    let Enqueued::InPlaceOf(second, displaced) = take(&subject, 1, Overlap::Coalesce).await else {
+    let Enqueued::InPlaceOf(second, displaced) = enqueue(&subject, 1, Overlap::Coalesce).await else {
         panic!("nothing gave way");
     };
     let ended: Vec<_> = displaced
@@ -132,7 +134,7 @@ pub async fn of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce<S: 
         .map(|ended| (ended.event, ended.reason))
         .collect();
     assert_eq!(ended, [(received.id, reason::COALESCED)]);
-    let Enqueued::InPlaceOf(newest, displaced) = take(&subject, 1, Overlap::Coalesce).await else {
+    let Enqueued::InPlaceOf(newest, displaced) = enqueue(&subject, 1, Overlap::Coalesce).await else {
         panic!("nothing gave way");
     };
     assert_eq!(
@@ -153,17 +155,17 @@ pub async fn of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce<S: 
     assert_eq!((counts.done, counts.waiting), (4, 0));
 }
 
-pub async fn what_is_under_way_is_to_be_stopped_where_it_is_replaced<S: Subject>() {
+pub async fn overlap_replace_stops_the_running_delivery<S: Subject>() {
     let subject = S::open(Settings::default());
-    let first = taken(&subject, 1, Overlap::Replace).await;
+    let first = enqueued(&subject, 1, Overlap::Replace).await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
-    let second = match take(&subject, 1, Overlap::Replace).await {
+    let second = match enqueue(&subject, 1, Overlap::Replace).await {
         Enqueued::InPlaceOf(delivery, displaced) if displaced.stop == [first] => delivery,
         other => panic!("{other:?}"),
     };
     // The second waits until the first has ended. A third supersedes it in between.
     assert_eq!(subject.lease_all(after(0)).await, []);
-    let third = match take(&subject, 1, Overlap::Replace).await {
+    let third = match enqueue(&subject, 1, Overlap::Replace).await {
         Enqueued::InPlaceOf(delivery, displaced) if displaced.stop == [first] => delivery,
         other => panic!("{other:?}"),
     };
@@ -182,20 +184,22 @@ pub async fn what_is_under_way_is_to_be_stopped_where_it_is_replaced<S: Subject>
     assert_ne!(second, third);
     // A delivery that waits for another attempt is not running, so it ends at once.
     subject.settle(third, retry(1000)).await;
-    let fourth = taken(&subject, 1, Overlap::Replace).await;
+    let fourth = enqueued(&subject, 1, Overlap::Replace).await;
     assert_eq!(subject.lease_all(after(2000)).await, [fourth]);
     subject.settle(fourth, done(2000)).await;
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.done, counts.waiting, counts.leased), (4, 0, 0));
 }
 
-pub async fn what_was_to_be_stopped_and_was_done_before_is_done<S: Subject>() {
+pub async fn a_replaced_delivery_that_is_done_before_it_stops_is_done<S: Subject>() {
     let subject = S::open(Settings::default());
     let received = arrival(0);
-    let first = subject.take_new(&received, in_group(1, Overlap::Replace)).await;
+    let first = subject
+        .enqueue_new(&received, in_group(1, Overlap::Replace))
+        .await;
     assert_eq!(subject.lease_all(after(0)).await, [first]);
     assert!(matches!(
-        take(&subject, 1, Overlap::Replace).await,
+        enqueue(&subject, 1, Overlap::Replace).await,
         Enqueued::InPlaceOf(..)
     ));
     subject.settle(first, done(3)).await;
@@ -204,7 +208,7 @@ pub async fn what_was_to_be_stopped_and_was_done_before_is_done<S: Subject>() {
     assert_eq!(subject.lease_all(after(3)).await.len(), 1);
 }
 
-pub async fn lanes_of_other_names_do_not_wait_for_each_other<S: Subject>() {
+pub async fn groups_do_not_wait_for_each_other<S: Subject>() {
     let subject = S::open(Settings::default());
     let named = |name: &str| NewDelivery {
         group: Some(Group {
@@ -216,7 +220,7 @@ pub async fn lanes_of_other_names_do_not_wait_for_each_other<S: Subject>() {
     };
     // Deliveries of one event, and of several rules that share a group.
     let both = subject
-        .take(&arrival(0), &[named("a"), named("b")])
+        .enqueue(&arrival(0), &[named("a"), named("b")])
         .await
         .unwrap();
     assert!(both.iter().all(Enqueued::is_new));
@@ -231,7 +235,7 @@ pub async fn lanes_of_other_names_do_not_wait_for_each_other<S: Subject>() {
             ..named("c")
         },
     ];
-    let taken = subject.take(&arrival(1), &shared).await.unwrap();
-    assert!(matches!(taken[..], [Enqueued::New(_), Enqueued::New(_)]));
+    let enqueued = subject.enqueue(&arrival(1), &shared).await.unwrap();
+    assert!(matches!(enqueued[..], [Enqueued::New(_), Enqueued::New(_)]));
     assert_eq!(subject.lease_all(after(1)).await.len(), 1);
 }

@@ -18,8 +18,8 @@ fn interrupted(number: u32) -> (u32, String) {
 
 pub async fn an_attempt_that_ends_with_a_crash_counts_and_is_recorded<S: Subject>() {
     let subject = S::open(Settings::default());
-    let long = subject.take_new(&arrival(0), pending("deploy", &[])).await;
-    let quick = subject.take_new(&arrival(0), pending("record", &[])).await;
+    let long = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
+    let quick = subject.enqueue_new(&arrival(0), pending("record", &[])).await;
     assert_eq!(subject.lease_all(after(5)).await.len(), 2);
     subject.settle(quick, done(5)).await;
     subject.store().mark_begun(after(5)).await.unwrap();
@@ -52,9 +52,9 @@ pub async fn an_attempt_that_ends_with_a_crash_counts_and_is_recorded<S: Subject
     assert_eq!((leases[0].attempt, leases[0].interrupted), (4, None));
 }
 
-pub async fn an_attempt_too_short_to_be_marked_is_known_the_second_time<S: Subject>() {
+pub async fn a_short_unmarked_attempt_is_known_the_second_time<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
     let subject = subject.crash();
     assert_eq!(attempts(subject.store(), delivery).await, []);
@@ -63,7 +63,7 @@ pub async fn an_attempt_too_short_to_be_marked_is_known_the_second_time<S: Subje
     let leases = subject.leases(after(0)).await;
     assert_eq!((leases[0].attempt, leases[0].suspect), (1, true));
     subject.store().begin(delivery).await.unwrap();
-    let later = subject.take_new(&arrival(1), pending("deploy", &[])).await;
+    let later = subject.enqueue_new(&arrival(1), pending("deploy", &[])).await;
     let leases = subject.leases(after(1)).await;
     assert_eq!((leases[0].delivery, leases[0].suspect), (later, false));
     let subject = subject.crash();
@@ -71,9 +71,9 @@ pub async fn an_attempt_too_short_to_be_marked_is_known_the_second_time<S: Subje
     assert_eq!(attempts(subject.store(), later).await, []);
 }
 
-pub async fn what_is_leased_after_an_interruption_and_does_not_begin_is_not_counted<S: Subject>() {
+pub async fn a_lease_after_an_interruption_that_does_not_begin_is_not_counted<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
     subject.store().mark_begun(after(0)).await.unwrap();
     // Its attempt may be given up before it begins: also after a clean stop, and whatever else is marked.
@@ -90,9 +90,9 @@ pub async fn what_is_leased_after_an_interruption_and_does_not_begin_is_not_coun
     assert_eq!(subject.leases(after(5)).await[0].attempt, 2);
 }
 
-pub async fn after_a_clean_stop_what_was_under_way_is_recorded_and_does_not_count<S: Subject>() {
+pub async fn after_a_clean_stop_running_attempts_are_recorded_and_do_not_count<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     subject.lease_all(after(3)).await;
     let subject = subject.restart().await;
     let leases = subject.leases(after(4)).await;
@@ -106,16 +106,16 @@ pub async fn after_a_clean_stop_what_was_under_way_is_recorded_and_does_not_coun
     assert_eq!(attempts(subject.store(), delivery).await, [interrupted(1)]);
 }
 
-pub async fn an_interruption_that_is_settled_counts_as_it_says<S: Subject>() {
+pub async fn a_settled_interruption_counts_as_it_says<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     for (counts, due, attempt, in_a_row) in [(true, None, 2, 1), (false, Some(after(50)), 2, 2)] {
         assert_eq!(subject.lease_all(after(10)).await, [delivery]);
         let since = after(7);
         let settlement = Settlement::Interrupted { since, due, counts };
         subject.settle(delivery, settlement).await;
         let at = due.unwrap_or(after(0));
-        let listed = subject.store().next_due(super::ROOM).await.unwrap();
+        let listed = subject.store().next_due(super::UNLIMITED).await.unwrap();
         assert_eq!(listed, Some(at));
         let leases = subject.leases(at).await;
         let expected = Interruption { in_a_row, since };
@@ -127,9 +127,9 @@ pub async fn an_interruption_that_is_settled_counts_as_it_says<S: Subject>() {
     }
 }
 
-pub async fn what_was_released_or_put_off_has_not_begun<S: Subject>() {
+pub async fn a_released_or_postponed_attempt_has_not_begun<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     for _ in 0..2 {
         subject.lease_all(after(0)).await;
         subject.store().mark_begun(after(0)).await.unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ROOM, Subject, after, arrival, done, pending};
+use super::{Subject, UNLIMITED, after, arrival, done, pending};
 use crate::store::{
     Enqueued, Keep, NewDelivery, RefusedRequest, SECRETS_KEPT, SecretUse, Settings, Settlement, StoreError,
 };
@@ -69,22 +69,22 @@ pub async fn long_refusals_are_cut<S: Subject>() {
     assert_eq!(kept.client, None);
 }
 
-pub async fn expired_nonces_are_swept_with_some_slack<S: Subject>() {
+pub async fn expired_dedup_keys_are_swept_with_some_slack<S: Subject>() {
     let subject = S::open(settings());
     let first = arrival(0);
-    subject.take_new(&first, pending("deploy", &["a", "b"])).await;
+    subject.enqueue_new(&first, pending("deploy", &["a", "b"])).await;
     let longer = NewDelivery {
         remember_until: after(2000),
         ..pending("deploy", &["c"])
     };
-    subject.take_new(&arrival(0), longer).await;
+    subject.enqueue_new(&arrival(0), longer).await;
     let two_hours = 7_200_000;
     assert_eq!(subject.sweep_all(after(two_hours + 999)).await, 0);
     assert_eq!(subject.sweep_all(after(two_hours + 1000)).await, 0);
     // An arrival in time is a duplicate, even if it is compared late or after a clock that was
     // ahead is corrected.
     let late = subject
-        .take(&arrival(1000), &[pending("deploy", &["a"])])
+        .enqueue(&arrival(1000), &[pending("deploy", &["a"])])
         .await
         .unwrap();
     assert_eq!(late, [Enqueued::Duplicate { of: first.id }]);
@@ -96,25 +96,27 @@ pub async fn a_clock_that_is_ahead_for_an_hour_forgets_no_event<S: Subject>() {
     let subject = S::open(settings());
     let hour = 3_600_000;
     let known = arrival(0);
-    subject.take_new(&known, pending("deploy", &["a"])).await;
-    subject.take_new(&arrival(hour), pending("deploy", &["b"])).await;
+    subject.enqueue_new(&known, pending("deploy", &["a"])).await;
+    subject
+        .enqueue_new(&arrival(hour), pending("deploy", &["b"]))
+        .await;
     subject.sweep_all(after(hour + 60_000)).await;
     // The clock is corrected.
-    let again = subject.take(&arrival(900), &[pending("deploy", &["a"])]).await;
+    let again = subject.enqueue(&arrival(900), &[pending("deploy", &["a"])]).await;
     assert_eq!(again, Ok(vec![Enqueued::Duplicate { of: known.id }]));
 }
 
 pub async fn ended_events_are_swept_when_their_time_is_over<S: Subject>() {
     let subject = S::open(settings());
     let [well, badly] = [arrival(0), arrival(0)];
-    let first = subject.take_new(&well, pending("deploy", &[])).await;
-    let second = subject.take_new(&badly, pending("deploy", &[])).await;
+    let first = subject.enqueue_new(&well, pending("deploy", &[])).await;
+    let second = subject.enqueue_new(&badly, pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
     subject.settle(first, done(0)).await;
     let dead = Settlement::Dead {
         at: after(0),
         reason: String::new(),
-        forget_nonces: false,
+        forget_dedup_keys: false,
         failure: None,
     };
     subject.settle(second, dead).await;
@@ -142,10 +144,10 @@ pub async fn ended_events_are_swept_when_their_time_is_over<S: Subject>() {
     assert_eq!(subject.store().attempts(second).await, Ok(Vec::new()));
 }
 
-pub async fn an_event_is_kept_as_long_as_one_delivery_of_it_is_owed<S: Subject>() {
+pub async fn an_event_is_kept_while_one_of_its_deliveries_is_pending<S: Subject>() {
     let subject = S::open(settings());
     let both = [pending("deploy", &[]), pending("record", &[])];
-    subject.take(&arrival(0), &both).await.unwrap();
+    subject.enqueue(&arrival(0), &both).await.unwrap();
     let leased = subject.lease_all(after(0)).await;
     subject.settle(leased[0], done(0)).await;
     assert_eq!(subject.sweep_all(after(9_000_000)).await, 0);
@@ -156,22 +158,22 @@ pub async fn an_event_is_kept_as_long_as_one_delivery_of_it_is_owed<S: Subject>(
     assert_eq!((counts.events, counts.done, counts.waiting), (0, 0, 0));
 }
 
-pub async fn a_nonce_outlives_its_event<S: Subject>() {
+pub async fn a_dedup_key_outlives_its_event<S: Subject>() {
     let subject = S::open(settings());
     let given = arrival(0);
     let long = NewDelivery {
         remember_until: after(999_000),
         ..pending("deploy", &["a"])
     };
-    let delivery = subject.take_new(&given, long).await;
+    let delivery = subject.enqueue_new(&given, long).await;
     subject.lease_all(after(0)).await;
     subject.settle(delivery, done(0)).await;
     assert_eq!(subject.sweep_all(after(200_000)).await, 1);
-    let taken = subject
-        .take(&arrival(200_000), &[pending("deploy", &["a"])])
+    let enqueued = subject
+        .enqueue(&arrival(200_000), &[pending("deploy", &["a"])])
         .await
         .unwrap();
-    assert_eq!(taken, [Enqueued::Duplicate { of: given.id }]);
+    assert_eq!(enqueued, [Enqueued::Duplicate { of: given.id }]);
 }
 
 pub async fn a_sweep_goes_in_steps<S: Subject>() {
@@ -179,7 +181,7 @@ pub async fn a_sweep_goes_in_steps<S: Subject>() {
     let many: Vec<String> = (0..1200).map(|number| number.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     subject
-        .take(&arrival(0), &[pending("deploy", &many)])
+        .enqueue(&arrival(0), &[pending("deploy", &many)])
         .await
         .unwrap();
     let mut steps = Vec::new();
@@ -192,7 +194,7 @@ pub async fn a_sweep_goes_in_steps<S: Subject>() {
     assert_eq!(steps, [500, 500, 200]);
 }
 
-pub async fn other_settings_hold_from_the_next_call_on<S: Subject>() {
+pub async fn new_settings_take_effect_with_the_next_call<S: Subject>() {
     let subject = S::open(Settings::default());
     let store = subject.store();
     for number in 0..25 {
@@ -203,8 +205,8 @@ pub async fn other_settings_hold_from_the_next_call_on<S: Subject>() {
         max_size: Some(0),
         ..settings()
     });
-    let taken = subject.take(&arrival(0), &[pending("deploy", &[])]).await;
-    assert!(matches!(taken, Err(StoreError::Full { .. })), "{taken:?}");
+    let enqueued = subject.enqueue(&arrival(0), &[pending("deploy", &[])]).await;
+    assert!(matches!(enqueued, Err(StoreError::Full { .. })), "{enqueued:?}");
     assert_eq!(store.sweep(after(0)).await, Ok(0));
     assert_eq!(store.counts().await.unwrap().refused, 10);
 }
@@ -232,7 +234,7 @@ pub async fn the_latest_match_of_each_secret_is_kept_also_after_a_crash<S: Subje
     assert_eq!(subject.crash().restart().await.store().secrets().await, expected);
 }
 
-pub async fn of_too_many_secrets_those_that_matched_last_are_kept<S: Subject>() {
+pub async fn of_too_many_secrets_the_latest_used_are_kept<S: Subject>() {
     let subject = S::open(settings());
     let store = subject.store();
     let most = i64::try_from(SECRETS_KEPT).unwrap();
@@ -248,9 +250,9 @@ pub async fn a_closed_store_says_so<S: Subject>() {
     let store = subject.store();
     store.close().await.unwrap();
     assert_eq!(store.close().await, Err(StoreError::Closed));
-    assert_eq!(store.next_due(ROOM).await, Err(StoreError::Closed));
+    assert_eq!(store.next_due(UNLIMITED).await, Err(StoreError::Closed));
     assert_eq!(store.secrets().await, Err(StoreError::Closed));
-    let taken = subject.take(&arrival(0), &[pending("deploy", &[])]).await;
-    assert_eq!(taken, Err(StoreError::Closed));
+    let enqueued = subject.enqueue(&arrival(0), &[pending("deploy", &[])]).await;
+    assert_eq!(enqueued, Err(StoreError::Closed));
     store.refuse(refused(0));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{ROOM, Subject, after, arrival, done, pending, retry};
+use super::{Subject, UNLIMITED, after, arrival, done, pending, retry};
 use crate::base::clock::Clock;
 use crate::store::{Concurrency, DeliveryState, NewDelivery, Settings, Settlement};
 
@@ -19,16 +19,16 @@ fn due_at(millis: i64) -> NewDelivery {
 
 pub async fn due_deliveries_are_leased_by_due_time_then_by_arrival<S: Subject>() {
     let subject = S::open(Settings::default());
-    let mut taken = Vec::new();
+    let mut enqueued = Vec::new();
     for due in [20, 10, 20, 10, 0, 30] {
-        taken.push(subject.take_new(&arrival(0), due_at(due)).await);
+        enqueued.push(subject.enqueue_new(&arrival(0), due_at(due)).await);
     }
-    let order = [4, 1, 3, 0, 2].map(|index| taken[index]);
+    let order = [4, 1, 3, 0, 2].map(|index| enqueued[index]);
     let subject = subject.crash();
     let mut leased = Vec::new();
     for slots in [1, 3] {
-        let room = Concurrency { slots, ..ROOM };
-        let first = subject.store().lease(room, after(20)).await.unwrap();
+        let limits = Concurrency { slots, ..UNLIMITED };
+        let first = subject.store().lease(limits, after(20)).await.unwrap();
         leased.extend(first.leases.iter().map(|lease| lease.delivery));
         assert!(first.held_back);
     }
@@ -36,16 +36,22 @@ pub async fn due_deliveries_are_leased_by_due_time_then_by_arrival<S: Subject>()
     leased.extend(subject.lease_all(after(20)).await);
     assert_eq!(leased, order);
     // A retry comes after deliveries that were due before it, and before later ones.
-    subject.settle(taken[4], retry(25)).await;
-    let later = subject.take_new(&arrival(0), due_at(25)).await;
-    assert_eq!(subject.lease_all(after(30)).await, [taken[4], later, taken[5]]);
+    subject.settle(enqueued[4], retry(25)).await;
+    let later = subject.enqueue_new(&arrival(0), due_at(25)).await;
+    assert_eq!(
+        subject.lease_all(after(30)).await,
+        [enqueued[4], later, enqueued[5]]
+    );
 }
 
-pub async fn nobody_leases_what_is_leased_or_not_due<S: Subject>() {
+pub async fn a_delivery_that_is_leased_or_not_due_is_not_leased<S: Subject>() {
     let subject = S::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), due_at(10)).await;
+    let delivery = subject.enqueue_new(&arrival(0), due_at(10)).await;
     assert_eq!(subject.lease_all(after(9)).await, []);
-    let none = Concurrency { slots: 0, ..ROOM };
+    let none = Concurrency {
+        slots: 0,
+        ..UNLIMITED
+    };
     let leased = subject.store().lease(none, after(10)).await.unwrap();
     assert!(leased.leases.is_empty() && leased.held_back);
     assert_eq!(subject.lease_all(after(10)).await, [delivery]);
@@ -56,16 +62,16 @@ pub async fn many_callers_lease_everything_once<S: Subject>() {
     let subject = S::open(Settings::default());
     let mut all = BTreeSet::new();
     for _ in 0..200 {
-        all.insert(subject.take_new(&arrival(0), due_at(0)).await);
+        all.insert(subject.enqueue_new(&arrival(0), due_at(0)).await);
     }
     let mut callers = JoinSet::new();
     for slots in (0..=200).step_by(10) {
         let store = subject.shared();
-        let room = Concurrency {
+        let limits = Concurrency {
             per_rule: slots,
-            ..ROOM
+            ..UNLIMITED
         };
-        callers.spawn(async move { store.lease(room, after(0)).await.unwrap().leases });
+        callers.spawn(async move { store.lease(limits, after(0)).await.unwrap().leases });
     }
     let leased: Vec<_> = callers.join_all().await.into_iter().flatten().collect();
     assert_eq!(leased.len(), 200);
@@ -78,8 +84,8 @@ pub async fn many_callers_lease_everything_once<S: Subject>() {
 pub async fn a_released_delivery_waits_as_it_did<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);
-    let first = subject.take_new(&given, due_at(5)).await;
-    let second = subject.take_new(&arrival(0), due_at(5)).await;
+    let first = subject.enqueue_new(&given, due_at(5)).await;
+    let second = subject.enqueue_new(&arrival(0), due_at(5)).await;
     assert_eq!(subject.lease_all(after(5)).await, [first, second]);
     subject.store().release(first).await.unwrap();
     subject.store().release(first).await.unwrap();
@@ -94,8 +100,8 @@ pub async fn a_released_delivery_waits_as_it_did<S: Subject>() {
 
 pub async fn leases_end_with_a_crash<S: Subject>() {
     let subject = S::open(Settings::default());
-    let tried = subject.take_new(&arrival(0), due_at(0)).await;
-    let ended = subject.take_new(&arrival(0), due_at(0)).await;
+    let tried = subject.enqueue_new(&arrival(0), due_at(0)).await;
+    let ended = subject.enqueue_new(&arrival(0), due_at(0)).await;
     subject.lease_all(after(0)).await;
     subject.settle(tried, retry(1)).await;
     subject.settle(ended, done(0)).await;
@@ -111,24 +117,24 @@ pub async fn leases_end_with_a_crash<S: Subject>() {
 pub async fn the_next_due_time_is_that_of_the_first_unleased_delivery<S: Subject>() {
     let subject = S::open(Settings::default());
     let store = subject.store();
-    assert_eq!(store.next_due(ROOM).await, Ok(None));
-    subject.take_new(&arrival(0), due_at(50)).await;
-    let first = subject.take_new(&arrival(0), due_at(40)).await;
-    assert_eq!(store.next_due(ROOM).await, Ok(Some(after(40))));
+    assert_eq!(store.next_due(UNLIMITED).await, Ok(None));
+    subject.enqueue_new(&arrival(0), due_at(50)).await;
+    let first = subject.enqueue_new(&arrival(0), due_at(40)).await;
+    assert_eq!(store.next_due(UNLIMITED).await, Ok(Some(after(40))));
     assert_eq!(subject.lease_all(after(40)).await, [first]);
-    assert_eq!(store.next_due(ROOM).await, Ok(Some(after(50))));
+    assert_eq!(store.next_due(UNLIMITED).await, Ok(Some(after(50))));
     subject.settle(first, retry(45)).await;
-    assert_eq!(store.next_due(ROOM).await, Ok(Some(after(45))));
+    assert_eq!(store.next_due(UNLIMITED).await, Ok(Some(after(45))));
     subject.lease_all(after(50)).await;
-    assert_eq!(store.next_due(ROOM).await, Ok(None));
+    assert_eq!(store.next_due(UNLIMITED).await, Ok(None));
     let subject = subject.crash();
-    assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(45))));
+    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(45))));
 }
 
 pub async fn deliveries_of_one_event_share_it<S: Subject>() {
     let subject = S::open(Settings::default());
     let both = [pending("deploy", &["a"]), pending("record", &["a"])];
-    subject.take(&arrival(0), &both).await.unwrap();
+    subject.enqueue(&arrival(0), &both).await.unwrap();
     let leases = subject.leases(after(0)).await;
     assert_eq!(
         leases.iter().map(|lease| &*lease.rule).collect::<Vec<_>>(),
@@ -137,7 +143,7 @@ pub async fn deliveries_of_one_event_share_it<S: Subject>() {
     assert!(Arc::ptr_eq(&leases[0].received, &leases[1].received));
 }
 
-pub async fn why_a_delivery_is_not_verified_comes_back_with_it<S: Subject>() {
+pub async fn the_reason_of_an_unverified_delivery_is_read_back<S: Subject>() {
     let subject = S::open(Settings::default());
     let why: Option<Arc<str>> = Some("the header `x` is missing".into());
     let unverified = NewDelivery {
@@ -146,7 +152,7 @@ pub async fn why_a_delivery_is_not_verified_comes_back_with_it<S: Subject>() {
     };
     let received = arrival(0);
     subject
-        .take(&received, &[unverified, pending("enforcing", &[])])
+        .enqueue(&received, &[unverified, pending("enforcing", &[])])
         .await
         .unwrap();
     // Leased from memory, then read back from disk.
@@ -162,25 +168,25 @@ pub async fn why_a_delivery_is_not_verified_comes_back_with_it<S: Subject>() {
     assert_eq!(marks, [why, None]);
 }
 
-pub async fn a_slow_rule_does_not_hold_up_another_however_much_waits_for_it<S: Subject>() {
+pub async fn a_slow_rule_with_many_deliveries_does_not_delay_another<S: Subject>() {
     let subject = S::open(Settings::default());
     for _ in 0..300 {
-        subject.take_new(&arrival(0), pending("slow", &[])).await;
+        subject.enqueue_new(&arrival(0), pending("slow", &[])).await;
     }
-    let room = Concurrency {
+    let limits = Concurrency {
         slots: 8,
         per_rule: 64,
     };
     let store = subject.store();
-    let leased = store.lease(room, after(0)).await.unwrap();
+    let leased = store.lease(limits, after(0)).await.unwrap();
     assert_eq!((leased.leases.len(), leased.held_back), (4, true));
-    let again = store.lease(room, after(0)).await.unwrap();
+    let again = store.lease(limits, after(0)).await.unwrap();
     assert!(again.leases.is_empty() && again.held_back);
     // No waiting delivery is within the limits. A later delivery of another rule is therefore the
     // next one due.
-    assert_eq!(store.next_due(room).await, Ok(None));
+    assert_eq!(store.next_due(limits).await, Ok(None));
     subject
-        .take_new(
+        .enqueue_new(
             &arrival(0),
             NewDelivery {
                 due: after(9),
@@ -188,34 +194,42 @@ pub async fn a_slow_rule_does_not_hold_up_another_however_much_waits_for_it<S: S
             },
         )
         .await;
-    assert_eq!(store.next_due(room).await, Ok(Some(after(9))));
-    let other = store.lease(room, after(9)).await.unwrap();
+    assert_eq!(store.next_due(limits).await, Ok(Some(after(9))));
+    let other = store.lease(limits, after(9)).await.unwrap();
     let rules: Vec<&str> = other.leases.iter().map(|lease| &*lease.rule).collect();
     assert_eq!((rules, other.held_back), (vec!["other"], true));
     // The end of a lease lets the next delivery of the slow rule start, in order.
     subject.settle(leased.leases[0].delivery, done(9)).await;
-    let next = store.lease(room, after(9)).await.unwrap();
+    let next = store.lease(limits, after(9)).await.unwrap();
     assert_eq!((next.leases.len(), next.held_back), (0, true));
     subject.settle(other.leases[0].delivery, done(9)).await;
-    let next = store.lease(room, after(9)).await.unwrap();
+    let next = store.lease(limits, after(9)).await.unwrap();
     assert_eq!((next.leases.len(), next.held_back), (1, true));
     let subject = subject.crash();
-    let leased = subject.store().lease(room, after(9)).await.unwrap();
+    let leased = subject.store().lease(limits, after(9)).await.unwrap();
     assert_eq!((leased.leases.len(), leased.held_back), (4, true));
 }
 
-pub async fn slots_are_shared_and_what_comes_new_finds_room<S: Subject>() {
+pub async fn slots_are_shared_and_a_new_rule_finds_a_free_one<S: Subject>() {
     let subject = S::open(Settings::default());
-    let room = Concurrency {
+    let limits = Concurrency {
         slots: 12,
         per_rule: 64,
     };
     let mut found = Vec::new();
     for rule in ["a", "b", "c", "d", "e", "f"] {
         for _ in 0..20 {
-            subject.take_new(&arrival(0), pending(rule, &[])).await;
+            subject.enqueue_new(&arrival(0), pending(rule, &[])).await;
         }
-        found.push(subject.store().lease(room, after(0)).await.unwrap().leases.len());
+        found.push(
+            subject
+                .store()
+                .lease(limits, after(0))
+                .await
+                .unwrap()
+                .leases
+                .len(),
+        );
     }
     // Each rule gets half of the slots that are free beside the reserve of one, rounded up. Later
     // rules get one each, and the last has to wait.
@@ -223,18 +237,18 @@ pub async fn slots_are_shared_and_what_comes_new_finds_room<S: Subject>() {
     assert_eq!(found.iter().sum::<usize>(), 12);
 }
 
-pub async fn where_all_slots_are_taken_rules_take_turns<S: Subject>() {
+pub async fn rules_take_turns_when_all_slots_are_in_use<S: Subject>() {
     let subject = S::open(Settings::default());
     for rule in ["a", "b", "c"] {
         for _ in 0..20 {
-            subject.take_new(&arrival(0), pending(rule, &[])).await;
+            subject.enqueue_new(&arrival(0), pending(rule, &[])).await;
         }
     }
-    let room = Concurrency {
+    let limits = Concurrency {
         slots: 3,
         per_rule: 64,
     };
-    let under_way = subject.store().lease(room, after(0)).await.unwrap().leases;
+    let under_way = subject.store().lease(limits, after(0)).await.unwrap().leases;
     let rules: Vec<&str> = under_way.iter().map(|lease| &*lease.rule).collect();
     assert_eq!(rules, ["a", "b", "c"]);
     // The latest delivery is leased next, because its rule has no lease.
@@ -242,13 +256,13 @@ pub async fn where_all_slots_are_taken_rules_take_turns<S: Subject>() {
         due: after(9),
         ..pending("late", &[])
     };
-    subject.take_new(&arrival(9), late).await;
+    subject.enqueue_new(&arrival(9), late).await;
     let mut turns = Vec::new();
     let mut ends: std::collections::VecDeque<_> = under_way.into_iter().collect();
     while turns.len() < 7 {
         let ended = ends.pop_front().unwrap();
         subject.settle(ended.delivery, done(9)).await;
-        for lease in subject.store().lease(room, after(9)).await.unwrap().leases {
+        for lease in subject.store().lease(limits, after(9)).await.unwrap().leases {
             turns.push(lease.rule.to_string());
             ends.push_back(lease);
         }
@@ -256,30 +270,30 @@ pub async fn where_all_slots_are_taken_rules_take_turns<S: Subject>() {
     assert_eq!(turns, ["late", "a", "b", "c", "a", "b", "c"]);
 }
 
-pub async fn of_one_rule_no_more_are_leased_than_there_may_be<S: Subject>() {
+pub async fn a_rule_never_exceeds_its_limit<S: Subject>() {
     let subject = S::open(Settings::default());
     let mut all = Vec::new();
     for _ in 0..5 {
-        all.push(subject.take_new(&arrival(0), pending("deploy", &[])).await);
+        all.push(subject.enqueue_new(&arrival(0), pending("deploy", &[])).await);
     }
-    let room = Concurrency {
+    let limits = Concurrency {
         slots: 64,
         per_rule: 2,
     };
-    let two = subject.store().lease(room, after(0)).await.unwrap();
+    let two = subject.store().lease(limits, after(0)).await.unwrap();
     assert_eq!((two.leases.len(), two.held_back), (2, true));
     // A rule that waits for another attempt has released its slot.
     subject.settle(all[0], retry(50)).await;
-    let third = subject.store().lease(room, after(0)).await.unwrap();
+    let third = subject.store().lease(limits, after(0)).await.unwrap();
     assert_eq!(third.leases.len(), 1);
     assert_eq!(third.leases[0].delivery, all[2]);
 }
 
-pub async fn by_a_steady_clock_nothing_waits_longer_because_the_machines_is_set_back<S: Subject>() {
+pub async fn a_machine_clock_that_is_set_back_delays_nothing<S: Subject>() {
     let subject = S::open(Settings::default());
     let machine = Clock::manual(after(0));
     let steady = Clock::steady(machine.clone());
-    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(subject.lease_all(steady.now()).await, [delivery]);
     let due = steady.now().plus(Duration::from_millis(100));
     subject.settle(delivery, Settlement::Retry { due }).await;
@@ -295,6 +309,8 @@ pub async fn by_a_steady_clock_nothing_waits_longer_because_the_machines_is_set_
         .await
         .unwrap();
     // A new event has the machine's time, and is due at once.
-    let new = subject.take_new(&arrival(-3_600_000), due_at(-3_600_000)).await;
+    let new = subject
+        .enqueue_new(&arrival(-3_600_000), due_at(-3_600_000))
+        .await;
     assert_eq!(subject.lease_all(steady.now()).await, [new]);
 }

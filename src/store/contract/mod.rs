@@ -15,7 +15,7 @@ mod subject;
 
 pub(super) use sighting::sighting;
 pub(super) use subject::{
-    Memory, ROOM, Sqlite, Subject, after, arrival, dedup_key, done, pending, record, retry, taking_of,
+    Memory, Sqlite, Subject, UNLIMITED, after, arrival, dedup_key, done, new_event_of, pending, record, retry,
 };
 
 /// Runs every test against every implementation.
@@ -42,92 +42,92 @@ macro_rules! promises {
 
 promises! {
     enqueuing:
-        what_was_taken_comes_back_byte_for_byte_after_a_crash,
-        what_was_taken_comes_back_after_a_clean_end,
+        an_event_is_read_back_byte_for_byte_after_a_crash,
+        an_event_is_read_back_after_a_clean_stop,
         a_duplicate_is_recognised_also_after_a_crash,
-        nonces_are_remembered_for_each_rule,
-        any_nonce_of_several_is_enough,
-        a_nonce_is_remembered_up_to_its_last_moment_and_then_taken_again,
-        a_delivery_that_runs_duplicates_is_new_and_its_nonce_stays_the_first_events,
-        a_remembered_nonce_is_never_shortened,
-        two_deliveries_to_one_rule_in_one_taking_are_one_and_its_duplicate,
-        a_taking_of_duplicates_alone_leaves_no_trace,
-        an_id_is_taken_once,
-        of_64_callers_with_one_nonce_one_is_new,
-        past_its_size_no_event_is_taken_and_everything_else_goes_on,
-        where_too_little_is_free_no_event_is_taken_and_everything_else_goes_on;
+        dedup_keys_are_remembered_per_rule,
+        any_dedup_key_of_several_is_enough,
+        a_dedup_key_is_remembered_up_to_its_last_moment,
+        a_delivery_that_runs_duplicates_is_new_and_its_key_keeps_its_first_event,
+        a_remembered_dedup_key_is_never_shortened,
+        two_deliveries_of_one_event_to_one_rule_are_one_and_its_duplicate,
+        an_event_with_only_duplicates_leaves_no_trace,
+        an_event_id_is_accepted_once,
+        of_64_callers_with_one_dedup_key_one_is_new,
+        at_the_maximum_size_only_new_events_are_refused,
+        with_too_little_free_space_only_new_events_are_refused;
     sighting:
-        the_same_content_with_another_header_is_taken_by_no_rule,
-        what_no_rule_wanted_counts_at_once_and_after_a_restart,
-        what_waits_at_a_clean_end_is_written,
+        the_same_content_with_another_header_is_refused_for_every_rule,
+        an_ignored_sighting_counts_at_once_and_after_a_restart,
+        waiting_sightings_are_written_at_a_clean_stop,
         the_first_sighting_counts_and_later_ones_add_headers,
         any_key_of_several_is_enough_for_a_sighting,
-        sightings_are_forgotten_like_nonces,
-        an_expired_sighting_gives_way;
+        sightings_are_forgotten_like_dedup_keys,
+        an_expired_sighting_is_replaced;
     leasing:
         due_deliveries_are_leased_by_due_time_then_by_arrival,
-        nobody_leases_what_is_leased_or_not_due,
+        a_delivery_that_is_leased_or_not_due_is_not_leased,
         many_callers_lease_everything_once,
         a_released_delivery_waits_as_it_did,
         leases_end_with_a_crash,
         the_next_due_time_is_that_of_the_first_unleased_delivery,
-        a_slow_rule_does_not_hold_up_another_however_much_waits_for_it,
-        slots_are_shared_and_what_comes_new_finds_room,
-        of_one_rule_no_more_are_leased_than_there_may_be,
-        where_all_slots_are_taken_rules_take_turns,
-        by_a_steady_clock_nothing_waits_longer_because_the_machines_is_set_back,
+        a_slow_rule_with_many_deliveries_does_not_delay_another,
+        slots_are_shared_and_a_new_rule_finds_a_free_one,
+        a_rule_never_exceeds_its_limit,
+        rules_take_turns_when_all_slots_are_in_use,
+        a_machine_clock_that_is_set_back_delays_nothing,
         deliveries_of_one_event_share_it,
-        why_a_delivery_is_not_verified_comes_back_with_it;
+        the_reason_of_an_unverified_delivery_is_read_back;
     groups:
-        of_a_lane_as_many_begin_as_it_allows_in_the_order_of_arrival,
-        what_waits_for_another_attempt_keeps_its_turn_also_after_a_crash,
-        what_has_the_wider_limit_does_not_wait_for_what_it_ended,
-        what_comes_to_a_busy_lane_is_skipped_where_it_says_so,
-        of_those_that_wait_the_newest_alone_is_kept_where_they_coalesce,
-        what_is_under_way_is_to_be_stopped_where_it_is_replaced,
-        what_was_to_be_stopped_and_was_done_before_is_done,
-        lanes_of_other_names_do_not_wait_for_each_other;
+        a_group_runs_its_limit_in_the_order_of_arrival,
+        a_retry_keeps_its_turn_in_the_group_after_a_crash,
+        a_wider_limit_does_not_wait_for_a_coalesced_delivery,
+        overlap_skip_ends_a_delivery_of_a_busy_group,
+        overlap_coalesce_keeps_only_the_newest_queued_delivery,
+        overlap_replace_stops_the_running_delivery,
+        a_replaced_delivery_that_is_done_before_it_stops_is_done,
+        groups_do_not_wait_for_each_other;
     debounce:
-        the_newest_is_due_when_nothing_has_come_for_a_while,
-        what_never_comes_to_rest_is_due_all_the_same,
-        each_rule_and_each_lane_waits_by_itself,
-        none_comes_after_a_newer_one_that_does_not_wait,
-        what_is_overdue_keeps_its_place,
-        one_enters_its_lane_when_its_wait_is_over,
-        one_whose_lane_is_busy_then_waits_or_is_skipped_as_its_overlap_says;
+        the_newest_delivery_is_due_after_the_quiet_time,
+        the_longest_wait_ends_the_debounce,
+        each_rule_and_group_is_debounced_separately,
+        an_older_delivery_never_runs_after_a_newer_one_without_debounce,
+        an_overdue_delivery_keeps_its_position,
+        a_debounced_delivery_enters_its_group_when_its_wait_is_over,
+        a_debounced_delivery_obeys_the_overlap_of_its_busy_group;
     failing:
-        one_is_made_for_a_failure_once_and_survives_a_crash,
-        what_fails_for_a_failure_is_no_dead_letter_and_none_is_made_for_it,
-        it_waits_for_no_lane_and_behind_nobody;
+        a_failure_makes_one_delivery_that_survives_a_crash,
+        a_failure_delivery_that_fails_is_no_dead_letter_and_makes_no_further_one,
+        a_failure_delivery_belongs_to_no_group_and_keeps_its_position;
     interrupting:
         an_attempt_that_ends_with_a_crash_counts_and_is_recorded,
-        an_attempt_too_short_to_be_marked_is_known_the_second_time,
-        what_is_leased_after_an_interruption_and_does_not_begin_is_not_counted,
-        after_a_clean_stop_what_was_under_way_is_recorded_and_does_not_count,
-        an_interruption_that_is_settled_counts_as_it_says,
-        what_was_released_or_put_off_has_not_begun;
+        a_short_unmarked_attempt_is_known_the_second_time,
+        a_lease_after_an_interruption_that_does_not_begin_is_not_counted,
+        after_a_clean_stop_running_attempts_are_recorded_and_do_not_count,
+        a_settled_interruption_counts_as_it_says,
+        a_released_or_postponed_attempt_has_not_begun;
     settling:
         the_next_action_begins_with_its_first_attempt,
         a_retry_keeps_the_action_and_raises_the_attempt,
-        what_is_put_off_keeps_its_attempt_also_after_a_crash,
-        what_is_done_is_done,
-        what_is_dead_stays_listed,
+        a_postponed_delivery_keeps_its_attempt_after_a_crash,
+        a_done_delivery_stays_done,
+        a_dead_delivery_stays_listed,
         attempts_are_listed_oldest_first_and_the_latest_of_many,
-        what_is_not_leased_is_not_settled,
-        forgetting_the_nonces_lets_the_same_event_in_again,
-        only_the_nonces_of_this_event_and_rule_are_forgotten,
+        a_delivery_that_is_not_leased_is_not_settled,
+        forgetting_the_dedup_keys_accepts_the_same_event_again,
+        only_the_dedup_keys_of_this_event_and_rule_are_forgotten,
         everything_is_counted;
     keeping:
         refusals_are_a_ring_that_keeps_the_latest,
         long_refusals_are_cut,
-        expired_nonces_are_swept_with_some_slack,
+        expired_dedup_keys_are_swept_with_some_slack,
         a_clock_that_is_ahead_for_an_hour_forgets_no_event,
         ended_events_are_swept_when_their_time_is_over,
-        an_event_is_kept_as_long_as_one_delivery_of_it_is_owed,
-        a_nonce_outlives_its_event,
+        an_event_is_kept_while_one_of_its_deliveries_is_pending,
+        a_dedup_key_outlives_its_event,
         a_sweep_goes_in_steps,
-        other_settings_hold_from_the_next_call_on,
+        new_settings_take_effect_with_the_next_call,
         the_latest_match_of_each_secret_is_kept_also_after_a_crash,
-        of_too_many_secrets_those_that_matched_last_are_kept,
+        of_too_many_secrets_the_latest_used_are_kept,
         a_closed_store_says_so;
 }

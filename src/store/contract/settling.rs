@@ -1,6 +1,6 @@
 //! Settlements.
 
-use super::{ROOM, Subject, after, arrival, done, pending, record, retry};
+use super::{Subject, UNLIMITED, after, arrival, done, pending, record, retry};
 use crate::store::{
     ATTEMPTS_LISTED, AttemptRecord, Concurrency, Counts, DeliveryId, DeliveryState, Enqueued, NewDelivery,
     Settings, Settled, Settlement, StoreError,
@@ -14,18 +14,18 @@ fn settled(delivery: DeliveryId, attempt: AttemptRecord, settlement: Settlement)
     }
 }
 
-fn dead(millis: i64, forget_nonces: bool) -> Settlement {
+fn dead(millis: i64, forget_dedup_keys: bool) -> Settlement {
     Settlement::Dead {
         at: after(millis),
         reason: "exit 3".to_owned(),
-        forget_nonces,
+        forget_dedup_keys,
         failure: None,
     }
 }
 
 /// Enqueues a delivery and leases it.
 async fn leased<S: Subject>(subject: &S, delivery: NewDelivery) -> DeliveryId {
-    let delivery = subject.take_new(&arrival(0), delivery).await;
+    let delivery = subject.enqueue_new(&arrival(0), delivery).await;
     assert_eq!(subject.lease_all(after(0)).await, [delivery]);
     delivery
 }
@@ -69,7 +69,7 @@ pub async fn a_retry_keeps_the_action_and_raises_the_attempt<S: Subject>() {
     assert_eq!((leases[0].action, leases[0].attempt), (2, 4));
 }
 
-pub async fn what_is_put_off_keeps_its_attempt_also_after_a_crash<S: Subject>() {
+pub async fn a_postponed_delivery_keeps_its_attempt_after_a_crash<S: Subject>() {
     let subject = S::open(Settings::default());
     let delivery = leased(&subject, pending("deploy", &[])).await;
     let next = Settlement::Next {
@@ -85,7 +85,7 @@ pub async fn what_is_put_off_keeps_its_attempt_also_after_a_crash<S: Subject>() 
             .settle(delivery, Settlement::Wait { due: after(due) })
             .await;
         assert_eq!(subject.lease_all(after(due - 1)).await, []);
-        assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(due))));
+        assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(due))));
     }
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(8)).await, []);
@@ -93,10 +93,10 @@ pub async fn what_is_put_off_keeps_its_attempt_also_after_a_crash<S: Subject>() 
     assert_eq!((leases[0].action, leases[0].attempt), (1, 2));
 }
 
-pub async fn what_is_done_is_done<S: Subject>() {
+pub async fn a_done_delivery_stays_done<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);
-    let delivery = subject.take_new(&given, pending("deploy", &["a"])).await;
+    let delivery = subject.enqueue_new(&given, pending("deploy", &["a"])).await;
     subject.lease_all(after(0)).await;
     subject
         .store()
@@ -105,7 +105,7 @@ pub async fn what_is_done_is_done<S: Subject>() {
         .unwrap();
     let subject = subject.crash();
     assert_eq!(subject.lease_all(after(i64::from(u32::MAX))).await, []);
-    assert_eq!(subject.store().next_due(ROOM).await, Ok(None));
+    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(None));
     let listed = subject.store().deliveries(given.id).await.unwrap();
     assert_eq!(
         (listed.len(), &listed[0].state),
@@ -113,17 +113,17 @@ pub async fn what_is_done_is_done<S: Subject>() {
     );
     // Its dedup key is still remembered.
     let again = subject
-        .take(&arrival(0), &[pending("deploy", &["a"])])
+        .enqueue(&arrival(0), &[pending("deploy", &["a"])])
         .await
         .unwrap();
     assert_eq!(again, [Enqueued::Duplicate { of: given.id }]);
 }
 
-pub async fn what_is_dead_stays_listed<S: Subject>() {
+pub async fn a_dead_delivery_stays_listed<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);
     let both = [pending("deploy", &["a"]), pending("record", &["a"])];
-    subject.take(&given, &both).await.unwrap();
+    subject.enqueue(&given, &both).await.unwrap();
     let leased = subject.lease_all(after(0)).await;
     subject
         .store()
@@ -142,7 +142,7 @@ pub async fn what_is_dead_stays_listed<S: Subject>() {
         (leased[0], "deploy", given.id)
     );
     let again = subject
-        .take(&arrival(0), &[pending("deploy", &["a"])])
+        .enqueue(&arrival(0), &[pending("deploy", &["a"])])
         .await
         .unwrap();
     assert_eq!(again, [Enqueued::Duplicate { of: given.id }]);
@@ -166,10 +166,10 @@ pub async fn attempts_are_listed_oldest_first_and_the_latest_of_many<S: Subject>
     assert_eq!(attempts, expected);
 }
 
-pub async fn what_is_not_leased_is_not_settled<S: Subject>() {
+pub async fn a_delivery_that_is_not_leased_is_not_settled<S: Subject>() {
     let subject = S::open(Settings::default());
     let given = arrival(0);
-    let delivery = subject.take_new(&given, pending("deploy", &[])).await;
+    let delivery = subject.enqueue_new(&given, pending("deploy", &[])).await;
     let not_leased = Err(StoreError::NotLeased { delivery });
     let attempt = || settled(delivery, record(0, 1), done(0));
     assert_eq!(subject.store().settle(attempt()).await, not_leased);
@@ -182,34 +182,37 @@ pub async fn what_is_not_leased_is_not_settled<S: Subject>() {
     assert_eq!(subject.store().counts().await.unwrap().done, 1);
 }
 
-pub async fn forgetting_the_nonces_lets_the_same_event_in_again<S: Subject>() {
+pub async fn forgetting_the_dedup_keys_accepts_the_same_event_again<S: Subject>() {
     let subject = S::open(Settings::default());
     let delivery = leased(&subject, pending("deploy", &["a", "b"])).await;
     subject.settle(delivery, dead(0, true)).await;
     let subject = subject.crash();
     assert_eq!(subject.store().counts().await.unwrap().dedup_keys, 0);
     subject
-        .take_new(&arrival(1), pending("deploy", &["b", "a"]))
+        .enqueue_new(&arrival(1), pending("deploy", &["b", "a"]))
         .await;
 }
 
-pub async fn only_the_nonces_of_this_event_and_rule_are_forgotten<S: Subject>() {
+pub async fn only_the_dedup_keys_of_this_event_and_rule_are_forgotten<S: Subject>() {
     let subject = S::open(Settings::default());
     let first = arrival(0);
     let both = [pending("deploy", &["a"]), pending("record", &["a"])];
-    subject.take(&first, &both).await.unwrap();
+    subject.enqueue(&first, &both).await.unwrap();
     let again = NewDelivery {
         run_duplicates: true,
         ..pending("deploy", &["a", "b"])
     };
-    let second = subject.take_new(&arrival(1), again).await;
+    let second = subject.enqueue_new(&arrival(1), again).await;
     subject.lease_all(after(1)).await;
     subject.settle(second, dead(2, true)).await;
     // `a` came with the first event, and only `b` with the second.
-    subject.take_new(&arrival(3), pending("deploy", &["b"])).await;
+    subject.enqueue_new(&arrival(3), pending("deploy", &["b"])).await;
     for rule in ["deploy", "record"] {
-        let taken = subject.take(&arrival(3), &[pending(rule, &["a"])]).await.unwrap();
-        assert_eq!(taken, [Enqueued::Duplicate { of: first.id }], "{rule}");
+        let enqueued = subject
+            .enqueue(&arrival(3), &[pending(rule, &["a"])])
+            .await
+            .unwrap();
+        assert_eq!(enqueued, [Enqueued::Duplicate { of: first.id }], "{rule}");
     }
 }
 
@@ -218,10 +221,13 @@ pub async fn everything_is_counted<S: Subject>() {
     for number in 0..5 {
         let dedup_key = number.to_string();
         let both = [pending("deploy", &[&dedup_key]), pending("record", &[&dedup_key])];
-        subject.take(&arrival(0), &both).await.unwrap();
+        subject.enqueue(&arrival(0), &both).await.unwrap();
     }
-    let room = Concurrency { per_rule: 3, ..ROOM };
-    let leases = subject.store().lease(room, after(0)).await.unwrap().leases;
+    let limits = Concurrency {
+        per_rule: 3,
+        ..UNLIMITED
+    };
+    let leases = subject.store().lease(limits, after(0)).await.unwrap().leases;
     for lease in &leases[..2] {
         subject.settle(lease.delivery, done(0)).await;
     }

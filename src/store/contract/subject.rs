@@ -20,7 +20,7 @@ use crate::store::{
 };
 
 /// Limits that allow everything.
-pub const ROOM: Concurrency = Concurrency {
+pub const UNLIMITED: Concurrency = Concurrency {
     slots: usize::MAX,
     per_rule: usize::MAX,
 };
@@ -38,17 +38,17 @@ pub trait Subject: Sized {
     async fn restart(self) -> Self;
 
     /// Enqueues an event with its deliveries.
-    async fn take(
+    async fn enqueue(
         &self,
         received: &Received,
         deliveries: &[NewDelivery],
     ) -> Result<Vec<Enqueued>, StoreError> {
-        self.store().take(taking_of(received, deliveries)).await
+        self.store().enqueue(new_event_of(received, deliveries)).await
     }
 
     /// Enqueues a delivery that must be new.
-    async fn take_new(&self, received: &Received, delivery: NewDelivery) -> DeliveryId {
-        match self.take(received, &[delivery]).await.unwrap()[..] {
+    async fn enqueue_new(&self, received: &Received, delivery: NewDelivery) -> DeliveryId {
+        match self.enqueue(received, &[delivery]).await.unwrap()[..] {
             [Enqueued::New(delivery) | Enqueued::InPlaceOf(delivery, _)] => delivery,
             ref other => panic!("not new: {other:?}"),
         }
@@ -62,7 +62,7 @@ pub trait Subject: Sized {
 
     /// Leases everything that is due.
     async fn leases(&self, now: Timestamp) -> Vec<Lease> {
-        self.store().lease(ROOM, now).await.unwrap().leases
+        self.store().lease(UNLIMITED, now).await.unwrap().leases
     }
 
     /// Settles without an attempt.
@@ -212,7 +212,7 @@ pub fn pending(rule: &str, dedup_keys: &[&str]) -> NewDelivery {
 }
 
 /// A new event with these deliveries.
-pub fn taking_of(received: &Received, deliveries: &[NewDelivery]) -> NewEvent {
+pub fn new_event_of(received: &Received, deliveries: &[NewDelivery]) -> NewEvent {
     NewEvent {
         received: Arc::new(received.clone()),
         decode: "json".to_owned(),

@@ -97,47 +97,47 @@ pub(super) struct Remembered {
 
 impl MemoryContents {
     /// Writes an event, or reports that it is a duplicate.
-    pub fn take(&mut self, taking: NewEvent) -> Result<Vec<Enqueued>, StoreError> {
+    pub fn enqueue(&mut self, new_event: NewEvent) -> Result<Vec<Enqueued>, StoreError> {
         let altered = |sighting: &Sighting| Ok(self.altered(sighting));
-        let novelties = match dedupe::dedup(&taking, altered, |rule, dedup_key, at| {
+        let decisions = match dedupe::dedup(&new_event, altered, |rule, dedup_key, at| {
             let known = self
                 .dedup_keys
                 .get(&(Arc::from(rule), dedup_key.as_bytes().to_vec()));
             let known = known.filter(|known| dedupe::is_remembered(known.until, at));
             Ok::<_, Infallible>(known.map(|known| known.event))
         }) {
-            Ok(novelties) => novelties,
+            Ok(decisions) => decisions,
             Err(never) => match never {},
         };
-        if novelties.contains(&Dedup::New) {
-            self.make_room(taking.received.id)?;
+        if decisions.contains(&Dedup::New) {
+            self.check_space(new_event.received.id)?;
         }
-        let event = taking.received.id;
-        let (at, now) = (taking.received.at, taking.now);
-        let mut taken = Vec::with_capacity(novelties.len());
-        for (delivery, dedup) in taking.deliveries.into_iter().zip(novelties) {
-            taken.push(match dedup {
+        let event = new_event.received.id;
+        let (at, now) = (new_event.received.at, new_event.now);
+        let mut enqueued = Vec::with_capacity(decisions.len());
+        for (delivery, dedup) in new_event.deliveries.into_iter().zip(decisions) {
+            enqueued.push(match dedup {
                 Dedup::Duplicate(of) => Enqueued::Duplicate { of },
                 Dedup::Altered(of, header) => Enqueued::Altered { of, header },
                 Dedup::New => {
                     self.remember(&delivery, event, at);
                     if let Some(sighting) = &delivery.sighting {
-                        self.see(sighting, true);
+                        self.remember_sighting(sighting, true);
                     }
-                    self.owe(delivery, event, now)
+                    self.add_delivery(delivery, event, now)
                 }
             });
         }
-        if taken.iter().any(Enqueued::is_new) {
-            let received = taking.received;
-            let decode = taking.decode;
+        if enqueued.iter().any(Enqueued::is_new) {
+            let received = new_event.received;
+            let decode = new_event.decode;
             self.events.insert(event, KeptEvent { received, decode });
         }
-        Ok(taken)
+        Ok(enqueued)
     }
 
     /// Checks that another event may be written.
-    fn make_room(&self, event: EventId) -> Result<(), StoreError> {
+    fn check_space(&self, event: EventId) -> Result<(), StoreError> {
         let size = self.size();
         if let Some(max_size) = self.settings.max_size.filter(|max_size| size >= *max_size) {
             return Err(StoreError::Full {
@@ -167,7 +167,7 @@ impl MemoryContents {
         let new = EventId::new(Timestamp::from_millis(0));
         Health {
             size: self.size(),
-            full: self.make_room(new).err().map(|full| full.to_string()),
+            full: self.check_space(new).err().map(|full| full.to_string()),
             ..Health::default()
         }
     }
@@ -202,7 +202,7 @@ impl MemoryContents {
     }
 
     /// Remembers a sighting that alters nothing. `longer` prolongs a known sighting.
-    pub fn see(&mut self, sighting: &Sighting, longer: bool) {
+    pub fn remember_sighting(&mut self, sighting: &Sighting, longer: bool) {
         for key in &sighting.keys {
             let seen = self.seen(sighting, key);
             let known = seen.is_some();
@@ -223,12 +223,12 @@ impl MemoryContents {
         }
     }
 
-    fn owe(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Enqueued {
+    fn add_delivery(&mut self, delivery: NewDelivery, event: EventId, at: Timestamp) -> Enqueued {
         let id = DeliveryId::new(at);
         let mut displaced = Displaced::default();
         // A delivery without a debounce supersedes too, because the rules may have changed in
         // between. An older one must never run after it.
-        let since = self.stand_for(&delivery, at, &mut displaced);
+        let since = self.supersede_debounced(&delivery, at, &mut displaced);
         let debounced_since = delivery.debounce.map(|_| since);
         let due = match (delivery.debounce, debounced_since) {
             (Some(debounce), Some(since)) => debounce.due(at, since),
@@ -236,7 +236,7 @@ impl MemoryContents {
         };
         let turn = match &delivery.group {
             Some(group) if debounced_since.is_none() => self.enter(group, at, &mut displaced),
-            _ => Admission::Begins,
+            _ => Admission::Run,
         };
         self.deliveries.push(StoredDelivery {
             delivery: Delivery {
@@ -252,7 +252,7 @@ impl MemoryContents {
             due,
             attempts: Vec::new(),
             group: delivery.group,
-            held: matches!(turn, Admission::Held),
+            held: matches!(turn, Admission::Queue),
             superseded: None,
             debounced_since,
             failure: None,
@@ -261,59 +261,59 @@ impl MemoryContents {
             interrupted: None,
             suspect: false,
         });
-        if let (Admission::Skipped, Some(kept)) = (turn, self.deliveries.last_mut()) {
-            drop(kept.withdraw(at, reason::SKIPPED));
+        if let (Admission::Skip, Some(stored)) = (turn, self.deliveries.last_mut()) {
+            drop(stored.supersede(at, reason::SKIPPED));
             return Enqueued::Skipped(id);
         }
         Enqueued::in_place_of(id, displaced)
     }
 
     /// Leases due deliveries, in order.
-    pub fn lease(&mut self, room: Concurrency, now: Timestamp) -> Leased {
+    pub fn lease(&mut self, limits: Concurrency, now: Timestamp) -> Leased {
         let (mut leases, mut displaced) = (Vec::new(), Displaced::default());
         let mut under_way = self.under_way();
-        let due = |kept: &StoredDelivery| kept.waits_for().filter(|due| *due <= now);
+        let due = |stored: &StoredDelivery| stored.due_at().filter(|due| *due <= now);
         loop {
             let waiting = self.deliveries.iter().enumerate();
-            let with_room = waiting.filter(|(_, kept)| under_way.leave(room, &kept.delivery.rule));
-            let first = with_room.filter_map(|(at, kept)| {
-                let rule = &kept.delivery.rule;
+            let admitted = waiting.filter(|(_, stored)| under_way.leave(limits, &stored.delivery.rule));
+            let first = admitted.filter_map(|(at, stored)| {
+                let rule = &stored.delivery.rule;
                 let turn = self.turns.get(rule).copied().unwrap_or(0);
-                Some((under_way.of(rule), turn, due(kept)?, at))
+                Some((under_way.of(rule), turn, due(stored)?, at))
             });
             // Rules are ordered by turn, the deliveries of a rule by due time.
             let Some((.., at)) = first.min() else { break };
             if self.end_debounce(at, now, &mut displaced) {
                 continue;
             }
-            let Some(kept) = self.deliveries.get_mut(at) else {
+            let Some(stored) = self.deliveries.get_mut(at) else {
                 break;
             };
-            let Some(event) = self.events.get(&kept.delivery.event) else {
+            let Some(event) = self.events.get(&stored.delivery.event) else {
                 break;
             };
-            kept.delivery.state = DeliveryState::Leased;
-            kept.leased_at = now;
-            under_way.add(&kept.delivery.rule);
+            stored.delivery.state = DeliveryState::Leased;
+            stored.leased_at = now;
+            under_way.add(&stored.delivery.rule);
             self.turn += 1;
-            self.turns.insert(Arc::clone(&kept.delivery.rule), self.turn);
+            self.turns.insert(Arc::clone(&stored.delivery.rule), self.turn);
             leases.push(Lease {
-                delivery: kept.delivery.id,
-                rule: Arc::clone(&kept.delivery.rule),
-                action: kept.delivery.action,
-                attempt: kept.delivery.attempt,
+                delivery: stored.delivery.id,
+                rule: Arc::clone(&stored.delivery.rule),
+                action: stored.delivery.action,
+                attempt: stored.delivery.attempt,
                 received: Arc::clone(&event.received),
                 decode: event.decode.clone(),
-                unverified: kept.delivery.unverified.clone(),
-                in_group: kept.group.is_some(),
-                superseded: kept.superseded.clone(),
+                unverified: stored.delivery.unverified.clone(),
+                in_group: stored.group.is_some(),
+                superseded: stored.superseded.clone(),
                 replays: 0,
-                failure: kept.failure.clone(),
-                interrupted: kept.interrupted,
-                suspect: kept.suspect,
+                failure: stored.failure.clone(),
+                interrupted: stored.interrupted,
+                suspect: stored.suspect,
             });
         }
-        let held_back = self.deliveries.iter().any(|kept| due(kept).is_some());
+        let held_back = self.deliveries.iter().any(|stored| due(stored).is_some());
         Leased {
             leases,
             held_back,
@@ -321,19 +321,19 @@ impl MemoryContents {
         }
     }
 
-    /// The earliest due time of the deliveries that `room` allows.
-    pub fn next_due(&self, room: Concurrency) -> Option<Timestamp> {
+    /// The earliest due time of the deliveries that `limits` allows.
+    pub fn next_due(&self, limits: Concurrency) -> Option<Timestamp> {
         let under_way = self.under_way();
         let waiting = self.deliveries.iter();
-        let with_room = waiting.filter(|kept| under_way.leave(room, &kept.delivery.rule));
-        with_room.filter_map(StoredDelivery::waits_for).min()
+        let admitted = waiting.filter(|stored| under_way.leave(limits, &stored.delivery.rule));
+        admitted.filter_map(StoredDelivery::due_at).min()
     }
 
     fn under_way(&self) -> UnderWay {
         let mut under_way = UnderWay::default();
-        for kept in &self.deliveries {
-            if matches!(kept.delivery.state, DeliveryState::Leased) {
-                under_way.add(&kept.delivery.rule);
+        for stored in &self.deliveries {
+            if matches!(stored.delivery.state, DeliveryState::Leased) {
+                under_way.add(&stored.delivery.rule);
             }
         }
         under_way
@@ -341,20 +341,20 @@ impl MemoryContents {
 
     /// Records that an attempt begins.
     pub fn begin(&mut self, delivery: DeliveryId) {
-        for kept in &mut self.deliveries {
-            let is_leased = matches!(kept.delivery.state, DeliveryState::Leased);
-            if is_leased && kept.delivery.id == delivery {
-                kept.begun.get_or_insert(kept.leased_at);
+        for stored in &mut self.deliveries {
+            let is_leased = matches!(stored.delivery.state, DeliveryState::Leased);
+            if is_leased && stored.delivery.id == delivery {
+                stored.begun.get_or_insert(stored.leased_at);
             }
         }
     }
 
     /// Records which attempts have begun.
     pub fn mark_begun(&mut self, leased_by: Timestamp) {
-        for kept in &mut self.deliveries {
-            let is_leased = matches!(kept.delivery.state, DeliveryState::Leased);
-            if is_leased && !kept.begins_by_itself() && kept.leased_at <= leased_by {
-                kept.begun.get_or_insert(kept.leased_at);
+        for stored in &mut self.deliveries {
+            let is_leased = matches!(stored.delivery.state, DeliveryState::Leased);
+            if is_leased && !stored.begins_by_itself() && stored.leased_at <= leased_by {
+                stored.begun.get_or_insert(stored.leased_at);
             }
         }
     }
@@ -363,59 +363,59 @@ impl MemoryContents {
     pub fn settle(&mut self, settled: Settled) -> Result<(), StoreError> {
         let id = settled.delivery;
         let mut leased = self.deliveries.iter_mut();
-        let Some(kept) = leased
-            .find(|kept| kept.delivery.id == id && matches!(kept.delivery.state, DeliveryState::Leased))
-        else {
+        let Some(stored) = leased.find(|stored| {
+            stored.delivery.id == id && matches!(stored.delivery.state, DeliveryState::Leased)
+        }) else {
             return Err(StoreError::NotLeased { delivery: id });
         };
-        kept.attempts.extend(settled.attempt);
-        kept.begun = None;
+        stored.attempts.extend(settled.attempt);
+        stored.begun = None;
         let ends = !matches!(
             settled.settlement,
             Settlement::Next { .. } | Settlement::Retry { .. } | Settlement::Interrupted { .. }
         );
-        let group = kept.group.as_ref().map(|group| Arc::clone(&group.name));
-        let ended_lane = group.filter(|_| ends);
+        let group = stored.group.as_ref().map(|group| Arc::clone(&group.name));
+        let ended_group = group.filter(|_| ends);
         let mut made = None;
         match settled.settlement {
             Settlement::Next { action, due } => {
-                kept.delivery.action = action;
-                kept.delivery.attempt = 1;
-                kept.interrupted = None;
-                kept.wait(due);
+                stored.delivery.action = action;
+                stored.delivery.attempt = 1;
+                stored.interrupted = None;
+                stored.wait(due);
             }
             Settlement::Retry { due } => {
-                kept.delivery.attempt = kept.delivery.attempt.saturating_add(1);
-                kept.interrupted = None;
-                kept.wait(due);
+                stored.delivery.attempt = stored.delivery.attempt.saturating_add(1);
+                stored.interrupted = None;
+                stored.wait(due);
             }
             Settlement::Interrupted { since, due, counts } => {
-                kept.interrupt(since, counts);
-                kept.wait(due.unwrap_or(kept.due));
+                stored.interrupt(since, counts);
+                stored.wait(due.unwrap_or(stored.due));
             }
-            Settlement::Wait { due } => kept.wait(due),
-            Settlement::Done { at } => kept.delivery.state = DeliveryState::Done { at },
+            Settlement::Wait { due } => stored.wait(due),
+            Settlement::Done { at } => stored.delivery.state = DeliveryState::Done { at },
             Settlement::Superseded { at, reason } => {
-                kept.delivery.state = DeliveryState::Superseded { at, reason }
+                stored.delivery.state = DeliveryState::Superseded { at, reason }
             }
             Settlement::Dead {
                 at,
                 reason,
-                forget_nonces,
+                forget_dedup_keys,
                 failure,
             } => {
-                if let Some(failure) = failure.filter(|_| kept.failure.is_none()) {
-                    made = Some(kept.make_for_failure(*failure, at));
+                if let Some(failure) = failure.filter(|_| stored.failure.is_none()) {
+                    made = Some(stored.make_for_failure(*failure, at));
                 }
-                kept.delivery.state = DeliveryState::Dead { at, reason };
-                if forget_nonces {
-                    let Delivery { event, rule, .. } = kept.delivery.clone();
+                stored.delivery.state = DeliveryState::Dead { at, reason };
+                if forget_dedup_keys {
+                    let Delivery { event, rule, .. } = stored.delivery.clone();
                     self.dedup_keys
                         .retain(|(of, _), known| *of != rule || known.event != event);
                 }
             }
         }
-        if let Some(group) = ended_lane {
+        if let Some(group) = ended_group {
             self.leave(&group);
         }
         self.deliveries.extend(made);
@@ -466,12 +466,12 @@ impl MemoryContents {
             refused: self.refused.len() as u64,
             ..Counts::default()
         };
-        for kept in &self.deliveries {
-            *match kept.delivery.state {
+        for stored in &self.deliveries {
+            *match stored.delivery.state {
                 DeliveryState::Waiting { .. } => &mut counts.waiting,
                 DeliveryState::Leased => &mut counts.leased,
                 DeliveryState::Done { .. } | DeliveryState::Superseded { .. } => &mut counts.done,
-                DeliveryState::Dead { .. } if kept.failure.is_some() => &mut counts.done,
+                DeliveryState::Dead { .. } if stored.failure.is_some() => &mut counts.done,
                 DeliveryState::Dead { .. } => &mut counts.dead,
             } += 1;
         }
@@ -502,7 +502,7 @@ impl MemoryContents {
             .collect();
         for event in &past {
             self.events.remove(event);
-            self.deliveries.retain(|kept| kept.delivery.event != *event);
+            self.deliveries.retain(|stored| stored.delivery.event != *event);
         }
         self.trim();
         expired.len() + unseen.len() + past.len()
@@ -512,11 +512,15 @@ impl MemoryContents {
     fn is_past(&self, event: EventId, now: Timestamp) -> bool {
         let mut keep = self.settings.keep.done;
         let mut last = Timestamp::from_millis(i64::MIN);
-        for kept in self.deliveries.iter().filter(|kept| kept.delivery.event == event) {
-            match kept.delivery.state {
+        for stored in self
+            .deliveries
+            .iter()
+            .filter(|stored| stored.delivery.event == event)
+        {
+            match stored.delivery.state {
                 DeliveryState::Waiting { .. } | DeliveryState::Leased => return false,
                 DeliveryState::Done { at } | DeliveryState::Superseded { at, .. } => last = last.max(at),
-                DeliveryState::Dead { at, .. } if kept.failure.is_some() => last = last.max(at),
+                DeliveryState::Dead { at, .. } if stored.failure.is_some() => last = last.max(at),
                 DeliveryState::Dead { at, .. } => {
                     last = last.max(at);
                     keep = self.settings.keep.dead;
@@ -546,8 +550,8 @@ impl UnderWay {
     }
 
     /// True if the limits allow another delivery of a rule.
-    fn leave(&self, room: Concurrency, rule: &str) -> bool {
-        room.admits(self.of(rule), self.all)
+    fn leave(&self, limits: Concurrency, rule: &str) -> bool {
+        limits.admits(self.of(rule), self.all)
     }
 }
 
@@ -579,7 +583,7 @@ impl StoredDelivery {
     }
 
     /// The due time, if the delivery waits and is not held in its group.
-    pub fn waits_for(&self) -> Option<Timestamp> {
+    pub fn due_at(&self) -> Option<Timestamp> {
         match self.delivery.state {
             DeliveryState::Waiting { due } if !self.held => Some(due),
             _ => None,

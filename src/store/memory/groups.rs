@@ -12,51 +12,51 @@ use crate::store::{DeliveryState, Displaced, Group, NewDelivery, Overlap, Supers
 /// The decision for a delivery that enters its group.
 pub(super) enum Admission {
     /// The delivery may begin.
-    Begins,
+    Run,
     /// The delivery waits for its turn.
-    Held,
+    Queue,
     /// The delivery ends at once.
-    Skipped,
+    Skip,
 }
 
 impl MemoryContents {
     /// Decides for a delivery that arrives at `at`. Adds the deliveries that it supersedes to
     /// `displaced`.
     pub(super) fn enter(&mut self, group: &Group, at: Timestamp, displaced: &mut Displaced) -> Admission {
-        let begun = self.members(&group.name).filter(|kept| !kept.held).count();
-        let held = self.members(&group.name).any(|kept| kept.held);
+        let begun = self.members(&group.name).filter(|stored| !stored.held).count();
+        let held = self.members(&group.name).any(|stored| stored.held);
         if begun < group.limit as usize && !held {
-            return Admission::Begins;
+            return Admission::Run;
         }
         match group.overlap {
-            Overlap::Queue => Admission::Held,
-            Overlap::Skip => Admission::Skipped,
+            Overlap::Queue => Admission::Queue,
+            Overlap::Skip => Admission::Skip,
             Overlap::Coalesce => {
-                for kept in self.members(&group.name).filter(|kept| kept.held) {
-                    displaced.ended.push(kept.withdraw(at, reason::COALESCED));
+                for stored in self.members(&group.name).filter(|stored| stored.held) {
+                    displaced.ended.push(stored.supersede(at, reason::COALESCED));
                 }
                 // The waiting deliveries that were just ended may have had a narrower limit.
                 if begun < group.limit as usize {
-                    Admission::Begins
+                    Admission::Run
                 } else {
-                    Admission::Held
+                    Admission::Queue
                 }
             }
             Overlap::Replace => {
                 let mut left = 0;
-                for kept in self.members(&group.name) {
-                    if matches!(kept.delivery.state, DeliveryState::Leased) {
-                        kept.superseded = Some(reason::REPLACED.to_owned());
-                        displaced.stop.push(kept.delivery.id);
+                for stored in self.members(&group.name) {
+                    if matches!(stored.delivery.state, DeliveryState::Leased) {
+                        stored.superseded = Some(reason::REPLACED.to_owned());
+                        displaced.stop.push(stored.delivery.id);
                         left += 1;
                     } else {
-                        displaced.ended.push(kept.withdraw(at, reason::REPLACED));
+                        displaced.ended.push(stored.supersede(at, reason::REPLACED));
                     }
                 }
                 if left < group.limit {
-                    Admission::Begins
+                    Admission::Run
                 } else {
-                    Admission::Held
+                    Admission::Queue
                 }
             }
         }
@@ -65,8 +65,8 @@ impl MemoryContents {
     /// Lets the next deliveries of a group begin, after one of its members has ended.
     pub(super) fn leave(&mut self, name: &str) {
         loop {
-            let begun = self.members(name).filter(|kept| !kept.held).count();
-            let Some(next) = self.members(name).find(|kept| kept.held) else {
+            let begun = self.members(name).filter(|stored| !stored.held).count();
+            let Some(next) = self.members(name).find(|stored| stored.held) else {
                 return;
             };
             let limit = next.group.as_ref().map_or(1, |group| group.limit.max(1));
@@ -79,7 +79,7 @@ impl MemoryContents {
 
     /// Ends the deliveries that wait for quiet and that a new one at `at` supersedes. Returns the
     /// arrival of the first of them.
-    pub(super) fn stand_for(
+    pub(super) fn supersede_debounced(
         &mut self,
         delivery: &NewDelivery,
         at: Timestamp,
@@ -87,11 +87,12 @@ impl MemoryContents {
     ) -> Timestamp {
         let group = |group: &Option<Group>| group.as_ref().map(|group| Arc::clone(&group.name));
         let mut since = at;
-        for kept in &mut self.deliveries {
-            let same = kept.delivery.rule == delivery.rule && group(&kept.group) == group(&delivery.group);
-            if let Some(first) = kept.debounced_since.filter(|_| same && kept.is_owed()) {
+        for stored in &mut self.deliveries {
+            let same =
+                stored.delivery.rule == delivery.rule && group(&stored.group) == group(&delivery.group);
+            if let Some(first) = stored.debounced_since.filter(|_| same && stored.is_pending()) {
                 since = since.min(first);
-                displaced.ended.push(kept.withdraw(at, reason::DEBOUNCED));
+                displaced.ended.push(stored.supersede(at, reason::DEBOUNCED));
             }
         }
         since
@@ -100,22 +101,22 @@ impl MemoryContents {
     /// Moves a delivery that has waited for quiet into its group. Adds the deliveries that it
     /// supersedes to `displaced`. Returns false if the delivery was not waiting for quiet.
     pub(super) fn end_debounce(&mut self, index: usize, at: Timestamp, displaced: &mut Displaced) -> bool {
-        let Some(kept) = self.deliveries.get(index) else {
+        let Some(stored) = self.deliveries.get(index) else {
             return false;
         };
-        if kept.debounced_since.is_none() {
+        if stored.debounced_since.is_none() {
             return false;
         }
-        let group = kept.group.clone();
+        let group = stored.group.clone();
         let turn = match &group {
             Some(group) => self.enter(group, at, displaced),
-            None => Admission::Begins,
+            None => Admission::Run,
         };
-        if let Some(kept) = self.deliveries.get_mut(index) {
-            kept.debounced_since = None;
-            kept.held = matches!(turn, Admission::Held);
-            if matches!(turn, Admission::Skipped) {
-                displaced.ended.push(kept.withdraw(at, reason::SKIPPED));
+        if let Some(stored) = self.deliveries.get_mut(index) {
+            stored.debounced_since = None;
+            stored.held = matches!(turn, Admission::Queue);
+            if matches!(turn, Admission::Skip) {
+                displaced.ended.push(stored.supersede(at, reason::SKIPPED));
             }
         }
         if let Some(group) = group {
@@ -127,17 +128,17 @@ impl MemoryContents {
 
     /// The members of a group that have not ended, in the order in which they were enqueued.
     fn members(&mut self, name: &str) -> impl Iterator<Item = &mut StoredDelivery> {
-        self.deliveries.iter_mut().filter(move |kept| {
-            kept.group.as_ref().is_some_and(|group| *group.name == *name)
-                && kept.debounced_since.is_none()
-                && kept.is_owed()
+        self.deliveries.iter_mut().filter(move |stored| {
+            stored.group.as_ref().is_some_and(|group| *group.name == *name)
+                && stored.debounced_since.is_none()
+                && stored.is_pending()
         })
     }
 }
 
 impl StoredDelivery {
     /// True if the delivery has not ended.
-    fn is_owed(&self) -> bool {
+    fn is_pending(&self) -> bool {
         matches!(
             self.delivery.state,
             DeliveryState::Waiting { .. } | DeliveryState::Leased
@@ -145,7 +146,7 @@ impl StoredDelivery {
     }
 
     /// Ends a delivery that is not leased.
-    pub(super) fn withdraw(&mut self, at: Timestamp, reason: &'static str) -> Superseded {
+    pub(super) fn supersede(&mut self, at: Timestamp, reason: &'static str) -> Superseded {
         self.held = false;
         self.delivery.state = DeliveryState::Superseded {
             at,

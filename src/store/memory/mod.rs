@@ -43,8 +43,8 @@ impl MemoryStore {
         contents.after_crash = !clean;
         contents.turns.clear();
         contents.turn = 0;
-        for kept in &mut contents.deliveries {
-            kept.reopen(clean);
+        for stored in &mut contents.deliveries {
+            stored.reopen(clean);
         }
         Self {
             contents: Mutex::new(contents),
@@ -72,12 +72,12 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn take(&self, taking: NewEvent) -> Answer<'_, Vec<Enqueued>> {
-        self.answer(move |contents| contents.take(taking))
+    fn enqueue(&self, new_event: NewEvent) -> Answer<'_, Vec<Enqueued>> {
+        self.answer(move |contents| contents.enqueue(new_event))
     }
 
-    fn lease(&self, room: Concurrency, now: Timestamp) -> Answer<'_, Leased> {
-        self.answer(move |contents| Ok(contents.lease(room, now)))
+    fn lease(&self, limits: Concurrency, now: Timestamp) -> Answer<'_, Leased> {
+        self.answer(move |contents| Ok(contents.lease(limits, now)))
     }
 
     fn settle(&self, settled: Settled) -> Answer<'_, ()> {
@@ -100,19 +100,19 @@ impl Store for MemoryStore {
 
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
         self.answer(move |contents| {
-            if let Some(kept) = contents
+            if let Some(stored) = contents
                 .deliveries
                 .iter_mut()
-                .find(|kept| kept.delivery.id == delivery)
+                .find(|stored| stored.delivery.id == delivery)
             {
-                kept.release();
+                stored.release();
             }
             Ok(())
         })
     }
 
-    fn next_due(&self, room: Concurrency) -> Answer<'_, Option<Timestamp>> {
-        self.answer(move |contents| Ok(contents.next_due(room)))
+    fn next_due(&self, limits: Concurrency) -> Answer<'_, Option<Timestamp>> {
+        self.answer(move |contents| Ok(contents.next_due(limits)))
     }
 
     fn refuse(&self, refused: RefusedRequest) {
@@ -123,10 +123,10 @@ impl Store for MemoryStore {
         }
     }
 
-    fn sight(&self, sighting: Sighting) {
+    fn remember_sighting(&self, sighting: Sighting) {
         let mut contents = self.contents();
         if !contents.closed && contents.altered(&sighting).is_none() {
-            contents.see(&sighting, false);
+            contents.remember_sighting(&sighting, false);
         }
     }
 
@@ -144,7 +144,7 @@ impl Store for MemoryStore {
 
     fn deliveries(&self, event: EventId) -> Answer<'_, Vec<Delivery>> {
         self.answer(move |contents| {
-            let all = contents.deliveries.iter().map(|kept| &kept.delivery);
+            let all = contents.deliveries.iter().map(|stored| &stored.delivery);
             Ok(all
                 .filter(|delivery| delivery.event == event)
                 .take(DELIVERIES_LISTED)
@@ -155,11 +155,13 @@ impl Store for MemoryStore {
 
     fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>> {
         self.answer(move |contents| {
-            let kept = contents
+            let stored = contents
                 .deliveries
                 .iter()
-                .find(|kept| kept.delivery.id == delivery);
-            let attempts = kept.map(|kept| kept.attempts.as_slice()).unwrap_or_default();
+                .find(|stored| stored.delivery.id == delivery);
+            let attempts = stored
+                .map(|stored| stored.attempts.as_slice())
+                .unwrap_or_default();
             let older = attempts.len().saturating_sub(ATTEMPTS_LISTED);
             Ok(attempts.iter().skip(older).cloned().collect())
         })

@@ -18,68 +18,68 @@ use super::intact::OpenFiles;
 
 /// The checkpoint thread and its state.
 #[derive(Debug)]
-pub(super) struct WriteBack {
+pub(super) struct Checkpointer {
     /// Dropped to end the thread.
-    orders: Option<SyncSender<()>>,
+    requests: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    at_work: Arc<AtomicBool>,
+    running: Arc<AtomicBool>,
     /// True if the thread has copied something since the writer copied the rest.
-    rest: bool,
+    has_rest: bool,
 }
 
-impl WriteBack {
+impl Checkpointer {
     /// Starts the thread. If that fails, the writer copies everything itself. The thread copies only
     /// while `files` are intact.
     pub(super) fn start(path: &Path, files: Arc<OpenFiles>) -> Self {
-        let at_work = Arc::new(AtomicBool::new(false));
-        let thread = file::connect_aside(path).ok().and_then(|connection| {
-            let (orders, ordered) = sync_channel(1);
-            let done = Arc::clone(&at_work);
+        let running = Arc::new(AtomicBool::new(false));
+        let thread = file::connect_second(path).ok().and_then(|connection| {
+            let (requests, requested) = sync_channel(1);
+            let done = Arc::clone(&running);
             let named = thread::Builder::new().name("hookyard-log".to_owned());
             let thread = named
-                .spawn(move || copy(&connection, &files, &ordered, &done))
+                .spawn(move || copy(&connection, &files, &requested, &done))
                 .ok()?;
-            Some((orders, thread))
+            Some((requests, thread))
         });
-        let (orders, thread) = thread.unzip();
+        let (requests, thread) = thread.unzip();
         Self {
-            orders,
+            requests,
             thread,
-            at_work,
-            rest: false,
+            running,
+            has_rest: false,
         }
     }
 
     /// True if a checkpoint is due: at least `pages` pages wait, or a rest. `waiting` is the number
     /// of pages in the log that are not in the database yet.
     pub(super) fn is_due(&self, waiting: i64, pages: i64) -> bool {
-        !self.at_work.load(Ordering::Acquire) && (self.rest || waiting >= pages)
+        !self.running.load(Ordering::Acquire) && (self.has_rest || waiting >= pages)
     }
 
     /// Starts a checkpoint that is due.
-    pub(super) fn see_to(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        if std::mem::take(&mut self.rest) {
+    pub(super) fn begin(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if std::mem::take(&mut self.has_rest) {
             return checkpoint(connection, "PASSIVE");
         }
-        self.at_work.store(true, Ordering::Release);
+        self.running.store(true, Ordering::Release);
         if self
-            .orders
+            .requests
             .as_ref()
-            .is_some_and(|orders| orders.try_send(()).is_ok())
+            .is_some_and(|requests| requests.try_send(()).is_ok())
         {
-            self.rest = true;
+            self.has_rest = true;
             return Ok(());
         }
-        self.at_work.store(false, Ordering::Release);
+        self.running.store(false, Ordering::Release);
         checkpoint(connection, "PASSIVE")
     }
 }
 
-impl Drop for WriteBack {
+impl Drop for Checkpointer {
     fn drop(&mut self) {
         // Its connection must be closed before the writer's, because the last one to close removes
         // the log.
-        drop(self.orders.take());
+        drop(self.requests.take());
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
@@ -87,8 +87,8 @@ impl Drop for WriteBack {
 }
 
 /// Copies on every order, until the sender is gone.
-fn copy(connection: &Connection, files: &OpenFiles, orders: &Receiver<()>, at_work: &AtomicBool) {
-    while orders.recv().is_ok() {
+fn copy(connection: &Connection, files: &OpenFiles, requests: &Receiver<()>, running: &AtomicBool) {
+    while requests.recv().is_ok() {
         // The writer reports altered files. Copying such a log would damage the database.
         if files.may_copy()
             && let Err(error) = checkpoint(connection, "PASSIVE")
@@ -96,7 +96,7 @@ fn copy(connection: &Connection, files: &OpenFiles, orders: &Receiver<()>, at_wo
             // No data is lost: the log still holds it.
             tracing::warn!(%error, "cannot write the store's log back into it");
         }
-        at_work.store(false, Ordering::Release);
+        running.store(false, Ordering::Release);
     }
 }
 

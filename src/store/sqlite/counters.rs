@@ -17,7 +17,7 @@ pub(super) struct Counters {
     pub sightings: i64,
     pub refused: i64,
     /// Deliveries that wait for quiet; they are included in `pending`.
-    pub quiet: i64,
+    pub debounced: i64,
 }
 
 impl Counters {
@@ -35,10 +35,10 @@ impl Counters {
             done: number("SELECT count(*) FROM deliveries")? - pending - dead,
             dead,
             events: number("SELECT count(*) FROM events")?,
-            dedup_keys: number("SELECT count(*) FROM nonces")?,
+            dedup_keys: number("SELECT count(*) FROM dedup_keys")?,
             sightings: number("SELECT count(*) FROM sightings")?,
             refused: number("SELECT count(*) FROM refused")?,
-            quiet: number(
+            debounced: number(
                 "SELECT count(*) FROM deliveries WHERE state = 'waiting' AND debounced_since IS NOT NULL",
             )?,
         })
@@ -53,6 +53,6 @@ impl Counters {
         self.dedup_keys += by.dedup_keys;
         self.sightings += by.sightings;
         self.refused += by.refused;
-        self.quiet += by.quiet;
+        self.debounced += by.debounced;
     }
 }

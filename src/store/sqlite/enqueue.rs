@@ -18,29 +18,30 @@ use crate::store::dedupe::{self, Dedup};
 use crate::store::group::reason;
 use crate::store::{DeliveryId, Displaced, Enqueued, NewDelivery, NewEvent, Sighting, StoreError};
 
-const NONCE_KNOWN: &str = "SELECT event FROM nonces WHERE rule = ?1 AND nonce = ?2 AND remember_until >= ?3";
+const FIND_DEDUP_KEY: &str =
+    "SELECT event FROM dedup_keys WHERE rule = ?1 AND key = ?2 AND remember_until >= ?3";
 
-const NONCE_NEW: &str =
-    "INSERT OR IGNORE INTO nonces (rule, nonce, event, remember_until) VALUES (?1, ?2, ?3, ?4)";
+const INSERT_DEDUP_KEY: &str =
+    "INSERT OR IGNORE INTO dedup_keys (rule, key, event, remember_until) VALUES (?1, ?2, ?3, ?4)";
 
 /// For a key that exists: it has expired, or its delivery runs duplicates.
-const NONCE_AGAIN: &str = "UPDATE nonces SET \
+const RENEW_DEDUP_KEY: &str = "UPDATE dedup_keys SET \
      event = iif(remember_until >= ?5, event, ?3), \
      remember_until = iif(remember_until >= ?5, max(remember_until, ?4), ?4) \
-     WHERE rule = ?1 AND nonce = ?2";
+     WHERE rule = ?1 AND key = ?2";
 
 const EVENT: &str = "INSERT INTO events \
-     (id, received_at, endpoint, method, path, query, parameters, client, headers, decode, size, owed) \
+     (id, received_at, endpoint, method, path, query, parameters, client, headers, decode, size, pending) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 const BODY: &str = "INSERT INTO bodies (event, body) VALUES (?1, ?2)";
 
-const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, lane, lane_limit, held, lane_overlap, debounced_since) \
+const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, group_key, group_limit, held, group_overlap, debounced_since) \
      VALUES (?1, ?2, ?3, 'waiting', 0, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 /// A write of an event. Its columns are formatted by the caller, not by the one writer thread.
-pub(super) struct Take {
-    taking: NewEvent,
+pub(super) struct Enqueue {
+    new_event: NewEvent,
     /// Ids of the deliveries, in their order.
     deliveries: Vec<DeliveryId>,
     id: String,
@@ -49,27 +50,27 @@ pub(super) struct Take {
     client: Option<String>,
 }
 
-impl Take {
+impl Enqueue {
     /// Formats the columns.
-    pub fn new(taking: NewEvent) -> Self {
-        let received = &taking.received;
+    pub fn new(new_event: NewEvent) -> Self {
+        let received = &new_event.received;
         Self {
             id: received.id.to_string(),
             parameters: columns::parameters_column(&received.parameters),
             headers: columns::headers_column(&received.headers),
             client: received.client.map(|client| client.to_string()),
-            deliveries: taking
+            deliveries: new_event
                 .deliveries
                 .iter()
                 .map(|_| DeliveryId::new(received.at))
                 .collect(),
-            taking,
+            new_event,
         }
     }
 
     /// Writes the event and its body. Returns its row.
     fn write_event(&self, batch: &Batch<'_>, pending: usize) -> rusqlite::Result<i64> {
-        let received = &self.taking.received;
+        let received = &self.new_event.received;
         batch.connection.prepare_cached(EVENT)?.execute(params![
             self.id,
             received.at.as_millis(),
@@ -80,7 +81,7 @@ impl Take {
             self.parameters,
             self.client,
             self.headers,
-            self.taking.decode,
+            self.new_event.decode,
             i64::try_from(received.body.len()).unwrap_or(i64::MAX),
             i64::try_from(pending).unwrap_or(i64::MAX),
         ])?;
@@ -97,45 +98,45 @@ impl Take {
         let mut new = 0;
         for dedup_key in &delivery.dedup_keys {
             let (dedup_key, until) = (dedup_key.as_bytes(), delivery.remember_until.as_millis());
-            let mut insert = batch.connection.prepare_cached(NONCE_NEW)?;
+            let mut insert = batch.connection.prepare_cached(INSERT_DEDUP_KEY)?;
             if insert.execute(params![delivery.rule, dedup_key, self.id, until])? == 1 {
                 new += 1;
                 continue;
             }
-            let at = self.taking.received.at.as_millis();
-            let mut update = batch.connection.prepare_cached(NONCE_AGAIN)?;
+            let at = self.new_event.received.at.as_millis();
+            let mut update = batch.connection.prepare_cached(RENEW_DEDUP_KEY)?;
             update.execute(params![delivery.rule, dedup_key, self.id, until, at])?;
         }
         Ok(new)
     }
 }
 
-impl WriteOp for Take {
+impl WriteOp for Enqueue {
     type Output = Vec<Enqueued>;
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<Vec<Enqueued>, WriteError> {
         let altered = |sighting: &Sighting| sightings::altered(batch, sighting);
         let known = |rule: &str, dedup_key: &DedupKey, at| remembered(batch, rule, dedup_key, at);
-        let novelties = dedupe::dedup(&self.taking, altered, known)?;
-        let new = novelties.iter().filter(|dedup| **dedup == Dedup::New).count();
+        let decisions = dedupe::dedup(&self.new_event, altered, known)?;
+        let new = decisions.iter().filter(|dedup| **dedup == Dedup::New).count();
         let event = match &batch.full {
             _ if new == 0 => 0,
             Some(full) => return Err(WriteError::Own(full.clone())),
             None => self.write_event(batch, new)?,
         };
-        let mut taken = Vec::with_capacity(novelties.len());
+        let mut enqueued = Vec::with_capacity(decisions.len());
         // Deliveries of one verification share a sighting, which is written once.
         let mut seen: Option<&Arc<Sighting>> = None;
-        let deliveries = self.taking.deliveries.iter().zip(&self.deliveries);
-        for ((delivery, &id), dedup) in deliveries.zip(novelties) {
+        let deliveries = self.new_event.deliveries.iter().zip(&self.deliveries);
+        for ((delivery, &id), dedup) in deliveries.zip(decisions) {
             match dedup {
                 Dedup::New => {}
                 Dedup::Duplicate(of) => {
-                    taken.push(Enqueued::Duplicate { of });
+                    enqueued.push(Enqueued::Duplicate { of });
                     continue;
                 }
                 Dedup::Altered(of, header) => {
-                    taken.push(Enqueued::Altered { of, header });
+                    enqueued.push(Enqueued::Altered { of, header });
                     continue;
                 }
             }
@@ -146,13 +147,13 @@ impl WriteOp for Take {
                 batch.counters.sightings += sightings::remember(batch, sighting, true)?;
                 seen = Some(sighting);
             }
-            let at = self.taking.now;
+            let at = self.new_event.now;
             let mut displaced = Displaced::default();
             let (due, debounced_since) = debounce::due(batch, delivery, at, &mut displaced)?;
             let due = due.as_millis();
             let turn = match &delivery.group {
                 Some(group) if debounced_since.is_none() => groups::enter(batch, group, at, &mut displaced)?,
-                _ => Admission::Begins,
+                _ => Admission::Run,
             };
             batch.connection.prepare_cached(DELIVERY)?.execute(params![
                 id.to_string(),
@@ -162,23 +163,23 @@ impl WriteOp for Take {
                 delivery.unverified,
                 delivery.group.as_ref().map(|group| &group.name),
                 delivery.group.as_ref().map_or(0, |group| group.limit),
-                matches!(turn, Admission::Held),
+                matches!(turn, Admission::Queue),
                 debounced_since.and(delivery.group.as_ref().map(|group| group.overlap.name())),
                 debounced_since.map(Timestamp::as_millis),
             ])?;
             let seq = batch.connection.last_insert_rowid();
-            batch.made(seq);
+            batch.note_new(seq);
             batch.counters.pending += 1;
             match turn {
-                Admission::Begins => batch.waiting.push(ReadyEntry {
+                Admission::Run => batch.waiting.push(ReadyEntry {
                     rule: Arc::clone(&delivery.rule),
-                    place: QueueKey { due, seq },
+                    key: QueueKey { due, seq },
                 }),
-                Admission::Held => {
-                    taken.push(Enqueued::in_place_of(id, displaced));
+                Admission::Queue => {
+                    enqueued.push(Enqueued::in_place_of(id, displaced));
                     continue;
                 }
-                Admission::Skipped => {
+                Admission::Skip => {
                     end(
                         batch,
                         QueueKey { due, seq },
@@ -186,36 +187,36 @@ impl WriteOp for Take {
                         at.as_millis(),
                         Some(reason::SKIPPED),
                     )?;
-                    taken.push(Enqueued::Skipped(id));
+                    enqueued.push(Enqueued::Skipped(id));
                     continue;
                 }
             }
             if debounced_since.is_some() {
                 // The outcome is decided when the delivery is due.
-                taken.push(Enqueued::in_place_of(id, displaced));
+                enqueued.push(Enqueued::in_place_of(id, displaced));
                 continue;
             }
             let fresh = FirstAttempt {
                 delivery: id,
                 rule: Arc::clone(&delivery.rule),
-                received: Arc::clone(&self.taking.received),
-                decode: self.taking.decode.clone(),
+                received: Arc::clone(&self.new_event.received),
+                decode: self.new_event.decode.clone(),
                 unverified: delivery.unverified.clone(),
                 in_group: delivery.group.is_some(),
             };
             batch.fresh.push((seq, fresh));
-            taken.push(Enqueued::in_place_of(id, displaced));
+            enqueued.push(Enqueued::in_place_of(id, displaced));
         }
         batch.counters.events += i64::from(new > 0);
-        Ok(taken)
+        Ok(enqueued)
     }
 
     fn size(&self) -> usize {
-        self.taking.received.body.len() + self.headers.len()
+        self.new_event.received.body.len() + self.headers.len()
     }
 
-    fn meaning(&self, error: &rusqlite::Error) -> Option<StoreError> {
-        let event = self.taking.received.id;
+    fn map_error(&self, error: &rusqlite::Error) -> Option<StoreError> {
+        let event = self.new_event.received.id;
         let there_already = error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation);
         there_already.then_some(StoreError::IdTaken { event })
     }
@@ -230,7 +231,7 @@ fn remembered(
 ) -> Result<Option<EventId>, WriteError> {
     let found: Option<String> = batch
         .connection
-        .prepare_cached(NONCE_KNOWN)?
+        .prepare_cached(FIND_DEDUP_KEY)?
         .query_row(params![rule, dedup_key.as_bytes(), at.as_millis()], |row| {
             row.get(0)
         })

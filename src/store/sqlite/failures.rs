@@ -13,12 +13,13 @@ use crate::store::{DeliveryFailure, DeliveryId};
 const MAKE: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, failure_of) \
      SELECT ?2, event, rule, 'waiting', 0, 1, ?3, unverified, id FROM deliveries WHERE seq = ?1 AND failure_of IS NULL";
 
-const TELL: &str = "INSERT INTO failures (delivery, action, reason, output) VALUES (?1, ?2, ?3, ?4)";
+const RECORD_FAILURE: &str =
+    "INSERT INTO failures (delivery, action, reason, output) VALUES (?1, ?2, ?3, ?4)";
 
-const EVENT_OWES_MORE: &str =
-    "UPDATE events SET owed = owed + 1 WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
+const EVENT_DELIVERY_ADDED: &str =
+    "UPDATE events SET pending = pending + 1 WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
 
-const TOLD: &str = "SELECT action, reason, output FROM failures WHERE delivery = ?1";
+const FAILURE: &str = "SELECT action, reason, output FROM failures WHERE delivery = ?1";
 
 /// Makes a delivery for the one that failed at `at`. The new delivery gets the due time of the
 /// entry `of`.
@@ -28,33 +29,36 @@ pub(super) fn apply(
     failure: &DeliveryFailure,
     at: Timestamp,
 ) -> rusqlite::Result<()> {
-    let QueueKey { due, seq } = of.place;
+    let QueueKey { due, seq } = of.key;
     let id = DeliveryId::new(at).to_string();
     let mut apply = batch.connection.prepare_cached(MAKE)?;
     if apply.execute(params![seq, id, due])? == 0 {
         return Ok(());
     }
     let seq = batch.connection.last_insert_rowid();
-    batch.made(seq);
-    batch.connection.prepare_cached(TELL)?.execute(params![
+    batch.note_new(seq);
+    batch.connection.prepare_cached(RECORD_FAILURE)?.execute(params![
         seq,
         failure.action,
         failure.reason,
         failure.output
     ])?;
-    batch.connection.prepare_cached(EVENT_OWES_MORE)?.execute([seq])?;
+    batch
+        .connection
+        .prepare_cached(EVENT_DELIVERY_ADDED)?
+        .execute([seq])?;
     batch.counters.pending += 1;
     batch.waiting.push(ReadyEntry {
         rule: Arc::clone(&of.rule),
-        place: QueueKey { due, seq },
+        key: QueueKey { due, seq },
     });
     Ok(())
 }
 
 /// Reads the failure for the delivery at row `seq`.
-pub(super) fn told(connection: &Connection, seq: i64) -> rusqlite::Result<DeliveryFailure> {
-    let mut told = connection.prepare_cached(TOLD)?;
-    let told = told.query_row([seq], |row| {
+pub(super) fn failure_of_row(connection: &Connection, seq: i64) -> rusqlite::Result<DeliveryFailure> {
+    let mut failure_of_row = connection.prepare_cached(FAILURE)?;
+    let failure_of_row = failure_of_row.query_row([seq], |row| {
         Ok(DeliveryFailure {
             action: row.get(0)?,
             reason: row.get(1)?,
@@ -62,5 +66,5 @@ pub(super) fn told(connection: &Connection, seq: i64) -> rusqlite::Result<Delive
         })
     });
     // If another program has deleted the row, the delivery runs with an empty failure.
-    Ok(told.optional()?.unwrap_or_default())
+    Ok(failure_of_row.optional()?.unwrap_or_default())
 }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::intact::OpenFiles;
 use super::lock::{LOCK_PAUSE, LOCK_TRIES, lock, lock_draft};
 use super::schema::{self, APPLICATION_ID, STEPS};
-use super::validate::{examine, inspect, look_for_orphans};
+use super::validate::{check_header, check_orphaned_log, check_store};
 use crate::store::StoreError;
 
 /// Maximum time that a writer waits for the write of another program, such as `sqlite3`.
@@ -50,9 +50,9 @@ pub(super) struct StoreFile {
 /// Opens the store at `path`, or creates it if the file is missing.
 pub(super) fn open(path: &Path) -> Result<StoreFile, StoreError> {
     let path = resolve(path)?;
-    inspect(&path)?;
+    check_header(&path)?;
     let lock = lock_or_create(&path)?;
-    examine(&path)?;
+    check_store(&path)?;
     let connection = connect(&path)?;
     Ok(StoreFile {
         connection,
@@ -69,7 +69,7 @@ impl StoreFile {
 
     /// Leaves the log as it is when the connection is closed, because the database at the path is
     /// another one.
-    pub fn leave_the_log(&self) {
+    pub fn keep_log(&self) {
         let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         if let Err(error) = self.connection.set_db_config(config, true) {
             tracing::warn!(%error, "cannot leave the log of the store as it is");
@@ -78,7 +78,7 @@ impl StoreFile {
 }
 
 /// Maps an error of `SQLite` to an error of the store.
-pub(super) fn meaning(path: &Path, error: &rusqlite::Error) -> StoreError {
+pub(super) fn map_error(path: &Path, error: &rusqlite::Error) -> StoreError {
     let detail = error.to_string();
     let path = path.to_path_buf();
     match error.sqlite_error_code() {
@@ -158,7 +158,7 @@ fn lock_or_create(path: &Path) -> Result<File, StoreError> {
 /// Builds an empty store under another name and renames it when it is complete and locked. Returns
 /// `None` if another process does so.
 fn create(path: &Path) -> Result<Option<File>, StoreError> {
-    look_for_orphans(path)?;
+    check_orphaned_log(path)?;
     let draft = beside(path, ".new");
     let lock = lock_draft(&draft).map_err(|error| unopenable(&draft, &error))?;
     let Some(lock) = lock else {
@@ -199,7 +199,7 @@ fn build(draft: &Path, file: &File) -> Result<(), StoreError> {
         schema::migrate(&mut connection, STEPS)?;
         connection.close().map_err(|(_, error)| error)
     };
-    written().map_err(|error| meaning(draft, &error))?;
+    written().map_err(|error| map_error(draft, &error))?;
     file.sync_all().map_err(|error| unopenable(draft, &error))
 }
 
@@ -224,19 +224,19 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Opens a second connection to an open store, for the checkpoint thread.
-pub(super) fn connect_aside(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn connect_second(path: &Path) -> Result<Connection, StoreError> {
     connect(path)
 }
 
 /// Opens the connection that writes.
 fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let said = |error: rusqlite::Error| meaning(path, &error);
+    let store_error = |error: rusqlite::Error| map_error(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(said)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(said)?;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(store_error)?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(said)?;
+        .map_err(store_error)?;
     if mode != "wal" {
         return Err(StoreError::Unopenable {
             path: path.to_path_buf(),
@@ -257,8 +257,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         // (`checkpoint.rs`).
         connection.pragma_update(None, "wal_autocheckpoint", 0)
     };
-    settled().map_err(said)?;
+    settled().map_err(store_error)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    schema::migrate(&mut connection, STEPS).map_err(said)?;
+    schema::migrate(&mut connection, STEPS).map_err(store_error)?;
     Ok(connection)
 }

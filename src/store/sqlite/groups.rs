@@ -17,47 +17,47 @@ use crate::store::group::reason;
 use crate::store::{DeliveryId, Displaced, Group, Overlap, Superseded};
 
 const BEGUN: &str = "SELECT \
-     (SELECT count(*) FROM deliveries WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 0) \
-     + (SELECT count(*) FROM deliveries WHERE lane = ?1 AND held = 2)";
+     (SELECT count(*) FROM deliveries WHERE group_key = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 0) \
+     + (SELECT count(*) FROM deliveries WHERE group_key = ?1 AND held = 2)";
 
 /// Rows that the operator dropped and that may still be running.
 const DROPPED: &str = "SELECT seq FROM deliveries WHERE held = 2";
 
-const DROPPED_OF: &str = "SELECT count(*) FROM deliveries WHERE lane = ?1 AND held = 2";
+const DROPPED_OF: &str = "SELECT count(*) FROM deliveries WHERE group_key = ?1 AND held = 2";
 
 const MEMBERS: &str = "SELECT seq, id, held, due, rule, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
-     WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held IN (0, 1) ORDER BY held, seq";
+     WHERE group_key = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held IN (0, 1) ORDER BY held, seq";
 
-pub(super) const NEXT_HELD: &str = "SELECT seq, due, lane_limit, rule FROM deliveries \
-     WHERE lane = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 1 ORDER BY seq LIMIT 1";
+pub(super) const NEXT_HELD: &str = "SELECT seq, due, group_limit, rule FROM deliveries \
+     WHERE group_key = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 1 ORDER BY seq LIMIT 1";
 
 /// Groups with a held delivery although the limit allows one more. One row of each group is looked
 /// up. A separate query per group would take ten seconds at a start with a million deliveries.
-const WITH_ROOM: &str = "SELECT lanes.lane FROM \
-     (SELECT lane, sum(held = 0) AS begun, min(iif(held = 1, seq, NULL)) AS next FROM deliveries \
-      WHERE lane IS NOT NULL AND state = 'waiting' AND debounced_since IS NULL GROUP BY lane) AS lanes \
-     CROSS JOIN deliveries AS first ON first.seq = lanes.next \
-     WHERE begun + (SELECT count(*) FROM deliveries AS dropped WHERE dropped.lane = lanes.lane AND dropped.held = 2) \
-     < max(first.lane_limit, 1)";
+const ADMITTING: &str = "SELECT counted.group_key FROM \
+     (SELECT group_key, sum(held = 0) AS begun, min(iif(held = 1, seq, NULL)) AS next FROM deliveries \
+      WHERE group_key IS NOT NULL AND state = 'waiting' AND debounced_since IS NULL GROUP BY group_key) AS counted \
+     CROSS JOIN deliveries AS first ON first.seq = counted.next \
+     WHERE begun + (SELECT count(*) FROM deliveries AS dropped WHERE dropped.group_key = counted.group_key AND dropped.held = 2) \
+     < max(first.group_limit, 1)";
 
 const BEGIN: &str = "UPDATE deliveries SET held = 0 WHERE seq = ?1";
 
 /// Marks a running delivery as superseded. Its runner is to stop. After a crash no attempt begins.
-const DOOM: &str = "UPDATE deliveries SET reason = ?2 WHERE seq = ?1";
+const MARK_SUPERSEDED: &str = "UPDATE deliveries SET reason = ?2 WHERE seq = ?1";
 
 /// The decision for a delivery that enters its group.
 pub(super) enum Admission {
     /// The delivery may begin.
-    Begins,
+    Run,
     /// The delivery waits for its turn.
-    Held,
+    Queue,
     /// The delivery ends at once.
-    Skipped,
+    Skip,
 }
 
 /// A member of a group that has not ended.
 pub(super) struct Member {
-    pub waits: ReadyEntry,
+    pub entry: ReadyEntry,
     /// Ids of the delivery and of its event.
     pub id: String,
     pub event: String,
@@ -76,23 +76,23 @@ pub(super) fn enter(
     let begun: i64 = begun.query_row([&group.name], |row| row.get(0))?;
     let next = next_held(batch.connection, &group.name)?;
     if begun < i64::from(group.limit) && next.is_none() {
-        return Ok(Admission::Begins);
+        return Ok(Admission::Run);
     }
     match group.overlap {
-        Overlap::Queue => Ok(Admission::Held),
-        Overlap::Skip => Ok(Admission::Skipped),
+        Overlap::Queue => Ok(Admission::Queue),
+        Overlap::Skip => Ok(Admission::Skip),
         Overlap::Coalesce => {
             for member in members(batch, &group.name)?
                 .into_iter()
                 .filter(|member| member.held)
             {
-                withdraw(batch, member, at, reason::COALESCED, displaced)?;
+                supersede(batch, member, at, reason::COALESCED, displaced)?;
             }
             // The waiting deliveries that were just ended may have had a narrower limit.
             Ok(if begun < i64::from(group.limit) {
-                Admission::Begins
+                Admission::Run
             } else {
-                Admission::Held
+                Admission::Queue
             })
         }
         Overlap::Replace => {
@@ -104,18 +104,18 @@ pub(super) fn enter(
                     batch.queue.leased(*delivery).is_some() && !batch.ended.contains(delivery)
                 });
                 if let Some(delivery) = leased {
-                    let mut doom = batch.connection.prepare_cached(DOOM)?;
-                    doom.execute(params![member.waits.place.seq, reason::REPLACED])?;
+                    let mut mark = batch.connection.prepare_cached(MARK_SUPERSEDED)?;
+                    mark.execute(params![member.entry.key.seq, reason::REPLACED])?;
                     displaced.stop.push(delivery);
                     left += 1;
                 } else {
-                    withdraw(batch, member, at, reason::REPLACED, displaced)?;
+                    supersede(batch, member, at, reason::REPLACED, displaced)?;
                 }
             }
             Ok(if left < group.limit {
-                Admission::Begins
+                Admission::Run
             } else {
-                Admission::Held
+                Admission::Queue
             })
         }
     }
@@ -142,12 +142,12 @@ pub(super) fn look_again(connection: &mut Connection, queue: &Queue) -> rusqlite
             transaction.prepare_cached(BEGIN)?.execute([seq])?;
         }
     }
-    let lanes: Vec<String> = {
-        let mut roomy = transaction.prepare_cached(WITH_ROOM)?;
-        let read = roomy.query_map([], |row| row.get(0))?;
+    let groups: Vec<String> = {
+        let mut admitting = transaction.prepare_cached(ADMITTING)?;
+        let read = admitting.query_map([], |row| row.get(0))?;
         read.collect::<rusqlite::Result<_>>()?
     };
-    for group in lanes {
+    for group in groups {
         begin_next(&transaction, &group)?;
     }
     transaction.commit()
@@ -156,14 +156,14 @@ pub(super) fn look_again(connection: &mut Connection, queue: &Queue) -> rusqlite
 /// Lets as many held deliveries begin as the limit allows. Returns their entries.
 fn begin_next(connection: &Connection, group: &str) -> rusqlite::Result<Vec<ReadyEntry>> {
     let mut begins = Vec::new();
-    while let Some((waits, limit)) = next_held(connection, group)? {
+    while let Some((entry, limit)) = next_held(connection, group)? {
         let mut begun = connection.prepare_cached(BEGUN)?;
         let begun: i64 = begun.query_row([group], |row| row.get(0))?;
         if begun >= limit.max(1) {
             break;
         }
-        connection.prepare_cached(BEGIN)?.execute([waits.place.seq])?;
-        begins.push(waits);
+        connection.prepare_cached(BEGIN)?.execute([entry.key.seq])?;
+        begins.push(entry);
     }
     Ok(begins)
 }
@@ -173,8 +173,8 @@ fn next_held(connection: &Connection, group: &str) -> rusqlite::Result<Option<(R
     let mut next = connection.prepare_cached(NEXT_HELD)?;
     let row = next.query_row([group], |row| {
         let (seq, due) = (row.get(0)?, row.get(1)?);
-        let (rule, place) = (row.get(3)?, QueueKey { due, seq });
-        Ok((ReadyEntry { rule, place }, row.get(2)?))
+        let (rule, key) = (row.get(3)?, QueueKey { due, seq });
+        Ok((ReadyEntry { rule, key }, row.get(2)?))
     });
     row.optional()
 }
@@ -184,9 +184,9 @@ fn members(batch: &Batch<'_>, group: &str) -> rusqlite::Result<Vec<Member>> {
     let mut members = batch.connection.prepare_cached(MEMBERS)?;
     let read = members.query_map([group], |row| {
         let (seq, due) = (row.get(0)?, row.get(3)?);
-        let (rule, place) = (row.get(4)?, QueueKey { due, seq });
+        let (rule, key) = (row.get(4)?, QueueKey { due, seq });
         Ok(Member {
-            waits: ReadyEntry { rule, place },
+            entry: ReadyEntry { rule, key },
             id: row.get(1)?,
             event: row.get(5)?,
             held: row.get(2)?,
@@ -196,17 +196,17 @@ fn members(batch: &Batch<'_>, group: &str) -> rusqlite::Result<Vec<Member>> {
 }
 
 /// Ends a delivery that is not leased.
-pub(super) fn withdraw(
+pub(super) fn supersede(
     batch: &mut Batch<'_>,
     member: Member,
     at: Timestamp,
     reason: &'static str,
     displaced: &mut Displaced,
 ) -> rusqlite::Result<()> {
-    let Member { waits, id, event, .. } = member;
-    end(batch, waits.place, "done", at.as_millis(), Some(reason))?;
+    let Member { entry, id, event, .. } = member;
+    end(batch, entry.key, "done", at.as_millis(), Some(reason))?;
     if let (Ok(delivery), Ok(event)) = (parsed("id", &id), parsed("id", &event)) {
-        let rule = Arc::clone(&waits.rule);
+        let rule = Arc::clone(&entry.rule);
         displaced.ended.push(Superseded {
             delivery,
             event,
@@ -214,6 +214,6 @@ pub(super) fn withdraw(
             reason,
         });
     }
-    batch.withdrawn.push(waits);
+    batch.removed.push(entry);
     Ok(())
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::columns::{Unreadable, parsed};
-use super::file::{meaning, unopenable};
+use super::file::{map_error, unopenable};
 use super::reading;
 use super::schema::{self, STEPS};
-use super::validate::{inspect, read_only};
+use super::validate::{check_header, read_only};
 use crate::base::clock::Timestamp;
 use crate::event::{EventId, Received};
 use crate::store::{
@@ -30,7 +30,7 @@ const WANTED: &str = "(?1 IS NULL OR d.rule = ?1) AND (?2 IS NULL OR e.endpoint 
      AND (?3 <> 'dead' OR d.failure_of IS NULL))) AND (?4 IS NULL OR e.received_at >= ?4) ";
 
 /// Maximum ids read for one prefix.
-const NAMESAKES: i64 = 1001;
+const PREFIX_MATCHES: i64 = 1001;
 
 /// A snapshot of a store.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl History {
         // The transaction keeps one snapshot for all queries.
         connection
             .execute_batch("BEGIN")
-            .map_err(|error| meaning(path, &error))?;
+            .map_err(|error| map_error(path, &error))?;
         let path = path.to_path_buf();
         Ok(Self { connection, path })
     }
@@ -142,8 +142,8 @@ impl History {
     ) -> Result<Vec<ListedDelivery>, StoreError> {
         let since = filter.since.map(Timestamp::as_millis);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let asked = params![filter.rule, filter.endpoint, filter.state, since, row, limit];
-        self.read(sql, asked)
+        let parameters = params![filter.rule, filter.endpoint, filter.state, since, row, limit];
+        self.read(sql, parameters)
     }
 
     fn read(&self, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<ListedDelivery>, StoreError> {
@@ -152,8 +152,10 @@ impl History {
             entries.query_map(parameters, |row| Ok(entry(row)))?.collect()
         };
         let read: rusqlite::Result<Vec<Result<ListedDelivery, Unreadable>>> = read();
-        let listed: Result<Vec<ListedDelivery>, Unreadable> =
-            read.map_err(|error| self.meaning(&error))?.into_iter().collect();
+        let listed: Result<Vec<ListedDelivery>, Unreadable> = read
+            .map_err(|error| self.map_error(&error))?
+            .into_iter()
+            .collect();
         listed.map_err(|unreadable| self.damaged(unreadable))
     }
 
@@ -161,7 +163,7 @@ impl History {
     pub fn last_row(&self) -> Result<i64, StoreError> {
         let sql = "SELECT coalesce(max(seq), 0) FROM deliveries";
         let last = self.connection.query_row(sql, [], |row| row.get(0));
-        last.map_err(|error| self.meaning(&error))
+        last.map_err(|error| self.map_error(&error))
     }
 
     /// Reads an event with its body. Returns `None` if the id is unknown.
@@ -170,17 +172,17 @@ impl History {
             .connection
             .prepare_cached("SELECT seq FROM events WHERE id = ?1")
             .and_then(|mut find| find.query_row([event.to_string()], |row| row.get(0)).optional());
-        let Some(row) = row.map_err(|error| self.meaning(&error))? else {
+        let Some(row) = row.map_err(|error| self.map_error(&error))? else {
             return Ok(None);
         };
-        let read = reading::event(&self.connection, row).map_err(|error| self.meaning(&error))?;
+        let read = reading::event(&self.connection, row).map_err(|error| self.map_error(&error))?;
         let (received, decode) = read.map_err(|unreadable| self.damaged(unreadable))?;
         Ok(Some(StoredEvent { received, decode }))
     }
 
     /// Lists the latest attempts at a delivery, oldest first, including recorded replays and drops.
     pub fn attempts(&self, delivery: DeliveryId) -> Result<Vec<AttemptRecord>, StoreError> {
-        reading::attempts(&self.connection, delivery).map_err(|error| self.meaning(&error))
+        reading::attempts(&self.connection, delivery).map_err(|error| self.map_error(&error))
     }
 
     /// Lists the latest refusals, newest first.
@@ -203,7 +205,7 @@ impl History {
         let end = format!("{prefix}~");
         let read = |sql: &str| -> rusqlite::Result<Vec<(String, Option<String>)>> {
             let mut find = self.connection.prepare_cached(sql)?;
-            let rows = find.query_map(params![prefix, end, NAMESAKES], |row| {
+            let rows = find.query_map(params![prefix, end, PREFIX_MATCHES], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
             rows.collect()
@@ -211,8 +213,8 @@ impl History {
         let events = "SELECT id, NULL FROM events WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
         let deliveries = "SELECT d.id, e.id FROM deliveries d JOIN events e ON e.seq = d.event \
              WHERE d.id >= ?1 AND d.id < ?2 ORDER BY d.id LIMIT ?3";
-        let events = read(events).map_err(|error| self.meaning(&error))?;
-        let deliveries = read(deliveries).map_err(|error| self.meaning(&error))?;
+        let events = read(events).map_err(|error| self.map_error(&error))?;
+        let deliveries = read(deliveries).map_err(|error| self.map_error(&error))?;
         let found = named(&events, &deliveries).map_err(|unreadable| self.damaged(unreadable))?;
         Ok(found.unwrap_or_else(|| {
             let ids = events.into_iter().chain(deliveries).map(|(id, _)| id);
@@ -220,8 +222,8 @@ impl History {
         }))
     }
 
-    fn meaning(&self, error: &rusqlite::Error) -> StoreError {
-        meaning(&self.path, error)
+    fn map_error(&self, error: &rusqlite::Error) -> StoreError {
+        map_error(&self.path, error)
     }
 
     fn damaged(&self, Unreadable(detail): Unreadable) -> StoreError {
@@ -233,7 +235,7 @@ impl History {
 /// Opens a connection to the store at `path` that writes nothing. Fails if the schema is not the
 /// current one.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    inspect(path)?;
+    check_header(path)?;
     if !path.exists() {
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
         return Err(unopenable(path, &missing));
@@ -247,7 +249,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn current(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|error| meaning(path, &error))?;
+        .map_err(|error| map_error(path, &error))?;
     let (path, known) = (path.to_path_buf(), schema::version(STEPS));
     match found {
         found if found < known => Err(StoreError::Older { path, found, known }),

@@ -121,15 +121,15 @@ impl WriteOp for MarkBegun {
             Self::AllAtTheEnd => batch.queue.unmarked(i64::MAX).collect(),
         };
         for (delivery, since) in unmarked {
-            let Some(waits) = batch.queue.leased(delivery) else {
+            let Some(entry) = batch.queue.leased(delivery) else {
                 continue;
             };
             if batch.ended.contains(&delivery) {
                 continue;
             }
-            let place = waits.place;
+            let key = entry.key;
             let mut mark = batch.connection.prepare_cached(MARK)?;
-            mark.execute(params![place.seq, since, place.due])?;
+            mark.execute(params![key.seq, since, key.due])?;
             batch.marked.push(delivery);
         }
         if matches!(self, Self::AllAtTheEnd) {
@@ -159,13 +159,13 @@ impl Writer {
     /// Ends a lease. The delivery waits as before, and its attempt does not count as begun.
     pub fn release(&mut self, delivery: DeliveryId) {
         let marked = self.queue.is_marked(delivery);
-        let place = self.queue.leased(delivery).map(|waits| waits.place);
+        let key = self.queue.leased(delivery).map(|entry| entry.key);
         self.queue.release(delivery);
-        if let Some(place) = place.filter(|_| marked) {
+        if let Some(key) = key.filter(|_| marked) {
             // If the mark cannot be removed, the next start records an interrupted attempt. Nothing
             // else is lost.
             let (reply, _) = oneshot::channel();
-            let (seq, due) = (place.seq, place.due);
+            let (seq, due) = (key.seq, key.due);
             self.write(vec![Box::new(Pending::new(Unmark { seq, due }, reply))]);
         }
     }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::columns::{Unreadable, parsed};
-use super::debounce::Over;
+use super::debounce::DebounceElapsed;
 use super::queue::ReadyEntry;
 use super::reading;
 use super::settling::Settle;
@@ -58,35 +58,35 @@ impl Drop for Offer {
     fn drop(&mut self) {
         if !self.leased.leases.is_empty() {
             let leased = self.leased.leases.iter().map(|lease| lease.delivery);
-            super::held(&self.returned).extend(leased);
+            self.returned.lock().extend(leased);
         }
     }
 }
 
 impl Writer {
     /// The first entry to be due whose rule may have another lease.
-    pub fn first(&mut self, room: Concurrency) -> rusqlite::Result<Option<ReadyEntry>> {
+    pub fn first(&mut self, limits: Concurrency) -> rusqlite::Result<Option<ReadyEntry>> {
         self.read_on()?;
-        Ok(self.queue.first(room))
+        Ok(self.queue.first(limits))
     }
 
     /// Fills the windows of all queues, reading on from disk if necessary.
     fn read_on(&mut self) -> rusqlite::Result<()> {
         let connection = &self.file.connection;
         if !self.queue.is_complete() {
-            self.queue.begin(reading::rules_that_wait(connection)?);
+            self.queue.load_rules(reading::rules_that_wait(connection)?);
         }
-        while let Some((rule, after, count)) = self.queue.dry() {
-            let read = reading::places_after(connection, &rule, after, count)?;
+        while let Some((rule, after, count)) = self.queue.exhausted() {
+            let read = reading::keys_after(connection, &rule, after, count)?;
             self.queue.refill(&rule, &read, count);
         }
         Ok(())
     }
 
     /// Leases due deliveries, in order.
-    pub fn lease(&mut self, room: Concurrency, now: Timestamp) -> Result<Leased, StoreError> {
+    pub fn lease(&mut self, limits: Concurrency, now: Timestamp) -> Result<Leased, StoreError> {
         let mut leased = Leased::default();
-        match self.lease_into(&mut leased, room, now) {
+        match self.lease_into(&mut leased, limits, now) {
             Ok(()) => {
                 leased.held_back = self.queue.is_due(now.as_millis());
                 Ok(leased)
@@ -109,42 +109,42 @@ impl Writer {
     fn lease_into(
         &mut self,
         leased: &mut Leased,
-        room: Concurrency,
+        limits: Concurrency,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.in_place()?;
-        self.look_round().map_err(|error| self.meaning(&error))?;
+        self.check_files()?;
+        self.refresh().map_err(|error| self.map_error(&error))?;
         let mut events = Events::new();
         let mut bytes = 0;
         while bytes < BYTES {
-            self.read_on().map_err(|error| self.meaning(&error))?;
-            let Some(waits) = self.queue.next(room, now.as_millis()) else {
+            self.read_on().map_err(|error| self.map_error(&error))?;
+            let Some(entry) = self.queue.next(limits, now.as_millis()) else {
                 break;
             };
-            let lease = match self.fresh.take(waits.place.seq) {
+            let lease = match self.fresh.take(entry.key.seq) {
                 Some(fresh) => {
                     bytes += fresh.received.body.len();
                     fresh.lease()
                 }
                 // The entry leaves the queue only after everything about it has been read.
                 None => match self
-                    .read(&waits, &mut events)
-                    .map_err(|error| self.meaning(&error))?
+                    .read(&entry, &mut events)
+                    .map_err(|error| self.map_error(&error))?
                 {
                     QueueSlot::Lease(lease, read) => {
                         bytes += read;
                         *lease
                     }
                     QueueSlot::Nothing => {
-                        self.queue.forget(&waits);
+                        self.queue.remove(&entry);
                         continue;
                     }
                     QueueSlot::Unreadable(delivery, unreadable) => {
-                        self.give_up(delivery, waits, now, &unreadable);
+                        self.dead_letter(delivery, entry, now, &unreadable);
                         continue;
                     }
                     QueueSlot::Debounced => {
-                        let Displaced { stop, ended } = self.end_debounce(waits, now)?;
+                        let Displaced { stop, ended } = self.end_debounce(entry, now)?;
                         leased.displaced.stop.extend(stop);
                         leased.displaced.ended.extend(ended);
                         continue;
@@ -153,16 +153,16 @@ impl Writer {
             };
             let by_itself = lease.begins_by_itself();
             self.queue
-                .lease(lease.delivery, waits, now.as_millis(), by_itself);
+                .lease(lease.delivery, entry, now.as_millis(), by_itself);
             leased.leases.push(lease);
         }
         Ok(())
     }
 
     /// Reads the delivery of an entry.
-    fn read(&self, waits: &ReadyEntry, events: &mut Events) -> rusqlite::Result<QueueSlot> {
+    fn read(&self, entry: &ReadyEntry, events: &mut Events) -> rusqlite::Result<QueueSlot> {
         let connection = &self.file.connection;
-        let Some(waiting) = reading::waiting(connection, waits.place)? else {
+        let Some(waiting) = reading::waiting(connection, entry.key)? else {
             return Ok(QueueSlot::Nothing);
         };
         if waiting.debounced {
@@ -189,7 +189,7 @@ impl Writer {
         };
         let lease = Lease {
             delivery,
-            rule: Arc::clone(&waits.rule),
+            rule: Arc::clone(&entry.rule),
             action: waiting.action,
             attempt: waiting.attempt,
             received,
@@ -200,28 +200,34 @@ impl Writer {
             replays: waiting.replays,
             failure: waiting.failure.map(Arc::new),
             interrupted: waiting.interrupted,
-            suspect: waits.place.seq <= self.suspect_up_to,
+            suspect: entry.key.seq <= self.suspect_up_to,
         };
         Ok(QueueSlot::Lease(Box::new(lease), bytes))
     }
 
     /// Ends a delivery's wait for quiet. The delivery may then be leased next, wait for its turn,
     /// or end. Returns the deliveries that it supersedes.
-    fn end_debounce(&mut self, waits: ReadyEntry, at: Timestamp) -> Result<Displaced, StoreError> {
+    fn end_debounce(&mut self, entry: ReadyEntry, at: Timestamp) -> Result<Displaced, StoreError> {
         let (reply, mut answer) = oneshot::channel();
-        self.write(vec![Box::new(Pending::new(Over { waits, at }, reply))]);
+        self.write(vec![Box::new(Pending::new(DebounceElapsed { entry, at }, reply))]);
         answer.try_recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Makes a dead letter of a delivery that cannot be read back, so that it does not block its
     /// queue for ever.
-    fn give_up(&mut self, delivery: DeliveryId, waits: ReadyEntry, now: Timestamp, unreadable: &Unreadable) {
+    fn dead_letter(
+        &mut self,
+        delivery: DeliveryId,
+        entry: ReadyEntry,
+        now: Timestamp,
+        unreadable: &Unreadable,
+    ) {
         tracing::error!(%delivery, reason = unreadable.0, "an event cannot be read back");
-        self.queue.lease(delivery, waits, now.as_millis(), true);
+        self.queue.lease(delivery, entry, now.as_millis(), true);
         let settlement = Settlement::Dead {
             at: now,
             reason: format!("the event cannot be read back: {}", unreadable.0),
-            forget_nonces: false,
+            forget_dedup_keys: false,
             failure: None,
         };
         let settled = Settled::unattempted(delivery, settlement);

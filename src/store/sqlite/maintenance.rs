@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::counters::Counters;
-use super::file::{self, beside, meaning, sync_folder, unopenable};
+use super::file::{self, beside, map_error, sync_folder, unopenable};
 use super::history;
 use crate::store::{Counts, StoreError};
 
@@ -17,7 +17,7 @@ const FAULTS: i64 = 20;
 
 /// Events whose totals do not agree with their deliveries.
 const MISCOUNTED: &str = "SELECT count(*) FROM events e WHERE \
-     owed <> (SELECT count(*) FROM deliveries WHERE event = e.seq AND state = 'waiting') \
+     pending <> (SELECT count(*) FROM deliveries WHERE event = e.seq AND state = 'waiting') \
      OR (dead = 0 AND EXISTS (SELECT 1 FROM deliveries WHERE event = e.seq AND state = 'dead' AND failure_of IS NULL))";
 
 /// The result of a check of the whole file.
@@ -45,15 +45,15 @@ pub struct Vacuumed {
 /// Checks the whole file. A daemon may have it open.
 pub fn check(path: &Path) -> Result<Soundness, StoreError> {
     let connection = history::open(path)?;
-    let said = |error: rusqlite::Error| meaning(path, &error);
-    let mut faults = faults(&connection).map_err(said)?;
+    let store_error = |error: rusqlite::Error| map_error(path, &error);
+    let mut faults = faults(&connection).map_err(store_error)?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     if faults.is_empty() {
-        let astray = number("SELECT count(*) FROM pragma_foreign_key_check").map_err(said)?;
-        if astray > 0 {
-            faults.push(format!("{astray} rows belong to something that is gone"));
+        let orphans = number("SELECT count(*) FROM pragma_foreign_key_check").map_err(store_error)?;
+        if orphans > 0 {
+            faults.push(format!("{orphans} rows belong to something that is gone"));
         }
-        let miscounted = number(MISCOUNTED).map_err(said)?;
+        let miscounted = number(MISCOUNTED).map_err(store_error)?;
         if miscounted > 0 {
             faults.push(format!("{miscounted} events do not agree with their deliveries"));
         }
@@ -62,10 +62,10 @@ pub fn check(path: &Path) -> Result<Soundness, StoreError> {
         Ok(counters) => counters,
         // The counts are unreadable because of the faults that are reported.
         Err(_) if !faults.is_empty() => Counters::default(),
-        Err(error) => return Err(said(error)),
+        Err(error) => return Err(store_error(error)),
     };
     let whole = |count: i64| u64::try_from(count).unwrap_or(0);
-    let page = number("PRAGMA page_size").map_err(said)?;
+    let page = number("PRAGMA page_size").map_err(store_error)?;
     Ok(Soundness {
         faults,
         counts: Counts {
@@ -78,10 +78,14 @@ pub fn check(path: &Path) -> Result<Soundness, StoreError> {
             refused: whole(counters.refused),
             ..Counts::default()
         },
-        size: whole(number("PRAGMA page_count").map_err(said)?.saturating_mul(page)),
+        size: whole(
+            number("PRAGMA page_count")
+                .map_err(store_error)?
+                .saturating_mul(page),
+        ),
         free: whole(
             number("PRAGMA freelist_count")
-                .map_err(said)?
+                .map_err(store_error)?
                 .saturating_mul(page),
         ),
     })
@@ -91,8 +95,8 @@ pub fn check(path: &Path) -> Result<Soundness, StoreError> {
 fn faults(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = format!("PRAGMA integrity_check({FAULTS})");
     let mut check = connection.prepare(&sql)?;
-    let said = check.query_map([], |row| row.get::<_, String>(0))?;
-    let mut faults: Vec<String> = said.collect::<rusqlite::Result<_>>()?;
+    let store_error = check.query_map([], |row| row.get::<_, String>(0))?;
+    let mut faults: Vec<String> = store_error.collect::<rusqlite::Result<_>>()?;
     faults.retain(|fault| fault != "ok");
     Ok(faults)
 }
@@ -128,7 +132,7 @@ fn copy(connection: &Connection, path: &Path, draft: &Path) -> Result<(), StoreE
     let file = private(draft)?;
     connection
         .execute("VACUUM INTO ?1", [name])
-        .map_err(|error| meaning(path, &error))?;
+        .map_err(|error| map_error(path, &error))?;
     file.sync_all().map_err(|error| unopenable(draft, &error))
 }
 
@@ -153,7 +157,7 @@ pub fn vacuum(path: &Path) -> Result<Vacuumed, StoreError> {
     store
         .connection
         .execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
-        .map_err(|error| meaning(path, &error))?;
+        .map_err(|error| map_error(path, &error))?;
     let after = size()?;
     Ok(Vacuumed { before, after })
 }

@@ -40,10 +40,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use self::enqueue::Take;
+use self::enqueue::Enqueue;
 pub use self::history::{DeliveryFilter, History, ListedDelivery, Lookup, Named, StoredEvent};
 use self::interruptions::MarkBegun;
 use self::leasing::Offer;
@@ -56,7 +56,7 @@ use self::settling::Settle;
 use self::sightings::Sightings;
 use self::sweeping::Sweep;
 use self::write_op::{Pending, WriteOp, reply};
-use self::writer::{CALLS, Writer, WriterCommand};
+use self::writer::{COMMAND_CAPACITY, Writer, WriterCommand};
 use super::{
     Answer, AttemptRecord, Concurrency, Counts, Delivery, DeliveryId, Enqueued, Health, Interrupted, Leased,
     NewEvent, RefusedRequest, SecretUse, Settings, Settled, Sighting, Store, StoreError,
@@ -93,7 +93,7 @@ impl SqliteStore {
             Arc::clone(&sightings),
             Arc::clone(&returned),
         )?;
-        let (calls, commands) = mpsc::channel(CALLS);
+        let (calls, commands) = mpsc::channel(COMMAND_CAPACITY);
         let thread = thread::Builder::new()
             .name("hookyard-store".to_owned())
             .spawn(move || writer.run(commands))
@@ -141,30 +141,30 @@ impl SqliteStore {
         })
     }
 
-    /// Runs `look` on the writer's thread, after the writes of its round. Fails if the files cannot
+    /// Runs `read` on the writer's thread, after the writes of its round. Fails if the files cannot
     /// be accessed.
     fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<'_, T> {
-        self.visit(move |writer| writer.usable().and_then(|()| look(writer)))
+        self.read_unchecked(move |writer| writer.check_readable().and_then(|()| read(writer)))
     }
 
     /// Like [`Self::read`], also if the files cannot be accessed.
-    fn visit<T: Send + 'static>(
+    fn read_unchecked<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<'_, T> {
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
-            let read = move |writer: &mut Writer| reply(answer, look(writer));
+            let read = move |writer: &mut Writer| reply(answer, read(writer));
             self.call(WriterCommand::Read(Box::new(read)), answered).await
         })
     }
 
     /// Waits for the thread, which has nothing left to do.
     fn join(&self) {
-        let thread = held(&self.thread).take();
+        let thread = self.thread.lock().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the store's thread has panicked");
         }
@@ -172,13 +172,13 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn take(&self, taking: NewEvent) -> Answer<'_, Vec<Enqueued>> {
-        self.write(move || Take::new(taking))
+    fn enqueue(&self, new_event: NewEvent) -> Answer<'_, Vec<Enqueued>> {
+        self.write(move || Enqueue::new(new_event))
     }
 
-    fn lease(&self, room: Concurrency, now: Timestamp) -> Answer<'_, Leased> {
+    fn lease(&self, limits: Concurrency, now: Timestamp) -> Answer<'_, Leased> {
         let returned = Arc::clone(&self.returned);
-        let offer = self.read(move |writer| Ok(Offer::new(writer.lease(room, now)?, returned)));
+        let offer = self.read(move |writer| Ok(Offer::new(writer.lease(limits, now)?, returned)));
         Box::pin(async move { Ok(offer.await?.accept()) })
     }
 
@@ -199,17 +199,17 @@ impl Store for SqliteStore {
             writer.release(delivery);
             // The delivery may have moved in the file. Such a change is ignored while the delivery
             // is leased.
-            writer.queue.look_again();
+            writer.queue.invalidate();
             let looked = groups::look_again(&mut writer.file.connection, &writer.queue);
-            looked.map_err(|error| writer.meaning(&error))
+            looked.map_err(|error| writer.map_error(&error))
         })
     }
 
-    fn next_due(&self, room: Concurrency) -> Answer<'_, Option<Timestamp>> {
+    fn next_due(&self, limits: Concurrency) -> Answer<'_, Option<Timestamp>> {
         self.read(move |writer| {
-            let first = writer.look_round().and_then(|()| writer.first(room));
-            let first = first.map_err(|error| writer.meaning(&error))?;
-            Ok(first.map(|waits| Timestamp::from_millis(waits.place.due)))
+            let first = writer.refresh().and_then(|()| writer.first(limits));
+            let first = first.map_err(|error| writer.map_error(&error))?;
+            Ok(first.map(|entry| Timestamp::from_millis(entry.key.due)))
         })
     }
 
@@ -223,7 +223,7 @@ impl Store for SqliteStore {
         }
     }
 
-    fn sight(&self, sighting: Sighting) {
+    fn remember_sighting(&self, sighting: Sighting) {
         if self.sightings.add(sighting)
             && let Some(calls) = &self.calls
         {
@@ -234,11 +234,11 @@ impl Store for SqliteStore {
     }
 
     fn counts(&self) -> Answer<'_, Counts> {
-        self.read(|writer| writer.counts().map_err(|error| writer.meaning(&error)))
+        self.read(|writer| writer.counts().map_err(|error| writer.map_error(&error)))
     }
 
     fn health(&self) -> Answer<'_, Health> {
-        self.visit(|writer| writer.health().map_err(|error| writer.meaning(&error)))
+        self.read_unchecked(|writer| writer.health().map_err(|error| writer.map_error(&error)))
     }
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, usize> {
@@ -255,7 +255,7 @@ impl Store for SqliteStore {
     fn attempts(&self, delivery: DeliveryId) -> Answer<'_, Vec<AttemptRecord>> {
         self.read(move |writer| {
             let attempts = reading::attempts(&writer.file.connection, delivery);
-            attempts.map_err(|error| writer.meaning(&error))
+            attempts.map_err(|error| writer.map_error(&error))
         })
     }
 
@@ -270,7 +270,7 @@ impl Store for SqliteStore {
     fn secrets(&self) -> Answer<'_, Vec<SecretUse>> {
         self.read(|writer| {
             let listed = secrets::list(&writer.file.connection);
-            listed.map_err(|error| writer.meaning(&error))
+            listed.map_err(|error| writer.map_error(&error))
         })
     }
 
@@ -296,12 +296,6 @@ impl Drop for SqliteStore {
         self.calls = None;
         self.join();
     }
-}
-
-/// Locks a mutex that is held only briefly. Poisoning is ignored, because no holder leaves half a
-/// change.
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock()
 }
 
 fn unreadable(columns::Unreadable(detail): columns::Unreadable) -> StoreError {

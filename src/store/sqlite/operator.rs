@@ -12,15 +12,15 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use super::file::{BUSY_TIMEOUT, meaning};
+use super::file::{BUSY_TIMEOUT, map_error};
 use super::history;
-use super::validate::examine;
+use super::validate::check_store;
 use crate::base::clock::Timestamp;
 use crate::store::{DeliveryId, StoreError};
 
 /// Maximum deliveries that one transaction changes. Other writers wait for it, including the
 /// daemon's new events.
-const TOGETHER: usize = 200;
+const CHUNK: usize = 200;
 
 /// Recorded reason of a dropped delivery.
 const DROPPED: &str = "dropped by the operator";
@@ -35,25 +35,25 @@ const RECORD: &str = "INSERT INTO attempts \
 /// In a group the delivery waits for its turn, which the daemon grants. The due time must differ
 /// from the old one: an attempt that is still running is recognised by it.
 const REPLAY: &str = "UPDATE deliveries SET state = 'waiting', action = 0, attempt = 1, \
-     due = iif(due = ?2, ?2 + 1, ?2), ended_at = NULL, reason = NULL, replays = replays + 1, held = lane IS NOT NULL, \
+     due = iif(due = ?2, ?2 + 1, ?2), ended_at = NULL, reason = NULL, replays = replays + 1, held = group_key IS NOT NULL, \
      debounced_since = NULL, begun_at = NULL, interruptions = 0 \
      WHERE seq = ?1";
 
 /// The delivery may be running. In that case it occupies its group until the daemon finds that the
 /// attempt is over.
 const GIVE_UP: &str = "UPDATE deliveries SET state = 'dead', ended_at = ?2, reason = ?3, begun_at = NULL, \
-     held = iif(lane IS NOT NULL AND held = 0 AND debounced_since IS NULL, 2, 0) WHERE seq = ?1";
+     held = iif(group_key IS NOT NULL AND held = 0 AND debounced_since IS NULL, 2, 0) WHERE seq = ?1";
 
 /// Also deletes its attempts, and an ended delivery that was made for its failure.
-const FORGET: &str = "DELETE FROM deliveries WHERE seq = ?1 OR (event = ?2 AND state <> 'waiting' \
+const DELETE: &str = "DELETE FROM deliveries WHERE seq = ?1 OR (event = ?2 AND state <> 'waiting' \
      AND failure_of = (SELECT id FROM deliveries WHERE seq = ?1))";
 
 /// Also deletes the body.
-const FORGET_EVENT: &str = "DELETE FROM events WHERE seq = ?1 \
+const DELETE_EVENT: &str = "DELETE FROM events WHERE seq = ?1 \
      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1)";
 
-const RECKON: &str = "UPDATE events SET \
-     owed = (SELECT count(*) FROM deliveries WHERE event = ?1 AND state = 'waiting'), \
+const RECOUNT: &str = "UPDATE events SET \
+     pending = (SELECT count(*) FROM deliveries WHERE event = ?1 AND state = 'waiting'), \
      dead = EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND state = 'dead' AND failure_of IS NULL), \
      ended_at = (SELECT max(ended_at) FROM deliveries WHERE event = ?1) WHERE seq = ?1";
 
@@ -70,7 +70,7 @@ pub struct Dropped {
 /// missing ones are skipped.
 pub fn replay(path: &Path, deliveries: &[DeliveryId], now: Timestamp) -> Result<usize, StoreError> {
     let mut replayed = 0;
-    amend(path, deliveries, |connection, delivery| {
+    change_each(path, deliveries, |connection, delivery| {
         if delivery.waits {
             return Ok(());
         }
@@ -92,7 +92,7 @@ pub fn drop_deliveries(
     now: Timestamp,
 ) -> Result<Dropped, StoreError> {
     let mut dropped = Dropped::default();
-    amend(path, deliveries, |connection, delivery| {
+    change_each(path, deliveries, |connection, delivery| {
         let (seq, now) = (delivery.seq, now.as_millis());
         if delivery.waits {
             connection
@@ -102,10 +102,10 @@ pub fn drop_deliveries(
                 .prepare_cached(GIVE_UP)?
                 .execute(params![seq, now, DROPPED])?;
         } else {
-            let mut forget = connection.prepare_cached(FORGET)?;
+            let mut forget = connection.prepare_cached(DELETE)?;
             dropped.forgotten += forget.execute([seq, delivery.event])?;
             connection
-                .prepare_cached(FORGET_EVENT)?
+                .prepare_cached(DELETE_EVENT)?
                 .execute([delivery.event])?;
         }
         Ok(())
@@ -114,34 +114,34 @@ pub fn drop_deliveries(
 }
 
 /// A delivery to be changed.
-struct AmendTarget {
+struct Target {
     seq: i64,
     event: i64,
     waits: bool,
 }
 
 /// Changes deliveries in chunks of one transaction each, and updates the totals of their events.
-fn amend(
+fn change_each(
     path: &Path,
     deliveries: &[DeliveryId],
-    mut change: impl FnMut(&Connection, &AmendTarget) -> rusqlite::Result<()>,
+    mut change: impl FnMut(&Connection, &Target) -> rusqlite::Result<()>,
 ) -> Result<(), StoreError> {
-    let said = |error: rusqlite::Error| meaning(path, &error);
+    let store_error = |error: rusqlite::Error| map_error(path, &error);
     let mut connection = open(path)?;
-    for together in deliveries.chunks(TOGETHER) {
+    for chunk in deliveries.chunks(CHUNK) {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(said)?;
+            .map_err(store_error)?;
         // The schema is checked inside the transaction, because a daemon may have started and
         // migrated the file.
         history::current(path, &transaction)?;
         let changed = || {
-            for delivery in together {
+            for delivery in chunk {
                 let found = transaction
                     .prepare_cached(FIND)?
                     .query_row([delivery.to_string()], |row| {
                         let waits = row.get::<_, String>(2)? == "waiting";
-                        Ok(AmendTarget {
+                        Ok(Target {
                             seq: row.get(0)?,
                             event: row.get(1)?,
                             waits,
@@ -151,13 +151,13 @@ fn amend(
                     continue;
                 };
                 change(&transaction, &found)?;
-                transaction.prepare_cached(RECKON)?.execute([found.event])?;
+                transaction.prepare_cached(RECOUNT)?.execute([found.event])?;
             }
             Ok(())
         };
         let mut changed = changed;
-        changed().map_err(said)?;
-        transaction.commit().map_err(said)?;
+        changed().map_err(store_error)?;
+        transaction.commit().map_err(store_error)?;
     }
     Ok(())
 }
@@ -166,7 +166,7 @@ fn amend(
 fn open(path: &Path) -> Result<Connection, StoreError> {
     // The checks use a connection that writes nothing.
     drop(history::open(path)?);
-    examine(path)?;
+    check_store(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = || {
         let connection = Connection::open_with_flags(path, flags)?;
@@ -179,5 +179,5 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(connection)
     };
-    opened().map_err(|error: rusqlite::Error| meaning(path, &error))
+    opened().map_err(|error: rusqlite::Error| map_error(path, &error))
 }

@@ -46,27 +46,27 @@ struct Unmarked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReadyEntry {
     pub rule: Arc<str>,
-    pub place: QueueKey,
+    pub key: QueueKey,
 }
 
 /// Approximate maximum entries of all windows together. A window beyond its share keeps its first
 /// half; the rest stays on disk.
-const PLACES: usize = 8192;
+const WINDOW_BUDGET: usize = 8192;
 
 /// Minimum share of a window, however many windows there are.
-const LEAST: usize = 32;
+const MIN_WINDOW: usize = 32;
 
 /// Maximum entries read from disk at once.
-pub(super) const REFILL: usize = 1024;
+pub(super) const REFILL_MAX: usize = 1024;
 
 /// The ready queues and the leases.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    heads: HashMap<Arc<str>, RuleWindow>,
+    windows: HashMap<Arc<str>, RuleWindow>,
     /// The first entry of each window that is not empty.
-    fronts: BTreeMap<QueueKey, Arc<str>>,
+    ready: BTreeMap<QueueKey, Arc<str>>,
     /// Rules whose window is empty while more entries are on disk.
-    dry: HashSet<Arc<str>>,
+    exhausted: HashSet<Arc<str>>,
     /// True if every rule with waiting deliveries has a window.
     complete: bool,
     leases: HashMap<DeliveryId, ReadyEntry>,
@@ -75,7 +75,7 @@ pub(super) struct Queue {
     unmarked: HashMap<DeliveryId, Unmarked>,
     /// Leases whose attempts are on disk as begun.
     marked: HashSet<DeliveryId>,
-    under_way: HashMap<Arc<str>, usize>,
+    leased_by_rule: HashMap<Arc<str>, usize>,
     /// Number of each rule's last turn.
     turns: HashMap<Arc<str>, u64>,
     turn: u64,
@@ -87,9 +87,9 @@ const TURNS_KEPT: usize = 16_384;
 /// The first entries of one rule's queue.
 #[derive(Debug)]
 struct RuleWindow {
-    places: BTreeSet<QueueKey>,
+    keys: BTreeSet<QueueKey>,
     /// Upper end of the window: every unleased waiting delivery up to it is in memory.
-    horizon: QueueKey,
+    loaded_to: QueueKey,
 }
 
 impl Queue {
@@ -99,133 +99,136 @@ impl Queue {
     }
 
     /// Forgets the windows but not the leases, because another program has written to the file.
-    pub fn look_again(&mut self) {
-        self.heads.clear();
-        self.fronts.clear();
-        self.dry.clear();
+    pub fn invalidate(&mut self) {
+        self.windows.clear();
+        self.ready.clear();
+        self.exhausted.clear();
         self.complete = false;
     }
 
-    /// Returns whether the rules with waiting deliveries are known. If not, [`begin`](Self::begin)
+    /// Returns whether the rules with waiting deliveries are known. If not, [`load_rules`](Self::load_rules)
     /// sets them.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
     /// Sets the rules that have waiting deliveries on disk.
-    pub fn begin(&mut self, rules: Vec<Arc<str>>) {
-        self.look_again();
+    pub fn load_rules(&mut self, rules: Vec<Arc<str>>) {
+        self.invalidate();
         for rule in rules {
-            let places = BTreeSet::new();
-            let horizon = QueueKey::FIRST;
-            self.heads
-                .insert(Arc::clone(&rule), RuleWindow { places, horizon });
-            self.dry.insert(rule);
+            let keys = BTreeSet::new();
+            let loaded_to = QueueKey::FIRST;
+            self.windows
+                .insert(Arc::clone(&rule), RuleWindow { keys, loaded_to });
+            self.exhausted.insert(rule);
         }
         self.complete = true;
     }
 
     /// Adds a waiting delivery, which is on disk already.
-    pub fn wait(&mut self, ReadyEntry { rule, place }: ReadyEntry) {
+    pub fn add(&mut self, ReadyEntry { rule, key }: ReadyEntry) {
         if !self.complete {
             return;
         }
-        let share = self.share();
-        let head = self.heads.entry(Arc::clone(&rule)).or_insert_with(|| RuleWindow {
-            places: BTreeSet::new(),
-            horizon: QueueKey::LAST,
-        });
-        if place > head.horizon {
+        let window_size = self.window_size();
+        let window = self
+            .windows
+            .entry(Arc::clone(&rule))
+            .or_insert_with(|| RuleWindow {
+                keys: BTreeSet::new(),
+                loaded_to: QueueKey::LAST,
+            });
+        if key > window.loaded_to {
             return;
         }
-        let front = head.places.first().copied();
-        head.places.insert(place);
-        if head.places.len() > share {
-            let kept = head.places.iter().nth(share / 2).copied();
+        let first_before = window.keys.first().copied();
+        window.keys.insert(key);
+        if window.keys.len() > window_size {
+            let kept = window.keys.iter().nth(window_size / 2).copied();
             if let Some(first_left) = kept {
-                drop(head.places.split_off(&first_left));
-                head.horizon = head.places.last().copied().unwrap_or(QueueKey::FIRST);
+                drop(window.keys.split_off(&first_left));
+                window.loaded_to = window.keys.last().copied().unwrap_or(QueueKey::FIRST);
             }
         }
-        self.put_in_front(&rule, front);
+        self.update_ready(&rule, first_before);
     }
 
     /// Removes an entry that is no longer on disk either.
-    pub fn forget(&mut self, ReadyEntry { rule, place }: &ReadyEntry) {
-        if let Some(head) = self.heads.get_mut(rule) {
-            let front = head.places.first().copied();
-            head.places.remove(place);
-            self.put_in_front(rule, front);
+    pub fn remove(&mut self, ReadyEntry { rule, key }: &ReadyEntry) {
+        if let Some(window) = self.windows.get_mut(rule) {
+            let first_before = window.keys.first().copied();
+            window.keys.remove(key);
+            self.update_ready(rule, first_before);
         }
     }
 
     /// The entry with the earliest due time among the rules that may have another lease. `None` if
     /// no window has one.
-    pub fn first(&self, room: Concurrency) -> Option<ReadyEntry> {
-        let mut fronts = self.fronts.iter();
-        let found = fronts.find(|(_, rule)| self.has_room(room, rule))?;
-        Some(Self::waits(found))
+    pub fn first(&self, limits: Concurrency) -> Option<ReadyEntry> {
+        let mut ready = self.ready.iter();
+        let found = ready.find(|(_, rule)| self.is_admitted(limits, rule))?;
+        Some(Self::entry(found))
     }
 
     /// The entry whose turn it is, among those due at `now`.
-    pub fn next(&self, room: Concurrency, now: i64) -> Option<ReadyEntry> {
-        let due = self.fronts.iter().take_while(|(place, _)| place.due <= now);
-        let with_room = due.filter(|(_, rule)| self.has_room(room, rule));
-        let found = with_room.min_by_key(|(place, rule)| {
+    pub fn next(&self, limits: Concurrency, now: i64) -> Option<ReadyEntry> {
+        let due = self.ready.iter().take_while(|(key, _)| key.due <= now);
+        let admitted = due.filter(|(_, rule)| self.is_admitted(limits, rule));
+        let found = admitted.min_by_key(|(key, rule)| {
             let turn = self.turns.get(*rule).copied().unwrap_or(0);
-            (self.under_way(rule), turn, **place)
+            (self.leased_by_rule(rule), turn, **key)
         })?;
-        Some(Self::waits(found))
+        Some(Self::entry(found))
     }
 
-    fn waits((place, rule): (&QueueKey, &Arc<str>)) -> ReadyEntry {
+    fn entry((key, rule): (&QueueKey, &Arc<str>)) -> ReadyEntry {
         ReadyEntry {
             rule: Arc::clone(rule),
-            place: *place,
+            key: *key,
         }
     }
 
-    fn has_room(&self, room: Concurrency, rule: &str) -> bool {
-        room.admits(self.under_way(rule), self.leases.len())
+    fn is_admitted(&self, limits: Concurrency, rule: &str) -> bool {
+        limits.admits(self.leased_by_rule(rule), self.leases.len())
     }
 
     /// True if an entry in a window is due.
     pub fn is_due(&self, now: i64) -> bool {
-        self.fronts
+        self.ready
             .first_key_value()
-            .is_some_and(|(place, _)| place.due <= now)
+            .is_some_and(|(key, _)| key.due <= now)
     }
 
     /// A rule whose window has run out, the key after which to read, and the number of entries to
     /// read.
-    pub fn dry(&self) -> Option<(Arc<str>, QueueKey, usize)> {
-        let rule = self.dry.iter().next()?;
-        let after = self.heads.get(rule)?.horizon;
-        Some((Arc::clone(rule), after, (self.share() / 2).min(REFILL)))
+    pub fn exhausted(&self) -> Option<(Arc<str>, QueueKey, usize)> {
+        let rule = self.exhausted.iter().next()?;
+        let after = self.windows.get(rule)?.loaded_to;
+        Some((Arc::clone(rule), after, (self.window_size() / 2).min(REFILL_MAX)))
     }
 
-    /// Adds the entries read after a rule's horizon, in order. Fewer than `asked` means that the
+    /// Adds the entries read after a rule's horizon, in order. Fewer than `requested` means that the
     /// end was reached.
-    pub fn refill(&mut self, rule: &Arc<str>, read: &[QueueKey], asked: usize) {
-        let Some(head) = self.heads.get_mut(rule) else {
+    pub fn refill(&mut self, rule: &Arc<str>, read: &[QueueKey], requested: usize) {
+        let Some(window) = self.windows.get_mut(rule) else {
             return;
         };
-        let front = head.places.first().copied();
-        let fresh = read.iter().filter(|place| !self.leased.contains(&place.seq));
-        head.places.extend(fresh);
-        head.horizon = match read.last() {
-            Some(last) if read.len() >= asked => *last,
+        let first_before = window.keys.first().copied();
+        let fresh = read.iter().filter(|key| !self.leased.contains(&key.seq));
+        window.keys.extend(fresh);
+        window.loaded_to = match read.last() {
+            Some(last) if read.len() >= requested => *last,
             _ => QueueKey::LAST,
         };
-        self.put_in_front(rule, front);
+        self.update_ready(rule, first_before);
     }
 
     /// Leases a delivery and removes it from its window.
     ///
     /// If `by_itself`, its attempt begins only with [`mark`](Self::mark). A lease that is given up
     /// before its attempt must not count as an interrupted attempt.
-    pub fn lease(&mut self, delivery: DeliveryId, waits: ReadyEntry, now: i64, by_itself: bool) {
-        self.forget(&waits);
+    pub fn lease(&mut self, delivery: DeliveryId, entry: ReadyEntry, now: i64, by_itself: bool) {
+        self.remove(&entry);
         self.unmarked.insert(
             delivery,
             Unmarked {
@@ -237,10 +240,10 @@ impl Queue {
             self.turns.clear();
         }
         self.turn += 1;
-        self.turns.insert(Arc::clone(&waits.rule), self.turn);
-        *self.under_way.entry(Arc::clone(&waits.rule)).or_default() += 1;
-        self.leased.insert(waits.place.seq);
-        self.leases.insert(delivery, waits);
+        self.turns.insert(Arc::clone(&entry.rule), self.turn);
+        *self.leased_by_rule.entry(Arc::clone(&entry.rule)).or_default() += 1;
+        self.leased.insert(entry.key.seq);
+        self.leases.insert(delivery, entry);
     }
 
     /// The entry of a leased delivery.
@@ -280,23 +283,23 @@ impl Queue {
 
     /// Ends a lease. Returns the entry of the delivery.
     pub fn end(&mut self, delivery: DeliveryId) -> Option<ReadyEntry> {
-        let waits = self.leases.remove(&delivery)?;
+        let entry = self.leases.remove(&delivery)?;
         self.unmarked.remove(&delivery);
         self.marked.remove(&delivery);
-        self.leased.remove(&waits.place.seq);
-        if let Some(count) = self.under_way.get_mut(&waits.rule) {
+        self.leased.remove(&entry.key.seq);
+        if let Some(count) = self.leased_by_rule.get_mut(&entry.rule) {
             *count -= 1;
             if *count == 0 {
-                self.under_way.remove(&waits.rule);
+                self.leased_by_rule.remove(&entry.rule);
             }
         }
-        Some(waits)
+        Some(entry)
     }
 
     /// Ends a lease without a change: the delivery gets its entry back.
     pub fn release(&mut self, delivery: DeliveryId) {
-        if let Some(waits) = self.end(delivery) {
-            self.wait(waits);
+        if let Some(entry) = self.end(delivery) {
+            self.add(entry);
         }
     }
 
@@ -311,40 +314,40 @@ impl Queue {
     }
 
     /// Number of leases of a rule.
-    fn under_way(&self, rule: &str) -> usize {
-        self.under_way.get(rule).copied().unwrap_or(0)
+    fn leased_by_rule(&self, rule: &str) -> usize {
+        self.leased_by_rule.get(rule).copied().unwrap_or(0)
     }
 
     /// Maximum entries of one window.
-    fn share(&self) -> usize {
-        (PLACES / self.heads.len().max(1)).max(LEAST)
+    fn window_size(&self) -> usize {
+        (WINDOW_BUDGET / self.windows.len().max(1)).max(MIN_WINDOW)
     }
 
     /// Updates the first entry of a rule after its window has changed. `before` is its first entry
     /// before the change.
-    fn put_in_front(&mut self, rule: &Arc<str>, before: Option<QueueKey>) {
-        let Some(head) = self.heads.get(rule) else {
+    fn update_ready(&mut self, rule: &Arc<str>, before: Option<QueueKey>) {
+        let Some(window) = self.windows.get(rule) else {
             return;
         };
-        let first = head.places.first().copied();
+        let first = window.keys.first().copied();
         if first != before {
             if let Some(before) = before {
-                self.fronts.remove(&before);
+                self.ready.remove(&before);
             }
             if let Some(first) = first {
-                self.fronts.insert(first, Arc::clone(rule));
+                self.ready.insert(first, Arc::clone(rule));
             }
         }
         match first {
             Some(_) => {
-                self.dry.remove(rule);
+                self.exhausted.remove(rule);
             }
-            None if head.horizon < QueueKey::LAST => {
-                self.dry.insert(Arc::clone(rule));
+            None if window.loaded_to < QueueKey::LAST => {
+                self.exhausted.insert(Arc::clone(rule));
             }
             None => {
-                self.dry.remove(rule);
-                self.heads.remove(rule);
+                self.exhausted.remove(rule);
+                self.windows.remove(rule);
             }
         }
     }
@@ -360,7 +363,7 @@ mod tests {
         per_rule: usize::MAX,
     };
 
-    fn place(due: i64, seq: i64) -> QueueKey {
+    fn key(due: i64, seq: i64) -> QueueKey {
         QueueKey { due, seq }
     }
 
@@ -368,11 +371,11 @@ mod tests {
         Arc::from(name)
     }
 
-    fn waits(name: &str, due: i64, seq: i64) -> ReadyEntry {
+    fn entry(name: &str, due: i64, seq: i64) -> ReadyEntry {
         let rule = rule(name);
         ReadyEntry {
             rule,
-            place: place(due, seq),
+            key: key(due, seq),
         }
     }
 
@@ -383,108 +386,118 @@ mod tests {
     /// Reads on from a simulated disk on which everything belongs to one rule, as the store does.
     fn next(queue: &mut Queue, disk: &BTreeSet<QueueKey>) -> Option<QueueKey> {
         if !queue.is_complete() {
-            queue.begin(vec![rule("one")]);
+            queue.load_rules(vec![rule("one")]);
         }
-        while let Some((rule, after, count)) = queue.dry() {
+        while let Some((rule, after, count)) = queue.exhausted() {
             let read: Vec<_> = disk
                 .iter()
                 .copied()
-                .filter(|place| *place > after)
+                .filter(|key| *key > after)
                 .take(count)
                 .collect();
             queue.refill(&rule, &read, count);
         }
         let first = queue.first(ALL)?;
-        queue.forget(&first);
-        Some(first.place)
+        queue.remove(&first);
+        Some(first.key)
     }
 
     #[test]
-    fn the_head_is_bounded_and_nothing_is_lost_beyond_it() {
+    fn a_window_is_bounded_and_no_entry_beyond_it_is_lost() {
         let mut queue = Queue::new();
         let mut disk = BTreeSet::new();
         assert_eq!(next(&mut queue, &disk), None);
         // The end of the queue is known, so every entry goes into the window until it is full.
         for seq in 0..20_000 {
-            disk.insert(place(7, seq));
-            queue.wait(waits("one", 7, seq));
-            assert!(queue.heads["one"].places.len() <= PLACES);
+            disk.insert(key(7, seq));
+            queue.add(entry("one", 7, seq));
+            assert!(queue.windows["one"].keys.len() <= WINDOW_BUDGET);
         }
         let mut leases = Vec::new();
         for seq in 0..20_000 {
-            assert_eq!(next(&mut queue, &disk), Some(place(7, seq)));
+            assert_eq!(next(&mut queue, &disk), Some(key(7, seq)));
             let delivery = delivery(seq);
-            queue.lease(delivery, waits("one", 7, seq), 7, false);
+            queue.lease(delivery, entry("one", 7, seq), 7, false);
             leases.push(delivery);
         }
         // All are leased, so none is found again, although all are on disk.
         assert_eq!(next(&mut queue, &disk), None);
-        queue.look_again();
+        queue.invalidate();
         assert_eq!(next(&mut queue, &disk), None);
         queue.release(leases[12_345]);
-        assert_eq!(next(&mut queue, &disk), Some(place(7, 12_345)));
+        assert_eq!(next(&mut queue, &disk), Some(key(7, 12_345)));
     }
 
     #[test]
-    fn what_comes_before_the_horizon_is_seen_and_what_comes_after_it_is_read_once() {
+    fn entries_before_and_after_the_end_of_the_window_are_each_seen_once() {
         let mut queue = Queue::new();
-        let mut disk: BTreeSet<QueueKey> = (0..3000).map(|seq| place(seq, seq)).collect();
-        assert_eq!(next(&mut queue, &disk), Some(place(0, 0)));
-        for new in [place(5, 4000), place(2000, 4001)] {
+        let mut disk: BTreeSet<QueueKey> = (0..3000).map(|seq| key(seq, seq)).collect();
+        assert_eq!(next(&mut queue, &disk), Some(key(0, 0)));
+        for new in [key(5, 4000), key(2000, 4001)] {
             disk.insert(new);
-            queue.wait(waits("one", new.due, new.seq));
+            queue.add(entry("one", new.due, new.seq));
         }
-        disk.remove(&place(0, 0));
+        disk.remove(&key(0, 0));
         let mut seen = Vec::new();
-        while let Some(place) = next(&mut queue, &disk) {
-            seen.push(place);
+        while let Some(key) = next(&mut queue, &disk) {
+            seen.push(key);
         }
         assert_eq!(seen, disk.into_iter().collect::<Vec<_>>());
     }
 
     #[test]
-    fn many_rules_share_what_one_may_hold() {
+    fn many_rules_share_the_window_budget() {
         let mut queue = Queue::new();
-        queue.begin(Vec::new());
-        let held = |queue: &Queue| queue.heads.values().map(|head| head.places.len()).sum::<usize>();
+        queue.load_rules(Vec::new());
+        let held = |queue: &Queue| {
+            queue
+                .windows
+                .values()
+                .map(|window| window.keys.len())
+                .sum::<usize>()
+        };
         for seq in 0..1000 {
             for rule in 0..100 {
-                queue.wait(waits(&rule.to_string(), seq, seq * 100 + rule));
+                queue.add(entry(&rule.to_string(), seq, seq * 100 + rule));
             }
         }
-        assert!(held(&queue) <= PLACES + LEAST * 100, "{}", held(&queue));
-        assert_eq!(queue.fronts.len(), 100);
-        assert_eq!(queue.first(ALL), Some(waits("0", 0, 0)));
+        assert!(
+            held(&queue) <= WINDOW_BUDGET + MIN_WINDOW * 100,
+            "{}",
+            held(&queue)
+        );
+        assert_eq!(queue.ready.len(), 100);
+        assert_eq!(queue.first(ALL), Some(entry("0", 0, 0)));
     }
 
     #[test]
-    fn a_rule_is_passed_over_while_it_has_as_much_as_is_left() {
+    fn a_rule_at_its_limit_is_passed_over() {
         let mut queue = Queue::new();
-        queue.begin(Vec::new());
+        queue.load_rules(Vec::new());
         for seq in 0..20 {
-            queue.wait(waits("slow", 0, seq));
+            queue.add(entry("slow", 0, seq));
         }
-        queue.wait(waits("other", 5, 20));
-        let mut room = Concurrency {
+        queue.add(entry("other", 5, 20));
+        let mut limits = Concurrency {
             slots: 8,
             per_rule: 64,
         };
-        let lease = |queue: &mut Queue, room| {
-            let first = queue.next(room, 9)?;
-            queue.lease(delivery(first.place.seq), first.clone(), 9, false);
+        let lease = |queue: &mut Queue, limits| {
+            let first = queue.next(limits, 9)?;
+            queue.lease(delivery(first.key.seq), first.clone(), 9, false);
             Some(first.rule.to_string())
         };
         // The other rule gets its turn, however much waits before it. Then the first rule fills the
         // slots beside the reserve.
         for rule in ["slow", "other", "slow", "slow"] {
-            assert_eq!(lease(&mut queue, room).as_deref(), Some(rule));
+            assert_eq!(lease(&mut queue, limits).as_deref(), Some(rule));
         }
-        assert_eq!(lease(&mut queue, room), None);
+        assert_eq!(lease(&mut queue, limits), None);
         assert!(queue.is_due(0));
-        room.slots = 100;
-        room.per_rule = 5;
-        assert_eq!(lease(&mut queue, room).as_deref(), Some("slow"));
-        assert_eq!(lease(&mut queue, room).as_deref(), Some("slow"));
-        assert_eq!(lease(&mut queue, room), None);
+        limits.slots = 100;
+        limits.per_rule = 5;
+        assert_eq!(lease(&mut queue, limits).as_deref(), Some("slow"));
+        assert_eq!(lease(&mut queue, limits).as_deref(), Some("slow"));
+        assert_eq!(lease(&mut queue, limits), None);
     }
 }

@@ -29,7 +29,7 @@ pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
 pub(super) const NEXT_RULE: &str = "SELECT rule FROM deliveries \
      WHERE state = 'waiting' AND held = 0 AND rule > ?1 ORDER BY rule LIMIT 1";
 
-const WAITING: &str = "SELECT id, action, attempt, event, unverified, reason, lane IS NOT NULL, replays, \
+const WAITING: &str = "SELECT id, action, attempt, event, unverified, reason, group_key IS NOT NULL, replays, \
      debounced_since IS NOT NULL, failure_of IS NOT NULL, interruptions, interrupted_at \
      FROM deliveries WHERE seq = ?1 AND due = ?2 AND held = 0 AND state = 'waiting'";
 
@@ -61,26 +61,26 @@ pub(super) fn rules_that_wait(connection: &Connection) -> rusqlite::Result<Vec<A
 }
 
 /// Reads the next entries in the queue of a rule, at most `count`.
-pub(super) fn places_after(
+pub(super) fn keys_after(
     connection: &Connection,
     rule: &str,
     after: QueueKey,
     count: usize,
 ) -> rusqlite::Result<Vec<QueueKey>> {
-    let place = |row: &Row<'_>| {
+    let key = |row: &Row<'_>| {
         let (due, seq) = (row.get(0)?, row.get(1)?);
         Ok(QueueKey { due, seq })
     };
     let rows = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let mut same_due = connection.prepare_cached(SAME_DUE)?;
-    let read = same_due.query_map(params![rule, after.due, after.seq, rows(count)], place)?;
-    let mut places = read.collect::<rusqlite::Result<Vec<_>>>()?;
+    let read = same_due.query_map(params![rule, after.due, after.seq, rows(count)], key)?;
+    let mut keys = read.collect::<rusqlite::Result<Vec<_>>>()?;
     let mut later = connection.prepare_cached(LATER)?;
-    let left = rows(count.saturating_sub(places.len()));
-    for place in later.query_map(params![rule, after.due, left], place)? {
-        places.push(place?);
+    let left = rows(count.saturating_sub(keys.len()));
+    for key in later.query_map(params![rule, after.due, left], key)? {
+        keys.push(key?);
     }
-    Ok(places)
+    Ok(keys)
 }
 
 /// A waiting delivery as its row has it.
@@ -109,11 +109,11 @@ pub(super) struct WaitingRow {
 }
 
 /// The waiting delivery of a queue entry; `None` if another program has changed it.
-pub(super) fn waiting(connection: &Connection, place: QueueKey) -> rusqlite::Result<Option<WaitingRow>> {
+pub(super) fn waiting(connection: &Connection, key: QueueKey) -> rusqlite::Result<Option<WaitingRow>> {
     let mut waiting = connection.prepare_cached(WAITING)?;
-    let row = waiting.query_row(params![place.seq, place.due], |row| {
+    let row = waiting.query_row(params![key.seq, key.due], |row| {
         let failed: bool = row.get(9)?;
-        let failure = failed.then(|| failures::told(connection, place.seq));
+        let failure = failed.then(|| failures::failure_of_row(connection, key.seq));
         let failure = failure.transpose()?;
         let in_a_row: u32 = row.get(10)?;
         let since: Option<i64> = row.get(11)?;

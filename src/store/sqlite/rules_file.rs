@@ -33,7 +33,7 @@ impl SqliteStore {
         self.read(|writer| {
             let connection = &writer.file.connection;
             let found = connection.query_row(READ, [], |row| row.get::<_, String>(0));
-            let found = found.optional().map_err(|error| writer.meaning(&error))?;
+            let found = found.optional().map_err(|error| writer.map_error(&error))?;
             Ok(found.map(PathBuf::from))
         })
     }
@@ -56,7 +56,7 @@ impl SqliteStore {
                 })?;
                 read.collect::<rusqlite::Result<_>>()
             };
-            read().map_err(|error| writer.meaning(&error))
+            read().map_err(|error| writer.map_error(&error))
         })
     }
 }

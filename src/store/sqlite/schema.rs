@@ -8,16 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 /// Marks a database as a hookyard store: `hkyd` in ASCII.
 pub(super) const APPLICATION_ID: u32 = 0x686b_7964;
 
-/// The migration steps. The first leads from an empty database to version 1.
-pub(super) const STEPS: &[&str] = &[
-    include_str!("schema.sql"),
-    include_str!("schema_2.sql"),
-    include_str!("schema_replays.sql"),
-    include_str!("schema_lanes.sql"),
-    include_str!("schema_queues.sql"),
-    include_str!("schema_sightings.sql"),
-    include_str!("schema_interruptions.sql"),
-];
+/// The migration steps. The first leads from an empty database to version 1, the only one so far.
+pub(super) const STEPS: &[&str] = &[include_str!("schema.sql")];
 
 /// Version of a store after all of `steps`.
 pub(super) fn version(steps: &[&str]) -> i64 {

@@ -13,12 +13,12 @@ CREATE TABLE events (
     headers     TEXT    NOT NULL,       -- JSON: [[name, text or {"base64": bytes}], …]
     decode      TEXT    NOT NULL,
     size        INTEGER NOT NULL,       -- of the body
-    owed        INTEGER NOT NULL,       -- deliveries that are neither done nor dead
-    dead        INTEGER NOT NULL DEFAULT 0, -- true if a delivery of it is dead
+    pending     INTEGER NOT NULL,       -- deliveries that have not ended
+    dead        INTEGER NOT NULL DEFAULT 0, -- true if a delivery of it is a dead letter
     ended_at    INTEGER                 -- end of the delivery that ended last
 ) STRICT;
 
-CREATE INDEX events_ended ON events (dead, ended_at) WHERE owed = 0;
+CREATE INDEX events_ended ON events (dead, ended_at) WHERE pending = 0;
 
 -- Apart from the events, so that bodies are not read with a list of events or a change of their
 -- state.
@@ -37,12 +37,48 @@ CREATE TABLE deliveries (
     attempt     INTEGER NOT NULL,       -- number of the next or last attempt at it, from 1
     due         INTEGER NOT NULL,
     ended_at    INTEGER,
-    reason      TEXT                    -- why it is dead
+    reason      TEXT,                   -- why it is dead or superseded, or is to be superseded
+    unverified  TEXT,                   -- why an unverified event is delivered; null if it was verified
+    replays     INTEGER NOT NULL DEFAULT 0, -- replays by the operator; each is also a row of `attempts`
+    -- Concurrency group. A delivery with held = 1 waits for its turn, even if it is due. With held = 0
+    -- it keeps its turn until it has ended, also while it waits for another attempt. A delivery that
+    -- the operator drops while it may be running has held = 2 until the daemon knows that its attempt
+    -- is over.
+    group_key   TEXT,
+    group_limit INTEGER NOT NULL DEFAULT 0,
+    group_overlap TEXT,                 -- overlap to be applied when a debounced delivery enters its group
+    held        INTEGER NOT NULL DEFAULT 0,
+    -- Arrival of the first delivery that this one has superseded while waiting for quiet. The delivery
+    -- is not in its group yet. Null if its wait is over or there was none.
+    debounced_since INTEGER,
+    -- Id of the failed delivery, for a delivery of a rule's `on_failure` actions. Such a delivery is
+    -- never a dead letter itself.
+    failure_of  TEXT,
+    -- Start of the running attempt, once it is recorded; null if no running attempt is known. A start
+    -- of the daemon that finds a value records the attempt as interrupted.
+    begun_at    INTEGER,
+    interruptions INTEGER NOT NULL DEFAULT 0, -- consecutive interrupted attempts
+    interrupted_at INTEGER              -- start of the latest of them
 ) STRICT;
 
-CREATE INDEX deliveries_due ON deliveries (due, seq) WHERE state = 'waiting';
-CREATE INDEX deliveries_dead ON deliveries (ended_at) WHERE state = 'dead';
+-- Each rule has a queue of its own, so that deliveries of a slow rule delay no other rule.
+CREATE INDEX deliveries_due ON deliveries (rule, due, seq) WHERE state = 'waiting' AND held = 0;
+CREATE INDEX deliveries_dead ON deliveries (ended_at) WHERE state = 'dead' AND failure_of IS NULL;
 CREATE INDEX deliveries_event ON deliveries (event);
+CREATE INDEX deliveries_group ON deliveries (group_key, held, seq)
+    WHERE group_key IS NOT NULL AND state = 'waiting' AND debounced_since IS NULL;
+CREATE INDEX deliveries_dropped ON deliveries (group_key) WHERE held = 2;
+CREATE INDEX deliveries_debounced ON deliveries (rule, group_key)
+    WHERE state = 'waiting' AND debounced_since IS NOT NULL;
+CREATE INDEX deliveries_begun ON deliveries (begun_at) WHERE begun_at IS NOT NULL;
+
+-- The failure of another delivery that a delivery with `failure_of` is told.
+CREATE TABLE failures (
+    delivery    INTEGER PRIMARY KEY REFERENCES deliveries (seq) ON DELETE CASCADE,
+    action      TEXT    NOT NULL,       -- name of the action that failed
+    reason      TEXT    NOT NULL,
+    output      TEXT    NOT NULL
+) STRICT;
 
 CREATE TABLE attempts (
     seq         INTEGER PRIMARY KEY,
@@ -61,17 +97,32 @@ CREATE INDEX attempts_delivery ON attempts (delivery);
 
 -- A dedup key may outlive its first event, and names it by its id. Keys are in random order, so
 -- each one touches a page of its own. Hence a small index, and not a table in that order.
-CREATE TABLE nonces (
+CREATE TABLE dedup_keys (
     seq         INTEGER PRIMARY KEY,
     rule        TEXT    NOT NULL,
-    nonce       BLOB    NOT NULL,
+    key         BLOB    NOT NULL,
     event       TEXT    NOT NULL,
     remember_until INTEGER NOT NULL,
-    UNIQUE (nonce, rule)
+    UNIQUE (key, rule)
 ) STRICT;
 
-CREATE INDEX nonces_until ON nonces (remember_until);
-CREATE INDEX nonces_event ON nonces (event);
+CREATE INDEX dedup_keys_until ON dedup_keys (remember_until);
+CREATE INDEX dedup_keys_event ON dedup_keys (event);
+
+-- First headers of a signed content on an endpoint, of those that rules read and no signature
+-- covers. The same content with other values is refused. As with dedup keys, keys are in random
+-- order, and the event may be deleted or was never kept.
+CREATE TABLE sightings (
+    seq         INTEGER PRIMARY KEY,
+    endpoint    TEXT    NOT NULL,
+    key         BLOB    NOT NULL,
+    event       TEXT    NOT NULL,
+    headers     TEXT    NOT NULL,       -- name=digest, separated by blanks
+    remember_until INTEGER NOT NULL,
+    UNIQUE (key, endpoint)
+) STRICT;
+
+CREATE INDEX sightings_until ON sightings (remember_until);
 
 -- A ring: the oldest are deleted beyond the limit.
 CREATE TABLE refused (
@@ -82,3 +133,20 @@ CREATE TABLE refused (
     reason      TEXT    NOT NULL,
     headers     TEXT    NOT NULL
 ) STRICT;
+
+-- Last use of each secret, by its name in the rules file. Never a secret, and never a digest of
+-- one.
+CREATE TABLE secrets (
+    endpoint    TEXT    NOT NULL,
+    scheme      TEXT    NOT NULL,
+    source      TEXT    NOT NULL,
+    last_matched INTEGER NOT NULL,
+    PRIMARY KEY (endpoint, scheme, source)
+) STRICT, WITHOUT ROWID;
+
+-- Facts about the store itself: `clean` is 1 after a clean stop, `rules` is the rules file that
+-- used it last.
+CREATE TABLE meta (
+    key         TEXT    PRIMARY KEY,
+    value       TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;

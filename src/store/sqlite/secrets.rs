@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::file::meaning;
-use super::validate::{inspect, read_only};
+use super::file::map_error;
+use super::validate::{check_header, read_only};
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
 use crate::store::{SECRETS_KEPT, SecretUse, StoreError};
@@ -39,21 +39,16 @@ impl WriteOp for NoteSecrets {
     }
 }
 
-/// Lists the secrets of a store that a daemon may have open. Returns `None` if the file is missing
-/// or older than the table.
+/// Lists the secrets of a store that a daemon may have open. Returns `None` if the file is
+/// missing.
 pub fn read(path: &Path) -> Result<Option<Vec<SecretUse>>, StoreError> {
-    inspect(path)?;
+    check_header(path)?;
     if !path.exists() {
         return Ok(None);
     }
     let connection = read_only(path)?;
-    let said = |error: rusqlite::Error| meaning(path, &error);
-    let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'secrets'";
-    let known: i64 = connection.query_row(known, [], |row| row.get(0)).map_err(said)?;
-    if known == 0 {
-        return Ok(None);
-    }
-    list(&connection).map(Some).map_err(said)
+    let store_error = |error: rusqlite::Error| map_error(path, &error);
+    list(&connection).map(Some).map_err(store_error)
 }
 
 pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<SecretUse>> {

@@ -27,14 +27,14 @@ const INTERRUPT: &str = "UPDATE deliveries SET attempt = attempt + ?2, due = ?3,
      interruptions = interruptions + 1, interrupted_at = ?4 WHERE seq = ?1 AND state = 'waiting' AND due = ?5";
 
 const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, held = 0, begun_at = NULL \
-     WHERE seq = ?1 AND state = 'waiting' AND due = ?5 RETURNING lane, failure_of IS NOT NULL";
+     WHERE seq = ?1 AND state = 'waiting' AND due = ?5 RETURNING group_key, failure_of IS NOT NULL";
 
 /// A delivery that was made for the failure of another does not make the event dead.
-const EVENT_OWES_LESS: &str = "UPDATE events SET owed = owed - 1, \
+const EVENT_DELIVERY_ENDED: &str = "UPDATE events SET pending = pending - 1, \
      dead = max(dead, ?2 AND (SELECT failure_of IS NULL FROM deliveries WHERE seq = ?1)), \
      ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
 
-pub(super) const FORGET_NONCES: &str = "DELETE FROM nonces WHERE (event, rule) = \
+pub(super) const FORGET_DEDUP_KEYS: &str = "DELETE FROM dedup_keys WHERE (event, rule) = \
      (SELECT e.id, d.rule FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.seq = ?1)";
 
 const ATTEMPT: &str = "INSERT INTO attempts \
@@ -53,13 +53,13 @@ impl WriteOp for Settle {
             .queue
             .leased(delivery)
             .filter(|_| !batch.ended.contains(&delivery));
-        let Some(ReadyEntry { rule, place }) = leased else {
+        let Some(ReadyEntry { rule, key }) = leased else {
             return Err(WriteError::Own(StoreError::NotLeased { delivery }));
         };
-        let (place, seq) = (*place, place.seq);
+        let (key, seq) = (*key, key.seq);
         let again = |due: Timestamp| ReadyEntry {
             rule: Arc::clone(rule),
-            place: QueueKey {
+            key: QueueKey {
                 due: due.as_millis(),
                 seq,
             },
@@ -68,12 +68,10 @@ impl WriteOp for Settle {
             Settlement::Next { action, due } => {
                 batch.waiting.push(again(*due));
                 let due = due.as_millis();
-                batch.connection.prepare_cached(NEXT)?.execute(params![
-                    seq,
-                    number(*action),
-                    due,
-                    place.due
-                ])?
+                batch
+                    .connection
+                    .prepare_cached(NEXT)?
+                    .execute(params![seq, number(*action), due, key.due])?
             }
             Settlement::Retry { due } => {
                 batch.waiting.push(again(*due));
@@ -81,40 +79,40 @@ impl WriteOp for Settle {
                 batch
                     .connection
                     .prepare_cached(RETRY)?
-                    .execute(params![seq, due, place.due])?
+                    .execute(params![seq, due, key.due])?
             }
             Settlement::Wait { due } => {
                 batch.waiting.push(again(*due));
                 let due = due.as_millis();
                 let mut wait = batch.connection.prepare_cached(WAIT)?;
-                wait.execute(params![seq, due, place.due])?
+                wait.execute(params![seq, due, key.due])?
             }
             Settlement::Interrupted { since, due, counts } => {
-                let waits = again(due.unwrap_or(Timestamp::from_millis(place.due)));
-                let due = waits.place.due;
-                batch.waiting.push(waits);
+                let entry = again(due.unwrap_or(Timestamp::from_millis(key.due)));
+                let due = entry.key.due;
+                batch.waiting.push(entry);
                 let mut interrupt = batch.connection.prepare_cached(INTERRUPT)?;
-                interrupt.execute(params![seq, counts, due, since.as_millis(), place.due])?
+                interrupt.execute(params![seq, counts, due, since.as_millis(), key.due])?
             }
-            Settlement::Done { at } => settle_end(batch, place, "done", at.as_millis(), None)?,
+            Settlement::Done { at } => settle_end(batch, key, "done", at.as_millis(), None)?,
             Settlement::Superseded { at, reason } => {
-                settle_end(batch, place, "done", at.as_millis(), Some(reason))?
+                settle_end(batch, key, "done", at.as_millis(), Some(reason))?
             }
             Settlement::Dead {
                 at,
                 reason,
-                forget_nonces,
+                forget_dedup_keys,
                 failure,
             } => {
-                if *forget_nonces {
-                    let mut forget = batch.connection.prepare_cached(FORGET_NONCES)?;
+                if *forget_dedup_keys {
+                    let mut forget = batch.connection.prepare_cached(FORGET_DEDUP_KEYS)?;
                     batch.counters.dedup_keys -= number(forget.execute([seq])?);
                 }
-                let ended = settle_end(batch, place, "dead", at.as_millis(), Some(reason))?;
+                let ended = settle_end(batch, key, "dead", at.as_millis(), Some(reason))?;
                 if let Some(failure) = failure.as_deref().filter(|_| ended > 0) {
                     failures::apply(
                         batch,
-                        &again(Timestamp::from_millis(place.due).min(*at)),
+                        &again(Timestamp::from_millis(key.due).min(*at)),
                         failure,
                         *at,
                     )?;
@@ -134,7 +132,7 @@ impl WriteOp for Settle {
         Ok(())
     }
 
-    fn meaning(&self, error: &rusqlite::Error) -> Option<StoreError> {
+    fn map_error(&self, error: &rusqlite::Error) -> Option<StoreError> {
         let delivery = self.0.delivery;
         let gone = matches!(error, rusqlite::Error::StatementChangedRows(_));
         gone.then_some(StoreError::NotLeased { delivery })
@@ -149,12 +147,12 @@ impl WriteOp for Settle {
 /// Ends a delivery, and lets the next of its group begin. Returns the number of deliveries ended.
 fn settle_end(
     batch: &mut Batch<'_>,
-    place: QueueKey,
+    key: QueueKey,
     state: &str,
     at: i64,
     reason: Option<&str>,
 ) -> rusqlite::Result<usize> {
-    let Some(EndedDelivery { group }) = end(batch, place, state, at, reason)? else {
+    let Some(EndedDelivery { group }) = end(batch, key, state, at, reason)? else {
         return Ok(0);
     };
     if let Some(group) = group {
@@ -180,7 +178,7 @@ pub(super) fn end(
     let dead = state == "dead";
     batch
         .connection
-        .prepare_cached(EVENT_OWES_LESS)?
+        .prepare_cached(EVENT_DELIVERY_ENDED)?
         .execute(params![seq, dead, at])?;
     let mut end = batch.connection.prepare_cached(END)?;
     let found = end.query_row(params![seq, state, at, reason, due], |row| {

@@ -149,14 +149,14 @@ pub(super) fn write(batch: &mut Batch<'_>, sightings: &[Sighting]) -> rusqlite::
 /// number.
 pub(super) fn sweep(batch: &mut Batch<'_>, before: Timestamp, rows: i64) -> rusqlite::Result<usize> {
     let mut expired = batch.connection.prepare_cached(EXPIRED)?;
-    let mut gone = expired.execute(params![before.as_millis(), rows])?;
+    let mut deleted = expired.execute(params![before.as_millis(), rows])?;
     let kept = i64::try_from(SIGHTINGS_KEPT).unwrap_or(i64::MAX);
-    gone += batch
+    deleted += batch
         .connection
         .prepare_cached(SURPLUS)?
         .execute(params![kept, rows])?;
-    batch.counters.sightings -= i64::try_from(gone).unwrap_or(i64::MAX);
-    Ok(gone)
+    batch.counters.sightings -= i64::try_from(deleted).unwrap_or(i64::MAX);
+    Ok(deleted)
 }
 
 /// Looks up the remembered sighting of a key.

@@ -17,17 +17,17 @@ const BYTES: i64 = 8 << 20;
 /// Maximum free pages that one step returns to the filesystem.
 const PAGES: i64 = 256;
 
-const EXPIRED_NONCES: &str = "DELETE FROM nonces WHERE seq IN \
-     (SELECT seq FROM nonces INDEXED BY nonces_until WHERE remember_until < ?1 LIMIT ?2)";
+const EXPIRED_DEDUP_KEYS: &str = "DELETE FROM dedup_keys WHERE seq IN \
+     (SELECT seq FROM dedup_keys INDEXED BY dedup_keys_until WHERE remember_until < ?1 LIMIT ?2)";
 
 const PAST_EVENTS: &str = "SELECT seq, size FROM events INDEXED BY events_ended \
-     WHERE owed = 0 AND dead = ?1 AND ended_at < ?2 ORDER BY ended_at LIMIT ?3";
+     WHERE pending = 0 AND dead = ?1 AND ended_at < ?2 ORDER BY ended_at LIMIT ?3";
 
 const DELIVERIES_OF: &str = "SELECT count(*) FILTER (WHERE state = 'done' OR failure_of IS NOT NULL), \
      count(*) FILTER (WHERE state = 'dead' AND failure_of IS NULL) FROM deliveries WHERE event = ?1";
 
 /// Also deletes the body, the deliveries and their attempts.
-const FORGET_EVENT: &str = "DELETE FROM events WHERE seq = ?1";
+const DELETE_EVENT: &str = "DELETE FROM events WHERE seq = ?1";
 
 const TRIM_REFUSED: &str = "DELETE FROM refused WHERE seq <= (SELECT max(seq) FROM refused) - ?1";
 
@@ -39,11 +39,11 @@ impl WriteOp for Sweep {
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<usize, WriteError> {
         let before = dedupe::forgotten_before(self.0).as_millis();
-        let mut expired = batch.connection.prepare_cached(EXPIRED_NONCES)?;
+        let mut expired = batch.connection.prepare_cached(EXPIRED_DEDUP_KEYS)?;
         let dedup_keys = expired.execute(params![before, number(ROWS)])?;
         batch.counters.dedup_keys -= number(dedup_keys);
         let sightings = sightings::sweep(batch, dedupe::forgotten_before(self.0), number(ROWS))?;
-        let mut room = SweepBudget {
+        let mut budget = SweepBudget {
             rows: ROWS,
             bytes: BYTES,
         };
@@ -51,11 +51,11 @@ impl WriteOp for Sweep {
         let mut events = 0;
         for (dead, keep) in [(false, keep.done), (true, keep.dead)] {
             let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-            events += forget_events(batch, dead, self.0.as_millis().saturating_sub(keep), &mut room)?;
+            events += forget_events(batch, dead, self.0.as_millis().saturating_sub(keep), &mut budget)?;
         }
         trim_refused(batch)?;
         if dedup_keys + sightings + events == 0 {
-            give_back(batch.connection)?;
+            release_pages(batch.connection)?;
         }
         Ok(dedup_keys + sightings + events)
     }
@@ -72,15 +72,15 @@ fn forget_events(
     batch: &mut Batch<'_>,
     dead: bool,
     before: i64,
-    room: &mut SweepBudget,
+    budget: &mut SweepBudget,
 ) -> rusqlite::Result<usize> {
     let mut past = batch.connection.prepare_cached(PAST_EVENTS)?;
-    let mut rows = past.query(params![dead, before, number(room.rows)])?;
+    let mut rows = past.query(params![dead, before, number(budget.rows)])?;
     let mut forgotten = 0;
     let mut events: Vec<i64> = Vec::new();
     while let Some(row) = rows.next()? {
         // The first event always fits, however large it is. Otherwise it would stay for ever.
-        if room.rows == 0 || room.bytes <= 0 {
+        if budget.rows == 0 || budget.bytes <= 0 {
             break;
         }
         let event: i64 = row.get(0)?;
@@ -88,10 +88,10 @@ fn forget_events(
             .connection
             .prepare_cached(DELIVERIES_OF)?
             .query_row([event], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        room.rows = room
+        budget.rows = budget
             .rows
             .saturating_sub(usize::try_from(done + dead).unwrap_or(ROWS).max(1));
-        room.bytes -= row.get::<_, i64>(1)?;
+        budget.bytes -= row.get::<_, i64>(1)?;
         batch.counters.change(Counters {
             events: -1,
             done: -done,
@@ -101,7 +101,7 @@ fn forget_events(
         events.push(event);
     }
     for event in events {
-        forgotten += batch.connection.prepare_cached(FORGET_EVENT)?.execute([event])?;
+        forgotten += batch.connection.prepare_cached(DELETE_EVENT)?.execute([event])?;
     }
     Ok(forgotten)
 }
@@ -109,14 +109,14 @@ fn forget_events(
 /// Deletes the oldest refusals beyond the limit.
 pub(super) fn trim_refused(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
     let kept = number(batch.settings.keep.refused);
-    let gone = batch.connection.prepare_cached(TRIM_REFUSED)?.execute([kept])?;
-    batch.counters.refused -= number(gone);
+    let deleted = batch.connection.prepare_cached(TRIM_REFUSED)?.execute([kept])?;
+    batch.counters.refused -= number(deleted);
     Ok(())
 }
 
 /// Returns free pages to the filesystem if they are more than a quarter of the file. Fewer will be
 /// used again.
-fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+fn release_pages(connection: &Connection) -> rusqlite::Result<()> {
     let pragma = |sql: &str| {
         connection
             .prepare_cached(sql)?

@@ -13,24 +13,24 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::file::{BUSY_TIMEOUT, beside, meaning, unopenable};
+use super::file::{BUSY_TIMEOUT, beside, map_error, unopenable};
 use super::schema::{self, APPLICATION_ID, STEPS};
 use crate::base::file;
 use crate::store::StoreError;
 
 /// Maximum bytes of a file that is checked completely when it is opened. A larger file would delay
 /// the start.
-const CHECKED_WHOLE: u64 = 64 << 20;
+const FULL_CHECK_BYTES: u64 = 64 << 20;
 
 /// Checks the first bytes. Anything more would let `SQLite` write files beside the store.
-pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_header(path: &Path) -> Result<(), StoreError> {
     let mut head = Vec::with_capacity(100);
     match open_now(path) {
         Ok(file) => file
             .take(100)
             .read_to_end(&mut head)
             .map_err(|error| unopenable(path, &error))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return look_for_orphans(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return check_orphaned_log(path),
         Err(error) => return Err(unopenable(path, &error)),
     };
     if head.is_empty() {
@@ -61,7 +61,7 @@ pub(super) fn open_now(path: &Path) -> io::Result<File> {
 
 /// Rejects a log without its database: these are the remains of a store, and no new one must be
 /// created there.
-pub(super) fn look_for_orphans(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_orphaned_log(path: &Path) -> Result<(), StoreError> {
     let log = beside(path, "-wal");
     if log.metadata().is_ok_and(|log| log.len() > 0) {
         return Err(damaged(
@@ -107,12 +107,12 @@ fn trusted(path: &Path, application: i64, version: i64) -> Result<(), StoreError
 
 /// Checks that the database is sound and of a known version, through a connection that writes
 /// nothing.
-pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_store(path: &Path) -> Result<(), StoreError> {
     let connection = read_only(path)?;
     let number = |name: &str| {
         connection
             .pragma_query_value(None, name, |row| row.get(0))
-            .map_err(|error| meaning(path, &error))
+            .map_err(|error| map_error(path, &error))
     };
     trusted(path, number("application_id")?, number("user_version")?)?;
     check(path, &connection)
@@ -120,7 +120,7 @@ pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
 
 /// Opens a connection that writes nothing and leaves nothing beside the file.
 pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
-    let said = |error: rusqlite::Error| meaning(path, &error);
+    let store_error = |error: rusqlite::Error| map_error(path, &error);
     let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     only_files_beside(path)?;
     let has_log = beside(path, "-wal")
@@ -133,12 +133,12 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
         // foreign.
         Connection::open_with_flags(immutable(path), read_only | OpenFlags::SQLITE_OPEN_URI)
     }
-    .map_err(said)?;
+    .map_err(store_error)?;
     // Closing it must not checkpoint the log.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        .map_err(said)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(said)?;
+        .map_err(store_error)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(store_error)?;
     Ok(connection)
 }
 
@@ -173,12 +173,12 @@ fn immutable(path: &Path) -> OsString {
 /// Checks a small file completely. Pages of a larger file are checked when they are read.
 fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let size = path.metadata().map_err(|error| unopenable(path, &error))?.len();
-    if size > CHECKED_WHOLE {
+    if size > FULL_CHECK_BYTES {
         return Ok(());
     }
     let found: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| meaning(path, &error))?;
+        .map_err(|error| map_error(path, &error))?;
     if found == "ok" {
         return Ok(());
     }

@@ -25,13 +25,13 @@ pub(super) struct Batch<'w> {
     /// Changes of the row counts.
     pub counters: Counters,
     /// Number of deliveries that waited for quiet before the transaction.
-    pub quiet_before: i64,
+    pub debounced_before: i64,
     /// Entries to be added to the queue.
     pub waiting: Vec<ReadyEntry>,
     /// New deliveries by row, which may be leased without being read back.
     pub fresh: Vec<(i64, FirstAttempt)>,
     /// Entries of deliveries that ended without a lease, to be removed from memory.
-    pub withdrawn: Vec<ReadyEntry>,
+    pub removed: Vec<ReadyEntry>,
     /// Leases that end.
     pub ended: HashSet<DeliveryId>,
     /// Leases whose attempts are recorded as begun.
@@ -42,13 +42,13 @@ pub(super) struct Batch<'w> {
 
 impl Batch<'_> {
     /// Notes that a delivery was written at this row.
-    pub fn made(&mut self, seq: i64) {
+    pub fn note_new(&mut self, seq: i64) {
         self.first_new = Some(self.first_new.map_or(seq, |first| first.min(seq)));
     }
 
     /// Number of deliveries that wait for quiet now.
-    pub fn quiet(&self) -> i64 {
-        self.quiet_before + self.counters.quiet
+    pub fn debounced(&self) -> i64 {
+        self.debounced_before + self.counters.debounced
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) trait WriteOp: Send {
     }
 
     /// The caller's error for a failed statement, if it differs from the usual one.
-    fn meaning(&self, _error: &rusqlite::Error) -> Option<StoreError> {
+    fn map_error(&self, _error: &rusqlite::Error) -> Option<StoreError> {
         None
     }
 }
@@ -94,30 +94,30 @@ pub(super) trait QueuedOp: Send {
     /// See [`WriteOp::size`].
     fn size(&self) -> usize;
     /// See [`WriteOp::meaning`].
-    fn meaning(&self, error: &rusqlite::Error) -> Option<StoreError>;
+    fn map_error(&self, error: &rusqlite::Error) -> Option<StoreError>;
     /// Sends the output, or the error of the commit.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
 /// A [`WriteOp`] with the channel for its answer.
 pub(super) struct Pending<C: WriteOp> {
-    change: C,
-    said: Option<Result<C::Output, StoreError>>,
+    op: C,
+    output: Option<Result<C::Output, StoreError>>,
     reply: Reply<C::Output>,
 }
 
 impl<C: WriteOp> Pending<C> {
     /// Makes a pending call for a change.
-    pub fn new(change: C, reply: Reply<C::Output>) -> Self {
-        let said = None;
-        Self { change, said, reply }
+    pub fn new(op: C, reply: Reply<C::Output>) -> Self {
+        let output = None;
+        Self { op, output, reply }
     }
 }
 
 impl<C: WriteOp> QueuedOp for Pending<C> {
     fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), rusqlite::Error> {
-        self.said = Some(match self.change.apply(batch) {
-            Ok(said) => Ok(said),
+        self.output = Some(match self.op.apply(batch) {
+            Ok(output) => Ok(output),
             Err(WriteError::Own(error)) => Err(error),
             Err(WriteError::Statement(error)) => return Err(error),
         });
@@ -125,25 +125,25 @@ impl<C: WriteOp> QueuedOp for Pending<C> {
     }
 
     fn size(&self) -> usize {
-        self.change.size()
+        self.op.size()
     }
 
-    fn meaning(&self, error: &rusqlite::Error) -> Option<StoreError> {
-        self.change.meaning(error)
+    fn map_error(&self, error: &rusqlite::Error) -> Option<StoreError> {
+        self.op.map_error(error)
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let said = match (committed, self.said) {
+        let output = match (committed, self.output) {
             (Err(error), _) => Err(error),
-            (Ok(()), Some(said)) => said,
+            (Ok(()), Some(output)) => output,
             // Unreachable: the writer answers only calls that it has applied.
             (Ok(()), None) => Err(StoreError::Closed),
         };
-        reply(self.reply, said);
+        reply(self.reply, output);
     }
 }
 
 /// Answers a caller. If the caller is gone, the change remains.
-pub(super) fn reply<T>(reply: Reply<T>, said: Result<T, StoreError>) {
-    drop(reply.send(said));
+pub(super) fn reply<T>(reply: Reply<T>, output: Result<T, StoreError>) {
+    drop(reply.send(output));
 }

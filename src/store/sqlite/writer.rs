@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::checkpoint::{self, WriteBack};
+use super::checkpoint::{self, Checkpointer};
 use super::counters::Counters;
 use super::delivery_cache::FirstAttempts;
 use super::file::{self, StoreFile};
@@ -32,13 +32,13 @@ use crate::base::throttle;
 use crate::store::{Counts, DeliveryId, Health, Interrupted, RefusedRequest, Settings, Sighting, StoreError};
 
 /// Capacity of the command channel. Callers wait when it is full.
-pub(super) const CALLS: usize = 1024;
+pub(super) const COMMAND_CAPACITY: usize = 1024;
 
 /// Maximum calls taken in one round.
-const ROUND: usize = 256;
+const ROUND_COMMANDS: usize = 256;
 
 /// Approximate maximum bytes of one transaction. A larger call is a transaction of its own.
-const TRANSACTION: usize = 16 << 20;
+const TRANSACTION_BYTES: usize = 16 << 20;
 
 /// Pages in the write-ahead log at which a checkpoint starts. A lower value writes pages more
 /// often; a higher one delays answers for longer.
@@ -61,12 +61,12 @@ pub(super) enum WriterCommand {
 
 /// Data written together with the calls of a round, without an answer.
 #[derive(Default)]
-struct Aside {
+struct Background {
     sightings: Vec<Sighting>,
     refusals: Vec<RefusedRequest>,
 }
 
-impl Aside {
+impl Background {
     /// Number of kinds that are not empty.
     fn parts(&self) -> usize {
         usize::from(!self.sightings.is_empty()) + usize::from(!self.refusals.is_empty())
@@ -84,7 +84,7 @@ struct Commits {
 /// The state that the thread owns.
 pub(super) struct Writer {
     /// Checkpoints the log. Ends before the file is closed.
-    log: WriteBack,
+    log: Checkpointer,
     pub file: StoreFile,
     pub queue: Queue,
     /// New deliveries, cached in memory.
@@ -125,27 +125,27 @@ impl Writer {
         returned: Arc<Mutex<Vec<DeliveryId>>>,
     ) -> Result<Self, StoreError> {
         let path = file.path.clone();
-        let said = |error| file::meaning(&path, &error);
+        let store_error = |error| file::map_error(&path, &error);
         // The operator may have dropped members of a group while no daemon ran.
         let queue = Queue::new();
-        groups::look_again(&mut file.connection, &queue).map_err(said)?;
-        let found = interruptions::recover(&mut file.connection).map_err(said)?;
+        groups::look_again(&mut file.connection, &queue).map_err(store_error)?;
+        let found = interruptions::recover(&mut file.connection).map_err(store_error)?;
         // After a crash the index does not tell which frames are in the database. A checkpoint
         // makes both known.
-        checkpoint::checkpoint(&file.connection, "PASSIVE").map_err(said)?;
+        checkpoint::checkpoint(&file.connection, "PASSIVE").map_err(store_error)?;
         let guard = FileGuard::new(file.open_files()?);
         Ok(Self {
             interrupted: found.interrupted,
             after_clean_stop: found.after_clean_stop,
             suspect_up_to: found.suspect_up_to,
-            log: WriteBack::start(&file.path, guard.files()),
-            counters: Counters::count(&file.connection).map_err(said)?,
+            log: Checkpointer::start(&file.path, guard.files()),
+            counters: Counters::count(&file.connection).map_err(store_error)?,
             commits: Commits::default(),
             failing: None,
-            data_version: pragma(&file.connection, "PRAGMA data_version").map_err(said)?,
+            data_version: pragma(&file.connection, "PRAGMA data_version").map_err(store_error)?,
             guard,
             displaced: None,
-            size: used(&file.connection).map_err(said)?,
+            size: used(&file.connection).map_err(store_error)?,
             file,
             queue,
             fresh: FirstAttempts::default(),
@@ -158,9 +158,9 @@ impl Writer {
 
     /// Works until it gets a close command or every sender is gone.
     pub fn run(mut self, mut commands: mpsc::Receiver<WriterCommand>) {
-        let mut round = Vec::with_capacity(ROUND);
+        let mut round = Vec::with_capacity(ROUND_COMMANDS);
         let mut closing = Vec::new();
-        while commands.blocking_recv_many(&mut round, ROUND) > 0 {
+        while commands.blocking_recv_many(&mut round, ROUND_COMMANDS) > 0 {
             let mut writes = Vec::new();
             let mut reads = Vec::new();
             for command in round.drain(..) {
@@ -179,14 +179,14 @@ impl Writer {
             for read in reads {
                 read(&mut self);
             }
-            self.see_to_the_log();
+            self.start_checkpoint();
         }
         self.stop_cleanly();
-        let displaced = self.in_place().is_err();
+        let displaced = self.check_files().is_err();
         let Self { file, log, guard, .. } = self;
         drop(log);
         if displaced {
-            file.leave_the_log();
+            file.keep_log();
         } else if let Err(error) = checkpoint::checkpoint(&file.connection, "TRUNCATE") {
             tracing::warn!(%error, "cannot write the store's log back into it");
         }
@@ -198,12 +198,12 @@ impl Writer {
     }
 
     /// Maps an error of `SQLite` to the caller's error.
-    pub fn meaning(&self, error: &rusqlite::Error) -> StoreError {
-        file::meaning(&self.file.path, error)
+    pub fn map_error(&self, error: &rusqlite::Error) -> StoreError {
+        file::map_error(&self.file.path, error)
     }
 
     pub fn counts(&mut self) -> rusqlite::Result<Counts> {
-        self.look_round()?;
+        self.refresh()?;
         let leased = self.queue.leases() as u64;
         let number = |count: i64| u64::try_from(count).unwrap_or(0);
         Ok(Counts {
@@ -221,7 +221,7 @@ impl Writer {
 
     /// Checks that the files are still at their paths, and hold what was written. Nothing is written
     /// or begun while that is not so: an event would be accepted that no restart finds.
-    pub fn in_place(&mut self) -> Result<(), StoreError> {
+    pub fn check_files(&mut self) -> Result<(), StoreError> {
         let displaced = self.guard.foreign(self.displaced.as_ref());
         let error = displaced.as_ref().map(|displaced| {
             let path = self.file.path.clone();
@@ -239,7 +239,7 @@ impl Writer {
                 tracing::info!(store = %self.file.path.display(), "the store is back in its place");
             }
             if matches!(displaced, Some(ForeignFile::Replaced(_))) {
-                self.empty_the_log();
+                self.truncate_log();
             }
             self.displaced = displaced;
         }
@@ -247,16 +247,16 @@ impl Writer {
     }
 
     /// Checks that the connection can be used for reading.
-    pub fn usable(&mut self) -> Result<(), StoreError> {
+    pub fn check_readable(&mut self) -> Result<(), StoreError> {
         if self.guard.is_usable() {
             return Ok(());
         }
-        self.in_place()
+        self.check_files()
     }
 
     /// Checkpoints the log into its own database. Otherwise `SQLite` would take the log for that of
     /// the other database beside it.
-    fn empty_the_log(&self) {
+    fn truncate_log(&self) {
         if !self.guard.is_usable() {
             return;
         }
@@ -266,7 +266,7 @@ impl Writer {
     }
 
     pub fn health(&mut self) -> rusqlite::Result<Health> {
-        let displaced = self.in_place().err();
+        let displaced = self.check_files().err();
         let full = if displaced.is_some() {
             displaced
         } else {
@@ -284,8 +284,8 @@ impl Writer {
 
     /// Takes back leases whose callers are gone, and rereads state if another program has written
     /// to the file.
-    pub fn look_round(&mut self) -> rusqlite::Result<()> {
-        let returned = std::mem::take(&mut *super::held(&self.returned));
+    pub fn refresh(&mut self) -> rusqlite::Result<()> {
+        let returned = std::mem::take(&mut *self.returned.lock());
         for delivery in returned {
             self.release(delivery);
         }
@@ -293,7 +293,7 @@ impl Writer {
         if data_version != self.data_version {
             groups::look_again(&mut self.file.connection, &self.queue)?;
             self.counters = Counters::count(&self.file.connection)?;
-            self.queue.look_again();
+            self.queue.invalidate();
             self.fresh = FirstAttempts::default();
             self.data_version = data_version;
         }
@@ -302,26 +302,29 @@ impl Writer {
 
     /// Writes everything that waits, and answers.
     pub fn write(&mut self, mut calls: Vec<Box<dyn QueuedOp>>) {
-        let mut aside = Aside {
+        let mut background = Background {
             sightings: self.sightings.take(),
             refusals: self.refusals.take(),
         };
-        while !calls.is_empty() || aside.parts() > 0 {
+        while !calls.is_empty() || background.parts() > 0 {
             let mut size = 0;
             let fitting = calls.iter().take_while(|call| {
                 size += call.size();
-                size <= TRANSACTION
+                size <= TRANSACTION_BYTES
             });
             let many = fitting.count().max(1).min(calls.len());
             let rest = calls.split_off(many);
-            self.write_together(std::mem::replace(&mut calls, rest), std::mem::take(&mut aside));
+            self.write_together(
+                std::mem::replace(&mut calls, rest),
+                std::mem::take(&mut background),
+            );
         }
     }
 
     /// Writes in one transaction. If a call caused the failure, each call is retried in its own
     /// transaction.
-    fn write_together(&mut self, mut calls: Vec<Box<dyn QueuedOp>>, mut aside: Aside) {
-        let error = match self.transact(&mut calls, &mut aside) {
+    fn write_together(&mut self, mut calls: Vec<Box<dyn QueuedOp>>, mut background: Background) {
+        let error = match self.transact(&mut calls, &mut background) {
             Ok(()) => {
                 for call in calls {
                     call.answer(Ok(()));
@@ -330,17 +333,17 @@ impl Writer {
             }
             Err(error) => error,
         };
-        if !is_own_fault(&error) || calls.len() + aside.parts() <= 1 {
-            self.refusals.drop_also(aside.refusals.len());
+        if !is_caused_by_data(&error) || calls.len() + background.parts() <= 1 {
+            self.refusals.drop_also(background.refusals.len());
             let before = self.failing.is_some() || self.displaced.is_some();
-            let displaced = self.in_place().err();
-            let meaning = displaced.clone().unwrap_or_else(|| self.meaning(&error));
-            let known = before && aside.refusals.is_empty();
-            if !is_own_fault(&error) {
+            let displaced = self.check_files().err();
+            let map_error = displaced.clone().unwrap_or_else(|| self.map_error(&error));
+            let known = before && background.refusals.is_empty();
+            if !is_caused_by_data(&error) {
                 if displaced.is_none() {
-                    self.failing = Some(format!("the last write failed: {meaning}"));
+                    self.failing = Some(format!("the last write failed: {map_error}"));
                 }
-                self.sightings.put_back(aside.sightings);
+                self.sightings.put_back(background.sightings);
             }
             if calls.is_empty()
                 && !known
@@ -349,41 +352,45 @@ impl Writer {
                 && let Some(left_out) = throttle::allow("store")
             {
                 let left_out = throttle::some(left_out);
-                tracing::warn!(error = %meaning, left_out, "cannot write refusals and ignored events down");
+                tracing::warn!(error = %map_error, left_out, "cannot write refusals and ignored events down");
             }
             for call in calls {
-                let own = call.meaning(&error).filter(|_| is_own_fault(&error));
-                call.answer(Err(own.unwrap_or_else(|| meaning.clone())));
+                let own = call.map_error(&error).filter(|_| is_caused_by_data(&error));
+                call.answer(Err(own.unwrap_or_else(|| map_error.clone())));
             }
             return;
         }
-        let Aside { sightings, refusals } = aside;
+        let Background { sightings, refusals } = background;
         // Sightings come first, because new events are compared with them.
         if !sightings.is_empty() {
             self.write_together(
                 Vec::new(),
-                Aside {
+                Background {
                     sightings,
-                    ..Aside::default()
+                    ..Background::default()
                 },
             );
         }
         for call in calls {
-            self.write_together(vec![call], Aside::default());
+            self.write_together(vec![call], Background::default());
         }
         if !refusals.is_empty() {
             self.write_together(
                 Vec::new(),
-                Aside {
+                Background {
                     refusals,
-                    ..Aside::default()
+                    ..Background::default()
                 },
             );
         }
     }
 
     /// Applies the changes in one transaction, and updates memory after the commit.
-    fn transact(&mut self, calls: &mut [Box<dyn QueuedOp>], aside: &mut Aside) -> rusqlite::Result<()> {
+    fn transact(
+        &mut self,
+        calls: &mut [Box<dyn QueuedOp>],
+        background: &mut Background,
+    ) -> rusqlite::Result<()> {
         if !self.guard.is_usable() {
             return Err(foreign());
         }
@@ -398,10 +405,10 @@ impl Writer {
             settings,
             full: full(&transaction, &self.file.path, settings)?,
             counters: Counters::default(),
-            quiet_before: self.counters.quiet,
+            debounced_before: self.counters.debounced,
             waiting: Vec::new(),
             fresh: Vec::new(),
-            withdrawn: Vec::new(),
+            removed: Vec::new(),
             ended: HashSet::new(),
             marked: Vec::new(),
             first_new: None,
@@ -409,20 +416,20 @@ impl Writer {
         if batch.full.is_some() {
             // Keep the sightings waiting: no new event is accepted that would be compared with
             // them.
-            self.sightings.put_back(std::mem::take(&mut aside.sightings));
+            self.sightings.put_back(std::mem::take(&mut background.sightings));
         }
-        sightings::write(&mut batch, &aside.sightings)?;
+        sightings::write(&mut batch, &background.sightings)?;
         for call in calls {
             call.apply(&mut batch)?;
         }
-        if !aside.refusals.is_empty() {
-            write_refusals(&mut batch, &aside.refusals)?;
+        if !background.refusals.is_empty() {
+            write_refusals(&mut batch, &background.refusals)?;
         }
         let Batch {
             counters,
             waiting,
             fresh,
-            withdrawn,
+            removed,
             ended,
             marked,
             first_new,
@@ -445,34 +452,34 @@ impl Writer {
         for delivery in marked {
             self.queue.mark(delivery);
         }
-        for waits in waiting {
-            self.queue.wait(waits);
+        for entry in waiting {
+            self.queue.add(entry);
         }
         for (seq, fresh) in fresh {
             self.fresh.add(seq, fresh);
         }
-        for waits in withdrawn {
-            self.queue.forget(&waits);
-            drop(self.fresh.take(waits.place.seq));
+        for entry in removed {
+            self.queue.remove(&entry);
+            drop(self.fresh.take(entry.key.seq));
         }
         Ok(())
     }
 
     /// Starts a checkpoint of the write-ahead log if it is due.
-    fn see_to_the_log(&mut self) {
+    fn start_checkpoint(&mut self) {
         if self.displaced.is_some() || !self.guard.is_usable() {
             return;
         }
-        let seen = match checkpoint::waiting(&self.file.connection) {
+        let checkpointed = match checkpoint::waiting(&self.file.connection) {
             Ok(waiting) if self.log.is_due(waiting, LOG_PAGES) => {
-                if self.in_place().is_err() {
+                if self.check_files().is_err() {
                     return;
                 }
-                self.log.see_to(&self.file.connection)
+                self.log.begin(&self.file.connection)
             }
             waiting => waiting.map(drop),
         };
-        if let Err(error) = seen {
+        if let Err(error) = checkpointed {
             // No data is lost: the log still holds it.
             tracing::warn!(%error, "cannot write the store's log back into it");
         }
@@ -486,7 +493,7 @@ fn foreign() -> rusqlite::Error {
 }
 
 /// True if the data caused the error, not the disk.
-fn is_own_fault(error: &rusqlite::Error) -> bool {
+fn is_caused_by_data(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         None => true,
         Some(code) => matches!(

@@ -9,14 +9,14 @@ use super::super::{
     DeliveryFilter, Dropped, History, Lookup, Named, SqliteStore, back_up, check, drop_deliveries, replay,
     vacuum,
 };
-use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, pending, record};
+use crate::store::contract::{Sqlite, Subject, UNLIMITED, after, arrival, done, pending, record};
 use crate::store::{DeliveryState, Settings, Settled, Settlement, Store, StoreError};
 
 fn dead(millis: i64) -> Settlement {
     Settlement::Dead {
         at: after(millis),
         reason: "exit 3".to_owned(),
-        forget_nonces: false,
+        forget_dedup_keys: false,
         failure: None,
     }
 }
@@ -24,7 +24,7 @@ fn dead(millis: i64) -> Settlement {
 #[tokio::test]
 async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded() {
     let subject = Sqlite::open(Settings::default());
-    let id = subject.take_new(&arrival(0), pending("deploy", &["n"])).await;
+    let id = subject.enqueue_new(&arrival(0), pending("deploy", &["n"])).await;
     subject.lease_all(after(1)).await;
     subject
         .settle(
@@ -67,9 +67,9 @@ async fn a_dead_delivery_is_replayed_from_its_first_action_and_that_is_recorded(
 }
 
 #[tokio::test]
-async fn what_is_dropped_under_way_ends_without_consequence_and_can_be_replayed_at_once() {
+async fn a_running_delivery_that_is_dropped_can_be_replayed_at_once() {
     let subject = Sqlite::open(Settings::default());
-    let id = subject.take_new(&arrival(0), pending("deploy", &["n"])).await;
+    let id = subject.enqueue_new(&arrival(0), pending("deploy", &["n"])).await;
     subject.lease_all(after(1)).await;
     let dropped = drop_deliveries(&subject.path(), &[id], after(0)).unwrap();
     assert_eq!(dropped.given_up, 1);
@@ -92,11 +92,11 @@ async fn what_is_dropped_under_way_ends_without_consequence_and_can_be_replayed_
 }
 
 #[tokio::test]
-async fn what_has_ended_is_forgotten_with_its_event_and_its_nonce_stays() {
+async fn an_ended_delivery_is_deleted_with_its_event_but_not_its_dedup_keys() {
     let subject = Sqlite::open(Settings::default());
     let received = arrival(0);
     let two = [pending("deploy", &["n"]), pending("record", &["n"])];
-    subject.take(&received, &two).await.unwrap();
+    subject.enqueue(&received, &two).await.unwrap();
     let ids = subject.lease_all(after(1)).await;
     subject.settle(ids[0], dead(2)).await;
     subject.settle(ids[1], done(2)).await;
@@ -117,12 +117,12 @@ async fn what_has_ended_is_forgotten_with_its_event_and_its_nonce_stays() {
 }
 
 #[tokio::test]
-async fn the_beginning_of_an_id_is_enough_where_it_is_one_events() {
+async fn a_prefix_finds_an_id_if_it_fits_one_event_only() {
     let subject = Sqlite::open(Settings::default());
     let (first, second) = (arrival(0), arrival(86_400_000));
     let ids = [
-        subject.take_new(&first, pending("deploy", &["a"])).await,
-        subject.take_new(&second, pending("deploy", &["b"])).await,
+        subject.enqueue_new(&first, pending("deploy", &["a"])).await,
+        subject.enqueue_new(&second, pending("deploy", &["b"])).await,
     ];
     let history = History::open(&subject.path()).unwrap();
     let find = |prefix: &str| history.find(prefix).unwrap();
@@ -142,9 +142,9 @@ async fn the_beginning_of_an_id_is_enough_where_it_is_one_events() {
 }
 
 #[tokio::test]
-async fn a_backup_is_a_store_and_writes_over_nothing() {
+async fn a_backup_is_a_store_and_overwrites_nothing() {
     let subject = Sqlite::open(Settings::default());
-    let id = subject.take_new(&arrival(0), pending("deploy", &["n"])).await;
+    let id = subject.enqueue_new(&arrival(0), pending("deploy", &["n"])).await;
     let target = subject.path().with_file_name("copy.db");
     back_up(&subject.path(), &target).unwrap();
     assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
@@ -152,15 +152,17 @@ async fn a_backup_is_a_store_and_writes_over_nothing() {
     assert!(matches!(again, StoreError::Unopenable { .. }), "{again}");
     assert!(!target.with_file_name("copy.db.part").exists());
     let copy = SqliteStore::open(&target, Settings::default()).unwrap();
-    let leases = copy.lease(ROOM, after(1)).await.unwrap().leases;
+    let leases = copy.lease(UNLIMITED, after(1)).await.unwrap().leases;
     assert_eq!(leases[0].delivery, id);
 }
 
 #[tokio::test]
-async fn only_a_store_that_nobody_has_open_is_written_anew() {
+async fn only_a_closed_store_is_vacuumed() {
     let subject = Sqlite::open(Settings::default());
     for number in 0..200 {
-        subject.take_new(&arrival(number), pending("deploy", &[])).await;
+        subject
+            .enqueue_new(&arrival(number), pending("deploy", &[]))
+            .await;
     }
     let path = subject.path();
     assert!(matches!(vacuum(&path), Err(StoreError::InUse { .. })));
@@ -181,7 +183,7 @@ async fn only_a_store_that_nobody_has_open_is_written_anew() {
 }
 
 #[tokio::test]
-async fn what_is_no_store_or_another_version_is_left_alone() {
+async fn a_foreign_file_or_another_version_is_left_alone() {
     let subject = Sqlite::open(Settings::default());
     let path = subject.path();
     let missing = path.with_file_name("missing.db");
@@ -198,11 +200,11 @@ async fn what_is_no_store_or_another_version_is_left_alone() {
     ));
     subject.store().close().await.unwrap();
     let connection = Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", 2).unwrap();
+    connection.pragma_update(None, "user_version", 0).unwrap();
     drop(connection);
     assert!(matches!(
         History::open(&path),
-        Err(StoreError::Older { found: 2, .. })
+        Err(StoreError::Older { found: 0, .. })
     ));
     assert!(matches!(
         replay(&path, &[], after(0)),

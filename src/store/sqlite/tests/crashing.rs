@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::super::SqliteStore;
 use crate::event::EventId;
-use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, done, pending, taking_of};
+use crate::store::contract::{Sqlite, Subject, UNLIMITED, after, arrival, done, new_event_of, pending};
 use crate::store::{Enqueued, Settings, Store};
 
 /// Copies the files between two rounds of the writer.
@@ -41,7 +41,7 @@ async fn whatever_was_answered_is_there_after_a_kill_in_the_midst_of_work() {
                 let received = arrival(number);
                 let dedup_key = format!("{sender} {number}");
                 let taken = store
-                    .take(taking_of(&received, &[pending("deploy", &[&dedup_key])]))
+                    .enqueue(new_event_of(&received, &[pending("deploy", &[&dedup_key])]))
                     .await
                     .unwrap();
                 assert!(matches!(taken[..], [Enqueued::New(_)]));
@@ -53,7 +53,7 @@ async fn whatever_was_answered_is_there_after_a_kill_in_the_midst_of_work() {
         let before: Vec<_> = answered.lock().iter().copied().collect();
         let (_folder, path) = killed(&subject).await;
         let store = SqliteStore::open(&path, Settings::default()).unwrap();
-        let leases = store.lease(ROOM, after(0)).await.unwrap().leases;
+        let leases = store.lease(UNLIMITED, after(0)).await.unwrap().leases;
         let found: HashSet<_> = leases.iter().map(|lease| lease.received.id).collect();
         assert!(before.iter().all(|event| found.contains(event)));
         assert_eq!(found.len(), leases.len());
@@ -71,7 +71,7 @@ async fn a_log_cut_anywhere_holds_whole_events_and_no_half_ones() {
         let dedup_key = number.to_string();
         order.insert(received.id.to_string(), number);
         let both = [pending("deploy", &[&dedup_key]), pending("record", &[&dedup_key])];
-        subject.take(&received, &both).await.unwrap();
+        subject.enqueue(&received, &both).await.unwrap();
         let leases = subject.leases(after(0)).await;
         subject.settle(leases[0].delivery, done(0)).await;
     }
@@ -94,14 +94,14 @@ async fn a_log_cut_anywhere_holds_whole_events_and_no_half_ones() {
         let ids = ids.query_map([], |row| row.get::<_, String>(0)).unwrap();
         let numbers: Vec<_> = ids.map(|id| order[&id.unwrap()]).collect();
         assert_eq!(numbers, (0..events).collect::<Vec<_>>(), "the first so many");
-        for table in ["deliveries", "nonces"] {
+        for table in ["deliveries", "dedup_keys"] {
             assert_eq!(
                 number(&format!("SELECT count(*) FROM {table}")),
                 2 * events,
                 "{table}"
             );
         }
-        let pending = number("SELECT coalesce(sum(owed), 0) FROM events");
+        let pending = number("SELECT coalesce(sum(pending), 0) FROM events");
         assert_eq!(
             pending,
             number("SELECT count(*) FROM deliveries WHERE state = 'waiting'")
@@ -121,7 +121,7 @@ async fn a_store_dropped_without_being_closed_has_carried_out_what_was_called() 
         assert_eq!(store.counts().await.unwrap().waiting, number);
         let dedup_key = number.to_string();
         store
-            .take(taking_of(&arrival(0), &[pending("deploy", &[&dedup_key])]))
+            .enqueue(new_event_of(&arrival(0), &[pending("deploy", &[&dedup_key])]))
             .await
             .unwrap();
         drop(store);

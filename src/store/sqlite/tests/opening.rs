@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::super::{SqliteStore, schema};
-use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, pending, taking_of};
+use crate::store::contract::{Sqlite, Subject, UNLIMITED, after, arrival, new_event_of, pending};
 use crate::store::{Settings, Store, StoreError};
 
 /// A sound store of some pages, closed.
@@ -20,7 +20,10 @@ async fn sound() -> (TempDir, PathBuf) {
     for number in 0..50 {
         let dedup_key = number.to_string();
         store
-            .take(taking_of(&arrival(number), &[pending("deploy", &[&dedup_key])]))
+            .enqueue(new_event_of(
+                &arrival(number),
+                &[pending("deploy", &[&dedup_key])],
+            ))
             .await
             .unwrap();
     }
@@ -152,7 +155,7 @@ fn a_lock_that_is_about_to_be_let_go_is_waited_for() {
 #[tokio::test]
 async fn a_second_daemon_is_turned_away_by_whatever_name_and_a_reader_is_not() {
     let subject = Sqlite::open(Settings::default());
-    subject.take_new(&arrival(0), pending("deploy", &["a"])).await;
+    subject.enqueue_new(&arrival(0), pending("deploy", &["a"])).await;
     let path = subject.path();
     let link = path.with_file_name("link.db");
     symlink(&path, &link).unwrap();
@@ -174,7 +177,7 @@ async fn a_second_daemon_is_turned_away_by_whatever_name_and_a_reader_is_not() {
 #[tokio::test]
 async fn nobody_else_may_read_the_files() {
     let subject = Sqlite::open(Settings::default());
-    subject.take_new(&arrival(0), pending("deploy", &["a"])).await;
+    subject.enqueue_new(&arrival(0), pending("deploy", &["a"])).await;
     for suffix in ["", "-wal", "-shm"] {
         let file = subject.path().with_file_name(format!("hookyard.db{suffix}"));
         let mode = fs::metadata(&file).unwrap().permissions().mode();
@@ -234,11 +237,11 @@ async fn a_draft_that_a_crash_has_left_is_no_hindrance() {
     let path = folder.path().join("hookyard.db");
     fs::write(path.with_extension("db.new"), "half").unwrap();
     let store = SqliteStore::open(&path, Settings::default()).unwrap();
-    assert_eq!(store.next_due(ROOM).await, Ok(None));
+    assert_eq!(store.next_due(UNLIMITED).await, Ok(None));
     assert!(!path.with_extension("db.new").exists());
     drop(store);
     let again = SqliteStore::open(&path, Settings::default()).unwrap();
-    assert!(again.lease(ROOM, after(0)).await.unwrap().leases.is_empty());
+    assert!(again.lease(UNLIMITED, after(0)).await.unwrap().leases.is_empty());
 }
 
 #[test]

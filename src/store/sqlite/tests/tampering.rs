@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::super::SqliteStore;
-use crate::store::contract::{ROOM, Sqlite, Subject, after, arrival, pending, taking_of};
+use crate::store::contract::{Sqlite, Subject, UNLIMITED, after, arrival, new_event_of, pending};
 use crate::store::{Settings, Store, StoreError};
 
 /// Events that are in the log when a file is altered.
@@ -25,8 +25,8 @@ impl Scene {
         self.subject.path().with_file_name(format!("hookyard.db{suffix}"))
     }
 
-    async fn take(&self, number: u64) -> Result<(), StoreError> {
-        take(self.subject.sqlite(), number).await
+    async fn enqueue(&self, number: u64) -> Result<(), StoreError> {
+        enqueue(self.subject.sqlite(), number).await
     }
 
     /// Changes a file between two rounds of the writer. `change` gets the path and the content of
@@ -35,7 +35,7 @@ impl Scene {
         let path = self.path(suffix);
         let earlier = self.earlier.iter().find(|(earlier, _)| *earlier == path);
         let earlier = earlier.unwrap().1.clone();
-        let changed = self.subject.sqlite().visit(move |_| {
+        let changed = self.subject.sqlite().read_unchecked(move |_| {
             change(&path, &earlier);
             Ok(())
         });
@@ -43,10 +43,10 @@ impl Scene {
     }
 }
 
-async fn take(store: &SqliteStore, number: u64) -> Result<(), StoreError> {
+async fn enqueue(store: &SqliteStore, number: u64) -> Result<(), StoreError> {
     let dedup_key = number.to_string();
     let taken = store
-        .take(taking_of(&arrival(0), &[pending("deploy", &[&dedup_key])]))
+        .enqueue(new_event_of(&arrival(0), &[pending("deploy", &[&dedup_key])]))
         .await;
     taken.map(drop)
 }
@@ -57,7 +57,7 @@ async fn scene() -> Scene {
         earlier: Vec::new(),
     };
     for number in 0..EVENTS {
-        scene.take(number).await.unwrap();
+        scene.enqueue(number).await.unwrap();
         if number == EVENTS / 2 {
             let files = ["", "-wal", "-shm"].map(|suffix| scene.path(suffix));
             let store = scene.subject.sqlite();
@@ -119,7 +119,7 @@ async fn a_file_that_is_truncated_or_overwritten_takes_nothing_and_is_told() {
         let path = scene.subject.path().canonicalize().unwrap();
         let words = format!("`{}` was {how} by another program", scene.path(suffix).display());
         for _ in 0..2 {
-            let error = scene.take(99).await.unwrap_err();
+            let error = scene.enqueue(99).await.unwrap_err();
             assert!(
                 matches!(&error, StoreError::Altered { path: of, detail } if *of == path && detail.contains(&words)),
                 "{suffix} {what}: {error}"
@@ -129,7 +129,7 @@ async fn a_file_that_is_truncated_or_overwritten_takes_nothing_and_is_told() {
         let store = scene.subject.store();
         let full = store.health().await.unwrap().full.unwrap();
         assert!(full.contains(&words), "{suffix} {what}: {full}");
-        let error = store.lease(ROOM, after(0)).await.unwrap_err();
+        let error = store.lease(UNLIMITED, after(0)).await.unwrap_err();
         assert!(error.to_string().contains(&words), "{suffix} {what}: {error}");
         store.close().await.unwrap();
     }
@@ -141,7 +141,7 @@ async fn a_truncated_index_costs_nothing_but_a_restart() {
         let scene = scene().await;
         scene.alter("-shm", move |path, _| cut(path, length)).await;
         let store = scene.subject.store();
-        let error = scene.take(99).await.unwrap_err();
+        let error = scene.enqueue(99).await.unwrap_err();
         assert!(error.to_string().contains("nothing is lost"), "{error}");
         assert!(store.counts().await.is_err());
         assert!(store.health().await.unwrap().full.is_some());
@@ -174,8 +174,8 @@ async fn programs_that_use_the_store_as_sqlite_does_alarm_nobody() {
     let mut number = 0;
     while !other.is_finished() || number < EVENTS {
         number += 1;
-        take(subject.sqlite(), number).await.unwrap();
-        let leased = subject.store().lease(ROOM, after(0)).await.unwrap();
+        enqueue(subject.sqlite(), number).await.unwrap();
+        let leased = subject.store().lease(UNLIMITED, after(0)).await.unwrap();
         drop(leased);
         assert_eq!(subject.store().health().await.unwrap().full, None);
     }
@@ -183,5 +183,5 @@ async fn programs_that_use_the_store_as_sqlite_does_alarm_nobody() {
     // A file that is touched is not another one.
     let database = OpenOptions::new().write(true).open(subject.path()).unwrap();
     database.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    take(subject.sqlite(), 0).await.unwrap();
+    enqueue(subject.sqlite(), 0).await.unwrap();
 }

@@ -9,12 +9,12 @@ use rusqlite::{Connection, StatementStatus, params_from_iter};
 
 use super::super::groups::NEXT_HELD;
 use super::super::reading::{LATER, NEXT_RULE, REFUSED, SAME_DUE};
-use super::super::settling::FORGET_NONCES;
+use super::super::settling::FORGET_DEDUP_KEYS;
 use super::super::writer::Writer;
 use crate::base::clock::Timestamp;
 use crate::event::Received;
 use crate::store::contract::{
-    ROOM, Sqlite, Subject, after, arrival, done, pending, record, retry, taking_of,
+    Sqlite, Subject, UNLIMITED, after, arrival, done, new_event_of, pending, record, retry,
 };
 use crate::store::{Answer, DeliveryState, Enqueued, RefusedRequest, Settings, Settled, StoreError};
 
@@ -74,12 +74,12 @@ fn large(millis: i64) -> Received {
 #[tokio::test]
 async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
     let subject = Sqlite::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), pending("deploy", &["a"])).await;
+    let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &["a"])).await;
     subject.lease_all(after(0)).await;
     let before = subject.store().counts().await.unwrap();
     let_grow_by(&subject, 2).await;
     let taken = subject
-        .take(&large(1), &[pending("deploy", &["b"])])
+        .enqueue(&large(1), &[pending("deploy", &["b"])])
         .await
         .unwrap_err();
     assert!(
@@ -99,7 +99,7 @@ async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
     let_grow_by(&subject, 1000).await;
     // The lease is in place, and the dedup key of the refused event is not remembered.
     subject.store().settle(settled).await.unwrap();
-    subject.take_new(&large(3), pending("deploy", &["b"])).await;
+    subject.enqueue_new(&large(3), pending("deploy", &["b"])).await;
     let subject = subject.crash();
     assert_eq!(subject.store().attempts(delivery).await.unwrap().len(), 1);
     assert_eq!(subject.store().counts().await.unwrap().events, 2);
@@ -109,7 +109,7 @@ async fn a_full_disk_is_an_error_that_keeps_nothing_and_passes() {
 async fn one_bad_call_in_a_batch_fails_alone() {
     let subject = Sqlite::open(Settings::default());
     let known = arrival(0);
-    subject.take_new(&known, pending("deploy", &["a"])).await;
+    subject.enqueue_new(&known, pending("deploy", &["a"])).await;
     let (go, going) = hold(&subject);
     let store = subject.store();
     let fresh = arrival(1);
@@ -121,7 +121,9 @@ async fn one_bad_call_in_a_batch_fails_alone() {
     ];
     let mut takes: Vec<_> = takes
         .iter()
-        .map(|(received, dedup_key)| store.take(taking_of(received, &[pending("deploy", &[dedup_key])])))
+        .map(|(received, dedup_key)| {
+            store.enqueue(new_event_of(received, &[pending("deploy", &[dedup_key])]))
+        })
         .collect();
     assert!(takes.iter_mut().all(is_pending));
     go.send(()).unwrap();
@@ -146,34 +148,34 @@ async fn one_bad_call_in_a_batch_fails_alone() {
 }
 
 #[tokio::test]
-async fn leases_whose_taker_has_gone_away_are_taken_back() {
+async fn leases_of_a_cancelled_call_are_taken_back() {
     let subject = Sqlite::open(Settings::default());
-    let delivery = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     // The writer is blocked, because otherwise the answer might be ready before the future is
     // dropped.
     let (go, going) = hold(&subject);
-    let mut lease = subject.store().lease(ROOM, after(0));
+    let mut lease = subject.store().lease(UNLIMITED, after(0));
     assert!(is_pending(&mut lease));
     go.send(()).unwrap();
     going.await.unwrap();
     // The call was carried out, and its answer is on the way.
     in_writer(&subject, |_| Ok(())).await;
     drop(lease);
-    assert_eq!(subject.store().next_due(ROOM).await, Ok(Some(after(0))));
+    assert_eq!(subject.store().next_due(UNLIMITED).await, Ok(Some(after(0))));
     assert_eq!(subject.lease_all(after(0)).await, [delivery]);
 }
 
 #[tokio::test]
-async fn what_another_program_writes_is_noticed() {
+async fn a_write_of_another_program_is_noticed() {
     let subject = Sqlite::open(Settings::default());
-    let first = subject.take_new(&arrival(0), pending("deploy", &[])).await;
-    let second = subject.take_new(&arrival(0), pending("deploy", &[])).await;
+    let first = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
+    let second = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     assert_eq!(subject.lease_all(after(0)).await, [first, second]);
     subject.settle(first, retry(500)).await;
     let other = Connection::open(subject.path()).unwrap();
     other.execute("UPDATE deliveries SET due = 7", []).unwrap();
     assert_eq!(
-        subject.store().next_due(ROOM).await,
+        subject.store().next_due(UNLIMITED).await,
         Ok(Some(Timestamp::from_millis(7)))
     );
     assert_eq!(subject.lease_all(after(0)).await, [first]);
@@ -186,11 +188,11 @@ async fn what_another_program_writes_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_read_back_is_a_dead_letter_and_holds_nobody_up() {
+async fn an_unreadable_event_is_a_dead_letter_and_delays_no_other() {
     let subject = Sqlite::open(Settings::default());
     let broken = arrival(0);
-    subject.take_new(&broken, pending("deploy", &[])).await;
-    let sound = subject.take_new(&arrival(1), pending("deploy", &[])).await;
+    subject.enqueue_new(&broken, pending("deploy", &[])).await;
+    let sound = subject.enqueue_new(&arrival(1), pending("deploy", &[])).await;
     let other = Connection::open(subject.path()).unwrap();
     let harm = "UPDATE events SET headers = 'x' WHERE id = ?1";
     other.execute(harm, [broken.id.to_string()]).unwrap();
@@ -203,7 +205,7 @@ async fn an_event_that_cannot_be_read_back_is_a_dead_letter_and_holds_nobody_up(
 }
 
 #[tokio::test]
-async fn refusals_that_find_no_room_are_dropped_and_counted() {
+async fn refusals_beyond_the_buffer_are_dropped_and_counted() {
     let subject = Sqlite::open(Settings::default());
     let (go, going) = hold(&subject);
     for number in 0..300 {
@@ -222,12 +224,12 @@ async fn refusals_that_find_no_room_are_dropped_and_counted() {
 }
 
 #[tokio::test]
-async fn no_statement_is_compiled_anew_for_what_is_bound_to_it() {
+async fn no_statement_is_recompiled_for_its_bound_values() {
     let subject = Sqlite::open(Settings::default());
     let compiled = in_writer(&subject, |writer| {
         let connection = &writer.file.connection;
         // Statements that use a partial index, a join, and a limit.
-        let sqls = [NEXT_HELD, FORGET_NONCES, REFUSED];
+        let sqls = [NEXT_HELD, FORGET_DEDUP_KEYS, REFUSED];
         for value in 0..9 {
             for sql in sqls {
                 let mut statement = connection.prepare_cached(sql)?;
@@ -248,7 +250,7 @@ async fn no_statement_is_compiled_anew_for_what_is_bound_to_it() {
 }
 
 #[tokio::test]
-async fn the_queue_is_read_by_its_index_from_where_it_is_read_on() {
+async fn the_queue_is_read_by_its_index_from_the_last_key() {
     let subject = Sqlite::open(Settings::default());
     for (sql, by) in [
         (SAME_DUE, "rule=? AND due=? AND seq>?"),
@@ -275,10 +277,10 @@ async fn the_queue_is_read_by_its_index_from_where_it_is_read_on() {
 }
 
 #[tokio::test]
-async fn the_log_is_written_back_and_does_not_grow_for_ever() {
+async fn the_log_is_checkpointed_and_stays_small() {
     let subject = Sqlite::open(Settings::default());
     for number in 0..800 {
-        subject.take_new(&large(number), pending("deploy", &[])).await;
+        subject.enqueue_new(&large(number), pending("deploy", &[])).await;
     }
     let log = subject.path().with_extension("db-wal").metadata().unwrap().len();
     assert!(log < 24 << 20, "{log}");
@@ -294,7 +296,7 @@ async fn a_sweep_forgets_a_few_large_events_at_a_time() {
             body: Bytes::from(vec![b'x'; 3 << 20]),
             ..arrival(number)
         };
-        let delivery = subject.take_new(&large, pending("deploy", &[])).await;
+        let delivery = subject.enqueue_new(&large, pending("deploy", &[])).await;
         subject.lease_all(after(number)).await;
         subject.settle(delivery, done(number)).await;
     }
