@@ -16,6 +16,10 @@ use crate::server::client_key::ClientKey;
 /// after a request, so that the answer can leave.
 pub const EVICTION_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Minimum age of an evicted HTTP/2 request. The body of a younger one may be on its way, so a
+/// newcomer waits instead.
+pub const REQUEST_SPARED: Duration = Duration::from_millis(100);
+
 /// Slots of connections or of requests.
 #[derive(Debug)]
 pub struct SlotTable {
@@ -33,6 +37,7 @@ pub struct SlotTable {
 #[derive(Debug)]
 struct SlotEntry {
     holder: ClientKey,
+    acquired: Instant,
     /// Tick at which the slot was last busy, else at which it was taken.
     since: u64,
     /// End of the last request. Its answer may still be on its way out.
@@ -68,8 +73,9 @@ impl SlotTable {
         holder: Option<ClientKey>,
         may_evict: bool,
         immediate: bool,
+        now: Instant,
     ) -> (Option<(u64, CancellationToken)>, bool) {
-        let evicted = self.free == 0 && may_evict && self.evict_idle(immediate);
+        let evicted = self.free == 0 && may_evict && self.evict_idle(immediate, now);
         if self.free == 0 {
             return (None, evicted);
         }
@@ -79,6 +85,7 @@ impl SlotTable {
         self.free -= 1;
         let entry = SlotEntry {
             holder,
+            acquired: now,
             since: number,
             ended: None,
             active: 0,
@@ -112,8 +119,8 @@ impl SlotTable {
     }
 
     /// Evicts an idle slot. False if every slot is busy. With `immediate` the slot is free from now
-    /// on.
-    pub fn evict_idle(&mut self, immediate: bool) -> bool {
+    /// on. Then the result is also false if the slot is younger than [`REQUEST_SPARED`].
+    pub fn evict_idle(&mut self, immediate: bool, now: Instant) -> bool {
         let largest = self
             .order
             .last()
@@ -121,6 +128,14 @@ impl SlotTable {
         let Some((oldest, holder)) = largest else {
             return false;
         };
+        let is_spared = || {
+            let number = self.idle.get(&holder)?.get(&oldest)?;
+            let acquired = self.entries.get(number)?.acquired;
+            Some(now.duration_since(acquired) < REQUEST_SPARED)
+        };
+        if immediate && is_spared() == Some(true) {
+            return false;
+        }
         let mut found = None;
         self.rank(holder, |idle| {
             found = idle.remove(&oldest);

@@ -82,7 +82,11 @@ impl ConnectionLimiter {
         let (number, eviction) = loop {
             // Evict once, and again after each timeout: the victim may have become busy, or every
             // slot was.
-            let (acquired, evicted) = self.state.table.lock().acquire(holder, !freed, self.immediate);
+            let (acquired, evicted) =
+                self.state
+                    .table
+                    .lock()
+                    .acquire(holder, !freed, self.immediate, Instant::now());
             any_evicted |= evicted;
             if let Some(acquired) = acquired {
                 break acquired;
@@ -107,7 +111,7 @@ impl ConnectionLimiter {
     /// Evicts an idle slot even if one is free, since the machine may have no descriptor left.
     /// False if every slot is busy.
     pub fn evict_idle(&self) -> bool {
-        self.state.table.lock().evict_idle(self.immediate)
+        self.state.table.lock().evict_idle(self.immediate, Instant::now())
     }
 }
 
@@ -169,6 +173,7 @@ impl Drop for BusyGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::slot_table::REQUEST_SPARED;
 
     fn evicted(guard: &SlotGuard) -> bool {
         guard.slot.eviction.is_cancelled()
@@ -259,8 +264,11 @@ mod tests {
     async fn an_evicted_request_loses_its_slot_at_once() {
         let limiter = ConnectionLimiter::for_requests(1);
         let (first, _) = limiter.acquire(Some(client("192.0.2.1"))).await;
+        let started_at = Instant::now();
         let (second, any_evicted) = limiter.acquire(Some(client("192.0.2.2"))).await;
         assert_eq!(any_evicted, Some(0));
+        // The body of a new request had time to arrive.
+        assert!(started_at.elapsed() >= REQUEST_SPARED - EVICTION_INTERVAL);
         first.slot.eviction().await;
         // The request's last byte has come too late.
         assert!(first.slot.begin_work().is_none());
