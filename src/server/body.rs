@@ -9,11 +9,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use crate::pipeline::Answer;
 use crate::server::body_budget::{BodyBudget, Bounds, Denied, Reservation};
 use crate::server::client_key::ClientKey;
 use crate::server::request_head::has_padded_value;
@@ -25,7 +27,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Reason why a body was not read.
 #[derive(Debug)]
-pub enum BodyError {
+enum BodyError {
     /// The body exceeds the endpoint's `max_body`.
     TooLarge,
     /// The body ended early or is malformed.
@@ -44,9 +46,53 @@ pub struct BodyMemory<'m> {
     pub client: ClientKey,
 }
 
+/// Answer for a body that was not read, and the reason.
+pub type BodyRejection = (Answer, String);
+
+/// Reads a body of at most `limit` bytes `within` a time. The error is the answer and the reason.
+pub async fn read(
+    body: &mut Incoming,
+    limit: u64,
+    within: Duration,
+    memory: BodyMemory<'_>,
+) -> Result<(Bytes, Reservation), BodyRejection> {
+    let refused = |status, word| Answer::new(status, word, None);
+    let announced = body.size_hint().lower();
+    let too_large = || {
+        // A body of unannounced size is not read to its end only to report it.
+        let size = match announced {
+            size if size > limit => format!("{size} bytes"),
+            _ => format!("more than {limit} bytes"),
+        };
+        let why = format!("too large: a body of {size}, and `max_body` of the endpoint is {limit}");
+        (refused(StatusCode::PAYLOAD_TOO_LARGE, "too large"), why)
+    };
+    if announced > limit {
+        return Err(too_large());
+    }
+    let reading = gather(body, limit, memory);
+    match timeout(within, reading).await {
+        Ok(Ok(read)) => Ok(read),
+        Ok(Err(BodyError::TooLarge)) => Err(too_large()),
+        Ok(Err(BodyError::Broken(why))) => Err((refused(StatusCode::BAD_REQUEST, "incomplete"), why)),
+        Ok(Err(BodyError::Denied(Denied::Evicted))) => Err((
+            Answer::unavailable(),
+            "`max_inflight` reached: its partial body was evicted".to_owned(),
+        )),
+        Ok(Err(BodyError::Denied(Denied::Full))) => Err((
+            Answer::unavailable(),
+            "`max_inflight` reached: no memory for its body".to_owned(),
+        )),
+        Err(_) => {
+            let answer = refused(StatusCode::REQUEST_TIMEOUT, "too slow");
+            Err((answer, "too slow".to_owned()))
+        }
+    }
+}
+
 /// Collects a body into one piece. Keeping the pieces as they came could take forty bytes for each
 /// byte. Trailers are dropped for the same reason.
-pub async fn gather(
+async fn gather(
     body: &mut Incoming,
     limit: u64,
     memory: BodyMemory<'_>,

@@ -22,8 +22,8 @@ use crate::event::{EventId, Received};
 use crate::pipeline::{Answer, Ingest, STATUS};
 use crate::report;
 use crate::rules::{Endpoint, RuleSet};
-use crate::server::body::{BodyError, BodyMemory};
-use crate::server::body_budget::{BodyBudget, Bounds, Denied, Reservation};
+use crate::server::body::{BodyMemory, BodyRejection};
+use crate::server::body_budget::{BodyBudget, Bounds, Reservation};
 use crate::server::client_key::ClientKey;
 use crate::server::header_budget::HeaderBudget;
 use crate::server::peer::Peer;
@@ -47,9 +47,6 @@ pub struct UnreadBody {
 type RequestGuards = (BusyGuard, SlotGuard);
 /// Guards of a request in progress, and the memory of its body, which may be needed longer.
 type InProgress = ((BusyGuard, Option<RequestGuards>), Arc<Reservation>);
-/// Answer for a body that was not read, and the reason.
-type BodyRejection = (Answer, String);
-
 /// Entry point of all requests, shared by all connections.
 pub struct RequestHandler {
     /// Rules in force.
@@ -189,7 +186,7 @@ impl RequestHandler {
             self.read_in_slot(body, endpoint.max_body, &peer.slot, memory)
                 .await
         } else {
-            let read = self.read(body, endpoint.max_body, memory).await;
+            let read = body::read(body, endpoint.max_body, self.request_timeout, memory).await;
             read.map(|body| (body, None))
         };
         // If the connection is being evicted, no answer can be sent, so the event is not accepted.
@@ -232,7 +229,7 @@ impl RequestHandler {
         }
         let body = tokio::select! {
             biased;
-            read = self.read(body, limit, memory) => read?,
+            read = body::read(body, limit, self.request_timeout, memory) => read?,
             () = guard.slot.eviction() => return Err(evicted()),
         };
         let busy = guard.slot.begin_work().ok_or_else(evicted)?;
@@ -306,47 +303,6 @@ impl RequestHandler {
             body: Bytes::new(),
         };
         Ok((endpoint, received))
-    }
-
-    /// Reads a body of at most `limit` bytes. The error is the answer and the reason.
-    async fn read(
-        &self,
-        body: &mut Incoming,
-        limit: u64,
-        memory: BodyMemory<'_>,
-    ) -> Result<(Bytes, Reservation), BodyRejection> {
-        let refused = |status, word| Answer::new(status, word, None);
-        let announced = body.size_hint().lower();
-        let too_large = || {
-            // A body of unannounced size is not read to its end only to report it.
-            let size = match announced {
-                size if size > limit => format!("{size} bytes"),
-                _ => format!("more than {limit} bytes"),
-            };
-            let why = format!("too large: a body of {size}, and `max_body` of the endpoint is {limit}");
-            (refused(StatusCode::PAYLOAD_TOO_LARGE, "too large"), why)
-        };
-        if announced > limit {
-            return Err(too_large());
-        }
-        let reading = body::gather(body, limit, memory);
-        match tokio::time::timeout(self.request_timeout, reading).await {
-            Ok(Ok(read)) => Ok(read),
-            Ok(Err(BodyError::TooLarge)) => Err(too_large()),
-            Ok(Err(BodyError::Broken(why))) => Err((refused(StatusCode::BAD_REQUEST, "incomplete"), why)),
-            Ok(Err(BodyError::Denied(Denied::Evicted))) => Err((
-                Answer::unavailable(),
-                "`max_inflight` reached: its partial body was evicted".to_owned(),
-            )),
-            Ok(Err(BodyError::Denied(Denied::Full))) => Err((
-                Answer::unavailable(),
-                "`max_inflight` reached: no memory for its body".to_owned(),
-            )),
-            Err(_) => {
-                let answer = refused(StatusCode::REQUEST_TIMEOUT, "too slow");
-                Err((answer, "too slow".to_owned()))
-            }
-        }
     }
 }
 
