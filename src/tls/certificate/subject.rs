@@ -184,7 +184,8 @@ fn from_digits(digits: &str) -> Result<String, SubjectError> {
 /// Parses `Acme\, Inc.`, or `"Acme, Inc."`. RFC 4514 no longer has the quotes, but
 /// `openssl x509 -subject` prints them.
 fn unescaped(value: &str) -> Result<String, SubjectError> {
-    const QUOTES: SubjectError = SubjectError::Malformed("a `\"` that begins a value also ends it");
+    const QUOTES: SubjectError =
+        SubjectError::Malformed("a `\"` stands at both ends of a value, and in a value it is written `\\\"`");
     let value = match value.strip_prefix('"') {
         Some(quoted) => quoted.strip_suffix('"').ok_or(QUOTES)?,
         None => value,
