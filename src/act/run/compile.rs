@@ -4,7 +4,7 @@
 //! folder must exist, variables must have valid names, and a script must hold no template. If
 //! something is missing on this machine, the rules load all the same (`needs.rs`).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -12,24 +12,19 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::act::run::confinement::Confinement;
-use crate::act::run::identity::{self, RequestedAccount};
-use crate::act::run::injection::{self, BY_ENVIRONMENT, ScriptFile, Word, steers};
+use crate::act::run::environment::{base_environment, search_path, variables};
+use crate::act::run::identity::RequestedAccount;
+use crate::act::run::injection::{self, ScriptFile, Word};
 use crate::act::run::needs::{NeedKind, Needs};
+use crate::act::run::shell_script::script;
 use crate::act::run::{DEFAULT_GRACE, DEFAULT_TIMEOUT, Exit, Run, Stdin, default_done, program, words};
 use crate::act::settings::ActionKind;
 use crate::act::{CompileContext, settings};
-use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::diagnostic::Diagnostics;
 use crate::base::units::HumanDuration;
 use crate::base::yaml::Node;
 use crate::template;
-use crate::template::{NAMES, Scope, Template, TemplatePiece, pieces};
-
-/// Maximum bytes of a `shell` script. The kernel takes no longer argument.
-const MAX_SCRIPT: usize = 128 << 10;
-/// Search path for programs if the daemon has no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Prefix of the variables that every command gets.
-const RESERVED: &str = "HOOKYARD_";
+use crate::template::{Scope, Template};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,77 +149,6 @@ fn missing(node: Node<'_>, what: Node<'_>, needs: &Needs, diagnostics: &mut Diag
     }
 }
 
-/// Returns the variables that every command gets, from the daemon's environment and its user's
-/// account.
-fn base_environment(context: &CompileContext<'_>) -> Vec<(&'static str, OsString)> {
-    let home = || identity::home().unwrap_or_else(|| "/".into());
-    let defaults: [(&str, &dyn Fn() -> OsString); 3] = [
-        ("PATH", &|| DEFAULT_PATH.into()),
-        ("HOME", &home),
-        ("LANG", &|| "C.UTF-8".into()),
-    ];
-    defaults
-        .map(|(name, default)| {
-            let own = context.keyring.variable(name).filter(|value| !value.is_empty());
-            (name, own.cloned().unwrap_or_else(default))
-        })
-        .to_vec()
-}
-
-/// Returns the search path of the command. `None` if its `PATH` depends on the event.
-fn search_path(
-    environment: &[(String, Template)],
-    base_environment: &[(&'static str, OsString)],
-) -> Option<OsString> {
-    match environment.iter().find(|(name, _)| name == "PATH") {
-        Some((_, template)) => template.literal().map(OsString::from),
-        None => base_environment
-            .iter()
-            .find(|(name, _)| *name == "PATH")
-            .map(|(_, path)| path.clone()),
-    }
-}
-
-/// Compiles the variables under `env`.
-fn variables(
-    node: Node<'_>,
-    context: &CompileContext<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Vec<(String, Template)> {
-    if !node.is_mapping() {
-        diagnostics.push(node.error("wrong-value", "`env` is a mapping of names to texts"));
-    }
-    let mut variables = Vec::new();
-    for (name, value) in node.entries() {
-        let mut letters = name.chars();
-        let begins = letters
-            .next()
-            .is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_');
-        if !begins || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
-            let message = format!("`{name}` is not the name of a variable");
-            let diagnostic = Diagnostic::error(value.key_origin(), "env", message);
-            diagnostics.push(diagnostic.hint("letters, digits and `_`, not beginning with a digit"));
-        } else if name.starts_with(RESERVED) {
-            let message = format!("`{name}` is set by hookyard itself");
-            diagnostics.push(Diagnostic::error(value.key_origin(), "env", message));
-        }
-        let template = context
-            .templates
-            .read(value, Scope::Action, context.keyring, diagnostics);
-        let is_of_event = |template: &Template| {
-            pieces(template.source())
-                .iter()
-                .any(TemplatePiece::is_of_the_event)
-        };
-        if steers(name) && template.as_ref().is_some_and(is_of_event) {
-            let diagnostic = value.error("env", injection::steered(name));
-            diagnostics.push(diagnostic.hint("give the variable a name of your own, and read that"));
-        }
-        variables.extend(template.map(|template| (name.to_owned(), template)));
-    }
-    variables
-}
-
 /// Compiles the program and its arguments.
 fn arguments<'d>(
     node: Node<'d>,
@@ -294,81 +218,4 @@ fn read_as_code(
         }
     }
     reading
-}
-
-/// Reads the script of a `shell`.
-fn script<'d>(node: Node<'d>, diagnostics: &mut Diagnostics) -> Option<&'d str> {
-    let Some(text) = node.as_str().filter(|text| !text.trim().is_empty()) else {
-        diagnostics.push(node.error("wrong-value", "`shell` is the text of a script"));
-        return None;
-    };
-    if text.len() > MAX_SCRIPT {
-        let message = format!(
-            "the script has {} bytes; at most {MAX_SCRIPT} are taken",
-            text.len()
-        );
-        diagnostics.push(
-            node.error("wrong-value", message)
-                .hint("put it in a file and `run` that"),
-        );
-        return None;
-    }
-    if text.contains('\0') {
-        diagnostics.push(node.error("wrong-value", "the script holds a NUL byte"));
-        return None;
-    }
-    if let Some(name) = templated(text) {
-        diagnostics.push(
-            node.error(
-                "template",
-                format!("a script is fixed: `{name}` would not be filled in"),
-            )
-            .hint(BY_ENVIRONMENT),
-        );
-        return None;
-    }
-    Some(text)
-}
-
-/// Returns text that looks like a hookyard template. Other braces are valid in a script, as in
-/// `docker ps --format '{{.Names}}'` and `${#name}`.
-fn templated(text: &str) -> Option<String> {
-    if text.contains("{%") {
-        return Some("{%".to_owned());
-    }
-    text.split("{{").skip(1).find_map(|inside| {
-        let inside = inside.trim_start_matches('-').trim_start();
-        let end = inside
-            .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
-            .unwrap_or(inside.len());
-        let word = inside.get(..end)?;
-        let is_own = NAMES.contains(&word) || ["secret", "jsonpath", "actions", "failure"].contains(&word);
-        is_own.then(|| format!("{{{{ {word}"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn templates_are_distinguished_from_other_braces() {
-        for script in [
-            "echo {{ payload.ref }}",
-            "echo {{ failure.reason }}",
-            "echo {{- secret('X') }}",
-            "{% if x %}",
-            "{{jsonpath('$')}}",
-        ] {
-            assert!(templated(script).is_some(), "{script}");
-        }
-        for script in [
-            "docker ps --format '{{.Names}}'",
-            "echo ${#name} ${x%%.*}",
-            "{{ json . }}",
-            "{{",
-        ] {
-            assert!(templated(script).is_none(), "{script}");
-        }
-    }
 }

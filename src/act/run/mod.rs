@@ -10,6 +10,7 @@ mod compile;
 mod confinement;
 mod elf;
 mod env_argument;
+mod environment;
 mod executable;
 mod identity;
 mod injection;
@@ -20,6 +21,7 @@ mod perform;
 mod process_group;
 mod program;
 mod session;
+mod shell_script;
 mod words;
 
 use std::sync::Arc;
