@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 
 use crate::base::json;
 use crate::base::jsonpath::LargeIntegers;
+use crate::payload::content::{BodyKind, Payload};
 use crate::payload::content_type::{ContentType, Media};
-use crate::payload::event::{BodyKind, Payload};
 use crate::payload::json_body::{as_json, of_json, structure};
 use crate::payload::undecodable::Undecodable;
 use crate::payload::{charset, content_encoding, form, multipart, xml};

@@ -7,7 +7,7 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use crate::base::json;
 use crate::base::json::Json;
 use crate::payload::charset;
-use crate::payload::event::{BodyKind, Payload};
+use crate::payload::content::{BodyKind, Payload};
 use crate::payload::undecodable::Undecodable;
 
 /// Decodes a body, or a part of one, as JSON.

@@ -15,6 +15,7 @@
 //! not read the payload still apply.
 
 mod charset;
+mod content;
 pub mod content_encoding;
 mod content_type;
 mod decode;
@@ -28,8 +29,9 @@ mod undecodable;
 mod weight;
 mod xml;
 
+pub use content::{BodyKind, Payload};
 pub use decode::{Decode, decode, known};
-pub use event::{BodyKind, Event, Payload};
+pub use event::Event;
 pub use undecodable::Undecodable;
 pub use weight::weight;
 

@@ -7,7 +7,7 @@ use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::request::Described;
+use super::described::Described;
 use crate::cli::body;
 
 /// The captured file. Other keys are ignored.

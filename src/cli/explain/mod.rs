@@ -2,6 +2,7 @@
 //! actions. Nothing is verified, stored or run.
 
 mod captured;
+mod described;
 mod request;
 
 use std::path::PathBuf;
