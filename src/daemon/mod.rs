@@ -37,7 +37,7 @@ use crate::config::{self, Loaded, Reloader};
 use crate::daemon::signals::{Signal, Signals};
 use crate::daemon::stop::Stopping;
 use crate::pipeline::{Connections, Ingest, Pipeline, ReloadRequest, Usage};
-use crate::report::{self, metrics};
+use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::server::RequestHandler;
 use crate::status::SystemdStatus;
@@ -102,6 +102,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
 /// State that several parts of the daemon share.
 struct Shared {
     clock: Clock,
+    metrics: Arc<Metrics>,
     /// Rules in force.
     live: Arc<Live<RuleSet>>,
     /// Result of the last reload.
@@ -123,19 +124,21 @@ async fn serve(
     inherited: server::InheritedSockets,
     mut signals: Signals,
 ) -> Result<(), String> {
-    let clock = Clock::system();
+    let (clock, metrics) = (Clock::system(), Arc::<Metrics>::default());
     let started = clock.now();
     let store_path = config::store_path(path, &rules.store);
-    let store = store::open(path, &rules).await?;
+    let store = store::open(path, &rules, &metrics).await?;
     let admin_sockets = bind_admin(path, &rules, &store_path).await?;
     let listeners = server::bind(&rules.server.listen, inherited).await?;
     let addresses: Vec<String> = listeners.iter().map(server::Bound::address).collect();
     let (server, max_connections) = (rules.server.clone(), raise_fd_limit(&rules));
+    metrics.keep_to(&rules);
     announce(&rules, &addresses);
     let (live, reloads) = (Arc::new(Live::new(rules)), Arc::new(Live::new(None)));
     let shared = Shared {
         systemd_status: Arc::new(SystemdStatus::new(&live, &reloads, &addresses)),
         clock,
+        metrics,
         live,
         reloads,
         store,
@@ -147,6 +150,7 @@ async fn serve(
     let (stopping, dispatching_heartbeat) = (&shared.stopping, Heartbeat::of("dispatch"));
     let pipeline = Pipeline::new(Connections {
         store: Arc::clone(&shared.store),
+        metrics: Arc::clone(&shared.metrics),
         live: Arc::clone(&shared.live),
         runner: ActionRunner::new().map_err(|error| format!("cannot make requests: {error}"))?,
         // Setting back the machine's clock must not prolong waits.
@@ -213,9 +217,10 @@ fn request_handler(
     Arc::new(RequestHandler {
         live: Arc::clone(&shared.live),
         ingest: Arc::new(ingest),
+        metrics: Arc::clone(&shared.metrics),
         request_slots: server::ConnectionLimiter::for_requests(max_connections),
         header_budget: Arc::new(server::HeaderBudget::for_server(max_connections)),
-        body_budget: Arc::new(server::BodyBudget::default()),
+        body_budget: Arc::new(server::BodyBudget::new(Arc::clone(&shared.metrics))),
         limiter: server::Limiter::new(tokio::time::Instant::now()),
         clock: shared.clock.clone(),
         request_timeout,
@@ -237,6 +242,7 @@ fn status_service(
         reloads: Arc::clone(&shared.reloads),
         store: Arc::clone(&shared.store),
         store_path: shared.store_path.clone(),
+        metrics: Arc::clone(&shared.metrics),
         clock: shared.clock.clone(),
         inflight: bodies.in_use(),
         started,
@@ -266,6 +272,7 @@ fn spawn_watch(
     let watch = watch::Watch {
         reloader: Arc::new(Reloader::new(path, Arc::clone(&shared.live))),
         live: Arc::clone(&shared.live),
+        metrics: Arc::clone(&shared.metrics),
         reloads: Arc::clone(&shared.reloads),
         clock: shared.clock.clone(),
         store: Arc::clone(&shared.store),
@@ -364,9 +371,8 @@ async fn bind_admin(path: &Path, rules: &RuleSet, store: &Path) -> Result<admin:
     Ok(sockets)
 }
 
-/// Logs the rules in force, and limits metric labels to their names.
+/// Logs the rules in force.
 fn announce(rules: &RuleSet, addresses: &[String]) {
-    metrics::keep_to(rules);
     info!(
         version = env!("CARGO_PKG_VERSION"),
         generation = rules.generation,

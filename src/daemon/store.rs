@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::config;
-use crate::report;
+use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Interrupted, Store, StoreError};
@@ -20,7 +20,7 @@ use crate::store::{Interrupted, Store, StoreError};
 const NAMED: usize = 5;
 
 /// Opens the store of the rules file at `path`.
-pub(super) async fn open(path: &Path, rules: &RuleSet) -> Result<Arc<dyn Store>, String> {
+pub(super) async fn open(path: &Path, rules: &RuleSet, metrics: &Metrics) -> Result<Arc<dyn Store>, String> {
     let failed = |error: StoreError| {
         let hint = match error {
             StoreError::InUse { .. } => {
@@ -35,7 +35,7 @@ pub(super) async fn open(path: &Path, rules: &RuleSet) -> Result<Arc<dyn Store>,
     belongs_to(&store, &store_path, path, rules)
         .await
         .map_err(failed)??;
-    say_what_was_interrupted(store.interrupted().await.map_err(failed)?, rules);
+    say_what_was_interrupted(metrics, store.interrupted().await.map_err(failed)?, rules);
     Ok(Arc::new(store))
 }
 
@@ -107,14 +107,14 @@ fn refusal(store: &Path, before: &Path, now: &Path, lacking: &[(String, u64)]) -
 }
 
 /// Reports the attempts that the previous daemon did not finish.
-fn say_what_was_interrupted(interrupted: Vec<Interrupted>, rules: &RuleSet) {
+fn say_what_was_interrupted(metrics: &Metrics, interrupted: Vec<Interrupted>, rules: &RuleSet) {
     let named = |interrupted: Interrupted| {
         let rule = rules.rule(&interrupted.rule);
         let step = rule.and_then(|(_, rule)| rule.step(interrupted.for_failure, interrupted.action));
         let action = step.map_or("unknown", |(action, _)| action.name());
         (interrupted, action)
     };
-    report::interrupted(&interrupted.into_iter().map(named).collect::<Vec<_>>());
+    report::interrupted(metrics, &interrupted.into_iter().map(named).collect::<Vec<_>>());
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::base::live::Live;
 use crate::config::{Cause, REST, Reload, Reloader};
 use crate::daemon::watches::Watches;
 use crate::pipeline::ReloadRequest;
-use crate::report::metrics;
+use crate::report::Metrics;
 use crate::rules::RuleSet;
 use crate::status::LastReload;
 use crate::status::SystemdStatus;
@@ -40,6 +40,7 @@ const MAX_HANGING: usize = 4;
 pub struct Watch {
     pub reloader: Arc<Reloader>,
     pub live: Arc<Live<RuleSet>>,
+    pub metrics: Arc<Metrics>,
     /// Receives changed settings.
     pub store: Arc<dyn Store>,
     /// Notified when the operator asks for a reload.
@@ -184,12 +185,12 @@ impl Watch {
                 (true, &none)
             }
             Reload::InForce { rules, warnings, .. } => {
-                metrics::reloaded("in force");
-                metrics::keep_to(rules);
+                self.metrics.reloaded("in force");
+                self.metrics.keep_to(rules);
                 (true, warnings)
             }
             Reload::Kept(diagnostics) => {
-                metrics::reloaded("kept");
+                self.metrics.reloaded("kept");
                 (false, diagnostics)
             }
         };

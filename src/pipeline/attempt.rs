@@ -148,19 +148,22 @@ impl Dispatcher {
             Settlement::Interrupted { .. } => INTERRUPTED,
             _ => outcome.verdict.name(),
         };
-        report::attempt(&report::AttemptLine {
-            event: lease.received.id,
-            delivery: lease.delivery,
-            rule: &lease.rule,
-            action: action.name(),
-            target: outcome.target.as_deref(),
-            number: lease.attempt,
-            outcome: outcome_name,
-            detail: &outcome.detail,
-            duration: outcome.duration,
-            settlement: &settlement,
-            for_failure,
-        });
+        report::attempt(
+            &self.metrics,
+            &report::AttemptLine {
+                event: lease.received.id,
+                delivery: lease.delivery,
+                rule: &lease.rule,
+                action: action.name(),
+                target: outcome.target.as_deref(),
+                number: lease.attempt,
+                outcome: outcome_name,
+                detail: &outcome.detail,
+                duration: outcome.duration,
+                settlement: &settlement,
+                for_failure,
+            },
+        );
         Settled {
             delivery: lease.delivery,
             attempt: Some(AttemptRecord {

@@ -22,7 +22,7 @@ use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::payload_cache::PayloadCache;
 use crate::pipeline::running::Running;
 use crate::pipeline::supersede::Supersede;
-use crate::report;
+use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::store::{Concurrency, DeliveryId, Leased, Store};
 use crate::sys::heartbeat::Heartbeat;
@@ -38,6 +38,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Runs deliveries from the store's queue.
 pub struct Dispatcher {
     pub(super) store: Arc<dyn Store>,
+    pub(super) metrics: Arc<Metrics>,
     /// Rules in force.
     pub(super) live: Arc<Live<RuleSet>>,
     pub(super) runner: Arc<ActionRunner>,

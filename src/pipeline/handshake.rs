@@ -16,14 +16,20 @@ impl Ingest {
     pub(super) async fn handshake(&self, endpoint: &Endpoint, received: &Received) -> Option<Answer> {
         match endpoint.handshake_reply(received.client, |verification| verification.handshake(received)) {
             Some(Ok(reply)) => Some(self.answer(endpoint, received, reply).await),
-            Some(Err(refusal)) => Some(refuse(&*self.store, endpoint, received, &refusal)),
+            Some(Err(refusal)) => Some(refuse(&self.metrics, &*self.store, endpoint, received, &refusal)),
             None if endpoint.methods.contains(&received.method) => None,
             // The endpoint admits this method only for handshakes.
             None => {
                 let answer = Answer::other_method(&received.method, &endpoint.allowed_methods());
                 if received.method != Method::OPTIONS {
                     let status = answer.status.as_u16();
-                    report::turned_away(&received.path, received.client, status, "wrong method");
+                    report::turned_away(
+                        &self.metrics,
+                        &received.path,
+                        received.client,
+                        status,
+                        "wrong method",
+                    );
                 }
                 Some(answer)
             }
@@ -43,19 +49,25 @@ impl Ingest {
                 }
                 EnrollOutcome::Before => {}
                 EnrollOutcome::Another => {
-                    return refuse(&*self.store, endpoint, received, &new_secret.contradicted());
+                    return refuse(
+                        &self.metrics,
+                        &*self.store,
+                        endpoint,
+                        received,
+                        &new_secret.contradicted(),
+                    );
                 }
                 EnrollOutcome::Failed(why) => {
                     let why = format!(
                         "the handshake `{}`: its secret is not learnt: {why}",
                         new_secret.handshake
                     );
-                    report::arrival(&Arrival::failed(received, &why).withheld());
+                    report::arrival(&self.metrics, &Arrival::failed(received, &why).withheld());
                     return Answer::unavailable();
                 }
             }
         }
-        report::arrival(&Arrival::greeted(received, &reply.handshake, news));
+        report::arrival(&self.metrics, &Arrival::greeted(received, &reply.handshake, news));
         Answer::handshake(reply.status, reply.headers, reply.body)
     }
 }

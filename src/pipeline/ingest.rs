@@ -27,7 +27,7 @@ use crate::pipeline::response::{ResponseBuilder, outcome};
 use crate::pipeline::supersede::Supersede;
 use crate::pipeline::unmatched::{blind, no_rule, unstructured};
 use crate::pipeline::usage::Usage;
-use crate::report::{self, Arrival, metrics};
+use crate::report::{self, Arrival, Metrics};
 use crate::rules::{Endpoint, OnDuplicate};
 use crate::store::group::reason;
 use crate::store::{DeliveryState, Enqueued, NewEvent, Sighting, Store};
@@ -39,6 +39,7 @@ pub type Hold = Arc<dyn Any + Send + Sync>;
 /// Processes received requests.
 pub struct Ingest {
     pub(super) store: Arc<dyn Store>,
+    pub(super) metrics: Arc<Metrics>,
     /// Wakes dispatch.
     pub(super) wake: Arc<Notify>,
     /// Senders that wait for an outcome.
@@ -75,11 +76,11 @@ impl Ingest {
             .decode_limits
             .run(&received, || Authorization::new(endpoint, &received));
         let Some(authorization) = judging.await else {
-            return Self::too_busy(&received);
+            return self.too_busy(&received);
         };
         authorization.note(&self.usage);
         if !authorization.trusts_any() {
-            return refuse_untrusted(&*self.store, endpoint, &received, &authorization);
+            return refuse_untrusted(&self.metrics, &*self.store, endpoint, &received, &authorization);
         }
         let limit = endpoint.max_body;
         let known = authorization
@@ -87,18 +88,25 @@ impl Ingest {
             .and_then(|json| payload::known(endpoint.decode, &received.headers, &received.body, json));
         let decode = || payload::decode(endpoint.decode, &received.headers, &received.body, limit);
         let Some(_memory) = self.decode_limits.memory(&received, limit).await else {
-            return Self::too_busy(&received);
+            return self.too_busy(&received);
         };
         let decoding = self
             .decode_limits
             .run(&received, || known.map_or_else(decode, Ok));
         let Some(decoded) = decoding.await else {
-            return Self::too_busy(&received);
+            return self.too_busy(&received);
         };
         let payload = match decoded {
             Ok(payload) => payload,
             Err(error) if error.is_too_large() => {
-                return refuse_unreadable(&*self.store, endpoint, &received, TOO_LARGE, &error.to_string());
+                return refuse_unreadable(
+                    &self.metrics,
+                    &*self.store,
+                    endpoint,
+                    &received,
+                    TOO_LARGE,
+                    &error.to_string(),
+                );
             }
             // Rules that do not read the payload accept the event all the same.
             Err(error) => Payload::unreadable(&error),
@@ -138,10 +146,16 @@ impl Ingest {
     }
 
     /// Answers a request that found no slot: too many large bodies are being decoded.
-    fn too_busy(received: &Received) -> Answer {
+    fn too_busy(&self, received: &Received) -> Answer {
         let answer = Answer::unavailable();
         let why = "too many large or compressed bodies at once";
-        report::turned_away(&received.path, received.client, answer.status.as_u16(), why);
+        report::turned_away(
+            &self.metrics,
+            &received.path,
+            received.client,
+            answer.status.as_u16(),
+            why,
+        );
         answer
     }
 
@@ -150,6 +164,7 @@ impl Ingest {
     pub fn bar(&self, endpoint: &Endpoint, received: &Received) -> Answer {
         let client = received.client;
         refuse(
+            &self.metrics,
             &*self.store,
             endpoint,
             received,
@@ -226,7 +241,7 @@ impl Ingest {
     /// then be stored without waking dispatch and without a log line.
     async fn write(&self, kept: &Arc<Received>, new_event: NewEvent, hold: Hold) -> Option<Vec<Enqueued>> {
         let (store, wake, kept) = (Arc::clone(&self.store), Arc::clone(&self.wake), Arc::clone(kept));
-        let supersede = self.supersede.clone();
+        let (supersede, metrics) = (self.supersede.clone(), Arc::clone(&self.metrics));
         let written = self.writing.spawn(async move {
             let _hold = hold;
             let rules: Vec<Arc<str>> = new_event
@@ -242,23 +257,23 @@ impl Ingest {
             let enqueued = match store.enqueue(new_event).await {
                 Ok(enqueued) => enqueued,
                 Err(error) => {
-                    report::arrival(&Arrival::failed(&kept, &error.to_string()));
+                    report::arrival(&metrics, &Arrival::failed(&kept, &error.to_string()));
                     return None;
                 }
             };
             for (rule, enqueued) in rules.iter().zip(&enqueued) {
                 if enqueued.is_new() {
-                    metrics::given(rule, kept.at);
+                    metrics.accepted(rule, kept.at);
                 }
                 match enqueued {
                     Enqueued::InPlaceOf(_, displaced) => supersede.of(displaced),
-                    Enqueued::Skipped(_) => report::superseded(kept.id, rule, reason::SKIPPED),
+                    Enqueued::Skipped(_) => report::superseded(&metrics, kept.id, rule, reason::SKIPPED),
                     Enqueued::New(_) | Enqueued::Duplicate { .. } | Enqueued::Altered { .. } => {}
                 }
             }
             wake.notify_one();
             if let Some(arrival) = altered(&kept, &rules, &enqueued, &*store) {
-                report::arrival(&arrival);
+                report::arrival(&metrics, &arrival);
                 return Some(enqueued);
             }
             let named = |new: bool| {
@@ -268,10 +283,13 @@ impl Ingest {
                     .map(|(rule, _)| &**rule)
             };
             let arrival = Arrival::taken(&kept, named(true), named(false));
-            report::arrival(&match &unverified {
-                Some((rule, why)) => arrival.unverified(rule, why),
-                None => arrival,
-            });
+            report::arrival(
+                &metrics,
+                &match &unverified {
+                    Some((rule, why)) => arrival.unverified(rule, why),
+                    None => arrival,
+                },
+            );
             Some(enqueued)
         });
         written.await.ok().flatten()
@@ -343,7 +361,14 @@ impl Ingest {
         if let Some(why) = unstructured(endpoint, event, &|index| authorization.trusts(index)) {
             // Not remembered, so that the sender can send the same content again with another
             // header.
-            return refuse_unreadable(&*self.store, endpoint, &event.received, INVALID, &why);
+            return refuse_unreadable(
+                &self.metrics,
+                &*self.store,
+                endpoint,
+                &event.received,
+                INVALID,
+                &why,
+            );
         }
         for sighting in authorization.sightings(&event.received) {
             self.store.remember_sighting(sighting);
@@ -360,13 +385,16 @@ impl Ingest {
                     });
             let why = nearest.unwrap_or_else(|| no_rule(endpoint));
             let arrival = Arrival::ignored(&event.received, why);
-            report::arrival(&if authorization.is_verified() {
-                arrival
-            } else {
-                arrival.unproven()
-            });
+            report::arrival(
+                &self.metrics,
+                &if authorization.is_verified() {
+                    arrival
+                } else {
+                    arrival.unproven()
+                },
+            );
         } else {
-            metrics::arrived(&event.received.endpoint, "ignored");
+            self.metrics.arrived(&event.received.endpoint, "ignored");
         }
         let reply = ResponseBuilder {
             respond: &endpoint.respond,

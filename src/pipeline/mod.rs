@@ -50,6 +50,7 @@ use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::payload_cache::PayloadCache;
 use crate::pipeline::running::Running;
 use crate::pipeline::supersede::Supersede;
+use crate::report::Metrics;
 use crate::rules::RuleSet;
 use crate::store::Store;
 use crate::sys::heartbeat::Heartbeat;
@@ -57,6 +58,7 @@ use crate::sys::heartbeat::Heartbeat;
 /// Everything that the pipeline needs from the daemon.
 pub struct Connections {
     pub store: Arc<dyn Store>,
+    pub metrics: Arc<Metrics>,
     /// Rules in force.
     pub live: Arc<Live<RuleSet>>,
     pub runner: ActionRunner,
@@ -87,6 +89,7 @@ impl Pipeline {
     pub fn new(connections: Connections) -> Self {
         let Connections {
             store,
+            metrics,
             live,
             runner,
             clock,
@@ -97,10 +100,11 @@ impl Pipeline {
         let (wake, waiters) = (Arc::default(), Arc::<OutcomeWaiters>::default());
         let (payload_cache, running) = (Arc::<PayloadCache>::default(), Arc::<Running>::default());
         let (runner, usage) = (Arc::new(runner), Arc::<Usage>::default());
-        let supersede = Supersede::new(&running, &waiters, &payload_cache, &runner);
+        let supersede = Supersede::new(&metrics, &running, &waiters, &payload_cache, &runner);
         let (reload, reload_requests) = mpsc::channel(1);
         let dispatcher = Dispatcher {
             store: Arc::clone(&store),
+            metrics: Arc::clone(&metrics),
             live,
             runner,
             clock: clock.clone(),
@@ -114,6 +118,7 @@ impl Pipeline {
         };
         let ingest = Ingest {
             store,
+            metrics,
             wake: Arc::clone(&wake),
             waiters,
             payload_cache,

@@ -8,7 +8,7 @@ use crate::event::Received;
 use crate::pipeline::answer::Answer;
 use crate::pipeline::authorization::Authorization;
 use crate::pipeline::unmatched::no_rule;
-use crate::report::{self, Arrival};
+use crate::report::{self, Arrival, Metrics};
 use crate::rules::Endpoint;
 use crate::store::{Enqueued, RefusedRequest, Store};
 use crate::verify::Refusal;
@@ -21,6 +21,7 @@ pub const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "too l
 
 /// Answers a request that no rule trusts.
 pub(super) fn refuse_untrusted(
+    metrics: &Metrics,
     store: &dyn Store,
     endpoint: &Endpoint,
     received: &Received,
@@ -29,14 +30,21 @@ pub(super) fn refuse_untrusted(
     let Some(refusal) = authorization.refusal() else {
         // Nothing is verified here because no rule is in force here.
         let status = StatusCode::NOT_FOUND.as_u16();
-        report::turned_away(&received.path, received.client, status, &no_rule(endpoint));
+        report::turned_away(
+            metrics,
+            &received.path,
+            received.client,
+            status,
+            &no_rule(endpoint),
+        );
         return Answer::new(StatusCode::NOT_FOUND, "not found", None);
     };
-    refuse(store, endpoint, received, &refusal)
+    refuse(metrics, store, endpoint, received, &refusal)
 }
 
 /// Logs the reason of a refusal. The answer does not contain it.
 pub(super) fn refuse(
+    metrics: &Metrics,
     store: &dyn Store,
     endpoint: &Endpoint,
     received: &Received,
@@ -44,9 +52,9 @@ pub(super) fn refuse(
 ) -> Answer {
     if let Some(too_large) = refusal.is_unreadable() {
         let answer = if too_large { TOO_LARGE } else { INVALID };
-        return refuse_unreadable(store, endpoint, received, answer, &refusal.to_string());
+        return refuse_unreadable(metrics, store, endpoint, received, answer, &refusal.to_string());
     }
-    report::arrival(&Arrival::refused(received, refusal));
+    report::arrival(metrics, &Arrival::refused(received, refusal));
     record(store, received, refusal.to_string());
     if refusal.is_stale() {
         return Answer::new(StatusCode::BAD_REQUEST, "stale", None);
@@ -63,13 +71,17 @@ pub(super) fn refuse(
 
 /// Answers a genuine request whose body is unreadable for every rule that might match it.
 pub(super) fn refuse_unreadable(
+    metrics: &Metrics,
     store: &dyn Store,
     endpoint: &Endpoint,
     received: &Received,
     (status, word): (StatusCode, &'static str),
     why: &str,
 ) -> Answer {
-    report::arrival(&Arrival::unread(received, word, endpoint.decode.name(), why));
+    report::arrival(
+        metrics,
+        &Arrival::unread(received, word, endpoint.decode.name(), why),
+    );
     // The sender may never retry, so at least the request's arrival can be looked up.
     record(store, received, format!("{word}: {why}"));
     Answer::new(status, word, None)

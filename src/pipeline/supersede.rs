@@ -9,12 +9,13 @@ use crate::act::ActionRunner;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::payload_cache::PayloadCache;
 use crate::pipeline::running::Running;
-use crate::report;
+use crate::report::{self, Metrics};
 use crate::store::Displaced;
 
 /// Access to everything that a superseded delivery may have left.
 #[derive(Clone, Debug)]
 pub struct Supersede {
+    metrics: Arc<Metrics>,
     running: Arc<Running>,
     waiters: Arc<OutcomeWaiters>,
     payload_cache: Arc<PayloadCache>,
@@ -23,12 +24,14 @@ pub struct Supersede {
 
 impl Supersede {
     pub fn new(
+        metrics: &Arc<Metrics>,
         running: &Arc<Running>,
         waiters: &Arc<OutcomeWaiters>,
         payload_cache: &Arc<PayloadCache>,
         runner: &Arc<ActionRunner>,
     ) -> Self {
         Self {
+            metrics: Arc::clone(metrics),
             running: Arc::clone(running),
             waiters: Arc::clone(waiters),
             payload_cache: Arc::clone(payload_cache),
@@ -42,7 +45,7 @@ impl Supersede {
             self.running.stop(*delivery);
         }
         for ended in &displaced.ended {
-            report::superseded(ended.event, &ended.rule, ended.reason);
+            report::superseded(&self.metrics, ended.event, &ended.rule, ended.reason);
             self.waiters.end(ended.event, &ended.rule, false);
             self.payload_cache.remove(ended.event);
             self.runner.forget(&ended.delivery.to_string());

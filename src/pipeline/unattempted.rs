@@ -11,7 +11,7 @@ impl Dispatcher {
     /// Settles a delivery that was superseded while it was not running.
     pub(super) fn superseded(&self, lease: &Lease) -> Settled {
         let reason = lease.superseded.clone().unwrap_or_default();
-        report::superseded(lease.received.id, &lease.rule, &reason);
+        report::superseded(&self.metrics, lease.received.id, &lease.rule, &reason);
         Settled::unattempted(
             lease.delivery,
             Settlement::Superseded {
@@ -63,7 +63,7 @@ impl Dispatcher {
         alarm: Option<String>,
         forget_dedup_keys: bool,
     ) -> Settled {
-        report::undeliverable(lease.received.id, &lease.rule, &reason);
+        report::undeliverable(&self.metrics, lease.received.id, &lease.rule, &reason);
         let alarm = alarm.filter(|_| lease.failure.is_none());
         let failure = alarm.map(|action| {
             Box::new(DeliveryFailure {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::base::throttle;
-use crate::report;
+use crate::report::Metrics;
 use crate::server::body_table::BodyTable;
 use crate::server::client_key::ClientKey;
 
@@ -60,6 +60,7 @@ pub enum Denied {
 /// Memory budget of all bodies in flight.
 #[derive(Debug, Default)]
 pub struct BodyBudget {
+    metrics: Arc<Metrics>,
     in_use: Arc<AtomicU64>,
     windows: AtomicU64,
     table: Mutex<BodyTable>,
@@ -83,6 +84,13 @@ pub struct Reservation {
 pub struct Window(Arc<BodyBudget>, u64);
 
 impl BodyBudget {
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            ..Self::default()
+        }
+    }
+
     /// Bytes reserved now, for metrics.
     pub fn in_use(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.in_use)
@@ -130,7 +138,7 @@ impl BodyBudget {
     ) -> Result<(), Denied> {
         while !self.add(more, bound) {
             let Some(freed) = table.evict(requester, more, now) else {
-                report::metrics::body_shed("refused");
+                self.metrics.body_shed("refused");
                 return Err(Denied::Full);
             };
             self.evicted(freed);
@@ -141,7 +149,7 @@ impl BodyBudget {
     /// Records an eviction. The body's task drops its bytes as soon as it wakes up.
     fn evicted(&self, bytes: u64) {
         self.in_use.fetch_sub(bytes, Ordering::Relaxed);
-        report::metrics::body_shed("evicted");
+        self.metrics.body_shed("evicted");
         if let Some(left_out) = throttle::allow("body evicted") {
             tracing::warn!(
                 bytes,
@@ -182,7 +190,7 @@ impl Reservation {
         // A client must not use up the budget alone, since complete bodies cannot be evicted.
         if bodies > 1 && own.saturating_add(more) > self.bounds.client {
             let Some(freed) = table.evict_own(client, number, now) else {
-                report::metrics::body_shed("refused");
+                budget.metrics.body_shed("refused");
                 return Err(Denied::Full);
             };
             budget.evicted(freed);

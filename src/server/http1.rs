@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::pipeline::Answer;
-use crate::report;
+use crate::report::{self, Metrics};
 use crate::server::header_budget::MAX_HEAD;
 use crate::server::peer::Peer;
 use crate::server::request::{FIRST_REQUEST_LIMIT, RequestHandler};
@@ -36,6 +36,7 @@ where
 {
     let client = peer.address;
     let (closing, timeout) = (handler.closing.clone(), handler.request_timeout);
+    let metrics = Arc::clone(&handler.metrics);
     let service = service_fn(move |request| {
         let (handler, peer) = (Arc::clone(&handler), peer.clone());
         async move { handler.answer(request, peer).await }
@@ -85,13 +86,14 @@ where
     };
     if let Err(error) = ended {
         let parts = connection.into_parts();
-        report_error(&error, &parts.read_buf, parts.io.into_inner(), client).await;
+        report_error(&metrics, &error, &parts.read_buf, parts.io.into_inner(), client).await;
     }
 }
 
 /// Reports the error that has ended a connection. `unread` is the part of a request that had
 /// arrived. If it is incomplete, its sender gets an answer.
 async fn report_error<S>(
+    metrics: &Metrics,
     error: &hyper::Error,
     unread: &Bytes,
     stream: WriteTimeout<S>,
@@ -100,7 +102,7 @@ async fn report_error<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if let Some(status) = refusal(error, unread) {
-        report::turned_away(NO_PATH, client, status.as_u16(), &error.to_string());
+        report::turned_away(metrics, NO_PATH, client, status.as_u16(), &error.to_string());
     } else {
         // Other errors end the connection only.
         report::connection_ended("connection", error, client);

@@ -88,7 +88,7 @@ where
         // Reserved here and not in the request's task: thousands of tasks may wait for their first
         // turn.
         let head_only = request.method() == Method::HEAD;
-        let reserved = reserve_headers(request, &own_budget, &handler.header_budget, client);
+        let reserved = reserve_headers(&handler, request, &own_budget, client);
         async move {
             let response = answer(&handler, reserved, peer, head_only).await;
             drop(guard);
@@ -141,15 +141,21 @@ type Reserved = Result<(HeaderReservation, Request<Incoming>), (Box<Answer>, Unr
 
 /// Reserves memory for the headers of a request.
 fn reserve_headers(
+    handler: &RequestHandler,
     request: Request<Incoming>,
     own: &Arc<HeaderBudget>,
-    all: &Arc<HeaderBudget>,
     client: Option<IpAddr>,
 ) -> Reserved {
-    match HeaderReservation::new(&request, own, all) {
+    match HeaderReservation::new(&request, own, &handler.header_budget) {
         Ok(headers) => Ok((headers, request)),
         Err((answer, why)) => {
-            report::turned_away(request.uri().path(), client, answer.status.as_u16(), why);
+            report::turned_away(
+                &handler.metrics,
+                request.uri().path(),
+                client,
+                answer.status.as_u16(),
+                why,
+            );
             let expects_continue = request.headers().contains_key(header::EXPECT);
             let body = request.into_body();
             Err((

@@ -20,7 +20,7 @@ use crate::base::live::Live;
 use crate::base::url_path;
 use crate::event::{EventId, Received};
 use crate::pipeline::{Answer, Ingest, STATUS};
-use crate::report;
+use crate::report::{self, Metrics};
 use crate::rules::{Endpoint, RuleSet};
 use crate::server::body::{BodyMemory, BodyRejection};
 use crate::server::body_budget::{BodyBudget, Bounds, Reservation};
@@ -53,6 +53,7 @@ pub struct RequestHandler {
     pub live: Arc<Live<RuleSet>>,
     /// Next step for received events.
     pub ingest: Arc<Ingest>,
+    pub metrics: Arc<Metrics>,
     /// Rate limits.
     pub limiter: Limiter,
     pub clock: Clock,
@@ -174,7 +175,13 @@ impl RequestHandler {
         let now = Instant::now();
         if let Err(after) = self.limiter.admit(rules, endpoint, client, now) {
             let answer = Answer::too_often(after);
-            report::turned_away(&received.path, client, answer.status.as_u16(), "rate limit");
+            report::turned_away(
+                &self.metrics,
+                &received.path,
+                client,
+                answer.status.as_u16(),
+                "rate limit",
+            );
             return Err(answer);
         }
         let memory = BodyMemory {
@@ -198,7 +205,13 @@ impl RequestHandler {
             Err(rejection) => Err(rejection),
         };
         let (body, busy) = body_and_guards.map_err(|(answer, why)| {
-            report::turned_away(&received.path, client, answer.status.as_u16(), &why);
+            report::turned_away(
+                &self.metrics,
+                &received.path,
+                client,
+                answer.status.as_u16(),
+                &why,
+            );
             answer
         })?;
         received.body = body;
@@ -263,7 +276,7 @@ impl RequestHandler {
         let refused = self.check_head(&mut head);
         let path = head.uri.path();
         let turn_away = |answer: Answer, why: &str| {
-            report::turned_away(path, client, answer.status.as_u16(), why);
+            report::turned_away(&self.metrics, path, client, answer.status.as_u16(), why);
             Box::new(answer)
         };
         refused.map_err(|(answer, why)| turn_away(closing(*answer), why))?;
@@ -278,7 +291,14 @@ impl RequestHandler {
         let Some((endpoint, parameters)) = found else {
             let answer = Answer::new(StatusCode::NOT_FOUND, "not found", None);
             let hint = || near_miss::hint(rules, path);
-            report::turned_away_with(path, client, answer.status.as_u16(), "no such endpoint", hint);
+            report::turned_away_with(
+                &self.metrics,
+                path,
+                client,
+                answer.status.as_u16(),
+                "no such endpoint",
+                hint,
+            );
             return Err(Box::new(answer));
         };
         if !endpoint.admits(&head.method) {

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::live::Live;
-use crate::report;
 use crate::report::metrics::{self, Moment};
+use crate::report::{self, Metrics};
 use crate::rules::{RuleSet, Tls};
 use crate::status::STORE_LIMIT;
 use crate::status::process::figures;
@@ -55,6 +55,7 @@ pub struct StatusService {
     pub reloads: Arc<Live<Option<LastReload>>>,
     pub store: Arc<dyn Store>,
     pub store_path: PathBuf,
+    pub metrics: Arc<Metrics>,
     pub clock: Clock,
     /// Memory of bodies in flight, in bytes.
     pub inflight: Arc<AtomicU64>,
@@ -91,7 +92,7 @@ impl StatusService {
             Ok(asked) => (Some(deliveries(asked)), Some(self.store_status(asked, &rules))),
             Err(_) => (None, None),
         };
-        let arrivals = metrics::last_arrivals().into_iter();
+        let arrivals = self.metrics.last_arrivals().into_iter();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -143,20 +144,23 @@ impl StatusService {
         let figures = figures();
         let rules = self.live.current();
         let acme = rules.acme();
-        Ok(metrics::render(&Moment {
-            counts,
-            health,
-            overdue,
-            generation: rules.generation,
-            unavailable: self.unavailable.current().len(),
-            certificate_until: rules.server.tls.as_ref().and_then(Tls::until),
-            certificates: acme.map(|acme| acme.issued.acme_status()),
-            inflight: self.inflight.load(Ordering::Relaxed),
-            resident: figures.resident,
-            descriptors: figures.descriptors,
-            cpu: figures.cpu,
-            started: self.started,
-        }))
+        Ok(metrics::render(
+            &self.metrics,
+            &Moment {
+                counts,
+                health,
+                overdue,
+                generation: rules.generation,
+                unavailable: self.unavailable.current().len(),
+                certificate_until: rules.server.tls.as_ref().and_then(Tls::until),
+                certificates: acme.map(|acme| acme.issued.acme_status()),
+                inflight: self.inflight.load(Ordering::Relaxed),
+                resident: figures.resident,
+                descriptors: figures.descriptors,
+                cpu: figures.cpu,
+                started: self.started,
+            },
+        ))
     }
 
     /// Returns the reason why no new events are accepted, if so.

@@ -197,6 +197,7 @@ impl Life {
         let list = Arc::clone(begun);
         let pipeline = Pipeline::new(Connections {
             store: Arc::clone(store) as Arc<dyn Store>,
+            metrics: Arc::default(),
             live: Arc::clone(live),
             runner: ActionRunner::scripted(move |context, stop| perform(&list, context, stop)).unwrap(),
             clock: clock.clone(),
