@@ -157,11 +157,17 @@ fn every_mapping_has_exactly_the_keys_that_the_parser_accepts() {
     for mapping in mappings() {
         let probed = document(mapping, None, &[(UNKNOWN, Value::from("x"))]);
         let mut expected: BTreeSet<String> = mapping.keys.iter().map(|(name, _)| name.clone()).collect();
-        let what = if mapping.id == "verify" {
-            // `mode` is read apart from the schemes. Senders are listed on their own page.
-            expected.remove("mode");
+        let what = if ["verify", "definition"].contains(&mapping.id.as_str()) {
+            // Senders are listed on their own page.
             expected.extend(crate::verify::schemes().map(str::to_owned));
             expected.remove("none");
+            if mapping.id == "verify" {
+                // `mode` is read apart from the schemes.
+                expected.remove("mode");
+            } else {
+                // The frame defines it.
+                expected.insert("acme".to_owned());
+            }
             probe_scheme(folder.path(), mapping)
         } else {
             known(&found(folder.path(), &probed), &format!("key `{UNKNOWN}`"))
@@ -178,7 +184,11 @@ fn every_mapping_has_exactly_the_keys_that_the_parser_accepts() {
 
 /// The schemes that the parser knows.
 fn probe_scheme(folder: &Path, mapping: &Mapping) -> Option<BTreeSet<String>> {
-    let changes = [("token", Value::Null), (UNKNOWN, Value::from("x"))];
+    let changes = [
+        ("token", Value::Null),
+        ("hmac", Value::Null),
+        (UNKNOWN, Value::Mapping(YamlMapping::new())),
+    ];
     let diagnostics = found(folder, &document(mapping, None, &changes));
     let mut schemes = known(&diagnostics, &format!("scheme `{UNKNOWN}`"))?;
     schemes.remove("none");
@@ -319,7 +329,8 @@ fn every_default_is_what_applies_if_the_key_is_left_out() {
             (Ok(without), Ok(with)) if without == with => {
                 // Otherwise the comparison would prove nothing.
                 let example = load(key.example.clone());
-                if example.is_ok_and(|example| example == with) && !UNSEEN.contains(&heading.as_str()) {
+                let unseen = name == "schemes" || UNSEEN.contains(&heading.as_str());
+                if example.is_ok_and(|example| example == with) && !unseen {
                     wrong.push(format!(
                         "{}.{name}: the example is the same as the default",
                         mapping.path
