@@ -173,8 +173,13 @@ fn every_limit_of_the_table_is_the_constant_of_the_source() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Modules that read rules files and requests.
+const READERS: [&str; 7] = [
+    "config", "matching", "payload", "pipeline", "server", "template", "verify",
+];
+
 #[test]
-fn every_maximum_of_the_source_stands_in_the_table() {
+fn every_maximum_of_what_is_read_stands_in_the_table() {
     let constants = constants();
     let named = LIMITS.parts.values().flatten().map(|limit| &limit.constant);
     let mut known = BTreeSet::new();
@@ -187,10 +192,11 @@ fn every_maximum_of_the_source_stands_in_the_table() {
             Err(message) => wrong.push(message),
         }
     }
-    for constant in constants
+    let of_a_reader = |constant: &&Constant| READERS.contains(&constant.file.split('/').next().unwrap());
+    let maxima = constants
         .iter()
-        .filter(|constant| constant.name.starts_with("MAX_"))
-    {
+        .filter(|constant| constant.name.starts_with("MAX_"));
+    for constant in maxima.filter(of_a_reader) {
         if !known.contains(&(constant.file.as_str(), constant.name.as_str())) {
             wrong.push(format!(
                 "`{} {}` stands neither in a part of limits.yaml nor under `internal`",
