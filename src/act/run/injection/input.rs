@@ -2,10 +2,9 @@
 //!
 //! If that input is the event, the event is run, although no word holds a template.
 
-use super::error::{fed, from_input};
+use super::error::from_input;
 use super::options::{Options, options};
 use super::rows::{Input, Operands, Row};
-use super::walk::{CommandContext, nested};
 use super::{Reading, Word, is_assignment, row};
 
 /// Programs that run a command in a container.
@@ -119,17 +118,15 @@ pub(super) fn in_container(words: &[Word<'_>], reading: &mut Reading) {
     }
 }
 
-/// Checks the commands that a shell on another machine runs. They inherit the standard input.
-pub(super) fn by_remote(
-    words: &[Word<'_>],
-    operand: Option<usize>,
+/// Splits the words for a shell on another machine into commands, each with the position of its
+/// program. They inherit the standard input. Those that redirect it are left out.
+pub(super) fn remote_commands<'w>(
+    words: &[Word<'w>],
+    operand: usize,
     skipped: usize,
-    reading: &mut Reading,
-    context: &CommandContext,
-) {
-    let Some(operand) = operand else { return };
+) -> Vec<(Vec<Word<'w>>, usize)> {
     let line = words.iter().skip(operand + skipped).filter(|word| word.fixed);
-    let split: Vec<Word<'_>> = line
+    let split: Vec<Word<'w>> = line
         .flat_map(|word| {
             word.text
                 .split_whitespace()
@@ -137,35 +134,24 @@ pub(super) fn by_remote(
         })
         .collect();
     let is_end = |word: &Word<'_>| SEPARATORS.contains(&word.text) || word.text.ends_with(';');
-    for command in split.split(is_end) {
-        let is_redirected = command.iter().any(|word| word.text.contains('<'));
-        let program = command
-            .iter()
-            .position(|word| !is_assignment(word.text) && word.text != "--");
-        if let Some(program) = program.filter(|_| !is_redirected) {
-            let mut inner = Reading::default();
-            nested(command, program, &mut inner, context);
-            reading.errors.extend(inner.errors);
-        }
-    }
+    let is_redirected = |command: &&[Word<'_>]| command.iter().any(|word| word.text.contains('<'));
+    let is_program = |word: &Word<'_>| !is_assignment(word.text) && word.text != "--";
+    split
+        .split(is_end)
+        .filter(|command| !is_redirected(command))
+        .filter_map(|command| Some((command.to_vec(), command.iter().position(is_program)?)))
+        .collect()
 }
 
-/// Checks the command that `xargs` starts with words of its standard input. The words replace the
-/// text that `-I` names, or else stand at the end.
-pub(super) fn by_xargs(
-    words: &[Word<'_>],
-    start: usize,
-    operand: usize,
-    reading: &mut Reading,
-    context: &CommandContext,
-) {
+/// Returns the words of a command that `xargs` starts with words of its standard input. They replace
+/// the text that `-I` names, or else stand at the end. `None` if the words come from a file.
+pub(super) fn fed_words<'w>(words: &[Word<'w>], start: usize, operand: usize) -> Option<Vec<Word<'w>>> {
     let options = words.get(start + 1..operand).unwrap_or_default();
-    // With `-a`, the words come from a file.
     if options
         .iter()
         .any(|word| word.text.starts_with("-a") || word.text.starts_with("--arg-file"))
     {
-        return;
+        return None;
     }
     let mut fed_words = words.to_vec();
     if let Some(replaced) = replaced(options) {
@@ -183,18 +169,7 @@ pub(super) fn by_xargs(
             at,
         });
     }
-    let context = CommandContext {
-        input: false,
-        ..*context
-    };
-    let (mut parsed, mut plain) = (Reading::default(), Reading::default());
-    nested(&fed_words, operand, &mut parsed, &context);
-    nested(words, operand, &mut plain, &context);
-    let new = parsed
-        .errors
-        .iter()
-        .filter(|error| plain.errors.iter().all(|known| known.at != error.at));
-    reading.errors.extend(new.map(|error| fed(error.at)));
+    Some(fed_words)
 }
 
 /// Returns the text that `xargs` replaces, if any.

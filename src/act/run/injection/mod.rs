@@ -2,7 +2,7 @@
 //!
 //! `run` starts no shell, but the program may be one, or start one. A template in words that an
 //! interpreter would run is an error at load, as it is in a `shell`. `rows` lists programs by name,
-//! `options` parses their options, `operands` checks what stands behind them, `input` finds those
+//! `options` parses their options, `operands` finds what stands behind them, `input` finds those
 //! that run their standard input, and `walk` follows programs that start others. Only honest
 //! mistakes are found, not a shell behind a script of another name.
 

@@ -5,7 +5,6 @@
 use super::error::{InjectionError, code, named};
 use super::options::Options;
 use super::rows::Row;
-use super::walk::{CommandContext, nested};
 use super::{Reading, Word};
 
 /// Settings of `git` that hold plain text.
@@ -18,32 +17,21 @@ const TEXTS_OF_GIT: [&str; 6] = [
     "committer.email",
 ];
 
-/// Checks the commands behind words such as `-exec`.
-pub(super) fn behind(
-    row: &Row,
-    words: &[Word<'_>],
-    start: usize,
-    openings: &[&str],
-    reading: &mut Reading,
-    context: &CommandContext,
-) {
+/// Finds the commands behind words such as `-exec`. Returns the position of each such word, and the
+/// end of its command.
+pub(super) fn inner_commands(words: &[Word<'_>], start: usize, openings: &[&str]) -> Vec<(usize, usize)> {
     let is_opening = |word: &Word<'_>| word.fixed && openings.contains(&word.text);
-    let parsed: Vec<usize> = (start + 1..words.len())
-        .filter(|at| words.get(*at).is_some_and(is_opening))
-        .collect();
-    for at in parsed {
+    let found = (start + 1..words.len()).filter(|at| words.get(*at).is_some_and(is_opening));
+    let commands = found.map(|at| {
         // The command of `find` ends there. Other programs take all words.
         let len = words
             .iter()
             .skip(at)
             .position(|word| [";", "+"].contains(&word.text) && word.fixed);
-        let end = len.map_or(words.len(), |len| at + len);
-        let inner = words.get(..end).unwrap_or_default();
-        nested(inner, at + 1, reading, &context.within(row, words, start, at));
-        if openings.contains(&"--") {
-            return;
-        }
-    }
+        (at, len.map_or(words.len(), |len| at + len))
+    });
+    let limit = if openings.contains(&"--") { 1 } else { usize::MAX };
+    commands.take(limit).collect()
 }
 
 /// Checks words that are code if they begin with `+`.

@@ -6,9 +6,11 @@
 
 use std::path::Path;
 
-use super::error::{BY_ENVIRONMENT, BY_INPUT, BY_RULES, InjectionError, code, from_input, named, steered};
+use super::error::{
+    BY_ENVIRONMENT, BY_INPUT, BY_RULES, InjectionError, code, fed, from_input, named, steered,
+};
 use super::input;
-use super::operands::{behind, is_text_of_git, joined, looped, plus};
+use super::operands::{inner_commands, is_text_of_git, joined, looped, plus};
 use super::options::{Options, options};
 use super::rows::{Operands, Row};
 use super::{Reading, ScriptFile, Word, is_assignment, row, steers};
@@ -146,11 +148,16 @@ fn operands(
         Operands::Remote(skipped) => {
             joined(words, name, skipped, &parsed, BY_INPUT, reading);
             if context.input && !input::is_closed(row, words, start, &parsed) {
-                input::by_remote(words, operand, skipped, reading, context);
+                by_remote(words, operand, skipped, reading, context);
             }
         }
         Operands::Command(skipped) => started(row, words, skipped, parsed, reading, context),
-        Operands::Behind(openings) => behind(row, words, start, openings, reading, context),
+        Operands::Behind(openings) => {
+            for (at, end) in inner_commands(words, start, openings) {
+                let inner = words.get(..end).unwrap_or_default();
+                nested(inner, at + 1, reading, &context.within(row, words, start, at));
+            }
+        }
         Operands::Plus => plus(words, start, name, &parsed, reading),
         Operands::Data => {}
     }
@@ -207,7 +214,7 @@ fn started(
     let Some(mut at) = parsed.operand else { return };
     let start = reading.command;
     if row.names.contains(&"xargs") && context.input {
-        input::by_xargs(words, start, at, reading, context);
+        by_xargs(words, start, at, reading, context);
     }
     while let Some(word) = words.get(at).filter(|word| is_assignment(word.text)) {
         let variable = word.text.split('=').next().unwrap_or_default();
@@ -222,6 +229,45 @@ fn started(
     }
     let context = context.within(row, words, start, at);
     nested(words, at, reading, &context);
+}
+
+/// Checks the commands that a shell on another machine runs.
+fn by_remote(
+    words: &[Word<'_>],
+    operand: Option<usize>,
+    skipped: usize,
+    reading: &mut Reading,
+    context: &CommandContext,
+) {
+    let Some(operand) = operand else { return };
+    for (command, program) in input::remote_commands(words, operand, skipped) {
+        let mut inner = Reading::default();
+        nested(&command, program, &mut inner, context);
+        reading.errors.extend(inner.errors);
+    }
+}
+
+/// Checks the command that `xargs` starts. Only errors that its standard input causes are reported.
+fn by_xargs(
+    words: &[Word<'_>],
+    start: usize,
+    operand: usize,
+    reading: &mut Reading,
+    context: &CommandContext,
+) {
+    let Some(fed_words) = input::fed_words(words, start, operand) else {
+        return;
+    };
+    let context = CommandContext {
+        input: false,
+        ..*context
+    };
+    let (mut with_input, mut plain) = (Reading::default(), Reading::default());
+    nested(&fed_words, operand, &mut with_input, &context);
+    nested(words, operand, &mut plain, &context);
+    let mut new = with_input.errors;
+    new.retain(|error| plain.errors.iter().all(|known| known.at != error.at));
+    reading.errors.extend(new.iter().map(|error| fed(error.at)));
 }
 
 /// Checks a program that another program starts.
