@@ -23,7 +23,7 @@ pub fn compile(
         scheme.map(|scheme| Box::new(scheme) as Box<dyn Scheme>)
     }
     if let Some(kind) = Kind::named(family) {
-        return boxed(signature::settings::compile(kind, settings, context, diagnostics));
+        return boxed(signature::compile::compile(kind, settings, context, diagnostics));
     }
     match family {
         "token" => boxed(TokenScheme::compile(settings, context, diagnostics)),

@@ -6,6 +6,7 @@
 //! signed values, into the body. [`Signature::sign`] signs as the sender does.
 
 mod claim;
+pub mod compile;
 mod content;
 mod coverage;
 mod form;
