@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_printed_and_read_as_rfc3339() {
+    fn a_timestamp_is_printed_and_parsed_as_rfc3339() {
         let at = Timestamp::from_millis(1_614_265_330_123);
         assert_eq!(at.to_string(), "2021-02-25T15:02:10.123Z");
         assert_eq!(Timestamp::parse_rfc3339("2021-02-25T15:02:10.123Z"), Some(at));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_clock_goes_at_half_its_pace_while_the_machines_is_behind() {
+    fn a_steady_clock_runs_at_half_speed_while_the_system_clock_is_behind() {
         let mut anchor = Anchor {
             moment: Timestamp::from_seconds(10_000),
             at: Duration::ZERO,
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_clock_follows_a_hand_forward_and_not_back() {
+    fn a_steady_clock_follows_jumps_forward_only() {
         let wall = Clock::manual(Timestamp::from_seconds(10_000));
         let steady = Clock::steady(wall.clone());
         wall.set(Timestamp::from_seconds(6_400));

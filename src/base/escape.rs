@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_controls_how_text_is_shown_is_written_out() {
+    fn control_characters_are_escaped() {
         for (plain, expected) in [
             ("plain text é 漢字 👍 ❤\u{fe0f}", "plain text é 漢字 👍 ❤\u{fe0f}"),
             ("\u{1b}[2J", "\\u001b[2J"),

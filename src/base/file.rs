@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_file_is_not_waited_for() {
+    fn a_read_does_not_wait_for_a_pipe() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         assert!(
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_hangs_is_given_up_and_holds_one_thread_until_it_comes_back() {
+    fn a_read_that_hangs_is_abandoned_and_keeps_one_thread() {
         let path = Path::new("/hangs");
         let (end, ended) = channel::<()>();
         let hang = move || {

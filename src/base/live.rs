@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_holds_a_value_keeps_it_when_another_comes_into_force() {
+    fn a_value_in_use_survives_its_replacement() {
         let live = Live::new(1);
         let held = live.current();
         assert_eq!(*live.replace(2), 1);

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn an_invalid_network_is_refused() {
         for wrong in [
             "",
             "10.0.0.0/33",
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn two_sets_meet_where_something_is_in_both() {
+    fn two_network_lists_overlap_if_an_address_is_in_both() {
         let ten = networks(&["10.0.0.0/8"]);
         assert!(ten.meets(&networks(&["192.0.2.0/24", "10.2.0.0/16"])));
         assert!(networks(&["10.2.0.0/16"]).meets(&ten));

@@ -235,11 +235,11 @@ mod tests {
                 .code,
             "too-large"
         );
-        let room = Patterns {
+        let remaining = Patterns {
             spent: Cell::new(MAX_WORK - 10_000),
             ..Patterns::default()
         };
-        let path = room.path("$[?search(@.b, '\\\\w{20}')]");
+        let path = remaining.path("$[?search(@.b, '\\\\w{20}')]");
         assert_eq!(path.unwrap_err().code, "too-large");
     }
 

@@ -117,7 +117,7 @@ impl Keyring {
     /// The secret that `node` names, or a diagnostic. A literal secret in the rules file is a
     /// warning, and so are quotes and a name that were copied with the secret.
     pub fn read(&self, node: Node<'_>, diagnostics: &mut Diagnostics) -> Option<Secret> {
-        self.judge(node, diagnostics, |secret| {
+        self.check(node, diagnostics, |secret| {
             weak_secret::pasted(secret)
                 .map(str::to_owned)
                 .into_iter()
@@ -137,15 +137,15 @@ impl Keyring {
             diagnostics.push(diagnostic.hint("write `env:NAME`"));
             return None;
         }
-        self.judge(node, diagnostics, |secret| weak_secret::doubts(secret, least))
+        self.check(node, diagnostics, |secret| weak_secret::weaknesses(secret, least))
     }
 
     /// Reads the secret that `node` names, and adds at most one warning for all its weaknesses.
-    fn judge(
+    fn check(
         &self,
         node: Node<'_>,
         diagnostics: &mut Diagnostics,
-        doubts: impl Fn(&[u8]) -> Vec<String>,
+        weaknesses: impl Fn(&[u8]) -> Vec<String>,
     ) -> Option<Secret> {
         let Some(text) = node.as_str() else {
             diagnostics.push(node.error(
@@ -156,8 +156,8 @@ impl Keyring {
         };
         match self.resolve(text) {
             Ok((secret, warning)) => {
-                let doubts = doubts(secret.expose());
-                let all: Vec<String> = warning.into_iter().chain(doubts).collect();
+                let weaknesses = weaknesses(secret.expose());
+                let all: Vec<String> = warning.into_iter().chain(weaknesses).collect();
                 if OF_THE_EXAMPLE.contains(&text) {
                     let message = "a secret of the example, which strangers know";
                     let public = Diagnostic::note(node.origin(), "secret", message);

@@ -42,23 +42,23 @@ const FAMOUS: [&str; 30] = [
 ];
 
 /// The weaknesses of a secret that should have `least` bytes.
-pub fn doubts(secret: &[u8], least: usize) -> Vec<String> {
-    let mut doubts = Vec::new();
+pub fn weaknesses(secret: &[u8], least: usize) -> Vec<String> {
+    let mut weaknesses = Vec::new();
     if secret.trim_ascii().len() < secret.len() {
-        doubts.push("the secret begins or ends with a blank or a line break, which counts".to_owned());
+        weaknesses.push("the secret begins or ends with a blank or a line break, which counts".to_owned());
     }
-    doubts.extend(pasted(secret).map(str::to_owned));
+    weaknesses.extend(pasted(secret).map(str::to_owned));
     if is_unexpanded(secret) {
-        doubts.push("the secret looks like a variable that was not replaced".to_owned());
+        weaknesses.push("the secret looks like a variable that was not replaced".to_owned());
     } else if is_famous(secret) {
-        doubts.push("the secret is a word out of examples, which strangers try first".to_owned());
+        weaknesses.push("the secret is a word out of examples, which strangers try first".to_owned());
     } else if secret.len() < least {
-        doubts.push(format!(
+        weaknesses.push(format!(
             "the secret has {}: use {least} or more, which cannot be guessed",
             counted(secret.len(), "byte")
         ));
     }
-    doubts
+    weaknesses
 }
 
 /// A trace of the place from which a secret was copied. It counts as a part of the secret.
@@ -157,10 +157,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_doubtful_is_said_and_never_the_secret() {
+    fn a_weak_secret_gets_a_warning_that_does_not_repeat_it() {
         let fine = "5f2c1e0b9a8d7c6b5a49382716f5e4d3";
-        assert_eq!(doubts(fine.as_bytes(), SHORT), [""; 0]);
-        assert_eq!(doubts(fine.as_bytes(), 32), [""; 0]);
+        assert_eq!(weaknesses(fine.as_bytes(), SHORT), [""; 0]);
+        assert_eq!(weaknesses(fine.as_bytes(), 32), [""; 0]);
         for (secret, word) in [
             ("change-me", "examples"),
             ("CHANGE_ME", "examples"),
@@ -175,16 +175,19 @@ mod tests {
             ("{{ secret }}", "variable"),
             ("${{ secrets.HOOK }}", "variable"),
         ] {
-            let doubts = doubts(secret.as_bytes(), SHORT);
-            assert_eq!(doubts.len(), 1, "{secret}");
-            assert!(doubts[0].contains(word), "{secret}: {doubts:?}");
-            assert!(!doubts[0].contains(secret) || secret.len() == 1, "{doubts:?}");
+            let weaknesses = weaknesses(secret.as_bytes(), SHORT);
+            assert_eq!(weaknesses.len(), 1, "{secret}");
+            assert!(weaknesses[0].contains(word), "{secret}: {weaknesses:?}");
+            assert!(
+                !weaknesses[0].contains(secret) || secret.len() == 1,
+                "{weaknesses:?}"
+            );
         }
         for blank in ["\n", " ", "\r\n", "\t"] {
             for secret in [format!("{fine}{blank}"), format!("{blank}{fine}")] {
-                let doubts = doubts(secret.as_bytes(), SHORT);
-                assert_eq!(doubts.len(), 1, "{secret:?}");
-                assert!(doubts[0].contains("blank"), "{doubts:?}");
+                let weaknesses = weaknesses(secret.as_bytes(), SHORT);
+                assert_eq!(weaknesses.len(), 1, "{secret:?}");
+                assert!(weaknesses[0].contains("blank"), "{weaknesses:?}");
             }
         }
         for (secret, words) in [
@@ -199,12 +202,15 @@ mod tests {
             (format!("whsec_whsec_{fine}"), "its prefix twice"),
             (format!("sk_sk_{fine}"), "its prefix twice"),
         ] {
-            let doubts = doubts(secret.as_bytes(), SHORT);
+            let weaknesses = weaknesses(secret.as_bytes(), SHORT);
             assert!(
-                doubts.iter().any(|doubt| doubt.contains(words)),
-                "{secret}: {doubts:?}"
+                weaknesses.iter().any(|doubt| doubt.contains(words)),
+                "{secret}: {weaknesses:?}"
             );
-            assert!(doubts.iter().all(|doubt| !doubt.contains(fine)), "{doubts:?}");
+            assert!(
+                weaknesses.iter().all(|doubt| !doubt.contains(fine)),
+                "{weaknesses:?}"
+            );
         }
         for secret in [
             "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx",
@@ -223,7 +229,7 @@ mod tests {
             "$aBcDeFgHiJkLmNoP",
             "${unfinished-secret",
         ] {
-            assert_eq!(doubts(secret.as_bytes(), SHORT), [""; 0], "{secret}");
+            assert_eq!(weaknesses(secret.as_bytes(), SHORT), [""; 0], "{secret}");
         }
     }
 }

@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_terminal_that_understands_colours_and_whose_user_wants_them_gets_them() {
+    fn only_a_terminal_with_colours_gets_them() {
         for (is_terminal, term, no_color, expected) in [
             (true, Some("xterm-256color"), None, true),
             (true, Some("dumb"), None, false),

@@ -74,8 +74,8 @@ fn rows(rules: &RuleSet, noted: &[SecretUse]) -> Vec<SecretRow> {
 
 /// Formats the secrets as text. `known`: there is a store, so the last matches are known.
 fn table(rows: &[SecretRow], known: bool, now: Timestamp) -> String {
-    let heads = ["endpoint", "scheme", "secret", "not after", "last matched"];
-    let mut lines = vec![heads.map(str::to_owned)];
+    let column_names = ["endpoint", "scheme", "secret", "not after", "last matched"];
+    let mut lines = vec![column_names.map(str::to_owned)];
     lines.extend(rows.iter().map(|row| {
         [
             row.endpoint.clone(),

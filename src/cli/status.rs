@@ -24,7 +24,7 @@ const MAX_ANSWER: u64 = 16 << 20;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: StoreLocation,
+    store_location: StoreLocation,
     /// The daemon's socket [default: `admin.socket` of the rules file, else `admin.sock` in
     /// `$RUNTIME_DIRECTORY`, else in `/run/hookyard` for rules in `/etc/hookyard`, else beside the
     /// store].
@@ -39,11 +39,11 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    let place = &arguments.place;
+    let store_location = &arguments.store_location;
     let socket = match &arguments.socket {
         Some(socket) => Ok(socket.clone()),
         None => socket_of(
-            place,
+            store_location,
             "name the rules with `--rules RULES`, or the socket with `--socket SOCKET`",
         ),
     };
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Err(code) => return code,
     };
     let shown = socket.display();
-    let status = match ask(&socket) {
+    let status = match request_status(&socket) {
         Ok(status) => status,
         Err(error) => {
             let code = fail(&format!("no daemon answers at `{shown}`: {error}"));
@@ -60,18 +60,18 @@ pub fn run(arguments: &Arguments) -> u8 {
             return code;
         }
     };
-    if let Some(other) = of_another(place, &status) {
+    if let Some(other) = identity_mismatch(store_location, &status) {
         return fail(&format!("the daemon at `{shown}` {other}"));
     }
-    tell(&status, arguments)
+    print_status(&status, arguments)
 }
 
 /// Path of the daemon's socket. If it is unknown, reports why, with `hint` on how to name it, and
 /// returns the exit code.
-pub fn socket_of(place: &StoreLocation, hint: &str) -> Result<PathBuf, u8> {
+pub fn socket_of(store_location: &StoreLocation, hint: &str) -> Result<PathBuf, u8> {
     let layout = Layout::of_process();
-    let Some(rules) = place.rules_of_daemon() else {
-        if let Some(store) = place.named_store() {
+    let Some(rules) = store_location.rules_of_daemon() else {
+        if let Some(store) = store_location.named_store() {
             return Ok(layout.socket_of_store(store));
         }
         let code = fail("there is no rules file that says which daemon is meant");
@@ -101,15 +101,17 @@ pub fn socket_of(place: &StoreLocation, hint: &str) -> Result<PathBuf, u8> {
 
 /// Returns the difference if the answer comes from another daemon than the named one. Only named
 /// files are compared: the answer shows which rules and store the daemon uses.
-pub fn of_another(place: &StoreLocation, status: &Status) -> Option<String> {
+pub fn identity_mismatch(store_location: &StoreLocation, status: &Status) -> Option<String> {
     let rules = Path::new(&status.rules.path);
-    if let Some(named) = place.named_rules()
+    if let Some(named) = store_location.named_rules()
         && !is_same(named, rules)
     {
         return Some(format!("serves `{}`, not `{}`", rules.display(), named.display()));
     }
     let store = Path::new(&status.store.as_ref()?.path);
-    let named = place.named_store().filter(|named| !is_same(named, store))?;
+    let named = store_location
+        .named_store()
+        .filter(|named| !is_same(named, store))?;
     Some(format!(
         "has the store `{}`, not `{}`",
         store.display(),
@@ -118,7 +120,7 @@ pub fn of_another(place: &StoreLocation, status: &Status) -> Option<String> {
 }
 
 /// Requests the status of a daemon.
-fn ask(socket: &Path) -> io::Result<Status> {
+fn request_status(socket: &Path) -> io::Result<Status> {
     let (_, body) = exchange(socket, "GET /status", b"")?;
     serde_json::from_slice(&body)
         .map_err(|error| io::Error::other(format!("its answer is not understood: {error}")))
@@ -152,7 +154,7 @@ pub fn exchange(socket: &Path, question: &str, body: &[u8]) -> io::Result<(u16, 
 }
 
 /// Prints the status. Returns the exit code.
-fn tell(status: &Status, arguments: &Arguments) -> u8 {
+fn print_status(status: &Status, arguments: &Arguments) -> u8 {
     let code = if arguments.check && !status.problems.is_empty() {
         NO
     } else {
@@ -167,13 +169,13 @@ fn tell(status: &Status, arguments: &Arguments) -> u8 {
             }
         },
         Format::Text if arguments.check && status.problems.is_empty() => say("well", code),
-        Format::Text if arguments.check => say(&in_lines(&status.problems), code),
-        Format::Text => say(&in_lines(&lines(status)), code),
+        Format::Text if arguments.check => say(&escaped_lines(&status.problems), code),
+        Format::Text => say(&escaped_lines(&lines(status)), code),
     }
 }
 
 /// Joins texts, each escaped onto one line, so that none can imitate another.
-fn in_lines(texts: &[String]) -> String {
+fn escaped_lines(texts: &[String]) -> String {
     let lines: Vec<_> = texts.iter().map(|text| escape::line(text)).collect();
     lines.join("\n")
 }

@@ -12,7 +12,7 @@ use crate::store::sqlite::{Soundness, back_up, check, vacuum};
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: StoreLocation,
+    store_location: StoreLocation,
     #[command(subcommand)]
     command: StoreCommand,
 }
@@ -37,7 +37,7 @@ enum StoreCommand {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    let path = match arguments.place.store() {
+    let path = match arguments.store_location.store() {
         Ok(path) => path,
         Err(code) => return code,
     };

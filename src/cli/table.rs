@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stranger_wrote_does_not_control_the_terminal() {
+    fn foreign_text_does_not_control_the_terminal() {
         assert_eq!(one_line("a\n b\u{1b}\u{202e}", 20), "a b\\u001b\\u202e");
         assert_eq!(one_line("äbcd", 3), "äbc…");
     }

@@ -55,8 +55,8 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics)
     let mut digest = Sha256::new();
     let domains = domains(node, diagnostics);
     if fields.agree_tos != Some(true) {
-        let place = node.get("agree_tos").unwrap_or(node);
-        let diagnostic = place.error(
+        let location = node.get("agree_tos").unwrap_or(node);
+        let diagnostic = location.error(
             "acme",
             "the authority issues nothing unless its terms are agreed to",
         );
@@ -198,8 +198,8 @@ fn binding(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> 
     for key in ["kid", "key"] {
         diagnostics.extend(node.missing(key));
     }
-    let place = node.given("key")?;
-    let text = keyring.read(place, diagnostics)?;
+    let location = node.given("key")?;
+    let text = keyring.read(location, diagnostics)?;
     // Some authorities show the key with padding.
     let text = text.expose().trim_ascii();
     let end = text
@@ -208,7 +208,7 @@ fn binding(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> 
         .map_or(0, |last| last + 1);
     let key = text.get(..end).and_then(|text| BASE64URL_NOPAD.decode(text).ok());
     let Some(key) = key.filter(|key| !key.is_empty()) else {
-        diagnostics.push(place.error("acme", "the key is not base64url"));
+        diagnostics.push(location.error("acme", "the key is not base64url"));
         return None;
     };
     Some(Eab {
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_that_a_certificate_can_be_for() {
+    fn a_domain_is_a_name_that_a_certificate_can_hold() {
         assert_eq!(domain("Hooks.Example.ORG").as_deref(), Ok("hooks.example.org"));
         for wrong in [
             "*.example.org",
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contact_is_an_address_of_mail() {
+    fn a_contact_is_a_mail_address() {
         for good in ["ops@example.org", "mailto:ops@example.org"] {
             assert_eq!(address(good).as_deref(), Some("mailto:ops@example.org"));
         }

@@ -29,9 +29,9 @@ pub fn check_offline(path: &Path, text: String) -> Checked {
     checked(source, &keyring, diagnostics)
 }
 
-/// Checks a text as if it replaced the rules file at `place`. Diagnostics call it `shown`.
-pub fn check_in_place_of(place: &Path, shown: &Path, text: String) -> Checked {
-    let keyring = Keyring::new(environment(), &folder_of(place));
+/// Checks a text as if it replaced the rules file at `location`. Diagnostics call it `shown`.
+pub fn check_in_place_of(location: &Path, shown: &Path, text: String) -> Checked {
+    let keyring = Keyring::new(environment(), &folder_of(location));
     let source = Source {
         path: shown.to_owned(),
         text,
@@ -44,7 +44,7 @@ fn checked(source: Source, keyring: &Keyring, mut diagnostics: Diagnostics) -> C
     let rules = document
         .as_ref()
         .and_then(|document| compile::compile(document, keyring, &mut diagnostics));
-    let diagnostics = diagnostics.told().sorted();
+    let diagnostics = diagnostics.without_set_aside().sorted();
     // Rules whose secret was not read are missing from the compiled ones.
     let written = document
         .as_ref()

@@ -191,9 +191,11 @@ fn rules<'d>(node: Option<Node<'d>>, builders: &mut EndpointBuilders<'d, '_>, di
     let mut names: HashMap<&'d str, Node<'d>> = HashMap::new();
     let mut cross_checks = CrossChecks::default();
     for item in node.items() {
-        let name = item.get("name").and_then(|place| Some((place, place.as_str()?)));
-        if let Some((place, name)) = name
-            && let Some(first) = names.insert(name, place)
+        let name = item
+            .get("name")
+            .and_then(|location| Some((location, location.as_str()?)));
+        if let Some((location, name)) = name
+            && let Some(first) = names.insert(name, location)
         {
             let line = if diagnostics.is_full() {
                 0
@@ -201,7 +203,7 @@ fn rules<'d>(node: Option<Node<'d>>, builders: &mut EndpointBuilders<'d, '_>, di
                 first.origin().line_column().0
             };
             let message = format!("a second rule named `{name}`; the first is in line {line}");
-            diagnostics.push(place.error("duplicate-rule", message));
+            diagnostics.push(location.error("duplicate-rule", message));
         }
         rule::compile(item, builders, &mut cross_checks, diagnostics);
     }

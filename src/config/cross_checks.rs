@@ -63,8 +63,8 @@ impl CrossChecks {
                 first.overlap.name(),
                 overlap.name()
             );
-            let place = node.get("concurrency").unwrap_or(node);
-            let diagnostic = place.warning("group", message);
+            let location = node.get("concurrency").unwrap_or(node);
+            let diagnostic = location.warning("group", message);
             diagnostics.push(
                 diagnostic.hint("let all rules of a group say the same: each event goes by its own rule's"),
             );
@@ -75,12 +75,12 @@ impl CrossChecks {
         let Some((path, rotate)) = action.appends_to() else {
             return;
         };
-        let place = node.get("name").unwrap_or(node);
+        let location = node.get("name").unwrap_or(node);
         match self.files.get(path) {
             None => {
                 let appended = Appended {
                     rule: rule.name.to_string(),
-                    origin: place.origin(),
+                    origin: location.origin(),
                     rotate,
                 };
                 self.files.insert(path.to_owned(), appended);
@@ -92,7 +92,7 @@ impl CrossChecks {
                     path.display()
                 );
                 diagnostics.push(
-                    place
+                    location
                         .warning("rotate", message)
                         .hint("let both say the same `rotate`"),
                 );
@@ -106,12 +106,12 @@ impl CrossChecks {
         for (path, appended) in &self.files {
             let keep = appended.rotate.map_or(0, Rotate::keep);
             for (number, other) in
-                (1..=keep).filter_map(|number| Some((number, self.files.get(&old(path, number))?)))
+                (1..=keep).filter_map(|number| Some((number, self.files.get(&rotated(path, number))?)))
             {
                 let message = format!(
                     "the rule `{}` appends to `{}`, which is what `{}` of the rule `{}` becomes when it is rotated",
                     other.rule,
-                    old(path, number).display(),
+                    rotated(path, number).display(),
                     path.display(),
                     appended.rule
                 );
@@ -122,7 +122,7 @@ impl CrossChecks {
 }
 
 /// Name of a rotated file.
-fn old(path: &Path, number: u32) -> PathBuf {
+fn rotated(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     PathBuf::from(name)

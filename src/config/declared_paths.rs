@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_rules_do_not_say_clearly_is_unknown() {
+    fn an_unclear_path_in_the_rules_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rules.yaml");
         for text in [

@@ -51,7 +51,7 @@ pub fn compile(node: Option<Node<'_>>, tls: bool, diagnostics: &mut Diagnostics)
     }
     let mut entries = Vec::with_capacity(items.len());
     for item in items {
-        entries.extend(one(item, tls, diagnostics));
+        entries.extend(compile_entry(item, tls, diagnostics));
     }
     listen_conflicts::find(&entries, diagnostics);
     entries.into_iter().map(|(_, listen)| listen).collect()
@@ -61,7 +61,7 @@ pub fn compile(node: Option<Node<'_>>, tls: bool, diagnostics: &mut Diagnostics)
 const HINT: &str = "write `127.0.0.1:9000`, `unix:/run/…` or `systemd`";
 
 /// Compiles one entry. Also returns the node of its address.
-fn one<'n>(node: Node<'n>, tls: bool, diagnostics: &mut Diagnostics) -> Option<(Node<'n>, Listen)> {
+fn compile_entry<'n>(node: Node<'n>, tls: bool, diagnostics: &mut Diagnostics) -> Option<(Node<'n>, Listen)> {
     let (text, address, own_tls) = address(node, diagnostics)?;
     if own_tls == Some(true) && !tls {
         let diagnostic = node
@@ -135,7 +135,7 @@ fn access(node: Node<'_>, default: Access, diagnostics: &mut Diagnostics) -> Opt
 
 /// Checks that the folder of a unix socket exists. A folder under `/run` may be created when the
 /// service starts, so there it is only a warning.
-fn folder(path: &Path, place: Node<'_>, diagnostics: &mut Diagnostics) {
+fn folder(path: &Path, location: Node<'_>, diagnostics: &mut Diagnostics) {
     let Some(folder) = path.parent() else { return };
     let missing = match std::fs::metadata(folder) {
         Ok(found) => !found.is_dir(),
@@ -147,11 +147,11 @@ fn folder(path: &Path, place: Node<'_>, diagnostics: &mut Diagnostics) {
     }
     let message = format!("there is no folder `{}`", folder.display());
     if ["/run", "/var/run"].iter().any(|comes| folder.starts_with(comes)) {
-        let diagnostic = place.warning("listen", format!("{message} at the moment"));
+        let diagnostic = location.warning("listen", format!("{message} at the moment"));
         diagnostics.push(diagnostic.hint("the service needs it at its start (`RuntimeDirectory=`)"));
     } else {
         diagnostics.push(
-            place
+            location
                 .error("listen", message)
                 .hint("make it, or write `unix:/run/…`"),
         );
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_and_slips_are_refused() {
+    fn addresses_are_parsed_and_mistakes_are_refused() {
         for good in [
             "127.0.0.1:9000",
             "[::1]:80",

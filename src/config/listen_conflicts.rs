@@ -10,17 +10,17 @@ use crate::rules::Listen;
 /// Reports every entry that conflicts with an earlier one, at the position of the later.
 pub fn find(entries: &[(Node<'_>, Listen)], diagnostics: &mut Diagnostics) {
     let splits = |port| entries.iter().any(|(_, listen)| listen.is_all_v4(port));
-    for (index, (place, listen)) in entries.iter().enumerate() {
+    for (index, (location, listen)) in entries.iter().enumerate() {
         let mut before = entries.iter().take(index);
-        let clash = before.find_map(|(_, other)| clash(other, listen, splits));
-        if let Some((message, hint)) = clash {
-            diagnostics.push(place.error("listen", message).hint(hint));
+        let conflict = before.find_map(|(_, other)| conflict(other, listen, splits));
+        if let Some((message, hint)) = conflict {
+            diagnostics.push(location.error("listen", message).hint(hint));
         }
     }
 }
 
 /// Returns the conflict between two entries, and a hint.
-fn clash(one: &Listen, other: &Listen, splits: impl Fn(u16) -> bool) -> Option<(String, &'static str)> {
+fn conflict(one: &Listen, other: &Listen, splits: impl Fn(u16) -> bool) -> Option<(String, &'static str)> {
     const ONCE: &str = "once is enough";
     const PART: &str = "leave it out, or name each address instead of all";
     match (one, other) {

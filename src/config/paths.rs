@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_of_the_package_are_meant_where_none_are_named() {
+    fn the_rules_of_the_package_are_the_default() {
         let (root, layout) = layout(&["etc/hookyard"]);
         // The tests run in the package's folder, which has no `rules.yaml`.
         assert_eq!(layout.rules(None), root.path().join("etc/hookyard/rules.yaml"));

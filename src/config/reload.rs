@@ -77,7 +77,7 @@ pub struct Reloader {
     live: Arc<Live<RuleSet>>,
     refused: Mutex<Option<RejectedFile>>,
     /// Number of reloads started. Only the latest may change anything; older ones were abandoned.
-    begun: AtomicU64,
+    latest: AtomicU64,
 }
 
 /// The last rejected version of the file.
@@ -88,9 +88,9 @@ struct RejectedFile {
     /// Files that were read for it.
     files: BTreeSet<PathBuf>,
     /// Its diagnostics, so that they are logged only once.
-    said: Vec<String>,
+    messages: Vec<String>,
     /// Time of the next retry with unchanged files, and the pause before it.
-    again: (Instant, Duration),
+    retry: (Instant, Duration),
 }
 
 impl RejectedFile {
@@ -103,12 +103,12 @@ impl RejectedFile {
         now: Instant,
     ) -> Self {
         let same = before.filter(|before| before.fingerprint == fingerprint);
-        let pause = same.map_or(FIRST_PAUSE, |before| (before.again.1 * 2).min(LONGEST_PAUSE));
+        let pause = same.map_or(FIRST_PAUSE, |before| (before.retry.1 * 2).min(LONGEST_PAUSE));
         Self {
             fingerprint,
             files,
-            said: diagnostics.iter().map(Diagnostic::line).collect(),
-            again: (now + pause, pause),
+            messages: diagnostics.iter().map(Diagnostic::line).collect(),
+            retry: (now + pause, pause),
         }
     }
 }
@@ -119,7 +119,7 @@ impl Reloader {
             path: path.to_owned(),
             live,
             refused: Mutex::new(None),
-            begun: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
         }
     }
 
@@ -143,7 +143,7 @@ impl Reloader {
     /// Reloads the files. Unchanged files are skipped unless the operator asked. Blocks on file
     /// access and compilation, so call it outside async workers.
     pub fn reload(&self, cause: Cause) -> Reload {
-        let turn = self.begin();
+        let ticket = self.begin();
         if cause == Cause::Time && is_being_written(&self.path) {
             return Reload::Unchanged;
         }
@@ -160,42 +160,42 @@ impl Reloader {
                 diagnostics.push(diagnostic);
                 let now =
                     RejectedFile::new(String::new(), BTreeSet::new(), &diagnostics, None, Instant::now());
-                return self.keep(turn, now, diagnostics, asked);
+                return self.reject(ticket, now, diagnostics, asked);
             }
         };
         let sha256 = sha256(&text);
         if !asked && fingerprint(&sha256, &current.files) == current.fingerprint {
             // A file that was restored to the version in force is not rejected any more.
-            if self.is_last(turn) {
+            if self.is_last(ticket) {
                 *self.refused() = None;
             }
             return Reload::Unchanged;
         }
-        let waits = |refused: &RejectedFile| match cause {
+        let is_waiting = |refused: &RejectedFile| match cause {
             Cause::Change => true,
-            Cause::Time => Instant::now() < refused.again.0,
+            Cause::Time => Instant::now() < refused.retry.0,
             Cause::Operator => false,
         };
-        if let Some(refused) = before.as_ref().filter(|refused| waits(refused))
+        if let Some(refused) = before.as_ref().filter(|refused| is_waiting(refused))
             && fingerprint(&sha256, &refused.files) == refused.fingerprint
         {
             return Reload::Unchanged;
         }
         let LoadAttempt { outcome, files } = attempt(&self.path, text, environment());
         match outcome {
-            Ok(loaded) => self.put_in_force(turn, loaded, &current),
+            Ok(loaded) => self.activate(ticket, loaded, &current),
             Err(diagnostics) => {
                 let fingerprint = fingerprint(&sha256, &files);
                 let now =
                     RejectedFile::new(fingerprint, files, &diagnostics, before.as_ref(), Instant::now());
-                self.keep(turn, now, diagnostics, asked)
+                self.reject(ticket, now, diagnostics, asked)
             }
         }
     }
 
     /// Abandons the running reload, which takes longer than `limit`. The rules in force stay.
-    pub fn gives_up(&self, cause: Cause, limit: Duration) -> Reload {
-        let turn = self.begin();
+    pub fn give_up(&self, cause: Cause, limit: Duration) -> Reload {
+        let ticket = self.begin();
         let message = format!(
             "loading `{}` takes longer than {} s: a file, folder or program that it names does not answer",
             self.path.display(),
@@ -205,20 +205,20 @@ impl Reloader {
         diagnostics.push(Diagnostic::unplaced("slow", message));
         let files = self.files();
         let now = RejectedFile::new(String::new(), files, &diagnostics, None, Instant::now());
-        self.keep(turn, now, diagnostics, cause == Cause::Operator)
+        self.reject(ticket, now, diagnostics, cause == Cause::Operator)
     }
 
     /// Starts a reload. All earlier ones become outdated.
     fn begin(&self) -> u64 {
-        self.begun.fetch_add(1, Ordering::Relaxed) + 1
+        self.latest.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn is_last(&self, turn: u64) -> bool {
-        self.begun.load(Ordering::Relaxed) == turn
+    fn is_last(&self, ticket: u64) -> bool {
+        self.latest.load(Ordering::Relaxed) == ticket
     }
 
     /// Activates a new rule set, unless this reload was abandoned.
-    fn put_in_force(&self, turn: u64, loaded: Loaded, current: &RuleSet) -> Reload {
+    fn activate(&self, ticket: u64, loaded: Loaded, current: &RuleSet) -> Reload {
         let mut rules = loaded.rules;
         rules.generation = current.generation + 1;
         if let (Some(tls), Some(before)) = (&mut rules.server.tls, &current.server.tls) {
@@ -226,7 +226,7 @@ impl Reloader {
         }
         let restart = restart_needed(current, &rules);
         let mut refused = self.refused();
-        if !self.is_last(turn) {
+        if !self.is_last(ticket) {
             return Reload::Unchanged;
         }
         *refused = None;
@@ -239,12 +239,14 @@ impl Reloader {
     }
 
     /// Keeps the old rule set. The same diagnostics are reported again only if `asked`.
-    fn keep(&self, turn: u64, now: RejectedFile, diagnostics: Diagnostics, asked: bool) -> Reload {
+    fn reject(&self, ticket: u64, now: RejectedFile, diagnostics: Diagnostics, asked: bool) -> Reload {
         let mut refused = self.refused();
-        if !self.is_last(turn) {
+        if !self.is_last(ticket) {
             return Reload::Unchanged;
         }
-        let known = refused.as_ref().is_some_and(|before| before.said == now.said);
+        let known = refused
+            .as_ref()
+            .is_some_and(|before| before.messages == now.messages);
         *refused = Some(now);
         if known && !asked {
             Reload::Unchanged
@@ -295,7 +297,7 @@ mod tests {
     use crate::config::load;
 
     #[test]
-    fn what_is_being_written_is_not_read_because_time_has_passed() {
+    fn a_poll_does_not_read_a_file_that_was_just_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rules.yaml");
         std::fs::write(&path, "rules: []\n").unwrap();
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_load_is_left_alone_until_something_has_changed_and_tried_with_growing_pauses() {
+    fn a_refused_file_is_retried_after_a_change_and_with_growing_pauses() {
         let folder = tempfile::tempdir().unwrap();
         let sockets = folder.path().join("sockets");
         let text = format!(
@@ -337,12 +339,12 @@ mod tests {
             assert!(matches!(reloader.reload(cause), Reload::Unchanged));
             assert!(reloader.is_refused());
         }
-        reloader.refused().as_mut().unwrap().again.0 = Instant::now();
+        reloader.refused().as_mut().unwrap().retry.0 = Instant::now();
         assert!(matches!(reloader.reload(Cause::Time), Reload::InForce { .. }));
     }
 
     #[test]
-    fn the_pause_doubles_up_to_a_bound_and_begins_anew_with_another_file() {
+    fn the_pause_doubles_up_to_a_bound_and_resets_with_another_file() {
         let now = Instant::now();
         let next = |before: Option<&RejectedFile>, fingerprint: &str| {
             RejectedFile::new(
@@ -356,15 +358,15 @@ mod tests {
         let mut refused = next(None, "a");
         let mut pauses = Vec::new();
         for _ in 0..9 {
-            pauses.push(refused.again.1.as_secs());
+            pauses.push(refused.retry.1.as_secs());
             refused = next(Some(&refused), "a");
         }
         assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
-        assert_eq!(next(Some(&refused), "b").again, (now + FIRST_PAUSE, FIRST_PAUSE));
+        assert_eq!(next(Some(&refused), "b").retry, (now + FIRST_PAUSE, FIRST_PAUSE));
     }
 
     #[test]
-    fn what_a_refused_file_lacks_is_looked_for() {
+    fn a_refused_file_loads_once_a_missing_secret_exists() {
         let folder = tempfile::tempdir().unwrap();
         let text = "rules: [{name: a, endpoint: /a, verify: {github: {secret: 'file:key'}}, actions: [append: out]}]\n";
         let reloader = refusing(folder.path(), text);
@@ -374,16 +376,16 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_that_was_given_up_changes_nothing_when_it_comes_back() {
+    fn an_abandoned_reload_changes_nothing_when_it_returns() {
         let folder = tempfile::tempdir().unwrap();
         let reloader = refusing(folder.path(), "rules: [\n");
         let hung = reloader.begin();
         let limit = Duration::from_secs(1);
-        assert!(matches!(reloader.gives_up(Cause::Time, limit), Reload::Kept(_)));
+        assert!(matches!(reloader.give_up(Cause::Time, limit), Reload::Kept(_)));
         // Logged once, and again if the operator asks.
-        assert!(matches!(reloader.gives_up(Cause::Time, limit), Reload::Unchanged));
+        assert!(matches!(reloader.give_up(Cause::Time, limit), Reload::Unchanged));
         assert!(matches!(
-            reloader.gives_up(Cause::Operator, limit),
+            reloader.give_up(Cause::Operator, limit),
             Reload::Kept(_)
         ));
         let current = reloader.live.current();
@@ -396,7 +398,7 @@ mod tests {
             environment(),
         );
         assert!(matches!(
-            reloader.put_in_force(hung, late.unwrap(), &current),
+            reloader.activate(hung, late.unwrap(), &current),
             Reload::Unchanged
         ));
         assert!(reloader.is_refused() && Arc::ptr_eq(&reloader.live.current(), &current));

@@ -14,36 +14,39 @@ const LISTED: usize = 8;
 
 pub fn check(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
     for builder in builders {
-        for (index, written) in builder.written().enumerate() {
+        for (index, declared) in builder.written().enumerate() {
             let rules: Vec<&Rule> = builder.rules_of(index).collect();
             if rules.is_empty() {
                 continue;
             }
-            diagnostics.extend(unsigned(&written, &rules));
-            diagnostics.extend(repeating(&written, builder, index));
-            diagnostics.extend(forgetful(&written, &rules));
+            diagnostics.extend(unsigned_parts(&declared, &rules));
+            diagnostics.extend(repeated_content(&declared, builder, index));
+            diagnostics.extend(no_dedup_id(&declared, &rules));
         }
     }
-    strangers(builders, diagnostics);
+    open_handshakes(builders, diagnostics);
 }
 
 /// Reports request parts that rules read although the signature does not cover them.
-fn unsigned(written: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
-    let unsigned = written.reads.clone().unsigned(written.verification);
-    let headers = unsigned.headers.iter().map(|name| format!("`header.{name}`"));
-    let query = unsigned.query.iter().map(|name| format!("`query.{name}`"));
+fn unsigned_parts(declared: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
+    let unsigned_parts = declared.reads.clone().unsigned(declared.verification);
+    let headers = unsigned_parts
+        .headers
+        .iter()
+        .map(|name| format!("`header.{name}`"));
+    let query = unsigned_parts.query.iter().map(|name| format!("`query.{name}`"));
     let parts = [
-        (unsigned.any_query, "the query"),
-        (unsigned.path, "the path"),
-        (unsigned.method, "the method"),
+        (unsigned_parts.any_query, "the query"),
+        (unsigned_parts.path, "the path"),
+        (unsigned_parts.method, "the method"),
     ];
     let parts = parts.into_iter().filter(|(read, _)| *read);
-    let place: Vec<String> = query.chain(parts.map(|(_, name)| name.to_owned())).collect();
+    let location: Vec<String> = query.chain(parts.map(|(_, name)| name.to_owned())).collect();
     let headers: Vec<String> = headers.collect();
-    if headers.is_empty() && place.is_empty() {
+    if headers.is_empty() && location.is_empty() {
         return None;
     }
-    let read = listed(headers.iter().chain(&place).map(String::as_str));
+    let read = listed(headers.iter().chain(&location).map(String::as_str));
     let names = listed(rules.iter().map(|rule| &*rule.name));
     let (noun, verb) = if rules.len() == 1 {
         ("the rule", "reads")
@@ -52,41 +55,41 @@ fn unsigned(written: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diagn
     };
     let message = format!(
         "{noun} {names} {verb} {read}, which the signature of `{}` does not cover",
-        written.verification.scheme()
+        declared.verification.scheme()
     );
     // For headers, the first request counts, so nothing else can be done. Another path or query
     // makes another event.
-    let hint = if place.is_empty() {
+    let hint = if location.is_empty() {
         "a captured request that comes again with other headers runs nothing, but the first to come is believed"
     } else {
         "a captured request can be sent again with another path or query: use a secret for each environment, or a \
          scheme that signs the URL"
     };
-    Some(Diagnostic::note(written.origin.clone(), "unsigned-part", message).hint(hint))
+    Some(Diagnostic::note(declared.origin.clone(), "unsigned-part", message).hint(hint))
 }
 
 /// Reports a sender that may sign the same content again for a new event.
-fn repeating(
-    written: &DeclaredVerification<'_>,
+fn repeated_content(
+    declared: &DeclaredVerification<'_>,
     builder: &EndpointBuilder<'_>,
     index: usize,
 ) -> Option<Diagnostic> {
-    if !written.verification.may_repeat() || !builder.is_silent_on_duplicates(index) {
+    if !declared.verification.may_repeat() || !builder.is_silent_on_duplicates(index) {
         return None;
     }
     let message = format!(
         "`{}` signs neither a time nor an id: the same signed content counts as the same event, for {}",
-        written.verification.scheme(),
-        HumanDuration(written.verification.default_window())
+        declared.verification.scheme(),
+        HumanDuration(declared.verification.default_window())
     );
     let hint = "if the sender signs the same content for each event, set `on_duplicate: run`, or let it sign a `timestamp`; \
                 `on_duplicate: ignore` says that this is meant";
-    Some(Diagnostic::note(written.origin.clone(), "repeated-content", message).hint(hint))
+    Some(Diagnostic::note(declared.origin.clone(), "repeated-content", message).hint(hint))
 }
 
 /// Reports a verification that cannot tell events apart, under a rule that relies on it.
-fn forgetful(written: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
-    let verification = written.verification;
+fn no_dedup_id(declared: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diagnostic> {
+    let verification = declared.verification;
     if verification.is_none() || !verification.recognised_by().is_empty() {
         return None;
     }
@@ -99,32 +102,32 @@ fn forgetful(written: &DeclaredVerification<'_>, rules: &[&Rule]) -> Option<Diag
     );
     let hint =
         "say where the sender puts an id, `id: {header: NAME}`, or that twice is right, `on_duplicate: run`";
-    Some(Diagnostic::warning(written.origin.clone(), "no-id", message).hint(hint))
+    Some(Diagnostic::warning(declared.origin.clone(), "no-id", message).hint(hint))
 }
 
 /// Reports handshakes that sign text for strangers with a secret that another verification accepts.
-fn strangers(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
+fn open_handshakes(builders: &[EndpointBuilder<'_>], diagnostics: &mut Diagnostics) {
     let all = || {
         builders
             .iter()
             .enumerate()
-            .flat_map(|(at, builder)| builder.written().map(move |written| (at, builder, written)))
+            .flat_map(|(at, builder)| builder.written().map(move |declared| (at, builder, declared)))
     };
-    for (at, teller, told) in all() {
+    for (at, endpoint, told) in all() {
         let Some(handshake) = told.verification.tells_strangers() else {
             continue;
         };
-        for (other, _, written) in all() {
-            if !written.verification.believes(told.verification) {
+        for (other, _, declared) in all() {
+            if !declared.verification.believes(told.verification) {
                 continue;
             }
-            let scheme = written.verification.scheme();
+            let scheme = declared.verification.scheme();
             let message = format!(
                 "the handshake `{handshake}` of `{}` signs any short text on request, with the secret that `{scheme}` \
                  believes here",
-                teller.path
+                endpoint.path
             );
-            let origin = written.origin.clone();
+            let origin = declared.origin.clone();
             let diagnostic = if at == other {
                 Diagnostic::error(origin, "handshake", message)
             } else {

@@ -183,7 +183,8 @@ impl<'d> RuleCompiler<'d, '_> {
     ) -> (Vec<Action>, Vec<Retry>, Vec<(Action, Retry)>) {
         // A condition on a value also protects the actions that receive this value. An invalid
         // condition counts as protecting all.
-        let excludes_dash = |place: &Place| condition.is_none_or(|condition| condition.excludes(place, '-'));
+        let excludes_dash =
+            |location: &Place| condition.is_none_or(|condition| condition.excludes(location, '-'));
         let context = CompileContext {
             excludes_dash: Some(&excludes_dash),
             ..*self.context

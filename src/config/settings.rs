@@ -68,20 +68,20 @@ pub fn server(
     let public_url = shape.public_url.and_then(|url| match parse_public_url(&url) {
         Ok(url) => Some(url),
         Err(message) => {
-            at(node, "public_url", |place| {
-                diagnostics.push(place.error("public-url", message));
+            at(node, "public_url", |location| {
+                diagnostics.push(location.error("public-url", message));
             });
             None
         }
     });
     if shape.max_connections == Some(0) {
-        at(node, "max_connections", |place| {
-            diagnostics.push(place.error("max-connections", "at least 1 connection"));
+        at(node, "max_connections", |location| {
+            diagnostics.push(location.error("max-connections", "at least 1 connection"));
         });
     }
     if shape.request_timeout.is_some_and(|period| period.0.is_zero()) {
-        at(node, "request_timeout", |place| {
-            diagnostics.push(place.error("request-timeout", "longer than `0s`"));
+        at(node, "request_timeout", |location| {
+            diagnostics.push(location.error("request-timeout", "longer than `0s`"));
         });
     }
     let server = Server {
@@ -100,11 +100,11 @@ pub fn server(
         stop_grace: period(shape.stop_grace, DEFAULT_STOP_GRACE),
         tls,
     };
-    at(node, "max_body", |place| {
-        reject_zero(shape.max_body, place, diagnostics);
+    at(node, "max_body", |location| {
+        reject_zero(shape.max_body, location, diagnostics);
     });
-    at(node, "max_inflight", |place| {
-        reject_zero(shape.max_inflight, place, diagnostics);
+    at(node, "max_inflight", |location| {
+        reject_zero(shape.max_inflight, location, diagnostics);
     });
     (server, shape.max_body)
 }
@@ -121,8 +121,8 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagno
     let shape: StoreShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     let keep = node.and_then(|node| node.given("keep"));
     let keep: KeepShape = keep.and_then(|keep| keep.read(diagnostics)).unwrap_or_default();
-    at(node, "max_size", |place| {
-        reject_zero(shape.max_size, place, diagnostics);
+    at(node, "max_size", |location| {
+        reject_zero(shape.max_size, location, diagnostics);
     });
     StoreSettings {
         path: shape.path.map(|path| keyring.folder().join(path)),
@@ -142,10 +142,10 @@ pub fn store(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagno
 pub fn deliveries(node: Option<Node<'_>>, diagnostics: &mut Diagnostics) -> Concurrency {
     let shape: DeliveriesShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     for (key, given) in [("limit", shape.limit), ("per_rule", shape.per_rule)] {
-        at(node, key, |place| {
+        at(node, key, |location| {
             if given.is_some_and(|count| !(1..=MAX_DELIVERIES).contains(&count)) {
                 let message = format!("`{key}` may be 1 to {MAX_DELIVERIES}");
-                diagnostics.push(place.error("limit", message));
+                diagnostics.push(location.error("limit", message));
             }
         });
     }
@@ -160,8 +160,8 @@ pub fn log(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagnost
     let shape: LogShape = node.and_then(|node| node.read(diagnostics)).unwrap_or_default();
     let level = shape.level.unwrap_or_else(|| "info".to_owned());
     if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&level) {
-        at(node, "level", |place| {
-            let diagnostic = place.error("log-level", format!("invalid level `{level}`: {error}"));
+        at(node, "level", |location| {
+            let diagnostic = location.error("log-level", format!("invalid level `{level}`: {error}"));
             diagnostics.push(diagnostic.hint("one of error, warn, info, debug, trace"));
         });
     }
@@ -170,9 +170,14 @@ pub fn log(node: Option<Node<'_>>, keyring: &Keyring, diagnostics: &mut Diagnost
     if let Some(file) = &file
         && !file.path.parent().is_some_and(std::path::Path::is_dir)
     {
-        at(node, "file", |place| {
+        at(node, "file", |location| {
             let message = format!("the folder of `{}` does not exist", file.path.display());
-            diagnostics.push(place.get("path").unwrap_or(place).error("log-file", message));
+            diagnostics.push(
+                location
+                    .get("path")
+                    .unwrap_or(location)
+                    .error("log-file", message),
+            );
         });
     }
     LogSettings {
@@ -194,10 +199,10 @@ fn log_file(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) ->
         None => LogRotateShape::default(),
     };
     let rotate = node.given("rotate");
-    at(rotate, "size", |place| {
+    at(rotate, "size", |location| {
         if size.is_some_and(|size| size.0 < MIN_LOG_SIZE.0) {
             let message = format!("`size` is at least {} bytes", MIN_LOG_SIZE.0);
-            diagnostics.push(place.error("rotate", message));
+            diagnostics.push(location.error("rotate", message));
         }
     });
     Some(LogFile {

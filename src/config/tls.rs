@@ -45,12 +45,12 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics)
     }
     let _shape: ServerTlsFields = node.read(diagnostics)?;
     // Both parts are compiled before any error returns, so that one does not hide the other.
-    let certified = certified(node, keyring, diagnostics);
-    let wants_clients = node.given("client_ca");
-    let clients = wants_clients.map(|node| clients(node, keyring, diagnostics));
-    let (resolver, origin) = certified?;
-    let clients = match clients {
-        Some(clients) => Some(clients?),
+    let source = source(node, keyring, diagnostics);
+    let client_ca = node.given("client_ca");
+    let client_auth = client_ca.map(|node| client_auth(node, keyring, diagnostics));
+    let (resolver, origin) = source?;
+    let client_auth = match client_auth {
+        Some(client_auth) => Some(client_auth?),
         None => None,
     };
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -62,12 +62,12 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics)
             return None;
         }
     };
-    let builder = match &clients {
-        Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
+    let builder = match &client_auth {
+        Some(client_auth) => builder.with_client_cert_verifier(Arc::clone(&client_auth.verifier)),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(resolver);
-    if clients.is_some() {
+    if client_auth.is_some() {
         // A resumed session would bring its client certificate unverified, even after the
         // certificate expired.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -81,13 +81,13 @@ pub fn compile(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics)
     }
     Some(Tls {
         config: Arc::new(config),
-        clients,
+        clients: client_auth,
         origin,
     })
 }
 
 /// Compiles `client_ca`: the authorities that sign client certificates.
-fn clients(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<ClientAuth> {
+fn client_auth(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> Option<ClientAuth> {
     let pem = pem::file(node, false, keyring, diagnostics)?;
     let mut digest = Sha256::new();
     for certificate in pem::certificates(node, &pem, diagnostics)? {
@@ -111,15 +111,15 @@ fn clients(node: Node<'_>, keyring: &Keyring, diagnostics: &mut Diagnostics) -> 
 }
 
 /// Compiles the source of the certificate: `cert` with `key`, or `acme`.
-fn certified(
+fn source(
     node: Node<'_>,
     keyring: &Keyring,
     diagnostics: &mut Diagnostics,
 ) -> Option<(Arc<dyn ResolvesServerCert>, CertificateSource)> {
     if let Some(at_acme) = node.given("acme") {
         for key in ["cert", "key"] {
-            if let Some(place) = node.get(key) {
-                diagnostics.push(place.error("tls", format!("either `acme` or `{key}`")));
+            if let Some(location) = node.get(key) {
+                diagnostics.push(location.error("tls", format!("either `acme` or `{key}`")));
             }
         }
         let acme = super::acme::compile(at_acme, keyring, diagnostics)?;

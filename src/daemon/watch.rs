@@ -136,7 +136,7 @@ impl Watch {
     ) -> Option<Reload> {
         hanging.retain(|load| !load.is_finished());
         if hanging.len() >= MAX_HANGING {
-            return Some(self.reloader.gives_up(cause, LOAD_LIMIT));
+            return Some(self.reloader.give_up(cause, LOAD_LIMIT));
         }
         let (reloader, live) = (Arc::clone(&self.reloader), Arc::clone(&self.live));
         let mut load = tokio::task::spawn_blocking(move || {
@@ -163,7 +163,7 @@ impl Watch {
             }
             Err(_) => {
                 hanging.push(load);
-                Some(self.reloader.gives_up(cause, LOAD_LIMIT))
+                Some(self.reloader.give_up(cause, LOAD_LIMIT))
             }
         }
     }

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_header_or_parameter_with_several_values_each_must_be_told() {
+    fn every_value_of_a_repeated_header_must_be_excluded() {
         for (text, place, excludes) in [
             ("header.X-Kind: a", "header.x-kind", false),
             ("header.X-Kind: {every: {prefix: a}}", "header.x-kind", true),

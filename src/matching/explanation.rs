@@ -171,8 +171,8 @@ impl BoundedText {
     }
 
     fn push(&mut self, text: &str) {
-        let room = Self::BYTES.saturating_sub(self.bytes.len());
-        self.bytes.extend(text.bytes().take(room));
+        let remaining = Self::BYTES.saturating_sub(self.bytes.len());
+        self.bytes.extend(text.bytes().take(remaining));
     }
 
     fn json<T: Serialize + ?Sized>(&mut self, value: &T) {
@@ -193,10 +193,10 @@ impl BoundedText {
 
 impl io::Write for BoundedText {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = Self::BYTES.saturating_sub(self.bytes.len()).min(bytes.len());
-        self.bytes.extend(bytes.iter().take(room));
+        let remaining = Self::BYTES.saturating_sub(self.bytes.len()).min(bytes.len());
+        self.bytes.extend(bytes.iter().take(remaining));
         // Writing 0 bytes is an error to the serializer, which then stops.
-        Ok(room)
+        Ok(remaining)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -347,7 +347,7 @@ fn null_and_normalized_paths_of_sections_2_6_and_2_7() {
 }
 
 #[test]
-fn what_the_rfc_forbids_is_refused_by_both() {
+fn invalid_paths_are_refused_by_conditions_and_templates() {
     for path in [
         // Section 2.4.3, table 14: not well-typed, or an unknown function.
         "$[?length(@.*) < 3]",
@@ -408,7 +408,7 @@ fn what_the_rfc_forbids_is_refused_by_both() {
 }
 
 #[test]
-fn what_a_payload_could_make_cost_seconds_is_refused_by_both() {
+fn a_costly_path_is_refused_by_conditions_and_templates() {
     for path in [
         "$..a..b",
         "$..a[?@..b]",

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_a_worth_and_a_type() {
+    fn a_key_has_a_value_and_a_type() {
         let mut map: ByScalar<Vec<u8>> = ByScalar::default();
         for (mark, key) in [json!(1), json!("1"), json!(true), json!(null), json!(0.5)]
             .iter()

@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_integer_in_the_rules_is_a_finding_and_no_other_number() {
+    fn a_large_integer_in_the_rules_is_an_error() {
         for number in ["18446744073709551617", "-9223372036854775809", &"9".repeat(60)] {
             for text in [
                 format!("$.a: {number}"),
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_values_some_every_or_none() {
+    fn some_every_and_none_test_several_values() {
         let event = event(json!({
             "commits": [{"files": ["docs/a", "src/b"]}, {"files": ["docs/c"]}], "none": [], "mixed": [5, "x"]
         }));

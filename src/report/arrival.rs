@@ -22,7 +22,7 @@ pub struct Arrival<'a> {
     /// True if the body may hold a secret.
     withheld: bool,
     /// True if the sender has proved nothing, so that the line is throttled.
-    anybodys: bool,
+    is_unproven: bool,
 }
 
 impl<'a> Arrival<'a> {
@@ -129,7 +129,7 @@ impl<'a> Arrival<'a> {
     #[must_use]
     pub fn unproven(self) -> Self {
         Self {
-            anybodys: true,
+            is_unproven: true,
             ..self
         }
     }
@@ -138,7 +138,7 @@ impl<'a> Arrival<'a> {
     fn throttled(&self) -> Option<&'static str> {
         match self.outcome {
             "accepted" => None,
-            "ignored" => self.anybodys.then_some("ignored"),
+            "ignored" => self.is_unproven.then_some("ignored"),
             "duplicate" | "altered" | "refused" | "stale" | "handshake" | "unavailable" => Some(self.outcome),
             _ => Some("unreadable"),
         }
@@ -154,7 +154,7 @@ impl<'a> Arrival<'a> {
             why: String::new(),
             refusal: None,
             withheld: false,
-            anybodys: false,
+            is_unproven: false,
         }
     }
 }

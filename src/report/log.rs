@@ -86,8 +86,8 @@ pub fn start(settings: &LogSettings, journal: bool) -> Result<LogGuard, String> 
         dropped.push(writer.error_counter());
         writer
     };
-    let stamped = !journal;
-    let stderr = layer(settings.format, stamped, writer(Box::new(io::stderr()))).with_filter(filter()?);
+    let with_time = !journal;
+    let stderr = layer(settings.format, with_time, writer(Box::new(io::stderr()))).with_filter(filter()?);
     let file = match &settings.file {
         None => None,
         Some(file) => {
@@ -122,10 +122,10 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     let filter = EnvFilter::builder()
         .parse(level)
         .map_err(|error| error.to_string())?;
-    let spoken_of = level
+    let is_named = level
         .split(',')
         .any(|directive| directive.trim_start().starts_with(HTTP_2));
-    if spoken_of || filter.max_level_hint() < Some(LevelFilter::WARN) {
+    if is_named || filter.max_level_hint() < Some(LevelFilter::WARN) {
         return Ok(filter);
     }
     let quiet = format!("{HTTP_2}=error").parse();
@@ -135,7 +135,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
 /// Returns a boxed layer of either format.
 fn layer<S>(
     format: LogFormat,
-    stamped: bool,
+    with_time: bool,
     writer: tracing_appender::non_blocking::NonBlocking,
 ) -> Box<dyn Layer<S> + Send + Sync>
 where
@@ -145,7 +145,7 @@ where
         .with_writer(writer)
         .with_target(false)
         .with_ansi(false);
-    match (format, stamped) {
+    match (format, with_time) {
         (LogFormat::Text, true) => layer.boxed(),
         (LogFormat::Text, false) => layer.without_time().boxed(),
         (LogFormat::Json, true) => layer.json().flatten_event(true).boxed(),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn http_2_is_quiet_unless_spoken_of() {
+    fn http2_lines_are_errors_only_unless_the_level_names_them() {
         for (level, expected) in [
             ("info", "h2=error,info"),
             ("hookyard=debug", "hookyard=debug,h2=error"),

@@ -228,12 +228,12 @@ fn others(settings: &LogFile, current: &Path) -> Vec<(SystemTime, u64, PathBuf)>
         .file_name()
         .and_then(|name| name.to_str())
         .unwrap_or_default();
-    let ours = |sibling: &String| {
+    let is_ours = |sibling: &String| {
         let rest = sibling.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
-        rest.is_some_and(is_ours)
+        rest.is_some_and(is_log_suffix)
     };
     siblings(&settings.path)
-        .filter(ours)
+        .filter(is_ours)
         .map(|sibling| settings.path.with_file_name(sibling))
         .filter(|path| path != current)
         .filter_map(|path| {
@@ -245,7 +245,7 @@ fn others(settings: &LogFile, current: &Path) -> Vec<(SystemTime, u64, PathBuf)>
 }
 
 /// True if the rest of a log file's name is a date, a number, or both.
-fn is_ours(rest: &str) -> bool {
+fn is_log_suffix(rest: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let date = |text: &str| text.len() >= "2026-11-29".len() && text.split('-').all(digits);
     match rest.split_once('.') {
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_removed_or_renamed_is_begun_anew_under_its_name() {
+    fn a_file_that_is_removed_or_renamed_is_created_again() {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(folder.path(), LogRotation::Never, 1000, 3);
         let mut log = RotatingFile::open(&settings, Clock::system()).unwrap();
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_counted_and_told_until_it_can() {
+    fn lost_lines_are_counted_and_the_failure_is_known_while_it_lasts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h.log");
         let settings = settings(folder.path(), LogRotation::Never, 1000, 3);

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_figures() {
+    fn the_figures_of_this_process_are_known() {
         let figures = figures();
         assert!(
             figures.resident > 1 << 20 && figures.descriptors >= 3,

@@ -80,16 +80,16 @@ impl StatusService {
     /// Returns the status of the daemon.
     pub async fn status(&self) -> Status {
         let rules = self.live.current();
-        let asked = self.ask().await;
+        let answer = self.ask_store().await;
         let now = self.clock.now();
         let last_reload = (*self.reloads.current()).clone();
-        let mut problems = self.problems(asked.as_ref(), last_reload.as_ref());
+        let mut problems = self.problems(answer.as_ref(), last_reload.as_ref());
         let tls = rules.server.tls.as_ref();
         problems.extend(tls.and_then(|tls| tls.problem(now)));
-        let full = asked.as_ref().ok().and_then(|asked| asked.health.full.clone());
-        let ready = asked.is_ok() && full.is_none() && !self.stopping.is_cancelled();
-        let (deliveries, store) = match &asked {
-            Ok(asked) => (Some(deliveries(asked)), Some(self.store_status(asked, &rules))),
+        let full = answer.as_ref().ok().and_then(|answer| answer.health.full.clone());
+        let ready = answer.is_ok() && full.is_none() && !self.stopping.is_cancelled();
+        let (deliveries, store) = match &answer {
+            Ok(answer) => (Some(deliveries(answer)), Some(self.store_status(answer, &rules))),
             Err(_) => (None, None),
         };
         let arrivals = self.metrics.last_arrivals().into_iter();
@@ -140,7 +140,7 @@ impl StatusService {
             counts,
             health,
             overdue,
-        } = self.ask().await?;
+        } = self.ask_store().await?;
         let figures = figures();
         let rules = self.live.current();
         let acme = rules.acme();
@@ -168,19 +168,19 @@ impl StatusService {
         if self.stopping.is_cancelled() {
             return Some("stopping".to_owned());
         }
-        match self.ask().await {
-            Ok(asked) => asked.health.full,
+        match self.ask_store().await {
+            Ok(answer) => answer.health.full,
             Err(why) => Some(why),
         }
     }
 
     /// Returns the error of the store if it does not answer.
     pub async fn unhealthy(&self) -> Option<String> {
-        self.ask().await.err()
+        self.ask_store().await.err()
     }
 
     /// Asks the store, within [`STORE_LIMIT`].
-    async fn ask(&self) -> Result<StoreAnswer, String> {
+    async fn ask_store(&self) -> Result<StoreAnswer, String> {
         let everything = Concurrency {
             slots: usize::MAX,
             per_rule: usize::MAX,
@@ -197,7 +197,7 @@ impl StatusService {
             })
         };
         match timeout(STORE_LIMIT, asking).await {
-            Ok(Ok(asked)) => Ok(asked),
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 let error: crate::store::StoreError = error;
                 Err(format!("the store: {error}"))
@@ -210,14 +210,14 @@ impl StatusService {
     }
 
     /// Lists the current problems.
-    fn problems(&self, asked: Result<&StoreAnswer, &String>, reload: Option<&LastReload>) -> Vec<String> {
+    fn problems(&self, answer: Result<&StoreAnswer, &String>, reload: Option<&LastReload>) -> Vec<String> {
         let mut problems = Vec::new();
-        match asked {
+        match answer {
             Err(why) => problems.push(why.clone()),
-            Ok(asked) => {
-                problems.extend(asked.health.full.clone());
-                if asked.overdue > OVERDUE_LIMIT {
-                    let minutes = asked.overdue.as_secs() / 60;
+            Ok(answer) => {
+                problems.extend(answer.health.full.clone());
+                if answer.overdue > OVERDUE_LIMIT {
+                    let minutes = answer.overdue.as_secs() / 60;
                     problems.push(format!(
                         "the first delivery in the queue has been due for {minutes} min"
                     ));
@@ -241,8 +241,8 @@ impl StatusService {
         problems
     }
 
-    fn store_status(&self, asked: &StoreAnswer, rules: &RuleSet) -> StoreStatus {
-        let StoreAnswer { counts, health, .. } = asked;
+    fn store_status(&self, answer: &StoreAnswer, rules: &RuleSet) -> StoreStatus {
+        let StoreAnswer { counts, health, .. } = answer;
         StoreStatus {
             path: self.store_path.display().to_string(),
             bytes: health.size,
@@ -267,13 +267,13 @@ fn certificate(tls: &Tls) -> CertificateStatus {
     }
 }
 
-fn deliveries(asked: &StoreAnswer) -> Deliveries {
-    let counts = asked.counts;
+fn deliveries(answer: &StoreAnswer) -> Deliveries {
+    let counts = answer.counts;
     Deliveries {
         waiting: counts.waiting,
         running: counts.leased,
         ended: counts.done,
         dead: counts.dead,
-        overdue: asked.overdue.as_secs_f64(),
+        overdue: answer.overdue.as_secs_f64(),
     }
 }

@@ -35,7 +35,7 @@ pub struct SystemdStatus {
     /// Rules in force.
     live: Arc<Live<RuleSet>>,
     reloads: Arc<Live<Option<LastReload>>>,
-    told: Mutex<LastSent>,
+    last_sent: Mutex<LastSent>,
 }
 
 /// Last values sent.
@@ -59,7 +59,7 @@ impl SystemdStatus {
             started: live.current(),
             live: Arc::clone(live),
             reloads: Arc::clone(reloads),
-            told: Mutex::new(LastSent {
+            last_sent: Mutex::new(LastSent {
                 queue: Some(Counts::default()),
                 line: String::new(),
             }),
@@ -68,13 +68,13 @@ impl SystemdStatus {
 
     /// Reports that sockets are bound and requests are answered.
     pub fn ready(&self) {
-        self.tell_with(|_| (), Some(READY));
+        self.update(|_| (), Some(READY));
     }
 
     /// Reports the end of a reload. If the reload was `asked` for, the state is sent even without a
     /// change, since the requester waits for it.
     pub fn reloaded(&self, asked: bool) {
-        self.tell_with(|_| (), asked.then_some(READY));
+        self.update(|_| (), asked.then_some(READY));
     }
 
     /// Reports the beginning of a requested reload.
@@ -111,7 +111,7 @@ impl SystemdStatus {
                 () = stop.cancelled() => return,
             };
             heartbeat.beat();
-            self.tell_with(|told| told.queue = counted.ok(), None);
+            self.update(|last_sent| last_sent.queue = counted.ok(), None);
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => return,
@@ -120,9 +120,9 @@ impl SystemdStatus {
     }
 
     /// Changes the known values. Sends the line if it has changed, together with `state`.
-    fn tell_with(&self, change: impl FnOnce(&mut LastSent), state: Option<&str>) {
-        let mut told = self.told.lock();
-        change(&mut told);
+    fn update(&self, change: impl FnOnce(&mut LastSent), state: Option<&str>) {
+        let mut last_sent = self.last_sent.lock();
+        change(&mut last_sent);
         let (rules, last) = (self.live.current(), self.reloads.current());
         let refused = (*last).as_ref().filter(|last| !last.in_force);
         let line = StatusFacts {
@@ -131,15 +131,15 @@ impl SystemdStatus {
             generation: rules.generation,
             diagnostics: refused.map_or(0, |last| last.errors),
             restart: &config::restart_needed(&self.started, &rules),
-            queue: told.queue,
+            queue: last_sent.queue,
         }
         .line();
-        let changed = (line != told.line).then(|| format!("STATUS={line}"));
+        let changed = (line != last_sent.line).then(|| format!("STATUS={line}"));
         let states: Vec<&str> = state.into_iter().chain(changed.as_deref()).collect();
         if !states.is_empty() {
             self.supervisor.tell(&states);
         }
-        told.line = line;
+        last_sent.line = line;
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upgrade_knows_the_line_that_tells_of_refused_rules() {
+    fn the_upgrade_script_matches_the_line_about_refused_rules() {
         let script = include_str!("../../systemd/debian/postinst");
         let line = StatusFacts {
             addresses: "",

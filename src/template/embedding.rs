@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_that_is_not_written_in_the_syntax_around_it_is_doubtful() {
+    fn a_value_without_the_escaping_of_its_syntax_gets_a_warning() {
         for (source, content_type, expected) in [
             (r#"{"a": "{{ payload.x }}"}"#, None, Some(QUOTED)),
             (r#"{"a": "b {{ payload.x }} c"}"#, None, Some(QUOTED)),

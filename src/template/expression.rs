@@ -190,7 +190,7 @@ mod tests {
     use crate::template::place::testing::place;
 
     #[test]
-    fn a_value_is_known_by_what_it_writes() {
+    fn a_value_has_the_form_of_its_expression() {
         for (expression, form, of) in [
             ("payload.after", Form::Raw, Some(place(&["after"]))),
             (

@@ -114,7 +114,7 @@ fn values_render_as_text_or_json() {
 }
 
 #[test]
-fn what_is_undefined_is_an_error_that_names_it() {
+fn an_undefined_value_is_an_error_that_names_it() {
     for (source, name) in [
         ("{{ payload.after }}", "payload.after"),
         ("{{ payload.head.id }}", "payload.head"),
@@ -142,7 +142,7 @@ fn what_is_undefined_is_an_error_that_names_it() {
 }
 
 #[test]
-fn faults_are_found_at_load_in_every_branch() {
+fn errors_are_found_at_load_in_every_branch() {
     for (source, message) in [
         ("{{ payload.x", "unexpected end"),
         ("{{.Names}}", "unexpected"),
@@ -200,7 +200,7 @@ fn work_and_output_are_bounded() {
 }
 
 #[test]
-fn a_chain_that_would_overflow_the_stack_is_a_finding() {
+fn a_chain_that_would_overflow_the_stack_is_an_error() {
     for (before, link, behind) in [
         ("{{ payload", ".a", " }}"),
         ("{{ payload", "[0]", " }}"),
@@ -296,7 +296,7 @@ fn integers_beyond_64_bits_are_written_exactly() {
 }
 
 #[test]
-fn a_selection_is_of_the_payload_in_force() {
+fn a_selection_starts_at_the_current_payload() {
     let source = "{{ jsonpath('$.id') }}{% for payload in payload.commits %}{{ jsonpath('$.id') }}{% endfor %}\
                   {% set payload = {'id': 5} %}{{ jsonpath('$.id') }}";
     assert_eq!(render(source).unwrap(), "9007199254740993c1c25");

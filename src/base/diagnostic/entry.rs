@@ -136,7 +136,7 @@ impl Diagnostic {
 
     /// The diagnostic as one line without the source: `rules.yaml:14:14: unknown scheme …`.
     pub fn line(&self) -> String {
-        let place = self
+        let position = self
             .origin
             .as_ref()
             .map(|origin| format!("{origin:?}: "))
@@ -146,19 +146,19 @@ impl Diagnostic {
             .as_ref()
             .map(|hint| format!(" ({hint})"))
             .unwrap_or_default();
-        escape::line(&format!("{place}{}{hint}", self.message)).into_owned()
+        escape::line(&format!("{position}{}{hint}", self.message)).into_owned()
     }
 
     /// The diagnostic as a JSON object: severity, code, message, file, line, column, hint.
     pub fn to_json(&self) -> serde_json::Value {
-        let place = self.origin.as_ref().map(Origin::line_column);
+        let position = self.origin.as_ref().map(Origin::line_column);
         serde_json::json!({
             "severity": self.severity,
             "code": self.code,
             "message": self.message,
             "file": self.origin.as_ref().map(|origin| origin.path().display().to_string()),
-            "line": place.map(|(line, _)| line),
-            "column": place.map(|(_, column)| column),
+            "line": position.map(|(line, _)| line),
+            "column": position.map(|(_, column)| column),
             "hint": self.hint,
         })
     }

@@ -37,7 +37,7 @@ impl Diagnostics {
 
     /// Returns the kept diagnostics and forgets how many were left out.
     #[must_use]
-    pub fn told(mut self) -> Self {
+    pub fn without_set_aside(mut self) -> Self {
         self.set_aside = 0;
         self
     }
@@ -74,11 +74,11 @@ impl Diagnostics {
 
     /// Number of errors, including those that were only counted.
     pub fn errors(&self) -> usize {
-        let kept = self
+        let stored = self
             .list
             .iter()
             .filter(|diagnostic| diagnostic.severity == Severity::Error);
-        kept.count() + self.left_out + self.set_aside
+        stored.count() + self.left_out + self.set_aside
     }
 
     /// Number of kept diagnostics of a severity.

@@ -43,16 +43,16 @@ impl SingularSegment {
 impl SingularPath {
     /// Parses a path. The error names the fault.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let fault =
+        let invalid =
             |what: &str| format!("`{text}` {what}: write a path to one value, such as `$.data[0]['id']`");
         if !text.starts_with('$') {
-            return Err(fault("does not begin with `$`"));
+            return Err(invalid("does not begin with `$`"));
         }
-        let path = JsonPath::parse(text).map_err(|_refused| fault("is not a singular JSONPath"))?;
+        let path = JsonPath::parse(text).map_err(|_refused| invalid("is not a singular JSONPath"))?;
         let steps: Option<Vec<SingularSegment>> = path.steps.iter().map(SingularSegment::of).collect();
-        let steps = steps.ok_or_else(|| fault("is not a singular JSONPath"))?;
+        let steps = steps.ok_or_else(|| invalid("is not a singular JSONPath"))?;
         if steps.is_empty() || steps.len() > MAX_STEPS {
-            return Err(fault(&format!("has not between 1 and {MAX_STEPS} steps")));
+            return Err(invalid(&format!("has not between 1 and {MAX_STEPS} steps")));
         }
         Ok(Self {
             text: text.to_owned(),

@@ -39,7 +39,7 @@ pub const MAX_DIRECTIVES: usize = 8;
 pub struct Document {
     source: Arc<Source>,
     value: Value,
-    place: Position,
+    position: Position,
 }
 
 /// The position of a value, and of its children.
@@ -65,7 +65,7 @@ enum Children {
 pub struct Node<'d> {
     source: &'d Arc<Source>,
     value: &'d Value,
-    place: &'d Position,
+    position: &'d Position,
 }
 
 impl Document {
@@ -88,7 +88,7 @@ impl Document {
             ));
             return None;
         }
-        let place = Walk::new(&source).read(diagnostics)?;
+        let position = Walk::new(&source).read(diagnostics)?;
         let value = match serde_yaml::from_str::<FirstWins>(&source.text) {
             Ok(FirstWins(value)) => value,
             Err(error) => {
@@ -101,7 +101,11 @@ impl Document {
                 return None;
             }
         };
-        let mut document = Self { source, value, place };
+        let mut document = Self {
+            source,
+            value,
+            position,
+        };
         merge::check(document.root(), diagnostics);
         merge::mend(&mut document.value);
         if let Err(error) = document.value.apply_merge() {
@@ -119,7 +123,7 @@ impl Document {
         Node {
             source: &self.source,
             value: &self.value,
-            place: &self.place,
+            position: &self.position,
         }
     }
 }
@@ -136,8 +140,8 @@ impl<'d> Node<'d> {
     /// The position to report: a scalar's own, or the key of a mapping or list, because the reader
     /// looks there.
     pub fn origin(&self) -> Origin {
-        let range = match (&self.place.children, &self.place.key) {
-            (Children::None, _) | (_, None) => &self.place.range,
+        let range = match (&self.position.children, &self.position.key) {
+            (Children::None, _) | (_, None) => &self.position.range,
             (_, Some(key)) => key,
         };
         Origin::new(self.source, range.clone())
@@ -147,30 +151,30 @@ impl<'d> Node<'d> {
     pub fn key_origin(&self) -> Origin {
         Origin::new(
             self.source,
-            self.place.key.as_ref().unwrap_or(&self.place.range).clone(),
+            self.position.key.as_ref().unwrap_or(&self.position.range).clone(),
         )
     }
 
     /// The text as written in the file; for an alias, its name.
     pub fn written(&self) -> &'d str {
-        let range = self.place.range.clone();
+        let range = self.position.range.clone();
         self.source.text.get(range).unwrap_or_default()
     }
 
     /// The value under `key`, if this is a mapping and has it.
     pub fn get(&self, key: &str) -> Option<Node<'d>> {
         let value = self.value.as_mapping()?.get(key)?;
-        let place = match &self.place.children {
+        let position = match &self.position.children {
             Children::Mapping(children) => children
                 .iter()
                 .find(|(name, _)| name == key)
-                .map(|(_, place)| place),
+                .map(|(_, position)| position),
             _ => None,
         };
         Some(Node {
             source: self.source,
             value,
-            place: place.unwrap_or(self.place),
+            position: position.unwrap_or(self.position),
         })
     }
 
@@ -184,8 +188,8 @@ impl<'d> Node<'d> {
     /// reported itself.
     pub fn missing(&self, key: &str) -> Option<Diagnostic> {
         let entries = self.entries();
-        let slip = |typed: &str| typed == key || did_you_mean(typed, [key]).is_some();
-        let missing = !entries.iter().any(|(typed, _)| slip(typed));
+        let is_misspelled = |typed: &str| typed == key || did_you_mean(typed, [key]).is_some();
+        let missing = !entries.iter().any(|(typed, _)| is_misspelled(typed));
         missing.then(|| self.error("missing-key", format!("`{key}` is missing")))
     }
 
@@ -198,31 +202,31 @@ impl<'d> Node<'d> {
         let Some(mapping) = self.value.as_mapping() else {
             return Vec::new();
         };
-        let places = match &self.place.children {
+        let positions = match &self.position.children {
             Children::Mapping(children) => children.as_slice(),
             _ => &[],
         };
-        let mut next = places.iter().peekable();
+        let mut next = positions.iter().peekable();
         let mut entries = Vec::with_capacity(mapping.len());
         for (key, value) in mapping {
             let Some(key) = key.as_str() else { continue };
             // Both lists are in the order of the text, except for merged keys.
-            let place = match next.peek() {
-                Some((name, place)) if name == key => {
+            let position = match next.peek() {
+                Some((name, position)) if name == key => {
                     next.next();
-                    Some(place)
+                    Some(position)
                 }
-                _ => places
+                _ => positions
                     .iter()
                     .find(|(name, _)| name == key)
-                    .map(|(_, place)| place),
+                    .map(|(_, position)| position),
             };
             entries.push((
                 key,
                 Node {
                     source: self.source,
                     value,
-                    place: place.unwrap_or(self.place),
+                    position: position.unwrap_or(self.position),
                 },
             ));
         }
@@ -234,14 +238,14 @@ impl<'d> Node<'d> {
         let Some(sequence) = self.value.as_sequence() else {
             return Vec::new();
         };
-        let places = match &self.place.children {
+        let positions = match &self.position.children {
             Children::Sequence(children) => children.as_slice(),
             _ => &[],
         };
         let node = |(index, value)| Node {
             source: self.source,
             value,
-            place: places.get(index).unwrap_or(self.place),
+            position: positions.get(index).unwrap_or(self.position),
         };
         sequence.iter().enumerate().map(node).collect()
     }

@@ -14,7 +14,7 @@ use super::{Node, unknown};
 use crate::base::diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, did_you_mean};
 
 /// Maximum number of errors reported for a node. Each one costs another read of the node.
-pub(super) const MAX_FAULTS: usize = 64;
+pub(super) const MAX_ERRORS: usize = 64;
 /// Maximum length of a wrong value in an error, in characters.
 const MAX_SHOWN: usize = 80;
 /// The expectation in `serde_yaml`'s error if an enum variant was expected.
@@ -33,23 +33,23 @@ impl<'d> Node<'d> {
             }
             Err(error) => error,
         };
-        let mut mending = Mending {
+        let mut repair = Repair {
             node: *self,
             rest: self.value.clone(),
             taken_out: Vec::new(),
             unknown: HashSet::new(),
-            faults: 0,
+            error_count: 0,
         };
         let read = loop {
-            if !mending.mend(&error, diagnostics) {
+            if !repair.repair_next(&error, diagnostics) {
                 break None;
             }
-            match serde_path_to_error::deserialize::<_, T>(&mending.rest) {
+            match serde_path_to_error::deserialize::<_, T>(&repair.rest) {
                 Ok(read) => break Some(read),
                 Err(next) => error = next,
             }
         };
-        self.refuse_nulls(&mending.unknown, diagnostics);
+        self.refuse_nulls(&repair.unknown, diagnostics);
         read
     }
 
@@ -81,7 +81,7 @@ impl<'d> Node<'d> {
 }
 
 /// State of a read that continues after errors.
-struct Mending<'d> {
+struct Repair<'d> {
     node: Node<'d>,
     /// The copy without the faulty parts.
     rest: Value,
@@ -89,18 +89,18 @@ struct Mending<'d> {
     taken_out: Vec<Vec<Segment>>,
     /// Unknown keys of the node itself.
     unknown: HashSet<&'d str>,
-    faults: usize,
+    error_count: usize,
 }
 
-impl Mending<'_> {
+impl Repair<'_> {
     /// Reports an error and removes its cause from the copy. Returns false if reading cannot
     /// continue.
-    fn mend(&mut self, error: &Error<serde_yaml::Error>, diagnostics: &mut Diagnostics) -> bool {
+    fn repair_next(&mut self, error: &Error<serde_yaml::Error>, diagnostics: &mut Diagnostics) -> bool {
         let path: Vec<Segment> = error.path().iter().cloned().collect();
         let original = self.original(&path);
         let message = error.inner().to_string();
-        self.faults += 1;
-        if self.faults > MAX_FAULTS {
+        self.error_count += 1;
+        if self.error_count > MAX_ERRORS {
             let diagnostic = self.node.error(
                 "more",
                 "more is wrong here; the rest is reported once this is fixed",
@@ -122,10 +122,10 @@ impl Mending<'_> {
             }
         } else if message.ends_with(WORD)
             && let Some(word) = word(node.value)
-            && let Some(place) = find(&mut self.rest, &path)
+            && let Some(position) = find(&mut self.rest, &path)
         {
             // Reading it again as a string makes serde list the allowed words.
-            *place = Value::String(word);
+            *position = Value::String(word);
             return true;
         } else if message.starts_with("unknown variant") {
             let typed = quoted.next().unwrap_or_default();

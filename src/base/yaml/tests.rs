@@ -35,7 +35,7 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_fault_is_found_at_its_place() {
+fn every_error_is_found_at_its_position() {
     assert_eq!(
         lines("nmae: x\ncount: 300\nlist: [1, x, 2, y]\nother: 1\n"),
         [
@@ -49,12 +49,12 @@ fn every_fault_is_found_at_its_place() {
 }
 
 #[test]
-fn what_is_missing_is_said_once() {
+fn a_missing_key_is_reported_once() {
     assert_eq!(lines("count: 1\n"), ["r.yaml:1:1: `name` is missing"]);
 }
 
 #[test]
-fn duplicate_keys_tags_and_complex_keys_are_findings() {
+fn duplicate_keys_tags_and_complex_keys_are_errors() {
     assert_eq!(lines("name: a\nname: b\n"), ["r.yaml:2:1: duplicate key `name`"]);
     assert_eq!(
         lines("name: !env X\n"),
@@ -65,7 +65,7 @@ fn duplicate_keys_tags_and_complex_keys_are_findings() {
 }
 
 #[test]
-fn depth_size_and_alias_bombs_are_bounded() {
+fn depth_size_and_aliases_are_bounded() {
     assert_eq!(lines(&"[".repeat(300_000)).len(), 1);
     assert!(lines(&format!("{}{}", "[".repeat(70), "]".repeat(70)))[0].contains("nested more than"));
     assert!(lines(&"# \n".repeat(MAX_TEXT))[0].contains("at most"));
@@ -122,13 +122,13 @@ fn directives_are_bounded() {
 }
 
 #[test]
-fn the_faults_of_one_piece_are_bounded() {
+fn the_errors_of_one_node_are_bounded() {
     let text = format!("name: x\nlist: [{}]\n", "x, ".repeat(100_000));
-    assert_eq!(lines(&text).len(), read::MAX_FAULTS + 1);
+    assert_eq!(lines(&text).len(), read::MAX_ERRORS + 1);
 }
 
 #[test]
-fn aliases_and_merges_are_read_and_their_faults_placed() {
+fn errors_in_aliases_and_merges_have_positions() {
     let text = "base: &base {count: 300}\nnode: {<<: *base, name: x}\n";
     let (document, mut diagnostics) = parse(text);
     let document = document.unwrap();
@@ -145,7 +145,7 @@ fn aliases_and_merges_are_read_and_their_faults_placed() {
 }
 
 #[test]
-fn places_are_right_behind_letters_of_more_bytes() {
+fn positions_after_multibyte_letters_are_right() {
     assert_eq!(
         lines("# é\nname: é\ncount: é\n"),
         ["r.yaml:3:8: wrong type: text \"é\", expected a whole number from 0 to 255"]
@@ -162,7 +162,7 @@ fn a_byte_order_mark_at_the_start_is_no_part_of_the_text() {
 }
 
 #[test]
-fn a_key_without_a_value_is_a_finding_whatever_its_type() {
+fn a_key_without_a_value_is_an_error_for_every_type() {
     assert_eq!(
         lines("name:\ncount: ~\nlist: null\nother:\n"),
         [
@@ -175,7 +175,7 @@ fn a_key_without_a_value_is_a_finding_whatever_its_type() {
 }
 
 #[test]
-fn a_missing_key_is_said_beside_other_faults() {
+fn a_missing_key_is_reported_with_other_errors() {
     assert_eq!(
         lines("count: x\n"),
         [
@@ -186,7 +186,7 @@ fn a_missing_key_is_said_beside_other_faults() {
 }
 
 #[test]
-fn a_tag_that_changes_a_value_is_a_finding() {
+fn a_tag_that_changes_a_value_is_an_error() {
     for tag in ["!!binary aGk=", "!!int '3'", "!!null x", "!!set {a, b}"] {
         let lines = lines(&format!("name: {tag}\n"));
         assert!(
@@ -201,7 +201,7 @@ fn a_tag_that_changes_a_value_is_a_finding() {
 }
 
 #[test]
-fn every_bad_merge_is_found_at_its_place_and_the_rest_is_read() {
+fn every_invalid_merge_has_its_position_and_the_rest_is_read() {
     assert_eq!(
         lines("name: x\n<<: 3\ncount: x\n"),
         [
@@ -214,7 +214,7 @@ fn every_bad_merge_is_found_at_its_place_and_the_rest_is_read() {
 }
 
 #[test]
-fn a_fault_of_the_form_is_found_where_it_stands_with_what_helps() {
+fn a_syntax_error_has_a_position_and_a_hint() {
     let selector = "between `{` and `}` a selector with `[` or `*` needs quotes: `{\"$.commits[*].id\": …}`";
     let cases = [
         (

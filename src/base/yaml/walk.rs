@@ -152,7 +152,7 @@ impl<'s> Walk<'s> {
                     ));
                     return None;
                 }
-                event => root = Some(self.place(&event, range, 0, diagnostics).ok()?),
+                event => root = Some(self.position(&event, range, 0, diagnostics).ok()?),
             }
         }
     }
@@ -237,7 +237,7 @@ impl<'s> Walk<'s> {
         Diagnostic::error(self.origin(&(at..at + 1)), "syntax", message.to_owned()).hint(hint)
     }
 
-    fn place(
+    fn position(
         &mut self,
         event: &Event<'s>,
         range: Range<usize>,
@@ -268,7 +268,7 @@ impl<'s> Walk<'s> {
                     if matches!(event, Event::SequenceEnd) {
                         break Children::Sequence(items);
                     }
-                    items.push(self.place(&event, range, depth + 1, diagnostics)?);
+                    items.push(self.position(&event, range, depth + 1, diagnostics)?);
                 }
             }
             Event::MappingStart(..) => Children::Mapping(self.entries(depth, diagnostics)?),
@@ -320,10 +320,10 @@ impl<'s> Walk<'s> {
             };
             self.count(size, &key_range, diagnostics)?;
             let (event, range) = self.next(diagnostics)?;
-            let mut place = self.place(&event, range, depth + 1, diagnostics)?;
-            place.key = Some(key_range.clone());
+            let mut position = self.position(&event, range, depth + 1, diagnostics)?;
+            position.key = Some(key_range.clone());
             if seen.insert(key.clone()) {
-                entries.push((key, place));
+                entries.push((key, position));
             } else {
                 let message = format!("duplicate key `{key}`");
                 diagnostics.push(Diagnostic::error(

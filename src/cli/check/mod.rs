@@ -50,14 +50,14 @@ pub fn run(arguments: &Arguments) -> u8 {
     };
     let text = match text {
         Ok(text) => text,
-        Err(diagnostics) => return tell(arguments, &path, &naming("check RULES", diagnostics), None),
+        Err(diagnostics) => return print_result(arguments, &path, &naming("check RULES", diagnostics), None),
     };
     if arguments.running {
         return running::run(&path, text, arguments.format);
     }
     if arguments.offline {
         let Checked { diagnostics, summary } = config::check_offline(&path, text);
-        return tell(arguments, &path, &diagnostics, summary);
+        return print_result(arguments, &path, &diagnostics, summary);
     }
     let environment = match environment::of(&path, arguments.env_file.as_deref()) {
         Ok(environment) => environment,
@@ -72,17 +72,17 @@ pub fn run(arguments: &Arguments) -> u8 {
         }
         Ok(loaded) => {
             let summary = (loaded.rules.endpoints.len(), loaded.rules.names.len());
-            tell(arguments, &path, &loaded.warnings, Some(summary))
+            print_result(arguments, &path, &loaded.warnings, Some(summary))
         }
-        Err(diagnostics) => tell(arguments, &path, &diagnostics, None),
+        Err(diagnostics) => print_result(arguments, &path, &diagnostics, None),
     }
 }
 
 /// A rules file to check: its path, and its text or the reason why it cannot be read.
-type Asked = (PathBuf, Result<String, Diagnostics>);
+type Input = (PathBuf, Result<String, Diagnostics>);
 
 /// Reads the rules file to check. If standard input cannot be read, returns the exit code.
-fn read(arguments: &Arguments) -> Result<Asked, u8> {
+fn read(arguments: &Arguments) -> Result<Input, u8> {
     if arguments.rules.as_deref() != Some(Path::new("-")) {
         let path = rules_path(arguments.rules.as_ref());
         let text = config::read(&path).map_err(|diagnostic| [diagnostic].into_iter().collect());
@@ -99,7 +99,7 @@ fn read(arguments: &Arguments) -> Result<Asked, u8> {
 }
 
 /// Prints the result. Returns the exit code.
-fn tell(
+fn print_result(
     arguments: &Arguments,
     path: &Path,
     diagnostics: &Diagnostics,

@@ -35,14 +35,14 @@ pub struct Arguments {
 pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let history = look(path)?;
     let id = event_of(find(path, &history, &arguments.id)?);
-    let kept = history.event(id).map_err(|error| unusable(path, &error))?;
-    let Some(kept) = kept else {
+    let stored = history.event(id).map_err(|error| unusable(path, &error))?;
+    let Some(stored) = stored else {
         complain(&format!("the event `{id}` is gone"));
         return Ok(NO);
     };
     let bytes = match arguments.format {
-        Format::Text => kept.received.body.to_vec(),
-        Format::Json => escape::text(&format!("{:#}\n", request(&kept.received)))
+        Format::Text => stored.received.body.to_vec(),
+        Format::Json => escape::text(&format!("{:#}\n", request(&stored.received)))
             .into_owned()
             .into_bytes(),
     };

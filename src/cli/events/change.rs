@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::list::{HEADS, as_json, line};
+use super::list::{COLUMN_NAMES, as_json, line};
 use super::select::{DeliveryStatus, Selection};
 use super::{find, look};
 use crate::base::clock::Clock;
@@ -141,8 +141,11 @@ fn act(
             if chosen.is_empty() {
                 sum
             } else {
-                let heads = HEADS.map(str::to_owned);
-                let lines: Vec<_> = [heads].into_iter().chain(chosen.iter().map(line)).collect();
+                let column_names = COLUMN_NAMES.map(str::to_owned);
+                let lines: Vec<_> = [column_names]
+                    .into_iter()
+                    .chain(chosen.iter().map(line))
+                    .collect();
                 format!("{}\n\n{sum}", aligned(&lines))
             }
         }

@@ -98,7 +98,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         Format::Text => {
             let lines = found.entries.iter().map(line);
             aligned(
-                &[HEADS.map(str::to_owned)]
+                &[COLUMN_NAMES.map(str::to_owned)]
                     .into_iter()
                     .chain(lines)
                     .collect::<Vec<_>>(),
@@ -109,7 +109,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
 }
 
 /// Column titles for [`line()`].
-pub const HEADS: [&str; 8] = [
+pub const COLUMN_NAMES: [&str; 8] = [
     "id",
     "received at",
     "endpoint",
@@ -137,27 +137,27 @@ pub fn line(entry: &ListedDelivery) -> [String; 8] {
 
 /// Formats the details of a delivery's state.
 pub fn reason(entry: &ListedDelivery) -> String {
-    let mut said = Vec::new();
+    let mut summary = Vec::new();
     if let Some(failed) = &entry.delivery.failure_of {
-        said.push(format!("on_failure of {failed}"));
+        summary.push(format!("on_failure of {failed}"));
     }
     match &entry.delivery.state {
         DeliveryState::Dead { reason, .. } | DeliveryState::Superseded { reason, .. } => {
-            said.push(reason.clone());
+            summary.push(reason.clone());
         }
         // The first attempt is due at once.
-        DeliveryState::Waiting { due } if *due > entry.received_at => said.push(format!("due {due}")),
+        DeliveryState::Waiting { due } if *due > entry.received_at => summary.push(format!("due {due}")),
         _ => {}
     }
     match entry.replays {
         0 => {}
-        1 => said.push("replayed once".to_owned()),
-        times => said.push(format!("replayed {times} times")),
+        1 => summary.push("replayed once".to_owned()),
+        times => summary.push(format!("replayed {times} times")),
     }
     if let Some(why) = &entry.delivery.unverified {
-        said.push(format!("not verified: {why}"));
+        summary.push(format!("not verified: {why}"));
     }
-    said.join("; ")
+    summary.join("; ")
 }
 
 /// Formats a delivery as JSON.
@@ -226,7 +226,7 @@ fn refused(path: &Path, history: &History, arguments: &Arguments) -> Result<u8, 
             return Ok(NO);
         }
         Format::Text => {
-            let heads = ["received at", "endpoint", "client", "reason"].map(str::to_owned);
+            let column_names = ["received at", "endpoint", "client", "reason"].map(str::to_owned);
             let lines = refused.iter().map(|refused| {
                 [
                     refused.at.to_string(),
@@ -237,7 +237,7 @@ fn refused(path: &Path, history: &History, arguments: &Arguments) -> Result<u8, 
                     one_line(&refused.reason, 2 * REASON),
                 ]
             });
-            aligned(&[heads].into_iter().chain(lines).collect::<Vec<_>>())
+            aligned(&[column_names].into_iter().chain(lines).collect::<Vec<_>>())
         }
     };
     Ok(say(&text, code))

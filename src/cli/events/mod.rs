@@ -19,7 +19,7 @@ const CANDIDATES: usize = 5;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: StoreLocation,
+    store_location: StoreLocation,
     #[command(subcommand)]
     command: EventsCommand,
 }
@@ -47,13 +47,15 @@ enum EventsCommand {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    let path = match arguments.place.store() {
+    let path = match arguments.store_location.store() {
         Ok(path) => path,
         Err(code) => return code,
     };
     let done = match &arguments.command {
         EventsCommand::List(command) => list::run(&path, command),
-        EventsCommand::Show(command) => show::run(&path, arguments.place.rules().as_deref(), command),
+        EventsCommand::Show(command) => {
+            show::run(&path, arguments.store_location.rules().as_deref(), command)
+        }
         EventsCommand::Tail(command) => tail::run(&path, command),
         EventsCommand::Replay(command) => change::replay(&path, command),
         EventsCommand::Drop(command) => change::drop(&path, command),

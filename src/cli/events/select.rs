@@ -211,7 +211,7 @@ impl Search {
         {
             return Ok(wanted);
         }
-        let event = history.event(id)?.and_then(|kept| event(&kept).ok());
+        let event = history.event(id)?.and_then(|stored| event(&stored).ok());
         let wanted = event.is_some_and(|event| !condition.matching(&event, &|_| true).is_empty());
         self.last = Some((id, wanted));
         Ok(wanted)
@@ -219,8 +219,8 @@ impl Search {
 }
 
 /// Decodes a stored event. The error says why that fails.
-pub fn event(kept: &StoredEvent) -> Result<Event, String> {
-    Event::from_store(Arc::clone(&kept.received), &kept.decode)
+pub fn event(stored: &StoredEvent) -> Result<Event, String> {
+    Event::from_store(Arc::clone(&stored.received), &stored.decode)
 }
 
 /// Coarse state of a delivery.

@@ -32,7 +32,7 @@ pub struct Arguments {
 }
 
 struct EventView {
-    kept: StoredEvent,
+    stored: StoredEvent,
     /// The event with its payload, or the reason why that cannot be decoded.
     event: Result<Event, String>,
     deliveries: Vec<(ListedDelivery, Vec<AttemptRecord>)>,
@@ -59,7 +59,7 @@ pub fn run(path: &Path, rules: Option<&Path>, arguments: &Arguments) -> Result<u
 /// Reads the event and its deliveries from the store.
 fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<EventView>, StoreError> {
     let id = event_of(named);
-    let Some(kept) = history.event(id)? else {
+    let Some(stored) = history.event(id)? else {
         return Ok(None);
     };
     let mut deliveries = Vec::new();
@@ -73,13 +73,13 @@ fn read(history: &History, rules: Option<&Path>, named: Named) -> Result<Option<
             deliveries.push((entry, attempts));
         }
     }
-    let event = event(&kept);
+    let event = event(&stored);
     let explained = match (&event, rules) {
         (Ok(event), Some(rules)) => Some(explain(rules, event)),
         _ => None,
     };
     Ok(Some(EventView {
-        kept,
+        stored,
         event,
         deliveries,
         explained,
@@ -105,7 +105,7 @@ impl EventView {
     /// Formats the event as text. Untrusted text stays on one line or is indented, so that it
     /// cannot imitate other lines.
     fn to_text(&self) -> String {
-        let received = &self.kept.received;
+        let received = &self.stored.received;
         let query = if received.query.is_empty() {
             String::new()
         } else {
@@ -157,7 +157,7 @@ impl EventView {
 
     /// Formats the payload, pretty-printed and cut.
     fn payload(&self) -> Vec<String> {
-        let received = &self.kept.received;
+        let received = &self.stored.received;
         let size = received.body.len();
         if size == 0 {
             return vec!["the body is empty".to_owned()];
@@ -200,8 +200,8 @@ impl EventView {
             Err(_) => Value::Null,
         };
         json!({
-            "event": request(&self.kept.received),
-            "decode": self.kept.decode,
+            "event": request(&self.stored.received),
+            "decode": self.stored.decode,
             "payload": payload,
             "undecodable": self.fault(),
             "deliveries": deliveries.collect::<Vec<_>>(),

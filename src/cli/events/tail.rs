@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::list::{HEADS, as_json, line};
+use super::list::{COLUMN_NAMES, as_json, line};
 use super::look;
 use super::select::Selection;
 use crate::base::escape;
@@ -48,9 +48,9 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     latest.reverse();
     let mut printer = Printer {
         format: arguments.format,
-        widths: [0; HEADS.len()],
+        widths: [0; COLUMN_NAMES.len()],
     };
-    printer.print(&latest, Some(HEADS.map(str::to_owned)))?;
+    printer.print(&latest, Some(COLUMN_NAMES.map(str::to_owned)))?;
     loop {
         thread::sleep(PAUSE);
         // Reopened each time, since a daemon may have started or stopped.
@@ -81,19 +81,23 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
 /// Prints deliveries in columns that only grow.
 struct Printer {
     format: Format,
-    widths: [usize; HEADS.len()],
+    widths: [usize; COLUMN_NAMES.len()],
 }
 
 impl Printer {
-    /// Prints deliveries below `heads`. The error is the exit code.
-    fn print(&mut self, entries: &[ListedDelivery], heads: Option<[String; HEADS.len()]>) -> Result<(), u8> {
+    /// Prints deliveries below `column_names`. The error is the exit code.
+    fn print(
+        &mut self,
+        entries: &[ListedDelivery],
+        column_names: Option<[String; COLUMN_NAMES.len()]>,
+    ) -> Result<(), u8> {
         let text = match self.format {
             Format::Json => {
                 let lines: Vec<String> = entries.iter().map(|entry| as_json(entry).to_string()).collect();
                 lines.join("\n")
             }
             Format::Text => {
-                let lines: Vec<_> = heads.into_iter().chain(entries.iter().map(line)).collect();
+                let lines: Vec<_> = column_names.into_iter().chain(entries.iter().map(line)).collect();
                 widen(&mut self.widths, &lines);
                 in_columns(&self.widths, &lines)
             }

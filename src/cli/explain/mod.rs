@@ -141,13 +141,13 @@ fn text(endpoint: &Endpoint, explained: &[Explained], refused: Option<&WouldRefu
 /// refused.
 pub(super) fn explain_all(endpoint: &Endpoint, event: &Event) -> (Vec<Explained>, Option<WouldRefuse>) {
     // Actions get less of the event than the conditions see.
-    let kept = Event {
+    let stored = Event {
         received: Arc::new(without_credentials(endpoint, Received::clone(&event.received))),
         payload: event.payload.clone(),
     };
     let rules = endpoint.rules.iter().enumerate();
     let explained: Vec<Explained> = rules
-        .map(|(index, rule)| explain(endpoint, index, rule, event, &kept))
+        .map(|(index, rule)| explain(endpoint, index, rule, event, &stored))
         .collect();
     let in_force = |index: usize| endpoint.rules.get(index).is_some_and(|rule| rule.enabled);
     let refused = if explained.iter().any(|rule| rule.matched) {
@@ -210,8 +210,8 @@ impl Explained {
     }
 }
 
-/// Explains one rule. Conditions read `event`; actions read `kept`, the part of it that is stored.
-fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: &Event) -> Explained {
+/// Explains one rule. Conditions read `event`; actions read `stored`, the part of it that is stored.
+fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored: &Event) -> Explained {
     let explanation = endpoint.matcher.explain(event, index);
     let client = event.received.client;
     // Without an address in the arguments, `allow` is not checked.
@@ -226,7 +226,7 @@ fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, kept: 
     };
     let (actions, on_failure) = if matched {
         let action_context = ActionContext {
-            event: kept,
+            event: stored,
             rule: &rule.name,
             delivery: "00000000-0000-0000-0000-000000000000".to_owned(),
             attempt: 1,

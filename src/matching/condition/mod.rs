@@ -64,10 +64,10 @@ impl Condition {
             selectors: Vec::new(),
             slots: HashMap::new(),
         };
-        let drafts = compiler.all_of(node, 0)?;
+        let compiled = compiler.all_of(node, 0)?;
         let selectors = compiler.selectors;
         Some(Self {
-            terms: drafts.into_iter().map(|draft| draft.term).collect(),
+            terms: compiled.into_iter().map(|compiled| compiled.term).collect(),
             selectors,
         })
     }
@@ -112,13 +112,13 @@ impl Condition {
 }
 
 /// A term with the positions of its operators.
-struct TermDraft {
+struct CompiledTerm {
     term: Term,
     /// For a test: the positions of its `some` operators.
     operators: Vec<Origin>,
 }
 
-impl TermDraft {
+impl CompiledTerm {
     /// The `some` operators of this term with the slot of their selector, if it is a test.
     fn claims(&self) -> Option<(usize, Vec<(Requirement<'_>, &Origin)>)> {
         match &self.term {
@@ -144,7 +144,7 @@ fn claims<'c>(
     operators.list.iter().map(claim).zip(origins)
 }
 
-impl From<Term> for TermDraft {
+impl From<Term> for CompiledTerm {
     fn from(term: Term) -> Self {
         Self {
             term,
@@ -164,22 +164,22 @@ struct Compiler<'c> {
 }
 
 impl Compiler<'_> {
-    fn fault(&mut self, diagnostic: Diagnostic) {
+    fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
     }
 
     /// A mapping whose entries must all hold. The entries of an `all` inside it are merged into it.
-    fn all_of(&mut self, node: Node<'_>, depth: usize) -> Option<Vec<TermDraft>> {
+    fn all_of(&mut self, node: Node<'_>, depth: usize) -> Option<Vec<CompiledTerm>> {
         if !node.is_mapping() {
             let diagnostic = node.error(
                 "wrong-value",
                 "conditions are a mapping of selectors to what they must be",
             );
-            self.fault(diagnostic.hint("write `$.ref: refs/heads/main`"));
+            self.report(diagnostic.hint("write `$.ref: refs/heads/main`"));
             return None;
         }
         if depth > MAX_NESTING {
-            self.fault(node.error(
+            self.report(node.error(
                 "too-deep",
                 format!("conditions nest more than {MAX_NESTING} deep"),
             ));
@@ -188,44 +188,44 @@ impl Compiler<'_> {
         let entries = node.entries();
         if entries.is_empty() {
             let diagnostic = node.error("empty-condition", "this asks nothing");
-            self.fault(
+            self.report(
                 diagnostic.hint("name a selector, or remove it: a rule without `match` takes every event"),
             );
             return None;
         }
         let faults = self.diagnostics.errors();
-        let mut drafts = Vec::with_capacity(entries.len());
+        let mut compiled = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             match key {
                 "all" => {
                     for branch in self.branches(key, value, depth).unwrap_or_default() {
-                        drafts.extend(branch);
+                        compiled.extend(branch);
                     }
                 }
                 "any" => {
                     let branches = self.branches(key, value, depth).unwrap_or_default();
                     let terms = branches.into_iter().map(all).collect();
-                    drafts.push(Term::Any(group(terms, value)).into());
+                    compiled.push(Term::Any(group(terms, value)).into());
                 }
                 "not" => {
                     let terms = self.negated(value, depth);
-                    drafts.push(Term::Not(group(terms, value)).into());
+                    compiled.push(Term::Not(group(terms, value)).into());
                 }
-                selector => drafts.extend(self.test(selector, value)),
+                selector => compiled.extend(self.test(selector, value)),
             }
         }
         if self.diagnostics.errors() > faults {
             return None;
         }
-        self.refuse_contradictions(&drafts)?;
-        Some(drafts)
+        self.refuse_contradictions(&compiled)?;
+        Some(compiled)
     }
 
     /// The list of an `all` or an `any`.
-    fn branches(&mut self, key: &str, node: Node<'_>, depth: usize) -> Option<Vec<Vec<TermDraft>>> {
+    fn branches(&mut self, key: &str, node: Node<'_>, depth: usize) -> Option<Vec<Vec<CompiledTerm>>> {
         if !node.value().is_sequence() {
             let diagnostic = node.error("wrong-value", format!("`{key}` wants a list of conditions"));
-            self.fault(diagnostic.hint(format!("write `{key}: [{{$.a: 1}}, {{$.b: 2}}]`")));
+            self.report(diagnostic.hint(format!("write `{key}: [{{$.a: 1}}, {{$.b: 2}}]`")));
             return None;
         }
         let items = node.items();
@@ -234,7 +234,7 @@ impl Compiler<'_> {
                 "any" => node.error("never-holds", "an empty `any` can never hold"),
                 _ => node.error("empty-condition", format!("an empty `{key}` asks nothing")),
             };
-            self.fault(diagnostic);
+            self.report(diagnostic);
             return None;
         }
         let branches: Vec<_> = items
@@ -247,19 +247,19 @@ impl Compiler<'_> {
     fn negated(&mut self, node: Node<'_>, depth: usize) -> Vec<Term> {
         if node.value().is_sequence() {
             let diagnostic = node.error("wrong-value", "`not` wants a mapping, not a list");
-            self.fault(diagnostic.hint("write `not: {any: […]}`, or `not: {all: […]}`"));
+            self.report(diagnostic.hint("write `not: {any: […]}`, or `not: {all: […]}`"));
             return Vec::new();
         }
-        let drafts = self.all_of(node, depth + 1).unwrap_or_default();
-        drafts.into_iter().map(|draft| draft.term).collect()
+        let compiled = self.all_of(node, depth + 1).unwrap_or_default();
+        compiled.into_iter().map(|compiled| compiled.term).collect()
     }
 
     /// Reports conditions that can never hold: within a test, and between tests of one
     /// single-valued selector.
-    fn refuse_contradictions(&mut self, drafts: &[TermDraft]) -> Option<()> {
+    fn refuse_contradictions(&mut self, compiled: &[CompiledTerm]) -> Option<()> {
         let mut found = false;
         let mut by_slot: BTreeMap<usize, Vec<_>> = BTreeMap::new();
-        for (slot, claims) in drafts.iter().filter_map(TermDraft::claims) {
+        for (slot, claims) in compiled.iter().filter_map(CompiledTerm::claims) {
             by_slot.entry(slot).or_default().push(claims);
         }
         for (slot, tests) in by_slot {
@@ -294,14 +294,14 @@ impl Compiler<'_> {
         let (_, origin) = claims.get(found.at)?;
         let mut diagnostic = Diagnostic::error((*origin).clone(), "never-holds", found.message);
         diagnostic.hint = found.hint.map(str::to_owned);
-        self.fault(diagnostic);
+        self.report(diagnostic);
         None
     }
 }
 
 /// Combines the terms of a branch into one term.
-fn all(branch: Vec<TermDraft>) -> Term {
-    let mut terms: Vec<Term> = branch.into_iter().map(|draft| draft.term).collect();
+fn all(branch: Vec<CompiledTerm>) -> Term {
+    let mut terms: Vec<Term> = branch.into_iter().map(|compiled| compiled.term).collect();
     match terms.pop() {
         Some(one) if terms.is_empty() => one,
         last => {

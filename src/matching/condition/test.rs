@@ -1,6 +1,6 @@
 //! Compilation of the YAML below one selector to a [`Test`].
 
-use super::{Compiler, Requirement, TermDraft, claims};
+use super::{CompiledTerm, Compiler, Requirement, claims};
 use crate::base::diagnostic::Origin;
 use crate::base::yaml::Node;
 use crate::matching::explanation::shortened;
@@ -23,7 +23,7 @@ impl Placed {
 
 impl Compiler<'_> {
     /// Compiles the test of a selector.
-    pub(super) fn test(&mut self, written: &str, node: Node<'_>) -> Option<TermDraft> {
+    pub(super) fn test(&mut self, written: &str, node: Node<'_>) -> Option<CompiledTerm> {
         let selector = Selector::compile(written, node, self.event_name, self.patterns, self.diagnostics);
         let slot = selector.map(|selector| self.slot(selector));
         let mut test = Test {
@@ -49,7 +49,7 @@ impl Compiler<'_> {
         let (some, operators) = some.map(|some| (some.operators, some.origins)).unzip();
         test.some = some;
         slot?;
-        Some(TermDraft {
+        Some(CompiledTerm {
             term: Term::Test(test),
             operators: operators.unwrap_or_default(),
         })
@@ -88,7 +88,7 @@ impl Compiler<'_> {
         let entries = node.entries();
         if entries.is_empty() {
             let diagnostic = node.error("empty-condition", "this asks nothing of the value");
-            self.fault(
+            self.report(
                 diagnostic.hint("write a value, an operator such as `{prefix: v}`, or `{exists: true}`"),
             );
             return None;
@@ -113,7 +113,7 @@ impl Compiler<'_> {
                 "never-holds",
                 "what does not exist has no value: this can never hold",
             );
-            self.fault(diagnostic.hint("use `any: [{…: {exists: false}}, {…: …}]`"));
+            self.report(diagnostic.hint("use `any: [{…: {exists: false}}, {…: …}]`"));
         }
         (self.diagnostics.errors() == faults).then_some((some, every))
     }
@@ -121,7 +121,7 @@ impl Compiler<'_> {
     fn flag(&mut self, name: &str, node: Node<'_>) -> Option<bool> {
         let flag = node.value().as_bool();
         if flag.is_none() {
-            self.fault(node.error("wrong-value", format!("`{name}` is `true` or `false`")));
+            self.report(node.error("wrong-value", format!("`{name}` is `true` or `false`")));
         }
         flag
     }
@@ -133,7 +133,7 @@ impl Compiler<'_> {
         }
         let entries = node.entries();
         if entries.is_empty() {
-            self.fault(node.error("empty-condition", "this asks nothing of the values"));
+            self.report(node.error("empty-condition", "this asks nothing of the values"));
             return None;
         }
         self.operators(node, &entries)
@@ -162,7 +162,7 @@ impl Compiler<'_> {
             return None;
         }
         if operators.is_empty() {
-            self.fault(node.error("empty-condition", "`ignore_case` alone asks nothing of the value"));
+            self.report(node.error("empty-condition", "`ignore_case` alone asks nothing of the value"));
             return None;
         }
         if ignore_case

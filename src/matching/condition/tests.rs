@@ -9,7 +9,7 @@ use crate::matching::facts::SelectedValues;
 use crate::matching::testing::{condition, diagnostics, document, event};
 
 #[test]
-fn what_is_wrong_is_found_at_its_place() {
+fn errors_in_conditions_have_positions() {
     let cases = [
         // Selectors.
         (
@@ -113,7 +113,7 @@ fn what_is_wrong_is_found_at_its_place() {
 }
 
 #[test]
-fn what_can_never_hold_is_found() {
+fn contradictions_are_found() {
     let cases = [
         ("any: []", "1:1: an empty `any` can never hold"),
         ("$.a: []", "1:1: an empty `in` can never hold"),
@@ -197,7 +197,7 @@ fn what_can_never_hold_is_found() {
 }
 
 #[test]
-fn what_can_hold_is_taken() {
+fn satisfiable_conditions_are_accepted() {
     for text in [
         "$.a: {gte: 5, lte: 5}",
         "$.a: {gt: 5, lt: 6}",
@@ -227,7 +227,7 @@ fn what_can_hold_is_taken() {
 }
 
 #[test]
-fn all_is_found_at_once_and_nesting_is_bounded() {
+fn all_errors_are_found_at_once_and_nesting_is_bounded() {
     let found = diagnostics(
         "{evnt: a, $.a: {prefix: 1, glob: '['}, any: [{$.b: []}, {bdoy: x}], not: {$.c: {gt: x}}}",
     );
@@ -324,7 +324,7 @@ proptest! {
 }
 
 #[test]
-fn of_a_payload_that_cannot_be_read_nothing_can_be_said() {
+fn conditions_on_an_unreadable_payload_are_unknown() {
     let mut event = event(json!({"a": 1}));
     event.payload = crate::payload::Payload::unreadable(&crate::payload::Undecodable::Empty("JSON"));
     for (text, answer) in [

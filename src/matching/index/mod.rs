@@ -96,16 +96,16 @@ impl Matcher {
     ) -> Option<(usize, Explanation)> {
         let facts = SelectedValues::new(event, &self.selectors);
         let candidates = self.candidates(&facts);
-        let mut looked_at: Vec<usize> = candidates
+        let mut candidates_checked: Vec<usize> = candidates
             .into_iter()
             .chain(0..self.rules.len())
             .filter(|rule| considered(*rule))
             .take(NEAREST_LOOKED_AT)
             .collect();
-        looked_at.sort_unstable();
-        looked_at.dedup();
+        candidates_checked.sort_unstable();
+        candidates_checked.dedup();
         let mut nearest: Option<(usize, usize)> = None;
-        for rule in looked_at {
+        for rule in candidates_checked {
             let terms = self.terms(rule);
             let held = terms.iter().filter(|term| term.answer(&facts).holds()).count();
             if held < terms.len() && nearest.is_none_or(|(_, most)| held > most) {
@@ -139,13 +139,13 @@ impl Matcher {
 /// Builds one table of selectors for all rules, and moves the slots of the terms to it.
 fn share_selectors(conditions: Vec<Condition>) -> (Vec<Vec<Term>>, Vec<Selector>) {
     let mut selectors: Vec<Selector> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut slots: HashMap<String, usize> = HashMap::new();
     let mut rules = Vec::with_capacity(conditions.len());
     for condition in conditions {
         let mut moved = Vec::with_capacity(condition.selectors.len());
         for selector in condition.selectors {
             let key = selector.key().to_owned();
-            let place = *places.entry(key).or_insert_with(|| {
+            let place = *slots.entry(key).or_insert_with(|| {
                 selectors.push(selector);
                 selectors.len() - 1
             });
@@ -187,7 +187,7 @@ fn by_exact_value(rules: &[Vec<Term>], selectors: &[Selector]) -> (Vec<Exact>, V
     }
     let values_of = |slot: usize| distinct.get(&slot).map_or(0, ByScalar::len);
     let mut exact: Vec<Exact> = Vec::new();
-    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut slots: HashMap<usize, usize> = HashMap::new();
     let mut rest = Vec::new();
     for (rule, terms) in rules.iter().enumerate() {
         let Some((slot, values)) = equalities(terms)
@@ -197,7 +197,7 @@ fn by_exact_value(rules: &[Vec<Term>], selectors: &[Selector]) -> (Vec<Exact>, V
             rest.push(rule);
             continue;
         };
-        let place = *places.entry(slot).or_insert_with(|| {
+        let place = *slots.entry(slot).or_insert_with(|| {
             exact.push(Exact {
                 slot,
                 rules: ByScalar::default(),
