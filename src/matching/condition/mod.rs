@@ -64,10 +64,10 @@ impl Condition {
             selectors: Vec::new(),
             slots: HashMap::new(),
         };
-        let compiled = compiler.all_of(node, 0)?;
+        let built = compiler.all_of(node, 0)?;
         let selectors = compiler.selectors;
         Some(Self {
-            terms: compiled.into_iter().map(|compiled| compiled.term).collect(),
+            terms: built.into_iter().map(|built| built.term).collect(),
             selectors,
         })
     }
@@ -251,15 +251,15 @@ impl Compiler<'_> {
             return Vec::new();
         }
         let compiled = self.all_of(node, depth + 1).unwrap_or_default();
-        compiled.into_iter().map(|compiled| compiled.term).collect()
+        compiled.into_iter().map(|built| built.term).collect()
     }
 
     /// Reports conditions that can never hold: within a test, and between tests of one
     /// single-valued selector.
-    fn refuse_contradictions(&mut self, compiled: &[CompiledTerm]) -> Option<()> {
+    fn refuse_contradictions(&mut self, terms: &[CompiledTerm]) -> Option<()> {
         let mut found = false;
         let mut by_slot: BTreeMap<usize, Vec<_>> = BTreeMap::new();
-        for (slot, claims) in compiled.iter().filter_map(CompiledTerm::claims) {
+        for (slot, claims) in terms.iter().filter_map(CompiledTerm::claims) {
             by_slot.entry(slot).or_default().push(claims);
         }
         for (slot, tests) in by_slot {
@@ -301,7 +301,7 @@ impl Compiler<'_> {
 
 /// Combines the terms of a branch into one term.
 fn all(branch: Vec<CompiledTerm>) -> Term {
-    let mut terms: Vec<Term> = branch.into_iter().map(|compiled| compiled.term).collect();
+    let mut terms: Vec<Term> = branch.into_iter().map(|built| built.term).collect();
     match terms.pop() {
         Some(one) if terms.is_empty() => one,
         last => {
