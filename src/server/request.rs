@@ -172,17 +172,14 @@ impl RequestHandler {
         if !endpoint.allows(client) {
             return Err(self.ingest.bar(endpoint, &received));
         }
+        let turn_away = |received: &Received, answer: Answer, why: &str| {
+            let status = answer.status.as_u16();
+            report::turned_away(&self.metrics, &received.path, client, status, why);
+            answer
+        };
         let now = Instant::now();
         if let Err(after) = self.limiter.admit(rules, endpoint, client, now) {
-            let answer = Answer::too_often(after);
-            report::turned_away(
-                &self.metrics,
-                &received.path,
-                client,
-                answer.status.as_u16(),
-                "rate limit",
-            );
-            return Err(answer);
+            return Err(turn_away(&received, Answer::too_often(after), "rate limit"));
         }
         let memory = BodyMemory {
             budget: &self.body_budget,
@@ -204,16 +201,7 @@ impl RequestHandler {
             }
             Err(rejection) => Err(rejection),
         };
-        let (body, busy) = body_and_guards.map_err(|(answer, why)| {
-            report::turned_away(
-                &self.metrics,
-                &received.path,
-                client,
-                answer.status.as_u16(),
-                &why,
-            );
-            answer
-        })?;
+        let (body, busy) = body_and_guards.map_err(|(answer, why)| turn_away(&received, answer, &why))?;
         received.body = body;
         received.at = self.clock.now();
         received.id = EventId::new(received.at);
