@@ -54,9 +54,9 @@ def become(path: Path, done: bool, group: str | None) -> None:
             "SELECT seq, 0, 1, due, 3, 'done', 'HTTP 200', x'', x'' FROM deliveries"
         )
     if group:
-        # The first of each group is under way, the others are held.
-        store.execute(f"UPDATE deliveries SET group_key = {group}, group_limit = 1, held = 1")
-        store.execute("UPDATE deliveries SET held = 0 WHERE seq IN (SELECT min(seq) FROM deliveries GROUP BY group_key)")
+        # The first of each group is under way, the others are queued.
+        store.execute(f"UPDATE deliveries SET group_key = {group}, group_limit = 1, state = 'queued'")
+        store.execute("UPDATE deliveries SET state = 'ready' WHERE seq IN (SELECT min(seq) FROM deliveries GROUP BY group_key)")
     store.commit()
     store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()

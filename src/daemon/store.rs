@@ -52,8 +52,8 @@ async fn belongs_to(
         if same(&before, &path) {
             return Ok(Ok(()));
         }
-        let owed = store.rules_owed().await?;
-        let lacking: Vec<_> = owed
+        let pending = store.pending_by_rule().await?;
+        let lacking: Vec<_> = pending
             .into_iter()
             .filter(|(rule, _)| rules.rule(rule).is_none())
             .collect();

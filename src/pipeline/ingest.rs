@@ -30,7 +30,7 @@ use crate::pipeline::usage::Usage;
 use crate::report::{self, Arrival, Metrics};
 use crate::rules::{Endpoint, OnDuplicate};
 use crate::store::group::reason;
-use crate::store::{DeliveryState, Enqueued, NewEvent, Sighting, Store};
+use crate::store::{Enqueued, NewEvent, Sighting, Store};
 use crate::verify::Refusal;
 
 /// A value that is kept as long as the body of a request may be in memory.
@@ -310,12 +310,9 @@ impl Ingest {
                 // The sender retries while the first delivery is in progress. Success would promise
                 // too much: if that delivery fails, the sender would not retry.
                 let deliveries = self.store.deliveries(*of).await.unwrap_or_default();
-                let open = |state: &DeliveryState| {
-                    matches!(state, DeliveryState::Waiting { .. } | DeliveryState::Leased)
-                };
                 if deliveries
                     .iter()
-                    .any(|known| known.rule == one.rule.name && open(&known.state))
+                    .any(|known| known.rule == one.rule.name && known.state.is_pending())
                 {
                     return Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(*of));
                 }

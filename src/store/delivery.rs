@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::base::clock::Timestamp;
 use crate::base::id::id_at;
 use crate::event::{DedupKey, EventId, Received};
-use crate::store::{Debounce, Group, Interruption, Sighting};
+use crate::store::{Debounce, DeliveryState, Group, Interruption, Sighting};
 
 /// Id of a delivery: a version 7 UUID, made by the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,45 +144,6 @@ pub struct Superseded {
     pub rule: Arc<str>,
     /// The text, from [`reason`](super::group::reason).
     pub reason: &'static str,
-}
-
-/// Limits on the number of leases, in total and per rule.
-///
-/// A rule without a lease may have one while any slot is free. Further leases of a rule are
-/// limited: it must have fewer than there are free slots, not counting a reserve of one eighth. A
-/// single busy rule therefore gets nearly half of the slots, and deliveries of other rules find a
-/// free one.
-///
-/// If all slots are in use, rules take turns, however many deliveries each has waiting. The next
-/// lease goes to the rule with the fewest leases. Ties go to the rule whose last turn is longest
-/// ago, then to the delivery with the earliest due time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Concurrency {
-    /// Maximum leases at once, over all rules.
-    pub slots: usize,
-    /// Maximum leases at once for one rule.
-    pub per_rule: usize,
-}
-
-impl Concurrency {
-    /// True if a rule with `of_rule` leases may have another while `all` deliveries are leased.
-    pub fn admits(self, of_rule: usize, all: usize) -> bool {
-        let free = self.slots.saturating_sub(all);
-        if of_rule == 0 {
-            return free > 0 && self.per_rule > 0;
-        }
-        of_rule < self.per_rule.min(free.saturating_sub(self.kept()))
-    }
-
-    /// Maximum leases of one rule while no other rule has any.
-    pub fn most_of_one_rule(self) -> usize {
-        self.per_rule.min((self.slots - self.kept()).div_ceil(2).max(1))
-    }
-
-    /// Slots reserved for rules that have no lease.
-    fn kept(self) -> usize {
-        self.slots / 8
-    }
 }
 
 /// The answer to [`Store::lease`](super::Store::lease).
@@ -357,21 +318,6 @@ pub struct Delivery {
     pub unverified: Option<Arc<str>>,
     /// The delivery for whose failure this one was made.
     pub failure_of: Option<DeliveryId>,
-}
-
-/// The listed state of a delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeliveryState {
-    /// The delivery waits for its turn.
-    Waiting { due: Timestamp },
-    /// The delivery is being worked on.
-    Leased,
-    /// All actions are done.
-    Done { at: Timestamp },
-    /// The delivery ended before all its actions were performed.
-    Superseded { at: Timestamp, reason: String },
-    /// The delivery was given up.
-    Dead { at: Timestamp, reason: String },
 }
 
 /// A request that was refused.

@@ -1,7 +1,7 @@
 //! Concurrency groups, of which only a limited number of deliveries run at once, and the debounce
 //! before a delivery enters its group.
 //!
-//! The decisions themselves are in `memory/groups.rs` and `sqlite/groups.rs`.
+//! The decisions are in `decide/admission.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;

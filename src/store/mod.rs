@@ -67,14 +67,12 @@
 
 #[cfg(test)]
 mod contract;
-mod dedupe;
+mod decide;
 mod delivery;
 mod error;
 pub mod group;
-mod interruption;
 #[cfg(test)]
 pub(crate) mod memory;
-#[cfg(test)]
 mod model;
 mod settings;
 mod sighting;
@@ -86,13 +84,15 @@ use std::pin::Pin;
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 
+pub use decide::interruption::{INTERRUPTED, Interrupted, Interruption};
+pub use decide::turns::Concurrency;
 pub use delivery::{
-    AttemptRecord, Concurrency, Delivery, DeliveryFailure, DeliveryId, DeliveryState, Displaced, Enqueued,
-    Lease, Leased, NewDelivery, NewEvent, RefusedRequest, SecretUse, Settled, Settlement, Superseded,
+    AttemptRecord, Delivery, DeliveryFailure, DeliveryId, Displaced, Enqueued, Lease, Leased, NewDelivery,
+    NewEvent, RefusedRequest, SecretUse, Settled, Settlement, Superseded,
 };
 pub use error::StoreError;
 pub use group::{Debounce, Group, Overlap};
-pub use interruption::{INTERRUPTED, Interrupted, Interruption};
+pub use model::DeliveryState;
 pub use settings::{Counts, Health, Keep, Settings};
 pub use sighting::{Headers, SIGHTINGS_KEPT, Sighting};
 

@@ -1,8 +1,8 @@
 //! Sightings: signed contents with the values of headers that rules read and no signature covers.
 //!
-//! An endpoint remembers sightings whichever rules wanted the request. This module holds the
-//! decisions for every store. A header that is missing from an earlier sighting proves nothing,
-//! because the rules at that time did not read it.
+//! An endpoint remembers sightings whichever rules wanted the request. A header that is missing
+//! from an earlier sighting proves nothing, because the rules at that time did not read it. The
+//! decisions are in `decide/sighting.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -82,34 +82,6 @@ impl fmt::Display for Headers {
         }
         Ok(())
     }
-}
-
-/// The remembered sighting of one key.
-#[derive(Clone, Debug)]
-pub(super) struct Seen {
-    /// The first arrival with that key.
-    pub event: EventId,
-    /// The headers that were read of it.
-    pub headers: Headers,
-}
-
-/// The first arrival with a content, and the header whose value was different then.
-pub(super) type Altered = (EventId, Arc<str>);
-
-/// Finds the header that a sighting would change, by looking up each of its keys. Returns the first
-/// arrival with the content, and that header.
-pub(super) fn alteration<E>(
-    sighting: &Sighting,
-    mut seen: impl FnMut(&DedupKey) -> Result<Option<Seen>, E>,
-) -> Result<Option<Altered>, E> {
-    for key in &sighting.keys {
-        if let Some(seen) = seen(key)?
-            && let Some(header) = sighting.headers.changed(&seen.headers)
-        {
-            return Ok(Some((seen.event, header)));
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use super::select::{DeliveryStatus, Selection};
 use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
 use crate::cli::{Format, NO, UNKNOWN, YES, complain, fail, say, wrong};
+use crate::store::RefusedRequest;
 use crate::store::sqlite::{History, ListedDelivery};
-use crate::store::{DeliveryState, RefusedRequest};
 
 /// Maximum length of a reason in a row, in characters.
 const REASON: usize = 80;
@@ -141,14 +141,11 @@ pub fn reason(entry: &ListedDelivery) -> String {
     if let Some(failed) = &entry.delivery.failure_of {
         summary.push(format!("on_failure of {failed}"));
     }
-    match &entry.delivery.state {
-        DeliveryState::Dead { reason, .. } | DeliveryState::Superseded { reason, .. } => {
-            summary.push(reason.clone());
-        }
-        // The first attempt is due at once.
-        DeliveryState::Waiting { due } if *due > entry.received_at => summary.push(format!("due {due}")),
-        _ => {}
-    }
+    let state = &entry.delivery.state;
+    summary.extend(state.reason().map(str::to_owned));
+    // The first attempt is due at once.
+    let due = state.due().filter(|due| *due > entry.received_at);
+    summary.extend(due.map(|due| format!("due {due}")));
     match entry.replays {
         0 => {}
         1 => summary.push("replayed once".to_owned()),
@@ -163,14 +160,10 @@ pub fn reason(entry: &ListedDelivery) -> String {
 /// Formats a delivery as JSON.
 pub fn as_json(entry: &ListedDelivery) -> Value {
     let delivery = &entry.delivery;
-    let (due, ended, reason) = match &delivery.state {
-        DeliveryState::Waiting { due } => (Some(due.to_string()), None, None),
-        DeliveryState::Leased => (None, None, None),
-        DeliveryState::Done { at } => (None, Some(at.to_string()), None),
-        DeliveryState::Dead { at, reason } | DeliveryState::Superseded { at, reason } => {
-            (None, Some(at.to_string()), Some(reason))
-        }
-    };
+    let state = &delivery.state;
+    let due = state.due().map(|due| due.to_string());
+    let ended = state.ended_at().map(|at| at.to_string());
+    let reason = state.reason();
     json!({
         "delivery": delivery.id.to_string(),
         "event": delivery.event.to_string(),

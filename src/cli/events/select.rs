@@ -240,7 +240,10 @@ impl DeliveryStatus {
     /// Returns the state of a delivery.
     pub fn of(entry: &ListedDelivery) -> Self {
         match entry.delivery.state {
-            DeliveryState::Waiting { .. } | DeliveryState::Leased => Self::Waiting,
+            DeliveryState::Debounced { .. }
+            | DeliveryState::Queued { .. }
+            | DeliveryState::Ready { .. }
+            | DeliveryState::Running => Self::Waiting,
             DeliveryState::Done { .. } => Self::Done,
             DeliveryState::Superseded { .. } => Self::Superseded,
             DeliveryState::Dead { .. } => Self::Dead,

@@ -101,10 +101,7 @@ async fn alone(world: &World) {
     for sent in &world.sent {
         let name = RULES[sent.rule].0;
         let deliveries = world.store.deliveries(sent.event).await.unwrap();
-        if matches!(
-            deliveries[0].state,
-            DeliveryState::Waiting { .. } | DeliveryState::Leased
-        ) {
+        if deliveries[0].state.is_pending() {
             *owed.entry((name, sent.group)).or_default() += 1;
         }
     }

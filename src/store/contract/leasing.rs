@@ -92,7 +92,7 @@ pub async fn a_released_delivery_waits_as_it_did<S: Subject>() {
     let listed = subject.store().deliveries(given.id).await.unwrap();
     assert_eq!(
         (listed[0].attempt, &listed[0].state),
-        (1, &DeliveryState::Waiting { due: after(5) })
+        (1, &DeliveryState::Ready { due: after(5) })
     );
     assert_eq!(subject.lease_all(after(5)).await, [first]);
     assert_eq!(subject.store().attempts(first).await, Ok(Vec::new()));

@@ -4,6 +4,7 @@
 
 mod debounce;
 mod enqueuing;
+mod equivalence;
 mod failing;
 mod groups;
 mod interrupting;

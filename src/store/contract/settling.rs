@@ -131,12 +131,12 @@ pub async fn a_dead_delivery_stays_listed<S: Subject>() {
         .await
         .unwrap();
     let listed = subject.store().deliveries(given.id).await.unwrap();
-    assert_eq!(listed[1].state, DeliveryState::Leased);
+    assert_eq!(listed[1].state, DeliveryState::Running);
     let subject = subject.crash();
     let listed = subject.store().deliveries(given.id).await.unwrap();
     let reason = "exit 3".to_owned();
     assert_eq!(listed[0].state, DeliveryState::Dead { at: after(4), reason });
-    assert_eq!(listed[1].state, DeliveryState::Waiting { due: after(0) });
+    assert_eq!(listed[1].state, DeliveryState::Ready { due: after(0) });
     assert_eq!(
         (listed[0].id, &*listed[0].rule, listed[0].event),
         (leased[0], "deploy", given.id)

@@ -1,162 +1,132 @@
-//! Concurrency groups and debouncing in memory: which delivery of a group may begin.
-//!
-//! The same decisions as in `sqlite/groups.rs` and `sqlite/debounce.rs`.
+//! Concurrency groups and debouncing in memory.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::contents::{MemoryContents, StoredDelivery};
+use super::contents::MemoryContents;
+use super::stored::StoredDelivery;
 use crate::base::clock::Timestamp;
+use crate::store::decide::admission::{self, Admission, MemberState, Occupancy};
 use crate::store::group::reason;
-use crate::store::{DeliveryState, Displaced, Group, NewDelivery, Overlap, Superseded};
-
-/// The decision for a delivery that enters its group.
-pub(super) enum Admission {
-    /// The delivery may begin.
-    Run,
-    /// The delivery waits for its turn.
-    Queue,
-    /// The delivery ends at once.
-    Skip,
-}
+use crate::store::{DeliveryState, Displaced, Group, NewDelivery};
 
 impl MemoryContents {
-    /// Decides for a delivery that arrives at `at`. Adds the deliveries that it supersedes to
-    /// `displaced`.
+    /// Decides for a delivery that enters its group at `at`. Adds the deliveries that it supersedes
+    /// to `displaced`.
     pub(super) fn enter(&mut self, group: &Group, at: Timestamp, displaced: &mut Displaced) -> Admission {
-        let begun = self.members(&group.name).filter(|stored| !stored.held).count();
-        let held = self.members(&group.name).any(|stored| stored.held);
-        if begun < group.limit as usize && !held {
-            return Admission::Run;
-        }
-        match group.overlap {
-            Overlap::Queue => Admission::Queue,
-            Overlap::Skip => Admission::Skip,
-            Overlap::Coalesce => {
-                for stored in self.members(&group.name).filter(|stored| stored.held) {
-                    displaced.ended.push(stored.supersede(at, reason::COALESCED));
-                }
-                // The waiting deliveries that were just ended may have had a narrower limit.
-                if begun < group.limit as usize {
-                    Admission::Run
-                } else {
-                    Admission::Queue
-                }
-            }
-            Overlap::Replace => {
-                let mut left = 0;
-                for stored in self.members(&group.name) {
-                    if matches!(stored.delivery.state, DeliveryState::Leased) {
-                        stored.superseded = Some(reason::REPLACED.to_owned());
-                        displaced.stop.push(stored.delivery.id);
-                        left += 1;
-                    } else {
-                        displaced.ended.push(stored.supersede(at, reason::REPLACED));
-                    }
-                }
-                if left < group.limit {
-                    Admission::Run
-                } else {
-                    Admission::Queue
-                }
+        let occupancy = self.occupancy(&group.name);
+        let members = || Ok::<_, Infallible>(self.members(&group.name).collect());
+        let Ok(entry) = admission::enter(group, occupancy, members);
+        for index in entry.stop {
+            if let Some(stored) = self.deliveries.get_mut(index) {
+                stored.superseded = Some(entry.reason.to_owned());
+                displaced.stop.push(stored.delivery.id);
             }
         }
+        for index in entry.supersede {
+            if let Some(stored) = self.deliveries.get_mut(index) {
+                displaced.ended.push(stored.supersede(at, entry.reason));
+            }
+        }
+        entry.admission
     }
 
     /// Lets the next deliveries of a group begin, after one of its members has ended.
     pub(super) fn leave(&mut self, name: &str) {
         loop {
-            let begun = self.members(name).filter(|stored| !stored.held).count();
-            let Some(next) = self.members(name).find(|stored| stored.held) else {
+            let occupancy = self.occupancy(name);
+            let mut members = self.members(name);
+            let Some((next, _)) = members.find(|(_, state)| *state == MemberState::Queued) else {
                 return;
             };
-            let limit = next.group.as_ref().map_or(1, |group| group.limit.max(1));
-            if begun >= limit as usize {
+            drop(members);
+            let Some(next) = self.deliveries.get_mut(next) else {
+                return;
+            };
+            if !occupancy.admits(next.group.as_ref().map_or(1, |group| group.limit)) {
                 return;
             }
-            next.held = false;
+            next.delivery.state = DeliveryState::Ready { due: next.due };
         }
     }
 
-    /// Ends the deliveries that wait for quiet and that a new one at `at` supersedes. Returns the
-    /// arrival of the first of them.
+    /// Ends the debounced deliveries that a new one at `at` supersedes. Returns the arrival of the
+    /// first delivery that they superseded themselves.
     pub(super) fn supersede_debounced(
         &mut self,
         delivery: &NewDelivery,
         at: Timestamp,
         displaced: &mut Displaced,
-    ) -> Timestamp {
+    ) -> Option<Timestamp> {
         let group = |group: &Option<Group>| group.as_ref().map(|group| Arc::clone(&group.name));
-        let mut since = at;
+        let mut first: Option<Timestamp> = None;
         for stored in &mut self.deliveries {
             let same =
                 stored.delivery.rule == delivery.rule && group(&stored.group) == group(&delivery.group);
-            if let Some(first) = stored.debounced_since.filter(|_| same && stored.is_pending()) {
-                since = since.min(first);
+            if let DeliveryState::Debounced { since, .. } = stored.delivery.state
+                && same
+            {
+                first = Some(first.map_or(since, |first| first.min(since)));
                 displaced.ended.push(stored.supersede(at, reason::DEBOUNCED));
             }
         }
-        since
+        first
     }
 
-    /// Moves a delivery that has waited for quiet into its group. Adds the deliveries that it
-    /// supersedes to `displaced`. Returns false if the delivery was not waiting for quiet.
+    /// Moves a debounced delivery into its group. Adds the deliveries that it supersedes to
+    /// `displaced`. Returns false if the delivery was not debounced.
     pub(super) fn end_debounce(&mut self, index: usize, at: Timestamp, displaced: &mut Displaced) -> bool {
         let Some(stored) = self.deliveries.get(index) else {
             return false;
         };
-        if stored.debounced_since.is_none() {
+        let DeliveryState::Debounced { due, .. } = stored.delivery.state else {
             return false;
-        }
+        };
         let group = stored.group.clone();
-        let turn = match &group {
+        let admission = match &group {
             Some(group) => self.enter(group, at, displaced),
             None => Admission::Run,
         };
         if let Some(stored) = self.deliveries.get_mut(index) {
-            stored.debounced_since = None;
-            stored.held = matches!(turn, Admission::Queue);
-            if matches!(turn, Admission::Skip) {
-                displaced.ended.push(stored.supersede(at, reason::SKIPPED));
+            match admission {
+                Admission::Run => stored.delivery.state = DeliveryState::Ready { due },
+                Admission::Queue => stored.delivery.state = DeliveryState::Queued { due },
+                Admission::Skip => displaced.ended.push(stored.supersede(at, reason::SKIPPED)),
             }
         }
         if let Some(group) = group {
-            // The delivery may be older than the held ones, and have a wider limit.
+            // The delivery may be older than the queued ones, and have a wider limit.
             self.leave(&group.name);
         }
         true
     }
 
+    fn occupancy(&self, name: &str) -> Occupancy {
+        let states = || self.members(name).map(|(_, state)| state);
+        let begun = states().filter(|state| *state != MemberState::Queued).count();
+        Occupancy {
+            begun: u32::try_from(begun).unwrap_or(u32::MAX),
+            dropped: 0,
+            has_queue: states().any(|state| state == MemberState::Queued),
+        }
+    }
+
     /// The members of a group that have not ended, in the order in which they were enqueued.
-    fn members(&mut self, name: &str) -> impl Iterator<Item = &mut StoredDelivery> {
-        self.deliveries.iter_mut().filter(move |stored| {
-            stored.group.as_ref().is_some_and(|group| *group.name == *name)
-                && stored.debounced_since.is_none()
-                && stored.is_pending()
-        })
+    fn members(&self, name: &str) -> impl Iterator<Item = (usize, MemberState)> {
+        let of_group = self.deliveries.iter().enumerate().filter(move |(_, stored)| {
+            let group = stored.group.as_ref();
+            group.is_some_and(|group| *group.name == *name)
+        });
+        of_group.filter_map(|(index, stored)| Some((index, member_state(stored)?)))
     }
 }
 
-impl StoredDelivery {
-    /// True if the delivery has not ended.
-    fn is_pending(&self) -> bool {
-        matches!(
-            self.delivery.state,
-            DeliveryState::Waiting { .. } | DeliveryState::Leased
-        )
-    }
-
-    /// Ends a delivery that is not leased.
-    pub(super) fn supersede(&mut self, at: Timestamp, reason: &'static str) -> Superseded {
-        self.held = false;
-        self.delivery.state = DeliveryState::Superseded {
-            at,
-            reason: reason.to_owned(),
-        };
-        Superseded {
-            delivery: self.delivery.id,
-            event: self.delivery.event,
-            rule: Arc::clone(&self.delivery.rule),
-            reason,
-        }
+/// The state of a delivery as a member of its group; `None` if it is not in it.
+fn member_state(stored: &StoredDelivery) -> Option<MemberState> {
+    match stored.delivery.state {
+        DeliveryState::Queued { .. } => Some(MemberState::Queued),
+        DeliveryState::Ready { .. } => Some(MemberState::Ready),
+        DeliveryState::Running => Some(MemberState::Running),
+        _ => None,
     }
 }

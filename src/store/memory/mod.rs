@@ -5,10 +5,13 @@
 
 mod contents;
 mod groups;
+mod retention;
+mod stored;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use self::contents::MemoryContents;
+use super::decide::turns::Turns;
 use super::{
     ATTEMPTS_LISTED, Answer, AttemptRecord, Concurrency, Counts, DELIVERIES_LISTED, Delivery, DeliveryId,
     Enqueued, Health, Leased, NewEvent, RefusedRequest, SecretUse, Settings, Settled, Sighting, Store,
@@ -38,11 +41,10 @@ impl MemoryStore {
     pub fn reopen(&self) -> Self {
         let mut contents = self.contents().clone();
         // A run that leased nothing after a crash keeps the suspicion of the run before.
-        let idle = contents.after_crash && contents.turn == 0;
+        let idle = contents.after_crash && !contents.turns.has_leased();
         let clean = std::mem::take(&mut contents.closed) && !idle;
         contents.after_crash = !clean;
-        contents.turns.clear();
-        contents.turn = 0;
+        contents.turns = Turns::default();
         for stored in &mut contents.deliveries {
             stored.reopen(clean);
         }
@@ -100,13 +102,7 @@ impl Store for MemoryStore {
 
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
         self.answer(move |contents| {
-            if let Some(stored) = contents
-                .deliveries
-                .iter_mut()
-                .find(|stored| stored.delivery.id == delivery)
-            {
-                stored.release();
-            }
+            contents.release(delivery);
             Ok(())
         })
     }

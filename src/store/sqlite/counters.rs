@@ -3,6 +3,10 @@
 
 use rusqlite::Connection;
 
+const DELIVERIES: &str = "SELECT count(*), count(*) FILTER (WHERE state IN ('debounced', 'queued', 'ready')), \
+     count(*) FILTER (WHERE state = 'debounced'), \
+     count(*) FILTER (WHERE state IN ('dead', 'dropped') AND failure_of IS NULL) FROM deliveries";
+
 /// Numbers of rows, or changes of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counters {
@@ -21,27 +25,27 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// Counts everything, using the smallest index where possible.
+    /// Counts everything.
     pub fn count(connection: &Connection) -> rusqlite::Result<Self> {
-        let number = |sql: &str| {
-            connection
-                .prepare_cached(sql)?
-                .query_row([], |row| row.get::<_, i64>(0))
+        let number = |table: &str| {
+            let sql = format!("SELECT count(*) FROM {table}");
+            connection.query_row(&sql, [], |row| row.get::<_, i64>(0))
         };
-        let pending = number("SELECT count(*) FROM deliveries WHERE state = 'waiting'")?;
-        let dead = number("SELECT count(*) FROM deliveries WHERE state = 'dead' AND failure_of IS NULL")?;
-        Ok(Self {
-            pending,
-            done: number("SELECT count(*) FROM deliveries")? - pending - dead,
-            dead,
-            events: number("SELECT count(*) FROM events")?,
-            dedup_keys: number("SELECT count(*) FROM dedup_keys")?,
-            sightings: number("SELECT count(*) FROM sightings")?,
-            refused: number("SELECT count(*) FROM refused")?,
-            debounced: number(
-                "SELECT count(*) FROM deliveries WHERE state = 'waiting' AND debounced_since IS NOT NULL",
-            )?,
-        })
+        let mut counters = connection.query_row(DELIVERIES, [], |row| {
+            let (pending, dead) = (row.get(1)?, row.get(3)?);
+            Ok(Self {
+                pending,
+                done: row.get::<_, i64>(0)? - pending - dead,
+                dead,
+                debounced: row.get(2)?,
+                ..Self::default()
+            })
+        })?;
+        counters.events = number("events")?;
+        counters.dedup_keys = number("dedup_keys")?;
+        counters.sightings = number("sightings")?;
+        counters.refused = number("refused")?;
+        Ok(counters)
     }
 
     /// Adds `by`.

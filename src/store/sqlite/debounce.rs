@@ -5,33 +5,39 @@
 
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
-use super::groups::{self, Admission, Member, supersede};
+use super::groups::{self, Member, supersede};
 use super::queue::{QueueKey, ReadyEntry};
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
+use crate::store::decide::admission::Admission;
 use crate::store::group::reason;
-use crate::store::{Debounce, Displaced, Group, NewDelivery, Overlap};
+use crate::store::{Displaced, Group, NewDelivery, Overlap};
 
-/// Deliveries of a rule and group that wait for quiet.
+/// Debounced deliveries of a rule and group.
 const DEBOUNCED: &str = "SELECT seq, due, debounced_since, id, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
-     WHERE rule = ?1 AND group_key IS ?2 AND state = 'waiting' AND debounced_since IS NOT NULL ORDER BY seq";
+     WHERE rule = ?1 AND group_key IS ?2 AND state = 'debounced' ORDER BY seq";
 
 const ELAPSED: &str = "SELECT group_key, group_limit, group_overlap, id, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
-     WHERE seq = ?1 AND due = ?2 AND state = 'waiting' AND debounced_since IS NOT NULL";
+     WHERE seq = ?1 AND due = ?2 AND state = 'debounced'";
 
-const BEGIN: &str = "UPDATE deliveries SET debounced_since = NULL, held = ?2 WHERE seq = ?1";
+const ENTER_GROUP: &str = "UPDATE deliveries SET state = ?2, debounced_since = NULL WHERE seq = ?1";
 
-/// Ends the deliveries that wait for quiet and that a new one at `at` supersedes. Returns the
-/// arrival of the first of them.
+/// Ends the debounced deliveries that a new one at `at` supersedes. Returns the arrival of the first
+/// delivery that they superseded themselves.
+///
+/// A delivery without a debounce supersedes too, because the rules may have changed in between. An
+/// older one must never run after it.
 pub(super) fn supersede_debounced(
     batch: &mut Batch<'_>,
     delivery: &NewDelivery,
     at: Timestamp,
     displaced: &mut Displaced,
-) -> rusqlite::Result<Timestamp> {
-    let mut since = at;
+) -> rusqlite::Result<Option<Timestamp>> {
+    if batch.debounced() == 0 {
+        return Ok(None);
+    }
     let group = delivery.group.as_ref().map(|group| &group.name);
     let waiting: Vec<(Member, i64)> = {
         let mut debounced = batch.connection.prepare_cached(DEBOUNCED)?;
@@ -41,43 +47,17 @@ pub(super) fn supersede_debounced(
                 rule: Arc::clone(&delivery.rule),
                 key: QueueKey { due, seq },
             };
-            let member = Member {
-                entry,
-                id: row.get(3)?,
-                event: row.get(4)?,
-                held: false,
-            };
-            Ok((member, row.get(2)?))
+            let (id, event): (String, String) = (row.get(3)?, row.get(4)?);
+            Ok((Member::new(entry, &id, &event), row.get(2)?))
         })?;
         read.collect::<rusqlite::Result<_>>()?
     };
-    for (member, first) in waiting {
-        since = since.min(Timestamp::from_millis(first));
-        batch.counters.debounced -= 1;
+    let first = waiting.iter().map(|(_, since)| *since).min();
+    for (member, _) in waiting {
+        batch.effects.counters.debounced -= 1;
         supersede(batch, member, at, reason::DEBOUNCED, displaced)?;
     }
-    Ok(since)
-}
-
-/// Returns the due time of a new delivery, and the start of its wait for quiet if it has one.
-pub(super) fn due(
-    batch: &mut Batch<'_>,
-    delivery: &NewDelivery,
-    at: Timestamp,
-    displaced: &mut Displaced,
-) -> rusqlite::Result<(Timestamp, Option<Timestamp>)> {
-    // A delivery without a debounce supersedes too, because the rules may have changed in between.
-    // An older one must never run after it.
-    let since = if batch.debounced() > 0 {
-        supersede_debounced(batch, delivery, at, displaced)?
-    } else {
-        at
-    };
-    let Some(debounce): Option<Debounce> = delivery.debounce else {
-        return Ok((delivery.due, None));
-    };
-    batch.counters.debounced += 1;
-    Ok((debounce.due(at, since), Some(since)))
+    Ok(first.map(Timestamp::from_millis))
 }
 
 /// The end of a delivery's wait for quiet. The delivery enters its group. Answers with the
@@ -93,55 +73,46 @@ impl WriteOp for DebounceElapsed {
     type Output = Displaced;
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<Displaced, WriteError> {
-        let QueueKey { due, seq } = self.entry.key;
-        let found = batch
-            .connection
-            .prepare_cached(ELAPSED)?
-            .query_row(params![seq, due], |row| {
-                let group: Option<Arc<str>> = row.get(0)?;
-                let overlap: Option<String> = row.get(2)?;
-                let ids: (String, String) = (row.get(3)?, row.get(4)?);
-                let limit: i64 = row.get(1)?;
-                Ok((group, u32::try_from(limit).unwrap_or(1).max(1), overlap, ids))
-            })
-            .optional()?;
-        let Some((name, limit, overlap, (id, event))) = found else {
-            return Ok(Displaced::default());
-        };
-        batch.counters.debounced -= 1;
         let mut displaced = Displaced::default();
-        let overlap = Overlap::from_name(&overlap.unwrap_or_default());
-        let group = name.map(|name| Group { name, limit, overlap });
-        let turn = match &group {
+        let QueueKey { due, seq } = self.entry.key;
+        let mut elapsed = batch.connection.prepare_cached(ELAPSED)?;
+        let found = elapsed.query_row(params![seq, due], |row| {
+            let (id, event): (String, String) = (row.get(3)?, row.get(4)?);
+            Ok((group(row)?, Member::new(self.entry.clone(), &id, &event)))
+        });
+        let Some((group, member)) = found.optional()? else {
+            return Ok(displaced);
+        };
+        batch.effects.counters.debounced -= 1;
+        let admission = match &group {
             Some(group) => groups::enter(batch, group, self.at, &mut displaced)?,
             None => Admission::Run,
         };
-        let held = matches!(turn, Admission::Queue);
-        batch
-            .connection
-            .prepare_cached(BEGIN)?
-            .execute(params![seq, held])?;
-        match turn {
-            Admission::Run => {}
+        let mut enter_group = batch.connection.prepare_cached(ENTER_GROUP)?;
+        match admission {
+            Admission::Run => {
+                enter_group.execute(params![seq, "ready"])?;
+            }
             Admission::Queue => {
-                // The delivery may be older than the held ones, and have a wider limit.
+                enter_group.execute(params![seq, "queued"])?;
+                // The delivery may be older than the queued ones, and have a wider limit.
                 if let Some(group) = &group {
                     groups::leave(batch, &group.name)?;
                 }
-                if !batch.waiting.contains(&self.entry) {
-                    batch.removed.push(self.entry.clone());
+                if !batch.effects.waiting.contains(&self.entry) {
+                    batch.effects.removed.push(self.entry.clone());
                 }
             }
-            Admission::Skip => {
-                let member = Member {
-                    entry: self.entry.clone(),
-                    id,
-                    event,
-                    held: false,
-                };
-                supersede(batch, member, self.at, reason::SKIPPED, &mut displaced)?;
-            }
+            Admission::Skip => supersede(batch, member, self.at, reason::SKIPPED, &mut displaced)?,
         }
         Ok(displaced)
     }
+}
+
+/// The group of a delivery in a row of [`ELAPSED`].
+fn group(row: &Row<'_>) -> rusqlite::Result<Option<Group>> {
+    let (name, limit): (Option<Arc<str>>, u32) = (row.get(0)?, row.get(1)?);
+    let overlap: Option<String> = row.get(2)?;
+    let overlap = Overlap::from_name(&overlap.unwrap_or_default());
+    Ok(name.map(|name| Group { name, limit, overlap }))
 }

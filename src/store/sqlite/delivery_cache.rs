@@ -60,9 +60,9 @@ pub(super) struct FirstAttempts {
 
 impl FirstAttempts {
     /// Adds a delivery, and evicts the oldest beyond the limits.
-    pub fn add(&mut self, row: i64, fresh: FirstAttempt) {
-        self.bytes += fresh.received.body.len();
-        self.by_row.insert(row, fresh);
+    pub fn add(&mut self, row: i64, first: FirstAttempt) {
+        self.bytes += first.received.body.len();
+        self.by_row.insert(row, first);
         self.order.push_back(row);
         while self.order.len() > DELIVERIES || self.bytes > BYTES {
             let Some(oldest) = self.order.pop_front() else {
@@ -74,8 +74,8 @@ impl FirstAttempts {
 
     /// Removes a delivery.
     pub fn take(&mut self, row: i64) -> Option<FirstAttempt> {
-        let fresh = self.by_row.remove(&row)?;
-        self.bytes -= fresh.received.body.len();
-        Some(fresh)
+        let first = self.by_row.remove(&row)?;
+        self.bytes -= first.received.body.len();
+        Some(first)
     }
 }

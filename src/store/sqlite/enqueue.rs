@@ -5,30 +5,29 @@ use std::sync::Arc;
 use rusqlite::{ErrorCode, OptionalExtension, params};
 
 use super::columns;
-use super::debounce;
+use super::debounce::supersede_debounced;
 use super::delivery_cache::FirstAttempt;
-use super::groups::{self, Admission};
+use super::groups;
 use super::queue::{QueueKey, ReadyEntry};
 use super::settling::end;
 use super::sightings;
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
-use crate::event::{DedupKey, EventId};
-use crate::store::dedupe::{self, Dedup};
+use crate::event::DedupKey;
+use crate::store::decide::admission::{Admission, initial_state};
+use crate::store::decide::dedupe::{Dedup, Remembered, dedup};
 use crate::store::group::reason;
-use crate::store::{DeliveryId, Displaced, Enqueued, NewDelivery, NewEvent, Sighting, StoreError};
+use crate::store::{
+    DeliveryId, DeliveryState, Displaced, Enqueued, NewDelivery, NewEvent, Sighting, StoreError,
+};
 
-const FIND_DEDUP_KEY: &str =
-    "SELECT event FROM dedup_keys WHERE rule = ?1 AND key = ?2 AND remember_until >= ?3";
+const FIND_DEDUP_KEY: &str = "SELECT event, remember_until FROM dedup_keys WHERE rule = ?1 AND key = ?2";
 
 const INSERT_DEDUP_KEY: &str =
     "INSERT OR IGNORE INTO dedup_keys (rule, key, event, remember_until) VALUES (?1, ?2, ?3, ?4)";
 
-/// For a key that exists: it has expired, or its delivery runs duplicates.
-const RENEW_DEDUP_KEY: &str = "UPDATE dedup_keys SET \
-     event = iif(remember_until >= ?5, event, ?3), \
-     remember_until = iif(remember_until >= ?5, max(remember_until, ?4), ?4) \
-     WHERE rule = ?1 AND key = ?2";
+const RENEW_DEDUP_KEY: &str =
+    "UPDATE dedup_keys SET event = ?3, remember_until = ?4 WHERE rule = ?1 AND key = ?2";
 
 const EVENT: &str = "INSERT INTO events \
      (id, received_at, endpoint, method, path, query, parameters, client, headers, decode, size, pending) \
@@ -36,8 +35,9 @@ const EVENT: &str = "INSERT INTO events \
 
 const BODY: &str = "INSERT INTO bodies (event, body) VALUES (?1, ?2)";
 
-const DELIVERY: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, group_key, group_limit, held, group_overlap, debounced_since) \
-     VALUES (?1, ?2, ?3, 'waiting', 0, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const DELIVERY: &str = "INSERT INTO deliveries \
+     (id, event, rule, state, action, attempt, due, unverified, group_key, group_limit, group_overlap, debounced_since) \
+     VALUES (?1, ?2, ?3, ?4, 0, 1, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 /// A write of an event. Its columns are formatted by the caller, not by the one writer thread.
 pub(super) struct Enqueue {
@@ -94,20 +94,93 @@ impl Enqueue {
     }
 
     /// Remembers the dedup keys of a new delivery. Returns the number of new keys.
-    fn remember(&self, batch: &Batch<'_>, delivery: &NewDelivery) -> rusqlite::Result<i64> {
+    fn remember(&self, batch: &Batch<'_>, delivery: &NewDelivery) -> Result<i64, WriteError> {
         let mut new = 0;
-        for dedup_key in &delivery.dedup_keys {
-            let (dedup_key, until) = (dedup_key.as_bytes(), delivery.remember_until.as_millis());
+        let received = &self.new_event.received;
+        for key in &delivery.dedup_keys {
+            let until = delivery.remember_until;
             let mut insert = batch.connection.prepare_cached(INSERT_DEDUP_KEY)?;
-            if insert.execute(params![delivery.rule, dedup_key, self.id, until])? == 1 {
+            let row = params![delivery.rule, key.as_bytes(), self.id, until.as_millis()];
+            if insert.execute(row)? == 1 {
                 new += 1;
                 continue;
             }
-            let at = self.new_event.received.at.as_millis();
-            let mut update = batch.connection.prepare_cached(RENEW_DEDUP_KEY)?;
-            update.execute(params![delivery.rule, dedup_key, self.id, until, at])?;
+            // The key has expired, or the delivery runs duplicates.
+            let event = received.id;
+            let by = Remembered { event, until };
+            let known =
+                remembered(batch, &delivery.rule, key)?.map_or(by, |known| known.renewed(by, received.at));
+            batch
+                .connection
+                .prepare_cached(RENEW_DEDUP_KEY)?
+                .execute(params![
+                    delivery.rule,
+                    key.as_bytes(),
+                    known.event.to_string(),
+                    known.until.as_millis()
+                ])?;
         }
         Ok(new)
+    }
+
+    /// Writes a new delivery, and ends those that it supersedes.
+    fn add_delivery(
+        &self,
+        batch: &mut Batch<'_>,
+        event: i64,
+        id: DeliveryId,
+        delivery: &NewDelivery,
+    ) -> Result<Enqueued, WriteError> {
+        let at = self.new_event.now;
+        let mut displaced = Displaced::default();
+        let since = supersede_debounced(batch, delivery, at, &mut displaced)?;
+        let mut state = initial_state(delivery, at, since);
+        let due = state.due().unwrap_or(delivery.due);
+        let admission = match (&state, &delivery.group) {
+            (DeliveryState::Ready { .. }, Some(group)) => groups::enter(batch, group, at, &mut displaced)?,
+            _ => Admission::Run,
+        };
+        if admission == Admission::Queue {
+            state = DeliveryState::Queued { due };
+        }
+        let seq = write_delivery(batch, event, id, delivery, &state)?;
+        let key = QueueKey {
+            due: due.as_millis(),
+            seq,
+        };
+        let rule = Arc::clone(&delivery.rule);
+        match (admission, state) {
+            (Admission::Skip, _) => {
+                let reason = reason::SKIPPED.to_owned();
+                end(batch, seq, &DeliveryState::Superseded { at, reason }, None)?;
+                return Ok(Enqueued::Skipped(id));
+            }
+            (Admission::Queue, _) => {}
+            (Admission::Run, DeliveryState::Debounced { .. }) => {
+                // The outcome is decided when the delivery is due.
+                batch.effects.counters.debounced += 1;
+                batch.effects.waiting.push(ReadyEntry { rule, key });
+            }
+            (Admission::Run, _) => {
+                batch.effects.waiting.push(ReadyEntry { rule, key });
+                batch
+                    .effects
+                    .first_attempts
+                    .push((seq, self.first_attempt(id, delivery)));
+            }
+        }
+        Ok(Enqueued::in_place_of(id, displaced))
+    }
+
+    fn first_attempt(&self, id: DeliveryId, delivery: &NewDelivery) -> FirstAttempt {
+        FirstAttempt {
+            delivery: id,
+            rule: Arc::clone(&delivery.rule),
+            received: Arc::clone(&self.new_event.received),
+            decode: self.new_event.decode.clone(),
+            unverified: delivery.unverified.clone(),
+            in_group: delivery.group.is_some(),
+        }
     }
 }
 
@@ -116,98 +189,35 @@ impl WriteOp for Enqueue {
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<Vec<Enqueued>, WriteError> {
         let altered = |sighting: &Sighting| sightings::altered(batch, sighting);
-        let known = |rule: &str, dedup_key: &DedupKey, at| remembered(batch, rule, dedup_key, at);
-        let decisions = dedupe::dedup(&self.new_event, altered, known)?;
+        let known = |rule: &Arc<str>, key: &DedupKey| remembered(batch, rule, key);
+        let decisions = dedup(&self.new_event, altered, known)?;
         let new = decisions.iter().filter(|dedup| **dedup == Dedup::New).count();
         let event = match &batch.full {
             _ if new == 0 => 0,
             Some(full) => return Err(WriteError::Own(full.clone())),
             None => self.write_event(batch, new)?,
         };
+        batch.effects.counters.events += i64::from(new > 0);
         let mut enqueued = Vec::with_capacity(decisions.len());
         // Deliveries of one verification share a sighting, which is written once.
         let mut seen: Option<&Arc<Sighting>> = None;
         let deliveries = self.new_event.deliveries.iter().zip(&self.deliveries);
         for ((delivery, &id), dedup) in deliveries.zip(decisions) {
-            match dedup {
-                Dedup::New => {}
-                Dedup::Duplicate(of) => {
-                    enqueued.push(Enqueued::Duplicate { of });
-                    continue;
+            enqueued.push(match dedup {
+                Dedup::Duplicate(of) => Enqueued::Duplicate { of },
+                Dedup::Altered(of, header) => Enqueued::Altered { of, header },
+                Dedup::New => {
+                    batch.effects.counters.dedup_keys += self.remember(batch, delivery)?;
+                    if let Some(sighting) = &delivery.sighting
+                        && !seen.is_some_and(|last| Arc::ptr_eq(last, sighting))
+                    {
+                        batch.effects.counters.sightings += sightings::remember(batch, sighting, true)?;
+                        seen = Some(sighting);
+                    }
+                    self.add_delivery(batch, event, id, delivery)?
                 }
-                Dedup::Altered(of, header) => {
-                    enqueued.push(Enqueued::Altered { of, header });
-                    continue;
-                }
-            }
-            batch.counters.dedup_keys += self.remember(batch, delivery)?;
-            if let Some(sighting) = &delivery.sighting
-                && !seen.is_some_and(|last| Arc::ptr_eq(last, sighting))
-            {
-                batch.counters.sightings += sightings::remember(batch, sighting, true)?;
-                seen = Some(sighting);
-            }
-            let at = self.new_event.now;
-            let mut displaced = Displaced::default();
-            let (due, debounced_since) = debounce::due(batch, delivery, at, &mut displaced)?;
-            let due = due.as_millis();
-            let turn = match &delivery.group {
-                Some(group) if debounced_since.is_none() => groups::enter(batch, group, at, &mut displaced)?,
-                _ => Admission::Run,
-            };
-            batch.connection.prepare_cached(DELIVERY)?.execute(params![
-                id.to_string(),
-                event,
-                delivery.rule,
-                due,
-                delivery.unverified,
-                delivery.group.as_ref().map(|group| &group.name),
-                delivery.group.as_ref().map_or(0, |group| group.limit),
-                matches!(turn, Admission::Queue),
-                debounced_since.and(delivery.group.as_ref().map(|group| group.overlap.name())),
-                debounced_since.map(Timestamp::as_millis),
-            ])?;
-            let seq = batch.connection.last_insert_rowid();
-            batch.note_new(seq);
-            batch.counters.pending += 1;
-            match turn {
-                Admission::Run => batch.waiting.push(ReadyEntry {
-                    rule: Arc::clone(&delivery.rule),
-                    key: QueueKey { due, seq },
-                }),
-                Admission::Queue => {
-                    enqueued.push(Enqueued::in_place_of(id, displaced));
-                    continue;
-                }
-                Admission::Skip => {
-                    end(
-                        batch,
-                        QueueKey { due, seq },
-                        "done",
-                        at.as_millis(),
-                        Some(reason::SKIPPED),
-                    )?;
-                    enqueued.push(Enqueued::Skipped(id));
-                    continue;
-                }
-            }
-            if debounced_since.is_some() {
-                // The outcome is decided when the delivery is due.
-                enqueued.push(Enqueued::in_place_of(id, displaced));
-                continue;
-            }
-            let fresh = FirstAttempt {
-                delivery: id,
-                rule: Arc::clone(&delivery.rule),
-                received: Arc::clone(&self.new_event.received),
-                decode: self.new_event.decode.clone(),
-                unverified: delivery.unverified.clone(),
-                in_group: delivery.group.is_some(),
-            };
-            batch.fresh.push((seq, fresh));
-            enqueued.push(Enqueued::in_place_of(id, displaced));
+            });
         }
-        batch.counters.events += i64::from(new > 0);
         Ok(enqueued)
     }
 
@@ -222,22 +232,46 @@ impl WriteOp for Enqueue {
     }
 }
 
-/// The first event with a remembered dedup key.
-fn remembered(
-    batch: &Batch<'_>,
-    rule: &str,
-    dedup_key: &DedupKey,
-    at: Timestamp,
-) -> Result<Option<EventId>, WriteError> {
-    let found: Option<String> = batch
-        .connection
-        .prepare_cached(FIND_DEDUP_KEY)?
-        .query_row(params![rule, dedup_key.as_bytes(), at.as_millis()], |row| {
-            row.get(0)
-        })
-        .optional()?;
-    let event = found
-        .map(|event| columns::parsed::<EventId>("event", &event))
-        .transpose();
-    event.map_err(|columns::Unreadable(detail)| WriteError::Own(StoreError::Unexpected { detail }))
+/// Writes the row of a new delivery. Returns its number.
+fn write_delivery(
+    batch: &mut Batch<'_>,
+    event: i64,
+    id: DeliveryId,
+    delivery: &NewDelivery,
+    state: &DeliveryState,
+) -> rusqlite::Result<i64> {
+    let since = match state {
+        DeliveryState::Debounced { since, .. } => Some(since.as_millis()),
+        _ => None,
+    };
+    let group = delivery.group.as_ref();
+    batch.connection.prepare_cached(DELIVERY)?.execute(params![
+        id.to_string(),
+        event,
+        delivery.rule,
+        state.name(),
+        state.due().map(Timestamp::as_millis),
+        delivery.unverified,
+        group.map(|group| &group.name),
+        group.map_or(0, |group| group.limit),
+        since.and(group.map(|group| group.overlap.name())),
+        since,
+    ])?;
+    let seq = batch.connection.last_insert_rowid();
+    batch.note_new(seq);
+    batch.effects.counters.pending += 1;
+    Ok(seq)
+}
+
+/// Reads a dedup key of a rule.
+fn remembered(batch: &Batch<'_>, rule: &str, key: &DedupKey) -> Result<Option<Remembered>, WriteError> {
+    let mut find = batch.connection.prepare_cached(FIND_DEDUP_KEY)?;
+    let found = find.query_row(params![rule, key.as_bytes()], |row| {
+        Ok((row.get::<_, String>(0)?, row.get(1)?))
+    });
+    let Some((event, until)) = found.optional()? else {
+        return Ok(None);
+    };
+    let (event, until) = (columns::parsed("event", &event)?, Timestamp::from_millis(until));
+    Ok(Some(Remembered { event, until }))
 }

@@ -9,9 +9,8 @@ use super::write_op::Batch;
 use crate::base::clock::Timestamp;
 use crate::store::{DeliveryFailure, DeliveryId};
 
-/// A delivery that was itself made for a failure gets none.
 const MAKE: &str = "INSERT INTO deliveries (id, event, rule, state, action, attempt, due, unverified, failure_of) \
-     SELECT ?2, event, rule, 'waiting', 0, 1, ?3, unverified, id FROM deliveries WHERE seq = ?1 AND failure_of IS NULL";
+     SELECT ?2, event, rule, 'ready', 0, 1, ?3, unverified, id FROM deliveries WHERE seq = ?1";
 
 const RECORD_FAILURE: &str =
     "INSERT INTO failures (delivery, action, reason, output) VALUES (?1, ?2, ?3, ?4)";
@@ -21,20 +20,18 @@ const EVENT_DELIVERY_ADDED: &str =
 
 const FAILURE: &str = "SELECT action, reason, output FROM failures WHERE delivery = ?1";
 
-/// Makes a delivery for the one that failed at `at`. The new delivery gets the due time of the
-/// entry `of`.
+/// Makes a delivery with this due time for the one of row `failed`, which failed at `at`.
 pub(super) fn apply(
     batch: &mut Batch<'_>,
-    of: &ReadyEntry,
+    failed: i64,
+    rule: &Arc<str>,
     failure: &DeliveryFailure,
+    due: Timestamp,
     at: Timestamp,
 ) -> rusqlite::Result<()> {
-    let QueueKey { due, seq } = of.key;
-    let id = DeliveryId::new(at).to_string();
-    let mut apply = batch.connection.prepare_cached(MAKE)?;
-    if apply.execute(params![seq, id, due])? == 0 {
-        return Ok(());
-    }
+    let (id, due) = (DeliveryId::new(at).to_string(), due.as_millis());
+    let mut make = batch.connection.prepare_cached(MAKE)?;
+    make.execute(params![failed, id, due])?;
     let seq = batch.connection.last_insert_rowid();
     batch.note_new(seq);
     batch.connection.prepare_cached(RECORD_FAILURE)?.execute(params![
@@ -47,9 +44,9 @@ pub(super) fn apply(
         .connection
         .prepare_cached(EVENT_DELIVERY_ADDED)?
         .execute([seq])?;
-    batch.counters.pending += 1;
-    batch.waiting.push(ReadyEntry {
-        rule: Arc::clone(&of.rule),
+    batch.effects.counters.pending += 1;
+    batch.effects.waiting.push(ReadyEntry {
+        rule: Arc::clone(rule),
         key: QueueKey { due, seq },
     });
     Ok(())
@@ -57,8 +54,8 @@ pub(super) fn apply(
 
 /// Reads the failure for the delivery at row `seq`.
 pub(super) fn failure_of_row(connection: &Connection, seq: i64) -> rusqlite::Result<DeliveryFailure> {
-    let mut failure_of_row = connection.prepare_cached(FAILURE)?;
-    let failure_of_row = failure_of_row.query_row([seq], |row| {
+    let mut failure = connection.prepare_cached(FAILURE)?;
+    let failure = failure.query_row([seq], |row| {
         Ok(DeliveryFailure {
             action: row.get(0)?,
             reason: row.get(1)?,
@@ -66,5 +63,5 @@ pub(super) fn failure_of_row(connection: &Connection, seq: i64) -> rusqlite::Res
         })
     });
     // If another program has deleted the row, the delivery runs with an empty failure.
-    Ok(failure_of_row.optional()?.unwrap_or_default())
+    Ok(failure.optional()?.unwrap_or_default())
 }

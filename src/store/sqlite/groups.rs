@@ -1,70 +1,68 @@
-//! Concurrency groups: which delivery of a group may begin. Decided in the transaction in which a
-//! delivery arrives or ends.
-//!
-//! The column `held` is 0 for a member that may run, and 1 for one that waits for its turn. It is 2
-//! for a delivery that the operator dropped while it may be running.
+//! Concurrency groups on disk. They are read and changed in the transaction in which a delivery
+//! arrives or ends. The decisions are in `decide/admission.rs`.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::columns::parsed;
-use super::queue::{Queue, QueueKey, ReadyEntry};
+use super::leases::Leases;
+use super::queue::{QueueKey, ReadyEntry};
 use super::settling::end;
 use super::write_op::Batch;
 use crate::base::clock::Timestamp;
-use crate::store::group::reason;
-use crate::store::{DeliveryId, Displaced, Group, Overlap, Superseded};
+use crate::event::EventId;
+use crate::store::decide::admission::{self, Admission, MemberState, Occupancy};
+use crate::store::{DeliveryId, DeliveryState, Displaced, Group, Superseded};
 
-const BEGUN: &str = "SELECT \
-     (SELECT count(*) FROM deliveries WHERE group_key = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 0) \
-     + (SELECT count(*) FROM deliveries WHERE group_key = ?1 AND held = 2)";
+const OCCUPANCY: &str = "SELECT \
+     (SELECT count(*) FROM deliveries WHERE group_key = ?1 AND state = 'ready'), \
+     (SELECT count(*) FROM deliveries WHERE group_key = ?1 AND state = 'dropped'), \
+     EXISTS (SELECT 1 FROM deliveries WHERE group_key = ?1 AND state = 'queued')";
 
-/// Rows that the operator dropped and that may still be running.
-const DROPPED: &str = "SELECT seq FROM deliveries WHERE held = 2";
+/// Deliveries that the operator dropped and that may still be running.
+const DROPPED: &str = "SELECT seq FROM deliveries WHERE state = 'dropped'";
 
-const DROPPED_OF: &str = "SELECT count(*) FROM deliveries WHERE group_key = ?1 AND held = 2";
+const MEMBERS: &str = "SELECT seq, id, state, due, rule, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
+     WHERE group_key = ?1 AND (state = 'queued' OR state = 'ready') ORDER BY state DESC, seq";
 
-const MEMBERS: &str = "SELECT seq, id, held, due, rule, (SELECT e.id FROM events e WHERE e.seq = event) FROM deliveries \
-     WHERE group_key = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held IN (0, 1) ORDER BY held, seq";
+pub(super) const NEXT_QUEUED: &str = "SELECT seq, due, group_limit, rule FROM deliveries \
+     WHERE group_key = ?1 AND state = 'queued' ORDER BY seq LIMIT 1";
 
-pub(super) const NEXT_HELD: &str = "SELECT seq, due, group_limit, rule FROM deliveries \
-     WHERE group_key = ?1 AND state = 'waiting' AND debounced_since IS NULL AND held = 1 ORDER BY seq LIMIT 1";
-
-/// Groups with a held delivery although the limit allows one more. One row of each group is looked
-/// up. A separate query per group would take ten seconds at a start with a million deliveries.
+/// Groups with a queued delivery although the limit allows one more. One row of each group is
+/// looked up. A separate query per group would take ten seconds at a start with a million
+/// deliveries.
 const ADMITTING: &str = "SELECT counted.group_key FROM \
-     (SELECT group_key, sum(held = 0) AS begun, min(iif(held = 1, seq, NULL)) AS next FROM deliveries \
-      WHERE group_key IS NOT NULL AND state = 'waiting' AND debounced_since IS NULL GROUP BY group_key) AS counted \
+     (SELECT group_key, sum(state <> 'queued') AS begun, min(iif(state = 'queued', seq, NULL)) AS next FROM deliveries \
+      WHERE group_key IS NOT NULL AND (state = 'queued' OR state = 'ready' OR state = 'dropped') \
+      GROUP BY group_key) AS counted \
      CROSS JOIN deliveries AS first ON first.seq = counted.next \
-     WHERE begun + (SELECT count(*) FROM deliveries AS dropped WHERE dropped.group_key = counted.group_key AND dropped.held = 2) \
-     < max(first.group_limit, 1)";
+     WHERE begun < max(first.group_limit, 1)";
 
-const BEGIN: &str = "UPDATE deliveries SET held = 0 WHERE seq = ?1";
+const MAKE_READY: &str = "UPDATE deliveries SET state = 'ready' WHERE seq = ?1";
+
+/// Ends the state of a dropped delivery whose attempt is over.
+const MAKE_DEAD: &str = "UPDATE deliveries SET state = 'dead' WHERE seq = ?1";
 
 /// Marks a running delivery as superseded. Its runner is to stop. After a crash no attempt begins.
 const MARK_SUPERSEDED: &str = "UPDATE deliveries SET reason = ?2 WHERE seq = ?1";
 
-/// The decision for a delivery that enters its group.
-pub(super) enum Admission {
-    /// The delivery may begin.
-    Run,
-    /// The delivery waits for its turn.
-    Queue,
-    /// The delivery ends at once.
-    Skip,
-}
-
-/// A member of a group that has not ended.
+/// A delivery that waits or runs.
 pub(super) struct Member {
     pub entry: ReadyEntry,
-    /// Ids of the delivery and of its event.
-    pub id: String,
-    pub event: String,
-    pub held: bool,
+    /// Ids of the delivery and of its event; `None` if another program has damaged them.
+    pub ids: Option<(DeliveryId, EventId)>,
 }
 
-/// Decides for a delivery that arrives at `at`. Adds the deliveries that it supersedes to
+impl Member {
+    /// Makes a member from the texts of its ids.
+    pub fn new(entry: ReadyEntry, id: &str, event: &str) -> Self {
+        let ids = parsed("id", id).ok().zip(parsed("id", event).ok());
+        Self { entry, ids }
+    }
+}
+
+/// Decides for a delivery that enters its group at `at`. Adds the deliveries that it supersedes to
 /// `displaced`.
 pub(super) fn enter(
     batch: &mut Batch<'_>,
@@ -72,65 +70,34 @@ pub(super) fn enter(
     at: Timestamp,
     displaced: &mut Displaced,
 ) -> rusqlite::Result<Admission> {
-    let mut begun = batch.connection.prepare_cached(BEGUN)?;
-    let begun: i64 = begun.query_row([&group.name], |row| row.get(0))?;
-    let next = next_held(batch.connection, &group.name)?;
-    if begun < i64::from(group.limit) && next.is_none() {
-        return Ok(Admission::Run);
+    let occupancy = occupancy(batch.connection, &group.name)?;
+    let entry = admission::enter(group, occupancy, || members(batch, &group.name))?;
+    for member in entry.stop {
+        let mut mark = batch.connection.prepare_cached(MARK_SUPERSEDED)?;
+        mark.execute(params![member.entry.key.seq, entry.reason])?;
+        displaced.stop.extend(member.ids.map(|(delivery, _)| delivery));
     }
-    match group.overlap {
-        Overlap::Queue => Ok(Admission::Queue),
-        Overlap::Skip => Ok(Admission::Skip),
-        Overlap::Coalesce => {
-            for member in members(batch, &group.name)?
-                .into_iter()
-                .filter(|member| member.held)
-            {
-                supersede(batch, member, at, reason::COALESCED, displaced)?;
-            }
-            // The waiting deliveries that were just ended may have had a narrower limit.
-            Ok(if begun < i64::from(group.limit) {
-                Admission::Run
-            } else {
-                Admission::Queue
-            })
-        }
-        Overlap::Replace => {
-            let mut dropped = batch.connection.prepare_cached(DROPPED_OF)?;
-            let mut left: u32 = dropped.query_row([&group.name], |row| row.get(0))?;
-            for member in members(batch, &group.name)? {
-                let delivery: Option<DeliveryId> = parsed("id", &member.id).ok();
-                let leased = delivery.filter(|delivery| {
-                    batch.queue.leased(*delivery).is_some() && !batch.ended.contains(delivery)
-                });
-                if let Some(delivery) = leased {
-                    let mut mark = batch.connection.prepare_cached(MARK_SUPERSEDED)?;
-                    mark.execute(params![member.entry.key.seq, reason::REPLACED])?;
-                    displaced.stop.push(delivery);
-                    left += 1;
-                } else {
-                    supersede(batch, member, at, reason::REPLACED, displaced)?;
-                }
-            }
-            Ok(if left < group.limit {
-                Admission::Run
-            } else {
-                Admission::Queue
-            })
-        }
+    for member in entry.supersede {
+        supersede(batch, member, at, entry.reason, displaced)?;
     }
+    Ok(entry.admission)
 }
 
 /// Lets the next deliveries of a group begin, after one of its members has ended.
 pub(super) fn leave(batch: &mut Batch<'_>, group: &str) -> rusqlite::Result<()> {
-    let begins = begin_next(batch.connection, group)?;
-    batch.waiting.extend(begins);
+    let ready = begin_next(batch.connection, group)?;
+    batch.effects.waiting.extend(ready);
     Ok(())
 }
 
-/// Lets deliveries begin in all groups, after another program has written to the file or the
-/// attempt at a dropped delivery is over.
-pub(super) fn look_again(connection: &mut Connection, queue: &Queue) -> rusqlite::Result<()> {
+/// Ends the occupancy of a dropped delivery whose attempt is over.
+pub(super) fn release_dropped(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached(MAKE_DEAD)?.execute([seq])?;
+    Ok(())
+}
+
+/// Lets deliveries begin in all groups, after another program has written to the file.
+pub(super) fn admit_all(connection: &mut Connection, leases: &Leases) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let dropped: Vec<i64> = {
         let mut dropped = transaction.prepare_cached(DROPPED)?;
@@ -138,8 +105,8 @@ pub(super) fn look_again(connection: &mut Connection, queue: &Queue) -> rusqlite
         read.collect::<rusqlite::Result<_>>()?
     };
     for seq in dropped {
-        if !queue.is_leased(seq) {
-            transaction.prepare_cached(BEGIN)?.execute([seq])?;
+        if !leases.has_row(seq) {
+            release_dropped(&transaction, seq)?;
         }
     }
     let groups: Vec<String> = {
@@ -153,24 +120,33 @@ pub(super) fn look_again(connection: &mut Connection, queue: &Queue) -> rusqlite
     transaction.commit()
 }
 
-/// Lets as many held deliveries begin as the limit allows. Returns their entries.
+/// Lets as many queued deliveries begin as the limit allows. Returns their entries.
 fn begin_next(connection: &Connection, group: &str) -> rusqlite::Result<Vec<ReadyEntry>> {
-    let mut begins = Vec::new();
-    while let Some((entry, limit)) = next_held(connection, group)? {
-        let mut begun = connection.prepare_cached(BEGUN)?;
-        let begun: i64 = begun.query_row([group], |row| row.get(0))?;
-        if begun >= limit.max(1) {
+    let mut ready = Vec::new();
+    while let Some((entry, limit)) = next_queued(connection, group)? {
+        if !occupancy(connection, group)?.admits(limit) {
             break;
         }
-        connection.prepare_cached(BEGIN)?.execute([entry.key.seq])?;
-        begins.push(entry);
+        connection.prepare_cached(MAKE_READY)?.execute([entry.key.seq])?;
+        ready.push(entry);
     }
-    Ok(begins)
+    Ok(ready)
 }
 
-/// The first held delivery, and its limit.
-fn next_held(connection: &Connection, group: &str) -> rusqlite::Result<Option<(ReadyEntry, i64)>> {
-    let mut next = connection.prepare_cached(NEXT_HELD)?;
+fn occupancy(connection: &Connection, group: &str) -> rusqlite::Result<Occupancy> {
+    let mut occupancy = connection.prepare_cached(OCCUPANCY)?;
+    occupancy.query_row([group], |row| {
+        Ok(Occupancy {
+            begun: row.get(0)?,
+            dropped: row.get(1)?,
+            has_queue: row.get(2)?,
+        })
+    })
+}
+
+/// The first queued delivery, and its limit.
+fn next_queued(connection: &Connection, group: &str) -> rusqlite::Result<Option<(ReadyEntry, u32)>> {
+    let mut next = connection.prepare_cached(NEXT_QUEUED)?;
     let row = next.query_row([group], |row| {
         let (seq, due) = (row.get(0)?, row.get(1)?);
         let (rule, key) = (row.get(3)?, QueueKey { due, seq });
@@ -179,18 +155,23 @@ fn next_held(connection: &Connection, group: &str) -> rusqlite::Result<Option<(R
     row.optional()
 }
 
-/// All members that have not ended, running ones first.
-fn members(batch: &Batch<'_>, group: &str) -> rusqlite::Result<Vec<Member>> {
+/// All members that have not ended, those that have begun first.
+fn members(batch: &Batch<'_>, group: &str) -> rusqlite::Result<Vec<(Member, MemberState)>> {
     let mut members = batch.connection.prepare_cached(MEMBERS)?;
     let read = members.query_map([group], |row| {
         let (seq, due) = (row.get(0)?, row.get(3)?);
         let (rule, key) = (row.get(4)?, QueueKey { due, seq });
-        Ok(Member {
-            entry: ReadyEntry { rule, key },
-            id: row.get(1)?,
-            event: row.get(5)?,
-            held: row.get(2)?,
-        })
+        let (id, event): (String, String) = (row.get(1)?, row.get(5)?);
+        let member = Member::new(ReadyEntry { rule, key }, &id, &event);
+        let is_running = |(delivery, _): (DeliveryId, EventId)| batch.leased(delivery).is_some();
+        let state = if row.get::<_, String>(2)? == "queued" {
+            MemberState::Queued
+        } else if member.ids.is_some_and(is_running) {
+            MemberState::Running
+        } else {
+            MemberState::Ready
+        };
+        Ok((member, state))
     })?;
     read.collect()
 }
@@ -203,17 +184,20 @@ pub(super) fn supersede(
     reason: &'static str,
     displaced: &mut Displaced,
 ) -> rusqlite::Result<()> {
-    let Member { entry, id, event, .. } = member;
-    end(batch, entry.key, "done", at.as_millis(), Some(reason))?;
-    if let (Ok(delivery), Ok(event)) = (parsed("id", &id), parsed("id", &event)) {
-        let rule = Arc::clone(&entry.rule);
+    let Member { entry, ids } = member;
+    let state = DeliveryState::Superseded {
+        at,
+        reason: reason.to_owned(),
+    };
+    end(batch, entry.key.seq, &state, None)?;
+    if let Some((delivery, event)) = ids {
         displaced.ended.push(Superseded {
             delivery,
             event,
-            rule,
+            rule: Arc::clone(&entry.rule),
             reason,
         });
     }
-    batch.removed.push(entry);
+    batch.effects.removed.push(entry);
     Ok(())
 }

@@ -16,18 +16,16 @@ use super::schema::{self, STEPS};
 use super::validate::{check_header, read_only};
 use crate::base::clock::Timestamp;
 use crate::event::{EventId, Received};
-use crate::store::{
-    AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, DeliveryState, RefusedRequest, StoreError,
-};
+use crate::store::{AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, RefusedRequest, StoreError};
 
 /// Columns of [`entry`], in its order.
-const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.state, d.due, \
-     d.ended_at, d.reason, d.unverified, d.replays, d.failure_of FROM deliveries d JOIN events e ON e.seq = d.event ";
+const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.unverified, d.replays, \
+     d.failure_of, d.state, d.due, d.debounced_since, d.ended_at, d.reason FROM deliveries d JOIN events e ON e.seq = d.event ";
 
 /// Condition of a [`DeliveryFilter`].
 const WANTED: &str = "(?1 IS NULL OR d.rule = ?1) AND (?2 IS NULL OR e.endpoint = ?2) \
-     AND (?3 IS NULL OR (iif(d.state = 'done' AND d.reason IS NOT NULL, 'superseded', d.state) = ?3 \
-     AND (?3 <> 'dead' OR d.failure_of IS NULL))) AND (?4 IS NULL OR e.received_at >= ?4) ";
+     AND (?3 IS NULL OR (CASE WHEN d.state IN ('debounced', 'queued', 'ready') THEN 'waiting' \
+     WHEN d.state = 'dropped' THEN 'dead' ELSE d.state END = ?3 AND (?3 <> 'dead' OR d.failure_of IS NULL))) AND (?4 IS NULL OR e.received_at >= ?4) ";
 
 /// Maximum ids read for one prefix.
 const PREFIX_MATCHES: i64 = 1001;
@@ -278,35 +276,21 @@ fn named(
 
 /// Reads a row of [`ENTRY`].
 fn entry(row: &Row<'_>) -> Result<ListedDelivery, Unreadable> {
-    let at = Timestamp::from_millis(row.get::<_, Option<i64>>(10)?.unwrap_or(0));
-    let state = match row.get::<_, String>(8)?.as_str() {
-        "done" => match row.get(11)? {
-            None => DeliveryState::Done { at },
-            Some(reason) => DeliveryState::Superseded { at, reason },
-        },
-        "dead" => DeliveryState::Dead {
-            at,
-            reason: row.get::<_, Option<String>>(11)?.unwrap_or_default(),
-        },
-        _ => DeliveryState::Waiting {
-            due: Timestamp::from_millis(row.get(9)?),
-        },
-    };
     let delivery = Delivery {
         id: parsed("id", &row.get::<_, String>(1)?)?,
         event: parsed("id", &row.get::<_, String>(2)?)?,
         rule: Arc::from(row.get::<_, String>(5)?),
         action: usize::try_from(row.get::<_, i64>(6)?).unwrap_or(usize::MAX),
         attempt: row.get(7)?,
-        state,
-        unverified: row.get::<_, Option<String>>(12)?.map(Arc::from),
-        failure_of: reading::failure_of(row.get(14)?)?,
+        state: reading::state(row, 11)?,
+        unverified: row.get::<_, Option<String>>(8)?.map(Arc::from),
+        failure_of: reading::failure_of(row.get(10)?)?,
     };
     Ok(ListedDelivery {
         row: row.get(0)?,
         received_at: Timestamp::from_millis(row.get(3)?),
         endpoint: row.get(4)?,
         delivery,
-        replays: row.get(13)?,
+        replays: row.get(9)?,
     })
 }

@@ -5,27 +5,24 @@
 //! they share a sync.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use tokio::sync::oneshot;
 
 use super::columns::parsed;
+use super::leases::AttemptStart;
 use super::settling::write_attempt;
-use super::write_op::{Batch, Pending, WriteError, WriteOp};
+use super::write_op::{Batch, WriteError, WriteOp};
 use super::writer::Writer;
 use crate::base::clock::Timestamp;
-use crate::store::interruption::record;
+use crate::store::decide::interruption::record;
 use crate::store::{DeliveryId, Interrupted};
 
 /// Maximum interrupted attempts that a start can name. There can be more only if more deliveries
 /// were running at a crash.
 const LISTED: usize = 1000;
 
-const MARK: &str = "UPDATE deliveries SET begun_at = ?2 WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
-
-const UNMARK: &str =
-    "UPDATE deliveries SET begun_at = NULL WHERE seq = ?1 AND due = ?2 AND begun_at IS NOT NULL";
+const MARK: &str = "UPDATE deliveries SET begun_at = ?2 WHERE seq = ?1 AND state = 'ready' AND replays = ?3";
 
 const UNMARK_ENDED: &str =
-    "UPDATE deliveries SET begun_at = NULL WHERE begun_at IS NOT NULL AND state <> 'waiting'";
+    "UPDATE deliveries SET begun_at = NULL WHERE begun_at IS NOT NULL AND state <> 'ready'";
 
 const MARKED: &str = "SELECT d.seq, d.id, e.id, d.rule, d.action, d.attempt, d.begun_at, d.failure_of IS NOT NULL \
      FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.begun_at IS NOT NULL ORDER BY d.seq";
@@ -112,25 +109,19 @@ impl WriteOp for MarkBegun {
     type Output = ();
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
-        let unmarked: Vec<(DeliveryId, i64)> = match self {
-            Self::LeasedBy(at) => batch.queue.unmarked(at.as_millis()).collect(),
-            Self::This(delivery) => {
-                let since = batch.queue.unmarked_since(*delivery);
-                since.map(|since| (*delivery, since)).into_iter().collect()
-            }
-            Self::AllAtTheEnd => batch.queue.unmarked(i64::MAX).collect(),
+        let begun: Vec<DeliveryId> = match self {
+            Self::LeasedBy(at) => batch.queue.leases.unrecorded(at.as_millis()).collect(),
+            Self::This(delivery) => vec![*delivery],
+            Self::AllAtTheEnd => batch.queue.leases.unrecorded(i64::MAX).collect(),
         };
-        for (delivery, since) in unmarked {
-            let Some(entry) = batch.queue.leased(delivery) else {
+        for delivery in begun {
+            let leased = batch.leased(delivery);
+            let Some(leased) = leased.filter(|leased| leased.start != AttemptStart::Recorded) else {
                 continue;
             };
-            if batch.ended.contains(&delivery) {
-                continue;
-            }
-            let key = entry.key;
             let mut mark = batch.connection.prepare_cached(MARK)?;
-            mark.execute(params![key.seq, since, key.due])?;
-            batch.marked.push(delivery);
+            mark.execute(params![leased.entry.key.seq, leased.since, leased.epoch])?;
+            batch.effects.marked.push(delivery);
         }
         if matches!(self, Self::AllAtTheEnd) {
             batch.connection.execute(SET_CLEAN, ["1"])?;
@@ -139,48 +130,16 @@ impl WriteOp for MarkBegun {
     }
 }
 
-/// Removes the mark of a released lease.
-struct Unmark {
-    seq: i64,
-    due: i64,
-}
-
-impl WriteOp for Unmark {
-    type Output = ();
-
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
-        let mut unmark = batch.connection.prepare_cached(UNMARK)?;
-        unmark.execute([self.seq, self.due])?;
-        Ok(())
-    }
-}
-
 impl Writer {
-    /// Ends a lease. The delivery waits as before, and its attempt does not count as begun.
-    pub fn release(&mut self, delivery: DeliveryId) {
-        let marked = self.queue.is_marked(delivery);
-        let key = self.queue.leased(delivery).map(|entry| entry.key);
-        self.queue.release(delivery);
-        if let Some(key) = key.filter(|_| marked) {
-            // If the mark cannot be removed, the next start records an interrupted attempt. Nothing
-            // else is lost.
-            let (reply, _) = oneshot::channel();
-            let (seq, due) = (key.seq, key.due);
-            self.write(vec![Box::new(Pending::new(Unmark { seq, due }, reply))]);
-        }
-    }
-
     /// Marks all running attempts, and records that the daemon stops cleanly. A daemon that leased
     /// nothing, for example because it failed to start, leaves the suspicion of the one before.
     pub fn stop_cleanly(&mut self) {
-        if !self.after_clean_stop && !self.queue.has_leased() {
+        if !self.after_clean_stop && !self.queue.leases.turns.has_leased() {
             // Refusals may still wait.
             self.write(Vec::new());
             return;
         }
-        let (reply, mut answer) = oneshot::channel();
-        self.write(vec![Box::new(Pending::new(MarkBegun::AllAtTheEnd, reply))]);
-        if let Ok(Err(error)) = answer.try_recv() {
+        if let Err(error) = self.write_now(MarkBegun::AllAtTheEnd) {
             tracing::warn!(%error, "cannot write down that the daemon stops cleanly");
         }
     }

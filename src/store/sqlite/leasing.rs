@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 use super::columns::{Unreadable, parsed};
 use super::debounce::DebounceElapsed;
+use super::leases::{AttemptStart, LeasedDelivery};
 use super::queue::ReadyEntry;
 use super::reading;
 use super::settling::Settle;
-use super::write_op::Pending;
 use super::writer::Writer;
 use crate::base::clock::Timestamp;
 use crate::event::Received;
@@ -27,7 +26,7 @@ enum QueueSlot {
     /// The entry is outdated.
     Nothing,
     /// A delivery whose event cannot be read back.
-    Unreadable(DeliveryId, Unreadable),
+    Unreadable(DeliveryId, Box<LeasedDelivery>, Unreadable),
     /// A delivery that has waited for quiet.
     Debounced,
 }
@@ -121,46 +120,51 @@ impl Writer {
             let Some(entry) = self.queue.next(limits, now.as_millis()) else {
                 break;
             };
-            let lease = match self.fresh.take(entry.key.seq) {
-                Some(fresh) => {
-                    bytes += fresh.received.body.len();
-                    fresh.lease()
+            let lease = match self.take_slot(&entry, now, &mut events)? {
+                QueueSlot::Lease(lease, read) => {
+                    bytes += read;
+                    *lease
                 }
-                // The entry leaves the queue only after everything about it has been read.
-                None => match self
-                    .read(&entry, &mut events)
-                    .map_err(|error| self.map_error(&error))?
-                {
-                    QueueSlot::Lease(lease, read) => {
-                        bytes += read;
-                        *lease
-                    }
-                    QueueSlot::Nothing => {
-                        self.queue.remove(&entry);
-                        continue;
-                    }
-                    QueueSlot::Unreadable(delivery, unreadable) => {
-                        self.dead_letter(delivery, entry, now, &unreadable);
-                        continue;
-                    }
-                    QueueSlot::Debounced => {
-                        let Displaced { stop, ended } = self.end_debounce(entry, now)?;
-                        leased.displaced.stop.extend(stop);
-                        leased.displaced.ended.extend(ended);
-                        continue;
-                    }
-                },
+                QueueSlot::Nothing => {
+                    self.queue.remove(&entry);
+                    continue;
+                }
+                QueueSlot::Unreadable(delivery, leased, unreadable) => {
+                    self.dead_letter(delivery, *leased, now, &unreadable);
+                    continue;
+                }
+                QueueSlot::Debounced => {
+                    let Displaced { stop, ended } = self.write_now(DebounceElapsed { entry, at: now })?;
+                    leased.displaced.stop.extend(stop);
+                    leased.displaced.ended.extend(ended);
+                    continue;
+                }
             };
-            let by_itself = lease.begins_by_itself();
-            self.queue
-                .lease(lease.delivery, entry, now.as_millis(), by_itself);
+            let kept = LeasedDelivery::new(&lease, entry, now);
+            self.queue.lease(lease.delivery, kept);
             leased.leases.push(lease);
         }
         Ok(())
     }
 
+    /// The content of an entry, from the cache or from disk. The entry leaves the queue only after
+    /// everything about it has been read.
+    fn take_slot(
+        &mut self,
+        entry: &ReadyEntry,
+        now: Timestamp,
+        events: &mut Events,
+    ) -> Result<QueueSlot, StoreError> {
+        if let Some(first) = self.first_attempts.take(entry.key.seq) {
+            let bytes = first.received.body.len();
+            return Ok(QueueSlot::Lease(Box::new(first.lease()), bytes));
+        }
+        let read = self.read(entry, now, events);
+        read.map_err(|error| self.map_error(&error))
+    }
+
     /// Reads the delivery of an entry.
-    fn read(&self, entry: &ReadyEntry, events: &mut Events) -> rusqlite::Result<QueueSlot> {
+    fn read(&self, entry: &ReadyEntry, now: Timestamp, events: &mut Events) -> rusqlite::Result<QueueSlot> {
         let connection = &self.file.connection;
         let Some(waiting) = reading::waiting(connection, entry.key)? else {
             return Ok(QueueSlot::Nothing);
@@ -184,7 +188,16 @@ impl Writer {
                     events.insert(waiting.event, event.clone());
                     event
                 }
-                Err(unreadable) => return Ok(QueueSlot::Unreadable(delivery, unreadable)),
+                Err(unreadable) => {
+                    let leased = LeasedDelivery {
+                        entry: entry.clone(),
+                        epoch: waiting.replays,
+                        snapshot: waiting.snapshot(entry.key),
+                        since: now.as_millis(),
+                        start: AttemptStart::Separate,
+                    };
+                    return Ok(QueueSlot::Unreadable(delivery, Box::new(leased), unreadable));
+                }
             },
         };
         let lease = Lease {
@@ -205,25 +218,17 @@ impl Writer {
         Ok(QueueSlot::Lease(Box::new(lease), bytes))
     }
 
-    /// Ends a delivery's wait for quiet. The delivery may then be leased next, wait for its turn,
-    /// or end. Returns the deliveries that it supersedes.
-    fn end_debounce(&mut self, entry: ReadyEntry, at: Timestamp) -> Result<Displaced, StoreError> {
-        let (reply, mut answer) = oneshot::channel();
-        self.write(vec![Box::new(Pending::new(DebounceElapsed { entry, at }, reply))]);
-        answer.try_recv().unwrap_or(Err(StoreError::Closed))
-    }
-
     /// Makes a dead letter of a delivery that cannot be read back, so that it does not block its
     /// queue for ever.
     fn dead_letter(
         &mut self,
         delivery: DeliveryId,
-        entry: ReadyEntry,
+        leased: LeasedDelivery,
         now: Timestamp,
         unreadable: &Unreadable,
     ) {
         tracing::error!(%delivery, reason = unreadable.0, "an event cannot be read back");
-        self.queue.lease(delivery, entry, now.as_millis(), true);
+        self.queue.lease(delivery, leased);
         let settlement = Settlement::Dead {
             at: now,
             reason: format!("the event cannot be read back: {}", unreadable.0),
@@ -231,9 +236,7 @@ impl Writer {
             failure: None,
         };
         let settled = Settled::unattempted(delivery, settlement);
-        // No caller waits for the answer. If the write fails, the delivery is tried again after the
-        // next start.
-        let (reply, _) = oneshot::channel();
-        self.write(vec![Box::new(Pending::new(Settle(settled), reply))]);
+        // If the write fails, the delivery is tried again after the next start.
+        drop(self.write_now(Settle(settled)));
     }
 }

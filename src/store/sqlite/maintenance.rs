@@ -17,8 +17,8 @@ const FAULTS: i64 = 20;
 
 /// Events whose totals do not agree with their deliveries.
 const MISCOUNTED: &str = "SELECT count(*) FROM events e WHERE \
-     pending <> (SELECT count(*) FROM deliveries WHERE event = e.seq AND state = 'waiting') \
-     OR (dead = 0 AND EXISTS (SELECT 1 FROM deliveries WHERE event = e.seq AND state = 'dead' AND failure_of IS NULL))";
+     pending <> (SELECT count(*) FROM deliveries WHERE event = e.seq AND state IN ('debounced', 'queued', 'ready')) \
+     OR (dead = 0 AND EXISTS (SELECT 1 FROM deliveries WHERE event = e.seq AND state IN ('dead', 'dropped') AND failure_of IS NULL))";
 
 /// The result of a check of the whole file.
 #[derive(Clone, Debug)]
@@ -95,8 +95,8 @@ pub fn check(path: &Path) -> Result<Soundness, StoreError> {
 fn faults(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = format!("PRAGMA integrity_check({FAULTS})");
     let mut check = connection.prepare(&sql)?;
-    let store_error = check.query_map([], |row| row.get::<_, String>(0))?;
-    let mut faults: Vec<String> = store_error.collect::<rusqlite::Result<_>>()?;
+    let reports = check.query_map([], |row| row.get::<_, String>(0))?;
+    let mut faults: Vec<String> = reports.collect::<rusqlite::Result<_>>()?;
     faults.retain(|fault| fault != "ok");
     Ok(faults)
 }

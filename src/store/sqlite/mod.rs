@@ -17,6 +17,7 @@ mod groups;
 mod history;
 mod intact;
 mod interruptions;
+mod leases;
 mod leasing;
 mod lock;
 mod maintenance;
@@ -29,9 +30,11 @@ mod schema;
 mod secrets;
 mod settling;
 mod sightings;
+mod space;
 mod sweeping;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod validate;
 mod write_op;
 mod writer;
@@ -52,7 +55,7 @@ pub use self::operator::{Dropped, drop_deliveries, replay};
 use self::refusals::Refusals;
 use self::secrets::NoteSecrets;
 pub use self::secrets::read as read_secrets;
-use self::settling::Settle;
+use self::settling::{Release, Settle};
 use self::sightings::Sightings;
 use self::sweeping::Sweep;
 use self::write_op::{Pending, WriteOp, reply};
@@ -195,14 +198,7 @@ impl Store for SqliteStore {
     }
 
     fn release(&self, delivery: DeliveryId) -> Answer<'_, ()> {
-        self.read(move |writer| {
-            writer.release(delivery);
-            // The delivery may have moved in the file. Such a change is ignored while the delivery
-            // is leased.
-            writer.queue.invalidate();
-            let looked = groups::look_again(&mut writer.file.connection, &writer.queue);
-            looked.map_err(|error| writer.map_error(&error))
-        })
+        self.write(move || Release(delivery))
     }
 
     fn next_due(&self, limits: Concurrency) -> Answer<'_, Option<Timestamp>> {
@@ -247,7 +243,7 @@ impl Store for SqliteStore {
 
     fn deliveries(&self, event: EventId) -> Answer<'_, Vec<Delivery>> {
         self.read(move |writer| {
-            let is_leased = |delivery| writer.queue.leased(delivery).is_some();
+            let is_leased = |delivery| writer.queue.leases.get(delivery).is_some();
             reading::deliveries(&writer.file.connection, event, is_leased).map_err(unreadable)
         })
     }

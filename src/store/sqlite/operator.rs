@@ -25,27 +25,28 @@ const CHUNK: usize = 200;
 /// Recorded reason of a dropped delivery.
 const DROPPED: &str = "dropped by the operator";
 
-const FIND: &str = "SELECT seq, event, state FROM deliveries WHERE id = ?1";
+const FIND: &str =
+    "SELECT seq, event, state IN ('debounced', 'queued', 'ready') FROM deliveries WHERE id = ?1";
 
 const RECORD: &str = "INSERT INTO attempts \
      (delivery, action, number, started_at, duration, outcome, detail, stdout, stderr) \
-     SELECT seq, action, attempt, ?2, 0, ?3, 'by the operator; it was ' || state || coalesce(': ' || reason, ''), \
+     SELECT seq, action, attempt, ?2, 0, ?3, 'by the operator; it was ' || \
+     iif(state = 'superseded', coalesce(reason, state), state || coalesce(': ' || reason, '')), \
      x'', x'' FROM deliveries WHERE seq = ?1";
 
-/// In a group the delivery waits for its turn, which the daemon grants. The due time must differ
-/// from the old one: an attempt that is still running is recognised by it.
-const REPLAY: &str = "UPDATE deliveries SET state = 'waiting', action = 0, attempt = 1, \
-     due = iif(due = ?2, ?2 + 1, ?2), ended_at = NULL, reason = NULL, replays = replays + 1, held = group_key IS NOT NULL, \
-     debounced_since = NULL, begun_at = NULL, interruptions = 0 \
-     WHERE seq = ?1";
+/// In a group the delivery waits for its turn, which the daemon grants. A replay begins another
+/// epoch, so that an attempt that is still running cannot settle it.
+const REPLAY: &str = "UPDATE deliveries SET state = iif(group_key IS NULL, 'ready', 'queued'), action = 0, attempt = 1, \
+     due = ?2, ended_at = NULL, reason = NULL, replays = replays + 1, debounced_since = NULL, begun_at = NULL, \
+     interruptions = 0 WHERE seq = ?1";
 
 /// The delivery may be running. In that case it occupies its group until the daemon finds that the
 /// attempt is over.
-const GIVE_UP: &str = "UPDATE deliveries SET state = 'dead', ended_at = ?2, reason = ?3, begun_at = NULL, \
-     held = iif(group_key IS NOT NULL AND held = 0 AND debounced_since IS NULL, 2, 0) WHERE seq = ?1";
+const GIVE_UP: &str = "UPDATE deliveries SET state = iif(group_key IS NOT NULL AND state = 'ready', 'dropped', 'dead'), \
+     ended_at = ?2, reason = ?3, begun_at = NULL WHERE seq = ?1";
 
 /// Also deletes its attempts, and an ended delivery that was made for its failure.
-const DELETE: &str = "DELETE FROM deliveries WHERE seq = ?1 OR (event = ?2 AND state <> 'waiting' \
+const DELETE: &str = "DELETE FROM deliveries WHERE seq = ?1 OR (event = ?2 AND state NOT IN ('debounced', 'queued', 'ready') \
      AND failure_of = (SELECT id FROM deliveries WHERE seq = ?1))";
 
 /// Also deletes the body.
@@ -53,8 +54,8 @@ const DELETE_EVENT: &str = "DELETE FROM events WHERE seq = ?1 \
      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1)";
 
 const RECOUNT: &str = "UPDATE events SET \
-     pending = (SELECT count(*) FROM deliveries WHERE event = ?1 AND state = 'waiting'), \
-     dead = EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND state = 'dead' AND failure_of IS NULL), \
+     pending = (SELECT count(*) FROM deliveries WHERE event = ?1 AND state IN ('debounced', 'queued', 'ready')), \
+     dead = EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND state IN ('dead', 'dropped') AND failure_of IS NULL), \
      ended_at = (SELECT max(ended_at) FROM deliveries WHERE event = ?1) WHERE seq = ?1";
 
 /// Numbers of dropped deliveries.
@@ -140,7 +141,7 @@ fn change_each(
                 let found = transaction
                     .prepare_cached(FIND)?
                     .query_row([delivery.to_string()], |row| {
-                        let waits = row.get::<_, String>(2)? == "waiting";
+                        let waits = row.get(2)?;
                         Ok(Target {
                             seq: row.get(0)?,
                             event: row.get(1)?,

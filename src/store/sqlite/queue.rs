@@ -1,7 +1,7 @@
-//! Per-rule ready queues, and all leases.
+//! Per-rule ready queues.
 //!
-//! The first entries of each queue and all leases are cached in memory; the rest stays on disk. The
-//! window of a rule holds every unleased waiting delivery up to a horizon, in order. When it runs
+//! The first entries of each queue are cached in memory; the rest stays on disk. The
+//! window of a rule holds every unleased waiting delivery up to its end, in order. When it runs
 //! out, later entries are read from the index. A lease call therefore never scans leased deliveries
 //! or those of a rule at its limit. A million waiting deliveries take no more memory than a
 //! thousand.
@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::leases::{LeasedDelivery, Leases};
 use crate::store::{Concurrency, DeliveryId};
 
 /// Position in a rule's queue: by due time, then by order of arrival.
@@ -31,15 +32,6 @@ impl QueueKey {
         due: i64::MAX,
         seq: i64::MAX,
     };
-}
-
-/// A lease whose attempt is not on disk as begun.
-#[derive(Debug)]
-struct Unmarked {
-    /// Time of the lease, in milliseconds.
-    since: i64,
-    /// The attempt does not begin with the lease.
-    by_itself: bool,
 }
 
 /// A position in the queue of a rule.
@@ -69,20 +61,8 @@ pub(super) struct Queue {
     exhausted: HashSet<Arc<str>>,
     /// True if every rule with waiting deliveries has a window.
     complete: bool,
-    leases: HashMap<DeliveryId, ReadyEntry>,
-    leased: HashSet<i64>,
-    /// Leases whose attempts are not on disk as begun, with the time of the lease.
-    unmarked: HashMap<DeliveryId, Unmarked>,
-    /// Leases whose attempts are on disk as begun.
-    marked: HashSet<DeliveryId>,
-    leased_by_rule: HashMap<Arc<str>, usize>,
-    /// Number of each rule's last turn.
-    turns: HashMap<Arc<str>, u64>,
-    turn: u64,
+    pub leases: Leases,
 }
-
-/// Maximum rules whose last turn is remembered. At the limit all are forgotten.
-const TURNS_KEPT: usize = 16_384;
 
 /// The first entries of one rule's queue.
 #[derive(Debug)]
@@ -166,30 +146,18 @@ impl Queue {
     /// no window has one.
     pub fn first(&self, limits: Concurrency) -> Option<ReadyEntry> {
         let mut ready = self.ready.iter();
-        let found = ready.find(|(_, rule)| self.is_admitted(limits, rule))?;
-        Some(Self::entry(found))
+        let found = ready.find(|(_, rule)| self.leases.turns.admits(limits, rule))?;
+        let (key, rule) = (*found.0, Arc::clone(found.1));
+        Some(ReadyEntry { rule, key })
     }
 
     /// The entry whose turn it is, among those due at `now`.
     pub fn next(&self, limits: Concurrency, now: i64) -> Option<ReadyEntry> {
         let due = self.ready.iter().take_while(|(key, _)| key.due <= now);
-        let admitted = due.filter(|(_, rule)| self.is_admitted(limits, rule));
-        let found = admitted.min_by_key(|(key, rule)| {
-            let turn = self.turns.get(*rule).copied().unwrap_or(0);
-            (self.leased_by_rule(rule), turn, **key)
-        })?;
-        Some(Self::entry(found))
-    }
-
-    fn entry((key, rule): (&QueueKey, &Arc<str>)) -> ReadyEntry {
-        ReadyEntry {
-            rule: Arc::clone(rule),
-            key: *key,
-        }
-    }
-
-    fn is_admitted(&self, limits: Concurrency, rule: &str) -> bool {
-        limits.admits(self.leased_by_rule(rule), self.leases.len())
+        let candidates = due.map(|(key, rule)| (rule, (*key, rule)));
+        let (key, rule) = self.leases.turns.next(limits, candidates)?;
+        let rule = Arc::clone(rule);
+        Some(ReadyEntry { rule, key })
     }
 
     /// True if an entry in a window is due.
@@ -207,15 +175,15 @@ impl Queue {
         Some((Arc::clone(rule), after, (self.window_size() / 2).min(REFILL_MAX)))
     }
 
-    /// Adds the entries read after a rule's horizon, in order. Fewer than `requested` means that the
+    /// Adds the entries read after the end of a rule's window, in order. Fewer than `requested` means that the
     /// end was reached.
     pub fn refill(&mut self, rule: &Arc<str>, read: &[QueueKey], requested: usize) {
         let Some(window) = self.windows.get_mut(rule) else {
             return;
         };
         let first_before = window.keys.first().copied();
-        let fresh = read.iter().filter(|key| !self.leased.contains(&key.seq));
-        window.keys.extend(fresh);
+        let unleased = read.iter().filter(|key| !self.leases.has_row(key.seq));
+        window.keys.extend(unleased);
         window.loaded_to = match read.last() {
             Some(last) if read.len() >= requested => *last,
             _ => QueueKey::LAST,
@@ -224,98 +192,16 @@ impl Queue {
     }
 
     /// Leases a delivery and removes it from its window.
-    ///
-    /// If `by_itself`, its attempt begins only with [`mark`](Self::mark). A lease that is given up
-    /// before its attempt must not count as an interrupted attempt.
-    pub fn lease(&mut self, delivery: DeliveryId, entry: ReadyEntry, now: i64, by_itself: bool) {
-        self.remove(&entry);
-        self.unmarked.insert(
-            delivery,
-            Unmarked {
-                since: now,
-                by_itself,
-            },
-        );
-        if self.turns.len() >= TURNS_KEPT {
-            self.turns.clear();
-        }
-        self.turn += 1;
-        self.turns.insert(Arc::clone(&entry.rule), self.turn);
-        *self.leased_by_rule.entry(Arc::clone(&entry.rule)).or_default() += 1;
-        self.leased.insert(entry.key.seq);
-        self.leases.insert(delivery, entry);
-    }
-
-    /// The entry of a leased delivery.
-    pub fn leased(&self, delivery: DeliveryId) -> Option<&ReadyEntry> {
-        self.leases.get(&delivery)
-    }
-
-    /// True if the delivery of this row is leased.
-    pub fn is_leased(&self, seq: i64) -> bool {
-        self.leased.contains(&seq)
-    }
-
-    /// Leases made up to `leased_by` whose attempts have begun with the lease and are not on disk as
-    /// begun.
-    pub fn unmarked(&self, leased_by: i64) -> impl Iterator<Item = (DeliveryId, i64)> {
-        let begun = self.unmarked.iter().filter(|(_, unmarked)| !unmarked.by_itself);
-        let all = begun.map(|(delivery, unmarked)| (*delivery, unmarked.since));
-        all.filter(move |(_, since)| *since <= leased_by)
-    }
-
-    /// Time of the lease, if the attempt is not on disk as begun.
-    pub fn unmarked_since(&self, delivery: DeliveryId) -> Option<i64> {
-        self.unmarked.get(&delivery).map(|unmarked| unmarked.since)
-    }
-
-    /// Records that the attempt at a leased delivery is on disk as begun.
-    pub fn mark(&mut self, delivery: DeliveryId) {
-        if self.unmarked.remove(&delivery).is_some() {
-            self.marked.insert(delivery);
-        }
-    }
-
-    /// True if the attempt at a leased delivery is on disk as begun.
-    pub fn is_marked(&self, delivery: DeliveryId) -> bool {
-        self.marked.contains(&delivery)
-    }
-
-    /// Ends a lease. Returns the entry of the delivery.
-    pub fn end(&mut self, delivery: DeliveryId) -> Option<ReadyEntry> {
-        let entry = self.leases.remove(&delivery)?;
-        self.unmarked.remove(&delivery);
-        self.marked.remove(&delivery);
-        self.leased.remove(&entry.key.seq);
-        if let Some(count) = self.leased_by_rule.get_mut(&entry.rule) {
-            *count -= 1;
-            if *count == 0 {
-                self.leased_by_rule.remove(&entry.rule);
-            }
-        }
-        Some(entry)
+    pub fn lease(&mut self, delivery: DeliveryId, leased: LeasedDelivery) {
+        self.remove(&leased.entry);
+        self.leases.add(delivery, leased);
     }
 
     /// Ends a lease without a change: the delivery gets its entry back.
     pub fn release(&mut self, delivery: DeliveryId) {
-        if let Some(entry) = self.end(delivery) {
+        if let Some(entry) = self.leases.end(delivery) {
             self.add(entry);
         }
-    }
-
-    /// True if anything was leased since the start.
-    pub fn has_leased(&self) -> bool {
-        self.turn > 0
-    }
-
-    /// Number of leases.
-    pub fn leases(&self) -> usize {
-        self.leases.len()
-    }
-
-    /// Number of leases of a rule.
-    fn leased_by_rule(&self, rule: &str) -> usize {
-        self.leased_by_rule.get(rule).copied().unwrap_or(0)
     }
 
     /// Maximum entries of one window.
@@ -355,8 +241,10 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::leases::AttemptStart;
     use super::*;
     use crate::base::clock::Timestamp;
+    use crate::store::decide::settlement::LeaseSnapshot;
 
     const ALL: Concurrency = Concurrency {
         slots: usize::MAX,
@@ -379,8 +267,23 @@ mod tests {
         }
     }
 
-    fn delivery(number: i64) -> DeliveryId {
-        DeliveryId::new(Timestamp::from_millis(number))
+    fn lease(queue: &mut Queue, entry: ReadyEntry) -> DeliveryId {
+        let delivery = DeliveryId::new(Timestamp::from_millis(entry.key.seq));
+        let leased = LeasedDelivery {
+            epoch: 0,
+            snapshot: LeaseSnapshot {
+                action: 0,
+                attempt: 1,
+                due: Timestamp::from_millis(entry.key.due),
+                interrupted: None,
+                for_failure: false,
+            },
+            entry,
+            since: 0,
+            start: AttemptStart::WithLease,
+        };
+        queue.lease(delivery, leased);
+        delivery
     }
 
     /// Reads on from a simulated disk on which everything belongs to one rule, as the store does.
@@ -416,9 +319,7 @@ mod tests {
         let mut leases = Vec::new();
         for seq in 0..20_000 {
             assert_eq!(next(&mut queue, &disk), Some(key(7, seq)));
-            let delivery = delivery(seq);
-            queue.lease(delivery, entry("one", 7, seq), 7, false);
-            leases.push(delivery);
+            leases.push(lease(&mut queue, entry("one", 7, seq)));
         }
         // All are leased, so none is found again, although all are on disk.
         assert_eq!(next(&mut queue, &disk), None);
@@ -482,22 +383,22 @@ mod tests {
             slots: 8,
             per_rule: 64,
         };
-        let lease = |queue: &mut Queue, limits| {
+        let lease_next = |queue: &mut Queue, limits| {
             let first = queue.next(limits, 9)?;
-            queue.lease(delivery(first.key.seq), first.clone(), 9, false);
+            lease(queue, first.clone());
             Some(first.rule.to_string())
         };
         // The other rule gets its turn, however much waits before it. Then the first rule fills the
         // slots beside the reserve.
         for rule in ["slow", "other", "slow", "slow"] {
-            assert_eq!(lease(&mut queue, limits).as_deref(), Some(rule));
+            assert_eq!(lease_next(&mut queue, limits).as_deref(), Some(rule));
         }
-        assert_eq!(lease(&mut queue, limits), None);
+        assert_eq!(lease_next(&mut queue, limits), None);
         assert!(queue.is_due(0));
         limits.slots = 100;
         limits.per_rule = 5;
-        assert_eq!(lease(&mut queue, limits).as_deref(), Some("slow"));
-        assert_eq!(lease(&mut queue, limits).as_deref(), Some("slow"));
-        assert_eq!(lease(&mut queue, limits), None);
+        assert_eq!(lease_next(&mut queue, limits).as_deref(), Some("slow"));
+        assert_eq!(lease_next(&mut queue, limits).as_deref(), Some("slow"));
+        assert_eq!(lease_next(&mut queue, limits), None);
     }
 }

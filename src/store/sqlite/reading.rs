@@ -10,6 +10,7 @@ use super::failures;
 use super::queue::QueueKey;
 use crate::base::clock::Timestamp;
 use crate::event::{EventId, Received};
+use crate::store::decide::settlement::LeaseSnapshot;
 use crate::store::{
     ATTEMPTS_LISTED, AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFailure, DeliveryId, DeliveryState,
     Interruption, RefusedRequest,
@@ -19,21 +20,21 @@ use crate::store::{
 /// ?3)`. For that condition `SQLite` would use the index by `due` alone, and scan all rows of that
 /// due time each time.
 pub(super) const SAME_DUE: &str = "SELECT due, seq FROM deliveries \
-     WHERE state = 'waiting' AND held = 0 AND rule = ?1 AND due = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4";
+     WHERE (state = 'ready' OR state = 'debounced') AND rule = ?1 AND due = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4";
 
 /// Rows of a rule with later due times.
 pub(super) const LATER: &str = "SELECT due, seq FROM deliveries \
-     WHERE state = 'waiting' AND held = 0 AND rule = ?1 AND due > ?2 ORDER BY due, seq LIMIT ?3";
+     WHERE (state = 'ready' OR state = 'debounced') AND rule = ?1 AND due > ?2 ORDER BY due, seq LIMIT ?3";
 
 /// The next rule, by name, that has waiting deliveries.
 pub(super) const NEXT_RULE: &str = "SELECT rule FROM deliveries \
-     WHERE state = 'waiting' AND held = 0 AND rule > ?1 ORDER BY rule LIMIT 1";
+     WHERE (state = 'ready' OR state = 'debounced') AND rule > ?1 ORDER BY rule LIMIT 1";
 
 const WAITING: &str = "SELECT id, action, attempt, event, unverified, reason, group_key IS NOT NULL, replays, \
-     debounced_since IS NOT NULL, failure_of IS NOT NULL, interruptions, interrupted_at \
-     FROM deliveries WHERE seq = ?1 AND due = ?2 AND held = 0 AND state = 'waiting'";
+     state = 'debounced', failure_of IS NOT NULL, interruptions, interrupted_at \
+     FROM deliveries WHERE seq = ?1 AND due = ?2 AND (state = 'ready' OR state = 'debounced')";
 
-const DELIVERIES: &str = "SELECT id, rule, action, attempt, state, due, ended_at, reason, unverified, failure_of FROM deliveries \
+const DELIVERIES: &str = "SELECT id, rule, action, attempt, unverified, failure_of, state, due, debounced_since, ended_at, reason FROM deliveries \
      WHERE event = (SELECT seq FROM events WHERE id = ?1) ORDER BY seq LIMIT ?2";
 
 const ATTEMPTS: &str = "SELECT action, number, started_at, duration, outcome, detail, stdout, stderr FROM attempts \
@@ -108,6 +109,19 @@ pub(super) struct WaitingRow {
     pub interrupted: Option<Interruption>,
 }
 
+impl WaitingRow {
+    /// The delivery as it is leased by its entry.
+    pub fn snapshot(&self, key: QueueKey) -> LeaseSnapshot {
+        LeaseSnapshot {
+            action: self.action,
+            attempt: self.attempt,
+            due: Timestamp::from_millis(key.due),
+            interrupted: self.interrupted,
+            for_failure: self.failure.is_some(),
+        }
+    }
+}
+
 /// The waiting delivery of a queue entry; `None` if another program has changed it.
 pub(super) fn waiting(connection: &Connection, key: QueueKey) -> rusqlite::Result<Option<WaitingRow>> {
     let mut waiting = connection.prepare_cached(WAITING)?;
@@ -172,12 +186,12 @@ pub(super) fn deliveries(
             action: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX),
             attempt: row.get(3)?,
             state: if is_leased(id) {
-                DeliveryState::Leased
+                DeliveryState::Running
             } else {
-                state(row)?
+                state(row, 6)?
             },
-            unverified: row.get::<_, Option<String>>(8)?.map(Arc::from),
-            failure_of: failure_of(row.get(9)?)?,
+            unverified: row.get::<_, Option<String>>(4)?.map(Arc::from),
+            failure_of: failure_of(row.get(5)?)?,
         });
     }
     Ok(listed)
@@ -188,20 +202,32 @@ pub(super) fn failure_of(column: Option<String>) -> Result<Option<DeliveryId>, U
     column.map(|id| parsed("failure_of", &id)).transpose()
 }
 
-fn state(row: &Row<'_>) -> rusqlite::Result<DeliveryState> {
-    let at = Timestamp::from_millis(row.get::<_, Option<i64>>(6)?.unwrap_or(0));
-    Ok(match row.get::<_, String>(4)?.as_str() {
-        "done" => match row.get(7)? {
-            None => DeliveryState::Done { at },
-            Some(reason) => DeliveryState::Superseded { at, reason },
-        },
-        "dead" => {
-            let reason = row.get::<_, Option<String>>(7)?.unwrap_or_default();
+/// Reads a state from the columns `state`, `due`, `debounced_since`, `ended_at` and `reason`, which
+/// begin at `first`.
+pub(super) fn state(row: &Row<'_>, first: usize) -> rusqlite::Result<DeliveryState> {
+    let moment = |column: usize| {
+        let millis: Option<i64> = row.get(first + column)?;
+        Ok::<_, rusqlite::Error>(Timestamp::from_millis(millis.unwrap_or_default()))
+    };
+    let reason = || Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(first + 4)?.unwrap_or_default());
+    let due = moment(1)?;
+    Ok(match row.get::<_, String>(first)?.as_str() {
+        "debounced" => {
+            let since = moment(2)?;
+            DeliveryState::Debounced { due, since }
+        }
+        "queued" => DeliveryState::Queued { due },
+        "done" => DeliveryState::Done { at: moment(3)? },
+        "superseded" => {
+            let (at, reason) = (moment(3)?, reason()?);
+            DeliveryState::Superseded { at, reason }
+        }
+        // A dropped delivery is dead, although its last attempt may still be running.
+        "dead" | "dropped" => {
+            let (at, reason) = (moment(3)?, reason()?);
             DeliveryState::Dead { at, reason }
         }
-        _ => DeliveryState::Waiting {
-            due: Timestamp::from_millis(row.get(5)?),
-        },
+        _ => DeliveryState::Ready { due },
     })
 }
 

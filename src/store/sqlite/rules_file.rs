@@ -12,8 +12,7 @@ const READ: &str = "SELECT value FROM meta WHERE key = 'rules'";
 const WRITE: &str = "INSERT INTO meta (key, value) VALUES ('rules', ?1) \
      ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
-const WAITING: &str =
-    "SELECT rule, count(*) FROM deliveries WHERE state = 'waiting' GROUP BY rule ORDER BY rule";
+const WAITING: &str = "SELECT rule, count(*) FROM deliveries WHERE state IN ('debounced', 'queued', 'ready') GROUP BY rule ORDER BY rule";
 
 /// A write of the path of the rules file.
 struct Remember(String);
@@ -46,7 +45,7 @@ impl SqliteStore {
 
     /// The rules that have waiting deliveries, by name, with their number. Reads all waiting
     /// deliveries.
-    pub fn rules_owed(&self) -> Answer<'_, Vec<(String, u64)>> {
+    pub fn pending_by_rule(&self) -> Answer<'_, Vec<(String, u64)>> {
         self.read(|writer| {
             let read = || {
                 let mut waiting = writer.file.connection.prepare(WAITING)?;

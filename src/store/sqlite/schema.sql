@@ -32,7 +32,12 @@ CREATE TABLE deliveries (
     id          TEXT    NOT NULL UNIQUE,
     event       INTEGER NOT NULL REFERENCES events (seq) ON DELETE CASCADE,
     rule        TEXT    NOT NULL,
-    state       TEXT    NOT NULL CHECK (state IN ('waiting', 'done', 'dead')),
+    -- Waiting or running: `debounced` waits for quiet and is not in its group yet; `queued` waits for
+    -- its turn in its group; `ready` waits for its due time and keeps its turn until it has ended.
+    -- Ended: `done`, `superseded` and `dead`. `dropped` is dead, but occupies its group until the
+    -- daemon knows that no attempt at it is running.
+    state       TEXT    NOT NULL CHECK (state IN
+        ('debounced', 'queued', 'ready', 'done', 'superseded', 'dead', 'dropped')),
     action      INTEGER NOT NULL,       -- index of the action that it has reached, from 0
     attempt     INTEGER NOT NULL,       -- number of the next or last attempt at it, from 1
     due         INTEGER NOT NULL,
@@ -40,17 +45,11 @@ CREATE TABLE deliveries (
     reason      TEXT,                   -- why it is dead or superseded, or is to be superseded
     unverified  TEXT,                   -- why an unverified event is delivered; null if it was verified
     replays     INTEGER NOT NULL DEFAULT 0, -- replays by the operator; each is also a row of `attempts`
-    -- Concurrency group. A delivery with held = 1 waits for its turn, even if it is due. With held = 0
-    -- it keeps its turn until it has ended, also while it waits for another attempt. A delivery that
-    -- the operator drops while it may be running has held = 2 until the daemon knows that its attempt
-    -- is over.
-    group_key   TEXT,
+                                        -- and begins an epoch: attempts of earlier ones do not count
+    group_key   TEXT,                   -- concurrency group
     group_limit INTEGER NOT NULL DEFAULT 0,
     group_overlap TEXT,                 -- overlap to be applied when a debounced delivery enters its group
-    held        INTEGER NOT NULL DEFAULT 0,
-    -- Arrival of the first delivery that this one has superseded while waiting for quiet. The delivery
-    -- is not in its group yet. Null if its wait is over or there was none.
-    debounced_since INTEGER,
+    debounced_since INTEGER,            -- arrival of the first delivery that a debounced one has superseded
     -- Id of the failed delivery, for a delivery of a rule's `on_failure` actions. Such a delivery is
     -- never a dead letter itself.
     failure_of  TEXT,
@@ -62,14 +61,13 @@ CREATE TABLE deliveries (
 ) STRICT;
 
 -- Each rule has a queue of its own, so that deliveries of a slow rule delay no other rule.
-CREATE INDEX deliveries_due ON deliveries (rule, due, seq) WHERE state = 'waiting' AND held = 0;
-CREATE INDEX deliveries_dead ON deliveries (ended_at) WHERE state = 'dead' AND failure_of IS NULL;
+-- The state is in the index, so that a queue is read from the index alone.
+CREATE INDEX deliveries_due ON deliveries (rule, due, seq, state) WHERE state = 'ready' OR state = 'debounced';
+CREATE INDEX deliveries_dropped ON deliveries (seq) WHERE state = 'dropped';
 CREATE INDEX deliveries_event ON deliveries (event);
-CREATE INDEX deliveries_group ON deliveries (group_key, held, seq)
-    WHERE group_key IS NOT NULL AND state = 'waiting' AND debounced_since IS NULL;
-CREATE INDEX deliveries_dropped ON deliveries (group_key) WHERE held = 2;
-CREATE INDEX deliveries_debounced ON deliveries (rule, group_key)
-    WHERE state = 'waiting' AND debounced_since IS NOT NULL;
+CREATE INDEX deliveries_group ON deliveries (group_key, state, seq)
+    WHERE group_key IS NOT NULL AND (state = 'queued' OR state = 'ready' OR state = 'dropped');
+CREATE INDEX deliveries_debounced ON deliveries (rule, group_key) WHERE state = 'debounced';
 CREATE INDEX deliveries_begun ON deliveries (begun_at) WHERE begun_at IS NOT NULL;
 
 -- The failure of another delivery that a delivery with `failure_of` is told.

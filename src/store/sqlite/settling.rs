@@ -1,38 +1,29 @@
-//! Settlements: writes an attempt and the new state of its delivery in one transaction.
+//! Settlements: writes an attempt and the new state of its delivery in one transaction. The effects
+//! are decided in `decide/settlement.rs`.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::failures;
-use super::groups::leave;
+use super::groups::{leave, release_dropped};
+use super::leases::{AttemptStart, LeasedDelivery};
 use super::queue::{QueueKey, ReadyEntry};
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
-use crate::store::{AttemptRecord, Settled, Settlement, StoreError};
+use crate::store::decide::settlement::{Effect, LeaseSnapshot, settle};
+use crate::store::{AttemptRecord, DeliveryId, DeliveryState, Settled, StoreError};
 
-// Each statement requires that the delivery still waits with the due time of its lease. The
-// operator may have dropped and even replayed it since.
+const CONTINUE: &str = "UPDATE deliveries SET action = ?2, attempt = ?3, due = ?4, interruptions = ?5, interrupted_at = ?6, \
+     begun_at = NULL WHERE seq = ?1 AND state = 'ready' AND replays = ?7";
 
-const NEXT: &str = "UPDATE deliveries SET action = ?2, attempt = 1, due = ?3, begun_at = NULL, interruptions = 0 \
-     WHERE seq = ?1 AND state = 'waiting' AND due = ?4";
+/// A delivery that is not leased has no epoch to be compared.
+const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, begun_at = NULL \
+     WHERE seq = ?1 AND state IN ('debounced', 'queued', 'ready') AND replays = coalesce(?5, replays) \
+     RETURNING event, group_key, failure_of IS NOT NULL";
 
-const RETRY: &str = "UPDATE deliveries SET attempt = attempt + 1, due = ?2, begun_at = NULL, interruptions = 0 \
-     WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
-
-const WAIT: &str =
-    "UPDATE deliveries SET due = ?2, begun_at = NULL WHERE seq = ?1 AND state = 'waiting' AND due = ?3";
-
-const INTERRUPT: &str = "UPDATE deliveries SET attempt = attempt + ?2, due = ?3, begun_at = NULL, \
-     interruptions = interruptions + 1, interrupted_at = ?4 WHERE seq = ?1 AND state = 'waiting' AND due = ?5";
-
-const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, held = 0, begun_at = NULL \
-     WHERE seq = ?1 AND state = 'waiting' AND due = ?5 RETURNING group_key, failure_of IS NOT NULL";
-
-/// A delivery that was made for the failure of another does not make the event dead.
-const EVENT_DELIVERY_ENDED: &str = "UPDATE events SET pending = pending - 1, \
-     dead = max(dead, ?2 AND (SELECT failure_of IS NULL FROM deliveries WHERE seq = ?1)), \
-     ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = (SELECT event FROM deliveries WHERE seq = ?1)";
+const EVENT_DELIVERY_ENDED: &str = "UPDATE events SET pending = pending - 1, dead = max(dead, ?2), \
+     ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = ?1";
 
 pub(super) const FORGET_DEDUP_KEYS: &str = "DELETE FROM dedup_keys WHERE (event, rule) = \
      (SELECT e.id, d.rule FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.seq = ?1)";
@@ -40,6 +31,10 @@ pub(super) const FORGET_DEDUP_KEYS: &str = "DELETE FROM dedup_keys WHERE (event,
 const ATTEMPT: &str = "INSERT INTO attempts \
      (delivery, action, number, started_at, duration, outcome, detail, stdout, stderr) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
+const ROW: &str = "SELECT rule, due, state, group_key FROM deliveries WHERE seq = ?1";
+
+const UNMARK: &str = "UPDATE deliveries SET begun_at = NULL WHERE seq = ?1 AND replays = ?2";
 
 /// A write of a settlement.
 pub(super) struct Settle(pub Settled);
@@ -49,93 +44,47 @@ impl WriteOp for Settle {
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
         let delivery = self.0.delivery;
-        let leased = batch
-            .queue
-            .leased(delivery)
-            .filter(|_| !batch.ended.contains(&delivery));
-        let Some(ReadyEntry { rule, key }) = leased else {
-            return Err(WriteError::Own(StoreError::NotLeased { delivery }));
+        // If the row is not in the epoch of the lease, the operator has dropped the delivery.
+        let not_leased = || WriteError::Own(StoreError::NotLeased { delivery });
+        let Some(leased) = batch.leased(delivery) else {
+            return Err(not_leased());
         };
-        let (key, seq) = (*key, key.seq);
-        let again = |due: Timestamp| ReadyEntry {
-            rule: Arc::clone(rule),
-            key: QueueKey {
-                due: due.as_millis(),
-                seq,
-            },
-        };
-        let found = match &self.0.settlement {
-            Settlement::Next { action, due } => {
-                batch.waiting.push(again(*due));
-                let due = due.as_millis();
-                batch
-                    .connection
-                    .prepare_cached(NEXT)?
-                    .execute(params![seq, number(*action), due, key.due])?
+        let (seq, epoch) = (leased.entry.key.seq, leased.epoch);
+        let rule = Arc::clone(&leased.entry.rule);
+        match settle(leased.snapshot, &self.0.settlement) {
+            Effect::Continue(next) => {
+                if !continue_delivery(batch, seq, epoch, next)? {
+                    return Err(not_leased());
+                }
+                let due = next.due.as_millis();
+                let key = QueueKey { due, seq };
+                batch.effects.waiting.push(ReadyEntry { rule, key });
             }
-            Settlement::Retry { due } => {
-                batch.waiting.push(again(*due));
-                let due = due.as_millis();
-                batch
-                    .connection
-                    .prepare_cached(RETRY)?
-                    .execute(params![seq, due, key.due])?
-            }
-            Settlement::Wait { due } => {
-                batch.waiting.push(again(*due));
-                let due = due.as_millis();
-                let mut wait = batch.connection.prepare_cached(WAIT)?;
-                wait.execute(params![seq, due, key.due])?
-            }
-            Settlement::Interrupted { since, due, counts } => {
-                let entry = again(due.unwrap_or(Timestamp::from_millis(key.due)));
-                let due = entry.key.due;
-                batch.waiting.push(entry);
-                let mut interrupt = batch.connection.prepare_cached(INTERRUPT)?;
-                interrupt.execute(params![seq, counts, due, since.as_millis(), key.due])?
-            }
-            Settlement::Done { at } => settle_end(batch, key, "done", at.as_millis(), None)?,
-            Settlement::Superseded { at, reason } => {
-                settle_end(batch, key, "done", at.as_millis(), Some(reason))?
-            }
-            Settlement::Dead {
-                at,
-                reason,
+            Effect::End {
+                state,
                 forget_dedup_keys,
                 failure,
             } => {
-                if *forget_dedup_keys {
+                let Some(EndedDelivery { group }) = end(batch, seq, &state, Some(epoch))? else {
+                    return Err(not_leased());
+                };
+                if forget_dedup_keys {
                     let mut forget = batch.connection.prepare_cached(FORGET_DEDUP_KEYS)?;
-                    batch.counters.dedup_keys -= number(forget.execute([seq])?);
+                    batch.effects.counters.dedup_keys -= number(forget.execute([seq])?);
                 }
-                let ended = settle_end(batch, key, "dead", at.as_millis(), Some(reason))?;
-                if let Some(failure) = failure.as_deref().filter(|_| ended > 0) {
-                    failures::apply(
-                        batch,
-                        &again(Timestamp::from_millis(key.due).min(*at)),
-                        failure,
-                        *at,
-                    )?;
+                if let Some(group) = group {
+                    leave(batch, &group)?;
                 }
-                ended
+                if let (Some((failure, due)), Some(at)) = (failure, state.ended_at()) {
+                    failures::apply(batch, seq, &rule, failure, due, at)?;
+                }
             }
-        };
-        if found == 0 {
-            // Another program has changed the delivery. The error rolls back earlier statements of
-            // the change.
-            return Err(WriteError::Statement(rusqlite::Error::StatementChangedRows(0)));
         }
         if let Some(attempt) = &self.0.attempt {
             write_attempt(batch.connection, seq, attempt)?;
         }
-        batch.ended.insert(delivery);
+        batch.effects.ended.insert(delivery);
         Ok(())
-    }
-
-    fn map_error(&self, error: &rusqlite::Error) -> Option<StoreError> {
-        let delivery = self.0.delivery;
-        let gone = matches!(error, rusqlite::Error::StatementChangedRows(_));
-        gone.then_some(StoreError::NotLeased { delivery })
     }
 
     fn size(&self) -> usize {
@@ -144,21 +93,19 @@ impl WriteOp for Settle {
     }
 }
 
-/// Ends a delivery, and lets the next of its group begin. Returns the number of deliveries ended.
-fn settle_end(
-    batch: &mut Batch<'_>,
-    key: QueueKey,
-    state: &str,
-    at: i64,
-    reason: Option<&str>,
-) -> rusqlite::Result<usize> {
-    let Some(EndedDelivery { group }) = end(batch, key, state, at, reason)? else {
-        return Ok(0);
-    };
-    if let Some(group) = group {
-        leave(batch, &group)?;
-    }
-    Ok(1)
+/// Writes a delivery that is ready again. Returns false if it is no longer leased.
+fn continue_delivery(batch: &Batch<'_>, seq: i64, epoch: u32, next: LeaseSnapshot) -> rusqlite::Result<bool> {
+    let interrupted = next.interrupted;
+    let written = batch.connection.prepare_cached(CONTINUE)?.execute(params![
+        seq,
+        number(next.action),
+        next.attempt,
+        next.due.as_millis(),
+        interrupted.map_or(0, |interrupted| interrupted.in_a_row),
+        interrupted.map(|interrupted| interrupted.since.as_millis()),
+        epoch,
+    ])?;
+    Ok(written > 0)
 }
 
 /// A delivery that has ended.
@@ -166,34 +113,76 @@ pub(super) struct EndedDelivery {
     group: Option<String>,
 }
 
-/// Ends a delivery, and updates the totals of its event. Returns `None` if the delivery no longer
-/// waits.
+/// Ends a delivery, and updates the totals of its event. Returns `None` if the delivery
+/// is no longer pending in this epoch.
 pub(super) fn end(
     batch: &mut Batch<'_>,
-    QueueKey { due, seq }: QueueKey,
-    state: &str,
-    at: i64,
-    reason: Option<&str>,
+    seq: i64,
+    state: &DeliveryState,
+    epoch: Option<u32>,
 ) -> rusqlite::Result<Option<EndedDelivery>> {
-    let dead = state == "dead";
-    batch
-        .connection
-        .prepare_cached(EVENT_DELIVERY_ENDED)?
-        .execute(params![seq, dead, at])?;
+    let at = state.ended_at().map(Timestamp::as_millis);
     let mut end = batch.connection.prepare_cached(END)?;
-    let found = end.query_row(params![seq, state, at, reason, due], |row| {
-        Ok((row.get(0)?, row.get::<_, bool>(1)?))
+    let found = end.query_row(params![seq, state.name(), at, state.reason(), epoch], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, bool>(2)?))
     });
-    let Some((group, made_for_failure)) = found.optional()? else {
+    let Some((event, group, for_failure)) = found.optional()? else {
         return Ok(None);
     };
-    batch.counters.pending -= 1;
-    if dead && !made_for_failure {
-        batch.counters.dead += 1;
+    // A delivery that was made for the failure of another is never a dead letter.
+    let dead = matches!(state, DeliveryState::Dead { .. }) && !for_failure;
+    let mut update = batch.connection.prepare_cached(EVENT_DELIVERY_ENDED)?;
+    update.execute(params![event, dead, at])?;
+    batch.effects.counters.pending -= 1;
+    if dead {
+        batch.effects.counters.dead += 1;
     } else {
-        batch.counters.done += 1;
+        batch.effects.counters.done += 1;
     }
     Ok(Some(EndedDelivery { group }))
+}
+
+/// The end of a lease without an attempt. The delivery waits as its row says, which another program
+/// may have changed.
+pub(super) struct Release(pub DeliveryId);
+
+impl WriteOp for Release {
+    type Output = ();
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), WriteError> {
+        let Some(LeasedDelivery {
+            entry, epoch, start, ..
+        }) = batch.leased(self.0).cloned()
+        else {
+            return Ok(());
+        };
+        let seq = entry.key.seq;
+        let mut row = batch.connection.prepare_cached(ROW)?;
+        let found = row.query_row([seq], |row| {
+            let (rule, due) = (row.get(0)?, row.get(1)?);
+            let entry = ReadyEntry {
+                rule,
+                key: QueueKey { due, seq },
+            };
+            Ok((entry, row.get::<_, String>(2)?, row.get::<_, Option<String>>(3)?))
+        });
+        if let Some((entry, state, group)) = found.optional()? {
+            if start == AttemptStart::Recorded {
+                let mut unmark = batch.connection.prepare_cached(UNMARK)?;
+                unmark.execute(params![seq, epoch])?;
+            }
+            match (state.as_str(), group) {
+                ("ready" | "debounced", _) => batch.effects.waiting.push(entry),
+                ("dropped", Some(group)) => {
+                    release_dropped(batch.connection, seq)?;
+                    leave(batch, &group)?;
+                }
+                _ => {}
+            }
+        }
+        batch.effects.ended.insert(self.0);
+        Ok(())
+    }
 }
 
 /// Writes an attempt at the delivery of a row.

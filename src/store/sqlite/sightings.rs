@@ -10,9 +10,9 @@ use rusqlite::{OptionalExtension, params};
 use super::columns;
 use super::write_op::{Batch, WriteError};
 use crate::base::clock::Timestamp;
-use crate::event::{DedupKey, EventId};
-use crate::store::StoreError;
-use crate::store::sighting::{Altered, Headers, SIGHTINGS_KEPT, Seen, Sighting, alteration};
+use crate::event::DedupKey;
+use crate::store::decide::sighting::{Altered, Seen, alteration, remembered};
+use crate::store::{Headers, SIGHTINGS_KEPT, Sighting};
 
 /// Maximum sightings that wait to be written, about 300 bytes each. Later ones are dropped and
 /// counted.
@@ -22,14 +22,11 @@ const WAITING: usize = 16_384;
 /// transaction, at the latest by the next sweep.
 const WOKEN_FOR: usize = 256;
 
-const SEEN: &str =
-    "SELECT event, headers FROM sightings WHERE endpoint = ?1 AND key = ?2 AND remember_until >= ?3";
+const SEEN: &str = "SELECT event, headers, remember_until FROM sightings WHERE endpoint = ?1 AND key = ?2";
 
-const NEW: &str = "INSERT OR IGNORE INTO sightings (endpoint, key, event, headers, remember_until) \
-     VALUES (?1, ?2, ?3, ?4, ?5)";
-
-const AGAIN: &str = "UPDATE sightings SET event = ?3, headers = ?4, remember_until = max(?5, iif(?6, remember_until, ?5)) \
-     WHERE endpoint = ?1 AND key = ?2";
+const REMEMBER: &str = "INSERT INTO sightings (endpoint, key, event, headers, remember_until) \
+     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key, endpoint) DO UPDATE SET \
+     event = excluded.event, headers = excluded.headers, remember_until = excluded.remember_until";
 
 pub(super) const EXPIRED: &str = "DELETE FROM sightings WHERE seq IN \
      (SELECT seq FROM sightings INDEXED BY sightings_until WHERE remember_until < ?1 LIMIT ?2)";
@@ -97,33 +94,24 @@ pub(super) fn altered(batch: &Batch<'_>, sighting: &Sighting) -> Result<Option<A
     alteration(sighting, |key| seen(batch, sighting, key))
 }
 
-/// Remembers a sighting that alters nothing. Returns the number of new keys. A known sighting is
-/// prolonged only if `longer` is set, because a repeated request must not prolong it.
-pub(super) fn remember(batch: &Batch<'_>, sighting: &Sighting, longer: bool) -> Result<i64, WriteError> {
+/// Remembers a sighting that alters nothing. Returns the number of new keys. `prolong` prolongs a
+/// known sighting.
+pub(super) fn remember(batch: &Batch<'_>, sighting: &Sighting, prolong: bool) -> Result<i64, WriteError> {
     let mut new = 0;
-    let until = sighting.remember_until.as_millis();
     for key in &sighting.keys {
-        let seen = seen(batch, sighting, key)?;
-        let (event, headers) = match &seen {
-            Some(seen) => {
-                let headers = sighting.headers.added_to(&seen.headers);
-                if !longer && headers == seen.headers {
-                    continue;
-                }
-                (seen.event, headers)
-            }
-            None => (sighting.event, sighting.headers.clone()),
-        };
-        let (event, headers, key) = (event.to_string(), headers.to_string(), key.as_bytes());
-        let mut insert = batch.connection.prepare_cached(NEW)?;
-        if insert.execute(params![sighting.endpoint, key, event, headers, until])? == 1 {
-            new += 1;
+        let known = seen(batch, sighting, key)?;
+        let is_new = known.is_none();
+        let Some(seen) = remembered(sighting, known, prolong) else {
             continue;
-        }
-        // The row exists: the sighting is remembered, or has expired and is not swept yet.
-        let mut update = batch.connection.prepare_cached(AGAIN)?;
-        let known = seen.is_some();
-        update.execute(params![sighting.endpoint, key, event, headers, until, known])?;
+        };
+        batch.connection.prepare_cached(REMEMBER)?.execute(params![
+            sighting.endpoint,
+            key.as_bytes(),
+            seen.event.to_string(),
+            seen.headers.to_string(),
+            seen.until.as_millis(),
+        ])?;
+        new += i64::from(is_new);
     }
     Ok(new)
 }
@@ -137,7 +125,7 @@ pub(super) fn write(batch: &mut Batch<'_>, sightings: &[Sighting]) -> rusqlite::
             None => remember(batch, sighting, false),
         });
         match written {
-            Ok(new) => batch.counters.sightings += new,
+            Ok(new) => batch.effects.counters.sightings += new,
             Err(WriteError::Statement(error)) => return Err(error),
             Err(WriteError::Own(error)) => tracing::warn!(%error, "a sighting is not remembered"),
         }
@@ -155,28 +143,22 @@ pub(super) fn sweep(batch: &mut Batch<'_>, before: Timestamp, rows: i64) -> rusq
         .connection
         .prepare_cached(SURPLUS)?
         .execute(params![kept, rows])?;
-    batch.counters.sightings -= i64::try_from(deleted).unwrap_or(i64::MAX);
+    batch.effects.counters.sightings -= i64::try_from(deleted).unwrap_or(i64::MAX);
     Ok(deleted)
 }
 
-/// Looks up the remembered sighting of a key.
+/// Reads the sighting of a key.
 fn seen(batch: &Batch<'_>, sighting: &Sighting, key: &DedupKey) -> Result<Option<Seen>, WriteError> {
-    let found = batch
-        .connection
-        .prepare_cached(SEEN)?
-        .query_row(
-            params![sighting.endpoint, key.as_bytes(), sighting.at.as_millis()],
-            |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
-        )
-        .optional()?;
-    let Some((event, headers)) = found else {
+    let mut seen = batch.connection.prepare_cached(SEEN)?;
+    let found = seen.query_row(params![sighting.endpoint, key.as_bytes()], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?))
+    });
+    let Some((event, headers, until)) = found.optional()? else {
         return Ok(None);
     };
-    let event = columns::parsed::<EventId>("event", &event);
-    let event =
-        event.map_err(|columns::Unreadable(detail)| WriteError::Own(StoreError::Unexpected { detail }))?;
     Ok(Some(Seen {
-        event,
+        event: columns::parsed("event", &event)?,
         headers: Headers::parse(&headers),
+        until: Timestamp::from_millis(until),
     }))
 }

@@ -6,7 +6,7 @@ use super::counters::Counters;
 use super::sightings;
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
-use crate::store::dedupe;
+use crate::store::decide::dedupe;
 
 /// Maximum dedup keys, maximum sightings, and maximum events and deliveries deleted in one step.
 const ROWS: usize = 500;
@@ -23,8 +23,8 @@ const EXPIRED_DEDUP_KEYS: &str = "DELETE FROM dedup_keys WHERE seq IN \
 const PAST_EVENTS: &str = "SELECT seq, size FROM events INDEXED BY events_ended \
      WHERE pending = 0 AND dead = ?1 AND ended_at < ?2 ORDER BY ended_at LIMIT ?3";
 
-const DELIVERIES_OF: &str = "SELECT count(*) FILTER (WHERE state = 'done' OR failure_of IS NOT NULL), \
-     count(*) FILTER (WHERE state = 'dead' AND failure_of IS NULL) FROM deliveries WHERE event = ?1";
+const DELIVERIES_OF: &str = "SELECT count(*) FILTER (WHERE state IN ('done', 'superseded') OR failure_of IS NOT NULL), \
+     count(*) FILTER (WHERE state IN ('dead', 'dropped') AND failure_of IS NULL) FROM deliveries WHERE event = ?1";
 
 /// Also deletes the body, the deliveries and their attempts.
 const DELETE_EVENT: &str = "DELETE FROM events WHERE seq = ?1";
@@ -41,7 +41,7 @@ impl WriteOp for Sweep {
         let before = dedupe::forgotten_before(self.0).as_millis();
         let mut expired = batch.connection.prepare_cached(EXPIRED_DEDUP_KEYS)?;
         let dedup_keys = expired.execute(params![before, number(ROWS)])?;
-        batch.counters.dedup_keys -= number(dedup_keys);
+        batch.effects.counters.dedup_keys -= number(dedup_keys);
         let sightings = sightings::sweep(batch, dedupe::forgotten_before(self.0), number(ROWS))?;
         let mut budget = SweepBudget {
             rows: ROWS,
@@ -92,7 +92,7 @@ fn forget_events(
             .rows
             .saturating_sub(usize::try_from(done + dead).unwrap_or(ROWS).max(1));
         budget.bytes -= row.get::<_, i64>(1)?;
-        batch.counters.change(Counters {
+        batch.effects.counters.change(Counters {
             events: -1,
             done: -done,
             dead: -dead,
@@ -110,7 +110,7 @@ fn forget_events(
 pub(super) fn trim_refused(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
     let kept = number(batch.settings.keep.refused);
     let deleted = batch.connection.prepare_cached(TRIM_REFUSED)?.execute([kept])?;
-    batch.counters.refused -= number(deleted);
+    batch.effects.counters.refused -= number(deleted);
     Ok(())
 }
 

@@ -5,15 +5,17 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::columns::Unreadable;
 use super::counters::Counters;
 use super::delivery_cache::FirstAttempt;
+use super::leases::LeasedDelivery;
 use super::queue::{Queue, ReadyEntry};
 use crate::store::{DeliveryId, Settings, StoreError};
 
 /// The channel for an answer.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// A running transaction. The state in memory is updated only after its commit.
+/// A running transaction.
 pub(super) struct Batch<'w> {
     /// The connection, inside the transaction.
     pub connection: &'w Connection,
@@ -22,14 +24,20 @@ pub(super) struct Batch<'w> {
     pub settings: Settings,
     /// The reason why no new event may be written; `None` if it may.
     pub full: Option<StoreError>,
-    /// Changes of the row counts.
-    pub counters: Counters,
     /// Number of deliveries that waited for quiet before the transaction.
     pub debounced_before: i64,
+    pub effects: BatchEffects,
+}
+
+/// Changes of the state in memory, which are made only after the commit.
+#[derive(Default)]
+pub(super) struct BatchEffects {
+    /// Changes of the row counts.
+    pub counters: Counters,
     /// Entries to be added to the queue.
     pub waiting: Vec<ReadyEntry>,
     /// New deliveries by row, which may be leased without being read back.
-    pub fresh: Vec<(i64, FirstAttempt)>,
+    pub first_attempts: Vec<(i64, FirstAttempt)>,
     /// Entries of deliveries that ended without a lease, to be removed from memory.
     pub removed: Vec<ReadyEntry>,
     /// Leases that end.
@@ -43,12 +51,19 @@ pub(super) struct Batch<'w> {
 impl Batch<'_> {
     /// Notes that a delivery was written at this row.
     pub fn note_new(&mut self, seq: i64) {
-        self.first_new = Some(self.first_new.map_or(seq, |first| first.min(seq)));
+        let first = &mut self.effects.first_new;
+        *first = Some(first.map_or(seq, |first| first.min(seq)));
+    }
+
+    /// A delivery whose lease has not ended.
+    pub fn leased(&self, delivery: DeliveryId) -> Option<&LeasedDelivery> {
+        let leased = self.queue.leases.get(delivery);
+        leased.filter(|_| !self.effects.ended.contains(&delivery))
     }
 
     /// Number of deliveries that wait for quiet now.
     pub fn debounced(&self) -> i64 {
-        self.debounced_before + self.counters.debounced
+        self.debounced_before + self.effects.counters.debounced
     }
 }
 
@@ -60,6 +75,12 @@ pub(super) enum WriteError {
     /// A statement failed, perhaps after others of the same change. The transaction cannot be
     /// committed.
     Statement(rusqlite::Error),
+}
+
+impl From<Unreadable> for WriteError {
+    fn from(Unreadable(detail): Unreadable) -> Self {
+        Self::Own(StoreError::Unexpected { detail })
+    }
 }
 
 impl From<rusqlite::Error> for WriteError {

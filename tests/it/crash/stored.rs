@@ -19,7 +19,7 @@ pub struct Delivery {
 pub fn waiting(folder: &Path) -> i64 {
     open(folder)
         .query_row(
-            "SELECT count(*) FROM deliveries WHERE state = 'waiting'",
+            "SELECT count(*) FROM deliveries WHERE state IN ('debounced', 'queued', 'ready')",
             [],
             |row| row.get(0),
         )

@@ -10,7 +10,9 @@ use super::super::{
     vacuum,
 };
 use crate::store::contract::{Sqlite, Subject, UNLIMITED, after, arrival, done, pending, record};
-use crate::store::{DeliveryState, Settings, Settled, Settlement, Store, StoreError};
+use crate::store::{
+    DeliveryState, Group, NewDelivery, Overlap, Settings, Settled, Settlement, Store, StoreError,
+};
 
 fn dead(millis: i64) -> Settlement {
     Settlement::Dead {
@@ -89,6 +91,34 @@ async fn a_running_delivery_that_is_dropped_can_be_replayed_at_once() {
     subject.settle(id, done(9)).await;
     let counts = subject.store().counts().await.unwrap();
     assert_eq!((counts.waiting, counts.leased, counts.done), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn a_dropped_delivery_occupies_its_group_until_its_attempt_is_over() {
+    let subject = Sqlite::open(Settings::default());
+    let in_group = || NewDelivery {
+        group: Some(Group {
+            name: "site".into(),
+            limit: 1,
+            overlap: Overlap::Queue,
+        }),
+        ..pending("deploy", &[])
+    };
+    let first = subject.enqueue_new(&arrival(0), in_group()).await;
+    let second = subject.enqueue_new(&arrival(0), in_group()).await;
+    assert_eq!(subject.lease_all(after(1)).await, [first]);
+    let dropped = drop_deliveries(&subject.path(), &[first], after(2)).unwrap();
+    assert_eq!(dropped.given_up, 1);
+    assert_eq!(subject.lease_all(after(3)).await, []);
+    let late = Settled::unattempted(first, done(4));
+    let late = subject.store().settle(late).await;
+    assert_eq!(late, Err(StoreError::NotLeased { delivery: first }));
+    assert_eq!(subject.lease_all(after(5)).await, []);
+    subject.store().release(first).await.unwrap();
+    assert_eq!(subject.lease_all(after(6)).await, [second]);
+    let counts = subject.store().counts().await.unwrap();
+    assert_eq!((counts.leased, counts.dead, counts.waiting), (1, 1, 0));
+    assert!(check(&subject.path()).unwrap().faults.is_empty());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 
-use super::super::groups::NEXT_HELD;
+use super::super::groups::NEXT_QUEUED;
 use super::super::reading::{LATER, NEXT_RULE, REFUSED, SAME_DUE};
 use super::super::settling::FORGET_DEDUP_KEYS;
 use super::super::writer::Writer;
@@ -229,7 +229,7 @@ async fn no_statement_is_recompiled_for_its_bound_values() {
     let compiled = in_writer(&subject, |writer| {
         let connection = &writer.file.connection;
         // Statements that use a partial index, a join, and a limit.
-        let sqls = [NEXT_HELD, FORGET_DEDUP_KEYS, REFUSED];
+        let sqls = [NEXT_QUEUED, FORGET_DEDUP_KEYS, REFUSED];
         for value in 0..9 {
             for sql in sqls {
                 let mut statement = connection.prepare_cached(sql)?;

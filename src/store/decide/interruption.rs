@@ -1,14 +1,14 @@
 //! Attempts that began and did not end, because the daemon ended first.
 //!
-//! Both stores share this module, so that they record the same. The caller decides which attempts
+//! The caller decides which attempts
 //! count and when the next one is due.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AttemptRecord, DeliveryId};
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
+use crate::store::{AttemptRecord, DeliveryId};
 
 /// The recorded outcome of an interrupted attempt.
 pub const INTERRUPTED: &str = "interrupted";
@@ -40,7 +40,7 @@ pub struct Interrupted {
 
 /// Builds the record of an attempt that was found interrupted when the store was opened. Its
 /// duration is unknown.
-pub(super) fn record(action: usize, number: u32, since: Timestamp, after_clean_stop: bool) -> AttemptRecord {
+pub fn record(action: usize, number: u32, since: Timestamp, after_clean_stop: bool) -> AttemptRecord {
     let detail = if after_clean_stop {
         "the daemon was stopped during it"
     } else {

@@ -1,4 +1,4 @@
-//! Deduplication: the decision whether a delivery is new, shared by every store.
+//! Deduplication: the decision whether a delivery is new.
 //!
 //! The store tells the decision which keys are remembered. The decision writes nothing. The store
 //! remembers the dedup keys in the same write as the event.
@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sighting::Altered;
-use super::{NewEvent, Sighting};
 use crate::base::clock::Timestamp;
 use crate::event::{DedupKey, EventId};
+use crate::store::{NewEvent, Sighting};
 
 /// The decision for one delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Dedup {
+pub enum Dedup {
     /// The delivery is to be written.
     New,
     /// The rule has received it before, first with this event.
@@ -24,11 +24,33 @@ pub(super) enum Dedup {
     Altered(EventId, Arc<str>),
 }
 
-/// Returns whether a dedup key remembered until `until` still counts for an arrival at `at`. The
-/// last moment counts: an event is fresh up to and including the end of its window.
-#[cfg(test)]
-pub(super) fn is_remembered(until: Timestamp, at: Timestamp) -> bool {
-    until >= at
+/// A remembered dedup key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The first event with the key.
+    pub event: EventId,
+    /// The last moment at which the key counts. An event is fresh up to and including the end of
+    /// its window.
+    pub until: Timestamp,
+}
+
+impl Remembered {
+    /// True if the key still counts for an arrival at `at`.
+    fn counts_at(&self, at: Timestamp) -> bool {
+        self.until >= at
+    }
+
+    /// Decides what is remembered after a new delivery with this key. A key that counts keeps its
+    /// first event and is never shortened.
+    pub fn renewed(self, by: Self, at: Timestamp) -> Self {
+        if !self.counts_at(at) {
+            return by;
+        }
+        Self {
+            event: self.event,
+            until: self.until.max(by.until),
+        }
+    }
 }
 
 /// Time that a dedup key is kept beyond its promise. An arrival is compared by its own time, and
@@ -37,7 +59,7 @@ pub(super) fn is_remembered(until: Timestamp, at: Timestamp) -> bool {
 const CLOCK_SLACK: Duration = Duration::from_hours(2);
 
 /// The moment before which a dedup key must have expired to be forgotten at `now`.
-pub(super) fn forgotten_before(now: Timestamp) -> Timestamp {
+pub fn forgotten_before(now: Timestamp) -> Timestamp {
     Timestamp::from_millis(
         now.as_millis()
             .saturating_sub(i64::try_from(CLOCK_SLACK.as_millis()).unwrap_or(i64::MAX)),
@@ -45,11 +67,11 @@ pub(super) fn forgotten_before(now: Timestamp) -> Timestamp {
 }
 
 /// Decides for each delivery of an event. `altered` looks up whether a header of a sighting has
-/// changed. `remembered` looks up a dedup key for a rule at a time and returns its first event.
-pub(super) fn dedup<E>(
+/// changed. `remembered` looks up a dedup key for a rule.
+pub fn dedup<E>(
     new_event: &NewEvent,
     mut altered: impl FnMut(&Sighting) -> Result<Option<Altered>, E>,
-    mut remembered: impl FnMut(&str, &DedupKey, Timestamp) -> Result<Option<EventId>, E>,
+    mut remembered: impl FnMut(&Arc<str>, &DedupKey) -> Result<Option<Remembered>, E>,
 ) -> Result<Vec<Dedup>, E> {
     // If one event has two deliveries for a rule, the second is a duplicate of the first.
     let mut keys_here: HashSet<(&str, &[u8])> = HashSet::new();
@@ -71,8 +93,9 @@ pub(super) fn dedup<E>(
         }
         if dedup == Dedup::New && !delivery.run_duplicates {
             for dedup_key in &delivery.dedup_keys {
-                if let Some(event) = remembered(&delivery.rule, dedup_key, new_event.received.at)? {
-                    dedup = Dedup::Duplicate(event);
+                let known = remembered(&delivery.rule, dedup_key)?;
+                if let Some(known) = known.filter(|known| known.counts_at(new_event.received.at)) {
+                    dedup = Dedup::Duplicate(known.event);
                     break;
                 }
                 if keys_here.contains(&(&*delivery.rule, dedup_key.as_bytes())) {
