@@ -33,10 +33,10 @@
 //!
 //! | to add | go to |
 //! |---|---|
-//! | a sender | an entry in `verify/presets.yaml` and a request in `tests/system/real_senders` |
-//! | a handshake | `handshake` of its sender in `verify/presets.yaml` |
+//! | a sender | an entry in `verify/presets.yaml`, a `Sender` in `tests/system/real_senders/senders/`, its published signature in `verify/tests/vectors.rs`; the table of `docs/reference/senders.md` is the output of `hookyard schemes` |
+//! | a handshake | `handshake` of its sender in `verify/presets.yaml`, and its name in the types of `handshake` in `reference/keys/keys.yaml` |
 //! | a family of schemes | a file in `verify/scheme/` and its arm in `verify/scheme/compile.rs` |
-//! | an operator of `match` | `matching/operator.rs` |
+//! | an operator of `match` | its variant and answer in `matching/operator.rs`, its name and operand in `matching/operand.rs` (the compiler leads to `contradiction.rs` and `exclusion.rs`), its row in `reference/conditions/mod.rs`, a line in `rules.example.yaml`; truth table in `matching/term.rs`; then `cargo run -- docs --write` |
 //! | an action | a file in `act/` and its arms in `act/mod.rs` |
 //! | a command | a file in `cli/` and an arm in `cli/mod.rs` |
 //! | a key of the rules file | its shape in `config/document.rs`, its meaning beside it, its entry in `reference/keys/keys.yaml` |
