@@ -10,8 +10,7 @@ use super::{Format, UNKNOWN, complain, fail, say};
 use crate::base::clock::{Clock, Timestamp};
 use crate::config;
 use crate::rules::RuleSet;
-use crate::store::SecretUse;
-use crate::store::sqlite::read_secrets;
+use crate::store::{Records, SecretUse};
 
 /// One secret of one verification.
 struct SecretRow {
@@ -26,7 +25,7 @@ struct SecretRow {
 /// cannot be read: the last matches are then unknown.
 pub fn run(rules_path: &Path, rules: &RuleSet, format: Format, code: u8) -> u8 {
     let path = config::store_path(rules_path, &rules.store);
-    let uses = match read_secrets(&path) {
+    let uses = match Records::at(&path).secrets() {
         Ok(uses) => uses,
         Err(error) => return fail(&format!("cannot read the store: {error}")),
     };

@@ -6,8 +6,7 @@ use serde_json::json;
 
 use super::location::{StoreLocation, unusable};
 use super::{Format, NO, YES, fail, say};
-use crate::store::StoreError;
-use crate::store::sqlite::{Soundness, back_up, check, vacuum};
+use crate::store::{CheckReport, Records, StoreError};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -41,8 +40,9 @@ pub fn run(arguments: &Arguments) -> u8 {
         Ok(path) => path,
         Err(code) => return code,
     };
+    let records = Records::at(&path);
     match &arguments.command {
-        StoreCommand::Check { format } => match check(&path) {
+        StoreCommand::Check { format } => match records.check() {
             Ok(found) => {
                 let text = match format {
                     Format::Json => as_json(&found).to_string(),
@@ -52,14 +52,14 @@ pub fn run(arguments: &Arguments) -> u8 {
             }
             Err(error) => unusable(&path, &error),
         },
-        StoreCommand::Backup { file } => match back_up(&path, file) {
+        StoreCommand::Backup { file } => match records.back_up(file) {
             Ok(()) => say(
                 &format!("`{}` is a copy of `{}`", file.display(), path.display()),
                 YES,
             ),
             Err(error) => unusable(&path, &error),
         },
-        StoreCommand::Vacuum => match vacuum(&path) {
+        StoreCommand::Vacuum => match records.vacuum() {
             Ok(done) => say(
                 &format!(
                     "`{}` had {} bytes and has {}",
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 /// Formats the result as text.
-fn as_text(path: &Path, found: &Soundness) -> String {
+fn as_text(path: &Path, found: &CheckReport) -> String {
     let counts = found.counts;
     let mut lines = vec![format!(
         "{} is {}: {} bytes, {} of them free",
@@ -106,7 +106,7 @@ fn as_text(path: &Path, found: &Soundness) -> String {
 }
 
 /// Formats the result as JSON.
-fn as_json(found: &Soundness) -> serde_json::Value {
+fn as_json(found: &CheckReport) -> serde_json::Value {
     let counts = found.counts;
     json!({
         "sound": found.faults.is_empty(),

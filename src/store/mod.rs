@@ -74,6 +74,7 @@ pub mod group;
 #[cfg(test)]
 pub(crate) mod memory;
 mod model;
+mod records;
 mod settings;
 mod sighting;
 pub mod sqlite;
@@ -93,8 +94,12 @@ pub use delivery::{
 pub use error::StoreError;
 pub use group::{Debounce, Group, Overlap};
 pub use model::DeliveryState;
+pub use records::{
+    CheckReport, DeliveryFilter, Dropped, ListedDelivery, Lookup, Named, Records, StoredEvent, Vacuumed,
+};
 pub use settings::{Counts, Health, Keep, Settings};
 pub use sighting::{Headers, SIGHTINGS_KEPT, Sighting};
+pub use sqlite::History;
 
 /// The future of a store's answer.
 pub type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;

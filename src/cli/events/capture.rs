@@ -18,7 +18,7 @@ use crate::base::escape;
 use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, fail};
 use crate::event::{EventId, Received};
-use crate::store::sqlite::Named;
+use crate::store::Named;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -15,8 +15,7 @@ use crate::base::count::counted;
 use crate::cli::location::unusable;
 use crate::cli::table::aligned;
 use crate::cli::{Format, NO, YES, complain, fail, say, wrong};
-use crate::store::sqlite::{self, ListedDelivery, Named};
-use crate::store::{DeliveryId, StoreError};
+use crate::store::{DeliveryId, ListedDelivery, Named, Records, StoreError};
 
 /// Maximum deliveries selected without ids.
 const AT_ONCE: usize = 10_000;
@@ -57,14 +56,14 @@ pub fn replay(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
         complain(&what);
     }
     act(path, arguments, &chosen, "replayed", |ids| {
-        sqlite::replay(path, ids, Clock::system().now())
+        Records::at(path).replay(ids, Clock::system().now())
     })
 }
 
 pub fn drop(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     let chosen = choose(path, arguments, true)?;
     act(path, arguments, &chosen, "dropped", |ids| {
-        let dropped = sqlite::drop_deliveries(path, ids, Clock::system().now())?;
+        let dropped = Records::at(path).drop_deliveries(ids, Clock::system().now())?;
         Ok(dropped.given_up + dropped.forgotten)
     })
 }

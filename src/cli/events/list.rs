@@ -12,8 +12,7 @@ use super::select::{DeliveryStatus, Selection};
 use crate::cli::location::unusable;
 use crate::cli::table::{aligned, one_line};
 use crate::cli::{Format, NO, UNKNOWN, YES, complain, fail, say, wrong};
-use crate::store::RefusedRequest;
-use crate::store::sqlite::{History, ListedDelivery};
+use crate::store::{History, ListedDelivery, RefusedRequest};
 
 /// Maximum length of a reason in a row, in characters.
 const REASON: usize = 80;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::location::{StoreLocation, unusable};
 use super::{NO, complain, fail};
-use crate::store::sqlite::{History, Lookup, Named};
+use crate::store::{History, Lookup, Named, Records};
 
 /// Maximum ids listed for an ambiguous prefix.
 const CANDIDATES: usize = 5;
@@ -66,7 +66,9 @@ pub fn run(arguments: &Arguments) -> u8 {
 
 /// Opens the store's history. If it cannot be read, returns the exit code.
 fn look(path: &Path) -> Result<History, u8> {
-    History::open(path).map_err(|error| unusable(path, &error))
+    Records::at(path)
+        .history()
+        .map_err(|error| unusable(path, &error))
 }
 
 /// Finds the event or delivery with this id prefix. If there is not exactly one, returns the exit

@@ -11,8 +11,7 @@ use crate::base::yaml::Document;
 use crate::event::EventId;
 use crate::matching::{Condition, Matcher};
 use crate::payload::Event;
-use crate::store::sqlite::{DeliveryFilter, History, ListedDelivery, StoredEvent};
-use crate::store::{DeliveryState, StoreError};
+use crate::store::{DeliveryFilter, DeliveryState, History, ListedDelivery, StoreError, StoredEvent};
 
 /// Maximum deliveries read for a condition.
 const READ: usize = 10_000;

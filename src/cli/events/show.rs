@@ -16,8 +16,7 @@ use crate::cli::location::unusable;
 use crate::cli::{Format, NO, YES, complain, say};
 use crate::config;
 use crate::payload::{BodyKind, Event, Payload};
-use crate::store::sqlite::{History, ListedDelivery, Named, StoredEvent};
-use crate::store::{AttemptRecord, StoreError};
+use crate::store::{AttemptRecord, History, ListedDelivery, Named, StoreError, StoredEvent};
 
 /// Maximum payload shown, in bytes.
 const PAYLOAD: usize = 16 << 10;

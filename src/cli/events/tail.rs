@@ -14,8 +14,7 @@ use crate::base::escape;
 use crate::cli::location::unusable;
 use crate::cli::table::{in_columns, widen};
 use crate::cli::{Format, YES, fail, wrong};
-use crate::store::StoreError;
-use crate::store::sqlite::{History, ListedDelivery};
+use crate::store::{ListedDelivery, Records, StoreError};
 
 /// Interval between reads of the store.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -54,7 +53,7 @@ pub fn run(path: &Path, arguments: &Arguments) -> Result<u8, u8> {
     loop {
         thread::sleep(PAUSE);
         // Reopened each time, since a daemon may have started or stopped.
-        let read = History::open(path).and_then(|history| {
+        let read = Records::at(path).history().and_then(|history| {
             // After the newest rows are dropped, SQLite reuses their numbers.
             seen = seen.min(history.last_row()?);
             let mut new = history.after(&search.filter, seen, PAGE)?;

@@ -15,8 +15,11 @@ use super::reading;
 use super::schema::{self, STEPS};
 use super::validate::{check_header, read_only};
 use crate::base::clock::Timestamp;
-use crate::event::{EventId, Received};
-use crate::store::{AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryId, RefusedRequest, StoreError};
+use crate::event::EventId;
+use crate::store::{
+    AttemptRecord, DELIVERIES_LISTED, Delivery, DeliveryFilter, DeliveryId, ListedDelivery, Lookup, Named,
+    RefusedRequest, StoreError, StoredEvent,
+};
 
 /// Columns of [`entry`], in its order.
 const ENTRY: &str = "SELECT d.seq, d.id, e.id, e.received_at, e.endpoint, d.rule, d.action, d.attempt, d.unverified, d.replays, \
@@ -35,58 +38,6 @@ const PREFIX_MATCHES: i64 = 1001;
 pub struct History {
     connection: Connection,
     path: PathBuf,
-}
-
-/// A filter for deliveries. `None` matches everything.
-#[derive(Clone, Debug, Default)]
-pub struct DeliveryFilter {
-    /// The rule of the delivery.
-    pub rule: Option<String>,
-    /// The endpoint of the event.
-    pub endpoint: Option<String>,
-    /// The state: `waiting`, `done`, `superseded` or `dead`. `dead` matches dead letters only, not
-    /// failed deliveries that were made for the failure of another.
-    pub state: Option<&'static str>,
-    /// Earliest arrival time of the event.
-    pub since: Option<Timestamp>,
-}
-
-/// A delivery as a list shows it, with facts of its event.
-#[derive(Clone, Debug)]
-pub struct ListedDelivery {
-    /// Row of the delivery; rows are in the order of arrival.
-    pub row: i64,
-    pub received_at: Timestamp,
-    pub endpoint: String,
-    pub delivery: Delivery,
-    /// Number of replays.
-    pub replays: u32,
-}
-
-/// An event as the store keeps it.
-#[derive(Clone, Debug)]
-pub struct StoredEvent {
-    pub received: Arc<Received>,
-    /// The decoding of the body.
-    pub decode: String,
-}
-
-/// The event or delivery that an id belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Named {
-    Event(EventId),
-    Delivery { id: DeliveryId, event: EventId },
-}
-
-/// The result of looking up the prefix of an id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// Exactly one event or delivery.
-    Found(Named),
-    /// No id has the prefix.
-    Nothing,
-    /// Several ids have the prefix; some of them.
-    Several(Vec<String>),
 }
 
 impl History {

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::counters::Counters;
 use super::file::{self, beside, map_error, sync_folder, unopenable};
 use super::history;
-use crate::store::{Counts, StoreError};
+use crate::store::{CheckReport, Counts, StoreError, Vacuumed};
 
 /// Maximum faults reported.
 const FAULTS: i64 = 20;
@@ -20,30 +20,8 @@ const MISCOUNTED: &str = "SELECT count(*) FROM events e WHERE \
      pending <> (SELECT count(*) FROM deliveries WHERE event = e.seq AND state IN ('debounced', 'queued', 'ready')) \
      OR (dead = 0 AND EXISTS (SELECT 1 FROM deliveries WHERE event = e.seq AND state IN ('dead', 'dropped') AND failure_of IS NULL))";
 
-/// The result of a check of the whole file.
-#[derive(Clone, Debug)]
-pub struct Soundness {
-    /// The faults; empty if the file is sound.
-    pub faults: Vec<String>,
-    /// Numbers of rows, as far as they can be counted. Leased deliveries count as waiting.
-    pub counts: Counts,
-    /// Bytes of the file.
-    pub size: u64,
-    /// Free bytes in the file.
-    pub free: u64,
-}
-
-/// The result of a [`vacuum`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vacuumed {
-    /// Bytes of the file before.
-    pub before: u64,
-    /// Bytes of the file after.
-    pub after: u64,
-}
-
 /// Checks the whole file. A daemon may have it open.
-pub fn check(path: &Path) -> Result<Soundness, StoreError> {
+pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
     let connection = history::open(path)?;
     let store_error = |error: rusqlite::Error| map_error(path, &error);
     let mut faults = faults(&connection).map_err(store_error)?;
@@ -66,7 +44,7 @@ pub fn check(path: &Path) -> Result<Soundness, StoreError> {
     };
     let whole = |count: i64| u64::try_from(count).unwrap_or(0);
     let page = number("PRAGMA page_size").map_err(store_error)?;
-    Ok(Soundness {
+    Ok(CheckReport {
         faults,
         counts: Counts {
             waiting: whole(counters.pending),

@@ -47,14 +47,14 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use self::enqueue::Enqueue;
-pub use self::history::{DeliveryFilter, History, ListedDelivery, Lookup, Named, StoredEvent};
+pub use self::history::History;
 use self::interruptions::MarkBegun;
 use self::leasing::Offer;
-pub use self::maintenance::{Soundness, Vacuumed, back_up, check, vacuum};
-pub use self::operator::{Dropped, drop_deliveries, replay};
+pub(super) use self::maintenance::{back_up, check, vacuum};
+pub(super) use self::operator::{drop_deliveries, replay};
 use self::refusals::Refusals;
 use self::secrets::NoteSecrets;
-pub use self::secrets::read as read_secrets;
+pub(super) use self::secrets::read as read_secrets;
 use self::settling::{Release, Settle};
 use self::sightings::Sightings;
 use self::sweeping::Sweep;

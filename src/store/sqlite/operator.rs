@@ -16,7 +16,7 @@ use super::file::{BUSY_TIMEOUT, map_error};
 use super::history;
 use super::validate::check_store;
 use crate::base::clock::Timestamp;
-use crate::store::{DeliveryId, StoreError};
+use crate::store::{DeliveryId, Dropped, StoreError};
 
 /// Maximum deliveries that one transaction changes. Other writers wait for it, including the
 /// daemon's new events.
@@ -57,15 +57,6 @@ const RECOUNT: &str = "UPDATE events SET \
      pending = (SELECT count(*) FROM deliveries WHERE event = ?1 AND state IN ('debounced', 'queued', 'ready')), \
      dead = EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND state IN ('dead', 'dropped') AND failure_of IS NULL), \
      ended_at = (SELECT max(ended_at) FROM deliveries WHERE event = ?1) WHERE seq = ?1";
-
-/// Numbers of dropped deliveries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// Waiting deliveries that are dead now.
-    pub given_up: usize,
-    /// Ended deliveries that were deleted.
-    pub forgotten: usize,
-}
 
 /// Replays deliveries that have ended, from their first action. Returns their number. Waiting and
 /// missing ones are skipped.

@@ -5,13 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use rusqlite::Connection;
 
-use super::super::{
-    DeliveryFilter, Dropped, History, Lookup, Named, SqliteStore, back_up, check, drop_deliveries, replay,
-    vacuum,
-};
+use super::super::{History, SqliteStore, back_up, check, drop_deliveries, replay, vacuum};
 use crate::store::contract::{Sqlite, Subject, UNLIMITED, after, arrival, done, pending, record};
 use crate::store::{
-    DeliveryState, Group, NewDelivery, Overlap, Settings, Settled, Settlement, Store, StoreError,
+    DeliveryFilter, DeliveryState, Dropped, Group, Lookup, Named, NewDelivery, Overlap, Settings, Settled,
+    Settlement, Store, StoreError,
 };
 
 fn dead(millis: i64) -> Settlement {
