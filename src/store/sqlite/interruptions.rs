@@ -4,15 +4,20 @@
 //! marked and cost nothing. Marks are written in the same transactions as everything else, so that
 //! they share a sync.
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::columns::parsed;
 use super::leases::AttemptStart;
+use super::reading::interruption;
 use super::settling::write_attempt;
 use super::write_op::{Batch, WriteError, WriteOp};
 use super::writer::Writer;
 use crate::base::clock::Timestamp;
+use crate::event::EventId;
 use crate::store::decide::interruption::record;
+use crate::store::decide::settlement::LeaseSnapshot;
 use crate::store::{DeliveryId, Interrupted};
 
 /// Maximum interrupted attempts that a start can name. There can be more only if more deliveries
@@ -24,11 +29,12 @@ const MARK: &str = "UPDATE deliveries SET begun_at = ?2 WHERE seq = ?1 AND state
 const UNMARK_ENDED: &str =
     "UPDATE deliveries SET begun_at = NULL WHERE begun_at IS NOT NULL AND state <> 'ready'";
 
-const MARKED: &str = "SELECT d.seq, d.id, e.id, d.rule, d.action, d.attempt, d.begun_at, d.failure_of IS NOT NULL \
+const MARKED: &str = "SELECT d.seq, d.id, e.id, d.rule, d.action, d.attempt, d.due, d.begun_at, d.failure_of IS NOT NULL, \
+     d.interruptions, d.interrupted_at \
      FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.begun_at IS NOT NULL ORDER BY d.seq";
 
-const RECORD: &str = "UPDATE deliveries SET attempt = attempt + ?2, interruptions = interruptions + 1, \
-     interrupted_at = begun_at, begun_at = NULL WHERE seq = ?1";
+const RECORD: &str = "UPDATE deliveries SET attempt = ?2, interruptions = ?3, interrupted_at = ?4, begun_at = NULL \
+     WHERE seq = ?1";
 
 const LAST: &str = "SELECT coalesce(max(seq), 0) FROM deliveries";
 
@@ -55,35 +61,33 @@ pub(super) fn recover(connection: &mut Connection) -> rusqlite::Result<Recovered
     let last: i64 = transaction.query_row(LAST, [], |row| row.get(0))?;
     let clean = clean.unwrap_or(last == 0);
     transaction.execute(UNMARK_ENDED, [])?;
-    let marked: Vec<(i64, Option<Interrupted>, usize, u32, i64)> = {
+    let marked: Vec<BegunAttempt> = {
         let mut marked = transaction.prepare(MARKED)?;
-        let read = marked.query_map([], |row| {
-            let (seq, action, attempt) = (row.get(0)?, row.get::<_, i64>(4)?, row.get(5)?);
-            let action = usize::try_from(action).unwrap_or(usize::MAX);
-            let since: i64 = row.get(6)?;
-            let ids: (String, String) = (row.get(1)?, row.get(2)?);
-            let ids = parsed("id", &ids.0).ok().zip(parsed("id", &ids.1).ok());
-            let (rule, for_failure) = (row.get(3)?, row.get(7)?);
-            let interrupted = ids.map(|(delivery, event)| Interrupted {
-                delivery,
-                event,
-                rule,
-                action,
-                attempt,
-                since: Timestamp::from_millis(since),
-                for_failure,
-            });
-            Ok((seq, interrupted, action, attempt, since))
-        })?;
+        let read = marked.query_map([], begun_attempt)?;
         read.collect::<rusqlite::Result<_>>()?
     };
     let mut interrupted = Vec::new();
-    for (seq, named, action, attempt, since) in marked {
-        let record = record(action, attempt, Timestamp::from_millis(since), clean);
-        write_attempt(&transaction, seq, &record)?;
-        transaction
-            .prepare_cached(RECORD)?
-            .execute(params![seq, !clean])?;
+    for mut begun in marked {
+        let LeaseSnapshot { action, attempt, .. } = begun.snapshot;
+        let record = record(action, attempt, begun.since, clean);
+        write_attempt(&transaction, begun.seq, &record)?;
+        begun.snapshot.interrupt(begun.since, !clean);
+        let in_a_row = begun.snapshot.interrupted.map_or(0, |last| last.in_a_row);
+        transaction.prepare_cached(RECORD)?.execute(params![
+            begun.seq,
+            begun.snapshot.attempt,
+            in_a_row,
+            begun.since.as_millis()
+        ])?;
+        let named = begun.ids.map(|(delivery, event)| Interrupted {
+            delivery,
+            event,
+            rule: begun.rule,
+            action,
+            attempt,
+            since: begun.since,
+            for_failure: begun.snapshot.for_failure,
+        });
         interrupted.extend(named.filter(|_| interrupted.len() < LISTED));
     }
     transaction.execute(SET_CLEAN, ["0"])?;
@@ -92,6 +96,35 @@ pub(super) fn recover(connection: &mut Connection) -> rusqlite::Result<Recovered
         interrupted,
         after_clean_stop: clean,
         suspect_up_to: if clean { 0 } else { last },
+    })
+}
+
+/// An attempt that began and was not settled.
+struct BegunAttempt {
+    seq: i64,
+    /// Ids of the delivery and of its event; `None` if another program has damaged them.
+    ids: Option<(DeliveryId, EventId)>,
+    rule: Arc<str>,
+    snapshot: LeaseSnapshot,
+    since: Timestamp,
+}
+
+/// Reads a row of [`MARKED`].
+fn begun_attempt(row: &Row<'_>) -> rusqlite::Result<BegunAttempt> {
+    let ids: (String, String) = (row.get(1)?, row.get(2)?);
+    let action = usize::try_from(row.get::<_, i64>(4)?).unwrap_or(usize::MAX);
+    Ok(BegunAttempt {
+        seq: row.get(0)?,
+        ids: parsed("id", &ids.0).ok().zip(parsed("id", &ids.1).ok()),
+        rule: row.get(3)?,
+        snapshot: LeaseSnapshot {
+            action,
+            attempt: row.get(5)?,
+            due: Timestamp::from_millis(row.get(6)?),
+            interrupted: interruption(row.get(9)?, row.get(10)?),
+            for_failure: row.get(8)?,
+        },
+        since: Timestamp::from_millis(row.get(7)?),
     })
 }
 

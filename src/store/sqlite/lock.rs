@@ -74,10 +74,10 @@ pub(super) fn lock_draft(draft: &Path) -> io::Result<Option<File>> {
 
 /// True if the path still leads to the open file.
 fn is_at(file: &File, path: &Path) -> bool {
-    let (Ok(file), Ok(there)) = (file.metadata(), fs::metadata(path)) else {
+    let (Ok(file), Ok(at_path)) = (file.metadata(), fs::metadata(path)) else {
         return false;
     };
-    identity(&file) == identity(&there)
+    identity(&file) == identity(&at_path)
 }
 
 fn identity(file: &Metadata) -> (u64, u64) {
@@ -97,13 +97,13 @@ fn holder(file: &Metadata, path: &Path) -> Option<u32> {
 /// Device and process of a line of `/proc/locks` that is an exclusive `flock` on this inode.
 /// Example: `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`.
 fn flock_on(line: &str, inode: u64) -> Option<((u32, u32), u32)> {
-    let mut words = line.split_ascii_whitespace().skip(1);
+    let mut fields = line.split_ascii_whitespace().skip(1);
     let ["FLOCK", _, "WRITE", process, file] = [
-        words.next()?,
-        words.next()?,
-        words.next()?,
-        words.next()?,
-        words.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
     ] else {
         return None;
     };

@@ -42,26 +42,26 @@ pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
         Err(_) if !faults.is_empty() => Counters::default(),
         Err(error) => return Err(store_error(error)),
     };
-    let whole = |count: i64| u64::try_from(count).unwrap_or(0);
+    let count_of = |count: i64| u64::try_from(count).unwrap_or(0);
     let page = number("PRAGMA page_size").map_err(store_error)?;
     Ok(CheckReport {
         faults,
         counts: Counts {
-            waiting: whole(counters.pending),
-            done: whole(counters.done),
-            dead: whole(counters.dead),
-            events: whole(counters.events),
-            dedup_keys: whole(counters.dedup_keys),
-            sightings: whole(counters.sightings),
-            refused: whole(counters.refused),
+            waiting: count_of(counters.pending),
+            done: count_of(counters.done),
+            dead: count_of(counters.dead),
+            events: count_of(counters.events),
+            dedup_keys: count_of(counters.dedup_keys),
+            sightings: count_of(counters.sightings),
+            refused: count_of(counters.refused),
             ..Counts::default()
         },
-        size: whole(
+        size: count_of(
             number("PRAGMA page_count")
                 .map_err(store_error)?
                 .saturating_mul(page),
         ),
-        free: whole(
+        free: count_of(
             number("PRAGMA freelist_count")
                 .map_err(store_error)?
                 .saturating_mul(page),

@@ -129,12 +129,6 @@ pub(super) fn waiting(connection: &Connection, key: QueueKey) -> rusqlite::Resul
         let failed: bool = row.get(9)?;
         let failure = failed.then(|| failures::failure_of_row(connection, key.seq));
         let failure = failure.transpose()?;
-        let in_a_row: u32 = row.get(10)?;
-        let since: Option<i64> = row.get(11)?;
-        let interrupted = (in_a_row > 0).then(|| Interruption {
-            in_a_row,
-            since: Timestamp::from_millis(since.unwrap_or_default()),
-        });
         Ok(WaitingRow {
             id: row.get(0)?,
             action: usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX),
@@ -146,10 +140,16 @@ pub(super) fn waiting(connection: &Connection, key: QueueKey) -> rusqlite::Resul
             replays: row.get(7)?,
             debounced: row.get(8)?,
             failure,
-            interrupted,
+            interrupted: interruption(row.get(10)?, row.get(11)?),
         })
     });
     row.optional()
+}
+
+/// Makes the interruption of the columns `interruptions` and `interrupted_at`.
+pub(super) fn interruption(in_a_row: u32, since: Option<i64>) -> Option<Interruption> {
+    let since = Timestamp::from_millis(since.unwrap_or_default());
+    (in_a_row > 0).then_some(Interruption { in_a_row, since })
 }
 
 /// Reads an event with its body and decoding. The outer error is one of the disk.

@@ -108,8 +108,8 @@ fn forget_events(
 
 /// Deletes the oldest refusals beyond the limit.
 pub(super) fn trim_refused(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
-    let kept = number(batch.settings.keep.refused);
-    let deleted = batch.connection.prepare_cached(TRIM_REFUSED)?.execute([kept])?;
+    let limit = number(batch.settings.keep.refused);
+    let deleted = batch.connection.prepare_cached(TRIM_REFUSED)?.execute([limit])?;
     batch.effects.counters.refused -= number(deleted);
     Ok(())
 }

@@ -36,11 +36,11 @@ pub(super) fn check_header(path: &Path) -> Result<(), StoreError> {
     if head.is_empty() {
         return Err(damaged(path, "it is empty".to_owned()));
     }
-    let word = |at: usize| Some(u32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?));
+    let field = |at: usize| Some(u32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?));
     // Offsets of the user version and the application id:
     // https://www.sqlite.org/fileformat2.html#the_database_header.
     let (Some(version), Some(application), true) =
-        (word(60), word(68), head.starts_with(b"SQLite format 3\0"))
+        (field(60), field(68), head.starts_with(b"SQLite format 3\0"))
     else {
         return Err(not_a_store(path, "it does not begin as an SQLite database does"));
     };
@@ -147,8 +147,8 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
 fn only_files_beside(path: &Path) -> Result<(), StoreError> {
     for suffix in ["-wal", "-shm", "-journal"] {
         let path = beside(path, suffix);
-        if let Ok(there) = path.metadata()
-            && let Some(kind) = file::kind_of_no_file(&there)
+        if let Ok(metadata) = path.metadata()
+            && let Some(kind) = file::kind_of_no_file(&metadata)
         {
             let error = io::Error::other(format!("it is {kind}, not a file"));
             return Err(unopenable(&path, &error));

@@ -69,12 +69,12 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
     );
     fs::write(&path, b"").unwrap();
     let error = refused(&path);
-    let words = format!(
+    let message = format!(
         "the store `{}` is damaged: it is empty; it was left as it is: restore it from a backup, or move it away \
          (with the files `-wal` and `-shm` beside it) to start with an empty one",
         path.canonicalize().unwrap().display()
     );
-    assert_eq!(error.to_string(), words);
+    assert_eq!(error.to_string(), message);
     fs::write(&path, &sound).unwrap();
     SqliteStore::open(&path, Settings::default()).unwrap();
 }
@@ -103,11 +103,11 @@ async fn a_file_that_is_something_else_is_refused() {
     connection.execute_batch("CREATE TABLE songs (title)").unwrap();
     connection.close().unwrap();
     let error = refused(&other);
-    let words = format!(
+    let message = format!(
         "`{}` is not a hookyard store: it is a database of another program; it was left as it is: name another path",
         other.canonicalize().unwrap().display()
     );
-    assert_eq!(error.to_string(), words);
+    assert_eq!(error.to_string(), message);
 }
 
 #[tokio::test]
@@ -216,8 +216,8 @@ async fn a_pipe_in_place_of_any_file_of_the_store_is_not_waited_for() {
                 .success()
         );
         let error = SqliteStore::open(&path, Settings::default()).unwrap_err();
-        let words = format!("{name}{suffix}` cannot be opened");
-        assert!(error.to_string().contains(&words), "{suffix}: {error}");
+        let message = format!("{name}{suffix}` cannot be opened");
+        assert!(error.to_string().contains(&message), "{suffix}: {error}");
         if suffix != ".new" {
             assert!(
                 error.to_string().contains("it is a named pipe, not a file"),

@@ -117,20 +117,20 @@ async fn a_file_that_is_truncated_or_overwritten_takes_nothing_and_is_told() {
         let scene = scene().await;
         scene.alter(suffix, change).await;
         let path = scene.subject.path().canonicalize().unwrap();
-        let words = format!("`{}` was {how} by another program", scene.path(suffix).display());
+        let message = format!("`{}` was {how} by another program", scene.path(suffix).display());
         for _ in 0..2 {
             let error = scene.enqueue(99).await.unwrap_err();
             assert!(
-                matches!(&error, StoreError::Altered { path: of, detail } if *of == path && detail.contains(&words)),
+                matches!(&error, StoreError::Altered { path: of, detail } if *of == path && detail.contains(&message)),
                 "{suffix} {what}: {error}"
             );
             assert!(error.may_pass());
         }
         let store = scene.subject.store();
         let full = store.health().await.unwrap().full.unwrap();
-        assert!(full.contains(&words), "{suffix} {what}: {full}");
+        assert!(full.contains(&message), "{suffix} {what}: {full}");
         let error = store.lease(UNLIMITED, after(0)).await.unwrap_err();
-        assert!(error.to_string().contains(&words), "{suffix} {what}: {error}");
+        assert!(error.to_string().contains(&message), "{suffix} {what}: {error}");
         store.close().await.unwrap();
     }
 }
