@@ -36,8 +36,10 @@ CREATE TABLE deliveries (
     -- its turn in its group; `ready` waits for its due time and keeps its turn until it has ended.
     -- Ended: `done`, `superseded` and `dead`. `dropped` is dead, but occupies its group until the
     -- daemon knows that no attempt at it is running.
-    state       TEXT    NOT NULL CHECK (state IN
-        ('debounced', 'queued', 'ready', 'done', 'superseded', 'dead', 'dropped')),
+    state       TEXT    NOT NULL
+        -- Not IN, for which SQLite would fill a table with each row that it writes.
+        CHECK (state = 'ready' OR state = 'done' OR state = 'queued' OR state = 'debounced'
+            OR state = 'superseded' OR state = 'dead' OR state = 'dropped'),
     action      INTEGER NOT NULL,       -- index of the action that it has reached, from 0
     attempt     INTEGER NOT NULL,       -- number of the next or last attempt at it, from 1
     due         INTEGER NOT NULL,

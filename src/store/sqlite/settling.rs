@@ -17,9 +17,10 @@ use crate::store::{AttemptRecord, DeliveryId, DeliveryState, Settled, StoreError
 const CONTINUE: &str = "UPDATE deliveries SET action = ?2, attempt = ?3, due = ?4, interruptions = ?5, interrupted_at = ?6, \
      begun_at = NULL WHERE seq = ?1 AND state = 'ready' AND replays = ?7";
 
-/// A delivery that is not leased has no epoch to be compared.
+/// A delivery that is not leased has no epoch to be compared. `state IN (…)` would fill a temporary
+/// table each time.
 const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, begun_at = NULL \
-     WHERE seq = ?1 AND state IN ('debounced', 'queued', 'ready') AND replays = coalesce(?5, replays) \
+     WHERE seq = ?1 AND (state = 'ready' OR state = 'queued' OR state = 'debounced') AND replays = coalesce(?5, replays) \
      RETURNING event, group_key, failure_of IS NOT NULL";
 
 const EVENT_DELIVERY_ENDED: &str = "UPDATE events SET pending = pending - 1, dead = max(dead, ?2), \
