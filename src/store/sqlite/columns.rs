@@ -43,6 +43,17 @@ pub(super) fn parameters_column(parameters: &[(String, String)]) -> String {
     .to_string()
 }
 
+/// A count or a limit as a column or parameter.
+pub(super) fn integer(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Reads the index of an action.
+pub(super) fn action(row: &Row<'_>, column: usize) -> rusqlite::Result<usize> {
+    let action: i64 = row.get(column)?;
+    Ok(usize::try_from(action).unwrap_or(usize::MAX))
+}
+
 /// An error for a column whose text cannot be parsed.
 #[derive(Debug)]
 pub(super) struct Unreadable(pub String);

@@ -3,6 +3,8 @@
 
 use rusqlite::Connection;
 
+use crate::store::Counts;
+
 const DELIVERIES: &str = "SELECT count(*), count(*) FILTER (WHERE state IN ('debounced', 'queued', 'ready')), \
      count(*) FILTER (WHERE state = 'debounced'), \
      count(*) FILTER (WHERE state IN ('dead', 'dropped') AND failure_of IS NULL) FROM deliveries";
@@ -46,6 +48,22 @@ impl Counters {
         counters.sightings = number("sightings")?;
         counters.refused = number("refused")?;
         Ok(counters)
+    }
+
+    /// The counts that a caller gets. Leased deliveries count as waiting.
+    pub fn counts(&self) -> Counts {
+        let count = |count: i64| u64::try_from(count).unwrap_or(0);
+        Counts {
+            waiting: count(self.pending),
+            leased: 0,
+            done: count(self.done),
+            dead: count(self.dead),
+            events: count(self.events),
+            dedup_keys: count(self.dedup_keys),
+            sightings: count(self.sightings),
+            refused: count(self.refused),
+            refused_dropped: 0,
+        }
     }
 
     /// Adds `by`.

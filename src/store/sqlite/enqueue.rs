@@ -82,8 +82,8 @@ impl Enqueue {
             self.client,
             self.headers,
             self.new_event.decode,
-            i64::try_from(received.body.len()).unwrap_or(i64::MAX),
-            i64::try_from(pending).unwrap_or(i64::MAX),
+            columns::integer(received.body.len()),
+            columns::integer(pending),
         ])?;
         let event = batch.connection.last_insert_rowid();
         batch

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
-use super::columns::{Unreadable, parsed};
+use super::columns::{self, Unreadable, parsed};
 use super::file::{map_error, unopenable};
 use super::reading;
 use super::schema::{self, STEPS};
@@ -78,7 +78,7 @@ impl History {
     /// [`DELIVERIES_LISTED`].
     pub fn of_event(&self, event: EventId) -> Result<Vec<ListedDelivery>, StoreError> {
         let sql = format!("{ENTRY}WHERE e.id = ?1 ORDER BY d.seq LIMIT ?2");
-        let limit = i64::try_from(DELIVERIES_LISTED).unwrap_or(i64::MAX);
+        let limit = columns::integer(DELIVERIES_LISTED);
         self.read(&sql, params![event.to_string(), limit])
     }
 
@@ -90,7 +90,7 @@ impl History {
         limit: usize,
     ) -> Result<Vec<ListedDelivery>, StoreError> {
         let since = filter.since.map(Timestamp::as_millis);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let limit = columns::integer(limit);
         let parameters = params![filter.rule, filter.endpoint, filter.state, since, row, limit];
         self.read(sql, parameters)
     }
@@ -231,7 +231,7 @@ fn entry(row: &Row<'_>) -> Result<ListedDelivery, Unreadable> {
         id: parsed("id", &row.get::<_, String>(1)?)?,
         event: parsed("id", &row.get::<_, String>(2)?)?,
         rule: Arc::from(row.get::<_, String>(5)?),
-        action: usize::try_from(row.get::<_, i64>(6)?).unwrap_or(usize::MAX),
+        action: columns::action(row, 6)?,
         attempt: row.get(7)?,
         state: reading::state(row, 11)?,
         unverified: row.get::<_, Option<String>>(8)?.map(Arc::from),

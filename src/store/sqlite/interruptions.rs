@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
-use super::columns::parsed;
+use super::columns::{self, parsed};
 use super::leases::AttemptStart;
 use super::reading::interruption;
 use super::settling::write_attempt;
@@ -112,13 +112,12 @@ struct BegunAttempt {
 /// Reads a row of [`MARKED`].
 fn begun_attempt(row: &Row<'_>) -> rusqlite::Result<BegunAttempt> {
     let ids: (String, String) = (row.get(1)?, row.get(2)?);
-    let action = usize::try_from(row.get::<_, i64>(4)?).unwrap_or(usize::MAX);
     Ok(BegunAttempt {
         seq: row.get(0)?,
         ids: parsed("id", &ids.0).ok().zip(parsed("id", &ids.1).ok()),
         rule: row.get(3)?,
         snapshot: LeaseSnapshot {
-            action,
+            action: columns::action(row, 4)?,
             attempt: row.get(5)?,
             due: Timestamp::from_millis(row.get(6)?),
             interrupted: interruption(row.get(9)?, row.get(10)?),

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::counters::Counters;
 use super::file::{self, beside, map_error, sync_folder, unopenable};
 use super::history;
-use crate::store::{CheckReport, Counts, StoreError, Vacuumed};
+use crate::store::{CheckReport, StoreError, Vacuumed};
 
 /// Maximum faults reported.
 const FAULTS: i64 = 20;
@@ -42,30 +42,15 @@ pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
         Err(_) if !faults.is_empty() => Counters::default(),
         Err(error) => return Err(store_error(error)),
     };
-    let count_of = |count: i64| u64::try_from(count).unwrap_or(0);
-    let page = number("PRAGMA page_size").map_err(store_error)?;
+    let bytes = |pages: &str| {
+        let size = number(pages)?.saturating_mul(number("PRAGMA page_size")?);
+        Ok(u64::try_from(size).unwrap_or(0))
+    };
     Ok(CheckReport {
         faults,
-        counts: Counts {
-            waiting: count_of(counters.pending),
-            done: count_of(counters.done),
-            dead: count_of(counters.dead),
-            events: count_of(counters.events),
-            dedup_keys: count_of(counters.dedup_keys),
-            sightings: count_of(counters.sightings),
-            refused: count_of(counters.refused),
-            ..Counts::default()
-        },
-        size: count_of(
-            number("PRAGMA page_count")
-                .map_err(store_error)?
-                .saturating_mul(page),
-        ),
-        free: count_of(
-            number("PRAGMA freelist_count")
-                .map_err(store_error)?
-                .saturating_mul(page),
-        ),
+        counts: counters.counts(),
+        size: bytes("PRAGMA page_count").map_err(store_error)?,
+        free: bytes("PRAGMA freelist_count").map_err(store_error)?,
     })
 }
 

@@ -72,12 +72,11 @@ pub(super) fn keys_after(
         let (due, seq) = (row.get(0)?, row.get(1)?);
         Ok(QueueKey { due, seq })
     };
-    let rows = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let mut same_due = connection.prepare_cached(SAME_DUE)?;
-    let read = same_due.query_map(params![rule, after.due, after.seq, rows(count)], key)?;
+    let read = same_due.query_map(params![rule, after.due, after.seq, columns::integer(count)], key)?;
     let mut keys = read.collect::<rusqlite::Result<Vec<_>>>()?;
     let mut later = connection.prepare_cached(LATER)?;
-    let left = rows(count.saturating_sub(keys.len()));
+    let left = columns::integer(count.saturating_sub(keys.len()));
     for key in later.query_map(params![rule, after.due, left], key)? {
         keys.push(key?);
     }
@@ -131,7 +130,7 @@ pub(super) fn waiting(connection: &Connection, key: QueueKey) -> rusqlite::Resul
         let failure = failure.transpose()?;
         Ok(WaitingRow {
             id: row.get(0)?,
-            action: usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX),
+            action: columns::action(row, 1)?,
             attempt: row.get(2)?,
             event: row.get(3)?,
             unverified: row.get(4)?,
@@ -175,7 +174,7 @@ pub(super) fn deliveries(
 ) -> Result<Vec<Delivery>, Unreadable> {
     let mut listed = Vec::new();
     let mut deliveries = connection.prepare_cached(DELIVERIES)?;
-    let limit = i64::try_from(DELIVERIES_LISTED).unwrap_or(i64::MAX);
+    let limit = columns::integer(DELIVERIES_LISTED);
     let mut rows = deliveries.query(params![event.to_string(), limit])?;
     while let Some(row) = rows.next()? {
         let id = parsed("id", &row.get::<_, String>(0)?)?;
@@ -183,7 +182,7 @@ pub(super) fn deliveries(
             id,
             event,
             rule: Arc::from(row.get::<_, String>(1)?),
-            action: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(usize::MAX),
+            action: columns::action(row, 2)?,
             attempt: row.get(3)?,
             state: if is_leased(id) {
                 DeliveryState::Running
@@ -237,10 +236,10 @@ pub(super) fn attempts(
     delivery: DeliveryId,
 ) -> rusqlite::Result<Vec<AttemptRecord>> {
     let mut attempts = connection.prepare_cached(ATTEMPTS)?;
-    let limit = i64::try_from(ATTEMPTS_LISTED).unwrap_or(i64::MAX);
+    let limit = columns::integer(ATTEMPTS_LISTED);
     let read = attempts.query_map(params![delivery.to_string(), limit], |row| {
         Ok(AttemptRecord {
-            action: usize::try_from(row.get::<_, i64>(0)?).unwrap_or(usize::MAX),
+            action: columns::action(row, 0)?,
             number: row.get(1)?,
             started: Timestamp::from_millis(row.get(2)?),
             duration: Duration::from_millis(u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0)),
@@ -259,7 +258,7 @@ pub(super) fn attempts(
 pub(super) fn refused(connection: &Connection, limit: usize) -> Result<Vec<RefusedRequest>, Unreadable> {
     let mut listed = Vec::new();
     let mut refused = connection.prepare_cached(REFUSED)?;
-    let mut rows = refused.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut rows = refused.query([columns::integer(limit)])?;
     while let Some(row) = rows.next()? {
         let client: Option<String> = row.get(2)?;
         listed.push(RefusedRequest {

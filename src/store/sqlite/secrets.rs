@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
+use super::columns;
 use super::file::map_error;
 use super::validate::{check_header, read_only};
 use super::write_op::{Batch, WriteError, WriteOp};
@@ -33,7 +34,7 @@ impl WriteOp for NoteSecrets {
             let at = used.last_matched.as_millis();
             note.execute(params![used.endpoint, used.scheme, used.source, at])?;
         }
-        let kept = i64::try_from(SECRETS_KEPT).unwrap_or(i64::MAX);
+        let kept = columns::integer(SECRETS_KEPT);
         batch.connection.prepare_cached(TRIM)?.execute([kept])?;
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::columns::integer;
 use super::failures;
 use super::groups::{leave, release_dropped};
 use super::leases::{AttemptStart, LeasedDelivery};
@@ -71,7 +72,7 @@ impl WriteOp for Settle {
                 };
                 if forget_dedup_keys {
                     let mut forget = batch.connection.prepare_cached(FORGET_DEDUP_KEYS)?;
-                    batch.effects.counters.dedup_keys -= number(forget.execute([seq])?);
+                    batch.effects.counters.dedup_keys -= integer(forget.execute([seq])?);
                 }
                 if let Some(group) = group {
                     leave(batch, &group)?;
@@ -99,7 +100,7 @@ fn continue_delivery(batch: &Batch<'_>, seq: i64, epoch: u32, next: LeaseSnapsho
     let interrupted = next.interrupted;
     let written = batch.connection.prepare_cached(CONTINUE)?.execute(params![
         seq,
-        number(next.action),
+        integer(next.action),
         next.attempt,
         next.due.as_millis(),
         interrupted.map_or(0, |interrupted| interrupted.in_a_row),
@@ -194,7 +195,7 @@ pub(super) fn write_attempt(
 ) -> rusqlite::Result<usize> {
     connection.prepare_cached(ATTEMPT)?.execute(params![
         seq,
-        number(attempt.action),
+        integer(attempt.action),
         attempt.number,
         attempt.started.as_millis(),
         i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX),
@@ -203,8 +204,4 @@ pub(super) fn write_attempt(
         attempt.stdout,
         attempt.stderr,
     ])
-}
-
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

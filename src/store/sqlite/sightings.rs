@@ -138,12 +138,12 @@ pub(super) fn write(batch: &mut Batch<'_>, sightings: &[Sighting]) -> rusqlite::
 pub(super) fn sweep(batch: &mut Batch<'_>, before: Timestamp, rows: i64) -> rusqlite::Result<usize> {
     let mut expired = batch.connection.prepare_cached(EXPIRED)?;
     let mut deleted = expired.execute(params![before.as_millis(), rows])?;
-    let limit = i64::try_from(SIGHTINGS_KEPT).unwrap_or(i64::MAX);
+    let limit = columns::integer(SIGHTINGS_KEPT);
     deleted += batch
         .connection
         .prepare_cached(SURPLUS)?
         .execute(params![limit, rows])?;
-    batch.effects.counters.sightings -= i64::try_from(deleted).unwrap_or(i64::MAX);
+    batch.effects.counters.sightings -= columns::integer(deleted);
     Ok(deleted)
 }
 

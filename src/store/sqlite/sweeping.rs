@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::columns::integer;
 use super::counters::Counters;
 use super::sightings;
 use super::write_op::{Batch, WriteError, WriteOp};
@@ -40,9 +41,9 @@ impl WriteOp for Sweep {
     fn apply(&self, batch: &mut Batch<'_>) -> Result<usize, WriteError> {
         let before = dedupe::forgotten_before(self.0).as_millis();
         let mut expired = batch.connection.prepare_cached(EXPIRED_DEDUP_KEYS)?;
-        let dedup_keys = expired.execute(params![before, number(ROWS)])?;
-        batch.effects.counters.dedup_keys -= number(dedup_keys);
-        let sightings = sightings::sweep(batch, dedupe::forgotten_before(self.0), number(ROWS))?;
+        let dedup_keys = expired.execute(params![before, integer(ROWS)])?;
+        batch.effects.counters.dedup_keys -= integer(dedup_keys);
+        let sightings = sightings::sweep(batch, dedupe::forgotten_before(self.0), integer(ROWS))?;
         let mut budget = SweepBudget {
             rows: ROWS,
             bytes: BYTES,
@@ -75,7 +76,7 @@ fn forget_events(
     budget: &mut SweepBudget,
 ) -> rusqlite::Result<usize> {
     let mut past = batch.connection.prepare_cached(PAST_EVENTS)?;
-    let mut rows = past.query(params![dead, before, number(budget.rows)])?;
+    let mut rows = past.query(params![dead, before, integer(budget.rows)])?;
     let mut forgotten = 0;
     let mut events: Vec<i64> = Vec::new();
     while let Some(row) = rows.next()? {
@@ -108,9 +109,9 @@ fn forget_events(
 
 /// Deletes the oldest refusals beyond the limit.
 pub(super) fn trim_refused(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
-    let limit = number(batch.settings.keep.refused);
+    let limit = integer(batch.settings.keep.refused);
     let deleted = batch.connection.prepare_cached(TRIM_REFUSED)?.execute([limit])?;
-    batch.effects.counters.refused -= number(deleted);
+    batch.effects.counters.refused -= integer(deleted);
     Ok(())
 }
 
@@ -127,8 +128,4 @@ fn release_pages(connection: &Connection) -> rusqlite::Result<()> {
         connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
     }
     Ok(())
-}
-
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

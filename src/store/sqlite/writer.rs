@@ -181,17 +181,12 @@ impl Writer {
     pub fn counts(&mut self) -> rusqlite::Result<Counts> {
         self.refresh()?;
         let leased = self.queue.leases.turns.leases() as u64;
-        let number = |count: i64| u64::try_from(count).unwrap_or(0);
+        let counts = self.counters.counts();
         Ok(Counts {
-            waiting: number(self.counters.pending).saturating_sub(leased),
+            waiting: counts.waiting.saturating_sub(leased),
             leased,
-            done: number(self.counters.done),
-            dead: number(self.counters.dead),
-            events: number(self.counters.events),
-            dedup_keys: number(self.counters.dedup_keys),
-            sightings: number(self.counters.sightings),
-            refused: number(self.counters.refused),
             refused_dropped: self.refusals.dropped(),
+            ..counts
         })
     }
 
