@@ -64,6 +64,9 @@
 //! out good history. Waiting deliveries stay on disk until they are leased, and one call leases a
 //! bounded number of bytes. At [`Settings::max_size`], or with less than [`Settings::min_free`]
 //! left, new events are refused. Accepted events go on, and nothing is dropped.
+//!
+//! `model.rs` names the states of a delivery. `decide/` holds the decisions, which every
+//! implementation shares. [`Records`] is the second door, for the operator's commands.
 
 #[cfg(test)]
 mod contract;
