@@ -19,9 +19,10 @@
 //! **Altered.** A [`Sighting`] is remembered per endpoint with the values of headers that no
 //! signature covers. A delivery is refused if one of its keys is remembered with another value of
 //! such a header, also with `run_duplicates`. The sightings of new deliveries are remembered in the
-//! write of their event. [`remember_sighting`](Store::sight) remembers a sighting without an event: it counts
-//! at once for later events, and a crash may lose it. The first sighting of a content counts; later
-//! ones only add headers. Sightings are kept like dedup keys, at most [`SIGHTINGS_KEPT`] of them.
+//! write of their event. [`remember_sighting`](Store::remember_sighting) remembers a sighting
+//! without an event: it counts at once for later events, and a crash may lose it. The first
+//! sighting of a content counts; later ones only add headers. Sightings are kept like dedup keys,
+//! at most [`SIGHTINGS_KEPT`] of them.
 //!
 //! **Order.** Due deliveries of a rule are leased by due time, then in the order in which they were
 //! enqueued. Rules take turns, as [`Concurrency`] says. The deliveries of one event are enqueued in

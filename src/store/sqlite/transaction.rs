@@ -197,7 +197,7 @@ impl Writer {
     }
 }
 
-/// The error of a transaction that was not written because of [`Writer::in_place`].
+/// The error of a transaction that was not written because of [`Writer::check_files`].
 fn foreign() -> rusqlite::Error {
     let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
     rusqlite::Error::SqliteFailure(error, Some("its files are not those that were opened".to_owned()))

@@ -114,7 +114,7 @@ pub(super) trait QueuedOp: Send {
     fn apply(&mut self, batch: &mut Batch<'_>) -> Result<(), rusqlite::Error>;
     /// See [`WriteOp::size`].
     fn size(&self) -> usize;
-    /// See [`WriteOp::meaning`].
+    /// See [`WriteOp::map_error`].
     fn map_error(&self, error: &rusqlite::Error) -> Option<StoreError>;
     /// Sends the output, or the error of the commit.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
