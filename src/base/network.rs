@@ -161,6 +161,18 @@ fn meet<T: Ord + Copy>(left: &[(T, T)], right: &[(T, T)]) -> bool {
     })
 }
 
+/// Identifies a client by IP version and network. All unknown clients count as one.
+pub fn client_network(client: Option<IpAddr>) -> (u8, u64) {
+    match client.map(|client| client.to_canonical()) {
+        None => (0, 0),
+        Some(IpAddr::V4(address)) => (4, address.to_bits().into()),
+        Some(IpAddr::V6(address)) => {
+            let network = address.to_bits() >> 64;
+            (6, u64::try_from(network).unwrap_or_default())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

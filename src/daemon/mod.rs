@@ -157,6 +157,8 @@ async fn serve(
         clock: Clock::steady(shared.clock.clone()),
         closing: stopping.waiting.clone(),
         writing: stopping.writing.clone(),
+        // The other half of the connections stays for senders that do not wait.
+        max_waiting: max_connections.div_ceil(2),
         heartbeat: Arc::clone(&dispatching_heartbeat),
     });
     let handler = request_handler(&shared, pipeline.ingest, server.request_timeout, max_connections);

@@ -1,16 +1,22 @@
-//! Limits on the decoding of bodies: processor time, and memory until the request is answered.
+//! Limits on the decoding of bodies: processor time, and memory until the request is answered or
+//! the attempt has ended.
 //!
 //! A few large or compressed bodies at a time are verified and decoded on threads for blocking
-//! work, so that other requests do not wait. All decoded bodies share a memory budget, since a
-//! decoded body can be a hundred times as large as its bytes.
+//! work, so that other requests do not wait. A client that has many such bodies waiting gets no
+//! further one, so that the wait of other clients stays short. All decoded bodies share a memory
+//! budget, since a decoded body can be a hundred times as large as its bytes. Requests and
+//! deliveries have a budget each.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::base::network::client_network;
 use crate::event::Received;
 use crate::payload::content_encoding;
 
@@ -22,12 +28,20 @@ const DECODED_KIB: u32 = 128 << 10;
 const GROWS: u64 = 16;
 /// Maximum wait for a slot, and again for memory. Then the request is answered with 503.
 const WAIT: Duration = Duration::from_secs(10);
+/// Maximum large or compressed bodies of one client that wait or are worked on. Further ones are
+/// answered with 503.
+const MAX_HEAVY_PER_CLIENT: usize = 16;
+/// Memory of a decoded body up to which a delivery needs no reservation, in KiB. The number of
+/// deliveries bounds the sum of these.
+const SMALL_KIB: u32 = 512;
 
 /// Limits on concurrent decoding.
 #[derive(Debug)]
 pub struct DecodeLimits {
     slots: Semaphore,
     decoded: Arc<Semaphore>,
+    /// Large or compressed bodies by client, waiting or worked on.
+    heavy: Mutex<HashMap<(u8, u64), usize>>,
 }
 
 impl Default for DecodeLimits {
@@ -37,17 +51,19 @@ impl Default for DecodeLimits {
         Self {
             slots: Semaphore::new((processors / 2).max(1)),
             decoded: Arc::new(Semaphore::new(DECODED_KIB as usize)),
+            heavy: Mutex::default(),
         }
     }
 }
 
 impl DecodeLimits {
     /// Works on a request's body, on a blocking thread if the body is heavy. `None` if no slot is
-    /// free in time.
+    /// free in time, or if the client has too many heavy bodies already.
     pub async fn run<T>(&self, received: &Received, work: impl FnOnce() -> T) -> Option<T> {
         if received.body.len() <= LIGHT && !content_encoding::is_encoded(&received.headers) {
             return Some(work());
         }
+        let _heavy = self.count(received)?;
         let _turn = timeout(WAIT, self.slots.acquire()).await.ok()?.ok()?;
         Some(match Handle::current().runtime_flavor() {
             RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
@@ -56,18 +72,62 @@ impl DecodeLimits {
         })
     }
 
+    /// Counts a heavy body of its client. `None` if the client has too many.
+    fn count(&self, received: &Received) -> Option<HeavyGuard<'_>> {
+        let client = client_network(received.client);
+        let mut heavy = self.heavy.lock();
+        let count = heavy.entry(client).or_default();
+        if *count >= MAX_HEAVY_PER_CLIENT {
+            return None;
+        }
+        *count += 1;
+        Some(HeavyGuard { limits: self, client })
+    }
+
     /// Reserves memory for a decoded body until the permit is dropped. `None` if none is free in
     /// time.
     pub async fn memory(&self, received: &Received, max_body: u64) -> Option<OwnedSemaphorePermit> {
-        let bytes = if content_encoding::is_encoded(&received.headers) {
-            max_body.saturating_mul(GROWS)
-        } else {
-            crate::payload::weight(&received.body)
-        };
-        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).min(DECODED_KIB);
-        let acquired = Arc::clone(&self.decoded).acquire_many_owned(kib);
+        let acquired = Arc::clone(&self.decoded).acquire_many_owned(decoded_kib(received, max_body));
         timeout(WAIT, acquired).await.ok()?.ok()
     }
+
+    /// Reserves memory for the payload of a delivery until the permit is dropped. Waits as long as
+    /// that takes. A small payload needs no permit, and so never waits for large ones.
+    pub async fn delivery_memory(&self, received: &Received, max_body: u64) -> Option<OwnedSemaphorePermit> {
+        let kib = decoded_kib(received, max_body);
+        if kib <= SMALL_KIB {
+            return None;
+        }
+        Arc::clone(&self.decoded).acquire_many_owned(kib).await.ok()
+    }
+}
+
+/// One heavy body of a client, until it is dropped.
+struct HeavyGuard<'l> {
+    limits: &'l DecodeLimits,
+    client: (u8, u64),
+}
+
+impl Drop for HeavyGuard<'_> {
+    fn drop(&mut self) {
+        let mut heavy = self.limits.heavy.lock();
+        if let Some(count) = heavy.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                heavy.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// Upper estimate of the memory of a decoded body, in KiB, at most the whole budget.
+fn decoded_kib(received: &Received, max_body: u64) -> u32 {
+    let bytes = if content_encoding::is_encoded(&received.headers) {
+        max_body.saturating_mul(GROWS)
+    } else {
+        crate::payload::weight(&received.body)
+    };
+    u32::try_from(bytes >> 10).unwrap_or(u32::MAX).min(DECODED_KIB)
 }
 
 #[cfg(test)]
@@ -133,5 +193,43 @@ mod tests {
         assert_eq!(limits.decoded.available_permits(), 0);
         drop(held);
         assert_eq!(limits.decoded.available_permits(), all);
+    }
+
+    #[tokio::test]
+    async fn a_client_with_many_heavy_bodies_leaves_the_turn_to_others() {
+        let limits = DecodeLimits::default();
+        let from = |address: &str| Received {
+            client: Some(address.parse().unwrap()),
+            ..received(vec![b'x'; LIGHT + 1], None)
+        };
+        let (greedy, other) = (from("192.0.2.1"), from("192.0.2.2"));
+        let held: Vec<_> = std::iter::repeat_with(|| limits.count(&greedy))
+            .take(MAX_HEAVY_PER_CLIENT)
+            .collect();
+        assert!(held.iter().all(Option::is_some));
+        assert_eq!(limits.run(&greedy, || ()).await, None);
+        assert_eq!(limits.run(&other, || ()).await, Some(()));
+        drop(held);
+        assert_eq!(limits.run(&greedy, || ()).await, Some(()));
+        assert!(limits.heavy.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn payloads_of_deliveries_have_a_bound_and_small_ones_never_wait() {
+        let limits = DecodeLimits::default();
+        let small = received(b"{}".to_vec(), None);
+        // 100,000 small objects in 800 KB.
+        let large = received("{\"a\":1},".repeat(100_000).into_bytes(), None);
+        let first = limits.delivery_memory(&large, 1 << 20).await;
+        let second = limits.delivery_memory(&large, 1 << 20).await;
+        assert!(
+            first.is_some() && second.is_none() || limits.decoded.available_permits() < DECODED_KIB as usize
+        );
+        let third = limits.delivery_memory(&large, 1 << 20);
+        assert!(timeout(Duration::ZERO, third).await.is_err());
+        assert!(limits.delivery_memory(&small, 1 << 20).await.is_none());
+        drop(first);
+        assert!(limits.delivery_memory(&large, 1 << 20).await.is_some());
+        drop(second);
     }
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::ActionRunner;
 use crate::base::clock::Clock;
 use crate::base::live::Live;
+use crate::pipeline::decode_limits::DecodeLimits;
 use crate::pipeline::outcome_waiters::OutcomeWaiters;
 use crate::pipeline::payload_cache::PayloadCache;
 use crate::pipeline::running::Running;
@@ -56,6 +57,8 @@ pub struct Dispatcher {
     pub(super) supersede: Supersede,
     /// Rules of deliveries that are between two of their actions.
     pub(super) begun: Mutex<HashMap<DeliveryId, Arc<RuleSet>>>,
+    /// Limits on the decoding of payloads for attempts.
+    pub(super) decode_limits: DecodeLimits,
     /// Beats with every look at the queue.
     pub(super) heartbeat: Arc<Heartbeat>,
 }

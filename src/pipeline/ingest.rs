@@ -199,6 +199,8 @@ impl Ingest {
             .count();
         // Both before the write: dispatch may finish the deliveries before the write returns.
         let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited));
+        let is_refused_to_wait = matches!(wait, Some(None));
+        let wait = wait.flatten();
         self.payload_cache.add(&event);
         let now = self.clock.now();
         let new_event = NewEvent {
@@ -227,6 +229,10 @@ impl Ingest {
             .zip(&enqueued)
             .filter(|(one, enqueued)| enqueued.is_new() && one.rule.is_awaited(&endpoint.respond));
         match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
+            // Too many connections wait already. The event is accepted, and the answer is the one after the longest wait.
+            (None, 1.., _) if is_refused_to_wait => {
+                Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(id))
+            }
             (Some(wait), deliveries @ 1.., Some(limit)) => {
                 outcome(wait, deliveries, limit, &self.closing, &reply).await
             }

@@ -69,6 +69,8 @@ pub struct Connections {
     pub closing: CancellationToken,
     /// Tracks events being written. The daemon waits for them before it stops.
     pub writing: TaskTracker,
+    /// Maximum senders that wait for an outcome. Further ones get the answer that it is pending.
+    pub max_waiting: usize,
     /// Beats with every look at the queue.
     pub heartbeat: Arc<Heartbeat>,
 }
@@ -95,9 +97,10 @@ impl Pipeline {
             clock,
             closing,
             writing,
+            max_waiting,
             heartbeat,
         } = connections;
-        let (wake, waiters) = (Arc::default(), Arc::<OutcomeWaiters>::default());
+        let (wake, waiters) = (Arc::default(), Arc::new(OutcomeWaiters::new(max_waiting)));
         let (payload_cache, running) = (Arc::<PayloadCache>::default(), Arc::<Running>::default());
         let (runner, usage) = (Arc::new(runner), Arc::<Usage>::default());
         let supersede = Supersede::new(&metrics, &running, &waiters, &payload_cache, &runner);
@@ -114,6 +117,7 @@ impl Pipeline {
             running,
             supersede: supersede.clone(),
             begun: parking_lot::Mutex::default(),
+            decode_limits: DecodeLimits::default(),
             heartbeat,
         };
         let ingest = Ingest {

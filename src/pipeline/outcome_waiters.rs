@@ -26,8 +26,10 @@ pub struct DeliveryEnd {
 }
 
 /// Waiting senders by event.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OutcomeWaiters {
+    /// Maximum senders. Each holds a connection.
+    limit: usize,
     senders: Mutex<HashMap<EventId, Waiter>>,
 }
 
@@ -46,19 +48,33 @@ pub struct OutcomeWait {
 }
 
 impl OutcomeWaiters {
-    /// Registers a sender that waits for at most `deliveries` deliveries of `event`.
-    pub fn enter(self: &Arc<Self>, event: EventId, deliveries: usize) -> OutcomeWait {
+    /// Allows at most `limit` senders at a time.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            senders: Mutex::default(),
+        }
+    }
+
+    /// Registers a sender that waits for at most `deliveries` deliveries of `event`. `None` if too
+    /// many senders wait.
+    pub fn enter(self: &Arc<Self>, event: EventId, deliveries: usize) -> Option<OutcomeWait> {
         let (sender, ended) = mpsc::channel(deliveries.max(1));
         let entry = Waiter {
             ended: sender,
             reports: HashMap::new(),
         };
-        self.lock().insert(event, entry);
-        OutcomeWait {
+        let mut senders = self.lock();
+        if senders.len() >= self.limit {
+            return None;
+        }
+        senders.insert(event, entry);
+        drop(senders);
+        Some(OutcomeWait {
             waiting: Arc::clone(self),
             event,
             ended,
-        }
+        })
     }
 
     /// Records the outcome of an attempt at the action at `index`.

@@ -27,6 +27,13 @@ impl Dispatcher {
         action: &Action,
         stop: &CancellationToken,
     ) -> Outcome {
+        let received = &lease.received;
+        let _memory = tokio::select! {
+            memory = self.decode_limits.delivery_memory(received, endpoint.max_body) => memory,
+            () = stop.cancelled() => {
+                return Outcome::new(Verdict::Stopped, "stopped before it began", Duration::ZERO);
+            }
+        };
         let event = match self.event(lease) {
             Ok(event) => event,
             Err(message) => return Outcome::new(Verdict::Dead, message, Duration::ZERO),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::server::rate_limit::prefix;
+use crate::base::network::client_network;
 
 /// Client that holds a connection, a request or a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +17,7 @@ pub enum ClientKey {
 impl ClientKey {
     /// Returns the client with this address.
     pub fn of(address: IpAddr) -> Self {
-        let (family, network) = prefix(Some(address));
+        let (family, network) = client_network(Some(address));
         Self::Client(family, network)
     }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::base::network::client_network;
 use crate::rules::{Endpoint, Pace, RuleSet};
 
 /// Number of sets in the table of clients.
@@ -58,7 +59,7 @@ impl Limiter {
         // one.
         if let Some(pace) = &endpoint.limits.per_client {
             let clients = self.clients.get_or_init(RecentClients::new);
-            clients.admit((&*endpoint.path, prefix(client)), pace, now)?;
+            clients.admit((&*endpoint.path, client_network(client)), pace, now)?;
         }
         let Some(pace) = &endpoint.limits.total else {
             return Ok(());
@@ -90,18 +91,6 @@ fn next_arrival(arrival_time: u64, pace: &Pace, now: u64) -> Result<u64, Duratio
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Identifies a client by IP version and network. All unknown clients count as one.
-pub fn prefix(client: Option<IpAddr>) -> (u8, u64) {
-    match client.map(|client| client.to_canonical()) {
-        None => (0, 0),
-        Some(IpAddr::V4(address)) => (4, address.to_bits().into()),
-        Some(IpAddr::V6(address)) => {
-            let network = address.to_bits() >> 64;
-            (6, u64::try_from(network).unwrap_or_default())
-        }
-    }
 }
 
 /// Most recent clients of all endpoints.
@@ -164,7 +153,7 @@ mod tests {
     }
 
     fn address(text: &str) -> (u8, u64) {
-        prefix(text.parse().ok())
+        client_network(text.parse().ok())
     }
 
     #[test]
@@ -204,7 +193,7 @@ mod tests {
         assert_ne!(address("2001:db8:1:2::3"), address("2001:db8:1:3::3"));
         assert_eq!(address("::ffff:192.0.2.7"), address("192.0.2.7"));
         assert_ne!(address("192.0.2.7"), address("192.0.2.8"));
-        assert_ne!(prefix(None), address("0.0.0.0"));
+        assert_ne!(client_network(None), address("0.0.0.0"));
     }
 
     #[test]

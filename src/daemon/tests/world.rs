@@ -203,6 +203,7 @@ impl Life {
             clock: clock.clone(),
             closing: CancellationToken::new(),
             writing: TaskTracker::new(),
+            max_waiting: 1,
             heartbeat: Heartbeat::of("dispatch"),
         });
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
