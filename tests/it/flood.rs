@@ -43,8 +43,8 @@ fn memory(daemon: &Daemon) -> usize {
     of_memory(daemon, "VmRSS:")
 }
 
-/// Peak memory of the daemon.
-fn most_memory(daemon: &Daemon) -> usize {
+/// Peak memory of the daemon, in bytes.
+pub fn most_memory(daemon: &Daemon) -> usize {
     of_memory(daemon, "VmHWM:")
 }
 

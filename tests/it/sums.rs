@@ -122,3 +122,44 @@ fn many_faults_and_long_texts_are_reported_in_part() {
         Some(0)
     );
 }
+
+#[test]
+fn payloads_of_running_deliveries_share_a_budget() {
+    let rules = "rules:\n  - name: slow\n    endpoint: /open\n    verify: none\n    match: {$.k: a}\n    \
+                 actions: [{run: [/bin/sleep, '600'], timeout: 20m}]\n";
+    let mut daemon = Scenario::new().rules(rules).start();
+    let objects = vec![r#"{"a":1}"#; 100_000].join(",");
+    let body = format!(r#"{{"l":[{objects}],"k":"a"}}"#);
+    for _ in 0..8 {
+        assert_eq!(daemon.post("/open").json(body.clone()).send().status, 200);
+    }
+    // Eight payloads of 80 MB each would be resident otherwise.
+    let peak = crate::flood::most_memory(&daemon);
+    assert!(peak < 500 << 20, "{peak} bytes");
+    // A small event does not wait for them.
+    assert_eq!(daemon.post("/open").json(r#"{"k":"a"}"#).send().status, 200);
+    daemon.still_runs();
+}
+
+#[test]
+fn waiting_senders_leave_connections_to_others() {
+    let rules = "server: {listen: 127.0.0.1:0, max_connections: 8}\nrules:\n  - name: slow\n    endpoint: /wait\n    \
+                 verify: none\n    respond: {wait: 30s}\n    actions: [{run: [/bin/sleep, '600'], timeout: 20m}]\n  \
+                 - {name: quick, endpoint: /quick, verify: none, actions: [{append: out}]}\n";
+    let mut daemon = Scenario::new().rules(rules).start();
+    let _streams: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = daemon.connect();
+            let request = "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+            std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    daemon.eventually("four senders wait", || {
+        daemon.log().matches("outcome=\"accepted\"").count() == 4
+    });
+    let answer = daemon.post("/wait").send();
+    assert_eq!(answer.status, 504);
+    assert_eq!(daemon.post("/quick").send().status, 200);
+    daemon.still_runs();
+}
