@@ -7,7 +7,8 @@ pub fn counted(number: impl TryInto<u64>, noun: &str) -> String {
     if number == 1 {
         return format!("1 {noun}");
     }
-    match noun.strip_suffix('y') {
+    let stem = noun.strip_suffix('y');
+    match stem.filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u'])) {
         Some(stem) => format!("{number} {stem}ies"),
         None => format!("{number} {noun}s"),
     }
@@ -25,6 +26,7 @@ mod tests {
             (2, "rule", "2 rules"),
             (1, "delivery", "1 delivery"),
             (7, "delivery", "7 deliveries"),
+            (2, "dedup key", "2 dedup keys"),
         ] {
             assert_eq!(counted(number, noun), expected);
         }

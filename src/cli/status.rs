@@ -260,12 +260,12 @@ fn deliveries_line(deliveries: &Deliveries) -> String {
 fn store_line(store: &StoreStatus) -> String {
     let max = store.max_bytes.map(|bytes| format!(" of {}", Size(bytes)));
     format!(
-        "store: {}, {}{}, {} events, {} nonces, {} refusals",
+        "store: {}, {}{}, {}, {}, {}",
         store.path,
         Size(store.bytes),
         max.unwrap_or_default(),
-        store.events,
-        store.dedup_keys,
-        store.refusals
+        counted(store.events, "event"),
+        counted(store.dedup_keys, "dedup key"),
+        counted(store.refusals, "refusal")
     )
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::location::{StoreLocation, unusable};
 use super::{Format, NO, YES, fail, say};
+use crate::base::count::counted;
 use crate::store::{CheckReport, Records, StoreError};
 
 #[derive(Debug, clap::Args)]
@@ -99,8 +100,13 @@ fn as_text(path: &Path, found: &CheckReport) -> String {
             .map(|fault| format!("  {}", crate::base::escape::line(fault))),
     );
     lines.push(format!(
-        "{} events; {} deliveries wait, {} are done, {} dead; {} nonces remembered; {} refusals",
-        counts.events, counts.waiting, counts.done, counts.dead, counts.dedup_keys, counts.refused
+        "{}; deliveries: {} wait, {} are done, {} dead; {} remembered; {}",
+        counted(counts.events, "event"),
+        counts.waiting,
+        counts.done,
+        counts.dead,
+        counted(counts.dedup_keys, "dedup key"),
+        counted(counts.refused, "refusal")
     ));
     lines.join("\n")
 }
@@ -117,7 +123,7 @@ fn as_json(found: &CheckReport) -> serde_json::Value {
         "waiting": counts.waiting,
         "done": counts.done,
         "dead": counts.dead,
-        "nonces": counts.dedup_keys,
+        "dedup_keys": counts.dedup_keys,
         "refused": counts.refused,
     })
 }

@@ -1,6 +1,6 @@
 //! Loader of rules files: returns a [`RuleSet`](crate::rules::RuleSet), or all diagnostics.
 //!
-//! `serve`, `check`, `explain` and every reload call [`load`], so `check` reports exactly what
+//! `serve`, `check`, `explain` and every reload call [`load()`], so `check` reports exactly what
 //! `serve` would. `document` is the file's shape, `compile` gives it meaning, and `reload`
 //! activates the next version. This module is the only reader of the environment.
 

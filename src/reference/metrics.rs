@@ -123,10 +123,10 @@ const SERIES: [Row; 33] = [
     ),
     ("hookyard_store_events", "gauge", &[], "events in the store"),
     (
-        "hookyard_store_nonces",
+        "hookyard_store_dedup_keys",
         "gauge",
         &[],
-        "nonces that are remembered",
+        "dedup keys that are remembered",
     ),
     ("hookyard_store_refusals", "gauge", &[], "refusals in the ring"),
     ("hookyard_store_bytes", "gauge", &[], "bytes in use in the store"),

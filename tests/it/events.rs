@@ -488,7 +488,7 @@ fn a_backup_made_while_the_daemon_runs_has_the_same_rows() {
     assert_eq!(code, Some(0));
     assert!(
         stdout.contains("copy.db is sound: ")
-            && stdout.contains("1 events; 0 deliveries wait, 1 are done, 1 dead;"),
+            && stdout.contains("1 event; deliveries: 0 wait, 1 are done, 1 dead;"),
         "{stdout}"
     );
     let (code, _, stderr) = text(&daemon.scenario.hookyard(&["store", "vacuum"]));

@@ -26,7 +26,7 @@ impl Diagnostics {
         Self::default()
     }
 
-    /// An empty list that leaves out diagnostics whose text contains `text`. Until [`Self::told`],
+    /// An empty list that leaves out diagnostics whose text contains `text`. Until [`Self::without_set_aside`],
     /// a diagnostic that was left out counts as an error, so that a file with one does not load.
     pub fn without(text: &'static str) -> Self {
         Self {

@@ -146,8 +146,8 @@ fn store(registry: &mut Registry, counts: &Counts, health: &Health) {
         |name: &str, help: &str, value: f64| registry.register(name, help, ConstGauge::new(value));
     gauge("store_events", "Events in the store", float(counts.events));
     gauge(
-        "store_nonces",
-        "Nonces that are remembered",
+        "store_dedup_keys",
+        "Dedup keys that are remembered",
         float(counts.dedup_keys),
     );
     gauge("store_refusals", "Refusals in the ring", float(counts.refused));
