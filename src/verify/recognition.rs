@@ -186,13 +186,22 @@ impl Recognition {
             let own = |name: &str| self.own_queries.iter().any(|own| own == name);
             let pairs = form_urlencoded::parse(received.query.as_bytes());
             let mut pairs: Vec<_> = pairs.filter(|(name, _)| wanted(name) && !own(name)).collect();
-            // The order of names does not count. Values of one name keep their order.
+            // The order of names does not count.
             pairs.sort_by(|(left, _), (right, _)| left.cmp(right));
             any |= !pairs.is_empty();
-            for (name, value) in pairs {
+            for values in pairs.chunk_by(|(left, _), (right, _)| left == right) {
+                let [(name, value), more @ ..] = values else {
+                    continue;
+                };
                 part(&mut digest, b"query");
                 part(&mut digest, name.as_bytes());
-                part(&mut digest, value.as_bytes());
+                // A condition holds if it holds for one of the values, so a stranger could repeat
+                // a request as often as there are other values. All repetitions are one event.
+                match more {
+                    [] => part(&mut digest, value.as_bytes()),
+                    [_, ..] => part(&mut digest, b"repeated"),
+                }
+                digest.update([u8::from(!more.is_empty())]);
             }
         }
         any.then(|| kept(digest))

@@ -396,6 +396,11 @@ rules:
         ("/query?env=%70rod", "duplicate"),
         // A part that no rule reads does not make a new event.
         ("/query?env=prod&x=1", "duplicate"),
+        // A repeated parameter is one event, whatever its values.
+        ("/query?env=prod&env=1", "accepted"),
+        ("/query?env=prod&env=2", "duplicate"),
+        ("/query?env=3&env=prod", "duplicate"),
+        ("/query?env=prod&env=prod&env=staging", "duplicate"),
         ("/query?x=2&env=staging", "duplicate"),
         ("/deploy/prod?x=1", "duplicate"),
     ] {
@@ -409,7 +414,7 @@ rules:
     assert_eq!(send(&daemon, "/query?env=prod"), "duplicate");
     assert_eq!(send(&daemon, "/query?env=prod&x=1"), "accepted");
     daemon.eventually("all lines are appended", || {
-        daemon.lines("deploy.txt") == 2 && daemon.lines("query.txt") == 3
+        daemon.lines("deploy.txt") == 2 && daemon.lines("query.txt") == 4
     });
     daemon.kill();
     daemon.start();
