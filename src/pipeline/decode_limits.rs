@@ -2,10 +2,10 @@
 //! the attempt has ended.
 //!
 //! A few large or compressed bodies at a time are verified and decoded on threads for blocking
-//! work, so that other requests do not wait. A client that has many such bodies waiting gets no
-//! further one, so that the wait of other clients stays short. All decoded bodies share a memory
-//! budget, since a decoded body can be a hundred times as large as its bytes. Requests and
-//! deliveries have a budget each.
+//! work, so that other requests do not wait. Few of one client are in the common queue, and the
+//! others of the client wait behind them, so that the wait of other clients stays short. All
+//! decoded bodies share a memory budget, since a decoded body can be a hundred times as large as
+//! its bytes. Requests and deliveries have a budget each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,9 +28,9 @@ const DECODED_KIB: u32 = 128 << 10;
 const GROWS: u64 = 16;
 /// Maximum wait for a slot, and again for memory. Then the request is answered with 503.
 const WAIT: Duration = Duration::from_secs(10);
-/// Maximum large or compressed bodies of one client that wait or are worked on. Further ones are
-/// answered with 503.
-const MAX_HEAVY_PER_CLIENT: usize = 16;
+/// Maximum large or compressed bodies of one client in the common queue. Further ones wait for
+/// these.
+const MAX_HEAVY_PER_CLIENT: usize = 4;
 /// Memory of a decoded body up to which a delivery needs no reservation, in KiB. The number of
 /// deliveries bounds the sum of these.
 const SMALL_KIB: u32 = 512;
@@ -40,8 +40,8 @@ const SMALL_KIB: u32 = 512;
 pub struct DecodeLimits {
     slots: Semaphore,
     decoded: Arc<Semaphore>,
-    /// Large or compressed bodies by client, waiting or worked on.
-    heavy: Mutex<HashMap<(u8, u64), usize>>,
+    /// Clients with large or compressed bodies, each with its part of the common queue.
+    clients: Mutex<HashMap<(u8, u64), Arc<Semaphore>>>,
 }
 
 impl Default for DecodeLimits {
@@ -51,20 +51,24 @@ impl Default for DecodeLimits {
         Self {
             slots: Semaphore::new((processors / 2).max(1)),
             decoded: Arc::new(Semaphore::new(DECODED_KIB as usize)),
-            heavy: Mutex::default(),
+            clients: Mutex::default(),
         }
     }
 }
 
 impl DecodeLimits {
     /// Works on a request's body, on a blocking thread if the body is heavy. `None` if no slot is
-    /// free in time, or if the client has too many heavy bodies already.
+    /// free in time.
     pub async fn run<T>(&self, received: &Received, work: impl FnOnce() -> T) -> Option<T> {
         if received.body.len() <= LIGHT && !content_encoding::is_encoded(&received.headers) {
             return Some(work());
         }
-        let _heavy = self.count(received)?;
-        let _turn = timeout(WAIT, self.slots.acquire()).await.ok()?.ok()?;
+        let client = self.client(received);
+        let turn = async {
+            let own = client.queue.acquire().await.ok()?;
+            Some((own, self.slots.acquire().await.ok()?))
+        };
+        let _turn = timeout(WAIT, turn).await.ok()??;
         Some(match Handle::current().runtime_flavor() {
             RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
             // A current-thread runtime has no other thread that could continue with other tasks.
@@ -72,16 +76,18 @@ impl DecodeLimits {
         })
     }
 
-    /// Counts a heavy body of its client. `None` if the client has too many.
-    fn count(&self, received: &Received) -> Option<HeavyGuard<'_>> {
-        let client = client_network(received.client);
-        let mut heavy = self.heavy.lock();
-        let count = heavy.entry(client).or_default();
-        if *count >= MAX_HEAVY_PER_CLIENT {
-            return None;
+    /// Returns the queue of the request's client.
+    fn client(&self, received: &Received) -> ClientQueue<'_> {
+        let key = client_network(received.client);
+        let mut clients = self.clients.lock();
+        let queue = clients
+            .entry(key)
+            .or_insert_with(|| Arc::new(Semaphore::new(MAX_HEAVY_PER_CLIENT)));
+        ClientQueue {
+            limits: self,
+            key,
+            queue: Arc::clone(queue),
         }
-        *count += 1;
-        Some(HeavyGuard { limits: self, client })
     }
 
     /// Reserves memory for a decoded body until the permit is dropped. `None` if none is free in
@@ -102,20 +108,19 @@ impl DecodeLimits {
     }
 }
 
-/// One heavy body of a client, until it is dropped.
-struct HeavyGuard<'l> {
+/// Queue of a client, for one of its heavy bodies. Removed with the last of them.
+struct ClientQueue<'l> {
     limits: &'l DecodeLimits,
-    client: (u8, u64),
+    key: (u8, u64),
+    queue: Arc<Semaphore>,
 }
 
-impl Drop for HeavyGuard<'_> {
+impl Drop for ClientQueue<'_> {
     fn drop(&mut self) {
-        let mut heavy = self.limits.heavy.lock();
-        if let Some(count) = heavy.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                heavy.remove(&self.client);
-            }
+        let mut clients = self.limits.clients.lock();
+        // One reference is in the table, one is this.
+        if Arc::strong_count(&self.queue) == 2 {
+            clients.remove(&self.key);
         }
     }
 }
@@ -203,15 +208,17 @@ mod tests {
             ..received(vec![b'x'; LIGHT + 1], None)
         };
         let (greedy, other) = (from("192.0.2.1"), from("192.0.2.2"));
-        let held: Vec<_> = std::iter::repeat_with(|| limits.count(&greedy))
-            .take(MAX_HEAVY_PER_CLIENT)
-            .collect();
-        assert!(held.iter().all(Option::is_some));
-        assert_eq!(limits.run(&greedy, || ()).await, None);
+        let queue = limits.client(&greedy);
+        let all = u32::try_from(MAX_HEAVY_PER_CLIENT).unwrap();
+        let held = queue.queue.acquire_many(all).await.unwrap();
+        // The client waits for itself, in no place of the common queue.
+        let waiting = limits.run(&greedy, || ());
+        assert!(timeout(Duration::from_millis(20), waiting).await.is_err());
         assert_eq!(limits.run(&other, || ()).await, Some(()));
         drop(held);
         assert_eq!(limits.run(&greedy, || ()).await, Some(()));
-        assert!(limits.heavy.lock().is_empty());
+        drop(queue);
+        assert!(limits.clients.lock().is_empty());
     }
 
     #[tokio::test]
