@@ -4,7 +4,9 @@
 //! describes, then close the store and flush the logs. All remaining work is on disk.
 
 mod availability;
+mod background;
 mod certificate;
+mod shared;
 mod signals;
 mod stop;
 mod store;
@@ -17,35 +19,35 @@ mod watchdog;
 mod watches;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::acme::{Renewer, RenewerHandle};
+use crate::acme::RenewerHandle;
 use crate::act::{self, ActionRunner};
 use crate::admin::{Judge, Judgement, Question};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::live::Live;
-use crate::base::throttle;
-use crate::config::{self, Loaded, Reloader};
+use crate::config::{self, Loaded};
+use crate::daemon::background::{report_to_supervisor, spawn_background_tasks, spawn_watch};
+use crate::daemon::shared::Shared;
 use crate::daemon::signals::{Signal, Signals};
 use crate::daemon::stop::Stopping;
-use crate::pipeline::{Connections, Ingest, Pipeline, ReloadRequest, Usage};
+use crate::pipeline::{Connections, Ingest, Pipeline, Usage};
 use crate::report::{self, Metrics};
 use crate::rules::RuleSet;
 use crate::server::RequestHandler;
 use crate::status::SystemdStatus;
-use crate::status::{LastReload, StatusService, Unavailable};
+use crate::status::{StatusService, Unavailable};
 use crate::store::Store;
 use crate::sys::fd_limit;
 use crate::sys::heartbeat::Heartbeat;
-use crate::sys::systemd;
 use crate::{admin, server};
 
 /// Maximum time that abandoned blocking threads delay the exit.
@@ -97,24 +99,6 @@ pub fn run(path: &Path) -> Result<(), StartError> {
         tracing::error!("{message}");
         StartError::Other(message)
     })
-}
-
-/// State that several parts of the daemon share.
-struct Shared {
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    /// Rules in force.
-    live: Arc<Live<RuleSet>>,
-    /// Result of the last reload.
-    reloads: Arc<Live<Option<LastReload>>>,
-    store: Arc<dyn Store>,
-    store_path: PathBuf,
-    stopping: Stopping,
-    /// Addresses of the listeners.
-    addresses: Vec<String>,
-    systemd_status: Arc<SystemdStatus>,
-    /// Notified when the operator asks for a reload.
-    reload_now: Arc<Notify>,
 }
 
 /// Runs from opening the store to closing it.
@@ -262,32 +246,6 @@ fn renewer_handle(shared: &Shared) -> Arc<RenewerHandle> {
     Arc::new(renewer)
 }
 
-/// Starts the watch over the rules file. Returns its heartbeat.
-fn spawn_watch(
-    background: &mut JoinSet<()>,
-    path: &Path,
-    shared: &Shared,
-    renewer: &Arc<RenewerHandle>,
-    reload_requests: mpsc::Receiver<ReloadRequest>,
-) -> Arc<Heartbeat> {
-    let heartbeat = Heartbeat::of("the watch over the rules");
-    let watch = watch::Watch {
-        reloader: Arc::new(Reloader::new(path, Arc::clone(&shared.live))),
-        live: Arc::clone(&shared.live),
-        metrics: Arc::clone(&shared.metrics),
-        reloads: Arc::clone(&shared.reloads),
-        clock: shared.clock.clone(),
-        store: Arc::clone(&shared.store),
-        now: Arc::clone(&shared.reload_now),
-        reload_requests,
-        systemd_status: Arc::clone(&shared.systemd_status),
-        renewer: Arc::clone(renewer),
-        heartbeat: Arc::clone(&heartbeat),
-    };
-    background.spawn(watch.run(shared.stopping.leasing.clone()));
-    heartbeat
-}
-
 /// Returns the judge of other rules files, which checks them as replacements of the file at `path`.
 fn judge(path: &Path) -> Judge {
     let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -307,25 +265,6 @@ async fn close(usage: &Usage, store: &dyn Store) -> Result<(), String> {
     usage.write_down(store).await;
     let closed = store.close().await;
     closed.map_err(|error| format!("closing the store: {error}"))
-}
-
-/// Starts the periodic background tasks.
-fn spawn_background_tasks(
-    background: &mut JoinSet<()>,
-    shared: &Shared,
-    usage: &Arc<Usage>,
-    renewer: Arc<RenewerHandle>,
-    unavailable: &Arc<Live<Unavailable>>,
-) {
-    let (clock, stop) = (&shared.clock, &shared.stopping.leasing);
-    let (live, store) = (|| Arc::clone(&shared.live), || Arc::clone(&shared.store));
-    let rules = live();
-    background.spawn(Renewer::new(renewer).run(move || rules.current().acme().cloned()));
-    background.spawn(availability::run(live(), Arc::clone(unavailable), stop.clone()));
-    background.spawn(throttle::tell_left_out(stop.clone()));
-    background.spawn(certificate::run(live(), clock.clone(), stop.clone()));
-    background.spawn(sweep::run(store(), clock.clone(), stop.clone()));
-    background.spawn(usage::run(Arc::clone(usage), store(), stop.clone()));
 }
 
 /// Waits until the daemon must stop. The error is the reason why it cannot continue.
@@ -395,18 +334,4 @@ fn with_heartbeats(listeners: Vec<server::Bound>) -> Vec<(server::Bound, Arc<Hea
             (listener, heartbeat)
         })
         .collect()
-}
-
-/// Tells systemd that the daemon is ready, and then its status until it stops.
-fn report_to_supervisor(background: &mut JoinSet<()>, shared: &Shared, mut heartbeats: Vec<Arc<Heartbeat>>) {
-    let (status, stop) = (&shared.systemd_status, &shared.stopping.accepting);
-    status.ready();
-    let writing = Heartbeat::of("the store");
-    heartbeats.push(Arc::clone(&writing));
-    let store = Arc::clone(&shared.store);
-    background.spawn(Arc::clone(status).watch_queue(store, writing, stop.clone()));
-    if let Some(limit) = systemd::watchdog_limit(config::variable) {
-        let status = Arc::clone(status);
-        background.spawn(watchdog::run(status, heartbeats, limit, stop.clone()));
-    }
 }

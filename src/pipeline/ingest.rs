@@ -28,7 +28,7 @@ use crate::pipeline::supersede::Supersede;
 use crate::pipeline::unmatched::{blind, no_rule, unstructured};
 use crate::pipeline::usage::Usage;
 use crate::report::{self, Arrival, Metrics};
-use crate::rules::{Endpoint, OnDuplicate};
+use crate::rules::Endpoint;
 use crate::store::group::reason;
 use crate::store::{Enqueued, NewEvent, Sighting, Store};
 use crate::verify::Refusal;
@@ -299,64 +299,6 @@ impl Ingest {
             Some(enqueued)
         });
         written.await.ok().flatten()
-    }
-
-    /// Answers an event that was accepted before.
-    async fn duplicate(
-        &self,
-        endpoint: &Endpoint,
-        reply: &ResponseBuilder<'_>,
-        matched: &[Match<'_>],
-        enqueued: &[Enqueued],
-    ) -> Answer {
-        for (one, enqueued) in matched.iter().zip(enqueued) {
-            if let Enqueued::Duplicate { of } = enqueued
-                && one.rule.is_awaited(&endpoint.respond)
-            {
-                // The sender retries while the first delivery is in progress. Success would promise
-                // too much: if that delivery fails, the sender would not retry.
-                let deliveries = self.store.deliveries(*of).await.unwrap_or_default();
-                if deliveries
-                    .iter()
-                    .any(|known| known.rule == one.rule.name && known.state.is_pending())
-                {
-                    return Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(*of));
-                }
-            }
-        }
-        let word = if enqueued
-            .iter()
-            .any(|enqueued| matches!(enqueued, Enqueued::Altered { .. }))
-        {
-            "altered"
-        } else {
-            "duplicate"
-        };
-        // If a sender signs the content alone, a second event with equal content is lost. The
-        // answer does not say so, but the log does.
-        let known = matched.iter().zip(enqueued);
-        let mut alone = known.filter(|(one, enqueued)| {
-            matches!(enqueued, Enqueued::Duplicate { .. }) && one.proof.is_content_alone()
-        });
-        if let Some((one, _)) = alone.next() {
-            let verification = endpoint.verifications.get(one.rule.verification);
-            let scheme = verification.map_or("", |verification| &**verification.scheme());
-            report::repeated(&reply.event.received, &one.rule.name, scheme);
-        }
-        // Answer with the id of the accepted event, since that is the one to look up.
-        let first = enqueued.iter().find_map(|enqueued| match enqueued {
-            Enqueued::Duplicate { of } | Enqueued::Altered { of, .. } => Some(*of),
-            _ => None,
-        });
-        if matched
-            .iter()
-            .any(|one| one.rule.on_duplicate == OnDuplicate::Reject)
-        {
-            return Answer::new(StatusCode::CONFLICT, word, first);
-        }
-        let mut answer = Answer::new(reply.respond.status, word, first);
-        reply.shape(&mut answer, &[]);
-        answer
     }
 
     /// Answers a verified event that no rule matches.

@@ -10,6 +10,7 @@ mod authorization;
 mod begin_marks;
 mod decode_limits;
 mod dispatch;
+mod duplicate;
 mod enroll;
 mod handshake;
 mod ingest;

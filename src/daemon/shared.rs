@@ -1,0 +1,31 @@
+//! State that several parts of the daemon share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::base::clock::Clock;
+use crate::base::live::Live;
+use crate::daemon::stop::Stopping;
+use crate::report::Metrics;
+use crate::rules::RuleSet;
+use crate::status::{LastReload, SystemdStatus};
+use crate::store::Store;
+
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    /// Rules in force.
+    pub(super) live: Arc<Live<RuleSet>>,
+    /// Result of the last reload.
+    pub(super) reloads: Arc<Live<Option<LastReload>>>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) store_path: PathBuf,
+    pub(super) stopping: Stopping,
+    /// Addresses of the listeners.
+    pub(super) addresses: Vec<String>,
+    pub(super) systemd_status: Arc<SystemdStatus>,
+    /// Notified when the operator asks for a reload.
+    pub(super) reload_now: Arc<Notify>,
+}
