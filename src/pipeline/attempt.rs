@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
+use crate::act::Outcome;
+use crate::base::clock::Timestamp;
 use crate::pipeline::dispatch::{Dispatcher, STORE_PAUSE};
 use crate::pipeline::running::Attempting;
 use crate::pipeline::settlement::{Progress, settle};
@@ -166,16 +168,7 @@ impl Dispatcher {
         );
         Settled {
             delivery: lease.delivery,
-            attempt: Some(AttemptRecord {
-                action: lease.action,
-                number: lease.attempt,
-                started,
-                duration: outcome.duration,
-                outcome: outcome_name.to_owned(),
-                detail: outcome.detail,
-                stdout: outcome.output.stdout.bytes(),
-                stderr: outcome.output.stderr.bytes(),
-            }),
+            attempt: Some(record(lease, started, outcome_name, outcome)),
             settlement,
         }
     }
@@ -210,6 +203,20 @@ impl Dispatcher {
                 }
             }
         }
+    }
+}
+
+/// Builds the stored record of an attempt.
+fn record(lease: &Lease, started: Timestamp, outcome_name: &str, outcome: Outcome) -> AttemptRecord {
+    AttemptRecord {
+        action: lease.action,
+        number: lease.attempt,
+        started,
+        duration: outcome.duration,
+        outcome: outcome_name.to_owned(),
+        detail: outcome.detail,
+        stdout: outcome.output.stdout.bytes(),
+        stderr: outcome.output.stderr.bytes(),
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::clock::Clock;
 use crate::event::Received;
-use crate::payload::{self, Event, Payload};
+use crate::payload::{self, Event, Payload, Undecodable};
 use crate::pipeline::answer::Answer;
 use crate::pipeline::authorization::{Authorization, Match, Recognised};
 use crate::pipeline::decode_limits::DecodeLimits;
@@ -82,18 +82,7 @@ impl Ingest {
         if !authorization.trusts_any() {
             return refuse_untrusted(&self.metrics, &*self.store, endpoint, &received, &authorization);
         }
-        let limit = endpoint.max_body;
-        let known = authorization
-            .read()
-            .and_then(|json| payload::known(endpoint.decode, &received.headers, &received.body, json));
-        let decode = || payload::decode(endpoint.decode, &received.headers, &received.body, limit);
-        let Some(_memory) = self.decode_limits.memory(&received, limit).await else {
-            return self.too_busy(&received);
-        };
-        let decoding = self
-            .decode_limits
-            .run(&received, || known.map_or_else(decode, Ok));
-        let Some(decoded) = decoding.await else {
+        let Some((_memory, decoded)) = self.decode(endpoint, &received, &authorization).await else {
             return self.too_busy(&received);
         };
         let payload = match decoded {
@@ -136,6 +125,24 @@ impl Ingest {
             }
         }
         self.enqueue(endpoint, event, &matched, &recognised, hold).await
+    }
+
+    /// Decodes the body, with a permit for the payload's memory. `None` if too many bodies are being
+    /// decoded.
+    async fn decode(
+        &self,
+        endpoint: &Endpoint,
+        received: &Received,
+        authorization: &Authorization<'_>,
+    ) -> Option<(OwnedSemaphorePermit, Result<Payload, Undecodable>)> {
+        let (format, limit) = (endpoint.decode, endpoint.max_body);
+        let (headers, body) = (&received.headers, &received.body);
+        let known = authorization
+            .read()
+            .and_then(|json| payload::known(format, headers, body, json));
+        let memory = self.decode_limits.memory(received, limit).await?;
+        let decode = || known.map_or_else(|| payload::decode(format, headers, body, limit), Ok);
+        Some((memory, self.decode_limits.run(received, decode).await?))
     }
 
     /// Remembers a genuine request for its endpoint if no rule of its verification accepts it.
