@@ -16,9 +16,9 @@ use crate::server::client_key::ClientKey;
 /// after a request, so that the answer can leave.
 pub const EVICTION_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Minimum age of an evicted HTTP/2 request. The body of a younger one may be on its way, so a
-/// newcomer waits instead.
-pub const REQUEST_SPARED: Duration = Duration::from_millis(100);
+/// Minimum age of an evicted HTTP/2 request, and of a connection that is evicted for its
+/// descriptor. The first bytes of a younger one may be on their way, so a newcomer waits instead.
+pub const SPARED: Duration = Duration::from_millis(100);
 
 /// Slots of connections or of requests.
 #[derive(Debug)]
@@ -75,7 +75,8 @@ impl SlotTable {
         immediate: bool,
         now: Instant,
     ) -> (Option<(u64, CancellationToken)>, bool) {
-        let evicted = self.free == 0 && may_evict && self.evict_idle(immediate, now);
+        let spared = if immediate { SPARED } else { Duration::ZERO };
+        let evicted = self.free == 0 && may_evict && self.evict_idle(immediate, spared, now);
         if self.free == 0 {
             return (None, evicted);
         }
@@ -118,9 +119,9 @@ impl SlotTable {
         }
     }
 
-    /// Evicts an idle slot. False if every slot is busy. With `immediate` the slot is free from now
-    /// on. Then the result is also false if the slot is younger than [`REQUEST_SPARED`].
-    pub fn evict_idle(&mut self, immediate: bool, now: Instant) -> bool {
+    /// Evicts an idle slot. False if every slot is busy. False also if the slot is younger than
+    /// `spared`. With `immediate` the slot is free from now on.
+    pub fn evict_idle(&mut self, immediate: bool, spared: Duration, now: Instant) -> bool {
         let largest = self
             .order
             .last()
@@ -131,9 +132,9 @@ impl SlotTable {
         let is_spared = || {
             let number = self.idle.get(&holder)?.get(&oldest)?;
             let acquired = self.entries.get(number)?.acquired;
-            Some(now.duration_since(acquired) < REQUEST_SPARED)
+            Some(now.duration_since(acquired) < spared)
         };
-        if immediate && is_spared() == Some(true) {
+        if is_spared() == Some(true) {
             return false;
         }
         let mut found = None;

@@ -12,6 +12,7 @@
 //! All slots are in one table under one lock (`slot_table.rs`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::throttle::Throttle;
 use crate::server::client_key::ClientKey;
-use crate::server::slot_table::{EVICTION_INTERVAL, SlotTable};
+use crate::server::slot_table::{EVICTION_INTERVAL, SPARED, SlotTable};
 
 /// A limit on connections or requests.
 #[derive(Debug)]
@@ -111,7 +112,12 @@ impl ConnectionLimiter {
     /// Evicts an idle slot even if one is free, since the machine may have no descriptor left.
     /// False if every slot is busy.
     pub fn evict_idle(&self) -> bool {
-        self.state.table.lock().evict_idle(self.immediate, Instant::now())
+        self.evict_older(SPARED)
+    }
+
+    fn evict_older(&self, spared: Duration) -> bool {
+        let mut table = self.state.table.lock();
+        table.evict_idle(self.immediate, spared, Instant::now())
     }
 }
 
@@ -173,7 +179,6 @@ impl Drop for BusyGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::slot_table::REQUEST_SPARED;
 
     fn evicted(guard: &SlotGuard) -> bool {
         guard.slot.eviction.is_cancelled()
@@ -189,7 +194,7 @@ mod tests {
         let (guard, _) = limiter.acquire(None).await;
         let started_at = Instant::now();
         drop(guard.slot.begin_work());
-        assert!(limiter.evict_idle());
+        assert!(limiter.evict_older(Duration::ZERO));
         guard.slot.eviction().await;
         assert!(
             started_at.elapsed() >= EVICTION_INTERVAL,
@@ -211,13 +216,13 @@ mod tests {
             assert_eq!(any_evicted, None);
             let work = first.slot.begin_work();
             // The second has been idle for longest, then the third.
-            assert!(limiter.evict_idle());
+            assert!(limiter.evict_older(Duration::ZERO));
             assert!(evicted(&second) && !evicted(&third));
             drop(work);
-            assert!(limiter.evict_idle());
+            assert!(limiter.evict_older(Duration::ZERO));
             assert!(evicted(&third) && !evicted(&first));
             let _work = first.slot.begin_work();
-            assert!(!limiter.evict_idle());
+            assert!(!limiter.evict_older(Duration::ZERO));
             let releasing = async {
                 second.slot.eviction().await;
                 drop(second);
@@ -244,20 +249,20 @@ mod tests {
             busy.slot.begin_work(),
             also_busy.slot.begin_work(),
         ];
-        assert!(limiter.evict_idle());
+        assert!(limiter.evict_older(Duration::ZERO));
         assert!(evicted(&first) && !evicted(&other) && !evicted(&second));
         // All have one idle slot now, so the one that has been idle for longest is evicted.
-        assert!(limiter.evict_idle());
+        assert!(limiter.evict_older(Duration::ZERO));
         assert!(evicted(&other) && !evicted(&single) && !evicted(&second));
         // The client becomes known late.
         let (identified, _) = limiter.acquire(None).await;
         identified.slot.reassign(Some(client("2001:db8::3")));
         assert_eq!(identified.slot.holder(), client("2001:db8::4"));
-        assert!(limiter.evict_idle());
+        assert!(limiter.evict_older(Duration::ZERO));
         assert!(evicted(&second) && !evicted(&single));
-        assert!(limiter.evict_idle() && limiter.evict_idle());
+        assert!(limiter.evict_older(Duration::ZERO) && limiter.evict_older(Duration::ZERO));
         assert!(evicted(&single) && evicted(&identified) && !evicted(&busy));
-        assert!(!limiter.evict_idle());
+        assert!(!limiter.evict_older(Duration::ZERO));
     }
 
     #[tokio::test]
@@ -268,7 +273,7 @@ mod tests {
         let (second, any_evicted) = limiter.acquire(Some(client("192.0.2.2"))).await;
         assert_eq!(any_evicted, Some(0));
         // The body of a new request had time to arrive.
-        assert!(started_at.elapsed() + EVICTION_INTERVAL >= REQUEST_SPARED);
+        assert!(started_at.elapsed() + EVICTION_INTERVAL >= SPARED);
         first.slot.eviction().await;
         // The request's last byte has come too late.
         assert!(first.slot.begin_work().is_none());
