@@ -128,8 +128,8 @@ impl Patterns {
         Ok(path)
     }
 
-    /// Adds the work of one more pattern, before it is compiled. After the first refusal, all further
-    /// patterns are refused.
+    /// Adds the work of one more pattern, before it is compiled. After the first refusal, all
+    /// further patterns are refused.
     fn spend(&self, work: u64) -> Result<(), String> {
         let spent = self
             .spent

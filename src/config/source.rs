@@ -1,4 +1,5 @@
-//! The text of a rules file, its folder, and the digests that tell whether any of its files changed.
+//! The text of a rules file, its folder, and the digests that tell whether any of its files
+//! changed.
 
 use std::path::{Path, PathBuf};
 

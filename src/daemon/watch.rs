@@ -68,8 +68,8 @@ impl Watch {
             |error| warn!(%error, "files cannot be watched; they are looked at every few seconds"),
         );
         let watches = watches.ok();
-        // Fixed interval. Endless changes delay the poll by `LONGEST_UNREST` at most, and end in a load
-        // as it does.
+        // Fixed interval. Endless changes delay the poll by `LONGEST_UNREST` at most, and end in a
+        // load as it does.
         let mut poll = tokio::time::interval_at(Instant::now() + POLL, POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hanging = Vec::new();
@@ -115,8 +115,9 @@ impl Watch {
         }
     }
 
-    /// Waits until the files must be checked. A poll that is due never interrupts a change that waits
-    /// for further ones: the change has been read from the kernel, and would be lost with the wait.
+    /// Waits until the files must be checked. A poll that is due never interrupts a change that
+    /// waits for further ones: the change has been read from the kernel, and would be lost with the
+    /// wait.
     async fn called(&mut self, watches: Option<&Watches>, poll: &mut Interval) -> Called {
         tokio::select! {
             biased;

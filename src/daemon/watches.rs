@@ -96,13 +96,14 @@ impl Watches {
             } else {
                 &mut contents
             };
-            // Two paths of one inode are one watch in the kernel. Its events come under one path only.
+            // Two paths of one inode are one watch in the kernel. Its events come under one path
+            // only.
             let path = &*wanted.entry(inode).or_insert(path);
             now.extend(name.map(|name| path.join(name)));
             now.insert(path.clone());
         }
-        // Only an abandoned load can hold the lock, on a file system that hangs. This load continues
-        // without it.
+        // Only an abandoned load can hold the lock, on a file system that hangs. This load
+        // continues without it.
         let Some(mut watched) = self.watched.try_lock() else {
             return;
         };
@@ -126,7 +127,8 @@ impl PathGroup {
         let on_event = move |event: notify::Result<notify::Event>| {
             let counts = event.map_or(true, |event| {
                 let names = names.lock();
-                // An overflow of the kernel's queue names no path. It may hide a change, as errors may.
+                // An overflow of the kernel's queue names no path. It may hide a change, as errors
+                // may.
                 event.need_rescan()
                     || event.paths.is_empty()
                     || event.paths.iter().any(|path| names.has(path))
@@ -150,8 +152,8 @@ impl PathGroup {
             if before.remove(&path).is_some_and(|was| was != inode) {
                 self.watcher.unwatch(&path).ok();
             }
-            // Also for a watched path: that costs nothing, and `notify` drops the watch of a removed
-            // file.
+            // Also for a watched path: that costs nothing, and `notify` drops the watch of a
+            // removed file.
             if self.watcher.watch(&path, RecursiveMode::NonRecursive).is_ok() {
                 self.paths.insert(path, inode);
             } else {
@@ -266,9 +268,9 @@ mod tests {
     /// Events of reading, writing and touching.
     const OF_DATA: u32 = ACCESS | MODIFY | 0x04 | 0x08 | CLOSE_NOWRITE | OPEN;
 
-    /// Returns true if a relevant change was reported. Waits for the threads of the watchers, not for
-    /// time: an empty batch makes them read the pending events, and the call after it returns when
-    /// all of these are handled.
+    /// Returns true if a relevant change was reported. Waits for the threads of the watchers, not
+    /// for time: an empty batch makes them read the pending events, and the call after it returns
+    /// when all of these are handled.
     async fn told(watches: &Watches) -> bool {
         {
             let mut both = watches.watched.lock();
@@ -483,8 +485,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("not/yet/rules.yaml");
         let watches = watching(&file).await;
-        // Made after the files were read and before they are watched again, so its name is no longer
-        // a missing one.
+        // Made after the files were read and before they are watched again, so its name is no
+        // longer a missing one.
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, "x").unwrap();
         watches.watch(&BTreeSet::from([file]));

@@ -1,7 +1,7 @@
 //! A request's way to its answer: verify → decode → match → one durable write → answer.
 //!
-//! Handshakes are answered before (`handshake.rs`). An event is stored durably before it is answered as
-//! accepted. `authorization.rs` decides which rules trust the request.
+//! Handshakes are answered before (`handshake.rs`). An event is stored durably before it is
+//! answered as accepted. `authorization.rs` decides which rules trust the request.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -127,8 +127,8 @@ impl Ingest {
         self.enqueue(endpoint, event, &matched, &recognised, hold).await
     }
 
-    /// Decodes the body, with a permit for the payload's memory. `None` if too many bodies are being
-    /// decoded.
+    /// Decodes the body, with a permit for the payload's memory. `None` if too many bodies are
+    /// being decoded.
     async fn decode(
         &self,
         endpoint: &Endpoint,
@@ -236,7 +236,8 @@ impl Ingest {
             .zip(&enqueued)
             .filter(|(one, enqueued)| enqueued.is_new() && one.rule.is_awaited(&endpoint.respond));
         match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
-            // Too many connections wait already. The event is accepted, and the answer is the one after the longest wait.
+            // Too many connections wait already. The event is accepted, and the answer is the one
+            // after the longest wait.
             (None, 1.., _) if is_refused_to_wait => {
                 Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(id))
             }

@@ -1,8 +1,8 @@
 //! The order of the steps, written once: an event's way through the other modules.
 //!
 //! [`Ingest`] takes a request to its answer, [`Dispatcher`] a delivery to its settlement. Senders
-//! that wait for an outcome are in `outcome_waiters.rs`. Decisions (`settlement`, `answer`) are pure:
-//! time is an argument.
+//! that wait for an outcome are in `outcome_waiters.rs`. Decisions (`settlement`, `answer`) are
+//! pure: time is an argument.
 
 mod answer;
 mod attempt;

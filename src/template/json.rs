@@ -1,7 +1,7 @@
 //! JSON values in templates: read without copying.
 //!
-//! A payload is never converted as a whole. A [`JsonObject`] refers to a value inside a shared one. A
-//! lookup returns another reference, or the scalar. `output.rs` writes them.
+//! A payload is never converted as a whole. A [`JsonObject`] refers to a value inside a shared one.
+//! A lookup returns another reference, or the scalar. `output.rs` writes them.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -4,8 +4,8 @@ use super::entry::{Diagnostic, Severity};
 use super::origin::Origin;
 use crate::base::count::counted;
 
-/// Maximum length of a message and of a hint, in bytes. The rest is cut off: both can quote a key of
-/// any length.
+/// Maximum length of a message and of a hint, in bytes. The rest is cut off: both can quote a key
+/// of any length.
 const MAX_TEXT: usize = 4000;
 /// Maximum number of diagnostics that are kept. Further errors are only counted.
 pub const MAX_DIAGNOSTICS: usize = 100;
@@ -26,8 +26,9 @@ impl Diagnostics {
         Self::default()
     }
 
-    /// An empty list that leaves out diagnostics whose text contains `text`. Until [`Self::without_set_aside`],
-    /// a diagnostic that was left out counts as an error, so that a file with one does not load.
+    /// An empty list that leaves out diagnostics whose text contains `text`. Until
+    /// [`Self::without_set_aside`], a diagnostic that was left out counts as an error, so that a
+    /// file with one does not load.
     pub fn without(text: &'static str) -> Self {
         Self {
             untold: Some(text),

@@ -210,7 +210,8 @@ impl Explained {
     }
 }
 
-/// Explains one rule. Conditions read `event`; actions read `stored`, the part of it that is stored.
+/// Explains one rule. Conditions read `event`; actions read `stored`, the part of it that is
+/// stored.
 fn explain(endpoint: &Endpoint, index: usize, rule: &Rule, event: &Event, stored: &Event) -> Explained {
     let explanation = endpoint.matcher.explain(event, index);
     let client = event.received.client;

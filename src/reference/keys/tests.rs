@@ -367,7 +367,8 @@ fn every_key_takes_effect_when_the_table_says() {
             load(folder.path(), &document(mapping, Some(key), &changes))
         };
         let (Ok(before), Ok(after)) = (rules(None), rules(Some(key.example.clone()))) else {
-            // Without the key, its neighbours do not load: the mapping as it is in the frame stands in.
+            // Without the key, its neighbours do not load: the mapping as it is in the frame stands
+            // in.
             let (Ok(before), Ok(after)) = (
                 load(folder.path(), key.frame.as_ref().unwrap_or(&mapping.frame)),
                 rules(Some(key.example.clone())),

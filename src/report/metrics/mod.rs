@@ -3,7 +3,8 @@
 //! The text format is `OpenMetrics` 1.0, which Prometheus reads
 //! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>). The number of label values is
 //! bounded: a label is an endpoint or a rule of the rules file, or one of a few words. A reload
-//! removes the series of names that the file no longer has. `docs/reference/metrics.md` lists every series.
+//! removes the series of names that the file no longer has. `docs/reference/metrics.md` lists every
+//! series.
 
 mod counters;
 mod labels;

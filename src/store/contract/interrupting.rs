@@ -76,7 +76,8 @@ pub async fn a_lease_after_an_interruption_that_does_not_begin_is_not_counted<S:
     let delivery = subject.enqueue_new(&arrival(0), pending("deploy", &[])).await;
     subject.lease_all(after(0)).await;
     subject.store().mark_begun(after(0)).await.unwrap();
-    // Its attempt may be given up before it begins: also after a clean stop, and whatever else is marked.
+    // Its attempt may be given up before it begins: also after a clean stop, and whatever else is
+    // marked.
     let mut subject = subject.crash();
     for _ in 0..2 {
         let leases = subject.leases(after(5)).await;

@@ -28,8 +28,8 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts the thread. If that fails, the writer copies everything itself. The thread copies only
-    /// while `files` are intact.
+    /// Starts the thread. If that fails, the writer copies everything itself. The thread copies
+    /// only while `files` are intact.
     pub(super) fn start(path: &Path, files: Arc<OpenFiles>) -> Self {
         let running = Arc::new(AtomicBool::new(false));
         let thread = file::connect_second(path).ok().and_then(|connection| {

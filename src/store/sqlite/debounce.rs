@@ -24,8 +24,8 @@ const ELAPSED: &str = "SELECT group_key, group_limit, group_overlap, id, (SELECT
 
 const ENTER_GROUP: &str = "UPDATE deliveries SET state = ?2, debounced_since = NULL WHERE seq = ?1";
 
-/// Ends the debounced deliveries that a new one at `at` supersedes. Returns the arrival of the first
-/// delivery that they superseded themselves.
+/// Ends the debounced deliveries that a new one at `at` supersedes. Returns the arrival of the
+/// first delivery that they superseded themselves.
 ///
 /// A delivery without a debounce supersedes too, because the rules may have changed in between. An
 /// older one must never run after it.

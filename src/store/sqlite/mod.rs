@@ -1,9 +1,9 @@
 //! The store in a file: `SQLite` with a write-ahead log, synced before every answer.
 //!
 //! The file can be read with `sqlite3` while the daemon runs. A second daemon is refused. The
-//! operator's commands read it (`history.rs`), change deliveries (`operator.rs`) and check, copy and
-//! compact it (`maintenance.rs`) from processes of their own. [`SqliteStore`] turns each call into a
-//! command for the one thread that owns the connection (`writer.rs`).
+//! operator's commands read it (`history.rs`), change deliveries (`operator.rs`) and check, copy
+//! and compact it (`maintenance.rs`) from processes of their own. [`SqliteStore`] turns each call
+//! into a command for the one thread that owns the connection (`writer.rs`).
 
 mod checkpoint;
 mod columns;

@@ -86,8 +86,8 @@ impl Queue {
         self.complete = false;
     }
 
-    /// Returns whether the rules with waiting deliveries are known. If not, [`load_rules`](Self::load_rules)
-    /// sets them.
+    /// Returns whether the rules with waiting deliveries are known. If not,
+    /// [`load_rules`](Self::load_rules) sets them.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
@@ -175,8 +175,8 @@ impl Queue {
         Some((Arc::clone(rule), after, (self.window_size() / 2).min(REFILL_MAX)))
     }
 
-    /// Adds the entries read after the end of a rule's window, in order. Fewer than `requested` means that the
-    /// end was reached.
+    /// Adds the entries read after the end of a rule's window, in order. Fewer than `requested`
+    /// means that the end was reached.
     pub fn refill(&mut self, rule: &Arc<str>, read: &[QueueKey], requested: usize) {
         let Some(window) = self.windows.get_mut(rule) else {
             return;

@@ -190,8 +190,8 @@ impl Writer {
         })
     }
 
-    /// Checks that the files are still at their paths, and hold what was written. Nothing is written
-    /// or begun while that is not so: an event would be accepted that no restart finds.
+    /// Checks that the files are still at their paths, and hold what was written. Nothing is
+    /// written or begun while that is not so: an event would be accepted that no restart finds.
     pub fn check_files(&mut self) -> Result<(), StoreError> {
         let displaced = self.guard.foreign(self.displaced.as_ref());
         let error = displaced.as_ref().map(|displaced| {

@@ -142,8 +142,8 @@ impl Used<'_> {
             return None;
         }
         if scheme.is_some_and(|scheme| !scheme.takes_any_secret()) {
-            // A secret that cannot be decoded would prevent the rules from loading, and a stranger may
-            // send any secret.
+            // A secret that cannot be decoded would prevent the rules from loading, and a stranger
+            // may send any secret.
             let message = "`learn` needs a scheme that signs with a secret of any text, such as `hmac` with `secret_encoding: utf8`";
             diagnostics.push(learn.error("handshake", message));
             return None;

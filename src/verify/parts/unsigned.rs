@@ -1,5 +1,5 @@
-//! Requests that sign nothing: the comparison of a secret that is sent as it is, and the ids of such
-//! events.
+//! Requests that sign nothing: the comparison of a secret that is sent as it is, and the ids of
+//! such events.
 
 use std::borrow::Cow;
 use std::sync::Arc;

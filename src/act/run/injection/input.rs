@@ -143,8 +143,9 @@ pub(super) fn remote_commands<'w>(
         .collect()
 }
 
-/// Returns the words of a command that `xargs` starts with words of its standard input. They replace
-/// the text that `-I` names, or else stand at the end. `None` if the words come from a file.
+/// Returns the words of a command that `xargs` starts with words of its standard input. They
+/// replace the text that `-I` names, or else stand at the end. `None` if the words come from a
+/// file.
 pub(super) fn fed_words<'w>(words: &[Word<'w>], start: usize, operand: usize) -> Option<Vec<Word<'w>>> {
     let options = words.get(start + 1..operand).unwrap_or_default();
     if options

@@ -29,7 +29,8 @@ shape! {
         algorithms: IgnoredAny,
         /// Source of the shared secret, for `HS…`. May be a list during rotation.
         secret: IgnoredAny,
-        /// Source of the public key in PEM, for all other algorithms. May be a list during rotation.
+        /// Source of the public key in PEM, for all other algorithms. May be a list during
+        /// rotation.
         public_key: IgnoredAny,
         /// Source of a JWK set, for all other algorithms. A token selects a key by `kid`.
         jwks: IgnoredAny,
