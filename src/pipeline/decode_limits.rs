@@ -35,13 +35,16 @@ const MAX_HEAVY_PER_CLIENT: usize = 4;
 /// deliveries bounds the sum of these.
 const SMALL_KIB: u32 = 512;
 
+/// Parts of the common queue by client, each with the number of the client's bodies.
+type ClientQueues = HashMap<(u8, u64), (Arc<Semaphore>, usize)>;
+
 /// Limits on concurrent decoding.
 #[derive(Debug)]
 pub struct DecodeLimits {
     slots: Semaphore,
     decoded: Arc<Semaphore>,
-    /// Clients with large or compressed bodies, each with its part of the common queue.
-    clients: Mutex<HashMap<(u8, u64), Arc<Semaphore>>>,
+    /// Clients with large or compressed bodies.
+    clients: Mutex<ClientQueues>,
 }
 
 impl Default for DecodeLimits {
@@ -80,9 +83,10 @@ impl DecodeLimits {
     fn client(&self, received: &Received) -> ClientQueue<'_> {
         let key = client_network(received.client);
         let mut clients = self.clients.lock();
-        let queue = clients
+        let (queue, bodies) = clients
             .entry(key)
-            .or_insert_with(|| Arc::new(Semaphore::new(MAX_HEAVY_PER_CLIENT)));
+            .or_insert_with(|| (Arc::new(Semaphore::new(MAX_HEAVY_PER_CLIENT)), 0));
+        *bodies += 1;
         ClientQueue {
             limits: self,
             key,
@@ -118,9 +122,11 @@ struct ClientQueue<'l> {
 impl Drop for ClientQueue<'_> {
     fn drop(&mut self) {
         let mut clients = self.limits.clients.lock();
-        // One reference is in the table, one is this.
-        if Arc::strong_count(&self.queue) == 2 {
-            clients.remove(&self.key);
+        if let Some((_, bodies)) = clients.get_mut(&self.key) {
+            *bodies -= 1;
+            if *bodies == 0 {
+                clients.remove(&self.key);
+            }
         }
     }
 }
@@ -211,7 +217,7 @@ mod tests {
         let queue = limits.client(&greedy);
         let all = u32::try_from(MAX_HEAVY_PER_CLIENT).unwrap();
         let held = queue.queue.acquire_many(all).await.unwrap();
-        // The client waits for itself, in no place of the common queue.
+        // The client waits for its own bodies, outside the common queue.
         let waiting = limits.run(&greedy, || ());
         assert!(timeout(Duration::from_millis(20), waiting).await.is_err());
         assert_eq!(limits.run(&other, || ()).await, Some(()));
