@@ -205,9 +205,7 @@ impl Ingest {
             .filter(|one| one.rule.is_awaited(&endpoint.respond))
             .count();
         // Both before the write: dispatch may finish the deliveries before the write returns.
-        let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited));
-        let is_refused_to_wait = matches!(wait, Some(None));
-        let wait = wait.flatten();
+        let wait = (awaited > 0).then(|| self.waiters.enter(id, awaited)).flatten();
         self.payload_cache.add(&event);
         let now = self.clock.now();
         let new_event = NewEvent {
@@ -236,11 +234,9 @@ impl Ingest {
             .zip(&enqueued)
             .filter(|(one, enqueued)| enqueued.is_new() && one.rule.is_awaited(&endpoint.respond));
         match (wait, new_awaited.count(), respond_limit(endpoint, matched)) {
-            // Too many connections wait already. The event is accepted, and the answer is the one
-            // after the longest wait.
-            (None, 1.., _) if is_refused_to_wait => {
-                Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(id))
-            }
+            // Too many senders wait already. The event is accepted, and the answer is the one that
+            // this sender would get if it had waited too long.
+            (None, 1.., _) => Answer::new(StatusCode::GATEWAY_TIMEOUT, "pending", Some(id)),
             (Some(wait), deliveries @ 1.., Some(limit)) => {
                 outcome(wait, deliveries, limit, &self.closing, &reply).await
             }
