@@ -121,21 +121,30 @@ mod tests {
         }
     }
 
-    fn outcome(verdict: Verdict, detail: &str) -> Outcome {
-        Outcome::new(verdict, detail, Duration::ZERO)
-    }
-
-    fn decide(attempt: u32, retry: &Retry, verdict: &Verdict) -> Settlement {
-        let progress = Progress {
+    /// The first attempt at the only action.
+    fn progress(retry: &Retry) -> Progress<'_> {
+        Progress {
             action: 0,
-            actions: 2,
-            attempt,
+            actions: 1,
+            attempt: 1,
             retry,
             awaited: false,
             since: NOW,
             interruptions: 0,
             replaced: false,
             alarm: None,
+        }
+    }
+
+    fn outcome(verdict: Verdict, detail: &str) -> Outcome {
+        Outcome::new(verdict, detail, Duration::ZERO)
+    }
+
+    fn decide(attempt: u32, retry: &Retry, verdict: &Verdict) -> Settlement {
+        let progress = Progress {
+            actions: 2,
+            attempt,
+            ..progress(retry)
         };
         settle(progress, &outcome(*verdict, "exit 1"), NOW, 0.0)
     }
@@ -150,13 +159,8 @@ mod tests {
         let last = Progress {
             action: 1,
             actions: 2,
-            attempt: 1,
-            retry: &plan,
             awaited: true,
-            since: NOW,
-            interruptions: 0,
-            replaced: false,
-            alarm: None,
+            ..progress(&plan)
         };
         assert_eq!(
             settle(last, &outcome(Verdict::Done, ""), NOW, 0.0),
@@ -217,15 +221,9 @@ mod tests {
             (3, 1, last, false),
         ] {
             let progress = Progress {
-                action: 0,
-                actions: 1,
                 attempt,
-                retry: &plan,
-                awaited: false,
-                since: NOW,
                 interruptions,
-                replaced: false,
-                alarm: None,
+                ..progress(&plan)
             };
             let since = NOW;
             assert_eq!(
@@ -271,15 +269,8 @@ mod tests {
     fn an_awaited_failure_lets_the_senders_retry_in() {
         let plan = retry(1, false);
         let progress = Progress {
-            action: 0,
-            actions: 1,
-            attempt: 1,
-            retry: &plan,
             awaited: true,
-            since: NOW,
-            interruptions: 0,
-            replaced: false,
-            alarm: None,
+            ..progress(&plan)
         };
         let settled = settle(
             progress,
@@ -302,15 +293,8 @@ mod tests {
     fn a_replaced_attempt_is_superseded_unless_it_had_ended() {
         let plan = retry(2, false);
         let progress = Progress {
-            action: 0,
-            actions: 1,
-            attempt: 1,
-            retry: &plan,
-            awaited: false,
-            since: NOW,
-            interruptions: 0,
             replaced: true,
-            alarm: None,
+            ..progress(&plan)
         };
         let superseded = Settlement::Superseded {
             at: NOW,
@@ -332,15 +316,8 @@ mod tests {
     fn a_dead_letter_brings_its_failure_where_the_rule_has_actions_for_it() {
         let plan = retry(1, false);
         let progress = Progress {
-            action: 0,
-            actions: 1,
-            attempt: 1,
-            retry: &plan,
-            awaited: false,
-            since: NOW,
-            interruptions: 0,
-            replaced: false,
             alarm: Some("run"),
+            ..progress(&plan)
         };
         let settled = settle(progress, &outcome(Verdict::FAILED, "exit 1"), NOW, 0.0);
         let Settlement::Dead {
