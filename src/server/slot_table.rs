@@ -119,7 +119,7 @@ impl SlotTable {
         }
     }
 
-    /// Evicts an idle slot. False if every slot is busy. False also if the slot is younger than
+    /// Evicts an idle slot. False if every slot is busy, or if the chosen slot is younger than
     /// `spared`. With `immediate` the slot is free from now on.
     pub fn evict_idle(&mut self, immediate: bool, spared: Duration, now: Instant) -> bool {
         let largest = self

@@ -11,7 +11,7 @@ use super::{Counts, Delivery, DeliveryId, SecretUse, StoreError};
 use crate::base::clock::Timestamp;
 use crate::event::{EventId, Received};
 
-/// The records of the store at a path. Each call opens the store anew.
+/// The records of the store at a path. Each call opens the store again.
 #[derive(Clone, Debug)]
 pub struct Records {
     path: PathBuf,

@@ -1,8 +1,8 @@
 //! The files of an open store: checked before each write, each lease and each checkpoint.
 //!
-//! `SQLite` trusts its files once it has opened them. Another program may remove, replace, truncate
-//! or overwrite them meanwhile, and events would be answered as accepted that nothing keeps. The
-//! checks use what is known for certain and costs no more than a few system calls:
+//! `SQLite` trusts its files once it has opened them. If another program removes, replaces,
+//! truncates or overwrites them, events would be answered as accepted, although no file keeps them.
+//! The checks use what is known for certain and costs no more than a few system calls:
 //!
 //! - The paths lead to the opened files.
 //! - The index (`-shm`) never shrinks, and its header never goes back to an older state. `SQLite`
@@ -354,7 +354,7 @@ impl FileGuard {
                 })
             }
             _ => {
-                // Read anew, because a checkpoint may have ended after `size` was read.
+                // Read again, because a checkpoint may have ended after `size` was read.
                 let size = files.database.size()?;
                 if is_same()? {
                     self.database = Some(Checkpointed {
