@@ -110,7 +110,7 @@ impl ConnectionLimiter {
     }
 
     /// Evicts an idle slot even if one is free, since the machine may have no descriptor left.
-    /// False if every slot is busy, or if the chosen slot is younger than [`SPARED`].
+    /// False if every slot is busy, or if the chosen slot is too young (`SPARED`).
     pub fn evict_idle(&self) -> bool {
         self.evict_older(SPARED)
     }
