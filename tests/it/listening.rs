@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use crate::scenario::{Scenario, Sending, said};
+use crate::scenario::{Scenario, Sending, free_port, said};
 
 const OPEN: &str = "rules: [{name: open, endpoint: /open, verify: none, actions: [append: open.jsonl]}]\n";
 
@@ -67,11 +67,7 @@ fn both_families_are_served_on_one_port() {
         // A machine without IPv6.
         return;
     }
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let free = free_port();
     for listen in [
         format!("[0.0.0.0:{free}, '[::]:{free}']"),
         format!("'[::]:{free}'"),

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use serde_json::Value;
 
-use crate::scenario::{Answer, Daemon, Scenario, said};
+use crate::scenario::{Answer, Daemon, Scenario, free_port, said};
 use crate::tls;
 
 const RULES: &str = "
@@ -158,10 +158,7 @@ fn a_store_that_cannot_be_written_is_told_as_soon_as_it_is_known() {
 
 #[test]
 fn who_holds_all_places_by_tcp_holds_none_of_the_operators_and_a_socket_is_nobody_elses() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let daemon = started(&format!("admin: {{socket: one.sock, listen: '{port}'}}\n{RULES}"));
     let held: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(port).unwrap()).collect();
     assert_eq!(status(&daemon, &["--check"]), ("well\n".to_owned(), Some(0)));
@@ -333,10 +330,7 @@ fn documented() -> BTreeSet<String> {
 
 #[test]
 fn on_tcp_less_is_told_and_there_may_be_no_socket_at_all() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let daemon = started(&format!("admin: {{socket: none, listen: '{port}'}}\n{RULES}"));
     assert!(!daemon.folder().join("hookyard.db.sock").exists());
     let get = |path: &str| {
