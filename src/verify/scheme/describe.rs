@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::signature::keys::Curve;
 use super::signature::kind::Kind;
+use super::signature::public_key::Curve;
 use super::signature::settings::SignatureSettings;
 use crate::base::diagnostic::Diagnostics;
 use crate::base::yaml::Node;

@@ -5,8 +5,9 @@
 
 use rustls::pki_types::pem::{PemObject, SectionKind};
 
-use super::keys::{Curve, Keys};
+use super::keys::Keys;
 use super::kind::Kind;
+use super::public_key::Curve;
 use super::settings::SignatureSettings;
 use super::signer::Signer;
 use crate::base::diagnostic::Diagnostics;

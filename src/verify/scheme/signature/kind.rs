@@ -1,6 +1,6 @@
 //! The three families of signatures, and their defaults.
 
-use super::keys::Curve;
+use super::public_key::Curve;
 use crate::verify::parts::mac::{Encoding, KeyEncoding};
 
 /// Family of a signature.

@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 
-use super::keys::{Curve, PublicKey};
+use super::public_key::{Curve, PublicKey};
 
 /// Length of an Ed25519 seed, in bytes.
 const SEED: usize = 32;
