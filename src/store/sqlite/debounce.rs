@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::groups::{self, Member, supersede};
-use super::queue::{QueueKey, ReadyEntry};
+use super::queue_key::{QueueKey, ReadyEntry};
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;
 use crate::store::decide::admission::Admission;

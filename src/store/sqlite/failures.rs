@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::queue::{QueueKey, ReadyEntry};
+use super::queue_key::{QueueKey, ReadyEntry};
 use super::write_op::Batch;
 use crate::base::clock::Timestamp;
 use crate::store::{DeliveryFailure, DeliveryId};

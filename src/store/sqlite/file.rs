@@ -4,23 +4,19 @@
 //! under another name and renamed when it is complete. An empty file at the path is therefore
 //! damage, never a new store. The lock is in `lock.rs`, the checks are in `validate.rs`.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
+use super::access::{BUSY_TIMEOUT, beside, map_error, sync_folder, unopenable};
 use super::intact::OpenFiles;
 use super::lock::{LOCK_PAUSE, LOCK_TRIES, lock, lock_draft};
 use super::schema::{self, APPLICATION_ID, STEPS};
 use super::validate::{check_header, check_orphaned_log, check_store};
 use crate::store::StoreError;
-
-/// Maximum time that a writer waits for the write of another program, such as `sqlite3`.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes to which the write-ahead log is truncated after it has grown, for example under a long
 /// reader.
@@ -74,43 +70,6 @@ impl StoreFile {
         if let Err(error) = self.connection.set_db_config(config, true) {
             tracing::warn!(%error, "cannot leave the log of the store as it is");
         }
-    }
-}
-
-/// Maps an error of `SQLite` to an error of the store.
-pub(super) fn map_error(path: &Path, error: &rusqlite::Error) -> StoreError {
-    let detail = error.to_string();
-    let path = path.to_path_buf();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full { detail },
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path, detail },
-        Some(ErrorCode::NotADatabase) => StoreError::NotAStore { path, detail },
-        Some(
-            ErrorCode::SystemIoFailure
-            | ErrorCode::DatabaseBusy
-            | ErrorCode::DatabaseLocked
-            | ErrorCode::CannotOpen
-            | ErrorCode::ReadOnly
-            | ErrorCode::PermissionDenied
-            | ErrorCode::FileLockingProtocolFailed
-            | ErrorCode::OutOfMemory,
-        ) => StoreError::Unavailable { detail },
-        _ => StoreError::Unexpected { detail },
-    }
-}
-
-/// The file beside `path` whose name ends in `suffix`.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Maps an error of the filesystem to an error of opening a store.
-pub(super) fn unopenable(path: &Path, error: &dyn std::error::Error) -> StoreError {
-    StoreError::Unopenable {
-        path: path.to_path_buf(),
-        detail: error.to_string(),
     }
 }
 
@@ -212,14 +171,6 @@ fn discard(draft: &Path) {
         {
             tracing::debug!(%error, file = %leftover.display(), "cannot remove a draft");
         }
-    }
-}
-
-/// Syncs the folder, so that the name of a new file survives the loss of power.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::columns::parsed;
+use super::ending::end;
 use super::leases::Leases;
-use super::queue::{QueueKey, ReadyEntry};
-use super::settling::end;
+use super::queue_key::{QueueKey, ReadyEntry};
 use super::write_op::Batch;
 use crate::base::clock::Timestamp;
 use crate::event::EventId;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
+use super::access::{map_error, unopenable};
 use super::columns::{self, Unreadable, parsed};
-use super::file::{map_error, unopenable};
 use super::reading;
 use super::schema::{self, STEPS};
 use super::validate::{check_header, read_only};

@@ -13,14 +13,14 @@
 //!
 //! Formats: <https://www.sqlite.org/walformat.html>, <https://www.sqlite.org/fileformat2.html>.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file::beside;
+use super::access::{beside, identity};
 
 /// Size of the first part of the index, in bytes. The index grows in parts of this size.
 const INDEX_PART: u64 = 32 << 10;
@@ -367,8 +367,4 @@ impl FileGuard {
             }
         }
     }
-}
-
-fn identity(file: &Metadata) -> (u64, u64) {
-    (file.dev(), file.ino())
 }

@@ -13,7 +13,6 @@ use super::leases::AttemptStart;
 use super::reading::interruption;
 use super::settling::write_attempt;
 use super::write_op::{Batch, WriteError, WriteOp};
-use super::writer::Writer;
 use crate::base::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::decide::interruption::record;
@@ -159,20 +158,5 @@ impl WriteOp for MarkBegun {
             batch.connection.execute(SET_CLEAN, ["1"])?;
         }
         Ok(())
-    }
-}
-
-impl Writer {
-    /// Marks all running attempts, and records that the daemon stops cleanly. A daemon that leased
-    /// nothing, for example because it failed to start, leaves the suspicion of the one before.
-    pub fn stop_cleanly(&mut self) {
-        if !self.after_clean_stop && !self.queue.leases.turns.has_leased() {
-            // Refusals may still wait.
-            self.write(Vec::new());
-            return;
-        }
-        if let Err(error) = self.write_now(MarkBegun::AllAtTheEnd) {
-            tracing::warn!(%error, "cannot write down that the daemon stops cleanly");
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::queue::ReadyEntry;
+use super::queue_key::ReadyEntry;
 use crate::base::clock::Timestamp;
 use crate::store::decide::settlement::LeaseSnapshot;
 use crate::store::decide::turns::Turns;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::columns::{Unreadable, parsed};
 use super::debounce::DebounceElapsed;
 use super::leases::{AttemptStart, LeasedDelivery};
-use super::queue::ReadyEntry;
+use super::queue_key::ReadyEntry;
 use super::reading;
 use super::settling::Settle;
 use super::writer::Writer;

@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-use super::file::unopenable;
-use super::validate::open_now;
+use super::access::{identity, open_now, unopenable};
 use crate::store::StoreError;
 
 /// Maximum tries for a lock that another process holds, one second in all. A child that a killed
@@ -78,10 +77,6 @@ fn is_at(file: &File, path: &Path) -> bool {
         return false;
     };
     identity(&file) == identity(&at_path)
-}
-
-fn identity(file: &Metadata) -> (u64, u64) {
-    (file.dev(), file.ino())
 }
 
 /// The process that holds the lock of a file, as far as the kernel tells.

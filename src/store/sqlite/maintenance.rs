@@ -7,8 +7,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::access::{beside, map_error, sync_folder, unopenable};
 use super::counters::Counters;
-use super::file::{self, beside, map_error, sync_folder, unopenable};
+use super::file;
 use super::history;
 use crate::store::{CheckReport, StoreError, Vacuumed};
 

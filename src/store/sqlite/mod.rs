@@ -5,11 +5,13 @@
 //! and compact it (`maintenance.rs`) from processes of their own. [`SqliteStore`] turns each call
 //! into a command for the one thread that owns the connection (`writer.rs`).
 
+mod access;
 mod checkpoint;
 mod columns;
 mod counters;
 mod debounce;
 mod delivery_cache;
+mod ending;
 mod enqueue;
 mod failures;
 mod file;
@@ -23,6 +25,7 @@ mod lock;
 mod maintenance;
 mod operator;
 mod queue;
+mod queue_key;
 mod reading;
 mod refusals;
 mod rules_file;

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use super::file::{BUSY_TIMEOUT, map_error};
+use super::access::{BUSY_TIMEOUT, map_error};
 use super::history;
 use super::validate::check_store;
 use crate::base::clock::Timestamp;

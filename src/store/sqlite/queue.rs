@@ -10,36 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::leases::{LeasedDelivery, Leases};
+use super::queue_key::{QueueKey, ReadyEntry};
 use crate::store::{Concurrency, DeliveryId};
-
-/// Position in a rule's queue: by due time, then by order of arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct QueueKey {
-    /// Due time, in milliseconds.
-    pub due: i64,
-    /// Row of the delivery.
-    pub seq: i64,
-}
-
-impl QueueKey {
-    /// Before all other keys.
-    const FIRST: Self = Self {
-        due: i64::MIN,
-        seq: i64::MIN,
-    };
-    /// After all other keys.
-    const LAST: Self = Self {
-        due: i64::MAX,
-        seq: i64::MAX,
-    };
-}
-
-/// A position in the queue of a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ReadyEntry {
-    pub rule: Arc<str>,
-    pub key: QueueKey,
-}
 
 /// Approximate maximum entries of all windows together. A window beyond its share keeps its first
 /// half; the rest stays on disk.

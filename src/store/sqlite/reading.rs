@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{self, RECEIVED, Unreadable, parsed};
 use super::failures;
-use super::queue::QueueKey;
+use super::queue_key::QueueKey;
 use crate::base::clock::Timestamp;
 use crate::event::{EventId, Received};
 use crate::store::decide::settlement::LeaseSnapshot;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
+use super::access::map_error;
 use super::columns;
-use super::file::map_error;
 use super::validate::{check_header, read_only};
 use super::write_op::{Batch, WriteError, WriteOp};
 use crate::base::clock::Timestamp;

@@ -6,26 +6,17 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::integer;
+use super::ending::{EndedDelivery, end};
 use super::failures;
 use super::groups::{leave, release_dropped};
 use super::leases::{AttemptStart, LeasedDelivery};
-use super::queue::{QueueKey, ReadyEntry};
+use super::queue_key::{QueueKey, ReadyEntry};
 use super::write_op::{Batch, WriteError, WriteOp};
-use crate::base::clock::Timestamp;
 use crate::store::decide::settlement::{Effect, LeaseSnapshot, settle};
-use crate::store::{AttemptRecord, DeliveryId, DeliveryState, Settled, StoreError};
+use crate::store::{AttemptRecord, DeliveryId, Settled, StoreError};
 
 const CONTINUE: &str = "UPDATE deliveries SET action = ?2, attempt = ?3, due = ?4, interruptions = ?5, interrupted_at = ?6, \
      begun_at = NULL WHERE seq = ?1 AND state = 'ready' AND replays = ?7";
-
-/// A delivery that is not leased has no epoch to be compared. `state IN (…)` would fill a temporary
-/// table each time.
-const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, begun_at = NULL \
-     WHERE seq = ?1 AND (state = 'ready' OR state = 'queued' OR state = 'debounced') AND replays = coalesce(?5, replays) \
-     RETURNING event, group_key, failure_of IS NOT NULL";
-
-const EVENT_DELIVERY_ENDED: &str = "UPDATE events SET pending = pending - 1, dead = max(dead, ?2), \
-     ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = ?1";
 
 pub(super) const FORGET_DEDUP_KEYS: &str = "DELETE FROM dedup_keys WHERE (event, rule) = \
      (SELECT e.id, d.rule FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.seq = ?1)";
@@ -108,40 +99,6 @@ fn continue_delivery(batch: &Batch<'_>, seq: i64, epoch: u32, next: LeaseSnapsho
         epoch,
     ])?;
     Ok(written > 0)
-}
-
-/// A delivery that has ended.
-pub(super) struct EndedDelivery {
-    group: Option<String>,
-}
-
-/// Ends a delivery, and updates the totals of its event. Returns `None` if the delivery
-/// is no longer pending in this epoch.
-pub(super) fn end(
-    batch: &mut Batch<'_>,
-    seq: i64,
-    state: &DeliveryState,
-    epoch: Option<u32>,
-) -> rusqlite::Result<Option<EndedDelivery>> {
-    let at = state.ended_at().map(Timestamp::as_millis);
-    let mut end = batch.connection.prepare_cached(END)?;
-    let found = end.query_row(params![seq, state.name(), at, state.reason(), epoch], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, bool>(2)?))
-    });
-    let Some((event, group, for_failure)) = found.optional()? else {
-        return Ok(None);
-    };
-    // A delivery that was made for the failure of another is never a dead letter.
-    let dead = matches!(state, DeliveryState::Dead { .. }) && !for_failure;
-    let mut update = batch.connection.prepare_cached(EVENT_DELIVERY_ENDED)?;
-    update.execute(params![event, dead, at])?;
-    batch.effects.counters.pending -= 1;
-    if dead {
-        batch.effects.counters.dead += 1;
-    } else {
-        batch.effects.counters.done += 1;
-    }
-    Ok(Some(EndedDelivery { group }))
 }
 
 /// The end of a lease without an attempt. The delivery waits as its row says, which another program

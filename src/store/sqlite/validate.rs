@@ -4,16 +4,14 @@
 //! The checks write nothing. The file is locked and opened for writing in `file.rs`.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::file::{BUSY_TIMEOUT, beside, map_error, unopenable};
+use super::access::{BUSY_TIMEOUT, beside, map_error, open_now, unopenable};
 use super::schema::{self, APPLICATION_ID, STEPS};
 use crate::base::file;
 use crate::store::StoreError;
@@ -45,18 +43,6 @@ pub(super) fn check_header(path: &Path) -> Result<(), StoreError> {
         return Err(not_a_store(path, "it does not begin as an SQLite database does"));
     };
     trusted(path, i64::from(application), i64::from(version))
-}
-
-/// Opens a file for reading. Fails if it is something else: a named pipe would be waited for.
-pub(super) fn open_now(path: &Path) -> io::Result<File> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(file::never_waiting())
-        .open(path)?;
-    match file::kind_of_no_file(&opened.metadata()?) {
-        Some(kind) => Err(io::Error::other(format!("it is {kind}, not a file"))),
-        None => Ok(opened),
-    }
 }
 
 /// Rejects a log without its database: these are the remains of a store, and no new one must be

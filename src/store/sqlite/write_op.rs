@@ -9,7 +9,8 @@ use super::columns::Unreadable;
 use super::counters::Counters;
 use super::delivery_cache::FirstAttempt;
 use super::leases::LeasedDelivery;
-use super::queue::{Queue, ReadyEntry};
+use super::queue::Queue;
+use super::queue_key::ReadyEntry;
 use crate::store::{DeliveryId, Settings, StoreError};
 
 /// The channel for an answer.

@@ -11,13 +11,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::access;
 use super::checkpoint::{self, Checkpointer};
 use super::counters::Counters;
 use super::delivery_cache::FirstAttempts;
-use super::file::{self, StoreFile};
+use super::file::StoreFile;
 use super::groups;
 use super::intact::{FileGuard, ForeignFile};
-use super::interruptions;
+use super::interruptions::{self, MarkBegun};
 use super::queue::Queue;
 use super::refusals::Refusals;
 use super::settling::Release;
@@ -101,7 +102,7 @@ impl Writer {
         returned: Arc<Mutex<Vec<DeliveryId>>>,
     ) -> Result<Self, StoreError> {
         let path = file.path.clone();
-        let store_error = |error| file::map_error(&path, &error);
+        let store_error = |error| access::map_error(&path, &error);
         // The operator may have dropped members of a group while no daemon ran.
         let queue = Queue::new();
         groups::admit_all(&mut file.connection, &queue.leases).map_err(store_error)?;
@@ -173,9 +174,22 @@ impl Writer {
         }
     }
 
+    /// Marks all running attempts, and records that the daemon stops cleanly. A daemon that leased
+    /// nothing, for example because it failed to start, leaves the suspicion of the one before.
+    fn stop_cleanly(&mut self) {
+        if !self.after_clean_stop && !self.queue.leases.turns.has_leased() {
+            // Refusals may still wait.
+            self.write(Vec::new());
+            return;
+        }
+        if let Err(error) = self.write_now(MarkBegun::AllAtTheEnd) {
+            tracing::warn!(%error, "cannot write down that the daemon stops cleanly");
+        }
+    }
+
     /// Maps an error of `SQLite` to the caller's error.
     pub fn map_error(&self, error: &rusqlite::Error) -> StoreError {
-        file::map_error(&self.file.path, error)
+        access::map_error(&self.file.path, error)
     }
 
     pub fn counts(&mut self) -> rusqlite::Result<Counts> {

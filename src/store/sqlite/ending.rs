@@ -1,0 +1,53 @@
+//! End of a delivery: its last state, and the totals of its event.
+//!
+//! The state is decided elsewhere: for a settlement in `decide/settlement.rs`, for a superseded
+//! delivery in `groups.rs`. Its group goes on in `groups.rs`.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::write_op::Batch;
+use crate::base::clock::Timestamp;
+use crate::store::DeliveryState;
+
+/// A delivery that is not leased has no epoch to be compared. `state IN (…)` would fill a temporary
+/// table each time.
+const END: &str = "UPDATE deliveries SET state = ?2, ended_at = ?3, reason = ?4, begun_at = NULL \
+     WHERE seq = ?1 AND (state = 'ready' OR state = 'queued' OR state = 'debounced') AND replays = coalesce(?5, replays) \
+     RETURNING event, group_key, failure_of IS NOT NULL";
+
+const EVENT_DELIVERY_ENDED: &str = "UPDATE events SET pending = pending - 1, dead = max(dead, ?2), \
+     ended_at = max(coalesce(ended_at, ?3), ?3) WHERE seq = ?1";
+
+/// A delivery that has ended.
+pub(super) struct EndedDelivery {
+    pub group: Option<String>,
+}
+
+/// Ends a delivery, and updates the totals of its event. Returns `None` if the delivery
+/// is no longer pending in this epoch.
+pub(super) fn end(
+    batch: &mut Batch<'_>,
+    seq: i64,
+    state: &DeliveryState,
+    epoch: Option<u32>,
+) -> rusqlite::Result<Option<EndedDelivery>> {
+    let at = state.ended_at().map(Timestamp::as_millis);
+    let mut end = batch.connection.prepare_cached(END)?;
+    let found = end.query_row(params![seq, state.name(), at, state.reason(), epoch], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, bool>(2)?))
+    });
+    let Some((event, group, for_failure)) = found.optional()? else {
+        return Ok(None);
+    };
+    // A delivery that was made for the failure of another is never a dead letter.
+    let dead = matches!(state, DeliveryState::Dead { .. }) && !for_failure;
+    let mut update = batch.connection.prepare_cached(EVENT_DELIVERY_ENDED)?;
+    update.execute(params![event, dead, at])?;
+    batch.effects.counters.pending -= 1;
+    if dead {
+        batch.effects.counters.dead += 1;
+    } else {
+        batch.effects.counters.done += 1;
+    }
+    Ok(Some(EndedDelivery { group }))
+}
