@@ -7,7 +7,8 @@ it measured and how that stands to what is promised, and stops everything that i
 kept.
 
 Ratios are to be read, not rates: machines drift, so the servers take turns, several rounds of each, and the medians
-are compared. The database lies under the target folder, on a real disk: an fsync on tmpfs would be a lie.
+are compared. The database lies under the target folder, on a real disk: an fsync on tmpfs would be a lie. `--folder` puts
+it elsewhere, such as on a filesystem with a journal, which makes a sync dearer.
 """
 
 import argparse
@@ -42,6 +43,7 @@ def main() -> int:
     parser.add_argument("phases", nargs="*", help="some of them (default: all)")
     parser.add_argument("--hookyard", help="a binary to measure; by default the release build of this checkout")
     parser.add_argument("--bare", help="the bare server; likewise")
+    parser.add_argument("--folder", type=Path, help="where databases lie (target)")
     parser.add_argument("--seconds", type=float, default=5, help="length of a round (5)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of every server (3)")
     options = parser.parse_args()
@@ -59,7 +61,7 @@ def main() -> int:
     options.bare = str(Path(options.bare or target / "release/examples/bare").resolve())
 
     target.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="load-", dir=target) as folder:
+    with tempfile.TemporaryDirectory(prefix="load-", dir=options.folder or target) as folder:
         course = Course(options, Path(folder))
         try:
             for phase in phases:

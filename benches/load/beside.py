@@ -1,48 +1,80 @@
 """Beside the bare server and the bare loop: requests, memory, starts of commands."""
 
+import shutil
 import statistics
 import subprocess
 import sys
 import time
 
 from course import Course, ask, elsewhere, push_rule
-from machine import drain, quiet, resident
+from figures import HEADING, Figures, drained
+from machine import Server, drain, on_processor, quiet, resident
 
 WAITING = 100_000
+# Numbers of connections. The promises are about the first two.
+LOADS = (32, 128, 512)
+# Length of a round at the most: there are many.
+HTTP_SECONDS = 3
+TAKEN = "taken durably, 10 rules"
+# For so long a daemon at rest is looked at.
+REST = 20
 # wrk sends one event over and over: each is to be taken as if it were new.
 AGAIN = "on_duplicate: run"
 
 
 def http(course: Course) -> None:
     """An ignored event with 10 and with 10,000 rules, and one taken durably, beside the bare server."""
+    seconds = min(course.options.seconds, HTTP_SECONDS)
     bare = course.bare()
     few = course.hookyard("ignored, 10 rules", "few", elsewhere(10), AGAIN)
     many = course.hookyard("ignored, 10,000 rules", "many", elsewhere(10_000), AGAIN)
-    taken = course.hookyard("taken durably, 10 rules", "taken", elsewhere(9) + push_rule(f"append: {course.folder}/taken/seen"), AGAIN)
-    for server, status in ((few, "ignored"), (many, "ignored"), (taken, "accepted")):
-        found = ask(server)
-        if status not in found:
-            sys.exit(f"{server.name}: one push is answered {found}, not `{status}`")
-    everybody = [bare, few, many, taken]
-    for server in everybody:
+    for server in (bare, few, many):
+        if server is not bare:
+            expect(server, "ignored")
         course.wrk(server, 1)
         quiet(server)
-    for _ in range(course.options.rounds):
-        for server in everybody:
-            rate, p99 = course.wrk(server, course.options.seconds)
-            server.rates.append(rate)
-            server.p99s.append(p99)
-            # What the last one still has to do would otherwise be paid by the next.
-            quiet(server)
-    print(f"\n{'':26}{'requests/s':>12}{'p99 ms':>10}{'peak MiB':>10}")
-    for server in everybody:
-        print(f"{server.name:26}{server.rate:12.0f}{server.p99:10.2f}{resident(server, 'VmHWM'):10.1f}")
-    print()
-    course.judge("an event that no rule wants, to the bare server", few.rate / bare.rate, 0.8, True)
-    course.judge("an event taken durably, to the bare server", taken.rate / bare.rate, 0.4, True)
-    course.judge("the cost of 10,000 rules, to that of 10", few.rate / many.rate, 1.5, False)
-    for server in everybody:
+    figures = {(name, connections): Figures(name, connections) for connections in LOADS for name in (bare.name, TAKEN)}
+    ignored = {server.name: Figures(server.name, LOADS[0]) for server in (few, many)}
+    peak = 0.0
+    for number in range(course.options.rounds):
+        # A new store for each round: it does not fill up, and every round writes into the same.
+        home = course.folder / f"taken{number}"
+        taken = course.hookyard(TAKEN, home.name, elsewhere(9) + push_rule(f"append: {home}/seen"), AGAIN)
+        expect(taken, "accepted")
+        course.wrk(taken, 1)
+        drained(taken)
+        quiet(taken)
+        for server in (few, many):
+            ignored[server.name].measure(course, server, seconds)
+        for connections in LOADS:
+            for server in (bare, taken):
+                figures[server.name, connections].measure(course, server, seconds)
+        peak = max(peak, resident(taken, "VmHWM"))
+        course.servers.stop(taken.process)
+        shutil.rmtree(home)
+    print(HEADING)
+    for row in (*ignored.values(), *figures.values()):
+        print(row.row())
+    peaks = [(server.name, resident(server, "VmHWM")) for server in (bare, few, many)]
+    print("        peaks in MiB: " + ", ".join(f"{name} {size:.1f}" for name, size in (*peaks, (TAKEN, peak))) + "\n")
+    least = figures[bare.name, LOADS[0]]
+    course.judge("an event that no rule wants, to the bare server", ignored[few.name].rate / least.rate, 1.0, True)
+    course.judge("the cost of 10,000 rules, to that of 10", ignored[few.name].rate / ignored[many.name].rate, 1.2, False)
+    for connections in LOADS[:2]:
+        beside, found = figures[bare.name, connections], figures[TAKEN, connections]
+        at = f"at {connections} connections"
+        course.judge(f"an event taken durably, to the bare server, {at}", found.rate / beside.rate, 0.4, True)
+        course.judge(f"its processor time, to the bare server's, {at}", found.cost / beside.cost, 2.7, False)
+    course.judge(f"deliveries left behind {at}", found.lag, 1000, False)
+    for server in (bare, few, many):
         course.servers.stop(server.process)
+
+
+def expect(server: Server, outcome: str) -> None:
+    """Ends the run unless one push has this outcome."""
+    found = ask(server)
+    if outcome not in found:
+        sys.exit(f"{server.name}: one push is answered {found}, not `{outcome}`")
 
 
 def memory(course: Course) -> None:
@@ -53,6 +85,10 @@ def memory(course: Course) -> None:
     time.sleep(3)
     print()
     course.judge("a daemon at rest", resident(server, "VmRSS"), 20, False, " MiB")
+    used, begin = on_processor(server), time.monotonic_ns()
+    time.sleep(REST)
+    share = 100 * (on_processor(server) - used) / (time.monotonic_ns() - begin)
+    course.judge("its processor time", share, 0.2, False, " %")
     sent = 0
     while sent < WAITING:
         rate, _ = course.wrk(server, 5)

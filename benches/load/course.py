@@ -33,24 +33,25 @@ class Course:
 
     def hookyard(self, name: str, key: str, rules: str, endpoint: str = "", keep: str = "") -> Server:
         """The daemon in a folder of its own, `key`; with what is there, if anything is."""
-        port = free_port()
+        port, admin = free_port(), free_port()
         home = self.folder / key
         home.mkdir(exist_ok=True)
         (home / "rules.yaml").write_text(
             f"server: {{listen: '127.0.0.1:{port}'}}\n"
+            f"admin: {{listen: '127.0.0.1:{admin}'}}\n"
             f"store: {{path: {home}/hookyard.db, max_size: 16GiB{keep and ', keep: ' + keep}}}\n"
             "endpoints:\n"
             f"  /github: {{verify: {{github: {{secret: env:SECRET}}}}{endpoint and ', ' + endpoint}}}\n"
             f"rules:\n{rules}"
         )
         command = [self.options.hookyard, "serve", str(home / "rules.yaml")]
-        return Server(name, port, self.servers.start(command, port, home / "log"), home)
+        return Server(name, port, self.servers.start(command, port, home / "log"), home, admin)
 
     # --- driving
 
-    def wrk(self, server: Server, seconds: float) -> tuple[float, float]:
+    def wrk(self, server: Server, seconds: float, connections: int = CONNECTIONS) -> tuple[float, float]:
         """Requests a second and the 99th percentile in milliseconds; any answer but 2xx ends the run."""
-        command = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "--timeout", "30s", "--latency"]
+        command = ["wrk", "-t2", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "30s", "--latency"]
         command += ["-s", str(ROOT / "benches/bare/push.lua"), f"http://127.0.0.1:{server.port}/github"]
         said = subprocess.run(command + ["--", str(PUSH), SIGNATURE], capture_output=True, text=True, timeout=seconds + 120)
         results = [line.split()[1:] for line in said.stdout.splitlines() if line.startswith("RESULT")]

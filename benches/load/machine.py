@@ -1,5 +1,6 @@
 """What runs on this machine, and how it is looked at: servers by their ids, memory, processor time, sizes."""
 
+import http.client
 import os
 import socket
 import statistics
@@ -61,6 +62,8 @@ class Server:
     port: int
     process: subprocess.Popen
     home: Path
+    # Port of the admin API, 0 without one.
+    admin: int = 0
     rates: list[float] = field(default_factory=list)
     p99s: list[float] = field(default_factory=list)
 
@@ -91,6 +94,33 @@ def ticks(server: Server) -> int:
     """Processor time that the server and its children have used, in hundredths of a second."""
     fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15]))
+
+
+def on_processor(server: Server) -> int:
+    """Processor time of the threads that run now, in nanoseconds. Finer than `ticks`, without threads that have ended."""
+    total = 0
+    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
+        try:
+            total += int((task / "schedstat").read_text().split()[0])
+        except OSError:
+            # The thread has ended.
+            continue
+    return total
+
+
+def metrics(server: Server) -> dict[str, float]:
+    """The series of the daemon's metrics."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.admin, timeout=60)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+def behind(series: dict[str, float]) -> float:
+    """Deliveries that have not ended."""
+    return series['hookyard_deliveries{state="waiting"}'] + series['hookyard_deliveries{state="running"}']
 
 
 def quiet(server: Server, limit: float = 60) -> None:

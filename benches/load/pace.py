@@ -6,7 +6,7 @@ from course import Course, push_rule
 from machine import quiet, resident
 
 # How far from an answer to the start of its action, at the most, for 99 of 100.
-SOON = 50
+SOON = 20
 
 
 def rates(course: Course) -> None:
